@@ -1,0 +1,119 @@
+"""The exception tree, and the exit codes that two processes must agree on.
+
+TfarmError
+├── ProtocolError          the peer broke the protocol: close that one connection, count it, go on
+│   ├── HandshakeError     bytes that are no RTMP handshake
+│   ├── ChunkError         an illegal chunk sequence, or a length over its limit
+│   ├── Amf0Error          an unreadable AMF0 value
+│   ├── FlvError           an unreadable FLV tag body
+│   └── AvcError           an unreadable AVC record, NAL unit or parameter set
+├── AddressError           an app, key or rendition that cannot be served: refuse the request
+├── UsageError             our code called a machine in the wrong state: a bug
+├── EnvelopeError          a bus message we cannot read (version, kind, size): count it, drop it
+├── ConfigError            bad settings: exit code 2, with every fault's key path
+├── NoCapacity             placement refused: a retry makes sense later
+└── WorkerError
+    ├── BootFailed         the device cannot be used: exit code 3, no immediate restart
+    ├── DeviceLost         the device is gone: the process must die, exit code 4
+    └── DecodeFailed, EncodeFailed   one stream's trouble
+
+Split by what the catcher does. Pure layers raise; shells catch, once a connection or stream.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class TfarmError(Exception):
+    """Base of everything that tfarm raises on purpose."""
+
+
+class ProtocolError(TfarmError):
+    """The peer broke the protocol; its connection ends and nothing else does."""
+
+
+class HandshakeError(ProtocolError):
+    """The peer's bytes are no RTMP handshake."""
+
+
+class ChunkError(ProtocolError):
+    """An illegal chunk sequence, or a length over its limit."""
+
+
+class Amf0Error(ProtocolError):
+    """An AMF0 value that cannot be read."""
+
+
+class FlvError(ProtocolError):
+    """An FLV tag or tag body that cannot be read."""
+
+
+class AvcError(ProtocolError):
+    """An AVC decoder configuration, NAL unit list or parameter set that cannot be read."""
+
+
+class AddressError(TfarmError):
+    """An app, stream key or rendition name that cannot be served."""
+
+
+class UsageError(TfarmError):
+    """Our own code called a state machine in the wrong state."""
+
+
+class EnvelopeError(TfarmError):
+    """A bus message that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFault:
+    """One fault of a configuration: the path of its key, and what is wrong with it."""
+
+    path: str  # "templates.live.renditions[0].width"
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}" if self.path else self.problem
+
+
+class ConfigError(TfarmError):
+    """A configuration with faults; `faults` holds every one of them."""
+
+    def __init__(self, faults: Sequence[ConfigFault]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = tuple(faults)
+
+
+class NoCapacity(TfarmError):
+    """No device has room for the stream."""
+
+
+class WorkerError(TfarmError):
+    """Base of what goes wrong inside a worker."""
+
+
+class BootFailed(WorkerError):
+    """The worker's device cannot be used."""
+
+
+class DeviceLost(WorkerError):
+    """The worker's device went away under it."""
+
+
+class DecodeFailed(WorkerError):
+    """One access unit could not be decoded; the stream goes on at the next IDR."""
+
+
+class EncodeFailed(WorkerError):
+    """One rendition could not be encoded."""
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every tfarm process and of the CLI."""
+
+    OK = 0
+    FAILED = 1  # CLI: the farm is not running, or the request failed
+    USAGE = 2  # bad command line or configuration
+    BOOT_FAILED = 3  # child: its device or listener cannot be used; restart only with back-off
+    DEVICE_LOST = 4  # child: its device went away; restart at once
+    ORPHANED = 5  # child: no supervisor for 30 s

@@ -1,0 +1,59 @@
+"""Logging set-up (IO): one line an event, with the process, and hashes in place of stream keys.
+
+Lines go to stderr, which children inherit from the supervisor: never a pipe, so that a dead
+supervisor blocks nobody. Loggers are named `tfarm.<package>.<module>`.
+"""
+
+import hashlib
+import logging
+import sys
+
+
+def key_hash(key: str) -> str:
+    """A short stand-in for a stream key: keys are credentials and never stand in a log."""
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
+
+
+def stream_label(stream_id: str) -> str:
+    """`live/3fa2c1d0` for the stream `live/cam1`: what a log line calls a stream."""
+    app, _, key = stream_id.partition("/")
+    return f"{app}/{key_hash(key)}"
+
+
+class RateLimit:
+    """Lets `burst` lines through, then one each `interval_s`, and counts what it held back.
+
+    Pure: the caller passes the time. `allow` gives the number of lines held back since the last
+    one that passed, or None when this one must be held back too.
+    """
+
+    def __init__(self, burst: int = 20, interval_s: float = 1.0) -> None:
+        self._burst = burst
+        self._interval_s = interval_s
+        self._tokens = float(burst)
+        self._last: float | None = None
+        self._held = 0
+
+    def allow(self, now: float) -> int | None:
+        if self._last is not None:
+            refill = (now - self._last) / self._interval_s
+            self._tokens = min(self._burst, self._tokens + refill)
+        self._last = now
+        if self._tokens < 1:
+            self._held += 1
+            return None
+        self._tokens -= 1
+        held, self._held = self._held, 0
+        return held
+
+
+def set_up(process: str, level: str = "INFO") -> None:
+    """Send the log of this process to stderr, each line with the process name."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        logging.Formatter(f"%(asctime)s %(levelname)-7s {process:<10} %(message)s", "%H:%M:%S")
+    )
+    root = logging.getLogger("tfarm")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    root.propagate = False

@@ -1,0 +1,118 @@
+"""What a device must do for a session: decoder, scaler and encoder as protocols. Pure.
+
+`worker/soft.py` and `worker/gpu/` implement them; `worker/session.py` uses nothing else. A
+`Picture` is one decoded frame, a `Surface` one scaled frame on the device; both are opaque to the
+session but for what stands here.
+
+Threads: one session calls its decoder and scaler from one thread, and each encoder from one thread,
+which may be another. Opening and closing is serialised by the worker.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.avc import AvcConfig, SpsInfo
+from common.control_messages import DeviceInfo
+from common.ladder import Ladder, Rung
+
+
+class Picture(Protocol):
+    """One decoded frame, in display order. Valid until the decoder's next call on the GPU."""
+
+    @property
+    def pts_ms(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+
+class Surface(Protocol):
+    """One rung's frame on the device. Software scales it when its encoder first asks."""
+
+    @property
+    def pts_ms(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedUnit:
+    """One coded picture of a rung."""
+
+    pts_ms: int  # = DTS: there are no B-frames out
+    is_idr: bool
+    data: bytes  # AVCC, 4-byte lengths, parameter sets left out
+
+
+class Decoder(Protocol):
+    """H.264 access units in, pictures in display order out."""
+
+    def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> Sequence[Picture]:
+        """Decode one AVCC access unit; the pictures that became ready, perhaps none.
+
+        Raises:
+            DecodeFailed: the unit is corrupt; go on with the next IDR.
+            DeviceLost: the device is gone.
+        """
+        ...
+
+    def reconfigure(self, config: AvcConfig, sps: SpsInfo) -> Sequence[Picture]:
+        """New parameter sets from the next unit on; the pictures that were still inside."""
+        ...
+
+    def flush(self) -> Sequence[Picture]:
+        """The pictures still inside; the next unit must be an IDR."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Scaler(Protocol):
+    """Pictures of any size to the frames of a ladder: scaled, letterboxed, deinterlaced."""
+
+    def scale(self, picture: Picture, wanted: Sequence[int]) -> Sequence[Surface]:
+        """One surface for each wanted rung index of the ladder, in that order.
+
+        GPU: one launch for all. Follows a change of picture size by itself.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Encoder(Protocol):
+    """Surfaces of one rung in, coded pictures out, each out of the call that took its frame in."""
+
+    @property
+    def config(self) -> AvcConfig:
+        """The parameter sets of what comes out; known from the opening on."""
+        ...
+
+    def encode(self, surface: Surface, *, force_idr: bool) -> Sequence[EncodedUnit]:
+        """Raises EncodeFailed (this rung), DeviceLost (all)."""
+        ...
+
+    def flush(self) -> Sequence[EncodedUnit]: ...
+
+    def close(self) -> None: ...
+
+
+class Backend(Protocol):
+    """A device, opened once a process."""
+
+    @property
+    def info(self) -> DeviceInfo: ...
+
+    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> Decoder:
+        """Raises DecodeFailed when the device cannot decode such a stream, with the reason."""
+        ...
+
+    def open_scaler(self, ladder: Ladder) -> Scaler: ...
+
+    def open_encoder(self, rung: Rung, sps: SpsInfo) -> Encoder:
+        """`sps` tells colour and nominal rate. Raises EncodeFailed with the real reason."""
+        ...
+
+    def close(self) -> None: ...

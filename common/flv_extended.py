@@ -1,0 +1,101 @@
+"""The extended header of Enhanced RTMP v2, shared by video and audio: ModEx, multitrack, FourCC.
+
+Audio and video number their packet types differently, so the numbers of ModEx and multitrack are
+arguments. Pure; FlvError for what cannot be read.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from common.errors import FlvError
+
+
+class MultitrackKind(IntEnum):
+    """AvMultitrackType."""
+
+    ONE_TRACK = 0
+    MANY_TRACKS = 1
+    MANY_TRACKS_MANY_CODECS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One track's part of a message; `data` starts behind the FourCC and the track's header."""
+
+    track_id: int
+    fourcc: bytes
+    packet_type: int
+    data: bytes
+
+
+def extended_header(payload: bytes, mod_ex: int) -> tuple[int, int]:
+    """The packet type behind all ModEx extensions, and where the header goes on.
+
+    The only extension there is, a timestamp offset below a millisecond, is skipped.
+    """
+    packet_type = payload[0] & 0x0F
+    at = 1
+    while packet_type == mod_ex:
+        if at >= len(payload):
+            raise FlvError("ModEx cut short")
+        size = payload[at] + 1
+        at += 1
+        if size == 256:
+            size = int.from_bytes(payload[at : at + 2], "big") + 1
+            at += 2
+        at += size
+        if at >= len(payload):
+            raise FlvError("ModEx reaches beyond its tag")
+        packet_type = payload[at] & 0x0F
+        at += 1
+    return packet_type, at
+
+
+def track_zero(payload: bytes, at: int, packet_type: int, multitrack: int) -> Track:
+    """Track 0 of the message, or its first track (with no data) when there is no track 0."""
+    if packet_type != multitrack:
+        return Track(0, _fourcc(payload, at), packet_type, payload[at + 4 :])
+    if at >= len(payload):
+        raise FlvError("multitrack header cut short")
+    kind, packet_type = payload[at] >> 4, payload[at] & 0x0F
+    at += 1
+    if packet_type == multitrack:
+        raise FlvError("multitrack within multitrack")
+    if kind > MultitrackKind.MANY_TRACKS_MANY_CODECS:
+        raise FlvError(f"multitrack kind {kind}")
+    fourcc = b""
+    if kind != MultitrackKind.MANY_TRACKS_MANY_CODECS:
+        fourcc = _fourcc(payload, at)
+        at += 4
+    first: Track | None = None
+    while at < len(payload):
+        if kind == MultitrackKind.MANY_TRACKS_MANY_CODECS:
+            fourcc = _fourcc(payload, at)
+            at += 4
+        track_id = payload[at : at + 1]
+        at += 1
+        end = len(payload)
+        if kind != MultitrackKind.ONE_TRACK:
+            end = at + 3 + int.from_bytes(payload[at : at + 3], "big")
+            at += 3
+        if not track_id or at > len(payload) or end > len(payload):
+            raise FlvError("track reaches beyond its tag")
+        if track_id == b"\x00":
+            return Track(0, fourcc, packet_type, payload[at:end])
+        first = first or Track(track_id[0], fourcc, packet_type, b"")
+        at = end
+    if first is None:
+        raise FlvError("multitrack message without a track")
+    return first
+
+
+def fourcc_name(fourcc: bytes) -> str:
+    """A FourCC for people, its bytes escaped where they are not printable ASCII."""
+    return ascii(fourcc.decode("latin-1"))
+
+
+def _fourcc(payload: bytes, at: int) -> bytes:
+    fourcc = payload[at : at + 4]
+    if len(fourcc) < 4:
+        raise FlvError("FourCC cut short")
+    return fourcc

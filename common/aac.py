@@ -24,7 +24,8 @@ SAMPLE_RATES = (
     8000,
     7350,
 )
-_CHANNELS = (0, 1, 2, 3, 4, 5, 6, 8)  # by channelConfiguration; 0: a program config element tells
+# By channelConfiguration (14496-3 table 1.19): 0 is told by a program config element or reserved.
+_CHANNELS = (0, 1, 2, 3, 4, 5, 6, 8, 0, 0, 0, 7, 8, 24, 8)
 _MAX_CHANNELS = 64
 _EXPLICIT_RATE = 15
 
@@ -103,7 +104,7 @@ class AudioSpecificConfig:
     def encode(self) -> bytes:
         """The config's bytes, SBR signalled explicitly in front.
 
-        Raises FlvError for what this does not write: a program config element, error-resilient types.
+        Raises FlvError for what this does not write: a program config element, newer object types.
         """
         if self.channel_config == 0 or self.object_type not in (1, 2, 3, 4):
             raise FlvError(
@@ -189,7 +190,7 @@ def _backward_extension(reader: BitReader) -> tuple[bool, int | None, bool]:
 
 
 def codec_string(config: AudioSpecificConfig) -> str:
-    """The RFC 6381 codec string, such as "mp4a.40.2"; with SBR "mp4a.40.5", with PS "mp4a.40.29"."""
+    """The RFC 6381 codec string: "mp4a.40.2", with SBR "mp4a.40.5", with PS "mp4a.40.29"."""
     object_type = config.object_type
     if config.parametric_stereo:
         object_type = PARAMETRIC_STEREO

@@ -111,8 +111,8 @@ def audio_name(format: AudioFormat) -> str:
 def parse_audio(payload: bytes) -> AudioBody:
     """Take an audio tag body apart, legacy or E-RTMP.
 
-    Raises FlvError for a body that is too short or of an unknown format. An empty body, which E-RTMP
-    has as a sign of silence, is an error here: look for it before.
+    Raises FlvError for a body that is too short or of an unknown format. An empty body, which
+    E-RTMP has as a sign of silence, is an error here: look for it before.
     """
     if not payload:
         raise FlvError("empty audio tag")

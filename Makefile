@@ -1,0 +1,67 @@
+# Everything a person or CI does here. Each target makes its own environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.PHONY: run demo test lint format bench requirements clean
+
+run: $(VENV)/.runtime
+	exec $(BIN)/tfarm supervisor $(ARGS)
+
+demo: $(VENV)/.runtime
+	exec $(BIN)/tfarm demo $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The peers that the benches run beside tfarm: apt-get install ffmpeg nginx libnginx-mod-rtmp
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench $(ARGS)
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "tfarm needs Python 3.11 or later: make PYTHON=python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+		|| { echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(VENV)/.made
+	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/runtime.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
+	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
+	touch $@
+
+# Pins anew what requirements/*.txt hold, with the hashes of every wheel, so any Python fits.
+requirements:
+	$(PYTHON) -m venv build/pins
+	build/pins/bin/pip install --quiet pip-tools
+	for name in runtime dev gpu12 gpu13; do \
+		case $$name in \
+			runtime) sources="pyproject.toml requirements/build.in" ;; \
+			dev) sources="requirements/dev.in" ;; \
+			gpu*) sources="--extra $$name --constraint requirements/runtime.txt pyproject.toml" ;; \
+		esac; \
+		CUSTOM_COMPILE_COMMAND="make requirements" build/pins/bin/$(COMPILE) --upgrade \
+			--output-file requirements/$$name.txt $$sources || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,8 +2,8 @@
 
 Holds the tags of the source rendition in the order they came, audio and data messages among them,
 so that a worker, or a new incarnation of egress, can be given the stream as if it had been there
-since the last IDR. Pure and bounded in time, bytes and tags: what a GOP without end costs is the cache,
-never the memory.
+since the last IDR. Pure, and bounded in time, bytes and tags: what a GOP without end costs is the
+cache, never the memory.
 """
 
 from dataclasses import dataclass

@@ -9,15 +9,14 @@ The session's own output always has type 0 chunk headers, so it needs no state f
 shell may write media on chunk streams of its own in between (from whole message to whole message).
 """
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from common.errors import Amf0Error, ChunkError, ProtocolError, UsageError
 from common.rtmp import amf0, replies
-from common.rtmp.chunks import DEFAULT_CHUNK_SIZE, ChunkLimits, ChunkReader, Message
+from common.rtmp.chunks import DEFAULT_CHUNK_SIZE, ChunkReader, Message
+from common.rtmp.config import DEFAULT_CONFIG, SessionConfig
 from common.rtmp.events import (
     AudioReceived,
     ConnectRequested,
@@ -33,6 +32,7 @@ from common.rtmp.events import (
     VideoReceived,
 )
 from common.rtmp.handshake import ServerHandshake
+from common.rtmp.message_streams import MessageStream, MessageStreams, StreamUse
 from common.rtmp.messages import (
     Command,
     MessageType,
@@ -45,46 +45,10 @@ from common.rtmp.messages import (
 )
 from common.rtmp.snapshot import SessionSnapshot
 
+__all__ = ["ServerSession", "SessionConfig"]
+
 _AUDIO: Final = int(MessageType.AUDIO)
 _VIDEO: Final = int(MessageType.VIDEO)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionConfig:
-    """What a session announces, and what a peer may make it hold."""
-
-    chunk_size: int = 60_000  # of our output; FFmpeg publishers copy it for theirs
-    window_ack_size: int = 2_500_000
-    peer_bandwidth: int = 2_500_000
-    # Encoders that never announce a window still stop after a while without acknowledgements.
-    ack_every: int = 1_250_000
-    max_message_bytes: int = 10 * 1024 * 1024  # while publishing
-    max_command_bytes: int = 64 * 1024  # of every message before that
-    max_partial_bytes: int = 20 * 1024 * 1024  # of all unfinished messages, while publishing
-    max_unread_bytes: int = 256 * 1024  # of input that waits behind a play request
-    max_chunk_streams: int = 256
-    max_message_streams: int = 8
-    max_commands: int = 10_000  # in the life of a connection
-    random: Callable[[int], bytes] = os.urandom
-
-    def command_limits(self) -> ChunkLimits:
-        """What the chunk reader may hold before and after publishing."""
-        return ChunkLimits(
-            max_message_bytes=self.max_command_bytes,
-            max_partial_bytes=4 * self.max_command_bytes,
-            max_chunk_streams=self.max_chunk_streams,
-        )
-
-    def media_limits(self) -> ChunkLimits:
-        """What it may hold while publishing."""
-        return ChunkLimits(
-            max_message_bytes=self.max_message_bytes,
-            max_partial_bytes=self.max_partial_bytes,
-            max_chunk_streams=self.max_chunk_streams,
-        )
-
-
-DEFAULT_CONFIG: Final = SessionConfig()
 
 
 class _Connection(Enum):
@@ -95,23 +59,6 @@ class _Connection(Enum):
     CONNECT_PENDING = auto()
     CONNECTED = auto()
     REFUSED = auto()
-
-
-class _Use(Enum):
-    """What a message stream is used for."""
-
-    IDLE = auto()
-    PUBLISH_PENDING = auto()
-    PUBLISHING = auto()
-    PLAY_PENDING = auto()
-    PLAYING = auto()
-
-
-@dataclass(slots=True)
-class _MessageStream:
-    use: _Use = _Use.IDLE
-    audio: bool = True  # what a player wants to receive
-    video: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +95,7 @@ class ServerSession:
         self._tc_url = ""
         self._flash_version = ""
         self._object_encoding = 0.0
-        self._streams: dict[int, _MessageStream] = {}
+        self._streams = MessageStreams(config.max_message_streams)
         self._publishing: int | None = None
         self._pending: dict[int, _Pending] = {}
         self._pending_play: PlayRequested | None = None
@@ -239,12 +186,13 @@ class ServerSession:
                     )
                 )
             case PublishRequested(message_stream_id=stream_id):
-                self._streams[stream_id].use = _Use.PUBLISHING
+                self._stream(stream_id).use = StreamUse.PUBLISHING
                 self._publishing = stream_id
                 self._reader.limits = self._config.media_limits()
                 self._out.append(replies.publish_started(self._out_chunk_size, stream_id))
             case PlayRequested(message_stream_id=stream_id, reset=reset):
-                self._streams[stream_id] = _MessageStream(_Use.PLAYING)
+                stream = self._stream(stream_id)
+                stream.use, stream.audio, stream.video = StreamUse.PLAYING, True, True
                 self._pending_play = None
                 self._out.append(replies.play_started(self._out_chunk_size, stream_id, reset))
 
@@ -264,10 +212,10 @@ class ServerSession:
                     replies.error(self._out_chunk_size, transaction_id, code, description)
                 )
             case PublishRequested(message_stream_id=stream_id):
-                self._streams[stream_id].use = _Use.IDLE
+                self._stream(stream_id).use = StreamUse.IDLE
                 self.send_status(stream_id, "error", code, description)
             case PlayRequested(message_stream_id=stream_id):
-                self._streams[stream_id].use = _Use.IDLE
+                self._stream(stream_id).use = StreamUse.IDLE
                 self._pending_play = None
                 self.send_status(stream_id, "error", code, description)
 
@@ -284,9 +232,9 @@ class ServerSession:
             UsageError: nothing is played on that message stream.
         """
         stream = self._streams.get(message_stream_id)
-        if stream is None or stream.use is not _Use.PLAYING:
+        if stream is None or stream.use is not StreamUse.PLAYING:
             raise UsageError(f"nothing is played on message stream {message_stream_id}")
-        stream.use = _Use.IDLE
+        stream.use = StreamUse.IDLE
         self._out.append(replies.play_ended(self._out_chunk_size, message_stream_id, description))
 
     def ping(self, now: float) -> None:
@@ -304,12 +252,12 @@ class ServerSession:
             raise UsageError("a snapshot needs a pending play request")
         if any(self._out):
             raise UsageError("a snapshot needs all output taken")
-        if any(stream.use is _Use.PLAYING for stream in self._streams.values()):
+        if self._streams.playing() is not None:
             raise UsageError("no snapshot of a session that plays already")
         return SessionSnapshot(
             reader=self._reader.state(),
             play=play,
-            message_stream_ids=tuple(self._streams),
+            message_stream_ids=self._streams.ids(),
             out_chunk_size=self._out_chunk_size,
             bytes_received=self._bytes_received,
             bytes_acknowledged=self._bytes_acknowledged,
@@ -345,11 +293,12 @@ class ServerSession:
         session._flash_version = snapshot.flash_version
         session._object_encoding = snapshot.object_encoding
         session._command_count = snapshot.command_count
-        session._streams = {
-            stream_id: _MessageStream() for stream_id in snapshot.message_stream_ids
-        }
+        stream_ids = snapshot.message_stream_ids
+        session._streams = MessageStreams(max(config.max_message_streams, len(stream_ids)))
+        for stream_id in stream_ids:
+            session._streams.open(stream_id)
         play = snapshot.play
-        session._streams[play.message_stream_id].use = _Use.PLAY_PENDING
+        session._stream(play.message_stream_id).use = StreamUse.PLAY_PENDING
         session._pending = {play.request_id: play}
         session._pending_play = play
         session._last_request_id = play.request_id
@@ -494,11 +443,9 @@ class ServerSession:
         )
 
     def _handle_create_stream(self, command: Command) -> None:
-        taken = set(self._streams)
-        # Lowest first: GStreamer and several servers assume that the first is 1.
-        free = next(i for i in range(1, len(taken) + 2) if i not in taken)
-        if self._open_stream(free):
-            self._reply_result(command, float(free))
+        stream_id = self._streams.create()
+        if stream_id is not None:
+            self._reply_result(command, float(stream_id))
         elif command.transaction_id != 0:
             self._out.append(
                 replies.error(
@@ -508,15 +455,6 @@ class ServerSession:
                     f"no more than {self._config.max_message_streams} streams on a connection",
                 )
             )
-
-    def _open_stream(self, stream_id: int) -> bool:
-        """Makes the message stream if there is none of that id and room for it."""
-        if stream_id in self._streams:
-            return True
-        if len(self._streams) >= self._config.max_message_streams:
-            return False
-        self._streams[stream_id] = _MessageStream()
-        return True
 
     def _handle_publish(self, command: Command) -> None:
         self._require_connected(command)
@@ -533,11 +471,11 @@ class ServerSession:
                 "a connection that has played cannot publish; connect anew",
             )
             return
-        if not self._open_stream(stream_id):
+        stream = self._streams.open(stream_id)
+        if stream is None:
             self.send_status(stream_id, "error", "NetStream.Failed", "too many streams")
             return
-        stream = self._streams[stream_id]
-        if stream.use is not _Use.IDLE or self._publish_stream_id() is not None:
+        if stream.use is not StreamUse.IDLE or self._streams.publishing() is not None:
             self.send_status(
                 stream_id,
                 "error",
@@ -545,7 +483,7 @@ class ServerSession:
                 "this connection publishes or plays already",
             )
             return
-        stream.use = _Use.PUBLISH_PENDING
+        stream.use = StreamUse.PUBLISH_PENDING
         request = PublishRequested(
             request_id=self._take_request_id(),
             message_stream_id=stream_id,
@@ -563,7 +501,7 @@ class ServerSession:
         if command.arguments[:1] and command.arguments[0] is False:
             self._end_use(stream_id, command.name)  # Flash's way to stop
             return
-        if self._publish_stream_id() is not None:
+        if self._streams.publishing() is not None:
             self.send_status(
                 stream_id,
                 "error",
@@ -571,11 +509,12 @@ class ServerSession:
                 "a connection that publishes cannot play; connect anew",
             )
             return
-        if not self._open_stream(stream_id):
+        stream = self._streams.open(stream_id)
+        if stream is None:
             self.send_status(stream_id, "error", "NetStream.Play.Failed", "too many streams")
             return
         self._end_use(stream_id, command.name)
-        self._streams[stream_id].use = _Use.PLAY_PENDING
+        stream.use = StreamUse.PLAY_PENDING
         request = PlayRequested(
             request_id=self._take_request_id(),
             message_stream_id=stream_id,
@@ -593,15 +532,14 @@ class ServerSession:
         if self._connection is not _Connection.CONNECTED:
             raise ProtocolError(f"{command.name} before connect was answered")
 
-    def _publish_stream_id(self) -> int | None:
-        """The message stream that is published on, or asked to be."""
-        for stream_id, stream in self._streams.items():
-            if stream.use in (_Use.PUBLISHING, _Use.PUBLISH_PENDING):
-                return stream_id
-        return None
+    def _stream(self, stream_id: int) -> MessageStream:
+        """A stream that is known to be there: a request waits on it."""
+        stream = self._streams.get(stream_id)
+        assert stream is not None
+        return stream
 
     def _handle_fc_unpublish(self, command: Command) -> None:
-        stream_id = self._publish_stream_id()
+        stream_id = self._streams.publishing()
         if stream_id is not None:
             self._out.append(replies.fc_unpublish(self._out_chunk_size, command.transaction_id))
             self._end_use(stream_id, command.name)
@@ -614,30 +552,28 @@ class ServerSession:
             stream_id = int(number)
         else:
             # GStreamer sends the stream's name, others nothing: they mean the one in use.
-            stream_id = next(
-                (i for i, stream in self._streams.items() if stream.use is not _Use.IDLE),
-                command.message_stream_id,
-            )
+            in_use = self._streams.in_use()
+            stream_id = command.message_stream_id if in_use is None else in_use
         self._end_use(stream_id, command.name)
-        self._streams.pop(stream_id, None)
+        self._streams.delete(stream_id)
 
     def _end_use(self, stream_id: int, how: str) -> None:
         """Ends what a message stream is used for and says so, once."""
         stream = self._streams.get(stream_id)
         if stream is None:
             return
-        use, stream.use = stream.use, _Use.IDLE
+        use, stream.use = stream.use, StreamUse.IDLE
         match use:
-            case _Use.PUBLISHING:
+            case StreamUse.PUBLISHING:
                 self._publishing = None
                 self.send_status(
                     stream_id, "status", "NetStream.Unpublish.Success", "Stopped publishing"
                 )
                 self._events.append(PublishEnded(stream_id, how))
-            case _Use.PUBLISH_PENDING:
+            case StreamUse.PUBLISH_PENDING:
                 self._withdraw_publish()
                 self._events.append(PublishEnded(stream_id, how))
-            case _Use.PLAYING:
+            case StreamUse.PLAYING:
                 self._events.append(PlayEnded(stream_id, how))
             case _:
                 pass
@@ -650,9 +586,9 @@ class ServerSession:
                 self._withdrawn.add(request_id)
                 return
 
-    def _playing(self, command: Command) -> _MessageStream | None:
+    def _playing(self, command: Command) -> MessageStream | None:
         stream = self._streams.get(command.message_stream_id)
-        return stream if stream is not None and stream.use is _Use.PLAYING else None
+        return stream if stream is not None and stream.use is StreamUse.PLAYING else None
 
     def _handle_pause(self, command: Command) -> None:
         if self._playing(command) is None:

@@ -1,0 +1,46 @@
+"""What a server session announces to its peer, and what the peer may make it hold."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from common.rtmp.chunks import ChunkLimits
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """What a session announces, and what a peer may make it hold."""
+
+    chunk_size: int = 60_000  # of our output; FFmpeg publishers copy it for theirs
+    window_ack_size: int = 2_500_000
+    peer_bandwidth: int = 2_500_000
+    # Encoders that never announce a window still stop after a while without acknowledgements.
+    ack_every: int = 1_250_000
+    max_message_bytes: int = 10 * 1024 * 1024  # while publishing
+    max_command_bytes: int = 64 * 1024  # of every message before that
+    max_partial_bytes: int = 20 * 1024 * 1024  # of all unfinished messages, while publishing
+    max_unread_bytes: int = 256 * 1024  # of input that waits behind a play request
+    max_chunk_streams: int = 256
+    max_message_streams: int = 8
+    max_commands: int = 10_000  # in the life of a connection
+    random: Callable[[int], bytes] = os.urandom
+
+    def command_limits(self) -> ChunkLimits:
+        """What the chunk reader may hold before and after publishing."""
+        return ChunkLimits(
+            max_message_bytes=self.max_command_bytes,
+            max_partial_bytes=4 * self.max_command_bytes,
+            max_chunk_streams=self.max_chunk_streams,
+        )
+
+    def media_limits(self) -> ChunkLimits:
+        """What it may hold while publishing."""
+        return ChunkLimits(
+            max_message_bytes=self.max_message_bytes,
+            max_partial_bytes=self.max_partial_bytes,
+            max_chunk_streams=self.max_chunk_streams,
+        )
+
+
+DEFAULT_CONFIG: Final = SessionConfig()

@@ -23,7 +23,7 @@ class SessionConfig:
     max_unread_bytes: int = 256 * 1024  # of input that waits behind a play request
     max_chunk_streams: int = 256
     max_message_streams: int = 8
-    max_commands: int = 10_000  # in the life of a connection
+    max_calls_per_minute: int = 1000  # commands and pings: all that a peer can have answered
     random: Callable[[int], bytes] = os.urandom
 
     def command_limits(self) -> ChunkLimits:

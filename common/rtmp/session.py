@@ -9,6 +9,7 @@ The session's own output always has type 0 chunk headers, so it needs no state f
 shell may write media on chunk streams of its own in between (from whole message to whole message).
 """
 
+import math
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -47,6 +48,7 @@ from common.rtmp.snapshot import SessionSnapshot
 
 __all__ = ["ServerSession", "SessionConfig"]
 
+_MINUTE_S: Final = 60.0
 _AUDIO: Final = int(MessageType.AUDIO)
 _VIDEO: Final = int(MessageType.VIDEO)
 
@@ -101,7 +103,8 @@ class ServerSession:
         self._pending_play: PlayRequested | None = None
         self._withdrawn: set[int] = set()  # requests that the peer ended before their answer
         self._last_request_id = 0
-        self._command_count = 0
+        self._calls = 0  # since `_calls_since`
+        self._calls_since = -math.inf
 
     @property
     def is_publishing(self) -> bool:
@@ -138,6 +141,8 @@ class ServerSession:
         if self._dead:
             raise UsageError("input for a session that is dead")
         self._bytes_received += len(data)
+        if now - self._calls_since >= _MINUTE_S:
+            self._calls, self._calls_since = 0, now
         try:
             if self._connection is _Connection.HANDSHAKE:
                 self._out.append(self._handshake.receive_data(data))
@@ -265,7 +270,6 @@ class ServerSession:
             peer_window=self._peer_window,
             object_encoding=self._object_encoding,
             flash_version=self._flash_version,
-            command_count=self._command_count,
             app=self._app,
             tc_url=self._tc_url,
         )
@@ -292,7 +296,6 @@ class ServerSession:
         session._tc_url = snapshot.tc_url
         session._flash_version = snapshot.flash_version
         session._object_encoding = snapshot.object_encoding
-        session._command_count = snapshot.command_count
         stream_ids = snapshot.message_stream_ids
         session._streams = MessageStreams(max(config.max_message_streams, len(stream_ids)))
         for stream_id in stream_ids:
@@ -340,11 +343,19 @@ class ServerSession:
             case MessageType.USER_CONTROL:
                 event = parse_user_control(message.payload)
                 if event is not None and event[0] == UserControl.PING_REQUEST:
+                    self._count_call()
                     self._out.append(user_control(UserControl.PING_RESPONSE, event[1] or 0))
             case MessageType.WINDOW_ACK_SIZE if len(message.payload) >= 4:
                 self._set_peer_window(int.from_bytes(message.payload[:4], "big"))
             case _:
                 pass  # acknowledgements, peer bandwidth, shared objects: nothing to do
+
+    def _count_call(self) -> None:
+        self._calls += 1
+        if self._calls > self._config.max_calls_per_minute:
+            raise ProtocolError(
+                f"more than {self._config.max_calls_per_minute} commands within a minute"
+            )
 
     def _set_peer_window(self, window: int) -> None:
         """The peer stops after `window` bytes without an acknowledgement: send one at half."""
@@ -377,9 +388,7 @@ class ServerSession:
             self._events.append(DataReceived(timestamp, payload))
 
     def _handle_command(self, command: Command) -> None:
-        self._command_count += 1
-        if self._command_count > self._config.max_commands:
-            raise ProtocolError(f"more than {self._config.max_commands} commands")
+        self._count_call()
         if self._connection is _Connection.REFUSED:
             return
         if command.name == "connect":

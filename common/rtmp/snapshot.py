@@ -38,7 +38,6 @@ class SessionSnapshot:
     peer_window: int | None  # what the peer's Window Acknowledgement Size said
     object_encoding: float
     flash_version: str
-    command_count: int
     app: str = field(repr=False)
     tc_url: str = field(repr=False)
 
@@ -81,7 +80,6 @@ class SessionSnapshot:
                 "peer_window": self.peer_window,
                 "object_encoding": self.object_encoding,
                 "flash_version": self.flash_version,
-                "command_count": self.command_count,
                 "app": self.app,
                 "tc_url": self.tc_url,
             }
@@ -141,7 +139,6 @@ class SessionSnapshot:
             ),
             object_encoding=fields.number("object_encoding"),
             flash_version=fields.text("flash_version"),
-            command_count=fields.integer("command_count", _U63),
             app=app,
             tc_url=tc_url,
         )

@@ -330,25 +330,29 @@ def is_keyframe_payload(payload: bytes) -> bool:
 
 def is_sequence_header(payload: bytes) -> bool:
     """Whether a video tag body is a sequence header, legacy or E-RTMP."""
-    if len(payload) < 2:
+    if len(payload) < 2 or payload[0] >> 4 & 7 == FrameType.COMMAND:
         return False
     if not payload[0] & 0x80:
         return payload[0] & 0x0F == 7 and payload[1] == VideoPacket.SEQUENCE_HEADER
-    return payload[0] >> 4 & 7 != FrameType.COMMAND and _extended_packet(payload) in (
+    return _extended_packet(payload) in (
         _ExtendedPacket.SEQUENCE_START,
         _ExtendedPacket.MPEG2TS_SEQUENCE_START,
     )
 
 
 def _extended_packet(payload: bytes) -> int | None:
-    """E-RTMP's packet type behind ModEx and multitrack; None when the payload cannot be read."""
+    """E-RTMP's packet type behind ModEx and multitrack; None when that cannot be read.
+
+    None, too, for a message without track 0.
+    """
     packet_type = payload[0] & 0x0F
     if packet_type < _ExtendedPacket.MULTITRACK:
         return packet_type
     try:
         packet_type, at = extended_header(payload, _ExtendedPacket.MOD_EX)
         if packet_type == _ExtendedPacket.MULTITRACK:
-            packet_type = track_zero(payload, at, packet_type, packet_type).packet_type
+            track = track_zero(payload, at, packet_type, packet_type)
+            return track.packet_type if track.track_id == 0 else None
     except FlvError:
         return None
     return packet_type

@@ -1,0 +1,329 @@
+"""libavformat's own RTMP client, as publisher and as player, each in a thread with deadlines.
+
+A `Publisher` sends a clip's packets at their own pace; a `Player` records every packet it gets and
+then decodes all of them with FFmpeg's strictest error detection. Threads end by themselves: every
+read and write has a time limit.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import av.error
+
+from tests.helpers_clips import Plane, luma_of, read_number
+
+IO_TIMEOUT_S = 15.0
+AV_ERRORS = (av.error.FFmpegError, OSError)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One packet as libavformat gives it; times in ms."""
+
+    pts_ms: int
+    dts_ms: int
+    is_key: bool
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One decoded picture."""
+
+    pts_ms: int
+    number: int | None
+    width: int
+    height: int
+
+
+@dataclass
+class Recording:
+    """What a clip holds, or what a player got."""
+
+    video: list[Unit] = field(default_factory=list)
+    audio: list[Unit] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
+    profile: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    decode_error: str = ""
+    first_luma: Plane | None = None
+
+    @property
+    def keyframes_ms(self) -> list[int]:
+        return [unit.pts_ms for unit in self.video if unit.is_key]
+
+    def pts_of(self) -> dict[int, int]:
+        """PTS of each picture number that could be read."""
+        return {shown.number: shown.pts_ms for shown in self.shown if shown.number is not None}
+
+    def sizes(self) -> set[tuple[int, int]]:
+        return {(shown.width, shown.height) for shown in self.shown}
+
+    def fps(self) -> float:
+        times = sorted(shown.pts_ms for shown in self.shown)
+        return (len(times) - 1) * 1000 / (times[-1] - times[0])
+
+
+def record(
+    url: str,
+    *,
+    enough: Callable[[Recording], bool] | None = None,
+    seconds: float = 60.0,
+    picture: tuple[int, int, int, int] | None = None,
+    stop: threading.Event | None = None,
+    into: Recording | None = None,
+    opened: threading.Event | None = None,
+) -> Recording:
+    """Read a file or an RTMP stream until it ends, `enough` says so, or `seconds` are over.
+
+    Raises what libavformat raises on opening; the end of a live stream is no error.
+    """
+    recording = into if into is not None else Recording()
+    deadline = time.monotonic() + seconds
+    options = {"analyzeduration": "2000000", "fpsprobesize": "3"}
+    options |= {"rtmp_live": "live"} if url.startswith("rtmp") else {}
+    with av.open(url, timeout=(IO_TIMEOUT_S, IO_TIMEOUT_S), options=options) as container:
+        if opened is not None:
+            opened.set()
+        packets = []
+        recording.metadata = dict(container.metadata)
+        try:
+            for packet in container.demux():
+                if packet.dts is None or packet.pts is None or packet.time_base is None:
+                    continue
+                unit = Unit(
+                    _ms(packet.pts, packet.time_base),
+                    _ms(packet.dts, packet.time_base),
+                    packet.is_keyframe,
+                    bytes(packet),
+                )
+                if packet.stream.type == "video":
+                    recording.video.append(unit)
+                    packets.append(packet)
+                elif packet.stream.type == "audio":
+                    recording.audio.append(unit)
+                if (stop is not None and stop.is_set()) or time.monotonic() > deadline:
+                    break
+                if enough is not None and enough(recording):
+                    break
+        except AV_ERRORS:
+            pass  # a server that closes at the end of a stream, seen as an error of reading
+        if container.streams.video:
+            _decode(container.streams.video[0], packets, recording, picture)
+    return recording
+
+
+def _decode(
+    stream: Any,
+    packets: Sequence[Any],
+    recording: Recording,
+    picture: tuple[int, int, int, int] | None,
+) -> None:
+    context = stream.codec_context
+    context.options = {"err_detect": "explode+crccheck+bitstream+buffer"}
+    context.thread_type = "NONE"
+    try:
+        for packet in (*packets, None):
+            for frame in context.decode(packet):
+                luma = luma_of(frame)
+                if recording.first_luma is None:
+                    recording.first_luma = luma.copy()
+                recording.shown.append(
+                    Shown(
+                        _ms(frame.pts, stream.time_base),
+                        read_number(luma, picture),
+                        frame.width,
+                        frame.height,
+                    )
+                )
+    except av.error.FFmpegError as error:
+        recording.decode_error = f"{type(error).__name__}: {error}"
+    recording.profile = context.profile or ""
+
+
+def _ms(value: int, time_base: Fraction) -> int:
+    return round(value * time_base * 1000)
+
+
+class _Threaded:
+    """A thread that keeps what went wrong in it, and never outlives its `with` block."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._guarded, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self, timeout: float = IO_TIMEOUT_S + 10) -> None:
+        """Ask the thread to end and wait for it."""
+        self._stop.set()
+        self.join(timeout)
+
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+        assert not self._thread.is_alive(), f"{self!r} did not end within {timeout} s"
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except AV_ERRORS as error:
+            self.error = error
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+class Publisher(_Threaded):
+    """Sends clips one after the other, at their own pace, through libavformat.
+
+    With `loop`, the clips start again when they are over, until `stop`. Each clip's time goes on
+    where the one before ended, as when an encoder changes its scene.
+    """
+
+    def __init__(self, url: str, *clips: Path, loop: bool = False, pace: float = 1.0) -> None:
+        super().__init__()
+        self.started = threading.Event()  # the server agreed
+        self.sent_frames = 0
+        self._url = url
+        self._clips = clips
+        self._loop = loop
+        self._pace = pace
+
+    def _run(self) -> None:
+        timeout = (IO_TIMEOUT_S, IO_TIMEOUT_S)
+        with av.open(self._url, "w", format="flv", timeout=timeout) as output:
+            self._send(output)
+
+    def _send(self, output: Any) -> None:
+        streams: dict[str, Any] = {}
+        offset_ms = 0
+        begin = time.monotonic()
+        while True:
+            for clip in self._clips:
+                offset_ms = self._send_clip(output, streams, clip, offset_ms, begin)
+                if self._stop.is_set():
+                    return
+            if not self._loop:
+                return
+
+    def _send_clip(
+        self, output: Any, streams: dict[str, Any], clip: Path, offset_ms: int, begin: float
+    ) -> int:
+        end_ms = offset_ms
+        with av.open(str(clip)) as source:
+            for stream in source.streams:
+                if stream.type in ("video", "audio") and stream.type not in streams:
+                    streams[stream.type] = output.add_stream_from_template(stream)
+            for packet in source.demux():
+                if self._stop.is_set():
+                    break
+                if packet.dts is None or packet.pts is None or packet.time_base is None:
+                    continue
+                kind = packet.stream.type
+                dts_ms = offset_ms + _ms(packet.dts, packet.time_base)
+                end_ms = max(end_ms, dts_ms + max(1, _ms(packet.duration or 0, packet.time_base)))
+                packet.pts = offset_ms + _ms(packet.pts, packet.time_base)
+                packet.dts = dts_ms
+                packet.time_base = Fraction(1, 1000)
+                packet.stream = streams[kind]
+                wait = begin + dts_ms / 1000 / self._pace - time.monotonic()
+                if wait > 0 and self._stop.wait(wait):
+                    break
+                output.mux(packet)  # the first one connects
+                self.started.set()
+                self.sent_frames += kind == "video"
+        return end_ms
+
+
+class Player(_Threaded):
+    """Records a stream until it ends, `enough` is there, or `stop`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        enough: Callable[[Recording], bool] | None = None,
+        seconds: float = 60.0,
+        picture: tuple[int, int, int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.recording = Recording()
+        self.opened = threading.Event()
+        self._url = url
+        self._enough = enough
+        self._seconds = seconds
+        self._picture = picture
+
+    def _run(self) -> None:
+        record(
+            self._url,
+            enough=self._enough,
+            seconds=self._seconds,
+            picture=self._picture,
+            stop=self._stop,
+            into=self.recording,
+            opened=self.opened,
+        )
+
+
+def frames(count: int) -> Callable[[Recording], bool]:
+    """Enough: so many video packets."""
+    return lambda recording: len(recording.video) >= count
+
+
+def until(condition: Callable[[], object], timeout: float, what: str, every: float = 0.05) -> None:
+    """Look again and again until the condition holds; fails at the deadline, saying what."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(every)
+
+
+def refusal(url: str, mode: str) -> str:
+    """What libavformat logs as the server's words when it publishes or plays at `url`.
+
+    Empty when the server let it in. The log of libav is the process's own: one at a time.
+    """
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(local=True) as lines:
+            try:
+                if mode == "w":
+                    with av.open(url, "w", format="flv", timeout=(10, 10)) as output:
+                        output.add_stream("aac", rate=48_000)
+                        output.start_encoding()  # this connects
+                else:
+                    av.open(url, timeout=(10, 10)).close()
+            except AV_ERRORS:
+                said = _server_words(lines)
+                assert said, f"refused without a word: {lines}"
+                return said
+        return ""
+    finally:
+        av.logging.set_level(None)
+
+
+def _server_words(lines: Iterable[tuple[int, str, str]]) -> str:
+    return " ".join(text.strip() for _, _, text in lines if "Server error" in text)

@@ -5,11 +5,15 @@
 session but for what stands here.
 
 Threads: one session calls its decoder and scaler from one thread, and each encoder from one thread,
-which may be another. Opening and closing is serialised by the worker.
+which may be another. Opening and closing is serialised by the worker, and done on any thread.
+
+Captions are none of a device's business: the session takes them from the access units and puts
+them into the coded ones (`worker/captions.py`), so an encoder must not write A53 SEI of its own.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 from common.avc import AvcConfig, SpsInfo
@@ -29,6 +33,21 @@ class Picture(Protocol):
     @property
     def height(self) -> int: ...
 
+    @property
+    def sar(self) -> Fraction:
+        """Width : height of a sample."""
+        ...
+
+    @property
+    def is_damaged(self) -> bool:
+        """Decoded with errors that the decoder concealed, or from references that had some."""
+        ...
+
+
+# Surfaces of one rung that a session lets wait for its encoder, the one being encoded included. It
+# asks the scaler for no more until one is done, except where one decoder call gave more pictures.
+SURFACE_BACKLOG = 4
+
 
 class Surface(Protocol):
     """One rung's frame on the device. Software scales it when its encoder first asks."""
@@ -47,7 +66,7 @@ class EncodedUnit:
 
 
 class Decoder(Protocol):
-    """H.264 access units in, pictures in display order out."""
+    """H.264 access units in, pictures in display order out, interlaced ones deinterlaced."""
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> Sequence[Picture]:
         """Decode one AVCC access unit; the pictures that became ready, perhaps none.
@@ -70,7 +89,11 @@ class Decoder(Protocol):
 
 
 class Scaler(Protocol):
-    """Pictures of any size to the frames of a ladder: scaled, letterboxed, deinterlaced."""
+    """Pictures of any size to the frames of a ladder: scaled, letterboxed.
+
+    The rectangle of a picture is the rung's own for the size that the ladder was fitted to, else
+    `worker.letterbox.fit_picture`.
+    """
 
     def scale(self, picture: Picture, wanted: Sequence[int]) -> Sequence[Surface]:
         """One surface for each wanted rung index of the ladder, in that order.
@@ -109,10 +132,15 @@ class Backend(Protocol):
         """Raises DecodeFailed when the device cannot decode such a stream, with the reason."""
         ...
 
-    def open_scaler(self, ladder: Ladder) -> Scaler: ...
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> Scaler:
+        """`sps` tells the size that the ladder was fitted to, and the colour of what comes out."""
+        ...
 
-    def open_encoder(self, rung: Rung, sps: SpsInfo) -> Encoder:
-        """`sps` tells colour and nominal rate. Raises EncodeFailed with the real reason."""
+    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Encoder:
+        """An encoder of `rung` for about `fps` frames a second: rate control goes by that.
+
+        `sps` tells the colour. Raises EncodeFailed with the real reason.
+        """
         ...
 
     def close(self) -> None: ...

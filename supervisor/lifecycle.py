@@ -1,0 +1,340 @@
+"""One child's life as a state machine: events and the time in, actions out. Pure.
+
+The table `_NEXT` is all there is of transitions; what is not in it changes nothing and does
+nothing (a late hello of a child that is being stopped). `handle` returns what the shell must do;
+`next_deadline` when to call it again with `Tick` if nothing else comes.
+
+STARTING   spawned, no hello yet; killed when none comes in time
+READY      said hello; warned about when its heartbeats are slow, killed when they stop
+STOPPING   told to end (TERM, then KILL), or killed for a reason; waiting for the exit
+BACKOFF    dead, to be started again later
+EXITED     not running, and not to be
+FATAL      not running: starting it again cannot help (exit code 2)
+
+A child that dies is started again at once the first time, then after 1, 2, 4 … 30 s; a minute in
+READY forgets that. Exit code 3 (its device or listener cannot be used) skips the "at once".
+"""
+
+import math
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from common.errors import ExitCode
+
+HELLO_TIMEOUT_S = 20.0
+SLOW_S = 3.0  # without a heartbeat: a warning
+SILENT_S = 10.0  # … killed
+TERM_TIMEOUT_S = 5.0
+FIRST_BACKOFF_S = 1.0
+MAX_BACKOFF_S = 30.0
+STEADY_S = 60.0  # in READY for this long: earlier failures are forgotten
+
+
+class ChildState(Enum):
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    BACKOFF = "backoff"
+    EXITED = "exited"
+    FATAL = "fatal"
+
+
+RUNNING = frozenset({ChildState.STARTING, ChildState.READY, ChildState.STOPPING})
+
+# ---- events -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Someone wants this child."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """It runs already, started by an earlier supervisor, and has said hello."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFailed:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaidHello:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """Its process is gone; `code` as subprocess has it (-9: SIGKILL), None: nobody knows."""
+
+    code: int | None
+    reason: str = ""  # as it said itself before
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nobody wants this child any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condemn:
+    """It runs but does not work: kill it and start it anew."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    pass
+
+
+Event = Start | Adopt | SpawnFailed | SaidHello | Beat | Exited | Stop | Condemn | Tick
+
+# ---- actions ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CameUp:
+    """It is READY: its work may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class WentDown:
+    """It serves nobody from now on; `crashed`: not because it was told to."""
+
+    reason: str
+    crashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    text: str
+
+
+Action = Spawn | Terminate | Kill | CameUp | WentDown | Warn
+
+
+class _Step(Enum):
+    """What an event amounts to, once its data and the time have been looked at."""
+
+    START = auto()
+    ADOPT = auto()
+    HELLO = auto()
+    CONDEMN = auto()  # kill, then start anew
+    EXIT_AGAIN = auto()  # gone; to be started at once
+    EXIT_LATER = auto()  # gone; to be started after the back-off
+    EXIT_DONE = auto()  # gone; not wanted
+    EXIT_FATAL = auto()
+    STOP = auto()
+    RETRY = auto()  # the back-off is over
+
+
+_S = ChildState
+_EXITS = {
+    _Step.EXIT_AGAIN: _S.STARTING,
+    _Step.EXIT_LATER: _S.BACKOFF,
+    _Step.EXIT_DONE: _S.EXITED,
+    _Step.EXIT_FATAL: _S.FATAL,
+}
+_NEXT: dict[ChildState, dict[_Step, ChildState]] = {
+    _S.EXITED: {_Step.START: _S.STARTING, _Step.ADOPT: _S.READY},
+    _S.STARTING: {
+        _Step.HELLO: _S.READY,
+        _Step.CONDEMN: _S.STOPPING,
+        _Step.STOP: _S.STOPPING,
+        **_EXITS,
+    },
+    _S.READY: {_Step.CONDEMN: _S.STOPPING, _Step.STOP: _S.STOPPING, **_EXITS},
+    _S.STOPPING: _EXITS,
+    _S.BACKOFF: {_Step.RETRY: _S.STARTING, _Step.START: _S.STARTING, _Step.STOP: _S.EXITED},
+    _S.FATAL: {_Step.START: _S.STARTING, _Step.STOP: _S.EXITED},
+}
+
+
+class ChildMachine:
+    """One child. `restarts` counts spawns after the first one."""
+
+    def __init__(self, *, hello_timeout_s: float = HELLO_TIMEOUT_S) -> None:
+        self.state = ChildState.EXITED
+        self.wanted = False
+        self.restarts = 0
+        self.reason = ""  # of the last end, or of the coming one
+        self._hello_timeout_s = hello_timeout_s
+        self._failures = 0
+        self._entered_s = 0.0  # when the present state began
+        self._heard_s = 0.0
+        self._warned = False
+        self._deadline_s = math.inf  # of STARTING, STOPPING, BACKOFF
+        self._is_up = False
+
+    @property
+    def is_running(self) -> bool:
+        return self.state in RUNNING
+
+    def since(self) -> float:
+        """When the present state began."""
+        return self._entered_s
+
+    def next_deadline(self) -> float:
+        """When `Tick` is due; infinity when it is not."""
+        if self.state is ChildState.READY:
+            return self._heard_s + (SILENT_S if self._warned else SLOW_S)
+        return self._deadline_s
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take an event; what must be done, in this order."""
+        match event:
+            case Start():
+                self.wanted = True
+                return self._step(_Step.START, now)
+            case Adopt():
+                self.wanted = True
+                self._heard_s, self._warned = now, False
+                return self._step(_Step.ADOPT, now)
+            case SaidHello():
+                self._heard_s, self._warned = now, False
+                return self._step(_Step.HELLO, now)
+            case Beat():
+                self._heard_s, self._warned = now, False
+                return []
+            case Stop():
+                self.wanted = False
+                self.reason = "told to stop"
+                return self._step(_Step.STOP, now)
+            case Condemn(reason):
+                return self._condemn(reason, now)
+            case SpawnFailed(reason):
+                self.reason = f"cannot be started: {reason}"
+                return self._step(self._exit_step(None, now, may_be_at_once=False), now)
+            case Exited(code, reason):
+                return self._on_exit(code, reason, now)
+            case Tick():
+                return self._tick(now)
+
+    def _tick(self, now: float) -> list[Action]:
+        if now < self.next_deadline():
+            return []
+        match self.state:
+            case ChildState.STARTING:
+                return self._condemn(f"no hello within {self._hello_timeout_s:g} s", now)
+            case ChildState.READY if self._warned:
+                return self._condemn(f"no heartbeat for {SILENT_S:g} s", now)
+            case ChildState.READY:
+                self._warned = True
+                return [Warn(f"no heartbeat for {SLOW_S:g} s")]
+            case ChildState.STOPPING:
+                # once more each time: a process may be in uninterruptible sleep
+                self._deadline_s = now + TERM_TIMEOUT_S
+                return [Kill(f"did not end within {TERM_TIMEOUT_S:g} s")]
+            case ChildState.BACKOFF:
+                return self._step(_Step.RETRY, now)
+            case ChildState.EXITED | ChildState.FATAL:
+                return []
+
+    def _condemn(self, reason: str, now: float) -> list[Action]:
+        if self.state not in (ChildState.STARTING, ChildState.READY):
+            return []
+        self.reason = reason
+        return [Kill(reason), *self._step(_Step.CONDEMN, now)]
+
+    def _on_exit(self, code: int | None, reason: str, now: float) -> list[Action]:
+        if self.state not in RUNNING:
+            return []
+        if self.state is not ChildState.STOPPING:
+            self.reason = reason or describe_exit(code)
+        elif reason:
+            self.reason = reason
+        return self._step(self._exit_step(code, now, may_be_at_once=True), now)
+
+    def _exit_step(self, code: int | None, now: float, *, may_be_at_once: bool) -> _Step:
+        if not self.wanted:
+            return _Step.EXIT_DONE
+        if code == ExitCode.USAGE:
+            return _Step.EXIT_FATAL
+        if self.state is ChildState.READY and now - self._entered_s >= STEADY_S:
+            self._failures = 0
+        self._failures += 1
+        if self._failures == 1 and may_be_at_once and code != ExitCode.BOOT_FAILED:
+            return _Step.EXIT_AGAIN
+        return _Step.EXIT_LATER
+
+    def _step(self, step: _Step, now: float) -> list[Action]:
+        state = _NEXT[self.state].get(step)
+        if state is None:
+            return []
+        before, self.state = self.state, state
+        self._entered_s = now
+        self._deadline_s = math.inf
+        actions: list[Action] = []
+        if self._is_up and state is not ChildState.READY:
+            self._is_up = False
+            actions.append(WentDown(self.reason, crashed=step is not _Step.STOP))
+        match state:
+            case ChildState.STARTING:
+                self._deadline_s = now + self._hello_timeout_s
+                self.restarts += before is not ChildState.EXITED
+                actions.append(Spawn())
+            case ChildState.READY:
+                self._is_up = True
+                actions.append(CameUp())
+            case ChildState.STOPPING:
+                self._deadline_s = now + TERM_TIMEOUT_S
+                if step is _Step.STOP:
+                    actions.append(Terminate())
+            case ChildState.BACKOFF:
+                self._deadline_s = now + self._backoff()
+            case ChildState.EXITED | ChildState.FATAL:
+                pass
+        return actions
+
+    def _backoff(self) -> float:
+        """1 s after the first failure that waits, then twice as long each time."""
+        return min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** max(0, min(self._failures - 2, 10)))
+
+
+_SIGNALS = {
+    4: "SIGILL",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    9: "SIGKILL (by hand, or out of memory)",
+    11: "SIGSEGV",
+    15: "SIGTERM",
+}
+
+
+def describe_exit(code: int | None) -> str:
+    """An exit status in words."""
+    if code is None:
+        return "ended, exit status unknown"
+    if code < 0:
+        return f"killed by {_SIGNALS.get(-code, f'signal {-code}')}"
+    if code == 0:
+        return "ended by itself"
+    try:
+        return f"exit code {code} ({ExitCode(code).name.lower().replace('_', ' ')})"
+    except ValueError:
+        return f"exit code {code}"

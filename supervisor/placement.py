@@ -1,0 +1,227 @@
+"""Streams on devices: who has room, who takes it, what is given back. Pure functions on values.
+
+A `Fleet` is the devices, the host's shared limits and the placements made; every function returns
+a new one. What is used is never stored, only summed from the placements: nothing can leak, and
+what was taken is given back by taking the placement away.
+
+`place` follows the template's policy: the first path that has a device with room. Among a path's
+devices the one with the lowest used/capacity wins, for the resource it is shortest of; ties
+rotate. Host-wide limits (cores, encoder sessions) are shared by all devices: software workers are
+devices of their own on one budget of cores.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from common.errors import UsageError
+from common.identity import ChildName, Generation, StreamId
+from common.ladder import Path
+from supervisor.cost import HOST_WIDE, Amounts, Resource, StreamCost, amounts
+
+_TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One worker's device."""
+
+    name: ChildName  # of its worker
+    path: Path  # GPU_ONLY, HYBRID or SOFTWARE
+    limits: Amounts = field(default_factory=dict)  # its own; a resource not named has no limit
+    is_up: bool = True
+    is_open: bool = True  # False: keeps what it has, takes nothing more
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One stream's room. `device` None: passthrough, which takes none."""
+
+    generation: Generation
+    stream_id: StreamId
+    device: ChildName | None
+    path: Path
+    amounts: Amounts
+    reason: str
+    is_reservation: bool  # its source is not known yet
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """No device can take it, with the reason for people."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A stream that wants room."""
+
+    generation: Generation
+    stream_id: StreamId
+    policy: tuple[Path, ...]
+    cost: StreamCost
+    is_reservation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All devices and all that is placed on them."""
+
+    host: Amounts = field(default_factory=dict)  # limits on CORES and SESSIONS; not named: none
+    devices: Mapping[ChildName, Device] = field(default_factory=dict)
+    placements: Mapping[Generation, Placement] = field(default_factory=dict)
+    turn: int = 0  # where the search for a tie begins
+
+    def used(self, resource: Resource, device: ChildName | None = None) -> float:
+        """What is taken of a resource, by one device's streams or by all."""
+        return sum(
+            placement.amounts.get(resource, 0.0)
+            for placement in self.placements.values()
+            if device is None or placement.device == device
+        )
+
+    def limit(self, resource: Resource, device: Device) -> float | None:
+        limits = self.host if resource in HOST_WIDE else device.limits
+        return limits.get(resource)
+
+    def on_device(self, device: ChildName) -> tuple[Placement, ...]:
+        return tuple(p for p in self.placements.values() if p.device == device)
+
+    def has_reservations(self) -> bool:
+        """Whether some placement may shrink when its source becomes known."""
+        return any(p.is_reservation and p.amounts for p in self.placements.values())
+
+    def with_device(self, device: Device) -> "Fleet":
+        return replace(self, devices={**self.devices, device.name: device})
+
+    def without_device(self, name: ChildName) -> "Fleet":
+        """The fleet without a device and all that was on it."""
+        return replace(
+            self,
+            devices={n: d for n, d in self.devices.items() if n != name},
+            placements={g: p for g, p in self.placements.items() if p.device != name},
+        )
+
+    def with_placement(self, placement: Placement) -> "Fleet":
+        """As it is, room or not: what runs already when a new supervisor finds it."""
+        placements = {**self.placements, placement.generation: placement}
+        return replace(self, placements=placements)
+
+
+def place(
+    fleet: Fleet, need: Need, exclude: frozenset[ChildName] = frozenset()
+) -> tuple[Fleet, Placement] | NoRoom:
+    """Room for a stream by its policy, on none of the excluded devices."""
+    why_not: list[str] = []
+    for path in need.policy:
+        if path is Path.REFUSE:
+            break
+        if path is Path.PASSTHROUGH:
+            reason = "; ".join(["passthrough", *why_not])
+            return _put(fleet, need, None, path, {}, reason)
+        wanted = amounts(need.cost, path)
+        devices = [d for d in fleet.devices.values() if d.path is path]
+        fitting = []
+        refusals = []
+        for index, device in enumerate(devices):
+            problem = _problem(fleet, device, wanted, exclude)
+            if problem is None:
+                turn = (index - fleet.turn) % len(devices)
+                fitting.append((_fullness(fleet, device, wanted), turn, device))
+            else:
+                refusals.append(problem)
+        if fitting:
+            fullness, _, device = min(fitting, key=lambda item: item[:2])
+            reason = f"{path.value}: {fullness:.0%} used, least of {len(fitting)} with room"
+            return _put(fleet, need, device.name, path, wanted, "; ".join([reason, *why_not]))
+        detail = ", ".join(dict.fromkeys(refusals)) or "no such device"
+        why_not.append(f"{path.value}: {detail}")
+    return NoRoom("; ".join(why_not) or "the policy refuses")
+
+
+def release(fleet: Fleet, generation: Generation) -> Fleet:
+    """Give back what a placement took. Raises UsageError when it is not there (any more)."""
+    if generation not in fleet.placements:
+        raise UsageError(f"no placement of generation {generation}")
+    placements = {g: p for g, p in fleet.placements.items() if g != generation}
+    return replace(fleet, placements=placements)
+
+
+def correct(
+    fleet: Fleet, generation: Generation, cost: StreamCost
+) -> tuple[Fleet, Placement] | NoRoom:
+    """The stream's real cost in place of its reservation, on the device where it is."""
+    old = fleet.placements.get(generation)
+    if old is None:
+        raise UsageError(f"no placement of generation {generation}")
+    wanted = amounts(cost, old.path)
+    new = replace(old, amounts=wanted, is_reservation=False)
+    without = release(fleet, generation)
+    if old.device is not None:
+        device = fleet.devices.get(old.device)
+        problem = "the device is gone" if device is None else _shortage(without, device, wanted)
+        if problem is not None:
+            return NoRoom(f"{old.path.value}: {problem}")
+    return without.with_placement(new), new
+
+
+def move(
+    fleet: Fleet, old: Generation, need: Need, exclude: frozenset[ChildName] = frozenset()
+) -> tuple[Fleet, Placement] | NoRoom:
+    """Other room for a stream whose old room is free at once; without room nothing changes."""
+    return place(release(fleet, old), need, exclude)
+
+
+def _put(
+    fleet: Fleet,
+    need: Need,
+    device: ChildName | None,
+    path: Path,
+    taken: Amounts,
+    reason: str,
+) -> tuple[Fleet, Placement]:
+    if need.generation in fleet.placements:
+        raise UsageError(f"generation {need.generation} is placed already")
+    placement = Placement(
+        need.generation, need.stream_id, device, path, taken, reason, need.is_reservation
+    )
+    return replace(fleet.with_placement(placement), turn=fleet.turn + 1), placement
+
+
+def _problem(
+    fleet: Fleet, device: Device, wanted: Amounts, exclude: Iterable[ChildName]
+) -> str | None:
+    if device.name in exclude:
+        return f"{device.name} is left out"
+    if not device.is_up:
+        return f"{device.name} is down"
+    if not device.is_open:
+        return f"{device.name} takes no new streams"
+    return _shortage(fleet, device, wanted)
+
+
+def _shortage(fleet: Fleet, device: Device, wanted: Amounts) -> str | None:
+    """The resource that the device lacks, in words."""
+    for resource, amount in wanted.items():
+        limit = fleet.limit(resource, device)
+        is_shared = resource in HOST_WIDE
+        if limit is None or amount == 0:
+            continue
+        used = fleet.used(resource, None if is_shared else device.name)
+        if used + amount > limit + _TINY:
+            whose = "the host" if is_shared else device.name
+            return (
+                f"needs {amount:.4g} of the {max(0.0, limit - used):.4g} {resource.value} free "
+                f"on {whose} ({limit:.4g} in all)"
+            )
+    return None
+
+
+def _fullness(fleet: Fleet, device: Device, wanted: Amounts) -> float:
+    """used/capacity of what the device is shortest of; its own share of what all share."""
+    ratios = [0.0]
+    for resource in wanted:
+        limit = fleet.limit(resource, device)
+        if limit:
+            ratios.append(fleet.used(resource, device.name) / limit)
+    return max(ratios)

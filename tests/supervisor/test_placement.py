@@ -1,0 +1,271 @@
+"""Placement, by examples and by properties."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from common.errors import UsageError
+from common.identity import ChildName, Generation, StreamId
+from common.ladder import Path
+from supervisor.cost import HOST_WIDE, Resource, StreamCost
+from supervisor.placement import (
+    Device,
+    Fleet,
+    Need,
+    NoRoom,
+    Placement,
+    correct,
+    move,
+    place,
+    release,
+)
+
+ANY = (Path.GPU_ONLY, Path.HYBRID, Path.SOFTWARE)
+
+
+def cpu(index: int, **fields: bool) -> Device:
+    return Device(ChildName(f"worker:cpu:{index}"), Path.SOFTWARE, **fields)
+
+
+def gpu(index: int, load: float, path: Path = Path.GPU_ONLY, memory: float = 1e12) -> Device:
+    limits = {Resource.LOAD: load, Resource.MEMORY: memory}
+    return Device(ChildName(f"worker:GPU-{index}"), path, limits)
+
+
+def fleet_of(*devices: Device, cores: float = 200.0, sessions: float | None = None) -> Fleet:
+    host = {Resource.CORES: cores}
+    if sessions is not None:
+        host[Resource.SESSIONS] = sessions
+    return Fleet(host, {device.name: device for device in devices})
+
+
+def need(
+    generation: int,
+    total: float = 50.0,
+    policy: tuple[Path, ...] = ANY,
+    rungs: int = 3,
+    is_reservation: bool = False,
+) -> Need:
+    cost = StreamCost(total * 0.25, total * 0.75, rungs, 3_000_000)
+    stream = StreamId(f"live/{generation}")
+    return Need(Generation(generation), stream, policy, cost, is_reservation)
+
+
+def placed(result: tuple[Fleet, Placement] | NoRoom) -> tuple[Fleet, Placement]:
+    assert not isinstance(result, NoRoom), result.reason
+    return result
+
+
+def place_all(fleet: Fleet, needs: list[Need]) -> tuple[Fleet, list[ChildName | None]]:
+    names = []
+    for item in needs:
+        fleet, placement = placed(place(fleet, item))
+        names.append(placement.device)
+    return fleet, names
+
+
+def test_equal_devices_get_equal_shares() -> None:
+    fleet, names = place_all(fleet_of(gpu(0, 900), gpu(1, 900)), [need(i) for i in range(12)])
+    assert names.count(ChildName("worker:GPU-0")) == names.count(ChildName("worker:GPU-1")) == 6
+    assert fleet.used(Resource.LOAD, ChildName("worker:GPU-0")) == 300.0
+
+
+def test_a_device_twice_as_large_gets_twice_as_many() -> None:
+    _, names = place_all(fleet_of(gpu(0, 1000), gpu(1, 500)), [need(i) for i in range(12)])
+    assert names.count(ChildName("worker:GPU-0")) == 8
+
+
+def test_software_workers_share_the_hosts_cores_and_take_turns() -> None:
+    fleet, names = place_all(fleet_of(cpu(0), cpu(1)), [need(i) for i in range(4)])
+    assert names.count(ChildName("worker:cpu:0")) == names.count(ChildName("worker:cpu:1")) == 2
+    refused = place(fleet, need(9, 1.0))
+    assert isinstance(refused, NoRoom)
+    assert "0 cores free on the host (200 in all)" in refused.reason
+
+
+def test_the_first_path_of_the_policy_with_room_is_taken_and_the_reason_says_why() -> None:
+    fleet = fleet_of(gpu(0, 60), cpu(0))
+    fleet, first = placed(place(fleet, need(1)))
+    fleet, second = placed(place(fleet, need(2)))
+    assert (first.path, second.path) == (Path.GPU_ONLY, Path.SOFTWARE)
+    assert "gpu-only: needs 50 of the 10 load free" in second.reason
+    assert "hybrid: no such device" in second.reason
+
+
+def test_passthrough_takes_no_room_and_refuse_ends_the_search() -> None:
+    full = fleet_of(cpu(0), cores=10)
+    fleet, placement = placed(place(full, need(1, policy=(Path.SOFTWARE, Path.PASSTHROUGH))))
+    assert (placement.device, placement.amounts) == (None, {})
+    assert fleet.used(Resource.CORES) == 0
+    policy = (Path.SOFTWARE, Path.REFUSE, Path.PASSTHROUGH)
+    assert isinstance(place(full, need(2, policy=policy)), NoRoom)
+
+
+def test_encoder_sessions_are_one_budget_for_all_gpus() -> None:
+    fleet = fleet_of(gpu(0, 900), gpu(1, 900), sessions=5)
+    fleet, _ = placed(place(fleet, need(1, policy=(Path.GPU_ONLY,))))
+    refused = place(fleet, need(2, policy=(Path.GPU_ONLY,)))
+    assert isinstance(refused, NoRoom)
+    assert "needs 3 of the 2 encoder sessions free on the host" in refused.reason
+
+
+def test_memory_limits_a_device_that_has_load_to_spare() -> None:
+    fleet = fleet_of(gpu(0, 900, memory=1e6), gpu(1, 900))
+    _, placement = placed(place(fleet, need(1)))
+    assert placement.device == ChildName("worker:GPU-1")
+
+
+def test_hybrid_encoding_draws_on_the_cores_that_software_uses_too() -> None:
+    fleet = fleet_of(gpu(0, 900, Path.HYBRID), cpu(0), cores=80)
+    fleet, first = placed(place(fleet, need(1, 80.0)))
+    assert first.path is Path.HYBRID
+    assert fleet.used(Resource.CORES) == 60.0
+    assert isinstance(place(fleet, need(2, 80.0)), NoRoom)
+
+
+def test_devices_that_are_down_closed_or_left_out_take_nothing() -> None:
+    closed = fleet_of(cpu(0, is_up=False), cpu(1, is_open=False), cpu(2))
+    result = place(closed, need(1), exclude=frozenset({ChildName("worker:cpu:2")}))
+    assert isinstance(result, NoRoom)
+    for words in ("cpu:0 is down", "cpu:1 takes no new streams", "cpu:2 is left out"):
+        assert words in result.reason
+
+
+def test_a_correction_shrinks_a_reservation_and_one_that_does_not_fit_changes_nothing() -> None:
+    fleet, placement = placed(place(fleet_of(cpu(0), cores=60), need(1, is_reservation=True)))
+    assert fleet.has_reservations()
+    fleet, corrected = placed(correct(fleet, placement.generation, StreamCost(1, 9, 1, 1)))
+    assert not fleet.has_reservations()
+    assert not corrected.is_reservation
+    assert fleet.used(Resource.CORES) == 10.0
+    too_much = correct(fleet, placement.generation, StreamCost(1, 60, 1, 1))
+    assert isinstance(too_much, NoRoom)
+
+
+def test_a_move_may_use_the_room_that_it_frees() -> None:
+    fleet = fleet_of(cpu(0), cpu(1), cores=60)
+    fleet, old = placed(place(fleet, need(1)))
+    assert old.device is not None
+    fleet, new = placed(move(fleet, Generation(1), need(2), exclude=frozenset({old.device})))
+    assert {old.device, new.device} == set(fleet.devices)
+    assert list(fleet.placements) == [2]
+
+
+def test_nothing_is_given_back_twice() -> None:
+    fleet, _ = placed(place(fleet_of(cpu(0)), need(1)))
+    with pytest.raises(UsageError):
+        place(fleet, need(1))
+    fleet = release(fleet, Generation(1))
+    for call in (
+        lambda: release(fleet, Generation(1)),
+        lambda: correct(fleet, Generation(1), StreamCost(1, 1, 1, 1)),
+        lambda: move(fleet, Generation(1), need(2)),
+    ):
+        with pytest.raises(UsageError):
+            call()
+
+
+COSTS = st.floats(0.1, 120.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(COSTS, max_size=12), COSTS)
+def test_the_chosen_device_was_a_least_used_one_with_room(loads: list[float], last: float) -> None:
+    fleet = fleet_of(gpu(0, 400), gpu(1, 300), gpu(2, 200))
+    for index, load in enumerate(loads):
+        result = place(fleet, need(index, load, (Path.GPU_ONLY,)))
+        if not isinstance(result, NoRoom):
+            fleet = result[0]
+    asked = need(999, last, (Path.GPU_ONLY,))
+    result = place(fleet, asked)
+    rooms = {
+        name: device.limits[Resource.LOAD] - fleet.used(Resource.LOAD, name)
+        for name, device in fleet.devices.items()
+    }
+    fitting = {
+        name: fleet.used(Resource.LOAD, name) / fleet.devices[name].limits[Resource.LOAD]
+        for name, room in rooms.items()
+        if room >= last
+    }
+    if isinstance(result, NoRoom):
+        assert not fitting
+    else:
+        assert result[1].device is not None
+        assert fitting[result[1].device] == min(fitting.values())
+    assert result == place(fleet, asked)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(COSTS, max_size=12))
+def test_releasing_all_restores_the_fleet(loads: list[float]) -> None:
+    start = fleet_of(gpu(0, 400), cpu(0), sessions=12)
+    fleet = start
+    for index, load in enumerate(loads):
+        result = place(fleet, need(index, load))
+        if not isinstance(result, NoRoom):
+            fleet = result[0]
+    for generation in list(fleet.placements):
+        fleet = release(fleet, generation)
+    assert (fleet.placements, fleet.devices, fleet.host) == ({}, start.devices, start.host)
+    assert all(fleet.used(resource) == 0 for resource in Resource)
+
+
+class FleetMachine(RuleBasedStateMachine):
+    """Any order of placing, correcting, moving and releasing keeps every limit."""
+
+    live = Bundle("live")
+
+    def __init__(self) -> None:
+        super().__init__()
+        hybrid = gpu(1, 150, Path.HYBRID)
+        self.fleet = fleet_of(gpu(0, 300), hybrid, cpu(0), cpu(1), cores=150, sessions=9)
+        self.next = 1
+
+    def _need(self, load: float, rungs: int, is_reservation: bool) -> Need:
+        self.next += 1
+        return need(self.next, load, ANY, rungs, is_reservation)
+
+    @rule(target=live, load=COSTS, rungs=st.integers(0, 4), is_reservation=st.booleans())
+    def place(self, load: float, rungs: int, is_reservation: bool) -> Generation | None:
+        result = place(self.fleet, self._need(load, rungs, is_reservation))
+        if isinstance(result, NoRoom):
+            return None
+        self.fleet, placement = result
+        return placement.generation
+
+    @rule(generation=live, load=COSTS)
+    def correct(self, generation: Generation | None, load: float) -> None:
+        if generation in self.fleet.placements:
+            result = correct(self.fleet, generation, StreamCost(load * 0.2, load * 0.8, 2, 1e6))
+            if not isinstance(result, NoRoom):
+                self.fleet = result[0]
+
+    @rule(target=live, generation=consumes(live), load=COSTS)
+    def move(self, generation: Generation | None, load: float) -> Generation | None:
+        if generation not in self.fleet.placements:
+            return None
+        result = move(self.fleet, generation, self._need(load, 2, False))
+        if isinstance(result, NoRoom):
+            return generation
+        self.fleet, placement = result
+        assert generation not in self.fleet.placements
+        return placement.generation
+
+    @rule(generation=consumes(live))
+    def release(self, generation: Generation | None) -> None:
+        if generation in self.fleet.placements:
+            self.fleet = release(self.fleet, generation)
+
+    @invariant()
+    def no_limit_is_exceeded(self) -> None:
+        for device in self.fleet.devices.values():
+            for resource in Resource:
+                limit = self.fleet.limit(resource, device)
+                if limit is not None:
+                    owner = None if resource in HOST_WIDE else device.name
+                    assert self.fleet.used(resource, owner) <= limit + 1e-6
+
+
+TestFleetMachine = FleetMachine.TestCase
+TestFleetMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

@@ -75,7 +75,7 @@ class VideoUnit:
 
     dts_ms: int
     composition_ms: int  # PTS - DTS
-    is_key: bool  # flagged as a keyframe by the publisher, or an IDR picture
+    is_key: bool  # an IDR picture, or flagged by the publisher: see `_is_key`
     is_idr: bool  # a NAL unit of type 5 was found
     payload: bytes  # the tag body: legacy FLV, lengths of the record's size
     received_s: float  # CLOCK_MONOTONIC
@@ -154,6 +154,7 @@ class Demuxer:
         self._length_size: int | None = None  # None: no sequence header yet
         self._config: AvcConfig | None = None
         self._known_sets: frozenset[bytes] = frozenset()
+        self._flagged_before = False  # the last picture had the keyframe flag
         self._unsupported: str | None = None
         self._audio_config: AudioConfig | None = None
         self._audio_left_out: set[str] = set()
@@ -263,19 +264,20 @@ class Demuxer:
             return [*results, _dropped_video("video before its parameter sets")]
         is_idr = NalType.IDR in types
         flagged = body.frame_type is FrameType.KEY
+        is_key = self._is_key(flagged, is_idr)
         composition_ms = body.composition_ms
         if abs(composition_ms) > MAX_COMPOSITION_MS:
             composition_ms, as_it_came = 0, False
         stamp = self._timeline.video(timestamp, now, composition_ms)
         if stamp.moved_ms:
             composition_ms, as_it_came = _composition_moved(composition_ms, stamp), False
-        if not as_it_came or (is_idr and not flagged):
-            payload = avc_nalus(data, composition_ms, flagged or is_idr)
+        if not as_it_came or is_key != flagged:
+            payload = avc_nalus(data, composition_ms, is_key)
         results.append(
             VideoUnit(
                 stamp.dts_ms,
                 composition_ms,
-                flagged or is_idr,
+                is_key,
                 is_idr,
                 payload,
                 now,
@@ -283,6 +285,16 @@ class Demuxer:
             )
         )
         return results
+
+    def _is_key(self, flagged: bool, is_idr: bool) -> bool:
+        """The keyframe flag, put right: some encoders set it on no picture, some on all.
+
+        A flagged picture that is no IDR is believed (intra refresh, open GOP) unless the one before
+        it was flagged too.
+        """
+        believed = flagged and not self._flagged_before
+        self._flagged_before = flagged
+        return is_idr or believed
 
     def _in_band(self, nals: Sequence[bytes]) -> list[VideoResult]:
         """The parameter sets of an access unit merged into the config, if they are new."""

@@ -1,0 +1,169 @@
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.aac import AudioSpecificConfig
+from common.avc import AvcConfig, SpsInfo
+from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
+from ingest.gop_cache import CachedTag, GopCache, Kept, Metadata
+
+SPS = SpsInfo(320, 240, Fraction(1), 66, 0, 30, None, 0, False, 1, 8, 8, False, 2, 2, 2)
+VIDEO = VideoConfig(b"record", AvcConfig(66, 0, 30, 4, (), ()), SPS, False)
+AUDIO = AudioConfig(b"\xaf\x00\x12\x10", AudioSpecificConfig(2, 44100, 2, 2), "AAC")
+OTHER_AUDIO = AudioConfig(b"\xaf\x00\x11\x90", AudioSpecificConfig(2, 48000, 2, 2), "AAC")
+
+
+def idr(at: int, size: int = 10) -> VideoUnit:
+    return VideoUnit(at, 0, True, True, bytes(size), 0.0)
+
+
+def keyframe(at: int, size: int = 10) -> VideoUnit:
+    return VideoUnit(at, 0, True, False, bytes(size), 0.0)
+
+
+def inter(at: int, size: int = 10) -> VideoUnit:
+    return VideoUnit(at, 0, False, False, bytes(size), 0.0)
+
+
+def sound(at: int) -> AudioFrame:
+    return AudioFrame(at, bytes(5), 0.0)
+
+
+def filled(*tags: CachedTag, cache: GopCache | None = None) -> GopCache:
+    cache = cache or GopCache()
+    for item in (VIDEO, AUDIO, *tags):
+        cache.add(item)
+    return cache
+
+
+def test_replay_is_metadata_headers_and_the_tags_since_the_last_idr_in_order() -> None:
+    text = DataUnit(45, b"text", 0.0)
+    gop = [idr(40), sound(41), text, inter(80), sound(64)]
+    cache = filled(idr(0), inter(20), sound(21), *gop)
+    cache.set_metadata(b"meta")
+    assert cache.replay() == [Metadata(b"meta"), VIDEO, AUDIO, *gop]
+    assert cache.bytes == 10 + 5 + 4 + 10 + 5
+    assert not cache.is_waiting
+    assert (cache.metadata, cache.video_config, cache.audio_config) == (
+        Metadata(b"meta"),
+        VIDEO,
+        AUDIO,
+    )
+
+
+def test_nothing_is_kept_before_a_keyframe() -> None:
+    cache = GopCache()
+    assert cache.replay() == []
+    assert [cache.add(tag) for tag in (inter(0), sound(1), DataUnit(2, b"x", 0.0))] == [
+        Kept.LEFT_OUT
+    ] * 3
+    assert cache.is_waiting
+    assert cache.add(idr(40)) is Kept.KEPT
+    assert cache.replay() == [idr(40)]
+
+
+def test_a_flagged_keyframe_starts_a_gop_but_only_an_idr_ends_one() -> None:
+    cache = filled(keyframe(0), inter(40), keyframe(80), inter(120))
+    assert cache.replay()[2:] == [keyframe(0), inter(40), keyframe(80), inter(120)]
+    cache.add(idr(160))
+    assert cache.replay()[2:] == [idr(160)]
+
+
+def test_new_parameter_sets_wait_for_a_keyframe() -> None:
+    cache = filled(idr(0), inter(40))
+    changed = VideoConfig(b"other", VIDEO.config, SPS, True)
+    assert cache.add(changed) is Kept.KEPT
+    assert cache.replay() == [changed, AUDIO]
+    assert cache.add(inter(80)) is Kept.LEFT_OUT
+    cache.add(idr(120))
+    assert cache.replay() == [changed, AUDIO, idr(120)]
+
+
+def test_an_audio_config_within_the_gop_stays_in_its_place() -> None:
+    cache = filled(idr(0), sound(1), OTHER_AUDIO, sound(21))
+    assert cache.replay() == [VIDEO, AUDIO, idr(0), sound(1), OTHER_AUDIO, sound(21)]
+    assert cache.audio_config == OTHER_AUDIO
+    cache.add(idr(40))
+    assert cache.replay() == [VIDEO, OTHER_AUDIO, idr(40)]
+
+
+def test_an_audio_config_while_waiting_is_the_header() -> None:
+    cache = GopCache()
+    cache.add(AUDIO)
+    cache.add(OTHER_AUDIO)
+    cache.add(idr(0))
+    assert cache.replay() == [OTHER_AUDIO, idr(0)]
+
+
+def test_a_gop_over_a_limit_is_dropped_until_the_next_keyframe() -> None:
+    limits = (GopCache(max_ms=100), GopCache(max_bytes=39), GopCache(max_tags=3))
+    for cache in limits:
+        filled(idr(0), inter(40), inter(80), cache=cache)
+        assert cache.add(inter(120)) is Kept.OVERFLOWED
+        assert cache.is_waiting
+        assert cache.replay() == [VIDEO, AUDIO]
+        assert cache.add(inter(160)) is Kept.LEFT_OUT
+        assert cache.add(idr(200)) is Kept.KEPT
+        assert cache.replay() == [VIDEO, AUDIO, idr(200)]
+        assert cache.bytes == 10
+
+
+def test_a_gop_over_a_limit_is_cut_to_its_latest_flagged_keyframe() -> None:
+    cache = filled(
+        idr(0), OTHER_AUDIO, inter(40), keyframe(80), sound(81), cache=GopCache(max_ms=100)
+    )
+    assert cache.add(inter(120)) is Kept.OVERFLOWED
+    assert cache.replay() == [VIDEO, OTHER_AUDIO, keyframe(80), sound(81), inter(120)]
+    assert cache.bytes == 25
+    assert cache.add(inter(160)) is Kept.KEPT
+    assert cache.add(inter(200)) is Kept.OVERFLOWED
+    assert cache.is_waiting
+
+
+def test_one_unit_over_the_limit_is_not_kept() -> None:
+    cache = GopCache(max_bytes=100)
+    assert cache.add(idr(0, size=101)) is Kept.OVERFLOWED
+    assert cache.is_waiting
+    assert cache.bytes == 0
+
+
+def test_an_empty_metadata_clears_it_and_reset_forgets_all() -> None:
+    cache = filled(idr(0))
+    cache.set_metadata(b"meta")
+    cache.set_metadata(b"")
+    assert cache.replay() == [VIDEO, AUDIO, idr(0)]
+    cache.set_metadata(b"meta")
+    cache.reset()
+    assert cache.replay() == []
+    assert cache.bytes == 0
+    cache.add(idr(40))
+    assert cache.replay() == [idr(40)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([idr, keyframe, inter, sound, lambda at: AUDIO, lambda at: VIDEO]),
+            st.integers(0, 60),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_comes_the_limits_hold_and_a_gop_begins_at_a_keyframe(
+    steps: list[tuple[type, int]],
+) -> None:
+    cache = GopCache(max_ms=500, max_bytes=200, max_tags=20)
+    at = 0
+    for make, step in steps:
+        at += step
+        cache.add(make(at))
+        tags = [item for item in cache.replay() if isinstance(item, VideoUnit | AudioFrame)]
+        assert cache.is_waiting == (not tags)
+        assert sum(len(tag.payload) for tag in tags) <= cache.bytes <= 200
+        assert len(tags) <= 20
+        if tags:
+            assert isinstance(tags[0], VideoUnit)
+            assert tags[0].is_key
+            assert tags[-1].dts_ms - tags[0].dts_ms <= 500

@@ -76,7 +76,7 @@ class GopCache:
         return self._audio
 
     @property
-    def bytes(self) -> int:
+    def held_bytes(self) -> int:
         """Bytes of payload held since the last IDR."""
         return self._bytes
 

@@ -264,11 +264,13 @@ def test_an_flv_of_libavformat_is_read_and_ours_is_read_by_it() -> None:
     file = io.BytesIO()
     with av.open(file, "w", format="flv") as container:
         stream = container.add_stream(
-            "libx264", rate=25, options={"x264-params": "bframes=2:keyint=5"}
+            "libx264", rate=25, options={"x264-params": "bframes=2:keyint=5:scenecut=0"}
         )
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         for index in range(10):
             frame = av.VideoFrame(64, 64, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([index * 20]) * plane.buffer_size)
             frame.pts = index
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -285,6 +287,6 @@ def test_an_flv_of_libavformat_is_read_and_ours_is_read_by_it() -> None:
     assert all(later[0] > sooner[0] for sooner, later in pairwise(pictures))
     assert sum(is_keyframe_payload(tag.payload) for tag in tags) == 2
     ours = encode_file_header(False, True) + b"".join(encode_tag(tag) for tag in tags)
-    with av.open(io.BytesIO(ours)) as container:
+    with av.open(io.BytesIO(ours), "r") as container:
         again = [(p.dts, p.pts) for p in container.demux(video=0) if p.size]
     assert again == pictures

@@ -27,11 +27,13 @@ from ingest.demux import (
     AudioConfig,
     AudioFrame,
     AudioLeftOut,
+    AudioResult,
     DataUnit,
     Demuxer,
     Dropped,
     Unsupported,
     VideoConfig,
+    VideoResult,
     VideoUnit,
 )
 from ingest.timeline import Timeline
@@ -97,7 +99,7 @@ CONFIG = AvcConfig.parse(RECORD)
 
 def test_a_stream_of_libavformat_comes_out_as_it_went_in() -> None:
     demuxer = Demuxer(Timeline())
-    results = []
+    results: list[VideoResult | AudioResult] = []
     tags = published(320, "bframes=2:keyint=5:scenecut=0", True)
     for tag in tags:
         match tag.type:

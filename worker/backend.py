@@ -50,10 +50,18 @@ SURFACE_BACKLOG = 4
 
 
 class Surface(Protocol):
-    """One rung's frame on the device. Software scales it when its encoder first asks."""
+    """One rung's frame on the device."""
 
     @property
     def pts_ms(self) -> int: ...
+
+    def prepare(self) -> None:
+        """Called once, in the encoder's thread, before `Encoder.encode`.
+
+        Software scales here; on a GPU the launch is under way already and there is nothing to do.
+        Raises EncodeFailed, DeviceLost.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

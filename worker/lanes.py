@@ -1,0 +1,149 @@
+"""Threads that do one thing after the other (IO: threads, and the clock for jobs that wait).
+
+A lane runs the jobs given to it in order. A session's decoder and scaler keep to one lane and each
+of its encoders to one, so devices are called from one thread each. Software gives every session
+lanes of its own, so that rungs are encoded on several cores at once; a GPU worker shares a few
+among many sessions, whose frames then take turns.
+"""
+
+import heapq
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+log = logging.getLogger("tfarm.worker.lanes")
+
+Job = Callable[[], None]
+
+
+class Lane:
+    """One thread and the jobs that wait for it, without bound: who posts keeps count."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[tuple[float, Job] | None] = queue.SimpleQueue()
+        self._later: list[tuple[float, int, Job]] = []  # a heap; of the lane's thread alone
+        self._order = itertools.count()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def post(self, job: Job) -> None:
+        """Run `job` after those that wait already."""
+        self._jobs.put((0.0, job))
+
+    def post_later(self, job: Job, delay_s: float) -> None:
+        """Run `job` in `delay_s`, other jobs meanwhile."""
+        self._jobs.put((time.monotonic() + delay_s, job))
+
+    def close(self) -> None:
+        """Run what was posted, drop what waits for its time, and end the thread."""
+        self._jobs.put(None)
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end; whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            job = self._due() or self._next()
+            if job is None:
+                return
+            try:
+                job()
+            except BaseException:
+                # Jobs see to their own errors: what comes here is a bug, and must not end a lane
+                # that others share.
+                log.exception("a job failed")
+            del job  # it may hold pictures
+
+    def _due(self) -> Job | None:
+        """A job whose time has come."""
+        if self._later and self._later[0][0] <= time.monotonic():
+            return heapq.heappop(self._later)[2]
+        return None
+
+    def _next(self) -> Job | None:
+        """The next job posted, waited for; None: the lane is closed."""
+        while True:
+            wait_s = None
+            if self._later:
+                wait_s = max(0.0, self._later[0][0] - time.monotonic())
+            try:
+                entry = self._jobs.get(timeout=wait_s)
+            except queue.Empty:
+                return heapq.heappop(self._later)[2]
+            if entry is None:
+                return None
+            due_s, job = entry
+            if not due_s:
+                return job
+            heapq.heappush(self._later, (due_s, next(self._order), job))
+
+
+class Lanes(Protocol):
+    """Where sessions get their lanes from."""
+
+    def for_decoding(self) -> Lane: ...
+
+    def for_encoding(self, decoding: Lane) -> Lane:
+        """A lane for one encoder of the session that decodes on `decoding`."""
+        ...
+
+    def release(self, lane: Lane) -> None:
+        """The session needs it no more."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class OwnLanes:
+    """Every decoder and every encoder has a thread."""
+
+    def __init__(self) -> None:
+        self._lanes: set[Lane] = set()
+
+    def for_decoding(self) -> Lane:
+        return self._new("decode")
+
+    def for_encoding(self, decoding: Lane) -> Lane:
+        return self._new("encode")
+
+    def release(self, lane: Lane) -> None:
+        self._lanes.discard(lane)
+        lane.close()
+
+    def close(self) -> None:
+        for lane in list(self._lanes):
+            self.release(lane)
+
+    def _new(self, name: str) -> Lane:
+        lane = Lane(name)
+        self._lanes.add(lane)
+        return lane
+
+
+class SharedLanes:
+    """`count` threads; a session keeps to one for all it does, the one with the fewest sessions."""
+
+    def __init__(self, count: int) -> None:
+        self._users: dict[Lane, int] = {Lane(f"lane-{index}"): 0 for index in range(count)}
+
+    def for_decoding(self) -> Lane:
+        lane = min(self._users, key=lambda lane: self._users[lane])
+        self._users[lane] += 1
+        return lane
+
+    def for_encoding(self, decoding: Lane) -> Lane:
+        self._users[decoding] += 1
+        return decoding
+
+    def release(self, lane: Lane) -> None:
+        self._users[lane] -= 1
+
+    def close(self) -> None:
+        for lane in self._users:
+            lane.close()

@@ -1,0 +1,125 @@
+"""What waits for one stream's decoder, bounded in milliseconds of media. Pure.
+
+Units and orders (new parameter sets, a cut, the end) keep their order. When more than `limit_ms` of
+live media wait, the newest go: from then on everything up to the next keyframe is dropped and
+counted, so that what is queued stays decodable and the lag bounded. Units from ingest's GOP
+cache come all at once and are no lag; only the bound on bytes holds for them.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from common.media_messages import AccessUnit
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_UNITS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """An access unit that waits."""
+
+    header: AccessUnit
+    data: bytes
+    put_s: float  # CLOCK_MONOTONIC
+    follows_gap: bool  # units before it were lost, here or on the way
+
+
+@dataclass(frozen=True, slots=True)
+class NewHeader:
+    """New parameter sets from the next unit on."""
+
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Pictures from this PTS on belong to the next generation."""
+
+    cut_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing more comes."""
+
+    reason: str
+
+
+Entry = Unit | NewHeader | Cut | End
+
+
+class StreamQueue:
+    """First in, first out; `put` may drop. Not thread-safe: its owner locks."""
+
+    def __init__(self, limit_ms: int) -> None:
+        self.dropped = 0  # units
+        self._limit_ms = limit_ms
+        self._entries: deque[Entry] = deque()
+        self._units = 0
+        self._bytes = 0
+        self._live: deque[int] = deque()  # DTS of the live units that wait
+        self._dropping = False
+        self._gap = False  # the next unit does not follow the one before
+        self._next_number: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def span_ms(self) -> int:
+        """Live media that wait, in ms."""
+        return max(0, self._live[-1] - self._live[0]) if self._live else 0
+
+    def put(self, header: AccessUnit, data: bytes, now_s: float) -> bool:
+        """Queue a unit; False when it was dropped."""
+        if self._next_number is not None and header.number != self._next_number:
+            self._gap = True
+        self._next_number = header.number + 1
+        if self._dropping and header.is_key and not self._is_full(header, len(data)):
+            self._dropping = False
+        if not self._dropping and self._is_full(header, len(data)):
+            self._dropping = True
+        if self._dropping:
+            self.dropped += 1
+            self._gap = True
+            return False
+        self._entries.append(Unit(header, data, now_s, self._gap))
+        self._gap = False
+        self._units += 1
+        self._bytes += len(data)
+        if not header.replay:
+            self._live.append(header.dts_ms)
+        return True
+
+    def put_order(self, order: NewHeader | Cut | End) -> None:
+        """Queue what is no media; only a flood of parameter sets is dropped."""
+        if not isinstance(order, NewHeader) or len(self._entries) < 2 * MAX_UNITS:
+            self._entries.append(order)
+
+    def take(self) -> Entry | None:
+        """The oldest entry."""
+        if not self._entries:
+            return None
+        entry = self._entries.popleft()
+        if isinstance(entry, Unit):
+            self._units -= 1
+            self._bytes -= len(entry.data)
+            if not entry.header.replay:
+                self._live.popleft()
+        return entry
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._live.clear()
+        self._units = self._bytes = 0
+
+    def _is_full(self, header: AccessUnit, size: int) -> bool:
+        if self._units >= MAX_UNITS or self._bytes + size > MAX_BYTES:
+            return True
+        return (
+            not header.replay
+            and bool(self._live)
+            and header.dts_ms - self._live[0] > self._limit_ms
+        )

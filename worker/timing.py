@@ -1,0 +1,199 @@
+"""Which pictures a stream's rungs take, and which of them are keyframes, by stream time. Pure.
+
+Keyframes: the first picture whose PTS lies in another GOP (a multiple of `gop_ms` of stream time)
+than the one before is an IDR on every rung, and so is a session's first. Two workers that see
+the same pictures find the same ones.
+
+Rates: a rung with a rate takes every n-th picture, n the smallest number that brings the source to
+that rate, so the spacing is even: 60 to 30 takes every second, 50 to 30 every second too (25 a
+second, not 30 with a stutter), 25 to 30 all. By time, not by counting: a picture is taken
+once n - 1/2 source intervals have passed since the last one taken, or the whole interval of the
+rung's rate, whichever is less, so jitter of a third of an interval changes nothing and a source of
+variable rate is never faster than the rung's rate for long. Keyframes are always taken.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+
+_RATE_TOLERANCE = 0.05  # a source so much faster than a rung's rate is taken whole
+_WINDOW_FRAMES = 120
+_MIN_INTERVALS = 8  # intervals that tell a source's rate, rounded to ms as they are
+_GAP_MS = 1000  # a longer pause tells nothing of the rate
+# Of the rates in use; what is near one is taken for it, so that rate control and VUI are exact.
+_USUAL_RATES = (
+    *(Fraction(rate) for rate in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120)),
+    *(Fraction(rate * 1000, 1001) for rate in (15, 24, 30, 60)),
+)
+DEFAULT_RATE = Fraction(30)
+
+
+def usual_rate(fps: float) -> Fraction:
+    """The rate in use that a measured one means, else itself in thousandths."""
+    nearest = min(_USUAL_RATES, key=lambda rate: abs(float(rate) - fps))
+    if abs(float(nearest) - fps) <= 0.004 * fps:
+        return nearest
+    return Fraction(max(1, round(fps * 1000)), 1000)
+
+
+def decimation(source_fps: float, cap: Fraction | None) -> int:
+    """n, where a rung of at most `cap` frames a second takes every n-th picture."""
+    if cap is None or source_fps <= 0:
+        return 1
+    return max(1, math.ceil(source_fps / float(cap) - _RATE_TOLERANCE))
+
+
+def rung_rate(source_fps: Fraction | None, cap: Fraction | None) -> Fraction:
+    """The rate to expect of a rung; a source that tells none is taken for one of 30."""
+    fps = source_fps if source_fps is not None and 1 <= source_fps <= 240 else DEFAULT_RATE
+    return fps / decimation(float(fps), cap)
+
+
+class RateMeter:
+    """The mean rate over the last pictures seen; a pause or a step in time starts it anew."""
+
+    def __init__(self, prior: Fraction | None = None) -> None:
+        self._prior = prior if prior is not None and 1 <= prior <= 240 else None
+        self._window: deque[int] = deque(maxlen=_WINDOW_FRAMES)
+
+    def observe(self, pts_ms: int) -> None:
+        if self._window and not 0 < pts_ms - self._window[-1] <= _GAP_MS:
+            self._window.clear()
+        self._window.append(pts_ms)
+
+    @property
+    def measured_ms(self) -> int:
+        """The time over which `fps` was measured; 0: it was not, it is what was declared."""
+        if len(self._window) <= _MIN_INTERVALS:
+            return 0
+        return self._window[-1] - self._window[0]
+
+    @property
+    def fps(self) -> float | None:
+        """None while nothing is known."""
+        measured_ms = self.measured_ms
+        if measured_ms:
+            return (len(self._window) - 1) * 1000 / measured_ms
+        return float(self._prior) if self._prior is not None else None
+
+
+class RateCap:
+    """One rung's choice of pictures."""
+
+    def __init__(self, cap: Fraction | None) -> None:
+        self._cap = cap
+        self._taken_ms: int | None = None
+        self.rate = RateMeter()  # of what was taken
+
+    def takes(self, pts_ms: int, is_key: bool, source_fps: float | None) -> bool:
+        """Whether the rung takes this picture; keyframes it must."""
+        if not is_key and self._taken_ms is not None and self._cap is not None:
+            interval_ms = 1000 / float(self._cap)
+            if source_fps is None:
+                threshold_ms = 0.75 * interval_ms
+            else:
+                n = decimation(source_fps, self._cap)
+                threshold_ms = min((n - 0.5) * 1000 / source_fps, interval_ms)
+            if pts_ms - self._taken_ms < threshold_ms:
+                return False
+        self._taken_ms = pts_ms
+        self.rate.observe(pts_ms)
+        return True
+
+
+class KeyframeGrid:
+    """The pictures that are IDRs, on a grid of stream time."""
+
+    def __init__(self, gop_ms: int) -> None:
+        self._gop_ms = max(1, gop_ms)
+        self._last: int | None = None
+        self._forced = False
+
+    def force_next(self) -> None:
+        """Make the next picture an IDR too: its predecessor does not look like it."""
+        self._forced = True
+
+    def is_key(self, pts_ms: int) -> bool:
+        cell = pts_ms // self._gop_ms
+        key = self._forced or cell != self._last
+        self._last, self._forced = cell, False
+        return key
+
+
+class Verdict(Enum):
+    """What becomes of a decoded picture."""
+
+    ENCODE = "encode"
+    SKIP = "skip"  # another generation has it, or it comes out of order
+    PAST_END = "past-end"  # it and all after it belong to the next generation
+
+
+@dataclass(slots=True)
+class PtsWindow:
+    """The pictures that are this generation's: `after_ms` < PTS, `from_ms` <= PTS < `until_ms`."""
+
+    after_ms: int | None = None
+    from_ms: int | None = None
+    until_ms: int | None = None
+
+    def judge(self, pts_ms: int) -> Verdict:
+        if self.until_ms is not None and pts_ms >= self.until_ms:
+            return Verdict.PAST_END
+        if self.from_ms is not None and pts_ms < self.from_ms:
+            return Verdict.SKIP
+        if self.after_ms is not None and pts_ms <= self.after_ms:
+            return Verdict.SKIP
+        return Verdict.ENCODE
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do with one picture."""
+
+    verdict: Verdict
+    is_key: bool = False
+    rungs: tuple[int, ...] = ()
+
+
+class FrameTimer:
+    """All timing of a session: call `plan` with the PTS of each picture, in display order."""
+
+    def __init__(
+        self,
+        gop_ms: int,
+        caps: Sequence[Fraction | None],
+        window: PtsWindow,
+        source_fps: Fraction | None,
+    ) -> None:
+        self.window = window
+        self.grid = KeyframeGrid(gop_ms)
+        self._caps = [RateCap(cap) for cap in caps]
+        self._meter = RateMeter(source_fps)
+        self._last_ms: int | None = None
+
+    def new_source(self, fps: Fraction | None) -> None:
+        """The source changed: what was measured of it no longer holds."""
+        self._meter = RateMeter(fps)
+        self.grid.force_next()
+
+    def rate(self, rung: int) -> RateMeter:
+        """The meter of what a rung took."""
+        return self._caps[rung].rate
+
+    def plan(self, pts_ms: int) -> Plan:
+        if self._last_ms is not None and pts_ms <= self._last_ms:
+            return Plan(Verdict.SKIP)
+        self._meter.observe(pts_ms)
+        verdict = self.window.judge(pts_ms)
+        if verdict is not Verdict.ENCODE:
+            return Plan(verdict)
+        self._last_ms = pts_ms
+        is_key = self.grid.is_key(pts_ms)
+        fps = self._meter.fps
+        taken = tuple(
+            index for index, cap in enumerate(self._caps) if cap.takes(pts_ms, is_key, fps)
+        )
+        return Plan(verdict, is_key, taken)

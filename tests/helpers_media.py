@@ -1,7 +1,8 @@
-"""libavformat's own RTMP client, as publisher and as player, each in a thread with deadlines.
+"""Publishers and players, each in a thread with deadlines: libavformat's, and our own.
 
 A `Publisher` sends a clip's packets at their own pace; a `Player` records every packet it gets and
-then decodes all of them with FFmpeg's strictest error detection. Threads end by themselves: every
+then decodes all of them with FFmpeg's strictest error detection. A `TagPublisher` sends FLV tags as
+they are, for what libavformat would not send. Threads end by themselves: every
 read and write has a time limit.
 """
 
@@ -17,6 +18,8 @@ from typing import Any, Self
 import av
 import av.error
 
+from common.errors import TfarmError
+from common.rtmp_peer import RtmpPublisher
 from tests.helpers_clips import Plane, luma_of, read_number
 
 IO_TIMEOUT_S = 15.0
@@ -327,3 +330,102 @@ def refusal(url: str, mode: str) -> str:
 
 def _server_words(lines: Iterable[tuple[int, str, str]]) -> str:
     return " ".join(text.strip() for _, _, text in lines if "Server error" in text)
+
+
+# ---- our own publisher: tag by tag ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FlvTag:
+    """One tag of an FLV file."""
+
+    type: int  # 8 audio, 9 video, 18 script
+    dts_ms: int
+    body: bytes
+
+    @property
+    def is_header(self) -> bool:
+        if self.type == 9:
+            return self.body[:1] in (b"\x17", b"\x27") and self.body[1:2] == b"\x00"
+        return self.type == 8 and self.body[:1] == b"\xaf" and self.body[1:2] == b"\x00"
+
+    @property
+    def is_key(self) -> bool:
+        return self.type == 9 and self.body[:2] == b"\x17\x01"
+
+
+def flv_tags(path: Path) -> list[FlvTag]:
+    """The tags of an FLV file."""
+    data = path.read_bytes()
+    at = int.from_bytes(data[5:9], "big") + 4
+    tags = []
+    while at + 11 <= len(data):
+        size = int.from_bytes(data[at + 1 : at + 4], "big")
+        dts_ms = int.from_bytes(data[at + 4 : at + 7], "big") | data[at + 7] << 24
+        tags.append(FlvTag(data[at], dts_ms, data[at + 11 : at + 11 + size]))
+        at += 11 + size + 4
+    return tags
+
+
+def end_ms(tags: Sequence[FlvTag]) -> int:
+    """The time at which the next clip follows without a gap, for clips of 30 fps or more."""
+    return max(tag.dts_ms for tag in tags if tag.type == 9) + 33
+
+
+def shifted(tags: Sequence[FlvTag], by_ms: int) -> list[FlvTag]:
+    return [FlvTag(tag.type, tag.dts_ms + by_ms, tag.body) for tag in tags]
+
+
+def send_tag(publisher: RtmpPublisher, tag: FlvTag) -> None:
+    timestamp = tag.dts_ms & 0xFFFFFFFF
+    match tag.type:
+        case 8:
+            publisher.send_audio(timestamp, tag.body)
+        case 9:
+            publisher.send_video(timestamp, tag.body)
+        case _:
+            publisher.send_metadata(tag.body, timestamp)
+
+
+class TagPublisher(_Threaded):
+    """Sends FLV tags as they are, at their own pace: for all that libavformat would not send.
+
+    Time runs from the first tag. `due_ms` may be given where timestamps jump and the pace must not.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        tags: Sequence[FlvTag],
+        *,
+        due_ms: Sequence[float] | None = None,
+        vanish: bool = False,
+    ) -> None:
+        super().__init__()
+        self.started = threading.Event()
+        self.sent = 0
+        self._peer = RtmpPublisher(url, IO_TIMEOUT_S)
+        self._tags = tags
+        self._due_ms = due_ms if due_ms is not None else [tag.dts_ms for tag in tags]
+        self._vanish = vanish  # end without a goodbye and without a FIN that the farm would see
+
+    def _run(self) -> None:
+        try:
+            self._peer.connect()
+            self.started.set()
+            begin = time.monotonic() - self._due_ms[0] / 1000
+            for tag, due_ms in zip(self._tags, self._due_ms, strict=True):
+                wait = begin + due_ms / 1000 - time.monotonic()
+                if self._stop.wait(max(0.0, wait)):
+                    break
+                send_tag(self._peer, tag)
+                self.sent += 1
+            if self._vanish:
+                self._stop.wait(60)
+        except TfarmError as error:
+            self.error = error
+        finally:
+            if self._vanish:
+                self._peer.abort()
+            else:
+                self._peer.close()

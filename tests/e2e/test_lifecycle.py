@@ -1,0 +1,184 @@
+"""The farm starts, stops, reloads, and brings back what dies."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from common.rtmp_peer import RtmpPublisher, RtmpRefused
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import DEFAULT_CONFIG, Farm, tfarm, wait_dead
+from tests.helpers_media import Player, Publisher, frames, until
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+
+
+def test_sigterm_while_streaming_ends_everything_cleanly(clip: MakeClip) -> None:
+    """What leaving the farm's block asserts, with a publisher and a player on board."""
+    with Farm() as farm:
+        publisher = Publisher(farm.url("cam"), clip(ClipSpec(seconds=20.0)))
+        player = Player(farm.url("cam", "240p"))
+        with publisher, player:
+            farm.wait_stream("cam")
+            assert player.opened.wait(10)
+            began = time.monotonic()
+            farm.stop()
+            assert time.monotonic() - began < 8
+            player.join(10)
+        assert player.recording.decode_error == ""
+        assert player.recording.shown
+        farm.start()  # and again in the same run directory
+
+
+def test_a_second_supervisor_on_the_same_run_directory_is_refused() -> None:
+    with Farm() as farm:
+        second = farm.cli("supervisor", "--config", str(farm.config))
+        assert second.returncode != 0
+        assert str(farm.run_dir) in second.stderr + second.stdout
+        assert "Traceback" not in second.stderr
+        assert farm.status()["children"]
+
+
+def test_sighup_reloads_templates_for_new_streams(clip: MakeClip) -> None:
+    with Farm() as farm, Publisher(farm.url("old"), clip(ClipSpec(seconds=12.0))) as old:
+        farm.wait_stream("old")
+        added = '\n[templates.extra]\nhold = "0s"\nrenditions = []\n'
+        farm.config.write_text(DEFAULT_CONFIG + added)
+        assert farm.process is not None
+        farm.process.send_signal(signal.SIGHUP)
+
+        def extra_is_known() -> bool:
+            try:
+                with RtmpPublisher(farm.url("new", app="extra"), 10):
+                    return True
+            except RtmpRefused:
+                return False
+
+        until(extra_is_known, 10, "the new template is known", every=0.3)
+        # A fault in the file changes nothing, and is named.
+        farm.config.write_text(DEFAULT_CONFIG + "\n[templates.extra]\ngop = 7\n")
+        answer = farm.cli("reload")
+        assert answer.returncode != 0
+        assert "templates.extra.gop" in answer.stdout + answer.stderr
+        assert extra_is_known()
+        assert old.is_running
+
+
+@pytest.mark.parametrize("kind", ["worker", "ingest", "egress"])
+def test_a_child_that_is_killed_is_started_again_and_serves(kind: str, clip: MakeClip) -> None:
+    path = clip(ClipSpec(seconds=6.0))
+    with Farm() as farm:
+        with Publisher(farm.url("cam"), path, loop=True):
+            farm.wait_stream("cam")
+            before = farm.child(kind)
+            os.kill(before["pid"], signal.SIGKILL)
+            wait_dead(before["pid"])
+
+            def is_back() -> bool:
+                child = farm.child(kind)
+                return child["state"] == "ready" and child["pid"] != before["pid"]
+
+            until(is_back, 15, f"{kind} is ready again", every=0.2)
+            assert farm.child(kind)["restarts"] == before["restarts"] + 1
+        if kind == "ingest":
+            farm.port = int(farm.status()["listen"][0].rpartition(":")[2])
+        # Whatever became of the old stream, a new one is served end to end.
+        with Publisher(farm.url("again"), path) as publisher:
+            assert publisher.started.wait(10)
+            with Player(farm.url("again", "144p"), enough=frames(20)) as player:
+                player.join(20)
+        assert player.error is None
+        assert player.recording.decode_error == ""
+        assert len(player.recording.shown) >= 20
+
+
+# ---- the command line -------------------------------------------------------------------------
+
+
+def test_status_without_a_farm_says_so_and_exits_1(tmp_path: Path) -> None:
+    for arguments in (("status",), ("status", "--json")):
+        answer = tfarm(*arguments, "--run-dir", str(tmp_path / "run"))
+        assert answer.returncode == 1
+        assert "not running" in answer.stderr + answer.stdout
+        assert "Traceback" not in answer.stderr
+
+
+def test_status_shows_devices_streams_and_children(clip: MakeClip) -> None:
+    with Farm() as farm, Publisher(farm.url("cam"), clip(ClipSpec(seconds=20.0))):
+        farm.wait_stream("cam")
+        with Player(farm.url("cam", "240p")) as player:
+            assert player.opened.wait(15)
+
+            def rates() -> bool:
+                stream = farm.streams()["cam"]
+                rung = next(r for r in stream["renditions"] if r["name"] == "240p")
+                return bool(rung["fps"] > 25 and rung["players"] == 1 and stream["fps"] > 25)
+
+            until(rates, 10, "the rates are known", every=0.3)
+            status = farm.status()
+            player.stop()
+        device = next(d for d in status["devices"] if d["kind"] == "software")
+        assert device["streams"] == 1
+        assert 0 < device["used"] <= device["capacity"]
+        stream = farm.streams()["cam"]
+        assert stream["app"] == "live"
+        assert (stream["width"], stream["height"]) == (640, 360)
+        assert stream["codec"].startswith("avc1.")
+        assert stream["publisher"].startswith("127.0.0.1:")
+        for child in status["children"]:
+            assert child["state"] == "ready"
+            assert child["pid"] > 0
+            assert child["memory_bytes"] > 0
+        table = farm.cli("status")
+        assert table.returncode == 0
+        for word in ("240p", "144p", "source", "cpu"):
+            assert word in table.stdout, word
+
+
+def test_check_names_every_fault_by_its_path_and_exits_2(tmp_path: Path) -> None:
+    good = tmp_path / "good.toml"
+    good.write_text(DEFAULT_CONFIG)
+    assert tfarm("check", str(good)).returncode == 0
+    bad = tmp_path / "bad.toml"
+    bad.write_text(
+        '[listen]\nrtmp = "nowhere"\n[templates.live]\ngopp = "1s"\n'
+        '[[templates.live.renditions]]\nname = "a"\nwidth = 641\nheight = 360\nbitrate = "1M"\n'
+    )
+    answer = tfarm("check", str(bad))
+    assert answer.returncode == 2
+    said = answer.stdout + answer.stderr
+    for path in ("listen.rtmp", "templates.live.gopp", "templates.live.renditions[0].width"):
+        assert path in said
+    assert tfarm("check", str(tmp_path / "none.toml")).returncode == 2
+
+
+def test_a_bad_configuration_stops_the_start_with_exit_code_2(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[listen]\nport = 1\n")
+    answer = tfarm("supervisor", "--config", str(bad), "--run-dir", str(tmp_path / "run"))
+    assert answer.returncode == 2
+    assert "listen.port" in answer.stdout + answer.stderr
+
+
+def test_help_reads_well_and_unknown_commands_exit_2() -> None:
+    answer = tfarm("--help")
+    assert answer.returncode == 0
+    for command in ("supervisor", "status", "check", "demo", "reload", "stop"):
+        assert command in answer.stdout
+    assert tfarm("nonsense").returncode == 2
+    assert tfarm("status", "--nonsense").returncode == 2
+
+
+def test_stop_ends_the_farm() -> None:
+    with Farm() as farm:
+        process = farm.process
+        assert process is not None
+        assert farm.cli("stop").returncode == 0
+        assert process.wait(15) == 0
+        farm.process = None
+        farm.start()

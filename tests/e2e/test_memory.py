@@ -1,0 +1,59 @@
+"""Streams leave nothing behind: not in memory, not in open files, not in threads.
+
+A few rounds here; `make bench` does fifty.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from common.rtmp_peer import RtmpPublisher
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import Farm
+from tests.helpers_media import flv_tags, send_tag
+
+pytestmark = pytest.mark.e2e
+
+ROUNDS = 10
+MIB = 1024**2
+
+
+def test_rounds_of_publishing_add_nothing_that_stays(
+    farm: Farm, clip: Callable[[ClipSpec], Path]
+) -> None:
+    tags = [tag for tag in flv_tags(clip(ClipSpec(seconds=2.0))) if tag.dts_ms <= 700]
+
+    def publish_once() -> None:
+        with RtmpPublisher(farm.url("round"), 10) as publisher:
+            for tag in tags:
+                send_tag(publisher, tag)
+            farm.wait_stream("round")
+        farm.wait_gone("round")
+
+    for _ in range(4):  # pools, caches and code pages fill
+        publish_once()
+    before = _held(farm)
+    for _ in range(ROUNDS):
+        publish_once()
+    after = _held(farm)
+    for pid, (files, threads, unique) in after.items():
+        assert files <= before[pid][0] + 1, "open files stay"
+        assert threads <= before[pid][1], "threads stay"
+        grown = unique - before[pid][2]
+        assert grown < 8 * MIB, f"{psutil.Process(pid).cmdline()} grew by {grown / MIB:.1f} MiB"
+
+
+def test_the_idle_farm_is_small(farm: Farm) -> None:
+    """350 MiB are the limit for the built-in farm, which has one worker more."""
+    assert farm.memory_bytes() < 350 * MIB
+
+
+def _held(farm: Farm) -> dict[int, tuple[int, int, int]]:
+    found = {}
+    for process in farm.processes():
+        with process.oneshot():
+            unique = int(process.memory_full_info().uss)
+            found[process.pid] = (process.num_fds(), process.num_threads(), unique)
+    return found

@@ -1,0 +1,208 @@
+"""Many players on many streams: none feels another one come, go, or stall."""
+
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from common.rtmp.client import ClientSession, Ended
+from common.rtmp.events import VideoReceived
+from common.rtmp_peer import RtmpPlayer, RtmpRefused
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import Farm
+from tests.helpers_media import Player, Publisher, Recording, frames, until
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+SPEC = ClipSpec(seconds=8.0)
+KEYS = ("one", "two", "three")
+
+
+def steps(recording: Recording) -> set[int]:
+    numbers = [shown.number for shown in recording.shown]
+    assert None not in numbers
+    known = [number for number in numbers if number is not None]
+    return {after - before for before, after in itertools.pairwise(known)}
+
+
+def test_three_publishers_and_ten_players_each_do_not_disturb_one_another(
+    farm: Farm, clip: MakeClip
+) -> None:
+    path = clip(SPEC)
+    renditions = ("source", "240p", "144p")
+    with ExitStack() as stack:
+        publishers = [stack.enter_context(Publisher(farm.url(key), path)) for key in KEYS]
+        for key in KEYS:
+            farm.wait_stream(key)
+        steady = [
+            stack.enter_context(Player(farm.url(key, renditions[i % 3])))
+            for key in KEYS
+            for i in range(6)
+        ]
+        # The others come and go: two leave early, two come later.
+        early = [
+            stack.enter_context(Player(farm.url(key, "240p"), enough=frames(30)))
+            for key in KEYS
+            for _ in range(2)
+        ]
+        for player in early:
+            player.join(20)
+        late = [
+            stack.enter_context(Player(farm.url(key, "144p"))) for key in KEYS for _ in range(2)
+        ]
+        for publisher in publishers:
+            publisher.join(20)
+            assert publisher.error is None
+        for player in (*steady, *late):
+            player.join(20)
+    for player in (*steady, *early, *late):
+        assert player.error is None
+        assert player.recording.decode_error == ""
+    for player in steady:
+        assert steps(player.recording) in ({1}, {2})
+        last = player.recording.shown[-1].number
+        assert last is not None
+        assert last >= SPEC.frames - 2
+    for player in late:
+        assert steps(player.recording) == {2}
+
+
+def test_a_player_may_come_before_its_publisher(farm: Farm, clip: MakeClip) -> None:
+    with Player(farm.url("soon", "240p"), enough=frames(30)) as player:
+        time.sleep(1.0)  # surely waiting: a farm that refused would have done so by now
+        assert player.is_running
+        with Publisher(farm.url("soon"), clip(SPEC.but(seconds=3.0))) as publisher:
+            player.join(20)
+            publisher.stop()
+    assert player.error is None
+    assert player.recording.shown[0].number == 0
+    assert player.recording.decode_error == ""
+
+
+def test_a_player_that_waits_in_vain_is_told(farm: Farm) -> None:
+    """The template's `wait` is 5 s."""
+    began = time.monotonic()
+    with pytest.raises(RtmpRefused) as refused, RtmpPlayer(farm.url("never", "240p"), 15):
+        pass
+    assert refused.value.code == "NetStream.Play.StreamNotFound"
+    assert 4 < time.monotonic() - began < 9
+
+
+def test_start_gop_gives_a_keyframe_at_once_and_start_live_the_next_one(
+    farm: Farm, clip: MakeClip
+) -> None:
+    with Publisher(farm.url("start"), clip(SPEC)) as publisher:
+        farm.wait_stream("start")
+        until(lambda: publisher.sent_frames % 30 == 12, 5, "the middle of a GOP", every=0.005)
+        with RtmpPlayer(farm.url("start", "240p")) as from_gop:
+            with RtmpPlayer(farm.url("start", "240p", "start=live")) as from_live:
+                first_live, live_at = _first_picture(from_live)
+            first_gop, gop_at = _first_picture(from_gop)
+    assert first_gop.payload[0] == 0x17
+    assert first_live.payload[0] == 0x17
+    assert first_live.timestamp - first_gop.timestamp in range(900, 1100)
+    assert gop_at <= live_at
+
+
+def _first_picture(player: RtmpPlayer) -> tuple[VideoReceived, float]:
+    for event in player:
+        if isinstance(event, VideoReceived) and event.payload[1:2] == b"\x01":
+            return event, time.monotonic()
+    raise AssertionError("the stream ended before its first picture")
+
+
+def test_the_end_of_the_publisher_is_told_to_its_players(farm: Farm, clip: MakeClip) -> None:
+    with (
+        Publisher(farm.url("ending"), clip(SPEC.but(seconds=2.0))) as publisher,
+        RtmpPlayer(farm.url("ending", "144p")) as player,
+    ):
+        publisher.join(15)
+        last = [event for event in player][-1]
+    assert isinstance(last, Ended)
+    assert last.code == "NetStream.Play.UnpublishNotify"
+    farm.wait_gone("ending")
+
+
+def test_a_player_that_never_reads_harms_nobody_and_is_cut(clip: MakeClip) -> None:
+    """Its socket takes a few hundred kB, then its queue fills, then its time runs out."""
+    config = """
+[listen]
+rtmp = "127.0.0.1:0"
+[devices]
+use_gpus = false
+[egress]
+queue = "500ms"
+stall_timeout = "2s"
+send_buffer = "16KiB"
+[templates.live]
+gop = "1s"
+hold = "0s"
+renditions = []
+"""
+    path = clip(SPEC.but(seconds=9.0, bitrate_bps=4_000_000, audio=False))
+    with Farm(config) as farm, Publisher(farm.url("cam"), path) as publisher:
+        assert publisher.started.wait(10)
+        with (
+            Player(farm.url("cam")) as well,
+            socket.create_connection(("127.0.0.1", farm.port), 10) as lazy,
+        ):
+            _play_and_stop_reading(lazy, farm.url("cam"))
+            until(lambda: _was_cut(lazy), 8, "the player that never reads is cut")
+            well.stop()
+        assert well.recording.decode_error == ""
+        assert steps(well.recording) == {1}
+
+
+def _play_and_stop_reading(lazy: socket.socket, url: str) -> None:
+    lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    session = ClientSession(url, "play", 4096)
+    session.start()
+    lazy.sendall(session.data_to_send())
+    seen = 0
+    while seen < 20_000:  # it plays
+        data = lazy.recv(4096)
+        assert data
+        seen += len(data)
+        session.receive_data(data, time.monotonic())
+        session.events_received()
+        lazy.sendall(session.data_to_send())
+
+
+def _was_cut(lazy: socket.socket) -> bool:
+    """Whether the farm closed: then a write is answered by a reset, sooner or later."""
+    try:
+        lazy.send(b"\x02")
+    except OSError:
+        return True
+    return False
+
+
+def test_players_come_and_go_without_leaving_anything(farm: Farm, clip: MakeClip) -> None:
+    """Fifty short visits: the egress has no more open files after than before."""
+    with Publisher(farm.url("visits"), clip(SPEC)):
+        farm.wait_stream("visits")
+        egress = farm.child("egress")
+        before = _open_files(egress["pid"])
+
+        def visit() -> None:
+            with RtmpPlayer(farm.url("visits", "144p")) as player:
+                _first_picture(player)
+
+        for _ in range(5):
+            visitors = [threading.Thread(target=visit) for _ in range(10)]
+            for visitor in visitors:
+                visitor.start()
+            for visitor in visitors:
+                visitor.join(15)
+                assert not visitor.is_alive()
+        until(lambda: _open_files(egress["pid"]) <= before, 5, "every player's socket is closed")
+
+
+def _open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

@@ -1,0 +1,134 @@
+"""Who may not publish or play is told why, in the words that clients show to people."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.rtmp.events import VideoReceived
+from common.rtmp_peer import RtmpPlayer, RtmpPublisher, RtmpRefused
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import DEFAULT_CONFIG, Farm
+from tests.helpers_media import Publisher, refusal
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+SECRET = "open-sesame"
+CONFIG = (
+    DEFAULT_CONFIG
+    + f"""
+[templates.locked]
+wait = "0s"
+hold = "0s"
+publish_keys = ["{SECRET}"]
+play_keys_sha256 = ["{hashlib.sha256(b"ticket").hexdigest()}"]
+renditions = []
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    with Farm(CONFIG) as running:
+        yield running
+        log = running.log()
+    for credential in (SECRET, "ticket", "cam-secret"):
+        assert credential not in log, "a credential stands in the log"
+
+
+def publish_refusal(url: str) -> RtmpRefused:
+    with pytest.raises(RtmpRefused) as refused, RtmpPublisher(url, 10):
+        pass
+    return refused.value
+
+
+def play_refusal(url: str) -> RtmpRefused:
+    with pytest.raises(RtmpRefused) as refused, RtmpPlayer(url, 10):
+        pass
+    return refused.value
+
+
+def test_an_unknown_app_is_refused_by_name(farm: Farm) -> None:
+    told = publish_refusal(farm.url("cam-secret", app="nope"))
+    assert told.code == "NetConnection.Connect.Rejected"
+    assert "nope" in told.description
+
+
+@pytest.mark.parametrize("mode", ["w", "r"])
+def test_libavformat_shows_the_reason(farm: Farm, mode: str) -> None:
+    assert "nope" in refusal(farm.url("cam-secret", app="nope"), mode)
+
+
+def test_libavformat_shows_why_a_key_is_refused(farm: Farm) -> None:
+    assert "key" in refusal(farm.url("cam-secret", app="locked"), "w")
+
+
+def test_an_absurdly_long_stream_key_is_refused(farm: Farm) -> None:
+    told = publish_refusal(farm.url("k" * 3000))
+    assert told.code == "NetStream.Publish.BadName"
+    assert "longer" in told.description
+
+
+def test_an_empty_stream_key_is_refused(farm: Farm) -> None:
+    told = publish_refusal(farm.url("") + "/")
+    assert told.code == "NetStream.Publish.BadName"
+
+
+def test_the_same_stream_key_twice_is_refused_while_the_first_goes_on(
+    farm: Farm, clip: MakeClip
+) -> None:
+    with Publisher(farm.url("cam-secret"), clip(ClipSpec(seconds=4.0))) as first:
+        farm.wait_stream("cam-secret")
+        told = publish_refusal(farm.url("cam-secret"))
+        assert told.code == "NetStream.Publish.BadName"
+        sent = first.sent_frames
+        assert "already" in refusal(farm.url("cam-secret"), "w") or told.description
+        first.join(15)
+        assert first.error is None
+        assert first.sent_frames > sent
+
+
+@pytest.mark.parametrize("query", ["", "key=", "key=wrong", "key=open-sesam"])
+def test_a_wrong_publish_key_is_denied(farm: Farm, query: str) -> None:
+    told = publish_refusal(farm.url("cam-secret", app="locked", query=query))
+    assert told.code == "NetStream.Publish.Denied"
+
+
+@pytest.mark.parametrize("query", ["", "key=wrong", "key=open-sesame"])
+def test_a_wrong_play_key_fails(farm: Farm, query: str) -> None:
+    told = play_refusal(farm.url("cam-secret", app="locked", query=query))
+    assert told.code == "NetStream.Play.Failed"
+
+
+def test_the_right_keys_open_both_sides(farm: Farm, clip: MakeClip) -> None:
+    publish_url = farm.url("cam-secret", app="locked", query=f"key={SECRET}")
+    with Publisher(publish_url, clip(ClipSpec(seconds=4.0))) as publisher:
+        assert publisher.started.wait(10)
+        with RtmpPlayer(farm.url("cam-secret", app="locked", query="key=ticket")) as player:
+            assert any(isinstance(event, VideoReceived) for event in player)
+
+
+def test_a_rendition_that_is_not_in_the_template_is_not_found(farm: Farm) -> None:
+    told = play_refusal(farm.url("cam-secret", "999p"))
+    assert told.code == "NetStream.Play.StreamNotFound"
+    assert "999p" in told.description
+
+
+def test_a_full_farm_refuses_before_start_and_has_room_again_after(clip: MakeClip) -> None:
+    config = DEFAULT_CONFIG.replace("workers = 1", "workers = 1\ncapacity = 100")
+    config = config.replace('gop = "1s"', 'gop = "1s"\ncost = 60')
+    with Farm(config) as farm:
+        with Publisher(farm.url("first"), clip(ClipSpec(seconds=4.0))) as first:
+            farm.wait_stream("first")
+            told = publish_refusal(farm.url("second"))
+            assert told.code.startswith("NetStream.Publish.")
+            assert told.description
+            first.stop()
+        farm.wait_gone("first")
+        accepted = threading.Event()
+        with RtmpPublisher(farm.url("second"), 10):
+            accepted.set()
+        assert accepted.is_set()

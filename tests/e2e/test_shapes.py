@@ -1,0 +1,190 @@
+"""Sources of every shape: other rates, aspects and sizes than the ladder's, and changes midway."""
+
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from common.ladder import Rendition, SourceFormat, Template, fit_ladder
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import Farm
+from tests.helpers_media import (
+    FlvTag,
+    Player,
+    Publisher,
+    Recording,
+    TagPublisher,
+    end_ms,
+    flv_tags,
+    shifted,
+)
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+SPEC = ClipSpec(seconds=3.0, b_frames=0)
+TEMPLATE = Template(
+    "live",
+    (Rendition("240p", 426, 240, 400_000), Rendition("144p", 256, 144, 150_000, Fraction(15))),
+)
+
+
+def rectangle(name: str, source: SourceFormat) -> tuple[int, int, int, int]:
+    rung = next(rung for rung in fit_ladder(TEMPLATE, source).rungs if rung.name == name)
+    return rung.picture_x, rung.picture_y, rung.picture_width, rung.picture_height
+
+
+@pytest.fixture(scope="module")
+def shapes(farm: Farm, clip: MakeClip) -> Iterator[Mapping[str, Recording]]:
+    """Several sources at once, each played in one or two renditions."""
+    high_rate = clip(SPEC.but(width=320, height=180, fps=Fraction(60), gop_frames=60))
+    narrow = clip(SPEC.but(width=480, height=360))
+    stretched = clip(SPEC.but(width=480, height=360, sar=Fraction(4, 3), audio=False))
+    tiny = clip(SPEC.but(width=160, height=90, bitrate_bps=200_000))
+    narrow_at = rectangle("240p", SourceFormat(480, 360))
+    assert narrow_at[0] > 0
+    with (
+        Publisher(farm.url("rate"), high_rate),
+        Publisher(farm.url("narrow"), narrow),
+        Publisher(farm.url("stretched"), stretched),
+        Publisher(farm.url("tiny"), tiny) as last,
+    ):
+        players = {
+            "rate": Player(farm.url("rate", "144p")),
+            "narrow": Player(farm.url("narrow", "240p"), picture=narrow_at),
+            "stretched": Player(farm.url("stretched", "240p")),
+            "tiny": Player(farm.url("tiny", "144p")),
+        }
+        for player in players.values():
+            player.__enter__()
+        for key in players:
+            farm.wait_stream(key)
+        LEFT_OUT.update(
+            {
+                key: {entry["name"]: entry["reason"] for entry in stream["left_out"]}
+                for key, stream in farm.streams().items()
+            }
+        )
+        last.join(15)
+        for player in players.values():
+            player.join(20)
+            assert player.error is None
+    return {key: player.recording for key, player in players.items()}
+
+
+LEFT_OUT: dict[str, dict[str, str]] = {}
+
+
+def consecutive(recording: Recording, step: int) -> bool:
+    numbers = [shown.number for shown in recording.shown]
+    first = numbers[0]
+    if first is None:
+        return False
+    return numbers == list(range(first, first + step * len(numbers), step))
+
+
+def test_no_shape_makes_a_stream_that_fails_to_decode(shapes: Mapping[str, Recording]) -> None:
+    for key, recording in shapes.items():
+        assert recording.decode_error == "", key
+        assert len(recording.shown) > 20, key
+
+
+def test_60_frames_a_second_become_15_by_source_time(shapes: Mapping[str, Recording]) -> None:
+    recording = shapes["rate"]
+    assert recording.sizes() == {(256, 144)}
+    assert recording.fps() == pytest.approx(15, abs=0.2)
+    assert consecutive(recording, 4)
+
+
+def test_another_aspect_is_letterboxed(shapes: Mapping[str, Recording]) -> None:
+    recording = shapes["narrow"]
+    assert recording.sizes() == {(426, 240)}
+    assert consecutive(recording, 1)
+    luma = recording.first_luma
+    assert luma is not None
+    assert luma[:, :40].max() < 40, "the left bar is black"
+    assert luma[:, -40:].max() < 40, "the right bar is black"
+
+
+def test_the_sample_aspect_ratio_is_honoured(shapes: Mapping[str, Recording]) -> None:
+    """480x360 of 4:3 samples is a 16:9 picture: it fills 426x240."""
+    assert consecutive(shapes["stretched"], 1)
+
+
+def test_a_stream_without_sound_plays(shapes: Mapping[str, Recording]) -> None:
+    assert shapes["stretched"].audio == []
+
+
+def test_what_would_be_enlarged_is_left_out_and_the_status_says_so(
+    shapes: Mapping[str, Recording],
+) -> None:
+    assert "240p" in LEFT_OUT["rate"]
+    assert "enlarge" in LEFT_OUT["rate"]["240p"]
+    assert LEFT_OUT["narrow"] == {}
+
+
+def test_a_source_below_every_rung_gives_one_rung_of_its_own_size(
+    shapes: Mapping[str, Recording],
+) -> None:
+    assert shapes["tiny"].sizes() == {(160, 90)}
+    assert "240p" in LEFT_OUT["tiny"]
+
+
+def test_the_outputs_keep_their_size_when_the_source_changes_its(
+    farm: Farm, clip: MakeClip
+) -> None:
+    first = flv_tags(clip(SPEC))
+    second = shifted(
+        flv_tags(clip(SPEC.but(width=480, height=270, first_number=500))), end_ms(first)
+    )
+    tags = [*first, *(tag for tag in second if tag.type != 18)]
+    with (
+        Player(farm.url("turn", "240p")) as player,
+        TagPublisher(farm.url("turn"), tags) as publisher,
+    ):
+        publisher.join(20)
+        assert publisher.error is None
+        player.join(20)
+    recording = player.recording
+    assert recording.decode_error == ""
+    assert recording.sizes() == {(426, 240)}
+    numbers = [shown.number for shown in recording.shown]
+    assert numbers == [*range(90), *range(500, 590)]
+
+
+def test_timestamps_that_jump_leave_every_rendition_in_step(farm: Farm, clip: MakeClip) -> None:
+    """The publisher's clock jumps by an hour: players see time go on, the same everywhere."""
+    first = flv_tags(clip(SPEC))
+    second = flv_tags(clip(SPEC.but(first_number=500)))
+    jumped = [tag for tag in shifted(second, 3_600_000) if tag.type != 18 and not tag.is_header]
+    tags: list[FlvTag] = [*first, *jumped]
+    due_ms = [tag.dts_ms if tag.dts_ms < 3_600_000 else tag.dts_ms - 3_597_000 for tag in tags]
+    with (
+        Player(farm.url("jump", "source")) as source,
+        Player(farm.url("jump", "240p")) as rung,
+        TagPublisher(farm.url("jump"), tags, due_ms=due_ms) as publisher,
+    ):
+        publisher.join(20)
+        assert publisher.error is None
+        source.join(20)
+        rung.join(20)
+    assert source.recording.pts_of() == rung.recording.pts_of()
+    times = [shown.pts_ms for shown in rung.recording.shown]
+    assert times == sorted(times)
+    assert times[-1] - times[0] < 8000, "an hour's jump is no hour for players"
+
+
+def test_timestamps_wrap_at_32_bits(farm: Farm, clip: MakeClip) -> None:
+    """2 s before the end of the 49 days that RTMP's clock holds."""
+    tags = shifted(flv_tags(clip(SPEC)), 2**32 - 1500)
+    with (
+        Player(farm.url("wrap", "240p")) as rung,
+        TagPublisher(farm.url("wrap"), tags) as publisher,
+    ):
+        publisher.join(20)
+        assert publisher.error is None
+        rung.join(20)
+    numbers = [shown.number for shown in rung.recording.shown]
+    assert rung.recording.decode_error == ""
+    assert numbers == list(range(numbers[0] or 0, 90))

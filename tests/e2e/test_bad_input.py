@@ -3,20 +3,18 @@
 One good stream is published and played all the while; at the end it must have lost nothing.
 """
 
+import contextlib
 import itertools
 import os
 import random
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from common.errors import TfarmError
-from common.rtmp.client import ClientSession
 from common.rtmp_peer import RtmpPublisher, RtmpRefused
 from tests.helpers_clips import ClipSpec
 from tests.helpers_farm import DEFAULT_CONFIG, Farm
@@ -42,13 +40,16 @@ idle_timeout = "2s"
 """
     + DEFAULT_CONFIG
 )
+GOOD = ClipSpec(
+    seconds=120.0, width=320, height=180, fps=Fraction(15), gop_frames=15, bitrate_bps=200_000
+)
 HANDSHAKE = b"\x03" + bytes(8) + bytes(1528)
 
 
 @pytest.fixture(scope="module")
 def farm(clip: MakeClip) -> Iterator[Farm]:
     """A farm with a good stream on it, which must come out whole."""
-    path = clip(ClipSpec(seconds=60.0, width=320, height=180, bitrate_bps=200_000))
+    path = clip(GOOD)
     with (
         Farm(CONFIG) as running,
         Publisher(running.url("good"), path) as publisher,
@@ -62,18 +63,18 @@ def farm(clip: MakeClip) -> Iterator[Farm]:
         publisher.stop()
         assert player.recording.decode_error == ""
         numbers = [shown.number or 0 for shown in player.recording.shown]
-        gaps = [(a, b) for a, b in itertools.pairwise(numbers) if b - a != 2]
+        gaps = [(a, b) for a, b in itertools.pairwise(numbers) if b - a != 1]
         assert not gaps, f"the good stream lost pictures: {gaps}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def connection(farm: Farm) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", farm.port), 10) as peer:
         peer.settimeout(10)
         yield peer
 
 
-@contextmanager
+@contextlib.contextmanager
 def shaken(farm: Farm) -> Iterator[socket.socket]:
     """A connection with its handshake done."""
     with connection(farm) as peer:
@@ -104,10 +105,8 @@ def assert_closed(peer: socket.socket, within: float = 8.0) -> None:
 
 
 def send_as_far_as_it_goes(peer: socket.socket, data: bytes) -> None:
-    try:
+    with contextlib.suppress(OSError):  # closed while we were sending: that is the point
         peer.sendall(data)
-    except OSError:
-        pass  # closed while we were sending: that is the point
 
 
 def log_grows(farm: Farm) -> Callable[[], None]:
@@ -218,12 +217,11 @@ def test_media_before_publish_is_no_stream(farm: Farm) -> None:
 
 def test_a_publisher_of_no_video_is_closed_with_the_reason(farm: Farm) -> None:
     logged = log_grows(farm)
-    with pytest.raises((TfarmError, ConnectionError)) as told:
-        with RtmpPublisher(farm.url("silent"), 10) as publisher:
-            for step in range(200):
-                publisher.send_audio(step * 23, b"\xaf\x01" + bytes(20))
-                time.sleep(0.03)
-    assert told.value
+    silence = [FlvTag(8, step * 23, b"\xaf\x01" + bytes(20)) for step in range(400)]
+    with TagPublisher(farm.url("silent"), silence) as publisher:
+        publisher.join(15)
+    assert publisher.error is not None
+    assert publisher.sent < len(silence)
     logged()
 
 
@@ -273,14 +271,12 @@ def test_a_publisher_of_another_codec_is_refused_by_name(farm: Farm) -> None:
     """Sorenson H.263 in the first video tag: after Start, so it is closed, and remembered."""
     logged = log_grows(farm)
     told: list[BaseException] = []
+    sorenson = [FlvTag(9, step * 33, b"\x12" + bytes(50)) for step in range(200)]
     for _ in range(2):
-        try:
-            with RtmpPublisher(farm.url("h263"), 10) as publisher:
-                for step in range(100):
-                    publisher.send_video(step * 33, b"\x12" + bytes(50))
-                    time.sleep(0.02)
-        except (TfarmError, ConnectionError) as error:
-            told.append(error)
+        with TagPublisher(farm.url("h263"), sorenson) as publisher:
+            publisher.join(15)
+        if publisher.error is not None:
+            told.append(publisher.error)
     logged()
     assert len(told) == 2
     second = told[1]
@@ -316,10 +312,8 @@ def test_a_publisher_that_vanishes_without_fin_is_given_up(farm: Farm, clip: Mak
 
 
 def test_commands_in_a_flood_end_the_connection(farm: Farm) -> None:
-    session = ClientSession(farm.url("flood"), "publish", 4096)
     create = b"\x02\x00\x0ccreateStream\x00" + bytes(8) + b"\x05"
     with shaken(farm) as peer:
-        del session
         send_as_far_as_it_goes(peer, chunk(3, len(create), 20, create) * 20_000)
         assert_closed(peer)
 
@@ -356,4 +350,3 @@ def test_many_connections_that_say_nothing_leave_nothing(farm: Farm) -> None:
 
 def test_no_process_was_restarted_by_any_of_this(farm: Farm) -> None:
     assert all(child["restarts"] == 0 for child in farm.status()["children"])
-    assert subprocess.run(["true"], check=True).returncode == 0

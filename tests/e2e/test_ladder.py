@@ -148,20 +148,9 @@ def test_the_ffmpeg_command_publishes_and_plays(
         farm.wait_stream("cli")
         play = subprocess.run(
             [
-                "ffmpeg",
-                "-v",
-                "error",
-                "-xerror",
-                "-err_detect",
-                "explode",
-                "-i",
-                farm.url("cli", "240p"),
-                "-frames:v",
-                "50",
-                "-an",
-                "-f",
-                "rawvideo",
-                tmp_path / "frames.yuv",
+                *("ffmpeg", "-v", "error", "-xerror", "-err_detect", "explode"),
+                *("-i", farm.url("cli", "240p"), "-frames:v", "50", "-an"),
+                *("-f", "rawvideo", tmp_path / "frames.yuv"),
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -81,7 +81,7 @@ def test_a_child_that_is_killed_is_started_again_and_serves(kind: str, clip: Mak
 
             def is_back() -> bool:
                 child = farm.child(kind)
-                return child["state"] == "ready" and child["pid"] != before["pid"]
+                return bool(child["state"] == "ready" and child["pid"] != before["pid"])
 
             until(is_back, 15, f"{kind} is ready again", every=0.2)
             assert farm.child(kind)["restarts"] == before["restarts"] + 1

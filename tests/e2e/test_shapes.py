@@ -1,6 +1,6 @@
 """Sources of every shape: other rates, aspects and sizes than the ladder's, and changes midway."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def rectangle(name: str, source: SourceFormat) -> tuple[int, int, int, int]:
 
 
 @pytest.fixture(scope="module")
-def shapes(farm: Farm, clip: MakeClip) -> Iterator[Mapping[str, Recording]]:
+def shapes(farm: Farm, clip: MakeClip) -> Mapping[str, Recording]:
     """Several sources at once, each played in one or two renditions."""
     high_rate = clip(SPEC.but(width=320, height=180, fps=Fraction(60), gop_frames=60))
     narrow = clip(SPEC.but(width=480, height=360))

@@ -108,9 +108,12 @@ class Fleet:
         return replace(self, placements=placements)
 
 
+InFleet = tuple[Fleet, Placement]  # the fleet with the placement in it
+
+
 def place(
     fleet: Fleet, need: Need, exclude: frozenset[ChildName] = frozenset()
-) -> tuple[Fleet, Placement] | NoRoom:
+) -> InFleet | NoRoom:
     """Room for a stream by its policy, on none of the excluded devices."""
     why_not: list[str] = []
     for path in need.policy:
@@ -147,9 +150,7 @@ def release(fleet: Fleet, generation: Generation) -> Fleet:
     return replace(fleet, placements=placements)
 
 
-def correct(
-    fleet: Fleet, generation: Generation, cost: StreamCost
-) -> tuple[Fleet, Placement] | NoRoom:
+def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet | NoRoom:
     """The stream's real cost in place of its reservation, on the device where it is."""
     old = fleet.placements.get(generation)
     if old is None:
@@ -167,7 +168,7 @@ def correct(
 
 def move(
     fleet: Fleet, old: Generation, need: Need, exclude: frozenset[ChildName] = frozenset()
-) -> tuple[Fleet, Placement] | NoRoom:
+) -> InFleet | NoRoom:
     """Other room for a stream whose old room is free at once; without room nothing changes."""
     return place(release(fleet, old), need, exclude)
 
@@ -179,7 +180,7 @@ def _put(
     path: Path,
     taken: Amounts,
     reason: str,
-) -> tuple[Fleet, Placement]:
+) -> InFleet:
     if need.generation in fleet.placements:
         raise UsageError(f"generation {need.generation} is placed already")
     placement = Placement(

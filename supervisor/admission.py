@@ -1,0 +1,204 @@
+"""Publishers that ask for room: placed, parked for a moment, or refused with the reason. Pure.
+
+A publisher is placed before its source is known, with room for the largest it may be, and
+corrected at its sequence header (`FormatKnown`). So a refusal for lack of room may be premature
+while others' reservations are not corrected yet, or workers are still starting: such an ask is
+parked and tried again whenever room comes, for a second (or three).
+
+A refusal after Publish.Start reaches few clients (OBS reads nothing then), so it is remembered by
+key: the next attempt within 30 s is refused before Start, unless there is room by then. When the
+farm is full, streams whose publisher is away give up their room first.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from common.control_messages import EndStream, FormatKnown, PublishAsk, Refused
+from common.identity import ChildName, Generation, StreamId, split_stream_id
+from common.ladder import SourceFormat
+from supervisor.cost import stream_cost
+from supervisor.placement import InFleet, Need, NoRoom, move, place, release
+from supervisor.roster import Order, Roster, Send, Stream, StreamState
+
+BAD_NAME = "NetStream.Publish.BadName"  # the name is taken, or none
+FULL = "NetStream.Failed"
+FAILED = "NetStream.Publish.Failed"
+
+_TAKEN = "the stream is already being published"
+
+PARK_S = 1.0
+PARK_STARTING_S = 3.0
+MAX_PARKED = 256
+REMEMBER_S = 30.0
+MAX_REMEMBERED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An ask that waits for room."""
+
+    ingest: ChildName
+    ask: PublishAsk
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A refusal after Publish.Start."""
+
+    until_s: float
+    description: str
+    format: SourceFormat
+
+
+class Admission:
+    """Decides on asks; the facts are the roster's."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._parked: list[Parked] = []
+        self._remembered: dict[StreamId, Remembered] = {}
+
+    @property
+    def parked(self) -> int:
+        return len(self._parked)
+
+    def next_deadline(self) -> float:
+        return min((parked.deadline_s for parked in self._parked), default=math.inf)
+
+    def ask(self, ingest: ChildName, ask: PublishAsk, now: float) -> list[Order]:
+        """Answer a `PublishAsk`, or park it."""
+        stream = self._roster.streams.get(ask.stream_id)
+        if stream is not None:
+            if stream.ingest != ingest or stream.is_live:
+                return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
+            # Its publisher is back; whether it may take over was for ingest to decide.
+            stream.is_live = True
+            stream.address = ask.address
+            return [self._roster.placed(stream, ask.request_id)]
+        if any(parked.ask.stream_id == ask.stream_id for parked in self._parked):
+            return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
+        return self._try(ingest, ask, now, None)
+
+    def retry(self, now: float) -> list[Order]:
+        """Room may have come: try all that are parked, the oldest first."""
+        orders: list[Order] = []
+        parked, self._parked = self._parked, []
+        for item in parked:
+            orders += self._try(item.ingest, item.ask, now, item.deadline_s)
+        return orders
+
+    def forget_ingest(self, ingest: ChildName) -> None:
+        """It is gone, and with it those who asked through it."""
+        self._parked = [parked for parked in self._parked if parked.ingest != ingest]
+
+    def withdraw(self, stream_id: StreamId) -> None:
+        """The publisher went away while it was parked."""
+        self._parked = [parked for parked in self._parked if parked.ask.stream_id != stream_id]
+
+    def tick(self, now: float) -> list[Order]:
+        """Refuse what was parked for too long, forget old refusals."""
+        self._remembered = {k: r for k, r in self._remembered.items() if r.until_s > now}
+        return self.retry(now) if now >= self.next_deadline() else []
+
+    def format_known(self, ingest: ChildName, known: FormatKnown, now: float) -> list[Order]:
+        """Correct a reservation; move the stream, or refuse it, when it does not fit."""
+        roster = self._roster
+        stream = roster.streams.get(known.stream_id)
+        if stream is None or stream.ingest != ingest:
+            text = "the stream is not known here any more; publish again"
+            refused = Refused(known.request_id, known.stream_id, FAILED, text)
+            return [Send(ingest, refused)]
+        stream.format = known.format
+        if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
+            return [roster.placed(stream, known.request_id)]
+        if roster.correct(stream):
+            return [roster.placed(stream, known.request_id)]
+        result = move(roster.fleet, stream.generation, roster.need(stream), stream.left_out_devices)
+        if not isinstance(result, NoRoom):
+            roster.put(stream, *result, now)
+            return [roster.placed(stream, known.request_id)]
+        roster.close(stream)
+        roster.full_refusals += 1
+        text = f"no room for {known.format.width}x{known.format.height}: {result.reason}"
+        self._remember(known.stream_id, Remembered(now + REMEMBER_S, text, known.format))
+        roster.note(known.stream_id, f"refused: {text}", now)
+        return [Send(ingest, Refused(known.request_id, known.stream_id, FULL, text))]
+
+    def _try(
+        self, ingest: ChildName, ask: PublishAsk, now: float, deadline_s: float | None
+    ) -> list[Order]:
+        roster = self._roster
+        app, _ = split_stream_id(ask.stream_id)
+        template = roster.settings.template(app)
+        if template is None:
+            return [self._refuse(ingest, ask, BAD_NAME, "there is no such app here")]
+        stream = Stream(
+            ask.stream_id,
+            template,
+            Generation(0),
+            ingest,
+            ask.address,
+            StreamState.RESERVED,
+            now,
+            "",
+        )
+        remembered = self._remembered.get(ask.stream_id)
+        if remembered is not None and now < remembered.until_s:
+            likely = replace(roster.need(stream), cost=stream_cost(template, remembered.format))
+            if isinstance(place(roster.fleet, likely), NoRoom):
+                return [self._refuse(ingest, ask, FULL, remembered.description)]
+        need = roster.need(stream)
+        result = place(roster.fleet, need)
+        orders: list[Order] = []
+        if isinstance(result, NoRoom):
+            freed, orders = self._evict(need, now)
+            if freed is not None:
+                result = freed
+        if not isinstance(result, NoRoom):
+            roster.put(stream, *result, now)
+            return [*orders, roster.placed(stream, ask.request_id)]
+        if deadline_s is None:
+            deadline_s = now + self._patience()
+        if now < deadline_s and len(self._parked) < MAX_PARKED:
+            self._parked.append(Parked(ingest, ask, deadline_s))
+            return []
+        roster.full_refusals += 1
+        roster.note(ask.stream_id, f"refused: {result.reason}", now)
+        return [self._refuse(ingest, ask, FULL, f"the farm is full: {result.reason}")]
+
+    def _patience(self) -> float:
+        """How long room may still come by itself."""
+        fleet = self._roster.fleet
+        if any(not device.is_up for device in fleet.devices.values()):
+            return PARK_STARTING_S
+        return PARK_S if fleet.has_reservations() else 0.0
+
+    def _evict(self, need: Need, now: float) -> tuple[InFleet | None, list[Order]]:
+        """Room from streams whose publisher is away, the longest away first; none if in vain."""
+        roster = self._roster
+        away = [s for s in roster.streams.values() if not s.is_live and roster.device_of(s)]
+        fleet = roster.fleet
+        victims: list[Stream] = []
+        for stream in sorted(away, key=lambda s: s.away_s):
+            fleet = release(fleet, stream.generation)
+            victims.append(stream)
+            result = place(fleet, need)
+            if isinstance(result, NoRoom):
+                continue
+            text = "gave its room to another publisher while its own was away"
+            for victim in victims:
+                roster.close(victim)
+                roster.note(victim.stream_id, text, now)
+            ends = [Send(v.ingest, EndStream(v.stream_id, FULL, text)) for v in victims]
+            return result, list(ends)
+        return None, []
+
+    def _remember(self, stream_id: StreamId, refusal: Remembered) -> None:
+        self._remembered.pop(stream_id, None)
+        while len(self._remembered) >= MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[stream_id] = refusal
+
+    def _refuse(self, ingest: ChildName, ask: PublishAsk, code: str, description: str) -> Send:
+        return Send(ingest, Refused(ask.request_id, ask.stream_id, code, description))

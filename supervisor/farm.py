@@ -1,0 +1,217 @@
+"""The supervisor's decisions, whole: children's messages and ends in, orders out. Pure.
+
+Ties `Roster` (the facts), `Admission` (asks), `Recovery` (losses) and `HangWatch` together. After
+everything that may free room, streams that wait and asks that are parked are tried again, in that
+order. The shell (`run.py`) carries out the orders and passes the time.
+"""
+
+from typing import Any
+
+from common.control_messages import (
+    Endpoint,
+    EndStream,
+    FormatKnown,
+    Heartbeat,
+    Hello,
+    Positions,
+    PublishAsk,
+    PublishEnd,
+    PublisherStatus,
+    StreamTrouble,
+)
+from common.identity import ChildName, StreamId, stream_id
+from common.ladder import Path
+from common.settings import Settings
+from supervisor.admission import FAILED, Admission
+from supervisor.hang_watch import HangWatch
+from supervisor.recovery import Recovery
+from supervisor.roster import CondemnChild, Order, Roster, Send, StreamState
+
+UNLISTED_GRACE_S = 15.0  # from a placement to its ingest's heartbeat naming the stream
+
+
+class Farm:
+    """One farm's decisions."""
+
+    def __init__(self, settings: Settings, cores: int) -> None:
+        self.roster = Roster(settings, cores)
+        self.endpoints: dict[ChildName, Endpoint] = {}
+        self.hellos: dict[ChildName, Hello] = {}  # the last of each child that is up
+        self.beats: dict[ChildName, Heartbeat] = {}
+        self._admission = Admission(self.roster)
+        self._recovery = Recovery(self.roster)
+        self._watches: dict[ChildName, HangWatch] = {}
+
+    @property
+    def parked(self) -> int:
+        return self._admission.parked
+
+    def next_deadline(self) -> float:
+        return min(self._admission.next_deadline(), self._recovery.next_deadline())
+
+    def tick(self, now: float) -> list[Order]:
+        return [*self._recovery.tick(now), *self._admission.tick(now)]
+
+    def configure(self, settings: Settings, now: float) -> list[Order]:
+        """New settings: for new streams, and more room perhaps."""
+        self.roster.configure(settings)
+        for name, hello in self.hellos.items():
+            if hello.device is not None:
+                self._device_up(name, hello)
+        return self._room_came(now)
+
+    # ---- children ---------------------------------------------------------------------------
+
+    def child_up(self, hello: Hello, now: float) -> list[Order]:
+        """A child said hello: a new one, an adopted one, or one that says it again."""
+        self.hellos[hello.child] = hello
+        self.endpoints[hello.child] = hello.endpoint
+        match hello.kind:
+            case "ingest":
+                return self._ingest_up(hello, now)
+            case "worker":
+                self._watches[hello.child] = HangWatch()
+                self._device_up(hello.child, hello)
+                for transcode in hello.transcodes:
+                    self.roster.see_generation(transcode.generation)
+                    self.roster.update_transcode(hello.child, transcode)
+            case "egress":
+                self.roster.egresses.add(hello.child)
+                for served in hello.served:
+                    self.roster.see_generation(served.generation)
+                    self.roster.update_served(hello.child, served)
+        return self._room_came(now)
+
+    def child_down(
+        self, child: ChildName, reason: str, now: float, *, crashed: bool
+    ) -> list[Order]:
+        """A child serves nobody any more."""
+        hello = self.hellos.pop(child, None)
+        self.endpoints.pop(child, None)
+        self.beats.pop(child, None)
+        self._watches.pop(child, None)
+        orders: list[Order] = []
+        match hello.kind if hello else "":
+            case "ingest":
+                self._admission.forget_ingest(child)
+                for stream in self.roster.of_ingest(child):
+                    self.roster.note(stream.stream_id, f"its ingest is lost: {reason}", now)
+                    self.roster.close(stream)
+            case "worker":
+                self.roster.device_down(child)
+                orders += self._recovery.worker_lost(child, reason, now, crashed=crashed)
+            case "egress":
+                self.roster.egresses.discard(child)
+                for stream in self.roster.streams.values():
+                    stream.served.pop(child, None)
+                orders += self._recovery.egress_lost(child, now)
+        return [*orders, *self._room_came(now)]
+
+    def settle(self, now: float) -> list[Order]:
+        """Every child that still ran has been adopted: see to streams whose worker is gone."""
+        return [*self._recovery.settle(now), *self._admission.retry(now)]
+
+    def _ingest_up(self, hello: Hello, now: float) -> list[Order]:
+        orders: list[Order] = []
+        listed = {status.stream_id for status in hello.publishers}
+        for stream in self.roster.of_ingest(hello.child):
+            if stream.stream_id not in listed:
+                self.roster.close(stream)
+        for status in hello.publishers:
+            known = self.roster.streams.get(status.stream_id)
+            if known is None:
+                self.roster.adopt(hello.child, status, now)
+            elif known.generation > status.generation:
+                orders.append(self.roster.placed(known, 0))  # it did not get that one
+        return [*orders, *self._room_came(now)]
+
+    def _device_up(self, name: ChildName, hello: Hello) -> None:
+        device = hello.device
+        if device is None:
+            self.roster.device_up(name, Path.SOFTWARE)
+            return
+        aliases = (device.name, device.pci_id)
+        self.roster.device_up(
+            name, device.path, aliases, device.memory_bytes, device.encoder_sessions
+        )
+
+    # ---- messages ---------------------------------------------------------------------------
+
+    def message(self, child: ChildName, message: Any, now: float) -> list[Order]:
+        """A message of a child that is up. Hellos go to `child_up`."""
+        match message:
+            case Heartbeat():
+                return self._heartbeat(child, message, now)
+            case PublishAsk():
+                return self._admission.ask(child, message, now)
+            case FormatKnown():
+                return [*self._admission.format_known(child, message, now), *self._room_came(now)]
+            case PublishEnd():
+                return self._publish_end(child, message, now)
+            case StreamTrouble():
+                return [*self._recovery.trouble(message, now), *self._room_came(now)]
+            case Positions():
+                return self._recovery.positions(child, message, now)
+            case _:
+                return []
+
+    def kick(self, app: str, key: str) -> list[Order]:
+        """End one stream; empty when there is none. Its room comes back with its `PublishEnd`."""
+        stream = self.roster.streams.get(stream_id(app, key))
+        if stream is None:
+            return []
+        end = EndStream(stream.stream_id, FAILED, "ended by the operator")
+        return [Send(stream.ingest, end)]
+
+    def _heartbeat(self, child: ChildName, beat: Heartbeat, now: float) -> list[Order]:
+        self.beats[child] = beat
+        for publisher in beat.publishers:
+            self.roster.update_publisher(child, publisher, now)
+        for transcode in beat.transcodes:
+            self.roster.update_transcode(child, transcode)
+        for served in beat.served:
+            self.roster.update_served(child, served)
+        if child in self._watches:
+            timeout_s = self.roster.settings.worker.hang_timeout_s
+            reason = self._watches[child].observe(child, beat.transcodes, now, timeout_s)
+            return [CondemnChild(child, reason)] if reason else []
+        if self.hellos[child].kind == "ingest":
+            return self._drop_unlisted(child, beat.publishers, now)
+        return []
+
+    def _drop_unlisted(
+        self, ingest: ChildName, publishers: tuple[PublisherStatus, ...], now: float
+    ) -> list[Order]:
+        """Give back the room of streams that their ingest does not know (a lost message)."""
+        listed: set[StreamId] = {status.stream_id for status in publishers}
+        grace_s = UNLISTED_GRACE_S + self.roster.settings.ingest.first_video_timeout_s
+        gone = [
+            stream
+            for stream in self.roster.of_ingest(ingest)
+            if stream.stream_id not in listed and now - stream.placed_s > grace_s
+        ]
+        for stream in gone:
+            self.roster.note(stream.stream_id, "closed: its ingest does not know it", now)
+            self.roster.close(stream)
+        return self._room_came(now) if gone else []
+
+    def _publish_end(self, ingest: ChildName, end: PublishEnd, now: float) -> list[Order]:
+        stream = self.roster.streams.get(end.stream_id)
+        if stream is None:
+            self._admission.withdraw(end.stream_id)
+            return []
+        # An end may cross a new placement on its way: what ended is the stream, not the placement.
+        if stream.ingest != ingest or end.generation > stream.generation:
+            return []
+        self.roster.note(end.stream_id, f"ended: {end.reason}", now)
+        self.roster.close(stream)
+        return self._room_came(now)
+
+    def _room_came(self, now: float) -> list[Order]:
+        return [*self._recovery.retry(now), *self._admission.retry(now)]
+
+    # ---- for status -------------------------------------------------------------------------
+
+    def waiting(self) -> int:
+        states = [stream.state for stream in self.roster.streams.values()]
+        return states.count(StreamState.WAITING)

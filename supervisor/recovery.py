@@ -1,0 +1,182 @@
+"""What becomes of streams whose worker is lost, or cannot serve them. Pure.
+
+A lost worker's streams are switched one by one: egress says how far the old generation came (or
+has not said it within 200 ms), then the stream gets a new generation on a device with room, and
+its ingest starts it there from its last GOP. Without room it waits, source only, keeping what it
+held on the lost device; it is tried again whenever room comes: at the latest when its worker is
+back. A template whose policy has `refuse` ends its streams instead.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from common.control_messages import EndStream, Placed, Positions, StreamTrouble, SwitchGeneration
+from common.identity import ChildName, StreamId
+from common.ladder import Path
+from supervisor.admission import FAILED
+from supervisor.placement import InFleet, NoRoom, move, place
+from supervisor.roster import Order, Roster, Send, Stream, StreamState
+
+POSITIONS_TIMEOUT_S = 0.2
+
+
+@dataclass(slots=True)
+class Switch:
+    """A stream between two generations."""
+
+    stream: Stream
+    request_id: int
+    deadline_s: float
+    pending: set[ChildName]
+    positions: list[int] = field(default_factory=list)
+
+
+class Recovery:
+    """Re-places streams; the facts are the roster's."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._switches: dict[StreamId, Switch] = {}
+        self._last_request = 0
+
+    def next_deadline(self) -> float:
+        return min((switch.deadline_s for switch in self._switches.values()), default=math.inf)
+
+    def worker_lost(
+        self, worker: ChildName, reason: str, now: float, *, crashed: bool
+    ) -> list[Order]:
+        """Switch every stream that was on it."""
+        orders: list[Order] = []
+        for stream in self._roster.on_device(worker):
+            if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
+                continue
+            stream.crashes += crashed
+            self._roster.note(stream.stream_id, f"lost {worker}: {reason}", now)
+            orders += self._begin(stream, now)
+        return orders
+
+    def trouble(self, trouble: StreamTrouble, now: float) -> list[Order]:
+        """One stream that its worker cannot serve: another device, else source only."""
+        stream = self._roster.streams.get(trouble.stream_id)
+        if stream is None or stream.generation != trouble.generation:
+            return []
+        if stream.state not in (StreamState.LIVE, StreamState.RESERVED):
+            return []
+        stream.left_out_devices |= {trouble.child}
+        self._roster.note(stream.stream_id, f"{trouble.child}: {trouble.reason}", now)
+        if isinstance(self._dry_run(stream), NoRoom):
+            return self._give_up(stream, trouble.reason, now)
+        return self._begin(stream, now)
+
+    def positions(self, egress: ChildName, positions: Positions, now: float) -> list[Order]:
+        """An egress says how far it came."""
+        switch = self._switches.get(positions.stream_id)
+        if switch is None or switch.request_id != positions.request_id:
+            return []
+        switch.pending.discard(egress)
+        if positions.last_pts_ms is not None:
+            switch.positions.append(positions.last_pts_ms)
+        return [] if switch.pending else self._finish(switch, now)
+
+    def egress_lost(self, egress: ChildName, now: float) -> list[Order]:
+        """It will not answer any more."""
+        orders: list[Order] = []
+        for switch in list(self._switches.values()):
+            switch.pending.discard(egress)
+            if not switch.pending:
+                orders += self._finish(switch, now)
+        return orders
+
+    def tick(self, now: float) -> list[Order]:
+        orders: list[Order] = []
+        for switch in list(self._switches.values()):
+            if now >= switch.deadline_s:
+                orders += self._finish(switch, now)
+        return orders
+
+    def retry(self, now: float) -> list[Order]:
+        """Room may have come: try the streams that wait, the longest first."""
+        waiting = [s for s in self._roster.streams.values() if s.state is StreamState.WAITING]
+        orders: list[Order] = []
+        for stream in sorted(waiting, key=lambda s: s.placed_s):
+            orders += self._place_anew(stream, now)
+        return orders
+
+    def settle(self, now: float) -> list[Order]:
+        """All children that still ran have said hello: switch what is on a worker that did not."""
+        orders: list[Order] = []
+        for stream in list(self._roster.streams.values()):
+            name = self._roster.device_of(stream)
+            device = self._roster.fleet.devices.get(name) if name is not None else None
+            is_served = device is not None and device.is_up
+            if (
+                name is not None
+                and not is_served
+                and stream.state
+                in (
+                    StreamState.LIVE,
+                    StreamState.RESERVED,
+                )
+            ):
+                orders += self._begin(stream, now)
+        return orders + self.retry(now)
+
+    def _begin(self, stream: Stream, now: float) -> list[Order]:
+        egresses = set(self._roster.egresses)
+        stream.state = StreamState.SWITCHING
+        self._last_request += 1
+        switch = Switch(stream, self._last_request, now + POSITIONS_TIMEOUT_S, egresses)
+        self._switches[stream.stream_id] = switch
+        if stream.format is None or not egresses:
+            return self._finish(switch, now)  # nothing of it can have reached a player
+        message = SwitchGeneration(switch.request_id, stream.stream_id, stream.generation)
+        return [Send(egress, message) for egress in sorted(egresses)]
+
+    def _finish(self, switch: Switch, now: float) -> list[Order]:
+        stream = switch.stream
+        self._switches.pop(stream.stream_id, None)
+        if self._roster.streams.get(stream.stream_id) is not stream:
+            return []  # it ended meanwhile
+        # With several egresses the slowest one counts: the others drop what they have already.
+        stream.resume_after_ms = min(switch.positions, default=None)
+        stream.state = StreamState.WAITING
+        return self._place_anew(stream, now)
+
+    def _place_anew(self, stream: Stream, now: float) -> list[Order]:
+        roster = self._roster
+        result = self._dry_run(stream)
+        if isinstance(result, NoRoom):
+            stream.reason = f"source only, waits for room: {result.reason}"
+            if Path.REFUSE in stream.policy():
+                roster.close(stream)
+                end = EndStream(stream.stream_id, FAILED, f"no device left: {result.reason}")
+                return [Send(stream.ingest, end)]
+            return []
+        resume_after_ms = stream.resume_after_ms
+        roster.put(stream, *result, now)
+        placed = roster.placed(stream, 0)
+        assert isinstance(placed.message, Placed)
+        return [Send(stream.ingest, replace(placed.message, resume_after_ms=resume_after_ms))]
+
+    def _dry_run(self, stream: Stream) -> InFleet | NoRoom:
+        """Room on a real device, what the stream holds now counted as free."""
+        roster = self._roster
+        policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
+        need = replace(roster.need(stream), policy=policy)
+        if stream.generation in roster.fleet.placements:
+            return move(roster.fleet, stream.generation, need, stream.left_out_devices)
+        return place(roster.fleet, need, stream.left_out_devices)
+
+    def _give_up(self, stream: Stream, reason: str, now: float) -> list[Order]:
+        """No device can serve it: source only, for good."""
+        roster = self._roster
+        if Path.REFUSE in stream.policy():
+            roster.close(stream)
+            return [Send(stream.ingest, EndStream(stream.stream_id, FAILED, reason))]
+        need = replace(roster.need(stream), policy=(Path.PASSTHROUGH,))
+        result = move(roster.fleet, stream.generation, need)
+        assert not isinstance(result, NoRoom)  # passthrough takes no room
+        fleet, placement = result
+        told = f"source only: {reason}"
+        roster.put(stream, fleet, replace(placement, reason=told), now)
+        return [roster.placed(stream, 0)]

@@ -1,0 +1,328 @@
+"""The streams of the farm, where each is, and all that heartbeats say of them. Pure state.
+
+`Roster` holds the facts and the few operations on them that must not be split: a stream is opened,
+moved and closed together with its placement, so that load and streams never disagree. What is
+decided about them stands in `admission.py` (publishers that ask) and `recovery.py` (losses);
+`farm.py` ties all of it to messages.
+
+Everything here can be made anew from the children's hellos.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from common.control_messages import (
+    Placed,
+    PublisherStatus,
+    ServedStatus,
+    TranscodeStatus,
+)
+from common.identity import ChildName, Generation, StreamId, split_stream_id
+from common.ladder import Path, SourceFormat, Template, fit_ladder
+from common.settings import Settings
+from supervisor.cost import (
+    CAPACITY_PER_CORE,
+    GPU_CAPACITY,
+    Resource,
+    StreamCost,
+    amounts,
+    stream_cost,
+)
+from supervisor.placement import Device, Fleet, Need, Placement, correct, release
+
+HISTORY = 200  # reasons kept for status
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Order to the shell: send this message to this child."""
+
+    child: ChildName
+    message: object
+
+
+@dataclass(frozen=True, slots=True)
+class CondemnChild:
+    """Order to the shell: this child runs but does not work."""
+
+    child: ChildName
+    reason: str
+
+
+Order = Send | CondemnChild
+
+
+class StreamState(StrEnum):
+    RESERVED = "reserved"  # has room; its source is not known yet
+    LIVE = "live"
+    SWITCHING = "switching"  # its worker is lost; asking egress how far it came
+    WAITING = "waiting"  # its worker is lost and no other has room: source only
+    SOURCE_ONLY = "source only"  # by policy, or because no device can serve it
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A decision, for status."""
+
+    at_s: float
+    stream_id: StreamId
+    text: str
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream from its reservation to its end."""
+
+    stream_id: StreamId
+    template: Template
+    generation: Generation
+    ingest: ChildName
+    address: str
+    state: StreamState
+    placed_s: float
+    reason: str
+    format: SourceFormat | None = None
+    is_live: bool = True  # False: held, its publisher is away
+    away_s: float = 0.0  # since when, if it is
+    crashes: int = 0  # of workers with this stream aboard
+    left_out_devices: frozenset[ChildName] = frozenset()  # those that could not serve it
+    resume_after_ms: int | None = None  # while WAITING
+    publisher: PublisherStatus | None = None
+    transcode: TranscodeStatus | None = None
+    served: dict[ChildName, ServedStatus] = field(default_factory=dict)
+
+    @property
+    def app(self) -> str:
+        return split_stream_id(self.stream_id)[0]
+
+    def cost(self) -> StreamCost:
+        return stream_cost(self.template, self.format)
+
+    def rungs(self) -> tuple[str, ...]:
+        """The transcoded renditions to expect."""
+        if self.format is None:
+            return tuple(rendition.name for rendition in self.template.renditions)
+        return tuple(rung.name for rung in fit_ladder(self.template, self.format).rungs)
+
+    def policy(self) -> tuple[Path, ...]:
+        return self.template.policy if self.template.renditions else (Path.PASSTHROUGH,)
+
+
+class Roster:
+    """All streams and the fleet they are placed on."""
+
+    def __init__(self, settings: Settings, cores: int) -> None:
+        self.settings = settings
+        self.streams: dict[StreamId, Stream] = {}
+        self.egresses: set[ChildName] = set()  # those that are up
+        self.history: deque[Note] = deque(maxlen=HISTORY)
+        self.full_refusals = 0
+        self._cores = cores
+        self._last_generation = 0
+        self.fleet = Fleet(host=self._host_limits())
+
+    # ---- devices ----------------------------------------------------------------------------
+
+    def configure(self, settings: Settings) -> None:
+        """New settings: templates hold for new streams, capacities at once."""
+        self.settings = settings
+        self.fleet = replace(self.fleet, host=self._host_limits())
+
+    def _host_limits(self) -> dict[Resource, float]:
+        software = self.settings.software
+        capacity = software.capacity
+        limits = {Resource.CORES: CAPACITY_PER_CORE * self._cores if capacity is None else capacity}
+        sessions = self.settings.devices.max_encoder_sessions
+        if sessions is not None:
+            limits[Resource.SESSIONS] = float(sessions)
+        return limits
+
+    def expect_device(self, name: ChildName, path: Path) -> None:
+        """A worker is being started; until it is up its device takes nothing."""
+        if name not in self.fleet.devices:
+            self.fleet = self.fleet.with_device(Device(name, path, is_up=False))
+
+    def device_up(
+        self,
+        name: ChildName,
+        path: Path,
+        aliases: tuple[str, ...] = (),
+        memory_bytes: int = 0,
+        sessions: int | None = None,
+    ) -> None:
+        """A worker said what its device is."""
+        limits: dict[Resource, float] = {}
+        if path is not Path.SOFTWARE:
+            by_hand = dict(self.settings.devices.capacity)
+            limits[Resource.LOAD] = next(
+                (by_hand[alias] for alias in aliases if alias in by_hand), GPU_CAPACITY
+            )
+            if memory_bytes:
+                limits[Resource.MEMORY] = float(memory_bytes)
+        host = dict(self.fleet.host)
+        if sessions is not None and self.settings.devices.max_encoder_sessions is None:
+            host[Resource.SESSIONS] = min(host.get(Resource.SESSIONS, sessions), float(sessions))
+        self.fleet = replace(self.fleet, host=host).with_device(Device(name, path, limits))
+        for placement in self.fleet.on_device(name):
+            if placement.path is not path:
+                # adopted before its worker said what it is
+                taken = amounts(self.streams[placement.stream_id].cost(), path)
+                self.fleet = self.fleet.with_placement(replace(placement, path=path, amounts=taken))
+
+    def device_down(self, name: ChildName) -> None:
+        device = self.fleet.devices.get(name)
+        if device is not None:
+            self.fleet = self.fleet.with_device(replace(device, is_up=False))
+
+    # ---- streams ----------------------------------------------------------------------------
+
+    def new_generation(self) -> Generation:
+        self._last_generation += 1
+        return Generation(self._last_generation)
+
+    def see_generation(self, generation: Generation) -> None:
+        """New ones grow beyond any that some child still holds."""
+        self._last_generation = max(self._last_generation, generation)
+
+    def need(self, stream: Stream) -> Need:
+        """Room for a stream under a new generation."""
+        return Need(
+            self.new_generation(),
+            stream.stream_id,
+            stream.policy(),
+            stream.cost(),
+            is_reservation=stream.format is None,
+        )
+
+    def put(self, stream: Stream, fleet: Fleet, placement: Placement, now: float) -> None:
+        """The stream has this placement in this fleet from now on."""
+        self.fleet = fleet
+        stream.generation = placement.generation
+        stream.placed_s = now
+        stream.reason = placement.reason
+        stream.resume_after_ms = None
+        if placement.device is None:
+            stream.state = StreamState.SOURCE_ONLY
+        elif stream.format is None:
+            stream.state = StreamState.RESERVED
+        else:
+            stream.state = StreamState.LIVE
+        self.streams[stream.stream_id] = stream
+        self.note(
+            stream.stream_id, f"placed on {placement.device or 'no device'}: {stream.reason}", now
+        )
+
+    def correct(self, stream: Stream) -> bool:
+        """The reservation becomes what the source really costs; False when that does not fit."""
+        result = correct(self.fleet, stream.generation, stream.cost())
+        if not isinstance(result, tuple):
+            return False
+        self.fleet, placement = result
+        if placement.device is not None and stream.state is StreamState.RESERVED:
+            stream.state = StreamState.LIVE
+        return True
+
+    def close(self, stream: Stream) -> None:
+        """The stream is over; its room is free."""
+        if self.streams.get(stream.stream_id) is not stream:
+            return
+        del self.streams[stream.stream_id]
+        self.drop_placement(stream)
+
+    def drop_placement(self, stream: Stream) -> None:
+        if stream.generation in self.fleet.placements:
+            self.fleet = release(self.fleet, stream.generation)
+
+    def device_of(self, stream: Stream) -> ChildName | None:
+        placement = self.fleet.placements.get(stream.generation)
+        return placement.device if placement else None
+
+    def on_device(self, name: ChildName) -> list[Stream]:
+        return [s for s in self.streams.values() if self.device_of(s) == name]
+
+    def of_ingest(self, name: ChildName) -> list[Stream]:
+        return [s for s in self.streams.values() if s.ingest == name]
+
+    def placed(self, stream: Stream, request_id: int) -> Send:
+        """Where the stream is now, for its ingest."""
+        worker = self.device_of(stream)
+        if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
+            worker = None  # not any more; a `Placed` of its own follows
+        return Send(
+            stream.ingest,
+            Placed(
+                request_id,
+                stream.stream_id,
+                stream.generation,
+                stream.template,
+                worker,
+                stream.rungs() if worker is not None else (),
+                stream.reason,
+            ),
+        )
+
+    def note(self, stream_id: StreamId, text: str, now: float) -> None:
+        self.history.append(Note(now, stream_id, text))
+
+    # ---- what children say of streams -------------------------------------------------------
+
+    def adopt(self, ingest: ChildName, status: PublisherStatus, now: float) -> Stream:
+        """A stream that runs already, from its ingest's hello; room for it is taken as it is."""
+        app, _ = split_stream_id(status.stream_id)
+        template = self.settings.template(app) or Template(app, ())
+        self.see_generation(status.generation)
+        stream = Stream(
+            status.stream_id,
+            template,
+            status.generation,
+            ingest,
+            status.address,
+            StreamState.LIVE if status.format else StreamState.RESERVED,
+            now,
+            "adopted",
+            format=status.format,
+            is_live=status.is_live,
+            away_s=now,
+            publisher=status,
+        )
+        path = Path.PASSTHROUGH
+        if status.worker is not None:
+            known = self.fleet.devices.get(status.worker)
+            path = known.path if known else Path.SOFTWARE
+        elif stream.policy()[0] is Path.PASSTHROUGH:
+            stream.state = StreamState.SOURCE_ONLY
+        else:
+            stream.state = StreamState.WAITING
+        placement = Placement(
+            status.generation,
+            status.stream_id,
+            status.worker,
+            path,
+            amounts(stream.cost(), path),
+            "adopted",
+            is_reservation=status.format is None,
+        )
+        self.fleet = self.fleet.with_placement(placement)
+        self.streams[stream.stream_id] = stream
+        return stream
+
+    def update_publisher(self, ingest: ChildName, status: PublisherStatus, now: float) -> None:
+        stream = self.streams.get(status.stream_id)
+        if stream is None or stream.ingest != ingest:
+            return
+        if stream.is_live and not status.is_live:
+            stream.away_s = now
+        stream.is_live = status.is_live
+        stream.publisher = status
+        stream.address = status.address
+
+    def update_transcode(self, worker: ChildName, status: TranscodeStatus) -> None:
+        stream = self.streams.get(status.stream_id)
+        if stream is not None and stream.generation == status.generation:
+            stream.transcode = status
+
+    def update_served(self, egress: ChildName, status: ServedStatus) -> None:
+        stream = self.streams.get(status.stream_id)
+        if stream is not None:
+            stream.served[egress] = status

@@ -1,0 +1,225 @@
+"""Asks: placed, parked, refused, remembered."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+from common.control_messages import EndStream, FormatKnown, Placed, PublishAsk, PublishEnd
+from common.identity import ChildName, Generation, StreamId
+from common.ladder import Path, SourceFormat, Template
+from common.settings import DEFAULT_RENDITIONS, Settings, Software
+from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S
+from supervisor.cost import Resource
+from supervisor.roster import Send, StreamState
+
+SMALL = SourceFormat(640, 360, fps=Fraction(30))
+UHD = SourceFormat(3840, 2160, fps=Fraction(60))
+
+
+def with_policy(*policy: Path, capacity: float = 100.0) -> Settings:
+    template = Template("live", DEFAULT_RENDITIONS, policy=policy)
+    return Settings(software=Software(capacity=capacity), templates=(template,))
+
+
+def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig) -> None:
+    placed = rig.only(rig.ask(), Placed, "ingest:0")
+    assert placed.worker in ("worker:cpu:0", "worker:cpu:1")
+    assert rig.stream().state is StreamState.RESERVED
+    reserved = rig.farm.roster.fleet.used(Resource.CORES)
+    corrected = rig.only(rig.format(source=SMALL), Placed)
+    assert corrected.generation == placed.generation
+    assert rig.farm.roster.fleet.used(Resource.CORES) < reserved / 4
+    assert rig.stream().state is StreamState.LIVE
+
+
+def test_the_same_key_twice_is_refused_while_the_first_is_live(rig) -> None:
+    rig.publish()
+    refused = rig.refused(rig.ask())
+    assert refused.code == "NetStream.Publish.BadName"
+    assert "already being published" in refused.description
+
+
+def test_a_publisher_that_comes_back_gets_the_same_generation(rig) -> None:
+    placed = rig.publish()
+    rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
+    again = rig.only(rig.ask(), Placed)
+    assert (again.generation, again.worker) == (placed.generation, placed.worker)
+    assert rig.stream().is_live
+
+
+def test_another_ingest_cannot_take_a_held_stream(rig) -> None:
+    rig.publish()
+    rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
+    rig.up("ingest:1", "ingest")
+    assert rig.refused(rig.ask(ingest="ingest:1")).code == "NetStream.Publish.BadName"
+
+
+def test_an_unknown_app_is_refused(rig) -> None:
+    assert rig.refused(rig.ask("nothing/a")).code == "NetStream.Publish.BadName"
+
+
+def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.publish()
+    refused = rig.refused(rig.ask("live/b"))
+    assert refused.code == "NetStream.Failed"
+    assert "the farm is full: gpu-only: no such device" in refused.description
+    assert "cores free on the host (100 in all)" in refused.description
+    assert StreamId("live/b") not in rig.farm.roster.streams
+    assert "refused" in rig.farm.roster.history[-1].text
+
+
+def test_an_ask_is_parked_while_a_reservation_may_shrink_and_placed_when_it_does(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    assert rig.ask("live/b") == []
+    assert rig.farm.parked == 1
+    assert rig.farm.next_deadline() == rig.now + PARK_S
+    corrected, placed = rig.format("live/a", SMALL)
+    assert isinstance(corrected, Send)
+    assert isinstance(placed, Send)
+    assert isinstance(placed.message, Placed)
+    assert placed.message.stream_id == "live/b"
+    assert rig.farm.parked == 0
+
+
+def test_a_parked_ask_is_refused_in_the_end(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.ask("live/b")
+    assert rig.tick(PARK_S / 2) == []
+    assert rig.refused(rig.tick(PARK_S / 2)).stream_id == "live/b"
+
+
+def test_a_second_ask_for_a_parked_key_is_refused(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.ask("live/b")
+    assert rig.refused(rig.ask("live/b")).code == "NetStream.Publish.BadName"
+
+
+def test_a_parked_publisher_that_leaves_is_forgotten(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.ask("live/b")
+    rig.say("ingest:0", PublishEnd(StreamId("live/b"), Generation(0), "left"))
+    assert rig.farm.parked == 0
+
+
+def test_asks_wait_for_workers_that_are_being_started(make_rig) -> None:
+    rig = make_rig(workers=0)
+    rig.farm.roster.expect_device(ChildName("worker:cpu:0"), Path.SOFTWARE)
+    assert rig.ask() == []
+    assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
+
+
+def test_parking_is_bounded(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    for index in range(MAX_PARKED):
+        assert rig.ask(f"live/p{index}") == []
+    rig.refused(rig.ask("live/late"))
+
+
+def test_a_source_that_fits_nowhere_is_refused_and_remembered_by_key(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask()
+    refused = rig.refused(rig.format(source=UHD))
+    assert "no room for 3840x2160" in refused.description
+    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+    again = rig.refused(rig.ask())
+    assert again.description == refused.description
+    rig.tick(REMEMBER_S)
+    rig.only(rig.ask(), Placed)
+
+
+def test_a_remembered_refusal_ends_when_there_is_room(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask()
+    rig.refused(rig.format(source=UHD))
+    more = replace(Settings(), software=Software(capacity=1000.0))
+    rig.farm.configure(more, rig.now)
+    rig.only(rig.ask(), Placed)
+
+
+def test_a_source_larger_than_reserved_moves_to_where_it_fits(make_rig) -> None:
+    rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH, capacity=70.0))
+    first = rig.only(rig.ask(), Placed)
+    moved = rig.only(rig.format(source=UHD), Placed)
+    assert moved.generation > first.generation
+    assert (moved.worker, moved.rungs) == (None, ())
+    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+
+
+def test_the_format_of_an_unknown_stream_is_refused(rig) -> None:
+    known = FormatKnown(9, StreamId("live/none"), Generation(4), SMALL)
+    assert rig.refused(rig.say("ingest:0", known)).code == "NetStream.Publish.Failed"
+
+
+def test_passthrough_is_placed_without_a_worker(make_rig) -> None:
+    rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH, capacity=1.0))
+    placed = rig.only(rig.ask(), Placed)
+    assert (placed.worker, placed.rungs) == (None, ())
+    assert placed.reason.startswith("passthrough; software: needs")
+
+
+def test_a_template_without_renditions_is_passthrough_only(make_rig) -> None:
+    rig = make_rig(Settings(templates=(Template("live", ()),)))
+    assert rig.only(rig.ask(), Placed).worker is None
+    assert rig.only(rig.format(), Placed).worker is None
+
+
+def test_a_policy_that_refuses_refuses(make_rig) -> None:
+    rig = make_rig(with_policy(Path.REFUSE))
+    assert "policy refuses" in rig.refused(rig.ask()).description
+
+
+def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig) -> None:
+    rig = make_rig(cores=2)
+    for key in ("live/a", "live/b", "live/c"):
+        rig.publish(key)
+    rig.beat(
+        "ingest:0",
+        publishers=(
+            rig.publisher("live/a"),
+            rig.publisher("live/b", is_live=False),
+            rig.publisher("live/c"),
+        ),
+    )
+    rig.now += 1.0
+    rig.beat(
+        "ingest:0",
+        publishers=(
+            rig.publisher("live/a"),
+            rig.publisher("live/b", is_live=False),
+            rig.publisher("live/c", is_live=False),
+        ),
+    )
+    ended, placed = rig.ask("live/d")
+    assert isinstance(ended, Send)
+    assert isinstance(ended.message, EndStream)
+    assert ended.message.stream_id == "live/b"
+    assert isinstance(placed.message, Placed)
+    assert set(rig.farm.roster.streams) == {"live/a", "live/c", "live/d"}
+
+
+def test_nobody_is_evicted_in_vain(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.publish("live/a", SMALL)
+    rig.publish("live/b", SMALL)
+    rig.beat(
+        "ingest:0",
+        publishers=(rig.publisher("live/a"), rig.publisher("live/b", is_live=False)),
+    )
+    rig.farm.configure(Settings(software=Software(capacity=20.0)), rig.now)
+    rig.refused(rig.ask("live/c"))
+    assert set(rig.farm.roster.streams) == {"live/a", "live/b"}
+
+
+def test_asks_of_a_lost_ingest_are_forgotten(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.say("ingest:0", PublishAsk(7, StreamId("live/b"), ""))
+    assert rig.farm.parked == 1
+    rig.down("ingest:0")
+    assert rig.farm.parked == 0
+    assert rig.farm.roster.streams == {}

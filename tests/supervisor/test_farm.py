@@ -1,0 +1,101 @@
+"""The whole of the supervisor's decisions: heartbeats, ends, kicks, reconciliation."""
+
+from common.control_messages import EndStream, Placed, PublishEnd
+from common.identity import Generation
+from supervisor.cost import Resource
+from supervisor.farm import UNLISTED_GRACE_S
+from supervisor.roster import CondemnChild
+
+
+def test_heartbeats_fill_the_roster(rig) -> None:
+    placed = rig.publish()
+    rig.beat("ingest:0", publishers=(rig.publisher(fps=25.0),))
+    rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=7),))
+    stream = rig.stream()
+    assert stream.publisher is not None
+    assert stream.publisher.fps == 25.0
+    assert stream.transcode is not None
+    assert stream.transcode.frames_in == 7
+
+
+def test_what_a_worker_says_of_an_old_generation_is_not_taken(rig) -> None:
+    placed = rig.publish()
+    rig.beat(placed.worker, transcodes=(rig.transcode(generation=Generation(99)),))
+    assert rig.stream().transcode is None
+
+
+def test_a_worker_with_frames_in_and_none_out_is_condemned(rig) -> None:
+    placed = rig.publish()
+    for second in range(3):
+        orders = rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=30 * second),))
+        rig.now += 1.0
+    (order,) = orders
+    assert isinstance(order, CondemnChild)
+    assert order.child == placed.worker
+    assert "hangs" in order.reason
+
+
+def test_an_end_gives_the_room_back_even_when_it_crosses_a_new_placement(rig) -> None:
+    placed = rig.publish()
+    rig.down(placed.worker)
+    rig.tick(1.0)
+    assert rig.stream().generation > placed.generation
+    rig.say("ingest:0", PublishEnd(placed.stream_id, placed.generation, "unpublished"))
+    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+
+
+def test_an_end_of_the_future_or_of_another_ingest_is_not_believed(rig) -> None:
+    placed = rig.publish()
+    rig.up("ingest:1", "ingest")
+    rig.say("ingest:0", PublishEnd(placed.stream_id, Generation(99), "x"))
+    rig.say("ingest:1", PublishEnd(placed.stream_id, placed.generation, "x"))
+    assert "live/a" in rig.farm.roster.streams
+
+
+def test_a_kick_tells_the_ingest_why(rig) -> None:
+    rig.publish()
+    (order,) = rig.farm.kick("live", "a")
+    assert isinstance(order.message, EndStream)
+    assert order.child == "ingest:0"
+    assert rig.farm.kick("live", "nobody") == []
+
+
+def test_room_of_a_stream_that_its_ingest_does_not_know_is_given_back(rig) -> None:
+    rig.publish()
+    rig.beat("ingest:0")
+    assert "live/a" in rig.farm.roster.streams
+    rig.now += UNLISTED_GRACE_S + rig.farm.roster.settings.ingest.first_video_timeout_s + 1
+    rig.beat("ingest:0")
+    assert rig.farm.roster.streams == {}
+    assert rig.farm.roster.fleet.placements == {}
+
+
+def test_an_ingest_that_says_hello_again_keeps_its_streams_and_hears_of_missed_moves(rig) -> None:
+    placed = rig.publish()
+    stale = rig.publisher()
+    assert rig.up("ingest:0", "ingest", publishers=(stale,)) == []
+    rig.down(placed.worker)
+    rig.tick(1.0)
+    again = rig.only(rig.up("ingest:0", "ingest", publishers=(stale,)), Placed)
+    assert again.generation == rig.stream().generation > placed.generation
+
+
+def test_streams_missing_from_a_new_hello_are_over(rig) -> None:
+    rig.publish()
+    rig.up("ingest:0", "ingest")
+    assert rig.farm.roster.streams == {}
+
+
+def test_a_lost_egress_touches_no_stream(rig) -> None:
+    rig.publish()
+    assert rig.down("egress:0") == []
+    assert len(rig.farm.roster.streams) == 1
+    assert set(rig.farm.endpoints) == {"ingest:0", "worker:cpu:0", "worker:cpu:1"}
+
+
+def test_an_end_makes_room_for_those_who_wait(make_rig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.ask("live/b")
+    placed = rig.only(rig.end("live/a"), Placed)
+    assert placed.stream_id == "live/b"

@@ -1,0 +1,186 @@
+"""Streams whose worker is lost."""
+
+from common.control_messages import (
+    EndStream,
+    Placed,
+    Positions,
+    StreamTrouble,
+    SwitchGeneration,
+)
+from common.identity import ChildName, Generation, StreamId
+from common.ladder import Path, SourceFormat, Template
+from common.settings import DEFAULT_RENDITIONS, Settings
+from supervisor.cost import Resource
+from supervisor.recovery import POSITIONS_TIMEOUT_S
+from supervisor.roster import Send, StreamState
+
+
+def other(worker: str) -> str:
+    return "worker:cpu:1" if worker == "worker:cpu:0" else "worker:cpu:0"
+
+
+def positions(rig, switch: SwitchGeneration, last_pts_ms: int | None, egress: str = "egress:0"):
+    return rig.say(egress, Positions(switch.request_id, switch.stream_id, last_pts_ms))
+
+
+def trouble(rig, placed: Placed, reason: str = "4:2:2 cannot be decoded"):
+    assert placed.worker is not None
+    message = StreamTrouble(placed.worker, placed.stream_id, placed.generation, reason)
+    return rig.say(placed.worker, message)
+
+
+def test_a_lost_workers_stream_goes_on_elsewhere_from_where_egress_came(rig) -> None:
+    old = rig.publish()
+    switch = rig.only(rig.down(old.worker), SwitchGeneration, "egress:0")
+    assert switch.generation == old.generation
+    new = rig.only(positions(rig, switch, 4_000), Placed, "ingest:0")
+    assert new.request_id == 0
+    assert new.generation > old.generation
+    assert (new.worker, new.resume_after_ms) == (other(old.worker), 4_000)
+    assert new.rungs == old.rungs
+    assert rig.stream().crashes == 1
+    assert list(rig.farm.roster.fleet.placements) == [new.generation]
+
+
+def test_an_egress_that_does_not_answer_holds_nothing_up(rig) -> None:
+    old = rig.publish()
+    rig.only(rig.down(old.worker), SwitchGeneration)
+    assert rig.farm.next_deadline() == rig.now + POSITIONS_TIMEOUT_S
+    new = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    assert new.resume_after_ms is None
+
+
+def test_with_several_egresses_the_slowest_counts_and_a_lost_one_is_not_waited_for(rig) -> None:
+    rig.up("egress:1", "egress")
+    rig.up("egress:2", "egress")
+    old = rig.publish()
+    orders = rig.down(old.worker)
+    assert [order.child for order in orders] == ["egress:0", "egress:1", "egress:2"]
+    switch = orders[0].message
+    assert positions(rig, switch, 4_000) == []
+    assert positions(rig, switch, 3_900, "egress:1") == []
+    assert rig.only(rig.down("egress:2"), Placed).resume_after_ms == 3_900
+
+
+def test_a_late_answer_changes_nothing(rig) -> None:
+    old = rig.publish()
+    switch = rig.only(rig.down(old.worker), SwitchGeneration)
+    rig.tick(POSITIONS_TIMEOUT_S)
+    assert positions(rig, switch, 4_000) == []
+
+
+def test_a_stream_that_had_not_begun_is_moved_at_once(rig) -> None:
+    placed = rig.only(rig.ask(), Placed)
+    assert rig.only(rig.down(placed.worker), Placed).worker == other(placed.worker)
+
+
+def test_without_another_worker_it_waits_and_returns_with_the_restarted_one(make_rig) -> None:
+    rig = make_rig(workers=1)
+    old = rig.publish()
+    switch = rig.only(rig.down("worker:cpu:0"), SwitchGeneration)
+    assert positions(rig, switch, 4_000) == []
+    assert rig.stream().state is StreamState.WAITING
+    assert rig.farm.waiting() == 1
+    assert rig.farm.roster.fleet.used(Resource.CORES) > 50  # its room is kept for it
+    new = rig.only(rig.up("worker:cpu:0", "worker"), Placed)
+    assert (new.worker, new.resume_after_ms) == ("worker:cpu:0", 4_000)
+    assert new.generation > old.generation
+    assert rig.stream().state is StreamState.LIVE
+
+
+def test_a_publisher_is_told_source_only_while_its_stream_waits(make_rig) -> None:
+    rig = make_rig(workers=1)
+    rig.publish()
+    rig.down("worker:cpu:0")
+    rig.tick(POSITIONS_TIMEOUT_S)
+    placed = rig.only(rig.format(), Placed)
+    assert (placed.worker, placed.rungs) == (None, ())
+
+
+def test_a_policy_with_refuse_ends_streams_that_find_no_room(make_rig) -> None:
+    policy = (Path.SOFTWARE, Path.REFUSE)
+    template = Template("live", DEFAULT_RENDITIONS, policy=policy)
+    rig = make_rig(Settings(templates=(template,)), workers=1)
+    rig.publish()
+    rig.down("worker:cpu:0")
+    end = rig.only(rig.tick(POSITIONS_TIMEOUT_S), EndStream, "ingest:0")
+    assert "no device left" in end.description
+    assert rig.farm.roster.streams == {}
+    assert rig.farm.roster.fleet.placements == {}
+
+
+def test_a_lost_stream_does_not_settle_for_passthrough(make_rig) -> None:
+    policy = (Path.SOFTWARE, Path.PASSTHROUGH)
+    template = Template("live", DEFAULT_RENDITIONS, policy=policy)
+    rig = make_rig(Settings(templates=(template,)), workers=1)
+    rig.publish()
+    rig.down("worker:cpu:0")
+    assert rig.tick(POSITIONS_TIMEOUT_S) == []
+    assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
+
+
+def test_a_stream_that_ends_while_it_switches_is_over(rig) -> None:
+    old = rig.publish()
+    rig.only(rig.down(old.worker), SwitchGeneration)
+    rig.end()
+    assert rig.tick(POSITIONS_TIMEOUT_S) == []
+    assert rig.farm.roster.fleet.placements == {}
+
+
+def test_a_key_published_anew_while_the_old_one_switched_is_not_disturbed(rig) -> None:
+    old = rig.publish()
+    rig.only(rig.down(old.worker), SwitchGeneration)
+    rig.end()
+    new = rig.publish()
+    assert rig.tick(POSITIONS_TIMEOUT_S) == []
+    assert rig.stream().generation == new.generation
+
+
+def test_a_device_that_cannot_serve_a_stream_is_left_out_for_it(rig) -> None:
+    first = rig.publish()
+    rig.only(trouble(rig, first), SwitchGeneration)
+    second = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    assert second.worker == other(first.worker)
+    last = rig.only(trouble(rig, second), Placed)
+    assert (last.worker, last.rungs) == (None, ())
+    assert last.reason == "source only: 4:2:2 cannot be decoded"
+    assert rig.stream().state is StreamState.SOURCE_ONLY
+    assert rig.publish("live/b").worker is not None
+
+
+def test_stale_trouble_changes_nothing(rig) -> None:
+    placed = rig.publish()
+    stale = StreamTrouble(placed.worker, placed.stream_id, Generation(999), "x")
+    assert rig.say(placed.worker, stale) == []
+
+
+def test_streams_adopted_with_a_worker_that_is_gone_are_placed_anew(make_rig) -> None:
+    rig = make_rig(workers=0)
+    status = rig.publisher(
+        generation=Generation(9),
+        worker=ChildName("worker:cpu:0"),
+        format=SourceFormat(1280, 720),
+    )
+    rig.up("ingest:0", "ingest", publishers=(status,))
+    rig.up("worker:cpu:1", "worker")
+    orders = rig._keep(rig.farm.settle(rig.now))
+    switch = rig.only(orders, SwitchGeneration)
+    new = rig.only(positions(rig, switch, 70), Placed)
+    assert (new.worker, new.resume_after_ms) == ("worker:cpu:1", 70)
+
+
+def test_losing_every_worker_in_turn_never_loses_room_or_a_stream(rig) -> None:
+    for key in ("live/a", "live/b"):
+        rig.publish(key)
+    for _ in range(5):
+        for worker in ("worker:cpu:0", "worker:cpu:1"):
+            rig.down(worker)
+            rig.tick(POSITIONS_TIMEOUT_S)
+            rig.up(worker, "worker")
+    assert {s.state for s in rig.farm.roster.streams.values()} == {StreamState.LIVE}
+    assert len(rig.farm.roster.fleet.placements) == 2
+    assert 100 < rig.farm.roster.fleet.used(Resource.CORES) < 104
+    sent = [o.message for o in rig.orders if isinstance(o, Send)]
+    generations = [m.generation for m in sent if isinstance(m, Placed) and m.request_id == 0]
+    assert len(set(generations)) == len(generations)
+    assert StreamId("live/a") in rig.farm.roster.streams

@@ -1,0 +1,510 @@
+"""The egress process's shell (IO): tags in from the bus, players in by handover, flushes out.
+
+Everything that decides is elsewhere: streams and generations in `streams`, order and timing in
+`rendition`, who is in step in `fanout`, admission in `admission`. Here are the sockets, the timers
+and the supervisor's orders. Tags are taken as they come; what they touched is flushed in the same
+turn of the loop, so that a backlog is merged into few writes instead of growing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common.bus import Bus, endpoint
+from common.control_link import ControlLink, new_boot_id, start_ticks
+from common.control_messages import (
+    Configure,
+    Endpoint,
+    Heartbeat,
+    Hello,
+    Positions,
+    RenditionStatus,
+    ServedStatus,
+    SwitchGeneration,
+    Welcome,
+)
+from common.envelope import decode_frames
+from common.errors import EnvelopeError, ExitCode
+from common.handover import socket_path
+from common.identity import ChildName, StreamId
+from common.log import RateLimit, stream_label
+from common.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
+from common.rtmp.events import PlayRequested
+from common.rtmp.session import ServerSession
+from common.rtmp.snapshot import SessionSnapshot
+from common.settings import Settings
+from egress.admission import PLAY_FAILED, PlayRefused, PlayWanted, judge, look_up, not_there
+from egress.connection import Connection, ConnectionState
+from egress.fanout import Channel
+from egress.handover import HandoverServer
+from egress.ring import CHUNK_SIZE
+from egress.stream import Stream, StreamState
+from egress.streams import Streams
+
+log = logging.getLogger("tfarm.egress.server")
+
+TICK_S = 0.1
+CHECK_S = 1.0  # between looks for players who take nothing
+SLICE_S = 0.02  # of flushing before the loop gets a turn
+STOP_S = 1.5  # to tell all players that it is over
+SPARE_DESCRIPTORS = 64
+KEEPALIVE = (  # finds players who vanished while there is nothing to send
+    (socket.TCP_KEEPIDLE, 30),
+    (socket.TCP_KEEPINTVL, 10),
+    (socket.TCP_KEEPCNT, 3),
+)
+
+
+class EgressServer:
+    """All of one egress process, on the running loop."""
+
+    def __init__(self, child: ChildName, run_dir: Path, *, orphan_timeout_s: float = 30.0) -> None:
+        self.child = child
+        self.boot_id = new_boot_id()
+        self.settings = Settings()
+        self.exit_code = ExitCode.OK
+        self.stopped = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._streams = Streams()
+        self._channels: dict[StreamId, dict[str, Channel]] = {}
+        self._waiting: dict[StreamId, set[Connection]] = {}
+        self._connections: set[Connection] = set()
+        self._due: dict[Channel, None] = {}  # to be looked at in this turn, in order
+        self._flush_is_set = False
+        self._timers: dict[Channel, tuple[float, asyncio.TimerHandle]] = {}
+        self._counters = dict.fromkeys(
+            ("adopted", "declined", "refused", "played", "closed", "stalled", "unreadable"), 0
+        )
+        self._lines = RateLimit()
+        self._is_stopping = False
+        self._all_closed = asyncio.Event()
+        self._checked_s = 0.0
+        self._max_descriptors = _raise_descriptor_limit()
+        self._bus = Bus()
+        tags = endpoint(run_dir, child, self.boot_id, "tags")
+        handover = endpoint(run_dir, child, self.boot_id, "handover")
+        self.endpoint = Endpoint(child, self.boot_id, tags=tags, handover=handover)
+        self._bus.pull(tags, self.on_frames)
+        self._handover = HandoverServer(socket_path(handover), self.adopt)
+        self._link = ControlLink(
+            self._bus, run_dir, child, self.boot_id, self, orphan_timeout_s=orphan_timeout_s
+        )
+
+    async def run(self) -> None:
+        """Serve until `stop` or the supervisor's absence; then tell the players and clean up."""
+        link = asyncio.create_task(self._link.run(), name="control link")
+        ticks = asyncio.create_task(self._tick_forever(), name="ticks")
+        stopped = asyncio.create_task(self.stopped.wait(), name="stop")
+        try:
+            await asyncio.wait((ticks, link, stopped), return_when=asyncio.FIRST_COMPLETED)
+            for task in (ticks, link):
+                if task.done():
+                    task.result()
+            await self._end_players("the server is stopping")
+        finally:
+            for task in (link, ticks, stopped):
+                task.cancel()
+            await asyncio.gather(link, ticks, stopped, return_exceptions=True)
+            self._clean_up()
+
+    def stop(self) -> None:
+        """From SIGTERM: end in order."""
+        self.stopped.set()
+
+    # ---- tags ---------------------------------------------------------------------------------
+
+    def on_frames(self, frames: list[bytes]) -> None:
+        """One message of the media plane."""
+        try:
+            message, payloads = decode_frames(frames)
+        except EnvelopeError as error:
+            self._counters["unreadable"] += 1
+            if (held := self._lines.allow(self.now())) is not None:
+                log.warning("unreadable media message error=%s held_back=%d", error, held)
+            return
+        now = self.now()
+        match message:
+            case Tags() | RenditionOpen() | GenerationEnd():
+                stream, gone = self._streams.take(message, payloads, now)
+            case StreamOpen():
+                stream, gone = self._streams.open(message, now)
+                log.info(
+                    "stream open stream=%s generation=%d rungs=%s",
+                    stream_label(message.stream_id),
+                    message.generation,
+                    ",".join(message.rungs),
+                )
+            case StreamClosed():
+                stream, gone = self._streams.close(message, now), ()
+                log.info(
+                    "stream closed stream=%s hold_ms=%d reason=%s",
+                    stream_label(message.stream_id),
+                    message.hold_ms,
+                    message.reason,
+                )
+            case _:
+                self._counters["unreadable"] += 1
+                return
+        if stream is not None:
+            self._follow(stream, gone)
+            if not isinstance(message, Tags):
+                self._tick_stream(stream, now)
+
+    def _follow(self, stream: Stream, gone: Sequence[str]) -> None:
+        """Bring channels in line with the stream, and have what it touched looked at."""
+        channels = self._channels.setdefault(stream.stream_id, {})
+        for name in gone:
+            channel = channels.pop(name, None)
+            if channel is not None:
+                self._end_channel(channel, f"this stream has no {name} any more")
+        if len(channels) != len(stream.renditions):
+            for name, rendition in stream.renditions.items():
+                if name not in channels:
+                    channels[name] = Channel(rendition)
+        if stream.touched:
+            for name in stream.touched:
+                self._due[channels[name]] = None
+            stream.touched.clear()
+            if not self._flush_is_set:
+                self._flush_is_set = True
+                self._loop.call_soon(self._flush_due)
+        if gone:
+            self._look_up_waiting(stream)
+
+    def _flush_due(self) -> None:
+        self._flush_is_set = False
+        started = now = self.now()
+        due, self._due = self._due, {}
+        while due:
+            channel = next(iter(due))
+            del due[channel]
+            try:
+                self._flush(channel, now)
+            except Exception:
+                # A fault in one rendition must not hold up the others.
+                log.exception("a flush failed")
+            now = self.now()
+            if now - started > SLICE_S and due:
+                due.update(self._due)
+                self._due = due
+                self._flush_is_set = True
+                self._loop.call_soon(self._flush_due)
+                return
+
+    def _flush(self, channel: Channel, now: float) -> None:
+        """Flush a channel if it is due, else have it looked at when it will be."""
+        rendition = channel.rendition
+        rendition.advance(now)
+        due = rendition.due_at()
+        if due is not None and due <= now:
+            channel.flush(now)
+            due = rendition.due_at()
+        if due is not None:
+            self._look_again(channel, due, now)
+        if self._waiting and rendition.has_start:
+            self._attach_waiting(channel)
+
+    def _look_again(self, channel: Channel, due: float, now: float) -> None:
+        timer = self._timers.get(channel)
+        if timer is not None:
+            if timer[0] <= due:
+                return  # it looks anew then
+            timer[1].cancel()
+        handle = self._loop.call_later(max(0.0, due - now), self._on_flush_timer, channel)
+        self._timers[channel] = due, handle
+
+    def _on_flush_timer(self, channel: Channel) -> None:
+        del self._timers[channel]
+        self._flush(channel, self.now())
+
+    # ---- players ------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def adopt(self, tcp: socket.socket, snapshot: bytes) -> str | None:
+        """Take a connection over from ingest; returns why not."""
+        reason = self._adopt(tcp, snapshot)
+        self._counters["adopted" if reason is None else "declined"] += 1
+        return reason
+
+    def _adopt(self, tcp: socket.socket, snapshot: bytes) -> str | None:
+        if self._is_stopping:
+            return "this egress is stopping"
+        if tcp.fileno() > self._max_descriptors - SPARE_DESCRIPTORS:
+            return "this egress has no descriptors left"
+        try:
+            session = ServerSession.restore(SessionSnapshot.from_bytes(snapshot))
+        except EnvelopeError as error:
+            return str(error)
+        if session.out_chunk_size != CHUNK_SIZE:
+            # Players share their bytes, so they all have the chunk size that ingest announces.
+            return f"chunk size {session.out_chunk_size} where all players have {CHUNK_SIZE}"
+        limits = self.settings.egress
+        tcp.setblocking(False)
+        try:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
+            if tcp.family != socket.AF_UNIX:
+                tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option, value in KEEPALIVE:
+                    tcp.setsockopt(socket.IPPROTO_TCP, option, value)
+        except OSError as error:
+            return f"the connection is lost: {error.strerror}"
+        connection = Connection(tcp, session, self, limits.queue_ms, self._loop)
+        self._connections.add(connection)
+        connection.start()
+        return None
+
+    def on_play(self, connection: Connection, request: PlayRequested) -> None:
+        """A player asks for a stream."""
+        wanted = judge(self.settings, request.app, request.tc_url, request.name)
+        if self._is_stopping:
+            self._refuse(connection, PlayRefused(PLAY_FAILED, "the server is stopping"))
+        elif len(self._connections) > self.settings.egress.max_players:
+            limit = self.settings.egress.max_players
+            text = f"the server has all the {limit} players that it takes; try again later"
+            self._refuse(connection, PlayRefused(PLAY_FAILED, text))
+        elif isinstance(wanted, PlayRefused):
+            self._refuse(connection, wanted)
+        else:
+            connection.wanted = wanted
+            if not self._try_attach(connection, wanted):
+                self._waiting.setdefault(wanted.stream_id, set()).add(connection)
+                connection.wait(wanted.wait_ms / 1000, self._on_waited)
+
+    def on_play_ended(self, connection: Connection) -> None:
+        wanted, connection.wanted = connection.wanted, None
+        if isinstance(wanted, PlayWanted):
+            self._stop_waiting(connection, wanted)
+
+    def on_closed(self, connection: Connection, reason: str) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_closed.set()
+        self._counters["closed"] += 1
+        self._counters["stalled"] += reason == "took no byte for too long"
+        if (held := self._lines.allow(self.now())) is not None:
+            log.info(
+                "player closed address=%s seconds=%.1f dropped=%d reason=%s held_back=%d",
+                connection.address,
+                self.now() - connection.opened_s,
+                connection.player.dropped,
+                reason,
+                held,
+            )
+
+    def _try_attach(self, connection: Connection, wanted: PlayWanted) -> bool:
+        """Grant or refuse a request, if that can be decided now."""
+        found = look_up(self._streams.get(wanted.stream_id), wanted)
+        if isinstance(found, PlayRefused):
+            self._refuse(connection, found)
+            return True
+        if not found:
+            return False
+        self._stop_waiting(connection, wanted)
+        self._counters["played"] += 1
+        if (held := self._lines.allow(self.now())) is not None:
+            log.info(
+                "player open address=%s stream=%s rendition=%s start=%s held_back=%d",
+                connection.address,
+                stream_label(wanted.stream_id),
+                wanted.rendition,
+                wanted.start.value,
+                held,
+            )
+        connection.accept(self._channels[wanted.stream_id][wanted.rendition], wanted.start)
+        return True
+
+    def _refuse(self, connection: Connection, refusal: PlayRefused) -> None:
+        self._counters["refused"] += 1
+        connection.refuse(refusal.code, refusal.description)
+
+    def _on_waited(self, connection: Connection) -> None:
+        wanted = connection.wanted
+        if connection.state is ConnectionState.ASKING and isinstance(wanted, PlayWanted):
+            self._refuse(connection, not_there(self._streams.get(wanted.stream_id), wanted))
+
+    def _stop_waiting(self, connection: Connection, wanted: PlayWanted) -> None:
+        waiting = self._waiting.get(wanted.stream_id)
+        if waiting is not None:
+            waiting.discard(connection)
+            if not waiting:
+                del self._waiting[wanted.stream_id]
+
+    def _attach_waiting(self, channel: Channel) -> None:
+        """The channel's rendition has a start: those who wait for it get it."""
+        for stream_id, waiting in tuple(self._waiting.items()):
+            if channel in self._channels.get(stream_id, {}).values():
+                for connection in tuple(waiting):
+                    wanted = connection.wanted
+                    if (
+                        isinstance(wanted, PlayWanted)
+                        and wanted.rendition == channel.rendition.name
+                    ):
+                        self._try_attach(connection, wanted)
+
+    def _look_up_waiting(self, stream: Stream) -> None:
+        """The stream's ladder is known: those who wait for what it has not are told."""
+        for connection in tuple(self._waiting.get(stream.stream_id, ())):
+            if isinstance(connection.wanted, PlayWanted):
+                self._try_attach(connection, connection.wanted)
+
+    # ---- time ---------------------------------------------------------------------------------
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = self.now()
+            self._streams.expire(now)
+            for stream in tuple(self._streams.by_id.values()):
+                self._tick_stream(stream, now)
+            if now - self._checked_s >= CHECK_S:
+                self._checked_s = now
+                stall_timeout_s = self.settings.egress.stall_timeout_s
+                for connection in tuple(self._connections):
+                    connection.check(now, stall_timeout_s)
+
+    def _tick_stream(self, stream: Stream, now: float) -> None:
+        due = stream.due_at()
+        if due is not None and due <= now:
+            self._follow(stream, stream.tick(now))
+        if stream.state is StreamState.ENDED:
+            self._end_stream(stream)
+        elif self._waiting:
+            self._look_up_waiting(stream)
+
+    def _end_stream(self, stream: Stream) -> None:
+        self._streams.remove(stream.stream_id)
+        for channel in self._channels.pop(stream.stream_id, {}).values():
+            self._end_channel(channel, stream.reason or "the stream has ended")
+
+    def _end_channel(self, channel: Channel, reason: str) -> None:
+        """Flush, and tell the players."""
+        self._due.pop(channel, None)
+        timer = self._timers.pop(channel, None)
+        if timer is not None:
+            timer[1].cancel()
+        channel.flush(self.now())
+        for sink in channel.sinks():
+            if isinstance(sink, Connection):
+                sink.finish(reason)
+
+    async def _end_players(self, reason: str) -> None:
+        self._is_stopping = True
+        log.info("stopping players=%d", len(self._connections))
+        self._handover.close()
+        for connection in tuple(self._connections):
+            connection.finish(reason)
+        if self._connections:
+            self._all_closed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await self._all_closed.wait()
+
+    def _clean_up(self) -> None:
+        for connection in tuple(self._connections):
+            connection.close("the server is stopping")
+        for _, timer in self._timers.values():
+            timer.cancel()
+        self._handover.close()
+        self._bus.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(socket_path(self.endpoint.tags))
+
+    # ---- the supervisor -----------------------------------------------------------------------
+
+    def hello(self) -> Hello:
+        return Hello(
+            self.child,
+            "egress",
+            self.boot_id,
+            os.getpid(),
+            start_ticks(os.getpid()),
+            self.endpoint,
+            served=self._served(),
+        )
+
+    def heartbeat(self) -> Heartbeat:
+        counters = {
+            **self._counters,
+            "players": len(self._connections),
+            "waiting": sum(map(len, self._waiting.values())),
+            "unplaced": self._streams.unplaced,
+            "parked": self._streams.parked,
+            "stale": sum(stream.stale for stream in self._streams.by_id.values()),
+        }
+        return Heartbeat(self.child, self.boot_id, served=self._served(), counters=counters)
+
+    def on_message(self, message: Any) -> None:
+        match message:
+            case Welcome(settings=settings) | Configure(settings=settings):
+                self.settings = settings
+                logging.getLogger("tfarm").setLevel(settings.log_level)
+            case SwitchGeneration(request_id, stream_id, generation):
+                stream = self._streams.get(stream_id)
+                last_pts_ms = stream.revoke(generation) if stream is not None else None
+                self._link.send(Positions(request_id, stream_id, last_pts_ms))
+            case _:
+                pass  # Topology and whatever a newer supervisor says: nothing to do here
+
+    def on_orphaned(self) -> None:
+        self.exit_code = ExitCode.ORPHANED
+        self.stop()
+
+    def _served(self) -> tuple[ServedStatus, ...]:
+        now = self.now()
+        served = []
+        for stream_id, channels in self._channels.items():
+            stream = self._streams.get(stream_id)
+            if stream is None:
+                continue
+            served.append(
+                ServedStatus(
+                    stream_id,
+                    stream.generation,
+                    tuple(_rendition_status(channel, now) for channel in channels.values()),
+                    len(self._waiting.get(stream_id, ())),
+                    {
+                        f"farm:{name}": _percentiles(channel.rendition.latencies_ms)
+                        for name, channel in channels.items()
+                        if channel.rendition.latencies_ms
+                    },
+                )
+            )
+        return tuple(served)
+
+
+def _rendition_status(channel: Channel, now: float) -> RenditionStatus:
+    rendition = channel.rendition
+    fps, bitrate_bps = rendition.rates.sample(now, rendition.frames, rendition.bytes)
+    return RenditionStatus(
+        rendition.name,
+        frames=rendition.frames,
+        bytes=rendition.bytes,
+        fps=fps,
+        bitrate_bps=bitrate_bps,
+        players=channel.players,
+        dropped=rendition.dropped + channel.dropped(),
+        last_pts_ms=rendition.last_pts_ms,
+    )
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float]:
+    """Median and 99th percentile."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+
+
+def _raise_descriptor_limit() -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,0 +1,55 @@
+"""`python -P -m ingest --name ingest:0 --run-dir DIR --listen HOST:PORT`: one ingest process.
+
+Ctrl-C is the supervisor's alone; SIGTERM ends the process in order, also while it still starts.
+"""
+
+import signal
+import sys
+from types import FrameType
+
+
+def _end_at_once(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, _end_at_once)
+
+import argparse  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """HOST:PORT or [HOST]:PORT; port 0 is any free one."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m ingest", description="tfarm's ingest process")
+    parser.add_argument("--name", required=True, help='the child\'s name, such as "ingest:0"')
+    parser.add_argument("--run-dir", required=True, type=Path, help="the farm's run directory")
+    parser.add_argument(
+        "--listen",
+        required=True,
+        action="append",
+        type=listen_address,
+        metavar="HOST:PORT",
+        help="where to listen; may be given several times",
+    )
+    arguments = parser.parse_args()
+
+    import uvloop
+
+    from common import log
+    from common.identity import ChildName
+    from ingest.run import run
+
+    log.set_up(arguments.name)
+    return uvloop.run(run(ChildName(arguments.name), arguments.run_dir, arguments.listen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""One stream towards the egresses: its source rendition, its audio and data, opened and closed.
+
+Tags of one read are put together and go out as few messages, a new one where the rendition
+changes, so that the order of arrival stays. An egress that comes later is given the headers and
+the last GOP first. Pure but for the ports it is given.
+"""
+
+from collections.abc import Iterator
+
+from common.flv import TagType
+from common.identity import Generation, StreamId
+from common.ladder import SOURCE
+from common.media_messages import HEADER, KEY, REPLAY, SHARED, StreamClosed, StreamOpen
+from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
+from ingest.feed import EgressFeed, Peers, TagEntry
+from ingest.gop_cache import CachedTag, GopCache, Metadata
+
+Batch = tuple[str, list[TagEntry], list[bytes]]  # rendition, entries, bodies
+
+
+class EgressSide:
+    """The feeds of one stream to all egresses, given its media in order."""
+
+    def __init__(self, stream_id: StreamId, generation: Generation, peers: Peers) -> None:
+        self.generation = generation
+        self._stream_id = stream_id
+        self._peers = peers
+        self._feeds: list[EgressFeed] = []
+        self._ending: list[EgressFeed] = []  # only their last words are due
+        self._rendition = SOURCE
+        self._entries: list[TagEntry] = []
+        self._bodies: list[bytes] = []
+        self._dropped = 0
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether an egress is still owed an end."""
+        return bool(self._ending)
+
+    @property
+    def dropped(self) -> int:
+        """Tags that an egress did not get."""
+        return self._dropped + sum(feed.dropped for feed in (*self._feeds, *self._ending))
+
+    def follow(self) -> list[EgressFeed]:
+        """Drop feeds to who is gone; gives new ones, to who is new."""
+        ports = self._peers.egresses()
+        for feed in [entry for entry in self._feeds if entry.port not in ports]:
+            self._feeds.remove(feed)
+            self._dropped += feed.dropped
+        known = [feed.port for feed in self._feeds]
+        new = [EgressFeed(self._stream_id, port) for port in ports if port not in known]
+        self._feeds += new
+        return new
+
+    def open(self, message: StreamOpen) -> None:
+        """Tell that the stream exists, has a publisher again, or another placement."""
+        self.flush()
+        self.generation = message.generation
+        for feed in self._feeds:
+            feed.open(message)
+
+    def open_source(self, gop: GopCache) -> None:
+        """Begin the source rendition with the headers in force, or change them."""
+        self.flush()
+        for feed in self._feeds:
+            self._open_source_at(feed, gop)
+
+    def replay(self, feed: EgressFeed, message: StreamOpen, gop: GopCache, end_ms: int) -> None:
+        """Give a new egress the stream, its headers and its last GOP."""
+        feed.open(message)
+        self._open_source_at(feed, gop)
+        for rendition, entries, bodies in _replayed(gop, end_ms):
+            feed.tags(self.generation, rendition, entries, bodies)
+
+    def put(self, rendition: str, entry: TagEntry, body: bytes) -> None:
+        """Put a tag behind those of the same read."""
+        if rendition != self._rendition:
+            self.flush()
+            self._rendition = rendition
+        self._entries.append(entry)
+        self._bodies.append(body)
+
+    def flush(self) -> None:
+        """Send what one read has brought."""
+        if not self._entries:
+            return
+        entries, bodies = self._entries, self._bodies
+        self._entries, self._bodies = [], []
+        for feed in self._feeds:
+            feed.tags(self.generation, self._rendition, entries, bodies)
+
+    def lose(self) -> None:
+        """A picture was lost: leave a gap in the source's numbers."""
+        self.flush()
+        for feed in self._feeds:
+            feed.lose()
+
+    def close(self, message: StreamClosed) -> None:
+        """The publisher is away; with `hold_ms` 0, for good."""
+        self.flush()
+        for feed in self._feeds:
+            feed.close(message)
+        if message.hold_ms == 0:
+            self._ending += self._feeds
+            self._feeds = []
+
+    def tick(self) -> None:
+        """Send what could not be sent before."""
+        for feed in self._feeds:
+            feed.retry()
+        if not self._ending:
+            return
+        ports = self._peers.egresses()
+        for feed in [e for e in self._ending if e.retry() or e.port not in ports]:
+            self._ending.remove(feed)
+            self._dropped += feed.dropped
+
+    def _open_source_at(self, feed: EgressFeed, gop: GopCache) -> None:
+        config, metadata = gop.video_config, gop.metadata
+        if config is not None:
+            body = metadata.payload if metadata else b""
+            feed.open_source(self.generation, body, config.payload)
+
+
+def tag_of(item: CachedTag, end_ms: int) -> tuple[str, TagEntry]:
+    """The rendition and the entry of a tag; `end_ms` is the time for headers, which have none."""
+    match item:
+        case VideoUnit():
+            flags = KEY if item.is_key else 0
+            return SOURCE, (TagType.VIDEO, item.dts_ms, flags, item.received_s)
+        case AudioFrame():
+            return SHARED, (TagType.AUDIO, item.dts_ms, 0, item.received_s)
+        case DataUnit():
+            return SHARED, (TagType.SCRIPT, item.dts_ms, 0, item.received_s)
+        case AudioConfig():
+            return SHARED, (TagType.AUDIO, end_ms, HEADER, 0.0)
+
+
+def _replayed(gop: GopCache, end_ms: int) -> Iterator[Batch]:
+    """The cache's tags, consecutive ones of a rendition together."""
+    batch: Batch | None = None
+    for item in gop.replay():
+        if isinstance(item, Metadata | VideoConfig) or not item.payload:
+            continue
+        time_ms = batch[1][-1][1] if batch else end_ms
+        rendition, (kind, dts_ms, flags, received_s) = tag_of(item, time_ms)
+        entry = (kind, dts_ms, flags | REPLAY, received_s)
+        if batch is None or batch[0] != rendition:
+            if batch is not None:
+                yield batch
+            batch = (rendition, [], [])
+        batch[1].append(entry)
+        batch[2].append(item.payload)
+    if batch is not None:
+        yield batch

@@ -1,0 +1,106 @@
+"""One publishing connection: its messages demuxed into its stream, and what it is closed for.
+
+Pure: events of `common.rtmp` and the time in, a `Refusal` out when the connection has to end.
+"""
+
+from common.rtmp.events import (
+    AudioReceived,
+    DataReceived,
+    Event,
+    MetadataReceived,
+    VideoReceived,
+)
+from common.settings import IngestSettings
+from ingest.admission import Refusal
+from ingest.demux import (
+    AudioConfig,
+    AudioFrame,
+    AudioLeftOut,
+    Demuxer,
+    Dropped,
+    Unsupported,
+    VideoConfig,
+    VideoUnit,
+)
+from ingest.stream import Stream
+
+# A tag that held a picture which cannot be used: the pictures after it refer to it.
+_LOST_PICTURES = frozenset({"NAL units beyond their tag"})
+
+
+class Publisher:
+    """Feeds a stream from one connection, from Publish.Start to the connection's end."""
+
+    def __init__(self, stream: Stream, settings: IngestSettings, now: float) -> None:
+        self.stream = stream
+        self.has_video = False  # a picture has come
+        self.last_media_s = now
+        self._settings = settings
+        self._started_s = now
+        self._demuxer = Demuxer(stream.timeline)
+        self._last_trouble = ""  # the latest reason for which video was left out
+
+    def take(self, event: Event, now: float) -> Refusal | None:
+        """Take a media event; other events are not its business."""
+        match event:
+            case VideoReceived(timestamp, payload):
+                self.last_media_s = now
+                return self._video(timestamp, payload, now)
+            case AudioReceived(timestamp, payload):
+                self.last_media_s = now
+                self._audio(timestamp, payload, now)
+            case MetadataReceived(_, payload):
+                self.stream.metadata(payload)
+            case DataReceived(timestamp, payload):
+                self.stream.data(self._demuxer.data(timestamp, payload, now))
+            case _:
+                pass
+        return None
+
+    def overdue(self, now: float) -> Refusal | None:
+        """What this publisher has to be closed for, by the clock."""
+        settings = self._settings
+        if not self.has_video and now - self._started_s >= settings.first_video_timeout_s:
+            what = f"no video within {settings.first_video_timeout_s:g} s of the start"
+            if self._last_trouble:
+                what = f"{what}: {self._last_trouble}"
+            return Refusal("NetStream.Publish.Failed", what)
+        if now - self.last_media_s >= settings.idle_timeout_s:
+            return Refusal("NetStream.Publish.Idle", f"no media for {settings.idle_timeout_s:g} s")
+        return None
+
+    def _video(self, timestamp: int, payload: bytes, now: float) -> Refusal | None:
+        stream = self.stream
+        for result in self._demuxer.video(timestamp, payload, now):
+            match result:
+                case VideoUnit():
+                    self.has_video = True
+                    stream.video(result)
+                case VideoConfig():
+                    stream.video_config(result, now)
+                case Unsupported(name):
+                    return Refusal(
+                        "NetStream.Publish.Rejected",
+                        f"{name} video is not supported: publish H.264",
+                        lasting=True,
+                    )
+                case Dropped(_, reason, detail):
+                    self._last_trouble = f"{reason} ({detail})" if detail else reason
+                    if reason in _LOST_PICTURES:
+                        stream.video_lost(reason)
+                    else:
+                        stream.left_out(reason)
+        return None
+
+    def _audio(self, timestamp: int, payload: bytes, now: float) -> None:
+        stream = self.stream
+        for result in self._demuxer.audio(timestamp, payload, now):
+            match result:
+                case AudioFrame():
+                    stream.audio(result)
+                case AudioConfig():
+                    stream.audio_config(result)
+                case AudioLeftOut(reason):
+                    stream.audio_left_out(reason)
+                case Dropped(_, reason, _):
+                    stream.left_out(reason)

@@ -1,0 +1,362 @@
+"""One stream's life at ingest: what goes to which worker and egress on which event.
+
+A stream begins when the supervisor has placed it, opens towards egress at the publisher's first
+sequence header, is held while its publisher is away, and ends once (design.md, "A stream's life").
+Media comes demuxed. The source rendition waits for nobody; a worker gets the units once the
+placement for the real format has come, beginning with the last GOP.
+
+Pure but for the ports it is given: no sockets, no clock (`now` is CLOCK_MONOTONIC in seconds).
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from fractions import Fraction
+
+from common.avc import codec_string
+from common.control_messages import FormatKnown, Placed, PublishEnd, PublisherStatus
+from common.errors import Amf0Error
+from common.identity import Generation, StreamId
+from common.ladder import SourceFormat
+from common.media_messages import StreamClosed, StreamOpen
+from common.rtmp import amf0
+from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
+from ingest.egress_side import EgressSide, tag_of
+from ingest.feed import Peers
+from ingest.gop_cache import GopCache, Kept
+from ingest.meter import FrameRate, Meter, declared_rate
+from ingest.timeline import Anchor, Timeline
+from ingest.worker_side import WorkerSide
+
+ASK_AGAIN_S = 3.0  # a supervisor that has not answered by then may be another one
+RATE_TOLERANCE = Fraction(1, 5)  # a measured rate this far from the told one is told again
+_AAC_NAMES = {1: "AAC Main", 2: "AAC-LC", 3: "AAC SSR", 4: "AAC LTP", 23: "AAC-LD", 39: "AAC-ELD"}
+
+
+class StreamState(Enum):
+    """Where a stream is in its life."""
+
+    WAITING = auto()  # its publisher has not sent a sequence header yet
+    LIVE = auto()
+    HELD = auto()  # its publisher is away; rings and players wait
+    ENDED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a stream works with."""
+
+    peers: Peers
+    tell: Callable[[object], object]  # a control message to the supervisor
+    next_request: Callable[[], int]
+
+
+class Stream:
+    """One stream. Its publisher's shell gives it media, and calls `flush` after each read."""
+
+    def __init__(self, placed: Placed, surroundings: Surroundings, since_unix: float) -> None:
+        self.stream_id: StreamId = placed.stream_id
+        self.template = placed.template
+        self.state = StreamState.WAITING
+        self.timeline = Timeline()
+        self._placed = placed
+        self._tell = surroundings.tell
+        self._next_request = surroundings.next_request
+        self._since_unix = since_unix
+        self._address = ""
+        self._held_until_s = 0.0
+        self._was_open = False  # egress knows it
+
+        self._gop = GopCache()
+        self._early_metadata = b""  # what came before the publisher's sequence header
+        self._early_audio: AudioConfig | None = None
+        self._worker = WorkerSide(self.stream_id, surroundings.peers)
+        self._egress = EgressSide(self.stream_id, placed.generation, surroundings.peers)
+
+        self._format: SourceFormat | None = None  # as told to the supervisor
+        self._format_request = 0  # unanswered; 0: none
+        self._format_asked_s = 0.0
+        self._declared_fps: Fraction | None = None
+
+        self._dropped: Counter[str] = Counter()  # by place
+        self._audio = ""
+        self._meter = Meter()
+        self._rate = FrameRate()
+        self._gop_ms = 0
+        self._last_key_ms: int | None = None
+
+    @property
+    def generation(self) -> Generation:
+        return self._placed.generation
+
+    @property
+    def is_over(self) -> bool:
+        """Ended, and everyone was told who could be."""
+        return (
+            self.state is StreamState.ENDED
+            and not self._worker.has_unsent
+            and not self._egress.has_unsent
+        )
+
+    # ---- the publisher ------------------------------------------------------------------------
+
+    def arrive(self, address: str, now: float) -> None:
+        """A publisher begins, the first one or another."""
+        self.state = StreamState.WAITING
+        self._address = address
+        self._early_metadata = b""
+        self._early_audio = None
+        self._audio = ""
+        self._declared_fps = None
+        self._rate.restart()
+        self._last_key_ms = None
+        if self._was_open:
+            self.timeline.resume(now)
+            self._egress.open(self._stream_open())  # the hold is over
+
+    def leave(self, reason: str, now: float) -> None:
+        """The publisher is gone without a word: hold what its players have, if they have any."""
+        hold_ms = self.template.hold_ms
+        if not self._was_open or hold_ms <= 0:
+            self.end(reason)
+            return
+        self.state = StreamState.HELD
+        self._address = ""
+        self._held_until_s = now + hold_ms / 1000
+        self._egress.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
+
+    def end(self, reason: str) -> None:
+        """End the stream for all: the worker, the players, the reservation."""
+        if self.state is StreamState.ENDED:
+            return
+        self.state = StreamState.ENDED
+        self._worker.end(reason)
+        if self._was_open:
+            self._egress.close(StreamClosed(self.stream_id, self.generation, reason, 0))
+        self._tell(PublishEnd(self.stream_id, self.generation, reason))
+
+    # ---- media --------------------------------------------------------------------------------
+
+    def metadata(self, payload: bytes) -> None:
+        """The publisher's onMetaData."""
+        self._declared_fps = declared_rate(_metadata_value(payload, "framerate"))
+        if self.state is StreamState.LIVE:
+            self._gop.set_metadata(payload)
+            self._egress.open_source(self._gop)
+        else:
+            self._early_metadata = payload
+
+    def video_config(self, config: VideoConfig, now: float) -> None:
+        """New parameter sets; a publisher's first ones open the stream."""
+        if self.state is StreamState.LIVE:
+            self._gop.add(config)
+            self._egress.open_source(self._gop)
+        else:
+            self._go_live(config)
+        self._worker.header(config)
+        sps = config.sps
+        known_fps = self._format.fps if self._format is not None else None
+        fps = declared_rate(sps.fps) or self._declared_fps or known_fps
+        self._tell_format(SourceFormat(sps.width, sps.height, sps.sar, fps), now)
+
+    def video(self, unit: VideoUnit) -> None:
+        """One access unit, behind its sequence header."""
+        self._meter.count(1, len(unit.payload), unit.received_s)
+        self._measure(unit)
+        self._put(unit)
+        self._worker.unit(unit)
+        if self._worker.is_waiting:
+            self._worker.follow(self._gop, self.timeline.anchor)
+
+    def video_lost(self, reason: str) -> None:
+        """A picture that could not be read: what refers to it is of no use to anyone."""
+        self._dropped[reason] += 1
+        self._worker.lose()
+        self._egress.lose()
+
+    def left_out(self, reason: str) -> None:
+        """A message that nothing refers to was left out."""
+        self._dropped[reason] += 1
+
+    def audio_config(self, config: AudioConfig) -> None:
+        """The audio's format, new or changed."""
+        self._audio = audio_label(config)
+        if self.state is not StreamState.LIVE:
+            self._early_audio = config
+        elif config.payload:
+            self._put(config)
+        else:
+            self._gop.add(config)
+
+    def audio(self, frame: AudioFrame) -> None:
+        """One audio tag. Before the video's sequence header there is nobody to give it to."""
+        self._meter.count(0, len(frame.payload), frame.received_s)
+        if self.state is StreamState.LIVE:
+            self._put(frame)
+
+    def audio_left_out(self, what: str) -> None:
+        """Audio that cannot be passed on: for status."""
+        if not self._audio:
+            self._audio = f"left out: {what}"
+
+    def data(self, unit: DataUnit) -> None:
+        """A data message other than onMetaData."""
+        if self.state is StreamState.LIVE:
+            self._put(unit)
+
+    def flush(self) -> None:
+        """Send what one read has brought."""
+        self._egress.flush()
+
+    # ---- the supervisor -----------------------------------------------------------------------
+
+    def place(self, placed: Placed) -> None:
+        """Where the stream is transcoded: the answer for its format, or a placement anew."""
+        before = self._placed
+        if placed.generation < before.generation or self.state is StreamState.ENDED:
+            return  # overtaken by a later one
+        if placed.request_id != 0:
+            if placed.request_id == self._format_request:
+                self._format_request = 0
+            elif placed.generation == before.generation:
+                return  # the answer for a format that is not the stream's any more
+        self._placed = placed
+        if not self._was_open:
+            return
+        if (placed.generation, placed.rungs) != (before.generation, before.rungs):
+            # Egress learns of a generation before its first tag can come.
+            self._egress.open(self._stream_open(placed.cut_ms))
+            if placed.generation != before.generation:
+                self._egress.open_source(self._gop)
+        self._worker.place(placed, self._gop, self.timeline.anchor)
+
+    def peers_changed(self, now: float) -> None:
+        """The topology is another one: follow it."""
+        self._worker.follow(self._gop, self.timeline.anchor)
+        if not self._was_open or self.state is StreamState.ENDED:
+            return
+        for feed in self._egress.follow():
+            self._egress.replay(feed, self._stream_open(), self._gop, self._end_ms())
+            if self.state is StreamState.HELD:
+                hold_ms = max(1, round((self._held_until_s - now) * 1000))
+                reason = "its publisher is away"
+                feed.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
+
+    def tick(self, now: float) -> None:
+        """Whatever is due by the clock; several times a second."""
+        self._egress.tick()
+        self._worker.tick(self.timeline.now_ms(now))
+        if self.state is StreamState.HELD and now >= self._held_until_s:
+            self.end("its publisher did not come back")
+        if (
+            self._format_request
+            and self.state is not StreamState.ENDED
+            and now - self._format_asked_s >= ASK_AGAIN_S
+        ):
+            self._ask(now)
+
+    def status(self, now: float) -> PublisherStatus:
+        """The stream for status, and for a supervisor that must learn everything anew."""
+        anchor = self.timeline.anchor or Anchor(0, now)
+        config = self._gop.video_config
+        dropped = Counter(self._dropped)
+        dropped["to worker"] += self._worker.dropped
+        dropped["to egress"] += self._egress.dropped
+        return PublisherStatus(
+            stream_id=self.stream_id,
+            generation=self.generation,
+            worker=self._placed.worker,
+            address=self._address,
+            since_unix=self._since_unix,
+            is_live=self.state in (StreamState.WAITING, StreamState.LIVE),
+            anchor_ms=anchor.stream_ms,
+            anchor_s=anchor.monotonic_s,
+            format=self._format,
+            codec=codec_string(config.config) if config else "",
+            audio=self._audio,
+            fps=self._meter.frames_per_second(now),
+            bitrate_bps=self._meter.bits_per_second(now),
+            gop_ms=self._gop_ms,
+            frames=self._meter.frames,
+            dropped=dict(+dropped),
+        )
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _go_live(self, config: VideoConfig) -> None:
+        """Open towards egress with what this publisher has said so far."""
+        self.state = StreamState.LIVE
+        self._was_open = True
+        self._gop.reset()
+        self._gop.set_metadata(self._early_metadata)
+        self._gop.add(config)
+        self._egress.follow()
+        self._egress.open(self._stream_open())
+        self._egress.open_source(self._gop)
+        if self._early_audio is not None:
+            self.audio_config(self._early_audio)
+
+    def _put(self, tag: AudioConfig | AudioFrame | DataUnit | VideoUnit) -> None:
+        """Keep a tag for who comes later, and send it to who is there."""
+        if self._gop.add(tag) is Kept.OVERFLOWED:
+            self._dropped["GOP longer than the cache"] += 1
+        rendition, entry = tag_of(tag, self._end_ms())
+        self._egress.put(rendition, entry, tag.payload)
+
+    def _stream_open(self, cut_ms: int | None = None) -> StreamOpen:
+        placed = self._placed
+        return StreamOpen(self.stream_id, placed.generation, self.template, placed.rungs, cut_ms)
+
+    def _end_ms(self) -> int:
+        return self.timeline.end_ms or 0
+
+    def _measure(self, unit: VideoUnit) -> None:
+        if unit.discontinuity:
+            self._rate.restart()
+            self._last_key_ms = None
+        if unit.is_key:
+            if self._last_key_ms is not None:
+                self._gop_ms = unit.dts_ms - self._last_key_ms
+            self._last_key_ms = unit.dts_ms
+        if self._rate.count(unit.dts_ms) and self._format is not None:
+            measured, told = self._rate.fps, self._format.fps
+            assert measured is not None
+            if told is None or abs(measured - told) > told * RATE_TOLERANCE:
+                self._tell_format(replace(self._format, fps=measured), unit.received_s)
+
+    def _tell_format(self, source: SourceFormat, now: float) -> None:
+        if source != self._format:
+            self._format = source
+            self._format_request = self._next_request()
+            self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        assert self._format is not None
+        self._format_asked_s = now
+        self._tell(FormatKnown(self._format_request, self.stream_id, self.generation, self._format))
+
+
+def audio_label(config: AudioConfig) -> str:
+    """`AAC-LC 48 kHz 2ch` for people."""
+    asc = config.asc
+    if asc is None:
+        return config.name
+    name = _AAC_NAMES.get(asc.object_type, config.name)
+    if asc.parametric_stereo:
+        name = "HE-AACv2"
+    elif asc.sbr:
+        name = "HE-AAC"
+    rate_hz = asc.extension_rate or asc.sample_rate
+    channels = 2 if asc.parametric_stereo else asc.channels
+    return f"{name} {rate_hz / 1000:g} kHz {channels}ch"
+
+
+def _metadata_value(payload: bytes, name: str) -> object:
+    """A value of an onMetaData message; None when there is none."""
+    try:
+        values = amf0.decode_all(payload)
+    except Amf0Error:
+        return None
+    members = values[1] if len(values) > 1 else None
+    return members.get(name) if isinstance(members, dict) else None

@@ -1,0 +1,414 @@
+"""All streams of one ingest: who may publish, who takes over, what the supervisor says of whom.
+
+A publish request is checked here (address, template, key, earlier refusals, limits), then asked of
+the supervisor; its answer makes a `Stream` and a `Publisher`. Requests that end up refused are
+refused before Publish.Start wherever that can be known (rtmp-facts 7). No sockets: connections are
+met as `PublishingConnection`; `now` is CLOCK_MONOTONIC in seconds.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.address import Address, parse_publish
+from common.control_messages import (
+    EndStream,
+    Placed,
+    PublishAsk,
+    PublishEnd,
+    PublisherStatus,
+    Refused,
+)
+from common.errors import AddressError
+from common.identity import StreamId, stream_id
+from common.ladder import Takeover, Template
+from common.log import stream_label
+from common.rtmp.events import Event, PublishRequested
+from common.settings import Settings
+from ingest.admission import Admission, Refusal, RefusalMemory, is_key_allowed
+from ingest.feed import Peers
+from ingest.publisher import Publisher
+from ingest.stream import Stream, StreamState, Surroundings
+
+log = logging.getLogger("tfarm.ingest.streams")
+
+ASK_TIMEOUT_S = 3.0
+STOPPED = "NetStream.Unpublish.Success"  # what a publisher is told whose stream ends in order
+
+
+class PublishingConnection(Protocol):
+    """A connection that asked to publish."""
+
+    @property
+    def host(self) -> str:
+        """The peer's address without its port."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The peer's address with its port."""
+        ...
+
+    def accept_publish(self, request_id: int) -> None: ...
+
+    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
+        """Say no, and close once that has gone out."""
+        ...
+
+    def end_publish(self, level: str, code: str, description: str) -> None:
+        """Tell a publisher that it is over, and close once that has gone out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A publish request that waits for the supervisor."""
+
+    request_id: int  # ours, to the supervisor
+    connection: PublishingConnection
+    request: PublishRequested
+    stream_id: StreamId
+    until_s: float
+
+
+class Streams:
+    """Every stream here, and every connection that publishes one or has asked to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        admission: Admission,
+        peers: Peers,
+        tell: Callable[[object], object],
+        unix_time: Callable[[], float],
+    ) -> None:
+        """`tell` sends a control message to the supervisor."""
+        self.settings = settings
+        self.refused = 0
+        self._admission = admission
+        self._tell = tell
+        self._unix_time = unix_time
+        self._surroundings = Surroundings(peers, tell, self._next_request)
+        self._last_request = 0
+        self._asks: dict[int, _Ask] = {}
+        self._streams: dict[StreamId, Stream] = {}
+        self._ended: list[Stream] = []  # whose last words are due
+        self._publishers: dict[PublishingConnection, Publisher] = {}
+        self._connections: dict[StreamId, PublishingConnection] = {}
+        self._memory = RefusalMemory()
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    # ---- connections --------------------------------------------------------------------------
+
+    def publish(
+        self, connection: PublishingConnection, request: PublishRequested, now: float
+    ) -> None:
+        """A connection asks to publish: refuse it, let it go on with a stream, or ask for room."""
+        checked = self._check(request)
+        if isinstance(checked, Refusal):
+            self._refuse(connection, request, checked, None)
+            return
+        stream = checked
+        refusal = self._memory.recall(stream, now) or self._is_in_use(stream, now)
+        if refusal is None:
+            why = self._admission.admit_publish(connection.host)
+            refusal = Refusal("NetStream.Publish.Denied", why) if why else None
+        if refusal is not None:
+            self._refuse(connection, request, refusal, stream)
+            return
+        self._make_way(stream, now)
+        if stream in self._streams:
+            self._begin(connection, request, self._streams[stream], now)
+            return
+        request_id = self._next_request()
+        self._asks[request_id] = _Ask(request_id, connection, request, stream, now + ASK_TIMEOUT_S)
+        self._tell(PublishAsk(request_id, stream, connection.peer))
+
+    def media(self, connection: PublishingConnection, events: Sequence[Event], now: float) -> None:
+        """What one read brought from a connection that publishes."""
+        publisher = self._publishers.get(connection)
+        if publisher is None:
+            return
+        refusal = None
+        for event in events:
+            refusal = publisher.take(event, now)
+            if refusal is not None:
+                break
+        publisher.stream.flush()
+        if refusal is not None:
+            self._expel(connection, refusal, now)
+
+    def ended(self, connection: PublishingConnection, how: str) -> None:
+        """The publisher said that it stops, or took its request back."""
+        if not self._withdraw(connection):
+            publisher = self._take(connection)
+            if publisher is not None:
+                self._end(publisher.stream, f"its publisher stopped ({how})")
+
+    def lost(self, connection: PublishingConnection, reason: str, now: float) -> None:
+        """The connection is gone, whatever it was."""
+        if not self._withdraw(connection):
+            publisher = self._take(connection)
+            if publisher is not None:
+                stream = publisher.stream
+                log.info("publisher lost stream=%s reason=%s", _label(stream), reason)
+                stream.leave(reason, now)
+                self._forget_if_ended(stream)
+
+    def is_publishing(self, connection: PublishingConnection) -> bool:
+        return connection in self._publishers
+
+    # ---- the supervisor -----------------------------------------------------------------------
+
+    def placed(self, message: Placed, now: float) -> None:
+        # By the stream, not the request: a publisher that asked, left and asked again takes the
+        # answer to its first request.
+        ask = self._ask_for(message.stream_id)
+        if ask is not None:
+            self._drop_ask(ask)
+            stream = Stream(message, self._surroundings, self._unix_time())
+            self._streams[message.stream_id] = stream
+            log.info(
+                "stream placed stream=%s worker=%s generation=%d reason=%s",
+                _label(stream),
+                message.worker,
+                message.generation,
+                message.reason,
+            )
+            self._begin(ask.connection, ask.request, stream, now)
+            return
+        known = self._streams.get(message.stream_id)
+        if known is not None:
+            if message.generation > known.generation:
+                log.info(
+                    "stream placed anew stream=%s worker=%s generation=%d reason=%s",
+                    _label(known),
+                    message.worker,
+                    message.generation,
+                    message.reason,
+                )
+            known.place(message)
+        else:
+            # Its publisher gave up meanwhile: the room is free again.
+            self._tell(PublishEnd(message.stream_id, message.generation, "nobody publishes it"))
+
+    def refused_by_supervisor(self, message: Refused, now: float) -> None:
+        ask = self._asks.get(message.request_id)
+        if ask is not None:
+            self._refuse_ask(ask, Refusal(message.code, message.description))
+            return
+        stream = self._streams.get(message.stream_id)
+        if stream is not None:
+            self._end_for(stream, Refusal(message.code, message.description, lasting=True), now)
+
+    def end_stream(self, message: EndStream, now: float) -> None:
+        """The supervisor ends a stream; its publisher is told, and not let in again at once."""
+        refusal = Refusal(message.code, message.description, lasting=True)
+        stream = self._streams.get(message.stream_id)
+        if stream is not None:
+            self._end_for(stream, refusal, now)
+            return
+        ask = self._ask_for(message.stream_id)
+        if ask is not None:
+            self._memory.remember(ask.stream_id, refusal, now)
+            self._refuse_ask(ask, refusal)
+
+    def peers_changed(self, now: float) -> None:
+        for stream in self._streams.values():
+            stream.peers_changed(now)
+
+    # ---- time ---------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Deadlines; several times a second."""
+        for ask in [entry for entry in self._asks.values() if now >= entry.until_s]:
+            refusal = Refusal("NetStream.Failed", "the supervisor does not answer; try again")
+            self._refuse_ask(ask, refusal)
+        for connection, publisher in list(self._publishers.items()):
+            overdue = publisher.overdue(now)
+            if overdue is not None:
+                self._expel(connection, overdue, now)
+        for stream in list(self._streams.values()):
+            stream.tick(now)
+            self._forget_if_ended(stream)
+        for stream in self._ended:
+            stream.tick(now)
+        self._ended = [stream for stream in self._ended if not stream.is_over]
+
+    def statuses(self, now: float) -> tuple[PublisherStatus, ...]:
+        return tuple(stream.status(now) for stream in self._streams.values())
+
+    def close(self, reason: str) -> None:
+        """End everything: publishers are told, players too, by egress."""
+        for ask in list(self._asks.values()):
+            self._refuse_ask(ask, Refusal("NetStream.Failed", reason))
+        for connection in list(self._publishers):
+            self._take(connection)
+            connection.end_publish("status", STOPPED, reason)
+        for stream in list(self._streams.values()):
+            self._end(stream, reason)
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _next_request(self) -> int:
+        self._last_request += 1
+        return self._last_request
+
+    def _check(self, request: PublishRequested) -> StreamId | Refusal:
+        """What the address, the template and its keys have to say."""
+        try:
+            address = parse_publish(request.app, request.tc_url, request.name)
+        except AddressError as error:
+            return Refusal("NetStream.Publish.BadName", str(error))
+        template = self.settings.template(address.app)
+        if template is None:
+            return Refusal("NetStream.Publish.Denied", f"there is no app {address.app!r} here")
+        return self._check_key(address, template)
+
+    def _check_key(self, address: Address, template: Template) -> StreamId | Refusal:
+        if not is_key_allowed(template.publish_keys, address.query.get("key", "")):
+            said = "wrong" if "key" in address.query else "missing"
+            return Refusal(
+                "NetStream.Publish.Denied", f"the publish key (?key=...) of {address.app} is {said}"
+            )
+        return stream_id(address.app, address.key)
+
+    def _is_in_use(self, stream: StreamId, now: float) -> Refusal | None:
+        """Whether a publisher is there that does not make way."""
+        in_use = Refusal("NetStream.Publish.BadName", "the stream key is in use")
+        if self._ask_for(stream) is not None:
+            return in_use
+        connection = self._connections.get(stream)
+        if connection is None:
+            return None
+        publisher = self._publishers[connection]
+        match publisher.stream.template.takeover:
+            case Takeover.ALWAYS:
+                return None
+            case Takeover.IDLE:
+                silent_s = now - publisher.last_media_s
+                return None if silent_s >= self.settings.ingest.takeover_idle_s else in_use
+            case Takeover.NEVER:
+                return in_use
+
+    def _make_way(self, stream: StreamId, now: float) -> None:
+        """Close the publisher that is there; what it published goes on."""
+        connection = self._connections.get(stream)
+        if connection is None:
+            return
+        publisher = self._publishers[connection]
+        self._take(connection)
+        silent_s = now - publisher.last_media_s
+        reason = f"another publisher took over after {silent_s:.1f} s of silence"
+        log.info("publisher replaced stream=%s reason=%s", _label(publisher.stream), reason)
+        publisher.stream.leave(reason, now)
+        self._forget_if_ended(publisher.stream)
+        connection.end_publish("error", "NetStream.Publish.BadName", reason)
+
+    def _begin(
+        self,
+        connection: PublishingConnection,
+        request: PublishRequested,
+        stream: Stream,
+        now: float,
+    ) -> None:
+        self._publishers[connection] = Publisher(stream, self.settings.ingest, now)
+        self._connections[stream.stream_id] = connection
+        stream.arrive(connection.peer, now)
+        connection.accept_publish(request.request_id)
+        log.info("publish started stream=%s peer=%s", _label(stream), connection.peer)
+
+    def _take(self, connection: PublishingConnection) -> Publisher | None:
+        """Take a connection out of the books."""
+        publisher = self._publishers.pop(connection, None)
+        if publisher is not None:
+            del self._connections[publisher.stream.stream_id]
+            self._admission.release_publish(connection.host)
+        return publisher
+
+    def _withdraw(self, connection: PublishingConnection) -> bool:
+        """Forget a request that waits; the supervisor's answer to it is then given back."""
+        for ask in self._asks.values():
+            if ask.connection is connection:
+                self._drop_ask(ask)
+                self._admission.release_publish(connection.host)
+                return True
+        return False
+
+    def _ask_for(self, stream: StreamId) -> _Ask | None:
+        for ask in self._asks.values():
+            if ask.stream_id == stream:
+                return ask
+        return None
+
+    def _drop_ask(self, ask: _Ask) -> None:
+        del self._asks[ask.request_id]
+
+    def _refuse_ask(self, ask: _Ask, refusal: Refusal) -> None:
+        self._drop_ask(ask)
+        self._admission.release_publish(ask.connection.host)
+        self._refuse(ask.connection, ask.request, refusal, ask.stream_id)
+
+    def _expel(self, connection: PublishingConnection, refusal: Refusal, now: float) -> None:
+        """Close a publisher; what it published is held only if it may be back with better."""
+        publisher = self._take(connection)
+        if publisher is None:
+            return
+        stream = publisher.stream
+        log.warning(
+            "publisher closed stream=%s peer=%s code=%s reason=%s",
+            _label(stream),
+            connection.peer,
+            refusal.code,
+            refusal.description,
+        )
+        if refusal.lasting:
+            self._memory.remember(stream.stream_id, refusal, now)
+            self._end(stream, refusal.description)
+        else:
+            stream.leave(refusal.description, now)
+            self._forget_if_ended(stream)
+        connection.end_publish("error", refusal.code, refusal.description)
+
+    def _end_for(self, stream: Stream, refusal: Refusal, now: float) -> None:
+        """End a stream and its publisher, if it has one, for the same reason."""
+        self._memory.remember(stream.stream_id, refusal, now)
+        connection = self._connections.get(stream.stream_id)
+        if connection is not None:
+            self._expel(connection, refusal, now)
+        else:
+            self._end(stream, refusal.description)
+
+    def _end(self, stream: Stream, reason: str) -> None:
+        log.info("stream ended stream=%s reason=%s", _label(stream), reason)
+        stream.end(reason)
+        self._forget_if_ended(stream)
+
+    def _forget_if_ended(self, stream: Stream) -> None:
+        if stream.state is StreamState.ENDED:
+            del self._streams[stream.stream_id]
+            self._ended.append(stream)
+
+    def _refuse(
+        self,
+        connection: PublishingConnection,
+        request: PublishRequested,
+        refusal: Refusal,
+        stream: StreamId | None,
+    ) -> None:
+        self.refused += 1
+        log.warning(
+            "publish refused stream=%s peer=%s code=%s reason=%s",
+            stream_label(stream) if stream is not None else "?",
+            connection.peer,
+            refusal.code,
+            refusal.description,
+        )
+        connection.refuse_publish(request.request_id, refusal.code, refusal.description)
+
+
+def _label(stream: Stream) -> str:
+    return stream_label(stream.stream_id)

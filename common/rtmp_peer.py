@@ -16,6 +16,7 @@ from common.errors import TfarmError
 from common.rtmp.client import ClientEvent, ClientSession, Ended, Playing, Published, Refused
 
 _READ_SIZE: Final = 1 << 16
+_CLOSE_TIMEOUT_S: Final = 1.0
 
 
 class RtmpRefused(TfarmError):
@@ -37,6 +38,7 @@ class _Peer:
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._events: deque[ClientEvent] = deque()
+        self._ended: Ended | None = None
 
     def __enter__(self) -> Self:
         self.connect()
@@ -81,15 +83,23 @@ class _Peer:
             raise
 
     def close(self) -> None:
-        """Says goodbye and closes. Does nothing if the connection is closed already."""
+        """Says goodbye and closes; waits a second at most for the server to close too.
+
+        Does nothing if the connection is closed already.
+        """
         if self._socket is None:
             return
         try:
             self.session.close()
             self._flush()
             self._socket.shutdown(socket.SHUT_WR)
+            # Read to the end: closing with input unread resets the connection, and what the
+            # server has not read yet may be lost with it.
+            self._socket.settimeout(min(self._timeout, _CLOSE_TIMEOUT_S))
+            while self._socket.recv(_READ_SIZE):
+                pass
         except OSError:
-            pass  # the server was faster
+            pass  # the server was faster, or is slow
         finally:
             self._drop()
 
@@ -134,7 +144,20 @@ class _Peer:
         while not self._events:
             if not self._receive(deadline):
                 return None
-        return self._events.popleft()
+        event = self._events.popleft()
+        if isinstance(event, Ended):
+            self._ended = event
+        return event
+
+    def next_event(self, timeout: float | None = None) -> ClientEvent | None:
+        """The next event within the timeout; None at the end of the connection.
+
+        Raises:
+            TimeoutError: nothing came in time; one may go on.
+            ConnectionError: the connection was reset.
+        """
+        wait = self._timeout if timeout is None else timeout
+        return self._next_event(time.monotonic() + wait)
 
 
 class RtmpPublisher(_Peer):
@@ -179,9 +202,9 @@ class RtmpPublisher(_Peer):
             if not self._receive(time.monotonic() + self._timeout):
                 raise ConnectionError("the RTMP server closed the connection")
         while self._events:
-            event = self._events.popleft()
-            if isinstance(event, Ended):
-                raise ConnectionError(f"the RTMP server ended the stream: {event.code}")
+            self.next_event()
+        if self._ended is not None:
+            raise ConnectionError(f"the RTMP server ended the stream: {self._ended.code}")
 
 
 class RtmpPlayer(_Peer):
@@ -204,13 +227,3 @@ class RtmpPlayer(_Peer):
             yield event
             if isinstance(event, Ended):
                 return
-
-    def next_event(self, timeout: float | None = None) -> ClientEvent | None:
-        """The next event within the timeout; None at the end of the connection.
-
-        Raises:
-            TimeoutError: nothing came in time; the player may go on.
-            ConnectionError: the connection was reset.
-        """
-        wait = self._timeout if timeout is None else timeout
-        return self._next_event(time.monotonic() + wait)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from common.rtmp.chunks import ChunkLimits
+from common.rtmp.chunks import MAX_CHUNK_SIZE, ChunkLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class SessionConfig:
     max_message_streams: int = 8
     max_calls_per_minute: int = 1000  # commands and pings: all that a peer can have answered
     random: Callable[[int], bytes] = os.urandom
+
+    def __post_init__(self) -> None:
+        # SRS and others refuse less than 128; control messages count on a chunk of their own.
+        if not 128 <= self.chunk_size <= MAX_CHUNK_SIZE:
+            raise ValueError(f"chunk size {self.chunk_size} is not within 128..{MAX_CHUNK_SIZE}")
 
     def command_limits(self) -> ChunkLimits:
         """What the chunk reader may hold before and after publishing."""

@@ -1,0 +1,189 @@
+"""Rules of the repository that no linter knows: documents in step with code, layers, leaks."""
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from common.envelope import kinds
+from common.errors import ExitCode
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("common", "ingest", "egress", "supervisor", "worker")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+# Pure modules without a test file of their own, and where they are tested instead.
+TESTED_ELSEWHERE = {
+    "common/control_messages.py": "values; tests/common/test_envelope.py takes every kind",
+    "common/media_messages.py": "values; tests/common/test_envelope.py takes every kind",
+    "common/errors.py": "exceptions without behaviour",
+    "common/settings.py": "values; tests/common/test_config.py",
+    "common/config_values.py": "tests/common/test_config.py",
+    "common/rtmp/events.py": "values; tests of the session",
+    "common/rtmp/config.py": "values; tests of the session",
+    "worker/backend.py": "protocols; tests of the devices",
+}
+
+
+def modules() -> list[str]:
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    ]
+    return [name for name in found if not name.endswith(("__init__.py", "__main__.py"))]
+
+
+def io_patterns() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    ignores: dict[str, list[str]] = project["tool"]["ruff"]["lint"]["per-file-ignores"]
+    return [pattern for pattern, rules in ignores.items() if "TID251" in rules]
+
+
+def is_pure(module: str) -> bool:
+    return not any(Path(module).match(pattern) for pattern in io_patterns())
+
+
+def imported(module: str) -> set[str]:
+    """Our own modules that this one imports at run time, as paths."""
+    names = set()
+    tree = ast.parse((ROOT / module).read_text())
+    checking = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in checking:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    paths = {name.replace(".", "/") + ".py" for name in names}
+    return {path for path in paths if (ROOT / path).is_file()}
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if is_pure(module)])
+def test_a_pure_module_imports_no_module_that_does_io(module: str) -> None:
+    assert [path for path in imported(module) if not is_pure(path)] == []
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if is_pure(module)])
+def test_a_pure_module_has_a_test_file(module: str) -> None:
+    path = Path(module)
+    test = ROOT / "tests" / path.parent / f"test_{path.name}"
+    assert test.is_file() != (module in TESTED_ELSEWHERE)
+
+
+def test_exceptions_to_the_rules_name_files_that_exist() -> None:
+    for name in TESTED_ELSEWHERE:
+        assert (ROOT / name).is_file(), name
+    for pattern in io_patterns():
+        assert any(ROOT.glob(pattern)), f"pyproject.toml: {pattern} matches no file"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_in_documents_resolve(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        path = (document.parent / file) if file else document
+        assert path.is_file(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+            assert anchor in {_anchor(heading) for heading in headings}, target
+
+
+def _anchor(heading: str) -> str:
+    kept = re.sub(r"[^\w\- ]", "", heading.lower())
+    return kept.replace(" ", "-")
+
+
+def test_files_that_documents_name_exist() -> None:
+    """`folder/file.py` in a document is a promise; so is `file.py` in the module map."""
+    for document in DOCUMENTS:
+        for name in re.findall(r"`((?:\w+/)+\w+\.(?:py|md|toml|sh))`", document.read_text()):
+            assert (ROOT / name).is_file(), f"{document.name}: {name}"
+    for row in re.findall(
+        r"^\| `(\w+(?:/\w+)?)/` \| (.*)$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE
+    ):
+        for name in re.findall(r"`(\w+\.py)`", row[1]):
+            assert (ROOT / row[0] / name).is_file(), f"architecture.md: {row[0]}/{name}"
+
+
+def test_every_message_kind_is_documented() -> None:
+    for module in ("common.control_messages", "common.media_messages"):
+        importlib.import_module(module)  # registers its kinds
+    text = (ROOT / "docs/wire.md").read_text()
+    missing = [kind for kind in kinds() if f"`{kind}`" not in text]
+    assert missing == []
+
+
+def test_every_configuration_key_is_documented_and_none_is_invented() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    source = (ROOT / "common/config.py").read_text()
+    keys = set()
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("take", "need")
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            keys.add(str(node.args[0].value))
+    keys |= {"publish_keys", "publish_keys_sha256", "play_keys", "play_keys_sha256"}
+    keys |= {"renditions", "capacity"}
+    cells = re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE)
+    documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert documented == keys
+
+
+def test_every_exit_code_is_documented() -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    for code in ExitCode:
+        assert f"| {code.value} | `{code.name}` |" in text
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_our_packages_are_ours_alone(package: str) -> None:
+    """Plain import names must not be shadowed by another distribution in this environment."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    assert Path(spec.origin).parent == ROOT / package
+    providers = importlib.metadata.packages_distributions().get(package, [])
+    assert [name for name in providers if name != "tfarm"] == []
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    """Paths of the machine that a file was written on, and hosts of package registries."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("no git checkout")
+    hosts = ("pypi" + ".org", "pythonhosted" + ".org", "registry." + "npmjs", "/" + "opt/pypi")
+    homes = tuple("/" + name + "/" for name in ("work/main", "home/runner", "root"))
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        path = ROOT / name
+        if path.is_file():
+            text = path.read_text(errors="replace")
+            assert not [word for word in (*hosts, *homes) if word in text], name
+
+
+def test_requirements_are_pinned_with_hashes() -> None:
+    for path in (ROOT / "requirements").glob("*.txt"):
+        entries = path.read_text().replace("\\\n", " ").splitlines()
+        for entry in entries:
+            if entry and not entry.startswith(("#", " ")):
+                assert re.match(r"[\w.\-\[\]]+==\S+ .*--hash=sha256:", entry), (
+                    f"{path.name}: {entry}"
+                )
+            assert not entry.lstrip().startswith(("-i", "--index", "--extra", "-f", "--find"))

@@ -22,7 +22,7 @@ from common.rtmp.events import (
     PublishRequested,
     VideoReceived,
 )
-from common.rtmp.session import ServerSession
+from common.rtmp.session import ServerSession, SessionConfig
 from common.rtmp.snapshot import SessionSnapshot
 
 FRAMES = 50
@@ -30,16 +30,19 @@ FRAMES = 50
 PUBLISH = f"""
 import sys, av, numpy
 av.logging.restore_default_callback()  # libav's own log goes to stderr
+start = int(sys.argv[2])
 output = av.open(sys.argv[1], "w", format="flv")
 video = output.add_stream("libx264", rate=25)
 video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
 audio = output.add_stream("aac", rate=44100, layout="stereo")
 for i in range({FRAMES}):
     picture = numpy.full((240, 320, 3), 5 * i, numpy.uint8)
-    output.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    frame.pts = 25 * start + i
+    output.mux(video.encode(frame))
     silence = numpy.zeros((2, 1764), numpy.float32)
     sound = av.AudioFrame.from_ndarray(silence, format="fltp", layout="stereo")
-    sound.sample_rate, sound.pts = 44100, 1764 * i
+    sound.sample_rate, sound.pts = 44100, 44100 * start + 1764 * i
     output.mux(audio.encode(sound))
 output.mux(video.encode())
 output.mux(audio.encode())
@@ -64,7 +67,8 @@ KINDS = {MetadataReceived: (5, 18), AudioReceived: (7, 8), VideoReceived: (6, 9)
 class Server:
     """Takes one publisher, then plays what it sent to whoever asks, over a snapshot."""
 
-    def __init__(self):
+    def __init__(self, config=None):
+        self.config = config or SessionConfig()
         self.events = []
         self.media = []
         self.requests = []
@@ -76,7 +80,7 @@ class Server:
         connection, _ = self.listener.accept()
         connection.settimeout(20)
         with connection:
-            session = ServerSession()
+            session = ServerSession(self.config)
             while data := self.read(connection):
                 session.receive_data(data, time.monotonic())
                 events = session.events_received()
@@ -104,7 +108,7 @@ class Server:
                 session.accept(event.request_id)
             case PlayRequested(message_stream_id=stream_id):
                 session = ServerSession.restore(
-                    SessionSnapshot.from_bytes(session.snapshot().to_bytes())
+                    SessionSnapshot.from_bytes(session.snapshot().to_bytes()), self.config
                 )
                 assert session.events_received() == [event]
                 session.accept(event.request_id)
@@ -128,13 +132,13 @@ class Server:
                 pass
         return session
 
-    def run(self, script, url):
+    def run(self, script, *arguments):
         """Runs a client against one connection; returns what it printed, and the events."""
         self.events = []
         thread = threading.Thread(target=self.serve)
         thread.start()
         result = subprocess.run(
-            [sys.executable, "-c", script, url],
+            [sys.executable, "-c", script, *arguments],
             capture_output=True,
             text=True,
             timeout=60,
@@ -146,10 +150,14 @@ class Server:
 
 
 @pytest.mark.e2e
-def test_libavformat_publishes_and_plays():
-    server = Server()
+@pytest.mark.parametrize(
+    ("start_s", "chunk_size"),
+    [(0, 60_000), (20_000, 128)],  # the second: extended timestamps, on continuation chunks too
+)
+def test_libavformat_publishes_and_plays(start_s, chunk_size):
+    server = Server(SessionConfig(chunk_size=chunk_size))
     with server.listener:
-        result, events = server.run(PUBLISH, f"{server.url}/live/cam1?key=secret")
+        result, events = server.run(PUBLISH, f"{server.url}/live/cam1?key=secret", str(start_s))
         assert result.returncode == 0, result.stderr
         connect, publish, *media, ended = events
         assert (connect.app, connect.flash_version[:4]) == ("live", "FMLE")
@@ -158,6 +166,9 @@ def test_libavformat_publishes_and_plays():
         assert ended == PublishEnded(1, "FCUnpublish")
         # Sequence header, the frames, end of sequence.
         assert sum(isinstance(medium, VideoReceived) for medium in media) == FRAMES + 2
+
+        times = [medium.timestamp for medium in media if isinstance(medium, VideoReceived)]
+        assert max(times) > start_s * 1000 + (FRAMES - 5) * 40  # decoding times
 
         server.media = media
         result, events = server.run(PLAY, f"{server.url}/live/cam1/720p")
@@ -190,7 +201,7 @@ def test_libavformat_ends_on_every_refusal(script, request_type, code):
 
     server = Refusing()
     with server.listener:
-        result, events = server.run(script, f"{server.url}/live/cam1")
+        result, events = server.run(script, f"{server.url}/live/cam1", "0")
     assert result.returncode == 1
     assert "Server error: not here" in result.stderr
     assert isinstance(events[-1], request_type)

@@ -5,8 +5,8 @@ decision: it answers requests by `accept` or `reject`. Publishers and players bo
 connection publishes at most once at a time. A connection that asks to play can be carried into
 another process: `snapshot` here, `restore` there.
 
-The session's own output always has type 0 chunk headers, so it needs no state for sending, and a
-shell may write media on chunk streams of its own in between (from whole message to whole message).
+The session's own output is on chunk streams 2, 3 and 5, always with type 0 headers, so it needs no
+state for sending: a shell may write media on other chunk streams between whole messages.
 """
 
 import math

@@ -344,6 +344,23 @@ def test_a_publisher_cut_off_anywhere_breaks_no_rule():
         assert events == whole[: len(events)]
 
 
+def test_input_may_come_in_a_buffer_that_is_used_again():
+    buffer = bytearray(1000)
+    server = ServerSession()
+    events = []
+    for piece in PIECES:
+        for at in range(0, len(piece), len(buffer)):
+            part = piece[at : at + len(buffer)]
+            buffer[: len(part)] = part
+            server.receive_data(memoryview(buffer)[: len(part)], 0.0)
+            buffer[:] = bytes(len(buffer))
+            for event in server.events_received():
+                events.append(event)
+                if isinstance(event, ConnectRequested | PublishRequested):
+                    server.accept(event.request_id)
+    assert events == serve(WIRE, [])
+
+
 def test_the_client_obeys_a_connect_that_has_more_values():
     client = ClientSession("rtmp://h/live/cam", "play")
     client.start()

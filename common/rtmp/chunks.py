@@ -115,6 +115,8 @@ class ChunkReader:
         self._streams: dict[int, _ChunkStream] = {}
         self._data = b""
         self._pos = 0
+        self._waiting: list[bytes] = []  # fed behind `_data` while that was not parsed
+        self._waiting_bytes = 0
         self._open: _ChunkStream | None = None  # its current chunk is not wholly here
         self._open_left = 0
         self._partial_bytes = 0
@@ -122,15 +124,17 @@ class ChunkReader:
     @property
     def unread_bytes(self) -> int:
         """Bytes fed but not parsed yet; a chunk header at most once `next_message` gave None."""
-        return len(self._data) - self._pos
+        return len(self._data) - self._pos + self._waiting_bytes
 
     def feed(self, data: bytes | memoryview) -> None:
         """Adds input. Nothing is parsed before `next_message` is called."""
         if self._pos < len(self._data):
-            self._data = self._data[self._pos :] + data
+            # Joined once, when it is parsed: that may be many feeds later.
+            self._waiting.append(bytes(data))
+            self._waiting_bytes += len(data)
         else:
             self._data = bytes(data)
-        self._pos = 0
+            self._pos = 0
 
     def next_message(self) -> Message | None:
         """The next whole message, or None if more input is needed.
@@ -140,6 +144,8 @@ class ChunkReader:
         Raises:
             ChunkError: an illegal header, or something over its limit.
         """
+        if self._waiting:
+            self._join_waiting()
         data = self._data
         end = len(data)
         pos = self._pos
@@ -203,6 +209,12 @@ class ChunkReader:
             self._obey(stream.type_id, payload)
         self._pos = pos
         return None
+
+    def _join_waiting(self) -> None:
+        self._data = b"".join((self._data[self._pos :], *self._waiting))
+        self._pos = 0
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
     def _open_stream(self, chunk_stream_id: int, header_type: int) -> _ChunkStream:
         if header_type >= 2:
@@ -283,9 +295,16 @@ class ChunkReader:
         data = self._data
         if stop > len(data) or stream.chunk_stream_id > 63:
             return None
-        headers = data[at + size : stop : size + 1]
-        if headers.count(0xC0 | stream.chunk_stream_id) != len(headers):
-            return None
+        header = 0xC0 | stream.chunk_stream_id
+        # In growing blocks up to the first other header: what is looked at before it is then part
+        # of this message, so a peer that begins many and ends none makes nobody look twice.
+        at_header, block = at + size, 16
+        while at_header < stop:
+            headers = data[at_header : min(at_header + block * (size + 1), stop) : size + 1]
+            if headers.count(header) != len(headers):
+                return None
+            at_header += len(headers) * (size + 1)
+            block *= 2
         view = memoryview(data)[at:stop]
         return b"".join([view[i : i + size] for i in range(0, len(view), size + 1)])
 
@@ -348,7 +367,7 @@ class ChunkReader:
             open_chunk=(
                 None if self._open is None else (self._open.chunk_stream_id, self._open_left)
             ),
-            unread=self._data[self._pos :],
+            unread=b"".join((self._data[self._pos :], *self._waiting)),
         )
 
     @classmethod

@@ -1,6 +1,7 @@
 """The chunk stream: one table of streams for reading (and writing where they are ours)."""
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -369,3 +370,29 @@ def test_whatever_is_written_is_read_again(messages, chunk_size, rng):
 def test_any_bytes_give_messages_or_a_chunk_error(pieces):
     with contextlib.suppress(ChunkError):
         read_all(pieces)
+
+
+def test_messages_begun_and_aborted_over_and_over_cost_linear_time():
+    """Each seems to lie whole in the input, as far as its length says."""
+    length = 1 << 18
+    begin = h("04 000000") + length.to_bytes(3, "big") + h("09 01000000 00")
+    abort = b"\xc2".join([h("02 000000 000004 02 00000000 00"), b"\x00", b"\x00", b"\x04"])
+    never_whole = begin + b"\xc4\x00" * (length - 2)
+    began = time.process_time()
+    raw = set_chunk_size(1) + (begin + abort) * 16_384 + never_whole
+    assert read_all([raw]) == []
+    assert time.process_time() - began < 2.0  # looking ahead to the end each time: above 5 s
+
+
+def test_tiny_pieces_that_nobody_parses_cost_linear_time():
+    """As behind a play request, whose answer may take a while."""
+    message = encode_message(4, 9, 7, 1, bytes(600_000), 128)
+    reader = ChunkReader()
+    began = time.process_time()
+    for at in range(len(message)):
+        reader.feed(message[at : at + 1])
+    assert time.process_time() - began < 2.0  # joined at each feed: above 5 s
+    assert reader.unread_bytes == len(message)
+    assert reader.state().unread == message
+    assert reader.next_message() == Message(9, 7, 1, 4, bytes(600_000))
+    assert reader.unread_bytes == 0

@@ -24,6 +24,7 @@ from common.errors import EnvelopeError
 VERSION = 1
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 MAX_FRAMES = 4096
+MAX_ITEMS = 16_384  # of one array or map: msgpack takes memory for as many as a length claims
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 T = TypeVar("T")
@@ -99,17 +100,19 @@ def decode(envelope: bytes) -> Any:
     if len(envelope) > MAX_ENVELOPE_BYTES:
         raise EnvelopeError(f"envelope of {len(envelope)} bytes exceeds {MAX_ENVELOPE_BYTES}")
     try:
-        values = msgpack.unpackb(envelope, strict_map_key=False)
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+        values = msgpack.unpackb(
+            envelope, strict_map_key=True, max_array_len=MAX_ITEMS, max_map_len=MAX_ITEMS
+        )
+    except (ValueError, msgpack.UnpackException) as error:
         raise EnvelopeError(f"envelope is no msgpack: {type(error).__name__}") from error
     if not isinstance(values, list) or len(values) < 2:
         raise EnvelopeError("envelope is no array")
     version, kind = values[0], values[1]
     if version != VERSION:
-        raise EnvelopeError(f"envelope of version {version!r}, not {VERSION}")
+        raise EnvelopeError(f"envelope of version {_shown(version)}, not {VERSION}")
     layout = _kinds.get(kind) if isinstance(kind, str) else None
     if layout is None:
-        raise EnvelopeError(f"unknown message kind {str(kind)[:40]!r}")
+        raise EnvelopeError(f"unknown message kind {_shown(kind)}")
     return layout.from_list(values[2:])
 
 
@@ -136,6 +139,11 @@ def from_plain(cls: type[T], values: Any) -> T:
     """The inverse of `to_plain`. Raises EnvelopeError."""
     read: T = _layout(cls).from_list(values)
     return read
+
+
+def _shown(value: object) -> str:
+    """A received value for a message to people: short, whatever came."""
+    return repr(value)[:40] if type(value) in (int, float, bool, str) else type(value).__name__
 
 
 def _layout(cls: type) -> _Layout:
@@ -240,18 +248,20 @@ def _fraction_reader(value: Any) -> Fraction:
         not isinstance(value, list)
         or len(value) != 2
         or not all(type(part) is int for part in value)
-        or value[1] == 0
+        or value[1] <= 0
     ):
         raise EnvelopeError("no fraction")
     return Fraction(value[0], value[1])
 
 
 def _enum_reader(cls: type[Enum]) -> Reader:
+    members = {member.value: member for member in cls}
+
     def read(value: Any) -> Any:
-        try:
-            return cls(value)
-        except ValueError as error:
-            raise EnvelopeError(f"no {cls.__name__}: {str(value)[:40]!r}") from error
+        member = members.get(value) if type(value) in (int, str) else None
+        if member is None:
+            raise EnvelopeError(f"no {cls.__name__}: {_shown(value)}")
+        return member
 
     return read
 

@@ -98,7 +98,7 @@ class SessionSnapshot:
         if len(data) > MAX_SNAPSHOT_BYTES:
             raise EnvelopeError(f"snapshot of {len(data)} bytes exceeds {MAX_SNAPSHOT_BYTES}")
         try:
-            value = msgpack.unpackb(data, strict_map_key=True)
+            value = msgpack.unpackb(data, strict_map_key=True, max_array_len=_MAX_STREAMS)
         except (ValueError, msgpack.UnpackException) as error:
             raise EnvelopeError(f"unreadable snapshot: {error}") from error
         if not isinstance(value, dict):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common import envelope
-from common.control_messages import Hello, Placed, PublisherStatus, Welcome
+from common.control_messages import DeviceInfo, Hello, Placed, PublisherStatus, Welcome
 from common.envelope import decode, decode_frames, encode, from_plain, to_plain
 from common.errors import EnvelopeError
 from common.identity import BootId, ChildName, Generation, StreamId
@@ -145,3 +145,38 @@ def test_a_type_without_envelope_form_is_refused_at_registration() -> None:
     Bad.__annotations__["anything"] = object
     with pytest.raises(TypeError, match="no envelope form"):
         to_plain(Bad(1))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x93\x01\xa4tags\x81\x90\xc0",  # an array as the key of a map
+        b"\x92" + b"\x91" * 1010 + b"\xc0\xc0",  # a version nested deeper than repr can go
+        b"\x92\x01" + b"\x91" * 1010 + b"\xc0",  # a kind likewise
+        b"\x93\x01\xa4tags\xdd\x00\x01\x00\x00" + b"\xc0" * 0x10000,  # a long array
+        b"\x93\x01\xa4tags" + b"\xdd\x00\x3f\xff\xff" * 800_000,  # claims of 4 million each
+    ],
+    ids=["key", "version", "kind", "array", "arrays"],
+)
+def test_what_msgpack_can_say_and_python_cannot_take_is_an_envelope_error(data: bytes) -> None:
+    with pytest.raises(EnvelopeError) as caught:
+        decode(data)
+    assert len(str(caught.value)) < 200
+
+
+def test_an_enum_of_a_deep_value_is_an_envelope_error() -> None:
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    plain = to_plain(DeviceInfo("cpu:0", "software", "2 cores"))
+    plain[3] = deep
+    with pytest.raises(EnvelopeError, match="no Path: list"):
+        from_plain(DeviceInfo, plain)
+
+
+def test_a_fraction_needs_a_denominator_above_zero() -> None:
+    plain = to_plain(SourceFormat(640, 360, Fraction(4, 3), Fraction(25)))
+    for denominator in (0, -1):
+        plain[2] = [2**64 - 1, denominator]  # by -1 it could be read, but not sent on
+        with pytest.raises(EnvelopeError, match="no fraction"):
+            from_plain(SourceFormat, plain)

@@ -1,0 +1,53 @@
+"""Memory of the whole farm (PSS): idle with its built-in settings, a stream, fifty rounds."""
+
+from pathlib import Path
+
+from tests.bench import footage
+from tests.bench.report import Bench, Figure
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import Farm
+from tests.helpers_media import Publisher, TagPublisher, until
+
+MIB = 1024**2
+BUILT_IN = '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n'
+LIVE = '[templates.live]\nhold = "0s"\n'
+ROUNDS = 50
+SHORT = ClipSpec(seconds=2.0, width=640, height=360, gop_frames=30, bitrate_bps=600_000)
+
+
+def run(bench: Bench) -> None:
+    with footage.workspace() as folder:
+        with Farm(BUILT_IN) as farm:
+            bench.add(Figure("farm idle", farm.memory_bytes() / MIB, "MiB PSS", 350.0))
+        with Farm(BUILT_IN + LIVE) as farm:
+            before = farm.memory_bytes()
+            with Publisher(farm.url("cam"), footage.numbered(folder, footage.HD), loop=True):
+                farm.wait_stream("cam")
+                until(lambda: _frames(farm) > 200, 30, "the stream is under way", every=0.5)
+                added = farm.memory_bytes() - before
+        bench.add(Figure("a 720p stream on the built-in ladder", added / MIB, "MiB PSS", 120.0))
+        _rounds(bench, footage.numbered(folder, SHORT))
+
+
+def _frames(farm: Farm) -> int:
+    stream = farm.streams().get("cam")
+    return min((r["frames"] for r in stream["renditions"]), default=0) if stream else 0
+
+
+def _rounds(bench: Bench, clip: Path) -> None:
+    tags = [tag for tag in footage.tags_of(clip) if tag.dts_ms < 800]
+    with Farm(BUILT_IN + LIVE) as farm:
+
+        def publish_once(number: int) -> None:
+            with TagPublisher(farm.url(f"cam{number % 3}"), tags) as publisher:
+                publisher.join(20)
+                assert publisher.error is None
+            farm.wait_gone(f"cam{number % 3}")
+
+        for number in range(10):
+            publish_once(number)
+        before = farm.memory_bytes()
+        for number in range(ROUNDS):
+            publish_once(number)
+        grown = farm.memory_bytes() - before
+    bench.add(Figure(f"{ROUNDS} publish and unpublish rounds add", grown / MIB, "MiB PSS", 10.0))

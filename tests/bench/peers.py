@@ -1,0 +1,187 @@
+"""Publishers and players in processes of their own, exact clocks, and the peers beside tfarm.
+
+CLOCK_MONOTONIC is one clock for all processes of the host, so a frame's way is its arrival at the
+player less its last byte's departure at the publisher.
+"""
+
+import multiprocessing
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import psutil
+
+from common.errors import TfarmError
+from common.rtmp.events import VideoReceived
+from common.rtmp_peer import RtmpPlayer, RtmpPublisher
+from tests.helpers_clips import luma_of, read_number
+from tests.helpers_media import FlvTag, send_tag
+
+RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
+
+
+def has_nginx() -> bool:
+    return shutil.which("nginx") is not None and RTMP_MODULE.exists()
+
+
+def has_ffmpeg() -> bool:
+    return shutil.which("ffmpeg") is not None
+
+
+def processes_of(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
+    """User and system time so far of these processes, and of their children that have ended."""
+    total = 0.0
+    for process in processes:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+        total += times.children_user + times.children_system
+    return total
+
+
+# ---- in processes of their own ----------------------------------------------------------------
+
+
+def pool(workers: int) -> ProcessPoolExecutor:
+    """Fresh interpreters: nothing of the bench's own process is copied or shared."""
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def publish(url: str, tags: Sequence[FlvTag], start_s: float) -> dict[int, float]:
+    """Send tags at their own pace from `start_s` on; when each video tag's last byte left, by
+    its number among the pictures."""
+    left: dict[int, float] = {}
+    with RtmpPublisher(url, 20) as publisher:
+        first_ms = tags[0].dts_ms
+        for tag in tags:
+            wait = start_s + (tag.dts_ms - first_ms) / 1000 - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            send_tag(publisher, tag)
+            if tag.type == 9 and not tag.is_header:
+                left[len(left)] = time.monotonic()
+    return left
+
+
+def arrivals(url: str, until_s: float) -> tuple[list[tuple[float, int, bytes]], bytes]:
+    """(arrival, timestamp, video tag body) of every picture until the end, and the header's."""
+    got: list[tuple[float, int, bytes]] = []
+    header = b""
+    while time.monotonic() < until_s:
+        try:
+            with RtmpPlayer(url, 10) as player:
+                while time.monotonic() < until_s:
+                    event = player.next_event(max(0.1, until_s - time.monotonic()))
+                    now = time.monotonic()
+                    if event is None:
+                        return got, header
+                    if isinstance(event, VideoReceived) and len(event.payload) > 5:
+                        if event.payload[1] == 0:
+                            header = event.payload
+                        else:
+                            got.append((now, event.timestamp, event.payload))
+        except (TfarmError, OSError):
+            if got:
+                break
+            time.sleep(0.1)  # a chain whose rendition is not there yet
+    return got, header
+
+
+def numbered_arrivals(url: str, until_s: float) -> dict[int, float]:
+    """When each picture came, by the number in it (decoded afterwards)."""
+    got, header = arrivals(url, until_s)
+    if not header:
+        return {}
+    context = av.CodecContext.create("h264", "r")
+    context.extradata = header[5:]
+    context.thread_type = "NONE"
+    found: dict[int, float] = {}
+    times: dict[int, float] = {}
+    for arrived_s, timestamp, body in got:
+        if body[1] != 1:
+            continue
+        packet = av.Packet(body[5:])
+        packet.pts = packet.dts = timestamp + int.from_bytes(body[2:5], "big", signed=True)
+        times[packet.pts] = arrived_s
+        for frame in context.decode(packet):
+            _number(frame, times, found)
+    for frame in context.decode(None):
+        _number(frame, times, found)
+    return found
+
+
+def _number(frame: av.VideoFrame, times: Mapping[int, float], found: dict[int, float]) -> None:
+    number = read_number(luma_of(frame))
+    if number is not None and frame.pts is not None and frame.pts in times:
+        found.setdefault(number, times[frame.pts])
+
+
+def delays_ms(left: Mapping[int, float], came: Mapping[int, float], skip: int) -> list[float]:
+    """From last byte out to last byte in, by picture; the first `skip` are warming up."""
+    return [
+        (came[number] - left[number]) * 1000
+        for number in sorted(left.keys() & came.keys())
+        if number >= skip
+    ]
+
+
+def result(future: "Future[dict[int, float]]", timeout: float) -> dict[int, float]:
+    return future.result(timeout)
+
+
+# ---- nginx-rtmp -------------------------------------------------------------------------------
+
+
+@contextmanager
+def nginx_rtmp(folder: Path, application: str) -> Iterator[tuple[int, psutil.Process]]:
+    """nginx with one rtmp server on a free port; `application` is the inside of its block."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    config = folder / "nginx.conf"
+    inside = application.replace("PORT", str(port))
+    config.write_text(
+        f"""
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log warn;
+user root;
+load_module {RTMP_MODULE};
+events {{ worker_connections 4096; }}
+rtmp {{ server {{ listen 127.0.0.1:{port}; chunk_size 4096; {inside} }} }}
+"""
+    )
+    process = subprocess.Popen(["nginx", "-c", config, "-p", folder], stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert process.poll() is None, (folder / "nginx.log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield port, psutil.Process(process.pid)
+    finally:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for child in children:
+            if child.is_running():
+                child.kill()

@@ -1,0 +1,71 @@
+"""A figure with its peer's beside it, and the line that says how they compare."""
+
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure. The limit is on the ratio when there is a peer, else on the value."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None  # at most
+    peer: str = ""
+    peer_value: float | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.value / self.peer_value if self.peer_value else None
+
+    @property
+    def holds(self) -> bool | None:
+        if self.limit is None:
+            return None
+        measured = self.ratio if self.peer_value is not None else self.value
+        return measured is not None and measured <= self.limit
+
+    def line(self) -> str:
+        parts = [f"{self.name:<44} {self.value:>9.3f} {self.unit}"]
+        if self.peer_value is not None and self.ratio is not None:
+            parts.append(f"{self.peer} {self.peer_value:.3f} {self.unit}  ratio {self.ratio:.3f}")
+        if self.limit is not None:
+            parts.append(f"(at most {self.limit:g}: {'holds' if self.holds else 'MISSED'})")
+        if self.note:
+            parts.append(f"[{self.note}]")
+        return "  ".join(parts)
+
+
+@dataclass
+class Bench:
+    """What a bench module gets: how often to run, and where figures go."""
+
+    runs: int = 5
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, figure: Figure) -> None:
+        self.figures.append(figure)
+        print(figure.line(), flush=True)
+
+    def say(self, text: str) -> None:
+        """Progress, apart from the figures."""
+        print(f"  … {text}", file=sys.stderr, flush=True)
+
+    def alternate(
+        self, ours: Callable[[], float], peer: Callable[[], float]
+    ) -> tuple[float, float]:
+        """Medians of both, run in turns, so that a slow minute of the machine hits both."""
+        mine, theirs = [], []
+        for _ in range(self.runs):
+            mine.append(ours())
+            theirs.append(peer())
+        return statistics.median(mine), statistics.median(theirs)
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]

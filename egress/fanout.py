@@ -19,9 +19,12 @@ from egress.ring import Entry
 class Sink(Protocol):
     """A connection that plays."""
 
-    send: Callable[[bytes], int]  # non-blocking: BlockingIOError when full, OSError when broken
     player: Player
     place: int  # in its group's list; kept by the channel
+
+    @property
+    def send(self) -> Callable[[bytes], int]:
+        """Non-blocking: BlockingIOError when full, OSError when broken."""
 
     def on_queued(self) -> None:
         """There is something in the player's queue: send it, now or when the socket takes it."""

@@ -23,6 +23,11 @@ MAX_ITEMS = 8_192  # queued, when their times tell nothing
 MAX_CONTROL_BYTES = 64 * 1024  # answers to a player who does not read
 
 
+# Bytes; the entry that they belong to (None: never dropped; among those a bytearray is the
+# session's); and whether they are that entry, not the header made to go before it.
+_Item = tuple[bytes | bytearray, Entry | None, bool]
+
+
 class Start(Enum):
     """Where a player begins."""
 
@@ -72,9 +77,7 @@ class Player:
         self._ready = 0  # kinds whose next entry it can take in its shared form
         self._cut = 0  # kinds that wait for their next start because of a drop
         self._audio_header = b""  # the last one sent ahead of its first frame
-        # Bytes, and the entry whose they are. None: of no entry, never dropped; among those a
-        # bytearray is the session's.
-        self._queue: deque[tuple[bytes | bytearray, Entry | None]] = deque()
+        self._queue: deque[_Item] = deque()
         self._offset = 0  # bytes of the first item that are sent
         self._times: dict[int, deque[int]] = {VIDEO: deque(), AUDIO: deque()}  # of what is queued
         self._newest_ms = 0
@@ -172,7 +175,7 @@ class Player:
             self.offer(entries)
             return
         # The message under way has to be finished, and one flush is short: it stays whole.
-        self._queue.append((data, None))
+        self._queue.append((data, None, False))
         self._offset = sent
         self._newest_ms = max(self._newest_ms, entries[-1].dts_ms)
 
@@ -185,11 +188,11 @@ class Player:
             if type(waiting) is bytearray:
                 waiting += data
                 return
-        self._queue.insert(at, (bytearray(data), None))
+        self._queue.insert(at, (bytearray(data), None, False))
 
     def finish(self, data: bytes) -> None:
         """Queue the session's last bytes, behind all media."""
-        self._queue.append((data, None))
+        self._queue.append((data, None, False))
 
     def _take(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -220,16 +223,13 @@ class Player:
         self._audio_header = b""
         if not self.kinds & VIDEO:
             return
-        if headers.video:
-            self._push_header(VIDEO, key.dts_ms, headers.video)
+        at = len(self._queue)
+        self._push_key(key)
         if headers.audio and self.kinds & AUDIO:
-            self._push_header(AUDIO, key.dts_ms, headers.audio)
+            # between the video header and the keyframe: all headers come before all media
+            wire = absolute(AUDIO, key.dts_ms, self._message_stream_id, headers.audio)
+            self._queue.insert(at + 1 if headers.video else at, (wire, None, False))
             self._audio_header = headers.audio
-        if headers.video:
-            self._push(key.restart(), key)
-        else:
-            self._push(key.absolute(self._message_stream_id), key)
-        self._ready |= VIDEO
 
     def _push_key(self, key: Entry) -> None:
         self._restart_at(key, self._queue)
@@ -246,10 +246,11 @@ class Player:
         self._ready |= AUDIO
 
     def _push_header(self, kind: int, dts_ms: int, payload: bytes) -> None:
-        self._queue.append((absolute(kind, dts_ms, self._message_stream_id, payload), None))
+        wire = absolute(kind, dts_ms, self._message_stream_id, payload)
+        self._queue.append((wire, None, False))
 
     def _push(self, wire: bytes, entry: Entry) -> None:
-        self._queue.append((wire, entry))
+        self._queue.append((wire, entry, True))
         self._note(entry)
 
     def _note(self, entry: Entry) -> None:
@@ -280,25 +281,25 @@ class Player:
         return None
 
     def _audio_since(self, since_ms: int) -> Entry | None:
-        for i, (_, entry) in enumerate(self._queue):
+        for i, (_, entry, is_tag) in enumerate(self._queue):
             if i == 0 and self._offset:
                 continue
-            if entry is not None and entry.kind == AUDIO and entry.dts_ms >= since_ms:
+            if entry is not None and is_tag and entry.kind == AUDIO and entry.dts_ms >= since_ms:
                 return entry
         return None
 
     def _drop(self, kind: int, until: Entry | None) -> None:
         """Drop what is queued of `kind` before `until`, and begin anew there; None: all of it."""
-        queue: deque[tuple[bytes | bytearray, Entry | None]] = deque()
+        queue: deque[_Item] = deque()
         is_kept = False
         for i, item in enumerate(self._queue):
-            entry = item[1]
+            _, entry, is_tag = item
             if entry is None or entry.kind != kind or is_kept or (i == 0 and self._offset):
                 queue.append(item)
-            elif entry is until:
+            elif entry is until and is_tag:
                 is_kept = True
                 self._restart_at(entry, queue)
-            elif not entry.is_header:  # the header in force comes again where it goes on
+            elif is_tag and not entry.is_header:  # the header in force comes again where it goes on
                 self.dropped += 1
         if not is_kept:
             self._ready &= ~kind
@@ -307,23 +308,25 @@ class Player:
             self._audio_header = b""
         self._requeue(queue)
 
-    def _restart_at(
-        self, entry: Entry, queue: deque[tuple[bytes | bytearray, Entry | None]]
-    ) -> None:
+    def _restart_at(self, entry: Entry, queue: deque[_Item]) -> None:
         kind = entry.kind
         header = entry.headers.video if kind == VIDEO else entry.headers.audio
         if header and not entry.is_header:
             wire = absolute(kind, entry.dts_ms, self._message_stream_id, header)
-            queue.append((wire, None))
-            queue.append((entry.restart(), entry))
+            queue.append((wire, entry, False))
+            queue.append((entry.restart(), entry, True))
         else:
-            queue.append((entry.absolute(self._message_stream_id), entry))
+            queue.append((entry.absolute(self._message_stream_id), entry, True))
 
-    def _requeue(self, queue: deque[tuple[bytes | bytearray, Entry | None]]) -> None:
+    def _requeue(self, queue: deque[_Item]) -> None:
         self._queue = queue
         for kind, times in self._times.items():
             times.clear()
-            times.extend(e.dts_ms for _, e in queue if e is not None and e.kind == kind)
+            times.extend(
+                entry.dts_ms
+                for _, entry, is_tag in queue
+                if entry is not None and is_tag and entry.kind == kind
+            )
 
     # ---- what goes out ------------------------------------------------------------------------
 
@@ -332,7 +335,7 @@ class Player:
         buffers: list[bytes | bytearray | memoryview] = []
         left = MAX_SEND_BYTES
         offset = self._offset
-        for data, _ in self._queue:
+        for data, _, _ in self._queue:
             buffers.append(memoryview(data)[offset:] if offset else data)
             left -= len(data) - offset
             offset = 0
@@ -345,13 +348,13 @@ class Player:
         count += self._offset
         queue = self._queue
         while queue and count >= len(queue[0][0]):
-            data, entry = queue.popleft()
+            data, entry, is_tag = queue.popleft()
             count -= len(data)
-            if entry is not None:
+            if entry is not None and is_tag:
                 times = self._times.get(entry.kind)
                 if times:
                     times.popleft()
-            elif type(data) is bytearray:
+            if type(data) is bytearray:
                 self._control_bytes -= len(data)
         self._offset = count
         if not queue:

@@ -106,11 +106,12 @@ class EgressServer:
             await asyncio.wait((ticks, link, stopped), return_when=asyncio.FIRST_COMPLETED)
             for task in (ticks, link):
                 if task.done():
-                    task.result()
+                    await task  # it has failed, or seen that nobody supervises any more
             await self._end_players("the server is stopping")
         finally:
-            for task in (link, ticks, stopped):
-                task.cancel()
+            link.cancel()
+            ticks.cancel()
+            stopped.cancel()
             await asyncio.gather(link, ticks, stopped, return_exceptions=True)
             self._clean_up()
 

@@ -1,0 +1,284 @@
+"""egress/player.py: joining, lagging, dropping, resuming."""
+
+from common.media_messages import HEADER, KEY
+from egress.player import MAX_CONTROL_BYTES, Phase, Player, Start
+from egress.ring import AUDIO, VIDEO, Entry, Ring
+from tests.helpers_egress import (
+    AUDIO_HEADER,
+    METADATA,
+    VIDEO_HEADER,
+    Screen,
+    messages,
+    picture,
+    sound,
+    texts,
+)
+
+
+class Source:
+    """A ring that is fed a picture every 40 ms and a sound with each."""
+
+    def __init__(self, gop: int = 25) -> None:
+        self.ring = Ring()
+        self.gop = gop
+        self.frames = 0
+        self.ring.append(8, 0, 0, METADATA)
+        self.ring.append(VIDEO, 0, HEADER, VIDEO_HEADER)
+        self.ring.append(AUDIO, 0, HEADER, AUDIO_HEADER)
+
+    def next(self, count: int = 1) -> list[Entry]:
+        entries = []
+        for _ in range(count):
+            dts_ms = self.frames * 40
+            is_key = self.frames % self.gop == 0
+            entries.append(
+                self.ring.append(VIDEO, dts_ms, KEY if is_key else 0, picture(f"v{dts_ms}", is_key))
+            )
+            entries.append(self.ring.append(AUDIO, dts_ms, 0, sound(f"a{dts_ms}")))
+            self.frames += 1
+        return entries
+
+
+def joined(source: Source, start: Start = Start.GOP, queue_ms: int = 3000) -> Player:
+    player = Player(queue_ms)
+    player.join(source.ring, start, 1, len(source.ring.gop))
+    return player
+
+
+def drain(player: Player) -> bytes:
+    got = b""
+    while player.has_queue:
+        data = b"".join(player.buffers())
+        got += data
+        player.sent(len(data))
+    return got
+
+
+def test_a_joiner_gets_headers_then_everything_since_the_last_keyframe() -> None:
+    source = Source()
+    source.next(3)
+    player = joined(source)
+    assert texts(drain(player)) == ["M", "H", "h", "v0", "a0", "v40", "a40", "v80", "a80"]
+    assert player.is_in_step(source.ring)
+
+
+def test_headers_have_the_first_frames_time() -> None:
+    source = Source(gop=2)
+    source.next(3)
+    read = messages(drain(joined(source)))
+    assert [m.timestamp for m in read] == [0, 80, 80, 80, 80]
+
+
+def test_a_live_joiner_waits_for_the_next_keyframe() -> None:
+    source = Source(gop=3)
+    source.next(2)
+    player = joined(source, Start.LIVE)
+    assert not player.has_queue
+    player.offer(source.next(1))
+    assert not player.has_queue
+    assert player.dropped == 0
+    player.offer(source.next(2))
+    assert texts(drain(player)) == ["M", "H", "h", "v120", "a120", "v160", "a160"]
+    assert player.is_in_step(source.ring)
+
+
+def test_a_joiner_without_audio_in_its_gop_is_not_in_step_before_it_got_some() -> None:
+    source = Source()
+    ring = source.ring
+    ring.append(AUDIO, 0, 0, sound("a0"))
+    key = ring.append(VIDEO, 40, KEY, picture("v40", True))
+    player = joined(source)
+    assert texts(drain(player)) == ["M", "H", "h", "v40"]
+    assert not player.is_in_step(ring)
+    player.offer([ring.append(AUDIO, 45, 0, sound("a45"))])
+    assert texts(drain(player)) == ["a45"]
+    assert player.is_in_step(ring)
+    assert key.is_key
+
+
+def test_a_partly_sent_flush_is_finished_before_anything_else() -> None:
+    source = Source()
+    source.next(1)
+    player = joined(source)
+    got = drain(player)
+    entries = source.next(1)
+    data = b"".join(entry.shared(1) for entry in entries)
+    player.fall_behind(data, 5, entries)
+    got += data[:5]
+    player.control(b"")
+    player.offer(source.next(1))
+    assert not player.is_in_step(source.ring)
+    got += drain(player)
+    assert texts(got)[-4:] == ["v40", "a40", "v80", "a80"]
+    assert player.is_in_step(source.ring)
+
+
+def test_over_the_bound_video_is_dropped_to_a_keyframe_and_audio_is_kept() -> None:
+    source = Source(gop=10)
+    source.next(1)
+    player = joined(source, queue_ms=1000)
+    got = drain(player)
+    player.offer(source.next(30))
+    assert player.dropped > 0
+    got += drain(player)
+    read = texts(got)
+    sounds = [word for word in read if word[0] == "a"]
+    assert sounds == [f"a{i * 40}" for i in range(31)]
+    pictures = [word for word in read if word[0] in "vH"]
+    assert pictures[:3] == ["H", "v0", "H"]
+    assert pictures[3] == "v1200"
+    assert player.dropped == 31 - 2
+    assert player.is_in_step(source.ring)
+
+
+def test_without_a_recent_keyframe_video_waits_for_the_next() -> None:
+    source = Source(gop=60)
+    source.next(1)
+    player = joined(source, queue_ms=1000)
+    screen = Screen()
+    screen.words(drain(player))
+    player.offer(source.next(40))
+    assert [w for w in screen.words(drain(player)) if w[0] == "v"] == []
+    assert not player.is_in_step(source.ring)
+    dropped = player.dropped
+    player.offer(source.next(19))
+    assert player.dropped == dropped + 19
+    player.offer(source.next(1))
+    assert [w for w in screen.words(drain(player)) if w[0] in "vH"] == ["H", "v2400"]
+    assert player.is_in_step(source.ring)
+
+
+def test_audio_is_bounded_too_and_comes_back_with_its_header() -> None:
+    source = Source(gop=1000)
+    source.next(1)
+    player = joined(source, queue_ms=400)
+    drain(player)
+    for _ in range(60):
+        player.offer(source.next(1))
+    assert player.lag_ms <= 2 * 400 + 40
+    read = texts(drain(player))
+    assert read[0] == "h"
+    assert read[1:] == [f"a{t}" for t in range(int(read[1][1:]), 2401, 40)]
+
+
+def test_the_gop_given_at_the_start_is_no_lag() -> None:
+    source = Source(gop=1000)
+    source.next(100)
+    player = joined(source, queue_ms=1000)
+    player.offer(source.next(20))
+    assert player.dropped == 0
+    player.offer(source.next(10))
+    assert player.dropped > 0
+
+
+def test_a_message_under_way_survives_a_drop() -> None:
+    source = Source(gop=10)
+    source.next(1)
+    player = joined(source, queue_ms=700)
+    got = drain(player)
+    player.offer(source.next(1))
+    head = b"".join(player.buffers())[:4]
+    player.sent(4)
+    player.offer(source.next(29))
+    assert player.dropped > 0
+    read = texts(got + head + drain(player))
+    assert "v40" in read
+    assert [w for w in read if w[0] == "a"] == [f"a{i * 40}" for i in range(31)]
+
+
+def test_answers_go_out_before_media_and_in_order() -> None:
+    source = Source()
+    source.next(1)
+    player = joined(source)
+    player.control(b"one")
+    player.control(b"two")
+    assert drain(player).startswith(b"onetwo")
+
+
+def test_answers_wait_for_the_message_under_way() -> None:
+    source = Source()
+    source.next(1)
+    player = joined(source)
+    first = player.buffers()[0]
+    player.sent(3)
+    player.control(b"one")
+    player.control(b"two")
+    rest = drain(player)
+    assert rest[: len(first) - 3] == first[3:]
+    assert rest[len(first) - 3 :].startswith(b"onetwo")
+
+
+def test_answers_that_nobody_takes_are_a_flood() -> None:
+    player = Player(1000)
+    player.control(bytes(MAX_CONTROL_BYTES))
+    assert not player.is_flooding
+    player.control(b"x")
+    assert player.is_flooding
+    drain(player)
+    assert not player.is_flooding
+
+
+def test_a_pause_stops_and_resuming_begins_at_a_new_keyframe() -> None:
+    source = Source(gop=5)
+    source.next(2)
+    player = joined(source)
+    drain(player)
+    player.pause(source.ring)
+    player.offer(source.next(1))
+    assert not player.has_queue
+    assert not player.is_in_step(source.ring)
+    player.resume(source.ring, len(source.ring.gop))
+    assert player.phase is Phase.WAITING  # the keyframe of 0 ms was shown already
+    player.offer(source.next(3))
+    assert texts(drain(player)) == ["M", "H", "h", "v200", "a200"]
+    player.pause(source.ring)
+    source.next(6)
+    player.resume(source.ring, len(source.ring.gop))
+    assert texts(drain(player))[:4] == ["M", "H", "h", "v400"]
+    assert player.dropped == 0
+
+
+def test_a_player_may_leave_out_audio_or_video_and_take_it_up_again() -> None:
+    source = Source(gop=3)
+    source.next(1)
+    player = joined(source)
+    screen = Screen()
+    screen.words(drain(player))
+    player.receive(audio=False, video=True)
+    player.offer(source.next(1))
+    assert screen.words(drain(player)) == ["v40"]
+    assert player.is_in_step(source.ring)
+    player.receive(audio=True, video=False)
+    assert not player.is_in_step(source.ring)
+    player.offer(source.next(1))
+    assert screen.words(drain(player)) == ["a80"]
+    player.receive(audio=True, video=True)
+    player.offer(source.next(2))
+    assert screen.words(drain(player)) == ["H", "v120", "a120", "v160", "a160"]
+    assert player.dropped == 0
+
+
+def test_leaving_discards_what_waits_but_not_a_message_under_way() -> None:
+    source = Source()
+    source.next(2)
+    player = joined(source)
+    first = player.buffers()[0]
+    player.sent(3)
+    player.leave(discard=True)
+    assert drain(player) == first[3:]
+    player.offer(source.next(1))
+    assert not player.has_queue
+
+
+def test_a_header_change_reaches_a_player_who_lags() -> None:
+    source = Source(gop=2)
+    source.next(1)
+    player = joined(source, queue_ms=200)
+    drain(player)
+    player.offer(source.next(3))
+    changed = VIDEO_HEADER + b"2"
+    header = source.ring.append(VIDEO, 160, HEADER, changed)
+    player.offer([header, *source.next(20)])
+    assert player.dropped > 0
+    headers = [m.payload for m in messages(drain(player)) if m.type_id == 9 and m.payload[1] == 0]
+    assert headers[-1] == changed

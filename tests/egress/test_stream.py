@@ -1,0 +1,326 @@
+"""egress/stream.py: generations, cuts, holds, the shared tags of one stream."""
+
+from collections.abc import Sequence
+
+from common.identity import Generation
+from common.ladder import SOURCE
+from common.media_messages import GenerationEnd, RenditionOpen, StreamClosed, Tags
+from common.rtmp import amf0
+from egress.stream import CUT_WAIT_S, END_WAIT_S, SILENT_S, Stream, StreamState
+from tests.helpers_egress import (
+    AUDIO_HEADER,
+    STREAM,
+    TEMPLATE,
+    Screen,
+    audio_header_tag,
+    audio_tag,
+    data_tag,
+    inter_tag,
+    key_tag,
+    rendition_open,
+    shared,
+    stream_open,
+    tags,
+)
+
+Sent = tuple[RenditionOpen | Tags, Sequence[bytes]]
+
+
+class Watched:
+    """A stream whose renditions are flushed and read."""
+
+    def __init__(self, rungs: tuple[str, ...] = ("720p", "360p")) -> None:
+        self.stream = Stream(stream_open(rungs=rungs), 0.0)
+        self._screens: dict[str, Screen] = {}
+
+    def take(self, *sent: Sent, now: float = 0.0) -> None:
+        for message, payloads in sent:
+            self.stream.take(message, payloads, now)
+
+    def end_generation(self, generation: int, now: float = 0.0) -> None:
+        self.stream.take(GenerationEnd(STREAM, Generation(generation), "done"), (), now)
+
+    def words(self, name: str, now: float = 0.0) -> list[str]:
+        rendition = self.stream.renditions[name]
+        rendition.advance(now)
+        wire = b"".join(entry.shared(1) for entry in rendition.take(now))
+        return self._screens.setdefault(name, Screen()).words(wire)
+
+
+def close(hold_ms: int, generation: int = 1) -> StreamClosed:
+    return StreamClosed(STREAM, Generation(generation), "it left", hold_ms)
+
+
+def state(stream: Stream) -> StreamState:
+    return stream.state  # a call, because it changes behind mypy's back
+
+
+def test_a_stream_has_its_rungs_and_the_source() -> None:
+    assert set(Watched().stream.renditions) == {"720p", "360p", SOURCE}
+
+
+def test_audio_and_data_reach_every_rendition() -> None:
+    watched = Watched()
+    watched.take(
+        rendition_open(SOURCE),
+        rendition_open("720p"),
+        tags(0, key_tag(0)),
+        tags(0, key_tag(0), rendition="720p"),
+        shared(audio_header_tag(0), audio_tag(0), data_tag(0)),
+        tags(1, inter_tag(40), rendition="720p"),
+    )
+    assert watched.words(SOURCE) == ["M", "H", "v0", "h", "a0", "d0"]
+    assert watched.words("720p") == ["M", "H", "v0", "h", "a0", "d0", "v40"]
+
+
+def test_a_repeated_audio_header_is_not_passed_on() -> None:
+    watched = Watched()
+    watched.take(shared(audio_header_tag(0)), shared(audio_header_tag(5), audio_tag(5)))
+    assert watched.words(SOURCE) == ["h", "a5"]
+
+
+def test_the_rungs_metadata_tell_of_the_audio() -> None:
+    watched = Watched()
+    watched.take(rendition_open("720p"), shared(audio_header_tag(0)))
+    watched.take(rendition_open("360p"))
+    for name in ("720p", "360p"):
+        values = amf0.decode_all(watched.stream.renditions[name].metadata)
+        assert isinstance(values[1], dict)
+        assert values[1]["audiocodecid"] == 10.0
+    assert watched.stream.renditions[SOURCE].metadata == b""
+
+
+def test_a_rung_that_is_made_later_has_the_audio_header() -> None:
+    watched = Watched(rungs=("720p",))
+    watched.take(shared(audio_header_tag(0)))
+    watched.stream.open(stream_open(rungs=("720p", "360p")), 0.0)
+    assert watched.stream.renditions["360p"].ring.headers.audio == AUDIO_HEADER
+
+
+def test_a_lost_worker_is_followed_at_once_and_the_source_goes_on() -> None:
+    watched = Watched()
+    watched.take(
+        rendition_open(SOURCE),
+        rendition_open("720p"),
+        tags(0, key_tag(0), inter_tag(40)),
+        tags(0, key_tag(0), inter_tag(40), rendition="720p"),
+    )
+    watched.words(SOURCE)
+    watched.words("720p")
+    assert watched.stream.revoke(Generation(1)) == 40
+    watched.take(tags(2, inter_tag(80), rendition="720p"), tags(2, inter_tag(80)))
+    watched.stream.open(stream_open(generation=2), 0.0)
+    watched.take(
+        rendition_open(SOURCE, first_number=3, generation=2),
+        tags(3, inter_tag(120), generation=2),
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(40), inter_tag(80), generation=2, rendition="720p"),
+        tags(2, key_tag(120), generation=2, rendition="720p"),
+        tags(3, inter_tag(120), rendition="720p"),
+    )
+    assert watched.words(SOURCE) == ["v80", "v120"]
+    assert watched.words("720p") == ["H", "v120"]
+    assert watched.stream.stale == 2
+
+
+def test_the_position_told_is_the_last_of_the_rung_that_came_furthest() -> None:
+    watched = Watched()
+    watched.take(
+        rendition_open("720p"),
+        rendition_open("360p"),
+        tags(0, key_tag(0), inter_tag(40), inter_tag(80), rendition="720p"),
+        tags(0, key_tag(0), rendition="360p"),
+        tags(0, key_tag(0), inter_tag(40), inter_tag(80), inter_tag(120)),
+    )
+    assert watched.stream.revoke(Generation(1)) == 80
+
+
+def test_at_a_cut_the_new_rungs_wait_for_the_old_ones_end() -> None:
+    watched = Watched()
+    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    watched.stream.open(stream_open(generation=2, cut_ms=80), 0.0)
+    watched.take(
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(80), inter_tag(120), generation=2, rendition="720p"),
+        tags(1, inter_tag(40), rendition="720p"),
+        tags(2, inter_tag(80), rendition="720p"),
+        tags(0, key_tag(0), inter_tag(40)),
+    )
+    assert watched.words("720p") == ["M", "H", "v0", "v40"]
+    assert watched.words(SOURCE) == ["v0", "v40"]
+    watched.end_generation(1)
+    watched.take(tags(2, inter_tag(160), generation=2, rendition="720p"))
+    assert watched.words("720p") == ["H", "v80", "v120", "v160"]
+    assert watched.stream.generation == 2
+
+
+def test_at_a_cut_the_wait_is_bounded() -> None:
+    watched = Watched()
+    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    watched.stream.open(stream_open(generation=2, cut_ms=40), 0.0)
+    assert watched.stream.due_at() == SILENT_S
+    watched.take(
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(40), generation=2, rendition="720p"),
+        now=5.0,
+    )
+    assert watched.stream.due_at() == 5.0 + CUT_WAIT_S
+    watched.stream.tick(5.0 + CUT_WAIT_S)
+    assert watched.words("720p") == ["M", "H", "v0", "H", "v40"]
+    watched.take(tags(1, inter_tag(40), rendition="720p"))
+    assert watched.words("720p") == []
+
+
+def test_at_a_cut_the_source_does_not_wait() -> None:
+    watched = Watched()
+    watched.take(rendition_open(SOURCE), tags(0, key_tag(0)))
+    watched.stream.open(stream_open(generation=2, cut_ms=80), 0.0)
+    watched.take(
+        tags(1, inter_tag(40)),
+        tags(2, inter_tag(80), generation=2),
+        tags(3, inter_tag(120)),
+    )
+    assert watched.words(SOURCE) == ["M", "H", "v0", "v40", "v80", "v120"]
+    watched.end_generation(1)
+    watched.take(tags(4, inter_tag(160)), tags(5, inter_tag(200), generation=2))
+    assert watched.words(SOURCE) == ["v160", "v200"]
+
+
+def test_a_cut_that_is_announced_twice_is_one() -> None:
+    watched = Watched()
+    message = stream_open(generation=2, cut_ms=80)
+    watched.stream.open(message, 0.0)
+    watched.stream.open(message, 0.0)
+    assert watched.stream.generation == 1
+
+
+def test_a_lost_new_generation_is_not_switched_to_with_its_tags() -> None:
+    watched = Watched()
+    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    watched.stream.open(stream_open(generation=2, cut_ms=80), 0.0)
+    watched.take(
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(80), generation=2, rendition="720p"),
+    )
+    assert watched.stream.revoke(Generation(2)) == 0
+    watched.end_generation(1)
+    assert watched.words("720p") == ["M", "H", "v0"]
+
+
+def test_tags_of_an_ended_generation_are_stale() -> None:
+    watched = Watched()
+    watched.stream.open(stream_open(generation=2), 0.0)
+    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"), tags(0, key_tag(0)))
+    assert watched.words("720p") == []
+    assert watched.words(SOURCE) == []
+    assert watched.stream.stale == 3
+
+
+def test_only_known_generations_are_known() -> None:
+    stream = Watched().stream
+    assert stream.knows(Generation(1))
+    assert not stream.knows(Generation(2))
+    stream.open(stream_open(generation=2, cut_ms=80), 0.0)
+    assert stream.knows(Generation(2))
+
+
+def test_rungs_that_a_placement_has_no_more_are_gone() -> None:
+    watched = Watched()
+    gone = watched.stream.open(stream_open(generation=2, rungs=("360p",)), 0.0)
+    assert gone == ("720p",)
+    assert set(watched.stream.renditions) == {"360p", SOURCE}
+    watched.take(tags(0, key_tag(0), generation=2, rendition="720p"))
+    assert watched.stream.stale == 1
+
+
+def test_without_hold_a_stream_ends_when_its_worker_has_sent_the_rest() -> None:
+    watched = Watched()
+    watched.stream.close(close(0), 1.0)
+    assert state(watched.stream) is StreamState.ENDING
+    assert watched.stream.due_at() == 1.0 + END_WAIT_S
+    watched.end_generation(1, now=1.1)
+    watched.stream.tick(1.1)
+    assert state(watched.stream) is StreamState.ENDED
+    assert watched.stream.reason == "it left"
+
+
+def test_without_rungs_a_stream_ends_at_once() -> None:
+    stream = Watched(rungs=()).stream
+    stream.close(close(0), 1.0)
+    stream.tick(1.0)
+    assert state(stream) is StreamState.ENDED
+
+
+def test_a_held_stream_ends_after_its_hold() -> None:
+    stream = Watched().stream
+    stream.close(close(2000), 1.0)
+    assert state(stream) is StreamState.HELD
+    stream.tick(2.9)
+    assert state(stream) is StreamState.HELD
+    stream.tick(3.0)
+    assert state(stream) is StreamState.ENDED
+
+
+def test_a_publisher_who_returns_goes_on_with_a_header_and_a_keyframe() -> None:
+    watched = Watched()
+    watched.take(rendition_open(SOURCE), tags(0, key_tag(0), inter_tag(40)))
+    watched.stream.close(close(2000), 1.0)
+    watched.words(SOURCE)
+    watched.stream.open(stream_open(generation=2), 2.0)
+    watched.take(
+        rendition_open(SOURCE, first_number=2, generation=2),
+        tags(2, inter_tag(1080), key_tag(1120), generation=2),
+        now=2.0,
+    )
+    assert state(watched.stream) is StreamState.LIVE
+    assert watched.words(SOURCE) == ["H", "v1120"]
+
+
+def test_the_same_generation_may_be_opened_anew_after_a_hold() -> None:
+    watched = Watched()
+    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    watched.stream.close(close(2000), 1.0)
+    watched.stream.open(stream_open(), 1.5)
+    assert state(watched.stream) is StreamState.LIVE
+    watched.take(tags(1, inter_tag(40), rendition="720p"))
+    assert watched.words("720p") == ["M", "H", "v0", "v40"]
+
+
+def test_the_end_of_an_older_publisher_is_no_end() -> None:
+    stream = Watched().stream
+    stream.open(stream_open(generation=2), 0.0)
+    stream.close(close(0, generation=1), 1.0)
+    assert state(stream) is StreamState.LIVE
+
+
+def test_another_ingest_that_counts_time_anew_lands_behind_what_was_sent() -> None:
+    watched = Watched()
+    watched.take(
+        rendition_open(SOURCE),
+        rendition_open("720p"),
+        tags(0, key_tag(5000), inter_tag(5040)),
+        tags(0, key_tag(5000), rendition="720p"),
+        now=10.0,
+    )
+    watched.words(SOURCE)
+    watched.words("720p")
+    watched.stream.open(stream_open(generation=2), 11.0)
+    watched.take(
+        rendition_open(SOURCE, generation=2),
+        tags(0, key_tag(0), inter_tag(40), generation=2),
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(0), inter_tag(40), generation=2, rendition="720p"),
+        now=11.5,
+    )
+    assert watched.words(SOURCE) == ["H", "v0@6540", "v40@6580"]
+    assert watched.words("720p") == ["H", "v0@6540", "v40@6580"]
+    assert watched.stream.revoke(Generation(2)) == 40
+
+
+def test_a_stream_whose_ingest_is_silent_for_long_is_given_up() -> None:
+    watched = Watched()
+    watched.take(rendition_open(SOURCE), tags(0, key_tag(0)), now=1.0)
+    watched.stream.tick(1.0 + SILENT_S)
+    assert state(watched.stream) is StreamState.HELD
+    watched.stream.tick(1.0 + SILENT_S + TEMPLATE.hold_ms / 1000)
+    assert state(watched.stream) is StreamState.ENDED

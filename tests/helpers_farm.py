@@ -135,7 +135,7 @@ class Farm:
             print(self.log(), file=sys.stderr)
             self.kill()
             raise
-        host, _, port = self.status()["listen"][0].rpartition(":")
+        host, _, port = self.status()["listen"]["rtmp"][0].rpartition(":")
         assert host == "127.0.0.1"
         self.port = int(port)
         self.processes()
@@ -145,7 +145,7 @@ class Farm:
         if status is None:
             return False
         children = status["children"]
-        return bool(status["listen"]) and all(c["state"] == "ready" for c in children)
+        return bool(status["listen"]["rtmp"]) and all(c["state"] == "ready" for c in children)
 
     def stop(self) -> None:
         """End the farm as an operator does, and assert that it ended well."""
@@ -255,4 +255,3 @@ def _is_alive(process: psutil.Process) -> bool:
 
 def wait_dead(pid: int, timeout: float = 10.0) -> None:
     until(lambda: not psutil.pid_exists(pid), timeout, f"process {pid} is gone")
-

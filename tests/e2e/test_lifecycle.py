@@ -86,7 +86,7 @@ def test_a_child_that_is_killed_is_started_again_and_serves(kind: str, clip: Mak
             until(is_back, 15, f"{kind} is ready again", every=0.2)
             assert farm.child(kind)["restarts"] == before["restarts"] + 1
         if kind == "ingest":
-            farm.port = int(farm.status()["listen"][0].rpartition(":")[2])
+            farm.port = int(farm.status()["listen"]["rtmp"][0].rpartition(":")[2])
         # Whatever became of the old stream, a new one is served end to end.
         with Publisher(farm.url("again"), path) as publisher:
             assert publisher.started.wait(10)

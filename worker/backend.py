@@ -127,7 +127,9 @@ class Encoder(Protocol):
 
     def flush(self) -> Sequence[EncodedUnit]: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """May be called again."""
+        ...
 
 
 class Backend(Protocol):

@@ -127,23 +127,42 @@ class OwnLanes:
 
 
 class SharedLanes:
-    """`count` threads; a session keeps to one for all it does, the one with the fewest sessions."""
+    """A few lanes for many sessions, on a GPU; each decoder and each encoder keeps to one.
 
-    def __init__(self, count: int) -> None:
-        self._users: dict[Lane, int] = {Lane(f"lane-{index}"): 0 for index in range(count)}
+    `encoders` None: every encoder has a lane of its own, for encoding on the host's cores.
+    """
+
+    def __init__(self, decoders: int, encoders: int | None) -> None:
+        self._users: dict[Lane, int] = {}
+        self._decoders = [self._new(f"decode-{index}") for index in range(decoders)]
+        self._encoders = [self._new(f"encode-{index}") for index in range(encoders or 0)]
+        self._own = OwnLanes()
 
     def for_decoding(self) -> Lane:
-        lane = min(self._users, key=lambda lane: self._users[lane])
-        self._users[lane] += 1
-        return lane
+        return self._least_used(self._decoders)
 
     def for_encoding(self, decoding: Lane) -> Lane:
-        self._users[decoding] += 1
-        return decoding
+        if not self._encoders:
+            return self._own.for_encoding(decoding)
+        return self._least_used(self._encoders)
 
     def release(self, lane: Lane) -> None:
-        self._users[lane] -= 1
+        if lane in self._users:
+            self._users[lane] -= 1
+        else:
+            self._own.release(lane)
 
     def close(self) -> None:
         for lane in self._users:
             lane.close()
+        self._own.close()
+
+    def _new(self, name: str) -> Lane:
+        lane = Lane(name)
+        self._users[lane] = 0
+        return lane
+
+    def _least_used(self, lanes: list[Lane]) -> Lane:
+        lane = min(lanes, key=lambda lane: self._users[lane])
+        self._users[lane] += 1
+        return lane

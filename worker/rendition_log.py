@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from common.envelope import encode
 from common.flv import TagType
 from common.identity import Generation, StreamId
-from common.media_messages import HEADER, KEY, REPLAY, RenditionOpen, Tags
+from common.media_messages import KEY, REPLAY, RenditionOpen, Tags
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
 MAX_KEPT_TAGS = 2000
@@ -46,20 +46,11 @@ class RenditionLog:
     def is_open(self) -> bool:
         return bool(self._header)
 
-    def begin(self, metadata: bytes, header: bytes, pts_ms: int, now_s: float) -> list[Frames]:
-        """The rung begins, or goes on with other headers; the next tag is a keyframe.
-
-        Players that are there already get other headers as a tag of their own.
-        """
-        is_change = self.is_open and header != self._header
+    def begin(self, metadata: bytes, header: bytes) -> Frames:
+        """The rung begins, or goes on with other headers; the next tag is a keyframe."""
         self._metadata, self._header = metadata, header
         self._forget()
-        messages = [self._open(self._next_number)]
-        if is_change:
-            tag = (int(TagType.VIDEO), pts_ms, HEADER, now_s)
-            messages.append([self._tags(self._next_number, [tag]), header])
-            self._next_number += 1
-        return messages
+        return self._open(self._next_number)
 
     def append(self, tags: Sequence[CodedTag]) -> Frames:
         """The message with these tags, which must not be empty."""

@@ -1,0 +1,48 @@
+"""`python -P -m worker --name CHILD --run-dir DIR --device cpu:0`: one worker process."""
+
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the loop handles it
+
+import argparse  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="worker", description=__doc__)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--run-dir", required=True, type=Path)
+    parser.add_argument("--device", required=True, help="cpu:N, or a GPU's UUID")
+    parser.add_argument("--threads", type=int, default=1, help="of an x264 encoder")
+    parser.add_argument("--orphan-timeout", type=float, default=30.0)
+    arguments = parser.parse_args()
+
+    if not arguments.device.startswith("cpu"):
+        # before any CUDA library is imported: no context, no memory on any other GPU
+        os.environ["CUDA_VISIBLE_DEVICES"] = arguments.device
+
+    from common.identity import ChildName
+    from common.log import set_up
+    from worker.run import run_worker
+
+    set_up(arguments.name)
+    return int(
+        run_worker(
+            ChildName(arguments.name),
+            arguments.run_dir,
+            arguments.device,
+            threads=max(1, arguments.threads),
+            orphan_timeout_s=arguments.orphan_timeout,
+        )
+    )
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    # Lanes may be inside a codec or a driver, after a lost device for good: nothing of theirs is
+    # taken apart under them, and nothing of ours is left to be.
+    os._exit(code)

@@ -1,0 +1,80 @@
+"""The egress processes that tags go to (IO: PUSH sockets).
+
+One socket an egress incarnation, closed as soon as the topology no longer names it. A send never
+waits: when a socket is full, what it would not take is dropped for that egress, and nothing more of
+that rendition goes there up to the next keyframe.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from common.bus import Bus, Push
+from common.control_messages import Endpoint
+from common.identity import BootId, ChildName, Generation, StreamId
+
+log = logging.getLogger("tfarm.worker.egresses")
+
+Frames = Sequence[bytes]
+Rendition = tuple[StreamId, Generation, str]
+CatchUp = Callable[[], Sequence[tuple[Rendition, Frames]]]
+
+
+class _Egress:
+    def __init__(self, push: Push) -> None:
+        self.push = push
+        self.blocked: set[Rendition] = set()
+
+
+class Egresses:
+    """Sends to every egress alike; a new one first gets what `catch_up` gives."""
+
+    def __init__(self, bus: Bus, catch_up: CatchUp) -> None:
+        self.dropped = 0  # messages that a full socket did not take, and those that followed
+        self._bus = bus
+        self._catch_up = catch_up
+        self._egresses: dict[tuple[ChildName, BootId], _Egress] = {}
+
+    def __len__(self) -> int:
+        return len(self._egresses)
+
+    def update(self, endpoints: Sequence[Endpoint]) -> None:
+        """The farm's children as they are now."""
+        wanted = {(end.child, end.boot_id): end.tags for end in endpoints if end.tags}
+        for name in [name for name in self._egresses if name not in wanted]:
+            self._egresses.pop(name).push.close()
+            log.info("egress gone child=%s", name[0])
+        for name, address in wanted.items():
+            if name not in self._egresses:
+                egress = self._egresses[name] = _Egress(self._bus.push(address))
+                log.info("egress found child=%s", name[0])
+                for rendition, frames in self._catch_up():
+                    self._send(egress, rendition, frames, is_start=False)
+
+    def send(self, rendition: Rendition, frames: Frames, *, is_start: bool) -> None:
+        """Send a message; `is_start`: it opens the rendition, or begins with a keyframe."""
+        for egress in self._egresses.values():
+            self._send(egress, rendition, frames, is_start=is_start)
+
+    def forget(self, stream: StreamId, generation: Generation) -> None:
+        """The generation has ended: nothing more of it is sent."""
+        for egress in self._egresses.values():
+            egress.blocked = {
+                rendition for rendition in egress.blocked if rendition[:2] != (stream, generation)
+            }
+
+    def close(self) -> None:
+        for egress in self._egresses.values():
+            egress.push.close()
+        self._egresses.clear()
+
+    def _send(
+        self, egress: _Egress, rendition: Rendition, frames: Frames, *, is_start: bool
+    ) -> None:
+        if rendition in egress.blocked:
+            if not is_start:
+                self.dropped += 1
+                return
+            egress.blocked.discard(rendition)
+        if not egress.push.send(frames):
+            self.dropped += 1
+            egress.blocked.add(rendition)

@@ -1,0 +1,41 @@
+"""What a session tells its worker, from whatever thread it happens in. Pure values."""
+
+from dataclasses import dataclass
+
+from worker.rendition_log import CodedTag
+
+
+@dataclass(frozen=True, slots=True)
+class RungBegan:
+    """A rung's encoder is open, for the first time or anew; a keyframe follows."""
+
+    rung: int  # index in the ladder
+    metadata: bytes
+    header: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RungCoded:
+    """A picture of a rung."""
+
+    rung: int
+    tag: CodedTag
+    is_replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last event of a session; `trouble`: it could not be served (any more)."""
+
+    reason: str
+    trouble: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceGone:
+    """The device is lost: the process must end."""
+
+    reason: str
+
+
+Event = RungBegan | RungCoded | Ended | DeviceGone

@@ -1,0 +1,417 @@
+"""The worker process's shell (IO): media in from the bus, sessions, tags out, the control link.
+
+The loop's thread only moves messages; what decodes and encodes are the sessions' lanes, which hand
+their events over through one deque and one wake-up of the loop. A session that fails ends alone; a
+lost device ends the process, with `ExitCode.DEVICE_LOST`.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from common.bus import Bus, endpoint
+from common.control_link import ControlLink, control_address, new_boot_id, start_ticks
+from common.control_messages import (
+    Configure,
+    Endpoint,
+    Fatal,
+    Heartbeat,
+    Hello,
+    StreamTrouble,
+    Topology,
+    TranscodeStatus,
+    Welcome,
+)
+from common.envelope import decode_frames, encode
+from common.errors import BootFailed, DeviceLost, EnvelopeError, ExitCode
+from common.identity import ChildName, Generation, StreamId
+from common.ladder import Path as ServingPath
+from common.log import RateLimit, stream_label
+from common.media_messages import (
+    SHARED,
+    AccessUnit,
+    GenerationEnd,
+    StreamCut,
+    StreamEnd,
+    StreamStart,
+    VideoHeader,
+)
+from common.settings import Settings
+from worker.backend import Backend
+from worker.egresses import Egresses, Frames, Rendition
+from worker.events import DeviceGone, Ended, Event, RungBegan, RungCoded
+from worker.lanes import Lane, Lanes, OwnLanes, SharedLanes
+from worker.rendition_log import RenditionLog
+from worker.session import Session, SessionState, Surroundings
+
+log = logging.getLogger("tfarm.worker.run")
+
+GPU_DECODE_LANES = 16
+GPU_ENCODE_LANES = 32
+STOP_S = 1.5  # for the sessions to hand out what they hold
+FLUSH_S = 0.05  # for the last messages to leave
+CHECK_S = 5.0
+FORSAKEN_S = 60.0  # without media, beyond the template's hold: the stream's ingest is gone
+# A lane that waits for the GIL must not wait for 5 ms, a good part of a frame's delay.
+SWITCH_INTERVAL_S = 0.0005
+
+StreamKey = tuple[StreamId, Generation]
+
+
+def open_backend(device: str, threads: int) -> tuple[Backend, Lanes]:
+    """The device named on the command line. Raises BootFailed, DeviceLost."""
+    if device.startswith("cpu"):
+        from worker.soft import SoftBackend
+
+        return SoftBackend(device, threads), OwnLanes()
+    from worker.gpu.device import GpuBackend
+
+    backend = GpuBackend(device, encoder_threads=threads)
+    is_hybrid = backend.info.path is ServingPath.HYBRID
+    return backend, SharedLanes(GPU_DECODE_LANES, None if is_hybrid else GPU_ENCODE_LANES)
+
+
+class _Stream:
+    """A session and what was made of it."""
+
+    def __init__(self, session: Session, hold_ms: int) -> None:
+        self.session = session
+        self.hold_ms = hold_ms
+        self.logs: dict[int, RenditionLog] = {}
+
+
+class Worker:
+    """All of one worker process, on the running loop."""
+
+    def __init__(
+        self,
+        child: ChildName,
+        run_dir: Path,
+        backend: Backend,
+        lanes: Lanes,
+        *,
+        orphan_timeout_s: float = 30.0,
+    ) -> None:
+        self.child = child
+        self.boot_id = new_boot_id()
+        self.settings = Settings()
+        self.exit_code = ExitCode.OK
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._all_ended = asyncio.Event()
+        self._backend = backend
+        self._lanes = lanes
+        self._opener = Lane("opener")
+        self._around = Surroundings(
+            backend, lanes, self._opener, threading.Lock(), self._post, self._is_alone
+        )
+        self._streams: dict[StreamKey, _Stream] = {}
+        self._events: deque[tuple[Session, Event]] = deque()
+        self._is_woken = False
+        self._counters = dict.fromkeys(("sessions", "troubles", "unreadable", "stray"), 0)
+        self._lines = RateLimit()
+        self._bus = Bus()
+        media = endpoint(run_dir, child, self.boot_id, "media")
+        self.endpoint = Endpoint(child, self.boot_id, media=media)
+        self._bus.pull(media, self._on_frames)
+        self._egresses = Egresses(self._bus, self._catch_up)
+        self._link = ControlLink(
+            self._bus, run_dir, child, self.boot_id, self, orphan_timeout_s=orphan_timeout_s
+        )
+
+    async def run(self) -> None:
+        """Work until `stop`, the supervisor's absence or the device's loss."""
+        link = asyncio.create_task(self._link.run(), name="control link")
+        checks = asyncio.create_task(self._check_forever(), name="checks")
+        stopped = asyncio.create_task(self._stopped.wait(), name="stop")
+        try:
+            await asyncio.wait((link, checks, stopped), return_when=asyncio.FIRST_COMPLETED)
+            for task in (link, checks):
+                if task.done():
+                    await task  # it has failed, or seen that nobody supervises any more
+            await self._end_sessions()
+        finally:
+            link.cancel()
+            checks.cancel()
+            stopped.cancel()
+            await asyncio.gather(link, checks, stopped, return_exceptions=True)
+            self._clean_up()
+
+    def stop(self) -> None:
+        """From SIGTERM: end in order."""
+        self._stopped.set()
+
+    # ---- media in -----------------------------------------------------------------------------
+
+    def _on_frames(self, frames: list[bytes]) -> None:
+        try:
+            message, payloads = decode_frames(frames)
+            payload = payloads[0] if payloads else b""
+        except EnvelopeError as error:
+            self._counters["unreadable"] += 1
+            if (held := self._lines.allow(time.monotonic())) is not None:
+                log.warning("unreadable media message error=%s held_back=%d", error, held)
+            return
+        match message:
+            case AccessUnit():
+                stream = self._streams.get((message.stream_id, message.generation))
+                if stream is not None:
+                    stream.session.put(message, payload, time.monotonic())
+                else:
+                    self._counters["stray"] += 1
+            case StreamStart():
+                self._start(message, payload)
+            case VideoHeader() | StreamCut() | StreamEnd():
+                stream = self._streams.get((message.stream_id, message.generation))
+                if stream is not None:
+                    self._order(stream.session, message, payload)
+            case _:
+                self._counters["unreadable"] += 1
+
+    def _start(self, start: StreamStart, record: bytes) -> None:
+        key = (start.stream_id, start.generation)
+        others = [entry for entry in self._streams if entry[0] == start.stream_id]
+        if any(generation >= start.generation for _, generation in others):
+            return
+        if start.cut_ms is None:
+            # no make before break: nobody will end the old one
+            for other in others:
+                self._streams[other].session.abandon("replaced")
+        session = Session(start, record, self._around, self.settings.worker.queue_ms)
+        self._streams[key] = _Stream(session, start.template.hold_ms)
+        self._counters["sessions"] += 1
+
+    def _order(
+        self, session: Session, message: VideoHeader | StreamCut | StreamEnd, payload: bytes
+    ) -> None:
+        match message:
+            case VideoHeader():
+                session.put_header(payload)
+            case StreamCut():
+                session.cut(message.cut_ms)
+            case StreamEnd():
+                session.end(message.reason)
+
+    # ---- what sessions say --------------------------------------------------------------------
+
+    def _post(self, session: Session, event: Event) -> None:
+        """From any thread."""
+        self._events.append((session, event))
+        if not self._is_woken:
+            self._is_woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._take_events)
+            except RuntimeError:
+                log.debug("an event after the end event=%s", type(event).__name__)
+
+    def _take_events(self) -> None:
+        self._is_woken = False
+        coded: dict[tuple[StreamKey, int], list[RungCoded]] = {}
+        while self._events:
+            session, event = self._events.popleft()
+            key = (session.stream_id, session.generation)
+            if isinstance(event, RungCoded):
+                coded.setdefault((key, event.rung), []).append(event)
+                continue
+            self._send_coded(coded)
+            self._on_event(key, session, event)
+        self._send_coded(coded)
+
+    def _on_event(
+        self, key: StreamKey, session: Session, event: RungBegan | Ended | DeviceGone
+    ) -> None:
+        match event:
+            case RungBegan():
+                stream = self._streams.get(key)
+                if stream is None:
+                    return
+                name = session.ladder.rungs[event.rung].name
+                rendition = stream.logs.get(event.rung)
+                if rendition is None:
+                    rendition = stream.logs[event.rung] = RenditionLog(*key, name)
+                frames = rendition.begin(event.metadata, event.header)
+                self._egresses.send((*key, name), frames, is_start=True)
+            case Ended():
+                self._on_ended(key, session, event)
+            case DeviceGone():
+                log.critical("device lost reason=%s", event.reason)
+                self._link.fatal(event.reason, ExitCode.DEVICE_LOST)
+                self.exit_code = ExitCode.DEVICE_LOST
+                self._stopped.set()
+
+    def _on_ended(self, key: StreamKey, session: Session, event: Ended) -> None:
+        stream = self._streams.pop(key, None)
+        if stream is None:
+            return
+        if not self._streams:
+            self._all_ended.set()
+        level = logging.WARNING if event.trouble else logging.INFO
+        log.log(
+            level,
+            "session ended stream=%s generation=%d reason=%s",
+            stream_label(key[0]),
+            key[1],
+            event.reason,
+        )
+        frames = [encode(GenerationEnd(*key, event.reason))]
+        self._egresses.send((*key, SHARED), frames, is_start=True)
+        self._egresses.forget(*key)
+        if event.trouble:
+            self._counters["troubles"] += 1
+            self._link.send(StreamTrouble(self.child, *key, event.reason))
+
+    def _send_coded(self, coded: dict[tuple[StreamKey, int], list[RungCoded]]) -> None:
+        now_s = time.monotonic()
+        for (key, index), events in coded.items():
+            stream = self._streams.get(key)
+            if stream is None:
+                continue
+            session, rendition = stream.session, stream.logs[index]
+            tags = [event.tag for event in events]
+            for event in events:
+                session.output[index].add(len(event.tag.body), now_s)
+                if not event.is_replay:
+                    session.stages.add("total", now_s - event.tag.received_s)
+            session.last_pts_ms[index] = tags[-1].pts_ms
+            self._egresses.send(
+                (*key, rendition.name), rendition.append(tags), is_start=tags[0].is_key
+            )
+        coded.clear()
+
+    def _catch_up(self) -> list[tuple[Rendition, Frames]]:
+        return [
+            ((*key, rendition.name), frames)
+            for key, stream in self._streams.items()
+            for rendition in stream.logs.values()
+            for frames in rendition.catch_up()
+        ]
+
+    def _is_alone(self) -> bool:
+        return len(self._streams) <= 1
+
+    # ---- the supervisor -----------------------------------------------------------------------
+
+    def hello(self) -> Hello:
+        pid = os.getpid()
+        return Hello(
+            child=self.child,
+            kind="worker",
+            boot_id=self.boot_id,
+            pid=pid,
+            start_ticks=start_ticks(pid),
+            endpoint=self.endpoint,
+            device=self._backend.info,
+            transcodes=self._status(),
+        )
+
+    def heartbeat(self) -> Heartbeat:
+        counters = self._counters | {"tags_dropped": self._egresses.dropped}
+        return Heartbeat(self.child, self.boot_id, transcodes=self._status(), counters=counters)
+
+    def on_message(self, message: Any) -> None:
+        match message:
+            case Welcome():
+                self._configure(message.settings)
+                self._egresses.update(message.endpoints)
+            case Configure():
+                self._configure(message.settings)
+            case Topology():
+                self._egresses.update(message.endpoints)
+            case _:
+                self._counters["unreadable"] += 1
+
+    def on_orphaned(self) -> None:
+        self.exit_code = ExitCode.ORPHANED
+
+    def _configure(self, settings: Settings) -> None:
+        self.settings = settings
+        logging.getLogger("tfarm").setLevel(settings.log_level)
+
+    def _status(self) -> tuple[TranscodeStatus, ...]:
+        now_s = time.monotonic()
+        return tuple(stream.session.status(now_s) for stream in self._streams.values())
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    async def _check_forever(self) -> None:
+        """End sessions that nobody feeds any more and nobody ended."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            now_s = time.monotonic()
+            for stream in self._streams.values():
+                session = stream.session
+                limit_s = stream.hold_ms / 1000 + FORSAKEN_S
+                if session.last_in_s and now_s - session.last_in_s > limit_s:
+                    session.abandon("no media any more")
+
+    async def _end_sessions(self) -> None:
+        for stream in self._streams.values():
+            stream.session.abandon("the worker is stopping")
+        if self._streams:
+            self._all_ended.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_ended.wait(), STOP_S)
+        await asyncio.sleep(FLUSH_S)
+
+    def _clean_up(self) -> None:
+        self._opener.close()
+        is_closed = self._opener.join(0.5)
+        self._lanes.close()
+        self._egresses.close()
+        self._bus.close()
+        Path(self.endpoint.media.removeprefix("ipc://")).unlink(missing_ok=True)
+        if is_closed and all(
+            stream.session.state is SessionState.CLOSED for stream in self._streams.values()
+        ):
+            self._backend.close()
+
+
+async def _tell_fatal(child: ChildName, run_dir: Path, reason: str, code: ExitCode) -> None:
+    """Say why there will be no worker: before there is one, so on a link of its own."""
+    bus = Bus()
+    boot_id = new_boot_id()
+    dealer = bus.dealer(control_address(run_dir), f"{child}/{boot_id}".encode(), lambda _: None)
+    dealer.send([encode(Fatal(child, boot_id, reason, code))])
+    await asyncio.sleep(2 * FLUSH_S)
+    bus.close()
+
+
+def run_worker(
+    child: ChildName, run_dir: Path, device: str, *, threads: int, orphan_timeout_s: float
+) -> ExitCode:
+    """The process's whole life; returns its exit code."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+    async def serve() -> ExitCode:
+        loop = asyncio.get_running_loop()
+        try:
+            backend, lanes = open_backend(device, threads)
+            worker = Worker(child, run_dir, backend, lanes, orphan_timeout_s=orphan_timeout_s)
+        except BootFailed as error:
+            log.error("device cannot be used device=%s reason=%s", device, error)
+            await _tell_fatal(child, run_dir, str(error), ExitCode.BOOT_FAILED)
+            return ExitCode.BOOT_FAILED
+        except DeviceLost as error:
+            log.error("device lost device=%s reason=%s", device, error)
+            await _tell_fatal(child, run_dir, str(error), ExitCode.DEVICE_LOST)
+            return ExitCode.DEVICE_LOST
+        except (OSError, ValueError) as error:
+            log.error("cannot start reason=%s", error)
+            return ExitCode.BOOT_FAILED
+        loop.add_signal_handler(signal.SIGTERM, worker.stop)
+        await worker.run()
+        return worker.exit_code
+
+    gc.freeze()
+    return uvloop.run(serve())

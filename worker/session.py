@@ -1,0 +1,531 @@
+"""One stream and generation in a worker: decode once, scale and encode every rung (IO: threads).
+
+Three kinds of threads meet here. The loop's thread puts units and orders in and is handed events;
+the decode lane takes entries off the queue one at a time and plans each picture; each rung's lane
+encodes it. A lock guards what they share: the queue, the state, the counts of pictures under way.
+Opening and closing is done on the worker's one opener lane, so it is serialised.
+
+The decode lane stops taking entries while a rung has `SURFACE_BACKLOG` pictures waiting, so what
+waits is in the queue, which is bounded in ms and drops by keyframes. What goes wrong ends this
+session only, with `Ended(trouble=True)`, except for a lost device.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from functools import partial
+
+from common.avc import AvcConfig, SpsInfo, parse_sps
+from common.control_messages import RenditionStatus, TranscodeStatus
+from common.errors import AvcError, DecodeFailed, DeviceLost, EncodeFailed
+from common.identity import Generation, StreamId
+from common.ladder import Ladder, LeftOut, Rung, SourceFormat, fit_ladder
+from common.log import RateLimit, stream_label
+from common.media_messages import AccessUnit, StreamStart
+from worker.backend import SURFACE_BACKLOG, Backend, Decoder, Encoder, Picture, Scaler
+from worker.captions import caption_data
+from worker.damage import DamageGate
+from worker.events import DeviceGone, Ended, Event
+from worker.lanes import Lane, Lanes
+from worker.rung import RungAtWork, Work
+from worker.stage_times import StageTimes
+from worker.stream_queue import Cut, End, NewHeader, StreamQueue, Unit
+from worker.throughput import Throughput
+from worker.timing import FrameTimer, Plan, PtsWindow, Verdict, rung_rate
+
+log = logging.getLogger("tfarm.worker.session")
+
+STAGES = ("transit", "queue", "decode", "handover", "scale", "encode", "total")
+_MAX_UNDER_WAY = 256  # units in the decoder whose facts are kept
+
+
+class SessionState(Enum):
+    """OPENING → RUNNING → ENDING → CLOSED; from OPENING also straight to ENDING."""
+
+    OPENING = "opening"
+    RUNNING = "running"
+    ENDING = "ending"  # nothing more is decoded; what the encoders hold is on its way out
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session needs of its worker."""
+
+    backend: Backend
+    lanes: Lanes
+    opener: Lane  # opens and closes, one thing at a time
+    opening: threading.Lock  # for an encoder that is opened anew in its own lane
+    post: Callable[["Session", Event], None]  # from any thread
+    is_alone: Callable[[], bool]  # whether no other session could be slowed by a replay
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class _UnitFacts:
+    """What must be known of a unit when its picture comes out."""
+
+    received_s: float
+    is_replay: bool
+    captions: bytes
+
+
+_UNKNOWN = _UnitFacts(0.0, False, b"")
+
+
+class Session:
+    """Call `put`, `put_header`, `cut`, `end` and `status` from the loop's thread."""
+
+    def __init__(
+        self, start: StreamStart, record: bytes, around: Surroundings, queue_ms: int
+    ) -> None:
+        self.stream_id: StreamId = start.stream_id
+        self.generation: Generation = start.generation
+        self.label = stream_label(start.stream_id)
+        self.ladder = Ladder(())
+        self.output: list[Throughput] = []  # of the rungs; the loop's
+        self.last_pts_ms: list[int | None] = []  # of the rungs; the loop's
+        self.stages = StageTimes(STAGES)
+        self._start = start
+        self._around = around
+        self._clock = around.clock
+        self._lock = threading.Lock()
+        # guarded by the lock
+        self._state = SessionState.OPENING
+        self._queue = StreamQueue(queue_ms)
+        self._is_scheduled = False
+        self._winding_down = 0  # lanes that are not yet done
+        self._end: Ended | None = None
+        # the decode lane's, once open
+        self._record = record
+        self._config: AvcConfig
+        self._decoder: Decoder | None = None
+        self._scaler: Scaler | None = None
+        self._timer: FrameTimer
+        self._gate = DamageGate()
+        self._facts: dict[int, _UnitFacts] = {}  # by PTS
+        self._decode_lane: Lane | None = None
+        self._lanes_taken: list[Lane] = []
+        self._runs: list[RungAtWork] = []
+        self._complaints = RateLimit(burst=3, interval_s=10.0)
+        # counts; written by one thread each
+        self._frames_in = 0
+        self._frames_out = 0
+        self._decode_errors = 0
+        self._skipped_units = 0
+        self._hidden = 0
+        self._last_in_s = 0.0
+        self._progress_s = 0.0
+        self._told_progress_s = 0.0
+        self._told_dropped = 0
+        around.opener.post(self._open)
+
+    # ---- the loop's thread --------------------------------------------------------------------
+
+    @property
+    def state(self) -> SessionState:
+        return self._state
+
+    @property
+    def last_in_s(self) -> float:
+        return self._last_in_s
+
+    def put(self, header: AccessUnit, data: bytes, now_s: float) -> None:
+        """Queue an access unit, or drop it."""
+        self._frames_in += 1
+        self._last_in_s = now_s
+        with self._lock:
+            self._queue.put(header, data, now_s)
+            self._schedule()
+
+    def put_header(self, record: bytes) -> None:
+        """New parameter sets from the next unit on."""
+        with self._lock:
+            self._queue.put_order(NewHeader(record))
+            self._schedule()
+
+    def cut(self, cut_ms: int) -> None:
+        """Pictures from `cut_ms` on are another generation's; end when the first one comes."""
+        with self._lock:
+            self._queue.put_order(Cut(cut_ms))
+            self._schedule()
+
+    def end(self, reason: str) -> None:
+        """Encode what is queued, then end."""
+        with self._lock:
+            self._queue.put_order(End(reason))
+            self._schedule()
+
+    def abandon(self, reason: str) -> None:
+        """End at once, what is queued dropped."""
+        self._wind_down(Ended(reason, trouble=False), flush=True)
+
+    def status(self, now_s: float) -> TranscodeStatus:
+        """What the supervisor is told once a second.
+
+        Drops count for it as a sign of life, so those of a full queue are told only once something
+        came of the stream again: a queue also runs over when the encoder hangs.
+        """
+        self.stages.turn(now_s)
+        renditions = []
+        for index, rung in enumerate(self.ladder.rungs):
+            output = self.output[index]
+            fps, bitrate_bps = output.rates(now_s)
+            renditions.append(
+                RenditionStatus(
+                    name=rung.name,
+                    width=rung.width,
+                    height=rung.height,
+                    frames=output.frames,
+                    bytes=output.bytes,
+                    fps=round(fps, 2),
+                    bitrate_bps=round(bitrate_bps),
+                    last_pts_ms=self.last_pts_ms[index],
+                )
+            )
+        with self._lock:
+            queue_ms, dropped = self._queue.span_ms, self._queue.dropped
+        if self._progress_s != self._told_progress_s:
+            self._told_progress_s, self._told_dropped = self._progress_s, dropped
+        lost = [LeftOut(run.rung.name, run.lost) for run in self._runs if run.lost]
+        return TranscodeStatus(
+            stream_id=self.stream_id,
+            generation=self.generation,
+            frames_in=self._frames_in,
+            frames_out=self._frames_out,
+            queue_ms=float(queue_ms),
+            decode_errors=self._decode_errors,
+            renditions=tuple(renditions),
+            left_out=(*self.ladder.left_out, *lost),
+            dropped=self._told_dropped + self._skipped_units + self._hidden,
+            last_in_s=self._last_in_s,
+            last_out_s=self._progress_s,
+            stages_ms=self.stages.quantiles(),
+        )
+
+    # ---- the opener lane ----------------------------------------------------------------------
+
+    def _open(self) -> None:
+        try:
+            self._open_device()
+        except (AvcError, DecodeFailed, EncodeFailed) as error:
+            self._wind_down(Ended(str(error), trouble=True), flush=False)
+        except (DeviceLost, MemoryError) as error:
+            self._device_gone(error)
+        except Exception as error:
+            log.exception("opening failed stream=%s", self.label)
+            self._wind_down(Ended(f"opening failed: {error}", trouble=True), flush=False)
+        with self._lock:
+            is_open = self._state is SessionState.OPENING
+            if is_open:
+                for run in self._runs:
+                    self._around.post(self, run.began())
+                self._state = SessionState.RUNNING
+                self._schedule()
+        if not is_open:
+            # it failed, or `abandon` came meanwhile
+            self._post_end()
+            self._close()
+
+    def _open_device(self) -> None:
+        self._config, sps = _read_record(self._record)
+        template = self._start.template
+        ladder = fit_ladder(template, SourceFormat(sps.width, sps.height, sps.sar, sps.fps))
+        if not ladder.rungs:
+            raise EncodeFailed("the template has no rendition for this source")
+        backend, lanes = self._around.backend, self._around.lanes
+        with self._around.opening:
+            self._decoder = backend.open_decoder(self._config, sps)
+            self._scaler = backend.open_scaler(ladder, sps)
+        self._decode_lane = lanes.for_decoding()
+        self._lanes_taken.append(self._decode_lane)
+        for index, rung in enumerate(ladder.rungs):
+            lane = lanes.for_encoding(self._decode_lane)
+            self._lanes_taken.append(lane)
+            fps = rung_rate(sps.fps, rung.fps)
+            opened = partial(self._open_encoder, rung, sps)
+            self._runs.append(RungAtWork(index, rung, lane, fps, opened))
+        window = PtsWindow(after_ms=self._start.resume_after_ms, from_ms=self._start.cut_ms)
+        self._timer = FrameTimer(
+            template.gop_ms, [rung.fps for rung in ladder.rungs], window, sps.fps
+        )
+        self.output = [Throughput() for _ in ladder.rungs]
+        self.last_pts_ms = [None for _ in ladder.rungs]
+        self.ladder = ladder
+        log.info(
+            "session open stream=%s generation=%d source=%dx%d fps=%s rungs=%s",
+            self.label,
+            self.generation,
+            sps.width,
+            sps.height,
+            sps.fps,
+            ",".join(rung.name for rung in ladder.rungs),
+        )
+
+    def _open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Encoder:
+        with self._around.opening:
+            return self._around.backend.open_encoder(rung, sps, fps)
+
+    def _close(self) -> None:
+        with self._around.opening:
+            for part in (*self._runs, self._scaler, self._decoder):
+                if part is not None:
+                    self._close_part(part)
+        for lane in self._lanes_taken:
+            self._around.lanes.release(lane)
+        self._lanes_taken = []
+        self._runs = []
+        self._decoder = self._scaler = self._decode_lane = None
+        self._facts.clear()
+        with self._lock:
+            self._state = SessionState.CLOSED
+
+    def _close_part(self, part: Decoder | Scaler | RungAtWork) -> None:
+        try:
+            part.close()
+        except Exception:
+            log.exception("closing failed stream=%s", self.label)
+
+    # ---- the decode lane ----------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        """With the lock held: have the next entry taken, if there is one and room for it."""
+        if (
+            self._state is SessionState.RUNNING
+            and not self._is_scheduled
+            and self._decode_lane is not None
+            and len(self._queue)
+            and not self._is_backed_up()
+        ):
+            self._is_scheduled = True
+            self._decode_lane.post(self._step)
+
+    def _is_backed_up(self) -> bool:
+        return any(run.waiting >= SURFACE_BACKLOG for run in self._runs)
+
+    def _step(self) -> None:
+        with self._lock:
+            entry = None
+            if self._state is SessionState.RUNNING and not self._is_backed_up():
+                entry = self._queue.take()
+            if entry is None:
+                self._is_scheduled = False
+                return
+        began_s = self._clock()
+        pause_s = 0.0
+        try:
+            match entry:
+                case Unit():
+                    self._decode(entry)
+                    if entry.header.replay and not self._around.is_alone():
+                        # every other moment belongs to the streams that are already running
+                        pause_s = self._clock() - began_s
+                case NewHeader(record):
+                    self._reconfigure(record)
+                case Cut(cut_ms):
+                    self._timer.window.until_ms = cut_ms
+                case End(reason):
+                    self._flush_decoder()
+                    self._wind_down(Ended(reason, trouble=False), flush=True)
+        except (DeviceLost, MemoryError) as error:
+            self._device_gone(error)
+        except Exception as error:
+            log.exception("session failed stream=%s", self.label)
+            self._wind_down(Ended(f"failed: {error}", trouble=True), flush=False)
+        with self._lock:
+            self._is_scheduled = False
+            if not pause_s:
+                self._schedule()
+            elif self._state is SessionState.RUNNING and self._decode_lane is not None:
+                self._is_scheduled = True
+                self._decode_lane.post_later(self._step, pause_s)
+
+    def _decode(self, unit: Unit) -> None:
+        header, now_s = unit.header, self._clock()
+        pts_ms = header.dts_ms + header.composition_ms
+        if not header.replay:
+            self.stages.add("transit", unit.put_s - header.received_s)
+            self.stages.add("queue", now_s - unit.put_s)
+        if unit.follows_gap:
+            self._gate.unit_lost(pts_ms)
+        if not self._gate.wants(pts_ms, header.is_key):
+            self._skipped_units += 1
+            self._progress_s = now_s
+            return
+        if header.is_key:
+            self._gate.keyframe_in(pts_ms)
+        if len(self._facts) >= _MAX_UNDER_WAY:
+            del self._facts[next(iter(self._facts))]
+        self._facts[pts_ms] = _UnitFacts(
+            header.received_s,
+            header.replay,
+            caption_data(unit.data, self._config.nal_length_size),
+        )
+        assert self._decoder is not None
+        try:
+            pictures = self._decoder.decode(unit.data, header.dts_ms, pts_ms)
+        except DecodeFailed as error:
+            self._decode_errors += 1
+            self._gate.unit_lost(pts_ms)
+            self._progress_s = self._clock()
+            self._complain("unit not decoded", str(error))
+            return
+        self.stages.add("decode", self._clock() - now_s)
+        for picture in pictures:
+            self._take(picture)
+
+    def _take(self, picture: Picture) -> None:
+        """Plan one picture and give it to its rungs."""
+        with self._lock:
+            if self._state is not SessionState.RUNNING:
+                return
+        pts_ms = picture.pts_ms
+        facts = self._facts.pop(pts_ms, _UNKNOWN)
+        self._frames_out += 1
+        self._progress_s = self._clock()
+        if picture.is_damaged:
+            self._decode_errors += 1
+            self._complain("picture damaged", "")
+        if self._gate.shows(pts_ms, picture.is_damaged):
+            plan = self._timer.plan(pts_ms)
+        else:
+            self._hidden += 1
+            plan = Plan(self._timer.window.judge(pts_ms))
+        match plan.verdict:
+            case Verdict.ENCODE:
+                for run in self._runs:
+                    run.captions.add(facts.captions)
+                self._give(picture, plan, facts)
+            case Verdict.PAST_END:
+                self._wind_down(Ended("moved", trouble=False), flush=True)
+            case Verdict.SKIP:
+                pass
+
+    def _give(self, picture: Picture, plan: Plan, facts: _UnitFacts) -> None:
+        wanted = [index for index in plan.rungs if not self._runs[index].lost]
+        if not wanted:
+            return
+        assert self._scaler is not None
+        surfaces = self._scaler.scale(picture, wanted)
+        given_s = self._clock()
+        # Small rungs first: they are done while the large one is still at it.
+        for index, surface in reversed(list(zip(wanted, surfaces, strict=True))):
+            run = self._runs[index]
+            fps = None
+            if plan.is_key:
+                fps = run.better_rate(self._timer.rate(index), picture.pts_ms)
+            sei = run.captions.take()
+            work = Work(surface, plan.is_key, sei, facts.received_s, facts.is_replay, given_s, fps)
+            with self._lock:
+                run.waiting += 1
+            run.lane.post(partial(self._encode, run, work))
+
+    def _reconfigure(self, record: bytes) -> None:
+        if record == self._record:
+            return
+        try:
+            config, sps = _read_record(record)
+        except (AvcError, DecodeFailed) as error:
+            self._decode_errors += 1
+            self._complain("parameter sets ignored", str(error))
+            return
+        assert self._decoder is not None
+        try:
+            pictures = self._decoder.reconfigure(config, sps)
+        except DecodeFailed as error:
+            self._wind_down(Ended(str(error), trouble=True), flush=True)
+            return
+        for picture in pictures:
+            self._take(picture)
+        self._record, self._config = record, config
+        self._timer.new_source(sps.fps)
+        log.info("source changed stream=%s size=%dx%d", self.label, sps.width, sps.height)
+
+    def _flush_decoder(self) -> None:
+        assert self._decoder is not None
+        for picture in self._decoder.flush():
+            self._take(picture)
+
+    def _complain(self, event: str, reason: str) -> None:
+        held = self._complaints.allow(self._clock())
+        if held is not None:
+            log.warning("%s stream=%s reason=%s like=%d", event, self.label, reason, held)
+
+    # ---- the rungs' lanes ---------------------------------------------------------------------
+
+    def _encode(self, run: RungAtWork, work: Work) -> None:
+        try:
+            if not run.lost:
+                for event in run.encode(work, self.stages, self._clock):
+                    self._around.post(self, event)
+        except EncodeFailed as error:
+            self._rung_lost(run, str(error))
+        except (DeviceLost, MemoryError) as error:
+            self._device_gone(error)
+        except Exception as error:
+            log.exception("encoding failed stream=%s rendition=%s", self.label, run.rung.name)
+            self._rung_lost(run, f"failed: {error}")
+        with self._lock:
+            run.waiting -= 1
+            self._schedule()
+
+    def _rung_lost(self, run: RungAtWork, reason: str) -> None:
+        if run.lost:
+            return
+        run.lost = reason
+        log.error("rendition lost stream=%s reason=%s", self.label, reason)
+        if all(other.lost for other in self._runs):
+            self._wind_down(Ended(reason, trouble=True), flush=False)
+
+    # ---- the end, from any thread -------------------------------------------------------------
+
+    def _wind_down(self, end: Ended, *, flush: bool) -> None:
+        """Take nothing more; close when every lane has done what was posted to it."""
+        with self._lock:
+            if self._state in (SessionState.ENDING, SessionState.CLOSED):
+                return
+            was_open = self._state is SessionState.RUNNING
+            self._state = SessionState.ENDING
+            self._end = end
+            self._queue.clear()
+            # while opening there is nobody to wait for: `_open` closes what there is by then
+            lanes: Sequence[tuple[Lane, RungAtWork | None]] = ()
+            if was_open and self._decode_lane is not None:
+                lanes = [(run.lane, run) for run in self._runs] + [(self._decode_lane, None)]
+            self._winding_down = len(lanes)
+        for lane, run in lanes:
+            lane.post(partial(self._lane_done, run if flush else None))
+
+    def _lane_done(self, run: RungAtWork | None) -> None:
+        if run is not None and not run.lost:
+            try:
+                for event in run.flush():
+                    self._around.post(self, event)
+            except Exception as error:
+                log.warning("flush failed stream=%s error=%s", self.label, error)
+        with self._lock:
+            self._winding_down -= 1
+            is_last = self._winding_down == 0
+        if is_last:
+            self._post_end()
+            self._around.opener.post(self._close)
+
+    def _post_end(self) -> None:
+        if self._end is not None:
+            self._around.post(self, self._end)
+
+    def _device_gone(self, error: BaseException) -> None:
+        self._around.post(self, DeviceGone(str(error) or type(error).__name__))
+        self._wind_down(Ended("device lost", trouble=True), flush=False)
+
+
+def _read_record(record: bytes) -> tuple[AvcConfig, SpsInfo]:
+    """Raises AvcError, DecodeFailed."""
+    config = AvcConfig.parse(record)
+    if not config.sps:
+        raise DecodeFailed("the sequence header holds no SPS")
+    return config, parse_sps(config.sps[0])

@@ -33,6 +33,9 @@ __all__ = [
     "unescape",
 ]
 
+# Of an access unit: every slice of 1400 bytes in the largest tag, and memory for no more.
+MAX_NAL_UNITS = 8192
+
 _START_CODE = b"\x00\x00\x00\x01"
 # Profiles whose record ends with PPS, without the chroma and bit depth fields (14496-15 5.3.3.1.2).
 _PLAIN_PROFILES = frozenset({66, 77, 88})
@@ -201,11 +204,15 @@ def codec_string(config: AvcConfig) -> str:
 def nal_spans(data: bytes, length_size: int = 4, start: int = 0) -> list[tuple[int, int]]:
     """Where the NAL units of length-prefixed data lie: (begin, end) each, empty ones left out.
 
-    Raises AvcError when a length reaches beyond the data.
+    Raises AvcError when a length reaches beyond the data, or for more than MAX_NAL_UNITS.
     """
     spans: list[tuple[int, int]] = []
     at, size = start, len(data)
+    seen = 0
     while at < size:
+        seen += 1
+        if seen > MAX_NAL_UNITS:
+            raise AvcError(f"more than {MAX_NAL_UNITS} NAL units")
         begin = at + length_size
         at = begin + int.from_bytes(data[at:begin], "big")
         if at > size or begin > size:
@@ -235,11 +242,14 @@ def split_annexb(data: bytes) -> list[bytes]:
     """The NAL units between start codes of 3 or 4 bytes, empty ones left out, in linear time.
 
     Zero bytes before a start code and at the end belong to no NAL unit (H.264 B.1.1: a NAL unit
-    never ends with a zero byte). Raises AvcError when anything else stands before the first one.
+    never ends with a zero byte). Raises AvcError when anything else stands before the first one, or
+    for more than MAX_NAL_UNITS.
     """
-    head, *pieces = data.split(b"\x00\x00\x01")
+    head, *pieces = data.split(b"\x00\x00\x01", MAX_NAL_UNITS + 1)
     if head.strip(b"\x00"):
         raise AvcError("Annex B data that do not begin with a start code")
+    if len(pieces) > MAX_NAL_UNITS:
+        raise AvcError(f"more than {MAX_NAL_UNITS} NAL units")
     return [nal for piece in pieces if (nal := piece.rstrip(b"\x00"))]
 
 

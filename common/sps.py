@@ -7,6 +7,7 @@ says.
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 
 from common.bits import BitReader
 from common.errors import AvcError
@@ -81,6 +82,7 @@ def unescape(nal: bytes) -> bytes:
     return nal.replace(b"\x00\x00\x03", b"\x00\x00")
 
 
+@lru_cache(maxsize=256)  # some send theirs with every picture, and a long one takes milliseconds
 def parse_sps(nal: bytes) -> SpsInfo:
     """Read an SPS NAL unit, header byte and emulation prevention included.
 

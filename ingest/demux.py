@@ -48,6 +48,11 @@ from ingest.timeline import Stamp, Timeline
 
 # Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours): taken as 0.
 MAX_COMPOSITION_MS = 10_000
+# What a picture may refer to (H.264 7.4.2.1.1, 7.4.2.2): more at once are an attack.
+MAX_SPS = 32
+MAX_PPS = 256
+MAX_RECORD_BYTES = 16 * 1024  # kept, and sent to every player; real ones have 30 to 200
+MAX_AAC_CONFIG_BYTES = 1024  # likewise; a program config element and its comment have 300
 
 _LEGACY_AVC = 7  # the codec id, in a first byte without the extended header's bit
 _LEGACY_MP3_HEADER = b"\x2f"  # MP3, 44.1 kHz, 16 bit, stereo; decoders go by the frame's header
@@ -225,6 +230,8 @@ class Demuxer:
 
     def _configured(self, config: AvcConfig, record: bytes) -> list[VideoResult]:
         """The config if it says anything new. Raises AvcError when its SPS cannot be read."""
+        if len(record) > MAX_RECORD_BYTES:
+            raise AvcError(f"AVC configuration of {len(record)} bytes exceeds {MAX_RECORD_BYTES}")
         before = self._config
         known = frozenset(_comparable(nal) for nal in (*config.sps, *config.pps))
         if (
@@ -299,6 +306,8 @@ class Demuxer:
     def _in_band(self, nals: Sequence[bytes]) -> list[VideoResult]:
         """The parameter sets of an access unit merged into the config, if they are new."""
         sps, pps = parameter_sets_in(nals)
+        if len(sps) > MAX_SPS or len(pps) > MAX_PPS:
+            return [_dropped_video("too many parameter sets in band")]
         if all(_comparable(nal) in self._known_sets for nal in (*sps, *pps)):
             return []
         config = self._config
@@ -326,6 +335,8 @@ class Demuxer:
         if not data:
             return [_dropped_audio("empty AAC configuration")]
         try:
+            if len(data) > MAX_AAC_CONFIG_BYTES:
+                raise FlvError(f"{len(data)} bytes exceed {MAX_AAC_CONFIG_BYTES}")
             asc = AudioSpecificConfig.parse(data)
         except FlvError as error:
             return [_dropped_audio("unreadable AAC configuration", error)]

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.avc import (
+    MAX_NAL_UNITS,
     AvcConfig,
     NalType,
     codec_string,
@@ -171,10 +172,21 @@ def test_annexb_must_begin_with_a_start_code() -> None:
 def test_annexb_splits_in_linear_time() -> None:
     hard = b"\x00\x00\x01\x00\x00\x02" * 700_000  # 4.2 MB
     start = time.perf_counter()
-    assert len(split_annexb(hard)) == 700_000
+    with pytest.raises(AvcError, match="more than 8192 NAL units"):
+        split_annexb(hard)
     assert split_annexb(b"\x00\x00\x01" + b"\x00\x00\x02" * 1_400_000)
     assert split_annexb(bytes(4_000_000)) == []
     assert time.perf_counter() - start < 5  # quadratic would be hours
+
+
+def test_more_nal_units_than_a_picture_has_are_refused_whatever_their_length() -> None:
+    nals = [b"\x41"] * MAX_NAL_UNITS
+    assert split_avcc(join_avcc(nals)) == split_annexb(to_annexb(nals)) == nals
+    for data in (join_avcc([*nals, b"\x41"]), bytes(4 * (MAX_NAL_UNITS + 1))):
+        with pytest.raises(AvcError, match="more than 8192 NAL units"):
+            nal_spans(data)
+    with pytest.raises(AvcError, match="more than 8192 NAL units"):
+        split_annexb(to_annexb([*nals, b"\x41"]))
 
 
 @settings(max_examples=60, deadline=None)

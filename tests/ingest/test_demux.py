@@ -1,4 +1,5 @@
 import io
+import time
 from functools import cache
 
 import av
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.aac import AudioSpecificConfig
-from common.avc import AvcConfig, nal_type, split_avcc, to_annexb
+from common.avc import AvcConfig, nal_type, parse_sps, split_avcc, to_annexb
+from common.bits import BitWriter
 from common.flv import (
     FlvReader,
     Tag,
@@ -260,6 +262,27 @@ def test_parameter_sets_in_a_tag_of_their_own_take_no_time() -> None:
     assert unit.dts_ms == 0
 
 
+def slow_sps(sps_id: int) -> bytes:
+    """320x320 Baseline, with a picture order cycle of 255 offsets, as slow to read as can be."""
+    writer = BitWriter().bits(0x67, 8).bits(66, 8).bits(0, 8).bits(31, 8)
+    code = sps_id + 1
+    writer.bits(code, 2 * code.bit_length() - 1)
+    writer.bits(0b1_010_0_1_1, 7).bits(256, 17).bits((1 << 255) - 1, 255)
+    return writer.bits(0b1_0, 2).bits(20, 9).bits(20, 9).bits(0b1_1_0_0, 4).bits(1, 1).to_bytes()
+
+
+def test_known_parameter_sets_are_not_read_again_for_every_new_one() -> None:
+    config = AvcConfig.from_parameter_sets([slow_sps(i) for i in range(31)], CONFIG.pps)
+    assert parse_sps(config.sps[30]).sps_id == 30
+    demuxer = fresh(config.encode())
+    began = time.process_time()
+    for number in range(1000):
+        pps = b"\x68\x80" + number.to_bytes(2, "big") + b"\x01"
+        result, _ = demuxer.video(number * 40, avc_nalus(avcc(pps) + IDR, 0, True), NOW)
+        assert isinstance(result, VideoConfig)
+    assert time.process_time() - began < 2.0  # 33 times an SPS each time: 5 s
+
+
 def test_a_flagged_keyframe_that_is_no_idr_stays_one() -> None:
     (unit,) = fresh(RECORD).video(0, avc_nalus(INTER, 0, True), NOW)
     assert isinstance(unit, VideoUnit)
@@ -336,6 +359,14 @@ DROPPED = [
      "unreadable sequence header"),
     ("SPS of garbage in band", avc_nalus(avcc(b"\x67\x64"), 0, True),
      "unreadable parameter sets in band"),
+    ("33 SPS in band", avc_nalus(avcc(*[b"\x67\x64"] * 33), 0, True),
+     "too many parameter sets in band"),
+    ("257 PPS in band", avc_nalus(avcc(*[b"\x68\x64"] * 257), 0, True),
+     "too many parameter sets in band"),
+    ("a record of 17 KiB", avc_sequence_header(RECORD + bytes(17 * 1024)),
+     "unreadable sequence header"),
+    ("8193 NAL units", avc_nalus(avcc(*[b"\x41"] * 8193), 0, False),
+     "NAL units beyond their tag"),
 ]  # fmt: skip
 
 
@@ -449,6 +480,7 @@ def test_other_audio_is_left_out_and_said_once() -> None:
         (b"\xc0\x00", "unreadable audio tag"),
         (b"\xaf\x00", "empty AAC configuration"),
         (b"\xaf\x00\x17", "unreadable AAC configuration"),
+        (b"\xaf\x00\x12\x08" + bytes(1024), "unreadable AAC configuration"),
         (b"\xaf\x01", "audio tag without a frame"),
         (b"\x2f", "audio tag without a frame"),
     ],

@@ -195,10 +195,13 @@ class Player:
         self._queue.append((data, None, False))
 
     def _take(self, entries: Sequence[Entry]) -> None:
+        key = None
+        if self.phase is Phase.WAITING:  # the last one, if a backlog brings several
+            key = next((entry for entry in reversed(entries) if entry.is_key), None)
         for entry in entries:
             kind = entry.kind
             if self.phase is Phase.WAITING:
-                if entry.is_key:
+                if entry is key:
                     self.phase = Phase.FLOWING
                     self._begin(entry)
             elif not kind & self.kinds:

@@ -10,7 +10,7 @@ from common.rtmp import amf0
 from common.rtmp.chunks import ChunkReader, Message
 from egress.fanout import Channel
 from egress.player import Player, Start
-from egress.ring import CHUNK_SIZE
+from egress.ring import CHUNK_SIZE, Entry
 
 STREAM = StreamId("live/cam1")
 VIDEO_HEADER = avc_sequence_header(b"record-1")
@@ -146,11 +146,21 @@ def text(message: Message) -> str:
     return word
 
 
+class WatchedPlayer(Player):
+    """Remembers where it began to play."""
+
+    begun_ms: int | None = None
+
+    def _begin(self, key: Entry) -> None:
+        self.begun_ms = key.dts_ms
+        super()._begin(key)
+
+
 class MemorySink:
     """A player whose socket is a buffer with room for so many bytes."""
 
     def __init__(self, room: int = 1 << 30, queue_ms: int = 3_000) -> None:
-        self.player = Player(queue_ms)
+        self.player: Player = WatchedPlayer(queue_ms)
         self.place = 0
         self.room = room
         self.got = bytearray()

@@ -74,7 +74,7 @@ class Farm:
                 self._device_up(hello.child, hello)
                 for transcode in hello.transcodes:
                     self.roster.see_generation(transcode.generation)
-                    self.roster.update_transcode(hello.child, transcode)
+                    self.roster.update_transcode(transcode, now)
             case "egress":
                 self.roster.egresses.add(hello.child)
                 for served in hello.served:
@@ -168,7 +168,7 @@ class Farm:
         for publisher in beat.publishers:
             self.roster.update_publisher(child, publisher, now)
         for transcode in beat.transcodes:
-            self.roster.update_transcode(child, transcode)
+            self.roster.update_transcode(transcode, now)
         for served in beat.served:
             self.roster.update_served(child, served)
         if child in self._watches:

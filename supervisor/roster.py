@@ -31,6 +31,7 @@ from supervisor.cost import (
 )
 from supervisor.placement import Device, Fleet, Need, Placement, correct, release
 
+COUNT_S = 0.5  # the shortest time that a rate is taken over
 HISTORY = 200  # reasons kept for status
 
 
@@ -91,6 +92,9 @@ class Stream:
     publisher: PublisherStatus | None = None
     transcode: TranscodeStatus | None = None
     served: dict[ChildName, ServedStatus] = field(default_factory=dict)
+    fps_in: float = 0.0  # units that its worker took, over the last heartbeats
+    counted_s: float = 0.0  # when fps_in was last counted …
+    counted_in: int = 0  # … and at how many
 
     @property
     def app(self) -> str:
@@ -317,10 +321,20 @@ class Roster:
         stream.publisher = status
         stream.address = status.address
 
-    def update_transcode(self, worker: ChildName, status: TranscodeStatus) -> None:
+    def update_transcode(self, status: TranscodeStatus, now: float) -> None:
         stream = self.streams.get(status.stream_id)
-        if stream is not None and stream.generation == status.generation:
-            stream.transcode = status
+        if stream is None or stream.generation != status.generation:
+            return
+        is_new = stream.transcode is None or stream.transcode.generation != status.generation
+        stream.transcode = status
+        elapsed_s = now - stream.counted_s
+        if is_new or status.frames_in < stream.counted_in:
+            stream.fps_in = 0.0
+        elif elapsed_s < COUNT_S:
+            return
+        else:
+            stream.fps_in = (status.frames_in - stream.counted_in) / elapsed_s
+        stream.counted_s, stream.counted_in = now, status.frames_in
 
     def update_served(self, egress: ChildName, status: ServedStatus) -> None:
         stream = self.streams.get(status.stream_id)

@@ -1,0 +1,55 @@
+"""`python -m supervisor [CONFIG] [--run-dir DIR] [--listen HOST:PORT]`: the supervisor process.
+
+`tfarm supervisor` execs this, so that the process that stays holds nothing of the command line.
+"""
+
+import signal
+
+# SIGHUP means "reload": before the loop handles it, it must not end us.
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+import argparse  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from dataclasses import replace  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from common import config  # noqa: E402
+from common.config_values import listen_address  # noqa: E402
+from common.errors import ConfigError, ExitCode  # noqa: E402
+from common.log import set_up  # noqa: E402
+from common.settings import Settings  # noqa: E402
+from supervisor.run import Program, python_module, serve  # noqa: E402
+from supervisor.run_dir import RunDirError, default_run_dir  # noqa: E402
+
+
+def main(argv: list[str], program: Program = python_module) -> int:
+    parser = argparse.ArgumentParser(prog="tfarm supervisor", description="Run the farm.")
+    parser.add_argument("config", nargs="?", type=Path, help="TOML file; built-in defaults without")
+    parser.add_argument("--config", dest="config_option", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--run-dir", type=Path)
+    parser.add_argument("--listen", help="HOST:PORT, in place of the configuration's")
+    arguments = parser.parse_args(argv)
+    path: Path | None = arguments.config or arguments.config_option
+    try:
+        settings = config.load(path) if path is not None else Settings()
+        if arguments.listen is not None:
+            settings = replace(settings, listen=listen_address(arguments.listen))
+    except ConfigError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        return ExitCode.USAGE
+    except ValueError as error:
+        print(f"--listen: {error}", file=sys.stderr)
+        return ExitCode.USAGE
+    set_up("supervisor", settings.log_level)
+    run_dir = arguments.run_dir or default_run_dir(os.environ, os.geteuid())
+    try:
+        return serve(settings, run_dir, config_path=path, program=program)
+    except RunDirError as error:
+        print(f"tfarm: {error}", file=sys.stderr)
+        return ExitCode.FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,230 @@
+"""The `tfarm` command. Heavy imports stand inside the commands, so that `--help` is quick.
+
+Exit codes: 0 done; 1 the farm is not running or would not do it; 2 a bad command line or
+configuration. What it asks a running farm goes through `client.py`; `tfarm supervisor` execs
+`python -m supervisor`, so that the lasting process holds nothing of this one.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from common.errors import ConfigError, ExitCode
+from supervisor.version import VERSION
+
+app = typer.Typer(
+    name="tfarm",
+    help="A live-transcoding farm: RTMP in, a ladder of renditions out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich would double the time of --help
+)
+
+RunDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--run-dir",
+        help="The farm's run directory. Default: $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/tfarm, "
+        "else /tmp/tfarm-UID.",
+        show_default=False,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Argument(metavar="[CONFIG]", help="TOML file. Without one: the built-in farm."),
+]
+
+STOP_TIMEOUT_S = 30.0
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"tfarm {VERSION}")
+        raise typer.Exit
+
+
+@app.command()
+def supervisor(
+    config: Config = None,
+    run_dir: RunDir = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="In place of the configuration's.")
+    ] = None,
+    config_option: Annotated[Path | None, typer.Option("--config", hidden=True)] = None,
+) -> None:
+    """Run the farm, until Ctrl-C or SIGTERM."""
+    argv = [sys.executable, "-P", "-m", "supervisor"]
+    path = config or config_option
+    if path is not None:
+        argv.append(str(path))
+    if run_dir is not None:
+        argv += ["--run-dir", str(run_dir)]
+    if listen is not None:
+        argv += ["--listen", listen]
+    os.execv(sys.executable, argv)
+
+
+@app.command()
+def status(
+    run_dir: RunDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every second.")] = False,
+) -> None:
+    """Show devices, streams and processes."""
+    import json
+
+    from supervisor.client import CommandFailed, NotRunning
+    from supervisor.client import status as ask_status
+
+    where = _run_dir(run_dir)
+    try:
+        if as_json:
+            while True:
+                typer.echo(json.dumps(ask_status(where), indent=None if watch else 2))
+                if not watch:
+                    return
+                time.sleep(1)
+        _show_tables(where, watch)
+    except (NotRunning, CommandFailed) as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        return
+
+
+def _show_tables(where: Path, watch: bool) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from supervisor.client import status as ask_status
+    from supervisor.status_table import tables
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # a pipe has no width: don't fold for 80 columns
+    document = ask_status(where)
+    if not watch:
+        console.print(tables(document, time.time()))
+        return
+    with Live(tables(document, time.time()), console=console, screen=True) as live:
+        while True:
+            time.sleep(1)
+            live.update(tables(ask_status(where), time.time()), refresh=True)
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
+    """Check a configuration file; every fault is named by its key's path."""
+    from common.config import load
+
+    try:
+        settings = load(config)
+    except ConfigError as error:
+        for fault in error.faults:
+            typer.echo(str(fault), err=True)
+        raise typer.Exit(ExitCode.USAGE) from None
+    apps = ", ".join(
+        f"{template.name} ({len(template.renditions)} renditions)"
+        for template in settings.templates
+    )
+    typer.echo(f"OK: {config}: {apps}")
+
+
+@app.command()
+def demo(
+    run_dir: RunDir = None,
+    key: Annotated[str, typer.Option(help="The stream key to publish to.")] = "demo",
+    template: Annotated[
+        str | None, typer.Option("--app", help="The app; the farm's first one by default.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="End by itself after this long.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the picture.")] = "1280x720",
+    fps: Annotated[int, typer.Option(min=1, max=120)] = 30,
+) -> None:
+    """Publish a generated picture with a clock, and a tone; starts a farm if none runs."""
+    from supervisor.demo import run_demo
+
+    width, _, height = size.partition("x")
+    if not (width.isdigit() and height.isdigit()) or int(width) % 2 or int(height) % 2:
+        raise typer.BadParameter("must be WIDTHxHEIGHT, both even", param_hint="--size")
+    if not (160 <= int(width) <= 3840 and 90 <= int(height) <= 2160):
+        raise typer.BadParameter("must be 160x90 to 3840x2160", param_hint="--size")
+    raise typer.Exit(
+        run_demo(
+            _run_dir(run_dir),
+            app=template,
+            key=key,
+            seconds=seconds,
+            width=int(width),
+            height=int(height),
+            fps=fps,
+        )
+    )
+
+
+@app.command()
+def stop(run_dir: RunDir = None) -> None:
+    """End the farm, and wait until it has ended."""
+    import json
+
+    from supervisor.client import CommandFailed, NotRunning, ask
+    from supervisor.run_dir import wait_gone
+
+    try:
+        answer = ask(_run_dir(run_dir), "stop")
+        pid = int(json.loads(answer.json)["pid"])
+    except (NotRunning, CommandFailed) as error:
+        _fail(error)
+    if not wait_gone(pid, STOP_TIMEOUT_S):
+        _fail(f"the farm has not ended within {STOP_TIMEOUT_S:g} s (supervisor pid {pid})")
+    typer.echo("stopped")
+
+
+@app.command()
+def reload(run_dir: RunDir = None) -> None:
+    """Read the configuration again; templates hold for new streams."""
+    _ask_and_say(run_dir, "reload")
+
+
+@app.command()
+def kick(stream: Annotated[str, typer.Argument(metavar="APP/KEY")], run_dir: RunDir = None) -> None:
+    """End one publisher's stream."""
+    app_name, slash, key = stream.partition("/")
+    if not (slash and app_name and key):
+        raise typer.BadParameter("must be APP/KEY", param_hint="APP/KEY")
+    _ask_and_say(run_dir, "kick", app=app_name, key=key)
+
+
+def _ask_and_say(run_dir: Path | None, name: str, **arguments: str) -> None:
+    from supervisor.client import CommandFailed, NotRunning, ask
+
+    try:
+        typer.echo(ask(_run_dir(run_dir), name, arguments).text)
+    except (NotRunning, CommandFailed) as error:
+        _fail(error)
+
+
+def _run_dir(given: Path | None) -> Path:
+    from supervisor.run_dir import default_run_dir
+
+    found = given or default_run_dir(os.environ, os.geteuid())
+    return Path(os.path.abspath(found))
+
+
+def _fail(problem: object) -> NoReturn:
+    typer.echo(f"tfarm: {problem}", err=True)
+    raise typer.Exit(ExitCode.FAILED)

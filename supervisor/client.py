@@ -1,0 +1,69 @@
+"""The CLI's end of the control socket (IO): one command, one answer, no loop."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import zmq
+
+from common.control_link import control_address
+from common.control_messages import Answer, Command
+from common.envelope import decode_frames, encode
+from common.errors import EnvelopeError, TfarmError
+from supervisor.run_dir import is_served
+
+TIMEOUT_S = 5.0
+
+
+class NotRunning(TfarmError):
+    """No farm answers in that run directory."""
+
+
+class CommandFailed(TfarmError):
+    """The farm answered that it did not do it."""
+
+
+def ask(
+    run_dir: Path,
+    name: str,
+    arguments: Mapping[str, str] = MappingProxyType({}),
+    timeout: float = TIMEOUT_S,
+) -> Answer:
+    """Send a command to the farm that runs there; its answer.
+
+    Raises:
+        NotRunning: nobody listens there, or nobody answers in time.
+        CommandFailed: the answer is no.
+    """
+    if not is_served(run_dir):
+        raise NotRunning(f"farm not running (nothing listens in {run_dir})")
+    context = zmq.Context(io_threads=1)
+    try:
+        socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IDENTITY, f"cli/{os.urandom(8).hex()}".encode())
+        socket.connect(control_address(run_dir))
+        socket.send(encode(Command(1, name, dict(arguments))))
+        while True:
+            if not socket.poll(int(timeout * 1000)):
+                raise NotRunning(f"the farm in {run_dir} does not answer within {timeout:g} s")
+            try:
+                message, _ = decode_frames(socket.recv_multipart())
+            except EnvelopeError as error:
+                raise CommandFailed(f"unreadable answer: {error}") from error
+            if isinstance(message, Answer):
+                break
+        if not message.ok:
+            raise CommandFailed(message.text)
+        return message
+    finally:
+        context.destroy(linger=0)
+
+
+def status(run_dir: Path) -> dict[str, Any]:
+    """The status document. Raises as `ask`."""
+    document: dict[str, Any] = json.loads(ask(run_dir, "status").json)
+    return document

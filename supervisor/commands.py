@@ -1,0 +1,63 @@
+"""What the CLI may ask the supervisor, one method a command. Pure but for what it calls.
+
+`Command(name, arguments)` in, `Answer(ok, text, json)` out. docs/wire.md lists them.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from common.control_messages import Answer, Command
+
+AnswerTo = Callable[[bytes, Answer], None]
+
+
+class Commanded(Protocol):
+    """The supervisor, as commands see it."""
+
+    def status(self) -> dict[str, Any]: ...
+
+    def stop(self) -> None: ...
+
+    def reload(self) -> tuple[bool, str]: ...
+
+    def kick(self, app: str, key: str) -> bool: ...
+
+
+def _nobody(peer: bytes, answer: Answer) -> None:
+    raise AssertionError("Commands.answer is not set")
+
+
+class Commands:
+    """Answers commands; `answer` is where answers go."""
+
+    def __init__(self, supervisor: Commanded) -> None:
+        self.answer: AnswerTo = _nobody
+        self._supervisor = supervisor
+
+    def handle(self, peer: bytes, command: Command) -> None:
+        """Do what is asked, and answer the one who asked."""
+        request_id = command.request_id
+        match command.name:
+            case "status":
+                document = json.dumps(self._supervisor.status())
+                self.answer(peer, Answer(request_id, True, json=document))
+            case "stop":
+                # answered first: afterwards nobody may be there to do it
+                pid = json.dumps({"pid": os.getpid()})
+                self.answer(peer, Answer(request_id, True, "stopping", pid))
+                self._supervisor.stop()
+            case "reload":
+                ok, text = self._supervisor.reload()
+                self.answer(peer, Answer(request_id, ok, text))
+            case "kick":
+                self.answer(peer, self._kick(command))
+            case name:
+                self.answer(peer, Answer(request_id, False, f"unknown command: {name[:40]}"))
+
+    def _kick(self, command: Command) -> Answer:
+        app, key = command.arguments.get("app", ""), command.arguments.get("key", "")
+        if self._supervisor.kick(app, key):
+            return Answer(command.request_id, True, f"{app}/{key} is being ended")
+        return Answer(command.request_id, False, f"no such stream: {app}/{key}")

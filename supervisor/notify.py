@@ -1,0 +1,20 @@
+"""Telling systemd how it stands (IO): one datagram to $NOTIFY_SOCKET, as sd_notify(3) has it."""
+
+import os
+import socket
+
+
+def notify(state: str) -> bool:
+    """Send "READY=1", "STOPPING=1" …; False when nobody asked for it or nobody listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address or address[0] not in "@/":
+        return False
+    if address[0] == "@":  # an abstract socket
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
+            peer.connect(address)
+            peer.sendall(state.encode())
+    except OSError:
+        return False
+    return True

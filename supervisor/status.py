@@ -1,0 +1,214 @@
+"""What `tfarm status --json` gives: the farm's facts as one JSON document. Pure.
+
+Children as the family has them, streams and devices as the roster has them; rates are those that
+the children report. `status_table.py` makes the terminal's tables from this document and nothing
+else, so a program sees all that a person sees. Times ending in `_unix` are wall-clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.control_messages import RenditionStatus
+from common.identity import ChildName, split_stream_id
+from common.ladder import SOURCE, fit_ladder
+from supervisor.cost import HOST_WIDE, Resource
+from supervisor.farm import Farm
+from supervisor.placement import Device
+from supervisor.roster import Stream
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFacts:
+    """One process as its parent sees it."""
+
+    name: ChildName
+    state: str
+    pid: int  # 0: not running
+    restarts: int
+    reason: str  # of its last end
+    since_s: float
+    memory_bytes: int
+    cpu_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class FarmFacts:
+    """What the roster does not know."""
+
+    version: str
+    run_dir: str
+    config: str  # path; "": built-in
+    started_unix: float
+    supervisor: ChildFacts
+    children: Sequence[ChildFacts]
+    now_s: float
+    now_unix: float
+    listen: Sequence[str] = field(default_factory=tuple)
+
+
+def snapshot(facts: FarmFacts, farm: Farm) -> Json:
+    """The document."""
+    roster = farm.roster
+    fleet = roster.fleet
+    return {
+        "version": facts.version,
+        "run_dir": facts.run_dir,
+        "config": facts.config,
+        "since_unix": facts.started_unix,
+        "listen": {"rtmp": list(facts.listen)},
+        "apps": {t.name: list(t.rendition_names()) for t in roster.settings.templates},
+        "supervisor": _child(facts.supervisor, facts.now_s),
+        "children": [
+            _child(child, facts.now_s) | {"counters": _counters(farm, child.name)}
+            for child in facts.children
+        ],
+        "host": {
+            resource.value.replace(" ", "_"): {
+                "capacity": fleet.host.get(resource),
+                "used": round(fleet.used(resource), 2),
+            }
+            for resource in HOST_WIDE
+        },
+        "devices": [_device(farm, device) for device in fleet.devices.values()],
+        "streams": [_stream(farm, stream, facts) for stream in roster.streams.values()],
+        "waiting": farm.waiting(),
+        "parked": farm.parked,
+        "refused_full": roster.full_refusals,
+        "decisions": [
+            {
+                "at_unix": facts.now_unix - (facts.now_s - note.at_s),
+                "app": split_stream_id(note.stream_id)[0],
+                "key": split_stream_id(note.stream_id)[1],
+                "text": note.text,
+            }
+            for note in roster.history
+        ],
+    }
+
+
+def _child(child: ChildFacts, now_s: float) -> Json:
+    return {
+        "name": child.name,
+        "kind": child.name.partition(":")[0],
+        "state": child.state,
+        "pid": child.pid,
+        "restarts": child.restarts,
+        "reason": child.reason,
+        "state_s": round(now_s - child.since_s, 1),
+        "memory_bytes": child.memory_bytes,
+        "cpu_percent": round(child.cpu_percent, 1),
+    }
+
+
+def _counters(farm: Farm, name: ChildName) -> dict[str, int]:
+    beat = farm.beats.get(name)
+    return dict(beat.counters) if beat else {}
+
+
+def _device(farm: Farm, device: Device) -> Json:
+    fleet = farm.roster.fleet
+    hello = farm.hellos.get(device.name)
+    info = hello.device if hello else None
+    streams = farm.roster.on_device(device.name)
+    resource = Resource.LOAD if Resource.LOAD in device.limits else Resource.CORES
+    transcodes = [s.transcode for s in streams if s.transcode is not None]
+    state = "down" if not device.is_up else "ready" if device.is_open else "closed"
+    return {
+        "name": info.name if info else device.name.partition(":")[2],
+        "worker": device.name,
+        "kind": info.kind if info else "",
+        "label": info.label if info else "",
+        "path": device.path.value,
+        "pci_id": info.pci_id if info else "",
+        "state": state,
+        "capacity": fleet.limit(resource, device) or 0.0,
+        "is_capacity_shared": resource in HOST_WIDE,
+        "used": round(fleet.used(resource, device.name), 2),
+        "memory_bytes": device.limits.get(Resource.MEMORY, 0),
+        "memory_used": fleet.used(Resource.MEMORY, device.name),
+        "streams": len(streams),
+        "fps_in": round(sum(stream.fps_in for stream in streams), 1),
+        "fps_out": round(sum(r.fps for t in transcodes for r in t.renditions), 1),
+        "queue_ms": round(max((t.queue_ms for t in transcodes), default=0.0), 1),
+        "notes": list(info.notes) if info else [],
+    }
+
+
+def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
+    app, key = split_stream_id(stream.stream_id)
+    publisher, transcode = stream.publisher, stream.transcode
+    served = {
+        name: [r for s in stream.served.values() for r in s.renditions if r.name == name]
+        for name in (SOURCE, *stream.rungs())
+    }
+    source = stream.format
+    return {
+        "app": app,
+        "key": key,
+        "state": stream.state.value,
+        "is_live": stream.is_live,
+        "publisher": stream.address,
+        "since_unix": publisher.since_unix if publisher else 0.0,
+        "generation": stream.generation,
+        "worker": farm.roster.device_of(stream),
+        "reason": stream.reason,
+        "crashes": stream.crashes,
+        "width": source.width if source else 0,
+        "height": source.height if source else 0,
+        "fps": round(publisher.fps, 2) if publisher else 0.0,
+        "bitrate_bps": round(publisher.bitrate_bps) if publisher else 0,
+        "codec": publisher.codec if publisher else "",
+        "gop_ms": publisher.gop_ms if publisher else 0,
+        "audio": publisher.audio if publisher else "",
+        "frames": publisher.frames if publisher else 0,
+        "dropped": dict(publisher.dropped) if publisher else {},
+        "frames_in": transcode.frames_in if transcode else 0,
+        "frames_decoded": transcode.frames_out if transcode else 0,
+        "decode_errors": transcode.decode_errors if transcode else 0,
+        "dropped_by_worker": transcode.dropped if transcode else 0,
+        "queue_ms": round(transcode.queue_ms, 1) if transcode else 0.0,
+        "waiting_players": sum(s.waiting_players for s in stream.served.values()),
+        "left_out": [
+            {"name": entry.name, "reason": entry.reason}
+            for entry in (fit_ladder(stream.template, source).left_out if source else ())
+        ],
+        "renditions": [_rendition(stream, name, served_as) for name, served_as in served.items()],
+        "stages_ms": {
+            stage: list(times)
+            for status in (transcode, *stream.served.values())
+            if status is not None
+            for stage, times in status.stages_ms.items()
+        },
+    }
+
+
+def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> Json:
+    """One row: what its maker makes and its servers serve."""
+    made = RenditionStatus(name)
+    if name == SOURCE and stream.publisher is not None:
+        source = stream.format
+        made = RenditionStatus(
+            name,
+            source.width if source else 0,
+            source.height if source else 0,
+            stream.publisher.frames,
+            fps=stream.publisher.fps,
+            bitrate_bps=stream.publisher.bitrate_bps,
+        )
+    elif stream.transcode is not None:
+        made = next((r for r in stream.transcode.renditions if r.name == name), made)
+    return {
+        "name": name,
+        "width": made.width,
+        "height": made.height,
+        "fps": round(made.fps, 2),
+        "bitrate_bps": round(made.bitrate_bps),
+        "frames": made.frames,
+        "dropped": made.dropped,
+        "players": sum(r.players for r in served),
+        "dropped_to_players": sum(r.dropped for r in served),
+        "last_pts_ms": made.last_pts_ms,
+    }

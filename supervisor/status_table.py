@@ -1,0 +1,180 @@
+"""The tables of `tfarm status`, from the JSON document of `status.py`. Pure, but for rich.
+
+Only the CLI imports this: rich is nothing that the supervisor's memory should hold.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Json = Mapping[str, Any]
+
+_STATE_STYLES = {
+    "ready": "green",
+    "live": "green",
+    "starting": "yellow",
+    "reserved": "yellow",
+    "switching": "yellow",
+    "stopping": "yellow",
+    "source only": "yellow",
+    "waiting": "red",
+    "backoff": "red",
+    "down": "red",
+    "fatal": "red",
+}
+
+
+def tables(status: Json, now_unix: float) -> RenderableType:
+    """All of it, for a terminal."""
+    listen = ", ".join(f"rtmp://{address}" for address in status["listen"]["rtmp"])
+    parts: list[RenderableType] = [
+        Text.assemble(
+            ("tfarm ", "bold"),
+            f"{status['version']}  {listen or 'not listening yet'}  "
+            f"apps: {', '.join(status['apps'])}  up {duration(now_unix - status['since_unix'])}",
+        ),
+        _devices(status),
+        _streams(status["streams"], now_unix),
+        _children([status["supervisor"], *status["children"]]),
+    ]
+    notes = [note for device in status["devices"] for note in device["notes"]]
+    parts += [Text(f"note: {note}", "dim") for note in dict.fromkeys(notes)]
+    if status["parked"] or status["waiting"]:
+        parts.append(
+            Text(
+                f"{status['waiting']} streams wait for a device, "
+                f"{status['parked']} publishers for room",
+                "yellow",
+            )
+        )
+    return Group(*parts)
+
+
+def _table(title: str, columns: Iterable[str]) -> Table:
+    """Columns that begin with ">" are numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        is_number = column.startswith(">")
+        table.add_column(
+            column.removeprefix(">"),
+            justify="right" if is_number else "left",
+            no_wrap=is_number,
+            overflow="fold",
+        )
+    return table
+
+
+def _devices(status: Json) -> Table:
+    table = _table(
+        "\nDevices",
+        (
+            "device",
+            "is",
+            "state",
+            ">used",
+            ">capacity",
+            ">streams",
+            ">fps in",
+            ">fps out",
+            ">queue ms",
+        ),
+    )
+    for device in status["devices"]:
+        shared = " of host" if device["is_capacity_shared"] else ""
+        table.add_row(
+            device["name"],
+            f"{device['label'] or device['kind']} ({device['path']})",
+            _state(device["state"]),
+            f"{device['used']:.0f}",
+            f"{device['capacity']:.0f}{shared}",
+            str(device["streams"]),
+            f"{device['fps_in']:.0f}",
+            f"{device['fps_out']:.0f}",
+            f"{device['queue_ms']:.0f}",
+        )
+    return table
+
+
+def _streams(streams: Iterable[Json], now_unix: float) -> Table:
+    table = _table(
+        "\nStreams",
+        ("stream", "state", "size", ">fps", ">kbit/s", ">players", ">drops", "details"),
+    )
+    is_empty = True
+    for stream in streams:
+        is_empty = False
+        _add_stream(table, stream, now_unix)
+    if is_empty:
+        table.add_row(Text("none", "dim"))
+    return table
+
+
+def _add_stream(table: Table, stream: Json, now_unix: float) -> None:
+    since = duration(now_unix - stream["since_unix"]) if stream["since_unix"] else "-"
+    gop = f"GOP {stream['gop_ms'] / 1000:.1f} s" if stream["gop_ms"] else ""
+    who = f"from {stream['publisher']}" if stream["is_live"] else "publisher away"
+    details = [who, f"for {since}", stream["codec"], gop, stream["audio"]]
+    table.add_row(
+        Text(f"{stream['app']}/{stream['key']}", "bold"),
+        _state(stream["state"]),
+        _size(stream),
+        f"{stream['fps']:.1f}",
+        f"{stream['bitrate_bps'] / 1000:.0f}",
+        "",
+        str(sum(stream["dropped"].values()) + stream["dropped_by_worker"]),
+        ", ".join(detail for detail in details if detail),
+    )
+    for rendition in stream["renditions"]:
+        table.add_row(
+            f"  {rendition['name']}",
+            "",
+            _size(rendition),
+            f"{rendition['fps']:.1f}",
+            f"{rendition['bitrate_bps'] / 1000:.0f}",
+            str(rendition["players"]),
+            str(rendition["dropped"] + rendition["dropped_to_players"]),
+            "as published" if rendition["name"] == "source" else "",
+        )
+    for entry in stream["left_out"]:
+        table.add_row(f"  {entry['name']}", "left out", "", "", "", "", "", entry["reason"])
+    where = stream["worker"] or "no device"
+    table.add_row("", "", "", "", "", "", "", Text(f"on {where}: {stream['reason']}", "dim"))
+
+
+def _children(children: Iterable[Json]) -> Table:
+    columns = ("child", "state", ">pid", ">restarts", ">MiB", ">CPU %", "last end")
+    table = _table("\nProcesses", columns)
+    for child in children:
+        table.add_row(
+            child["name"],
+            _state(child["state"]),
+            str(child["pid"] or "-"),
+            str(child["restarts"]),
+            f"{child['memory_bytes'] / 1024**2:.0f}",
+            f"{child['cpu_percent']:.0f}",
+            child["reason"],
+        )
+    return table
+
+
+def _state(state: str) -> Text:
+    return Text(state, _STATE_STYLES.get(state, ""))
+
+
+def _size(row: Json) -> str:
+    return f"{row['width']}x{row['height']}" if row["width"] else "-"
+
+
+def duration(seconds: float) -> str:
+    """ "3 s", "12 min", "5 h 20 min", "3 d 4 h"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"

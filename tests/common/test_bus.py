@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from common.bus import BATCH, Bus, Receiver, endpoint
+from common import bundle
+from common.bus import BATCH, HIGH_WATER_MARK, Bus, Receiver, endpoint
 from common.identity import BootId, ChildName
 
 
@@ -100,3 +101,49 @@ def test_endpoint_names_are_of_one_incarnation_and_bounded(tmp_path: Path) -> No
     assert name.endswith("-0000000000000000.media")
     with pytest.raises(ValueError, match="too long"):
         endpoint(Path("/" + "x" * 80), child, boot, "media")
+
+
+def test_what_is_posted_in_one_turn_arrives_in_order_between_sends(tmp_path: Path) -> None:
+    async def scenario(bus: Bus) -> None:
+        got: list[list[bytes]] = []
+        address = f"ipc://{tmp_path}/a"
+        bus.pull(address, got.append)
+        push = bus.push(address)
+        sent = [[str(i).encode(), b"payload"] for i in range(2 * bundle.MAX_MESSAGES + 3)]
+        for message in sent[:-1]:
+            assert push.post(message)
+        assert push.send(sent[-1])
+        await until(lambda: len(got) == len(sent))
+        assert got == sent
+
+    run(scenario)
+
+
+def test_a_full_peer_refuses_posts_and_gets_what_it_took(tmp_path: Path) -> None:
+    async def scenario(bus: Bus) -> None:
+        push = bus.push(f"ipc://{tmp_path}/nobody-yet")
+        taken = 0
+        while taken < 3 * HIGH_WATER_MARK and push.post([str(taken).encode()]):
+            taken += 1
+            await asyncio.sleep(0)  # each post is a message of its own
+        assert HIGH_WATER_MARK <= taken < 3 * HIGH_WATER_MARK
+        assert not push.post([b"too much"])
+        got: list[bytes] = []
+        bus.pull(f"ipc://{tmp_path}/nobody-yet", lambda frames: got.append(frames[0]))
+        await until(lambda: len(got) == taken)
+        assert got == [str(i).encode() for i in range(taken)]
+
+    run(scenario)
+
+
+def test_a_broken_bundle_is_handed_on_whole_to_be_counted(tmp_path: Path) -> None:
+    async def scenario(bus: Bus) -> None:
+        got: list[list[bytes]] = []
+        address = f"ipc://{tmp_path}/a"
+        bus.pull(address, got.append)
+        push = bus.push(address)
+        assert push.send([bundle.MAGIC + b"\x00\x09", b"one"])
+        await until(lambda: len(got) == 1)
+        assert got == [[bundle.MAGIC + b"\x00\x09", b"one"]]
+
+    run(scenario)

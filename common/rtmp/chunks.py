@@ -341,7 +341,9 @@ class ChunkReader:
             if not 0 < size < 1 << 31:
                 raise ChunkError(f"chunk size {size}")
             self.chunk_size = min(size, MAX_CHUNK_SIZE)
-        elif type_id == _ABORT and len(payload) >= 4:
+        elif type_id == _ABORT:
+            if len(payload) < 4:
+                raise ChunkError(f"Abort of {len(payload)} bytes")
             stream = self._streams.get(_U32.unpack_from(payload)[0])
             if stream is not None and stream.partial is not None:
                 self._partial_bytes -= len(stream.partial)

@@ -24,6 +24,9 @@ class SessionConfig:
     max_chunk_streams: int = 256
     max_message_streams: int = 8
     max_calls_per_minute: int = 1000  # commands and pings: all that a peer can have answered
+    # Messages of a few bytes: they cost as much work as any, and may come a million in a megabyte.
+    # Silent audio is 3,000 a minute.
+    max_small_messages_per_minute: int = 30_000
     random: Callable[[int], bytes] = os.urandom
 
     def __post_init__(self) -> None:

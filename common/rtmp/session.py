@@ -49,6 +49,7 @@ from common.rtmp.snapshot import SessionSnapshot
 __all__ = ["ServerSession", "SessionConfig"]
 
 _MINUTE_S: Final = 60.0
+_SMALL_BYTES: Final = 16
 _AUDIO: Final = int(MessageType.AUDIO)
 _VIDEO: Final = int(MessageType.VIDEO)
 
@@ -103,8 +104,9 @@ class ServerSession:
         self._pending_play: PlayRequested | None = None
         self._withdrawn: set[int] = set()  # requests that the peer ended before their answer
         self._last_request_id = 0
-        self._calls = 0  # since `_calls_since`
-        self._calls_since = -math.inf
+        self._calls = 0  # since `_minute_began`
+        self._small_messages = 0  # likewise
+        self._minute_began = -math.inf
 
     @property
     def is_publishing(self) -> bool:
@@ -141,8 +143,8 @@ class ServerSession:
         if self._dead:
             raise UsageError("input for a session that is dead")
         self._bytes_received += len(data)
-        if now - self._calls_since >= _MINUTE_S:
-            self._calls, self._calls_since = 0, now
+        if now - self._minute_began >= _MINUTE_S:
+            self._calls, self._small_messages, self._minute_began = 0, 0, now
         try:
             if self._connection is _Connection.HANDSHAKE:
                 self._out.append(self._handshake.receive_data(data))
@@ -315,6 +317,8 @@ class ServerSession:
             message = next_message()
             if message is None:
                 return
+            if len(message.payload) < _SMALL_BYTES:
+                self._count_small_message()
             type_id = message.type_id
             if type_id == _VIDEO:
                 if self._publishing is not None:
@@ -355,6 +359,14 @@ class ServerSession:
         if self._calls > self._config.max_calls_per_minute:
             raise ProtocolError(
                 f"more than {self._config.max_calls_per_minute} commands within a minute"
+            )
+
+    def _count_small_message(self) -> None:
+        self._small_messages += 1
+        limit = self._config.max_small_messages_per_minute
+        if self._small_messages > limit:
+            raise ProtocolError(
+                f"more than {limit} messages of less than {_SMALL_BYTES} bytes within a minute"
             )
 
     def _set_peer_window(self, window: int) -> None:

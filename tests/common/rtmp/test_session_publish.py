@@ -629,6 +629,16 @@ def test_floods_of_commands_and_pings_are_bounded_by_the_minute(connected):
         session.receive_data(call, 200.0)
 
 
+def test_floods_of_small_messages_are_bounded_by_the_minute(publishing):
+    session = publishing(SessionConfig(max_small_messages_per_minute=100))
+    session.receive_data(encode_message(4, 8, 0, 1, bytes(16), 4096) * 1000, 0.0)
+    for minute in range(1, 4):
+        session.receive_data(encode_message(4, 8, 0, 1, b"", 4096) + b"\xc4" * 99, minute * 60.0)
+        assert len(session.events_received()) == (1100 if minute == 1 else 100)
+    with pytest.raises(ProtocolError, match="100 messages of less than 16 bytes"):
+        session.receive_data(b"\xc4", 239.0)
+
+
 def test_a_chunk_size_that_peers_refuse_cannot_be_configured():
     for size in (0, 127, 1 << 24):
         with pytest.raises(ValueError, match="chunk size"):

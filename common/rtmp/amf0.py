@@ -93,6 +93,7 @@ class Amf0Limits:
 
 
 DEFAULT_LIMITS: Final = Amf0Limits()
+MAX_ENCODED_BYTES: Final = 0xFFFFFF  # no RTMP message is longer
 
 
 _U16: Final = struct.Struct(">H")
@@ -285,7 +286,8 @@ def encode(*values: Value | int) -> bytes:
     """The values in a row, as a message body. An int is written as a number.
 
     Raises:
-        Amf0Error: a value is nested too deep, or there are too many, as in `Amf0Limits()`.
+        Amf0Error: a value is nested too deep, or there are too many, as in `Amf0Limits()`, or
+            they are longer than a message. What was decoded may be: a reference is written out.
     """
     writer = _Writer(DEFAULT_LIMITS)
     for value in values:
@@ -311,6 +313,8 @@ class _Writer:
         if self._values > self._limits.values or depth > self._limits.depth:
             raise Amf0Error("AMF0 value too deep or too large to write")
         out = self.out
+        if len(out) > MAX_ENCODED_BYTES:
+            raise Amf0Error(f"AMF0 values of more than {MAX_ENCODED_BYTES} bytes")
         match value:
             case bool():
                 out += bytes((Marker.BOOLEAN, value))

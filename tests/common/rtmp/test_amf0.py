@@ -196,6 +196,15 @@ def test_references_cannot_be_used_to_write_without_bound():
         encode(*values)
 
 
+def test_references_to_a_long_value_are_not_written_out_without_bound() -> None:
+    text = b"\x0c" + (100_000).to_bytes(4, "big") + bytes(100_000)
+    raw = b"\x0a\x00\x00\x00\x01" + text + b"\x07\x00\x00" * 4000
+    values = decode_all(raw)
+    assert len(values) == 4001
+    with pytest.raises(Amf0Error, match="more than 16777215 bytes"):  # 400 MB
+        encode(*values)
+
+
 def test_a_name_over_64_k_is_not_written():
     with pytest.raises(Amf0Error):
         encode({"x" * 70_000: None})

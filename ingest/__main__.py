@@ -39,6 +39,9 @@ def main() -> int:
         metavar="HOST:PORT",
         help="where to listen; may be given several times",
     )
+    parser.add_argument(
+        "--orphan-timeout", type=float, default=30.0, help="seconds without a supervisor"
+    )
     arguments = parser.parse_args()
 
     import uvloop
@@ -48,7 +51,8 @@ def main() -> int:
     from ingest.run import run
 
     log.set_up(arguments.name)
-    return uvloop.run(run(ChildName(arguments.name), arguments.run_dir, arguments.listen))
+    name = ChildName(arguments.name)
+    return uvloop.run(run(name, arguments.run_dir, arguments.listen, arguments.orphan_timeout))
 
 
 if __name__ == "__main__":

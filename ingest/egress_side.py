@@ -1,8 +1,9 @@
 """One stream towards the egresses: its source rendition, its audio and data, opened and closed.
 
 Tags of one read are put together and go out as few messages, a new one where the rendition
-changes, so that the order of arrival stays. An egress that comes later is given the headers and
-the last GOP first. Pure but for the ports it is given.
+changes, so that the order of arrival stays. Audio waits to ride with the next picture, as it would
+at egress anyway. An egress that comes later is given the headers and the last GOP first. Pure but
+for the ports it is given.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from common.media_messages import HEADER, KEY, REPLAY, SHARED, StreamClosed, Str
 from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
 from ingest.feed import EgressFeed, Peers, TagEntry
 from ingest.gop_cache import CachedTag, GopCache, Metadata
+
+# Audio waits for a picture while pictures come as often as this; `tick` ends every wait.
+RIDE_S = 0.06
 
 Batch = tuple[str, list[TagEntry], list[bytes]]  # rendition, entries, bodies
 
@@ -30,6 +34,7 @@ class EgressSide:
         self._rendition = SOURCE
         self._entries: list[TagEntry] = []
         self._bodies: list[bytes] = []
+        self._picture_s = 0.0  # when the last one came
         self._dropped = 0
 
     @property
@@ -78,11 +83,18 @@ class EgressSide:
         if rendition != self._rendition:
             self.flush()
             self._rendition = rendition
+        if rendition == SOURCE:
+            self._picture_s = entry[3]
         self._entries.append(entry)
         self._bodies.append(body)
 
+    def end_read(self, now: float) -> None:
+        """Send what one read has brought, but for audio that a picture will take along."""
+        if self._rendition == SOURCE or now - self._picture_s > RIDE_S:
+            self.flush()
+
     def flush(self) -> None:
-        """Send what one read has brought."""
+        """Send all that was put."""
         if not self._entries:
             return
         entries, bodies = self._entries, self._bodies
@@ -106,7 +118,8 @@ class EgressSide:
             self._feeds = []
 
     def tick(self) -> None:
-        """Send what could not be sent before."""
+        """Send what has waited, and what could not be sent before."""
+        self.flush()
         for feed in self._feeds:
             feed.retry()
         if not self._ending:

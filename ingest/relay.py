@@ -31,8 +31,8 @@ class PeerPort:
         return self._boot_id
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
-        """Send without waiting; False: its queue is full, or it is gone."""
-        if self._push.send((encode(message), *payloads)):
+        """Send with all else of this turn of the loop; False: its queue is full, or it is gone."""
+        if self._push.post((encode(message), *payloads)):
             return True
         self.refused += 1
         return False

@@ -48,7 +48,13 @@ LAST_WORDS_S = 0.2  # ZeroMQ sends from a thread of its own, and is not asked to
 class Ingest:
     """The composition root, and what the control link asks of this process."""
 
-    def __init__(self, name: ChildName, run_dir: Path, addresses: Sequence[tuple[str, int]]):
+    def __init__(
+        self,
+        name: ChildName,
+        run_dir: Path,
+        addresses: Sequence[tuple[str, int]],
+        orphan_timeout_s: float,
+    ) -> None:
         self.exit_code = ExitCode.OK
         self._name = name
         self._addresses = addresses
@@ -58,7 +64,9 @@ class Ingest:
         self._listen: tuple[str, ...] = ()
         self._is_welcome = False
         self._bus = Bus()
-        self._link = ControlLink(self._bus, run_dir, name, self._boot_id, self)
+        self._link = ControlLink(
+            self._bus, run_dir, name, self._boot_id, self, orphan_timeout_s=orphan_timeout_s
+        )
         self._relay = Relay(self._bus)
         settings = Settings()
         self._admission = Admission(settings.ingest, raise_descriptor_limit())
@@ -202,6 +210,11 @@ class Ingest:
         self._players.follow(self._relay.handovers())
 
 
-async def run(name: ChildName, run_dir: Path, addresses: Sequence[tuple[str, int]]) -> ExitCode:
+async def run(
+    name: ChildName,
+    run_dir: Path,
+    addresses: Sequence[tuple[str, int]],
+    orphan_timeout_s: float = 30.0,
+) -> ExitCode:
     """Run one ingest process; returns its exit code."""
-    return await Ingest(name, run_dir, addresses).run()
+    return await Ingest(name, run_dir, addresses, orphan_timeout_s).run()

@@ -53,7 +53,7 @@ class Surroundings:
 
 
 class Stream:
-    """One stream. Its publisher's shell gives it media, and calls `flush` after each read."""
+    """One stream. Its publisher's shell gives it media, and calls `end_read` after each read."""
 
     def __init__(self, placed: Placed, surroundings: Surroundings, since_unix: float) -> None:
         self.stream_id: StreamId = placed.stream_id
@@ -205,9 +205,9 @@ class Stream:
         if self.state is StreamState.LIVE:
             self._put(unit)
 
-    def flush(self) -> None:
+    def end_read(self, now: float) -> None:
         """Send what one read has brought."""
-        self._egress.flush()
+        self._egress.end_read(now)
 
     # ---- the supervisor -----------------------------------------------------------------------
 

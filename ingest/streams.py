@@ -21,7 +21,7 @@ from common.control_messages import (
     Refused,
 )
 from common.errors import AddressError
-from common.identity import StreamId, stream_id
+from common.identity import Generation, StreamId, stream_id
 from common.ladder import Takeover, Template
 from common.log import stream_label
 from common.rtmp.events import Event, PublishRequested
@@ -137,7 +137,7 @@ class Streams:
             refusal = publisher.take(event, now)
             if refusal is not None:
                 break
-        publisher.stream.flush()
+        publisher.stream.end_read(now)
         if refusal is not None:
             self._expel(connection, refusal, now)
 
@@ -168,7 +168,7 @@ class Streams:
         # answer to its first request.
         ask = self._ask_for(message.stream_id)
         if ask is not None:
-            self._drop_ask(ask)
+            del self._asks[ask.request_id]
             stream = Stream(message, self._surroundings, self._unix_time())
             self._streams[message.stream_id] = stream
             log.info(
@@ -226,7 +226,8 @@ class Streams:
         """Deadlines; several times a second."""
         for ask in [entry for entry in self._asks.values() if now >= entry.until_s]:
             refusal = Refusal("NetStream.Failed", "the supervisor does not answer; try again")
-            self._refuse_ask(ask, refusal)
+            self._give_up(ask, "no answer in time")
+            self._refuse(ask.connection, ask.request, refusal, ask.stream_id)
         for connection, publisher in list(self._publishers.items()):
             overdue = publisher.overdue(now)
             if overdue is not None:
@@ -244,7 +245,13 @@ class Streams:
     def close(self, reason: str) -> None:
         """End everything: publishers are told, players too, by egress."""
         for ask in list(self._asks.values()):
-            self._refuse_ask(ask, Refusal("NetStream.Failed", reason))
+            self._give_up(ask, reason)
+            self._refuse(
+                ask.connection,
+                ask.request,
+                Refusal("NetStream.Failed", reason),
+                ask.stream_id,
+            )
         for connection in list(self._publishers):
             self._take(connection)
             connection.end_publish("status", STOPPED, reason)
@@ -333,8 +340,7 @@ class Streams:
         """Forget a request that waits; the supervisor's answer to it is then given back."""
         for ask in self._asks.values():
             if ask.connection is connection:
-                self._drop_ask(ask)
-                self._admission.release_publish(connection.host)
+                self._give_up(ask, "its publisher left")
                 return True
         return False
 
@@ -344,11 +350,14 @@ class Streams:
                 return ask
         return None
 
-    def _drop_ask(self, ask: _Ask) -> None:
+    def _give_up(self, ask: _Ask, reason: str) -> None:
+        """Nobody waits for this answer any more; what it may reserve is given back."""
         del self._asks[ask.request_id]
+        self._admission.release_publish(ask.connection.host)
+        self._tell(PublishEnd(ask.stream_id, Generation(0), reason))
 
     def _refuse_ask(self, ask: _Ask, refusal: Refusal) -> None:
-        self._drop_ask(ask)
+        del self._asks[ask.request_id]
         self._admission.release_publish(ask.connection.host)
         self._refuse(ask.connection, ask.request, refusal, ask.stream_id)
 

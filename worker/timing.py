@@ -8,7 +8,7 @@ Rates: a rung with a rate takes every n-th picture, n the smallest number that b
 that rate, so the spacing is even: 60 to 30 takes every second, 50 to 30 every second too (25 a
 second, not 30 with a stutter), 25 to 30 all. By time, not by counting: a picture is taken
 once n - 1/2 source intervals have passed since the last one taken, or the whole interval of the
-rung's rate, whichever is less, so jitter of a third of an interval changes nothing and a source of
+rung's rate, whichever is less, so jitter of a quarter interval changes nothing and a source of
 variable rate is never faster than the rung's rate for long. Keyframes are always taken.
 """
 
@@ -21,7 +21,7 @@ from fractions import Fraction
 
 _RATE_TOLERANCE = 0.05  # a source so much faster than a rung's rate is taken whole
 _WINDOW_FRAMES = 120
-_MIN_INTERVALS = 8  # intervals that tell a source's rate, rounded to ms as they are
+_MIN_INTERVALS = 30  # intervals that tell a rate, their jitter and rounding evened out
 _GAP_MS = 1000  # a longer pause tells nothing of the rate
 # Of the rates in use; what is near one is taken for it, so that rate control and VUI are exact.
 _USUAL_RATES = (

@@ -1,0 +1,121 @@
+"""What waits for a decoder stays bounded in ms, and is dropped by keyframes."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.identity import Generation, StreamId
+from common.media_messages import AccessUnit
+from worker import stream_queue
+from worker.stream_queue import Cut, End, NewHeader, StreamQueue, Unit
+
+
+def put(
+    queue: StreamQueue,
+    number: int,
+    dts_ms: int,
+    *,
+    is_key: bool = False,
+    replay: bool = False,
+    data: bytes = b"unit",
+) -> bool:
+    header = AccessUnit(StreamId("live/a"), Generation(1), number, dts_ms, 0, is_key, 1.0, replay)
+    return queue.put(header, data, 2.0)
+
+
+def taken(queue: StreamQueue) -> list[Unit]:
+    units = []
+    while (entry := queue.take()) is not None:
+        assert isinstance(entry, Unit)
+        units.append(entry)
+    return units
+
+
+def test_units_and_orders_keep_their_order() -> None:
+    queue = StreamQueue(1000)
+    put(queue, 0, 0, is_key=True)
+    queue.put_order(NewHeader(b"record"))
+    put(queue, 1, 40)
+    queue.put_order(Cut(80))
+    queue.put_order(End("done"))
+    kinds = []
+    while (entry := queue.take()) is not None:
+        kinds.append(type(entry))
+    assert kinds == [Unit, NewHeader, Unit, Cut, End]
+
+
+def test_a_full_queue_drops_the_newest_up_to_a_keyframe_and_marks_the_gap() -> None:
+    queue = StreamQueue(1000)
+    accepted = [put(queue, n, n * 40, is_key=n % 50 == 0) for n in range(49)]
+    assert accepted == [True] * 26 + [False] * 23
+    assert queue.span_ms == 1000
+    assert queue.dropped == 23
+    first = taken(queue)
+    assert [unit.header.number for unit in first] == list(range(26))
+    # room again, but what comes refers to what was dropped
+    assert not put(queue, 49, 1960)
+    assert put(queue, 50, 2000, is_key=True)
+    assert put(queue, 51, 2040)
+    assert [unit.follows_gap for unit in taken(queue)] == [True, False]
+
+
+def test_a_gap_in_the_numbers_is_marked() -> None:
+    queue = StreamQueue(1000)
+    put(queue, 7, 0, is_key=True)
+    put(queue, 8, 40)
+    put(queue, 12, 200)
+    put(queue, 13, 240)
+    assert [unit.follows_gap for unit in taken(queue)] == [False, False, True, False]
+
+
+def test_a_replayed_gop_is_no_lag() -> None:
+    queue = StreamQueue(1000)
+    assert all(put(queue, n, n * 40, is_key=n == 0, replay=True) for n in range(250))
+    assert queue.span_ms == 0
+    assert all(put(queue, 250 + n, 10_000 + n * 40) for n in range(25))
+    assert not put(queue, 275, 11_040)
+
+
+def test_bytes_and_units_are_bounded_whatever_the_times_say() -> None:
+    queue = StreamQueue(1000)
+    megabyte = bytes(1024 * 1024)
+    accepted = sum(put(queue, n, 0, is_key=n == 0, data=megabyte) for n in range(100))
+    assert accepted * len(megabyte) == stream_queue.MAX_BYTES
+    queue = StreamQueue(1000)
+    accepted = sum(put(queue, n, 0, is_key=n == 0) for n in range(5000))
+    assert accepted == stream_queue.MAX_UNITS
+
+
+def test_a_flood_of_headers_is_bounded_and_the_end_still_gets_in() -> None:
+    queue = StreamQueue(1000)
+    for _ in range(20_000):
+        queue.put_order(NewHeader(b"record"))
+    assert len(queue) == 2 * stream_queue.MAX_UNITS
+    queue.put_order(End("done"))
+    assert len(queue) == 2 * stream_queue.MAX_UNITS + 1
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 200), st.booleans(), st.booleans(), st.integers(0, 3)),
+        max_size=120,
+    )
+)
+def test_whatever_comes_the_span_is_bounded_and_nothing_follows_a_loss_but_a_keyframe(
+    steps: list[tuple[int, bool, bool, int]],
+) -> None:
+    queue = StreamQueue(500)
+    dts_ms, put_units, got = 0, 0, []
+    for number, (step, is_key, replay, takes) in enumerate(steps):
+        dts_ms += step
+        put_units += put(queue, number, dts_ms, is_key=is_key, replay=replay)
+        assert queue.span_ms <= 500
+        for _ in range(takes):
+            entry = queue.take()
+            if isinstance(entry, Unit):
+                got.append(entry)
+    got += taken(queue)
+    assert len(got) == put_units == len(steps) - queue.dropped
+    assert all(unit.header.is_key for unit in got if unit.follows_gap)
+    queue.clear()
+    assert len(queue) == 0

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import socket
+import struct
 from collections.abc import Callable
 
 from common.handover import ADOPTED, DECLINED, HEADER, MAGIC, MAX_ANSWER_BYTES, PIECE_BYTES
@@ -19,6 +20,7 @@ log = logging.getLogger("tfarm.egress.handover")
 BACKLOG = 1024
 DEADLINE_S = 5.0  # for one handover
 MAX_AT_ONCE = 256
+MAX_DESCRIPTORS = 2  # one is wanted, and what is too much must be seen
 FULL_WAIT_S = 0.01
 ACCEPTS = 64  # a turn of the loop
 
@@ -105,9 +107,7 @@ class _Incoming:
 
     def _on_packet(self) -> None:
         try:
-            data, descriptors, flags, _ = socket.recv_fds(
-                self._link, HEADER.size + PIECE_BYTES + 1, 2, socket.MSG_CMSG_CLOEXEC
-            )
+            data, descriptors, flags = _receive(self._link)
         except BlockingIOError:
             return
         except OSError as error:
@@ -180,3 +180,22 @@ class _Incoming:
         except OSError as error:
             log.warning("a handover's sender is gone error=%s", error)
         self.close()
+
+
+def _receive(link: socket.socket) -> tuple[bytes, list[int], int]:
+    """One packet, the descriptors with it, and its flags.
+
+    Not socket.recv_fds: in Python 3.11 it leaves out the flags that it is given.
+    """
+    size = struct.calcsize("i")
+    data, ancillary, flags, _ = link.recvmsg(
+        HEADER.size + PIECE_BYTES + 1,
+        socket.CMSG_SPACE(MAX_DESCRIPTORS * size),
+        socket.MSG_CMSG_CLOEXEC,
+    )
+    descriptors: list[int] = []
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            count = len(content) // size
+            descriptors += struct.unpack(f"{count}i", content[: count * size])
+    return data, descriptors, flags

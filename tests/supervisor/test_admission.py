@@ -9,7 +9,8 @@ from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Settings, Software
 from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S
 from supervisor.cost import Resource
-from supervisor.roster import Send, StreamState
+from supervisor.roster import StreamState
+from tests.supervisor.rig import MakeRig, Rig
 
 SMALL = SourceFormat(640, 360, fps=Fraction(30))
 UHD = SourceFormat(3840, 2160, fps=Fraction(60))
@@ -20,7 +21,7 @@ def with_policy(*policy: Path, capacity: float = 100.0) -> Settings:
     return Settings(software=Software(capacity=capacity), templates=(template,))
 
 
-def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig) -> None:
+def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig: Rig) -> None:
     placed = rig.only(rig.ask(), Placed, "ingest:0")
     assert placed.worker in ("worker:cpu:0", "worker:cpu:1")
     assert rig.stream().state is StreamState.RESERVED
@@ -31,14 +32,14 @@ def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig) -> N
     assert rig.stream().state is StreamState.LIVE
 
 
-def test_the_same_key_twice_is_refused_while_the_first_is_live(rig) -> None:
+def test_the_same_key_twice_is_refused_while_the_first_is_live(rig: Rig) -> None:
     rig.publish()
     refused = rig.refused(rig.ask())
     assert refused.code == "NetStream.Publish.BadName"
     assert "already being published" in refused.description
 
 
-def test_a_publisher_that_comes_back_gets_the_same_generation(rig) -> None:
+def test_a_publisher_that_comes_back_gets_the_same_generation(rig: Rig) -> None:
     placed = rig.publish()
     rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
     again = rig.only(rig.ask(), Placed)
@@ -46,18 +47,18 @@ def test_a_publisher_that_comes_back_gets_the_same_generation(rig) -> None:
     assert rig.stream().is_live
 
 
-def test_another_ingest_cannot_take_a_held_stream(rig) -> None:
+def test_another_ingest_cannot_take_a_held_stream(rig: Rig) -> None:
     rig.publish()
     rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
     rig.up("ingest:1", "ingest")
     assert rig.refused(rig.ask(ingest="ingest:1")).code == "NetStream.Publish.BadName"
 
 
-def test_an_unknown_app_is_refused(rig) -> None:
+def test_an_unknown_app_is_refused(rig: Rig) -> None:
     assert rig.refused(rig.ask("nothing/a")).code == "NetStream.Publish.BadName"
 
 
-def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig) -> None:
+def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.publish()
     refused = rig.refused(rig.ask("live/b"))
@@ -68,21 +69,21 @@ def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig) ->
     assert "refused" in rig.farm.roster.history[-1].text
 
 
-def test_an_ask_is_parked_while_a_reservation_may_shrink_and_placed_when_it_does(make_rig) -> None:
+def test_an_ask_is_parked_until_a_reservation_shrinks(
+    make_rig: MakeRig,
+) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     assert rig.ask("live/b") == []
     assert rig.farm.parked == 1
     assert rig.farm.next_deadline() == rig.now + PARK_S
-    corrected, placed = rig.format("live/a", SMALL)
-    assert isinstance(corrected, Send)
-    assert isinstance(placed, Send)
-    assert isinstance(placed.message, Placed)
-    assert placed.message.stream_id == "live/b"
+    corrected, placed = rig.messages(rig.format("live/a", SMALL))
+    assert (type(corrected), type(placed)) == (Placed, Placed)
+    assert (corrected.stream_id, placed.stream_id) == ("live/a", "live/b")
     assert rig.farm.parked == 0
 
 
-def test_a_parked_ask_is_refused_in_the_end(make_rig) -> None:
+def test_a_parked_ask_is_refused_in_the_end(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.ask("live/b")
@@ -90,14 +91,14 @@ def test_a_parked_ask_is_refused_in_the_end(make_rig) -> None:
     assert rig.refused(rig.tick(PARK_S / 2)).stream_id == "live/b"
 
 
-def test_a_second_ask_for_a_parked_key_is_refused(make_rig) -> None:
+def test_a_second_ask_for_a_parked_key_is_refused(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.ask("live/b")
     assert rig.refused(rig.ask("live/b")).code == "NetStream.Publish.BadName"
 
 
-def test_a_parked_publisher_that_leaves_is_forgotten(make_rig) -> None:
+def test_a_parked_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.ask("live/b")
@@ -105,14 +106,14 @@ def test_a_parked_publisher_that_leaves_is_forgotten(make_rig) -> None:
     assert rig.farm.parked == 0
 
 
-def test_asks_wait_for_workers_that_are_being_started(make_rig) -> None:
+def test_asks_wait_for_workers_that_are_being_started(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
     rig.farm.roster.expect_device(ChildName("worker:cpu:0"), Path.SOFTWARE)
     assert rig.ask() == []
     assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
 
 
-def test_parking_is_bounded(make_rig) -> None:
+def test_parking_is_bounded(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     for index in range(MAX_PARKED):
@@ -120,7 +121,7 @@ def test_parking_is_bounded(make_rig) -> None:
     rig.refused(rig.ask("live/late"))
 
 
-def test_a_source_that_fits_nowhere_is_refused_and_remembered_by_key(make_rig) -> None:
+def test_a_source_that_fits_nowhere_is_refused_and_remembered_by_key(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask()
     refused = rig.refused(rig.format(source=UHD))
@@ -132,7 +133,7 @@ def test_a_source_that_fits_nowhere_is_refused_and_remembered_by_key(make_rig) -
     rig.only(rig.ask(), Placed)
 
 
-def test_a_remembered_refusal_ends_when_there_is_room(make_rig) -> None:
+def test_a_remembered_refusal_ends_when_there_is_room(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask()
     rig.refused(rig.format(source=UHD))
@@ -141,7 +142,7 @@ def test_a_remembered_refusal_ends_when_there_is_room(make_rig) -> None:
     rig.only(rig.ask(), Placed)
 
 
-def test_a_source_larger_than_reserved_moves_to_where_it_fits(make_rig) -> None:
+def test_a_source_larger_than_reserved_moves_to_where_it_fits(make_rig: MakeRig) -> None:
     rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH, capacity=70.0))
     first = rig.only(rig.ask(), Placed)
     moved = rig.only(rig.format(source=UHD), Placed)
@@ -150,30 +151,30 @@ def test_a_source_larger_than_reserved_moves_to_where_it_fits(make_rig) -> None:
     assert rig.farm.roster.fleet.used(Resource.CORES) == 0
 
 
-def test_the_format_of_an_unknown_stream_is_refused(rig) -> None:
+def test_the_format_of_an_unknown_stream_is_refused(rig: Rig) -> None:
     known = FormatKnown(9, StreamId("live/none"), Generation(4), SMALL)
     assert rig.refused(rig.say("ingest:0", known)).code == "NetStream.Publish.Failed"
 
 
-def test_passthrough_is_placed_without_a_worker(make_rig) -> None:
+def test_passthrough_is_placed_without_a_worker(make_rig: MakeRig) -> None:
     rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH, capacity=1.0))
     placed = rig.only(rig.ask(), Placed)
     assert (placed.worker, placed.rungs) == (None, ())
     assert placed.reason.startswith("passthrough; software: needs")
 
 
-def test_a_template_without_renditions_is_passthrough_only(make_rig) -> None:
+def test_a_template_without_renditions_is_passthrough_only(make_rig: MakeRig) -> None:
     rig = make_rig(Settings(templates=(Template("live", ()),)))
     assert rig.only(rig.ask(), Placed).worker is None
     assert rig.only(rig.format(), Placed).worker is None
 
 
-def test_a_policy_that_refuses_refuses(make_rig) -> None:
+def test_a_policy_that_refuses_refuses(make_rig: MakeRig) -> None:
     rig = make_rig(with_policy(Path.REFUSE))
     assert "policy refuses" in rig.refused(rig.ask()).description
 
 
-def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig) -> None:
+def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig: MakeRig) -> None:
     rig = make_rig(cores=2)
     for key in ("live/a", "live/b", "live/c"):
         rig.publish(key)
@@ -194,15 +195,14 @@ def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig) 
             rig.publisher("live/c", is_live=False),
         ),
     )
-    ended, placed = rig.ask("live/d")
-    assert isinstance(ended, Send)
-    assert isinstance(ended.message, EndStream)
-    assert ended.message.stream_id == "live/b"
-    assert isinstance(placed.message, Placed)
+    ended, placed = rig.messages(rig.ask("live/d"))
+    assert isinstance(ended, EndStream)
+    assert ended.stream_id == "live/b"
+    assert isinstance(placed, Placed)
     assert set(rig.farm.roster.streams) == {"live/a", "live/c", "live/d"}
 
 
-def test_nobody_is_evicted_in_vain(make_rig) -> None:
+def test_nobody_is_evicted_in_vain(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.publish("live/a", SMALL)
     rig.publish("live/b", SMALL)
@@ -215,7 +215,7 @@ def test_nobody_is_evicted_in_vain(make_rig) -> None:
     assert set(rig.farm.roster.streams) == {"live/a", "live/b"}
 
 
-def test_asks_of_a_lost_ingest_are_forgotten(make_rig) -> None:
+def test_asks_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.say("ingest:0", PublishAsk(7, StreamId("live/b"), ""))

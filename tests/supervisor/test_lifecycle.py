@@ -43,7 +43,7 @@ def test_a_child_is_spawned_and_ready_on_its_hello() -> None:
     machine = ChildMachine()
     assert machine.next_deadline() == math.inf
     assert machine.handle(Start(), 1.0) == [Spawn()]
-    assert machine.state is ChildState.STARTING
+    assert machine.state.value == "starting"
     assert machine.handle(SaidHello(), 2.0) == [CameUp()]
     assert machine.state is ChildState.READY
     assert machine.restarts == 0

@@ -24,8 +24,9 @@ from supervisor.placement import (
 ANY = (Path.GPU_ONLY, Path.HYBRID, Path.SOFTWARE)
 
 
-def cpu(index: int, **fields: bool) -> Device:
-    return Device(ChildName(f"worker:cpu:{index}"), Path.SOFTWARE, **fields)
+def cpu(index: int, is_up: bool = True, is_open: bool = True) -> Device:
+    name = ChildName(f"worker:cpu:{index}")
+    return Device(name, Path.SOFTWARE, is_up=is_up, is_open=is_open)
 
 
 def gpu(index: int, load: float, path: Path = Path.GPU_ONLY, memory: float = 1e12) -> Device:
@@ -236,14 +237,14 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(generation=live, load=COSTS)
     def correct(self, generation: Generation | None, load: float) -> None:
-        if generation in self.fleet.placements:
+        if generation is not None and generation in self.fleet.placements:
             result = correct(self.fleet, generation, StreamCost(load * 0.2, load * 0.8, 2, 1e6))
             if not isinstance(result, NoRoom):
                 self.fleet = result[0]
 
     @rule(target=live, generation=consumes(live), load=COSTS)
     def move(self, generation: Generation | None, load: float) -> Generation | None:
-        if generation not in self.fleet.placements:
+        if generation is None or generation not in self.fleet.placements:
             return None
         result = move(self.fleet, generation, self._need(load, 2, False))
         if isinstance(result, NoRoom):
@@ -254,7 +255,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(generation=consumes(live))
     def release(self, generation: Generation | None) -> None:
-        if generation in self.fleet.placements:
+        if generation is not None and generation in self.fleet.placements:
             self.fleet = release(self.fleet, generation)
 
     @invariant()

@@ -12,24 +12,27 @@ from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Settings
 from supervisor.cost import Resource
 from supervisor.recovery import POSITIONS_TIMEOUT_S
-from supervisor.roster import Send, StreamState
+from supervisor.roster import Order, Send, StreamState
+from tests.supervisor.rig import MakeRig, Rig
 
 
-def other(worker: str) -> str:
+def other(worker: str | None) -> str:
     return "worker:cpu:1" if worker == "worker:cpu:0" else "worker:cpu:0"
 
 
-def positions(rig, switch: SwitchGeneration, last_pts_ms: int | None, egress: str = "egress:0"):
+def positions(
+    rig: Rig, switch: SwitchGeneration, last_pts_ms: int | None, egress: str = "egress:0"
+):
     return rig.say(egress, Positions(switch.request_id, switch.stream_id, last_pts_ms))
 
 
-def trouble(rig, placed: Placed, reason: str = "4:2:2 cannot be decoded"):
+def trouble(rig: Rig, placed: Placed, reason: str = "4:2:2 cannot be decoded") -> list[Order]:
     assert placed.worker is not None
     message = StreamTrouble(placed.worker, placed.stream_id, placed.generation, reason)
     return rig.say(placed.worker, message)
 
 
-def test_a_lost_workers_stream_goes_on_elsewhere_from_where_egress_came(rig) -> None:
+def test_a_lost_workers_stream_goes_on_elsewhere_from_where_egress_came(rig: Rig) -> None:
     old = rig.publish()
     switch = rig.only(rig.down(old.worker), SwitchGeneration, "egress:0")
     assert switch.generation == old.generation
@@ -42,7 +45,7 @@ def test_a_lost_workers_stream_goes_on_elsewhere_from_where_egress_came(rig) -> 
     assert list(rig.farm.roster.fleet.placements) == [new.generation]
 
 
-def test_an_egress_that_does_not_answer_holds_nothing_up(rig) -> None:
+def test_an_egress_that_does_not_answer_holds_nothing_up(rig: Rig) -> None:
     old = rig.publish()
     rig.only(rig.down(old.worker), SwitchGeneration)
     assert rig.farm.next_deadline() == rig.now + POSITIONS_TIMEOUT_S
@@ -50,31 +53,35 @@ def test_an_egress_that_does_not_answer_holds_nothing_up(rig) -> None:
     assert new.resume_after_ms is None
 
 
-def test_with_several_egresses_the_slowest_counts_and_a_lost_one_is_not_waited_for(rig) -> None:
+def test_of_several_egresses_the_slowest_counts_and_a_lost_one_does_not(
+    rig: Rig,
+) -> None:
     rig.up("egress:1", "egress")
     rig.up("egress:2", "egress")
     old = rig.publish()
     orders = rig.down(old.worker)
     assert [order.child for order in orders] == ["egress:0", "egress:1", "egress:2"]
-    switch = orders[0].message
+    switch = rig.messages(orders)[0]
     assert positions(rig, switch, 4_000) == []
     assert positions(rig, switch, 3_900, "egress:1") == []
     assert rig.only(rig.down("egress:2"), Placed).resume_after_ms == 3_900
 
 
-def test_a_late_answer_changes_nothing(rig) -> None:
+def test_a_late_answer_changes_nothing(rig: Rig) -> None:
     old = rig.publish()
     switch = rig.only(rig.down(old.worker), SwitchGeneration)
     rig.tick(POSITIONS_TIMEOUT_S)
     assert positions(rig, switch, 4_000) == []
 
 
-def test_a_stream_that_had_not_begun_is_moved_at_once(rig) -> None:
+def test_a_stream_that_had_not_begun_is_moved_at_once(rig: Rig) -> None:
     placed = rig.only(rig.ask(), Placed)
     assert rig.only(rig.down(placed.worker), Placed).worker == other(placed.worker)
 
 
-def test_without_another_worker_it_waits_and_returns_with_the_restarted_one(make_rig) -> None:
+def test_without_another_worker_it_waits_for_the_restarted_one(
+    make_rig: MakeRig,
+) -> None:
     rig = make_rig(workers=1)
     old = rig.publish()
     switch = rig.only(rig.down("worker:cpu:0"), SwitchGeneration)
@@ -88,7 +95,7 @@ def test_without_another_worker_it_waits_and_returns_with_the_restarted_one(make
     assert rig.stream().state is StreamState.LIVE
 
 
-def test_a_publisher_is_told_source_only_while_its_stream_waits(make_rig) -> None:
+def test_a_publisher_is_told_source_only_while_its_stream_waits(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     rig.publish()
     rig.down("worker:cpu:0")
@@ -97,7 +104,7 @@ def test_a_publisher_is_told_source_only_while_its_stream_waits(make_rig) -> Non
     assert (placed.worker, placed.rungs) == (None, ())
 
 
-def test_a_policy_with_refuse_ends_streams_that_find_no_room(make_rig) -> None:
+def test_a_policy_with_refuse_ends_streams_that_find_no_room(make_rig: MakeRig) -> None:
     policy = (Path.SOFTWARE, Path.REFUSE)
     template = Template("live", DEFAULT_RENDITIONS, policy=policy)
     rig = make_rig(Settings(templates=(template,)), workers=1)
@@ -109,7 +116,7 @@ def test_a_policy_with_refuse_ends_streams_that_find_no_room(make_rig) -> None:
     assert rig.farm.roster.fleet.placements == {}
 
 
-def test_a_lost_stream_does_not_settle_for_passthrough(make_rig) -> None:
+def test_a_lost_stream_does_not_settle_for_passthrough(make_rig: MakeRig) -> None:
     policy = (Path.SOFTWARE, Path.PASSTHROUGH)
     template = Template("live", DEFAULT_RENDITIONS, policy=policy)
     rig = make_rig(Settings(templates=(template,)), workers=1)
@@ -119,7 +126,7 @@ def test_a_lost_stream_does_not_settle_for_passthrough(make_rig) -> None:
     assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
 
 
-def test_a_stream_that_ends_while_it_switches_is_over(rig) -> None:
+def test_a_stream_that_ends_while_it_switches_is_over(rig: Rig) -> None:
     old = rig.publish()
     rig.only(rig.down(old.worker), SwitchGeneration)
     rig.end()
@@ -127,7 +134,7 @@ def test_a_stream_that_ends_while_it_switches_is_over(rig) -> None:
     assert rig.farm.roster.fleet.placements == {}
 
 
-def test_a_key_published_anew_while_the_old_one_switched_is_not_disturbed(rig) -> None:
+def test_a_key_published_anew_while_the_old_one_switched_is_not_disturbed(rig: Rig) -> None:
     old = rig.publish()
     rig.only(rig.down(old.worker), SwitchGeneration)
     rig.end()
@@ -136,7 +143,7 @@ def test_a_key_published_anew_while_the_old_one_switched_is_not_disturbed(rig) -
     assert rig.stream().generation == new.generation
 
 
-def test_a_device_that_cannot_serve_a_stream_is_left_out_for_it(rig) -> None:
+def test_a_device_that_cannot_serve_a_stream_is_left_out_for_it(rig: Rig) -> None:
     first = rig.publish()
     rig.only(trouble(rig, first), SwitchGeneration)
     second = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
@@ -148,13 +155,14 @@ def test_a_device_that_cannot_serve_a_stream_is_left_out_for_it(rig) -> None:
     assert rig.publish("live/b").worker is not None
 
 
-def test_stale_trouble_changes_nothing(rig) -> None:
+def test_stale_trouble_changes_nothing(rig: Rig) -> None:
     placed = rig.publish()
+    assert placed.worker is not None
     stale = StreamTrouble(placed.worker, placed.stream_id, Generation(999), "x")
     assert rig.say(placed.worker, stale) == []
 
 
-def test_streams_adopted_with_a_worker_that_is_gone_are_placed_anew(make_rig) -> None:
+def test_streams_adopted_with_a_worker_that_is_gone_are_placed_anew(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
     status = rig.publisher(
         generation=Generation(9),
@@ -169,7 +177,7 @@ def test_streams_adopted_with_a_worker_that_is_gone_are_placed_anew(make_rig) ->
     assert (new.worker, new.resume_after_ms) == ("worker:cpu:1", 70)
 
 
-def test_losing_every_worker_in_turn_never_loses_room_or_a_stream(rig) -> None:
+def test_losing_every_worker_in_turn_never_loses_room_or_a_stream(rig: Rig) -> None:
     for key in ("live/a", "live/b"):
         rig.publish(key)
     for _ in range(5):

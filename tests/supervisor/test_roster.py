@@ -9,6 +9,7 @@ from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 from supervisor.cost import GPU_CAPACITY, Resource
 from supervisor.roster import HISTORY, Roster, StreamState
+from tests.supervisor.rig import MakeRig, Rig
 
 
 def test_software_capacity_is_the_hosts_cores_unless_given_by_hand() -> None:
@@ -34,14 +35,14 @@ def test_a_session_cap_by_hand_holds_over_what_a_device_says() -> None:
     assert roster.fleet.host[Resource.SESSIONS] == 3.0
 
 
-def test_rungs_come_from_the_template_until_the_source_is_known(rig) -> None:
+def test_rungs_come_from_the_template_until_the_source_is_known(rig: Rig) -> None:
     placed = rig.only(rig.ask(), Placed)
     assert placed.rungs == ("720p", "480p", "360p")
     placed = rig.only(rig.format(source=SourceFormat(640, 360, fps=Fraction(30))), Placed)
     assert placed.rungs == ("360p",)
 
 
-def test_a_closed_stream_gives_its_room_back_once(rig) -> None:
+def test_a_closed_stream_gives_its_room_back_once(rig: Rig) -> None:
     rig.publish()
     stream = rig.stream()
     rig.end()
@@ -50,7 +51,9 @@ def test_a_closed_stream_gives_its_room_back_once(rig) -> None:
     assert rig.farm.roster.streams == {}
 
 
-def test_an_adopted_stream_takes_its_real_cost_and_generations_grow_beyond_it(make_rig) -> None:
+def test_generations_grow_beyond_that_of_an_adopted_stream(
+    make_rig: MakeRig,
+) -> None:
     rig = make_rig(workers=0)
     source = SourceFormat(1280, 720, fps=Fraction(30))
     status = rig.publisher(
@@ -66,7 +69,7 @@ def test_an_adopted_stream_takes_its_real_cost_and_generations_grow_beyond_it(ma
     assert rig.publish("live/b").generation > 70
 
 
-def test_an_adopted_placement_follows_what_its_worker_says_its_device_is(make_rig) -> None:
+def test_an_adopted_placement_follows_what_its_worker_says_its_device_is(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
     name = ChildName("worker:GPU-1")
     status = rig.publisher(generation=Generation(5), worker=name)
@@ -79,14 +82,16 @@ def test_an_adopted_placement_follows_what_its_worker_says_its_device_is(make_ri
     assert roster.fleet.used(Resource.SESSIONS) == 3
 
 
-def test_an_adopted_stream_of_an_app_no_longer_configured_goes_on_source_only(make_rig) -> None:
+def test_an_adopted_stream_of_an_unknown_app_is_source_only(
+    make_rig: MakeRig,
+) -> None:
     rig = make_rig()
     rig.up("ingest:0", "ingest", publishers=(rig.publisher("gone/a", generation=Generation(3)),))
     stream = rig.stream("gone/a")
     assert (stream.state, stream.rungs()) == (StreamState.SOURCE_ONLY, ())
 
 
-def test_new_settings_change_capacity_and_leave_running_streams_their_template(rig) -> None:
+def test_new_settings_change_capacity_and_leave_running_streams_their_template(rig: Rig) -> None:
     rig.publish()
     other = Template("live", DEFAULT_RENDITIONS[2:])
     settings = replace(Settings(), software=Software(capacity=500.0), templates=(other,))
@@ -96,7 +101,7 @@ def test_new_settings_change_capacity_and_leave_running_streams_their_template(r
     assert rig.publish("live/b").template == other
 
 
-def test_decisions_are_kept_in_bounds(rig) -> None:
+def test_decisions_are_kept_in_bounds(rig: Rig) -> None:
     for _ in range(HISTORY + 10):
         rig.farm.roster.note(StreamId("live/a"), "x", 0.0)
     assert len(rig.farm.roster.history) == HISTORY

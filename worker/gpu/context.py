@@ -1,0 +1,161 @@
+"""The GPU of this process: its one primary CUDA context, streams, events, memory (IO).
+
+FFmpeg's NVENC accepts a primary context only with blocking synchronisation, and flags count only
+before anything makes the context active: so `open_context` comes before CuPy, PyNvVideoCodec and
+PyAV touch the GPU, and all of them work in what it retains. One GPU is visible to the process, as
+logical device 0: PyAV takes a stream there only.
+
+CuPy and cuda-python have no types; what they return is typed here and in `memory.py`, `scale.py`.
+"""
+
+import os
+import sys
+from typing import Any
+
+from common.errors import BootFailed, DeviceLost, WorkerError
+
+_CUDA_MODULES = ("cupy", "cuda.bindings", "PyNvVideoCodec")
+
+
+class Stream:
+    """A stream of its own: it waits for no other, the legacy stream included."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.cupy: Any = cupy.cuda.Stream(non_blocking=True)
+        self.pointer = int(self.cupy.ptr)
+
+    def wait(self, event: "Event") -> None:
+        """What is queued from now on runs after `event`."""
+        self.cupy.wait_event(event.cupy)
+
+    def synchronize(self) -> None:
+        self.cupy.synchronize()
+
+
+class Event:
+    """A point in a stream. Waiting for it on the host sleeps instead of spinning."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.cupy: Any = cupy.cuda.Event(block=True, disable_timing=True)
+
+    def record(self, stream: Stream) -> None:
+        self.cupy.record(stream.cupy)
+
+    def synchronize(self) -> None:
+        self.cupy.synchronize()
+
+
+class GpuContext:
+    """The retained primary context, and what its device is. Made by `open_context`."""
+
+    def __init__(
+        self,
+        pointer: int,
+        name: str,
+        uuid: str,
+        pci_id: str,
+        driver_version: int,
+        compute_capability: tuple[int, int],
+    ) -> None:
+        self.pointer = pointer  # CUcontext
+        self.name = name
+        self.uuid = uuid
+        self.pci_id = pci_id
+        self.driver_version = driver_version  # 13000 is CUDA 13.0
+        self.compute_capability = compute_capability
+
+    def memory(self) -> tuple[int, int]:
+        """Free and total bytes of the device."""
+        import cupy
+
+        free, total = cupy.cuda.runtime.memGetInfo()
+        return int(free), int(total)
+
+    def is_lost(self) -> bool:
+        """Whether the context is dead: after an illegal access or a hardware fault all calls fail.
+
+        Not asked in the frame path, only once something has failed.
+        """
+        import cupy
+
+        try:
+            cupy.cuda.runtime.memGetInfo()
+            cupy.cuda.runtime.streamQuery(cupy.cuda.Stream.null.ptr)
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            return "cudaErrorNotReady" not in str(error)
+        return False
+
+    def failure(self, error: Exception, otherwise: WorkerError) -> WorkerError:
+        """What to raise for `error`: DeviceLost if the device is gone, else `otherwise`."""
+        if self.is_lost():
+            return DeviceLost(f"{self.name}: {error}")
+        return otherwise
+
+
+def open_context(device: str | None = None) -> GpuContext:
+    """Show this process one GPU and retain its primary context.
+
+    `device` is a UUID ("GPU-…") or a PCI id; None takes what CUDA_VISIBLE_DEVICES shows, which
+    must be one. Raises BootFailed. The context lives as long as the process.
+    """
+    os.environ.setdefault("CUPY_CACHE_IN_MEMORY", "1")  # a service may have no home to write to
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    if device is not None and os.environ.get("CUDA_VISIBLE_DEVICES") != device:
+        loaded = [name for name in _CUDA_MODULES if name in sys.modules]
+        if loaded:
+            raise BootFailed(f"{', '.join(loaded)} was imported before the GPU was chosen")
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    try:
+        from cuda.bindings import driver
+    except (ImportError, RuntimeError) as error:
+        raise BootFailed(f"cuda-python: {error}; install tfarm[gpu]") from error
+    _call(driver, driver.cuInit(0), "cuInit")
+    count = int(_call(driver, driver.cuDeviceGetCount(), "cuDeviceGetCount"))
+    if count != 1:
+        raise BootFailed(f"{count} GPUs are visible to this worker, 1 is needed")
+    handle = _call(driver, driver.cuDeviceGet(0), "cuDeviceGet")
+    flags = driver.CUctx_flags.CU_CTX_SCHED_BLOCKING_SYNC
+    _call(driver, driver.cuDevicePrimaryCtxSetFlags(handle, flags), "cuDevicePrimaryCtxSetFlags")
+    context = _call(driver, driver.cuDevicePrimaryCtxRetain(handle), "cuDevicePrimaryCtxRetain")
+    _call(driver, driver.cuCtxSetCurrent(context), "cuCtxSetCurrent")
+    uuid = bytes(_call(driver, driver.cuDeviceGetUuid(handle), "cuDeviceGetUuid").bytes)
+    attribute = driver.CUdevice_attribute
+    capability = (
+        attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+        attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+    )
+    major, minor = (
+        int(_call(driver, driver.cuDeviceGetAttribute(kind, handle), "cuDeviceGetAttribute"))
+        for kind in capability
+    )
+    return GpuContext(
+        pointer=int(context),
+        name=_text(_call(driver, driver.cuDeviceGetName(128, handle), "cuDeviceGetName")),
+        uuid=uuid_text(uuid),
+        pci_id=_text(_call(driver, driver.cuDeviceGetPCIBusId(32, handle), "cuDeviceGetPCIBusId")),
+        driver_version=int(_call(driver, driver.cuDriverGetVersion(), "cuDriverGetVersion")),
+        compute_capability=(major, minor),
+    )
+
+
+def uuid_text(uuid: bytes) -> str:
+    """The 16 bytes of a device's UUID as nvidia-smi writes them."""
+    digits = uuid.hex()
+    groups = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return "GPU-" + "-".join(groups)
+
+
+def _call(driver: Any, answer: tuple[Any, ...], name: str) -> Any:
+    """The value of a driver call, which answers (status,) or (status, value)."""
+    status, *values = answer
+    if status != driver.CUresult.CUDA_SUCCESS:
+        raise BootFailed(f"{name}: {status.name}")
+    return values[0] if values else None
+
+
+def _text(raw: bytes) -> str:
+    return raw.split(b"\0", 1)[0].decode(errors="replace")

@@ -1,0 +1,134 @@
+"""One GPU as a `worker.backend.Backend`: NVDEC, the scale kernel, and NVENC or x264 (IO).
+
+What the GPU is used as is found out at boot by a real test encode: `gpu-only` where NVENC opens,
+`hybrid` where there is none (A100, H100, H200): then the scaled rungs come down through pinned
+memory to libx264, the source never does.
+"""
+
+import logging
+import threading
+from fractions import Fraction
+
+from common.avc import AvcConfig, SpsInfo
+from common.control_messages import DeviceInfo
+from common.errors import BootFailed
+from common.ladder import Ladder, Path, Rung
+from worker.gpu.caps import DecoderCaps, ask_caps
+from worker.gpu.context import GpuContext, open_context
+from worker.gpu.decode import GpuDecoder
+from worker.gpu.encode import NvencEncoder, NvencRefused, keep_log_lines
+from worker.gpu.nvenc import Failure, Refusal
+from worker.gpu.scale import GpuScaler, compile_kernels
+from worker.soft_encode import X264Encoder
+
+log = logging.getLogger("tfarm.worker.gpu")
+
+PLAIN_SPS = SpsInfo(
+    width=640,
+    height=360,
+    sar=Fraction(1),
+    profile=77,
+    compat=0,
+    level=30,
+    fps=Fraction(30),
+    reorder_frames=0,
+    interlaced=False,
+    chroma_format=1,
+    bit_depth=8,
+    bit_depth_chroma=8,
+    full_range=False,
+    colour_primaries=1,
+    colour_transfer=1,
+    colour_matrix=1,
+)
+TEST_RUNG = Rung("test", 640, 360, 0, 0, 640, 360, Fraction(30), 700_000, 1000, 2000, "main", "p3")
+
+
+class GpuBackend:
+    """A `worker.backend.Backend`. Made once a process, before CUDA is touched by anything else."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        encoder_threads: int = 1,
+        encoder_sessions: int | None = None,
+        allow_nvenc: bool = True,
+    ) -> None:
+        """`name` is the GPU's UUID or PCI id, or "" for the one that is visible.
+
+        Raises BootFailed.
+        """
+        self._encoder_threads = encoder_threads
+        self._lock = threading.RLock()
+        self._context = open_context(name or None)
+        keep_log_lines()
+        self._caps = ask_caps()
+        if not self._caps.is_supported:
+            raise BootFailed(f"{self._context.name} decodes no H.264")
+        compile_kernels()
+        failure = try_encoder(self._context, self._lock) if allow_nvenc else None
+        path, notes = judge(failure, allow_nvenc=allow_nvenc)
+        _, total = self._context.memory()
+        self._info = DeviceInfo(
+            name=name or self._context.uuid,
+            kind="gpu",
+            label=self._context.name,
+            path=path,
+            pci_id=self._context.pci_id,
+            memory_bytes=total,
+            encoder_sessions=encoder_sessions if path is Path.GPU_ONLY else None,
+            notes=(f"{self._caps.engines} NVDEC engines", *notes),
+        )
+        log.info("GPU open name=%s path=%s %s", self._context.name, path.value, "; ".join(notes))
+
+    @property
+    def info(self) -> DeviceInfo:
+        return self._info
+
+    @property
+    def context(self) -> GpuContext:
+        return self._context
+
+    @property
+    def caps(self) -> DecoderCaps:
+        return self._caps
+
+    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> GpuDecoder:
+        return GpuDecoder(self._context, self._caps, self._lock, config, sps)
+
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> GpuScaler:
+        with self._lock:
+            return GpuScaler(self._context, ladder, sps, hybrid=self._info.path is Path.HYBRID)
+
+    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> NvencEncoder | X264Encoder:
+        if self._info.path is Path.HYBRID:
+            return X264Encoder(rung, sps, fps, pixel_format="nv12", threads=self._encoder_threads)
+        return NvencEncoder(self._context, self._lock, rung, sps, fps)
+
+    def close(self) -> None:
+        """The context lives as long as the process."""
+
+
+def try_encoder(context: GpuContext, lock: threading.RLock) -> Failure | None:
+    """Encode a picture for real; why that failed, or None."""
+    try:
+        encoder = NvencEncoder(context, lock, TEST_RUNG, PLAIN_SPS, Fraction(30))
+    except NvencRefused as error:
+        return error.failure
+    encoder.close()
+    return None
+
+
+def judge(failure: Failure | None, *, allow_nvenc: bool = True) -> tuple[Path, tuple[str, ...]]:
+    """What a GPU is used as after its test encode, and the notes that say why. Pure."""
+    if not allow_nvenc:
+        return Path.HYBRID, ("NVENC not used: so configured",)
+    if failure is None:
+        return Path.GPU_ONLY, ("NVENC encodes",)
+    match failure.refusal:
+        case Refusal.SESSION_CAP | Refusal.NO_MEMORY:
+            # The encoder is there, others hold its sessions: each stream finds out by itself.
+            return Path.GPU_ONLY, (f"test encode: {failure}",)
+        case _:
+            return Path.HYBRID, (f"x264 on the host encodes: {failure}",)

@@ -1,0 +1,152 @@
+"""Decoded pictures to all rungs of a ladder in one kernel launch (IO); plans are `plan.py`'s.
+
+No allocation a frame: plans are kept by picture size and wanted rungs, frames come from pools. On
+a GPU without NVENC the frames are staged on the device and copied down to pinned memory, queued on
+the same stream, for the software encoder.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from common.avc import SpsInfo
+from common.errors import DecodeFailed
+from common.ladder import Ladder, Rung, SourceFormat
+from worker.gpu.context import GpuContext, Stream
+from worker.gpu.decode import GpuPicture
+from worker.gpu.memory import DeviceFrame, FramePool, GpuSurface, HostFrame
+from worker.gpu.plan import MAX_RUNGS, THREADS, Fit, plan_picture
+from worker.letterbox import fit_picture, rung_picture
+
+_KERNEL_SOURCE = Path(__file__).with_name("scale.cu")
+_MAX_PLANS = 16
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """A plan with its tables on the device."""
+
+    launch: Any  # numpy, LAUNCH, shape (1,)
+    table: Any  # cupy
+    blocks: int
+    shared_bytes: int
+
+
+class GpuScaler:
+    """The scaler of one session. `hybrid` brings the frames down to the host."""
+
+    def __init__(
+        self, context: GpuContext, ladder: Ladder, sps: SpsInfo, *, hybrid: bool = False
+    ) -> None:
+        if len(ladder.rungs) > MAX_RUNGS:
+            raise DecodeFailed(f"{len(ladder.rungs)} rungs, the GPU scales to {MAX_RUNGS} at most")
+        self._context = context
+        self._rungs = ladder.rungs
+        self._first_format = (sps.width, sps.height, sps.sar)
+        self._full_range = sps.full_range
+        self._hybrid = hybrid
+        self._stream: Stream | None = None
+        self._plans: OrderedDict[tuple[Any, ...], _Loaded] = OrderedDict()
+        kind = HostFrame if hybrid else DeviceFrame
+        self._pools = [FramePool(kind, rung.width, rung.height) for rung in ladder.rungs]
+        # One staging frame a rung is enough: the next launch is queued behind the copy.
+        self._staging = (
+            [DeviceFrame(rung.width, rung.height) for rung in ladder.rungs] if hybrid else []
+        )
+
+    def scale(self, picture: GpuPicture, wanted: Sequence[int]) -> list[GpuSurface]:
+        """One surface for each wanted rung, all made by one launch on the picture's stream.
+
+        Raises DecodeFailed for a picture that cannot be scaled, DeviceLost.
+        """
+        if not wanted:
+            return []
+        stream = picture.stream
+        if stream is not self._stream:
+            if self._stream is not None:
+                self._stream.synchronize()  # frames may still be written there
+            self._stream = stream
+        surfaces = [
+            GpuSurface(self._pools[rung].take(), self._pools[rung], picture.pts_ms)
+            for rung in wanted
+        ]
+        try:
+            plan = self._plan(picture, tuple(wanted), stream)
+            launch = plan.launch
+            launch["luma"] = picture.luma
+            launch["chroma"] = picture.chroma
+            launch["pitch"] = picture.pitch
+            targets = launch["targets"][0]
+            for slot, rung in enumerate(wanted):
+                target = self._staging[rung] if self._hybrid else surfaces[slot].frame
+                targets[slot] = target.pointer
+            unaligned = (picture.luma | picture.chroma | picture.pitch) % 8 != 0
+            _kernel(unaligned)(
+                (plan.blocks,), (THREADS,), (launch,), plan.shared_bytes, stream.cupy
+            )
+            for surface, rung in zip(surfaces, wanted, strict=True):
+                if isinstance(surface.frame, HostFrame):
+                    surface.frame.download(self._staging[rung], stream)
+                surface.frame.written.record(stream)
+        except ValueError as error:
+            raise DecodeFailed(str(error)) from error
+        except Exception as error:
+            raise self._context.failure(error, DecodeFailed(f"scaling: {error}")) from error
+        return surfaces
+
+    def close(self) -> None:
+        """Wait for what is queued, so that no freed frame is written any more."""
+        if self._stream is not None:
+            self._stream.synchronize()
+        self._plans.clear()
+        self._pools.clear()
+        self._staging.clear()
+        self._stream = None
+
+    def _plan(self, picture: GpuPicture, wanted: tuple[int, ...], stream: Stream) -> _Loaded:
+        key = (picture.width, picture.height, picture.sar, wanted)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._load(picture, wanted, stream)
+            if len(self._plans) >= _MAX_PLANS:
+                stream.synchronize()  # a launch may still read the table that goes
+                self._plans.popitem(last=False)
+            self._plans[key] = plan
+        return plan
+
+    def _load(self, picture: GpuPicture, wanted: tuple[int, ...], stream: Stream) -> _Loaded:
+        import cupy
+
+        now = (picture.width, picture.height, picture.sar)
+        fits = [self._fit(self._rungs[rung], now) for rung in wanted]
+        made = plan_picture(picture.width, picture.height, fits, full_range=self._full_range)
+        table = cupy.empty(made.table.shape, cupy.int32)
+        table.set(made.table, stream=stream.cupy)
+        stream.synchronize()  # the host's copy dies with this call
+        launch = made.launch.copy()
+        launch["table"] = int(table.data.ptr)
+        return _Loaded(launch, table, made.blocks, made.shared_bytes)
+
+    def _fit(self, rung: Rung, now: tuple[int, int, Fraction]) -> Fit:
+        if now == self._first_format:
+            return Fit.of(rung.width, rung.height, rung_picture(rung))
+        picture = fit_picture(SourceFormat(*now), rung.width, rung.height)
+        return Fit.of(rung.width, rung.height, picture)
+
+
+def compile_kernels() -> None:
+    """Compile both forms of the kernel now, so that no stream waits for it later."""
+    _kernel(False)
+    _kernel(True)
+
+
+@lru_cache(maxsize=2)
+def _kernel(unaligned: bool) -> Any:
+    import cupy
+
+    options = ("-std=c++17", "-DUNALIGNED") if unaligned else ("-std=c++17",)
+    return cupy.RawKernel(_KERNEL_SOURCE.read_text(), "scale_ladder", options).kernel

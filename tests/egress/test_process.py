@@ -1,0 +1,425 @@
+"""The egress process, whole: tags pushed in, players handed over, media played out."""
+
+import hashlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from common.control_messages import Positions, SwitchGeneration
+from common.errors import ExitCode
+from common.identity import Generation
+from common.ladder import SOURCE
+from common.media_messages import HEADER, KEY, GenerationEnd, StreamClosed
+from common.rtmp.client import Ended
+from common.rtmp.events import AudioReceived, MetadataReceived, VideoReceived
+from common.rtmp_peer import RtmpPlayer, RtmpRefused
+from common.settings import EgressSettings, Settings
+from tests.helpers_clips import ClipSpec, make_clip
+from tests.helpers_egress import (
+    STREAM,
+    TEMPLATE,
+    TagEntry,
+    audio_header_tag,
+    audio_tag,
+    inter_tag,
+    key_tag,
+    picture,
+    rendition_open,
+    shared,
+    stream_open,
+    tags,
+)
+from tests.helpers_egress_process import EgressProcess, FrontDoor, descriptors
+from tests.helpers_media import Player as AvPlayer
+from tests.helpers_media import flv_tags, frames, until
+
+pytestmark = pytest.mark.e2e
+
+KEYED = replace(
+    TEMPLATE, name="keyed", play_keys=(hashlib.sha256(b"s3cret").hexdigest(),), wait_ms=300
+)
+SETTINGS = Settings(
+    templates=(replace(TEMPLATE, wait_ms=400), KEYED),
+    egress=EgressSettings(max_players=20, queue_ms=500, stall_timeout_s=1.0),
+)
+
+
+@pytest.fixture(scope="module")
+def egress() -> Iterator[EgressProcess]:
+    with EgressProcess(SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def door(egress: EgressProcess) -> Iterator[FrontDoor]:
+    with FrontDoor(egress.endpoint.handover) as opened:
+        yield opened
+
+
+class Publisher:
+    """The source and one rung of the stream, as ingest and a worker send them."""
+
+    generation = 0  # a class's: each publisher of a module has one above the last
+
+    def __init__(self, egress: EgressProcess, start_ms: int = 0) -> None:
+        Publisher.generation += 1
+        self.egress = egress
+        self.generation = Publisher.generation
+        self.number = 0
+        self.now_ms = start_ms
+        egress.push(stream_open(generation=self.generation, rungs=("360p",)))
+        for name in (SOURCE, "360p"):
+            egress.push(*rendition_open(name, generation=self.generation))
+        egress.push(*shared(audio_header_tag(start_ms), generation=self.generation))
+
+    def frames(self, count: int, key_every: int = 5) -> None:
+        for _ in range(count):
+            is_key = self.number % key_every == 0
+            tag = key_tag(self.now_ms) if is_key else inter_tag(self.now_ms)
+            self.tag(tag)
+            self.egress.push(*shared(audio_tag(self.now_ms), generation=self.generation))
+            self.now_ms += 40
+
+    def tag(self, tag: tuple[TagEntry, bytes]) -> None:
+        for name in (SOURCE, "360p"):
+            self.egress.push(*tags(self.number, tag, generation=self.generation, rendition=name))
+        self.number += 1
+
+    def close(self, hold_ms: int = 0) -> None:
+        self.egress.push(
+            StreamClosed(STREAM, Generation(self.generation), "the publisher has left", hold_ms)
+        )
+        self.egress.push(GenerationEnd(STREAM, Generation(self.generation), "the stream ended"))
+
+
+def word(event: object) -> str:
+    """As helpers_egress.Screen, for the events of RtmpPlayer."""
+    match event:
+        case MetadataReceived():
+            return "M"
+        case VideoReceived(timestamp, payload):
+            return "H" if payload[1] == 0 else f"v{timestamp}"
+        case AudioReceived(timestamp, payload):
+            return "h" if payload[1] == 0 else f"a{timestamp}"
+        case Ended():
+            return "end"
+        case _:
+            return "?"
+
+
+def watch(player: RtmpPlayer, last: str) -> list[str]:
+    """What it gets, up to the word `last`."""
+    got: list[str] = []
+    while last not in got:
+        event = player.next_event()
+        assert event is not None, got
+        if word(event) != "?":
+            got.append(word(event))
+    return got
+
+
+def test_a_joiner_gets_headers_and_the_gop_at_once_then_what_comes(
+    egress: EgressProcess, door: FrontDoor
+) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(7)
+    with RtmpPlayer(door.url("live/cam1/360p")) as player:
+        got = watch(player, "v240")
+        assert got[:4] == ["M", "H", "h", "v200"]
+        publisher.frames(3)
+        got += watch(player, "v360")
+        assert [w for w in got if w[0] == "v"] == ["v200", "v240", "v280", "v320", "v360"]
+        publisher.close()
+        assert watch(player, "end")[-1] == "end"
+        assert player.next_event() is None  # and the connection is closed
+
+
+def test_a_live_joiner_starts_at_the_next_keyframe(egress: EgressProcess, door: FrontDoor) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(3)
+    with RtmpPlayer(door.url("live/cam1?start=live")) as player:
+        publisher.frames(4)
+        assert watch(player, "v240")[:4] == ["M", "H", "h", "v200"]
+    publisher.close()
+
+
+def test_a_player_may_come_before_its_stream(egress: EgressProcess, door: FrontDoor) -> None:
+    made: list[Publisher] = []
+
+    def publish() -> None:
+        time.sleep(0.15)
+        made.append(Publisher(egress))
+        made[0].frames(2)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    with RtmpPlayer(door.url("live/cam1/360p")) as player:
+        assert watch(player, "v40")[:4] == ["M", "H", "h", "v0"]
+    thread.join()
+    made[0].close()
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "says"),
+    [
+        ("live/nobody/360p", "NetStream.Play.StreamNotFound", "nobody publishes"),
+        ("live/nobody/1080p", "NetStream.Play.StreamNotFound", "720p, 360p, source"),
+        ("other/cam1", "NetStream.Play.StreamNotFound", "no app other"),
+        ("keyed/cam1", "NetStream.Play.Failed", "key"),
+        ("keyed/cam1?key=wrong", "NetStream.Play.Failed", "key"),
+        ("keyed/cam1?key=s3cret", "NetStream.Play.StreamNotFound", "nobody publishes"),
+    ],
+)
+def test_refusals_arrive_with_their_reason(
+    door: FrontDoor, path: str, code: str, says: str
+) -> None:
+    with pytest.raises(RtmpRefused) as refused, RtmpPlayer(door.url(path)):
+        pass
+    assert refused.value.code == code
+    assert says in refused.value.description
+
+
+def test_a_rung_that_this_source_has_not_is_refused_by_name(
+    egress: EgressProcess, door: FrontDoor
+) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(1)
+    with (
+        pytest.raises(RtmpRefused, match="this stream has no 720p"),
+        RtmpPlayer(door.url("live/cam1/720p")),
+    ):
+        pass
+    publisher.close()
+
+
+def test_players_stay_through_a_lost_worker_and_a_publishers_absence(
+    egress: EgressProcess, door: FrontDoor
+) -> None:
+    first = Publisher(egress)
+    first.frames(3)
+    with RtmpPlayer(door.url("live/cam1/360p")) as player:
+        watch(player, "v80")
+        egress.send(SwitchGeneration(7, STREAM, Generation(first.generation)))
+        positions = egress.receive(Positions)
+        assert positions == Positions(7, STREAM, 80)
+        second = Publisher(egress, start_ms=120)
+        second.frames(2)
+        assert [w for w in watch(player, "v160") if w[0] in "Hv"] == ["H", "v120", "v160"]
+        second.close(hold_ms=5000)
+        third = Publisher(egress, start_ms=3000)
+        third.frames(2)
+        assert [w for w in watch(player, "v3040") if w[0] in "Hv"] == ["H", "v3000", "v3040"]
+        third.close()
+        watch(player, "end")
+
+
+def test_after_the_hold_players_are_told(egress: EgressProcess, door: FrontDoor) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(2)
+    with RtmpPlayer(door.url("live/cam1")) as player:
+        publisher.close(hold_ms=200)
+        assert watch(player, "end")
+
+
+def test_status_counts_players_frames_and_positions(egress: EgressProcess, door: FrontDoor) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(5)
+    with RtmpPlayer(door.url("live/cam1/360p")) as player:
+        watch(player, "v160")
+        heartbeat = egress.served(lambda beat: bool(beat.served) and _players(beat, "360p") == 1)
+        status = next(r for r in heartbeat.served[0].renditions if r.name == "360p")
+        assert status.frames == 5
+        assert status.last_pts_ms == 160
+        assert status.bytes > 0
+        assert _players(heartbeat, SOURCE) == 0
+    egress.served(lambda beat: bool(beat.served) and _players(beat, "360p") == 0)
+    publisher.close()
+    egress.served(lambda beat: not beat.served)
+
+
+def _players(heartbeat: object, rendition: str) -> int:
+    served = getattr(heartbeat, "served")  # noqa: B009
+    return next(int(r.players) for r in served[0].renditions if r.name == rendition)
+
+
+def test_a_player_who_never_reads_is_cut_off_and_the_others_miss_nothing(
+    egress: EgressProcess, door: FrontDoor
+) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(1)
+    with (
+        RtmpPlayer(door.url("live/cam1/360p")) as reader,
+        RtmpPlayer(door.url("live/cam1/360p")) as sleeper,
+    ):
+        watch(reader, "v0")
+        watch(sleeper, "v0")
+        stalled = egress.served(lambda beat: True).counters["stalled"]
+        deadline = time.monotonic() + 10
+        seen = []
+        while time.monotonic() < deadline:
+            number, at = publisher.number, publisher.now_ms
+            body = picture("x" * 200_000, is_key=number % 5 == 0)
+            publisher.tag(((9, at, KEY if number % 5 == 0 else 0, 0.0), body))
+            publisher.now_ms += 40
+            seen += [w for w in watch(reader, f"v{at}") if w[0] == "v"]
+            if number % 25 == 0 and _stalled(egress) > stalled:
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail("the sleeper was not cut off")
+        assert seen == [f"v{40 * (i + 1)}" for i in range(len(seen))]
+    publisher.close()
+
+
+def _stalled(egress: EgressProcess) -> int:
+    return egress.served(lambda beat: True).counters["stalled"]
+
+
+def test_a_player_who_floods_is_cut_off(egress: EgressProcess, door: FrontDoor) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(1)
+    with RtmpPlayer(door.url("live/cam1")) as player:
+        watch(player, "v0")
+        with pytest.raises(ConnectionError):
+            flood(player._open_socket())
+    publisher.close()
+
+
+def flood(peer: socket.socket) -> None:
+    """Empty messages, one after another."""
+    for _ in range(2000):
+        peer.sendall(bytes.fromhex("42 000000 000000 09 01000000") * 100)
+        time.sleep(0.001)
+
+
+def test_input_that_came_with_the_play_request_is_not_lost(
+    egress: EgressProcess, door: FrontDoor
+) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(1)
+    player = RtmpPlayer(door.url("live/cam1"))
+    session = player.session
+    with socket.create_connection(("127.0.0.1", door.port), 5) as peer:
+        session.start()
+        pause = b""
+        while not pause:
+            data = session.data_to_send()
+            if b"\x02\x00\x04play" in data:
+                # a pause right behind it, the last byte of it later
+                pause = (
+                    bytes.fromhex("08 000000 000021 14 01000000")
+                    + b"\x02\x00\x05pause"
+                    + bytes(1 + 8)
+                    + b"\x05\x01\x01"
+                    + b"\x00"
+                    + bytes(8)
+                )
+                pause = pause[:4] + (len(pause) - 12).to_bytes(3, "big") + pause[7:]
+                peer.sendall(data + pause[:-1])
+                time.sleep(0.2)
+                peer.sendall(pause[-1:])
+                break
+            peer.sendall(data)
+            session.receive_data(peer.recv(4096), time.monotonic())
+        got = b""
+        peer.settimeout(5)
+        while b"NetStream.Pause.Notify" not in got:
+            data = peer.recv(4096)
+            assert data, got
+            got += data
+    publisher.close()
+
+
+def test_more_players_than_allowed_are_refused_clearly() -> None:
+    settings = replace(SETTINGS, egress=replace(SETTINGS.egress, max_players=2))
+    with EgressProcess(settings) as egress, FrontDoor(egress.endpoint.handover) as door:
+        publisher = Publisher(egress)
+        publisher.frames(1)
+        url = door.url("live/cam1")
+        with (
+            RtmpPlayer(url),
+            RtmpPlayer(url),
+            pytest.raises(RtmpRefused, match="all the 2 players"),
+            RtmpPlayer(url),
+        ):
+            pass
+
+
+def test_a_hundred_rounds_leave_no_descriptor(egress: EgressProcess, door: FrontDoor) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(1)
+    before = descriptors(egress.pid)
+    for _ in range(100):
+        with RtmpPlayer(door.url("live/cam1")) as player:
+            watch(player, "v0")
+    until(lambda: descriptors(egress.pid) <= before, 5, "descriptors to be closed")
+    publisher.close()
+
+
+def test_libavformat_plays_what_egress_sends(
+    egress: EgressProcess, door: FrontDoor, tmp_path: Path
+) -> None:
+    clip = make_clip(
+        tmp_path / "clip.flv", ClipSpec(seconds=3, width=320, height=180, fps=Fraction(25))
+    )
+    publisher = Publisher(egress)
+    with AvPlayer(door.url("live/cam1"), enough=frames(60)) as player:
+        numbered = 0
+        for tag in flv_tags(clip):
+            if tag.type == 18:
+                continue
+            if tag.type == 8:
+                flags = HEADER if tag.is_header else 0
+                egress.push(
+                    *shared(
+                        ((8, tag.dts_ms, flags, 0.0), tag.body), generation=publisher.generation
+                    )
+                )
+            elif tag.is_header:
+                egress.push(
+                    *rendition_open(
+                        SOURCE,
+                        first_number=0,
+                        generation=publisher.generation,
+                        metadata=b"",
+                        header=tag.body,
+                    )
+                )
+            else:
+                entry = (9, tag.dts_ms, KEY if tag.is_key else 0, time.monotonic())
+                egress.push(*tags(numbered, (entry, tag.body), generation=publisher.generation))
+                numbered += 1
+                time.sleep(0.01)
+        publisher.close()
+        player.join(10)
+    recording = player.recording
+    assert recording.decode_error == ""
+    assert len(recording.video) >= 60
+    assert recording.audio
+    numbers = [shown.number for shown in recording.shown]
+    assert numbers == list(range(numbers[0] or 0, (numbers[0] or 0) + len(numbers)))
+
+
+def test_sigterm_tells_the_players_and_leaves_nothing() -> None:
+    with EgressProcess(SETTINGS) as egress, FrontDoor(egress.endpoint.handover) as door:
+        publisher = Publisher(egress)
+        publisher.frames(1)
+        with RtmpPlayer(door.url("live/cam1")) as player:
+            watch(player, "v0")
+            os.kill(egress.pid, signal.SIGTERM)
+            assert watch(player, "end")
+        assert egress.wait() == ExitCode.OK
+        assert STREAM.partition("/")[2] not in egress.log  # a key is never logged
+
+
+def test_an_orphan_ends_with_its_exit_code() -> None:
+    with EgressProcess(SETTINGS, "--orphan-timeout", "0.5") as egress:
+        assert egress.wait() == ExitCode.ORPHANED

@@ -116,7 +116,7 @@ class Farm:
         """Start the supervisor and wait until every child is ready."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [TFARM, "supervisor", "--config", self.config, "--run-dir", self.run_dir],
+                [TFARM, "supervisor", self.config, "--run-dir", self.run_dir],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -22,7 +22,7 @@ WARM_UP = 150  # pictures
 RENDITIONS = ("720p", "480p", "360p")
 AS_WRITTEN = ""
 TUNED = (
-    "-fflags nobuffer -flags low_delay -avioflags direct -probesize 32768 -analyzeduration 0 "
+    "-fflags nobuffer -flags low_delay -probesize 32768 -analyzeduration 0 "
     "-rtmp_buffer 0 -rtmp_live live"
 )
 
@@ -59,7 +59,7 @@ def chain(ladder_options: str, *, tuned: bool) -> str:
         for name, width, height, kbps in HD_LADDER
     )
     return (
-        f"application live {{ live on; exec ffmpeg -v error {ladder_options} "
+        f"application live {{ live on; exec ffmpeg 2>>FOLDER/ffmpeg.log -v error {ladder_options} "
         f"-i rtmp://127.0.0.1:PORT/live/$name {outputs}; }} application out {{ live on; }}"
     )
 

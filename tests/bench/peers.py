@@ -152,7 +152,7 @@ def nginx_rtmp(folder: Path, application: str) -> Iterator[tuple[int, psutil.Pro
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     config = folder / "nginx.conf"
-    inside = application.replace("PORT", str(port))
+    inside = application.replace("PORT", str(port)).replace("FOLDER", str(folder))
     config.write_text(
         f"""
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log warn;

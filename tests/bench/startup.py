@@ -20,7 +20,7 @@ def accepted_s() -> float:
     began = time.monotonic()
     with farm.log_path.open("ab") as log:
         farm.process = subprocess.Popen(
-            [TFARM, "supervisor", "--config", farm.config, "--run-dir", farm.run_dir],
+            [TFARM, "supervisor", farm.config, "--run-dir", farm.run_dir],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -37,7 +37,7 @@ def test_sigterm_while_streaming_ends_everything_cleanly(clip: MakeClip) -> None
 
 def test_a_second_supervisor_on_the_same_run_directory_is_refused() -> None:
     with Farm() as farm:
-        second = farm.cli("supervisor", "--config", str(farm.config))
+        second = farm.cli("supervisor", str(farm.config))
         assert second.returncode != 0
         assert str(farm.run_dir) in second.stderr + second.stdout
         assert "Traceback" not in second.stderr
@@ -160,7 +160,7 @@ def test_check_names_every_fault_by_its_path_and_exits_2(tmp_path: Path) -> None
 def test_a_bad_configuration_stops_the_start_with_exit_code_2(tmp_path: Path) -> None:
     bad = tmp_path / "bad.toml"
     bad.write_text("[listen]\nport = 1\n")
-    answer = tfarm("supervisor", "--config", str(bad), "--run-dir", str(tmp_path / "run"))
+    answer = tfarm("supervisor", str(bad), "--run-dir", str(tmp_path / "run"))
     assert answer.returncode == 2
     assert "listen.port" in answer.stdout + answer.stderr
 

@@ -93,8 +93,10 @@ def test_no_shape_makes_a_stream_that_fails_to_decode(shapes: Mapping[str, Recor
 def test_60_frames_a_second_become_15_by_source_time(shapes: Mapping[str, Recording]) -> None:
     recording = shapes["rate"]
     assert recording.sizes() == {(256, 144)}
-    assert recording.fps() == pytest.approx(15, abs=0.2)
-    assert consecutive(recording, 4)
+    # The clip's SPS names no rate, so the first second is spent on measuring it.
+    later = Recording(shown=[shown for shown in recording.shown if (shown.number or 0) > 60])
+    assert later.fps() == pytest.approx(15, abs=0.2)
+    assert consecutive(later, 4)
 
 
 def test_another_aspect_is_letterboxed(shapes: Mapping[str, Recording]) -> None:

@@ -220,6 +220,8 @@ class Driver:
         backend: Backend | None = None,
         queue_ms: int = 100_000,
         generation: int = 1,
+        lanes: OwnLanes | None = None,
+        is_alone: bool = True,
         **start: Any,
     ) -> None:
         self.outputs: dict[str, Output] = {}
@@ -228,14 +230,14 @@ class Driver:
         self._number = 0
         self._generation = generation
         self._opener = Lane("opener")
-        self._lanes = OwnLanes()
+        self._lanes = lanes or OwnLanes()
         self.around = Surroundings(
             backend or SoftBackend("cpu:0"),
             self._lanes,
             self._opener,
             threading.Lock(),
             lambda _, event: self.events.put(event),
-            lambda: True,
+            lambda: is_alone,
         )
         message = StreamStart(STREAM, Generation(generation), ladder, 0, time.monotonic())
         self.session = Session(replace(message, **start), source.record, self.around, queue_ms)

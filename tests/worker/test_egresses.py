@@ -1,0 +1,99 @@
+"""Tags to every egress, and what a full or gone one means."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from common.bus import Bus
+from common.control_messages import Endpoint
+from common.identity import BootId, ChildName, Generation, StreamId
+from worker.egresses import Egresses, Frames, Rendition
+
+RENDITION: Rendition = (StreamId("live/a"), Generation(1), "360p")
+OTHER: Rendition = (StreamId("live/a"), Generation(1), "480p")
+
+
+class FakePush:
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.is_full = False
+        self.is_closed = False
+
+    def send(self, frames: Sequence[bytes]) -> bool:
+        if self.is_full:
+            return False
+        self.sent.append(b"".join(frames))
+        return True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeBus:
+    def __init__(self) -> None:
+        self.pushes: dict[str, FakePush] = {}
+
+    def push(self, address: str) -> FakePush:
+        return self.pushes.setdefault(address, FakePush())
+
+
+def egress(index: int, boot: str = "b") -> Endpoint:
+    return Endpoint(ChildName(f"egress:{index}"), BootId(boot), tags=f"ipc://{index}{boot}")
+
+
+def make(
+    catch_up: Sequence[tuple[Rendition, Frames]] = (),
+) -> tuple[Egresses, dict[str, FakePush]]:
+    bus = FakeBus()
+    return Egresses(cast(Bus, bus), lambda: catch_up), bus.pushes
+
+
+def test_every_egress_gets_every_message_and_other_children_none() -> None:
+    egresses, pushes = make()
+    worker = Endpoint(ChildName("worker:cpu:0"), BootId("b"), media="ipc://w")
+    egresses.update([egress(0), egress(1), worker])
+    egresses.send(RENDITION, [b"open"], is_start=True)
+    assert {name: push.sent for name, push in pushes.items()} == {
+        "ipc://0b": [b"open"],
+        "ipc://1b": [b"open"],
+    }
+
+
+def test_a_new_incarnation_is_caught_up_before_anything_else_and_the_old_one_closed() -> None:
+    egresses, pushes = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
+    egresses.update([egress(0)])
+    egresses.update([egress(0)])
+    egresses.update([egress(0, "c")])
+    egresses.send(RENDITION, [b"live"], is_start=False)
+    assert pushes["ipc://0b"].is_closed
+    assert pushes["ipc://0b"].sent == [b"open", b"gop"]
+    assert pushes["ipc://0c"].sent == [b"open", b"gop", b"live"]
+    assert len(egresses) == 1
+    egresses.close()
+    assert pushes["ipc://0c"].is_closed
+
+
+def test_a_full_egress_gets_nothing_of_the_rendition_up_to_a_keyframe() -> None:
+    egresses, pushes = make()
+    egresses.update([egress(0), egress(1)])
+    slow, fast = pushes["ipc://0b"], pushes["ipc://1b"]
+    slow.is_full = True
+    egresses.send(RENDITION, [b"1"], is_start=False)
+    slow.is_full = False
+    egresses.send(RENDITION, [b"2"], is_start=False)
+    egresses.send(OTHER, [b"other"], is_start=False)
+    egresses.send(RENDITION, [b"key"], is_start=True)
+    egresses.send(RENDITION, [b"3"], is_start=False)
+    assert slow.sent == [b"other", b"key", b"3"]
+    assert fast.sent == [b"1", b"2", b"other", b"key", b"3"]
+    assert egresses.dropped == 2
+
+
+def test_an_ended_generation_is_forgotten() -> None:
+    egresses, pushes = make()
+    egresses.update([egress(0)])
+    pushes["ipc://0b"].is_full = True
+    egresses.send(RENDITION, [b"1"], is_start=False)
+    egresses.forget(RENDITION[0], RENDITION[1])
+    pushes["ipc://0b"].is_full = False
+    egresses.send(RENDITION, [b"2"], is_start=False)
+    assert pushes["ipc://0b"].sent == [b"2"]

@@ -1,0 +1,128 @@
+"""Scaling and letterboxing, by what the pixels say."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from common.avc import AvcConfig, SpsInfo, parse_sps
+from common.ladder import Ladder, Rendition, SourceFormat, Template, fit_ladder
+from tests.helpers_worker import SourceSpec, make_source, pattern
+from worker.soft_decode import SoftDecoder, SoftPicture
+from worker.soft_scale import SoftScaler
+
+WIDE = Rendition("wide", 160, 90, 200_000)
+SQUARE = Rendition("square", 128, 128, 200_000)
+FULL = Rendition("full", 320, 180, 200_000)
+
+
+def decoded(spec: SourceSpec) -> tuple[SoftPicture, SpsInfo]:
+    source = make_source(spec)
+    config = AvcConfig.parse(source.record)
+    sps = parse_sps(config.sps[0])
+    (picture,) = SoftDecoder(config, sps).decode(source.units[0].data, 40, 40)
+    return picture, sps
+
+
+def ladder(sps: SpsInfo, *renditions: Rendition) -> Ladder:
+    return fit_ladder(Template("live", renditions), SourceFormat(sps.width, sps.height, sps.sar))
+
+
+def planes(surface: Any) -> tuple[NDArray[np.uint8], ...]:
+    frame = surface.video_frame()
+    return tuple(
+        np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        for plane in frame.planes
+    )
+
+
+def test_a_picture_that_is_what_the_rung_wants_is_handed_on_as_it_is() -> None:
+    picture, sps = decoded(SourceSpec(frames=1))
+    (surface,) = SoftScaler(ladder(sps, FULL), sps).scale(picture, [0])
+    surface.prepare()
+    assert surface.video_frame() is picture.frame
+    assert surface.pts_ms == 40
+
+
+def test_only_wanted_rungs_are_made_in_their_order() -> None:
+    picture, sps = decoded(SourceSpec(frames=1))
+    scaler = SoftScaler(ladder(sps, FULL, SQUARE, WIDE), sps)
+    surfaces = scaler.scale(picture, [2, 0])
+    sizes = [(s.video_frame().width, s.video_frame().height) for s in surfaces]
+    assert sizes == [(160, 90), (320, 180)]
+    assert surfaces[0].video_frame().pts == 40
+
+
+def test_the_rest_of_the_frame_is_black_of_limited_range() -> None:
+    picture, sps = decoded(SourceSpec(frames=1))
+    (surface,) = SoftScaler(ladder(sps, SQUARE), sps).scale(picture, [0])
+    luma, u, v = planes(surface)
+    assert luma.shape == (128, 128)
+    # 320x180 into 128x128 is 128x72, 28 rows below the top
+    assert (luma[:28] == 16).all()
+    assert (luma[100:] == 16).all()
+    assert (u[:14] == 128).all()
+    assert (v[50:] == 128).all()
+    assert luma[28:100].min() > 16
+    assert luma[28:100].std() > 10
+
+
+def test_scaling_keeps_the_picture() -> None:
+    spec = SourceSpec(frames=1, x264="qp=10")
+    picture, sps = decoded(spec)
+    (surface,) = SoftScaler(ladder(sps, WIDE), sps).scale(picture, [0])
+    luma, _, _ = planes(surface)
+    reference = pattern(spec, 0).reformat(160, 90, interpolation="BICUBIC")
+    wanted = np.frombuffer(reference.planes[0], np.uint8).reshape(90, -1)[:, :160]
+    assert np.abs(luma.astype(int) - wanted.astype(int)).mean() < 3
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le"])
+def test_other_formats_become_420_of_8_bits(pixel_format: str) -> None:
+    picture, sps = decoded(SourceSpec(frames=1, pixel_format=pixel_format))
+    assert picture.frame.format.name == pixel_format
+    scaler = SoftScaler(ladder(sps, FULL, WIDE), sps)
+    for surface in scaler.scale(picture, [0, 1]):
+        frame = surface.video_frame()
+        assert frame.format.name == "yuv420p"
+        assert planes(surface)[0].std() > 10
+
+
+def test_a_sources_sample_aspect_ratio_is_honoured() -> None:
+    picture, sps = decoded(SourceSpec(frames=1, width=160, height=180, sar=Fraction(2)))
+    made = ladder(sps, FULL)
+    rung = made.rungs[0]
+    assert (rung.picture_width, rung.picture_height) == (320, 180)
+    (surface,) = SoftScaler(made, sps).scale(picture, [0])
+    luma, _, _ = planes(surface)
+    assert luma.shape == (180, 320)
+    assert luma.min() > 16
+
+
+def test_full_range_stays_full_range() -> None:
+    spec = SourceSpec(frames=1, pixel_format="yuvj420p", colour=(2, 2, 2, 2))
+    picture, sps = decoded(spec)
+    assert sps.full_range
+    scaler = SoftScaler(ladder(sps, FULL, WIDE), sps)
+    full, small = (planes(surface)[0].astype(int) for surface in scaler.scale(picture, [0, 1]))
+    assert abs(full.mean() - small.mean()) < 2
+    assert abs(full.min() - small.min()) < 12
+
+
+def test_a_source_of_another_size_or_range_is_fitted_into_the_same_frames() -> None:
+    first, sps = decoded(SourceSpec(frames=1))
+    scaler = SoftScaler(ladder(sps, FULL, WIDE), sps)
+    scaler.scale(first, [0])[0].prepare()
+    tall, _ = decoded(SourceSpec(frames=1, width=180, height=320))
+    full_range, _ = decoded(SourceSpec(frames=1, pixel_format="yuvj420p", colour=(2, 2, 2, 2)))
+    for surface, size in zip(scaler.scale(tall, [0, 1]), [(180, 320), (90, 160)], strict=True):
+        luma, _, _ = planes(surface)
+        assert luma.shape == size
+        assert (luma[:, :4] == 16).all()
+        assert luma[:, size[1] // 2].std() > 10
+    for surface in scaler.scale(full_range, [0, 1]):
+        assert surface.video_frame().format.name == "yuv420p"
+    again = scaler.scale(first, [0])[0]
+    assert again.video_frame() is first.frame

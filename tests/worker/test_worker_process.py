@@ -1,0 +1,328 @@
+"""A real worker process between a ROUTER as supervisor, a PUSH as ingest and PULLs as egress."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import pytest
+import zmq
+
+from common.control_link import CONTROL_SOCKET
+from common.control_messages import (
+    Endpoint,
+    Fatal,
+    Heartbeat,
+    Hello,
+    StreamTrouble,
+    SupervisorBeat,
+    Topology,
+    Welcome,
+)
+from common.envelope import decode_frames, encode
+from common.errors import ExitCode
+from common.identity import BootId, ChildName, Generation
+from common.media_messages import (
+    KEY,
+    REPLAY,
+    GenerationEnd,
+    RenditionOpen,
+    StreamEnd,
+    StreamStart,
+    Tags,
+)
+from common.settings import Settings
+from tests.helpers_worker import (
+    STREAM,
+    Output,
+    Source,
+    SourceSpec,
+    access_units,
+    make_source,
+    template,
+)
+
+pytestmark = pytest.mark.e2e
+
+DEADLINE_S = 20.0
+NAME = ChildName("worker:cpu:0")
+
+
+class Egress:
+    """A PULL that gathers what the worker sends."""
+
+    def __init__(self, context: "zmq.Context[Any]", address: str, name: str) -> None:
+        self.messages: list[tuple[Any, list[bytes]]] = []
+        self.endpoint = Endpoint(ChildName(name), BootId("0" * 16), tags=address)
+        self.socket = context.socket(zmq.PULL)
+        self.socket.bind(address)
+
+    def gather_until(self, enough: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not enough():
+            left_ms = (deadline_s - time.monotonic()) * 1000
+            assert left_ms > 0, f"{len(self.messages)} messages came, and not enough"
+            if self.socket.poll(min(left_ms, 200)):
+                message, payloads = decode_frames(self.socket.recv_multipart())
+                self.messages.append((message, list(payloads)))
+
+    def ended(self) -> bool:
+        return any(isinstance(message, GenerationEnd) for message, _ in self.messages)
+
+    def tags(self, rendition: str) -> list[tuple[int, tuple[int, int, int, float], bytes]]:
+        """Number, head and body of each tag."""
+        return [
+            (message.first_number + index, head, payloads[index])
+            for message, payloads in self.messages
+            if isinstance(message, Tags) and message.rendition == rendition
+            for index, head in enumerate(message.tags)
+        ]
+
+    def output(self, rendition: str) -> Output:
+        output = Output()
+        for message, payloads in self.messages:
+            if isinstance(message, RenditionOpen) and message.rendition == rendition:
+                output.metadata.append(payloads[0])
+                output.headers.append(payloads[1])
+        for _, head, body in self.tags(rendition):
+            output.tags.append((head[1], bool(head[2] & KEY), body, len(output.headers)))
+        return output
+
+
+class WorkerProcess:
+    """The process, its supervisor and its ingest."""
+
+    def __init__(self, run_dir: Path, *arguments: str, device: str = "cpu:0") -> None:
+        self.run_dir = run_dir
+        self.context: zmq.Context[Any] = zmq.Context()
+        self.router = self.context.socket(zmq.ROUTER)
+        self.router.bind(f"ipc://{run_dir / CONTROL_SOCKET}")
+        self.peer = b""
+        self.egresses: list[Egress] = []
+        self.push: Any = None
+        command = [sys.executable, "-P", "-m", "worker", "--name", NAME, "--run-dir", str(run_dir)]
+        root = Path(__file__).parents[2]
+        self.process = subprocess.Popen(
+            [*command, "--device", device, *arguments],
+            env=os.environ | {"PYTHONPATH": str(root)},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(DEADLINE_S)
+        self.context.destroy(linger=0)
+
+    def egress(self, name: str) -> Egress:
+        address = f"ipc://{self.run_dir}/{name}.tags"
+        self.egresses.append(Egress(self.context, address, f"egress:{name}"))
+        return self.egresses[-1]
+
+    def hear(self, *kinds: type) -> Any:
+        """The next message of one of these kinds."""
+        deadline_s = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline_s:
+            if self.router.poll(200):
+                self.peer, *frames = self.router.recv_multipart()
+                message, _ = decode_frames(frames)
+                if isinstance(message, kinds):
+                    return message
+        raise AssertionError(f"none of {kinds} came")
+
+    def say(self, message: object) -> None:
+        self.router.send_multipart([self.peer, encode(message)])
+
+    def welcome(self, *egresses: Egress) -> Hello:
+        hello: Hello = self.hear(Hello)
+        endpoints = tuple(egress.endpoint for egress in egresses)
+        self.say(Welcome(BootId("f" * 16), Settings(), endpoints))
+        self.push = self.context.socket(zmq.PUSH)
+        self.push.connect(hello.endpoint.media)
+        return hello
+
+    def start(self, source: Source, **start: Any) -> None:
+        message = StreamStart(STREAM, Generation(1), template(), 0, time.monotonic(), **start)
+        self.push.send_multipart([encode(message), source.record])
+
+    def feed(self, source: Source, *, first_number: int = 0, replay: bool = True) -> None:
+        """All at once, which is more than live units may be."""
+        for header, data in access_units(source, first_number=first_number, replay=replay):
+            self.push.send_multipart([encode(header), data])
+
+    def end(self) -> None:
+        self.push.send_multipart([encode(StreamEnd(STREAM, Generation(1), "unpublished"))])
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE_S)
+
+    def sockets(self) -> set[str]:
+        return {path.name for path in self.run_dir.iterdir()} - {CONTROL_SOCKET}
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
+    with WorkerProcess(tmp_path) as process:
+        yield process
+
+
+def test_units_in_tags_out_and_a_clean_end(worker: WorkerProcess) -> None:
+    first = worker.egress("0")
+    hello = worker.welcome(first)
+    assert (hello.child, hello.kind, hello.pid) == (NAME, "worker", worker.process.pid)
+    assert hello.device is not None
+    assert (hello.device.name, hello.device.kind) == ("cpu:0", "software")
+    source = make_source(SourceSpec(frames=60, b_frames=2))
+    worker.start(source)
+    worker.feed(source)
+    worker.end()
+    first.gather_until(first.ended)
+    opened = [m for m, _ in first.messages[:2]]
+    assert all(isinstance(message, RenditionOpen) for message in opened)
+    for rendition in ("big", "small"):
+        numbers = [number for number, _, _ in first.tags(rendition)]
+        assert numbers == list(range(len(numbers)))
+        output = first.output(rendition)
+        assert [frame.pts for frame in output.decode()] == output.pts_ms
+    assert first.output("big").pts_ms == source.pts_ms
+    assert first.output("big").keys_ms == first.output("small").keys_ms == [0, 1000]
+    assert worker.stop() == ExitCode.OK
+    assert worker.sockets() == {"0.tags"}
+
+
+def test_an_egress_that_comes_late_gets_headers_and_the_gop_and_then_the_live_tags(
+    worker: WorkerProcess,
+) -> None:
+    first, late = worker.egress("0"), worker.egress("1")
+    worker.welcome(first)
+    source = make_source(SourceSpec(frames=60))
+    half = Source(source.record, source.units[:40])
+    worker.start(source)
+    worker.feed(half)
+    first.gather_until(lambda: len(first.tags("small")) == 20 and len(first.tags("big")) == 40)
+    worker.say(Topology((first.endpoint, late.endpoint)))
+    late.gather_until(lambda: len(late.tags("big")) == 10)
+    worker.feed(Source(source.record, source.units[40:]), first_number=40)
+    worker.end()
+    for side in (first, late):
+        side.gather_until(side.ended)
+    opened, gop = (message for message, _ in late.messages[:2])
+    assert opened == RenditionOpen(STREAM, Generation(1), "big", 30)
+    assert gop.first_number == 30
+    assert gop.tags[0][2] == KEY | REPLAY
+    assert late.tags("big")[10:] == first.tags("big")[40:]
+    assert [number for number, _, _ in late.tags("big")] == list(range(30, 60))
+    assert late.output("small").decode()
+
+
+def test_heartbeats_tell_of_streams_and_trouble_names_them(worker: WorkerProcess) -> None:
+    first = worker.egress("0")
+    worker.welcome(first)
+    worker.push.send_multipart([b"no envelope"])
+    worker.start(Source(b"\x01no record", ()))
+    trouble: StreamTrouble = worker.hear(StreamTrouble)
+    assert (trouble.child, trouble.stream_id, trouble.generation) == (NAME, STREAM, 1)
+    source = make_source(SourceSpec(frames=30))
+    worker.start(source)
+    worker.feed(source, replay=False)
+    beat: Heartbeat = worker.hear(Heartbeat)
+    while not (beat.transcodes and beat.transcodes[0].frames_out == 30):
+        beat = worker.hear(Heartbeat)
+    (status,) = beat.transcodes
+    assert [rendition.name for rendition in status.renditions] == ["big", "small"]
+    assert status.renditions[0].frames == 30
+    assert status.stages_ms["encode"][0] > 0
+    assert beat.counters["unreadable"] == 1
+    # a new supervisor learns of it from the hello
+    worker.say(SupervisorBeat(BootId("e" * 16)))
+    hello: Hello = worker.hear(Hello)
+    assert hello.transcodes[0].stream_id == STREAM
+
+
+def test_a_new_generation_without_a_cut_replaces_the_old_one(worker: WorkerProcess) -> None:
+    first = worker.egress("0")
+    worker.welcome(first)
+    source = make_source(SourceSpec(frames=30))
+    worker.start(source)
+    worker.feed(source)
+    first.gather_until(lambda: len(first.tags("big")) == 30)
+    message = StreamStart(STREAM, Generation(2), template(), 0, time.monotonic())
+    worker.push.send_multipart([encode(message), source.record])
+    first.gather_until(first.ended)
+    ends = [message for message, _ in first.messages if isinstance(message, GenerationEnd)]
+    assert ends == [GenerationEnd(STREAM, Generation(1), "replaced")]
+
+
+def test_a_hundred_streams_come_and_go_and_leave_nothing(worker: WorkerProcess) -> None:
+    first = worker.egress("0")
+    worker.welcome(first)
+    source = make_source(SourceSpec(frames=3, width=64, height=64))
+    process = psutil.Process(worker.process.pid)
+
+    def round_of(generation: int) -> None:
+        message = StreamStart(STREAM, Generation(generation), template(), 0, time.monotonic())
+        worker.push.send_multipart([encode(message), source.record])
+        for header, data in access_units(source, generation=generation):
+            worker.push.send_multipart([encode(header), data])
+        end = StreamEnd(STREAM, Generation(generation), "done")
+        worker.push.send_multipart([encode(end)])
+        first.gather_until(
+            lambda: (
+                first.messages != []
+                and first.messages[-1][0] == GenerationEnd(STREAM, Generation(generation), "done")
+            )
+        )
+        first.messages.clear()
+
+    for generation in range(1, 40):
+        round_of(generation)
+    threads, descriptors = process.num_threads(), process.num_fds()
+    memory = process.memory_info().rss
+    for generation in range(40, 140):
+        round_of(generation)
+    assert process.num_threads() <= threads + 4  # of the session that is just closing
+    assert process.num_fds() <= descriptors
+    assert process.memory_info().rss - memory < 16 * 1024**2
+
+
+def test_sigterm_with_a_running_stream_ends_it_in_order(worker: WorkerProcess) -> None:
+    first = worker.egress("0")
+    worker.welcome(first)
+    source = make_source(SourceSpec(frames=30))
+    worker.start(source)
+    worker.feed(source)
+    first.gather_until(lambda: len(first.tags("big")) > 0)
+    began_s = time.monotonic()
+    assert worker.stop() == ExitCode.OK
+    assert time.monotonic() - began_s < 2.5
+    first.gather_until(first.ended)
+    assert worker.sockets() == {"0.tags"}
+
+
+def test_without_a_supervisor_it_ends(tmp_path: Path) -> None:
+    with WorkerProcess(tmp_path, "--orphan-timeout", "1") as worker:
+        worker.hear(Hello)
+        assert worker.process.wait(DEADLINE_S) == ExitCode.ORPHANED
+        assert worker.sockets() == set()
+
+
+def test_a_gpu_that_is_not_there_is_told_before_the_exit(tmp_path: Path) -> None:
+    with WorkerProcess(tmp_path, device="GPU-00000000-0000-0000-0000-000000000000") as worker:
+        fatal: Fatal = worker.hear(Fatal)
+        assert fatal.exit_code == ExitCode.BOOT_FAILED
+        assert worker.process.wait(DEADLINE_S) == ExitCode.BOOT_FAILED
+        assert worker.sockets() == set()

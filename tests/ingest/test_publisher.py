@@ -1,0 +1,144 @@
+"""ingest/publisher.py: one publishing connection's messages, and what it is closed for."""
+
+from dataclasses import replace
+
+import pytest
+
+from common.media_messages import AccessUnit
+from common.rtmp.events import (
+    AudioReceived,
+    DataReceived,
+    Event,
+    MetadataReceived,
+    PublishEnded,
+    VideoReceived,
+)
+from common.settings import IngestSettings
+from ingest.admission import Refusal
+from ingest.publisher import Publisher
+from ingest.stream import Stream, StreamState, Surroundings
+from tests.helpers_stream import (
+    ANSWER,
+    WORKER,
+    FakePeers,
+    header,
+    picture,
+    sound,
+    sound_header,
+)
+
+SETTINGS = IngestSettings(first_video_timeout_s=10.0, idle_timeout_s=15.0)
+
+
+class Around:
+    def __init__(self) -> None:
+        self.peers = FakePeers()
+        self.stream = Stream(ANSWER, Surroundings(self.peers, lambda _: None, lambda: 1), 0.0)
+        self.stream.arrive("192.0.2.1:5000", 100.0)
+        self.publisher = Publisher(self.stream, SETTINGS, 100.0)
+
+    def take(self, *events: Event, now: float = 100.0) -> Refusal | None:
+        for event in events:
+            refusal = self.publisher.take(event, now)
+            if refusal is not None:
+                return refusal
+        self.stream.end_read(now)
+        return None
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        return self.stream.status(100.0).dropped
+
+
+def test_media_of_every_kind_reaches_the_stream() -> None:
+    around = Around()
+    text = b"\x02\x00\x06onText"
+    refusal = around.take(
+        MetadataReceived(0, b"\x02\x00\x0aonMetaData\x08\0\0\0\0\0\0\x09"),
+        sound_header(),
+        header(),
+        picture(0, key=True),
+        sound(10),
+        DataReceived(20, text),
+        picture(40),
+    )
+    assert refusal is None
+    assert around.peers.running[0].kinds() == [
+        "StreamOpen",
+        "RenditionOpen",
+        "Tags",
+        "Tags",
+        "Tags",
+        "Tags",
+    ]
+    assert around.publisher.has_video
+    status = around.stream.status(100.0)
+    assert (status.audio, status.frames) == ("AAC-LC 48 kHz 2ch", 2)
+
+
+def test_another_codec_is_refused_by_name_and_for_a_while() -> None:
+    around = Around()
+    refusal = around.take(VideoReceived(0, b"\x90hvc1" + bytes(20)))
+    assert refusal is not None
+    assert refusal.code == "NetStream.Publish.Rejected"
+    assert "HEVC" in refusal.description
+    assert refusal.lasting
+
+
+def test_audio_that_no_player_knows_is_left_out_and_said() -> None:
+    around = Around()
+    around.take(AudioReceived(0, b"\x91Opus" + bytes(20)))
+    assert around.stream.status(100.0).audio == "left out: Opus audio"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\x00", b"\x17\x01\0\0\0\xff\xff\xff\xff", b"\x17\x00\0\0\0\x01\x02"]
+)
+def test_video_that_cannot_be_read_is_counted_and_closes_nothing(body: bytes) -> None:
+    around = Around()
+    assert around.take(VideoReceived(0, body)) is None
+    assert sum(around.dropped.values()) == 1
+    assert around.stream.state is StreamState.WAITING
+
+
+def test_a_picture_that_cannot_be_read_is_a_gap_for_who_decodes() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    around.stream.place(replace(ANSWER, request_id=1))
+    broken = VideoReceived(40, b"\x27\x01\0\0\0\xff\xff\xff\xff")
+    around.take(broken, picture(80))
+    units = around.peers.workers[WORKER].of(AccessUnit)
+    assert [unit.number for unit in units] == [0, 2]
+    assert around.dropped == {"NAL units beyond their tag": 1}
+
+
+def test_events_that_are_not_media_are_no_business_of_a_publisher() -> None:
+    assert Around().take(PublishEnded(1, "deleteStream")) is None
+
+
+def test_no_picture_in_time_closes_with_the_last_trouble() -> None:
+    around = Around()
+    around.take(picture(0, key=True), sound_header(), sound(5), now=109.0)
+    assert around.publisher.overdue(109.9) is None
+    refusal = around.publisher.overdue(110.0)
+    assert refusal is not None
+    assert refusal.description == (
+        "no video within 10 s of the start: video before its sequence header"
+    )
+    assert not refusal.lasting
+
+
+def test_a_publisher_of_nothing_is_closed() -> None:
+    refusal = Around().publisher.overdue(110.0)
+    assert refusal is not None
+    assert refusal.description == "no video within 10 s of the start"
+
+
+def test_a_publisher_that_falls_silent_is_closed() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True), now=105.0)
+    around.take(sound_header(), sound(10), now=110.0)
+    assert around.publisher.overdue(124.9) is None
+    refusal = around.publisher.overdue(125.0)
+    assert refusal is not None
+    assert refusal.description == "no media for 15 s"

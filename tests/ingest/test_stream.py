@@ -1,0 +1,377 @@
+"""ingest/stream.py: one stream's life, from its first header to its end."""
+
+import itertools
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from common.aac import AudioSpecificConfig
+from common.control_messages import FormatKnown, Placed, PublishEnd
+from common.identity import Generation
+from common.ladder import SOURCE, SourceFormat
+from common.media_messages import (
+    SHARED,
+    AccessUnit,
+    RenditionOpen,
+    StreamClosed,
+    StreamEnd,
+    StreamOpen,
+    StreamStart,
+    Tags,
+    VideoHeader,
+)
+from common.rtmp import amf0
+from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoUnit
+from ingest.stream import ASK_AGAIN_S, Stream, StreamState, Surroundings, audio_label
+from tests.helpers_stream import (
+    ANSWER,
+    EGRESS,
+    SPS_720,
+    STREAM,
+    TEMPLATE,
+    WORKER,
+    FakePeers,
+    RememberingPort,
+    config,
+)
+
+AAC = AudioConfig(b"\xaf\x00\x11\x90", AudioSpecificConfig(2, 48000, 2, 2), "AAC")
+
+
+class Around:
+    """A stream with its first publisher, and everyone it talks to."""
+
+    def __init__(self, placed: Placed = ANSWER) -> None:
+        self.peers = FakePeers()
+        self.told: list[Any] = []
+        requests = itertools.count(10)
+        around = Surroundings(self.peers, self.told.append, lambda: next(requests))
+        self.stream = Stream(placed, around, since_unix=1.0)
+        self.stream.arrive("192.0.2.1:5000", 100.0)
+
+    def state(self) -> StreamState:
+        return self.stream.state
+
+    @property
+    def egress(self) -> RememberingPort:
+        return self.peers.running[0]
+
+    @property
+    def worker(self) -> RememberingPort:
+        return self.peers.workers[WORKER]
+
+    @property
+    def asked(self) -> FormatKnown:
+        return [message for message in self.told if isinstance(message, FormatKnown)][-1]
+
+    def answer(self, generation: int = 1, **changes: Any) -> None:
+        """What the supervisor says to the last format."""
+        values = {"request_id": self.asked.request_id, "generation": Generation(generation)}
+        self.stream.place(replace(ANSWER, **{**values, **changes}))
+
+    def put(self, at_ms: int, *, key: bool = False, at_s: float | None = None) -> None:
+        now = 100 + at_ms / 1000 if at_s is None else at_s
+        stamp = self.stream.timeline.video(at_ms, now)
+        body = b"\x17\x01\0\0\0" + bytes(10)
+        unit = VideoUnit(stamp.dts_ms, 0, key, key, body, now, stamp.discontinuity)
+        self.stream.video(unit)
+        self.stream.end_read(now)
+
+    def live(self) -> "Around":
+        self.stream.video_config(config(), 100.0)
+        self.answer()
+        self.put(0, key=True)
+        self.put(40)
+        return self
+
+
+def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_placed() -> None:
+    around = Around()
+    around.stream.metadata(b"")
+    around.stream.video_config(config(), 100.0)
+    around.put(0, key=True)
+    around.put(40)
+    assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags", "Tags"]
+    assert around.worker.sent == []
+    assert around.asked == FormatKnown(
+        10, STREAM, Generation(1), SourceFormat(1920, 1080, Fraction(1), Fraction(25))
+    )
+    around.answer()
+    around.put(80)
+    assert around.worker.kinds() == ["StreamStart", "AccessUnit", "AccessUnit", "AccessUnit"]
+    assert around.egress.of(StreamOpen)[0].rungs == ("360p",)
+
+
+def test_the_start_carries_the_anchor_also_when_the_placement_comes_before_a_picture() -> None:
+    around = Around()
+    around.stream.video_config(config(), 100.0)
+    around.answer()
+    assert around.worker.sent == []
+    around.put(7_200_000, key=True, at_s=101.5)
+    around.put(7_200_040, at_s=101.54)
+    (start,) = around.worker.of(StreamStart)
+    assert (start.anchor_ms, start.anchor_s) == (7_200_000, 101.5)
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0, 1]
+
+
+def test_what_came_before_the_header_opens_the_stream_with_it() -> None:
+    around = Around()
+    metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 50.0})
+    around.stream.metadata(metadata)
+    around.stream.audio_config(AAC)
+    around.stream.audio(AudioFrame(0, b"sound", 100.0))
+    around.stream.data(DataUnit(0, b"text", 100.0))
+    around.stream.end_read(100.0)
+    assert around.egress.sent == []
+    around.stream.video_config(config(), 100.0)
+    around.stream.end_read(100.0)
+    assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
+    assert around.egress.sent[1][1][0] == metadata
+    assert around.egress.sent[2][1] == (AAC.payload,), "the header, but no audio without video"
+    assert around.asked.format.fps == 25, "the parameter sets know better than the metadata"
+
+
+def test_a_rate_that_only_the_metadata_states_is_believed() -> None:
+    around = Around()
+    metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 50.0})
+    around.stream.metadata(metadata)
+    silent = config()
+    around.stream.video_config(replace(silent, sps=replace(silent.sps, fps=None)), 100.0)
+    assert around.asked.format.fps == 50
+
+
+def test_metadata_later_changes_the_source_headers() -> None:
+    around = Around().live()
+    around.stream.metadata(b"new")
+    message, payloads = around.egress.sent[-1]
+    assert message == RenditionOpen(STREAM, Generation(1), SOURCE, 2)
+    assert payloads == (b"new", config().payload)
+
+
+def test_a_rate_measured_otherwise_is_told_again() -> None:
+    around = Around().live()
+    for step in range(2, 200):
+        around.put(step * 20)  # 50 frames a second where 25 are declared
+    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
+    assert formats == [25, 50]
+
+
+def test_other_parameter_sets_reach_egress_worker_and_supervisor() -> None:
+    around = Around().live()
+    around.stream.video_config(config(SPS_720), 101.0)
+    around.put(80, key=True)
+    assert around.worker.kinds()[-2:] == ["VideoHeader", "AccessUnit"]
+    assert around.egress.sent[-2][1][1] == config(SPS_720).payload
+    assert (around.asked.format.width, around.asked.format.height) == (1280, 720)
+
+
+def test_only_the_answer_for_the_last_format_places_and_overtaken_ones_do_not() -> None:
+    around = Around()
+    around.stream.video_config(config(), 100.0)
+    first = around.asked
+    around.stream.video_config(config(SPS_720), 100.0)
+    around.put(0, key=True)
+    around.stream.place(replace(ANSWER, request_id=first.request_id))
+    assert around.worker.sent == []
+    around.answer(generation=3)
+    assert around.worker.of(StreamStart)[0].generation == Generation(3)
+    around.stream.place(replace(ANSWER, request_id=0, generation=Generation(2)))
+    assert len(around.worker.of(StreamStart)) == 1
+    assert around.stream.generation == Generation(3)
+
+
+def test_egress_learns_of_other_rungs_and_of_a_new_generation_first() -> None:
+    around = Around().live()
+    around.answer(rungs=())
+    assert around.egress.of(StreamOpen)[-1].rungs == ("360p",), "that request was answered"
+    around.stream.place(
+        replace(ANSWER, request_id=0, generation=Generation(2), rungs=(), cut_ms=2000)
+    )
+    opened = around.egress.of(StreamOpen)[-1]
+    assert (opened.generation, opened.rungs, opened.cut_ms) == (Generation(2), (), 2000)
+    assert around.egress.of(RenditionOpen)[-1].generation == Generation(2)
+    around.put(80)
+    assert around.egress.of(Tags)[-1].generation == Generation(2)
+
+
+def test_passthrough_alone_needs_no_worker() -> None:
+    around = Around(replace(ANSWER, worker=None, rungs=()))
+    around.stream.video_config(config(), 100.0)
+    around.answer(worker=None, rungs=())
+    around.put(0, key=True)
+    assert around.worker.sent == []
+    assert around.egress.numbers(SOURCE) == [0]
+
+
+def test_an_unanswered_format_is_asked_again() -> None:
+    around = Around()
+    around.stream.video_config(config(), 100.0)
+    around.stream.tick(100.0 + ASK_AGAIN_S - 0.1)
+    assert len(around.told) == 1
+    around.stream.tick(100.0 + ASK_AGAIN_S)
+    assert around.told == [around.asked, around.asked]
+    around.answer()
+    around.stream.tick(100.0 + 3 * ASK_AGAIN_S)
+    assert len(around.told) == 2
+
+
+def test_a_lost_publisher_is_held_and_then_ended() -> None:
+    around = Around().live()
+    around.stream.leave("reset", 101.0)
+    assert around.state() is StreamState.HELD
+    assert around.egress.of(StreamClosed) == [
+        StreamClosed(STREAM, Generation(1), "reset", TEMPLATE.hold_ms)
+    ]
+    assert not around.worker.of(StreamEnd), "its sessions wait too"
+    assert not around.stream.status(102.0).is_live
+    around.stream.tick(101.0 + TEMPLATE.hold_ms / 1000 - 0.1)
+    assert around.state() is StreamState.HELD
+    around.stream.tick(101.0 + TEMPLATE.hold_ms / 1000)
+    assert around.state() is StreamState.ENDED
+    assert around.egress.of(StreamClosed)[-1].hold_ms == 0
+    assert around.worker.of(StreamEnd)
+    assert around.told[-1] == PublishEnd(STREAM, Generation(1), "its publisher did not come back")
+    around.stream.tick(200.0)
+    assert around.stream.is_over
+
+
+@pytest.mark.parametrize("sps", [None, SPS_720])
+def test_a_publisher_that_returns_goes_on_in_time_with_its_own_headers(sps: bytes | None) -> None:
+    around = Around().live()
+    around.stream.leave("reset", 101.0)
+    around.stream.arrive("192.0.2.1:6000", 105.0)
+    assert around.egress.kinds()[-1] == "StreamOpen", "the hold is over"
+    around.stream.video_config(config(sps) if sps else config(), 105.0)
+    around.put(0, key=True, at_s=105.0)
+    around.put(40, at_s=105.04)
+    times = [entry[1] for message in around.egress.of(Tags) for entry in message.tags]
+    assert times == sorted(times)
+    assert times[-2] == pytest.approx(5_000, abs=5), "what the clock says"
+    headers = around.worker.of(VideoHeader)
+    assert len(headers) == (1 if sps else 0)
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0, 1, 2, 3]
+    assert around.egress.numbers(SOURCE) == [0, 1, 2, 3]
+    status = around.stream.status(105.1)
+    assert (status.is_live, status.address) == (True, "192.0.2.1:6000")
+
+
+def test_a_publisher_that_leaves_before_its_header_leaves_nothing() -> None:
+    around = Around()
+    around.stream.leave("reset", 101.0)
+    assert around.state() is StreamState.ENDED
+    assert around.egress.sent == []
+    assert around.told == [PublishEnd(STREAM, Generation(1), "reset")]
+
+
+def test_without_a_hold_a_lost_publisher_ends_the_stream() -> None:
+    around = Around(replace(ANSWER, template=replace(TEMPLATE, hold_ms=0))).live()
+    around.stream.leave("reset", 101.0)
+    assert around.state() is StreamState.ENDED
+    assert around.egress.of(StreamClosed)[0].hold_ms == 0
+
+
+def test_the_end_comes_once_whoever_says_it() -> None:
+    around = Around().live()
+    around.stream.end("kicked")
+    around.stream.end("again")
+    around.stream.leave("reset", 101.0)
+    around.stream.place(replace(ANSWER, request_id=0, generation=Generation(9)))
+    assert len(around.egress.of(StreamClosed)) == 1
+    assert len([m for m in around.told if isinstance(m, PublishEnd)]) == 1
+    assert around.egress.kinds()[-1] == "StreamClosed"
+
+
+def test_a_new_egress_gets_the_stream_the_headers_and_the_gop() -> None:
+    around = Around().live()
+    around.peers.running = [RememberingPort(EGRESS)]
+    around.stream.peers_changed(101.0)
+    around.put(80)
+    assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags", "Tags"]
+    assert around.egress.numbers(SOURCE) == [0, 1, 2]
+
+
+def test_a_new_egress_of_a_held_stream_is_told_how_long() -> None:
+    around = Around().live()
+    around.stream.leave("reset", 101.0)
+    around.peers.running = [RememberingPort(EGRESS)]
+    around.stream.peers_changed(105.0)
+    assert around.egress.of(StreamClosed)[-1].hold_ms == TEMPLATE.hold_ms - 4000
+
+
+def test_a_stream_without_a_header_yet_says_nothing_to_a_new_egress() -> None:
+    around = Around()
+    around.peers.running.append(RememberingPort(EGRESS))
+    around.stream.peers_changed(101.0)
+    assert all(port.sent == [] for port in around.peers.running)
+
+
+def test_a_lost_picture_leaves_gaps_and_is_counted_by_its_place() -> None:
+    around = Around().live()
+    around.stream.video_lost("NAL units beyond their tag")
+    around.stream.left_out("empty audio tag")
+    around.put(120)
+    assert around.egress.numbers(SOURCE) == [0, 1, 3]
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0, 1, 3]
+    around.egress.full = True
+    around.put(160)
+    assert around.stream.status(101.0).dropped == {
+        "NAL units beyond their tag": 1,
+        "empty audio tag": 1,
+        "to egress": 1,
+    }
+
+
+def test_status_tells_what_a_person_wants_to_know() -> None:
+    around = Around().live()
+    around.stream.audio_config(AAC)
+    for step in range(2, 120):
+        around.put(step * 40, key=step % 25 == 0)
+    status = around.stream.status(104.8)
+    assert status.codec == "avc1.640028"
+    assert status.audio == "AAC-LC 48 kHz 2ch"
+    assert status.fps == pytest.approx(25, rel=0.1)
+    assert status.bitrate_bps == pytest.approx(25 * 15 * 8, rel=0.1)
+    assert (status.gop_ms, status.frames) == (1000, 120)
+    assert (status.anchor_ms, status.anchor_s) != (0, 0.0)
+    assert status.worker == WORKER
+    assert status.dropped == {}
+
+
+def test_audio_that_is_left_out_is_said_until_there_is_other() -> None:
+    around = Around()
+    around.stream.audio_left_out("Opus audio")
+    assert around.stream.status(100.0).audio == "left out: Opus audio"
+    around.stream.audio_config(AAC)
+    around.stream.audio_left_out("audio tracks beyond the first")
+    assert around.stream.status(100.0).audio == "AAC-LC 48 kHz 2ch"
+
+
+@pytest.mark.parametrize(
+    ("asc", "label"),
+    [
+        (AudioSpecificConfig(2, 44100, 1, 1), "AAC-LC 44.1 kHz 1ch"),
+        (AudioSpecificConfig(2, 24000, 2, 2, sbr=True, extension_rate=48000), "HE-AAC 48 kHz 2ch"),
+        (
+            AudioSpecificConfig(
+                2, 24000, 1, 1, sbr=True, parametric_stereo=True, extension_rate=48000
+            ),
+            "HE-AACv2 48 kHz 2ch",
+        ),
+        (None, "MP3"),
+    ],
+)
+def test_audio_formats_are_named(asc: AudioSpecificConfig | None, label: str) -> None:
+    assert audio_label(AudioConfig(b"", asc, "AAC" if asc else "MP3")) == label
+
+
+def test_audio_crosses_once_and_apart_from_the_source() -> None:
+    around = Around().live()
+    around.stream.audio_config(AAC)
+    around.stream.audio(AudioFrame(50, b"sound", 100.05))
+    around.stream.data(DataUnit(60, b"text", 100.06))
+    around.put(80)
+    shared = [message for message in around.egress.of(Tags) if message.rendition == SHARED]
+    assert [[entry[0] for entry in message.tags] for message in shared] == [[8, 8, 18]]
+    assert around.worker.kinds().count("Tags") == 0

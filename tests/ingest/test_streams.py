@@ -1,0 +1,348 @@
+"""ingest/streams.py: who may publish, who takes over, what the supervisor says of whom."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from common.control_messages import (
+    EndStream,
+    FormatKnown,
+    Placed,
+    PublishAsk,
+    PublishEnd,
+    Refused,
+)
+from common.identity import Generation, StreamId
+from common.ladder import Takeover
+from common.media_messages import StreamClosed
+from common.rtmp.events import PublishRequested, VideoReceived
+from common.settings import IngestSettings, Settings
+from ingest.admission import REMEMBER_S, Admission
+from ingest.streams import ASK_TIMEOUT_S, Streams
+from tests.helpers_stream import ANSWER, STREAM, TEMPLATE, FakePeers, header, picture
+
+LOCKED = replace(TEMPLATE, name="locked", publish_keys=(hashlib.sha256(b"sesame").hexdigest(),))
+
+
+@dataclass(eq=False)
+class FakeConnection:
+    """A connection that notes what it is told."""
+
+    host: str = "203.0.113.7"
+    peer: str = "203.0.113.7:5000"
+    accepted: list[int] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    def accept_publish(self, request_id: int) -> None:
+        self.accepted.append(request_id)
+
+    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
+        self.told.append((code, description))
+
+    def end_publish(self, level: str, code: str, description: str) -> None:
+        self.told.append((code, description))
+
+
+class Around:
+    def __init__(self, takeover: Takeover = Takeover.IDLE, **ingest: Any) -> None:
+        self.template = replace(TEMPLATE, takeover=takeover)
+        limits = IngestSettings(takeover_idle_s=3.0, exempt_networks=(), **ingest)
+        self.settings = Settings(ingest=limits, templates=(self.template, LOCKED))
+        self.peers = FakePeers()
+        self.told: list[Any] = []
+        self.admission = Admission(limits, 1000)
+        self.streams = Streams(
+            self.settings, self.admission, self.peers, self.told.append, lambda: 1.0
+        )
+
+    def publish(
+        self, path: str = "live/cam", now: float = 100.0, peer: FakeConnection | None = None
+    ) -> FakeConnection:
+        peer = peer or FakeConnection()
+        app, _, name = path.partition("/")
+        request = PublishRequested(7, 1, app, f"rtmp://host/{app}", name, "live")
+        self.streams.publish(peer, request, now)
+        return peer
+
+    def place(self, now: float = 100.0, **changes: Any) -> None:
+        """Say yes to the last one who asked."""
+        ask = self.last(PublishAsk)
+        values = {"request_id": ask.request_id, "stream_id": ask.stream_id}
+        values["template"] = self.template
+        self.streams.placed(replace(ANSWER, **{**values, **changes}), now)
+
+    def last(self, kind: type[Any]) -> Any:
+        return [message for message in self.told if isinstance(message, kind)][-1]
+
+    def count(self, kind: type[Any]) -> int:
+        return sum(isinstance(message, kind) for message in self.told)
+
+    def live(self, now: float = 100.0) -> FakeConnection:
+        """A publisher whose stream is on the air."""
+        peer = self.publish(now=now)
+        self.place(now)
+        self.streams.media(peer, [header(), picture(0, key=True)], now)
+        return peer
+
+    def closed(self) -> list[int]:
+        """The holds that egress was told."""
+        return [message.hold_ms for message in self.peers.running[0].of(StreamClosed)]
+
+
+def test_a_publisher_is_accepted_once_the_supervisor_has_room() -> None:
+    around = Around()
+    peer = around.publish()
+    assert around.told == [PublishAsk(1, STREAM, "203.0.113.7:5000")]
+    assert peer.accepted == []
+    around.place()
+    assert peer.accepted == [7]
+    assert around.streams.is_publishing(peer)
+    around.streams.media(peer, [header(), picture(0, key=True)], 100.0)
+    assert around.count(FormatKnown) == 1
+    (status,) = around.streams.statuses(100.0)
+    assert (status.stream_id, status.is_live) == (STREAM, True)
+
+
+def test_what_the_supervisor_refuses_is_told_in_its_words() -> None:
+    around = Around()
+    peer = around.publish()
+    around.streams.refused_by_supervisor(
+        Refused(1, STREAM, "NetStream.Publish.Denied", "the farm is full"), 100.0
+    )
+    assert peer.told == [("NetStream.Publish.Denied", "the farm is full")]
+    assert len(around.streams) == 0
+    again = around.publish()
+    assert again.told == [], "there may be room now: it is asked again"
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "word"),
+    [
+        ("live/", "NetStream.Publish.BadName", "stream key"),
+        ("live/" + "k" * 1000, "NetStream.Publish.BadName", "longer"),
+        ("live/a/b", "NetStream.Publish.BadName", "parts"),
+        ("live/a b", "NetStream.Publish.BadName", "letters"),
+        ("nope/cam", "NetStream.Publish.Denied", "nope"),
+        ("locked/cam", "NetStream.Publish.Denied", "missing"),
+        ("locked/cam?key=guess", "NetStream.Publish.Denied", "wrong"),
+    ],
+)
+def test_what_cannot_be_published_is_refused_before_anyone_is_asked(
+    path: str, code: str, word: str
+) -> None:
+    around = Around()
+    ((told_code, description),) = around.publish(path).told
+    assert told_code == code
+    assert word in description
+    assert "guess" not in description
+    assert around.told == []
+
+
+def test_the_right_key_opens() -> None:
+    around = Around()
+    around.publish("locked/cam?key=sesame")
+    assert around.last(PublishAsk).stream_id == StreamId("locked/cam")
+
+
+def test_a_supervisor_that_does_not_answer_is_not_waited_for() -> None:
+    around = Around()
+    peer = around.publish()
+    around.streams.tick(100.0 + ASK_TIMEOUT_S - 0.1)
+    assert peer.told == []
+    around.streams.tick(100.0 + ASK_TIMEOUT_S)
+    ((code, description),) = peer.told
+    assert code == "NetStream.Failed"
+    assert "supervisor" in description
+    assert around.last(PublishEnd).stream_id == STREAM
+    around.place(104.0)
+    assert around.count(PublishEnd) == 2, "what it reserved after all is given back"
+    assert peer.accepted == []
+
+
+def test_a_publisher_that_leaves_while_it_is_asked_for_gives_back_what_comes() -> None:
+    around = Around()
+    peer = around.publish()
+    around.streams.lost(peer, "reset", 100.5)
+    assert around.count(PublishEnd) == 1
+    around.place()
+    assert peer.accepted == []
+    assert len(around.streams) == 0
+    assert around.count(PublishEnd) == 2
+
+
+def test_one_that_takes_its_request_back_and_asks_anew_gets_the_first_answer() -> None:
+    around = Around()
+    peer = around.publish()
+    around.streams.ended(peer, "deleteStream")
+    other = around.publish()
+    around.streams.placed(ANSWER, 100.1)
+    assert other.accepted == [7]
+    around.place(100.2, generation=Generation(2))
+    assert around.streams.statuses(100.2)[0].generation == Generation(2)
+
+
+def test_the_key_is_in_use_from_the_first_ask_on() -> None:
+    around = Around()
+    around.publish()
+    assert around.publish().told == [("NetStream.Publish.BadName", "the stream key is in use")]
+    around.place()
+    assert around.publish().told[0][0] == "NetStream.Publish.BadName"
+    assert around.count(PublishAsk) == 1
+
+
+@pytest.mark.parametrize(
+    ("takeover", "after_s", "takes_over"),
+    [
+        (Takeover.IDLE, 2.9, False),
+        (Takeover.IDLE, 3.0, True),
+        (Takeover.NEVER, 30.0, False),
+        (Takeover.ALWAYS, 0.0, True),
+    ],
+)
+def test_a_second_publisher_takes_over_as_the_template_says(
+    takeover: Takeover, after_s: float, takes_over: bool
+) -> None:
+    around = Around(takeover)
+    first = around.live()
+    second = around.publish(now=100.0 + after_s)
+    assert bool(second.accepted) is takes_over
+    assert bool(first.told) is takes_over
+    assert around.count(PublishAsk) == 1, "its placement is still there"
+    assert around.streams.is_publishing(first) is not takes_over
+    assert around.count(PublishEnd) == 0
+    around.streams.lost(first, "closed", 100.0 + after_s)
+    assert len(around.streams) == 1
+
+
+def test_a_dropped_publisher_finds_its_stream_again() -> None:
+    around = Around()
+    first = around.live()
+    around.streams.lost(first, "reset", 101.0)
+    assert around.closed() == [TEMPLATE.hold_ms]
+    second = around.publish(now=105.0)
+    assert second.accepted == [7]
+    around.streams.media(second, [header(), picture(0, key=True)], 105.0)
+    assert around.count(PublishAsk) == 1
+    assert around.closed() == [TEMPLATE.hold_ms]
+
+
+def test_a_held_stream_ends_and_its_key_is_asked_for_anew() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "reset", 101.0)
+    around.streams.tick(101.0 + TEMPLATE.hold_ms / 1000)
+    assert around.closed() == [TEMPLATE.hold_ms, 0]
+    assert around.count(PublishEnd) == 1
+    assert len(around.streams) == 0
+    around.publish(now=120.0)
+    assert around.count(PublishAsk) == 2
+
+
+def test_a_publisher_that_says_goodbye_ends_its_stream_at_once() -> None:
+    around = Around()
+    peer = around.live()
+    around.streams.ended(peer, "FCUnpublish")
+    around.streams.lost(peer, "closed", 100.2)
+    assert around.closed() == [0]
+    assert around.count(PublishEnd) == 1
+
+
+def test_a_codec_that_cannot_be_served_is_refused_before_start_the_next_time() -> None:
+    around = Around()
+    peer = around.publish()
+    around.place()
+    around.streams.media(peer, [VideoReceived(0, b"\x12" + bytes(30))], 100.0)
+    ((code, description),) = peer.told
+    assert (code, "H.263" in description) == ("NetStream.Publish.Rejected", True)
+    assert around.count(PublishEnd) == 1
+    assert around.publish(now=100.0 + REMEMBER_S - 1).told == [(code, description)]
+    assert around.publish(now=100.0 + REMEMBER_S).told == []
+
+
+def test_a_kicked_publisher_is_told_why_and_kept_out_for_a_while() -> None:
+    around = Around()
+    peer = around.live()
+    around.streams.end_stream(EndStream(STREAM, "NetStream.Publish.Denied", "kicked"), 101.0)
+    assert peer.told == [("NetStream.Publish.Denied", "kicked")]
+    assert around.closed() == [0]
+    assert around.publish(now=102.0).told == [("NetStream.Publish.Denied", "kicked")]
+
+
+def test_a_held_stream_and_one_that_is_asked_for_can_be_ended_too() -> None:
+    around = Around()
+    end = EndStream(STREAM, "NetStream.Publish.Denied", "kicked")
+    around.streams.lost(around.live(), "reset", 101.0)
+    around.streams.end_stream(end, 102.0)
+    assert around.closed() == [TEMPLATE.hold_ms, 0]
+
+    around = Around()
+    peer = around.publish()
+    around.streams.end_stream(end, 102.0)
+    assert peer.told == [("NetStream.Publish.Denied", "kicked")]
+
+
+def test_a_format_that_fits_nowhere_ends_the_publisher() -> None:
+    around = Around()
+    peer = around.live()
+    asked = around.last(FormatKnown)
+    refused = Refused(asked.request_id, STREAM, "NetStream.Publish.Denied", "4K fits nowhere")
+    around.streams.refused_by_supervisor(refused, 101.0)
+    assert peer.told == [("NetStream.Publish.Denied", "4K fits nowhere")]
+    assert around.publish(now=102.0).told[0][1] == "4K fits nowhere"
+
+
+def test_no_video_and_silence_close_the_publisher_and_forget_it() -> None:
+    around = Around(first_video_timeout_s=10.0, idle_timeout_s=15.0)
+    silent = around.publish()
+    around.place()
+    around.streams.tick(110.0)
+    assert "no video" in silent.told[0][1]
+    assert around.count(PublishEnd) == 1
+    live = around.live(120.0)
+    around.streams.tick(136.0)
+    assert "no media" in live.told[0][1]
+    assert around.closed() == [TEMPLATE.hold_ms], "it may be back"
+    assert around.publish(now=137.0).accepted == [7]
+
+
+def test_publishers_of_one_address_are_counted_and_given_back() -> None:
+    around = Around(max_publishes_per_address=1)
+    first = around.publish()
+    assert around.publish("live/other").told[0][0] == "NetStream.Publish.Denied"
+    around.place()
+    assert around.publish("live/other").told[0][0] == "NetStream.Publish.Denied"
+    around.streams.ended(first, "FCUnpublish")
+    assert around.publish("live/other").told == []
+
+
+def test_a_message_for_a_stream_that_nobody_knows_is_harmless() -> None:
+    around = Around()
+    unknown = StreamId("live/unknown")
+    around.streams.end_stream(EndStream(unknown, "code", "why"), 100.0)
+    around.streams.refused_by_supervisor(Refused(9, unknown, "code", "why"), 100.0)
+    around.streams.placed(Placed(9, unknown, Generation(1), TEMPLATE, None, (), ""), 100.0)
+    assert around.told == [PublishEnd(unknown, Generation(1), "nobody publishes it")]
+
+
+def test_the_end_of_the_process_tells_everyone() -> None:
+    around = Around()
+    live = around.live()
+    asking = around.publish("live/other")
+    around.streams.close("the server is stopping")
+    assert live.told == [("NetStream.Unpublish.Success", "the server is stopping")]
+    assert asking.told == [("NetStream.Failed", "the server is stopping")]
+    assert around.closed() == [0]
+    assert len(around.streams) == 0
+    assert around.count(PublishEnd) == 2
+
+
+def test_streams_do_not_touch_one_another() -> None:
+    around = Around()
+    one = around.live()
+    other = around.publish("live/other")
+    around.place(generation=Generation(5))
+    around.streams.media(other, [header(), picture(0, key=True)], 100.0)
+    around.streams.lost(one, "reset", 101.0)
+    assert around.streams.is_publishing(other)
+    assert [s.is_live for s in around.streams.statuses(101.0)] == [False, True]

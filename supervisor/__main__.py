@@ -26,11 +26,10 @@ from supervisor.run_dir import RunDirError, default_run_dir  # noqa: E402
 def main(argv: list[str], program: Program = python_module) -> int:
     parser = argparse.ArgumentParser(prog="tfarm supervisor", description="Run the farm.")
     parser.add_argument("config", nargs="?", type=Path, help="TOML file; built-in defaults without")
-    parser.add_argument("--config", dest="config_option", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--run-dir", type=Path)
     parser.add_argument("--listen", help="HOST:PORT, in place of the configuration's")
     arguments = parser.parse_args(argv)
-    path: Path | None = arguments.config or arguments.config_option
+    path: Path | None = arguments.config
     try:
         settings = config.load(path) if path is not None else Settings()
         if arguments.listen is not None:

@@ -63,13 +63,11 @@ def supervisor(
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="In place of the configuration's.")
     ] = None,
-    config_option: Annotated[Path | None, typer.Option("--config", hidden=True)] = None,
 ) -> None:
     """Run the farm, until Ctrl-C or SIGTERM."""
     argv = [sys.executable, "-P", "-m", "supervisor"]
-    path = config or config_option
-    if path is not None:
-        argv.append(str(path))
+    if config is not None:
+        argv.append(str(config))
     if run_dir is not None:
         argv += ["--run-dir", str(run_dir)]
     if listen is not None:
@@ -154,6 +152,9 @@ def demo(
     ] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the picture.")] = "1280x720",
     fps: Annotated[int, typer.Option(min=1, max=120)] = 30,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of the farm that it starts.")
+    ] = None,
 ) -> None:
     """Publish a generated picture with a clock, and a tone; starts a farm if none runs."""
     from supervisor.demo import run_demo
@@ -172,6 +173,7 @@ def demo(
             width=int(width),
             height=int(height),
             fps=fps,
+            listen=listen,
         )
     )
 

@@ -173,13 +173,14 @@ def run_demo(
     width: int,
     height: int,
     fps: int,
+    listen: str | None = None,
 ) -> int:
     """Publish until Ctrl-C, SIGTERM or the time is over; the exit code."""
     stopped = threading.Event()
     signal.signal(signal.SIGINT, lambda number, frame: stopped.set())
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     try:
-        with _farm(run_dir, stopped) as document:
+        with _farm(run_dir, listen, stopped) as document:
             if document is not None:
                 _publish(document, app, key, seconds, DemoSource(width, height, fps), stopped)
     except DemoFailed as error:
@@ -227,7 +228,9 @@ def _publish(
 
 
 @contextlib.contextmanager
-def _farm(run_dir: Path, stopped: threading.Event) -> Iterator[dict[str, Any] | None]:
+def _farm(
+    run_dir: Path, listen: str | None, stopped: threading.Event
+) -> Iterator[dict[str, Any] | None]:
     """The status of the farm that runs there, or of one started for the demo."""
     try:
         yield status(run_dir)
@@ -236,6 +239,8 @@ def _farm(run_dir: Path, stopped: threading.Event) -> Iterator[dict[str, Any] | 
         pass
     print(f"No farm runs in {run_dir}: starting one.", flush=True)
     argv = [sys.executable, "-P", "-m", "supervisor", "--run-dir", str(run_dir)]
+    if listen is not None:
+        argv += ["--listen", listen]
     farm = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         yield _wait_ready(run_dir, farm, stopped)

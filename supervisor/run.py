@@ -98,6 +98,7 @@ class Supervisor:
         self._ever_ready: set[ChildName] = set()
         self._failure = ""
         self._timer: asyncio.TimerHandle | None = None
+        self._is_adopting = True
         self._loop = asyncio.get_running_loop()
         self._names = self._wanted()
         self.farm = Farm(settings, len(os.sched_getaffinity(0)))
@@ -127,6 +128,8 @@ class Supervisor:
                 for name in self._names:
                     self._expect(name)
                 await self._adopt()
+                self._is_adopting = False
+                self._greet_adopted()
                 for name in self._names:
                     self.family.start(self._plan(name))
                 self._do(self.farm.settle(self._loop.time()))
@@ -237,7 +240,9 @@ class Supervisor:
             if self._is_stopping or not is_alive(hello.pid, hello.start_ticks):
                 return
             log.info("adopting child=%s pid=%d", hello.child, hello.pid)
-            self._greet(hello)
+            self._control.know(hello.child, hello.boot_id)
+            if not self._is_adopting:
+                self._greet(hello)
             self._expect(hello.child)
             plan = self._plan(hello.child)
             self.family.adopt(plan, hello.pid, hello.start_ticks, hello.boot_id)
@@ -247,14 +252,23 @@ class Supervisor:
             return
         elif member.machine.state is ChildState.STOPPING:
             return
-        else:
+        elif not self._is_adopting:
             self._greet(hello)
         if hello.child.startswith("ingest:") and hello.listen:
             self._keep_port(hello.listen[0])
         self.family.said_hello(hello.child, hello.boot_id)
         self._do(self.farm.child_up(hello, now))
-        self._control.broadcast(Topology(self._endpoints()))
+        if not self._is_adopting:
+            self._control.broadcast(Topology(self._endpoints()))
         self._look_if_ready()
+
+    def _greet_adopted(self) -> None:
+        """Welcome them all at once: a topology with half of them would part the running streams.
+
+        Whoever reads that its worker or egress is not there lets go of it.
+        """
+        for hello in self.farm.hellos.values():
+            self._greet(hello)
 
     def _greet(self, hello: Hello) -> None:
         self._control.know(hello.child, hello.boot_id)

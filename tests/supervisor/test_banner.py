@@ -1,0 +1,56 @@
+"""What the farm says when it is up."""
+
+from dataclasses import replace
+
+import pytest
+
+from common.control_messages import DeviceInfo
+from common.ladder import Template
+from common.settings import DEFAULT_RENDITIONS, Listen, Settings
+from supervisor.banner import address_text, banner, url_base
+from supervisor.cost import Resource
+from supervisor.placement import Fleet
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("127.0.0.1:1935", "rtmp://127.0.0.1"),
+        ("127.0.0.1:4000", "rtmp://127.0.0.1:4000"),
+        ("0.0.0.0:1935", "rtmp://HOST"),
+        ("[::]:1936", "rtmp://HOST:1936"),
+        ("[::1]:1935", "rtmp://[::1]"),
+    ],
+)
+def test_urls_name_the_port_only_where_needed(address: str, url: str) -> None:
+    assert url_base(address) == url
+
+
+def test_addresses_as_text() -> None:
+    assert address_text(Listen("::1", 5)) == "[::1]:5"
+    assert address_text(Listen("127.0.0.1", 0)) == "127.0.0.1:0"
+
+
+def test_it_says_where_to_publish_and_play_and_on_what_it_runs() -> None:
+    keyed = Template("tv", DEFAULT_RENDITIONS[:1], publish_keys=("0" * 64,))
+    settings = Settings()
+    settings = replace(settings, templates=(*settings.templates, keyed, Template("relay", ())))
+    devices = (DeviceInfo("cpu:0", "software", "2 cores, libx264"),)
+    fleet = Fleet({Resource.CORES: 200.0})
+    text = banner("0.1.0", "/run/tfarm", ["127.0.0.1:1935"], settings, fleet, devices)
+    for words in (
+        "rtmp://127.0.0.1/live/KEY\n",
+        "rtmp://127.0.0.1/live/KEY/720p    (720p, 480p, 360p, source)",
+        "rtmp://127.0.0.1/tv/KEY?key=",
+        "rtmp://127.0.0.1/relay/KEY/source",
+        "cpu:0: 2 cores, libx264 (software)",
+        "room for 3 streams of 720p30",
+        "GPUs      none found",
+        "tfarm status --run-dir /run/tfarm",
+    ):
+        assert words in text, words
+
+
+def test_it_says_so_when_no_device_is_ready() -> None:
+    text = banner("0.1.0", "/r", [], Settings(templates=()), Fleet(), ())
+    assert "none is ready yet" in text

@@ -1,0 +1,322 @@
+"""The supervisor as a process, its children toys: it starts, watches, restarts, adopts, ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+import pytest
+
+from common.control_link import start_ticks
+from supervisor import client
+from supervisor.child import is_alive
+from supervisor.client import CommandFailed, NotRunning
+from supervisor.run_dir import read_children
+
+pytestmark = pytest.mark.e2e
+
+TOY_FARM = Path(__file__).with_name("toy_farm.py")
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 20.0
+NAMES = {"ingest:0", "egress:0", "worker:cpu:0", "worker:cpu:1"}
+CONFIG = '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n'
+
+
+class ToyFarm:
+    """A supervisor with toys in a directory of its own."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.config = run_dir / "farm.toml"
+        self.config.write_text(CONFIG)
+        self.log = run_dir / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(TOY_FARM), str(self.config), "--run-dir", str(self.run_dir)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
+            )
+        if wait:
+            self.until(self.is_ready)
+
+    def is_ready(self) -> bool:
+        children = self.children()
+        return set(children) == NAMES and all(c["state"] == "ready" for c in children.values())
+
+    def children(self) -> dict[str, dict[str, Any]]:
+        try:
+            return {child["name"]: child for child in client.status(self.run_dir)["children"]}
+        except NotRunning:
+            return {}
+
+    def mode(self, mode: str, child: str) -> Path:
+        path = self.run_dir / f"toy-{mode}-{child.replace(':', '-')}"
+        path.touch()
+        return path
+
+    def boots(self, child: str) -> list[str]:
+        lines = (self.run_dir / "toy-boots").read_text().splitlines()
+        return [line for line in lines if line.startswith(f"{child} ")]
+
+    def heard(self, pid: int) -> list[str]:
+        path = self.run_dir / f"toy-heard-{pid}"
+        return path.read_text().split() if path.exists() else []
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, self.log.read_text()[-4000:]
+            time.sleep(0.02)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(DEADLINE_S)
+        self.process = None
+        return code
+
+    def clean_up(self) -> None:
+        for record in read_children(self.run_dir):
+            if start_ticks(record.pid) == record.start_ticks:
+                os.kill(record.pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def farm() -> Iterator[ToyFarm]:
+    with TemporaryDirectory(prefix="tf-", dir="/tmp") as name:
+        farm = ToyFarm(Path(name))
+        try:
+            yield farm
+        finally:
+            farm.clean_up()
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and no zombie: nobody may reap orphans in a container."""
+    return is_alive(pid, start_ticks(pid))
+
+
+def sockets(run_dir: Path) -> list[str]:
+    return [path.name for path in run_dir.iterdir() if path.is_socket()]
+
+
+def test_it_starts_its_children_says_where_and_ends_them_all(farm: ToyFarm) -> None:
+    began = time.monotonic()
+    farm.start()
+    said = farm.log.read_text()
+    assert "rtmp://127.0.0.1:4711/live/KEY" in said
+    assert time.monotonic() - began < 5
+    pids = [child["pid"] for child in farm.children().values()]
+    for pid in pids:
+        assert os.getsid(pid) == pid
+        environ = psutil.Process(pid).environ()
+        assert environ["PYTHONSAFEPATH"] == "1"
+        assert environ["CUDA_VISIBLE_DEVICES"] == ""
+    (boot,) = farm.boots("worker:cpu:1")
+    assert "--device cpu:1" in boot
+    assert farm.heard(pids[0])[0] == "Welcome"
+    assert farm.end() == 0
+    assert not any(runs(pid) for pid in pids)
+    assert sockets(farm.run_dir) == []
+    assert "Traceback" not in farm.log.read_text()
+    assert "Warning" not in farm.log.read_text()
+
+
+def test_a_killed_child_is_started_again_at_once_and_its_sockets_are_removed(
+    farm: ToyFarm,
+) -> None:
+    farm.start()
+    before = farm.children()["worker:cpu:0"]
+    old = {name for name in sockets(farm.run_dir) if name.startswith("worker-cpu-0")}
+    os.kill(before["pid"], signal.SIGKILL)
+    farm.until(lambda: farm.is_ready() and farm.children()["worker:cpu:0"]["restarts"] == 1)
+    after = farm.children()["worker:cpu:0"]
+    assert after["pid"] != before["pid"]
+    assert "SIGKILL" in after["reason"]
+    assert not old & set(sockets(farm.run_dir))
+    others = farm.children()["egress:0"]["pid"]
+    farm.until(lambda: farm.heard(others).count("Topology") >= 2)
+
+
+def test_a_restarted_ingest_keeps_the_port_that_it_was_given(farm: ToyFarm) -> None:
+    farm.start()
+    os.kill(farm.children()["ingest:0"]["pid"], signal.SIGKILL)
+    farm.until(lambda: len(farm.boots("ingest:0")) == 2)
+    first, second = farm.boots("ingest:0")
+    assert "--listen 127.0.0.1:0" in first
+    assert "--listen 127.0.0.1:4711" in second
+
+
+def test_a_child_that_exits_with_3_is_tried_again_later_and_its_words_are_kept(
+    farm: ToyFarm,
+) -> None:
+    mode = farm.mode("exit3", "worker:cpu:0")
+    farm.start(wait=False)
+    farm.until(lambda: farm.children().get("worker:cpu:0", {}).get("state") == "backoff")
+    child = farm.children()["worker:cpu:0"]
+    assert child["reason"] == "the toy has no device"
+    mode.unlink()
+    farm.until(farm.is_ready)
+    assert farm.children()["worker:cpu:0"]["restarts"] >= 1
+
+
+def test_an_ingest_that_cannot_listen_at_the_first_start_ends_the_farm(farm: ToyFarm) -> None:
+    farm.mode("exit3", "ingest:0")
+    farm.start(wait=False)
+    assert farm.process is not None
+    assert farm.process.wait(DEADLINE_S) == 1
+    farm.process = None
+    assert "tfarm: ingest:0 cannot start: the toy has no device" in farm.log.read_text()
+    assert sockets(farm.run_dir) == []
+
+
+def test_a_child_that_ignores_sigterm_is_killed(farm: ToyFarm) -> None:
+    farm.mode("deaf", "worker:cpu:0")
+    farm.start()
+    pid = farm.children()["worker:cpu:0"]["pid"]
+    began = time.monotonic()
+    assert farm.end() == 0
+    assert 4 < time.monotonic() - began < 10
+    assert not runs(pid)
+    assert "did not end within 5 s" in farm.log.read_text()
+
+
+def test_told_twice_it_does_not_wait(farm: ToyFarm) -> None:
+    farm.mode("deaf", "worker:cpu:0")
+    farm.start()
+    assert farm.process is not None
+    farm.process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    began = time.monotonic()
+    assert farm.end(signal.SIGINT) == 0
+    assert time.monotonic() - began < 4
+
+
+def test_a_killed_supervisors_children_are_adopted_as_they_run(farm: ToyFarm) -> None:
+    farm.start()
+    before = {name: child["pid"] for name, child in farm.children().items()}
+    assert farm.end(signal.SIGKILL) == -9
+    began = time.monotonic()
+    farm.start()
+    assert time.monotonic() - began < 5
+    after = farm.children()
+    assert {name: child["pid"] for name, child in after.items()} == before
+    assert all(len(farm.boots(name)) == 1 for name in NAMES)
+    assert client.status(farm.run_dir)["listen"] == {"rtmp": ["127.0.0.1:4711"]}
+    # and an adopted one is watched as any other
+    os.kill(after["egress:0"]["pid"], signal.SIGKILL)
+    farm.until(lambda: len(farm.boots("egress:0")) == 2)
+    farm.until(farm.is_ready)
+    assert farm.end() == 0
+    assert not any(runs(pid) for pid in before.values())
+    assert sockets(farm.run_dir) == []
+
+
+def test_a_child_that_died_without_a_supervisor_is_started_anew(farm: ToyFarm) -> None:
+    farm.start()
+    pids = {name: child["pid"] for name, child in farm.children().items()}
+    farm.end(signal.SIGKILL)
+    os.kill(pids["worker:cpu:1"], signal.SIGKILL)
+    farm.until(lambda: not runs(pids["worker:cpu:1"]))
+    farm.start()
+    after = {name: child["pid"] for name, child in farm.children().items()}
+    changed = {name for name in NAMES if after[name] != pids[name]}
+    assert changed == {"worker:cpu:1"}
+
+
+def test_a_child_that_does_not_answer_its_new_supervisor_is_replaced(farm: ToyFarm) -> None:
+    farm.start()
+    pid = farm.children()["worker:cpu:0"]["pid"]
+    farm.end(signal.SIGKILL)
+    os.kill(pid, signal.SIGSTOP)
+    farm.start()
+    assert farm.children()["worker:cpu:0"]["pid"] != pid
+    assert not runs(pid)
+
+
+def test_a_second_supervisor_is_told_so_and_changes_nothing(farm: ToyFarm) -> None:
+    farm.start()
+    second = subprocess.run(
+        [sys.executable, str(TOY_FARM), "--run-dir", str(farm.run_dir)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert str(farm.run_dir) in second.stderr
+    assert "already running" in second.stderr
+    assert farm.is_ready()
+
+
+def test_reload_tells_the_children_and_a_bad_file_changes_nothing(farm: ToyFarm) -> None:
+    farm.start()
+    farm.config.write_text(CONFIG + "[templates.tv]\n")
+    assert "is loaded" in client.ask(farm.run_dir, "reload").text
+    assert list(client.status(farm.run_dir)["apps"]) == ["tv"]
+    pid = farm.children()["ingest:0"]["pid"]
+    farm.until(lambda: "Configure" in farm.heard(pid))
+    farm.config.write_text(CONFIG + "[templates.tv]\ngop = 7\n")
+    with pytest.raises(CommandFailed, match=r"templates\.tv\.gop"):
+        client.ask(farm.run_dir, "reload")
+    assert list(client.status(farm.run_dir)["apps"]) == ["tv"]
+    farm.config.write_text(CONFIG + "[software]\nworkers = 3\n[templates.radio]\n")
+    assert farm.process is not None
+    farm.process.send_signal(signal.SIGHUP)
+    farm.until(lambda: farm.children().get("worker:cpu:2", {}).get("state") == "ready")
+    assert list(client.status(farm.run_dir)["apps"]) == ["radio"]
+
+
+def test_a_hostile_envelope_on_the_control_socket_is_dropped(farm: ToyFarm) -> None:
+    import zmq
+
+    farm.start()
+    context = zmq.Context()
+    peer = context.socket(zmq.DEALER)
+    peer.connect(f"ipc://{farm.run_dir / 'control'}")
+    for frames in ([b""], [b"\xff" * 1000], [b"\x93\x01\xa6status\xc0"], [b"x"] * 50):
+        peer.send_multipart(frames)
+    farm.until(lambda: farm.log.read_text().count("unreadable control message") >= 4)
+    context.destroy(linger=0)
+    assert farm.is_ready()
+
+
+def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
+    farm: ToyFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(farm.run_dir / "notify"))
+        systemd.settimeout(DEADLINE_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(farm.run_dir / "notify"))
+        farm.start(wait=False)
+        assert systemd.recv(200).startswith(b"READY=1\nMAINPID=")
+        assert farm.end() == 0
+        assert systemd.recv(200) == b"STOPPING=1"
+
+
+def test_its_status_document_is_json_with_every_process(farm: ToyFarm) -> None:
+    farm.start()
+    document = client.status(farm.run_dir)
+    assert json.loads(json.dumps(document)) == document
+    assert document["supervisor"]["memory_bytes"] > 0
+    assert {device["worker"] for device in document["devices"]} == {"worker:cpu:0", "worker:cpu:1"}
+    assert farm.process is not None
+    assert document["supervisor"]["pid"] == farm.process.pid

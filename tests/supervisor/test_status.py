@@ -1,0 +1,138 @@
+"""The status document, and the tables made from it."""
+
+import io
+import json
+from typing import Any
+
+from rich.console import Console
+
+from common.control_messages import RenditionStatus, ServedStatus
+from common.identity import ChildName
+from common.ladder import SourceFormat
+from supervisor.status import ChildFacts, FarmFacts, snapshot
+from supervisor.status_table import duration, tables
+from tests.supervisor.rig import MakeRig, Rig
+
+
+def facts(rig: Rig) -> FarmFacts:
+    child = ChildFacts(ChildName("ingest:0"), "ready", 41, 2, "killed", rig.now - 5, 2**20, 3.21)
+    supervisor = ChildFacts(ChildName("supervisor"), "ready", 40, 0, "", rig.now - 9, 2**21, 0.0)
+    return FarmFacts(
+        "0.1.0",
+        "/run/tfarm",
+        "",
+        1_000.0,
+        supervisor,
+        [child],
+        now_s=rig.now,
+        now_unix=2_000.0,
+        listen=["127.0.0.1:1935"],
+    )
+
+
+def document(rig: Rig) -> dict[str, Any]:
+    found = snapshot(facts(rig), rig.farm)
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def text(found: dict[str, Any]) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200).print(tables(found, 2_000.0))
+    return out.getvalue()
+
+
+def streaming(rig: Rig) -> dict[str, Any]:
+    """One stream with everything that heartbeats say."""
+    placed = rig.publish(source=SourceFormat(854, 480))
+    publisher = rig.publisher(
+        fps=29.97, bitrate_bps=1e6, codec="avc1.4d401e", gop_ms=2000, since_unix=1_880.0
+    )
+    rig.beat("ingest:0", publishers=(publisher,))
+    rung = RenditionStatus("480p", 854, 480, frames=70, fps=30.0, bitrate_bps=9e5, dropped=1)
+    rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=10, renditions=(rung,)),))
+    rig.now += 2.0
+    rig.beat(
+        placed.worker,
+        transcodes=(
+            rig.transcode(frames_in=70, frames_out=68, queue_ms=12.34, renditions=(rung,)),
+        ),
+        counters={"x": 1},
+    )
+    served = RenditionStatus("480p", players=4, dropped=2)
+    source = RenditionStatus("source", players=1)
+    status = ServedStatus(rig.stream().stream_id, placed.generation, (served, source))
+    rig.beat("egress:0", served=(status,))
+    return document(rig)
+
+
+def test_an_idle_farm(rig: Rig) -> None:
+    found = document(rig)
+    assert found["listen"] == {"rtmp": ["127.0.0.1:1935"]}
+    assert found["apps"] == {"live": ["720p", "480p", "360p", "source"]}
+    assert found["streams"] == []
+    assert found["children"][0]["cpu_percent"] == 3.2
+    assert found["host"]["cores"] == {"capacity": 200.0, "used": 0}
+    assert [device["name"] for device in found["devices"]] == ["cpu:0", "cpu:1"]
+    assert "none" in text(found)
+
+
+def test_a_stream_with_its_renditions_players_and_rates(rig: Rig) -> None:
+    found = streaming(rig)
+    (stream,) = found["streams"]
+    assert (stream["app"], stream["key"], stream["state"]) == ("live", "a", "live")
+    assert (stream["width"], stream["height"], stream["fps"]) == (854, 480, 29.97)
+    assert (stream["queue_ms"], stream["frames_decoded"]) == (12.3, 68)
+    assert [entry["name"] for entry in stream["left_out"]] == ["720p"]
+    rows = {row["name"]: row for row in stream["renditions"]}
+    assert list(rows) == ["source", "480p", "360p"]
+    assert (rows["480p"]["players"], rows["480p"]["dropped_to_players"]) == (4, 2)
+    assert (rows["480p"]["frames"], rows["480p"]["dropped"]) == (70, 1)
+    assert (rows["source"]["players"], rows["source"]["bitrate_bps"]) == (1, 1_000_000)
+    (device,) = [d for d in found["devices"] if d["streams"]]
+    assert (device["fps_in"], device["fps_out"], device["queue_ms"]) == (30.0, 30.0, 12.3)
+    assert 0 < device["used"] < device["capacity"] == 200.0
+
+
+def test_the_tables_show_it_all(rig: Rig) -> None:
+    shown = text(streaming(rig))
+    for words in (
+        "rtmp://127.0.0.1:1935",
+        "live/a",
+        "480p",
+        "would enlarge",
+        "avc1.4d401e",
+        "GOP 2.0 s",
+        "for 2 min",
+        "192.0.2.1:5000",
+        "cpu:1",
+        "ingest:0",
+        "killed",
+        "software: 0% used",
+    ):
+        assert words in shown, words
+
+
+def test_decisions_come_with_wall_clock_times(rig: Rig) -> None:
+    rig.ask()
+    rig.now += 10.0
+    note = document(rig)["decisions"][-1]
+    assert (note["app"], note["key"], note["at_unix"]) == ("live", "a", 1_990.0)
+    assert note["text"].startswith("placed on worker:cpu:")
+
+
+def test_waiting_streams_and_parked_publishers_are_counted(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.publish()
+    rig.down("worker:cpu:0")
+    rig.tick(1.0)
+    rig.ask("live/b")
+    found = document(rig)
+    assert (found["waiting"], found["parked"]) == (1, 1)
+    assert found["devices"][0]["state"] == "down"
+    assert "1 streams wait for a device, 1 publishers for room" in text(found)
+
+
+def test_durations_for_people() -> None:
+    cases = [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (4000, "1 h 6 min"), (100_000, "1 d 3 h")]
+    assert [duration(seconds) for seconds, _ in cases] == [words for _, words in cases]

@@ -1,0 +1,100 @@
+"""A child for supervision tests: says hello and beats, and misbehaves as its mode file says.
+
+    python toy_child.py KIND --name NAME --run-dir DIR …
+
+The file `toy-MODE` in the run directory is looked for by name (`toy-hang-ingest-0`): so a test
+changes what the next incarnation does. Modes: `mute` (never says hello), `exit3` (a fatal reason
+and exit code 3), `deaf` (ignores SIGTERM), `stall` (stops beating after its hello). Each boot is
+appended to `toy-boots`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from common.bus import Bus, endpoint
+from common.control_link import ControlLink, new_boot_id, start_ticks
+from common.control_messages import DeviceInfo, Endpoint, Heartbeat, Hello
+from common.identity import ChildName
+
+
+class Toy:
+    """What a child is to the control link."""
+
+    def __init__(self, kind: str, options: dict[str, str]) -> None:
+        self.kind = kind
+        self.name = ChildName(options["--name"])
+        self.run_dir = Path(options["--run-dir"])
+        self.boot_id = new_boot_id()
+        self.bus = Bus()
+        self.listen = options.get("--listen", "")
+        if self.listen.endswith(":0"):
+            self.listen = f"{self.listen[:-1]}4711"
+        self.pid = os.getpid()
+        address = endpoint(self.run_dir, self.name, self.boot_id, "media")
+        self.bus.pull(address, lambda frames: None)
+        self.endpoint = Endpoint(self.name, self.boot_id, media=address)
+        with (self.run_dir / "toy-boots").open("a") as file:
+            file.write(f"{self.name} {self.pid} {' '.join(sys.argv[1:])}\n")
+
+    def is_mode(self, mode: str) -> bool:
+        return (self.run_dir / f"toy-{mode}-{self.name.replace(':', '-')}").exists()
+
+    def hello(self) -> Hello:
+        return Hello(
+            self.name,
+            self.kind,
+            self.boot_id,
+            self.pid,
+            start_ticks(self.pid),
+            self.endpoint,
+            listen=(self.listen,) if self.listen else (),
+            device=DeviceInfo("cpu:0", "software", "toy") if self.kind == "worker" else None,
+        )
+
+    def heartbeat(self) -> Heartbeat:
+        return Heartbeat(self.name, self.boot_id)
+
+    def on_message(self, message: Any) -> None:
+        with (self.run_dir / f"toy-heard-{self.pid}").open("a") as file:
+            file.write(f"{type(message).__name__}\n")
+
+    def close(self) -> None:
+        self.bus.close()
+        Path(self.endpoint.media.removeprefix("ipc://")).unlink(missing_ok=True)
+
+    def on_orphaned(self) -> None:
+        sys.exit(5)
+
+
+async def main() -> int:
+    toy = Toy(sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True)))
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGTERM, (lambda: None) if toy.is_mode("deaf") else ended.set
+    )
+    if toy.is_mode("mute"):
+        await ended.wait()
+        return 0
+    timeout = float(dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))["--orphan-timeout"])
+    link = ControlLink(toy.bus, toy.run_dir, toy.name, toy.boot_id, toy, orphan_timeout_s=timeout)
+    if toy.is_mode("exit3"):
+        link.fatal("the toy has no device", 3)
+        await asyncio.sleep(0.2)  # the message must leave before the process does
+        return 3
+    task = asyncio.create_task(link.run())
+    if toy.is_mode("stall"):
+        await asyncio.sleep(0.3)
+        task.cancel()
+    await ended.wait()
+    task.cancel()
+    toy.close()
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(asyncio.run(main()))

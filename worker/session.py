@@ -106,6 +106,7 @@ class Session:
         self._decoder: Decoder | None = None
         self._scaler: Scaler | None = None
         self._timer: FrameTimer
+        self._most_samples = 0  # that a picture of the source may have
         self._gate = DamageGate()
         self._facts: dict[int, _UnitFacts] = {}  # by PTS
         self._decode_lane: Lane | None = None
@@ -253,6 +254,8 @@ class Session:
         self._timer = FrameTimer(
             template.gop_ms, [rung.fps for rung in ladder.rungs], window, sps.fps
         )
+        width, height, _ = template.max_source
+        self._most_samples = max(width * height, sps.width * sps.height)
         self.output = [Throughput() for _ in ladder.rungs]
         self.last_pts_ms = [None for _ in ladder.rungs]
         self.ladder = ladder
@@ -432,6 +435,11 @@ class Session:
         except (AvcError, DecodeFailed) as error:
             self._decode_errors += 1
             self._complain("parameter sets ignored", str(error))
+            return
+        if sps.width * sps.height > self._most_samples:
+            # other streams live off the room that was reserved
+            reason = f"source grew to {sps.width}x{sps.height}, beyond what was reserved for it"
+            self._wind_down(Ended(reason, trouble=True), flush=True)
             return
         assert self._decoder is not None
         try:

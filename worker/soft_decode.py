@@ -48,7 +48,7 @@ class SoftDecoder:
     def __init__(self, config: AvcConfig, sps: SpsInfo) -> None:
         self._config = config
         self._sps = sps
-        self._context = _open(config)
+        self._context = _open(config, sps)
         self._is_fresh = True  # nothing went in since the opening or a flush
         self._deinterlacer: _Deinterlacer | None = None
 
@@ -73,7 +73,7 @@ class SoftDecoder:
     def reconfigure(self, config: AvcConfig, sps: SpsInfo) -> list[SoftPicture]:
         pictures = self.flush()
         self._config, self._sps = config, sps
-        self._context = _open(config)
+        self._context = _open(config, sps)
         return pictures
 
     def flush(self) -> list[SoftPicture]:
@@ -171,10 +171,12 @@ def buffer_arguments(frame: VideoFrame) -> str:
     )
 
 
-def _open(config: AvcConfig) -> VideoCodecContext:
+def _open(config: AvcConfig, sps: SpsInfo) -> VideoCodecContext:
     context = av.CodecContext.create("h264", "r")
     context.extradata = config.encode()
     context.thread_count = 1
+    # parameter sets in band, garbage maybe, must not make it take memory for anything larger
+    context.options = {"max_pixels": str(2 * (sps.width + 64) * (sps.height + 64))}
     try:
         context.open()
     except av.error.FFmpegError as error:

@@ -123,6 +123,20 @@ def test_a_change_of_size_keeps_the_outputs_size_and_begins_with_a_keyframe() ->
     assert luma[:, 160].std() > 10
 
 
+def test_a_source_that_outgrows_what_was_reserved_ends() -> None:
+    first = make_source(SourceSpec(frames=5))
+    huge = make_source(SourceSpec(frames=1, width=640, height=640))
+    ladder = replace(template(), max_source=(400, 400, 30))
+    with Driver(first, ladder) as driver:
+        driver.feed(first)
+        driver.session.put_header(huge.record)
+        outputs = driver.run()
+        assert driver.ended is not None
+        assert driver.ended.trouble
+        assert "640x640" in driver.ended.reason
+    assert outputs["big"].pts_ms == first.pts_ms
+
+
 def test_parameter_sets_that_cannot_be_read_change_nothing() -> None:
     source = make_source(SourceSpec(frames=20))
     with Driver(source, template()) as driver:

@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from common.avc import AvcConfig, parse_sps, unescape
+from common.avc import AvcConfig, join_avcc, parse_sps, unescape
 from common.bits import BitReader, BitWriter
 from common.errors import AvcError, DecodeFailed
 from tests.helpers_worker import Source, SourceSpec, make_source
@@ -181,3 +181,13 @@ def test_a_stream_that_libavcodec_cannot_open_is_refused_or_fails_by_unit() -> N
     broken = AvcConfig(100, 0, 31, 4, (config.sps[0],), (b"\x68",))
     with pytest.raises(DecodeFailed):
         SoftDecoder(broken, sps).decode(source.units[0].data, 0, 0)
+
+
+def test_larger_pictures_than_the_parameter_sets_told_of_are_refused() -> None:
+    small = make_source(SourceSpec(frames=1, width=64, height=64))
+    large = make_source(SourceSpec(frames=1, width=1280, height=720))
+    config = AvcConfig.parse(large.record)
+    in_band = join_avcc([*config.sps, *config.pps]) + large.units[0].data
+    with pytest.raises(DecodeFailed):
+        decoder(small).decode(in_band, 0, 0)
+    assert decoder(large).decode(in_band, 0, 0)

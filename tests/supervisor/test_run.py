@@ -227,6 +227,20 @@ def test_a_killed_supervisors_children_are_adopted_as_they_run(farm: ToyFarm) ->
     assert sockets(farm.run_dir) == []
 
 
+def test_no_adopted_child_is_ever_told_of_half_the_farm(farm: ToyFarm) -> None:
+    """Ingest lets go of a worker that a topology does not name: its streams stopped there."""
+    farm.start()
+    farm.end(signal.SIGKILL)
+    heard = list(farm.run_dir.glob("toy-heard-*"))
+    for file in heard:
+        file.write_text("")
+    farm.start()
+    lines = {line for file in heard for line in file.read_text().splitlines()}
+    assert f"Welcome {len(NAMES)}" in lines
+    peers = {line.split()[1] for line in lines if line.startswith(("Welcome", "Topology"))}
+    assert peers == {str(len(NAMES))}
+
+
 def test_a_child_that_died_without_a_supervisor_is_started_anew(farm: ToyFarm) -> None:
     farm.start()
     pids = {name: child["pid"] for name, child in farm.children().items()}

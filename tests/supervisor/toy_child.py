@@ -17,7 +17,7 @@ from typing import Any
 
 from common.bus import Bus, endpoint
 from common.control_link import ControlLink, new_boot_id, start_ticks
-from common.control_messages import DeviceInfo, Endpoint, Heartbeat, Hello
+from common.control_messages import DeviceInfo, Endpoint, Heartbeat, Hello, Topology, Welcome
 from common.identity import ChildName
 
 
@@ -60,7 +60,8 @@ class Toy:
 
     def on_message(self, message: Any) -> None:
         with (self.run_dir / f"toy-heard-{self.pid}").open("a") as file:
-            file.write(f"{type(message).__name__}\n")
+            peers = len(message.endpoints) if isinstance(message, Welcome | Topology) else 0
+            file.write(f"{type(message).__name__} {peers}\n")
 
     def close(self) -> None:
         self.bus.close()

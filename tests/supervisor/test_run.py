@@ -235,8 +235,8 @@ def test_no_adopted_child_is_ever_told_of_half_the_farm(farm: ToyFarm) -> None:
     for file in heard:
         file.write_text("")
     farm.start()
+    farm.until(lambda: all("Welcome" in file.read_text() for file in heard))
     lines = {line for file in heard for line in file.read_text().splitlines()}
-    assert f"Welcome {len(NAMES)}" in lines
     peers = {line.split()[1] for line in lines if line.startswith(("Welcome", "Topology"))}
     assert peers == {str(len(NAMES))}
 

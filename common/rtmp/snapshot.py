@@ -11,7 +11,13 @@ from typing import Any, Final
 import msgpack
 
 from common.errors import EnvelopeError
-from common.rtmp.chunks import MAX_CHUNK_SIZE, MAX_CHUNK_STREAM_ID, ChunkStreamState, ReaderState
+from common.rtmp.chunks import (
+    DEFAULT_CHUNK_SIZE,
+    MAX_CHUNK_SIZE,
+    MAX_CHUNK_STREAM_ID,
+    ChunkStreamState,
+    ReaderState,
+)
 from common.rtmp.events import PlayRequested
 
 SNAPSHOT_VERSION: Final = 1
@@ -122,13 +128,15 @@ class SessionSnapshot:
             _integer("message_stream_ids", item, _U32)
             for item in fields.items("message_stream_ids")
         )
+        if len(set(message_stream_ids)) < len(message_stream_ids):
+            raise EnvelopeError("snapshot has a message stream twice")
         if play.message_stream_id not in message_stream_ids:
             raise EnvelopeError("snapshot plays on a message stream that is not open")
         return cls(
             reader=_reader_state(fields),
             play=play,
             message_stream_ids=message_stream_ids,
-            out_chunk_size=fields.integer("out_chunk_size", MAX_CHUNK_SIZE, at_least=1),
+            out_chunk_size=fields.integer("out_chunk_size", MAX_CHUNK_SIZE, DEFAULT_CHUNK_SIZE),
             bytes_received=fields.integer("bytes_received", _U63),
             bytes_acknowledged=fields.integer("bytes_acknowledged", _U63),
             bytes_sent=fields.integer("bytes_sent", _U63),
@@ -147,6 +155,8 @@ class SessionSnapshot:
 def _reader_state(fields: "_Fields") -> ReaderState:
     streams = tuple(_chunk_stream(item) for item in fields.items("chunk_streams"))
     by_id = {stream.chunk_stream_id: stream for stream in streams}
+    if len(by_id) < len(streams):
+        raise EnvelopeError("snapshot has a chunk stream twice")
     open_chunk = None
     if fields.get("open_chunk") is not None:
         pair = fields.items("open_chunk")

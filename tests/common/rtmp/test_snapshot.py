@@ -27,7 +27,8 @@ def codes(raw: bytes):
     while (message := reader.next_message()) is not None:
         if message.type_id == 20:
             values = amf0.decode_all(message.payload)
-            found.append(values[3]["code"] if values[0] == "onStatus" else values[0])
+            info = values[3] if values[0] == "onStatus" else None
+            found.append(info["code"] if isinstance(info, dict) else values[0])
     return found
 
 
@@ -206,7 +207,7 @@ BROKEN = {
     "a stream id that is text": {"message_stream_ids": ["x", 1]},
     "a play on a stream that is not open": {"message_stream_id": 9},
     "too many chunk streams": {"chunk_streams": [[1, 0, 0, None, 0, 0, 0, None]] * 2000},
-    "a chunk stream twice": {"chunk_streams": [[4, 0, 0, None, 0, 0, 0, None]] * 2},
+    "a chunk stream twice": {"chunk_streams": PACKED["chunk_streams"] * 2},
     "a message stream twice": {"message_stream_ids": [1, 1]},
     "an out chunk size that control messages do not fit": {"out_chunk_size": 8},
     "a chunk stream of three fields": {"chunk_streams": [[1, 2, 3]]},

@@ -17,6 +17,7 @@ import av
 import numpy as np
 from av.codec.context import Flags
 from av.video.frame import PictureType, VideoFrame
+from numpy.typing import NDArray
 
 from common.flv import VideoPacket, parse_video
 from common.identity import Generation, StreamId
@@ -90,6 +91,13 @@ def pattern(spec: SourceSpec, index: int) -> VideoFrame:
     frame.pts = spec.pts_ms(index)
     frame.time_base = MILLISECONDS
     return frame
+
+
+def plane_of(frame: VideoFrame, index: int) -> NDArray[np.uint8]:
+    """A plane of a frame, without its padding."""
+    plane = frame.planes[index]
+    rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8)
+    return rows.reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
 def make_source(spec: SourceSpec = SourceSpec()) -> Source:

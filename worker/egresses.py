@@ -75,6 +75,6 @@ class Egresses:
                 self.dropped += 1
                 return
             egress.blocked.discard(rendition)
-        if not egress.push.send(frames):
+        if not egress.push.post(frames):
             self.dropped += 1
             egress.blocked.add(rendition)

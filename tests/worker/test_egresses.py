@@ -18,7 +18,7 @@ class FakePush:
         self.is_full = False
         self.is_closed = False
 
-    def send(self, frames: Sequence[bytes]) -> bool:
+    def post(self, frames: Sequence[bytes]) -> bool:
         if self.is_full:
             return False
         self.sent.append(b"".join(frames))

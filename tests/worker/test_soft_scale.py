@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from common.avc import AvcConfig, SpsInfo, parse_sps
 from common.ladder import Ladder, Rendition, SourceFormat, Template, fit_ladder
-from tests.helpers_worker import SourceSpec, make_source, pattern
+from tests.helpers_worker import SourceSpec, make_source, pattern, plane_of
 from worker.soft_decode import SoftDecoder, SoftPicture
 from worker.soft_scale import SoftScaler
 
@@ -32,10 +32,7 @@ def ladder(sps: SpsInfo, *renditions: Rendition) -> Ladder:
 
 def planes(surface: Any) -> tuple[NDArray[np.uint8], ...]:
     frame = surface.video_frame()
-    return tuple(
-        np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-        for plane in frame.planes
-    )
+    return tuple(plane_of(frame, index) for index in range(3))
 
 
 def test_a_picture_that_is_what_the_rung_wants_is_handed_on_as_it_is() -> None:
@@ -75,7 +72,7 @@ def test_scaling_keeps_the_picture() -> None:
     (surface,) = SoftScaler(ladder(sps, WIDE), sps).scale(picture, [0])
     luma, _, _ = planes(surface)
     reference = pattern(spec, 0).reformat(160, 90, interpolation="BICUBIC")
-    wanted = np.frombuffer(reference.planes[0], np.uint8).reshape(90, -1)[:, :160]
+    wanted = plane_of(reference, 0)
     assert np.abs(luma.astype(int) - wanted.astype(int)).mean() < 3
 
 

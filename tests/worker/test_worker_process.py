@@ -14,6 +14,7 @@ import psutil
 import pytest
 import zmq
 
+from common import bundle
 from common.control_link import CONTROL_SOCKET
 from common.control_messages import (
     Endpoint,
@@ -69,8 +70,10 @@ class Egress:
             left_ms = (deadline_s - time.monotonic()) * 1000
             assert left_ms > 0, f"{len(self.messages)} messages came, and not enough"
             if self.socket.poll(min(left_ms, 200)):
-                message, payloads = decode_frames(self.socket.recv_multipart())
-                self.messages.append((message, list(payloads)))
+                frames = self.socket.recv_multipart()
+                for parts in bundle.split(frames) if bundle.is_bundle(frames) else [frames]:
+                    message, payloads = decode_frames(parts)
+                    self.messages.append((message, list(payloads)))
 
     def ended(self) -> bool:
         return any(isinstance(message, GenerationEnd) for message, _ in self.messages)

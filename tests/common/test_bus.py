@@ -48,9 +48,11 @@ def test_request_and_answer_cross_a_router_and_a_dealer(tmp_path: Path) -> None:
         address = f"ipc://{tmp_path}/control"
         answers: list[list[bytes]] = []
         router: list[Receiver] = []
-        router.append(
-            bus.router(address, lambda frames: router[0].send([frames[0], b"re:" + frames[1]]))
-        )
+
+        def answer(frames: list[bytes]) -> None:
+            router[0].send([frames[0], b"re:" + frames[1]])
+
+        router.append(bus.router(address, answer))
         dealer = bus.dealer(address, b"child", answers.append)
         for i in range(500):  # each send may eat the edge of an answer that is coming in
             assert dealer.send([str(i).encode()])

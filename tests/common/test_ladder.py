@@ -72,8 +72,8 @@ def test_a_template_without_renditions_is_passthrough_only() -> None:
 
 
 def test_sample_aspect_ratio_stretches_and_never_shrinks() -> None:
-    assert display_size(SourceFormat(720, 480, Fraction(8, 9))) == (720, 540)
-    assert display_size(SourceFormat(720, 576, Fraction(16, 15))) == (768, 576)
+    assert display_size(SourceFormat(720, 480, Fraction(8, 9))) == (Fraction(720), Fraction(540))
+    assert display_size(SourceFormat(720, 576, Fraction(16, 15))) == (Fraction(768), Fraction(576))
 
 
 @given(

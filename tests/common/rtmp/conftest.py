@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from common.rtmp.amf0 import Value
 from common.rtmp.chunks import encode_message
+from common.rtmp.events import ConnectRequested, PlayRequested, PublishRequested
 from common.rtmp.messages import MessageType, encode_command
 from common.rtmp.session import ServerSession, SessionConfig
 
@@ -40,9 +42,10 @@ def _connected(
     session.receive_data(
         encode_message(2, MessageType.SET_CHUNK_SIZE, 0, 0, chunk_size.to_bytes(4, "big"), 128), 0.0
     )
-    connect = {"app": "live", "tcUrl": "rtmp://host/live", "flashVer": "test"}
+    connect: dict[str, Value] = {"app": "live", "tcUrl": "rtmp://host/live", "flashVer": "test"}
     session.receive_data(encode_command(3, 0, chunk_size, "connect", 1.0, connect), 0.0)
     (event,) = session.events_received()
+    assert isinstance(event, ConnectRequested | PublishRequested | PlayRequested)
     session.accept(event.request_id)
     for number in range(streams):
         session.receive_data(
@@ -57,6 +60,7 @@ def _publishing(config: SessionConfig | None = None, *, chunk_size: int = 4096) 
     session = _connected(config, chunk_size=chunk_size)
     session.receive_data(encode_command(8, 1, chunk_size, "publish", 5.0, None, "key", "live"), 0.0)
     (event,) = session.events_received()
+    assert isinstance(event, ConnectRequested | PublishRequested | PlayRequested)
     session.accept(event.request_id)
     session.data_to_send()
     return session

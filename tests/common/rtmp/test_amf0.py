@@ -134,6 +134,7 @@ def test_metadata_is_an_ecma_array_and_ints_are_numbers():
 def test_a_nan_keeps_its_bits():
     raw = bytes.fromhex("00 7ff8dead beef0001")
     (number,) = decode_all(raw)
+    assert isinstance(number, float)
     assert math.isnan(number)
     assert encode(number) == raw
 

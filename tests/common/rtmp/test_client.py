@@ -24,6 +24,7 @@ from common.rtmp.events import (
     AudioReceived,
     ConnectRequested,
     DataReceived,
+    Event,
     MetadataReceived,
     PlayEnded,
     PlayRequested,
@@ -119,7 +120,7 @@ def test_a_publisher_publishes(chunk_size, seed):
     assert pair.server_events[1].name == "cam?key=1"
     client = pair.client
     client.send_metadata(META)
-    sent = [MetadataReceived(0, META)]
+    sent: list[Event] = [MetadataReceived(0, META)]
     for i, time in enumerate([0, 0, 33, 66, 60, 0xFFFFFFF0, 0x0F, 0x01000000, 0x03000000]):
         video, audio = bytes((i,)) * (900 * i), bytes((i,)) * 200
         client.send_video(time, video)

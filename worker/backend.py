@@ -107,6 +107,10 @@ class Scaler(Protocol):
         """One surface for each wanted rung index of the ladder, in that order.
 
         GPU: one launch for all. Follows a change of picture size by itself.
+
+        Raises:
+            DecodeFailed: this picture cannot be scaled; the next one may be.
+            DeviceLost: the device is gone.
         """
         ...
 

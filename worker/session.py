@@ -413,7 +413,14 @@ class Session:
         if not wanted:
             return
         assert self._scaler is not None
-        surfaces = self._scaler.scale(picture, wanted)
+        try:
+            surfaces = self._scaler.scale(picture, wanted)
+        except DecodeFailed as error:
+            self._decode_errors += 1
+            self._complain("picture not scaled", str(error))
+            if plan.is_key:
+                self._timer.grid.force_next()
+            return
         given_s = self._clock()
         # Small rungs first: they are done while the large one is still at it.
         for index, surface in reversed(list(zip(wanted, surfaces, strict=True))):

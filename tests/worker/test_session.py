@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from common.avc import AvcConfig, SpsInfo, join_avcc, parse_sps, split_avcc
-from common.errors import DeviceLost, EncodeFailed
+from common.errors import DecodeFailed, DeviceLost, EncodeFailed
 from common.flv import parse_video
 from common.ladder import Ladder, Rendition, Rung
 from common.rtmp.amf0 import decode_all
@@ -30,7 +30,7 @@ from tests.helpers_worker import (
     template,
     transcode,
 )
-from worker.backend import EncodedUnit, Encoder, Surface
+from worker.backend import EncodedUnit, Encoder, Picture, Surface
 from worker.captions import caption_data, caption_sei
 from worker.events import DeviceGone, Ended
 from worker.lanes import Job, Lane, OwnLanes
@@ -453,6 +453,33 @@ def test_a_lost_device_is_told_once_for_the_whole_process() -> None:
             if isinstance(event, DeviceGone):
                 gone = event
         assert gone == DeviceGone("fell off the bus")
+
+
+class RefusingScaler(SoftScaler):
+    """Refuses the first pictures."""
+
+    left = 3
+
+    def scale(self, picture: Picture, wanted: Sequence[int]) -> Any:
+        self.left -= 1
+        if self.left >= 0:
+            raise DecodeFailed("odd size")
+        return super().scale(picture, wanted)
+
+
+class RefusingBackend(SoftBackend):
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> RefusingScaler:
+        return RefusingScaler(ladder, sps)
+
+
+def test_pictures_that_cannot_be_scaled_are_left_out_and_the_next_one_is_the_keyframe() -> None:
+    source = make_source(SourceSpec(frames=20))
+    with Driver(source, template(), backend=RefusingBackend("cpu:0")) as driver:
+        driver.feed(source)
+        outputs = driver.finish()
+        assert driver.session.status(1.0).decode_errors == 3
+    assert outputs["big"].pts_ms == source.pts_ms[3:]
+    assert outputs["big"].keys_ms == outputs["small"].keys_ms == [source.pts_ms[3]]
 
 
 class StuckScaler(SoftScaler):

@@ -16,6 +16,7 @@ from typing import Any
 from common.avc import SpsInfo
 from common.errors import DecodeFailed
 from common.ladder import Ladder, Rung, SourceFormat
+from worker.backend import Picture
 from worker.gpu.context import GpuContext, Stream
 from worker.gpu.decode import GpuPicture
 from worker.gpu.memory import DeviceFrame, FramePool, GpuSurface, HostFrame
@@ -58,11 +59,12 @@ class GpuScaler:
             [DeviceFrame(rung.width, rung.height) for rung in ladder.rungs] if hybrid else []
         )
 
-    def scale(self, picture: GpuPicture, wanted: Sequence[int]) -> list[GpuSurface]:
+    def scale(self, picture: Picture, wanted: Sequence[int]) -> list[GpuSurface]:
         """One surface for each wanted rung, all made by one launch on the picture's stream.
 
         Raises DecodeFailed for a picture that cannot be scaled, DeviceLost.
         """
+        assert isinstance(picture, GpuPicture)
         if not wanted:
             return []
         stream = picture.stream

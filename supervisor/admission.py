@@ -28,6 +28,7 @@ _TAKEN = "the stream is already being published"
 
 PARK_S = 1.0
 PARK_STARTING_S = 3.0
+STARTING_S = 10.0
 MAX_PARKED = 256
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 1000
@@ -159,7 +160,7 @@ class Admission:
             roster.put(stream, *result, now)
             return [*orders, roster.placed(stream, ask.request_id)]
         if deadline_s is None:
-            deadline_s = now + self._patience()
+            deadline_s = now + self._patience(now)
         if now < deadline_s and len(self._parked) < MAX_PARKED:
             self._parked.append(Parked(ingest, ask, deadline_s))
             return []
@@ -167,12 +168,12 @@ class Admission:
         roster.note(ask.stream_id, f"refused: {result.reason}", now)
         return [self._refuse(ingest, ask, FULL, f"the farm is full: {result.reason}")]
 
-    def _patience(self) -> float:
+    def _patience(self, now: float) -> float:
         """How long room may still come by itself."""
-        fleet = self._roster.fleet
-        if any(not device.is_up for device in fleet.devices.values()):
+        # A device that has been down for long is broken, not starting.
+        if any(now - since < STARTING_S for since in self._roster.down_since.values()):
             return PARK_STARTING_S
-        return PARK_S if fleet.has_reservations() else 0.0
+        return PARK_S if self._roster.fleet.has_reservations() else 0.0
 
     def _evict(self, need: Need, now: float) -> tuple[InFleet | None, list[Order]]:
         """Room from streams whose publisher is away, the longest away first; none if in vain."""

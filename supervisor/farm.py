@@ -98,7 +98,7 @@ class Farm:
                     self.roster.note(stream.stream_id, f"its ingest is lost: {reason}", now)
                     self.roster.close(stream)
             case "worker":
-                self.roster.device_down(child)
+                self.roster.device_down(child, now)
                 orders += self._recovery.worker_lost(child, reason, now, crashed=crashed)
             case "egress":
                 self.roster.egresses.discard(child)

@@ -115,12 +115,13 @@ def place(
     fleet: Fleet, need: Need, exclude: frozenset[ChildName] = frozenset()
 ) -> InFleet | NoRoom:
     """Room for a stream by its policy, on none of the excluded devices."""
-    why_not: list[str] = []
+    why_not: list[str] = []  # of every path before
+    passed_by: list[str] = []  # of those that have devices at all
     for path in need.policy:
         if path is Path.REFUSE:
             break
         if path is Path.PASSTHROUGH:
-            reason = "; ".join(["passthrough", *why_not])
+            reason = "; ".join(["passthrough", *passed_by])
             return _put(fleet, need, None, path, {}, reason)
         wanted = amounts(need.cost, path)
         devices = [d for d in fleet.devices.values() if d.path is path]
@@ -136,9 +137,11 @@ def place(
         if fitting:
             fullness, _, device = min(fitting, key=lambda item: item[:2])
             reason = f"{path.value}: {fullness:.0%} used, least of {len(fitting)} with room"
-            return _put(fleet, need, device.name, path, wanted, "; ".join([reason, *why_not]))
+            return _put(fleet, need, device.name, path, wanted, "; ".join([reason, *passed_by]))
         detail = ", ".join(dict.fromkeys(refusals)) or "no such device"
         why_not.append(f"{path.value}: {detail}")
+        if devices:
+            passed_by.append(why_not[-1])
     return NoRoom("; ".join(why_not) or "the policy refuses")
 
 

@@ -122,6 +122,7 @@ class Roster:
         self.egresses: set[ChildName] = set()  # those that are up
         self.history: deque[Note] = deque(maxlen=HISTORY)
         self.full_refusals = 0
+        self.down_since: dict[ChildName, float] = {}  # devices that are, or are not up yet
         self._cores = cores
         self._last_generation = 0
         self.fleet = Fleet(host=self._host_limits())
@@ -142,10 +143,11 @@ class Roster:
             limits[Resource.SESSIONS] = float(sessions)
         return limits
 
-    def expect_device(self, name: ChildName, path: Path) -> None:
+    def expect_device(self, name: ChildName, path: Path, now: float) -> None:
         """A worker is being started; until it is up its device takes nothing."""
         if name not in self.fleet.devices:
             self.fleet = self.fleet.with_device(Device(name, path, is_up=False))
+            self.down_since[name] = now
 
     def device_up(
         self,
@@ -156,6 +158,7 @@ class Roster:
         sessions: int | None = None,
     ) -> None:
         """A worker said what its device is."""
+        self.down_since.pop(name, None)
         limits: dict[Resource, float] = {}
         if path is not Path.SOFTWARE:
             by_hand = dict(self.settings.devices.capacity)
@@ -174,7 +177,8 @@ class Roster:
                 taken = amounts(self.streams[placement.stream_id].cost(), path)
                 self.fleet = self.fleet.with_placement(replace(placement, path=path, amounts=taken))
 
-    def device_down(self, name: ChildName) -> None:
+    def device_down(self, name: ChildName, now: float) -> None:
+        self.down_since[name] = now
         device = self.fleet.devices.get(name)
         if device is not None:
             self.fleet = self.fleet.with_device(replace(device, is_up=False))

@@ -47,7 +47,7 @@ from supervisor.family import Family, Listeners, Plan
 from supervisor.farm import Farm
 from supervisor.lifecycle import ChildState
 from supervisor.notify import notify
-from supervisor.proc_stat import CpuMeter, pss_bytes
+from supervisor.proc_stat import CpuMeter, pss_bytes, rss_bytes
 from supervisor.roster import CondemnChild, Order, Send
 from supervisor.run_dir import ChildRecord, RunDirLock
 from supervisor.status import ChildFacts, FarmFacts, Json, snapshot
@@ -165,7 +165,17 @@ class Supervisor:
         while True:
             self._control.broadcast(SupervisorBeat(self._boot_id))
             self._cpu.sample([os.getpid(), *self.family.pids()], self._loop.time())
+            self._watch_memory()
             await asyncio.sleep(BEAT_S)
+
+    def _watch_memory(self) -> None:
+        """A worker that leaks takes the whole host with it, if it is let."""
+        limit = self.settings.worker.max_memory_bytes
+        for name, member in self.family.members.items():
+            if member.kind == "worker" and member.process is not None:
+                used = rss_bytes(member.process.pid)
+                if used > limit:
+                    self.family.condemn(name, f"{used >> 20} MiB exceed {limit >> 20} MiB")
 
     # ---- which children ---------------------------------------------------------------------
 
@@ -180,7 +190,7 @@ class Supervisor:
         if name.startswith("worker:"):
             is_software = name.startswith("worker:cpu:")
             path = ServePath.SOFTWARE if is_software else ServePath.GPU_ONLY
-            self.farm.roster.expect_device(name, path)
+            self.farm.roster.expect_device(name, path, self._loop.time())
 
     def _plan(self, name: ChildName) -> Plan:
         kind, _, rest = name.partition(":")

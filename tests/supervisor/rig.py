@@ -38,8 +38,11 @@ class Rig:
         self.up("ingest:0", "ingest")
         self.up("egress:0", "egress")
         for index in range(workers):
-            self.farm.roster.expect_device(ChildName(f"worker:cpu:{index}"), Path.SOFTWARE)
+            self.expect(f"worker:cpu:{index}")
             self.up(f"worker:cpu:{index}", "worker")
+
+    def expect(self, worker: str) -> None:
+        self.farm.roster.expect_device(ChildName(worker), Path.SOFTWARE, self.now)
 
     def up(self, child: str, kind: str, **fields: Any) -> list[Order]:
         name, boot_id = ChildName(child), BootId("0" * 16)

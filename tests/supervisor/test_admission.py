@@ -4,10 +4,10 @@ from dataclasses import replace
 from fractions import Fraction
 
 from common.control_messages import EndStream, FormatKnown, Placed, PublishAsk, PublishEnd
-from common.identity import ChildName, Generation, StreamId
+from common.identity import Generation, StreamId
 from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Settings, Software
-from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S
+from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S, STARTING_S
 from supervisor.cost import Resource
 from supervisor.roster import StreamState
 from tests.supervisor.rig import MakeRig, Rig
@@ -108,9 +108,16 @@ def test_a_parked_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
 
 def test_asks_wait_for_workers_that_are_being_started(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
-    rig.farm.roster.expect_device(ChildName("worker:cpu:0"), Path.SOFTWARE)
+    rig.expect("worker:cpu:0")
     assert rig.ask() == []
     assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
+
+
+def test_nobody_waits_for_a_worker_that_does_not_come_up(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=0)
+    rig.expect("worker:cpu:0")
+    rig.now += STARTING_S
+    assert "worker:cpu:0 is down" in rig.refused(rig.ask()).description
 
 
 def test_parking_is_bounded(make_rig: MakeRig) -> None:

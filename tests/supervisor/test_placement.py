@@ -91,7 +91,7 @@ def test_the_first_path_of_the_policy_with_room_is_taken_and_the_reason_says_why
     fleet, second = placed(place(fleet, need(2)))
     assert (first.path, second.path) == (Path.GPU_ONLY, Path.SOFTWARE)
     assert "gpu-only: needs 50 of the 10 load free" in second.reason
-    assert "hybrid: no such device" in second.reason
+    assert "hybrid" not in second.reason  # there is none that it was passed by for
 
 
 def test_passthrough_takes_no_room_and_refuse_ends_the_search() -> None:

@@ -196,6 +196,16 @@ def test_a_child_that_ignores_sigterm_is_killed(farm: ToyFarm) -> None:
     assert "did not end within 5 s" in farm.log.read_text()
 
 
+def test_a_worker_over_its_memory_limit_is_replaced(farm: ToyFarm) -> None:
+    farm.config.write_text(CONFIG + '[worker]\nmax_memory = "256MiB"\n')
+    mode = farm.mode("fat", "worker:cpu:0")
+    farm.start(wait=False)
+    farm.until(lambda: "exceed 256 MiB" in farm.log.read_text())
+    mode.unlink()
+    farm.until(farm.is_ready)
+    assert len(farm.boots("worker:cpu:0")) >= 2
+
+
 def test_told_twice_it_does_not_wait(farm: ToyFarm) -> None:
     farm.mode("deaf", "worker:cpu:0")
     farm.start()

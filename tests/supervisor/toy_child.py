@@ -2,10 +2,10 @@
 
     python toy_child.py KIND --name NAME --run-dir DIR …
 
-The file `toy-MODE` in the run directory is looked for by name (`toy-hang-ingest-0`): so a test
-changes what the next incarnation does. Modes: `mute` (never says hello), `exit3` (a fatal reason
-and exit code 3), `deaf` (ignores SIGTERM), `stall` (stops beating after its hello). Each boot is
-appended to `toy-boots`.
+The file `toy-MODE-NAME` in the run directory (`toy-mute-ingest-0`) is looked for: so a test changes
+what the next incarnation does. Modes: `mute` (never says hello), `exit3` (a fatal reason and exit
+code 3), `fat` (takes 300 MiB), `deaf` (ignores SIGTERM), `stall` (stops beating after its hello).
+Each boot is appended to `toy-boots`.
 """
 
 import asyncio
@@ -87,12 +87,14 @@ async def main() -> int:
         await asyncio.sleep(0.2)  # the message must leave before the process does
         return 3
     task = asyncio.create_task(link.run())
+    ballast = b"\1" * (300 << 20) if toy.is_mode("fat") else b""
     if toy.is_mode("stall"):
         await asyncio.sleep(0.3)
         task.cancel()
     await ended.wait()
     task.cancel()
     toy.close()
+    del ballast
     return 0
 
 

@@ -38,6 +38,8 @@ class Publisher:
         self._settings = settings
         self._started_s = now
         self._demuxer = Demuxer(stream.timeline)
+        self._unsupported = ""  # the codec that came since the last picture …
+        self._unsupported_s = 0.0  # … and when it did
         self._last_trouble = ""  # the latest reason for which video was left out
 
     def take(self, event: Event, now: float) -> Refusal | None:
@@ -65,6 +67,8 @@ class Publisher:
             if self._last_trouble:
                 what = f"{what}: {self._last_trouble}"
             return Refusal("NetStream.Publish.Failed", what)
+        if self._unsupported and now - self._unsupported_s >= settings.first_video_timeout_s:
+            return _unsupported(self._unsupported)
         if now - self.last_media_s >= settings.idle_timeout_s:
             return Refusal("NetStream.Publish.Idle", f"no media for {settings.idle_timeout_s:g} s")
         return None
@@ -75,15 +79,16 @@ class Publisher:
             match result:
                 case VideoUnit():
                     self.has_video = True
+                    self._unsupported = ""
                     stream.video(result)
                 case VideoConfig():
                     stream.video_config(result, now)
                 case Unsupported(name):
-                    return Refusal(
-                        "NetStream.Publish.Rejected",
-                        f"{name} video is not supported: publish H.264",
-                        lasting=True,
-                    )
+                    if not self.has_video:
+                        return _unsupported(name)
+                    # Among pictures that were H.264 it may be one broken tag.
+                    self._unsupported, self._unsupported_s = name, now
+                    stream.left_out("video of another codec")
                 case Dropped(_, reason, detail):
                     self._last_trouble = f"{reason} ({detail})" if detail else reason
                     if reason in _LOST_PICTURES:
@@ -104,3 +109,11 @@ class Publisher:
                     stream.audio_left_out(reason)
                 case Dropped(_, reason, _):
                     stream.left_out(reason)
+
+
+def _unsupported(name: str) -> Refusal:
+    return Refusal(
+        "NetStream.Publish.Rejected",
+        f"{name} video is not supported: publish H.264",
+        lasting=True,
+    )

@@ -79,7 +79,14 @@ def placed(ask: PublishAsk | FormatKnown, generation: int = 1, **fields: Any) ->
 class FarmAround:
     """Everything that one ingest process talks to."""
 
-    def __init__(self, settings: Settings = SETTINGS, *, listen: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        settings: Settings = SETTINGS,
+        *,
+        listen: str = "127.0.0.1:0",
+        orphan_timeout_s: float = 30.0,
+    ) -> None:
+        self.orphan_timeout_s = orphan_timeout_s
         self.settings = settings
         self.listen = listen
         self.run_dir = Path(tempfile.mkdtemp(prefix="tfarm-ingest-"))
@@ -87,6 +94,7 @@ class FarmAround:
         self.answer: Callable[[Any], object | None] = self._place
         self.egress_boot = 1
         self._egress_bound = 0
+        self._is_silent = False
         self.has_egress = True
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = self.run_dir / "log"
@@ -120,6 +128,8 @@ class FarmAround:
                     self.run_dir,
                     "--listen",
                     self.listen,
+                    "--orphan-timeout",
+                    str(self.orphan_timeout_s),
                 ],
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -200,6 +210,10 @@ class FarmAround:
         self._orders.put(self._bind_egress)
         self._orders.put(lambda: self._say(Topology(self._endpoints())))
 
+    def go_silent(self) -> None:
+        """The supervisor says nothing any more."""
+        self._is_silent = True
+
     def terminate(self, timeout: float = 4.0) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
@@ -234,7 +248,8 @@ class FarmAround:
         return bound
 
     def _say(self, message: object) -> None:
-        self._router.send_multipart([self._peer, encode(message)])
+        if not self._is_silent:
+            self._router.send_multipart([self._peer, encode(message)])
 
     def _run(self) -> None:
         self._router = self._bind(zmq.ROUTER, self._address("control"))

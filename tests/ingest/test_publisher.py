@@ -85,6 +85,20 @@ def test_another_codec_is_refused_by_name_and_for_a_while() -> None:
     assert refusal.lasting
 
 
+def test_another_codec_among_pictures_closes_only_who_does_not_come_back() -> None:
+    around = Around()
+    hevc = VideoReceived(40, b"\x90hvc1" + bytes(20))
+    assert around.take(header(), picture(0, key=True), hevc, now=105.0) is None
+    assert around.dropped == {"video of another codec": 1}
+    assert around.take(picture(80), now=105.0) is None
+    assert around.publisher.overdue(116.0) is None
+    assert around.take(VideoReceived(40, b"\x12" + bytes(20)), now=116.0) is None
+    assert around.publisher.overdue(125.9) is None
+    refusal = around.publisher.overdue(126.0)
+    assert refusal is not None
+    assert "H.263" in refusal.description
+
+
 def test_audio_that_no_player_knows_is_left_out_and_said() -> None:
     around = Around()
     around.take(AudioReceived(0, b"\x91Opus" + bytes(20)))

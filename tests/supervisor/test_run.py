@@ -196,6 +196,15 @@ def test_a_child_that_ignores_sigterm_is_killed(farm: ToyFarm) -> None:
     assert "did not end within 5 s" in farm.log.read_text()
 
 
+def test_a_child_whose_heartbeats_stop_is_killed_and_replaced(farm: ToyFarm) -> None:
+    mode = farm.mode("stall", "egress:0")
+    farm.start()
+    mode.unlink()
+    farm.until(lambda: len(farm.boots("egress:0")) == 2)
+    log = farm.log.read_text()
+    assert log.index("slow child=egress:0") < log.index("no heartbeat for 10 s")
+
+
 def test_a_worker_over_its_memory_limit_is_replaced(farm: ToyFarm) -> None:
     farm.config.write_text(CONFIG + '[worker]\nmax_memory = "256MiB"\n')
     mode = farm.mode("fat", "worker:cpu:0")

@@ -2,10 +2,10 @@
 
     python toy_child.py KIND --name NAME --run-dir DIR …
 
-The file `toy-MODE-NAME` in the run directory (`toy-mute-ingest-0`) is looked for: so a test changes
-what the next incarnation does. Modes: `mute` (never says hello), `exit3` (a fatal reason and exit
-code 3), `fat` (takes 300 MiB), `deaf` (ignores SIGTERM), `stall` (stops beating after its hello).
-Each boot is appended to `toy-boots`.
+The file `toy-MODE-NAME` in the run directory (`toy-deaf-ingest-0`) is looked for: so a test changes
+what the next incarnation does. Modes: `exit3` (a fatal reason and exit code 3), `fat` (takes
+300 MiB), `deaf` (ignores SIGTERM), `stall` (stops beating after its hello). Each boot is appended
+to `toy-boots`.
 """
 
 import asyncio
@@ -77,9 +77,6 @@ async def main() -> int:
     asyncio.get_running_loop().add_signal_handler(
         signal.SIGTERM, (lambda: None) if toy.is_mode("deaf") else ended.set
     )
-    if toy.is_mode("mute"):
-        await ended.wait()
-        return 0
     timeout = float(dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))["--orphan-timeout"])
     link = ControlLink(toy.bus, toy.run_dir, toy.name, toy.boot_id, toy, orphan_timeout_s=timeout)
     if toy.is_mode("exit3"):

@@ -68,6 +68,8 @@ class Meter:
 
     def _advance(self, now: float) -> None:
         second = int(now)
+        if second == self._second and self._since is not None:
+            return
         if self._since is None:
             self._since = now
             self._second = second

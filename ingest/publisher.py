@@ -44,19 +44,17 @@ class Publisher:
 
     def take(self, event: Event, now: float) -> Refusal | None:
         """Take a media event; other events are not its business."""
-        match event:
-            case VideoReceived(timestamp, payload):
-                self.last_media_s = now
-                return self._video(timestamp, payload, now)
-            case AudioReceived(timestamp, payload):
-                self.last_media_s = now
-                self._audio(timestamp, payload, now)
-            case MetadataReceived(_, payload):
-                self.stream.metadata(payload)
-            case DataReceived(timestamp, payload):
-                self.stream.data(self._demuxer.data(timestamp, payload, now))
-            case _:
-                pass
+        # not by `match`: this runs for every message of every publisher
+        if isinstance(event, VideoReceived):
+            self.last_media_s = now
+            return self._video(event.timestamp, event.payload, now)
+        if isinstance(event, AudioReceived):
+            self.last_media_s = now
+            self._audio(event.timestamp, event.payload, now)
+        elif isinstance(event, MetadataReceived):
+            self.stream.metadata(event.payload)
+        elif isinstance(event, DataReceived):
+            self.stream.data(self._demuxer.data(event.timestamp, event.payload, now))
         return None
 
     def overdue(self, now: float) -> Refusal | None:

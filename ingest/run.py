@@ -100,8 +100,10 @@ class Ingest:
         )
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        # What has been made so far stays: collections need not look at it.
+        # What has been made so far stays, and little of what streams hold is in cycles: full
+        # collections would be pauses for nothing.
         gc.freeze()
+        gc.set_threshold(10_000, 20, 100)
         async with self._tasks as tasks:
             running = [tasks.create_task(self._link.run()), tasks.create_task(self._tick())]
             await self._stop.wait()

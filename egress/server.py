@@ -50,7 +50,7 @@ from egress.streams import Streams
 
 log = logging.getLogger("tfarm.egress.server")
 
-TICK_S = 0.1
+TICK_S = 0.5  # what is due sooner has a timer of its own
 CHECK_S = 1.0  # between looks for players who take nothing
 SLICE_S = 0.02  # of flushing before the loop gets a turn
 STOP_S = 1.5  # to tell all players that it is over
@@ -79,6 +79,7 @@ class EgressServer:
         self._due: dict[Channel, None] = {}  # to be looked at in this turn, in order
         self._flush_is_set = False
         self._timers: dict[Channel, tuple[float, asyncio.TimerHandle]] = {}
+        self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
         self._counters = dict.fromkeys(
             ("adopted", "declined", "refused", "played", "closed", "stalled", "unreadable"), 0
         )
@@ -155,7 +156,7 @@ class EgressServer:
                 return
         if stream is not None:
             self._follow(stream, gone)
-            if not isinstance(message, Tags):
+            if stream.is_changing or not isinstance(message, Tags):
                 self._tick_stream(stream, now)
 
     def _follow(self, stream: Stream, gone: Sequence[str]) -> None:
@@ -207,17 +208,20 @@ class EgressServer:
         if due is not None and due <= now:
             channel.flush(now)
             due = rendition.due_at()
-        if due is not None:
-            self._look_again(channel, due, now)
+        self._look_again(channel, due, now)
         if self._waiting and rendition.has_start:
             self._attach_waiting(channel)
 
-    def _look_again(self, channel: Channel, due: float, now: float) -> None:
+    def _look_again(self, channel: Channel, due: float | None, now: float) -> None:
+        """Have the channel looked at when it is due and not before: waking up costs the most."""
         timer = self._timers.get(channel)
         if timer is not None:
-            if timer[0] <= due:
-                return  # it looks anew then
+            if timer[0] == due:
+                return
             timer[1].cancel()
+            del self._timers[channel]
+        if due is None:
+            return
         handle = self._loop.call_later(max(0.0, due - now), self._on_flush_timer, channel)
         self._timers[channel] = due, handle
 
@@ -379,8 +383,18 @@ class EgressServer:
             self._follow(stream, stream.tick(now))
         if stream.state is StreamState.ENDED:
             self._end_stream(stream)
-        elif self._waiting:
+            return
+        if self._waiting:
             self._look_up_waiting(stream)
+        due = stream.due_at()
+        if due is not None and due < now + TICK_S and self._soon.get(stream.stream_id) != due:
+            self._soon[stream.stream_id] = due
+            self._loop.call_later(max(0.001, due - now), self._tick_again, stream)
+
+    def _tick_again(self, stream: Stream) -> None:
+        self._soon.pop(stream.stream_id, None)
+        if self._streams.get(stream.stream_id) is stream:
+            self._tick_stream(stream, self.now())
 
     def _end_stream(self, stream: Stream) -> None:
         self._streams.remove(stream.stream_id)

@@ -91,6 +91,11 @@ class Stream:
         """Whether a generation is this stream's, was, or will be by a cut that was announced."""
         return generation <= (self._next or self).generation
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether media moves what is due: held tags, and a last one before the end."""
+        return self._next is not None or self.state is StreamState.ENDING
+
     # ---- the life of the stream ---------------------------------------------------------------
 
     def open(self, message: StreamOpen, now: float) -> tuple[str, ...]:

@@ -221,10 +221,16 @@ class Demuxer:
                 record = config.encode()
             else:
                 config = AvcConfig.parse(record)
-            self._length_size = config.nal_length_size
-            if not config.sps or not config.pps:
-                return [_dropped_video("sequence header without parameter sets")]
-            return self._configured(config, record)
+            known = self._config
+            if known is None:
+                self._length_size = config.nal_length_size
+            if config.sps and config.pps:
+                return self._configured(config, record)
+            if known is not None and known.nal_length_size != config.nal_length_size:
+                # The units to come have its lengths, whose parameter sets stay the known ones.
+                config = replace(known, nal_length_size=config.nal_length_size)
+                return self._configured(config, config.encode())
+            return [_dropped_video("sequence header without parameter sets")]
         except AvcError as error:
             return [_dropped_video("unreadable sequence header", error)]
 

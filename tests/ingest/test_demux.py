@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.aac import AudioSpecificConfig
-from common.avc import AvcConfig, nal_type, parse_sps, split_avcc, to_annexb
+from common.avc import AvcConfig, join_avcc, nal_type, parse_sps, split_avcc, to_annexb
 from common.bits import BitWriter
 from common.flv import (
     FlvReader,
@@ -249,6 +249,29 @@ def test_an_empty_record_waits_for_parameter_sets_in_band() -> None:
     assert isinstance(config, VideoConfig)
     assert not config.changed
     assert isinstance(unit, VideoUnit)
+
+
+def test_an_empty_record_with_other_lengths_is_a_change_and_units_are_read_by_it() -> None:
+    demuxer = fresh(RECORD)
+    empty = AvcConfig(100, 0, 31, 2, (), ()).encode()
+    (config,) = demuxer.video(0, avc_sequence_header(empty), NOW)
+    assert isinstance(config, VideoConfig)
+    assert (config.config.sps, config.config.nal_length_size) == (CONFIG.sps, 2)
+    (unit,) = demuxer.video(0, avc_nalus(join_avcc(split_avcc(IDR), 2), 0, True), NOW)
+    assert isinstance(unit, VideoUnit)
+    assert demuxer.video(0, avc_sequence_header(empty), NOW) == [
+        Dropped(TagType.VIDEO, "sequence header without parameter sets")
+    ]
+
+
+def test_an_unreadable_record_does_not_change_how_units_are_read() -> None:
+    demuxer = fresh(RECORD)
+    broken = AvcConfig(100, 0, 31, 1, (b"\x67\x64",), CONFIG.pps).encode()
+    (dropped,) = demuxer.video(0, avc_sequence_header(broken), NOW)
+    assert isinstance(dropped, Dropped)
+    (unit,) = demuxer.video(0, PICTURES[0].payload, NOW)
+    assert isinstance(unit, VideoUnit)
+    assert split_avcc(unit.data) == split_avcc(IDR)
 
 
 def test_parameter_sets_in_a_tag_of_their_own_take_no_time() -> None:

@@ -7,6 +7,7 @@ lost device ends the process, with `ExitCode.DEVICE_LOST`.
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -62,6 +63,7 @@ GPU_ENCODE_LANES = 32
 STOP_S = 1.5  # for the sessions to hand out what they hold
 FLUSH_S = 0.05  # for the last messages to leave
 CHECK_S = 5.0
+IDLE_S = 1.0  # without a stream, until memory is given back
 FORSAKEN_S = 60.0  # without media, beyond the template's hold: the stream's ingest is gone
 # A lane that waits for the GIL must not wait for 5 ms, a good part of a frame's delay.
 SWITCH_INTERVAL_S = 0.0005
@@ -80,6 +82,12 @@ def open_backend(device: str, threads: int) -> tuple[Backend, Lanes]:
     backend = GpuBackend(device, encoder_threads=threads)
     is_hybrid = backend.info.path is ServingPath.HYBRID
     return backend, SharedLanes(GPU_DECODE_LANES, None if is_hybrid else GPU_ENCODE_LANES)
+
+
+def _return_memory() -> None:
+    """Give the pages that codecs have freed back to the system; glibc keeps most of them."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Stream:
@@ -256,6 +264,7 @@ class Worker:
             return
         if not self._streams:
             self._all_ended.set()
+            self._opener.post_later(_return_memory, IDLE_S)
         level = logging.WARNING if event.trouble else logging.INFO
         log.log(
             level,

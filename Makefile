@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test lint format bench requirements clean
+.PHONY: run demo test lint format bench fuzz requirements clean
 
 run: $(VENV)/.runtime
 	exec $(BIN)/tfarm supervisor $(ARGS)
@@ -31,6 +31,10 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench $(ARGS)
 
+# Each target of tests/fuzz for 20 s: make fuzz ARGS="sps --seconds 600", ARGS="all --minimise"
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python tests/fuzz/run.py $(or $(ARGS),all)
+
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "tfarm needs Python 3.11 or later: make PYTHON=python3.11 …" >&2; exit 1; }
@@ -48,14 +52,18 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
 	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
 	touch $@
 
+$(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.dev
+	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/fuzz.txt
+	touch $@
+
 # Pins anew what requirements/*.txt hold, with the hashes of every wheel, so any Python fits.
 requirements:
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/pip install --quiet pip-tools
-	for name in runtime dev gpu12 gpu13; do \
+	for name in runtime dev fuzz gpu12 gpu13; do \
 		case $$name in \
 			runtime) sources="pyproject.toml requirements/build.in" ;; \
-			dev) sources="requirements/dev.in" ;; \
+			dev|fuzz) sources="requirements/$$name.in" ;; \
 			gpu*) sources="--extra $$name --constraint requirements/runtime.txt pyproject.toml" ;; \
 		esac; \
 		CUSTOM_COMPILE_COMMAND="make requirements" build/pins/bin/$(COMPILE) --upgrade \

@@ -10,6 +10,10 @@ from enum import IntEnum
 from common.errors import FlvError
 
 
+MAX_EXTENSIONS = 16  # one kind exists
+MAX_TRACKS = 256  # as many ids as there are
+
+
 class MultitrackKind(IntEnum):
     """AvMultitrackType."""
 
@@ -35,7 +39,11 @@ def extended_header(payload: bytes, mod_ex: int) -> tuple[int, int]:
     """
     packet_type = payload[0] & 0x0F
     at = 1
+    extensions = 0
     while packet_type == mod_ex:
+        extensions += 1
+        if extensions > MAX_EXTENSIONS:
+            raise FlvError(f"more than {MAX_EXTENSIONS} ModEx")
         if at >= len(payload):
             raise FlvError("ModEx cut short")
         size = payload[at] + 1
@@ -68,7 +76,11 @@ def track_zero(payload: bytes, at: int, packet_type: int, multitrack: int) -> Tr
         fourcc = _fourcc(payload, at)
         at += 4
     first: Track | None = None
+    tracks = 0
     while at < len(payload):
+        tracks += 1
+        if tracks > MAX_TRACKS:
+            raise FlvError(f"more than {MAX_TRACKS} tracks")
         if kind == MultitrackKind.MANY_TRACKS_MANY_CODECS:
             fourcc = _fourcc(payload, at)
             at += 4

@@ -43,6 +43,17 @@ def test_mod_ex_of_the_longest_size_is_skipped() -> None:
         extended_header(payload[:-1], MOD_EX)
 
 
+def test_more_extensions_or_tracks_than_can_be_are_refused() -> None:
+    many = b"\x97" + b"\x00\x00\x07" * 15
+    assert extended_header(many + b"\x00\x00\x01", MOD_EX) == (1, 49)
+    with pytest.raises(FlvError, match="more than 16 ModEx"):
+        extended_header(many + b"\x00\x00\x07\x00\x00\x01", MOD_EX)
+    tracks = b"\x96\x11avc1" + b"\x01\x00\x00\x00" * 255
+    assert track_zero(tracks + b"\x00\x00\x00\x01x", 1, 6, MULTITRACK).data == b"x"
+    with pytest.raises(FlvError, match="more than 256 tracks"):
+        track_zero(tracks + b"\x01\x00\x00\x00" * 2, 1, 6, MULTITRACK)
+
+
 def test_a_fourcc_is_shown_in_ascii_whatever_it_holds() -> None:
     assert fourcc_name(b"avc1") == "'avc1'"
     assert fourcc_name(b"\xff\x00\n'").isascii()

@@ -35,7 +35,7 @@ MAX_UNSENT_BYTES = 64 * 1024
 # A refused client gets this long to read why: a close at once, with its input unread, would be a
 # reset that takes the message with it (rtmp-facts 7).
 LINGER_S = 0.3
-MAX_READS = 4  # full buffers taken before the others get their turn
+MAX_READS = 4  # buffers taken before the others get their turn
 
 
 class Phase(Enum):
@@ -114,7 +114,7 @@ class Connection:
     def refuse_connect(self, request_id: int, code: str, description: str) -> None:
         """Say no, and close once that has gone out."""
         self.session.reject(request_id, code, description)
-        self.close_gently(description)
+        self.close_gently(code)  # the description names what may be a key
 
     def accept_publish(self, request_id: int) -> None:
         self.session.accept(request_id)
@@ -174,6 +174,8 @@ class Connection:
     # ---- reading ------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
+        # To the end, not to a short read: uvloop never calls again for a socket that was reset,
+        # even when its last bytes and the reset come to light together.
         buffer = self._owner.buffer
         for _ in range(MAX_READS):
             try:
@@ -190,8 +192,11 @@ class Connection:
             if self.phase is Phase.CLOSING:
                 continue
             self._receive(buffer[:count])
-            if count < len(buffer) or self.phase is Phase.CLOSED or self.phase is Phase.LEAVING:
+            if self.phase is Phase.CLOSED or self.phase is Phase.LEAVING:
                 return
+        # For the same reason: watched anew, a reset is told again.
+        self._loop.remove_reader(self._fd)
+        self._loop.add_reader(self._fd, self._on_readable)
 
     def _receive(self, data: memoryview) -> None:
         now = self._owner.now()

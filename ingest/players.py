@@ -14,6 +14,7 @@ from typing import Any
 from common.errors import EnvelopeError, UsageError
 from common.handover import HandoverAck, HandoverClient
 from common.identity import ChildName
+from common.log import RateLimit
 from common.rtmp.events import PlayRequested
 from ingest.connection import Connection
 
@@ -38,6 +39,7 @@ class Players:
         self._spawn = spawn
         self._handovers: Handovers = ()
         self._changed = _future()  # done, and replaced, with each topology
+        self._log_refusals = RateLimit()
         self._waiting: dict[Connection, PlayRequested] = {}
 
     def __len__(self) -> int:
@@ -135,7 +137,10 @@ class Players:
     def _refuse(self, connection: Connection, reason: str) -> None:
         request = self._waiting.pop(connection)
         self.refused += 1
-        log.warning("play refused peer=%s reason=%s", connection.peer, reason)
+        held_back = self._log_refusals.allow(time.monotonic())
+        if held_back is not None:
+            more = f" ({held_back} more like it)" if held_back else ""
+            log.warning("play refused peer=%s reason=%s%s", connection.peer, reason, more)
         connection.refuse_play(request.request_id, _FAILED, reason)
 
 

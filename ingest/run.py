@@ -127,7 +127,7 @@ class Ingest:
         log.info("ingest ends streams=%d connections=%d", len(self._streams), server.connections)
         until_s = time.monotonic() + STOP_S
         had_streams = len(self._streams) > 0
-        self._streams.close(reason)
+        self._streams.close(reason, time.monotonic())
         self._players.close(reason)
         server.stop(reason)
         if had_streams:

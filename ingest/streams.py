@@ -23,7 +23,7 @@ from common.control_messages import (
 from common.errors import AddressError
 from common.identity import Generation, StreamId, stream_id
 from common.ladder import Takeover, Template
-from common.log import stream_label
+from common.log import RateLimit, stream_label
 from common.rtmp.events import Event, PublishRequested
 from common.settings import Settings
 from ingest.admission import Admission, Refusal, RefusalMemory, is_key_allowed
@@ -97,6 +97,7 @@ class Streams:
         self._publishers: dict[PublishingConnection, Publisher] = {}
         self._connections: dict[StreamId, PublishingConnection] = {}
         self._memory = RefusalMemory()
+        self._log_refusals = RateLimit()
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -109,7 +110,7 @@ class Streams:
         """A connection asks to publish: refuse it, let it go on with a stream, or ask for room."""
         checked = self._check(request)
         if isinstance(checked, Refusal):
-            self._refuse(connection, request, checked, None)
+            self._refuse(connection, request, checked, None, now)
             return
         stream = checked
         refusal = self._memory.recall(stream, now) or self._is_in_use(stream, now)
@@ -117,7 +118,7 @@ class Streams:
             why = self._admission.admit_publish(connection.host)
             refusal = Refusal("NetStream.Publish.Denied", why) if why else None
         if refusal is not None:
-            self._refuse(connection, request, refusal, stream)
+            self._refuse(connection, request, refusal, stream, now)
             return
         self._make_way(stream, now)
         if stream in self._streams:
@@ -164,9 +165,7 @@ class Streams:
     # ---- the supervisor -----------------------------------------------------------------------
 
     def placed(self, message: Placed, now: float) -> None:
-        # By the stream, not the request: a publisher that asked, left and asked again takes the
-        # answer to its first request.
-        ask = self._ask_for(message.stream_id)
+        ask = self._asks.get(message.request_id)
         if ask is not None:
             del self._asks[ask.request_id]
             stream = Stream(message, self._surroundings, self._unix_time())
@@ -191,14 +190,15 @@ class Streams:
                     message.reason,
                 )
             known.place(message)
-        else:
-            # Its publisher gave up meanwhile: the room is free again.
+        elif message.request_id == 0 and self._ask_for(message.stream_id) is None:
+            # Moved while it ended. An answer to a request that was given up needs nothing: its
+            # `PublishEnd` is on the way.
             self._tell(PublishEnd(message.stream_id, message.generation, "nobody publishes it"))
 
     def refused_by_supervisor(self, message: Refused, now: float) -> None:
         ask = self._asks.get(message.request_id)
         if ask is not None:
-            self._refuse_ask(ask, Refusal(message.code, message.description))
+            self._refuse_ask(ask, Refusal(message.code, message.description), now)
             return
         stream = self._streams.get(message.stream_id)
         if stream is not None:
@@ -214,7 +214,7 @@ class Streams:
         ask = self._ask_for(message.stream_id)
         if ask is not None:
             self._memory.remember(ask.stream_id, refusal, now)
-            self._refuse_ask(ask, refusal)
+            self._refuse_ask(ask, refusal, now)
 
     def peers_changed(self, now: float) -> None:
         for stream in self._streams.values():
@@ -227,7 +227,7 @@ class Streams:
         for ask in [entry for entry in self._asks.values() if now >= entry.until_s]:
             refusal = Refusal("NetStream.Failed", "the supervisor does not answer; try again")
             self._give_up(ask, "no answer in time")
-            self._refuse(ask.connection, ask.request, refusal, ask.stream_id)
+            self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
         for connection, publisher in list(self._publishers.items()):
             overdue = publisher.overdue(now)
             if overdue is not None:
@@ -242,16 +242,12 @@ class Streams:
     def statuses(self, now: float) -> tuple[PublisherStatus, ...]:
         return tuple(stream.status(now) for stream in self._streams.values())
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, now: float) -> None:
         """End everything: publishers are told, players too, by egress."""
         for ask in list(self._asks.values()):
             self._give_up(ask, reason)
-            self._refuse(
-                ask.connection,
-                ask.request,
-                Refusal("NetStream.Failed", reason),
-                ask.stream_id,
-            )
+            refusal = Refusal("NetStream.Failed", reason)
+            self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
         for connection in list(self._publishers):
             self._take(connection)
             connection.end_publish("status", STOPPED, reason)
@@ -356,10 +352,10 @@ class Streams:
         self._admission.release_publish(ask.connection.host)
         self._tell(PublishEnd(ask.stream_id, Generation(0), reason))
 
-    def _refuse_ask(self, ask: _Ask, refusal: Refusal) -> None:
+    def _refuse_ask(self, ask: _Ask, refusal: Refusal, now: float) -> None:
         del self._asks[ask.request_id]
         self._admission.release_publish(ask.connection.host)
-        self._refuse(ask.connection, ask.request, refusal, ask.stream_id)
+        self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
 
     def _expel(self, connection: PublishingConnection, refusal: Refusal, now: float) -> None:
         """Close a publisher; what it published is held only if it may be back with better."""
@@ -407,15 +403,19 @@ class Streams:
         request: PublishRequested,
         refusal: Refusal,
         stream: StreamId | None,
+        now: float,
     ) -> None:
         self.refused += 1
-        log.warning(
-            "publish refused stream=%s peer=%s code=%s reason=%s",
-            stream_label(stream) if stream is not None else "?",
-            connection.peer,
-            refusal.code,
-            refusal.description,
-        )
+        held_back = self._log_refusals.allow(now)
+        if held_back is not None:
+            log.warning(
+                "publish refused stream=%s peer=%s code=%s reason=%s%s",
+                stream_label(stream) if stream is not None else "?",
+                connection.peer,
+                refusal.code,
+                refusal.description,
+                f" ({held_back} more like it)" if held_back else "",
+            )
         connection.refuse_publish(request.request_id, refusal.code, refusal.description)
 
 

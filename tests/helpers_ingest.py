@@ -150,8 +150,6 @@ class FarmAround:
         self._stop.set()
         self._thread.join(5)
         self._context.destroy(linger=0)
-        if kind is not None:
-            print(f"---- log of ingest ----\n{self.log()}", file=sys.stderr)
 
     # ---- for tests -----------------------------------------------------------------------------
 
@@ -194,7 +192,7 @@ class FarmAround:
         with self._changed:
             while not (value := condition()):
                 left = deadline - time.monotonic()
-                assert left > 0, f"no {what} within {timeout} s"
+                assert left > 0, f"no {what} within {timeout} s; the log:\n{self.log()}"
                 self._changed.wait(min(left, 0.05))
         return value
 

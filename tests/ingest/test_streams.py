@@ -155,9 +155,9 @@ def test_a_supervisor_that_does_not_answer_is_not_waited_for() -> None:
     ((code, description),) = peer.told
     assert code == "NetStream.Failed"
     assert "supervisor" in description
-    assert around.last(PublishEnd).stream_id == STREAM
+    assert around.last(PublishEnd) == PublishEnd(STREAM, Generation(0), "no answer in time")
     around.place(104.0)
-    assert around.count(PublishEnd) == 2, "what it reserved after all is given back"
+    assert around.count(PublishEnd) == 1
     assert peer.accepted == []
 
 
@@ -165,22 +165,35 @@ def test_a_publisher_that_leaves_while_it_is_asked_for_gives_back_what_comes() -
     around = Around()
     peer = around.publish()
     around.streams.lost(peer, "reset", 100.5)
-    assert around.count(PublishEnd) == 1
     around.place()
     assert peer.accepted == []
     assert len(around.streams) == 0
-    assert around.count(PublishEnd) == 2
+    assert around.count(PublishEnd) == 1
 
 
-def test_one_that_takes_its_request_back_and_asks_anew_gets_the_first_answer() -> None:
+def test_one_that_takes_its_request_back_and_asks_anew_gets_its_own_answer() -> None:
     around = Around()
     peer = around.publish()
     around.streams.ended(peer, "deleteStream")
     other = around.publish()
+    assert [type(message) for message in around.told] == [PublishAsk, PublishEnd, PublishAsk]
     around.streams.placed(ANSWER, 100.1)
-    assert other.accepted == [7]
+    assert other.accepted == []
     around.place(100.2, generation=Generation(2))
-    assert around.streams.statuses(100.2)[0].generation == Generation(2)
+    assert other.accepted == [7]
+    assert around.count(PublishEnd) == 1
+
+
+def test_a_move_that_crosses_the_end_is_given_back_unless_the_key_is_asked_for_again() -> None:
+    around = Around()
+    peer = around.live()
+    late = replace(ANSWER, request_id=0, generation=Generation(2))
+    around.streams.ended(peer, "FCUnpublish")
+    around.streams.placed(late, 101.0)
+    assert around.last(PublishEnd).generation == Generation(2)
+    around.publish(now=102.0)
+    around.streams.placed(late, 102.1)
+    assert around.count(PublishEnd) == 2
 
 
 def test_the_key_is_in_use_from_the_first_ask_on() -> None:
@@ -322,14 +335,14 @@ def test_a_message_for_a_stream_that_nobody_knows_is_harmless() -> None:
     around.streams.end_stream(EndStream(unknown, "code", "why"), 100.0)
     around.streams.refused_by_supervisor(Refused(9, unknown, "code", "why"), 100.0)
     around.streams.placed(Placed(9, unknown, Generation(1), TEMPLATE, None, (), ""), 100.0)
-    assert around.told == [PublishEnd(unknown, Generation(1), "nobody publishes it")]
+    assert around.told == []
 
 
 def test_the_end_of_the_process_tells_everyone() -> None:
     around = Around()
     live = around.live()
     asking = around.publish("live/other")
-    around.streams.close("the server is stopping")
+    around.streams.close("the server is stopping", 101.0)
     assert live.told == [("NetStream.Unpublish.Success", "the server is stopping")]
     assert asking.told == [("NetStream.Failed", "the server is stopping")]
     assert around.closed() == [0]

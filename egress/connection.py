@@ -34,6 +34,7 @@ from egress.player import Player, Start
 log = logging.getLogger("tfarm.egress.connection")
 
 READ_BYTES = 16 * 1024
+MAX_READS = 8  # of one player, before the others get their turn
 INPUT_BURST_BYTES = 64 * 1024  # a player says little: acknowledgements, now and then a command
 INPUT_RATE_BPS = 4 * 1024  # bytes a second
 LINGER_S = 0.5  # from our half-close to the close: the last text must arrive
@@ -290,13 +291,21 @@ class Connection:
     # ---- bytes in -----------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
-        try:
-            data = self._socket.recv(READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self.close(_lost(error))
-            return
+        # To the end: uvloop never calls again for a socket that was reset, even when its last bytes
+        # and the reset come to light together.
+        for _ in range(MAX_READS):
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.close(_lost(error))
+                return
+            self._take(data)
+            if self.state is ConnectionState.CLOSED:
+                return
+
+    def _take(self, data: bytes) -> None:
         if not data:
             self.close("left")
         elif self.state in (ConnectionState.ENDING, ConnectionState.LINGERING):

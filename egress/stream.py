@@ -77,6 +77,7 @@ class Stream:
         self._held_since: float | None = None
         self._generation_ended = False
         self._deadline: float | None = None  # of HELD and ENDING
+        self._is_silent = False  # held because nothing came, not because its end was told
         self._last_tag_s = now
         self._quiet_since = now  # since the last tag, or since it was opened
         self._may_restart = False  # the next source headers tell whether another ingest sends
@@ -107,6 +108,7 @@ class Stream:
         was_away = self.state is not StreamState.LIVE
         self.state = StreamState.LIVE
         self._deadline = None
+        self._is_silent = False
         self._quiet_since = now
         if was_away:
             # Another connection, perhaps another encoder: it begins at a keyframe.
@@ -129,6 +131,7 @@ class Stream:
         if message.generation < self._floor or self.state not in _OPEN:
             return
         self.reason = message.reason
+        self._is_silent = False
         if message.hold_ms > 0:
             self.state = StreamState.HELD
             self._deadline = now + message.hold_ms / 1000
@@ -167,6 +170,7 @@ class Stream:
             gone = self._switch(now)
         if self.state is StreamState.LIVE and now >= self._quiet_since + SILENT_S:
             self.state = StreamState.HELD
+            self._is_silent = True
             self.reason = "nothing came from its publisher"
             self._deadline = now + self.template.hold_ms / 1000
         if self._deadline is not None and now >= self._deadline:
@@ -267,6 +271,10 @@ class Stream:
             self._restarted = False
             self._offset_ms = self._offset_for(message.tags[0][1], now)
         self._last_tag_s = self._quiet_since = now
+        if self._is_silent:
+            self._is_silent = False
+            self.state = StreamState.LIVE
+            self._deadline = None
         if self._offset_ms:
             message = self._moved(message)
         if message.rendition == SHARED:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ from common.errors import ExitCode
 from common.identity import Generation
 from common.ladder import SOURCE
 from common.media_messages import HEADER, KEY, GenerationEnd, StreamClosed
+from common.rtmp.chunks import encode_message
 from common.rtmp.client import Ended
 from common.rtmp.events import AudioReceived, MetadataReceived, VideoReceived
+from common.rtmp.messages import MessageType
 from common.rtmp_peer import RtmpPlayer, RtmpRefused
 from common.settings import EgressSettings, Settings
 from tests.helpers_clips import ClipSpec, make_clip
@@ -290,6 +293,26 @@ def test_a_player_who_floods_is_cut_off(egress: EgressProcess, door: FrontDoor) 
         watch(player, "v0")
         with pytest.raises(ConnectionError):
             flood(player._open_socket())
+    publisher.close()
+
+
+def test_a_reset_seen_together_with_the_last_bytes_ends_the_player(
+    egress: EgressProcess, door: FrontDoor
+) -> None:
+    """libuv stops watching a socket whose reset it saw, however much of it was read by then."""
+    publisher = Publisher(egress)
+    publisher.frames(1)
+    with RtmpPlayer(door.url("live/cam1/360p")) as player:
+        watch(player, "v0")
+        egress.served(lambda beat: bool(beat.served) and _players(beat, "360p") == 1)
+        os.kill(egress.pid, signal.SIGSTOP)
+        peer = player._open_socket()
+        peer.sendall(encode_message(2, MessageType.ACKNOWLEDGEMENT, 0, 0, bytes(4), 4096))
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        player.abort()
+        os.kill(egress.pid, signal.SIGCONT)
+        # nothing is sent meanwhile: only reading tells
+        egress.served(lambda beat: bool(beat.served) and _players(beat, "360p") == 0)
     publisher.close()
 
 

@@ -324,3 +324,14 @@ def test_a_stream_whose_ingest_is_silent_for_long_is_given_up() -> None:
     assert state(watched.stream) is StreamState.HELD
     watched.stream.tick(1.0 + SILENT_S + TEMPLATE.hold_ms / 1000)
     assert state(watched.stream) is StreamState.ENDED
+
+
+def test_a_silent_stream_lives_on_when_tags_come_again() -> None:
+    watched = Watched()
+    watched.take(rendition_open(SOURCE), tags(0, key_tag(0)), now=1.0)
+    watched.stream.tick(1.0 + SILENT_S)
+    watched.take(tags(1, inter_tag(40)), now=1.5 + SILENT_S)
+    assert state(watched.stream) is StreamState.LIVE
+    watched.stream.tick(1.0 + SILENT_S + TEMPLATE.hold_ms / 1000)
+    assert state(watched.stream) is StreamState.LIVE
+    assert watched.words(SOURCE) == ["M", "H", "v0", "v40"]

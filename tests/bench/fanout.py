@@ -1,0 +1,516 @@
+"""What a viewer costs egress, against a bare loop of `socket.send` of its bytes and nginx-rtmp.
+
+All contestants run at once, each with viewers of its own in a process that drains them, and take
+turns of two seconds, so that a slow minute of the machine hits all of them. Costs are CPU
+microseconds per delivered video frame and viewer: kernel included, all threads of the process.
+
+    python -m tests.bench fanout
+    python -m tests.bench.fanout [--players 500] [--kbps 2000] [--turns 10] [--alone]
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from common.handover import HandoverClient
+from common.identity import Generation
+from common.ladder import SOURCE
+from common.media_messages import HEADER, KEY, SHARED, StreamClosed, StreamOpen
+from common.rtmp.client import ClientSession, Playing
+from common.rtmp.events import ConnectRequested, VideoReceived
+from common.rtmp.session import ServerSession
+from common.rtmp_peer import RtmpPlayer, RtmpPublisher
+from common.settings import EgressSettings, Settings
+from egress.rendition import Rendition
+from egress.ring import AUDIO
+from tests.bench import peers
+from tests.bench.report import Bench, Figure, percentile
+from tests.helpers_egress import (
+    AUDIO_HEADER,
+    METADATA,
+    STREAM,
+    TEMPLATE,
+    VIDEO_HEADER,
+    rendition_open,
+    tags,
+)
+from tests.helpers_egress_process import EgressProcess
+
+FPS = 30
+GOP = 60  # frames; a turn's too
+KEY_WEIGHT = 6  # a keyframe is so many times an ordinary one
+AUDIO_MS = 1024 * 1000 / 48000
+AUDIO_BYTES = 370  # 128 kbit/s
+SEND_BUFFER = EgressSettings().send_buffer_bytes
+SETTINGS = Settings(
+    templates=(replace(TEMPLATE, wait_ms=20_000),), egress=EgressSettings(max_players=20_000)
+)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One tag of the stream."""
+
+    tag_type: int
+    dts_ms: int
+    flags: int
+    body: bytes
+
+
+def turn(kbps: int) -> list[list[Piece]]:
+    """The tags of one GOP, by frame: a picture, and the sound up to it."""
+    noise = random.Random(7)
+    mean = kbps * 1000 / 8 / FPS * GOP / (GOP - 1 + KEY_WEIGHT)
+    made = []
+    sounds = 0
+    for i in range(GOP):
+        dts_ms = i * 1000 // FPS
+        pieces = []
+        while sounds * AUDIO_MS <= dts_ms:
+            body = b"\xaf\x01" + noise.randbytes(AUDIO_BYTES)
+            pieces.append(Piece(8, int(sounds * AUDIO_MS), 0, body))
+            sounds += 1
+        size = int(mean * (KEY_WEIGHT if i == 0 else noise.uniform(0.6, 1.4)))
+        body = (b"\x27\x01" if i else b"\x17\x01") + bytes(3) + noise.randbytes(size)
+        pieces.append(Piece(9, dts_ms, 0 if i else KEY, body))
+        made.append(pieces)
+    return made
+
+
+TURN_MS = GOP * 1000 // FPS
+
+
+def flushes(made: Sequence[Sequence[Piece]]) -> list[bytes]:
+    """The bytes that egress sends for each frame to a player in step."""
+    rendition = Rendition(SOURCE, is_transcoded=False, audio_hold_s=1.0, flush_s=0.0)
+    rendition.open(METADATA, VIDEO_HEADER, 0)
+    number = 0
+    out = []
+    for pieces in made:
+        for piece in pieces:
+            if piece.tag_type == 8:
+                rendition.shared(AUDIO, piece.dts_ms, 0, piece.body, 0.0, 0.0)
+            else:
+                entry = (9, piece.dts_ms, piece.flags, 0.0)
+                rendition.tags(number, [entry], [piece.body], 0.0)
+                number += 1
+        out.append(b"".join(e.shared(1) for e in rendition.take(0.0)))
+    return out
+
+
+def frames_in_time(count: int) -> Iterator[int]:
+    """Frame numbers, each when it is due."""
+    started = time.monotonic()
+    for i in range(count):
+        time.sleep(max(0.0, started + i / FPS - time.monotonic()))
+        yield i
+
+
+def cpu_us(pid: int) -> float:
+    """CPU time of all threads of a process, to the nanosecond of the scheduler."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1000
+
+
+def pss_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise RuntimeError("no Pss in smaps_rollup")
+
+
+# ---- the viewers: a process of its own ----------------------------------------------------------
+
+
+def drain(port: int, players: int, mode: str) -> None:
+    """Connect, say "ready", then throw away what comes; tells its counts at the end of stdin."""
+    viewers = [_view(port, mode) for _ in range(players)]
+    poll = select.epoll()
+    by_fd = {viewer.fileno(): viewer for viewer in viewers}
+    for fd, viewer in by_fd.items():
+        viewer.setblocking(False)
+        poll.register(fd, select.EPOLLIN)
+    poll.register(sys.stdin.fileno(), select.EPOLLIN)
+    print("ready", flush=True)
+    scratch = bytearray(1 << 20)
+    received = 0
+    probe = viewers[-1].fileno()
+    longest = 0.0
+    last: float | None = None
+    while True:
+        for fd, _ in poll.poll():
+            if fd == sys.stdin.fileno():
+                line = sys.stdin.readline()
+                print(json.dumps({"bytes": received, "gap_ms": longest * 1000}), flush=True)
+                if not line:
+                    return
+                received, longest, last = 0, 0.0, None
+                continue
+            try:
+                # MSG_TRUNC: the kernel drops the bytes without copying them
+                count = by_fd[fd].recv_into(scratch, len(scratch), socket.MSG_TRUNC)
+            except BlockingIOError:
+                continue
+            if not count:
+                poll.unregister(fd)
+                continue
+            received += count
+            if fd == probe:
+                now = time.monotonic()
+                if last is not None:
+                    longest = max(longest, now - last)
+                last = now
+
+
+def _view(port: int, mode: str) -> socket.socket:
+    viewer = socket.create_connection(("127.0.0.1", port), 30)
+    if mode == "raw":
+        return viewer
+    session = ClientSession(f"rtmp://127.0.0.1:{port}/live/cam1", "play")
+    session.start()
+    while True:
+        viewer.sendall(session.data_to_send())
+        session.receive_data(viewer.recv(65536), time.monotonic())
+        if any(isinstance(event, Playing) for event in session.events_received()):
+            return viewer
+
+
+class Viewers:
+    """The draining process."""
+
+    def __init__(self, port: int, players: int, mode: str) -> None:
+        command = [*PROGRAM, "drain", str(port), str(players), mode]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def wait_ready(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def counts(self) -> dict[str, float]:
+        """Since the last call."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        counts: dict[str, float] = json.loads(self._process.stdout.readline())
+        return counts
+
+    def close(self) -> None:
+        self._process.communicate(timeout=30)
+
+
+# ---- the bare loop: a process of its own --------------------------------------------------------
+
+
+def bare(players: int, kbps: int) -> None:
+    """Listen, accept, and at each word on stdin send a turn to every socket, frame by frame."""
+    data = flushes(turn(kbps))
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
+        print(listener.getsockname()[1], flush=True)
+        sockets = []
+        for _ in range(players):
+            viewer, _ = listener.accept()
+            viewer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            viewer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            viewer.setblocking(False)
+            sockets.append(viewer)
+    while sys.stdin.readline():
+        short = 0
+        for i in frames_in_time(GOP):
+            flush = data[i]
+            size = len(flush)
+            for viewer in sockets:
+                try:
+                    if viewer.send(flush) != size:
+                        short += 1
+                except BlockingIOError:
+                    short += 1
+        print(short, flush=True)
+
+
+# ---- the contestants ----------------------------------------------------------------------------
+
+
+class Contestant(Protocol):
+    """Who sends a stream to many viewers."""
+
+    pid: int
+    viewers: Viewers
+
+    def play(self) -> None:
+        """Send one turn."""
+
+
+class Bare:
+    """The plain loop."""
+
+    def __init__(self, stack: ExitStack, players: int, kbps: int) -> None:
+        command = [*PROGRAM, "bare", str(players), str(kbps)]
+        self._process = stack.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._words, self._answers = self._process.stdin, self._process.stdout
+        stack.callback(self._words.close)
+        self.pid = self._process.pid
+        self.viewers = Viewers(int(self._answers.readline()), players, "raw")
+        stack.callback(self.viewers.close)
+        self.viewers.wait_ready()
+
+    def play(self) -> None:
+        self._words.write("go\n")
+        self._words.flush()
+        self._answers.readline()
+
+
+class Egress:
+    """An egress process, with one stream that goes on and on."""
+
+    def __init__(self, stack: ExitStack, players: int, kbps: int, flush_ms: int = 0) -> None:
+        self._egress = stack.enter_context(EgressProcess(SETTINGS, "--orphan-timeout", "3600"))
+        self.pid = self._egress.pid
+        self._turn = turn(kbps)
+        self._number = 0
+        self._now_ms = 0
+        template = replace(TEMPLATE, flush_ms=flush_ms, hold_ms=600_000)  # others have turns
+        self._egress.push(StreamOpen(STREAM, Generation(1), template, ()))
+        self._egress.push(*rendition_open(SOURCE))
+        self._egress.push(*tags(0, ((8, 0, HEADER, 0.0), AUDIO_HEADER), rendition=SHARED))
+        self.play()
+        memory = pss_kib(self.pid)
+        with door() as (port, let_in):
+            self.viewers = Viewers(port, players, "rtmp")
+            stack.callback(self.viewers.close)
+            for _ in range(players):
+                let_in(self._egress.endpoint.handover)
+        self.viewers.wait_ready()
+        self.play()
+        self.kib_a_player = (pss_kib(self.pid) - memory) / max(1, players)
+
+    def play(self) -> None:
+        self.play_timed()
+
+    def play_timed(self) -> dict[int, float]:
+        """Send one turn; returns when each picture was pushed, by its stream time."""
+        pushed = {}
+        for i in frames_in_time(GOP):
+            for piece in self._turn[i]:
+                dts_ms = self._now_ms + piece.dts_ms
+                entry = (piece.tag_type, dts_ms, piece.flags, time.monotonic())
+                if piece.tag_type == 8:
+                    self._egress.push(*tags(0, (entry, piece.body), rendition=SHARED))
+                else:
+                    pushed[dts_ms] = time.monotonic()
+                    self._egress.push(*tags(self._number, (entry, piece.body)))
+                    self._number += 1
+        self._now_ms += TURN_MS
+        return pushed
+
+    def end(self) -> None:
+        self._egress.push(StreamClosed(STREAM, Generation(1), "the bench is over", 0))
+
+    @property
+    def handover(self) -> str:
+        return self._egress.endpoint.handover
+
+
+class Nginx:
+    """nginx-rtmp with its defaults."""
+
+    def __init__(self, stack: ExitStack, players: int, kbps: int) -> None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        application = "application live { live on; }"
+        port, process = stack.enter_context(peers.nginx_rtmp(folder, application))
+        self.pid = process.children()[0].pid  # the worker
+        self._publisher = stack.enter_context(
+            RtmpPublisher(f"rtmp://127.0.0.1:{port}/live/cam1", 60)
+        )
+        self._turn = turn(kbps)
+        self._now_ms = 0
+        self._publisher.send_metadata(METADATA)
+        self._publisher.send_video(0, VIDEO_HEADER)
+        self._publisher.send_audio(0, AUDIO_HEADER)
+        self.viewers = Viewers(port, players, "rtmp")
+        stack.callback(self.viewers.close)
+        self.viewers.wait_ready()
+        self.play()
+
+    def play(self) -> None:
+        for i in frames_in_time(GOP):
+            for piece in self._turn[i]:
+                send = (
+                    self._publisher.send_audio
+                    if piece.tag_type == 8
+                    else self._publisher.send_video
+                )
+                send(self._now_ms + piece.dts_ms, piece.body)
+        self._now_ms += TURN_MS
+
+
+@contextmanager
+def door() -> Iterator[tuple[int, "LetIn"]]:
+    """A listener, and what takes one player up to its play request and hands it over."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
+        yield listener.getsockname()[1], LetIn(listener)
+
+
+class LetIn:
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+
+    def __call__(self, handover: str) -> None:
+        viewer, _ = self._listener.accept()
+        session = ServerSession()
+        with viewer:
+            viewer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while not session.has_pending_play:
+                session.receive_data(viewer.recv(65536), time.monotonic())
+                for event in session.events_received():
+                    if isinstance(event, ConnectRequested):
+                        session.accept(event.request_id)
+                viewer.sendall(session.data_to_send())
+            snapshot = session.snapshot().to_bytes()
+            client = HandoverClient(handover)
+            ack = asyncio.run(client.send(viewer.fileno(), snapshot, time.monotonic() + 30))
+        if not ack.adopted:
+            raise RuntimeError(f"a player was not adopted: {ack.reason}")
+
+
+@dataclass
+class Score:
+    """What one contestant's turns cost."""
+
+    costs_us: list[float]
+    longest_gap_ms: float = 0.0
+    delivered: float = 0.0  # bytes
+
+
+def compete(contestants: dict[str, Contestant], players: int, turns: int) -> dict[str, Score]:
+    scores = {name: Score([]) for name in contestants}
+    for _ in range(turns):
+        for name, contestant in contestants.items():
+            contestant.viewers.counts()
+            before = cpu_us(contestant.pid)
+            contestant.play()
+            time.sleep(0.15)  # what is merged or held goes out
+            spent = cpu_us(contestant.pid) - before
+            counts = contestant.viewers.counts()
+            score = scores[name]
+            score.costs_us.append(spent / (players * GOP))
+            score.longest_gap_ms = max(score.longest_gap_ms, counts["gap_ms"])
+            score.delivered += counts["bytes"]
+    return scores
+
+
+def delays_ms(kbps: int, turns: int) -> list[float]:
+    """From push to arrival at one player of an otherwise idle egress."""
+    with ExitStack() as stack:
+        egress = Egress(stack, 0, kbps)
+        with door() as (port, let_in):
+            command = [*PROGRAM, "watch", str(port)]
+            watcher = stack.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            )
+            let_in(egress.handover)
+        egress.play()
+        pushed: dict[int, float] = {}
+        for _ in range(turns):
+            pushed |= egress.play_timed()
+        egress.end()
+        assert watcher.stdout is not None
+        arrived = {int(k): v for k, v in json.loads(watcher.stdout.read()).items()}
+    return [(arrived[t] - at) * 1000 for t, at in pushed.items() if t in arrived]
+
+
+def watch(port: int) -> None:
+    """Play, and tell when each picture arrived."""
+    arrived = {}
+    with RtmpPlayer(f"rtmp://127.0.0.1:{port}/live/cam1") as player:
+        for event in player:
+            if isinstance(event, VideoReceived):
+                arrived[event.timestamp] = time.monotonic()
+    print(json.dumps(arrived))
+
+
+def measure(bench: Bench, players: int, kbps: int, turns: int, *, alone: bool) -> None:
+    """All contestants, or egress and the bare loop alone."""
+    with ExitStack() as stack:
+        egress = Egress(stack, players, kbps)
+        contestants: dict[str, Contestant] = {
+            "bare loop": Bare(stack, players, kbps),
+            "egress": egress,
+        }
+        if not alone:
+            contestants["egress, 100 ms"] = Egress(stack, players, kbps, flush_ms=100)
+            if peers.has_nginx():
+                contestants["nginx-rtmp"] = Nginx(stack, players, kbps)
+            else:
+                bench.say("fanout: nginx with libnginx-mod-rtmp is not installed")
+        scores = compete(contestants, players, turns)
+    costs = {name: statistics.median(score.costs_us) for name, score in scores.items()}
+    what = f"{players} x {kbps} kbit/s"
+    full = scores["bare loop"].delivered
+    for name, limits in (
+        ("egress", (("bare loop", 1.25), ("nginx-rtmp", 0.8))),
+        ("egress, 100 ms", (("nginx-rtmp", 0.5),)),
+    ):
+        for peer, limit in limits:
+            if name in costs and peer in costs:
+                note = f"{scores[name].delivered / full:.3f} of the bytes"
+                figure = Figure(
+                    f"fanout {name}, {what}", costs[name], "us", limit, peer, costs[peer], note
+                )
+                bench.add(figure)
+    gap_ms = scores["egress"].longest_gap_ms
+    bench.add(Figure(f"fanout longest gap, {what}", gap_ms, "ms", 200.0 + 1000 / FPS))
+    bench.add(Figure(f"fanout memory, {what}", egress.kib_a_player, "KiB a player", 40.0))
+
+
+def run(bench: Bench) -> None:
+    measure(bench, 500, 2000, 2 * bench.runs, alone=False)
+    measure(bench, 2000, 600, bench.runs, alone=True)
+    delays = delays_ms(2000, 3)
+    bench.add(Figure("fanout delay of egress alone, median", statistics.median(delays), "ms", 0.6))
+    bench.add(Figure("fanout delay of egress alone, p99", percentile(delays, 0.99), "ms", 3.0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--players", type=int, default=500)
+    parser.add_argument("--kbps", type=int, default=2000)
+    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--alone", action="store_true", help="against the bare loop only")
+    options = parser.parse_args()
+    measure(Bench(), options.players, options.kbps, options.turns, alone=options.alone)
+
+
+PROGRAM = (sys.executable, "-m", "tests.bench.fanout")
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["drain", port, players, mode]:
+            drain(int(port), int(players), mode)
+        case ["bare", players, kbps]:
+            bare(int(players), int(kbps))
+        case ["watch", port]:
+            watch(int(port))
+        case _:
+            main()

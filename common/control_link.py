@@ -1,8 +1,8 @@
 """A child's link to the supervisor (IO): hello, heartbeats, orders in, and the end of an orphan.
 
 The child gives a `ChildState` (what it is, and its state as messages); the link says `Hello` at
-once and again whenever another supervisor answers, sends a `Heartbeat` a second, hands every other
-message to `on_message`, and calls `on_orphaned` when no supervisor has spoken for
+once and again whenever another supervisor answers, sends a `Heartbeat` every `beat_s`, hands every
+other message to `on_message`, and calls `on_orphaned` when no supervisor has spoken for
 `orphan_timeout_s`.
 """
 
@@ -23,6 +23,7 @@ from common.identity import BootId, ChildName
 log = logging.getLogger("tfarm.common.control_link")
 
 BEAT_S = 1.0
+WORKER_BEAT_S = 0.25  # one that hangs must be seen within two seconds
 CONTROL_SOCKET = "control"  # file name in the run directory
 
 
@@ -68,6 +69,7 @@ class ControlLink:
         state: ChildState,
         *,
         orphan_timeout_s: float = 30.0,
+        beat_s: float = BEAT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.unreadable = 0
@@ -76,6 +78,7 @@ class ControlLink:
         self._state = state
         self._clock = clock
         self._orphan_timeout_s = orphan_timeout_s
+        self._beat_s = beat_s
         self._supervisor: BootId | None = None
         self._heard_s = clock()
         # The identity names the incarnation: a successor's messages never reach the dead one.
@@ -95,7 +98,7 @@ class ControlLink:
         """Say hello, beat, and watch for the supervisor, until cancelled."""
         self.send(self._state.hello())
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(self._beat_s)
             silent_s = self._clock() - self._heard_s
             if silent_s > self._orphan_timeout_s:
                 log.error("no supervisor seconds=%.0f", silent_s)

@@ -1,8 +1,8 @@
 """Messages of the control plane: children and the CLI ↔ supervisor. Pure values.
 
 Children hold a DEALER to the supervisor's ROUTER. `Hello` carries a child's whole state, so that
-a new supervisor rebuilds its roster from hellos; it is answered by `Welcome`. `Heartbeat` follows
-once a second. Times named `_s` are the host's CLOCK_MONOTONIC; `_unix` is wall-clock time for
+a new supervisor rebuilds its roster from hellos; it is answered by `Welcome`. `Heartbeat`s
+follow. Times named `_s` are the host's CLOCK_MONOTONIC; `_unix` is wall-clock time for
 people.
 """
 
@@ -70,6 +70,8 @@ class TranscodeStatus:
     last_in_s: float = 0.0  # when a unit last came in …
     last_out_s: float = 0.0  # … and a picture last came out
     stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)  # p50, p99 by stage
+    stalled_s: float = 0.0  # how long what waits here has waited and nothing got done
+    skipped: int = 0  # pictures that a rung left out, because it was behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Hello:
 @message("heartbeat")
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Once a second: alive, and what it counts."""
+    """Alive, and what it counts: once a second, from workers four times."""
 
     child: ChildName
     boot_id: BootId

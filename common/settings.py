@@ -70,7 +70,7 @@ class WorkerSettings:
 
     queue_ms: int = 1_000  # media that may wait for one stream's decoder
     max_memory_bytes: int = 8 * 1024**3
-    hang_timeout_s: float = 2.0  # frames go in and none come out
+    hang_timeout_s: float = 1.5  # work waits and none gets done
 
 
 DEFAULT_RENDITIONS = (

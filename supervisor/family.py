@@ -48,6 +48,7 @@ STAGES = ("ingest", "worker", "egress")
 NO_BOOT_ID = BootId("")  # before the hello
 LAST_WORDS_S = 0.05
 STAGE_S = 2.0  # after this the next stage begins anyway
+LATE_S = 0.5  # a timer that fires so late: what children said meanwhile is not read yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,11 @@ class Family:
     def heard(self, name: ChildName) -> None:
         member = self.members.get(name)
         if member is not None:
+            self._feed(member, Beat())
+
+    def forgive(self) -> None:
+        """This process was starved: nobody's silence counts up to now."""
+        for member in self.members.values():
             self._feed(member, Beat())
 
     def condemn(self, name: ChildName, reason: str) -> None:
@@ -264,10 +270,12 @@ class Family:
         deadlines = [member.machine.next_deadline() for member in self.members.values()]
         deadline = min(deadlines, default=math.inf)
         if deadline < math.inf:
-            self._timer = self._loop.call_at(deadline, self._on_timer)
+            self._timer = self._loop.call_at(deadline, self._on_timer, deadline)
 
-    def _on_timer(self) -> None:
+    def _on_timer(self, deadline: float) -> None:
         self._timer = None
+        if self._loop.time() - deadline > LATE_S:
+            self.forgive()
         for member in list(self.members.values()):
             self._feed(member, Tick())
         self._arm()

@@ -1,6 +1,6 @@
 """The supervisor's decisions, whole: children's messages and ends in, orders out. Pure.
 
-Ties `Roster` (the facts), `Admission` (asks), `Recovery` (losses) and `HangWatch` together. After
+Ties `Roster` (the facts), `Admission` (asks) and `Recovery` (losses) together. After
 everything that may free room, streams that wait and asks that are parked are tried again, in that
 order. The shell (`run.py`) carries out the orders and passes the time.
 """
@@ -23,7 +23,7 @@ from common.identity import ChildName, StreamId, stream_id
 from common.ladder import Path
 from common.settings import Settings
 from supervisor.admission import FAILED, Admission
-from supervisor.hang_watch import HangWatch
+from supervisor.hang_watch import find_hang
 from supervisor.recovery import Recovery
 from supervisor.roster import CondemnChild, Order, Roster, Send, StreamState
 
@@ -40,7 +40,6 @@ class Farm:
         self.beats: dict[ChildName, Heartbeat] = {}
         self._admission = Admission(self.roster)
         self._recovery = Recovery(self.roster)
-        self._watches: dict[ChildName, HangWatch] = {}
 
     @property
     def parked(self) -> int:
@@ -70,7 +69,6 @@ class Farm:
             case "ingest":
                 return self._ingest_up(hello, now)
             case "worker":
-                self._watches[hello.child] = HangWatch()
                 self._device_up(hello.child, hello)
                 for transcode in hello.transcodes:
                     self.roster.see_generation(transcode.generation)
@@ -89,7 +87,6 @@ class Farm:
         hello = self.hellos.pop(child, None)
         self.endpoints.pop(child, None)
         self.beats.pop(child, None)
-        self._watches.pop(child, None)
         orders: list[Order] = []
         match hello.kind if hello else "":
             case "ingest":
@@ -171,13 +168,15 @@ class Farm:
             self.roster.update_transcode(transcode, now)
         for served in beat.served:
             self.roster.update_served(child, served)
-        if child in self._watches:
-            timeout_s = self.roster.settings.worker.hang_timeout_s
-            reason = self._watches[child].observe(child, beat.transcodes, now, timeout_s)
-            return [CondemnChild(child, reason)] if reason else []
-        if self.hellos[child].kind == "ingest":
-            return self._drop_unlisted(child, beat.publishers, now)
-        return []
+        match self.hellos[child].kind:
+            case "worker":
+                timeout_s = self.roster.settings.worker.hang_timeout_s
+                hang = find_hang(child, beat.transcodes, timeout_s)
+                return [CondemnChild(child, hang.reason)] if hang else []
+            case "ingest":
+                return self._drop_unlisted(child, beat.publishers, now)
+            case _:
+                return []
 
     def _drop_unlisted(
         self, ingest: ChildName, publishers: tuple[PublisherStatus, ...], now: float

@@ -1,57 +1,85 @@
-"""Frames in and none out: how a worker that hangs is told from one that has nothing to do. Pure.
+"""A worker that hangs: what its heartbeats say, and what it means that none come. Pure.
 
-A heartbeat can come from a process whose decoder or encoder is stuck, so frames are watched, by
-stream: a stream is stuck when enough units have gone in since anything last came of them, and
-that was longer ago than `hang_timeout_s`. Pictures, decode errors and drops all count as something
-having come of them: a corrupt stream gives no pictures, and its worker is well.
+A heartbeat can come from a process whose decoder or encoder is stuck, so workers tell, by stream,
+how long what waits there has waited without anything getting done; a stream whose units were
+dropped, or that gets none, has no such work. That alone is a hang: "units in and no frames out"
+also happens to streams that fell behind.
+
+No heartbeat may be the fault of the host. A process that is stopped, or sleeps all the time, is at
+fault itself; one that runs, or waits for a core or for the disk, gets longer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.control_messages import TranscodeStatus
-from common.identity import ChildName, Generation, StreamId
+from common.identity import ChildName, StreamId
 
-# A decoder may hold 16 pictures back for reordering, whatever the frame rate; and some on top.
-MIN_UNITS_IN = 24
+MISSED_S = 1.0  # beyond the heartbeat that is due: a process that is stopped is seen then
+BUSY_S = 5.0  # without a heartbeat, though it runs
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """The last time that something came out of a stream."""
+class Hang:
+    """A worker that must be killed."""
 
-    at_s: float
-    outcome: tuple[int, int, int]  # pictures, decode errors, drops
-    frames_in: int
+    reason: str
+    stream_id: StreamId | None = None  # the one that it hangs with, when that is known
 
 
-class HangWatch:
-    """One worker's streams, from its heartbeats."""
+def find_hang(
+    worker: ChildName, transcodes: Sequence[TranscodeStatus], timeout_s: float
+) -> Hang | None:
+    """The worst of its streams, if work of that has waited for `timeout_s`."""
+    worst = max(transcodes, key=lambda status: status.stalled_s, default=None)
+    if worst is None or worst.stalled_s < timeout_s:
+        return None
+    reason = f"{worker} hangs: work has waited for {worst.stalled_s:.1f} s and none gets done"
+    return Hang(reason, worst.stream_id)
 
-    def __init__(self) -> None:
-        self._seen: dict[tuple[StreamId, Generation], _Seen] = {}
 
-    def observe(
-        self,
-        worker: ChildName,
-        transcodes: Sequence[TranscodeStatus],
-        now: float,
-        timeout_s: float,
-    ) -> str | None:
-        """Why the worker hangs, or None."""
-        seen: dict[tuple[StreamId, Generation], _Seen] = {}
-        reason = None
-        for status in transcodes:
-            place = (status.stream_id, status.generation)
-            outcome = (status.frames_out, status.decode_errors, status.dropped)
-            last = self._seen.get(place)
-            if last is None or last.outcome != outcome or status.frames_in < last.frames_in:
-                last = _Seen(now, outcome, status.frames_in)
-            seen[place] = last
-            units = status.frames_in - last.frames_in
-            if units >= MIN_UNITS_IN and now - last.at_s >= timeout_s:
-                reason = (
-                    f"{worker} hangs: {units} units in, no frame out for {now - last.at_s:.1f} s"
-                )
-        self._seen = seen
-        return reason
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A process's main thread, from /proc."""
+
+    state: str  # "R", "S", "D", "T", …
+    slices: int  # how often it was given a core
+
+
+class Silence:
+    """The heartbeats of one incarnation of a child; looked at a few times a second."""
+
+    def __init__(self, beat_s: float, timeout_s: float) -> None:
+        """`beat_s`: between two heartbeats; `timeout_s`: of silence while it sleeps."""
+        self._beat_s = beat_s
+        self._timeout_s = max(timeout_s, 2 * beat_s)
+        self._beats = -1
+        self._silent_s = 0.0
+        self._first: Look | None = None
+
+    def observe(self, beats: int, awake_s: float, look: Callable[[], Look | None]) -> str | None:
+        """Why it must be killed, or None.
+
+        `beats` counts what it said so far, `awake_s` is what the caller was awake since the last
+        call, `look` is called only when a heartbeat is overdue.
+        """
+        if beats != self._beats:
+            self._beats, self._silent_s, self._first = beats, 0.0, None
+            return None
+        self._silent_s += awake_s
+        if self._silent_s < self._beat_s + MISSED_S / 2:
+            return None
+        seen = look()
+        if seen is None:
+            return None
+        if self._first is None:
+            self._first = seen
+        silence = f"no heartbeat for {self._silent_s:.1f} s"
+        if seen.state in ("T", "t"):
+            is_due = self._silent_s >= self._beat_s + MISSED_S
+            return f"stopped: {silence}" if is_due else None
+        if seen.state == "S" and seen.slices == self._first.slices:
+            return f"blocked: {silence}" if self._silent_s >= self._timeout_s else None
+        if seen.state == "S" and self._silent_s >= BUSY_S + self._beat_s:
+            return f"wedged: {silence}"
+        return None

@@ -7,6 +7,8 @@ these once a child.
 import os
 from pathlib import Path
 
+from supervisor.hang_watch import Look
+
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -39,6 +41,16 @@ def cpu_seconds(pid: int) -> float:
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+def look_at(pid: int) -> Look | None:
+    """The state of its main thread; None when it is gone or the kernel does not tell."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        slices = Path(f"/proc/{pid}/schedstat").read_text().split()[2]
+        return Look(stat.rpartition(")")[2].split()[0], int(slices))
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 class CpuMeter:

@@ -14,15 +14,18 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common import config
+from common.awake_clock import AwakeClock
 from common.bus import Bus
 from common.config_values import listen_address
-from common.control_link import BEAT_S, new_boot_id
+from common.control_link import BEAT_S, WORKER_BEAT_S, new_boot_id
 from common.control_messages import (
     Configure,
     DeviceInfo,
@@ -45,9 +48,10 @@ from supervisor.control import Control
 from supervisor.devices import find_gpus
 from supervisor.family import Family, Listeners, Plan
 from supervisor.farm import Farm
+from supervisor.hang_watch import Silence
 from supervisor.lifecycle import ChildState
 from supervisor.notify import notify
-from supervisor.proc_stat import CpuMeter, pss_bytes, rss_bytes
+from supervisor.proc_stat import CpuMeter, look_at, pss_bytes, rss_bytes
 from supervisor.roster import CondemnChild, Order, Send
 from supervisor.run_dir import ChildRecord, RunDirLock
 from supervisor.status import ChildFacts, FarmFacts, Json, snapshot
@@ -57,6 +61,7 @@ log = logging.getLogger("tfarm.supervisor.run")
 
 ADOPT_TIMEOUT_S = 3.0  # for the hellos of children that an earlier supervisor left
 CALL_AGAIN_S = 0.05
+WATCH_S = 0.25  # between looks for children that have fallen silent
 KILL_LOOKS = 40  # each after CALL_AGAIN_S: a killed process holds its port until it is gone
 ANNOUNCE_TIMEOUT_S = 4.0  # then say what is known so far
 
@@ -96,6 +101,8 @@ class Supervisor:
         self._is_stopping = False
         self._is_announced = False
         self._ever_ready: set[ChildName] = set()
+        self._beats: Counter[ChildName] = Counter()  # messages heard
+        self._silences: dict[ChildName, Silence] = {}
         self._failure = ""
         self._timer: asyncio.TimerHandle | None = None
         self._is_adopting = True
@@ -125,6 +132,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as tasks:
                 beats = tasks.create_task(self._beat())
+                watch = tasks.create_task(self._watch())
                 for name in self._names:
                     self._expect(name)
                 await self._adopt()
@@ -140,6 +148,7 @@ class Supervisor:
                 notify("STOPPING=1")
                 await self.family.stop_all()
                 beats.cancel()
+                watch.cancel()
         except BaseException:
             log.critical("supervisor failed; its children go on and wait for another")
             raise
@@ -167,6 +176,20 @@ class Supervisor:
             self._cpu.sample([os.getpid(), *self.family.pids()], self._loop.time())
             self._watch_memory()
             await asyncio.sleep(BEAT_S)
+
+    async def _watch(self) -> None:
+        """Give up children that have stopped, or sleep and say nothing any more."""
+        clock = AwakeClock(2 * WATCH_S)
+        while True:
+            await asyncio.sleep(WATCH_S)
+            awake_s = clock.tick(self._loop.time())
+            for name, silence in list(self._silences.items()):
+                process = self.family.members[name].process
+                if process is None:
+                    continue
+                reason = silence.observe(self._beats[name], awake_s, partial(look_at, process.pid))
+                if reason is not None:
+                    self.family.condemn(name, reason)
 
     def _watch_memory(self) -> None:
         """A worker that leaks takes the whole host with it, if it is let."""
@@ -296,15 +319,19 @@ class Supervisor:
             log.error("fatal child=%s reason=%s", child, message.reason)
             self.family.said_fatal(child, message.reason)
             return
+        self._beats[child] += 1
         self.family.heard(child)
         if child in self.farm.hellos:
             self._do(self.farm.message(child, message, self._loop.time()))
 
     def _on_up(self, child: ChildName) -> None:
         self._ever_ready.add(child)
+        beat_s = WORKER_BEAT_S if child.startswith("worker:") else BEAT_S
+        self._silences[child] = Silence(beat_s, self.settings.worker.hang_timeout_s)
 
     def _on_down(self, child: ChildName, reason: str, crashed: bool) -> None:
         self._control.forget(child)
+        self._silences.pop(child, None)
         if self._is_stopping:
             return
         self._do(self.farm.child_down(child, reason, self._loop.time(), crashed=crashed))

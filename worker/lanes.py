@@ -27,6 +27,7 @@ class Lane:
         self._jobs: queue.SimpleQueue[tuple[float, Job] | None] = queue.SimpleQueue()
         self._later: list[tuple[float, int, Job]] = []  # a heap; of the lane's thread alone
         self._order = itertools.count()
+        self.done = 0  # jobs
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -47,6 +48,14 @@ class Lane:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def starved_s(self) -> float:
+        """How long its thread has waited for a core so far; 0 where the kernel does not tell."""
+        try:
+            with open(f"/proc/self/task/{self._thread.native_id}/schedstat") as file:
+                return int(file.read().split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
+
     def _run(self) -> None:
         while True:
             job = self._due() or self._next()
@@ -59,6 +68,7 @@ class Lane:
                 # that others share.
                 log.exception("a job failed")
             del job  # it may hold pictures
+            self.done += 1
 
     def _due(self) -> Job | None:
         """A job whose time has come."""

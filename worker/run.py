@@ -21,8 +21,15 @@ from typing import Any
 
 import uvloop
 
+from common.awake_clock import AwakeClock
 from common.bus import Bus, endpoint
-from common.control_link import ControlLink, control_address, new_boot_id, start_ticks
+from common.control_link import (
+    WORKER_BEAT_S,
+    ControlLink,
+    control_address,
+    new_boot_id,
+    start_ticks,
+)
 from common.control_messages import (
     Configure,
     Endpoint,
@@ -134,8 +141,15 @@ class Worker:
         self.endpoint = Endpoint(child, self.boot_id, media=media)
         self._bus.pull(media, self._on_frames)
         self._egresses = Egresses(self._bus, self._catch_up)
+        self._awake = AwakeClock(2 * WORKER_BEAT_S)
         self._link = ControlLink(
-            self._bus, run_dir, child, self.boot_id, self, orphan_timeout_s=orphan_timeout_s
+            self._bus,
+            run_dir,
+            child,
+            self.boot_id,
+            self,
+            orphan_timeout_s=orphan_timeout_s,
+            beat_s=WORKER_BEAT_S,
         )
 
     async def run(self) -> None:
@@ -325,6 +339,9 @@ class Worker:
         )
 
     def heartbeat(self) -> Heartbeat:
+        awake_s = self._awake.tick(time.monotonic())
+        for stream in self._streams.values():
+            stream.session.watch(awake_s)
         counters = self._counters | {"tags_dropped": self._egresses.dropped}
         return Heartbeat(self.child, self.boot_id, transcodes=self._status(), counters=counters)
 

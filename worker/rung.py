@@ -2,8 +2,8 @@
 
 The encoder is opened anew, at a keyframe, when the rung's real rate turns out to be another than
 the one that its rate control was opened for. `RungAtWork.encode` and `flush` are called in the
-rung's lane, the rest in the decode lane; nothing here is shared but `waiting` and `lost`, which
-the session guards.
+rung's lane, the rest in the decode lane; nothing here is shared but `waiting`, `done` and `lost`,
+which the session guards, and `stall`, which is the loop's.
 """
 
 import logging
@@ -19,6 +19,7 @@ from worker.lanes import Lane
 from worker.mux import coded_picture, metadata, sequence_header
 from worker.rendition_log import CodedTag
 from worker.stage_times import StageTimes
+from worker.stall import Stall
 from worker.timing import RateMeter, usual_rate
 
 log = logging.getLogger("tfarm.worker.rung")
@@ -55,6 +56,10 @@ class RungAtWork:
         self.lane = lane
         self.captions = WaitingCaptions()
         self.waiting = 0  # pictures in the lane
+        self.done = 0  # pictures that have left it
+        self.skipped = 0  # pictures left out because it was behind
+        self.is_opening = False  # the encoder is being opened anew
+        self.stall = Stall()
         self.lost = ""  # why it gives nothing any more
         self._fps = fps  # that the encoder was opened for
         self._open_encoder = open_encoder
@@ -113,8 +118,12 @@ class RungAtWork:
 
     def _open_anew(self, fps: Fraction) -> None:
         # first closed, then opened: the device may have no encoder to spare
-        self._encoder.close()
-        self._encoder = self._open_encoder(fps)
+        self.is_opening = True
+        try:
+            self._encoder.close()
+            self._encoder = self._open_encoder(fps)
+        finally:
+            self.is_opening = False
         log.info(
             "encoder opened anew rendition=%s fps=%s instead_of=%s",
             self.rung.name,

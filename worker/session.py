@@ -6,8 +6,12 @@ encodes it. A lock guards what they share: the queue, the state, the counts of p
 Opening and closing is done on the worker's one opener lane, so it is serialised.
 
 The decode lane stops taking entries while a rung has `SURFACE_BACKLOG` pictures waiting, so what
-waits is in the queue, which is bounded in ms and drops by keyframes. What goes wrong ends this
-session only, with `Ended(trouble=True)`, except for a lost device.
+waits is in the queue, which is bounded in ms and drops by keyframes. Before it comes to that: once
+a picture is older than half the queue's bound, a rung that is behind leaves it out, unless it is a
+keyframe. So a starved host shows fewer pictures instead of none up to the source's next keyframe.
+
+What goes wrong ends this session only, with `Ended(trouble=True)`, except for a lost device. What
+hangs ends nothing here: `watch` finds it, and the status says so.
 """
 
 import logging
@@ -33,6 +37,7 @@ from worker.events import DeviceGone, Ended, Event
 from worker.lanes import Lane, Lanes
 from worker.rung import RungAtWork, Work
 from worker.stage_times import StageTimes
+from worker.stall import Stall
 from worker.stream_queue import Cut, End, NewHeader, StreamQueue, Unit
 from worker.throughput import Throughput
 from worker.timing import FrameTimer, Plan, PtsWindow, Verdict, rung_rate
@@ -41,6 +46,14 @@ log = logging.getLogger("tfarm.worker.session")
 
 STAGES = ("transit", "queue", "decode", "handover", "scale", "encode", "total")
 _MAX_UNDER_WAY = 256  # units in the decoder whose facts are kept
+# The shallowest backlog at which a rung leaves pictures out: one place is left for a keyframe.
+_SKIP_BACKLOG = SURFACE_BACKLOG - 1
+# Drivers take seconds to open and close sessions, and many may wait for their turn.
+_OPENING_S = 10.0
+# Units that a decoder takes without a picture or an error, and for how long, until it is given up:
+# no reordering explains that.
+_SILENT_UNITS = 64
+_SILENT_S = 3.0
 
 
 class SessionState(Enum):
@@ -94,9 +107,16 @@ class Session:
         self._around = around
         self._clock = around.clock
         self._lock = threading.Lock()
+        # a picture of this age is left out by rungs that are behind
+        self._late_s = queue_ms / 2000
+        self._stall = Stall()  # of the opening, of decoding, of the end; the loop's
+        self._stalled_s = 0.0
+        self._told_stages: dict[str, tuple[float, ...]] = {}
+        self._told_stages_s: float | None = None
         # guarded by the lock
         self._state = SessionState.OPENING
         self._queue = StreamQueue(queue_ms)
+        self._steps = 0  # entries that the decode lane is done with
         self._is_scheduled = False
         self._winding_down = 0  # lanes that are not yet done
         self._end: Ended | None = None
@@ -121,8 +141,8 @@ class Session:
         self._hidden = 0
         self._last_in_s = 0.0
         self._progress_s = 0.0
-        self._told_progress_s = 0.0
-        self._told_dropped = 0
+        self._silent_units = 0  # decoded since the last picture or error …
+        self._heard_s = 0.0  # … and when that was
         around.opener.post(self._open)
 
     # ---- the loop's thread --------------------------------------------------------------------
@@ -166,13 +186,13 @@ class Session:
         self._wind_down(Ended(reason, trouble=False), flush=True)
 
     def status(self, now_s: float) -> TranscodeStatus:
-        """What the supervisor is told once a second.
-
-        Drops count for it as a sign of life, so those of a full queue are told only once something
-        came of the stream again: a queue also runs over when the encoder hangs.
-        """
-        self.stages.turn(now_s)
+        """What the supervisor is told."""
+        if self._told_stages_s is None or now_s - self._told_stages_s >= 1.0:
+            self._told_stages_s = now_s
+            self.stages.turn(now_s)
+            self._told_stages = self.stages.quantiles()
         renditions = []
+        runs = self._runs
         for index, rung in enumerate(self.ladder.rungs):
             output = self.output[index]
             fps, bitrate_bps = output.rates(now_s)
@@ -185,14 +205,13 @@ class Session:
                     bytes=output.bytes,
                     fps=round(fps, 2),
                     bitrate_bps=round(bitrate_bps),
+                    dropped=runs[index].skipped if index < len(runs) else 0,
                     last_pts_ms=self.last_pts_ms[index],
                 )
             )
         with self._lock:
             queue_ms, dropped = self._queue.span_ms, self._queue.dropped
-        if self._progress_s != self._told_progress_s:
-            self._told_progress_s, self._told_dropped = self._progress_s, dropped
-        lost = [LeftOut(run.rung.name, run.lost) for run in self._runs if run.lost]
+        lost = [LeftOut(run.rung.name, run.lost) for run in runs if run.lost]
         return TranscodeStatus(
             stream_id=self.stream_id,
             generation=self.generation,
@@ -202,11 +221,35 @@ class Session:
             decode_errors=self._decode_errors,
             renditions=tuple(renditions),
             left_out=(*self.ladder.left_out, *lost),
-            dropped=self._told_dropped + self._skipped_units + self._hidden,
+            dropped=dropped + self._skipped_units + self._hidden,
             last_in_s=self._last_in_s,
             last_out_s=self._progress_s,
-            stages_ms=self.stages.quantiles(),
+            stages_ms=self._told_stages,
+            stalled_s=round(self._stalled_s, 3),
+            skipped=sum(run.skipped for run in runs),
         )
+
+    def watch(self, awake_s: float) -> None:
+        """Look whether anything gets done; `awake_s` is the time since the last look."""
+        with self._lock:
+            state, steps = self._state, self._steps
+            lane = self._decode_lane
+            is_decoding = self._is_scheduled or bool(len(self._queue) and not self._is_backed_up())
+            encoding = [(run, run.waiting > 0, run.done) for run in self._runs]
+            left = self._winding_down
+        match state:
+            case SessionState.RUNNING if lane is not None:
+                stalled_s = self._stall.observe(is_decoding, steps, awake_s, lane.starved_s)
+                for run, is_waiting, done in encoding:
+                    seconds = run.stall.observe(is_waiting, done, awake_s, run.lane.starved_s)
+                    stalled_s = max(stalled_s, seconds - _OPENING_S * run.is_opening)
+            case SessionState.OPENING | SessionState.ENDING:
+                opener = self._around.opener
+                done = opener.done + 1_000_000 * left
+                stalled_s = self._stall.observe(True, done, awake_s, opener.starved_s) - _OPENING_S
+            case _:
+                stalled_s = 0.0
+        self._stalled_s = max(0.0, stalled_s)
 
     # ---- the opener lane ----------------------------------------------------------------------
 
@@ -340,6 +383,7 @@ class Session:
             log.exception("session failed stream=%s", self.label)
             self._wind_down(Ended(f"failed: {error}", trouble=True), flush=False)
         with self._lock:
+            self._steps += 1
             self._is_scheduled = False
             if not pause_s:
                 self._schedule()
@@ -374,10 +418,17 @@ class Session:
         except DecodeFailed as error:
             self._decode_errors += 1
             self._gate.unit_lost(pts_ms)
-            self._progress_s = self._clock()
+            self._progress_s = self._heard_s = self._clock()
+            self._silent_units = 0
             self._complain("unit not decoded", str(error))
             return
         self.stages.add("decode", self._clock() - now_s)
+        if pictures or not self._silent_units:
+            self._heard_s = now_s
+        self._silent_units = 0 if pictures else self._silent_units + 1
+        if self._silent_units >= _SILENT_UNITS and now_s - self._heard_s >= _SILENT_S:
+            reason = f"{self._silent_units} units decoded without a picture"
+            self._wind_down(Ended(reason, trouble=True), flush=True)
         for picture in pictures:
             self._take(picture)
 
@@ -409,7 +460,16 @@ class Session:
                 pass
 
     def _give(self, picture: Picture, plan: Plan, facts: _UnitFacts) -> None:
-        wanted = [index for index in plan.rungs if not self._runs[index].lost]
+        is_late = not plan.is_key and 0 < facts.received_s < self._clock() - self._late_s
+        wanted = []
+        for index in plan.rungs:
+            run = self._runs[index]
+            if run.lost:
+                continue
+            if is_late and run.waiting >= _SKIP_BACKLOG:
+                run.skipped += 1
+            else:
+                wanted.append(index)
         if not wanted:
             return
         assert self._scaler is not None
@@ -486,6 +546,7 @@ class Session:
             self._rung_lost(run, f"failed: {error}")
         with self._lock:
             run.waiting -= 1
+            run.done += 1
             self._schedule()
 
     def _rung_lost(self, run: RungAtWork, reason: str) -> None:

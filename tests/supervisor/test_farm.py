@@ -25,12 +25,10 @@ def test_what_a_worker_says_of_an_old_generation_is_not_taken(rig: Rig) -> None:
     assert rig.stream().transcode is None
 
 
-def test_a_worker_with_frames_in_and_none_out_is_condemned(rig: Rig) -> None:
+def test_a_worker_whose_work_waits_and_does_not_get_done_is_condemned(rig: Rig) -> None:
     placed = rig.publish()
-    for second in range(3):
-        orders = rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=30 * second),))
-        rig.now += 1.0
-    (order,) = orders
+    assert rig.beat(placed.worker, transcodes=(rig.transcode(stalled_s=1.0),)) == []
+    (order,) = rig.beat(placed.worker, transcodes=(rig.transcode(stalled_s=1.5),))
     assert isinstance(order, CondemnChild)
     assert order.child == placed.worker
     assert "hangs" in order.reason

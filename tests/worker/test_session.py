@@ -25,6 +25,7 @@ from tests.helpers_worker import (
     Output,
     Source,
     SourceSpec,
+    access_units,
     make_source,
     plane_of,
     template,
@@ -525,8 +526,11 @@ def test_a_session_that_falls_behind_drops_to_keyframes_and_recovers() -> None:
         driver.feed(half)
         stuck = driver.session.status(1.0)
         assert stuck.queue_ms <= 500
-        # while nothing comes out, drops are no sign of life
-        assert stuck.dropped == 0
+        deadline_s = time.monotonic() + DEADLINE_S
+        while driver.session.status(1.0).stalled_s < 1.5 and time.monotonic() < deadline_s:
+            driver.session.watch(0.25)
+            time.sleep(0.01)
+        assert driver.session.status(1.0).stalled_s >= 1.5
         signal.set()
         deadline_s = time.monotonic() + DEADLINE_S
         while driver.session.status(1.0).queue_ms > 0 and time.monotonic() < deadline_s:
@@ -541,6 +545,60 @@ def test_a_session_that_falls_behind_drops_to_keyframes_and_recovers() -> None:
     assert status.dropped > 20
     assert status.frames_out == 120 - status.dropped
     assert outputs["big"].pts_ms[-1] == source.pts_ms[-1]
+
+
+class SlowSurface:
+    """Takes a while to be ready."""
+
+    def __init__(self, surface: Any, seconds: float) -> None:
+        self._surface = surface
+        self._seconds = seconds
+        self.pts_ms: int = surface.pts_ms
+
+    def prepare(self) -> None:
+        time.sleep(self._seconds)
+        self._surface.prepare()
+
+    def video_frame(self) -> Any:
+        return self._surface.video_frame()
+
+
+class SlowScaler(SoftScaler):
+    def scale(self, picture: Any, wanted: Sequence[int]) -> list[Any]:
+        surfaces = super().scale(picture, wanted)
+        return [
+            SlowSurface(surface, 0.1 if index == 0 else 0.0)
+            for index, surface in zip(wanted, surfaces, strict=True)
+        ]
+
+
+class SlowBackend(SoftBackend):
+    """The first rung makes 10 pictures a second at most."""
+
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
+        return SlowScaler(ladder, sps)
+
+
+def test_a_rung_that_is_behind_leaves_pictures_out_and_no_keyframe_and_no_other_rung_suffers() -> (
+    None
+):
+    source = make_source(SourceSpec(frames=90, gop_frames=90))
+    began_s = time.monotonic()
+    with Driver(source, template(gop_ms=500), backend=SlowBackend("cpu:0"), queue_ms=800) as driver:
+        for index, (header, data) in enumerate(access_units(source)):
+            time.sleep(max(0.0, began_s + index / 30 - time.monotonic()))
+            header = replace(header, received_s=time.monotonic())
+            driver.session.put(header, data, header.received_s)
+        driver.session.watch(0.25)
+        outputs = driver.finish()
+        status = driver.session.status(1.0)
+    assert status.dropped == 0
+    assert status.frames_out == 90
+    assert status.skipped == status.renditions[0].dropped > 20
+    assert status.skipped == 90 - len(outputs["big"].tags)
+    assert outputs["big"].keys_ms == outputs["small"].keys_ms == [0, 500, 1000, 1500, 2000, 2500]
+    assert len(outputs["small"].tags) >= 45
+    check(outputs["big"], (320, 180))
 
 
 def test_closing_leaves_no_thread_behind() -> None:

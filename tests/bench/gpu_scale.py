@@ -22,10 +22,10 @@ import numpy as np
 from common.ladder import SourceFormat, Template, fit_ladder
 from common.settings import DEFAULT_RENDITIONS
 from tests.helpers_gpu import moving_picture
-from worker.gpu.context import Stream
+from worker.gpu.context import Stream, launch_kernel
 from worker.gpu.decode import GpuPicture
 from worker.gpu.device import PLAIN_SPS, GpuBackend
-from worker.gpu.plan import Fit, target_pitch
+from worker.gpu.plan import THREADS, Fit, target_pitch
 from worker.gpu.reference import psnr, scale_nv12
 from worker.gpu.scale import GpuScaler, _kernel
 from worker.letterbox import rung_picture
@@ -82,19 +82,13 @@ class Kernel:
         import cupy
 
         self.stream = Stream()
+        self.function = _kernel(False)
         self.scaler = GpuScaler(device.context, LADDER, SPS)
         self.sources = [cupy.asarray(moving_picture(i, WIDTH, HEIGHT)) for i in range(SOURCES)]
         cupy.cuda.Device().synchronize()
         self.pictures = [self._picture(array) for array in self.sources]
         self.surfaces = self.scaler.scale(self.pictures[0], range(3))
-        plan = next(iter(self.scaler._plans.values()))
-        self.plan = plan
-        self._launches = []
-        for picture in self.pictures:
-            launch = plan.launch.copy()
-            launch["luma"], launch["chroma"] = picture.luma, picture.chroma
-            self._launches.append(launch)
-        self._kernel = _kernel(False)
+        self.plan = next(iter(self.scaler._plans.values()))
 
     def _picture(self, array: Any) -> GpuPicture:
         pointer = int(array.data.ptr)
@@ -112,12 +106,10 @@ class Kernel:
         )
 
     def launch(self, index: int) -> None:
-        self._kernel(
-            (self.plan.blocks,),
-            (128,),
-            (self._launches[index % SOURCES],),
-            self.plan.shared_bytes,
-            self.stream.cupy,
+        picture, plan = self.pictures[index % SOURCES], self.plan
+        plan.head[0], plan.head[1] = picture.luma, picture.chroma
+        launch_kernel(
+            self.function, plan.blocks, THREADS, plan.shared_bytes, self.stream, plan.pointer
         )
 
     def scale(self, index: int) -> None:

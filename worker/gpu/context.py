@@ -5,16 +5,27 @@ before anything makes the context active: so `open_context` comes before CuPy, P
 PyAV touch the GPU, and all of them work in what it retains. One GPU is visible to the process, as
 logical device 0: PyAV takes a stream there only.
 
+What happens for every frame (a launch, a copy, an event) goes to the driver by ctypes with the GIL
+kept: these calls only queue something, and giving the GIL up for a microsecond costs a busy worker
+far more than that, because getting it back takes its turn behind all other lanes.
+
 CuPy and cuda-python have no types; what they return is typed here and in `memory.py`, `scale.py`.
 """
 
+import ctypes
 import os
 import sys
+import threading
+from functools import lru_cache
 from typing import Any
 
 from common.errors import BootFailed, DeviceLost, WorkerError
 
 _CUDA_MODULES = ("cupy", "cuda.bindings", "PyNvVideoCodec")
+
+
+class CudaError(Exception):
+    """A driver call of the frame path failed."""
 
 
 class Stream:
@@ -41,9 +52,10 @@ class Event:
         import cupy
 
         self.cupy: Any = cupy.cuda.Event(block=True, disable_timing=True)
+        self._pointer = int(self.cupy.ptr)
 
     def record(self, stream: Stream) -> None:
-        self.cupy.record(stream.cupy)
+        _check(_driver().cuEventRecord(self._pointer, stream.pointer), "cuEventRecord")
 
     def synchronize(self) -> None:
         self.cupy.synchronize()
@@ -67,6 +79,16 @@ class GpuContext:
         self.pci_id = pci_id
         self.driver_version = driver_version  # 13000 is CUDA 13.0
         self.compute_capability = compute_capability
+        self._entered = threading.local()
+
+    def enter(self) -> None:
+        """Make the context current on this thread; cheap when it is."""
+        if not hasattr(self._entered, "done"):
+            import cupy
+
+            cupy.cuda.Device(0).use()
+            cupy.cuda.runtime.free(0)  # the runtime is lazy: this makes it do it
+            self._entered.done = True
 
     def memory(self) -> tuple[int, int]:
         """Free and total bytes of the device."""
@@ -94,6 +116,37 @@ class GpuContext:
         if self.is_lost():
             return DeviceLost(f"{self.name}: {error}")
         return otherwise
+
+
+def launch_kernel(
+    function: int, blocks: int, threads: int, shared_bytes: int, stream: Stream, arguments: int
+) -> None:
+    """Queue a kernel; `arguments` points to an array of pointers to its arguments."""
+    status = _driver().cuLaunchKernel(
+        function, blocks, 1, 1, threads, 1, 1, shared_bytes, stream.pointer, arguments, None
+    )
+    _check(status, "cuLaunchKernel")
+
+
+def copy_to_host(target: int, source: int, size: int, stream: Stream) -> None:
+    """Queue a copy from device memory to pinned host memory."""
+    status = _driver().cuMemcpyDtoHAsync_v2(target, source, size, stream.pointer)
+    _check(status, "cuMemcpyDtoHAsync")
+
+
+@lru_cache(maxsize=1)
+def _driver() -> ctypes.PyDLL:
+    library = ctypes.PyDLL("libcuda.so.1")
+    pointer, unsigned = ctypes.c_void_p, ctypes.c_uint
+    library.cuLaunchKernel.argtypes = (pointer, *[unsigned] * 7, pointer, pointer, pointer)
+    library.cuEventRecord.argtypes = (pointer, pointer)
+    library.cuMemcpyDtoHAsync_v2.argtypes = (pointer, pointer, ctypes.c_size_t, pointer)
+    return library
+
+
+def _check(status: int, name: str) -> None:
+    if status:
+        raise CudaError(f"{name}: CUDA error {status}")
 
 
 def open_context(device: str | None = None) -> GpuContext:

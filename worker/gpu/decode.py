@@ -29,7 +29,7 @@ MAX_SILENT_UNITS = 24
 _START_CODE = b"\x00\x00\x00\x01"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every frame, under the GIL
 class GpuPicture:
     """A decoded NV12 picture in device memory, valid until the decoder's next call."""
 
@@ -67,7 +67,10 @@ class GpuDecoder:
         self._needs_sets = True
         self._silent_units = 0
         self._check(sps)
-        self._decoder: Any = self._make()
+        self._made_for = (0, 0)
+        self._new_size: tuple[int, int] | None = None
+        self._decoder: Any = self._make((sps.width, sps.height))
+        self._packet, self._flags = _packet()
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> list[GpuPicture]:
         self._retire()
@@ -96,7 +99,7 @@ class GpuDecoder:
         self._check(sps)
         pictures = self.flush()
         if config.sps != self._config.sps:
-            self._replace()
+            self._follow_size((sps.width, sps.height))
         self._config, self._sps = config, sps
         return pictures
 
@@ -120,27 +123,45 @@ class GpuDecoder:
             info = parse_sps(sps[0])
         except AvcError as error:
             raise DecodeFailed(str(error)) from error
-        config = replace(self._config, sps=sps)
-        pictures = self.reconfigure(config, info)
+        self._check(info)
+        pictures = self.flush()
+        self._follow_size((info.width, info.height), in_place=not pictures)
+        self._resize()
+        self._config, self._sps = replace(self._config, sps=sps), info
         self._needs_sets = False  # the unit brings its own
         return pictures
 
-    def _replace(self) -> None:
-        """A new decoder; the old one lives as long as its pictures may be read.
+    def _follow_size(self, size: tuple[int, int], *, in_place: bool = True) -> None:
+        """Make ready for another SPS, in place or by a new decoder.
 
-        PyNvVideoCodec reconfigures for a new size at most, and wrongly (2.2.4: other sizes come out
-        scaled or garbled; with the same size its reference pictures stay as few as before).
+        PyNvVideoCodec 2.2.4 reconfigures well when it is told of a new size no larger than the
+        first (told nothing, pictures come out garbled). For the same size it does nothing, and
+        other SPS may need more reference pictures: that, and a larger size, takes a new decoder.
+        The old one lives as long as its pictures may be read.
         """
-        self._retired, self._decoder = self._decoder, self._make()
+        now = self._sps.width, self._sps.height
+        largest = self._made_for
+        if in_place and size != now and size[0] <= largest[0] and size[1] <= largest[1]:
+            self._new_size = size  # done at the next unit: it frees the pictures
+        else:
+            self._new_size = None
+            self._retired, self._decoder = self._decoder, self._make(size)
+
+    def _resize(self) -> None:
+        if self._new_size is not None:
+            self._stream.synchronize()
+            self._decoder.setReconfigParams(*self._new_size)
+            self._new_size = None
 
     def _check(self, sps: SpsInfo) -> None:
         reason = refusal(sps, self._caps)
         if reason is not None:
             raise DecodeFailed(reason)
 
-    def _make(self) -> Any:
+    def _make(self, size: tuple[int, int]) -> Any:
         import PyNvVideoCodec as nvc
 
+        self._made_for = size
         with self._lock:
             try:
                 return nvc.CreateDecoder(
@@ -160,28 +181,26 @@ class GpuDecoder:
         with self._lock:
             self._stream.synchronize()
             self._decoder = None
-        self._decoder = self._make()
+        self._new_size = None
+        self._decoder = self._make((self._sps.width, self._sps.height))
         self._needs_sets = True
 
     def _retire(self) -> None:
+        """Pictures handed out are read no more: let go of what held them."""
         if self._retired is not None:
             with self._lock:
                 self._stream.synchronize()
                 self._retired = None
+        self._resize()
 
-    def _feed(self, unit: bytes, pts_ms: int) -> Sequence[Any]:
+    def _feed(self, unit: bytes | bytearray, pts_ms: int) -> Sequence[Any]:
         """The frames of one call; an empty unit ends the stream."""
-        import PyNvVideoCodec as nvc
-
-        packet = nvc.PacketData()
+        packet = self._packet
         held = np.frombuffer(unit, np.uint8)
-        if unit:
-            packet.bsl_data = held.__array_interface__["data"][0]
-            packet.bsl = len(unit)
-            packet.pts = pts_ms
-            packet.decode_flag = nvc.VideoPacketFlag.ENDOFPICTURE
-        else:
-            packet.decode_flag = nvc.VideoPacketFlag.ENDOFSTREAM
+        packet.bsl_data = held.__array_interface__["data"][0] if unit else 0
+        packet.bsl = len(unit)
+        packet.pts = pts_ms
+        packet.decode_flag = self._flags.ENDOFPICTURE if unit else self._flags.ENDOFSTREAM
         try:
             frames: Sequence[Any] = self._decoder.Decode(packet)
             return frames
@@ -210,7 +229,14 @@ class GpuDecoder:
         )
 
 
-def to_start_codes(data: bytes, length_size: int) -> tuple[bytes, tuple[bytes, ...]]:
+def _packet() -> tuple[Any, Any]:
+    """A packet to be filled for every call, and the names of its flags."""
+    import PyNvVideoCodec as nvc
+
+    return nvc.PacketData(), nvc.VideoPacketFlag
+
+
+def to_start_codes(data: bytes, length_size: int) -> tuple[bytes | bytearray, tuple[bytes, ...]]:
     """AVCC to Annex B, and the SPS among the units. Raises AvcError.
 
     Lengths of four bytes are overwritten in place, the usual case.
@@ -222,4 +248,4 @@ def to_start_codes(data: bytes, length_size: int) -> tuple[bytes, tuple[bytes, .
     unit = bytearray(data)
     for begin, _ in spans:
         unit[begin - 4 : begin] = _START_CODE
-    return bytes(unit) if spans else b"", sps
+    return unit if spans else b"", sps

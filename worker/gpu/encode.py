@@ -88,6 +88,7 @@ class NvencEncoder:
         assert isinstance(surface, GpuSurface)
         frame = surface.frame
         assert isinstance(frame, DeviceFrame)
+        self._stream.wait(surface.written)
         packets = self._encode(frame, surface.pts_ms, force_idr or self._needs_idr)
         self._needs_idr = False
         return [_unit(packet) for packet in packets]
@@ -131,7 +132,6 @@ class NvencEncoder:
             video = self._videos.get(frame.pointer)
             if video is None:
                 video = self._videos[frame.pointer] = self._video(frame)
-            self._stream.wait(frame.written)
             video.pts = pts_ms
             video.time_base = _MILLISECONDS
             video.pict_type = PictureType.I if force_idr else PictureType.NONE

@@ -72,14 +72,29 @@ def _axis_table(source: int, target: int, shift: float) -> AxisTable:
     return table
 
 
-def row_weights(table: AxisTable) -> NDArray[np.int16]:
-    """The weights in fixed point, taps padded to an even count, each row's sum kept exactly.
+def even_taps(table: AxisTable, source: int) -> AxisTable:
+    """The same with an even count of taps, no window reaching beyond the `source` samples.
 
-    What rounding leaves over goes to the row's largest weight.
+    (Where all of an odd number of samples are taps, the window's last one is given up.)
     """
-    scaled = np.rint(table.weights * ROW_SCALE).astype(np.int32)
+    taps = min(table.taps + table.taps % 2, source // 2 * 2)
+    first = np.minimum(table.first, source - taps)
+    weights = np.zeros((len(first), taps))
+    targets = np.arange(len(first))
+    for tap in range(table.taps):
+        at = table.first - first + tap
+        inside = at < taps
+        weights[targets[inside], at[inside]] = table.weights[inside, tap]
+    weights /= weights.sum(axis=1, keepdims=True)
+    return AxisTable(first.astype(np.int32), weights)
+
+
+def fixed_point(weights: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Weights in units of 1 / ROW_SCALE, each target's sum kept exactly.
+
+    What rounding leaves over goes to the largest one.
+    """
+    scaled = np.rint(weights * ROW_SCALE).astype(np.int32)
     largest = np.abs(scaled).argmax(axis=1)
     scaled[np.arange(len(scaled)), largest] += ROW_SCALE - scaled.sum(axis=1)
-    padded = np.zeros((len(scaled), table.taps + table.taps % 2), np.int16)
-    padded[:, : table.taps] = scaled
-    return padded
+    return scaled.astype(np.int16)

@@ -5,13 +5,12 @@ once and used again and again. A frame is taken for a `GpuSurface` and comes bac
 dropped, encoded or not, from whichever thread.
 """
 
-import threading
 from typing import Any
 
 from av.video.frame import VideoFrame
 
 from common.errors import UsageError
-from worker.gpu.context import Event, Stream
+from worker.gpu.context import Event, Stream, copy_to_host
 from worker.gpu.plan import target_pitch
 
 MAX_FRAMES = 48  # of one rung; FFmpeg's NVENC wrapper can register 64
@@ -28,7 +27,6 @@ class DeviceFrame:
         # Allocated on the legacy stream's arena: an arena a session stream would never be freed.
         self.array: Any = cupy.empty((height * 3 // 2, self.pitch), cupy.uint8)
         self.pointer = int(self.array.data.ptr)
-        self.written = Event()
 
     def planes(self) -> tuple[Any, Any]:
         """Views for DLPack: luma (height, width), chroma (height / 2, width / 2, 2)."""
@@ -43,7 +41,6 @@ class DeviceFrame:
         with stream.cupy:
             self.array[: self.height] = luma
             self.array[self.height :] = 128
-        self.written.record(stream)
 
 
 class HostFrame:
@@ -59,7 +56,6 @@ class HostFrame:
         flat: Any = np.frombuffer(self._memory, np.uint8, self.size)
         self.array = flat.reshape(height * 3 // 2, self.pitch)
         self.pointer = int(self._memory.ptr)
-        self.written = Event()
         luma = self.array[:height, :width]
         chroma = self.array[height:, :width].reshape(height // 2, width // 2, 2)
         self.video = VideoFrame.from_dlpack(
@@ -68,16 +64,7 @@ class HostFrame:
 
     def download(self, source: DeviceFrame, stream: Stream) -> None:
         """Queue the copy of a frame of the same size."""
-        import cupy
-
-        runtime = cupy.cuda.runtime
-        runtime.memcpyAsync(
-            self.pointer,
-            source.pointer,
-            self.size,
-            runtime.memcpyDeviceToHost,
-            stream.pointer,
-        )
+        copy_to_host(self.pointer, source.pointer, self.size, stream)
 
 
 Frame = DeviceFrame | HostFrame
@@ -96,46 +83,58 @@ class FramePool:
     def __init__(self, kind: type[DeviceFrame] | type[HostFrame], width: int, height: int) -> None:
         self._kind = kind
         self._size = width, height
-        self._lock = threading.Lock()
+        # A list's append and pop are atomic, and only one thread pops.
         self._free: list[Frame] = [kind(width, height) for _ in range(_FIRST_FRAMES)]
         self._made = _FIRST_FRAMES
-
-    @property
-    def made(self) -> int:
-        return self._made
 
     def take(self) -> Frame:
         """A free frame, the one used last first, so that it is still in the cache.
 
         Raises UsageError when all are out: surfaces are kept that nobody encodes.
         """
-        with self._lock:
-            if self._free:
-                return self._free.pop()
-            if self._made >= MAX_FRAMES:
-                raise UsageError(f"{MAX_FRAMES} frames of a rung are out, none came back")
-            self._made += 1
+        if self._free:
+            return self._free.pop()
+        if self._made >= MAX_FRAMES:
+            raise UsageError(f"{MAX_FRAMES} frames of a rung are out, none came back")
+        self._made += 1
         return self._kind(*self._size)
 
     def give_back(self, frame: Frame) -> None:
-        with self._lock:
-            self._free.append(frame)
+        self._free.append(frame)
+
+
+class Written:
+    """The event after which the surfaces of one launch are written; it comes back with the last."""
+
+    __slots__ = ("_free", "event")
+
+    def __init__(self, free: list[Event]) -> None:
+        self._free = free
+        self.event = free.pop() if free else Event()
+
+    def __del__(self) -> None:
+        self._free.append(self.event)
 
 
 class GpuSurface:
-    """One rung's frame: written once the event of its frame has passed."""
+    """One rung's frame: written once `written` has passed."""
 
-    __slots__ = ("_pool", "frame", "pts_ms")
+    __slots__ = ("_pool", "_written", "frame", "pts_ms")
 
-    def __init__(self, frame: Frame, pool: FramePool, pts_ms: int) -> None:
+    def __init__(self, frame: Frame, pool: FramePool, pts_ms: int, written: Written) -> None:
         self.frame = frame
         self.pts_ms = pts_ms
         self._pool = pool
+        self._written = written
+
+    @property
+    def written(self) -> Event:
+        return self._written.event
 
     def prepare(self) -> None:
         """On the device nothing is left to do; a frame in host memory is waited for."""
         if isinstance(self.frame, HostFrame):
-            self.frame.written.synchronize()
+            self._written.event.synchronize()
 
     def video_frame(self) -> VideoFrame:
         """The frame in host memory: what `soft_encode.HostSurface` asks, after `prepare`.

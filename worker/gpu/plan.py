@@ -1,9 +1,10 @@
 """From a picture and the rungs of a ladder to one kernel launch: tiles, tables, arguments. Pure.
 
-A launch makes every plane of every wanted rung. A block makes one tile of one plane: its rows are
-filtered first, straight from the decoded frame (8 columns a thread, integers), into shared memory;
-its columns after that. Widths and columns are counted in bytes, so that interleaved chroma is a
-plane like luma, with steps of two. Planes that shrink most have the heaviest tiles and go first.
+A launch makes every plane of every wanted rung. A warp makes one tile of one plane, a block a few
+tiles one above the other: rows are filtered first, straight from the decoded frame (8 columns a
+lane, integers), into shared memory; columns after that. Widths and columns are counted in bytes, so
+that interleaved chroma is a plane like luma, with steps of two. A tile is as wide as 32 lanes reach
+in the source. Planes that shrink most have the heaviest tiles and go first.
 
 `LAUNCH` and `PLANE` mirror the structs of `scale.cu`, field by field; the launch struct goes to the
 kernel by value, the tables once a plan into device memory.
@@ -16,15 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.gpu.filters import AxisTable, chroma_columns, luma_axis, row_weights
+from worker.gpu.filters import AxisTable, chroma_columns, even_taps, fixed_point, luma_axis
 from worker.letterbox import Rectangle
 
 THREADS = 128
-TILE_ROWS = 16
+TILE_ROWS = 8  # of a warp
+BLOCK_ROWS = TILE_ROWS * THREADS // 32
 MAX_RUNGS = 16  # in one launch
+MIN_SIDE = 16  # of a picture; NVDEC makes none smaller
 MAX_RATIO = 256  # source samples a target sample; NVDEC ends at 4096, rungs begin at 16
-_MAX_TILE_BYTES = 128
-_TILE_COLUMNS = 300  # source columns a tile should not exceed, for shared memory's sake
+_CHUNK = 8  # source bytes of a lane
+_LANE_BYTES = 32 * _CHUNK  # what a warp reaches in one go
+_COLUMN_BYTES = 16  # a column's 8 rows as halves, in shared memory
+_MAX_TILE_BYTES = 256
+_TILE_STEP = 8
 _PITCH_ALIGNMENT = 256
 
 PLANE = np.dtype(
@@ -41,16 +47,14 @@ PLANE = np.dtype(
             "picture_y",
             "picture_width",
             "picture_height",
-            "tile_shift",  # log2 of the tile's width in bytes
+            "tile_width",  # bytes
             "tiles_x",
             "source_width",  # bytes
             "source_height",
-            "row_first",  # the tables, as offsets in 4-byte words
-            "row_weights",
+            "rows",  # the tables, as offsets in 4-byte words: a record a row …
             "row_pairs",
-            "column_first",
-            "column_weights",
-            "column_taps",
+            "samples",  # … and one a sample of a row
+            "taps",
             "black",
         )
     ],
@@ -65,6 +69,8 @@ LAUNCH = np.dtype(
         ("targets", np.uint64, (MAX_RUNGS,)),
         ("pitch", np.int32),
         ("plane_count", np.int32),
+        ("warp_columns", np.int32),  # of shared memory, for each warp
+        ("reserved", np.int32),
         ("first_block", np.int32, (2 * MAX_RUNGS,)),
         ("planes", PLANE, (2 * MAX_RUNGS,)),
     ],
@@ -116,26 +122,26 @@ def plan_picture(
     """
     if not 1 <= len(fits) <= MAX_RUNGS:
         raise ValueError(f"{len(fits)} rungs in one launch, 1 to {MAX_RUNGS} are possible")
-    if width % 2 or height % 2 or width < 2 or height < 2:
-        raise ValueError(f"picture of {width}x{height}: NV12 has even sizes")
+    if width % 2 or height % 2 or min(width, height) < MIN_SIDE:
+        raise ValueError(f"picture of {width}x{height}: even sizes from {MIN_SIDE} on are needed")
     table = _TableBuilder()
-    planes: list[tuple[float, dict[str, int]]] = []
+    planes: list[tuple[int, dict[str, int]]] = []
     for slot, fit in enumerate(fits):
         planes.append(_plane(table, slot, fit, width, height, False, black_luma(full_range)))
         planes.append(_plane(table, slot, fit, width, height, True, 128))
-    planes.sort(key=lambda entry: -entry[0])
+    planes.sort(key=lambda entry: -entry[1]["row_pairs"])
 
     launch = np.zeros(1, LAUNCH)
     block = 0
-    shared = 0
     for index, (_, fields) in enumerate(planes):
         launch["first_block"][0, index] = block
         for name, value in fields.items():
             launch["planes"][name][0, index] = value
-        block += fields["tiles_x"] * -(-fields["height"] // TILE_ROWS)
-        shared = max(shared, _shared_bytes(fields, table))
+        block += fields["tiles_x"] * -(-fields["height"] // BLOCK_ROWS)
     launch["plane_count"] = len(planes)
-    return PicturePlan(launch, table.words(), block, shared)
+    columns = max(9 * chunks for chunks, _ in planes)
+    launch["warp_columns"] = columns
+    return PicturePlan(launch, table.words(), block, columns * _COLUMN_BYTES * THREADS // 32)
 
 
 def _plane(
@@ -146,23 +152,20 @@ def _plane(
     height: int,
     is_chroma: bool,
     black: int,
-) -> tuple[float, dict[str, int]]:
+) -> tuple[int, dict[str, int]]:
+    """The chunks of its widest tile, and the fields of its struct."""
     half = 2 if is_chroma else 1
-    rows = luma_axis(height // half, fit.picture_height // half)
-    columns = (chroma_columns if is_chroma else luma_axis)(width // half, fit.picture_width // half)
-    ratio = width / fit.picture_width
-    steepness = ratio * height / fit.picture_height
-    if max(ratio, height / fit.picture_height) > MAX_RATIO:
+    rows = even_taps(luma_axis(height // half, fit.picture_height // half), height // half)
+    axis = chroma_columns if is_chroma else luma_axis
+    columns = even_taps(axis(width // half, fit.picture_width // half), width // half)
+    if max(width / fit.picture_width, height / fit.picture_height) > MAX_RATIO:
         raise ValueError(
             f"{width}x{height} to {fit.picture_width}x{fit.picture_height}: "
             f"more than {MAX_RATIO} samples to one"
         )
-    tile = _MAX_TILE_BYTES
-    while tile > 2 and tile * ratio + columns.taps * half > _TILE_COLUMNS:
-        tile //= 2
+    tile, chunks = _tile(fit, columns, half, width)
     pitch = target_pitch(fit.width)
-    weights = row_weights(rows)
-    return steepness, {
+    return chunks, {
         "slot": slot,
         "is_chroma": int(is_chroma),
         "width": fit.width,
@@ -173,42 +176,54 @@ def _plane(
         "picture_y": fit.picture_y // half,
         "picture_width": fit.picture_width,
         "picture_height": fit.picture_height // half,
-        "tile_shift": tile.bit_length() - 1,
+        "tile_width": tile,
         "tiles_x": -(-fit.width // tile),
         "source_width": width,
         "source_height": height // half,
-        "row_first": table.add(rows.first),
-        "row_weights": table.add(np.ascontiguousarray(weights).view(np.int32)),
-        "row_pairs": weights.shape[1] // 2,
-        "column_first": table.add(columns.first),
-        "column_weights": table.add(_tap_major(columns).view(np.int32)),
-        "column_taps": columns.taps,
+        "rows": table.add(_records(rows.first, fixed_point(rows.weights))),
+        "row_pairs": rows.taps // 2,
+        "samples": table.add(_records(columns.first, columns.weights.astype(np.float16))),
+        "taps": columns.taps,
         "black": black,
     }
 
 
-def _tap_major(columns: AxisTable) -> NDArray[np.float32]:
-    """Weights by tap, then by target sample: neighbouring threads read neighbouring words."""
-    return np.ascontiguousarray(columns.weights.T, np.float32)
+def _records(
+    first: NDArray[np.int32], weights: NDArray[np.int16] | NDArray[np.float16]
+) -> NDArray[np.int32]:
+    """For each target its first source sample and its weights of 2 bytes, padded to 16 bytes."""
+    words = np.ascontiguousarray(weights).view(np.int32)
+    records = np.zeros((len(first), (words.shape[1] + 4) // 4 * 4), np.int32)
+    records[:, 0] = first
+    records[:, 1 : 1 + words.shape[1]] = words
+    return records
 
 
-def _shared_bytes(fields: dict[str, int], table: "_TableBuilder") -> int:
-    """What the widest tile of a plane needs: the kernel's own sums, for every tile."""
-    tile = 1 << fields["tile_shift"]
-    step = 2 if fields["is_chroma"] else 1
-    first = table.at(fields["column_first"], fields["picture_width"] // step)
-    picture_end = fields["picture_x"] + fields["picture_width"]
-    widest = 0
-    for x in range(0, fields["width"], tile):
-        begin = max(x, fields["picture_x"])
-        end = min(x + tile, picture_end)
-        if begin >= end:
-            continue
-        low = int(first[(begin - fields["picture_x"]) // step]) * step // 8 * 8
-        last = int(first[(end - 1 - fields["picture_x"]) // step])
-        high = min((last + fields["column_taps"]) * step, fields["source_width"])
-        widest = max(widest, -(-(high - low) // 8) * 9)
-    return widest * TILE_ROWS * 4
+def _tile(fit: Fit, columns: AxisTable, step: int, source_width: int) -> tuple[int, int]:
+    """The width of a plane's tiles in bytes, and the source chunks that the widest one needs.
+
+    The widest that a warp's lanes reach, made even over the row; where even the narrowest needs
+    more, lanes take several chunks.
+    """
+    for tile in (*range(_MAX_TILE_BYTES, 0, -_TILE_STEP), 4, 2):
+        chunks = _chunks(fit, columns, step, source_width, tile)
+        if chunks <= 32:
+            break
+    tiles = -(-fit.width // tile)
+    even = -(-fit.width // tiles)
+    tile = min(tile, -(-even // _TILE_STEP) * _TILE_STEP)
+    return tile, _chunks(fit, columns, step, source_width, tile)
+
+
+def _chunks(fit: Fit, columns: AxisTable, step: int, source_width: int, tile: int) -> int:
+    """Source chunks of the widest tile: the kernel's own sums, for every tile of a row."""
+    begin = np.arange(0, fit.width, tile)
+    end = np.minimum(begin + tile, fit.picture_x + fit.picture_width) - fit.picture_x
+    begin = np.maximum(begin, fit.picture_x) - fit.picture_x
+    begin, end = begin[begin < end], end[begin < end]
+    low = columns.first[begin // step] * step // _CHUNK * _CHUNK
+    high = np.minimum((columns.first[(end - 1) // step] + columns.taps) * step, source_width)
+    return int((-(-(high - low) // _CHUNK)).max())
 
 
 class _TableBuilder:
@@ -219,20 +234,14 @@ class _TableBuilder:
         self._size = 0
 
     def add(self, part: NDArray[Any]) -> int:
-        """The offset of `part`."""
+        """The offset of `part`, a multiple of 16 bytes."""
         flat = part.reshape(-1).view(np.int32)
         at = self._size
-        self._parts.append(flat)
-        self._size += len(flat)
+        padded = np.zeros(-(-len(flat) // 4) * 4, np.int32)
+        padded[: len(flat)] = flat
+        self._parts.append(padded)
+        self._size += len(padded)
         return at
-
-    def at(self, offset: int, count: int) -> NDArray[np.int32]:
-        at = 0
-        for part in self._parts:
-            if at == offset:
-                return part[:count]
-            at += len(part)
-        raise KeyError(offset)
 
     def words(self) -> NDArray[np.int32]:
         return np.concatenate(self._parts)

@@ -109,7 +109,12 @@ def test_parameter_sets_of_the_same_size_keep_the_decoder(device: GpuBackend) ->
 
 def test_parameter_sets_in_band_are_followed(device: GpuBackend) -> None:
     first = code(640, 360, 8)
-    for second in (code(1280, 720, 8), code(640, 360, 8, parameters="ref=4", b_frames=2)):
+    seconds = (
+        code(1280, 720, 8),
+        code(640, 360, 8, parameters="ref=4", b_frames=2),
+        code(320, 180, 8, parameters="ref=6", b_frames=2),
+    )
+    for second in seconds:
         decoder = device.open_decoder(first.config, first.sps)
         made, _ = decode_all(decoder, first)
         assert_same(made, wanted(first))
@@ -130,6 +135,29 @@ def test_what_nvdec_cannot_decode_is_refused_by_name(
     coded = code(640, 360, 2, pixel_format=pixel_format)
     with pytest.raises(DecodeFailed, match=reason):
         device.open_decoder(coded.config, coded.sps)
+
+
+def test_pictures_still_inside_survive_new_parameter_sets(device: GpuBackend) -> None:
+    first, second = code(640, 360, 9, b_frames=2), code(320, 180, 8)
+    for in_band in (False, True):
+        decoder = device.open_decoder(first.config, first.sps)
+        shown = []
+        for unit in first.units:
+            pictures = decoder.decode(unit.data, unit.dts_ms, unit.pts_ms)
+            shown += [(picture.pts_ms, fetch(picture)) for picture in pictures]
+        sets = b""
+        if in_band:
+            sets = join_avcc((*second.config.sps, *second.config.pps))
+        else:
+            rest = decoder.reconfigure(second.config, second.sps)
+            shown += [(picture.pts_ms, fetch(picture)) for picture in rest]
+        for unit in second.units:
+            pictures = decoder.decode(sets + unit.data, unit.dts_ms, 10_000 + unit.pts_ms)
+            shown += [(picture.pts_ms, fetch(picture)) for picture in pictures]
+            sets = b""
+        right = [*wanted(first), *((10_000 + pts, frame) for pts, frame in wanted(second))]
+        assert_same(shown, right)
+        decoder.close()
 
 
 def test_garbage_never_ends_the_decoder(device: GpuBackend) -> None:

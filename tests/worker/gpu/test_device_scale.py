@@ -52,7 +52,7 @@ def upload(frame: Nv12, stream: Stream, pitch: int | None = None) -> GpuPicture:
 
 def download(surface: GpuSurface) -> Nv12:
     frame: Any = surface.frame
-    frame.written.synchronize()
+    surface.written.synchronize()
     array = frame.array.get() if isinstance(frame, DeviceFrame) else frame.array
     return np.array(array[:, : frame.width])
 

@@ -155,11 +155,11 @@ class EgressServer:
                 self._counters["unreadable"] += 1
                 return
         if stream is not None:
-            self._follow(stream, gone)
+            self._follow(stream, gone, now)
             if stream.is_changing or not isinstance(message, Tags):
                 self._tick_stream(stream, now)
 
-    def _follow(self, stream: Stream, gone: Sequence[str]) -> None:
+    def _follow(self, stream: Stream, gone: Sequence[str], now: float) -> None:
         """Bring channels in line with the stream, and have what it touched looked at."""
         channels = self._channels.setdefault(stream.stream_id, {})
         for name in gone:
@@ -172,9 +172,14 @@ class EgressServer:
                     channels[name] = Channel(rendition)
         if stream.touched:
             for name in stream.touched:
-                self._due[channels[name]] = None
+                channel = channels[name]
+                due = channel.rendition.due_at()
+                if due is None or due > now:
+                    self._look_again(channel, due, now)
+                else:
+                    self._due[channel] = None
             stream.touched.clear()
-            if not self._flush_is_set:
+            if self._due and not self._flush_is_set:
                 self._flush_is_set = True
                 self._loop.call_soon(self._flush_due)
         if gone:
@@ -380,7 +385,7 @@ class EgressServer:
     def _tick_stream(self, stream: Stream, now: float) -> None:
         due = stream.due_at()
         if due is not None and due <= now:
-            self._follow(stream, stream.tick(now))
+            self._follow(stream, stream.tick(now), now)
         if stream.state is StreamState.ENDED:
             self._end_stream(stream)
             return

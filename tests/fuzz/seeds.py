@@ -186,6 +186,7 @@ def _server_sessions() -> list[bytes]:
         _call("getStreamLength", None, "key"),
         _call("closeStream", None, stream=1),
     ]
+    ask = _call("publish", None, "key", "live", stream=1)
     client = ClientSession("rtmp://host/live/key", "publish", 128, zeros)
     client.start()
     client.receive_data(b"\x03" + bytes(2 * PACKET_SIZE), 0.0)
@@ -198,6 +199,21 @@ def _server_sessions() -> list[bytes]:
         b"\x07\x25" + start + b"".join(play[1:] + play[:1]),
         b"\x03\x00\x5a\x5a" + b"".join([_call("publish", None, "key", "live", stream=1), *media]),
         b"\x00\x20" + start + connect,
+        b"\x05\x00" + start + _frame(3, b"\x00\x06\x00\x00\x00\x07"),
+        b"\x05\x00" + start + _frame(4, b"\x00\x00\x10\x00"),
+        # Cut after some bytes, so that answers come in between: refused, late, withdrawn.
+        b"\x01\x10\x00\x02" + publish[0] * 2,
+        b"\x01\x00" + start + ask,
+        b"\x03\x20\x00\x04" + ask + end[1] + ask + play[0],
+        b"\x03\x20\x00\x04" + ask + _call("closeStream", None, stream=1) + ask,
+        b"\x03\x40" + start + _call("createStream", None) * 9 + _call("publish", None, stream=3),
+        b"\x03\x40" + start + b"".join(_call("play", None, stream=i) for i in range(4)) * 3,
+        b"\x05\x40" + start + _call("publish", None, False, stream=1) + play[0] + end[0],
+        b"\x05\x40" + start + _call("play", None, "key", stream=2) + ask + end[1],
+        b"\x07\x40" + start + _call("play", None, False, stream=1) + play[0] + publish[0],
+        b"\x07\x40" + start + _call("receiveAudio", None, 0.0, stream=1) * 2 + ask + play[-1],
+        b"\x05\x00" + start + _frame(8 | 0x10, b"\x00" + _METADATA[:40]) + _frame(2, b""),
+        b"\x05\x00" + start + _frame(10 | 0x10, _METADATA[:60]) + media[-1],
         b"\x05\x00"
         + start
         + _frame(3, b"\x00\x06\x00\x00\x00\x07")

@@ -81,14 +81,13 @@ class Connection:
         "_reason",
         "_request_id",
         "_session",
-        "_socket",
         "_timer",
         "address",
         "channel",
         "opened_s",
+        "peer",
         "place",
         "player",
-        "send",
         "state",
         "wanted",
     )
@@ -106,10 +105,9 @@ class Connection:
         self.place = 0
         self.channel: Channel | None = None
         self.wanted: object = None  # kept for the host while it plays or asks
-        self.send: Callable[[bytes], int] = tcp.send
+        self.peer = tcp
         self.opened_s = host.now()
         self.address = _peer_name(tcp)
-        self._socket = tcp
         self._fd = tcp.fileno()
         self._session = session
         self._host = host
@@ -201,7 +199,7 @@ class Connection:
         if self._is_writing:
             self._is_writing = False
             self._loop.remove_writer(self._fd)
-        self._socket.close()
+        self.peer.close()
         self._host.on_closed(self, self._reason or reason)
 
     # ---- bytes out ----------------------------------------------------------------------------
@@ -224,7 +222,7 @@ class Connection:
                 return
             buffers = player.buffers()
             try:
-                sent = self._socket.sendmsg(buffers)
+                sent = self.peer.sendmsg(buffers)
             except (BlockingIOError, InterruptedError):
                 self._want_writable()
                 return
@@ -274,7 +272,7 @@ class Connection:
     def _half_close(self) -> None:
         # A close now would, with input unread, make the kernel throw away what is still on its way.
         try:
-            self._socket.shutdown(socket.SHUT_WR)
+            self.peer.shutdown(socket.SHUT_WR)
         except OSError as error:
             self.close(_lost(error))
             return
@@ -295,7 +293,7 @@ class Connection:
         # and the reset come to light together.
         for _ in range(MAX_READS):
             try:
-                data = self._socket.recv(READ_BYTES)
+                data = self.peer.recv(READ_BYTES)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:

@@ -4,11 +4,12 @@ Players in step form groups that get the same bytes: one `send` a player and flu
 nothing made per player. Who takes less than all of a flush leaves its group and is served from its
 own queue (`egress.player`) until it has caught up.
 
-No event loop here. A `Sink` has a non-blocking `send`, and is told when it has something queued;
+No event loop here. A `Sink` has a non-blocking socket, and is told when it has something queued;
 tests give socket pairs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from operator import length_hint
 from typing import Protocol
 
 from egress.player import Player
@@ -16,21 +17,71 @@ from egress.rendition import Rendition
 from egress.ring import Entry
 
 
+class Peer(Protocol):
+    """A non-blocking socket."""
+
+    def send(self, data: bytes, /) -> int:
+        """Raises BlockingIOError when full, OSError when broken."""
+
+
 class Sink(Protocol):
     """A connection that plays."""
 
     player: Player
-    place: int  # in its group's list; kept by the channel
+    place: int  # in its group's lists; kept by the channel
 
     @property
-    def send(self) -> Callable[[bytes], int]:
-        """Non-blocking: BlockingIOError when full, OSError when broken."""
+    def peer(self) -> "Peer":
+        """The socket."""
 
     def on_queued(self) -> None:
         """There is something in the player's queue: send it, now or when the socket takes it."""
 
     def on_broken(self, error: OSError) -> None:
         """The socket failed. The sink leaves the channel by itself, not within this call."""
+
+
+class Group:
+    """Players who get the same bytes, with their sockets in a list of their own.
+
+    The loop over the sockets runs through more memory than a cache holds, once a frame: whatever
+    else it read of a player would be read from far away each time.
+    """
+
+    __slots__ = ("peers", "sinks")
+
+    def __init__(self) -> None:
+        self.sinks: list[Sink] = []
+        self.peers: list[Peer] = []
+
+    def add(self, sink: Sink) -> None:
+        sink.place = len(self.sinks)
+        self.sinks.append(sink)
+        self.peers.append(sink.peer)
+
+    def remove(self, sink: Sink) -> None:
+        """Put the last one in its place."""
+        last, peer = self.sinks.pop(), self.peers.pop()
+        if last is not sink:
+            self.sinks[sink.place] = last
+            self.peers[sink.place] = peer
+            last.place = sink.place
+
+    def send(self, data: bytes) -> list[tuple[Sink, int | OSError]]:
+        """Send to all; returns those who took less, with how much or the error."""
+        size = len(data)
+        peers = iter(self.peers)
+        odd: list[tuple[Sink, int | OSError]] = []
+        for peer in peers:
+            try:
+                sent: int | OSError = peer.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                sent = error
+            if sent != size:
+                odd.append((self.sinks[len(self.peers) - length_hint(peers) - 1], sent))
+        return odd
 
 
 class Channel:
@@ -43,7 +94,7 @@ class Channel:
         self.rendition = rendition
         self.behind: set[Sink] = set()
         self._dropped = 0
-        self._groups: dict[tuple[int, int], list[Sink]] = {}
+        self._groups: dict[tuple[int, int], Group] = {}
         self._group_of: dict[Sink, tuple[int, int]] = {}
 
     @property
@@ -78,9 +129,10 @@ class Channel:
         if sink in self.behind and sink.player.is_in_step(self.rendition.ring):
             self.behind.discard(sink)
             key = sink.player.group
-            members = self._groups.setdefault(key, [])
-            sink.place = len(members)
-            members.append(sink)
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = Group()
+            group.add(sink)
             self._group_of[sink] = key
 
     def flush(self, now: float) -> None:
@@ -89,10 +141,10 @@ class Channel:
         if not entries:
             return
         behind = tuple(self.behind)
-        for (message_stream_id, kinds), members in tuple(self._groups.items()):
+        for (message_stream_id, kinds), group in tuple(self._groups.items()):
             data = b"".join([e.shared(message_stream_id) for e in entries if e.kind & kinds])
             if data:
-                self._send(members, data, entries)
+                self._send(group, data, entries)
         for sink in behind:
             had_queue = sink.player.has_queue
             sink.player.offer(entries)
@@ -101,39 +153,22 @@ class Channel:
             elif not had_queue:
                 self.caught_up(sink)
 
-    def _send(self, members: list[Sink], data: bytes, entries: Sequence[Entry]) -> None:
-        size = len(data)
-        slow: list[tuple[Sink, int]] = []
-        broken: list[tuple[Sink, OSError]] = []
-        for sink in members:
-            send = sink.send  # apart from the call: so the interpreter reads the slot directly
-            try:
-                sent = send(data)
-            except (BlockingIOError, InterruptedError):
-                slow.append((sink, 0))
-            except OSError as error:
-                broken.append((sink, error))
+    def _send(self, group: Group, data: bytes, entries: Sequence[Entry]) -> None:
+        for sink, sent in group.send(data):
+            self.step_out(sink)
+            if isinstance(sent, OSError):
+                sink.player.leave(discard=True)
+                sink.on_broken(sent)
             else:
-                if sent != size:
-                    slow.append((sink, sent))
-        for sink, sent in slow:
-            self.step_out(sink)
-            sink.player.fall_behind(data, sent, entries)
-            sink.on_queued()
-        for sink, reason in broken:
-            self.step_out(sink)
-            sink.player.leave(discard=True)
-            sink.on_broken(reason)
+                sink.player.fall_behind(data, sent, entries)
+                sink.on_queued()
 
     def _leave_group(self, sink: Sink) -> bool:
         key = self._group_of.pop(sink, None)
         if key is None:
             return False
-        members = self._groups[key]
-        last = members.pop()
-        if last is not sink:
-            members[sink.place] = last
-            last.place = sink.place
-        if not members:
+        group = self._groups[key]
+        group.remove(sink)
+        if not group.sinks:
             del self._groups[key]
         return True

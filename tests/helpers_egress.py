@@ -1,6 +1,6 @@
 """Tags as egress gets them, and what a player makes of the bytes that it is sent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from common.flv import aac_frame, aac_sequence_header, avc_nalus, avc_sequence_header
 from common.identity import Generation, StreamId
@@ -8,7 +8,7 @@ from common.ladder import SOURCE, Rendition, Template
 from common.media_messages import HEADER, KEY, SHARED, RenditionOpen, StreamOpen, Tags
 from common.rtmp import amf0
 from common.rtmp.chunks import ChunkReader, Message
-from egress.fanout import Channel
+from egress.fanout import Channel, Peer
 from egress.player import Player, Start
 from egress.ring import CHUNK_SIZE, Entry
 
@@ -167,7 +167,7 @@ class MemorySink:
         self.channel: Channel | None = None
         self.sends = 0
         self.error: OSError | None = None
-        self.send: Callable[[bytes], int] = self._send
+        self.peer: Peer = self
 
     def join(self, channel: Channel, start: Start = Start.GOP) -> None:
         self.channel = channel
@@ -193,7 +193,7 @@ class MemorySink:
         if self.channel is not None:
             self.channel.caught_up(self)
 
-    def _send(self, data: bytes) -> int:
+    def send(self, data: bytes, /) -> int:
         self.sends += 1
         if self.error is not None:
             raise self.error

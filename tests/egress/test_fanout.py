@@ -193,13 +193,12 @@ def test_a_real_socket_that_fills_up_catches_up() -> None:
 class SocketSink(MemorySink):
     def __init__(self, peer: socket.socket) -> None:
         super().__init__(queue_ms=10_000)
-        self._peer = peer
-        self.send = peer.send
+        self._socket = self.peer = peer
 
     def pump(self) -> None:
         while self.player.has_queue:
             try:
-                self.player.sent(self._peer.sendmsg(self.player.buffers()))
+                self.player.sent(self._socket.sendmsg(self.player.buffers()))
             except BlockingIOError:
                 return
         assert self.channel is not None

@@ -66,6 +66,7 @@ class Stream:
         self._since_unix = since_unix
         self._address = ""
         self._held_until_s = 0.0
+        self._is_hold_told = True
         self._was_open = False  # egress knows it
 
         self._gop = GopCache()
@@ -229,6 +230,8 @@ class Stream:
             self._egress.open(self._stream_open(placed.cut_ms))
             if placed.generation != before.generation:
                 self._egress.open_source(self._gop)
+            if self.state is StreamState.HELD:
+                self._is_hold_told = False  # the opening said that a publisher is there
         self._worker.place(placed, self._gop, self.timeline.anchor)
 
     def peers_changed(self, now: float) -> None:
@@ -239,9 +242,7 @@ class Stream:
         for feed in self._egress.follow():
             self._egress.replay(feed, self._stream_open(), self._gop, self._end_ms())
             if self.state is StreamState.HELD:
-                hold_ms = max(1, round((self._held_until_s - now) * 1000))
-                reason = "its publisher is away"
-                feed.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
+                feed.close(self._held(now))
 
     def tick(self, now: float) -> None:
         """Whatever is due by the clock; several times a second."""
@@ -249,6 +250,9 @@ class Stream:
         self._worker.tick(self.timeline.now_ms(now))
         if self.state is StreamState.HELD and now >= self._held_until_s:
             self.end("its publisher did not come back")
+        elif self.state is StreamState.HELD and not self._is_hold_told:
+            self._is_hold_told = True
+            self._egress.close(self._held(now))
         if (
             self._format_request
             and self.state is not StreamState.ENDED
@@ -307,6 +311,10 @@ class Stream:
     def _stream_open(self, cut_ms: int | None = None) -> StreamOpen:
         placed = self._placed
         return StreamOpen(self.stream_id, placed.generation, self.template, placed.rungs, cut_ms)
+
+    def _held(self, now: float) -> StreamClosed:
+        hold_ms = max(1, round((self._held_until_s - now) * 1000))
+        return StreamClosed(self.stream_id, self.generation, "its publisher is away", hold_ms)
 
     def _end_ms(self) -> int:
         return self.timeline.end_ms or 0

@@ -59,6 +59,7 @@ class Admission:
         self._roster = roster
         self._parked: list[Parked] = []
         self._remembered: dict[StreamId, Remembered] = {}
+        self.closed = ""  # why no new stream is taken, if none is
 
     @property
     def parked(self) -> int:
@@ -79,6 +80,8 @@ class Admission:
             return [self._roster.placed(stream, ask.request_id)]
         if any(parked.ask.stream_id == ask.stream_id for parked in self._parked):
             return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
+        if self.closed:
+            return [self._refuse(ingest, ask, FULL, self.closed)]
         return self._try(ingest, ask, now, None)
 
     def retry(self, now: float) -> list[Order]:

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -40,6 +40,8 @@ Config = Annotated[
 ]
 
 STOP_TIMEOUT_S = 30.0
+DRAIN_TIMEOUT_S = 60.0  # a move takes as long as the next keyframe and a second
+POLL_S = 0.25
 
 
 def main() -> None:
@@ -209,6 +211,106 @@ def kick(stream: Annotated[str, typer.Argument(metavar="APP/KEY")], run_dir: Run
     if not (slash and app_name and key):
         raise typer.BadParameter("must be APP/KEY", param_hint="APP/KEY")
     _ask_and_say(run_dir, "kick", app=app_name, key=key)
+
+
+Device = Annotated[
+    str | None,
+    typer.Argument(metavar="[DEVICE]", help="cpu:N, or a GPU's UUID or PCI id, as in status."),
+]
+
+
+@app.command()
+def drain(
+    device: Device = None,
+    every: Annotated[bool, typer.Option("--all", help="Take no new streams at all.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="SECONDS",
+            help="DEVICE: wait this long for room. --all: end what still runs then.",
+        ),
+    ] = None,
+    run_dir: RunDir = None,
+) -> None:
+    """Move all streams off a device, or let the farm run empty; `undrain` ends that.
+
+    Exit code 1 when streams are left on the device, with the reason.
+    """
+    if every == (device is not None):
+        raise typer.BadParameter("give either a device or --all", param_hint="DEVICE")
+    if device is not None:
+        _drain_device(run_dir, device, timeout)
+    else:
+        _drain_all(run_dir, timeout)
+
+
+def _drain_device(run_dir: Path | None, device: str, timeout: float | None) -> None:
+    began = time.monotonic()
+    told: set[str] = set()
+    while True:
+        left = _ask_for(run_dir, "drain", device=device)
+        stuck = {entry["stream"]: entry["reason"] for entry in left["streams"] if entry["reason"]}
+        for stream, reason in stuck.items():
+            if stream not in told:
+                typer.echo(f"no room for {stream}: {reason}")
+                told.add(stream)
+        if not left["streams"] and not left["sessions"]:
+            typer.echo(f"{device} is drained; `tfarm undrain {device}` makes it take streams again")
+            return
+        is_stuck = len(stuck) == len(left["streams"]) == left["sessions"]
+        waited = time.monotonic() - began
+        if waited >= (DRAIN_TIMEOUT_S if timeout is None else timeout) or (
+            is_stuck and timeout is None
+        ):
+            _fail(f"{device} takes no new streams, and {left['sessions']} are left on it")
+        time.sleep(POLL_S)
+
+
+def _drain_all(run_dir: Path | None, timeout: float | None) -> None:
+    arguments = {} if timeout is None else {"timeout": str(timeout)}
+    told = -1
+    while True:
+        count = _ask_for(run_dir, "drain", **arguments)["streams"]
+        arguments = {}  # the supervisor keeps the time, whatever becomes of this process
+        if count == 0:
+            typer.echo("no stream is left; `tfarm undrain --all` makes the farm take streams again")
+            return
+        if count != told:
+            typer.echo(f"{count} streams are left")
+            told = count
+        time.sleep(POLL_S)
+
+
+@app.command()
+def undrain(
+    device: Device = None,
+    every: Annotated[bool, typer.Option("--all", help="All devices, and the farm.")] = False,
+    run_dir: RunDir = None,
+) -> None:
+    """Let a drained device, or the whole farm, take streams again."""
+    if every == (device is not None):
+        raise typer.BadParameter("give either a device or --all", param_hint="DEVICE")
+    _ask_and_say(run_dir, "undrain", **({"device": device} if device is not None else {}))
+
+
+@app.command()
+def rebalance(run_dir: RunDir = None) -> None:
+    """Even the load of the devices out by moving streams; players notice nothing."""
+    _ask_and_say(run_dir, "rebalance")
+
+
+def _ask_for(run_dir: Path | None, name: str, **arguments: str) -> dict[str, Any]:
+    """A command's document."""
+    import json
+
+    from supervisor.client import CommandFailed, NotRunning, ask
+
+    try:
+        document: dict[str, Any] = json.loads(ask(_run_dir(run_dir), name, arguments).json)
+    except (NotRunning, CommandFailed) as error:
+        _fail(error)
+    return document
 
 
 def _ask_and_say(run_dir: Path | None, name: str, **arguments: str) -> None:

@@ -24,6 +24,16 @@ class Commanded(Protocol):
 
     def kick(self, app: str, key: str) -> bool: ...
 
+    def drain(self, device: str) -> tuple[bool, str, dict[str, Any]]: ...
+
+    def undrain(self, device: str) -> tuple[bool, str]: ...
+
+    def drain_all(self, timeout_s: float | None) -> dict[str, Any]: ...
+
+    def undrain_all(self) -> str: ...
+
+    def rebalance(self) -> str: ...
+
 
 def _nobody(peer: bytes, answer: Answer) -> None:
     raise AssertionError("Commands.answer is not set")
@@ -53,8 +63,34 @@ class Commands:
                 self.answer(peer, Answer(request_id, ok, text))
             case "kick":
                 self.answer(peer, self._kick(command))
+            case "drain":
+                self.answer(peer, self._drain(command))
+            case "undrain":
+                self.answer(peer, self._undrain(command))
+            case "rebalance":
+                self.answer(peer, Answer(request_id, True, self._supervisor.rebalance()))
             case name:
                 self.answer(peer, Answer(request_id, False, f"unknown command: {name[:40]}"))
+
+    def _drain(self, command: Command) -> Answer:
+        """Begins a drain, or goes on with it; the document says what is left."""
+        device = command.arguments.get("device", "")
+        if device:
+            ok, text, left = self._supervisor.drain(device)
+            return Answer(command.request_id, ok, text, json.dumps(left))
+        timeout = command.arguments.get("timeout", "")
+        try:
+            timeout_s = float(timeout) if timeout else None
+        except ValueError:
+            return Answer(command.request_id, False, "the timeout is no number of seconds")
+        left = self._supervisor.drain_all(timeout_s)
+        return Answer(command.request_id, True, json=json.dumps(left))
+
+    def _undrain(self, command: Command) -> Answer:
+        device = command.arguments.get("device", "")
+        if not device:
+            return Answer(command.request_id, True, self._supervisor.undrain_all())
+        return Answer(command.request_id, *self._supervisor.undrain(device))
 
     def _kick(self, command: Command) -> Answer:
         app, key = command.arguments.get("app", ""), command.arguments.get("key", "")

@@ -5,6 +5,7 @@ everything that may free room, streams that wait and asks that are parked are tr
 order. The shell (`run.py`) carries out the orders and passes the time.
 """
 
+import math
 from typing import Any
 
 from common.control_messages import (
@@ -24,8 +25,9 @@ from common.ladder import Path
 from common.settings import Settings
 from supervisor.admission import FAILED, Admission
 from supervisor.hang_watch import find_hang
+from supervisor.moves import Moves
 from supervisor.recovery import Recovery
-from supervisor.roster import CondemnChild, Order, Roster, Send, StreamState
+from supervisor.roster import CondemnChild, Order, Roster, Send, Stream, StreamState
 
 UNLISTED_GRACE_S = 15.0  # from a placement to its ingest's heartbeat naming the stream
 
@@ -40,16 +42,29 @@ class Farm:
         self.beats: dict[ChildName, Heartbeat] = {}
         self._admission = Admission(self.roster)
         self._recovery = Recovery(self.roster)
+        self.moves = Moves(self.roster)
+        self._end_all_s = math.inf  # when a drained farm ends what still runs
 
     @property
     def parked(self) -> int:
         return self._admission.parked
 
     def next_deadline(self) -> float:
-        return min(self._admission.next_deadline(), self._recovery.next_deadline())
+        return min(
+            self._admission.next_deadline(),
+            self._recovery.next_deadline(),
+            self.moves.next_deadline(),
+            self._end_all_s,
+        )
 
     def tick(self, now: float) -> list[Order]:
-        return [*self._recovery.tick(now), *self._admission.tick(now)]
+        orders = [*self._recovery.tick(now), *self._admission.tick(now)]
+        if now >= self.moves.next_deadline():
+            orders += self.moves.retry(now)
+        if now >= self._end_all_s:
+            self._end_all_s = math.inf
+            orders += [self._end(stream, "the farm was drained") for stream in self._all()]
+        return orders
 
     def configure(self, settings: Settings, now: float) -> list[Order]:
         """New settings: for new streams, and more room perhaps."""
@@ -157,8 +172,52 @@ class Farm:
         stream = self.roster.streams.get(stream_id(app, key))
         if stream is None:
             return []
-        end = EndStream(stream.stream_id, FAILED, "ended by the operator")
-        return [Send(stream.ingest, end)]
+        return [self._end(stream, "ended by the operator")]
+
+    def find_device(self, name: str) -> ChildName | None:
+        """The device that a person means: `cpu:0`, a GPU's UUID or PCI id, or its worker's name."""
+        for worker in self.roster.fleet.devices:
+            hello = self.hellos.get(worker)
+            info = hello.device if hello else None
+            names = {worker, worker.partition(":")[2]}
+            if info is not None:
+                names |= {info.name, info.pci_id} - {""}
+            if name.lower() in {known.lower() for known in names}:
+                return worker
+        return None
+
+    def drain(self, device: ChildName, now: float) -> list[Order]:
+        """Move all off a device; say it again to see how far that is."""
+        return self.moves.drain(device, now)
+
+    def undrain(self, device: ChildName, now: float) -> list[Order]:
+        self.moves.undrain(device)
+        return self._room_came(now)
+
+    def drain_all(self, timeout_s: float | None, now: float) -> None:
+        """Take no new streams, and end those that still run after `timeout_s`."""
+        self._admission.closed = "the farm is being drained: it takes no new streams"
+        if timeout_s is not None:
+            self._end_all_s = now + timeout_s
+
+    def undrain_all(self, now: float) -> list[Order]:
+        """Take streams again, on all devices."""
+        self._admission.closed = ""
+        self._end_all_s = math.inf
+        for device in list(self.roster.drained):
+            self.moves.undrain(device)
+        return self._room_came(now)
+
+    def sessions(self, device: ChildName) -> int:
+        """How many sessions a worker still has, those that have moved away included."""
+        beat = self.beats.get(device)
+        return len(beat.transcodes) if beat is not None else 0
+
+    def _end(self, stream: Stream, description: str) -> Order:
+        return Send(stream.ingest, EndStream(stream.stream_id, FAILED, description))
+
+    def _all(self) -> list[Stream]:
+        return list(self.roster.streams.values())
 
     def _heartbeat(self, child: ChildName, beat: Heartbeat, now: float) -> list[Order]:
         self.beats[child] = beat
@@ -207,7 +266,11 @@ class Farm:
         return self._room_came(now)
 
     def _room_came(self, now: float) -> list[Order]:
-        return [*self._recovery.retry(now), *self._admission.retry(now)]
+        return [
+            *self._recovery.retry(now),
+            *self.moves.retry(now),
+            *self._admission.retry(now),
+        ]
 
     # ---- for status -------------------------------------------------------------------------
 

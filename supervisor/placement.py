@@ -30,6 +30,7 @@ class Device:
     limits: Amounts = field(default_factory=dict)  # its own; a resource not named has no limit
     is_up: bool = True
     is_open: bool = True  # False: keeps what it has, takes nothing more
+    reserved_for: StreamId | None = None  # takes this stream alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,10 @@ class Fleet:
             placements={g: p for g, p in self.placements.items() if p.device != name},
         )
 
+    def with_only(self, generation: Generation) -> "Fleet":
+        """The fleet as if this placement were alone on it."""
+        return replace(self, placements={generation: self.placements[generation]})
+
     def with_placement(self, placement: Placement) -> "Fleet":
         """As it is, room or not: what runs already when a new supervisor finds it."""
         placements = {**self.placements, placement.generation: placement}
@@ -124,19 +129,23 @@ def place(
             reason = "; ".join(["passthrough", *passed_by])
             return _put(fleet, need, None, path, {}, reason)
         wanted = amounts(need.cost, path)
-        devices = [d for d in fleet.devices.values() if d.path is path]
+        devices = [
+            device
+            for device in fleet.devices.values()
+            if device.path is path and device.reserved_for in (None, need.stream_id)
+        ]
         fitting = []
         refusals = []
         for index, device in enumerate(devices):
             problem = _problem(fleet, device, wanted, exclude)
             if problem is None:
                 turn = (index - fleet.turn) % len(devices)
-                fitting.append((_fullness(fleet, device, wanted), turn, device))
+                fitting.append((fullness(fleet, device, wanted), turn, device))
             else:
                 refusals.append(problem)
         if fitting:
-            fullness, _, device = min(fitting, key=lambda item: item[:2])
-            reason = f"{path.value}: {fullness:.0%} used, least of {len(fitting)} with room"
+            full, _, device = min(fitting, key=lambda item: item[:2])
+            reason = f"{path.value}: {full:.0%} used, least of {len(fitting)} with room"
             return _put(fleet, need, device.name, path, wanted, "; ".join([reason, *passed_by]))
         detail = ", ".join(dict.fromkeys(refusals)) or "no such device"
         why_not.append(f"{path.value}: {detail}")
@@ -221,7 +230,7 @@ def _shortage(fleet: Fleet, device: Device, wanted: Amounts) -> str | None:
     return None
 
 
-def _fullness(fleet: Fleet, device: Device, wanted: Amounts) -> float:
+def fullness(fleet: Fleet, device: Device, wanted: Amounts) -> float:
     """used/capacity of what the device is shortest of; its own share of what all share."""
     ratios = [0.0]
     for resource in wanted:

@@ -89,6 +89,7 @@ class Stream:
     crashes: int = 0  # of workers with this stream aboard
     left_out_devices: frozenset[ChildName] = frozenset()  # those that could not serve it
     resume_after_ms: int | None = None  # while WAITING
+    moving_until_s: float = 0.0  # a move with a cut is under way up to then
     publisher: PublisherStatus | None = None
     transcode: TranscodeStatus | None = None
     served: dict[ChildName, ServedStatus] = field(default_factory=dict)
@@ -123,6 +124,7 @@ class Roster:
         self.history: deque[Note] = deque(maxlen=HISTORY)
         self.full_refusals = 0
         self.down_since: dict[ChildName, float] = {}  # devices that are, or are not up yet
+        self.drained: set[ChildName] = set()  # devices that take nothing more until told
         self._cores = cores
         self._last_generation = 0
         self.fleet = Fleet(host=self._host_limits())
@@ -170,12 +172,23 @@ class Roster:
         host = dict(self.fleet.host)
         if sessions is not None and self.settings.devices.max_encoder_sessions is None:
             host[Resource.SESSIONS] = min(host.get(Resource.SESSIONS, sessions), float(sessions))
-        self.fleet = replace(self.fleet, host=host).with_device(Device(name, path, limits))
+        known = self.fleet.devices.get(name)
+        reserved_for = known.reserved_for if known is not None else None
+        device = Device(name, path, limits, reserved_for=reserved_for)
+        self.fleet = replace(self.fleet, host=host).with_device(device)
+        self.open_or_close(name)
         for placement in self.fleet.on_device(name):
             if placement.path is not path:
                 # adopted before its worker said what it is
                 taken = amounts(self.streams[placement.stream_id].cost(), path)
                 self.fleet = self.fleet.with_placement(replace(placement, path=path, amounts=taken))
+
+    def open_or_close(self, name: ChildName) -> None:
+        """Let a device take new streams, or not, by what is known of it."""
+        device = self.fleet.devices.get(name)
+        if device is not None:
+            is_open = name not in self.drained
+            self.fleet = self.fleet.with_device(replace(device, is_open=is_open))
 
     def device_down(self, name: ChildName, now: float) -> None:
         self.down_since[name] = now

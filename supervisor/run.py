@@ -443,6 +443,47 @@ class Supervisor:
         self._do(orders)
         return bool(orders)
 
+    def drain(self, device: str) -> tuple[bool, str, Json]:
+        """Begin or go on with a device's drain: whether there is one, and what is left on it."""
+        worker = self.farm.find_device(device)
+        if worker is None:
+            return False, self._no_device(device), {}
+        if worker not in self.farm.roster.drained:
+            log.info("draining device=%s", worker)
+        self._do(self.farm.drain(worker, self._loop.time()))
+        left = [
+            {"stream": stream.stream_id, "reason": self.farm.moves.stuck.get(stream.stream_id, "")}
+            for stream in self.farm.roster.on_device(worker)
+        ]
+        return True, "", {"streams": left, "sessions": self.farm.sessions(worker)}
+
+    def undrain(self, device: str) -> tuple[bool, str]:
+        worker = self.farm.find_device(device)
+        if worker is None:
+            return False, self._no_device(device)
+        self._do(self.farm.undrain(worker, self._loop.time()))
+        log.info("not drained any more device=%s", worker)
+        return True, f"{device} takes streams again"
+
+    def drain_all(self, timeout_s: float | None) -> Json:
+        """Begin or go on with the drain of all; how many streams are left."""
+        self.farm.drain_all(timeout_s, self._loop.time())
+        self._arm()
+        return {"streams": len(self.farm.roster.streams)}
+
+    def undrain_all(self) -> str:
+        self._do(self.farm.undrain_all(self._loop.time()))
+        return "the farm takes streams again"
+
+    def rebalance(self) -> str:
+        orders = self.farm.moves.rebalance(self._loop.time())
+        self._do(orders)
+        return f"{len(orders)} streams move" if orders else "no move would even the load out"
+
+    def _no_device(self, device: str) -> str:
+        known = ", ".join(name.partition(":")[2] for name in self.farm.roster.fleet.devices)
+        return f"there is no device {device}; there are: {known}"
+
     def status(self) -> Json:
         """The document of `tfarm status --json`."""
         me = os.getpid()

@@ -115,7 +115,12 @@ def _device(farm: Farm, device: Device) -> Json:
     streams = farm.roster.on_device(device.name)
     resource = Resource.LOAD if Resource.LOAD in device.limits else Resource.CORES
     transcodes = [s.transcode for s in streams if s.transcode is not None]
-    state = "down" if not device.is_up else "ready" if device.is_open else "closed"
+    if not device.is_up:
+        state = "down"
+    elif device.name in farm.roster.drained:
+        state = "draining" if streams or farm.sessions(device.name) else "drained"
+    else:
+        state = "ready" if device.is_open else "closed"
     return {
         "name": info.name if info else device.name.partition(":")[2],
         "worker": device.name,
@@ -155,6 +160,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "generation": stream.generation,
         "worker": farm.roster.device_of(stream),
         "reason": stream.reason,
+        "cannot_move": farm.moves.stuck.get(stream.stream_id, ""),
         "crashes": stream.crashes,
         "width": source.width if source else 0,
         "height": source.height if source else 0,

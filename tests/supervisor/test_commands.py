@@ -29,6 +29,23 @@ class Fake:
         self.told.append(f"kick {app}/{key}")
         return key == "cam"
 
+    def drain(self, device: str) -> tuple[bool, str, dict[str, Any]]:
+        self.told.append(f"drain {device}")
+        return device == "cpu:0", "", {"streams": []}
+
+    def undrain(self, device: str) -> tuple[bool, str]:
+        return device == "cpu:0", f"no device {device}"
+
+    def drain_all(self, timeout_s: float | None) -> dict[str, Any]:
+        self.told.append(f"drain all {timeout_s}")
+        return {"streams": 3}
+
+    def undrain_all(self) -> str:
+        return "again"
+
+    def rebalance(self) -> str:
+        return "2 streams move"
+
 
 def ask(name: str, **arguments: str) -> tuple[Answer, list[str]]:
     fake = Fake()
@@ -63,7 +80,20 @@ def test_kick() -> None:
     assert (answer.ok, answer.text) == (False, "no such stream: live/other")
 
 
-@pytest.mark.parametrize("name", ["", "drain", "x" * 1000])
+def test_drains() -> None:
+    answer, told = ask("drain", device="cpu:0")
+    assert (answer.ok, json.loads(answer.json), told) == (True, {"streams": []}, ["drain cpu:0"])
+    assert not ask("drain", device="cpu:9")[0].ok
+    answer, told = ask("drain", timeout="2.5")
+    assert (json.loads(answer.json), told) == ({"streams": 3}, ["drain all 2.5"])
+    assert ask("drain")[1] == ["drain all None"]
+    assert not ask("drain", timeout="soon")[0].ok
+    assert ask("undrain")[0].text == "again"
+    assert not ask("undrain", device="cpu:9")[0].ok
+    assert ask("rebalance")[0].text == "2 streams move"
+
+
+@pytest.mark.parametrize("name", ["", "drown", "x" * 1000])
 def test_an_unknown_command_is_answered(name: str) -> None:
     answer, _ = ask(name)
     assert not answer.ok

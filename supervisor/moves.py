@@ -1,0 +1,150 @@
+"""Streams that move to another device while both devices run: drains and rebalancing. Pure.
+
+A move is a new generation with a cut: a stream time ahead, on the grid of keyframes. Ingest feeds
+both workers until the cut, the new one starts at the last GOP and shows nothing before the cut, the
+old one nothing from it on; so players get every picture once (design, "Messages"). A stream takes
+its new room, and gives up its old, at once: until the cut the new worker only decodes.
+
+A drained device keeps what finds no room elsewhere; that is tried again whenever room comes.
+"""
+
+import math
+from dataclasses import replace
+
+from common.control_messages import Placed, PublisherStatus
+from common.identity import ChildName, StreamId
+from common.ladder import Path
+from supervisor.placement import Fleet, NoRoom, fullness, move
+from supervisor.roster import Order, Roster, Send, Stream, StreamState
+
+LEAD_MS = 700  # to open a session and have it decode up to now …
+MAX_REPLAY_MS = 10_000  # … with half of the last GOP's length for that, as ingest keeps it
+SETTLE_S = 1.5  # after a cut: by then the old session has ended
+
+
+class Moves:
+    """Decides on moves; the facts are the roster's."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self.stuck: dict[StreamId, str] = {}  # on drained devices, and why they are still there
+
+    def next_deadline(self) -> float:
+        """When a stream of a drained device, that was on its way already, may move on."""
+        waiting = (s.moving_until_s for s in self._to_move() if s.stream_id not in self.stuck)
+        return min(waiting, default=math.inf)
+
+    def drain(self, device: ChildName, now: float) -> list[Order]:
+        """The device takes nothing more, and what it has moves away as far as there is room."""
+        self._roster.drained.add(device)
+        self._roster.open_or_close(device)
+        return self.retry(now)
+
+    def undrain(self, device: ChildName) -> None:
+        self._roster.drained.discard(device)
+        self._roster.open_or_close(device)
+        for stream in self._roster.on_device(device):
+            self.stuck.pop(stream.stream_id, None)
+
+    def retry(self, now: float) -> list[Order]:
+        """Room may have come, or time has passed: move what is still on drained devices."""
+        orders: list[Order] = []
+        stuck: dict[StreamId, str] = {}
+        for stream in self._to_move():
+            if now < stream.moving_until_s:
+                continue
+            moved = self.move(stream, now)
+            if isinstance(moved, NoRoom):
+                stuck[stream.stream_id] = moved.reason
+                if self.stuck.get(stream.stream_id) != moved.reason:
+                    self._roster.note(stream.stream_id, f"cannot move: {moved.reason}", now)
+            else:
+                orders += moved
+        self.stuck = stuck
+        return orders
+
+    def move(
+        self, stream: Stream, now: float, only: ChildName | None = None
+    ) -> list[Order] | NoRoom:
+        """Move a stream off its device, to any other or to the one named."""
+        roster = self._roster
+        here = roster.device_of(stream)
+        exclude = stream.left_out_devices | ({here} if here is not None else frozenset())
+        if only is not None:
+            exclude |= {name for name in roster.fleet.devices if name != only}
+        policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
+        need = replace(roster.need(stream), policy=policy)
+        result = move(roster.fleet, stream.generation, need, exclude)
+        if isinstance(result, NoRoom):
+            return result
+        fleet, placement = result
+        roster.put(stream, fleet, replace(placement, reason=f"moved; {placement.reason}"), now)
+        placed = roster.placed(stream, 0)
+        assert isinstance(placed.message, Placed)
+        publisher = stream.publisher
+        if stream.format is None or publisher is None:
+            return [placed]  # nothing of it can have reached a player
+        cut_ms = next_cut(publisher, stream.template.gop_ms, now)
+        stream.moving_until_s = time_of(publisher, cut_ms) + SETTLE_S
+        return [Send(placed.child, replace(placed.message, cut_ms=cut_ms))]
+
+    def rebalance(self, now: float) -> list[Order]:
+        """Even the load out: whatever makes the fullest device less full than it is."""
+        roster = self._roster
+        orders: list[Order] = []
+        tried: set[StreamId] = set()
+        while True:
+            better = self._better(roster.fleet, tried, now)
+            if better is None:
+                return orders
+            stream, target = better
+            tried.add(stream.stream_id)
+            moved = self.move(stream, now, target)
+            if not isinstance(moved, NoRoom):
+                orders += moved
+
+    def _better(
+        self, fleet: Fleet, tried: set[StreamId], now: float
+    ) -> tuple[Stream, ChildName] | None:
+        """The stream whose move evens the most out between two devices of one path."""
+        best: tuple[float, Stream, ChildName] | None = None
+        devices = [d for d in fleet.devices.values() if d.is_up and d.reserved_for is None]
+        for source in devices:
+            for target in devices:
+                if target is source or target.path is not source.path or not target.is_open:
+                    continue
+                for stream in self._roster.on_device(source.name):
+                    if not self._may_move(stream) or now < stream.moving_until_s:
+                        continue
+                    if stream.stream_id in tried or target.name in stream.left_out_devices:
+                        continue
+                    taken = fleet.placements[stream.generation].amounts
+                    before = fullness(fleet, source, taken) - fullness(fleet, target, taken)
+                    size = fullness(fleet.with_only(stream.generation), source, taken)
+                    gain = before - abs(before - 2 * size)
+                    if gain > 1e-6 and (best is None or gain > best[0]):
+                        best = gain, stream, target.name
+        return best[1:] if best is not None else None
+
+    def _to_move(self) -> list[Stream]:
+        return [
+            stream
+            for device in sorted(self._roster.drained)
+            for stream in self._roster.on_device(device)
+            if self._may_move(stream)
+        ]
+
+    def _may_move(self, stream: Stream) -> bool:
+        return stream.state in (StreamState.LIVE, StreamState.RESERVED)
+
+
+def next_cut(publisher: PublisherStatus, gop_ms: int, now: float) -> int:
+    """A stream time on the grid of keyframes, far enough ahead for a worker to get ready."""
+    now_ms = publisher.anchor_ms + (now - publisher.anchor_s) * 1000
+    lead_ms = LEAD_MS + min(publisher.gop_ms, MAX_REPLAY_MS) / 2
+    return math.ceil((now_ms + lead_ms) / gop_ms) * gop_ms
+
+
+def time_of(publisher: PublisherStatus, stream_ms: int) -> float:
+    """The CLOCK_MONOTONIC of a stream time."""
+    return publisher.anchor_s + (stream_ms - publisher.anchor_ms) / 1000

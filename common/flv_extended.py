@@ -9,7 +9,6 @@ from enum import IntEnum
 
 from common.errors import FlvError
 
-
 MAX_EXTENSIONS = 16  # one kind exists
 MAX_TRACKS = 256  # as many ids as there are
 

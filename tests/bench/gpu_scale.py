@@ -3,7 +3,8 @@
     python -m tests.bench.gpu_scale [--launches 1000]
 
 1080p to 720p, 480p and 360p, NV12. Mean by CUDA events over launches back to back on one stream,
-after a warm-up; the source is one of 16 pictures in turn, so that not all of it stays in the cache.
+after a warm-up: once with the same picture again and again, which lies in the L2 cache as the
+decoder's last picture does, and once with 16 pictures in turn, which do not all fit.
 The NPP chain is what this kernel stands in for: a deinterleave, and for each rung three plane
 resizes and an interleave. NPP is called through ctypes; without its libraries that line is left
 out. `--check` only compares the pictures with the float64 reference.
@@ -286,8 +287,10 @@ def main() -> None:
     print(f"blocks {kernel.plan.blocks}, shared memory a block {kernel.plan.shared_bytes} bytes")
     count = arguments.launches
     for _ in range(2):
-        print(f"kernel, launch by launch: {time_us(kernel.stream, count, kernel.launch):.2f} us")
-        print(f"kernel, from a graph:     {graph_us(kernel.stream, count, kernel.launch):.2f} us")
+        same = time_us(kernel.stream, count, lambda _: kernel.launch(0))
+        turns = time_us(kernel.stream, count, kernel.launch)
+        print(f"kernel: {same:.2f} us the same picture, {turns:.2f} us {SOURCES} in turn")
+    print(f"kernel, from a graph: {graph_us(kernel.stream, count, kernel.launch):.2f} us")
     print(f"scale(), Python included: {time_us(kernel.stream, count, kernel.scale):.2f} us")
     for name, interpolation in NPP_INTERPOLATIONS.items():
         try:

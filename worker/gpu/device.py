@@ -7,11 +7,13 @@ memory to libx264, the source never does.
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 
 from common.avc import AvcConfig, SpsInfo
 from common.control_messages import DeviceInfo
-from common.errors import BootFailed
+from common.errors import BootFailed, DecodeFailed, EncodeFailed, TfarmError, WorkerError
 from common.ladder import Ladder, Path, Rung
 from worker.gpu.caps import DecoderCaps, ask_caps
 from worker.gpu.context import GpuContext, open_context
@@ -95,16 +97,28 @@ class GpuBackend:
         return self._caps
 
     def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> GpuDecoder:
-        return GpuDecoder(self._context, self._caps, self._lock, config, sps)
+        with self._refusing(DecodeFailed, "decoder"):
+            return GpuDecoder(self._context, self._caps, self._lock, config, sps)
 
     def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> GpuScaler:
-        with self._lock:
+        with self._lock, self._refusing(DecodeFailed, "scaler"):
             return GpuScaler(self._context, ladder, sps, hybrid=self._info.path is Path.HYBRID)
 
     def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> NvencEncoder | X264Encoder:
         if self._info.path is Path.HYBRID:
             return X264Encoder(rung, sps, fps, pixel_format="nv12", threads=self._encoder_threads)
-        return NvencEncoder(self._context, self._lock, rung, sps, fps)
+        with self._refusing(EncodeFailed, rung.name):
+            return NvencEncoder(self._context, self._lock, rung, sps, fps)
+
+    @contextmanager
+    def _refusing(self, kind: type[WorkerError], what: str) -> Iterator[None]:
+        """What the CUDA packages raise while something opens (no memory, mostly), as `kind`."""
+        try:
+            yield
+        except TfarmError:
+            raise
+        except Exception as error:
+            raise self._context.failure(error, kind(f"{what}: {error}")) from error
 
     def close(self) -> None:
         """The context lives as long as the process."""

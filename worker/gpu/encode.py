@@ -21,7 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import CudaContext, PictureType, VideoFrame
 
 from common.avc import AvcConfig, NalType, SpsInfo, join_avcc, nal_type, split_annexb
-from common.errors import AvcError, DeviceLost, EncodeFailed, WorkerError
+from common.errors import AvcError, EncodeFailed, WorkerError
 from common.ladder import Rung
 from worker.backend import EncodedUnit, Surface
 from worker.gpu.context import GpuContext, Stream
@@ -190,13 +190,10 @@ def _black_frame(width: int, height: int, luma: int) -> DeviceFrame:
     with _black_lock:
         frame = _black_frames.get((width, height, luma))
         if frame is None:
-            try:
-                frame = DeviceFrame(width, height)
-                stream = Stream()
-                frame.blacken(luma, stream)
-                stream.synchronize()
-            except Exception as error:
-                raise DeviceLost(f"no device memory for a frame: {error}") from error
+            frame = DeviceFrame(width, height)
+            stream = Stream()
+            frame.blacken(luma, stream)
+            stream.synchronize()
             _black_frames[width, height, luma] = frame
         return frame
 

@@ -7,19 +7,21 @@ ones, as people write it and with FFmpeg's buffers tuned away.
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from tests.bench import footage, peers
-from tests.bench.ladder import HD_LADDER, config
+from tests.bench.ladder import HD_LADDER, Ladder, config
 from tests.bench.report import Bench, Figure, percentile
 from tests.helpers_farm import Farm
 from tests.helpers_media import FlvTag
 
 WARM_UP = 150  # pictures
 RENDITIONS = ("720p", "480p", "360p")
+CHAIN = "nginx-rtmp + ffmpeg, tuned"
 AS_WRITTEN = ""
 TUNED = (
     "-fflags nobuffer -flags low_delay -probesize 32768 -analyzeduration 0 "
@@ -27,25 +29,48 @@ TUNED = (
 )
 
 
+@dataclass(frozen=True)
+class Run:
+    """One run of one side."""
+
+    delays_ms: Mapping[str, Sequence[float]]  # by rendition, warm-up left out
+    first_s: Mapping[str, float]  # from the publisher's first picture to a rendition's first
+    pictures: Mapping[str, int]
+    cpu_s: float  # of the server's processes
+
+    @property
+    def cpu_ms_a_picture(self) -> float:
+        return self.cpu_s * 1000 / max(1, *self.pictures.values())
+
+
 def measure(
-    urls: Mapping[str, str], publish_url: str, tags: Sequence[FlvTag]
-) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Delays by rendition, and how long after the publisher's first its first picture came."""
+    urls: Mapping[str, str],
+    publish_url: str,
+    tags: Sequence[FlvTag],
+    cpu_s: Callable[[], float],
+) -> Run:
     seconds = (tags[-1].dts_ms - tags[0].dts_ms) / 1000
     with peers.pool(len(urls) + 1) as pool:
         start_s = time.monotonic() + 2.0
         until_s = start_s + seconds + 3.0
+        before = cpu_s()
         came = {
             name: pool.submit(peers.numbered_arrivals, url, until_s) for name, url in urls.items()
         }
         sent = pool.submit(peers.publish, publish_url, tags, start_s)
         left = sent.result(seconds + 30)
         arrived = {name: future.result(60) for name, future in came.items()}
-    delays = {name: peers.delays_ms(left, times, WARM_UP) for name, times in arrived.items()}
-    first = {
-        name: min(times.values(), default=float("nan")) - left[0] for name, times in arrived.items()
-    }
-    return delays, first
+        spent = cpu_s() - before
+    return Run(
+        {name: peers.delays_ms(left, times, WARM_UP) for name, times in arrived.items()},
+        {
+            name: min(times.values(), default=float("nan")) - left[0]
+            for name, times in arrived.items()
+        },
+        {name: len(times) for name, times in arrived.items() if name != "source"}
+        or {name: len(times) for name, times in arrived.items()},
+        spent,
+    )
 
 
 def chain(ladder_options: str, *, tuned: bool) -> str:
@@ -64,23 +89,27 @@ def chain(ladder_options: str, *, tuned: bool) -> str:
     )
 
 
-def farm_run(tags: Sequence[FlvTag]) -> tuple[dict[str, list[float]], dict[str, float], float]:
-    with Farm(config(HD_LADDER)) as farm:
+def farm_run(tags: Sequence[FlvTag], ladder: Ladder) -> Run:
+    with Farm(config(ladder)) as farm:
         processes = list(farm.processes())
-        before = peers.cpu_seconds(processes)
-        urls = {name: farm.url("cam", name) for name in (*RENDITIONS, "source")}
-        delays, first = measure(urls, farm.url("cam"), tags)
-        return delays, first, peers.cpu_seconds(processes) - before
+        names = [name for name, _, _, _ in ladder] or ["source"]
+        urls = {name: farm.url("cam", name) for name in names}
+        return measure(urls, farm.url("cam"), tags, lambda: peers.cpu_seconds(processes))
 
 
-def nginx_run(
-    folder: Path, tags: Sequence[FlvTag], options: str, *, tuned: bool
-) -> tuple[dict[str, list[float]], dict[str, float], float]:
+def nginx_run(folder: Path, tags: Sequence[FlvTag], options: str, *, tuned: bool) -> Run:
+    folder.mkdir()
     with peers.nginx_rtmp(folder, chain(options, tuned=tuned)) as (port, process):
         urls = {name: f"rtmp://127.0.0.1:{port}/out/cam_{name}" for name in RENDITIONS}
-        urls["source"] = f"rtmp://127.0.0.1:{port}/live/cam"
-        delays, first = measure(urls, f"rtmp://127.0.0.1:{port}/live/cam", tags)
-        return delays, first, _cpu_of_tree(process)
+        publish_url = f"rtmp://127.0.0.1:{port}/live/cam"
+        return measure(urls, publish_url, tags, lambda: _cpu_of_tree(process))
+
+
+def relay_run(folder: Path, tags: Sequence[FlvTag]) -> Run:
+    folder.mkdir()
+    with peers.nginx_rtmp(folder, "application live { live on; }") as (port, process):
+        url = f"rtmp://127.0.0.1:{port}/live/cam"
+        return measure({"source": url}, url, tags, lambda: _cpu_of_tree(process))
 
 
 def _cpu_of_tree(process: psutil.Process) -> float:
@@ -90,68 +119,66 @@ def _cpu_of_tree(process: psutil.Process) -> float:
 def run(bench: Bench) -> None:
     with footage.workspace() as folder:
         tags = footage.tags_of(footage.numbered(folder, footage.HD))
-        ours = [farm_run(tags) for _ in range(bench.runs)]
-        for name in (*RENDITIONS, "source"):
-            _add_own(bench, name, ours)
-        if not (peers.has_nginx() and peers.has_ffmpeg()):
+        has_nginx = peers.has_nginx() and peers.has_ffmpeg()
+        if not has_nginx:
             bench.say("delay: nginx with libnginx-mod-rtmp, or ffmpeg, is not installed")
-            return
-        theirs = []
+        ours, theirs, passed, relayed = [], [], [], []
         for number in range(bench.runs):
-            inner = folder / f"tuned{number}"
-            inner.mkdir()
-            theirs.append(nginx_run(inner, tags, TUNED, tuned=True))
+            bench.say(f"delay: run {number + 1} of {bench.runs}")
+            ours.append(farm_run(tags, HD_LADDER))
+            passed.append(farm_run(tags, ()))
+            if has_nginx:
+                theirs.append(nginx_run(folder / f"tuned{number}", tags, TUNED, tuned=True))
+                relayed.append(relay_run(folder / f"relay{number}", tags))
+        _add(bench, "source", 0.5, "median", passed, relayed, "nginx-rtmp", 0.6)
+        _add(bench, "source", 0.99, "p99", passed, relayed, "nginx-rtmp", 3.0)
         limits = {"720p": 0.85, "480p": 0.7, "360p": 0.7}
         for name in RENDITIONS:
             for what, part in (("median", 0.5), ("p95", 0.95)):
-                bench.add(
-                    Figure(
-                        f"delay {name}, {what}",
-                        _middle([percentile(delays[name], part) for delays, _, _ in ours]),
-                        "ms",
-                        limits[name],
-                        "nginx-rtmp + ffmpeg, tuned",
-                        _middle([percentile(d[name], part) for d, _, _ in theirs if d[name]]),
-                    )
-                )
-        bench.add(
-            Figure(
-                "CPU of the ladder, players included",
-                _middle([cpu for _, _, cpu in ours]),
-                "CPU s",
-                1.0,
-                "nginx-rtmp + ffmpeg, tuned",
-                _middle([cpu for _, _, cpu in theirs]),
-            )
-        )
-        (folder / "plain").mkdir()
-        plain, first, _ = nginx_run(folder / "plain", tags, AS_WRITTEN, tuned=False)
-        for name in RENDITIONS:
-            if plain[name]:
-                bench.add(
-                    Figure(f"nginx-rtmp as written, {name}, median", _middle(plain[name]), "ms")
-                )
-                bench.add(Figure(f"its first {name} picture after", first[name], "s"))
+                _add(bench, name, part, what, ours, theirs, CHAIN, None, limits[name])
+            first = statistics.median(run.first_s[name] for run in ours)
+            bench.add(Figure(f"first {name} picture after", first * 1000, "ms", 300.0))
+        median = statistics.median(percentile(run.delays_ms["360p"], 0.5) for run in ours)
+        bench.add(Figure("delay 360p, median", median, "ms", 60.0))
+        if has_nginx:
+            _compare_with_chain(bench, ours, theirs)
+            plain = nginx_run(folder / "plain", tags, AS_WRITTEN, tuned=False)
+            for name in RENDITIONS:
+                if plain.delays_ms[name]:
+                    median = statistics.median(plain.delays_ms[name])
+                    bench.add(Figure(f"nginx-rtmp as written, {name}, median", median, "ms"))
+                    bench.add(Figure(f"its first {name} picture after", plain.first_s[name], "s"))
 
 
-def _add_own(
+def _compare_with_chain(bench: Bench, ours: Sequence[Run], theirs: Sequence[Run]) -> None:
+    """Its ladder starts seconds late and so makes fewer pictures: CPU is told a picture."""
+    mine = statistics.median(run.cpu_ms_a_picture for run in ours)
+    chain_ms = statistics.median(run.cpu_ms_a_picture for run in theirs)
+    bench.add(Figure("CPU a picture of the ladder", mine, "ms", 1.0, CHAIN, chain_ms))
+
+
+def _add(
     bench: Bench,
     name: str,
-    runs: Sequence[tuple[dict[str, list[float]], dict[str, float], float]],
+    part: float,
+    what: str,
+    ours: Sequence[Run],
+    theirs: Sequence[Run],
+    peer: str,
+    limit_ms: float | None,
+    limit_ratio: float | None = None,
 ) -> None:
-    medians = [statistics.median(delays[name]) for delays, _, _ in runs]
-    p99 = [percentile(delays[name], 0.99) for delays, _, _ in runs]
-    first = [first[name] for _, first, _ in runs]
-    frames = min(len(delays[name]) for delays, _, _ in runs)
-    wanted = footage.HD.frames - WARM_UP
-    note = f"{frames} of {wanted} pictures"
-    limits = {"source": (0.6, 3.0), "360p": (60.0, None)}
-    median_limit, p99_limit = limits.get(name, (None, None))
-    bench.add(Figure(f"delay {name}, median", _middle(medians), "ms", median_limit, note=note))
-    bench.add(Figure(f"delay {name}, p99", _middle(p99), "ms", p99_limit))
-    if name != "source":
-        bench.add(Figure(f"first {name} picture", _middle(first) * 1000, "ms", 300.0))
+    def middle(runs: Sequence[Run]) -> float:
+        return statistics.median(
+            percentile(run.delays_ms[name], part) for run in runs if run.delays_ms[name]
+        )
 
-
-def _middle(values: Sequence[float]) -> float:
-    return statistics.median(values)
+    value = middle(ours)
+    counted = min(len(run.delays_ms[name]) for run in ours)
+    note = f"{counted} of {footage.HD.frames - WARM_UP} pictures"
+    title = f"delay {name}, {what}"
+    if limit_ms is not None or not theirs:
+        bench.add(Figure(title, value, "ms", limit_ms, note=note))
+    if theirs:
+        title = title if limit_ms is None else f"{title}, beside it"
+        bench.add(Figure(title, value, "ms", limit_ratio, peer, middle(theirs), note))

@@ -36,7 +36,7 @@ def config(ladder: Ladder, workers: int = 1) -> str:
     return (
         '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n'
         f"[software]\nworkers = {workers}\ncapacity = 100000\n"
-        f'[templates.live]\nhold = "0s"\n{renditions}'
+        f'[templates.live]\nhold = "0s"\n{renditions or "renditions = []"}'
     )
 
 

@@ -35,7 +35,8 @@ MAX_UNSENT_BYTES = 64 * 1024
 # A refused client gets this long to read why: a close at once, with its input unread, would be a
 # reset that takes the message with it (rtmp-facts 7).
 LINGER_S = 0.3
-MAX_READS = 4  # buffers taken before the others get their turn
+MAX_READS = 16  # buffers taken before the others get their turn
+MAX_TURN_S = 0.005  # no further buffer is taken after this long
 
 
 class Phase(Enum):
@@ -177,7 +178,10 @@ class Connection:
         # To the end, not to a short read: uvloop never calls again for a socket that was reset,
         # even when its last bytes and the reset come to light together.
         buffer = self._owner.buffer
+        turn_ends_s = self._owner.now() + MAX_TURN_S
         for _ in range(MAX_READS):
+            if self._owner.now() > turn_ends_s:
+                break
             try:
                 count = self._socket.recv_into(buffer)
             except (BlockingIOError, InterruptedError):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from operator import length_hint
 from typing import Protocol
 
+from common.identity import StreamId
 from egress.player import Player
 from egress.rendition import Rendition
 from egress.ring import Entry
@@ -90,7 +91,8 @@ class Channel:
     A sink is in a group, or behind. After it has sent all of its queue it calls `caught_up`.
     """
 
-    def __init__(self, rendition: Rendition) -> None:
+    def __init__(self, stream_id: StreamId, rendition: Rendition) -> None:
+        self.stream_id = stream_id
         self.rendition = rendition
         self.behind: set[Sink] = set()
         self._dropped = 0

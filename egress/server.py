@@ -27,6 +27,7 @@ from common.control_messages import (
     Positions,
     RenditionStatus,
     ServedStatus,
+    StreamOrphaned,
     SwitchGeneration,
     Welcome,
 )
@@ -169,7 +170,7 @@ class EgressServer:
         if len(channels) != len(stream.renditions):
             for name, rendition in stream.renditions.items():
                 if name not in channels:
-                    channels[name] = Channel(rendition)
+                    channels[name] = Channel(stream.stream_id, rendition)
         if stream.touched:
             for name in stream.touched:
                 channel = channels[name]
@@ -351,15 +352,10 @@ class EgressServer:
 
     def _attach_waiting(self, channel: Channel) -> None:
         """The channel's rendition has a start: those who wait for it get it."""
-        for stream_id, waiting in tuple(self._waiting.items()):
-            if channel in self._channels.get(stream_id, {}).values():
-                for connection in tuple(waiting):
-                    wanted = connection.wanted
-                    if (
-                        isinstance(wanted, PlayWanted)
-                        and wanted.rendition == channel.rendition.name
-                    ):
-                        self._try_attach(connection, wanted)
+        for connection in tuple(self._waiting.get(channel.stream_id, ())):
+            wanted = connection.wanted
+            if isinstance(wanted, PlayWanted) and wanted.rendition == channel.rendition.name:
+                self._try_attach(connection, wanted)
 
     def _look_up_waiting(self, stream: Stream) -> None:
         """The stream's ladder is known: those who wait for what it has not are told."""
@@ -472,6 +468,11 @@ class EgressServer:
                 stream = self._streams.get(stream_id)
                 last_pts_ms = stream.revoke(generation) if stream is not None else None
                 self._link.send(Positions(request_id, stream_id, last_pts_ms))
+            case StreamOrphaned(stream_id, generation, reason, hold_ms):
+                closed = StreamClosed(stream_id, generation, reason, hold_ms)
+                stream = self._streams.close(closed, self.now())
+                if stream is not None:
+                    self._tick_stream(stream, self.now())
             case _:
                 pass  # Topology and whatever a newer supervisor says: nothing to do here
 

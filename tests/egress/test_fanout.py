@@ -12,6 +12,7 @@ from egress.ring import AUDIO
 from tests.helpers_egress import (
     AUDIO_HEADER,
     METADATA,
+    STREAM,
     VIDEO_HEADER,
     MemorySink,
     Screen,
@@ -30,7 +31,7 @@ class Feed:
         self.rendition = Rendition("x", is_transcoded=False, audio_hold_s=0.045, flush_s=0.0)
         self.rendition.open(METADATA, VIDEO_HEADER, 0)
         self.rendition.shared(AUDIO, 0, 2, AUDIO_HEADER, 0.0, 0.0)
-        self.channel = Channel(self.rendition)
+        self.channel = Channel(STREAM, self.rendition)
         self.number = 0
         self.log: list[str] = []  # what went out, in order
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from common.errors import ConfigError, ExitCode
+from supervisor import cli_devices
 from supervisor.version import VERSION
 
 app = typer.Typer(
@@ -206,7 +207,7 @@ def reload(run_dir: RunDir = None) -> None:
 
 @app.command()
 def kick(stream: Annotated[str, typer.Argument(metavar="APP/KEY")], run_dir: RunDir = None) -> None:
-    """End one publisher's stream."""
+    """End one publisher's stream; if it is refused because of crashes, let it in again."""
     app_name, slash, key = stream.partition("/")
     if not (slash and app_name and key):
         raise typer.BadParameter("must be APP/KEY", param_hint="APP/KEY")
@@ -332,3 +333,6 @@ def _run_dir(given: Path | None) -> Path:
 def _fail(problem: object) -> NoReturn:
     typer.echo(f"tfarm: {problem}", err=True)
     raise typer.Exit(ExitCode.FAILED)
+
+
+cli_devices.add_to(app)

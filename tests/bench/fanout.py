@@ -149,7 +149,7 @@ def drain(port: int, players: int, mode: str) -> None:
     print("ready", flush=True)
     scratch = bytearray(1 << 20)
     received = 0
-    probe = viewers[-1].fileno()
+    probe = viewers[-1].fileno() if viewers else -1
     longest = 0.0
     last: float | None = None
     while True:

@@ -110,6 +110,15 @@ class Endpoint:
     handover: str = ""  # an egress's Unix socket for players
 
 
+@dataclass(frozen=True, slots=True)
+class ResumeTime:
+    """Where the time of a stream goes on: its anchor, and what has been sent of it."""
+
+    anchor_ms: int
+    anchor_s: float
+    end_ms: int
+
+
 # ---- child → supervisor -----------------------------------------------------------------------
 
 
@@ -266,6 +275,7 @@ class Placed:
     reason: str  # why there: for status and log
     resume_after_ms: int | None = None
     cut_ms: int | None = None
+    resume_time: ResumeTime | None = None  # the stream ran at an ingest that is gone
 
 
 @message("refused")
@@ -287,6 +297,20 @@ class EndStream:
     stream_id: StreamId
     code: str
     description: str
+
+
+@message("stream-orphaned")
+@dataclass(frozen=True, slots=True)
+class StreamOrphaned:
+    """To egress and to the stream's worker: its ingest is gone, nobody else will tell its end.
+
+    Its worker ends it after what is queued; egress holds its players for `hold_ms`.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    reason: str
+    hold_ms: int
 
 
 @message("switch-generation")

@@ -59,7 +59,11 @@ class Stream:
         self.stream_id: StreamId = placed.stream_id
         self.template = placed.template
         self.state = StreamState.WAITING
+        resume = placed.resume_time
         self.timeline = Timeline()
+        if resume is not None:
+            anchor = Anchor(resume.anchor_ms, resume.anchor_s)
+            self.timeline = Timeline.continuing(anchor, resume.end_ms)
         self._placed = placed
         self._tell = surroundings.tell
         self._next_request = surroundings.next_request

@@ -82,6 +82,15 @@ class Timeline:
         self._best_before: Anchor | None = None  # of the window before it
         self._window_start_s = 0.0
 
+    @classmethod
+    def continuing(cls, anchor: Anchor, end_ms: int) -> "Timeline":
+        """That of a stream which ran elsewhere: its next publisher lands at its now (rule 2)."""
+        timeline = cls()
+        timeline._anchor = anchor
+        timeline._end_ms = end_ms
+        timeline._landing = True
+        return timeline
+
     @property
     def offset_ms(self) -> int:
         """What is added to the publisher's time, of the kind that jumped last."""

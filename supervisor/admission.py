@@ -13,12 +13,20 @@ farm is full, streams whose publisher is away give up their room first.
 import math
 from dataclasses import dataclass, replace
 
-from common.control_messages import EndStream, FormatKnown, PublishAsk, Refused
+from common.control_messages import (
+    EndStream,
+    FormatKnown,
+    Placed,
+    PublishAsk,
+    Refused,
+    ResumeTime,
+)
 from common.identity import ChildName, Generation, StreamId, split_stream_id
 from common.ladder import SourceFormat
 from supervisor.cost import stream_cost
 from supervisor.placement import InFleet, Need, NoRoom, move, place, release
-from supervisor.roster import Order, Roster, Send, Stream, StreamState
+from supervisor.quarantine import Standing
+from supervisor.roster import NO_INGEST, Order, Roster, Send, Stream, StreamState
 
 BAD_NAME = "NetStream.Publish.BadName"  # the name is taken, or none
 FULL = "NetStream.Failed"
@@ -72,6 +80,8 @@ class Admission:
         """Answer a `PublishAsk`, or park it."""
         stream = self._roster.streams.get(ask.stream_id)
         if stream is not None:
+            if stream.ingest == NO_INGEST:
+                return self._take_over(ingest, stream, ask, now)
             if stream.ingest != ingest or stream.is_live:
                 return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
             # Its publisher is back; whether it may take over was for ingest to decide.
@@ -83,6 +93,23 @@ class Admission:
         if self.closed:
             return [self._refuse(ingest, ask, FULL, self.closed)]
         return self._try(ingest, ask, now, None)
+
+    def _take_over(
+        self, ingest: ChildName, stream: Stream, ask: PublishAsk, now: float
+    ) -> list[Order]:
+        """The publisher of a stream whose ingest is gone is back: its time and players go on."""
+        roster = self._roster
+        need = roster.need(stream)
+        result = move(roster.fleet, stream.generation, need, roster.excluded(stream))
+        if isinstance(result, NoRoom):
+            roster.close(stream)
+            return self._try(ingest, ask, now, None)
+        roster.put(stream, *result, now)
+        stream.ingest, stream.is_live, stream.address = ingest, True, ask.address
+        stream.orphan_until_s = math.inf
+        placed = roster.placed(stream, ask.request_id).message
+        assert isinstance(placed, Placed)
+        return [Send(ingest, replace(placed, resume_time=resume_time(stream)))]
 
     def retry(self, now: float) -> list[Order]:
         """Room may have come: try all that are parked, the oldest first."""
@@ -118,7 +145,7 @@ class Admission:
             return [roster.placed(stream, known.request_id)]
         if roster.correct(stream):
             return [roster.placed(stream, known.request_id)]
-        result = move(roster.fleet, stream.generation, roster.need(stream), stream.left_out_devices)
+        result = move(roster.fleet, stream.generation, roster.need(stream), roster.excluded(stream))
         if not isinstance(result, NoRoom):
             roster.put(stream, *result, now)
             return [roster.placed(stream, known.request_id)]
@@ -147,15 +174,19 @@ class Admission:
             now,
             "",
         )
+        if roster.quarantine.standing(ask.stream_id, now) is Standing.REFUSED:
+            text = roster.quarantine.reason(ask.stream_id, now)
+            return [self._refuse(ingest, ask, FULL, text)]
+        begun = roster.isolate(stream, now)
         remembered = self._remembered.get(ask.stream_id)
         if remembered is not None and now < remembered.until_s:
             likely = replace(roster.need(stream), cost=stream_cost(template, remembered.format))
             if isinstance(place(roster.fleet, likely), NoRoom):
                 return [self._refuse(ingest, ask, FULL, remembered.description)]
         need = roster.need(stream)
-        result = place(roster.fleet, need)
+        result = place(roster.fleet, need, roster.excluded(stream))
         orders: list[Order] = []
-        if isinstance(result, NoRoom):
+        if isinstance(result, NoRoom) and stream.own_worker is None:
             freed, orders = self._evict(need, now)
             if freed is not None:
                 result = freed
@@ -166,7 +197,8 @@ class Admission:
             deadline_s = now + self._patience(now)
         if now < deadline_s and len(self._parked) < MAX_PARKED:
             self._parked.append(Parked(ingest, ask, deadline_s))
-            return []
+            return begun
+        roster.quarantine.take_worker(ask.stream_id)
         roster.full_refusals += 1
         roster.note(ask.stream_id, f"refused: {result.reason}", now)
         return [self._refuse(ingest, ask, FULL, f"the farm is full: {result.reason}")]
@@ -206,3 +238,18 @@ class Admission:
 
     def _refuse(self, ingest: ChildName, ask: PublishAsk, code: str, description: str) -> Send:
         return Send(ingest, Refused(ask.request_id, ask.stream_id, code, description))
+
+
+def resume_time(stream: Stream) -> ResumeTime | None:
+    """Where a stream's time goes on, from what its ingest and the egresses said last."""
+    publisher = stream.publisher
+    if publisher is None:
+        return None
+    shown = [
+        rendition.last_pts_ms
+        for served in stream.served.values()
+        for rendition in served.renditions
+        if rendition.last_pts_ms is not None
+    ]
+    end_ms = max(shown, default=publisher.anchor_ms)
+    return ResumeTime(publisher.anchor_ms, publisher.anchor_s, end_ms)

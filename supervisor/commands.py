@@ -22,7 +22,7 @@ class Commanded(Protocol):
 
     def reload(self) -> tuple[bool, str]: ...
 
-    def kick(self, app: str, key: str) -> bool: ...
+    def kick(self, app: str, key: str) -> str: ...
 
     def drain(self, device: str) -> tuple[bool, str, dict[str, Any]]: ...
 
@@ -94,6 +94,7 @@ class Commands:
 
     def _kick(self, command: Command) -> Answer:
         app, key = command.arguments.get("app", ""), command.arguments.get("key", "")
-        if self._supervisor.kick(app, key):
-            return Answer(command.request_id, True, f"{app}/{key} is being ended")
+        done = self._supervisor.kick(app, key)
+        if done:
+            return Answer(command.request_id, True, done)
         return Answer(command.request_id, False, f"no such stream: {app}/{key}")

@@ -69,6 +69,7 @@ class Member:
     process: Process | None = None
     boot_id: BootId = NO_BOOT_ID
     fatal: str = ""  # what it said itself before its end
+    is_dismissed: bool = False  # to be forgotten when it has ended
 
     @property
     def kind(self) -> str:
@@ -122,6 +123,13 @@ class Family:
         member = self.members.get(name)
         if member is not None:
             self._feed(member, Beat())
+
+    def dismiss(self, name: ChildName) -> None:
+        """End a child and forget it."""
+        member = self.members.get(name)
+        if member is not None:
+            member.is_dismissed = True
+            self._feed(member, Stop())
 
     def forgive(self) -> None:
         """This process was starved: nobody's silence counts up to now."""
@@ -201,6 +209,8 @@ class Family:
             self._say_end(member, state)
             self._changed.set()
             self._listeners.on_change(member.plan.name)
+            if member.is_dismissed and state is ChildState.EXITED:
+                self.members.pop(member.plan.name, None)
         self._arm()
 
     def _say_end(self, member: Member, state: ChildState) -> None:

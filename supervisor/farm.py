@@ -18,6 +18,7 @@ from common.control_messages import (
     PublishAsk,
     PublishEnd,
     PublisherStatus,
+    StreamOrphaned,
     StreamTrouble,
 )
 from common.identity import ChildName, StreamId, stream_id
@@ -26,8 +27,18 @@ from common.settings import Settings
 from supervisor.admission import FAILED, Admission
 from supervisor.hang_watch import find_hang
 from supervisor.moves import Moves
+from supervisor.quarantine import is_own_worker
 from supervisor.recovery import Recovery
-from supervisor.roster import CondemnChild, Order, Roster, Send, Stream, StreamState
+from supervisor.roster import (
+    NO_INGEST,
+    CondemnChild,
+    Order,
+    Roster,
+    Send,
+    StopWorker,
+    Stream,
+    StreamState,
+)
 
 UNLISTED_GRACE_S = 15.0  # from a placement to its ingest's heartbeat naming the stream
 
@@ -43,6 +54,7 @@ class Farm:
         self._admission = Admission(self.roster)
         self._recovery = Recovery(self.roster)
         self.moves = Moves(self.roster)
+        self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
 
     @property
@@ -54,11 +66,19 @@ class Farm:
             self._admission.next_deadline(),
             self._recovery.next_deadline(),
             self.moves.next_deadline(),
+            self.roster.quarantine.next_deadline(),
+            min((s.orphan_until_s for s in self._all()), default=math.inf),
             self._end_all_s,
         )
 
     def tick(self, now: float) -> list[Order]:
         orders = [*self._recovery.tick(now), *self._admission.tick(now)]
+        for stream in [s for s in self._all() if now >= s.orphan_until_s]:
+            self.roster.note(stream.stream_id, "ended: its publisher did not come back", now)
+            self.roster.close(stream)
+            orders += self._room_came(now)
+        for acquitted in self.roster.quarantine.acquitted(now):
+            orders += self._acquit(acquitted, now)
         if now >= self.moves.next_deadline():
             orders += self.moves.retry(now)
         if now >= self._end_all_s:
@@ -84,6 +104,8 @@ class Farm:
             case "ingest":
                 return self._ingest_up(hello, now)
             case "worker":
+                if is_own_worker(hello.child):
+                    self._own_worker_up(hello.child)
                 self._device_up(hello.child, hello)
                 for transcode in hello.transcodes:
                     self.roster.see_generation(transcode.generation)
@@ -107,11 +129,13 @@ class Farm:
             case "ingest":
                 self._admission.forget_ingest(child)
                 for stream in self.roster.of_ingest(child):
-                    self.roster.note(stream.stream_id, f"its ingest is lost: {reason}", now)
-                    self.roster.close(stream)
+                    orders += self._orphan(stream, reason, now)
             case "worker":
                 self.roster.device_down(child, now)
-                orders += self._recovery.worker_lost(child, reason, now, crashed=crashed)
+                culprit = self._culprits.pop(child, None)
+                orders += self._recovery.worker_lost(
+                    child, reason, now, crashed=crashed, culprit=culprit
+                )
             case "egress":
                 self.roster.egresses.discard(child)
                 for stream in self.roster.streams.values():
@@ -122,6 +146,49 @@ class Farm:
     def settle(self, now: float) -> list[Order]:
         """Every child that still ran has been adopted: see to streams whose worker is gone."""
         return [*self._recovery.settle(now), *self._admission.retry(now)]
+
+    def _orphan(self, stream: Stream, reason: str, now: float) -> list[Order]:
+        """Its ingest is gone: end it at its worker, hold its players, keep its room meanwhile."""
+        text = f"its ingest is lost: {reason}"
+        self.roster.note(stream.stream_id, text, now)
+        # one without a format was never open: there is nobody to hold
+        hold_ms = stream.template.hold_ms if stream.format is not None else 0
+        message = StreamOrphaned(stream.stream_id, stream.generation, text, hold_ms)
+        peers = sorted(self.roster.egresses)
+        device = self.roster.device_of(stream)
+        if device is not None:
+            peers.append(device)
+        if hold_ms:
+            if stream.is_live:
+                stream.is_live, stream.away_s = False, now
+            stream.ingest = NO_INGEST
+            stream.orphan_until_s = now + hold_ms / 1000
+        else:
+            self.roster.close(stream)
+        return [Send(peer, message) for peer in peers]
+
+    def _acquit(self, name: StreamId, now: float) -> list[Order]:
+        """A stream that was alone for long and harmed nobody goes back among the others."""
+        worker = self.roster.quarantine.take_worker(name)
+        stream = self.roster.streams.get(name)
+        if stream is None or worker is None:
+            return []
+        stream.own_worker = None
+        stream.crashes = 0
+        self.roster.note(name, "no longer quarantined: no crash since", now)
+        return self.moves.drain(worker, now)
+
+    def _dismiss_if_idle(self, worker: ChildName, beat: Heartbeat) -> list[Order]:
+        """End a worker that was one stream's own and is nobody's any more."""
+        if (
+            not is_own_worker(worker)
+            or self.roster.quarantine.stream_on(worker) is not None
+            or beat.transcodes
+            or self.roster.on_device(worker)
+        ):
+            return []
+        self.roster.remove_device(worker)
+        return [StopWorker(worker)]
 
     def _ingest_up(self, hello: Hello, now: float) -> list[Order]:
         orders: list[Order] = []
@@ -136,6 +203,12 @@ class Farm:
             elif known.generation > status.generation:
                 orders.append(self.roster.placed(known, 0))  # it did not get that one
         return [*orders, *self._room_came(now)]
+
+    def _own_worker_up(self, worker: ChildName) -> None:
+        """One that an earlier supervisor started: why is not known; its stream may leave it."""
+        self.roster.quarantine.see_worker(worker)
+        if self.roster.quarantine.stream_on(worker) is None:
+            self.roster.drained.add(worker)
 
     def _device_up(self, name: ChildName, hello: Hello) -> None:
         device = hello.device
@@ -172,7 +245,13 @@ class Farm:
         stream = self.roster.streams.get(stream_id(app, key))
         if stream is None:
             return []
+        if stream.ingest == NO_INGEST:
+            self.roster.close(stream)
         return [self._end(stream, "ended by the operator")]
+
+    def clear(self, app: str, key: str) -> bool:
+        """Forget that a stream took workers down; whether it had."""
+        return self.roster.quarantine.clear(stream_id(app, key))
 
     def find_device(self, name: str) -> ChildName | None:
         """The device that a person means: `cpu:0`, a GPU's UUID or PCI id, or its worker's name."""
@@ -231,7 +310,11 @@ class Farm:
             case "worker":
                 timeout_s = self.roster.settings.worker.hang_timeout_s
                 hang = find_hang(child, beat.transcodes, timeout_s)
-                return [CondemnChild(child, hang.reason)] if hang else []
+                if hang is not None:
+                    if hang.stream_id is not None:
+                        self._culprits[child] = hang.stream_id
+                    return [CondemnChild(child, hang.reason)]
+                return self._dismiss_if_idle(child, beat)
             case "ingest":
                 return self._drop_unlisted(child, beat.publishers, now)
             case _:

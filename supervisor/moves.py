@@ -69,7 +69,7 @@ class Moves:
         """Move a stream off its device, to any other or to the one named."""
         roster = self._roster
         here = roster.device_of(stream)
-        exclude = stream.left_out_devices | ({here} if here is not None else frozenset())
+        exclude = roster.excluded(stream) | ({here} if here is not None else frozenset())
         if only is not None:
             exclude |= {name for name in roster.fleet.devices if name != only}
         policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)

@@ -7,15 +7,20 @@ held on the lost device; it is tried again whenever room comes: at the latest wh
 back. A template whose policy has `refuse` ends its streams instead.
 """
 
+import logging
 import math
 from dataclasses import dataclass, field, replace
 
 from common.control_messages import EndStream, Placed, Positions, StreamTrouble, SwitchGeneration
 from common.identity import ChildName, StreamId
 from common.ladder import Path
+from common.log import stream_label
 from supervisor.admission import FAILED
 from supervisor.placement import InFleet, NoRoom, move, place
+from supervisor.quarantine import Standing
 from supervisor.roster import Order, Roster, Send, Stream, StreamState
+
+log = logging.getLogger("tfarm.supervisor.recovery")
 
 POSITIONS_TIMEOUT_S = 0.2
 
@@ -43,17 +48,38 @@ class Recovery:
         return min((switch.deadline_s for switch in self._switches.values()), default=math.inf)
 
     def worker_lost(
-        self, worker: ChildName, reason: str, now: float, *, crashed: bool
+        self,
+        worker: ChildName,
+        reason: str,
+        now: float,
+        *,
+        crashed: bool,
+        culprit: StreamId | None = None,
     ) -> list[Order]:
-        """Switch every stream that was on it."""
+        """Switch every stream that was on it; a known `culprit` takes the blame alone."""
         orders: list[Order] = []
         for stream in self._roster.on_device(worker):
             if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
                 continue
-            stream.crashes += crashed
             self._roster.note(stream.stream_id, f"lost {worker}: {reason}", now)
+            if crashed and culprit in (None, stream.stream_id):
+                stream.crashes += 1
+                standing = self._roster.quarantine.crashed(stream.stream_id, reason, now)
+                if standing is Standing.REFUSED:
+                    orders += self._refuse(stream, now)
+                    continue
+                orders += self._roster.isolate(stream, now)
             orders += self._begin(stream, now)
         return orders
+
+    def _refuse(self, stream: Stream, now: float) -> list[Order]:
+        """It took its own worker down too: it ends here."""
+        roster = self._roster
+        reason = roster.quarantine.reason(stream.stream_id, now)
+        log.error("stream refused stream=%s reason=%s", stream_label(stream.stream_id), reason)
+        roster.note(stream.stream_id, f"refused: {reason}", now)
+        roster.close(stream)
+        return [Send(stream.ingest, EndStream(stream.stream_id, FAILED, reason))]
 
     def trouble(self, trouble: StreamTrouble, now: float) -> list[Order]:
         """One stream that its worker cannot serve: another device, else source only."""
@@ -164,8 +190,8 @@ class Recovery:
         policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
         need = replace(roster.need(stream), policy=policy)
         if stream.generation in roster.fleet.placements:
-            return move(roster.fleet, stream.generation, need, stream.left_out_devices)
-        return place(roster.fleet, need, stream.left_out_devices)
+            return move(roster.fleet, stream.generation, need, roster.excluded(stream))
+        return place(roster.fleet, need, roster.excluded(stream))
 
     def _give_up(self, stream: Stream, reason: str, now: float) -> list[Order]:
         """No device can serve it: source only, for good."""

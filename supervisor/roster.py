@@ -8,6 +8,7 @@ decided about them stands in `admission.py` (publishers that ask) and `recovery.
 Everything here can be made anew from the children's hellos.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -30,6 +31,7 @@ from supervisor.cost import (
     stream_cost,
 )
 from supervisor.placement import Device, Fleet, Need, Placement, correct, release
+from supervisor.quarantine import Quarantine, Standing
 
 COUNT_S = 0.5  # the shortest time that a rate is taken over
 HISTORY = 200  # reasons kept for status
@@ -51,7 +53,22 @@ class CondemnChild:
     reason: str
 
 
-Order = Send | CondemnChild
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    """Order to the shell: start a software worker of this name."""
+
+    child: ChildName
+
+
+@dataclass(frozen=True, slots=True)
+class StopWorker:
+    """Order to the shell: end this worker and forget it."""
+
+    child: ChildName
+
+
+Order = Send | CondemnChild | StartWorker | StopWorker
+NO_INGEST = ChildName("")  # of a stream whose ingest is gone
 
 
 class StreamState(StrEnum):
@@ -88,6 +105,8 @@ class Stream:
     away_s: float = 0.0  # since when, if it is
     crashes: int = 0  # of workers with this stream aboard
     left_out_devices: frozenset[ChildName] = frozenset()  # those that could not serve it
+    own_worker: ChildName | None = None  # where it is alone, and nowhere else
+    orphan_until_s: float = math.inf  # its ingest is gone; forgotten then
     resume_after_ms: int | None = None  # while WAITING
     moving_until_s: float = 0.0  # a move with a cut is under way up to then
     publisher: PublisherStatus | None = None
@@ -111,6 +130,8 @@ class Stream:
         return tuple(rung.name for rung in fit_ladder(self.template, self.format).rungs)
 
     def policy(self) -> tuple[Path, ...]:
+        if self.own_worker is not None:
+            return (Path.SOFTWARE,)
         return self.template.policy if self.template.renditions else (Path.PASSTHROUGH,)
 
 
@@ -125,6 +146,7 @@ class Roster:
         self.full_refusals = 0
         self.down_since: dict[ChildName, float] = {}  # devices that are, or are not up yet
         self.drained: set[ChildName] = set()  # devices that take nothing more until told
+        self.quarantine = Quarantine()
         self._cores = cores
         self._last_generation = 0
         self.fleet = Fleet(host=self._host_limits())
@@ -249,11 +271,40 @@ class Roster:
         if self.streams.get(stream.stream_id) is not stream:
             return
         del self.streams[stream.stream_id]
+        self.quarantine.take_worker(stream.stream_id)
         self.drop_placement(stream)
 
     def drop_placement(self, stream: Stream) -> None:
         if stream.generation in self.fleet.placements:
             self.fleet = release(self.fleet, stream.generation)
+
+    def excluded(self, stream: Stream) -> frozenset[ChildName]:
+        """The devices that this stream may not be placed on."""
+        if stream.own_worker is None:
+            return stream.left_out_devices
+        return frozenset(name for name in self.fleet.devices if name != stream.own_worker)
+
+    def isolate(self, stream: Stream, now: float) -> list[Order]:
+        """If the stream is suspect, give it a worker of its own, as long as there are any."""
+        if self.quarantine.standing(stream.stream_id, now) is not Standing.SUSPECT:
+            return []
+        name = self.quarantine.give_worker(stream.stream_id, now)
+        if name is None:
+            self.note(stream.stream_id, "not alone: too many streams have their own worker", now)
+            return []
+        stream.own_worker = name
+        if name in self.fleet.devices:
+            return []
+        device = Device(name, Path.SOFTWARE, is_up=False, reserved_for=stream.stream_id)
+        self.fleet = self.fleet.with_device(device)
+        self.down_since[name] = now
+        self.note(stream.stream_id, f"quarantined: alone on {name} from now on", now)
+        return [StartWorker(name)]
+
+    def remove_device(self, name: ChildName) -> None:
+        self.fleet = self.fleet.without_device(name)
+        self.drained.discard(name)
+        self.down_since.pop(name, None)
 
     def device_of(self, stream: Stream) -> ChildName | None:
         placement = self.fleet.placements.get(stream.generation)

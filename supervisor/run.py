@@ -52,7 +52,7 @@ from supervisor.hang_watch import Silence
 from supervisor.lifecycle import ChildState
 from supervisor.notify import notify
 from supervisor.proc_stat import CpuMeter, look_at, pss_bytes, rss_bytes
-from supervisor.roster import CondemnChild, Order, Send
+from supervisor.roster import NO_INGEST, CondemnChild, Order, Send, StartWorker, StopWorker
 from supervisor.run_dir import ChildRecord, RunDirLock
 from supervisor.status import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.version import VERSION
@@ -354,11 +354,19 @@ class Supervisor:
     def _do(self, orders: Sequence[Order]) -> None:
         for order in orders:
             match order:
+                case Send(child, _) if child == NO_INGEST:
+                    pass
                 case Send(child, message):
                     if not self._control.send(child, message):
                         log.warning("not sent child=%s kind=%s", child, type(message).__name__)
                 case CondemnChild(child, reason):
                     self.family.condemn(child, reason)
+                case StartWorker(child):
+                    log.warning("starting a worker for one stream alone child=%s", child)
+                    self.family.start(self._plan(child))
+                case StopWorker(child):
+                    # not while the child's own event is still being seen to
+                    self._loop.call_soon(self.family.dismiss, child)
         self._arm()
 
     def _arm(self) -> None:
@@ -437,11 +445,14 @@ class Supervisor:
         self._do(self.farm.configure(self.settings, self._loop.time()))
         return True, text
 
-    def kick(self, app: str, key: str) -> bool:
-        """End one stream; False when there is none."""
+    def kick(self, app: str, key: str) -> str:
+        """End one stream, forget its crashes; what was done, "" when there was nothing to do."""
+        cleared = self.farm.clear(app, key)
         orders = self.farm.kick(app, key)
         self._do(orders)
-        return bool(orders)
+        if orders:
+            return f"{app}/{key} is being ended"
+        return f"{app}/{key} is not refused any more" if cleared else ""
 
     def drain(self, device: str) -> tuple[bool, str, Json]:
         """Begin or go on with a device's drain: whether there is one, and what is left on it."""

@@ -162,6 +162,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "reason": stream.reason,
         "cannot_move": farm.moves.stuck.get(stream.stream_id, ""),
         "crashes": stream.crashes,
+        "own_worker": stream.own_worker or "",
         "width": source.width if source else 0,
         "height": source.height if source else 0,
         "fps": round(publisher.fps, 2) if publisher else 0.0,

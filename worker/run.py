@@ -36,6 +36,7 @@ from common.control_messages import (
     Fatal,
     Heartbeat,
     Hello,
+    StreamOrphaned,
     StreamTrouble,
     Topology,
     TranscodeStatus,
@@ -354,6 +355,10 @@ class Worker:
                 self._configure(message.settings)
             case Topology():
                 self._egresses.update(message.endpoints)
+            case StreamOrphaned():
+                for (stream_id, generation), stream in self._streams.items():
+                    if stream_id == message.stream_id and generation <= message.generation:
+                        stream.session.end(message.reason)
             case _:
                 self._counters["unreadable"] += 1
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.clock32 import wrap
-from ingest.timeline import MAX_STEP_AHEAD_MS, Stamp, Timeline
+from ingest.timeline import MAX_STEP_AHEAD_MS, Anchor, Stamp, Timeline
 
 FRAME_MS = 40
 HOUR_MS = 3_600_000
@@ -252,3 +252,14 @@ def test_whatever_comes_each_kind_strictly_increases(
         assert all(sooner < later for sooner, later in pairwise(times))
     if times := sent["video"] + sent["audio"]:
         assert timeline.end_ms == max(times)
+
+
+def test_a_stream_that_ran_elsewhere_goes_on_at_its_now() -> None:
+    timeline = Timeline.continuing(Anchor(7_000, 99.0), 7_900)
+    assert timeline.video(123, 105.0).dts_ms == 13_000
+    assert timeline.audio(130, 105.01).dts_ms == 13_007
+
+
+def test_a_stream_that_ran_elsewhere_never_steps_back() -> None:
+    timeline = Timeline.continuing(Anchor(7_000, 99.0), 9_000)
+    assert timeline.video(0, 99.5).dts_ms == 9_001

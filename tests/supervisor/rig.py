@@ -20,7 +20,7 @@ from common.identity import BootId, ChildName, Generation, StreamId
 from common.ladder import Path, SourceFormat
 from common.settings import Settings
 from supervisor.farm import Farm
-from supervisor.roster import CondemnChild, Order, Send, Stream
+from supervisor.roster import CondemnChild, Order, Send, StartWorker, StopWorker, Stream
 
 M = TypeVar("M")
 HD = SourceFormat(1280, 720, fps=Fraction(30))
@@ -137,7 +137,7 @@ class Rig:
     def _keep(self, orders: list[Order]) -> list[Order]:
         self.orders += orders
         for order in orders:
-            assert isinstance(order, Send | CondemnChild)
+            assert isinstance(order, Send | CondemnChild | StartWorker | StopWorker)
         return orders
 
 

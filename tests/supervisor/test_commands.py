@@ -25,9 +25,9 @@ class Fake:
     def reload(self) -> tuple[bool, str]:
         return False, "listen.rtmp: must be HOST:PORT"
 
-    def kick(self, app: str, key: str) -> bool:
+    def kick(self, app: str, key: str) -> str:
         self.told.append(f"kick {app}/{key}")
-        return key == "cam"
+        return "it ends" if key == "cam" else ""
 
     def drain(self, device: str) -> tuple[bool, str, dict[str, Any]]:
         self.told.append(f"drain {device}")

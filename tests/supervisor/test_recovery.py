@@ -182,7 +182,7 @@ def test_losing_every_worker_in_turn_never_loses_room_or_a_stream(rig: Rig) -> N
         rig.publish(key)
     for _ in range(5):
         for worker in ("worker:cpu:0", "worker:cpu:1"):
-            rig.down(worker)
+            rig.down(worker, crashed=False)
             rig.tick(POSITIONS_TIMEOUT_S)
             rig.up(worker, "worker")
     assert {s.state for s in rig.farm.roster.streams.values()} == {StreamState.LIVE}

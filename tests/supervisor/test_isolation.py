@@ -1,0 +1,127 @@
+"""Streams that take workers down: alone on a worker of their own, refused, let in again."""
+
+from common.control_messages import EndStream, Placed, SwitchGeneration
+from common.identity import ChildName
+from supervisor.quarantine import PROBATION_S, REFUSED_S
+from supervisor.recovery import POSITIONS_TIMEOUT_S
+from supervisor.roster import CondemnChild, Order, Send, StartWorker, StopWorker, StreamState
+from tests.supervisor.rig import SMALL, MakeRig, Rig
+
+OWN = ChildName("worker:cpu:q1")
+
+
+def crash(rig: Rig, stream: str = "live/a") -> list[Order]:
+    """The worker that has the stream dies, and comes back; all that is ordered meanwhile."""
+    worker = rig.farm.roster.device_of(rig.stream(stream))
+    orders = rig.down(worker)
+    orders += rig.tick(POSITIONS_TIMEOUT_S)
+    return orders + rig.up(str(worker), "worker")
+
+
+def placements(orders: list[Order]) -> list[Placed]:
+    return [o.message for o in orders if isinstance(o, Send) and isinstance(o.message, Placed)]
+
+
+def isolated(rig: Rig) -> None:
+    """live/a has a worker of its own, which is up."""
+    rig.publish("live/a", SMALL)
+    crash(rig)
+    assert StartWorker(OWN) in crash(rig)
+    rig.up(OWN, "worker")
+    assert rig.farm.roster.device_of(rig.stream()) == OWN
+
+
+def test_after_two_crashes_a_stream_goes_on_alone_and_nobody_joins_it(rig: Rig) -> None:
+    rig.publish("live/a", SMALL)
+    first = crash(rig)
+    assert not any(isinstance(order, StartWorker) for order in first)
+    second = crash(rig)
+    assert StartWorker(OWN) in second
+    # its worker is not there yet: source only, and no other one will do
+    assert placements(second) == []
+    assert rig.stream().state is StreamState.WAITING
+    placed = rig.only(rig.up(OWN, "worker"), Placed)
+    assert placed.worker == OWN
+    for key in "bcdef":
+        assert rig.publish(f"live/{key}", SMALL).worker != OWN
+
+
+def test_when_its_own_worker_dies_too_it_is_refused_with_the_reason_and_the_worker_ends(
+    rig: Rig,
+) -> None:
+    isolated(rig)
+    end = rig.only(rig.down(OWN), EndStream)
+    assert "took down 2 workers" in end.description
+    assert "killed" in end.description
+    rig.up(OWN, "worker")
+    assert rig.beat(OWN) == [StopWorker(OWN)]
+    assert OWN not in rig.farm.roster.fleet.devices
+    assert "took down" in rig.refused(rig.ask()).description
+    rig.now += REFUSED_S
+    rig.only(rig.ask(), Placed)
+
+
+def test_a_kick_lets_a_refused_stream_in_again(rig: Rig) -> None:
+    isolated(rig)
+    rig.down(OWN)
+    rig.refused(rig.ask())
+    assert rig.farm.clear("live", "a")
+    assert rig.only(rig.ask(), Placed).worker != OWN
+
+
+def test_a_suspect_that_ends_and_comes_back_is_alone_again(rig: Rig) -> None:
+    isolated(rig)
+    rig.end()
+    assert rig.beat(OWN) == [StopWorker(OWN)]
+    (start,) = rig.ask()
+    assert isinstance(start, StartWorker)
+    assert start.child != OWN
+    assert rig.only(rig.up(start.child, "worker"), Placed).worker == start.child
+
+
+def test_one_that_behaves_moves_back_among_the_others(rig: Rig) -> None:
+    isolated(rig)
+    orders = rig.tick(PROBATION_S)
+    placed = rig.only(orders, Placed)
+    assert placed.worker != OWN
+    assert rig.stream().crashes == 0
+    assert rig.beat(OWN) == [StopWorker(OWN)]
+    # and two crashes are needed again
+    assert not any(isinstance(order, StartWorker) for order in crash(rig))
+
+
+def test_a_hang_is_blamed_on_the_stream_whose_work_waits(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    for key in ("live/a", "live/b"):
+        rig.publish(key, SMALL)
+    for _ in range(2):
+        worker = "worker:cpu:0"
+        calm, stuck = rig.transcode("live/a"), rig.transcode("live/b", stalled_s=2.0)
+        (condemned,) = rig.beat(worker, transcodes=(calm, stuck))
+        assert isinstance(condemned, CondemnChild)
+        rig.down(worker)
+        rig.tick(POSITIONS_TIMEOUT_S)
+        rig.up(worker, "worker")
+    assert rig.stream("live/a").crashes == 0
+    assert rig.stream("live/a").own_worker is None
+    assert rig.stream("live/b").own_worker == OWN
+
+
+def test_a_worker_that_was_told_to_end_blames_nobody(rig: Rig) -> None:
+    placed = rig.publish("live/a", SMALL)
+    for _ in range(3):
+        worker = rig.farm.roster.device_of(rig.stream())
+        rig.down(worker, crashed=False)
+        rig.tick(POSITIONS_TIMEOUT_S)
+        rig.up(str(worker), "worker")
+    assert rig.stream().own_worker is None
+    assert rig.stream().generation > placed.generation
+
+
+def test_own_workers_found_by_a_new_supervisor_are_emptied_and_ended(rig: Rig) -> None:
+    status = rig.publisher("live/a", worker=OWN, format=SMALL)
+    rig.up("ingest:0", "ingest", publishers=(status,))
+    orders = rig.up(OWN, "worker")
+    assert [placed.worker != OWN for placed in placements(orders)] == [True]
+    assert rig.beat(OWN) == [StopWorker(OWN)]
+    assert not any(isinstance(o, Send) and isinstance(o.message, SwitchGeneration) for o in orders)

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test lint format bench fuzz requirements clean
+.PHONY: run demo test lint format bench faults fuzz requirements clean
 
 run: $(VENV)/.runtime
 	exec $(BIN)/tfarm supervisor $(ARGS)
@@ -30,6 +30,10 @@ format: $(VENV)/.dev
 # The peers that the benches run beside tfarm: apt-get install ffmpeg nginx libnginx-mod-rtmp
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench $(ARGS)
+
+# Kills, stops and misleads running farms: make faults ARGS="--only kill_worker", ARGS=--write
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults $(ARGS)
 
 # Each target of tests/fuzz for 20 s: make fuzz ARGS="sps --seconds 600", ARGS="all --minimise"
 fuzz: $(VENV)/.fuzz

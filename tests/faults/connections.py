@@ -1,0 +1,219 @@
+"""Faults of peers: players that do not read, connections that say nothing, reconnects for ever."""
+
+import contextlib
+import socket
+import statistics
+import time
+from collections.abc import Sequence
+
+from common.rtmp.events import VideoReceived
+from common.rtmp_peer import RtmpPlayer, RtmpPublisher
+from tests.faults.load import LoadPlayer
+from tests.faults.scene import CLIP, KEYS, Result, Scene, clip, vitals
+from tests.helpers_media import FlvTag, flv_tags, send_tag, until
+
+HANDSHAKE = b"\x03" + bytes(8) + bytes(1528)
+MIB = 1 << 20
+
+
+def _delays_ms(players: Sequence[LoadPlayer], since_s: float, until_s: float) -> dict[str, float]:
+    """The median way of a picture by stream, but for a constant of the stream."""
+    found: dict[str, list[float]] = {}
+    for player in players:
+        found.setdefault(player.key, []).extend(
+            p.came_s * 1000 - p.dts_ms for p in player.pictures if since_s < p.came_s < until_s
+        )
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def player_that_never_reads() -> Result:
+    watch_s = 8.0
+    with Scene() as scene:
+        began = time.monotonic()
+        time.sleep(watch_s)
+        before = vitals(scene.farm)["egress:0"]["memory"]
+        lazy = RtmpPlayer(scene.farm.url(KEYS[0], "source"), 10)
+        lazy.connect()
+        at = time.monotonic()
+        time.sleep(watch_s)
+        ended = time.monotonic()
+        after = vitals(scene.farm)["egress:0"]["memory"]
+        lazy.abort()
+        row = scene.judge("a player never reads", KEYS, at)
+        was = _delays_ms(scene.load.players, began, at)
+        now = _delays_ms(scene.load.players, at, ended)
+        change_ms = max(abs(now[key] - was[key]) for key in KEYS)
+    grown = (after - before) / MIB
+    row.first_frame_s = None
+    row.limit = "no other player's delay changes by more than 5 ms, memory bounded, 0 lost"
+    row.note = f"median delay changed by {change_ms:.1f} ms, egress grew by {grown:.1f} MiB"
+    row.ok = change_ms <= 5.0 and grown < 8 and row.lost == 0 and row.disconnected == 0
+    row.affected = 0
+    return row
+
+
+def _connect(farm_port: int, source: str) -> socket.socket | None:
+    peer = socket.socket()
+    peer.settimeout(5)
+    try:
+        peer.bind((source, 0))
+        peer.connect(("127.0.0.1", farm_port))
+        peer.sendall(HANDSHAKE[:500])
+    except OSError:
+        peer.close()
+        return None
+    peer.setblocking(False)
+    return peer
+
+
+def _is_open(peer: socket.socket) -> bool:
+    try:
+        return peer.recv(4096) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def _in_time(scene: Scene, key: str, tags: Sequence[FlvTag]) -> float:
+    """Seconds that a publish and a play take together to be accepted, the slower one."""
+    began = time.monotonic()
+    with RtmpPublisher(scene.farm.url(key), 10) as publisher:
+        publish_s = time.monotonic() - began
+        for tag in tags[:6]:
+            send_tag(publisher, tag)
+        began = time.monotonic()
+        with RtmpPlayer(scene.farm.url(KEYS[1], "360p"), 10):
+            play_s = time.monotonic() - began
+    return max(publish_s, play_s)
+
+
+def half_handshakes() -> Result:
+    """A thousand connections of 250 addresses that stay in the middle of their handshakes."""
+    with Scene() as scene, contextlib.ExitStack() as stack:
+        tags = flv_tags(clip(CLIP))
+        at = time.monotonic()
+        peers = []
+        for index in range(1_000):
+            peer = _connect(scene.farm.port, f"127.0.{1 + index // 200}.{2 + index % 200}")
+            if peer is not None:
+                peers.append(stack.enter_context(peer))
+        slowest = max(_in_time(scene, f"new{n}", tags) for n in range(3))
+        held = sum(map(_is_open, peers))
+        time.sleep(1.0)
+        row = scene.judge("1,000 connections never finish their handshake", KEYS, at)
+        until(lambda: not any(map(_is_open, peers)), 15, "all are closed by the deadline")
+    row.affected = 0
+    row.first_frame_s = None
+    row.limit = "publish and play accepted in < 1 s, nobody disconnected, closed by the deadline"
+    row.note = f"{held} held at once, publish and play took {slowest:.2f} s at most"
+    row.ok = slowest < 1.0 and row.disconnected == 0 and row.lost == 0 and held > 900
+    return row
+
+
+def one_address_floods() -> Result:
+    """One address connects as fast as it can: it is limited, and nobody else is."""
+    with Scene() as scene:
+        tags = flv_tags(clip(CLIP))
+        at = time.monotonic()
+        lines = len(scene.farm.log().splitlines())
+        held: list[socket.socket] = []
+        while time.monotonic() - at < 3.0 and len(held) < 2_000:
+            peer = _connect(scene.farm.port, "127.0.0.2")
+            if peer is not None:
+                held.append(peer)
+        slowest = _in_time(scene, "new", tags)
+        time.sleep(1.0)  # what the kernel accepted has been looked at by then
+        let_in = sum(map(_is_open, held))
+        for peer in held:
+            peer.close()
+        logged = len(scene.farm.log().splitlines()) - lines
+        row = scene.judge("one address connects in a loop", KEYS, at)
+    row.affected = 0
+    row.first_frame_s = None
+    row.limit = "at most 100 are let in, others in < 1 s, the log stays short"
+    row.note = (
+        f"{len(held)} tried, {let_in} let in, {logged} log lines, others took {slowest:.2f} s"
+    )
+    row.ok = let_in <= 100 and slowest < 1.0 and row.disconnected == 0 and logged < 100
+    row.ok = row.ok and row.lost == 0
+    return row
+
+
+def _cycle(scene: Scene, index: int, tags: Sequence[FlvTag], sent: int) -> None:
+    """A publisher comes with one picture or more, a player too; both go in one of three ways."""
+    key = f"again{index % 5}"
+    publisher = RtmpPublisher(scene.farm.url(key), 10)
+    publisher.connect()
+    for tag in tags[:sent]:
+        send_tag(publisher, tag)
+    player = RtmpPlayer(scene.farm.url(key, ("360p", "source")[index % 2]), 10)
+    player.connect()
+    match index % 4:
+        case 0:
+            player.abort()
+            publisher.abort()
+        case 1:
+            publisher.close()
+            player.close()
+        case 2:
+            _await_picture(player)  # so a session was opened for it
+            player.close()
+            publisher.close()
+        case _:
+            _await_picture(player)
+            publisher.abort()
+            player.abort()
+
+
+def _await_picture(player: RtmpPlayer) -> None:
+    while not isinstance(player.next_event(), VideoReceived):
+        pass
+
+
+def reconnects() -> Result:
+    """Five hundred publishers and players come and go; what is used is looked at on the way."""
+    count, warm = 500, 150
+    with Scene(hold="0s", keys=KEYS[:1], players_a_stream=4) as scene:
+        tags = flv_tags(clip(CLIP))
+        at = time.monotonic()
+        before: dict[str, dict[str, int]] = {}
+        for index in range(count):
+            if index == warm:
+                _settle(scene)
+                before = vitals(scene.farm)
+            _cycle(scene, index, tags, 12)
+        _settle(scene)
+        after = vitals(scene.farm)
+        row = scene.judge(f"{count} reconnects", KEYS[:1], at)
+        files = sorted(path.name for path in scene.farm.run_dir.rglob("*") if path.is_socket())
+        expected = 1 + 2 + 2  # control; egress tags and handover; two workers' media
+    grown = {
+        what: max((after[name][what] - before[name][what], name) for name in after)
+        for what in ("memory", "descriptors", "threads")
+    }
+    row.affected = 0
+    row.first_frame_s = None
+    row.limit = "memory, descriptors, threads and socket files flat in every process"
+    row.note = (
+        f"since the {warm}th: {grown['memory'][0] / MIB:+.1f} MiB ({grown['memory'][1]}), "
+        f"{grown['descriptors'][0]:+d} descriptors, {grown['threads'][0]:+d} threads, "
+        f"{len(files)} socket files"
+    )
+    row.ok = (
+        grown["memory"][0] < 4 * MIB
+        and grown["descriptors"][0] <= 2
+        and grown["threads"][0] <= 0
+        and len(files) == expected
+        and row.disconnected == 0
+        and row.lost == 0
+    )
+    if not row.ok:
+        print("before", before, "\nafter ", after, "\n", files)
+    return row
+
+
+def _settle(scene: Scene) -> None:
+    """Until only the scene's own streams are left, and what they freed is given back."""
+    until(lambda: len(scene.farm.streams()) == 1, 15, "the others have ended", every=0.5)
+    time.sleep(2.5)

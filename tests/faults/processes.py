@@ -1,0 +1,209 @@
+"""Faults of the farm's own processes: killed, stopped, drained."""
+
+import os
+import signal
+import statistics
+import time
+
+import psutil
+
+from tests.faults.scene import KEYS, Result, Scene
+from tests.helpers_media import until
+
+
+def _await_pictures(scene: Scene, keys: list[str], since_s: float, timeout: float = 15.0) -> None:
+    """Until every player of these streams has had a picture a second after the fault or later."""
+
+    def all_go_on() -> bool:
+        return all(
+            player.pictures and player.pictures[-1].came_s > max(since_s + 1.0, now - 0.3)
+            for player in scene.players(keys)
+            for now in (time.monotonic(),)
+        )
+
+    until(all_go_on, timeout, f"{keys} go on")
+    time.sleep(2.0)  # long enough for what follows a recovery to show
+
+
+def _worker_with_streams(scene: Scene) -> tuple[str, list[str]]:
+    by_worker = scene.by_worker()
+    worker = min(by_worker, key=lambda name: len(by_worker[name]))
+    return worker, by_worker[worker]
+
+
+def kill_worker() -> Result:
+    with Scene() as scene:
+        worker, hit = _worker_with_streams(scene)
+        pid = scene.pid(worker)
+        at = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        _await_pictures(scene, hit, at)
+        row = scene.judge("kill -9 a worker", hit, at)
+        at_keys = all(seen.begins_at_key for seen in scene.seen(hit, at))
+    row.limit = "0 players disconnected, first new frame ≤ 1.0 s, others lose 0"
+    row.note = "" if at_keys else "NOT AT A KEYFRAME"
+    row.ok = (
+        at_keys
+        and row.disconnected == 0
+        and row.first_frame_s is not None
+        and row.first_frame_s <= 1.0
+        and row.others_lost == 0
+        and row.repeated == 0
+    )
+    return row
+
+
+def stop_worker() -> Result:
+    with Scene() as scene:
+        worker, hit = _worker_with_streams(scene)
+        process = psutil.Process(scene.pid(worker))
+        at = time.monotonic()
+        process.suspend()
+        until(lambda: not process.is_running(), 8, "the stopped worker is killed", every=0.01)
+        found_s = time.monotonic() - at
+        _await_pictures(scene, hit, at)
+        row = scene.judge("SIGSTOP a worker", hit, at)
+    row.limit = "seen ≤ 2 s, then first new frame ≤ 1.0 s, 0 disconnected, others lose 0"
+    row.note = f"seen after {found_s:.2f} s"
+    row.ok = (
+        found_s <= 2.0
+        and row.disconnected == 0
+        and row.first_frame_s is not None
+        and row.first_frame_s - found_s <= 1.0
+        and row.others_lost == 0
+        and row.repeated == 0
+    )
+    return row
+
+
+def kill_worker_twice() -> Result:
+    """The streams aboard two crashes leave the shared workers; the others never notice."""
+    with Scene() as scene:
+        worker, hit = _worker_with_streams(scene)
+        first = time.monotonic()
+        os.kill(scene.pid(worker), signal.SIGKILL)
+        _await_pictures(scene, hit, first)
+        streams = scene.farm.streams()
+        workers = {str(streams[key]["worker"]) for key in hit}
+        at = time.monotonic()
+        for name in workers:
+            hit += [k for k, s in streams.items() if s["worker"] == name and k not in hit]
+            os.kill(scene.pid(name), signal.SIGKILL)
+        _await_pictures(scene, hit, at, 25)
+        row = scene.judge("kill -9 the worker of its streams again", hit, at)
+        row.note = "then on " + ", ".join(sorted(scene.by_worker()))
+    row.limit = "0 disconnected, others lose 0"
+    row.ok = row.disconnected == 0 and row.others_lost == 0 and row.repeated == 0
+    return row
+
+
+def kill_supervisor() -> Result:
+    with Scene() as scene:
+        supervisor = scene.farm.process
+        assert supervisor is not None
+        before = {p.pid for p in scene.farm.processes()} - {supervisor.pid}
+        at = time.monotonic()
+        supervisor.kill()
+        supervisor.wait()
+        time.sleep(2.0)
+        scene.farm.start()
+        _await_pictures(scene, list(KEYS), at)
+        row = scene.judge("kill -9 the supervisor, start anew", KEYS, at)
+        after = {p.pid for p in scene.farm.processes()}
+        row.note = "all children adopted" if before <= after else "CHILDREN LOST"
+        row.ok = row.lost == 0 and row.disconnected == 0 and row.repeated == 0 and before <= after
+        row.ok = row.ok and set(scene.farm.streams()) == set(KEYS)
+    row.affected = 0
+    row.first_frame_s = None
+    row.limit = "0 lost, 0 disconnected, all adopted"
+    return row
+
+
+def no_supervisor() -> Result:
+    """Without another supervisor the children end by themselves, in time and whole."""
+    with Scene(orphan_timeout="3s") as scene:
+        farm = scene.farm
+        supervisor = farm.process
+        assert supervisor is not None
+        children = farm.processes() - {psutil.Process(supervisor.pid)}
+        at = time.monotonic()
+        supervisor.kill()
+        supervisor.wait()
+        _, alive = psutil.wait_procs(list(children), timeout=10)
+        took_s = time.monotonic() - at
+        left = [path.name for path in farm.run_dir.rglob("*") if path.is_socket()]
+        left = [name for name in left if "control" not in name]
+        farm.start()
+        row = Result("kill -9 the supervisor, none comes (orphan_timeout = 3s)", len(KEYS))
+        row.note = f"{len(children)} children ended within {took_s:.1f} s"
+        row.ok = not alive and took_s <= 7.0 and not left
+        if left:
+            row.note += f", left {left}"
+    row.limit = "all end ≤ 7 s, no socket file left"
+    return row
+
+
+def kill_egress() -> Result:
+    with Scene() as scene:
+        pid = scene.pid("egress")
+        sent = {key: p.losses for key, p in scene.load.publishers.items()}
+        at = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        _await_pictures(scene, list(KEYS), at)
+        row = scene.judge("kill -9 egress; players reconnect", KEYS, at)
+        cut = [key for key, p in scene.load.publishers.items() if p.losses != sent[key]]
+    row.limit = "publishers untouched, a player has picture ≤ 1.5 s after the kill"
+    row.note = "players reconnect at once" + (f"; PUBLISHERS CUT {cut}" if cut else "")
+    row.lost = None
+    row.repeated = 0  # a joiner begins with the last GOP again
+    row.ok = not cut and row.first_frame_s is not None and row.first_frame_s <= 1.5
+    return row
+
+
+def kill_ingest() -> Result:
+    with Scene() as scene:
+        pid = scene.pid("ingest")
+        at = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        _await_pictures(scene, list(KEYS), at)
+        row = scene.judge("kill -9 ingest; publishers reconnect", KEYS, at)
+        waits = []
+        for key in KEYS:
+            back_s = scene.publisher(key).since_s
+            assert back_s > at, f"{key} was not disconnected"
+            for player in scene.players([key]):
+                new = [p.came_s for p in player.pictures if p.came_s >= back_s]
+                waits.append(min(new) - back_s)
+        row.first_frame_s = statistics.median(waits)
+        row.note = (
+            f"publishers back {scene.publisher(KEYS[0]).since_s - at:.2f} s after the kill, "
+            f"worst first frame {max(waits):.2f} s after that"
+        )
+    row.limit = "players stay, picture ≤ 1.5 s after the publisher is back"
+    row.lost = None
+    row.ok = row.disconnected == 0 and max(waits) <= 1.5 and row.repeated == 0
+    return row
+
+
+def drain_device() -> Result:
+    with Scene() as scene:
+        worker, hit = _worker_with_streams(scene)
+        assert len(hit) == 2
+        at = time.monotonic()
+        answer = scene.farm.cli("drain", worker, "--timeout", "10")
+        took_s = time.monotonic() - at
+        time.sleep(2.0)
+        row = scene.judge("drain a device with 2 streams", hit, at)
+        left = scene.by_worker().get(worker, [])
+    row.limit = "0 lost, 0 repeated, order kept, 0 disconnected"
+    row.note = f"took {took_s:.1f} s" if answer.returncode == 0 else answer.stderr.strip()[-80:]
+    row.first_frame_s = None
+    row.ok = (
+        answer.returncode == 0
+        and not left
+        and row.lost == 0
+        and row.repeated == 0
+        and row.others_lost == 0
+        and row.disconnected == 0
+    )
+    return row

@@ -1,0 +1,287 @@
+"""A farm under load, and what its players saw around a moment: the stage of every fault.
+
+Four publishers of 640x360 at 25 a second, forty players of a 360p rung that takes every picture, so
+stream time steps by 40 ms a picture and every lost or repeated one shows in the DTS.
+"""
+
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from tests.faults.load import FRAME_MS, Load, LoadPlayer, LoadPublisher, Picture, Script
+from tests.helpers_clips import ClipSpec, make_clip
+from tests.helpers_farm import Farm
+from tests.helpers_media import flv_tags, until
+
+CLIP = ClipSpec(
+    seconds=10.0, fps=Fraction(25), gop_frames=25, b_frames=0, bitrate_bps=400_000, profile="main"
+)
+CLIP_MS = 10_000
+OTHER_SETS = CLIP.but(profile="high", bitrate_bps=500_000)
+OTHER_SIZE = CLIP.but(width=480, height=270)
+KEYS = ("cam0", "cam1", "cam2", "cam3")
+PLAYERS_A_STREAM = 10
+RUNG = "360p"
+
+LOG_LEVEL = "INFO"
+
+CONFIG = """
+log_level = "{log_level}"
+orphan_timeout = "{orphan_timeout}"
+
+[listen]
+rtmp = "127.0.0.1:0"
+
+[devices]
+use_gpus = false
+
+[software]
+workers = {workers}
+capacity = 10000
+
+{more}
+
+[templates.live]
+gop = "1s"
+hold = "{hold}"
+wait = "8s"
+max_source = "640x360@30"
+{template}
+
+[[templates.live.renditions]]
+name = "360p"
+width = 640
+height = 360
+fps = 25
+bitrate = "500k"
+"""
+
+
+def config(
+    *,
+    workers: int = 2,
+    hold: str = "15s",
+    more: str = "",
+    template: str = "",
+    orphan_timeout: str = "30s",
+) -> str:
+    return CONFIG.format(
+        log_level=LOG_LEVEL,
+        workers=workers,
+        hold=hold,
+        more=more,
+        template=template,
+        orphan_timeout=orphan_timeout,
+    )
+
+
+@dataclass
+class Result:
+    """One row of the table."""
+
+    fault: str
+    affected: int  # streams
+    lost: int | None = None  # pictures, the worst affected stream's
+    repeated: int = 0  # pictures that came twice or out of order, all streams'
+    first_frame_s: float | None = None  # from the fault to the first new picture, the median
+    disconnected: int = 0  # players
+    others_lost: int = 0  # pictures, the worst of the other streams'
+    limit: str = ""
+    ok: bool = False
+    note: str = ""
+
+
+@dataclass
+class Seen:
+    """What one player saw from a moment on."""
+
+    player: LoadPlayer
+    pictures: Sequence[Picture]  # without headers
+    headers: int
+
+    @property
+    def lost(self) -> int:
+        """Pictures missing between the ones that came."""
+        steps = self._steps()
+        return sum(max(0, round(step / FRAME_MS) - 1) for step in steps if step > 0)
+
+    @property
+    def repeated(self) -> int:
+        return sum(step <= 0 for step in self._steps())
+
+    @property
+    def longest_wait(self) -> tuple[float, float]:
+        """The longest time without a picture, and when it ended."""
+        came = [picture.came_s for picture in self.pictures]
+        waits = [(after - before, after) for before, after in itertools.pairwise(came)]
+        return max(waits, default=(0.0, 0.0))
+
+    @property
+    def begins_at_key(self) -> bool:
+        """Whether the picture after the longest wait is a keyframe."""
+        _, ended = self.longest_wait
+        return any(p.is_key for p in self.pictures if p.came_s == ended)
+
+    def _steps(self) -> list[int]:
+        times = [picture.dts_ms for picture in self.pictures]
+        return [after - before for before, after in itertools.pairwise(times)]
+
+
+@dataclass
+class Scene:
+    """Use as a context: the farm runs, publishers are in and players get pictures."""
+
+    workers: int = 2
+    hold: str = "15s"
+    more: str = ""
+    template: str = ""
+    orphan_timeout: str = "30s"
+    keys: Sequence[str] = KEYS
+    players_a_stream: int = PLAYERS_A_STREAM
+    rendition: str = RUNG
+    keep_of: str = ""  # the stream one of whose players keeps the pictures
+    start_ms: int = 0  # the publishers' first timestamp
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stack.__exit__(kind, error, traceback)
+
+    def _build(self) -> None:
+        document = config(
+            workers=self.workers,
+            hold=self.hold,
+            more=self.more,
+            template=self.template,
+            orphan_timeout=self.orphan_timeout,
+        )
+        self.farm = self.stack.enter_context(Farm(document))
+        self.load = self.stack.enter_context(Load())
+        script = self.script(CLIP)
+        for key in self.keys:
+            self.load.publish(self.farm.url(key), key, script, self.start_ms)
+        for key in self.keys:
+            for index in range(self.players_a_stream):
+                keep = key == self.keep_of and index == 0
+                self.load.play(self.farm.url(key, self.rendition), key, self.rendition, keep=keep)
+        self.wait_for_pictures()
+
+    def script(self, spec: ClipSpec) -> Script:
+        return Script(flv_tags(clip(spec)), CLIP_MS)
+
+    def wait_for_pictures(self) -> None:
+        """Until every player has had a second of them, one after the other."""
+
+        def all_run() -> bool:
+            since = time.monotonic() - 1.0
+            return all(
+                len([p for p in player.pictures[-40:] if p.came_s > since]) >= 20
+                and player.pictures[-1].came_s > time.monotonic() - 0.3
+                for player in self.load.players
+            )
+
+        try:
+            until(all_run, 40, "every player gets its pictures")
+        except AssertionError:
+            refusals = {r for p in self.load.publishers.values() for r in p.refusals}
+            refusals |= {r for p in self.load.players for r in p.refusals}
+            print(self.farm.cli("status").stdout, refusals)
+            raise
+
+    # ---- who is who ---------------------------------------------------------------------------
+
+    def publisher(self, key: str) -> LoadPublisher:
+        return self.load.publishers[key]
+
+    def players(self, keys: Iterable[str]) -> list[LoadPlayer]:
+        wanted = set(keys)
+        return [player for player in self.load.players if player.key in wanted]
+
+    def pid(self, child: str) -> int:
+        return int(self.farm.child(child)["pid"])
+
+    def by_worker(self) -> dict[str, list[str]]:
+        """The keys of the streams on each worker."""
+        found: dict[str, list[str]] = {}
+        for key, stream in self.farm.streams().items():
+            found.setdefault(str(stream["worker"]), []).append(key)
+        return found
+
+    # ---- what was seen ------------------------------------------------------------------------
+
+    def seen(self, keys: Iterable[str], since_s: float) -> list[Seen]:
+        """What the players of these streams saw from just before `since_s` on."""
+        found = []
+        for player in self.players(keys):
+            pictures = [p for p in list(player.pictures) if p.came_s > since_s - 0.5]
+            headers = sum(p.is_header for p in pictures if p.came_s > since_s)
+            found.append(Seen(player, [p for p in pictures if not p.is_header], headers))
+        return found
+
+    def judge(self, fault: str, hit: Sequence[str], since_s: float) -> Result:
+        """The row of a fault at `since_s` that was to hit these streams alone."""
+        seen = self.seen(hit, since_s)
+        others = self.seen(set(self.keys) - set(hit), since_s)
+        first = [ended - since_s for _, ended in (s.longest_wait for s in seen) if ended > since_s]
+        return Result(
+            fault,
+            affected=len(hit),
+            lost=max((s.lost for s in seen), default=0),
+            repeated=sum(s.repeated for s in (*seen, *others)),
+            first_frame_s=statistics.median(first) if first else None,
+            disconnected=sum(player.losses for player in self.load.players),
+            others_lost=max((s.lost for s in others), default=0),
+        )
+
+
+_clips: dict[ClipSpec, Path] = {}
+_folder: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def clip(spec: ClipSpec) -> Path:
+    """The FLV file of a spec, made when first asked for."""
+    if spec not in _clips:
+        if not _folder:
+            _folder.append(tempfile.TemporaryDirectory(prefix="tfarm-faults-"))
+        _clips[spec] = make_clip(Path(_folder[0].name) / f"{len(_clips)}.flv", spec)
+    return _clips[spec]
+
+
+def vitals(farm: Farm) -> dict[str, dict[str, int]]:
+    """Memory of its own, descriptors and threads of each process of the farm, by child name."""
+    names = {child["pid"]: child["name"] for child in farm.status()["children"]}
+    found = {}
+    for process in farm.processes():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE or "status" in process.cmdline():
+                continue
+            found[names.get(process.pid, "supervisor")] = {
+                "memory": int(process.memory_full_info().uss),
+                "descriptors": process.num_fds(),
+                "threads": process.num_threads(),
+            }
+        except psutil.NoSuchProcess:
+            continue
+    return found

@@ -52,6 +52,7 @@ class PublisherStatus:
     gop_ms: int = 0
     frames: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  # by place
+    stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)  # p50, p99 by stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,11 @@ class TranscodeStatus:
     dropped: int = 0
     last_in_s: float = 0.0  # when a unit last came in …
     last_out_s: float = 0.0  # … and a picture last came out
-    stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)  # p50, p99 by stage
+    stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
     stalled_s: float = 0.0  # how long what waits here has waited and nothing got done
     skipped: int = 0  # pictures that a rung left out, because it was behind
+    top_rate_divisor: int = 1  # what is taken from it: see `Degrade`
+    dropped_rungs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +314,20 @@ class StreamOrphaned:
     generation: Generation
     reason: str
     hold_ms: int
+
+
+@message("degrade")
+@dataclass(frozen=True, slots=True)
+class Degrade:
+    """To a worker that falls behind: take less of this stream from now on, or all again.
+
+    The top rung gets every n-th of its pictures, keyframes always; the largest rungs none at all.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    top_rate_divisor: int  # 1: all
+    dropped_rungs: int
 
 
 @message("switch-generation")

@@ -29,6 +29,7 @@ from supervisor.hang_watch import find_hang
 from supervisor.moves import Moves
 from supervisor.quarantine import is_own_worker
 from supervisor.recovery import Recovery
+from supervisor.relief import Relief
 from supervisor.roster import (
     NO_INGEST,
     CondemnChild,
@@ -54,6 +55,7 @@ class Farm:
         self._admission = Admission(self.roster)
         self._recovery = Recovery(self.roster)
         self.moves = Moves(self.roster)
+        self._relief = Relief(self.roster)
         self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
 
@@ -132,6 +134,7 @@ class Farm:
                     orders += self._orphan(stream, reason, now)
             case "worker":
                 self.roster.device_down(child, now)
+                self._relief.forget(child)
                 culprit = self._culprits.pop(child, None)
                 orders += self._recovery.worker_lost(
                     child, reason, now, crashed=crashed, culprit=culprit
@@ -314,7 +317,11 @@ class Farm:
                     if hang.stream_id is not None:
                         self._culprits[child] = hang.stream_id
                     return [CondemnChild(child, hang.reason)]
-                return self._dismiss_if_idle(child, beat)
+                was_behind = child in self.roster.overloaded
+                orders = self._relief.observe(child, beat.transcodes, now)
+                if was_behind and child not in self.roster.overloaded:
+                    orders += self._room_came(now)
+                return [*orders, *self._dismiss_if_idle(child, beat)]
             case "ingest":
                 return self._drop_unlisted(child, beat.publishers, now)
             case _:

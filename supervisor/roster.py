@@ -109,6 +109,8 @@ class Stream:
     orphan_until_s: float = math.inf  # its ingest is gone; forgotten then
     resume_after_ms: int | None = None  # while WAITING
     moving_until_s: float = 0.0  # a move with a cut is under way up to then
+    level: Level = Level.FULL  # what an overload takes from it
+    overloaded: ChildName | None = None  # the device that it was taken off by that
     publisher: PublisherStatus | None = None
     transcode: TranscodeStatus | None = None
     served: dict[ChildName, ServedStatus] = field(default_factory=dict)
@@ -127,7 +129,8 @@ class Stream:
         """The transcoded renditions to expect."""
         if self.format is None:
             return tuple(rendition.name for rendition in self.template.renditions)
-        return tuple(rung.name for rung in fit_ladder(self.template, self.format).rungs)
+        names = tuple(rung.name for rung in fit_ladder(self.template, self.format).rungs)
+        return names[self.level is Level.NO_TOP_RUNG :]
 
     def policy(self) -> tuple[Path, ...]:
         if self.own_worker is not None:
@@ -150,6 +153,7 @@ class Roster:
         self._cores = cores
         self._last_generation = 0
         self.fleet = Fleet(host=self._host_limits())
+        self.overloaded: set[ChildName] = set()  # devices that are behind
 
     # ---- devices ----------------------------------------------------------------------------
 
@@ -209,7 +213,7 @@ class Roster:
         """Let a device take new streams, or not, by what is known of it."""
         device = self.fleet.devices.get(name)
         if device is not None:
-            is_open = name not in self.drained
+            is_open = name not in self.drained and name not in self.overloaded
             self.fleet = self.fleet.with_device(replace(device, is_open=is_open))
 
     def device_down(self, name: ChildName, now: float) -> None:
@@ -266,6 +270,8 @@ class Roster:
             stream.state = StreamState.LIVE
         return True
 
+        stream.level = Level.FULL
+        stream.overloaded = None
     def close(self, stream: Stream) -> None:
         """The stream is over; its room is free."""
         if self.streams.get(stream.stream_id) is not stream:
@@ -325,6 +331,7 @@ class Roster:
             stream.ingest,
             Placed(
                 request_id,
+        self.overloaded.discard(name)
                 stream.stream_id,
                 stream.generation,
                 stream.template,
@@ -371,7 +378,7 @@ class Roster:
             status.stream_id,
             status.worker,
             path,
-            amounts(stream.cost(), path),
+            known.amounts(stream.cost()) if known else amounts(stream.cost(), path),
             "adopted",
             is_reservation=status.format is None,
         )
@@ -380,6 +387,7 @@ class Roster:
         return stream
 
     def update_publisher(self, ingest: ChildName, status: PublisherStatus, now: float) -> None:
+        known = None
         stream = self.streams.get(status.stream_id)
         if stream is None or stream.ingest != ingest:
             return

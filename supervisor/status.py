@@ -12,7 +12,7 @@ from typing import Any
 from common.control_messages import RenditionStatus
 from common.identity import ChildName, split_stream_id
 from common.ladder import SOURCE, fit_ladder
-from supervisor.cost import HOST_WIDE, Resource
+from supervisor.cost import ENGINES, HOST_WIDE, Resource
 from supervisor.farm import Farm
 from supervisor.placement import Device
 from supervisor.roster import Stream
@@ -116,11 +116,13 @@ def _device(farm: Farm, device: Device) -> Json:
     resource = Resource.LOAD if Resource.LOAD in device.limits else Resource.CORES
     transcodes = [s.transcode for s in streams if s.transcode is not None]
     if not device.is_up:
-        state = "down"
+        state = "lost" if device.name in farm.roster.lost else "down"
     elif device.name in farm.roster.drained:
         state = "draining" if streams or farm.sessions(device.name) else "drained"
+    elif device.name in farm.roster.overloaded:
+        state = "overloaded"
     else:
-        state = "ready" if device.is_open else "closed"
+        state = "ready"
     return {
         "name": info.name if info else device.name.partition(":")[2],
         "worker": device.name,
@@ -134,6 +136,13 @@ def _device(farm: Farm, device: Device) -> Json:
         "used": round(fleet.used(resource, device.name), 2),
         "memory_bytes": device.limits.get(Resource.MEMORY, 0),
         "memory_used": fleet.used(Resource.MEMORY, device.name),
+        "reason": farm.roster.lost.get(device.name, ""),
+        "engines": {
+            resource.value: round(fleet.used(resource, device.name), 4)
+            for resource in ENGINES
+            if resource in device.limits
+        },
+        "calibrated": sorted(device.measured),
         "streams": len(streams),
         "fps_in": round(sum(stream.fps_in for stream in streams), 1),
         "fps_out": round(sum(r.fps for t in transcodes for r in t.renditions), 1),
@@ -162,6 +171,8 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "reason": stream.reason,
         "cannot_move": farm.moves.stuck.get(stream.stream_id, ""),
         "crashes": stream.crashes,
+        "degraded": stream.level.name.lower().replace("_", " ") if stream.level else "",
+        "skipped_by_worker": transcode.skipped if transcode else 0,
         "own_worker": stream.own_worker or "",
         "width": source.width if source else 0,
         "height": source.height if source else 0,
@@ -183,13 +194,18 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
             for entry in (fit_ladder(stream.template, source).left_out if source else ())
         ],
         "renditions": [_rendition(stream, name, served_as) for name, served_as in served.items()],
-        "stages_ms": {
-            stage: list(times)
-            for status in (transcode, *stream.served.values())
-            if status is not None
-            for stage, times in status.stages_ms.items()
-        },
+        "stages_ms": _stages(stream),
     }
+
+
+def _stages(stream: Stream) -> dict[str, list[float]]:
+    """p50 and p99 of the frame path's stages; of several egresses, those of the slowest."""
+    found: dict[str, list[float]] = {}
+    for status in (stream.publisher, stream.transcode, *stream.served.values()):
+        for stage, times in status.stages_ms.items() if status is not None else ():
+            known = found.get(stage, (0.0,) * len(times))
+            found[stage] = [max(pair) for pair in zip(known, times, strict=False)]
+    return found
 
 
 def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> Json:

@@ -32,6 +32,7 @@ from common.control_link import (
 )
 from common.control_messages import (
     Configure,
+    Degrade,
     Endpoint,
     Fatal,
     Heartbeat,
@@ -303,13 +304,14 @@ class Worker:
                 continue
             session, rendition = stream.session, stream.logs[index]
             tags = [event.tag for event in events]
+            mux = f"mux:{rendition.name}"
             for event in events:
                 session.output[index].add(len(event.tag.body), now_s)
                 if not event.is_replay:
-                    session.stages.add("total", now_s - event.tag.received_s)
+                    session.stages.add(mux, now_s - event.coded_s)
             session.last_pts_ms[index] = tags[-1].pts_ms
             self._egresses.send(
-                (*key, rendition.name), rendition.append(tags), is_start=tags[0].is_key
+                (*key, rendition.name), rendition.append(tags, now_s), is_start=tags[0].is_key
             )
         coded.clear()
 
@@ -355,6 +357,10 @@ class Worker:
                 self._configure(message.settings)
             case Topology():
                 self._egresses.update(message.endpoints)
+            case Degrade():
+                degraded = self._streams.get((message.stream_id, message.generation))
+                if degraded is not None:
+                    degraded.session.degrade(message.top_rate_divisor, message.dropped_rungs)
             case StreamOrphaned():
                 for (stream_id, generation), stream in self._streams.items():
                     if stream_id == message.stream_id and generation <= message.generation:

@@ -180,6 +180,10 @@ class Session:
         with self._lock:
             self._queue.put_order(End(reason))
             self._schedule()
+    def degrade(self, top_rate_divisor: int, dropped_rungs: int) -> None:
+        """Make less of the next pictures, or all of them again."""
+        self._degraded = (max(1, top_rate_divisor), max(0, dropped_rungs))
+
 
     def abandon(self, reason: str) -> None:
         """End at once, what is queued dropped."""
@@ -222,6 +226,8 @@ class Session:
             renditions=tuple(renditions),
             left_out=(*self.ladder.left_out, *lost),
             dropped=dropped + self._skipped_units + self._hidden,
+            top_rate_divisor=self._degraded[0],
+            dropped_rungs=self._degraded[1],
             last_in_s=self._last_in_s,
             last_out_s=self._progress_s,
             stages_ms=self._told_stages,
@@ -439,6 +445,8 @@ class Session:
                 return
         pts_ms = picture.pts_ms
         facts = self._facts.pop(pts_ms, _UNKNOWN)
+        if self._applied != self._degraded:
+            self._apply_degraded()
         self._frames_out += 1
         self._progress_s = self._clock()
         if picture.is_damaged:
@@ -452,7 +460,8 @@ class Session:
         match plan.verdict:
             case Verdict.ENCODE:
                 for run in self._runs:
-                    run.captions.add(facts.captions)
+                    if not run.is_paused:
+                        run.captions.add(facts.captions)
                 self._give(picture, plan, facts)
             case Verdict.PAST_END:
                 self._wind_down(Ended("moved", trouble=False), flush=True)
@@ -461,10 +470,11 @@ class Session:
 
     def _give(self, picture: Picture, plan: Plan, facts: _UnitFacts) -> None:
         is_late = not plan.is_key and 0 < facts.received_s < self._clock() - self._late_s
+            run.needs_key = False
         wanted = []
         for index in plan.rungs:
             run = self._runs[index]
-            if run.lost:
+            if run.lost or run.is_paused or (run.needs_key and not plan.is_key):
                 continue
             if is_late and run.waiting >= _SKIP_BACKLOG:
                 run.skipped += 1
@@ -489,6 +499,23 @@ class Session:
             if plan.is_key:
                 fps = run.better_rate(self._timer.rate(index), picture.pts_ms)
             sei = run.captions.take()
+    def _apply_degraded(self) -> None:
+        divisor, dropped = self._applied = self._degraded
+        self._timer.divide(0, divisor)
+        for run in self._runs:
+            is_paused = run.index < dropped
+            if run.is_paused and not is_paused:
+                # egress has forgotten it
+                self._around.post(self, run.began())
+                run.needs_key = True
+            run.is_paused = is_paused
+        log.warning(
+            "stream degraded stream=%s top_rate_divisor=%d dropped_rungs=%d",
+            self.label,
+            divisor,
+            dropped,
+        )
+
             work = Work(surface, plan.is_key, sei, facts.received_s, facts.is_replay, given_s, fps)
             with self._lock:
                 run.waiting += 1

@@ -84,24 +84,34 @@ class RateCap:
     """One rung's choice of pictures."""
 
     def __init__(self, cap: Fraction | None) -> None:
+        self.divisor = 1  # takes every n-th of what it would take
         self._cap = cap
         self._taken_ms: int | None = None
         self.rate = RateMeter()  # of what was taken
 
     def takes(self, pts_ms: int, is_key: bool, source_fps: float | None) -> bool:
         """Whether the rung takes this picture; keyframes it must."""
-        if not is_key and self._taken_ms is not None and self._cap is not None:
-            interval_ms = 1000 / float(self._cap)
-            if source_fps is None:
-                threshold_ms = 0.75 * interval_ms
-            else:
-                n = decimation(source_fps, self._cap)
-                threshold_ms = min((n - 0.5) * 1000 / source_fps, interval_ms)
-            if pts_ms - self._taken_ms < threshold_ms:
-                return False
+        if (
+            not is_key
+            and self._taken_ms is not None
+            and pts_ms - self._taken_ms < self._threshold_ms(source_fps)
+        ):
+            return False
         self._taken_ms = pts_ms
         self.rate.observe(pts_ms)
         return True
+
+    def _threshold_ms(self, source_fps: float | None) -> float:
+        """The time from one picture taken to the next, at least."""
+        interval_ms = math.inf
+        if self._cap is not None:
+            interval_ms = self.divisor * 1000 / float(self._cap)
+        elif self.divisor == 1:
+            return 0.0
+        if source_fps is None:
+            return 0.75 * interval_ms if self._cap is not None else 0.0
+        n = decimation(source_fps, self._cap) * self.divisor
+        return min((n - 0.5) * 1000 / source_fps, interval_ms)
 
 
 class KeyframeGrid:
@@ -182,6 +192,10 @@ class FrameTimer:
     def rate(self, rung: int) -> RateMeter:
         """The meter of what a rung took."""
         return self._caps[rung].rate
+
+    def divide(self, rung: int, divisor: int) -> None:
+        """Have a rung take every n-th of the pictures that it would take, and its keyframes."""
+        self._caps[rung].divisor = divisor
 
     def plan(self, pts_ms: int) -> Plan:
         if self._last_ms is not None and pts_ms <= self._last_ms:

@@ -329,9 +329,7 @@ def test_status_tells_what_the_session_did() -> None:
         "transit",
         "queue",
         "decode",
-        "handover",
-        "scale",
-        "encode",
+        *(f"{stage}:{name}" for stage in ("handover", "scale", "encode") for name in ("big", "small")),
     }
 
 
@@ -599,6 +597,30 @@ def test_a_rung_that_is_behind_leaves_pictures_out_and_no_keyframe_and_no_other_
     assert outputs["big"].keys_ms == outputs["small"].keys_ms == [0, 500, 1000, 1500, 2000, 2500]
     assert len(outputs["small"].tags) >= 45
     check(outputs["big"], (320, 180))
+
+
+def test_the_top_rung_can_be_halved_left_out_and_brought_back_at_a_keyframe() -> None:
+    source = make_source(SourceSpec(frames=120, gop_frames=120))
+    quarters = [replace(source, units=source.units[at : at + 30]) for at in range(0, 120, 30)]
+    with Driver(source, template(gop_ms=500)) as driver:
+        for quarter, degraded in zip(quarters, [(1, 0), (2, 0), (1, 1), (1, 0)], strict=True):
+            driver.session.degrade(*degraded)
+            decoded = driver.session.status(1.0).frames_out + 30
+            driver.feed(quarter)
+            deadline_s = time.monotonic() + DEADLINE_S
+            while driver.session.status(1.0).frames_out < decoded:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.005)
+        outputs = driver.finish()
+    big = outputs["big"]
+    seconds = [[pts_ms for pts_ms in big.pts_ms if pts_ms // 1000 == n] for n in range(4)]
+    assert [len(second) for second in seconds[:3]] == [30, pytest.approx(15, abs=2), 0]
+    assert seconds[3][0] == 3000
+    assert 3000 in big.keys_ms
+    assert len(seconds[3]) == 30
+    assert len(big.headers) >= 2
+    assert len(outputs["small"].tags) >= 58
+    big.decode()
 
 
 def test_closing_leaves_no_thread_behind() -> None:

@@ -239,3 +239,22 @@ def test_a_cap_counts_what_it_took() -> None:
     for pts_ms in times(60, 200):
         cap.takes(pts_ms, False, 60.0)
     assert cap.rate.fps == pytest.approx(30, rel=0.01)
+
+
+def test_a_rung_may_be_told_to_take_every_second_picture_and_all_again() -> None:
+    timer = FrameTimer(1000, [Fraction(30), None], PtsWindow(), Fraction(30))
+    timer.divide(0, 2)
+    times = [round(index * 1000 / 30) for index in range(90)]
+    taken = [[pts_ms for pts_ms in times if 0 in timer.plan(pts_ms).rungs]]
+    assert 45 <= len(taken[0]) <= 47
+    assert {1000, 2000} <= set(taken[0])
+    timer.divide(0, 1)
+    later = [3000 + pts_ms for pts_ms in times]
+    assert [pts_ms for pts_ms in later if 0 in timer.plan(pts_ms).rungs] == later
+
+
+def test_a_rung_at_the_sources_rate_can_be_halved_too() -> None:
+    timer = FrameTimer(10_000, [None], PtsWindow(), Fraction(25))
+    timer.divide(0, 2)
+    taken = [index for index in range(100) if timer.plan(40 * index).rungs]
+    assert taken == list(range(0, 100, 2))

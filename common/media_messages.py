@@ -146,6 +146,7 @@ class Tags:
     rendition: str
     first_number: int
     tags: tuple[tuple[int, int, int, float], ...]  # FLV tag type, dts_ms, flags, received_s
+    sent_s: float = 0.0  # when it was given to the bus; 0: a replay
 
 
 @message("generation-end")

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from common.media_messages import HEADER, KEY, REPLAY
+from common.stage_times import StageTimes
 from egress.rates import Rates
 from egress.ring import AUDIO, DATA, METADATA, VIDEO, Entry, Ring
 
 VIDEO_WAIT_S = 0.2  # how long audio waits for a rung's video
 MAX_WAITING = 1_000
-LATENCIES = 256  # of the last frames
 
 _ON_METADATA = b"\x02\x00\x0aonMetaData"
 _KINDS = {8: AUDIO, 9: VIDEO, 18: DATA}
@@ -32,13 +32,16 @@ class Rendition:
         self, name: str, *, is_transcoded: bool, audio_hold_s: float, flush_s: float
     ) -> None:
         self.name = name
+        self._transit_stage = f"transit:{name}"
+        self._egress_stage = f"egress:{name}"
+        self._total_stage = f"total:{name}"
         self.ring = Ring()
         self.rates = Rates()
         self.frames = 0
         self.bytes = 0
         self.dropped = 0  # tags that no player got
         self.last_pts_ms: int | None = None
-        self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)  # last byte in to flush
+        self.stages = StageTimes()
         self.audio_hold_s = audio_hold_s
         self.flush_s = flush_s
         self._is_transcoded = is_transcoded
@@ -50,6 +53,8 @@ class Rendition:
         self._after_ms: int | None = None  # the keyframe has to be later than this
         self._unflushed: list[Entry] = []
         self._unflushed_since = 0.0
+        self._came: list[tuple[float, float]] = []  # of their pictures: into the farm, and here
+        self._going: list[tuple[float, float]] = []  # … of those that `take` gave last
         self._has_video = False  # among them
         self._waiting: deque[_Waiting] = deque()
 
@@ -111,8 +116,11 @@ class Rendition:
         tags: Sequence[tuple[int, int, int, float]],
         payloads: Sequence[bytes],
         now: float,
+        sent_s: float = 0.0,
     ) -> None:
-        """Tags of this rendition alone, in order."""
+        """Tags of this rendition alone, in order; `sent_s` as in `Tags`."""
+        if sent_s:
+            self.stages.add(self._transit_stage, now - sent_s)
         expected = self._meet(first_number)
         number = first_number
         for (tag_type, dts_ms, flags, received_s), payload in zip(tags, payloads, strict=False):
@@ -183,6 +191,8 @@ class Rendition:
             self._append(VIDEO, dts_ms, HEADER, self._video_header, received_s, now)
             self._video_header = b""
         self._append(VIDEO, dts_ms, flags, payload, received_s, now)
+        if received_s and not flags & REPLAY:
+            self._came.append((received_s, now))
         self._has_video = True
         self.frames += 1
         pts_ms = dts_ms + _composition_ms(payload)
@@ -238,10 +248,15 @@ class Rendition:
         if entries:
             self._unflushed = []
             self._has_video = False
-            for entry in entries:
-                if entry.kind == VIDEO and entry.received_s and not entry.flags & (REPLAY | HEADER):
-                    self.latencies_ms.append((now - entry.received_s) * 1000)
+            self._going, self._came = self._came, []
         return entries
+
+    def gone(self, now: float) -> None:
+        """The last call that sends what was taken has returned."""
+        for received_s, came_s in self._going:
+            self.stages.add(self._egress_stage, now - came_s)
+            self.stages.add(self._total_stage, now - received_s)
+        self._going = []
 
 
 def _composition_ms(payload: bytes) -> int:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import socket
 import time
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from common.control_messages import (
     SwitchGeneration,
     Welcome,
 )
+from common.descriptors import raise_limit
 from common.envelope import decode_frames
 from common.errors import EnvelopeError, ExitCode
 from common.handover import socket_path
@@ -55,7 +55,7 @@ TICK_S = 0.5  # what is due sooner has a timer of its own
 CHECK_S = 1.0  # between looks for players who take nothing
 SLICE_S = 0.02  # of flushing before the loop gets a turn
 STOP_S = 1.5  # to tell all players that it is over
-SPARE_DESCRIPTORS = 64
+SPARE_DESCRIPTORS = 96  # for handovers under way, the bus and files
 KEEPALIVE = (  # finds players who vanished while there is nothing to send
     (socket.TCP_KEEPIDLE, 30),
     (socket.TCP_KEEPINTVL, 10),
@@ -88,7 +88,7 @@ class EgressServer:
         self._is_stopping = False
         self._all_closed = asyncio.Event()
         self._checked_s = 0.0
-        self._max_descriptors = _raise_descriptor_limit()
+        self._max_descriptors = raise_limit()
         self._bus = Bus()
         tags = endpoint(run_dir, child, self.boot_id, "tags")
         handover = endpoint(run_dir, child, self.boot_id, "handover")
@@ -213,6 +213,7 @@ class EgressServer:
         due = rendition.due_at()
         if due is not None and due <= now:
             channel.flush(now)
+            rendition.gone(self.now())
             due = rendition.due_at()
         self._look_again(channel, due, now)
         if self._waiting and rendition.has_start:
@@ -494,9 +495,9 @@ class EgressServer:
                     tuple(_rendition_status(channel, now) for channel in channels.values()),
                     len(self._waiting.get(stream_id, ())),
                     {
-                        f"farm:{name}": _percentiles(channel.rendition.latencies_ms)
-                        for name, channel in channels.items()
-                        if channel.rendition.latencies_ms
+                        stage: times
+                        for channel in channels.values()
+                        for stage, times in channel.rendition.stages.told(now).items()
                     },
                 )
             )
@@ -516,16 +517,3 @@ def _rendition_status(channel: Channel, now: float) -> RenditionStatus:
         dropped=rendition.dropped + channel.dropped(),
         last_pts_ms=rendition.last_pts_ms,
     )
-
-
-def _percentiles(values: Sequence[float]) -> tuple[float, float]:
-    """Median and 99th percentile."""
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
-
-
-def _raise_descriptor_limit() -> int:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard

@@ -284,7 +284,7 @@ class Stream:
             if rendition is None:
                 self.stale += 1
                 return
-            rendition.tags(message.first_number, message.tags, payloads, now)
+            rendition.tags(message.first_number, message.tags, payloads, now, message.sent_s)
             self.touched.add(message.rendition)
 
     def _open_rendition(self, message: RenditionOpen, metadata: bytes, header: bytes) -> None:

@@ -6,12 +6,13 @@ at egress anyway. An egress that comes later is given the headers and the last G
 for the ports it is given.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from common.flv import TagType
 from common.identity import Generation, StreamId
 from common.ladder import SOURCE
 from common.media_messages import HEADER, KEY, REPLAY, SHARED, StreamClosed, StreamOpen
+from common.stage_times import StageTimes
 from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
 from ingest.feed import EgressFeed, Peers, TagEntry
 from ingest.gop_cache import CachedTag, GopCache, Metadata
@@ -25,8 +26,17 @@ Batch = tuple[str, list[TagEntry], list[bytes]]  # rendition, entries, bodies
 class EgressSide:
     """The feeds of one stream to all egresses, given its media in order."""
 
-    def __init__(self, stream_id: StreamId, generation: Generation, peers: Peers) -> None:
+    def __init__(
+        self,
+        stream_id: StreamId,
+        generation: Generation,
+        peers: Peers,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` is that of the times tags came at, CLOCK_MONOTONIC."""
         self.generation = generation
+        self.stages = StageTimes()
+        self._clock = clock
         self._stream_id = stream_id
         self._peers = peers
         self._feeds: list[EgressFeed] = []
@@ -99,8 +109,11 @@ class EgressSide:
             return
         entries, bodies = self._entries, self._bodies
         self._entries, self._bodies = [], []
+        sent_s = self._clock()
+        if self._rendition == SOURCE:
+            self.stages.add("ingest", sent_s - entries[-1][3])
         for feed in self._feeds:
-            feed.tags(self.generation, self._rendition, entries, bodies)
+            feed.tags(self.generation, self._rendition, entries, bodies, sent_s)
 
     def lose(self) -> None:
         """A picture was lost: leave a gap in the source's numbers."""

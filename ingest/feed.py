@@ -182,8 +182,9 @@ class EgressFeed:
         rendition: str,
         entries: Sequence[TagEntry],
         payloads: Sequence[bytes],
+        sent_s: float = 0.0,
     ) -> None:
-        """Offer tags of one rendition, in order, as one message."""
+        """Offer tags of one rendition, in order, as one message; `sent_s` 0: a replay."""
         first = self._numbers.get(rendition, 0)
         self._numbers[rendition] = first + len(entries)
         if rendition == SOURCE and self._waits_for_key:
@@ -194,7 +195,7 @@ class EgressFeed:
             first += skip
             entries, payloads = entries[skip:], payloads[skip:]
             self._waits_for_key = False
-        message = Tags(self.stream_id, generation, rendition, first, tuple(entries))
+        message = Tags(self.stream_id, generation, rendition, first, tuple(entries), sent_s)
         if self._outbox.retry() and self.port.send(message, payloads):
             return
         self.dropped += len(entries)

@@ -34,7 +34,7 @@ from common.settings import Settings
 from ingest.admission import Admission
 from ingest.players import Players
 from ingest.relay import Relay
-from ingest.server import Server, bind, join_address, raise_descriptor_limit
+from ingest.server import Server, bind, connection_limit, join_address
 from ingest.streams import Streams
 
 log = logging.getLogger("tfarm.ingest.run")
@@ -69,8 +69,10 @@ class Ingest:
         )
         self._relay = Relay(self._bus)
         settings = Settings()
-        self._admission = Admission(settings.ingest, raise_descriptor_limit())
-        self._streams = Streams(settings, self._admission, self._relay, self._link.send, time.time)
+        self._admission = Admission(settings.ingest, connection_limit())
+        self._streams = Streams(
+            settings, self._admission, self._relay, self._link.send, time.time, time.monotonic
+        )
         self._players = Players(self._tasks.create_task)
         self._server: Server | None = None
 

@@ -50,6 +50,7 @@ class Surroundings:
     peers: Peers
     tell: Callable[[object], object]  # a control message to the supervisor
     next_request: Callable[[], int]
+    clock: Callable[[], float]  # CLOCK_MONOTONIC, to tell what time was spent here
 
 
 class Stream:
@@ -77,7 +78,9 @@ class Stream:
         self._early_metadata = b""  # what came before the publisher's sequence header
         self._early_audio: AudioConfig | None = None
         self._worker = WorkerSide(self.stream_id, surroundings.peers)
-        self._egress = EgressSide(self.stream_id, placed.generation, surroundings.peers)
+        self._egress = EgressSide(
+            self.stream_id, placed.generation, surroundings.peers, surroundings.clock
+        )
 
         self._format: SourceFormat | None = None  # as told to the supervisor
         self._format_request = 0  # unanswered; 0: none
@@ -288,6 +291,7 @@ class Stream:
             gop_ms=self._gop_ms,
             frames=self._meter.frames,
             dropped=dict(+dropped),
+            stages_ms=self._egress.stages.told(now),
         )
 
     # ---- inside -------------------------------------------------------------------------------

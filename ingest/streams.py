@@ -82,14 +82,15 @@ class Streams:
         peers: Peers,
         tell: Callable[[object], object],
         unix_time: Callable[[], float],
+        clock: Callable[[], float],
     ) -> None:
-        """`tell` sends a control message to the supervisor."""
+        """`tell` sends a control message to the supervisor; `clock` is CLOCK_MONOTONIC."""
         self.settings = settings
         self.refused = 0
         self._admission = admission
         self._tell = tell
         self._unix_time = unix_time
-        self._surroundings = Surroundings(peers, tell, self._next_request)
+        self._surroundings = Surroundings(peers, tell, self._next_request, clock)
         self._last_request = 0
         self._asks: dict[int, _Ask] = {}
         self._streams: dict[StreamId, Stream] = {}

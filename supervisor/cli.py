@@ -83,6 +83,9 @@ def status(
     run_dir: RunDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Again every second.")] = False,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Where the milliseconds of a frame go.")
+    ] = False,
 ) -> None:
     """Show devices, streams and processes."""
     import json
@@ -98,31 +101,35 @@ def status(
                 if not watch:
                     return
                 time.sleep(1)
-        _show_tables(where, watch)
+        _show_tables(where, watch, latency)
     except (NotRunning, CommandFailed) as error:
         _fail(error)
     except KeyboardInterrupt:
         return
 
 
-def _show_tables(where: Path, watch: bool) -> None:
+def _show_tables(where: Path, watch: bool, latency: bool) -> None:
     from rich.console import Console
     from rich.live import Live
 
     from supervisor.client import status as ask_status
-    from supervisor.status_table import tables
+    from supervisor.status_table import latency_tables, tables
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # a pipe has no width: don't fold for 80 columns
-    document = ask_status(where)
+
+    def picture() -> Any:
+        document = ask_status(where)
+        return latency_tables(document) if latency else tables(document, time.time())
+
     if not watch:
-        console.print(tables(document, time.time()))
+        console.print(picture())
         return
-    with Live(tables(document, time.time()), console=console, screen=True) as live:
+    with Live(picture(), console=console, screen=True) as live:
         while True:
             time.sleep(1)
-            live.update(tables(ask_status(where), time.time()), refresh=True)
+            live.update(picture(), refresh=True)
 
 
 @app.command()

@@ -23,6 +23,7 @@ _STATE_STYLES = {
     "waiting": "red",
     "backoff": "red",
     "down": "red",
+    "lost": "red",
     "fatal": "red",
 }
 
@@ -41,6 +42,7 @@ def tables(status: Json, now_unix: float) -> RenderableType:
         _children([status["supervisor"], *status["children"]]),
     ]
     notes = [note for device in status["devices"] for note in device["notes"]]
+    notes += [f"{d['name']} is lost: {d['reason']}" for d in status["devices"] if d["reason"]]
     parts += [Text(f"note: {note}", "dim") for note in dict.fromkeys(notes)]
     if status["parked"] or status["waiting"]:
         parts.append(
@@ -51,6 +53,38 @@ def tables(status: Json, now_unix: float) -> RenderableType:
             )
         )
     return Group(*parts)
+
+
+# In the order of a frame's way; those of the second row are a rendition's own.
+_STREAM_STAGES = ("ingest", "transit", "queue", "decode")
+_RENDITION_STAGES = ("handover", "scale", "encode", "mux", "transit", "egress", "total")
+
+
+def latency_tables(status: Json) -> RenderableType:
+    """Where the milliseconds of a frame go: p50 and p99 of each stage, by stream and rendition."""
+    parts = [_latency(stream) for stream in status["streams"]]
+    return Group(*parts) if parts else Text("no stream", "dim")
+
+
+def _latency(stream: Json) -> Table:
+    stages = stream["stages_ms"]
+    table = _table(
+        f"\n{stream['app']}/{stream['key']}: p50 / p99 in ms",
+        ("of", *(f">{stage}" for stage in (*_STREAM_STAGES, *_RENDITION_STAGES))),
+    )
+    blank = [""] * len(_RENDITION_STAGES)
+    table.add_row("the stream", *(_times(stages, stage) for stage in _STREAM_STAGES), *blank)
+    blank = [""] * len(_STREAM_STAGES)
+    for rendition in stream["renditions"]:
+        name = rendition["name"]
+        cells = (_times(stages, f"{stage}:{name}") for stage in _RENDITION_STAGES)
+        table.add_row(f"  {name}", *blank, *cells)
+    return table
+
+
+def _times(stages: Json, stage: str) -> str:
+    times = stages.get(stage)
+    return f"{times[0]:.1f} / {times[1]:.1f}" if times else "-"
 
 
 def _table(title: str, columns: Iterable[str]) -> Table:

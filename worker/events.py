@@ -21,6 +21,7 @@ class RungCoded:
     rung: int
     tag: CodedTag
     is_replay: bool
+    coded_s: float = 0.0  # when the encoder had it
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,8 @@ class RenditionLog:
         self._forget()
         return self._open(self._next_number)
 
-    def append(self, tags: Sequence[CodedTag]) -> Frames:
-        """The message with these tags, which must not be empty."""
+    def append(self, tags: Sequence[CodedTag], now_s: float = 0.0) -> Frames:
+        """The message with these tags, which must not be empty, sent now."""
         first = self._next_number
         self._next_number += len(tags)
         for tag in tags:
@@ -62,7 +62,7 @@ class RenditionLog:
             (int(TagType.VIDEO), tag.pts_ms, KEY if tag.is_key else 0, tag.received_s)
             for tag in tags
         ]
-        return [self._tags(first, heads), *(tag.body for tag in tags)]
+        return [self._tags(first, heads, now_s), *(tag.body for tag in tags)]
 
     def catch_up(self) -> list[Frames]:
         """What an egress that knows nothing of the rung must have before the next message."""
@@ -103,5 +103,8 @@ class RenditionLog:
         message = RenditionOpen(self._stream_id, self._generation, self.name, first_number)
         return [encode(message), self._metadata, self._header]
 
-    def _tags(self, first: int, heads: list[tuple[int, int, int, float]]) -> bytes:
-        return encode(Tags(self._stream_id, self._generation, self.name, first, tuple(heads)))
+    def _tags(
+        self, first: int, heads: list[tuple[int, int, int, float]], sent_s: float = 0.0
+    ) -> bytes:
+        entries = tuple(heads)
+        return encode(Tags(self._stream_id, self._generation, self.name, first, entries, sent_s))

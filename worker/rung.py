@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from common.ladder import Rung
+from common.stage_times import StageTimes
 from worker.backend import Encoder, Surface
 from worker.captions import WaitingCaptions
 from worker.events import RungBegan, RungCoded
 from worker.lanes import Lane
 from worker.mux import coded_picture, metadata, sequence_header
 from worker.rendition_log import CodedTag
-from worker.stage_times import StageTimes
 from worker.stall import Stall
 from worker.timing import RateMeter, usual_rate
 
@@ -63,6 +63,7 @@ class RungAtWork:
         self.is_opening = False  # the encoder is being opened anew
         self.stall = Stall()
         self.lost = ""  # why it gives nothing any more
+        self._stages = [f"{stage}:{rung.name}" for stage in ("handover", "scale", "encode")]
         self._fps = fps  # that the encoder was opened for
         self._open_encoder = open_encoder
         self._encoder = open_encoder(fps)
@@ -96,15 +97,17 @@ class RungAtWork:
         work.surface.prepare()
         prepared_s = clock()
         units = self._encoder.encode(work.surface, force_idr=work.is_key)
+        coded_s = clock()
         if not work.is_replay:
-            stages.add("handover", began_s - work.given_s)
-            stages.add("scale", prepared_s - began_s)
-            stages.add("encode", clock() - prepared_s)
+            handover, scale, encode = self._stages
+            stages.add(handover, began_s - work.given_s)
+            stages.add(scale, prepared_s - began_s)
+            stages.add(encode, coded_s - prepared_s)
         sei = work.sei
         for unit in units:
             body = coded_picture(unit.data, unit.is_idr, sei)
             tag = CodedTag(unit.pts_ms, unit.is_idr, work.received_s, body)
-            yield RungCoded(self.index, tag, work.is_replay)
+            yield RungCoded(self.index, tag, work.is_replay, coded_s)
             sei = b""
 
     def flush(self) -> Iterator[RungCoded]:

@@ -30,13 +30,13 @@ from common.identity import Generation, StreamId
 from common.ladder import Ladder, LeftOut, Rung, SourceFormat, fit_ladder
 from common.log import RateLimit, stream_label
 from common.media_messages import AccessUnit, StreamStart
+from common.stage_times import StageTimes
 from worker.backend import SURFACE_BACKLOG, Backend, Decoder, Encoder, Picture, Scaler
 from worker.captions import caption_data
 from worker.damage import DamageGate
 from worker.events import DeviceGone, Ended, Event
 from worker.lanes import Lane, Lanes
 from worker.rung import RungAtWork, Work
-from worker.stage_times import StageTimes
 from worker.stall import Stall
 from worker.stream_queue import Cut, End, NewHeader, StreamQueue, Unit
 from worker.throughput import Throughput
@@ -44,7 +44,6 @@ from worker.timing import FrameTimer, Plan, PtsWindow, Verdict, rung_rate
 
 log = logging.getLogger("tfarm.worker.session")
 
-STAGES = ("transit", "queue", "decode", "handover", "scale", "encode", "total")
 _MAX_UNDER_WAY = 256  # units in the decoder whose facts are kept
 # The shallowest backlog at which a rung leaves pictures out: one place is left for a keyframe.
 _SKIP_BACKLOG = SURFACE_BACKLOG - 1
@@ -102,7 +101,7 @@ class Session:
         self.ladder = Ladder(())
         self.output: list[Throughput] = []  # of the rungs; the loop's
         self.last_pts_ms: list[int | None] = []  # of the rungs; the loop's
-        self.stages = StageTimes(STAGES)
+        self.stages = StageTimes()
         self._start = start
         self._around = around
         self._clock = around.clock
@@ -111,8 +110,8 @@ class Session:
         self._late_s = queue_ms / 2000
         self._stall = Stall()  # of the opening, of decoding, of the end; the loop's
         self._stalled_s = 0.0
-        self._told_stages: dict[str, tuple[float, ...]] = {}
-        self._told_stages_s: float | None = None
+        self._degraded = (1, 0)  # divisor of the top rung's rate, rungs dropped
+        self._applied = self._degraded  # the decode lane's
         # guarded by the lock
         self._state = SessionState.OPENING
         self._queue = StreamQueue(queue_ms)
@@ -180,10 +179,10 @@ class Session:
         with self._lock:
             self._queue.put_order(End(reason))
             self._schedule()
+
     def degrade(self, top_rate_divisor: int, dropped_rungs: int) -> None:
         """Make less of the next pictures, or all of them again."""
         self._degraded = (max(1, top_rate_divisor), max(0, dropped_rungs))
-
 
     def abandon(self, reason: str) -> None:
         """End at once, what is queued dropped."""
@@ -191,10 +190,6 @@ class Session:
 
     def status(self, now_s: float) -> TranscodeStatus:
         """What the supervisor is told."""
-        if self._told_stages_s is None or now_s - self._told_stages_s >= 1.0:
-            self._told_stages_s = now_s
-            self.stages.turn(now_s)
-            self._told_stages = self.stages.quantiles()
         renditions = []
         runs = self._runs
         for index, rung in enumerate(self.ladder.rungs):
@@ -226,13 +221,13 @@ class Session:
             renditions=tuple(renditions),
             left_out=(*self.ladder.left_out, *lost),
             dropped=dropped + self._skipped_units + self._hidden,
-            top_rate_divisor=self._degraded[0],
-            dropped_rungs=self._degraded[1],
             last_in_s=self._last_in_s,
             last_out_s=self._progress_s,
-            stages_ms=self._told_stages,
+            stages_ms=self.stages.told(now_s),
             stalled_s=round(self._stalled_s, 3),
             skipped=sum(run.skipped for run in runs),
+            top_rate_divisor=self._degraded[0],
+            dropped_rungs=self._degraded[1],
         )
 
     def watch(self, awake_s: float) -> None:
@@ -445,13 +440,13 @@ class Session:
                 return
         pts_ms = picture.pts_ms
         facts = self._facts.pop(pts_ms, _UNKNOWN)
-        if self._applied != self._degraded:
-            self._apply_degraded()
         self._frames_out += 1
         self._progress_s = self._clock()
         if picture.is_damaged:
             self._decode_errors += 1
             self._complain("picture damaged", "")
+        if self._applied != self._degraded:
+            self._apply_degraded()
         if self._gate.shows(pts_ms, picture.is_damaged):
             plan = self._timer.plan(pts_ms)
         else:
@@ -470,12 +465,12 @@ class Session:
 
     def _give(self, picture: Picture, plan: Plan, facts: _UnitFacts) -> None:
         is_late = not plan.is_key and 0 < facts.received_s < self._clock() - self._late_s
-            run.needs_key = False
         wanted = []
         for index in plan.rungs:
             run = self._runs[index]
             if run.lost or run.is_paused or (run.needs_key and not plan.is_key):
                 continue
+            run.needs_key = False
             if is_late and run.waiting >= _SKIP_BACKLOG:
                 run.skipped += 1
             else:
@@ -499,6 +494,11 @@ class Session:
             if plan.is_key:
                 fps = run.better_rate(self._timer.rate(index), picture.pts_ms)
             sei = run.captions.take()
+            work = Work(surface, plan.is_key, sei, facts.received_s, facts.is_replay, given_s, fps)
+            with self._lock:
+                run.waiting += 1
+            run.lane.post(partial(self._encode, run, work))
+
     def _apply_degraded(self) -> None:
         divisor, dropped = self._applied = self._degraded
         self._timer.divide(0, divisor)
@@ -515,11 +515,6 @@ class Session:
             divisor,
             dropped,
         )
-
-            work = Work(surface, plan.is_key, sei, facts.received_s, facts.is_replay, given_s, fps)
-            with self._lock:
-                run.waiting += 1
-            run.lane.post(partial(self._encode, run, work))
 
     def _reconfigure(self, record: bytes) -> None:
         if record == self._record:

@@ -256,11 +256,17 @@ def test_positions_and_latency_are_counted() -> None:
         [(9, 0, 1, 9.99), (9, 40, 0, 9.99)],
         [picture("v0", True, composition_ms=80), picture("v40", composition_ms=-10)],
         10.0,
+        9.995,
     )
     rendition.take(10.0)
+    rendition.gone(10.001)
+    rendition.gone(20.0)  # nothing was taken since
     assert rendition.last_pts_ms == 80
     assert rendition.frames == 2
-    assert list(rendition.latencies_ms) == pytest.approx([10.0, 10.0])
+    times = rendition.stages.quantiles()
+    assert times["transit:x"] == pytest.approx((5.0, 5.0), rel=0.13)
+    assert times["egress:x"] == pytest.approx((1.0, 1.0), rel=0.13)
+    assert times["total:x"] == pytest.approx((11.0, 11.0), rel=0.13)
 
 
 def test_an_audio_header_is_kept_for_joiners_and_passed_on() -> None:

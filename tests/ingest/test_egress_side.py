@@ -1,5 +1,7 @@
 """ingest/egress_side.py: batches, order, and egresses that come later."""
 
+import pytest
+
 from common.identity import BootId, ChildName, Generation
 from common.ladder import SOURCE
 from common.media_messages import (
@@ -33,7 +35,7 @@ def sound(at_ms: int) -> AudioFrame:
 class Around:
     def __init__(self) -> None:
         self.peers = FakePeers()
-        self.side = EgressSide(STREAM, ONE, self.peers)
+        self.side = EgressSide(STREAM, ONE, self.peers, lambda: 1.002)
         self.gop = GopCache()
         self.gop.set_metadata(b"meta")
         self.gop.add(config())
@@ -52,6 +54,17 @@ class Around:
 
     def batches(self) -> list[tuple[str, list[int]]]:
         return [(m.rendition, [entry[1] for entry in m.tags]) for m in self.port.of(Tags)]
+
+
+def test_what_a_picture_spends_in_ingest_is_counted_but_not_what_audio_waits() -> None:
+    around = Around()
+    around.put(sound(0))
+    around.side.tick()
+    assert around.side.stages.quantiles() == {}
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    assert around.side.stages.quantiles()["ingest"][0] == pytest.approx(2.0, rel=0.13)
+    assert {message.sent_s for message in around.port.of(Tags)} == {1.002}
 
 
 def test_the_stream_opens_before_its_source_and_its_tags() -> None:

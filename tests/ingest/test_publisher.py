@@ -33,7 +33,9 @@ SETTINGS = IngestSettings(first_video_timeout_s=10.0, idle_timeout_s=15.0)
 class Around:
     def __init__(self) -> None:
         self.peers = FakePeers()
-        self.stream = Stream(ANSWER, Surroundings(self.peers, lambda _: None, lambda: 1), 0.0)
+        self.stream = Stream(
+            ANSWER, Surroundings(self.peers, lambda _: None, lambda: 1, lambda: 0.0), 0.0
+        )
         self.stream.arrive("192.0.2.1:5000", 100.0)
         self.publisher = Publisher(self.stream, SETTINGS, 100.0)
 

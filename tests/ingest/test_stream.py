@@ -47,7 +47,7 @@ class Around:
         self.peers = FakePeers()
         self.told: list[Any] = []
         requests = itertools.count(10)
-        around = Surroundings(self.peers, self.told.append, lambda: next(requests))
+        around = Surroundings(self.peers, self.told.append, lambda: next(requests), lambda: 0.0)
         self.stream = Stream(placed, around, since_unix=1.0)
         self.stream.arrive("192.0.2.1:5000", 100.0)
 

@@ -54,7 +54,7 @@ class Around:
         self.told: list[Any] = []
         self.admission = Admission(limits, 1000)
         self.streams = Streams(
-            self.settings, self.admission, self.peers, self.told.append, lambda: 1.0
+            self.settings, self.admission, self.peers, self.told.append, lambda: 1.0, lambda: 100.0
         )
 
     def publish(

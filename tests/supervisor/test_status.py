@@ -10,7 +10,7 @@ from common.control_messages import RenditionStatus, ServedStatus
 from common.identity import ChildName
 from common.ladder import SourceFormat
 from supervisor.status import ChildFacts, FarmFacts, snapshot
-from supervisor.status_table import duration, tables
+from supervisor.status_table import duration, latency_tables, tables
 from tests.supervisor.rig import MakeRig, Rig
 
 
@@ -111,6 +111,35 @@ def test_the_tables_show_it_all(rig: Rig) -> None:
         "software: 0% used",
     ):
         assert words in shown, words
+
+
+def test_where_the_milliseconds_go_is_told_by_stream_and_rendition(rig: Rig) -> None:
+    placed = rig.publish(source=SourceFormat(854, 480))
+    rig.beat("ingest:0", publishers=(rig.publisher(stages_ms={"ingest": (0.1, 0.2)}),))
+    rig.beat(
+        placed.worker,
+        transcodes=(rig.transcode(stages_ms={"queue": (1.0, 2.0), "encode:480p": (5.0, 9.0)}),),
+    )
+    rig.up("egress:1", "egress")
+    for egress, times in (("egress:0", (6.0, 20.0)), ("egress:1", (7.0, 12.0))):
+        served = ServedStatus(
+            rig.stream().stream_id, placed.generation, (), stages_ms={"total:480p": times}
+        )
+        rig.beat(egress, served=(served,))
+    found = document(rig)
+    assert found["streams"][0]["stages_ms"] == {
+        "ingest": [0.1, 0.2],
+        "queue": [1.0, 2.0],
+        "encode:480p": [5.0, 9.0],
+        "total:480p": [7.0, 20.0],
+    }
+    out = io.StringIO()
+    Console(file=out, width=200).print(latency_tables(found))
+    shown = out.getvalue()
+    assert "live/a: p50 / p99 in ms" in shown
+    (row,) = [line for line in shown.splitlines() if line.strip().startswith("480p")]
+    assert "5.0 / 9.0" in row
+    assert row.rstrip().endswith("7.0 / 20.0")
 
 
 def test_decisions_come_with_wall_clock_times(rig: Rig) -> None:

@@ -329,7 +329,11 @@ def test_status_tells_what_the_session_did() -> None:
         "transit",
         "queue",
         "decode",
-        *(f"{stage}:{name}" for stage in ("handover", "scale", "encode") for name in ("big", "small")),
+        *(
+            f"{stage}:{name}"
+            for stage in ("handover", "scale", "encode")
+            for name in ("big", "small")
+        ),
     }
 
 

@@ -248,7 +248,7 @@ def test_heartbeats_tell_of_streams_and_trouble_names_them(worker: WorkerProcess
     (status,) = beat.transcodes
     assert [rendition.name for rendition in status.renditions] == ["big", "small"]
     assert status.renditions[0].frames == 30
-    assert status.stages_ms["encode"][0] > 0
+    assert status.stages_ms["encode:big"][0] > 0
     assert beat.counters["unreadable"] == 1
     # a new supervisor learns of it from the hello
     worker.say(SupervisorBeat(BootId("e" * 16)))

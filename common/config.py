@@ -19,6 +19,7 @@ from common.errors import ConfigError, ConfigFault
 from common.ladder import SOURCE, Filler, Path, Rendition, Takeover, Template
 from common.settings import (
     DEFAULT_RENDITIONS,
+    Calibration,
     Devices,
     EgressSettings,
     IngestSettings,
@@ -205,6 +206,7 @@ def _settings(document: Mapping[str, Any], faults: list[ConfigFault]) -> Setting
             "orphan_timeout", values.seconds(3, 3600), defaults.orphan_timeout_s
         ),
         templates=_templates(root, defaults.templates),
+        calibration=tuple(_calibration(table) for table in root.tables("calibration")),
     )
     root.finish()
     if faults:
@@ -245,9 +247,32 @@ def _devices(table: _Table, defaults: Devices) -> Devices:
             _optional(values.integer(0, 1000)),
             defaults.max_encoder_sessions,
         ),
+        hybrid_capacity=table.take(
+            "hybrid_capacity", _optional(values.number(0, 1e9)), defaults.hybrid_capacity
+        ),
     )
     table.finish()
     return devices
+
+
+def _calibration(table: _Table) -> Calibration:
+    share, amount = values.number(0, 1), values.number(0, 1e9)
+    calibration = Calibration(
+        device=table.need("device", values.text, ""),
+        template=table.need("template", values.name, ""),
+        path=table.need("path", values.choice(Path), Path.SOFTWARE),
+        source=table.need("source", values.source_limit, (16, 16, 1)),
+        streams=table.need("streams", values.integer(1, 100_000), 1),
+        units=table.need("units", values.number(1e-6, 1e9), 1.0),
+        load=table.need("load", amount, 0.0),
+        decode=table.take("decode", share, 0.0),
+        scale=table.take("scale", share, 0.0),
+        encode=table.take("encode", share, 0.0),
+        memory_bytes=table.take("memory", values.byte_count(0, 1024**4), 0),
+        cores=table.take("cores", amount, 0.0),
+    )
+    table.finish()
+    return calibration
 
 
 def _ingest(table: _Table, defaults: IngestSettings) -> IngestSettings:

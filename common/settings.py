@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from common.ladder import Rendition, Template
+from common.ladder import Path, Rendition, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Devices:
     exclude: tuple[str, ...] = ()  # UUIDs or PCI ids
     capacity: tuple[tuple[str, float], ...] = ()  # by UUID or PCI id
     max_encoder_sessions: int | None = None  # host-wide; None: found out
+    hybrid_capacity: float | None = None  # of the host's cores, for encoding beside GPUs; None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,24 @@ class WorkerSettings:
     hang_timeout_s: float = 1.5  # work waits and none gets done
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What one stream of a template takes on a device, as `tfarm calibrate` measured it."""
+
+    device: str  # "cpu", or a GPU's UUID or PCI id
+    template: str
+    path: Path  # as what the device was used
+    source: tuple[int, int, int]  # width, height, fps of the clip
+    streams: int  # so many kept real time
+    units: float  # the stream's cost by pixel rate; other sources are in proportion to it
+    load: float  # of the device's capacity, which `streams` of them fill
+    decode: float = 0.0  # shares of the device's decoders …
+    scale: float = 0.0
+    encode: float = 0.0
+    memory_bytes: int = 0  # of the device
+    cores: float = 0.0  # of the host, in the unit of `software.capacity`
+
+
 DEFAULT_RENDITIONS = (
     Rendition("720p", 1280, 720, 2_500_000, Fraction(30)),
     Rendition("480p", 854, 480, 1_200_000, Fraction(30)),
@@ -93,6 +112,7 @@ class Settings:
     log_level: str = "INFO"
     orphan_timeout_s: float = 30.0  # a child without a supervisor ends after this
     templates: tuple[Template, ...] = (Template("live", DEFAULT_RENDITIONS),)
+    calibration: tuple[Calibration, ...] = ()
 
     def template(self, app: str) -> Template | None:
         for template in self.templates:

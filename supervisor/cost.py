@@ -4,7 +4,11 @@ The unit is one megapixel encoded a second; a decoded one counts 0.15. A 720p30 
 built-in ladder costs about 51, a 1080p60 reservation for it about 66. A host core is taken as 100
 units: libx264 veryfast encodes about 60 720p frames a second on one, scaling and decoding
 beside it, with a reserve. Costs by hand (`cost = …`) and capacities by hand (`capacity = …`)
-replace these numbers; `tfarm calibrate` measures them.
+replace these numbers.
+
+`tfarm calibrate` measures them for a template on a device; a stream there then draws on decoders,
+scaling, encoders, memory and cores as it was measured, in proportion to its pixel rates. A cost by
+hand is taken as it is, calibrated or not.
 
 A stream draws on other resources on each path, so its cost is kept in parts until the path is
 known.
@@ -16,6 +20,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from common.ladder import Path, SourceFormat, Template, fit_ladder
+from common.settings import Calibration
 
 DECODE_WEIGHT = 0.15
 CAPACITY_PER_CORE = 100.0
@@ -28,15 +33,20 @@ SESSION_SURFACES = 24
 
 
 class Resource(StrEnum):
-    """What can run out. LOAD and MEMORY are a device's own, the others the whole host's."""
+    """What can run out. Those in HOST_WIDE are the whole host's, the others a device's own."""
 
     LOAD = "load"  # of a GPU, in units
+    DECODE = "decode"  # shares of a GPU's engines and of its memory, as measured
+    SCALE = "scale"
+    ENCODE = "encode"
     MEMORY = "memory"  # of a GPU, in bytes
     CORES = "cores"  # the host's cores, in units
+    HYBRID_CORES = "hybrid cores"  # of these, what encoding for GPUs may take
     SESSIONS = "encoder sessions"  # NVENC, counted host-wide as GeForce drivers do
 
 
-HOST_WIDE = frozenset({Resource.CORES, Resource.SESSIONS})
+HOST_WIDE = frozenset({Resource.CORES, Resource.HYBRID_CORES, Resource.SESSIONS})
+ENGINES = (Resource.DECODE, Resource.SCALE, Resource.ENCODE)  # each 1.0 in all
 
 Amounts = Mapping[Resource, float]
 
@@ -49,6 +59,8 @@ class StreamCost:
     encode: float  # units
     rungs: int
     source_bytes: float  # of one decoded NV12 picture
+    template: str = ""
+    is_by_hand: bool = False
 
     @property
     def total(self) -> float:
@@ -82,11 +94,17 @@ def stream_cost(template: Template, source: SourceFormat | None) -> StreamCost:
     if template.cost is not None:
         share = template.cost / (decode + encode)
         decode, encode = decode * share, encode * share
-    return StreamCost(decode, encode, len(names), source.width * source.height * 1.5)
+    is_by_hand = template.cost is not None or any(
+        rendition.cost is not None for rendition in template.renditions
+    )
+    source_bytes = source.width * source.height * 1.5
+    return StreamCost(decode, encode, len(names), source_bytes, template.name, is_by_hand)
 
 
-def amounts(cost: StreamCost, path: Path) -> Amounts:
-    """What the stream draws on when it goes that path."""
+def amounts(cost: StreamCost, path: Path, measured: Calibration | None = None) -> Amounts:
+    """What the stream draws on when it goes that path, on a device that was calibrated or not."""
+    if measured is not None and measured.path is path and not cost.is_by_hand:
+        return _as_measured(cost, measured)
     memory = SESSION_MEMORY_BYTES + SESSION_SURFACES * cost.source_bytes
     match path:
         case Path.GPU_ONLY:
@@ -100,11 +118,48 @@ def amounts(cost: StreamCost, path: Path) -> Amounts:
                 Resource.LOAD: cost.decode,
                 Resource.MEMORY: memory,
                 Resource.CORES: cost.encode,
+                Resource.HYBRID_CORES: cost.encode,
             }
         case Path.SOFTWARE:
             return {Resource.CORES: cost.total}
         case Path.PASSTHROUGH | Path.REFUSE:
             return {}
+
+
+def load_of(cost: StreamCost, path: Path) -> float:
+    """By pixel rate, what the stream takes of the capacity that its device has by itself.
+
+    Of a GPU that is its load, of software the host's cores.
+    """
+    taken = amounts(cost, path)
+    return taken.get(Resource.LOAD, taken.get(Resource.CORES, 0.0))
+
+
+def _as_measured(cost: StreamCost, measured: Calibration) -> Amounts:
+    """Decoding goes by the source's pixel rate, encoding by the rungs'."""
+    width, height, fps = measured.source
+    decode = DECODE_WEIGHT * _megapixels(width, height, Fraction(fps))
+    by_source = cost.decode / decode
+    by_rungs = cost.encode / max(measured.units - decode, 1e-9)
+    by_all = cost.total / measured.units
+    if measured.path is Path.SOFTWARE:
+        return {Resource.CORES: measured.load * by_all}
+    cores = measured.cores * by_all
+    # Fixed parts don't shrink with a smaller picture: never below what was measured.
+    memory = measured.memory_bytes * max(1.0, cost.source_bytes / (width * height * 1.5))
+    taken = {
+        Resource.LOAD: measured.load * by_all,
+        Resource.DECODE: measured.decode * by_source,
+        Resource.SCALE: measured.scale * max(by_source, by_rungs),
+        Resource.MEMORY: memory,
+        Resource.CORES: cores,
+    }
+    if measured.path is Path.HYBRID:
+        return taken | {Resource.HYBRID_CORES: cores}
+    return taken | {
+        Resource.ENCODE: measured.encode * by_rungs,
+        Resource.SESSIONS: float(cost.rungs),
+    }
 
 
 def _megapixels(width: int, height: int, fps: Fraction) -> float:

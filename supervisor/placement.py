@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from common.errors import UsageError
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path
+from common.settings import Calibration
 from supervisor.cost import HOST_WIDE, Amounts, Resource, StreamCost, amounts
 
 _TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
@@ -31,6 +32,11 @@ class Device:
     is_up: bool = True
     is_open: bool = True  # False: keeps what it has, takes nothing more
     reserved_for: StreamId | None = None  # takes this stream alone
+    measured: Mapping[str, Calibration] = field(default_factory=dict)  # by template
+
+    def amounts(self, cost: StreamCost) -> Amounts:
+        """What a stream takes here: as calibrated, else by its pixel rate."""
+        return amounts(cost, self.path, self.measured.get(cost.template))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class Need:
 class Fleet:
     """All devices and all that is placed on them."""
 
-    host: Amounts = field(default_factory=dict)  # limits on CORES and SESSIONS; not named: none
+    host: Amounts = field(default_factory=dict)  # limits on what is HOST_WIDE; not named: none
     devices: Mapping[ChildName, Device] = field(default_factory=dict)
     placements: Mapping[Generation, Placement] = field(default_factory=dict)
     turn: int = 0  # where the search for a tie begins
@@ -128,7 +134,6 @@ def place(
         if path is Path.PASSTHROUGH:
             reason = "; ".join(["passthrough", *passed_by])
             return _put(fleet, need, None, path, {}, reason)
-        wanted = amounts(need.cost, path)
         devices = [
             device
             for device in fleet.devices.values()
@@ -137,6 +142,7 @@ def place(
         fitting = []
         refusals = []
         for index, device in enumerate(devices):
+            wanted = device.amounts(need.cost)
             problem = _problem(fleet, device, wanted, exclude)
             if problem is None:
                 turn = (index - fleet.turn) % len(devices)
@@ -146,10 +152,12 @@ def place(
         if fitting:
             full, _, device = min(fitting, key=lambda item: item[:2])
             reason = f"{path.value}: {full:.0%} used, least of {len(fitting)} with room"
-            return _put(fleet, need, device.name, path, wanted, "; ".join([reason, *passed_by]))
-        detail = ", ".join(dict.fromkeys(refusals)) or "no such device"
+            taken = device.amounts(need.cost)
+            return _put(fleet, need, device.name, path, taken, "; ".join([reason, *passed_by]))
+        others = _hybrid_gpus(fleet) if path is Path.GPU_ONLY else ""
+        detail = ", ".join(dict.fromkeys(refusals)) or f"no such device{others}"
         why_not.append(f"{path.value}: {detail}")
-        if devices:
+        if devices or others:
             passed_by.append(why_not[-1])
     return NoRoom("; ".join(why_not) or "the policy refuses")
 
@@ -167,14 +175,17 @@ def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet |
     old = fleet.placements.get(generation)
     if old is None:
         raise UsageError(f"no placement of generation {generation}")
-    wanted = amounts(cost, old.path)
-    new = replace(old, amounts=wanted, is_reservation=False)
     without = release(fleet, generation)
+    wanted = amounts(cost, old.path)
     if old.device is not None:
         device = fleet.devices.get(old.device)
-        problem = "the device is gone" if device is None else _shortage(without, device, wanted)
+        if device is None:
+            return NoRoom(f"{old.path.value}: the device is gone")
+        wanted = device.amounts(cost)
+        problem = _shortage(without, device, wanted)
         if problem is not None:
             return NoRoom(f"{old.path.value}: {problem}")
+    new = replace(old, amounts=wanted, is_reservation=False)
     return without.with_placement(new), new
 
 
@@ -199,6 +210,12 @@ def _put(
         need.generation, need.stream_id, device, path, taken, reason, need.is_reservation
     )
     return replace(fleet.with_placement(placement), turn=fleet.turn + 1), placement
+
+
+def _hybrid_gpus(fleet: Fleet) -> str:
+    """The GPUs that cannot encode, where one that can is asked for."""
+    told = [f"{d.name} is hybrid" for d in fleet.devices.values() if d.path is Path.HYBRID]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _problem(

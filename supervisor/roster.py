@@ -21,15 +21,18 @@ from common.control_messages import (
 )
 from common.identity import ChildName, Generation, StreamId, split_stream_id
 from common.ladder import Path, SourceFormat, Template, fit_ladder
-from common.settings import Settings
+from common.settings import Calibration, Settings
 from supervisor.cost import (
     CAPACITY_PER_CORE,
+    ENGINES,
     GPU_CAPACITY,
     Resource,
     StreamCost,
     amounts,
     stream_cost,
 )
+from supervisor.device_ids import is_called, value_of
+from supervisor.overload import Level
 from supervisor.placement import Device, Fleet, Need, Placement, correct, release
 from supervisor.quarantine import Quarantine, Standing
 
@@ -106,11 +109,11 @@ class Stream:
     crashes: int = 0  # of workers with this stream aboard
     left_out_devices: frozenset[ChildName] = frozenset()  # those that could not serve it
     own_worker: ChildName | None = None  # where it is alone, and nowhere else
+    level: Level = Level.FULL  # what an overload takes from it
+    overloaded: ChildName | None = None  # the device that it was taken off by that
     orphan_until_s: float = math.inf  # its ingest is gone; forgotten then
     resume_after_ms: int | None = None  # while WAITING
     moving_until_s: float = 0.0  # a move with a cut is under way up to then
-    level: Level = Level.FULL  # what an overload takes from it
-    overloaded: ChildName | None = None  # the device that it was taken off by that
     publisher: PublisherStatus | None = None
     transcode: TranscodeStatus | None = None
     served: dict[ChildName, ServedStatus] = field(default_factory=dict)
@@ -148,12 +151,13 @@ class Roster:
         self.history: deque[Note] = deque(maxlen=HISTORY)
         self.full_refusals = 0
         self.down_since: dict[ChildName, float] = {}  # devices that are, or are not up yet
+        self.lost: dict[ChildName, str] = {}  # devices that went away under their worker, and why
         self.drained: set[ChildName] = set()  # devices that take nothing more until told
+        self.overloaded: set[ChildName] = set()  # devices that are behind
         self.quarantine = Quarantine()
         self._cores = cores
         self._last_generation = 0
         self.fleet = Fleet(host=self._host_limits())
-        self.overloaded: set[ChildName] = set()  # devices that are behind
 
     # ---- devices ----------------------------------------------------------------------------
 
@@ -166,6 +170,9 @@ class Roster:
         software = self.settings.software
         capacity = software.capacity
         limits = {Resource.CORES: CAPACITY_PER_CORE * self._cores if capacity is None else capacity}
+        hybrid = self.settings.devices.hybrid_capacity
+        if hybrid is not None:
+            limits[Resource.HYBRID_CORES] = hybrid
         sessions = self.settings.devices.max_encoder_sessions
         if sessions is not None:
             limits[Resource.SESSIONS] = float(sessions)
@@ -187,12 +194,12 @@ class Roster:
     ) -> None:
         """A worker said what its device is."""
         self.down_since.pop(name, None)
+        self.lost.pop(name, None)
         limits: dict[Resource, float] = {}
         if path is not Path.SOFTWARE:
-            by_hand = dict(self.settings.devices.capacity)
-            limits[Resource.LOAD] = next(
-                (by_hand[alias] for alias in aliases if alias in by_hand), GPU_CAPACITY
-            )
+            by_hand = value_of(dict(self.settings.devices.capacity), aliases)
+            limits[Resource.LOAD] = GPU_CAPACITY if by_hand is None else by_hand
+            limits |= dict.fromkeys(ENGINES, 1.0)
             if memory_bytes:
                 limits[Resource.MEMORY] = float(memory_bytes)
         host = dict(self.fleet.host)
@@ -200,14 +207,28 @@ class Roster:
             host[Resource.SESSIONS] = min(host.get(Resource.SESSIONS, sessions), float(sessions))
         known = self.fleet.devices.get(name)
         reserved_for = known.reserved_for if known is not None else None
-        device = Device(name, path, limits, reserved_for=reserved_for)
+        measured = self._measured(path, aliases)
+        device = Device(name, path, limits, reserved_for=reserved_for, measured=measured)
         self.fleet = replace(self.fleet, host=host).with_device(device)
         self.open_or_close(name)
         for placement in self.fleet.on_device(name):
-            if placement.path is not path:
-                # adopted before its worker said what it is
-                taken = amounts(self.streams[placement.stream_id].cost(), path)
+            if placement.path is not path or (known is not None and known.measured != measured):
+                # adopted before its worker said what it is, or calibrated since
+                taken = device.amounts(self.streams[placement.stream_id].cost())
                 self.fleet = self.fleet.with_placement(replace(placement, path=path, amounts=taken))
+
+    def _measured(self, path: Path, aliases: tuple[str, ...]) -> dict[str, Calibration]:
+        """What `tfarm calibrate` says of this device, by template."""
+        names = ("cpu",) if path is Path.SOFTWARE else aliases
+        return {
+            calibration.template: calibration
+            for calibration in self.settings.calibration
+            if calibration.path is path and is_called([calibration.device], names)
+        }
+
+    def device_lost(self, name: ChildName, reason: str) -> None:
+        """The GPU itself is gone or broken; until its worker says hello again."""
+        self.lost[name] = reason
 
     def open_or_close(self, name: ChildName) -> None:
         """Let a device take new streams, or not, by what is known of it."""
@@ -249,6 +270,8 @@ class Roster:
         stream.placed_s = now
         stream.reason = placement.reason
         stream.resume_after_ms = None
+        stream.level = Level.FULL
+        stream.overloaded = None
         if placement.device is None:
             stream.state = StreamState.SOURCE_ONLY
         elif stream.format is None:
@@ -270,8 +293,6 @@ class Roster:
             stream.state = StreamState.LIVE
         return True
 
-        stream.level = Level.FULL
-        stream.overloaded = None
     def close(self, stream: Stream) -> None:
         """The stream is over; its room is free."""
         if self.streams.get(stream.stream_id) is not stream:
@@ -310,6 +331,7 @@ class Roster:
     def remove_device(self, name: ChildName) -> None:
         self.fleet = self.fleet.without_device(name)
         self.drained.discard(name)
+        self.overloaded.discard(name)
         self.down_since.pop(name, None)
 
     def device_of(self, stream: Stream) -> ChildName | None:
@@ -331,7 +353,6 @@ class Roster:
             stream.ingest,
             Placed(
                 request_id,
-        self.overloaded.discard(name)
                 stream.stream_id,
                 stream.generation,
                 stream.template,
@@ -366,6 +387,7 @@ class Roster:
             publisher=status,
         )
         path = Path.PASSTHROUGH
+        known = None
         if status.worker is not None:
             known = self.fleet.devices.get(status.worker)
             path = known.path if known else Path.SOFTWARE
@@ -387,7 +409,6 @@ class Roster:
         return stream
 
     def update_publisher(self, ingest: ChildName, status: PublisherStatus, now: float) -> None:
-        known = None
         stream = self.streams.get(status.stream_id)
         if stream is None or stream.ingest != ingest:
             return

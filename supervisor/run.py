@@ -48,6 +48,7 @@ from supervisor.control import Control
 from supervisor.devices import find_gpus
 from supervisor.family import Family, Listeners, Plan
 from supervisor.farm import Farm
+from supervisor.gpu_watch import watch_gpus
 from supervisor.hang_watch import Silence
 from supervisor.lifecycle import ChildState
 from supervisor.notify import notify
@@ -142,8 +143,11 @@ class Supervisor:
                     self.family.start(self._plan(name))
                 self._do(self.farm.settle(self._loop.time()))
                 late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._say_where)
+                gpus = watch_gpus(self._gpu_uuids(), self._hear_of_gpu)
                 await self._stop.wait()
                 late.cancel()
+                if gpus is not None:
+                    gpus.stop()
                 self._is_stopping = True
                 notify("STOPPING=1")
                 await self.family.stop_all()
@@ -317,12 +321,30 @@ class Supervisor:
     def _on_message(self, child: ChildName, message: Any) -> None:
         if isinstance(message, Fatal):
             log.error("fatal child=%s reason=%s", child, message.reason)
+            if message.exit_code == ExitCode.DEVICE_LOST:
+                self.farm.roster.device_lost(child, message.reason)
             self.family.said_fatal(child, message.reason)
             return
         self._beats[child] += 1
         self.family.heard(child)
         if child in self.farm.hellos:
             self._do(self.farm.message(child, message, self._loop.time()))
+
+    def _gpu_uuids(self) -> list[str]:
+        names = [name.removeprefix("worker:") for name in self._names]
+        return [name for name in names if name.startswith("GPU-")]
+
+    def _hear_of_gpu(self, uuid: str, reason: str) -> None:
+        """From the watch's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._gpu_lost, uuid, reason)
+
+    def _gpu_lost(self, uuid: str, reason: str) -> None:
+        """Its worker may not see it: what is on the bus no more cannot fail."""
+        worker = ChildName(f"worker:{uuid}")
+        log.error("GPU lost uuid=%s reason=%s", uuid, reason)
+        self.farm.roster.device_lost(worker, reason)
+        self.family.condemn(worker, reason)
 
     def _on_up(self, child: ChildName) -> None:
         self._ever_ready.add(child)

@@ -6,8 +6,8 @@ from fractions import Fraction
 import pytest
 
 from common.ladder import Path, Rendition, SourceFormat, Template
-from common.settings import DEFAULT_RENDITIONS
-from supervisor.cost import Resource, amounts, stream_cost
+from common.settings import DEFAULT_RENDITIONS, Calibration
+from supervisor.cost import Resource, amounts, load_of, stream_cost
 
 LIVE = Template("live", DEFAULT_RENDITIONS)
 HD30 = SourceFormat(1280, 720, fps=Fraction(30))
@@ -61,3 +61,79 @@ def test_each_path_draws_on_its_own_resources() -> None:
     assert (hybrid[Resource.LOAD], hybrid[Resource.CORES]) == (cost.decode, cost.encode)
     assert Resource.SESSIONS not in hybrid
     assert amounts(cost, Path.PASSTHROUGH) == {}
+    assert hybrid[Resource.HYBRID_CORES] == cost.encode
+
+
+# A 720p30 source of the built-in ladder on a GPU: 40 streams fill a capacity of 2000.
+ON_GPU = Calibration(
+    device="GPU-a",
+    template="live",
+    path=Path.GPU_ONLY,
+    source=(1280, 720, 30),
+    streams=40,
+    units=stream_cost(LIVE, HD30).total,
+    load=50.0,
+    decode=0.02,
+    scale=0.001,
+    encode=0.025,
+    memory_bytes=100 * 1024**2,
+    cores=3.0,
+)
+
+
+def test_a_calibrated_stream_takes_what_was_measured_each_resource_by_itself() -> None:
+    taken = amounts(stream_cost(LIVE, HD30), Path.GPU_ONLY, ON_GPU)
+    assert taken == pytest.approx(
+        {
+            Resource.LOAD: 50.0,
+            Resource.DECODE: 0.02,
+            Resource.SCALE: 0.001,
+            Resource.ENCODE: 0.025,
+            Resource.MEMORY: 100 * 1024**2,
+            Resource.CORES: 3.0,
+            Resource.SESSIONS: 3.0,
+        }
+    )
+
+
+def test_decoding_follows_the_source_and_encoding_the_rungs() -> None:
+    fast = stream_cost(LIVE, replace(HD30, fps=Fraction(60)))  # the rungs stay at 30
+    taken = amounts(fast, Path.GPU_ONLY, ON_GPU)
+    assert taken[Resource.DECODE] == pytest.approx(0.04)
+    assert taken[Resource.ENCODE] == pytest.approx(0.025)
+    small = amounts(
+        stream_cost(LIVE, SourceFormat(640, 360, fps=Fraction(30))), Path.GPU_ONLY, ON_GPU
+    )
+    assert small[Resource.ENCODE] < 0.025 / 4
+    assert small[Resource.MEMORY] == 100 * 1024**2  # fixed parts don't shrink
+
+
+def test_calibrated_hybrid_draws_on_its_own_cores_and_on_no_encoder() -> None:
+    measured = replace(ON_GPU, path=Path.HYBRID, encode=0.0, cores=45.0)
+    taken = amounts(stream_cost(LIVE, HD30), Path.HYBRID, measured)
+    assert taken[Resource.CORES] == taken[Resource.HYBRID_CORES] == pytest.approx(45.0)
+    assert not {Resource.ENCODE, Resource.SESSIONS} & taken.keys()
+
+
+def test_calibrated_software_draws_on_cores_alone() -> None:
+    measured = replace(ON_GPU, device="cpu", path=Path.SOFTWARE, load=70.0)
+    taken = amounts(stream_cost(LIVE, HD30), Path.SOFTWARE, measured)
+    assert taken == pytest.approx({Resource.CORES: 70.0})
+
+
+def test_a_cost_by_hand_or_another_path_knows_no_calibration() -> None:
+    by_hand = stream_cost(replace(LIVE, cost=40.0), HD30)
+    assert amounts(by_hand, Path.GPU_ONLY, ON_GPU)[Resource.LOAD] == pytest.approx(40.0)
+    rendition = stream_cost(
+        replace(LIVE, renditions=(replace(DEFAULT_RENDITIONS[0], cost=28.0),)), HD30
+    )
+    assert amounts(rendition, Path.GPU_ONLY, ON_GPU)[Resource.LOAD] > 28.0
+    plain = stream_cost(LIVE, HD30)
+    assert amounts(plain, Path.HYBRID, ON_GPU) == amounts(plain, Path.HYBRID)
+
+
+def test_the_load_of_a_device_is_its_cores_in_software() -> None:
+    cost = stream_cost(LIVE, HD30)
+    assert load_of(cost, Path.GPU_ONLY) == load_of(cost, Path.SOFTWARE) == cost.total
+    assert load_of(cost, Path.HYBRID) == cost.decode
+    assert load_of(cost, Path.PASSTHROUGH) == 0.0

@@ -8,7 +8,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from common.errors import UsageError
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path
-from supervisor.cost import HOST_WIDE, Resource, StreamCost
+from common.settings import Calibration
+from supervisor.cost import DECODE_WEIGHT, ENGINES, HOST_WIDE, Resource, StreamCost
 from supervisor.placement import (
     Device,
     Fleet,
@@ -167,7 +168,106 @@ def test_nothing_is_given_back_twice() -> None:
             call()
 
 
+def measured_gpu(
+    index: int, *, streams: int, path: Path = Path.GPU_ONLY, taken: dict[str, float] | None = None
+) -> Device:
+    """A GPU on which a stream of `need` was calibrated; a tenth of each is the default."""
+    shares: dict[str, float] = {"decode": 0.1, "scale": 0.1, "encode": 0.1} | (taken or {})
+    calibration = Calibration(
+        device=f"GPU-{index}",
+        template="t",
+        path=path,
+        source=(1000, 1000, 1),
+        streams=streams,
+        units=4 * DECODE_WEIGHT,
+        load=900.0 / streams,
+        decode=shares["decode"],
+        scale=shares["scale"],
+        encode=shares["encode"],
+        memory_bytes=1,
+        cores=shares.get("cores", 0.0),
+    )
+    limits = {Resource.LOAD: 900.0, **dict.fromkeys(ENGINES, 1.0)}
+    return Device(ChildName(f"worker:GPU-{index}"), path, limits, measured={"t": calibration})
+
+
+def measured_need(generation: int, policy: tuple[Path, ...] = (Path.GPU_ONLY,)) -> Need:
+    cost = StreamCost(DECODE_WEIGHT, 3 * DECODE_WEIGHT, 3, 1_500_000, "t")
+    return Need(Generation(generation), StreamId(f"live/{generation}"), policy, cost)
+
+
+def fill(fleet: Fleet, policy: tuple[Path, ...] = (Path.GPU_ONLY,)) -> tuple[Fleet, str]:
+    """As many calibrated streams as fit, and what the next one was refused for."""
+    for generation in range(1, 1000):
+        result = place(fleet, measured_need(generation, policy))
+        if isinstance(result, NoRoom):
+            return fleet, result.reason
+        fleet = result[0]
+    raise AssertionError("no limit at all")
+
+
+@pytest.mark.parametrize("engine", ["decode", "scale", "encode"])
+def test_each_engine_is_a_limit_of_its_own(engine: str) -> None:
+    fleet, reason = fill(fleet_of(measured_gpu(0, streams=50, taken={engine: 0.25})))
+    assert len(fleet.placements) == 4
+    assert f"{engine} free on worker:GPU-0 (1 in all)" in reason
+
+
+def test_a_calibrated_device_takes_as_many_streams_as_kept_real_time() -> None:
+    fleet, reason = fill(fleet_of(measured_gpu(0, streams=7)))
+    assert len(fleet.placements) == 7
+    assert "load free" in reason
+
+
+def test_unequal_calibrated_devices_share_by_what_each_was_measured_to_take() -> None:
+    fleet = fleet_of(measured_gpu(0, streams=8), measured_gpu(1, streams=4))
+    for generation in range(1, 7):
+        fleet, _ = placed(place(fleet, measured_need(generation)))
+    assert len(fleet.on_device(ChildName("worker:GPU-0"))) == 4
+    assert len(fleet.on_device(ChildName("worker:GPU-1"))) == 2
+
+
+def test_hybrid_encoding_has_a_budget_of_its_own_within_the_hosts_cores() -> None:
+    host = {Resource.CORES: 200.0, Resource.HYBRID_CORES: 100.0}
+    shares = {"cores": 40.0, "decode": 0.01, "scale": 0.01}
+    hybrid = measured_gpu(0, streams=50, path=Path.HYBRID, taken=shares)
+    fleet, reason = fill(Fleet(host, {hybrid.name: hybrid}), (Path.HYBRID,))
+    assert len(fleet.placements) == 2
+    assert "needs 40 of the 20 hybrid cores free on the host (100 in all)" in reason
+    assert fleet.used(Resource.CORES) == 80.0  # the rest is software's
+
+
+def test_a_hybrid_gpu_is_named_where_the_policy_wants_one_that_encodes() -> None:
+    fleet = fleet_of(gpu(0, 900, Path.HYBRID))
+    _, placement = placed(place(fleet, need(1)))
+    assert placement.path is Path.HYBRID
+    assert "gpu-only: no such device (worker:GPU-0 is hybrid)" in placement.reason
+    refused = place(fleet, need(2, policy=(Path.GPU_ONLY, Path.REFUSE)))
+    assert isinstance(refused, NoRoom)
+    assert "worker:GPU-0 is hybrid" in refused.reason
+
+
+def test_a_correction_goes_by_the_calibration_of_its_device() -> None:
+    fleet = fleet_of(measured_gpu(0, streams=10))
+    fleet, placement = placed(place(fleet, measured_need(1)))
+    half = StreamCost(DECODE_WEIGHT / 2, 1.5 * DECODE_WEIGHT, 3, 750_000, "t")
+    fleet, _ = placed(correct(fleet, placement.generation, half))
+    assert fleet.used(Resource.LOAD) == pytest.approx(45.0)
+    assert fleet.used(Resource.DECODE) == pytest.approx(0.05)
+
+
 COSTS = st.floats(0.1, 120.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 30),
+    st.fixed_dictionaries({e: st.floats(0.001, 1.0) for e in ("decode", "scale", "encode")}),
+)
+def test_the_tightest_measured_limit_decides(streams: int, shares: dict[str, float]) -> None:
+    fleet, _ = fill(fleet_of(measured_gpu(0, streams=streams, taken=shares)))
+    most = min(streams, *(int(1 / share + 1e-6) for share in shares.values()))
+    assert len(fleet.placements) == most
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,18 +10,21 @@ import logging
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 from common.handover import ADOPTED, DECLINED, HEADER, MAGIC, MAX_ANSWER_BYTES, PIECE_BYTES
+from common.log import RateLimit
 from common.rtmp.snapshot import MAX_SNAPSHOT_BYTES
 
 log = logging.getLogger("tfarm.egress.handover")
 
 BACKLOG = 1024
 DEADLINE_S = 5.0  # for one handover
-MAX_AT_ONCE = 256
+MAX_AT_ONCE = 32  # each takes up to three descriptors
 MAX_DESCRIPTORS = 2  # one is wanted, and what is too much must be seen
 FULL_WAIT_S = 0.01
+EXHAUSTED_WAIT_S = 0.1  # without accepting, when there are no descriptors left
 ACCEPTS = 64  # a turn of the loop
 
 # Adopts the socket and returns None, or returns why not; then the socket is closed here.
@@ -36,6 +39,7 @@ class HandoverServer:
         self._adopt = adopt
         self._loop = asyncio.get_running_loop()
         self._incoming: set[_Incoming] = set()
+        self._lines = RateLimit()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.setblocking(False)
         self._listener.bind(path)
@@ -61,18 +65,29 @@ class HandoverServer:
         for _ in range(ACCEPTS):
             if len(self._incoming) >= MAX_AT_ONCE:
                 # The rest waits in the backlog.
-                self._loop.remove_reader(self._listener.fileno())
-                self._loop.call_later(FULL_WAIT_S, self._resume)
+                self._pause(FULL_WAIT_S)
                 return
             try:
                 link, _ = self._listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                log.warning("accepting a handover failed error=%s", error)
+                self._say("accepting a handover failed reason=%s", error)
+                self._pause(EXHAUSTED_WAIT_S)
                 return
             link.setblocking(False)
-            self._incoming.add(_Incoming(link, self._loop, self._adopt, self._incoming))
+            incoming = _Incoming(link, self._loop, self._adopt, self._incoming, self._say)
+            self._incoming.add(incoming)
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.call_later(seconds, self._resume)
+
+    def _say(self, what: str, reason: object) -> None:
+        """Log a warning, at a limited rate: what went wrong with one often does with many."""
+        held_back = self._lines.allow(time.monotonic())
+        if held_back is not None:
+            log.warning(f"{what} held_back=%d", reason, held_back)
 
 
 class _Incoming:
@@ -84,7 +99,9 @@ class _Incoming:
         loop: asyncio.AbstractEventLoop,
         adopt: Adopt,
         all_of_them: "set[_Incoming]",
+        say: Callable[[str, object], None],
     ) -> None:
+        self._say = say
         self._link = link
         self._loop = loop
         self._adopt = adopt
@@ -111,7 +128,7 @@ class _Incoming:
         except BlockingIOError:
             return
         except OSError as error:
-            log.warning("a handover broke off error=%s", error)
+            self._say("a handover broke off reason=%s", error)
             self.close()
             return
         if descriptors and (len(descriptors) > 1 or self._length):
@@ -121,7 +138,10 @@ class _Incoming:
         elif flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             for descriptor in descriptors:
                 os.close(descriptor)
-            self._decline("a packet that is too long")
+            # The kernel cuts descriptors off that this process has no room for.
+            no_room = flags & socket.MSG_CTRUNC and not descriptors
+            what = "no descriptors are left" if no_room else "a packet that is too long"
+            self._decline(what)
         elif not data:
             self.close()
         elif not self._length:
@@ -171,14 +191,14 @@ class _Incoming:
                 self._decline(reason)
 
     def _decline(self, reason: str) -> None:
-        log.warning("declined a handover reason=%s", reason)
+        self._say("declined a handover reason=%s", reason)
         self._answer((DECLINED + reason.encode())[:MAX_ANSWER_BYTES])
 
     def _answer(self, answer: bytes) -> None:
         try:
             self._link.send(answer)
         except OSError as error:
-            log.warning("a handover's sender is gone error=%s", error)
+            self._say("a handover's sender is gone reason=%s", error)
         self.close()
 
 

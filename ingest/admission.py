@@ -1,20 +1,18 @@
 """Who may connect and publish: limits per address and in all, publish keys, refusals remembered.
 
-Counts and token buckets over values; the shell asks before it takes memory for a peer. An IPv6
-peer is counted by its /64, which is what one subscriber holds. Exempt networks (loopback unless
-configured otherwise) meet only the limits that guard the process itself.
+Counts and token buckets over values; the shell asks before it takes memory for a peer. Exempt
+networks (loopback unless configured otherwise) meet only the limits that guard the process itself.
 
 Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
 import hashlib
 import hmac
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from common.identity import StreamId
+from common.peer_address import Holders, Networks, subscriber
 from common.settings import IngestSettings
 
 REMEMBER_S = 30.0
@@ -30,15 +28,15 @@ class Admission:
         """`max_descriptors` connections are the most that the process can hold open."""
         self._max_descriptors = max_descriptors
         self._open = 0
-        self._connections: Counter[str] = Counter()
-        self._publishes: Counter[str] = Counter()
+        self._connections = Holders()
+        self._publishes = Holders()
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
         self.configure(settings)
 
     def configure(self, settings: IngestSettings) -> None:
         """Use other limits from now on; what is open stays open."""
         self._settings = settings
-        self._exempt = tuple(ip_network(text, strict=False) for text in settings.exempt_networks)
+        self._exempt = Networks(settings.exempt_networks)
 
     @property
     def open_connections(self) -> int:
@@ -52,44 +50,43 @@ class Admission:
             return f"max_connections = {settings.max_connections} are open"
         if total >= self._max_descriptors:
             return f"descriptors for {self._max_descriptors} connections are used up"
-        peer = _peer(host)
-        if not self._is_exempt(host):
-            if self._connections[peer] >= settings.max_connections_per_address:
+        if host not in self._exempt:
+            if self._connections[host] >= settings.max_connections_per_address:
                 return (
                     f"max_connections_per_address = {settings.max_connections_per_address} are open"
                 )
-            if not self._take_token(peer, now):
-                return (
-                    f"more than max_handshakes_per_address = "
-                    f"{settings.max_handshakes_per_address:g} a second"
-                )
-        self._connections[peer] += 1
+            if not self._take_token(subscriber(host), now):
+                return self._too_fast()
+        self._connections.add(host)
         self._open += 1
         return None
 
     def release(self, host: str) -> None:
         """Count a connection out that was admitted."""
-        _count_down(self._connections, _peer(host))
+        self._connections.remove(host)
         self._open -= 1
+
+    def admit_again(self, host: str, now: float) -> str | None:
+        """Another publish on a connection that had one: it counts like a new connection."""
+        if host in self._exempt or self._take_token(subscriber(host), now):
+            return None
+        return self._too_fast()
 
     def admit_publish(self, host: str) -> str | None:
         """Count a publisher in, or say why not."""
-        peer = _peer(host)
         limit = self._settings.max_publishes_per_address
-        if self._publishes[peer] >= limit and not self._is_exempt(host):
+        if self._publishes[host] >= limit and host not in self._exempt:
             return f"{limit} streams are published from this address, as many as one may"
-        self._publishes[peer] += 1
+        self._publishes.add(host)
         return None
 
     def release_publish(self, host: str) -> None:
         """Count a publisher out that was admitted."""
-        _count_down(self._publishes, _peer(host))
+        self._publishes.remove(host)
 
-    def _is_exempt(self, host: str) -> bool:
-        address = _parse(host)
-        return address is not None and any(
-            address.version == network.version and address in network for network in self._exempt
-        )
+    def _too_fast(self) -> str:
+        rate = self._settings.max_handshakes_per_address
+        return f"more than max_handshakes_per_address = {rate:g} a second"
 
     def _take_token(self, peer: str, now: float) -> bool:
         rate = self._settings.max_handshakes_per_address
@@ -113,29 +110,6 @@ class Admission:
         # Under an attack from very many addresses no book of them all is kept: begin anew.
         if len(self._buckets) >= MAX_BUCKETS:
             self._buckets.clear()
-
-
-def _count_down(counter: Counter[str], peer: str) -> None:
-    counter[peer] -= 1
-    if counter[peer] <= 0:
-        del counter[peer]
-
-
-def _parse(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def _peer(host: str) -> str:
-    address = _parse(host)
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, 64), strict=False))
-    return str(address) if address is not None else host
 
 
 def is_key_allowed(hashes: Sequence[str], key: str) -> bool:

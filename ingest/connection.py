@@ -95,6 +95,7 @@ class Connection:
         self.peer = peer
         self.session = session
         self.phase = Phase.OPEN
+        self.publishes = 0  # that were asked for
         self._socket = sock
         self._fd = sock.fileno()
         self._owner = owner
@@ -244,6 +245,7 @@ class Connection:
                 case PublishRequested():
                     self._message_stream_id = event.message_stream_id
                     self.phase = Phase.ASKING
+                    self.publishes += 1
                     self._clear_deadline()
                     self._owner.publish(self, event, now)
                 case PublishEnded(how=how):

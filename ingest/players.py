@@ -22,6 +22,7 @@ log = logging.getLogger("tfarm.ingest.players")
 
 WAIT_S = 5.0  # from the play request to the answer of egress
 MAX_WAITING = 1_000
+AT_ONCE = 64  # handovers under way: each takes a descriptor of its own
 # An egress that says no may be one that is dying: then its successor is announced soon.
 DECLINED_WAIT_S = 0.2
 _FAILED = "NetStream.Play.Failed"
@@ -41,6 +42,7 @@ class Players:
         self._changed = _future()  # done, and replaced, with each topology
         self._log_refusals = RateLimit()
         self._waiting: dict[Connection, PlayRequested] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -118,7 +120,7 @@ class Players:
     ) -> HandoverAck | None:
         """What the egress says; None: it was gone from the topology before it said anything."""
         client = HandoverClient(egress[1])
-        sending = asyncio.ensure_future(client.send(connection.fd, snapshot, deadline))
+        sending = asyncio.ensure_future(self._in_turn(client, connection.fd, snapshot, deadline))
         try:
             while egress in self._handovers:
                 either: set[asyncio.Future[Any]] = {sending, self._changed}
@@ -128,6 +130,12 @@ class Players:
             return None
         finally:
             sending.cancel()
+
+    async def _in_turn(
+        self, client: HandoverClient, fd: int, snapshot: bytes, deadline: float
+    ) -> HandoverAck:
+        async with self._turns:
+            return await client.send(fd, snapshot, deadline)
 
     async def _topology_changes(self, deadline: float) -> bool:
         timeout = max(0.0, deadline - time.monotonic())

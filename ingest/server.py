@@ -6,15 +6,14 @@ anything is made for it. Log lines about connections are rate-limited.
 """
 
 import asyncio
-import contextlib
 import errno
 import logging
-import resource
 import socket
 import time
 from collections.abc import Sequence
 
 from common.address import connect_app
+from common.descriptors import raise_limit
 from common.log import RateLimit, key_hash
 from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
 from common.rtmp.session import ServerSession, SessionConfig
@@ -34,17 +33,10 @@ _NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 RESERVED_DESCRIPTORS = 256  # for the bus, handovers, listeners and files
 
 
-def raise_descriptor_limit() -> int:
+def connection_limit() -> int:
     """Use all the descriptors there are; returns how many may be connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        # the kernel may refuse "unlimited" though it names it as the limit
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-    if soft == resource.RLIM_INFINITY:
-        return 1 << 20
-    return max(1, soft - min(RESERVED_DESCRIPTORS, soft // 2))
+    limit = raise_limit()
+    return max(1, limit - min(RESERVED_DESCRIPTORS, limit // 2))
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -177,6 +169,13 @@ class Server:
         connection.refuse_connect(request.request_id, "NetConnection.Connect.InvalidApp", what)
 
     def publish(self, connection: Connection, request: PublishRequested, now: float) -> None:
+        if connection.publishes > 1:
+            why_not = self._admission.admit_again(connection.host, now)
+            if why_not is not None:
+                self._log_refused(connection.peer, why_not)
+                code = "NetStream.Publish.Denied"
+                connection.refuse_publish(request.request_id, code, why_not)
+                return
         self._streams.publish(connection, request, now)
 
     def media(self, connection: Connection, events: Sequence[Event], now: float) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path  # noqa: E402
 
 from common import config  # noqa: E402
 from common.config_values import listen_address  # noqa: E402
+from common.descriptors import raise_limit  # noqa: E402
 from common.errors import ConfigError, ExitCode  # noqa: E402
 from common.log import set_up  # noqa: E402
 from common.settings import Settings  # noqa: E402
@@ -42,6 +43,7 @@ def main(argv: list[str], program: Program = python_module) -> int:
         print(f"--listen: {error}", file=sys.stderr)
         return ExitCode.USAGE
     set_up("supervisor", settings.log_level)
+    raise_limit()
     run_dir = arguments.run_dir or default_run_dir(os.environ, os.geteuid())
     try:
         return serve(settings, run_dir, config_path=path, program=program)

@@ -24,11 +24,13 @@ def main() -> int:
         # before any CUDA library is imported: no context, no memory on any other GPU
         os.environ["CUDA_VISIBLE_DEVICES"] = arguments.device
 
+    from common.descriptors import raise_limit
     from common.identity import ChildName
     from common.log import set_up
     from worker.run import run_worker
 
     set_up(arguments.name)
+    raise_limit()
     return int(
         run_worker(
             ChildName(arguments.name),

@@ -52,6 +52,17 @@ def test_handshakes_come_in_a_burst_then_at_their_rate() -> None:
     assert sum(book.admit(ELSEWHERE, 11.0) is None for _ in range(50)) == 5
 
 
+def test_publishing_again_on_a_connection_counts_like_another_handshake() -> None:
+    book = admission(max_connections_per_address=1000)
+    assert book.admit(ELSEWHERE, 0.0) is None
+    assert sum(book.admit_again(ELSEWHERE, 0.0) is None for _ in range(50)) == 9
+    refused = book.admit_again(ELSEWHERE, 0.0)
+    assert refused is not None
+    assert "max_handshakes_per_address = 5" in refused
+    assert all(book.admit_again("127.0.0.1", 0.0) is None for _ in range(50))
+    assert book.admit_again(ELSEWHERE, 1.0) is None
+
+
 def test_exempt_networks_meet_only_the_limits_of_the_process() -> None:
     book = admission()
     for _ in range(6):

@@ -1,0 +1,64 @@
+"""Peers' IP addresses as limits see them: who counts as one peer, who is exempt. Pure.
+
+An IPv6 peer is counted by its /64, which is what one subscriber holds; an IPv4 address written
+as an IPv6 one is taken as the former.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+
+def parse(host: str) -> IPv4Address | IPv6Address | None:
+    """The address, without a zone; None when it is none."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def subscriber(host: str) -> str:
+    """What stands for all addresses of the same holder."""
+    address = parse(host)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, 64), strict=False))
+    return str(address) if address is not None else host
+
+
+class Networks:
+    """Networks from the settings: `host in networks`.
+
+    Raises:
+        ValueError: a text names no network.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._networks = tuple(ip_network(text, strict=False) for text in texts)
+
+    def __contains__(self, host: str) -> bool:
+        address = parse(host)
+        return address is not None and any(
+            address.version == network.version and address in network for network in self._networks
+        )
+
+
+class Holders:
+    """How many of something each subscriber holds; takes no memory for those who hold none."""
+
+    def __init__(self) -> None:
+        self._held: Counter[str] = Counter()
+
+    def __getitem__(self, host: str) -> int:
+        return self._held[subscriber(host)]
+
+    def add(self, host: str) -> None:
+        self._held[subscriber(host)] += 1
+
+    def remove(self, host: str) -> None:
+        peer = subscriber(host)
+        self._held[peer] -= 1
+        if self._held[peer] <= 0:
+            del self._held[peer]

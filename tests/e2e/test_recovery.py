@@ -1,0 +1,186 @@
+"""What dies or moves while streams run: players stay, and what others see is whole.
+
+Clips number their pictures; a player's recording is decoded with FFmpeg's strictest checks. The
+clips are sent once, so that every PTS at a player can be held against them.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import DEFAULT_CONFIG, Farm, wait_dead
+from tests.helpers_media import Player, Publisher, until
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+
+TWO_WORKERS = DEFAULT_CONFIG.replace("workers = 1", "workers = 2")
+HELD = TWO_WORKERS.replace('hold = "0s"', 'hold = "10s"')
+
+
+def worker_of(farm: Farm, key: str) -> str:
+    return str(farm.streams()[key]["worker"])
+
+
+def pid_of(farm: Farm, name: str) -> int:
+    return int(next(c["pid"] for c in farm.status()["children"] if c["name"] == name))
+
+
+def assert_whole(player: Player, interval_ms: float) -> None:
+    """Every picture from the first to the last one, each once, in order."""
+    # the source comes with B-frames: not in order of PTS, and its last ones may be missing
+    times = sorted(unit.pts_ms for unit in player.recording.video)[:-4]
+    steps = [after - before for before, after in pairwise(times)]
+    assert len(times) > 30
+    assert all(abs(step - interval_ms) <= 2 for step in steps), [
+        (times[index], step) for index, step in enumerate(steps) if abs(step - interval_ms) > 2
+    ]
+    assert player.recording.decode_error == ""
+    assert player.error is None
+
+
+def longest_silence(player: Player, seconds: float) -> float:
+    """The longest time without a new picture at a player, from now on."""
+    until_s = time.monotonic() + seconds
+    count, at_s, longest_s = len(player.recording.video), time.monotonic(), 0.0
+    while time.monotonic() < until_s:
+        time.sleep(0.005)
+        if len(player.recording.video) != count:
+            count, at_s = len(player.recording.video), time.monotonic()
+        longest_s = max(longest_s, time.monotonic() - at_s)
+    return longest_s
+
+
+def started(players: Sequence[Player]) -> None:
+    for player in players:
+        assert player.opened.wait(15)
+    until(lambda: all(p.recording.video for p in players), 10, "pictures at every player")
+
+
+def test_a_killed_or_stopped_worker_costs_its_own_streams_a_moment_and_others_nothing(
+    clip: MakeClip,
+) -> None:
+    path = clip(ClipSpec(seconds=16.0))
+    with Farm(TWO_WORKERS) as farm, Publisher(farm.url("a"), path), Publisher(farm.url("b"), path):
+        farm.wait_stream("a")
+        farm.wait_stream("b")
+        assert worker_of(farm, "a") != worker_of(farm, "b")
+        hit, other = Player(farm.url("a", "240p")), Player(farm.url("b", "240p"))
+        with hit, other:
+            started([hit, other])
+            killed = pid_of(farm, worker_of(farm, "a"))
+            os.kill(killed, signal.SIGKILL)
+            assert longest_silence(hit, 3) < 1.5
+            other.stop()
+            # Both streams are on one worker now. After its second loss "a" goes on alone, on a
+            # worker that has to be started first.
+            stopped = pid_of(farm, worker_of(farm, "a"))
+            assert stopped != killed
+            os.kill(stopped, signal.SIGSTOP)
+            assert longest_silence(hit, 5) < 4
+            assert worker_of(farm, "a") == "worker:cpu:q1"
+            assert worker_of(farm, "b") in ("worker:cpu:0", "worker:cpu:1")
+            assert hit.is_running
+            hit.stop()
+        assert_whole(other, 1000 / 30)
+        times = [unit.pts_ms for unit in hit.recording.video]
+        assert times == sorted(set(times))
+        assert hit.recording.decode_error == ""
+
+
+def test_a_drain_moves_streams_without_losing_or_repeating_a_picture(clip: MakeClip) -> None:
+    path = clip(ClipSpec(seconds=14.0))
+    with Farm(TWO_WORKERS) as farm, Publisher(farm.url("a"), path), Publisher(farm.url("b"), path):
+        farm.wait_stream("a")
+        farm.wait_stream("b")
+        players = {
+            (key, name): Player(farm.url(key, name))
+            for key in ("a", "b")
+            for name in ("240p", "144p", "source")
+        }
+        for player in players.values():
+            player.__enter__()
+        started(list(players.values()))
+        first = farm.cli("drain", "cpu:0", "--timeout", "10")
+        assert first.returncode == 0, first.stderr
+        assert {worker_of(farm, "a"), worker_of(farm, "b")} == {"worker:cpu:1"}
+        full = farm.cli("drain", "cpu:1")
+        assert full.returncode == 1
+        assert "no room for live/" in full.stdout
+        assert farm.cli("undrain", "cpu:0").returncode == 0  # now there is room
+        second = farm.cli("drain", "cpu:1", "--timeout", "10")
+        assert second.returncode == 0, second.stderr
+        assert {worker_of(farm, "a"), worker_of(farm, "b")} == {"worker:cpu:0"}
+        assert {d["name"]: d["state"] for d in farm.status()["devices"]} == {
+            "cpu:0": "ready",
+            "cpu:1": "drained",
+        }
+        time.sleep(1)
+        for player in players.values():
+            player.stop()
+        for (_, name), player in players.items():
+            assert_whole(player, 1000 / 15 if name == "144p" else 1000 / 30)
+        unknown = farm.cli("drain", "gpu-9")
+        assert unknown.returncode == 1
+        assert "cpu:0, cpu:1" in unknown.stderr
+        everything = farm.cli("drain", "--all", "--timeout", "0.5")
+        assert everything.returncode == 0
+        assert "no stream is left" in everything.stdout
+
+
+def test_another_supervisor_takes_over_and_no_picture_is_lost(clip: MakeClip) -> None:
+    with Farm() as farm, Publisher(farm.url("a"), clip(ClipSpec(seconds=12.0))):
+        farm.wait_stream("a")
+        with Player(farm.url("a", "240p")) as player:
+            started([player])
+            children = {c["name"]: c["pid"] for c in farm.status()["children"]}
+            assert farm.process is not None
+            farm.process.kill()
+            farm.process.wait()
+            time.sleep(1)
+            farm.start()
+            assert {c["name"]: c["pid"] for c in farm.status()["children"]} == children
+            time.sleep(2)
+            assert farm.streams()["a"]["generation"] == 1
+            player.stop()
+        assert_whole(player, 1000 / 30)
+
+
+def test_players_outlive_ingest_and_their_stream_goes_on(clip: MakeClip) -> None:
+    path = clip(ClipSpec(seconds=20.0))
+    with Farm(HELD) as farm:
+        with Publisher(farm.url("a"), path) as lost:
+            farm.wait_stream("a")
+            player = Player(farm.url("a", "240p"))
+            player.__enter__()
+            started([player])
+            pid = farm.child("ingest")["pid"]
+            os.kill(pid, signal.SIGKILL)
+            wait_dead(pid)
+            lost.join(20)
+
+        def is_back() -> bool:
+            child = farm.child("ingest")
+            return bool(child["state"] == "ready" and child["pid"] != pid)
+
+        until(is_back, 10, "ingest is back", every=0.1)
+        farm.port = int(farm.status()["listen"]["rtmp"][0].rpartition(":")[2])
+        had = len(player.recording.video)
+        with Publisher(farm.url("a"), path) as back:
+            assert back.started.wait(10)
+            began = time.monotonic()
+            until(lambda: len(player.recording.video) > had + 30, 10, "pictures again")
+            assert time.monotonic() - began < 4
+            player.stop()
+        times = [unit.pts_ms for unit in player.recording.video]
+        assert times == sorted(set(times))
+        steps = [after - before for before, after in pairwise(times)]
+        assert max(steps) > 300  # time went on while nobody published
+        assert player.recording.decode_error == ""

@@ -310,6 +310,11 @@ def _ingest(table: _Table, defaults: IngestSettings) -> IngestSettings:
 def _egress(table: _Table, defaults: EgressSettings) -> EgressSettings:
     egress = EgressSettings(
         max_players=table.take("max_players", values.integer(1, 1_000_000), defaults.max_players),
+        max_players_per_address=table.take(
+            "max_players_per_address",
+            values.integer(1, 1_000_000),
+            defaults.max_players_per_address,
+        ),
         queue_ms=table.take("queue", values.milliseconds(100, 60_000), defaults.queue_ms),
         stall_timeout_s=table.take(
             "stall_timeout", values.seconds(0.5, 600), defaults.stall_timeout_s

@@ -84,6 +84,7 @@ class Connection:
         "_timer",
         "address",
         "channel",
+        "host",
         "opened_s",
         "peer",
         "place",
@@ -108,6 +109,7 @@ class Connection:
         self.peer = tcp
         self.opened_s = host.now()
         self.address = _peer_name(tcp)
+        self.host = self.address.rpartition(":")[0]
         self._fd = tcp.fileno()
         self._session = session
         self._host = host

@@ -37,6 +37,7 @@ from common.handover import socket_path
 from common.identity import ChildName, StreamId
 from common.log import RateLimit, stream_label
 from common.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
+from common.peer_address import Holders, Networks
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
@@ -77,6 +78,8 @@ class EgressServer:
         self._channels: dict[StreamId, dict[str, Channel]] = {}
         self._waiting: dict[StreamId, set[Connection]] = {}
         self._connections: set[Connection] = set()
+        self._held = Holders()  # connections by address
+        self._exempt = Networks(self.settings.ingest.exempt_networks)
         self._due: dict[Channel, None] = {}  # to be looked at in this turn, in order
         self._flush_is_set = False
         self._timers: dict[Channel, tuple[float, asyncio.TimerHandle]] = {}
@@ -85,6 +88,8 @@ class EgressServer:
             ("adopted", "declined", "refused", "played", "closed", "stalled", "unreadable"), 0
         )
         self._lines = RateLimit()
+        # A publisher may come and go in a loop; a farm that starts has many at once.
+        self._stream_lines = RateLimit(burst=200, interval_s=0.2)
         self._is_stopping = False
         self._all_closed = asyncio.Event()
         self._checked_s = 0.0
@@ -138,20 +143,24 @@ class EgressServer:
                 stream, gone = self._streams.take(message, payloads, now)
             case StreamOpen():
                 stream, gone = self._streams.open(message, now)
-                log.info(
-                    "stream open stream=%s generation=%d rungs=%s",
-                    stream_label(message.stream_id),
-                    message.generation,
-                    ",".join(message.rungs),
-                )
+                if (held := self._stream_lines.allow(now)) is not None:
+                    log.info(
+                        "stream open stream=%s generation=%d rungs=%s held_back=%d",
+                        stream_label(message.stream_id),
+                        message.generation,
+                        ",".join(message.rungs),
+                        held,
+                    )
             case StreamClosed():
                 stream, gone = self._streams.close(message, now), ()
-                log.info(
-                    "stream closed stream=%s hold_ms=%d reason=%s",
-                    stream_label(message.stream_id),
-                    message.hold_ms,
-                    message.reason,
-                )
+                if (held := self._stream_lines.allow(now)) is not None:
+                    log.info(
+                        "stream closed stream=%s hold_ms=%d reason=%s held_back=%d",
+                        stream_label(message.stream_id),
+                        message.hold_ms,
+                        message.reason,
+                        held,
+                    )
             case _:
                 self._counters["unreadable"] += 1
                 return
@@ -272,6 +281,7 @@ class EgressServer:
             return f"the connection is lost: {error.strerror}"
         connection = Connection(tcp, session, self, limits.queue_ms, self._loop)
         self._connections.add(connection)
+        self._held.add(connection.host)
         connection.start()
         return None
 
@@ -284,6 +294,10 @@ class EgressServer:
             limit = self.settings.egress.max_players
             text = f"the server has all the {limit} players that it takes; try again later"
             self._refuse(connection, PlayRefused(PLAY_FAILED, text))
+        elif self._holds_too_many(connection.host):
+            limit = self.settings.egress.max_players_per_address
+            text = f"{limit} players are here from this address, as many as one may"
+            self._refuse(connection, PlayRefused(PLAY_FAILED, text))
         elif isinstance(wanted, PlayRefused):
             self._refuse(connection, wanted)
         else:
@@ -292,6 +306,10 @@ class EgressServer:
                 self._waiting.setdefault(wanted.stream_id, set()).add(connection)
                 connection.wait(wanted.wait_ms / 1000, self._on_waited)
 
+    def _holds_too_many(self, host: str) -> bool:
+        limit = self.settings.egress.max_players_per_address
+        return self._held[host] > limit and host not in self._exempt
+
     def on_play_ended(self, connection: Connection) -> None:
         wanted, connection.wanted = connection.wanted, None
         if isinstance(wanted, PlayWanted):
@@ -299,6 +317,7 @@ class EgressServer:
 
     def on_closed(self, connection: Connection, reason: str) -> None:
         self._connections.discard(connection)
+        self._held.remove(connection.host)
         if not self._connections:
             self._all_closed.set()
         self._counters["closed"] += 1
@@ -464,6 +483,7 @@ class EgressServer:
         match message:
             case Welcome(settings=settings) | Configure(settings=settings):
                 self.settings = settings
+                self._exempt = Networks(settings.ingest.exempt_networks)
                 logging.getLogger("tfarm").setLevel(settings.log_level)
             case SwitchGeneration(request_id, stream_id, generation):
                 stream = self._streams.get(stream_id)

@@ -99,6 +99,8 @@ class Streams:
         self._connections: dict[StreamId, PublishingConnection] = {}
         self._memory = RefusalMemory()
         self._log_refusals = RateLimit()
+        # A publisher may come and go in a loop; a farm that starts has many at once.
+        self._log_events = RateLimit(burst=200, interval_s=0.2)
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -156,7 +158,9 @@ class Streams:
             publisher = self._take(connection)
             if publisher is not None:
                 stream = publisher.stream
-                log.info("publisher lost stream=%s reason=%s", _label(stream), reason)
+                self._say(
+                    logging.INFO, "publisher lost stream=%s reason=%s", _label(stream), reason
+                )
                 stream.leave(reason, now)
                 self._forget_if_ended(stream)
 
@@ -171,7 +175,8 @@ class Streams:
             del self._asks[ask.request_id]
             stream = Stream(message, self._surroundings, self._unix_time())
             self._streams[message.stream_id] = stream
-            log.info(
+            self._say(
+                logging.INFO,
                 "stream placed stream=%s worker=%s generation=%d reason=%s",
                 _label(stream),
                 message.worker,
@@ -183,7 +188,8 @@ class Streams:
         known = self._streams.get(message.stream_id)
         if known is not None:
             if message.generation > known.generation:
-                log.info(
+                self._say(
+                    logging.INFO,
                     "stream placed anew stream=%s worker=%s generation=%d reason=%s",
                     _label(known),
                     message.worker,
@@ -257,6 +263,13 @@ class Streams:
 
     # ---- inside -------------------------------------------------------------------------------
 
+    def _say(self, level: int, what: str, *fields: object) -> None:
+        """Log an event of a stream, at a limited rate."""
+        held_back = self._log_events.allow(self._surroundings.clock())
+        if held_back is not None:
+            more = f" ({held_back} more held back)" if held_back else ""
+            log.log(level, f"{what}%s", *fields, more)
+
     def _next_request(self) -> int:
         self._last_request += 1
         return self._last_request
@@ -307,7 +320,9 @@ class Streams:
         self._take(connection)
         silent_s = now - publisher.last_media_s
         reason = f"another publisher took over after {silent_s:.1f} s of silence"
-        log.info("publisher replaced stream=%s reason=%s", _label(publisher.stream), reason)
+        self._say(
+            logging.INFO, "publisher replaced stream=%s reason=%s", _label(publisher.stream), reason
+        )
         publisher.stream.leave(reason, now)
         self._forget_if_ended(publisher.stream)
         connection.end_publish("error", "NetStream.Publish.BadName", reason)
@@ -323,7 +338,9 @@ class Streams:
         self._connections[stream.stream_id] = connection
         stream.arrive(connection.peer, now)
         connection.accept_publish(request.request_id)
-        log.info("publish started stream=%s peer=%s", _label(stream), connection.peer)
+        self._say(
+            logging.INFO, "publish started stream=%s peer=%s", _label(stream), connection.peer
+        )
 
     def _take(self, connection: PublishingConnection) -> Publisher | None:
         """Take a connection out of the books."""
@@ -364,7 +381,8 @@ class Streams:
         if publisher is None:
             return
         stream = publisher.stream
-        log.warning(
+        self._say(
+            logging.WARNING,
             "publisher closed stream=%s peer=%s code=%s reason=%s",
             _label(stream),
             connection.peer,
@@ -389,7 +407,7 @@ class Streams:
             self._end(stream, refusal.description)
 
     def _end(self, stream: Stream, reason: str) -> None:
-        log.info("stream ended stream=%s reason=%s", _label(stream), reason)
+        self._say(logging.INFO, "stream ended stream=%s reason=%s", _label(stream), reason)
         stream.end(reason)
         self._forget_if_ended(stream)
 

@@ -1,0 +1,193 @@
+"""Limits per address and of descriptors, met from 127.0.0.2 and on, which are not exempt."""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from common.rtmp.client import ClientSession, Playing, Published, Refused
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import DEFAULT_CONFIG, Farm
+from tests.helpers_media import Player, Publisher, until
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+CLIP = ClipSpec(seconds=30.0, width=320, height=180, audio=False)
+LIMITS = """
+[ingest]
+handshake_timeout = "2s"
+max_handshakes_per_address = 10
+max_publishes_per_address = 2
+exempt_networks = ["127.0.0.1", "127.0.9.0/24"]
+
+[egress]
+max_players_per_address = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def farm(clip: MakeClip) -> Iterator[Farm]:
+    with Farm(LIMITS + DEFAULT_CONFIG) as running, Publisher(running.url("good"), clip(CLIP)):
+        running.wait_stream("good")
+        yield running
+
+
+class Peer:
+    """A client of one address, which says what became of it."""
+
+    def __init__(self, url: str, mode: str, source: str) -> None:
+        self.session = ClientSession(url, "publish" if mode == "publish" else "play")
+        address = self.session.address
+        self.socket = socket.create_connection((address.host, address.port), 10, (source, 0))
+
+    def ask(self) -> str:
+        """Empty when it was let in, else the refusal."""
+        self.session.start()
+        while True:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.socket.sendall(self.session.data_to_send())
+            try:
+                data = self.socket.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                return "closed"
+            self.session.receive_data(data, time.monotonic())
+            for event in self.session.events_received():
+                match event:
+                    case Refused(code, description):
+                        return f"{code}: {description}"
+                    case Published() | Playing():
+                        return ""
+                    case _:
+                        pass
+
+
+def asks(farm: Farm, stack: contextlib.ExitStack, mode: str, source: str, name: str) -> str:
+    peer = Peer(farm.url(name, "source" if mode == "play" else ""), mode, source)
+    stack.enter_context(peer.socket)
+    return peer.ask()
+
+
+def test_players_of_one_address_are_limited_and_others_are_not(farm: Farm) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            assert asks(farm, stack, "play", "127.0.0.2", "good") == ""
+        said = asks(farm, stack, "play", "127.0.0.2", "good")
+        assert "3 players are here from this address" in said
+        assert asks(farm, stack, "play", "127.0.0.3", "good") == ""
+        for _ in range(5):
+            assert asks(farm, stack, "play", "127.0.9.7", "good") == "", "a network that is exempt"
+    with contextlib.ExitStack() as stack:
+
+        def has_room_again() -> bool:
+            return asks(farm, stack, "play", "127.0.0.2", "good") == ""
+
+        until(has_room_again, 5, "what is given back can be had again", every=0.2)
+
+
+def test_publishes_of_one_address_are_limited(farm: Farm) -> None:
+    with contextlib.ExitStack() as stack:
+        for number in range(2):
+            assert asks(farm, stack, "publish", "127.0.0.4", f"two{number}") == ""
+        said = asks(farm, stack, "publish", "127.0.0.4", "two2")
+        assert said.startswith("NetStream.Publish.Denied: 2 streams are published")
+        assert asks(farm, stack, "publish", "127.0.0.5", "two2") == ""
+
+
+def test_handshakes_of_one_address_have_a_rate(farm: Farm) -> None:
+    with contextlib.ExitStack() as stack:
+        peers = [
+            stack.enter_context(
+                socket.create_connection(("127.0.0.1", farm.port), 5, ("127.0.0.6", 0))
+            )
+            for _ in range(40)
+        ]
+        time.sleep(0.5)
+        let_in = 0
+        for peer in peers:
+            peer.setblocking(False)
+            try:
+                peer.recv(1)
+            except BlockingIOError:
+                let_in += 1
+            except ConnectionResetError:
+                pass
+        assert 20 <= let_in <= 30, "a burst of two seconds' worth, then ten a second"
+        farm.wait_log("max_handshakes_per_address = 10")
+
+
+def test_publishing_in_a_loop_on_one_connection_is_stopped(farm: Farm) -> None:
+    """Each one is a question to the supervisor; without this, thousands a second."""
+    peer = Peer(farm.url("loop"), "publish", "127.0.0.7")
+    with peer.socket:
+        assert peer.ask() == ""
+        again = 0
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                peer.session._call("deleteStream", None, float(peer.session._stream_id))
+                peer.session._call("createStream", None)
+                peer.socket.sendall(peer.session.data_to_send())
+                until_s = time.monotonic() + 5
+                answered = False
+                while not answered and time.monotonic() < until_s:
+                    data = peer.socket.recv(65536)
+                    if not data:
+                        raise ConnectionError
+                    peer.session.receive_data(data, time.monotonic())
+                    out = peer.session.data_to_send()
+                    if out:
+                        peer.socket.sendall(out)
+                    answered = b"NetStream.Publish" in data
+                again += 1
+        assert 10 <= again <= 25, f"{again} publishes on one connection"
+    farm.wait_log("max_handshakes_per_address = 10")
+
+
+def test_a_process_refuses_in_order_before_its_descriptors_run_out(clip: MakeClip) -> None:
+    """Egress and ingest restarted with room for few: who is there stays, who is over is told."""
+    limit = 220
+    with Farm(DEFAULT_CONFIG) as farm:
+        assert farm.process is not None
+        psutil.Process(farm.process.pid).rlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        for kind in ("egress", "ingest"):
+            old = farm.child(kind)["pid"]
+            os.kill(old, signal.SIGKILL)
+
+            def is_back(kind: str = kind, old: int = old) -> bool:
+                child = farm.child(kind)
+                return bool(child["state"] == "ready" and child["pid"] != old)
+
+            until(is_back, 15, f"{kind} is back", every=0.2)
+        farm.port = int(farm.status()["listen"]["rtmp"][0].rpartition(":")[2])
+        with (
+            Publisher(farm.url("cam"), clip(CLIP)) as publisher,
+            Player(farm.url("cam", "144p")) as player,
+            contextlib.ExitStack() as stack,
+        ):
+            farm.wait_stream("cam")
+            assert player.opened.wait(10)
+            said = [
+                asks(farm, stack, "play", f"127.0.1.{1 + number % 50}", "cam")
+                for number in range(250)
+            ]
+            refused = [words for words in said if words]
+            assert 50 <= said.count("") <= limit
+            assert refused
+            assert all("descriptors" in words or words == "closed" for words in refused), set(said)
+            assert any("descriptors" in words for words in refused)
+            assert publisher.is_running
+            assert player.is_running
+            child = farm.child("egress")
+            assert psutil.Process(child["pid"]).num_fds() < limit
+            player.stop()
+        assert player.recording.decode_error == ""
+        assert len(farm.log().splitlines()) < 400, "log lines are limited"

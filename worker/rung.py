@@ -57,7 +57,6 @@ class RungAtWork:
         self.captions = WaitingCaptions()
         self.waiting = 0  # pictures in the lane
         self.done = 0  # pictures that have left it
-        self.skipped = 0  # pictures left out because it was behind
         self.is_paused = False  # gets no pictures; the decode lane's
         self.needs_key = False  # it was paused
         self.is_opening = False  # the encoder is being opened anew

@@ -140,6 +140,7 @@ class Session:
         self._hidden = 0
         self._last_in_s = 0.0
         self._progress_s = 0.0
+        self._skipped: list[int] = []  # pictures that rungs left out because they were behind
         self._silent_units = 0  # decoded since the last picture or error …
         self._heard_s = 0.0  # … and when that was
         around.opener.post(self._open)
@@ -191,7 +192,6 @@ class Session:
     def status(self, now_s: float) -> TranscodeStatus:
         """What the supervisor is told."""
         renditions = []
-        runs = self._runs
         for index, rung in enumerate(self.ladder.rungs):
             output = self.output[index]
             fps, bitrate_bps = output.rates(now_s)
@@ -204,13 +204,13 @@ class Session:
                     bytes=output.bytes,
                     fps=round(fps, 2),
                     bitrate_bps=round(bitrate_bps),
-                    dropped=runs[index].skipped if index < len(runs) else 0,
+                    dropped=self._skipped[index],
                     last_pts_ms=self.last_pts_ms[index],
                 )
             )
         with self._lock:
             queue_ms, dropped = self._queue.span_ms, self._queue.dropped
-        lost = [LeftOut(run.rung.name, run.lost) for run in runs if run.lost]
+        lost = [LeftOut(run.rung.name, run.lost) for run in self._runs if run.lost]
         return TranscodeStatus(
             stream_id=self.stream_id,
             generation=self.generation,
@@ -225,7 +225,7 @@ class Session:
             last_out_s=self._progress_s,
             stages_ms=self.stages.told(now_s),
             stalled_s=round(self._stalled_s, 3),
-            skipped=sum(run.skipped for run in runs),
+            skipped=sum(self._skipped),
             top_rate_divisor=self._degraded[0],
             dropped_rungs=self._degraded[1],
         )
@@ -301,6 +301,7 @@ class Session:
         width, height, _ = template.max_source
         self._most_samples = max(width * height, sps.width * sps.height)
         self.output = [Throughput() for _ in ladder.rungs]
+        self._skipped = [0] * len(ladder.rungs)
         self.last_pts_ms = [None for _ in ladder.rungs]
         self.ladder = ladder
         log.info(
@@ -472,7 +473,7 @@ class Session:
                 continue
             run.needs_key = False
             if is_late and run.waiting >= _SKIP_BACKLOG:
-                run.skipped += 1
+                self._skipped[index] += 1
             else:
                 wanted.append(index)
         if not wanted:

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test lint format bench faults fuzz requirements clean
+.PHONY: run demo test test-gpu lint format bench faults fuzz requirements clean
 
 run: $(VENV)/.runtime
 	exec $(BIN)/tfarm supervisor $(ARGS)
@@ -16,6 +16,10 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# Needs an NVIDIA GPU; docs/gpu.md says what ran where.
+test-gpu: $(VENV)/.dev
+	$(BIN)/python -m pytest -m gpu $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -47,8 +51,13 @@ $(VENV)/.made:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(VENV)/.made
+# With an NVIDIA driver, the GPU packages for its CUDA too. TFARM_GPU_EXTRA=none leaves them out.
+$(VENV)/.runtime: requirements/runtime.txt requirements/gpu12.txt requirements/gpu13.txt \
+		pyproject.toml | $(VENV)/.made
 	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/runtime.txt
+	extra=$$($(PYTHON) scripts/gpu_extra.py) || exit 1; test -z "$$extra" || \
+		$(PIP) install --quiet --require-hashes --only-binary :all: \
+			-r requirements/$$extra.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 	touch $@
 

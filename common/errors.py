@@ -115,5 +115,5 @@ class ExitCode(IntEnum):
     FAILED = 1  # CLI: the farm is not running, or the request failed
     USAGE = 2  # bad command line or configuration
     BOOT_FAILED = 3  # child: its device or listener cannot be used; restart only with back-off
-    DEVICE_LOST = 4  # child: its device went away; restart at once
+    DEVICE_LOST = 4  # child: its device went away; restart at once, then with back-off
     ORPHANED = 5  # child: no supervisor for 30 s

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import ExitCode
 from supervisor.lifecycle import (
     RUNNING,
     SILENT_S,
@@ -93,6 +94,19 @@ def test_the_first_restart_is_at_once_and_then_back_off_doubles_to_its_limit() -
         now += wait
         assert machine.handle(Tick(), now) == [Spawn()]
     assert machine.restarts == 8
+
+
+def test_a_worker_whose_device_is_lost_is_tried_at_once_and_then_ever_later() -> None:
+    machine = ready()
+    lost = machine.handle(Exited(ExitCode.DEVICE_LOST, "NVIDIA L4: cudaErrorECC"), 1.0)
+    assert lost == [WentDown("NVIDIA L4: cudaErrorECC", crashed=True), Spawn()]
+    assert machine.handle(Exited(ExitCode.BOOT_FAILED, "cuInit: no device"), 2.0) == []
+    assert (machine.state, machine.next_deadline()) == (ChildState.BACKOFF, 3.0)
+    assert machine.handle(Tick(), 3.0) == [Spawn()]
+    machine.handle(SaidHello(), 4.0)
+    again = machine.handle(Exited(ExitCode.DEVICE_LOST), 5.0)
+    assert again == [WentDown("exit code 4 (device lost)", crashed=True)]
+    assert machine.next_deadline() == 7.0
 
 
 def test_a_minute_in_ready_forgets_earlier_failures() -> None:

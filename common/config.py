@@ -278,6 +278,7 @@ def _calibration(table: _Table) -> Calibration:
 def _ingest(table: _Table, defaults: IngestSettings) -> IngestSettings:
     wait, many = values.seconds(0.1, 3600), values.integer(1, 1_000_000)
     ingest = IngestSettings(
+        processes=table.take("processes", values.integer(1, 64), defaults.processes),
         handshake_timeout_s=table.take("handshake_timeout", wait, defaults.handshake_timeout_s),
         first_video_timeout_s=table.take(
             "first_video_timeout", wait, defaults.first_video_timeout_s
@@ -309,6 +310,7 @@ def _ingest(table: _Table, defaults: IngestSettings) -> IngestSettings:
 
 def _egress(table: _Table, defaults: EgressSettings) -> EgressSettings:
     egress = EgressSettings(
+        processes=table.take("processes", values.integer(1, 64), defaults.processes),
         max_players=table.take("max_players", values.integer(1, 1_000_000), defaults.max_players),
         max_players_per_address=table.take(
             "max_players_per_address",

@@ -40,6 +40,9 @@ def main() -> int:
         help="where to listen; may be given several times",
     )
     parser.add_argument(
+        "--share-port", action="store_true", help="other ingest processes listen there too"
+    )
+    parser.add_argument(
         "--orphan-timeout", type=float, default=30.0, help="seconds without a supervisor"
     )
     arguments = parser.parse_args()
@@ -52,7 +55,15 @@ def main() -> int:
 
     log.set_up(arguments.name)
     name = ChildName(arguments.name)
-    return uvloop.run(run(name, arguments.run_dir, arguments.listen, arguments.orphan_timeout))
+    return uvloop.run(
+        run(
+            name,
+            arguments.run_dir,
+            arguments.listen,
+            arguments.orphan_timeout,
+            arguments.share_port,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -54,10 +54,12 @@ class Ingest:
         run_dir: Path,
         addresses: Sequence[tuple[str, int]],
         orphan_timeout_s: float,
+        is_shared: bool,
     ) -> None:
         self.exit_code = ExitCode.OK
         self._name = name
         self._addresses = addresses
+        self._is_shared = is_shared
         self._boot_id = new_boot_id()
         self._stop = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -87,7 +89,7 @@ class Ingest:
         listeners = []
         try:
             for host, port in self._addresses:
-                listeners += bind(host, port)
+                listeners += bind(host, port, is_shared=self._is_shared)
         except OSError as error:
             reason = error.strerror or str(error)
             log.error("ingest cannot start reason=%s", reason)
@@ -219,6 +221,7 @@ async def run(
     run_dir: Path,
     addresses: Sequence[tuple[str, int]],
     orphan_timeout_s: float = 30.0,
+    is_shared: bool = False,
 ) -> ExitCode:
     """Run one ingest process; returns its exit code."""
-    return await Ingest(name, run_dir, addresses, orphan_timeout_s).run()
+    return await Ingest(name, run_dir, addresses, orphan_timeout_s, is_shared).run()

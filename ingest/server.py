@@ -39,8 +39,10 @@ def connection_limit() -> int:
     return max(1, limit - min(RESERVED_DESCRIPTORS, limit // 2))
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
+def bind(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
     """Listening sockets for an address, which may be a name; connections wait in the backlog.
+
+    `is_shared`: other processes of this user listen there too, each for a part of the connections.
 
     Raises:
         OSError: the address cannot be used, with the address in its text.
@@ -54,7 +56,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
             if sockets and port == 0:
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
             try:
-                sockets.append(_listener(family, address))
+                sockets.append(_listener(family, address, is_shared))
             except OSError as error:
                 # a name for both families, on a host with one
                 if error.errno not in _NO_FAMILY or (not sockets and len(found) == 1):
@@ -69,10 +71,12 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _listener(family: int, address: tuple[object, ...]) -> socket.socket:
+def _listener(family: int, address: tuple[object, ...], is_shared: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)

@@ -55,6 +55,7 @@ from supervisor.notify import notify
 from supervisor.proc_stat import CpuMeter, look_at, pss_bytes, rss_bytes
 from supervisor.roster import NO_INGEST, CondemnChild, Order, Send, StartWorker, StopWorker
 from supervisor.run_dir import ChildRecord, RunDirLock
+from supervisor.shared_port import find_port
 from supervisor.status import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.version import VERSION
 
@@ -139,7 +140,8 @@ class Supervisor:
                 await self._adopt()
                 self._is_adopting = False
                 self._greet_adopted()
-                for name in self._names:
+                self._choose_port()
+                for name in self._names if not self._failure else ():
                     self.family.start(self._plan(name))
                 self._do(self.farm.settle(self._loop.time()))
                 late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._say_where)
@@ -230,12 +232,27 @@ class Supervisor:
             argv += ["--orphan-timeout", str(self.settings.orphan_timeout_s)]
             if kind == "ingest":
                 argv += ["--listen", address_text(self._listen)]
+                if self.settings.ingest.processes > 1:
+                    argv.append("--share-port")
             if kind == "worker":
                 argv += ["--device", rest]
                 argv += ["--threads", str(self.settings.software.encoder_threads)]
             return argv
 
         return Plan(name, command, environ)
+
+    def _choose_port(self) -> None:
+        """Where several ingests will listen, unless one that was adopted does already."""
+        is_there = any(hello.kind == "ingest" for hello in self.farm.hellos.values())
+        if self.settings.ingest.processes == 1 or is_there:
+            return
+        try:
+            port = find_port(self._listen.host, self._listen.port)
+        except OSError as error:
+            self._failure = error.strerror or str(error)
+            self._stop.set()
+        else:
+            self._listen = replace(self._listen, port=port)
 
     async def _adopt(self) -> None:
         """Take over the children that still run; end those that do not answer."""
@@ -408,7 +425,7 @@ class Supervisor:
     def listening(self) -> list[str]:
         """The real addresses."""
         hellos = [h for h in self.farm.hellos.values() if h.kind == "ingest"]
-        return [address for hello in hellos for address in hello.listen]
+        return list(dict.fromkeys(address for hello in hellos for address in hello.listen))
 
     def _look_if_ready(self) -> None:
         if set(self._names) <= set(self.farm.hellos):
@@ -455,9 +472,20 @@ class Supervisor:
             before.devices.exclude,
         ):
             text += "; [listen] and the choice of GPUs only change with a restart"
+        if (settings.ingest.processes, settings.egress.processes) != (
+            before.ingest.processes,
+            before.egress.processes,
+        ):
+            text += "; the number of ingest and egress processes only changes with a restart"
         if settings.software.workers < before.software.workers:
             text += "; fewer software workers only after a restart"
-        self.settings = replace(settings, listen=before.listen)
+        # how many ingests and egresses there are is decided at the start
+        self.settings = replace(
+            settings,
+            listen=before.listen,
+            ingest=replace(settings.ingest, processes=before.ingest.processes),
+            egress=replace(settings.egress, processes=before.egress.processes),
+        )
         logging.getLogger("tfarm").setLevel(settings.log_level)
         self._control.broadcast(Configure(self.settings))
         for index in range(before.software.workers, settings.software.workers):

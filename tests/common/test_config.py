@@ -45,6 +45,7 @@ exempt_networks = ["192.0.2.0/24"]
 takeover_idle = "1500ms"
 [egress]
 max_players = 13
+processes = 3
 max_players_per_address = 12
 queue = "2s"
 stall_timeout = "7s"
@@ -121,6 +122,7 @@ def test_every_key_reaches_its_setting() -> None:
     assert ingest.exempt_networks == ("192.0.2.0/24",)
     egress = found.egress
     assert egress.max_players_per_address == 12
+    assert egress.processes == 3
     assert (egress.max_players, egress.queue_ms, egress.stall_timeout_s) == (13, 2000, 7.0)
     assert egress.send_buffer_bytes == 65536
     worker = found.worker

@@ -213,6 +213,17 @@ class StreamTrouble:
     reason: str
 
 
+@message("stream-revoked")
+@dataclass(frozen=True, slots=True)
+class StreamRevoked:
+    """Ingest answers `StreamRevoke`: it let go of the stream, or its publisher stays."""
+
+    request_id: int
+    stream_id: StreamId
+    refusal: str = ""  # why the other publisher has to stay out; "": the stream is given up
+    resume_time: ResumeTime | None = None  # None: nothing of it was sent
+
+
 @message("positions")
 @dataclass(frozen=True, slots=True)
 class Positions:
@@ -300,6 +311,15 @@ class EndStream:
     stream_id: StreamId
     code: str
     description: str
+
+
+@message("stream-revoke")
+@dataclass(frozen=True, slots=True)
+class StreamRevoke:
+    """To ingest: a publisher of this stream has come to another ingest; does it take over?"""
+
+    request_id: int
+    stream_id: StreamId
 
 
 @message("stream-orphaned")

@@ -130,6 +130,12 @@ class EgressSide:
             self._ending += self._feeds
             self._feeds = []
 
+    def release(self) -> None:
+        """Send nothing more but what is owed: another ingest has the stream."""
+        self.flush()
+        self._ending += self._feeds
+        self._feeds = []
+
     def tick(self) -> None:
         """Send what has waited, and what could not be sent before."""
         self.flush()

@@ -25,6 +25,7 @@ from common.control_messages import (
     Hello,
     Placed,
     Refused,
+    StreamRevoke,
     Topology,
     Welcome,
 )
@@ -194,6 +195,8 @@ class Ingest:
                 self._streams.refused_by_supervisor(message, now)
             case EndStream():
                 self._streams.end_stream(message, now)
+            case StreamRevoke():
+                self._streams.revoke(message, now)
             case _:
                 log.warning("unexpected control message kind=%s", type(message).__name__)
 

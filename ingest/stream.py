@@ -15,7 +15,13 @@ from enum import Enum, auto
 from fractions import Fraction
 
 from common.avc import codec_string
-from common.control_messages import FormatKnown, Placed, PublishEnd, PublisherStatus
+from common.control_messages import (
+    FormatKnown,
+    Placed,
+    PublishEnd,
+    PublisherStatus,
+    ResumeTime,
+)
 from common.errors import Amf0Error
 from common.identity import Generation, StreamId
 from common.ladder import SourceFormat
@@ -143,6 +149,19 @@ class Stream:
         if self._was_open:
             self._egress.close(StreamClosed(self.stream_id, self.generation, reason, 0))
         self._tell(PublishEnd(self.stream_id, self.generation, reason))
+
+    def hand_over(self, reason: str) -> ResumeTime | None:
+        """Let another ingest go on with a stream whose publisher is away; where its time is.
+
+        Its egresses hold it meanwhile. None: nothing of it was sent.
+        """
+        self.state = StreamState.ENDED
+        self._worker.end(reason)
+        self._egress.release()
+        anchor = self.timeline.anchor
+        if anchor is None:
+            return None
+        return ResumeTime(anchor.stream_ms, anchor.monotonic_s, self._end_ms())
 
     # ---- media --------------------------------------------------------------------------------
 

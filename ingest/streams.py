@@ -19,6 +19,8 @@ from common.control_messages import (
     PublishEnd,
     PublisherStatus,
     Refused,
+    StreamRevoke,
+    StreamRevoked,
 )
 from common.errors import AddressError
 from common.identity import Generation, StreamId, stream_id
@@ -212,16 +214,35 @@ class Streams:
             self._end_for(stream, Refusal(message.code, message.description, lasting=True), now)
 
     def end_stream(self, message: EndStream, now: float) -> None:
-        """The supervisor ends a stream; its publisher is told, and not let in again at once."""
+        """The supervisor ends a stream; its publisher is told, and not let in again at once.
+
+        It may be another ingest's stream, whose publisher comes here next.
+        """
         refusal = Refusal(message.code, message.description, lasting=True)
+        self._memory.remember(message.stream_id, refusal, now)
         stream = self._streams.get(message.stream_id)
         if stream is not None:
             self._end_for(stream, refusal, now)
             return
         ask = self._ask_for(message.stream_id)
         if ask is not None:
-            self._memory.remember(ask.stream_id, refusal, now)
             self._refuse_ask(ask, refusal, now)
+
+    def revoke(self, message: StreamRevoke, now: float) -> None:
+        """A publisher of this stream is at another ingest: the rules are those of a takeover."""
+        in_use = self._is_in_use(message.stream_id, now)
+        if in_use is not None:
+            self._tell(StreamRevoked(message.request_id, message.stream_id, in_use.description))
+            return
+        self._make_way(message.stream_id, now)
+        resume = None
+        stream = self._streams.get(message.stream_id)
+        if stream is not None:
+            reason = "its publisher came to another ingest"
+            log.info("stream handed over stream=%s", _label(stream))
+            resume = stream.hand_over(reason)
+            self._forget_if_ended(stream)
+        self._tell(StreamRevoked(message.request_id, message.stream_id, resume_time=resume))
 
     def peers_changed(self, now: float) -> None:
         for stream in self._streams.values():

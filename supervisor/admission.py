@@ -20,6 +20,8 @@ from common.control_messages import (
     PublishAsk,
     Refused,
     ResumeTime,
+    StreamRevoke,
+    StreamRevoked,
 )
 from common.identity import ChildName, Generation, StreamId, split_stream_id
 from common.ladder import SourceFormat
@@ -40,6 +42,7 @@ STARTING_S = 10.0
 MAX_PARKED = 256
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 1000
+REVOKE_S = 1.0  # for the ingest that has a stream to say whether it lets go
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,15 @@ class Parked:
     """An ask that waits for room."""
 
     ingest: ChildName
+    ask: PublishAsk
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Revoking:
+    """An ask for a stream that another ingest has, and is asked for."""
+
+    ingest: ChildName  # that asks
     ask: PublishAsk
     deadline_s: float
 
@@ -67,6 +79,8 @@ class Admission:
         self._roster = roster
         self._parked: list[Parked] = []
         self._remembered: dict[StreamId, Remembered] = {}
+        self._revoking: dict[int, Revoking] = {}
+        self._last_revoke = 0
         self.closed = ""  # why no new stream is taken, if none is
 
     @property
@@ -74,7 +88,9 @@ class Admission:
         return len(self._parked)
 
     def next_deadline(self) -> float:
-        return min((parked.deadline_s for parked in self._parked), default=math.inf)
+        deadlines = [parked.deadline_s for parked in self._parked]
+        deadlines += [revoking.deadline_s for revoking in self._revoking.values()]
+        return min(deadlines, default=math.inf)
 
     def ask(self, ingest: ChildName, ask: PublishAsk, now: float) -> list[Order]:
         """Answer a `PublishAsk`, or park it."""
@@ -82,7 +98,9 @@ class Admission:
         if stream is not None:
             if stream.ingest == NO_INGEST:
                 return self._take_over(ingest, stream, ask, now)
-            if stream.ingest != ingest or stream.is_live:
+            if stream.ingest != ingest:
+                return self._revoke(ingest, stream, ask, now)
+            if stream.is_live:
                 return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
             # Its publisher is back; whether it may take over was for ingest to decide.
             stream.is_live = True
@@ -94,10 +112,47 @@ class Admission:
             return [self._refuse(ingest, ask, FULL, self.closed)]
         return self._try(ingest, ask, now, None)
 
-    def _take_over(
+    def _revoke(
         self, ingest: ChildName, stream: Stream, ask: PublishAsk, now: float
     ) -> list[Order]:
-        """The publisher of a stream whose ingest is gone is back: its time and players go on."""
+        """Ask the ingest that has the stream: it alone knows whether its publisher is silent."""
+        if any(entry.ask.stream_id == ask.stream_id for entry in self._revoking.values()):
+            return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
+        self._last_revoke += 1
+        self._revoking[self._last_revoke] = Revoking(ingest, ask, now + REVOKE_S)
+        return [Send(stream.ingest, StreamRevoke(self._last_revoke, ask.stream_id))]
+
+    def revoked(self, owner: ChildName, answer: StreamRevoked, now: float) -> list[Order]:
+        """What the ingest that had the stream says."""
+        entry = self._revoking.pop(answer.request_id, None)
+        stream = self._roster.streams.get(answer.stream_id)
+        is_owner = stream is not None and stream.ingest == owner
+        if entry is None:
+            if stream is not None and is_owner and not answer.refusal:
+                # Who asked has gone: held, as if its ingest was lost.
+                stream.ingest, stream.is_live, stream.away_s = NO_INGEST, False, now
+                stream.orphan_until_s = now + stream.template.hold_ms / 1000
+            return []
+        if answer.refusal:
+            return [self._refuse(entry.ingest, entry.ask, BAD_NAME, answer.refusal)]
+        if stream is None or not is_owner:
+            return self.ask(entry.ingest, entry.ask, now)
+        note = f"{owner} hands it over to {entry.ingest}"
+        self._roster.note(answer.stream_id, note, now)
+        return self._take_over(entry.ingest, stream, entry.ask, now, answer.resume_time)
+
+    def _take_over(
+        self,
+        ingest: ChildName,
+        stream: Stream,
+        ask: PublishAsk,
+        now: float,
+        resume: ResumeTime | None = None,
+    ) -> list[Order]:
+        """The publisher of a stream whose ingest is gone is back: its time and players go on.
+
+        `resume`: where its time is, if the ingest that had it could say.
+        """
         roster = self._roster
         need = roster.need(stream)
         result = move(roster.fleet, stream.generation, need, roster.excluded(stream))
@@ -109,7 +164,7 @@ class Admission:
         stream.orphan_until_s = math.inf
         placed = roster.placed(stream, ask.request_id).message
         assert isinstance(placed, Placed)
-        return [Send(ingest, replace(placed, resume_time=resume_time(stream)))]
+        return [Send(ingest, replace(placed, resume_time=resume or resume_time(stream)))]
 
     def retry(self, now: float) -> list[Order]:
         """Room may have come: try all that are parked, the oldest first."""
@@ -122,6 +177,15 @@ class Admission:
     def forget_ingest(self, ingest: ChildName) -> None:
         """It is gone, and with it those who asked through it."""
         self._parked = [parked for parked in self._parked if parked.ingest != ingest]
+        self._revoking = {k: r for k, r in self._revoking.items() if r.ingest != ingest}
+
+    def forget_ask(self, ingest: ChildName, stream_id: StreamId) -> None:
+        """The publisher went away while another ingest was asked for its stream."""
+        self._revoking = {
+            number: entry
+            for number, entry in self._revoking.items()
+            if (entry.ingest, entry.ask.stream_id) != (ingest, stream_id)
+        }
 
     def withdraw(self, stream_id: StreamId) -> None:
         """The publisher went away while it was parked."""
@@ -130,7 +194,18 @@ class Admission:
     def tick(self, now: float) -> list[Order]:
         """Refuse what was parked for too long, forget old refusals."""
         self._remembered = {k: r for k, r in self._remembered.items() if r.until_s > now}
-        return self.retry(now) if now >= self.next_deadline() else []
+        orders: list[Order] = []
+        for number, entry in list(self._revoking.items()):
+            if now >= entry.deadline_s:
+                del self._revoking[number]
+                orders += self._unanswered(entry, now)
+        return [*orders, *self.retry(now)] if now >= self.next_deadline() else orders
+
+    def _unanswered(self, entry: Revoking, now: float) -> list[Order]:
+        stream = self._roster.streams.get(entry.ask.stream_id)
+        if stream is None or stream.ingest == NO_INGEST:
+            return self.ask(entry.ingest, entry.ask, now)  # its ingest was lost meanwhile
+        return [self._refuse(entry.ingest, entry.ask, BAD_NAME, _TAKEN)]
 
     def format_known(self, ingest: ChildName, known: FormatKnown, now: float) -> list[Order]:
         """Correct a reservation; move the stream, or refuse it, when it does not fit."""

@@ -19,6 +19,7 @@ from common.control_messages import (
     PublishEnd,
     PublisherStatus,
     StreamOrphaned,
+    StreamRevoked,
     StreamTrouble,
 )
 from common.identity import ChildName, StreamId, stream_id
@@ -238,6 +239,8 @@ class Farm:
                 return self._publish_end(child, message, now)
             case StreamTrouble():
                 return [*self._recovery.trouble(message, now), *self._room_came(now)]
+            case StreamRevoked():
+                return [*self._admission.revoked(child, message, now), *self._room_came(now)]
             case Positions():
                 return self._recovery.positions(child, message, now)
             case _:
@@ -250,7 +253,10 @@ class Farm:
             return []
         if stream.ingest == NO_INGEST:
             self.roster.close(stream)
-        return [self._end(stream, "ended by the operator")]
+        # Its publisher may come back to another ingest: they all keep it out.
+        end = EndStream(stream.stream_id, FAILED, "ended by the operator")
+        others = {name for name, hello in self.hellos.items() if hello.kind == "ingest"}
+        return [Send(name, end) for name in sorted(others | {stream.ingest})]
 
     def clear(self, app: str, key: str) -> bool:
         """Forget that a stream took workers down; whether it had."""
@@ -344,6 +350,7 @@ class Farm:
         return self._room_came(now) if gone else []
 
     def _publish_end(self, ingest: ChildName, end: PublishEnd, now: float) -> list[Order]:
+        self._admission.forget_ask(ingest, end.stream_id)
         stream = self.roster.streams.get(end.stream_id)
         if stream is None:
             self._admission.withdraw(end.stream_id)

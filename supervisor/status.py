@@ -165,6 +165,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "state": stream.state.value,
         "is_live": stream.is_live,
         "publisher": stream.address,
+        "ingest": stream.ingest,
         "since_unix": publisher.since_unix if publisher else 0.0,
         "generation": stream.generation,
         "worker": farm.roster.device_of(stream),

@@ -13,6 +13,8 @@ from common.control_messages import (
     PublishAsk,
     PublishEnd,
     Refused,
+    StreamRevoke,
+    StreamRevoked,
 )
 from common.identity import Generation, StreamId
 from common.ladder import Takeover
@@ -227,6 +229,52 @@ def test_a_second_publisher_takes_over_as_the_template_says(
     assert around.count(PublishEnd) == 0
     around.streams.lost(first, "closed", 100.0 + after_s)
     assert len(around.streams) == 1
+
+
+@pytest.mark.parametrize(
+    ("takeover", "after_s", "lets_go"),
+    [(Takeover.IDLE, 2.9, False), (Takeover.IDLE, 3.0, True), (Takeover.NEVER, 30.0, False)],
+)
+def test_another_ingests_publisher_is_let_in_by_the_same_rules(
+    takeover: Takeover, after_s: float, lets_go: bool
+) -> None:
+    around = Around(takeover)
+    first = around.live()
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 100.0 + after_s)
+    answer = around.last(StreamRevoked)
+    assert (answer.request_id, answer.stream_id) == (3, ANSWER.stream_id)
+    assert bool(answer.refusal) is not lets_go
+    assert bool(first.told) is lets_go
+    assert len(around.streams) == (0 if lets_go else 1)
+    assert around.closed() == ([TEMPLATE.hold_ms] if lets_go else [])
+    assert around.count(PublishEnd) == 0
+
+
+def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
+    around = Around()
+    first = around.live()
+    around.streams.media(first, [picture(400)], 100.4)
+    around.streams.lost(first, "reset", 101.0)
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 102.0)
+    answer = around.last(StreamRevoked)
+    assert answer.refusal == ""
+    assert answer.resume_time.end_ms == 400
+    time_ms = answer.resume_time.anchor_ms - answer.resume_time.anchor_s * 1000
+    assert time_ms == pytest.approx(-100_000)
+    assert around.closed() == [TEMPLATE.hold_ms]
+    assert around.streams.statuses(102.0) == ()
+
+
+def test_a_stream_that_is_not_known_here_is_let_go() -> None:
+    around = Around()
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 100.0)
+    assert around.last(StreamRevoked) == StreamRevoked(3, ANSWER.stream_id)
+
+
+def test_a_publisher_kicked_at_another_ingest_is_kept_out_here_too() -> None:
+    around = Around()
+    around.streams.end_stream(EndStream(ANSWER.stream_id, "NetStream.Publish.Failed", "no"), 100.0)
+    assert around.publish(now=110.0).told[0][0] == "NetStream.Publish.Failed"
 
 
 def test_a_dropped_publisher_finds_its_stream_again() -> None:

@@ -3,13 +3,23 @@
 from dataclasses import replace
 from fractions import Fraction
 
-from common.control_messages import EndStream, FormatKnown, Placed, PublishAsk, PublishEnd
+from common.control_messages import (
+    EndStream,
+    FormatKnown,
+    Placed,
+    PublishAsk,
+    PublishEnd,
+    Refused,
+    ResumeTime,
+    StreamRevoke,
+    StreamRevoked,
+)
 from common.identity import Generation, StreamId
 from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Settings, Software
-from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S, STARTING_S
+from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
 from supervisor.cost import Resource
-from supervisor.roster import StreamState
+from supervisor.roster import NO_INGEST, StreamState
 from tests.supervisor.rig import MakeRig, Rig
 
 SMALL = SourceFormat(640, 360, fps=Fraction(30))
@@ -47,11 +57,71 @@ def test_a_publisher_that_comes_back_gets_the_same_generation(rig: Rig) -> None:
     assert rig.stream().is_live
 
 
-def test_another_ingest_cannot_take_a_held_stream(rig: Rig) -> None:
+def revoking(rig: Rig) -> StreamRevoke:
+    """A stream of ingest:0, for which a publisher asks at ingest:1."""
     rig.publish()
-    rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
     rig.up("ingest:1", "ingest")
-    assert rig.refused(rig.ask(ingest="ingest:1")).code == "NetStream.Publish.BadName"
+    return rig.only(rig.ask(ingest="ingest:1"), StreamRevoke, "ingest:0")
+
+
+def test_a_publisher_at_another_ingest_is_refused_as_the_first_one_says(rig: Rig) -> None:
+    revoke = revoking(rig)
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, "the stream key is in use")
+    refused = rig.only(rig.say("ingest:0", answer), Refused, "ingest:1")
+    assert refused.code == "NetStream.Publish.BadName"
+    assert refused.description == "the stream key is in use"
+    assert rig.stream().ingest == "ingest:0"
+
+
+def test_a_publisher_that_returns_to_another_ingest_goes_on_in_its_time(rig: Rig) -> None:
+    revoke = revoking(rig)
+    before = rig.stream().generation
+    time = ResumeTime(5_000, 90.0, 6_000)
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
+    placed = rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    assert placed.resume_time == time
+    assert placed.generation > before
+    assert placed.request_id == rig.request
+    assert rig.stream().ingest == "ingest:1"
+    assert len(rig.farm.roster.fleet.placements) == 1
+
+
+def test_one_takeover_between_ingests_at_a_time(rig: Rig) -> None:
+    revoking(rig)
+    rig.up("ingest:2", "ingest")
+    assert rig.refused(rig.ask(ingest="ingest:2")).code == "NetStream.Publish.BadName"
+
+
+def test_an_ingest_that_does_not_answer_keeps_its_stream(rig: Rig) -> None:
+    revoke = revoking(rig)
+    assert rig.refused(rig.tick(REVOKE_S)).code == "NetStream.Publish.BadName"
+    late = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=ResumeTime(0, 0.0, 0))
+    assert rig.say("ingest:0", late) == []
+    assert (rig.stream().ingest, rig.stream().is_live) == (NO_INGEST, False)
+    assert rig.only(rig.ask(ingest="ingest:1"), Placed, "ingest:1").resume_time is None
+
+
+def test_an_ingest_that_dies_while_it_is_asked_leaves_the_stream_to_the_other(rig: Rig) -> None:
+    revoking(rig)
+    rig.down("ingest:0")
+    rig.only(rig.tick(REVOKE_S), Placed, "ingest:1")
+    assert rig.stream().ingest == "ingest:1"
+
+
+def test_a_stream_that_ended_meanwhile_is_placed_afresh(rig: Rig) -> None:
+    revoke = revoking(rig)
+    rig.end()
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id)
+    placed = rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    assert placed.resume_time is None
+
+
+def test_who_leaves_while_another_ingest_is_asked_gets_no_answer(rig: Rig) -> None:
+    revoke = revoking(rig)
+    rig.say("ingest:1", PublishEnd(revoke.stream_id, Generation(0), "its publisher left"))
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, "the stream key is in use")
+    assert rig.say("ingest:0", answer) == []
+    assert rig.stream().ingest == "ingest:0"
 
 
 def test_an_unknown_app_is_refused(rig: Rig) -> None:

@@ -242,6 +242,11 @@ class Rendition:
             # It has waited already: it rides with no further frame.
             self._append(kind, dts_ms, flags, payload, received_s, since)
 
+    def end(self, now: float) -> None:
+        """No more video comes: let go of all that waits for it."""
+        while self._waiting:
+            self._release(now)
+
     def take(self, now: float) -> Sequence[Entry]:
         """What is flushed now: everything that came."""
         entries = self._unflushed

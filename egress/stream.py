@@ -176,6 +176,8 @@ class Stream:
         if self._deadline is not None and now >= self._deadline:
             self.state = StreamState.ENDED
             self._deadline = None
+            for rendition in self.renditions.values():
+                rendition.end(now)
         return gone
 
     # ---- media --------------------------------------------------------------------------------

@@ -244,6 +244,18 @@ def test_without_hold_a_stream_ends_when_its_worker_has_sent_the_rest() -> None:
     assert watched.stream.reason == "it left"
 
 
+def test_the_last_sound_is_not_lost_with_the_video_that_it_waits_for() -> None:
+    watched = Watched(rungs=("720p",))
+    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    watched.take(shared(audio_tag(0), audio_tag(21), data_tag(30)))
+    assert watched.words("720p") == ["M", "H", "v0", "a0"]
+    watched.stream.close(close(0), 0.0)
+    watched.end_generation(1, now=0.05)
+    watched.stream.tick(0.05)
+    assert state(watched.stream) is StreamState.ENDED
+    assert watched.words("720p", now=0.05) == ["a21", "d30"]
+
+
 def test_without_rungs_a_stream_ends_at_once() -> None:
     stream = Watched(rungs=()).stream
     stream.close(close(0), 1.0)

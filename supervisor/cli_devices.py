@@ -1,14 +1,20 @@
-"""The commands of `tfarm` that look at devices rather than at a running farm: `doctor`.
+"""The commands of `tfarm` that look at devices rather than at a running farm.
 
 `cli.py` adds them; heavy imports stand inside the commands here too.
 """
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from common.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from common.ladder import Template
+    from supervisor.calibration import Measured
 
 Config = Annotated[
     Path | None,
@@ -23,6 +29,7 @@ RunDir = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Make the commands part of `tfarm`."""
     app.command()(doctor)
+    app.command()(calibrate)
 
 
 def doctor(
@@ -52,12 +59,97 @@ def doctor(
         raise typer.Exit(ExitCode.FAILED)
 
 
+def calibrate(
+    config: Config = None,
+    run_dir: RunDir = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, or a GPU's UUID or PCI id; all by default.")
+    ] = None,
+    template: Annotated[str | None, typer.Option(help="An app; all by default.")] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=3600, help="Of the trial that confirms a number.")
+    ] = 60.0,
+    clip: Annotated[
+        Path | None, typer.Option(help="A file with H.264, in place of a generated picture.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("calibration.toml"),
+) -> None:
+    """Measure how many streams of each template each device keeps in real time.
+
+    Writes capacities and costs to a file that a configuration includes. Takes some minutes a
+    device and template; refuses while streams run there.
+    """
+    from supervisor import calibrate as calibrating
+    from supervisor.client import CommandFailed, NotRunning
+    from supervisor.doctor import load_settings
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    try:
+        settings = load_settings(config)
+        devices = calibrating.devices_for(settings, device)
+        templates = calibrating.templates_for(settings, template)
+        calibrating.refuse_if_busy(_run_dir(run_dir), devices)
+        measured = []
+        for name in devices:
+            for chosen in templates:
+                say(f"{name}: {chosen.name}")
+                measured.append(
+                    calibrating.measure(
+                        name, chosen, seconds=seconds, config=config, clip=clip, say=say
+                    )
+                )
+        found = calibrating.merge(measured, templates, settings, out)
+    except ConfigError as error:
+        _bad_config(error)
+    except (calibrating.CannotCalibrate, NotRunning, CommandFailed) as error:
+        _fail(error)
+    _show_table(measured, templates)
+    if not any(item.streams for item in measured):
+        _fail("nothing was calibrated; no file is written")
+    try:
+        calibrating.write(found, out)
+    except OSError as error:
+        _fail(f"cannot write {out}: {error.strerror or error}")
+    typer.echo(f'{out} is written; a configuration beside it takes it in: include = ["{out.name}"]')
+
+
+def _show_table(measured: "Sequence[Measured]", templates: "Sequence[Template]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from supervisor.calibration import COLUMNS, rows
+
+    table = Table(box=None, pad_edge=False)
+    for column in COLUMNS:
+        is_number = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if is_number else "left")
+    for row in rows(measured, {template.name: template for template in templates}):
+        table.add_row(*row)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # a pipe has no width
+    console.print(table)
+
+
 def _is_farm_running(run_dir: Path | None) -> bool:
+    from supervisor.run_dir import is_served
+
+    return is_served(_run_dir(run_dir))
+
+
+def _run_dir(given: Path | None) -> Path:
     import os
 
-    from supervisor.run_dir import default_run_dir, is_served
+    from supervisor.run_dir import default_run_dir
 
-    return is_served(run_dir or default_run_dir(os.environ, os.geteuid()))
+    return given or default_run_dir(os.environ, os.geteuid())
+
+
+def _fail(problem: object) -> NoReturn:
+    typer.echo(f"tfarm: {problem}", err=True)
+    raise typer.Exit(ExitCode.FAILED)
 
 
 def _bad_config(error: ConfigError) -> NoReturn:

@@ -1,0 +1,222 @@
+"""`tfarm calibrate` (IO): a process a template and device measures, this one writes the file.
+
+The children do the work (`worker/calibrate.py`) and say each trial as they go; a running farm is
+asked first, so that streams are neither disturbed nor measured along.
+"""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.config import load
+from common.errors import TfarmError
+from common.ladder import Template
+from common.settings import Calibration, Settings
+from supervisor.calibration import (
+    CPU,
+    Calibrated,
+    Measured,
+    as_calibration,
+    busy_devices,
+    combine,
+    in_units_of_cores,
+    to_toml,
+)
+from supervisor.client import status as ask_status
+from supervisor.device_ids import is_called
+from supervisor.devices import find_gpus, names
+from supervisor.doctor import visible_gpu
+from supervisor.run_dir import is_served
+from supervisor.version import VERSION
+
+# A child's silence: one trial, its sessions' opening and closing, a GPU's first kernels.
+SILENCE_S = 150.0
+MAX_LINE = 1024 * 1024
+
+Say = Callable[[str], None]
+
+
+class CannotCalibrate(TfarmError):
+    """Something is in the way, in words."""
+
+
+def devices_for(settings: Settings, wanted: str | None) -> list[str]:
+    """The devices to measure. Raises CannotCalibrate when there is none such."""
+    gpus = find_gpus(settings.devices)
+    found = [CPU] if settings.software.workers else []
+    found += [gpu.uuid for gpu in gpus]
+    if wanted is None:
+        if not found:
+            raise CannotCalibrate("the configuration uses no device")
+        return found
+    if wanted.partition(":")[0] == CPU:
+        return [CPU]
+    for gpu in gpus:
+        if is_called([wanted], names(gpu)):
+            return [gpu.uuid]
+    raise CannotCalibrate(f"there is no device {wanted}; there are: {', '.join(found)}")
+
+
+def templates_for(settings: Settings, wanted: str | None) -> list[Template]:
+    """The templates that transcode. Raises CannotCalibrate."""
+    found = [t for t in settings.templates if t.renditions and wanted in (None, t.name)]
+    if not found:
+        raise CannotCalibrate(
+            f"no template {wanted} with renditions" if wanted else "no template has renditions"
+        )
+    return found
+
+
+def refuse_if_busy(run_dir: Path, devices: Sequence[str]) -> None:
+    """Ask a running farm whether streams run there. Raises CannotCalibrate."""
+    if not is_served(run_dir):
+        return
+    document = ask_status(run_dir)
+    words = [word for device in devices for word in busy_devices(document, device)]
+    if words:
+        raise CannotCalibrate(
+            f"the farm in {run_dir} is at work: {'; '.join(dict.fromkeys(words))}. "
+            "Drain it first, or calibrate another device"
+        )
+
+
+def measure(
+    device: str,
+    template: Template,
+    *,
+    seconds: float,
+    config: Path | None,
+    clip: Path | None,
+    say: Say,
+) -> Measured:
+    """One template on one device, in a child of its own."""
+    command = [sys.executable, "-P", "-m", "worker.calibrate", "--device", device]
+    command += ["--template", template.name, "--seconds", str(seconds)]
+    if config is not None:
+        command += ["--config", str(config)]
+    if clip is not None:
+        command += ["--clip", str(clip)]
+    answer = _follow(command, visible_gpu("" if device == CPU else device), seconds, say)
+    if "error" in answer:
+        return Measured(device, template.name, {}, str(answer["error"]))
+    return Measured(device, template.name, answer["result"])
+
+
+def _follow(
+    command: Sequence[str], environ: dict[str, str], seconds: float, say: Say
+) -> dict[str, Any]:
+    """Run a child, pass on what it says of its trials; its last word."""
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            answer = _read(child, seconds + SILENCE_S, say)
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            raise
+        finally:
+            if child.stdout is not None:
+                child.stdout.close()
+        child.wait()
+        if answer is not None:
+            return answer
+        errors.seek(0)
+        last = errors.read()[-2000:].decode(errors="replace").strip().splitlines()
+    detail = f": {last[-1]}" if last else ""
+    return {"error": f"its process ended without a result (status {child.returncode}){detail}"}
+
+
+def _read(child: "subprocess.Popen[bytes]", silence_s: float, say: Say) -> dict[str, Any] | None:
+    """The child's result, or None when it ends without one; killed when it falls silent."""
+    assert child.stdout is not None
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    out = child.stdout
+
+    def pump() -> None:
+        while line := out.readline(MAX_LINE):
+            lines.put(line)
+        lines.put(b"")
+
+    reader = threading.Thread(target=pump, name="calibrate output", daemon=True)
+    reader.start()
+    answer: dict[str, Any] | None = None
+    while True:
+        try:
+            line = lines.get(timeout=silence_s)
+        except queue.Empty:
+            os.killpg(child.pid, signal.SIGKILL)
+            reader.join()
+            return {"error": f"it said nothing for {silence_s:.0f} s and was killed"}
+        if not line:
+            reader.join()
+            return answer
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue  # a driver's or a library's own words
+        if not isinstance(said, dict):
+            continue
+        if "trial" in said:
+            say(_trial_words(said["trial"]))
+        else:
+            answer = said
+
+
+def _trial_words(trial: dict[str, Any]) -> str:
+    passed = trial["missing"] == 0 and trial["p99_ms"] < trial["frame_ms"]
+    lost = f", {trial['missing']} frames missing" if trial["missing"] else ""
+    return (
+        f"  {trial['streams']:4} streams: p99 {trial['p99_ms']:.1f} ms late{lost}, "
+        f"{trial['cores']:.2f} cores: {'real time' if passed else 'too many'}"
+    )
+
+
+def merge(
+    measured: Sequence[Measured], templates: Sequence[Template], settings: Settings, out: Path
+) -> Calibrated:
+    """What the file will hold: what was measured now, and what it held of others.
+
+    Raises ConfigError when the file is there and cannot be read.
+    """
+    by_name = {template.name: template for template in templates}
+    new: list[Calibration] = []
+    for item in measured:
+        entry = as_calibration(item, by_name[item.template]) if not item.problem else None
+        if entry is not None:
+            new.append(entry)
+    old = load(out).calibration if out.exists() else ()
+    host_cores = len(os.sched_getaffinity(0))
+    cores = combine([e for e in new if e.device == CPU], [e for e in old if e.device == CPU])
+    capacity = cores.capacity.get(CPU, settings.software.capacity)
+    new = list(in_units_of_cores(new, host_cores, capacity))
+    return combine(new, old)
+
+
+def write(found: Calibrated, out: Path) -> None:
+    """The file, whole or not at all."""
+    comment = (
+        f"Written by tfarm {VERSION} calibrate, {time.strftime('%Y-%m-%d %H:%M')}.",
+        f'A configuration takes it in with include = ["{out.name}"] before its first table.',
+    )
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        draft.write_text(to_toml(found, comment))
+        os.replace(draft, out)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""The children that calibrate, as processes: they answer, crash, fall silent."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.ladder import Template
+from common.settings import DEFAULT_RENDITIONS, Settings, Software
+from supervisor import calibrate
+from supervisor.calibrate import CannotCalibrate, devices_for, measure, merge, templates_for, write
+from supervisor.calibration import Calibrated, Measured
+from supervisor.devices import Gpu
+from tests.supervisor.test_calibration import entry, measured
+
+TRIAL = {"streams": 2, "p99_ms": 9.0, "missing": 0, "cores": 0.5, "frame_ms": 33.3}
+GPUS = (Gpu("GPU-a", "00000000:65:00.0", "NVIDIA L4", 1),)
+
+
+def follow(code: str) -> tuple[dict[str, object], list[str]]:
+    said: list[str] = []
+    answer = calibrate._follow([sys.executable, "-c", code], dict(os.environ), 1.0, said.append)
+    return answer, said
+
+
+def test_trials_are_told_as_they_come_and_the_result_is_last() -> None:
+    lines = ["a library's words", json.dumps({"trial": TRIAL})]
+    lines += [json.dumps({"trial": TRIAL | {"missing": 3}}), json.dumps({"result": {"a": 1}})]
+    answer, said = follow(f"print({chr(10).join(lines)!r})")
+    assert answer == {"result": {"a": 1}}
+    assert said[0].strip() == "2 streams: p99 9.0 ms late, 0.50 cores: real time"
+    assert "3 frames missing" in said[1]
+    assert said[1].endswith("too many")
+
+
+def test_a_child_that_crashes_says_how() -> None:
+    answer, _ = follow("import os; os.kill(os.getpid(), 11)")
+    assert answer == {"error": "its process ended without a result (status -11)"}
+    answer, _ = follow("raise SystemExit('boom')")
+    assert "boom" in str(answer["error"])
+
+
+def test_a_child_that_falls_silent_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "SILENCE_S", -0.5)
+    answer, _ = follow("import time; time.sleep(60)")
+    assert "said nothing" in str(answer["error"])
+
+
+def test_a_gpus_child_sees_that_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[str], str]] = []
+
+    def follow(command: list[str], environ: dict[str, str], *_: object) -> dict[str, str]:
+        seen.append((command, environ["CUDA_VISIBLE_DEVICES"]))
+        return {"error": "x"}
+
+    monkeypatch.setattr(calibrate, "_follow", follow)
+    live = Template("live", DEFAULT_RENDITIONS)
+    for device in ("cpu", "GPU-a"):
+        found = measure(device, live, seconds=3, config=Path("f"), clip=Path("c"), say=print)
+        assert found == Measured(device, "live", {}, "x")
+    assert [environ for _, environ in seen] == ["", "GPU-a"]
+    assert seen[1][0][-4:] == ["--config", "f", "--clip", "c"]
+
+
+def test_devices_are_called_as_people_call_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "find_gpus", lambda devices: GPUS)
+    assert devices_for(Settings(), None) == ["cpu", "GPU-a"]
+    assert devices_for(Settings(), "65:00.0") == ["GPU-a"]
+    assert devices_for(Settings(), "cpu:0") == ["cpu"]
+    assert devices_for(Settings(software=Software(workers=0)), None) == ["GPU-a"]
+    with pytest.raises(CannotCalibrate, match="there are: cpu, GPU-a"):
+        devices_for(Settings(), "66:00.0")
+
+
+def test_templates_without_renditions_are_passed_by() -> None:
+    settings = Settings(templates=(Template("live", DEFAULT_RENDITIONS), Template("raw", ())))
+    assert [template.name for template in templates_for(settings, None)] == ["live"]
+    with pytest.raises(CannotCalibrate, match="raw"):
+        templates_for(settings, "raw")
+
+
+def test_a_second_run_keeps_what_the_first_measured_of_other_devices(tmp_path: Path) -> None:
+    out = tmp_path / "calibration.toml"
+    live = Template("live", DEFAULT_RENDITIONS)
+    write(merge([measured(device="GPU-b")], [live], Settings(), out), out)
+    failed = Measured("cpu", "live", {}, "no codec")
+    again = merge([measured(streams=7), failed], [live], Settings(), out)
+    assert {e.device: e.streams for e in again.entries} == {"GPU-a": 7, "GPU-b": 90}
+    write(again, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["calibration.toml"]
+    assert "[devices.capacity]" in out.read_text()
+
+
+def test_a_file_that_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:
+    out = tmp_path / "calibration.toml"
+    out.mkdir()
+    with pytest.raises(OSError, match=r"calibration\.toml"):
+        write(Calibrated((entry(measured()),), {"GPU-a": 1.0}), out)
+    assert [path.name for path in tmp_path.iterdir()] == ["calibration.toml"]

@@ -1,0 +1,96 @@
+"""How many streams a device takes: the search, and the judgement of one trial. Pure.
+
+A trial runs some streams in real time. It passes when 99 of 100 frames are out within one frame
+interval of when they were due, and none was left out or dropped. The search begins with one
+stream, jumps to what its use of the device suggests, and closes in on the largest number that
+passes; that number is then confirmed by a longer trial.
+"""
+
+from dataclasses import dataclass
+
+CLOSE = 0.04  # of the number: a search stops when it knows it this well
+_GROWTH = 1.3
+_CAUTION = 0.9  # the jump lands below what the use suggests
+MAX_STREAMS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What so many streams at once did."""
+
+    streams: int
+    p50_ms: float
+    p99_ms: float  # lateness of a frame
+    frame_ms: float
+    expected: int  # coded pictures
+    missing: int  # left out, dropped, or not done at the end
+    cores: float  # of the host, all streams together
+    decode: float = 0.0  # shares of the device, all streams together; in software, cores
+    scale: float = 0.0
+    encode: float = 0.0
+    memory_bytes: int = 0  # of the device
+
+    @property
+    def keeps_real_time(self) -> bool:
+        return self.missing == 0 and self.p99_ms < self.frame_ms
+
+    def busy(self, host_cores: int) -> float:
+        """The share of the resource that it used most of."""
+        shares = [self.cores / max(1, host_cores)]
+        if self.memory_bytes:  # a GPU: its engines are shares already
+            shares += [self.decode, self.scale, self.encode]
+        return max(shares)
+
+
+class CapacitySearch:
+    """`next()` says how many streams to try, `observe` takes the result; None: it is found."""
+
+    def __init__(self, host_cores: int, most: int = MAX_STREAMS) -> None:
+        self._host_cores = host_cores
+        self._most = most
+        self._passed = 0
+        self._failed: int | None = None
+        self._guess = 1
+
+    @property
+    def found(self) -> int:
+        """The largest number that passed so far."""
+        return self._passed
+
+    def next(self) -> int | None:
+        if self._failed is not None and self._failed - self._passed <= max(
+            1, int(CLOSE * self._passed)
+        ):
+            return None
+        if self._passed >= self._most:
+            return None
+        return self._guess
+
+    def observe(self, trial: Trial) -> None:
+        if trial.keeps_real_time:
+            self._passed = max(self._passed, trial.streams)
+        else:
+            self._failed = min(trial.streams, self._failed or trial.streams)
+        if self._failed is not None:
+            # its failure may be a hiccup of the host: what passed above it counts
+            self._failed = max(self._failed, self._passed + 1)
+            self._guess = (self._passed + self._failed) // 2
+        elif trial.streams == 1:
+            suggested = _CAUTION / max(trial.busy(self._host_cores), 1e-6)
+            self._guess = max(2, int(suggested))
+        else:
+            self._guess = int(trial.streams * _GROWTH) + 1
+        self._guess = min(self._guess, self._most)
+
+
+def confirmations(streams: int) -> list[int]:
+    """The numbers to try for long, one after the other, until one passes: ever fewer."""
+    numbers = (int(streams * share) for share in (1, 0.96, 0.9, 0.8, 0.65, 0.5))
+    return [*dict.fromkeys(number for number in numbers if number > 1), 1] if streams else []
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    """Of sorted values; 0 when there are none."""
+    if not ordered:
+        return 0.0
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

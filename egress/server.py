@@ -259,6 +259,9 @@ class EgressServer:
     def _adopt(self, tcp: socket.socket, snapshot: bytes) -> str | None:
         if self._is_stopping:
             return "this egress is stopping"
+        limit = self.settings.egress.max_players
+        if self.settings.egress.processes > 1 and len(self._connections) >= limit:
+            return f"all egresses have the {limit} players that they take; try again later"
         if tcp.fileno() > self._max_descriptors - SPARE_DESCRIPTORS:
             return "this egress has no descriptors left"
         try:

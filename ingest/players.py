@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from common.errors import EnvelopeError, UsageError
+from common.address import parse_play
+from common.errors import AddressError, EnvelopeError, UsageError
 from common.handover import HandoverAck, HandoverClient
-from common.identity import ChildName
+from common.identity import ChildName, stream_id
 from common.log import RateLimit
 from common.rtmp.events import PlayRequested
 from ingest.connection import Connection
@@ -85,8 +86,9 @@ class Players:
             return
         reason = "no egress is running; try again"
         until = deadline  # how long another topology may change the answer
+        declined: set[tuple[ChildName, str]] = set()
         while connection in self._waiting:
-            egress = choose(self._handovers, request)
+            egress = choose([e for e in self._handovers if e not in declined], request)
             if egress is not None:
                 ack = await self._attempt(egress, connection, snapshot, deadline)
                 if connection not in self._waiting:
@@ -105,9 +107,12 @@ class Players:
                     self.refused += 1
                     connection.close(f"egress did not take the player: {reason}")
                     return
+                declined.add(egress)
                 until = min(deadline, time.monotonic() + DECLINED_WAIT_S)
+                continue
             if not await self._topology_changes(until):
                 break
+            declined.clear()
         if connection in self._waiting:
             self._refuse(connection, reason)
 
@@ -154,10 +159,15 @@ class Players:
 
 def choose(handovers: Handovers, request: PlayRequested) -> tuple[ChildName, str] | None:
     """The egress for a player: those of one stream go to the same one (rendezvous hashing)."""
+    try:
+        address = parse_play(request.app, request.tc_url, request.name)
+    except AddressError:
+        stream = ""  # any egress can refuse it
+    else:
+        stream = stream_id(address.app, address.key)
 
     def weight(egress: tuple[ChildName, str]) -> int:
-        name = f"{egress[0]} {request.app.partition('?')[0]} {request.name.partition('?')[0]}"
-        return zlib.crc32(name.encode(errors="replace"))
+        return zlib.crc32(f"{egress[0]} {stream}".encode(errors="replace"))
 
     return max(handovers, key=weight, default=None)
 

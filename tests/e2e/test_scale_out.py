@@ -1,0 +1,130 @@
+"""A farm with two ingest and two egress processes: streams, players and takeovers across them."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from common.rtmp_peer import RtmpPublisher, RtmpRefused
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import DEFAULT_CONFIG, Farm
+from tests.helpers_media import (
+    Player,
+    Publisher,
+    TagPublisher,
+    flv_tags,
+    frames,
+    until,
+)
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+KEYS = ("one", "two", "three")
+CONFIG = DEFAULT_CONFIG.replace('hold = "0s"', 'hold = "5s"') + (
+    "\n[ingest]\nprocesses = 2\n\n[egress]\nprocesses = 2\nmax_players = 4\n"
+)
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    with Farm(CONFIG) as running:
+        yield running
+
+
+def accepted(farm: Farm) -> dict[str, int]:
+    """Connections by ingest."""
+    return {
+        child["name"]: child["counters"]["accepted"]
+        for child in farm.status()["children"]
+        if child["kind"] == "ingest"
+    }
+
+
+def players(farm: Farm) -> list[int]:
+    """Players by egress."""
+    return [
+        child["counters"]["players"]
+        for child in farm.status()["children"]
+        if child["kind"] == "egress"
+    ]
+
+
+def test_streams_play_whichever_process_takes_whom(farm: Farm, clip: MakeClip) -> None:
+    assert len(farm.status()["listen"]["rtmp"]) == 1
+    path = clip(ClipSpec(seconds=8.0))
+    with ExitStack() as stack:
+        for key in KEYS:
+            stack.enter_context(Publisher(farm.url(key), path, loop=True))
+        for key in KEYS:
+            farm.wait_stream(key)
+        # no process takes six players: one stream's spill over
+        played = [
+            stack.enter_context(Player(farm.url("one", name), enough=frames(60)))
+            for name in ("source", "240p", "240p", "144p", "144p", "144p")
+        ]
+        until(lambda: sum(players(farm)) == len(played), 10, "all six are taken", every=0.2)
+        assert sorted(players(farm)) == [2, 4]
+        for player in played:
+            player.join(20)
+        for key, name in itertools.product(KEYS[1:], ("source", "240p")):
+            player = stack.enter_context(Player(farm.url(key, name), enough=frames(30)))
+            player.join(20)
+            played.append(player)
+    for player in played:
+        assert player.error is None
+        assert player.recording.decode_error == ""
+        numbers = [shown.number for shown in player.recording.shown]
+        assert None not in numbers
+
+
+def test_a_key_in_use_is_refused_at_every_ingest(farm: Farm, clip: MakeClip) -> None:
+    with Publisher(farm.url("cam"), clip(ClipSpec(seconds=8.0)), loop=True) as publisher:
+        farm.wait_stream("cam")
+        time.sleep(1.1)
+        before = accepted(farm)
+
+        def both_refused() -> bool:
+            with pytest.raises(RtmpRefused) as refused, RtmpPublisher(farm.url("cam")):
+                pass
+            assert refused.value.code == "NetStream.Publish.BadName"
+            after = accepted(farm)
+            return all(after[name] > before[name] for name in before)
+
+        until(both_refused, 15, "both ingests have refused", every=0.1)
+        assert publisher.is_running
+
+
+def test_a_publisher_that_returns_to_another_ingest_keeps_its_players(
+    farm: Farm, clip: MakeClip
+) -> None:
+    tags = flv_tags(clip(ClipSpec(seconds=20.0)))
+    owners = []
+    with ExitStack() as stack:
+        publisher = stack.enter_context(TagPublisher(farm.url("roam"), tags, vanish=True))
+        farm.wait_stream("roam")
+        seen = [stack.enter_context(Player(farm.url("roam", name))) for name in ("source", "240p")]
+        for player in seen:
+            assert player.opened.wait(10)
+        owners.append(farm.streams()["roam"]["ingest"])
+        for _ in range(12):
+            publisher.stop()
+            until(lambda: not farm.streams()["roam"]["is_live"], 5, "it is held", every=0.1)
+            publisher = stack.enter_context(TagPublisher(farm.url("roam"), tags, vanish=True))
+            assert publisher.started.wait(10)
+            until(lambda: farm.streams()["roam"]["is_live"], 5, "it is back", every=0.1)
+            owners.append(farm.streams()["roam"]["ingest"])
+            if len(set(owners)) == 2:
+                break
+        assert set(owners) == {"ingest:0", "ingest:1"}
+        time.sleep(2.0)
+        for player in seen:
+            assert player.is_running
+            player.stop()
+    for player in seen:
+        assert player.error is None
+        times = [shown.pts_ms for shown in player.recording.shown]
+        assert times == sorted(times)

@@ -74,6 +74,21 @@ class StreamCut:
     cut_ms: int
 
 
+@message("stream-pause")
+@dataclass(frozen=True, slots=True)
+class StreamPause:
+    """The publisher is away: keep pictures coming, the last one again, until the next unit.
+
+    They follow stream time by the host's clock. The next unit is a keyframe, of that publisher or
+    another, perhaps behind a `VideoHeader`; its picture is an IDR.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    anchor_ms: int  # stream time …
+    anchor_s: float  # … at this CLOCK_MONOTONIC
+
+
 @message("stream-end")
 @dataclass(frozen=True, slots=True)
 class StreamEnd:

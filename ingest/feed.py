@@ -22,6 +22,7 @@ from common.media_messages import (
     StreamCut,
     StreamEnd,
     StreamOpen,
+    StreamPause,
     StreamStart,
     Tags,
     VideoHeader,
@@ -148,6 +149,12 @@ class WorkerFeed:
 
     def cut(self, cut_ms: int) -> None:
         self._outbox.send(StreamCut(self.stream_id, self.generation, cut_ms))
+
+    def pause(self, anchor_ms: int, anchor_s: float) -> None:
+        """The publisher is away; the next unit offered is a keyframe."""
+        if self._started:
+            self._waits_for_key = True
+            self._outbox.send(StreamPause(self.stream_id, self.generation, anchor_ms, anchor_s))
 
     def end(self, reason: str) -> None:
         self._outbox.send(StreamEnd(self.stream_id, self.generation, reason))

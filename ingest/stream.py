@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from fractions import Fraction
 
+from common.aac import AudioSpecificConfig
 from common.avc import codec_string
 from common.control_messages import (
     FormatKnown,
@@ -24,7 +25,7 @@ from common.control_messages import (
 )
 from common.errors import Amf0Error
 from common.identity import Generation, StreamId
-from common.ladder import SourceFormat
+from common.ladder import Filler, SourceFormat
 from common.media_messages import StreamClosed, StreamOpen
 from common.rtmp import amf0
 from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
@@ -32,6 +33,7 @@ from ingest.egress_side import EgressSide, tag_of
 from ingest.feed import Peers
 from ingest.gop_cache import GopCache, Kept
 from ingest.meter import FrameRate, Meter, declared_rate
+from ingest.silence import Silence, can_be_silent
 from ingest.timeline import Anchor, Timeline
 from ingest.worker_side import WorkerSide
 
@@ -95,6 +97,8 @@ class Stream:
 
         self._dropped: Counter[str] = Counter()  # by place
         self._audio = ""
+        self._asc: AudioSpecificConfig | None = None
+        self._silence: Silence | None = None  # while the publisher is away
         self._meter = Meter()
         self._rate = FrameRate()
         self._gop_ms = 0
@@ -122,6 +126,8 @@ class Stream:
         self._early_metadata = b""
         self._early_audio = None
         self._audio = ""
+        self._asc = None
+        self._silence = None
         self._declared_fps = None
         self._rate.restart()
         self._last_key_ms = None
@@ -139,6 +145,11 @@ class Stream:
         self._address = ""
         self._held_until_s = now + hold_ms / 1000
         self._egress.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
+        if self.template.filler is Filler.FREEZE and self.timeline.anchor is not None:
+            self._worker.pause(self.timeline.anchor)
+            asc = self._asc
+            if asc is not None and can_be_silent(asc):
+                self._silence = Silence(asc, self.timeline.audio_ms)
 
     def end(self, reason: str) -> None:
         """End the stream for all: the worker, the players, the reservation."""
@@ -209,6 +220,7 @@ class Stream:
     def audio_config(self, config: AudioConfig) -> None:
         """The audio's format, new or changed."""
         self._audio = audio_label(config)
+        self._asc = config.asc
         if self.state is not StreamState.LIVE:
             self._early_audio = config
         elif config.payload:
@@ -272,6 +284,8 @@ class Stream:
 
     def tick(self, now: float) -> None:
         """Whatever is due by the clock; several times a second."""
+        if self._silence is not None and self.state is StreamState.HELD:
+            self._be_silent(self._silence, now)
         self._egress.tick()
         self._worker.tick(self.timeline.now_ms(now))
         if self.state is StreamState.HELD and now >= self._held_until_s:
@@ -342,6 +356,13 @@ class Stream:
     def _held(self, now: float) -> StreamClosed:
         hold_ms = max(1, round((self._held_until_s - now) * 1000))
         return StreamClosed(self.stream_id, self.generation, "its publisher is away", hold_ms)
+
+    def _be_silent(self, silence: Silence, now: float) -> None:
+        for dts_ms in silence.take(self.timeline.now_ms(now)):
+            self.timeline.fill_audio(dts_ms)
+            tag = AudioFrame(dts_ms, silence.payload, now)
+            rendition, entry = tag_of(tag, dts_ms)
+            self._egress.put(rendition, entry, tag.payload)
 
     def _end_ms(self) -> int:
         return self.timeline.end_ms or 0

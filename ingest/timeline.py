@@ -137,6 +137,16 @@ class Timeline:
         self._sent(stamp.dts_ms)
         return stamp
 
+    @property
+    def audio_ms(self) -> int | None:
+        """The DTS of the last audio given; None before the first."""
+        return self._audio.sent_ms
+
+    def fill_audio(self, dts_ms: int) -> None:
+        """Audio of this time was sent while no publisher was there."""
+        self._audio.sent_ms = dts_ms
+        self._sent(dts_ms)
+
     def data(self, timestamp: int, now: float) -> Stamp:
         """The time of a data message (rule 6)."""
         if self._anchor is None or self._landing:

@@ -38,6 +38,7 @@ class WorkerSide:
         self._leaving: list[_Leaving] = []
         self._ending: list[WorkerFeed] = []  # only their last words are due
         self._lowest_composition_ms = 0
+        self._pause: Anchor | None = None  # the publisher is away; pictures are to stand in
         self._dropped = 0
 
     @property
@@ -97,6 +98,8 @@ class WorkerSide:
             [item for item in gop.replay() if isinstance(item, VideoUnit)],
             is_repeat=old is not None or placed.request_id == 0,
         )
+        if self._pause is not None:
+            feed.pause(self._pause.stream_ms, self._pause.monotonic_s)
         self._feed = feed
         self._record = config.record
 
@@ -122,6 +125,7 @@ class WorkerSide:
             leaving.feed.header(config.record)
 
     def unit(self, unit: VideoUnit) -> None:
+        self._pause = None
         if self._feed is not None:
             self._feed.unit(unit)
         if unit.composition_ms < self._lowest_composition_ms:
@@ -130,6 +134,13 @@ class WorkerSide:
             for leaving in self._leaving:
                 leaving.feed.unit(unit)
             self._end_cuts_before(unit.dts_ms + self._lowest_composition_ms)
+
+    def pause(self, anchor: Anchor) -> None:
+        """The publisher is away: the worker's pictures stand in until the next unit."""
+        self._pause = anchor
+        for feed in [*(leaving.feed for leaving in self._leaving), self._feed]:
+            if feed is not None:
+                feed.pause(anchor.stream_ms, anchor.monotonic_s)
 
     def lose(self) -> None:
         """A unit was lost: what refers to it is of no use."""

@@ -43,6 +43,17 @@ class Picture(Protocol):
         """Decoded with errors that the decoder concealed, or from references that had some."""
         ...
 
+    def kept(self) -> "Picture":
+        """The same picture, valid for as long as it is kept. In the decoder's thread.
+
+        Raises DecodeFailed, DeviceLost.
+        """
+        ...
+
+    def at(self, pts_ms: int) -> "Picture":
+        """The same picture at another time; this one stays."""
+        ...
+
 
 # Surfaces of one rung that a session lets wait for its encoder, the one being encoded included. It
 # asks the scaler for no more until one is done, except where one decoder call gave more pictures.

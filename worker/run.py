@@ -54,6 +54,7 @@ from common.media_messages import (
     GenerationEnd,
     StreamCut,
     StreamEnd,
+    StreamPause,
     StreamStart,
     VideoHeader,
 )
@@ -196,7 +197,7 @@ class Worker:
                     self._counters["stray"] += 1
             case StreamStart():
                 self._start(message, payload)
-            case VideoHeader() | StreamCut() | StreamEnd():
+            case VideoHeader() | StreamCut() | StreamPause() | StreamEnd():
                 stream = self._streams.get((message.stream_id, message.generation))
                 if stream is not None:
                     self._order(stream.session, message, payload)
@@ -217,13 +218,18 @@ class Worker:
         self._counters["sessions"] += 1
 
     def _order(
-        self, session: Session, message: VideoHeader | StreamCut | StreamEnd, payload: bytes
+        self,
+        session: Session,
+        message: VideoHeader | StreamCut | StreamPause | StreamEnd,
+        payload: bytes,
     ) -> None:
         match message:
             case VideoHeader():
                 session.put_header(payload)
             case StreamCut():
                 session.cut(message.cut_ms)
+            case StreamPause():
+                session.pause(message.anchor_ms, message.anchor_s)
             case StreamEnd():
                 session.end(message.reason)
 

@@ -35,10 +35,11 @@ from worker.backend import SURFACE_BACKLOG, Backend, Decoder, Encoder, Picture, 
 from worker.captions import caption_data
 from worker.damage import DamageGate
 from worker.events import DeviceGone, Ended, Event
+from worker.filler import Filler
 from worker.lanes import Lane, Lanes
 from worker.rung import RungAtWork, Work
 from worker.stall import Stall
-from worker.stream_queue import Cut, End, NewHeader, StreamQueue, Unit
+from worker.stream_queue import Cut, End, NewHeader, Pause, StreamQueue, Unit
 from worker.throughput import Throughput
 from worker.timing import FrameTimer, Plan, PtsWindow, Verdict, rung_rate
 
@@ -127,6 +128,9 @@ class Session:
         self._timer: FrameTimer
         self._most_samples = 0  # that a picture of the source may have
         self._gate = DamageGate()
+        self._last: Picture | None = None  # of the decoder's last call, if that gave one
+        self._filler: Filler | None = None  # while the publisher is away
+        self._filling_with: Picture | None = None
         self._facts: dict[int, _UnitFacts] = {}  # by PTS
         self._decode_lane: Lane | None = None
         self._lanes_taken: list[Lane] = []
@@ -173,6 +177,12 @@ class Session:
         """Pictures from `cut_ms` on are another generation's; end when the first one comes."""
         with self._lock:
             self._queue.put_order(Cut(cut_ms))
+            self._schedule()
+
+    def pause(self, anchor_ms: int, anchor_s: float) -> None:
+        """The publisher is away: repeat the last picture in stream time up to the next unit."""
+        with self._lock:
+            self._queue.put_order(Pause(anchor_ms, anchor_s))
             self._schedule()
 
     def end(self, reason: str) -> None:
@@ -328,6 +338,7 @@ class Session:
         self._lanes_taken = []
         self._runs = []
         self._decoder = self._scaler = self._decode_lane = None
+        self._last = self._filler = self._filling_with = None
         self._facts.clear()
         with self._lock:
             self._state = SessionState.CLOSED
@@ -376,6 +387,8 @@ class Session:
                     self._reconfigure(record)
                 case Cut(cut_ms):
                     self._timer.window.until_ms = cut_ms
+                case Pause(anchor_ms, anchor_s):
+                    self._begin_filling(anchor_ms, anchor_s)
                 case End(reason):
                     self._flush_decoder()
                     self._wind_down(Ended(reason, trouble=False), flush=True)
@@ -394,6 +407,8 @@ class Session:
                 self._decode_lane.post_later(self._step, pause_s)
 
     def _decode(self, unit: Unit) -> None:
+        if self._filler is not None:
+            self._end_filling()
         header, now_s = unit.header, self._clock()
         pts_ms = header.dts_ms + header.composition_ms
         if not header.replay:
@@ -431,6 +446,7 @@ class Session:
         if self._silent_units >= _SILENT_UNITS and now_s - self._heard_s >= _SILENT_S:
             reason = f"{self._silent_units} units decoded without a picture"
             self._wind_down(Ended(reason, trouble=True), flush=True)
+        self._last = None
         for picture in pictures:
             self._take(picture)
 
@@ -440,6 +456,7 @@ class Session:
             if self._state is not SessionState.RUNNING:
                 return
         pts_ms = picture.pts_ms
+        self._last = picture
         facts = self._facts.pop(pts_ms, _UNKNOWN)
         self._frames_out += 1
         self._progress_s = self._clock()
@@ -499,6 +516,62 @@ class Session:
             with self._lock:
                 run.waiting += 1
             run.lane.post(partial(self._encode, run, work))
+
+    # ---- the decode lane, while the publisher is away -----------------------------------------
+
+    def _begin_filling(self, anchor_ms: int, anchor_s: float) -> None:
+        """Stand in for the publisher with the last picture, if there is one."""
+        picture = self._filling_with
+        try:
+            if self._last is not None:
+                picture = self._last.kept()
+            assert self._decoder is not None
+            for late in self._decoder.flush():
+                self._take(late)
+                picture = late.kept()
+        except DecodeFailed as error:
+            self._complain("picture not kept", str(error))
+        self._last = None
+        if picture is None:
+            return
+        timer = self._timer
+        self._filling_with = picture
+        self._filler = Filler(anchor_ms, anchor_s, timer.last_ms, timer.source_fps)
+        log.info("publisher away stream=%s: its last picture stands in", self.label)
+        self._fill(self._filler)
+
+    def _end_filling(self) -> None:
+        """The publisher is back: its first picture does not look like the one that stood in."""
+        self._filler = self._filling_with = None
+        self._timer.grid.force_next()
+
+    def _fill(self, filler: Filler) -> None:
+        """Make the picture that is due, and come again for the next."""
+        lane = self._decode_lane
+        with self._lock:
+            is_over = self._state is not SessionState.RUNNING
+            is_backed_up = self._is_backed_up()
+        picture = self._filling_with
+        if is_over or filler is not self._filler or picture is None or lane is None:
+            return
+        try:
+            now_s = self._clock()
+            pts_ms = filler.take(now_s)
+            if pts_ms is not None and not is_backed_up:
+                plan = self._timer.stand_in(pts_ms)
+                if plan.verdict is Verdict.ENCODE:
+                    self._give(picture.at(pts_ms), plan, _UnitFacts(now_s, False, b""))
+                elif plan.verdict is Verdict.PAST_END:
+                    self._wind_down(Ended("moved", trouble=False), flush=True)
+        except (DeviceLost, MemoryError) as error:
+            self._device_gone(error)
+            return
+        except Exception as error:
+            log.exception("filling failed stream=%s", self.label)
+            self._wind_down(Ended(f"failed: {error}", trouble=True), flush=False)
+            return
+        now_s = self._clock()
+        lane.post_later(partial(self._fill, filler), max(0.001, filler.due_at(now_s) - now_s))
 
     def _apply_degraded(self) -> None:
         divisor, dropped = self._applied = self._degraded

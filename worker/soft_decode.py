@@ -7,7 +7,7 @@ interlaced until pictures are progressive again for a while, since the filter ho
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -40,6 +40,23 @@ class SoftPicture:
     @property
     def height(self) -> int:
         return self.frame.height
+
+    def kept(self) -> "SoftPicture":
+        return self
+
+    def at(self, pts_ms: int) -> "SoftPicture":
+        # Encoders write a frame's time and type, and may still be at it: another frame, same data.
+        graph = av.filter.Graph()
+        graph.link_nodes(
+            graph.add("buffer", buffer_arguments(self.frame)),
+            graph.add("null"),
+            graph.add("buffersink"),
+        ).configure()
+        graph.vpush(self.frame)
+        frame = graph.vpull()
+        frame.pts = pts_ms
+        frame.time_base = MILLISECONDS
+        return replace(self, frame=frame, pts_ms=pts_ms)
 
 
 class SoftDecoder:

@@ -40,13 +40,21 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """The publisher is away from here on; stream time goes on from this anchor."""
+
+    anchor_ms: int
+    anchor_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Nothing more comes."""
 
     reason: str
 
 
-Entry = Unit | NewHeader | Cut | End
+Entry = Unit | NewHeader | Cut | Pause | End
 
 
 class StreamQueue:
@@ -92,7 +100,7 @@ class StreamQueue:
             self._live.append(header.dts_ms)
         return True
 
-    def put_order(self, order: NewHeader | Cut | End) -> None:
+    def put_order(self, order: NewHeader | Cut | Pause | End) -> None:
         """Queue what is no media; only a flood of parameter sets is dropped."""
         if not isinstance(order, NewHeader) or len(self._entries) < 2 * MAX_UNITS:
             self._entries.append(order)

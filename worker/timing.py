@@ -64,6 +64,10 @@ class RateMeter:
             self._window.clear()
         self._window.append(pts_ms)
 
+    def restart(self) -> None:
+        """Measure anew: what was seen so far is not followed by what comes."""
+        self._window.clear()
+
     @property
     def measured_ms(self) -> int:
         """The time over which `fps` was measured; 0: it was not, it is what was declared."""
@@ -189,6 +193,17 @@ class FrameTimer:
         self._meter = RateMeter(fps)
         self.grid.force_next()
 
+    @property
+    def source_fps(self) -> float | None:
+        """The source's rate, measured or declared."""
+        return self._meter.fps
+
+    @property
+    def last_ms(self) -> int | None:
+        """The PTS of the last picture taken, here or before the resume point."""
+        times = [time for time in (self._last_ms, self.window.after_ms) if time is not None]
+        return max(times, default=None)
+
     def rate(self, rung: int) -> RateMeter:
         """The meter of what a rung took."""
         return self._caps[rung].rate
@@ -197,16 +212,27 @@ class FrameTimer:
         """Have a rung take every n-th of the pictures that it would take, and its keyframes."""
         self._caps[rung].divisor = divisor
 
+    def stand_in(self, pts_ms: int) -> Plan:
+        """As `plan`, for a picture that repeats the last one: it tells nothing of any rate."""
+        fps = self._meter.fps
+        plan = self._plan(pts_ms, fps)
+        for meter in (self._meter, *(cap.rate for cap in self._caps)):
+            meter.restart()
+        return plan
+
     def plan(self, pts_ms: int) -> Plan:
+        if self._last_ms is None or pts_ms > self._last_ms:
+            self._meter.observe(pts_ms)
+        return self._plan(pts_ms, self._meter.fps)
+
+    def _plan(self, pts_ms: int, fps: float | None) -> Plan:
         if self._last_ms is not None and pts_ms <= self._last_ms:
             return Plan(Verdict.SKIP)
-        self._meter.observe(pts_ms)
         verdict = self.window.judge(pts_ms)
         if verdict is not Verdict.ENCODE:
             return Plan(verdict)
         self._last_ms = pts_ms
         is_key = self.grid.is_key(pts_ms)
-        fps = self._meter.fps
         taken = tuple(
             index for index, cap in enumerate(self._caps) if cap.takes(pts_ms, is_key, fps)
         )

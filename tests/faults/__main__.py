@@ -26,6 +26,7 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     processes.kill_ingest,
     processes.drain_device,
     media.publisher_vanishes,
+    media.publisher_returns,
     media.corrupt_bitstream,
     media.other_size,
     media.other_parameter_sets,

@@ -182,7 +182,7 @@ class LoadPlayer(Connection):
         self.key = key
         self.rendition = rendition
         self.pictures: list[Picture] = []
-        self.sounds: list[tuple[float, int]] = []  # when it came, DTS
+        self.sounds: list[tuple[float, int, bytes]] = []  # when it came, DTS, body if kept
         self._keep = keep
         self._clock = Unwrapper()
 
@@ -196,7 +196,8 @@ class LoadPlayer(Connection):
 
     def on_audio(self, timestamp: int, payload: bytes, now: float) -> None:
         if len(payload) > 2 and payload[1] == 1:
-            self.sounds.append((now, self._clock.unwrap(timestamp)))
+            body = payload if self._keep else b""
+            self.sounds.append((now, self._clock.unwrap(timestamp), body))
 
 
 @dataclass

@@ -4,13 +4,13 @@ import itertools
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import av
 import av.error
 
-from tests.faults.load import Picture
-from tests.faults.scene import CLIP, KEYS, OTHER_SETS, OTHER_SIZE, Result, Scene
+from tests.faults.load import LoadPlayer, Picture
+from tests.faults.scene import CLIP, CLIP_MS, KEYS, OTHER_SETS, OTHER_SIZE, Result, Scene
 from tests.helpers_clips import luma_of, read_number
 from tests.helpers_media import FlvTag, until
 
@@ -46,6 +46,79 @@ def publisher_vanishes() -> Result:
         and row.repeated == 0
     )
     return row
+
+
+def publisher_returns() -> Result:
+    """Another encoder comes back: other size and parameter sets, timestamps from zero."""
+    with Scene() as scene:
+        witness = scene.load.play(scene.farm.url(HIT, "source"), HIT, "source", keep=True)
+        time.sleep(1.5)
+        gone = scene.publisher(HIT)
+        at = time.monotonic()
+        before = _steps_of(witness, gone.script.tags, 0.0, at)
+
+        def leave() -> None:
+            gone.again = False
+            gone.drop()
+
+        scene.load.ask(leave)
+        time.sleep(AWAY_S)
+        script = scene.script(OTHER_SIZE)
+        back = scene.load.publish(scene.farm.url(HIT), HIT, script)
+        until(lambda: back.is_in, 8, "the publisher is back")
+        time.sleep(4.0)
+        scene.load.ask(lambda: scene.load.players.remove(witness))
+        row = scene.judge("publisher gone, another encoder back after 5 s", [HIT], at)
+        after = _steps_of(witness, script.tags, back.since_s, time.monotonic())
+        scene.load.ask(witness.drop)
+        seen = scene.seen([HIT], at)
+        waits = [s.longest_wait[0] for s in seen]
+        silent = 0.0
+        for player in scene.players([HIT]):
+            came = [s[0] for s in player.sounds if s[0] > at - 0.5]
+            silent = max(silent, *(b - a for a, b in itertools.pairwise(came)))
+            times = [s[1] for s in player.sounds]
+            row.repeated += sum(b <= a for a, b in itertools.pairwise(times))
+        times = [p.dts_ms for p in witness.pictures if not p.is_header]
+        row.repeated += sum(b <= a for a, b in itertools.pairwise(times))
+        first = [
+            min(p.came_s for p in s.pictures if p.came_s > back.since_s and p.is_key) - back.since_s
+            for s in seen
+        ]
+        row.first_frame_s = statistics.median(first)
+    row.lost = None
+    row.limit = "0 disconnected, time monotonic, A/V in step, pictures and sound go on meanwhile"
+    row.note = (
+        f"longest wait {max(waits):.2f} s for a picture, {silent:.2f} s for sound; audio less "
+        f"video {before:+d} ms before, {after:+d} ms after"
+    )
+    row.ok = (
+        row.disconnected == 0
+        and row.others_lost == 0
+        and row.repeated == 0
+        and max(waits) < 0.7
+        and silent < 0.7
+        and before == after == 0
+    )
+    return row
+
+
+def _steps_of(witness: LoadPlayer, tags: Sequence[FlvTag], since_s: float, until_s: float) -> int:
+    """How far audio has moved against video on its way, in ms, by the tags' own bytes."""
+    source = {tag.body: tag.dts_ms for tag in tags}
+
+    def moved(pairs: Iterable[tuple[float, int, bytes]]) -> list[int]:
+        return [
+            (dts_ms - source[body]) % CLIP_MS
+            for came_s, dts_ms, body in pairs
+            if since_s <= came_s < until_s and body in source
+        ]
+
+    video = moved([(p.came_s, p.dts_ms, p.body) for p in witness.pictures if not p.is_header])
+    audio = moved(witness.sounds)
+    assert len(video) > 20, "pictures of the source"
+    assert len(audio) > 20, "its sound"
+    return round(statistics.median(audio) - statistics.median(video))
 
 
 def _numbers(pictures: Sequence[Picture]) -> list[tuple[float, int | None]]:

@@ -10,7 +10,7 @@ import pytest
 from common.aac import AudioSpecificConfig
 from common.control_messages import FormatKnown, Placed, PublishEnd
 from common.identity import Generation
-from common.ladder import SOURCE, SourceFormat
+from common.ladder import SOURCE, Filler, SourceFormat
 from common.media_messages import (
     SHARED,
     AccessUnit,
@@ -18,6 +18,7 @@ from common.media_messages import (
     StreamClosed,
     StreamEnd,
     StreamOpen,
+    StreamPause,
     StreamStart,
     Tags,
     VideoHeader,
@@ -263,6 +264,64 @@ def test_a_publisher_that_leaves_before_its_header_leaves_nothing() -> None:
     assert around.state() is StreamState.ENDED
     assert around.egress.sent == []
     assert around.told == [PublishEnd(STREAM, Generation(1), "reset")]
+
+
+def silent_times(around: Around) -> list[int]:
+    return [
+        tag[1]
+        for message in around.egress.of(Tags)
+        if message.rendition == SHARED
+        for tag in message.tags
+        if tag[2] == 0
+    ]
+
+
+def test_while_the_publisher_is_away_its_worker_fills_in_and_there_is_silence() -> None:
+    around = Around().live()
+    stream = around.stream
+    stream.audio_config(AAC)
+    stamp = stream.timeline.audio(1000, 101.0)
+    stream.audio(AudioFrame(stamp.dts_ms, b"\xaf\x01\x21", 101.0))
+    stream.end_read(101.2)
+    stream.tick(101.2)
+    stream.leave("reset", 101.2)
+    assert around.worker.of(StreamPause)
+    before = len(silent_times(around))
+    for step in range(22):
+        stream.tick(101.2 + step / 10)
+    times = silent_times(around)[before:]
+    assert len(times) > 80
+    assert all(20 <= b - a <= 22 for a, b in itertools.pairwise(times))
+    now_ms = stream.timeline.now_ms(103.3)
+    assert now_ms - 250 < times[-1] < now_ms
+    stream.arrive("192.0.2.2:5000", 103.4)
+    stream.tick(103.5)
+    stream.tick(103.6)
+    assert len(silent_times(around)) <= before + len(times) + 5
+    assert stream.timeline.audio(0, 103.7).dts_ms > times[-1]
+
+
+def test_other_audio_pauses_while_the_publisher_is_away() -> None:
+    around = Around().live()
+    around.stream.audio_config(AudioConfig(b"", None, "MP3"))
+    around.stream.audio(AudioFrame(1000, b"\x2f\x21", 101.0))
+    around.stream.leave("reset", 101.2)
+    before = len(silent_times(around))
+    around.stream.tick(102.0)
+    around.stream.tick(102.1)
+    assert len(silent_times(around)) <= before + 1
+    assert around.worker.of(StreamPause)
+
+
+def test_without_a_filler_all_pauses() -> None:
+    template = replace(TEMPLATE, filler=Filler.NONE)
+    around = Around(replace(ANSWER, template=template)).live()
+    around.stream.audio_config(AAC)
+    around.stream.leave("reset", 101.0)
+    around.stream.tick(102.0)
+    around.stream.tick(102.1)
+    assert not around.worker.of(StreamPause)
+    assert not silent_times(around)
 
 
 def test_without_a_hold_a_lost_publisher_ends_the_stream() -> None:

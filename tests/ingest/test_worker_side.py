@@ -8,6 +8,7 @@ from common.media_messages import (
     AccessUnit,
     StreamCut,
     StreamEnd,
+    StreamPause,
     StreamStart,
     VideoHeader,
 )
@@ -246,3 +247,29 @@ def test_drops_are_counted_over_all_placements() -> None:
     around.put(160)
     assert around.side.dropped == 2
     assert [u.number for u in around.peers.workers[OTHER].of(AccessUnit)] == [0, 1, 2, 3, 5]
+
+
+def test_a_publisher_that_is_away_is_told_and_its_successor_begins_at_a_keyframe() -> None:
+    around = Around()
+    around.put(0, key=True)
+    around.place(ANSWER)
+    around.put(40)
+    around.side.pause(Anchor(80, 101.0))
+    around.put(5000)
+    around.put(5040, key=True)
+    around.put(5080)
+    assert around.times(WORKER) == [0, 40, 5040, 5080]
+    (pause,) = around.peers.workers[WORKER].of(StreamPause)
+    assert (pause.generation, pause.anchor_ms, pause.anchor_s) == (Generation(1), 80, 101.0)
+
+
+def test_a_worker_that_takes_over_meanwhile_is_told_behind_the_last_gop() -> None:
+    around = Around()
+    around.put(0, key=True)
+    around.place(ANSWER)
+    around.side.pause(ANCHOR)
+    around.place(moved(2, worker=OTHER))
+    assert around.peers.workers[OTHER].kinds() == ["StreamStart", "AccessUnit", "StreamPause"]
+    around.put(5000, key=True)
+    around.place(moved(3))
+    assert around.peers.workers[WORKER].kinds()[-1] == "AccessUnit", "it is back"

@@ -258,3 +258,17 @@ def test_a_rung_at_the_sources_rate_can_be_halved_too() -> None:
     timer.divide(0, 2)
     taken = [index for index in range(100) if timer.plan(40 * index).rungs]
     assert taken == list(range(0, 100, 2))
+
+
+def test_pictures_that_stand_in_tell_nothing_of_the_rate() -> None:
+    timer = FrameTimer(1000, [Fraction(30)], PtsWindow(), Fraction(30))
+    for index in range(90):
+        timer.plan(round(index * 1000 / 30))
+    assert timer.rate(0).fps == pytest.approx(30, abs=0.5)
+    times = [3000 + index * 100 for index in range(50)]
+    plans = [timer.stand_in(pts_ms) for pts_ms in times]
+    assert all(plan.rungs == (0,) for plan in plans)
+    assert [t for t, plan in zip(times, plans, strict=True) if plan.is_key] == times[::10]
+    assert timer.rate(0).fps is None
+    assert timer.source_fps == 30
+    assert timer.last_ms == times[-1]

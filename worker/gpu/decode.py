@@ -44,6 +44,34 @@ class GpuPicture:
     stream: Stream  # where it is written, and must be read
     owner: Any  # keeps the decoder's frame
 
+    def kept(self) -> "GpuPicture":
+        import cupy
+
+        luma_bytes, chroma_bytes = self.height * self.pitch, (self.height // 2) * self.pitch
+        try:
+            array: Any = cupy.empty(luma_bytes + chroma_bytes, cupy.uint8)
+            pointer = int(array.data.ptr)
+            with self.stream.cupy:
+                for target, source, size in (
+                    (pointer, self.luma, luma_bytes),
+                    (pointer + luma_bytes, self.chroma, chroma_bytes),
+                ):
+                    # the last row as far as it is the picture's: behind it may be nobody's memory
+                    count = size - self.pitch + self.width
+                    runtime = cupy.cuda.runtime
+                    runtime.memcpyAsync(
+                        target, source, count, runtime.memcpyDeviceToDevice, self.stream.cupy.ptr
+                    )
+            self.stream.synchronize()
+        except cupy.cuda.memory.OutOfMemoryError as error:
+            raise DecodeFailed(f"no memory for a picture to be kept: {error}") from error
+        return replace(
+            self, luma=pointer, chroma=pointer + luma_bytes, owner=array, is_damaged=False
+        )
+
+    def at(self, pts_ms: int) -> "GpuPicture":
+        return replace(self, pts_ms=pts_ms)
+
 
 class GpuDecoder:
     """A `worker.backend.Decoder`. `lock` serialises opening and closing in the worker."""

@@ -1,0 +1,63 @@
+"""A publisher goes and comes back: what its players see meanwhile, by decoded pictures."""
+
+import itertools
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests.helpers_clips import ClipSpec
+from tests.helpers_farm import DEFAULT_CONFIG, Farm
+from tests.helpers_media import Player, TagPublisher, flv_tags, until
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+FIRST = ClipSpec(seconds=3.0, width=320, height=180, fps=Fraction(25), gop_frames=25)
+OTHER = FIRST.but(width=480, height=272, profile="high", first_number=1000, b_frames=0)
+
+
+@pytest.mark.parametrize("filler", ["freeze", "none"])
+def test_another_encoder_goes_on_where_the_first_was_lost(filler: str, clip: MakeClip) -> None:
+    config = DEFAULT_CONFIG.replace('hold = "0s"', f'hold = "10s"\nfiller = "{filler}"')
+    first, other = flv_tags(clip(FIRST)), flv_tags(clip(OTHER))
+    with Farm(config) as farm, Player(farm.url("cam", "144p"), seconds=30) as player:
+        with TagPublisher(farm.url("cam"), first, vanish=True) as publisher:
+            until(lambda: publisher.sent == len(first), 15, "the first clip is sent")
+        farm.wait_log("publisher lost")
+        seen = len(player.recording.video)
+        if filler == "freeze":
+            until(lambda: len(player.recording.video) > seen + 20, 10, "pictures meanwhile")
+        else:
+            time.sleep(1.0)
+        with TagPublisher(farm.url("cam"), other) as publisher:
+            until(lambda: publisher.sent == len(other), 15, "the other clip is sent")
+            until(
+                lambda: (
+                    player.recording.video[-1].pts_ms >= player.recording.audio[-1].pts_ms - 300
+                ),
+                5,
+                "the last pictures",
+            )
+        player.stop()
+    recording = player.recording
+    assert recording.decode_error == ""
+    assert all(a.pts_ms < b.pts_ms for a, b in itertools.pairwise(recording.video))
+    assert all(a.dts_ms < b.dts_ms for a, b in itertools.pairwise(recording.audio))
+    assert recording.sizes() == {(256, 144)}
+    numbers = [shown.number for shown in recording.shown]
+    assert None not in numbers
+    last = max(number for number in numbers if number is not None and number < 1000)
+    repeats = numbers.count(last)
+    assert last >= FIRST.frames - 3
+    assert repeats >= 10 if filler == "freeze" else repeats <= 2
+    back = [shown for shown in recording.shown if (shown.number or 0) >= 1000]
+    assert back[0].number == 1000
+    assert back[0].pts_ms in recording.keyframes_ms
+    if filler == "freeze":
+        gaps = [b.pts_ms - a.pts_ms for a, b in itertools.pairwise(recording.audio)]
+        assert max(gaps) < 700, "silence"
+        steps = [b.pts_ms - a.pts_ms for a, b in itertools.pairwise(recording.video)]
+        assert max(steps) < 700

@@ -49,7 +49,7 @@ class Meter:
         self.is_open = False
         self.decode_s = 0.0
         self.encode_s = 0.0
-        self.late_ms: list[float] = []
+        self.delays_ms: dict[int, list[float]] = {}  # by rung, from when its unit was due
         self.troubles: list[str] = []
 
     def add(self, *, decode_s: float = 0.0, encode_s: float = 0.0) -> None:
@@ -61,11 +61,11 @@ class Meter:
     def take(self, session: Session, event: Event) -> None:
         """What a session posts."""
         match event:
-            case RungCoded(tag=tag):
-                late_ms = (time.monotonic() - tag.received_s) * 1000
+            case RungCoded(rung=rung, tag=tag):
+                delay_ms = (time.monotonic() - tag.received_s) * 1000
                 if self.is_open:
                     with self._lock:
-                        self.late_ms.append(late_ms)
+                        self.delays_ms.setdefault(rung, []).append(delay_ms)
             case Ended(reason, trouble) if trouble:
                 self.troubles.append(reason)
             case DeviceGone(reason):
@@ -151,6 +151,9 @@ class Bench:
         self._opener = Lane("opener")
         self._is_gpu = backend.info.path is not ServingPath.SOFTWARE
         self._generation = 0
+        # Of each rung, the median delay of a stream alone: what the work itself takes. Lateness is
+        # what comes on top of it.
+        self._alone_ms: dict[int, float] = {}
 
     def run(self, streams: int, seconds: float) -> Trial:
         """So many streams for so long. Raises WorkerError when one does not open."""
@@ -233,11 +236,20 @@ class Bench:
         cpu_s: float,
         wall_s: float,
     ) -> Trial:
-        late = sorted(meter.late_ms)
+        if not self._alone_ms:
+            self._alone_ms = {
+                rung: percentile(sorted(delays), 0.5) for rung, delays in meter.delays_ms.items()
+            }
+        late = sorted(
+            delay_ms - self._alone_ms.get(rung, 0.0)
+            for rung, delays in meter.delays_ms.items()
+            for delay_ms in delays
+        )
+        delays = sorted(delay_ms for values in meter.delays_ms.values() for delay_ms in values)
         cores = cpu_s / wall_s
         trial = Trial(
             streams,
-            round(percentile(late, 0.5), 2),
+            round(percentile(delays, 0.5), 2),
             round(percentile(late, 0.99), 2) if late else float("inf"),
             float(1000 / self._clip.fps),
             units,

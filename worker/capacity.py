@@ -1,9 +1,10 @@
 """How many streams a device takes: the search, and the judgement of one trial. Pure.
 
-A trial runs some streams in real time. It passes when 99 of 100 frames are out within one frame
-interval of when they were due, and none was left out or dropped. The search begins with one
-stream, jumps to what its use of the device suggests, and closes in on the largest number that
-passes; that number is then confirmed by a longer trial.
+A trial runs some streams in real time. It passes when 99 of 100 frames are at most one frame
+interval late, and none was left out or dropped; late is what comes on top of the time that the work
+takes for a stream alone. The search begins with one stream, jumps to what its use of the device
+suggests, and closes in on the largest number that passes; that number is then confirmed by a
+longer trial.
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ class Trial:
     """What so many streams at once did."""
 
     streams: int
-    p50_ms: float
-    p99_ms: float  # lateness of a frame
+    p50_ms: float  # delay of a coded picture, from when its unit was due
+    p99_ms: float  # lateness: what of it is beyond a lone stream's median
     frame_ms: float
     expected: int  # coded pictures
     missing: int  # left out, dropped, or not done at the end

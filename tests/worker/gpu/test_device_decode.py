@@ -221,3 +221,18 @@ def test_interlaced_pictures_are_deinterlaced(device: GpuBackend) -> None:
 
 def test_moving_picture_is_moving() -> None:
     assert (moving_picture(0, 64, 36) != moving_picture(1, 64, 36)).any()
+
+
+def test_a_kept_picture_outlives_its_decoder(device: GpuBackend) -> None:
+    coded = code(1366, 768, 12)
+    decoder = device.open_decoder(coded.config, coded.sps)
+    first = decoder.decode(coded.units[0].data, coded.units[0].dts_ms, coded.units[0].pts_ms)[0]
+    right = fetch(first)
+    kept = first.kept().at(9_000)
+    for unit in coded.units[1:]:
+        decoder.decode(unit.data, unit.dts_ms, unit.pts_ms)
+    decoder.flush()
+    decoder.close()
+    assert kept.pts_ms == 9_000
+    assert (kept.width, kept.height) == (1366, 768)
+    assert (fetch(kept) == right).all()

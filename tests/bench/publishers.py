@@ -81,8 +81,10 @@ def _send(session: ClientSession, tag: FlvTag) -> None:
             session.send_metadata(tag.body, tag.dts_ms)
 
 
-def load(urls: Sequence[str], tags: Sequence[FlvTag], processes: Sequence[psutil.Process]) -> float:
-    """CPU seconds a second of these processes while all streams run."""
+def load(
+    urls: Sequence[str], tags: Sequence[FlvTag], processes: Sequence[psutil.Process]
+) -> tuple[float, str]:
+    """CPU seconds a second of these processes while all streams run; what is to be said of it."""
     with peers.pool(1) as pool:
         sent = pool.submit(publish_many, urls, tags, SECONDS + 3)
         deadline = time.monotonic() + 60
@@ -93,8 +95,7 @@ def load(urls: Sequence[str], tags: Sequence[FlvTag], processes: Sequence[psutil
         time.sleep(SECONDS - 5)
         cores = (peers.cpu_seconds(processes) - before) / (time.monotonic() - began)
         late = sent.result(120)
-        assert late == 0, "the load generator could not keep up"
-        return cores
+        return cores, "the load generator could not keep up" if late else ""
 
 
 def run(bench: Bench) -> None:
@@ -103,11 +104,11 @@ def run(bench: Bench) -> None:
         with Farm(PASSTHROUGH) as farm:
             ingest = psutil.Process(farm.child("ingest")["pid"])
             urls = [farm.url(f"cam{n}") for n in range(STREAMS)]
-            cores = load(urls, tags, [ingest])
-        bench.add(Figure(f"{STREAMS} passthrough streams, ingest", cores, "cores", 1.0))
+            cores, note = load(urls, tags, [ingest])
+        bench.add(Figure(f"{STREAMS} passthrough streams, ingest", cores, "cores", 1.0, note=note))
         if peers.has_nginx():
             application = "application live { live on; }"
             with peers.nginx_rtmp(folder, application) as (port, process):
                 urls = [f"rtmp://127.0.0.1:{port}/live/cam{n}" for n in range(STREAMS)]
-                cores = load(urls, tags, [process, *process.children()])
-            bench.add(Figure(f"{STREAMS} streams into nginx-rtmp", cores, "cores"))
+                cores, note = load(urls, tags, [process, *process.children()])
+            bench.add(Figure(f"{STREAMS} streams into nginx-rtmp", cores, "cores", note=note))

@@ -13,6 +13,8 @@ from typing import Final
 from common.errors import HandshakeError
 
 VERSION: Final = 3
+_OTHER_PROTOCOLS: Final = {6: "RTMPE, use rtmp://", 0x16: "TLS, use rtmp:// or a proxy before it"}
+_HTTP_METHODS: Final = b"GPHOCDT"  # GET, POST (RTMPT too), HEAD, OPTIONS, ...
 PACKET_SIZE: Final = 1536  # C1, C2, S1, S2
 DIGEST_SIZE: Final = 32
 
@@ -73,7 +75,7 @@ class ServerHandshake:
         self._buffer += data
         reply = b""
         if self._buffer and self._buffer[0] != VERSION:
-            raise HandshakeError(f"RTMP version {self._buffer[0]}, wanted {VERSION}")
+            raise HandshakeError(_wrong_version(self._buffer[0]))
         if not self._answered and len(self._buffer) > PACKET_SIZE:
             self._answered = True
             c1 = bytes(self._buffer[1 : 1 + PACKET_SIZE])
@@ -96,6 +98,15 @@ class ServerHandshake:
         s1[position : position + DIGEST_SIZE] = make_digest(s1, position, SERVER_KEY)
         body = self._random(PACKET_SIZE - DIGEST_SIZE)
         return bytes(s1) + body + sign_packet(body, client_digest, SERVER_KEY + KEY_TAIL)
+
+
+def _wrong_version(first: int) -> str:
+    """What people point at an RTMP port besides RTMP, told by its first byte."""
+    what = f"RTMP version {first}, wanted {VERSION}"
+    if first in _HTTP_METHODS:
+        return f"{what}: this is HTTP"
+    name = _OTHER_PROTOCOLS.get(first)
+    return f"{what}: this is {name}" if name else what
 
 
 class ClientHandshake:

@@ -62,6 +62,15 @@ def test_any_cut_of_the_input_gives_the_same(splits):
         assert trailing == b"chunks"
 
 
+@pytest.mark.parametrize(
+    ("first", "what"),
+    [(6, "RTMPE"), (22, "TLS"), (ord("G"), "HTTP"), (ord("P"), "HTTP"), (2, "wanted 3$")],
+)
+def test_what_is_no_rtmp_is_named(first, what):
+    with pytest.raises(HandshakeError, match=what):
+        ServerHandshake(pattern).receive_data(bytes((first,)))
+
+
 @pytest.mark.parametrize("first", [0, 2, 6, 22, ord("G")])
 def test_other_versions_are_refused_at_the_first_byte(first):
     with pytest.raises(HandshakeError, match=f"version {first}"):

@@ -240,11 +240,15 @@ def _shortage(fleet: Fleet, device: Device, wanted: Amounts) -> str | None:
         used = fleet.used(resource, None if is_shared else device.name)
         if used + amount > limit + _TINY:
             whose = "the host" if is_shared else device.name
-            return (
-                f"needs {amount:.4g} of the {max(0.0, limit - used):.4g} {resource.value} free "
-                f"on {whose} ({limit:.4g} in all)"
-            )
+            free = f"{max(0.0, limit - used):.4g} {_in_words(resource)} free"
+            return f"needs {amount:.4g} of the {free} on {whose} ({limit:.4g} in all)"
     return None
+
+
+def _in_words(resource: Resource) -> str:
+    """Units of cost are not to be taken for cores: a core has many."""
+    is_units = resource in (Resource.CORES, Resource.HYBRID_CORES)
+    return f"units of {resource.value}" if is_units else resource.value
 
 
 def fullness(fleet: Fleet, device: Device, wanted: Amounts) -> float:

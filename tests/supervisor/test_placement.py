@@ -83,7 +83,7 @@ def test_software_workers_share_the_hosts_cores_and_take_turns() -> None:
     assert names.count(ChildName("worker:cpu:0")) == names.count(ChildName("worker:cpu:1")) == 2
     refused = place(fleet, need(9, 1.0))
     assert isinstance(refused, NoRoom)
-    assert "0 cores free on the host (200 in all)" in refused.reason
+    assert "0 units of cores free on the host (200 in all)" in refused.reason
 
 
 def test_the_first_path_of_the_policy_with_room_is_taken_and_the_reason_says_why() -> None:
@@ -233,7 +233,7 @@ def test_hybrid_encoding_has_a_budget_of_its_own_within_the_hosts_cores() -> Non
     hybrid = measured_gpu(0, streams=50, path=Path.HYBRID, taken=shares)
     fleet, reason = fill(Fleet(host, {hybrid.name: hybrid}), (Path.HYBRID,))
     assert len(fleet.placements) == 2
-    assert "needs 40 of the 20 hybrid cores free on the host (100 in all)" in reason
+    assert "needs 40 of the 20 units of hybrid cores free on the host (100 in all)" in reason
     assert fleet.used(Resource.CORES) == 80.0  # the rest is software's
 
 

@@ -84,7 +84,7 @@ def look_up(stream: Stream | None, wanted: PlayWanted) -> PlayRefused | bool:
 def not_there(stream: Stream | None, wanted: PlayWanted) -> PlayRefused:
     """The refusal for a request that has waited long enough."""
     if stream is None:
-        return PlayRefused(NOT_FOUND, "nobody publishes this stream")
+        return PlayRefused(NOT_FOUND, "nobody publishes this stream, or it has no video")
     return PlayRefused(NOT_FOUND, f"the rendition {wanted.rendition} has no picture yet")
 
 

@@ -72,7 +72,7 @@ def publisher_returns() -> Result:
         after = _steps_of(witness, script.tags, back.since_s, time.monotonic())
         scene.load.ask(witness.drop)
         seen = scene.seen([HIT], at)
-        waits = [s.longest_wait[0] for s in seen]
+        waits = [s.longest_wait_s for s in seen]
         silent = 0.0
         for player in scene.players([HIT]):
             came = [s[0] for s in player.sounds if s[0] > at - 0.5]
@@ -232,7 +232,7 @@ def time_jump() -> Result:
         time.sleep(2.5)
         scene.load.ask(lambda: scene.publisher(HIT).jump(-2 * 3600 * 1000))
         row = _changed(scene, "timestamps jump 2 h ahead, and back", at)
-        waits = [s.longest_wait[0] for s in scene.seen([HIT], at)]
+        waits = [s.longest_wait_s for s in scene.seen([HIT], at)]
         row.note = f"longest wait for a picture {max(waits):.2f} s"
         # The new offset lands at now, which may be a picture's jitter later than the old.
         row.ok = (

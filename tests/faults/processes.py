@@ -85,10 +85,11 @@ def kill_worker_twice() -> Result:
         _await_pictures(scene, hit, first)
         streams = scene.farm.streams()
         workers = {str(streams[key]["worker"]) for key in hit}
+        pids = [scene.pid(name) for name in workers]
+        hit += [k for k, s in streams.items() if s["worker"] in workers and k not in hit]
         at = time.monotonic()
-        for name in workers:
-            hit += [k for k, s in streams.items() if s["worker"] == name and k not in hit]
-            os.kill(scene.pid(name), signal.SIGKILL)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
         _await_pictures(scene, hit, at, 25)
         row = scene.judge("kill -9 the worker of its streams again", hit, at)
         row.note = "then on " + ", ".join(sorted(scene.by_worker()))

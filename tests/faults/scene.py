@@ -34,6 +34,7 @@ PLAYERS_A_STREAM = 10
 RUNG = "360p"
 
 LOG_LEVEL = "INFO"
+BEGINS_S = 0.3  # the wait that a fault makes has begun by then
 
 CONFIG = """
 log_level = "{log_level}"
@@ -106,8 +107,8 @@ class Seen:
     """What one player saw from a moment on."""
 
     player: LoadPlayer
-    pictures: Sequence[Picture]  # without headers
-    headers: int
+    since_s: float  # of the fault
+    pictures: Sequence[Picture]  # without headers, from a little before it on
 
     @property
     def lost(self) -> int:
@@ -120,17 +121,28 @@ class Seen:
         return sum(step <= 0 for step in self._steps())
 
     @property
-    def longest_wait(self) -> tuple[float, float]:
-        """The longest time without a picture, and when it ended."""
-        came = [picture.came_s for picture in self.pictures]
-        waits = [(after - before, after) for before, after in itertools.pairwise(came)]
-        return max(waits, default=(0.0, 0.0))
+    def longest_wait_s(self) -> float:
+        """The longest time without a picture."""
+        pairs = itertools.pairwise(self.pictures)
+        return max((after.came_s - before.came_s for before, after in pairs), default=0.0)
+
+    @property
+    def first_new(self) -> Picture | None:
+        """The first picture after the fault's own wait: the longest that began with it."""
+        waits = [
+            (after.came_s - before.came_s, after)
+            for before, after in itertools.pairwise(self.pictures)
+            if before.came_s < self.since_s + BEGINS_S and after.came_s > self.since_s
+        ]
+        return max(waits, key=lambda wait: wait[0])[1] if waits else None
 
     @property
     def begins_at_key(self) -> bool:
-        """Whether the picture after the longest wait is a keyframe."""
-        _, ended = self.longest_wait
-        return any(p.is_key for p in self.pictures if p.came_s == ended)
+        """Whether that picture is a keyframe; several may have come at once."""
+        first = self.first_new
+        return first is not None and any(
+            p.is_key for p in self.pictures if p.came_s == first.came_s
+        )
 
     def _steps(self) -> list[int]:
         times = [picture.dts_ms for picture in self.pictures]
@@ -236,15 +248,14 @@ class Scene:
         found = []
         for player in self.players(keys):
             pictures = [p for p in list(player.pictures) if p.came_s > since_s - 0.5]
-            headers = sum(p.is_header for p in pictures if p.came_s > since_s)
-            found.append(Seen(player, [p for p in pictures if not p.is_header], headers))
+            found.append(Seen(player, since_s, [p for p in pictures if not p.is_header]))
         return found
 
     def judge(self, fault: str, hit: Sequence[str], since_s: float) -> Result:
         """The row of a fault at `since_s` that was to hit these streams alone."""
         seen = self.seen(hit, since_s)
         others = self.seen(set(self.keys) - set(hit), since_s)
-        first = [ended - since_s for _, ended in (s.longest_wait for s in seen) if ended > since_s]
+        first = [new.came_s - since_s for new in (s.first_new for s in seen) if new is not None]
         return Result(
             fault,
             affected=len(hit),

@@ -2,8 +2,9 @@
 
 `python -P -m worker.calibrate --device cpu|UUID --template APP [--config FILE] [--clip FILE]
 [--seconds S]` runs real sessions, as a worker would, fed at the clip's pace by one thread, their
-starts spread over a frame. On stdout a JSON object a line: `{"trial": …}` for each trial,
-`{"result": …}` or `{"error": why}` at the end. `capacity.py` has the search.
+frames spread over a frame interval and their keyframes over a GOP. On stdout a JSON object a line:
+`{"trial": …}` for each trial, `{"result": …}` or `{"error": why}` at the end. `capacity.py` has the
+search.
 """
 
 import argparse
@@ -35,7 +36,10 @@ from worker.session import Session, SessionState, Surroundings
 
 OPEN_TIMEOUT_S = 60.0
 DRAIN_S = 0.5  # for the last frames
-WARM_UP_S = 0.5
+# A stream's first frames wait for plans, pools and encoders; those of many must not come at once.
+WARM_UP_S = 1.5
+STAGGER_S = 0.05  # a stream …
+MOST_STAGGER_S = 5.0  # … and all of them
 SEARCH_SHARE = 6  # a trial of the search takes this part of a confirming one …
 SEARCH_RANGE_S = (2.0, 10.0)  # … between these, and never more than the whole
 QUEUE_MS = 1000  # as a worker has by default
@@ -151,8 +155,8 @@ class Bench:
         self._opener = Lane("opener")
         self._is_gpu = backend.info.path is not ServingPath.SOFTWARE
         self._generation = 0
-        # Of each rung, the median delay of a stream alone: what the work itself takes. Lateness is
-        # what comes on top of it.
+        # Of each rung, the p99 of a lone stream's delay: what the work itself takes, keyframes too.
+        # Lateness is what comes on top of it.
         self._alone_ms: dict[int, float] = {}
 
     def run(self, streams: int, seconds: float) -> Trial:
@@ -196,8 +200,9 @@ class Bench:
 
     def _feed(self, sessions: Sequence[Session], meter: Meter, usage: Any, seconds: float) -> Trial:
         frame_s = float(1 / self._clip.fps)
+        stagger_s = min(MOST_STAGGER_S, STAGGER_S * (len(sessions) - 1))
         begin = time.monotonic() + 0.1
-        warm = begin + WARM_UP_S
+        warm = begin + stagger_s + WARM_UP_S
         end = warm + seconds
         cpu = wall = 0.0
         use = Use()
@@ -209,11 +214,14 @@ class Bench:
                 cpu, wall = time.process_time(), time.monotonic()
                 counts = self._counts(sessions)
             for index, session in enumerate(sessions):
+                first = int(stagger_s * index / len(sessions) / frame_s)
+                if k < first:
+                    continue
                 at = due + index * frame_s / len(sessions)
                 wait_s = at - time.monotonic()
                 if wait_s > 0:
                     time.sleep(wait_s)
-                self._put(session, k, at)
+                self._put(session, k - first, at, self._offset_ms(index, len(sessions)))
             if usage is not None and meter.is_open:
                 usage.sample()
             k += 1
@@ -238,7 +246,7 @@ class Bench:
     ) -> Trial:
         if not self._alone_ms:
             self._alone_ms = {
-                rung: percentile(sorted(delays), 0.5) for rung, delays in meter.delays_ms.items()
+                rung: percentile(sorted(delays), 0.99) for rung, delays in meter.delays_ms.items()
             }
         late = sorted(
             delay_ms - self._alone_ms.get(rung, 0.0)
@@ -276,13 +284,17 @@ class Bench:
         lost = sum(status.dropped + status.skipped + status.decode_errors for status in statuses)
         return [sum(status.frames_in for status in statuses), lost]
 
-    def _put(self, session: Session, k: int, due_s: float) -> None:
+    def _offset_ms(self, index: int, streams: int) -> int:
+        """Where in the GOP a stream begins: keyframes of many publishers don't fall together."""
+        return self._template.gop_ms * index // streams
+
+    def _put(self, session: Session, k: int, due_s: float, offset_ms: int) -> None:
         unit = self._clip.unit(k)
         header = AccessUnit(
             session.stream_id,
             session.generation,
             k,
-            unit.dts_ms,
+            offset_ms + unit.dts_ms,
             unit.composition_ms,
             unit.is_key,
             due_s,

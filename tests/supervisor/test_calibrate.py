@@ -15,7 +15,7 @@ from supervisor.calibration import Calibrated, Measured
 from supervisor.devices import Gpu
 from tests.supervisor.test_calibration import entry, measured
 
-TRIAL = {"streams": 2, "p99_ms": 9.0, "missing": 0, "cores": 0.5, "frame_ms": 33.3}
+TRIAL = {"streams": 2, "p50_ms": 4.0, "p99_ms": 9.0, "missing": 0, "cores": 0.5, "frame_ms": 33.3}
 GPUS = (Gpu("GPU-a", "00000000:65:00.0", "NVIDIA L4", 1),)
 
 
@@ -30,7 +30,7 @@ def test_trials_are_told_as_they_come_and_the_result_is_last() -> None:
     lines += [json.dumps({"trial": TRIAL | {"missing": 3}}), json.dumps({"result": {"a": 1}})]
     answer, said = follow(f"print({chr(10).join(lines)!r})")
     assert answer == {"result": {"a": 1}}
-    assert said[0].strip() == "2 streams: p99 9.0 ms late, 0.50 cores: real time"
+    assert said[0].strip() == "2 streams: median 4.0 ms, p99 9.0 ms late, 0.50 cores: real time"
     assert "3 frames missing" in said[1]
     assert said[1].endswith("too many")
 

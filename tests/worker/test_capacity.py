@@ -28,6 +28,7 @@ def test_a_frame_interval_is_the_limit_and_nothing_may_be_missing() -> None:
     assert PASS.keeps_real_time
     assert not replace(PASS, p99_ms=33.3).keeps_real_time
     assert not replace(PASS, missing=1).keeps_real_time
+    assert not replace(PASS, p50_ms=33.4).keeps_real_time
 
 
 def test_the_busiest_resource_counts() -> None:

@@ -224,6 +224,15 @@ class StreamRevoked:
     resume_time: ResumeTime | None = None  # None: nothing of it was sent
 
 
+@message("stream-wanted")
+@dataclass(frozen=True, slots=True)
+class StreamWanted:
+    """A player asked an egress for a stream that does not come to it."""
+
+    child: ChildName
+    stream_id: StreamId
+
+
 @message("positions")
 @dataclass(frozen=True, slots=True)
 class Positions:
@@ -320,6 +329,14 @@ class StreamRevoke:
 
     request_id: int
     stream_id: StreamId
+
+
+@message("stream-routes")
+@dataclass(frozen=True, slots=True)
+class StreamRoutes:
+    """To ingests and workers: egresses that streams go to besides their homes; whole."""
+
+    extra: tuple[tuple[StreamId, tuple[ChildName, ...]], ...]
 
 
 @message("stream-orphaned")

@@ -27,6 +27,7 @@ from common.control_messages import (
     RenditionStatus,
     ServedStatus,
     StreamOrphaned,
+    StreamWanted,
     SwitchGeneration,
     Welcome,
 )
@@ -305,6 +306,10 @@ class EgressServer:
             self._refuse(connection, wanted)
         else:
             connection.wanted = wanted
+            stream = self._streams.get(wanted.stream_id)
+            if stream is None or stream.state is not StreamState.LIVE:
+                # it may be one that goes to another egress
+                self._ask_for(wanted.stream_id)
             if not self._try_attach(connection, wanted):
                 self._waiting.setdefault(wanted.stream_id, set()).add(connection)
                 connection.wait(wanted.wait_ms / 1000, self._on_waited)
@@ -312,6 +317,11 @@ class EgressServer:
     def _holds_too_many(self, host: str) -> bool:
         limit = self.settings.egress.max_players_per_address
         return self._held[host] > limit and host not in self._exempt
+
+    def _ask_for(self, stream_id: StreamId) -> None:
+        """Have a stream's tags sent here too, if it is there; not for every player."""
+        if self.settings.egress.processes > 1 and stream_id not in self._waiting:
+            self._link.send(StreamWanted(self.child, stream_id))
 
     def on_play_ended(self, connection: Connection) -> None:
         wanted, connection.wanted = connection.wanted, None

@@ -19,6 +19,7 @@ from ingest.gop_cache import CachedTag, GopCache, Metadata
 
 # Audio waits for a picture while pictures come as often as this; `tick` ends every wait.
 RIDE_S = 0.06
+LET_GO_MS = 3_000  # an egress that a stream goes to no more keeps it so long, for who comes now
 
 Batch = tuple[str, list[TagEntry], list[bytes]]  # rendition, entries, bodies
 
@@ -40,6 +41,7 @@ class EgressSide:
         self._stream_id = stream_id
         self._peers = peers
         self._feeds: list[EgressFeed] = []
+        self._paused: list[EgressFeed] = []  # to egresses that do not want the stream now
         self._ending: list[EgressFeed] = []  # only their last words are due
         self._rendition = SOURCE
         self._entries: list[TagEntry] = []
@@ -55,16 +57,37 @@ class EgressSide:
     @property
     def dropped(self) -> int:
         """Tags that an egress did not get."""
-        return self._dropped + sum(feed.dropped for feed in (*self._feeds, *self._ending))
+        return self._dropped + sum(
+            feed.dropped for feed in (*self._feeds, *self._paused, *self._ending)
+        )
 
     def follow(self) -> list[EgressFeed]:
-        """Drop feeds to who is gone; gives new ones, to who is new."""
-        ports = self._peers.egresses()
-        for feed in [entry for entry in self._feeds if entry.port not in ports]:
-            self._feeds.remove(feed)
-            self._dropped += feed.dropped
+        """Drop feeds to who is gone, pause those to who wants nothing of the stream now.
+
+        Gives those that begin, or begin again.
+        """
+        running = self._peers.egresses()
+        for feeds in (self._feeds, self._paused):
+            for feed in [entry for entry in feeds if entry.port not in running]:
+                feeds.remove(feed)
+                self._dropped += feed.dropped
+        wanted = self._peers.wants(self._stream_id)
+        unwanted = [feed for feed in self._feeds if feed.port not in wanted]
+        if unwanted:
+            self.flush()
+            away = "no player of it is here"
+            for feed in unwanted:
+                self._feeds.remove(feed)
+                feed.close(StreamClosed(self._stream_id, self.generation, away, LET_GO_MS))
+            self._paused += unwanted
         known = [feed.port for feed in self._feeds]
-        new = [EgressFeed(self._stream_id, port) for port in ports if port not in known]
+        new = []
+        for port in [entry for entry in wanted if entry not in known]:
+            again = [feed for feed in self._paused if feed.port is port]
+            self._paused = [feed for feed in self._paused if feed.port is not port]
+            new += again or [EgressFeed(self._stream_id, port)]
+        if new:
+            self.flush()
         self._feeds += new
         return new
 
@@ -114,11 +137,13 @@ class EgressSide:
             self.stages.add("ingest", sent_s - entries[-1][3])
         for feed in self._feeds:
             feed.tags(self.generation, self._rendition, entries, bodies, sent_s)
+        for feed in self._paused:
+            feed.skip(self._rendition, len(entries))
 
     def lose(self) -> None:
         """A picture was lost: leave a gap in the source's numbers."""
         self.flush()
-        for feed in self._feeds:
+        for feed in (*self._feeds, *self._paused):
             feed.lose()
 
     def close(self, message: StreamClosed) -> None:
@@ -127,19 +152,17 @@ class EgressSide:
         for feed in self._feeds:
             feed.close(message)
         if message.hold_ms == 0:
-            self._ending += self._feeds
-            self._feeds = []
+            self._let_go()
 
     def release(self) -> None:
         """Send nothing more but what is owed: another ingest has the stream."""
         self.flush()
-        self._ending += self._feeds
-        self._feeds = []
+        self._let_go()
 
     def tick(self) -> None:
         """Send what has waited, and what could not be sent before."""
         self.flush()
-        for feed in self._feeds:
+        for feed in (*self._feeds, *self._paused):
             feed.retry()
         if not self._ending:
             return
@@ -147,6 +170,10 @@ class EgressSide:
         for feed in [e for e in self._ending if e.retry() or e.port not in ports]:
             self._ending.remove(feed)
             self._dropped += feed.dropped
+
+    def _let_go(self) -> None:
+        self._ending += [*self._feeds, *self._paused]
+        self._feeds, self._paused = [], []
 
     def _open_source_at(self, feed: EgressFeed, gop: GopCache) -> None:
         config, metadata = gop.video_config, gop.metadata

@@ -55,6 +55,10 @@ class Peers(Protocol):
 
     def egresses(self) -> Sequence[Port]: ...
 
+    def wants(self, stream_id: StreamId) -> Sequence[Port]:
+        """The egresses that this stream's tags go to."""
+        ...
+
 
 class _Outbox:
     """Messages that must not be lost, in order, ahead of the media behind them."""
@@ -210,6 +214,10 @@ class EgressFeed:
             self._waits_for_key = True
         else:
             self._keep_headers(generation, rendition, first, entries, payloads)
+
+    def skip(self, rendition: str, count: int) -> None:
+        """The egress does not want these tags; their numbers are used up all the same."""
+        self._numbers[rendition] = self._numbers.get(rendition, 0) + count
 
     def lose(self) -> None:
         """A picture was lost ahead of the feed: leave a gap in the source's numbers."""

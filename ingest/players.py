@@ -7,11 +7,11 @@ some seconds and so many of them; an attempt ends at once when its egress is gon
 import asyncio
 import logging
 import time
-import zlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from common.address import parse_play
+from common.egress_routes import weight
 from common.errors import AddressError, EnvelopeError, UsageError
 from common.handover import HandoverAck, HandoverClient
 from common.identity import ChildName, stream_id
@@ -166,10 +166,7 @@ def choose(handovers: Handovers, request: PlayRequested) -> tuple[ChildName, str
     else:
         stream = stream_id(address.app, address.key)
 
-    def weight(egress: tuple[ChildName, str]) -> int:
-        return zlib.crc32(f"{egress[0]} {stream}".encode(errors="replace"))
-
-    return max(handovers, key=weight, default=None)
+    return max(handovers, key=lambda egress: weight(stream, egress[0]), default=None)
 
 
 def _future() -> "asyncio.Future[None]":

@@ -8,9 +8,10 @@ refused send means is decided in `feed.py`.
 from collections.abc import Sequence
 
 from common.bus import Bus, Push
-from common.control_messages import Endpoint
+from common.control_messages import Endpoint, StreamRoutes
+from common.egress_routes import Routes
 from common.envelope import encode
-from common.identity import BootId, ChildName
+from common.identity import BootId, ChildName, StreamId
 
 
 class PeerPort:
@@ -49,6 +50,7 @@ class Relay:
         self._workers: dict[ChildName, PeerPort] = {}
         self._egresses: dict[ChildName, PeerPort] = {}
         self._handovers: dict[ChildName, str] = {}
+        self._routes = Routes()
 
     def follow(self, endpoints: Sequence[Endpoint]) -> None:
         """Connect to who is new, close who is gone."""
@@ -61,6 +63,16 @@ class Relay:
 
     def egresses(self) -> Sequence[PeerPort]:
         return tuple(self._egresses.values())
+
+    def route(self, message: StreamRoutes) -> None:
+        """Which egresses streams go to besides their homes."""
+        self._routes.update(message)
+
+    def wants(self, stream_id: StreamId) -> Sequence[PeerPort]:
+        """The egresses that this stream's tags go to."""
+        if len(self._egresses) == 1:
+            return self.egresses()
+        return [self._egresses[name] for name in self._routes.wants(stream_id, self._egresses)]
 
     def handovers(self) -> Sequence[tuple[ChildName, str]]:
         """Who takes players, and at which Unix socket."""

@@ -26,6 +26,7 @@ from common.control_messages import (
     Placed,
     Refused,
     StreamRevoke,
+    StreamRoutes,
     Topology,
     Welcome,
 )
@@ -195,6 +196,9 @@ class Ingest:
                 self._streams.refused_by_supervisor(message, now)
             case EndStream():
                 self._streams.end_stream(message, now)
+            case StreamRoutes():
+                self._relay.route(message)
+                self._streams.peers_changed(now)
             case StreamRevoke():
                 self._streams.revoke(message, now)
             case _:

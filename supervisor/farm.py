@@ -21,6 +21,7 @@ from common.control_messages import (
     StreamOrphaned,
     StreamRevoked,
     StreamTrouble,
+    StreamWanted,
 )
 from common.identity import ChildName, StreamId, stream_id
 from common.ladder import Path
@@ -41,6 +42,7 @@ from supervisor.roster import (
     Stream,
     StreamState,
 )
+from supervisor.routes import Routing
 
 UNLISTED_GRACE_S = 15.0  # from a placement to its ingest's heartbeat naming the stream
 
@@ -56,6 +58,7 @@ class Farm:
         self._admission = Admission(self.roster)
         self._recovery = Recovery(self.roster)
         self.moves = Moves(self.roster)
+        self._routing = Routing()
         self._relief = Relief(self.roster)
         self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
@@ -105,7 +108,7 @@ class Farm:
         self.endpoints[hello.child] = hello.endpoint
         match hello.kind:
             case "ingest":
-                return self._ingest_up(hello, now)
+                return [*self._routes_for(hello.child), *self._ingest_up(hello, now)]
             case "worker":
                 if is_own_worker(hello.child):
                     self._own_worker_up(hello.child)
@@ -118,7 +121,9 @@ class Farm:
                 for served in hello.served:
                     self.roster.see_generation(served.generation)
                     self.roster.update_served(hello.child, served)
-        return self._room_came(now)
+                self._routing.heard(hello.child, hello.served, now)
+                return [*self._route(now), *self._room_came(now)]
+        return [*self._routes_for(hello.child), *self._room_came(now)]
 
     def child_down(
         self, child: ChildName, reason: str, now: float, *, crashed: bool
@@ -142,6 +147,8 @@ class Farm:
                 )
             case "egress":
                 self.roster.egresses.discard(child)
+                self._routing.lost(child)
+                orders += self._route(now)
                 for stream in self.roster.streams.values():
                     stream.served.pop(child, None)
                 orders += self._recovery.egress_lost(child, now)
@@ -239,6 +246,9 @@ class Farm:
                 return self._publish_end(child, message, now)
             case StreamTrouble():
                 return [*self._recovery.trouble(message, now), *self._room_came(now)]
+            case StreamWanted():
+                self._routing.want(child, message.stream_id, now)
+                return self._route(now)
             case StreamRevoked():
                 return [*self._admission.revoked(child, message, now), *self._room_came(now)]
             case Positions():
@@ -330,8 +340,23 @@ class Farm:
                 return [*orders, *self._dismiss_if_idle(child, beat)]
             case "ingest":
                 return self._drop_unlisted(child, beat.publishers, now)
+            case "egress":
+                self._routing.heard(child, beat.served, now)
+                return self._route(now)
             case _:
                 return []
+
+    def _routes_for(self, child: ChildName) -> list[Order]:
+        """What a child that just came has to know of them."""
+        return [Send(child, self._routing.told)] if self._routing.told.extra else []
+
+    def _route(self, now: float) -> list[Order]:
+        """Tell ingests and workers when streams go to other egresses than before."""
+        routes = self._routing.update(self.roster.egresses, now)
+        if routes is None:
+            return []
+        kinds = ("ingest", "worker")
+        return [Send(c, routes) for c, hello in self.hellos.items() if hello.kind in kinds]
 
     def _drop_unlisted(
         self, ingest: ChildName, publishers: tuple[PublisherStatus, ...], now: float

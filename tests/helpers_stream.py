@@ -100,9 +100,13 @@ class FakePeers:
     def __init__(self) -> None:
         self.workers = {WORKER: RememberingPort(WORKER)}
         self.running = [RememberingPort(EGRESS)]
+        self.unwanted: list[RememberingPort] = []
 
     def worker(self, child: ChildName) -> RememberingPort | None:
         return self.workers.get(child)
 
     def egresses(self) -> Sequence[RememberingPort]:
         return tuple(self.running)
+
+    def wants(self, stream_id: StreamId) -> Sequence[RememberingPort]:
+        return tuple(port for port in self.running if port not in self.unwanted)

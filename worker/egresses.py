@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable, Sequence
 
 from common.bus import Bus, Push
-from common.control_messages import Endpoint
+from common.control_messages import Endpoint, StreamRoutes
+from common.egress_routes import Routes
 from common.identity import BootId, ChildName, Generation, StreamId
 
 log = logging.getLogger("tfarm.worker.egresses")
@@ -26,13 +27,15 @@ class _Egress:
 
 
 class Egresses:
-    """Sends to every egress alike; a new one first gets what `catch_up` gives."""
+    """Sends to the egresses that want a stream; a new one first gets what `catch_up` gives."""
 
     def __init__(self, bus: Bus, catch_up: CatchUp) -> None:
         self.dropped = 0  # messages that a full socket did not take, and those that followed
         self._bus = bus
         self._catch_up = catch_up
         self._egresses: dict[tuple[ChildName, BootId], _Egress] = {}
+        self._routes = Routes()
+        self._wanting: dict[StreamId, list[_Egress]] = {}  # as found last, by stream
 
     def __len__(self) -> int:
         return len(self._egresses)
@@ -45,18 +48,23 @@ class Egresses:
             log.info("egress gone child=%s", name[0])
         for name, address in wanted.items():
             if name not in self._egresses:
-                egress = self._egresses[name] = _Egress(self._bus.push(address))
+                self._egresses[name] = _Egress(self._bus.push(address))
                 log.info("egress found child=%s", name[0])
-                for rendition, frames in self._catch_up():
-                    self._send(egress, rendition, frames, is_start=False)
+        self._follow_routes()
+
+    def route(self, message: StreamRoutes) -> None:
+        """Which egresses streams go to besides their homes."""
+        self._routes.update(message)
+        self._follow_routes()
 
     def send(self, rendition: Rendition, frames: Frames, *, is_start: bool) -> None:
         """Send a message; `is_start`: it opens the rendition, or begins with a keyframe."""
-        for egress in self._egresses.values():
+        for egress in self._wants(rendition[0]):
             self._send(egress, rendition, frames, is_start=is_start)
 
     def forget(self, stream: StreamId, generation: Generation) -> None:
         """The generation has ended: nothing more of it is sent."""
+        self._wanting.pop(stream, None)
         for egress in self._egresses.values():
             egress.blocked = {
                 rendition for rendition in egress.blocked if rendition[:2] != (stream, generation)
@@ -66,6 +74,24 @@ class Egresses:
         for egress in self._egresses.values():
             egress.push.close()
         self._egresses.clear()
+
+    def _wants(self, stream: StreamId) -> list[_Egress]:
+        found = self._wanting.get(stream)
+        if found is None:
+            names = self._routes.wants(stream, [child for child, _ in self._egresses])
+            found = [egress for (child, _), egress in self._egresses.items() if child in names]
+            self._wanting[stream] = found
+        return found
+
+    def _follow_routes(self) -> None:
+        """Give those who newly want a stream what they must have of it."""
+        before, self._wanting = self._wanting, {}
+        for rendition, frames in self._catch_up():
+            known = before.get(rendition[0], ())
+            for egress in self._wants(rendition[0]):
+                if egress not in known:
+                    egress.blocked.discard(rendition)
+                    self._send(egress, rendition, frames, is_start=False)
 
     def _send(
         self, egress: _Egress, rendition: Rendition, frames: Frames, *, is_start: bool

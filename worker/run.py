@@ -38,6 +38,7 @@ from common.control_messages import (
     Heartbeat,
     Hello,
     StreamOrphaned,
+    StreamRoutes,
     StreamTrouble,
     Topology,
     TranscodeStatus,
@@ -363,6 +364,8 @@ class Worker:
                 self._configure(message.settings)
             case Topology():
                 self._egresses.update(message.endpoints)
+            case StreamRoutes():
+                self._egresses.route(message)
             case Degrade():
                 degraded = self._streams.get((message.stream_id, message.generation))
                 if degraded is not None:

@@ -15,7 +15,7 @@ from common.media_messages import (
     Tags,
 )
 from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoUnit
-from ingest.egress_side import RIDE_S, EgressSide, tag_of
+from ingest.egress_side import LET_GO_MS, RIDE_S, EgressSide, tag_of
 from ingest.gop_cache import CachedTag, GopCache
 from tests.helpers_stream import STREAM, TEMPLATE, FakePeers, RememberingPort, config
 
@@ -184,3 +184,29 @@ def test_a_last_close_is_owed_to_a_full_egress_until_it_takes_it_or_is_gone() ->
     around.peers.running.clear()
     around.side.tick()
     assert not around.side.has_unsent
+
+
+def test_an_egress_without_players_gets_nothing_and_is_brought_up_to_date_later() -> None:
+    around = Around()
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    port = around.port
+    around.peers.unwanted = [port]
+    assert around.side.follow() == []
+    (closed,) = port.of(StreamClosed)
+    assert closed.hold_ms == LET_GO_MS
+    around.put(unit(40), unit(80))
+    around.side.end_read(1.0)
+    assert around.batches() == [(SOURCE, [0])]
+    around.peers.unwanted = []
+    (feed,) = around.side.follow()
+    around.side.replay(feed, OPEN, around.gop, 80)
+    around.put(unit(120))
+    around.side.end_read(1.0)
+    assert around.batches()[1:] == [(SOURCE, [0, 40, 80]), (SOURCE, [120])]
+    # the numbers go on: what was not wanted has used some up
+    assert [message.first_number for message in port.of(Tags)] == [0, 3, 6]
+    around.peers.unwanted = [port]
+    around.side.follow()
+    around.side.close(StreamClosed(STREAM, ONE, "over", 0))
+    assert around.side.follow() == []

@@ -1,10 +1,11 @@
-"""Tags to every egress, and what a full or gone one means."""
+"""Tags to the egresses that want a stream, and what a full or gone one means."""
 
 from collections.abc import Sequence
 from typing import cast
 
 from common.bus import Bus
-from common.control_messages import Endpoint
+from common.control_messages import Endpoint, StreamRoutes
+from common.egress_routes import home
 from common.identity import BootId, ChildName, Generation, StreamId
 from worker.egresses import Egresses, Frames, Rendition
 
@@ -36,6 +37,10 @@ class FakeBus:
         return self.pushes.setdefault(address, FakePush())
 
 
+EVERYWHERE = StreamRoutes(((RENDITION[0], (ChildName("egress:0"), ChildName("egress:1"))),))
+NOWHERE_ELSE = StreamRoutes(())
+
+
 def egress(index: int, boot: str = "b") -> Endpoint:
     return Endpoint(ChildName(f"egress:{index}"), BootId(boot), tags=f"ipc://{index}{boot}")
 
@@ -47,8 +52,9 @@ def make(
     return Egresses(cast(Bus, bus), lambda: catch_up), bus.pushes
 
 
-def test_every_egress_gets_every_message_and_other_children_none() -> None:
+def test_every_egress_that_wants_a_stream_gets_its_messages_and_other_children_none() -> None:
     egresses, pushes = make()
+    egresses.route(EVERYWHERE)
     worker = Endpoint(ChildName("worker:cpu:0"), BootId("b"), media="ipc://w")
     egresses.update([egress(0), egress(1), worker])
     egresses.send(RENDITION, [b"open"], is_start=True)
@@ -75,6 +81,7 @@ def test_a_new_incarnation_is_caught_up_before_anything_else_and_the_old_one_clo
 def test_a_full_egress_gets_nothing_of_the_rendition_up_to_a_keyframe() -> None:
     egresses, pushes = make()
     egresses.update([egress(0), egress(1)])
+    egresses.route(EVERYWHERE)
     slow, fast = pushes["ipc://0b"], pushes["ipc://1b"]
     slow.is_full = True
     egresses.send(RENDITION, [b"1"], is_start=False)
@@ -97,3 +104,18 @@ def test_an_ended_generation_is_forgotten() -> None:
     pushes["ipc://0b"].is_full = False
     egresses.send(RENDITION, [b"2"], is_start=False)
     assert pushes["ipc://0b"].sent == [b"2"]
+
+
+def test_a_stream_goes_to_its_home_and_is_caught_up_where_it_is_wanted_too() -> None:
+    egresses, pushes = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
+    egresses.update([egress(0), egress(1)])
+    first = home(RENDITION[0], [ChildName("egress:0"), ChildName("egress:1")])
+    names = ["ipc://0b", "ipc://1b"]
+    keeper, other = (pushes[name] for name in (names if first == "egress:0" else names[::-1]))
+    egresses.send(RENDITION, [b"1"], is_start=False)
+    egresses.route(EVERYWHERE)
+    egresses.send(RENDITION, [b"2"], is_start=False)
+    egresses.route(NOWHERE_ELSE)
+    egresses.send(RENDITION, [b"3"], is_start=False)
+    assert keeper.sent == [b"open", b"gop", b"1", b"2", b"3"]
+    assert other.sent == [b"open", b"gop", b"2"]

@@ -1,0 +1,71 @@
+"""Which egresses want which streams."""
+
+from common.control_messages import (
+    RenditionStatus,
+    ServedStatus,
+    StreamRoutes,
+    StreamWanted,
+)
+from common.egress_routes import home
+from common.identity import ChildName, Generation, StreamId
+from supervisor.roster import Send
+from supervisor.routes import KEEP_S, MAX_WANTED, Routing
+from tests.supervisor.rig import Rig
+
+STREAM = StreamId("live/a")
+EGRESSES = [ChildName("egress:0"), ChildName("egress:1")]
+HOME = home(STREAM, EGRESSES)
+(OTHER,) = [egress for egress in EGRESSES if egress != HOME]
+
+
+def serving(players: int) -> tuple[ServedStatus, ...]:
+    rendition = RenditionStatus("360p", players=players)
+    return (ServedStatus(STREAM, Generation(1), (rendition,)),)
+
+
+def test_an_egress_has_a_stream_while_it_has_players_and_a_while_longer() -> None:
+    routing = Routing()
+    routing.heard(OTHER, serving(players=0), 0.0)
+    assert routing.update(EGRESSES, 0.0) is None
+    routing.heard(OTHER, serving(players=1), 1.0)
+    assert routing.update(EGRESSES, 1.0) == StreamRoutes(((STREAM, (OTHER,)),))
+    routing.heard(OTHER, serving(players=0), 2.0)
+    assert routing.update(EGRESSES, KEEP_S) is None, "told already"
+    assert routing.update(EGRESSES, 1.0 + KEEP_S) == StreamRoutes(())
+
+
+def test_the_home_needs_no_telling_unless_it_is_another_one_now() -> None:
+    routing = Routing()
+    assert HOME is not None
+    routing.heard(HOME, serving(players=1), 0.0)
+    assert routing.update([HOME], 0.0) is None
+    assert routing.update(EGRESSES, 0.0) is None
+    routing.heard(OTHER, serving(players=1), 0.0)
+    assert routing.update([OTHER], 0.0) is None, "alone it is the home of all"
+    # the other one is back: who has players keeps the stream
+    assert routing.update(EGRESSES, 0.1) == StreamRoutes(((STREAM, (OTHER,)),))
+    routing.lost(OTHER)
+    assert routing.update([HOME], 0.2) == StreamRoutes(())
+
+
+def test_names_that_players_make_up_take_no_more_than_a_bounded_memory() -> None:
+    routing = Routing()
+    for index in range(MAX_WANTED + 100):
+        routing.want(OTHER, StreamId(f"live/{index}"), 0.0)
+    told = routing.update(EGRESSES, 0.0)
+    assert told is not None
+    assert 0 < len(told.extra) <= MAX_WANTED
+
+
+def test_ingests_and_workers_are_told_and_who_comes_later_too(rig: Rig) -> None:
+    rig.up("egress:1", "egress")
+    orders = rig.say(OTHER, StreamWanted(OTHER, STREAM))
+    told = StreamRoutes(((STREAM, (OTHER,)),))
+    assert {order.child for order in orders if isinstance(order, Send)} == {
+        "ingest:0",
+        "worker:cpu:0",
+        "worker:cpu:1",
+    }
+    assert rig.messages(orders) == [told] * 3
+    assert rig.say(OTHER, StreamWanted(OTHER, STREAM)) == []
+    assert told in rig.messages(rig.up("ingest:1", "ingest"))

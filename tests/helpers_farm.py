@@ -4,7 +4,6 @@ Leaving the `with` block ends it with SIGTERM and asserts what every clean end o
 no process left, no socket file left, no traceback in the log.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -19,6 +18,8 @@ from typing import Any, Self
 
 import psutil
 
+from common.errors import TfarmError
+from supervisor import client
 from tests.helpers_media import until
 
 START_TIMEOUT_S = 30.0
@@ -187,11 +188,11 @@ class Farm:
         return tfarm(*arguments, "--run-dir", str(self.run_dir))
 
     def try_status(self) -> dict[str, Any] | None:
-        answer = self.cli("status", "--json")
-        if answer.returncode != 0:
+        # What `tfarm status --json` prints, without a process a look: tests look often.
+        try:
+            return client.status(self.run_dir)
+        except TfarmError:
             return None
-        found: dict[str, Any] = json.loads(answer.stdout)
-        return found
 
     def status(self) -> dict[str, Any]:
         found = self.try_status()
@@ -209,16 +210,17 @@ class Farm:
         )
         return found
 
-    def wait_stream(self, key: str, timeout: float = 10.0) -> None:
-        """Until a stream is live with its rungs made."""
+    def wait_stream(self, *keys: str, timeout: float = 10.0) -> None:
+        """Until streams have been live, each with its rungs made."""
+        made: set[str] = set()
 
-        def is_made() -> bool:
-            stream = self.streams().get(key)
-            return stream is not None and any(
-                r["frames"] for r in stream["renditions"] if r["name"] != "source"
-            )
+        def are_made() -> bool:
+            for key, stream in self.streams().items():
+                if any(r["frames"] for r in stream["renditions"] if r["name"] != "source"):
+                    made.add(key)
+            return made.issuperset(keys)
 
-        until(is_made, timeout, f"stream {key} is transcoded", every=0.2)
+        until(are_made, timeout, f"transcoded: {', '.join(keys)}", every=0.2)
 
     def wait_gone(self, key: str, timeout: float = 10.0) -> None:
         until(lambda: key not in self.streams(), timeout, f"stream {key} is gone", every=0.2)

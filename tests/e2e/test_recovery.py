@@ -68,9 +68,12 @@ def test_a_killed_or_stopped_worker_costs_its_own_streams_a_moment_and_others_no
     clip: MakeClip,
 ) -> None:
     path = clip(ClipSpec(seconds=16.0))
-    with Farm(TWO_WORKERS) as farm, Publisher(farm.url("a"), path), Publisher(farm.url("b"), path):
-        farm.wait_stream("a")
-        farm.wait_stream("b")
+    with (
+        Farm(TWO_WORKERS) as farm,
+        Publisher(farm.url("a"), path, loop=True),
+        Publisher(farm.url("b"), path, loop=True),
+    ):
+        farm.wait_stream("a", "b")
         assert worker_of(farm, "a") != worker_of(farm, "b")
         hit, other = Player(farm.url("a", "240p")), Player(farm.url("b", "240p"))
         with hit, other:
@@ -97,9 +100,12 @@ def test_a_killed_or_stopped_worker_costs_its_own_streams_a_moment_and_others_no
 
 def test_a_drain_moves_streams_without_losing_or_repeating_a_picture(clip: MakeClip) -> None:
     path = clip(ClipSpec(seconds=14.0))
-    with Farm(TWO_WORKERS) as farm, Publisher(farm.url("a"), path), Publisher(farm.url("b"), path):
-        farm.wait_stream("a")
-        farm.wait_stream("b")
+    with (
+        Farm(TWO_WORKERS) as farm,
+        Publisher(farm.url("a"), path, loop=True),
+        Publisher(farm.url("b"), path, loop=True),
+    ):
+        farm.wait_stream("a", "b")
         players = {
             (key, name): Player(farm.url(key, name))
             for key in ("a", "b")

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
 SPEC = ClipSpec(seconds=3.0, b_frames=0)
+LONG = SPEC.but(seconds=5.0)  # four of them begin at once
 TEMPLATE = Template(
     "live",
     (Rendition("240p", 426, 240, 400_000), Rendition("144p", 256, 144, 150_000, Fraction(15))),
@@ -38,10 +39,10 @@ def rectangle(name: str, source: SourceFormat) -> tuple[int, int, int, int]:
 @pytest.fixture(scope="module")
 def shapes(farm: Farm, clip: MakeClip) -> Mapping[str, Recording]:
     """Several sources at once, each played in one or two renditions."""
-    high_rate = clip(SPEC.but(width=320, height=180, fps=Fraction(60), gop_frames=60))
-    narrow = clip(SPEC.but(width=480, height=360))
-    stretched = clip(SPEC.but(width=480, height=360, sar=Fraction(4, 3), audio=False))
-    tiny = clip(SPEC.but(width=160, height=90, bitrate_bps=200_000))
+    high_rate = clip(LONG.but(width=320, height=180, fps=Fraction(60), gop_frames=60))
+    narrow = clip(LONG.but(width=480, height=360))
+    stretched = clip(LONG.but(width=480, height=360, sar=Fraction(4, 3), audio=False))
+    tiny = clip(LONG.but(width=160, height=90, bitrate_bps=200_000))
     narrow_at = rectangle("240p", SourceFormat(480, 360))
     assert narrow_at[0] > 0
     with (
@@ -58,8 +59,7 @@ def shapes(farm: Farm, clip: MakeClip) -> Mapping[str, Recording]:
         }
         for player in players.values():
             player.__enter__()
-        for key in players:
-            farm.wait_stream(key)
+        farm.wait_stream(*players)
         LEFT_OUT.update(
             {
                 key: {entry["name"]: entry["reason"] for entry in stream["left_out"]}

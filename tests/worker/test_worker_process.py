@@ -21,6 +21,7 @@ from common.control_messages import (
     Fatal,
     Heartbeat,
     Hello,
+    StreamRoutes,
     StreamTrouble,
     SupervisorBeat,
     Topology,
@@ -217,6 +218,8 @@ def test_an_egress_that_comes_late_gets_headers_and_the_gop_and_then_the_live_ta
     worker.start(source)
     worker.feed(half)
     first.gather_until(lambda: len(first.tags("small")) == 20 and len(first.tags("big")) == 40)
+    # both have players of it, whichever is its home
+    worker.say(StreamRoutes(((STREAM, (first.endpoint.child, late.endpoint.child)),)))
     worker.say(Topology((first.endpoint, late.endpoint)))
     late.gather_until(lambda: len(late.tags("big")) == 10)
     worker.feed(Source(source.record, source.units[40:]), first_number=40)

@@ -31,6 +31,7 @@ OTHER_SETS = CLIP.but(profile="high", bitrate_bps=500_000)
 OTHER_SIZE = CLIP.but(width=480, height=270)
 KEYS = ("cam0", "cam1", "cam2", "cam3")
 PLAYERS_A_STREAM = 10
+GOP_MS = 1_000
 RUNG = "360p"
 
 LOG_LEVEL = "INFO"
@@ -137,12 +138,19 @@ class Seen:
         return max(waits, key=lambda wait: wait[0])[1] if waits else None
 
     @property
-    def begins_at_key(self) -> bool:
-        """Whether that picture is a keyframe; several may have come at once."""
-        first = self.first_new
-        return first is not None and any(
-            p.is_key for p in self.pictures if p.came_s == first.came_s
-        )
+    def first_of_session(self) -> Picture | None:
+        """The first picture of another session: an IDR off the grid, or at worst the next on it.
+
+        Another worker may be so fast that there is no wait to tell it by.
+        """
+        keys = [p for p in list(self.player.pictures) if p.is_key and not p.is_header]
+        new = [
+            after
+            for before, after in itertools.pairwise(keys)
+            if after.came_s > self.since_s and after.dts_ms - before.dts_ms != GOP_MS
+        ]
+        on_grid = [p for p in keys if p.came_s > self.since_s]
+        return next(iter((*new, *on_grid)), None)
 
     def _steps(self) -> list[int]:
         times = [picture.dts_ms for picture in self.pictures]
@@ -251,11 +259,17 @@ class Scene:
             found.append(Seen(player, since_s, [p for p in pictures if not p.is_header]))
         return found
 
-    def judge(self, fault: str, hit: Sequence[str], since_s: float) -> Result:
-        """The row of a fault at `since_s` that was to hit these streams alone."""
+    def judge(
+        self, fault: str, hit: Sequence[str], since_s: float, *, is_new_session: bool = False
+    ) -> Result:
+        """The row of a fault at `since_s` that was to hit these streams alone.
+
+        `is_new_session`: it ended their sessions, so what is new begins with an IDR.
+        """
         seen = self.seen(hit, since_s)
         others = self.seen(set(self.keys) - set(hit), since_s)
-        first = [new.came_s - since_s for new in (s.first_new for s in seen) if new is not None]
+        found = [s.first_of_session if is_new_session else s.first_new for s in seen]
+        first = [new.came_s - since_s for new in found if new is not None]
         return Result(
             fault,
             affected=len(hit),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from common.control_messages import DeviceInfo
-from common.ladder import SourceFormat
+from common.ladder import Path, SourceFormat
 from common.settings import Listen, Settings
 from supervisor.cost import Resource, stream_cost
 from supervisor.placement import Fleet
@@ -63,7 +63,13 @@ def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo
             f"  software  capacity {cores:.0f}: room for {int(cores // cost)} streams of 720p30 "
             f'in "{settings.templates[0].name}" ({cost:.0f} each)'
         )
-    if not any(device.kind == "gpu" for device in devices):
+    starting = [
+        device.name.partition(":")[2]
+        for device in fleet.devices.values()
+        if not device.is_up and device.path is not Path.SOFTWARE
+    ]
+    lines += [f"  device    {name}: still starting" for name in starting]
+    if not starting and not any(device.kind == "gpu" for device in devices):
         lines.append(
             "  GPUs      none found" if settings.devices.use_gpus else "  GPUs      unused"
         )

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from common.control_messages import DeviceInfo
-from common.ladder import Template
+from common.identity import ChildName
+from common.ladder import Path, Template
 from common.settings import DEFAULT_RENDITIONS, Listen, Settings
 from supervisor.banner import address_text, banner, url_base
 from supervisor.cost import Resource
-from supervisor.placement import Fleet
+from supervisor.placement import Device, Fleet
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,11 @@ def test_it_says_where_to_publish_and_play_and_on_what_it_runs() -> None:
 def test_it_says_so_when_no_device_is_ready() -> None:
     text = banner("0.1.0", "/r", [], Settings(templates=()), Fleet(), ())
     assert "none is ready yet" in text
+
+
+def test_a_gpu_whose_worker_still_starts_is_no_missing_gpu() -> None:
+    slow = Device(ChildName("worker:GPU-1"), Path.GPU_ONLY, is_up=False)
+    fleet = Fleet(devices={slow.name: slow})
+    text = banner("0.1.0", "/r", [], Settings(), fleet, ())
+    assert "GPU-1: still starting" in text
+    assert "none found" not in text

@@ -173,7 +173,11 @@ class _Packet:
 
 
 def keep_log_lines() -> None:
-    """Let FFmpeg's errors reach `av.logging.Capture`: PyAV drops them by default."""
+    """Let FFmpeg's errors reach `av.logging.Capture`: PyAV drops them by default.
+
+    It also drops a line that equals the one before: the second of two refusals had no reason.
+    """
+    av.logging.set_skip_repeated(False)
     if (av.logging.get_level() or av.logging.PANIC) < av.logging.ERROR:
         av.logging.set_level(av.logging.ERROR)
 

@@ -8,7 +8,8 @@ Opening and closing is done on the worker's one opener lane, so it is serialised
 The decode lane stops taking entries while a rung has `SURFACE_BACKLOG` pictures waiting, so what
 waits is in the queue, which is bounded in ms and drops by keyframes. Before it comes to that: once
 a picture is older than half the queue's bound, a rung that is behind leaves it out, unless it is a
-keyframe. So a starved host shows fewer pictures instead of none up to the source's next keyframe.
+keyframe or waited for the session's own opening. So a starved host shows fewer pictures instead of
+none up to the source's next keyframe.
 
 What goes wrong ends this session only, with `Ended(trouble=True)`, except for a lost device. What
 hangs ends nothing here: `watch` finds it, and the status says so.
@@ -109,6 +110,8 @@ class Session:
         self._lock = threading.Lock()
         # a picture of this age is left out by rungs that are behind
         self._late_s = queue_ms / 2000
+        self._nearly_full_ms = queue_ms * 3 // 4
+        self._opened_s = 0.0
         self._stall = Stall()  # of the opening, of decoding, of the end; the loop's
         self._stalled_s = 0.0
         self._degraded = (1, 0)  # divisor of the top rung's rate, rungs dropped
@@ -280,6 +283,7 @@ class Session:
                 for run in self._runs:
                     self._around.post(self, run.began())
                 self._state = SessionState.RUNNING
+                self._opened_s = self._clock()
                 self._schedule()
         if not is_open:
             # it failed, or `abandon` came meanwhile
@@ -482,7 +486,7 @@ class Session:
                 pass
 
     def _give(self, picture: Picture, plan: Plan, facts: _UnitFacts) -> None:
-        is_late = not plan.is_key and 0 < facts.received_s < self._clock() - self._late_s
+        is_late = not plan.is_key and facts.received_s > 0 and self._is_late(facts.received_s)
         wanted = []
         for index in plan.rungs:
             run = self._runs[index]
@@ -516,6 +520,19 @@ class Session:
             with self._lock:
                 run.waiting += 1
             run.lane.post(partial(self._encode, run, work))
+
+    def _is_late(self, received_s: float) -> bool:
+        """Whether a rung that is behind leaves out a picture that was received then.
+
+        What waited for the opening is caught up with, unless the queue would overflow.
+        """
+        now_s = self._clock()
+        if now_s - received_s <= self._late_s:
+            return False
+        if now_s - self._opened_s > self._late_s:
+            return True
+        with self._lock:
+            return self._queue.span_ms > self._nearly_full_ms
 
     # ---- the decode lane, while the publisher is away -----------------------------------------
 

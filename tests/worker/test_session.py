@@ -37,6 +37,7 @@ from worker.events import DeviceGone, Ended
 from worker.lanes import Job, Lane, OwnLanes
 from worker.session import SessionState
 from worker.soft import SoftBackend
+from worker.soft_decode import SoftDecoder
 from worker.soft_scale import SoftScaler
 
 BIG, LITTLE = SMALL
@@ -566,10 +567,12 @@ class SlowSurface:
 
 
 class SlowScaler(SoftScaler):
+    seconds = 0.1
+
     def scale(self, picture: Any, wanted: Sequence[int]) -> list[Any]:
         surfaces = super().scale(picture, wanted)
         return [
-            SlowSurface(surface, 0.1 if index == 0 else 0.0)
+            SlowSurface(surface, self.seconds if index == 0 else 0.0)
             for index, surface in zip(wanted, surfaces, strict=True)
         ]
 
@@ -601,6 +604,27 @@ def test_a_rung_that_is_behind_leaves_pictures_out_and_no_keyframe_and_no_other_
     assert outputs["big"].keys_ms == outputs["small"].keys_ms == [0, 500, 1000, 1500, 2000, 2500]
     assert len(outputs["small"].tags) >= 45
     check(outputs["big"], (320, 180))
+
+
+class LateBackend(SoftBackend):
+    """Takes longer to open than a picture may wait, and encodes faster than real time."""
+
+    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> SoftDecoder:
+        time.sleep(0.45)
+        return super().open_decoder(config, sps)
+
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
+        scaler = SlowScaler(ladder, sps)
+        scaler.seconds = 0.01
+        return scaler
+
+
+def test_pictures_that_waited_for_a_slow_opening_are_all_encoded() -> None:
+    source = make_source(SourceSpec(frames=16))  # 500 ms, all of it older than 400 ms by then
+    with Driver(source, template(), backend=LateBackend("cpu:0"), queue_ms=800) as driver:
+        driver.feed(source)
+        outputs = driver.finish()
+    assert outputs["big"].pts_ms == source.pts_ms
 
 
 def test_the_top_rung_can_be_halved_left_out_and_brought_back_at_a_keyframe() -> None:

@@ -47,7 +47,7 @@ def accepted(farm: Farm) -> dict[str, int]:
 def players(farm: Farm) -> list[int]:
     """Players by egress."""
     return [
-        child["counters"]["players"]
+        child["counters"].get("players", 0)  # none before its first heartbeat
         for child in farm.status()["children"]
         if child["kind"] == "egress"
     ]

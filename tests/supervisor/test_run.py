@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -202,7 +203,8 @@ def test_a_child_whose_heartbeats_stop_is_killed_and_replaced(farm: ToyFarm) -> 
     mode.unlink()
     farm.until(lambda: len(farm.boots("egress:0")) == 2)
     log = farm.log.read_text()
-    assert "killing child=egress:0 reason=blocked: no heartbeat for" in log
+    # which of the two depends on whether the toy got any core time meanwhile
+    assert re.search(r"killing child=egress:0 reason=(blocked|wedged): no heartbeat for", log)
 
 
 def test_a_worker_over_its_memory_limit_is_replaced(farm: ToyFarm) -> None:

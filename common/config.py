@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from common import config_values as values
 from common.errors import ConfigError, ConfigFault
-from common.ladder import SOURCE, Filler, Path, Rendition, Takeover, Template
+from common.ladder import SOURCE, Filler, Path, RateControl, Rendition, Takeover, Template
 from common.settings import (
     DEFAULT_RENDITIONS,
     Calibration,
@@ -431,6 +431,15 @@ def _rendition(table: _Table) -> Rendition:
         preset=table.take("preset", values.word(*_PRESETS), defaults.preset),
         vbv_ms=table.take("vbv", values.milliseconds(50, 10_000), defaults.vbv_ms),
         cost=table.take("cost", _optional(values.number(0, 1e9)), defaults.cost),
+        rate_control=table.take("rc", values.choice(RateControl), defaults.rate_control),
+        maxrate_bps=table.take(
+            "maxrate", _optional(values.bitrate(16_000, 400_000_000)), defaults.maxrate_bps
+        ),
     )
+    if rendition.maxrate_bps is not None:
+        if rendition.rate_control is RateControl.CBR:
+            table.fault("maxrate", 'is for rc = "vbr"; with "cbr" the bitrate is the most')
+        elif rendition.maxrate_bps < rendition.bitrate_bps:
+            table.fault("maxrate", "must be at least the bitrate")
     table.finish()
     return rendition

@@ -26,6 +26,13 @@ class Filler(StrEnum):
     NONE = "none"
 
 
+class RateControl(StrEnum):
+    """How an encoder keeps a rendition's bitrate."""
+
+    CBR = "cbr"  # the bitrate is the most too
+    VBR = "vbr"  # the bitrate on average, `peak_bps` at most
+
+
 class Path(StrEnum):
     """The ways a stream can be served; a template lists them in order of preference."""
 
@@ -47,8 +54,10 @@ class Rendition:
     fps: Fraction | None = Fraction(30)  # at most; None: as the source
     profile: str = "main"  # baseline | main | high
     preset: str = "p3"  # NVENC p1..p7; mapped to an x264 preset in software
-    vbv_ms: int = 1000  # VBV buffer: bitrate x this
+    vbv_ms: int = 1000  # VBV buffer: the peak x this
     cost: float | None = None  # by hand, in the device's capacity unit
+    rate_control: RateControl = RateControl.CBR
+    maxrate_bps: int | None = None  # VBR: the peak; None: 3/2 of the bitrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,19 @@ class Rung:
     gop_ms: int
     profile: str
     preset: str
+    rate_control: RateControl = RateControl.CBR
+    maxrate_bps: int | None = None
+
+    @property
+    def peak_bps(self) -> int:
+        """The most that the VBV lets through."""
+        if self.rate_control is RateControl.CBR:
+            return self.bitrate_bps
+        return self.bitrate_bps * 3 // 2 if self.maxrate_bps is None else self.maxrate_bps
+
+    @property
+    def vbv_bits(self) -> int:
+        return max(1, self.peak_bps * self.vbv_ms // 1000)
 
     @property
     def is_letterboxed(self) -> bool:
@@ -202,6 +224,8 @@ def _rung(
         gop_ms=template.gop_ms,
         profile=rendition.profile,
         preset=rendition.preset,
+        rate_control=rendition.rate_control,
+        maxrate_bps=rendition.maxrate_bps,
     )
 
 

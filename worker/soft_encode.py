@@ -135,8 +135,8 @@ def _open(
         "preset": X264_PRESETS.get(rung.preset, "veryfast"),
         "tune": "zerolatency",
         "profile": rung.profile,
-        "maxrate": str(rung.bitrate_bps),
-        "bufsize": str(rung.bitrate_bps * rung.vbv_ms // 1000),
+        "maxrate": str(rung.peak_bps),  # above the bitrate: VBR, within the VBV
+        "bufsize": str(rung.vbv_bits),
         "forced-idr": "1",
         "a53cc": "0",
         "x264-params": ":".join(_x264_parameters(rung)),

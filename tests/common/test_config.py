@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from common import config
 from common.errors import ConfigError
-from common.ladder import Filler, Rendition, Takeover
+from common.ladder import Filler, RateControl, Rendition, Takeover
 from common.ladder import Path as ServePath
 from common.settings import DEFAULT_RENDITIONS, Listen, Settings
 
@@ -78,6 +78,8 @@ profile = "high"
 preset = "p1"
 vbv = "500ms"
 cost = 28
+rc = "vbr"
+maxrate = "4M"
 [[templates.live.renditions]]
 name = "small"
 width = 320
@@ -137,7 +139,9 @@ def test_every_key_reaches_its_setting() -> None:
     assert (live.cost, live.flush_ms, live.audio_hold_ms) == (12.0, 20, 30)
     ntsc = Fraction(30000, 1001)
     assert live.renditions == (
-        Rendition("720p", 1280, 720, 2_500_000, ntsc, "high", "p1", 500, 28.0),
+        Rendition(
+            "720p", 1280, 720, 2_500_000, ntsc, "high", "p1", 500, 28.0, RateControl.VBR, 4_000_000
+        ),
         Rendition("small", 320, 180, 200_000, None),
     )
     assert (relay.name, relay.renditions) == ("relay", ())
@@ -186,6 +190,9 @@ FAULTS = [
     (RUNG + 'fps = "30/0"', "templates.live.renditions[0].fps", "a frame rate"),
     (RUNG + 'profile = "high10"', "templates.live.renditions[0].profile", '"baseline"'),
     (RUNG + 'preset = "fast"', "templates.live.renditions[0].preset", '"p1"'),
+    (RUNG + 'rc = "abr"', "templates.live.renditions[0].rc", '"cbr", "vbr"'),
+    (RUNG + 'maxrate = "2M"', "templates.live.renditions[0].maxrate", '"vbr"'),
+    (RUNG + 'rc="vbr"\nmaxrate="900k"', "templates.live.renditions[0].maxrate", "at least"),
     (RUNG.replace("width=640\n", ""), "templates.live.renditions[0].width", "is missing"),
     (RUNG + "framerate = 3", "templates.live.renditions[0].framerate", "no known key"),
 ]

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.ladder import SourceFormat, Template, display_size, fit_ladder
+from common.ladder import (
+    RateControl,
+    Rendition,
+    SourceFormat,
+    Template,
+    display_size,
+    fit_ladder,
+)
 from common.settings import Settings
 
 TEMPLATE = Settings().templates[0]
@@ -95,3 +102,23 @@ def test_a_fitted_picture_is_even_inside_its_frame_and_keeps_the_aspect(
         assert abs(rung.picture_width - shown_width * rung.picture_height / shown_height) <= (
             4 + 4 * shown_width / shown_height
         )
+
+
+@pytest.mark.parametrize(
+    ("rate_control", "maxrate_bps", "peak_bps"),
+    [
+        (RateControl.CBR, None, 1_000_000),
+        (RateControl.VBR, None, 1_500_000),
+        (RateControl.VBR, 4_000_000, 4_000_000),
+    ],
+)
+def test_the_peak_of_a_rung_follows_its_rate_control(
+    rate_control: RateControl, maxrate_bps: int | None, peak_bps: int
+) -> None:
+    rendition = Rendition(
+        "a", 320, 180, 1_000_000, vbv_ms=500, rate_control=rate_control, maxrate_bps=maxrate_bps
+    )
+    for source in (SourceFormat(640, 360), SourceFormat(160, 90)):  # fitted, and stood in for
+        (rung,) = fit_ladder(Template("live", (rendition,)), source).rungs
+        assert (rung.bitrate_bps, rung.peak_bps) == (1_000_000, peak_bps)
+        assert rung.vbv_bits == peak_bps // 2

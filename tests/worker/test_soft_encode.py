@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 
 from common.avc import AvcConfig, NalType, nal_type, parse_sps, split_avcc
 from common.errors import EncodeFailed
-from common.ladder import Rung
+from common.ladder import RateControl, Rung
 from tests.helpers_worker import SourceSpec, make_source, pattern
 from worker.backend import EncodedUnit
 from worker.soft_decode import MILLISECONDS
@@ -133,6 +133,28 @@ def test_the_bitrate_is_kept_at_every_rate(fps: int) -> None:
         (unit,) = machine.encode(frame, force_idr=index % (2 * fps) == 0)
         size += len(unit.data)
     assert size * 8 / 6 == pytest.approx(400_000, rel=0.1)
+
+
+def bytes_of_a_hard_scene(rung: Rung) -> int:
+    """Coded bytes of two seconds of noise after four seconds of nearly nothing."""
+    machine = encoder(rung)
+    rng = np.random.default_rng(5)
+    easy = np.full((270, 320), 90, np.uint8)
+    sizes = []
+    for index in range(180):
+        view = easy if index < 120 else rng.integers(0, 255, (270, 320), dtype=np.uint8)
+        frame = HostFrame(VideoFrame.from_ndarray(view, format="yuv420p"), index * 33)
+        (unit,) = machine.encode(frame, force_idr=index == 0)
+        sizes.append(len(unit.data))
+    return sum(sizes[120:])
+
+
+def test_vbr_spends_on_a_hard_scene_what_cbr_may_not_and_no_more_than_its_peak() -> None:
+    cbr = replace(RUNG, bitrate_bps=400_000, vbv_ms=500, preset="p1")
+    vbr = replace(cbr, rate_control=RateControl.VBR, maxrate_bps=1_200_000)
+    held, free = bytes_of_a_hard_scene(cbr), bytes_of_a_hard_scene(vbr)
+    assert held * 8 <= 400_000 * (2 + 0.5) * 1.1  # two seconds, and a full buffer
+    assert held * 8 * 1.5 < free * 8 <= 1_200_000 * (2 + 0.5) * 1.1
 
 
 def test_what_x264_does_not_take_fails_with_its_reason() -> None:

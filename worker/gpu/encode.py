@@ -26,13 +26,7 @@ from common.ladder import Rung
 from worker.backend import EncodedUnit, Surface
 from worker.gpu.context import GpuContext, Stream
 from worker.gpu.memory import DeviceFrame, GpuSurface
-from worker.gpu.nvenc import (
-    Failure,
-    RateControl,
-    average_bitrate,
-    encoder_options,
-    read_failure,
-)
+from worker.gpu.nvenc import Failure, encoder_options, read_failure
 from worker.gpu.plan import black_luma
 
 _MILLISECONDS = Fraction(1, 1000)
@@ -61,7 +55,6 @@ class NvencEncoder:
         rung: Rung,
         sps: SpsInfo,
         fps: Fraction,
-        rate_control: RateControl = RateControl.CBR,
     ) -> None:
         """`lock` serialises opening and closing in the worker.
 
@@ -72,7 +65,7 @@ class NvencEncoder:
         self._rung = rung
         self._stream = Stream()
         self._cuda = CudaContext(device_id=0, primary_ctx=True, cuda_stream=self._stream.pointer)
-        self._codec: VideoCodecContext | None = _make(rung, sps, fps, rate_control)
+        self._codec: VideoCodecContext | None = _make(rung, sps, fps)
         # One a frame of the scaler's pool. Each holds its frame's memory until the encoder closes.
         self._videos: dict[int, VideoFrame] = {}
         self._black = _black_frame(rung.width, rung.height, black_luma(sps.full_range))
@@ -202,7 +195,7 @@ def _black_frame(width: int, height: int, luma: int) -> DeviceFrame:
         return frame
 
 
-def _make(rung: Rung, sps: SpsInfo, fps: Fraction, rate_control: RateControl) -> VideoCodecContext:
+def _make(rung: Rung, sps: SpsInfo, fps: Fraction) -> VideoCodecContext:
     # Not opened here: it takes the frames context of the first frame that it is given.
     codec = av.CodecContext.create("h264_nvenc", "w")
     codec.width = rung.width
@@ -211,10 +204,10 @@ def _make(rung: Rung, sps: SpsInfo, fps: Fraction, rate_control: RateControl) ->
     codec.time_base = _MILLISECONDS
     codec.framerate = fps
     codec.sample_aspect_ratio = Fraction(1)
-    codec.bit_rate = average_bitrate(rung, rate_control)
+    codec.bit_rate = rung.bitrate_bps
     codec.color_range = 2 if sps.full_range else 1
     codec.colorspace = sps.colour_matrix
     codec.color_primaries = sps.colour_primaries
     codec.color_trc = sps.colour_transfer
-    codec.options = encoder_options(rung, fps, rate_control)
+    codec.options = encoder_options(rung, fps)
     return codec

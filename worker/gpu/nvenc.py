@@ -20,13 +20,6 @@ _CAP_REACHED = 21  # "incompatible client key": what drivers of today answer bey
 _NO_ENCODER = frozenset({1, 2, 3, 4, 5})  # no such device, unsupported device, …
 
 
-class RateControl(StrEnum):
-    """How the bitrate is kept."""
-
-    CBR = "cbr"
-    VBR = "vbr"
-
-
 class Refusal(StrEnum):
     """Why an encoder does not open."""
 
@@ -48,9 +41,7 @@ class Failure:
         return f"{self.refusal.value} ({self.detail})" if self.detail else self.refusal.value
 
 
-def encoder_options(
-    rung: Rung, fps: Fraction, rate_control: RateControl = RateControl.CBR
-) -> dict[str, str]:
+def encoder_options(rung: Rung, fps: Fraction) -> dict[str, str]:
     """FFmpeg's options: a picture out of the call that took it in, no B-frames, no look-ahead.
 
     The session forces the IDRs, on its grid of stream time; the encoder's own GOP is twice as long,
@@ -61,9 +52,9 @@ def encoder_options(
         "preset": rung.preset,
         "tune": "ull",
         "profile": rung.profile,
-        "rc": rate_control.value,
-        "maxrate": str(rung.bitrate_bps),
-        "bufsize": str(max(1, rung.bitrate_bps * rung.vbv_ms // 1000)),
+        "rc": rung.rate_control.value,
+        "maxrate": str(rung.peak_bps),
+        "bufsize": str(rung.vbv_bits),
         "g": str(2 * gop),
         "bf": "0",
         "delay": "0",
@@ -76,11 +67,6 @@ def encoder_options(
         "extra_sei": "0",
         "udu_sei": "0",
     }
-
-
-def average_bitrate(rung: Rung, rate_control: RateControl = RateControl.CBR) -> int:
-    """VBR aims below the most that it may spend."""
-    return rung.bitrate_bps if rate_control is RateControl.CBR else rung.bitrate_bps * 4 // 5
 
 
 def read_failure(lines: Sequence[str], free_bytes: int) -> Failure:

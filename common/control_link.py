@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +45,9 @@ def start_ticks(pid: int) -> int:
     return int(stat.rpartition(")")[2].split()[19])
 
 
+OnPayloads = Callable[[Any, Sequence[bytes]], None]
+
+
 class ChildState(Protocol):
     """What the link asks of the process it serves."""
 
@@ -71,12 +74,15 @@ class ControlLink:
         orphan_timeout_s: float = 30.0,
         beat_s: float = BEAT_S,
         clock: Callable[[], float] = time.monotonic,
+        on_payloads: OnPayloads | None = None,
     ) -> None:
+        """`on_payloads` takes the messages that come with payloads."""
         self.unreadable = 0
         self._child = child
         self._boot_id = boot_id
         self._state = state
         self._clock = clock
+        self._on_payloads = on_payloads
         self._orphan_timeout_s = orphan_timeout_s
         self._beat_s = beat_s
         self._supervisor: BootId | None = None
@@ -86,9 +92,9 @@ class ControlLink:
             control_address(run_dir), f"{child}/{boot_id}".encode(), self._on_frames
         )
 
-    def send(self, message: object) -> bool:
+    def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send to the supervisor; False when its queue is full or it is away."""
-        return self._dealer.send([encode(message)])
+        return self._dealer.send([encode(message), *payloads])
 
     def fatal(self, reason: str, exit_code: int) -> None:
         """Tell why this process is about to exit."""
@@ -111,7 +117,7 @@ class ControlLink:
 
     def _on_frames(self, frames: list[bytes]) -> None:
         try:
-            message, _ = decode_frames(frames)
+            message, payloads = decode_frames(frames)
         except EnvelopeError as error:
             self.unreadable += 1
             log.warning("unreadable control message error=%s", error)
@@ -126,5 +132,7 @@ class ControlLink:
             case Welcome(boot_id):
                 self._supervisor = boot_id
                 self._state.on_message(message)
+            case _ if payloads and self._on_payloads is not None:
+                self._on_payloads(message, payloads)
             case _:
                 self._state.on_message(message)

@@ -233,6 +233,21 @@ class StreamWanted:
     stream_id: StreamId
 
 
+@message("stream-kept")
+@dataclass(frozen=True, slots=True)
+class StreamKept:
+    """Ingest, behind `StreamRevoked`: what it kept of a stream; the supervisor passes it on.
+
+    To the ingest that has the stream now: headers, and all since the last keyframe. Payloads: one
+    for each item (`ingest/gop_handover.py` knows their kinds).
+    """
+
+    stream_id: StreamId
+    generation: Generation  # of the placement that ends with it
+    format: SourceFormat | None
+    items: tuple[tuple[int, int, int, int, float], ...]  # kind, dts_ms, PTS - DTS, flags, came_s
+
+
 @message("positions")
 @dataclass(frozen=True, slots=True)
 class Positions:

@@ -25,6 +25,7 @@ from common.control_messages import (
     Hello,
     Placed,
     Refused,
+    StreamKept,
     StreamRevoke,
     StreamRoutes,
     Topology,
@@ -69,7 +70,13 @@ class Ingest:
         self._is_welcome = False
         self._bus = Bus()
         self._link = ControlLink(
-            self._bus, run_dir, name, self._boot_id, self, orphan_timeout_s=orphan_timeout_s
+            self._bus,
+            run_dir,
+            name,
+            self._boot_id,
+            self,
+            orphan_timeout_s=orphan_timeout_s,
+            on_payloads=self._on_payloads,
         )
         self._relay = Relay(self._bus)
         settings = Settings()
@@ -203,6 +210,12 @@ class Ingest:
                 self._streams.revoke(message, now)
             case _:
                 log.warning("unexpected control message kind=%s", type(message).__name__)
+
+    def _on_payloads(self, message: Any, payloads: Sequence[bytes]) -> None:
+        if isinstance(message, StreamKept):
+            self._streams.kept(message, payloads)
+        else:
+            log.warning("unexpected control message kind=%s", type(message).__name__)
 
     def on_orphaned(self) -> None:
         self.exit_code = ExitCode.ORPHANED

@@ -22,6 +22,7 @@ from common.control_messages import (
     PublishEnd,
     PublisherStatus,
     ResumeTime,
+    StreamKept,
 )
 from common.errors import Amf0Error
 from common.identity import Generation, StreamId
@@ -32,6 +33,7 @@ from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUn
 from ingest.egress_side import EgressSide, tag_of
 from ingest.feed import Peers
 from ingest.gop_cache import GopCache, Kept
+from ingest.gop_handover import pack
 from ingest.meter import FrameRate, Meter, declared_rate
 from ingest.silence import Silence, can_be_silent
 from ingest.timeline import Anchor, Timeline
@@ -160,6 +162,33 @@ class Stream:
         if self._was_open:
             self._egress.close(StreamClosed(self.stream_id, self.generation, reason, 0))
         self._tell(PublishEnd(self.stream_id, self.generation, reason))
+
+    def kept(self) -> tuple[StreamKept, list[bytes]] | None:
+        """What another ingest can go on from, with payloads; None: nothing was open here."""
+        if not self._was_open:
+            return None
+        return pack(self.stream_id, self.generation, self._format, self._gop)
+
+    def go_on_from(self, gop: GopCache, source: SourceFormat | None) -> bool:
+        """Take what another ingest kept, until this publisher's first headers; whether it did.
+
+        The stream is then as if the publisher before this one had been here, and had left.
+        """
+        is_too_late = self._was_open or self.state is StreamState.ENDED
+        if is_too_late or self._placed.resume_time is None or gop.video_config is None:
+            return False
+        self._was_open = True
+        self._gop = gop
+        self._format = source
+        self._egress.follow()  # those who have the stream: they keep their rings
+        self._egress.open(self._stream_open())
+        self._egress.open_source(gop)
+        if self.template.filler is Filler.FREEZE and self.timeline.anchor is not None:
+            self._worker.pause(self.timeline.anchor)
+        # The old worker has encoded all of this: it is here to be referred to.
+        again = replace(self._placed, request_id=0, resume_after_ms=self._end_ms())
+        self._worker.place(again, gop, self.timeline.anchor)
+        return True
 
     def hand_over(self, reason: str) -> ResumeTime | None:
         """Let another ingest go on with a stream whose publisher is away; where its time is.

@@ -19,10 +19,11 @@ from common.control_messages import (
     PublishEnd,
     PublisherStatus,
     Refused,
+    StreamKept,
     StreamRevoke,
     StreamRevoked,
 )
-from common.errors import AddressError
+from common.errors import AddressError, EnvelopeError
 from common.identity import Generation, StreamId, stream_id
 from common.ladder import Takeover, Template
 from common.log import RateLimit, stream_label
@@ -30,6 +31,7 @@ from common.rtmp.events import Event, PublishRequested
 from common.settings import Settings
 from ingest.admission import Admission, Refusal, RefusalMemory, is_key_allowed
 from ingest.feed import Peers
+from ingest.gop_handover import unpack
 from ingest.publisher import Publisher
 from ingest.stream import Stream, StreamState, Surroundings
 
@@ -63,6 +65,12 @@ class PublishingConnection(Protocol):
         ...
 
 
+class Tell(Protocol):
+    """Sends a control message to the supervisor."""
+
+    def __call__(self, message: object, payloads: Sequence[bytes] = (), /) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Ask:
     """A publish request that waits for the supervisor."""
@@ -82,11 +90,11 @@ class Streams:
         settings: Settings,
         admission: Admission,
         peers: Peers,
-        tell: Callable[[object], object],
+        tell: Tell,
         unix_time: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
-        """`tell` sends a control message to the supervisor; `clock` is CLOCK_MONOTONIC."""
+        """`clock` is CLOCK_MONOTONIC."""
         self.settings = settings
         self.refused = 0
         self._admission = admission
@@ -235,14 +243,31 @@ class Streams:
             self._tell(StreamRevoked(message.request_id, message.stream_id, in_use.description))
             return
         self._make_way(message.stream_id, now)
-        resume = None
         stream = self._streams.get(message.stream_id)
-        if stream is not None:
-            reason = "its publisher came to another ingest"
-            log.info("stream handed over stream=%s", _label(stream))
-            resume = stream.hand_over(reason)
-            self._forget_if_ended(stream)
+        if stream is None:
+            self._tell(StreamRevoked(message.request_id, message.stream_id))
+            return
+        kept = stream.kept()
+        resume = stream.hand_over("its publisher came to another ingest")
+        self._forget_if_ended(stream)
         self._tell(StreamRevoked(message.request_id, message.stream_id, resume_time=resume))
+        if kept is not None:
+            self._tell(*kept)
+        held_bytes = sum(map(len, kept[1])) if kept is not None else 0
+        log.info("stream handed over stream=%s bytes=%d", _label(stream), held_bytes)
+
+    def kept(self, message: StreamKept, payloads: Sequence[bytes]) -> None:
+        """What another ingest kept of a stream that it handed over, behind its `Placed`."""
+        stream = self._streams.get(message.stream_id)
+        if stream is None:
+            return
+        try:
+            gop = unpack(message, payloads)
+        except EnvelopeError as error:
+            log.warning("what was handed over is left stream=%s error=%s", _label(stream), error)
+            return
+        if stream.go_on_from(gop, message.format):
+            log.info("stream goes on stream=%s bytes=%d", _label(stream), gop.held_bytes)
 
     def peers_changed(self, now: float) -> None:
         for stream in self._streams.values():

@@ -6,7 +6,7 @@ its boot id is new to it, so it says hello.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from common.identity import BootId, ChildName
 
 log = logging.getLogger("tfarm.supervisor.control")
 
-OnMessage = Callable[[ChildName, Any], None]
+OnMessage = Callable[[ChildName, Any, Sequence[bytes]], None]
 OnCommand = Callable[[bytes, Command], None]
 
 
@@ -50,12 +50,12 @@ class Control:
     def forget(self, child: ChildName) -> None:
         self._known.pop(child, None)
 
-    def send(self, child: ChildName, message: object) -> bool:
+    def send(self, child: ChildName, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """To the present incarnation of a child; False when there is none or its queue is full."""
         boot_id = self._known.get(child)
         if boot_id is None:
             return False
-        return self._router.send([_identity(child, boot_id), encode(message)])
+        return self._router.send([_identity(child, boot_id), encode(message), *payloads])
 
     def broadcast(self, message: object) -> None:
         envelope = encode(message)
@@ -75,7 +75,7 @@ class Control:
     def _on_frames(self, frames: list[bytes]) -> None:
         peer = frames[0]
         try:
-            message, _ = decode_frames(frames[1:])
+            message, payloads = decode_frames(frames[1:])
         except EnvelopeError as error:
             self.unreadable += 1
             log.warning("unreadable control message error=%s", error)
@@ -89,7 +89,7 @@ class Control:
             if (message.child, message.boot_id) == (child, boot_id):
                 self._on_hello(message)
         elif self._known.get(child) == boot_id or isinstance(message, Fatal):
-            self._on_message(child, message)
+            self._on_message(child, message, payloads)
         else:
             self._router.send([peer, encode(SupervisorBeat(self._boot_id))])
 

@@ -6,6 +6,7 @@ order. The shell (`run.py`) carries out the orders and passes the time.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from common.control_messages import (
@@ -19,6 +20,7 @@ from common.control_messages import (
     PublishEnd,
     PublisherStatus,
     StreamOrphaned,
+    StreamKept,
     StreamRevoked,
     StreamTrouble,
     StreamWanted,
@@ -233,7 +235,9 @@ class Farm:
 
     # ---- messages ---------------------------------------------------------------------------
 
-    def message(self, child: ChildName, message: Any, now: float) -> list[Order]:
+    def message(
+        self, child: ChildName, message: Any, now: float, payloads: Sequence[bytes] = ()
+    ) -> list[Order]:
         """A message of a child that is up. Hellos go to `child_up`."""
         match message:
             case Heartbeat():
@@ -258,6 +262,8 @@ class Farm:
 
     def kick(self, app: str, key: str) -> list[Order]:
         """End one stream; empty when there is none. Its room comes back with its `PublishEnd`."""
+            case StreamKept():
+                return self._pass_on(child, message, payloads)
         stream = self.roster.streams.get(stream_id(app, key))
         if stream is None:
             return []
@@ -365,6 +371,15 @@ class Farm:
         listed: set[StreamId] = {status.stream_id for status in publishers}
         grace_s = UNLISTED_GRACE_S + self.roster.settings.ingest.first_video_timeout_s
         gone = [
+    def _pass_on(
+        self, child: ChildName, kept: StreamKept, payloads: Sequence[bytes]
+    ) -> list[Order]:
+        """What one ingest kept of a stream goes to the one that has been given it."""
+        stream = self.roster.streams.get(kept.stream_id)
+        if stream is None or stream.ingest == child or kept.generation >= stream.generation:
+            return []
+        return [Send(stream.ingest, kept, payloads)]
+
             stream
             for stream in self.roster.of_ingest(ingest)
             if stream.stream_id not in listed and now - stream.placed_s > grace_s

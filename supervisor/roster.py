@@ -11,6 +11,7 @@ Everything here can be made anew from the children's hellos.
 import math
 from collections import deque
 from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from enum import StrEnum
 
 from common.control_messages import (

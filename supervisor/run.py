@@ -335,7 +335,7 @@ class Supervisor:
         with contextlib.suppress(ValueError):
             self._listen = replace(self._listen, port=listen_address(address).port)
 
-    def _on_message(self, child: ChildName, message: Any) -> None:
+    def _on_message(self, child: ChildName, message: Any, payloads: Sequence[bytes]) -> None:
         if isinstance(message, Fatal):
             log.error("fatal child=%s reason=%s", child, message.reason)
             if message.exit_code == ExitCode.DEVICE_LOST:
@@ -345,7 +345,7 @@ class Supervisor:
         self._beats[child] += 1
         self.family.heard(child)
         if child in self.farm.hellos:
-            self._do(self.farm.message(child, message, self._loop.time()))
+            self._do(self.farm.message(child, message, self._loop.time(), payloads))
 
     def _gpu_uuids(self) -> list[str]:
         names = [name.removeprefix("worker:") for name in self._names]
@@ -395,8 +395,8 @@ class Supervisor:
             match order:
                 case Send(child, _) if child == NO_INGEST:
                     pass
-                case Send(child, message):
-                    if not self._control.send(child, message):
+                case Send(child, message, payloads):
+                    if not self._control.send(child, message, payloads):
                         log.warning("not sent child=%s kind=%s", child, type(message).__name__)
                 case CondemnChild(child, reason):
                     self.family.condemn(child, reason)

@@ -9,7 +9,7 @@ import pytest
 
 from common.aac import AudioSpecificConfig
 from common.control_messages import FormatKnown, Placed, PublishEnd
-from common.identity import Generation
+from common.identity import ChildName, Generation
 from common.ladder import SOURCE, Filler, SourceFormat
 from common.media_messages import (
     SHARED,
@@ -25,6 +25,7 @@ from common.media_messages import (
 )
 from common.rtmp import amf0
 from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoUnit
+from ingest.gop_handover import unpack
 from ingest.stream import ASK_AGAIN_S, Stream, StreamState, Surroundings, audio_label
 from tests.helpers_stream import (
     ANSWER,
@@ -434,3 +435,91 @@ def test_audio_crosses_once_and_apart_from_the_source() -> None:
     shared = [message for message in around.egress.of(Tags) if message.rendition == SHARED]
     assert [[entry[0] for entry in message.tags] for message in shared] == [[8, 8, 18]]
     assert around.worker.kinds().count("Tags") == 0
+
+
+def moved(filler: Filler = Filler.FREEZE) -> tuple[Around, Around]:
+    """A stream whose publisher has left, and the same at another ingest, where one has come."""
+    template = replace(TEMPLATE, filler=filler)
+    old = Around(replace(ANSWER, template=template)).live()
+    old.stream.leave("reset", 100.5)
+    kept = old.stream.kept()
+    resume = old.stream.hand_over("elsewhere")
+    assert kept is not None
+    assert old.state() is StreamState.ENDED
+    generation = Generation(2)
+    new = Around(replace(ANSWER, template=template, generation=generation, resume_time=resume))
+    assert new.stream.go_on_from(unpack(*kept), kept[0].format)
+    return old, new
+
+
+def test_a_stream_from_another_ingest_starts_at_its_worker_before_the_first_keyframe() -> None:
+    _, new = moved()
+    assert new.state() is StreamState.WAITING
+    assert new.egress.kinds() == ["StreamOpen", "RenditionOpen"], "egress has the pictures"
+    assert new.egress.of(StreamOpen)[0].generation == 2
+    assert new.worker.kinds() == ["StreamStart", "AccessUnit", "AccessUnit", "StreamPause"]
+    assert new.worker.of(StreamStart)[0].resume_after_ms == 40
+    assert all(unit.replay for unit in new.worker.of(AccessUnit))
+    new.stream.video_config(config(), 101.0)
+    new.put(0, key=True, at_s=101.0)
+    assert new.worker.of(AccessUnit)[-1].dts_ms == 1_000
+    assert new.worker.of(VideoHeader) == [], "the same parameter sets"
+    assert new.told == [], "and the same format"
+
+
+def test_a_stream_from_another_ingest_pauses_where_nothing_stands_in() -> None:
+    _, new = moved(Filler.NONE)
+    assert new.worker.of(StreamPause) == []
+
+
+def test_a_worker_lost_before_the_new_publishers_keyframe_is_replaced_from_what_was_kept() -> None:
+    _, new = moved()
+    other = RememberingPort(ChildName("worker:cpu:1"))
+    new.peers.workers = {other.child: other}
+    new.stream.peers_changed(101.0)
+    new.stream.place(
+        replace(
+            ANSWER,
+            request_id=0,
+            generation=Generation(3),
+            worker=other.child,
+            resume_after_ms=900,
+        )
+    )
+    assert other.kinds() == ["StreamStart", "AccessUnit", "AccessUnit", "StreamPause"]
+    assert other.of(StreamStart)[0].resume_after_ms == 900
+
+
+def test_an_egress_that_comes_before_the_new_publishers_keyframe_gets_what_was_kept() -> None:
+    _, new = moved()
+    late = RememberingPort(ChildName("egress:1"))
+    new.peers.running.append(late)
+    new.stream.peers_changed(101.0)
+    assert late.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
+    assert [entry[1] for entry in late.of(Tags)[0].tags] == [0, 40]
+
+
+def test_a_publisher_that_goes_before_its_keyframe_leaves_a_stream_that_is_held() -> None:
+    _, new = moved()
+    new.stream.leave("reset", 101.0)
+    assert new.state() is StreamState.HELD
+    assert new.stream.kept() is not None, "and a third ingest can have it"
+
+
+def test_what_was_kept_comes_too_late_once_the_new_publisher_has_said_its_headers() -> None:
+    old = Around().live()
+    kept = old.stream.kept()
+    resume = old.stream.hand_over("elsewhere")
+    assert kept is not None
+    new = Around(replace(ANSWER, generation=Generation(2), resume_time=resume))
+    new.stream.video_config(config(SPS_720), 101.0)
+    assert not new.stream.go_on_from(unpack(*kept), kept[0].format)
+    assert new.stream.status(101.0).format == new.asked.format
+    assert new.worker.sent == []
+
+
+def test_a_stream_that_began_anew_takes_nothing_of_one_that_ended() -> None:
+    kept = Around().live().stream.kept()
+    assert kept is not None
+    new = Around()
+    assert not new.stream.go_on_from(unpack(*kept), kept[0].format)

@@ -1,6 +1,7 @@
 """ingest/streams.py: who may publish, who takes over, what the supervisor says of whom."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,17 +14,18 @@ from common.control_messages import (
     PublishAsk,
     PublishEnd,
     Refused,
+    StreamKept,
     StreamRevoke,
     StreamRevoked,
 )
 from common.identity import Generation, StreamId
 from common.ladder import Takeover
-from common.media_messages import StreamClosed
+from common.media_messages import AccessUnit, StreamClosed, StreamStart, Tags
 from common.rtmp.events import PublishRequested, VideoReceived
 from common.settings import IngestSettings, Settings
 from ingest.admission import REMEMBER_S, Admission
 from ingest.streams import ASK_TIMEOUT_S, Streams
-from tests.helpers_stream import ANSWER, STREAM, TEMPLATE, FakePeers, header, picture
+from tests.helpers_stream import ANSWER, STREAM, TEMPLATE, WORKER, FakePeers, header, picture
 
 LOCKED = replace(TEMPLATE, name="locked", publish_keys=(hashlib.sha256(b"sesame").hexdigest(),))
 
@@ -54,10 +56,15 @@ class Around:
         self.settings = Settings(ingest=limits, templates=(self.template, LOCKED))
         self.peers = FakePeers()
         self.told: list[Any] = []
+        self.payloads: list[Sequence[bytes]] = []  # of what was told
         self.admission = Admission(limits, 1000)
         self.streams = Streams(
-            self.settings, self.admission, self.peers, self.told.append, lambda: 1.0, lambda: 100.0
+            self.settings, self.admission, self.peers, self.tell, lambda: 1.0, lambda: 100.0
         )
+
+    def tell(self, message: object, payloads: Sequence[bytes] = ()) -> None:
+        self.told.append(message)
+        self.payloads.append(payloads)
 
     def publish(
         self, path: str = "live/cam", now: float = 100.0, peer: FakeConnection | None = None
@@ -263,6 +270,50 @@ def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
     assert time_ms == pytest.approx(-100_000)
     assert around.closed() == [TEMPLATE.hold_ms]
     assert around.streams.statuses(102.0) == ()
+
+
+def handed_over(around: Around) -> tuple[Around, FakeConnection]:
+    """The stream of a publisher that was lost, at another ingest, where one asks for it."""
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 102.0)
+    other = Around()
+    peer = other.publish(now=102.0)
+    other.place(102.0, generation=Generation(2), resume_time=around.last(StreamRevoked).resume_time)
+    return other, peer
+
+
+def test_what_was_kept_of_a_stream_goes_to_the_ingest_that_it_goes_to() -> None:
+    around = Around()
+    first = around.live()
+    around.streams.media(first, [picture(40), picture(80)], 100.1)
+    around.streams.lost(first, "reset", 101.0)
+    other, peer = handed_over(around)
+    assert isinstance(around.told[-1], StreamKept), "behind the answer"
+    other.streams.kept(around.told[-1], around.payloads[-1])
+    worker = other.peers.workers[WORKER]
+    assert [unit.dts_ms for unit in worker.of(AccessUnit)] == [0, 40, 80]
+    other.streams.media(peer, [header(), picture(0, key=True)], 103.0)
+    assert worker.of(AccessUnit)[-1].dts_ms == 3_000
+    assert len(worker.of(StreamStart)) == 1
+    assert other.count(FormatKnown) == 0, "it is the same source: its room is right"
+
+
+def test_what_cannot_be_read_of_a_stream_that_was_handed_over_is_left() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "reset", 101.0)
+    other, peer = handed_over(around)
+    other.streams.kept(around.told[-1], around.payloads[-1][:-1])
+    assert other.peers.workers[WORKER].sent == []
+    other.streams.media(peer, [header(), picture(0, key=True)], 103.0)
+    assert [tags.tags[0][1] for tags in other.peers.running[0].of(Tags)] == [3_000]
+
+
+def test_a_stream_that_never_had_video_leaves_nothing() -> None:
+    around = Around()
+    peer = around.publish()
+    around.place()
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 110.0)
+    assert peer.told
+    assert around.count(StreamKept) == 0
 
 
 def test_a_stream_that_is_not_known_here_is_let_go() -> None:

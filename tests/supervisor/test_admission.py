@@ -11,15 +11,16 @@ from common.control_messages import (
     PublishEnd,
     Refused,
     ResumeTime,
+    StreamKept,
     StreamRevoke,
     StreamRevoked,
 )
-from common.identity import Generation, StreamId
+from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Settings, Software
 from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
 from supervisor.cost import Resource
-from supervisor.roster import NO_INGEST, StreamState
+from supervisor.roster import NO_INGEST, Send, StreamState
 from tests.supervisor.rig import MakeRig, Rig
 
 SMALL = SourceFormat(640, 360, fps=Fraction(30))
@@ -84,6 +85,23 @@ def test_a_publisher_that_returns_to_another_ingest_goes_on_in_its_time(rig: Rig
     assert placed.request_id == rig.request
     assert rig.stream().ingest == "ingest:1"
     assert len(rig.farm.roster.fleet.placements) == 1
+
+
+def test_what_the_old_ingest_kept_goes_to_the_one_that_has_the_stream_now(rig: Rig) -> None:
+    revoke = revoking(rig)
+    before = rig.stream().generation
+    kept = StreamKept(revoke.stream_id, before, SMALL, ())
+    assert rig.say("ingest:0", kept) == [], "nobody else has the stream"
+    time = ResumeTime(5_000, 90.0, 6_000)
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
+    rig.say("ingest:0", answer)
+    orders = rig.farm.message(ChildName("ingest:0"), kept, rig.now, [b"header"])
+    assert orders == [Send(ChildName("ingest:1"), kept, [b"header"])]
+    assert rig.say("ingest:0", replace(kept, generation=rig.stream().generation)) == []
+    rig.down("ingest:1")
+    (order,) = rig.say("ingest:0", kept)
+    assert isinstance(order, Send)
+    assert order.child == NO_INGEST, "to nobody"
 
 
 def test_one_takeover_between_ingests_at_a_time(rig: Rig) -> None:

@@ -51,6 +51,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class CondemnChild:
+    payloads: Sequence[bytes] = ()
     """Order to the shell: this child runs but does not work."""
 
     child: ChildName

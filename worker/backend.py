@@ -1,8 +1,8 @@
 """What a device must do for a session: decoder, scaler and encoder as protocols. Pure.
 
-`worker/soft.py` and `worker/gpu/` implement them; `worker/session.py` uses nothing else. A
-`Picture` is one decoded frame, a `Surface` one scaled frame on the device; both are opaque to the
-session but for what stands here.
+`worker/soft.py` and `worker/gpu/` implement them; `worker/equipment.py`, `decoding.py` and
+`rung.py` use nothing else. A `Picture` is one decoded frame, a `Surface` one scaled frame on the
+device; both are opaque to the session but for what stands here.
 
 Threads: one session calls its decoder and scaler from one thread, and each encoder from one thread,
 which may be another. Opening and closing is serialised by the worker, and done on any thread.

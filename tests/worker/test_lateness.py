@@ -1,0 +1,26 @@
+"""Which pictures are too late for a rung that is behind."""
+
+import pytest
+
+from worker.lateness import Lateness
+
+
+@pytest.mark.parametrize(("age_s", "late"), [(0.0, False), (0.5, False), (0.51, True)])
+def test_a_picture_older_than_half_the_queue_is_late(age_s: float, late: bool) -> None:
+    lateness = Lateness(1000)
+    assert lateness.is_late(100.0, 100.0 + age_s, lambda: 0) is late
+
+
+@pytest.mark.parametrize(("queued_ms", "late"), [(0, False), (750, False), (751, True)])
+def test_what_waited_for_the_opening_is_late_only_when_the_queue_is_nearly_full(
+    queued_ms: int, late: bool
+) -> None:
+    lateness = Lateness(1000)
+    lateness.opened_s = 102.0
+    assert lateness.is_late(100.0, 102.1, lambda: queued_ms) is late
+
+
+def test_soon_after_the_opening_the_rule_is_the_usual_one() -> None:
+    lateness = Lateness(1000)
+    lateness.opened_s = 102.0
+    assert lateness.is_late(102.0, 102.6, lambda: 0)

@@ -1,0 +1,77 @@
+"""What a session holds of its device: lanes, decoder, scaler, encoders (IO: threads).
+
+Opened and closed in the worker's opener lane, but for encoders that are opened anew in their own.
+An opening that fails half-way leaves what is open by then to `close`.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+
+from common.avc import AvcConfig, SpsInfo
+from common.ladder import Ladder, Rung
+from worker.backend import SURFACE_BACKLOG, Backend, Decoder, Encoder, Scaler
+from worker.lanes import Lane, Lanes
+from worker.rung import RungAtWork
+from worker.timing import rung_rate
+
+log = logging.getLogger("tfarm.worker.equipment")
+
+
+class Equipment:
+    """Of one session; empty before `open` and after `close`."""
+
+    def __init__(self, backend: Backend, lanes: Lanes, opening: threading.Lock, label: str) -> None:
+        self.decoder: Decoder | None = None
+        self.scaler: Scaler | None = None
+        self.decode_lane: Lane | None = None
+        self.runs: list[RungAtWork] = []
+        self._backend = backend
+        self._lanes = lanes
+        self._opening = opening
+        self._label = label
+        self._lanes_taken: list[Lane] = []
+
+    def open(self, config: AvcConfig, sps: SpsInfo, ladder: Ladder) -> None:
+        """Raises DecodeFailed, EncodeFailed, DeviceLost."""
+        with self._opening:
+            self.decoder = self._backend.open_decoder(config, sps)
+            self.scaler = self._backend.open_scaler(ladder, sps)
+        self.decode_lane = self._lanes.for_decoding()
+        self._lanes_taken.append(self.decode_lane)
+        for index, rung in enumerate(ladder.rungs):
+            lane = self._lanes.for_encoding(self.decode_lane)
+            self._lanes_taken.append(lane)
+            fps = rung_rate(sps.fps, rung.fps)
+            opened = partial(self._open_encoder, rung, sps)
+            self.runs.append(RungAtWork(index, rung, lane, fps, opened))
+
+    def close(self) -> None:
+        with self._opening:
+            for part in self._parts():
+                try:
+                    part.close()
+                except Exception:
+                    log.exception("closing failed stream=%s", self._label)
+        for lane in self._lanes_taken:
+            self._lanes.release(lane)
+        self._lanes_taken = []
+        self.runs = []
+        self.decoder = self.scaler = self.decode_lane = None
+
+    def is_backed_up(self) -> bool:
+        """Whether a rung has all the pictures waiting that it may."""
+        return any(run.waiting >= SURFACE_BACKLOG for run in self.runs)
+
+    def _parts(self) -> Iterator[RungAtWork | Scaler | Decoder]:
+        yield from self.runs
+        if self.scaler is not None:
+            yield self.scaler
+        if self.decoder is not None:
+            yield self.decoder
+
+    def _open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Encoder:
+        with self._opening:
+            return self._backend.open_encoder(rung, sps, fps)

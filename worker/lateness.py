@@ -1,0 +1,25 @@
+"""Which pictures a rung that is behind leaves out. Pure: the caller passes the time.
+
+Those that are older than half the queue's bound: so a starved host shows fewer pictures instead of
+none up to the source's next keyframe. What waited for the session's own opening is caught up with,
+unless the queue would overflow meanwhile.
+"""
+
+from collections.abc import Callable
+
+
+class Lateness:
+    """Of one session, whose queue holds `queue_ms` of media."""
+
+    def __init__(self, queue_ms: int) -> None:
+        self.opened_s = 0.0  # when the session was open
+        self._late_s = queue_ms / 2000
+        self._nearly_full_ms = queue_ms * 3 // 4
+
+    def is_late(self, received_s: float, now_s: float, queued_ms: Callable[[], int]) -> bool:
+        """Whether a picture that was received then is left out; `queued_ms` is asked if need be."""
+        if now_s - received_s <= self._late_s:
+            return False
+        if now_s - self.opened_s > self._late_s:
+            return True
+        return queued_ms() > self._nearly_full_ms

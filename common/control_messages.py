@@ -224,15 +224,6 @@ class StreamRevoked:
     resume_time: ResumeTime | None = None  # None: nothing of it was sent
 
 
-@message("stream-wanted")
-@dataclass(frozen=True, slots=True)
-class StreamWanted:
-    """A player asked an egress for a stream that does not come to it."""
-
-    child: ChildName
-    stream_id: StreamId
-
-
 @message("stream-kept")
 @dataclass(frozen=True, slots=True)
 class StreamKept:
@@ -246,6 +237,15 @@ class StreamKept:
     generation: Generation  # of the placement that ends with it
     format: SourceFormat | None
     items: tuple[tuple[int, int, int, int, float], ...]  # kind, dts_ms, PTS - DTS, flags, came_s
+
+
+@message("stream-wanted")
+@dataclass(frozen=True, slots=True)
+class StreamWanted:
+    """A player asked an egress for a stream that does not come to it."""
+
+    child: ChildName
+    stream_id: StreamId
 
 
 @message("positions")

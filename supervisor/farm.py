@@ -19,8 +19,8 @@ from common.control_messages import (
     PublishAsk,
     PublishEnd,
     PublisherStatus,
-    StreamOrphaned,
     StreamKept,
+    StreamOrphaned,
     StreamRevoked,
     StreamTrouble,
     StreamWanted,
@@ -255,6 +255,8 @@ class Farm:
                 return self._route(now)
             case StreamRevoked():
                 return [*self._admission.revoked(child, message, now), *self._room_came(now)]
+            case StreamKept():
+                return self._pass_on(child, message, payloads)
             case Positions():
                 return self._recovery.positions(child, message, now)
             case _:
@@ -262,8 +264,6 @@ class Farm:
 
     def kick(self, app: str, key: str) -> list[Order]:
         """End one stream; empty when there is none. Its room comes back with its `PublishEnd`."""
-            case StreamKept():
-                return self._pass_on(child, message, payloads)
         stream = self.roster.streams.get(stream_id(app, key))
         if stream is None:
             return []
@@ -364,13 +364,6 @@ class Farm:
         kinds = ("ingest", "worker")
         return [Send(c, routes) for c, hello in self.hellos.items() if hello.kind in kinds]
 
-    def _drop_unlisted(
-        self, ingest: ChildName, publishers: tuple[PublisherStatus, ...], now: float
-    ) -> list[Order]:
-        """Give back the room of streams that their ingest does not know (a lost message)."""
-        listed: set[StreamId] = {status.stream_id for status in publishers}
-        grace_s = UNLISTED_GRACE_S + self.roster.settings.ingest.first_video_timeout_s
-        gone = [
     def _pass_on(
         self, child: ChildName, kept: StreamKept, payloads: Sequence[bytes]
     ) -> list[Order]:
@@ -380,6 +373,13 @@ class Farm:
             return []
         return [Send(stream.ingest, kept, payloads)]
 
+    def _drop_unlisted(
+        self, ingest: ChildName, publishers: tuple[PublisherStatus, ...], now: float
+    ) -> list[Order]:
+        """Give back the room of streams that their ingest does not know (a lost message)."""
+        listed: set[StreamId] = {status.stream_id for status in publishers}
+        grace_s = UNLISTED_GRACE_S + self.roster.settings.ingest.first_video_timeout_s
+        gone = [
             stream
             for stream in self.roster.of_ingest(ingest)
             if stream.stream_id not in listed and now - stream.placed_s > grace_s

@@ -10,8 +10,8 @@ Everything here can be made anew from the children's hellos.
 
 import math
 from collections import deque
-from dataclasses import dataclass, field, replace
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from common.control_messages import (
@@ -47,11 +47,11 @@ class Send:
 
     child: ChildName
     message: object
+    payloads: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CondemnChild:
-    payloads: Sequence[bytes] = ()
     """Order to the shell: this child runs but does not work."""
 
     child: ChildName

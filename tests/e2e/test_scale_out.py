@@ -1,6 +1,8 @@
 """A farm with two ingest and two egress processes: streams, players and takeovers across them."""
 
 import itertools
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,13 +12,14 @@ import pytest
 
 from common.rtmp_peer import RtmpPublisher, RtmpRefused
 from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import DEFAULT_CONFIG, Farm
+from tests.helpers_farm import DEFAULT_CONFIG, Farm, wait_dead
 from tests.helpers_media import (
     Player,
     Publisher,
     TagPublisher,
     flv_tags,
     frames,
+    send_tag,
     until,
 )
 
@@ -128,3 +131,45 @@ def test_a_publisher_that_returns_to_another_ingest_keeps_its_players(
         assert player.error is None
         times = [shown.pts_ms for shown in player.recording.shown]
         assert times == sorted(times)
+
+
+def test_the_last_picture_stands_while_a_publisher_at_another_ingest_sends_nothing_yet(
+    farm: Farm, clip: MakeClip
+) -> None:
+    first = flv_tags(clip(ClipSpec(seconds=3.0)))
+    with (
+        Player(farm.url("still", "240p"), seconds=40) as player,
+        ExitStack() as stack,
+    ):
+        with TagPublisher(farm.url("still"), first, vanish=True) as publisher:
+            until(lambda: publisher.sent == len(first), 15, "the clip is sent")
+        until(lambda: not farm.streams()["still"]["is_live"], 5, "it is held", every=0.1)
+        home = farm.streams()["still"]["ingest"]
+        for _ in range(20):
+            back = RtmpPublisher(farm.url("still"))
+            stack.callback(back.abort)
+            back.connect()
+            until(lambda: farm.streams()["still"]["is_live"], 5, "it is back", every=0.1)
+            if farm.streams()["still"]["ingest"] != home:
+                break
+            back.abort()
+            until(lambda: not farm.streams()["still"]["is_live"], 5, "it is held", every=0.1)
+        assert farm.streams()["still"]["ingest"] != home
+        seen = len(player.recording.video)
+        until(lambda: len(player.recording.video) > seen + 20, 4, "pictures meanwhile")
+        with Player(farm.url("still", "240p"), enough=frames(5)) as joiner:
+            joiner.join(3)
+        worker = farm.child("worker")["pid"]
+        os.kill(worker, signal.SIGKILL)
+        wait_dead(worker)
+        seen = len(player.recording.video)
+        until(lambda: len(player.recording.video) > seen + 20, 4, "pictures of that worker")
+        for tag in flv_tags(clip(ClipSpec(seconds=1.0, first_number=1000))):
+            send_tag(back, tag)
+        until(lambda: len(player.recording.video) > seen + 40, 5, "the new publisher's pictures")
+        player.stop()
+    assert joiner.error is None
+    assert player.error is None
+    times = [unit.pts_ms for unit in player.recording.video]
+    assert all(a < b for a, b in itertools.pairwise(times))
+    assert 1000 in [shown.number for shown in player.recording.shown]

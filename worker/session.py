@@ -100,7 +100,9 @@ class Session:
         self._end: Ended | None = None
         # the decode lane's, once open
         self._record = record
-        self._equipment = Equipment(around.backend, around.lanes, around.opening, self.label)
+        self._equipment = Equipment(
+            around.backend, around.lanes, around.opening, self.label, partial(around.post, self)
+        )
         self._decoding: Decoding | None = None
         # counts; written by one thread each
         self._frames_in = 0
@@ -387,8 +389,10 @@ class Session:
 
     def _hand_over(self, run: RungAtWork, work: Work) -> None:
         with self._lock:
-            run.waiting += 1
-        run.lane.post(partial(self._encode, run, work))
+            # behind `_lane_done` it would meet an encoder that is flushed, perhaps closed
+            if self._state is SessionState.RUNNING:
+                run.waiting += 1
+                run.lane.post(partial(self._encode, run, work))
 
     # ---- the rungs' lanes ---------------------------------------------------------------------
 

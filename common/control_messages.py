@@ -98,7 +98,6 @@ class DeviceInfo:
     path: Path = Path.SOFTWARE  # what it can be used as: gpu-only, hybrid or software
     pci_id: str = ""
     memory_bytes: int = 0
-    encoder_sessions: int | None = None  # None: no cap known
     notes: tuple[str, ...] = ()
 
 
@@ -211,6 +210,16 @@ class StreamTrouble:
     stream_id: StreamId
     generation: Generation
     reason: str
+
+
+@message("encoder-cap")
+@dataclass(frozen=True, slots=True)
+class EncoderCap:
+    """A worker was refused an encoder session: more are not to be had on this host for now."""
+
+    child: ChildName
+    open_sessions: int  # that the worker had when it was refused one more
+    reason: str  # the driver's
 
 
 @message("stream-revoked")

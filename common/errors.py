@@ -15,7 +15,9 @@ TfarmError
 └── WorkerError
     ├── BootFailed         the device cannot be used: exit code 3, no immediate restart
     ├── DeviceLost         the device is gone: the process must die, exit code 4
-    └── DecodeFailed, EncodeFailed   one stream's trouble
+    ├── DecodeFailed       one stream's trouble
+    └── EncodeFailed       one rendition's
+        └── EncoderCapReached  the driver gives no more sessions: the supervisor must hear of it
 
 Split by what the catcher does. Pure layers raise; shells catch, once a connection or stream.
 """
@@ -106,6 +108,14 @@ class DecodeFailed(WorkerError):
 
 class EncodeFailed(WorkerError):
     """One rendition could not be encoded."""
+
+
+class EncoderCapReached(EncodeFailed):
+    """The driver gives no more encoder sessions; `open_sessions` are open in this process."""
+
+    def __init__(self, reason: str, open_sessions: int) -> None:
+        super().__init__(reason)
+        self.open_sessions = open_sessions
 
 
 class ExitCode(IntEnum):

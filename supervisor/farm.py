@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.control_messages import (
+    EncoderCap,
     Endpoint,
     EndStream,
     FormatKnown,
@@ -77,6 +78,7 @@ class Farm:
             self.roster.quarantine.next_deadline(),
             min((s.orphan_until_s for s in self._all()), default=math.inf),
             self._end_all_s,
+            self.roster.session_cap.until_s if self.roster.session_cap else math.inf,
         )
 
     def tick(self, now: float) -> list[Order]:
@@ -89,6 +91,10 @@ class Farm:
             orders += self._acquit(acquitted, now)
         if now >= self.moves.next_deadline():
             orders += self.moves.retry(now)
+        cap = self.roster.session_cap
+        if cap is not None and now >= cap.until_s:
+            self.roster.forget_session_cap()
+            orders += self._room_came(now)
         if now >= self._end_all_s:
             self._end_all_s = math.inf
             orders += [self._end(stream, "the farm was drained") for stream in self._all()]
@@ -229,9 +235,7 @@ class Farm:
             self.roster.device_up(name, Path.SOFTWARE)
             return
         aliases = (device.name, device.pci_id)
-        self.roster.device_up(
-            name, device.path, aliases, device.memory_bytes, device.encoder_sessions
-        )
+        self.roster.device_up(name, device.path, aliases, device.memory_bytes)
 
     # ---- messages ---------------------------------------------------------------------------
 
@@ -250,6 +254,9 @@ class Farm:
                 return self._publish_end(child, message, now)
             case StreamTrouble():
                 return [*self._recovery.trouble(message, now), *self._room_came(now)]
+            case EncoderCap():
+                self.roster.session_refused(child, message.open_sessions, message.reason, now)
+                return []
             case StreamWanted():
                 self._routing.want(child, message.stream_id, now)
                 return self._route(now)

@@ -8,6 +8,7 @@ decided about them stands in `admission.py` (publishers that ask) and `recovery.
 Everything here can be made anew from the children's hellos.
 """
 
+import logging
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -37,8 +38,11 @@ from supervisor.overload import Level
 from supervisor.placement import Device, Fleet, Need, Placement, correct, release
 from supervisor.quarantine import Quarantine, Standing
 
+log = logging.getLogger("tfarm.supervisor.roster")
+
 COUNT_S = 0.5  # the shortest time that a rate is taken over
 HISTORY = 200  # reasons kept for status
+SESSION_CAP_S = 600.0  # a session cap that was met holds so long: other programs' sessions end
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,15 @@ class Note:
     at_s: float
     stream_id: StreamId
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCap:
+    """Encoder sessions of the host as a driver's refusal showed them."""
+
+    sessions: int
+    until_s: float
+    reason: str
 
 
 @dataclass(slots=True)
@@ -157,6 +170,7 @@ class Roster:
         self.drained: set[ChildName] = set()  # devices that take nothing more until told
         self.overloaded: set[ChildName] = set()  # devices that are behind
         self.quarantine = Quarantine()
+        self.session_cap: SessionCap | None = None  # met lately
         self._cores = cores
         self._last_generation = 0
         self.fleet = Fleet(host=self._host_limits())
@@ -175,10 +189,33 @@ class Roster:
         hybrid = self.settings.devices.hybrid_capacity
         if hybrid is not None:
             limits[Resource.HYBRID_CORES] = hybrid
-        sessions = self.settings.devices.max_encoder_sessions
-        if sessions is not None:
-            limits[Resource.SESSIONS] = float(sessions)
+        caps = [self.settings.devices.max_encoder_sessions]
+        if self.session_cap is not None:
+            caps.append(self.session_cap.sessions)
+        known = [float(cap) for cap in caps if cap is not None]
+        if known:
+            limits[Resource.SESSIONS] = min(known)
         return limits
+
+    def session_refused(self, worker: ChildName, open_there: int, reason: str, now: float) -> None:
+        """A driver gave this worker no encoder session beyond those open there, and elsewhere."""
+        elsewhere = self.fleet.used(Resource.SESSIONS) - self.fleet.used(Resource.SESSIONS, worker)
+        sessions = open_there + round(elsewhere)
+        self.session_cap = SessionCap(sessions, now + SESSION_CAP_S, reason)
+        self.fleet = replace(self.fleet, host=self._host_limits())
+        log.warning(
+            "encoder sessions limited sessions=%d for_s=%d worker=%s reason=%s",
+            sessions,
+            SESSION_CAP_S,
+            worker,
+            reason,
+        )
+
+    def forget_session_cap(self) -> None:
+        """Let the next stream try how many there are by now."""
+        log.info("encoder sessions no longer limited by what a driver refused")
+        self.session_cap = None
+        self.fleet = replace(self.fleet, host=self._host_limits())
 
     def expect_device(self, name: ChildName, path: Path, now: float) -> None:
         """A worker is being started; until it is up its device takes nothing."""
@@ -192,7 +229,6 @@ class Roster:
         path: Path,
         aliases: tuple[str, ...] = (),
         memory_bytes: int = 0,
-        sessions: int | None = None,
     ) -> None:
         """A worker said what its device is."""
         self.down_since.pop(name, None)
@@ -204,14 +240,11 @@ class Roster:
             limits |= dict.fromkeys(ENGINES, 1.0)
             if memory_bytes:
                 limits[Resource.MEMORY] = float(memory_bytes)
-        host = dict(self.fleet.host)
-        if sessions is not None and self.settings.devices.max_encoder_sessions is None:
-            host[Resource.SESSIONS] = min(host.get(Resource.SESSIONS, sessions), float(sessions))
         known = self.fleet.devices.get(name)
         reserved_for = known.reserved_for if known is not None else None
         measured = self._measured(path, aliases)
         device = Device(name, path, limits, reserved_for=reserved_for, measured=measured)
-        self.fleet = replace(self.fleet, host=host).with_device(device)
+        self.fleet = self.fleet.with_device(device)
         self.open_or_close(name)
         for placement in self.fleet.on_device(name):
             if placement.path is not path or (known is not None and known.measured != measured):

@@ -11,7 +11,7 @@ from typing import Any
 
 from common.control_messages import RenditionStatus
 from common.identity import ChildName, split_stream_id
-from common.ladder import SOURCE, fit_ladder
+from common.ladder import SOURCE, LeftOut, fit_ladder
 from supervisor.cost import ENGINES, HOST_WIDE, Resource
 from supervisor.farm import Farm
 from supervisor.placement import Device
@@ -72,6 +72,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
             }
             for resource in HOST_WIDE
         },
+        "encoder_cap": _encoder_cap(farm, facts.now_s),
         "devices": [_device(farm, device) for device in fleet.devices.values()],
         "streams": [_stream(farm, stream, facts) for stream in roster.streams.values()],
         "waiting": farm.waiting(),
@@ -100,6 +101,18 @@ def _child(child: ChildFacts, now_s: float) -> Json:
         "state_s": round(now_s - child.since_s, 1),
         "memory_bytes": child.memory_bytes,
         "cpu_percent": round(child.cpu_percent, 1),
+    }
+
+
+def _encoder_cap(farm: Farm, now_s: float) -> Json | None:
+    """The host's limit on encoder sessions, where a driver's refusal set it."""
+    cap = farm.roster.session_cap
+    if cap is None:
+        return None
+    return {
+        "sessions": cap.sessions,
+        "for_s": round(max(0.0, cap.until_s - now_s), 1),
+        "reason": cap.reason,
     }
 
 
@@ -190,13 +203,20 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "dropped_by_worker": transcode.dropped if transcode else 0,
         "queue_ms": round(transcode.queue_ms, 1) if transcode else 0.0,
         "waiting_players": sum(s.waiting_players for s in stream.served.values()),
-        "left_out": [
-            {"name": entry.name, "reason": entry.reason}
-            for entry in (fit_ladder(stream.template, source).left_out if source else ())
-        ],
+        "left_out": [{"name": entry.name, "reason": entry.reason} for entry in _left_out(stream)],
         "renditions": [_rendition(stream, name, served_as) for name, served_as in served.items()],
         "stages_ms": _stages(stream),
     }
+
+
+def _left_out(stream: Stream) -> Sequence[LeftOut]:
+    """Renditions that are not made: not fitting the source, or lost at the worker."""
+    found = fit_ladder(stream.template, stream.format).left_out if stream.format else ()
+    transcode = stream.transcode
+    if transcode is None or transcode.generation != stream.generation:
+        return found
+    known = {entry.name for entry in found}
+    return (*found, *(entry for entry in transcode.left_out if entry.name not in known))
 
 
 def _stages(stream: Stream) -> dict[str, list[float]]:

@@ -43,6 +43,12 @@ def tables(status: Json, now_unix: float) -> RenderableType:
     ]
     notes = [note for device in status["devices"] for note in device["notes"]]
     notes += [f"{d['name']} is lost: {d['reason']}" for d in status["devices"] if d["reason"]]
+    cap = status["encoder_cap"]
+    if cap is not None:
+        notes.append(
+            f"encoder sessions held to {cap['sessions']} for {duration(cap['for_s'])} more: "
+            f"{cap['reason']}"
+        )
     parts += [Text(f"note: {note}", "dim") for note in dict.fromkeys(notes)]
     if status["parked"] or status["waiting"]:
         parts.append(

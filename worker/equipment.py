@@ -6,13 +6,15 @@ An opening that fails half-way leaves what is open by then to `close`.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 
 from common.avc import AvcConfig, SpsInfo
+from common.errors import EncoderCapReached
 from common.ladder import Ladder, Rung
 from worker.backend import SURFACE_BACKLOG, Backend, Decoder, Encoder, Scaler
+from worker.events import CapMet
 from worker.lanes import Lane, Lanes
 from worker.rung import RungAtWork
 from worker.timing import rung_rate
@@ -23,7 +25,14 @@ log = logging.getLogger("tfarm.worker.equipment")
 class Equipment:
     """Of one session; empty before `open` and after `close`."""
 
-    def __init__(self, backend: Backend, lanes: Lanes, opening: threading.Lock, label: str) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        lanes: Lanes,
+        opening: threading.Lock,
+        label: str,
+        tell: Callable[[CapMet], None],
+    ) -> None:
         self.decoder: Decoder | None = None
         self.scaler: Scaler | None = None
         self.decode_lane: Lane | None = None
@@ -32,6 +41,7 @@ class Equipment:
         self._lanes = lanes
         self._opening = opening
         self._label = label
+        self._tell = tell
         self._lanes_taken: list[Lane] = []
 
     def open(self, config: AvcConfig, sps: SpsInfo, ladder: Ladder) -> None:
@@ -73,5 +83,9 @@ class Equipment:
             yield self.decoder
 
     def _open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Encoder:
-        with self._opening:
-            return self._backend.open_encoder(rung, sps, fps)
+        try:
+            with self._opening:
+                return self._backend.open_encoder(rung, sps, fps)
+        except EncoderCapReached as error:
+            self._tell(CapMet(error.open_sessions, str(error)))
+            raise

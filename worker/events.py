@@ -39,4 +39,12 @@ class DeviceGone:
     reason: str
 
 
-Event = RungBegan | RungCoded | Ended | DeviceGone
+@dataclass(frozen=True, slots=True)
+class CapMet:
+    """The driver refused an encoder session; what that means for the stream comes apart."""
+
+    open_sessions: int  # of this process
+    reason: str
+
+
+Event = RungBegan | RungCoded | Ended | DeviceGone | CapMet

@@ -33,6 +33,7 @@ from common.control_link import (
 from common.control_messages import (
     Configure,
     Degrade,
+    EncoderCap,
     Endpoint,
     Fatal,
     Heartbeat,
@@ -62,7 +63,7 @@ from common.media_messages import (
 from common.settings import Settings
 from worker.backend import Backend
 from worker.egresses import Egresses, Frames, Rendition
-from worker.events import DeviceGone, Ended, Event, RungBegan, RungCoded
+from worker.events import CapMet, DeviceGone, Ended, Event, RungBegan, RungCoded
 from worker.lanes import Lane, Lanes, OwnLanes, SharedLanes
 from worker.rendition_log import RenditionLog
 from worker.session import Session, SessionState, Surroundings
@@ -260,7 +261,7 @@ class Worker:
         self._send_coded(coded)
 
     def _on_event(
-        self, key: StreamKey, session: Session, event: RungBegan | Ended | DeviceGone
+        self, key: StreamKey, session: Session, event: RungBegan | Ended | DeviceGone | CapMet
     ) -> None:
         match event:
             case RungBegan():
@@ -275,6 +276,11 @@ class Worker:
                 self._egresses.send((*key, name), frames, is_start=True)
             case Ended():
                 self._on_ended(key, session, event)
+            case CapMet():
+                log.warning(
+                    "encoder session refused open=%d reason=%s", event.open_sessions, event.reason
+                )
+                self._link.send(EncoderCap(self.child, event.open_sessions, event.reason))
             case DeviceGone():
                 log.critical("device lost reason=%s", event.reason)
                 self._link.fatal(event.reason, ExitCode.DEVICE_LOST)

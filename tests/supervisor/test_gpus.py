@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
-from common.control_messages import DeviceInfo, Placed
+from common.control_messages import DeviceInfo, EncoderCap, Placed, StreamTrouble
 from common.identity import ChildName
-from common.ladder import Path, SourceFormat, Template
+from common.ladder import LeftOut, Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Calibration, Devices, Settings
 from supervisor.cost import GPU_CAPACITY, Resource
-from supervisor.roster import StreamState
+from supervisor.recovery import POSITIONS_TIMEOUT_S
+from supervisor.roster import SESSION_CAP_S, StreamState
 from supervisor.status import ChildFacts, FarmFacts, snapshot
 from tests.supervisor.rig import Rig
 
@@ -20,8 +22,8 @@ OTHER = ChildName("worker:GPU-other")
 LIVE = Template("live", DEFAULT_RENDITIONS)
 
 
-def info(path: Path = Path.GPU_ONLY, name: str = UUID, sessions: int | None = None) -> DeviceInfo:
-    return DeviceInfo(name, "gpu", "NVIDIA L4", path, "00000000:65:00.0", 24 << 30, sessions)
+def info(path: Path = Path.GPU_ONLY, name: str = UUID) -> DeviceInfo:
+    return DeviceInfo(name, "gpu", "NVIDIA L4", path, "00000000:65:00.0", 24 << 30)
 
 
 def rig_of(*devices: DeviceInfo, settings: Settings | None = None, workers: int = 1) -> Rig:
@@ -33,10 +35,14 @@ def rig_of(*devices: DeviceInfo, settings: Settings | None = None, workers: int 
     return rig
 
 
-def device_status(rig: Rig, worker: ChildName) -> dict[str, object]:
+def status_of(rig: Rig) -> dict[str, Any]:
     supervisor = ChildFacts(ChildName("supervisor"), "ready", 1, 0, "", rig.now, 1, 0.0)
     facts = FarmFacts("0", "/run", "", 0.0, supervisor, [], now_s=rig.now, now_unix=1.0)
-    devices = snapshot(facts, rig.farm)["devices"]
+    return snapshot(facts, rig.farm)
+
+
+def device_status(rig: Rig, worker: ChildName) -> dict[str, object]:
+    devices = status_of(rig)["devices"]
     (found,) = [device for device in devices if device["worker"] == worker]
     return dict(found)
 
@@ -105,9 +111,43 @@ def test_encoder_sessions_are_one_budget_over_all_gpus() -> None:
     assert "needs 3 of the 2 encoder sessions free on the host (5 in all)" in second.reason
 
 
-def test_a_cap_that_a_worker_found_out_holds_for_the_host() -> None:
-    rig = rig_of(info(sessions=4), info(name="GPU-other"), settings=with_policy(Path.GPU_ONLY))
-    assert rig.farm.roster.fleet.host[Resource.SESSIONS] == 4
+CAP = "720p: encoder session cap of the driver reached"
+
+
+def test_a_session_cap_met_at_a_worker_keeps_later_streams_off_every_gpu_for_a_while() -> None:
+    settings = with_policy(Path.GPU_ONLY, Path.SOFTWARE, Path.PASSTHROUGH)
+    rig = rig_of(info(), info(name="GPU-other"), settings=settings)
+    first, second, third = (rig.publish(f"live/{name}") for name in "abc")
+    assert [first.worker, second.worker, third.worker] == [GPU, OTHER, GPU]
+    # The host gives seven: the third stream's second encoder is refused.
+    assert rig.say(GPU, EncoderCap(GPU, 4, CAP)) == []
+    rig.say(GPU, StreamTrouble(GPU, third.stream_id, third.generation, CAP))
+    moved = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    assert moved.worker == ChildName("worker:cpu:0")
+    wanted = "needs 3 of the 1 encoder sessions free on the host (7 in all)"
+    assert wanted in moved.reason
+    told = status_of(rig)
+    assert told["host"]["encoder_sessions"] == {"capacity": 7.0, "used": 6}
+    assert told["encoder_cap"] == {
+        "sessions": 7,
+        "for_s": SESSION_CAP_S - POSITIONS_TIMEOUT_S,
+        "reason": CAP,
+    }
+    assert rig.publish("live/d").worker == ChildName("worker:cpu:0")  # no GPU is tried in vain
+    rig.end("live/d")
+    # Whose they were may have ended meanwhile: it is tried again.
+    assert rig.farm.next_deadline() <= rig.now + SESSION_CAP_S
+    rig.tick(SESSION_CAP_S)
+    assert status_of(rig)["encoder_cap"] is None
+    assert rig.publish("live/e").worker in (GPU, OTHER)
+
+
+def test_a_policy_of_gpus_or_nothing_is_refused_with_the_session_cap_before_it_starts() -> None:
+    rig = rig_of(info(), settings=with_policy(Path.GPU_ONLY, Path.REFUSE))
+    rig.publish("live/a")
+    rig.say(GPU, EncoderCap(GPU, 4, CAP))
+    refused = rig.refused(rig.ask("live/b"))
+    assert "needs 3 of the 1 encoder sessions free" in refused.description
 
 
 def calibration(device: str, streams: int, load: float) -> Calibration:
@@ -151,3 +191,13 @@ def test_a_lost_gpu_is_marked_its_streams_move_and_its_return_is_seen() -> None:
     rig.up(lost, "worker", device=info(name=lost.removeprefix("worker:")))
     device = device_status(rig, lost)
     assert (device["state"], device["reason"]) == ("ready", "")
+
+
+def test_a_rendition_that_its_worker_lost_is_told_with_the_reason() -> None:
+    rig = rig_of(info())
+    rig.publish(source=SourceFormat(640, 360, fps=Fraction(30)))
+    (stream,) = status_of(rig)["streams"]
+    assert [entry["name"] for entry in stream["left_out"]] == ["720p", "480p"]
+    rig.beat(GPU, transcodes=(rig.transcode(left_out=(LeftOut("360p", "it failed"),)),))
+    (stream,) = status_of(rig)["streams"]
+    assert stream["left_out"][2:] == [{"name": "360p", "reason": "it failed"}]

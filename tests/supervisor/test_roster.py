@@ -21,20 +21,25 @@ def test_software_capacity_is_the_hosts_cores_unless_given_by_hand() -> None:
 def test_a_gpus_capacity_by_hand_is_found_by_uuid_or_pci_id() -> None:
     settings = Settings(devices=Devices(capacity=(("0000:65:00.0", 700.0),)))
     roster = Roster(settings, 2)
-    roster.device_up(ChildName("w"), Path.GPU_ONLY, ("GPU-1", "0000:65:00.0"), 10**9, 8)
+    roster.device_up(ChildName("w"), Path.GPU_ONLY, ("GPU-1", "0000:65:00.0"), 10**9)
     roster.device_up(ChildName("v"), Path.HYBRID, ("GPU-2", "0000:66:00.0"))
     devices = roster.fleet.devices
     limits = devices[ChildName("w")].limits
     assert (limits[Resource.LOAD], limits[Resource.MEMORY]) == (700.0, 1e9)
     assert devices[ChildName("v")].limits[Resource.LOAD] == GPU_CAPACITY
     assert Resource.MEMORY not in devices[ChildName("v")].limits
-    assert roster.fleet.host[Resource.SESSIONS] == 8.0
 
 
-def test_a_session_cap_by_hand_holds_over_what_a_device_says() -> None:
+def test_the_lower_of_a_session_cap_by_hand_and_one_that_was_met_holds() -> None:
     roster = Roster(Settings(devices=Devices(max_encoder_sessions=3)), 2)
-    roster.device_up(ChildName("w"), Path.GPU_ONLY, sessions=8)
+    roster.session_refused(ChildName("w"), 8, "the driver", 100.0)
     assert roster.fleet.host[Resource.SESSIONS] == 3.0
+    roster.session_refused(ChildName("w"), 2, "the driver", 100.0)
+    assert roster.fleet.host[Resource.SESSIONS] == 2.0
+    roster.configure(Settings())
+    assert roster.fleet.host[Resource.SESSIONS] == 2.0
+    roster.forget_session_cap()
+    assert Resource.SESSIONS not in roster.fleet.host
 
 
 def test_rungs_come_from_the_template_until_the_source_is_known(rig: Rig) -> None:

@@ -28,8 +28,10 @@ def test_a_farm_that_is_just_starting() -> None:
         "streams": [],
         "waiting": 0,
         "parked": 0,
+        "encoder_cap": {"sessions": 7, "for_s": 599.5, "reason": "the driver's"},
     }
     out = io.StringIO()
     Console(file=out, width=120).print(tables(document, 10.0))
     assert "not listening yet" in out.getvalue()
     assert "backoff" in out.getvalue()
+    assert "note: encoder sessions held to 7 for 10 min more: the driver's" in out.getvalue()

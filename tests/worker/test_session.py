@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from common.avc import AvcConfig, SpsInfo, join_avcc, parse_sps, split_avcc
-from common.errors import DecodeFailed, DeviceLost, EncodeFailed
+from common.errors import DecodeFailed, DeviceLost, EncodeFailed, EncoderCapReached
 from common.flv import parse_video
 from common.ladder import Ladder, Rendition, Rung
 from common.rtmp.amf0 import decode_all
@@ -33,7 +33,7 @@ from tests.helpers_worker import (
 )
 from worker.backend import EncodedUnit, Encoder, Picture, Surface
 from worker.captions import caption_data, caption_sei
-from worker.events import DeviceGone, Ended
+from worker.events import CapMet, DeviceGone, Ended
 from worker.lanes import Job, Lane, OwnLanes
 from worker.session import SessionState
 from worker.soft import SoftBackend
@@ -457,6 +457,31 @@ def test_a_lost_device_is_told_once_for_the_whole_process() -> None:
             if isinstance(event, DeviceGone):
                 gone = event
         assert gone == DeviceGone("fell off the bus")
+
+
+class CappedBackend(SoftBackend):
+    """Has so many encoder sessions and no more."""
+
+    def __init__(self, sessions: int) -> None:
+        super().__init__("cpu:0")
+        self.sessions = sessions
+        self.opened = 0
+
+    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
+        if self.opened == self.sessions:
+            raise EncoderCapReached(f"{rung.name}: the driver's cap", self.opened)
+        self.opened += 1
+        return super().open_encoder(rung, sps, fps)
+
+
+def test_a_session_cap_is_told_apart_before_the_stream_ends_by_it() -> None:
+    source = make_source(SourceSpec(frames=2))
+    with Driver(source, template(), backend=CappedBackend(1)) as driver:
+        told = [driver.events.get(timeout=DEADLINE_S) for _ in range(2)]
+    assert told == [
+        CapMet(1, "small: the driver's cap"),
+        Ended("small: the driver's cap", trouble=True),
+    ]
 
 
 class RefusingScaler(SoftScaler):

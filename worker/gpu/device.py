@@ -7,13 +7,21 @@ memory to libx264, the source never does.
 
 import logging
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 
 from common.avc import AvcConfig, SpsInfo
 from common.control_messages import DeviceInfo
-from common.errors import BootFailed, DecodeFailed, EncodeFailed, TfarmError, WorkerError
+from common.errors import (
+    BootFailed,
+    DecodeFailed,
+    EncodeFailed,
+    EncoderCapReached,
+    TfarmError,
+    WorkerError,
+)
 from common.ladder import Ladder, Path, Rung
 from worker.gpu.caps import DecoderCaps, ask_caps
 from worker.gpu.context import GpuContext, open_context
@@ -54,7 +62,6 @@ class GpuBackend:
         name: str,
         *,
         encoder_threads: int = 1,
-        encoder_sessions: int | None = None,
         allow_nvenc: bool = True,
     ) -> None:
         """`name` is the GPU's UUID or PCI id, or "" for the one that is visible.
@@ -63,6 +70,7 @@ class GpuBackend:
         """
         self._encoder_threads = encoder_threads
         self._lock = threading.RLock()
+        self._encoders: weakref.WeakSet[NvencEncoder] = weakref.WeakSet()
         self._context = open_context(name or None)
         keep_log_lines()
         self._caps = ask_caps()
@@ -79,7 +87,6 @@ class GpuBackend:
             path=path,
             pci_id=self._context.pci_id,
             memory_bytes=total,
-            encoder_sessions=encoder_sessions if path is Path.GPU_ONLY else None,
             notes=(f"{self._caps.engines} NVDEC engines", *notes),
         )
         log.info("GPU open name=%s path=%s %s", self._context.name, path.value, "; ".join(notes))
@@ -107,8 +114,16 @@ class GpuBackend:
     def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> NvencEncoder | X264Encoder:
         if self._info.path is Path.HYBRID:
             return X264Encoder(rung, sps, fps, pixel_format="nv12", threads=self._encoder_threads)
-        with self._refusing(EncodeFailed, rung.name):
-            return NvencEncoder(self._context, self._lock, rung, sps, fps)
+        with self._lock, self._refusing(EncodeFailed, rung.name):
+            try:
+                encoder = NvencEncoder(self._context, self._lock, rung, sps, fps)
+            except NvencRefused as error:
+                if error.failure.refusal is not Refusal.SESSION_CAP:
+                    raise
+                count = sum(encoder.is_open for encoder in self._encoders)
+                raise EncoderCapReached(str(error), count) from error
+            self._encoders.add(encoder)
+            return encoder
 
     @contextmanager
     def _refusing(self, kind: type[WorkerError], what: str) -> Iterator[None]:

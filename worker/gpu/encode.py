@@ -77,6 +77,11 @@ class NvencEncoder:
     def config(self) -> AvcConfig:
         return self._config
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds a session of the driver."""
+        return self._codec is not None
+
     def encode(self, surface: Surface, *, force_idr: bool) -> list[EncodedUnit]:
         assert isinstance(surface, GpuSurface)
         frame = surface.frame

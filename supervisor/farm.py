@@ -126,6 +126,8 @@ class Farm:
                     self.roster.update_transcode(transcode, now)
             case "egress":
                 self.roster.egresses.add(hello.child)
+                streams = self.roster.streams
+                self._routing.joined(streams, before, self.roster.egresses, now)
                 for served in hello.served:
                     self.roster.see_generation(served.generation)
                     self.roster.update_served(hello.child, served)

@@ -33,6 +33,23 @@ class Routing:
             if status.waiting_players or any(r.players for r in status.renditions):
                 self.want(egress, status.stream_id, now)
 
+    def joined(
+        self,
+        streams: Iterable[StreamId],
+        before: Iterable[ChildName],
+        egresses: Iterable[ChildName],
+        now: float,
+    ) -> None:
+        """There are other egresses than `before`: whose homes move, their old ones keep, too.
+
+        For a while: players may have come to them, and have not been told of yet.
+        """
+        old, new = sorted(before), sorted(egresses)
+        for stream_id in streams:
+            was = home(stream_id, old)
+            if was is not None and was in new and was != home(stream_id, new):
+                self.want(was, stream_id, now)
+
     def lost(self, egress: ChildName) -> None:
         self._until_s = {key: until for key, until in self._until_s.items() if key[0] != egress}
 

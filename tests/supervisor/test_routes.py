@@ -69,3 +69,32 @@ def test_ingests_and_workers_are_told_and_who_comes_later_too(rig: Rig) -> None:
     assert rig.messages(orders) == [told] * 3
     assert rig.say(OTHER, StreamWanted(OTHER, STREAM)) == []
     assert told in rig.messages(rig.up("ingest:1", "ingest"))
+
+
+def both_up(rig: Rig) -> None:
+    """Both egresses, and nothing told that is not so by itself."""
+    rig.publish(STREAM)
+    for egress in EGRESSES:
+        rig.up(egress, "egress")
+    rig.tick(KEEP_S)
+    rig.beat(OTHER)
+    assert rig.beat(OTHER) == []
+
+
+def test_who_was_the_home_keeps_a_stream_for_a_while_when_another_egress_comes(rig: Rig) -> None:
+    both_up(rig)
+    rig.down(HOME)
+    # a player may come to the other one and not be heard of before the first is back
+    told = rig.messages(rig.up(str(HOME), "egress"))
+    assert told == [StreamRoutes(((STREAM, (OTHER,)),))] * 3, "before the topology that moves it"
+    rig.tick(KEEP_S)
+    assert rig.messages(rig.beat(HOME)) == [StreamRoutes(())] * 3
+
+
+def test_an_egress_is_not_left_out_between_the_routes_and_the_topology_of_a_loss(rig: Rig) -> None:
+    both_up(rig)
+    rig.say(OTHER, StreamWanted(OTHER, STREAM))
+    lost = rig.messages(rig.down(HOME))
+    assert not any(isinstance(message, StreamRoutes) for message in lost)
+    told = rig.messages(rig.beat(OTHER))
+    assert told == [StreamRoutes(())] * 3, "it is the home, as everyone has heard by now"

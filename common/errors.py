@@ -64,7 +64,11 @@ class UsageError(TfarmError):
 
 
 class EnvelopeError(TfarmError):
-    """A bus message that cannot be read."""
+    """A message between processes that cannot be read."""
+
+
+class FramingError(TfarmError):
+    """A byte stream between processes that is no row of messages."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from common.endpoint import socket_path
 from common.rtmp.snapshot import MAX_SNAPSHOT_BYTES
 
 HEADER: Final = struct.Struct(">4sI")
@@ -31,11 +32,6 @@ class HandoverAck:
 
     adopted: bool
     reason: str = ""
-
-
-def socket_path(endpoint: str) -> str:
-    """The path in a handover endpoint, with or without its ipc:// prefix."""
-    return endpoint.removeprefix("ipc://")
 
 
 def packets(snapshot: bytes) -> list[bytes]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.bus import Bus, endpoint
+from common.bus import Bus
 from common.control_link import ControlLink, new_boot_id, start_ticks
 from common.control_messages import (
     Configure,
@@ -32,11 +32,12 @@ from common.control_messages import (
     Welcome,
 )
 from common.descriptors import raise_limit
+from common.endpoint import endpoint, socket_path
 from common.envelope import decode_frames
 from common.errors import EnvelopeError, ExitCode
-from common.handover import socket_path
 from common.identity import ChildName, StreamId
 from common.log import RateLimit, stream_label
+from common.media_link import Inlet
 from common.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.peer_address import Holders, Networks
 from common.rtmp.events import PlayRequested
@@ -99,7 +100,7 @@ class EgressServer:
         tags = endpoint(run_dir, child, self.boot_id, "tags")
         handover = endpoint(run_dir, child, self.boot_id, "handover")
         self.endpoint = Endpoint(child, self.boot_id, tags=tags, handover=handover)
-        self._bus.pull(tags, self.on_frames)
+        self._inlet = Inlet(tags, self.on_frames)
         self._handover = HandoverServer(socket_path(handover), self.adopt)
         self._link = ControlLink(
             self._bus, run_dir, child, self.boot_id, self, orphan_timeout_s=orphan_timeout_s
@@ -464,9 +465,8 @@ class EgressServer:
         for _, timer in self._timers.values():
             timer.cancel()
         self._handover.close()
+        self._inlet.close()
         self._bus.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(socket_path(self.endpoint.tags))
 
     # ---- the supervisor -----------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The ways from this ingest to the running workers and egresses (IO): one PUSH an incarnation.
+"""The ways from this ingest to the running workers and egresses (IO): one outlet an incarnation.
 
 Sockets follow the supervisor's `Topology`. An incarnation that is gone is closed at once, with
 whatever had not left: it would be stale to its successor, which has an endpoint of its own. What a
@@ -7,20 +7,20 @@ refused send means is decided in `feed.py`.
 
 from collections.abc import Sequence
 
-from common.bus import Bus, Push
 from common.control_messages import Endpoint, StreamRoutes
 from common.egress_routes import Routes
 from common.envelope import encode
 from common.identity import BootId, ChildName, StreamId
+from common.media_link import Outlet
 
 
 class PeerPort:
     """The way to one incarnation of a child."""
 
-    def __init__(self, child: ChildName, boot_id: BootId, push: Push) -> None:
+    def __init__(self, child: ChildName, boot_id: BootId, outlet: Outlet) -> None:
         self._child = child
         self._boot_id = boot_id
-        self._push = push
+        self._outlet = outlet
         self.refused = 0  # sends that it did not take
 
     @property
@@ -33,20 +33,19 @@ class PeerPort:
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send with all else of this turn of the loop; False: its queue is full, or it is gone."""
-        if self._push.post((encode(message), *payloads)):
+        if self._outlet.send((encode(message), *payloads)):
             return True
         self.refused += 1
         return False
 
     def close(self) -> None:
-        self._push.close()
+        self._outlet.close()
 
 
 class Relay:
     """All ways out, as the last topology has them."""
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    def __init__(self) -> None:
         self._workers: dict[ChildName, PeerPort] = {}
         self._egresses: dict[ChildName, PeerPort] = {}
         self._handovers: dict[ChildName, str] = {}
@@ -57,6 +56,9 @@ class Relay:
         self._workers = self._follow(self._workers, endpoints, "media")
         self._egresses = self._follow(self._egresses, endpoints, "tags")
         self._handovers = {e.child: e.handover for e in endpoints if e.handover}
+
+    def close(self) -> None:
+        self.follow(())
 
     def worker(self, child: ChildName) -> PeerPort | None:
         return self._workers.get(child)
@@ -95,7 +97,7 @@ class Relay:
         for child, endpoint in wanted.items():
             present = known.get(child)
             if present is None or present.boot_id != endpoint.boot_id:
-                push = self._bus.push(getattr(endpoint, socket))
-                present = PeerPort(child, endpoint.boot_id, push)
+                outlet = Outlet(getattr(endpoint, socket))
+                present = PeerPort(child, endpoint.boot_id, outlet)
             followed[child] = present
         return followed

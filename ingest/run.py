@@ -78,7 +78,7 @@ class Ingest:
             orphan_timeout_s=orphan_timeout_s,
             on_payloads=self._on_payloads,
         )
-        self._relay = Relay(self._bus)
+        self._relay = Relay()
         settings = Settings()
         self._admission = Admission(settings.ingest, connection_limit())
         self._streams = Streams(
@@ -92,6 +92,7 @@ class Ingest:
         try:
             return await self._run()
         finally:
+            self._relay.close()
             self._bus.close()
 
     async def _run(self) -> ExitCode:

@@ -28,6 +28,7 @@ from common.identity import BootId
 from common.rtmp.events import ConnectRequested, PlayRequested
 from common.rtmp.session import ServerSession
 from common.settings import Settings
+from tests.helpers_media_link import BlockingOutlet
 
 TIMEOUT_S = 15.0
 SUPERVISOR = BootId("00000000cafecafe")
@@ -45,7 +46,7 @@ class EgressProcess:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.bind(control_address(self.run_dir))
-        self._tags: zmq.Socket[bytes] | None = None
+        self._tags: BlockingOutlet | None = None
         self._peer = b""
         self._kept: list[Any] = []
         self.process: subprocess.Popen[str] | None = None
@@ -67,8 +68,7 @@ class EgressProcess:
             self.send(SupervisorBeat(SUPERVISOR))
         self.receive(Hello)
         self.send(Welcome(SUPERVISOR, self.settings, ()))
-        self._tags = self._context.socket(zmq.PUSH)
-        self._tags.connect(self.endpoint.tags)
+        self._tags = BlockingOutlet(self.endpoint.tags)
         return self
 
     def __exit__(
@@ -88,6 +88,8 @@ class EgressProcess:
             if kind is not None:
                 print(self.log, file=sys.stderr)
             self._context.destroy(linger=0)
+            if self._tags is not None:
+                self._tags.close()
             left = sorted(path.name for path in self.run_dir.iterdir() if path.name != "control")
             for name in ("control", *left):
                 (self.run_dir / name).unlink(missing_ok=True)
@@ -133,7 +135,7 @@ class EgressProcess:
 
     def push(self, message: object, payloads: Sequence[bytes] = ()) -> None:
         assert self._tags is not None
-        self._tags.send_multipart([encode(message), *payloads])
+        self._tags.send([encode(message), *payloads])
 
 
 class FrontDoor:

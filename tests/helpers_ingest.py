@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import zmq
 
-from common import bundle
+from common.control_link import control_address
 from common.control_messages import (
     Endpoint,
     FormatKnown,
@@ -31,11 +31,13 @@ from common.control_messages import (
     Topology,
     Welcome,
 )
+from common.endpoint import SCHEME
 from common.envelope import decode_frames, encode
 from common.identity import BootId, ChildName, Generation, StreamId
 from common.ladder import Rendition, Template
 from common.media_messages import AccessUnit, Tags
 from common.settings import IngestSettings, Settings
+from tests.helpers_media_link import BlockingInlet
 
 T = TypeVar("T")
 
@@ -230,54 +232,49 @@ class FarmAround:
         return (worker, egress) if self.has_egress else (worker,)
 
     def _address(self, name: str) -> str:
-        return f"ipc://{self.run_dir / name}"
+        return f"{SCHEME}{self.run_dir / name}"
 
     def _bind_egress(self) -> None:
         if self.has_egress and self._egress_bound != self.egress_boot:
             self._egress_bound = self.egress_boot
-            self._egress = self._bind(zmq.PULL, self._address(f"e{self.egress_boot}"))
-            self._poller.register(self._egress, zmq.POLLIN)
-            self._sockets[self._egress] = "egress"
+            self._listen_as("egress", f"e{self.egress_boot}")
 
-    def _bind(self, kind: int, address: str) -> "zmq.Socket[bytes]":
-        bound: zmq.Socket[bytes] = self._context.socket(kind)
-        bound.setsockopt(zmq.LINGER, 0)
-        bound.bind(address)
-        return bound
+    def _listen_as(self, at: str, name: str) -> None:
+        inlet = BlockingInlet(self._address(name))
+        self._inlets[inlet.fileno()] = at, inlet
+        self._poller.register(inlet.fileno(), zmq.POLLIN)
 
     def _say(self, message: object) -> None:
         if not self._is_silent:
             self._router.send_multipart([self._peer, encode(message)])
 
     def _run(self) -> None:
-        self._router = self._bind(zmq.ROUTER, self._address("control"))
-        worker = self._bind(zmq.PULL, self._address("w1"))
-        self._sockets = {self._router: "control", worker: "worker"}
+        self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
+        self._router.setsockopt(zmq.LINGER, 0)
+        self._router.bind(control_address(self.run_dir))
         self._poller = zmq.Poller()
-        for bound in self._sockets:
-            self._poller.register(bound, zmq.POLLIN)
+        self._poller.register(self._router, zmq.POLLIN)
+        self._inlets: dict[int, tuple[str, BlockingInlet]] = {}
+        self._listen_as("worker", "w1")
         self._bind_egress()
         self._bound.set()
         beat = 0.0
         while not self._stop.is_set():
             for bound, _ in self._poller.poll(5):
-                self._take(bound)
+                if bound is self._router:
+                    self._peer, *frames = self._router.recv_multipart()
+                    self._note("control", *decode_frames(frames))
+                else:
+                    at, inlet = self._inlets[bound]
+                    for frames in inlet.receive(0):
+                        self._note(at, *decode_frames(frames))
             while not self._orders.empty():
                 self._orders.get()()
             if self._peer and time.monotonic() - beat > 0.5:
                 beat = time.monotonic()
                 self._say(SupervisorBeat(BootId("s1")))
-
-    def _take(self, bound: "zmq.Socket[bytes]") -> None:
-        at = self._sockets[bound]
-        frames = bound.recv_multipart()
-        if at == "control":
-            self._peer, *frames = frames
-        if bundle.is_bundle(frames):
-            for part in bundle.split(frames):
-                self._note(at, *decode_frames(part))
-        else:
-            self._note(at, *decode_frames(frames))
+        for _, inlet in self._inlets.values():
+            inlet.close()
 
     def _note(self, at: str, message: Any, payloads: Sequence[bytes]) -> None:
         with self._changed:

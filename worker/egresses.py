@@ -1,17 +1,17 @@
-"""The egress processes that tags go to (IO: PUSH sockets).
+"""The egress processes that tags go to (IO: one outlet an incarnation).
 
-One socket an egress incarnation, closed as soon as the topology no longer names it. A send never
-waits: when a socket is full, what it would not take is dropped for that egress, and nothing more of
+An outlet is closed as soon as the topology no longer names its egress. A send never waits: when it
+is full, what it would not take is dropped for that egress, and nothing more of
 that rendition goes there up to the next keyframe.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 
-from common.bus import Bus, Push
 from common.control_messages import Endpoint, StreamRoutes
 from common.egress_routes import Routes
 from common.identity import BootId, ChildName, Generation, StreamId
+from common.media_link import Outlet
 
 log = logging.getLogger("tfarm.worker.egresses")
 
@@ -21,17 +21,17 @@ CatchUp = Callable[[], Sequence[tuple[Rendition, Frames]]]
 
 
 class _Egress:
-    def __init__(self, push: Push) -> None:
-        self.push = push
+    def __init__(self, outlet: Outlet) -> None:
+        self.outlet = outlet
         self.blocked: set[Rendition] = set()
 
 
 class Egresses:
     """Sends to the egresses that want a stream; a new one first gets what `catch_up` gives."""
 
-    def __init__(self, bus: Bus, catch_up: CatchUp) -> None:
-        self.dropped = 0  # messages that a full socket did not take, and those that followed
-        self._bus = bus
+    def __init__(self, catch_up: CatchUp, connect: Callable[[str], Outlet] = Outlet) -> None:
+        self.dropped = 0  # messages that a full outlet did not take, and those that followed
+        self._connect = connect
         self._catch_up = catch_up
         self._egresses: dict[tuple[ChildName, BootId], _Egress] = {}
         self._routes = Routes()
@@ -44,11 +44,11 @@ class Egresses:
         """The farm's children as they are now."""
         wanted = {(end.child, end.boot_id): end.tags for end in endpoints if end.tags}
         for name in [name for name in self._egresses if name not in wanted]:
-            self._egresses.pop(name).push.close()
+            self._egresses.pop(name).outlet.close()
             log.info("egress gone child=%s", name[0])
         for name, address in wanted.items():
             if name not in self._egresses:
-                self._egresses[name] = _Egress(self._bus.push(address))
+                self._egresses[name] = _Egress(self._connect(address))
                 log.info("egress found child=%s", name[0])
         self._follow_routes()
 
@@ -72,7 +72,7 @@ class Egresses:
 
     def close(self) -> None:
         for egress in self._egresses.values():
-            egress.push.close()
+            egress.outlet.close()
         self._egresses.clear()
 
     def _wants(self, stream: StreamId) -> list[_Egress]:
@@ -101,6 +101,6 @@ class Egresses:
                 self.dropped += 1
                 return
             egress.blocked.discard(rendition)
-        if not egress.push.post(frames):
+        if not egress.outlet.send(frames):
             self.dropped += 1
             egress.blocked.add(rendition)

@@ -22,7 +22,7 @@ from typing import Any
 import uvloop
 
 from common.awake_clock import AwakeClock
-from common.bus import Bus, endpoint
+from common.bus import Bus
 from common.control_link import (
     WORKER_BEAT_S,
     ControlLink,
@@ -45,11 +45,13 @@ from common.control_messages import (
     TranscodeStatus,
     Welcome,
 )
+from common.endpoint import endpoint
 from common.envelope import decode_frames, encode
 from common.errors import BootFailed, DeviceLost, EnvelopeError, ExitCode
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path as ServingPath
 from common.log import RateLimit, stream_label
+from common.media_link import Inlet
 from common.media_messages import (
     SHARED,
     AccessUnit,
@@ -144,8 +146,8 @@ class Worker:
         self._bus = Bus()
         media = endpoint(run_dir, child, self.boot_id, "media")
         self.endpoint = Endpoint(child, self.boot_id, media=media)
-        self._bus.pull(media, self._on_frames)
-        self._egresses = Egresses(self._bus, self._catch_up)
+        self._inlet = Inlet(media, self._on_frames)
+        self._egresses = Egresses(self._catch_up)
         self._awake = AwakeClock(2 * WORKER_BEAT_S)
         self._link = ControlLink(
             self._bus,
@@ -421,8 +423,8 @@ class Worker:
         is_closed = self._opener.join(0.5)
         self._lanes.close()
         self._egresses.close()
+        self._inlet.close()
         self._bus.close()
-        Path(self.endpoint.media.removeprefix("ipc://")).unlink(missing_ok=True)
         if is_closed and all(
             stream.session.state is SessionState.CLOSED for stream in self._streams.values()
         ):

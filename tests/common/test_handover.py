@@ -74,7 +74,7 @@ def adopt(link: socket.socket, snapshot: bytes, taken: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("size", [1, PIECE_BYTES, PIECE_BYTES + 1, 300_000])
-@pytest.mark.parametrize("prefix", ["", "ipc://"])
+@pytest.mark.parametrize("prefix", ["", "unix://"])
 def test_socket_and_snapshot_arrive_whole(
     tmp_path: Path, pair: tuple[socket.socket, socket.socket], size: int, prefix: str
 ) -> None:

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from common.bus import Bus
 from common.control_messages import Endpoint
 from common.envelope import decode
 from common.identity import BootId, ChildName, Generation, StreamId
+from common.media_link import Inlet
 from common.media_messages import StreamEnd
 from ingest.relay import Relay
 
@@ -15,16 +15,16 @@ WORKER, EGRESS = ChildName("worker:cpu:0"), ChildName("egress:0")
 END = StreamEnd(StreamId("live/cam"), Generation(1), "over")
 
 
-def run(scenario: Callable[[Bus, Relay], Awaitable[None]]) -> None:
-    async def with_bus() -> None:
-        bus = Bus()
+def run(scenario: Callable[[Relay], Awaitable[None]]) -> None:
+    async def with_relay() -> None:
+        relay = Relay()
         try:
             async with asyncio.timeout(10):
-                await scenario(bus, Relay(bus))
+                await scenario(relay)
         finally:
-            bus.close()
+            relay.close()
 
-    asyncio.run(with_bus())
+    asyncio.run(with_relay())
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -34,22 +34,21 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
     return (
-        Endpoint(WORKER, BootId(boot), media=f"ipc://{directory}/w-{boot}"),
+        Endpoint(WORKER, BootId(boot), media=f"unix://{directory}/w-{boot}"),
         Endpoint(
             EGRESS,
             BootId(boot),
-            tags=f"ipc://{directory}/e-{boot}",
-            handover=f"ipc://{directory}/h-{boot}",
+            tags=f"unix://{directory}/e-{boot}",
+            handover=f"unix://{directory}/h-{boot}",
         ),
         Endpoint(ChildName("ingest:0"), BootId(boot)),
     )
 
 
 def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -> None:
-    async def scenario(bus: Bus, relay: Relay) -> None:
+    async def scenario(relay: Relay) -> None:
         got: dict[str, list[list[bytes]]] = {"w-a": [], "w-b": [], "e-a": []}
-        for name, messages in got.items():
-            bus.pull(f"ipc://{tmp_path}/{name}", messages.append)
+        inlets = [Inlet(f"unix://{tmp_path}/{name}", got[name].append) for name in got]
         relay.follow(endpoints(tmp_path, "a"))
         first = relay.worker(WORKER)
         assert first is not None
@@ -69,13 +68,15 @@ def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -
         assert second.send(END)
         await until(lambda: bool(got["w-b"]))
         assert len(got["w-a"]) == 1
-        assert relay.handovers() == ((EGRESS, f"ipc://{tmp_path}/h-b"),)
+        assert relay.handovers() == ((EGRESS, f"unix://{tmp_path}/h-b"),)
+        for inlet in inlets:
+            inlet.close()
 
     run(scenario)
 
 
 def test_who_is_gone_is_gone(tmp_path: Path) -> None:
-    async def scenario(_: Bus, relay: Relay) -> None:
+    async def scenario(relay: Relay) -> None:
         relay.follow(endpoints(tmp_path, "a"))
         port = relay.egresses()[0]
         relay.follow(())

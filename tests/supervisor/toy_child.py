@@ -15,10 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.bus import Bus, endpoint
+from common.bus import Bus
 from common.control_link import ControlLink, new_boot_id, start_ticks
 from common.control_messages import DeviceInfo, Endpoint, Heartbeat, Hello, Topology, Welcome
+from common.endpoint import endpoint
 from common.identity import ChildName
+from common.media_link import Inlet
 
 
 class Toy:
@@ -35,7 +37,7 @@ class Toy:
             self.listen = f"{self.listen[:-1]}4711"
         self.pid = os.getpid()
         address = endpoint(self.run_dir, self.name, self.boot_id, "media")
-        self.bus.pull(address, lambda frames: None)
+        self.inlet = Inlet(address, lambda frames: None)
         self.endpoint = Endpoint(self.name, self.boot_id, media=address)
         with (self.run_dir / "toy-boots").open("a") as file:
             file.write(f"{self.name} {self.pid} {' '.join(sys.argv[1:])}\n")
@@ -64,8 +66,8 @@ class Toy:
             file.write(f"{type(message).__name__} {peers}\n")
 
     def close(self) -> None:
+        self.inlet.close()
         self.bus.close()
-        Path(self.endpoint.media.removeprefix("ipc://")).unlink(missing_ok=True)
 
     def on_orphaned(self) -> None:
         sys.exit(5)

@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 from typing import cast
 
-from common.bus import Bus
 from common.control_messages import Endpoint, StreamRoutes
 from common.egress_routes import home
 from common.identity import BootId, ChildName, Generation, StreamId
+from common.media_link import Outlet
 from worker.egresses import Egresses, Frames, Rendition
 
 RENDITION: Rendition = (StreamId("live/a"), Generation(1), "360p")
 OTHER: Rendition = (StreamId("live/a"), Generation(1), "480p")
 
 
-class FakePush:
+class FakeOutlet:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.is_full = False
         self.is_closed = False
 
-    def post(self, frames: Sequence[bytes]) -> bool:
+    def send(self, frames: Sequence[bytes]) -> bool:
         if self.is_full:
             return False
         self.sent.append(b"".join(frames))
@@ -29,60 +29,56 @@ class FakePush:
         self.is_closed = True
 
 
-class FakeBus:
-    def __init__(self) -> None:
-        self.pushes: dict[str, FakePush] = {}
-
-    def push(self, address: str) -> FakePush:
-        return self.pushes.setdefault(address, FakePush())
-
-
 EVERYWHERE = StreamRoutes(((RENDITION[0], (ChildName("egress:0"), ChildName("egress:1"))),))
 NOWHERE_ELSE = StreamRoutes(())
 
 
 def egress(index: int, boot: str = "b") -> Endpoint:
-    return Endpoint(ChildName(f"egress:{index}"), BootId(boot), tags=f"ipc://{index}{boot}")
+    return Endpoint(ChildName(f"egress:{index}"), BootId(boot), tags=f"unix://{index}{boot}")
 
 
 def make(
     catch_up: Sequence[tuple[Rendition, Frames]] = (),
-) -> tuple[Egresses, dict[str, FakePush]]:
-    bus = FakeBus()
-    return Egresses(cast(Bus, bus), lambda: catch_up), bus.pushes
+) -> tuple[Egresses, dict[str, FakeOutlet]]:
+    outlets: dict[str, FakeOutlet] = {}
+
+    def connect(address: str) -> Outlet:
+        return cast(Outlet, outlets.setdefault(address, FakeOutlet()))
+
+    return Egresses(lambda: catch_up, connect), outlets
 
 
 def test_every_egress_that_wants_a_stream_gets_its_messages_and_other_children_none() -> None:
-    egresses, pushes = make()
+    egresses, outlets = make()
     egresses.route(EVERYWHERE)
-    worker = Endpoint(ChildName("worker:cpu:0"), BootId("b"), media="ipc://w")
+    worker = Endpoint(ChildName("worker:cpu:0"), BootId("b"), media="unix://w")
     egresses.update([egress(0), egress(1), worker])
     egresses.send(RENDITION, [b"open"], is_start=True)
-    assert {name: push.sent for name, push in pushes.items()} == {
-        "ipc://0b": [b"open"],
-        "ipc://1b": [b"open"],
+    assert {name: push.sent for name, push in outlets.items()} == {
+        "unix://0b": [b"open"],
+        "unix://1b": [b"open"],
     }
 
 
 def test_a_new_incarnation_is_caught_up_before_anything_else_and_the_old_one_closed() -> None:
-    egresses, pushes = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
+    egresses, outlets = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
     egresses.update([egress(0)])
     egresses.update([egress(0)])
     egresses.update([egress(0, "c")])
     egresses.send(RENDITION, [b"live"], is_start=False)
-    assert pushes["ipc://0b"].is_closed
-    assert pushes["ipc://0b"].sent == [b"open", b"gop"]
-    assert pushes["ipc://0c"].sent == [b"open", b"gop", b"live"]
+    assert outlets["unix://0b"].is_closed
+    assert outlets["unix://0b"].sent == [b"open", b"gop"]
+    assert outlets["unix://0c"].sent == [b"open", b"gop", b"live"]
     assert len(egresses) == 1
     egresses.close()
-    assert pushes["ipc://0c"].is_closed
+    assert outlets["unix://0c"].is_closed
 
 
 def test_a_full_egress_gets_nothing_of_the_rendition_up_to_a_keyframe() -> None:
-    egresses, pushes = make()
+    egresses, outlets = make()
     egresses.update([egress(0), egress(1)])
     egresses.route(EVERYWHERE)
-    slow, fast = pushes["ipc://0b"], pushes["ipc://1b"]
+    slow, fast = outlets["unix://0b"], outlets["unix://1b"]
     slow.is_full = True
     egresses.send(RENDITION, [b"1"], is_start=False)
     slow.is_full = False
@@ -96,22 +92,22 @@ def test_a_full_egress_gets_nothing_of_the_rendition_up_to_a_keyframe() -> None:
 
 
 def test_an_ended_generation_is_forgotten() -> None:
-    egresses, pushes = make()
+    egresses, outlets = make()
     egresses.update([egress(0)])
-    pushes["ipc://0b"].is_full = True
+    outlets["unix://0b"].is_full = True
     egresses.send(RENDITION, [b"1"], is_start=False)
     egresses.forget(RENDITION[0], RENDITION[1])
-    pushes["ipc://0b"].is_full = False
+    outlets["unix://0b"].is_full = False
     egresses.send(RENDITION, [b"2"], is_start=False)
-    assert pushes["ipc://0b"].sent == [b"2"]
+    assert outlets["unix://0b"].sent == [b"2"]
 
 
 def test_a_stream_goes_to_its_home_and_is_caught_up_where_it_is_wanted_too() -> None:
-    egresses, pushes = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
+    egresses, outlets = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
     egresses.update([egress(0), egress(1)])
     first = home(RENDITION[0], [ChildName("egress:0"), ChildName("egress:1")])
-    names = ["ipc://0b", "ipc://1b"]
-    keeper, other = (pushes[name] for name in (names if first == "egress:0" else names[::-1]))
+    names = ["unix://0b", "unix://1b"]
+    keeper, other = (outlets[name] for name in (names if first == "egress:0" else names[::-1]))
     egresses.send(RENDITION, [b"1"], is_start=False)
     egresses.route(EVERYWHERE)
     egresses.send(RENDITION, [b"2"], is_start=False)

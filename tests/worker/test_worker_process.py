@@ -14,7 +14,6 @@ import psutil
 import pytest
 import zmq
 
-from common import bundle
 from common.control_link import CONTROL_SOCKET
 from common.control_messages import (
     Endpoint,
@@ -27,6 +26,7 @@ from common.control_messages import (
     Topology,
     Welcome,
 )
+from common.endpoint import SCHEME
 from common.envelope import decode_frames, encode
 from common.errors import ExitCode
 from common.identity import BootId, ChildName, Generation
@@ -40,6 +40,7 @@ from common.media_messages import (
     Tags,
 )
 from common.settings import Settings
+from tests.helpers_media_link import BlockingInlet, BlockingOutlet
 from tests.helpers_worker import (
     STREAM,
     Output,
@@ -57,24 +58,21 @@ NAME = ChildName("worker:cpu:0")
 
 
 class Egress:
-    """A PULL that gathers what the worker sends."""
+    """An inlet that gathers what the worker sends."""
 
-    def __init__(self, context: "zmq.Context[Any]", address: str, name: str) -> None:
+    def __init__(self, address: str, name: str) -> None:
         self.messages: list[tuple[Any, list[bytes]]] = []
         self.endpoint = Endpoint(ChildName(name), BootId("0" * 16), tags=address)
-        self.socket = context.socket(zmq.PULL)
-        self.socket.bind(address)
+        self.inlet = BlockingInlet(address)
 
     def gather_until(self, enough: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + DEADLINE_S
         while not enough():
-            left_ms = (deadline_s - time.monotonic()) * 1000
-            assert left_ms > 0, f"{len(self.messages)} messages came, and not enough"
-            if self.socket.poll(min(left_ms, 200)):
-                frames = self.socket.recv_multipart()
-                for parts in bundle.split(frames) if bundle.is_bundle(frames) else [frames]:
-                    message, payloads = decode_frames(parts)
-                    self.messages.append((message, list(payloads)))
+            left_s = deadline_s - time.monotonic()
+            assert left_s > 0, f"{len(self.messages)} messages came, and not enough"
+            for frames in self.inlet.receive(min(left_s, 0.2)):
+                message, payloads = decode_frames(frames)
+                self.messages.append((message, list(payloads)))
 
     def ended(self) -> bool:
         return any(isinstance(message, GenerationEnd) for message, _ in self.messages)
@@ -109,7 +107,7 @@ class WorkerProcess:
         self.router.bind(f"ipc://{run_dir / CONTROL_SOCKET}")
         self.peer = b""
         self.egresses: list[Egress] = []
-        self.push: Any = None
+        self.outlet: BlockingOutlet | None = None
         command = [sys.executable, "-P", "-m", "worker", "--name", NAME, "--run-dir", str(run_dir)]
         root = Path(__file__).parents[2]
         self.process = subprocess.Popen(
@@ -130,10 +128,14 @@ class WorkerProcess:
             self.process.kill()
         self.process.wait(DEADLINE_S)
         self.context.destroy(linger=0)
+        for egress in self.egresses:
+            egress.inlet.close()
+        if self.outlet is not None:
+            self.outlet.close()
 
     def egress(self, name: str) -> Egress:
-        address = f"ipc://{self.run_dir}/{name}.tags"
-        self.egresses.append(Egress(self.context, address, f"egress:{name}"))
+        address = f"{SCHEME}{self.run_dir}/{name}.tags"
+        self.egresses.append(Egress(address, f"egress:{name}"))
         return self.egresses[-1]
 
     def hear(self, *kinds: type) -> Any:
@@ -154,21 +156,24 @@ class WorkerProcess:
         hello: Hello = self.hear(Hello)
         endpoints = tuple(egress.endpoint for egress in egresses)
         self.say(Welcome(BootId("f" * 16), Settings(), endpoints))
-        self.push = self.context.socket(zmq.PUSH)
-        self.push.connect(hello.endpoint.media)
+        self.outlet = BlockingOutlet(hello.endpoint.media)
         return hello
+
+    def send(self, frames: list[bytes]) -> None:
+        assert self.outlet is not None
+        self.outlet.send(frames)
 
     def start(self, source: Source, **start: Any) -> None:
         message = StreamStart(STREAM, Generation(1), template(), 0, time.monotonic(), **start)
-        self.push.send_multipart([encode(message), source.record])
+        self.send([encode(message), source.record])
 
     def feed(self, source: Source, *, first_number: int = 0, replay: bool = True) -> None:
         """All at once, which is more than live units may be."""
         for header, data in access_units(source, first_number=first_number, replay=replay):
-            self.push.send_multipart([encode(header), data])
+            self.send([encode(header), data])
 
     def end(self) -> None:
-        self.push.send_multipart([encode(StreamEnd(STREAM, Generation(1), "unpublished"))])
+        self.send([encode(StreamEnd(STREAM, Generation(1), "unpublished"))])
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -238,7 +243,7 @@ def test_an_egress_that_comes_late_gets_headers_and_the_gop_and_then_the_live_ta
 def test_heartbeats_tell_of_streams_and_trouble_names_them(worker: WorkerProcess) -> None:
     first = worker.egress("0")
     worker.welcome(first)
-    worker.push.send_multipart([b"no envelope"])
+    worker.send([b"no envelope"])
     worker.start(Source(b"\x01no record", ()))
     trouble: StreamTrouble = worker.hear(StreamTrouble)
     assert (trouble.child, trouble.stream_id, trouble.generation) == (NAME, STREAM, 1)
@@ -267,7 +272,7 @@ def test_a_new_generation_without_a_cut_replaces_the_old_one(worker: WorkerProce
     worker.feed(source)
     first.gather_until(lambda: len(first.tags("big")) == 30)
     message = StreamStart(STREAM, Generation(2), template(), 0, time.monotonic())
-    worker.push.send_multipart([encode(message), source.record])
+    worker.send([encode(message), source.record])
     first.gather_until(first.ended)
     ends = [message for message, _ in first.messages if isinstance(message, GenerationEnd)]
     assert ends == [GenerationEnd(STREAM, Generation(1), "replaced")]
@@ -281,11 +286,11 @@ def test_a_hundred_streams_come_and_go_and_leave_nothing(worker: WorkerProcess) 
 
     def round_of(generation: int) -> None:
         message = StreamStart(STREAM, Generation(generation), template(), 0, time.monotonic())
-        worker.push.send_multipart([encode(message), source.record])
+        worker.send([encode(message), source.record])
         for header, data in access_units(source, generation=generation):
-            worker.push.send_multipart([encode(header), data])
+            worker.send([encode(header), data])
         end = StreamEnd(STREAM, Generation(generation), "done")
-        worker.push.send_multipart([encode(end)])
+        worker.send([encode(end)])
         first.gather_until(
             lambda: (
                 first.messages != []

@@ -125,6 +125,7 @@ class Farm:
                     self.roster.see_generation(transcode.generation)
                     self.roster.update_transcode(transcode, now)
             case "egress":
+                before = set(self.roster.egresses)
                 self.roster.egresses.add(hello.child)
                 streams = self.roster.streams
                 self._routing.joined(streams, before, self.roster.egresses, now)
@@ -157,6 +158,8 @@ class Farm:
                 )
             case "egress":
                 self.roster.egresses.discard(child)
+                # The routes stay until the next heartbeat: one that they name, and that is a
+                # stream's home by now, is none yet for those that know the old topology.
                 self._routing.lost(child)
                 orders += self._route(now)
                 for stream in self.roster.streams.values():

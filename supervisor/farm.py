@@ -161,7 +161,6 @@ class Farm:
                 # The routes stay until the next heartbeat: one that they name, and that is a
                 # stream's home by now, is none yet for those that know the old topology.
                 self._routing.lost(child)
-                orders += self._route(now)
                 for stream in self.roster.streams.values():
                     stream.served.pop(child, None)
                 orders += self._recovery.egress_lost(child, now)

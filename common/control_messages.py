@@ -346,6 +346,14 @@ class EndStream:
     description: str
 
 
+@message("readmit")
+@dataclass(frozen=True, slots=True)
+class Readmit:
+    """To every ingest: forget why this stream was refused."""
+
+    stream_id: StreamId
+
+
 @message("stream-revoke")
 @dataclass(frozen=True, slots=True)
 class StreamRevoke:

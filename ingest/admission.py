@@ -151,6 +151,10 @@ class RefusalMemory:
             del self._refusals[next(iter(self._refusals))]  # the oldest
         self._refusals[stream] = now + REMEMBER_S, refusal
 
+    def forget(self, stream: StreamId) -> None:
+        """Let it be tried again at once."""
+        self._refusals.pop(stream, None)
+
     def recall(self, stream: StreamId, now: float) -> Refusal | None:
         """The refusal that still stands for this stream."""
         entry = self._refusals.get(stream)

@@ -24,6 +24,7 @@ from common.control_messages import (
     Heartbeat,
     Hello,
     Placed,
+    Readmit,
     Refused,
     StreamKept,
     StreamRevoke,
@@ -204,6 +205,8 @@ class Ingest:
                 self._streams.refused_by_supervisor(message, now)
             case EndStream():
                 self._streams.end_stream(message, now)
+            case Readmit():
+                self._streams.readmit(message)
             case StreamRoutes():
                 self._relay.route(message)
                 self._streams.peers_changed(now)

@@ -18,6 +18,7 @@ from common.control_messages import (
     PublishAsk,
     PublishEnd,
     PublisherStatus,
+    Readmit,
     Refused,
     StreamKept,
     StreamRevoke,
@@ -235,6 +236,10 @@ class Streams:
         ask = self._ask_for(message.stream_id)
         if ask is not None:
             self._refuse_ask(ask, refusal, now)
+
+    def readmit(self, message: Readmit) -> None:
+        """The operator lets a stream in again that was refused."""
+        self._memory.forget(message.stream_id)
 
     def revoke(self, message: StreamRevoke, now: float) -> None:
         """A publisher of this stream is at another ingest: the rules are those of a takeover."""

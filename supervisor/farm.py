@@ -20,6 +20,7 @@ from common.control_messages import (
     PublishAsk,
     PublishEnd,
     PublisherStatus,
+    Readmit,
     StreamKept,
     StreamOrphaned,
     StreamRevoked,
@@ -282,12 +283,17 @@ class Farm:
             self.roster.close(stream)
         # Its publisher may come back to another ingest: they all keep it out.
         end = EndStream(stream.stream_id, FAILED, "ended by the operator")
-        others = {name for name, hello in self.hellos.items() if hello.kind == "ingest"}
-        return [Send(name, end) for name in sorted(others | {stream.ingest})]
+        return [Send(name, end) for name in sorted(self._ingests() | {stream.ingest})]
 
-    def clear(self, app: str, key: str) -> bool:
-        """Forget that a stream took workers down; whether it had."""
-        return self.roster.quarantine.clear(stream_id(app, key))
+    def clear(self, app: str, key: str) -> list[Order]:
+        """Forget that a stream took workers down, everywhere; empty when it had not."""
+        stream = stream_id(app, key)
+        if not self.roster.quarantine.clear(stream):
+            return []
+        return [Send(name, Readmit(stream)) for name in sorted(self._ingests())]
+
+    def _ingests(self) -> set[ChildName]:
+        return {name for name, hello in self.hellos.items() if hello.kind == "ingest"}
 
     def find_device(self, name: str) -> ChildName | None:
         """The device that a person means: `cpu:0`, a GPU's UUID or PCI id, or its worker's name."""

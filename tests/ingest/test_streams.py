@@ -13,6 +13,7 @@ from common.control_messages import (
     Placed,
     PublishAsk,
     PublishEnd,
+    Readmit,
     Refused,
     StreamKept,
     StreamRevoke,
@@ -379,6 +380,15 @@ def test_a_kicked_publisher_is_told_why_and_kept_out_for_a_while() -> None:
     assert peer.told == [("NetStream.Publish.Denied", "kicked")]
     assert around.closed() == [0]
     assert around.publish(now=102.0).told == [("NetStream.Publish.Denied", "kicked")]
+
+
+def test_one_that_is_let_in_again_is_asked_for_at_once() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "reset", 101.0)
+    around.streams.end_stream(EndStream(STREAM, "NetStream.Failed", "took down workers"), 102.0)
+    around.streams.readmit(Readmit(STREAM))
+    assert around.publish(now=103.0).told == []
+    assert around.count(PublishAsk) == 2
 
 
 def test_a_held_stream_and_one_that_is_asked_for_can_be_ended_too() -> None:

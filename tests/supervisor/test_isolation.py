@@ -1,7 +1,7 @@
 """Streams that take workers down: alone on a worker of their own, refused, let in again."""
 
-from common.control_messages import EndStream, Placed, SwitchGeneration
-from common.identity import ChildName
+from common.control_messages import EndStream, Placed, Readmit, SwitchGeneration
+from common.identity import ChildName, stream_id
 from supervisor.quarantine import PROBATION_S, REFUSED_S
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.roster import CondemnChild, Order, Send, StartWorker, StopWorker, StreamState
@@ -61,11 +61,15 @@ def test_when_its_own_worker_dies_too_it_is_refused_with_the_reason_and_the_work
     rig.only(rig.ask(), Placed)
 
 
-def test_a_kick_lets_a_refused_stream_in_again(rig: Rig) -> None:
+def test_a_kick_lets_a_refused_stream_in_again_at_every_ingest(rig: Rig) -> None:
     isolated(rig)
     rig.down(OWN)
     rig.refused(rig.ask())
-    assert rig.farm.clear("live", "a")
+    rig.up("ingest:1", "ingest")
+    readmit = Readmit(stream_id("live", "a"))
+    ingests = [Send(ChildName(name), readmit) for name in ("ingest:0", "ingest:1")]
+    assert rig.farm.clear("live", "a") == ingests
+    assert rig.farm.clear("live", "a") == []
     assert rig.only(rig.ask(), Placed).worker != OWN
 
 

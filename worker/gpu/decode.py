@@ -5,9 +5,10 @@ in display order where something is. A picture's memory is the decoder's and is 
 next call; that is ordered by the stream, on which the decoder, the scaler and nothing else of the
 session work. Interlaced pictures are deinterlaced by NVDEC itself (adaptive mode).
 
-NVDEC conceals damage inside a slice, and the package only prints a line about it: such a picture
-cannot be told from a whole one here, so `is_damaged` is never set. What is noticed is a unit that
-cannot be read, one that the package refuses, and a decoder that gives no more pictures.
+NVDEC conceals damage inside a slice, and the package only prints a line about it: that is where
+`is_damaged` comes from (`printed.py`), for all pictures of the call, which is one where nothing is
+reordered. Also noticed is a unit that cannot be read, one that the package refuses, and a decoder
+that gives no more pictures.
 """
 
 import threading
@@ -22,6 +23,7 @@ from common.avc import AvcConfig, NalType, SpsInfo, nal_spans, parse_sps, to_ann
 from common.errors import AvcError, DecodeFailed
 from worker.gpu.caps import DecoderCaps, refusal
 from worker.gpu.context import GpuContext, Stream
+from worker.gpu.printed import damaged_pictures
 
 # H.264 lets 16 pictures wait for reordering; more units without a picture are a decoder that hangs
 # on what it was fed.
@@ -94,6 +96,7 @@ class GpuDecoder:
         self._retired: Any = None  # a decoder that still owns pictures handed out
         self._needs_sets = True
         self._silent_units = 0
+        self._is_damaged = False  # what came out of the last call
         self._check(sps)
         self._made_for = (0, 0)
         self._new_size: tuple[int, int] | None = None
@@ -231,8 +234,10 @@ class GpuDecoder:
         packet.decode_flag = self._flags.ENDOFPICTURE if unit else self._flags.ENDOFSTREAM
         try:
             frames: Sequence[Any] = self._decoder.Decode(packet)
+            self._is_damaged = damaged_pictures() > 0
             return frames
         except Exception as error:
+            damaged_pictures()  # those of this call come no more
             failure = self._context.failure(error, DecodeFailed(f"NVDEC: {error}"))
             if isinstance(failure, DecodeFailed):
                 self._restart()  # after an error the package's decoder is of no use
@@ -248,7 +253,7 @@ class GpuDecoder:
             width=int(width),
             height=int(rows) * 2 // 3,
             sar=self._sps.sar,
-            is_damaged=False,
+            is_damaged=self._is_damaged,
             luma=int(frame.GetPtrToPlane(0)),
             chroma=int(frame.GetPtrToPlane(1)),
             pitch=int(frame.strides[0]),

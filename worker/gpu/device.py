@@ -28,6 +28,7 @@ from worker.gpu.context import GpuContext, open_context
 from worker.gpu.decode import GpuDecoder
 from worker.gpu.encode import NvencEncoder, NvencRefused, keep_log_lines
 from worker.gpu.nvenc import Failure, Refusal
+from worker.gpu.printed import watch_damage
 from worker.gpu.scale import GpuScaler, compile_kernels
 from worker.soft_encode import X264Encoder
 
@@ -73,6 +74,7 @@ class GpuBackend:
         self._encoders: weakref.WeakSet[NvencEncoder] = weakref.WeakSet()
         self._context = open_context(name or None)
         keep_log_lines()
+        watch_damage()
         self._caps = ask_caps()
         if not self._caps.is_supported:
             raise BootFailed(f"{self._context.name} decodes no H.264")

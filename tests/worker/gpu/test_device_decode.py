@@ -184,6 +184,27 @@ def test_garbage_never_ends_the_decoder(device: GpuBackend) -> None:
     decoder.close()
 
 
+def test_damage_inside_a_slice_marks_its_picture_and_no_other(device: GpuBackend) -> None:
+    coded = code(1280, 720, 60, gop=20)
+    generator = np.random.default_rng(2)
+    hurt = {7, 13, 28, 35, 47}
+    decoder, beside = (device.open_decoder(coded.config, coded.sps) for _ in range(2))
+    marked = set()
+    for index, unit in enumerate(coded.units):
+        data = bytearray(unit.data)
+        if index in hurt:
+            begin, end = len(data) // 4, len(data) * 3 // 4
+            data[begin:end] = generator.bytes(end - begin)
+        (picture,) = decoder.decode(bytes(data), unit.dts_ms, unit.pts_ms)
+        if picture.is_damaged:
+            marked.add(index)
+        (whole,) = beside.decode(unit.data, unit.dts_ms, unit.pts_ms)
+        assert not whole.is_damaged
+    assert marked == hurt
+    decoder.close()
+    beside.close()
+
+
 def test_interlaced_pictures_are_deinterlaced(device: GpuBackend) -> None:
     """Fields that differ by motion: rows of one parity must not comb through the other's."""
     width, height = 640, 360

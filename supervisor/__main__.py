@@ -20,7 +20,8 @@ from common.descriptors import raise_limit  # noqa: E402
 from common.errors import ConfigError, ExitCode  # noqa: E402
 from common.log import set_up  # noqa: E402
 from common.settings import Settings  # noqa: E402
-from supervisor.run import Program, python_module, serve  # noqa: E402
+from supervisor.child_plans import Program, python_module  # noqa: E402
+from supervisor.run import serve  # noqa: E402
 from supervisor.run_dir import RunDirError, default_run_dir  # noqa: E402
 
 

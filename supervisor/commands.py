@@ -22,6 +22,10 @@ class Commanded(Protocol):
 
     def reload(self) -> tuple[bool, str]: ...
 
+
+class Operated(Protocol):
+    """What can be asked of its streams and devices (`Operations`)."""
+
     def kick(self, app: str, key: str) -> str: ...
 
     def drain(self, device: str) -> tuple[bool, str, dict[str, Any]]: ...
@@ -42,9 +46,10 @@ def _nobody(peer: bytes, answer: Answer) -> None:
 class Commands:
     """Answers commands; `answer` is where answers go."""
 
-    def __init__(self, supervisor: Commanded) -> None:
+    def __init__(self, supervisor: Commanded, operations: Operated) -> None:
         self.answer: AnswerTo = _nobody
         self._supervisor = supervisor
+        self._operations = operations
 
     def handle(self, peer: bytes, command: Command) -> None:
         """Do what is asked, and answer the one who asked."""
@@ -68,7 +73,7 @@ class Commands:
             case "undrain":
                 self.answer(peer, self._undrain(command))
             case "rebalance":
-                self.answer(peer, Answer(request_id, True, self._supervisor.rebalance()))
+                self.answer(peer, Answer(request_id, True, self._operations.rebalance()))
             case name:
                 self.answer(peer, Answer(request_id, False, f"unknown command: {name[:40]}"))
 
@@ -76,25 +81,25 @@ class Commands:
         """Begins a drain, or goes on with it; the document says what is left."""
         device = command.arguments.get("device", "")
         if device:
-            ok, text, left = self._supervisor.drain(device)
+            ok, text, left = self._operations.drain(device)
             return Answer(command.request_id, ok, text, json.dumps(left))
         timeout = command.arguments.get("timeout", "")
         try:
             timeout_s = float(timeout) if timeout else None
         except ValueError:
             return Answer(command.request_id, False, "the timeout is no number of seconds")
-        left = self._supervisor.drain_all(timeout_s)
+        left = self._operations.drain_all(timeout_s)
         return Answer(command.request_id, True, json=json.dumps(left))
 
     def _undrain(self, command: Command) -> Answer:
         device = command.arguments.get("device", "")
         if not device:
-            return Answer(command.request_id, True, self._supervisor.undrain_all())
-        return Answer(command.request_id, *self._supervisor.undrain(device))
+            return Answer(command.request_id, True, self._operations.undrain_all())
+        return Answer(command.request_id, *self._operations.undrain(device))
 
     def _kick(self, command: Command) -> Answer:
         app, key = command.arguments.get("app", ""), command.arguments.get("key", "")
-        done = self._supervisor.kick(app, key)
+        done = self._operations.kick(app, key)
         if done:
             return Answer(command.request_id, True, done)
         return Answer(command.request_id, False, f"no such stream: {app}/{key}")

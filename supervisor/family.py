@@ -11,14 +11,15 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import ExitCode
 from common.identity import BootId, ChildName
 from supervisor import run_dir as run_directory
 from supervisor.child import Process
+from supervisor.child_plans import Plan
 from supervisor.lifecycle import (
     Adopt,
     Beat,
@@ -49,15 +50,6 @@ NO_BOOT_ID = BootId("")  # before the hello
 LAST_WORDS_S = 0.05
 STAGE_S = 2.0  # after this the next stage begins anyway
 LATE_S = 0.5  # a timer that fires so late: what children said meanwhile is not read yet
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to start a child. `command` is asked at each start: it may change in between."""
-
-    name: ChildName
-    command: Callable[[], Sequence[str]]
-    environ: Mapping[str, str] = field(default_factory=dict)  # over the supervisor's own
 
 
 @dataclass(slots=True)

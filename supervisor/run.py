@@ -14,18 +14,15 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common import config
-from common.awake_clock import AwakeClock
 from common.bus import Bus
 from common.config_values import listen_address
-from common.control_link import BEAT_S, WORKER_BEAT_S, new_boot_id
+from common.control_link import BEAT_S, new_boot_id
 from common.control_messages import (
     Configure,
     DeviceInfo,
@@ -41,39 +38,39 @@ from common.identity import ChildName
 from common.ladder import Path as ServePath
 from common.settings import Settings
 from supervisor import run_dir as run_directory
+from supervisor.adoption import adopt_children
 from supervisor.banner import address_text, banner
 from supervisor.child import is_alive, kill_stranger
+from supervisor.child_plans import (
+    Plan,
+    Program,
+    child_command,
+    child_environ,
+    child_names,
+    gpu_uuids,
+    python_module,
+)
 from supervisor.commands import Commands
 from supervisor.control import Control
 from supervisor.devices import find_gpus
-from supervisor.family import Family, Listeners, Plan
+from supervisor.family import Family, Listeners
 from supervisor.farm import Farm
 from supervisor.gpu_watch import watch_gpus
-from supervisor.hang_watch import Silence
 from supervisor.lifecycle import ChildState
 from supervisor.notify import notify
-from supervisor.proc_stat import CpuMeter, look_at, pss_bytes, rss_bytes
+from supervisor.operations import Operations
+from supervisor.proc_stat import CpuMeter, pss_bytes
+from supervisor.reloading import reloaded
 from supervisor.roster import NO_INGEST, CondemnChild, Order, Send, StartWorker, StopWorker
-from supervisor.run_dir import ChildRecord, RunDirLock
+from supervisor.run_dir import RunDirLock
 from supervisor.shared_port import find_port
 from supervisor.status import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.version import VERSION
+from supervisor.vigil import Vigil
 
 log = logging.getLogger("tfarm.supervisor.run")
 
-ADOPT_TIMEOUT_S = 3.0  # for the hellos of children that an earlier supervisor left
-CALL_AGAIN_S = 0.05
-WATCH_S = 0.25  # between looks for children that have fallen silent
-KILL_LOOKS = 40  # each after CALL_AGAIN_S: a killed process holds its port until it is gone
 ANNOUNCE_TIMEOUT_S = 4.0  # then say what is known so far
-
-# What runs a child of a kind; tests run toys.
-Program = Callable[[str], Sequence[str]]
-
-
-def python_module(kind: str) -> Sequence[str]:
-    """A child is a Python of its own: never forked, never imported here."""
-    return (sys.executable, "-P", "-m", kind)
 
 
 class Supervisor:
@@ -103,19 +100,19 @@ class Supervisor:
         self._is_stopping = False
         self._is_announced = False
         self._ever_ready: set[ChildName] = set()
-        self._beats: Counter[ChildName] = Counter()  # messages heard
-        self._silences: dict[ChildName, Silence] = {}
         self._failure = ""
         self._timer: asyncio.TimerHandle | None = None
         self._is_adopting = True
         self._loop = asyncio.get_running_loop()
-        self._names = self._wanted()
+        self._names = child_names(settings, [gpu.uuid for gpu in find_gpus(settings.devices)])
         self.farm = Farm(settings, len(os.sched_getaffinity(0)))
         self._bus = Bus()
         self.family = Family(
             run_dir, Listeners(self._on_up, self._on_down, lambda name: self._on_change(name))
         )
-        commands = Commands(self)
+        self._vigil = Vigil(self.family, lambda: self.settings.worker)
+        operations = Operations(self.farm, self._do, self._loop.time)
+        commands = Commands(self, operations)
         self._control = Control(
             self._bus, run_dir, self._boot_id, self._on_hello, self._on_message, commands.handle
         )
@@ -134,10 +131,10 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as tasks:
                 beats = tasks.create_task(self._beat())
-                watch = tasks.create_task(self._watch())
+                watch = tasks.create_task(self._vigil.watch())
                 for name in self._names:
                     self._expect(name)
-                await self._adopt()
+                await adopt_children(self._run_dir, self._control, self.family)
                 self._is_adopting = False
                 self._greet_adopted()
                 self._choose_port()
@@ -145,7 +142,7 @@ class Supervisor:
                     self.family.start(self._plan(name))
                 self._do(self.farm.settle(self._loop.time()))
                 late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._say_where)
-                gpus = watch_gpus(self._gpu_uuids(), self._hear_of_gpu)
+                gpus = watch_gpus(gpu_uuids(self._names), self._hear_of_gpu)
                 await self._stop.wait()
                 late.cancel()
                 if gpus is not None:
@@ -180,40 +177,10 @@ class Supervisor:
         while True:
             self._control.broadcast(SupervisorBeat(self._boot_id))
             self._cpu.sample([os.getpid(), *self.family.pids()], self._loop.time())
-            self._watch_memory()
+            self._vigil.watch_memory()
             await asyncio.sleep(BEAT_S)
 
-    async def _watch(self) -> None:
-        """Give up children that have stopped, or sleep and say nothing any more."""
-        clock = AwakeClock(2 * WATCH_S)
-        while True:
-            await asyncio.sleep(WATCH_S)
-            awake_s = clock.tick(self._loop.time())
-            for name, silence in list(self._silences.items()):
-                process = self.family.members[name].process
-                if process is None:
-                    continue
-                reason = silence.observe(self._beats[name], awake_s, partial(look_at, process.pid))
-                if reason is not None:
-                    self.family.condemn(name, reason)
-
-    def _watch_memory(self) -> None:
-        """A worker that leaks takes the whole host with it, if it is let."""
-        limit = self.settings.worker.max_memory_bytes
-        for name, member in self.family.members.items():
-            if member.kind == "worker" and member.process is not None:
-                used = rss_bytes(member.process.pid)
-                if used > limit:
-                    self.family.condemn(name, f"{used >> 20} MiB exceed {limit >> 20} MiB")
-
     # ---- which children ---------------------------------------------------------------------
-
-    def _wanted(self) -> list[ChildName]:
-        names = [f"egress:{i}" for i in range(self.settings.egress.processes)]
-        names += [f"worker:cpu:{i}" for i in range(self.settings.software.workers)]
-        names += [f"worker:{gpu.uuid}" for gpu in find_gpus(self.settings.devices)]
-        names += [f"ingest:{i}" for i in range(self.settings.ingest.processes)]
-        return [ChildName(name) for name in names]
 
     def _expect(self, name: ChildName) -> None:
         if name.startswith("worker:"):
@@ -222,24 +189,10 @@ class Supervisor:
             self.farm.roster.expect_device(name, path, self._loop.time())
 
     def _plan(self, name: ChildName) -> Plan:
-        kind, _, rest = name.partition(":")
-        environ = {"CUDA_VISIBLE_DEVICES": ""}
-        if kind == "worker" and not rest.startswith("cpu:"):
-            environ["CUDA_VISIBLE_DEVICES"] = rest
-
         def command() -> Sequence[str]:
-            argv = [*self._program(kind), "--name", name, "--run-dir", str(self._run_dir)]
-            argv += ["--orphan-timeout", str(self.settings.orphan_timeout_s)]
-            if kind == "ingest":
-                argv += ["--listen", address_text(self._listen)]
-                if self.settings.ingest.processes > 1:
-                    argv.append("--share-port")
-            if kind == "worker":
-                argv += ["--device", rest]
-                argv += ["--threads", str(self.settings.software.encoder_threads)]
-            return argv
+            return child_command(name, self._program, self._run_dir, self.settings, self._listen)
 
-        return Plan(name, command, environ)
+        return Plan(name, command, child_environ(name))
 
     def _choose_port(self) -> None:
         """Where several ingests will listen, unless one that was adopted does already."""
@@ -253,37 +206,6 @@ class Supervisor:
             self._stop.set()
         else:
             self._listen = replace(self._listen, port=port)
-
-    async def _adopt(self) -> None:
-        """Take over the children that still run; end those that do not answer."""
-        records = [
-            record
-            for record in run_directory.read_children(self._run_dir)
-            if is_alive(record.pid, record.start_ticks)
-        ]
-        run_directory.remove_sockets(self._run_dir, [record.boot_id for record in records])
-        deadline = self._loop.time() + ADOPT_TIMEOUT_S
-        while (missing := self._not_adopted(records)) and self._loop.time() < deadline:
-            for record in missing:
-                if record.boot_id:
-                    self._control.call(record.name, record.boot_id)
-            await asyncio.sleep(CALL_AGAIN_S)
-        for record in missing:
-            log.error("killing a child that does not answer child=%s", record.name)
-            kill_stranger(record.pid, record.start_ticks, signal.SIGKILL)
-            for _ in range(KILL_LOOKS):
-                if not is_alive(record.pid, record.start_ticks):
-                    break
-                await asyncio.sleep(CALL_AGAIN_S)
-            run_directory.remove_sockets_of(self._run_dir, record.boot_id)
-
-    def _not_adopted(self, records: Sequence[ChildRecord]) -> list[ChildRecord]:
-        running = set(self.family.pids())
-        return [
-            record
-            for record in records
-            if record.pid not in running and is_alive(record.pid, record.start_ticks)
-        ]
 
     # ---- from the children ------------------------------------------------------------------
 
@@ -342,14 +264,10 @@ class Supervisor:
                 self.farm.roster.device_lost(child, message.reason)
             self.family.said_fatal(child, message.reason)
             return
-        self._beats[child] += 1
+        self._vigil.heard(child)
         self.family.heard(child)
         if child in self.farm.hellos:
             self._do(self.farm.message(child, message, self._loop.time(), payloads))
-
-    def _gpu_uuids(self) -> list[str]:
-        names = [name.removeprefix("worker:") for name in self._names]
-        return [name for name in names if name.startswith("GPU-")]
 
     def _hear_of_gpu(self, uuid: str, reason: str) -> None:
         """From the watch's thread."""
@@ -365,12 +283,11 @@ class Supervisor:
 
     def _on_up(self, child: ChildName) -> None:
         self._ever_ready.add(child)
-        beat_s = WORKER_BEAT_S if child.startswith("worker:") else BEAT_S
-        self._silences[child] = Silence(beat_s, self.settings.worker.hang_timeout_s)
+        self._vigil.begin(child)
 
     def _on_down(self, child: ChildName, reason: str, crashed: bool) -> None:
         self._control.forget(child)
-        self._silences.pop(child, None)
+        self._vigil.end(child)
         if self._is_stopping:
             return
         self._do(self.farm.child_down(child, reason, self._loop.time(), crashed=crashed))
@@ -459,91 +376,21 @@ class Supervisor:
         if self.config_path is None:
             return False, "the farm runs without a configuration file: nothing to reload"
         try:
-            settings = config.load(self.config_path)
+            loaded = config.load(self.config_path)
         except ConfigError as error:
             lines = [f"{self.config_path}: nothing was changed", *map(str, error.faults)]
             log.error("configuration not reloaded faults=%d", len(error.faults))
             return False, "\n".join(lines)
-        text = f"{self.config_path} is loaded; templates hold for new streams"
-        before = self.settings
-        if (settings.listen, settings.devices.use_gpus, settings.devices.exclude) != (
-            before.listen,
-            before.devices.use_gpus,
-            before.devices.exclude,
-        ):
-            text += "; [listen] and the choice of GPUs only change with a restart"
-        if (settings.ingest.processes, settings.egress.processes) != (
-            before.ingest.processes,
-            before.egress.processes,
-        ):
-            text += "; the number of ingest and egress processes only changes with a restart"
-        if settings.software.workers < before.software.workers:
-            text += "; fewer software workers only after a restart"
-        # how many ingests and egresses there are is decided at the start
-        self.settings = replace(
-            settings,
-            listen=before.listen,
-            ingest=replace(settings.ingest, processes=before.ingest.processes),
-            egress=replace(settings.egress, processes=before.egress.processes),
-        )
-        logging.getLogger("tfarm").setLevel(settings.log_level)
+        result = reloaded(self.settings, loaded)
+        self.settings = result.settings
+        logging.getLogger("tfarm").setLevel(self.settings.log_level)
         self._control.broadcast(Configure(self.settings))
-        for index in range(before.software.workers, settings.software.workers):
-            name = ChildName(f"worker:cpu:{index}")
+        for name in result.new_workers:
             self._expect(name)
             self.family.start(self._plan(name))
         self._do(self.farm.configure(self.settings, self._loop.time()))
-        return True, text
-
-    def kick(self, app: str, key: str) -> str:
-        """End one stream, forget its crashes; what was done, "" when there was nothing to do."""
-        cleared = self.farm.clear(app, key)
-        orders = self.farm.kick(app, key)
-        self._do(orders)
-        if orders:
-            return f"{app}/{key} is being ended"
-        return f"{app}/{key} is not refused any more" if cleared else ""
-
-    def drain(self, device: str) -> tuple[bool, str, Json]:
-        """Begin or go on with a device's drain: whether there is one, and what is left on it."""
-        worker = self.farm.find_device(device)
-        if worker is None:
-            return False, self._no_device(device), {}
-        if worker not in self.farm.roster.drained:
-            log.info("draining device=%s", worker)
-        self._do(self.farm.drain(worker, self._loop.time()))
-        left = [
-            {"stream": stream.stream_id, "reason": self.farm.moves.stuck.get(stream.stream_id, "")}
-            for stream in self.farm.roster.on_device(worker)
-        ]
-        return True, "", {"streams": left, "sessions": self.farm.sessions(worker)}
-
-    def undrain(self, device: str) -> tuple[bool, str]:
-        worker = self.farm.find_device(device)
-        if worker is None:
-            return False, self._no_device(device)
-        self._do(self.farm.undrain(worker, self._loop.time()))
-        log.info("not drained any more device=%s", worker)
-        return True, f"{device} takes streams again"
-
-    def drain_all(self, timeout_s: float | None) -> Json:
-        """Begin or go on with the drain of all; how many streams are left."""
-        self.farm.drain_all(timeout_s, self._loop.time())
-        self._arm()
-        return {"streams": len(self.farm.roster.streams)}
-
-    def undrain_all(self) -> str:
-        self._do(self.farm.undrain_all(self._loop.time()))
-        return "the farm takes streams again"
-
-    def rebalance(self) -> str:
-        orders = self.farm.moves.rebalance(self._loop.time())
-        self._do(orders)
-        return f"{len(orders)} streams move" if orders else "no move would even the load out"
-
-    def _no_device(self, device: str) -> str:
-        known = ", ".join(name.partition(":")[2] for name in self.farm.roster.fleet.devices)
-        return f"there is no device {device}; there are: {known}"
+        said = f"{self.config_path} is loaded; templates hold for new streams"
+        return True, "; ".join((said, *result.kept))
 
     def status(self) -> Json:
         """The document of `tfarm status --json`."""

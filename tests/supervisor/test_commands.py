@@ -49,7 +49,7 @@ class Fake:
 
 def ask(name: str, **arguments: str) -> tuple[Answer, list[str]]:
     fake = Fake()
-    commands = Commands(fake)
+    commands = Commands(fake, fake)
     answers: list[tuple[bytes, Answer]] = []
     commands.answer = lambda peer, answer: answers.append((peer, answer))
     commands.handle(b"cli/1", Command(7, name, arguments))

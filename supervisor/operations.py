@@ -1,0 +1,74 @@
+"""What an operator asks of the streams and devices of a running farm. Pure: told the time.
+
+Each method carries its orders out by `do` and says what was done.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from supervisor.farm import Farm
+from supervisor.roster import Order
+from supervisor.status import Json
+
+log = logging.getLogger("tfarm.supervisor.operations")
+
+
+class Operations:
+    """On one farm."""
+
+    def __init__(
+        self, farm: Farm, do: Callable[[Sequence[Order]], None], clock: Callable[[], float]
+    ) -> None:
+        self._farm = farm
+        self._do = do
+        self._clock = clock
+
+    def kick(self, app: str, key: str) -> str:
+        """End one stream, forget its crashes; what was done, "" when there was nothing to do."""
+        cleared, ended = self._farm.clear(app, key), self._farm.kick(app, key)
+        self._do([*cleared, *ended])  # one that is ended stays out for a while
+        if ended:
+            return f"{app}/{key} is being ended"
+        return f"{app}/{key} is not refused any more" if cleared else ""
+
+    def drain(self, device: str) -> tuple[bool, str, Json]:
+        """Begin or go on with a device's drain: whether there is one, and what is left on it."""
+        farm = self._farm
+        worker = farm.find_device(device)
+        if worker is None:
+            return False, self._no_device(device), {}
+        if worker not in farm.roster.drained:
+            log.info("draining device=%s", worker)
+        self._do(farm.drain(worker, self._clock()))
+        left = [
+            {"stream": stream.stream_id, "reason": farm.moves.stuck.get(stream.stream_id, "")}
+            for stream in farm.roster.on_device(worker)
+        ]
+        return True, "", {"streams": left, "sessions": farm.sessions(worker)}
+
+    def undrain(self, device: str) -> tuple[bool, str]:
+        worker = self._farm.find_device(device)
+        if worker is None:
+            return False, self._no_device(device)
+        self._do(self._farm.undrain(worker, self._clock()))
+        log.info("not drained any more device=%s", worker)
+        return True, f"{device} takes streams again"
+
+    def drain_all(self, timeout_s: float | None) -> Json:
+        """Begin or go on with the drain of all; how many streams are left."""
+        self._farm.drain_all(timeout_s, self._clock())
+        self._do(())  # there is a new deadline
+        return {"streams": len(self._farm.roster.streams)}
+
+    def undrain_all(self) -> str:
+        self._do(self._farm.undrain_all(self._clock()))
+        return "the farm takes streams again"
+
+    def rebalance(self) -> str:
+        orders = self._farm.moves.rebalance(self._clock())
+        self._do(orders)
+        return f"{len(orders)} streams move" if orders else "no move would even the load out"
+
+    def _no_device(self, device: str) -> str:
+        known = ", ".join(name.partition(":")[2] for name in self._farm.roster.fleet.devices)
+        return f"there is no device {device}; there are: {known}"

@@ -1,0 +1,74 @@
+"""What an operator asks of a farm, and what it is told."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from common.control_messages import EndStream, Placed
+from supervisor.operations import Operations
+from supervisor.roster import Order, Send
+from tests.supervisor.rig import Rig
+
+
+class Desk:
+    """Operations on a farm of pure parts, and the orders that they gave."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.done: list[Sequence[Order]] = []
+        self.operations = Operations(rig.farm, self.done.append, lambda: rig.now)
+
+    def orders(self) -> list[Order]:
+        return [order for orders in self.done for order in orders]
+
+
+@pytest.fixture
+def desk(rig: Rig) -> Desk:
+    return Desk(rig)
+
+
+def test_a_kick_ends_the_stream_and_says_so(desk: Desk) -> None:
+    desk.rig.publish("live/a")
+    assert desk.operations.kick("live", "a") == "live/a is being ended"
+    (order,) = desk.orders()
+    assert isinstance(order, Send)
+    assert isinstance(order.message, EndStream)
+
+
+def test_a_kick_of_nothing_says_nothing(desk: Desk) -> None:
+    assert desk.operations.kick("live", "a") == ""
+    assert desk.orders() == []
+
+
+def test_a_drain_moves_streams_and_says_what_is_left(desk: Desk) -> None:
+    rig = desk.rig
+    worker = rig.publish("live/a").worker
+    assert worker is not None
+    device = worker.partition(":")[2]
+    known, text, left = desk.operations.drain(device)
+    assert (known, text) == (True, "")
+    assert left["sessions"] == 0
+    assert worker in rig.farm.roster.drained
+    assert desk.operations.undrain(device) == (True, f"{device} takes streams again")
+    assert worker not in rig.farm.roster.drained
+
+
+def test_a_device_that_is_not_there_is_named_with_those_that_are(desk: Desk) -> None:
+    said = "there is no device gpu7; there are: cpu:0, cpu:1"
+    assert desk.operations.drain("gpu7") == (False, said, {})
+    assert desk.operations.undrain("gpu7") == (False, said)
+    assert desk.done == []
+
+
+def test_a_drain_of_all_has_the_new_deadline_looked_at(desk: Desk) -> None:
+    rig = desk.rig
+    rig.publish("live/a")
+    assert desk.operations.drain_all(30.0) == {"streams": 1}
+    assert len(desk.done) == 1, "or nobody would look at the deadline again"
+    rig.refused(rig.ask("live/b"))
+    assert desk.operations.undrain_all() == "the farm takes streams again"
+    rig.only(rig.ask("live/b"), Placed)
+
+
+def test_a_farm_that_is_even_is_not_rebalanced(desk: Desk) -> None:
+    assert desk.operations.rebalance() == "no move would even the load out"

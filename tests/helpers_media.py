@@ -2,10 +2,11 @@
 
 A `Publisher` sends a clip's packets at their own pace; a `Player` records every packet it gets and
 then decodes all of them with FFmpeg's strictest error detection. A `TagPublisher` sends FLV tags as
-they are, for what libavformat would not send. Threads end by themselves: every
-read and write has a time limit.
+they are, for what libavformat would not send; a `TagPlayer` only notes when they come. Threads end
+by themselves: every read and write has a time limit.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,8 @@ import av
 import av.error
 
 from common.errors import TfarmError
-from common.rtmp_peer import RtmpPublisher
+from common.rtmp.events import VideoReceived
+from common.rtmp_peer import RtmpPlayer, RtmpPublisher
 from tests.helpers_clips import Plane, luma_of, read_number
 
 IO_TIMEOUT_S = 15.0
@@ -429,3 +431,34 @@ class TagPublisher(_Threaded):
                 self._peer.abort()
             else:
                 self._peer.close()
+
+
+class TagPlayer(_Threaded):
+    """Plays a stream, notes when each of its pictures came, and decodes nothing."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.came: list[tuple[float, int]] = []  # CLOCK_MONOTONIC, DTS in ms
+        self._url = url
+
+    def _run(self) -> None:
+        try:
+            with RtmpPlayer(self._url, IO_TIMEOUT_S) as peer:
+                while not self._stop.is_set():
+                    try:
+                        event = peer.next_event(0.2)
+                    except TimeoutError:
+                        continue
+                    if event is None:
+                        break
+                    if isinstance(event, VideoReceived) and event.payload[1] == 1:
+                        self.came.append((time.monotonic(), event.timestamp))
+        except TfarmError as error:
+            self.error = error
+
+    def steps_ms(self) -> list[int]:
+        """From each picture's DTS to the next one's."""
+        return [b - a for (_, a), (_, b) in itertools.pairwise(self.came)]
+
+    def longest_wait_s(self) -> float:
+        return max(b - a for (a, _), (b, _) in itertools.pairwise(self.came))

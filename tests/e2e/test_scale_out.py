@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from common.egress_routes import home
+from common.identity import ChildName
 from common.rtmp_peer import RtmpPublisher, RtmpRefused
 from tests.helpers_clips import ClipSpec
 from tests.helpers_farm import DEFAULT_CONFIG, Farm, wait_dead
 from tests.helpers_media import (
     Player,
     Publisher,
+    TagPlayer,
     TagPublisher,
     flv_tags,
     frames,
@@ -27,6 +31,7 @@ pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
 KEYS = ("one", "two", "three")
+LOST = ("source", "240p", "144p", "144p")
 CONFIG = DEFAULT_CONFIG.replace('hold = "0s"', 'hold = "5s"') + (
     "\n[ingest]\nprocesses = 2\n\n[egress]\nprocesses = 2\nmax_players = 4\n"
 )
@@ -173,3 +178,61 @@ def test_the_last_picture_stands_while_a_publisher_at_another_ingest_sends_nothi
     times = [unit.pts_ms for unit in player.recording.video]
     assert all(a < b for a, b in itertools.pairwise(times))
     assert 1000 in [shown.number for shown in player.recording.shown]
+
+
+def first_picture(url: str, within_s: float) -> TagPlayer:
+    """A player that comes again until it has one; not stopped yet."""
+    deadline = time.monotonic() + within_s
+    while True:
+        player = TagPlayer(url)
+        player.__enter__()
+        while player.is_running and not player.came:
+            assert time.monotonic() < deadline, f"no picture within {within_s} s"
+            time.sleep(0.01)
+        if player.came:
+            return player
+        player.stop()
+
+
+def test_an_egress_that_is_killed_costs_the_players_of_the_other_one_nothing(
+    farm: Farm, clip: MakeClip
+) -> None:
+    egresses = [ChildName("egress:0"), ChildName("egress:1")]
+    names = [f"cam{i}" for i in range(20)]
+    here = next(name for name in names if home(f"live/{name}", egresses) == egresses[0])
+    there = next(name for name in names if home(f"live/{name}", egresses) == egresses[1])
+    path = clip(ClipSpec(seconds=8.0))
+    with ExitStack() as stack:
+        for key in (here, there):
+            stack.enter_context(Publisher(farm.url(key), path, loop=True))
+        farm.wait_stream(here, there)
+        lost = [stack.enter_context(TagPlayer(farm.url(here, name))) for name in LOST]
+        until(lambda: players(farm) == [4, 0], 10, "an egress is full", every=0.2)
+        others = [
+            stack.enter_context(TagPlayer(farm.url(key, name)))
+            for key, name in ((here, "source"), (here, "240p"), (there, "240p"))
+        ]
+        until(lambda: players(farm) == [4, 3], 10, "some went to the other one", every=0.2)
+        until(lambda: all(len(player.came) > 60 for player in others), 10, "they play")
+        os.kill(farm.child(egresses[0])["pid"], signal.SIGKILL)
+        killed_s = time.monotonic()
+        for player in lost:
+            player.join(2)
+        again = [first_picture(farm.url(here, LOST[0]), 3)]
+        waited_s = [again[0].came[0][0] - killed_s]
+        for name in LOST[1:]:
+            again.append(first_picture(farm.url(here, name), 8))
+            waited_s.append(again[-1].came[0][0] - killed_s)
+        until(lambda: players(farm) == [3, 4], 10, "those without room wait for the new one")
+        time.sleep(3.0)  # its heartbeats, and all that follows them
+        for player in (*again, *others):
+            assert player.is_running
+            player.stop()
+    print("first pictures after", [f"{wait:.2f}" for wait in waited_s])
+    assert waited_s[0] < 1.5
+    for player in (*others, *again):
+        assert player.error is None
+        steps_ms = player.steps_ms()
+        assert min(steps_ms) > 0
+        assert max(steps_ms) < 1.5 * statistics.median(steps_ms), "no picture is left out"
+    assert max(player.longest_wait_s() for player in others) < 0.8

@@ -217,6 +217,14 @@ class Output:
         return frames
 
 
+def check(output: Output, size: tuple[int, int], pixel_format: str = "yuv420p") -> None:
+    """A rung decodes strictly, all of it, in the size asked for."""
+    frames = output.decode()
+    assert [frame.pts for frame in frames] == output.pts_ms
+    assert {(frame.width, frame.height) for frame in frames} == {size}
+    assert {frame.format.name for frame in frames} == {pixel_format}
+
+
 class Driver:
     """A session, its lanes, and what it said."""
 

@@ -1,82 +1,251 @@
-"""Sessions whose device fails, and sessions that end at awkward moments."""
+"""Sessions whose units are damaged or whose device fails: what it costs, and how it is told."""
 
-import threading
-from collections.abc import Callable, Sequence
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from common.avc import SpsInfo
+import numpy as np
+import pytest
+
+from common.avc import AvcConfig, SpsInfo
+from common.errors import DecodeFailed, DeviceLost, EncodeFailed, EncoderCapReached
 from common.ladder import Ladder, Rung
-from tests.helpers_worker import DEADLINE_S, Driver, SourceSpec, make_source, template
+from tests.helpers_worker import (
+    DEADLINE_S,
+    Driver,
+    Source,
+    SourceSpec,
+    check,
+    make_source,
+    template,
+)
 from worker.backend import EncodedUnit, Encoder, Picture, Surface
-from worker.events import Ended
+from worker.events import CapMet, DeviceGone, Ended
 from worker.soft import SoftBackend
 from worker.soft_scale import SoftScaler
 
 
-class WatchedEncoder:
-    """Tells of its flush, and remembers what it was given after that."""
+def test_parameter_sets_that_cannot_be_read_change_nothing() -> None:
+    source = make_source(SourceSpec(frames=20))
+    with Driver(source, template()) as driver:
+        driver.session.put_header(b"\x01garbage")
+        driver.session.put_header(source.record)
+        driver.feed(source)
+        outputs = driver.finish()
+        assert driver.session.status(1.0).decode_errors == 1
+    check(outputs["big"], (320, 180))
+    assert outputs["big"].keys_ms == [0]
 
-    def __init__(self, encoder: Encoder, is_flushed: threading.Event) -> None:
+
+def corrupted(source: Source, first: int, last: int) -> Source:
+    """One byte in ten of some units is something else."""
+    rng = np.random.default_rng(5)
+    units = list(source.units)
+    for index in range(first, last):
+        data = bytearray(units[index].data)
+        for at in rng.integers(4, len(data), max(1, len(data) // 10)):
+            data[at] ^= int(rng.integers(1, 256))
+        units[index] = replace(units[index], data=bytes(data))
+    return replace(source, units=tuple(units))
+
+
+def test_corrupt_units_cost_their_own_gop_at_most() -> None:
+    spec = SourceSpec(frames=90, gop_frames=30)
+    source = corrupted(make_source(spec), 40, 45)
+    with Driver(source, template()) as driver:
+        driver.feed(source)
+        outputs = driver.finish()
+        status = driver.session.status(1.0)
+    check(outputs["big"], (320, 180))
+    shown = set(outputs["big"].pts_ms)
+    assert shown >= set(source.pts_ms[:40]) | set(source.pts_ms[60:])
+    assert not shown & set(source.pts_ms[45:60])
+    assert status.decode_errors >= 1
+    assert status.dropped >= 14
+
+
+def test_a_stream_that_is_corrupt_throughout_neither_ends_nor_freezes_the_session() -> None:
+    source = make_source(SourceSpec(frames=150, gop_frames=30))
+    broken = corrupted(source, 1, 150)
+    with Driver(source, template()) as driver:
+        driver.feed(broken)
+        outputs = driver.finish()
+        assert driver.ended == Ended("done", trouble=False)
+        status = driver.session.status(1.0)
+    assert status.frames_in == 150
+    assert status.decode_errors > 10
+    assert len(outputs["big"].tags) > 1
+    outputs["big"].decode()
+
+
+@pytest.mark.parametrize("lost", [5, 35])
+def test_units_lost_on_the_way_hide_what_refers_to_them(lost: int) -> None:
+    source = make_source(SourceSpec(frames=90, gop_frames=30))
+    with Driver(source, template()) as driver:
+        driver.feed(source, skip=[lost])
+        outputs = driver.finish()
+    next_key = (lost // 30 + 1) * 30
+    assert outputs["big"].pts_ms == source.pts_ms[:lost] + source.pts_ms[next_key:]
+    check(outputs["big"], (320, 180))
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (b"", "bytes"),
+        (b"\x01\x4d\x00\x1f\xff\xe0\x00", "SPS"),
+        (b"\x01\x4d\x00\x1f\xff\xe1\x00\x02\x67\x4d\x00", ""),
+    ],
+)
+def test_a_stream_that_cannot_be_served_says_why(record: bytes, reason: str) -> None:
+    with Driver(Source(record, ()), template()) as driver:
+        driver.run()
+        assert driver.ended is not None
+        assert driver.ended.trouble
+        assert reason in driver.ended.reason
+
+
+def test_a_template_without_renditions_is_trouble() -> None:
+    with Driver(make_source(SourceSpec(frames=1)), template([])) as driver:
+        driver.run()
+        assert driver.ended is not None
+        assert driver.ended.trouble
+
+
+class FailingEncoder:
+    """Encodes until `fails_at` pictures came, then raises, or waits for a signal."""
+
+    def __init__(self, encoder: Encoder, fails_at: int, error: Exception) -> None:
         self._encoder = encoder
-        self._is_flushed = is_flushed
-        self.late = 0
+        self._left = fails_at
+        self._error = error
 
     @property
-    def config(self) -> Any:
+    def config(self) -> AvcConfig:
         return self._encoder.config
 
     def encode(self, surface: Surface, *, force_idr: bool) -> Sequence[EncodedUnit]:
-        self.late += self._is_flushed.is_set()
+        self._left -= 1
+        if self._left < 0:
+            raise self._error
         return self._encoder.encode(surface, force_idr=force_idr)
 
     def flush(self) -> Sequence[EncodedUnit]:
-        self._is_flushed.set()
         return self._encoder.flush()
 
     def close(self) -> None:
         self._encoder.close()
 
 
-class InterruptedScaler(SoftScaler):
-    """Something happens while it scales."""
+class FailingBackend(SoftBackend):
+    """Some rungs' encoders fail."""
 
-    def __init__(self, ladder: Ladder, sps: SpsInfo, what: Callable[[], None]) -> None:
-        super().__init__(ladder, sps)
-        self._what = what
+    def __init__(self, fails_at: dict[str, int], error: Exception) -> None:
+        super().__init__("cpu:0")
+        self._fails_at = fails_at
+        self._error = error
+
+    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
+        encoder = super().open_encoder(rung, sps, fps)
+        return FailingEncoder(encoder, self._fails_at.get(rung.name, 10**9), self._error)
+
+
+def test_a_rung_that_fails_ends_alone_and_status_says_why() -> None:
+    source = make_source(SourceSpec(frames=60))
+    backend = FailingBackend({"small": 5}, EncodeFailed("no more sessions"))
+    with Driver(source, template(), backend=backend) as driver:
+        driver.feed(source)
+        deadline_s = time.monotonic() + DEADLINE_S
+        while driver.session.status(1.0).frames_out < 60 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        status = driver.session.status(1.0)
+        outputs = driver.finish()
+    assert outputs["big"].pts_ms == source.pts_ms
+    assert len(outputs["small"].tags) == 5
+    assert [(entry.name, entry.reason) for entry in status.left_out] == [
+        ("small", "no more sessions")
+    ]
+
+
+def test_a_session_whose_rungs_all_fail_ends_with_trouble(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = make_source(SourceSpec(frames=60))
+    backend = FailingBackend({"small": 5, "big": 8}, ValueError("a bug"))
+    with (
+        caplog.at_level(logging.CRITICAL, "tfarm"),
+        Driver(source, template(), backend=backend) as driver,
+    ):
+        driver.feed(source)
+        driver.run()
+        assert driver.ended is not None
+        assert driver.ended.trouble
+        assert "a bug" in driver.ended.reason
+
+
+def test_a_lost_device_is_told_once_for_the_whole_process() -> None:
+    source = make_source(SourceSpec(frames=60))
+    backend = FailingBackend({"small": 5}, DeviceLost("fell off the bus"))
+    with Driver(source, template(), backend=backend) as driver:
+        driver.feed(source)
+        gone = None
+        while gone is None:
+            event = driver.events.get(timeout=DEADLINE_S)
+            if isinstance(event, DeviceGone):
+                gone = event
+        assert gone == DeviceGone("fell off the bus")
+
+
+class CappedBackend(SoftBackend):
+    """Has so many encoder sessions and no more."""
+
+    def __init__(self, sessions: int) -> None:
+        super().__init__("cpu:0")
+        self.sessions = sessions
+        self.opened = 0
+
+    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
+        if self.opened == self.sessions:
+            raise EncoderCapReached(f"{rung.name}: the driver's cap", self.opened)
+        self.opened += 1
+        return super().open_encoder(rung, sps, fps)
+
+
+def test_a_session_cap_is_told_apart_before_the_stream_ends_by_it() -> None:
+    source = make_source(SourceSpec(frames=2))
+    with Driver(source, template(), backend=CappedBackend(1)) as driver:
+        told = [driver.events.get(timeout=DEADLINE_S) for _ in range(2)]
+    assert told == [
+        CapMet(1, "small: the driver's cap"),
+        Ended("small: the driver's cap", trouble=True),
+    ]
+
+
+class RefusingScaler(SoftScaler):
+    """Refuses the first pictures."""
+
+    left = 3
 
     def scale(self, picture: Picture, wanted: Sequence[int]) -> Any:
-        self._what()
+        self.left -= 1
+        if self.left >= 0:
+            raise DecodeFailed("odd size")
         return super().scale(picture, wanted)
 
 
-class InterruptedBackend(SoftBackend):
-    def __init__(self, what: Callable[[], None], is_flushed: threading.Event) -> None:
-        super().__init__("cpu:0")
-        self._what = what
-        self._is_flushed = is_flushed
-        self.encoders: list[WatchedEncoder] = []
-
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> InterruptedScaler:
-        return InterruptedScaler(ladder, sps, self._what)
-
-    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
-        encoder = WatchedEncoder(super().open_encoder(rung, sps, fps), self._is_flushed)
-        self.encoders.append(encoder)
-        return encoder
+class RefusingBackend(SoftBackend):
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> RefusingScaler:
+        return RefusingScaler(ladder, sps)
 
 
-def test_an_encoder_that_was_flushed_gets_no_picture_that_was_being_scaled_meanwhile() -> None:
-    source = make_source(SourceSpec(frames=1))
-    flushed = threading.Event()
-
-    def abandon() -> None:
-        driver.session.abandon("enough")
-        assert flushed.wait(DEADLINE_S)
-
-    backend = InterruptedBackend(abandon, flushed)
-    with Driver(source, template(template().renditions[:1]), backend=backend) as driver:
+def test_pictures_that_cannot_be_scaled_are_left_out_and_the_next_one_is_the_keyframe() -> None:
+    source = make_source(SourceSpec(frames=20))
+    with Driver(source, template(), backend=RefusingBackend("cpu:0")) as driver:
         driver.feed(source)
-        driver.run()
-        assert driver.ended == Ended("enough", trouble=False)
-    assert [encoder.late for encoder in backend.encoders] == [0]
+        outputs = driver.finish()
+        assert driver.session.status(1.0).decode_errors == 3
+    assert outputs["big"].pts_ms == source.pts_ms[3:]
+    assert outputs["big"].keys_ms == outputs["small"].keys_ms == [source.pts_ms[3]]

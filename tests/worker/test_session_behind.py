@@ -1,0 +1,189 @@
+"""Sessions that are behind, or told to make less: what they leave out and what never."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from common.avc import AvcConfig, SpsInfo
+from common.ladder import Ladder
+from tests.helpers_worker import (
+    DEADLINE_S,
+    Driver,
+    SourceSpec,
+    access_units,
+    check,
+    make_source,
+    template,
+)
+from worker.soft import SoftBackend
+from worker.soft_decode import SoftDecoder
+from worker.soft_scale import SoftScaler
+
+
+class StuckScaler(SoftScaler):
+    """Its surfaces wait for a signal before they are encoded."""
+
+    def __init__(self, ladder: Ladder, sps: SpsInfo, signal: threading.Event) -> None:
+        super().__init__(ladder, sps)
+        self._signal = signal
+
+    def scale(self, picture: Any, wanted: Sequence[int]) -> list[Any]:
+        surfaces = super().scale(picture, wanted)
+        return [StuckSurface(surface, self._signal) for surface in surfaces]
+
+
+class StuckSurface:
+    def __init__(self, surface: Any, signal: threading.Event) -> None:
+        self._surface = surface
+        self._signal = signal
+        self.pts_ms: int = surface.pts_ms
+
+    def prepare(self) -> None:
+        assert self._signal.wait(DEADLINE_S)
+        self._surface.prepare()
+
+    def video_frame(self) -> Any:
+        return self._surface.video_frame()
+
+
+class StuckBackend(SoftBackend):
+    def __init__(self, signal: threading.Event) -> None:
+        super().__init__("cpu:0")
+        self._signal = signal
+
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> StuckScaler:
+        return StuckScaler(ladder, sps, self._signal)
+
+
+def test_a_session_that_falls_behind_drops_to_keyframes_and_recovers() -> None:
+    source = make_source(SourceSpec(frames=120, gop_frames=30))
+    signal = threading.Event()
+    with Driver(source, template(), backend=StuckBackend(signal), queue_ms=500) as driver:
+        half = replace(source, units=source.units[:60])
+        driver.feed(half)
+        stuck = driver.session.status(1.0)
+        assert stuck.queue_ms <= 500
+        deadline_s = time.monotonic() + DEADLINE_S
+        while driver.session.status(1.0).stalled_s < 1.5 and time.monotonic() < deadline_s:
+            driver.session.watch(0.25)
+            time.sleep(0.01)
+        assert driver.session.status(1.0).stalled_s >= 1.5
+        signal.set()
+        deadline_s = time.monotonic() + DEADLINE_S
+        while driver.session.status(1.0).queue_ms > 0 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        rest = replace(source, units=source.units[60:])
+        for index in range(0, 60, 10):
+            driver.feed(replace(rest, units=rest.units[index : index + 10]))
+            time.sleep(0.05)
+        outputs = driver.finish()
+        status = driver.session.status(1.0)
+    check(outputs["big"], (320, 180))
+    assert status.dropped > 20
+    assert status.frames_out == 120 - status.dropped
+    assert outputs["big"].pts_ms[-1] == source.pts_ms[-1]
+
+
+class SlowSurface:
+    """Takes a while to be ready."""
+
+    def __init__(self, surface: Any, seconds: float) -> None:
+        self._surface = surface
+        self._seconds = seconds
+        self.pts_ms: int = surface.pts_ms
+
+    def prepare(self) -> None:
+        time.sleep(self._seconds)
+        self._surface.prepare()
+
+    def video_frame(self) -> Any:
+        return self._surface.video_frame()
+
+
+class SlowScaler(SoftScaler):
+    seconds = 0.1
+
+    def scale(self, picture: Any, wanted: Sequence[int]) -> list[Any]:
+        surfaces = super().scale(picture, wanted)
+        return [
+            SlowSurface(surface, self.seconds if index == 0 else 0.0)
+            for index, surface in zip(wanted, surfaces, strict=True)
+        ]
+
+
+class SlowBackend(SoftBackend):
+    """The first rung makes 10 pictures a second at most."""
+
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
+        return SlowScaler(ladder, sps)
+
+
+def test_a_rung_that_is_behind_leaves_pictures_out_and_no_keyframe_and_no_other_rung_suffers() -> (
+    None
+):
+    source = make_source(SourceSpec(frames=90, gop_frames=90))
+    began_s = time.monotonic()
+    with Driver(source, template(gop_ms=500), backend=SlowBackend("cpu:0"), queue_ms=800) as driver:
+        for index, (header, data) in enumerate(access_units(source)):
+            time.sleep(max(0.0, began_s + index / 30 - time.monotonic()))
+            header = replace(header, received_s=time.monotonic())
+            driver.session.put(header, data, header.received_s)
+        driver.session.watch(0.25)
+        outputs = driver.finish()
+        status = driver.session.status(1.0)
+    assert status.dropped == 0
+    assert status.frames_out == 90
+    assert status.skipped == status.renditions[0].dropped > 20
+    assert status.skipped == 90 - len(outputs["big"].tags)
+    assert outputs["big"].keys_ms == outputs["small"].keys_ms == [0, 500, 1000, 1500, 2000, 2500]
+    assert len(outputs["small"].tags) >= 45
+    check(outputs["big"], (320, 180))
+
+
+class LateBackend(SoftBackend):
+    """Takes longer to open than a picture may wait, and encodes faster than real time."""
+
+    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> SoftDecoder:
+        time.sleep(0.45)
+        return super().open_decoder(config, sps)
+
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
+        scaler = SlowScaler(ladder, sps)
+        scaler.seconds = 0.01
+        return scaler
+
+
+def test_pictures_that_waited_for_a_slow_opening_are_all_encoded() -> None:
+    source = make_source(SourceSpec(frames=16))  # 500 ms, all of it older than 400 ms by then
+    with Driver(source, template(), backend=LateBackend("cpu:0"), queue_ms=800) as driver:
+        driver.feed(source)
+        outputs = driver.finish()
+    assert outputs["big"].pts_ms == source.pts_ms
+
+
+def test_the_top_rung_can_be_halved_left_out_and_brought_back_at_a_keyframe() -> None:
+    source = make_source(SourceSpec(frames=120, gop_frames=120))
+    quarters = [replace(source, units=source.units[at : at + 30]) for at in range(0, 120, 30)]
+    with Driver(source, template(gop_ms=500)) as driver:
+        for quarter, degraded in zip(quarters, [(1, 0), (2, 0), (1, 1), (1, 0)], strict=True):
+            driver.session.degrade(*degraded)
+            decoded = driver.session.status(1.0).frames_out + 30
+            driver.feed(quarter)
+            deadline_s = time.monotonic() + DEADLINE_S
+            while driver.session.status(1.0).frames_out < decoded:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.005)
+        outputs = driver.finish()
+    big = outputs["big"]
+    seconds = [[pts_ms for pts_ms in big.pts_ms if pts_ms // 1000 == n] for n in range(4)]
+    assert [len(second) for second in seconds[:3]] == [30, pytest.approx(15, abs=2), 0]
+    assert seconds[3][0] == 3000
+    assert 3000 in big.keys_ms
+    assert len(seconds[3]) == 30
+    assert len(big.headers) >= 2
+    assert len(outputs["small"].tags) >= 58
+    big.decode()

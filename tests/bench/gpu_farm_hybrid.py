@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from common.ladder import Rendition, SourceFormat, Template, fit_ladder
+from common.ladder import SourceFormat, fit_ladder
 from tests.bench.gpu_ceiling import ceiling
 from tests.bench.gpu_fleet import Collected, Fleet, RunningFarm
 from tests.bench.gpu_scene import Scene, Table
@@ -38,12 +38,8 @@ class Window:
 def hybrid(scene: Scene, table: Table) -> None:
     half = len(scene.cores) // 2
     cores, others = scene.cores[:half], scene.cores[half:]
-    renditions = tuple(
-        Rendition(name, width, height, rate) for name, width, height, rate in scene.size.rungs
-    )
-    template = Template("live", renditions)
     width, height, *_ = scene.size.source
-    ladder = fit_ladder(template, SourceFormat(width, height))
+    ladder = fit_ladder(scene.template(), SourceFormat(width, height))
     seconds = max(3.0, scene.size.window_s / 2)
     apart = ceiling(scene.clip, ladder, cores, seconds, in_one_process=False)
     table.add(f"libx264 alone on {half} cores, {half} processes", f"{apart:.2f} streams")

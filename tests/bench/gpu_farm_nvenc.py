@@ -16,10 +16,12 @@ from itertools import pairwise
 from typing import Any
 
 from tests.bench.gpu_clip import compare
+from tests.bench.gpu_expected import match_pictures, scaled_crcs
 from tests.bench.gpu_fleet import PYTHON_PATH, ROOT, Collected, Fleet, RunningFarm, read_log
 from tests.bench.gpu_scene import Scene, Table, first_new_s, gone, missing
 
 PLAY_S = 10.0
+VBR = "480p"  # this one rendition
 Row = Mapping[str, Any]
 
 # Python runs this at its start: the first processes of a device get one fault each. A variable of
@@ -64,6 +66,7 @@ def nvenc(scene: Scene, table: Table) -> None:
             "live": ("gpu-only", "software", "refuse"),
             "strict": ("gpu-only", "refuse"),
         },
+        vbr=VBR,
     )
     with ExitStack() as stack:
         log = scene.out / "farm-nvenc.log"
@@ -91,6 +94,7 @@ def nvenc(scene: Scene, table: Table) -> None:
             if rendition["dropped"]
         }
         three = streams.get("three", {})
+        budget, learned = document["host"]["encoder_sessions"], document["encoder_cap"]
         told = [n["text"] for n in document["decisions"] if n["key"] in ("three", "four")]
         played, sent = players.collect(), publishers.collect()
     table.check("the farm ends cleanly", str(farm.end_code), farm.end_code == 0)
@@ -98,6 +102,11 @@ def nvenc(scene: Scene, table: Table) -> None:
         f"a third stream, {cap} sessions allowed",
         f"{three.get('worker')}, {three.get('reason')}",
         str(three.get("worker")).startswith("worker:cpu"),
+    )
+    table.check(
+        "the host's budget of encoder sessions after that",
+        f"{budget}, {learned}",
+        budget["capacity"] == cap and learned is not None and learned["sessions"] == cap,
     )
     is_told = any("session cap" in text for text in told)
     table.check("the cap is told as such", " | ".join(told)[:600], is_told)
@@ -107,7 +116,22 @@ def nvenc(scene: Scene, table: Table) -> None:
     table.add("pictures left out by the worker", str(left_out) if left_out else "none")
     for key in ("one", "two"):
         _check_played(scene, table, key, rungs, played, sent)
-    _check_log(scene, table, read_log(log_path))
+    rows = read_log(log_path)
+    _check_log(scene, table, rows)
+    _check_pixels(scene, table, rows, sent)
+
+
+def _check_pixels(scene: Scene, table: Table, rows: Sequence[Row], sent: Collected) -> None:
+    """What came to the encoders is what the scaler makes of the clip."""
+    expected = scaled_crcs(scene.clip, scene.template(), scene.gpus[0])
+    stamps = {key: sorted(sent.sent[key].left_s) for key in ("one", "two")}
+    found = match_pictures(rows, expected, stamps)
+    table.check(
+        "pixels at the encoders equal to the scaler's by CRC",
+        f"{found.pictures} pictures at {found.sessions} encoders, "
+        f"wrong: {'; '.join(found.wrong)[:300] or 'none'}",
+        found.sessions == 2 * len(scene.size.rungs) and found.pictures > 0 and not found.wrong,
+    )
 
 
 def _check_played(
@@ -157,20 +181,21 @@ def _check_played(
 
 def _check_log(scene: Scene, table: Table, rows: Sequence[Row]) -> None:
     """What reached the encoder's driver."""
-    by_size = {(width, height): rate for _, width, height, rate in scene.size.rungs}
+    by_size = {(width, height): (name, rate) for name, width, height, rate in scene.size.rungs}
     opened = [row for row in rows if row["call"] == "InitializeEncoder"]
     wrong: list[str] = []
     seen = 0
     for row in opened:
-        rate = by_size.get((row["width"], row["height"]))
         if row["session"] == 1:
             continue  # the test encode at the boot
+        name, rate = by_size.get((row["width"], row["height"]), ("none of the template", 0))
+        peak = rate * 3 // 2 if name == VBR else rate
         seen += 1
         wanted = {
             "bitrate": rate,
-            "max_bitrate": rate,
-            "vbv": rate,
-            "rc": "cbr",
+            "max_bitrate": peak,
+            "vbv": peak,
+            "rc": "vbr" if name == VBR else "cbr",
             "fps": "30/1",
             "gop": 120,
             "preset": "P3",

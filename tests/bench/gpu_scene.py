@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
+from common.ladder import Rendition, Template
 from tests.bench.gpu_clip import Clip
 from tests.bench.gpu_fleet import Played, Sent
 
@@ -90,8 +91,9 @@ class Scene:
         exclude: Sequence[str] = (),
         software: str = "workers = 0",
         apps: Mapping[str, Sequence[str]] | None = None,
+        vbr: str = "",
     ) -> str:
-        """A farm's TOML; `apps` gives each app's policy."""
+        """A farm's TOML; `apps` gives each app's policy, `vbr` names a rendition."""
         width, height, *_ = self.size.source
         excluded = ", ".join(f'"{name}"' for name in exclude)
         text = (
@@ -109,7 +111,13 @@ class Scene:
                     f'[[templates.{app}.renditions]]\nname = "{name}"\nwidth = {rung_width}\n'
                     f"height = {rung_height}\nbitrate = {bitrate_bps}\n"
                 )
+                text += 'rc = "vbr"\n' if name == vbr else ""
         return text
+
+    def template(self) -> Template:
+        """The configuration's ladder."""
+        renditions = [Rendition(*rung) for rung in self.size.rungs]
+        return Template("live", tuple(renditions))
 
     def simulator(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Environment that puts the driver simulator before the driver."""

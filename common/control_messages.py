@@ -153,6 +153,8 @@ class Heartbeat:
     transcodes: tuple[TranscodeStatus, ...] = ()
     served: tuple[ServedStatus, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)  # connections, refusals, bad messages
+    # ingest, where there are several: connections and publishers by address
+    held: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @message("fatal")
@@ -361,6 +363,14 @@ class StreamRevoke:
 
     request_id: int
     stream_id: StreamId
+
+
+@message("held-elsewhere")
+@dataclass(frozen=True, slots=True)
+class HeldElsewhere:
+    """To ingest: connections and publishers that addresses have at the other ingests; whole."""
+
+    held: dict[str, tuple[int, int]]
 
 
 @message("stream-routes")

@@ -57,6 +57,10 @@ class Holders:
     def add(self, host: str) -> None:
         self._held[subscriber(host)] += 1
 
+    def largest(self, count: int) -> list[tuple[str, int]]:
+        """So many of those who hold the most, by what stands for their addresses."""
+        return self._held.most_common(count)
+
     def remove(self, host: str) -> None:
         peer = subscriber(host)
         self._held[peer] -= 1

@@ -2,13 +2,16 @@
 
 Counts and token buckets over values; the shell asks before it takes memory for a peer. Exempt
 networks (loopback unless configured otherwise) meet only the limits that guard the process itself.
+Where several ingests share a port, the limits per address are the farm's: each is told what
+addresses hold at the others, and lets handshakes come at its part of the rate, since the kernel
+spreads connections evenly.
 
 Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.identity import StreamId
@@ -18,6 +21,7 @@ from common.settings import IngestSettings
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 1_000
 MAX_BUCKETS = 10_000
+MAX_TOLD = 1_000  # addresses, to the supervisor
 _HANDSHAKE_BURST = 2.0  # seconds' worth of handshakes that may come at once
 
 
@@ -31,6 +35,7 @@ class Admission:
         self._connections = Holders()
         self._publishes = Holders()
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
+        self._elsewhere: Mapping[str, tuple[int, int]] = {}
         self.configure(settings)
 
     def configure(self, settings: IngestSettings) -> None:
@@ -42,6 +47,20 @@ class Admission:
     def open_connections(self) -> int:
         return self._open
 
+    def held(self) -> dict[str, tuple[int, int]]:
+        """What limited addresses hold here: connections and publishers."""
+        connections = dict(self._connections.largest(MAX_TOLD))
+        publishers = dict(self._publishes.largest(MAX_TOLD))
+        return {
+            peer: (connections.get(peer, 0), publishers.get(peer, 0))
+            for peer in connections.keys() | publishers.keys()
+            if peer not in self._exempt
+        }
+
+    def told_elsewhere(self, held: Mapping[str, tuple[int, int]]) -> None:
+        """What addresses hold at the other ingests, in the form of `held`."""
+        self._elsewhere = held
+
     def admit(self, host: str, now: float) -> str | None:
         """Count a new connection in, or say why not."""
         settings = self._settings
@@ -51,7 +70,9 @@ class Admission:
         if total >= self._max_descriptors:
             return f"descriptors for {self._max_descriptors} connections are used up"
         if host not in self._exempt:
-            if self._connections[host] >= settings.max_connections_per_address:
+            elsewhere, _ = self._elsewhere.get(subscriber(host), (0, 0))
+            open_ = self._connections[host] + elsewhere
+            if open_ >= settings.max_connections_per_address:
                 return (
                     f"max_connections_per_address = {settings.max_connections_per_address} are open"
                 )
@@ -75,7 +96,8 @@ class Admission:
     def admit_publish(self, host: str) -> str | None:
         """Count a publisher in, or say why not."""
         limit = self._settings.max_publishes_per_address
-        if self._publishes[host] >= limit and host not in self._exempt:
+        _, elsewhere = self._elsewhere.get(subscriber(host), (0, 0))
+        if self._publishes[host] + elsewhere >= limit and host not in self._exempt:
             return f"{limit} streams are published from this address, as many as one may"
         self._publishes.add(host)
         return None
@@ -91,6 +113,7 @@ class Admission:
     def _take_token(self, peer: str, now: float) -> bool:
         rate = self._settings.max_handshakes_per_address
         most = max(1.0, rate * _HANDSHAKE_BURST)
+        rate /= self._settings.processes
         if len(self._buckets) >= MAX_BUCKETS:
             self._forget_full_buckets(rate, most, now)
         tokens, since = self._buckets.get(peer, (most, now))

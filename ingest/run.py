@@ -22,6 +22,7 @@ from common.control_messages import (
     Endpoint,
     EndStream,
     Heartbeat,
+    HeldElsewhere,
     Hello,
     Placed,
     Readmit,
@@ -183,6 +184,7 @@ class Ingest:
                 "bad messages": self._link.unreadable,
                 "sends not taken": self._relay.refused,
             },
+            held=self._admission.held() if self._is_shared else {},
         )
 
     def on_message(self, message: Any) -> None:
@@ -190,6 +192,7 @@ class Ingest:
         match message:
             case Welcome(_, settings, endpoints):
                 self._configure(settings)
+                self._admission.told_elsewhere({})  # this supervisor has told nothing yet
                 self._follow(endpoints, now)
                 if not self._is_welcome and self._server is not None:
                     self._is_welcome = True
@@ -210,6 +213,8 @@ class Ingest:
             case StreamRoutes():
                 self._relay.route(message)
                 self._streams.peers_changed(now)
+            case HeldElsewhere(held):
+                self._admission.told_elsewhere(held)
             case StreamRevoke():
                 self._streams.revoke(message, now)
             case _:

@@ -32,6 +32,7 @@ from common.ladder import Path
 from common.settings import Settings
 from supervisor.admission import FAILED, Admission
 from supervisor.hang_watch import find_hang
+from supervisor.holdings import Holdings
 from supervisor.moves import Moves
 from supervisor.quarantine import is_own_worker
 from supervisor.recovery import Recovery
@@ -63,6 +64,7 @@ class Farm:
         self._recovery = Recovery(self.roster)
         self.moves = Moves(self.roster)
         self._routing = Routing()
+        self._holdings = Holdings()
         self._relief = Relief(self.roster)
         self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
@@ -148,6 +150,7 @@ class Farm:
         match hello.kind if hello else "":
             case "ingest":
                 self._admission.forget_ingest(child)
+                self._holdings.lost(child)
                 for stream in self.roster.of_ingest(child):
                     orders += self._orphan(stream, reason, now)
             case "worker":
@@ -362,7 +365,9 @@ class Farm:
                     orders += self._room_came(now)
                 return [*orders, *self._dismiss_if_idle(child, beat)]
             case "ingest":
-                return self._drop_unlisted(child, beat.publishers, now)
+                elsewhere = self._holdings.heard(child, beat.held)
+                told = [Send(child, elsewhere)] if elsewhere is not None else []
+                return [*told, *self._drop_unlisted(child, beat.publishers, now)]
             case "egress":
                 self._routing.heard(child, beat.served, now)
                 return self._route(now)

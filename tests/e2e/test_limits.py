@@ -191,3 +191,18 @@ def test_a_process_refuses_in_order_before_its_descriptors_run_out(clip: MakeCli
             player.stop()
         assert player.recording.decode_error == ""
         assert len(farm.log().splitlines()) < 400, "log lines are limited"
+
+
+def test_limits_per_address_are_the_farms_where_ingests_share_a_port() -> None:
+    config = LIMITS.replace("[ingest]", "[ingest]\nprocesses = 2") + DEFAULT_CONFIG
+    with Farm(config) as farm, contextlib.ExitStack() as stack:
+        for i in range(2):
+            assert asks(farm, stack, "publish", "127.0.0.5", f"a{i}") == ""
+        time.sleep(2.5)  # two heartbeats: one tells, the other one is answered
+        said = [asks(farm, stack, "publish", "127.0.0.5", f"b{i}") for i in range(8)]
+        assert all("2 streams are published from this address" in text for text in said)
+        assert asks(farm, stack, "publish", "127.0.0.6", "c") == ""
+        time.sleep(1.1)
+        ingests = [c for c in farm.status()["children"] if c["kind"] == "ingest"]
+        assert sum(child["counters"]["refused publishers"] for child in ingests) == 8
+        assert len(ingests) == 2

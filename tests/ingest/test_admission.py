@@ -163,3 +163,32 @@ def test_the_oldest_refusals_make_room() -> None:
         memory.remember(StreamId(f"live/{number}"), Refusal("code", "why"), 0.0)
     assert memory.recall(StreamId("live/0"), 1.0) is None
     assert memory.recall(StreamId("live/1"), 1.0) is not None
+
+
+def test_what_an_address_holds_at_other_ingests_counts() -> None:
+    book = admission(max_publishes_per_address=2)
+    book.told_elsewhere({ELSEWHERE: (1, 1)})
+    assert book.admit(ELSEWHERE, 0.0) is None
+    refused = book.admit(ELSEWHERE, 0.0)
+    assert refused is not None
+    assert "max_connections_per_address = 2" in refused
+    assert book.admit_publish(ELSEWHERE) is None
+    assert book.admit_publish(ELSEWHERE) is not None
+    assert book.held() == {ELSEWHERE: (1, 1)}, "only its own"
+    book.told_elsewhere({})
+    assert book.admit(ELSEWHERE, 0.0) is None
+    assert book.admit_publish(ELSEWHERE) is None
+
+
+def test_exempt_addresses_are_not_told_of() -> None:
+    book = admission()
+    book.admit("127.0.0.1", 0.0)
+    book.admit("2001:db8::1", 0.0)
+    book.admit_publish("127.0.0.1")
+    assert book.held() == {"2001:db8::/64": (1, 0)}
+
+
+def test_each_of_several_ingests_takes_its_part_of_the_handshakes() -> None:
+    book = admission(max_connections=1000, max_connections_per_address=1000, processes=5)
+    assert sum(book.admit(ELSEWHERE, 10.0) is None for _ in range(50)) == 10
+    assert sum(book.admit(ELSEWHERE, 11.0) is None for _ in range(50)) == 1

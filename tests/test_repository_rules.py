@@ -27,6 +27,7 @@ TESTED_ELSEWHERE = {
     "common/config_values.py": "tests/common/test_config.py",
     "common/rtmp/events.py": "values; tests of the session",
     "common/rtmp/config.py": "values; tests of the session",
+    "common/rtmp/server_state.py": "values; tests of the session",
     "worker/backend.py": "protocols; tests of the devices",
     "worker/events.py": "values; tests of the session",
 }

@@ -52,11 +52,17 @@ class Feed:
         self.channel.flush(0.0)
 
 
-def test_players_in_step_get_the_same_bytes_by_one_send_a_flush() -> None:
+def begun() -> Feed:
+    """A rendition that players can start from."""
     feed = Feed()
     feed.video(0, True)
     feed.audio(0)
     feed.flush()
+    return feed
+
+
+def test_players_in_step_get_the_same_bytes_by_one_send_a_flush() -> None:
+    feed = begun()
     sinks = [MemorySink() for _ in range(5)]
     for sink in sinks:
         sink.join(feed.channel)
@@ -72,10 +78,7 @@ def test_players_in_step_get_the_same_bytes_by_one_send_a_flush() -> None:
 
 
 def test_a_full_socket_leaves_the_group_and_comes_back() -> None:
-    feed = Feed()
-    feed.video(0, True)
-    feed.audio(0)
-    feed.flush()
+    feed = begun()
     quick, slow = MemorySink(), MemorySink()
     quick.join(feed.channel)
     slow.join(feed.channel)
@@ -92,10 +95,7 @@ def test_a_full_socket_leaves_the_group_and_comes_back() -> None:
 
 
 def test_a_broken_socket_ends_one_player_only() -> None:
-    feed = Feed()
-    feed.video(0, True)
-    feed.audio(0)
-    feed.flush()
+    feed = begun()
     sinks = [MemorySink() for _ in range(3)]
     for sink in sinks:
         sink.join(feed.channel)
@@ -114,10 +114,7 @@ def test_a_broken_socket_ends_one_player_only() -> None:
 
 
 def test_leaving_in_any_order_keeps_the_others() -> None:
-    feed = Feed()
-    feed.video(0, True)
-    feed.audio(0)
-    feed.flush()
+    feed = begun()
     sinks = [MemorySink() for _ in range(4)]
     for sink in sinks:
         sink.join(feed.channel)
@@ -130,10 +127,7 @@ def test_leaving_in_any_order_keeps_the_others() -> None:
 
 
 def test_drops_of_players_who_left_still_count() -> None:
-    feed = Feed()
-    feed.video(0, True)
-    feed.audio(0)
-    feed.flush()
+    feed = begun()
     sink = MemorySink(queue_ms=100)
     sink.join(feed.channel)
     sink.room = 0
@@ -147,10 +141,7 @@ def test_drops_of_players_who_left_still_count() -> None:
 
 
 def test_other_message_streams_are_other_groups() -> None:
-    feed = Feed()
-    feed.video(0, True)
-    feed.audio(0)
-    feed.flush()
+    feed = begun()
     first, second = MemorySink(), MemorySink()
     first.join(feed.channel)
     second.player.join(feed.rendition.ring, Start.GOP, 5, feed.rendition.flushed)

@@ -139,7 +139,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The rungs made for one source, largest first as in the template, and what was left out."""
+    """The rungs made for one source, largest first, and what was left out."""
 
     rungs: tuple[Rung, ...]
     left_out: tuple[LeftOut, ...] = ()
@@ -169,7 +169,14 @@ def fit_ladder(template: Template, source: SourceFormat) -> Ladder:
         smallest = min(template.renditions, key=lambda r: r.width * r.height)
         rungs.append(_source_sized(template, smallest, source))
         left_out = [entry for entry in left_out if entry.name != smallest.name]
+    rungs.sort(key=_size, reverse=True)  # an overloaded device takes from the first
     return Ladder(tuple(rungs), tuple(left_out))
+
+
+def _size(rung: Rung) -> tuple[int, Fraction, int]:
+    """What makes a rung larger than another: its frame, its rate, its bitrate."""
+    fps = rung.fps if rung.fps is not None else Fraction(1_000_000)  # as many as the source
+    return rung.width * rung.height, fps, rung.bitrate_bps
 
 
 def display_size(source: SourceFormat) -> tuple[Fraction, Fraction]:

@@ -61,7 +61,7 @@ class EgressSettings:
     processes: int = 1
     max_players: int = 10_000
     max_players_per_address: int = 500  # but for ingest's exempt networks
-    queue_ms: int = 3_000  # media that may wait for one player before it is cut to a keyframe
+    queue_ms: int = 1_000  # media that may wait for one player before it is cut to a keyframe
     stall_timeout_s: float = 10.0  # a player that takes no byte for this long is disconnected
     send_buffer_bytes: int = 262_144
 

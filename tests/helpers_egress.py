@@ -159,7 +159,7 @@ class WatchedPlayer(Player):
 class MemorySink:
     """A player whose socket is a buffer with room for so many bytes."""
 
-    def __init__(self, room: int = 1 << 30, queue_ms: int = 3_000) -> None:
+    def __init__(self, room: int = 1 << 30, queue_ms: int = 1_000) -> None:
         self.player: Player = WatchedPlayer(queue_ms)
         self.place = 0
         self.room = room

@@ -1,5 +1,6 @@
 """common/ladder.py: what a source of some size gets from a template."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -72,6 +73,15 @@ def test_what_is_left_out_says_why() -> None:
     (first, _) = fit_ladder(TEMPLATE, SourceFormat(640, 360)).left_out
     assert first.name == "720p"
     assert first.reason == "1280x720 would enlarge the source's 640x360"
+
+
+def test_the_largest_rung_comes_first_however_the_template_is_written() -> None:
+    listed = ("360p", "720p", "480p")
+    by_name = {rendition.name: rendition for rendition in TEMPLATE.renditions}
+    slow = replace(by_name["720p"], name="720p15", fps=Fraction(15))
+    template = replace(TEMPLATE, renditions=(slow, *(by_name[name] for name in listed)))
+    names = [rung.name for rung in fit_ladder(template, SourceFormat(1280, 720)).rungs]
+    assert names == ["720p", "720p15", "480p", "360p"]
 
 
 def test_a_template_without_renditions_is_passthrough_only() -> None:

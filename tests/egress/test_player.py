@@ -1,6 +1,7 @@
 """egress/player.py: joining, lagging, dropping, resuming."""
 
 from common.media_messages import HEADER, KEY
+from common.settings import EgressSettings
 from egress.player import MAX_CONTROL_BYTES, Phase, Player, Start
 from egress.ring import AUDIO, VIDEO, Entry, Ring
 from tests.helpers_egress import (
@@ -39,7 +40,7 @@ class Source:
         return entries
 
 
-def joined(source: Source, start: Start = Start.GOP, queue_ms: int = 3000) -> Player:
+def joined(source: Source, start: Start = Start.GOP, queue_ms: int = 1000) -> Player:
     player = Player(queue_ms)
     player.join(source.ring, start, 1, len(source.ring.gop))
     return player
@@ -169,6 +170,19 @@ def test_the_gop_given_at_the_start_is_no_lag() -> None:
     assert player.dropped == 0
     player.offer(source.next(10))
     assert player.dropped > 0
+
+
+def test_a_joiner_that_reads_no_faster_than_real_time_is_not_cut() -> None:
+    source = Source(gop=100)
+    source.next(90)
+    player = joined(source, queue_ms=EgressSettings().queue_ms)
+    behind_ms = player.lag_ms
+    for _ in range(500):
+        player.offer(source.next(1))
+        player.sent(sum(map(len, player.buffers()[:2])))  # as much as one step brings
+    assert behind_ms > 3_000
+    assert player.lag_ms >= behind_ms - 200
+    assert player.dropped == 0
 
 
 def test_a_message_under_way_survives_a_drop() -> None:

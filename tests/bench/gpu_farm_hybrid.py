@@ -47,7 +47,14 @@ def hybrid(scene: Scene, table: Table) -> None:
         together = ceiling(scene.clip, ladder, cores, seconds, in_one_process=True)
         table.add(f"libx264 alone, {half} threads of one process", f"{together:.2f} streams")
     with ExitStack() as stack:
-        config = scene.config(exclude=scene.gpus[1:], software="workers = 0\ncapacity = 1000000")
+        if scene.gpus:
+            config = scene.config(
+                exclude=scene.gpus[1:], software="workers = 0\ncapacity = 1000000"
+            )
+        else:  # tries the bench
+            config = scene.config(
+                software="workers = 1\ncapacity = 1000000", apps={"live": ("software", "refuse")}
+            )
         log = scene.out / "farm-hybrid.log"
         farm = stack.enter_context(RunningFarm(config, log, cores=cores))
         device = farm.status()["devices"][0]

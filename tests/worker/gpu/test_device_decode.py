@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.avc import join_avcc
+from common.avc import join_avcc, nal_spans
 from common.errors import DecodeFailed
 from tests.helpers_gpu import Coded, Nv12, code, decode_on_cpu, moving_picture
 from worker.gpu.decode import GpuDecoder, GpuPicture
@@ -193,8 +193,8 @@ def test_damage_inside_a_slice_marks_its_picture_and_no_other(device: GpuBackend
     for index, unit in enumerate(coded.units):
         data = bytearray(unit.data)
         if index in hurt:
-            begin, end = len(data) // 4, len(data) * 3 // 4
-            data[begin:end] = generator.bytes(end - begin)
+            begin, end = nal_spans(unit.data)[-1]
+            data[begin + 64 : end - 64] = generator.bytes(end - begin - 128)
         (picture,) = decoder.decode(bytes(data), unit.dts_ms, unit.pts_ms)
         if picture.is_damaged:
             marked.add(index)

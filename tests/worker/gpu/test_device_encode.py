@@ -267,14 +267,11 @@ def test_hybrid_encodes_the_rungs_on_the_host(hybrid: GpuBackend) -> None:
     scaler.close()
 
 
-PROBE = [sys.executable, "-P", "-m", "worker.gpu.probe"]
-
-
-def _probe(**environment: str) -> dict[str, Any]:
+def _probe(device: GpuBackend, **environment: str) -> dict[str, Any]:
     root = str(Path(__file__).parents[3])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
     done = subprocess.run(
-        PROBE,
+        [sys.executable, "-P", "-m", "worker.probe", "--device", device.context.uuid],
         env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
@@ -287,7 +284,7 @@ def _probe(**environment: str) -> dict[str, Any]:
 
 
 def test_the_probe_reports_the_device(device: GpuBackend) -> None:
-    report = _probe()
+    report = _probe(device)
     assert report["uuid"] == device.context.uuid
     assert report["used_as"] == device.info.path.value
     assert report["decodes"]["H.264"]["max_width"] >= 4096
@@ -295,11 +292,11 @@ def test_the_probe_reports_the_device(device: GpuBackend) -> None:
 
 
 @simulator
-def test_a_gpu_without_an_encoder_is_found_to_be_hybrid() -> None:
+def test_a_gpu_without_an_encoder_is_found_to_be_hybrid(device: GpuBackend) -> None:
     """The real driver of an H100 or H200 refuses; the simulator's folder is left out."""
     paths = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     without = [path for path in paths if not (Path(path) / "libnvidia-encode.so.1").exists()]
-    report = _probe(LD_LIBRARY_PATH=os.pathsep.join(without))
+    report = _probe(device, LD_LIBRARY_PATH=os.pathsep.join(without))
     if report["used_as"] == "gpu-only":
         pytest.skip("this GPU has an encoder")
     assert report["used_as"] == "hybrid"

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ import psutil
 from supervisor.devices import look_up_driver
 from tests.bench import gpu_farm_hybrid, gpu_farm_nvenc
 from tests.bench.gpu_clip import Clip, make_clip
-from tests.bench.gpu_fleet import Fleet, RunningFarm, deadline
+from tests.bench.gpu_fleet import Collected, Fleet, RunningFarm, deadline
 from tests.bench.gpu_scene import FULL, SHORT, TINY, Scene, Table, first_new_s, missing
 from tests.bench.report import percentile
 
@@ -106,6 +106,7 @@ def balance(scene: Scene, table: Table) -> None:
         for status in farm.status()["devices"]:
             table.add(f"at the end, {status['name'][:12]}", f"{status['fps_in']} frames/s in")
     table.check("the farm ends cleanly", str(farm.end_code), farm.end_code == 0)
+    _keep_takeover(scene, played, sent, lost, killed_s)
     firsts, gaps, lost_pictures, others = [], [], 0, 0
     for player in played.played:
         after_s, gap_s = first_new_s(player, killed_s)
@@ -126,6 +127,23 @@ def balance(scene: Scene, table: Table) -> None:
     losses = sum(player.losses for player in played.played)
     table.check("players disconnected", str(losses), losses == 0)
     table.add("publishers late by at most", f"{sent.late_s * 1000:.0f} ms")
+
+
+def _keep_takeover(
+    scene: Scene, played: Collected, sent: Collected, lost: Container[str], killed_s: float
+) -> None:
+    """For later: each picture of the lost streams, when it was sent and came after the kill."""
+    told = []
+    for player in played.played:
+        if player.key in lost:
+            came = {picture.dts_ms: picture.came_s for picture in player.pictures}
+            pictures = [
+                (at_ms, round(left_s - killed_s, 3), round(came.get(at_ms, 0.0) - killed_s, 3))
+                for at_ms, left_s in sent.sent[player.key].left_s.items()
+                if -2 <= left_s - killed_s <= 5
+            ]
+            told.append({"key": player.key, "rung": player.rendition, "pictures": pictures})
+    (scene.out / "takeover.json").write_text(json.dumps(told))
 
 
 def _spread(spread: Mapping[str, int]) -> str:

@@ -22,7 +22,7 @@ class Size:
     streams: int  # of the balance
     settle_s: float
     window_s: float  # in which a load is measured
-    loads: tuple[float, ...] = (0.4, 0.64, 0.72, 0.8, 0.88, 0.94, 1.0, 1.06)  # of the ceiling
+    loads: tuple[float, ...] = (0.5, 0.72, 0.8, 0.9, 0.95, 1.0, 1.06)  # of the ceiling
     threads_too: bool = True  # the ceiling of one process beside it
 
 
@@ -35,7 +35,7 @@ FULL = Size(
     ),
     streams=12,
     settle_s=4.0,
-    window_s=8.0,
+    window_s=6.0,
 )
 SHORT = replace(FULL, settle_s=2.4, window_s=5.0, loads=(0.72, 0.8, 0.9, 1.0), threads_too=False)
 TINY = Size(

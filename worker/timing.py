@@ -22,6 +22,7 @@ from fractions import Fraction
 _RATE_TOLERANCE = 0.05  # a source so much faster than a rung's rate is taken whole
 _WINDOW_FRAMES = 120
 _MIN_INTERVALS = 30  # intervals that tell a rate, their jitter and rounding evened out
+_EARLY = 0.25  # of an interval
 _GAP_MS = 1000  # a longer pause tells nothing of the rate
 # Of the rates in use; what is near one is taken for it, so that rate control and VUI are exact.
 _USUAL_RATES = (
@@ -91,31 +92,39 @@ class RateCap:
         self.divisor = 1  # takes every n-th of what it would take
         self._cap = cap
         self._taken_ms: int | None = None
+        self._due_ms = 0.0  # of the next one, where the source's rate is not known
         self.rate = RateMeter()  # of what was taken
 
     def takes(self, pts_ms: int, is_key: bool, source_fps: float | None) -> bool:
         """Whether the rung takes this picture; keyframes it must."""
-        if (
-            not is_key
-            and self._taken_ms is not None
-            and pts_ms - self._taken_ms < self._threshold_ms(source_fps)
-        ):
-            return False
+        taken_ms = self._taken_ms
+        if not is_key and taken_ms is not None:
+            if source_fps is None and self._cap is not None:
+                if pts_ms < self._due_ms - _EARLY * self._interval_ms:
+                    return False
+            elif pts_ms - taken_ms < self._threshold_ms(source_fps):
+                return False
         self._taken_ms = pts_ms
+        if self._cap is not None:
+            # by a schedule, a little late or early: jitter costs no picture, and over more than
+            # a few there are no more than the rung's rate says
+            is_next = taken_ms is not None and pts_ms > taken_ms
+            since_ms = max(self._due_ms, pts_ms - _EARLY * self._interval_ms) if is_next else pts_ms
+            self._due_ms = since_ms + self._interval_ms
         self.rate.observe(pts_ms)
         return True
 
     def _threshold_ms(self, source_fps: float | None) -> float:
         """The time from one picture taken to the next, at least."""
-        interval_ms = math.inf
-        if self._cap is not None:
-            interval_ms = self.divisor * 1000 / float(self._cap)
-        elif self.divisor == 1:
+        if source_fps is None or (self._cap is None and self.divisor == 1):
             return 0.0
-        if source_fps is None:
-            return 0.75 * interval_ms if self._cap is not None else 0.0
         n = decimation(source_fps, self._cap) * self.divisor
-        return min((n - 0.5) * 1000 / source_fps, interval_ms)
+        return min((n - 0.5) * 1000 / source_fps, self._interval_ms)
+
+    @property
+    def _interval_ms(self) -> float:
+        """Between two pictures at the rung's rate."""
+        return math.inf if self._cap is None else self.divisor * 1000 / float(self._cap)
 
 
 class KeyframeGrid:

@@ -272,3 +272,19 @@ def test_pictures_that_stand_in_tell_nothing_of_the_rate() -> None:
     assert timer.rate(0).fps is None
     assert timer.source_fps == 30
     assert timer.last_ms == times[-1]
+
+
+@pytest.mark.parametrize("source", [24, 31, 35, 40, 45, 50, 59, 60, 75, 100, 144])
+def test_a_rung_keeps_its_rate_before_its_sources_rate_is_known(source: int) -> None:
+    pts = [pts_ms for pts_ms in times(source, source) if pts_ms < 900]
+    cap = RateCap(Fraction(30))
+    kept = [pts_ms for pts_ms in pts if cap.takes(pts_ms, pts_ms == 0, None)]
+    assert 0.75 * min(source, 30) * 0.9 <= len(kept) <= min(source, 30) * 0.9 + 1
+
+
+@given(st.lists(st.integers(-8, 8), min_size=30, max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_jitter_costs_no_picture_of_an_unknown_rate_that_is_the_rungs(jitter: list[int]) -> None:
+    cap = RateCap(Fraction(30))
+    pts = [pts_ms + late for pts_ms, late in zip(times(30, 30), jitter, strict=True)]
+    assert sum(cap.takes(pts_ms, index == 0, None) for index, pts_ms in enumerate(pts)) >= 26

@@ -27,6 +27,37 @@ from ingest.stream import Stream
 # A tag that held a picture which cannot be used: the pictures after it refer to it.
 _LOST_PICTURES = frozenset({"NAL units beyond their tag"})
 
+WHICH_AUDIO = "one track of AAC, MP3 or another legacy FLV format is passed on"
+TOO_FAST = (
+    "it sends faster than real time: pictures will be left out of transcoded renditions "
+    "(from a file: ffmpeg -re -i ...)"
+)
+MAX_LEAD_S = 5.0  # more than a relay's last GOP brings at once
+LEAD_WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
+
+
+class _Lead:
+    """How far a publisher's first pictures run ahead of the clock."""
+
+    def __init__(self) -> None:
+        self._first: VideoUnit | None = None
+        self._is_over = False
+
+    def is_told_by(self, unit: VideoUnit) -> bool:
+        """Whether it is too far with this picture; once."""
+        if self._is_over:
+            return False
+        first = self._first
+        if first is None or unit.discontinuity:
+            self._first = unit
+            return False
+        passed_s = unit.received_s - first.received_s
+        is_ahead = (unit.dts_ms - first.dts_ms) / 1000 - passed_s > MAX_LEAD_S
+        self._is_over = is_ahead or passed_s > LEAD_WINDOW_S
+        if self._is_over:
+            self._first = None
+        return is_ahead
+
 
 class Publisher:
     """Feeds a stream from one connection, from Publish.Start to the connection's end."""
@@ -40,6 +71,8 @@ class Publisher:
         self._demuxer = Demuxer(stream.timeline)
         self._unsupported = ""  # the codec that came since the last picture …
         self._unsupported_s = 0.0  # … and when it did
+        self.notices: list[str] = []  # for the log; who reads them empties it
+        self._lead = _Lead()
         self._last_trouble = ""  # the latest reason for which video was left out
 
     def take(self, event: Event, now: float) -> Refusal | None:
@@ -79,6 +112,8 @@ class Publisher:
                     self.has_video = True
                     self._unsupported = ""
                     stream.video(result)
+                    if self._lead.is_told_by(result):
+                        self.notices.append(TOO_FAST)
                 case VideoConfig():
                     stream.video_config(result, now)
                 case Unsupported(name):
@@ -105,6 +140,7 @@ class Publisher:
                     stream.audio_config(result)
                 case AudioLeftOut(reason):
                     stream.audio_left_out(reason)
+                    self.notices.append(f"{reason} is left out: {WHICH_AUDIO}")
                 case Dropped(_, reason, _):
                     stream.left_out(reason)
 

@@ -153,6 +153,8 @@ class Streams:
             if refusal is not None:
                 break
         publisher.stream.end_read(now)
+        if publisher.notices:
+            self._note(connection, publisher)
         if refusal is not None:
             self._expel(connection, refusal, now)
 
@@ -320,6 +322,14 @@ class Streams:
         if held_back is not None:
             more = f" ({held_back} more held back)" if held_back else ""
             log.log(level, f"{what}%s", *fields, more)
+
+    def _note(self, connection: PublishingConnection, publisher: Publisher) -> None:
+        label = _label(publisher.stream)
+        for text in publisher.notices:
+            self._say(
+                logging.WARNING, "publisher stream=%s peer=%s %s", label, connection.peer, text
+            )
+        publisher.notices.clear()
 
     def _next_request(self) -> int:
         self._last_request += 1

@@ -15,7 +15,7 @@ from common.rtmp.events import (
 )
 from common.settings import IngestSettings
 from ingest.admission import Refusal
-from ingest.publisher import Publisher
+from ingest.publisher import TOO_FAST, Publisher
 from ingest.stream import Stream, StreamState, Surroundings
 from tests.helpers_stream import (
     ANSWER,
@@ -158,3 +158,30 @@ def test_a_publisher_that_falls_silent_is_closed() -> None:
     refusal = around.publisher.overdue(125.0)
     assert refusal is not None
     assert refusal.description == "no media for 15 s"
+
+
+def test_audio_that_is_left_out_is_noted_once_with_what_would_do() -> None:
+    around = Around()
+    opus = AudioReceived(0, b"\x91Opus" + bytes(10))
+    around.take(header(), picture(0, key=True), opus, opus)
+    (note,) = around.publisher.notices
+    assert note.startswith("Opus audio is left out")
+    assert "AAC" in note
+
+
+def test_a_publisher_faster_than_real_time_is_noted_once() -> None:
+    around = Around()
+    around.take(header(), *(picture(at, key=at == 0) for at in range(0, 5_000, 100)))
+    assert around.publisher.notices == []
+    around.take(*(picture(at) for at in range(5_000, 20_000, 100)), now=100.1)
+    assert around.publisher.notices == [TOO_FAST]
+
+
+def test_a_publisher_that_catches_up_with_the_clock_is_not_faster() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    around.take(*(picture(at) for at in range(100, 9_000, 100)), now=108.0)
+    around.take(*(picture(at) for at in range(9_000, 12_000, 100)), now=112.0)
+    # held up on its way: what comes at once is no more than what is owed
+    around.take(*(picture(at) for at in range(12_000, 40_000, 100)), now=140.0)
+    assert around.publisher.notices == []

@@ -1,6 +1,7 @@
 """ingest/streams.py: who may publish, who takes over, what the supervisor says of whom."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,7 +23,7 @@ from common.control_messages import (
 from common.identity import Generation, StreamId
 from common.ladder import Takeover
 from common.media_messages import AccessUnit, StreamClosed, StreamStart, Tags
-from common.rtmp.events import PublishRequested, VideoReceived
+from common.rtmp.events import AudioReceived, PublishRequested, VideoReceived
 from common.settings import IngestSettings, Settings
 from ingest.admission import REMEMBER_S, Admission
 from ingest.streams import ASK_TIMEOUT_S, Streams
@@ -468,3 +469,18 @@ def test_streams_do_not_touch_one_another() -> None:
     around.streams.lost(one, "reset", 101.0)
     assert around.streams.is_publishing(other)
     assert [s.is_live for s in around.streams.statuses(101.0)] == [False, True]
+
+
+def test_what_is_left_out_of_a_publish_is_logged_with_its_stream_and_peer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    around = Around()
+    peer = around.live()
+    opus = AudioReceived(0, b"\x91Opus" + bytes(10))
+    with caplog.at_level(logging.WARNING):
+        around.streams.media(peer, [opus], 100.1)
+        around.streams.media(peer, [opus], 100.2)
+    (line,) = caplog.messages
+    assert "Opus audio is left out" in line
+    assert peer.peer in line
+    assert "live/cam" not in line, "a stream key"

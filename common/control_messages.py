@@ -21,7 +21,7 @@ class RenditionStatus:
     """One rendition as its maker or its server counts it, since the stream's start there."""
 
     name: str
-    width: int = 0
+    width: int = 0  # its maker's word; who serves it does not look into it
     height: int = 0
     frames: int = 0
     bytes: int = 0

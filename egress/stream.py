@@ -19,6 +19,7 @@ from common.identity import Generation, StreamId
 from common.ladder import SOURCE, Template
 from common.media_messages import (
     HEADER,
+    REPLAY,
     SHARED,
     GenerationEnd,
     RenditionOpen,
@@ -269,7 +270,8 @@ class Stream:
             metadata, header = (*payloads, b"", b"")[:2]
             self._open_rendition(message, metadata, header)
             return
-        if self._restarted and message.tags:
+        if self._restarted and message.tags and not message.tags[0][2] & REPLAY:
+            # a replay repeats what was sent, by whomever: it tells nothing of a time begun anew
             self._restarted = False
             self._offset_ms = self._offset_for(message.tags[0][1], now)
         self._last_tag_s = self._quiet_since = now

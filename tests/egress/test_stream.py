@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from common.identity import Generation
 from common.ladder import SOURCE
-from common.media_messages import GenerationEnd, RenditionOpen, StreamClosed, Tags
+from common.media_messages import REPLAY, GenerationEnd, RenditionOpen, StreamClosed, Tags
 from common.rtmp import amf0
 from egress.stream import CUT_WAIT_S, END_WAIT_S, SILENT_S, Stream, StreamState
 from tests.helpers_egress import (
@@ -23,6 +23,7 @@ from tests.helpers_egress import (
     tags,
 )
 
+REPEATED = (key_tag(5000), inter_tag(5040))
 Sent = tuple[RenditionOpen | Tags, Sequence[bytes]]
 
 
@@ -327,6 +328,21 @@ def test_another_ingest_that_counts_time_anew_lands_behind_what_was_sent() -> No
     assert watched.words(SOURCE) == ["H", "v0@6540", "v40@6580"]
     assert watched.words("720p") == ["H", "v0@6540", "v40@6580"]
     assert watched.stream.revoke(Generation(2)) == 40
+
+
+def test_another_ingest_that_repeats_what_was_sent_goes_on_in_its_time() -> None:
+    watched = Watched()
+    watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
+    watched.words(SOURCE)
+    watched.stream.open(stream_open(generation=2), 11.0)
+    again = [((9, dts_ms, flags | REPLAY, 0.0), body) for (_, dts_ms, flags, _), body in REPEATED]
+    watched.take(
+        rendition_open(SOURCE, generation=2),
+        tags(0, *again, generation=2),
+        tags(2, key_tag(6000), inter_tag(6040), generation=2),
+        now=11.5,
+    )
+    assert watched.words(SOURCE) == ["H", "v6000", "v6040"]
 
 
 def test_a_stream_whose_ingest_is_silent_for_long_is_given_up() -> None:

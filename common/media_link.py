@@ -7,7 +7,8 @@ write. ZeroMQ, which carries control, wakes a thread of its own at both ends of 
 An inlet is bound by one incarnation of a worker or an egress under a name that is never bound
 again; an outlet is connected once the supervisor has announced that name. Sends never block: what
 the peer does not read is kept up to a limit for memory, then `send` gives False and the caller
-drops by stream (design.md, Messages). Frames: `common.framing`.
+drops by stream (design.md, Messages). What nobody waits for is sent `lazily`: with the next message
+that is not, or some time later. Who binds an inlet may answer. Frames: `common.framing`.
 """
 
 import asyncio
@@ -25,12 +26,34 @@ from common.framing import FrameReader, header
 log = logging.getLogger("tfarm.common.media_link")
 
 Frames = Sequence[bytes]
-OnFrames = Callable[[list[bytes]], None]
+OnFrames = Callable[[list[bytes], "Sender"], None]
+OnAnswer = Callable[[list[bytes]], None]
 
 KEPT_BYTES = 32 * 1024 * 1024  # for a peer that does not read; queues in time are its reader's
 SOCKET_BYTES = 1024 * 1024  # asked of the kernel, which may give less
 TURN_BYTES = 256 * 1024  # sent before the turn of the loop ends
 RETRY_S = 0.2  # until a link that broke is tried again; meanwhile every stream hears of it
+LAZY_S = 0.1  # that a message sent lazily waits at most
+
+
+class Sender:
+    """One who has connected to an inlet."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.reader = FrameReader()
+        self._connection = connection
+
+    @property
+    def closed(self) -> bool:
+        return self._connection.fileno() < 0
+
+    def answer(self, frames: Frames) -> bool:
+        """Send it a small message; False: it takes none, now or any more. Answers are seldom."""
+        data = header(frames) + b"".join(frames)
+        try:
+            return self._connection.send(data) == len(data)
+        except OSError:
+            return False
 
 
 class Inlet:
@@ -40,7 +63,7 @@ class Inlet:
         self._on_frames = on_frames
         self._loop = asyncio.get_running_loop()
         self._path = socket_path(address)
-        self._readers: dict[socket.socket, FrameReader] = {}
+        self._senders: dict[socket.socket, Sender] = {}
         self._listener = _unix_socket()
         try:
             self._listener.bind(self._path)
@@ -56,7 +79,7 @@ class Inlet:
             return
         self._loop.remove_reader(self._listener)
         self._listener.close()
-        for peer in tuple(self._readers):
+        for peer in tuple(self._senders):
             self._drop(peer)
         with suppress(FileNotFoundError):
             os.unlink(self._path)
@@ -70,10 +93,11 @@ class Inlet:
             log.warning("a peer was not accepted error=%s", error)
             return
         peer.setblocking(False)
-        reader = self._readers[peer] = FrameReader()
-        self._loop.add_reader(peer, self._read, peer, reader)
+        sender = self._senders[peer] = Sender(peer)
+        self._loop.add_reader(peer, self._read, peer, sender)
 
-    def _read(self, peer: socket.socket, reader: FrameReader) -> None:
+    def _read(self, peer: socket.socket, sender: Sender) -> None:
+        reader = sender.reader
         try:
             count = peer.recv_into(reader.room())
         except (BlockingIOError, InterruptedError):
@@ -92,13 +116,13 @@ class Inlet:
             return
         for frames in messages:
             try:
-                self._on_frames(frames)
+                self._on_frames(frames, sender)
             except Exception:
                 # One bad message must not stop the reading of the socket: that would end everyone.
                 log.exception("handling a media message failed")
 
     def _drop(self, peer: socket.socket) -> None:
-        if self._readers.pop(peer, None) is not None:
+        if self._senders.pop(peer, None) is not None:
             self._loop.remove_reader(peer)
             peer.close()
 
@@ -106,8 +130,10 @@ class Inlet:
 class Outlet:
     """A connection to the inlet of one incarnation of a child."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, on_answer: OnAnswer | None = None) -> None:
         self._path = socket_path(address)
+        self._on_answer = on_answer
+        self._answers = FrameReader()
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._rest = memoryview(b"")  # what the peer's socket did not take of the last write
@@ -115,6 +141,7 @@ class Outlet:
         self._kept_bytes = 0  # of both
         self._is_full = False
         self._soon: asyncio.Handle | None = None
+        self._late: asyncio.TimerHandle | None = None  # for what was sent lazily
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
         self._connect()
@@ -123,8 +150,11 @@ class Outlet:
     def closed(self) -> bool:
         return self._closed
 
-    def send(self, frames: Frames) -> bool:
-        """Send with all else of this turn of the loop; False: the peer is full, or not there."""
+    def send(self, frames: Frames, lazily: bool = False) -> bool:
+        """Send with all else of this turn of the loop; False: the peer is full, or not there.
+
+        `lazily`: with what is sent next, within `LAZY_S`.
+        """
         if self._socket is None or self._kept_bytes > KEPT_BYTES:
             return False
         head = header(frames)
@@ -135,9 +165,17 @@ class Outlet:
             return True
         if self._kept_bytes >= TURN_BYTES:
             self._write()
+        elif lazily:
+            if self._late is None:
+                self._late = self._loop.call_later(LAZY_S, self._on_late)
         elif self._soon is None:
             self._soon = self._loop.call_soon(self._on_turn_ends)
         return True
+
+    def flush(self) -> None:
+        """Send now what was sent lazily."""
+        if not self._is_full and self._posted:
+            self._write()
 
     def close(self) -> None:
         """Drop what has not left: stale media is of no use to a successor."""
@@ -157,6 +195,7 @@ class Outlet:
             self._again = self._loop.call_later(RETRY_S, self._connect)
             return
         self._socket = connection
+        self._loop.add_reader(connection, self._read)
 
     def _disconnect(self) -> None:
         self._posted.clear()
@@ -165,17 +204,47 @@ class Outlet:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         if self._socket is not None:
+            self._loop.remove_reader(self._socket)
             if self._is_full:
                 self._loop.remove_writer(self._socket)
                 self._is_full = False
             self._socket.close()
             self._socket = None
 
+    def _read(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            count = self._socket.recv_into(self._answers.room())
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._break(str(error))
+            return
+        if count == 0:
+            self._break("the peer ended it")
+            return
+        self._answers.filled(count)
+        try:
+            answers = self._answers.messages()
+        except FramingError as error:
+            self._break(str(error))
+            return
+        for frames in answers:
+            if self._on_answer is not None:
+                self._on_answer(frames)
+
     def _on_turn_ends(self) -> None:
         self._soon = None
-        if not self._is_full and self._posted:
-            self._write()
+        self.flush()
+
+    def _on_late(self) -> None:
+        self._late = None
+        self.flush()
 
     def _write(self) -> None:
         """Send all there is, up to what the peer takes."""
@@ -186,7 +255,7 @@ class Outlet:
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
-                self._break(error)
+                self._break(str(error))
                 return
             self._kept_bytes -= sent
             self._rest = memoryview(data)[sent:]
@@ -213,10 +282,11 @@ class Outlet:
         posted.clear()
         return data
 
-    def _break(self, error: OSError) -> None:
+    def _break(self, why: str) -> None:
         """The peer is gone, or has ended the link."""
-        log.info("media link broken error=%s", error)
+        log.info("media link broken reason=%s", why)
         self._disconnect()
+        self._answers = FrameReader()
         self._again = self._loop.call_later(RETRY_S, self._connect)
 
 

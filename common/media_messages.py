@@ -161,7 +161,19 @@ class Tags:
     rendition: str
     first_number: int
     tags: tuple[tuple[int, int, int, float], ...]  # FLV tag type, dts_ms, flags, received_s
-    sent_s: float = 0.0  # when it was given to the bus; 0: a replay
+    sent_s: float = 0.0  # when it was given to the link; 0: a replay
+
+
+@message("watched")
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The egress's answer on a link: what of a stream somebody plays there or waits for.
+
+    Tags of all else may come later, in fewer messages.
+    """
+
+    stream_id: StreamId
+    renditions: tuple[str, ...]  # all of them; none: nothing is watched
 
 
 @message("generation-end")

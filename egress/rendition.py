@@ -10,6 +10,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 
 from common.media_messages import HEADER, KEY, REPLAY
 from common.stage_times import StageTimes
@@ -41,6 +42,7 @@ class Rendition:
         self.bytes = 0
         self.dropped = 0  # tags that no player got
         self.last_pts_ms: int | None = None
+        self.watched_since_s = inf  # tags sent before may have waited: they are not timed
         self.stages = StageTimes()
         self.audio_hold_s = audio_hold_s
         self.flush_s = flush_s
@@ -119,7 +121,8 @@ class Rendition:
         sent_s: float = 0.0,
     ) -> None:
         """Tags of this rendition alone, in order; `sent_s` as in `Tags`."""
-        if sent_s:
+        is_timed = sent_s >= self.watched_since_s
+        if is_timed:
             self.stages.add(self._transit_stage, now - sent_s)
         expected = self._meet(first_number)
         number = first_number
@@ -129,7 +132,7 @@ class Rendition:
                 continue  # it came already
             kind = _KINDS.get(tag_type)
             if kind == VIDEO:
-                self._video(dts_ms, flags, payload, received_s, now)
+                self._video(dts_ms, flags, payload, received_s, now, is_timed)
             elif kind is not None:
                 self._append(kind, dts_ms, flags, payload, received_s, now)
         self._expected = max(expected, number)
@@ -161,7 +164,13 @@ class Rendition:
         return self._expected
 
     def _video(
-        self, dts_ms: int, flags: int, payload: bytes, received_s: float, now: float
+        self,
+        dts_ms: int,
+        flags: int,
+        payload: bytes,
+        received_s: float,
+        now: float,
+        is_timed: bool,
     ) -> None:
         if flags & HEADER:
             if payload != self.ring.headers.video:
@@ -191,7 +200,7 @@ class Rendition:
             self._append(VIDEO, dts_ms, HEADER, self._video_header, received_s, now)
             self._video_header = b""
         self._append(VIDEO, dts_ms, flags, payload, received_s, now)
-        if received_s and not flags & REPLAY:
+        if is_timed:
             self._came.append((received_s, now))
         self._has_video = True
         self.frames += 1

@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from common.envelope import decode_frames
 from common.errors import EnvelopeError, ExitCode
 from common.identity import ChildName, StreamId
 from common.log import RateLimit, stream_label
-from common.media_link import Inlet
+from common.media_link import Inlet, Sender
 from common.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.peer_address import Holders, Networks
 from common.rtmp.events import PlayRequested
@@ -51,6 +52,7 @@ from egress.handover import HandoverServer
 from egress.ring import CHUNK_SIZE
 from egress.stream import Stream, StreamState
 from egress.streams import Streams
+from egress.watching import Watching
 
 log = logging.getLogger("tfarm.egress.server")
 
@@ -86,6 +88,7 @@ class EgressServer:
         self._flush_is_set = False
         self._timers: dict[Channel, tuple[float, asyncio.TimerHandle]] = {}
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
+        self._watching = Watching()
         self._counters = dict.fromkeys(
             ("adopted", "declined", "refused", "played", "closed", "stalled", "unreadable"), 0
         )
@@ -130,7 +133,7 @@ class EgressServer:
 
     # ---- tags ---------------------------------------------------------------------------------
 
-    def on_frames(self, frames: list[bytes]) -> None:
+    def on_frames(self, frames: list[bytes], sender: Sender) -> None:
         """One message of the media plane."""
         try:
             message, payloads = decode_frames(frames)
@@ -140,6 +143,8 @@ class EgressServer:
                 log.warning("unreadable media message error=%s held_back=%d", error, held)
             return
         now = self.now()
+        if isinstance(message, StreamOpen | RenditionOpen):
+            self._watching.sends(message.stream_id, sender)
         match message:
             case Tags() | RenditionOpen() | GenerationEnd():
                 stream, gone = self._streams.take(message, payloads, now)
@@ -168,6 +173,8 @@ class EgressServer:
                 return
         if stream is not None:
             self._follow(stream, gone, now)
+            if isinstance(message, StreamOpen | RenditionOpen):
+                self._tell_watched(stream, now)
             if stream.is_changing or not isinstance(message, Tags):
                 self._tick_stream(stream, now)
 
@@ -313,6 +320,8 @@ class EgressServer:
                 self._ask_for(wanted.stream_id)
             if not self._try_attach(connection, wanted):
                 self._waiting.setdefault(wanted.stream_id, set()).add(connection)
+                if stream is not None:
+                    self._tell_watched(stream, self.now())
                 connection.wait(wanted.wait_ms / 1000, self._on_waited)
 
     def _holds_too_many(self, host: str) -> bool:
@@ -365,8 +374,25 @@ class EgressServer:
                 wanted.start.value,
                 held,
             )
-        connection.accept(self._channels[wanted.stream_id][wanted.rendition], wanted.start)
+        channel = self._channels[wanted.stream_id][wanted.rendition]
+        connection.accept(channel, wanted.start)
+        if channel.rendition.watched_since_s == inf:
+            self._tell_watched(self._streams.by_id[wanted.stream_id], self.now())
         return True
+
+    def _tell_watched(self, stream: Stream, now: float) -> None:
+        """Let those who send the stream know what of it must come at once."""
+        waiting = self._waiting.get(stream.stream_id, ())
+        watched = {c.wanted.rendition for c in waiting if isinstance(c.wanted, PlayWanted)}
+        for name, channel in self._channels.get(stream.stream_id, {}).items():
+            if channel.players:
+                watched.add(name)
+            rendition = channel.rendition
+            if name not in watched:
+                rendition.watched_since_s = inf
+            elif rendition.watched_since_s == inf:
+                rendition.watched_since_s = now
+        self._watching.tell(stream.stream_id, watched)
 
     def _refuse(self, connection: Connection, refusal: PlayRefused) -> None:
         self._counters["refused"] += 1
@@ -408,6 +434,9 @@ class EgressServer:
                 self._tick_stream(stream, now)
             if now - self._checked_s >= CHECK_S:
                 self._checked_s = now
+                for stream in self._streams.by_id.values():
+                    self._tell_watched(stream, now)
+                self._watching.prune(self._streams.by_id.keys())
                 stall_timeout_s = self.settings.egress.stall_timeout_s
                 for connection in tuple(self._connections):
                     connection.check(now, stall_timeout_s)
@@ -433,6 +462,7 @@ class EgressServer:
 
     def _end_stream(self, stream: Stream) -> None:
         self._streams.remove(stream.stream_id)
+        self._watching.forget(stream.stream_id)
         for channel in self._channels.pop(stream.stream_id, {}).values():
             self._end_channel(channel, stream.reason or "the stream has ended")
 

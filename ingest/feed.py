@@ -48,14 +48,26 @@ class Port(Protocol):
         ...
 
 
+class EgressPort(Port, Protocol):
+    """The way to one incarnation of an egress."""
+
+    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+        """Whether somebody there plays this rendition, or waits for it."""
+        ...
+
+    def send_lazily(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+        """Send with what is sent next, or some time later; False: not taken."""
+        ...
+
+
 class Peers(Protocol):
     """The workers and egresses that run now."""
 
     def worker(self, child: ChildName) -> Port | None: ...
 
-    def egresses(self) -> Sequence[Port]: ...
+    def egresses(self) -> Sequence[EgressPort]: ...
 
-    def wants(self, stream_id: StreamId) -> Sequence[Port]:
+    def wants(self, stream_id: StreamId) -> Sequence[EgressPort]:
         """The egresses that this stream's tags go to."""
         ...
 
@@ -171,7 +183,7 @@ class WorkerFeed:
 class EgressFeed:
     """A stream's source rendition and shared tags on their way to one egress."""
 
-    def __init__(self, stream_id: StreamId, port: Port) -> None:
+    def __init__(self, stream_id: StreamId, port: EgressPort) -> None:
         self.stream_id = stream_id
         self.port = port
         self.dropped = 0
@@ -207,7 +219,9 @@ class EgressFeed:
             entries, payloads = entries[skip:], payloads[skip:]
             self._waits_for_key = False
         message = Tags(self.stream_id, generation, rendition, first, tuple(entries), sent_s)
-        if self._outbox.retry() and self.port.send(message, payloads):
+        port = self.port
+        send = port.send if port.watches(self.stream_id, rendition) else port.send_lazily
+        if self._outbox.retry() and send(message, payloads):
             return
         self.dropped += len(entries)
         if rendition == SOURCE:

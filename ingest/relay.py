@@ -5,22 +5,24 @@ whatever had not left: it would be stale to its successor, which has an endpoint
 refused send means is decided in `feed.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from common.control_messages import Endpoint, StreamRoutes
 from common.egress_routes import Routes
 from common.envelope import encode
 from common.identity import BootId, ChildName, StreamId
 from common.media_link import Outlet
+from common.tag_link import TagLink
 
 
 class PeerPort:
     """The way to one incarnation of a child."""
 
-    def __init__(self, child: ChildName, boot_id: BootId, outlet: Outlet) -> None:
+    def __init__(self, child: ChildName, boot_id: BootId, link: Outlet | TagLink) -> None:
         self._child = child
         self._boot_id = boot_id
-        self._outlet = outlet
+        self._link = link
         self.refused = 0  # sends that it did not take
 
     @property
@@ -33,13 +35,31 @@ class PeerPort:
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send with all else of this turn of the loop; False: its queue is full, or it is gone."""
-        if self._outlet.send((encode(message), *payloads)):
+        return self._send(message, payloads, lazily=False)
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _send(self, message: object, payloads: Sequence[bytes], *, lazily: bool) -> bool:
+        if self._link.send((encode(message), *payloads), lazily):
             return True
         self.refused += 1
         return False
 
-    def close(self) -> None:
-        self._outlet.close()
+
+class EgressPort(PeerPort):
+    """The way to one incarnation of an egress."""
+
+    def __init__(self, child: ChildName, boot_id: BootId, link: TagLink) -> None:
+        super().__init__(child, boot_id, link)
+        self.watches = link.watches
+
+    def send_lazily(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+        """Send with what is sent next, or some time later; False as `send`."""
+        return self._send(message, payloads, lazily=True)
+
+
+Known = TypeVar("Known", bound=PeerPort)
 
 
 class Relay:
@@ -47,14 +67,20 @@ class Relay:
 
     def __init__(self) -> None:
         self._workers: dict[ChildName, PeerPort] = {}
-        self._egresses: dict[ChildName, PeerPort] = {}
+        self._egresses: dict[ChildName, EgressPort] = {}
         self._handovers: dict[ChildName, str] = {}
         self._routes = Routes()
 
     def follow(self, endpoints: Sequence[Endpoint]) -> None:
         """Connect to who is new, close who is gone."""
-        self._workers = self._follow(self._workers, endpoints, "media")
-        self._egresses = self._follow(self._egresses, endpoints, "tags")
+        workers = {e.child: e for e in endpoints if e.media}
+        self._workers = _follow(
+            self._workers, workers, lambda e: PeerPort(e.child, e.boot_id, Outlet(e.media))
+        )
+        egresses = {e.child: e for e in endpoints if e.tags}
+        self._egresses = _follow(
+            self._egresses, egresses, lambda e: EgressPort(e.child, e.boot_id, TagLink(e.tags))
+        )
         self._handovers = {e.child: e.handover for e in endpoints if e.handover}
 
     def close(self) -> None:
@@ -63,14 +89,14 @@ class Relay:
     def worker(self, child: ChildName) -> PeerPort | None:
         return self._workers.get(child)
 
-    def egresses(self) -> Sequence[PeerPort]:
+    def egresses(self) -> Sequence[EgressPort]:
         return tuple(self._egresses.values())
 
     def route(self, message: StreamRoutes) -> None:
         """Which egresses streams go to besides their homes."""
         self._routes.update(message)
 
-    def wants(self, stream_id: StreamId) -> Sequence[PeerPort]:
+    def wants(self, stream_id: StreamId) -> Sequence[EgressPort]:
         """The egresses that this stream's tags go to."""
         if len(self._egresses) == 1:
             return self.egresses()
@@ -86,18 +112,20 @@ class Relay:
         ports = (*self._workers.values(), *self._egresses.values())
         return sum(port.refused for port in ports)
 
-    def _follow(
-        self, known: dict[ChildName, PeerPort], endpoints: Sequence[Endpoint], socket: str
-    ) -> dict[ChildName, PeerPort]:
-        wanted = {e.child: e for e in endpoints if getattr(e, socket)}
-        for child, port in known.items():
-            if child not in wanted or wanted[child].boot_id != port.boot_id:
-                port.close()
-        followed = {}
-        for child, endpoint in wanted.items():
-            present = known.get(child)
-            if present is None or present.boot_id != endpoint.boot_id:
-                outlet = Outlet(getattr(endpoint, socket))
-                present = PeerPort(child, endpoint.boot_id, outlet)
-            followed[child] = present
-        return followed
+
+def _follow(
+    known: Mapping[ChildName, Known],
+    wanted: Mapping[ChildName, Endpoint],
+    connect: Callable[[Endpoint], Known],
+) -> dict[ChildName, Known]:
+    """The ports to those that are wanted; the others are closed."""
+    for child, port in known.items():
+        if child not in wanted or wanted[child].boot_id != port.boot_id:
+            port.close()
+    followed = {}
+    for child, endpoint in wanted.items():
+        present = known.get(child)
+        if present is None or present.boot_id != endpoint.boot_id:
+            present = connect(endpoint)
+        followed[child] = present
+    return followed

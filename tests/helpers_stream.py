@@ -71,12 +71,23 @@ class RememberingPort:
     boot_id: BootId = field(default_factory=lambda: BootId("boot"))
     full: bool = False
     sent: list[tuple[Any, tuple[bytes, ...]]] = field(default_factory=list)
+    lazy: list[Any] = field(default_factory=list)  # those of `sent` that may come later
+    watched: set[str] = field(default_factory=set)
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         if self.full:
             return False
         self.sent.append((message, tuple(payloads)))
         return True
+
+    def send_lazily(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+        if not self.send(message, payloads):
+            return False
+        self.lazy.append(message)
+        return True
+
+    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+        return rendition in self.watched
 
     def of(self, kind: type[T]) -> list[T]:
         return [message for message, _ in self.sent if isinstance(message, kind)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from common.control_messages import Endpoint, StreamRoutes
 from common.egress_routes import Routes
 from common.identity import BootId, ChildName, Generation, StreamId
-from common.media_link import Outlet
+from common.tag_link import TagLink
 
 log = logging.getLogger("tfarm.worker.egresses")
 
@@ -21,15 +21,15 @@ CatchUp = Callable[[], Sequence[tuple[Rendition, Frames]]]
 
 
 class _Egress:
-    def __init__(self, outlet: Outlet) -> None:
-        self.outlet = outlet
+    def __init__(self, link: TagLink) -> None:
+        self.link = link
         self.blocked: set[Rendition] = set()
 
 
 class Egresses:
     """Sends to the egresses that want a stream; a new one first gets what `catch_up` gives."""
 
-    def __init__(self, catch_up: CatchUp, connect: Callable[[str], Outlet] = Outlet) -> None:
+    def __init__(self, catch_up: CatchUp, connect: Callable[[str], TagLink] = TagLink) -> None:
         self.dropped = 0  # messages that a full outlet did not take, and those that followed
         self._connect = connect
         self._catch_up = catch_up
@@ -44,7 +44,7 @@ class Egresses:
         """The farm's children as they are now."""
         wanted = {(end.child, end.boot_id): end.tags for end in endpoints if end.tags}
         for name in [name for name in self._egresses if name not in wanted]:
-            self._egresses.pop(name).outlet.close()
+            self._egresses.pop(name).link.close()
             log.info("egress gone child=%s", name[0])
         for name, address in wanted.items():
             if name not in self._egresses:
@@ -57,10 +57,16 @@ class Egresses:
         self._routes.update(message)
         self._follow_routes()
 
-    def send(self, rendition: Rendition, frames: Frames, *, is_start: bool) -> None:
-        """Send a message; `is_start`: it opens the rendition, or begins with a keyframe."""
+    def send(self, rendition: Rendition, frames: Frames) -> None:
+        """Send what opens or ends the rendition."""
         for egress in self._wants(rendition[0]):
-            self._send(egress, rendition, frames, is_start=is_start)
+            self._send(egress, rendition, frames, is_start=True)
+
+    def send_tags(self, rendition: Rendition, frames: Frames, *, is_start: bool) -> None:
+        """Send tags, at once where somebody plays them; `is_start`: they begin with a keyframe."""
+        for egress in self._wants(rendition[0]):
+            lazily = not egress.link.watches(rendition[0], rendition[2])
+            self._send(egress, rendition, frames, is_start=is_start, lazily=lazily)
 
     def forget(self, stream: StreamId, generation: Generation) -> None:
         """The generation has ended: nothing more of it is sent."""
@@ -72,7 +78,7 @@ class Egresses:
 
     def close(self) -> None:
         for egress in self._egresses.values():
-            egress.outlet.close()
+            egress.link.close()
         self._egresses.clear()
 
     def _wants(self, stream: StreamId) -> list[_Egress]:
@@ -94,13 +100,19 @@ class Egresses:
                     self._send(egress, rendition, frames, is_start=False)
 
     def _send(
-        self, egress: _Egress, rendition: Rendition, frames: Frames, *, is_start: bool
+        self,
+        egress: _Egress,
+        rendition: Rendition,
+        frames: Frames,
+        *,
+        is_start: bool,
+        lazily: bool = False,
     ) -> None:
         if rendition in egress.blocked:
             if not is_start:
                 self.dropped += 1
                 return
             egress.blocked.discard(rendition)
-        if not egress.outlet.send(frames):
+        if not egress.link.send(frames, lazily):
             self.dropped += 1
             egress.blocked.add(rendition)

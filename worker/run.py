@@ -51,7 +51,7 @@ from common.errors import BootFailed, DeviceLost, EnvelopeError, ExitCode
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path as ServingPath
 from common.log import RateLimit, stream_label
-from common.media_link import Inlet
+from common.media_link import Inlet, Sender
 from common.media_messages import (
     SHARED,
     AccessUnit,
@@ -183,7 +183,7 @@ class Worker:
 
     # ---- media in -----------------------------------------------------------------------------
 
-    def _on_frames(self, frames: list[bytes]) -> None:
+    def _on_frames(self, frames: list[bytes], _: Sender) -> None:
         try:
             message, payloads = decode_frames(frames)
             payload = payloads[0] if payloads else b""
@@ -275,7 +275,7 @@ class Worker:
                 if rendition is None:
                     rendition = stream.logs[event.rung] = RenditionLog(*key, name)
                 frames = rendition.begin(event.metadata, event.header)
-                self._egresses.send((*key, name), frames, is_start=True)
+                self._egresses.send((*key, name), frames)
             case Ended():
                 self._on_ended(key, session, event)
             case CapMet():
@@ -305,7 +305,7 @@ class Worker:
             event.reason,
         )
         frames = [encode(GenerationEnd(*key, event.reason))]
-        self._egresses.send((*key, SHARED), frames, is_start=True)
+        self._egresses.send((*key, SHARED), frames)
         self._egresses.forget(*key)
         if event.trouble:
             self._counters["troubles"] += 1
@@ -325,7 +325,7 @@ class Worker:
                 if not event.is_replay:
                     session.stages.add(mux, now_s - event.coded_s)
             session.last_pts_ms[index] = tags[-1].pts_ms
-            self._egresses.send(
+            self._egresses.send_tags(
                 (*key, rendition.name), rendition.append(tags, now_s), is_start=tags[0].is_key
             )
         coded.clear()

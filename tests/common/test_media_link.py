@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.media_link import KEPT_BYTES, Inlet, Outlet
+from common.media_link import KEPT_BYTES, Inlet, Outlet, Sender
 
 MIB = b"m" * (1 << 20)
 
@@ -28,7 +28,7 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_every_message_of_a_long_burst_arrives_in_order(tmp_path: Path) -> None:
     async def scenario() -> None:
         got: list[list[bytes]] = []
-        inlet = Inlet(f"unix://{tmp_path}/a", got.append)
+        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: got.append(frames))
         outlet = Outlet(f"unix://{tmp_path}/a")
         sent = [[str(i).encode(), b"payload" * (i % 900)] for i in range(3000)]
         for message in sent:
@@ -45,7 +45,7 @@ def test_every_message_of_a_long_burst_arrives_in_order(tmp_path: Path) -> None:
 def test_several_senders_share_an_inlet(tmp_path: Path) -> None:
     async def scenario() -> None:
         got: list[list[bytes]] = []
-        inlet = Inlet(f"unix://{tmp_path}/a", got.append)
+        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: got.append(frames))
         outlets = [Outlet(f"unix://{tmp_path}/a") for _ in range(3)]
         for number, outlet in enumerate(outlets):
             assert outlet.send([str(number).encode()])
@@ -66,7 +66,7 @@ def test_a_peer_that_does_not_read_costs_no_more_than_the_limit_and_gets_what_wa
 ) -> None:
     async def scenario() -> None:
         got: list[int] = []
-        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames: got.append(int(frames[0])))
+        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: got.append(int(frames[0])))
         outlet = Outlet(f"unix://{tmp_path}/a")
         taken = 0  # the loop, and so the inlet, has no turn in between
         while taken < 100 and outlet.send([str(taken).encode(), MIB]):
@@ -89,7 +89,7 @@ def test_a_handler_that_fails_does_not_stop_the_link(
     async def scenario() -> None:
         got: list[bytes] = []
 
-        def handle(frames: list[bytes]) -> None:
+        def handle(frames: list[bytes], _: Sender) -> None:
             if frames[0] == b"bad":
                 raise RuntimeError("boom")
             got.append(frames[0])
@@ -111,7 +111,7 @@ def test_an_outlet_without_a_peer_refuses_until_there_is_one(tmp_path: Path) -> 
         outlet = Outlet(f"unix://{tmp_path}/late")
         assert not outlet.send([b"x"])
         got: list[list[bytes]] = []
-        inlet = Inlet(f"unix://{tmp_path}/late", got.append)
+        inlet = Inlet(f"unix://{tmp_path}/late", lambda frames, _: got.append(frames))
         await until(lambda: outlet.send([b"y"]))
         await until(lambda: bool(got))
         inlet.close()
@@ -127,7 +127,7 @@ def test_bytes_that_are_no_message_end_their_own_connection_alone(
 ) -> None:
     async def scenario() -> None:
         got: list[list[bytes]] = []
-        inlet = Inlet(f"unix://{tmp_path}/a", got.append)
+        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: got.append(frames))
         outlet = Outlet(f"unix://{tmp_path}/a")
         with socket.socket(socket.AF_UNIX) as stray:
             stray.connect(str(tmp_path / "a"))
@@ -145,9 +145,9 @@ def test_bytes_that_are_no_message_end_their_own_connection_alone(
 
 def test_a_name_that_is_bound_is_not_bound_again(tmp_path: Path) -> None:
     async def scenario() -> None:
-        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames: None)
+        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: None)
         with pytest.raises(OSError, match="in use"):
-            Inlet(f"unix://{tmp_path}/a", lambda frames: None)
+            Inlet(f"unix://{tmp_path}/a", lambda frames, _: None)
         inlet.close()
         inlet.close()
 

@@ -251,6 +251,7 @@ def test_only_what_is_flushed_counts_for_joiners() -> None:
 
 def test_positions_and_latency_are_counted() -> None:
     rendition = made()
+    rendition.watched_since_s = 9.9
     rendition.tags(
         0,
         [(9, 0, 1, 9.99), (9, 40, 0, 9.99)],
@@ -267,6 +268,17 @@ def test_positions_and_latency_are_counted() -> None:
     assert times["transit:x"] == pytest.approx((5.0, 5.0), rel=0.13)
     assert times["egress:x"] == pytest.approx((1.0, 1.0), rel=0.13)
     assert times["total:x"] == pytest.approx((11.0, 11.0), rel=0.13)
+
+
+def test_tags_that_may_have_waited_for_a_player_are_not_timed() -> None:
+    rendition = made()
+    rendition.tags(0, [(9, 0, 1, 9.99)], [picture("v0", True)], 10.0, 9.995)
+    rendition.watched_since_s = 10.0
+    rendition.tags(1, [(9, 40, 0, 9.99)], [picture("v40")], 10.1, 9.999)
+    rendition.take(10.1)
+    rendition.gone(10.1)
+    assert rendition.stages.quantiles() == {}
+    assert rendition.frames == 2
 
 
 def test_an_audio_header_is_kept_for_joiners_and_passed_on() -> None:

@@ -220,3 +220,14 @@ def test_whatever_a_peer_takes_its_pictures_follow_on_one_another_or_begin_at_a_
     assert not units or units[0].is_key
     offered = len(steps) - (min(keys) if keys else len(steps))
     assert len(units) + worker.dropped == offered
+
+
+def test_tags_may_come_later_where_nobody_plays_them_and_all_else_goes_at_once() -> None:
+    feed, port = egress_feed()
+    feed.open_source(ONE, b"metadata", b"header")
+    put(feed, (9, 0, KEY, 1.0))
+    assert port.lazy == port.of(Tags)
+    port.watched = {SOURCE}
+    put(feed, (9, 40, 0, 1.0))
+    put(feed, (8, 40, 0, 1.0), rendition=SHARED)
+    assert [tags.rendition for tags in port.lazy] == [SOURCE, SHARED]

@@ -7,7 +7,7 @@ from pathlib import Path
 from common.control_messages import Endpoint
 from common.envelope import decode
 from common.identity import BootId, ChildName, Generation, StreamId
-from common.media_link import Inlet
+from common.media_link import Inlet, OnFrames
 from common.media_messages import StreamEnd
 from ingest.relay import Relay
 
@@ -48,7 +48,11 @@ def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
 def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -> None:
     async def scenario(relay: Relay) -> None:
         got: dict[str, list[list[bytes]]] = {"w-a": [], "w-b": [], "e-a": []}
-        inlets = [Inlet(f"unix://{tmp_path}/{name}", got[name].append) for name in got]
+
+        def note(messages: list[list[bytes]]) -> OnFrames:
+            return lambda frames, _: messages.append(frames)
+
+        inlets = [Inlet(f"unix://{tmp_path}/{name}", note(got[name])) for name in got]
         relay.follow(endpoints(tmp_path, "a"))
         first = relay.worker(WORKER)
         assert first is not None

@@ -1,0 +1,51 @@
+"""The way of tags to one egress, which says in return what of them is played (IO).
+
+A wake-up costs an egress more than the tags it is woken for: on a busy host they are pushed out of
+the processor's caches in between. So tags that somebody waits for go at once, and the rest lazily:
+they are there, 0.1 s old at most, for who joins, and from then on come at once too.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from common.envelope import decode_frames
+from common.errors import EnvelopeError
+from common.identity import StreamId
+from common.media_link import Outlet
+from common.media_messages import SHARED, Watched
+
+log = logging.getLogger("tfarm.common.tag_link")
+
+
+class TagLink:
+    """An outlet to one incarnation of an egress."""
+
+    def __init__(self, address: str) -> None:
+        self._outlet = Outlet(address, self._on_answer)
+        self._watched: dict[StreamId, frozenset[str]] = {}
+
+    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+        """Whether somebody there plays this rendition, or waits for it."""
+        watched = self._watched.get(stream_id)
+        return watched is not None and (rendition in watched or rendition == SHARED)
+
+    def send(self, frames: Sequence[bytes], lazily: bool = False) -> bool:
+        """As `Outlet.send`."""
+        return self._outlet.send(frames, lazily)
+
+    def close(self) -> None:
+        self._outlet.close()
+
+    def _on_answer(self, frames: list[bytes]) -> None:
+        try:
+            message, _ = decode_frames(frames)
+        except EnvelopeError as error:
+            log.warning("unreadable answer of an egress error=%s", error)
+            return
+        if not isinstance(message, Watched):
+            return
+        if message.renditions:
+            self._watched[message.stream_id] = frozenset(message.renditions)
+        else:
+            self._watched.pop(message.stream_id, None)
+        self._outlet.flush()

@@ -333,7 +333,7 @@ def _worker(table: _Table, defaults: WorkerSettings) -> WorkerSettings:
     worker = WorkerSettings(
         queue_ms=table.take("queue", values.milliseconds(100, 60_000), defaults.queue_ms),
         max_memory_bytes=table.take(
-            "max_memory", values.byte_count(256 * 1024**2, 1024**4), defaults.max_memory_bytes
+            "max_memory", values.byte_count(64 * 1024**2, 1024**4), defaults.max_memory_bytes
         ),
         hang_timeout_s=table.take(
             "hang_timeout", values.seconds(0.5, 600), defaults.hang_timeout_s

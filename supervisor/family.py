@@ -125,7 +125,7 @@ class Family:
 
     def forgive(self) -> None:
         """This process was starved: nobody's silence counts up to now."""
-        for member in self.members.values():
+        for member in list(self.members.values()):
             self._feed(member, Beat())
 
     def condemn(self, name: ChildName, reason: str) -> None:
@@ -151,7 +151,7 @@ class Family:
 
     def kill_all(self) -> None:
         """At once, for a user who will not wait."""
-        for member in self.members.values():
+        for member in list(self.members.values()):
             self._feed(member, Stop())
             if member.process is not None:
                 member.process.send_signal(signal.SIGKILL)
@@ -160,7 +160,7 @@ class Family:
         """Watch nobody any more, and let them run."""
         if self._timer is not None:
             self._timer.cancel()
-        for member in self.members.values():
+        for member in list(self.members.values()):
             if member.process is not None:
                 member.process.forget()
 

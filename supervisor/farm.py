@@ -73,6 +73,11 @@ class Farm:
     def parked(self) -> int:
         return self._admission.parked
 
+    @property
+    def closed(self) -> str:
+        """Why no new stream is taken at all; "" when they are."""
+        return self._admission.closed
+
     def next_deadline(self) -> float:
         return min(
             self._admission.next_deadline(),

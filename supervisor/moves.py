@@ -88,6 +88,10 @@ class Moves:
         stream.moving_until_s = time_of(publisher, cut_ms) + SETTLE_S
         return [Send(placed.child, replace(placed.message, cut_ms=cut_ms))]
 
+    def under_way(self, now: float) -> int:
+        """Streams that have not settled after a move, so that none can move again yet."""
+        return sum(now < stream.moving_until_s for stream in self._roster.streams.values())
+
     def rebalance(self, now: float) -> list[Order]:
         """Even the load out: whatever makes the fullest device less full than it is."""
         roster = self._roster

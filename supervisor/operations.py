@@ -65,10 +65,23 @@ class Operations:
         return "the farm takes streams again"
 
     def rebalance(self) -> str:
-        orders = self._farm.moves.rebalance(self._clock())
+        moves, now = self._farm.moves, self._clock()
+        under_way = moves.under_way(now)
+        orders = moves.rebalance(now)
         self._do(orders)
-        return f"{len(orders)} streams move" if orders else "no move would even the load out"
+        if orders:
+            return _streams(len(orders), "move")
+        if under_way:
+            return f"{_streams(under_way, 'are')} still on the way; ask again in a few seconds"
+        return "no move would even the load out"
 
     def _no_device(self, device: str) -> str:
         known = ", ".join(name.partition(":")[2] for name in self._farm.roster.fleet.devices)
         return f"there is no device {device}; there are: {known}"
+
+
+def _streams(count: int, verb: str) -> str:
+    """`1 stream moves`, `2 streams move`."""
+    if count > 1:
+        return f"{count} streams {verb}"
+    return f"1 stream {'is' if verb == 'are' else verb + 's'}"

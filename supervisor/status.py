@@ -77,6 +77,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "streams": [_stream(farm, stream, facts) for stream in roster.streams.values()],
         "waiting": farm.waiting(),
         "parked": farm.parked,
+        "closed": farm.closed,
         "refused_full": roster.full_refusals,
         "decisions": [
             {

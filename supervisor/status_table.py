@@ -20,6 +20,9 @@ _STATE_STYLES = {
     "switching": "yellow",
     "stopping": "yellow",
     "source only": "yellow",
+    "draining": "yellow",
+    "drained": "yellow",
+    "overloaded": "red",
     "waiting": "red",
     "backoff": "red",
     "down": "red",
@@ -50,6 +53,8 @@ def tables(status: Json, now_unix: float) -> RenderableType:
             f"{cap['reason']}"
         )
     parts += [Text(f"note: {note}", "dim") for note in dict.fromkeys(notes)]
+    if status["closed"]:
+        parts.append(Text(status["closed"], "yellow"))
     if status["parked"] or status["waiting"]:
         parts.append(
             Text(

@@ -48,7 +48,8 @@ class Vigil:
             await asyncio.sleep(WATCH_S)
             awake_s = clock.tick(loop.time())
             for name, silence in list(self._silences.items()):
-                process = self._family.members[name].process
+                member = self._family.members.get(name)
+                process = member.process if member is not None else None
                 if process is None:
                     continue
                 reason = silence.observe(self._beats[name], awake_s, partial(look_at, process.pid))
@@ -58,7 +59,8 @@ class Vigil:
     def watch_memory(self) -> None:
         """A worker that leaks takes the whole host with it, if it is let."""
         limit = self._settings().max_memory_bytes
-        for name, member in self._family.members.items():
+        # killing one may start another: a stream's own
+        for name, member in list(self._family.members.items()):
             if member.kind == "worker" and member.process is not None:
                 used = rss_bytes(member.process.pid)
                 if used > limit:

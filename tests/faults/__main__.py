@@ -13,18 +13,23 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults import connections, media, processes, scene
+from tests.faults import connections, media, overload, processes, scene
 from tests.faults.scene import Result
 
 FAULTS: tuple[Callable[[], Result], ...] = (
     processes.kill_worker,
     processes.stop_worker,
     processes.kill_worker_twice,
+    processes.kill_worker_of_the_absent,
+    overload.worker_grows,
     processes.kill_supervisor,
     processes.no_supervisor,
     processes.kill_egress,
     processes.kill_ingest,
+    processes.kill_one_egress,
+    processes.kill_one_ingest,
     processes.drain_device,
+    overload.overload,
     media.publisher_vanishes,
     media.publisher_returns,
     media.corrupt_bitstream,

@@ -55,6 +55,7 @@ class Connection:
         self.losses = 0  # connections that the farm ended
         self.refusals: list[str] = []
         self.again = True  # connect again when it is lost
+        self.ports: list[int] = []  # of its own end, a connection each
         self._load = load
         self._mode: Literal["publish", "play"] = mode
         self._local = local
@@ -72,6 +73,7 @@ class Connection:
         if self._local:
             peer.bind((self._local, 0))
         peer.connect_ex((session.address.host, session.address.port))
+        self.ports.append(int(peer.getsockname()[1]))
         session.start()
         self._unsent += session.data_to_send()
         self._load.register(peer, self)

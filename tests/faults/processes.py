@@ -7,7 +7,7 @@ import time
 
 import psutil
 
-from tests.faults.scene import KEYS, Result, Scene
+from tests.faults.scene import KEYS, PLAYERS_A_STREAM, Result, Scene, seen_by
 from tests.helpers_media import until
 
 
@@ -95,6 +95,41 @@ def kill_worker_twice() -> Result:
     return row
 
 
+def kill_worker_of_the_absent() -> Result:
+    """The last picture goes on standing in for a publisher when its worker is lost meanwhile."""
+    with Scene() as scene:
+        hit = KEYS[0]
+        gone = scene.publisher(hit)
+
+        def leave() -> None:
+            gone.again = False
+            gone.drop()
+
+        scene.load.ask(leave)
+        time.sleep(2.0)
+        worker = str(scene.farm.streams()[hit]["worker"])
+        aboard = scene.by_worker()[worker]
+        at = time.monotonic()
+        os.kill(scene.pid(worker), signal.SIGKILL)
+        _await_pictures(scene, aboard, at)
+        row = scene.judge("kill -9 a worker while a publisher is away", aboard, at)
+        waits = [s.longest_wait_s for s in scene.seen([hit], at)]
+        firsts = [s.first_new for s in scene.seen([hit], at)]
+        row.first_frame_s = statistics.median(f.came_s - at for f in firsts if f is not None)
+        away = not scene.farm.streams()[hit]["is_live"]
+    row.limit = "its last picture goes on: no wait > 1.0 s, 0 disconnected, others lose 0"
+    row.note = f"longest wait {max(waits):.2f} s, {'still away' if away else 'BACK'}"
+    row.ok = (
+        away
+        and len(firsts) == PLAYERS_A_STREAM
+        and max(waits) <= 1.0
+        and row.disconnected == 0
+        and row.others_lost == 0
+        and row.repeated == 0
+    )
+    return row
+
+
 def kill_supervisor() -> Result:
     with Scene() as scene:
         supervisor = scene.farm.process
@@ -156,6 +191,80 @@ def kill_egress() -> Result:
     row.repeated = 0  # a joiner begins with the last GOP again
     row.ok = not cut and row.first_frame_s is not None and row.first_frame_s <= 1.5
     return row
+
+
+def kill_one_egress() -> Result:
+    """Of two: who plays at the other one notices nothing."""
+    with Scene(more="[egress]\nprocesses = 2\n") as scene:
+        names = [c["name"] for c in scene.farm.status()["children"] if c["kind"] == "egress"]
+        pids = {name: scene.pid(name) for name in names}
+        ports = {name: _peer_ports(pid) for name, pid in pids.items()}
+        at = time.monotonic()
+        os.kill(pids[names[0]], signal.SIGKILL)
+        _await_pictures(scene, list(KEYS), at)
+        theirs = [p for p in scene.load.players if p.ports[0] in ports[names[0]]]
+        others = [p for p in scene.load.players if p.ports[0] in ports[names[1]]]
+        assert theirs, "players of the egress that is killed"
+        assert others, "players of the other one"
+        row = Result("kill -9 one of two egresses", len({p.key for p in theirs}))
+        seen = [seen_by(player, at) for player in others]
+        row.others_lost = max(s.lost for s in seen)
+        row.repeated = sum(s.repeated for s in seen)
+        row.disconnected = sum(p.losses for p in scene.load.players)
+        firsts = [min(p.came_s for p in t.pictures if p.came_s > t.since_s) - at for t in theirs]
+        row.first_frame_s = statistics.median(firsts)
+        hit = sum(p.losses for p in others)
+        cut = sum(p.losses for p in scene.load.publishers.values())
+    row.limit = "players of the other lose 0 and stay, publishers stay, picture ≤ 1.5 s after it"
+    row.note = f"{len(theirs)} players of the one, {len(others)} of the other, {hit} of these cut"
+    row.ok = (
+        hit == 0
+        and cut == 0
+        and row.others_lost == 0
+        and row.repeated == 0
+        and row.first_frame_s <= 1.5
+        and row.disconnected == len(theirs)
+    )
+    return row
+
+
+def kill_one_ingest() -> Result:
+    """Of two: publishers at the other one notice nothing, and nobody's players go."""
+    with Scene(more="[ingest]\nprocesses = 2\n") as scene:
+        by_ingest: dict[str, list[str]] = {}
+        for key, stream in scene.farm.streams().items():
+            by_ingest.setdefault(str(stream["ingest"]), []).append(key)
+        ingest = min(by_ingest, key=lambda name: len(by_ingest[name]))
+        hit = by_ingest[ingest]
+        at = time.monotonic()
+        os.kill(scene.pid(ingest), signal.SIGKILL)
+        _await_pictures(scene, list(KEYS), at)
+        row = scene.judge("kill -9 one of two ingests; its publishers reconnect", hit, at)
+        waits = []
+        for key in hit:
+            back_s = scene.publisher(key).since_s
+            assert back_s > at, f"{key} was not disconnected"
+            for player in scene.players([key]):
+                waits.append(min(p.came_s for p in player.pictures if p.came_s >= back_s) - back_s)
+        cut = [k for k, p in scene.load.publishers.items() if p.losses and k not in hit]
+        row.first_frame_s = statistics.median(waits)
+    row.limit = "players stay, others lose 0, picture ≤ 1.5 s after the publisher is back"
+    row.note = f"{len(by_ingest)} ingests had publishers"
+    row.lost = None
+    row.ok = (
+        row.disconnected == 0
+        and not cut
+        and row.others_lost == 0
+        and row.repeated == 0
+        and max(waits) <= 1.5
+    )
+    return row
+
+
+def _peer_ports(pid: int) -> set[int]:
+    """The ports that a process's TCP connections come from."""
+    peers = [c.raddr for c in psutil.Process(pid).net_connections("tcp")]
+    return {peer.port for peer in peers if peer}
 
 
 def kill_ingest() -> Result:

@@ -57,7 +57,7 @@ capacity = 10000
 gop = "1s"
 hold = "{hold}"
 wait = "8s"
-max_source = "640x360@30"
+max_source = "854x480@30"
 {template}
 
 [[templates.live.renditions]]
@@ -76,8 +76,9 @@ def config(
     more: str = "",
     template: str = "",
     orphan_timeout: str = "30s",
+    rungs: str = "",
 ) -> str:
-    return CONFIG.format(
+    document = CONFIG.format(
         log_level=LOG_LEVEL,
         workers=workers,
         hold=hold,
@@ -85,6 +86,7 @@ def config(
         template=template,
         orphan_timeout=orphan_timeout,
     )
+    return document + rungs
 
 
 @dataclass
@@ -171,6 +173,7 @@ class Scene:
     rendition: str = RUNG
     keep_of: str = ""  # the stream one of whose players keeps the pictures
     start_ms: int = 0  # the publishers' first timestamp
+    rungs: str = ""  # more of the template's renditions
     stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -196,6 +199,7 @@ class Scene:
             more=self.more,
             template=self.template,
             orphan_timeout=self.orphan_timeout,
+            rungs=self.rungs,
         )
         self.farm = self.stack.enter_context(Farm(document))
         self.load = self.stack.enter_context(Load())
@@ -207,6 +211,14 @@ class Scene:
                 keep = key == self.keep_of and index == 0
                 self.load.play(self.farm.url(key, self.rendition), key, self.rendition, keep=keep)
         self.wait_for_pictures()
+
+    def add(self, key: str, spec: ClipSpec, renditions: Iterable[str]) -> None:
+        """One more stream, with players of its own of each of these renditions."""
+        self.load.publish(self.farm.url(key), key, self.script(spec))
+        self.farm.wait_stream(key)
+        for rendition in renditions:
+            for _ in range(self.players_a_stream):
+                self.load.play(self.farm.url(key, rendition), key, rendition)
 
     def script(self, spec: ClipSpec) -> Script:
         return Script(flv_tags(clip(spec)), CLIP_MS)
@@ -253,11 +265,7 @@ class Scene:
 
     def seen(self, keys: Iterable[str], since_s: float) -> list[Seen]:
         """What the players of these streams saw from just before `since_s` on."""
-        found = []
-        for player in self.players(keys):
-            pictures = [p for p in list(player.pictures) if p.came_s > since_s - 0.5]
-            found.append(Seen(player, since_s, [p for p in pictures if not p.is_header]))
-        return found
+        return [seen_by(player, since_s) for player in self.players(keys)]
 
     def judge(
         self, fault: str, hit: Sequence[str], since_s: float, *, is_new_session: bool = False
@@ -279,6 +287,12 @@ class Scene:
             disconnected=sum(player.losses for player in self.load.players),
             others_lost=max((s.lost for s in others), default=0),
         )
+
+
+def seen_by(player: LoadPlayer, since_s: float) -> Seen:
+    """What a player saw from just before `since_s` on."""
+    pictures = [p for p in list(player.pictures) if p.came_s > since_s - 0.5]
+    return Seen(player, since_s, [p for p in pictures if not p.is_header])
 
 
 _clips: dict[ClipSpec, Path] = {}

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from common.control_messages import EndStream, Placed
+from common.identity import ChildName
 from supervisor.operations import Operations
 from supervisor.roster import Order, Send
-from tests.supervisor.rig import Rig
+from tests.supervisor.rig import SMALL, Rig
 
 
 class Desk:
@@ -68,6 +69,23 @@ def test_a_drain_of_all_has_the_new_deadline_looked_at(desk: Desk) -> None:
     rig.refused(rig.ask("live/b"))
     assert desk.operations.undrain_all() == "the farm takes streams again"
     rig.only(rig.ask("live/b"), Placed)
+
+
+def test_what_is_on_its_way_is_said_to_be_and_moves_again_later(desk: Desk) -> None:
+    rig = desk.rig
+    desk.operations.drain("cpu:0")
+    for key in ("live/a", "live/b"):
+        rig.publish(key, SMALL)
+        since_s = rig.now - 10
+        status = rig.publisher(key, format=SMALL, anchor_ms=0, anchor_s=since_s, gop_ms=1000)
+        rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    desk.operations.undrain("cpu:0")
+    desk.operations.drain("cpu:1")
+    desk.operations.undrain("cpu:1")
+    said = "2 streams are still on the way; ask again in a few seconds"
+    assert desk.operations.rebalance() == said
+    rig.now += 10
+    assert desk.operations.rebalance() == "1 stream moves"
 
 
 def test_a_farm_that_is_even_is_not_rebalanced(desk: Desk) -> None:

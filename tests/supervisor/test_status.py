@@ -162,6 +162,14 @@ def test_waiting_streams_and_parked_publishers_are_counted(make_rig: MakeRig) ->
     assert "1 streams wait for a device, 1 publishers for room" in text(found)
 
 
+def test_a_farm_that_runs_empty_says_so(rig: Rig) -> None:
+    assert document(rig)["closed"] == ""
+    rig.farm.drain_all(None, rig.now)
+    assert "takes no new streams" in text(document(rig))
+    rig.farm.undrain_all(rig.now)
+    assert "takes no new streams" not in text(document(rig))
+
+
 def test_durations_for_people() -> None:
     cases = [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (4000, "1 h 6 min"), (100_000, "1 d 3 h")]
     assert [duration(seconds) for seconds, _ in cases] == [words for _, words in cases]

@@ -28,6 +28,7 @@ def test_a_farm_that_is_just_starting() -> None:
         "streams": [],
         "waiting": 0,
         "parked": 0,
+        "closed": "",
         "encoder_cap": {"sessions": 7, "for_s": 599.5, "reason": "the driver's"},
     }
     out = io.StringIO()

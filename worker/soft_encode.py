@@ -7,11 +7,14 @@ the call that took its frame in. Keyframes only where they are asked for; parame
 zerolatency tune x264 knows no other.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
+from itertools import islice
 from typing import Protocol
 
 import av
 import av.error
+from av import Packet, VideoStream
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
@@ -78,17 +81,19 @@ class X264Encoder:
         # Frames are shared by rungs that need no scaling; all rungs set the same type.
         frame.pict_type = PictureType.I if force_idr else PictureType.NONE
         frame.time_base = MILLISECONDS
-        return self._send(frame)
+        # Its packet comes at once. To ask for another would give the GIL up for nothing, and to get
+        # it back takes a turn behind all other lanes.
+        return self._units(islice(self._context.encode_lazy(frame), 1))
 
     def flush(self) -> list[EncodedUnit]:
-        return self._send(None)
+        return self._units(self._context.encode_lazy(None))
 
     def close(self) -> None:
         """Nothing is held but memory."""
 
-    def _send(self, frame: VideoFrame | None) -> list[EncodedUnit]:
+    def _units(self, coming: "Iterable[Packet[VideoStream]]") -> list[EncodedUnit]:
         try:
-            packets = self._context.encode(frame)
+            packets = list(coming)
         except av.error.EOFError:
             return []
         except (MemoryError, av.error.MemoryError) as error:

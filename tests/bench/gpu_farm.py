@@ -218,6 +218,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200, help="of the memory bench")
     parser.add_argument("--tiny", action="store_true", help="few small streams: tries the bench")
     parser.add_argument("--short", action="store_true", help="fewer loads, shorter")
+    parser.add_argument("--streams", help="12,13: of hybrid, in place of shares of the ceiling")
     parser.add_argument("--limit", type=float, default=440.0, help="seconds in all")
     arguments = parser.parse_args()
     begun_s = time.monotonic()
@@ -233,7 +234,8 @@ def main() -> int:
     simulator = arguments.nvenc_sim.absolute() if arguments.nvenc_sim else None
     gpus = tuple(gpu.uuid for gpu in driver.gpus)
     cores = tuple(sorted(os.sched_getaffinity(0)))
-    scene = Scene(gpus, cores, clip, size, out, simulator)
+    streams = tuple(map(int, (arguments.streams or "").split(","))) if arguments.streams else ()
+    scene = Scene(gpus, cores, clip, size, out, simulator, streams)
     tables: dict[str, Table] = {}
     wanted: Sequence[str] = arguments.scenes or [*SCENES, "memory"]
     memory = Memory(scene)

@@ -320,6 +320,15 @@ class RunningFarm:
                 spent[kind] = spent.get(kind, 0.0) + times.user + times.system
         return spent
 
+    def starved_seconds(self) -> float:
+        """What the workers' threads have waited for a core so far."""
+        waited_ns = 0
+        for child in self.workers().values():
+            for path in Path(f"/proc/{child['pid']}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError, IndexError, ValueError):
+                    waited_ns += int(path.read_text().split()[1])
+        return waited_ns / 1e9
+
     def _is_ready(self) -> bool:
         try:
             status = self.status()

@@ -83,6 +83,7 @@ class Scene:
     size: Size
     out: Path
     nvenc_sim: Path | None
+    streams: tuple[int, ...] = ()  # loads of `hybrid` by number, without the ceiling
     until_s: float = float("inf")  # CLOCK_MONOTONIC by which it must be over
 
     def config(

@@ -34,6 +34,8 @@ def test_an_encoder_that_got_its_streams_pictures_matches() -> None:
         found = match_pictures(rows(SENT[key]), EXPECTED, SENT)
         assert (found.sessions, found.pictures, found.wrong) == (1, len(SENT[key]), [])
     assert match_pictures(rows(SENT["a"][1:], first=1), EXPECTED, SENT).wrong == []
+    later = match_pictures(rows([*SENT["b"], 1100]), EXPECTED, SENT)
+    assert (later.pictures, later.wrong) == (3, [])  # what was sent by then is not known
 
 
 @pytest.mark.parametrize(

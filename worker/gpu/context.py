@@ -39,7 +39,8 @@ class Stream:
 
     def wait(self, event: "Event") -> None:
         """What is queued from now on runs after `event`."""
-        self.cupy.wait_event(event.cupy)
+        status = _driver().cuStreamWaitEvent(self.pointer, event.pointer, 0)
+        _check(status, "cuStreamWaitEvent")
 
     def synchronize(self) -> None:
         self.cupy.synchronize()
@@ -52,13 +53,14 @@ class Event:
         import cupy
 
         self.cupy: Any = cupy.cuda.Event(block=True, disable_timing=True)
-        self._pointer = int(self.cupy.ptr)
+        self.pointer = int(self.cupy.ptr)
 
     def record(self, stream: Stream) -> None:
-        _check(_driver().cuEventRecord(self._pointer, stream.pointer), "cuEventRecord")
+        _check(_driver().cuEventRecord(self.pointer, stream.pointer), "cuEventRecord")
 
     def synchronize(self) -> None:
-        self.cupy.synchronize()
+        if _driver().cuEventQuery(self.pointer):  # not there yet, or an error, which this tells
+            self.cupy.synchronize()
 
 
 class GpuContext:
@@ -140,6 +142,8 @@ def _driver() -> ctypes.PyDLL:
     pointer, unsigned = ctypes.c_void_p, ctypes.c_uint
     library.cuLaunchKernel.argtypes = (pointer, *[unsigned] * 7, pointer, pointer, pointer)
     library.cuEventRecord.argtypes = (pointer, pointer)
+    library.cuEventQuery.argtypes = (pointer,)
+    library.cuStreamWaitEvent.argtypes = (pointer, pointer, unsigned)
     library.cuMemcpyDtoHAsync_v2.argtypes = (pointer, pointer, ctypes.c_size_t, pointer)
     return library
 

@@ -20,6 +20,7 @@ from supervisor.roster import Order, Roster, Send, Stream, StreamState
 LEAD_MS = 700  # to open a session and have it decode up to now …
 MAX_REPLAY_MS = 10_000  # … with half of the last GOP's length for that, as ingest keeps it
 SETTLE_S = 1.5  # after a cut: by then the old session has ended
+TOLD_S = 0.25  # then look again whether ingest's heartbeat has told a stream's time
 
 
 class Moves:
@@ -66,8 +67,15 @@ class Moves:
     def move(
         self, stream: Stream, now: float, only: ChildName | None = None
     ) -> list[Order] | NoRoom:
-        """Move a stream off its device, to any other or to the one named."""
+        """Move a stream off its device, to any other or to the one named.
+
+        One whose time ingest has not told yet waits until it has: players may see it already.
+        """
         roster = self._roster
+        publisher = stream.publisher
+        if stream.format is not None and publisher is None:
+            stream.moving_until_s = now + TOLD_S
+            return []
         here = roster.device_of(stream)
         exclude = roster.excluded(stream) | ({here} if here is not None else frozenset())
         if only is not None:
@@ -81,7 +89,6 @@ class Moves:
         roster.put(stream, fleet, replace(placement, reason=f"moved; {placement.reason}"), now)
         placed = roster.placed(stream, 0)
         assert isinstance(placed.message, Placed)
-        publisher = stream.publisher
         if stream.format is None or publisher is None:
             return [placed]  # nothing of it can have reached a player
         cut_ms = next_cut(publisher, stream.template.gop_ms, now)

@@ -75,6 +75,20 @@ def test_what_has_not_begun_moves_without_a_cut(rig: Rig) -> None:
     assert placed.cut_ms is None
 
 
+def test_what_has_just_begun_moves_at_a_cut_once_its_time_is_known(rig: Rig) -> None:
+    """Its first heartbeat is up to a second away, and players see it by then."""
+    first = rig.publish("live/a", SMALL)
+    assert rig.farm.drain(ChildName(first.worker or ""), rig.now) == []
+    assert rig.farm.moves.stuck == {}
+    assert rig.farm.next_deadline() <= rig.now + 0.3
+    assert rig.tick(0.3) == []
+    status = rig.publisher("live/a", format=SMALL, anchor_ms=0, anchor_s=rig.now - 1, gop_ms=1000)
+    rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    placed = rig.only(rig.tick(0.3), Placed)
+    assert placed.worker != first.worker
+    assert placed.cut_ms is not None
+
+
 def test_without_room_a_stream_stays_with_the_reason_until_room_comes(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     placed = live(rig, "live/a")

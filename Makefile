@@ -14,8 +14,9 @@ run: $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	exec $(BIN)/tfarm demo $(ARGS)
 
+# All of it by two processes, a file's tests in one of them: those with real farms mostly wait.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
 
 # Needs an NVIDIA GPU; docs/gpu.md says what ran where.
 test-gpu: $(VENV)/.dev

@@ -37,7 +37,7 @@ from worker.session import Session, SessionState, Surroundings
 OPEN_TIMEOUT_S = 60.0
 DRAIN_S = 0.5  # for the last frames
 # A stream's first frames wait for plans, pools and encoders; those of many must not come at once.
-WARM_UP_S = 1.5
+WARM_UP_S = 1.5  # and no longer than a trial is
 STAGGER_S = 0.05  # a stream …
 MOST_STAGGER_S = 5.0  # … and all of them
 SEARCH_SHARE = 6  # a trial of the search takes this part of a confirming one …
@@ -202,7 +202,7 @@ class Bench:
         frame_s = float(1 / self._clip.fps)
         stagger_s = min(MOST_STAGGER_S, STAGGER_S * (len(sessions) - 1))
         begin = time.monotonic() + 0.1
-        warm = begin + stagger_s + WARM_UP_S
+        warm = begin + stagger_s + min(WARM_UP_S, seconds)
         end = warm + seconds
         cpu = wall = 0.0
         use = Use()

@@ -1,5 +1,7 @@
-"""Clips made once a session, and one farm a module: starting a farm takes a second or two."""
+"""Clips made once for all processes of a session, and one farm a module: that takes a second."""
 
+import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,13 +16,17 @@ MakeClip = Callable[[ClipSpec], Path]
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
     """Gives the FLV file of a spec, made when first asked for."""
-    folder = tmp_path_factory.mktemp("clips")
-    made: dict[ClipSpec, Path] = {}
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # the session's; its processes have one each below it
+    folder /= "clips"
+    folder.mkdir(exist_ok=True)
 
     def make(spec: ClipSpec) -> Path:
-        if spec not in made:
-            made[spec] = make_clip(folder / f"{len(made)}.flv", spec)
-        return made[spec]
+        path = folder / f"{hashlib.sha256(repr(spec).encode()).hexdigest()[:16]}.flv"
+        if not path.exists():
+            make_clip(path.with_suffix(f".{os.getpid()}.flv"), spec).replace(path)
+        return path
 
     return make
 

@@ -15,16 +15,16 @@ pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
 
-# Few frames, dear ones: a busy machine finds its limit with few streams, and a frame lasts long.
+# Few frames, dear ones: a machine finds its limit with few streams, and a frame lasts long.
 TEMPLATE = """
 [templates.live]
-max_source = "640x360@5"
+max_source = "1280x720@5"
 
 [[templates.live.renditions]]
-name = "360p"
-width = 640
-height = 360
-bitrate = "700k"
+name = "720p"
+width = 1280
+height = 720
+bitrate = "1M"
 preset = "p7"
 """
 
@@ -38,10 +38,10 @@ def test_the_cores_are_measured_and_the_file_is_a_configuration(tmp_path: Path) 
     farm, out = tmp_path / "farm.toml", tmp_path / "calibration.toml"
     farm.write_text(f'include = ["calibration.toml"]\n[devices]\nuse_gpus = false\n{TEMPLATE}')
     out.write_text("")
-    answer = calibrate(farm, "--seconds", 1, "--out", out, "--run-dir", tmp_path / "run")
+    answer = calibrate(farm, "--seconds", 0.6, "--out", out, "--run-dir", tmp_path / "run")
     assert answer.returncode == 0, answer.stderr
     assert "real time" in answer.stderr
-    assert "source 640x360@5" in answer.stdout
+    assert "source 1280x720@5" in answer.stdout
     settings = config.load(farm)
     (measured,) = settings.calibration
     assert (measured.device, measured.template, measured.path.value) == ("cpu", "live", "software")
@@ -52,7 +52,7 @@ def test_the_cores_are_measured_and_the_file_is_a_configuration(tmp_path: Path) 
 
 
 def test_it_refuses_while_streams_run_there(tmp_path: Path, clip: MakeClip) -> None:
-    with Farm() as farm, Publisher(farm.url("a"), clip(ClipSpec(seconds=12.0))):
+    with Farm() as farm, Publisher(farm.url("a"), clip(ClipSpec(seconds=16.0))):
         farm.wait_stream("a")
         answer = calibrate(farm.config, "--run-dir", farm.run_dir, "--out", tmp_path / "out.toml")
         assert answer.returncode == 1

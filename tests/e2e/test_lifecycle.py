@@ -16,12 +16,13 @@ from tests.helpers_media import Player, Publisher, frames, until
 pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
+LONG = ClipSpec(seconds=16.0)
 
 
 def test_sigterm_while_streaming_ends_everything_cleanly(clip: MakeClip) -> None:
     """What leaving the farm's block asserts, with a publisher and a player on board."""
     with Farm() as farm:
-        publisher = Publisher(farm.url("cam"), clip(ClipSpec(seconds=20.0)))
+        publisher = Publisher(farm.url("cam"), clip(LONG))
         player = Player(farm.url("cam", "240p"))
         with publisher, player:
             farm.wait_stream("cam")
@@ -35,17 +36,16 @@ def test_sigterm_while_streaming_ends_everything_cleanly(clip: MakeClip) -> None
         farm.start()  # and again in the same run directory
 
 
-def test_a_second_supervisor_on_the_same_run_directory_is_refused() -> None:
-    with Farm() as farm:
-        second = farm.cli("supervisor", str(farm.config))
-        assert second.returncode != 0
-        assert str(farm.run_dir) in second.stderr + second.stdout
-        assert "Traceback" not in second.stderr
-        assert farm.status()["children"]
+def test_a_second_supervisor_on_the_same_run_directory_is_refused(farm: Farm) -> None:
+    second = farm.cli("supervisor", str(farm.config))
+    assert second.returncode != 0
+    assert str(farm.run_dir) in second.stderr + second.stdout
+    assert "Traceback" not in second.stderr
+    assert farm.status()["children"]
 
 
 def test_sighup_reloads_templates_for_new_streams(clip: MakeClip) -> None:
-    with Farm() as farm, Publisher(farm.url("old"), clip(ClipSpec(seconds=12.0))) as old:
+    with Farm() as farm, Publisher(farm.url("old"), clip(LONG)) as old:
         farm.wait_stream("old")
         added = '\n[templates.extra]\nhold = "0s"\nrenditions = []\n'
         farm.config.write_text(DEFAULT_CONFIG + added)
@@ -70,31 +70,32 @@ def test_sighup_reloads_templates_for_new_streams(clip: MakeClip) -> None:
 
 
 @pytest.mark.parametrize("kind", ["worker", "ingest", "egress"])
-def test_a_child_that_is_killed_is_started_again_and_serves(kind: str, clip: MakeClip) -> None:
-    path = clip(ClipSpec(seconds=6.0))
-    with Farm() as farm:
-        with Publisher(farm.url("cam"), path, loop=True):
-            farm.wait_stream("cam")
-            before = farm.child(kind)
-            os.kill(before["pid"], signal.SIGKILL)
-            wait_dead(before["pid"])
+def test_a_child_that_is_killed_is_started_again_and_serves(
+    farm: Farm, kind: str, clip: MakeClip
+) -> None:
+    path = clip(LONG)
+    with Publisher(farm.url(f"old-{kind}"), path):
+        farm.wait_stream(f"old-{kind}")
+        before = farm.child(kind)
+        os.kill(before["pid"], signal.SIGKILL)
+        wait_dead(before["pid"])
 
-            def is_back() -> bool:
-                child = farm.child(kind)
-                return bool(child["state"] == "ready" and child["pid"] != before["pid"])
+        def is_back() -> bool:
+            child = farm.child(kind)
+            return bool(child["state"] == "ready" and child["pid"] != before["pid"])
 
-            until(is_back, 15, f"{kind} is ready again", every=0.2)
-            assert farm.child(kind)["restarts"] == before["restarts"] + 1
-        if kind == "ingest":
-            farm.port = int(farm.status()["listen"]["rtmp"][0].rpartition(":")[2])
-        # Whatever became of the old stream, a new one is served end to end.
-        with Publisher(farm.url("again"), path) as publisher:
-            assert publisher.started.wait(10)
-            with Player(farm.url("again", "144p"), enough=frames(20)) as player:
-                player.join(20)
-        assert player.error is None
-        assert player.recording.decode_error == ""
-        assert len(player.recording.shown) >= 20
+        until(is_back, 15, f"{kind} is ready again", every=0.1)
+        assert farm.child(kind)["restarts"] == before["restarts"] + 1
+    if kind == "ingest":
+        farm.port = int(farm.status()["listen"]["rtmp"][0].rpartition(":")[2])
+    # Whatever became of the old stream, a new one is served end to end.
+    with Publisher(farm.url(f"new-{kind}"), path) as publisher:
+        assert publisher.started.wait(10)
+        with Player(farm.url(f"new-{kind}", "144p"), enough=frames(20)) as player:
+            player.join(20)
+    assert player.error is None
+    assert player.recording.decode_error == ""
+    assert len(player.recording.shown) >= 20
 
 
 # ---- the command line -------------------------------------------------------------------------
@@ -108,8 +109,9 @@ def test_status_without_a_farm_says_so_and_exits_1(tmp_path: Path) -> None:
         assert "Traceback" not in answer.stderr
 
 
-def test_status_shows_devices_streams_and_children(clip: MakeClip) -> None:
-    with Farm() as farm, Publisher(farm.url("cam"), clip(ClipSpec(seconds=20.0))):
+def test_status_shows_devices_streams_and_children(farm: Farm, clip: MakeClip) -> None:
+    until(lambda: not farm.streams(), 10, "the streams of other tests are gone")
+    with Publisher(farm.url("cam"), clip(LONG)):
         farm.wait_stream("cam")
         with Player(farm.url("cam", "240p")) as player:
             assert player.opened.wait(15)

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -47,6 +48,7 @@ class Peer:
         self.session = ClientSession(url, "publish" if mode == "publish" else "play")
         address = self.session.address
         self.socket = socket.create_connection((address.host, address.port), 10, (source, 0))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self) -> str:
         """Empty when it was let in, else the refusal."""
@@ -105,6 +107,7 @@ def test_publishes_of_one_address_are_limited(farm: Farm) -> None:
 
 def test_handshakes_of_one_address_have_a_rate(farm: Farm) -> None:
     with contextlib.ExitStack() as stack:
+        began = time.monotonic()
         peers = [
             stack.enter_context(
                 socket.create_connection(("127.0.0.1", farm.port), 5, ("127.0.0.6", 0))
@@ -112,6 +115,7 @@ def test_handshakes_of_one_address_have_a_rate(farm: Farm) -> None:
             for _ in range(40)
         ]
         time.sleep(0.5)
+        seconds = time.monotonic() - began
         let_in = 0
         for peer in peers:
             peer.setblocking(False)
@@ -121,7 +125,7 @@ def test_handshakes_of_one_address_have_a_rate(farm: Farm) -> None:
                 let_in += 1
             except ConnectionResetError:
                 pass
-        assert 20 <= let_in <= 30, "a burst of two seconds' worth, then ten a second"
+        assert 20 <= let_in <= 21 + 10 * seconds, "a burst of two seconds' worth, then ten a second"
         farm.wait_log("max_handshakes_per_address = 10")
 
 
@@ -175,10 +179,15 @@ def test_a_process_refuses_in_order_before_its_descriptors_run_out(clip: MakeCli
         ):
             farm.wait_stream("cam")
             assert player.opened.wait(10)
-            said = [
-                asks(farm, stack, "play", f"127.0.1.{1 + number % 50}", "cam")
-                for number in range(250)
-            ]
+            with ThreadPoolExecutor(10) as pool:
+                said = list(
+                    pool.map(
+                        lambda number: asks(
+                            farm, stack, "play", f"127.0.1.{1 + number % 50}", "cam"
+                        ),
+                        range(250),
+                    )
+                )
             refused = [words for words in said if words]
             assert 50 <= said.count("") <= limit
             assert refused

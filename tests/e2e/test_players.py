@@ -20,7 +20,7 @@ from tests.helpers_media import Player, Publisher, Recording, frames, until
 pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
-SPEC = ClipSpec(seconds=8.0)
+SPEC = ClipSpec(seconds=6.0)
 KEYS = ("one", "two", "three")
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,24 +15,39 @@ from tests.helpers_media import Player, TagPublisher, flv_tags, until
 pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
-FIRST = ClipSpec(seconds=3.0, width=320, height=180, fps=Fraction(25), gop_frames=25)
+FIRST = ClipSpec(seconds=2.0, width=320, height=180, fps=Fraction(25), gop_frames=25)
 OTHER = FIRST.but(width=480, height=272, profile="high", first_number=1000, b_frames=0)
 
 
+def is_live(farm: Farm, app: str) -> bool:
+    return any(stream["is_live"] for stream in farm.status()["streams"] if stream["app"] == app)
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    """An app for each kind of filler."""
+    held = DEFAULT_CONFIG.replace('hold = "0s"', 'hold = "10s"\nfiller = "freeze"')
+    template = held[held.index("[templates.live]") :].replace("freeze", "none")
+    with Farm(held + template.replace("templates.live", "templates.none")) as running:
+        yield running
+
+
 @pytest.mark.parametrize("filler", ["freeze", "none"])
-def test_another_encoder_goes_on_where_the_first_was_lost(filler: str, clip: MakeClip) -> None:
-    config = DEFAULT_CONFIG.replace('hold = "0s"', f'hold = "10s"\nfiller = "{filler}"')
+def test_another_encoder_goes_on_where_the_first_was_lost(
+    farm: Farm, filler: str, clip: MakeClip
+) -> None:
+    app = "live" if filler == "freeze" else "none"
     first, other = flv_tags(clip(FIRST)), flv_tags(clip(OTHER))
-    with Farm(config) as farm, Player(farm.url("cam", "144p"), seconds=30) as player:
-        with TagPublisher(farm.url("cam"), first, vanish=True) as publisher:
+    with Player(farm.url("cam", "144p", app=app), seconds=30) as player:
+        with TagPublisher(farm.url("cam", app=app), first, vanish=True) as publisher:
             until(lambda: publisher.sent == len(first), 15, "the first clip is sent")
-        farm.wait_log("publisher lost")
+        until(lambda: not is_live(farm, app), 10, "it is held")
         seen = len(player.recording.video)
         if filler == "freeze":
             until(lambda: len(player.recording.video) > seen + 20, 10, "pictures meanwhile")
         else:
             time.sleep(1.0)
-        with TagPublisher(farm.url("cam"), other) as publisher:
+        with TagPublisher(farm.url("cam", app=app), other) as publisher:
             until(lambda: publisher.sent == len(other), 15, "the other clip is sent")
             until(
                 lambda: (

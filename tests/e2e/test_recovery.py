@@ -20,6 +20,7 @@ from tests.helpers_media import Player, Publisher, until
 pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
+LONG = ClipSpec(seconds=16.0)
 
 TWO_WORKERS = DEFAULT_CONFIG.replace("workers = 1", "workers = 2")
 HELD = TWO_WORKERS.replace('hold = "0s"', 'hold = "10s"')
@@ -67,7 +68,7 @@ def started(players: Sequence[Player]) -> None:
 def test_a_killed_or_stopped_worker_costs_its_own_streams_a_moment_and_others_nothing(
     clip: MakeClip,
 ) -> None:
-    path = clip(ClipSpec(seconds=16.0))
+    path = clip(LONG)
     with (
         Farm(TWO_WORKERS) as farm,
         Publisher(farm.url("a"), path, loop=True),
@@ -99,7 +100,7 @@ def test_a_killed_or_stopped_worker_costs_its_own_streams_a_moment_and_others_no
 
 
 def test_a_drain_moves_streams_without_losing_or_repeating_a_picture(clip: MakeClip) -> None:
-    path = clip(ClipSpec(seconds=14.0))
+    path = clip(LONG)
     with (
         Farm(TWO_WORKERS) as farm,
         Publisher(farm.url("a"), path, loop=True),
@@ -142,7 +143,7 @@ def test_a_drain_moves_streams_without_losing_or_repeating_a_picture(clip: MakeC
 
 
 def test_another_supervisor_takes_over_and_no_picture_is_lost(clip: MakeClip) -> None:
-    with Farm() as farm, Publisher(farm.url("a"), clip(ClipSpec(seconds=12.0))):
+    with Farm() as farm, Publisher(farm.url("a"), clip(LONG)):
         farm.wait_stream("a")
         with Player(farm.url("a", "240p")) as player:
             started([player])
@@ -160,7 +161,7 @@ def test_another_supervisor_takes_over_and_no_picture_is_lost(clip: MakeClip) ->
 
 
 def test_players_outlive_ingest_and_their_stream_goes_on(clip: MakeClip) -> None:
-    path = clip(ClipSpec(seconds=20.0))
+    path = clip(LONG)
     with Farm(HELD) as farm:
         with Publisher(farm.url("a"), path) as lost:
             farm.wait_stream("a")

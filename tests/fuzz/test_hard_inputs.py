@@ -139,7 +139,7 @@ HARD: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("read", HARD.values(), ids=HARD.keys())
 def test_hard_input_costs_no_more_than_its_length(read: Callable[[], object]) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     with suppress(ProtocolError, EnvelopeError):
         read()
-    assert time.process_time() - began < 2.0
+    assert time.thread_time() - began < 2.0

@@ -64,10 +64,12 @@ max_source = "640x360@60"
 )
 
 
-def tfarm(*arguments: str, timeout: float = 20.0) -> "subprocess.CompletedProcess[str]":
+def tfarm(
+    *arguments: str, timeout: float = 20.0, niceness: int = 0
+) -> "subprocess.CompletedProcess[str]":
     """Run the command line once."""
     return subprocess.run(
-        [TFARM, *arguments],
+        ["nice", "-n", str(niceness), TFARM, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,

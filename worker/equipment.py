@@ -51,9 +51,9 @@ class Equipment:
             self.scaler = self._backend.open_scaler(ladder, sps)
         self.decode_lane = self._lanes.for_decoding()
         self._lanes_taken.append(self.decode_lane)
-        for index, rung in enumerate(ladder.rungs):
-            lane = self._lanes.for_encoding(self.decode_lane)
-            self._lanes_taken.append(lane)
+        lanes = self._lanes.for_encoding([rung.width * rung.height for rung in ladder.rungs])
+        self._lanes_taken += lanes
+        for index, (rung, lane) in enumerate(zip(ladder.rungs, lanes, strict=True)):
             fps = rung_rate(sps.fps, rung.fps)
             opened = partial(self._open_encoder, rung, sps)
             self.runs.append(RungAtWork(index, rung, lane, fps, opened))

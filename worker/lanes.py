@@ -4,15 +4,22 @@ A lane runs the jobs given to it in order. A session's decoder and scaler keep t
 of its encoders to one, so devices are called from one thread each. Software gives every session
 lanes of its own, so that rungs are encoded on several cores at once; a GPU worker shares a few
 among many sessions, whose frames then take turns.
+
+Where a GPU decodes and the host encodes, one process has the encoders of a whole host, and once the
+cores are busy its lanes wait for nothing longer than for the GIL. So there, rungs that are small
+beside the largest share a lane, and lanes that encode are of the scheduler's batch class: when they
+wake they take no core away from a thread that may have the GIL (docs/gpu.md has what that gives).
 """
 
+import contextlib
 import heapq
 import itertools
 import logging
+import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 log = logging.getLogger("tfarm.worker.lanes")
@@ -23,7 +30,9 @@ Job = Callable[[], None]
 class Lane:
     """One thread and the jobs that wait for it, without bound: who posts keeps count."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_batch: bool = False) -> None:
+        """`is_batch`: its jobs take long, and need not begin at once."""
+        self._is_batch = is_batch
         self._jobs: queue.SimpleQueue[tuple[float, Job] | None] = queue.SimpleQueue()
         self._later: list[tuple[float, int, Job]] = []  # a heap; of the lane's thread alone
         self._order = itertools.count()
@@ -57,6 +66,10 @@ class Lane:
             return 0.0
 
     def _run(self) -> None:
+        if self._is_batch:
+            # not everywhere, and not everywhere allowed
+            with contextlib.suppress(AttributeError, OSError):
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # this thread
         while True:
             job = self._due() or self._next()
             if job is None:
@@ -99,8 +112,11 @@ class Lanes(Protocol):
 
     def for_decoding(self) -> Lane: ...
 
-    def for_encoding(self, decoding: Lane) -> Lane:
-        """A lane for one encoder of the session that decodes on `decoding`."""
+    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
+        """The lane of each encoder of a session, by the samples of its pictures.
+
+        One lane may be there several times, and is to be released as often.
+        """
         ...
 
     def release(self, lane: Lane) -> None:
@@ -111,27 +127,31 @@ class Lanes(Protocol):
 
 
 class OwnLanes:
-    """Every decoder and every encoder has a thread."""
+    """Every decoder and every encoder has a thread; `packs`: small encoders share one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, packs: bool = False) -> None:
         self._lanes: set[Lane] = set()
+        self._packs = packs
 
     def for_decoding(self) -> Lane:
         return self._new("decode")
 
-    def for_encoding(self, decoding: Lane) -> Lane:
-        return self._new("encode")
+    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
+        groups = pack(samples) if self._packs else range(len(samples))
+        lanes = [self._new("encode", is_batch=self._packs) for _ in set(groups)]
+        return [lanes[group] for group in groups]
 
     def release(self, lane: Lane) -> None:
-        self._lanes.discard(lane)
-        lane.close()
+        if lane in self._lanes:
+            self._lanes.discard(lane)
+            lane.close()
 
     def close(self) -> None:
         for lane in list(self._lanes):
             self.release(lane)
 
-    def _new(self, name: str) -> Lane:
-        lane = Lane(name)
+    def _new(self, name: str, *, is_batch: bool = False) -> Lane:
+        lane = Lane(name, is_batch=is_batch)
         self._lanes.add(lane)
         return lane
 
@@ -139,22 +159,22 @@ class OwnLanes:
 class SharedLanes:
     """A few lanes for many sessions, on a GPU; each decoder and each encoder keeps to one.
 
-    `encoders` None: every encoder has a lane of its own, for encoding on the host's cores.
+    `encoders` None: every session has lanes of its own for its encoders, on the host's cores.
     """
 
     def __init__(self, decoders: int, encoders: int | None) -> None:
         self._users: dict[Lane, int] = {}
         self._decoders = [self._new(f"decode-{index}") for index in range(decoders)]
         self._encoders = [self._new(f"encode-{index}") for index in range(encoders or 0)]
-        self._own = OwnLanes()
+        self._own = OwnLanes(packs=True)
 
     def for_decoding(self) -> Lane:
         return self._least_used(self._decoders)
 
-    def for_encoding(self, decoding: Lane) -> Lane:
+    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
         if not self._encoders:
-            return self._own.for_encoding(decoding)
-        return self._least_used(self._encoders)
+            return self._own.for_encoding(samples)
+        return [self._least_used(self._encoders) for _ in samples]
 
     def release(self, lane: Lane) -> None:
         if lane in self._users:
@@ -176,3 +196,18 @@ class SharedLanes:
         lane = min(lanes, key=lambda lane: self._users[lane])
         self._users[lane] += 1
         return lane
+
+
+def pack(samples: Sequence[int]) -> list[int]:
+    """The group of each encoder, from 0: none has more samples than the largest encoder alone."""
+    room: list[int] = []
+    groups = [0] * len(samples)
+    most = max(samples, default=0)
+    for index in sorted(range(len(samples)), key=lambda index: -samples[index]):
+        fitting = (number for number, left in enumerate(room) if left >= samples[index])
+        group = next(fitting, len(room))
+        if group == len(room):
+            room.append(most)
+        room[group] -= samples[index]
+        groups[index] = group
+    return groups

@@ -1,12 +1,13 @@
 """Lanes do one thing after the other, and what waits for its time waits."""
 
 import logging
+import os
 import threading
 import time
 
 import pytest
 
-from worker.lanes import Lane, OwnLanes, SharedLanes
+from worker.lanes import Lane, OwnLanes, SharedLanes, pack
 
 DEADLINE_S = 5.0
 
@@ -69,7 +70,7 @@ def test_a_job_that_fails_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFi
 def test_own_lanes_are_one_each_and_end_when_released() -> None:
     lanes = OwnLanes()
     decoding = lanes.for_decoding()
-    encoding = [lanes.for_encoding(decoding) for _ in range(3)]
+    encoding = lanes.for_encoding([300, 200, 100])
     assert len({decoding, *encoding}) == 4
     lanes.release(decoding)
     assert decoding.join(DEADLINE_S)
@@ -81,7 +82,7 @@ def test_shared_lanes_spread_sessions_evenly_and_outlive_them() -> None:
     lanes = SharedLanes(2, 3)
     decoding = [lanes.for_decoding() for _ in range(4)]
     assert {decoding.count(lane) for lane in decoding} == {2}
-    encoding = [lanes.for_encoding(decoding[0]) for _ in range(3)]
+    encoding = lanes.for_encoding([300, 200, 100])
     assert len(set(encoding)) == 3
     lanes.release(decoding[0])
     assert lanes.for_decoding() is decoding[0]
@@ -89,13 +90,46 @@ def test_shared_lanes_spread_sessions_evenly_and_outlive_them() -> None:
     assert all(lane.join(DEADLINE_S) for lane in {*decoding, *encoding})
 
 
-def test_a_gpu_without_encoders_shares_only_the_decoding_lanes() -> None:
+def test_a_gpu_without_encoders_packs_small_ones_into_a_sessions_own_lanes() -> None:
     lanes = SharedLanes(1, None)
     decoding = lanes.for_decoding()
-    encoding = [lanes.for_encoding(decoding) for _ in range(3)]
-    assert len({decoding, *encoding}) == 4
-    lanes.release(encoding[0])
-    assert encoding[0].join(DEADLINE_S)
+    first, second = (lanes.for_encoding([1280 * 720, 854 * 480, 640 * 360]) for _ in range(2))
+    for large, *small in (first, second):
+        assert small[0] is small[1]
+        assert small[0] is not large
+    assert len({decoding, *first, *second}) == 5
+    for lane in first:  # the one that is there twice is released twice
+        lanes.release(lane)
+    assert all(lane.join(DEADLINE_S) for lane in set(first))
     lanes.close()
-    assert decoding.join(DEADLINE_S)
-    assert encoding[1].join(DEADLINE_S)
+    assert all(lane.join(DEADLINE_S) for lane in {decoding, *second})
+
+
+@pytest.mark.parametrize(
+    ("samples", "groups"),
+    [
+        ([], []),
+        ([5], [0]),
+        ([9, 4, 3], [0, 1, 1]),
+        ([9, 4, 3, 3], [0, 1, 1, 2]),
+        ([3, 9, 6], [1, 0, 1]),
+        ([5, 5, 5], [0, 1, 2]),
+    ],
+)
+def test_a_group_has_no_more_samples_than_the_largest_alone(
+    samples: list[int], groups: list[int]
+) -> None:
+    assert pack(samples) == groups
+
+
+def test_lanes_that_encode_beside_a_gpu_are_of_the_batch_class() -> None:
+    lanes = SharedLanes(1, None)
+    (lane,) = lanes.for_encoding([100])
+    found: list[int] = []
+    done = threading.Event()
+    for job in (lambda: found.append(os.sched_getscheduler(0)), done.set):
+        lane.post(job)
+    assert done.wait(DEADLINE_S)
+    assert found == [os.SCHED_BATCH]
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER  # that thread alone
+    lanes.close()

@@ -80,13 +80,15 @@ class StreamPause:
     """The publisher is away: keep pictures coming, the last one again, until the next unit.
 
     They follow stream time by the host's clock. The next unit is a keyframe, of that publisher or
-    another, perhaps behind a `VideoHeader`; its picture is an IDR.
+    another, perhaps behind a `VideoHeader`; its picture is an IDR. `may_go_on`: the publisher is
+    there and silent, and the next unit may be the one that follows the last.
     """
 
     stream_id: StreamId
     generation: Generation
     anchor_ms: int  # stream time …
     anchor_s: float  # … at this CLOCK_MONOTONIC
+    may_go_on: bool = False
 
 
 @message("stream-end")

@@ -166,11 +166,13 @@ class WorkerFeed:
     def cut(self, cut_ms: int) -> None:
         self._outbox.send(StreamCut(self.stream_id, self.generation, cut_ms))
 
-    def pause(self, anchor_ms: int, anchor_s: float) -> None:
-        """The publisher is away; the next unit offered is a keyframe."""
+    def pause(self, anchor_ms: int, anchor_s: float, *, may_go_on: bool) -> None:
+        """The publisher is away: the next unit is a keyframe, unless it may yet go on."""
         if self._started:
-            self._waits_for_key = True
-            self._outbox.send(StreamPause(self.stream_id, self.generation, anchor_ms, anchor_s))
+            if not may_go_on:
+                self._waits_for_key = True
+            message = StreamPause(self.stream_id, self.generation, anchor_ms, anchor_s, may_go_on)
+            self._outbox.send(message)
 
     def end(self, reason: str) -> None:
         self._outbox.send(StreamEnd(self.stream_id, self.generation, reason))

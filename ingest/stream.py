@@ -39,6 +39,8 @@ from ingest.silence import Silence, can_be_silent
 from ingest.timeline import Anchor, Timeline
 from ingest.worker_side import WorkerSide
 
+SILENT_S = 1.0  # without a picture: the last one stands in, as if the publisher were away
+SILENT_FRAMES = 3  # … of a slower source, for so many of its frames
 ASK_AGAIN_S = 3.0  # a supervisor that has not answered by then may be another one
 RATE_TOLERANCE = Fraction(1, 5)  # a measured rate this far from the told one is told again
 _AAC_NAMES = {1: "AAC Main", 2: "AAC-LC", 3: "AAC SSR", 4: "AAC LTP", 23: "AAC-LD", 39: "AAC-ELD"}
@@ -101,6 +103,7 @@ class Stream:
         self._audio = ""
         self._asc: AudioSpecificConfig | None = None
         self._silence: Silence | None = None  # while the publisher is away
+        self._newest: Anchor | None = None  # the publisher's last picture; None: stood in for
         self._meter = Meter()
         self._rate = FrameRate()
         self._gop_ms = 0
@@ -133,6 +136,7 @@ class Stream:
         self._declared_fps = None
         self._rate.restart()
         self._last_key_ms = None
+        self._newest = None
         if self._was_open:
             self.timeline.resume(now)
             self._egress.open(self._stream_open())  # the hold is over
@@ -313,6 +317,8 @@ class Stream:
 
     def tick(self, now: float) -> None:
         """Whatever is due by the clock; several times a second."""
+        if self._newest is not None and self.state is StreamState.LIVE:
+            self._look_for_silence(self._newest, now)
         if self._silence is not None and self.state is StreamState.HELD:
             self._be_silent(self._silence, now)
         self._egress.tick()
@@ -386,6 +392,17 @@ class Stream:
         hold_ms = max(1, round((self._held_until_s - now) * 1000))
         return StreamClosed(self.stream_id, self.generation, "its publisher is away", hold_ms)
 
+    def _look_for_silence(self, newest: Anchor, now: float) -> None:
+        """Have the last picture of a publisher stand in that is there and sends no more.
+
+        Time is taken from that picture: what was held up on its way comes late, but up to now.
+        """
+        fps = self._rate.fps or (self._format.fps if self._format is not None else None)
+        silent_s = max(SILENT_S, float(SILENT_FRAMES / fps)) if fps else SILENT_S
+        if now - newest.monotonic_s >= silent_s and self.template.filler is Filler.FREEZE:
+            self._newest = None
+            self._worker.pause(newest, may_go_on=True)
+
     def _be_silent(self, silence: Silence, now: float) -> None:
         for dts_ms in silence.take(self.timeline.now_ms(now)):
             self.timeline.fill_audio(dts_ms)
@@ -397,6 +414,7 @@ class Stream:
         return self.timeline.end_ms or 0
 
     def _measure(self, unit: VideoUnit) -> None:
+        self._newest = Anchor(unit.dts_ms, unit.received_s)
         if unit.discontinuity:
             self._rate.restart()
             self._last_key_ms = None

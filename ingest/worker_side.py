@@ -39,6 +39,7 @@ class WorkerSide:
         self._ending: list[WorkerFeed] = []  # only their last words are due
         self._lowest_composition_ms = 0
         self._pause: Anchor | None = None  # the publisher is away; pictures are to stand in
+        self._may_go_on = False  # it is only silent
         self._dropped = 0
 
     @property
@@ -99,7 +100,7 @@ class WorkerSide:
             is_repeat=old is not None or placed.request_id == 0,
         )
         if self._pause is not None:
-            feed.pause(self._pause.stream_ms, self._pause.monotonic_s)
+            self._tell_pause(feed, self._pause)
         self._feed = feed
         self._record = config.record
 
@@ -135,12 +136,12 @@ class WorkerSide:
                 leaving.feed.unit(unit)
             self._end_cuts_before(unit.dts_ms + self._lowest_composition_ms)
 
-    def pause(self, anchor: Anchor) -> None:
-        """The publisher is away: the worker's pictures stand in until the next unit."""
-        self._pause = anchor
+    def pause(self, anchor: Anchor, *, may_go_on: bool = False) -> None:
+        """The publisher is away, or silent: the worker's pictures stand in until the next unit."""
+        self._pause, self._may_go_on = anchor, may_go_on
         for feed in [*(leaving.feed for leaving in self._leaving), self._feed]:
             if feed is not None:
-                feed.pause(anchor.stream_ms, anchor.monotonic_s)
+                self._tell_pause(feed, anchor)
 
     def lose(self) -> None:
         """A unit was lost: what refers to it is of no use."""
@@ -171,6 +172,9 @@ class WorkerSide:
         for feed in [entry for entry in self._ending if not self._is_present(entry)]:
             self._ending.remove(feed)
             self._dropped += feed.dropped
+
+    def _tell_pause(self, feed: WorkerFeed, anchor: Anchor) -> None:
+        feed.pause(anchor.stream_ms, anchor.monotonic_s, may_go_on=self._may_go_on)
 
     def _is_present(self, feed: WorkerFeed) -> bool:
         return self._peers.worker(feed.port.child) is feed.port

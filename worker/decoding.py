@@ -26,7 +26,7 @@ from worker.lateness import Lateness
 from worker.picture_silence import PictureSilence
 from worker.rung import RungAtWork, Work
 from worker.source_record import read_record
-from worker.stream_queue import Unit
+from worker.stream_queue import Pause, Unit
 from worker.timing import FrameTimer, Plan, Verdict
 from worker.unit_facts import UnitFacts, UnitsUnderWay
 
@@ -91,26 +91,28 @@ class Decoding:
         self._stages = stages
         self._most_samples = most_samples
         self._label = label
-        self._lateness = Lateness(queue_ms)
+        self.lateness = Lateness(queue_ms)
         self._gate = DamageGate()
         self._silence = PictureSilence()
         self._under_way = UnitsUnderWay()
         self._last: Picture | None = None  # of the decoder's last call, if that gave one
         self._filler: Filler | None = None  # while the publisher is away
         self._filling_with: Picture | None = None
+        self._may_go_on = False  # the publisher is only silent
         self._degraded = (1, 0)  # as applied
         self._complaints = RateLimit(burst=3, interval_s=10.0)
 
     def opened(self, now_s: float) -> None:
         """The session runs from now on."""
-        self._lateness.opened_s = now_s
+        self.lateness.opened_s = now_s
 
     def decode(self, unit: Unit) -> None:
         """Decode one access unit, unless it is not worth it, and give on what comes out."""
         if self._filler is not None:
-            # the publisher's first picture does not look like the one that stood in for it
             self._filler = self._filling_with = None
-            self._timer.grid.force_next()
+            if not self._may_go_on:
+                # the publisher's first picture does not look like the one that stood in for it
+                self._timer.grid.force_next()
         header, now_s = unit.header, self._clock()
         pts_ms = header.dts_ms + header.composition_ms
         if not header.replay:
@@ -239,7 +241,7 @@ class Decoding:
         is_late = (
             not plan.is_key
             and facts.received_s > 0
-            and self._lateness.is_late(facts.received_s, self._clock(), self._links.queued_ms)
+            and self.lateness.is_late(facts.received_s, self._clock(), self._links.queued_ms)
         )
         wanted = []
         for index in plan.rungs:
@@ -272,13 +274,20 @@ class Decoding:
 
     # ---- while the publisher is away ----------------------------------------------------------
 
-    def pause(self, anchor_ms: int, anchor_s: float) -> Filler | None:
-        """The publisher is away: what to call `stand_in` with, if there is a picture to repeat."""
+    def pause(self, order: Pause) -> Filler | None:
+        """The publisher is away: what to call `stand_in` with, if there is a picture to repeat.
+
+        One that may go on finds the decoder as it left it; what it sends of the time that has been
+        filled is decoded and not shown.
+        """
         picture = self._filling_with
+        # what stands in tells nothing of the source's rate
+        fps = self._filler.fps if self._filler is not None else self._timer.source_fps
+        self._may_go_on = order.may_go_on
         try:
             if self._last is not None:
                 picture = self._last.kept()
-            for late in self._decoder.flush():
+            for late in () if order.may_go_on else self._decoder.flush():
                 self._take(late)
                 picture = late.kept()
         except DecodeFailed as error:
@@ -287,8 +296,9 @@ class Decoding:
         if picture is None:
             return None
         self._filling_with = picture
-        self._filler = Filler(anchor_ms, anchor_s, self._timer.last_ms, self._timer.source_fps)
-        log.info("publisher away stream=%s: its last picture stands in", self._label)
+        self._filler = Filler(order.anchor_ms, order.anchor_s, self._timer.last_ms, fps)
+        level = logging.DEBUG if order.may_go_on else logging.INFO
+        log.log(level, "publisher away stream=%s: its last picture stands in", self._label)
         return self._filler
 
     def stand_in(self, filler: Filler, *, is_backed_up: bool) -> float | None:

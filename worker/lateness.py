@@ -1,8 +1,9 @@
 """Which pictures a rung that is behind leaves out. Pure: the caller passes the time.
 
 Those that are older than half the queue's bound: so a starved host shows fewer pictures instead of
-none up to the source's next keyframe. What waited for the session's own opening is caught up with,
-unless the queue would overflow meanwhile.
+none up to the source's next keyframe. And those that grew older than three quarters of it while
+they waited for the encoder, if others wait behind them: so the lag stays below the bound. What
+waited for the session's own opening is caught up with, unless the queue would overflow meanwhile.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ class Lateness:
     def __init__(self, queue_ms: int) -> None:
         self.opened_s = 0.0  # when the session was open
         self._late_s = queue_ms / 2000
+        self._too_late_s = queue_ms * 0.75 / 1000
         self._nearly_full_ms = queue_ms * 3 // 4
 
     def is_late(self, received_s: float, now_s: float, queued_ms: Callable[[], int]) -> bool:
@@ -23,3 +25,7 @@ class Lateness:
         if now_s - self.opened_s > self._late_s:
             return True
         return queued_ms() > self._nearly_full_ms
+
+    def is_too_late(self, received_s: float, now_s: float) -> bool:
+        """Whether a picture is left out for those that wait behind it."""
+        return now_s - received_s > self._too_late_s and now_s - self.opened_s > self._too_late_s

@@ -233,7 +233,7 @@ class Worker:
             case StreamCut():
                 session.cut(message.cut_ms)
             case StreamPause():
-                session.pause(message.anchor_ms, message.anchor_s)
+                session.pause(message.anchor_ms, message.anchor_s, may_go_on=message.may_go_on)
             case StreamEnd():
                 session.end(message.reason)
 

@@ -62,6 +62,7 @@ class RungAtWork:
         self.is_opening = False  # the encoder is being opened anew
         self.stall = Stall()
         self.lost = ""  # why it gives nothing any more
+        self._unsent_sei = b""  # of pictures that were left out
         self._stages = [f"{stage}:{rung.name}" for stage in ("handover", "scale", "encode")]
         self._fps = fps  # that the encoder was opened for
         self._open_encoder = open_encoder
@@ -102,12 +103,16 @@ class RungAtWork:
             stages.add(handover, began_s - work.given_s)
             stages.add(scale, prepared_s - began_s)
             stages.add(encode, coded_s - prepared_s)
-        sei = work.sei
+        sei, self._unsent_sei = self._unsent_sei + work.sei, b""
         for unit in units:
             body = coded_picture(unit.data, unit.is_idr, sei)
             tag = CodedTag(unit.pts_ms, unit.is_idr, work.received_s, body)
             yield RungCoded(self.index, tag, work.is_replay, coded_s)
             sei = b""
+
+    def leave_out(self, work: Work) -> None:
+        """Encode the next picture in place of this one; its captions go with that."""
+        self._unsent_sei += work.sei
 
     def flush(self) -> Iterator[RungCoded]:
         """What the encoder holds, which is nothing with those in use. Raises as `encode`."""

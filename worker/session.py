@@ -108,6 +108,7 @@ class Session:
         self._frames_in = 0
         self._last_in_s = 0.0
         self._decoded = DecodeCounts()
+        self._left_out: list[int] = []  # by rung: pictures that grew too old before their encoder
         around.opener.post(self._open)
 
     # ---- the loop's thread --------------------------------------------------------------------
@@ -140,10 +141,13 @@ class Session:
             self._queue.put_order(Cut(cut_ms))
             self._schedule()
 
-    def pause(self, anchor_ms: int, anchor_s: float) -> None:
-        """The publisher is away: repeat the last picture in stream time up to the next unit."""
+    def pause(self, anchor_ms: int, anchor_s: float, *, may_go_on: bool = False) -> None:
+        """The publisher is away: repeat the last picture in stream time up to the next unit.
+
+        `may_go_on`: it is silent, and the next unit may follow the last one.
+        """
         with self._lock:
-            self._queue.put_order(Pause(anchor_ms, anchor_s))
+            self._queue.put_order(Pause(anchor_ms, anchor_s, may_go_on))
             self._schedule()
 
     def end(self, reason: str) -> None:
@@ -180,7 +184,7 @@ class Session:
             last_out_s=decoded.progress_s,
             stages_ms=self.stages.told(now_s),
             stalled_s=round(self._stalled_s, 3),
-            skipped=sum(decoded.skipped),
+            skipped=sum(decoded.skipped) + sum(self._left_out),
             top_rate_divisor=self._degraded[0],
             dropped_rungs=self._degraded[1],
         )
@@ -196,7 +200,7 @@ class Session:
             bytes=output.bytes,
             fps=round(fps, 2),
             bitrate_bps=round(bitrate_bps),
-            dropped=self._decoded.skipped[index],
+            dropped=self._decoded.skipped[index] + self._left_out[index],
             last_pts_ms=self.last_pts_ms[index],
         )
 
@@ -272,6 +276,7 @@ class Session:
         )
         self.output = [Throughput() for _ in ladder.rungs]
         self._decoded.skipped = [0] * len(ladder.rungs)
+        self._left_out = [0] * len(ladder.rungs)
         self.last_pts_ms = [None for _ in ladder.rungs]
         self.ladder = ladder
         log.info(
@@ -339,8 +344,8 @@ class Session:
                         self._record = record
                 case Cut(cut_ms):
                     decoding.cut(cut_ms)
-                case Pause(anchor_ms, anchor_s):
-                    filler = decoding.pause(anchor_ms, anchor_s)
+                case Pause():
+                    filler = decoding.pause(entry)
                     if filler is not None:
                         self._fill(filler)
                 case End(reason):
@@ -398,7 +403,10 @@ class Session:
 
     def _encode(self, run: RungAtWork, work: Work) -> None:
         try:
-            if not run.lost:
+            if self._is_too_late(run, work):
+                run.leave_out(work)
+                self._left_out[run.index] += 1
+            elif not run.lost:
                 for event in run.encode(work, self.stages, self._clock):
                     self._around.post(self, event)
         except EncodeFailed as error:
@@ -412,6 +420,16 @@ class Session:
             run.waiting -= 1
             run.done += 1
             self._schedule()
+
+    def _is_too_late(self, run: RungAtWork, work: Work) -> bool:
+        """Whether a picture waited so long that others, which wait behind it, go first."""
+        if work.is_key or work.is_replay:
+            return False
+        with self._lock:
+            decoding, is_followed = self._decoding, run.waiting > 1
+        if decoding is None or not is_followed:
+            return False
+        return decoding.lateness.is_too_late(work.received_s, self._clock())
 
     def _rung_lost(self, run: RungAtWork, reason: str) -> None:
         if run.lost:

@@ -45,6 +45,7 @@ class Pause:
 
     anchor_ms: int
     anchor_s: float
+    may_go_on: bool = False  # it is only silent
 
 
 @dataclass(frozen=True, slots=True)

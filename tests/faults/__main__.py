@@ -31,6 +31,7 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     processes.drain_device,
     overload.overload,
     media.publisher_vanishes,
+    media.publisher_is_silent,
     media.publisher_returns,
     media.corrupt_bitstream,
     media.other_size,

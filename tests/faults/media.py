@@ -10,12 +10,13 @@ import av
 import av.error
 
 from tests.faults.load import LoadPlayer, Picture
-from tests.faults.scene import CLIP, CLIP_MS, KEYS, OTHER_SETS, OTHER_SIZE, Result, Scene
+from tests.faults.scene import CLIP, CLIP_MS, KEYS, OTHER_SETS, OTHER_SIZE, Result, Scene, Seen
 from tests.helpers_clips import luma_of, read_number
 from tests.helpers_media import FlvTag, until
 
 HIT = KEYS[0]
 AWAY_S = 5.0
+SILENT_S = 2.6
 
 
 def publisher_vanishes() -> Result:
@@ -46,6 +47,41 @@ def publisher_vanishes() -> Result:
         and row.repeated == 0
     )
     return row
+
+
+def publisher_is_silent() -> Result:
+    """Its connection stays; what it did not send meanwhile comes all at once."""
+    with Scene() as scene:
+        publisher = scene.publisher(HIT)
+        at = time.monotonic()
+        scene.load.ask(lambda: setattr(publisher, "is_silent", True))
+        time.sleep(SILENT_S)
+        scene.load.ask(lambda: setattr(publisher, "is_silent", False))
+        back = time.monotonic()
+        time.sleep(3.0)
+        row = scene.judge("publisher silent for 2.6 s, its connection open", [HIT], at)
+        waits = [s.longest_wait_s for s in scene.seen([HIT], at)]
+        firsts = [
+            min(p.came_s for p in player.pictures if p.came_s > back) - back
+            for player in scene.players([HIT])
+        ]
+        row.first_frame_s = statistics.median(firsts)
+        row.lost = max(_missing(player, back + 1.0) for player in scene.players([HIT]))
+    row.limit = "no wait for a picture > 1.5 s, whole again within 1 s of its return, others lose 0"
+    row.note = f"longest wait {max(waits):.2f} s"
+    row.ok = (
+        max(waits) <= 1.5
+        and row.lost == 0
+        and row.disconnected == 0
+        and row.others_lost == 0
+        and row.repeated == 0
+    )
+    return row
+
+
+def _missing(player: LoadPlayer, since_s: float) -> int:
+    pictures = [p for p in player.pictures if p.came_s > since_s and not p.is_header]
+    return Seen(player, since_s, pictures).lost
 
 
 def publisher_returns() -> Result:

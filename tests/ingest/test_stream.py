@@ -314,6 +314,34 @@ def test_other_audio_pauses_while_the_publisher_is_away() -> None:
     assert around.worker.of(StreamPause)
 
 
+def test_the_last_picture_stands_in_for_a_publisher_that_is_silent_for_a_second() -> None:
+    around = Around().live()
+    stream = around.stream
+    stream.tick(101.0)
+    assert not around.worker.of(StreamPause)
+    for step in range(30):
+        stream.tick(101.1 + step / 10)
+    (pause,) = around.worker.of(StreamPause)
+    assert pause == StreamPause(STREAM, Generation(1), 40, 100.04, may_go_on=True)
+    around.put(80, at_s=104.0)
+    assert [unit.dts_ms for unit in around.worker.of(AccessUnit)] == [0, 40, 80]
+    stream.tick(105.1)
+    assert len(around.worker.of(StreamPause)) == 2
+    stream.leave("idle", 106.0)
+    assert not around.worker.of(StreamPause)[-1].may_go_on
+    stream.tick(108.0)
+    assert len(around.worker.of(StreamPause)) == 3
+
+
+def test_a_source_of_few_pictures_is_not_silent_between_them() -> None:
+    around = Around().live()
+    for second in range(1, 12):
+        around.put(2000 * second, key=True)
+        around.stream.tick(100 + 2 * second + 1.9)
+    assert len(around.worker.of(StreamPause)) <= 3, "until its rate has been measured"
+    assert len(around.worker.of(AccessUnit)) == 13
+
+
 def test_without_a_filler_all_pauses() -> None:
     template = replace(TEMPLATE, filler=Filler.NONE)
     around = Around(replace(ANSWER, template=template)).live()
@@ -323,6 +351,12 @@ def test_without_a_filler_all_pauses() -> None:
     around.stream.tick(102.1)
     assert not around.worker.of(StreamPause)
     assert not silent_times(around)
+
+
+def test_without_a_filler_a_silent_publisher_pauses_too() -> None:
+    around = Around(replace(ANSWER, template=replace(TEMPLATE, filler=Filler.NONE))).live()
+    around.stream.tick(105.0)
+    assert not around.worker.of(StreamPause)
 
 
 def test_without_a_hold_a_lost_publisher_ends_the_stream() -> None:

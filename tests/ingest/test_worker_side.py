@@ -263,6 +263,20 @@ def test_a_publisher_that_is_away_is_told_and_its_successor_begins_at_a_keyframe
     assert (pause.generation, pause.anchor_ms, pause.anchor_s) == (Generation(1), 80, 101.0)
 
 
+def test_a_publisher_that_is_only_silent_goes_on_with_its_next_picture() -> None:
+    around = Around()
+    around.put(0, key=True)
+    around.place(ANSWER)
+    around.put(40)
+    around.side.pause(Anchor(40, 101.0), may_go_on=True)
+    around.place(moved(2, worker=OTHER))
+    around.put(80)
+    assert around.times(OTHER) == [0, 40, 80]
+    for worker in (WORKER, OTHER):
+        (pause,) = around.peers.workers[worker].of(StreamPause)
+        assert pause.may_go_on
+
+
 def test_a_worker_that_takes_over_meanwhile_is_told_behind_the_last_gop() -> None:
     around = Around()
     around.put(0, key=True)

@@ -19,6 +19,7 @@ from tests.helpers_worker import (
     make_source,
     template,
 )
+from worker.events import Event, RungCoded
 from worker.soft import SoftBackend
 from worker.soft_decode import SoftDecoder
 from worker.soft_scale import SoftScaler
@@ -141,6 +142,44 @@ def test_a_rung_that_is_behind_leaves_pictures_out_and_no_keyframe_and_no_other_
     assert status.skipped == 90 - len(outputs["big"].tags)
     assert outputs["big"].keys_ms == outputs["small"].keys_ms == [0, 500, 1000, 1500, 2000, 2500]
     assert len(outputs["small"].tags) >= 45
+    check(outputs["big"], (320, 180))
+
+
+class VerySlowBackend(SoftBackend):
+    """The first rung makes 4 pictures a second: with a full backlog the last waits a second."""
+
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
+        scaler = SlowScaler(ladder, sps)
+        scaler.seconds = 0.25
+        return scaler
+
+
+class LagDriver(Driver):
+    """Notes how old each picture but the keyframes was when it was coded."""
+
+    def __init__(self, *arguments: Any, **fields: Any) -> None:
+        self.lags_s: list[float] = []
+        super().__init__(*arguments, **fields)
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, RungCoded) and not event.tag.is_key:
+            self.lags_s.append(event.coded_s - event.tag.received_s)
+        super().take(event)
+
+
+def test_pictures_that_would_be_older_than_the_queue_holds_go_uncoded_and_are_counted() -> None:
+    source = make_source(SourceSpec(frames=120, gop_frames=120))
+    began_s = time.monotonic()
+    backend = VerySlowBackend("cpu:0")
+    with LagDriver(source, template(gop_ms=2000), backend=backend, queue_ms=800) as driver:
+        for index, (header, data) in enumerate(access_units(source)):
+            time.sleep(max(0.0, began_s + index / 30 - time.monotonic()))
+            header = replace(header, received_s=time.monotonic())
+            driver.session.put(header, data, header.received_s)
+        outputs = driver.finish()
+        status = driver.session.status(1.0)
+    assert max(driver.lags_s) < 1.1, "three quarters of 0.8 s, and twice what a picture takes"
+    assert status.renditions[0].dropped == status.frames_out - len(outputs["big"].tags) > 60
     check(outputs["big"], (320, 180))
 
 

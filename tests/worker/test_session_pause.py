@@ -1,6 +1,7 @@
 """Sessions whose publisher is away: the last picture stands in."""
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.helpers_worker import (
     SourceSpec,
     check,
     make_source,
+    pattern,
     plane_of,
     template,
 )
@@ -55,6 +57,35 @@ def test_the_last_picture_stands_in_until_the_publisher_is_back(b_frames: int) -
     last = shown[first.pts_ms[-1]]
     for pts in filled:
         assert np.abs(shown[pts] - last).mean() < 4, "the last picture"
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_publisher_that_was_only_silent_goes_on_in_the_middle_of_its_gop(b_frames: int) -> None:
+    """What it sends late, of the time that was filled, is decoded and not shown."""
+    spec = SourceSpec(frames=90, gop_frames=90, b_frames=b_frames)
+    source = make_source(spec)
+    with Driver(source, template()) as driver:
+        driver.feed(replace(source, units=source.units[:30]))
+        gather(driver, "big", 25)
+        last_ms = source.units[29].dts_ms
+        driver.session.pause(last_ms, time.monotonic(), may_go_on=True)
+        gather(driver, "big", 45)
+        filled_ms = driver.outputs["big"].pts_ms[-1]
+        driver.feed(replace(source, units=source.units[30:]))
+        outputs = driver.finish()
+        status = driver.session.status(1.0)
+    output = outputs["big"]
+    check(output, (320, 180))
+    assert (status.decode_errors, status.dropped, status.frames_out) == (0, 0, 90)
+    assert len(output.headers) == 1
+    assert all(a < b for a, b in pairwise(output.pts_ms))
+    late = [pts for pts in source.pts_ms if pts > filled_ms + 200]
+    assert filled_ms > source.pts_ms[30] + 200
+    assert len(late) > 10
+    assert set(late) <= set(output.pts_ms), "whole again as soon as it has caught up"
+    planes = {frame.pts: plane_of(frame, 0).astype(int) for frame in output.decode()}
+    index = source.pts_ms.index(late[3])
+    assert np.abs(planes[late[3]] - plane_of(pattern(spec, index), 0).astype(int)).mean() < 12
 
 
 def test_a_session_that_begins_while_the_publisher_is_away_goes_on_after_the_resume_point() -> None:

@@ -329,14 +329,14 @@ def calibrate(bench: Bench, host_cores: int, seconds: float) -> Trial | None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """The answer. Raises WorkerError, ConfigError, ValueError (no such template, bad clip)."""
     from common.config import load
-    from worker.run import SWITCH_INTERVAL_S, open_backend
+    from worker.run import open_backend, set_switch_interval
 
     settings = load(arguments.config) if arguments.config is not None else Settings()
     template = settings.template(arguments.template)
     if template is None or not template.renditions:
         raise ValueError(f"no template with renditions is called {arguments.template}")
     clip = read_clip(arguments.clip) if arguments.clip is not None else generated(template)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    set_switch_interval(arguments.device)
     backend, lanes = open_backend(arguments.device, settings.software.encoder_threads)
     host_cores = len(os.sched_getaffinity(0))
     bench = Bench(backend, lanes, template, clip)

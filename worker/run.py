@@ -79,8 +79,13 @@ FLUSH_S = 0.05  # for the last messages to leave
 CHECK_S = 5.0
 IDLE_S = 1.0  # without a stream, until memory is given back
 FORSAKEN_S = 60.0  # without media, beyond the template's hold: the stream's ingest is gone
-# A lane that waits for the GIL must not wait for 5 ms, a good part of a frame's delay.
+# Of a software worker, whose lanes are few: one that waits for the GIL must not wait for 5 ms, a
+# good part of a frame's delay. Of a GPU's dozens most wait at any time: all would wake so often,
+# and make whoever has the GIL give it up. Python's own 5 ms gives less delay there (docs/gpu.md).
 SWITCH_INTERVAL_S = 0.0005
+# From so many streams on, a GPU's worker takes its lanes' events together, so long after the last.
+GATHERS_FROM = 4
+GATHER_S = 0.002
 
 StreamKey = tuple[StreamId, Generation]
 
@@ -96,6 +101,12 @@ def open_backend(device: str, threads: int) -> tuple[Backend, Lanes]:
     backend = GpuBackend(device, encoder_threads=threads)
     is_hybrid = backend.info.path is ServingPath.HYBRID
     return backend, SharedLanes(GPU_DECODE_LANES, None if is_hybrid else GPU_ENCODE_LANES)
+
+
+def set_switch_interval(device: str) -> None:
+    """How long a lane waits until it asks for the GIL, by the device."""
+    if device.startswith("cpu"):
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 def _return_memory() -> None:
@@ -141,6 +152,7 @@ class Worker:
         self._streams: dict[StreamKey, _Stream] = {}
         self._events: deque[tuple[Session, Event]] = deque()
         self._is_woken = False
+        self._gathers = backend.info.kind == "gpu"
         self._counters = dict.fromkeys(("sessions", "troubles", "unreadable", "stray"), 0)
         self._lines = RateLimit()
         self._bus = Bus()
@@ -250,7 +262,11 @@ class Worker:
                 log.debug("an event after the end event=%s", type(event).__name__)
 
     def _take_events(self) -> None:
-        self._is_woken = False
+        if self._events and self._gathers and len(self._streams) >= GATHERS_FROM:
+            # each time that a lane wakes this thread, they both wait for the GIL
+            self._loop.call_later(GATHER_S, self._take_events)
+        else:
+            self._is_woken = False  # before looking: what comes from now on wakes
         coded: dict[tuple[StreamKey, int], list[RungCoded]] = {}
         while self._events:
             session, event = self._events.popleft()
@@ -445,7 +461,7 @@ def run_worker(
     child: ChildName, run_dir: Path, device: str, *, threads: int, orphan_timeout_s: float
 ) -> ExitCode:
     """The process's whole life; returns its exit code."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    set_switch_interval(device)
 
     async def serve() -> ExitCode:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,7 @@
 """`python -m tests.faults [--only NAME …] [--write]`: injects faults into running farms, one each.
 
-Prints a table; `--write` puts it into docs/reliability.md. Exit code 1 when a fault did more harm
+Prints a table; `--write` puts it into docs/reliability.md; with `--only` these rows alone, and the
+others stay as they are. Exit code 1 when a fault did more harm
 than its limit allows. Each fault is a function of a module beside this one that gives its row.
 """
 
@@ -10,7 +11,7 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.faults import connections, media, overload, processes, scene
@@ -69,22 +70,36 @@ def cells(row: Result) -> tuple[str, ...]:
     return row.fault, str(row.affected), lost, first, str(row.disconnected), limit, held
 
 
-def table(rows: list[Result]) -> str:
-    lines = [" | ".join(HEADINGS), "|".join("---" for _ in HEADINGS)]
-    lines += [" | ".join(cells(row)) for row in rows]
-    return "\n".join(f"| {line} |" if "---" not in line else f"|{line}|" for line in lines)
+def line(row: Result) -> str:
+    return f"| {' | '.join(cells(row))} |"
 
 
-def write(rows: list[Result]) -> None:
+def table(lines: Iterable[str]) -> str:
+    head = [f"| {' | '.join(HEADINGS)} |", f"|{'---|' * len(HEADINGS)}"]
+    return "\n".join([*head, *lines])
+
+
+def merged(old: Iterable[str], new: Iterable[str]) -> list[str]:
+    """The old lines with the new ones of the same fault in their places, and the others behind."""
+    found = {text.split(" | ")[0]: text for text in old}
+    return list((found | {text.split(" | ")[0]: text for text in new}).values())
+
+
+def write(rows: list[Result], *, is_whole: bool) -> None:
     """Put the table between the markers of the document."""
-    text = DOCUMENT.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    machine = (
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load {os.getloadavg()[0]:.1f} at the end, {time.strftime('%Y-%m-%d', time.gmtime())}."
-    )
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{machine}\n\n{table(rows)}\n{END}{after}")
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    inside, _, after = rest.partition(END)
+    lines = list(map(line, rows))
+    if is_whole:
+        machine = (
+            f"{os.cpu_count()} cores, Python {platform.python_version()}, "
+            f"load {os.getloadavg()[0]:.1f} at the end, {time.strftime('%Y-%m-%d', time.gmtime())}."
+        )
+    else:
+        machine = inside.strip().splitlines()[0]
+        old = [text for text in inside.splitlines() if text.startswith("| ")]
+        lines = merged(old[1:], lines)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{machine}\n\n{table(lines)}\n{END}{after}")
 
 
 def main() -> int:
@@ -107,9 +122,9 @@ def main() -> int:
         rows.append(row)
         took_s = time.monotonic() - began
         print(f"{name} ({took_s:.0f} s): " + " | ".join(cells(row)[1:]), flush=True)
-    print("\n" + table(rows))
+    print("\n" + table(map(line, rows)))
     if arguments.write:
-        write(rows)
+        write(rows, is_whole=not arguments.only)
     return 0 if all(row.ok for row in rows) else 1
 
 

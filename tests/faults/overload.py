@@ -144,7 +144,7 @@ def overload() -> Result:
     times = [ended_s, *(at_s for at_s, _, _ in up), course.opened_s]
     patience_s = min(after - before for before, after in itertools.pairwise(times))
     print(*course.steps, losses, sep="\n")
-    row = Result(f"overload: {count} other processes want the cores", len(STREAMS))
+    row = Result("overload: other processes want the cores", len(STREAMS))
     row.others_lost = max(s.lost for s in sources)
     row.disconnected = sum(losses.values())
     row.limit = (
@@ -153,8 +153,8 @@ def overload() -> Result:
         "and counted; source loses 0; only players of what is gone are told so"
     )
     row.note = (
-        f"{len(taken)} steps in {down[-1][0] - at:.0f} s, back in {times[-1] - ended_s:.0f} s; "
-        f"lag at most {lag_ms / 1000:.1f} s, {left_out} pictures left out"
+        f"{count} of them: {len(taken)} steps in {down[-1][0] - at:.0f} s, "
+        f"back in {times[-1] - ended_s:.0f} s; lag at most {lag_ms / 1000:.1f} s, {left_out} pictures left out"
     )
     row.ok = (
         taken == _steps_down()[: len(taken)]

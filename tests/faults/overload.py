@@ -154,7 +154,8 @@ def overload() -> Result:
     )
     row.note = (
         f"{count} of them: {len(taken)} steps in {down[-1][0] - at:.0f} s, "
-        f"back in {times[-1] - ended_s:.0f} s; lag at most {lag_ms / 1000:.1f} s, {left_out} pictures left out"
+        f"back in {times[-1] - ended_s:.0f} s; lag at most {lag_ms / 1000:.1f} s, "
+        f"{left_out} pictures left out"
     )
     row.ok = (
         taken == _steps_down()[: len(taken)]

@@ -10,6 +10,7 @@ The messages themselves stand in `media_messages.py` and `control_messages.py`.
 """
 
 import dataclasses
+import operator
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -41,6 +42,14 @@ class _Layout:
         fields = dataclasses.fields(cls)
         self.names = tuple(field.name for field in fields)
         self.readers = tuple(_reader(hints[field.name]) for field in fields)
+        # What plain values look like: one comparison then checks all of them.
+        self.shape = tuple(_wire_type(hints[field.name]) for field in fields)
+        self.nested = tuple(
+            (i, read)
+            for i, (read, plain) in enumerate(zip(self.readers, self.shape, strict=True))
+            if plain is list
+        )
+        self.get = operator.attrgetter(*self.names) if len(self.names) > 1 else None
         writers = tuple(_writer(hints[field.name]) for field in fields)
         self.special = tuple((i, write) for i, write in enumerate(writers) if write is not None)
         self.required = sum(
@@ -49,7 +58,7 @@ class _Layout:
         )
 
     def to_list(self, value: Any) -> list[Any]:
-        values = [getattr(value, name) for name in self.names]
+        values = list(self.get(value)) if self.get else [getattr(value, n) for n in self.names]
         for i, write in self.special:
             values[i] = write(values[i])
         return values
@@ -57,6 +66,10 @@ class _Layout:
     def from_list(self, values: Any) -> Any:
         if not isinstance(values, list) or not self.required <= len(values) <= len(self.names):
             raise EnvelopeError(f"{self.cls.__name__}: not {len(self.names)} fields")
+        if tuple(map(type, values)) == self.shape:
+            for i, read in self.nested:
+                values[i] = read(values[i])
+            return self.cls(*values)
         readers = self.readers
         return self.cls(*[readers[i](value) for i, value in enumerate(values)])
 
@@ -161,7 +174,8 @@ def _reader(hint: Any) -> Reader:
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return _sequence_reader(_reader(arguments[0]))
-        return _fixed_reader(tuple(_reader(argument) for argument in arguments))
+        shape = tuple(_wire_type(argument) for argument in arguments)
+        return _fixed_reader(tuple(_reader(argument) for argument in arguments), shape)
     if origin is dict:
         return _dict_reader(_reader(arguments[0]), _reader(arguments[1]))
     if hint is float:
@@ -175,6 +189,15 @@ def _reader(hint: Any) -> Reader:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return lambda value: _layout(hint).from_list(value)
     raise TypeError(f"no envelope form for {hint!r}")
+
+
+def _wire_type(hint: Any) -> type | None:
+    """The type of a field's values in msgpack; None where it may be one of several."""
+    hint = _plain(hint)
+    if hint in (int, str, bytes, bool, float):
+        plain: type = hint
+        return plain
+    return list if typing.get_origin(hint) is tuple else None
 
 
 def _writer(hint: Any) -> Writer | None:
@@ -279,8 +302,12 @@ def _sequence_reader(inner: Reader) -> Reader:
     return read
 
 
-def _fixed_reader(inners: tuple[Reader, ...]) -> Reader:
+def _fixed_reader(inners: tuple[Reader, ...], shape: tuple[type | None, ...]) -> Reader:
+    is_plain = None not in shape and list not in shape
+
     def read(value: Any) -> Any:
+        if is_plain and type(value) is list and tuple(map(type, value)) == shape:
+            return tuple(value)
         if not isinstance(value, list) or len(value) != len(inners):
             raise EnvelopeError(f"no array of {len(inners)}")
         return tuple([inner(item) for inner, item in zip(inners, value, strict=True)])

@@ -103,7 +103,7 @@ class EgressServer:
         tags = endpoint(run_dir, child, self.boot_id, "tags")
         handover = endpoint(run_dir, child, self.boot_id, "handover")
         self.endpoint = Endpoint(child, self.boot_id, tags=tags, handover=handover)
-        self._inlet = Inlet(tags, self.on_frames)
+        self._inlet = Inlet(tags, self.on_frames, self._flush_due)
         self._handover = HandoverServer(socket_path(handover), self.adopt)
         self._link = ControlLink(
             self._bus, run_dir, child, self.boot_id, self, orphan_timeout_s=orphan_timeout_s
@@ -198,14 +198,19 @@ class EgressServer:
                 else:
                     self._due[channel] = None
             stream.touched.clear()
-            if self._due and not self._flush_is_set:
-                self._flush_is_set = True
-                self._loop.call_soon(self._flush_due)
         if gone:
             self._look_up_waiting(stream)
 
+    def _flush_soon(self) -> None:
+        if self._due and not self._flush_is_set:
+            self._flush_is_set = True
+            self._loop.call_soon(self._flush_due)
+
     def _flush_due(self) -> None:
+        """Flush what the last read touched, or what an earlier call has left."""
         self._flush_is_set = False
+        if not self._due:
+            return
         started = now = self.now()
         due, self._due = self._due, {}
         while due:
@@ -220,8 +225,7 @@ class EgressServer:
             if now - started > SLICE_S and due:
                 due.update(self._due)
                 self._due = due
-                self._flush_is_set = True
-                self._loop.call_soon(self._flush_due)
+                self._flush_soon()
                 return
 
     def _flush(self, channel: Channel, now: float) -> None:
@@ -445,6 +449,7 @@ class EgressServer:
         due = stream.due_at()
         if due is not None and due <= now:
             self._follow(stream, stream.tick(now), now)
+            self._flush_soon()
         if stream.state is StreamState.ENDED:
             self._end_stream(stream)
             return

@@ -114,7 +114,7 @@ class EgressSide:
     def put(self, rendition: str, entry: TagEntry, body: bytes) -> None:
         """Put a tag behind those of the same read."""
         if rendition != self._rendition:
-            self.flush()
+            self.flush(rides=rendition == SOURCE)
             self._rendition = rendition
         if rendition == SOURCE:
             self._picture_s = entry[3]
@@ -126,19 +126,19 @@ class EgressSide:
         if self._rendition == SOURCE or now - self._picture_s > RIDE_S:
             self.flush()
 
-    def flush(self) -> None:
-        """Send all that was put."""
+    def flush(self, *, rides: bool = False) -> None:
+        """Send all that was put; `rides`: a picture follows at once."""
         if not self._entries:
             return
         entries, bodies = self._entries, self._bodies
         self._entries, self._bodies = [], []
         sent_s = self._clock()
-        if self._rendition == SOURCE:
-            self.stages.add("ingest", sent_s - entries[-1][3])
         for feed in self._feeds:
-            feed.tags(self.generation, self._rendition, entries, bodies, sent_s)
+            feed.tags(self.generation, self._rendition, entries, bodies, sent_s, rides=rides)
         for feed in self._paused:
             feed.skip(self._rendition, len(entries))
+        if self._rendition == SOURCE:
+            self.stages.add("ingest", sent_s - entries[-1][3])
 
     def lose(self) -> None:
         """A picture was lost: leave a gap in the source's numbers."""

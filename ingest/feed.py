@@ -208,8 +208,13 @@ class EgressFeed:
         entries: Sequence[TagEntry],
         payloads: Sequence[bytes],
         sent_s: float = 0.0,
+        *,
+        rides: bool = False,
     ) -> None:
-        """Offer tags of one rendition, in order, as one message; `sent_s` 0: a replay."""
+        """Offer tags of one rendition, in order, as one message; `sent_s` 0: a replay.
+
+        `rides`: more follows at once.
+        """
         first = self._numbers.get(rendition, 0)
         self._numbers[rendition] = first + len(entries)
         if rendition == SOURCE and self._waits_for_key:
@@ -222,7 +227,8 @@ class EgressFeed:
             self._waits_for_key = False
         message = Tags(self.stream_id, generation, rendition, first, tuple(entries), sent_s)
         port = self.port
-        send = port.send if port.watches(self.stream_id, rendition) else port.send_lazily
+        is_urgent = not rides and port.watches(self.stream_id, rendition)
+        send = port.send if is_urgent else port.send_lazily
         if self._outbox.retry() and send(message, payloads):
             return
         self.dropped += len(entries)

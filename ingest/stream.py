@@ -32,7 +32,7 @@ from common.rtmp import amf0
 from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
 from ingest.egress_side import EgressSide, tag_of
 from ingest.feed import Peers
-from ingest.gop_cache import GopCache, Kept
+from ingest.gop_cache import CachedTag, GopCache, Kept
 from ingest.gop_handover import pack
 from ingest.meter import FrameRate, Meter, declared_rate
 from ingest.silence import Silence, can_be_silent
@@ -233,9 +233,13 @@ class Stream:
 
     def video(self, unit: VideoUnit) -> None:
         """One access unit, behind its sequence header."""
+        # The players first: what is noted about it has time.
+        rendition, entry = tag_of(unit, 0)
+        self._egress.put(rendition, entry, unit.payload)
+        self._egress.flush()
         self._meter.count(1, len(unit.payload), unit.received_s)
         self._measure(unit)
-        self._put(unit)
+        self._keep(unit)
         self._worker.unit(unit)
         if self._worker.is_waiting:
             self._worker.follow(self._gop, self.timeline.anchor)
@@ -377,10 +381,13 @@ class Stream:
         if self._early_audio is not None:
             self.audio_config(self._early_audio)
 
-    def _put(self, tag: AudioConfig | AudioFrame | DataUnit | VideoUnit) -> None:
-        """Keep a tag for who comes later, and send it to who is there."""
+    def _keep(self, tag: CachedTag) -> None:
         if self._gop.add(tag) is Kept.OVERFLOWED:
             self._dropped["GOP longer than the cache"] += 1
+
+    def _put(self, tag: AudioConfig | AudioFrame | DataUnit) -> None:
+        """Keep a tag for who comes later, and send it to who is there."""
+        self._keep(tag)
         rendition, entry = tag_of(tag, self._end_ms())
         self._egress.put(rendition, entry, tag.payload)
 

@@ -4,6 +4,7 @@ What it finds is condemned; the family kills it and starts it anew.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,8 @@ from common.settings import WorkerSettings
 from supervisor.family import Family
 from supervisor.hang_watch import Silence
 from supervisor.proc_stat import look_at, rss_bytes
+
+log = logging.getLogger("tfarm.supervisor.vigil")
 
 WATCH_S = 0.25  # between looks for children that have fallen silent
 
@@ -47,17 +50,30 @@ class Vigil:
         while True:
             await asyncio.sleep(WATCH_S)
             awake_s = clock.tick(loop.time())
-            for name, silence in list(self._silences.items()):
-                member = self._family.members.get(name)
-                process = member.process if member is not None else None
-                if process is None:
-                    continue
-                reason = silence.observe(self._beats[name], awake_s, partial(look_at, process.pid))
-                if reason is not None:
-                    self._family.condemn(name, reason)
+            try:
+                self._look_for_silence(awake_s)
+            except Exception:
+                # What is wrong with one look must not end the supervisor.
+                log.exception("looking for silent children failed")
 
     def watch_memory(self) -> None:
         """A worker that leaks takes the whole host with it, if it is let."""
+        try:
+            self._look_for_growth()
+        except Exception:
+            log.exception("looking at the workers' memory failed")
+
+    def _look_for_silence(self, awake_s: float) -> None:
+        for name, silence in list(self._silences.items()):
+            member = self._family.members.get(name)
+            process = member.process if member is not None else None
+            if process is None:
+                continue
+            reason = silence.observe(self._beats[name], awake_s, partial(look_at, process.pid))
+            if reason is not None:
+                self._family.condemn(name, reason)
+
+    def _look_for_growth(self) -> None:
         limit = self._settings().max_memory_bytes
         # killing one may start another: a stream's own
         for name, member in list(self._family.members.items()):

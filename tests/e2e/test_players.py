@@ -149,9 +149,12 @@ renditions = []
     with Farm(config) as farm, Publisher(farm.url("cam"), path) as publisher:
         assert publisher.started.wait(10)
 
-        def players() -> int:
+        def told(what: str) -> int:
             renditions = farm.streams()["cam"]["renditions"]
-            return int(next(r["players"] for r in renditions if r["name"] == "source"))
+            return int(next(r[what] for r in renditions if r["name"] == "source"))
+
+        def players() -> int:
+            return told("players")
 
         with (
             Player(farm.url("cam")) as well,
@@ -160,6 +163,7 @@ renditions = []
             _play_and_stop_reading(lazy, farm.url("cam"))
             until(lambda: players() == 2, 5, "both play", every=0.2)
             until(lambda: players() == 1, 9, "the player that never reads is cut", every=0.2)
+            assert told("dropped_to_players") > 10, "what it missed is counted"
             well.stop()
         assert well.recording.decode_error == ""
         assert len(well.recording.shown) > 60

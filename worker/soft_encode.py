@@ -8,6 +8,7 @@ zerolatency tune x264 knows no other.
 """
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from fractions import Fraction
 from itertools import islice
 from typing import Protocol
@@ -24,6 +25,7 @@ from common.errors import AvcError, DeviceLost, EncodeFailed
 from common.ladder import Rung
 from worker.backend import EncodedUnit, Surface
 from worker.soft_decode import MILLISECONDS
+from worker.turns import Turns
 
 # NVENC's names for how much time to take, and what x264 calls the like.
 X264_PRESETS = {
@@ -60,8 +62,13 @@ class X264Encoder:
         *,
         pixel_format: str,
         threads: int = 1,
+        turns: Turns | None = None,
     ) -> None:
-        """Raises EncodeFailed, DeviceLost."""
+        """`turns` is entered for each picture.
+
+        Raises EncodeFailed, DeviceLost.
+        """
+        self._turns = turns or nullcontext()
         self._rung = rung
         try:
             self._context = _open(rung, sps, fps, pixel_format, threads)
@@ -83,7 +90,8 @@ class X264Encoder:
         frame.time_base = MILLISECONDS
         # Its packet comes at once. To ask for another would give the GIL up for nothing, and to get
         # it back takes a turn behind all other lanes.
-        return self._units(islice(self._context.encode_lazy(frame), 1))
+        with self._turns:
+            return self._units(islice(self._context.encode_lazy(frame), 1))
 
     def flush(self) -> list[EncodedUnit]:
         return self._units(self._context.encode_lazy(None))

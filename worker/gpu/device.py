@@ -6,6 +6,7 @@ memory to libx264, the source never does.
 """
 
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from worker.gpu.nvenc import Failure, Refusal
 from worker.gpu.printed import watch_damage
 from worker.gpu.scale import GpuScaler, compile_kernels
 from worker.soft_encode import X264Encoder
+from worker.turns import Turns
 
 log = logging.getLogger("tfarm.worker.gpu")
 
@@ -55,6 +57,9 @@ PLAIN_SPS = SpsInfo(
 TEST_RUNG = Rung("test", 640, 360, 0, 0, 640, 360, Fraction(30), 700_000, 1000, 2000, "main", "p3")
 
 
+WAITING_TURNS = 2
+
+
 class GpuBackend:
     """A `worker.backend.Backend`. Made once a process, before CUDA is touched by anything else."""
 
@@ -71,6 +76,10 @@ class GpuBackend:
         """
         self._encoder_threads = encoder_threads
         self._lock = threading.RLock()
+        # Beyond the cores, those that wait for the GIL with their picture done. More at once would
+        # take cores from a thread that has the GIL, and then all wait.
+        cores = len(os.sched_getaffinity(0))
+        self._turns = Turns(max(1, cores // encoder_threads) + WAITING_TURNS)
         self._encoders: weakref.WeakSet[NvencEncoder] = weakref.WeakSet()
         self._context = open_context(name or None)
         keep_log_lines()
@@ -115,7 +124,10 @@ class GpuBackend:
 
     def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> NvencEncoder | X264Encoder:
         if self._info.path is Path.HYBRID:
-            return X264Encoder(rung, sps, fps, pixel_format="nv12", threads=self._encoder_threads)
+            threads = self._encoder_threads
+            return X264Encoder(
+                rung, sps, fps, pixel_format="nv12", threads=threads, turns=self._turns
+            )
         with self._lock, self._refusing(EncodeFailed, rung.name):
             try:
                 encoder = NvencEncoder(self._context, self._lock, rung, sps, fps)

@@ -147,6 +147,9 @@ class Relief:
             told = (status.top_rate_divisor, status.dropped_rungs)
             if told != (wanted.top_rate_divisor, wanted.dropped_rungs):
                 orders.append(Send(worker, wanted))
+            if status.dropped_rungs > wanted.dropped_rungs:
+                # an earlier supervisor may have taken rungs, and told egress so
+                orders.append(self._roster.placed(stream, 0))
         return orders
 
 

@@ -87,6 +87,15 @@ def test_a_worker_that_does_not_show_it_is_told_again(make_rig: MakeRig) -> None
     assert of(rig.beat(CPU0, transcodes=(rig.transcode(top_rate_divisor=2),)), Degrade) == []
 
 
+def test_a_rung_that_an_earlier_supervisor_took_is_back_at_egress_too(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, cores=4)
+    rungs = rig.publish("live/a", HD).rungs
+    orders = rig.beat(CPU0, transcodes=(rig.transcode(dropped_rungs=1),))
+    assert [message.dropped_rungs for message in of(orders, Degrade)] == [0]
+    assert [message.rungs for message in of(orders, Placed)] == [rungs]
+    assert rig.beat(CPU0, transcodes=(rig.transcode(),)) == []
+
+
 def test_a_corrupt_stream_is_no_overload(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1, cores=4)
     rig.publish("live/a", HD)

@@ -317,7 +317,10 @@ class Farm:
 
     def drain(self, device: ChildName, now: float) -> list[Order]:
         """Move all off a device; say it again to see how far that is."""
-        return self.moves.drain(device, now)
+        orders = self.moves.drain(device, now)
+        if self._relief.let_go(device):
+            orders += self._recovery.retry(now)
+        return orders
 
     def undrain(self, device: ChildName, now: float) -> list[Order]:
         self.moves.undrain(device)

@@ -6,6 +6,7 @@ that is passed through gives its room back and takes it again later, under anoth
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 from common.control_messages import Degrade, TranscodeStatus
@@ -38,10 +39,23 @@ class Relief:
         self._machines.pop(worker, None)
         self._roster.overloaded.discard(worker)
         self._roster.open_or_close(worker)
-        for stream in self._roster.streams.values():
-            if stream.overloaded == worker:
-                stream.overloaded = None
-                stream.state = StreamState.WAITING  # for room, like any that lost its device
+        self._set_waiting([s for s in self._roster.streams.values() if s.overloaded == worker])
+
+    def let_go(self, worker: ChildName) -> int:
+        """It is drained: what it passes through may go on elsewhere; how many those are."""
+        streams = [
+            stream
+            for stream in self._roster.streams.values()
+            if stream.overloaded == worker and Path.REFUSE not in stream.policy()
+        ]
+        self._set_waiting(streams)
+        return len(streams)
+
+    def _set_waiting(self, streams: Sequence[Stream]) -> None:
+        """For room, like any that lost its device."""
+        for stream in streams:
+            stream.overloaded = None
+            stream.state = StreamState.WAITING
 
     def observe(
         self, worker: ChildName, transcodes: tuple[TranscodeStatus, ...], now: float

@@ -10,7 +10,7 @@ from supervisor.overload import BEHIND_S, STEP_S, WELL_S, Level
 from supervisor.roster import Order, Send, StreamState
 from tests.supervisor.rig import HD, MakeRig, Rig
 
-CPU0 = ChildName("worker:cpu:0")
+CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
 
 
 def beats(rig: Rig, seconds: float, **fields: Any) -> list[Order]:
@@ -117,3 +117,16 @@ def test_a_lost_worker_leaves_no_stream_behind(make_rig: MakeRig) -> None:
     placed = rig.only(rig.up(CPU0, "worker"), Placed)
     assert placed.worker == CPU0
     assert rig.stream().level is Level.FULL
+
+
+def test_what_a_drained_device_passed_through_goes_on_elsewhere(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=2, cores=4)
+    rig.farm.drain(CPU1, rig.now)
+    rig.publish("live/a", HD)
+    beats(rig, BEHIND_S + 0.5 + 3 * STEP_S, queue_ms=700.0)
+    assert rig.stream().state is StreamState.SOURCE_ONLY
+    rig.farm.undrain(CPU1, rig.now)
+    (placed,) = of(rig.farm.drain(CPU0, rig.now), Placed)
+    assert placed.worker == CPU1
+    assert rig.stream().level is Level.FULL
+    assert of(beats(rig, 6 * WELL_S), Placed) == [], "it stays there"

@@ -7,7 +7,7 @@ software device and gathers what it says; `Output` decodes a rung the way a stri
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import TracebackType
@@ -238,6 +238,8 @@ class Driver:
         generation: int = 1,
         lanes: OwnLanes | None = None,
         is_alone: bool = True,
+        is_crowded: bool = False,
+        cpu_clock: Callable[[], float] = lambda: 0.0,
         **start: Any,
     ) -> None:
         self.outputs: dict[str, Output] = {}
@@ -254,6 +256,8 @@ class Driver:
             threading.Lock(),
             lambda _, event: self.events.put(event),
             lambda: is_alone,
+            lambda: is_crowded,
+            cpu_clock=cpu_clock,
         )
         message = StreamStart(STREAM, Generation(generation), ladder, 0, time.monotonic())
         self.session = Session(replace(message, **start), source.record, self.around, queue_ms)

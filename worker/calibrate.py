@@ -163,8 +163,15 @@ class Bench:
         """So many streams for so long. Raises WorkerError when one does not open."""
         meter = self._backend.meter = Meter()
         usage = self._usage()
+        is_crowded = streams >= len(os.sched_getaffinity(0))
         around = Surroundings(
-            self._backend, self._lanes, self._opener, threading.Lock(), meter.take, lambda: False
+            self._backend,
+            self._lanes,
+            self._opener,
+            threading.Lock(),
+            meter.take,
+            is_alone=lambda: False,
+            is_crowded=lambda: is_crowded,
         )
         sessions = [self._session(index, around) for index in range(streams)]
         try:

@@ -25,6 +25,7 @@ from worker.filler import Filler
 from worker.lateness import Lateness
 from worker.picture_silence import PictureSilence
 from worker.rung import RungAtWork, Work
+from worker.sharing import DEFAULT_INTERVAL_S, Cost, stay
 from worker.source_record import read_record
 from worker.stream_queue import Pause, Unit
 from worker.timing import FrameTimer, Plan, Verdict
@@ -55,10 +56,12 @@ class SessionLinks:
     is_running: Callable[[], bool]
     queued_ms: Callable[[], int]
     degraded: Callable[[], tuple[int, int]]  # divisor of the top rung's rate, rungs dropped
-    hand_over: Callable[[RungAtWork, Work], None]
+    hand_over: Callable[[RungAtWork, Work, bool], None]
     began: Callable[[RungBegan], None]
     end: Callable[[Ended], None]
+    is_crowded: Callable[[], bool]
     clock: Callable[[], float]
+    cpu_clock: Callable[[], float]
 
 
 class Decoding:
@@ -87,6 +90,8 @@ class Decoding:
         self._timer = timer
         self._links = links
         self._clock = links.clock
+        self._may_share = equipment.may_share
+        self._cost = Cost()  # of decoding a picture
         self._counts = counts
         self._stages = stages
         self._most_samples = most_samples
@@ -128,6 +133,7 @@ class Decoding:
             self._gate.keyframe_in(pts_ms)
         captions = caption_data(unit.data, self._config.nal_length_size)
         self._under_way.put(pts_ms, UnitFacts(header.received_s, header.replay, captions))
+        began_cpu_s = self._links.cpu_clock()
         try:
             pictures = self._decoder.decode(unit.data, header.dts_ms, pts_ms)
         except DecodeFailed as error:
@@ -138,6 +144,7 @@ class Decoding:
             self._complain("unit not decoded", str(error))
             return
         self._stages.add("decode", self._clock() - now_s)
+        self._cost.add(self._links.cpu_clock() - began_cpu_s)
         self._silence.decoded(len(pictures), now_s)
         if self._silence.is_too_long(now_s):
             reason = f"{self._silence.units} units decoded without a picture"
@@ -227,15 +234,26 @@ class Decoding:
                 self._timer.grid.force_next()
             return
         given_s = self._clock()
+        staying = self._staying(wanted, facts)
         # Small rungs first: they are done while the large one is still at it.
-        for index, surface in reversed(list(zip(wanted, surfaces, strict=True))):
+        for index, surface, stays in reversed(list(zip(wanted, surfaces, staying, strict=True))):
             run = self._runs[index]
             fps = None
             if plan.is_key:
                 fps = run.better_rate(self._timer.rate(index), picture.pts_ms)
             sei = run.captions.take()
             work = Work(surface, plan.is_key, sei, facts.received_s, facts.is_replay, given_s, fps)
-            self._links.hand_over(run, work)
+            self._links.hand_over(run, work, stays)
+
+    def _staying(self, wanted: list[int], facts: UnitFacts) -> list[bool]:
+        """Which of these rungs this lane encodes by itself; none while it has to catch up."""
+        if not self._may_share or facts.is_replay or self._links.queued_ms():
+            return [False] * len(wanted)
+        costs = [self._runs[index].cost.seconds for index in wanted]
+        fps = self._timer.source_fps
+        interval_s = 1 / fps if fps else DEFAULT_INTERVAL_S
+        is_crowded = self._links.is_crowded()
+        return stay(costs, self._cost.seconds, interval_s, is_crowded=is_crowded)
 
     def _wanted(self, plan: Plan, facts: UnitFacts) -> list[int]:
         is_late = (

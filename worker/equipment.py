@@ -37,6 +37,7 @@ class Equipment:
         self.scaler: Scaler | None = None
         self.decode_lane: Lane | None = None
         self.runs: list[RungAtWork] = []
+        self.may_share = lanes.may_share
         self._backend = backend
         self._lanes = lanes
         self._opening = opening

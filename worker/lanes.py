@@ -110,6 +110,11 @@ class Lane:
 class Lanes(Protocol):
     """Where sessions get their lanes from."""
 
+    @property
+    def may_share(self) -> bool:
+        """Whether a session's decode lane is its own, and may encode too."""
+        ...
+
     def for_decoding(self) -> Lane: ...
 
     def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
@@ -130,6 +135,7 @@ class OwnLanes:
     """Every decoder and every encoder has a thread; `packs`: small encoders share one."""
 
     def __init__(self, *, packs: bool = False) -> None:
+        self.may_share = not packs
         self._lanes: set[Lane] = set()
         self._packs = packs
 
@@ -163,6 +169,7 @@ class SharedLanes:
     """
 
     def __init__(self, decoders: int, encoders: int | None) -> None:
+        self.may_share = False
         self._users: dict[Lane, int] = {}
         self._decoders = [self._new(f"decode-{index}") for index in range(decoders)]
         self._encoders = [self._new(f"encode-{index}") for index in range(encoders or 0)]

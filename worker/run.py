@@ -147,7 +147,13 @@ class Worker:
         self._lanes = lanes
         self._opener = Lane("opener")
         self._around = Surroundings(
-            backend, lanes, self._opener, threading.Lock(), self._post, self._is_alone
+            backend,
+            lanes,
+            self._opener,
+            threading.Lock(),
+            self._post,
+            self._is_alone,
+            self._is_crowded,
         )
         self._streams: dict[StreamKey, _Stream] = {}
         self._events: deque[tuple[Session, Event]] = deque()
@@ -356,6 +362,11 @@ class Worker:
 
     def _is_alone(self) -> bool:
         return len(self._streams) <= 1
+
+    def _is_crowded(self) -> bool:
+        """Whether every core that falls to this worker has a stream; asked by all threads."""
+        cores = len(os.sched_getaffinity(0)) // max(1, self.settings.software.workers)
+        return len(self._streams) >= max(1, cores)
 
     # ---- the supervisor -----------------------------------------------------------------------
 

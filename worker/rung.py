@@ -19,6 +19,7 @@ from worker.events import RungBegan, RungCoded
 from worker.lanes import Lane
 from worker.mux import coded_picture, metadata, sequence_header
 from worker.rendition_log import CodedTag
+from worker.sharing import Cost
 from worker.stall import Stall
 from worker.timing import RateMeter, usual_rate
 
@@ -53,7 +54,9 @@ class RungAtWork:
         """Raises EncodeFailed, DeviceLost."""
         self.index = index
         self.rung = rung
-        self.lane = lane
+        self.own_lane = lane
+        self.lane = lane  # where its pictures are encoded now
+        self.cost = Cost()  # of a picture
         self.captions = WaitingCaptions()
         self.waiting = 0  # pictures in the lane
         self.done = 0  # pictures that have left it
@@ -87,10 +90,14 @@ class RungAtWork:
         return usual_rate(measured)
 
     def encode(
-        self, work: Work, stages: StageTimes, clock: Callable[[], float]
+        self,
+        work: Work,
+        stages: StageTimes,
+        clock: Callable[[], float],
+        cpu_clock: Callable[[], float],
     ) -> Iterator[RungBegan | RungCoded]:
         """Encode one picture. Raises EncodeFailed (this rung), DeviceLost (all)."""
-        began_s = clock()
+        began_s, began_cpu_s = clock(), cpu_clock()
         if work.fps is not None:
             self._open_anew(work.fps)
             yield self.began()
@@ -98,6 +105,8 @@ class RungAtWork:
         prepared_s = clock()
         units = self._encoder.encode(work.surface, force_idr=work.is_key)
         coded_s = clock()
+        if work.fps is None:
+            self.cost.add(cpu_clock() - began_cpu_s)
         if not work.is_replay:
             handover, scale, encode = self._stages
             stages.add(handover, began_s - work.given_s)

@@ -67,7 +67,9 @@ class Surroundings:
     opening: threading.Lock  # for an encoder that is opened anew in its own lane
     post: Callable[["Session", Event], None]  # from any thread
     is_alone: Callable[[], bool]  # whether no other session could be slowed by a replay
+    is_crowded: Callable[[], bool]  # whether there are as many sessions as cores
     clock: Callable[[], float] = time.monotonic
+    cpu_clock: Callable[[], float] = time.thread_time
 
 
 class Session:
@@ -297,7 +299,9 @@ class Session:
             hand_over=self._hand_over,
             began=partial(self._around.post, self),
             end=partial(self._wind_down, flush=True),
+            is_crowded=self._around.is_crowded,
             clock=self._clock,
+            cpu_clock=self._around.cpu_clock,
         )
 
     def _close(self) -> None:
@@ -392,10 +396,14 @@ class Session:
         with self._lock:
             return self._queue.span_ms
 
-    def _hand_over(self, run: RungAtWork, work: Work) -> None:
+    def _hand_over(self, run: RungAtWork, work: Work, stays: bool) -> None:
+        """Have a picture encoded; `stays`: by the decode lane, if the rung's own has none."""
         with self._lock:
             # behind `_lane_done` it would meet an encoder that is flushed, perhaps closed
             if self._state is SessionState.RUNNING:
+                if not run.waiting:
+                    decode_lane = self._equipment.decode_lane
+                    run.lane = decode_lane if stays and decode_lane else run.own_lane
                 run.waiting += 1
                 run.lane.post(partial(self._encode, run, work))
 
@@ -407,7 +415,7 @@ class Session:
                 run.leave_out(work)
                 self._left_out[run.index] += 1
             elif not run.lost:
-                for event in run.encode(work, self.stages, self._clock):
+                for event in run.encode(work, self.stages, self._clock, self._around.cpu_clock):
                     self._around.post(self, event)
         except EncodeFailed as error:
             self._rung_lost(run, str(error))

@@ -1,6 +1,7 @@
 """A session on the software device, from units in to tags out, by what a strict player sees."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -18,6 +19,7 @@ from tests.helpers_worker import (
     Driver,
     Source,
     SourceSpec,
+    access_units,
     check,
     make_source,
     plane_of,
@@ -253,3 +255,38 @@ def test_status_tells_what_the_session_did() -> None:
 
 
 # ---- a device that fails ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_crowded", [False, True])
+def test_the_decode_lane_encodes_what_it_has_time_for(is_crowded: bool) -> None:
+    source = make_source(SourceSpec(frames=40))
+    lanes = KeptLanes()
+    with Driver(
+        source, template(), lanes=lanes, is_crowded=is_crowded, cpu_clock=time.thread_time
+    ) as driver:
+        for unit in access_units(source):
+            before = driver.session.status(time.monotonic()).frames_out
+            driver.session.put(*unit, time.monotonic())
+            deadline_s = time.monotonic() + DEADLINE_S
+            while driver.session.status(time.monotonic()).frames_out == before:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.001)
+        outputs = driver.finish()
+    for name, size in (("big", (320, 180)), ("small", (160, 90))):
+        check(outputs[name], size)
+    assert outputs["big"].pts_ms == source.pts_ms
+    big, small = lanes.encoding
+    assert small.done < 10, "its pictures were the decode lane's"
+    assert (big.done < 15) is is_crowded
+
+
+class KeptLanes(OwnLanes):
+    """Remembers the lanes of its encoders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoding: list[Lane] = []
+
+    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
+        self.encoding = super().for_encoding(samples)
+        return self.encoding

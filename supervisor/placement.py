@@ -30,7 +30,8 @@ class Device:
     path: Path  # GPU_ONLY, HYBRID or SOFTWARE
     limits: Amounts = field(default_factory=dict)  # its own; a resource not named has no limit
     is_up: bool = True
-    is_open: bool = True  # False: keeps what it has, takes nothing more
+    is_open: bool = True  # False: keeps what it has, takes nothing more …
+    why_closed: str = ""  # … for people
     reserved_for: StreamId | None = None  # takes this stream alone
     measured: Mapping[str, Calibration] = field(default_factory=dict)  # by template
 
@@ -226,7 +227,8 @@ def _problem(
     if not device.is_up:
         return f"{device.name} is down"
     if not device.is_open:
-        return f"{device.name} takes no new streams"
+        why = f": {device.why_closed}" if device.why_closed else ""
+        return f"{device.name} takes no new streams{why}"
     return _shortage(fleet, device, wanted)
 
 

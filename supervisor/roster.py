@@ -269,8 +269,10 @@ class Roster:
         """Let a device take new streams, or not, by what is known of it."""
         device = self.fleet.devices.get(name)
         if device is not None:
-            is_open = name not in self.drained and name not in self.overloaded
-            self.fleet = self.fleet.with_device(replace(device, is_open=is_open))
+            why = "it is behind" if name in self.overloaded else ""
+            why = "it is drained" if name in self.drained else why
+            changed = replace(device, is_open=not why, why_closed=why)
+            self.fleet = self.fleet.with_device(changed)
 
     def device_down(self, name: ChildName, now: float) -> None:
         self.down_since[name] = now

@@ -132,10 +132,13 @@ class Lanes(Protocol):
 
 
 class OwnLanes:
-    """Every decoder and every encoder has a thread; `packs`: small encoders share one."""
+    """Every decoder and every encoder has a thread.
+
+    `packs`: small encoders of a session share one, as where one process encodes for a whole host.
+    """
 
     def __init__(self, *, packs: bool = False) -> None:
-        self.may_share = not packs
+        self.may_share = True
         self._lanes: set[Lane] = set()
         self._packs = packs
 
@@ -163,36 +166,26 @@ class OwnLanes:
 
 
 class SharedLanes:
-    """A few lanes for many sessions, on a GPU; each decoder and each encoder keeps to one.
+    """A few lanes for many sessions, on a GPU; each decoder and each encoder keeps to one."""
 
-    `encoders` None: every session has lanes of its own for its encoders, on the host's cores.
-    """
-
-    def __init__(self, decoders: int, encoders: int | None) -> None:
+    def __init__(self, decoders: int, encoders: int) -> None:
         self.may_share = False
         self._users: dict[Lane, int] = {}
         self._decoders = [self._new(f"decode-{index}") for index in range(decoders)]
-        self._encoders = [self._new(f"encode-{index}") for index in range(encoders or 0)]
-        self._own = OwnLanes(packs=True)
+        self._encoders = [self._new(f"encode-{index}") for index in range(encoders)]
 
     def for_decoding(self) -> Lane:
         return self._least_used(self._decoders)
 
     def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
-        if not self._encoders:
-            return self._own.for_encoding(samples)
         return [self._least_used(self._encoders) for _ in samples]
 
     def release(self, lane: Lane) -> None:
-        if lane in self._users:
-            self._users[lane] -= 1
-        else:
-            self._own.release(lane)
+        self._users[lane] -= 1
 
     def close(self) -> None:
         for lane in self._users:
             lane.close()
-        self._own.close()
 
     def _new(self, name: str) -> Lane:
         lane = Lane(name)

@@ -83,9 +83,6 @@ FORSAKEN_S = 60.0  # without media, beyond the template's hold: the stream's ing
 # good part of a frame's delay. Of a GPU's dozens most wait at any time: all would wake so often,
 # and make whoever has the GIL give it up. Python's own 5 ms gives less delay there (docs/gpu.md).
 SWITCH_INTERVAL_S = 0.0005
-# From so many streams on, a GPU's worker takes its lanes' events together, so long after the last.
-GATHERS_FROM = 4
-GATHER_S = 0.002
 
 StreamKey = tuple[StreamId, Generation]
 
@@ -99,8 +96,9 @@ def open_backend(device: str, threads: int) -> tuple[Backend, Lanes]:
     from worker.gpu.device import GpuBackend
 
     backend = GpuBackend(device, encoder_threads=threads)
-    is_hybrid = backend.info.path is ServingPath.HYBRID
-    return backend, SharedLanes(GPU_DECODE_LANES, None if is_hybrid else GPU_ENCODE_LANES)
+    if backend.info.path is ServingPath.HYBRID:
+        return backend, OwnLanes(packs=True)
+    return backend, SharedLanes(GPU_DECODE_LANES, GPU_ENCODE_LANES)
 
 
 def set_switch_interval(device: str) -> None:
@@ -158,7 +156,6 @@ class Worker:
         self._streams: dict[StreamKey, _Stream] = {}
         self._events: deque[tuple[Session, Event]] = deque()
         self._is_woken = False
-        self._gathers = backend.info.kind == "gpu"
         self._counters = dict.fromkeys(("sessions", "troubles", "unreadable", "stray"), 0)
         self._lines = RateLimit()
         self._bus = Bus()
@@ -268,11 +265,7 @@ class Worker:
                 log.debug("an event after the end event=%s", type(event).__name__)
 
     def _take_events(self) -> None:
-        if self._events and self._gathers and len(self._streams) >= GATHERS_FROM:
-            # each time that a lane wakes this thread, they both wait for the GIL
-            self._loop.call_later(GATHER_S, self._take_events)
-        else:
-            self._is_woken = False  # before looking: what comes from now on wakes
+        self._is_woken = False
         coded: dict[tuple[StreamKey, int], list[RungCoded]] = {}
         while self._events:
             session, event = self._events.popleft()

@@ -18,7 +18,7 @@ from tests.bench.gpu_scene import Scene, Table
 from tests.bench.report import percentile
 
 STEP_S = 8.0  # that a load takes beside settling and measuring, at most
-NEAR = 0.85  # of the ceiling: from here on a load is looked at twice
+NEAR = 0.65  # of the ceiling: from here on a load is looked at twice
 LOST = 0.005  # of the pictures of a rung, at most
 LATE_MS = 250.0  # p99 of the delay; more, and it is falling behind
 

@@ -22,7 +22,7 @@ class Size:
     streams: int  # of the balance
     settle_s: float
     window_s: float  # in which a load is measured
-    loads: tuple[float, ...] = (0.5, 0.72, 0.8, 0.9, 0.95, 1.0, 1.06)  # of the ceiling
+    loads: tuple[float, ...] = (0.5, 0.6, 0.66, 0.72, 0.78, 0.84, 0.9, 0.96, 1.02)  # of the ceiling
     threads_too: bool = True  # the ceiling of one process beside it
 
 
@@ -37,7 +37,7 @@ FULL = Size(
     settle_s=4.0,
     window_s=6.0,
 )
-SHORT = replace(FULL, settle_s=2.4, window_s=5.0, loads=(0.72, 0.8, 0.9, 1.0), threads_too=False)
+SHORT = replace(FULL, settle_s=2.4, window_s=5.0, threads_too=False)
 TINY = Size(
     source=(384, 216, 120, 400_000),
     rungs=(("720p", 320, 180, 200_000), ("480p", 256, 144, 150_000), ("360p", 192, 108, 100_000)),

@@ -90,8 +90,8 @@ def test_shared_lanes_spread_sessions_evenly_and_outlive_them() -> None:
     assert all(lane.join(DEADLINE_S) for lane in {*decoding, *encoding})
 
 
-def test_a_gpu_without_encoders_packs_small_ones_into_a_sessions_own_lanes() -> None:
-    lanes = SharedLanes(1, None)
+def test_small_encoders_of_a_session_are_packed_into_one_lane() -> None:
+    lanes = OwnLanes(packs=True)
     decoding = lanes.for_decoding()
     first, second = (lanes.for_encoding([1280 * 720, 854 * 480, 640 * 360]) for _ in range(2))
     for large, *small in (first, second):
@@ -123,7 +123,7 @@ def test_a_group_has_no_more_samples_than_the_largest_alone(
 
 
 def test_lanes_that_encode_beside_a_gpu_are_of_the_batch_class() -> None:
-    lanes = SharedLanes(1, None)
+    lanes = OwnLanes(packs=True)
     (lane,) = lanes.for_encoding([100])
     found: list[int] = []
     done = threading.Event()

@@ -175,9 +175,17 @@ class Connection:
 
     # ---- reading ------------------------------------------------------------------------------
 
+    def look_again(self) -> None:
+        """Read what nobody told of; to be called once a second.
+
+        uvloop never calls again for a socket that was reset, even when its last bytes and the
+        reset come to light together. To read behind each short read would tell at once, and costs
+        more than most messages do.
+        """
+        if self.phase not in (Phase.LEAVING, Phase.CLOSED):
+            self._on_readable()
+
     def _on_readable(self) -> None:
-        # To the end, not to a short read: uvloop never calls again for a socket that was reset,
-        # even when its last bytes and the reset come to light together.
         buffer = self._owner.buffer
         turn_ends_s = self._owner.now() + MAX_TURN_S
         for _ in range(MAX_READS):
@@ -194,12 +202,13 @@ class Connection:
                 reason = self._close_reason or "the peer closed the connection"
                 self._close_socket(reason, is_fault=False)
                 return
-            if self.phase is Phase.CLOSING:
-                continue
-            self._receive(buffer[:count])
-            if self.phase is Phase.CLOSED or self.phase is Phase.LEAVING:
+            if self.phase is not Phase.CLOSING:
+                self._receive(buffer[:count])
+                if self.phase is Phase.CLOSED or self.phase is Phase.LEAVING:
+                    return
+            if count < len(buffer):
                 return
-        # For the same reason: watched anew, a reset is told again.
+        # Watched anew, a reset is told again: see `look_again`.
         self._loop.remove_reader(self._fd)
         self._loop.add_reader(self._fd, self._on_readable)
 

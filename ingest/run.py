@@ -45,6 +45,7 @@ from ingest.streams import Streams
 log = logging.getLogger("tfarm.ingest.run")
 
 TICK_S = 0.1
+LOOK_S = 1.0  # between looks for connections that were reset unseen
 STOP_S = 1.0  # for publishers to be told, and for the last messages to leave
 FATAL_S = 0.3  # for the reason to reach the supervisor
 LAST_WORDS_S = 0.2  # ZeroMQ sends from a thread of its own, and is not asked to linger
@@ -129,10 +130,15 @@ class Ingest:
         return self.exit_code
 
     async def _tick(self) -> None:
+        looked_s = 0.0
         while True:
             await asyncio.sleep(TICK_S)
+            now = time.monotonic()
             try:
-                self._streams.tick(time.monotonic())
+                self._streams.tick(now)
+                if self._server is not None and now - looked_s >= LOOK_S:
+                    looked_s = now
+                    self._server.look_again()
             except Exception:
                 # A bug met by one stream must not stay with the others.
                 log.exception("a tick failed")

@@ -151,6 +151,11 @@ class Server:
         if self._connections:
             await asyncio.wait({self._emptied}, timeout=timeout_s)
 
+    def look_again(self) -> None:
+        """Notice connections that were reset unseen; once a second."""
+        for connection in list(self._connections):
+            connection.look_again()
+
     def close(self) -> None:
         """Close what is still open."""
         for connection in list(self._connections):

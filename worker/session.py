@@ -106,6 +106,8 @@ class Session:
             around.backend, around.lanes, around.opening, self.label, partial(around.post, self)
         )
         self._decoding: Decoding | None = None
+        self._staying = 0  # pictures that the decode lane has yet to encode by itself
+        self._gathered: list[Event] = []  # of those that it has encoded
         # counts; written by one thread each
         self._frames_in = 0
         self._last_in_s = 0.0
@@ -404,19 +406,24 @@ class Session:
                 if not run.waiting:
                     decode_lane = self._equipment.decode_lane
                     run.lane = decode_lane if stays and decode_lane else run.own_lane
+                self._staying += run.lane is self._equipment.decode_lane
                 run.waiting += 1
                 run.lane.post(partial(self._encode, run, work))
 
     # ---- the rungs' lanes ---------------------------------------------------------------------
 
     def _encode(self, run: RungAtWork, work: Work) -> None:
+        stays = run.lane is self._equipment.decode_lane
         try:
             if self._is_too_late(run, work):
                 run.leave_out(work)
                 self._left_out[run.index] += 1
             elif not run.lost:
                 for event in run.encode(work, self.stages, self._clock, self._around.cpu_clock):
-                    self._around.post(self, event)
+                    if stays:
+                        self._gathered.append(event)
+                    else:
+                        self._around.post(self, event)
         except EncodeFailed as error:
             self._rung_lost(run, str(error))
         except (DeviceLost, MemoryError) as error:
@@ -424,6 +431,13 @@ class Session:
         except Exception as error:
             log.exception("encoding failed stream=%s rendition=%s", self.label, run.rung.name)
             self._rung_lost(run, f"failed: {error}")
+        if stays:
+            self._staying -= 1
+            # Among many streams the loop is woken once a picture, else as soon as there is a tag.
+            if not self._staying or not self._around.is_crowded():
+                gathered, self._gathered = self._gathered, []
+                for coded in gathered:
+                    self._around.post(self, coded)
         with self._lock:
             run.waiting -= 1
             run.done += 1

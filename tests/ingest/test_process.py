@@ -323,7 +323,7 @@ def test_a_publisher_that_drops_returns_into_its_stream(farm: FarmAround) -> Non
     assert len(farm.of(PublishAsk)) == 1
 
 
-def test_a_reset_seen_together_with_the_last_bytes_loses_the_publisher_at_once(
+def test_a_reset_seen_together_with_the_last_bytes_loses_the_publisher_in_the_end(
     farm: FarmAround,
 ) -> None:
     """libuv stops watching a socket whose reset it saw, however much of it was read by then."""

@@ -4,6 +4,9 @@ Units and orders (new parameter sets, a cut, the end) keep their order. When mor
 live media wait, the newest go: from then on everything up to the next keyframe is dropped and
 counted, so that what is queued stays decodable and the lag bounded. Units from ingest's GOP
 cache come all at once and are no lag; only the bound on bytes holds for them.
+
+Until what waited for the session's opening, and for the GOP before it, is caught up with, twice
+as much may wait: of a stream that comes from a lost worker a second may have passed by then.
 """
 
 from collections import deque
@@ -64,6 +67,7 @@ class StreamQueue:
     def __init__(self, limit_ms: int) -> None:
         self.dropped = 0  # units
         self._limit_ms = limit_ms
+        self._is_starting = True  # what waited for the opening is not caught up with
         self._entries: deque[Entry] = deque()
         self._units = 0
         self._bytes = 0
@@ -89,6 +93,7 @@ class StreamQueue:
             self._dropping = False
         if not self._dropping and self._is_full(header, len(data)):
             self._dropping = True
+            self._is_starting = False
         if self._dropping:
             self.dropped += 1
             self._gap = True
@@ -116,6 +121,8 @@ class StreamQueue:
             self._bytes -= len(entry.data)
             if not entry.header.replay:
                 self._live.popleft()
+                if self.span_ms <= self._limit_ms // 2:
+                    self._is_starting = False
         return entry
 
     def clear(self) -> None:
@@ -130,5 +137,5 @@ class StreamQueue:
         return (
             not header.replay
             and bool(self._live)
-            and header.dts_ms - self._live[0] > self._limit_ms
+            and header.dts_ms - self._live[0] > self._limit_ms * (1 + self._is_starting)
         )

@@ -30,6 +30,14 @@ def taken(queue: StreamQueue) -> list[Unit]:
     return units
 
 
+def running(limit_ms: int = 1000) -> StreamQueue:
+    """A queue of a session that is open and has nothing to catch up with."""
+    queue = StreamQueue(limit_ms)
+    put(queue, -1, 0, is_key=True)
+    assert queue.take() is not None
+    return queue
+
+
 def test_units_and_orders_keep_their_order() -> None:
     queue = StreamQueue(1000)
     put(queue, 0, 0, is_key=True)
@@ -44,7 +52,7 @@ def test_units_and_orders_keep_their_order() -> None:
 
 
 def test_a_full_queue_drops_the_newest_up_to_a_keyframe_and_marks_the_gap() -> None:
-    queue = StreamQueue(1000)
+    queue = running()
     accepted = [put(queue, n, n * 40, is_key=n % 50 == 0) for n in range(49)]
     assert accepted == [True] * 26 + [False] * 23
     assert queue.span_ms == 1000
@@ -68,11 +76,34 @@ def test_a_gap_in_the_numbers_is_marked() -> None:
 
 
 def test_a_replayed_gop_is_no_lag() -> None:
-    queue = StreamQueue(1000)
+    queue = running()
     assert all(put(queue, n, n * 40, is_key=n == 0, replay=True) for n in range(250))
     assert queue.span_ms == 0
     assert all(put(queue, 250 + n, 10_000 + n * 40) for n in range(25))
     assert not put(queue, 275, 11_040)
+
+
+def test_until_the_opening_is_caught_up_with_twice_as_much_may_wait() -> None:
+    queue = StreamQueue(1000)
+    assert all(put(queue, n, n * 40, is_key=n == 0, replay=True) for n in range(50))
+    assert all(put(queue, n, n * 40) for n in range(50, 90))  # 1.6 s, while it opens
+    for _ in range(50 + 20):  # the GOP before it, and 0.8 s: 0.8 s still wait
+        assert queue.take() is not None
+    assert all(put(queue, n, n * 40) for n in range(90, 100))
+    assert queue.span_ms == 1160  # not caught up with: still more than the limit
+    for _ in range(17):
+        queue.take()
+    assert queue.span_ms <= 500
+    accepted = [put(queue, n, n * 40) for n in range(100, 130)]
+    assert accepted == [True] * 13 + [False] * 17
+    assert queue.span_ms == 1000
+
+
+def test_an_opening_that_takes_too_long_is_not_caught_up_with() -> None:
+    queue = StreamQueue(1000)
+    accepted = [put(queue, n, n * 40, is_key=n % 60 == 0) for n in range(60)]
+    assert accepted == [True] * 51 + [False] * 9
+    assert not put(queue, 60, 2400, is_key=True)  # the limit is the usual one from now on
 
 
 def test_bytes_and_units_are_bounded_whatever_the_times_say() -> None:

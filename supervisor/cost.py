@@ -24,6 +24,9 @@ from common.settings import Calibration
 
 DECODE_WEIGHT = 0.15
 CAPACITY_PER_CORE = 100.0
+# Beside a GPU without an encoder a unit takes more of the host: 16 cores of a server kept 13 streams,
+# 1080p30 to 720p, 480p and 360p, in real time, and no more; 46.8 units each (docs/gpu.md).
+HYBRID_WEIGHT = 2.6
 # Without calibration: about 85 % of the decode ceiling seen on an H100 (3,500 frames/s of 1080p).
 GPU_CAPACITY = 900.0
 # A session's CUDA memory: fixed part, and NV12 surfaces of the source's size that it holds.
@@ -114,11 +117,12 @@ def amounts(cost: StreamCost, path: Path, measured: Calibration | None = None) -
                 Resource.SESSIONS: float(cost.rungs),
             }
         case Path.HYBRID:
+            cores = cost.encode if cost.is_by_hand else HYBRID_WEIGHT * cost.encode
             return {
                 Resource.LOAD: cost.decode,
                 Resource.MEMORY: memory,
-                Resource.CORES: cost.encode,
-                Resource.HYBRID_CORES: cost.encode,
+                Resource.CORES: cores,
+                Resource.HYBRID_CORES: cores,
             }
         case Path.SOFTWARE:
             return {Resource.CORES: cost.total}

@@ -7,7 +7,14 @@ import pytest
 
 from common.ladder import Path, Rendition, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Calibration
-from supervisor.cost import Resource, amounts, load_of, stream_cost
+from supervisor.cost import (
+    CAPACITY_PER_CORE,
+    HYBRID_WEIGHT,
+    Resource,
+    amounts,
+    load_of,
+    stream_cost,
+)
 
 LIVE = Template("live", DEFAULT_RENDITIONS)
 HD30 = SourceFormat(1280, 720, fps=Fraction(30))
@@ -58,10 +65,18 @@ def test_each_path_draws_on_its_own_resources() -> None:
     gpu = amounts(cost, Path.GPU_ONLY)
     assert (gpu[Resource.LOAD], gpu[Resource.SESSIONS]) == (cost.total, 3.0)
     hybrid = amounts(cost, Path.HYBRID)
-    assert (hybrid[Resource.LOAD], hybrid[Resource.CORES]) == (cost.decode, cost.encode)
+    cores = HYBRID_WEIGHT * cost.encode
+    assert (hybrid[Resource.LOAD], hybrid[Resource.CORES]) == (cost.decode, cores)
     assert Resource.SESSIONS not in hybrid
     assert amounts(cost, Path.PASSTHROUGH) == {}
-    assert hybrid[Resource.HYBRID_CORES] == cost.encode
+    assert hybrid[Resource.HYBRID_CORES] == cores
+    by_hand = amounts(stream_cost(replace(LIVE, cost=40.0), HD30), Path.HYBRID)
+    assert by_hand[Resource.LOAD] + by_hand[Resource.CORES] == pytest.approx(40.0)
+
+
+def test_sixteen_cores_are_full_with_the_hybrid_streams_that_kept_real_time_on_them() -> None:
+    cost = stream_cost(LIVE, SourceFormat(1920, 1080, fps=Fraction(30)))
+    assert int(16 * CAPACITY_PER_CORE / amounts(cost, Path.HYBRID)[Resource.HYBRID_CORES]) == 13
 
 
 # A 720p30 source of the built-in ladder on a GPU: 40 streams fill a capacity of 2000.

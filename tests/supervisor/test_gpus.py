@@ -9,7 +9,7 @@ import pytest
 from common.control_messages import DeviceInfo, EncoderCap, Placed, StreamTrouble
 from common.identity import ChildName
 from common.ladder import LeftOut, Path, SourceFormat, Template
-from common.settings import DEFAULT_RENDITIONS, Calibration, Devices, Settings
+from common.settings import DEFAULT_RENDITIONS, Calibration, Devices, Settings, Software
 from supervisor.cost import GPU_CAPACITY, Resource
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.roster import SESSION_CAP_S, StreamState
@@ -70,12 +70,13 @@ def test_a_gpu_whose_worker_reports_hybrid_is_placed_on_as_hybrid() -> None:
 
 
 def test_hybrid_streams_stop_at_their_own_budget_of_cores_and_software_goes_on() -> None:
-    settings = Settings(devices=Devices(hybrid_capacity=60.0))
+    devices, software = Devices(hybrid_capacity=150.0), Software(capacity=400.0)
+    settings = Settings(devices=devices, software=software)
     rig = rig_of(info(Path.HYBRID), settings=settings)
     assert rig.publish("live/a").worker == GPU
     second = rig.publish("live/b")
     assert second.worker == ChildName("worker:cpu:0")
-    assert "hybrid cores free on the host (60 in all)" in second.reason
+    assert "hybrid cores free on the host (150 in all)" in second.reason
 
 
 @pytest.mark.parametrize(

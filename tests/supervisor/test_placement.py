@@ -9,7 +9,7 @@ from common.errors import UsageError
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path
 from common.settings import Calibration
-from supervisor.cost import DECODE_WEIGHT, ENGINES, HOST_WIDE, Resource, StreamCost
+from supervisor.cost import DECODE_WEIGHT, ENGINES, HOST_WIDE, HYBRID_WEIGHT, Resource, StreamCost
 from supervisor.placement import (
     Device,
     Fleet,
@@ -119,10 +119,12 @@ def test_memory_limits_a_device_that_has_load_to_spare() -> None:
 
 
 def test_hybrid_encoding_draws_on_the_cores_that_software_uses_too() -> None:
-    fleet = fleet_of(gpu(0, 900, Path.HYBRID), cpu(0), cores=80)
+    fleet = fleet_of(gpu(0, 900, Path.HYBRID), cpu(0), cores=80 * HYBRID_WEIGHT)
     fleet, first = placed(place(fleet, need(1, 80.0)))
     assert first.path is Path.HYBRID
-    assert fleet.used(Resource.CORES) == 60.0
+    assert fleet.used(Resource.CORES) == 60.0 * HYBRID_WEIGHT
+    fleet, second = placed(place(fleet, need(3, 50.0)))
+    assert second.path is Path.SOFTWARE
     assert isinstance(place(fleet, need(2, 80.0)), NoRoom)
 
 

@@ -24,8 +24,8 @@ from common.settings import Calibration
 
 DECODE_WEIGHT = 0.15
 CAPACITY_PER_CORE = 100.0
-# Beside a GPU without an encoder a unit takes more of the host: 16 cores of a server kept 13 streams,
-# 1080p30 to 720p, 480p and 360p, in real time, and no more; 46.8 units each (docs/gpu.md).
+# Beside a GPU without an encoder a unit takes more of the host: 16 cores of a server kept 13 of the
+# streams of docs/gpu.md, 46.8 units each, in real time, and no more.
 HYBRID_WEIGHT = 2.6
 # Without calibration: about 85 % of the decode ceiling seen on an H100 (3,500 frames/s of 1080p).
 GPU_CAPACITY = 900.0

@@ -73,12 +73,18 @@ def measure(
     )
 
 
+def encoder(width: int, height: int, kbps: int) -> str:
+    """The options of one output of the chain's FFmpeg: x264 as tfarm's templates have it."""
+    return (
+        f"-c:v libx264 -preset veryfast -tune zerolatency -s {width}x{height} -b:v {kbps}k "
+        f"-maxrate {kbps}k -bufsize {kbps}k -g 60 -keyint_min 60 -sc_threshold 0"
+    )
+
+
 def chain(ladder_options: str, *, tuned: bool) -> str:
     """nginx-rtmp's application block with its ladder."""
     outputs = " ".join(
-        f"-map 0:v -map 0:a? -c:a copy -c:v libx264 -preset veryfast -tune zerolatency "
-        f"-s {width}x{height} -b:v {kbps}k -maxrate {kbps}k -bufsize {kbps}k -g 60 "
-        f"-keyint_min 60 -sc_threshold 0 "
+        f"-map 0:v -map 0:a? -c:a copy {encoder(width, height, kbps)} "
         + ("-flush_packets 1 -flvflags no_duration_filesize " if tuned else "")
         + f"-f flv rtmp://127.0.0.1:PORT/out/$name_{name}"
         for name, width, height, kbps in HD_LADDER

@@ -5,14 +5,15 @@ player less its last byte's departure at the publisher.
 """
 
 import multiprocessing
+import selectors
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import av
@@ -139,8 +140,20 @@ def delays_ms(left: Mapping[int, float], came: Mapping[int, float], skip: int) -
     ]
 
 
-def result(future: "Future[dict[int, float]]", timeout: float) -> dict[int, float]:
-    return future.result(timeout)
+def watch(url: str, players: int, from_s: float, until_s: float) -> int:
+    """So many players of one rendition, who only take what comes; how many bytes that was."""
+    time.sleep(max(0.0, from_s - time.monotonic()))
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for _ in range(players):
+            player = stack.enter_context(RtmpPlayer(url, 10))
+            selector.register(player._open_socket(), selectors.EVENT_READ)
+        taken = 0
+        buffer = bytearray(1 << 20)
+        while (left_s := until_s - time.monotonic()) > 0:
+            for key, _ in selector.select(left_s):
+                assert isinstance(key.fileobj, socket.socket)
+                taken += key.fileobj.recv_into(buffer)
+        return taken
 
 
 # ---- nginx-rtmp -------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Publishes the file named by TFARM_FOOTAGE (else a generated clip, for which the figures say
 less) for 36 s with the real ffmpeg, and records the source and every rung with it. Each rung is
-compared, picture by picture at the same PTS, with the source as FFmpeg scales it.
+compared, picture by picture at the same PTS, with the source as FFmpeg scales it; so is what the
+nginx-rtmp chain's FFmpeg makes of the same source.
 """
 
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import av
 
 from tests.bench import footage, peers
+from tests.bench.delay import encoder
 from tests.bench.ladder import HD_LADDER, config
 from tests.bench.report import Bench, Figure
 from tests.helpers_farm import Farm
@@ -91,3 +93,9 @@ def run(bench: Bench) -> None:
             found = ssim(folder / f"{name}.nut", folder / "source.nut", width, height)
             note = f"SSIM {found:.4f}"
             bench.add(Figure(f"1 - SSIM {name}", 1 - found, "", 0.05, note=note))
+            theirs = folder / f"{name}-chain.nut"
+            options = encoder(width, height, kbps).split()
+            made = _ffmpeg("-copyts", "-i", folder / "source.nut", "-an", *options, theirs)
+            assert made.wait(300) == 0
+            less = ssim(theirs, folder / "source.nut", width, height) - found
+            bench.add(Figure(f"SSIM {name}, less than the chain's by", less, "", 0.002))

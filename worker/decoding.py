@@ -235,8 +235,12 @@ class Decoding:
             return
         given_s = self._clock()
         staying = self._staying(wanted, facts)
-        # Small rungs first: they are done while the large one is still at it.
-        for index, surface, stays in reversed(list(zip(wanted, surfaces, staying, strict=True))):
+        # First those with lanes of their own, small rungs first: they are done while the large one
+        # is still at it. Those that stay are encoded one after the other: the large one first,
+        # so that all are done after about the same time.
+        order = list(zip(wanted, surfaces, staying, strict=True))
+        order.sort(key=lambda entry: entry[0] if entry[2] else -1 - entry[0])
+        for index, surface, stays in order:
             run = self._runs[index]
             fps = None
             if plan.is_key:

@@ -93,11 +93,16 @@ class Admission:
             return None
         return self._too_fast()
 
-    def admit_publish(self, host: str) -> str | None:
-        """Count a publisher in, or say why not."""
+    def admit_publish(self, host: str, instead_of: str | None = None) -> str | None:
+        """Count a publisher in, or say why not.
+
+        `instead_of` is the address of the one that it takes the stream over from.
+        """
         limit = self._settings.max_publishes_per_address
-        _, elsewhere = self._elsewhere.get(subscriber(host), (0, 0))
-        if self._publishes[host] + elsewhere >= limit and host not in self._exempt:
+        _, others = self._elsewhere.get(subscriber(host), (0, 0))
+        if instead_of is not None and subscriber(instead_of) == subscriber(host):
+            others -= 1
+        if self._publishes[host] + others >= limit and host not in self._exempt:
             return f"{limit} streams are published from this address, as many as one may"
         self._publishes.add(host)
         return None

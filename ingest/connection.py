@@ -36,6 +36,8 @@ MAX_UNSENT_BYTES = 64 * 1024
 # reset that takes the message with it (rtmp-facts 7).
 LINGER_S = 0.3
 MAX_READS = 16  # buffers taken before the others get their turn
+MAX_HOLD_S = 2.0  # without reading: a publisher never looks silent by it
+HELD_READ_BYTES = 16 * 1024  # one that was held back is read in pieces of little media
 MAX_TURN_S = 0.005  # no further buffer is taken after this long
 
 
@@ -106,6 +108,8 @@ class Connection:
         self._close_reason = ""
         self._loop.add_reader(self._fd, self._on_readable)
         self._deadline: asyncio.TimerHandle | None = None
+        self._was_held = False
+        self._hold: asyncio.TimerHandle | None = None  # nothing is read until then
         self._open_deadline()
 
     # ---- what the owner does with it ----------------------------------------------------------
@@ -138,6 +142,13 @@ class Connection:
             self.session.reject(request_id, code, description)
             self.close_gently(description)
 
+    def hold_back(self, seconds: float) -> None:
+        """Read nothing for so long, `MAX_HOLD_S` at most."""
+        if self._hold is None and self.phase is Phase.PUBLISHING:
+            self._was_held = True
+            self._loop.remove_reader(self._fd)
+            self._hold = self._loop.call_later(min(seconds, MAX_HOLD_S), self._go_on)
+
     @property
     def fd(self) -> int:
         return self._fd
@@ -158,10 +169,13 @@ class Connection:
         """Send what is due, then close; what still comes in is read and thrown away."""
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
-        was_leaving = self.phase is Phase.LEAVING
+        is_unread = self.phase is Phase.LEAVING or self._hold is not None
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
         self.phase = Phase.CLOSING
         self._close_reason = reason
-        if was_leaving:
+        if is_unread:
             self._loop.add_reader(self._fd, self._on_readable)
         self._set_deadline(LINGER_S, self._on_lingered)
         self._send_output()
@@ -182,11 +196,13 @@ class Connection:
         reset come to light together. To read behind each short read would tell at once, and costs
         more than most messages do.
         """
-        if self.phase not in (Phase.LEAVING, Phase.CLOSED):
+        if self.phase not in (Phase.LEAVING, Phase.CLOSED) and self._hold is None:
             self._on_readable()
 
     def _on_readable(self) -> None:
         buffer = self._owner.buffer
+        if self._was_held:
+            buffer = buffer[:HELD_READ_BYTES]
         turn_ends_s = self._owner.now() + MAX_TURN_S
         for _ in range(MAX_READS):
             if self._owner.now() > turn_ends_s:
@@ -206,11 +222,22 @@ class Connection:
                 self._receive(buffer[:count])
                 if self.phase is Phase.CLOSED or self.phase is Phase.LEAVING:
                     return
+                if self._hold is not None:
+                    return
             if count < len(buffer):
                 return
         # Watched anew, a reset is told again: see `look_again`.
         self._loop.remove_reader(self._fd)
         self._loop.add_reader(self._fd, self._on_readable)
+
+    def _go_on(self) -> None:
+        self._hold = None
+        if self.phase is Phase.LEAVING:
+            return  # it stopped, and wants to play
+        self._loop.add_reader(self._fd, self._on_readable)
+        self._on_readable()
+        if self._hold is None and self.phase is not Phase.CLOSED:
+            self._send_output()  # it has caught up: perhaps it waits for this
 
     def _receive(self, data: memoryview) -> None:
         now = self._owner.now()
@@ -223,7 +250,10 @@ class Connection:
             events = self.session.events_received()
             if events:
                 self._handle(events, now)
-            self._send_output()
+            if self._hold is None:
+                # One that is held back may have ended long ago: an answer to its closed socket
+                # would reset it, and what it has sent, and is still on its way, would be lost.
+                self._send_output()
         except Exception:
             # A bug met by this peer's bytes must not stay with the others.
             log.exception("handling input failed peer=%s", self.peer)
@@ -357,6 +387,9 @@ class Connection:
         if self.phase is Phase.CLOSED:
             return
         self._clear_deadline()
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         self.phase = Phase.CLOSED

@@ -28,35 +28,41 @@ from ingest.stream import Stream
 _LOST_PICTURES = frozenset({"NAL units beyond their tag"})
 
 WHICH_AUDIO = "one track of AAC, MP3 or another legacy FLV format is passed on"
-TOO_FAST = (
-    "it sends faster than real time: pictures will be left out of transcoded renditions "
-    "(from a file: ffmpeg -re -i ...)"
-)
+TOO_FAST = "it sends faster than real time and is read no faster (from a file: ffmpeg -re -i ...)"
 MAX_LEAD_S = 5.0  # more than a relay's last GOP brings at once
+KEPT_LEAD_S = 1.0  # of one that is fast: its media never waits for it
+MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
 LEAD_WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
 
 
-class _Lead:
-    """How far a publisher's first pictures run ahead of the clock."""
+class Pace:
+    """How far a publisher's pictures run ahead of the clock; from a file they may, by hours.
+
+    Told by the first ones: whoever is ahead with them is read no faster than in real time.
+    """
 
     def __init__(self) -> None:
-        self._first: VideoUnit | None = None
-        self._is_over = False
+        self.is_fast = False
+        self.ahead_s = 0.0  # by the last picture, of one that is fast
+        self._first_s = 0.0  # when the first picture came …
+        self._media_s = 0.0  # … and how much has come since
+        self._last: VideoUnit | None = None
+        self._is_known = False
 
-    def is_told_by(self, unit: VideoUnit) -> bool:
-        """Whether it is too far with this picture; once."""
-        if self._is_over:
-            return False
-        first = self._first
-        if first is None or unit.discontinuity:
-            self._first = unit
-            return False
-        passed_s = unit.received_s - first.received_s
-        is_ahead = (unit.dts_ms - first.dts_ms) / 1000 - passed_s > MAX_LEAD_S
-        self._is_over = is_ahead or passed_s > LEAD_WINDOW_S
-        if self._is_over:
-            self._first = None
-        return is_ahead
+    def see(self, unit: VideoUnit) -> None:
+        if self._is_known and not self.is_fast:
+            return
+        last, self._last = self._last, unit
+        if last is None or unit.discontinuity:
+            self._first_s, self._media_s, self.ahead_s = unit.received_s, 0.0, 0.0
+            return
+        # A longer step is a clock that was set, rather than so much media.
+        self._media_s += min((unit.dts_ms - last.dts_ms) / 1000, MAX_STEP_S)
+        passed_s = unit.received_s - self._first_s
+        self.ahead_s = self._media_s - passed_s
+        if not self._is_known:
+            self.is_fast = self.ahead_s > MAX_LEAD_S
+            self._is_known = self.is_fast or passed_s > LEAD_WINDOW_S
 
 
 class Publisher:
@@ -72,7 +78,7 @@ class Publisher:
         self._unsupported = ""  # the codec that came since the last picture …
         self._unsupported_s = 0.0  # … and when it did
         self.notices: list[str] = []  # for the log; who reads them empties it
-        self._lead = _Lead()
+        self._pace = Pace()
         self._last_trouble = ""  # the latest reason for which video was left out
 
     def take(self, event: Event, now: float) -> Refusal | None:
@@ -89,6 +95,11 @@ class Publisher:
         elif isinstance(event, DataReceived):
             self.stream.data(self._demuxer.data(event.timestamp, event.payload, now))
         return None
+
+    @property
+    def waits_s(self) -> float:
+        """How long to read nothing from it."""
+        return max(0.0, self._pace.ahead_s - KEPT_LEAD_S) if self._pace.is_fast else 0.0
 
     def overdue(self, now: float) -> Refusal | None:
         """What this publisher has to be closed for, by the clock."""
@@ -112,8 +123,7 @@ class Publisher:
                     self.has_video = True
                     self._unsupported = ""
                     stream.video(result)
-                    if self._lead.is_told_by(result):
-                        self.notices.append(TOO_FAST)
+                    self._see_pace(result)
                 case VideoConfig():
                     stream.video_config(result, now)
                 case Unsupported(name):
@@ -129,6 +139,12 @@ class Publisher:
                     else:
                         stream.left_out(reason)
         return None
+
+    def _see_pace(self, unit: VideoUnit) -> None:
+        was_fast = self._pace.is_fast
+        self._pace.see(unit)
+        if self._pace.is_fast and not was_fast:
+            self.notices.append(TOO_FAST)
 
     def _audio(self, timestamp: int, payload: bytes, now: float) -> None:
         stream = self.stream

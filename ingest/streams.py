@@ -61,6 +61,10 @@ class PublishingConnection(Protocol):
         """Say no, and close once that has gone out."""
         ...
 
+    def hold_back(self, seconds: float) -> None:
+        """Read nothing for so long, or for less."""
+        ...
+
     def end_publish(self, level: str, code: str, description: str) -> None:
         """Tell a publisher that it is over, and close once that has gone out."""
         ...
@@ -129,7 +133,8 @@ class Streams:
         stream = checked
         refusal = self._memory.recall(stream, now) or self._is_in_use(stream, now)
         if refusal is None:
-            why = self._admission.admit_publish(connection.host)
+            before = self._connections.get(stream)
+            why = self._admission.admit_publish(connection.host, before.host if before else None)
             refusal = Refusal("NetStream.Publish.Denied", why) if why else None
         if refusal is not None:
             self._refuse(connection, request, refusal, stream, now)
@@ -155,6 +160,8 @@ class Streams:
         publisher.stream.end_read(now)
         if publisher.notices:
             self._note(connection, publisher)
+        if publisher.waits_s:
+            connection.hold_back(publisher.waits_s)
         if refusal is not None:
             self._expel(connection, refusal, now)
 

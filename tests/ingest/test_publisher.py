@@ -15,7 +15,7 @@ from common.rtmp.events import (
 )
 from common.settings import IngestSettings
 from ingest.admission import Refusal
-from ingest.publisher import TOO_FAST, Publisher
+from ingest.publisher import KEPT_LEAD_S, TOO_FAST, Publisher
 from ingest.stream import Stream, StreamState, Surroundings
 from tests.helpers_stream import (
     ANSWER,
@@ -169,19 +169,42 @@ def test_audio_that_is_left_out_is_noted_once_with_what_would_do() -> None:
     assert "AAC" in note
 
 
-def test_a_publisher_faster_than_real_time_is_noted_once() -> None:
+def burst(begin_ms: int, end_ms: int) -> list[VideoReceived]:
+    return [picture(at_ms, key=at_ms == 0) for at_ms in range(begin_ms, end_ms, 100)]
+
+
+def test_a_publisher_faster_than_real_time_is_noted_once_and_has_to_wait() -> None:
     around = Around()
-    around.take(header(), *(picture(at, key=at == 0) for at in range(0, 5_000, 100)))
-    assert around.publisher.notices == []
-    around.take(*(picture(at) for at in range(5_000, 20_000, 100)), now=100.1)
+    around.take(header(), *burst(0, 5_100))
+    assert (around.publisher.notices, around.publisher.waits_s) == ([], 0.0)
+    around.take(*burst(5_100, 8_100), now=100.5)
     assert around.publisher.notices == [TOO_FAST]
+    assert around.publisher.waits_s == pytest.approx(8.0 - 0.5 - KEPT_LEAD_S)
+    around.take(picture(8_100), now=106.0)
+    assert around.publisher.waits_s == pytest.approx(8.1 - 6.0 - KEPT_LEAD_S)
+    around.take(picture(8_200), now=107.3)
+    assert around.publisher.waits_s == 0.0
+    around.take(*burst(8_300, 30_100), now=120.0)
+    assert around.publisher.waits_s == pytest.approx(30.0 - 20.0 - KEPT_LEAD_S), "also later"
+    around.take(picture(4_000_000), now=120.1)
+    assert around.publisher.waits_s == 0.0, "a jump of its clock is not media"
+    assert around.publisher.notices == [TOO_FAST]
+
+
+def test_a_publisher_whose_clock_is_set_at_the_start_is_not_faster() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True), picture(9_000))
+    around.take(picture(18_000), now=101.0)
+    assert (around.publisher.notices, around.publisher.waits_s) == ([], 0.0)
 
 
 def test_a_publisher_that_catches_up_with_the_clock_is_not_faster() -> None:
     around = Around()
     around.take(header(), picture(0, key=True))
-    around.take(*(picture(at) for at in range(100, 9_000, 100)), now=108.0)
-    around.take(*(picture(at) for at in range(9_000, 12_000, 100)), now=112.0)
+    around.take(*burst(100, 9_000), now=108.0)
+    around.take(*burst(9_000, 12_000), now=112.0)
     # held up on its way: what comes at once is no more than what is owed
-    around.take(*(picture(at) for at in range(12_000, 40_000, 100)), now=140.0)
+    around.take(*burst(12_000, 40_000), now=140.0)
+    around.take(*burst(40_000, 60_000), now=141.0)
     assert around.publisher.notices == []
+    assert around.publisher.waits_s == 0.0

@@ -40,12 +40,16 @@ class FakeConnection:
     peer: str = "203.0.113.7:5000"
     accepted: list[int] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
+    held_back: list[float] = field(default_factory=list)
 
     def accept_publish(self, request_id: int) -> None:
         self.accepted.append(request_id)
 
     def refuse_publish(self, request_id: int, code: str, description: str) -> None:
         self.told.append((code, description))
+
+    def hold_back(self, seconds: float) -> None:
+        self.held_back.append(seconds)
 
     def end_publish(self, level: str, code: str, description: str) -> None:
         self.told.append((code, description))
@@ -484,3 +488,22 @@ def test_what_is_left_out_of_a_publish_is_logged_with_its_stream_and_peer(
     assert "Opus audio is left out" in line
     assert peer.peer in line
     assert "live/cam" not in line, "a stream key"
+
+
+def test_who_sends_a_file_at_once_is_read_in_real_time() -> None:
+    around = Around()
+    peer = around.live()
+    around.streams.media(peer, [picture(at_ms) for at_ms in range(500, 5_500, 500)], 100.0)
+    assert peer.held_back == []
+    around.streams.media(peer, [picture(at_ms) for at_ms in range(5_500, 8_500, 500)], 100.0)
+    assert peer.held_back == [7.0]
+
+
+def test_who_has_as_many_streams_as_one_may_can_still_take_its_own_over() -> None:
+    around = Around(max_publishes_per_address=1)
+    first = around.live()
+    assert "as many as one may" in around.publish("live/other").told[0][1]
+    second = around.publish(now=104.0)
+    assert second.accepted == [7]
+    assert first.told
+    assert "as many as one may" in around.publish("live/other", now=104.0).told[0][1]

@@ -85,6 +85,7 @@ def test_a_suspect_that_ends_and_comes_back_is_alone_again(rig: Rig) -> None:
 
 def test_one_that_behaves_moves_back_among_the_others(rig: Rig) -> None:
     isolated(rig)
+    rig.beat("ingest:0", publishers=(rig.publisher(format=rig.stream().format),))  # tells its time
     orders = rig.tick(PROBATION_S)
     placed = rig.only(orders, Placed)
     assert placed.worker != OWN

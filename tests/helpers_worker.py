@@ -238,7 +238,7 @@ class Driver:
         generation: int = 1,
         lanes: OwnLanes | None = None,
         is_alone: bool = True,
-        is_crowded: bool = False,
+        is_patient: bool = False,
         cpu_clock: Callable[[], float] = lambda: 0.0,
         **start: Any,
     ) -> None:
@@ -256,7 +256,7 @@ class Driver:
             threading.Lock(),
             lambda _, event: self.events.put(event),
             lambda: is_alone,
-            lambda: is_crowded,
+            lambda _: is_patient,
             cpu_clock=cpu_clock,
         )
         message = StreamStart(STREAM, Generation(generation), ladder, 0, time.monotonic())

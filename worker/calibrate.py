@@ -163,7 +163,7 @@ class Bench:
         """So many streams for so long. Raises WorkerError when one does not open."""
         meter = self._backend.meter = Meter()
         usage = self._usage()
-        is_crowded = streams >= len(os.sched_getaffinity(0))
+        is_patient = streams >= len(os.sched_getaffinity(0))
         around = Surroundings(
             self._backend,
             self._lanes,
@@ -171,7 +171,7 @@ class Bench:
             threading.Lock(),
             meter.take,
             is_alone=lambda: False,
-            is_crowded=lambda: is_crowded,
+            is_patient=lambda _: is_patient,
         )
         sessions = [self._session(index, around) for index in range(streams)]
         try:

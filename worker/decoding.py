@@ -59,7 +59,7 @@ class SessionLinks:
     hand_over: Callable[[RungAtWork, Work, bool], None]
     began: Callable[[RungBegan], None]
     end: Callable[[Ended], None]
-    is_crowded: Callable[[], bool]
+    is_patient: Callable[[], bool]
     clock: Callable[[], float]
     cpu_clock: Callable[[], float]
 
@@ -256,8 +256,8 @@ class Decoding:
         costs = [self._runs[index].cost.seconds for index in wanted]
         fps = self._timer.source_fps
         interval_s = 1 / fps if fps else DEFAULT_INTERVAL_S
-        is_crowded = self._links.is_crowded()
-        return stay(costs, self._cost.seconds, interval_s, is_crowded=is_crowded)
+        is_patient = self._links.is_patient()
+        return stay(costs, self._cost.seconds, interval_s, is_patient=is_patient)
 
     def _wanted(self, plan: Plan, facts: UnitFacts) -> list[int]:
         is_late = (

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from common.control_messages import Endpoint, StreamRoutes
 from common.egress_routes import Routes
 from common.identity import BootId, ChildName, Generation, StreamId
+from common.media_messages import SHARED
 from common.tag_link import TagLink
 
 log = logging.getLogger("tfarm.worker.egresses")
@@ -67,6 +68,10 @@ class Egresses:
         for egress in self._wants(rendition[0]):
             lazily = not egress.link.watches(rendition[0], rendition[2])
             self._send(egress, rendition, frames, is_start=is_start, lazily=lazily)
+
+    def is_watched(self, stream: StreamId) -> bool:
+        """Whether somebody plays any of it; from any thread."""
+        return any(egress.link.watches(stream, SHARED) for egress in tuple(self._egresses.values()))
 
     def forget(self, stream: StreamId, generation: Generation) -> None:
         """The generation has ended: nothing more of it is sent."""

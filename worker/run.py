@@ -153,7 +153,7 @@ class Worker:
             threading.Lock(),
             self._post,
             self._is_alone,
-            self._is_crowded,
+            self._is_patient,
         )
         self._streams: dict[StreamKey, _Stream] = {}
         self._events: deque[tuple[Session, Event]] = deque()
@@ -358,10 +358,13 @@ class Worker:
     def _is_alone(self) -> bool:
         return len(self._streams) <= 1
 
-    def _is_crowded(self) -> bool:
-        """Whether every core that falls to this worker has a stream; asked by all threads."""
+    def _is_patient(self, stream_id: StreamId) -> bool:
+        """Whether a stream's CPU time counts for more than its delay; asked by all threads.
+
+        Nobody plays it, or every core that falls to this worker has a stream.
+        """
         cores = len(os.sched_getaffinity(0)) // max(1, self.settings.software.workers)
-        return len(self._streams) >= max(1, cores)
+        return len(self._streams) >= max(1, cores) or not self._egresses.is_watched(stream_id)
 
     # ---- the supervisor -----------------------------------------------------------------------
 

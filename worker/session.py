@@ -67,7 +67,7 @@ class Surroundings:
     opening: threading.Lock  # for an encoder that is opened anew in its own lane
     post: Callable[["Session", Event], None]  # from any thread
     is_alone: Callable[[], bool]  # whether no other session could be slowed by a replay
-    is_crowded: Callable[[], bool]  # whether there are as many sessions as cores
+    is_patient: Callable[[StreamId], bool]  # whether CPU time counts for more than its delay
     clock: Callable[[], float] = time.monotonic
     cpu_clock: Callable[[], float] = time.thread_time
 
@@ -301,7 +301,7 @@ class Session:
             hand_over=self._hand_over,
             began=partial(self._around.post, self),
             end=partial(self._wind_down, flush=True),
-            is_crowded=self._around.is_crowded,
+            is_patient=partial(self._around.is_patient, self.stream_id),
             clock=self._clock,
             cpu_clock=self._around.cpu_clock,
         )
@@ -434,7 +434,7 @@ class Session:
         if stays:
             self._staying -= 1
             # Among many streams the loop is woken once a picture, else as soon as there is a tag.
-            if not self._staying or not self._around.is_crowded():
+            if not self._staying or not self._around.is_patient(self.stream_id):
                 gathered, self._gathered = self._gathered, []
                 for coded in gathered:
                     self._around.post(self, coded)

@@ -6,6 +6,7 @@ from typing import cast
 from common.control_messages import Endpoint, StreamRoutes
 from common.egress_routes import home
 from common.identity import BootId, ChildName, Generation, StreamId
+from common.media_messages import SHARED
 from common.tag_link import TagLink
 from worker.egresses import Egresses, Frames, Rendition
 
@@ -22,7 +23,7 @@ class FakeLink:
         self.watched: set[str] = set()
 
     def watches(self, stream_id: StreamId, rendition: str) -> bool:
-        return rendition in self.watched
+        return rendition in self.watched or (rendition == SHARED and bool(self.watched))
 
     def send(self, frames: Sequence[bytes], lazily: bool = False) -> bool:
         if self.is_full:
@@ -134,3 +135,12 @@ def test_tags_go_at_once_to_where_they_are_watched_and_what_opens_a_rendition_al
     egresses.send_tags(OTHER, [b"other"], is_start=True)
     assert links["unix://0b"].lazy == [b"key", b"other"]
     assert links["unix://1b"].lazy == [b"other"]
+
+
+def test_a_stream_is_watched_if_any_of_it_is_at_any_egress() -> None:
+    egresses, links = make()
+    assert not egresses.is_watched(RENDITION[0])
+    egresses.update([egress(0), egress(1)])
+    assert not egresses.is_watched(RENDITION[0])
+    links["unix://1b"].watched = {RENDITION[2]}
+    assert egresses.is_watched(RENDITION[0])

@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -232,7 +231,8 @@ def test_an_egress_that_is_killed_costs_the_players_of_the_other_one_nothing(
     assert waited_s[0] < 1.5
     for player in (*others, *again):
         assert player.error is None
-        steps_ms = player.steps_ms()
-        assert min(steps_ms) > 0
-        assert max(steps_ms) < 1.5 * statistics.median(steps_ms), "no picture is left out"
+        assert min(player.steps_ms()) > 0
+        # a rung leaves some out where the machine is behind; what is begun anew costs up to a GOP
+        assert max(player.steps_ms()) < 500
+    assert max(others[0].steps_ms()) < 50, "of the source no picture is left out"
     assert max(player.longest_wait_s() for player in others) < 0.8

@@ -39,7 +39,7 @@ def test_the_cores_are_measured_and_the_file_is_a_configuration(tmp_path: Path) 
     farm, out = tmp_path / "farm.toml", tmp_path / "calibration.toml"
     farm.write_text(f'include = ["calibration.toml"]\n[devices]\nuse_gpus = false\n{TEMPLATE}')
     out.write_text("")
-    answer = calibrate(farm, "--seconds", 0.6, "--out", out, "--run-dir", tmp_path / "run")
+    answer = calibrate(farm, "--seconds", 1, "--out", out, "--run-dir", tmp_path / "run")
     assert answer.returncode == 0, answer.stderr
     assert "real time" in answer.stderr
     assert "source 960x540@5" in answer.stdout

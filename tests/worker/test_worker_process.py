@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -184,8 +185,15 @@ class WorkerProcess:
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
-    with WorkerProcess(tmp_path) as process:
+def run_dir() -> Iterator[Path]:
+    """A short path: names of sockets have to fit behind it."""
+    with TemporaryDirectory(prefix="tf-", dir="/tmp") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def worker(run_dir: Path) -> Iterator[WorkerProcess]:
+    with WorkerProcess(run_dir) as process:
         yield process
 
 
@@ -324,15 +332,15 @@ def test_sigterm_with_a_running_stream_ends_it_in_order(worker: WorkerProcess) -
     assert worker.sockets() == {"0.tags"}
 
 
-def test_without_a_supervisor_it_ends(tmp_path: Path) -> None:
-    with WorkerProcess(tmp_path, "--orphan-timeout", "1") as worker:
+def test_without_a_supervisor_it_ends(run_dir: Path) -> None:
+    with WorkerProcess(run_dir, "--orphan-timeout", "1") as worker:
         worker.hear(Hello)
         assert worker.process.wait(DEADLINE_S) == ExitCode.ORPHANED
         assert worker.sockets() == set()
 
 
-def test_a_gpu_that_is_not_there_is_told_before_the_exit(tmp_path: Path) -> None:
-    with WorkerProcess(tmp_path, device="GPU-00000000-0000-0000-0000-000000000000") as worker:
+def test_a_gpu_that_is_not_there_is_told_before_the_exit(run_dir: Path) -> None:
+    with WorkerProcess(run_dir, device="GPU-00000000-0000-0000-0000-000000000000") as worker:
         fatal: Fatal = worker.hear(Fatal)
         assert fatal.exit_code == ExitCode.BOOT_FAILED
         assert worker.process.wait(DEADLINE_S) == ExitCode.BOOT_FAILED

@@ -136,6 +136,7 @@ def overload() -> Result:
         hogs.stop()
         ended_s = time.monotonic()
         lag_ms = _lag_ms(scene.load.players, calm_s, at, ended_s)
+        print(f"{lag_ms=:.0f} {left_out=} {losses=}", *course.steps, sep="\n", flush=True)
         until(lambda: course.is_over, 300, "all is given back", LOOK_S)
         scene.wait_for_pictures()
         up = course.steps[len(down) :]
@@ -143,7 +144,6 @@ def overload() -> Result:
     taken, given = [step[1:] for step in down], [step[1:] for step in up]
     times = [ended_s, *(at_s for at_s, _, _ in up), course.opened_s]
     patience_s = min(after - before for before, after in itertools.pairwise(times))
-    print(*course.steps, losses, sep="\n")
     row = Result("overload: other processes want the cores", len(STREAMS))
     row.others_lost = max(s.lost for s in sources)
     row.disconnected = sum(losses.values())

@@ -20,12 +20,14 @@ def main() -> int:
 
     import uvloop
 
+    from common import time_slice
     from common.errors import ExitCode
     from common.identity import ChildName
     from common.log import set_up
     from egress.server import EgressServer
 
     set_up(arguments.name)
+    time_slice.shorten()
 
     async def serve() -> int:
         import asyncio

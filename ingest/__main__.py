@@ -49,11 +49,12 @@ def main() -> int:
 
     import uvloop
 
-    from common import log
+    from common import log, time_slice
     from common.identity import ChildName
     from ingest.run import run
 
     log.set_up(arguments.name)
+    time_slice.shorten()
     name = ChildName(arguments.name)
     return uvloop.run(
         run(

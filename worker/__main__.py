@@ -24,6 +24,7 @@ def main() -> int:
         # before any CUDA library is imported: no context, no memory on any other GPU
         os.environ["CUDA_VISIBLE_DEVICES"] = arguments.device
 
+    from common import time_slice
     from common.descriptors import raise_limit
     from common.identity import ChildName
     from common.log import set_up
@@ -31,6 +32,7 @@ def main() -> int:
 
     set_up(arguments.name)
     raise_limit()
+    time_slice.shorten()
     return int(
         run_worker(
             ChildName(arguments.name),

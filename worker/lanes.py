@@ -22,22 +22,19 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from common import time_slice
+
 log = logging.getLogger("tfarm.worker.lanes")
 
 Job = Callable[[], None]
-
-# Where codecs keep all cores busy, whoever moves media (ingest, egress, a worker's loop) would wait
-# for the end of an encoder's time slice with every picture: 2.5 ms, of a 360p tag's 13 ms.
-SOFTWARE_NICENESS = 10
 
 
 class Lane:
     """One thread and the jobs that wait for it, without bound: who posts keeps count."""
 
-    def __init__(self, name: str, *, is_batch: bool = False, niceness: int = 0) -> None:
+    def __init__(self, name: str, *, is_batch: bool = False) -> None:
         """`is_batch`: its jobs take long, and need not begin at once."""
         self._is_batch = is_batch
-        self._niceness = niceness
         self._jobs: queue.SimpleQueue[tuple[float, Job] | None] = queue.SimpleQueue()
         self._later: list[tuple[float, int, Job]] = []  # a heap; of the lane's thread alone
         self._order = itertools.count()
@@ -71,15 +68,11 @@ class Lane:
             return 0.0
 
     def _run(self) -> None:
+        time_slice.restore()  # who starts a lane moves media, and has a short one
         if self._is_batch:
             # not everywhere, and not everywhere allowed
             with contextlib.suppress(AttributeError, OSError):
                 os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # this thread
-        if self._niceness:
-            with contextlib.suppress(OSError):
-                thread = threading.get_native_id()
-                niceness = os.getpriority(os.PRIO_PROCESS, thread) + self._niceness
-                os.setpriority(os.PRIO_PROCESS, thread, niceness)
         while True:
             job = self._due() or self._next()
             if job is None:
@@ -151,7 +144,6 @@ class OwnLanes:
         self.may_share = True
         self._lanes: set[Lane] = set()
         self._packs = packs
-        self._niceness = 0 if packs else SOFTWARE_NICENESS
 
     def for_decoding(self) -> Lane:
         return self._new("decode")
@@ -171,7 +163,7 @@ class OwnLanes:
             self.release(lane)
 
     def _new(self, name: str, *, is_batch: bool = False) -> Lane:
-        lane = Lane(name, is_batch=is_batch, niceness=self._niceness)
+        lane = Lane(name, is_batch=is_batch)
         self._lanes.add(lane)
         return lane
 

@@ -66,7 +66,7 @@ from common.settings import Settings
 from worker.backend import Backend
 from worker.egresses import Egresses, Frames, Rendition
 from worker.events import CapMet, DeviceGone, Ended, Event, RungBegan, RungCoded
-from worker.lanes import SOFTWARE_NICENESS, Lane, Lanes, OwnLanes, SharedLanes
+from worker.lanes import Lane, Lanes, OwnLanes, SharedLanes
 from worker.rendition_log import RenditionLog
 from worker.session import Session, SessionState, Surroundings
 
@@ -143,9 +143,7 @@ class Worker:
         self._all_ended = asyncio.Event()
         self._backend = backend
         self._lanes = lanes
-        # the threads that x264 may start when it opens are as nice as who opens it
-        is_software = backend.info.kind == "software"
-        self._opener = Lane("opener", niceness=SOFTWARE_NICENESS if is_software else 0)
+        self._opener = Lane("opener")
         self._around = Surroundings(
             backend,
             lanes,

@@ -2,13 +2,12 @@
 
 import logging
 import os
-import queue
 import threading
 import time
 
 import pytest
 
-from worker.lanes import SOFTWARE_NICENESS, Lane, OwnLanes, SharedLanes, pack
+from worker.lanes import Lane, OwnLanes, SharedLanes, pack
 
 DEADLINE_S = 5.0
 
@@ -133,15 +132,4 @@ def test_lanes_that_encode_beside_a_gpu_are_of_the_batch_class() -> None:
     assert done.wait(DEADLINE_S)
     assert found == [os.SCHED_BATCH]
     assert os.sched_getscheduler(0) == os.SCHED_OTHER  # that thread alone
-    lanes.close()
-
-
-def test_software_lanes_make_way_for_those_who_move_media() -> None:
-    lanes = OwnLanes()
-    found: queue.SimpleQueue[int] = queue.SimpleQueue()
-    lanes.for_decoding().post(
-        lambda: found.put(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-    )
-    ours = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    assert found.get(timeout=DEADLINE_S) == min(19, ours + SOFTWARE_NICENESS)
     lanes.close()

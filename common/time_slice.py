@@ -1,0 +1,53 @@
+"""How soon a thread gets a core that others are busy on: its time slice (IO: the scheduler).
+
+Linux lets a waking thread go before a running one if its slice ends sooner (EEVDF; a slice of one's
+own since 6.12, sched_setattr(2)). Whoever moves media runs for a moment at a time, and would else
+wait for the end of an encoder's slice, 3 ms. Nothing of a core's share is taken by it: a lower
+niceness of encoders would do the same, and cost 5 % of their time (docs/performance.md).
+Older kernels, and others, go on as they are.
+"""
+
+import contextlib
+import ctypes
+import os
+import platform
+import sys
+
+SHORT_NS = 100_000  # the shortest that there is
+_USUAL_NS = 0
+_NUMBERS = {"x86_64": 314, "aarch64": 274}  # of sched_setattr
+
+
+class _Attributes(ctypes.Structure):
+    """struct sched_attr, version 0."""
+
+    _fields_ = (
+        ("size", ctypes.c_uint32),
+        ("policy", ctypes.c_uint32),
+        ("flags", ctypes.c_uint64),
+        ("nice", ctypes.c_int32),
+        ("priority", ctypes.c_uint32),
+        ("runtime", ctypes.c_uint64),
+        ("deadline", ctypes.c_uint64),
+        ("period", ctypes.c_uint64),
+    )
+
+
+def shorten() -> None:
+    """Give this thread a short slice, and all that it starts from now on."""
+    _set(SHORT_NS)
+
+
+def restore() -> None:
+    """Give this thread the usual slice."""
+    _set(_USUAL_NS)
+
+
+def _set(slice_ns: int) -> None:
+    number = _NUMBERS.get(platform.machine())
+    if number is None or not sys.platform.startswith("linux"):
+        return
+    niceness = os.getpriority(os.PRIO_PROCESS, 0)
+    attributes = _Attributes(ctypes.sizeof(_Attributes), 0, 0, niceness, 0, slice_ns, 0, 0)
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).syscall(number, 0, ctypes.byref(attributes), 0)

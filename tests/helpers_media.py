@@ -9,6 +9,7 @@ by themselves: every read and write has a time limit.
 import itertools
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -157,7 +158,7 @@ def _ms(value: int, time_base: Fraction) -> int:
     return round(value * time_base * 1000)
 
 
-class _Threaded:
+class _Threaded(ABC):
     """A thread that keeps what went wrong in it, and never outlives its `with` block."""
 
     def __init__(self) -> None:
@@ -196,8 +197,9 @@ class _Threaded:
         except AV_ERRORS as error:
             self.error = error
 
+    @abstractmethod
     def _run(self) -> None:
-        raise NotImplementedError
+        """What the thread does."""
 
 
 class Publisher(_Threaded):

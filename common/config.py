@@ -222,7 +222,7 @@ def _listen(table: _Table, defaults: Listen) -> Listen:
 
 def _software(table: _Table, defaults: Software) -> Software:
     software = Software(
-        workers=table.take("workers", values.integer(0, 64), defaults.workers),
+        workers=table.take("workers", _optional(values.integer(0, 64)), defaults.workers),
         capacity=table.take("capacity", _optional(values.number(0, 1e9)), defaults.capacity),
         encoder_threads=table.take(
             "encoder_threads", values.integer(1, 64), defaults.encoder_threads
@@ -249,6 +249,9 @@ def _devices(table: _Table, defaults: Devices) -> Devices:
         ),
         hybrid_capacity=table.take(
             "hybrid_capacity", _optional(values.number(0, 1e9)), defaults.hybrid_capacity
+        ),
+        hybrid_workers=table.take(
+            "hybrid_workers", _optional(values.integer(1, 64)), defaults.hybrid_workers
         ),
     )
     table.finish()

@@ -1,9 +1,11 @@
 """What `tfarm supervisor` prints once the farm can be used. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
 from common.control_messages import DeviceInfo
+from common.identity import device_of
 from common.ladder import Path, SourceFormat
 from common.settings import Listen, Settings
 from supervisor.cost import Resource, stream_cost
@@ -50,9 +52,12 @@ def banner(
 
 
 def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo]) -> list[str]:
-    lines = [
-        f"  device    {device.name}: {device.label} ({device.path.value})" for device in devices
-    ]
+    by_name = {device.name: device for device in devices}  # a GPU once, with all its workers
+    counts = Counter(device.name for device in devices)
+    lines = []
+    for name, device in by_name.items():
+        several = f", {counts[name]} workers" if counts[name] > 1 else ""
+        lines.append(f"  device    {name}: {device.label} ({device.path.value}{several})")
     if not devices:
         lines.append("  device    none is ready yet: tfarm status")
     cores = fleet.host.get(Resource.CORES)
@@ -63,11 +68,13 @@ def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo
             f"  software  capacity {cores:.0f}: room for {int(cores // cost)} streams of 720p30 "
             f'in "{settings.templates[0].name}" ({cost:.0f} each)'
         )
-    starting = [
-        device.name.partition(":")[2]
+    starting = dict.fromkeys(
+        device_of(device.name)
         for device in fleet.devices.values()
-        if not device.is_up and device.path is not Path.SOFTWARE
-    ]
+        if not device.is_up
+        and device.path is not Path.SOFTWARE
+        and device_of(device.name) not in by_name
+    )
     lines += [f"  device    {name}: still starting" for name in starting]
     if not starting and not any(device.kind == "gpu" for device in devices):
         lines.append(

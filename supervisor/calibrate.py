@@ -52,7 +52,7 @@ class CannotCalibrate(TfarmError):
 def devices_for(settings: Settings, wanted: str | None) -> list[str]:
     """The devices to measure. Raises CannotCalibrate when there is none such."""
     gpus = find_gpus(settings.devices)
-    found = [CPU] if settings.software.workers else []
+    found = [CPU] if settings.software.workers != 0 else []
     found += [gpu.uuid for gpu in gpus]
     if wanted is None:
         if not found:

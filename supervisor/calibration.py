@@ -198,7 +198,7 @@ def busy_devices(status: dict[str, Any], device: str) -> list[str]:
     words = []
     for shown in status["devices"]:
         uses_cores = shown["path"] in (Path.SOFTWARE.value, Path.HYBRID.value)
-        is_it = shown["name"] == device or (device == CPU and uses_cores)
+        is_it = shown["device"] == device or (device == CPU and uses_cores)
         if is_it and shown["streams"]:
             words.append(f"{shown['streams']} streams run on {shown['name']}")
     return words

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.identity import ChildName
+from common.identity import ChildName, device_of, gpu_worker
 from common.settings import Listen, Settings
 from supervisor.banner import address_text
+from supervisor.staffing import software_workers
 
 # What runs a child of a kind; tests run toys.
 Program = Callable[[str], Sequence[str]]
@@ -27,26 +28,34 @@ def python_module(kind: str) -> Sequence[str]:
     return (sys.executable, "-P", "-m", kind)
 
 
-def child_names(settings: Settings, gpu_uuids: Iterable[str]) -> list[ChildName]:
-    """All that a farm has from its start."""
+def child_names(settings: Settings, gpu_uuids: Iterable[str], cores: int) -> list[ChildName]:
+    """All that a farm has from its start; hybrid GPUs get further workers (`staffing.py`)."""
     names = [f"egress:{i}" for i in range(settings.egress.processes)]
-    names += [f"worker:cpu:{i}" for i in range(settings.software.workers)]
-    names += [f"worker:{uuid}" for uuid in gpu_uuids]
+    names += [f"worker:cpu:{i}" for i in range(software_workers(settings, cores))]
+    names += [gpu_worker(uuid) for uuid in gpu_uuids]
     names += [f"ingest:{i}" for i in range(settings.ingest.processes)]
     return [ChildName(name) for name in names]
 
 
 def gpu_uuids(names: Iterable[ChildName]) -> list[str]:
-    """Of the GPUs that have a worker among these children."""
-    devices = [name.removeprefix("worker:") for name in names]
-    return [device for device in devices if device.startswith("GPU-")]
+    """Of the GPUs that have workers among these children, each once."""
+    devices = [device_of(name) for name in names if name.startswith("worker:")]
+    return [device for device in dict.fromkeys(devices) if device.startswith("GPU-")]
 
 
 def child_command(
-    name: ChildName, program: Program, run_dir: Path, settings: Settings, listen: Listen
+    name: ChildName,
+    program: Program,
+    run_dir: Path,
+    settings: Settings,
+    listen: Listen,
+    share: int = 1,
 ) -> list[str]:
-    """The command line; `listen` is the real address, once the port is known."""
-    kind, _, rest = name.partition(":")
+    """The command line; `listen` is the real address, once the port is known.
+
+    `share`: so many workers, itself included, a worker shares the host's cores with.
+    """
+    kind = name.partition(":")[0]
     argv = [*program(kind), "--name", name, "--run-dir", str(run_dir)]
     argv += ["--orphan-timeout", str(settings.orphan_timeout_s)]
     if kind == "ingest":
@@ -54,13 +63,12 @@ def child_command(
         if settings.ingest.processes > 1:
             argv.append("--share-port")
     if kind == "worker":
-        argv += ["--device", rest]
+        argv += ["--device", device_of(name), "--share", str(share)]
         argv += ["--threads", str(settings.software.encoder_threads)]
     return argv
 
 
 def child_environ(name: ChildName) -> dict[str, str]:
     """A GPU's worker sees that GPU, everyone else none."""
-    kind, _, device = name.partition(":")
-    is_on_gpu = kind == "worker" and not device.startswith("cpu:")
-    return {"CUDA_VISIBLE_DEVICES": device if is_on_gpu else ""}
+    device = device_of(name) if name.startswith("worker:") else ""
+    return {"CUDA_VISIBLE_DEVICES": "" if device.startswith("cpu:") else device}

@@ -27,7 +27,7 @@ from common.control_messages import (
     StreamTrouble,
     StreamWanted,
 )
-from common.identity import ChildName, StreamId, stream_id
+from common.identity import ChildName, StreamId, device_of, stream_id
 from common.ladder import Path
 from common.settings import Settings
 from supervisor.admission import FAILED, Admission
@@ -208,7 +208,7 @@ class Farm:
         stream.own_worker = None
         stream.crashes = 0
         self.roster.note(name, "no longer quarantined: no crash since", now)
-        return self.moves.drain(worker, now)
+        return self.moves.drain([worker], now)
 
     def _dismiss_if_idle(self, worker: ChildName, beat: Heartbeat) -> list[Order]:
         """End a worker that was one stream's own and is nobody's any more."""
@@ -303,27 +303,30 @@ class Farm:
     def _ingests(self) -> set[ChildName]:
         return {name for name, hello in self.hellos.items() if hello.kind == "ingest"}
 
-    def find_device(self, name: str) -> ChildName | None:
-        """The device that a person means: `cpu:0`, a GPU's UUID or PCI id, or its worker's name."""
-        for worker in self.roster.fleet.devices:
-            hello = self.hellos.get(worker)
-            info = hello.device if hello else None
-            names = {worker, worker.partition(":")[2]}
-            if info is not None:
-                names |= {info.name, info.pci_id} - {""}
-            if name.lower() in {known.lower() for known in names}:
-                return worker
-        return None
+    def find_devices(self, name: str) -> list[ChildName]:
+        """What a person means: `cpu:0`, a worker by its name, all of a GPU by UUID or PCI id."""
+        workers = list(self.roster.fleet.devices)
+        one = [worker for worker in workers if worker.lower() == name.lower()]
+        return one or [worker for worker in workers if self._is_called(worker, name)]
 
-    def drain(self, device: ChildName, now: float) -> list[Order]:
-        """Move all off a device; say it again to see how far that is."""
-        orders = self.moves.drain(device, now)
-        if self._relief.let_go(device):
+    def _is_called(self, worker: ChildName, name: str) -> bool:
+        hello = self.hellos.get(worker)
+        info = hello.device if hello else None
+        names = {worker.partition(":")[2], device_of(worker)}
+        if info is not None:
+            names |= {info.name, info.pci_id} - {""}
+        return name.lower() in {known.lower() for known in names}
+
+    def drain(self, devices: Sequence[ChildName], now: float) -> list[Order]:
+        """Move all off these devices; say it again to see how far that is."""
+        orders = self.moves.drain(devices, now)
+        if sum(self._relief.let_go(device) for device in devices):
             orders += self._recovery.retry(now)
         return orders
 
-    def undrain(self, device: ChildName, now: float) -> list[Order]:
-        self.moves.undrain(device)
+    def undrain(self, devices: Sequence[ChildName], now: float) -> list[Order]:
+        for device in devices:
+            self.moves.undrain(device)
         return self._room_came(now)
 
     def drain_all(self, timeout_s: float | None, now: float) -> None:

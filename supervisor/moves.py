@@ -9,6 +9,7 @@ A drained device keeps what finds no room elsewhere; that is tried again wheneve
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 from common.control_messages import Placed, PublisherStatus
@@ -35,10 +36,11 @@ class Moves:
         waiting = (s.moving_until_s for s in self._to_move() if s.stream_id not in self.stuck)
         return min(waiting, default=math.inf)
 
-    def drain(self, device: ChildName, now: float) -> list[Order]:
-        """The device takes nothing more, and what it has moves away as far as there is room."""
-        self._roster.drained.add(device)
-        self._roster.open_or_close(device)
+    def drain(self, devices: Iterable[ChildName], now: float) -> list[Order]:
+        """They take nothing more, and what they have moves away as far as there is room."""
+        for device in devices:
+            self._roster.drained.add(device)
+            self._roster.open_or_close(device)
         return self.retry(now)
 
     def undrain(self, device: ChildName) -> None:

@@ -32,26 +32,31 @@ class Operations:
         return f"{app}/{key} is not refused any more" if cleared else ""
 
     def drain(self, device: str) -> tuple[bool, str, Json]:
-        """Begin or go on with a device's drain: whether there is one, and what is left on it."""
+        """Begin or go on with a device's drain: whether there is one, and what is left on it.
+
+        A GPU is all its workers, unless one of them is named.
+        """
         farm = self._farm
-        worker = farm.find_device(device)
-        if worker is None:
+        workers = farm.find_devices(device)
+        if not workers:
             return False, self._no_device(device), {}
-        if worker not in farm.roster.drained:
-            log.info("draining device=%s", worker)
-        self._do(farm.drain(worker, self._clock()))
+        for worker in workers:
+            if worker not in farm.roster.drained:
+                log.info("draining device=%s", worker)
+        self._do(farm.drain(workers, self._clock()))
         left = [
             {"stream": stream.stream_id, "reason": farm.moves.stuck.get(stream.stream_id, "")}
+            for worker in workers
             for stream in farm.roster.on_device(worker)
         ]
-        return True, "", {"streams": left, "sessions": farm.sessions(worker)}
+        return True, "", {"streams": left, "sessions": sum(map(farm.sessions, workers))}
 
     def undrain(self, device: str) -> tuple[bool, str]:
-        worker = self._farm.find_device(device)
-        if worker is None:
+        workers = self._farm.find_devices(device)
+        if not workers:
             return False, self._no_device(device)
-        self._do(self._farm.undrain(worker, self._clock()))
-        log.info("not drained any more device=%s", worker)
+        self._do(self._farm.undrain(workers, self._clock()))
+        log.info("not drained any more devices=%s", ",".join(workers))
         return True, f"{device} takes streams again"
 
     def drain_all(self, timeout_s: float | None) -> Json:

@@ -7,14 +7,15 @@ what was taken is given back by taking the placement away.
 `place` follows the template's policy: the first path that has a device with room. Among a path's
 devices the one with the lowest used/capacity wins, for the resource it is shortest of; ties
 rotate. Host-wide limits (cores, encoder sessions) are shared by all devices: software workers are
-devices of their own on one budget of cores.
+devices of their own on one budget of cores. So do the workers of one GPU share its limits: each is
+a device with the whole of them, of which any may take what the others left.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from common.errors import UsageError
-from common.identity import ChildName, Generation, StreamId
+from common.identity import ChildName, Generation, StreamId, device_of, gpu_worker
 from common.ladder import Path
 from common.settings import Calibration
 from supervisor.cost import HOST_WIDE, Amounts, Resource, StreamCost, amounts
@@ -24,11 +25,11 @@ _TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One worker's device."""
+    """One worker's device, or its part in one that it shares."""
 
     name: ChildName  # of its worker
     path: Path  # GPU_ONLY, HYBRID or SOFTWARE
-    limits: Amounts = field(default_factory=dict)  # its own; a resource not named has no limit
+    limits: Amounts = field(default_factory=dict)  # its GPU's; a resource not named has no limit
     is_up: bool = True
     is_open: bool = True  # False: keeps what it has, takes nothing more …
     why_closed: str = ""  # … for people
@@ -87,6 +88,21 @@ class Fleet:
             for placement in self.placements.values()
             if device is None or placement.device == device
         )
+
+    def used_beside(self, resource: Resource, device: Device) -> float:
+        """What is taken of a resource by all with which the device shares it, itself included."""
+        if resource in HOST_WIDE:
+            return self.used(resource)
+        gpu = device_of(device.name)
+        return sum(
+            placement.amounts.get(resource, 0.0)
+            for placement in self.placements.values()
+            if placement.device is not None and device_of(placement.device) == gpu
+        )
+
+    def workers_of(self, device: Device) -> int:
+        """How many workers share the limits of its GPU, itself included."""
+        return sum(device_of(name) == device_of(device.name) for name in self.devices)
 
     def limit(self, resource: Resource, device: Device) -> float | None:
         limits = self.host if resource in HOST_WIDE else device.limits
@@ -215,7 +231,8 @@ def _put(
 
 def _hybrid_gpus(fleet: Fleet) -> str:
     """The GPUs that cannot encode, where one that can is asked for."""
-    told = [f"{d.name} is hybrid" for d in fleet.devices.values() if d.path is Path.HYBRID]
+    hybrid = [d.name for d in fleet.devices.values() if d.path is Path.HYBRID]
+    told = dict.fromkeys(f"{gpu_worker(device_of(name))} is hybrid" for name in hybrid)
     return f" ({', '.join(told)})" if told else ""
 
 
@@ -239,7 +256,7 @@ def _shortage(fleet: Fleet, device: Device, wanted: Amounts) -> str | None:
         is_shared = resource in HOST_WIDE
         if limit is None or amount == 0:
             continue
-        used = fleet.used(resource, None if is_shared else device.name)
+        used = fleet.used_beside(resource, device)
         if used + amount > limit + _TINY:
             whose = "the host" if is_shared else device.name
             free = f"{max(0.0, limit - used):.4g} {_in_words(resource)} free"

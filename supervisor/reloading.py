@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from common.identity import ChildName
 from common.settings import Settings
+from supervisor.staffing import hybrid_workers, software_workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,23 +16,29 @@ class Reloaded:
     new_workers: tuple[ChildName, ...]
 
 
-def reloaded(before: Settings, loaded: Settings) -> Reloaded:
-    """`loaded`, but for what is decided at the start."""
+def reloaded(before: Settings, loaded: Settings, cores: int) -> Reloaded:
+    """`loaded`, but for what is decided at the start.
+
+    `new_workers` are those on the host's cores; hybrid GPUs' come of the settings as at the start.
+    """
     kept = []
     if _start(loaded) != _start(before):
         kept.append("[listen] and the choice of GPUs only change with a restart")
     if _processes(loaded) != _processes(before):
         kept.append("the number of ingest and egress processes only changes with a restart")
-    if loaded.software.workers < before.software.workers:
+    software = software_workers(before, cores), software_workers(loaded, cores)
+    if software[1] < software[0]:
         kept.append("fewer software workers only after a restart")
+    if hybrid_workers(loaded, cores, 1) < hybrid_workers(before, cores, 1):
+        kept.append("fewer workers a hybrid GPU only after a restart")
     settings = replace(
         loaded,
         listen=before.listen,
         ingest=replace(loaded.ingest, processes=before.ingest.processes),
         egress=replace(loaded.egress, processes=before.egress.processes),
     )
-    new = range(before.software.workers, loaded.software.workers)
-    return Reloaded(settings, tuple(kept), tuple(ChildName(f"worker:cpu:{i}") for i in new))
+    new = tuple(ChildName(f"worker:cpu:{i}") for i in range(*software))
+    return Reloaded(settings, tuple(kept), new)
 
 
 def _start(settings: Settings) -> tuple[object, ...]:

@@ -264,6 +264,7 @@ class Roster:
     def device_lost(self, name: ChildName, reason: str) -> None:
         """The GPU itself is gone or broken; until its worker says hello again."""
         self.lost[name] = reason
+        self.open_or_close(name)
 
     def open_or_close(self, name: ChildName) -> None:
         """Let a device take new streams, or not, by what is known of it."""
@@ -271,6 +272,7 @@ class Roster:
         if device is not None:
             why = "it is behind" if name in self.overloaded else ""
             why = "it is drained" if name in self.drained else why
+            why = "it is lost" if name in self.lost else why
             changed = replace(device, is_open=not why, why_closed=why)
             self.fleet = self.fleet.with_device(changed)
 

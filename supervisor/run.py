@@ -34,7 +34,7 @@ from common.control_messages import (
     Welcome,
 )
 from common.errors import ConfigError, ExitCode
-from common.identity import ChildName
+from common.identity import ChildName, device_of, gpu_worker
 from common.ladder import Path as ServePath
 from common.settings import Settings
 from supervisor import run_dir as run_directory
@@ -64,6 +64,7 @@ from supervisor.reloading import reloaded
 from supervisor.roster import NO_INGEST, CondemnChild, Order, Send, StartWorker, StopWorker
 from supervisor.run_dir import RunDirLock
 from supervisor.shared_port import find_port
+from supervisor.staffing import further_workers, share_of
 from supervisor.status import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.version import VERSION
 from supervisor.vigil import Vigil
@@ -104,8 +105,11 @@ class Supervisor:
         self._timer: asyncio.TimerHandle | None = None
         self._is_adopting = True
         self._loop = asyncio.get_running_loop()
-        self._names = child_names(settings, [gpu.uuid for gpu in find_gpus(settings.devices)])
-        self.farm = Farm(settings, len(os.sched_getaffinity(0)))
+        self._cores = len(os.sched_getaffinity(0))
+        uuids = [gpu.uuid for gpu in find_gpus(settings.devices)]
+        self._names = child_names(settings, uuids, self._cores)
+        self._gpus = gpu_uuids(self._names)
+        self.farm = Farm(settings, self._cores)
         self._bus = Bus()
         self.family = Family(
             run_dir, Listeners(self._on_up, self._on_down, lambda name: self._on_change(name))
@@ -140,9 +144,10 @@ class Supervisor:
                 self._choose_port()
                 for name in self._names if not self._failure else ():
                     self.family.start(self._plan(name))
+                self._start_further()
                 self._do(self.farm.settle(self._loop.time()))
                 late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._say_where)
-                gpus = watch_gpus(gpu_uuids(self._names), self._hear_of_gpu)
+                gpus = watch_gpus(self._gpus, self._hear_of_gpu)
                 await self._stop.wait()
                 late.cancel()
                 if gpus is not None:
@@ -185,14 +190,34 @@ class Supervisor:
     def _expect(self, name: ChildName) -> None:
         if name.startswith("worker:"):
             is_software = name.startswith("worker:cpu:")
-            path = ServePath.SOFTWARE if is_software else ServePath.GPU_ONLY
+            is_first = name == gpu_worker(device_of(name))
+            path = ServePath.GPU_ONLY if is_first else ServePath.HYBRID
+            path = ServePath.SOFTWARE if is_software else path
             self.farm.roster.expect_device(name, path, self._loop.time())
 
     def _plan(self, name: ChildName) -> Plan:
         def command() -> Sequence[str]:
-            return child_command(name, self._program, self._run_dir, self.settings, self._listen)
+            share = 1
+            if name.startswith("worker:"):
+                hellos = self.farm.hellos.values()
+                share = share_of(name, self.settings, self._cores, self._gpus, hellos)
+            return child_command(
+                name, self._program, self._run_dir, self.settings, self._listen, share
+            )
 
         return Plan(name, command, child_environ(name))
+
+    def _start_further(self) -> None:
+        """What hybrid GPUs want beside their first workers; nothing that is there already."""
+        if self._is_adopting or self._is_stopping or self._failure:
+            return
+        hellos = self.farm.hellos.values()
+        for name in further_workers(self.settings, self._cores, self._gpus, hellos):
+            if name not in self.family.members:
+                log.info("starting a further worker child=%s", name)
+                self._names.append(name)
+                self._expect(name)
+                self.family.start(self._plan(name))
 
     def _choose_port(self) -> None:
         """Where several ingests will listen, unless one that was adopted does already."""
@@ -236,6 +261,7 @@ class Supervisor:
         self._do(self.farm.child_up(hello, now))
         if not self._is_adopting:
             self._control.broadcast(Topology(self._endpoints()))
+        self._start_further()
         self._look_if_ready()
 
     def _greet_adopted(self) -> None:
@@ -275,11 +301,13 @@ class Supervisor:
             self._loop.call_soon_threadsafe(self._gpu_lost, uuid, reason)
 
     def _gpu_lost(self, uuid: str, reason: str) -> None:
-        """Its worker may not see it: what is on the bus no more cannot fail."""
-        worker = ChildName(f"worker:{uuid}")
+        """Its workers may not see it: what is on the bus no more cannot fail."""
         log.error("GPU lost uuid=%s reason=%s", uuid, reason)
-        self.farm.roster.device_lost(worker, reason)
-        self.family.condemn(worker, reason)
+        workers = [name for name in self.farm.roster.fleet.devices if device_of(name) == uuid]
+        for worker in workers:  # all, before the first one's streams look for room
+            self.farm.roster.device_lost(worker, reason)
+        for worker in workers:
+            self.family.condemn(worker, reason)
 
     def _on_up(self, child: ChildName) -> None:
         self._ever_ready.add(child)
@@ -381,13 +409,14 @@ class Supervisor:
             lines = [f"{self.config_path}: nothing was changed", *map(str, error.faults)]
             log.error("configuration not reloaded faults=%d", len(error.faults))
             return False, "\n".join(lines)
-        result = reloaded(self.settings, loaded)
+        result = reloaded(self.settings, loaded, self._cores)
         self.settings = result.settings
         logging.getLogger("tfarm").setLevel(self.settings.log_level)
         self._control.broadcast(Configure(self.settings))
         for name in result.new_workers:
             self._expect(name)
             self.family.start(self._plan(name))
+        self._start_further()
         self._do(self.farm.configure(self.settings, self._loop.time()))
         said = f"{self.config_path} is loaded; templates hold for new streams"
         return True, "; ".join((said, *result.kept))

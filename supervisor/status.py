@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.control_messages import RenditionStatus
-from common.identity import ChildName, split_stream_id
+from common.identity import ChildName, device_of, split_stream_id
 from common.ladder import SOURCE, LeftOut, fit_ladder
 from supervisor.cost import ENGINES, HOST_WIDE, Resource
 from supervisor.farm import Farm
@@ -138,8 +138,10 @@ def _device(farm: Farm, device: Device) -> Json:
     else:
         state = "ready"
     return {
-        "name": info.name if info else device.name.partition(":")[2],
+        "name": device.name.partition(":")[2],
+        "device": info.name if info else device_of(device.name),
         "worker": device.name,
+        "workers": fleet.workers_of(device),
         "kind": info.kind if info else "",
         "label": info.label if info else "",
         "path": device.path.value,

@@ -128,7 +128,8 @@ def _devices(status: Json) -> Table:
         ),
     )
     for device in status["devices"]:
-        shared = " of host" if device["is_capacity_shared"] else ""
+        shared = f" of {device['workers']} workers" if device["workers"] > 1 else ""
+        shared = " of host" if device["is_capacity_shared"] else shared
         table.add_row(
             device["name"],
             f"{device['label'] or device['kind']} ({device['path']})",

@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--run-dir", required=True, type=Path)
     parser.add_argument("--device", required=True, help="cpu:N, or a GPU's UUID")
     parser.add_argument("--threads", type=int, default=1, help="of an x264 encoder")
+    parser.add_argument("--share", type=int, default=1, help="workers that the cores are for")
     parser.add_argument("--orphan-timeout", type=float, default=30.0)
     arguments = parser.parse_args()
 
@@ -39,6 +40,7 @@ def main() -> int:
             arguments.run_dir,
             arguments.device,
             threads=max(1, arguments.threads),
+            share=max(1, arguments.share),
             orphan_timeout_s=arguments.orphan_timeout,
         )
     )

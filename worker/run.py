@@ -87,15 +87,18 @@ SWITCH_INTERVAL_S = 0.0005
 StreamKey = tuple[StreamId, Generation]
 
 
-def open_backend(device: str, threads: int) -> tuple[Backend, Lanes]:
-    """The device named on the command line. Raises BootFailed, DeviceLost."""
+def open_backend(device: str, threads: int, share: int = 1) -> tuple[Backend, Lanes]:
+    """The device named on the command line; `share` workers have the host's cores.
+
+    Raises BootFailed, DeviceLost.
+    """
     if device.startswith("cpu"):
         from worker.soft import SoftBackend
 
         return SoftBackend(device, threads), OwnLanes()
     from worker.gpu.device import GpuBackend
 
-    backend = GpuBackend(device, encoder_threads=threads)
+    backend = GpuBackend(device, encoder_threads=threads, share=share)
     if backend.info.path is ServingPath.HYBRID:
         return backend, OwnLanes(packs=True)
     return backend, SharedLanes(GPU_DECODE_LANES, GPU_ENCODE_LANES)
@@ -132,9 +135,12 @@ class Worker:
         backend: Backend,
         lanes: Lanes,
         *,
+        share: int = 1,
         orphan_timeout_s: float = 30.0,
     ) -> None:
+        """`share`: so many workers, this one included, the host's cores are for."""
         self.child = child
+        self._cores = max(1, len(os.sched_getaffinity(0)) // share)
         self.boot_id = new_boot_id()
         self.settings = Settings()
         self.exit_code = ExitCode.OK
@@ -361,8 +367,7 @@ class Worker:
 
         Nobody plays it, or every core that falls to this worker has a stream.
         """
-        cores = len(os.sched_getaffinity(0)) // max(1, self.settings.software.workers)
-        return len(self._streams) >= max(1, cores) or not self._egresses.is_watched(stream_id)
+        return len(self._streams) >= self._cores or not self._egresses.is_watched(stream_id)
 
     # ---- the supervisor -----------------------------------------------------------------------
 
@@ -465,7 +470,13 @@ async def _tell_fatal(child: ChildName, run_dir: Path, reason: str, code: ExitCo
 
 
 def run_worker(
-    child: ChildName, run_dir: Path, device: str, *, threads: int, orphan_timeout_s: float
+    child: ChildName,
+    run_dir: Path,
+    device: str,
+    *,
+    threads: int,
+    share: int,
+    orphan_timeout_s: float,
 ) -> ExitCode:
     """The process's whole life; returns its exit code."""
     set_switch_interval(device)
@@ -473,8 +484,10 @@ def run_worker(
     async def serve() -> ExitCode:
         loop = asyncio.get_running_loop()
         try:
-            backend, lanes = open_backend(device, threads)
-            worker = Worker(child, run_dir, backend, lanes, orphan_timeout_s=orphan_timeout_s)
+            backend, lanes = open_backend(device, threads, share)
+            worker = Worker(
+                child, run_dir, backend, lanes, share=share, orphan_timeout_s=orphan_timeout_s
+            )
         except BootFailed as error:
             log.error("device cannot be used device=%s reason=%s", device, error)
             await _tell_fatal(child, run_dir, str(error), ExitCode.BOOT_FAILED)

@@ -45,7 +45,9 @@ def balance(scene: Scene, table: Table) -> None:
     log = scene.out / "farm-balance.log"
     rungs = [name for name, *_ in size.rungs]
     with ExitStack() as stack:
-        farm = stack.enter_context(RunningFarm(scene.config(), log))
+        # one each: what is looked at is how two devices share, and one of them lost
+        config = replace(scene, hybrid_workers=1).config()
+        farm = stack.enter_context(RunningFarm(config, log))
         table.add("farm ready after", f"{farm.ready_s:.1f} s")
         for device in farm.status()["devices"]:
             notes = "; ".join(device["notes"])
@@ -219,6 +221,7 @@ def main() -> int:
     parser.add_argument("--tiny", action="store_true", help="few small streams: tries the bench")
     parser.add_argument("--short", action="store_true", help="fewer loads, shorter")
     parser.add_argument("--streams", help="12,13: of hybrid, in place of shares of the ceiling")
+    parser.add_argument("--hybrid-workers", type=int, help="of the GPU in hybrid; automatic")
     parser.add_argument("--limit", type=float, default=440.0, help="seconds in all")
     arguments = parser.parse_args()
     begun_s = time.monotonic()
@@ -235,7 +238,8 @@ def main() -> int:
     gpus = tuple(gpu.uuid for gpu in driver.gpus)
     cores = tuple(sorted(os.sched_getaffinity(0)))
     streams = tuple(map(int, (arguments.streams or "").split(","))) if arguments.streams else ()
-    scene = Scene(gpus, cores, clip, size, out, simulator, streams)
+    workers = arguments.hybrid_workers
+    scene = Scene(gpus, cores, clip, size, out, simulator, streams, workers)
     tables: dict[str, Table] = {}
     wanted: Sequence[str] = arguments.scenes or [*SCENES, "memory"]
     memory = Memory(scene)

@@ -263,7 +263,7 @@ class RunningFarm:
         return {stream["key"]: stream for stream in self.status()["streams"]}
 
     def workers(self) -> dict[str, dict[str, Any]]:
-        """The workers' children entries, by device."""
+        """The workers' children entries, by device; a hybrid GPU's further ones by number too."""
         return {
             child["name"].partition(":")[2]: child
             for child in self.status()["children"]
@@ -272,7 +272,10 @@ class RunningFarm:
 
     def spread(self) -> dict[str, int]:
         """Streams a device."""
-        return {device["name"]: device["streams"] for device in self.status()["devices"]}
+        spread: dict[str, int] = {}
+        for worker in self.status()["devices"]:
+            spread[worker["device"]] = spread.get(worker["device"], 0) + worker["streams"]
+        return spread
 
     def url(self, key: str, rendition: str = "", app: str = "live") -> str:
         path = "/".join(part for part in (app, key, rendition) if part)

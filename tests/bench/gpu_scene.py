@@ -83,7 +83,8 @@ class Scene:
     size: Size
     out: Path
     nvenc_sim: Path | None
-    streams: tuple[int, ...] = ()  # loads of `hybrid` by number, without the ceiling
+    streams: tuple[int, ...] = ()  # loads of `hybrid` by number
+    hybrid_workers: int | None = None  # of each hybrid GPU; None: as the farm chooses
     until_s: float = float("inf")  # CLOCK_MONOTONIC by which it must be over
 
     def config(
@@ -97,8 +98,10 @@ class Scene:
         """A farm's TOML; `apps` gives each app's policy, `vbr` names a rendition."""
         width, height, *_ = self.size.source
         excluded = ", ".join(f'"{name}"' for name in exclude)
+        several = self.hybrid_workers is not None
+        workers = f"hybrid_workers = {self.hybrid_workers}\n" if several else ""
         text = (
-            f'[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nexclude = [{excluded}]\n'
+            f'[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nexclude = [{excluded}]\n{workers}'
             f"[software]\n{software}\n"
         )
         for app, policy in (apps or {"live": ("gpu-only", "hybrid", "refuse")}).items():

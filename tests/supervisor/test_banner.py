@@ -63,3 +63,13 @@ def test_a_gpu_whose_worker_still_starts_is_no_missing_gpu() -> None:
     text = banner("0.1.0", "/r", [], Settings(), fleet, ())
     assert "GPU-1: still starting" in text
     assert "none found" not in text
+
+
+def test_a_gpu_with_several_workers_is_told_once() -> None:
+    workers = [Device(ChildName(f"worker:GPU-1{end}"), Path.HYBRID) for end in ("", ":1", ":2")]
+    workers[2] = replace(workers[2], is_up=False)
+    fleet = Fleet(devices={worker.name: worker for worker in workers})
+    told = [DeviceInfo("GPU-1", "gpu", "NVIDIA H100", Path.HYBRID)] * 2
+    text = banner("0.1.0", "/r", [], Settings(), fleet, told)
+    assert text.count("GPU-1") == 1
+    assert "GPU-1: NVIDIA H100 (hybrid, 2 workers)" in text

@@ -156,9 +156,9 @@ def test_the_table_has_a_row_for_each_and_says_why_there_is_none() -> None:
 def test_a_farm_at_work_on_the_device_is_in_the_way() -> None:
     status = {
         "devices": [
-            {"name": "cpu:0", "path": "software", "streams": 0},
-            {"name": "GPU-a", "path": "hybrid", "streams": 2},
-            {"name": "GPU-b", "path": "gpu-only", "streams": 3},
+            {"name": "cpu:0", "device": "cpu:0", "path": "software", "streams": 0},
+            {"name": "GPU-a", "device": "GPU-a", "path": "hybrid", "streams": 2},
+            {"name": "GPU-b", "device": "GPU-b", "path": "gpu-only", "streams": 3},
         ]
     }
     assert busy_devices(status, "GPU-a") == ["2 streams run on GPU-a"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.control_messages import DeviceInfo, EncoderCap, Placed, StreamTrouble
-from common.identity import ChildName
+from common.identity import ChildName, gpu_worker
 from common.ladder import LeftOut, Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Calibration, Devices, Settings, Software
 from supervisor.cost import GPU_CAPACITY, Resource
@@ -202,3 +202,64 @@ def test_a_rendition_that_its_worker_lost_is_told_with_the_reason() -> None:
     rig.beat(GPU, transcodes=(rig.transcode(left_out=(LeftOut("360p", "it failed"),)),))
     (stream,) = status_of(rig)["streams"]
     assert stream["left_out"][2:] == [{"name": "360p", "reason": "it failed"}]
+
+
+def hybrid_rig(workers: int, settings: Settings | None = None) -> Rig:
+    """One hybrid GPU with several workers, and room for all on the host."""
+    settings = settings or with_policy(Path.HYBRID, Path.REFUSE)
+    rig = Rig(replace(settings, software=Software(capacity=1e6)), workers=0)
+    for index in range(workers):
+        name = gpu_worker(UUID, index)
+        rig.farm.roster.expect_device(name, Path.HYBRID, rig.now)
+        rig.up(name, "worker", device=info(Path.HYBRID))
+    return rig
+
+
+def test_streams_spread_over_a_gpus_workers() -> None:
+    rig = hybrid_rig(3)
+    workers = [rig.publish(f"live/{number}").worker for number in range(6)]
+    assert sorted(map(str, workers)) == sorted(2 * [gpu_worker(UUID, i) for i in range(3)])
+
+
+def test_a_gpus_workers_share_its_limits_and_one_may_take_what_the_others_left() -> None:
+    small = SourceFormat(1280, 720, fps=Fraction(30))
+    settings = with_policy(Path.HYBRID, Path.REFUSE)
+    # a reservation takes 18.7, a stream of 720p30 4.2
+    settings = replace(settings, devices=Devices(capacity=((UUID, 30.0),)))
+    rig = hybrid_rig(2, settings)
+    for number in range(3):
+        rig.publish(f"live/{number}", small)
+    refused = rig.refused(rig.ask("live/more"))
+    assert "load free" in refused.description
+    assert "(30 in all)" in refused.description
+    rig.end("live/0")
+    assert rig.publish("live/more", small).worker is not None
+    by_worker = [device_status(rig, gpu_worker(UUID, index)) for index in range(2)]
+    assert {device["capacity"] for device in by_worker} == {30.0}
+    assert [device["workers"] for device in by_worker] == [2, 2]
+    assert [device["name"] for device in by_worker] == [UUID, f"{UUID}:1"]
+    assert [device["device"] for device in by_worker] == [UUID, UUID]
+
+
+def test_a_gpu_is_drained_with_all_its_workers_and_a_worker_by_its_own_name() -> None:
+    rig = hybrid_rig(2)
+    both = [gpu_worker(UUID, index) for index in range(2)]
+    assert rig.farm.find_devices(UUID.lower()) == both
+    assert rig.farm.find_devices("00000000:65:00.0") == both
+    assert rig.farm.find_devices(f"worker:{UUID}") == both[:1]
+    assert rig.farm.find_devices(f"{UUID}:1") == both[1:]
+    rig.ask()
+    assert rig.farm.drain(both, rig.now) == [], "there is no other device"
+    assert "it is drained" in rig.farm.moves.stuck[rig.stream().stream_id]
+    rig.farm.undrain(both, rig.now)
+    assert not rig.farm.roster.drained
+
+
+def test_a_lost_gpus_other_workers_take_none_of_its_streams() -> None:
+    rig = hybrid_rig(2)
+    first = rig.publish().worker
+    for index in range(2):
+        rig.farm.roster.device_lost(gpu_worker(UUID, index), "Xid 79")
+    rig.down(first)
+    rig.tick(POSITIONS_TIMEOUT_S + 0.1)
+    assert not rig.farm.roster.streams, "nothing else takes it, and the policy refuses"

@@ -46,7 +46,7 @@ def test_a_cut_is_a_keyframe_of_the_grid_and_leaves_time_to_get_ready(
 def test_a_drained_devices_streams_move_at_a_cut_ahead_and_it_takes_no_more(rig: Rig) -> None:
     first = live(rig, "live/a")
     assert first.worker is not None
-    orders = rig.farm.drain(first.worker, rig.now)
+    orders = rig.farm.drain([first.worker], rig.now)
     placed = rig.only(orders, Placed, "ingest:0")
     assert placed.request_id == 0
     assert placed.generation > first.generation
@@ -55,14 +55,14 @@ def test_a_drained_devices_streams_move_at_a_cut_ahead_and_it_takes_no_more(rig:
     assert placed.resume_after_ms is None
     # now is 15 s of stream time; the default GOP is of 2 s, the source's of 1 s
     assert placed.cut_ms == 18_000
-    assert rig.farm.drain(first.worker, rig.now) == []
+    assert rig.farm.drain([first.worker], rig.now) == []
     assert [live(rig, f"live/{key}").worker for key in "bc"] == [placed.worker] * 2
-    rig.farm.undrain(first.worker, rig.now)
+    rig.farm.undrain([first.worker], rig.now)
     assert live(rig, "live/d").worker == first.worker
 
 
 def test_a_drain_outlives_the_worker(rig: Rig) -> None:
-    rig.farm.drain(CPU0, rig.now)
+    rig.farm.drain([CPU0], rig.now)
     rig.down(CPU0)
     rig.up(CPU0, "worker")
     assert live(rig, "live/a").worker == CPU1
@@ -71,14 +71,14 @@ def test_a_drain_outlives_the_worker(rig: Rig) -> None:
 def test_what_has_not_begun_moves_without_a_cut(rig: Rig) -> None:
     reserved = rig.only(rig.ask(), Placed)
     assert reserved.worker is not None
-    placed = rig.only(rig.farm.drain(ChildName(reserved.worker), rig.now), Placed)
+    placed = rig.only(rig.farm.drain([ChildName(reserved.worker)], rig.now), Placed)
     assert placed.cut_ms is None
 
 
 def test_what_has_just_begun_moves_at_a_cut_once_its_time_is_known(rig: Rig) -> None:
     """Its first heartbeat is up to a second away, and players see it by then."""
     first = rig.publish("live/a", SMALL)
-    assert rig.farm.drain(ChildName(first.worker or ""), rig.now) == []
+    assert rig.farm.drain([ChildName(first.worker or "")], rig.now) == []
     assert rig.farm.moves.stuck == {}
     assert rig.farm.next_deadline() <= rig.now + 0.3
     assert rig.tick(0.3) == []
@@ -92,7 +92,7 @@ def test_what_has_just_begun_moves_at_a_cut_once_its_time_is_known(rig: Rig) -> 
 def test_without_room_a_stream_stays_with_the_reason_until_room_comes(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     placed = live(rig, "live/a")
-    assert rig.farm.drain(CPU0, rig.now) == []
+    assert rig.farm.drain([CPU0], rig.now) == []
     assert "cpu:0" in rig.farm.moves.stuck[placed.stream_id]
     assert rig.stream().generation == placed.generation
     assert rig.farm.next_deadline() == float("inf")
@@ -106,10 +106,10 @@ def test_a_stream_on_its_way_moves_on_only_when_it_has_arrived(make_rig: MakeRig
     rig = make_rig(workers=3)
     first = live(rig, "live/a")
     assert first.worker is not None
-    second = rig.only(rig.farm.drain(ChildName(first.worker), rig.now), Placed)
+    second = rig.only(rig.farm.drain([ChildName(first.worker)], rig.now), Placed)
     assert second.worker is not None
     assert second.cut_ms is not None
-    assert rig.farm.drain(ChildName(second.worker), rig.now) == []
+    assert rig.farm.drain([ChildName(second.worker)], rig.now) == []
     assert rig.farm.moves.stuck == {}
     # 15 s of stream time are now
     arrived_s = rig.now + (second.cut_ms - 15_000) / 1000 + SETTLE_S
@@ -131,10 +131,10 @@ def test_a_drain_of_all_refuses_new_streams_and_ends_the_others_at_the_timeout(r
 
 
 def test_rebalancing_evens_the_load_out_and_then_has_nothing_to_do(rig: Rig) -> None:
-    rig.farm.drain(CPU1, rig.now)
+    rig.farm.drain([CPU1], rig.now)
     for key in "abcd":
         live(rig, f"live/{key}")
-    rig.farm.undrain(CPU1, rig.now)
+    rig.farm.undrain([CPU1], rig.now)
     orders = rig.farm.moves.rebalance(rig.now)
     assert len(orders) == 2
     fleet = rig.farm.roster.fleet
@@ -147,10 +147,10 @@ def test_rebalancing_evens_the_load_out_and_then_has_nothing_to_do(rig: Rig) -> 
 @settings(max_examples=25, deadline=None)
 def test_rebalancing_never_makes_it_worse_and_loses_no_room(sizes: list[int]) -> None:
     rig = Rig(cores=100)
-    rig.farm.drain(CPU1, rig.now)
+    rig.farm.drain([CPU1], rig.now)
     for index, height in enumerate(sizes):
         live(rig, f"live/{index}", SourceFormat(height * 16 // 9, height, fps=Fraction(30)))
-    rig.farm.undrain(CPU1, rig.now)
+    rig.farm.undrain([CPU1], rig.now)
     fleet = rig.farm.roster.fleet
     before = fleet.used(Resource.CORES)
     orders = rig.farm.moves.rebalance(rig.now)

@@ -121,12 +121,12 @@ def test_a_lost_worker_leaves_no_stream_behind(make_rig: MakeRig) -> None:
 
 def test_what_a_drained_device_passed_through_goes_on_elsewhere(make_rig: MakeRig) -> None:
     rig = make_rig(workers=2, cores=4)
-    rig.farm.drain(CPU1, rig.now)
+    rig.farm.drain([CPU1], rig.now)
     rig.publish("live/a", HD)
     beats(rig, BEHIND_S + 0.5 + 3 * STEP_S, queue_ms=700.0)
     assert rig.stream().state is StreamState.SOURCE_ONLY
-    rig.farm.undrain(CPU1, rig.now)
-    (placed,) = of(rig.farm.drain(CPU0, rig.now), Placed)
+    rig.farm.undrain([CPU1], rig.now)
+    (placed,) = of(rig.farm.drain([CPU0], rig.now), Placed)
     assert placed.worker == CPU1
     assert rig.stream().level is Level.FULL
     assert of(beats(rig, 6 * WELL_S), Placed) == [], "it stays there"

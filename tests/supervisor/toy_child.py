@@ -4,8 +4,8 @@
 
 The file `toy-MODE-NAME` in the run directory (`toy-deaf-ingest-0`) is looked for: so a test changes
 what the next incarnation does. Modes: `exit3` (a fatal reason and exit code 3), `fat` (takes
-300 MiB), `deaf` (ignores SIGTERM), `stall` (stops beating after its hello). Each boot is appended
-to `toy-boots`.
+300 MiB), `deaf` (ignores SIGTERM), `stall` (stops beating after its hello), `nvenc` (its GPU
+encodes; it is hybrid without). Each boot is appended to `toy-boots`.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from common.control_link import ControlLink, new_boot_id, start_ticks
 from common.control_messages import DeviceInfo, Endpoint, Heartbeat, Hello, Topology, Welcome
 from common.endpoint import endpoint
 from common.identity import ChildName
+from common.ladder import Path as ServePath
 from common.media_link import Inlet
 
 
@@ -45,6 +46,12 @@ class Toy:
     def is_mode(self, mode: str) -> bool:
         return (self.run_dir / f"toy-{mode}-{self.name.replace(':', '-')}").exists()
 
+    def device(self) -> DeviceInfo:
+        if self.name.startswith("worker:cpu:"):
+            return DeviceInfo("cpu:0", "software", "toy")
+        path = ServePath.GPU_ONLY if self.is_mode("nvenc") else ServePath.HYBRID
+        return DeviceInfo(os.environ["CUDA_VISIBLE_DEVICES"], "gpu", "toy", path, "0:65:00.0")
+
     def hello(self) -> Hello:
         return Hello(
             self.name,
@@ -54,7 +61,7 @@ class Toy:
             start_ticks(self.pid),
             self.endpoint,
             listen=(self.listen,) if self.listen else (),
-            device=DeviceInfo("cpu:0", "software", "toy") if self.kind == "worker" else None,
+            device=self.device() if self.kind == "worker" else None,
         )
 
     def heartbeat(self) -> Heartbeat:

@@ -68,18 +68,21 @@ class GpuBackend:
         name: str,
         *,
         encoder_threads: int = 1,
+        share: int = 1,
         allow_nvenc: bool = True,
     ) -> None:
         """`name` is the GPU's UUID or PCI id, or "" for the one that is visible.
+
+        `share`: so many processes, this one included, encode on the host's cores.
 
         Raises BootFailed.
         """
         self._encoder_threads = encoder_threads
         self._lock = threading.RLock()
-        # Beyond the cores, those that wait for the GIL with their picture done. More at once would
+        # Beyond its cores, those that wait for the GIL with their picture done. More at once would
         # take cores from a thread that has the GIL, and then all wait.
         cores = len(os.sched_getaffinity(0))
-        self._turns = Turns(max(1, cores // encoder_threads) + WAITING_TURNS)
+        self._turns = Turns(max(1, cores // (encoder_threads * share)) + WAITING_TURNS)
         self._encoders: weakref.WeakSet[NvencEncoder] = weakref.WeakSet()
         self._context = open_context(name or None)
         keep_log_lines()

@@ -36,6 +36,7 @@ from supervisor.device_ids import is_called
 from supervisor.devices import find_gpus, names
 from supervisor.doctor import visible_gpu
 from supervisor.run_dir import is_served
+from supervisor.staffing import hybrid_workers, software_workers
 from supervisor.version import VERSION
 
 # A child's silence: one trial, its sessions' opening and closing, a GPU's first kernels.
@@ -66,6 +67,14 @@ def devices_for(settings: Settings, wanted: str | None) -> list[str]:
     raise CannotCalibrate(f"there is no device {wanted}; there are: {', '.join(found)}")
 
 
+def workers_for(settings: Settings, device: str) -> int:
+    """Processes that the farm would have there, should it be a GPU that is hybrid."""
+    cores = len(os.sched_getaffinity(0))
+    if device == CPU:
+        return max(1, software_workers(settings, cores))
+    return hybrid_workers(settings, cores, len(find_gpus(settings.devices)))
+
+
 def templates_for(settings: Settings, wanted: str | None) -> list[Template]:
     """The templates that transcode. Raises CannotCalibrate."""
     found = [t for t in settings.templates if t.renditions and wanted in (None, t.name)]
@@ -93,14 +102,15 @@ def measure(
     device: str,
     template: Template,
     *,
+    workers: int = 1,
     seconds: float,
     config: Path | None,
     clip: Path | None,
     say: Say,
 ) -> Measured:
-    """One template on one device, in a child of its own."""
+    """One template on one device, in a child of its own, which starts the further workers."""
     command = [sys.executable, "-P", "-m", "worker.calibrate", "--device", device]
-    command += ["--template", template.name, "--seconds", str(seconds)]
+    command += ["--template", template.name, "--seconds", str(seconds), "--workers", str(workers)]
     if config is not None:
         command += ["--config", str(config)]
     if clip is not None:

@@ -97,7 +97,13 @@ def calibrate(
                 say(f"{name}: {chosen.name}")
                 measured.append(
                     calibrating.measure(
-                        name, chosen, seconds=seconds, config=config, clip=clip, say=say
+                        name,
+                        chosen,
+                        workers=calibrating.workers_for(settings, name),
+                        seconds=seconds,
+                        config=config,
+                        clip=clip,
+                        say=say,
                     )
                 )
         found = calibrating.merge(measured, templates, settings, out)

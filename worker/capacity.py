@@ -7,7 +7,9 @@ that one, jumps to what its use of the device suggests, and closes in on the lar
 passes; that number is then confirmed by a longer trial.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 CLOSE = 0.04  # of the number: a search stops when it knows it this well
 _GROWTH = 1.3
@@ -41,6 +43,79 @@ class Trial:
         if self.memory_bytes:  # a GPU: its engines are shares already
             shares += [self.decode, self.scale, self.encode]
         return max(shares)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one process's streams of a trial did."""
+
+    units: int  # fed
+    missing: int
+    cores: float
+    decode: float  # cores inside decoders
+    encode: float
+    delays_ms: Mapping[int, Sequence[float]] = field(default_factory=dict)  # by rung
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> "Part":
+        """As another process of ours told it: JSON has no numbers for keys."""
+        delays = {int(rung): tuple(delays) for rung, delays in said["delays_ms"].items()}
+        return cls(**{**said, "delays_ms": delays})
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Of a GPU: shares of its engines, and bytes of its memory."""
+
+    decode: float = 0.0
+    scale: float = 0.0
+    encode: float = 0.0
+    memory_bytes: int = 0
+
+
+def alone(parts: Sequence[Part]) -> dict[int, float]:
+    """Of each rung, the p99 of the delay: of a lone stream, what the work itself takes."""
+    return {rung: percentile(sorted(ms), 0.99) for rung, ms in _delays(parts).items()}
+
+
+def trial_of(
+    streams: int,
+    parts: Sequence[Part],
+    alone_ms: Mapping[int, float],
+    frame_ms: float,
+    use: Use | None,
+) -> Trial:
+    """A trial of all its parts; `use` is of the device, or None in software."""
+    by_rung = _delays(parts)
+    delays = sorted(ms for values in by_rung.values() for ms in values)
+    late = sorted(ms - alone_ms.get(rung, 0.0) for rung, values in by_rung.items() for ms in values)
+    cores = sum(part.cores for part in parts)
+    if use is None:
+        decode, encode = sum(p.decode for p in parts), sum(p.encode for p in parts)
+        # Scaling runs in both threads of a stream: what is left, with the session's own work.
+        use = Use(decode, max(0.0, cores - decode - encode), encode)
+    return Trial(
+        streams,
+        round(percentile(delays, 0.5), 2),
+        round(percentile(late, 0.99), 2) if late else float("inf"),
+        frame_ms,
+        sum(part.units for part in parts),
+        sum(part.missing for part in parts),
+        cores,
+        use.decode,
+        use.scale,
+        use.encode,
+        use.memory_bytes,
+    )
+
+
+def _delays(parts: Sequence[Part]) -> dict[int, list[float]]:
+    """Of each rung, in all parts."""
+    found: dict[int, list[float]] = {}
+    for part in parts:
+        for rung, delays in part.delays_ms.items():
+            found.setdefault(rung, []).extend(delays)
+    return found
 
 
 class CapacitySearch:

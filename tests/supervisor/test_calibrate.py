@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from common.ladder import Template
-from common.settings import DEFAULT_RENDITIONS, Settings, Software
+from common.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 from supervisor import calibrate
-from supervisor.calibrate import CannotCalibrate, devices_for, measure, merge, templates_for, write
+from supervisor.calibrate import (
+    CannotCalibrate,
+    devices_for,
+    measure,
+    merge,
+    templates_for,
+    workers_for,
+    write,
+)
 from supervisor.calibration import Calibrated, Measured
 from supervisor.devices import Gpu
 from tests.supervisor.test_calibration import entry, measured
@@ -61,7 +69,7 @@ def test_a_gpus_child_sees_that_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> No
         found = measure(device, live, seconds=3, config=Path("f"), clip=Path("c"), say=print)
         assert found == Measured(device, "live", {}, "x")
     assert [environ for _, environ in seen] == ["", "GPU-a"]
-    assert seen[1][0][-4:] == ["--config", "f", "--clip", "c"]
+    assert seen[1][0][-6:] == ["--workers", "1", "--config", "f", "--clip", "c"]
 
 
 def test_devices_are_called_as_people_call_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +80,15 @@ def test_devices_are_called_as_people_call_them(monkeypatch: pytest.MonkeyPatch)
     assert devices_for(Settings(software=Software(workers=0)), None) == ["GPU-a"]
     with pytest.raises(CannotCalibrate, match="there are: cpu, GPU-a"):
         devices_for(Settings(), "66:00.0")
+
+
+def test_as_many_processes_measure_as_the_farm_would_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "find_gpus", lambda devices: GPUS * 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(48))
+    assert workers_for(Settings(), "cpu") == 6
+    assert workers_for(Settings(), "GPU-a") == 3
+    assert workers_for(Settings(devices=Devices(hybrid_workers=4)), "GPU-a") == 4
+    assert workers_for(Settings(software=Software(workers=0)), "cpu") == 1
 
 
 def test_templates_without_renditions_are_passed_by() -> None:

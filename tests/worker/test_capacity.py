@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.capacity import CLOSE, CapacitySearch, Trial, confirmations, percentile
+from worker.capacity import (
+    CLOSE,
+    CapacitySearch,
+    Part,
+    Trial,
+    Use,
+    alone,
+    confirmations,
+    percentile,
+    trial_of,
+)
 
 PASS = Trial(1, 5.0, 20.0, 33.3, 100, 0, cores=0.5)
 
@@ -77,3 +87,31 @@ def test_percentiles_of_few_values() -> None:
     assert percentile([], 0.99) == 0.0
     assert percentile([1.0, 2.0], 0.5) == 2.0
     assert percentile([1.0, 2.0, 3.0], 0.99) == 3.0
+
+
+def test_a_trial_is_the_sum_of_its_parts_and_as_late_as_all_of_them() -> None:
+    parts = [
+        Part(100, 1, 0.5, 0.1, 0.2, {0: (10.0, 20.0), 1: (5.0,)}),
+        Part(50, 2, 0.25, 0.1, 0.1, {0: (30.0,)}),
+    ]
+    trial = trial_of(3, parts, {0: 12.0}, 33.0, None)
+    assert (trial.expected, trial.missing, trial.cores) == (150, 3, 0.75)
+    assert trial.p99_ms == 18.0
+    assert trial.decode == 0.2
+    assert trial.encode == pytest.approx(0.3)
+    assert trial.scale == pytest.approx(0.25)
+
+
+def test_a_gpus_trial_has_the_use_of_the_device_once() -> None:
+    part = Part(10, 0, 0.5, 0.0, 0.2, {0: (1.0,)})
+    trial = trial_of(2, [part, part], {}, 33.0, Use(0.1, 0.2, 0.0, 7))
+    assert (trial.decode, trial.scale, trial.encode, trial.memory_bytes) == (0.1, 0.2, 0.0, 7)
+
+
+def test_a_trial_without_a_picture_does_not_keep_real_time() -> None:
+    assert not trial_of(1, [Part(0, 0, 0.0, 0.0, 0.0)], {}, 33.0, None).keeps_real_time
+
+
+def test_a_lone_streams_delay_is_that_of_each_rung() -> None:
+    part = Part(2, 0, 0.1, 0.0, 0.1, {0: (1.0, 9.0), 2: (3.0,)})
+    assert alone([part]) == {0: 9.0, 2: 3.0}

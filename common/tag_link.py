@@ -6,7 +6,7 @@ they are there, 0.1 s old at most, for who joins, and from then on come at once 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common.envelope import decode_frames
 from common.errors import EnvelopeError
@@ -20,7 +20,9 @@ log = logging.getLogger("tfarm.common.tag_link")
 class TagLink:
     """An outlet to one incarnation of an egress."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, on_watched: Callable[[StreamId], None] | None = None) -> None:
+        """`on_watched` is called when somebody there begins to play a stream."""
+        self._on_watched = on_watched
         self._outlet = Outlet(address, self._on_answer)
         self._watched: dict[StreamId, frozenset[str]] = {}
 
@@ -44,8 +46,11 @@ class TagLink:
             return
         if not isinstance(message, Watched):
             return
+        was_watched = message.stream_id in self._watched
         if message.renditions:
             self._watched[message.stream_id] = frozenset(message.renditions)
         else:
             self._watched.pop(message.stream_id, None)
         self._outlet.flush()
+        if message.renditions and not was_watched and self._on_watched is not None:
+            self._on_watched(message.stream_id)

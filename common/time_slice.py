@@ -2,8 +2,11 @@
 
 Linux lets a waking thread go before a running one if its slice ends sooner (EEVDF; a slice of one's
 own since 6.12, sched_setattr(2)). Whoever moves media runs for a moment at a time, and would else
-wait for the end of an encoder's slice, 3 ms. Nothing of a core's share is taken by it: a lower
+wait for the end of an encoder's slice. Nothing of a core's share is taken by it: a lower
 niceness of encoders would do the same, and cost 5 % of their time (docs/performance.md).
+
+Encoders themselves have long slices: where there are more of them than cores, each is better done
+with its picture before the next one empties its caches, than all of them later.
 Older kernels, and others, go on as they are.
 """
 
@@ -14,7 +17,9 @@ import platform
 import sys
 
 SHORT_NS = 100_000  # the shortest that there is
+LONG_NS = 30_000_000
 _USUAL_NS = 0
+_NORMAL, _BATCH = 0, 3  # SCHED_OTHER, SCHED_BATCH
 _NUMBERS = {"x86_64": 314, "aarch64": 274}  # of sched_setattr
 
 
@@ -38,16 +43,24 @@ def shorten() -> None:
     _set(SHORT_NS)
 
 
+def lengthen(*, is_batch: bool = False) -> None:
+    """Give this thread a long slice, and all that it starts from now on.
+
+    `is_batch`: when it wakes it takes a core from nobody (SCHED_BATCH).
+    """
+    _set(LONG_NS, _BATCH if is_batch else _NORMAL)
+
+
 def restore() -> None:
     """Give this thread the usual slice."""
     _set(_USUAL_NS)
 
 
-def _set(slice_ns: int) -> None:
+def _set(slice_ns: int, policy: int = _NORMAL) -> None:
     number = _NUMBERS.get(platform.machine())
     if number is None or not sys.platform.startswith("linux"):
         return
     niceness = os.getpriority(os.PRIO_PROCESS, 0)
-    attributes = _Attributes(ctypes.sizeof(_Attributes), 0, 0, niceness, 0, slice_ns, 0, 0)
+    attributes = _Attributes(ctypes.sizeof(_Attributes), policy, 0, niceness, 0, slice_ns, 0, 0)
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).syscall(number, 0, ctypes.byref(attributes), 0)

@@ -110,6 +110,7 @@ class Connection:
         self._deadline: asyncio.TimerHandle | None = None
         self._was_held = False
         self._hold: asyncio.TimerHandle | None = None  # nothing is read until then
+        self._is_lazy = False  # read by `read_lazily` alone
         self._open_deadline()
 
     # ---- what the owner does with it ----------------------------------------------------------
@@ -145,9 +146,28 @@ class Connection:
     def hold_back(self, seconds: float) -> None:
         """Read nothing for so long, `MAX_HOLD_S` at most."""
         if self._hold is None and self.phase is Phase.PUBLISHING:
+            self._is_lazy = False
             self._was_held = True
             self._loop.remove_reader(self._fd)
             self._hold = self._loop.call_later(min(seconds, MAX_HOLD_S), self._go_on)
+
+    def read_lazily(self) -> None:
+        """Read what has come; from now on nothing is read but by this."""
+        if self._hold is not None or self.phase is not Phase.PUBLISHING:
+            return
+        if not self._is_lazy:
+            self._is_lazy = True
+            self._loop.remove_reader(self._fd)
+        self._on_readable()
+
+    def read_promptly(self) -> None:
+        """Read as soon as something comes."""
+        if self._is_lazy:
+            self._watch()
+
+    @property
+    def is_lazy(self) -> bool:
+        return self._is_lazy
 
     @property
     def fd(self) -> int:
@@ -169,14 +189,14 @@ class Connection:
         """Send what is due, then close; what still comes in is read and thrown away."""
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
-        is_unread = self.phase is Phase.LEAVING or self._hold is not None
+        is_unread = self.phase is Phase.LEAVING or self._hold is not None or self._is_lazy
         if self._hold is not None:
             self._hold.cancel()
             self._hold = None
         self.phase = Phase.CLOSING
         self._close_reason = reason
         if is_unread:
-            self._loop.add_reader(self._fd, self._on_readable)
+            self._watch()
         self._set_deadline(LINGER_S, self._on_lingered)
         self._send_output()
         if self.phase is Phase.CLOSING and not self._unsent:
@@ -190,7 +210,7 @@ class Connection:
     # ---- reading ------------------------------------------------------------------------------
 
     def look_again(self) -> None:
-        """Read what nobody told of; to be called once a second.
+        """Read what has come, told of or not; to be called once a second.
 
         uvloop never calls again for a socket that was reset, even when its last bytes and the
         reset come to light together. To read behind each short read would tell at once, and costs
@@ -226,15 +246,19 @@ class Connection:
                     return
             if count < len(buffer):
                 return
-        # Watched anew, a reset is told again: see `look_again`.
+        # Watched anew, a reset is told again: see `look_again`. One that sends so much is prompt.
         self._loop.remove_reader(self._fd)
+        self._watch()
+
+    def _watch(self) -> None:
+        self._is_lazy = False
         self._loop.add_reader(self._fd, self._on_readable)
 
     def _go_on(self) -> None:
         self._hold = None
         if self.phase is Phase.LEAVING:
             return  # it stopped, and wants to play
-        self._loop.add_reader(self._fd, self._on_readable)
+        self._watch()
         self._on_readable()
         if self._hold is None and self.phase is not Phase.CLOSED:
             self._send_output()  # it has caught up: perhaps it waits for this
@@ -289,6 +313,7 @@ class Connection:
                     self._owner.publish(self, event, now)
                 case PublishEnded(how=how):
                     self.phase = Phase.OPEN
+                    self.read_promptly()
                     self._open_deadline()
                     self._owner.publish_ended(self, how)
                 case PlayRequested():

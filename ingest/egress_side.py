@@ -55,6 +55,11 @@ class EgressSide:
         return bool(self._ending)
 
     @property
+    def is_watched(self) -> bool:
+        """Whether somebody plays any rendition of the stream, or waits for it."""
+        return any(feed.port.watches(self._stream_id, SHARED) for feed in self._feeds)
+
+    @property
     def dropped(self) -> int:
         """Tags that an egress did not get."""
         return self._dropped + sum(

@@ -33,6 +33,7 @@ MAX_LEAD_S = 5.0  # more than a relay's last GOP brings at once
 KEPT_LEAD_S = 1.0  # of one that is fast: its media never waits for it
 MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
 LEAD_WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
+PROMPT_S = 3.0  # from its start a publisher is read at once, for rungs and players to begin
 
 
 class Pace:
@@ -100,6 +101,15 @@ class Publisher:
     def waits_s(self) -> float:
         """How long to read nothing from it."""
         return max(0.0, self._pace.ahead_s - KEPT_LEAD_S) if self._pace.is_fast else 0.0
+
+    def may_be_lazy(self, now: float) -> bool:
+        """Whether nobody minds if what it sends is read some time later."""
+        return (
+            now - self._started_s > PROMPT_S
+            and self.has_video
+            and not self._pace.is_fast
+            and not self.stream.is_watched
+        )
 
     def overdue(self, now: float) -> Refusal | None:
         """What this publisher has to be closed for, by the clock."""

@@ -65,7 +65,9 @@ Known = TypeVar("Known", bound=PeerPort)
 class Relay:
     """All ways out, as the last topology has them."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_watched: Callable[[StreamId], None] | None = None) -> None:
+        """`on_watched` is called when somebody begins to play a stream."""
+        self._on_watched = on_watched
         self._workers: dict[ChildName, PeerPort] = {}
         self._egresses: dict[ChildName, EgressPort] = {}
         self._handovers: dict[ChildName, str] = {}
@@ -79,7 +81,9 @@ class Relay:
         )
         egresses = {e.child: e for e in endpoints if e.tags}
         self._egresses = _follow(
-            self._egresses, egresses, lambda e: EgressPort(e.child, e.boot_id, TagLink(e.tags))
+            self._egresses,
+            egresses,
+            lambda e: EgressPort(e.child, e.boot_id, TagLink(e.tags, self._on_watched)),
         )
         self._handovers = {e.child: e.handover for e in endpoints if e.handover}
 

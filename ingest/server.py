@@ -154,7 +154,8 @@ class Server:
     def look_again(self) -> None:
         """Notice connections that were reset unseen; once a second."""
         for connection in list(self._connections):
-            connection.look_again()
+            if not connection.is_lazy:
+                connection.look_again()
 
     def close(self) -> None:
         """Close what is still open."""

@@ -114,6 +114,11 @@ class Stream:
         return self._placed.generation
 
     @property
+    def is_watched(self) -> bool:
+        """Whether somebody plays any rendition of it, or waits for it."""
+        return self._egress.is_watched
+
+    @property
     def is_over(self) -> bool:
         """Ended, and everyone was told who could be."""
         return (

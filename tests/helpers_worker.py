@@ -238,6 +238,7 @@ class Driver:
         generation: int = 1,
         lanes: OwnLanes | None = None,
         is_alone: bool = True,
+        is_watched: bool = True,
         is_patient: bool = False,
         cpu_clock: Callable[[], float] = lambda: 0.0,
         **start: Any,
@@ -256,6 +257,7 @@ class Driver:
             threading.Lock(),
             lambda _, event: self.events.put(event),
             lambda: is_alone,
+            lambda _: is_watched,
             lambda _: is_patient,
             cpu_clock=cpu_clock,
         )

@@ -33,6 +33,8 @@ from worker.unit_facts import UnitFacts, UnitsUnderWay
 
 log = logging.getLogger("tfarm.worker.decoding")
 
+# Of a stream that nobody plays, whose units come in bundles (ingest reads it ten times a second).
+_UNWATCHED_QUEUE_MS = 250
 # The shallowest backlog at which a rung leaves pictures out: one place is left for a keyframe.
 _SKIP_BACKLOG = SURFACE_BACKLOG - 1
 
@@ -59,6 +61,7 @@ class SessionLinks:
     hand_over: Callable[[RungAtWork, Work, bool], None]
     began: Callable[[RungBegan], None]
     end: Callable[[Ended], None]
+    is_watched: Callable[[], bool]
     is_patient: Callable[[], bool]
     clock: Callable[[], float]
     cpu_clock: Callable[[], float]
@@ -251,7 +254,10 @@ class Decoding:
 
     def _staying(self, wanted: list[int], facts: UnitFacts) -> list[bool]:
         """Which of these rungs this lane encodes by itself; none while it has to catch up."""
-        if not self._may_share or facts.is_replay or self._links.queued_ms():
+        if not self._may_share or facts.is_replay:
+            return [False] * len(wanted)
+        queued_ms = self._links.queued_ms()
+        if queued_ms and (queued_ms > _UNWATCHED_QUEUE_MS or self._links.is_watched()):
             return [False] * len(wanted)
         costs = [self._runs[index].cost.seconds for index in wanted]
         fps = self._timer.source_fps

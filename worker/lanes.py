@@ -11,15 +11,14 @@ beside the largest share a lane, and lanes that encode are of the scheduler's ba
 wake they take no core away from a thread that may have the GIL (docs/gpu.md has what that gives).
 """
 
-import contextlib
 import heapq
 import itertools
 import logging
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from common import time_slice
@@ -32,9 +31,12 @@ Job = Callable[[], None]
 class Lane:
     """One thread and the jobs that wait for it, without bound: who posts keeps count."""
 
-    def __init__(self, name: str, *, is_batch: bool = False) -> None:
-        """`is_batch`: its jobs take long, and need not begin at once."""
-        self._is_batch = is_batch
+    def __init__(self, name: str, schedule: Callable[[], None] = time_slice.restore) -> None:
+        """`schedule` tells the kernel what the lane's thread is like, in that thread.
+
+        Who starts a lane moves media, and has a short time slice.
+        """
+        self._schedule = schedule
         self._jobs: queue.SimpleQueue[tuple[float, Job] | None] = queue.SimpleQueue()
         self._later: list[tuple[float, int, Job]] = []  # a heap; of the lane's thread alone
         self._order = itertools.count()
@@ -68,11 +70,7 @@ class Lane:
             return 0.0
 
     def _run(self) -> None:
-        time_slice.restore()  # who starts a lane moves media, and has a short one
-        if self._is_batch:
-            # not everywhere, and not everywhere allowed
-            with contextlib.suppress(AttributeError, OSError):
-                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # this thread
+        self._schedule()
         while True:
             job = self._due() or self._next()
             if job is None:
@@ -146,11 +144,13 @@ class OwnLanes:
         self._packs = packs
 
     def for_decoding(self) -> Lane:
-        return self._new("decode")
+        # on a GPU it is woken for a moment at a time
+        return self._new("decode", time_slice.restore if self._packs else time_slice.lengthen)
 
     def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
         groups = pack(samples) if self._packs else range(len(samples))
-        lanes = [self._new("encode", is_batch=self._packs) for _ in set(groups)]
+        schedule = partial(time_slice.lengthen, is_batch=self._packs)
+        lanes = [self._new("encode", schedule) for _ in set(groups)]
         return [lanes[group] for group in groups]
 
     def release(self, lane: Lane) -> None:
@@ -162,8 +162,8 @@ class OwnLanes:
         for lane in list(self._lanes):
             self.release(lane)
 
-    def _new(self, name: str, *, is_batch: bool = False) -> Lane:
-        lane = Lane(name, is_batch=is_batch)
+    def _new(self, name: str, schedule: Callable[[], None]) -> Lane:
+        lane = Lane(name, schedule)
         self._lanes.add(lane)
         return lane
 

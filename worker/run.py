@@ -157,6 +157,7 @@ class Worker:
             threading.Lock(),
             self._post,
             self._is_alone,
+            lambda stream_id: self._egresses.is_watched(stream_id),
             self._is_patient,
         )
         self._streams: dict[StreamKey, _Stream] = {}

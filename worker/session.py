@@ -67,6 +67,7 @@ class Surroundings:
     opening: threading.Lock  # for an encoder that is opened anew in its own lane
     post: Callable[["Session", Event], None]  # from any thread
     is_alone: Callable[[], bool]  # whether no other session could be slowed by a replay
+    is_watched: Callable[[StreamId], bool]  # whether somebody plays any of it
     is_patient: Callable[[StreamId], bool]  # whether CPU time counts for more than its delay
     clock: Callable[[], float] = time.monotonic
     cpu_clock: Callable[[], float] = time.thread_time
@@ -301,6 +302,7 @@ class Session:
             hand_over=self._hand_over,
             began=partial(self._around.post, self),
             end=partial(self._wind_down, flush=True),
+            is_watched=partial(self._around.is_watched, self.stream_id),
             is_patient=partial(self._around.is_patient, self.stream_id),
             clock=self._clock,
             cpu_clock=self._around.cpu_clock,
@@ -362,6 +364,8 @@ class Session:
         except Exception as error:
             log.exception("session failed stream=%s", self.label)
             self._wind_down(Ended(f"failed: {error}", trouble=True), flush=False)
+        if self._gathered and not self._staying:
+            self._post_gathered()  # this entry brought nothing that would
         with self._lock:
             self._steps += 1
             self._is_scheduled = False
@@ -433,15 +437,24 @@ class Session:
             self._rung_lost(run, f"failed: {error}")
         if stays:
             self._staying -= 1
-            # Among many streams the loop is woken once a picture, else as soon as there is a tag.
-            if not self._staying or not self._around.is_patient(self.stream_id):
-                gathered, self._gathered = self._gathered, []
-                for coded in gathered:
-                    self._around.post(self, coded)
+            self._post_gathered()
         with self._lock:
             run.waiting -= 1
             run.done += 1
             self._schedule()
+
+    def _post_gathered(self) -> None:
+        """Pass on what the decode lane has encoded, once that is worth waking the loop.
+
+        As soon as there is a tag; among many streams once a picture; for nobody, once a bundle.
+        """
+        if self._staying and self._around.is_patient(self.stream_id):
+            return
+        if len(self._queue) and not self._around.is_watched(self.stream_id):
+            return
+        gathered, self._gathered = self._gathered, []
+        for coded in gathered:
+            self._around.post(self, coded)
 
     def _is_too_late(self, run: RungAtWork, work: Work) -> bool:
         """Whether a picture waited so long that others, which wait behind it, go first."""
@@ -478,6 +491,8 @@ class Session:
             if was_open and decode_lane is not None:
                 lanes = [(run.lane, run) for run in self._equipment.runs] + [(decode_lane, None)]
             self._winding_down = len(lanes)
+        if lanes and decode_lane is not None:
+            decode_lane.post(self._post_gathered)
         for lane, run in lanes:
             lane.post(partial(self._lane_done, run if flush else None))
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 SHARE: Final = 0.6  # of a picture's interval that the decode lane may be busy
-PATIENT_SHARE: Final = 0.9  # … where CPU time counts for more than delay
+PATIENT_SHARE: Final = 0.97  # … where CPU time counts for more than delay
 _WEIGHT: Final = 0.1  # of the latest picture in a cost
 DEFAULT_INTERVAL_S: Final = 1 / 30
 

@@ -166,6 +166,7 @@ class Bench:
             threading.Lock(),
             meter.take,
             is_alone=lambda: False,
+            is_watched=lambda _: True,
             is_patient=lambda _: is_patient,
         )
         self._sessions = [self._session(index, around) for index in indices]

@@ -62,9 +62,11 @@ def pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
-def publish(url: str, tags: Sequence[FlvTag], start_s: float) -> dict[int, float]:
+def publish(
+    url: str, tags: Sequence[FlvTag], start_s: float, stays_s: float = 0.0
+) -> dict[int, float]:
     """Send tags at their own pace from `start_s` on; when each video tag's last byte left, by
-    its number among the pictures."""
+    its number among the pictures. The publisher stays for a while, silent."""
     left: dict[int, float] = {}
     with RtmpPublisher(url, 20) as publisher:
         first_ms = tags[0].dts_ms
@@ -75,6 +77,7 @@ def publish(url: str, tags: Sequence[FlvTag], start_s: float) -> dict[int, float
             send_tag(publisher, tag)
             if tag.type == 9 and not tag.is_header:
                 left[len(left)] = time.monotonic()
+        time.sleep(stays_s)
     return left
 
 

@@ -26,7 +26,7 @@ def run(scenario: Callable[[Inlet, TagLink, list[bytes], list[Sender]], Awaitabl
             senders.append(sender)
 
         inlet = Inlet(f"unix://{folder}/tags", take)
-        link = TagLink(f"unix://{folder}/tags")
+        link = TagLink(f"unix://{folder}/tags", lambda stream_id: got.append(stream_id.encode()))
         try:
             async with asyncio.timeout(10):
                 await scenario(inlet, link, got, senders)
@@ -83,6 +83,10 @@ def test_an_egress_says_what_is_watched_and_gets_at_once_what_had_waited() -> No
         assert senders[0].answer([encode(Watched(CAM, ("360p",)))])
         await until(lambda: b"waits" in got)
         assert asyncio.get_running_loop().time() - began_s < LAZY_S
+        assert got.count(b"live/cam") == 1, "who sends is told"
+        assert senders[0].answer([encode(Watched(CAM, ("240p", "360p")))])
+        await until(lambda: link.watches(CAM, "240p"))
+        assert got.count(b"live/cam") == 1, "once"
         assert link.watches(CAM, "360p")
         assert link.watches(CAM, SHARED)
         assert not link.watches(CAM, "720p")

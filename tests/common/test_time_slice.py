@@ -1,6 +1,7 @@
 """common/time_slice.py: threads that go before encoders."""
 
 import ctypes
+import os
 import platform
 import threading
 
@@ -45,3 +46,22 @@ def test_a_short_slice_is_inherited_until_it_is_restored() -> None:
     thread.start()
     thread.join()
     assert found == [time_slice.SHORT_NS, time_slice.SHORT_NS, usual, usual]
+
+
+def test_encoders_have_a_long_slice_in_the_batch_class_where_that_is_asked_for() -> None:
+    found: list[tuple[int, int]] = []
+
+    def encoder() -> None:
+        time_slice.lengthen()
+        found.append((slice_ns(), os.sched_getscheduler(0)))
+        time_slice.lengthen(is_batch=True)
+        found.append((slice_ns(), os.sched_getscheduler(0)))
+
+    slice_ns()  # skips here, in the test's own thread
+    thread = threading.Thread(target=encoder)
+    thread.start()
+    thread.join()
+    assert found == [
+        (time_slice.LONG_NS, os.SCHED_OTHER),
+        (time_slice.LONG_NS, os.SCHED_BATCH),
+    ]

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,10 +22,11 @@ from common.control_messages import (
 )
 from common.identity import Generation, StreamId
 from common.ladder import Takeover
-from common.media_messages import AccessUnit, StreamClosed, StreamStart, Tags
+from common.media_messages import SHARED, AccessUnit, StreamClosed, StreamStart, Tags
 from common.rtmp.events import AudioReceived, PublishRequested, VideoReceived
 from common.settings import IngestSettings, Settings
 from ingest.admission import REMEMBER_S, Admission
+from ingest.publisher import PROMPT_S
 from ingest.streams import ASK_TIMEOUT_S, Streams
 from tests.helpers_stream import ANSWER, STREAM, TEMPLATE, WORKER, FakePeers, header, picture
 
@@ -41,6 +42,8 @@ class FakeConnection:
     accepted: list[int] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     held_back: list[float] = field(default_factory=list)
+    is_lazy: bool = False
+    on_look: Callable[[], None] = field(default=lambda: None)  # what reading it brings
 
     def accept_publish(self, request_id: int) -> None:
         self.accepted.append(request_id)
@@ -50,6 +53,15 @@ class FakeConnection:
 
     def hold_back(self, seconds: float) -> None:
         self.held_back.append(seconds)
+
+    def look_again(self) -> None:
+        self.on_look()
+
+    def read_lazily(self) -> None:
+        self.is_lazy = True
+
+    def read_promptly(self) -> None:
+        self.is_lazy = False
 
     def end_publish(self, level: str, code: str, description: str) -> None:
         self.told.append((code, description))
@@ -507,3 +519,30 @@ def test_who_has_as_many_streams_as_one_may_can_still_take_its_own_over() -> Non
     assert second.accepted == [7]
     assert first.told
     assert "as many as one may" in around.publish("live/other", now=104.0).told[0][1]
+
+
+def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
+    around = Around()
+    peer = around.live()
+    around.streams.tick(100.0 + PROMPT_S - 0.1)
+    assert not peer.is_lazy, "rungs and first players are not kept waiting"
+    around.streams.tick(100.0 + PROMPT_S + 0.1)
+    assert peer.is_lazy
+    (egress,) = around.peers.running
+    egress.watched = {"360p", SHARED}
+    around.streams.watched(STREAM)
+    assert not peer.is_lazy
+    around.streams.tick(104.0)
+    assert not peer.is_lazy
+    egress.watched = set()
+    around.streams.tick(104.1)
+    assert peer.is_lazy
+
+
+def test_a_publisher_whose_end_was_not_read_yet_is_not_in_the_way() -> None:
+    around = Around(takeover=Takeover.NEVER)
+    first = around.live()
+    first.on_look = lambda: around.streams.lost(first, "the peer closed the connection", 101.0)
+    second = around.publish(now=101.0)
+    assert second.told == []
+    assert second.accepted == [7]

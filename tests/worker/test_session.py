@@ -280,6 +280,34 @@ def test_the_decode_lane_encodes_what_it_has_time_for(is_patient: bool) -> None:
     assert (big.done < 15) is is_patient
 
 
+def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_lane_and_told_at_once() -> None:
+    source = make_source(SourceSpec(frames=40))
+    lanes = KeptLanes()
+    with Driver(
+        source,
+        template(),
+        lanes=lanes,
+        is_watched=False,
+        is_patient=True,
+        cpu_clock=time.thread_time,
+    ) as driver:
+        units = list(access_units(source))
+        for first in range(0, len(units), 4):
+            for unit in units[first : first + 4]:
+                driver.session.put(*unit, time.monotonic())
+            deadline_s = time.monotonic() + DEADLINE_S
+            while driver.events.qsize() < 2 + (first + 4) * 3 // 2:  # two openings; half the rate
+                assert time.monotonic() < deadline_s, "a bundle's last tags stay behind"
+                time.sleep(0.001)
+        outputs = driver.finish()
+    for name, size in (("big", (320, 180)), ("small", (160, 90))):
+        check(outputs[name], size)
+    assert outputs["big"].pts_ms == source.pts_ms
+    assert outputs["small"].pts_ms == source.pts_ms[::2]
+    for lane in lanes.encoding:
+        assert lane.done < 20, "their pictures were the decode lane's"
+
+
 class KeptLanes(OwnLanes):
     """Remembers the lanes of its encoders."""
 

@@ -16,11 +16,11 @@ def test_where_nobody_waits_all_stay_if_they_are_done_in_time() -> None:
     small = [0.0038, 0.002, 0.001]
     assert stay(small, 0.001, INTERVAL_S, is_patient=True) == [True, True, True]
     assert stay(HD, 0.0028, INTERVAL_S, is_patient=True) == [True, True, True]
-    assert stay(HD, 0.0040, INTERVAL_S, is_patient=True) == [False, True, True]
+    assert stay(HD, 0.0055, INTERVAL_S, is_patient=True) == [False, True, True]
 
 
 def test_what_leaves_no_room_goes_and_the_small_ones_stay() -> None:
-    assert stay(HD, 0.0034, INTERVAL_S / 2, is_patient=True) == [False, False, True]
+    assert stay(HD, 0.0044, INTERVAL_S / 2, is_patient=True) == [False, False, True]
     assert stay(HD, PATIENT_SHARE * INTERVAL_S, INTERVAL_S, is_patient=True) == [False] * 3
 
 

@@ -144,8 +144,7 @@ class OwnLanes:
         self._packs = packs
 
     def for_decoding(self) -> Lane:
-        # on a GPU it is woken for a moment at a time
-        return self._new("decode", time_slice.restore if self._packs else time_slice.lengthen)
+        return self._new("decode", time_slice.lengthen)  # it encodes too
 
     def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
         groups = pack(samples) if self._packs else range(len(samples))

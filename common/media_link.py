@@ -146,6 +146,7 @@ class Outlet:
         self._posted: deque[bytes] = deque()  # behind it: what waits for its turn, or for room
         self._kept_bytes = 0  # of both
         self._is_full = False
+        self._is_gathering = False
         self._written_s = -1.0  # the loop's time at the last write
         self._soon: asyncio.Handle | None = None
         self._late: asyncio.TimerHandle | None = None  # for what was sent lazily
@@ -172,6 +173,8 @@ class Outlet:
             return True
         if self._kept_bytes >= TURN_BYTES:
             self._write()
+        elif self._is_gathering:
+            pass
         elif lazily:
             if self._late is None:
                 self._late = self._loop.call_later(LAZY_S, self._on_late)
@@ -185,8 +188,13 @@ class Outlet:
                 self._soon = self._loop.call_soon(self._on_turn_ends)
         return True
 
+    def gather(self) -> None:
+        """Write nothing before `flush`, but for what is too much."""
+        self._is_gathering = True
+
     def flush(self) -> None:
-        """Send now what was sent lazily."""
+        """Send now what was sent lazily, or has been gathered."""
+        self._is_gathering = False
         if not self._is_full and self._posted:
             self._write()
 

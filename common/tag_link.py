@@ -35,6 +35,14 @@ class TagLink:
         """As `Outlet.send`."""
         return self._outlet.send(frames, lazily)
 
+    def gather(self) -> None:
+        """As `Outlet.gather`."""
+        self._outlet.gather()
+
+    def flush(self) -> None:
+        """As `Outlet.flush`."""
+        self._outlet.flush()
+
     def close(self) -> None:
         self._outlet.close()
 

@@ -9,6 +9,7 @@ No IO here: a `Port` is given, whose `send` says whether the peer took the messa
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from common.identity import BootId, ChildName, Generation, StreamId
@@ -69,6 +70,10 @@ class Peers(Protocol):
 
     def wants(self, stream_id: StreamId) -> Sequence[EgressPort]:
         """The egresses that this stream's tags go to."""
+        ...
+
+    def one_write_each(self) -> AbstractContextManager[None]:
+        """What is sent inside leaves at the end: who gets it wakes once for all of it."""
         ...
 
 

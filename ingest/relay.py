@@ -5,7 +5,8 @@ whatever had not left: it would be stale to its successor, which has an endpoint
 refused send means is decided in `feed.py`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from common.control_messages import Endpoint, StreamRoutes
@@ -36,6 +37,14 @@ class PeerPort:
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send with all else of this turn of the loop; False: its queue is full, or it is gone."""
         return self._send(message, payloads, lazily=False)
+
+    def gather(self) -> None:
+        """As `Outlet.gather`."""
+        self._link.gather()
+
+    def flush(self) -> None:
+        """As `Outlet.flush`."""
+        self._link.flush()
 
     def close(self) -> None:
         self._link.close()
@@ -105,6 +114,18 @@ class Relay:
         if len(self._egresses) == 1:
             return self.egresses()
         return [self._egresses[name] for name in self._routes.wants(stream_id, self._egresses)]
+
+    @contextmanager
+    def one_write_each(self) -> Iterator[None]:
+        """What is sent inside leaves at the end: who gets it wakes once for all of it."""
+        ports = (*self._workers.values(), *self._egresses.values())
+        for port in ports:
+            port.gather()
+        try:
+            yield
+        finally:
+            for port in ports:
+                port.flush()
 
     def handovers(self) -> Sequence[tuple[ChildName, str]]:
         """Who takes players, and at which Unix socket."""

@@ -45,6 +45,7 @@ from ingest.streams import Streams
 log = logging.getLogger("tfarm.ingest.run")
 
 TICK_S = 0.1
+TURN_S = 0.002  # of the loop, for those that are read lazily: others wait so long behind them
 LOOK_S = 1.0  # between looks for connections that were reset unseen
 STOP_S = 1.0  # for publishers to be told, and for the last messages to leave
 FATAL_S = 0.3  # for the reason to reach the supervisor
@@ -136,6 +137,10 @@ class Ingest:
             now = time.monotonic()
             try:
                 self._streams.tick(now)
+                is_more = self._streams.read_lazily(TURN_S)
+                while is_more:
+                    await asyncio.sleep(0)
+                    is_more = self._streams.read_lazily(TURN_S)
                 if self._server is not None and now - looked_s >= LOOK_S:
                     looked_s = now
                     self._server.look_again()

@@ -7,7 +7,9 @@ met as `PublishingConnection`; `now` is CLOCK_MONOTONIC in seconds.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -122,6 +124,9 @@ class Streams:
         self._asks: dict[int, _Ask] = {}
         self._streams: dict[StreamId, Stream] = {}
         self._ended: list[Stream] = []  # whose last words are due
+        self._unread: deque[PublishingConnection] = (
+            deque()
+        )  # publishers that `read_lazily` is to read
         self._publishers: dict[PublishingConnection, Publisher] = {}
         self._connections: dict[StreamId, PublishingConnection] = {}
         self._memory = RefusalMemory()
@@ -200,6 +205,8 @@ class Streams:
         """Somebody begins to play a stream: what its publisher sends waits no more."""
         connection = self._connections.get(stream_id)
         if connection is not None:
+            with suppress(ValueError):
+                self._unread.remove(connection)
             connection.read_promptly()
 
     def is_publishing(self, connection: PublishingConnection) -> bool:
@@ -308,29 +315,42 @@ class Streams:
     # ---- time ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Deadlines, and reading what nobody waits for; ten times a second.
-
-        A wake-up costs a process that is seldom awake more than what it is woken for: its caches
-        are cold. What nobody plays comes in bundles instead, 0.1 s old at most.
-        """
+        """Deadlines; ten times a second, with `read_lazily` behind it."""
         for ask in [entry for entry in self._asks.values() if now >= entry.until_s]:
             refusal = Refusal("NetStream.Failed", "the supervisor does not answer; try again")
             self._give_up(ask, "no answer in time")
             self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
-        for connection, publisher in list(self._publishers.items()):
-            overdue = publisher.overdue(now)
-            if overdue is not None:
-                self._expel(connection, overdue, now)
-            elif publisher.may_be_lazy(now):
-                connection.read_lazily()
-            else:
-                connection.read_promptly()
-        for stream in list(self._streams.values()):
-            stream.tick(now)
-            self._forget_if_ended(stream)
-        for stream in self._ended:
-            stream.tick(now)
-        self._ended = [stream for stream in self._ended if not stream.is_over]
+        self._unread.clear()
+        with self._surroundings.peers.one_write_each():
+            for connection, publisher in list(self._publishers.items()):
+                overdue = publisher.overdue(now)
+                if overdue is not None:
+                    self._expel(connection, overdue, now)
+                elif publisher.may_be_lazy(now):
+                    self._unread.append(connection)
+                else:
+                    connection.read_promptly()
+            for stream in list(self._streams.values()):
+                stream.tick(now)
+                self._forget_if_ended(stream)
+            for stream in self._ended:
+                stream.tick(now)
+            self._ended = [stream for stream in self._ended if not stream.is_over]
+
+    def read_lazily(self, seconds: float) -> bool:
+        """Read from publishers that nobody plays, for so long; whether there are more.
+
+        A wake-up costs a process that is seldom awake more than what it is woken for: its caches
+        are cold. So what nobody plays comes in bundles, 0.1 s old at most.
+        """
+        clock = self._surroundings.clock
+        until_s = clock() + seconds
+        with self._surroundings.peers.one_write_each():
+            while self._unread and clock() < until_s:
+                connection = self._unread.popleft()
+                if connection in self._publishers:
+                    connection.read_lazily()
+        return bool(self._unread)
 
     def statuses(self, now: float) -> tuple[PublisherStatus, ...]:
         return tuple(stream.status(now) for stream in self._streams.values())

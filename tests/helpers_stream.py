@@ -4,6 +4,7 @@ The pictures are slices of nothing: ingest never looks into one.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -118,6 +119,9 @@ class FakePeers:
 
     def egresses(self) -> Sequence[RememberingPort]:
         return tuple(self.running)
+
+    def one_write_each(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def wants(self, stream_id: StreamId) -> Sequence[RememberingPort]:
         return tuple(port for port in self.running if port not in self.unwanted)

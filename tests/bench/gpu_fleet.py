@@ -114,23 +114,27 @@ def _serve(pipe: Connection, tags: Sequence[FlvTag], length_ms: int, cores: Sequ
                     load.play(url, key, rendition, keep=keep)
                     pipe.send(None)
                 case "collect":
-                    pipe.send(load.ask(lambda: _collect(load, publishers)))
+                    (since_s,) = arguments
+
+                    def collect(since_s: float = since_s) -> Collected:
+                        return _collect(load, publishers, since_s)
+
+                    pipe.send(load.ask(collect))
                 case _:
                     return
 
 
-def _collect(load: Load, publishers: Mapping[str, _TimedPublisher]) -> Collected:
-    played = [
-        Played(
-            player.key,
-            player.rendition,
-            player.losses,
-            [picture for picture in player.pictures if picture.is_header],
-            [picture for picture in player.pictures if not picture.is_header],
-        )
-        for player in load.players
-    ]
-    sent = {key: Sent(dict(p.left_s), p.losses, list(p.refusals)) for key, p in publishers.items()}
+def _collect(load: Load, publishers: Mapping[str, _TimedPublisher], since_s: float) -> Collected:
+    played = []
+    for player in load.players:
+        came = [picture for picture in player.pictures if picture.came_s >= since_s]
+        headers = [picture for picture in came if picture.is_header]
+        pictures = [picture for picture in came if not picture.is_header]
+        played.append(Played(player.key, player.rendition, player.losses, headers, pictures))
+    sent = {}
+    for key, publisher in publishers.items():
+        left_s = {dts_ms: at_s for dts_ms, at_s in publisher.left_s.items() if at_s >= since_s}
+        sent[key] = Sent(left_s, publisher.losses, list(publisher.refusals))
     return Collected(sent, played, load.late_s)
 
 
@@ -164,8 +168,9 @@ class Fleet:
         """`keep` keeps the pictures' bytes."""
         self._ask("play", url, key, rendition, keep)
 
-    def collect(self) -> Collected:
-        collected: Collected = self._ask("collect")
+    def collect(self, since_s: float = 0.0) -> Collected:
+        """What was sent and came from that moment on; it all goes on."""
+        collected: Collected = self._ask("collect", since_s)
         return collected
 
     def _ask(self, *command: object) -> Any:

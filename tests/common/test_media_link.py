@@ -152,3 +152,29 @@ def test_a_name_that_is_bound_is_not_bound_again(tmp_path: Path) -> None:
         inlet.close()
 
     run(scenario)
+
+
+def test_what_is_gathered_leaves_in_one_write(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        got: list[bytes] = []
+        reads: list[int] = []
+        inlet = Inlet(
+            f"unix://{tmp_path}/a",
+            lambda frames, _: got.append(frames[0]),
+            lambda: reads.append(len(got)),
+        )
+        outlet = Outlet(f"unix://{tmp_path}/a")
+        outlet.gather()
+        for name in (b"1", b"2", b"3"):
+            assert outlet.send([name])
+            await asyncio.sleep(0.002)
+        assert not got
+        outlet.flush()
+        await until(lambda: len(got) == 3)
+        assert (got, reads) == ([b"1", b"2", b"3"], [3])
+        assert outlet.send([b"4"])
+        await until(lambda: len(got) == 4)
+        outlet.close()
+        inlet.close()
+
+    run(scenario)

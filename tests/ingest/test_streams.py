@@ -106,6 +106,11 @@ class Around:
     def count(self, kind: type[Any]) -> int:
         return sum(isinstance(message, kind) for message in self.told)
 
+    def tick(self, now: float) -> None:
+        self.streams.tick(now)
+        while self.streams.read_lazily(1.0):
+            pass
+
     def live(self, now: float = 100.0) -> FakeConnection:
         """A publisher whose stream is on the air."""
         peer = self.publish(now=now)
@@ -524,19 +529,28 @@ def test_who_has_as_many_streams_as_one_may_can_still_take_its_own_over() -> Non
 def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
     around = Around()
     peer = around.live()
-    around.streams.tick(100.0 + PROMPT_S - 0.1)
+    around.tick(100.0 + PROMPT_S - 0.1)
     assert not peer.is_lazy, "rungs and first players are not kept waiting"
-    around.streams.tick(100.0 + PROMPT_S + 0.1)
+    around.tick(100.0 + PROMPT_S + 0.1)
     assert peer.is_lazy
     (egress,) = around.peers.running
     egress.watched = {"360p", SHARED}
     around.streams.watched(STREAM)
     assert not peer.is_lazy
-    around.streams.tick(104.0)
+    around.tick(104.0)
     assert not peer.is_lazy
     egress.watched = set()
-    around.streams.tick(104.1)
+    around.tick(104.1)
     assert peer.is_lazy
+
+
+def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:
+    around = Around()
+    peer = around.live()
+    around.streams.tick(104.0)
+    around.streams.watched(STREAM)
+    assert not around.streams.read_lazily(1.0)
+    assert not peer.is_lazy
 
 
 def test_a_publisher_whose_end_was_not_read_yet_is_not_in_the_way() -> None:

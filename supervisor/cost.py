@@ -24,9 +24,9 @@ from common.settings import Calibration
 
 DECODE_WEIGHT = 0.15
 CAPACITY_PER_CORE = 100.0
-# Beside a GPU without an encoder a unit takes more of the host: 16 cores of a server kept 13 of the
-# streams of docs/gpu.md, 46.8 units each, in real time, and no more.
-HYBRID_WEIGHT = 2.6
+# Beside a GPU without an encoder a unit takes more of the host: 16 cores of a server, with a worker
+# for 8 of them, kept 16 of the streams of docs/gpu.md, 46.8 units each, in four runs of five; so 15.
+HYBRID_WEIGHT = 2.2
 # Without calibration: about 85 % of the decode ceiling seen on an H100 (3,500 frames/s of 1080p).
 GPU_CAPACITY = 900.0
 # A session's CUDA memory: fixed part, and NV12 surfaces of the source's size that it holds.

@@ -76,7 +76,7 @@ def test_each_path_draws_on_its_own_resources() -> None:
 
 def test_sixteen_cores_are_full_with_the_hybrid_streams_that_kept_real_time_on_them() -> None:
     cost = stream_cost(LIVE, SourceFormat(1920, 1080, fps=Fraction(30)))
-    assert int(16 * CAPACITY_PER_CORE / amounts(cost, Path.HYBRID)[Resource.HYBRID_CORES]) == 13
+    assert int(16 * CAPACITY_PER_CORE / amounts(cost, Path.HYBRID)[Resource.HYBRID_CORES]) == 15
 
 
 # A 720p30 source of the built-in ladder on a GPU: 40 streams fill a capacity of 2000.

@@ -123,7 +123,7 @@ def test_hybrid_encoding_draws_on_the_cores_that_software_uses_too() -> None:
     fleet, first = placed(place(fleet, need(1, 80.0)))
     assert first.path is Path.HYBRID
     assert fleet.used(Resource.CORES) == 60.0 * HYBRID_WEIGHT
-    fleet, second = placed(place(fleet, need(3, 50.0)))
+    fleet, second = placed(place(fleet, need(3, 40.0)))
     assert second.path is Path.SOFTWARE
     assert isinstance(place(fleet, need(2, 80.0)), NoRoom)
 

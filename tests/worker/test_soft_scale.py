@@ -11,7 +11,7 @@ from common.avc import AvcConfig, SpsInfo, parse_sps
 from common.ladder import Ladder, Rendition, SourceFormat, Template, fit_ladder
 from tests.helpers_worker import SourceSpec, make_source, pattern, plane_of
 from worker.soft_decode import SoftDecoder, SoftPicture
-from worker.soft_scale import SoftScaler
+from worker.soft_scale import SoftScaler, larger_rungs
 
 WIDE = Rendition("wide", 160, 90, 200_000)
 SQUARE = Rendition("square", 128, 128, 200_000)
@@ -123,3 +123,47 @@ def test_a_source_of_another_size_or_range_is_fitted_into_the_same_frames() -> N
         assert surface.video_frame().format.name == "yuv420p"
     again = scaler.scale(first, [0])[0]
     assert again.video_frame() is first.frame
+
+
+BIG, MIDDLE, SMALL, TINY = (
+    Rendition("big", 256, 144, 200_000),
+    Rendition("middle", 192, 108, 200_000),
+    Rendition("small", 128, 72, 200_000),
+    Rendition("tiny", 64, 36, 100_000),
+)
+
+
+def test_small_rungs_are_scaled_from_one_that_was_scaled_from_the_source() -> None:
+    _, sps = decoded(SourceSpec(frames=1))
+    made = ladder(sps, FULL, BIG, MIDDLE, SMALL, TINY)
+    assert larger_rungs(made, sps) == {2: 1, 3: 1, 4: 1}, "one step in between, not three"
+    close = Rendition("close", 240, 134, 200_000)
+    assert larger_rungs(ladder(sps, BIG, close), sps) == {}, "too close"
+    assert larger_rungs(ladder(sps, BIG, SQUARE), sps) == {}, "letterboxed"
+    slower = Rendition("slower", 256, 144, 200_000, fps=Fraction(15))
+    source = SourceFormat(sps.width, sps.height, sps.sar, Fraction(30))
+    mixed = fit_ladder(Template("live", (slower, SMALL)), source)
+    assert larger_rungs(mixed, sps) == {}, "it does not have all of its pictures"
+
+
+def test_a_rung_in_between_changes_little() -> None:
+    picture, sps = decoded(SourceSpec(frames=1, x264="qp=10"))
+    scaler = SoftScaler(ladder(sps, BIG, SMALL), sps)
+    (direct,) = scaler.scale(picture, [1])
+    big, small = scaler.scale(picture, [0, 1])
+    wanted, found = (planes(surface)[0].astype(int) for surface in (direct, small))
+    assert found.shape == (72, 128)
+    assert np.abs(found - wanted).mean() < 2
+    assert (found != wanted).any(), "it was made from the larger rung"
+    assert big.video_frame().width == 256
+    assert small.video_frame().pts == 40
+
+
+def test_after_a_change_of_size_every_rung_is_made_from_the_source() -> None:
+    _, sps = decoded(SourceSpec(frames=1))
+    scaler = SoftScaler(ladder(sps, BIG, SMALL), sps)
+    tall, _ = decoded(SourceSpec(frames=1, width=180, height=320))
+    _, small = scaler.scale(tall, [0, 1])
+    luma, _, _ = planes(small)
+    assert (luma[:, :4] == 16).all()
+    assert luma[:, 64].std() > 10

@@ -153,7 +153,7 @@ class Heartbeat:
     transcodes: tuple[TranscodeStatus, ...] = ()
     served: tuple[ServedStatus, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)  # connections, refusals, bad messages
-    # ingest, where there are several: connections and publishers by address
+    # ingest and egress, where there are several: connections and publishers by address
     held: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -368,7 +368,7 @@ class StreamRevoke:
 @message("held-elsewhere")
 @dataclass(frozen=True, slots=True)
 class HeldElsewhere:
-    """To ingest: connections and publishers that addresses have at the other ingests; whole."""
+    """To ingest and egress: what addresses have at the others of their kind, as in heartbeats."""
 
     held: dict[str, tuple[int, int]]
 

@@ -23,6 +23,7 @@ from common.control_messages import (
     Configure,
     Endpoint,
     Heartbeat,
+    HeldElsewhere,
     Hello,
     Positions,
     RenditionStatus,
@@ -40,7 +41,6 @@ from common.identity import ChildName, StreamId
 from common.log import RateLimit, stream_label
 from common.media_link import Inlet, Sender
 from common.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
-from common.peer_address import Holders, Networks
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
@@ -49,6 +49,7 @@ from egress.admission import PLAY_FAILED, PlayRefused, PlayWanted, judge, look_u
 from egress.connection import Connection, ConnectionState
 from egress.fanout import Channel
 from egress.handover import HandoverServer
+from egress.players_by_address import PlayersByAddress
 from egress.ring import CHUNK_SIZE
 from egress.stream import Stream, StreamState
 from egress.streams import Streams
@@ -82,8 +83,7 @@ class EgressServer:
         self._channels: dict[StreamId, dict[str, Channel]] = {}
         self._waiting: dict[StreamId, set[Connection]] = {}
         self._connections: set[Connection] = set()
-        self._held = Holders()  # connections by address
-        self._exempt = Networks(self.settings.ingest.exempt_networks)
+        self._holders = PlayersByAddress(self.settings)
         self._due: dict[Channel, None] = {}  # to be looked at in this turn, in order
         self._flush_is_set = False
         self._timers: dict[Channel, tuple[float, asyncio.TimerHandle]] = {}
@@ -297,7 +297,7 @@ class EgressServer:
             return f"the connection is lost: {error.strerror}"
         connection = Connection(tcp, session, self, limits.queue_ms, self._loop)
         self._connections.add(connection)
-        self._held.add(connection.host)
+        self._holders.add(connection.host)
         connection.start()
         return None
 
@@ -310,7 +310,7 @@ class EgressServer:
             limit = self.settings.egress.max_players
             text = f"the server has all the {limit} players that it takes; try again later"
             self._refuse(connection, PlayRefused(PLAY_FAILED, text))
-        elif self._holds_too_many(connection.host):
+        elif self._holders.are_too_many(connection.host):
             limit = self.settings.egress.max_players_per_address
             text = f"{limit} players are here from this address, as many as one may"
             self._refuse(connection, PlayRefused(PLAY_FAILED, text))
@@ -328,10 +328,6 @@ class EgressServer:
                     self._tell_watched(stream, self.now())
                 connection.wait(wanted.wait_ms / 1000, self._on_waited)
 
-    def _holds_too_many(self, host: str) -> bool:
-        limit = self.settings.egress.max_players_per_address
-        return self._held[host] > limit and host not in self._exempt
-
     def _ask_for(self, stream_id: StreamId) -> None:
         """Have a stream's tags sent here too, if it is there; not for every player."""
         if self.settings.egress.processes > 1 and stream_id not in self._waiting:
@@ -344,7 +340,7 @@ class EgressServer:
 
     def on_closed(self, connection: Connection, reason: str) -> None:
         self._connections.discard(connection)
-        self._held.remove(connection.host)
+        self._holders.remove(connection.host)
         if not self._connections:
             self._all_closed.set()
         self._counters["closed"] += 1
@@ -525,18 +521,29 @@ class EgressServer:
             "parked": self._streams.parked,
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }
-        return Heartbeat(self.child, self.boot_id, served=self._served(), counters=counters)
+        is_one_of_several = self.settings.egress.processes > 1
+        return Heartbeat(
+            self.child,
+            self.boot_id,
+            served=self._served(),
+            counters=counters,
+            held=self._holders.held() if is_one_of_several else {},
+        )
 
     def on_message(self, message: Any) -> None:
         match message:
             case Welcome(settings=settings) | Configure(settings=settings):
                 self.settings = settings
-                self._exempt = Networks(settings.ingest.exempt_networks)
+                self._holders.configure(settings)
+                if isinstance(message, Welcome):
+                    self._holders.told_elsewhere({})  # this supervisor has told nothing yet
                 logging.getLogger("tfarm").setLevel(settings.log_level)
             case SwitchGeneration(request_id, stream_id, generation):
                 stream = self._streams.get(stream_id)
                 last_pts_ms = stream.revoke(generation) if stream is not None else None
                 self._link.send(Positions(request_id, stream_id, last_pts_ms))
+            case HeldElsewhere(held):
+                self._holders.told_elsewhere(held)
             case StreamOrphaned(stream_id, generation, reason, hold_ms):
                 closed = StreamClosed(stream_id, generation, reason, hold_ms)
                 stream = self._streams.close(closed, self.now())

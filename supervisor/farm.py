@@ -64,7 +64,7 @@ class Farm:
         self._recovery = Recovery(self.roster)
         self.moves = Moves(self.roster)
         self._routing = Routing()
-        self._holdings = Holdings()
+        self._holdings = {"ingest": Holdings(), "egress": Holdings()}
         self._relief = Relief(self.roster)
         self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
@@ -155,7 +155,7 @@ class Farm:
         match hello.kind if hello else "":
             case "ingest":
                 self._admission.forget_ingest(child)
-                self._holdings.lost(child)
+                self._holdings["ingest"].lost(child)
                 for stream in self.roster.of_ingest(child):
                     orders += self._orphan(stream, reason, now)
             case "worker":
@@ -170,6 +170,7 @@ class Farm:
                 # The routes stay until the next heartbeat: one that they name, and that is a
                 # stream's home by now, is none yet for those that know the old topology.
                 self._routing.lost(child)
+                self._holdings["egress"].lost(child)
                 for stream in self.roster.streams.values():
                     stream.served.pop(child, None)
                 orders += self._recovery.egress_lost(child, now)
@@ -376,14 +377,18 @@ class Farm:
                     orders += self._room_came(now)
                 return [*orders, *self._dismiss_if_idle(child, beat)]
             case "ingest":
-                elsewhere = self._holdings.heard(child, beat.held)
-                told = [Send(child, elsewhere)] if elsewhere is not None else []
+                told = self._hear_holdings("ingest", child, beat)
                 return [*told, *self._drop_unlisted(child, beat.publishers, now)]
             case "egress":
                 self._routing.heard(child, beat.served, now)
-                return self._route(now)
+                return [*self._hear_holdings("egress", child, beat), *self._route(now)]
             case _:
                 return []
+
+    def _hear_holdings(self, kind: str, child: ChildName, beat: Heartbeat) -> list[Order]:
+        """Tell a child what addresses hold at the others of its kind, if that is new."""
+        elsewhere = self._holdings[kind].heard(child, beat.held)
+        return [Send(child, elsewhere)] if elsewhere is not None else []
 
     def _routes_for(self, child: ChildName) -> list[Order]:
         """What a child that just came has to know of them."""

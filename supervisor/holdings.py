@@ -1,6 +1,6 @@
-"""What addresses hold at several ingests, so that limits per address are the farm's. Pure.
+"""What addresses hold at several ingests or egresses: limits per address are the farm's. Pure.
 
-Each ingest tells in its heartbeats what addresses hold there, and is told what they hold at the
+Each tells in its heartbeats what addresses hold there, and is told what they hold at the
 others: a second or two late, which `max_handshakes_per_address` bounds what can be made of.
 """
 
@@ -16,7 +16,7 @@ Held = Mapping[str, tuple[int, int]]  # connections and publishers, by address
 
 
 class Holdings:
-    """The books of all ingests."""
+    """The books of all ingests, or of all egresses."""
 
     def __init__(self) -> None:
         self._held: dict[ChildName, Held] = {}
@@ -24,9 +24,9 @@ class Holdings:
         self._publishers: Counter[str] = Counter()
         self._told: dict[ChildName, HeldElsewhere] = {}
 
-    def heard(self, ingest: ChildName, held: Held) -> HeldElsewhere | None:
-        """What an ingest says of itself; what it has to be told of the others, if that is new."""
-        self._replace(ingest, held)
+    def heard(self, child: ChildName, held: Held) -> HeldElsewhere | None:
+        """What a child says of itself; what it has to be told of the others, if that is new."""
+        self._replace(child, held)
         elsewhere: dict[str, tuple[int, int]] = {}
         if len(self._held) > 1:
             for address, total in self._connections.most_common(MAX_TOLD):
@@ -35,20 +35,20 @@ class Holdings:
                 if any(others):
                     elsewhere[address] = others
         message = HeldElsewhere(elsewhere)
-        if message == self._told.get(ingest, HeldElsewhere({})):
+        if message == self._told.get(child, HeldElsewhere({})):
             return None
-        self._told[ingest] = message
+        self._told[child] = message
         return message
 
-    def lost(self, ingest: ChildName) -> None:
+    def lost(self, child: ChildName) -> None:
         """It is gone, and all connections to it."""
-        self._replace(ingest, {})
-        self._held.pop(ingest, None)
-        self._told.pop(ingest, None)
+        self._replace(child, {})
+        self._held.pop(child, None)
+        self._told.pop(child, None)
 
-    def _replace(self, ingest: ChildName, held: Held) -> None:
-        before = self._held.get(ingest, {})
-        self._held[ingest] = held
+    def _replace(self, child: ChildName, held: Held) -> None:
+        before = self._held.get(child, {})
+        self._held[child] = held
         for address in before.keys() | held.keys():
             was, now = before.get(address, (0, 0)), held.get(address, (0, 0))
             self._connections[address] += now[0] - was[0]

@@ -205,8 +205,9 @@ class _Threaded(ABC):
 class Publisher(_Threaded):
     """Sends clips one after the other, at their own pace, through libavformat.
 
-    With `loop`, the clips start again when they are over, until `stop`. Each clip's time goes on
-    where the one before ended, as when an encoder changes its scene.
+    With `loop`, the clips start again when they are over, until `stop`. Each clip's pictures follow
+    those of the one before at their pace, as when an encoder changes its scene: the sound of a clip
+    that is longer than its pictures takes the place of the next one's beginning.
     """
 
     def __init__(self, url: str, *clips: Path, loop: bool = False, pace: float = 1.0) -> None:
@@ -217,6 +218,7 @@ class Publisher(_Threaded):
         self._clips = clips
         self._loop = loop
         self._pace = pace
+        self._last_ms: dict[str, int] = {}  # DTS of what was sent, by kind
 
     def _run(self) -> None:
         timeout = (IO_TIMEOUT_S, IO_TIMEOUT_S)
@@ -238,7 +240,7 @@ class Publisher(_Threaded):
     def _send_clip(
         self, output: Any, streams: dict[str, Any], clip: Path, offset_ms: int, begin: float
     ) -> int:
-        end_ms = offset_ms
+        step_ms: dict[str, int] = {}
         with av.open(str(clip)) as source:
             for stream in source.streams:
                 if stream.type in ("video", "audio") and stream.type not in streams:
@@ -250,7 +252,11 @@ class Publisher(_Threaded):
                     continue
                 kind = packet.stream.type
                 dts_ms = offset_ms + _ms(packet.dts, packet.time_base)
-                end_ms = max(end_ms, dts_ms + max(1, _ms(packet.duration or 0, packet.time_base)))
+                if kind in self._last_ms:
+                    if dts_ms <= self._last_ms[kind]:
+                        continue
+                    step_ms[kind] = dts_ms - self._last_ms[kind]
+                self._last_ms[kind] = dts_ms
                 packet.pts = offset_ms + _ms(packet.pts, packet.time_base)
                 packet.dts = dts_ms
                 packet.time_base = Fraction(1, 1000)
@@ -261,7 +267,8 @@ class Publisher(_Threaded):
                 output.mux(packet)  # the first one connects
                 self.started.set()
                 self.sent_frames += kind == "video"
-        return end_ms
+        leader = "video" if "video" in streams else "audio"
+        return self._last_ms.get(leader, offset_ms) + step_ms.get(leader, 1)
 
 
 class Player(_Threaded):

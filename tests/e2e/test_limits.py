@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from common.egress_routes import home
+from common.identity import ChildName, stream_id
 from common.rtmp.client import ClientSession, Playing, Published, Refused
 from tests.helpers_clips import ClipSpec
 from tests.helpers_farm import DEFAULT_CONFIG, Farm
@@ -215,3 +217,25 @@ def test_limits_per_address_are_the_farms_where_ingests_share_a_port() -> None:
         ingests = [c for c in farm.status()["children"] if c["kind"] == "ingest"]
         assert sum(child["counters"]["refused publishers"] for child in ingests) == 8
         assert len(ingests) == 2
+
+
+def test_players_per_address_are_the_farms_where_there_are_several_egresses(clip: MakeClip) -> None:
+    egresses = [ChildName("egress:0"), ChildName("egress:1")]
+    homes = {home(stream_id("live", f"s{i}"), egresses): f"s{i}" for i in range(40)}
+    assert len(homes) == 2
+    one, two = homes.values()
+    config = LIMITS.replace("[egress]", "[egress]\nprocesses = 2") + DEFAULT_CONFIG
+    with Farm(config) as farm, contextlib.ExitStack() as stack:
+        for name in (one, two):
+            stack.enter_context(Publisher(farm.url(name), clip(CLIP)))
+            farm.wait_stream(name)
+        for _ in range(3):
+            assert asks(farm, stack, "play", "127.0.0.5", one) == ""
+
+        def is_told() -> bool:
+            with contextlib.ExitStack() as tried:
+                said = asks(farm, tried, "play", "127.0.0.5", two)
+            return "3 players are here from this address" in said
+
+        until(is_told, 5, "the other egress knows of them", every=0.2)
+        assert asks(farm, stack, "play", "127.0.0.6", two) == ""

@@ -238,8 +238,9 @@ class Driver:
         generation: int = 1,
         lanes: OwnLanes | None = None,
         is_alone: bool = True,
-        is_watched: bool = True,
+        is_watched: Callable[[], bool] = lambda: True,
         is_patient: bool = False,
+        clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = lambda: 0.0,
         **start: Any,
     ) -> None:
@@ -257,8 +258,9 @@ class Driver:
             threading.Lock(),
             lambda _, event: self.events.put(event),
             lambda: is_alone,
-            lambda _: is_watched,
+            lambda _: is_watched(),
             lambda _: is_patient,
+            clock=clock,
             cpu_clock=cpu_clock,
         )
         message = StreamStart(STREAM, Generation(generation), ladder, 0, time.monotonic())

@@ -46,6 +46,8 @@ log = logging.getLogger("tfarm.worker.session")
 
 # Drivers take seconds to open and close sessions, and many may wait for their turn.
 _OPENING_S = 10.0
+# Of a stream that nobody plays: where its queue is never empty, its tags go out all the same.
+MAX_GATHERED = 32
 
 
 class SessionState(Enum):
@@ -300,7 +302,7 @@ class Session:
             queued_ms=self._queued_ms,
             degraded=lambda: self._degraded,
             hand_over=self._hand_over,
-            began=partial(self._around.post, self),
+            began=self._post_behind_gathered,
             end=partial(self._wind_down, flush=True),
             is_watched=partial(self._around.is_watched, self.stream_id),
             is_patient=partial(self._around.is_patient, self.stream_id),
@@ -410,6 +412,8 @@ class Session:
                 if not run.waiting:
                     decode_lane = self._equipment.decode_lane
                     run.lane = decode_lane if stays and decode_lane else run.own_lane
+                    if run.lane is not decode_lane:
+                        self._post_all()  # before what comes from there
                 self._staying += run.lane is self._equipment.decode_lane
                 run.waiting += 1
                 run.lane.post(partial(self._encode, run, work))
@@ -450,11 +454,19 @@ class Session:
         """
         if self._staying and self._around.is_patient(self.stream_id):
             return
-        if len(self._queue) and not self._around.is_watched(self.stream_id):
+        is_followed = len(self._queue) and len(self._gathered) < MAX_GATHERED
+        if is_followed and not self._around.is_watched(self.stream_id):
             return
+        self._post_all()
+
+    def _post_all(self) -> None:
         gathered, self._gathered = self._gathered, []
         for coded in gathered:
             self._around.post(self, coded)
+
+    def _post_behind_gathered(self, event: Event) -> None:
+        self._post_all()
+        self._around.post(self, event)
 
     def _is_too_late(self, run: RungAtWork, work: Work) -> bool:
         """Whether a picture waited so long that others, which wait behind it, go first."""
@@ -492,7 +504,7 @@ class Session:
                 lanes = [(run.lane, run) for run in self._equipment.runs] + [(decode_lane, None)]
             self._winding_down = len(lanes)
         if lanes and decode_lane is not None:
-            decode_lane.post(self._post_gathered)
+            decode_lane.post(self._post_all)
         for lane, run in lanes:
             lane.post(partial(self._lane_done, run if flush else None))
 

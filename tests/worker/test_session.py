@@ -1,9 +1,11 @@
 """A session on the software device, from units in to tags out, by what a strict player sees."""
 
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -287,7 +289,7 @@ def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_lane_and_tol
         source,
         template(),
         lanes=lanes,
-        is_watched=False,
+        is_watched=lambda: False,
         is_patient=True,
         cpu_clock=time.thread_time,
     ) as driver:
@@ -306,6 +308,94 @@ def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_lane_and_tol
     assert outputs["small"].pts_ms == source.pts_ms[::2]
     for lane in lanes.encoding:
         assert lane.done < 20, "their pictures were the decode lane's"
+
+
+class Unwatched(Driver):
+    """A stream that nobody plays, some pictures on: its decode lane encodes all by itself.
+
+    `asked` is called, in that lane, when it asks for players: some of its entries wait then.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.asked: Callable[[], None] = lambda: None
+        ticks = itertools.count()
+        super().__init__(
+            source,
+            template(),
+            is_watched=self._is_watched,
+            is_patient=True,
+            cpu_clock=lambda: next(ticks) * 1e-6,
+        )
+        units = list(access_units(source))
+        for index in range(4):
+            wait_until(partial(self._has_decoded, index))
+            self.session.put(*units[index], time.monotonic())
+        wait_until(lambda: self.events.qsize() == 2 + 4 + 2)  # two openings; half the rate
+        self.units = units[4:]
+
+    def put(self, count: int) -> None:
+        """The next units of the source."""
+        for unit in self.units[:count]:
+            self.session.put(*unit, time.monotonic())
+        del self.units[:count]
+
+    def _is_watched(self) -> bool:
+        self.asked()
+        return False
+
+    def _has_decoded(self, count: int) -> bool:
+        return self.session.status(time.monotonic()).frames_out == count
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
+
+
+def test_tags_keep_their_order_where_the_decode_lane_leaves_encoding_to_others() -> None:
+    source = make_source(SourceSpec(frames=40))
+    with Unwatched(source) as driver:
+        asked = itertools.count(1)
+
+        def put_the_rest_in_the_end() -> None:
+            if next(asked) == 5:
+                driver.put(40)
+
+        driver.asked = put_the_rest_in_the_end
+        driver.put(6)
+        wait_until(lambda: not driver.units)
+        outputs = driver.finish()
+    assert outputs["big"].pts_ms == source.pts_ms
+    assert outputs["small"].pts_ms == source.pts_ms[::2]
+
+
+def test_what_is_encoded_goes_out_though_units_still_come_to_a_session_that_ends() -> None:
+    source = make_source(SourceSpec(frames=20))
+    with Unwatched(source) as driver:
+        asked = itertools.count(1)
+
+        def end() -> None:
+            if next(asked) == 5:
+                driver.session.abandon("moved")
+                driver.put(1)
+
+        driver.asked = end
+        driver.put(6)
+        outputs = driver.run()
+    assert len(outputs["big"].tags) > 4
+
+
+def test_tags_for_nobody_go_out_though_the_queue_is_never_empty() -> None:
+    source = make_source(SourceSpec(frames=90))
+    with Unwatched(source) as driver:
+        driver.asked = lambda: driver.put(len(driver.session._queue) < 3)
+        driver.put(3)
+        wait_until(lambda: not driver.units)
+        assert driver.events.qsize() > 60
+        outputs = driver.finish()
+    assert outputs["big"].pts_ms == source.pts_ms
 
 
 class KeptLanes(OwnLanes):

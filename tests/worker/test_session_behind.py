@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +10,12 @@ import pytest
 
 from common.avc import AvcConfig, SpsInfo
 from common.ladder import Ladder
+from tests.helpers_lane_time import LaneTime, WatchedLanes
+from tests.helpers_media import until
 from tests.helpers_worker import (
     DEADLINE_S,
     Driver,
+    Source,
     SourceSpec,
     access_units,
     check,
@@ -20,6 +23,7 @@ from tests.helpers_worker import (
     template,
 )
 from worker.events import Event, RungCoded
+from worker.session import SessionState
 from worker.soft import SoftBackend
 from worker.soft_decode import SoftDecoder
 from worker.soft_scale import SoftScaler
@@ -63,7 +67,9 @@ class StuckBackend(SoftBackend):
 def test_a_session_that_falls_behind_drops_to_keyframes_and_recovers() -> None:
     source = make_source(SourceSpec(frames=120, gop_frames=30))
     signal = threading.Event()
-    with Driver(source, template(), backend=StuckBackend(signal), queue_ms=500) as driver:
+    backend = StuckBackend(signal)
+    # Time stands still: nothing is late, and only the queue's length counts.
+    with Driver(source, template(), backend=backend, queue_ms=500, clock=lambda: 1.0) as driver:
         half = replace(source, units=source.units[:60])
         driver.feed(half)
         stuck = driver.session.status(1.0)
@@ -74,13 +80,9 @@ def test_a_session_that_falls_behind_drops_to_keyframes_and_recovers() -> None:
             time.sleep(0.01)
         assert driver.session.status(1.0).stalled_s >= 1.5
         signal.set()
-        deadline_s = time.monotonic() + DEADLINE_S
-        while driver.session.status(1.0).queue_ms > 0 and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        rest = replace(source, units=source.units[60:])
-        for index in range(0, 60, 10):
-            driver.feed(replace(rest, units=rest.units[index : index + 10]))
-            time.sleep(0.05)
+        for index in range(60, 120, 10):
+            until(lambda: driver.session.status(1.0).queue_ms == 0, DEADLINE_S, "it has caught up")
+            driver.feed(replace(source, units=source.units[index : index + 10]))
         outputs = driver.finish()
         status = driver.session.status(1.0)
     check(outputs["big"], (320, 180))
@@ -92,13 +94,13 @@ def test_a_session_that_falls_behind_drops_to_keyframes_and_recovers() -> None:
 class SlowSurface:
     """Takes a while to be ready."""
 
-    def __init__(self, surface: Any, seconds: float) -> None:
+    def __init__(self, surface: Any, take_time: Callable[[], None]) -> None:
         self._surface = surface
-        self._seconds = seconds
+        self._take_time = take_time
         self.pts_ms: int = surface.pts_ms
 
     def prepare(self) -> None:
-        time.sleep(self._seconds)
+        self._take_time()
         self._surface.prepare()
 
     def video_frame(self) -> Any:
@@ -106,35 +108,56 @@ class SlowSurface:
 
 
 class SlowScaler(SoftScaler):
-    seconds = 0.1
+    """The first rung's surfaces take a while."""
+
+    def __init__(self, ladder: Ladder, sps: SpsInfo, take_time: Callable[[], None]) -> None:
+        super().__init__(ladder, sps)
+        self._take_time = take_time
 
     def scale(self, picture: Any, wanted: Sequence[int]) -> list[Any]:
         surfaces = super().scale(picture, wanted)
         return [
-            SlowSurface(surface, self.seconds if index == 0 else 0.0)
+            SlowSurface(surface, self._take_time) if index == 0 else surface
             for index, surface in zip(wanted, surfaces, strict=True)
         ]
 
 
 class SlowBackend(SoftBackend):
-    """The first rung makes 10 pictures a second at most."""
+    """The first rung takes so long for a picture."""
+
+    def __init__(self, clock: LaneTime, seconds: float) -> None:
+        super().__init__("cpu:0")
+        self._clock = clock
+        self._seconds = seconds
 
     def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
-        return SlowScaler(ladder, sps)
+        return SlowScaler(ladder, sps, lambda: self._clock.sleep(self._seconds))
+
+
+def feed_at_its_pace(driver: Driver, source: Source, clock: LaneTime) -> None:
+    """Put 30 units a second in, once the session is open, and let all of them be done with."""
+    session = driver.session
+    until(lambda: session.state is not SessionState.OPENING, DEADLINE_S, "it is open", every=0.001)
+    began_s = clock()
+    for index, (header, data) in enumerate(access_units(source)):
+        clock.run_to(began_s + index / 30)
+        session.put(replace(header, received_s=clock()), data, clock())
+    session.watch(0.25)
+    session.end("done")
+    clock.run_out()
 
 
 def test_a_rung_that_is_behind_leaves_pictures_out_and_no_keyframe_and_no_other_rung_suffers() -> (
     None
 ):
     source = make_source(SourceSpec(frames=90, gop_frames=90))
-    began_s = time.monotonic()
-    with Driver(source, template(gop_ms=500), backend=SlowBackend("cpu:0"), queue_ms=800) as driver:
-        for index, (header, data) in enumerate(access_units(source)):
-            time.sleep(max(0.0, began_s + index / 30 - time.monotonic()))
-            header = replace(header, received_s=time.monotonic())
-            driver.session.put(header, data, header.received_s)
-        driver.session.watch(0.25)
-        outputs = driver.finish()
+    lanes = WatchedLanes()
+    clock = LaneTime(lanes)
+    backend = SlowBackend(clock, 0.1)  # 10 pictures a second at most
+    ladder = template(gop_ms=500)
+    with Driver(source, ladder, backend=backend, queue_ms=800, lanes=lanes, clock=clock) as driver:
+        feed_at_its_pace(driver, source, clock)
+        outputs = driver.run()
         status = driver.session.status(1.0)
     assert status.dropped == 0
     assert status.frames_out == 90
@@ -143,15 +166,6 @@ def test_a_rung_that_is_behind_leaves_pictures_out_and_no_keyframe_and_no_other_
     assert outputs["big"].keys_ms == outputs["small"].keys_ms == [0, 500, 1000, 1500, 2000, 2500]
     assert len(outputs["small"].tags) >= 45
     check(outputs["big"], (320, 180))
-
-
-class VerySlowBackend(SoftBackend):
-    """The first rung makes 4 pictures a second: with a full backlog the last waits a second."""
-
-    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
-        scaler = SlowScaler(ladder, sps)
-        scaler.seconds = 0.25
-        return scaler
 
 
 class LagDriver(Driver):
@@ -169,14 +183,15 @@ class LagDriver(Driver):
 
 def test_pictures_that_would_be_older_than_the_queue_holds_go_uncoded_and_are_counted() -> None:
     source = make_source(SourceSpec(frames=120, gop_frames=120))
-    began_s = time.monotonic()
-    backend = VerySlowBackend("cpu:0")
-    with LagDriver(source, template(gop_ms=2000), backend=backend, queue_ms=800) as driver:
-        for index, (header, data) in enumerate(access_units(source)):
-            time.sleep(max(0.0, began_s + index / 30 - time.monotonic()))
-            header = replace(header, received_s=time.monotonic())
-            driver.session.put(header, data, header.received_s)
-        outputs = driver.finish()
+    lanes = WatchedLanes()
+    clock = LaneTime(lanes)
+    backend = SlowBackend(clock, 0.25)  # with a full backlog the last one waits a second
+    ladder = template(gop_ms=2000)
+    with LagDriver(
+        source, ladder, backend=backend, queue_ms=800, lanes=lanes, clock=clock
+    ) as driver:
+        feed_at_its_pace(driver, source, clock)
+        outputs = driver.run()
         status = driver.session.status(1.0)
     assert max(driver.lags_s) < 1.1, "three quarters of 0.8 s, and twice what a picture takes"
     assert status.renditions[0].dropped == status.frames_out - len(outputs["big"].tags) > 60
@@ -186,20 +201,28 @@ def test_pictures_that_would_be_older_than_the_queue_holds_go_uncoded_and_are_co
 class LateBackend(SoftBackend):
     """Takes longer to open than a picture may wait, and encodes faster than real time."""
 
+    def __init__(self, clock: LaneTime, is_fed: threading.Event) -> None:
+        super().__init__("cpu:0")
+        self._clock = clock
+        self._is_fed = is_fed
+
     def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> SoftDecoder:
-        time.sleep(0.45)
+        assert self._is_fed.wait(DEADLINE_S)
+        self._clock.skip(0.45)
         return super().open_decoder(config, sps)
 
     def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SlowScaler:
-        scaler = SlowScaler(ladder, sps)
-        scaler.seconds = 0.01
-        return scaler
+        return SlowScaler(ladder, sps, lambda: self._clock.skip(0.01))
 
 
 def test_pictures_that_waited_for_a_slow_opening_are_all_encoded() -> None:
     source = make_source(SourceSpec(frames=16))  # 500 ms, all of it older than 400 ms by then
-    with Driver(source, template(), backend=LateBackend("cpu:0"), queue_ms=800) as driver:
+    clock = LaneTime(WatchedLanes())
+    is_fed = threading.Event()
+    backend = LateBackend(clock, is_fed)
+    with Driver(source, template(), backend=backend, queue_ms=800, clock=clock) as driver:
         driver.feed(source)
+        is_fed.set()
         outputs = driver.finish()
     assert outputs["big"].pts_ms == source.pts_ms
 

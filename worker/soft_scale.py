@@ -105,9 +105,15 @@ class _RungScaler:
         self._range = ColorRange.JPEG if sps.full_range else ColorRange.MPEG
         # by the form of the pictures that it is for; None: they are left as they are
         self._graphs: dict[tuple[object, ...], av.filter.Graph | None] = {}
+        # Where a smaller rung has left pictures out, its thread may come for a later one's.
+        self._lock = threading.Lock()
 
     def scale(self, picture: SoftPicture, frame: VideoFrame) -> VideoFrame:
         """Make the rung's frame of a picture out of its own frame, or of one with all of it."""
+        with self._lock:
+            return self._scale(picture, frame)
+
+    def _scale(self, picture: SoftPicture, frame: VideoFrame) -> VideoFrame:
         name = frame.format.name
         form = (frame.width, frame.height, name, picture.sar, frame.color_range, frame.colorspace)
         if form not in self._graphs:

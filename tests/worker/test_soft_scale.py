@@ -1,5 +1,7 @@
 """Scaling and letterboxing, by what the pixels say."""
 
+import threading
+import time
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +13,7 @@ from common.avc import AvcConfig, SpsInfo, parse_sps
 from common.ladder import Ladder, Rendition, SourceFormat, Template, fit_ladder
 from tests.helpers_worker import SourceSpec, make_source, pattern, plane_of
 from worker.soft_decode import SoftDecoder, SoftPicture
-from worker.soft_scale import SoftScaler, larger_rungs
+from worker.soft_scale import SoftScaler, _RungScaler, larger_rungs
 
 WIDE = Rendition("wide", 160, 90, 200_000)
 SQUARE = Rendition("square", 128, 128, 200_000)
@@ -167,3 +169,39 @@ def test_after_a_change_of_size_every_rung_is_made_from_the_source() -> None:
     luma, _, _ = planes(small)
     assert (luma[:, :4] == 16).all()
     assert luma[:, 64].std() > 10
+
+
+class CountingGraph:
+    """A graph of two surfaces that are made at the same time, if that is allowed."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.most_inside = 0
+        self._frames: list[Any] = []
+
+    def vpush(self, frame: Any) -> None:
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        time.sleep(0.02)
+        self._frames.append(frame)
+
+    def vpull(self) -> Any:
+        time.sleep(0.02)
+        self.inside -= 1
+        return self._frames.pop()
+
+
+def test_a_rung_scales_one_picture_at_a_time_though_smaller_rungs_want_later_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture, sps = decoded(SourceSpec(frames=1))
+    graph = CountingGraph()
+    monkeypatch.setattr(_RungScaler, "_make_graph", lambda *_: graph)
+    scaler = SoftScaler(ladder(sps, WIDE), sps)
+    surfaces = [scaler.scale(picture, [0])[0] for _ in range(2)]
+    threads = [threading.Thread(target=surface.prepare) for surface in surfaces]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert graph.most_inside == 1

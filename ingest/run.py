@@ -137,6 +137,10 @@ class Ingest:
             now = time.monotonic()
             try:
                 self._streams.tick(now)
+            except Exception:
+                # A bug met by one stream must not stay with the others, nor end their reading.
+                log.exception("a tick failed")
+            try:
                 is_more = self._streams.read_lazily(TURN_S)
                 while is_more:
                     await asyncio.sleep(0)
@@ -145,8 +149,7 @@ class Ingest:
                     looked_s = now
                     self._server.look_again()
             except Exception:
-                # A bug met by one stream must not stay with the others.
-                log.exception("a tick failed")
+                log.exception("reading failed")
 
     async def _end(self, server: Server) -> None:
         """End all that is open, in order, within about a second."""

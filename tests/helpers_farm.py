@@ -43,6 +43,8 @@ bitrate = "150k"
 profile = "baseline"
 """
 
+# The worker's queue is long: a rung leaves pictures out when half of it is late, and how soon that
+# is on a busy machine says nothing of what is tested with whole farms.
 DEFAULT_CONFIG = (
     """
 [listen]
@@ -53,6 +55,9 @@ use_gpus = false
 
 [software]
 workers = 1
+
+[worker]
+queue = "10s"
 
 [templates.live]
 gop = "1s"

@@ -210,16 +210,16 @@ class Connection:
     # ---- reading ------------------------------------------------------------------------------
 
     def look_again(self) -> None:
-        """Read what has come, told of or not; to be called once a second.
+        """Read all that has come, up to its end, told of or not; to be called once a second.
 
         uvloop never calls again for a socket that was reset, even when its last bytes and the
         reset come to light together. To read behind each short read would tell at once, and costs
         more than most messages do.
         """
         if self.phase not in (Phase.LEAVING, Phase.CLOSED) and self._hold is None:
-            self._on_readable()
+            self._on_readable(up_to_end=True)
 
-    def _on_readable(self) -> None:
+    def _on_readable(self, *, up_to_end: bool = False) -> None:
         buffer = self._owner.buffer
         if self._was_held:
             buffer = buffer[:HELD_READ_BYTES]
@@ -244,7 +244,7 @@ class Connection:
                     return
                 if self._hold is not None:
                     return
-            if count < len(buffer):
+            if count < len(buffer) and not up_to_end:
                 return
         # Watched anew, a reset is told again: see `look_again`. One that sends so much is prompt.
         self._loop.remove_reader(self._fd)

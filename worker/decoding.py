@@ -25,7 +25,7 @@ from worker.filler import Filler
 from worker.lateness import Lateness
 from worker.picture_silence import PictureSilence
 from worker.rung import RungAtWork, Work
-from worker.sharing import DEFAULT_INTERVAL_S, Cost, stay
+from worker.sharing import DEFAULT_INTERVAL_S, Cost, share_for, stay
 from worker.source_record import read_record
 from worker.stream_queue import Pause, Unit
 from worker.timing import FrameTimer, Plan, Verdict
@@ -257,13 +257,14 @@ class Decoding:
         if not self._may_share or facts.is_replay:
             return [False] * len(wanted)
         queued_ms = self._links.queued_ms()
-        if queued_ms and (queued_ms > _UNWATCHED_QUEUE_MS or self._links.is_watched()):
+        is_watched = self._links.is_watched()
+        if queued_ms and (queued_ms > _UNWATCHED_QUEUE_MS or is_watched):
             return [False] * len(wanted)
         costs = [self._runs[index].cost.seconds for index in wanted]
         fps = self._timer.source_fps
         interval_s = 1 / fps if fps else DEFAULT_INTERVAL_S
-        is_patient = self._links.is_patient()
-        return stay(costs, self._cost.seconds, interval_s, is_patient=is_patient)
+        share = share_for(is_watched=is_watched, is_patient=self._links.is_patient())
+        return stay(costs, self._cost.seconds, interval_s, share)
 
     def _wanted(self, plan: Plan, facts: UnitFacts) -> list[int]:
         is_late = (

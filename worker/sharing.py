@@ -4,14 +4,16 @@ On the host's cores, lanes in parallel give the least delay while there are core
 CPU time: a wake-up, a wait for the GIL and cold caches a picture and rung, and two hardware threads
 of one core slow one another. So rungs that are done with a good part of a picture's interval left
 stay with the decode lane: in a ladder of three, two lanes then have about the same to do. Where
-nobody waits for the pictures, or the worker has as many streams as cores, so that a second lane for
-one stream gains nothing, the largest rung stays too.
+the worker has as many streams as cores, so that a second lane for one stream gains nothing, the
+largest rung stays too. So it does where nobody waits for the pictures, even if that is a little
+more than the lane can do: what it falls behind by is seen in the queue, and other lanes help then.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 SHARE: Final = 0.6  # of a picture's interval that the decode lane may be busy
+UNWATCHED_SHARE: Final = 1.1  # … where nobody plays the stream
 PATIENT_SHARE: Final = 0.97  # … where CPU time counts for more than delay
 _WEIGHT: Final = 0.1  # of the latest picture in a cost
 DEFAULT_INTERVAL_S: Final = 1 / 30
@@ -30,19 +32,23 @@ class Cost:
         self.seconds = seconds if not known else known + (seconds - known) * _WEIGHT
 
 
-def stay(
-    costs: Sequence[float], decode_s: float, interval_s: float, *, is_patient: bool
-) -> list[bool]:
+def share_for(*, is_watched: bool, is_patient: bool) -> float:
+    """How much of a picture's interval the decode lane may be busy."""
+    if not is_watched:
+        return UNWATCHED_SHARE
+    return PATIENT_SHARE if is_patient else SHARE
+
+
+def stay(costs: Sequence[float], decode_s: float, interval_s: float, share: float) -> list[bool]:
     """Whether each rung of a picture stays with the decode lane; `costs` largest rung first.
 
-    A rung whose cost is not known yet, 0, does not.
+    A rung whose cost is not known yet, 0, does not; the largest only where patience is.
     """
-    share = PATIENT_SHARE if is_patient else SHARE
     busy_s = decode_s
     staying = [False] * len(costs)
     for index in range(len(costs) - 1, -1, -1):
         cost_s = costs[index]
-        if not cost_s or (index == 0 and not is_patient):
+        if not cost_s or (index == 0 and share <= SHARE):
             continue
         if busy_s + cost_s > share * interval_s:
             break

@@ -5,8 +5,12 @@ as an IPv6 one is taken as the former.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+MAX_TOLD = 1_000  # addresses, to the supervisor
+
+Held = Mapping[str, tuple[int, int]]  # by subscriber, as heartbeats tell it of what is limited
 
 
 def parse(host: str) -> IPv4Address | IPv6Address | None:
@@ -66,3 +70,18 @@ class Holders:
         self._held[peer] -= 1
         if self._held[peer] <= 0:
             del self._held[peer]
+
+
+def to_tell(first: Holders, second: Holders, exempt: Networks) -> dict[str, tuple[int, int]]:
+    """What those hold, of two kinds, who hold the most and have limits; for the supervisor."""
+    one, other = dict(first.largest(MAX_TOLD)), dict(second.largest(MAX_TOLD))
+    return {
+        peer: (one.get(peer, 0), other.get(peer, 0))
+        for peer in one.keys() | other.keys()
+        if peer.partition("/")[0] not in exempt
+    }
+
+
+def held_by(host: str, held: Held) -> tuple[int, int]:
+    """What a host's subscriber has in such a book."""
+    return held.get(subscriber(host), (0, 0))

@@ -4,14 +4,8 @@ Where several egresses share the players, the limit per address is the farm's: t
 each what addresses hold at the others, a second or two late.
 """
 
-from collections.abc import Mapping
-
-from common.peer_address import Holders, Networks, subscriber
+from common.peer_address import Held, Holders, Networks, held_by, to_tell
 from common.settings import Settings
-
-MAX_TOLD = 1_000  # addresses, to the supervisor
-
-Held = Mapping[str, tuple[int, int]]  # as in heartbeats: here the first of the two counts
 
 
 class PlayersByAddress:
@@ -35,16 +29,12 @@ class PlayersByAddress:
 
     def are_too_many(self, host: str) -> bool:
         """Whether its last player is beyond the limit."""
-        elsewhere, _ = self._elsewhere.get(subscriber(host), (0, 0))
+        elsewhere, _ = held_by(host, self._elsewhere)
         return self._here[host] + elsewhere > self._limit and host not in self._exempt
 
     def held(self) -> dict[str, tuple[int, int]]:
-        """What limited addresses have here, for the supervisor."""
-        return {
-            peer: (players, 0)
-            for peer, players in self._here.largest(MAX_TOLD)
-            if peer.partition("/")[0] not in self._exempt
-        }
+        """What limited addresses have here: players, and no publishers."""
+        return to_tell(self._here, Holders(), self._exempt)
 
     def told_elsewhere(self, held: Held) -> None:
         """What addresses have at the other egresses, in the form of `held`."""

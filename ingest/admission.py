@@ -11,17 +11,16 @@ Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.identity import StreamId
-from common.peer_address import Holders, Networks, subscriber
+from common.peer_address import Held, Holders, Networks, held_by, subscriber, to_tell
 from common.settings import IngestSettings
 
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 1_000
 MAX_BUCKETS = 10_000
-MAX_TOLD = 1_000  # addresses, to the supervisor
 _HANDSHAKE_BURST = 2.0  # seconds' worth of handshakes that may come at once
 
 
@@ -35,7 +34,7 @@ class Admission:
         self._connections = Holders()
         self._publishes = Holders()
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
-        self._elsewhere: Mapping[str, tuple[int, int]] = {}
+        self._elsewhere: Held = {}
         self.configure(settings)
 
     def configure(self, settings: IngestSettings) -> None:
@@ -49,15 +48,9 @@ class Admission:
 
     def held(self) -> dict[str, tuple[int, int]]:
         """What limited addresses hold here: connections and publishers."""
-        connections = dict(self._connections.largest(MAX_TOLD))
-        publishers = dict(self._publishes.largest(MAX_TOLD))
-        return {
-            peer: (connections.get(peer, 0), publishers.get(peer, 0))
-            for peer in connections.keys() | publishers.keys()
-            if peer not in self._exempt
-        }
+        return to_tell(self._connections, self._publishes, self._exempt)
 
-    def told_elsewhere(self, held: Mapping[str, tuple[int, int]]) -> None:
+    def told_elsewhere(self, held: Held) -> None:
         """What addresses hold at the other ingests, in the form of `held`."""
         self._elsewhere = held
 
@@ -70,7 +63,7 @@ class Admission:
         if total >= self._max_descriptors:
             return f"descriptors for {self._max_descriptors} connections are used up"
         if host not in self._exempt:
-            elsewhere, _ = self._elsewhere.get(subscriber(host), (0, 0))
+            elsewhere, _ = held_by(host, self._elsewhere)
             open_ = self._connections[host] + elsewhere
             if open_ >= settings.max_connections_per_address:
                 return (
@@ -99,7 +92,7 @@ class Admission:
         `instead_of` is the address of the one that it takes the stream over from.
         """
         limit = self._settings.max_publishes_per_address
-        _, others = self._elsewhere.get(subscriber(host), (0, 0))
+        _, others = held_by(host, self._elsewhere)
         if instead_of is not None and subscriber(instead_of) == subscriber(host):
             others -= 1
         if self._publishes[host] + others >= limit and host not in self._exempt:

@@ -5,14 +5,12 @@ others: a second or two late, which `max_handshakes_per_address` bounds what can
 """
 
 from collections import Counter
-from collections.abc import Mapping
 
 from common.control_messages import HeldElsewhere
 from common.identity import ChildName
+from common.peer_address import Held
 
 MAX_TOLD = 1_000  # addresses, those that hold the most
-
-Held = Mapping[str, tuple[int, int]]  # connections and publishers, by address
 
 
 class Holdings:

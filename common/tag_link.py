@@ -6,7 +6,7 @@ they are there, 0.1 s old at most, for who joins, and from then on come at once 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from common.envelope import decode_frames
 from common.errors import EnvelopeError
@@ -17,13 +17,13 @@ from common.media_messages import SHARED, Watched
 log = logging.getLogger("tfarm.common.tag_link")
 
 
-class TagLink:
-    """An outlet to one incarnation of an egress."""
+class TagLink(Outlet):
+    """The way to one incarnation of an egress."""
 
     def __init__(self, address: str, on_watched: Callable[[StreamId], None] | None = None) -> None:
         """`on_watched` is called when somebody there begins to play a stream."""
+        super().__init__(address, self._hear)
         self._on_watched = on_watched
-        self._outlet = Outlet(address, self._on_answer)
         self._watched: dict[StreamId, frozenset[str]] = {}
 
     def watches(self, stream_id: StreamId, rendition: str) -> bool:
@@ -31,22 +31,7 @@ class TagLink:
         watched = self._watched.get(stream_id)
         return watched is not None and (rendition in watched or rendition == SHARED)
 
-    def send(self, frames: Sequence[bytes], lazily: bool = False) -> bool:
-        """As `Outlet.send`."""
-        return self._outlet.send(frames, lazily)
-
-    def gather(self) -> None:
-        """As `Outlet.gather`."""
-        self._outlet.gather()
-
-    def flush(self) -> None:
-        """As `Outlet.flush`."""
-        self._outlet.flush()
-
-    def close(self) -> None:
-        self._outlet.close()
-
-    def _on_answer(self, frames: list[bytes]) -> None:
+    def _hear(self, frames: list[bytes]) -> None:
         try:
             message, _ = decode_frames(frames)
         except EnvelopeError as error:
@@ -59,6 +44,6 @@ class TagLink:
             self._watched[message.stream_id] = frozenset(message.renditions)
         else:
             self._watched.pop(message.stream_id, None)
-        self._outlet.flush()
+        self.flush()
         if message.renditions and not was_watched and self._on_watched is not None:
             self._on_watched(message.stream_id)

@@ -20,10 +20,11 @@ from common.tag_link import TagLink
 class PeerPort:
     """The way to one incarnation of a child."""
 
-    def __init__(self, child: ChildName, boot_id: BootId, link: Outlet | TagLink) -> None:
+    def __init__(self, child: ChildName, boot_id: BootId, link: Outlet) -> None:
         self._child = child
         self._boot_id = boot_id
         self._link = link
+        self.gather, self.flush = link.gather, link.flush
         self.refused = 0  # sends that it did not take
 
     @property
@@ -37,14 +38,6 @@ class PeerPort:
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send with all else of this turn of the loop; False: its queue is full, or it is gone."""
         return self._send(message, payloads, lazily=False)
-
-    def gather(self) -> None:
-        """As `Outlet.gather`."""
-        self._link.gather()
-
-    def flush(self) -> None:
-        """As `Outlet.flush`."""
-        self._link.flush()
 
     def close(self) -> None:
         self._link.close()

@@ -124,9 +124,7 @@ class Streams:
         self._asks: dict[int, _Ask] = {}
         self._streams: dict[StreamId, Stream] = {}
         self._ended: list[Stream] = []  # whose last words are due
-        self._unread: deque[PublishingConnection] = (
-            deque()
-        )  # publishers that `read_lazily` is to read
+        self._unread = deque[PublishingConnection]()  # those that `read_lazily` is to read
         self._publishers: dict[PublishingConnection, Publisher] = {}
         self._connections: dict[StreamId, PublishingConnection] = {}
         self._memory = RefusalMemory()
@@ -321,21 +319,20 @@ class Streams:
             self._give_up(ask, "no answer in time")
             self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
         self._unread.clear()
-        with self._surroundings.peers.one_write_each():
-            for connection, publisher in list(self._publishers.items()):
-                overdue = publisher.overdue(now)
-                if overdue is not None:
-                    self._expel(connection, overdue, now)
-                elif publisher.may_be_lazy(now):
-                    self._unread.append(connection)
-                else:
-                    connection.read_promptly()
-            for stream in list(self._streams.values()):
-                stream.tick(now)
-                self._forget_if_ended(stream)
-            for stream in self._ended:
-                stream.tick(now)
-            self._ended = [stream for stream in self._ended if not stream.is_over]
+        for connection, publisher in list(self._publishers.items()):
+            overdue = publisher.overdue(now)
+            if overdue is not None:
+                self._expel(connection, overdue, now)
+            elif publisher.may_be_lazy(now):
+                self._unread.append(connection)
+            else:
+                connection.read_promptly()
+        for stream in list(self._streams.values()):
+            stream.tick(now)
+            self._forget_if_ended(stream)
+        for stream in self._ended:
+            stream.tick(now)
+        self._ended = [stream for stream in self._ended if not stream.is_over]
 
     def read_lazily(self, seconds: float) -> bool:
         """Read from publishers that nobody plays, for so long; whether there are more.

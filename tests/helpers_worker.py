@@ -239,7 +239,7 @@ class Driver:
         lanes: OwnLanes | None = None,
         is_alone: bool = True,
         is_watched: Callable[[], bool] = lambda: True,
-        is_patient: bool = False,
+        is_crowded: bool = False,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = lambda: 0.0,
         **start: Any,
@@ -259,7 +259,7 @@ class Driver:
             lambda _, event: self.events.put(event),
             lambda: is_alone,
             lambda _: is_watched(),
-            lambda _: is_patient,
+            lambda: is_crowded,
             clock=clock,
             cpu_clock=cpu_clock,
         )

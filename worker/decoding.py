@@ -62,7 +62,7 @@ class SessionLinks:
     began: Callable[[RungBegan], None]
     end: Callable[[Ended], None]
     is_watched: Callable[[], bool]
-    is_patient: Callable[[], bool]
+    is_crowded: Callable[[], bool]
     clock: Callable[[], float]
     cpu_clock: Callable[[], float]
 
@@ -263,7 +263,7 @@ class Decoding:
         costs = [self._runs[index].cost.seconds for index in wanted]
         fps = self._timer.source_fps
         interval_s = 1 / fps if fps else DEFAULT_INTERVAL_S
-        share = share_for(is_watched=is_watched, is_patient=self._links.is_patient())
+        share = share_for(is_watched=is_watched, is_crowded=self._links.is_crowded())
         return stay(costs, self._cost.seconds, interval_s, share)
 
     def _wanted(self, plan: Plan, facts: UnitFacts) -> list[int]:

@@ -158,7 +158,7 @@ class Worker:
             self._post,
             self._is_alone,
             lambda stream_id: self._egresses.is_watched(stream_id),
-            self._is_patient,
+            lambda: len(self._streams) >= self._cores,
         )
         self._streams: dict[StreamKey, _Stream] = {}
         self._events: deque[tuple[Session, Event]] = deque()
@@ -362,13 +362,6 @@ class Worker:
 
     def _is_alone(self) -> bool:
         return len(self._streams) <= 1
-
-    def _is_patient(self, stream_id: StreamId) -> bool:
-        """Whether a stream's CPU time counts for more than its delay; asked by all threads.
-
-        Nobody plays it, or every core that falls to this worker has a stream.
-        """
-        return len(self._streams) >= self._cores or not self._egresses.is_watched(stream_id)
 
     # ---- the supervisor -----------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Surroundings:
     post: Callable[["Session", Event], None]  # from any thread
     is_alone: Callable[[], bool]  # whether no other session could be slowed by a replay
     is_watched: Callable[[StreamId], bool]  # whether somebody plays any of it
-    is_patient: Callable[[StreamId], bool]  # whether CPU time counts for more than its delay
+    is_crowded: Callable[[], bool]  # whether every core of this worker has a stream
     clock: Callable[[], float] = time.monotonic
     cpu_clock: Callable[[], float] = time.thread_time
 
@@ -305,7 +305,7 @@ class Session:
             began=self._post_behind_gathered,
             end=partial(self._wind_down, flush=True),
             is_watched=partial(self._around.is_watched, self.stream_id),
-            is_patient=partial(self._around.is_patient, self.stream_id),
+            is_crowded=self._around.is_crowded,
             clock=self._clock,
             cpu_clock=self._around.cpu_clock,
         )
@@ -452,10 +452,10 @@ class Session:
 
         As soon as there is a tag; among many streams once a picture; for nobody, once a bundle.
         """
-        if self._staying and self._around.is_patient(self.stream_id):
-            return
         is_followed = len(self._queue) and len(self._gathered) < MAX_GATHERED
-        if is_followed and not self._around.is_watched(self.stream_id):
+        if self._staying and self._around.is_crowded():
+            return
+        if (self._staying or is_followed) and not self._around.is_watched(self.stream_id):
             return
         self._post_all()
 

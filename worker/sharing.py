@@ -14,7 +14,7 @@ from typing import Final
 
 SHARE: Final = 0.6  # of a picture's interval that the decode lane may be busy
 UNWATCHED_SHARE: Final = 1.1  # … where nobody plays the stream
-PATIENT_SHARE: Final = 0.97  # … where CPU time counts for more than delay
+CROWDED_SHARE: Final = 0.97  # … where every core has a stream
 _WEIGHT: Final = 0.1  # of the latest picture in a cost
 DEFAULT_INTERVAL_S: Final = 1 / 30
 
@@ -32,17 +32,18 @@ class Cost:
         self.seconds = seconds if not known else known + (seconds - known) * _WEIGHT
 
 
-def share_for(*, is_watched: bool, is_patient: bool) -> float:
+def share_for(*, is_watched: bool, is_crowded: bool) -> float:
     """How much of a picture's interval the decode lane may be busy."""
     if not is_watched:
         return UNWATCHED_SHARE
-    return PATIENT_SHARE if is_patient else SHARE
+    return CROWDED_SHARE if is_crowded else SHARE
 
 
 def stay(costs: Sequence[float], decode_s: float, interval_s: float, share: float) -> list[bool]:
     """Whether each rung of a picture stays with the decode lane; `costs` largest rung first.
 
-    A rung whose cost is not known yet, 0, does not; the largest only where patience is.
+    A rung whose cost is not known yet, 0, does not; the largest only where CPU time counts for
+    more than delay.
     """
     busy_s = decode_s
     staying = [False] * len(costs)

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -158,7 +158,7 @@ class Bench:
         """These of all streams of a trial. Raises WorkerError when one does not open."""
         self._indices, self._total = indices, total
         meter = self._backend.meter = Meter()
-        is_patient = len(indices) >= self._cores
+        is_crowded = len(indices) >= self._cores
         around = Surroundings(
             self._backend,
             self._lanes,
@@ -167,14 +167,11 @@ class Bench:
             meter.take,
             is_alone=lambda: False,
             is_watched=lambda _: True,
-            is_patient=lambda _: is_patient,
+            is_crowded=lambda: is_crowded,
         )
         self._sessions = [self._session(index, around) for index in indices]
-        deadline = time.monotonic() + OPEN_TIMEOUT_S
-        while any(session.state is SessionState.OPENING for session in self._sessions):
-            if time.monotonic() > deadline:
-                raise WorkerError(f"sessions do not open within {OPEN_TIMEOUT_S:g} s")
-            time.sleep(0.01)
+        if not _in_time(lambda: all(s.state is not SessionState.OPENING for s in self._sessions)):
+            raise WorkerError(f"sessions do not open within {OPEN_TIMEOUT_S:g} s")
         if meter.troubles:
             raise WorkerError(meter.troubles[0])
 
@@ -183,11 +180,8 @@ class Bench:
         sessions, self._sessions = self._sessions, []
         for session in sessions:
             session.abandon("the trial is over")
-        deadline = time.monotonic() + OPEN_TIMEOUT_S
-        while any(s.state is not SessionState.CLOSED for s in sessions):
-            if time.monotonic() > deadline:
-                raise WorkerError("sessions do not close")
-            time.sleep(0.01)
+        if not _in_time(lambda: all(s.state is SessionState.CLOSED for s in sessions)):
+            raise WorkerError("sessions do not close")
         if "cupy" in sys.modules:
             sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
 
@@ -260,3 +254,13 @@ class Bench:
             due_s,
         )
         session.put(header, unit.data, time.monotonic())
+
+
+def _in_time(is_so: Callable[[], bool]) -> bool:
+    """Wait for it, as long as sessions may take to open or close; whether it came to be."""
+    deadline = time.monotonic() + OPEN_TIMEOUT_S
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -259,12 +259,12 @@ def test_status_tells_what_the_session_did() -> None:
 # ---- a device that fails ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_patient", [False, True])
-def test_the_decode_lane_encodes_what_it_has_time_for(is_patient: bool) -> None:
+@pytest.mark.parametrize("is_crowded", [False, True])
+def test_the_decode_lane_encodes_what_it_has_time_for(is_crowded: bool) -> None:
     source = make_source(SourceSpec(frames=40))
     lanes = KeptLanes()
     with Driver(
-        source, template(), lanes=lanes, is_patient=is_patient, cpu_clock=time.thread_time
+        source, template(), lanes=lanes, is_crowded=is_crowded, cpu_clock=time.thread_time
     ) as driver:
         for unit in access_units(source):
             before = driver.session.status(time.monotonic()).frames_out
@@ -279,7 +279,7 @@ def test_the_decode_lane_encodes_what_it_has_time_for(is_patient: bool) -> None:
     assert outputs["big"].pts_ms == source.pts_ms
     big, small = lanes.encoding
     assert small.done < 10, "its pictures were the decode lane's"
-    assert (big.done < 15) is is_patient
+    assert (big.done < 15) is is_crowded
 
 
 def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_lane_and_told_at_once() -> None:
@@ -290,7 +290,7 @@ def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_lane_and_tol
         template(),
         lanes=lanes,
         is_watched=lambda: False,
-        is_patient=True,
+        is_crowded=True,
         cpu_clock=time.thread_time,
     ) as driver:
         units = list(access_units(source))
@@ -323,7 +323,7 @@ class Unwatched(Driver):
             source,
             template(),
             is_watched=self._is_watched,
-            is_patient=True,
+            is_crowded=True,
             cpu_clock=lambda: next(ticks) * 1e-6,
         )
         units = list(access_units(source))

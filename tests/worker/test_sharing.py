@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.sharing import PATIENT_SHARE, SHARE, UNWATCHED_SHARE, Cost, share_for, stay
+from worker.sharing import CROWDED_SHARE, SHARE, UNWATCHED_SHARE, Cost, share_for, stay
 
 INTERVAL_S = 1 / 30
 HD = [0.0150, 0.0076, 0.0045]  # 720p, 480p, 360p: CPU seconds a picture
@@ -14,33 +14,33 @@ def test_with_a_core_to_spare_the_largest_rung_has_its_own_lane() -> None:
 
 def test_where_nobody_waits_all_stay_if_they_are_done_in_time() -> None:
     small = [0.0038, 0.002, 0.001]
-    assert stay(small, 0.001, INTERVAL_S, PATIENT_SHARE) == [True, True, True]
-    assert stay(HD, 0.0028, INTERVAL_S, PATIENT_SHARE) == [True, True, True]
-    assert stay(HD, 0.0055, INTERVAL_S, PATIENT_SHARE) == [False, True, True]
+    assert stay(small, 0.001, INTERVAL_S, CROWDED_SHARE) == [True, True, True]
+    assert stay(HD, 0.0028, INTERVAL_S, CROWDED_SHARE) == [True, True, True]
+    assert stay(HD, 0.0055, INTERVAL_S, CROWDED_SHARE) == [False, True, True]
 
 
 def test_where_nobody_plays_a_lane_may_take_a_little_more_than_it_can_do() -> None:
     slow = [cost * 1.1 for cost in HD]
-    assert stay(slow, 0.0038, INTERVAL_S, PATIENT_SHARE) == [False, True, True]
-    share = share_for(is_watched=False, is_patient=True)
+    assert stay(slow, 0.0038, INTERVAL_S, CROWDED_SHARE) == [False, True, True]
+    share = share_for(is_watched=False, is_crowded=True)
     assert stay(slow, 0.0038, INTERVAL_S, share) == [True, True, True]
     assert share == UNWATCHED_SHARE
-    assert share_for(is_watched=True, is_patient=True) == PATIENT_SHARE
-    assert share_for(is_watched=True, is_patient=False) == SHARE
+    assert share_for(is_watched=True, is_crowded=True) == CROWDED_SHARE
+    assert share_for(is_watched=True, is_crowded=False) == SHARE
 
 
 def test_what_leaves_no_room_goes_and_the_small_ones_stay() -> None:
-    assert stay(HD, 0.0044, INTERVAL_S / 2, PATIENT_SHARE) == [False, False, True]
-    assert stay(HD, PATIENT_SHARE * INTERVAL_S, INTERVAL_S, PATIENT_SHARE) == [False] * 3
+    assert stay(HD, 0.0044, INTERVAL_S / 2, CROWDED_SHARE) == [False, False, True]
+    assert stay(HD, CROWDED_SHARE * INTERVAL_S, INTERVAL_S, CROWDED_SHARE) == [False] * 3
 
 
 def test_a_rung_of_unknown_cost_is_measured_in_its_own_lane_first() -> None:
-    assert stay([0.0, 0.0, 0.0045], 0.0034, INTERVAL_S, PATIENT_SHARE) == [False, False, True]
+    assert stay([0.0, 0.0, 0.0045], 0.0034, INTERVAL_S, CROWDED_SHARE) == [False, False, True]
 
 
-def test_an_only_rung_stays_among_patience_alone() -> None:
+def test_an_only_rung_stays_where_it_is_crowded_alone() -> None:
     assert stay([0.004], 0.001, INTERVAL_S, SHARE) == [False]
-    assert stay([0.004], 0.001, INTERVAL_S, PATIENT_SHARE) == [True]
+    assert stay([0.004], 0.001, INTERVAL_S, CROWDED_SHARE) == [True]
 
 
 def test_a_cost_follows_what_it_is_told() -> None:

@@ -93,13 +93,14 @@ def calibrate(
         calibrating.refuse_if_busy(_run_dir(run_dir), devices)
         measured = []
         for name in devices:
+            workers = calibrating.workers_for(settings, name)
             for chosen in templates:
                 say(f"{name}: {chosen.name}")
                 measured.append(
                     calibrating.measure(
                         name,
                         chosen,
-                        workers=calibrating.workers_for(settings, name),
+                        workers=workers,
                         seconds=seconds,
                         config=config,
                         clip=clip,

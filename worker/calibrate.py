@@ -7,7 +7,6 @@ would have workers (`trial_team.py`). On stdout a JSON object a line: `{"trial":
 """
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -21,7 +20,7 @@ from common.settings import Settings
 from worker.capacity import CapacitySearch, Trial, confirmations
 from worker.clip_file import generated, read_clip
 from worker.trial_bench import Bench
-from worker.trial_team import Mate, Team, follow
+from worker.trial_team import Mate, Team, follow, say
 
 SEARCH_SHARE = 6  # a trial of the search takes this part of a confirming one …
 SEARCH_RANGE_S = (2.0, 10.0)  # … between these, and never more than the whole
@@ -34,11 +33,11 @@ def calibrate(team: Team, host_cores: int, seconds: float) -> Trial | None:
     search = CapacitySearch(host_cores)
     while (streams := search.next()) is not None:
         trial = team.run(streams, short_s)
-        _say({"trial": asdict(trial)})
+        say({"trial": asdict(trial)})
         search.observe(trial)
     for streams in confirmations(search.found):
         trial = team.run(streams, seconds)
-        _say({"trial": asdict(trial)})
+        say({"trial": asdict(trial)})
         if trial.keeps_real_time:
             return trial
     return None
@@ -81,10 +80,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"result": result}
 
 
-def _say(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="worker.calibrate", description=__doc__)
     parser.add_argument("--device", required=True, help="cpu, or a GPU's UUID")
@@ -100,9 +95,9 @@ def main() -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = arguments.device
     logging.disable(logging.WARNING)
     try:
-        _say(run(arguments))
+        say(run(arguments))
     except (WorkerError, ConfigError, ValueError) as error:
-        _say({"error": str(error)})
+        say({"error": str(error)})
         return ExitCode.FAILED
     return ExitCode.OK
 

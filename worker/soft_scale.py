@@ -25,16 +25,15 @@ from worker.backend import Picture
 from worker.letterbox import Rectangle, fit_picture, rung_picture
 from worker.soft_decode import MILLISECONDS, SoftPicture, buffer_arguments
 
-
-def pixel_format(sps: SpsInfo) -> str:
-    """What the rungs of a source are made of: 4:2:0 of 8 bits in the source's range."""
-    return "yuvj420p" if sps.full_range else "yuv420p"
-
-
 # The larger rung has at least so many rows for one of the smaller: less is another filter's work
 # on almost the same samples.
 MIN_STEP = 1.25
 MAX_FORMS = 2  # of pictures at a time: the source's, and those of a larger rung
+
+
+def pixel_format(sps: SpsInfo) -> str:
+    """What the rungs of a source are made of: 4:2:0 of 8 bits in the source's range."""
+    return "yuvj420p" if sps.full_range else "yuv420p"
 
 
 class SoftSurface:
@@ -80,15 +79,14 @@ class SoftScaler:
     def __init__(self, ladder: Ladder, sps: SpsInfo) -> None:
         self._rungs = [_RungScaler(rung, sps) for rung in ladder.rungs]
         self._larger = larger_rungs(ladder, sps)
-        self._fitted_to = (sps.width, sps.height, sps.sar)
 
     def scale(self, picture: Picture, wanted: Sequence[int]) -> list[SoftSurface]:
         assert isinstance(picture, SoftPicture)
         made: dict[int, SoftSurface] = {}
-        is_fitted = (picture.width, picture.height, picture.sar) == self._fitted_to
         for index in sorted(wanted):  # the larger ones first, as ladders have them
-            larger = made.get(self._larger.get(index, -1)) if is_fitted else None
-            made[index] = SoftSurface(picture, self._rungs[index], larger)
+            rung = self._rungs[index]
+            larger = made.get(self._larger.get(index, -1)) if rung.is_for(picture) else None
+            made[index] = SoftSurface(picture, rung, larger)
         return [made[index] for index in wanted]
 
     def close(self) -> None:
@@ -107,6 +105,10 @@ class _RungScaler:
         self._graphs: dict[tuple[object, ...], av.filter.Graph | None] = {}
         # Where a smaller rung has left pictures out, its thread may come for a later one's.
         self._lock = threading.Lock()
+
+    def is_for(self, picture: SoftPicture) -> bool:
+        """Whether the ladder was fitted to pictures of this shape."""
+        return (picture.width, picture.height, picture.sar) == self._fitted_to
 
     def scale(self, picture: SoftPicture, frame: VideoFrame) -> VideoFrame:
         """Make the rung's frame of a picture out of its own frame, or of one with all of it."""
@@ -160,7 +162,7 @@ class _RungScaler:
         return graph
 
     def _place(self, picture: SoftPicture) -> Rectangle:
-        if (picture.width, picture.height, picture.sar) == self._fitted_to:
+        if self.is_for(picture):
             return rung_picture(self._rung)
         source = SourceFormat(picture.width, picture.height, picture.sar)
         return fit_picture(source, self._rung.width, self._rung.height)

@@ -7,7 +7,6 @@ libraries print between the answers is passed over.
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -106,12 +105,12 @@ class Team:
 
 def follow(bench: Bench, orders: TextIO) -> None:
     """The other side: do as ordered until nobody orders any more."""
-    _say({"ready": True})
+    say({"ready": True})
     for line in orders:
         try:
-            _say(_obey(bench, json.loads(line)))
+            say(_obey(bench, json.loads(line)))
         except WorkerError as error:
-            _say({"error": str(error)})
+            say({"error": str(error)})
 
 
 def _obey(bench: Bench, order: dict[str, Any]) -> dict[str, Any]:
@@ -126,5 +125,6 @@ def _obey(bench: Bench, order: dict[str, Any]) -> dict[str, Any]:
             return {"closed": True}
 
 
-def _say(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True, file=sys.stdout)
+def say(answer: dict[str, Any]) -> None:
+    """One JSON object a line, to whoever started this process."""
+    print(json.dumps(answer), flush=True)

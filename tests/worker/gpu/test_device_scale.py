@@ -84,7 +84,7 @@ def test_every_rung_is_the_reference_picture(
 
 
 def test_the_reference_is_the_antialiased_bicubic_that_others_know(device: GpuBackend) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch, which knows it too, is not installed")
     source = moving_picture(5, 1920, 1080)
     fit = Fit(854, 480, 0, 0, 854, 480)
     wanted = torch.nn.functional.interpolate(

@@ -25,7 +25,7 @@ PREPARE_S = 60.0  # at most: interpreters, pictures decoded and scaled
 _start: Barrier | None = None
 
 
-class _Surface:
+class Surface:
     """A picture of a rung in host memory."""
 
     def __init__(self, picture: Nv12, pts_ms: int) -> None:
@@ -39,7 +39,7 @@ class _Surface:
         return self._frame
 
 
-def _prepare(clip: Clip, ladder: Ladder) -> list[list[Nv12]]:
+def prepare(clip: Clip, ladder: Ladder) -> list[list[Nv12]]:
     """The pictures of each rung, one way through the clip."""
     rungs: list[list[Nv12]] = [[] for _ in ladder.rungs]
     for picture in clip.pictures(clip.frames // 2 + 1):
@@ -62,7 +62,7 @@ def _encode(ladder: Ladder, sps: SpsInfo, rungs: Sequence[Sequence[Nv12]], secon
     while (elapsed_s := time.monotonic() - begin_s) < seconds:
         index = order[number % len(order)]
         for encoder, pictures in zip(encoders, rungs, strict=True):
-            surface = _Surface(pictures[index], number * 1000 // FPS)
+            surface = Surface(pictures[index], number * 1000 // FPS)
             encoder.encode(surface, force_idr=number % GOP == 0)
         number += 1
     return number / elapsed_s
@@ -77,7 +77,7 @@ def _meet(start: Barrier) -> None:
 def _work(clip: Clip, ladder: Ladder, cores: Sequence[int], seconds: float, threads: int) -> float:
     """One process: so many ladders side by side, each in a thread."""
     os.sched_setaffinity(0, cores)
-    rungs = _prepare(clip, ladder)
+    rungs = prepare(clip, ladder)
     rates = [0.0] * threads
     assert _start is not None
     _start.wait(PREPARE_S)

@@ -1,8 +1,9 @@
 """Hybrid end to end: one GPU decodes and scales, half the host's cores encode with libx264.
 
-How many streams keep real time, against the ladders that libx264 alone encodes on those cores in
-the same run, before and after; publishers and players run on the other cores. Delay is from a
-picture's last byte written by its publisher to its last byte read by its player.
+How many streams keep real time, against the streams that libx264 alone keeps in real time on those
+cores in the same run, before and after, a process a stream; beside it how many ladders as fast as
+it can, a process a core. Publishers and players run on the other cores. Delay is from a picture's
+last byte written by its publisher to its last byte read by its player.
 
 The host's speed swings, so a load near the ceiling is looked at up to three times. It holds when
 the second or the third look does: a load beyond what there is gathers a backlog and holds in none.
@@ -14,8 +15,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from common.ladder import SourceFormat, fit_ladder
+from common.ladder import Ladder, SourceFormat, fit_ladder
+from tests.bench.gpu_alone import Alone
 from tests.bench.gpu_ceiling import ceiling
+from tests.bench.gpu_clip import Clip
 from tests.bench.gpu_fleet import Collected, Fleet, RunningFarm
 from tests.bench.gpu_scene import Scene, Table
 from tests.bench.report import percentile
@@ -94,8 +97,8 @@ def hybrid(scene: Scene, table: Table) -> None:
     ladder = fit_ladder(scene.template(), SourceFormat(width, height))
     seconds = max(3.0, scene.size.window_s / 2)
     begun_s = time.monotonic()
-    before = ceiling(scene.clip, ladder, cores, seconds, in_one_process=False)
-    table.add(f"libx264 alone on {half} cores, {half} processes", f"{before:.2f} streams")
+    before = _reference(scene.clip, ladder, cores, seconds)
+    table.add(f"libx264 alone on {half} cores", before.line())
     again_s = 1.3 * (time.monotonic() - begun_s)  # what the same takes at the end
     if scene.size.threads_too and not scene.streams:
         together = ceiling(scene.clip, ladder, cores, seconds, in_one_process=True)
@@ -121,15 +124,32 @@ def hybrid(scene: Scene, table: Table) -> None:
         players = stack.enter_context(Fleet(cores=others[sides : sides * 2]))
         rungs = [rung.name for rung in ladder.rungs]
         run = _Run(scene, table, farm, publishers, players, rungs, scene.until_s - again_s)
-        loads = run.loads(scene.streams or _loads(scene, before), NEAR * before)
+        loads = run.loads(scene.streams or _loads(scene, before.fastest), NEAR * before.fastest)
         sent, played = publishers.collect(), players.collect()
         _decisions(farm, table)
     table.check("the farm ends cleanly", str(farm.end_code), farm.end_code == 0)
-    after = ceiling(scene.clip, ladder, cores, seconds, in_one_process=False)
-    table.add("the same again, after the farm", f"{after:.2f} streams")
+    after = _reference(scene.clip, ladder, cores, seconds)
+    table.add("the same again, after the farm", after.line())
     _tell(table, loads, before, after)
     table.add("publishers late by at most", f"{sent.late_s * 1000:.0f} ms")
     table.add("players disconnected", str(sum(player.losses for player in played.played)))
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """libx264 without a farm."""
+
+    fastest: float  # ladders of 30 pictures a second, as fast as it can
+    in_time: int  # streams that keep real time
+
+    def line(self) -> str:
+        return f"{self.in_time} streams in real time, {self.fastest:.2f} as fast as it can"
+
+
+def _reference(clip: Clip, ladder: Ladder, cores: Sequence[int], seconds: float) -> _Alone:
+    fastest = ceiling(clip, ladder, cores, seconds, in_one_process=False)
+    with Alone(clip, ladder, cores, round(1.2 * fastest) + 1) as alone:
+        return _Alone(fastest, alone.most(0.9 * fastest, seconds, LATE_MS))
 
 
 def _loads(scene: Scene, alone: float) -> list[int]:
@@ -282,7 +302,7 @@ def _line(look: Look) -> str:
     )
 
 
-def _tell(table: Table, loads: Sequence[Load], before: float, after: float) -> None:
+def _tell(table: Table, loads: Sequence[Load], before: _Alone, after: _Alone) -> None:
     best, unbroken = 0, 0
     is_unbroken = True
     p95: dict[int, float] = {}
@@ -302,13 +322,18 @@ def _tell(table: Table, loads: Sequence[Load], before: float, after: float) -> N
         if load.wanted in (1, near, loads[-1].wanted):
             stages = _stages(load.deciding.stages_ms)
             table.add(f"stages at {load.wanted} (ms)", stages)
-    mean = (before + after) / 2
-    parts = [f"{best / alone:.0%} of {alone:.2f}" for alone in (mean, before, after) if alone]
-    table.check(
-        "streams that keep real time, of libx264's alone (mean, before, after)",
-        f"{best} (all loads up to {unbroken}): {', '.join(parts)}",
-        best >= 0.9 * int(mean),
-    )
+    for what, one, other, is_wanted in (
+        ("libx264's alone in real time", before.in_time, after.in_time, True),
+        ("libx264's alone as fast as it can", before.fastest, after.fastest, False),
+    ):
+        mean = (one + other) / 2
+        parts = [f"{best / alone:.0%} of {alone:.1f}" for alone in (mean, one, other) if alone]
+        name = f"streams that keep real time, of {what} (mean, before, after)"
+        value = f"{best} (all loads up to {unbroken}): {', '.join(parts)}"
+        if is_wanted:
+            table.check(name, value, best >= 0.9 * mean)
+        else:
+            table.add(name, value)
     if near is not None:
         table.check(
             f"delay p95 at {near} streams ({near / best:.0%} of that)",

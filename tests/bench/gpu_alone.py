@@ -1,0 +1,147 @@
+"""How many streams libx264 alone keeps in real time on some cores: what hybrid streams are held to.
+
+A process a stream, as one `ffmpeg` each would be: the farm's own encoder, options and rungs, on
+pictures that lie scaled in memory, 30 a second, one thread; nothing else runs. A load holds as the
+farm's does, by the lateness of its pictures, and is looked at a second time if it does not.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Self
+
+from common.ladder import Ladder
+from tests.bench.gpu_ceiling import PREPARE_S, Surface, prepare
+from tests.bench.gpu_clip import FPS, GOP, Clip
+from tests.bench.report import percentile
+from tests.helpers_gpu import Nv12
+from worker.soft_encode import X264Encoder
+
+APART_S = 0.0737  # between the streams' beginnings: spreads pictures over their interval
+SETTLE_S = 1.0  # at the beginning of a look, not counted
+HOPELESS_S = 2.0  # behind by so much, a stream ends early
+LOOKS = 2  # at a load that does not hold
+
+
+class Alone:
+    """Processes that wait for looks, up to `most` at once. Raises TimeoutError if they don't come.
+
+    Leaving it ends them.
+    """
+
+    def __init__(self, clip: Clip, ladder: Ladder, cores: Sequence[int], most: int) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._processes: list[BaseProcess] = []
+        self._pipes: list[Connection] = []
+        for _ in range(most):
+            ours, theirs = spawn.Pipe()
+            process = spawn.Process(
+                target=_process, args=(theirs, clip, ladder, tuple(cores)), daemon=True
+            )
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+            self._pipes.append(ours)
+        until_s = time.monotonic() + PREPARE_S
+        for pipe in self._pipes:
+            if not pipe.poll(max(0.0, until_s - time.monotonic())):
+                self._end()
+                raise TimeoutError("libx264's processes did not get ready")
+            pipe.recv()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def most(self, guess: float, window_s: float, late_ms: float) -> int:
+        """The most streams of which 99 % of the pictures are late by less than `late_ms`."""
+        streams = max(1, min(len(self._pipes), round(guess)))
+        if self._holds(streams, window_s, late_ms):
+            while streams < len(self._pipes) and self._holds(streams + 1, window_s, late_ms):
+                streams += 1
+            return streams
+        while streams > 1:
+            streams -= 1
+            if self._holds(streams, window_s, late_ms):
+                return streams
+        return 0
+
+    def _holds(self, streams: int, window_s: float, late_ms: float) -> bool:
+        for _ in range(LOOKS):
+            late = self._look(streams, window_s)
+            if percentile(late, 0.99) < late_ms:
+                return True
+        return False
+
+    def _look(self, streams: int, window_s: float) -> list[float]:
+        """The lateness of all pictures, ms."""
+        begin_s = time.monotonic() + 0.2
+        for index, pipe in enumerate(self._pipes[:streams]):
+            pipe.send((begin_s, SETTLE_S + window_s, index))
+        return [late_ms for pipe in self._pipes[:streams] for late_ms in pipe.recv()]
+
+    def _end(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(5.0)
+            if process.is_alive():
+                process.kill()
+
+
+def _process(pipe: Connection, clip: Clip, ladder: Ladder, cores: tuple[int, ...]) -> None:
+    """Encode one stream whenever told to, until the pipe closes."""
+    os.sched_setaffinity(0, cores)
+    rungs = prepare(clip, ladder)
+    pipe.send(True)
+    with contextlib.suppress(EOFError):
+        while True:
+            begin_s, seconds, index = pipe.recv()
+            pipe.send(_stream(clip, ladder, rungs, begin_s, seconds, index))
+
+
+def _stream(
+    clip: Clip,
+    ladder: Ladder,
+    rungs: Sequence[Sequence[Nv12]],
+    begin_s: float,
+    seconds: float,
+    index: int,
+) -> list[float]:
+    """The lateness of a stream's pictures, ms; those that it did not come to count as hopeless."""
+    encoders = [
+        X264Encoder(rung, clip.sps, Fraction(FPS), pixel_format="nv12", threads=1)
+        for rung in ladder.rungs
+    ]
+    order = [*range(len(rungs[0])), *range(len(rungs[0]) - 2, 0, -1)]
+    begin_s += index * APART_S % (1 / FPS)
+    first = round(index * APART_S * FPS)  # keyframes, too, are apart
+    late_ms: list[float] = []
+    count = int(seconds * FPS)
+    for number in range(count):
+        due_s = begin_s + number / FPS
+        now_s = time.monotonic()
+        if now_s - due_s > HOPELESS_S:
+            return late_ms + [HOPELESS_S * 1000] * (count - number)
+        if now_s < due_s:
+            time.sleep(due_s - now_s)
+        for encoder, pictures in zip(encoders, rungs, strict=True):
+            picture = pictures[order[(first + number) % len(order)]]
+            surface = Surface(picture, number * 1000 // FPS)
+            encoder.encode(surface, force_idr=(first + number) % GOP == 0)
+        if number >= SETTLE_S * FPS:
+            late_ms.append((time.monotonic() - due_s) * 1000)
+    return late_ms

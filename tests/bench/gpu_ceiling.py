@@ -40,12 +40,16 @@ class Surface:
 
 
 def prepare(clip: Clip, ladder: Ladder) -> list[list[Nv12]]:
-    """The pictures of each rung, one way through the clip."""
+    """The pictures of each rung, one way through the clip, as sharp as the GPU's scaler makes them.
+
+    Softer ones take an encoder less.
+    """
     rungs: list[list[Nv12]] = [[] for _ in ladder.rungs]
     for picture in clip.pictures(clip.frames // 2 + 1):
         frame = av.VideoFrame.from_ndarray(picture, format="nv12")
         for rung, pictures in zip(ladder.rungs, rungs, strict=True):
-            pictures.append(as_nv12(frame.reformat(width=rung.width, height=rung.height)))
+            scaled = frame.reformat(rung.width, rung.height, interpolation="BICUBIC")
+            pictures.append(as_nv12(scaled))
     return rungs
 
 

@@ -34,7 +34,7 @@ from tests.bench.gpu_fleet import Collected, Fleet, RunningFarm, deadline
 from tests.bench.gpu_scene import FULL, SHORT, TINY, Scene, Table, first_new_s, missing
 from tests.bench.report import percentile
 
-LIMITS_S = {"balance": 100.0, "hybrid": 200.0, "nvenc": 75.0, "faults": 80.0}
+LIMITS_S = {"balance": 100.0, "hybrid": 300.0, "nvenc": 75.0, "faults": 80.0}
 
 
 def balance(scene: Scene, table: Table) -> None:

@@ -13,7 +13,8 @@ from common.identity import ChildName, device_of, gpu_worker
 from common.ladder import Path
 from common.settings import Settings
 
-CORES_A_WORKER = 8
+CORES_A_WORKER = 8  # in software
+CORES_A_HYBRID_WORKER = 4  # where lanes wait for the GPU, too, and come back for the GIL
 LEAST_SOFTWARE = 2  # one takes over what the other loses
 
 
@@ -26,7 +27,7 @@ def software_workers(settings: Settings, cores: int) -> int:
 def hybrid_workers(settings: Settings, cores: int, gpus: int) -> int:
     """Processes of each hybrid GPU, where `gpus` of them share the cores."""
     given = settings.devices.hybrid_workers
-    return max(1, cores // CORES_A_WORKER // max(1, gpus)) if given is None else given
+    return max(1, cores // CORES_A_HYBRID_WORKER // max(1, gpus)) if given is None else given
 
 
 def further_workers(

@@ -94,6 +94,7 @@ class Decoding:
         self._links = links
         self._clock = links.clock
         self._may_share = equipment.may_share
+        self._packs = equipment.packs
         self._cost = Cost()  # of decoding a picture
         self._counts = counts
         self._stages = stages
@@ -263,7 +264,8 @@ class Decoding:
         costs = [self._runs[index].cost.seconds for index in wanted]
         fps = self._timer.source_fps
         interval_s = 1 / fps if fps else DEFAULT_INTERVAL_S
-        share = share_for(is_watched=is_watched, is_crowded=self._links.is_crowded())
+        is_crowded = self._links.is_crowded()
+        share = share_for(is_watched=is_watched, is_crowded=is_crowded, packs=self._packs)
         return stay(costs, self._cost.seconds, interval_s, share)
 
     def _wanted(self, plan: Plan, facts: UnitFacts) -> list[int]:

@@ -38,6 +38,7 @@ class Equipment:
         self.decode_lane: Lane | None = None
         self.runs: list[RungAtWork] = []
         self.may_share = lanes.may_share
+        self.packs = lanes.packs
         self._backend = backend
         self._lanes = lanes
         self._opening = opening
@@ -71,6 +72,10 @@ class Equipment:
         self._lanes_taken = []
         self.runs = []
         self.decoder = self.scaler = self.decode_lane = None
+
+    def encode_lane(self, run: RungAtWork, *, is_crowded: bool) -> Lane:
+        """Where a rung is encoded that does not stay with the decode lane."""
+        return self.runs[0].own_lane if is_crowded and self.packs else run.own_lane
 
     def is_backed_up(self) -> bool:
         """Whether a rung has all the pictures waiting that it may."""

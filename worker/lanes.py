@@ -5,10 +5,11 @@ of its encoders to one, so devices are called from one thread each. Software giv
 lanes of its own, so that rungs are encoded on several cores at once; a GPU worker shares a few
 among many sessions, whose frames then take turns.
 
-Where a GPU decodes and the host encodes, one process has the encoders of a whole host, and once the
-cores are busy its lanes wait for nothing longer than for the GIL. So there, rungs that are small
-beside the largest share a lane, and lanes that encode are of the scheduler's batch class: when they
-wake they take no core away from a thread that may have the GIL (docs/gpu.md has what that gives).
+Where a GPU decodes and the host encodes, one process has the encoders of many cores, and once these
+are busy its lanes wait for nothing longer than for the GIL. So there, rungs that are small beside
+the largest share a lane, and all of them where every core has a stream; and lanes that encode are
+of the scheduler's batch class: when they wake they take no core away from a thread that may have
+the GIL (docs/gpu.md has what that gives).
 """
 
 import heapq
@@ -116,6 +117,11 @@ class Lanes(Protocol):
         """Whether a session's decode lane is its own, and may encode too."""
         ...
 
+    @property
+    def packs(self) -> bool:
+        """Whether a session has few lanes that encode, and one where it is crowded."""
+        ...
+
     def for_decoding(self) -> Lane: ...
 
     def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
@@ -135,20 +141,20 @@ class Lanes(Protocol):
 class OwnLanes:
     """Every decoder and every encoder has a thread.
 
-    `packs`: small encoders of a session share one, as where one process encodes for a whole host.
+    `packs`: small encoders of a session share one, as where a GPU decodes and the host encodes.
     """
 
     def __init__(self, *, packs: bool = False) -> None:
         self.may_share = True
+        self.packs = packs
         self._lanes: set[Lane] = set()
-        self._packs = packs
 
     def for_decoding(self) -> Lane:
         return self._new("decode", time_slice.lengthen)  # it encodes too
 
     def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
-        groups = pack(samples) if self._packs else range(len(samples))
-        schedule = partial(time_slice.lengthen, is_batch=self._packs)
+        groups = pack(samples) if self.packs else range(len(samples))
+        schedule = partial(time_slice.lengthen, is_batch=self.packs)
         lanes = [self._new("encode", schedule) for _ in set(groups)]
         return [lanes[group] for group in groups]
 
@@ -172,6 +178,7 @@ class SharedLanes:
 
     def __init__(self, decoders: int, encoders: int) -> None:
         self.may_share = False
+        self.packs = False
         self._users: dict[Lane, int] = {}
         self._decoders = [self._new(f"decode-{index}") for index in range(decoders)]
         self._encoders = [self._new(f"encode-{index}") for index in range(encoders)]

@@ -405,13 +405,17 @@ class Session:
             return self._queue.span_ms
 
     def _hand_over(self, run: RungAtWork, work: Work, stays: bool) -> None:
-        """Have a picture encoded; `stays`: by the decode lane, if the rung's own has none."""
+        """Have a picture encoded; `stays`: by the decode lane, if no other has one of the rung."""
         with self._lock:
             # behind `_lane_done` it would meet an encoder that is flushed, perhaps closed
             if self._state is SessionState.RUNNING:
                 if not run.waiting:
                     decode_lane = self._equipment.decode_lane
-                    run.lane = decode_lane if stays and decode_lane else run.own_lane
+                    if stays and decode_lane:
+                        run.lane = decode_lane
+                    else:
+                        is_crowded = self._around.is_crowded()
+                        run.lane = self._equipment.encode_lane(run, is_crowded=is_crowded)
                     if run.lane is not decode_lane:
                         self._post_all()  # before what comes from there
                 self._staying += run.lane is self._equipment.decode_lane

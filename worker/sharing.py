@@ -7,6 +7,9 @@ stay with the decode lane: in a ladder of three, two lanes then have about the s
 the worker has as many streams as cores, so that a second lane for one stream gains nothing, the
 largest rung stays too. So it does where nobody waits for the pictures, even if that is a little
 more than the lane can do: what it falls behind by is seen in the queue, and other lanes help then.
+
+Where a GPU decodes, a crowded worker's decode lanes encode nothing that is played: pictures would
+wait while the lane waits for the GPU. One other lane has all rungs of the stream (`lanes.py`).
 """
 
 from collections.abc import Sequence
@@ -32,11 +35,13 @@ class Cost:
         self.seconds = seconds if not known else known + (seconds - known) * _WEIGHT
 
 
-def share_for(*, is_watched: bool, is_crowded: bool) -> float:
-    """How much of a picture's interval the decode lane may be busy."""
+def share_for(*, is_watched: bool, is_crowded: bool, packs: bool = False) -> float:
+    """How much of a picture's interval the decode lane may be busy; `packs` as of its lanes."""
     if not is_watched:
         return UNWATCHED_SHARE
-    return CROWDED_SHARE if is_crowded else SHARE
+    if is_crowded:
+        return 0.0 if packs else CROWDED_SHARE
+    return SHARE
 
 
 def stay(costs: Sequence[float], decode_s: float, interval_s: float, share: float) -> list[bool]:

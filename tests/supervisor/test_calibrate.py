@@ -86,7 +86,7 @@ def test_as_many_processes_measure_as_the_farm_would_have(monkeypatch: pytest.Mo
     monkeypatch.setattr(calibrate, "find_gpus", lambda devices: GPUS * 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(48))
     assert workers_for(Settings(), "cpu") == 6
-    assert workers_for(Settings(), "GPU-a") == 3
+    assert workers_for(Settings(), "GPU-a") == 6
     assert workers_for(Settings(devices=Devices(hybrid_workers=4)), "GPU-a") == 4
     assert workers_for(Settings(software=Software(workers=0)), "cpu") == 1
 

@@ -52,6 +52,6 @@ def test_workers_by_the_cores_are_compared_as_numbers() -> None:
 
 def test_fewer_workers_of_hybrid_gpus_wait_for_a_restart_too() -> None:
     more = replace(BEFORE, devices=replace(BEFORE.devices, hybrid_workers=3))
-    assert reloaded(BEFORE, more, 16).kept == ()
-    assert reloaded(more, BEFORE, 24).kept == ()
-    assert reloaded(more, BEFORE, 16).kept == ("fewer workers a hybrid GPU only after a restart",)
+    assert reloaded(BEFORE, more, 8).kept == ()
+    assert reloaded(more, BEFORE, 12).kept == ()
+    assert reloaded(more, BEFORE, 8).kept == ("fewer workers a hybrid GPU only after a restart",)

@@ -54,7 +54,7 @@ def test_what_is_set_holds_whatever_the_cores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "gpus", "workers"), [(4, 1, 1), (16, 1, 2), (64, 1, 8), (64, 4, 2), (16, 8, 1)]
+    ("cores", "gpus", "workers"), [(4, 1, 1), (16, 1, 4), (64, 1, 16), (64, 4, 4), (16, 8, 1)]
 )
 def test_hybrid_gpus_share_the_cores(cores: int, gpus: int, workers: int) -> None:
     assert hybrid_workers(AUTO, cores, gpus) == workers
@@ -68,11 +68,11 @@ def test_nothing_further_is_wanted_until_a_gpu_is_known_to_be_hybrid() -> None:
 
 def test_a_gpu_that_is_not_known_yet_keeps_its_part_of_the_cores() -> None:
     both = [ONE, TWO]
-    assert further_workers(AUTO, 32, both, [hello(ONE)]) == ["worker:GPU-1:1"]
+    assert further_workers(AUTO, 16, both, [hello(ONE)]) == ["worker:GPU-1:1"]
     encodes = hello(TWO, Path.GPU_ONLY)
-    wanted = further_workers(AUTO, 32, both, [hello(ONE), encodes])
+    wanted = further_workers(AUTO, 16, both, [hello(ONE), encodes])
     assert wanted == ["worker:GPU-1:1", "worker:GPU-1:2", "worker:GPU-1:3"]
-    wanted = further_workers(AUTO, 32, both, [hello(ONE), hello(TWO)])
+    wanted = further_workers(AUTO, 16, both, [hello(ONE), hello(TWO)])
     assert wanted == ["worker:GPU-1:1", "worker:GPU-2:1"]
 
 
@@ -83,6 +83,6 @@ def test_any_worker_of_a_gpu_tells_what_it_is() -> None:
 def test_workers_share_the_cores_with_those_of_their_kind() -> None:
     cpu = ChildName("worker:cpu:0")
     assert share_of(cpu, AUTO, 24, [ONE], []) == 3
-    assert share_of(gpu_worker(ONE), AUTO, 32, [ONE, TWO], []) == 4, "both may be hybrid"
+    assert share_of(gpu_worker(ONE), AUTO, 16, [ONE, TWO], []) == 4, "both may be hybrid"
     assert share_of(gpu_worker(ONE, 1), THREE, 32, [ONE, TWO], [hello(ONE), hello(TWO)]) == 6
     assert share_of(gpu_worker(ONE), AUTO, 32, [ONE], [hello(ONE, Path.GPU_ONLY)]) == 1

@@ -282,6 +282,24 @@ def test_the_decode_lane_encodes_what_it_has_time_for(is_crowded: bool) -> None:
     assert (big.done < 15) is is_crowded
 
 
+def test_where_a_gpu_decodes_one_lane_encodes_all_rungs_once_it_is_crowded() -> None:
+    source = make_source(SourceSpec(frames=20))
+    lanes = KeptLanes(packs=True)
+    rungs = [*SMALL, Rendition("least", 96, 54, 50_000)]
+    with Driver(
+        source, template(rungs), lanes=lanes, is_crowded=True, cpu_clock=time.thread_time
+    ) as driver:
+        driver.feed(source)
+        outputs = driver.finish()
+    for name, size in (("big", (320, 180)), ("small", (160, 90)), ("least", (96, 54))):
+        check(outputs[name], size)
+    assert outputs["big"].pts_ms == source.pts_ms
+    big, *small = lanes.encoding
+    encoded = sum(len(output.pts_ms) for output in outputs.values())
+    assert big.done >= encoded
+    assert all(lane is not big and lane.done == 0 for lane in small)
+
+
 def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_lane_and_told_at_once() -> None:
     source = make_source(SourceSpec(frames=40))
     lanes = KeptLanes()
@@ -401,8 +419,8 @@ def test_tags_for_nobody_go_out_though_the_queue_is_never_empty() -> None:
 class KeptLanes(OwnLanes):
     """Remembers the lanes of its encoders."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, packs: bool = False) -> None:
+        super().__init__(packs=packs)
         self.encoding: list[Lane] = []
 
     def for_encoding(self, samples: Sequence[int]) -> list[Lane]:

@@ -29,6 +29,13 @@ def test_where_nobody_plays_a_lane_may_take_a_little_more_than_it_can_do() -> No
     assert share_for(is_watched=True, is_crowded=False) == SHARE
 
 
+def test_where_a_gpu_decodes_no_rung_stays_that_is_played_once_it_is_crowded() -> None:
+    share = share_for(is_watched=True, is_crowded=True, packs=True)
+    assert stay(HD, 0.0002, INTERVAL_S, share) == [False] * 3
+    assert share_for(is_watched=True, is_crowded=False, packs=True) == SHARE
+    assert share_for(is_watched=False, is_crowded=True, packs=True) == UNWATCHED_SHARE
+
+
 def test_what_leaves_no_room_goes_and_the_small_ones_stay() -> None:
     assert stay(HD, 0.0044, INTERVAL_S / 2, CROWDED_SHARE) == [False, False, True]
     assert stay(HD, CROWDED_SHARE * INTERVAL_S, INTERVAL_S, CROWDED_SHARE) == [False] * 3

@@ -39,6 +39,7 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     media.other_parameter_sets,
     media.time_jump,
     media.time_wrap,
+    connections.players_come_and_go,
     connections.player_that_never_reads,
     connections.half_handshakes,
     connections.one_address_floods,

@@ -1,6 +1,7 @@
 """Faults of peers: players that do not read, connections that say nothing, reconnects for ever."""
 
 import contextlib
+import itertools
 import socket
 import statistics
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from common.rtmp.events import VideoReceived
 from common.rtmp_peer import RtmpPlayer, RtmpPublisher
 from tests.faults.load import LoadPlayer
-from tests.faults.scene import CLIP, KEYS, Result, Scene, clip, vitals
+from tests.faults.scene import CLIP, KEYS, RUNG, Result, Scene, clip, seen_by, vitals
 from tests.helpers_media import FlvTag, flv_tags, send_tag, until
 
 HANDSHAKE = b"\x03" + bytes(8) + bytes(1528)
@@ -49,6 +50,54 @@ def player_that_never_reads() -> Result:
     row.note = f"median delay changed by {change_ms:.1f} ms, egress grew by {grown:.1f} MiB"
     row.ok = change_ms <= 5.0 and grown < 8 and row.lost == 0 and row.disconnected == 0
     row.affected = 0
+    return row
+
+
+def players_come_and_go() -> Result:
+    """Streams that nobody plays cross the farm in bundles: who comes and goes notices nothing."""
+    unwatched_s, visit_s, every_s, drain_s = 5.0, 1.2, 0.2, 4.0
+    with Scene(players_a_stream=0) as scene:
+        scene.farm.wait_stream(*KEYS)
+        time.sleep(unwatched_s)
+        worker = next(iter(scene.by_worker()))
+        began = time.monotonic()
+        answers: list[int] = []
+        visitors: list[LoadPlayer] = []
+        stays = itertools.cycle(itertools.product((RUNG, "source"), KEYS))
+        while time.monotonic() < began + 3 * drain_s:
+            rendition, key = next(stays)
+            player = scene.load.play(scene.farm.url(key, rendition), key, rendition)
+            visitors.append(player)
+            if len(answers) < 2 and time.monotonic() > began + drain_s * (1 + len(answers)):
+                command = ("undrain", worker) if answers else ("drain", worker, "--timeout", "3")
+                answers.append(scene.farm.cli(*command).returncode)
+            time.sleep(every_s)
+            for gone in [p for p in visitors if p.again and p.is_in_for(visit_s)]:
+                scene.load.ask(gone.leave)
+        time.sleep(visit_s)
+        seen = [seen_by(player, began) for player in visitors]
+        first = [s.pictures[0].came_s - s.player.asked_s for s in seen if s.pictures]
+        losses = sum(player.losses for player in visitors)
+    row = Result("players come and go where nobody else plays; a drain meanwhile", len(KEYS))
+    row.lost = max(s.lost for s in seen)
+    row.repeated = sum(s.repeated for s in seen)
+    row.first_frame_s = statistics.median(first)
+    row.disconnected = losses
+    wait_s = max(s.longest_wait_s for s in seen)
+    row.limit = "picture ≤ 0.5 s after connect, no wait > 0.5 s, 0 lost, 0 repeated, 0 disconnected"
+    row.note = (
+        f"{len(visitors)} players, slowest {max(first):.2f} s, longest wait {wait_s:.2f} s"
+        + ("" if answers == [0, 0] else f", drain and undrain gave {answers}")
+    )
+    row.ok = (
+        len(first) == len(visitors)
+        and answers == [0, 0]
+        and max(first) <= 0.5
+        and wait_s <= 0.5
+        and row.lost == 0
+        and row.repeated == 0
+        and row.disconnected == 0
+    )
     return row
 
 

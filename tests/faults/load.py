@@ -78,6 +78,14 @@ class Connection:
         self._unsent += session.data_to_send()
         self._load.register(peer, self)
 
+    def is_in_for(self, seconds: float) -> bool:
+        return self.is_in and time.monotonic() - self.since_s > seconds
+
+    def leave(self) -> None:
+        """Close the socket for good."""
+        self.again = False
+        self.drop()
+
     def drop(self) -> None:
         """Close the socket, if there is one."""
         self.is_in = False

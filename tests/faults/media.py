@@ -92,12 +92,7 @@ def publisher_returns() -> Result:
         gone = scene.publisher(HIT)
         at = time.monotonic()
         before = _steps_of(witness, gone.script.tags, 0.0, at)
-
-        def leave() -> None:
-            gone.again = False
-            gone.drop()
-
-        scene.load.ask(leave)
+        scene.load.ask(gone.leave)
         time.sleep(AWAY_S)
         script = scene.script(OTHER_SIZE)
         back = scene.load.publish(scene.farm.url(HIT), HIT, script)

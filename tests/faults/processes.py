@@ -113,12 +113,7 @@ def kill_worker_of_the_absent() -> Result:
     with Scene() as scene:
         hit = KEYS[0]
         gone = scene.publisher(hit)
-
-        def leave() -> None:
-            gone.again = False
-            gone.drop()
-
-        scene.load.ask(leave)
+        scene.load.ask(gone.leave)
         time.sleep(2.0)
         worker = str(scene.farm.streams()[hit]["worker"])
         aboard = scene.by_worker()[worker]

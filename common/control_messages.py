@@ -171,11 +171,16 @@ class Fatal:
 @message("publish-ask")
 @dataclass(frozen=True, slots=True)
 class PublishAsk:
-    """Ingest asks for a reservation before Publish.Start. Answered by `Placed` or `Refused`."""
+    """Ingest asks for a reservation before Publish.Start. Answered by `Placed` or `Refused`.
+
+    `is_at_limit`: by what ingest was told of the others, its address publishes as much as it may.
+    It may be this very stream that is counted there; the supervisor knows.
+    """
 
     request_id: int
     stream_id: StreamId
     address: str
+    is_at_limit: bool = False
 
 
 @message("format-known")

@@ -32,6 +32,16 @@ def subscriber(host: str) -> str:
     return str(address) if address is not None else host
 
 
+def host_of(peer: str) -> str:
+    """The host of `host:port`, as it stands in messages and logs."""
+    return peer.rpartition(":")[0].strip("[]")
+
+
+def too_many_publishes(limit: int) -> str:
+    """What a publisher is told whose address has reached its limit."""
+    return f"{limit} streams are published from this address, as many as one may"
+
+
 class Networks:
     """Networks from the settings: `host in networks`.
 

@@ -15,7 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.identity import StreamId
-from common.peer_address import Held, Holders, Networks, held_by, subscriber, to_tell
+from common.peer_address import (
+    Held,
+    Holders,
+    Networks,
+    held_by,
+    subscriber,
+    to_tell,
+    too_many_publishes,
+)
 from common.settings import IngestSettings
 
 REMEMBER_S = 30.0
@@ -86,19 +94,31 @@ class Admission:
             return None
         return self._too_fast()
 
-    def admit_publish(self, host: str, instead_of: str | None = None) -> str | None:
+    def admit_publish(
+        self, host: str, instead_of: str | None = None, *, is_new: bool = False
+    ) -> str | None:
         """Count a publisher in, or say why not.
 
-        `instead_of` is the address of the one that it takes the stream over from.
+        `instead_of` is the address of the one here that it takes the stream over from. A stream
+        that `is_new` here may be the address's own at another ingest: what is published at the
+        others is then left to the supervisor, who is told of `is_beyond_limit`.
         """
         limit = self._settings.max_publishes_per_address
-        _, others = held_by(host, self._elsewhere)
+        others = self._publishes[host]
         if instead_of is not None and subscriber(instead_of) == subscriber(host):
             others -= 1
-        if self._publishes[host] + others >= limit and host not in self._exempt:
-            return f"{limit} streams are published from this address, as many as one may"
+        elif not is_new:
+            others += held_by(host, self._elsewhere)[1]
+        if others >= limit and host not in self._exempt:
+            return too_many_publishes(limit)
         self._publishes.add(host)
         return None
+
+    def is_beyond_limit(self, host: str) -> bool:
+        """Whether its last publisher was one too many by what the other ingests hold."""
+        _, elsewhere = held_by(host, self._elsewhere)
+        total = self._publishes[host] + elsewhere
+        return total > self._settings.max_publishes_per_address and host not in self._exempt
 
     def release_publish(self, host: str) -> None:
         """Count a publisher out that was admitted."""

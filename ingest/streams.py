@@ -149,7 +149,11 @@ class Streams:
         refusal = self._memory.recall(stream, now) or self._is_in_use(stream, now)
         if refusal is None:
             before = self._connections.get(stream)
-            why = self._admission.admit_publish(connection.host, before.host if before else None)
+            why = self._admission.admit_publish(
+                connection.host,
+                before.host if before else None,
+                is_new=stream not in self._streams,
+            )
             refusal = Refusal("NetStream.Publish.Denied", why) if why else None
         if refusal is not None:
             self._refuse(connection, request, refusal, stream, now)
@@ -160,7 +164,8 @@ class Streams:
             return
         request_id = self._next_request()
         self._asks[request_id] = _Ask(request_id, connection, request, stream, now + ASK_TIMEOUT_S)
-        self._tell(PublishAsk(request_id, stream, connection.peer))
+        is_at_limit = self._admission.is_beyond_limit(connection.host)
+        self._tell(PublishAsk(request_id, stream, connection.peer, is_at_limit))
 
     def media(self, connection: PublishingConnection, events: Sequence[Event], now: float) -> None:
         """What one read brought from a connection that publishes."""

@@ -8,6 +8,9 @@ parked and tried again whenever room comes, for a second (or three).
 A refusal after Publish.Start reaches few clients (OBS reads nothing then), so it is remembered by
 key: the next attempt within 30 s is refused before Start, unless there is room by then. When the
 farm is full, streams whose publisher is away give up their room first.
+
+What an address may publish is for ingests to limit. One that finds it reached by what others were
+said to hold leaves the last word to the roster here: a takeover of one's own stream adds nothing.
 """
 
 import math
@@ -25,11 +28,13 @@ from common.control_messages import (
 )
 from common.identity import ChildName, Generation, StreamId, split_stream_id
 from common.ladder import SourceFormat
+from common.peer_address import host_of, subscriber, too_many_publishes
 from supervisor.cost import stream_cost
 from supervisor.placement import InFleet, Need, NoRoom, move, place, release
 from supervisor.quarantine import Standing
 from supervisor.roster import NO_INGEST, Order, Roster, Send, Stream, StreamState
 
+DENIED = "NetStream.Publish.Denied"
 BAD_NAME = "NetStream.Publish.BadName"  # the name is taken, or none
 FULL = "NetStream.Failed"
 FAILED = "NetStream.Publish.Failed"
@@ -94,6 +99,9 @@ class Admission:
 
     def ask(self, ingest: ChildName, ask: PublishAsk, now: float) -> list[Order]:
         """Answer a `PublishAsk`, or park it."""
+        limit = self._roster.settings.ingest.max_publishes_per_address
+        if ask.is_at_limit and self._publishes_beside(ask) >= limit:
+            return [self._refuse(ingest, ask, DENIED, too_many_publishes(limit))]
         stream = self._roster.streams.get(ask.stream_id)
         if stream is not None:
             if stream.ingest == NO_INGEST:
@@ -111,6 +119,16 @@ class Admission:
         if self.closed:
             return [self._refuse(ingest, ask, FULL, self.closed)]
         return self._try(ingest, ask, now, None)
+
+    def _publishes_beside(self, ask: PublishAsk) -> int:
+        """How many other streams are published from the address that asks."""
+        peer = subscriber(host_of(ask.address))
+        return sum(
+            stream.is_live
+            and stream.stream_id != ask.stream_id
+            and subscriber(host_of(stream.address)) == peer
+            for stream in self._roster.streams.values()
+        )
 
     def _revoke(
         self, ingest: ChildName, stream: Stream, ask: PublishAsk, now: float

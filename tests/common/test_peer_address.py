@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.peer_address import Holders, Networks, subscriber
+from common.peer_address import Holders, Networks, host_of, subscriber
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,14 @@ from common.peer_address import Holders, Networks, subscriber
 )
 def test_a_subscriber_is_one_address_or_one_network(host: str, peer: str) -> None:
     assert subscriber(host) == peer
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"),
+    [("203.0.113.7:5000", "203.0.113.7"), ("[2001:db8::1]:5000", "2001:db8::1"), ("", "")],
+)
+def test_a_peer_is_its_host_and_port(peer: str, host: str) -> None:
+    assert host_of(peer) == host
 
 
 def test_networks_hold_their_addresses_however_these_are_written() -> None:

@@ -239,3 +239,20 @@ def test_players_per_address_are_the_farms_where_there_are_several_egresses(clip
 
         until(is_told, 5, "the other egress knows of them", every=0.2)
         assert asks(farm, stack, "play", "127.0.0.6", two) == ""
+
+
+def test_a_publisher_at_its_limit_takes_its_own_stream_over_at_every_ingest() -> None:
+    limits = LIMITS.replace("per_address = 2", "per_address = 1")
+    limits = limits.replace("[ingest]", '[ingest]\nprocesses = 2\ntakeover_idle = "1500ms"')
+    owners = []
+    with Farm(limits + DEFAULT_CONFIG) as farm, contextlib.ExitStack() as stack:
+        for _ in range(12):
+            assert asks(farm, stack, "publish", "127.0.0.2", "own") == ""
+            owners.append(farm.streams()["own"]["ingest"])
+            time.sleep(3.0)  # its silence, and the ingests hear of one another
+            said = asks(farm, stack, "publish", "127.0.0.2", "other")
+            assert "1 streams are published from this address" in said
+            if len(set(owners)) == 2:
+                break
+        assert set(owners) == {"ingest:0", "ingest:1"}
+        assert asks(farm, stack, "publish", "127.0.0.3", "other") == ""

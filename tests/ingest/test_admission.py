@@ -173,11 +173,32 @@ def test_what_an_address_holds_at_other_ingests_counts() -> None:
     assert refused is not None
     assert "max_connections_per_address = 2" in refused
     assert book.admit_publish(ELSEWHERE) is None
+    assert not book.is_beyond_limit(ELSEWHERE)
     assert book.admit_publish(ELSEWHERE) is not None
     assert book.held() == {ELSEWHERE: (1, 1)}, "only its own"
     book.told_elsewhere({})
     assert book.admit(ELSEWHERE, 0.0) is None
     assert book.admit_publish(ELSEWHERE) is None
+
+
+def test_what_may_be_its_own_stream_at_another_ingest_is_left_to_the_supervisor() -> None:
+    book = admission(max_publishes_per_address=2)
+    book.told_elsewhere({ELSEWHERE: (1, 1), "127.0.0.1": (9, 9)})
+    assert book.admit_publish(ELSEWHERE, is_new=True) is None
+    assert not book.is_beyond_limit(ELSEWHERE)
+    assert book.admit_publish(ELSEWHERE, is_new=True) is None
+    assert book.is_beyond_limit(ELSEWHERE)
+    assert book.admit_publish(ELSEWHERE, is_new=True) is not None, "two are here"
+    assert book.admit_publish("127.0.0.1", is_new=True) is None
+    assert not book.is_beyond_limit("127.0.0.1"), "exempt"
+
+
+def test_a_takeover_of_its_own_stream_adds_nothing() -> None:
+    book = admission(max_publishes_per_address=1)
+    assert book.admit_publish(ELSEWHERE) is None
+    book.told_elsewhere({ELSEWHERE: (1, 1)})  # as if late: that stream was there before
+    assert book.admit_publish(ELSEWHERE, "203.0.113.99") is not None
+    assert book.admit_publish(ELSEWHERE, ELSEWHERE) is None
 
 
 def test_exempt_addresses_are_not_told_of() -> None:

@@ -123,6 +123,20 @@ class Around:
         return [message.hold_ms for message in self.peers.running[0].of(StreamClosed)]
 
 
+def test_at_its_limit_at_other_ingests_the_supervisor_has_the_last_word() -> None:
+    around = Around(max_publishes_per_address=1)
+    around.publish()
+    assert not around.last(PublishAsk).is_at_limit
+    around = Around(max_publishes_per_address=1)
+    around.admission.told_elsewhere({FakeConnection.host: (1, 1)})
+    own = around.publish()
+    assert around.last(PublishAsk).is_at_limit
+    around.place()
+    assert around.streams.is_publishing(own)
+    other = around.publish("live/other")
+    assert other.told[0][0] == "NetStream.Publish.Denied", "one is here"
+
+
 def test_a_publisher_is_accepted_once_the_supervisor_has_room() -> None:
     around = Around()
     peer = around.publish()

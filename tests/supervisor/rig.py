@@ -66,9 +66,16 @@ class Rig:
         self.now += seconds
         return self._keep(self.farm.tick(self.now))
 
-    def ask(self, stream: str = "live/a", ingest: str = "ingest:0") -> list[Order]:
+    def ask(
+        self,
+        stream: str = "live/a",
+        ingest: str = "ingest:0",
+        address: str = "192.0.2.1:5000",
+        is_at_limit: bool = False,
+    ) -> list[Order]:
         self.request += 1
-        return self.say(ingest, PublishAsk(self.request, StreamId(stream), "192.0.2.1:5000"))
+        ask = PublishAsk(self.request, StreamId(stream), address, is_at_limit)
+        return self.say(ingest, ask)
 
     def format(self, stream: str = "live/a", source: SourceFormat = HD) -> list[Order]:
         self.request += 1
@@ -81,9 +88,9 @@ class Rig:
         self.only(self.ask(stream), Placed)
         return self.only(self.format(stream, source), Placed)
 
-    def end(self, stream: str = "live/a") -> list[Order]:
+    def end(self, stream: str = "live/a", ingest: str = "ingest:0") -> list[Order]:
         generation = self.stream(stream).generation
-        return self.say("ingest:0", PublishEnd(StreamId(stream), generation, "unpublished"))
+        return self.say(ingest, PublishEnd(StreamId(stream), generation, "unpublished"))
 
     def beat(self, child: str | None, **fields: Any) -> list[Order]:
         assert child is not None

@@ -17,7 +17,7 @@ from common.control_messages import (
 )
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path, SourceFormat, Template
-from common.settings import DEFAULT_RENDITIONS, Settings, Software
+from common.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Software
 from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
 from supervisor.cost import Resource
 from supervisor.roster import NO_INGEST, Send, StreamState
@@ -140,6 +140,41 @@ def test_who_leaves_while_another_ingest_is_asked_gets_no_answer(rig: Rig) -> No
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, "the stream key is in use")
     assert rig.say("ingest:0", answer) == []
     assert rig.stream().ingest == "ingest:0"
+
+
+def limited(make_rig: MakeRig) -> Rig:
+    """An address that publishes at ingest:0 all that it may: live/a."""
+    ingest = IngestSettings(processes=2, max_publishes_per_address=1)
+    rig = make_rig(replace(Settings(), ingest=ingest))
+    rig.up("ingest:1", "ingest")
+    rig.publish()
+    return rig
+
+
+def test_an_address_at_its_limit_takes_its_own_stream_over(make_rig: MakeRig) -> None:
+    rig = limited(make_rig)
+    revoke = rig.only(rig.ask(ingest="ingest:1", is_at_limit=True), StreamRevoke, "ingest:0")
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id)
+    rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+
+
+def test_an_address_at_its_limit_gets_no_other_stream(make_rig: MakeRig) -> None:
+    rig = limited(make_rig)
+    refused = rig.refused(rig.ask("live/b", ingest="ingest:1", is_at_limit=True))
+    assert refused.code == "NetStream.Publish.Denied"
+    assert refused.description.startswith("1 streams are published from this address")
+    mine = rig.ask("live/b", "ingest:1", "192.0.2.2:5000", is_at_limit=True)
+    rig.only(mine, Placed, "ingest:1")
+
+
+def test_a_limit_that_is_reached_no_more_refuses_nobody(make_rig: MakeRig) -> None:
+    """What an ingest was told of the others is a second or two old."""
+    rig = limited(make_rig)
+    rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
+    rig.only(rig.ask("live/b", ingest="ingest:1", is_at_limit=True), Placed, "ingest:1")
+    rig.end()
+    rig.end("live/b", ingest="ingest:1")
+    rig.only(rig.ask("live/c", ingest="ingest:1", is_at_limit=True), Placed, "ingest:1")
 
 
 def test_an_unknown_app_is_refused(rig: Rig) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -335,16 +336,22 @@ def test_a_hostile_envelope_on_the_control_socket_is_dropped(farm: ToyFarm) -> N
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
     farm: ToyFarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import socket
-
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(farm.run_dir / "notify"))
         systemd.settimeout(DEADLINE_S)
         monkeypatch.setenv("NOTIFY_SOCKET", str(farm.run_dir / "notify"))
         farm.start(wait=False)
-        assert systemd.recv(200).startswith(b"READY=1\nMAINPID=")
+        assert until(systemd, b"READY=1\n").startswith(b"READY=1\nMAINPID=")
+        assert until(systemd, b"WATCHDOG=1\n").endswith(b"STATUS=streams: 0, workers up: 2 of 2")
         assert farm.end() == 0
-        assert systemd.recv(200) == b"STOPPING=1"
+        assert until(systemd, b"STOPPING=1") == b"STOPPING=1"
+
+
+def until(systemd: socket.socket, begin: bytes) -> bytes:
+    """The next of its datagrams that begins so."""
+    while not (datagram := systemd.recv(200)).startswith(begin):
+        pass
+    return datagram
 
 
 def test_its_status_document_is_json_with_every_process(farm: ToyFarm) -> None:

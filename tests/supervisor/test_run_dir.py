@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from common.control_link import CONTROL_SOCKET
 from common.identity import BootId, ChildName
 from supervisor.run_dir import (
     CHILDREN,
@@ -19,6 +20,7 @@ from supervisor.run_dir import (
     RunDirLock,
     clear,
     default_run_dir,
+    find_run_dir,
     is_served,
     prepare,
     read_children,
@@ -47,6 +49,26 @@ def test_where_it_is_by_default() -> None:
     assert default_run_dir({"RUNTIME_DIRECTORY": "/run/a:/run/b"}, 7) == Path("/run/a")
     assert default_run_dir({"XDG_RUNTIME_DIR": "/run/user/7"}, 7) == Path("/run/user/7/tfarm")
     assert default_run_dir({}, 7) == Path("/tmp/tfarm-7")
+
+
+def test_a_command_finds_the_service_where_no_other_farm_runs(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, mine = short / "service", short / "mine" / "tfarm"
+    service.mkdir()
+    mine.mkdir(parents=True)
+    monkeypatch.setattr("supervisor.run_dir.SERVICE", service)
+    session = {"XDG_RUNTIME_DIR": str(mine.parent)}
+    assert find_run_dir(session, 7) == mine
+    with socket.socket(socket.AF_UNIX) as theirs, socket.socket(socket.AF_UNIX) as ours:
+        theirs.bind(str(service / CONTROL_SOCKET))
+        theirs.listen()
+        assert find_run_dir(session, 7) == service
+        # a unit's own command is for its own farm, running or not
+        assert find_run_dir({"RUNTIME_DIRECTORY": str(mine)}, 7) == mine
+        ours.bind(str(mine / CONTROL_SOCKET))
+        ours.listen()
+        assert find_run_dir(session, 7) == mine
 
 
 def test_it_is_made_for_its_owner_alone(short: Path) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from common.control_messages import RenditionStatus, ServedStatus
 from common.identity import ChildName
 from common.ladder import SourceFormat
-from supervisor.status import ChildFacts, FarmFacts, snapshot
+from supervisor.status import ChildFacts, FarmFacts, snapshot, summary
 from supervisor.status_table import duration, latency_tables, tables
 from tests.supervisor.rig import MakeRig, Rig
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from common import config_values as values
 from common.errors import ConfigError, ConfigFault
 from common.ladder import SOURCE, Filler, Path, RateControl, Rendition, Takeover, Template
+from common.policy import never_tried, unserved
 from common.settings import (
     DEFAULT_RENDITIONS,
     Calibration,
@@ -209,6 +210,8 @@ def _settings(document: Mapping[str, Any], faults: list[ConfigFault]) -> Setting
         calibration=tuple(_calibration(table) for table in root.tables("calibration")),
     )
     root.finish()
+    if not faults:
+        faults += unserved(settings)
     if faults:
         raise ConfigError(faults)
     return settings
@@ -389,7 +392,7 @@ def _template(table: _Table, app: str) -> Template:
         filler=table.take("filler", values.choice(Filler), defaults.filler),
         policy=table.take("policy", _list_of(values.choice(Path)), defaults.policy),
         cost=table.take("cost", _optional(values.number(0, 1e9)), defaults.cost),
-        flush_ms=table.take("flush", values.milliseconds(0, 1000), defaults.flush_ms),
+        flush_ms=table.take("flush", values.flush, defaults.flush_ms),
         audio_hold_ms=table.take(
             "audio_hold", values.milliseconds(0, 1000), defaults.audio_hold_ms
         ),
@@ -418,6 +421,8 @@ def _check_template(table: _Table, template: Template) -> None:
         table.fault("renditions", "must be at most 16")
     if len(set(template.policy)) != len(template.policy) or not template.policy:
         table.fault("policy", "must name at least one path, and each once")
+    elif useless := never_tried(template.policy):
+        table.fault(f"policy[{useless[0]}]", useless[1])
     if template.takeover is Takeover.ALWAYS and not template.publish_keys:
         table.fault("takeover", '"always" needs publish_keys: else anyone takes over anyone')
 

@@ -60,6 +60,16 @@ def milliseconds(low: int, high: int) -> Callable[[Any], int]:
     return read
 
 
+def flush(value: Any) -> int:
+    """For how long writes to players are merged, in ms: "frame" (not at all: 0), or up to 1 s."""
+    if value == "frame":
+        return 0
+    try:
+        return milliseconds(0, 1000)(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "frame"') from None
+
+
 def seconds(low: float, high: float) -> Callable[[Any], float]:
     """A duration as seconds."""
     read_ms = milliseconds(round(low * 1000), round(high * 1000))

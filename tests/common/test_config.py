@@ -174,6 +174,23 @@ FAULTS = [
     ('[templates."a b"]\n', "templates.a b", "an app must be"),
     ('[templates.live]\npolicy = ["gpu"]', "templates.live.policy[0]", '"gpu-only"'),
     ("[templates.live]\npolicy = []", "templates.live.policy", "at least one"),
+    (
+        '[templates.live]\npolicy = ["passthrough", "software"]',
+        "templates.live.policy[1]",
+        '"passthrough" stands before it',
+    ),
+    (
+        '[templates.live]\npolicy = ["gpu-only", "refuse", "software"]',
+        "templates.live.policy[2]",
+        '"refuse" stands before it',
+    ),
+    (
+        "[software]\nworkers = 0\n[devices]\nuse_gpus = false",
+        "templates.live.policy",
+        "devices.use_gpus = false, software.workers = 0",
+    ),
+    ('[templates.live]\nflush = "2s"', "templates.live.flush", 'between 0s and 1s, or "frame"'),
+    ('[templates.live]\nflush = "frames"', "templates.live.flush", 'or "frame"'),
     ('[templates.live]\ntakeover = "always"', "templates.live.takeover", "publish_keys"),
     ('[templates.live]\nmax_source = "1080p"', "templates.live.max_source", '"1920x1080@60"'),
     ("[templates.live]\nrenditions = 3", "templates.live.renditions", "array of tables"),
@@ -207,6 +224,14 @@ def test_a_fault_is_named_by_its_keys_path(text: str, path: str | None, words: s
     found = faults_of(text)
     assert list(found) == [path]
     assert words in found[path]
+
+
+@pytest.mark.parametrize(
+    ("written", "flush_ms"), [('"frame"', 0), ('"0ms"', 0), ("0", 0), ('"1s"', 1000)]
+)
+def test_a_flush_goes_by_the_frame_or_by_an_interval(written: str, flush_ms: int) -> None:
+    found = config.parse(tomllib.loads(f"[templates.live]\nflush = {written}"))
+    assert found.templates[0].flush_ms == flush_ms
 
 
 def test_a_rate_below_one_frame_a_gop_is_a_fault() -> None:

@@ -6,13 +6,11 @@ are said and left out. Exit code 1 when a figure missed its limit.
 
 import argparse
 import importlib
-import os
-import platform
 import sys
 import time
 from pathlib import Path
 
-from tests.bench.report import Bench
+from tests.bench.report import Bench, machine
 
 NO_BENCHES = {"__main__", "report", "footage", "peers"}
 
@@ -28,7 +26,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no such bench: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     bench = Bench(runs=arguments.runs)
-    print(f"# {_machine()}")
+    print(f"# {machine()}")
     for name in arguments.names or runnable:
         began = time.monotonic()
         module = importlib.import_module(f"tests.bench.{name}")
@@ -42,19 +40,6 @@ def main() -> int:
     for figure in missed:
         print(f"MISSED  {figure.line()}")
     return 1 if missed else 0
-
-
-def _machine() -> str:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}, load {load:.1f}"
 
 
 if __name__ == "__main__":

@@ -36,7 +36,10 @@ class Run:
     delays_ms: Mapping[str, Sequence[float]]  # by rendition, warm-up left out
     first_s: Mapping[str, float]  # from the publisher's first picture to a rendition's first
     pictures: Mapping[str, int]
+    lost: int  # pictures, from each rendition's first one on
+    repeated: int
     cpu_s: float  # of the server's processes
+    stages_ms: Mapping[str, Sequence[float]]  # median and p99 of each, as the farm tells
 
     @property
     def cpu_ms_a_picture(self) -> float:
@@ -48,28 +51,33 @@ def measure(
     publish_url: str,
     tags: Sequence[FlvTag],
     cpu_s: Callable[[], float],
+    stages_ms: Callable[[], Mapping[str, Sequence[float]]] = dict,
 ) -> Run:
+    """`stages_ms` is asked once, near the end."""
     seconds = (tags[-1].dts_ms - tags[0].dts_ms) / 1000
     with peers.pool(len(urls) + 1) as pool:
         start_s = time.monotonic() + 2.0
         until_s = start_s + seconds + 3.0
         before = cpu_s()
-        came = {
+        coming = {
             name: pool.submit(peers.numbered_arrivals, url, until_s) for name, url in urls.items()
         }
         sent = pool.submit(peers.publish, publish_url, tags, start_s)
+        time.sleep(max(0.0, start_s + seconds - 1.0 - time.monotonic()))
+        stages = stages_ms()
         left = sent.result(seconds + 30)
-        arrived = {name: future.result(60) for name, future in came.items()}
+        arrived = {name: future.result(60) for name, future in coming.items()}
         spent = cpu_s() - before
+    came = {name: numbered.came_s for name, numbered in arrived.items()}
     return Run(
-        {name: peers.delays_ms(left, times, WARM_UP) for name, times in arrived.items()},
-        {
-            name: min(times.values(), default=float("nan")) - left[0]
-            for name, times in arrived.items()
-        },
-        {name: len(times) for name, times in arrived.items() if name != "source"}
-        or {name: len(times) for name, times in arrived.items()},
+        {name: peers.delays_ms(left, times, WARM_UP) for name, times in came.items()},
+        {name: min(times.values(), default=float("nan")) - left[0] for name, times in came.items()},
+        {name: len(times) for name, times in came.items() if name != "source"}
+        or {name: len(times) for name, times in came.items()},
+        sum(len(left) - min(times, default=0) - len(times) for times in came.values()),
+        sum(numbered.repeated for numbered in arrived.values()),
         spent,
+        stages,
     )
 
 
@@ -100,7 +108,13 @@ def farm_run(tags: Sequence[FlvTag], ladder: Ladder) -> Run:
         processes = list(farm.processes())
         names = [name for name, _, _, _ in ladder] or ["source"]
         urls = {name: farm.url("cam", name) for name in names}
-        return measure(urls, farm.url("cam"), tags, lambda: peers.cpu_seconds(processes))
+        return measure(
+            urls,
+            farm.url("cam"),
+            tags,
+            lambda: peers.cpu_seconds(processes),
+            lambda: farm.streams()["cam"]["stages_ms"],
+        )
 
 
 def nginx_run(folder: Path, tags: Sequence[FlvTag], options: str, *, tuned: bool) -> Run:
@@ -144,8 +158,15 @@ def run(bench: Bench) -> None:
                 _add(bench, name, part, what, ours, theirs, CHAIN, None, limits[name])
             first = statistics.median(run.first_s[name] for run in ours)
             bench.add(Figure(f"first {name} picture after", first * 1000, "ms", 300.0))
+        for what, count in (
+            ("lost", sum(run.lost for run in (*ours, *passed))),
+            ("repeated", sum(run.repeated for run in (*ours, *passed))),
+        ):
+            note = f"of {sum(sum(run.pictures.values()) for run in (*ours, *passed))}"
+            bench.add(Figure(f"pictures {what}, all runs", count, "", 0.0, note=note))
         median = statistics.median(percentile(run.delays_ms["360p"], 0.5) for run in ours)
         bench.add(Figure("delay 360p, median", median, "ms", 60.0))
+        _tell_stages(bench, ours)
         if has_nginx:
             _compare_with_chain(bench, ours, theirs)
             plain = nginx_run(folder / "plain", tags, AS_WRITTEN, tuned=False)
@@ -161,6 +182,16 @@ def _compare_with_chain(bench: Bench, ours: Sequence[Run], theirs: Sequence[Run]
     mine = statistics.median(run.cpu_ms_a_picture for run in ours)
     chain_ms = statistics.median(run.cpu_ms_a_picture for run in theirs)
     bench.add(Figure("CPU a picture of the ladder", mine, "ms", 1.0, CHAIN, chain_ms))
+
+
+def _tell_stages(bench: Bench, runs: Sequence[Run]) -> None:
+    """Where a picture's milliseconds go; the farm's own histograms, medians of the runs."""
+    for stage in runs[0].stages_ms:
+        told = [run.stages_ms[stage] for run in runs if stage in run.stages_ms]
+        late = statistics.median(values[1] for values in told)
+        note = f"p99 {late:.2f}"
+        median = statistics.median(values[0] for values in told)
+        bench.add(Figure(f"stage {stage}, median", median, "ms", note=note))
 
 
 def _add(

@@ -6,6 +6,7 @@ From the connect to the first keyframe's last byte; beside it nginx-rtmp, which 
 import statistics
 import threading
 import time
+from collections.abc import Sequence
 
 from common.rtmp.events import VideoReceived
 from common.rtmp_peer import RtmpPlayer
@@ -47,25 +48,31 @@ def join_times_ms(url: str) -> list[float]:
 def run(bench: Bench) -> None:
     with footage.workspace() as folder:
         clip = footage.numbered(folder, footage.HD)
+        ours: dict[str, list[list[float]]] = {}
         with Farm(config(HD_LADDER)) as farm, Publisher(farm.url("cam"), clip, loop=True):
             farm.wait_stream("cam")
             time.sleep(3)
             for name in ("source", "360p"):
-                _add(bench, f"join {name}", farm.url("cam", name))
-        if not peers.has_nginx():
+                ours[name] = [join_times_ms(farm.url("cam", name)) for _ in range(bench.runs)]
+        theirs = None
+        if peers.has_nginx():
+            application = "application live { live on; wait_key on; }"
+            with peers.nginx_rtmp(folder, application) as (port, _):
+                url = f"rtmp://127.0.0.1:{port}/live/cam"
+                with Publisher(url, clip, loop=True):
+                    time.sleep(3)
+                    theirs = _middle([join_times_ms(url) for _ in range(bench.runs)])
+        else:
             bench.say("join: nginx with libnginx-mod-rtmp is not installed")
-            return
-        application = "application live { live on; wait_key on; }"
-        with peers.nginx_rtmp(folder, application) as (port, _):
-            url = f"rtmp://127.0.0.1:{port}/live/cam"
-            with Publisher(url, clip, loop=True):
-                time.sleep(3)
-                taken = join_times_ms(url)
-        bench.add(Figure("join nginx-rtmp, median", statistics.median(taken), "ms"))
+        for name, runs in ours.items():
+            median = _middle(runs)
+            bench.add(Figure(f"join {name}, median", median, "ms", 60.0))
+            slowest = max(max(taken) for taken in runs)
+            bench.add(Figure(f"join {name}, slowest", slowest, "ms", 150.0))
+            if theirs is not None:
+                title = f"join {name}, median, beside it"
+                bench.add(Figure(title, median, "ms", None, "nginx-rtmp", theirs))
 
 
-def _add(bench: Bench, name: str, url: str) -> None:
-    runs = [join_times_ms(url) for _ in range(bench.runs)]
-    medians = [statistics.median(taken) for taken in runs]
-    bench.add(Figure(f"{name}, median", statistics.median(medians), "ms", 60.0))
-    bench.add(Figure(f"{name}, slowest", max(max(taken) for taken in runs), "ms", 150.0))
+def _middle(runs: Sequence[Sequence[float]]) -> float:
+    return statistics.median(statistics.median(taken) for taken in runs)

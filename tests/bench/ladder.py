@@ -29,7 +29,7 @@ COUNT_S = 2.5  # after the last picture, for every process to tell of it
 Ladder = Sequence[tuple[str, int, int, int]]
 
 
-def config(ladder: Ladder, workers: int = 1) -> str:
+def config(ladder: Ladder, *, threads: int = 1) -> str:
     renditions = "".join(
         f'[[templates.live.renditions]]\nname = "{name}"\nwidth = {width}\nheight = {height}\n'
         f'bitrate = "{kbps}k"\n'
@@ -37,7 +37,7 @@ def config(ladder: Ladder, workers: int = 1) -> str:
     )
     return (
         '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n'
-        f"[software]\nworkers = {workers}\ncapacity = 100000\n"
+        f"[software]\nworkers = 1\ncapacity = 100000\nencoder_threads = {threads}\n"
         f'[templates.live]\nhold = "0s"\nfiller = "none"\n{renditions or "renditions = []"}'
     )
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
@@ -105,15 +106,23 @@ def arrivals(url: str, until_s: float) -> tuple[list[tuple[float, int, bytes]], 
     return got, header
 
 
-def numbered_arrivals(url: str, until_s: float) -> dict[int, float]:
+@dataclass
+class Numbered:
+    """What a player got, by the numbers in the pictures."""
+
+    came_s: dict[int, float] = field(default_factory=dict)
+    repeated: int = 0  # pictures whose number had come before
+
+
+def numbered_arrivals(url: str, until_s: float) -> Numbered:
     """When each picture came, by the number in it (decoded afterwards)."""
     got, header = arrivals(url, until_s)
+    found = Numbered()
     if not header:
-        return {}
+        return found
     context = av.CodecContext.create("h264", "r")
     context.extradata = header[5:]
     context.thread_type = "NONE"
-    found: dict[int, float] = {}
     times: dict[int, float] = {}
     for arrived_s, timestamp, body in got:
         if body[1] != 1:
@@ -128,10 +137,14 @@ def numbered_arrivals(url: str, until_s: float) -> dict[int, float]:
     return found
 
 
-def _number(frame: av.VideoFrame, times: Mapping[int, float], found: dict[int, float]) -> None:
+def _number(frame: av.VideoFrame, times: Mapping[int, float], found: Numbered) -> None:
     number = read_number(luma_of(frame))
-    if number is not None and frame.pts is not None and frame.pts in times:
-        found.setdefault(number, times[frame.pts])
+    if number is None or frame.pts is None or frame.pts not in times:
+        return
+    if number in found.came_s:
+        found.repeated += 1
+    else:
+        found.came_s[number] = times[frame.pts]
 
 
 def delays_ms(left: Mapping[int, float], came: Mapping[int, float], skip: int) -> list[float]:

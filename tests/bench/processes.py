@@ -1,6 +1,6 @@
 """CPU seconds of each of the farm's processes for the ladder bench's streams, nobody playing.
 
-    python -m tests.bench.processes hd|small [--runs N]
+    python -m tests.bench.processes hd|small [--runs N] [--encoder-threads 2]
 
 `hd` is one 720p30 stream, `small` three of 360p30, as in `ladder`; no peer runs beside it.
 """
@@ -25,9 +25,9 @@ SHAPES: dict[str, tuple[ClipSpec, Ladder, int]] = {
 }
 
 
-def spent(tags: Sequence[FlvTag], ladder: Ladder, streams: int) -> dict[str, float]:
+def spent(tags: Sequence[FlvTag], ladder: Ladder, streams: int, threads: int) -> dict[str, float]:
     """User and system time of every process while the streams run."""
-    with Farm(config(ladder)) as farm, peers.pool(streams) as pool:
+    with Farm(config(ladder, threads=threads)) as farm, peers.pool(streams) as pool:
         processes = {_name(process): process for process in farm.processes()}
         before = {name: peers.cpu_seconds([p]) for name, p in processes.items()}
         start_s = time.monotonic() + 1.5
@@ -49,13 +49,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.processes")
     parser.add_argument("shape", choices=sorted(SHAPES))
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--encoder-threads", type=int, default=1)
     arguments = parser.parse_args()
     spec, ladder, streams = SHAPES[arguments.shape]
     with footage.workspace() as folder:
         clip: Path = footage.numbered(folder, spec)
         tags = footage.tags_of(clip)
         for _ in range(arguments.runs):
-            found = spent(tags, ladder, streams)
+            found = spent(tags, ladder, streams, arguments.encoder_threads)
             print("  ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items()))
     return 0
 

@@ -6,6 +6,7 @@ taking in the same.
 
 import selectors
 import socket
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -101,14 +102,29 @@ def load(
 def run(bench: Bench) -> None:
     with footage.workspace() as folder:
         tags = footage.tags_of(footage.numbered(folder, CLIP))
-        with Farm(PASSTHROUGH) as farm:
-            ingest = psutil.Process(farm.child("ingest")["pid"])
-            urls = [farm.url(f"cam{n}") for n in range(STREAMS)]
-            cores, note = load(urls, tags, [ingest])
-        bench.add(Figure(f"{STREAMS} passthrough streams, ingest", cores, "cores", 1.0, note=note))
-        if peers.has_nginx():
-            application = "application live { live on; }"
-            with peers.nginx_rtmp(folder, application) as (port, process):
-                urls = [f"rtmp://127.0.0.1:{port}/live/cam{n}" for n in range(STREAMS)]
-                cores, note = load(urls, tags, [process, *process.children()])
-            bench.add(Figure(f"{STREAMS} streams into nginx-rtmp", cores, "cores", note=note))
+        if not peers.has_nginx():
+            bench.say("publishers: nginx with libnginx-mod-rtmp is not installed")
+        ours, theirs, notes = [], [], set()
+        for number in range(bench.runs):
+            bench.say(f"publishers: run {number + 1} of {bench.runs}")
+            with Farm(PASSTHROUGH) as farm:
+                ingest = psutil.Process(farm.child("ingest")["pid"])
+                urls = [farm.url(f"cam{n}") for n in range(STREAMS)]
+                cores, note = load(urls, tags, [ingest])
+                ours.append(cores)
+                notes.add(note)
+            if peers.has_nginx():
+                beside = folder / f"nginx{number}"
+                beside.mkdir()
+                with peers.nginx_rtmp(beside, "application live { live on; }") as (port, process):
+                    urls = [f"rtmp://127.0.0.1:{port}/live/cam{n}" for n in range(STREAMS)]
+                    cores, note = load(urls, tags, [process, *process.children()])
+                    theirs.append(cores)
+                    notes.add(note)
+        note = "; ".join(sorted(notes - {""}))
+        title = f"{STREAMS} passthrough streams, ingest"
+        value = statistics.median(ours)
+        bench.add(Figure(title, value, "cores", 1.0, note=note))
+        if theirs:
+            peer = statistics.median(theirs)
+            bench.add(Figure(f"{title}, beside it", value, "cores", None, "nginx-rtmp", peer))

@@ -1,9 +1,12 @@
 """A figure with its peer's beside it, and the line that says how they compare."""
 
+import os
+import platform
 import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,17 @@ class Bench:
 def percentile(values: Sequence[float], part: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+def machine() -> str:
+    """What all figures of a run are of."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    load = os.getloadavg()[0]
+    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}, load {load:.1f}"

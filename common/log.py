@@ -1,12 +1,23 @@
 """Logging set-up (IO): one line an event, with the process, and hashes in place of stream keys.
 
 Lines go to stderr, which children inherit from the supervisor: never a pipe, so that a dead
-supervisor blocks nobody. Loggers are named `tfarm.<package>.<module>`.
+supervisor blocks nobody. Where stderr is systemd's journal, each has its priority in front, as
+sd-daemon(3) has it, and no time, which the journal has. Loggers are named
+`tfarm.<package>.<module>`.
 """
 
 import hashlib
 import logging
+import os
 import sys
+
+_PRIORITIES = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
 
 
 def key_hash(key: str) -> str:
@@ -47,11 +58,33 @@ class RateLimit:
         return held
 
 
+class JournalFormatter(logging.Formatter):
+    """For systemd's journal: every line of a record, a traceback's too, with its priority."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__(f"%(levelname)-7s {process:<10} %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        mark = f"<{_PRIORITIES.get(record.levelno, 5)}>"
+        return "\n".join(mark + line for line in super().format(record).splitlines())
+
+
+def is_journal(descriptor: int, journal_stream: str) -> bool:
+    """Whether a descriptor is the one that $JOURNAL_STREAM names, as "device:inode"."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return journal_stream == f"{found.st_dev}:{found.st_ino}"
+
+
 def set_up(process: str, level: str = "INFO") -> None:
     """Send the log of this process to stderr, each line with the process name."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        logging.Formatter(f"%(asctime)s %(levelname)-7s {process:<10} %(message)s", "%H:%M:%S")
+        JournalFormatter(process)
+        if is_journal(2, os.environ.get("JOURNAL_STREAM", ""))
+        else logging.Formatter(f"%(asctime)s %(levelname)-7s {process:<10} %(message)s", "%H:%M:%S")
     )
     root = logging.getLogger("tfarm")
     root.handlers[:] = [handler]

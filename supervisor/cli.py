@@ -31,7 +31,7 @@ RunDir = Annotated[
     typer.Option(
         "--run-dir",
         help="The farm's run directory. Default: $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/tfarm, "
-        "else /tmp/tfarm-UID.",
+        "else /tmp/tfarm-UID; commands to a farm find that of systemd in /run/tfarm too.",
         show_default=False,
     ),
 ]
@@ -331,9 +331,9 @@ def _ask_and_say(run_dir: Path | None, name: str, **arguments: str) -> None:
 
 
 def _run_dir(given: Path | None) -> Path:
-    from supervisor.run_dir import default_run_dir
+    from supervisor.run_dir import find_run_dir
 
-    found = given or default_run_dir(os.environ, os.geteuid())
+    found = given or find_run_dir(os.environ, os.geteuid())
     return Path(os.path.abspath(found))
 
 

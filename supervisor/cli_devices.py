@@ -149,9 +149,9 @@ def _is_farm_running(run_dir: Path | None) -> bool:
 def _run_dir(given: Path | None) -> Path:
     import os
 
-    from supervisor.run_dir import default_run_dir
+    from supervisor.run_dir import find_run_dir
 
-    return given or default_run_dir(os.environ, os.geteuid())
+    return given or find_run_dir(os.environ, os.geteuid())
 
 
 def _fail(problem: object) -> NoReturn:

@@ -65,7 +65,7 @@ from supervisor.roster import NO_INGEST, CondemnChild, Order, Send, StartWorker,
 from supervisor.run_dir import RunDirLock
 from supervisor.shared_port import find_port
 from supervisor.staffing import further_workers, share_of
-from supervisor.status import ChildFacts, FarmFacts, Json, snapshot
+from supervisor.status import ChildFacts, FarmFacts, Json, snapshot, summary
 from supervisor.version import VERSION
 from supervisor.vigil import Vigil
 
@@ -181,6 +181,7 @@ class Supervisor:
     async def _beat(self) -> None:
         while True:
             self._control.broadcast(SupervisorBeat(self._boot_id))
+            notify(f"WATCHDOG=1\nSTATUS={summary(self.farm)}")
             self._cpu.sample([os.getpid(), *self.family.pids()], self._loop.time())
             self._vigil.watch_memory()
             await asyncio.sleep(BEAT_S)

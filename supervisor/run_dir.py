@@ -21,6 +21,7 @@ from common.control_link import CONTROL_SOCKET
 from common.errors import TfarmError
 from common.identity import BootId, ChildName
 
+SERVICE = Path("/run/tfarm")  # deploy/tfarm.service's RuntimeDirectory
 LOCK = "supervisor.lock"
 CHILDREN = "children.json"
 # Names in it are up to 51 bytes long (common.bus.endpoint), a Unix socket path 100.
@@ -54,6 +55,14 @@ def default_run_dir(environ: Mapping[str, str], uid: int) -> Path:
         return Path(under_systemd)
     session = environ.get("XDG_RUNTIME_DIR", "")
     return Path(session) / "tfarm" if session else Path(f"/tmp/tfarm-{uid}")
+
+
+def find_run_dir(environ: Mapping[str, str], uid: int) -> Path:
+    """Where the farm is that a command is for: the default, or the service's if only that runs."""
+    own = default_run_dir(environ, uid)
+    if environ.get("RUNTIME_DIRECTORY") or is_served(own) or not is_served(SERVICE):
+        return own
+    return SERVICE
 
 
 def prepare(path: Path) -> Path:

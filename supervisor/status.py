@@ -91,6 +91,14 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
     }
 
 
+def summary(farm: Farm) -> str:
+    """One line, for `systemctl status`."""
+    devices = farm.roster.fleet.devices.values()
+    up = sum(device.is_up for device in devices)
+    words = f"streams: {len(farm.roster.streams)}, workers up: {up} of {len(devices)}"
+    return f"{words}; {farm.closed}" if farm.closed else words
+
+
 def _child(child: ChildFacts, now_s: float) -> Json:
     return {
         "name": child.name,

@@ -170,6 +170,16 @@ def test_a_farm_that_runs_empty_says_so(rig: Rig) -> None:
     assert "takes no new streams" not in text(document(rig))
 
 
+def test_systemd_gets_one_line(rig: Rig) -> None:
+    rig.publish()
+    assert summary(rig.farm) == "streams: 1, workers up: 2 of 2"
+    rig.down("worker:cpu:1")
+    rig.farm.drain_all(None, rig.now)
+    assert summary(rig.farm) == (
+        "streams: 1, workers up: 1 of 2; the farm is being drained: it takes no new streams"
+    )
+
+
 def test_durations_for_people() -> None:
     cases = [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (4000, "1 h 6 min"), (100_000, "1 d 3 h")]
     assert [duration(seconds) for seconds, _ in cases] == [words for _, words in cases]

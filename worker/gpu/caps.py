@@ -2,6 +2,10 @@
 
 The driver is asked through its own library (`cuvidGetDecoderCaps`); the decision is pure. What is
 refused here, by name, can still go to the software device.
+
+The driver is not asked for profiles, it has no such question: NVIDIA's application note names
+Baseline, Main and High for all GPUs, and High 10 and High 4:2:2 for Blackwell alone. Baseline's FMO
+and ASO are not refused here: no decoder that could take over has them.
 """
 
 import ctypes
@@ -12,6 +16,14 @@ from common.errors import BootFailed
 
 _H264 = 4  # cudaVideoCodec_H264
 CODECS = {"H.264": _H264, "HEVC": 8, "VP9": 10, "AV1": 11}
+_PROFILES = (66, 77, 100)  # Baseline, Main, High
+_OTHER_PROFILES = {
+    44: "CAVLC 4:4:4 Intra",
+    88: "Extended",
+    110: "High 10",
+    122: "High 4:2:2",
+    244: "High 4:4:4 Predictive",  # of which 4:2:0 in 8 bits is lossless
+}
 _CHROMA_NAMES = {0: "monochrome", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
 
 
@@ -86,6 +98,9 @@ def refusal(sps: SpsInfo, caps: DecoderCaps) -> str | None:
         return f"{name} chroma: the GPU path takes 4:2:0"
     if max(sps.bit_depth, sps.bit_depth_chroma) > 8:
         return f"{max(sps.bit_depth, sps.bit_depth_chroma)}-bit H.264: the GPU path takes 8 bits"
+    if sps.profile not in _PROFILES:
+        name = _OTHER_PROFILES.get(sps.profile, f"number {sps.profile}")
+        return f"H.264 profile {name}: NVDEC takes Baseline, Main and High"
     if not caps.is_supported:
         return "this GPU decodes no H.264"
     size = f"{sps.width}x{sps.height}"

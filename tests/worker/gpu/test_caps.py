@@ -1,8 +1,10 @@
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from common.avc import join_avcc
+from common.avc import NalType, join_avcc, parse_sps, split_annexb
 from common.errors import AvcError
 from worker.gpu.caps import DecoderCaps, refusal
 from worker.gpu.context import uuid_text
@@ -22,6 +24,13 @@ CAPS = DecoderCaps(True, 7, 4096, 4096, 65536, 48, 16)
         ({"chroma_format": 0}, "monochrome chroma"),
         ({"bit_depth": 10}, "10-bit H.264"),
         ({"bit_depth_chroma": 9}, "9-bit H.264"),
+        ({"profile": 66}, None),
+        ({"profile": 100}, None),
+        ({"profile": 244}, "H.264 profile High 4:4:4 Predictive"),
+        ({"profile": 110}, "H.264 profile High 10: NVDEC takes Baseline, Main and High"),
+        ({"profile": 122}, "H.264 profile High 4:2:2"),
+        ({"profile": 88}, "H.264 profile Extended"),
+        ({"profile": 118}, "H.264 profile number 118"),
         ({"width": 4098}, "4098x360 exceeds NVDEC's 4096x4096"),
         ({"width": 32}, "32x360 is below NVDEC's 48x16"),
     ],
@@ -33,6 +42,19 @@ def test_streams_are_refused_by_name(changes: dict[str, int], reason: str | None
     else:
         assert said is not None
         assert said.startswith(reason)
+
+
+def test_lossless_pictures_are_refused_for_their_profile(tmp_path: Path) -> None:
+    """8 bits of 4:2:0, as any other stream's: only the profile tells."""
+    coded = tmp_path / "lossless.h264"
+    source = ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=5:duration=0.2")
+    encoder = ("-c:v", "libx264", "-qp", "0", "-pix_fmt", "yuv420p")
+    subprocess.run(["ffmpeg", "-v", "error", *source, *encoder, str(coded)], check=True, timeout=30)
+    sps = next(nal for nal in split_annexb(coded.read_bytes()) if nal[0] & 31 == NalType.SPS)
+    parsed = parse_sps(sps)
+    assert (parsed.chroma_format, parsed.bit_depth) == (1, 8)
+    said = refusal(parsed, CAPS)
+    assert said == "H.264 profile High 4:4:4 Predictive: NVDEC takes Baseline, Main and High"
 
 
 def test_a_gpu_may_decode_no_h264_or_fewer_macroblocks() -> None:

@@ -196,6 +196,7 @@ class FormatKnown:
     stream_id: StreamId
     generation: Generation
     format: SourceFormat
+    codec: str = ""  # RFC 6381, "avc1.64001f": other profiles want other devices
 
 
 @message("publish-end")
@@ -217,6 +218,7 @@ class StreamTrouble:
     stream_id: StreamId
     generation: Generation
     reason: str
+    is_workers_own: bool = False  # not its device's: other workers of that may serve the stream
 
 
 @message("encoder-cap")

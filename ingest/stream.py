@@ -95,6 +95,7 @@ class Stream:
         )
 
         self._format: SourceFormat | None = None  # as told to the supervisor
+        self._codec = ""  # likewise
         self._format_request = 0  # unanswered; 0: none
         self._format_asked_s = 0.0
         self._declared_fps: Fraction | None = None
@@ -188,7 +189,7 @@ class Stream:
             return False
         self._was_open = True
         self._gop = gop
-        self._format = source
+        self._format, self._codec = source, codec_string(gop.video_config.config)
         self._egress.follow()  # those who have the stream: they keep their rings
         self._egress.open(self._stream_open())
         self._egress.open_source(gop)
@@ -234,7 +235,8 @@ class Stream:
         sps = config.sps
         known_fps = self._format.fps if self._format is not None else None
         fps = declared_rate(sps.fps) or self._declared_fps or known_fps
-        self._tell_format(SourceFormat(sps.width, sps.height, sps.sar, fps), now)
+        codec = codec_string(config.config)
+        self._tell_format(SourceFormat(sps.width, sps.height, sps.sar, fps), codec, now)
 
     def video(self, unit: VideoUnit) -> None:
         """One access unit, behind its sequence header."""
@@ -438,18 +440,22 @@ class Stream:
             measured, told = self._rate.fps, self._format.fps
             assert measured is not None
             if told is None or abs(measured - told) > told * RATE_TOLERANCE:
-                self._tell_format(replace(self._format, fps=measured), unit.received_s)
+                self._tell_format(replace(self._format, fps=measured), self._codec, unit.received_s)
 
-    def _tell_format(self, source: SourceFormat, now: float) -> None:
-        if source != self._format:
-            self._format = source
+    def _tell_format(self, source: SourceFormat, codec: str, now: float) -> None:
+        if (source, codec) != (self._format, self._codec):
+            self._format, self._codec = source, codec
             self._format_request = self._next_request()
             self._ask(now)
 
     def _ask(self, now: float) -> None:
         assert self._format is not None
         self._format_asked_s = now
-        self._tell(FormatKnown(self._format_request, self.stream_id, self.generation, self._format))
+        self._tell(
+            FormatKnown(
+                self._format_request, self.stream_id, self.generation, self._format, self._codec
+            )
+        )
 
 
 def audio_label(config: AudioConfig) -> str:

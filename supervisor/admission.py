@@ -233,14 +233,17 @@ class Admission:
             text = "the stream is not known here any more; publish again"
             refused = Refused(known.request_id, known.stream_id, FAILED, text)
             return [Send(ingest, refused)]
-        stream.format = known.format
+        is_freed = stream.format_known(known.format, known.codec)
         if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
             return [roster.placed(stream, known.request_id)]
-        if roster.correct(stream):
+        is_given_up = stream.state is StreamState.SOURCE_ONLY and is_freed
+        if not is_given_up and roster.correct(stream):
             return [roster.placed(stream, known.request_id)]
         result = move(roster.fleet, stream.generation, roster.need(stream), roster.excluded(stream))
         if not isinstance(result, NoRoom):
             roster.put(stream, *result, now)
+            return [roster.placed(stream, known.request_id)]
+        if is_given_up:
             return [roster.placed(stream, known.request_id)]
         roster.close(stream)
         roster.full_refusals += 1

@@ -79,9 +79,11 @@ class Moves:
             stream.moving_until_s = now + TOLD_S
             return []
         here = roster.device_of(stream)
-        exclude = roster.excluded(stream) | ({here} if here is not None else frozenset())
+        exclude = roster.excluded(stream)
+        if here is not None:
+            exclude[here] = ""
         if only is not None:
-            exclude |= {name for name in roster.fleet.devices if name != only}
+            exclude |= {name: "" for name in roster.fleet.devices if name != only}
         policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
         need = replace(roster.need(stream), policy=policy)
         result = move(roster.fleet, stream.generation, need, exclude)
@@ -129,7 +131,7 @@ class Moves:
                 for stream in self._roster.on_device(source.name):
                     if not self._may_move(stream) or now < stream.moving_until_s:
                         continue
-                    if stream.stream_id in tried or target.name in stream.left_out_devices:
+                    if stream.stream_id in tried or stream.why_left_out(target.name):
                         continue
                     taken = fleet.placements[stream.generation].amounts
                     before = fullness(fleet, source, taken) - fullness(fleet, target, taken)

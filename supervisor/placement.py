@@ -11,8 +11,9 @@ devices of their own on one budget of cores. So do the workers of one GPU share 
 a device with the whole of them, of which any may take what the others left.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from common.errors import UsageError
 from common.identity import ChildName, Generation, StreamId, device_of, gpu_worker
@@ -137,11 +138,11 @@ class Fleet:
 
 
 InFleet = tuple[Fleet, Placement]  # the fleet with the placement in it
+Excluded = Mapping[ChildName, str]  # the devices that a stream may not have, and why, if that tells
+NONE_EXCLUDED: Excluded = MappingProxyType({})
 
 
-def place(
-    fleet: Fleet, need: Need, exclude: frozenset[ChildName] = frozenset()
-) -> InFleet | NoRoom:
+def place(fleet: Fleet, need: Need, exclude: Excluded = NONE_EXCLUDED) -> InFleet | NoRoom:
     """Room for a stream by its policy, on none of the excluded devices."""
     why_not: list[str] = []  # of every path before
     passed_by: list[str] = []  # of those that have devices at all
@@ -207,7 +208,7 @@ def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet |
 
 
 def move(
-    fleet: Fleet, old: Generation, need: Need, exclude: frozenset[ChildName] = frozenset()
+    fleet: Fleet, old: Generation, need: Need, exclude: Excluded = NONE_EXCLUDED
 ) -> InFleet | NoRoom:
     """Other room for a stream whose old room is free at once; without room nothing changes."""
     return place(release(fleet, old), need, exclude)
@@ -236,11 +237,10 @@ def _hybrid_gpus(fleet: Fleet) -> str:
     return f" ({', '.join(told)})" if told else ""
 
 
-def _problem(
-    fleet: Fleet, device: Device, wanted: Amounts, exclude: Iterable[ChildName]
-) -> str | None:
+def _problem(fleet: Fleet, device: Device, wanted: Amounts, exclude: Excluded) -> str | None:
     if device.name in exclude:
-        return f"{device.name} is left out"
+        why = exclude[device.name]
+        return f"{device_of(device.name)}: {why}" if why else f"{device.name} is left out"
     if not device.is_up:
         return f"{device.name} is down"
     if not device.is_open:

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from common.control_messages import EndStream, Placed, Positions, StreamTrouble, SwitchGeneration
-from common.identity import ChildName, StreamId
+from common.identity import ChildName, StreamId, device_of
 from common.ladder import Path
 from common.log import stream_label
 from supervisor.admission import FAILED
@@ -88,7 +88,9 @@ class Recovery:
             return []
         if stream.state not in (StreamState.LIVE, StreamState.RESERVED):
             return []
-        stream.left_out_devices |= {trouble.child}
+        # Another worker of that device would say the same.
+        what = trouble.child if trouble.is_workers_own else device_of(trouble.child)
+        stream.left_out_devices[what] = trouble.reason
         self._roster.note(stream.stream_id, f"{trouble.child}: {trouble.reason}", now)
         if isinstance(self._dry_run(stream), NoRoom):
             return self._give_up(stream, trouble.reason, now)

@@ -136,7 +136,7 @@ class Relief:
     ) -> list[Order]:
         """Transcode it again where it was; without room there it waits like any other."""
         roster = self._roster
-        others = frozenset(name for name in roster.fleet.devices if name != worker)
+        others = {name: "" for name in roster.fleet.devices if name != worker}
         device = roster.fleet.devices.get(worker)
         result: object = None
         if device is not None:

@@ -21,7 +21,7 @@ from common.control_messages import (
     ServedStatus,
     TranscodeStatus,
 )
-from common.identity import ChildName, Generation, StreamId, split_stream_id
+from common.identity import ChildName, Generation, StreamId, device_of, split_stream_id
 from common.ladder import Path, SourceFormat, Template, fit_ladder
 from common.settings import Calibration, Settings
 from supervisor.cost import (
@@ -122,7 +122,9 @@ class Stream:
     is_live: bool = True  # False: held, its publisher is away
     away_s: float = 0.0  # since when, if it is
     crashes: int = 0  # of workers with this stream aboard
-    left_out_devices: frozenset[ChildName] = frozenset()  # those that could not serve it
+    codec: str = ""  # RFC 6381; "": not told
+    # What could not serve it as it is coded now, and why: devices, and workers of one.
+    left_out_devices: dict[str, str] = field(default_factory=dict)
     own_worker: ChildName | None = None  # where it is alone, and nowhere else
     level: Level = Level.FULL  # what an overload takes from it
     overloaded: ChildName | None = None  # the device that it was taken off by that
@@ -142,6 +144,24 @@ class Stream:
 
     def cost(self) -> StreamCost:
         return stream_cost(self.template, self.format)
+
+    def why_left_out(self, worker: ChildName) -> str:
+        """Why it may not be placed there; "": it may."""
+        left_out = self.left_out_devices
+        return left_out.get(worker) or left_out.get(device_of(worker), "")
+
+    def format_known(self, source: SourceFormat, codec: str) -> bool:
+        """How it is coded; whether that frees devices that could not serve what it was."""
+        before, self.format = self.format, source
+        is_other = before is None or (
+            (before.width, before.height, before.sar) != (source.width, source.height, source.sar)
+        )
+        is_other |= codec != self.codec
+        self.codec = codec
+        had_left_out = bool(self.left_out_devices)
+        if is_other:
+            self.left_out_devices.clear()
+        return is_other and had_left_out
 
     def rungs(self) -> tuple[str, ...]:
         """The transcoded renditions to expect."""
@@ -344,11 +364,11 @@ class Roster:
         if stream.generation in self.fleet.placements:
             self.fleet = release(self.fleet, stream.generation)
 
-    def excluded(self, stream: Stream) -> frozenset[ChildName]:
-        """The devices that this stream may not be placed on."""
-        if stream.own_worker is None:
-            return stream.left_out_devices
-        return frozenset(name for name in self.fleet.devices if name != stream.own_worker)
+    def excluded(self, stream: Stream) -> dict[ChildName, str]:
+        """The devices that this stream may not be placed on, and why."""
+        if stream.own_worker is not None:
+            return {name: "" for name in self.fleet.devices if name != stream.own_worker}
+        return {name: why for name in self.fleet.devices if (why := stream.why_left_out(name))}
 
     def isolate(self, stream: Stream, now: float) -> list[Order]:
         """If the stream is suspect, give it a worker of its own, as long as there are any."""

@@ -30,6 +30,7 @@ class Ended:
 
     reason: str
     trouble: bool
+    is_workers_own: bool = False  # trouble of this process: its device may serve the stream
 
 
 @dataclass(frozen=True, slots=True)

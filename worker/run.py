@@ -331,7 +331,7 @@ class Worker:
         self._egresses.forget(*key)
         if event.trouble:
             self._counters["troubles"] += 1
-            self._link.send(StreamTrouble(self.child, *key, event.reason))
+            self._link.send(StreamTrouble(self.child, *key, event.reason, event.is_workers_own))
 
     def _send_coded(self, coded: dict[tuple[StreamKey, int], list[RungCoded]]) -> None:
         now_s = time.monotonic()

@@ -532,4 +532,4 @@ class Session:
 
     def _device_gone(self, error: BaseException) -> None:
         self._around.post(self, DeviceGone(str(error) or type(error).__name__))
-        self._wind_down(Ended("device lost", trouble=True), flush=False)
+        self._wind_down(Ended("device lost", trouble=True, is_workers_own=True), flush=False)

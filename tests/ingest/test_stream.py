@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from common.aac import AudioSpecificConfig
+from common.avc import codec_string
 from common.control_messages import FormatKnown, Placed, PublishEnd
 from common.identity import ChildName, Generation
 from common.ladder import SOURCE, Filler, SourceFormat
@@ -98,7 +99,11 @@ def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_plac
     assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags", "Tags"]
     assert around.worker.sent == []
     assert around.asked == FormatKnown(
-        10, STREAM, Generation(1), SourceFormat(1920, 1080, Fraction(1), Fraction(25))
+        10,
+        STREAM,
+        Generation(1),
+        SourceFormat(1920, 1080, Fraction(1), Fraction(25)),
+        codec_string(config().config),
     )
     around.answer()
     around.put(80)
@@ -167,6 +172,16 @@ def test_other_parameter_sets_reach_egress_worker_and_supervisor() -> None:
     assert around.worker.kinds()[-2:] == ["VideoHeader", "AccessUnit"]
     assert around.egress.sent[-2][1][1] == config(SPS_720).payload
     assert (around.asked.format.width, around.asked.format.height) == (1280, 720)
+
+
+def test_another_profile_of_the_same_size_is_told_to_the_supervisor_too() -> None:
+    around = Around().live()
+    before, now = around.asked, config()
+    coded = replace(now, config=replace(now.config, profile=110))
+    around.stream.video_config(coded, 101.0)
+    assert around.asked.format == before.format
+    assert around.asked.request_id > before.request_id
+    assert around.asked.codec == codec_string(coded.config) != before.codec
 
 
 def test_only_the_answer_for_the_last_format_places_and_overtaken_ones_do_not() -> None:

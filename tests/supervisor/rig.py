@@ -77,10 +77,12 @@ class Rig:
         ask = PublishAsk(self.request, StreamId(stream), address, is_at_limit)
         return self.say(ingest, ask)
 
-    def format(self, stream: str = "live/a", source: SourceFormat = HD) -> list[Order]:
+    def format(
+        self, stream: str = "live/a", source: SourceFormat = HD, codec: str = "avc1.64001f"
+    ) -> list[Order]:
         self.request += 1
         generation = self.stream(stream).generation
-        known = FormatKnown(self.request, StreamId(stream), generation, source)
+        known = FormatKnown(self.request, StreamId(stream), generation, source, codec)
         return self.say("ingest:0", known)
 
     def publish(self, stream: str = "live/a", source: SourceFormat = HD) -> Placed:

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from common.control_messages import DeviceInfo, EncoderCap, Placed, StreamTrouble
+from common.control_messages import (
+    DeviceInfo,
+    EncoderCap,
+    Placed,
+    StreamTrouble,
+    SwitchGeneration,
+)
 from common.identity import ChildName, gpu_worker
 from common.ladder import LeftOut, Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Calibration, Devices, Settings, Software
@@ -14,7 +20,7 @@ from supervisor.cost import GPU_CAPACITY, Resource
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.roster import SESSION_CAP_S, StreamState
 from supervisor.status import ChildFacts, FarmFacts, snapshot
-from tests.supervisor.rig import Rig
+from tests.supervisor.rig import HD, Rig
 
 UUID = "GPU-4f2b7a10-0c2d-4e5f-8a9b-0123456789ab"
 GPU = ChildName(f"worker:{UUID}")
@@ -110,6 +116,69 @@ def test_encoder_sessions_are_one_budget_over_all_gpus() -> None:
     second = rig.publish("live/b")
     assert second.worker is None
     assert "needs 3 of the 2 encoder sessions free on the host (5 in all)" in second.reason
+
+
+TEN_BIT = "10-bit H.264: the GPU path takes 8 bits"
+HIGH_10 = "avc1.6e001f"
+
+
+def hybrids(count: int, *, software: int = 1) -> tuple[Rig, list[ChildName]]:
+    """A hybrid GPU's workers beside those of the cores."""
+    rig = rig_of(info(Path.HYBRID), workers=software)
+    names = [gpu_worker(UUID, index) for index in range(count)]
+    for name in names[1:]:
+        rig.farm.roster.expect_device(name, Path.HYBRID, rig.now)
+        rig.up(name, "worker", device=info(Path.HYBRID))
+    return rig, names
+
+
+def refuse_at_its_worker(rig: Rig, reason: str, *, is_workers_own: bool = False) -> Placed:
+    stream = rig.stream()
+    worker = rig.farm.roster.device_of(stream)
+    assert worker is not None
+    told = StreamTrouble(worker, stream.stream_id, stream.generation, reason, is_workers_own)
+    orders = rig.say(worker, told)
+    if isinstance(rig.messages(orders)[0], SwitchGeneration):
+        orders = rig.tick(POSITIONS_TIMEOUT_S)
+    return rig.only(orders, Placed)
+
+
+def test_what_one_worker_of_a_gpu_cannot_decode_is_asked_of_none_beside_it() -> None:
+    rig, workers = hybrids(4)
+    assert rig.publish().worker in workers
+    placed = refuse_at_its_worker(rig, TEN_BIT)
+    assert placed.worker == ChildName("worker:cpu:0")
+    assert f"hybrid: {UUID}: {TEN_BIT}" in placed.reason
+    assert "left out" not in placed.reason
+    (stream,) = status_of(rig)["streams"]
+    assert TEN_BIT in stream["reason"]
+
+
+def test_a_workers_own_trouble_leaves_the_other_workers_of_its_gpu() -> None:
+    rig, workers = hybrids(2)
+    first = rig.publish()
+    placed = refuse_at_its_worker(rig, "device lost", is_workers_own=True)
+    assert [first.worker, placed.worker] == workers
+
+
+def test_another_format_forgets_which_devices_could_not_serve_the_one_before() -> None:
+    rig, workers = hybrids(2, software=0)
+    rig.publish()
+    given_up = refuse_at_its_worker(rig, TEN_BIT)
+    assert (given_up.worker, given_up.reason) == (None, f"source only: {TEN_BIT}")
+    measured = replace(HD, fps=Fraction(25))
+    assert rig.only(rig.format(source=measured), Placed).worker is None  # coded as before
+    assert rig.only(rig.format(codec=HIGH_10), Placed).worker in workers
+    assert rig.stream().state is StreamState.LIVE
+
+
+def test_a_stream_that_was_given_up_stays_source_only_where_there_is_no_room_for_it_now() -> None:
+    rig, (worker,) = hybrids(1, software=0)
+    rig.publish()
+    refuse_at_its_worker(rig, TEN_BIT)
+    rig.down(worker)
+    assert rig.only(rig.format(codec=HIGH_10), Placed).worker is None
+    assert rig.stream().state is StreamState.SOURCE_ONLY
 
 
 CAP = "720p: encoder session cap of the driver reached"

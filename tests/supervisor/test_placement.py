@@ -130,7 +130,7 @@ def test_hybrid_encoding_draws_on_the_cores_that_software_uses_too() -> None:
 
 def test_devices_that_are_down_closed_or_left_out_take_nothing() -> None:
     closed = fleet_of(cpu(0, is_up=False), cpu(1, is_open=False), cpu(2))
-    result = place(closed, need(1), exclude=frozenset({ChildName("worker:cpu:2")}))
+    result = place(closed, need(1), exclude={ChildName("worker:cpu:2"): ""})
     assert isinstance(result, NoRoom)
     for words in ("cpu:0 is down", "cpu:1 takes no new streams", "cpu:2 is left out"):
         assert words in result.reason
@@ -151,7 +151,7 @@ def test_a_move_may_use_the_room_that_it_frees() -> None:
     fleet = fleet_of(cpu(0), cpu(1), cores=60)
     fleet, old = placed(place(fleet, need(1)))
     assert old.device is not None
-    fleet, new = placed(move(fleet, Generation(1), need(2), exclude=frozenset({old.device})))
+    fleet, new = placed(move(fleet, Generation(1), need(2), exclude={old.device: ""}))
     assert {old.device, new.device} == set(fleet.devices)
     assert list(fleet.placements) == [2]
 

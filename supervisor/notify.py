@@ -3,9 +3,11 @@
 import os
 import socket
 
+TIMEOUT_S = 0.1  # systemd may be too busy to read: the farm must not wait for it
+
 
 def notify(state: str) -> bool:
-    """Send "READY=1", "STOPPING=1" …; False when nobody asked for it or nobody listens."""
+    """Send "READY=1", "STOPPING=1" …; False when nobody asked for it or nobody takes it."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "@/":
         return False
@@ -13,6 +15,7 @@ def notify(state: str) -> bool:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
+            peer.settimeout(TIMEOUT_S)
             peer.connect(address)
             peer.sendall(state.encode())
     except OSError:

@@ -181,7 +181,7 @@ class Supervisor:
     async def _beat(self) -> None:
         while True:
             self._control.broadcast(SupervisorBeat(self._boot_id))
-            notify(f"WATCHDOG=1\nSTATUS={summary(self.farm)}")
+            notify(f"WATCHDOG=1\n{self._status_line()}")
             self._cpu.sample([os.getpid(), *self.family.pids()], self._loop.time())
             self._vigil.watch_memory()
             await asyncio.sleep(BEAT_S)
@@ -394,7 +394,10 @@ class Supervisor:
                 devices,
             )
         )
-        notify(f"READY=1\nMAINPID={os.getpid()}")
+        notify(f"READY=1\nMAINPID={os.getpid()}\n{self._status_line()}")
+
+    def _status_line(self) -> str:
+        return f"STATUS={summary(self.farm)}"
 
     def _on_hup(self) -> None:
         _, text = self.reload()

@@ -30,3 +30,15 @@ def test_the_state_arrives(is_abstract: bool, monkeypatch: pytest.MonkeyPatch) -
 def test_a_dead_listener_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     assert not notify("READY=1")
+
+
+def test_nobody_waits_for_a_listener_that_does_not_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        peer.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        sent = 0
+        while notify("WATCHDOG=1"):
+            sent += 1
+        assert sent > 1

@@ -3,14 +3,28 @@
 Only the CLI imports this: rich is nothing that the supervisor's memory should hold.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from common.log import stream_label
+
 Json = Mapping[str, Any]
+
+SHOWN_DECISIONS = 5
+# How those decisions begin that somebody looks for; the others are a stream's usual way.
+_TROUBLES = (
+    "refused:",
+    "quarantined:",
+    "not alone:",
+    "lost ",
+    "its ingest is lost:",
+    "gave its room",
+)
 
 _STATE_STYLES = {
     "ready": "green",
@@ -41,6 +55,7 @@ def tables(status: Json, now_unix: float) -> RenderableType:
             f"apps: {', '.join(status['apps'])}  up {duration(now_unix - status['since_unix'])}",
         ),
         _devices(status),
+        *_host(status),
         _streams(status["streams"], now_unix),
         _children([status["supervisor"], *status["children"]]),
     ]
@@ -63,6 +78,7 @@ def tables(status: Json, now_unix: float) -> RenderableType:
                 "yellow",
             )
         )
+    parts += _decisions(status["decisions"])
     return Group(*parts)
 
 
@@ -144,6 +160,36 @@ def _devices(status: Json) -> Table:
     return table
 
 
+def _host(status: Json) -> Iterable[RenderableType]:
+    """What all devices share, where something of it is taken, and what came of it."""
+    told = []
+    for name, shared in sorted(status["host"].items()):
+        if not shared["used"]:
+            continue
+        limit = "" if shared["capacity"] is None else f" of {shared['capacity']:.0f}"
+        unit = " units" if name.endswith("cores") else ""
+        told.append(f"{name.replace('_', ' ')} {shared['used']:.0f}{limit}{unit}")
+    if status["refused_full"]:
+        told.append(f"{status['refused_full']} publishers refused so far: full")
+    if told:
+        yield Text(f"Host: {', '.join(told)}")
+
+
+def _decisions(decisions: Sequence[Json]) -> Iterable[RenderableType]:
+    """The last refusals, quarantines and losses; streams are called as in the log."""
+    found = [entry for entry in decisions if entry["text"].startswith(_TROUBLES)]
+    if not found:
+        return
+    table = _table("\nLast refusals and losses", ("at", "stream", "what"))
+    for entry in found[-SHOWN_DECISIONS:]:
+        table.add_row(
+            f"{datetime.fromtimestamp(entry['at_unix']):%H:%M:%S}",
+            stream_label(f"{entry['app']}/{entry['key']}"),
+            entry["text"],
+        )
+    yield table
+
+
 def _streams(streams: Iterable[Json], now_unix: float) -> Table:
     table = _table(
         "\nStreams",
@@ -186,6 +232,15 @@ def _add_stream(table: Table, stream: Json, now_unix: float) -> None:
         )
     for entry in stream["left_out"]:
         table.add_row(f"  {entry['name']}", "left out", "", "", "", "", "", entry["reason"])
+    troubles = [
+        f"degraded: {stream['degraded']}" if stream["degraded"] else "",
+        f"{stream['skipped_by_worker']} pictures left out" if stream["skipped_by_worker"] else "",
+        f"aboard {stream['crashes']} crashed workers" if stream["crashes"] else "",
+        f"cannot move: {stream['cannot_move']}" if stream["cannot_move"] else "",
+    ]
+    if any(troubles):
+        told = ", ".join(filter(None, troubles))
+        table.add_row("", "", "", "", "", "", "", Text(told, "yellow"))
     where = stream["worker"] or "no device"
     table.add_row("", "", "", "", "", "", "", Text(f"on {where}: {stream['reason']}", "dim"))
 

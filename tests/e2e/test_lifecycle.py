@@ -1,7 +1,10 @@
 """The farm starts, stops, reloads, and brings back what dies."""
 
 import os
+import re
+import select
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 
 from common.rtmp_peer import RtmpPublisher, RtmpRefused
 from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import DEFAULT_CONFIG, Farm, tfarm, wait_dead
+from tests.helpers_farm import DEFAULT_CONFIG, TFARM, Farm, tfarm, wait_dead
 from tests.helpers_media import Player, Publisher, frames, until
 
 pytestmark = pytest.mark.e2e
@@ -123,6 +126,7 @@ def test_status_shows_devices_streams_and_children(farm: Farm, clip: MakeClip) -
 
             until(rates, 10, "the rates are known", every=0.3)
             status = farm.status()
+            latency = farm.cli("status", "--latency")
             player.stop()
         device = next(d for d in status["devices"] if d["kind"] == "software")
         assert device["streams"] == 1
@@ -140,6 +144,30 @@ def test_status_shows_devices_streams_and_children(farm: Farm, clip: MakeClip) -
         assert table.returncode == 0
         for word in ("240p", "144p", "source", "cpu"):
             assert word in table.stdout, word
+        assert latency.returncode == 0, latency.stderr
+        assert "live/cam: p50 / p99 in ms" in latency.stdout
+        (row,) = [line for line in latency.stdout.splitlines() if line.strip().startswith("240p")]
+        assert re.search(r"\d+\.\d / \d+\.\d$", row.rstrip()), row  # in all
+        assert_watched(farm)
+
+
+def assert_watched(farm: Farm) -> None:
+    """In a terminal `--watch` draws again and again, until Ctrl-C, which is a clean end."""
+    terminal, inside = os.openpty()
+    command = [TFARM, "status", "--watch", "--run-dir", str(farm.run_dir)]
+    with subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside) as watch:
+        os.close(inside)
+        drawn = b""
+        deadline = time.monotonic() + 15
+        while drawn.count(b"apps: live") < 2:
+            assert time.monotonic() < deadline, drawn
+            if select.select([terminal], [], [], 0.5)[0]:
+                drawn += os.read(terminal, 65536)
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(10) == 0
+    os.close(terminal)
+    assert b"live/cam" in drawn
+    assert b"Traceback" not in drawn
 
 
 def test_check_names_every_fault_by_its_path_and_exits_2(tmp_path: Path) -> None:

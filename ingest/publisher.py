@@ -34,6 +34,10 @@ KEPT_LEAD_S = 1.0  # of one that is fast: its media never waits for it
 MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
 LEAD_WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
 PROMPT_S = 3.0  # from its start a publisher is read at once, for rungs and players to begin
+# Above this it always is: what comes in 0.1 s is then more than a connection's receive buffer
+# holds at first (Linux: 128 KiB), and a publisher with a small send buffer waits in its sends (of
+# 40 Mbit/s, with 32 KiB: up to 64 ms).
+LAZY_BPS = 10_000_000
 
 
 class Pace:
@@ -109,6 +113,7 @@ class Publisher:
             and self.has_video
             and not self._pace.is_fast
             and not self.stream.is_watched
+            and self.stream.bits_per_second(now) <= LAZY_BPS
         )
 
     def overdue(self, now: float) -> Refusal | None:

@@ -119,6 +119,10 @@ class Stream:
         """Whether somebody plays any rendition of it, or waits for it."""
         return self._egress.is_watched
 
+    def bits_per_second(self, now: float) -> float:
+        """What its publishers sent over the last seconds, up to four."""
+        return self._meter.bits_per_second(now)
+
     @property
     def is_over(self) -> bool:
         """Ended, and everyone was told who could be."""
@@ -366,7 +370,7 @@ class Stream:
             codec=codec_string(config.config) if config else "",
             audio=self._audio,
             fps=self._meter.frames_per_second(now),
-            bitrate_bps=self._meter.bits_per_second(now),
+            bitrate_bps=self.bits_per_second(now),
             gop_ms=self._gop_ms,
             frames=self._meter.frames,
             dropped=dict(+dropped),

@@ -208,3 +208,32 @@ def test_a_publisher_that_catches_up_with_the_clock_is_not_faster() -> None:
     around.take(*burst(40_000, 60_000), now=141.0)
     assert around.publisher.notices == []
     assert around.publisher.waits_s == 0.0
+
+
+@pytest.mark.parametrize(("megabits", "is_lazy"), [(8, True), (40, False)])
+def test_who_would_fill_its_connections_buffers_is_read_promptly(
+    megabits: int, is_lazy: bool
+) -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    for number in range(1, 51):
+        at_s = number / 10
+        body = picture(int(at_s * 1000), size=megabits * 1_000_000 // 80)
+        around.take(body, now=100.0 + at_s)
+    assert around.publisher.may_be_lazy(105.0) is is_lazy
+
+
+def test_who_sends_less_by_now_may_be_lazy_again() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    lazy_from = None
+    for number in range(1, 101):
+        at_s = number / 10
+        body = picture(int(at_s * 1000), size=500_000 if at_s < 4 else 50_000)
+        around.take(body, now=100.0 + at_s)
+        if around.publisher.may_be_lazy(100.0 + at_s):
+            lazy_from = lazy_from or at_s
+            continue
+        assert lazy_from is None, "no to and fro"
+    assert lazy_from is not None
+    assert 4.0 < lazy_from < 9.0

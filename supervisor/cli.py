@@ -134,7 +134,7 @@ def _show_tables(where: Path, watch: bool, latency: bool) -> None:
 
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
-    """Check a configuration file; every fault is named by its key's path."""
+    """Check a configuration file. Every fault is named by its key's path."""
     from common.config import load
 
     try:
@@ -166,7 +166,7 @@ def demo(
         str | None, typer.Option(metavar="HOST:PORT", help="Of the farm that it starts.")
     ] = None,
 ) -> None:
-    """Publish a generated picture with a clock, and a tone; starts a farm if none runs."""
+    """Publish a generated picture with a clock, and a tone. Starts a farm if none runs."""
     from supervisor.demo import run_demo
 
     width, _, height = size.partition("x")
@@ -214,7 +214,10 @@ def reload(run_dir: RunDir = None) -> None:
 
 @app.command()
 def kick(stream: Annotated[str, typer.Argument(metavar="APP/KEY")], run_dir: RunDir = None) -> None:
-    """End one publisher's stream; if it is refused because of crashes, let it in again."""
+    """End a stream, or let in again one that is refused.
+
+    One that took workers down is refused for some minutes.
+    """
     app_name, slash, key = stream.partition("/")
     if not (slash and app_name and key):
         raise typer.BadParameter("must be APP/KEY", param_hint="APP/KEY")
@@ -241,7 +244,7 @@ def drain(
     ] = None,
     run_dir: RunDir = None,
 ) -> None:
-    """Move all streams off a device, or let the farm run empty; `undrain` ends that.
+    """Move all streams off a device, or let the farm run empty. `undrain` ends that.
 
     Exit code 1 when streams are left on the device, with the reason.
     """
@@ -304,7 +307,7 @@ def undrain(
 
 @app.command()
 def rebalance(run_dir: RunDir = None) -> None:
-    """Even the load of the devices out by moving streams; players notice nothing."""
+    """Even out the load of the devices by moving streams. Players notice nothing."""
     _ask_and_say(run_dir, "rebalance")
 
 

@@ -40,9 +40,10 @@ def doctor(
         float, typer.Option(min=0.1, max=60, help="How long each device is tried.")
     ] = 2.0,
 ) -> None:
-    """Try every device of this host: what it does, what it will be used as, what is missing.
+    """Try every device of this host, and say what it is good for.
 
-    Exit code 0 when tfarm can run here, on the host's cores alone too; else 1.
+    What it does, what it will be used as and why, what is missing. Exit code 0 when tfarm can
+    run here, on the host's cores alone too; else 1.
     """
     import json
 
@@ -74,10 +75,10 @@ def calibrate(
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("calibration.toml"),
 ) -> None:
-    """Measure how many streams of each template each device keeps in real time.
+    """Measure how many streams each device keeps in real time.
 
-    Writes capacities and costs to a file that a configuration includes. Takes some minutes a
-    device and template; refuses while streams run there.
+    Writes capacities and costs, by device and template, to a file that a configuration includes.
+    Takes some minutes a device and template; refuses while streams run there.
     """
     from supervisor import calibrate as calibrating
     from supervisor.client import CommandFailed, NotRunning

@@ -13,7 +13,7 @@ from common.control_link import control_address
 from common.control_messages import Answer, Command
 from common.envelope import decode_frames, encode
 from common.errors import EnvelopeError, TfarmError
-from supervisor.run_dir import SERVICE, is_served
+from supervisor.run_dir import SERVICE, is_served, why_unserved
 
 TIMEOUT_S = 5.0
 
@@ -39,7 +39,7 @@ def ask(
         CommandFailed: the answer is no.
     """
     if not is_served(run_dir):
-        raise NotRunning(f"farm not running (nothing listens in {run_dir}){_closed_service()}")
+        raise NotRunning(f"farm not running ({why_unserved(run_dir)}){_closed_service()}")
     context = zmq.Context(io_threads=1)
     try:
         socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)

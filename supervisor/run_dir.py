@@ -131,6 +131,19 @@ def is_served(run_dir: Path) -> bool:
         return True
 
 
+def why_unserved(run_dir: Path) -> str:
+    """What is wrong with a directory where nobody listens, for who may have named another one."""
+    if not os.path.lexists(run_dir):
+        return f"there is no {run_dir}"
+    if not os.path.isdir(run_dir):
+        return f"{run_dir} is no directory"
+    if not os.access(run_dir, os.R_OK | os.X_OK):
+        return f"{run_dir} is closed to this user"
+    if not os.path.exists(run_dir / LOCK):
+        return f"{run_dir} is no run directory: no farm has run in it"
+    return f"nothing listens in {run_dir}"
+
+
 def wait_gone(pid: int, timeout: float) -> bool:
     """Wait for any process of ours to end; False when it has not."""
     try:

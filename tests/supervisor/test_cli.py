@@ -23,7 +23,7 @@ def tfarm(*arguments: object) -> "subprocess.CompletedProcess[str]":
         timeout=30,
         check=False,
         stdin=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"},
     )
 
 
@@ -32,6 +32,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     assert answer.returncode == 0
     for command in ("supervisor", "status", "check", "demo", "stop", "reload", "kick"):
         assert command in answer.stdout
+    assert "..." not in answer.stdout.partition("Commands:")[2]  # every line fits
     code = "import sys, supervisor.cli; print([m for m in sys.modules if m in HEAVY])"
     heavy = "('zmq', 'msgpack', 'rich', 'av', 'numpy', 'asyncio', 'psutil', 'pynvml')"
     loaded = subprocess.run(
@@ -72,7 +73,7 @@ def test_a_bad_command_line_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 def test_without_a_farm_it_says_so_and_exits_1(arguments: tuple[str, ...], tmp_path: Path) -> None:
     answer = tfarm(*arguments, "--run-dir", tmp_path / "none")
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr.startswith(f"tfarm: farm not running (nothing listens in {tmp_path}")
+    assert answer.stderr.startswith(f"tfarm: farm not running (there is no {tmp_path / 'none'})")
 
 
 def test_check_names_each_fault_by_its_path(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from supervisor.run_dir import (
     remove_sockets,
     remove_sockets_of,
     wait_gone,
+    why_unserved,
     write_children,
 )
 
@@ -124,6 +125,22 @@ def test_nobody_listens_in_an_empty_one(short: Path) -> None:
         listener.bind(str(short / "control"))
         listener.listen()
         assert is_served(short)
+
+
+def test_what_is_no_run_directory_is_said_to_be_none(short: Path) -> None:
+    assert why_unserved(short / "none") == f"there is no {short / 'none'}"
+    (short / "file").touch()
+    assert why_unserved(short / "file") == f"{short / 'file'} is no directory"
+    assert why_unserved(short) == f"{short} is no run directory: no farm has run in it"
+    RunDirLock(short).release()
+    assert why_unserved(short) == f"nothing listens in {short}"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+def test_a_closed_run_directory_is_told_from_none(short: Path) -> None:
+    short.chmod(0)
+    assert why_unserved(short) == f"{short} is closed to this user"
+    short.chmod(0o700)
 
 
 def test_the_list_of_children_is_read_back_and_damage_is_no_list(short: Path) -> None:

@@ -183,6 +183,14 @@ def _check_log(scene: Scene, table: Table, rows: Sequence[Row]) -> None:
     """What reached the encoder's driver."""
     by_size = {(width, height): (name, rate) for name, width, height, rate in scene.size.rungs}
     opened = [row for row in rows if row["call"] == "InitializeEncoder"]
+    source = scene.clip.sps
+    colours = {
+        "full_range": int(source.full_range),
+        "colour": 1,
+        "primaries": source.colour_primaries,
+        "transfer": source.colour_transfer,
+        "matrix": source.colour_matrix,
+    }
     wrong: list[str] = []
     seen = 0
     for row in opened:
@@ -210,8 +218,14 @@ def _check_log(scene: Scene, table: Table, rows: Sequence[Row]) -> None:
             for name, value in wanted.items()
             if row.get(name) != value
         ]
+        vui = row.get("vui", {})
+        wrong += [
+            f"{row['width']}x{row['height']} vui.{name}={vui.get(name)} instead of {value}"
+            for name, value in colours.items()
+            if vui.get(name) != value
+        ]
     table.check(
-        f"parameters at {seen} encoders as the template says",
+        f"parameters at {seen} encoders as the template says, colours as the source",
         "; ".join(dict.fromkeys(wrong))[:400] or "all",
         seen >= 6 and not wrong,
     )
@@ -344,7 +358,10 @@ def _tell_fault(
     played: Collected,
     sent: Collected,
 ) -> None:
-    """Streams on the device come back; the others lose nothing."""
+    """Streams on the device come back; the others lose nothing.
+
+    Of a rendition that ended before (its encoder failed) nothing after its last picture counts.
+    """
     at_s = struck.get(kind)
     if at_s is None:
         return
@@ -356,7 +373,7 @@ def _tell_fault(
             gaps.append(gap_s)
             most = max(most, lost)
         elif player.key in where and player.pictures and player.pictures[0].came_s < at_s - 1:
-            others = max(others, lost if player.rendition != "480p" or kind != "hang" else 0)
+            others = max(others, lost)
             other_gap = max(other_gap, gap_s if math.isfinite(gap_s) else 0.0)
     table.check(
         f"{kind}: longest gap of the {len(gaps) - 1} renditions on that worker",

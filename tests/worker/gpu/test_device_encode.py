@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from common.avc import AvcConfig, parse_sps
+from common.avc import AvcConfig, SpsInfo, parse_sps
 from common.errors import EncodeFailed
 from common.ladder import SourceFormat, Template, fit_ladder
 from common.settings import DEFAULT_RENDITIONS
@@ -65,6 +65,11 @@ def crcs(frame: Nv12, height: int) -> tuple[int, int]:
     return zlib.crc32(frame[:height].tobytes()), zlib.crc32(frame[height:].tobytes())
 
 
+def colours(sps: SpsInfo) -> tuple[bool, int, int, int]:
+    """What a player needs to show the right colours."""
+    return sps.full_range, sps.colour_primaries, sps.colour_transfer, sps.colour_matrix
+
+
 def test_every_packet_comes_out_of_its_own_call(device: GpuBackend) -> None:
     rung = replace(LADDER.rungs[0], bitrate_bps=8_000_000)
     scaler = device.open_scaler(LADDER, SPS)
@@ -98,6 +103,7 @@ def test_the_parameter_sets_are_known_before_the_first_picture(device: GpuBacken
             encoder = device.open_encoder(rung, sps, FPS)
             info = parse_sps(encoder.config.sps[0])
             assert (info.width, info.height) == (rung.width, rung.height)
+            assert colours(info) == colours(sps)
             assert AvcConfig.parse(encoder.config.encode()) == encoder.config
             encoder.close()
 
@@ -158,6 +164,33 @@ def test_the_driver_is_told_what_the_template_says(device: GpuBackend, log: SimL
     assert told["preset"].lower() == "p5"
     assert "high" in told["profile"].lower()
     encoder.close()
+
+
+@simulator
+@pytest.mark.parametrize(
+    ("full_range", "code_points"), [(False, (1, 1, 1)), (True, (5, 6, 6)), (False, (6, 6, 5))]
+)
+def test_the_driver_is_told_the_sources_colours(
+    device: GpuBackend, log: SimLog, full_range: bool, code_points: tuple[int, int, int]
+) -> None:
+    primaries, transfer, matrix = code_points
+    sps = replace(
+        SPS,
+        full_range=full_range,
+        colour_primaries=primaries,
+        colour_transfer=transfer,
+        colour_matrix=matrix,
+    )
+    device.open_encoder(LADDER.rungs[1], sps, FPS).close()
+    (told,) = log.rows("InitializeEncoder")
+    wanted = {
+        "full_range": int(full_range),
+        "colour": 1,
+        "primaries": primaries,
+        "transfer": transfer,
+        "matrix": matrix,
+    }
+    assert {name: told["vui"][name] for name in wanted} == wanted
 
 
 @simulator

@@ -1,11 +1,13 @@
 """One context, on one GPU, and nothing left behind by sessions."""
 
 import gc
+import json
 import os
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,10 +45,9 @@ cupy.zeros(1)
 status, current = driver.cuCtxGetCurrent()
 assert int(current) == device.context.pointer
 after = used()
-print([b - a for a, b in zip(before, booted)], [b - a for a, b in zip(booted, after)])
-grown = (after[-1] - booted[-1]) / 2**20
-assert grown < 250, f"{grown} MiB: another context"
-assert all(b - a < 8 * 2**20 for a, b in zip(before[:-1], after[:-1])), "memory elsewhere"
+import json
+print(json.dumps({"own": after[-1] - booted[-1],
+                  "others": [b - a for a, b in zip(before[:-1], after[:-1])]}))
 """
 
 
@@ -81,7 +82,9 @@ def coded_1080p(frames: int = 5) -> Coded:
     return code(1920, 1080, frames)
 
 
-def test_there_is_one_context_and_no_memory_on_another_gpu() -> None:
+@pytest.fixture(scope="module")
+def growth() -> dict[str, Any]:
+    """Bytes by which a session grew the GPU that it is on, the last one, and every other."""
     root = str(Path(__file__).parents[3])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
     environment = {**os.environ, "PYTHONPATH": path, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
@@ -95,6 +98,18 @@ def test_there_is_one_context_and_no_memory_on_another_gpu() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def test_there_is_one_context(growth: dict[str, Any]) -> None:
+    assert growth["own"] < 250 * MIB, "another context beside that of the boot"
+
+
+def test_there_is_no_memory_on_another_gpu(growth: dict[str, Any]) -> None:
+    if not growth["others"]:
+        pytest.skip("this host has one GPU: there is no other to take memory on")
+    assert max(growth["others"]) < 8 * MIB
 
 
 def test_sessions_leave_no_memory_behind(device: GpuBackend) -> None:

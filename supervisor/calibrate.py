@@ -199,20 +199,50 @@ def _trial_words(trial: dict[str, Any]) -> str:
     )
 
 
-def merge(
-    measured: Sequence[Measured], templates: Sequence[Template], settings: Settings, out: Path
-) -> Calibrated:
-    """What the file will hold: what was measured now, and what it held of others.
+def check_clip(clip: Path) -> None:
+    """Whether it holds what is to be measured with. Raises ValueError."""
+    import av
+    import av.error
 
-    Raises ConfigError when the file is there and cannot be read.
+    try:
+        with av.open(str(clip)) as container:
+            names = [stream.codec_context.name for stream in container.streams.video]
+    except (av.error.FFmpegError, OSError) as error:
+        raise ValueError(f"{clip} cannot be read: {error}") from error
+    if "h264" not in names:
+        raise ValueError(f"{clip} holds no H.264")
+
+
+def read_old(out: Path) -> tuple[Calibration, ...]:
+    """What the file holds that is to be written; nothing where there is none yet.
+
+    Raises:
+        ConfigError: it is there and no configuration.
+        ValueError: it could not be written: told before anything is measured.
     """
+    if out.is_dir():
+        raise ValueError(f"cannot write {out}: it is a directory")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write {out}: {error.strerror or error}") from error
+    return load(out).calibration if out.exists() else ()
+
+
+def merge(
+    measured: Sequence[Measured],
+    templates: Sequence[Template],
+    settings: Settings,
+    old: Sequence[Calibration],
+) -> Calibrated:
+    """What the file will hold: what was measured now, and what it held of others."""
     by_name = {template.name: template for template in templates}
     new: list[Calibration] = []
     for item in measured:
         entry = as_calibration(item, by_name[item.template]) if not item.problem else None
         if entry is not None:
             new.append(entry)
-    old = load(out).calibration if out.exists() else ()
     host_cores = len(os.sched_getaffinity(0))
     cores = combine([e for e in new if e.device == CPU], [e for e in old if e.device == CPU])
     capacity = cores.capacity.get(CPU, settings.software.capacity)

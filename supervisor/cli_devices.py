@@ -3,6 +3,7 @@
 `cli.py` adds them; heavy imports stand inside the commands here too.
 """
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -11,7 +12,7 @@ import typer
 from common.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from common.ladder import Template
     from supervisor.calibration import Measured
@@ -89,6 +90,11 @@ def calibrate(
 
     try:
         settings = load_settings(config)
+        with _value_of("--out"):
+            old = calibrating.read_old(out)
+        if clip is not None:
+            with _value_of("--clip"):
+                calibrating.check_clip(clip)
         devices = calibrating.devices_for(settings, device)
         templates = calibrating.templates_for(settings, template)
         calibrating.refuse_if_busy(_run_dir(run_dir), devices)
@@ -108,7 +114,7 @@ def calibrate(
                         say=say,
                     )
                 )
-        found = calibrating.merge(measured, templates, settings, out)
+        found = calibrating.merge(measured, templates, settings, old)
     except ConfigError as error:
         _bad_config(error)
     except (calibrating.CannotCalibrate, NotRunning, CommandFailed) as error:
@@ -121,6 +127,15 @@ def calibrate(
     except OSError as error:
         _fail(f"cannot write {out}: {error.strerror or error}")
     typer.echo(f'{out} is written; a configuration beside it takes it in: include = ["{out.name}"]')
+
+
+@contextmanager
+def _value_of(option: str) -> "Iterator[None]":
+    """A ValueError is a bad command line: this option's value."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def _show_table(measured: "Sequence[Measured]", templates: "Sequence[Template]") -> None:

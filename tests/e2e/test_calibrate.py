@@ -84,6 +84,10 @@ def test_a_clip_that_is_none_is_said_and_nothing_written(tmp_path: Path) -> None
     answer = calibrate(
         config_file, "--clip", clip, "--out", out, "--run-dir", tmp_path, "--seconds", 1
     )
-    assert answer.returncode == 1
-    assert "cannot be read" in answer.stdout
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "Invalid value for --clip" in answer.stderr
+    assert "cannot be read" in answer.stderr
     assert not out.exists()
+    answer = calibrate(config_file, "--out", tmp_path / "none" / "out.toml", "--run-dir", tmp_path)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "Invalid value for --out" in answer.stderr

@@ -5,16 +5,22 @@ import os
 import sys
 from pathlib import Path
 
+import av
 import pytest
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
+from common.errors import ConfigError
 from common.ladder import Template
 from common.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 from supervisor import calibrate
 from supervisor.calibrate import (
     CannotCalibrate,
+    check_clip,
     devices_for,
     measure,
     merge,
+    read_old,
     templates_for,
     workers_for,
     write,
@@ -101,9 +107,9 @@ def test_templates_without_renditions_are_passed_by() -> None:
 def test_a_second_run_keeps_what_the_first_measured_of_other_devices(tmp_path: Path) -> None:
     out = tmp_path / "calibration.toml"
     live = Template("live", DEFAULT_RENDITIONS)
-    write(merge([measured(device="GPU-b")], [live], Settings(), out), out)
+    write(merge([measured(device="GPU-b")], [live], Settings(), read_old(out)), out)
     failed = Measured("cpu", "live", {}, "no codec")
-    again = merge([measured(streams=7), failed], [live], Settings(), out)
+    again = merge([measured(streams=7), failed], [live], Settings(), read_old(out))
     assert {e.device: e.streams for e in again.entries} == {"GPU-a": 7, "GPU-b": 90}
     write(again, out)
     assert [path.name for path in tmp_path.iterdir()] == ["calibration.toml"]
@@ -116,3 +122,36 @@ def test_a_file_that_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"calibration\.toml"):
         write(Calibrated((entry(measured()),), {"GPU-a": 1.0}), out)
     assert [path.name for path in tmp_path.iterdir()] == ["calibration.toml"]
+
+
+def test_a_file_that_could_not_be_written_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a directory"):
+        read_old(tmp_path)
+    with pytest.raises(ValueError, match="No such file or directory"):
+        read_old(tmp_path / "none" / "calibration.toml")
+    (tmp_path / "calibration.toml").write_text("streams = [")
+    with pytest.raises(ConfigError, match="is no TOML"):
+        read_old(tmp_path / "calibration.toml")
+    assert [path.name for path in tmp_path.iterdir()] == ["calibration.toml"]
+
+
+def test_a_clip_is_looked_at_before_anything_is_measured(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    with pytest.raises(ValueError, match=r"cannot be read: .*No such file"):
+        check_clip(clip)
+    clip.write_text("no clip")
+    with pytest.raises(ValueError, match="cannot be read"):
+        check_clip(clip)
+    for codec, holds in (("mpeg4", False), ("libx264", True)):
+        with av.open(str(clip), "w") as container:
+            stream = container.add_stream(codec, rate=25)
+            assert isinstance(stream, VideoStream)
+            stream.width = stream.height = 64
+            stream.pix_fmt = "yuv420p"
+            container.mux(stream.encode(VideoFrame(64, 64, "yuv420p")))
+            container.mux(stream.encode())
+        if holds:
+            check_clip(clip)
+        else:
+            with pytest.raises(ValueError, match=r"holds no H\.264"):
+                check_clip(clip)

@@ -9,6 +9,7 @@ import signal
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 import argparse  # noqa: E402
+import logging  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from dataclasses import replace  # noqa: E402
@@ -20,9 +21,12 @@ from common.descriptors import raise_limit  # noqa: E402
 from common.errors import ConfigError, ExitCode  # noqa: E402
 from common.log import set_up  # noqa: E402
 from common.settings import Settings  # noqa: E402
+from supervisor.calibration import without_template  # noqa: E402
 from supervisor.child_plans import Program, python_module  # noqa: E402
 from supervisor.run import serve  # noqa: E402
 from supervisor.run_dir import RunDirError, default_run_dir  # noqa: E402
+
+log = logging.getLogger("tfarm.supervisor.main")
 
 
 def main(argv: list[str], program: Program = python_module) -> int:
@@ -44,6 +48,8 @@ def main(argv: list[str], program: Program = python_module) -> int:
         print(f"--listen: {error}", file=sys.stderr)
         return ExitCode.USAGE
     set_up("supervisor", settings.log_level)
+    for unused in without_template(settings):
+        log.warning("setting without effect key=%s why=%s", unused.path, unused.problem)
     raise_limit()
     run_dir = arguments.run_dir or default_run_dir(os.environ, os.geteuid())
     try:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from common.errors import ConfigFault
 from common.ladder import Path, SourceFormat, Template
-from common.settings import Calibration
+from common.settings import Calibration, Settings
 from supervisor.cost import CAPACITY_PER_CORE, DECODE_WEIGHT, stream_cost
 
 CPU = "cpu"
@@ -99,6 +100,15 @@ def _own_units(entry: Calibration) -> float:
         return entry.units
     width, height, fps = entry.source
     return DECODE_WEIGHT * width * height * fps / 1e6
+
+
+def without_template(settings: Settings) -> list[ConfigFault]:
+    """Measurements of templates that are not there (any more): nothing uses them."""
+    return [
+        ConfigFault(f"calibration[{index}].template", f'there is no template "{entry.template}"')
+        for index, entry in enumerate(settings.calibration)
+        if settings.template(entry.template) is None
+    ]
 
 
 def in_units_of_cores(

@@ -134,8 +134,13 @@ def _show_tables(where: Path, watch: bool, latency: bool) -> None:
 
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
-    """Check a configuration file. Every fault is named by its key's path."""
+    """Check a configuration file. Every fault is named by its key's path.
+
+    What it says of GPUs and templates that are not there is a warning.
+    """
     from common.config import load
+    from supervisor.calibration import without_template
+    from supervisor.devices import look_up_driver, unused_names
 
     try:
         settings = load(config)
@@ -143,6 +148,11 @@ def check(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
         for fault in error.faults:
             typer.echo(str(fault), err=True)
         raise typer.Exit(ExitCode.USAGE) from None
+    unused = without_template(settings)
+    if settings.devices.capacity or settings.devices.exclude:
+        unused += unused_names(settings.devices, look_up_driver().gpus)
+    for fault in unused:
+        typer.echo(f"warning: {fault}", err=True)
     apps = ", ".join(
         f"{template.name} ({len(template.renditions)} renditions)"
         for template in settings.templates

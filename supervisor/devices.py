@@ -6,11 +6,12 @@ here; its worker finds that out.
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from common.errors import ConfigFault
 from common.settings import Devices
 from supervisor.device_ids import is_called
 
@@ -46,9 +47,8 @@ def find_gpus(devices: Devices) -> tuple[Gpu, ...]:
     if not devices.use_gpus:
         return ()
     gpus = look_up_driver().gpus
-    for name in devices.exclude:
-        if gpus and not any(is_called([name], names(gpu)) for gpu in gpus):
-            log.warning("devices.exclude names no GPU of this host name=%s", name)
+    for unused in unused_names(devices, gpus):
+        log.warning("setting without effect key=%s why=%s", unused.path, unused.problem)
     return chosen(gpus, devices)
 
 
@@ -85,6 +85,20 @@ def ask_driver(nvml: ModuleType) -> Driver:
 def chosen(gpus: tuple[Gpu, ...], devices: Devices) -> tuple[Gpu, ...]:
     """Those that are not excluded by UUID or PCI id, however these are written."""
     return tuple(gpu for gpu in gpus if not is_called(devices.exclude, names(gpu)))
+
+
+def unused_names(devices: Devices, gpus: Sequence[Gpu]) -> list[ConfigFault]:
+    """What the settings say of GPUs that are not there: no fault, but hardly meant."""
+    if not devices.use_gpus:
+        return []
+    written = [(f"devices.capacity.{name}", name) for name, _ in devices.capacity]
+    if gpus:  # without any it is left alone, as it says
+        written += [(f"devices.exclude[{i}]", name) for i, name in enumerate(devices.exclude)]
+    return [
+        ConfigFault(path, f"{name} is no GPU of this host")
+        for path, name in written
+        if not any(is_called([name], names(gpu)) for gpu in gpus)
+    ]
 
 
 def names(gpu: Gpu) -> tuple[str, str]:

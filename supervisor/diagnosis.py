@@ -30,12 +30,12 @@ class DeviceFinding:
     pci_id: str = ""
     report: Json = field(default_factory=dict)  # what the probe answered
     problem: str = ""
-    is_left_out: bool = False  # by the configuration
+    left_out_by: str = ""  # what of the configuration leaves it alone
 
     @property
     def used_as(self) -> Path | None:
         """None: not used."""
-        if self.is_left_out or self.problem:
+        if self.left_out_by or self.problem:
             return None
         return Path(self.report["used_as"])
 
@@ -112,8 +112,8 @@ def text(found: Findings) -> str:
 
 def why(device: DeviceFinding) -> str:
     """Why a device is used as it is."""
-    if device.is_left_out:
-        return "left alone: so configured"
+    if device.left_out_by:
+        return f"left alone: {device.left_out_by}"
     if device.problem:
         return device.problem
     notes = [str(note) for note in device.report.get("notes", ())]
@@ -169,10 +169,13 @@ def _device_lines(device: DeviceFinding) -> list[str]:
     if not report:
         return lines
     free, total = report["memory_free"], report["memory_total"]
-    lines.append(
-        f"  round     {report['round_fps']:.0f} frames/s: 1080p decoded, scaled to 720p, 480p "
-        "and 360p, encoded; one stream"
-    )
+    if report.get("round_problem"):
+        lines.append(f"  round     not made: {report['round_problem']}")
+    else:
+        lines.append(
+            f"  round     {report['round_fps']:.0f} frames/s: 1080p decoded, scaled to 720p, 480p "
+            "and 360p, encoded; one stream"
+        )
     lines.append(f"  memory    {free // _MIB} MiB free of {total // _MIB} MiB")
     if "decodes" in report:
         lines.append(f"  NVDEC     {report['decode_engines']} engines; {_caps(report['decodes'])}")
@@ -201,6 +204,13 @@ def _sessions(report: Json) -> str:
     count = report.get("sessions_free")
     if count is None:
         return "works; sessions not counted while a farm runs"
+    if report.get("sessions_problem"):
+        return f"works; {count} sessions opened, then: {report['sessions_problem']}"
+    if report.get("are_sessions_capped") and count == 0:
+        return (
+            "works; other programs hold all sessions of the driver now: streams get theirs as "
+            "they come free"
+        )
     if report.get("are_sessions_capped"):
         return f"works; the driver opens {count} sessions and no more"
     return f"works; {count} sessions opened beside one another, no cap met"

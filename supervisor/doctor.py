@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +34,15 @@ def examine(
     timeout_s: float = PROBE_TIMEOUT_S,
 ) -> Findings:
     """Look at this host; a round of `seconds` on each device, one after the other."""
-    driver = look_up_driver() if settings.devices.use_gpus else Driver(problem="GPUs unused")
+    unused = Driver(problem="not looked for: devices.use_gpus = false")
+    driver = look_up_driver() if settings.devices.use_gpus else unused
     missing = tuple(name for name in GPU_PACKAGES if importlib.util.find_spec(name) is None)
     arguments = ["--seconds", str(seconds)]
-    cores = _probed("cpu", "the host's cores", "", arguments, timeout_s)
-    devices = [replace(cores, is_left_out=settings.software.workers == 0)]
+    label = "the host's cores"
+    if settings.software.workers == 0:
+        devices = [DeviceFinding("cpu", label, left_out_by="software.workers = 0")]
+    else:
+        devices = [_probed("cpu", label, "", arguments, timeout_s)]
     if not is_farm_running:
         arguments = [*arguments, "--sessions"]
     for gpu in driver.gpus:
@@ -66,7 +69,7 @@ def _gpu(
     timeout_s: float,
 ) -> DeviceFinding:
     if is_called(settings.devices.exclude, names(gpu)):
-        return DeviceFinding(gpu.uuid, gpu.name, gpu.pci_id, is_left_out=True)
+        return DeviceFinding(gpu.uuid, gpu.name, gpu.pci_id, left_out_by="devices.exclude")
     if missing:
         problem = f"packages missing: {', '.join(missing)}"
         return DeviceFinding(gpu.uuid, gpu.name, gpu.pci_id, problem=problem)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common import config
 from common.ladder import Path, SourceFormat, Template
-from common.settings import DEFAULT_RENDITIONS, Calibration
+from common.settings import DEFAULT_RENDITIONS, Calibration, Settings
 from supervisor.calibration import (
     COLUMNS,
     Calibrated,
@@ -22,6 +22,7 @@ from supervisor.calibration import (
     in_units_of_cores,
     rows,
     to_toml,
+    without_template,
 )
 from supervisor.cost import Resource, amounts, stream_cost
 
@@ -170,3 +171,11 @@ def test_a_farm_at_work_on_the_device_is_in_the_way() -> None:
 
 def test_an_empty_file_is_valid_too() -> None:
     assert config.parse(tomllib.loads(to_toml(Calibrated((), {}), ["nothing"]))).calibration == ()
+
+
+def test_a_measurement_without_its_template_is_named() -> None:
+    old = replace(entry(measured()), template="gone")
+    settings = Settings(calibration=(entry(measured()), old))
+    assert [str(fault) for fault in without_template(settings)] == [
+        'calibration[1].template: there is no template "gone"'
+    ]

@@ -91,6 +91,27 @@ def test_check_names_each_fault_by_its_path(tmp_path: Path) -> None:
     assert tfarm("check", tmp_path / "none.toml").returncode == 2
 
 
+def test_what_would_be_for_nothing_is_a_warning_of_check_and_start(tmp_path: Path) -> None:
+    odd = tmp_path / "odd.toml"
+    odd.write_text(
+        '[devices.capacity]\nfoo = 3\n[[calibration]]\ndevice = "cpu"\ntemplate = "gone"\n'
+        'path = "software"\nsource = "640x360@30"\nstreams = 1\nunits = 1\nload = 1\n'
+    )
+    answer = tfarm("check", odd)
+    assert answer.returncode == 0
+    warnings = [
+        'calibration[0].template: there is no template "gone"',
+        "devices.capacity.foo: foo is no GPU of this host",
+    ]
+    assert answer.stderr.splitlines() == [f"warning: {words}" for words in warnings]
+    assert answer.stdout.startswith("OK: ")
+    tmp_path.joinpath("file").touch()
+    # it says so, and ends: its run directory is none
+    started = tfarm("supervisor", odd, "--run-dir", tmp_path / "file")
+    assert started.returncode == 1
+    assert 'key=calibration[0].template why=there is no template "gone"' in started.stderr
+
+
 def test_a_supervisor_with_a_bad_configuration_does_not_start(tmp_path: Path) -> None:
     bad = tmp_path / "bad.toml"
     bad.write_text("[listen]\nport = 1\n")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from common.settings import Devices
 from supervisor import devices as devices_module
-from supervisor.devices import Gpu, ask_driver, chosen, find_gpus, pci_gpus
+from supervisor.devices import Gpu, ask_driver, chosen, find_gpus, pci_gpus, unused_names
 
 UUIDS = [f"GPU-{n}f2b7a10-0c2d-4e5f-8a9b-0123456789ab" for n in "abc"]
 GPUS = (
@@ -95,15 +96,24 @@ def test_excluded_gpus_are_left_out_however_they_are_called(name: str) -> None:
     assert chosen(gpus, Devices()) == gpus
 
 
-def test_an_exclusion_that_names_no_gpu_is_said(
+def test_what_names_no_gpu_of_the_host_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(devices_module, "look_up_driver", lambda: ask_driver(fake_nvml()))
+    capacity = (("65:00.0", 900.0), ("foo", 3.0))
     with caplog.at_level(logging.WARNING):
-        found = find_gpus(Devices(exclude=("67:00.0", "66:00.0")))
+        found = find_gpus(Devices(exclude=("67:00.0", "66:00.0"), capacity=capacity))
     assert [gpu.uuid for gpu in found] == [UUIDS[0]]
-    assert "name=67:00.0" in caplog.text
-    assert "name=66:00.0" not in caplog.text
+    assert [record.getMessage() for record in caplog.records] == [
+        "setting without effect key=devices.capacity.foo why=foo is no GPU of this host",
+        "setting without effect key=devices.exclude[0] why=67:00.0 is no GPU of this host",
+    ]
+
+
+def test_on_a_host_without_gpus_there_is_nothing_to_exclude() -> None:
+    asked = Devices(exclude=("67:00.0",), capacity=(("foo", 3.0),))
+    assert [fault.path for fault in unused_names(asked, ())] == ["devices.capacity.foo"]
+    assert unused_names(replace(asked, use_gpus=False), ()) == []
 
 
 def test_unused_gpus_are_not_looked_for() -> None:

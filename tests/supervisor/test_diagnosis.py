@@ -90,6 +90,24 @@ def test_sessions_that_met_no_cap_or_were_not_counted_are_told_so(
     assert said in text(replace(GPU_HOST, devices=(replace(GPU, report=report),)))
 
 
+def test_a_gpu_whose_sessions_others_hold_is_used_and_says_that() -> None:
+    cap = "720p: encoder session cap of the driver reached"
+    report = GPU_REPORT | {"round_fps": None, "round_problem": cap, "sessions_free": 0}
+    said = text(replace(GPU_HOST, devices=(replace(GPU, report=report),)))
+    assert "used as   gpu-only" in said
+    assert f"round     not made: {cap}" in said
+    assert "other programs hold all sessions of the driver now" in said
+
+
+def test_what_else_than_a_cap_ends_the_count_of_sessions_is_not_called_a_cap() -> None:
+    problem = "test: out of device memory"
+    report = GPU_REPORT | {"are_sessions_capped": False, "sessions_problem": problem}
+    said = text(replace(GPU_HOST, devices=(replace(GPU, report=report),)))
+    assert f"8 sessions opened, then: {problem}" in said
+    assert "no more" not in said
+    assert "no cap met" not in said
+
+
 def test_a_gpu_that_failed_leaves_the_cores_usable() -> None:
     broken = replace(GPU, report={}, problem="cuInit: CUDA_ERROR_NO_DEVICE")
     found = replace(GPU_HOST, devices=(CPU, broken))
@@ -106,9 +124,9 @@ def test_nothing_usable_is_said() -> None:
 
 
 def test_an_excluded_gpu_is_left_alone_for_that_reason() -> None:
-    left = replace(GPU, report={}, is_left_out=True)
+    left = replace(GPU, report={}, left_out_by="devices.exclude")
     assert left.used_as is None
-    assert why(left) == "left alone: so configured"
+    assert why(left) == "left alone: devices.exclude"
 
 
 @pytest.mark.parametrize(

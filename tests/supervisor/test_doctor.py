@@ -12,6 +12,7 @@ import pytest
 from common.settings import Devices, Settings, Software
 from supervisor import doctor
 from supervisor.devices import Driver, Gpu
+from supervisor.diagnosis import text
 from supervisor.doctor import ask_child, examine
 
 ROOT = Path(__file__).parents[2]
@@ -67,13 +68,17 @@ def test_gpus_are_tried_only_if_wanted_and_only_with_their_packages(
     monkeypatch.setattr(doctor, "ask_child", answers)
     settings = Settings(devices=Devices(exclude=("65:00.0",)), software=Software(workers=0))
     found = examine(settings)
-    assert asked == [["--device", "cpu", ""]]
-    assert [device.is_left_out for device in found.devices] == [True, True, False]
+    assert asked == []  # no round on cores that are not used
+    left_out_by = [device.left_out_by for device in found.devices]
+    assert left_out_by == ["software.workers = 0", "devices.exclude", ""]
     assert found.devices[2].problem == "packages missing: no_such_package"
     monkeypatch.setattr(doctor, "GPU_PACKAGES", ())
     examine(settings)
     assert asked[-1] == ["--device", "GPU-6", "GPU-6"]
-    assert examine(Settings(devices=Devices(use_gpus=False))).devices[1:] == ()
+    without = examine(Settings(devices=Devices(use_gpus=False)))
+    assert without.devices[1:] == ()
+    assert "NVIDIA driver: none (not looked for: devices.use_gpus = false)" in text(without)
+    assert asked[-1] == ["--device", "cpu", ""]
 
 
 @pytest.mark.e2e

@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,7 +24,7 @@ from common.avc import (
 from common.errors import BootFailed
 from common.ladder import SourceFormat, Template, fit_ladder
 from common.settings import DEFAULT_RENDITIONS
-from worker.backend import Backend
+from worker.backend import Backend, Encoder
 
 WIDTH, HEIGHT, FPS, FRAMES = 1920, 1080, 30, 30
 ROUND_SECONDS = 2.0
@@ -43,12 +44,17 @@ def run_round(backend: Backend, clip: Clip, seconds: float = ROUND_SECONDS) -> f
     """Frames a second through all three stages. Raises BootFailed, WorkerError."""
     source = SourceFormat(clip.sps.width, clip.sps.height)
     ladder = fit_ladder(Template("doctor", DEFAULT_RENDITIONS), source)
-    decoder = backend.open_decoder(clip.config, clip.sps)
-    scaler = backend.open_scaler(ladder, clip.sps)
-    encoders = [backend.open_encoder(rung, clip.sps, Fraction(FPS)) for rung in ladder.rungs]
-    wanted = range(len(encoders))
+    encoders: list[Encoder] = []
+    wanted = range(len(ladder.rungs))
     frames = fed = 0
-    try:
+    with ExitStack() as stack:
+        decoder = backend.open_decoder(clip.config, clip.sps)
+        stack.callback(decoder.close)
+        scaler = backend.open_scaler(ladder, clip.sps)
+        stack.callback(scaler.close)
+        for rung in ladder.rungs:  # one that is refused leaves those before it closed
+            encoders.append(backend.open_encoder(rung, clip.sps, Fraction(FPS)))
+            stack.callback(encoders[-1].close)
         begin = time.perf_counter()
         while (elapsed := time.perf_counter() - begin) < seconds:
             for unit in clip.units:
@@ -66,11 +72,6 @@ def run_round(backend: Backend, clip: Clip, seconds: float = ROUND_SECONDS) -> f
         if not frames:
             raise BootFailed("the decoder gave no picture")
         return frames / elapsed
-    finally:
-        for encoder in encoders:
-            encoder.close()
-        scaler.close()
-        decoder.close()
 
 
 def moving_clip(

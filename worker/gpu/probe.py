@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from importlib import metadata
 
-from common.errors import EncodeFailed
+from common.errors import EncodeFailed, EncoderCapReached
 from common.ladder import Path
+from worker.backend import Backend, Encoder
 from worker.gpu.caps import CODECS, ask_caps
 from worker.gpu.device import PLAIN_SPS, TEST_RUNG, GpuBackend
-from worker.gpu.encode import NvencEncoder
 from worker.trial import ROUND_SECONDS, moving_clip, run_round
 
 _PACKAGES = ("av", "PyNvVideoCodec", "cuda-bindings", "cupy-cuda13x", "cupy-cuda12x")
@@ -39,10 +39,12 @@ class GpuReport:
     decodes: dict[str, CodecCaps]
     used_as: str  # "gpu-only" or "hybrid"
     notes: tuple[str, ...]
-    round_fps: float  # 1080p H.264 → 720p, 480p, 360p H.264, one stream as fast as it goes
+    round_fps: float | None  # 1080p H.264 → 720p, 480p, 360p H.264, one stream; None: not made …
     packages: dict[str, str]
+    round_problem: str = ""  # … and why not
     sessions_free: int | None = None  # encoders opened before the driver refused; None: not tried
     are_sessions_capped: bool = False  # False: more than `sessions_free` may open
+    sessions_problem: str = ""  # what else than the cap kept the next one from opening
 
 
 def probe(
@@ -55,10 +57,10 @@ def probe(
     backend = GpuBackend(device)
     context = backend.context
     free, total = context.memory()
-    fps = run_round(backend, moving_clip(), seconds)
-    sessions, are_capped = None, False
+    fps, round_problem = try_round(backend, seconds)
+    sessions = Sessions(None)
     if counts_sessions and backend.info.path is Path.GPU_ONLY:
-        sessions, are_capped = _count_sessions(backend)
+        sessions = count_sessions(backend)
     report = GpuReport(
         name=context.name,
         uuid=context.uuid,
@@ -71,10 +73,12 @@ def probe(
         decodes={codec: _codec_caps(codec) for codec in CODECS},
         used_as=backend.info.path.value,
         notes=backend.info.notes,
-        round_fps=round(fps, 1),
+        round_fps=fps,
         packages=_versions(),
-        sessions_free=sessions,
-        are_sessions_capped=are_capped,
+        round_problem=round_problem,
+        sessions_free=sessions.opened,
+        are_sessions_capped=sessions.are_capped,
+        sessions_problem=sessions.problem,
     )
     backend.close()
     return report
@@ -95,17 +99,37 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _count_sessions(backend: GpuBackend) -> tuple[int, bool]:
-    """Encoders that open beside one another, and whether the driver refused the next."""
-    encoders: list[NvencEncoder] = []
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Encoders that opened beside one another, and what ended that."""
+
+    opened: int | None
+    are_capped: bool = False
+    problem: str = ""
+
+
+def try_round(backend: Backend, seconds: float) -> tuple[float | None, str]:
+    """Frames a second, or why it was not tried: other programs may hold the driver's sessions.
+
+    The farm uses such a GPU as its sessions come free. Raises WorkerError for anything else.
+    """
+    try:
+        return round(run_round(backend, moving_clip(), seconds), 1), ""
+    except EncoderCapReached as error:
+        return None, str(error)
+
+
+def count_sessions(backend: Backend) -> Sessions:
+    """Open encoders until one is refused."""
+    encoders: list[Encoder] = []
     try:
         while len(encoders) < MAX_SESSIONS:
-            encoder = backend.open_encoder(TEST_RUNG, PLAIN_SPS, Fraction(30))
-            assert isinstance(encoder, NvencEncoder)
-            encoders.append(encoder)
-    except EncodeFailed:
-        return len(encoders), True
+            encoders.append(backend.open_encoder(TEST_RUNG, PLAIN_SPS, Fraction(30)))
+    except EncoderCapReached:
+        return Sessions(len(encoders), are_capped=True)
+    except EncodeFailed as error:
+        return Sessions(len(encoders), problem=str(error))
     finally:
         for encoder in encoders:
             encoder.close()
-    return len(encoders), False
+    return Sessions(len(encoders))

@@ -14,11 +14,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from common.config import load
 from common.errors import TfarmError
+from common.ladder import Path as Way
 from common.ladder import Template
 from common.settings import Calibration, Settings
 from supervisor.calibration import (
@@ -34,13 +36,14 @@ from supervisor.calibration import (
 from supervisor.client import status as ask_status
 from supervisor.device_ids import is_called
 from supervisor.devices import find_gpus, names
-from supervisor.doctor import visible_gpu
+from supervisor.doctor import ask_child, visible_gpu
 from supervisor.run_dir import is_served
 from supervisor.staffing import hybrid_workers, software_workers
 from supervisor.version import VERSION
 
 # A child's silence: one trial, its sessions' opening and closing, a GPU's first kernels.
 SILENCE_S = 150.0
+ASK_S = 60.0  # a GPU what it is
 MAX_LINE = 1024 * 1024
 
 Say = Callable[[str], None]
@@ -72,7 +75,23 @@ def workers_for(settings: Settings, device: str) -> int:
     cores = len(os.sched_getaffinity(0))
     if device == CPU:
         return max(1, software_workers(settings, cores))
-    return hybrid_workers(settings, cores, len(find_gpus(settings.devices)))
+    return hybrid_workers(settings, cores, _sharing_cores(settings))
+
+
+def _sharing_cores(settings: Settings) -> int:
+    """How many GPUs share the cores for their encoders: those that encode themselves take none."""
+    gpus = find_gpus(settings.devices)
+    if len(gpus) == 1 or settings.devices.hybrid_workers is not None:
+        return len(gpus)  # which kind they are makes no difference
+    return sum(_may_be_hybrid(gpu.uuid) for gpu in gpus)
+
+
+@cache
+def _may_be_hybrid(uuid: str) -> bool:
+    """Whether a GPU is one for the farm's count; one that cannot tell may be."""
+    command = [sys.executable, "-P", "-m", "worker.probe", "--device", uuid, "--seconds", "0.1"]
+    answer = ask_child(command, visible_gpu(uuid), ASK_S)
+    return bool(answer.get("used_as", Way.HYBRID.value) == Way.HYBRID.value)
 
 
 def templates_for(settings: Settings, wanted: str | None) -> list[Template]:

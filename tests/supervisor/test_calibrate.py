@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -11,6 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from common.errors import ConfigError
+from common.identity import device_of
+from common.ladder import Path as Way
 from common.ladder import Template
 from common.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 from supervisor import calibrate
@@ -27,7 +30,9 @@ from supervisor.calibrate import (
 )
 from supervisor.calibration import Calibrated, Measured
 from supervisor.devices import Gpu
+from supervisor.staffing import further_workers
 from tests.supervisor.test_calibration import entry, measured
+from tests.supervisor.test_staffing import hello
 
 TRIAL = {"streams": 2, "p50_ms": 4.0, "p99_ms": 9.0, "missing": 0, "cores": 0.5, "frame_ms": 33.3}
 GPUS = (Gpu("GPU-a", "00000000:65:00.0", "NVIDIA L4", 1),)
@@ -88,11 +93,31 @@ def test_devices_are_called_as_people_call_them(monkeypatch: pytest.MonkeyPatch)
         devices_for(Settings(), "66:00.0")
 
 
-def test_as_many_processes_measure_as_the_farm_would_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrate, "find_gpus", lambda devices: GPUS * 2)
+@pytest.mark.parametrize(
+    ("other", "workers"),
+    [("hybrid", 6), ("gpu-only", 12), (None, 6)],  # of what cannot tell, the farm expects the same
+)
+def test_as_many_processes_measure_as_the_farm_would_have(
+    other: str | None, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(command: list[str], environ: dict[str, str], timeout_s: float) -> dict[str, str]:
+        asked = environ["CUDA_VISIBLE_DEVICES"]
+        assert asked in command
+        used_as = "hybrid" if asked == "GPU-a" else other
+        return {"used_as": used_as} if used_as else {"error": "no answer within 60 s"}
+
+    gpus = (*GPUS, replace(GPUS[0], uuid="GPU-b"))
+    calibrate._may_be_hybrid.cache_clear()
+    monkeypatch.setattr(calibrate, "ask_child", answer)
+    monkeypatch.setattr(calibrate, "find_gpus", lambda devices: gpus)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(48))
     assert workers_for(Settings(), "cpu") == 6
-    assert workers_for(Settings(), "GPU-a") == 6
+    assert workers_for(Settings(), "GPU-a") == workers
+    paths = {"GPU-a": Way.HYBRID, "GPU-b": Way(other) if other else None}
+    hellos = [hello(uuid, path) for uuid, path in paths.items() if path is not None]
+    names = further_workers(Settings(), 48, list(paths), hellos)
+    assert 1 + sum(device_of(name) == "GPU-a" for name in names) == workers
+    calibrate._may_be_hybrid.cache_clear()
     assert workers_for(Settings(devices=Devices(hybrid_workers=4)), "GPU-a") == 4
     assert workers_for(Settings(software=Software(workers=0)), "cpu") == 1
 

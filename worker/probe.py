@@ -90,7 +90,9 @@ def main() -> int:
     except WorkerError as error:
         answer, code = {"error": str(error)}, ExitCode.BOOT_FAILED
     except ImportError as error:
-        failed = BootFailed(f"{error}; install tfarm[gpu12] or tfarm[gpu13]")
+        failed = BootFailed(
+            f"{error}; install tfarm[gpu12] or tfarm[gpu13], as the driver's CUDA is"
+        )
         answer, code = {"error": str(failed)}, ExitCode.BOOT_FAILED
     print(json.dumps(answer), flush=True)
     return code

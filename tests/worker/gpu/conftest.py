@@ -15,9 +15,10 @@ def _has_gpu() -> bool:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not _has_gpu():
+        reason = "no NVIDIA GPU, or no tfarm[gpu12] or tfarm[gpu13], as the driver's CUDA is"
         for item in items:
             if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU, or tfarm[gpu] missing"))
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

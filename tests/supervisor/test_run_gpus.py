@@ -15,7 +15,8 @@ pytestmark = pytest.mark.e2e
 
 HYBRID, NVENC = "GPU-hybrid", "GPU-nvenc"
 WORKERS = {f"worker:{HYBRID}", f"worker:{HYBRID}:1", f"worker:{HYBRID}:2", f"worker:{NVENC}"}
-SETTINGS = CONFIG + "hybrid_workers = {}\n[software]\nworkers = 0\n"
+USED = CONFIG.replace("use_gpus = false", "use_gpus = true")
+SETTINGS = USED + "hybrid_workers = {}\n[software]\nworkers = 0\n"
 
 
 class GpuFarm(ToyFarm):

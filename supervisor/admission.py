@@ -233,7 +233,7 @@ class Admission:
             text = "the stream is not known here any more; publish again"
             refused = Refused(known.request_id, known.stream_id, FAILED, text)
             return [Send(ingest, refused)]
-        is_freed = stream.format_known(known.format, known.codec)
+        is_freed = stream.format_known(known.format, known.codec, now)
         if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
             return [roster.placed(stream, known.request_id)]
         is_given_up = stream.state is StreamState.SOURCE_ONLY and is_freed

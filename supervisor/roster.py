@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from fractions import Fraction
 
 from common.control_messages import (
     Placed,
@@ -23,6 +24,7 @@ from common.control_messages import (
 )
 from common.identity import ChildName, Generation, StreamId, device_of, split_stream_id
 from common.ladder import Path, SourceFormat, Template, fit_ladder
+from common.log import RateLimit
 from common.settings import Calibration, Settings
 from supervisor.cost import (
     CAPACITY_PER_CORE,
@@ -106,6 +108,9 @@ class SessionCap:
     reason: str
 
 
+Coding = tuple[str, int, int, Fraction]  # codec, width, height, SAR: what devices may not take
+
+
 @dataclass(slots=True)
 class Stream:
     """One stream from its reservation to its end."""
@@ -123,8 +128,12 @@ class Stream:
     away_s: float = 0.0  # since when, if it is
     crashes: int = 0  # of workers with this stream aboard
     codec: str = ""  # RFC 6381; "": not told
-    # What could not serve it as it is coded now, and why: devices, and workers of one.
+    # What could not serve it as it is coded, and why: devices, and workers of one.
     left_out_devices: dict[str, str] = field(default_factory=dict)
+    _left_out_for: Coding | None = None
+    # Opening and closing sessions holds up all streams of a device: a publisher that changes back
+    # and forth must not have them try for ever.
+    _forgotten: RateLimit = field(default_factory=lambda: RateLimit(burst=5, interval_s=60.0))
     own_worker: ChildName | None = None  # where it is alone, and nowhere else
     level: Level = Level.FULL  # what an overload takes from it
     overloaded: ChildName | None = None  # the device that it was taken off by that
@@ -150,18 +159,17 @@ class Stream:
         left_out = self.left_out_devices
         return left_out.get(worker) or left_out.get(device_of(worker), "")
 
-    def format_known(self, source: SourceFormat, codec: str) -> bool:
+    def format_known(self, source: SourceFormat, codec: str, now: float) -> bool:
         """How it is coded; whether that frees devices that could not serve what it was."""
-        before, self.format = self.format, source
-        is_other = before is None or (
-            (before.width, before.height, before.sar) != (source.width, source.height, source.sar)
-        )
-        is_other |= codec != self.codec
-        self.codec = codec
+        self.format, self.codec = source, codec
+        coding = (codec, source.width, source.height, source.sar)
+        is_other = coding != self._left_out_for
+        if not is_other or (self.left_out_devices and self._forgotten.allow(now) is None):
+            return False
+        self._left_out_for = coding
         had_left_out = bool(self.left_out_devices)
-        if is_other:
-            self.left_out_devices.clear()
-        return is_other and had_left_out
+        self.left_out_devices.clear()
+        return had_left_out
 
     def rungs(self) -> tuple[str, ...]:
         """The transcoded renditions to expect."""
@@ -440,11 +448,12 @@ class Roster:
             StreamState.LIVE if status.format else StreamState.RESERVED,
             now,
             "adopted",
-            format=status.format,
             is_live=status.is_live,
             away_s=now,
             publisher=status,
         )
+        if status.format is not None:
+            stream.format_known(status.format, status.codec, now)
         path = Path.PASSTHROUGH
         known = None
         if status.worker is not None:

@@ -172,6 +172,30 @@ def test_another_format_forgets_which_devices_could_not_serve_the_one_before() -
     assert rig.stream().state is StreamState.LIVE
 
 
+def test_who_changes_formats_back_and_forth_has_no_device_tried_for_ever() -> None:
+    rig, _ = hybrids(1, software=0)
+    rig.publish()
+    refuse_at_its_worker(rig, TEN_BIT)
+    tried = 0
+    for turn in range(60):
+        rig.tick(0.5)
+        if rig.only(rig.format(codec=f"avc1.6e00{turn:02x}"), Placed).worker is not None:
+            tried += 1
+            refuse_at_its_worker(rig, TEN_BIT)
+    assert tried == 5
+    rig.tick(60.0)
+    assert rig.only(rig.format(codec=HIGH_10), Placed).worker is not None
+
+
+def test_another_supervisor_knows_how_a_stream_that_it_adopts_is_coded() -> None:
+    rig, (worker,) = hybrids(1, software=0)
+    status = rig.publisher(worker=worker, format=HD, codec=HIGH_10)
+    rig.up("ingest:0", "ingest", publishers=(status,))
+    refuse_at_its_worker(rig, TEN_BIT)
+    measured = replace(HD, fps=Fraction(25))
+    assert rig.only(rig.format(source=measured, codec=HIGH_10), Placed).worker is None
+
+
 def test_a_stream_that_was_given_up_stays_source_only_where_there_is_no_room_for_it_now() -> None:
     rig, (worker,) = hybrids(1, software=0)
     rig.publish()

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 
 TIMEOUT_S = 0.1  # systemd may be too busy to read: the farm must not wait for it
 
@@ -21,3 +22,27 @@ def notify(state: str) -> bool:
     except OSError:
         return False
     return True
+
+
+class Systemd:
+    """What systemd is told in a supervisor's life; `status` gives the line that it shows."""
+
+    def __init__(self, status: Callable[[], str]) -> None:
+        self._status = status
+        self._owes_ready = False
+
+    def ready(self) -> None:
+        """The farm serves. Said until it is taken: else the farm is ended as one that hangs."""
+        self._owes_ready = True
+        self.beat()
+
+    def beat(self) -> None:
+        """It works still."""
+        ready = f"READY=1\nMAINPID={os.getpid()}\n" if self._owes_ready else ""
+        if notify(f"{ready}WATCHDOG=1\nSTATUS={self._status()}"):
+            self._owes_ready = False
+
+    def stopping(self) -> None:
+        """It ends by itself."""
+        self._owes_ready = False
+        notify("STOPPING=1")

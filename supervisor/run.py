@@ -57,7 +57,7 @@ from supervisor.family import Family, Listeners
 from supervisor.farm import Farm
 from supervisor.gpu_watch import watch_gpus
 from supervisor.lifecycle import ChildState
-from supervisor.notify import notify
+from supervisor.notify import Systemd
 from supervisor.operations import Operations
 from supervisor.proc_stat import CpuMeter, pss_bytes
 from supervisor.reloading import reloaded
@@ -110,6 +110,7 @@ class Supervisor:
         self._names = child_names(settings, uuids, self._cores)
         self._gpus = gpu_uuids(self._names)
         self.farm = Farm(settings, self._cores)
+        self._systemd = Systemd(lambda: summary(self.farm))
         self._bus = Bus()
         self.family = Family(
             run_dir, Listeners(self._on_up, self._on_down, lambda name: self._on_change(name))
@@ -153,7 +154,7 @@ class Supervisor:
                 if gpus is not None:
                     gpus.stop()
                 self._is_stopping = True
-                notify("STOPPING=1")
+                self._systemd.stopping()
                 await self.family.stop_all()
                 beats.cancel()
                 watch.cancel()
@@ -181,7 +182,7 @@ class Supervisor:
     async def _beat(self) -> None:
         while True:
             self._control.broadcast(SupervisorBeat(self._boot_id))
-            notify(f"WATCHDOG=1\n{self._status_line()}")
+            self._systemd.beat()
             self._cpu.sample([os.getpid(), *self.family.pids()], self._loop.time())
             self._vigil.watch_memory()
             await asyncio.sleep(BEAT_S)
@@ -394,10 +395,7 @@ class Supervisor:
                 devices,
             )
         )
-        notify(f"READY=1\nMAINPID={os.getpid()}\n{self._status_line()}")
-
-    def _status_line(self) -> str:
-        return f"STATUS={summary(self.farm)}"
+        self._systemd.ready()
 
     def _on_hup(self) -> None:
         _, text = self.reload()

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from supervisor.notify import notify
+from supervisor.notify import Systemd, notify
 
 
 def test_nobody_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +42,23 @@ def test_nobody_waits_for_a_listener_that_does_not_read(
         while notify("WATCHDOG=1"):
             sent += 1
         assert sent > 1
+
+
+def test_that_it_is_ready_is_said_until_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        peer.bind(str(tmp_path / "notify"))
+        peer.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        systemd = Systemd(lambda: "all is well")
+        before = 0
+        while notify("STATUS=much to read"):
+            before += 1
+        systemd.ready()
+        for _ in range(before):
+            peer.recv(100)
+        systemd.beat()
+        systemd.beat()
+        assert peer.recv(100).startswith(b"READY=1\nMAINPID=")
+        assert peer.recv(100) == b"WATCHDOG=1\nSTATUS=all is well"

@@ -344,7 +344,7 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
         ready = until(systemd, b"READY=1\n").decode().splitlines()
         assert farm.process is not None
         assert ready[1] == f"MAINPID={farm.process.pid}"
-        assert ready[2] == "STATUS=streams: 0, workers up: 2 of 2"
+        assert ready[-1] == "STATUS=streams: 0, workers up: 2 of 2"
         assert until(systemd, b"WATCHDOG=1\n").endswith(b"STATUS=streams: 0, workers up: 2 of 2")
         assert farm.end() == 0
         assert until(systemd, b"STOPPING=1") == b"STOPPING=1"

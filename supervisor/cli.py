@@ -109,15 +109,13 @@ def status(
 
 
 def _show_tables(where: Path, watch: bool, latency: bool) -> None:
-    from rich.console import Console
     from rich.live import Live
 
     from supervisor.client import status as ask_status
     from supervisor.status_table import latency_tables, tables
+    from supervisor.terminal import terminal
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)  # a pipe has no width: don't fold for 80 columns
+    console = terminal()
 
     def picture() -> Any:
         document = ask_status(where)

@@ -139,10 +139,10 @@ def _value_of(option: str) -> "Iterator[None]":
 
 
 def _show_table(measured: "Sequence[Measured]", templates: "Sequence[Template]") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from supervisor.calibration import COLUMNS, rows
+    from supervisor.terminal import terminal
 
     table = Table(box=None, pad_edge=False)
     for column in COLUMNS:
@@ -150,10 +150,7 @@ def _show_table(measured: "Sequence[Measured]", templates: "Sequence[Template]")
         table.add_column(column.removeprefix(">"), justify="right" if is_number else "left")
     for row in rows(measured, {template.name: template for template in templates}):
         table.add_row(*row)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)  # a pipe has no width
-    console.print(table)
+    terminal().print(table)
 
 
 def _is_farm_running(run_dir: Path | None) -> bool:

@@ -225,7 +225,8 @@ def check_clip(clip: Path) -> None:
 
     try:
         with av.open(str(clip)) as container:
-            names = [stream.codec_context.name for stream in container.streams.video]
+            # what FFmpeg has no decoder for has no context, whatever PyAV's annotations say
+            names = [getattr(s.codec_context, "name", "") for s in container.streams.video]
     except (av.error.FFmpegError, OSError) as error:
         raise ValueError(f"{clip} cannot be read: {error}") from error
     if "h264" not in names:

@@ -91,7 +91,7 @@ def calibrate(
     try:
         settings = load_settings(config)
         with _value_of("--out"):
-            old = calibrating.read_old(out)
+            calibrating.read_old(out)
         if clip is not None:
             with _value_of("--clip"):
                 calibrating.check_clip(clip)
@@ -114,12 +114,14 @@ def calibrate(
                         say=say,
                     )
                 )
+        _show_table(measured, templates)
+        with _value_of("--out"):
+            old = calibrating.read_old(out)  # other runs may have written it meanwhile
         found = calibrating.merge(measured, templates, settings, old)
     except ConfigError as error:
         _bad_config(error)
     except (calibrating.CannotCalibrate, NotRunning, CommandFailed) as error:
         _fail(error)
-    _show_table(measured, templates)
     if not any(item.streams for item in measured):
         _fail("nothing was calibrated; no file is written")
     try:

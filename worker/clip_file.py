@@ -77,13 +77,17 @@ def read_clip(path: Path) -> LoopClip:
     """The H.264 of a file, at most a minute of it. Raises ValueError when there is none."""
     try:
         with av.open(str(path)) as container:
-            streams = [s for s in container.streams.video if s.codec_context.name == "h264"]
-            if not streams:
-                raise ValueError(f"{path} holds no H.264")
-            stream = streams[0]
-            return _loop(container, stream, path)
+            for stream in container.streams.video:
+                if _codec_name(stream) == "h264":
+                    return _loop(container, stream, path)
+            raise ValueError(f"{path} holds no H.264")
     except (av.error.FFmpegError, AvcError, OSError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _codec_name(stream: av.video.stream.VideoStream) -> str:
+    """What FFmpeg has no decoder for has no context, whatever PyAV's annotations say."""
+    return getattr(stream.codec_context, "name", "")
 
 
 def _loop(

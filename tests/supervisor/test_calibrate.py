@@ -10,6 +10,7 @@ import av
 import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from typer.testing import CliRunner
 
 from common.errors import ConfigError
 from common.identity import device_of
@@ -29,6 +30,7 @@ from supervisor.calibrate import (
     write,
 )
 from supervisor.calibration import Calibrated, Measured
+from supervisor.cli import app
 from supervisor.devices import Gpu
 from supervisor.staffing import further_workers
 from tests.supervisor.test_calibration import entry, measured
@@ -141,6 +143,22 @@ def test_a_second_run_keeps_what_the_first_measured_of_other_devices(tmp_path: P
     assert "[devices.capacity]" in out.read_text()
 
 
+def test_runs_beside_one_another_keep_what_each_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "calibration.toml"
+
+    def other_run(*_: object, **__: object) -> Measured:
+        write(Calibrated((entry(measured(device="GPU-b")),), {}), out)
+        return measured(device="GPU-a")
+
+    monkeypatch.setattr(calibrate, "measure", other_run)
+    monkeypatch.setattr(calibrate, "devices_for", lambda *_: ["GPU-a"])
+    arguments = ["calibrate", "--out", str(out), "--run-dir", str(tmp_path)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert {entry.device for entry in read_old(out)} == {"GPU-a", "GPU-b"}
+
+
 def test_a_file_that_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:
     out = tmp_path / "calibration.toml"
     out.mkdir()
@@ -177,6 +195,9 @@ def test_a_clip_is_looked_at_before_anything_is_measured(tmp_path: Path) -> None
             container.mux(stream.encode())
         if holds:
             check_clip(clip)
+            clip.write_bytes(clip.read_bytes().replace(b"avc1", b"none"))
+            with pytest.raises(ValueError, match=r"holds no H\.264"):
+                check_clip(clip)
         else:
             with pytest.raises(ValueError, match=r"holds no H\.264"):
                 check_clip(clip)

@@ -64,6 +64,14 @@ def test_files_without_h264_are_refused_with_words(tmp_path: Path) -> None:
         read_clip(sound)
 
 
+def test_video_that_ffmpeg_has_no_decoder_for_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_clip(path)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"none"))
+    with pytest.raises(ValueError, match=r"holds no H\.264"):
+        read_clip(path)
+
+
 def test_a_generated_clip_is_the_templates_largest_source_at_most_1080p30() -> None:
     clip = generated(Template("x", DEFAULT_RENDITIONS, max_source=(321, 240, 10)))
     assert (clip.width, clip.height, clip.fps) == (320, 240, Fraction(10))

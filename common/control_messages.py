@@ -380,6 +380,14 @@ class HeldElsewhere:
     held: dict[str, tuple[int, int]]
 
 
+@message("streams-elsewhere")
+@dataclass(frozen=True, slots=True)
+class StreamsElsewhere:
+    """To workers that encode on the host's cores: how many streams other workers do there."""
+
+    streams: int
+
+
 @message("stream-routes")
 @dataclass(frozen=True, slots=True)
 class StreamRoutes:

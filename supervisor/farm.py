@@ -31,6 +31,7 @@ from common.identity import ChildName, StreamId, device_of, stream_id
 from common.ladder import Path
 from common.settings import Settings
 from supervisor.admission import FAILED, Admission
+from supervisor.core_streams import CoreStreams
 from supervisor.hang_watch import find_hang
 from supervisor.holdings import Holdings
 from supervisor.moves import Moves
@@ -66,6 +67,7 @@ class Farm:
         self._routing = Routing()
         self._holdings = {"ingest": Holdings(), "egress": Holdings()}
         self._relief = Relief(self.roster)
+        self._core_streams = CoreStreams()
         self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
 
@@ -161,6 +163,7 @@ class Farm:
             case "worker":
                 self.roster.device_down(child, now)
                 self._relief.forget(child)
+                self._core_streams.lost(child)
                 culprit = self._culprits.pop(child, None)
                 orders += self._recovery.worker_lost(
                     child, reason, now, crashed=crashed, culprit=culprit
@@ -375,6 +378,9 @@ class Farm:
                 orders = self._relief.observe(child, beat.transcodes, now)
                 if was_behind and child not in self.roster.overloaded:
                     orders += self._room_came(now)
+                elsewhere = self._core_streams.heard(child, self.roster.fleet)
+                if elsewhere is not None:
+                    orders.append(Send(child, elsewhere))
                 return [*orders, *self._dismiss_if_idle(child, beat)]
             case "ingest":
                 told = self._hear_holdings("ingest", child, beat)

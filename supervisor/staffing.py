@@ -46,9 +46,9 @@ def further_workers(
 def share_of(
     worker: ChildName, settings: Settings, cores: int, gpus: Sequence[str], hellos: Iterable[Hello]
 ) -> int:
-    """Among how many of its kind, itself included, a worker shares the cores."""
+    """Among how many hybrid workers, itself included, one shares the turns to encode."""
     if device_of(worker).startswith("cpu:"):
-        return max(1, software_workers(settings, cores))
+        return 1
     is_hybrid = _is_hybrid(hellos)
     may_be = [gpu for gpu in gpus if is_hybrid.get(gpu, True)]
     return max(1, len(may_be) * hybrid_workers(settings, cores, len(may_be)))

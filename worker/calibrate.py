@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     backend, lanes = open_backend(arguments.device, settings.software.encoder_threads, workers)
     if backend.info.path is ServingPath.GPU_ONLY:
         workers = 1
-    bench = Bench(backend, lanes, template, clip, workers)
+    bench = Bench(backend, lanes, template, clip)
     if arguments.follow:
         follow(bench, sys.stdin)
         return {}

@@ -40,6 +40,7 @@ from common.control_messages import (
     Hello,
     StreamOrphaned,
     StreamRoutes,
+    StreamsElsewhere,
     StreamTrouble,
     Topology,
     TranscodeStatus,
@@ -135,12 +136,11 @@ class Worker:
         backend: Backend,
         lanes: Lanes,
         *,
-        share: int = 1,
         orphan_timeout_s: float = 30.0,
     ) -> None:
-        """`share`: so many workers, this one included, the host's cores are for."""
         self.child = child
-        self._cores = max(1, len(os.sched_getaffinity(0)) // share)
+        self._cores = len(os.sched_getaffinity(0))
+        self._elsewhere = 0  # streams of other workers on them
         self.boot_id = new_boot_id()
         self.settings = Settings()
         self.exit_code = ExitCode.OK
@@ -158,7 +158,7 @@ class Worker:
             self._post,
             self._is_alone,
             lambda stream_id: self._egresses.is_watched(stream_id),
-            lambda: len(self._streams) >= self._cores,
+            self._is_crowded,
         )
         self._streams: dict[StreamKey, _Stream] = {}
         self._events: deque[tuple[Session, Event]] = deque()
@@ -360,6 +360,10 @@ class Worker:
             for frames in rendition.catch_up()
         ]
 
+    def _is_crowded(self) -> bool:
+        """Whether there is a stream for every core of the host."""
+        return len(self._streams) + self._elsewhere >= self._cores
+
     def _is_alone(self) -> bool:
         return len(self._streams) <= 1
 
@@ -396,6 +400,8 @@ class Worker:
                 self._egresses.update(message.endpoints)
             case StreamRoutes():
                 self._egresses.route(message)
+            case StreamsElsewhere():
+                self._elsewhere = message.streams
             case Degrade():
                 degraded = self._streams.get((message.stream_id, message.generation))
                 if degraded is not None:
@@ -479,9 +485,7 @@ def run_worker(
         loop = asyncio.get_running_loop()
         try:
             backend, lanes = open_backend(device, threads, share)
-            worker = Worker(
-                child, run_dir, backend, lanes, share=share, orphan_timeout_s=orphan_timeout_s
-            )
+            worker = Worker(child, run_dir, backend, lanes, orphan_timeout_s=orphan_timeout_s)
         except BootFailed as error:
             log.error("device cannot be used device=%s reason=%s", device, error)
             await _tell_fatal(child, run_dir, str(error), ExitCode.BOOT_FAILED)

@@ -4,7 +4,7 @@ On the host's cores, lanes in parallel give the least delay while there are core
 CPU time: a wake-up, a wait for the GIL and cold caches a picture and rung, and two hardware threads
 of one core slow one another. So rungs that are done with a good part of a picture's interval left
 stay with the decode lane: in a ladder of three, two lanes then have about the same to do. Where
-the worker has as many streams as cores, so that a second lane for one stream gains nothing, the
+the host has as many streams as cores, so that a second lane for one stream gains nothing, the
 largest rung stays too. So it does where nobody waits for the pictures, even if that is a little
 more than the lane can do: what it falls behind by is seen in the queue, and other lanes help then.
 

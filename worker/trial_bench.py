@@ -127,15 +127,12 @@ class MeteredBackend:
 class Bench:
     """The streams of this process, on one device: opened, fed, closed, again and again."""
 
-    def __init__(
-        self, backend: Backend, lanes: Lanes, template: Template, clip: LoopClip, workers: int = 1
-    ) -> None:
-        """`workers`: so many processes, this one included, share the host's cores."""
+    def __init__(self, backend: Backend, lanes: Lanes, template: Template, clip: LoopClip) -> None:
         self._backend = MeteredBackend(backend)
         self._lanes = lanes
         self._template = template
         self._clip = clip
-        self._cores = max(1, len(os.sched_getaffinity(0)) // workers)
+        self._cores = len(os.sched_getaffinity(0))
         self._opener = Lane("opener")
         self._generation = 0
         self._indices: Sequence[int] = ()
@@ -158,7 +155,7 @@ class Bench:
         """These of all streams of a trial. Raises WorkerError when one does not open."""
         self._indices, self._total = indices, total
         meter = self._backend.meter = Meter()
-        is_crowded = len(indices) >= self._cores
+        is_crowded = total >= self._cores
         around = Surroundings(
             self._backend,
             self._lanes,

@@ -80,9 +80,9 @@ def test_any_worker_of_a_gpu_tells_what_it_is() -> None:
     assert further_workers(THREE, 16, [ONE], [hello(ONE, index=2)])[0] == "worker:GPU-1:1"
 
 
-def test_workers_share_the_cores_with_those_of_their_kind() -> None:
+def test_hybrid_workers_share_the_turns_of_the_cores() -> None:
     cpu = ChildName("worker:cpu:0")
-    assert share_of(cpu, AUTO, 24, [ONE], []) == 3
+    assert share_of(cpu, AUTO, 24, [ONE], []) == 1
     assert share_of(gpu_worker(ONE), AUTO, 16, [ONE, TWO], []) == 4, "both may be hybrid"
     assert share_of(gpu_worker(ONE, 1), THREE, 32, [ONE, TWO], [hello(ONE), hello(TWO)]) == 6
     assert share_of(gpu_worker(ONE), AUTO, 32, [ONE], [hello(ONE, Path.GPU_ONLY)]) == 1

@@ -22,6 +22,7 @@ from common.control_messages import (
     Heartbeat,
     Hello,
     StreamRoutes,
+    StreamsElsewhere,
     StreamTrouble,
     SupervisorBeat,
     Topology,
@@ -252,6 +253,7 @@ def test_heartbeats_tell_of_streams_and_trouble_names_them(worker: WorkerProcess
     first = worker.egress("0")
     worker.welcome(first)
     worker.send([b"no envelope"])
+    worker.say(StreamsElsewhere(3))
     worker.start(Source(b"\x01no record", ()))
     trouble: StreamTrouble = worker.hear(StreamTrouble)
     assert (trouble.child, trouble.stream_id, trouble.generation) == (NAME, STREAM, 1)

@@ -37,7 +37,7 @@ def config(ladder: Ladder, *, threads: int = 1) -> str:
     )
     return (
         '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n'
-        f"[software]\nworkers = 1\ncapacity = 100000\nencoder_threads = {threads}\n"
+        f"[software]\ncapacity = 100000\nencoder_threads = {threads}\n"
         f'[templates.live]\nhold = "0s"\nfiller = "none"\n{renditions or "renditions = []"}'
     )
 

@@ -76,7 +76,7 @@ def publish(
             if wait > 0:
                 time.sleep(wait)
             send_tag(publisher, tag)
-            if tag.type == 9 and not tag.is_header:
+            if tag.type == 9 and tag.body[1] == 1:  # neither header nor end of sequence
                 left[len(left)] = time.monotonic()
         time.sleep(stays_s)
     return left

@@ -28,6 +28,6 @@ class CoreStreams:
         self._told[worker] = elsewhere
         return StreamsElsewhere(elsewhere)
 
-    def lost(self, worker: ChildName) -> None:
-        """It is gone: the next of its name knows nothing."""
+    def forget(self, worker: ChildName) -> None:
+        """It is gone, or says hello: it knows nothing (any more)."""
         self._told.pop(worker, None)

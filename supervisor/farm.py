@@ -131,6 +131,7 @@ class Farm:
                 if is_own_worker(hello.child):
                     self._own_worker_up(hello.child)
                 self._device_up(hello.child, hello)
+                self._core_streams.forget(hello.child)
                 for transcode in hello.transcodes:
                     self.roster.see_generation(transcode.generation)
                     self.roster.update_transcode(transcode, now)
@@ -163,7 +164,7 @@ class Farm:
             case "worker":
                 self.roster.device_down(child, now)
                 self._relief.forget(child)
-                self._core_streams.lost(child)
+                self._core_streams.forget(child)
                 culprit = self._culprits.pop(child, None)
                 orders += self._recovery.worker_lost(
                     child, reason, now, crashed=crashed, culprit=culprit

@@ -392,6 +392,7 @@ class Worker:
     def on_message(self, message: Any) -> None:
         match message:
             case Welcome():
+                self._elsewhere = 0  # another supervisor has told nothing yet
                 self._configure(message.settings)
                 self._egresses.update(message.endpoints)
             case Configure():

@@ -36,8 +36,16 @@ def test_a_worker_that_starts_anew_is_told_again() -> None:
     told = CoreStreams()
     fleet = _fleet((ZERO, Path.SOFTWARE), (ONE, Path.SOFTWARE))
     assert told.heard(ONE, fleet) == StreamsElsewhere(1)
-    told.lost(ONE)
+    told.forget(ONE)
     assert told.heard(ONE, fleet) == StreamsElsewhere(1)
+
+
+def test_a_worker_that_says_hello_again_is_told_again(rig: Rig) -> None:
+    rig.publish("live/a")
+    rig.publish("live/b")
+    assert rig.beat(ZERO) == [Send(ZERO, StreamsElsewhere(1))]
+    rig.up(ZERO, "worker", transcodes=(rig.transcode("live/a"),))
+    assert rig.beat(ZERO) == [Send(ZERO, StreamsElsewhere(1))]
 
 
 def test_streams_that_take_no_cores_do_not_count() -> None:

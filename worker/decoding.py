@@ -110,6 +110,7 @@ class Decoding:
         self._may_go_on = False  # the publisher is only silent
         self._degraded = (1, 0)  # as applied
         self._complaints = RateLimit(burst=3, interval_s=10.0)
+        self._changes = RateLimit(burst=3, interval_s=10.0)  # of the source
 
     def opened(self, now_s: float) -> None:
         """The session runs from now on."""
@@ -188,7 +189,9 @@ class Decoding:
             self._take(picture)
         self._config = config
         self._timer.new_source(sps.fps)
-        log.info("source changed stream=%s size=%dx%d", self._label, sps.width, sps.height)
+        if (held := self._changes.allow(self._clock())) is not None:
+            size = f"{sps.width}x{sps.height}"
+            log.info("source changed stream=%s size=%s held_back=%d", self._label, size, held)
         return True
 
     # ---- one picture --------------------------------------------------------------------------

@@ -103,6 +103,7 @@ class Session:
         self._is_scheduled = False
         self._winding_down = 0  # lanes that are not yet done
         self._end: Ended | None = None
+        self._is_device_gone = False
         # the decode lane's, once open
         self._record = record
         self._equipment = Equipment(
@@ -531,5 +532,8 @@ class Session:
             self._around.post(self, self._end)
 
     def _device_gone(self, error: BaseException) -> None:
-        self._around.post(self, DeviceGone(str(error) or type(error).__name__))
+        with self._lock:
+            is_first, self._is_device_gone = not self._is_device_gone, True
+        if is_first:  # what waits in the lanes meets it too
+            self._around.post(self, DeviceGone(str(error) or type(error).__name__))
         self._wind_down(Ended("device lost", trouble=True, is_workers_own=True), flush=False)

@@ -40,6 +40,19 @@ def test_parameter_sets_that_cannot_be_read_change_nothing() -> None:
     assert outputs["big"].keys_ms == [0]
 
 
+def test_a_source_that_changes_all_the_time_is_not_logged_each_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, other = (make_source(SourceSpec(frames=1, width=width)) for width in (320, 240))
+    caplog.set_level(logging.INFO, "tfarm.worker.decoding")
+    with Driver(one, template()) as driver:
+        for _ in range(50):
+            driver.session.put_header(other.record)
+            driver.session.put_header(one.record)
+        driver.finish()
+    assert 3 <= sum("source changed" in line for line in caplog.messages) < 10
+
+
 def corrupted(source: Source, first: int, last: int) -> Source:
     """One byte in ten of some units is something else."""
     rng = np.random.default_rng(5)
@@ -198,6 +211,8 @@ def test_a_lost_device_is_told_once_for_the_whole_process() -> None:
         assert [event for event in told if isinstance(event, DeviceGone)] == [gone]
         # Other processes have contexts of their own on that GPU.
         assert told[-1] == Ended("device lost", trouble=True, is_workers_own=True)
+        driver.session._device_gone(DeviceLost("met by a picture that waited in another lane"))
+        assert driver.events.empty()
 
 
 class CappedBackend(SoftBackend):

@@ -4,7 +4,8 @@ A message is a frozen dataclass registered with `@message(kind)`. Its envelope i
 `[VERSION, kind, field, …]`, fields in order of declaration; payloads follow as frames of their own,
 so that media is never copied into msgpack. Everything read is checked against the annotations:
 anything else raises `EnvelopeError`, which the reader counts and drops. Fields may be added at the
-end with a default: an older sender's shorter array is then still read.
+end with a default: an older sender's shorter array is then still read, and what a newer one adds is
+left alone, since while a farm is upgraded old and new processes talk.
 
 The messages themselves stand in `media_messages.py` and `control_messages.py`.
 """
@@ -64,8 +65,10 @@ class _Layout:
         return values
 
     def from_list(self, values: Any) -> Any:
-        if not isinstance(values, list) or not self.required <= len(values) <= len(self.names):
+        if not isinstance(values, list) or len(values) < self.required:
             raise EnvelopeError(f"{self.cls.__name__}: not {len(self.names)} fields")
+        if len(values) > len(self.names):
+            values = values[: len(self.names)]
         if tuple(map(type, values)) == self.shape:
             for i, read in self.nested:
                 values[i] = read(values[i])

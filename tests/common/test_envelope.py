@@ -106,6 +106,19 @@ def test_an_older_sender_may_leave_out_fields_with_defaults() -> None:
     assert decode(msgpack.packb(short)) == CASES[0]
 
 
+@pytest.mark.parametrize("value", CASES, ids=lambda value: type(value).__name__)
+def test_what_a_newer_sender_adds_is_left_alone(value: object) -> None:
+    longer = [*msgpack.unpackb(encode(value)), "of a later version", 7]
+    assert decode(msgpack.packb(longer)) == value
+
+
+def test_an_older_child_reads_the_settings_of_a_newer_supervisor() -> None:
+    welcome = Welcome(BootId("e" * 16), Settings(), ())
+    longer = msgpack.unpackb(encode(welcome))
+    longer[3].append("of a later version")
+    assert decode(msgpack.packb(longer)) == welcome
+
+
 def test_payload_and_envelope_sizes_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     good = encode(CASES[0])
     assert decode_frames([good, b"x"]) == (CASES[0], [b"x"])

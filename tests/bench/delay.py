@@ -20,6 +20,7 @@ from tests.helpers_farm import Farm
 from tests.helpers_media import FlvTag
 
 WARM_UP = 150  # pictures
+ENDING_S = 0.3  # until the last picture is through
 RENDITIONS = ("720p", "480p", "360p")
 CHAIN = "nginx-rtmp + ffmpeg, tuned"
 AS_WRITTEN = ""
@@ -66,8 +67,9 @@ def measure(
         time.sleep(max(0.0, start_s + seconds - 1.0 - time.monotonic()))
         stages = stages_ms()
         left = sent.result(seconds + 30)
+        time.sleep(ENDING_S)
+        spent = cpu_s() - before  # players go on for longer, with nothing to come
         arrived = {name: future.result(60) for name, future in coming.items()}
-        spent = cpu_s() - before
     came = {name: numbered.came_s for name, numbered in arrived.items()}
     return Run(
         {name: peers.delays_ms(left, times, WARM_UP) for name, times in came.items()},

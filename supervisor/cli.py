@@ -9,12 +9,13 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from common.errors import ConfigError, ExitCode
+from common.errors import ConfigError
 from supervisor import cli_devices
+from supervisor.cli_farm import bad_config, fail, farm_dir
 from supervisor.version import VERSION
 
 app = typer.Typer(
@@ -93,7 +94,7 @@ def status(
     from supervisor.client import CommandFailed, NotRunning
     from supervisor.client import status as ask_status
 
-    where = _run_dir(run_dir)
+    where = farm_dir(run_dir)
     try:
         if as_json:
             while True:
@@ -103,7 +104,7 @@ def status(
                 time.sleep(1)
         _show_tables(where, watch, latency)
     except (NotRunning, CommandFailed) as error:
-        _fail(error)
+        fail(error)
     except KeyboardInterrupt:
         return
 
@@ -143,9 +144,7 @@ def check(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     try:
         settings = load(config)
     except ConfigError as error:
-        for fault in error.faults:
-            typer.echo(str(fault), err=True)
-        raise typer.Exit(ExitCode.USAGE) from None
+        bad_config(error)
     unused = without_template(settings)
     if settings.devices.capacity or settings.devices.exclude:
         unused += unused_names(settings.devices, look_up_driver().gpus)
@@ -184,7 +183,7 @@ def demo(
         raise typer.BadParameter("must be 160x90 to 3840x2160", param_hint="--size")
     raise typer.Exit(
         run_demo(
-            _run_dir(run_dir),
+            farm_dir(run_dir),
             app=template,
             key=key,
             seconds=seconds,
@@ -205,12 +204,12 @@ def stop(run_dir: RunDir = None) -> None:
     from supervisor.run_dir import wait_gone
 
     try:
-        answer = ask(_run_dir(run_dir), "stop")
+        answer = ask(farm_dir(run_dir), "stop")
         pid = int(json.loads(answer.json)["pid"])
     except (NotRunning, CommandFailed) as error:
-        _fail(error)
+        fail(error)
     if not wait_gone(pid, STOP_TIMEOUT_S):
-        _fail(f"the farm has not ended within {STOP_TIMEOUT_S:g} s (supervisor pid {pid})")
+        fail(f"the farm has not ended within {STOP_TIMEOUT_S:g} s (supervisor pid {pid})")
     typer.echo("stopped")
 
 
@@ -282,7 +281,7 @@ def _drain_device(run_dir: Path | None, device: str, timeout: float | None) -> N
         if waited >= (DRAIN_TIMEOUT_S if timeout is None else timeout) or (
             is_stuck and timeout is None
         ):
-            _fail(f"{device} takes no new streams, and {left['sessions']} are left on it")
+            fail(f"{device} takes no new streams, and {left['sessions']} are left on it")
         time.sleep(POLL_S)
 
 
@@ -326,9 +325,9 @@ def _ask_for(run_dir: Path | None, name: str, **arguments: str) -> dict[str, Any
     from supervisor.client import CommandFailed, NotRunning, ask
 
     try:
-        document: dict[str, Any] = json.loads(ask(_run_dir(run_dir), name, arguments).json)
+        document: dict[str, Any] = json.loads(ask(farm_dir(run_dir), name, arguments).json)
     except (NotRunning, CommandFailed) as error:
-        _fail(error)
+        fail(error)
     return document
 
 
@@ -336,21 +335,9 @@ def _ask_and_say(run_dir: Path | None, name: str, **arguments: str) -> None:
     from supervisor.client import CommandFailed, NotRunning, ask
 
     try:
-        typer.echo(ask(_run_dir(run_dir), name, arguments).text)
+        typer.echo(ask(farm_dir(run_dir), name, arguments).text)
     except (NotRunning, CommandFailed) as error:
-        _fail(error)
-
-
-def _run_dir(given: Path | None) -> Path:
-    from supervisor.run_dir import find_run_dir
-
-    found = given or find_run_dir(os.environ, os.geteuid())
-    return Path(os.path.abspath(found))
-
-
-def _fail(problem: object) -> NoReturn:
-    typer.echo(f"tfarm: {problem}", err=True)
-    raise typer.Exit(ExitCode.FAILED)
+        fail(error)
 
 
 cli_devices.add_to(app)

@@ -5,11 +5,12 @@
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from common.errors import ConfigError, ExitCode
+from supervisor.cli_farm import bad_config, fail, farm_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +55,7 @@ def doctor(
     try:
         settings = load_settings(config)
     except ConfigError as error:
-        _bad_config(error)
+        bad_config(error)
     found = examine(settings, seconds=seconds, is_farm_running=_is_farm_running(run_dir))
     typer.echo(json.dumps(document(found), indent=2) if as_json else text(found))
     if not found.is_usable:
@@ -97,7 +98,7 @@ def calibrate(
                 calibrating.check_clip(clip)
         devices = calibrating.devices_for(settings, device)
         templates = calibrating.templates_for(settings, template)
-        calibrating.refuse_if_busy(_run_dir(run_dir), devices)
+        calibrating.refuse_if_busy(farm_dir(run_dir), devices)
         measured = []
         for name in devices:
             workers = calibrating.workers_for(settings, name)
@@ -119,15 +120,15 @@ def calibrate(
             old = calibrating.read_old(out)  # other runs may have written it meanwhile
         found = calibrating.merge(measured, templates, settings, old)
     except ConfigError as error:
-        _bad_config(error)
+        bad_config(error)
     except (calibrating.CannotCalibrate, NotRunning, CommandFailed) as error:
-        _fail(error)
+        fail(error)
     if not any(item.streams for item in measured):
-        _fail("nothing was calibrated; no file is written")
+        fail("nothing was calibrated; no file is written")
     try:
         calibrating.write(found, out)
     except OSError as error:
-        _fail(f"cannot write {out}: {error.strerror or error}")
+        fail(f"cannot write {out}: {error.strerror or error}")
     typer.echo(f'{out} is written; a configuration beside it takes it in: include = ["{out.name}"]')
 
 
@@ -158,23 +159,4 @@ def _show_table(measured: "Sequence[Measured]", templates: "Sequence[Template]")
 def _is_farm_running(run_dir: Path | None) -> bool:
     from supervisor.run_dir import is_served
 
-    return is_served(_run_dir(run_dir))
-
-
-def _run_dir(given: Path | None) -> Path:
-    import os
-
-    from supervisor.run_dir import find_run_dir
-
-    return given or find_run_dir(os.environ, os.geteuid())
-
-
-def _fail(problem: object) -> NoReturn:
-    typer.echo(f"tfarm: {problem}", err=True)
-    raise typer.Exit(ExitCode.FAILED)
-
-
-def _bad_config(error: ConfigError) -> NoReturn:
-    for fault in error.faults:
-        typer.echo(str(fault), err=True)
-    raise typer.Exit(ExitCode.USAGE)
+    return is_served(farm_dir(run_dir))

@@ -10,20 +10,19 @@ import multiprocessing
 import os
 import time
 from collections.abc import Sequence
-from fractions import Fraction
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Self
 
 from common.ladder import Ladder
-from tests.bench.gpu_ceiling import PREPARE_S, Surface, prepare
-from tests.bench.gpu_clip import FPS, GOP, Clip
+from tests.bench.gpu_ceiling import PREPARE_S, LadderEncoders, prepare
+from tests.bench.gpu_clip import FPS, Clip
 from tests.bench.report import percentile
 from tests.helpers_gpu import Nv12
-from worker.soft_encode import X264Encoder
 
-APART_S = 0.0737  # between the streams' beginnings: spreads pictures over their interval
+# Between the streams' beginnings: spreads pictures over their interval, keyframes over the GOP.
+APART_S = 0.0737
 SETTLE_S = 1.0  # at the beginning of a look, not counted
 HOPELESS_S = 2.0  # behind by so much, a stream ends early
 LOOKS = 2  # at a load that does not hold
@@ -122,11 +121,7 @@ def _stream(
     index: int,
 ) -> list[float]:
     """The lateness of a stream's pictures, ms; those that it did not come to count as hopeless."""
-    encoders = [
-        X264Encoder(rung, clip.sps, Fraction(FPS), pixel_format="nv12", threads=1)
-        for rung in ladder.rungs
-    ]
-    order = [*range(len(rungs[0])), *range(len(rungs[0]) - 2, 0, -1)]
+    encoders = LadderEncoders(ladder, clip.sps, rungs)
     begin_s += index * APART_S % (1 / FPS)
     first = round(index * APART_S * FPS)  # keyframes, too, are apart
     late_ms: list[float] = []
@@ -138,10 +133,7 @@ def _stream(
             return late_ms + [HOPELESS_S * 1000] * (count - number)
         if now_s < due_s:
             time.sleep(due_s - now_s)
-        for encoder, pictures in zip(encoders, rungs, strict=True):
-            picture = pictures[order[(first + number) % len(order)]]
-            surface = Surface(picture, number * 1000 // FPS)
-            encoder.encode(surface, force_idr=(first + number) % GOP == 0)
+        encoders.encode(first + number)
         if number >= SETTLE_S * FPS:
             late_ms.append((time.monotonic() - due_s) * 1000)
     return late_ms

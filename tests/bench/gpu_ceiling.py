@@ -25,7 +25,7 @@ PREPARE_S = 60.0  # at most: interpreters, pictures decoded and scaled
 _start: Barrier | None = None
 
 
-class Surface:
+class _Surface:
     """A picture of a rung in host memory."""
 
     def __init__(self, picture: Nv12, pts_ms: int) -> None:
@@ -53,21 +53,33 @@ def prepare(clip: Clip, ladder: Ladder) -> list[list[Nv12]]:
     return rungs
 
 
+class LadderEncoders:
+    """Encoders of all rungs of one stream, and their pictures, forth and back."""
+
+    def __init__(self, ladder: Ladder, sps: SpsInfo, rungs: Sequence[Sequence[Nv12]]) -> None:
+        self._encoders = [
+            X264Encoder(rung, sps, Fraction(FPS), pixel_format="nv12", threads=1)
+            for rung in ladder.rungs
+        ]
+        self._rungs = rungs
+        count = len(rungs[0])
+        self._order = [*range(count), *range(count - 2, 0, -1)]
+
+    def encode(self, number: int) -> None:
+        """This picture of the stream, on every rung."""
+        index = self._order[number % len(self._order)]
+        for encoder, pictures in zip(self._encoders, self._rungs, strict=True):
+            surface = _Surface(pictures[index], number * 1000 // FPS)
+            encoder.encode(surface, force_idr=number % GOP == 0)
+
+
 def _encode(ladder: Ladder, sps: SpsInfo, rungs: Sequence[Sequence[Nv12]], seconds: float) -> float:
     """Ladders encoded a second."""
-    encoders = [
-        X264Encoder(rung, sps, Fraction(FPS), pixel_format="nv12", threads=1)
-        for rung in ladder.rungs
-    ]
-    count = len(rungs[0])
-    order = [*range(count), *range(count - 2, 0, -1)]
+    encoders = LadderEncoders(ladder, sps, rungs)
     number = 0
     begin_s = time.monotonic()
     while (elapsed_s := time.monotonic() - begin_s) < seconds:
-        index = order[number % len(order)]
-        for encoder, pictures in zip(encoders, rungs, strict=True):
-            surface = Surface(pictures[index], number * 1000 // FPS)
-            encoder.encode(surface, force_idr=number % GOP == 0)
+        encoders.encode(number)
         number += 1
     return number / elapsed_s
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.ladder import Ladder, SourceFormat, fit_ladder
-from tests.bench.gpu_alone import Alone
+from tests.bench.gpu_alone import APART_S, Alone
 from tests.bench.gpu_ceiling import ceiling
 from tests.bench.gpu_clip import Clip
 from tests.bench.gpu_fleet import Collected, Fleet, RunningFarm
@@ -209,7 +209,7 @@ class _Run:
         keys = [f"s{number}" for number in range(self.running, wanted)]
         for key in keys:
             self.publishers.publish(self.farm.url(key), key)
-            time.sleep(0.0737)  # spreads pictures over their interval, keyframes over the GOP
+            time.sleep(APART_S)
         self.farm.wait_made(keys, 12.0)
         for key in keys:
             for rung in self.rungs:

@@ -24,10 +24,12 @@ ENDING_S = 0.3  # until the last picture is through
 RENDITIONS = ("720p", "480p", "360p")
 CHAIN = "nginx-rtmp + ffmpeg, tuned"
 AS_WRITTEN = ""
+# Read at the start: less than the first keyframe, and FFmpeg may not see that there is audio.
 TUNED = (
-    "-fflags nobuffer -flags low_delay -probesize 32768 -analyzeduration 0 "
-    "-rtmp_buffer 0 -rtmp_live live"
+    "-fflags nobuffer -flags low_delay -probesize 500000 -analyzeduration 0 "
+    "-rtmp_buffer 0 -rtmp_live live -tcp_nodelay 1"
 )
+TUNED_OUTPUT = "-flush_packets 1 -flvflags no_duration_filesize -tcp_nodelay 1 "
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,14 @@ def encoder(width: int, height: int, kbps: int) -> str:
 
 
 def chain(ladder_options: str, *, tuned: bool) -> str:
-    """nginx-rtmp's application block with its ladder."""
+    """nginx-rtmp's application block with its ladder, every rung with the source's audio.
+
+    Without audio a rung would not wait in FFmpeg's muxer for the packet that is next in time, and
+    720p would be out before the other two are encoded.
+    """
     outputs = " ".join(
-        f"-map 0:v -map 0:a? -c:a copy {encoder(width, height, kbps)} "
-        + ("-flush_packets 1 -flvflags no_duration_filesize " if tuned else "")
+        f"-map 0:v -map 0:a -c:a copy {encoder(width, height, kbps)} "
+        + (TUNED_OUTPUT if tuned else "")
         + f"-f flv rtmp://127.0.0.1:PORT/out/$name_{name}"
         for name, width, height, kbps in HD_LADDER
     )

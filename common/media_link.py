@@ -33,7 +33,7 @@ KEPT_BYTES = 32 * 1024 * 1024  # for a peer that does not read; queues in time a
 SOCKET_BYTES = 1024 * 1024  # asked of the kernel, which may give less
 TURN_BYTES = 256 * 1024  # sent before the turn of the loop ends
 RETRY_S = 0.2  # until a link that broke is tried again; meanwhile every stream hears of it
-LAZY_S = 0.1  # that a message sent lazily waits at most
+LAZY_S = 0.2  # that a message sent lazily waits at most
 
 
 class Sender:

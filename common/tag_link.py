@@ -2,7 +2,7 @@
 
 A wake-up costs an egress more than the tags it is woken for: on a busy host they are pushed out of
 the processor's caches in between. So tags that somebody waits for go at once, and the rest lazily:
-they are there, 0.1 s old at most, for who joins, and from then on come at once too.
+they are there, 0.2 s old at most, for who joins, and from then on come at once too.
 """
 
 import logging

@@ -34,10 +34,10 @@ KEPT_LEAD_S = 1.0  # of one that is fast: its media never waits for it
 MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
 LEAD_WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
 PROMPT_S = 3.0  # from its start a publisher is read at once, for rungs and players to begin
-# Above this it always is: what comes in 0.1 s is then more than a connection's receive buffer
-# holds at first (Linux: 128 KiB), and a publisher with a small send buffer waits in its sends (of
-# 40 Mbit/s, with 32 KiB: up to 64 ms).
-LAZY_BPS = 10_000_000
+LAZY_S = 0.2  # that anything may lie unread
+# That may, about what a connection's receive buffer holds at first (Linux: 128 KiB). Of more, a
+# publisher with a small send buffer waits in its sends (of 40 Mbit/s, with 32 KiB: up to 64 ms).
+LAZY_BITS = 1_000_000
 
 
 class Pace:
@@ -106,15 +106,17 @@ class Publisher:
         """How long to read nothing from it."""
         return max(0.0, self._pace.ahead_s - KEPT_LEAD_S) if self._pace.is_fast else 0.0
 
-    def may_be_lazy(self, now: float) -> bool:
-        """Whether nobody minds if what it sends is read some time later."""
-        return (
-            now - self._started_s > PROMPT_S
-            and self.has_video
-            and not self._pace.is_fast
-            and not self.stream.is_watched
-            and self.stream.bits_per_second(now) <= LAZY_BPS
-        )
+    def may_lie_s(self, now: float) -> float:
+        """For how long nobody minds if what it sends lies unread: 0, half of LAZY_S, or LAZY_S."""
+        if (
+            now - self._started_s <= PROMPT_S
+            or not self.has_video
+            or self._pace.is_fast
+            or self.stream.is_watched
+        ):
+            return 0.0
+        rate_bps = self.stream.bits_per_second(now)
+        return next((s for s in (LAZY_S, LAZY_S / 2) if rate_bps * s <= LAZY_BITS), 0.0)
 
     def overdue(self, now: float) -> Refusal | None:
         """What this publisher has to be closed for, by the clock."""

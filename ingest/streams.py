@@ -35,7 +35,7 @@ from common.settings import Settings
 from ingest.admission import Admission, Refusal, RefusalMemory, is_key_allowed
 from ingest.feed import Peers
 from ingest.gop_handover import unpack
-from ingest.publisher import Publisher
+from ingest.publisher import LAZY_S, Publisher
 from ingest.stream import Stream, StreamState, Surroundings
 
 log = logging.getLogger("tfarm.ingest.streams")
@@ -125,6 +125,7 @@ class Streams:
         self._streams: dict[StreamId, Stream] = {}
         self._ended: list[Stream] = []  # whose last words are due
         self._unread = deque[PublishingConnection]()  # those that `read_lazily` is to read
+        self._is_half = False  # of `LAZY_S`, at the last tick
         self._publishers: dict[PublishingConnection, Publisher] = {}
         self._connections: dict[StreamId, PublishingConnection] = {}
         self._memory = RefusalMemory()
@@ -318,20 +319,21 @@ class Streams:
     # ---- time ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Deadlines; ten times a second, with `read_lazily` behind it."""
+        """Deadlines; every half of `LAZY_S`, with `read_lazily` behind it."""
         for ask in [entry for entry in self._asks.values() if now >= entry.until_s]:
             refusal = Refusal("NetStream.Failed", "the supervisor does not answer; try again")
             self._give_up(ask, "no answer in time")
             self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
         self._unread.clear()
+        self._is_half = not self._is_half
         for connection, publisher in list(self._publishers.items()):
             overdue = publisher.overdue(now)
             if overdue is not None:
                 self._expel(connection, overdue, now)
-            elif publisher.may_be_lazy(now):
-                self._unread.append(connection)
-            else:
+            elif not (may_lie_s := publisher.may_lie_s(now)):
                 connection.read_promptly()
+            elif may_lie_s < LAZY_S or not self._is_half:
+                self._unread.append(connection)
         for stream in list(self._streams.values()):
             stream.tick(now)
             self._forget_if_ended(stream)
@@ -343,7 +345,7 @@ class Streams:
         """Read from publishers that nobody plays, for so long; whether there are more.
 
         A wake-up costs a process that is seldom awake more than what it is woken for: its caches
-        are cold. So what nobody plays comes in bundles, 0.1 s old at most.
+        are cold. So what nobody plays comes in bundles, `LAZY_S` old at most.
         """
         clock = self._surroundings.clock
         until_s = clock() + seconds

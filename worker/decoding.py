@@ -33,8 +33,8 @@ from worker.unit_facts import UnitFacts, UnitsUnderWay
 
 log = logging.getLogger("tfarm.worker.decoding")
 
-# Of a stream that nobody plays, whose units come in bundles (ingest reads it ten times a second).
-_UNWATCHED_QUEUE_MS = 250
+# Of a stream that nobody plays, whose units come in bundles (0.2 s of them).
+_UNWATCHED_QUEUE_MS = 450
 # The shallowest backlog at which a rung leaves pictures out: one place is left for a keyframe.
 _SKIP_BACKLOG = SURFACE_BACKLOG - 1
 

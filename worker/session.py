@@ -102,6 +102,7 @@ class Session:
         self._steps = 0  # entries that the decode lane is done with
         self._is_scheduled = False
         self._winding_down = 0  # lanes that are not yet done
+        self._held: list[tuple[RungAtWork, Work]] = []  # not yet posted to the decode lane
         self._end: Ended | None = None
         self._is_device_gone = False
         # the decode lane's, once open
@@ -369,7 +370,10 @@ class Session:
             self._wind_down(Ended(f"failed: {error}", trouble=True), flush=False)
         if self._gathered and not self._staying:
             self._post_gathered()  # this entry brought nothing that would
+        is_bundle = bool(self._held) and not self._around.is_watched(self.stream_id)
         with self._lock:
+            if pause_s or not (is_bundle and len(self._queue)) or self._equipment.is_backed_up():
+                self._post_held()
             self._steps += 1
             self._is_scheduled = False
             if not pause_s:
@@ -394,6 +398,8 @@ class Session:
             log.exception("filling failed stream=%s", self.label)
             self._wind_down(Ended(f"failed: {error}", trouble=True), flush=False)
         else:
+            with self._lock:
+                self._post_held()
             if wait_s is not None:
                 lane.post_later(partial(self._fill, filler), wait_s)
 
@@ -419,9 +425,23 @@ class Session:
                         run.lane = self._equipment.encode_lane(run, is_crowded=is_crowded)
                     if run.lane is not decode_lane:
                         self._post_all()  # before what comes from there
-                self._staying += run.lane is self._equipment.decode_lane
                 run.waiting += 1
-                run.lane.post(partial(self._encode, run, work))
+                if run.lane is self._equipment.decode_lane:
+                    self._staying += 1
+                    self._held.append((run, work))
+                else:
+                    run.lane.post(partial(self._encode, run, work))
+
+    def _post_held(self) -> None:
+        """With the lock held: have the decode lane encode what stays with it, rung by rung.
+
+        Of a bundle that nobody waits for, several pictures of a rung come before the next rung's:
+        encoders empty one another's caches (docs/performance.md).
+        """
+        held, self._held = self._held, []
+        held.sort(key=lambda entry: entry[0].index)  # stable: a rung's pictures keep their order
+        for run, work in held:
+            run.lane.post(partial(self._encode, run, work))
 
     # ---- the rungs' lanes ---------------------------------------------------------------------
 
@@ -502,6 +522,7 @@ class Session:
             self._state = SessionState.ENDING
             self._end = end
             self._queue.clear()
+            self._post_held()
             # while opening there is nobody to wait for: `_open` closes what there is by then
             lanes: Sequence[tuple[Lane, RungAtWork | None]] = ()
             decode_lane = self._equipment.decode_lane

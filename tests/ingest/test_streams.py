@@ -43,6 +43,7 @@ class FakeConnection:
     told: list[tuple[str, str]] = field(default_factory=list)
     held_back: list[float] = field(default_factory=list)
     is_lazy: bool = False
+    lazy_reads: int = 0
     on_look: Callable[[], None] = field(default=lambda: None)  # what reading it brings
 
     def accept_publish(self, request_id: int) -> None:
@@ -59,6 +60,7 @@ class FakeConnection:
 
     def read_lazily(self) -> None:
         self.is_lazy = True
+        self.lazy_reads += 1
 
     def read_promptly(self) -> None:
         self.is_lazy = False
@@ -556,6 +558,21 @@ def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
     egress.watched = set()
     around.tick(104.1)
     assert peer.is_lazy
+
+
+@pytest.mark.parametrize(("megabits", "reads"), [(1, 10), (8, 20)])
+def test_less_lies_unread_for_longer(megabits: int, reads: int) -> None:
+    around = Around()
+    peer = around.live()
+    before = 0
+    for number in range(1, 81):
+        at_s = 100.0 + number / 10
+        body = picture(number * 100, size=megabits * 1_000_000 // 80)
+        around.streams.media(peer, [body], at_s)
+        around.tick(at_s)
+        if number == 60:
+            before = peer.lazy_reads
+    assert peer.lazy_reads - before == reads
 
 
 def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:

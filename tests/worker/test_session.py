@@ -1,6 +1,7 @@
 """A session on the software device, from units in to tags out, by what a strict player sees."""
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,7 +30,7 @@ from tests.helpers_worker import (
     transcode,
 )
 from worker.captions import caption_data, caption_sei
-from worker.events import Ended
+from worker.events import Ended, RungCoded
 from worker.lanes import Job, Lane, OwnLanes
 
 
@@ -370,6 +371,46 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline_s
         time.sleep(0.001)
+
+
+def assert_soon(event: threading.Event) -> None:
+    assert event.wait(DEADLINE_S)
+
+
+def test_of_a_bundle_that_nobody_waits_for_a_rungs_pictures_are_encoded_in_a_row() -> None:
+    source = make_source(SourceSpec(frames=20))
+    with Unwatched(source) as driver:
+        for _ in range(driver.events.qsize()):
+            driver.take(driver.events.get())
+        are_all_there = threading.Event()
+        driver.asked = lambda: assert_soon(are_all_there)
+        driver.put(4)
+        are_all_there.set()
+        coded = [driver.events.get(timeout=DEADLINE_S) for _ in range(4 + 2)]
+        order = [event.rung for event in coded if isinstance(event, RungCoded)]
+        assert order == [0, 0, 0, 0, 1, 1]
+        for event in coded:
+            driver.take(event)
+        outputs = driver.finish()
+    assert outputs["big"].pts_ms == source.pts_ms[:8]
+    assert outputs["small"].pts_ms == source.pts_ms[:8:2]
+
+
+def test_what_is_held_for_the_end_of_a_bundle_is_encoded_though_the_session_ends() -> None:
+    source = make_source(SourceSpec(frames=20))
+    with Unwatched(source) as driver:
+        asked = itertools.count(1)
+
+        def end_behind_the_second_picture() -> None:
+            if next(asked) == 1:
+                driver.put(2)
+            elif len(driver.session._held) == 3:
+                driver.session.abandon("moved")
+
+        driver.asked = end_behind_the_second_picture
+        driver.put(1)
+        outputs = driver.run()
+    assert len(outputs["big"].tags) >= 4 + 2
 
 
 def test_tags_keep_their_order_where_the_decode_lane_leaves_encoding_to_others() -> None:

@@ -35,6 +35,8 @@ class _Surface:
 
     def prepare(self) -> None: ...
 
+    def prepare_ahead(self) -> None: ...
+
     def video_frame(self) -> av.VideoFrame:
         return self._frame
 

@@ -51,6 +51,10 @@ class StuckSurface:
         assert self._signal.wait(DEADLINE_S)
         self._surface.prepare()
 
+    def prepare_ahead(self) -> None:
+        assert self._signal.wait(DEADLINE_S)
+        self._surface.prepare_ahead()
+
     def video_frame(self) -> Any:
         return self._surface.video_frame()
 
@@ -102,6 +106,10 @@ class SlowSurface:
     def prepare(self) -> None:
         self._take_time()
         self._surface.prepare()
+
+    def prepare_ahead(self) -> None:
+        self._take_time()
+        self._surface.prepare_ahead()
 
     def video_frame(self) -> Any:
         return self._surface.video_frame()

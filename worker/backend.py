@@ -74,13 +74,6 @@ class Surface(Protocol):
         """
         ...
 
-    def prepare_ahead(self) -> None:
-        """Do what `prepare` would, for an encoder that is busy; perhaps called, in any thread.
-
-        It waits for no other surface. Raises EncodeFailed, DeviceLost; `prepare` may yet succeed.
-        """
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class EncodedUnit:

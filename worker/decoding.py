@@ -247,20 +247,13 @@ class Decoding:
         # so that all are done after about the same time.
         order = list(zip(wanted, surfaces, staying, strict=True))
         order.sort(key=lambda entry: entry[0] if entry[2] else -1 - entry[0])
-        # A lane of a rung's own has more time than this one: before it encodes it scales those that
-        # wait here behind the first.
-        ahead = [surface for _, surface, stays in order if stays][1:]
-        if order[0][2] or self._packs:
-            ahead = []
         for index, surface, stays in order:
             run = self._runs[index]
             fps = None
             if plan.is_key:
                 fps = run.better_rate(self._timer.rate(index), picture.pts_ms)
             sei = run.captions.take()
-            received_s, is_replay = facts.received_s, facts.is_replay
-            work = Work(surface, plan.is_key, sei, received_s, is_replay, given_s, fps, ahead)
-            ahead = []
+            work = Work(surface, plan.is_key, sei, facts.received_s, facts.is_replay, given_s, fps)
             self._links.hand_over(run, work, stays)
 
     def _staying(self, wanted: list[int], facts: UnitFacts) -> list[bool]:

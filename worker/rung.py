@@ -7,12 +7,10 @@ which the session guards, and `stall`, which is the loop's.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from common.errors import EncodeFailed
 from common.ladder import Rung
 from common.stage_times import StageTimes
 from worker.backend import Encoder, Surface
@@ -45,7 +43,6 @@ class Work:
     is_replay: bool
     given_s: float
     fps: Fraction | None  # to open the encoder anew for
-    ahead: Sequence[Surface] = ()  # of rungs whose lane is busy: to be prepared first
 
 
 class RungAtWork:
@@ -104,9 +101,6 @@ class RungAtWork:
         if work.fps is not None:
             self._open_anew(work.fps)
             yield self.began()
-        for other in work.ahead:
-            with suppress(EncodeFailed):  # its own rung meets it
-                other.prepare_ahead()
         work.surface.prepare()
         prepared_s = clock()
         units = self._encoder.encode(work.surface, force_idr=work.is_key)

@@ -57,12 +57,6 @@ class SoftSurface:
             if self._frame is None:
                 self._frame = self._scale()
 
-    def prepare_ahead(self) -> None:
-        with self._lock:
-            if self._frame is None:
-                self._larger = None  # another thread may be at it
-                self._frame = self._scale()
-
     def _scale(self) -> VideoFrame:
         picture = self._picture
         if self._larger is None:

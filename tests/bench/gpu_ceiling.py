@@ -35,8 +35,6 @@ class _Surface:
 
     def prepare(self) -> None: ...
 
-    def prepare_ahead(self) -> None: ...
-
     def video_frame(self) -> av.VideoFrame:
         return self._frame
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from common.avc import AvcConfig, join_avcc, parse_sps, split_avcc
-from common.errors import EncodeFailed
 from common.flv import parse_video
 from common.ladder import Rendition
 from common.rtmp.amf0 import decode_all
@@ -33,7 +32,6 @@ from tests.helpers_worker import (
 from worker.captions import caption_data, caption_sei
 from worker.events import Ended, RungCoded
 from worker.lanes import Job, Lane, OwnLanes
-from worker.soft_scale import SoftSurface
 
 
 @pytest.mark.parametrize(
@@ -283,33 +281,6 @@ def test_the_decode_lane_encodes_what_it_has_time_for(is_crowded: bool) -> None:
     big, small = lanes.encoding
     assert small.done < 10, "its pictures were the decode lane's"
     assert (big.done < 15) is is_crowded
-
-
-def test_the_largest_rungs_lane_scales_ahead_what_waits_in_the_decode_lane(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    source = make_source(SourceSpec(frames=20))
-    rungs = [*SMALL, Rendition("least", 96, 54, 50_000)]
-    ahead: list[tuple[int, int]] = []
-    prepare_ahead = SoftSurface.prepare_ahead
-
-    def remember(surface: SoftSurface) -> None:
-        prepare_ahead(surface)
-        ahead.append((surface.pts_ms, surface.video_frame().width))
-        raise EncodeFailed("of that rung alone")
-
-    monkeypatch.setattr(SoftSurface, "prepare_ahead", remember)
-    ticks = itertools.count()
-    with Driver(source, template(rungs), cpu_clock=lambda: next(ticks) * 1e-6) as driver:
-        for number, unit in enumerate(access_units(source)):
-            driver.session.put(*unit, time.monotonic())
-            coded = sum(len(range(0, number + 1, step)) for step in (1, 2, 1))
-            wait_until(partial(lambda most: driver.events.qsize() >= 3 + most, coded))
-        outputs = driver.finish()
-    for name, size in (("big", (320, 180)), ("small", (160, 90)), ("least", (96, 54))):
-        check(outputs[name], size)
-    # the small one has every other picture; the first ones tell what a rung costs
-    assert ahead == [(pts_ms, 96) for pts_ms in source.pts_ms[2::2]]
 
 
 def test_where_a_gpu_decodes_one_lane_encodes_all_rungs_once_it_is_crowded() -> None:

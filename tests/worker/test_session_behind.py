@@ -51,10 +51,6 @@ class StuckSurface:
         assert self._signal.wait(DEADLINE_S)
         self._surface.prepare()
 
-    def prepare_ahead(self) -> None:
-        assert self._signal.wait(DEADLINE_S)
-        self._surface.prepare_ahead()
-
     def video_frame(self) -> Any:
         return self._surface.video_frame()
 
@@ -106,10 +102,6 @@ class SlowSurface:
     def prepare(self) -> None:
         self._take_time()
         self._surface.prepare()
-
-    def prepare_ahead(self) -> None:
-        self._take_time()
-        self._surface.prepare_ahead()
 
     def video_frame(self) -> Any:
         return self._surface.video_frame()

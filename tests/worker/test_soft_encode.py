@@ -33,9 +33,6 @@ class HostFrame:
     def prepare(self) -> None:
         """Nothing is left to do."""
 
-    def prepare_ahead(self) -> None:
-        """Nor here."""
-
     def video_frame(self) -> VideoFrame:
         return self._frame
 

@@ -161,19 +161,6 @@ def test_a_rung_in_between_changes_little() -> None:
     assert small.video_frame().pts == 40
 
 
-def test_what_is_scaled_ahead_waits_for_no_larger_rung_and_is_not_scaled_again() -> None:
-    picture, sps = decoded(SourceSpec(frames=1))
-    scaler = SoftScaler(ladder(sps, FULL, BIG, SMALL), sps)
-    _, big, small = scaler.scale(picture, [0, 1, 2])
-    (alone,) = SoftScaler(ladder(sps, SMALL), sps).scale(picture, [0])
-    with big._lock:  # another thread is at it
-        small.prepare_ahead()
-    frame = small.video_frame()
-    small.prepare()
-    assert small.video_frame() is frame
-    assert all(map(np.array_equal, planes(small), planes(alone)))
-
-
 def test_after_a_change_of_size_every_rung_is_made_from_the_source() -> None:
     _, sps = decoded(SourceSpec(frames=1))
     scaler = SoftScaler(ladder(sps, BIG, SMALL), sps)

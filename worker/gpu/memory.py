@@ -136,9 +136,6 @@ class GpuSurface:
         if isinstance(self.frame, HostFrame):
             self._written.event.synchronize()
 
-    def prepare_ahead(self) -> None:
-        """The launch is under way."""
-
     def video_frame(self) -> VideoFrame:
         """The frame in host memory: what `soft_encode.HostSurface` asks, after `prepare`.
 

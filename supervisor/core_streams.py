@@ -1,6 +1,6 @@
 """Which streams the host's cores encode: each worker is told how many others do there. Pure.
 
-A worker goes another way where there is about a stream for every core (`worker/sharing.py`), and knows
+A worker goes another way where there is a stream for every core (`worker/sharing.py`), and knows
 its own alone.
 """
 

@@ -70,7 +70,6 @@ from worker.events import CapMet, DeviceGone, Ended, Event, RungBegan, RungCoded
 from worker.lanes import Lane, Lanes, OwnLanes, SharedLanes
 from worker.rendition_log import RenditionLog
 from worker.session import Session, SessionState, Surroundings
-from worker.sharing import is_crowded
 
 log = logging.getLogger("tfarm.worker.run")
 
@@ -362,8 +361,8 @@ class Worker:
         ]
 
     def _is_crowded(self) -> bool:
-        streams = len(self._streams) + self._elsewhere
-        return is_crowded(streams, self._cores, packs=self._lanes.packs)
+        """Whether there is a stream for every core of the host."""
+        return len(self._streams) + self._elsewhere >= self._cores
 
     def _is_alone(self) -> bool:
         return len(self._streams) <= 1

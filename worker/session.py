@@ -70,7 +70,7 @@ class Surroundings:
     post: Callable[["Session", Event], None]  # from any thread
     is_alone: Callable[[], bool]  # whether no other session could be slowed by a replay
     is_watched: Callable[[StreamId], bool]  # whether somebody plays any of it
-    is_crowded: Callable[[], bool]  # whether the host has about a stream for every core
+    is_crowded: Callable[[], bool]  # whether there is a stream for every core of the host
     clock: Callable[[], float] = time.monotonic
     cpu_clock: Callable[[], float] = time.thread_time
 

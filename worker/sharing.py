@@ -9,9 +9,7 @@ largest rung stays too. So it does where nobody waits for the pictures, even if 
 more than the lane can do: what it falls behind by is seen in the queue, and other lanes help then.
 
 Where a GPU decodes, a crowded worker's decode lanes encode nothing that is played: pictures would
-wait while the lane waits for the GPU. One other lane has all rungs of the stream (`lanes.py`). It
-is crowded sooner there: two lanes a stream that encode at once take 15 % more CPU time, and where
-14 such streams fell behind on 16 cores, 17 with one lane each did not (docs/gpu.md).
+wait while the lane waits for the GPU. One other lane has all rungs of the stream (`lanes.py`).
 """
 
 from collections.abc import Sequence
@@ -20,7 +18,6 @@ from typing import Final
 SHARE: Final = 0.6  # of a picture's interval that the decode lane may be busy
 UNWATCHED_SHARE: Final = 1.1  # … where nobody plays the stream
 CROWDED_SHARE: Final = 0.97  # … where every core has a stream
-PACKED_CROWD: Final = 0.75  # streams a core
 _WEIGHT: Final = 0.1  # of the latest picture in a cost
 DEFAULT_INTERVAL_S: Final = 1 / 30
 
@@ -36,11 +33,6 @@ class Cost:
     def add(self, seconds: float) -> None:
         known = self.seconds
         self.seconds = seconds if not known else known + (seconds - known) * _WEIGHT
-
-
-def is_crowded(streams: int, cores: int, *, packs: bool) -> bool:
-    """Whether the host has about a stream for every core; `packs` as of the worker's lanes."""
-    return streams >= (PACKED_CROWD * cores if packs else cores)
 
 
 def share_for(*, is_watched: bool, is_crowded: bool, packs: bool = False) -> float:

@@ -25,7 +25,6 @@ from worker.clip_file import LoopClip
 from worker.events import DeviceGone, Ended, Event, RungCoded
 from worker.lanes import Lane, Lanes
 from worker.session import Session, SessionState, Surroundings
-from worker.sharing import is_crowded
 
 OPEN_TIMEOUT_S = 60.0
 DRAIN_S = 0.5  # for the last frames
@@ -156,7 +155,7 @@ class Bench:
         """These of all streams of a trial. Raises WorkerError when one does not open."""
         self._indices, self._total = indices, total
         meter = self._backend.meter = Meter()
-        crowded = is_crowded(total, self._cores, packs=self._lanes.packs)
+        is_crowded = total >= self._cores
         around = Surroundings(
             self._backend,
             self._lanes,
@@ -165,7 +164,7 @@ class Bench:
             meter.take,
             is_alone=lambda: False,
             is_watched=lambda _: True,
-            is_crowded=lambda: crowded,
+            is_crowded=lambda: is_crowded,
         )
         self._sessions = [self._session(index, around) for index in indices]
         if not _in_time(lambda: all(s.state is not SessionState.OPENING for s in self._sessions)):

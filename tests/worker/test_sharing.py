@@ -2,15 +2,7 @@
 
 import pytest
 
-from worker.sharing import (
-    CROWDED_SHARE,
-    SHARE,
-    UNWATCHED_SHARE,
-    Cost,
-    is_crowded,
-    share_for,
-    stay,
-)
+from worker.sharing import CROWDED_SHARE, SHARE, UNWATCHED_SHARE, Cost, share_for, stay
 
 INTERVAL_S = 1 / 30
 HD = [0.0150, 0.0076, 0.0045]  # 720p, 480p, 360p: CPU seconds a picture
@@ -35,19 +27,6 @@ def test_where_nobody_plays_a_lane_may_take_a_little_more_than_it_can_do() -> No
     assert share == UNWATCHED_SHARE
     assert share_for(is_watched=True, is_crowded=True) == CROWDED_SHARE
     assert share_for(is_watched=True, is_crowded=False) == SHARE
-
-
-@pytest.mark.parametrize(
-    ("streams", "packs", "wanted"), [(15, False, False), (16, False, True), (11, True, False)]
-)
-def test_every_core_has_a_stream_where_it_is_crowded(
-    streams: int, packs: bool, wanted: bool
-) -> None:
-    assert is_crowded(streams, 16, packs=packs) is wanted
-
-
-def test_where_a_gpu_decodes_it_is_crowded_before_lanes_wait_for_one_another() -> None:
-    assert is_crowded(12, 16, packs=True)
 
 
 def test_where_a_gpu_decodes_no_rung_stays_that_is_played_once_it_is_crowded() -> None:

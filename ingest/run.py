@@ -38,13 +38,14 @@ from common.identity import ChildName
 from common.settings import Settings
 from ingest.admission import Admission
 from ingest.players import Players
+from ingest.publisher import LAZY_S
 from ingest.relay import Relay
 from ingest.server import Server, bind, connection_limit, join_address
 from ingest.streams import Streams
 
 log = logging.getLogger("tfarm.ingest.run")
 
-TICK_S = 0.1
+TICK_S = LAZY_S / 2
 TURN_S = 0.002  # of the loop, for those that are read lazily: others wait so long behind them
 LOOK_S = 1.0  # between looks for connections that were reset unseen
 STOP_S = 1.0  # for publishers to be told, and for the last messages to leave

@@ -24,7 +24,7 @@ ENDING_S = 0.3  # until the last picture is through
 RENDITIONS = ("720p", "480p", "360p")
 CHAIN = "nginx-rtmp + ffmpeg, tuned"
 AS_WRITTEN = ""
-# Read at the start: less than the first keyframe, and FFmpeg may not see that there is audio.
+# Where it may read no more than the first keyframe at the start, FFmpeg does not see the audio.
 TUNED = (
     "-fflags nobuffer -flags low_delay -probesize 500000 -analyzeduration 0 "
     "-rtmp_buffer 0 -rtmp_live live -tcp_nodelay 1"

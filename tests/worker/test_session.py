@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -358,6 +358,11 @@ class Unwatched(Driver):
             self.session.put(*unit, time.monotonic())
         del self.units[:count]
 
+    def when_asked(self, actions: Mapping[int, Callable[[], None]]) -> None:
+        """What to do when it asks for the first time from now on (1), the second, and so on."""
+        count = itertools.count(1)
+        self.asked = lambda: actions.get(next(count), lambda: None)()
+
     def _is_watched(self) -> bool:
         self.asked()
         return False
@@ -373,17 +378,13 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def assert_soon(event: threading.Event) -> None:
-    assert event.wait(DEADLINE_S)
-
-
 def test_of_a_bundle_that_nobody_waits_for_a_rungs_pictures_are_encoded_in_a_row() -> None:
     source = make_source(SourceSpec(frames=20))
     with Unwatched(source) as driver:
         for _ in range(driver.events.qsize()):
             driver.take(driver.events.get())
         are_all_there = threading.Event()
-        driver.asked = lambda: assert_soon(are_all_there)
+        driver.asked = partial(wait_until, are_all_there.is_set)
         driver.put(4)
         are_all_there.set()
         coded = [driver.events.get(timeout=DEADLINE_S) for _ in range(4 + 2)]
@@ -399,30 +400,23 @@ def test_of_a_bundle_that_nobody_waits_for_a_rungs_pictures_are_encoded_in_a_row
 def test_what_is_held_for_the_end_of_a_bundle_is_encoded_though_the_session_ends() -> None:
     source = make_source(SourceSpec(frames=20))
     with Unwatched(source) as driver:
-        asked = itertools.count(1)
+        held: list[int] = []
 
-        def end_behind_the_second_picture() -> None:
-            if next(asked) == 1:
-                driver.put(2)
-            elif len(driver.session._held) == 3:
-                driver.session.abandon("moved")
+        def end() -> None:
+            held.append(len(driver.session._held))
+            driver.session.abandon("moved")
 
-        driver.asked = end_behind_the_second_picture
+        driver.when_asked({1: lambda: driver.put(2), 4: end})
         driver.put(1)
         outputs = driver.run()
+    assert held == [3], "of two pictures, before the third"
     assert len(outputs["big"].tags) >= 4 + 2
 
 
 def test_tags_keep_their_order_where_the_decode_lane_leaves_encoding_to_others() -> None:
     source = make_source(SourceSpec(frames=40))
     with Unwatched(source) as driver:
-        asked = itertools.count(1)
-
-        def put_the_rest_in_the_end() -> None:
-            if next(asked) == 5:
-                driver.put(40)
-
-        driver.asked = put_the_rest_in_the_end
+        driver.when_asked({5: lambda: driver.put(40)})
         driver.put(6)
         wait_until(lambda: not driver.units)
         outputs = driver.finish()
@@ -433,14 +427,12 @@ def test_tags_keep_their_order_where_the_decode_lane_leaves_encoding_to_others()
 def test_what_is_encoded_goes_out_though_units_still_come_to_a_session_that_ends() -> None:
     source = make_source(SourceSpec(frames=20))
     with Unwatched(source) as driver:
-        asked = itertools.count(1)
 
         def end() -> None:
-            if next(asked) == 5:
-                driver.session.abandon("moved")
-                driver.put(1)
+            driver.session.abandon("moved")
+            driver.put(1)
 
-        driver.asked = end
+        driver.when_asked({5: end})
         driver.put(6)
         outputs = driver.run()
     assert len(outputs["big"].tags) > 4

@@ -17,7 +17,8 @@ from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUn
 from ingest.feed import EgressFeed, Peers, TagEntry
 from ingest.gop_cache import CachedTag, GopCache, Metadata
 
-# Audio waits for a picture while pictures come as often as this; `tick` ends every wait.
+# Audio waits for a picture while pictures come as often as this; where they stop, a later read or
+# tick ends the wait.
 RIDE_S = 0.06
 LET_GO_MS = 3_000  # an egress that a stream goes to no more keeps it so long, for who comes now
 
@@ -164,9 +165,9 @@ class EgressSide:
         self.flush()
         self._let_go()
 
-    def tick(self) -> None:
-        """Send what has waited, and what could not be sent before."""
-        self.flush()
+    def tick(self, now: float) -> None:
+        """Send what has waited for a picture in vain, and what could not be sent before."""
+        self.end_read(now)
         for feed in (*self._feeds, *self._paused):
             feed.retry()
         if not self._ending:

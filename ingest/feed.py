@@ -197,6 +197,7 @@ class EgressFeed:
         self._outbox = _Outbox(port)
         self._numbers: dict[str, int] = {}
         self._waits_for_key = False
+        self._carries = False  # somebody waits for what the next tags take along
 
     def open(self, message: StreamOpen) -> None:
         self._outbox.send(message)
@@ -218,7 +219,7 @@ class EgressFeed:
     ) -> None:
         """Offer tags of one rendition, in order, as one message; `sent_s` 0: a replay.
 
-        `rides`: more follows at once.
+        `rides`: more follows at once, and takes these along.
         """
         first = self._numbers.get(rendition, 0)
         self._numbers[rendition] = first + len(entries)
@@ -232,8 +233,10 @@ class EgressFeed:
             self._waits_for_key = False
         message = Tags(self.stream_id, generation, rendition, first, tuple(entries), sent_s)
         port = self.port
-        is_urgent = not rides and port.watches(self.stream_id, rendition)
-        send = port.send if is_urgent else port.send_lazily
+        # The sound is every rendition's: it goes with a source picture that nobody plays.
+        is_urgent = self._carries or port.watches(self.stream_id, rendition)
+        self._carries = is_urgent and rides
+        send = port.send if is_urgent and not rides else port.send_lazily
         if self._outbox.retry() and send(message, payloads):
             return
         self.dropped += len(entries)

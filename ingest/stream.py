@@ -336,7 +336,7 @@ class Stream:
             self._look_for_silence(self._newest, now)
         if self._silence is not None and self.state is StreamState.HELD:
             self._be_silent(self._silence, now)
-        self._egress.tick()
+        self._egress.tick(now)
         self._worker.tick(self.timeline.now_ms(now))
         if self.state is StreamState.HELD and now >= self._held_until_s:
             self.end("its publisher did not come back")

@@ -37,6 +37,7 @@ class Run:
     """One run of one side."""
 
     delays_ms: Mapping[str, Sequence[float]]  # by rendition, warm-up left out
+    sound_ms: Mapping[str, Sequence[float]]  # by rendition: the delays of audio frames
     first_s: Mapping[str, float]  # from the publisher's first picture to a rendition's first
     pictures: Mapping[str, int]
     lost: int  # pictures, from each rendition's first one on
@@ -73,12 +74,20 @@ def measure(
         spent = cpu_s() - before  # players go on for longer, with nothing to come
         arrived = {name: future.result(60) for name, future in coming.items()}
     came = {name: numbered.came_s for name, numbered in arrived.items()}
+    shown = left.pictures
     return Run(
-        {name: peers.delays_ms(left, times, WARM_UP) for name, times in came.items()},
-        {name: min(times.values(), default=float("nan")) - left[0] for name, times in came.items()},
+        {name: peers.delays_ms(shown, times, WARM_UP) for name, times in came.items()},
+        {
+            name: peers.sound_delays_ms(left.sounds, numbered.sounds_s, WARM_UP)
+            for name, numbered in arrived.items()
+        },
+        {
+            name: min(times.values(), default=float("nan")) - shown[0]
+            for name, times in came.items()
+        },
         {name: len(times) for name, times in came.items() if name != "source"}
         or {name: len(times) for name, times in came.items()},
-        sum(len(left) - min(times, default=0) - len(times) for times in came.values()),
+        sum(len(shown) - min(times, default=0) - len(times) for times in came.values()),
         sum(numbered.repeated for numbered in arrived.values()),
         spent,
         stages,
@@ -174,6 +183,8 @@ def run(bench: Bench) -> None:
             bench.add(Figure(f"pictures {what}, all runs", count, "", 0.0, note=note))
         median = statistics.median(percentile(run.delays_ms["360p"], 0.5) for run in ours)
         bench.add(Figure("delay 360p, median", median, "ms", 60.0))
+        _tell_sound(bench, "360p", ours)
+        _tell_sound(bench, "source", passed)
         _tell_stages(bench, ours)
         if has_nginx:
             _compare_with_chain(bench, ours, theirs)
@@ -190,6 +201,13 @@ def _compare_with_chain(bench: Bench, ours: Sequence[Run], theirs: Sequence[Run]
     mine = statistics.median(run.cpu_ms_a_picture for run in ours)
     chain_ms = statistics.median(run.cpu_ms_a_picture for run in theirs)
     bench.add(Figure("CPU a picture of the ladder", mine, "ms", 1.0, CHAIN, chain_ms))
+
+
+def _tell_sound(bench: Bench, name: str, runs: Sequence[Run]) -> None:
+    """Audio waits for the next picture to ride with, in ingest and again in egress."""
+    for what, part in (("median", 0.5), ("p99", 0.99)):
+        value = statistics.median(percentile(run.sound_ms[name], part) for run in runs)
+        bench.add(Figure(f"delay of the sound, {name}, {what}", value, "ms"))
 
 
 def _tell_stages(bench: Bench, runs: Sequence[Run]) -> None:

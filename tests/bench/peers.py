@@ -21,7 +21,7 @@ import av
 import psutil
 
 from common.errors import TfarmError
-from common.rtmp.events import VideoReceived
+from common.rtmp.events import AudioReceived, VideoReceived
 from common.rtmp_peer import RtmpPlayer, RtmpPublisher
 from tests.helpers_clips import luma_of, read_number
 from tests.helpers_media import FlvTag, send_tag
@@ -63,12 +63,17 @@ def pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
-def publish(
-    url: str, tags: Sequence[FlvTag], start_s: float, stays_s: float = 0.0
-) -> dict[int, float]:
-    """Send tags at their own pace from `start_s` on; when each video tag's last byte left, by
-    its number among the pictures. The publisher stays for a while, silent."""
-    left: dict[int, float] = {}
+@dataclass
+class Sent:
+    """When the last bytes left a publisher, in its clock."""
+
+    pictures: dict[int, float] = field(default_factory=dict)  # by number
+    sounds: list[float] = field(default_factory=list)  # audio frames
+
+
+def publish(url: str, tags: Sequence[FlvTag], start_s: float, stays_s: float = 0.0) -> Sent:
+    """Send tags at their own pace from `start_s` on; the publisher stays for a while, silent."""
+    left = Sent()
     with RtmpPublisher(url, 20) as publisher:
         first_ms = tags[0].dts_ms
         for tag in tags:
@@ -76,16 +81,28 @@ def publish(
             if wait > 0:
                 time.sleep(wait)
             send_tag(publisher, tag)
-            if tag.type == 9 and tag.body[1] == 1:  # neither header nor end of sequence
-                left[len(left)] = time.monotonic()
+            if tag.body[1] == 1:  # neither header nor end of sequence
+                now = time.monotonic()
+                if tag.type == 9:
+                    left.pictures[len(left.pictures)] = now
+                else:
+                    left.sounds.append(now)
         time.sleep(stays_s)
     return left
 
 
-def arrivals(url: str, until_s: float) -> tuple[list[tuple[float, int, bytes]], bytes]:
-    """(arrival, timestamp, video tag body) of every picture until the end, and the header's."""
-    got: list[tuple[float, int, bytes]] = []
-    header = b""
+@dataclass
+class Arrived:
+    """What a player got, and when."""
+
+    header: bytes = b""  # video tag body
+    pictures: list[tuple[float, int, bytes]] = field(default_factory=list)  # with their timestamps
+    sounds: list[float] = field(default_factory=list)  # audio frames
+
+
+def arrivals(url: str, until_s: float) -> Arrived:
+    """Play until then, or to the stream's end."""
+    got = Arrived()
     while time.monotonic() < until_s:
         try:
             with RtmpPlayer(url, 10) as player:
@@ -93,17 +110,19 @@ def arrivals(url: str, until_s: float) -> tuple[list[tuple[float, int, bytes]], 
                     event = player.next_event(max(0.1, until_s - time.monotonic()))
                     now = time.monotonic()
                     if event is None:
-                        return got, header
+                        return got
+                    if isinstance(event, AudioReceived) and event.payload[1:2] == b"\x01":
+                        got.sounds.append(now)
                     if isinstance(event, VideoReceived) and len(event.payload) > 5:
                         if event.payload[1] == 0:
-                            header = event.payload
+                            got.header = event.payload
                         else:
-                            got.append((now, event.timestamp, event.payload))
+                            got.pictures.append((now, event.timestamp, event.payload))
         except (TfarmError, OSError):
-            if got:
+            if got.pictures:
                 break
             time.sleep(0.1)  # a chain whose rendition is not there yet
-    return got, header
+    return got
 
 
 @dataclass
@@ -111,20 +130,21 @@ class Numbered:
     """What a player got, by the numbers in the pictures."""
 
     came_s: dict[int, float] = field(default_factory=dict)
+    sounds_s: list[float] = field(default_factory=list)  # when audio frames came
     repeated: int = 0  # pictures whose number had come before
 
 
 def numbered_arrivals(url: str, until_s: float) -> Numbered:
     """When each picture came, by the number in it (decoded afterwards)."""
-    got, header = arrivals(url, until_s)
-    found = Numbered()
-    if not header:
+    got = arrivals(url, until_s)
+    found = Numbered(sounds_s=got.sounds)
+    if not got.header:
         return found
     context = av.CodecContext.create("h264", "r")
-    context.extradata = header[5:]
+    context.extradata = got.header[5:]
     context.thread_type = "NONE"
     times: dict[int, float] = {}
-    for arrived_s, timestamp, body in got:
+    for arrived_s, timestamp, body in got.pictures:
         if body[1] != 1:
             continue
         packet = av.Packet(body[5:])
@@ -154,6 +174,15 @@ def delays_ms(left: Mapping[int, float], came: Mapping[int, float], skip: int) -
         for number in sorted(left.keys() & came.keys())
         if number >= skip
     ]
+
+
+def sound_delays_ms(left: Sequence[float], came: Sequence[float], skip: int) -> list[float]:
+    """The like of audio frames, which have no numbers: they are counted from the last one back.
+
+    The last one is left out: no picture comes that could take it along.
+    """
+    pairs = list(zip(reversed(left), reversed(came), strict=False))[1:]
+    return [(came_s - left_s) * 1000 for left_s, came_s in pairs[: max(0, len(left) - skip)]]
 
 
 def watch(url: str, players: int, from_s: float, until_s: float) -> int:

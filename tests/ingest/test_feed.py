@@ -50,8 +50,8 @@ def egress_feed() -> tuple[EgressFeed, RememberingPort]:
     return feed, port
 
 
-def put(feed: EgressFeed, *entries: TagEntry, rendition: str = SOURCE) -> None:
-    feed.tags(ONE, rendition, entries, [b"body"] * len(entries))
+def put(feed: EgressFeed, *entries: TagEntry, rendition: str = SOURCE, rides: bool = False) -> None:
+    feed.tags(ONE, rendition, entries, [b"body"] * len(entries), rides=rides)
 
 
 def test_a_worker_gets_the_start_the_last_gop_and_what_follows() -> None:
@@ -231,3 +231,18 @@ def test_tags_may_come_later_where_nobody_plays_them_and_all_else_goes_at_once()
     put(feed, (9, 40, 0, 1.0))
     put(feed, (8, 40, 0, 1.0), rendition=SHARED)
     assert [tags.rendition for tags in port.lazy] == [SOURCE, SHARED]
+
+
+def test_audio_that_somebody_waits_for_takes_the_picture_along_that_nobody_plays() -> None:
+    feed, port = egress_feed()
+    feed.open_source(ONE, b"metadata", b"header")
+    port.watched = {SHARED}
+    put(feed, (9, 0, KEY, 1.0))
+    put(feed, (8, 20, 0, 1.0), rendition=SHARED, rides=True)
+    put(feed, (9, 40, 0, 1.0))
+    put(feed, (9, 80, 0, 1.0))
+    port.watched = set()
+    put(feed, (8, 90, 0, 1.0), rendition=SHARED, rides=True)
+    put(feed, (9, 120, 0, 1.0))
+    at_once = [tags.tags[0][1] for tags in port.of(Tags) if tags not in port.lazy]
+    assert at_once == [40], "with what was sent lazily before it"

@@ -73,8 +73,12 @@ class Pace:
 class Publisher:
     """Feeds a stream from one connection, from Publish.Start to the connection's end."""
 
-    def __init__(self, stream: Stream, settings: IngestSettings, now: float) -> None:
+    def __init__(
+        self, stream: Stream, settings: IngestSettings, now: float, is_odd: bool = False
+    ) -> None:
+        """`is_odd`: of the ticks, which ones are its turn if it is read at every other one."""
         self.stream = stream
+        self.is_odd = is_odd
         self.has_video = False  # a picture has come
         self.last_media_s = now
         self._settings = settings

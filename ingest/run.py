@@ -37,16 +37,14 @@ from common.errors import ExitCode
 from common.identity import ChildName
 from common.settings import Settings
 from ingest.admission import Admission
+from ingest.lazy_reads import TICK_S, read_spread
 from ingest.players import Players
-from ingest.publisher import LAZY_S
 from ingest.relay import Relay
 from ingest.server import Server, bind, connection_limit, join_address
 from ingest.streams import Streams
 
 log = logging.getLogger("tfarm.ingest.run")
 
-TICK_S = LAZY_S / 2
-TURN_S = 0.002  # of the loop, for those that are read lazily: others wait so long behind them
 LOOK_S = 1.0  # between looks for connections that were reset unseen
 STOP_S = 1.0  # for publishers to be told, and for the last messages to leave
 FATAL_S = 0.3  # for the reason to reach the supervisor
@@ -132,9 +130,9 @@ class Ingest:
         return self.exit_code
 
     async def _tick(self) -> None:
-        looked_s = 0.0
+        looked_s = now = 0.0
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(max(0.0, now + TICK_S - time.monotonic()))
             now = time.monotonic()
             try:
                 self._streams.tick(now)
@@ -142,10 +140,7 @@ class Ingest:
                 # A bug met by one stream must not stay with the others, nor end their reading.
                 log.exception("a tick failed")
             try:
-                is_more = self._streams.read_lazily(TURN_S)
-                while is_more:
-                    await asyncio.sleep(0)
-                    is_more = self._streams.read_lazily(TURN_S)
+                await read_spread(self._streams, asyncio.sleep)
                 if self._server is not None and now - looked_s >= LOOK_S:
                     looked_s = now
                     self._server.look_again()

@@ -125,8 +125,9 @@ class Streams:
         self._streams: dict[StreamId, Stream] = {}
         self._ended: list[Stream] = []  # whose last words are due
         self._unread = deque[PublishingConnection]()  # those that `read_lazily` is to read
-        self._is_half = False  # of `LAZY_S`, at the last tick
+        self._is_odd = False  # of the ticks, the last one
         self._publishers: dict[PublishingConnection, Publisher] = {}
+        self._begun = 0  # publishers so far
         self._connections: dict[StreamId, PublishingConnection] = {}
         self._memory = RefusalMemory()
         self._log_refusals = RateLimit()
@@ -325,14 +326,14 @@ class Streams:
             self._give_up(ask, "no answer in time")
             self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
         self._unread.clear()
-        self._is_half = not self._is_half
+        self._is_odd = not self._is_odd
         for connection, publisher in list(self._publishers.items()):
             overdue = publisher.overdue(now)
             if overdue is not None:
                 self._expel(connection, overdue, now)
             elif not (may_lie_s := publisher.may_lie_s(now)):
                 connection.read_promptly()
-            elif may_lie_s < LAZY_S or not self._is_half:
+            elif may_lie_s < LAZY_S or publisher.is_odd is self._is_odd:
                 self._unread.append(connection)
         for stream in list(self._streams.values()):
             stream.tick(now)
@@ -341,20 +342,27 @@ class Streams:
             stream.tick(now)
         self._ended = [stream for stream in self._ended if not stream.is_over]
 
-    def read_lazily(self, seconds: float) -> bool:
-        """Read from publishers that nobody plays, for so long; whether there are more.
+    @property
+    def unread(self) -> int:
+        """How many publishers `read_lazily` is to read before the next tick."""
+        return len(self._unread)
+
+    def read_lazily(self, seconds: float, most: int) -> int:
+        """Read from so many publishers that nobody plays, for so long; how many it were.
 
         A wake-up costs a process that is seldom awake more than what it is woken for: its caches
         are cold. So what nobody plays comes in bundles, `LAZY_S` old at most.
         """
         clock = self._surroundings.clock
         until_s = clock() + seconds
+        count = 0
         with self._surroundings.peers.one_write_each():
-            while self._unread and clock() < until_s:
+            while self._unread and count < most and clock() < until_s:
+                count += 1
                 connection = self._unread.popleft()
                 if connection in self._publishers:
                     connection.read_lazily()
-        return bool(self._unread)
+        return count
 
     def statuses(self, now: float) -> tuple[PublisherStatus, ...]:
         return tuple(stream.status(now) for stream in self._streams.values())
@@ -455,7 +463,9 @@ class Streams:
         stream: Stream,
         now: float,
     ) -> None:
-        self._publishers[connection] = Publisher(stream, self.settings.ingest, now)
+        self._begun += 1
+        is_odd = self._begun % 2 == 1
+        self._publishers[connection] = Publisher(stream, self.settings.ingest, now, is_odd)
         self._connections[stream.stream_id] = connection
         stream.arrive(connection.peer, now)
         connection.accept_publish(request.request_id)

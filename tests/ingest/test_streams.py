@@ -110,8 +110,7 @@ class Around:
 
     def tick(self, now: float) -> None:
         self.streams.tick(now)
-        while self.streams.read_lazily(1.0):
-            pass
+        self.streams.read_lazily(1.0, self.streams.unread)
 
     def live(self, now: float = 100.0) -> FakeConnection:
         """A publisher whose stream is on the air."""
@@ -548,6 +547,7 @@ def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
     around.tick(100.0 + PROMPT_S - 0.1)
     assert not peer.is_lazy, "rungs and first players are not kept waiting"
     around.tick(100.0 + PROMPT_S + 0.1)
+    around.tick(100.0 + PROMPT_S + 0.2)
     assert peer.is_lazy
     (egress,) = around.peers.running
     egress.watched = {"360p", SHARED}
@@ -557,6 +557,7 @@ def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
     assert not peer.is_lazy
     egress.watched = set()
     around.tick(104.1)
+    around.tick(104.2)
     assert peer.is_lazy
 
 
@@ -579,9 +580,27 @@ def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:
     around = Around()
     peer = around.live()
     around.streams.tick(104.0)
+    assert around.streams.unread == 1
     around.streams.watched(STREAM)
-    assert not around.streams.read_lazily(1.0)
+    assert around.streams.unread == 0
+    assert not around.streams.read_lazily(1.0, 1)
     assert not peer.is_lazy
+
+
+def test_of_many_that_nobody_plays_each_tick_reads_half_and_no_more_than_asked() -> None:
+    around = Around()
+    peers = []
+    for number in range(6):
+        peer = around.publish(f"live/cam{number}")
+        around.place()
+        around.streams.media(peer, [header(), picture(0, key=True)], 100.0)
+        peers.append(peer)
+    around.streams.tick(104.0)
+    assert around.streams.unread == 3
+    assert around.streams.read_lazily(1.0, 2) == 2
+    assert around.streams.read_lazily(1.0, 2) == 1
+    around.tick(104.1)
+    assert [peer.lazy_reads for peer in peers] == [1] * 6
 
 
 def test_a_publisher_whose_end_was_not_read_yet_is_not_in_the_way() -> None:

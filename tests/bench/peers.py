@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from common.rtmp_peer import RtmpPlayer, RtmpPublisher
 from tests.helpers_clips import luma_of, read_number
 from tests.helpers_media import FlvTag, send_tag
 
+START_S = 1.0  # that each of a pool's processes is kept busy, so that all are started
 RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 
 
@@ -61,6 +62,12 @@ def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
 def pool(workers: int) -> ProcessPoolExecutor:
     """Fresh interpreters: nothing of the bench's own process is copied or shared."""
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def start_all(pool: ProcessPoolExecutor, workers: int) -> None:
+    """Wait until so many have started: they take the cores of whatever runs meanwhile."""
+    began = [pool.submit(time.sleep, START_S) for _ in range(workers)]
+    wait(began)
 
 
 @dataclass

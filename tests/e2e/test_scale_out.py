@@ -68,9 +68,10 @@ def test_streams_play_whichever_process_takes_whom(farm: Farm, clip: MakeClip) -
             stack.enter_context(Publisher(farm.url(key), path, loop=True))
         for key in KEYS:
             farm.wait_stream(key)
-        # no process takes six players: one stream's spill over
+        # No process takes six players: one stream's spill over. They have up to a second of
+        # pictures at once, and stay until the heartbeats, one a second, have told of them.
         played = [
-            stack.enter_context(Player(farm.url("one", name), enough=frames(60)))
+            stack.enter_context(Player(farm.url("one", name), enough=frames(100)))
             for name in ("source", "240p", "240p", "144p", "144p", "144p")
         ]
         until(lambda: sum(players(farm)) == len(played), 10, "all six are taken", every=0.2)

@@ -34,7 +34,7 @@ KEPT_LEAD_S = 1.0  # of one that is fast: its media never waits for it
 MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
 LEAD_WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
 PROMPT_S = 3.0  # from its start a publisher is read at once, for rungs and players to begin
-LAZY_S = 0.2  # that anything may lie unread
+LAZY_S = 0.2  # that anything may lie unread; a part of a tick more when others come or go
 # That may, about what a connection's receive buffer holds at first (Linux: 128 KiB). Of more, a
 # publisher with a small send buffer waits in its sends (of 40 Mbit/s, with 32 KiB: up to 64 ms).
 LAZY_BITS = 1_000_000

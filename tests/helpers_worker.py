@@ -7,7 +7,7 @@ software device and gathers what it says; `Output` decodes a rung the way a stri
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import TracebackType
@@ -223,6 +223,13 @@ def check(output: Output, size: tuple[int, int], pixel_format: str = "yuv420p") 
     assert [frame.pts for frame in frames] == output.pts_ms
     assert {(frame.width, frame.height) for frame in frames} == {size}
     assert {frame.format.name for frame in frames} == {pixel_format}
+
+
+def join_all_but(others: Set[threading.Thread]) -> None:
+    """Wait for the end of every thread but these: lanes are told to end, not waited for."""
+    for thread in set(threading.enumerate()) - others:
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive(), thread.name
 
 
 class Driver:

@@ -58,7 +58,7 @@ def measure(
     stages_ms: Callable[[], Mapping[str, Sequence[float]]] = dict,
 ) -> Run:
     """`stages_ms` is asked once, near the end."""
-    seconds = (tags[-1].dts_ms - tags[0].dts_ms) / 1000
+    seconds = footage.seconds_of(tags)
     with peers.pool(len(urls) + 1) as pool:
         start_s = time.monotonic() + 2.0
         until_s = start_s + seconds + 3.0

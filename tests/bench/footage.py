@@ -77,3 +77,7 @@ def _grainy(path: Path, spec: ClipSpec) -> None:
 
 def tags_of(path: Path) -> Sequence[FlvTag]:
     return flv_tags(path)
+
+
+def seconds_of(tags: Sequence[FlvTag]) -> float:
+    return (tags[-1].dts_ms - tags[0].dts_ms) / 1000

@@ -113,7 +113,7 @@ def farm_cost(clip: Path, ladder: Ladder, streams: int, frames: int) -> float:
         start_s = time.monotonic() + 1.5
         before = peers.cpu_seconds(processes)
         sent = [pool.submit(peers.publish, farm.url(key), tags, start_s, COUNT_S) for key in keys]
-        time.sleep(1.5 + (tags[-1].dts_ms - tags[0].dts_ms) / 1000 + COUNT_S - 0.5)
+        time.sleep(1.5 + footage.seconds_of(tags) + COUNT_S - 0.5)
         # Status costs the farm too: it is asked at the very end alone.
         until(look, 15, "all streams are gone", every=0.2)
         for future in sent:

@@ -112,9 +112,9 @@ class Around:
         self.streams.tick(now)
         self.streams.read_lazily(1.0, self.streams.unread)
 
-    def live(self, now: float = 100.0) -> FakeConnection:
+    def live(self, now: float = 100.0, path: str = "live/cam") -> FakeConnection:
         """A publisher whose stream is on the air."""
-        peer = self.publish(now=now)
+        peer = self.publish(path, now)
         self.place(now)
         self.streams.media(peer, [header(), picture(0, key=True)], now)
         return peer
@@ -589,12 +589,7 @@ def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:
 
 def test_of_many_that_nobody_plays_each_tick_reads_half_and_no_more_than_asked() -> None:
     around = Around()
-    peers = []
-    for number in range(6):
-        peer = around.publish(f"live/cam{number}")
-        around.place()
-        around.streams.media(peer, [header(), picture(0, key=True)], 100.0)
-        peers.append(peer)
+    peers = [around.live(path=f"live/cam{number}") for number in range(6)]
     around.streams.tick(104.0)
     assert around.streams.unread == 3
     assert around.streams.read_lazily(1.0, 2) == 2

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from common.ladder import Rendition
-from tests.helpers_worker import DEADLINE_S, Driver, SourceSpec, make_source, template
+from tests.helpers_worker import Driver, SourceSpec, join_all_but, make_source, template
 
 FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
 ROUNDS = 40
@@ -43,10 +43,7 @@ def test_sessions_that_come_and_go_leave_no_memory_in_use() -> None:
                     driver.session.pause(1000, 0.0)
                 if index % 3:
                     driver.finish()
-        # Lanes are told to end, not waited for: what the last ones have counts until they did.
-        for thread in set(threading.enumerate()) - others:
-            thread.join(DEADLINE_S)
-            assert not thread.is_alive(), thread.name
+        join_all_but(others)  # what the last lanes have counts until they have ended
 
     rounds(10)
     before = bytes_in_use()

@@ -15,6 +15,7 @@ from tests.helpers_worker import (
     DEADLINE_S,
     Driver,
     SourceSpec,
+    join_all_but,
     make_source,
     template,
 )
@@ -106,7 +107,7 @@ def test_a_session_can_be_abandoned_at_any_moment() -> None:
 
 def test_closing_leaves_no_thread_behind() -> None:
     source = make_source(SourceSpec(frames=5))
-    before = threading.active_count()
+    others = set(threading.enumerate())
     for _ in range(3):
         with Driver(source, template()) as driver:
             driver.feed(source)
@@ -115,9 +116,6 @@ def test_closing_leaves_no_thread_behind() -> None:
             while driver.session.state is not SessionState.CLOSED:
                 assert time.monotonic() < deadline_s
                 time.sleep(0.005)
-    deadline_s = time.monotonic() + DEADLINE_S
-    while threading.active_count() > before:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
+    join_all_but(others)
     with pytest.raises(queue.Empty):
         driver.events.get_nowait()

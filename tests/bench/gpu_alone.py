@@ -35,6 +35,7 @@ class Alone:
     """
 
     def __init__(self, clip: Clip, ladder: Ladder, cores: Sequence[int], most: int) -> None:
+        self.cpu_ms = 0.0  # of a picture's rungs, in the last look that held
         spawn = multiprocessing.get_context("spawn")
         self._processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
@@ -80,17 +81,20 @@ class Alone:
 
     def _holds(self, streams: int, window_s: float, late_ms: float) -> bool:
         for _ in range(LOOKS):
-            late = self._look(streams, window_s)
+            late, cpu_ms = self._look(streams, window_s)
             if percentile(late, 0.99) < late_ms:
+                self.cpu_ms = cpu_ms
                 return True
         return False
 
-    def _look(self, streams: int, window_s: float) -> list[float]:
-        """The lateness of all pictures, ms."""
+    def _look(self, streams: int, window_s: float) -> tuple[list[float], float]:
+        """The lateness of all pictures, and the CPU time of one; ms."""
         begin_s = time.monotonic() + 0.2
         for index, pipe in enumerate(self._pipes[:streams]):
             pipe.send((begin_s, SETTLE_S + window_s, index))
-        return [late_ms for pipe in self._pipes[:streams] for late_ms in pipe.recv()]
+        looked = [pipe.recv() for pipe in self._pipes[:streams]]
+        late = [late_ms for of_one, _ in looked for late_ms in of_one]
+        return late, sum(cpu_ms for _, cpu_ms in looked) / len(looked)
 
     def _end(self) -> None:
         for pipe in self._pipes:
@@ -119,21 +123,27 @@ def _stream(
     begin_s: float,
     seconds: float,
     index: int,
-) -> list[float]:
-    """The lateness of a stream's pictures, ms; those that it did not come to count as hopeless."""
+) -> tuple[list[float], float]:
+    """The lateness of a stream's pictures, and the CPU time of one; ms.
+
+    Those that it did not come to count as hopeless.
+    """
     encoders = LadderEncoders(ladder, clip.sps, rungs)
     begin_s += index * APART_S % (1 / FPS)
     first = round(index * APART_S * FPS)  # keyframes, too, are apart
     late_ms: list[float] = []
     count = int(seconds * FPS)
+    cpu_s = time.process_time()
     for number in range(count):
         due_s = begin_s + number / FPS
         now_s = time.monotonic()
         if now_s - due_s > HOPELESS_S:
-            return late_ms + [HOPELESS_S * 1000] * (count - number)
+            late_ms += [HOPELESS_S * 1000] * (count - number)
+            count = number
+            break
         if now_s < due_s:
             time.sleep(due_s - now_s)
         encoders.encode(first + number)
         if number >= SETTLE_S * FPS:
             late_ms.append((time.monotonic() - due_s) * 1000)
-    return late_ms
+    return late_ms, (time.process_time() - cpu_s) * 1000 / max(1, count)

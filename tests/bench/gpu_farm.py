@@ -5,7 +5,7 @@
 Scenes, each with a time limit of its own; one that fails leaves the others alone:
 
 balance  two GPUs: equal streams spread evenly, one worker killed, its return
-hybrid   one GPU and half the cores: streams that keep real time against libx264 alone, delay
+hybrid   one GPU, half the cores or all (--together): streams in real time, libx264 alone beside it
 nvenc    one GPU and the driver simulator: every picture, IDRs, PSNR, parameters, session cap
 faults   two GPUs and the simulator: an encoder that crashes, one that fails, one that hangs
 memory   200 openings and closings on the second GPU (beside `hybrid`)
@@ -222,6 +222,9 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="fewer loads, shorter")
     parser.add_argument("--streams", help="12,13: of hybrid, in place of shares of the ceiling")
     parser.add_argument("--hybrid-workers", type=int, help="of the GPU in hybrid; automatic")
+    parser.add_argument(
+        "--together", action="store_true", help="hybrid: farm and clients on all cores"
+    )
     parser.add_argument("--limit", type=float, default=440.0, help="seconds in all")
     arguments = parser.parse_args()
     begun_s = time.monotonic()
@@ -239,7 +242,8 @@ def main() -> int:
     cores = tuple(sorted(os.sched_getaffinity(0)))
     streams = tuple(map(int, (arguments.streams or "").split(","))) if arguments.streams else ()
     workers = arguments.hybrid_workers
-    scene = Scene(gpus, cores, clip, size, out, simulator, streams, workers)
+    together = arguments.together
+    scene = Scene(gpus, cores, clip, size, out, simulator, streams, workers, together)
     tables: dict[str, Table] = {}
     wanted: Sequence[str] = arguments.scenes or [*SCENES, "memory"]
     memory = Memory(scene)

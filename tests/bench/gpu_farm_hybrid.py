@@ -1,9 +1,11 @@
-"""Hybrid end to end: one GPU decodes and scales, half the host's cores encode with libx264.
+"""Hybrid end to end: one GPU decodes and scales, the host's cores encode with libx264.
 
 How many streams keep real time, against the streams that libx264 alone keeps in real time on those
 cores in the same run, before and after, a process a stream; beside it how many ladders as fast as
-it can, a process a core. Publishers and players run on the other cores. Delay is from a picture's
-last byte written by its publisher to its last byte read by its player.
+it can, a process a core. The farm has half of the host's cores, publishers and players have others;
+with `--together` all have all, and what publishers and players take is subtracted from what libx264
+alone can do. Delay is from a picture's last byte written by its publisher to its last byte read by
+its player.
 
 The host's speed swings, so a load near the ceiling is looked at up to three times. It holds when
 the second or the third look does: a load beyond what there is gathers a backlog and holds in none.
@@ -62,7 +64,8 @@ class Look:
     queue_ms: float  # at its end: what the longest queue holds
     is_behind: bool  # the farm takes no new streams at its end
     degraded: int  # streams that the farm has taken something from
-    cores: Mapping[str, float]
+    cores: Mapping[str, float]  # by kind of process
+    clients: float  # cores of publishers and players
     stages_ms: Mapping[str, Any]  # of one stream
     starved: float  # cores that the workers' threads would have had, and waited for
 
@@ -92,17 +95,22 @@ class Load:
 
 def hybrid(scene: Scene, table: Table) -> None:
     half = len(scene.cores) // 2
-    cores, others = scene.cores[:half], scene.cores[half:]
+    if scene.together:
+        cores = sending = playing = scene.cores
+    else:
+        cores, others = scene.cores[:half], scene.cores[half:]
+        sides = len(others) * 3 // 8  # the last cores are for the bench of memory
+        sending, playing = others[:sides], others[sides : sides * 2]
     width, height, *_ = scene.size.source
     ladder = fit_ladder(scene.template(), SourceFormat(width, height))
     seconds = max(3.0, scene.size.window_s / 2)
     begun_s = time.monotonic()
     before = _reference(scene.clip, ladder, cores, seconds)
-    table.add(f"libx264 alone on {half} cores", before.line())
+    table.add(f"libx264 alone on {len(cores)} cores", before.line())
     again_s = 1.3 * (time.monotonic() - begun_s)  # what the same takes at the end
     if scene.size.threads_too and not scene.streams:
         together = ceiling(scene.clip, ladder, cores, seconds, in_one_process=True)
-        table.add(f"libx264 alone, {half} threads of one process", f"{together:.2f} streams")
+        table.add(f"libx264 alone, {len(cores)} threads in one", f"{together:.2f} streams")
     with ExitStack() as stack:
         if scene.gpus:
             config = scene.config(
@@ -117,11 +125,8 @@ def hybrid(scene: Scene, table: Table) -> None:
         device = farm.status()["devices"][0]
         table.add("device", f"{device['path']}: {'; '.join(device['notes'])}"[:160])
         table.add("workers", ", ".join(farm.workers()))
-        sides = len(others) * 3 // 8  # the last cores are for the bench of memory
-        publishers = stack.enter_context(
-            Fleet(scene.clip.tags, scene.clip.length_ms, others[:sides])
-        )
-        players = stack.enter_context(Fleet(cores=others[sides : sides * 2]))
+        publishers = stack.enter_context(Fleet(scene.clip.tags, scene.clip.length_ms, sending))
+        players = stack.enter_context(Fleet(cores=playing))
         rungs = [rung.name for rung in ladder.rungs]
         run = _Run(scene, table, farm, publishers, players, rungs, scene.until_s - again_s)
         loads = run.loads(scene.streams or _loads(scene, before.fastest), NEAR * before.fastest)
@@ -130,7 +135,7 @@ def hybrid(scene: Scene, table: Table) -> None:
     table.check("the farm ends cleanly", str(farm.end_code), farm.end_code == 0)
     after = _reference(scene.clip, ladder, cores, seconds)
     table.add("the same again, after the farm", after.line())
-    _tell(table, loads, before, after)
+    _tell(table, loads, before, after, len(cores) if scene.together else None)
     table.add("publishers late by at most", f"{sent.late_s * 1000:.0f} ms")
     table.add("players disconnected", str(sum(player.losses for player in played.played)))
 
@@ -141,15 +146,20 @@ class _Alone:
 
     fastest: float  # ladders of 30 pictures a second, as fast as it can
     in_time: int  # streams that keep real time
+    cpu_ms: float  # of a picture's rungs, with that many streams
 
     def line(self) -> str:
-        return f"{self.in_time} streams in real time, {self.fastest:.2f} as fast as it can"
+        return (
+            f"{self.in_time} streams in real time ({self.cpu_ms:.1f} ms of CPU a picture), "
+            f"{self.fastest:.2f} as fast as it can"
+        )
 
 
 def _reference(clip: Clip, ladder: Ladder, cores: Sequence[int], seconds: float) -> _Alone:
     fastest = ceiling(clip, ladder, cores, seconds, in_one_process=False)
     with Alone(clip, ladder, cores, round(1.2 * fastest) + 1) as alone:
-        return _Alone(fastest, alone.most(0.9 * fastest, seconds, LATE_MS))
+        in_time = alone.most(0.9 * fastest, seconds, LATE_MS)
+        return _Alone(fastest, in_time, alone.cpu_ms)
 
 
 def _loads(scene: Scene, alone: float) -> list[int]:
@@ -229,9 +239,10 @@ class _Run:
     def _look(self, wanted: int) -> Look:
         farm = self.farm
         before, cpu_before, from_s = farm.status(), farm.cpu_seconds(), time.monotonic()
-        starved_s = farm.starved_seconds()
+        starved_s, clients_s = farm.starved_seconds(), self._clients_seconds()
         time.sleep(self.scene.size.window_s)
         starved_s = farm.starved_seconds() - starved_s
+        clients_s = self._clients_seconds() - clients_s
         after, cpu_after, to_s = farm.status(), farm.cpu_seconds(), time.monotonic()
         time.sleep(COMING_S)
         sent, played = self.publishers.collect(from_s - 1.0), self.players.collect(from_s - 1.0)
@@ -249,9 +260,13 @@ class _Run:
                 kind: (spent - cpu_before.get(kind, 0.0)) / (to_s - from_s)
                 for kind, spent in cpu_after.items()
             },
+            clients=clients_s / (to_s - from_s),
             stages_ms=streams[0]["stages_ms"] if streams else {},
             starved=starved_s / (to_s - from_s),
         )
+
+    def _clients_seconds(self) -> float:
+        return self.publishers.cpu_seconds() + self.players.cpu_seconds()
 
 
 def _is_behind(status: Mapping[str, Any]) -> bool:
@@ -298,18 +313,23 @@ def _line(look: Look) -> str:
         f"720p {look.top.lost}, left out {look.left_out}; "
         f"delay 360p p50 {small[0]:.1f} p95 {small[1]:.1f} p99 {small[2]:.1f} max "
         f"{max(look.small.delays_ms):.0f}, 720p {top[0]:.1f} {top[1]:.1f} {top[2]:.1f} ms; "
-        f"queue {look.queue_ms:.0f} ms; cores: {cores}, waited for {look.starved:.2f}{odd}"
+        f"queue {look.queue_ms:.0f} ms; cores: {cores}, waited for {look.starved:.2f}, "
+        f"clients {look.clients:.2f}{odd}"
     )
 
 
-def _tell(table: Table, loads: Sequence[Load], before: _Alone, after: _Alone) -> None:
-    best, unbroken = 0, 0
+def _tell(
+    table: Table, loads: Sequence[Load], before: _Alone, after: _Alone, shared: int | None
+) -> None:
+    """`shared`: the cores, where publishers and players are on them too."""
+    best, unbroken, left = 0, 0, 1.0
     is_unbroken = True
     p95: dict[int, float] = {}
     for load in loads:
         is_unbroken = is_unbroken and load.holds
         if load.holds:
             best = load.wanted
+            left = 1 - load.deciding.clients / shared if shared else 1.0
             unbroken = best if is_unbroken else unbroken
             p95[best] = load.deciding.small.parts()[1]
         if load.wanted == 1 and load.holds:
@@ -326,9 +346,11 @@ def _tell(table: Table, loads: Sequence[Load], before: _Alone, after: _Alone) ->
         ("libx264's alone in real time", before.in_time, after.in_time, True),
         ("libx264's alone as fast as it can", before.fastest, after.fastest, False),
     ):
+        one, other = one * left, other * left
         mean = (one + other) / 2
         parts = [f"{best / alone:.0%} of {alone:.1f}" for alone in (mean, one, other) if alone]
-        name = f"streams that keep real time, of {what} (mean, before, after)"
+        name = f"streams that keep real time, of {what} (mean, before, after"
+        name += f"; {left:.1%} of it, without clients)" if shared else ")"
         value = f"{best} (all loads up to {unbroken}): {', '.join(parts)}"
         if is_wanted:
             table.check(name, value, best >= 0.9 * mean)

@@ -173,6 +173,12 @@ class Fleet:
         collected: Collected = self._ask("collect", since_s)
         return collected
 
+    def cpu_seconds(self) -> float:
+        """CPU so far."""
+        assert self._process.pid is not None
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
+
     def _ask(self, *command: object) -> Any:
         self._pipe.send(command)
         if not self._pipe.poll(20):

@@ -85,6 +85,7 @@ class Scene:
     nvenc_sim: Path | None
     streams: tuple[int, ...] = ()  # loads of `hybrid` by number
     hybrid_workers: int | None = None  # of each hybrid GPU; None: as the farm chooses
+    together: bool = False  # `hybrid`: the clients are on the farm's cores, their CPU is subtracted
     until_s: float = float("inf")  # CLOCK_MONOTONIC by which it must be over
 
     def config(

@@ -61,6 +61,11 @@ class EgressSide:
         return any(feed.port.watches(self._stream_id, SHARED) for feed in self._feeds)
 
     @property
+    def is_source_watched(self) -> bool:
+        """Whether somebody plays the source rendition, or waits for it."""
+        return any(feed.port.watches(self._stream_id, SOURCE) for feed in self._feeds)
+
+    @property
     def dropped(self) -> int:
         """Tags that an egress did not get."""
         return self._dropped + sum(

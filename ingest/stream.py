@@ -244,14 +244,18 @@ class Stream:
 
     def video(self, unit: VideoUnit) -> None:
         """One access unit, behind its sequence header."""
-        # The players first: what is noted about it has time.
+        # First whoever waits for it: what is noted about it has time.
+        is_played = self._egress.is_source_watched
+        if not is_played:
+            self._worker.unit(unit)
         rendition, entry = tag_of(unit, 0)
         self._egress.put(rendition, entry, unit.payload)
         self._egress.flush()
+        if is_played:
+            self._worker.unit(unit)
         self._meter.count(1, len(unit.payload), unit.received_s)
         self._measure(unit)
         self._keep(unit)
-        self._worker.unit(unit)
         if self._worker.is_waiting:
             self._worker.follow(self._gop, self.timeline.anchor)
 

@@ -74,11 +74,13 @@ class RememberingPort:
     sent: list[tuple[Any, tuple[bytes, ...]]] = field(default_factory=list)
     lazy: list[Any] = field(default_factory=list)  # those of `sent` that may come later
     watched: set[str] = field(default_factory=set)
+    order: list[ChildName] = field(default_factory=list)  # whose turn it was; several may share it
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         if self.full:
             return False
         self.sent.append((message, tuple(payloads)))
+        self.order.append(self.child)
         return True
 
     def send_lazily(self, message: object, payloads: Sequence[bytes] = ()) -> bool:

@@ -111,6 +111,24 @@ def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_plac
     assert around.egress.of(StreamOpen)[0].rungs == ("360p",)
 
 
+@pytest.mark.parametrize(
+    ("watched", "order"),
+    [
+        (set(), [WORKER, EGRESS]),
+        ({"360p", SHARED}, [WORKER, EGRESS]),
+        ({SOURCE, SHARED}, [EGRESS, WORKER]),
+    ],
+)
+def test_a_picture_goes_to_those_first_who_wait_for_it(
+    watched: set[str], order: list[ChildName]
+) -> None:
+    around = Around().live()
+    around.egress.watched = watched
+    around.egress.order = around.worker.order = []
+    around.put(80)
+    assert around.worker.order == order
+
+
 def test_the_start_carries_the_anchor_also_when_the_placement_comes_before_a_picture() -> None:
     around = Around()
     around.stream.video_config(config(), 100.0)

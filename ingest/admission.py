@@ -14,7 +14,9 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.identity import StreamId
+from common.address import parse_publish
+from common.errors import AddressError
+from common.identity import StreamId, stream_id
 from common.peer_address import (
     Held,
     Holders,
@@ -24,7 +26,8 @@ from common.peer_address import (
     to_tell,
     too_many_publishes,
 )
-from common.settings import IngestSettings
+from common.rtmp.events import PublishRequested
+from common.settings import IngestSettings, Settings
 
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 1_000
@@ -153,6 +156,32 @@ class Admission:
             self._buckets.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a publisher was or is refused: RTMP's code, and a text for people."""
+
+    code: str
+    description: str
+    lasting: bool = False  # another attempt at once would end in the same way
+
+
+def check_request(request: PublishRequested, settings: Settings) -> StreamId | Refusal:
+    """The stream that a publisher asks for, if its address, the template and its keys agree."""
+    try:
+        address = parse_publish(request.app, request.tc_url, request.name)
+    except AddressError as error:
+        return Refusal("NetStream.Publish.BadName", str(error))
+    template = settings.template(address.app)
+    if template is None:
+        return Refusal("NetStream.Publish.Denied", f"there is no app {address.app!r} here")
+    if not is_key_allowed(template.publish_keys, address.query.get("key", "")):
+        said = "wrong" if "key" in address.query else "missing"
+        return Refusal(
+            "NetStream.Publish.Denied", f"the publish key (?key=...) of {address.app} is {said}"
+        )
+    return stream_id(address.app, address.key)
+
+
 def is_key_allowed(hashes: Sequence[str], key: str) -> bool:
     """Whether `key` is one whose SHA-256 (hex) is listed; without any listed, every one is.
 
@@ -165,15 +194,6 @@ def is_key_allowed(hashes: Sequence[str], key: str) -> bool:
     for listed in hashes:
         found |= hmac.compare_digest(digest.encode(), listed.lower().encode())
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a publisher was or is refused: RTMP's code, and a text for people."""
-
-    code: str
-    description: str
-    lasting: bool = False  # another attempt at once would end in the same way
 
 
 class RefusalMemory:

@@ -3,6 +3,8 @@
 Pure: events of `common.rtmp` and the time in, a `Refusal` out when the connection has to end.
 """
 
+from typing import Protocol
+
 from common.rtmp.events import (
     AudioReceived,
     DataReceived,
@@ -38,6 +40,46 @@ LAZY_S = 0.2  # that anything may lie unread; a part of a tick more when others 
 # That may, about what a connection's receive buffer holds at first (Linux: 128 KiB). Of more, a
 # publisher with a small send buffer waits in its sends (of 40 Mbit/s, with 32 KiB: up to 64 ms).
 LAZY_BITS = 1_000_000
+
+
+class PublishingConnection(Protocol):
+    """A connection that asked to publish."""
+
+    @property
+    def host(self) -> str:
+        """The peer's address without its port."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The peer's address with its port."""
+        ...
+
+    def accept_publish(self, request_id: int) -> None: ...
+
+    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
+        """Say no, and close once that has gone out."""
+        ...
+
+    def hold_back(self, seconds: float) -> None:
+        """Read nothing for so long, or for less."""
+        ...
+
+    def look_again(self) -> None:
+        """Read what has come."""
+        ...
+
+    def read_lazily(self) -> None:
+        """Read what has come; from now on nothing is read but by this."""
+        ...
+
+    def read_promptly(self) -> None:
+        """Read as soon as something comes."""
+        ...
+
+    def end_publish(self, level: str, code: str, description: str) -> None:
+        """Tell a publisher that it is over, and close once that has gone out."""
+        ...
 
 
 class Pace:

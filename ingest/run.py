@@ -140,7 +140,7 @@ class Ingest:
                 # A bug met by one stream must not stay with the others, nor end their reading.
                 log.exception("a tick failed")
             try:
-                await read_spread(self._streams, asyncio.sleep)
+                await read_spread(self._streams.lazy_reads, asyncio.sleep)
                 if self._server is not None and now - looked_s >= LOOK_S:
                     looked_s = now
                     self._server.look_again()

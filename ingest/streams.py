@@ -1,23 +1,17 @@
 """All streams of one ingest: who may publish, who takes over, what the supervisor says of whom.
 
-A publish request is checked here (address, template, key, earlier refusals, limits), then asked of
-the supervisor; its answer makes a `Stream` and a `Publisher`. Requests that end up refused are
+A publish request is checked (address, template, key, earlier refusals, limits), then asked of the
+supervisor; its answer makes a `Stream` and a `Publisher`. Requests that end up refused are
 refused before Publish.Start wherever that can be known (rtmp-facts 7). No sockets: connections are
 met as `PublishingConnection`; `now` is CLOCK_MONOTONIC in seconds.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
 
-from common.address import Address, parse_publish
 from common.control_messages import (
     EndStream,
     Placed,
-    PublishAsk,
     PublishEnd,
     PublisherStatus,
     Readmit,
@@ -26,79 +20,23 @@ from common.control_messages import (
     StreamRevoke,
     StreamRevoked,
 )
-from common.errors import AddressError, EnvelopeError
-from common.identity import Generation, StreamId, stream_id
-from common.ladder import Takeover, Template
+from common.errors import EnvelopeError
+from common.identity import StreamId
+from common.ladder import Takeover
 from common.log import RateLimit, stream_label
 from common.rtmp.events import Event, PublishRequested
 from common.settings import Settings
-from ingest.admission import Admission, Refusal, RefusalMemory, is_key_allowed
+from ingest.admission import Admission, Refusal, RefusalMemory, check_request
+from ingest.asks import Ask, Asks, Tell
 from ingest.feed import Peers
 from ingest.gop_handover import unpack
-from ingest.publisher import LAZY_S, Publisher
+from ingest.lazy_reads import LazyReads
+from ingest.publisher import Publisher, PublishingConnection
 from ingest.stream import Stream, StreamState, Surroundings
 
 log = logging.getLogger("tfarm.ingest.streams")
 
-ASK_TIMEOUT_S = 3.0
 STOPPED = "NetStream.Unpublish.Success"  # what a publisher is told whose stream ends in order
-
-
-class PublishingConnection(Protocol):
-    """A connection that asked to publish."""
-
-    @property
-    def host(self) -> str:
-        """The peer's address without its port."""
-        ...
-
-    @property
-    def peer(self) -> str:
-        """The peer's address with its port."""
-        ...
-
-    def accept_publish(self, request_id: int) -> None: ...
-
-    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
-        """Say no, and close once that has gone out."""
-        ...
-
-    def hold_back(self, seconds: float) -> None:
-        """Read nothing for so long, or for less."""
-        ...
-
-    def look_again(self) -> None:
-        """Read what has come."""
-        ...
-
-    def read_lazily(self) -> None:
-        """Read what has come; from now on nothing is read but by this."""
-        ...
-
-    def read_promptly(self) -> None:
-        """Read as soon as something comes."""
-        ...
-
-    def end_publish(self, level: str, code: str, description: str) -> None:
-        """Tell a publisher that it is over, and close once that has gone out."""
-        ...
-
-
-class Tell(Protocol):
-    """Sends a control message to the supervisor."""
-
-    def __call__(self, message: object, payloads: Sequence[bytes] = (), /) -> object: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """A publish request that waits for the supervisor."""
-
-    request_id: int  # ours, to the supervisor
-    connection: PublishingConnection
-    request: PublishRequested
-    stream_id: StreamId
-    until_s: float
 
 
 class Streams:
@@ -121,14 +59,13 @@ class Streams:
         self._unix_time = unix_time
         self._surroundings = Surroundings(peers, tell, self._next_request, clock)
         self._last_request = 0
-        self._asks: dict[int, _Ask] = {}
+        self._asks = Asks(tell)
         self._streams: dict[StreamId, Stream] = {}
         self._ended: list[Stream] = []  # whose last words are due
-        self._unread = deque[PublishingConnection]()  # those that `read_lazily` is to read
-        self._is_odd = False  # of the ticks, the last one
         self._publishers: dict[PublishingConnection, Publisher] = {}
         self._begun = 0  # publishers so far
         self._connections: dict[StreamId, PublishingConnection] = {}
+        self.lazy_reads = LazyReads(peers, clock, self.is_publishing)
         self._memory = RefusalMemory()
         self._log_refusals = RateLimit()
         # A publisher may come and go in a loop; a farm that starts has many at once.
@@ -143,7 +80,7 @@ class Streams:
         self, connection: PublishingConnection, request: PublishRequested, now: float
     ) -> None:
         """A connection asks to publish: refuse it, let it go on with a stream, or ask for room."""
-        checked = self._check(request)
+        checked = check_request(request, self.settings)
         if isinstance(checked, Refusal):
             self._refuse(connection, request, checked, None, now)
             return
@@ -164,10 +101,10 @@ class Streams:
         if stream in self._streams:
             self._begin(connection, request, self._streams[stream], now)
             return
-        request_id = self._next_request()
-        self._asks[request_id] = _Ask(request_id, connection, request, stream, now + ASK_TIMEOUT_S)
         is_at_limit = self._admission.is_beyond_limit(connection.host)
-        self._tell(PublishAsk(request_id, stream, connection.peer, is_at_limit))
+        self._asks.ask(
+            self._next_request(), connection, request, stream, now, is_at_limit=is_at_limit
+        )
 
     def media(self, connection: PublishingConnection, events: Sequence[Event], now: float) -> None:
         """What one read brought from a connection that publishes."""
@@ -210,9 +147,7 @@ class Streams:
         """Somebody begins to play a stream: what its publisher sends waits no more."""
         connection = self._connections.get(stream_id)
         if connection is not None:
-            with suppress(ValueError):
-                self._unread.remove(connection)
-            connection.read_promptly()
+            self.lazy_reads.read_promptly(connection)
 
     def is_publishing(self, connection: PublishingConnection) -> bool:
         return connection in self._publishers
@@ -220,9 +155,8 @@ class Streams:
     # ---- the supervisor -----------------------------------------------------------------------
 
     def placed(self, message: Placed, now: float) -> None:
-        ask = self._asks.get(message.request_id)
+        ask = self._asks.answered(message.request_id)
         if ask is not None:
-            del self._asks[ask.request_id]
             stream = Stream(message, self._surroundings, self._unix_time())
             self._streams[message.stream_id] = stream
             self._say(
@@ -247,15 +181,15 @@ class Streams:
                     message.reason,
                 )
             known.place(message)
-        elif message.request_id == 0 and self._ask_for(message.stream_id) is None:
+        elif message.request_id == 0 and self._asks.of(message.stream_id) is None:
             # Moved while it ended. An answer to a request that was given up needs nothing: its
             # `PublishEnd` is on the way.
             self._tell(PublishEnd(message.stream_id, message.generation, "nobody publishes it"))
 
     def refused_by_supervisor(self, message: Refused, now: float) -> None:
-        ask = self._asks.get(message.request_id)
+        ask = self._asks.answered(message.request_id)
         if ask is not None:
-            self._refuse_ask(ask, Refusal(message.code, message.description), now)
+            self._refuse_asked(ask, Refusal(message.code, message.description), now)
             return
         stream = self._streams.get(message.stream_id)
         if stream is not None:
@@ -272,9 +206,10 @@ class Streams:
         if stream is not None:
             self._end_for(stream, refusal, now)
             return
-        ask = self._ask_for(message.stream_id)
+        ask = self._asks.of(message.stream_id)
         if ask is not None:
-            self._refuse_ask(ask, refusal, now)
+            self._asks.answered(ask.request_id)
+            self._refuse_asked(ask, refusal, now)
 
     def readmit(self, message: Readmit) -> None:
         """The operator lets a stream in again that was refused."""
@@ -320,21 +255,18 @@ class Streams:
     # ---- time ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Deadlines; every half of `LAZY_S`, with `read_lazily` behind it."""
-        for ask in [entry for entry in self._asks.values() if now >= entry.until_s]:
+        """Deadlines; every half of `LAZY_S`, with `lazy_reads` behind it."""
+        for ask in self._asks.overdue(now):
             refusal = Refusal("NetStream.Failed", "the supervisor does not answer; try again")
-            self._give_up(ask, "no answer in time")
-            self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
-        self._unread.clear()
-        self._is_odd = not self._is_odd
+            self._asks.give_up(ask, "no answer in time")
+            self._refuse_asked(ask, refusal, now)
+        self.lazy_reads.tick()
         for connection, publisher in list(self._publishers.items()):
             overdue = publisher.overdue(now)
             if overdue is not None:
                 self._expel(connection, overdue, now)
-            elif not (may_lie_s := publisher.may_lie_s(now)):
-                connection.read_promptly()
-            elif may_lie_s < LAZY_S or publisher.is_odd is self._is_odd:
-                self._unread.append(connection)
+            else:
+                self.lazy_reads.sort(connection, publisher, now)
         for stream in list(self._streams.values()):
             stream.tick(now)
             self._forget_if_ended(stream)
@@ -342,37 +274,14 @@ class Streams:
             stream.tick(now)
         self._ended = [stream for stream in self._ended if not stream.is_over]
 
-    @property
-    def unread(self) -> int:
-        """How many publishers `read_lazily` is to read before the next tick."""
-        return len(self._unread)
-
-    def read_lazily(self, seconds: float, most: int) -> int:
-        """Read from so many publishers that nobody plays, for so long; how many it were.
-
-        A wake-up costs a process that is seldom awake more than what it is woken for: its caches
-        are cold. So what nobody plays comes in bundles, `LAZY_S` old at most.
-        """
-        clock = self._surroundings.clock
-        until_s = clock() + seconds
-        count = 0
-        with self._surroundings.peers.one_write_each():
-            while self._unread and count < most and clock() < until_s:
-                count += 1
-                connection = self._unread.popleft()
-                if connection in self._publishers:
-                    connection.read_lazily()
-        return count
-
     def statuses(self, now: float) -> tuple[PublisherStatus, ...]:
         return tuple(stream.status(now) for stream in self._streams.values())
 
     def close(self, reason: str, now: float) -> None:
         """End everything: publishers are told, players too, by egress."""
-        for ask in list(self._asks.values()):
-            self._give_up(ask, reason)
-            refusal = Refusal("NetStream.Failed", reason)
-            self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
+        for ask in self._asks.all():
+            self._asks.give_up(ask, reason)
+            self._refuse_asked(ask, Refusal("NetStream.Failed", reason), now)
         for connection in list(self._publishers):
             self._take(connection)
             connection.end_publish("status", STOPPED, reason)
@@ -400,29 +309,10 @@ class Streams:
         self._last_request += 1
         return self._last_request
 
-    def _check(self, request: PublishRequested) -> StreamId | Refusal:
-        """What the address, the template and its keys have to say."""
-        try:
-            address = parse_publish(request.app, request.tc_url, request.name)
-        except AddressError as error:
-            return Refusal("NetStream.Publish.BadName", str(error))
-        template = self.settings.template(address.app)
-        if template is None:
-            return Refusal("NetStream.Publish.Denied", f"there is no app {address.app!r} here")
-        return self._check_key(address, template)
-
-    def _check_key(self, address: Address, template: Template) -> StreamId | Refusal:
-        if not is_key_allowed(template.publish_keys, address.query.get("key", "")):
-            said = "wrong" if "key" in address.query else "missing"
-            return Refusal(
-                "NetStream.Publish.Denied", f"the publish key (?key=...) of {address.app} is {said}"
-            )
-        return stream_id(address.app, address.key)
-
     def _is_in_use(self, stream: StreamId, now: float) -> Refusal | None:
         """Whether a publisher is there that does not make way."""
         in_use = Refusal("NetStream.Publish.BadName", "the stream key is in use")
-        if self._ask_for(stream) is not None:
+        if self._asks.of(stream) is not None:
             return in_use
         connection = self._connections.get(stream)
         if connection is not None:
@@ -483,26 +373,15 @@ class Streams:
 
     def _withdraw(self, connection: PublishingConnection) -> bool:
         """Forget a request that waits; the supervisor's answer to it is then given back."""
-        for ask in self._asks.values():
-            if ask.connection is connection:
-                self._give_up(ask, "its publisher left")
-                return True
-        return False
+        ask = self._asks.by(connection)
+        if ask is None:
+            return False
+        self._asks.give_up(ask, "its publisher left")
+        self._admission.release_publish(connection.host)
+        return True
 
-    def _ask_for(self, stream: StreamId) -> _Ask | None:
-        for ask in self._asks.values():
-            if ask.stream_id == stream:
-                return ask
-        return None
-
-    def _give_up(self, ask: _Ask, reason: str) -> None:
-        """Nobody waits for this answer any more; what it may reserve is given back."""
-        del self._asks[ask.request_id]
-        self._admission.release_publish(ask.connection.host)
-        self._tell(PublishEnd(ask.stream_id, Generation(0), reason))
-
-    def _refuse_ask(self, ask: _Ask, refusal: Refusal, now: float) -> None:
-        del self._asks[ask.request_id]
+    def _refuse_asked(self, ask: Ask, refusal: Refusal, now: float) -> None:
+        """Refuse one whose request waits no more."""
         self._admission.release_publish(ask.connection.host)
         self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
 

@@ -15,7 +15,10 @@ class Reads:
         self.log: list[float] = []  # reads by their counts, waits by their negated seconds
         self._a_turn = a_turn
 
-    def read_lazily(self, seconds: float, most: int) -> int:
+    def __len__(self) -> int:
+        return self.unread
+
+    def read(self, seconds: float, most: int) -> int:
         count = min(self.unread, most, self._a_turn)
         self.unread -= count
         if count:

@@ -26,8 +26,9 @@ from common.media_messages import SHARED, AccessUnit, StreamClosed, StreamStart,
 from common.rtmp.events import AudioReceived, PublishRequested, VideoReceived
 from common.settings import IngestSettings, Settings
 from ingest.admission import REMEMBER_S, Admission
+from ingest.asks import ASK_TIMEOUT_S
 from ingest.publisher import PROMPT_S
-from ingest.streams import ASK_TIMEOUT_S, Streams
+from ingest.streams import Streams
 from tests.helpers_stream import ANSWER, STREAM, TEMPLATE, WORKER, FakePeers, header, picture
 
 LOCKED = replace(TEMPLATE, name="locked", publish_keys=(hashlib.sha256(b"sesame").hexdigest(),))
@@ -110,7 +111,7 @@ class Around:
 
     def tick(self, now: float) -> None:
         self.streams.tick(now)
-        self.streams.read_lazily(1.0, self.streams.unread)
+        self.streams.lazy_reads.read(1.0, len(self.streams.lazy_reads))
 
     def live(self, now: float = 100.0, path: str = "live/cam") -> FakeConnection:
         """A publisher whose stream is on the air."""
@@ -580,10 +581,10 @@ def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:
     around = Around()
     peer = around.live()
     around.streams.tick(104.0)
-    assert around.streams.unread == 1
+    assert len(around.streams.lazy_reads) == 1
     around.streams.watched(STREAM)
-    assert around.streams.unread == 0
-    assert not around.streams.read_lazily(1.0, 1)
+    assert len(around.streams.lazy_reads) == 0
+    assert not around.streams.lazy_reads.read(1.0, 1)
     assert not peer.is_lazy
 
 
@@ -591,9 +592,9 @@ def test_of_many_that_nobody_plays_each_tick_reads_half_and_no_more_than_asked()
     around = Around()
     peers = [around.live(path=f"live/cam{number}") for number in range(6)]
     around.streams.tick(104.0)
-    assert around.streams.unread == 3
-    assert around.streams.read_lazily(1.0, 2) == 2
-    assert around.streams.read_lazily(1.0, 2) == 1
+    assert len(around.streams.lazy_reads) == 3
+    assert around.streams.lazy_reads.read(1.0, 2) == 2
+    assert around.streams.lazy_reads.read(1.0, 2) == 1
     around.tick(104.1)
     assert [peer.lazy_reads for peer in peers] == [1] * 6
 

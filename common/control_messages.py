@@ -199,6 +199,16 @@ class FormatKnown:
     codec: str = ""  # RFC 6381, "avc1.64001f": other profiles want other devices
 
 
+@message("publisher-back")
+@dataclass(frozen=True, slots=True)
+class PublisherBack:
+    """Ingest has a publisher again for a stream that was held: its room is not to be had."""
+
+    stream_id: StreamId
+    generation: Generation
+    address: str
+
+
 @message("publish-end")
 @dataclass(frozen=True, slots=True)
 class PublishEnd:
@@ -353,6 +363,7 @@ class EndStream:
     stream_id: StreamId
     code: str
     description: str
+    is_lasting: bool = True  # the next attempt, at once, is refused for the same reason
 
 
 @message("readmit")

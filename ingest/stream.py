@@ -107,6 +107,7 @@ class Stream:
         self._newest: Anchor | None = None  # the publisher's last picture; None: stood in for
         self._meter = Meter()
         self._rate = FrameRate()
+        self._is_rate_known = False  # measured since the publisher came
         self._gop_ms = 0
         self._last_key_ms: int | None = None
 
@@ -145,6 +146,7 @@ class Stream:
         self._silence = None
         self._declared_fps = None
         self._rate.restart()
+        self._is_rate_known = False
         self._last_key_ms = None
         self._newest = None
         if self._was_open:
@@ -447,7 +449,10 @@ class Stream:
         if self._rate.count(unit.dts_ms) and self._format is not None:
             measured, told = self._rate.fps, self._format.fps
             assert measured is not None
-            if told is None or abs(measured - told) > told * RATE_TOLERANCE:
+            # Later on less is a pause, a dark room, a still screen: what it was let in with stays.
+            is_less = told is not None and measured < told and self._is_rate_known
+            self._is_rate_known = True
+            if told is None or (not is_less and abs(measured - told) > told * RATE_TOLERANCE):
                 self._tell_format(replace(self._format, fps=measured), self._codec, unit.received_s)
 
     def _tell_format(self, source: SourceFormat, codec: str, now: float) -> None:

@@ -13,6 +13,7 @@ from common.control_messages import (
     EndStream,
     Placed,
     PublishEnd,
+    PublisherBack,
     PublisherStatus,
     Readmit,
     Refused,
@@ -99,7 +100,10 @@ class Streams:
             return
         self._make_way(stream, now)
         if stream in self._streams:
-            self._begin(connection, request, self._streams[stream], now)
+            known = self._streams[stream]
+            self._begin(connection, request, known, now)
+            # before its room is given away
+            self._tell(PublisherBack(stream, known.generation, connection.peer))
             return
         is_at_limit = self._admission.is_beyond_limit(connection.host)
         self._asks.ask(
@@ -196,12 +200,13 @@ class Streams:
             self._end_for(stream, Refusal(message.code, message.description, lasting=True), now)
 
     def end_stream(self, message: EndStream, now: float) -> None:
-        """The supervisor ends a stream; its publisher is told, and not let in again at once.
+        """The supervisor ends a stream; its publisher is told, and may not be let in at once.
 
         It may be another ingest's stream, whose publisher comes here next.
         """
-        refusal = Refusal(message.code, message.description, lasting=True)
-        self._memory.remember(message.stream_id, refusal, now)
+        refusal = Refusal(message.code, message.description, message.is_lasting)
+        if refusal.lasting:  # one that is not here may come next
+            self._memory.remember(message.stream_id, refusal, now)
         stream = self._streams.get(message.stream_id)
         if stream is not None:
             self._end_for(stream, refusal, now)
@@ -387,34 +392,39 @@ class Streams:
 
     def _expel(self, connection: PublishingConnection, refusal: Refusal, now: float) -> None:
         """Close a publisher; what it published is held only if it may be back with better."""
+        stream = self._dismiss(connection, refusal)
+        if stream is None:
+            return
+        if refusal.lasting:
+            self._end_for(stream, refusal, now)
+        else:
+            stream.leave(refusal.description, now)
+            self._forget_if_ended(stream)
+
+    def _dismiss(self, connection: PublishingConnection, refusal: Refusal) -> Stream | None:
+        """Close a publisher and tell it why; the stream that was its."""
         publisher = self._take(connection)
         if publisher is None:
-            return
-        stream = publisher.stream
+            return None
         self._say(
             logging.WARNING,
             "publisher closed stream=%s peer=%s code=%s reason=%s",
-            _label(stream),
+            _label(publisher.stream),
             connection.peer,
             refusal.code,
             refusal.description,
         )
-        if refusal.lasting:
-            self._memory.remember(stream.stream_id, refusal, now)
-            self._end(stream, refusal.description)
-        else:
-            stream.leave(refusal.description, now)
-            self._forget_if_ended(stream)
         connection.end_publish("error", refusal.code, refusal.description)
+        return publisher.stream
 
     def _end_for(self, stream: Stream, refusal: Refusal, now: float) -> None:
         """End a stream and its publisher, if it has one, for the same reason."""
-        self._memory.remember(stream.stream_id, refusal, now)
+        if refusal.lasting:
+            self._memory.remember(stream.stream_id, refusal, now)
         connection = self._connections.get(stream.stream_id)
         if connection is not None:
-            self._expel(connection, refusal, now)
-        else:
-            self._end(stream, refusal.description)
+            self._dismiss(connection, refusal)
+        self._end(stream, refusal.description)
 
     def _end(self, stream: Stream, reason: str) -> None:
         self._say(logging.INFO, "stream ended stream=%s reason=%s", _label(stream), reason)

@@ -21,16 +21,17 @@ from common.control_messages import (
     FormatKnown,
     Placed,
     PublishAsk,
+    PublisherBack,
     Refused,
     ResumeTime,
     StreamRevoke,
     StreamRevoked,
 )
 from common.identity import ChildName, Generation, StreamId, split_stream_id
-from common.ladder import SourceFormat
+from common.ladder import Path, SourceFormat
 from common.peer_address import host_of, subscriber, too_many_publishes
 from supervisor.cost import stream_cost
-from supervisor.placement import InFleet, Need, NoRoom, move, place, release
+from supervisor.placement import InFleet, Need, NoRoom, move, place, release, stay
 from supervisor.quarantine import Standing
 from supervisor.roster import NO_INGEST, Order, Roster, Send, Stream, StreamState
 
@@ -169,27 +170,55 @@ class Admission:
     ) -> list[Order]:
         """The publisher of a stream whose ingest is gone is back: its time and players go on.
 
-        `resume`: where its time is, if the ingest that had it could say.
+        It keeps its room, whatever its device takes otherwise. `resume`: where its time is, if the
+        ingest that had it could say.
         """
         roster = self._roster
-        need = roster.need(stream)
-        result = move(roster.fleet, stream.generation, need, roster.excluded(stream))
-        if isinstance(result, NoRoom):
+        device, level, overloaded = roster.device_of(stream), stream.level, stream.overloaded
+        result = self._kept_room(stream)
+        if not isinstance(result, NoRoom):
+            roster.put(stream, *result, now)
+            if roster.device_of(stream) == device:
+                stream.level, stream.overloaded = level, overloaded
+        elif Path.REFUSE in stream.policy():
             roster.close(stream)
             return self._try(ingest, ask, now, None)
-        roster.put(stream, *result, now)
+        else:
+            roster.wait(stream, result.reason)
         stream.ingest, stream.is_live, stream.address = ingest, True, ask.address
         stream.orphan_until_s = math.inf
         placed = roster.placed(stream, ask.request_id).message
         assert isinstance(placed, Placed)
         return [Send(ingest, replace(placed, resume_time=resume or resume_time(stream)))]
 
+    def _kept_room(self, stream: Stream) -> InFleet | NoRoom:
+        """The stream's own room under a new generation; other room where its device is gone."""
+        roster = self._roster
+        need, excluded = roster.need(stream), roster.excluded(stream)
+        if stream.generation not in roster.fleet.placements:
+            return place(roster.fleet, need, excluded)
+        name = roster.device_of(stream)
+        device = roster.fleet.devices.get(name) if name is not None else None
+        is_served = name is None or (device is not None and device.is_up)
+        if is_served and stream.state not in (StreamState.SWITCHING, StreamState.WAITING):
+            return stay(roster.fleet, stream.generation, need)
+        return move(roster.fleet, stream.generation, need, excluded)
+
+    def back(self, ingest: ChildName, back: PublisherBack) -> None:
+        """The publisher of a held stream is back where it was."""
+        stream = self._roster.streams.get(back.stream_id)
+        if stream is not None and (stream.ingest, stream.generation) == (ingest, back.generation):
+            stream.is_live, stream.address = True, back.address
+
     def retry(self, now: float) -> list[Order]:
         """Room may have come: try all that are parked, the oldest first."""
         orders: list[Order] = []
         parked, self._parked = self._parked, []
         for item in parked:
-            orders += self._try(item.ingest, item.ask, now, item.deadline_s)
+            if self.closed:
+                orders.append(self._refuse(item.ingest, item.ask, FULL, self.closed))
+            else:
+                orders += self._try(item.ingest, item.ask, now, item.deadline_s)
         return orders
 
     def forget_ingest(self, ingest: ChildName) -> None:
@@ -233,6 +262,7 @@ class Admission:
             text = "the stream is not known here any more; publish again"
             refused = Refused(known.request_id, known.stream_id, FAILED, text)
             return [Send(ingest, refused)]
+        before = stream.format
         is_freed = stream.format_known(known.format, known.codec, now)
         if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
             return [roster.placed(stream, known.request_id)]
@@ -244,6 +274,10 @@ class Admission:
             roster.put(stream, *result, now)
             return [roster.placed(stream, known.request_id)]
         if is_given_up:
+            return [roster.placed(stream, known.request_id)]
+        if before is not None and _samples(known.format) <= _samples(before):
+            # It was let in as this: that its rate was lower for a while gave others no right to it.
+            roster.stay(stream)
             return [roster.placed(stream, known.request_id)]
         roster.close(stream)
         roster.full_refusals += 1
@@ -273,12 +307,12 @@ class Admission:
         if roster.quarantine.standing(ask.stream_id, now) is Standing.REFUSED:
             text = roster.quarantine.reason(ask.stream_id, now)
             return [self._refuse(ingest, ask, FULL, text)]
-        begun = roster.isolate(stream, now)
         remembered = self._remembered.get(ask.stream_id)
         if remembered is not None and now < remembered.until_s:
             likely = replace(roster.need(stream), cost=stream_cost(template, remembered.format))
             if isinstance(place(roster.fleet, likely), NoRoom):
                 return [self._refuse(ingest, ask, FULL, remembered.description)]
+        begun = roster.isolate(stream, now)
         need = roster.need(stream)
         result = place(roster.fleet, need, roster.excluded(stream))
         orders: list[Order] = []
@@ -310,21 +344,32 @@ class Admission:
         """Room from streams whose publisher is away, the longest away first; none if in vain."""
         roster = self._roster
         away = [s for s in roster.streams.values() if not s.is_live and roster.device_of(s)]
+        away.sort(key=lambda s: s.away_s)
         fleet = roster.fleet
+        result: InFleet | NoRoom = NoRoom("")
         victims: list[Stream] = []
-        for stream in sorted(away, key=lambda s: s.away_s):
+        for stream in away:
             fleet = release(fleet, stream.generation)
             victims.append(stream)
             result = place(fleet, need)
-            if isinstance(result, NoRoom):
-                continue
-            text = "gave its room to another publisher while its own was away"
-            for victim in victims:
-                roster.close(victim)
-                roster.note(victim.stream_id, text, now)
-            ends = [Send(v.ingest, EndStream(v.stream_id, FULL, text)) for v in victims]
-            return result, list(ends)
-        return None, []
+            if not isinstance(result, NoRoom):
+                break
+        if isinstance(result, NoRoom):
+            return None, []
+        for stream in reversed(victims[:-1]):  # without whom the newcomer fits all the same
+            spared = fleet.with_placement(roster.fleet.placements[stream.generation])
+            again = place(spared, need)
+            if not isinstance(again, NoRoom):
+                fleet, result = spared, again
+                victims.remove(stream)
+        text = "gave its room to another publisher while its own was away"
+        orders: list[Order] = []
+        for victim in victims:
+            roster.close(victim)
+            roster.note(victim.stream_id, text, now)
+            end = EndStream(victim.stream_id, FULL, text, is_lasting=False)
+            orders.append(Send(victim.ingest, end))
+        return result, orders
 
     def _remember(self, stream_id: StreamId, refusal: Remembered) -> None:
         self._remembered.pop(stream_id, None)
@@ -334,6 +379,10 @@ class Admission:
 
     def _refuse(self, ingest: ChildName, ask: PublishAsk, code: str, description: str) -> Send:
         return Send(ingest, Refused(ask.request_id, ask.stream_id, code, description))
+
+
+def _samples(source: SourceFormat) -> int:
+    return source.width * source.height
 
 
 def resume_time(stream: Stream) -> ResumeTime | None:

@@ -19,6 +19,7 @@ from common.control_messages import (
     Positions,
     PublishAsk,
     PublishEnd,
+    PublisherBack,
     PublisherStatus,
     Readmit,
     StreamKept,
@@ -268,6 +269,9 @@ class Farm:
                 return self._admission.ask(child, message, now)
             case FormatKnown():
                 return [*self._admission.format_known(child, message, now), *self._room_came(now)]
+            case PublisherBack():
+                self._admission.back(child, message)
+                return []
             case PublishEnd():
                 return self._publish_end(child, message, now)
             case StreamTrouble():

@@ -189,7 +189,10 @@ def release(fleet: Fleet, generation: Generation) -> Fleet:
 
 
 def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet | NoRoom:
-    """The stream's real cost in place of its reservation, on the device where it is."""
+    """The stream's real cost in place of its reservation, on the device where it is.
+
+    What is no more than before fits, whatever else is on the device.
+    """
     old = fleet.placements.get(generation)
     if old is None:
         raise UsageError(f"no placement of generation {generation}")
@@ -200,10 +203,28 @@ def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet |
         if device is None:
             return NoRoom(f"{old.path.value}: the device is gone")
         wanted = device.amounts(cost)
-        problem = _shortage(without, device, wanted)
+        is_less = all(amount <= old.amounts.get(key, 0) for key, amount in wanted.items())
+        problem = None if is_less else _shortage(without, device, wanted)
         if problem is not None:
             return NoRoom(f"{old.path.value}: {problem}")
     new = replace(old, amounts=wanted, is_reservation=False)
+    return without.with_placement(new), new
+
+
+def stay(fleet: Fleet, old: Generation, need: Need) -> InFleet:
+    """A stream that has been let in stays where it is, room or not, with what it costs by now.
+
+    Raises UsageError when it is not there (any more).
+    """
+    without = release(fleet, old)
+    before = fleet.placements[old]
+    device = fleet.devices.get(before.device) if before.device is not None else None
+    new = replace(
+        before,
+        generation=need.generation,
+        amounts=device.amounts(need.cost) if device is not None else before.amounts,
+        is_reservation=need.is_reservation,
+    )
     return without.with_placement(new), new
 
 

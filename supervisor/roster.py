@@ -37,7 +37,7 @@ from supervisor.cost import (
 )
 from supervisor.device_ids import is_called, value_of
 from supervisor.overload import Level
-from supervisor.placement import Device, Fleet, Need, Placement, correct, release
+from supervisor.placement import Device, Fleet, Need, Placement, correct, release, stay
 from supervisor.quarantine import Quarantine, Standing
 
 log = logging.getLogger("tfarm.supervisor.roster")
@@ -359,6 +359,20 @@ class Roster:
         if placement.device is not None and stream.state is StreamState.RESERVED:
             stream.state = StreamState.LIVE
         return True
+
+    def stay(self, stream: Stream) -> None:
+        """What the source costs by now, where the stream is, though there is no room for more."""
+        need = replace(self.need(stream), generation=stream.generation)
+        self.fleet, _ = stay(self.fleet, stream.generation, need)
+
+    def wait(self, stream: Stream, reason: str) -> None:
+        """Under a new generation it waits for its device, or room elsewhere, with what it holds."""
+        need = self.need(stream)
+        if stream.generation in self.fleet.placements:
+            self.fleet, _ = stay(self.fleet, stream.generation, need)
+        stream.generation = need.generation
+        stream.state = StreamState.WAITING
+        stream.reason = f"source only, waits for room: {reason}"
 
     def close(self, stream: Stream) -> None:
         """The stream is over; its room is free."""

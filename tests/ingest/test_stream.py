@@ -183,6 +183,39 @@ def test_a_rate_measured_otherwise_is_told_again() -> None:
     assert formats == [25, 50]
 
 
+def test_a_rate_that_sinks_for_a_while_keeps_the_room_that_the_stream_has() -> None:
+    around = Around().live()
+    at_ms = 40
+    for pause_ms in (0, 5_000, 0):  # a still screen, an encoder that pauses
+        at_ms += pause_ms
+        for _ in range(80):
+            at_ms += 40
+            around.put(at_ms)
+    for _ in range(20):
+        at_ms += 400
+        around.put(at_ms)
+    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
+    assert formats == [25]
+
+
+def test_a_rate_that_was_declared_too_high_is_told_once_it_is_measured() -> None:
+    around = Around()
+    metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 60.0})
+    around.stream.metadata(metadata)
+    silent = config()
+    around.stream.video_config(replace(silent, sps=replace(silent.sps, fps=None)), 100.0)
+    for step in range(100):
+        around.put(step * 40, key=step == 0)
+    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
+    assert formats == [60, 25]
+    around.stream.leave("gone", 110.0)
+    around.stream.arrive("192.0.2.1:5001", 111.0)
+    for step in range(40):
+        around.put(20_000 + step * 100, key=step == 0, at_s=112 + step / 10)
+    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
+    assert formats == [60, 25, 10], "another publisher"
+
+
 def test_other_parameter_sets_reach_egress_worker_and_supervisor() -> None:
     around = Around().live()
     around.stream.video_config(config(SPS_720), 101.0)

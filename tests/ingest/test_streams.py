@@ -14,6 +14,7 @@ from common.control_messages import (
     Placed,
     PublishAsk,
     PublishEnd,
+    PublisherBack,
     Readmit,
     Refused,
     StreamKept,
@@ -123,6 +124,31 @@ class Around:
     def closed(self) -> list[int]:
         """The holds that egress was told."""
         return [message.hold_ms for message in self.peers.running[0].of(StreamClosed)]
+
+
+def test_the_supervisor_hears_at_once_of_a_publisher_that_is_back() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "connection reset", 101.0)
+    assert not around.count(PublisherBack)
+    around.publish(now=102.0)
+    assert around.last(PublisherBack) == PublisherBack(
+        STREAM, ANSWER.generation, FakeConnection.peer
+    )
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_who_gave_its_room_away_may_come_back_at_once(is_back: bool) -> None:
+    around = Around()
+    around.streams.lost(around.live(), "connection reset", 101.0)
+    back = around.publish(now=101.5) if is_back else None
+    end = EndStream(STREAM, "NetStream.Failed", "gave its room", is_lasting=False)
+    around.streams.end_stream(end, 102.0)
+    assert len(around.streams) == 0
+    if back is not None:
+        assert back.told[-1] == ("NetStream.Failed", "gave its room")
+    asks = around.count(PublishAsk)
+    around.publish(now=102.1)
+    assert around.count(PublishAsk) == asks + 1
 
 
 def test_at_its_limit_at_other_ingests_the_supervisor_has_the_last_word() -> None:

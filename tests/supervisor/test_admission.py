@@ -3,12 +3,15 @@
 from dataclasses import replace
 from fractions import Fraction
 
+import pytest
+
 from common.control_messages import (
     EndStream,
     FormatKnown,
     Placed,
     PublishAsk,
     PublishEnd,
+    PublisherBack,
     Refused,
     ResumeTime,
     StreamKept,
@@ -20,8 +23,9 @@ from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Software
 from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
 from supervisor.cost import Resource
+from supervisor.overload import Level
 from supervisor.roster import NO_INGEST, Send, StreamState
-from tests.supervisor.rig import MakeRig, Rig
+from tests.supervisor.rig import HD, MakeRig, Rig
 
 SMALL = SourceFormat(640, 360, fps=Fraction(30))
 UHD = SourceFormat(3840, 2160, fps=Fraction(60))
@@ -343,6 +347,131 @@ def test_nobody_is_evicted_in_vain(make_rig: MakeRig) -> None:
     rig.farm.configure(Settings(software=Software(capacity=20.0)), rig.now)
     rig.refused(rig.ask("live/c"))
     assert set(rig.farm.roster.streams) == {"live/a", "live/b"}
+
+
+def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=2)
+    for key, source in (("live/a", SMALL), ("live/b", HD), ("live/c", HD), ("live/d", HD)):
+        rig.publish(key, source)
+    held: list[str] = []
+    for key in ("live/a", "live/b"):  # a is the longest away, and too small
+        rig.now += 1.0
+        held.append(key)
+        keys = ("live/a", "live/b", "live/c", "live/d")
+        rig.beat(
+            "ingest:0", publishers=tuple(rig.publisher(k, is_live=k not in held) for k in keys)
+        )
+    ended, placed = rig.messages(rig.ask("live/e"))
+    assert isinstance(ended, EndStream)
+    assert (ended.stream_id, ended.is_lasting) == ("live/b", False)
+    assert isinstance(placed, Placed)
+    assert "live/a" in rig.farm.roster.streams
+
+
+def test_a_publisher_that_is_back_is_not_evicted_as_one_that_is_away(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.publish("live/a")
+    rig.beat("ingest:0", publishers=(rig.publisher("live/a", is_live=False),))
+    generation = rig.stream("live/a").generation
+    rig.say("ingest:1", PublisherBack(StreamId("live/a"), generation, "192.0.2.9:1"))
+    assert not rig.stream("live/a").is_live, "another ingest's word"
+    rig.say("ingest:0", PublisherBack(StreamId("live/a"), generation, "192.0.2.9:1"))
+    rig.refused(rig.ask("live/b"))
+    assert rig.stream("live/a").address == "192.0.2.9:1"
+
+
+LOW = replace(HD, fps=Fraction(10))
+
+
+def test_a_stream_whose_rate_rises_again_stays_where_others_took_its_room(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.publish("live/a", HD)
+    placed = rig.only(rig.format("live/a", LOW), Placed)
+    rig.publish("live/b", HD)
+    again = rig.only(rig.format("live/a", HD), Placed)
+    assert (again.worker, again.generation) == (placed.worker, placed.generation)
+    assert rig.farm.roster.fleet.used(Resource.CORES) > 100, "what it costs is known"
+    rig.refused(rig.ask("live/c"))
+
+
+def test_less_than_before_fits_also_on_a_farm_beyond_its_limit(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.publish("live/a", HD)
+    before = rig.stream("live/a").generation
+    rig.farm.configure(Settings(software=Software(capacity=10.0)), rig.now)
+    placed = rig.only(rig.format("live/a", replace(HD, fps=Fraction(24))), Placed)
+    assert placed.generation == before
+    assert placed.worker is not None
+
+
+def test_a_source_that_grows_beyond_all_room_is_still_refused(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.publish("live/a", SMALL)
+    rig.publish("live/b", HD)
+    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).description
+
+
+def handed_over(rig: Rig) -> Placed:
+    """What ingest:1 is told of a stream that ingest:0 has let go of for it."""
+    revoke = rig.only(rig.ask(ingest="ingest:1"), StreamRevoke, "ingest:0")
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=TIME)
+    placed = rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    assert placed.resume_time == TIME
+    return placed
+
+
+TIME = ResumeTime(5_000, 90.0, 6_000)
+
+
+@pytest.mark.parametrize("how", ["overloaded", "drained"])
+def test_a_publisher_that_returns_elsewhere_keeps_its_room_on_a_closed_device(
+    how: str, rig: Rig
+) -> None:
+    rig.up("ingest:1", "ingest")
+    before = rig.publish()
+    assert before.worker is not None
+    getattr(rig.farm.roster, how).update(rig.farm.roster.fleet.devices)
+    for name in rig.farm.roster.fleet.devices:
+        rig.farm.roster.open_or_close(name)
+    placed = handed_over(rig)
+    assert placed.worker == before.worker
+    assert placed.generation > before.generation
+    assert rig.stream().state is StreamState.LIVE
+
+
+def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(workers=1)
+    rig.up("ingest:1", "ingest")
+    before = rig.publish()
+    rig.down(before.worker)
+    rig.tick(0.3)
+    assert rig.stream().state is StreamState.WAITING
+    assert handed_over(rig).worker is None
+    assert rig.stream().ingest == "ingest:1"
+    placed = rig.messages(rig.up("worker:cpu:0", "worker"))[0]
+    assert (placed.worker, rig.stream().state) == (before.worker, StreamState.LIVE)
+    assert len(rig.farm.roster.fleet.placements) == 1
+
+
+def test_a_publisher_that_returns_elsewhere_is_taken_as_little_from_as_before(rig: Rig) -> None:
+    rig.up("ingest:1", "ingest")
+    rig.publish()
+    rig.stream().level = Level.HALF_RATE
+    handed_over(rig)
+    assert rig.stream().level is Level.HALF_RATE
+
+
+def test_who_is_parked_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=0)
+    rig.expect("worker:cpu:0")
+    assert rig.ask() == []
+    rig.farm.drain_all(None, rig.now)
+    refused = rig.only(rig.up("worker:cpu:0", "worker"), Refused)
+    assert "drain" in refused.description
 
 
 def test_asks_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:

@@ -1,7 +1,11 @@
 """Streams that take workers down: alone on a worker of their own, refused, let in again."""
 
-from common.control_messages import EndStream, Placed, Readmit, SwitchGeneration
+from fractions import Fraction
+
+from common.control_messages import EndStream, Placed, Readmit, Refused, SwitchGeneration
 from common.identity import ChildName, stream_id
+from common.ladder import SourceFormat
+from supervisor.admission import REMEMBER_S
 from supervisor.quarantine import PROBATION_S, REFUSED_S
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.roster import CondemnChild, Order, Send, StartWorker, StopWorker, StreamState
@@ -44,6 +48,20 @@ def test_after_two_crashes_a_stream_goes_on_alone_and_nobody_joins_it(rig: Rig) 
     assert placed.worker == OWN
     for key in "bcdef":
         assert rig.publish(f"live/{key}", SMALL).worker != OWN
+
+
+def test_a_suspect_whose_refusal_is_remembered_gets_no_worker_that_nobody_starts(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.ask()
+    rig.only(rig.format(source=SourceFormat(3840, 2160, fps=Fraction(60))), Refused)
+    for _ in range(2):
+        rig.farm.roster.quarantine.crashed(stream_id("live", "a"), "killed", rig.now)
+    rig.refused(rig.ask())
+    assert OWN not in rig.farm.roster.fleet.devices
+    rig.now += REMEMBER_S
+    assert StartWorker(OWN) in rig.ask()
 
 
 def test_when_its_own_worker_dies_too_it_is_refused_with_the_reason_and_the_worker_ends(

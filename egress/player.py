@@ -52,7 +52,6 @@ class Player:
         "_control_bytes",
         "_cut",
         "_message_stream_id",
-        "_newest_ms",
         "_offset",
         "_paused_at_ms",
         "_queue",
@@ -80,7 +79,6 @@ class Player:
         self._queue: deque[_Item] = deque()
         self._offset = 0  # bytes of the first item that are sent
         self._times: dict[int, deque[int]] = {VIDEO: deque(), AUDIO: deque()}  # of what is queued
-        self._newest_ms = 0
         self._control_bytes = 0
         self._paused_at_ms: int | None = None
 
@@ -95,9 +93,8 @@ class Player:
 
     @property
     def lag_ms(self) -> int:
-        """Media that waits, from the oldest queued tag to the newest that came."""
-        oldest = [times[0] for times in self._times.values() if times]
-        return self._newest_ms - min(oldest) if oldest else 0
+        """Media that waits, from the oldest queued tag of a kind to its newest one."""
+        return max(map(_span_ms, self._times.values()))
 
     @property
     def is_flooding(self) -> bool:
@@ -158,7 +155,10 @@ class Player:
         self.phase = Phase.WAITING
         if start is Start.GOP and ring.gop and flushed > 0:
             entries = ring.gop[:flushed]
-            self._slack_ms = max(0, entries[-1].dts_ms - entries[0].dts_ms)
+            self._slack_ms = max(
+                _span_ms([entry.dts_ms for entry in entries if entry.kind == kind])
+                for kind in self._times
+            )
             self._take(entries)
 
     # ---- what goes in -------------------------------------------------------------------------
@@ -177,7 +177,6 @@ class Player:
         # The message under way has to be finished, and one flush is short: it stays whole.
         self._queue.append((data, None, False))
         self._offset = sent
-        self._newest_ms = max(self._newest_ms, entries[-1].dts_ms)
 
     def control(self, data: bytes) -> None:
         """Queue bytes of the session, before all media that has not begun to go out."""
@@ -260,20 +259,19 @@ class Player:
         times = self._times.get(entry.kind)
         if times is not None:
             times.append(entry.dts_ms)
-        if entry.dts_ms > self._newest_ms or not self._queue:
-            self._newest_ms = entry.dts_ms
 
     # ---- the bound ----------------------------------------------------------------------------
 
     def _bound(self) -> None:
         limit_ms = self._queue_ms + self._slack_ms
+        # Each kind by its own times: how far one is ahead of the other is no lag of the player's.
         video, audio = self._times[VIDEO], self._times[AUDIO]
         is_long = len(self._queue) > MAX_ITEMS
-        if video and (is_long or self._newest_ms - video[0] > limit_ms):
+        if video and (is_long or _span_ms(video) > limit_ms):
             self._slack_ms = 0
-            self._drop(VIDEO, self._last_key(self._newest_ms - self._queue_ms // 2))
-        if audio and (is_long or self._newest_ms - audio[0] > 2 * limit_ms):
-            self._drop(AUDIO, None if is_long else self._audio_since(self._newest_ms - limit_ms))
+            self._drop(VIDEO, self._last_key(video[-1] - self._queue_ms // 2))
+        if audio and (is_long or _span_ms(audio) > 2 * limit_ms):
+            self._drop(AUDIO, None if is_long else self._audio_since(audio[-1] - limit_ms))
 
     def _last_key(self, since_ms: int) -> Entry | None:
         """The last queued keyframe that is not older; none: the next one that comes."""
@@ -362,3 +360,8 @@ class Player:
         self._offset = count
         if not queue:
             self._slack_ms = 0
+
+
+def _span_ms(times: Sequence[int]) -> int:
+    """From the first of some times to the last."""
+    return times[-1] - times[0] if times else 0

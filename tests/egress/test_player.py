@@ -1,5 +1,7 @@
 """egress/player.py: joining, lagging, dropping, resuming."""
 
+import pytest
+
 from common.media_messages import HEADER, KEY
 from common.settings import EgressSettings
 from egress.player import MAX_CONTROL_BYTES, Phase, Player, Start
@@ -17,11 +19,12 @@ from tests.helpers_egress import (
 
 
 class Source:
-    """A ring that is fed a picture every 40 ms and a sound with each."""
+    """A ring that is fed a picture every 40 ms and a sound with each, `lead_ms` ahead of it."""
 
-    def __init__(self, gop: int = 25) -> None:
+    def __init__(self, gop: int = 25, lead_ms: int = 0) -> None:
         self.ring = Ring()
         self.gop = gop
+        self.lead_ms = lead_ms
         self.frames = 0
         self.ring.append(8, 0, 0, METADATA)
         self.ring.append(VIDEO, 0, HEADER, VIDEO_HEADER)
@@ -35,7 +38,8 @@ class Source:
             entries.append(
                 self.ring.append(VIDEO, dts_ms, KEY if is_key else 0, picture(f"v{dts_ms}", is_key))
             )
-            entries.append(self.ring.append(AUDIO, dts_ms, 0, sound(f"a{dts_ms}")))
+            audio_ms = dts_ms + self.lead_ms
+            entries.append(self.ring.append(AUDIO, audio_ms, 0, sound(f"a{audio_ms}")))
             self.frames += 1
         return entries
 
@@ -147,6 +151,62 @@ def test_without_a_recent_keyframe_video_waits_for_the_next() -> None:
     player.offer(source.next(1))
     assert [w for w in screen.words(drain(player)) if w[0] in "vH"] == ["H", "v2400"]
     assert player.is_in_step(source.ring)
+
+
+@pytest.mark.parametrize("lead_ms", [-5000, -2500, 900, 1200, 5000])
+def test_a_short_stall_costs_nothing_where_one_kind_is_ahead_of_the_other(lead_ms: int) -> None:
+    source = Source(gop=50, lead_ms=lead_ms)
+    source.frames = 150  # the times of both begin above 0
+    source.next(10)
+    player = joined(source, queue_ms=1000)
+    drain(player)
+    for _ in range(5):
+        player.offer(source.next(1))
+    drain(player)
+    for _ in range(100):
+        player.offer(source.next(1))
+        drain(player)
+    assert player.dropped == 0
+    assert player.is_in_step(source.ring)
+
+
+@pytest.mark.parametrize("lead_ms", [0, 1500])
+def test_a_long_stall_costs_video_up_to_a_keyframe_wherever_audio_is(lead_ms: int) -> None:
+    source = Source(gop=10, lead_ms=lead_ms)
+    source.next(1)
+    player = joined(source, queue_ms=1000)
+    screen = Screen()
+    screen.words(drain(player))
+    player.offer(source.next(30))
+    read = screen.words(drain(player))
+    assert [word for word in read if word[0] in "vH"] == ["H", "v1200"]
+    assert len([word for word in read if word[0] == "a"]) == 30
+    assert player.is_in_step(source.ring)
+
+
+@pytest.mark.parametrize("lead_ms", [-1500, 1500])
+def test_the_gop_of_the_start_is_no_lag_where_audio_is_elsewhere(lead_ms: int) -> None:
+    source = Source(gop=1000, lead_ms=lead_ms)
+    source.frames = 50
+    source.ring.append(VIDEO, 1960, KEY, picture("v1960", True))
+    source.next(60)
+    player = joined(source, queue_ms=1000)
+    player.offer(source.next(20))
+    assert player.dropped == 0
+
+
+def test_a_player_of_another_stream_with_an_earlier_time_is_not_behind() -> None:
+    source = Source()
+    source.frames = 100_000
+    source.next(1)
+    player = joined(source)
+    drain(player)
+    player.leave(discard=True)
+    other = Source()
+    other.next(1)
+    player.join(other.ring, Start.GOP, 1, len(other.ring.gop))
+    player.offer(other.next(5))
+    assert player.dropped == 0
 
 
 def test_audio_is_bounded_too_and_comes_back_with_its_header() -> None:

@@ -39,6 +39,7 @@ MIN_STEP_MS = 40  # between the last tag of one ingest and the first of the next
 MAX_HELD = 2_000  # messages of the next generation
 
 _KINDS = {8: AUDIO, 18: DATA}
+_TIMED = (9, 8)  # FLV tag types whose times are the stream's
 
 MediaMessage = RenditionOpen | Tags | GenerationEnd
 
@@ -79,7 +80,7 @@ class Stream:
         self._generation_ended = False
         self._deadline: float | None = None  # of HELD and ENDING
         self._is_silent = False  # held because nothing came, not because its end was told
-        self._last_tag_s = now
+        self._last_tag_s = now  # of those that tell the time
         self._quiet_since = now  # since the last tag, or since it was opened
         self._may_restart = False  # the next source headers tell whether another ingest sends
         self._restarted = False  # it does, and none of its times is known yet
@@ -270,11 +271,13 @@ class Stream:
             metadata, header = (*payloads, b"", b"")[:2]
             self._open_rendition(message, metadata, header)
             return
-        if self._restarted and message.tags and not message.tags[0][2] & REPLAY:
-            # a replay repeats what was sent, by whomever: it tells nothing of a time begun anew
-            self._restarted = False
-            self._offset_ms = self._offset_for(message.tags[0][1], now)
-        self._last_tag_s = self._quiet_since = now
+        begin_ms = _first_ms(message)
+        if begin_ms is not None:
+            if self._restarted:
+                self._restarted = False
+                self._offset_ms = self._offset_for(begin_ms, now)
+            self._last_tag_s = now
+        self._quiet_since = now
         if self._is_silent:
             self._is_silent = False
             self.state = StreamState.LIVE
@@ -347,3 +350,15 @@ class Stream:
         for name, rendition in self.renditions.items():
             if name != SOURCE and rendition.metadata:
                 rendition.set_metadata(with_audio(rendition.metadata, audio))
+
+
+def _first_ms(message: Tags) -> int | None:
+    """The time that these tags begin at; None where they tell none.
+
+    A replay repeats what was sent, by whomever, a header has no time, and a data message that comes
+    before its publisher's first picture has that of the last one's.
+    """
+    for tag_type, dts_ms, flags, _ in message.tags:
+        if tag_type in _TIMED and not flags & (HEADER | REPLAY):
+            return dts_ms
+    return None

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from common.identity import Generation
 from common.ladder import SOURCE
 from common.media_messages import REPLAY, GenerationEnd, RenditionOpen, StreamClosed, Tags
@@ -343,6 +345,37 @@ def test_another_ingest_that_repeats_what_was_sent_goes_on_in_its_time() -> None
         now=11.5,
     )
     assert watched.words(SOURCE) == ["H", "v6000", "v6040"]
+
+
+@pytest.mark.parametrize(
+    "first", [audio_header_tag(5040), audio_header_tag(0), data_tag(5040), data_tag(0)]
+)
+@pytest.mark.parametrize(
+    ("begins_ms", "goes_on_ms"),
+    [
+        (8060, 8060),  # it knows where the stream's time is
+        (1000, 8080),  # it does not: it lands where that is by egress's clock
+    ],
+)
+def test_another_ingests_time_is_that_of_its_first_picture_or_sound(
+    first: tuple[tuple[int, int, int, float], bytes], begins_ms: int, goes_on_ms: int
+) -> None:
+    watched = Watched()
+    watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
+    watched.words(SOURCE)
+    watched.stream.open(stream_open(generation=2), 13.0)
+    watched.take(
+        rendition_open(SOURCE, generation=2),
+        shared(first, generation=2),
+        now=13.0,
+    )
+    watched.take(
+        tags(0, key_tag(begins_ms), generation=2),
+        shared(audio_tag(begins_ms + 5), generation=2),
+        now=13.04,
+    )
+    sent = [entry.dts_ms for entry in watched.stream.renditions[SOURCE].take(13.04)]
+    assert sent[-2:] == [goes_on_ms, goes_on_ms + 5]
 
 
 def test_a_stream_whose_ingest_is_silent_for_long_is_given_up() -> None:

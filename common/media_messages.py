@@ -16,7 +16,7 @@ SHARED = ""  # the rendition name of what crosses once a stream: audio, data mes
 
 # Flags of a tag in `Tags`.
 KEY = 1  # a player can start here (IDR on transcoded renditions)
-HEADER = 2  # a sequence header: kept for joiners, never dropped
+HEADER = 2  # a sequence header: kept for joiners, never dropped; its time says nothing
 REPLAY = 4  # from a GOP cache: fills a new ring, not counted as live
 
 

@@ -4,7 +4,8 @@
   before the next keyframe; what is dropped is counted.
 - Audio and data messages cross once a stream. In the source they lie as they came; in a transcoded
   rung they wait for the rung's video of their time, 200 ms at most. Video never waits for them.
-- Times never step back within a kind: what would is dropped.
+- Times never step back within a kind: what would is dropped. An audio header has no time, and is
+  given one that drops nothing behind it.
 - A flush is due with each video frame; audio alone waits `audio_hold_s` for one to ride with.
 """
 
@@ -214,11 +215,12 @@ class Rendition:
         if kind == DATA and payload.startswith(_ON_METADATA):
             kind = METADATA
         last_ms = self.ring.last_dts_ms.get(kind)
-        if last_ms is not None and dts_ms < last_ms and kind != METADATA:
-            if not flags & HEADER:
-                self.dropped += not flags & REPLAY
-                return
-            dts_ms = last_ms
+        if kind == AUDIO and flags & HEADER:
+            # It came without a time: the sound behind it may be older than any picture.
+            dts_ms = self.ring.last_dts_ms.get(VIDEO, 0) if last_ms is None else last_ms
+        elif last_ms is not None and dts_ms < last_ms and kind != METADATA:
+            self.dropped += not flags & REPLAY
+            return
         if not self._unflushed:
             self._unflushed_since = now
         self._unflushed.append(self.ring.append(kind, dts_ms, flags, payload, received_s))

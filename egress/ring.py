@@ -75,7 +75,7 @@ class Entry:
         self.payload = payload
         self.headers = headers  # in force for this entry
         self.received_s = received_s
-        self._step_ms = step_ms  # None: nothing before it on its chunk stream
+        self._step_ms = step_ms  # None: no time before it on its chunk stream
         self._shared: bytes | None = None
         self._restart: bytes | None = None
         self._absolute: tuple[int, bytes] | None = None
@@ -133,8 +133,9 @@ def absolute(kind: int, dts_ms: int, message_stream_id: int, payload: bytes) -> 
 class Ring:
     """Entries in the order in which they go out; what a joiner starts from.
 
-    The caller appends in order of time for each kind. A GOP over the limits is forgotten: who joins
-    then waits for the next keyframe.
+    The caller appends in order of time for each kind, but for an audio header ahead of all audio:
+    no time is counted from it. A GOP over the limits is forgotten: who joins then waits for the
+    next keyframe.
     """
 
     def __init__(self) -> None:
@@ -162,10 +163,12 @@ class Ring:
                 self.headers = self.headers._replace(audio=payload)
         step_ms = None
         if kind in (VIDEO, AUDIO):
-            if self.chains & kind:
-                step_ms = dts_ms - self.last_dts_ms[kind]
+            last_ms = self.last_dts_ms.get(kind)
+            if last_ms is not None:
+                step_ms = dts_ms - last_ms
             self.chains |= kind
-        self.last_dts_ms[kind] = dts_ms
+        if kind != AUDIO or not flags & HEADER:
+            self.last_dts_ms[kind] = dts_ms
         entry = Entry(kind, dts_ms, flags, payload, self.headers, step_ms, received_s)
         if entry.is_key:
             self._gop = []

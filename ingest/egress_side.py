@@ -115,11 +115,11 @@ class EgressSide:
         for feed in self._feeds:
             self._open_source_at(feed, gop)
 
-    def replay(self, feed: EgressFeed, message: StreamOpen, gop: GopCache, end_ms: int) -> None:
+    def replay(self, feed: EgressFeed, message: StreamOpen, gop: GopCache) -> None:
         """Give a new egress the stream, its headers and its last GOP."""
         feed.open(message)
         self._open_source_at(feed, gop)
-        for rendition, entries, bodies in _replayed(gop, end_ms):
+        for rendition, entries, bodies in _replayed(gop):
             feed.tags(self.generation, rendition, entries, bodies)
 
     def put(self, rendition: str, entry: TagEntry, body: bytes) -> None:
@@ -193,8 +193,8 @@ class EgressSide:
             feed.open_source(self.generation, body, config.payload)
 
 
-def tag_of(item: CachedTag, end_ms: int) -> tuple[str, TagEntry]:
-    """The rendition and the entry of a tag; `end_ms` is the time for headers, which have none."""
+def tag_of(item: CachedTag) -> tuple[str, TagEntry]:
+    """The rendition and the entry of a tag; a header has no time."""
     match item:
         case VideoUnit():
             flags = KEY if item.is_key else 0
@@ -204,17 +204,16 @@ def tag_of(item: CachedTag, end_ms: int) -> tuple[str, TagEntry]:
         case DataUnit():
             return SHARED, (TagType.SCRIPT, item.dts_ms, 0, item.received_s)
         case AudioConfig():
-            return SHARED, (TagType.AUDIO, end_ms, HEADER, 0.0)
+            return SHARED, (TagType.AUDIO, 0, HEADER, 0.0)
 
 
-def _replayed(gop: GopCache, end_ms: int) -> Iterator[Batch]:
+def _replayed(gop: GopCache) -> Iterator[Batch]:
     """The cache's tags, consecutive ones of a rendition together."""
     batch: Batch | None = None
     for item in gop.replay():
         if isinstance(item, Metadata | VideoConfig) or not item.payload:
             continue
-        time_ms = batch[1][-1][1] if batch else end_ms
-        rendition, (kind, dts_ms, flags, received_s) = tag_of(item, time_ms)
+        rendition, (kind, dts_ms, flags, received_s) = tag_of(item)
         entry = (kind, dts_ms, flags | REPLAY, received_s)
         if batch is None or batch[0] != rendition:
             if batch is not None:

@@ -250,7 +250,7 @@ class Stream:
         is_played = self._egress.is_source_watched
         if not is_played:
             self._worker.unit(unit)
-        rendition, entry = tag_of(unit, 0)
+        rendition, entry = tag_of(unit)
         self._egress.put(rendition, entry, unit.payload)
         self._egress.flush()
         if is_played:
@@ -332,7 +332,7 @@ class Stream:
         if not self._was_open or self.state is StreamState.ENDED:
             return
         for feed in self._egress.follow():
-            self._egress.replay(feed, self._stream_open(), self._gop, self._end_ms())
+            self._egress.replay(feed, self._stream_open(), self._gop)
             if self.state is StreamState.HELD:
                 feed.close(self._held(now))
 
@@ -405,7 +405,7 @@ class Stream:
     def _put(self, tag: AudioConfig | AudioFrame | DataUnit) -> None:
         """Keep a tag for who comes later, and send it to who is there."""
         self._keep(tag)
-        rendition, entry = tag_of(tag, self._end_ms())
+        rendition, entry = tag_of(tag)
         self._egress.put(rendition, entry, tag.payload)
 
     def _stream_open(self, cut_ms: int | None = None) -> StreamOpen:
@@ -431,7 +431,7 @@ class Stream:
         for dts_ms in silence.take(self.timeline.now_ms(now)):
             self.timeline.fill_audio(dts_ms)
             tag = AudioFrame(dts_ms, silence.payload, now)
-            rendition, entry = tag_of(tag, dts_ms)
+            rendition, entry = tag_of(tag)
             self._egress.put(rendition, entry, tag.payload)
 
     def _end_ms(self) -> int:

@@ -209,6 +209,27 @@ def test_a_player_of_another_stream_with_an_earlier_time_is_not_behind() -> None
     assert player.dropped == 0
 
 
+def test_audio_that_begins_late_and_behind_the_video_is_heard_by_all() -> None:
+    ring = Ring()
+    ring.append(VIDEO, 0, HEADER, VIDEO_HEADER)
+    ring.append(VIDEO, 5000, KEY, picture("v5000", True))
+    early = Player(1000)
+    early.join(ring, Start.GOP, 1, len(ring.gop))
+    screen = Screen()
+    screen.words(drain(early))
+    assert early.is_in_step(ring)
+    late = [
+        ring.append(AUDIO, 5000, HEADER, AUDIO_HEADER),
+        ring.append(AUDIO, 4000, 0, sound("a4000")),
+        ring.append(AUDIO, 4020, 0, sound("a4020")),
+    ]
+    joiner = Player(1000)
+    joiner.join(ring, Start.GOP, 1, len(ring.gop))
+    heard = ["h", "a4000", "a4020"]
+    assert screen.words(b"".join(entry.shared(1) for entry in late)) == heard
+    assert texts(drain(joiner)) == ["H", "v5000", *heard]
+
+
 def test_audio_is_bounded_too_and_comes_back_with_its_header() -> None:
     source = Source(gop=1000)
     source.next(1)

@@ -15,6 +15,7 @@ from tests.helpers_egress import (
     audio_tag,
     inter_tag,
     key_tag,
+    messages,
     picture,
     sound,
     texts,
@@ -288,3 +289,29 @@ def test_an_audio_header_is_kept_for_joiners_and_passed_on() -> None:
     give(rendition, 1, audio_tag(5))
     assert words(rendition.take(0.0)) == ["h", "M", "H", "v0", "a5"]
     assert rendition.ring.headers.audio == AUDIO_HEADER
+
+
+@pytest.mark.parametrize("is_transcoded", [False, True])
+def test_an_audio_header_has_no_time_and_drops_nothing_of_the_audio_behind_it(
+    is_transcoded: bool,
+) -> None:
+    rendition = made(is_transcoded)
+    changed = AUDIO_HEADER + b"2"
+    give(rendition, 0, key_tag(5000), inter_tag(5040))
+    rendition.shared(AUDIO, 0, HEADER, AUDIO_HEADER, 0.0, 0.0)
+    for dts_ms in (4500, 4520, 5060):
+        give_audio(rendition, dts_ms)
+    rendition.shared(AUDIO, 0, HEADER, changed, 0.0, 0.0)
+    give_audio(rendition, 5070)
+    give(rendition, 2, inter_tag(5080))
+    entries = rendition.take(0.0)
+    read = messages(b"".join(entry.shared(1) for entry in entries))
+    heard = [(m.payload, m.timestamp) for m in read if m.type_id == 8]
+    assert [payload for payload, _ in heard] == [
+        AUDIO_HEADER,
+        *(sound(f"a{dts_ms}") for dts_ms in (4500, 4520, 5060)),
+        changed,
+        sound("a5070"),
+    ]
+    assert [dts_ms for _, dts_ms in heard] == [5040, 4500, 4520, 5060, 5060, 5070]
+    assert rendition.dropped == 0

@@ -107,6 +107,18 @@ def test_a_gop_too_long_in_entries_or_bytes_is_forgotten() -> None:
     assert not made.gop
 
 
+def test_no_time_is_counted_from_an_audio_header_ahead_of_all_audio() -> None:
+    made = fill(2)
+    entries = [
+        made.append(AUDIO, 40, HEADER, AUDIO_HEADER),
+        made.append(AUDIO, 10, 0, sound("a0")),
+        made.append(AUDIO, 30, 0, sound("a1")),
+    ]
+    read = messages(b"".join(entry.shared(1) for entry in entries))
+    assert [m.timestamp for m in read] == [40, 10, 30]
+    assert entries[1].shared(1)[0] >> 6 == 0, "no step: it would be one back"
+
+
 def test_headers_are_those_in_force_when_the_entry_came() -> None:
     made = fill(1)
     first = made.gop[0]

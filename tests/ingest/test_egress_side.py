@@ -50,7 +50,7 @@ class Around:
     def put(self, *tags: CachedTag) -> None:
         for item in tags:
             self.gop.add(item)
-            self.side.put(*tag_of(item, 0), item.payload)
+            self.side.put(*tag_of(item), item.payload)
 
     def batches(self) -> list[tuple[str, list[int]]]:
         return [(m.rendition, [entry[1] for entry in m.tags]) for m in self.port.of(Tags)]
@@ -120,12 +120,12 @@ def test_a_later_egress_gets_headers_and_the_last_gop_marked_as_a_replay() -> No
     late = RememberingPort(ChildName("egress:1"))
     around.peers.running.append(late)
     (feed,) = around.side.follow()
-    around.side.replay(feed, OPEN, around.gop, 40)
+    around.side.replay(feed, OPEN, around.gop)
     around.put(unit(80))
     around.side.end_read(1.0)
     assert late.kinds()[:2] == ["StreamOpen", "RenditionOpen"]
     assert [(m.rendition, m.tags) for m in late.of(Tags)] == [
-        (SHARED, ((8, 40, HEADER | REPLAY, 0.0),)),
+        (SHARED, ((8, 0, HEADER | REPLAY, 0.0),)),
         (SOURCE, ((9, 0, KEY | REPLAY, 1.0),)),
         (SHARED, ((8, 10, REPLAY, 1.0), (18, 50, REPLAY, 1.0))),
         (SOURCE, ((9, 40, REPLAY, 1.0),)),
@@ -202,7 +202,7 @@ def test_an_egress_without_players_gets_nothing_and_is_brought_up_to_date_later(
     assert around.batches() == [(SOURCE, [0])]
     around.peers.unwanted = []
     (feed,) = around.side.follow()
-    around.side.replay(feed, OPEN, around.gop, 80)
+    around.side.replay(feed, OPEN, around.gop)
     around.put(unit(120))
     around.side.end_read(1.0)
     assert around.batches()[1:] == [(SOURCE, [0, 40, 80]), (SOURCE, [120])]

@@ -155,7 +155,7 @@ class Tags:
     """FLV tag bodies of one rendition (or SHARED), in order. Payloads: one body a tag.
 
     `numbers` run per rendition and generation and count up by one: a gap means that tags were
-    dropped, so nothing goes out until the next KEY tag.
+    dropped, so nothing goes out until the next KEY tag. Without tags it is a sign of life.
     """
 
     stream_id: StreamId

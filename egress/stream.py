@@ -34,7 +34,7 @@ from egress.ring import AUDIO, DATA
 
 CUT_WAIT_S = 0.3  # for the end of a generation that is cut
 END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends
-SILENT_S = 20.0  # no tag at all: longer than ingest lets a publisher be silent
+SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever so silent
 MIN_STEP_MS = 40  # between the last tag of one ingest and the first of the next
 MAX_HELD = 2_000  # messages of the next generation
 
@@ -173,7 +173,7 @@ class Stream:
         if self.state is StreamState.LIVE and now >= self._quiet_since + SILENT_S:
             self.state = StreamState.HELD
             self._is_silent = True
-            self.reason = "nothing came from its publisher"
+            self.reason = "nothing came from its ingest"
             self._deadline = now + self.template.hold_ms / 1000
         if self._deadline is not None and now >= self._deadline:
             self.state = StreamState.ENDED

@@ -20,6 +20,8 @@ from ingest.gop_cache import CachedTag, GopCache, Metadata
 # Audio waits for a picture while pictures come as often as this; where they stop, a later read or
 # tick ends the wait.
 RIDE_S = 0.06
+# Egress gives a stream up of which it hears nothing for 20 s (SILENT_S in egress/stream.py).
+SIGN_OF_LIFE_S = 5.0
 LET_GO_MS = 3_000  # an egress that a stream goes to no more keeps it so long, for who comes now
 
 Batch = tuple[str, list[TagEntry], list[bytes]]  # rendition, entries, bodies
@@ -48,6 +50,7 @@ class EgressSide:
         self._entries: list[TagEntry] = []
         self._bodies: list[bytes] = []
         self._picture_s = 0.0  # when the last one came
+        self._life_shown_s = 0.0
         self._dropped = 0
 
     @property
@@ -181,6 +184,13 @@ class EgressSide:
         for feed in [e for e in self._ending if e.retry() or e.port not in ports]:
             self._ending.remove(feed)
             self._dropped += feed.dropped
+
+    def show_life(self, now: float) -> None:
+        """Tell now and then that the publisher is there, whether or not it sends anything."""
+        if now - self._life_shown_s >= SIGN_OF_LIFE_S:
+            self._life_shown_s = now
+            for feed in self._feeds:
+                feed.tags(self.generation, SHARED, (), ())
 
     def _let_go(self) -> None:
         self._ending += [*self._feeds, *self._paused]

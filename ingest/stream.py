@@ -343,6 +343,8 @@ class Stream:
         if self._silence is not None and self.state is StreamState.HELD:
             self._be_silent(self._silence, now)
         self._egress.tick(now)
+        if self.state is not StreamState.HELD:
+            self._egress.show_life(now)
         self._worker.tick(self.timeline.now_ms(now))
         if self.state is StreamState.HELD and now >= self._held_until_s:
             self.end("its publisher did not come back")

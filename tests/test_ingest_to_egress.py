@@ -16,6 +16,7 @@ from common.rtmp.events import AudioReceived, VideoReceived
 from common.settings import IngestSettings
 from egress.ring import AUDIO, VIDEO, Entry
 from egress.stream import Stream as EgressStream
+from egress.stream import StreamState
 from egress.streams import Streams
 from ingest.publisher import Publisher
 from ingest.stream import Stream, Surroundings
@@ -160,3 +161,37 @@ def test_a_publisher_that_is_back_at_another_ingest_goes_on_as_long_after_as_it_
     other.take(sound(0), picture(40))
     (back_ms, _) = times(egress.take(), VIDEO)
     assert last_ms + 3000 <= back_ms <= last_ms + 3020  # the audio was 20 ms ahead
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_stream_is_kept_for_a_publisher_that_may_be_silent_for_long(has_begun: bool) -> None:
+    clock = Clock()
+    egress = Egress("egress:0", clock)
+    ingest = Ingest(clock, egress)
+    ingest.take(header())
+    if has_begun:
+        ingest.run(0, 1000, lag_ms=1_000_000)
+        egress.take()
+    began_s = clock.now
+    while clock.now < began_s + 50.0:
+        clock.now += 0.25
+        ingest.stream.tick(clock.now)
+        egress.stream.tick(clock.now)
+    assert egress.stream.state is StreamState.LIVE
+    ingest.take(picture(60_000, key=True))
+    assert len(times(egress.take(), VIDEO)) == 1
+
+
+def test_a_sign_of_life_is_no_time_that_another_ingest_has_to_be_behind() -> None:
+    clock = Clock()
+    egress = Egress("egress:0", clock)
+    ingest = Ingest(clock, egress)
+    ingest.take(header())
+    ingest.run(0, 1000, lag_ms=1_000_000)
+    last_ms = times(egress.take(), VIDEO)[-1]
+    for _ in range(40):
+        clock.now += 0.25
+        ingest.stream.tick(clock.now)
+    other = Ingest(clock, egress, placed=replace(ANSWER, generation=Generation(2)))
+    other.take(header(), picture(0, key=True))
+    assert times(egress.take(), VIDEO) == [last_ms + 10_000]

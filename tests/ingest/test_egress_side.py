@@ -15,7 +15,7 @@ from common.media_messages import (
     Tags,
 )
 from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoUnit
-from ingest.egress_side import LET_GO_MS, RIDE_S, EgressSide, tag_of
+from ingest.egress_side import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressSide, tag_of
 from ingest.gop_cache import CachedTag, GopCache
 from tests.helpers_stream import STREAM, TEMPLATE, FakePeers, RememberingPort, config
 
@@ -110,6 +110,29 @@ def test_audio_goes_at_once_when_pictures_are_rare_and_a_tick_sends_what_waits_i
     around.put(sound(120))
     around.side.end_read(1.0 + 2 * RIDE_S)
     assert around.batches()[-1] == (SHARED, [120])
+
+
+def test_egresses_are_told_again_and_again_that_the_stream_is_there() -> None:
+    around = Around()
+    away = RememberingPort(ChildName("egress:1"))
+    around.peers.running.append(away)
+    around.side.follow()
+    around.peers.unwanted.append(away)
+    around.side.follow()
+    told = len(away.sent)
+    around.port.full = True
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    around.port.full = False
+    for now in (10.0, 10.5, 10.0 + SIGN_OF_LIFE_S):
+        around.put(unit(round(now * 1000)))  # of no use to an egress that missed the keyframe
+        around.side.end_read(now)
+        around.side.show_life(now)
+    assert around.batches() == [(SHARED, []), (SHARED, [])]
+    assert len(away.sent) == told, "an egress that does not want the stream lets go of it"
+    around.put(unit(20_000, key=True))
+    around.side.end_read(20.0)
+    assert around.port.numbers(SOURCE) == [4]
 
 
 def test_a_later_egress_gets_headers_and_the_last_gop_marked_as_a_replay() -> None:

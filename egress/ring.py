@@ -144,6 +144,7 @@ class Ring:
         self.last_dts_ms: dict[int, int] = {}  # by kind
         self._gop: list[Entry] = []  # since the last keyframe, that included; empty: no start
         self._gop_bytes = 0
+        self._gop_from_ms: dict[int, int] = {}  # by kind: one may be ahead of the other
 
     @property
     def gop(self) -> Sequence[Entry]:
@@ -173,14 +174,16 @@ class Ring:
         if entry.is_key:
             self._gop = []
             self._gop_bytes = 0
+            self._gop_from_ms = {}
         elif not self._gop:
             return entry
         self._gop.append(entry)
         self._gop_bytes += len(payload)
+        from_ms = dts_ms if flags & HEADER else self._gop_from_ms.setdefault(kind, dts_ms)
         if (
             len(self._gop) > MAX_GOP_ENTRIES
             or self._gop_bytes > MAX_GOP_BYTES
-            or dts_ms - self._gop[0].dts_ms > MAX_GOP_MS
+            or dts_ms - from_ms > MAX_GOP_MS
         ):
             self._gop = []
         return entry

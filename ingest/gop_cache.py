@@ -139,9 +139,11 @@ class GopCache:
         )
 
     def _span_ms(self) -> int:
-        first, last = self._tags[0], self._tags[-1]
-        if isinstance(first, AudioConfig) or isinstance(last, AudioConfig):
+        """How long the GOP is for the kind that came last: one may be ahead of the other."""
+        last = self._tags[-1]
+        if isinstance(last, AudioConfig):
             return 0
+        first = next(tag for tag in self._tags if isinstance(tag, type(last)))
         return last.dts_ms - first.dts_ms
 
     def _cut_to_latest_key(self) -> None:

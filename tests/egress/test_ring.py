@@ -99,6 +99,16 @@ def test_a_gop_too_long_in_time_is_forgotten_until_the_next_keyframe() -> None:
     assert len(made.gop) == 1
 
 
+def test_audio_that_leads_makes_no_gop_longer() -> None:
+    made = Ring()
+    made.append(VIDEO, 0, KEY, picture("v", True))
+    for at_ms in (0, 5000, 9000):
+        made.append(AUDIO, 9000 + at_ms, 0, sound("a"))
+    assert len(made.gop) == 4
+    made.append(AUDIO, 9000 + ring.MAX_GOP_MS + 1, 0, sound("a"))
+    assert not made.gop, "video that stopped keeps no audio for ever"
+
+
 def test_a_gop_too_long_in_entries_or_bytes_is_forgotten() -> None:
     assert not fill(ring.MAX_GOP_ENTRIES + 1, step_ms=1).gop
     made = fill(1)

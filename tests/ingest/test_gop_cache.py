@@ -122,6 +122,13 @@ def test_a_gop_over_a_limit_is_cut_to_its_latest_flagged_keyframe() -> None:
     assert cache.is_waiting
 
 
+def test_audio_that_leads_makes_no_gop_longer() -> None:
+    gop: list[CachedTag] = [idr(0), sound(80), AUDIO, inter(40), sound(120), inter(80), sound(180)]
+    cache = filled(*gop, cache=GopCache(max_ms=100))
+    assert cache.replay() == [VIDEO, AUDIO, *gop]
+    assert cache.add(sound(181)) is Kept.OVERFLOWED, "video that stopped keeps no audio for ever"
+
+
 def test_one_unit_over_the_limit_is_not_kept() -> None:
     cache = GopCache(max_bytes=100)
     assert cache.add(idr(0, size=101)) is Kept.OVERFLOWED
@@ -167,4 +174,6 @@ def test_whatever_comes_the_limits_hold_and_a_gop_begins_at_a_keyframe(
         if tags:
             assert isinstance(tags[0], VideoUnit)
             assert tags[0].is_key
-            assert tags[-1].dts_ms - tags[0].dts_ms <= 500
+            for kind in (VideoUnit, AudioFrame):
+                times = [tag.dts_ms for tag in tags if isinstance(tag, kind)]
+                assert max(times, default=0) - min(times, default=0) <= 500

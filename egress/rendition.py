@@ -218,9 +218,12 @@ class Rendition:
         if kind == AUDIO and flags & HEADER:
             # It came without a time: the sound behind it may be older than any picture.
             dts_ms = self.ring.last_dts_ms.get(VIDEO, 0) if last_ms is None else last_ms
-        elif last_ms is not None and dts_ms < last_ms and kind != METADATA:
-            self.dropped += not flags & REPLAY
-            return
+        elif last_ms is not None and kind != METADATA:
+            # Of one time there may be several data messages, but never two audio frames.
+            is_repeated = dts_ms == last_ms and kind == AUDIO and flags & REPLAY
+            if dts_ms < last_ms or is_repeated:
+                self.dropped += not flags & REPLAY
+                return
         if not self._unflushed:
             self._unflushed_since = now
         self._unflushed.append(self.ring.append(kind, dts_ms, flags, payload, received_s))

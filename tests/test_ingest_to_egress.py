@@ -114,6 +114,21 @@ def test_a_later_egress_gets_the_audio_of_the_gop_that_is_repeated() -> None:
     assert entries[0].kind == AUDIO
 
 
+def test_an_egress_that_wants_the_stream_again_soon_hears_nothing_twice() -> None:
+    clock = Clock()
+    egress = Egress("egress:0", clock)
+    ingest = Ingest(clock, egress)
+    ingest.take(sound_header(), header())
+    ingest.run(0, 1000)
+    ingest.peers.unwanted = [egress]  # type: ignore[list-item]
+    ingest.stream.peers_changed(clock.now)
+    ingest.run(1000, 1200)
+    ingest.peers.unwanted = []
+    ingest.stream.peers_changed(clock.now)
+    ingest.run(1200, 1400)
+    assert times(egress.take(), AUDIO) == [*range(0, 1400, 20)]
+
+
 @pytest.mark.parametrize(("lag_ms", "composition_ms"), [(0, 0), (40, 80), (0, 120), (480, 0)])
 def test_no_audio_is_lost_behind_a_header_that_comes_late_or_changes(
     lag_ms: int, composition_ms: int

@@ -127,6 +127,8 @@ class Connection:
         self.session.accept(request_id)
         if self.phase is Phase.ASKING and self.session.is_publishing:
             self.phase = Phase.PUBLISHING
+            if self.session.holds_media:
+                self._loop.call_soon(self._take_held)  # when its owner has it in the books
         self._send_output()
 
     def refuse_publish(self, request_id: int, code: str, description: str) -> None:
@@ -189,7 +191,7 @@ class Connection:
         """Send what is due, then close; what still comes in is read and thrown away."""
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
-        is_unread = self.phase is Phase.LEAVING or self._hold is not None or self._is_lazy
+        is_unread = self._is_stopped or self._hold is not None or self._is_lazy
         if self._hold is not None:
             self._hold.cancel()
             self._hold = None
@@ -216,8 +218,18 @@ class Connection:
         reset come to light together. To read behind each short read would tell at once, and costs
         more than most messages do.
         """
-        if self.phase not in (Phase.LEAVING, Phase.CLOSED) and self._hold is None:
+        if not self._is_stopped and self._hold is None and self.phase is not Phase.CLOSED:
             self._on_readable(up_to_end=True)
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Nothing is read before the answer to its request.
+
+        A publisher that sends media already is not told that it may: TCP holds it back.
+        """
+        if self.phase is Phase.ASKING:
+            return self.session.holds_media
+        return self.phase is Phase.LEAVING
 
     def _on_readable(self, *, up_to_end: bool = False) -> None:
         buffer = self._owner.buffer
@@ -240,9 +252,7 @@ class Connection:
                 return
             if self.phase is not Phase.CLOSING:
                 self._receive(buffer[:count])
-                if self.phase is Phase.CLOSED or self.phase is Phase.LEAVING:
-                    return
-                if self._hold is not None:
+                if self.phase is Phase.CLOSED or self._is_stopped or self._hold is not None:
                     return
             if count < len(buffer) and not up_to_end:
                 return
@@ -256,12 +266,20 @@ class Connection:
 
     def _go_on(self) -> None:
         self._hold = None
-        if self.phase is Phase.LEAVING:
-            return  # it stopped, and wants to play
+        if self._is_stopped:
+            return  # it has ended, and asked for something else
         self._watch()
         self._on_readable()
         if self._hold is None and self.phase is not Phase.CLOSED:
             self._send_output()  # it has caught up: perhaps it waits for this
+
+    def _take_held(self) -> None:
+        """Handle what waited for the answer to its publish request, and read on."""
+        if self.phase is not Phase.PUBLISHING:
+            return
+        if self._hold is None and not self._is_lazy:
+            self._watch()
+        self._receive(memoryview(b""))
 
     def _receive(self, data: memoryview) -> None:
         now = self._owner.now()
@@ -284,6 +302,8 @@ class Connection:
             fault = "internal error"
         if fault:
             self.close(fault, is_fault=True)
+        elif self._is_stopped:
+            self._loop.remove_reader(self._fd)
 
     def _handle(self, events: list[Event], now: float) -> None:
         """Media goes on in runs, all else one by one."""
@@ -319,7 +339,6 @@ class Connection:
                 case PlayRequested():
                     self.phase = Phase.LEAVING
                     self._play = event
-                    self._loop.remove_reader(self._fd)
                     self._send_output()
                     if not self._unsent:
                         self._leave()

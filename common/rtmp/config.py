@@ -20,7 +20,7 @@ class SessionConfig:
     max_message_bytes: int = 10 * 1024 * 1024  # while publishing
     max_command_bytes: int = 64 * 1024  # of every message before that
     max_partial_bytes: int = 20 * 1024 * 1024  # of all unfinished messages, while publishing
-    max_unread_bytes: int = 256 * 1024  # of input that waits behind a play request
+    max_unread_bytes: int = 256 * 1024  # of input that waits for a request's answer
     max_chunk_streams: int = 256
     max_message_streams: int = 8
     max_calls_per_minute: int = 1000  # commands and pings: all that a peer can have answered

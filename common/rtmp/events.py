@@ -19,7 +19,7 @@ class ConnectRequested:
 
 @dataclass(frozen=True, slots=True)
 class PublishRequested:
-    """The peer wants to publish; nothing of its media is passed on before `accept`."""
+    """The peer wants to publish. Media that it sends already is parsed after the answer."""
 
     request_id: int
     message_stream_id: int

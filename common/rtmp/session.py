@@ -46,6 +46,9 @@ __all__ = ["ServerSession", "SessionConfig"]
 
 _AUDIO: Final = int(MessageType.AUDIO)
 _VIDEO: Final = int(MessageType.VIDEO)
+_MEDIA: Final = frozenset(
+    (_AUDIO, _VIDEO, MessageType.DATA, MessageType.DATA_AMF3, MessageType.AGGREGATE)
+)
 
 
 class ServerSession:
@@ -62,6 +65,7 @@ class ServerSession:
         self._state = ServerState(MessageStreams(config.max_message_streams))
         self._commands = PeerCommands(self._state, config)
         self._minute = MinuteLimits(config)
+        self._held: Message | None = None  # the first media behind a publish request
         self._dead = False
         self._bytes_received = 0
         self._bytes_acknowledged = 0
@@ -90,12 +94,21 @@ class ServerSession:
         return self._state.requests.play is not None
 
     @property
+    def holds_media(self) -> bool:
+        """True while media that came behind a publish request waits, and parsing with it.
+
+        More input may be given, up to `max_unread_bytes`; a shell that reads no more meanwhile
+        loses nothing.
+        """
+        return self._held is not None
+
+    @property
     def bytes_received(self) -> int:
         """Everything received, the handshake included."""
         return self._bytes_received
 
     def receive_data(self, data: bytes | memoryview, now: float) -> None:
-        """Takes input; call it with b"" after answering a play request, for what waited behind it.
+        """Takes input; call it with b"" after answering a request, for what waited behind it.
 
         Raises:
             ProtocolError: the peer broke the protocol; close the connection.
@@ -273,28 +286,38 @@ class ServerSession:
         return session
 
     def _read_messages(self) -> None:
-        """Handles whole messages until there is none, or a play request wants its answer."""
+        """Handles whole messages until there is none, or a request wants its answer first.
+
+        Behind a play request all waits. Behind a publish request media does, and what follows it:
+        clients of the kind of joy4 send their metadata and headers with the request, once.
+        """
         next_message = self._reader.next_message
         state = self._state
         requests = state.requests
+        message, self._held = self._held, None
         while requests.play is None:
-            message = next_message()
+            message = message or next_message()
             if message is None:
                 return
+            type_id = message.type_id
+            is_publishing = state.publishing is not None
+            if not is_publishing and type_id in _MEDIA and state.streams.publishing() is not None:
+                self._held = message
+                break
             if len(message.payload) < SMALL_BYTES:
                 self._minute.count_small_message()
-            type_id = message.type_id
             if type_id == _VIDEO:
-                if state.publishing is not None:
+                if is_publishing:
                     state.events.append(VideoReceived(message.timestamp, message.payload))
             elif type_id == _AUDIO:
-                if state.publishing is not None:
+                if is_publishing:
                     state.events.append(AudioReceived(message.timestamp, message.payload))
             else:
                 self._handle(message)
+            message = None
         if self._reader.unread_bytes > self._config.max_unread_bytes:
             raise ChunkError(
-                f"more than {self._config.max_unread_bytes} bytes sent behind a play request"
+                f"more than {self._config.max_unread_bytes} bytes sent behind a request"
             )
 
     def _handle(self, message: Message) -> None:

@@ -5,8 +5,18 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from common.rtmp import amf0
+from common.rtmp.chunks import encode_message
 from common.rtmp.client import ClientSession, Published
-from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
+from common.rtmp.events import (
+    AudioReceived,
+    ConnectRequested,
+    Event,
+    MetadataReceived,
+    PlayRequested,
+    PublishRequested,
+    VideoReceived,
+)
 from common.rtmp.messages import encode_command
 from common.rtmp.session import ServerSession
 from ingest.connection import Connection, Phase
@@ -25,6 +35,8 @@ class Owner:
         self.media_events: list[Event] = []
         self.ended: list[str] = []
         self.why_closed = ""
+        self.is_slow = False  # lets its requests to publish wait
+        self.request: PublishRequested | None = None  # the last
 
     def now(self) -> float:
         return time.monotonic()
@@ -34,7 +46,9 @@ class Owner:
 
     def publish(self, connection: Connection, request: PublishRequested, now: float) -> None:
         self.names.append(request.name)
-        connection.accept_publish(request.request_id)
+        self.request = request
+        if not self.is_slow:
+            connection.accept_publish(request.request_id)
 
     def media(self, connection: Connection, events: Sequence[Event], now: float) -> None:
         self.media_events += events
@@ -181,5 +195,71 @@ def test_one_that_is_held_back_is_not_read_lazily_meanwhile() -> None:
         await until(lambda: len(owner.media_events) == 1)
         publisher.picture(80)
         await until(lambda: len(owner.media_events) == 2)
+
+    run(scenario)
+
+
+HEADERS = [(18, amf0.encode("onMetaData", {})), (9, b"\x17\0\0\0\0"), (8, b"\xaf\0\x12\x10")]
+ENOUGH = 1_000_000  # bytes of media; much more than is kept for one whose answer is due
+
+
+def publish_with_media(publisher: Publisher) -> None:
+    """Its first publish ends; the second waits, and its media does not wait for the answer."""
+    publisher.owner.is_slow = True
+    publisher.call(0, "FCUnpublish", 8.0, "cam1")
+    publisher.call(1, "publish", 9.0, "cam2", "live")
+    for type_id, payload in HEADERS:
+        publisher.peer.send(encode_message(5, type_id, 0, 1, payload, CHUNK_SIZE))
+
+
+async def send_all(publisher: Publisher, data: bytes) -> None:
+    await asyncio.get_running_loop().sock_sendall(publisher.peer, data)
+
+
+def test_media_sent_with_the_publish_request_is_taken_once_it_is_accepted() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        publish_with_media(publisher)
+        picture = b"\x27\x01\0\0\0" + bytes(9995)
+        more = b"".join(
+            encode_message(5, 9, 40 * i, 1, picture, CHUNK_SIZE) for i in range(ENOUGH // 10_000)
+        )
+        sending = asyncio.ensure_future(send_all(publisher, more))
+        await until(lambda: owner.names == ["cam1", "cam2"])
+        await some_turns()
+        connection.look_again()
+        assert not sending.done(), "nothing more is read before the answer"
+        assert owner.media_events == []
+        assert connection.phase is Phase.ASKING
+        assert owner.request is not None
+        connection.accept_publish(owner.request.request_id)
+        assert owner.media_events == [], "its owner is in the middle of beginning it"
+        await until(lambda: len(owner.media_events) == 3 + ENOUGH // 10_000)
+        assert [type(event) for event in owner.media_events[:4]] == [
+            MetadataReceived,
+            VideoReceived,
+            AudioReceived,
+            VideoReceived,
+        ]
+        assert owner.why_closed == ""
+
+    run(scenario)
+
+
+def test_one_that_is_refused_with_media_under_way_reads_why_and_is_not_reset() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        publish_with_media(publisher)
+        await until(lambda: owner.names == ["cam1", "cam2"])
+        await some_turns()
+        assert owner.request is not None
+        connection.refuse_publish(owner.request.request_id, "NetStream.Publish.Denied", "full")
+        await some_turns()
+        assert b"full" in publisher.peer.recv(65536)
+        assert publisher.peer.recv(65536) == b""
+        publisher.peer.close()
+        await until(lambda: owner.why_closed != "")
+        assert owner.why_closed == "full"
+        assert owner.media_events == []
 
     run(scenario)

@@ -2,19 +2,21 @@
 
 import pytest
 
-from common.errors import UsageError
+from common.errors import ChunkError, UsageError
 from common.rtmp import amf0
 from common.rtmp.chunks import encode_delta, encode_message
 from common.rtmp.events import (
     AudioReceived,
     MetadataReceived,
     PublishEnded,
+    PublishRequested,
     VideoReceived,
 )
 from common.rtmp.handshake import CLIENT_KEY, digest_position, make_digest
 from common.rtmp.messages import (
     set_chunk_size,
 )
+from common.rtmp.session import SessionConfig
 from tests.helpers_rtmp import (
     CONNECT,
     Wire,
@@ -246,12 +248,70 @@ def test_a_publish_may_come_on_stream_0_and_media_on_any(connected):
     assert wire.events[-1] == VideoReceived(5, b"\x17")
 
 
-def test_media_before_the_publish_is_granted_goes_nowhere(connected):
+HEADERS = (
+    encode_message(5, 18, 0, 1, META, 128)
+    + encode_message(6, 9, 0, 1, b"\x17\x00\x00\x00\x00", 128)
+    + encode_message(7, 8, 0, 1, b"\xaf\x00\x12\x10", 128)
+)
+HEADER_EVENTS = [
+    MetadataReceived(0, META),
+    VideoReceived(0, b"\x17\x00\x00\x00\x00"),
+    AudioReceived(0, b"\xaf\x00\x12\x10"),
+]
+
+
+def test_media_before_a_publish_request_goes_nowhere(connected):
     wire = Wire(connected(chunk_size=128))
-    media = encode_message(6, 9, 5, 1, b"\x17", 128) + encode_message(4, 18, 0, 1, META, 128)
-    wire.send(media)
-    wire.send(command("publish", 5, None, "key", "live", stream=1) + media, accept=False)
+    wire.send(HEADERS)
+    wire.send(command("publish", 5, None, "key", "live", stream=1))
     assert len(wire.events) == 1
+
+
+def test_headers_sent_with_the_publish_request_wait_for_its_answer(connected, splits):
+    # joy4 and what came of it write metadata and headers at once and never again.
+    raw = (
+        command("FCPublish", 4, None, "key")
+        + command("publish", 5, None, "key", "live", stream=1)
+        + HEADERS
+    )
+    for pieces in splits(raw):
+        wire = Wire(connected(chunk_size=128))
+        for piece in pieces:
+            wire.send(piece, accept=False)
+        (request,) = wire.events
+        assert wire.session.holds_media
+        wire.session.accept(request.request_id)
+        wire.send(b"")
+        assert not wire.session.holds_media
+        assert wire.events[1:] == HEADER_EVENTS
+        wire.send(encode_message(6, 9, 40, 1, b"\x17\x01" + bytes(100_000), 128))
+        assert len(wire.events) == 5
+
+
+def test_media_sent_with_a_publish_request_that_is_refused_goes_nowhere(connected):
+    wire = Wire(connected(chunk_size=128))
+    wire.send(command("publish", 5, None, "key", stream=1) + HEADERS, accept=False)
+    wire.session.reject(wire.events[-1].request_id, "NetStream.Publish.Denied", "not today")
+    wire.send(HEADERS)
+    assert not wire.session.holds_media
+    wire.send(command("publish", 6, None, "other", stream=1))
+    assert [type(event) for event in wire.events] == [PublishRequested, PublishRequested]
+
+
+def test_what_follows_media_behind_a_publish_request_comes_after_its_answer(connected):
+    wire = Wire(connected(chunk_size=128))
+    wire.send(
+        command("publish", 5, None, "key", stream=1) + HEADERS + command("deleteStream", 6, None, 1)
+    )
+    wire.send(b"")
+    assert wire.events[1:] == [*HEADER_EVENTS, PublishEnded(1, "deleteStream")]
+
+
+def test_what_waits_behind_a_publish_request_is_bounded(connected):
+    session = connected(SessionConfig(max_unread_bytes=1000), chunk_size=128)
+    session.receive_data(command("publish", 5, None, "key", stream=1) + HEADERS + bytes(900), 0.0)
+    with pytest.raises(ChunkError, match="1000 bytes"):
+        session.receive_data(bytes(100), 0.0)
 
 
 def test_a_request_that_the_peer_withdrew_may_still_be_answered(connected):

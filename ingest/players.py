@@ -84,35 +84,39 @@ class Players:
         except (EnvelopeError, UsageError) as error:
             self._refuse(connection, str(error))
             return
-        reason = "no egress is running; try again"
+        topology: object = None
+        reason = ""
         until = deadline  # how long another topology may change the answer
         declined: set[tuple[ChildName, str]] = set()
         while connection in self._waiting:
+            if topology is not self._changed:
+                topology = self._changed
+                reason, until = "no egress is running; try again", deadline
+                declined.clear()
             egress = choose([e for e in self._handovers if e not in declined], request)
-            if egress is not None:
-                ack = await self._attempt(egress, connection, snapshot, deadline)
-                if connection not in self._waiting:
-                    break  # refused meanwhile: the process ends
-                if ack is None:
-                    continue  # that egress is gone; it cannot have the player
-                if ack.adopted:
-                    del self._waiting[connection]
-                    self.handed_over += 1
-                    connection.given_away()
-                    return
-                reason = ack.reason
-                if time.monotonic() >= deadline:
-                    # Egress may have it after all: nothing must be written here any more.
-                    del self._waiting[connection]
-                    self.refused += 1
-                    connection.close(f"egress did not take the player: {reason}")
-                    return
-                declined.add(egress)
-                until = min(deadline, time.monotonic() + DECLINED_WAIT_S)
-                continue
-            if not await self._topology_changes(until):
+            if egress is None:
+                if await self._topology_changes(until):
+                    continue
                 break
-            declined.clear()
+            ack = await self._attempt(egress, connection, snapshot, deadline)
+            if connection not in self._waiting:
+                break  # refused meanwhile: the process ends
+            if ack is None:
+                continue  # that egress is gone; it cannot have the player
+            if ack.adopted:
+                del self._waiting[connection]
+                self.handed_over += 1
+                connection.given_away()
+                return
+            reason = ack.reason
+            if time.monotonic() >= deadline:
+                # Egress may have it after all: nothing must be written here any more.
+                del self._waiting[connection]
+                self.refused += 1
+                connection.close(f"egress did not take the player: {reason}")
+                return
+            declined.add(egress)
+            until = min(deadline, time.monotonic() + DECLINED_WAIT_S)
         if connection in self._waiting:
             self._refuse(connection, reason)
 

@@ -21,7 +21,6 @@ from egress.ring import AUDIO, DATA, METADATA, VIDEO, Entry, Ring
 VIDEO_WAIT_S = 0.2  # how long audio waits for a rung's video
 MAX_WAITING = 1_000
 
-_ON_METADATA = b"\x02\x00\x0aonMetaData"
 _KINDS = {8: AUDIO, 9: VIDEO, 18: DATA}
 
 _Waiting = tuple[int, int, int, bytes, float, float]  # kind, dts, flags, payload, received, taken
@@ -212,8 +211,6 @@ class Rendition:
     def _append(
         self, kind: int, dts_ms: int, flags: int, payload: bytes, received_s: float, now: float
     ) -> None:
-        if kind == DATA and payload.startswith(_ON_METADATA):
-            kind = METADATA
         last_ms = self.ring.last_dts_ms.get(kind)
         if kind == AUDIO and flags & HEADER:
             # It came without a time: the sound behind it may be older than any picture.

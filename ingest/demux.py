@@ -44,6 +44,7 @@ from common.flv import (
     parse_audio,
     parse_video,
 )
+from common.rtmp import amf0
 from ingest.timeline import Stamp, Timeline
 
 # Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours): taken as 0.
@@ -205,8 +206,12 @@ class Demuxer:
             case _:
                 return []
 
-    def data(self, timestamp: int, payload: bytes, now: float) -> DataUnit:
-        """Take a data message that is not onMetaData."""
+    def data(self, timestamp: int, payload: bytes, now: float) -> DataUnit | Dropped:
+        """Take a data message; onMetaData comes here only when nobody can read it."""
+        name = amf0.leading_string(payload)
+        if name is not None and name[0] == "onMetaData":
+            # Passed on as data it would be every rung's metadata: each has its own.
+            return Dropped(TagType.SCRIPT, "unreadable metadata")
         return DataUnit(self._timeline.data(timestamp, now).dts_ms, payload, now)
 
     # ---- video

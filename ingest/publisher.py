@@ -18,6 +18,7 @@ from ingest.demux import (
     AudioConfig,
     AudioFrame,
     AudioLeftOut,
+    DataUnit,
     Demuxer,
     Dropped,
     Unsupported,
@@ -144,7 +145,7 @@ class Publisher:
         elif isinstance(event, MetadataReceived):
             self.stream.metadata(event.payload)
         elif isinstance(event, DataReceived):
-            self.stream.data(self._demuxer.data(event.timestamp, event.payload, now))
+            self._data(event.timestamp, event.payload, now)
         return None
 
     @property
@@ -222,6 +223,13 @@ class Publisher:
                     self.notices.append(f"{reason} is left out: {WHICH_AUDIO}")
                 case Dropped(_, reason, _):
                     stream.left_out(reason)
+
+    def _data(self, timestamp: int, payload: bytes, now: float) -> None:
+        match self._demuxer.data(timestamp, payload, now):
+            case DataUnit() as unit:
+                self.stream.data(unit)
+            case Dropped(_, reason, _):
+                self.stream.left_out(reason)
 
 
 def _unsupported(name: str) -> Refusal:

@@ -52,7 +52,7 @@ class MetadataReceived:
 
 @dataclass(frozen=True, slots=True)
 class DataReceived:
-    """Any other data message of the publisher."""
+    """Any other data message of the publisher, or an onMetaData that cannot be decoded."""
 
     timestamp: int
     payload: bytes  # raw; meant to be AMF0, but need not be

@@ -48,6 +48,14 @@ def test_metadata_and_header_go_ahead_of_the_first_keyframe() -> None:
     assert words(rendition.take(0.0)) == ["M", "H", "v40", "v80"]
 
 
+def test_data_is_nobodys_metadata_whatever_its_name_is() -> None:
+    rendition = made(is_transcoded=True)
+    give(rendition, 0, key_tag(0))
+    rendition.shared(DATA, 0, 0, b"\x02\x00\x0aonMetaData\x08", 0.0, 0.0)
+    assert rendition.metadata == METADATA
+    assert rendition.take(0.0)[-1].kind == DATA
+
+
 def test_nothing_goes_out_before_a_keyframe() -> None:
     rendition = made()
     give(rendition, 0, inter_tag(0), inter_tag(40), key_tag(80))

@@ -25,6 +25,7 @@ from common.flv import (
     is_sequence_header,
     parse_video,
 )
+from common.rtmp import amf0
 from ingest.demux import (
     AudioConfig,
     AudioFrame,
@@ -523,6 +524,13 @@ def test_data_messages_get_the_streams_time() -> None:
     assert demuxer.data(1_010, b"\x02\x00\x06onText", NOW) == DataUnit(
         1_010, b"\x02\x00\x06onText", NOW
     )
+
+
+def test_metadata_that_came_as_data_is_dropped() -> None:
+    demuxer = fresh(RECORD)
+    without_an_end = amf0.encode("onMetaData", amf0.EcmaArray(width=640.0))[:-3]
+    dropped = demuxer.data(1_010, without_an_end, NOW)
+    assert dropped == Dropped(TagType.SCRIPT, "unreadable metadata")
 
 
 @settings(max_examples=150, deadline=None)

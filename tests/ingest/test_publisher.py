@@ -78,6 +78,16 @@ def test_media_of_every_kind_reaches_the_stream() -> None:
     assert (status.audio, status.frames) == ("AAC-LC 48 kHz 2ch", 2)
 
 
+def test_metadata_that_nobody_can_read_reaches_no_rendition() -> None:
+    around = Around()
+    unreadable = DataReceived(20, b"\x02\x00\x0aonMetaData\x08\0\0\0\x01\0\x05width")
+    around.take(header(), picture(0, key=True))
+    kinds = around.peers.running[0].kinds()
+    around.take(unreadable)
+    assert around.peers.running[0].kinds() == kinds
+    assert around.dropped == {"unreadable metadata": 1}
+
+
 def test_another_codec_is_refused_by_name_and_for_a_while() -> None:
     around = Around()
     refusal = around.take(VideoReceived(0, b"\x90hvc1" + bytes(20)))

@@ -53,6 +53,7 @@ class PublisherStatus:
     frames: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  # by place
     stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)  # p50, p99 by stage
+    can_move: bool = True  # ingest has its last keyframe, for another worker to begin from
 
 
 @dataclass(frozen=True, slots=True)

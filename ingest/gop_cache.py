@@ -14,6 +14,7 @@ from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUn
 MAX_GOP_MS = 10_000
 MAX_GOP_BYTES = 16 * 1024 * 1024
 MAX_GOP_TAGS = 4_000  # 10 s of 120 fps with audio and to spare
+LASTING = 0.8  # of each limit: what holds no more is still there when an order of now arrives
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,11 @@ class GopCache:
         """Whether there is no keyframe to start from."""
         return not self._tags
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether there is a keyframe to start from, and still will be in a second."""
+        return bool(self._tags) and self._fits(LASTING)
+
     def set_metadata(self, payload: bytes) -> None:
         """Keep the body of an onMetaData message; an empty one clears it."""
         self._metadata = Metadata(payload) if payload else None
@@ -131,11 +137,11 @@ class GopCache:
             self._clear()
         return Kept.OVERFLOWED
 
-    def _fits(self) -> bool:
+    def _fits(self, share: float = 1.0) -> bool:
         return (
-            self._bytes <= self._max_bytes
-            and len(self._tags) <= self._max_tags
-            and self._span_ms() <= self._max_ms
+            self._bytes <= self._max_bytes * share
+            and len(self._tags) <= self._max_tags * share
+            and self._span_ms() <= self._max_ms * share
         )
 
     def _span_ms(self) -> int:

@@ -383,6 +383,7 @@ class Stream:
             frames=self._meter.frames,
             dropped=dict(+dropped),
             stages_ms=self._egress.stages.told(now),
+            can_move=self._gop.is_lasting,
         )
 
     # ---- inside -------------------------------------------------------------------------------

@@ -265,18 +265,21 @@ def drain(
 
 def _drain_device(run_dir: Path | None, device: str, timeout: float | None) -> None:
     began = time.monotonic()
-    told: set[str] = set()
+    told: set[tuple[str, str]] = set()
     while True:
         left = _ask_for(run_dir, "drain", device=device)
-        stuck = {entry["stream"]: entry["reason"] for entry in left["streams"] if entry["reason"]}
-        for stream, reason in stuck.items():
-            if stream not in told:
-                typer.echo(f"no room for {stream}: {reason}")
-                told.add(stream)
+        stuck = 0
+        for entry in left["streams"]:
+            stream, reason = entry["stream"], entry["reason"]
+            stuck += bool(reason) and not entry["moves_later"]
+            if reason and (stream, reason) not in told:
+                what = f"{stream} waits" if entry["moves_later"] else f"no room for {stream}"
+                typer.echo(f"{what}: {reason}")
+                told.add((stream, reason))
         if not left["streams"] and not left["sessions"]:
             typer.echo(f"{device} is drained; `tfarm undrain {device}` makes it take streams again")
             return
-        is_stuck = len(stuck) == len(left["streams"]) == left["sessions"]
+        is_stuck = stuck == len(left["streams"]) == left["sessions"]
         waited = time.monotonic() - began
         if waited >= (DRAIN_TIMEOUT_S if timeout is None else timeout) or (
             is_stuck and timeout is None

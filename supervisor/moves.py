@@ -5,12 +5,14 @@ both workers until the cut, the new one starts at the last GOP and shows nothing
 old one nothing from it on; so players get every picture once (design, "Messages"). A stream takes
 its new room, and gives up its old, at once: until the cut the new worker only decodes.
 
-A drained device keeps what finds no room elsewhere; that is tried again whenever room comes.
+A drained device keeps what finds no room elsewhere; that is tried again whenever room comes. A GOP
+that is longer than ingest keeps gives a new worker nothing to begin with: such a stream moves soon
+after a keyframe, and waits for it.
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from common.control_messages import Placed, PublisherStatus
 from common.identity import ChildName, StreamId
@@ -21,7 +23,14 @@ from supervisor.roster import Order, Roster, Send, Stream, StreamState
 LEAD_MS = 700  # to open a session and have it decode up to now …
 MAX_REPLAY_MS = 10_000  # … with half of the last GOP's length for that, as ingest keeps it
 SETTLE_S = 1.5  # after a cut: by then the old session has ended
-TOLD_S = 0.25  # then look again whether ingest's heartbeat has told a stream's time
+TOLD_S = 0.25  # then look again what ingest's heartbeat has told of a stream
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """It cannot move at this moment, with the reason for people."""
+
+    reason: str
 
 
 class Moves:
@@ -30,11 +39,13 @@ class Moves:
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
         self.stuck: dict[StreamId, str] = {}  # on drained devices, and why they are still there
+        self.later: set[StreamId] = set()  # those of them that will need no room, but time
+        self._look_again_s = math.inf  # at these
 
     def next_deadline(self) -> float:
-        """When a stream of a drained device, that was on its way already, may move on."""
+        """When a stream of a drained device that could not move for a while may be able to."""
         waiting = (s.moving_until_s for s in self._to_move() if s.stream_id not in self.stuck)
-        return min(waiting, default=math.inf)
+        return min(self._look_again_s, min(waiting, default=math.inf))
 
     def drain(self, devices: Iterable[ChildName], now: float) -> list[Order]:
         """They take nothing more, and what they have moves away as far as there is room."""
@@ -48,16 +59,22 @@ class Moves:
         self._roster.open_or_close(device)
         for stream in self._roster.on_device(device):
             self.stuck.pop(stream.stream_id, None)
+            self.later.discard(stream.stream_id)
 
     def retry(self, now: float) -> list[Order]:
         """Room may have come, or time has passed: move what is still on drained devices."""
         orders: list[Order] = []
         stuck: dict[StreamId, str] = {}
+        self.later.clear()
+        self._look_again_s = math.inf
         for stream in self._to_move():
             if now < stream.moving_until_s:
                 continue
             moved = self.move(stream, now)
-            if isinstance(moved, NoRoom):
+            if isinstance(moved, NotYet):
+                self.later.add(stream.stream_id)
+                self._look_again_s = now + TOLD_S
+            if isinstance(moved, NoRoom | NotYet):
                 stuck[stream.stream_id] = moved.reason
                 if self.stuck.get(stream.stream_id) != moved.reason:
                     self._roster.note(stream.stream_id, f"cannot move: {moved.reason}", now)
@@ -68,7 +85,7 @@ class Moves:
 
     def move(
         self, stream: Stream, now: float, only: ChildName | None = None
-    ) -> list[Order] | NoRoom:
+    ) -> list[Order] | NoRoom | NotYet:
         """Move a stream off its device, to any other or to the one named.
 
         One whose time ingest has not told yet waits until it has: players may see it already.
@@ -78,6 +95,10 @@ class Moves:
         if stream.format is not None and publisher is None:
             stream.moving_until_s = now + TOLD_S
             return []
+        if stream.format is not None and publisher is not None and not publisher.can_move:
+            return NotYet(
+                "its last keyframe is too long ago to begin with; it moves after the next"
+            )
         here = roster.device_of(stream)
         exclude = roster.excluded(stream)
         if here is not None:
@@ -115,7 +136,7 @@ class Moves:
             stream, target = better
             tried.add(stream.stream_id)
             moved = self.move(stream, now, target)
-            if not isinstance(moved, NoRoom):
+            if isinstance(moved, list):
                 orders += moved
 
     def _better(

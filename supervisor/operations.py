@@ -44,8 +44,13 @@ class Operations:
             if worker not in farm.roster.drained:
                 log.info("draining device=%s", worker)
         self._do(farm.drain(workers, self._clock()))
+        moves = farm.moves
         left = [
-            {"stream": stream.stream_id, "reason": farm.moves.stuck.get(stream.stream_id, "")}
+            {
+                "stream": stream.stream_id,
+                "reason": moves.stuck.get(stream.stream_id, ""),
+                "moves_later": stream.stream_id in moves.later,
+            }
             for worker in workers
             for stream in farm.roster.on_device(worker)
         ]

@@ -64,6 +64,26 @@ def test_nothing_is_kept_before_a_keyframe() -> None:
     assert cache.replay() == [idr(40)]
 
 
+def test_what_is_about_to_outgrow_the_cache_is_not_lasting() -> None:
+    cache = GopCache(max_ms=1_000, max_bytes=100, max_tags=10)
+    filled(cache=cache)
+    assert not cache.is_lasting
+    cache.add(idr(0))
+    assert cache.is_lasting
+    cache.add(inter(800))
+    assert cache.is_lasting
+    cache.add(inter(840))
+    assert not cache.is_lasting
+    cache.add(idr(880))
+    assert cache.is_lasting
+    cache.add(inter(920, size=71))
+    assert not cache.is_lasting
+    filled(idr(1_000), *(inter(1_001 + at, 1) for at in range(7)), cache=cache)
+    assert cache.is_lasting
+    cache.add(inter(1_010, 1))
+    assert not cache.is_lasting
+
+
 def test_a_flagged_keyframe_starts_a_gop_but_only_an_idr_ends_one() -> None:
     cache = filled(keyframe(0), inter(40), keyframe(80), inter(120))
     assert cache.replay()[2:] == [keyframe(0), inter(40), keyframe(80), inter(120)]

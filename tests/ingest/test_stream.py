@@ -26,6 +26,7 @@ from common.media_messages import (
 )
 from common.rtmp import amf0
 from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoUnit
+from ingest.gop_cache import LASTING, MAX_GOP_MS
 from ingest.gop_handover import unpack
 from ingest.stream import ASK_AGAIN_S, Stream, StreamState, Surroundings, audio_label
 from tests.helpers_stream import (
@@ -497,6 +498,15 @@ def test_status_tells_what_a_person_wants_to_know() -> None:
     assert (status.anchor_ms, status.anchor_s) != (0, 0.0)
     assert status.worker == WORKER
     assert status.dropped == {}
+
+
+def test_status_tells_when_another_worker_would_have_nothing_to_begin_with() -> None:
+    around = Around().live()
+    for step in range(2, 260):
+        around.put(step * 40)
+        assert around.stream.status(100.0).can_move == (step * 40 <= MAX_GOP_MS * LASTING)
+    around.put(260 * 40, key=True)
+    assert around.stream.status(100.0).can_move
 
 
 def test_audio_that_is_left_out_is_said_until_there_is_other() -> None:

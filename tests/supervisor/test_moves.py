@@ -1,6 +1,7 @@
 """Drains and rebalancing: streams that move while both devices run."""
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,9 +21,15 @@ CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
 def live(rig: Rig, key: str, source: SourceFormat = SMALL) -> Placed:
     """A stream whose time runs since 10 s before now."""
     placed = rig.publish(key, source)
-    status = rig.publisher(key, format=source, anchor_ms=5_000, anchor_s=rig.now - 10, gop_ms=1000)
-    rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    tell(rig, key, source)
     return placed
+
+
+def tell(rig: Rig, key: str, source: SourceFormat = SMALL, **fields: Any) -> None:
+    """Its ingest's heartbeat."""
+    values = {"format": source, "anchor_ms": 5_000, "anchor_s": rig.now - 10, "gop_ms": 1000}
+    status = rig.publisher(key, **(values | fields))
+    rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
 
 
 @given(
@@ -99,6 +106,31 @@ def test_without_room_a_stream_stays_with_the_reason_until_room_comes(make_rig: 
     rig.expect(CPU1)
     moved = rig.only(rig.up(CPU1, "worker"), Placed)
     assert moved.worker == CPU1
+    assert rig.farm.moves.stuck == {}
+
+
+def test_what_a_new_worker_could_not_begin_waits_for_the_next_keyframe(rig: Rig) -> None:
+    """A GOP of more than ingest keeps: a cut now would let the old worker end, the new one wait."""
+    first = live(rig, "live/a")
+    tell(rig, "live/a", can_move=False)
+    assert rig.farm.drain([ChildName(first.worker or "")], rig.now) == []
+    assert "keyframe" in rig.farm.moves.stuck[first.stream_id]
+    assert rig.farm.moves.later == {first.stream_id}
+    assert rig.tick(0.3) == []
+    tell(rig, "live/a")
+    placed = rig.only(rig.tick(0.3), Placed)
+    assert placed.worker != first.worker
+    assert placed.cut_ms is not None
+    assert (rig.farm.moves.stuck, rig.farm.moves.later) == ({}, set())
+
+
+def test_rebalancing_leaves_it_where_it_is(rig: Rig) -> None:
+    rig.farm.drain([CPU1], rig.now)
+    for key in "ab":
+        live(rig, f"live/{key}")
+        tell(rig, f"live/{key}", can_move=False)
+    rig.farm.undrain([CPU1], rig.now)
+    assert rig.farm.moves.rebalance(rig.now) == []
     assert rig.farm.moves.stuck == {}
 
 

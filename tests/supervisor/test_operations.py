@@ -88,5 +88,15 @@ def test_what_is_on_its_way_is_said_to_be_and_moves_again_later(desk: Desk) -> N
     assert desk.operations.rebalance() == "1 stream moves"
 
 
+def test_a_drain_tells_what_moves_later_from_what_finds_no_room(desk: Desk) -> None:
+    rig = desk.rig
+    placed = rig.publish("live/a", SMALL)
+    status = rig.publisher("live/a", format=SMALL, can_move=False)
+    rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    (left,) = desk.operations.drain(placed.worker or "")[2]["streams"]
+    assert left["moves_later"]
+    assert "keyframe" in left["reason"]
+
+
 def test_a_farm_that_is_even_is_not_rebalanced(desk: Desk) -> None:
     assert desk.operations.rebalance() == "no move would even the load out"

@@ -67,11 +67,15 @@ class GpuWatch:
 
     def take_event(self, wait_ms: int = EVENT_WAIT_MS) -> None:
         """Wait for one Xid, not for long."""
+        nvml = self._nvml
         try:
-            event = self._nvml.nvmlEventSetWait_v2(self._events, wait_ms)
-            uuid = self._nvml.nvmlDeviceGetUUID(event.device)
-        except self._nvml.NVMLError:
-            return  # none came
+            event = nvml.nvmlEventSetWait_v2(self._events, wait_ms)
+            uuid = nvml.nvmlDeviceGetUUID(event.device)
+        except nvml.NVMLError as error:
+            if getattr(error, "value", None) != nvml.NVML_ERROR_TIMEOUT:
+                # With a GPU gone, NVML does not wait: it fails at once, and each time.
+                self._stopped.wait(wait_ms / 1000)
+            return
         uuid = uuid.decode() if isinstance(uuid, bytes) else uuid
         xid = int(event.eventData)
         if xid in FATAL_XIDS:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,7 @@ class Nvml(ModuleType):
 
     NVMLError = NVMLError
     NVML_ERROR_GPU_IS_LOST = LOST
+    NVML_ERROR_TIMEOUT = TIMEOUT
     nvmlEventTypeXidCriticalError = 8
 
     def __init__(self) -> None:
@@ -31,6 +33,8 @@ class Nvml(ModuleType):
         self.wrong: dict[str, int] = {}
         self.xids: list[tuple[str, int]] = []
         self.gives_events = True
+        self.waits_end_with = TIMEOUT
+        self.waits = 0
         self.is_shut = threading.Event()
 
     def nvmlInit(self) -> None: ...
@@ -56,8 +60,11 @@ class Nvml(ModuleType):
     def nvmlDeviceRegisterEvents(self, handle: str, kinds: int, events: str) -> None: ...
 
     def nvmlEventSetWait_v2(self, events: str, wait_ms: int) -> Any:
+        self.waits += 1
         if not self.xids:
-            raise NVMLError(TIMEOUT)
+            if self.waits_end_with == TIMEOUT:
+                time.sleep(wait_ms / 1000)
+            raise NVMLError(self.waits_end_with)
         uuid, xid = self.xids.pop(0)
         return SimpleNamespace(device=uuid, eventData=xid)
 
@@ -105,7 +112,7 @@ def test_an_xid_of_the_gpu_is_a_loss_and_one_of_a_program_is_logged(
     assert watch.register()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            watch.take_event()
+            watch.take_event(1)
     assert told == [("b", "Xid 79: it fell off the bus")]
     assert "uuid=a xid=31" in caplog.text
 
@@ -123,6 +130,17 @@ def test_the_thread_tells_and_ends() -> None:
     watch = GpuWatch(nvml, ["a", "b"], lambda uuid, reason: heard.set())
     watch.start()
     assert heard.wait(10)
+    watch.stop()
+    assert nvml.is_shut.wait(10)
+
+
+def test_a_wait_that_fails_at_once_is_not_repeated_at_once() -> None:
+    nvml = Nvml()
+    nvml.wrong["a"] = nvml.waits_end_with = LOST
+    watch = watch_of(nvml, [])
+    watch.start()
+    time.sleep(0.2)
+    assert nvml.waits == 1
     watch.stop()
     assert nvml.is_shut.wait(10)
 

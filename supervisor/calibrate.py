@@ -30,10 +30,11 @@ from supervisor.calibration import (
     as_calibration,
     busy_devices,
     combine,
-    in_units_of_cores,
+    rescaled,
     to_toml,
 )
 from supervisor.client import status as ask_status
+from supervisor.cost import CAPACITY_PER_CORE
 from supervisor.device_ids import is_called
 from supervisor.devices import find_gpus, names
 from supervisor.doctor import ask_child, visible_gpu
@@ -233,7 +234,7 @@ def check_clip(clip: Path) -> None:
         raise ValueError(f"{clip} holds no H.264")
 
 
-def read_old(out: Path) -> tuple[Calibration, ...]:
+def read_old(out: Path) -> Calibrated:
     """What the file holds that is to be written; nothing where there is none yet.
 
     Raises:
@@ -247,27 +248,38 @@ def read_old(out: Path) -> tuple[Calibration, ...]:
             pass
     except OSError as error:
         raise ValueError(f"cannot write {out}: {error.strerror or error}") from error
-    return load(out).calibration if out.exists() else ()
+    if not out.exists():
+        return Calibrated((), {})
+    settings = load(out)
+    capacity = dict(settings.devices.capacity)
+    if settings.software.capacity is not None:
+        capacity[CPU] = settings.software.capacity
+    return Calibrated(settings.calibration, capacity)
 
 
 def merge(
     measured: Sequence[Measured],
     templates: Sequence[Template],
     settings: Settings,
-    old: Sequence[Calibration],
+    old: Calibrated,
 ) -> Calibrated:
-    """What the file will hold: what was measured now, and what it held of others."""
+    """What the file will hold: what was measured now, and what it held of others.
+
+    Cores are told in the unit of the host's capacity, which each run of `cpu` measures anew.
+    """
     by_name = {template.name: template for template in templates}
     new: list[Calibration] = []
     for item in measured:
         entry = as_calibration(item, by_name[item.template]) if not item.problem else None
         if entry is not None:
             new.append(entry)
-    host_cores = len(os.sched_getaffinity(0))
-    cores = combine([e for e in new if e.device == CPU], [e for e in old if e.device == CPU])
-    capacity = cores.capacity.get(CPU, settings.software.capacity)
-    new = list(in_units_of_cores(new, host_cores, capacity))
-    return combine(new, old)
+    by_count = len(os.sched_getaffinity(0)) * CAPACITY_PER_CORE
+    given = settings.software.capacity
+    unmeasured = given if given is not None else by_count
+    had = old.capacity.get(CPU, unmeasured)
+    on_cores = ([e for e in entries if e.device == CPU] for entries in (new, old.entries))
+    has = combine(*on_cores).capacity.get(CPU, unmeasured)
+    return combine(rescaled(new, by_count, has), rescaled(old.entries, had, has))
 
 
 def write(found: Calibrated, out: Path) -> None:

@@ -111,13 +111,9 @@ def without_template(settings: Settings) -> list[ConfigFault]:
     ]
 
 
-def in_units_of_cores(
-    entries: Iterable[Calibration], host_cores: int, capacity: float | None
-) -> tuple[Calibration, ...]:
-    """Cores measured as 100 a core, in the unit of a capacity that was measured or given."""
-    if capacity is None:
-        return tuple(entries)
-    factor = capacity / (host_cores * CAPACITY_PER_CORE)
+def rescaled(entries: Iterable[Calibration], had: float, has: float) -> tuple[Calibration, ...]:
+    """Their cores in the unit of which the host has `has`, from that of which it had `had`."""
+    factor = has / had if had else 1.0
     return tuple(replace(entry, cores=entry.cores * factor) for entry in entries)
 
 

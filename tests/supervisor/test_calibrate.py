@@ -143,6 +143,22 @@ def test_a_second_run_keeps_what_the_first_measured_of_other_devices(tmp_path: P
     assert "[devices.capacity]" in out.read_text()
 
 
+@pytest.mark.parametrize("first_streams", [0, 3, 12], ids=["no cpu", "slower", "faster"])
+def test_the_cores_of_an_older_run_follow_the_hosts_capacity(
+    tmp_path: Path, first_streams: int
+) -> None:
+    """A hybrid GPU's encoders share the cores with `cpu`: both must be in one unit."""
+    templates, out = [Template("live", DEFAULT_RENDITIONS)], tmp_path / "calibration.toml"
+    gpu, cpu = measured("hybrid", 8), measured("software", 6, "cpu")
+    before = [gpu, measured("software", first_streams, "cpu")] if first_streams else [gpu]
+    write(merge(before, templates, Settings(), read_old(out)), out)
+    apart = merge([cpu], templates, Settings(), read_old(out))
+    together = merge([gpu, cpu], templates, Settings(), Calibrated((), {}))
+    assert apart.capacity == together.capacity
+    cores = [{e.device: e.cores for e in found.entries} for found in (apart, together)]
+    assert cores[0]["GPU-a"] == pytest.approx(cores[1]["GPU-a"], rel=1e-4)
+
+
 def test_runs_beside_one_another_keep_what_each_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +172,7 @@ def test_runs_beside_one_another_keep_what_each_measured(
     monkeypatch.setattr(calibrate, "devices_for", lambda *_: ["GPU-a"])
     arguments = ["calibrate", "--out", str(out), "--run-dir", str(tmp_path)]
     assert CliRunner().invoke(app, arguments).exit_code == 0
-    assert {entry.device for entry in read_old(out)} == {"GPU-a", "GPU-b"}
+    assert {entry.device for entry in read_old(out).entries} == {"GPU-a", "GPU-b"}
 
 
 def test_a_file_that_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:

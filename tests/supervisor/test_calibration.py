@@ -19,7 +19,7 @@ from supervisor.calibration import (
     as_calibration,
     busy_devices,
     combine,
-    in_units_of_cores,
+    rescaled,
     rows,
     to_toml,
     without_template,
@@ -111,9 +111,10 @@ def test_a_hybrid_gpus_capacity_is_of_decoding() -> None:
 
 
 def test_cores_are_told_in_the_unit_of_the_measured_capacity() -> None:
-    (same,) = in_units_of_cores([entry(measured())], 4, None)
-    (double,) = in_units_of_cores([entry(measured())], 4, 800.0)
-    assert double.cores == pytest.approx(2 * same.cores)
+    as_measured = entry(measured())
+    (double,) = rescaled([as_measured], 400.0, 800.0)
+    assert double.cores == pytest.approx(2 * as_measured.cores)
+    assert rescaled([as_measured], 0.0, 800.0) == (as_measured,)
 
 
 @settings(max_examples=40, deadline=None)

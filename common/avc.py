@@ -204,8 +204,14 @@ def codec_string(config: AvcConfig) -> str:
 def nal_spans(data: bytes, length_size: int = 4, start: int = 0) -> list[tuple[int, int]]:
     """Where the NAL units of length-prefixed data lie: (begin, end) each, empty ones left out.
 
+    Bytes behind the last one that are too few for a length are nothing, as for FFmpeg's decoder.
     Raises AvcError when a length reaches beyond the data, or for more than MAX_NAL_UNITS.
     """
+    return _spans(data, length_size, start)[0]
+
+
+def _spans(data: bytes, length_size: int, start: int) -> tuple[list[tuple[int, int]], int]:
+    """The NAL units, and where the last one ends, an empty one too."""
     spans: list[tuple[int, int]] = []
     at, size = start, len(data)
     seen = 0
@@ -214,12 +220,14 @@ def nal_spans(data: bytes, length_size: int = 4, start: int = 0) -> list[tuple[i
         if seen > MAX_NAL_UNITS:
             raise AvcError(f"more than {MAX_NAL_UNITS} NAL units")
         begin = at + length_size
+        if begin > size and spans:
+            break
         at = begin + int.from_bytes(data[at:begin], "big")
         if at > size or begin > size:
             raise AvcError(f"NAL unit ends at {max(at, begin)} in {size} bytes of AVCC data")
         if at > begin:
             spans.append((begin, at))
-    return spans
+    return spans, at
 
 
 def split_avcc(data: bytes, length_size: int = 4) -> list[bytes]:
@@ -262,15 +270,15 @@ def looks_like_annexb(data: bytes, length_size: int = 4) -> bool:
     """Whether data that should be length-prefixed are Annex B, as some old camera SDKs send.
 
     A start code also reads as a length (of 1, or of 256 and more), so the data must fail to parse
-    as lengths too.
+    as lengths too. An access unit delimiter alone is a NAL unit of one byte then, and a byte more.
     """
     if not data.startswith((b"\x00\x00\x01", _START_CODE)):
         return False
     try:
-        nal_spans(data, length_size)
+        _, end = _spans(data, length_size, 0)
     except AvcError:
         return True
-    return False
+    return end < len(data) and data.startswith(_START_CODE)
 
 
 def is_idr(nals: Iterable[bytes]) -> bool:

@@ -272,6 +272,9 @@ class Demuxer:
             spans = nal_spans(data, length_size)
         except AvcError as error:
             return [_dropped_video("NAL units beyond their tag", error)]
+        if spans and spans[-1][1] < len(data):
+            # Stray bytes: nobody behind ingest is to wonder what they are.
+            data, as_it_came = data[: spans[-1][1]], False
         types = {data[begin] & 0x1F for begin, _ in spans}
         results: list[VideoResult] = []
         if NalType.SPS in types or NalType.PPS in types:

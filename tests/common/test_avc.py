@@ -128,9 +128,21 @@ def test_empty_nal_units_in_avcc_are_left_out() -> None:
     assert split_avcc(b"") == []
 
 
-def test_avcc_cut_anywhere_is_an_error_unless_between_nal_units() -> None:
+@pytest.mark.parametrize("length_size", [2, 3, 4])
+def test_bytes_behind_avcc_that_are_too_few_for_a_length_are_nothing(length_size: int) -> None:
+    data = join_avcc(NALS, length_size)
+    for count in range(1, length_size):
+        for stray in (0, 1, 0xFF):
+            assert split_avcc(data + bytes((stray,)) * count, length_size) == NALS
+    with pytest.raises(AvcError, match="NAL unit ends"):
+        nal_spans(b"\x00" * (length_size - 1), length_size)
+    with pytest.raises(AvcError, match="NAL unit ends"):
+        nal_spans(data + b"\x01" * length_size, length_size)
+
+
+def test_avcc_cut_anywhere_is_an_error_unless_behind_a_nal_unit() -> None:
     data = join_avcc(NALS)
-    ends = {end for _, end in nal_spans(data)} | {0}
+    ends = {end + stray for _, end in nal_spans(data) for stray in range(4)} | {0}
     for size in range(len(data)):
         if size in ends:
             assert split_avcc(data[:size]) == NALS[: len(split_avcc(data[:size]))]
@@ -216,6 +228,8 @@ def test_annexb_inside_avcc_is_told_from_lengths_that_look_like_it() -> None:
     assert not looks_like_annexb(join_avcc([b"\x65" * 300]))  # begins 00 00 01
     assert not looks_like_annexb(join_avcc(NALS))
     assert looks_like_annexb(to_annexb(NALS), 2)
+    assert looks_like_annexb(to_annexb(NALS[:1]))  # reads as a unit of one byte and a stray one
+    assert not looks_like_annexb(join_avcc([b"\x65" * 300]) + b"\x00")
 
 
 def test_nal_units_are_named_and_found() -> None:

@@ -369,6 +369,14 @@ def test_a_jump_is_marked_on_the_unit() -> None:
     assert (unit.dts_ms, unit.discontinuity) == (50_040, True)
 
 
+@pytest.mark.parametrize("stray", [b"\x00", b"\x80\x00", b"\x01\x02\x03"])
+def test_a_picture_with_stray_bytes_behind_it_goes_on_without_them(stray: bytes) -> None:
+    for wanted in PICTURES[:2]:
+        (unit,) = fresh(RECORD).video(0, wanted.payload + stray, NOW)
+        assert isinstance(unit, VideoUnit)
+        assert unit.payload == wanted.payload
+
+
 DROPPED = [
     ("too short", b"\x17\x01\x00", "unreadable video tag"),
     ("empty", b"", "unreadable video tag"),

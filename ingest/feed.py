@@ -168,14 +168,16 @@ class WorkerFeed:
         if self._started:
             self._number += 1
 
+    def wait_for_key(self) -> None:
+        """What comes refers to nothing that the worker has: nothing before the next keyframe."""
+        self._waits_for_key = True
+
     def cut(self, cut_ms: int) -> None:
         self._outbox.send(StreamCut(self.stream_id, self.generation, cut_ms))
 
     def pause(self, anchor_ms: int, anchor_s: float, *, may_go_on: bool) -> None:
-        """The publisher is away: the next unit is a keyframe, unless it may yet go on."""
+        """The publisher is away, or only silent and may go on."""
         if self._started:
-            if not may_go_on:
-                self._waits_for_key = True
             message = StreamPause(self.stream_id, self.generation, anchor_ms, anchor_s, may_go_on)
             self._outbox.send(message)
 

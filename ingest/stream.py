@@ -163,6 +163,7 @@ class Stream:
         self._address = ""
         self._held_until_s = now + hold_ms / 1000
         self._egress.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
+        self._worker.leave()
         if self.template.filler is Filler.FREEZE and self.timeline.anchor is not None:
             self._worker.pause(self.timeline.anchor)
             asc = self._asc
@@ -199,6 +200,7 @@ class Stream:
         self._egress.follow()  # those who have the stream: they keep their rings
         self._egress.open(self._stream_open())
         self._egress.open_source(gop)
+        self._worker.leave()
         if self.template.filler is Filler.FREEZE and self.timeline.anchor is not None:
             self._worker.pause(self.timeline.anchor)
         # The old worker has encoded all of this: it is here to be referred to.

@@ -40,6 +40,7 @@ class WorkerSide:
         self._lowest_composition_ms = 0
         self._pause: Anchor | None = None  # the publisher is away; pictures are to stand in
         self._may_go_on = False  # it is only silent
+        self._is_left = False  # the next unit is another publisher's, or one's behind a gap
         self._dropped = 0
 
     @property
@@ -60,10 +61,7 @@ class WorkerSide:
     @property
     def dropped(self) -> int:
         """Units that a worker did not get, of all placements."""
-        feeds = [*(leaving.feed for leaving in self._leaving), *self._ending]
-        if self._feed is not None:
-            feeds.append(self._feed)
-        return self._dropped + sum(feed.dropped for feed in feeds)
+        return self._dropped + sum(feed.dropped for feed in (*self._feeds(), *self._ending))
 
     def place(self, placed: Placed, gop: GopCache, anchor: Anchor | None) -> None:
         """Begin at the worker that `placed` names with the last GOP, and leave the one before.
@@ -99,6 +97,8 @@ class WorkerSide:
             [item for item in gop.replay() if isinstance(item, VideoUnit)],
             is_repeat=old is not None or placed.request_id == 0,
         )
+        if self._is_left:
+            feed.wait_for_key()
         if self._pause is not None:
             self._tell_pause(feed, self._pause)
         self._feed = feed
@@ -127,6 +127,8 @@ class WorkerSide:
 
     def unit(self, unit: VideoUnit) -> None:
         self._pause = None
+        if unit.is_key:
+            self._is_left = False
         if self._feed is not None:
             self._feed.unit(unit)
         if unit.composition_ms < self._lowest_composition_ms:
@@ -136,26 +138,27 @@ class WorkerSide:
                 leaving.feed.unit(unit)
             self._end_cuts_before(unit.dts_ms + self._lowest_composition_ms)
 
+    def leave(self) -> None:
+        """The publisher is gone: what comes next refers to nothing that its workers have."""
+        self._is_left = True
+        for feed in self._feeds():
+            feed.wait_for_key()
+
     def pause(self, anchor: Anchor, *, may_go_on: bool = False) -> None:
         """The publisher is away, or silent: the worker's pictures stand in until the next unit."""
         self._pause, self._may_go_on = anchor, may_go_on
-        for feed in [*(leaving.feed for leaving in self._leaving), self._feed]:
-            if feed is not None:
-                self._tell_pause(feed, anchor)
+        for feed in self._feeds():
+            self._tell_pause(feed, anchor)
 
     def lose(self) -> None:
         """A unit was lost: what refers to it is of no use."""
-        if self._feed is not None:
-            self._feed.lose()
-        for leaving in self._leaving:
-            leaving.feed.lose()
+        for feed in self._feeds():
+            feed.lose()
 
     def end(self, reason: str) -> None:
         """No more units, for all placements."""
         self._unplaced = None
-        feeds = [leaving.feed for leaving in self._leaving]
-        if self._feed is not None:
-            feeds.append(self._feed)
+        feeds = self._feeds()
         self._leaving.clear()
         self._feed = None
         for feed in feeds:
@@ -172,6 +175,13 @@ class WorkerSide:
         for feed in [entry for entry in self._ending if not self._is_present(entry)]:
             self._ending.remove(feed)
             self._dropped += feed.dropped
+
+    def _feeds(self) -> list[WorkerFeed]:
+        """Of those who get units."""
+        feeds = [leaving.feed for leaving in self._leaving]
+        if self._feed is not None:
+            feeds.append(self._feed)
+        return feeds
 
     def _tell_pause(self, feed: WorkerFeed, anchor: Anchor) -> None:
         feed.pause(anchor.stream_ms, anchor.monotonic_s, may_go_on=self._may_go_on)

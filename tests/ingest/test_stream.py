@@ -420,6 +420,23 @@ def test_without_a_filler_all_pauses() -> None:
     assert not silent_times(around)
 
 
+@pytest.mark.parametrize("filler", list(Filler))
+def test_one_that_returns_without_a_keyframe_is_not_shown_to_its_old_worker(filler: Filler) -> None:
+    around = Around(replace(ANSWER, template=replace(TEMPLATE, filler=filler)))
+    around.stream.video_config(config(), 100.0)
+    around.answer(template=replace(TEMPLATE, filler=filler))
+    around.put(0, key=True)
+    around.stream.leave("reset", 101.0)
+    around.stream.arrive("192.0.2.1:6000", 105.0)
+    around.stream.video_config(config(), 105.0)
+    for at_ms in (0, 40):
+        around.put(at_ms, at_s=105 + at_ms / 1000)
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0]
+    around.put(80, key=True, at_s=105.08)
+    around.put(120, at_s=105.12)
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0, 3, 4]
+
+
 def test_without_a_filler_a_silent_publisher_pauses_too() -> None:
     around = Around(replace(ANSWER, template=replace(TEMPLATE, filler=Filler.NONE))).live()
     around.stream.tick(105.0)

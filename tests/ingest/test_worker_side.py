@@ -254,6 +254,7 @@ def test_a_publisher_that_is_away_is_told_and_its_successor_begins_at_a_keyframe
     around.put(0, key=True)
     around.place(ANSWER)
     around.put(40)
+    around.side.leave()
     around.side.pause(Anchor(80, 101.0))
     around.put(5000)
     around.put(5040, key=True)
@@ -261,6 +262,18 @@ def test_a_publisher_that_is_away_is_told_and_its_successor_begins_at_a_keyframe
     assert around.times(WORKER) == [0, 40, 5040, 5080]
     (pause,) = around.peers.workers[WORKER].of(StreamPause)
     assert (pause.generation, pause.anchor_ms, pause.anchor_s) == (Generation(1), 80, 101.0)
+
+
+def test_a_worker_that_is_placed_while_nobody_publishes_waits_for_a_keyframe_too() -> None:
+    around = Around()
+    around.put(0, key=True)
+    around.place(ANSWER)
+    around.side.leave()
+    around.place(moved(2, worker=OTHER))
+    around.put(5000)
+    around.put(5040, key=True)
+    around.put(5080)
+    assert around.times(OTHER) == [0, 5040, 5080]
 
 
 def test_a_publisher_that_is_only_silent_goes_on_with_its_next_picture() -> None:

@@ -14,6 +14,9 @@ The rules:
    mixed on the wire, don't set the offset twice, and audio and video are in step again behind it.
 4. The first timestamp of a kind that comes while the other one runs must be within 10 s of the
    stream's now; else that kind runs on another clock, and is moved to now by an offset of its own.
+   So is one that stays more than 10 s behind for more than 10 s: a sample counter that stood still
+   while nothing was sent. (What was only held up on its way has caught up by then, or now has come
+   back to it.)
 5. Smaller steps back are jitter: DTS are moved up to stay strictly increasing within a kind. The
    amount is told (`Stamp.moved_ms`), and is to be taken off the composition time, which leaves PTS.
 6. Data messages never set the offset; one whose time is not within 10 s of now is given the last
@@ -32,6 +35,7 @@ from common.clock32 import Unwrapper
 
 MAX_STEP_BACK_MS = 1_000
 MAX_STEP_AHEAD_MS = 10_000
+MAX_BEHIND_S = 10.0
 ANCHOR_WINDOW_S = 5.0
 
 
@@ -65,6 +69,7 @@ class _Kind:
     timestamp_ms: int | None = None  # the current publisher's last one, unwrapped
     came_s: float = 0.0  # when it came
     sent_ms: int | None = None  # the last DTS given, whoever was the publisher
+    behind_since_s: float | None = None  # all that came since is far behind now
 
 
 class Timeline:
@@ -115,8 +120,8 @@ class Timeline:
     def resume(self, now: float) -> None:
         """A new publisher begins: its first timestamp lands at the stream's now (rule 2)."""
         self._clock = Unwrapper()
-        self._video.timestamp_ms = None
-        self._audio.timestamp_ms = None
+        for kind in (self._video, self._audio):
+            kind.timestamp_ms = kind.behind_since_s = None
         if self._anchor is None:
             return  # the one before sent nothing: this one's timestamps pass through
         self._landing = True
@@ -174,6 +179,9 @@ class Timeline:
             kind.offset_ms = self._offset_ms
             if not (behind_ms and self._near_now(kind, time_ms, now)):
                 self._offset_ms = kind.offset_ms = self._landing_ms(now) - time_ms
+        elif self._stays_behind(kind, time_ms, now):
+            discontinuity = True
+            kind.offset_ms = self._landing_ms(now) - time_ms
         kind.timestamp_ms = time_ms
         kind.came_s = now
         wanted_ms = time_ms + kind.offset_ms
@@ -188,6 +196,14 @@ class Timeline:
         return step_ms < -MAX_STEP_BACK_MS or (
             step_ms > MAX_STEP_AHEAD_MS + (now - kind.came_s) * 1000
         )
+
+    def _stays_behind(self, kind: _Kind, time_ms: int, now: float) -> bool:
+        if self.now_ms(now) - (time_ms + kind.offset_ms) <= MAX_STEP_AHEAD_MS:
+            kind.behind_since_s = None
+            return False
+        if kind.behind_since_s is None:
+            kind.behind_since_s = now
+        return now - kind.behind_since_s > MAX_BEHIND_S
 
     def _near_now(self, kind: _Kind, time_ms: int, now: float) -> bool:
         dts_ms = time_ms + kind.offset_ms

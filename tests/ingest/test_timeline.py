@@ -136,6 +136,66 @@ def test_audio_that_starts_late_on_a_clock_of_its_own_lands_at_now() -> None:
     assert publisher.send_video() == Stamp(HOUR_MS + 200)
 
 
+def without_sound(seconds: int) -> tuple[Timeline, Publisher]:
+    """A publisher that sent audio up to 5 s, and pictures for so many more."""
+    timeline = Timeline()
+    publisher = Publisher(timeline)
+    publisher.run(5_000 // FRAME_MS)
+    for _ in range(seconds * 1_000 // FRAME_MS):
+        publisher.send_video()
+        publisher.now += FRAME_MS / 1000
+        publisher.time_ms += FRAME_MS
+    return timeline, publisher
+
+
+def test_audio_whose_clock_stood_still_while_it_was_silent_comes_back_to_now() -> None:
+    timeline, publisher = without_sound(60)
+    sound_ms, marked = 5_000, []
+    for _ in range(20_000 // FRAME_MS):
+        video = publisher.send_video()
+        audio = timeline.audio(sound_ms, publisher.now)
+        marked += [publisher.time_ms] if audio.discontinuity else []
+        assert not video.discontinuity
+        assert video.moved_ms == audio.moved_ms == 0
+        publisher.now += FRAME_MS / 1000
+        publisher.time_ms += FRAME_MS
+        sound_ms += FRAME_MS
+    assert len(marked) == 1
+    assert 75_000 < marked[0] < 75_100
+    assert abs(audio.dts_ms - video.dts_ms) <= FRAME_MS
+
+
+def test_audio_that_was_held_up_and_catches_up_keeps_its_time() -> None:
+    timeline, publisher = without_sound(20)
+    sound_ms = 5_000
+    while sound_ms < publisher.time_ms:
+        publisher.send_video()
+        for _ in range(4):
+            assert timeline.audio(sound_ms, publisher.now) == Stamp(sound_ms)
+            sound_ms += FRAME_MS
+        publisher.now += FRAME_MS / 1000
+        publisher.time_ms += FRAME_MS
+
+
+def test_a_publisher_that_was_held_up_as_a_whole_keeps_its_time() -> None:
+    timeline = Timeline()
+    publisher = Publisher(timeline)
+    publisher.run(250)
+    publisher.now += 30  # and never makes up for it
+    for video, audio in publisher.run(1_000):
+        assert video == audio
+        assert not video.discontinuity
+
+
+def test_pictures_that_are_far_apart_disturb_nothing() -> None:
+    timeline = Timeline()
+    for at_ms in range(0, 200_000, 20):
+        now = 100 + at_ms / 1000
+        assert timeline.audio(at_ms, now) == Stamp(at_ms)
+        if at_ms % 30_000 == 0:
+            assert timeline.video(at_ms, now) == Stamp(at_ms)
+
+
 def test_a_new_publisher_lands_at_now() -> None:
     timeline = Timeline()
     publisher = Publisher(timeline)

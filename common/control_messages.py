@@ -413,7 +413,8 @@ class StreamRoutes:
 class StreamOrphaned:
     """To egress and to the stream's worker: its ingest is gone, nobody else will tell its end.
 
-    Its worker ends it after what is queued; egress holds its players for `hold_ms`.
+    Its worker ends it after what is queued; egress holds its players for `hold_ms`. To a worker
+    alone: this session of it, and older ones, are nobody's.
     """
 
     stream_id: StreamId

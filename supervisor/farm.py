@@ -50,6 +50,7 @@ from supervisor.roster import (
     StreamState,
 )
 from supervisor.routes import Routing
+from supervisor.session_check import Forgotten, SessionCheck, Stray
 
 UNLISTED_GRACE_S = 15.0  # from a placement to its ingest's heartbeat naming the stream
 
@@ -69,6 +70,7 @@ class Farm:
         self._holdings = {"ingest": Holdings(), "egress": Holdings()}
         self._relief = Relief(self.roster)
         self._core_streams = CoreStreams()
+        self._session_check = SessionCheck(self.roster)
         self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
 
@@ -166,6 +168,7 @@ class Farm:
                 self.roster.device_down(child, now)
                 self._relief.forget(child)
                 self._core_streams.forget(child)
+                self._session_check.forget(child)
                 culprit = self._culprits.pop(child, None)
                 orders += self._recovery.worker_lost(
                     child, reason, now, crashed=crashed, culprit=culprit
@@ -380,7 +383,8 @@ class Farm:
                         self._culprits[child] = hang.stream_id
                     return [CondemnChild(child, hang.reason)]
                 was_behind = child in self.roster.overloaded
-                orders = self._relief.observe(child, beat.transcodes, now)
+                orders = self._check_sessions(child, beat, now)
+                orders += self._relief.observe(child, beat.transcodes, now)
                 if was_behind and child not in self.roster.overloaded:
                     orders += self._room_came(now)
                 elsewhere = self._core_streams.heard(child, self.roster.fleet)
@@ -395,6 +399,18 @@ class Farm:
                 return [*self._hear_holdings("egress", child, beat), *self._route(now)]
             case _:
                 return []
+
+    def _check_sessions(self, worker: ChildName, beat: Heartbeat, now: float) -> list[Order]:
+        """Begin what a worker should have and has not, end what it has and should not."""
+        orders: list[Order] = []
+        for finding in self._session_check.heard(worker, beat.transcodes):
+            match finding:
+                case Forgotten(name):
+                    orders += self._recovery.forgotten(self.roster.streams[name], now)
+                case Stray(name, generation):
+                    text = "no stream is placed here under this generation"
+                    orders.append(Send(worker, StreamOrphaned(name, generation, text, 0)))
+        return orders
 
     def _hear_holdings(self, kind: str, child: ChildName, beat: Heartbeat) -> list[Order]:
         """Tell a child what addresses hold at the others of its kind, if that is new."""

@@ -96,6 +96,13 @@ class Recovery:
             return self._give_up(stream, trouble.reason, now)
         return self._begin(stream, now)
 
+    def forgotten(self, stream: Stream, now: float) -> list[Order]:
+        """Its worker runs without a session of it, for whatever reason: begin another."""
+        worker = self._roster.device_of(stream)
+        log.error("session forgotten stream=%s worker=%s", stream_label(stream.stream_id), worker)
+        self._roster.note(stream.stream_id, f"{worker} has no session of it any more", now)
+        return self._begin(stream, now)
+
     def positions(self, egress: ChildName, positions: Positions, now: float) -> list[Order]:
         """An egress says how far it came."""
         switch = self._switches.get(positions.stream_id)

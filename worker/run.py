@@ -2,7 +2,9 @@
 
 The loop's thread only moves messages; what decodes and encodes are the sessions' lanes, which hand
 their events over through one deque and one wake-up of the loop. A session that fails ends alone; a
-lost device ends the process, with `ExitCode.DEVICE_LOST`.
+lost device ends the process, with `ExitCode.DEVICE_LOST`. A session that gets nothing is not ended
+here: its publisher may be away, or send sound alone. The supervisor sees in the heartbeats which
+are nobody's.
 """
 
 import asyncio
@@ -77,9 +79,7 @@ GPU_DECODE_LANES = 16
 GPU_ENCODE_LANES = 32
 STOP_S = 1.5  # for the sessions to hand out what they hold
 FLUSH_S = 0.05  # for the last messages to leave
-CHECK_S = 5.0
 IDLE_S = 1.0  # without a stream, until memory is given back
-FORSAKEN_S = 60.0  # without media, beyond the template's hold: the stream's ingest is gone
 # Of a software worker, whose lanes are few: one that waits for the GIL must not wait for 5 ms, a
 # good part of a frame's delay. Of a GPU's dozens most wait at any time: all would wake so often,
 # and make whoever has the GIL give it up. Python's own 5 ms gives less delay there (docs/gpu.md).
@@ -120,9 +120,8 @@ def _return_memory() -> None:
 class _Stream:
     """A session and what was made of it."""
 
-    def __init__(self, session: Session, hold_ms: int) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.hold_ms = hold_ms
         self.logs: dict[int, RenditionLog] = {}
 
 
@@ -184,19 +183,16 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`, the supervisor's absence or the device's loss."""
         link = asyncio.create_task(self._link.run(), name="control link")
-        checks = asyncio.create_task(self._check_forever(), name="checks")
         stopped = asyncio.create_task(self._stopped.wait(), name="stop")
         try:
-            await asyncio.wait((link, checks, stopped), return_when=asyncio.FIRST_COMPLETED)
-            for task in (link, checks):
-                if task.done():
-                    await task  # it has failed, or seen that nobody supervises any more
+            await asyncio.wait((link, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if link.done():
+                await link  # it has failed, or seen that nobody supervises any more
             await self._end_sessions()
         finally:
             link.cancel()
-            checks.cancel()
             stopped.cancel()
-            await asyncio.gather(link, checks, stopped, return_exceptions=True)
+            await asyncio.gather(link, stopped, return_exceptions=True)
             self._clean_up()
 
     def stop(self) -> None:
@@ -240,7 +236,7 @@ class Worker:
             for other in others:
                 self._streams[other].session.abandon("replaced")
         session = Session(start, record, self._around, self.settings.worker.queue_ms)
-        self._streams[key] = _Stream(session, start.template.hold_ms)
+        self._streams[key] = _Stream(session)
         self._counters["sessions"] += 1
 
     def _order(
@@ -426,17 +422,6 @@ class Worker:
         return tuple(stream.session.status(now_s) for stream in self._streams.values())
 
     # ---- the end ------------------------------------------------------------------------------
-
-    async def _check_forever(self) -> None:
-        """End sessions that nobody feeds any more and nobody ended."""
-        while True:
-            await asyncio.sleep(CHECK_S)
-            now_s = time.monotonic()
-            for stream in self._streams.values():
-                session = stream.session
-                limit_s = stream.hold_ms / 1000 + FORSAKEN_S
-                if session.last_in_s and now_s - session.last_in_s > limit_s:
-                    session.abandon("no media any more")
 
     async def _end_sessions(self) -> None:
         for stream in self._streams.values():

@@ -126,10 +126,6 @@ class Session:
     def state(self) -> SessionState:
         return self._state
 
-    @property
-    def last_in_s(self) -> float:
-        return self._last_in_s
-
     def put(self, header: AccessUnit, data: bytes, now_s: float) -> None:
         """Queue an access unit, or drop it."""
         self._frames_in += 1

@@ -1,0 +1,74 @@
+"""Compares what workers say they run with what they were given. Pure.
+
+A stream's ingest begins and ends its sessions, so nothing between these two tells the supervisor
+that one is gone, or was left behind by an ingest that died with its supervisor. Each heartbeat of
+a worker names all of its sessions; what is amiss in many of them in a row is amiss. Heartbeats are
+counted, not seconds: those that waited while this process slept say what was, not what is.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from common.control_messages import TranscodeStatus
+from common.identity import ChildName, Generation, StreamId
+from supervisor.roster import NO_INGEST, Roster, Stream, StreamState
+
+# At four heartbeats a second.
+FORGOTTEN_BEATS = 40  # far beyond an ingest's way to a worker that is placed on
+STRAY_BEATS = 120  # beyond any move: the session that is left ends with its cut
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A stream that is placed on the worker, and for which it has no session."""
+
+    stream_id: StreamId
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A session of a placement that is no stream's, or another worker's."""
+
+    stream_id: StreamId
+    generation: Generation
+
+
+Finding = Forgotten | Stray
+_BEATS = {Forgotten: FORGOTTEN_BEATS, Stray: STRAY_BEATS}
+
+
+class SessionCheck:
+    """Of all workers; the facts are the roster's."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._beats: dict[ChildName, dict[Finding, int]] = {}  # in a row
+
+    def forget(self, worker: ChildName) -> None:
+        """It is gone: its successor begins with nothing."""
+        self._beats.pop(worker, None)
+
+    def heard(self, worker: ChildName, transcodes: Sequence[TranscodeStatus]) -> list[Finding]:
+        """A heartbeat; what has been amiss for long enough. What stays amiss is told again."""
+        before = self._beats.get(worker, {})
+        beats = {f: before.get(f, 0) + 1 for f in self._findings(worker, transcodes)}
+        self._beats[worker] = beats
+        return [finding for finding, count in beats.items() if count % _BEATS[type(finding)] == 0]
+
+    def _findings(
+        self, worker: ChildName, transcodes: Sequence[TranscodeStatus]
+    ) -> Iterator[Finding]:
+        told = {(status.stream_id, status.generation) for status in transcodes}
+        here = self._roster.on_device(worker)
+        for stream in here:
+            if (stream.stream_id, stream.generation) not in told and _has_begun(stream):
+                yield Forgotten(stream.stream_id, stream.generation)
+        for key in told - {(stream.stream_id, stream.generation) for stream in here}:
+            yield Stray(*key)
+
+
+def _has_begun(stream: Stream) -> bool:
+    """Whether its ingest must have begun a session: there is one that had a picture."""
+    had_picture = stream.publisher is not None and stream.publisher.frames > 0
+    return stream.state is StreamState.LIVE and stream.ingest != NO_INGEST and had_picture

@@ -5,6 +5,10 @@ has not said it within 200 ms), then the stream gets a new generation on a devic
 its ingest starts it there from its last GOP. Without room it waits, source only, keeping what it
 held on the lost device; it is tried again whenever room comes: at the latest when its worker is
 back. A template whose policy has `refuse` ends its streams instead.
+
+A device that says that it cannot serve a stream is not asked again; where only its worker is
+broken, that worker is not, until it has been started anew. A stream is given up when there is no
+other device: one that is full or down may serve it later.
 """
 
 import logging
@@ -82,7 +86,7 @@ class Recovery:
         return [Send(stream.ingest, EndStream(stream.stream_id, FAILED, reason))]
 
     def trouble(self, trouble: StreamTrouble, now: float) -> list[Order]:
-        """One stream that its worker cannot serve: another device, else source only."""
+        """One stream that its worker cannot serve: another device, or none is left to try."""
         stream = self._roster.streams.get(trouble.stream_id)
         if stream is None or stream.generation != trouble.generation:
             return []
@@ -92,9 +96,9 @@ class Recovery:
         what = trouble.child if trouble.is_workers_own else device_of(trouble.child)
         stream.left_out_devices[what] = trouble.reason
         self._roster.note(stream.stream_id, f"{trouble.child}: {trouble.reason}", now)
-        if isinstance(self._dry_run(stream), NoRoom):
-            return self._give_up(stream, trouble.reason, now)
-        return self._begin(stream, now)
+        if self._roster.has_device_left(stream):
+            return self._begin(stream, now)
+        return self._give_up(stream, trouble.reason, now)
 
     def forgotten(self, stream: Stream, now: float) -> list[Order]:
         """Its worker runs without a session of it, for whatever reason: begin another."""
@@ -203,7 +207,7 @@ class Recovery:
         return place(roster.fleet, need, roster.excluded(stream))
 
     def _give_up(self, stream: Stream, reason: str, now: float) -> list[Order]:
-        """No device can serve it: source only, for good."""
+        """No device can serve it: source only, as long as it is coded like this."""
         roster = self._roster
         if Path.REFUSE in stream.policy():
             roster.close(stream)

@@ -128,7 +128,7 @@ class Stream:
     away_s: float = 0.0  # since when, if it is
     crashes: int = 0  # of workers with this stream aboard
     codec: str = ""  # RFC 6381; "": not told
-    # What could not serve it as it is coded, and why: devices, and workers of one.
+    # What could not serve it as it is coded, and why: devices; and workers, for as long as they run.
     left_out_devices: dict[str, str] = field(default_factory=dict)
     _left_out_for: Coding | None = None
     # Opening and closing sessions holds up all streams of a device: a publisher that changes back
@@ -156,8 +156,11 @@ class Stream:
 
     def why_left_out(self, worker: ChildName) -> str:
         """Why it may not be placed there; "": it may."""
-        left_out = self.left_out_devices
-        return left_out.get(worker) or left_out.get(device_of(worker), "")
+        return self.left_out_devices.get(worker, "") or self.why_refused(worker)
+
+    def why_refused(self, worker: ChildName) -> str:
+        """Why its device, whatever worker it has, cannot serve the stream as it is coded."""
+        return self.left_out_devices.get(device_of(worker), "")
 
     def format_known(self, source: SourceFormat, codec: str, now: float) -> bool:
         """How it is coded; whether that frees devices that could not serve what it was."""
@@ -309,6 +312,8 @@ class Roster:
         device = self.fleet.devices.get(name)
         if device is not None:
             self.fleet = self.fleet.with_device(replace(device, is_up=False))
+        for stream in self.streams.values():
+            stream.left_out_devices.pop(name, None)  # what was wrong with it went with it
 
     # ---- streams ----------------------------------------------------------------------------
 
@@ -391,6 +396,16 @@ class Roster:
         if stream.own_worker is not None:
             return {name: "" for name in self.fleet.devices if name != stream.own_worker}
         return {name: why for name in self.fleet.devices if (why := stream.why_left_out(name))}
+
+    def has_device_left(self, stream: Stream) -> bool:
+        """Whether one may serve it, now or later: it has not refused to, whatever else keeps it."""
+        return any(
+            device.path in stream.policy()
+            and device.reserved_for in (None, stream.stream_id)
+            and stream.own_worker in (None, device.name)
+            and not stream.why_refused(device.name)
+            for device in self.fleet.devices.values()
+        )
 
     def isolate(self, stream: Stream, now: float) -> list[Order]:
         """If the stream is suspect, give it a worker of its own, as long as there are any."""

@@ -1,5 +1,9 @@
 """Streams whose worker is lost."""
 
+from dataclasses import replace
+
+import pytest
+
 from common.control_messages import (
     EndStream,
     Placed,
@@ -9,7 +13,7 @@ from common.control_messages import (
 )
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path, SourceFormat, Template
-from common.settings import DEFAULT_RENDITIONS, Settings
+from common.settings import DEFAULT_RENDITIONS, Settings, Software
 from supervisor.cost import Resource
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.roster import Order, Send, StreamState
@@ -26,9 +30,17 @@ def positions(
     return rig.say(egress, Positions(switch.request_id, switch.stream_id, last_pts_ms))
 
 
-def trouble(rig: Rig, placed: Placed, reason: str = "4:2:2 cannot be decoded") -> list[Order]:
+def trouble(
+    rig: Rig,
+    placed: Placed,
+    reason: str = "4:2:2 cannot be decoded",
+    *,
+    is_workers_own: bool = False,
+) -> list[Order]:
     assert placed.worker is not None
-    message = StreamTrouble(placed.worker, placed.stream_id, placed.generation, reason)
+    message = StreamTrouble(
+        placed.worker, placed.stream_id, placed.generation, reason, is_workers_own
+    )
     return rig.say(placed.worker, message)
 
 
@@ -153,6 +165,53 @@ def test_a_device_that_cannot_serve_a_stream_is_left_out_for_it(rig: Rig) -> Non
     assert last.reason == "source only: 4:2:2 cannot be decoded"
     assert rig.stream().state is StreamState.SOURCE_ONLY
     assert rig.publish("live/b").worker is not None
+
+
+def test_a_lost_device_is_waited_for_where_there_is_no_other(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    first = rig.publish()
+    rig.only(trouble(rig, first, "device lost", is_workers_own=True), SwitchGeneration)
+    assert rig.tick(POSITIONS_TIMEOUT_S) == []
+    assert rig.stream().state is StreamState.WAITING
+    rig.down(first.worker, crashed=False)
+    assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == first.worker
+    assert rig.stream().state is StreamState.LIVE
+
+
+def test_a_worker_that_was_broken_is_asked_again_once_it_was_started_anew(rig: Rig) -> None:
+    first = rig.publish()
+    trouble(rig, first, "device lost", is_workers_own=True)
+    second = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    assert second.worker == other(first.worker)
+    assert rig.stream().why_left_out(ChildName(str(first.worker))) == "device lost"
+    rig.down(first.worker, crashed=False)
+    rig.up(str(first.worker), "worker")
+    rig.down(second.worker)
+    assert rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed).worker == first.worker
+
+
+@pytest.mark.parametrize("why", ["down", "drained", "full"])
+def test_trouble_while_another_device_has_no_room_waits_for_it(rig: Rig, why: str) -> None:
+    first = rig.publish()
+    spare = ChildName(other(first.worker))
+    if why == "down":
+        rig.down(spare)
+    elif why == "drained":
+        rig.farm.drain([spare], rig.now)
+    else:
+        capacity = Software(capacity=1.0)
+        rig.farm.configure(replace(rig.farm.roster.settings, software=capacity), rig.now)
+    rig.only(trouble(rig, first), SwitchGeneration)
+    assert rig.tick(POSITIONS_TIMEOUT_S) == []
+    assert rig.stream().state is StreamState.WAITING
+    assert "4:2:2 cannot be decoded" in rig.stream().reason
+    if why == "down":
+        orders = rig.up(spare, "worker")
+    elif why == "drained":
+        orders = rig.farm.undrain([spare], rig.now)
+    else:
+        orders = rig.farm.configure(Settings(), rig.now)
+    assert rig.only(orders, Placed).worker == spare
 
 
 def test_stale_trouble_changes_nothing(rig: Rig) -> None:

@@ -191,7 +191,7 @@ class Family:
                     log.info("ready child=%s pid=%d", member.plan.name, self._pid(member))
                     self._listeners.on_up(member.plan.name)
                 case WentDown(reason, crashed):
-                    level = logging.ERROR if crashed else logging.DEBUG
+                    level = logging.ERROR if member.machine.wanted else logging.DEBUG
                     log.log(level, "down child=%s reason=%s", member.plan.name, reason)
                     self._listeners.on_down(member.plan.name, reason, crashed)
                 case Warn(text):

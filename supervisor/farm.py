@@ -165,13 +165,14 @@ class Farm:
                 for stream in self.roster.of_ingest(child):
                     orders += self._orphan(stream, reason, now)
             case "worker":
+                is_lost = child in self.roster.lost  # killed for that, perhaps
                 self.roster.device_down(child, now)
                 self._relief.forget(child)
                 self._core_streams.forget(child)
                 self._session_check.forget(child)
                 culprit = self._culprits.pop(child, None)
                 orders += self._recovery.worker_lost(
-                    child, reason, now, crashed=crashed, culprit=culprit
+                    child, reason, now, crashed=crashed and not is_lost, culprit=culprit
                 )
             case "egress":
                 self.roster.egresses.discard(child)

@@ -123,7 +123,7 @@ class CameUp:
 
 @dataclass(frozen=True, slots=True)
 class WentDown:
-    """It serves nobody from now on; `crashed`: not because it was told to."""
+    """It serves nobody from now on; `crashed`: by a fault that its work may have brought about."""
 
     reason: str
     crashed: bool
@@ -267,7 +267,8 @@ class ChildMachine:
             self.reason = reason or describe_exit(code)
         elif reason:
             self.reason = reason
-        return self._step(self._exit_step(code, now, may_be_at_once=True), now)
+        step = self._exit_step(code, now, may_be_at_once=True)
+        return self._step(step, now, crashed=code not in _ORDERLY)
 
     def _exit_step(self, code: int | None, now: float, *, may_be_at_once: bool) -> _Step:
         if not self.wanted:
@@ -281,7 +282,7 @@ class ChildMachine:
             return _Step.EXIT_AGAIN
         return _Step.EXIT_LATER
 
-    def _step(self, step: _Step, now: float) -> list[Action]:
+    def _step(self, step: _Step, now: float, *, crashed: bool = True) -> list[Action]:
         state = _NEXT[self.state].get(step)
         if state is None:
             return []
@@ -291,7 +292,7 @@ class ChildMachine:
         actions: list[Action] = []
         if self._is_up and state is not ChildState.READY:
             self._is_up = False
-            actions.append(WentDown(self.reason, crashed=step is not _Step.STOP))
+            actions.append(WentDown(self.reason, crashed and step is not _Step.STOP))
         match state:
             case ChildState.STARTING:
                 self._deadline_s = now + self._hello_timeout_s
@@ -315,6 +316,9 @@ class ChildMachine:
         return min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** max(0, min(self._failures - 2, 10)))
 
 
+# Exits that a child chose: told by hand, left alone, or without its device. A stream that a device
+# is lost with is told of by `StreamTrouble`.
+_ORDERLY = (ExitCode.OK, ExitCode.DEVICE_LOST, ExitCode.ORPHANED)
 _SIGNALS = {
     4: "SIGILL",
     6: "SIGABRT",

@@ -67,14 +67,18 @@ class Recovery:
                 continue
             self._roster.note(stream.stream_id, f"lost {worker}: {reason}", now)
             if crashed and culprit in (None, stream.stream_id):
-                stream.crashes += 1
-                standing = self._roster.quarantine.crashed(stream.stream_id, reason, now)
-                if standing is Standing.REFUSED:
-                    orders += self._refuse(stream, now)
-                    continue
-                orders += self._roster.isolate(stream, now)
-            orders += self._begin(stream, now)
+                orders += self._blame(stream, reason, now)
+            else:
+                orders += self._begin(stream, now)
         return orders
+
+    def _blame(self, stream: Stream, reason: str, now: float) -> list[Order]:
+        """Its worker died, perhaps of it: go on by what is known of it by now."""
+        stream.crashes += 1
+        standing = self._roster.quarantine.crashed(stream.stream_id, reason, now)
+        if standing is Standing.REFUSED:
+            return self._refuse(stream, now)
+        return [*self._roster.isolate(stream, now), *self._begin(stream, now)]
 
     def _refuse(self, stream: Stream, now: float) -> list[Order]:
         """It took its own worker down too: it ends here."""
@@ -96,6 +100,9 @@ class Recovery:
         what = trouble.child if trouble.is_workers_own else device_of(trouble.child)
         stream.left_out_devices[what] = trouble.reason
         self._roster.note(stream.stream_id, f"{trouble.child}: {trouble.reason}", now)
+        if trouble.is_workers_own:
+            # Of all aboard it met the fault that takes the worker down: it alone may be the cause.
+            return self._blame(stream, trouble.reason, now)
         if self._roster.has_device_left(stream):
             return self._begin(stream, now)
         return self._give_up(stream, trouble.reason, now)
@@ -184,6 +191,8 @@ class Recovery:
     def _place_anew(self, stream: Stream, now: float) -> list[Order]:
         roster = self._roster
         result = self._dry_run(stream)
+        if isinstance(result, NoRoom) and roster.rejoin(stream, result.reason, now):
+            result = self._dry_run(stream)
         if isinstance(result, NoRoom):
             stream.reason = f"source only, waits for room: {result.reason}"
             if Path.REFUSE in stream.policy():

@@ -37,7 +37,17 @@ from supervisor.cost import (
 )
 from supervisor.device_ids import is_called, value_of
 from supervisor.overload import Level
-from supervisor.placement import Device, Fleet, Need, Placement, correct, release, stay
+from supervisor.placement import (
+    Device,
+    Fleet,
+    Need,
+    NoRoom,
+    Placement,
+    correct,
+    place,
+    release,
+    stay,
+)
 from supervisor.quarantine import Quarantine, Standing
 
 log = logging.getLogger("tfarm.supervisor.roster")
@@ -128,7 +138,7 @@ class Stream:
     away_s: float = 0.0  # since when, if it is
     crashes: int = 0  # of workers with this stream aboard
     codec: str = ""  # RFC 6381; "": not told
-    # What could not serve it as it is coded, and why: devices; and workers, for as long as they run.
+    # What could not serve it as it is coded, and why: devices; workers, until they end.
     left_out_devices: dict[str, str] = field(default_factory=dict)
     _left_out_for: Coding | None = None
     # Opening and closing sessions holds up all streams of a device: a publisher that changes back
@@ -408,9 +418,18 @@ class Roster:
         )
 
     def isolate(self, stream: Stream, now: float) -> list[Order]:
-        """If the stream is suspect, give it a worker of its own, as long as there are any."""
+        """If the stream is suspect, give it a worker of its own, as long as there is room for one.
+
+        Where there is none it stays by its policy: off the air it would pay for what is no more
+        than a suspicion.
+        """
         if self.quarantine.standing(stream.stream_id, now) is not Standing.SUSPECT:
             return []
+        if self.quarantine.worker(stream.stream_id) is None:
+            why_not = self._why_not_alone(stream)
+            if why_not:
+                self.note(stream.stream_id, f"not alone: {why_not}", now)
+                return []
         name = self.quarantine.give_worker(stream.stream_id, now)
         if name is None:
             self.note(stream.stream_id, "not alone: too many streams have their own worker", now)
@@ -423,6 +442,32 @@ class Roster:
         self.down_since[name] = now
         self.note(stream.stream_id, f"quarantined: alone on {name} from now on", now)
         return [StartWorker(name)]
+
+    def _why_not_alone(self, stream: Stream) -> str:
+        """Why a worker of its own would have no room; "": it would, once it is up."""
+        name = ChildName("worker:cpu:q")
+        measured = self._measured(Path.SOFTWARE, ())
+        own = Device(name, Path.SOFTWARE, reserved_for=stream.stream_id, measured=measured)
+        fleet = replace(self.fleet, devices={name: own})
+        if stream.generation in fleet.placements:
+            fleet = release(fleet, stream.generation)
+        result = place(fleet, replace(self.need(stream), policy=(Path.SOFTWARE,)))
+        return result.reason if isinstance(result, NoRoom) else ""
+
+    def rejoin(self, stream: Stream, reason: str, now: float) -> bool:
+        """Let a suspect back among the others if its own worker, there by now, has no room for it.
+
+        Somebody else may have taken that meanwhile. Whether it is back.
+        """
+        own = self.fleet.devices.get(stream.own_worker) if stream.own_worker else None
+        if own is None or not own.is_up:
+            return False
+        self.quarantine.take_worker(stream.stream_id)
+        stream.own_worker = None
+        self.drained.add(own.name)  # it is about to end
+        self.open_or_close(own.name)
+        self.note(stream.stream_id, f"no longer alone: {reason}", now)
+        return True
 
     def remove_device(self, name: ChildName) -> None:
         self.fleet = self.fleet.without_device(name)

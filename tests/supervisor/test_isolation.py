@@ -1,10 +1,19 @@
 """Streams that take workers down: alone on a worker of their own, refused, let in again."""
 
+from dataclasses import replace
 from fractions import Fraction
 
-from common.control_messages import EndStream, Placed, Readmit, Refused, SwitchGeneration
+from common.control_messages import (
+    EndStream,
+    Placed,
+    Readmit,
+    Refused,
+    StreamTrouble,
+    SwitchGeneration,
+)
 from common.identity import ChildName, stream_id
 from common.ladder import SourceFormat
+from common.settings import Settings, Software
 from supervisor.admission import REMEMBER_S
 from supervisor.quarantine import PROBATION_S, REFUSED_S
 from supervisor.recovery import POSITIONS_TIMEOUT_S
@@ -148,3 +157,71 @@ def test_own_workers_found_by_a_new_supervisor_are_emptied_and_ended(rig: Rig) -
     assert [placed.worker != OWN for placed in placements(orders)] == [True]
     assert rig.beat(OWN) == [StopWorker(OWN)]
     assert not any(isinstance(o, Send) and isinstance(o.message, SwitchGeneration) for o in orders)
+
+
+def device_lost(rig: Rig, stream: str = "live/a") -> list[Order]:
+    """The stream's session is the one that meets it; its worker ends, and comes back."""
+    found = rig.stream(stream)
+    worker = rig.farm.roster.device_of(found)
+    assert worker is not None
+    lost = StreamTrouble(worker, found.stream_id, found.generation, "device lost", True)
+    orders = rig.say(worker, lost)
+    orders += rig.down(worker, crashed=False)
+    orders += rig.tick(POSITIONS_TIMEOUT_S)
+    return orders + rig.up(worker, "worker")
+
+
+def test_only_the_stream_whose_session_met_the_loss_of_a_device_is_suspect(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(workers=1)
+    for key in ("live/a", "live/b"):
+        rig.publish(key, SMALL)
+    device_lost(rig)
+    assert StartWorker(OWN) in device_lost(rig)
+    assert [rig.stream(key).crashes for key in ("live/a", "live/b")] == [2, 0]
+    assert rig.stream("live/b").own_worker is None
+
+
+def test_a_worker_that_is_killed_since_its_device_is_lost_blames_nobody(rig: Rig) -> None:
+    rig.publish("live/a", SMALL)
+    for _ in range(3):
+        worker = rig.farm.roster.device_of(rig.stream())
+        assert worker is not None
+        rig.farm.roster.device_lost(worker, "it has fallen off the bus")
+        crash(rig)
+    assert rig.stream().crashes == 0
+    assert rig.stream().own_worker is None
+
+
+def capacity(units: float) -> Settings:
+    return replace(Settings(), software=Software(capacity=units))
+
+
+def test_a_suspect_stays_where_it_is_without_room_for_a_worker_of_its_own(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(workers=1)
+    rig.publish("live/a", SMALL)
+    crash(rig)
+    rig.farm.configure(capacity(1.0), rig.now)
+    orders = rig.down("worker:cpu:0")
+    assert not any(isinstance(order, StartWorker) for order in orders)
+    assert rig.stream().own_worker is None
+    assert "not alone: software: needs" in rig.farm.roster.history[-1].text
+    rig.farm.configure(Settings(), rig.now)
+    rig.tick(POSITIONS_TIMEOUT_S)
+    assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
+
+
+def test_a_suspect_whose_room_was_taken_meanwhile_goes_back_to_the_others(rig: Rig) -> None:
+    rig.publish("live/a", SMALL)
+    crash(rig)
+    assert StartWorker(OWN) in crash(rig)
+    rig.farm.configure(capacity(1.0), rig.now)
+    rig.up(OWN, "worker")
+    assert rig.stream().own_worker is None
+    assert rig.stream().state is StreamState.WAITING
+    (placed,) = placements(rig.farm.configure(Settings(), rig.now))
+    assert placed.worker not in (None, OWN)
+    assert rig.beat(OWN) == [StopWorker(OWN)]

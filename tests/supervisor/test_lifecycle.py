@@ -99,14 +99,22 @@ def test_the_first_restart_is_at_once_and_then_back_off_doubles_to_its_limit() -
 def test_a_worker_whose_device_is_lost_is_tried_at_once_and_then_ever_later() -> None:
     machine = ready()
     lost = machine.handle(Exited(ExitCode.DEVICE_LOST, "NVIDIA L4: cudaErrorECC"), 1.0)
-    assert lost == [WentDown("NVIDIA L4: cudaErrorECC", crashed=True), Spawn()]
+    assert lost == [WentDown("NVIDIA L4: cudaErrorECC", crashed=False), Spawn()]
     assert machine.handle(Exited(ExitCode.BOOT_FAILED, "cuInit: no device"), 2.0) == []
     assert (machine.state, machine.next_deadline()) == (ChildState.BACKOFF, 3.0)
     assert machine.handle(Tick(), 3.0) == [Spawn()]
     machine.handle(SaidHello(), 4.0)
     again = machine.handle(Exited(ExitCode.DEVICE_LOST), 5.0)
-    assert again == [WentDown("exit code 4 (device lost)", crashed=True)]
+    assert again == [WentDown("exit code 4 (device lost)", crashed=False)]
     assert machine.next_deadline() == 7.0
+
+
+@pytest.mark.parametrize("code", [ExitCode.OK, ExitCode.DEVICE_LOST, ExitCode.ORPHANED])
+def test_an_end_that_a_child_chose_is_no_crash(code: ExitCode) -> None:
+    down, spawn = ready().handle(Exited(code), 100.0)
+    assert isinstance(down, WentDown)
+    assert not down.crashed
+    assert spawn == Spawn()
 
 
 def test_a_minute_in_ready_forgets_earlier_failures() -> None:

@@ -186,7 +186,7 @@ def test_a_worker_that_was_broken_is_asked_again_once_it_was_started_anew(rig: R
     assert rig.stream().why_left_out(ChildName(str(first.worker))) == "device lost"
     rig.down(first.worker, crashed=False)
     rig.up(str(first.worker), "worker")
-    rig.down(second.worker)
+    rig.down(second.worker, crashed=False)
     assert rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed).worker == first.worker
 
 

@@ -151,7 +151,7 @@ class Stream:
     resume_after_ms: int | None = None  # while WAITING
     moving_until_s: float = 0.0  # a move with a cut is under way up to then
     publisher: PublisherStatus | None = None
-    transcode: TranscodeStatus | None = None
+    last_transcode: TranscodeStatus | None = None  # of whatever placement
     served: dict[ChildName, ServedStatus] = field(default_factory=dict)
     fps_in: float = 0.0  # units that its worker took, over the last heartbeats
     counted_s: float = 0.0  # when fps_in was last counted …
@@ -160,6 +160,14 @@ class Stream:
     @property
     def app(self) -> str:
         return split_stream_id(self.stream_id)[0]
+
+    @property
+    def transcode(self) -> TranscodeStatus | None:
+        """What its worker makes of it; None: none does, or has not said so yet."""
+        last = self.last_transcode
+        if last is None or last.generation != self.generation or self.state is not StreamState.LIVE:
+            return None
+        return last
 
     def cost(self) -> StreamCost:
         return stream_cost(self.template, self.format)
@@ -564,8 +572,9 @@ class Roster:
         stream = self.streams.get(status.stream_id)
         if stream is None or stream.generation != status.generation:
             return
-        is_new = stream.transcode is None or stream.transcode.generation != status.generation
-        stream.transcode = status
+        last = stream.last_transcode
+        is_new = last is None or last.generation != status.generation
+        stream.last_transcode = status
         elapsed_s = now - stream.counted_s
         if is_new or status.frames_in < stream.counted_in:
             stream.fps_in = 0.0

@@ -136,7 +136,7 @@ def _device(farm: Farm, device: Device) -> Json:
     info = hello.device if hello else None
     streams = farm.roster.on_device(device.name)
     resource = Resource.LOAD if Resource.LOAD in device.limits else Resource.CORES
-    transcodes = [s.transcode for s in streams if s.transcode is not None]
+    made = [(s.fps_in, s.transcode) for s in streams if s.transcode is not None]
     if not device.is_up:
         state = "lost" if device.name in farm.roster.lost else "down"
     elif device.name in farm.roster.drained:
@@ -168,9 +168,9 @@ def _device(farm: Farm, device: Device) -> Json:
         },
         "calibrated": sorted(device.measured),
         "streams": len(streams),
-        "fps_in": round(sum(stream.fps_in for stream in streams), 1),
-        "fps_out": round(sum(r.fps for t in transcodes for r in t.renditions), 1),
-        "queue_ms": round(max((t.queue_ms for t in transcodes), default=0.0), 1),
+        "fps_in": round(sum(fps_in for fps_in, _ in made), 1),
+        "fps_out": round(sum(r.fps for _, t in made for r in t.renditions), 1),
+        "queue_ms": round(max((t.queue_ms for _, t in made), default=0.0), 1),
         "notes": list(info.notes) if info else [],
     }
 
@@ -224,7 +224,7 @@ def _left_out(stream: Stream) -> Sequence[LeftOut]:
     """Renditions that are not made: not fitting the source, or lost at the worker."""
     found = fit_ladder(stream.template, stream.format).left_out if stream.format else ()
     transcode = stream.transcode
-    if transcode is None or transcode.generation != stream.generation:
+    if transcode is None:
         return found
     known = {entry.name for entry in found}
     return (*found, *(entry for entry in transcode.left_out if entry.name not in known))

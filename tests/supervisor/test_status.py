@@ -6,9 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
-from common.control_messages import RenditionStatus, ServedStatus
+from common.control_messages import RenditionStatus, ServedStatus, StreamTrouble
 from common.identity import ChildName
 from common.ladder import SourceFormat
+from supervisor.recovery import POSITIONS_TIMEOUT_S
+from supervisor.roster import StreamState
 from supervisor.status import ChildFacts, FarmFacts, snapshot, summary
 from supervisor.status_table import duration, latency_tables, tables
 from tests.supervisor.rig import MakeRig, Rig
@@ -92,6 +94,41 @@ def test_a_stream_with_its_renditions_players_and_rates(rig: Rig) -> None:
     (device,) = [d for d in found["devices"] if d["streams"]]
     assert (device["fps_in"], device["fps_out"], device["queue_ms"]) == (30.0, 30.0, 12.3)
     assert 0 < device["used"] < device["capacity"] == 200.0
+
+
+def rates(rig: Rig) -> list[object]:
+    """All that is told of what a worker makes of the one stream."""
+    found = document(rig)
+    (stream,) = found["streams"]
+    told: list[object] = [stream[name] for name in ("queue_ms", "frames_in", "frames_decoded")]
+    rungs = [row for row in stream["renditions"] if row["name"] != "source"]
+    told += [row[name] for row in rungs for name in ("fps", "frames")]
+    told += [d[name] for d in found["devices"] for name in ("fps_in", "fps_out", "queue_ms")]
+    return told
+
+
+def test_nothing_is_shown_of_what_a_lost_worker_made(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    streaming(rig)
+    assert any(rates(rig))
+    rig.down("worker:cpu:0")
+    assert not any(rates(rig))  # while egress is asked
+    rig.tick(POSITIONS_TIMEOUT_S)
+    assert rig.stream().state is StreamState.WAITING
+    assert not any(rates(rig))
+    rig.up("worker:cpu:0", "worker")
+    assert rig.stream().state is StreamState.LIVE
+    assert not any(rates(rig))  # before the new session has said anything
+
+
+def test_nothing_is_shown_of_what_was_made_of_a_stream_that_is_given_up(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    streaming(rig)
+    stream = rig.stream()
+    worker = ChildName("worker:cpu:0")
+    rig.say(worker, StreamTrouble(worker, stream.stream_id, stream.generation, "cannot"))
+    assert stream.state is StreamState.SOURCE_ONLY
+    assert not any(rates(rig))
 
 
 def test_the_tables_show_it_all(rig: Rig) -> None:

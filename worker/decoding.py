@@ -229,7 +229,7 @@ class Decoding:
 
     def _give(self, picture: Picture, plan: Plan, facts: UnitFacts) -> None:
         """Scale a picture for the rungs of its plan that want it, and hand it over to them."""
-        wanted = self._wanted(plan, facts)
+        wanted = self._wanted(plan, facts, picture.pts_ms)
         if not wanted:
             return
         try:
@@ -271,7 +271,7 @@ class Decoding:
         share = share_for(is_watched=is_watched, is_crowded=is_crowded, packs=self._packs)
         return stay(costs, self._cost.seconds, interval_s, share)
 
-    def _wanted(self, plan: Plan, facts: UnitFacts) -> list[int]:
+    def _wanted(self, plan: Plan, facts: UnitFacts, pts_ms: int) -> list[int]:
         is_late = (
             not plan.is_key
             and facts.received_s > 0
@@ -280,7 +280,8 @@ class Decoding:
         wanted = []
         for index in plan.rungs:
             run = self._runs[index]
-            if run.lost or run.is_paused or (run.needs_key and not plan.is_key):
+            is_out = run.is_out(pts_ms, is_key=plan.is_key)
+            if is_out or run.is_paused or (run.needs_key and not plan.is_key):
                 continue
             run.needs_key = False
             if is_late and run.waiting >= _SKIP_BACKLOG:

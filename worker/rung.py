@@ -1,9 +1,11 @@
 """One rung of a session at work in its lane: prepares surfaces, encodes them, makes tags.
 
 The encoder is opened anew, at a keyframe, when the rung's real rate turns out to be another than
-the one that its rate control was opened for. `RungAtWork.encode` and `flush` are called in the
-rung's lane, the rest in the decode lane; nothing here is shared but `waiting`, `done` and `lost`,
-which the session guards, and `stall`, which is the loop's.
+the one that its rate control was opened for, and when it has failed: what it lacks may be there
+again, as an encoder session that another program has taken meanwhile. `RungAtWork.encode`,
+`failed` and `flush` are called in the rung's lane, the rest in the decode lane; nothing here is
+shared but `waiting` and `done`, which the session guards, `lost` and `_try_again_ms`, which the
+rung's lane writes, and `stall`, which is the loop's.
 """
 
 import logging
@@ -28,6 +30,10 @@ log = logging.getLogger("tfarm.worker.rung")
 _RATE_ERROR = 0.08  # of the rate an encoder was opened for; more, and it is opened anew
 _MEASURE_MS = 2000
 _REOPEN_MS = 10_000
+# After a failure its lane tries again at the next keyframe this much later, then twice as much …
+_RETRY_MS = 1_000
+_MAX_RETRY_MS = 32_000
+_STEADY_MS = 60_000  # … until it has gone well for so long
 
 OpenEncoder = Callable[[Fraction], Encoder]
 
@@ -64,21 +70,31 @@ class RungAtWork:
         self.needs_key = False  # it was paused
         self.is_opening = False  # the encoder is being opened anew
         self.stall = Stall()
-        self.lost = ""  # why it gives nothing any more
+        self.lost = ""  # why it gives nothing at present
         self._unsent_sei = b""  # of pictures that were left out
         self._stages = [f"{stage}:{rung.name}" for stage in ("handover", "scale", "encode")]
         self._fps = fps  # that the encoder was opened for
         self._open_encoder = open_encoder
-        self._encoder = open_encoder(fps)
+        self._encoder: Encoder | None = open_encoder(fps)
+        self._config = self._encoder.config
         self._opened_anew_ms: int | None = None
+        self._failed_ms: int | None = None
+        self._retry_ms = _RETRY_MS
+        self._try_again_ms = 0  # if it is lost
 
     def began(self) -> RungBegan:
         """The event that tells of the encoder as it is now."""
-        header = sequence_header(self._encoder.config)
+        header = sequence_header(self._config)
         return RungBegan(self.index, metadata(self.rung, self._fps), header)
 
+    def is_out(self, pts_ms: int, *, is_key: bool) -> bool:
+        """Whether it has failed, and this picture is not one to try again with."""
+        return bool(self.lost) and not (is_key and pts_ms >= self._try_again_ms)
+
     def better_rate(self, meter: RateMeter, pts_ms: int) -> Fraction | None:
-        """The rate to open the encoder anew for, if what it was opened for is wrong."""
+        """The rate to open the encoder anew for, if what it was opened for is wrong, or lost."""
+        if self.lost:
+            return self._fps
         measured = meter.fps
         if measured is None or meter.measured_ms < _MEASURE_MS:
             return None
@@ -98,12 +114,15 @@ class RungAtWork:
     ) -> Iterator[RungBegan | RungCoded]:
         """Encode one picture. Raises EncodeFailed (this rung), DeviceLost (all)."""
         began_s, began_cpu_s = clock(), cpu_clock()
-        if work.fps is not None:
-            self._open_anew(work.fps)
+        encoder = self._encoder
+        if work.fps is not None and (self.lost or work.fps != self._fps):
+            encoder = self._open_anew(work.fps)
             yield self.began()
+        if encoder is None or self.lost:
+            return  # it was on its way when the encoder failed
         work.surface.prepare()
         prepared_s = clock()
-        units = self._encoder.encode(work.surface, force_idr=work.is_key)
+        units = encoder.encode(work.surface, force_idr=work.is_key)
         coded_s = clock()
         if work.fps is None:
             self.cost.add(cpu_clock() - began_cpu_s)
@@ -119,33 +138,49 @@ class RungAtWork:
             yield RungCoded(self.index, tag, work.is_replay, coded_s)
             sei = b""
 
+    def failed(self, reason: str, pts_ms: int) -> None:
+        """It gives nothing, from this picture on, up to a keyframe that it can be opened with."""
+        if self._failed_ms is None or pts_ms - self._failed_ms > self._retry_ms + _STEADY_MS:
+            self._retry_ms = _RETRY_MS
+        else:
+            self._retry_ms = min(_MAX_RETRY_MS, 2 * self._retry_ms)
+        self._failed_ms = pts_ms
+        self._try_again_ms = pts_ms + self._retry_ms
+        self.lost = reason
+
     def leave_out(self, work: Work) -> None:
         """Encode the next picture in place of this one; its captions go with that."""
         self._unsent_sei += work.sei
 
     def flush(self) -> Iterator[RungCoded]:
         """What the encoder holds, which is nothing with those in use. Raises as `encode`."""
-        for unit in self._encoder.flush():
+        for unit in self._encoder.flush() if self._encoder is not None else ():
             body = coded_picture(unit.data, unit.is_idr)
             yield RungCoded(
                 self.index, CodedTag(unit.pts_ms, unit.is_idr, 0.0, body), is_replay=True
             )
 
     def close(self) -> None:
-        self._encoder.close()
+        encoder, self._encoder = self._encoder, None
+        if encoder is not None:
+            encoder.close()
 
-    def _open_anew(self, fps: Fraction) -> None:
+    def _open_anew(self, fps: Fraction) -> Encoder:
         # first closed, then opened: the device may have no encoder to spare
+        before, self._fps = self._fps, fps
         self.is_opening = True
         try:
-            self._encoder.close()
-            self._encoder = self._open_encoder(fps)
+            self.close()
+            encoder = self._encoder = self._open_encoder(fps)
         finally:
             self.is_opening = False
+        self._config = encoder.config
         log.info(
-            "encoder opened anew rendition=%s fps=%s instead_of=%s",
+            "encoder opened anew rendition=%s fps=%s instead_of=%s after=%s",
             self.rung.name,
             fps,
-            self._fps,
+            before,
+            self.lost or "another rate",
         )
-        self._fps = fps
+        self.lost = ""
+        return encoder

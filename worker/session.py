@@ -447,19 +447,19 @@ class Session:
             if self._is_too_late(run, work):
                 run.leave_out(work)
                 self._left_out[run.index] += 1
-            elif not run.lost:
+            else:
                 for event in run.encode(work, self.stages, self._clock, self._around.cpu_clock):
                     if stays:
                         self._gathered.append(event)
                     else:
                         self._around.post(self, event)
         except EncodeFailed as error:
-            self._rung_lost(run, str(error))
+            self._rung_lost(run, work, str(error))
         except (DeviceLost, MemoryError) as error:
             self._device_gone(error)
         except Exception as error:
             log.exception("encoding failed stream=%s rendition=%s", self.label, run.rung.name)
-            self._rung_lost(run, f"failed: {error}")
+            self._rung_lost(run, work, f"failed: {error}")
         if stays:
             self._staying -= 1
             self._post_gathered()
@@ -499,10 +499,8 @@ class Session:
             return False
         return decoding.lateness.is_too_late(work.received_s, self._clock())
 
-    def _rung_lost(self, run: RungAtWork, reason: str) -> None:
-        if run.lost:
-            return
-        run.lost = reason
+    def _rung_lost(self, run: RungAtWork, work: Work, reason: str) -> None:
+        run.failed(reason, work.surface.pts_ms)
         log.error("rendition lost stream=%s reason=%s", self.label, reason)
         if all(other.lost for other in self._equipment.runs):
             self._wind_down(Ended(reason, trouble=True), flush=False)

@@ -183,6 +183,44 @@ def test_a_rung_that_fails_ends_alone_and_status_says_why() -> None:
     ]
 
 
+class FlakyBackend(SoftBackend):
+    """The small rung's encoder fails at its sixth picture; `refusals` openings after it do too."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        super().__init__("cpu:0")
+        self.opened = 0
+        self._refusals = refusals
+
+    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
+        if rung.name != "small":
+            return super().open_encoder(rung, sps, fps)
+        self.opened += 1
+        if 1 < self.opened <= 1 + self._refusals:
+            raise EncoderCapReached("small: the driver's cap", 1)
+        encoder = super().open_encoder(rung, sps, fps)
+        fails_at = 5 if self.opened == 1 else 10**9
+        return FailingEncoder(encoder, fails_at, EncodeFailed("it hangs up"))
+
+
+@pytest.mark.parametrize(("refusals", "again_ms"), [(0, 2000), (1, 4000)])
+def test_a_rung_that_failed_is_tried_again_at_a_later_keyframe(
+    refusals: int, again_ms: int
+) -> None:
+    source = make_source(SourceSpec(frames=180))
+    backend = FlakyBackend(refusals)
+    with Driver(source, template(), backend=backend) as driver:
+        driver.feed(source)
+        outputs = driver.finish()
+    assert outputs["big"].pts_ms == source.pts_ms
+    small = outputs["small"]
+    assert small.pts_ms[:5] == source.pts_ms[:10:2]
+    assert small.pts_ms[5] == small.keys_ms[1] == again_ms
+    assert small.keys_ms[1:] == [ms for ms in outputs["big"].keys_ms if ms >= again_ms]
+    assert len(small.headers) == 2  # the encoder is another one
+    small.decode()
+    assert backend.opened == 2 + refusals
+
+
 def test_a_session_whose_rungs_all_fail_ends_with_trouble(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

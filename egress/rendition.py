@@ -112,6 +112,10 @@ class Rendition:
     def metadata(self) -> bytes:
         return self._metadata or self.ring.headers.metadata
 
+    @property
+    def video_header(self) -> bytes:
+        return self._video_header or self.ring.headers.video
+
     def tags(
         self,
         first_number: int,

@@ -37,6 +37,7 @@ END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends
 SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever so silent
 MIN_STEP_MS = 40  # between the last tag of one ingest and the first of the next
 MAX_HELD = 2_000  # messages of the next generation
+MAX_ABSENT = 32  # renditions whose headers are kept while they are not announced
 
 _KINDS = {8: AUDIO, 18: DATA}
 _TIMED = (9, 8)  # FLV tag types whose times are the stream's
@@ -77,6 +78,8 @@ class Stream:
         self._next: StreamOpen | None = None
         self._held: list[tuple[MediaMessage, Sequence[bytes]]] = []
         self._held_since: float | None = None
+        # Of this generation's renditions that are gone, or not announced yet: to begin with.
+        self._absent: dict[str, tuple[RenditionOpen, bytes, bytes]] = {}
         self._generation_ended = False
         self._deadline: float | None = None  # of HELD and ENDING
         self._is_silent = False  # held because nothing came, not because its end was told
@@ -242,6 +245,7 @@ class Stream:
             else:
                 rendition.start_generation()
         gone = self._make_renditions()
+        self._absent.clear()  # those were the one before's
         if self.generation > self._revoked:
             for media, payloads in held:
                 if not isinstance(media, GenerationEnd):
@@ -253,7 +257,7 @@ class Stream:
         wanted = (*self.rungs, SOURCE)
         gone = tuple(name for name in self.renditions if name not in wanted)
         for name in gone:
-            del self.renditions[name]
+            self._keep_headers(name, self.renditions.pop(name))
             self.touched.discard(name)
         for name in wanted:
             rendition = self.renditions.get(name)
@@ -262,6 +266,8 @@ class Stream:
                     name, is_transcoded=name != SOURCE, audio_hold_s=0.0, flush_s=0.0
                 )
                 rendition.ring.headers = rendition.ring.headers._replace(audio=self._audio_header)
+                if name in self._absent:
+                    self._open_rendition(*self._absent.pop(name))
             rendition.audio_hold_s = self.template.audio_hold_ms / 1000
             rendition.flush_s = self.template.flush_ms / 1000
         return gone
@@ -297,7 +303,9 @@ class Stream:
     def _open_rendition(self, message: RenditionOpen, metadata: bytes, header: bytes) -> None:
         rendition = self.renditions.get(message.rendition)
         if rendition is None:
-            self.stale += 1
+            # It comes, or comes back: its worker says so here, and later its ingest.
+            if len(self._absent) < MAX_ABSENT:
+                self._absent[message.rendition] = message, metadata, header
         elif message.rendition == SOURCE:
             if self._may_restart:
                 self._may_restart = False
@@ -308,6 +316,12 @@ class Stream:
                 self._know_audio()
         else:
             rendition.open(with_audio(metadata, self._audio), header, message.first_number)
+
+    def _keep_headers(self, name: str, rendition: Rendition) -> None:
+        """It is not announced any more; should it be again, its worker may have said all of it."""
+        if rendition.video_header:
+            first = RenditionOpen(self.stream_id, self.generation, name, 0)
+            self._absent[name] = first, rendition.metadata, rendition.video_header
 
     def _offset_for(self, dts_ms: int, now: float) -> int:
         """Lets a time that begins anew land at now, after everything that was sent."""

@@ -50,7 +50,13 @@ from supervisor.roster import (
     StreamState,
 )
 from supervisor.routes import Routing
-from supervisor.session_check import Forgotten, SessionCheck, Stray
+from supervisor.session_check import (
+    Forgotten,
+    FoundRung,
+    LostRung,
+    SessionCheck,
+    Stray,
+)
 
 UNLISTED_GRACE_S = 15.0  # from a placement to its ingest's heartbeat naming the stream
 
@@ -411,7 +417,20 @@ class Farm:
                 case Stray(name, generation):
                     text = "no stream is placed here under this generation"
                     orders.append(Send(worker, StreamOrphaned(name, generation, text, 0)))
+                case LostRung(name, _, rung):
+                    stream = self.roster.streams[name]
+                    orders += self._set_lost(stream, stream.lost_rungs | {rung}, now)
+                case FoundRung(name, _, rung):
+                    stream = self.roster.streams[name]
+                    orders += self._set_lost(stream, stream.lost_rungs - {rung}, now)
         return orders
+
+    def _set_lost(self, stream: Stream, lost: frozenset[str], now: float) -> list[Order]:
+        """Whoever plays a rung that is not made is told its end; it is announced once it is."""
+        stream.lost_rungs = lost
+        words = f"without {', '.join(sorted(lost))}: lost" if lost else "no rendition lost any more"
+        self.roster.note(stream.stream_id, words, now)
+        return [self.roster.placed(stream, 0)]
 
     def _hear_holdings(self, kind: str, child: ChildName, beat: Heartbeat) -> list[Order]:
         """Tell a child what addresses hold at the others of its kind, if that is new."""

@@ -146,6 +146,7 @@ class Stream:
     _forgotten: RateLimit = field(default_factory=lambda: RateLimit(burst=5, interval_s=60.0))
     own_worker: ChildName | None = None  # where it is alone, and nowhere else
     level: Level = Level.FULL  # what an overload takes from it
+    lost_rungs: frozenset[str] = frozenset()  # that its worker fails to make
     overloaded: ChildName | None = None  # the device that it was taken off by that
     orphan_until_s: float = math.inf  # its ingest is gone; forgotten then
     resume_after_ms: int | None = None  # while WAITING
@@ -197,7 +198,8 @@ class Stream:
         if self.format is None:
             return tuple(rendition.name for rendition in self.template.renditions)
         names = tuple(rung.name for rung in fit_ladder(self.template, self.format).rungs)
-        return names[self.level is Level.NO_TOP_RUNG :]
+        made = names[self.level is Level.NO_TOP_RUNG :]
+        return tuple(name for name in made if name not in self.lost_rungs)
 
     def policy(self) -> tuple[Path, ...]:
         if self.own_worker is not None:
@@ -361,6 +363,7 @@ class Roster:
         stream.reason = placement.reason
         stream.resume_after_ms = None
         stream.level = Level.FULL
+        stream.lost_rungs = frozenset()
         stream.overloaded = None
         if placement.device is None:
             stream.state = StreamState.SOURCE_ONLY

@@ -16,6 +16,7 @@ from supervisor.roster import NO_INGEST, Roster, Stream, StreamState
 # At four heartbeats a second.
 FORGOTTEN_BEATS = 40  # far beyond an ingest's way to a worker that is placed on
 STRAY_BEATS = 120  # beyond any move: the session that is left ends with its cut
+LOST_RUNG_BEATS = 20  # beyond an encoder that fails and is opened anew at the next keyframe
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,31 @@ class Stray:
     generation: Generation
 
 
-Finding = Forgotten | Stray
-_BEATS = {Forgotten: FORGOTTEN_BEATS, Stray: STRAY_BEATS}
+@dataclass(frozen=True, slots=True)
+class LostRung:
+    """A rendition that its worker should make and does not."""
+
+    stream_id: StreamId
+    generation: Generation
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRung:
+    """One that was lost and is made again."""
+
+    stream_id: StreamId
+    generation: Generation
+    name: str
+
+
+Finding = Forgotten | Stray | LostRung | FoundRung
+_BEATS = {
+    Forgotten: FORGOTTEN_BEATS,
+    Stray: STRAY_BEATS,
+    LostRung: LOST_RUNG_BEATS,
+    FoundRung: 1,
+}
 
 
 class SessionCheck:
@@ -59,13 +83,26 @@ class SessionCheck:
     def _findings(
         self, worker: ChildName, transcodes: Sequence[TranscodeStatus]
     ) -> Iterator[Finding]:
-        told = {(status.stream_id, status.generation) for status in transcodes}
+        told = {(status.stream_id, status.generation): status for status in transcodes}
         here = self._roster.on_device(worker)
         for stream in here:
-            if (stream.stream_id, stream.generation) not in told and _has_begun(stream):
+            status = told.pop((stream.stream_id, stream.generation), None)
+            if status is not None:
+                yield from _rungs(stream, status)
+            elif _has_begun(stream):
                 yield Forgotten(stream.stream_id, stream.generation)
-        for key in told - {(stream.stream_id, stream.generation) for stream in here}:
+        for key in told:
             yield Stray(*key)
+
+
+def _rungs(stream: Stream, status: TranscodeStatus) -> Iterator[LostRung | FoundRung]:
+    left_out = {entry.name for entry in status.left_out}
+    if left_out:
+        for name in stream.rungs():
+            if name in left_out:
+                yield LostRung(stream.stream_id, stream.generation, name)
+    for name in stream.lost_rungs - left_out:
+        yield FoundRung(stream.stream_id, stream.generation, name)
 
 
 def _has_begun(stream: Stream) -> bool:

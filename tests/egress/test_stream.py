@@ -13,6 +13,7 @@ from tests.helpers_egress import (
     AUDIO_HEADER,
     STREAM,
     TEMPLATE,
+    VIDEO_HEADER,
     Screen,
     audio_header_tag,
     audio_tag,
@@ -234,6 +235,38 @@ def test_rungs_that_a_placement_has_no_more_are_gone() -> None:
     assert set(watched.stream.renditions) == {"360p", SOURCE}
     watched.take(tags(0, key_tag(0), generation=2, rendition="720p"))
     assert watched.stream.stale == 1
+
+
+def comes_back(*meanwhile: Sent, first_number: int) -> Watched:
+    """720p begins, is gone by its ingest's word, and is announced again; then come pictures."""
+    watched = Watched()
+    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    assert watched.stream.open(stream_open(rungs=("360p",)), 0.0) == ("720p",)
+    watched.take(*meanwhile)
+    watched.stream.open(stream_open(), 0.0)
+    pictures = inter_tag(80), key_tag(120), inter_tag(160)
+    watched.take(tags(first_number, *pictures, rendition="720p"))
+    return watched
+
+
+def test_a_rung_that_comes_back_begins_with_what_its_worker_said_before_its_ingest() -> None:
+    header = VIDEO_HEADER + b"other"
+    opened = rendition_open("720p", first_number=1, header=header)
+    watched = comes_back(opened, tags(1, key_tag(40), rendition="720p"), first_number=2)
+    rendition = watched.stream.renditions["720p"]
+    rendition.advance(0.0)
+    assert rendition.has_start
+    assert rendition.ring.headers.video == header
+    assert rendition.ring.headers.metadata
+
+
+def test_a_rung_that_was_gone_for_a_moment_goes_on_with_the_headers_it_had() -> None:
+    watched = comes_back(first_number=1)
+    rendition = watched.stream.renditions["720p"]
+    rendition.advance(0.0)
+    assert rendition.has_start
+    assert rendition.ring.headers.video == VIDEO_HEADER
+    assert rendition.ring.headers.metadata
 
 
 def test_without_hold_a_stream_ends_when_its_worker_has_sent_the_rest() -> None:

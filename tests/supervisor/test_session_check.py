@@ -2,9 +2,10 @@
 
 from common.control_messages import Placed, StreamOrphaned, SwitchGeneration, TranscodeStatus
 from common.identity import Generation, StreamId
+from common.ladder import LeftOut
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.roster import StreamState
-from supervisor.session_check import FORGOTTEN_BEATS, STRAY_BEATS
+from supervisor.session_check import FORGOTTEN_BEATS, LOST_RUNG_BEATS, STRAY_BEATS
 from tests.supervisor.rig import SMALL, MakeRig, Rig
 
 BEAT_S = 0.25
@@ -85,3 +86,34 @@ def test_a_session_of_an_older_placement_is_ended_and_not_the_streams_own(rig: R
     (message,) = messages
     assert isinstance(message, StreamOrphaned)
     assert message.generation == old.generation
+
+
+def test_a_rung_that_is_lost_is_announced_no_more_until_it_is_made_again(rig: Rig) -> None:
+    placed = rig.publish("live/a")
+    worker = placed.worker
+    failing = rig.transcode(left_out=(LeftOut("480p", "no session"),))
+    assert beats(rig, worker, LOST_RUNG_BEATS - 1, failing) == []
+    assert beats(rig, worker, 1, rig.transcode()) == []  # it was opened anew
+    assert beats(rig, worker, LOST_RUNG_BEATS - 1, failing) == []
+    (without,) = beats(rig, worker, 1, failing)
+    assert isinstance(without, Placed)
+    assert (without.generation, without.rungs) == (placed.generation, ("720p", "360p"))
+    assert beats(rig, worker, 3 * LOST_RUNG_BEATS, failing) == []
+    (again,) = beats(rig, worker, 1, rig.transcode())
+    assert isinstance(again, Placed)
+    assert again.rungs == placed.rungs == ("720p", "480p", "360p")
+
+
+def test_a_rung_that_was_lost_is_expected_of_another_worker(rig: Rig) -> None:
+    placed = rig.publish("live/a")
+    failing = rig.transcode(left_out=(LeftOut("480p", "no session"),))
+    assert len(beats(rig, placed.worker, LOST_RUNG_BEATS, failing)) == 1
+    rig.down(placed.worker)
+    (new,) = rig.messages(rig.tick(POSITIONS_TIMEOUT_S))
+    assert new.rungs == placed.rungs
+
+
+def test_a_rung_that_does_not_fit_the_source_is_not_lost(rig: Rig) -> None:
+    worker = rig.publish("live/a", SMALL).worker
+    small = rig.transcode(left_out=(LeftOut("720p", "would enlarge"),))
+    assert beats(rig, worker, 2 * LOST_RUNG_BEATS, small) == []

@@ -21,6 +21,10 @@ from common.errors import DecodeFailed, DeviceLost
 
 MILLISECONDS = Fraction(1, 1000)  # the time base of every frame in a worker
 _PROGRESSIVE_AGAIN = 50  # progressive pictures in a row that end deinterlacing
+# The VUI's matrices (H.264 table E-5) that libswscale knows. Scaling needs none, but no graph is
+# made for frames with another: YCgCo, BT.2020 with constant luminance, ICtCp, what is reserved.
+_KNOWN_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
+_UNSPECIFIED_MATRIX = 2
 _REORDER_GUESS = 2  # pictures, where the SPS is silent and the composition times say there are some
 
 
@@ -110,6 +114,9 @@ class SoftDecoder:
         self._deinterlacer = None
 
     def _pictures(self, frames: list[VideoFrame]) -> list[SoftPicture]:
+        for frame in frames:
+            if frame.colorspace not in _KNOWN_MATRICES:
+                frame.colorspace = _UNSPECIFIED_MATRIX  # what rungs say of it is the SPS's
         if self._deinterlacer is None and not any(frame.interlaced_frame for frame in frames):
             return [self._picture(frame) for frame in frames if frame.pts is not None]
         pictures = []

@@ -116,26 +116,30 @@ class _RungScaler:
             return self._scale(picture, frame)
 
     def _scale(self, picture: SoftPicture, frame: VideoFrame) -> VideoFrame:
+        try:
+            graph = self._graph_for(picture, frame)
+            if graph is None:
+                return frame
+            graph.vpush(frame)
+            scaled = graph.vpull()
+        except (MemoryError, av.error.MemoryError) as error:
+            raise DeviceLost("out of memory in the scaler") from error
+        except (av.error.FFmpegError, OverflowError) as error:
+            self._graphs.clear()
+            what = f"{frame.width}x{frame.height} {frame.format.name}, matrix {frame.colorspace}"
+            raise EncodeFailed(f"{self._rung.name}: {what} is not scaled: {error}") from error
+        scaled.pts = picture.pts_ms
+        scaled.time_base = MILLISECONDS
+        return scaled
+
+    def _graph_for(self, picture: SoftPicture, frame: VideoFrame) -> av.filter.Graph | None:
         name = frame.format.name
         form = (frame.width, frame.height, name, picture.sar, frame.color_range, frame.colorspace)
         if form not in self._graphs:
             if len(self._graphs) >= MAX_FORMS:
                 self._graphs.clear()
             self._graphs[form] = self._make_graph(picture, frame)
-        graph = self._graphs[form]
-        if graph is None:
-            return frame
-        try:
-            graph.vpush(frame)
-            scaled = graph.vpull()
-        except (MemoryError, av.error.MemoryError) as error:
-            raise DeviceLost("out of memory in the scaler") from error
-        except av.error.FFmpegError as error:
-            self._graphs.clear()
-            raise EncodeFailed(f"{self._rung.name}: scaling failed: {error}") from error
-        scaled.pts = picture.pts_ms
-        scaled.time_base = MILLISECONDS
-        return scaled
+        return self._graphs[form]
 
     def _make_graph(self, picture: SoftPicture, frame: VideoFrame) -> av.filter.Graph | None:
         rung = self._rung

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from common.avc import AvcConfig, SpsInfo, parse_sps
+from common.errors import EncodeFailed
 from common.ladder import Ladder, Rendition, SourceFormat, Template, fit_ladder
 from tests.helpers_worker import SourceSpec, make_source, pattern, plane_of
 from worker.soft_decode import SoftDecoder, SoftPicture
@@ -43,6 +44,23 @@ def test_a_picture_that_is_what_the_rung_wants_is_handed_on_as_it_is() -> None:
     surface.prepare()
     assert surface.video_frame() is picture.frame
     assert surface.pts_ms == 40
+
+
+@pytest.mark.parametrize("matrix", [8, 10, 14])
+def test_a_matrix_that_libswscale_does_not_know_is_no_obstacle(matrix: int) -> None:
+    picture, sps = decoded(SourceSpec(frames=1, colour=(2, 2, matrix, 1)))
+    assert sps.colour_matrix == matrix
+    for surface in SoftScaler(ladder(sps, SQUARE, WIDE), sps).scale(picture, [0, 1]):
+        surface.prepare()
+        assert surface.video_frame().format.name == "yuv420p"
+
+
+def test_a_graph_that_cannot_be_made_is_the_rungs_failure_with_its_reason() -> None:
+    picture, sps = decoded(SourceSpec(frames=1))
+    picture.frame.colorspace = 14
+    (surface,) = SoftScaler(ladder(sps, WIDE), sps).scale(picture, [0])
+    with pytest.raises(EncodeFailed, match=r"wide: 320x180 yuv420p, matrix 14 is not scaled: "):
+        surface.prepare()
 
 
 def test_only_wanted_rungs_are_made_in_their_order() -> None:

@@ -22,22 +22,29 @@ def reloaded(before: Settings, loaded: Settings, cores: int) -> Reloaded:
     `new_workers` are those on the host's cores; hybrid GPUs' come of the settings as at the start.
     """
     kept = []
+    devices, software = loaded.devices, loaded.software
     if _start(loaded) != _start(before):
         kept.append("[listen] and the choice of GPUs only change with a restart")
+        chosen = before.devices
+        devices = replace(devices, use_gpus=chosen.use_gpus, exclude=chosen.exclude)
     if _processes(loaded) != _processes(before):
         kept.append("the number of ingest and egress processes only changes with a restart")
-    software = software_workers(before, cores), software_workers(loaded, cores)
-    if software[1] < software[0]:
+    workers = software_workers(before, cores), software_workers(loaded, cores)
+    if workers[1] < workers[0]:
         kept.append("fewer software workers only after a restart")
+        software = replace(software, workers=before.software.workers)
     if hybrid_workers(loaded, cores, 1) < hybrid_workers(before, cores, 1):
         kept.append("fewer workers a hybrid GPU only after a restart")
+        devices = replace(devices, hybrid_workers=before.devices.hybrid_workers)
     settings = replace(
         loaded,
         listen=before.listen,
+        devices=devices,
+        software=software,
         ingest=replace(loaded.ingest, processes=before.ingest.processes),
         egress=replace(loaded.egress, processes=before.egress.processes),
     )
-    new = tuple(ChildName(f"worker:cpu:{i}") for i in range(*software))
+    new = tuple(ChildName(f"worker:cpu:{i}") for i in range(*workers))
     return Reloaded(settings, tuple(kept), new)
 
 

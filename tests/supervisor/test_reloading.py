@@ -55,3 +55,23 @@ def test_fewer_workers_of_hybrid_gpus_wait_for_a_restart_too() -> None:
     assert reloaded(BEFORE, more, 8).kept == ()
     assert reloaded(more, BEFORE, 12).kept == ()
     assert reloaded(more, BEFORE, 8).kept == ("fewer workers a hybrid GPU only after a restart",)
+
+
+def test_what_waits_for_a_restart_is_said_at_every_reload_until_then() -> None:
+    before = replace(BEFORE, software=replace(BEFORE.software, workers=3))
+    before = replace(before, devices=replace(before.devices, hybrid_workers=3))
+    exclude = ("GPU-1",)
+    devices = replace(before.devices, use_gpus=False, exclude=exclude, hybrid_workers=1)
+    loaded = replace(
+        before,
+        listen=Listen(port=1999),
+        devices=replace(devices, max_encoder_sessions=5),
+        software=replace(before.software, workers=1, capacity=70.0),
+        ingest=replace(before.ingest, processes=2),
+    )
+    first = reloaded(before, loaded, 8)
+    assert len(first.kept) == 4
+    assert first.settings.devices == replace(before.devices, max_encoder_sessions=5)
+    assert first.settings.software == replace(before.software, capacity=70.0)
+    assert reloaded(first.settings, loaded, 8) == first
+    assert reloaded(first.settings, before, 8).kept == ()

@@ -1,8 +1,10 @@
 """What is taken from streams on a device that falls behind, step by step, and given back. Pure.
 
 A device is behind while one of its streams waits for its decoder by `BEHIND_MS`, or rungs leave
-pictures out. After `BEHIND_S` of it without a break one step is taken, and another
-after every `STEP_S` in which it is still behind, in this order:
+pictures out; and when such a wait has overflowed time after time, `OVERFLOWS` within `OVERFLOW_S`:
+a queue may be shorter than `BEHIND_MS`, and is empty again after each drop. After `BEHIND_S` of it
+without a break one step is taken, and another after every `STEP_S` in which it is still behind, in
+this order:
 
 1. the device takes no new streams;
 2. of one stream after the other, the newest first, the top rung's frame rate is halved;
@@ -23,6 +25,8 @@ from common.identity import StreamId
 BEHIND_MS = 400.0
 BEHIND_S = 3.0
 PAUSE_S = 1.0  # a shorter break is none
+OVERFLOWS = 3  # a host that was stopped for a moment brings one, of many streams at once
+OVERFLOW_S = 30.0
 STEP_S = 4.0
 WELL_S = 15.0
 MAX_WELL_S = 240.0
@@ -47,6 +51,7 @@ class Load:
     rungs: int
     queue_ms: float
     left_out: int  # pictures, so far
+    overflows: int = 0  # of its queue, so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class Overload:
     def __init__(self) -> None:
         self._taken: list[Step] = []
         self._left_out: dict[StreamId, int] = {}
+        self._overflows: dict[StreamId, int] = {}
+        self._overflows_s: list[float] = []  # the last ones of any stream
         self._behind_s = -math.inf
         self._behind_since_s: float | None = None
         self._well_since_s = -math.inf
@@ -104,6 +111,10 @@ class Overload:
         ]
         if self._is_behind(loads):
             self._behind_s = now
+        if self._overflows_again(loads, now):
+            self._behind_s = now
+            first_s = self._overflows_s[0]
+            self._behind_since_s = min(first_s, self._behind_since_s or first_s)
         # pictures are left out in bursts
         if now - self._behind_s < PAUSE_S:
             if self._behind_since_s is None:
@@ -132,11 +143,24 @@ class Overload:
             for load in loads
         )
 
+    def _overflows_again(self, loads: Sequence[Load], now: float) -> bool:
+        before = self._overflows
+        self._overflows = {load.stream_id: load.overflows for load in loads}
+        recent = [at_s for at_s in self._overflows_s if now - at_s < OVERFLOW_S]
+        is_new = any(load.overflows > before.get(load.stream_id, load.overflows) for load in loads)
+        if is_new:
+            self._well_since_s = now
+            if not recent or now - recent[-1] >= PAUSE_S:
+                recent.append(now)
+        self._overflows_s = recent
+        return len(recent) >= OVERFLOWS
+
     def _take(self, loads: Sequence[Load], now: float) -> list[Step]:
         step = self._next(loads)
         if step is None:
             return []
         self._step_s = now
+        self._overflows_s = []  # it takes as many again to show that the step was not enough
         self._taken.append(step)
         return [step]
 

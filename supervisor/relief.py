@@ -89,6 +89,7 @@ class Relief:
                     len(stream.rungs()),
                     status.queue_ms if status else 0.0,
                     status.skipped if status else 0,
+                    status.overflows if status else 0,
                 )
             )
         return loads

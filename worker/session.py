@@ -174,6 +174,7 @@ class Session:
         decoded = self._decoded
         with self._lock:
             queue_ms, dropped = self._queue.span_ms, self._queue.dropped
+            overflows = self._queue.overflows
         lost = [LeftOut(run.rung.name, run.lost) for run in self._equipment.runs if run.lost]
         return TranscodeStatus(
             stream_id=self.stream_id,
@@ -184,6 +185,7 @@ class Session:
             decode_errors=decoded.decode_errors,
             renditions=tuple(map(partial(self._rendition, now_s), range(len(self.ladder.rungs)))),
             left_out=(*self.ladder.left_out, *lost),
+            overflows=overflows,
             dropped=dropped + decoded.skipped_units + decoded.hidden,
             last_in_s=self._last_in_s,
             last_out_s=decoded.progress_s,

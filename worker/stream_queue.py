@@ -66,6 +66,7 @@ class StreamQueue:
 
     def __init__(self, limit_ms: int) -> None:
         self.dropped = 0  # units
+        self.overflows = 0  # how often it was full
         self._limit_ms = limit_ms
         self._is_starting = True  # what waited for the opening is not caught up with
         self._entries: deque[Entry] = deque()
@@ -93,6 +94,7 @@ class StreamQueue:
             self._dropping = False
         if not self._dropping and self._is_full(header, len(data)):
             self._dropping = True
+            self.overflows += 1
             self._is_starting = False
         if self._dropping:
             self.dropped += 1

@@ -10,6 +10,8 @@ from common.identity import StreamId
 from supervisor.overload import (
     BEHIND_S,
     MAX_WELL_S,
+    OVERFLOW_S,
+    OVERFLOWS,
     PAUSE_S,
     STEP_S,
     WELL_S,
@@ -32,6 +34,15 @@ class Device:
         self.streams = list(streams)
         self.now = 1000.0
         self.left_out = 0
+        self.overflows = 0
+
+    def overflow(self, every_s: float, times: int) -> list[Step]:
+        """A short queue is full now and then, and empty again by the next heartbeat."""
+        steps: list[Step] = []
+        for _ in range(times):
+            self.overflows += 1
+            steps += self.run(every_s, behind=False)
+        return steps
 
     def run(self, seconds: float, *, behind: bool, by_drops: bool = False) -> list[Step]:
         steps: list[Step] = []
@@ -40,7 +51,7 @@ class Device:
             self.left_out += behind and by_drops
             queue_ms = 600.0 if behind and not by_drops else 50.0
             loads = [
-                Load(stream, float(index), rungs, queue_ms, self.left_out)
+                Load(stream, float(index), rungs, queue_ms, self.left_out, self.overflows)
                 for index, (stream, rungs) in enumerate(self.streams)
             ]
             steps += self.machine.observe(loads, self.now)
@@ -67,6 +78,24 @@ def test_steps_are_taken_in_the_stated_order_one_at_a_time(by_drops: bool) -> No
     for step in ORDER[1:]:
         assert device.run(STEP_S, behind=True, by_drops=by_drops) == [step]
     assert device.run(5 * STEP_S, behind=True, by_drops=by_drops) == []
+
+
+@pytest.mark.parametrize("gop_s", [1.5, 4.0, 9.0])
+def test_queues_that_overflow_time_after_time_are_behind_however_short(gop_s: float) -> None:
+    device = Device()
+    device.run(0.25, behind=False)
+    assert device.overflow(gop_s, OVERFLOWS - 1) == []
+    assert device.overflow(gop_s, 1) == ORDER[:1]
+    assert device.overflow(gop_s, OVERFLOWS - 1) == []
+    assert device.overflow(gop_s, 1) == ORDER[1:2]
+
+
+def test_an_overflow_now_and_then_is_no_overload() -> None:
+    device = Device()
+    device.run(0.25, behind=False)
+    assert device.overflow(OVERFLOW_S / 2, 10) == []
+    device.run(OVERFLOW_S, behind=False)
+    assert device.overflow(0.25, 3) == []  # one pause of the host, of several streams
 
 
 def test_a_moment_behind_changes_nothing() -> None:

@@ -6,7 +6,7 @@ from common.control_messages import Degrade, Placed
 from common.identity import ChildName
 from common.ladder import Path, Template
 from common.settings import DEFAULT_RENDITIONS, Settings
-from supervisor.overload import BEHIND_S, STEP_S, WELL_S, Level
+from supervisor.overload import BEHIND_S, OVERFLOWS, STEP_S, WELL_S, Level
 from supervisor.roster import Order, Send, StreamState
 from tests.supervisor.rig import HD, MakeRig, Rig
 
@@ -39,6 +39,15 @@ def beats(rig: Rig, seconds: float, **fields: Any) -> list[Order]:
 
 def of(orders: list[Order], kind: type) -> list[Any]:
     return [o.message for o in orders if isinstance(o, Send) and isinstance(o.message, kind)]
+
+
+def test_a_queue_that_is_full_again_and_again_closes_its_device(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, cores=4)
+    rig.publish("live/a", HD)
+    for overflows in range(OVERFLOWS + 1):
+        assert rig.farm.roster.overloaded == set()
+        beats(rig, 2.0, overflows=overflows)
+    assert rig.farm.roster.overloaded == {CPU0}
 
 
 def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:

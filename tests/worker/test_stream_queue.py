@@ -57,6 +57,7 @@ def test_a_full_queue_drops_the_newest_up_to_a_keyframe_and_marks_the_gap() -> N
     assert accepted == [True] * 26 + [False] * 23
     assert queue.span_ms == 1000
     assert queue.dropped == 23
+    assert queue.overflows == 1
     first = taken(queue)
     assert [unit.header.number for unit in first] == list(range(26))
     # room again, but what comes refers to what was dropped

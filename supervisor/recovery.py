@@ -183,6 +183,8 @@ class Recovery:
         self._switches.pop(stream.stream_id, None)
         if self._roster.streams.get(stream.stream_id) is not stream:
             return []  # it ended meanwhile
+        if stream.state is not StreamState.SWITCHING:
+            return []  # its publisher came back elsewhere, and it was placed with that
         # With several egresses the slowest one counts: the others drop what they have already.
         stream.resume_after_ms = min(switch.positions, default=None)
         stream.state = StreamState.WAITING

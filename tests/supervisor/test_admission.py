@@ -24,6 +24,7 @@ from common.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Softwa
 from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
 from supervisor.cost import Resource
 from supervisor.overload import Level
+from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.roster import NO_INGEST, Send, StreamState
 from tests.supervisor.rig import HD, MakeRig, Rig
 
@@ -455,6 +456,18 @@ def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time
     placed = rig.messages(rig.up("worker:cpu:0", "worker"))[0]
     assert (placed.worker, rig.stream().state) == (before.worker, StreamState.LIVE)
     assert len(rig.farm.roster.fleet.placements) == 1
+
+
+def test_a_publisher_that_returns_elsewhere_in_the_middle_of_a_switch_is_placed_once(
+    rig: Rig,
+) -> None:
+    rig.up("ingest:1", "ingest")
+    rig.down(rig.publish().worker)
+    assert rig.stream().state is StreamState.SWITCHING
+    placed = handed_over(rig)
+    assert placed.worker is not None
+    rig.tick(POSITIONS_TIMEOUT_S)
+    assert rig.stream().generation == placed.generation
 
 
 def test_a_publisher_that_returns_elsewhere_is_taken_as_little_from_as_before(rig: Rig) -> None:

@@ -445,6 +445,11 @@ class Session:
 
     def _encode(self, run: RungAtWork, work: Work) -> None:
         stays = run.lane is self._equipment.decode_lane
+        if stays:
+            # Now, not behind the rung before: the loop's thread wakes when the scaler is about to
+            # give the GIL up. One that has to wait for the GIL is woken a second time, and no
+            # kernel takes the core from an encoder for that (docs/performance.md).
+            self._post_gathered()
         try:
             if self._is_too_late(run, work):
                 run.leave_out(work)
@@ -464,7 +469,8 @@ class Session:
             self._rung_lost(run, work, f"failed: {error}")
         if stays:
             self._staying -= 1
-            self._post_gathered()
+            if not self._staying:
+                self._post_gathered()
         with self._lock:
             run.waiting -= 1
             run.done += 1
@@ -475,6 +481,8 @@ class Session:
 
         As soon as there is a tag; among many streams once a picture; for nobody, once a bundle.
         """
+        if not self._gathered:
+            return
         is_followed = len(self._queue) and len(self._gathered) < MAX_GATHERED
         if self._staying and self._around.is_crowded():
             return

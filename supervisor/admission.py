@@ -31,9 +31,11 @@ from common.identity import ChildName, Generation, StreamId, split_stream_id
 from common.ladder import Path, SourceFormat
 from common.peer_address import host_of, subscriber, too_many_publishes
 from supervisor.cost import stream_cost
+from supervisor.orders import Order, Send
 from supervisor.placement import InFleet, Need, NoRoom, move, place, release, stay
 from supervisor.quarantine import Standing
-from supervisor.roster import NO_INGEST, Order, Roster, Send, Stream, StreamState
+from supervisor.roster import Roster
+from supervisor.stream import NO_INGEST, Stream, StreamState
 
 DENIED = "NetStream.Publish.Denied"
 BAD_NAME = "NetStream.Publish.BadName"  # the name is taken, or none

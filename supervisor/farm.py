@@ -36,19 +36,11 @@ from supervisor.core_streams import CoreStreams
 from supervisor.hang_watch import find_hang
 from supervisor.holdings import Holdings
 from supervisor.moves import Moves
+from supervisor.orders import CondemnChild, Order, Send, StopWorker
 from supervisor.quarantine import is_own_worker
 from supervisor.recovery import Recovery
 from supervisor.relief import Relief
-from supervisor.roster import (
-    NO_INGEST,
-    CondemnChild,
-    Order,
-    Roster,
-    Send,
-    StopWorker,
-    Stream,
-    StreamState,
-)
+from supervisor.roster import Roster
 from supervisor.routes import Routing
 from supervisor.session_check import (
     Forgotten,
@@ -57,6 +49,7 @@ from supervisor.session_check import (
     SessionCheck,
     Stray,
 )
+from supervisor.stream import NO_INGEST, Stream, StreamState
 
 UNLISTED_GRACE_S = 15.0  # from a placement to its ingest's heartbeat naming the stream
 

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from common.control_messages import Placed, PublisherStatus
 from common.identity import ChildName, StreamId
 from common.ladder import Path
+from supervisor.orders import Order, Send
 from supervisor.placement import Fleet, NoRoom, fullness, move
-from supervisor.roster import Order, Roster, Send, Stream, StreamState
+from supervisor.roster import Roster
+from supervisor.stream import Stream, StreamState
 
 LEAD_MS = 700  # to open a session and have it decode up to now …
 MAX_REPLAY_MS = 10_000  # … with half of the last GOP's length for that, as ingest keeps it

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from supervisor.farm import Farm
-from supervisor.roster import Order
+from supervisor.orders import Order
 from supervisor.status import Json
 
 log = logging.getLogger("tfarm.supervisor.operations")

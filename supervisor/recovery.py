@@ -20,9 +20,11 @@ from common.identity import ChildName, StreamId, device_of
 from common.ladder import Path
 from common.log import stream_label
 from supervisor.admission import FAILED
+from supervisor.orders import Order, Send
 from supervisor.placement import InFleet, NoRoom, move, place
 from supervisor.quarantine import Standing
-from supervisor.roster import Order, Roster, Send, Stream, StreamState
+from supervisor.roster import Roster
+from supervisor.stream import Stream, StreamState
 
 log = logging.getLogger("tfarm.supervisor.recovery")
 

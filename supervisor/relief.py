@@ -13,9 +13,11 @@ from common.control_messages import Degrade, TranscodeStatus
 from common.identity import ChildName
 from common.ladder import Path
 from common.log import stream_label
+from supervisor.orders import Order, Send
 from supervisor.overload import Close, Level, Load, Overload, SetLevel
 from supervisor.placement import NoRoom, move
-from supervisor.roster import Order, Roster, Send, Stream, StreamState
+from supervisor.roster import Roster
+from supervisor.stream import Stream, StreamState
 
 log = logging.getLogger("tfarm.supervisor.relief")
 

@@ -9,12 +9,8 @@ Everything here can be made anew from the children's hellos.
 """
 
 import logging
-import math
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from fractions import Fraction
+from dataclasses import dataclass, replace
 
 from common.control_messages import (
     Placed,
@@ -22,20 +18,18 @@ from common.control_messages import (
     ServedStatus,
     TranscodeStatus,
 )
-from common.identity import ChildName, Generation, StreamId, device_of, split_stream_id
-from common.ladder import Path, SourceFormat, Template, fit_ladder
-from common.log import RateLimit
+from common.identity import ChildName, Generation, StreamId, split_stream_id
+from common.ladder import Path, Template
 from common.settings import Calibration, Settings
 from supervisor.cost import (
     CAPACITY_PER_CORE,
     ENGINES,
     GPU_CAPACITY,
     Resource,
-    StreamCost,
     amounts,
-    stream_cost,
 )
 from supervisor.device_ids import is_called, value_of
+from supervisor.orders import Order, Send, StartWorker
 from supervisor.overload import Level
 from supervisor.placement import (
     Device,
@@ -49,55 +43,13 @@ from supervisor.placement import (
     stay,
 )
 from supervisor.quarantine import Quarantine, Standing
+from supervisor.stream import Stream, StreamState
 
 log = logging.getLogger("tfarm.supervisor.roster")
 
 COUNT_S = 0.5  # the shortest time that a rate is taken over
 HISTORY = 200  # reasons kept for status
 SESSION_CAP_S = 600.0  # a session cap that was met holds so long: other programs' sessions end
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Order to the shell: send this message to this child."""
-
-    child: ChildName
-    message: object
-    payloads: Sequence[bytes] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CondemnChild:
-    """Order to the shell: this child runs but does not work."""
-
-    child: ChildName
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StartWorker:
-    """Order to the shell: start a software worker of this name."""
-
-    child: ChildName
-
-
-@dataclass(frozen=True, slots=True)
-class StopWorker:
-    """Order to the shell: end this worker and forget it."""
-
-    child: ChildName
-
-
-Order = Send | CondemnChild | StartWorker | StopWorker
-NO_INGEST = ChildName("")  # of a stream whose ingest is gone
-
-
-class StreamState(StrEnum):
-    RESERVED = "reserved"  # has room; its source is not known yet
-    LIVE = "live"
-    SWITCHING = "switching"  # its worker is lost; asking egress how far it came
-    WAITING = "waiting"  # its worker is lost and no other has room: source only
-    SOURCE_ONLY = "source only"  # by policy, or because no device can serve it
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,95 +68,6 @@ class SessionCap:
     sessions: int
     until_s: float
     reason: str
-
-
-Coding = tuple[str, int, int, Fraction]  # codec, width, height, SAR: what devices may not take
-
-
-@dataclass(slots=True)
-class Stream:
-    """One stream from its reservation to its end."""
-
-    stream_id: StreamId
-    template: Template
-    generation: Generation
-    ingest: ChildName
-    address: str
-    state: StreamState
-    placed_s: float
-    reason: str
-    format: SourceFormat | None = None
-    is_live: bool = True  # False: held, its publisher is away
-    away_s: float = 0.0  # since when, if it is
-    crashes: int = 0  # of workers with this stream aboard
-    codec: str = ""  # RFC 6381; "": not told
-    # What could not serve it as it is coded, and why: devices; workers, until they end.
-    left_out_devices: dict[str, str] = field(default_factory=dict)
-    _left_out_for: Coding | None = None
-    # Opening and closing sessions holds up all streams of a device: a publisher that changes back
-    # and forth must not have them try for ever.
-    _forgotten: RateLimit = field(default_factory=lambda: RateLimit(burst=5, interval_s=60.0))
-    own_worker: ChildName | None = None  # where it is alone, and nowhere else
-    level: Level = Level.FULL  # what an overload takes from it
-    lost_rungs: frozenset[str] = frozenset()  # that its worker fails to make
-    overloaded: ChildName | None = None  # the device that it was taken off by that
-    orphan_until_s: float = math.inf  # its ingest is gone; forgotten then
-    resume_after_ms: int | None = None  # while WAITING
-    moving_until_s: float = 0.0  # a move with a cut is under way up to then
-    publisher: PublisherStatus | None = None
-    last_transcode: TranscodeStatus | None = None  # of whatever placement
-    served: dict[ChildName, ServedStatus] = field(default_factory=dict)
-    fps_in: float = 0.0  # units that its worker took, over the last heartbeats
-    counted_s: float = 0.0  # when fps_in was last counted …
-    counted_in: int = 0  # … and at how many
-
-    @property
-    def app(self) -> str:
-        return split_stream_id(self.stream_id)[0]
-
-    @property
-    def transcode(self) -> TranscodeStatus | None:
-        """What its worker makes of it; None: none does, or has not said so yet."""
-        last = self.last_transcode
-        if last is None or last.generation != self.generation or self.state is not StreamState.LIVE:
-            return None
-        return last
-
-    def cost(self) -> StreamCost:
-        return stream_cost(self.template, self.format)
-
-    def why_left_out(self, worker: ChildName) -> str:
-        """Why it may not be placed there; "": it may."""
-        return self.left_out_devices.get(worker, "") or self.why_refused(worker)
-
-    def why_refused(self, worker: ChildName) -> str:
-        """Why its device, whatever worker it has, cannot serve the stream as it is coded."""
-        return self.left_out_devices.get(device_of(worker), "")
-
-    def format_known(self, source: SourceFormat, codec: str, now: float) -> bool:
-        """How it is coded; whether that frees devices that could not serve what it was."""
-        self.format, self.codec = source, codec
-        coding = (codec, source.width, source.height, source.sar)
-        is_other = coding != self._left_out_for
-        if not is_other or (self.left_out_devices and self._forgotten.allow(now) is None):
-            return False
-        self._left_out_for = coding
-        had_left_out = bool(self.left_out_devices)
-        self.left_out_devices.clear()
-        return had_left_out
-
-    def rungs(self) -> tuple[str, ...]:
-        """The transcoded renditions to expect."""
-        if self.format is None:
-            return tuple(rendition.name for rendition in self.template.renditions)
-        names = tuple(rung.name for rung in fit_ladder(self.template, self.format).rungs)
-        made = names[self.level is Level.NO_TOP_RUNG :]
-        return tuple(name for name in made if name not in self.lost_rungs)
-
-    def policy(self) -> tuple[Path, ...]:
-        if self.own_worker is not None:
-            return (Path.SOFTWARE,)
-        return self.template.policy if self.template.renditions else (Path.PASSTHROUGH,)
 
 
 class Roster:

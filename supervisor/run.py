@@ -59,13 +59,14 @@ from supervisor.gpu_watch import watch_gpus
 from supervisor.lifecycle import ChildState
 from supervisor.notify import Systemd
 from supervisor.operations import Operations
+from supervisor.orders import CondemnChild, Order, Send, StartWorker, StopWorker
 from supervisor.proc_stat import CpuMeter, pss_bytes
 from supervisor.reloading import reloaded
-from supervisor.roster import NO_INGEST, CondemnChild, Order, Send, StartWorker, StopWorker
 from supervisor.run_dir import RunDirLock
 from supervisor.shared_port import find_port
 from supervisor.staffing import further_workers, share_of
 from supervisor.status import ChildFacts, FarmFacts, Json, snapshot, summary
+from supervisor.stream import NO_INGEST
 from supervisor.version import VERSION
 from supervisor.vigil import Vigil
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from common.control_messages import TranscodeStatus
 from common.identity import ChildName, Generation, StreamId
-from supervisor.roster import NO_INGEST, Roster, Stream, StreamState
+from supervisor.roster import Roster
+from supervisor.stream import NO_INGEST, Stream, StreamState
 
 # At four heartbeats a second.
 FORGOTTEN_BEATS = 40  # far beyond an ingest's way to a worker that is placed on

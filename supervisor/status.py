@@ -15,7 +15,7 @@ from common.ladder import SOURCE, LeftOut, fit_ladder
 from supervisor.cost import ENGINES, HOST_WIDE, Resource
 from supervisor.farm import Farm
 from supervisor.placement import Device
-from supervisor.roster import Stream
+from supervisor.stream import Stream
 
 Json = dict[str, Any]
 

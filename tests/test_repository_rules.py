@@ -28,6 +28,7 @@ TESTED_ELSEWHERE = {
     "common/rtmp/events.py": "values; tests of the session",
     "common/rtmp/config.py": "values; tests of the session",
     "common/rtmp/server_state.py": "values; tests of the session",
+    "supervisor/orders.py": "values; tests of those who give them",
     "worker/backend.py": "protocols; tests of the devices",
     "worker/events.py": "values; tests of the session",
 }

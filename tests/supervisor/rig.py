@@ -20,7 +20,8 @@ from common.identity import BootId, ChildName, Generation, StreamId
 from common.ladder import Path, SourceFormat
 from common.settings import Settings
 from supervisor.farm import Farm
-from supervisor.roster import CondemnChild, Order, Send, StartWorker, StopWorker, Stream
+from supervisor.orders import CondemnChild, Order, Send, StartWorker, StopWorker
+from supervisor.stream import Stream
 
 M = TypeVar("M")
 HD = SourceFormat(1280, 720, fps=Fraction(30))

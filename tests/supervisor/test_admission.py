@@ -23,9 +23,10 @@ from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Software
 from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
 from supervisor.cost import Resource
+from supervisor.orders import Send
 from supervisor.overload import Level
 from supervisor.recovery import POSITIONS_TIMEOUT_S
-from supervisor.roster import NO_INGEST, Send, StreamState
+from supervisor.stream import NO_INGEST, StreamState
 from tests.supervisor.rig import HD, MakeRig, Rig
 
 SMALL = SourceFormat(640, 360, fps=Fraction(30))

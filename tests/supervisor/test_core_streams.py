@@ -4,8 +4,8 @@ from common.control_messages import StreamsElsewhere
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path
 from supervisor.core_streams import CoreStreams
+from supervisor.orders import Send
 from supervisor.placement import Fleet, Placement
-from supervisor.roster import Send
 from tests.supervisor.rig import Rig
 
 ZERO, ONE = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")

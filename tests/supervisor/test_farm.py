@@ -4,7 +4,7 @@ from common.control_messages import EndStream, Placed, PublishEnd
 from common.identity import Generation
 from supervisor.cost import Resource
 from supervisor.farm import UNLISTED_GRACE_S
-from supervisor.roster import CondemnChild
+from supervisor.orders import CondemnChild
 from tests.supervisor.rig import MakeRig, Rig
 
 

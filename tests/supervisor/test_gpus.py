@@ -18,8 +18,9 @@ from common.ladder import LeftOut, Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Calibration, Devices, Settings, Software
 from supervisor.cost import GPU_CAPACITY, Resource
 from supervisor.recovery import POSITIONS_TIMEOUT_S
-from supervisor.roster import SESSION_CAP_S, StreamState
+from supervisor.roster import SESSION_CAP_S
 from supervisor.status import ChildFacts, FarmFacts, snapshot
+from supervisor.stream import StreamState
 from tests.supervisor.rig import HD, Rig
 
 UUID = "GPU-4f2b7a10-0c2d-4e5f-8a9b-0123456789ab"

@@ -3,7 +3,7 @@
 from common.control_messages import HeldElsewhere
 from common.identity import ChildName
 from supervisor.holdings import MAX_TOLD, Holdings
-from supervisor.roster import Send
+from supervisor.orders import Send
 from tests.supervisor.rig import Rig
 
 ONE, TWO, THREE = (ChildName(f"ingest:{i}") for i in range(3))

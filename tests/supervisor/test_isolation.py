@@ -15,9 +15,10 @@ from common.identity import ChildName, stream_id
 from common.ladder import SourceFormat
 from common.settings import Settings, Software
 from supervisor.admission import REMEMBER_S
+from supervisor.orders import CondemnChild, Order, Send, StartWorker, StopWorker
 from supervisor.quarantine import PROBATION_S, REFUSED_S
 from supervisor.recovery import POSITIONS_TIMEOUT_S
-from supervisor.roster import CondemnChild, Order, Send, StartWorker, StopWorker, StreamState
+from supervisor.stream import StreamState
 from tests.supervisor.rig import SMALL, MakeRig, Rig
 
 OWN = ChildName("worker:cpu:q1")

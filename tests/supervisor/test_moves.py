@@ -12,7 +12,7 @@ from common.identity import ChildName
 from common.ladder import SourceFormat
 from supervisor.cost import Resource
 from supervisor.moves import SETTLE_S, next_cut, time_of
-from supervisor.roster import Send
+from supervisor.orders import Send
 from tests.supervisor.rig import SMALL, MakeRig, Rig
 
 CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")

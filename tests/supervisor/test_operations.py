@@ -7,7 +7,7 @@ import pytest
 from common.control_messages import EndStream, Placed
 from common.identity import ChildName
 from supervisor.operations import Operations
-from supervisor.roster import Order, Send
+from supervisor.orders import Order, Send
 from tests.supervisor.rig import SMALL, Rig
 
 

@@ -13,7 +13,7 @@ from common.control_messages import (
 from common.identity import ChildName
 from common.settings import Settings
 from supervisor.cost import Resource
-from supervisor.roster import Send
+from supervisor.orders import Send
 from tests.supervisor.rig import SMALL, MakeRig, Rig
 
 HOLD_S = 10.0  # of the default template

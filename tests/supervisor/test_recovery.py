@@ -15,8 +15,9 @@ from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Settings, Software
 from supervisor.cost import Resource
+from supervisor.orders import Order, Send
 from supervisor.recovery import POSITIONS_TIMEOUT_S
-from supervisor.roster import Order, Send, StreamState
+from supervisor.stream import StreamState
 from tests.supervisor.rig import MakeRig, Rig
 
 

@@ -6,8 +6,9 @@ from common.control_messages import Degrade, Placed
 from common.identity import ChildName
 from common.ladder import Path, Template
 from common.settings import DEFAULT_RENDITIONS, Settings
+from supervisor.orders import Order, Send
 from supervisor.overload import BEHIND_S, OVERFLOWS, STEP_S, WELL_S, Level
-from supervisor.roster import Order, Send, StreamState
+from supervisor.stream import StreamState
 from tests.supervisor.rig import HD, MakeRig, Rig
 
 CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")

@@ -8,7 +8,8 @@ from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 from supervisor.cost import GPU_CAPACITY, Resource
-from supervisor.roster import HISTORY, Roster, StreamState
+from supervisor.roster import HISTORY, Roster
+from supervisor.stream import StreamState
 from tests.supervisor.rig import MakeRig, Rig
 
 

@@ -8,7 +8,7 @@ from common.control_messages import (
 )
 from common.egress_routes import home
 from common.identity import ChildName, Generation, StreamId
-from supervisor.roster import Send
+from supervisor.orders import Send
 from supervisor.routes import KEEP_S, MAX_WANTED, Routing
 from tests.supervisor.rig import Rig
 

@@ -4,8 +4,8 @@ from common.control_messages import Placed, StreamOrphaned, SwitchGeneration, Tr
 from common.identity import Generation, StreamId
 from common.ladder import LeftOut
 from supervisor.recovery import POSITIONS_TIMEOUT_S
-from supervisor.roster import StreamState
 from supervisor.session_check import FORGOTTEN_BEATS, LOST_RUNG_BEATS, STRAY_BEATS
+from supervisor.stream import StreamState
 from tests.supervisor.rig import SMALL, MakeRig, Rig
 
 BEAT_S = 0.25

@@ -10,9 +10,9 @@ from common.control_messages import RenditionStatus, ServedStatus, StreamTrouble
 from common.identity import ChildName
 from common.ladder import SourceFormat
 from supervisor.recovery import POSITIONS_TIMEOUT_S
-from supervisor.roster import StreamState
 from supervisor.status import ChildFacts, FarmFacts, snapshot, summary
 from supervisor.status_table import duration, latency_tables, tables
+from supervisor.stream import StreamState
 from tests.supervisor.rig import MakeRig, Rig
 
 

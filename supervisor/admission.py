@@ -186,7 +186,7 @@ class Admission:
             roster.close(stream)
             return self._try(ingest, ask, now, None)
         else:
-            roster.wait(stream, result.reason)
+            roster.wait(stream, result.reason, now)
         stream.ingest, stream.is_live, stream.address = ingest, True, ask.address
         stream.orphan_until_s = math.inf
         placed = roster.placed(stream, ask.request_id).message
@@ -197,6 +197,10 @@ class Admission:
         """The stream's own room under a new generation; other room where its device is gone."""
         roster = self._roster
         need, excluded = roster.need(stream), roster.excluded(stream)
+        if need.policy[0] is not Path.PASSTHROUGH:
+            # its device may come back: that is waited for
+            ways = tuple(path for path in need.policy if path is not Path.PASSTHROUGH)
+            need = replace(need, policy=ways)
         if stream.generation not in roster.fleet.placements:
             return place(roster.fleet, need, excluded)
         name = roster.device_of(stream)
@@ -264,7 +268,6 @@ class Admission:
             text = "the stream is not known here any more; publish again"
             refused = Refused(known.request_id, known.stream_id, FAILED, text)
             return [Send(ingest, refused)]
-        before = stream.format
         is_freed = stream.format_known(known.format, known.codec, now)
         if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
             return [roster.placed(stream, known.request_id)]
@@ -277,8 +280,8 @@ class Admission:
             return [roster.placed(stream, known.request_id)]
         if is_given_up:
             return [roster.placed(stream, known.request_id)]
-        if before is not None and _samples(known.format) <= _samples(before):
-            # It was let in as this: that its rate was lower for a while gave others no right to it.
+        if stream.is_admitted(stream.cost()):
+            # That its rate was lower for a while gave others no right to its room.
             roster.stay(stream)
             return [roster.placed(stream, known.request_id)]
         roster.close(stream)
@@ -381,10 +384,6 @@ class Admission:
 
     def _refuse(self, ingest: ChildName, ask: PublishAsk, code: str, description: str) -> Send:
         return Send(ingest, Refused(ask.request_id, ask.stream_id, code, description))
-
-
-def _samples(source: SourceFormat) -> int:
-    return source.width * source.height
 
 
 def resume_time(stream: Stream) -> ResumeTime | None:

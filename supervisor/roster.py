@@ -221,6 +221,7 @@ class Roster:
     def put(self, stream: Stream, fleet: Fleet, placement: Placement, now: float) -> None:
         """The stream has this placement in this fleet from now on."""
         self.fleet = fleet
+        stream.admit()
         stream.generation = placement.generation
         stream.placed_s = now
         stream.reason = placement.reason
@@ -245,6 +246,7 @@ class Roster:
         if not isinstance(result, tuple):
             return False
         self.fleet, placement = result
+        stream.admit()
         if placement.device is not None and stream.state is StreamState.RESERVED:
             stream.state = StreamState.LIVE
         return True
@@ -254,12 +256,13 @@ class Roster:
         need = replace(self.need(stream), generation=stream.generation)
         self.fleet, _ = stay(self.fleet, stream.generation, need)
 
-    def wait(self, stream: Stream, reason: str) -> None:
+    def wait(self, stream: Stream, reason: str, now: float) -> None:
         """Under a new generation it waits for its device, or room elsewhere, with what it holds."""
         need = self.need(stream)
         if stream.generation in self.fleet.placements:
             self.fleet, _ = stay(self.fleet, stream.generation, need)
         stream.generation = need.generation
+        stream.placed_s = now
         stream.state = StreamState.WAITING
         stream.reason = f"source only, waits for room: {reason}"
 
@@ -421,6 +424,7 @@ class Roster:
             is_reservation=status.format is None,
         )
         self.fleet = self.fleet.with_placement(placement)
+        stream.admit()
         self.streams[stream.stream_id] = stream
         return stream
 

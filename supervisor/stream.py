@@ -39,6 +39,7 @@ class Stream:
     placed_s: float
     reason: str
     format: SourceFormat | None = None
+    admitted: StreamCost | None = None  # the most that room was found for
     is_live: bool = True  # False: held, its publisher is away
     away_s: float = 0.0  # since when, if it is
     crashes: int = 0  # of workers with this stream aboard
@@ -77,6 +78,19 @@ class Stream:
 
     def cost(self) -> StreamCost:
         return stream_cost(self.template, self.format)
+
+    def admit(self) -> None:
+        """Room was found for what it costs by now."""
+        cost = self.cost()
+        if self.format is not None and not self.is_admitted(cost):
+            self.admitted = cost
+
+    def is_admitted(self, cost: StreamCost) -> bool:
+        """Whether there was room for as much before."""
+        most = self.admitted
+        return most is not None and (
+            cost.total <= most.total and cost.source_bytes <= most.source_bytes
+        )
 
     def why_left_out(self, worker: ChildName) -> str:
         """Why it may not be placed there; "": it may."""

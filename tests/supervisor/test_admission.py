@@ -398,6 +398,15 @@ def test_a_stream_whose_rate_rises_again_stays_where_others_took_its_room(
     rig.refused(rig.ask("live/c"))
 
 
+def test_a_stream_gets_no_more_than_it_was_let_in_with_by_declaring_less(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.publish("live/a", LOW)
+    rig.publish("live/b", HD)
+    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).description
+
+
 def test_less_than_before_fits_also_on_a_farm_beyond_its_limit(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.publish("live/a", HD)
@@ -443,17 +452,23 @@ def test_a_publisher_that_returns_elsewhere_keeps_its_room_on_a_closed_device(
     assert rig.stream().state is StreamState.LIVE
 
 
+@pytest.mark.parametrize(
+    "policy", [(Path.GPU_ONLY, Path.SOFTWARE), (Path.SOFTWARE, Path.PASSTHROUGH)]
+)
 def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time(
-    make_rig: MakeRig,
+    make_rig: MakeRig, policy: tuple[Path, ...]
 ) -> None:
-    rig = make_rig(workers=1)
+    rig = make_rig(with_policy(*policy), workers=1)
     rig.up("ingest:1", "ingest")
     before = rig.publish()
     rig.down(before.worker)
     rig.tick(0.3)
+    rig.now += 60.0
+    rig.beat("ingest:0", publishers=(rig.publisher(),))
     assert rig.stream().state is StreamState.WAITING
     assert handed_over(rig).worker is None
     assert rig.stream().ingest == "ingest:1"
+    rig.beat("ingest:1", publishers=())
     placed = rig.messages(rig.up("worker:cpu:0", "worker"))[0]
     assert (placed.worker, rig.stream().state) == (before.worker, StreamState.LIVE)
     assert len(rig.farm.roster.fleet.placements) == 1

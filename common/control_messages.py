@@ -231,6 +231,7 @@ class StreamTrouble:
     generation: Generation
     reason: str
     is_workers_own: bool = False  # not its device's: other workers of that may serve the stream
+    is_bystander: bool = False  # another stream's session met that first
 
 
 @message("encoder-cap")

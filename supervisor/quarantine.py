@@ -1,8 +1,9 @@
 """Which streams take workers down with them. Pure.
 
-A stream that was aboard two crashes or hangs within `MEMORY_S`, or whose session was the one that
-met the loss of a device, is suspect: it goes alone to a software worker of its own, if the host's
-cores have room for that. When that dies too it is refused, whoever publishes it, for
+A stream is suspect after `CRASHES` within `MEMORY_S`: crashes of workers that it was aboard of,
+hangs with it, losses of a device that its session was the first to meet, unless the GPU watch had
+said by then that the device itself is gone. It goes alone to a software worker of its own, if the
+host's cores have room for that. When that dies too it is refused, whoever publishes it, for
 `REFUSED_S` or until it is cleared by hand (`tfarm kick`). One that stays alone for `PROBATION_S`
 without a crash is suspect no more. Keyed by stream, not by publisher: a publisher that leaves and
 comes back brings the same pictures.

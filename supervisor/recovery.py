@@ -103,6 +103,8 @@ class Recovery:
         stream.left_out_devices[what] = trouble.reason
         self._roster.note(stream.stream_id, f"{trouble.child}: {trouble.reason}", now)
         if trouble.is_workers_own:
+            if trouble.is_bystander or trouble.child in self._roster.seen_lost:
+                return self._begin(stream, now)
             # Of all aboard it met the fault that takes the worker down: it alone may be the cause.
             return self._blame(stream, trouble.reason, now)
         if self._roster.has_device_left(stream):

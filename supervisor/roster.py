@@ -81,6 +81,7 @@ class Roster:
         self.full_refusals = 0
         self.down_since: dict[ChildName, float] = {}  # devices that are, or are not up yet
         self.lost: dict[ChildName, str] = {}  # devices that went away under their worker, and why
+        self.seen_lost: set[ChildName] = set()  # those that the GPU watch, too, says are lost
         self.drained: set[ChildName] = set()  # devices that take nothing more until told
         self.overloaded: set[ChildName] = set()  # devices that are behind
         self.quarantine = Quarantine()
@@ -147,6 +148,7 @@ class Roster:
         """A worker said what its device is."""
         self.down_since.pop(name, None)
         self.lost.pop(name, None)
+        self.seen_lost.discard(name)
         limits: dict[Resource, float] = {}
         if path is not Path.SOFTWARE:
             by_hand = value_of(dict(self.settings.devices.capacity), aliases)
@@ -175,9 +177,15 @@ class Roster:
             if calibration.path is path and is_called([calibration.device], names)
         }
 
-    def device_lost(self, name: ChildName, reason: str) -> None:
-        """The GPU itself is gone or broken; until its worker says hello again."""
+    def device_lost(self, name: ChildName, reason: str, *, is_seen: bool = False) -> None:
+        """The GPU itself is gone or broken; until its worker says hello again.
+
+        `is_seen`: the GPU watch says so. A worker knows no more than that its context is dead,
+        which a stream can bring about.
+        """
         self.lost[name] = reason
+        if is_seen:
+            self.seen_lost.add(name)
         self.open_or_close(name)
 
     def open_or_close(self, name: ChildName) -> None:

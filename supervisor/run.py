@@ -308,7 +308,7 @@ class Supervisor:
         log.error("GPU lost uuid=%s reason=%s", uuid, reason)
         workers = [name for name in self.farm.roster.fleet.devices if device_of(name) == uuid]
         for worker in workers:  # all, before the first one's streams look for room
-            self.farm.roster.device_lost(worker, reason)
+            self.farm.roster.device_lost(worker, reason, is_seen=True)
         for worker in workers:
             self.family.condemn(worker, reason)
 

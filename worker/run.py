@@ -161,6 +161,7 @@ class Worker:
         )
         self._streams: dict[StreamKey, _Stream] = {}
         self._events: deque[tuple[Session, Event]] = deque()
+        self._met_loss: Session | None = None  # the first to tell that the device is gone
         self._is_woken = False
         self._counters = dict.fromkeys(("sessions", "troubles", "unreadable", "stray"), 0)
         self._lines = RateLimit()
@@ -302,10 +303,13 @@ class Worker:
                 )
                 self._link.send(EncoderCap(self.child, event.open_sessions, event.reason))
             case DeviceGone():
-                log.critical("device lost reason=%s", event.reason)
-                self._link.fatal(event.reason, ExitCode.DEVICE_LOST)
-                self.exit_code = ExitCode.DEVICE_LOST
-                self._stopped.set()
+                if self._met_loss is None:
+                    # Until the loop has run on, whoever calls the driver meets it too.
+                    self._met_loss = session
+                    log.critical("device lost reason=%s", event.reason)
+                    self._link.fatal(event.reason, ExitCode.DEVICE_LOST)
+                    self.exit_code = ExitCode.DEVICE_LOST
+                    self._stopped.set()
 
     def _on_ended(self, key: StreamKey, session: Session, event: Ended) -> None:
         stream = self._streams.pop(key, None)
@@ -327,7 +331,10 @@ class Worker:
         self._egresses.forget(*key)
         if event.trouble:
             self._counters["troubles"] += 1
-            self._link.send(StreamTrouble(self.child, *key, event.reason, event.is_workers_own))
+            is_bystander = event.is_workers_own and session is not self._met_loss
+            self._link.send(
+                StreamTrouble(self.child, *key, event.reason, event.is_workers_own, is_bystander)
+            )
 
     def _send_coded(self, coded: dict[tuple[StreamKey, int], list[RungCoded]]) -> None:
         now_s = time.monotonic()

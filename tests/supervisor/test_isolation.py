@@ -184,6 +184,46 @@ def test_only_the_stream_whose_session_met_the_loss_of_a_device_is_suspect(
     assert rig.stream("live/b").own_worker is None
 
 
+def all_lost(rig: Rig, *, is_seen: bool = False, bystanders: str = "") -> list[Order]:
+    """The worker of them all ends with its device, and comes back; each session tells of it."""
+    worker = ChildName("worker:cpu:0")
+    rig.farm.roster.device_lost(worker, "it fell off the bus", is_seen=is_seen)
+    orders = []
+    for stream in list(rig.farm.roster.streams.values()):
+        key = stream.stream_id.partition("/")[2]
+        told = StreamTrouble(
+            worker, stream.stream_id, stream.generation, "device lost", True, key in bystanders
+        )
+        orders += rig.say(worker, told)
+    orders += rig.down(worker, crashed=False)
+    orders += rig.tick(POSITIONS_TIMEOUT_S)
+    return orders + rig.up(worker, "worker")
+
+
+def test_those_who_meet_a_loss_after_another_are_not_suspect(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    for key in "abc":
+        rig.publish(f"live/{key}", SMALL)
+    all_lost(rig, bystanders="bc")
+    assert StartWorker(OWN) in all_lost(rig, bystanders="bc")
+    assert [rig.stream(f"live/{key}").crashes for key in "abc"] == [2, 0, 0]
+    placed = [rig.farm.roster.device_of(rig.stream(f"live/{key}")) for key in "bc"]
+    assert placed == ["worker:cpu:0"] * 2
+
+
+def test_nobody_is_suspect_of_the_loss_of_a_gpu_that_the_watch_saw(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    rig.publish("live/a", SMALL)
+    for _ in range(3):
+        orders = all_lost(rig, is_seen=True)
+        assert not any(isinstance(order, StartWorker) for order in orders)
+        assert rig.stream().state is StreamState.LIVE
+    assert rig.stream().crashes == 0
+    # and what it saw holds until the worker is up: from then on it is the worker that tells
+    all_lost(rig)
+    assert rig.stream().crashes == 1
+
+
 def test_a_worker_that_is_killed_since_its_device_is_lost_blames_nobody(rig: Rig) -> None:
     rig.publish("live/a", SMALL)
     for _ in range(3):

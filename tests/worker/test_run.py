@@ -1,13 +1,19 @@
-"""What a worker keeps of what supervisors say."""
+"""What a worker keeps of what supervisors say, and what it tells them."""
 
 import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from common.control_messages import StreamsElsewhere, Welcome
-from common.identity import BootId, ChildName
+import pytest
+
+from common.control_messages import Fatal, StreamsElsewhere, StreamTrouble, Welcome
+from common.errors import DeviceLost, ExitCode
+from common.identity import BootId, ChildName, Generation, StreamId
+from common.media_messages import StreamStart
 from common.settings import Settings
+from tests.helpers_worker import DEADLINE_S, SourceSpec, make_source, template
 from worker.run import Worker, open_backend
+from worker.session import SessionState
 
 
 def test_another_supervisor_has_told_nothing_of_other_workers_streams() -> None:
@@ -23,3 +29,38 @@ def test_another_supervisor_has_told_nothing_of_other_workers_streams() -> None:
 
     with TemporaryDirectory() as name:
         assert asyncio.run(look(Path(name))) == (True, False)
+
+
+def test_of_all_who_meet_a_lost_device_only_the_first_met_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def look(run_dir: Path) -> tuple[list[object], ExitCode]:
+        worker = Worker(ChildName("worker:cpu:0"), run_dir, *open_backend("cpu", 1, 1))
+        sent: list[object] = []
+        monkeypatch.setattr(worker._link, "send", sent.append)
+        record = make_source(SourceSpec(frames=1)).record
+        for key in "abc":
+            start = StreamStart(StreamId(f"live/{key}"), Generation(1), template(), 0, 0.0)
+            worker._start(start, record)
+        sessions = [stream.session for stream in worker._streams.values()]
+        async with asyncio.timeout(DEADLINE_S):
+            while any(session.state is not SessionState.RUNNING for session in sessions):
+                await asyncio.sleep(0.01)
+        for session in (sessions[1], sessions[0], sessions[2]):  # before the loop runs on
+            session._device_gone(DeviceLost("fell off the bus"))
+        await worker.run()
+        return sent, worker.exit_code
+
+    with TemporaryDirectory() as name:
+        sent, exit_code = asyncio.run(look(Path(name)))
+    assert exit_code == ExitCode.DEVICE_LOST
+    assert [message.reason for message in sent if isinstance(message, Fatal)] == [
+        "fell off the bus"
+    ]
+    troubles = [message for message in sent if isinstance(message, StreamTrouble)]
+    assert all(trouble.is_workers_own for trouble in troubles)
+    assert {trouble.stream_id: trouble.is_bystander for trouble in troubles} == {
+        "live/a": True,
+        "live/b": False,
+        "live/c": True,
+    }

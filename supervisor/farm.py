@@ -110,7 +110,7 @@ class Farm:
         if now >= self._end_all_s:
             self._end_all_s = math.inf
             orders += [self._end(stream, "the farm was drained") for stream in self._all()]
-        return orders
+        return orders + self._use_freed(now)
 
     def configure(self, settings: Settings, now: float) -> list[Order]:
         """New settings: for new streams, and more room perhaps."""
@@ -290,7 +290,7 @@ class Farm:
             case StreamKept():
                 return self._pass_on(child, message, payloads)
             case Positions():
-                return self._recovery.positions(child, message, now)
+                return [*self._recovery.positions(child, message, now), *self._use_freed(now)]
             case _:
                 return []
 
@@ -480,7 +480,12 @@ class Farm:
         self.roster.close(stream)
         return self._room_came(now)
 
+    def _use_freed(self, now: float) -> list[Order]:
+        """For others, what a stream gave up when it found no room."""
+        return self._room_came(now) if self._recovery.has_freed else []
+
     def _room_came(self, now: float) -> list[Order]:
+        self._recovery.has_freed = False
         return [
             *self._recovery.retry(now),
             *self.moves.retry(now),

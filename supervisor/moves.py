@@ -151,8 +151,8 @@ class Moves:
             for target in devices:
                 if target is source or target.path is not source.path or not target.is_open:
                     continue
-                for stream in self._roster.on_device(source.name):
-                    if not self._may_move(stream) or now < stream.moving_until_s:
+                for stream in self.served_by(source.name):
+                    if now < stream.moving_until_s:
                         continue
                     if stream.stream_id in tried or stream.why_left_out(target.name):
                         continue
@@ -166,14 +166,13 @@ class Moves:
 
     def _to_move(self) -> list[Stream]:
         return [
-            stream
-            for device in sorted(self._roster.drained)
-            for stream in self._roster.on_device(device)
-            if self._may_move(stream)
+            stream for device in sorted(self._roster.drained) for stream in self.served_by(device)
         ]
 
-    def _may_move(self, stream: Stream) -> bool:
-        return stream.state in (StreamState.LIVE, StreamState.RESERVED)
+    def served_by(self, device: ChildName) -> list[Stream]:
+        """The streams that are there, without those that only wait with room there."""
+        there = (StreamState.LIVE, StreamState.RESERVED)
+        return [stream for stream in self._roster.on_device(device) if stream.state in there]
 
 
 def next_cut(publisher: PublisherStatus, gop_ms: int, now: float) -> int:

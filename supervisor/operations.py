@@ -52,7 +52,7 @@ class Operations:
                 "moves_later": stream.stream_id in moves.later,
             }
             for worker in workers
-            for stream in farm.roster.on_device(worker)
+            for stream in moves.served_by(worker)
         ]
         return True, "", {"streams": left, "sessions": sum(map(farm.sessions, workers))}
 

@@ -6,9 +6,10 @@ its ingest starts it there from its last GOP. Without room it waits, source only
 held on the lost device; it is tried again whenever room comes: at the latest when its worker is
 back. A template whose policy has `refuse` ends its streams instead.
 
-A device that says that it cannot serve a stream is not asked again; where only its worker is
-broken, that worker is not, until it has been started anew. A stream is given up when there is no
-other device: one that is full or down may serve it later.
+A device that says that it cannot serve a stream is not asked again, and nothing is kept for the
+stream there; where only its worker is broken, that worker is not asked, until it has been started
+anew. A stream is given up when there is no other device: one that is full or down may serve it
+later.
 """
 
 import logging
@@ -49,6 +50,7 @@ class Recovery:
         self._roster = roster
         self._switches: dict[StreamId, Switch] = {}
         self._last_request = 0
+        self.has_freed = False  # room, for others that wait
 
     def next_deadline(self) -> float:
         return min((switch.deadline_s for switch in self._switches.values()), default=math.inf)
@@ -203,8 +205,13 @@ class Recovery:
             stream.reason = f"source only, waits for room: {result.reason}"
             if Path.REFUSE in stream.policy():
                 roster.close(stream)
+                self.has_freed = True
                 end = EndStream(stream.stream_id, FAILED, f"no device left: {result.reason}")
                 return [Send(stream.ingest, end)]
+            here = roster.device_of(stream)
+            if here is not None and stream.why_refused(here):
+                roster.drop_placement(stream)  # it can never go back
+                self.has_freed = True
             return []
         resume_after_ms = stream.resume_after_ms
         roster.put(stream, *result, now)

@@ -8,6 +8,8 @@ from common.control_messages import EndStream, Placed
 from common.identity import ChildName
 from supervisor.operations import Operations
 from supervisor.orders import Order, Send
+from supervisor.recovery import POSITIONS_TIMEOUT_S
+from supervisor.stream import StreamState
 from tests.supervisor.rig import SMALL, Rig
 
 
@@ -52,6 +54,21 @@ def test_a_drain_moves_streams_and_says_what_is_left(desk: Desk) -> None:
     assert worker in rig.farm.roster.drained
     assert desk.operations.undrain(device) == (True, f"{device} takes streams again")
     assert worker not in rig.farm.roster.drained
+
+
+def test_a_drain_is_not_held_up_by_what_waits_for_room(desk: Desk) -> None:
+    """Its device is down, and starts it no more; what it keeps there is for an undrain."""
+    rig = desk.rig
+    worker = rig.publish("live/a", SMALL).worker
+    status = rig.publisher("live/a", format=SMALL)
+    rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    desk.operations.drain("cpu:1" if worker == "worker:cpu:0" else "cpu:0")
+    (left,) = desk.operations.drain(worker or "")[2]["streams"]
+    assert left["reason"]
+    rig.down(worker)
+    rig.tick(POSITIONS_TIMEOUT_S)
+    assert rig.stream("live/a").state is StreamState.WAITING
+    assert desk.operations.drain(worker or "")[2] == {"streams": [], "sessions": 0}
 
 
 def test_a_device_that_is_not_there_is_named_with_those_that_are(desk: Desk) -> None:

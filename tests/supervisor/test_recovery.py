@@ -215,6 +215,34 @@ def test_trouble_while_another_device_has_no_room_waits_for_it(rig: Rig, why: st
     assert rig.only(orders, Placed).worker == spare
 
 
+def test_room_on_a_device_that_refused_a_stream_is_not_kept_for_it(rig: Rig) -> None:
+    first = rig.publish()
+    assert first.worker is not None
+    spare = ChildName(other(first.worker))
+    rig.farm.drain([spare], rig.now)
+    trouble(rig, first)
+    rig.tick(POSITIONS_TIMEOUT_S)
+    assert rig.stream().state is StreamState.WAITING
+    assert rig.farm.roster.device_of(rig.stream()) is None
+    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+    assert rig.only(rig.farm.undrain([spare], rig.now), Placed).worker == spare
+
+
+def test_what_it_gives_up_there_goes_to_those_who_wait(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.ask()
+    reserved = rig.farm.roster.fleet.used(Resource.CORES)
+    first = rig.only(rig.format(), Placed)
+    assert first.worker is not None
+    rig.farm.configure(Settings(software=Software(capacity=reserved + 1)), rig.now)
+    rig.farm.drain([ChildName(other(first.worker))], rig.now)
+    switch = rig.only(trouble(rig, first), SwitchGeneration)
+    rig.expect("worker:cpu:2")
+    assert rig.ask("live/b") == [], "it is parked while a worker starts"
+    placed = rig.only(positions(rig, switch, 4_000), Placed)
+    assert (placed.stream_id, placed.worker) == ("live/b", first.worker)
+
+
 def test_stale_trouble_changes_nothing(rig: Rig) -> None:
     placed = rig.publish()
     assert placed.worker is not None

@@ -102,7 +102,7 @@ class Farm:
         for acquitted in self.roster.quarantine.acquitted(now):
             orders += self._acquit(acquitted, now)
         if now >= self.moves.next_deadline():
-            orders += self.moves.retry(now)
+            orders += self.moves.tick(now)
         cap = self.roster.session_cap
         if cap is not None and now >= cap.until_s:
             self.roster.forget_session_cap()

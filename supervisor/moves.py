@@ -64,12 +64,23 @@ class Moves:
             self.later.discard(stream.stream_id)
 
     def retry(self, now: float) -> list[Order]:
-        """Room may have come, or time has passed: move what is still on drained devices."""
+        """Room may have come: move what is still on drained devices."""
+        return self._try(self._to_move(), {}, now)
+
+    def tick(self, now: float) -> list[Order]:
+        """Time has passed: move what needed no more than that, among many that need room."""
+        stuck = {name: why for name, why in self.stuck.items() if name not in self.later}
+        due = [stream for stream in self._to_move() if stream.stream_id not in stuck]
+        return self._try(due, stuck, now)
+
+    def _try(
+        self, streams: Iterable[Stream], stuck: dict[StreamId, str], now: float
+    ) -> list[Order]:
+        """Move these; `stuck` are those that stay where they are without another try."""
         orders: list[Order] = []
-        stuck: dict[StreamId, str] = {}
         self.later.clear()
         self._look_again_s = math.inf
-        for stream in self._to_move():
+        for stream in streams:
             if now < stream.moving_until_s:
                 continue
             moved = self.move(stream, now)

@@ -13,6 +13,7 @@ from common.ladder import SourceFormat
 from supervisor.cost import Resource
 from supervisor.moves import SETTLE_S, next_cut, time_of
 from supervisor.orders import Send
+from supervisor.stream import Stream
 from tests.supervisor.rig import SMALL, MakeRig, Rig
 
 CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
@@ -122,6 +123,36 @@ def test_what_a_new_worker_could_not_begin_waits_for_the_next_keyframe(rig: Rig)
     assert placed.worker != first.worker
     assert placed.cut_ms is not None
     assert (rig.farm.moves.stuck, rig.farm.moves.later) == ({}, set())
+
+
+def test_waiting_for_a_keyframe_does_not_place_all_others_again(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(workers=1)
+    for key in "abc":
+        live(rig, f"live/{key}")
+    tell(rig, "live/b", can_move=False)
+    rig.farm.drain([CPU0], rig.now)
+    tried: list[str] = []
+    move = rig.farm.moves.move
+
+    def watched(stream: Stream, *args: Any) -> Any:
+        tried.append(stream.stream_id)
+        return move(stream, *args)
+
+    monkeypatch.setattr(rig.farm.moves, "move", watched)
+    rig.tick(0.3)
+    assert tried == ["live/b"]
+    assert sorted(rig.farm.moves.stuck) == ["live/a", "live/b", "live/c"]
+    tell(rig, "live/b")
+    rig.tick(0.3)
+    assert rig.farm.moves.later == set()
+    assert "cpu:0" in rig.farm.moves.stuck[rig.stream("live/b").stream_id]
+    assert rig.farm.next_deadline() == float("inf"), "now it needs room as they do"
+    tried.clear()
+    rig.expect(CPU1)
+    assert len(rig.up(CPU1, "worker")) == 3
+    assert sorted(tried) == ["live/a", "live/b", "live/c"]
 
 
 def test_rebalancing_leaves_it_where_it_is(rig: Rig) -> None:

@@ -22,7 +22,7 @@ from common.ladder import Path
 from common.log import stream_label
 from supervisor.admission import FAILED
 from supervisor.orders import Order, Send
-from supervisor.placement import InFleet, NoRoom, move, place
+from supervisor.placement import Fleet, InFleet, NoRoom, Placement, move, place, stay
 from supervisor.quarantine import Standing
 from supervisor.roster import Roster
 from supervisor.stream import Stream, StreamState
@@ -41,6 +41,7 @@ class Switch:
     deadline_s: float
     pending: set[ChildName]
     positions: list[int] = field(default_factory=list)
+    stays: bool = False  # where it is, if it can
 
 
 class Recovery:
@@ -114,11 +115,14 @@ class Recovery:
         return self._give_up(stream, trouble.reason, now)
 
     def forgotten(self, stream: Stream, now: float) -> list[Order]:
-        """Its worker runs without a session of it, for whatever reason: begin another."""
+        """Its worker runs without a session of it, for whatever reason: begin another.
+
+        The room there is the stream's, whatever its device takes otherwise.
+        """
         worker = self._roster.device_of(stream)
         log.error("session forgotten stream=%s worker=%s", stream_label(stream.stream_id), worker)
         self._roster.note(stream.stream_id, f"{worker} has no session of it any more", now)
-        return self._begin(stream, now)
+        return self._begin(stream, now, stays=True)
 
     def positions(self, egress: ChildName, positions: Positions, now: float) -> list[Order]:
         """An egress says how far it came."""
@@ -173,11 +177,12 @@ class Recovery:
                 orders += self._begin(stream, now)
         return orders + self.retry(now)
 
-    def _begin(self, stream: Stream, now: float) -> list[Order]:
+    def _begin(self, stream: Stream, now: float, *, stays: bool = False) -> list[Order]:
         egresses = set(self._roster.egresses)
         stream.state = StreamState.SWITCHING
         self._last_request += 1
-        switch = Switch(stream, self._last_request, now + POSITIONS_TIMEOUT_S, egresses)
+        deadline_s = now + POSITIONS_TIMEOUT_S
+        switch = Switch(stream, self._last_request, deadline_s, egresses, stays=stays)
         self._switches[stream.stream_id] = switch
         if stream.format is None or not egresses:
             return self._finish(switch, now)  # nothing of it can have reached a player
@@ -194,7 +199,23 @@ class Recovery:
         # With several egresses the slowest one counts: the others drop what they have already.
         stream.resume_after_ms = min(switch.positions, default=None)
         stream.state = StreamState.WAITING
+        if switch.stays and self._can_stay(stream):
+            roster = self._roster
+            kept = stay(roster.fleet, stream.generation, roster.need(stream))
+            return self._put(stream, *kept, now)
         return self._place_anew(stream, now)
+
+    def _can_stay(self, stream: Stream) -> bool:
+        """Whether the device that it has room on still serves what it has."""
+        roster = self._roster
+        name = roster.device_of(stream)
+        device = roster.fleet.devices.get(name) if name is not None else None
+        return (
+            device is not None
+            and device.is_up
+            and device.name not in roster.lost
+            and device.name not in roster.excluded(stream)
+        )
 
     def _place_anew(self, stream: Stream, now: float) -> list[Order]:
         roster = self._roster
@@ -213,9 +234,13 @@ class Recovery:
                 roster.drop_placement(stream)  # it can never go back
                 self.has_freed = True
             return []
+        return self._put(stream, *result, now)
+
+    def _put(self, stream: Stream, fleet: Fleet, placement: Placement, now: float) -> list[Order]:
+        """Have its ingest start it there, from where players have come."""
         resume_after_ms = stream.resume_after_ms
-        roster.put(stream, *result, now)
-        placed = roster.placed(stream, 0)
+        self._roster.put(stream, fleet, placement, now)
+        placed = self._roster.placed(stream, 0)
         assert isinstance(placed.message, Placed)
         return [Send(stream.ingest, replace(placed.message, resume_after_ms=resume_after_ms))]
 

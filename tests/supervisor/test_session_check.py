@@ -1,8 +1,19 @@
 """Sessions that a worker should have and has not, and the other way round."""
 
-from common.control_messages import Placed, StreamOrphaned, SwitchGeneration, TranscodeStatus
+from dataclasses import replace
+
+import pytest
+
+from common.control_messages import (
+    Placed,
+    Positions,
+    StreamOrphaned,
+    SwitchGeneration,
+    TranscodeStatus,
+)
 from common.identity import Generation, StreamId
-from common.ladder import LeftOut
+from common.ladder import LeftOut, Path, Template
+from common.settings import DEFAULT_RENDITIONS, Settings, Software
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.session_check import FORGOTTEN_BEATS, LOST_RUNG_BEATS, STRAY_BEATS
 from supervisor.stream import StreamState
@@ -48,6 +59,39 @@ def test_it_is_told_again_as_long_as_there_is_none(make_rig: MakeRig) -> None:
         (switch,) = beats(rig, worker, FORGOTTEN_BEATS)
         assert isinstance(switch, SwitchGeneration)
         rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+
+
+@pytest.mark.parametrize("last", [(), (Path.REFUSE,), (Path.PASSTHROUGH,)])
+@pytest.mark.parametrize("why", ["behind", "full"])
+def test_it_begins_anew_where_it_is_whatever_its_device_takes_otherwise(
+    make_rig: MakeRig, why: str, last: tuple[Path, ...]
+) -> None:
+    template = Template("live", DEFAULT_RENDITIONS, policy=(Path.SOFTWARE, *last))
+    rig = make_rig(Settings(templates=(template,)), workers=1)
+    before = live(rig)
+    assert before.worker is not None
+    if why == "behind":
+        rig.farm.roster.overloaded.add(before.worker)
+        rig.farm.roster.open_or_close(before.worker)
+    else:
+        software = Software(capacity=1.0)
+        rig.farm.configure(replace(rig.farm.roster.settings, software=software), rig.now)
+    (switch,) = beats(rig, before.worker, FORGOTTEN_BEATS)
+    assert isinstance(switch, SwitchGeneration)
+    positions = Positions(switch.request_id, switch.stream_id, 9_000)
+    placed = rig.only(rig.say("egress:0", positions), Placed)
+    assert (placed.worker, placed.resume_after_ms) == (before.worker, 9_000)
+    assert placed.generation > before.generation
+    assert rig.stream().state is StreamState.LIVE
+    assert list(rig.farm.roster.fleet.placements) == [placed.generation]
+
+
+def test_it_begins_elsewhere_if_its_worker_is_lost_meanwhile(rig: Rig) -> None:
+    before = live(rig)
+    beats(rig, before.worker, FORGOTTEN_BEATS)
+    rig.down(before.worker)
+    placed = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    assert placed.worker not in (None, before.worker)
 
 
 def test_a_session_that_is_named_now_and_then_is_there(rig: Rig) -> None:

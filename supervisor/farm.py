@@ -403,7 +403,7 @@ class Farm:
     def _check_sessions(self, worker: ChildName, beat: Heartbeat, now: float) -> list[Order]:
         """Begin what a worker should have and has not, end what it has and should not."""
         orders: list[Order] = []
-        for finding in self._session_check.heard(worker, beat.transcodes):
+        for finding in self._session_check.heard(worker, beat.transcodes, now):
             match finding:
                 case Forgotten(name):
                     orders += self._recovery.forgotten(self.roster.streams[name], now)

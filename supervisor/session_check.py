@@ -3,9 +3,11 @@
 A stream's ingest begins and ends its sessions, so nothing between these two tells the supervisor
 that one is gone, or was left behind by an ingest that died with its supervisor. Each heartbeat of
 a worker names all of its sessions; what is amiss in many of them in a row is amiss. Heartbeats are
-counted, not seconds: those that waited while this process slept say what was, not what is.
+counted, not seconds: none may have come for long. But many may come at once, which waited while
+this process slept and say what was: they tell nothing of a stream that was placed since.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,9 @@ from supervisor.stream import NO_INGEST, Stream, StreamState
 FORGOTTEN_BEATS = 40  # far beyond an ingest's way to a worker that is placed on
 STRAY_BEATS = 120  # beyond any move: the session that is left ends with its cut
 LOST_RUNG_BEATS = 20  # beyond an encoder that fails and is opened anew at the next keyframe
+# Since the stream was placed: a little less than so many heartbeats take.
+FORGOTTEN_S = 9.5
+STRAY_S = 29.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ _BEATS = {
     LostRung: LOST_RUNG_BEATS,
     FoundRung: 1,
 }
+_PLACED_S = {Forgotten: FORGOTTEN_S, Stray: STRAY_S, LostRung: 0.0, FoundRung: 0.0}
 
 
 class SessionCheck:
@@ -74,12 +80,27 @@ class SessionCheck:
         """It is gone: its successor begins with nothing."""
         self._beats.pop(worker, None)
 
-    def heard(self, worker: ChildName, transcodes: Sequence[TranscodeStatus]) -> list[Finding]:
+    def heard(
+        self, worker: ChildName, transcodes: Sequence[TranscodeStatus], now: float
+    ) -> list[Finding]:
         """A heartbeat; what has been amiss for long enough. What stays amiss is told again."""
         before = self._beats.get(worker, {})
-        beats = {f: before.get(f, 0) + 1 for f in self._findings(worker, transcodes)}
+        beats: dict[Finding, int] = {}
+        amiss: list[Finding] = []
+        for finding in self._findings(worker, transcodes):
+            count = before.get(finding, 0) + 1
+            kind = type(finding)
+            if count >= _BEATS[kind] and self._placed_for(finding, now) >= _PLACED_S[kind]:
+                amiss.append(finding)
+                count = 0
+            beats[finding] = count
         self._beats[worker] = beats
-        return [finding for finding, count in beats.items() if count % _BEATS[type(finding)] == 0]
+        return amiss
+
+    def _placed_for(self, finding: Finding, now: float) -> float:
+        """How long its stream, if there is one, has been where it is."""
+        stream = self._roster.streams.get(finding.stream_id)
+        return now - stream.placed_s if stream is not None else math.inf
 
     def _findings(
         self, worker: ChildName, transcodes: Sequence[TranscodeStatus]

@@ -101,6 +101,20 @@ def test_a_session_that_is_named_now_and_then_is_there(rig: Rig) -> None:
         assert beats(rig, worker, 1, rig.transcode()) == []
 
 
+def test_heartbeats_that_waited_say_nothing_of_a_stream_placed_since(rig: Rig) -> None:
+    placed = live(rig)
+    rig.down(placed.worker)
+    new = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    stale = [order for _ in range(2 * FORGOTTEN_BEATS) for order in rig.beat(new.worker)]
+    assert stale == []
+    old = rig.transcode(generation=placed.generation)
+    for _ in range(2 * STRAY_BEATS):  # its old session may have a cut ahead
+        assert rig.beat(new.worker, transcodes=(old, rig.transcode())) == []
+    assert beats(rig, new.worker, FORGOTTEN_BEATS - 4) == []
+    (switch,) = beats(rig, new.worker, 4)
+    assert isinstance(switch, SwitchGeneration)
+
+
 def test_a_session_is_not_looked_for_before_there_was_a_picture(rig: Rig) -> None:
     worker = rig.publish("live/a", SMALL).worker
     assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []

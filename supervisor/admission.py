@@ -317,7 +317,7 @@ class Admission:
             likely = replace(roster.need(stream), cost=stream_cost(template, remembered.format))
             if isinstance(place(roster.fleet, likely), NoRoom):
                 return [self._refuse(ingest, ask, FULL, remembered.description)]
-        begun = roster.isolate(stream, now)
+        begun = roster.isolate(stream, now, is_again=deadline_s is not None)
         need = roster.need(stream)
         result = place(roster.fleet, need, roster.excluded(stream))
         orders: list[Order] = []

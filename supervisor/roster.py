@@ -302,22 +302,22 @@ class Roster:
             for device in self.fleet.devices.values()
         )
 
-    def isolate(self, stream: Stream, now: float) -> list[Order]:
+    def isolate(self, stream: Stream, now: float, *, is_again: bool = False) -> list[Order]:
         """If the stream is suspect, give it a worker of its own, as long as there is room for one.
 
         Where there is none it stays by its policy: off the air it would pay for what is no more
-        than a suspicion.
+        than a suspicion. `is_again`: that has been noted already.
         """
         if self.quarantine.standing(stream.stream_id, now) is not Standing.SUSPECT:
             return []
-        if self.quarantine.worker(stream.stream_id) is None:
-            why_not = self._why_not_alone(stream)
-            if why_not:
-                self.note(stream.stream_id, f"not alone: {why_not}", now)
-                return []
-        name = self.quarantine.give_worker(stream.stream_id, now)
+        name = self.quarantine.worker(stream.stream_id)
+        why_not = self._why_not_alone(stream) if name is None else ""
+        if not why_not:
+            name = self.quarantine.give_worker(stream.stream_id, now)
         if name is None:
-            self.note(stream.stream_id, "not alone: too many streams have their own worker", now)
+            why_not = why_not or "too many streams have their own worker"
+            if not is_again:
+                self.note(stream.stream_id, f"not alone: {why_not}", now)
             return []
         stream.own_worker = name
         if name in self.fleet.devices:

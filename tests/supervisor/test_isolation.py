@@ -266,3 +266,20 @@ def test_a_suspect_whose_room_was_taken_meanwhile_goes_back_to_the_others(rig: R
     (placed,) = placements(rig.farm.configure(Settings(), rig.now))
     assert placed.worker not in (None, OWN)
     assert rig.beat(OWN) == [StopWorker(OWN)]
+
+
+def suspect(rig: Rig, stream: str = "a") -> None:
+    """It took two workers down, and its publisher is away."""
+    for _ in range(2):
+        rig.farm.roster.quarantine.crashed(stream_id("live", stream), "killed", rig.now)
+
+
+def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig) -> None:
+    rig = make_rig(capacity(1.0), workers=1)
+    suspect(rig)
+    rig.expect("worker:cpu:1")  # room may come
+    assert rig.ask() == []
+    for _ in range(50):
+        rig.farm.configure(capacity(1.0), rig.now)
+    notes = [note.text for note in rig.farm.roster.history]
+    assert [text.startswith("not alone: software: needs") for text in notes] == [True]

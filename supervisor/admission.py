@@ -320,6 +320,13 @@ class Admission:
         begun = roster.isolate(stream, now, is_again=deadline_s is not None)
         need = roster.need(stream)
         result = place(roster.fleet, need, roster.excluded(stream))
+        if (
+            isinstance(result, NoRoom)
+            and self._has_room_among_others(stream)
+            and roster.rejoin(stream, result.reason, now)
+        ):
+            need = roster.need(stream)
+            result = place(roster.fleet, need, roster.excluded(stream))
         orders: list[Order] = []
         if isinstance(result, NoRoom) and stream.own_worker is None:
             freed, orders = self._evict(need, now)
@@ -337,6 +344,13 @@ class Admission:
         roster.full_refusals += 1
         roster.note(ask.stream_id, f"refused: {result.reason}", now)
         return [self._refuse(ingest, ask, FULL, f"the farm is full: {result.reason}")]
+
+    def _has_room_among_others(self, stream: Stream) -> bool:
+        """Whether one that is to be alone could be placed as if it were not."""
+        if stream.own_worker is None:
+            return False
+        need = self._roster.need(replace(stream, own_worker=None))
+        return not isinstance(place(self._roster.fleet, need, {stream.own_worker: ""}), NoRoom)
 
     def _patience(self, now: float) -> float:
         """How long room may still come by itself."""

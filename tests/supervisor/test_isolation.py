@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from common.control_messages import (
+    DeviceInfo,
     EndStream,
     Placed,
     Readmit,
@@ -12,7 +13,7 @@ from common.control_messages import (
     SwitchGeneration,
 )
 from common.identity import ChildName, stream_id
-from common.ladder import SourceFormat
+from common.ladder import Path, SourceFormat
 from common.settings import Settings, Software
 from supervisor.admission import REMEMBER_S
 from supervisor.orders import CondemnChild, Order, Send, StartWorker, StopWorker
@@ -283,3 +284,17 @@ def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig
         rig.farm.configure(capacity(1.0), rig.now)
     notes = [note.text for note in rig.farm.roster.history]
     assert [text.startswith("not alone: software: needs") for text in notes] == [True]
+
+
+def test_a_suspects_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(rig: Rig) -> None:
+    suspect(rig)
+    (start,) = rig.ask()
+    assert isinstance(start, StartWorker)
+    rig.farm.configure(capacity(1.0), rig.now)
+    rig.up(start.child, "worker")
+    assert rig.farm.parked == 1, "it keeps its worker while others have no room either"
+    gpu = DeviceInfo("GPU-1", "gpu", "NVIDIA L4", Path.GPU_ONLY, "00000000:65:00.0", 24 << 30)
+    (placed,) = placements(rig.up("worker:GPU-1", "worker", device=gpu))
+    assert placed.worker == "worker:GPU-1"
+    assert rig.stream().own_worker is None
+    assert rig.beat(start.child) == [StopWorker(start.child)]

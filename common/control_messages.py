@@ -74,7 +74,7 @@ class TranscodeStatus:
     stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
     stalled_s: float = 0.0  # how long what waits here has waited and nothing got done
     skipped: int = 0  # pictures that a rung left out, because it was behind
-    overflows: int = 0  # how often so much waited for its decoder that units were dropped
+    overflows: int = 0  # how often units were dropped because its decoder was slow
     top_rate_divisor: int = 1  # what is taken from it: see `Degrade`
     dropped_rungs: int = 0
 

@@ -2,7 +2,8 @@
 
 A device is behind while one of its streams waits for its decoder by `BEHIND_MS`, or rungs leave
 pictures out; and when such a wait has overflowed time after time, `OVERFLOWS` within `OVERFLOW_S`:
-a queue may be shorter than `BEHIND_MS`, and is empty again after each drop. After `BEHIND_S` of it
+a queue may be shorter than `BEHIND_MS`, and is empty again after each drop. (What a publisher
+sends late all at once overflows too; the worker does not count that.) After `BEHIND_S` of it
 without a break one step is taken, and another after every `STEP_S` in which it is still behind, in
 this order:
 

@@ -7,6 +7,11 @@ cache come all at once and are no lag; only the bound on bytes holds for them.
 
 Until what waited for the session's opening, and for the GOP before it, is caught up with, twice
 as much may wait: of a stream that comes from a lost worker a second may have passed by then.
+
+What comes late all at once, after a publisher's stall or as the bundles of a stream that nobody
+plays (`ingest/lazy_reads.py`), may fill a queue that its decoder would empty in no time. That is
+dropped too, and says nothing of the decoder: an overflow counts as its own if by the clock, too,
+the oldest unit has waited for about as long as the limit.
 """
 
 from collections import deque
@@ -16,6 +21,10 @@ from common.media_messages import AccessUnit
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_UNITS = 4000
+# Of the limit: what comes at less than 4/3 of real time is no burst.
+_SLOW = 0.75
+# The units of a bundle come up to this much later, all at once, than their times say.
+_BUNDLE_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +75,13 @@ class StreamQueue:
 
     def __init__(self, limit_ms: int) -> None:
         self.dropped = 0  # units
-        self.overflows = 0  # how often it was full
+        self.overflows = 0  # how often it was full because its decoder is slow
         self._limit_ms = limit_ms
         self._is_starting = True  # what waited for the opening is not caught up with
         self._entries: deque[Entry] = deque()
         self._units = 0
         self._bytes = 0
-        self._live: deque[int] = deque()  # DTS of the live units that wait
+        self._live: deque[Unit] = deque()  # those that wait and are no replay
         self._dropping = False
         self._gap = False  # the next unit does not follow the one before
         self._next_number: int | None = None
@@ -83,7 +92,9 @@ class StreamQueue:
     @property
     def span_ms(self) -> int:
         """Live media that wait, in ms."""
-        return max(0, self._live[-1] - self._live[0]) if self._live else 0
+        if not self._live:
+            return 0
+        return max(0, self._live[-1].header.dts_ms - self._live[0].header.dts_ms)
 
     def put(self, header: AccessUnit, data: bytes, now_s: float) -> bool:
         """Queue a unit; False when it was dropped."""
@@ -94,18 +105,19 @@ class StreamQueue:
             self._dropping = False
         if not self._dropping and self._is_full(header, len(data)):
             self._dropping = True
-            self.overflows += 1
+            self.overflows += self._is_slow(now_s)
             self._is_starting = False
         if self._dropping:
             self.dropped += 1
             self._gap = True
             return False
-        self._entries.append(Unit(header, data, now_s, self._gap))
+        unit = Unit(header, data, now_s, self._gap)
+        self._entries.append(unit)
         self._gap = False
         self._units += 1
         self._bytes += len(data)
         if not header.replay:
-            self._live.append(header.dts_ms)
+            self._live.append(unit)
         return True
 
     def put_order(self, order: NewHeader | Cut | Pause | End) -> None:
@@ -136,8 +148,15 @@ class StreamQueue:
     def _is_full(self, header: AccessUnit, size: int) -> bool:
         if self._units >= MAX_UNITS or self._bytes + size > MAX_BYTES:
             return True
-        return (
-            not header.replay
-            and bool(self._live)
-            and header.dts_ms - self._live[0] > self._limit_ms * (1 + self._is_starting)
-        )
+        if header.replay or not self._live:
+            return False
+        span_ms = header.dts_ms - self._live[0].header.dts_ms
+        return span_ms > self._limit_ms * (1 + self._is_starting)
+
+    def _is_slow(self, now_s: float) -> bool:
+        """Whether what waits has waited for so long that no burst filled the queue."""
+        if not self._live:
+            return False
+        limit_ms = self._limit_ms
+        long_ms = max(limit_ms / 2, min(_SLOW * limit_ms, limit_ms - _BUNDLE_MS))
+        return (now_s - self._live[0].put_s) * 1000 >= long_ms

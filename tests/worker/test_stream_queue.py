@@ -1,5 +1,6 @@
 """What waits for a decoder stays bounded in ms, and is dropped by keyframes."""
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -17,9 +18,10 @@ def put(
     is_key: bool = False,
     replay: bool = False,
     data: bytes = b"unit",
+    now_s: float = 2.0,
 ) -> bool:
     header = AccessUnit(StreamId("live/a"), Generation(1), number, dts_ms, 0, is_key, 1.0, replay)
-    return queue.put(header, data, 2.0)
+    return queue.put(header, data, now_s)
 
 
 def taken(queue: StreamQueue) -> list[Unit]:
@@ -53,7 +55,7 @@ def test_units_and_orders_keep_their_order() -> None:
 
 def test_a_full_queue_drops_the_newest_up_to_a_keyframe_and_marks_the_gap() -> None:
     queue = running()
-    accepted = [put(queue, n, n * 40, is_key=n % 50 == 0) for n in range(49)]
+    accepted = [put(queue, n, n * 40, is_key=n % 50 == 0, now_s=n * 0.04) for n in range(49)]
     assert accepted == [True] * 26 + [False] * 23
     assert queue.span_ms == 1000
     assert queue.dropped == 23
@@ -65,6 +67,51 @@ def test_a_full_queue_drops_the_newest_up_to_a_keyframe_and_marks_the_gap() -> N
     assert put(queue, 50, 2000, is_key=True)
     assert put(queue, 51, 2040)
     assert [unit.follows_gap for unit in taken(queue)] == [True, False]
+
+
+@pytest.mark.parametrize("link", [3, 8, 20])
+def test_what_a_stalled_publisher_sends_late_is_not_its_decoders_fault(link: int) -> None:
+    queue = running()
+    credit = 0.0
+    for n in range(75):  # 3 s of media at `link` times real time, for a decoder of twice that
+        put(queue, n, n * 40, is_key=n % 50 == 0, now_s=10.0 + n * 0.04 / link)
+        credit = min(1.0, credit + 2 / link)
+        if credit >= 1:
+            credit -= 1
+            queue.take()
+    assert queue.dropped > 0
+    assert queue.overflows == 0
+
+
+@pytest.mark.parametrize("limit_ms", [100, 150, 200])
+def test_bundles_that_fill_a_short_queue_by_themselves_are_not_either(limit_ms: int) -> None:
+    queue = running(limit_ms)
+    for n in range(300):
+        put(queue, n, n * 40, is_key=n % 50 == 0, now_s=n // 6 * 0.24)
+        if n % 6 == 5:
+            taken(queue)
+    assert (queue.dropped > 0) is (limit_ms < 200)
+    assert queue.overflows == 0
+
+
+@pytest.mark.parametrize("bundle", [1, 5])
+@pytest.mark.parametrize("limit_ms", [200, 300, 550, 1000])
+@pytest.mark.parametrize("speed", [0.5, 0.8, 0.95])
+def test_a_slow_decoder_is_found_however_its_units_come(
+    speed: float, limit_ms: int, bundle: int
+) -> None:
+    queue = running(limit_ms)
+    number, credit = 0, 0.0
+    for tick in range(25 * 60):
+        now_s = tick * 0.04
+        for _ in range(bundle if tick % bundle == 0 else 0):
+            put(queue, number, number * 40, is_key=number % 50 == 0, now_s=now_s)
+            number += 1
+        credit = min(1.0, credit + speed)
+        if credit >= 1 and len(queue):
+            credit -= 1
+            queue.take()
+    assert queue.overflows >= 3
 
 
 def test_a_gap_in_the_numbers_is_marked() -> None:

@@ -116,9 +116,11 @@ class Roster:
         """A driver gave this worker no encoder session beyond those open there, and elsewhere."""
         elsewhere = self.fleet.used(Resource.SESSIONS) - self.fleet.used(Resource.SESSIONS, worker)
         sessions = open_there + round(elsewhere)
+        is_known = self.session_cap is not None and self.session_cap.sessions == sessions
         self.session_cap = SessionCap(sessions, now + SESSION_CAP_S, reason)
         self.fleet = replace(self.fleet, host=self._host_limits())
-        log.warning(
+        log.log(
+            logging.DEBUG if is_known else logging.WARNING,
             "encoder sessions limited sessions=%d for_s=%d worker=%s reason=%s",
             sessions,
             SESSION_CAP_S,

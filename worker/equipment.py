@@ -16,6 +16,7 @@ from common.ladder import Ladder, Rung
 from worker.backend import SURFACE_BACKLOG, Backend, Decoder, Encoder, Scaler
 from worker.events import CapMet
 from worker.lanes import Lane, Lanes
+from worker.met_cap import MetCap
 from worker.rung import RungAtWork
 from worker.timing import rung_rate
 
@@ -30,6 +31,8 @@ class Equipment:
         backend: Backend,
         lanes: Lanes,
         opening: threading.Lock,
+        cap: MetCap,
+        clock: Callable[[], float],
         label: str,
         tell: Callable[[CapMet], None],
     ) -> None:
@@ -42,6 +45,8 @@ class Equipment:
         self._backend = backend
         self._lanes = lanes
         self._opening = opening
+        self._cap = cap
+        self._clock = clock
         self._label = label
         self._tell = tell
         self._lanes_taken: list[Lane] = []
@@ -58,7 +63,7 @@ class Equipment:
         for index, (rung, lane) in enumerate(zip(ladder.rungs, lanes, strict=True)):
             fps = rung_rate(sps.fps, rung.fps)
             opened = partial(self._open_encoder, rung, sps)
-            self.runs.append(RungAtWork(index, rung, lane, fps, opened))
+            self.runs.append(RungAtWork(index, rung, lane, fps, opened, self._is_capped))
 
     def close(self) -> None:
         with self._opening:
@@ -67,6 +72,8 @@ class Equipment:
                     part.close()
                 except Exception:
                     log.exception("closing failed stream=%s", self._label)
+            if self.runs:
+                self._cap.freed()
         for lane in self._lanes_taken:
             self._lanes.release(lane)
         self._lanes_taken = []
@@ -93,5 +100,10 @@ class Equipment:
             with self._opening:
                 return self._backend.open_encoder(rung, sps, fps)
         except EncoderCapReached as error:
-            self._tell(CapMet(error.open_sessions, str(error)))
+            self._cap.met(self._clock())
+            is_again = any(run.rung is rung and run.lost for run in self.runs)
+            self._tell(CapMet(error.open_sessions, str(error), is_again))
             raise
+
+    def _is_capped(self) -> bool:
+        return self._cap.is_near(self._clock())

@@ -46,6 +46,7 @@ class CapMet:
 
     open_sessions: int  # of this process
     reason: str
+    is_again: bool = False  # by another try for a rung that was lost before
 
 
 Event = RungBegan | RungCoded | Ended | DeviceGone | CapMet

@@ -298,10 +298,7 @@ class Worker:
             case Ended():
                 self._on_ended(key, session, event)
             case CapMet():
-                log.warning(
-                    "encoder session refused open=%d reason=%s", event.open_sessions, event.reason
-                )
-                self._link.send(EncoderCap(self.child, event.open_sessions, event.reason))
+                self._on_cap_met(event)
             case DeviceGone():
                 if self._met_loss is None:
                     # Until the loop has run on, whoever calls the driver meets it too.
@@ -310,6 +307,19 @@ class Worker:
                     self._link.fatal(event.reason, ExitCode.DEVICE_LOST)
                     self.exit_code = ExitCode.DEVICE_LOST
                     self._stopped.set()
+
+    def _on_cap_met(self, event: CapMet) -> None:
+        is_news = self._around.cap.is_news(
+            event.open_sessions, time.monotonic(), is_again=event.is_again
+        )
+        log.log(
+            logging.WARNING if is_news else logging.DEBUG,
+            "encoder session refused open=%d reason=%s",
+            event.open_sessions,
+            event.reason,
+        )
+        if is_news:
+            self._link.send(EncoderCap(self.child, event.open_sessions, event.reason))
 
     def _on_ended(self, key: StreamKey, session: Session, event: Ended) -> None:
         stream = self._streams.pop(key, None)
@@ -395,7 +405,8 @@ class Worker:
     def on_message(self, message: Any) -> None:
         match message:
             case Welcome():
-                self._elsewhere = 0  # another supervisor has told nothing yet
+                self._elsewhere = 0  # another supervisor has told nothing yet …
+                self._around.cap.forget_told()  # … and was told nothing
                 self._configure(message.settings)
                 self._egresses.update(message.endpoints)
             case Configure():

@@ -2,10 +2,11 @@
 
 The encoder is opened anew, at a keyframe, when the rung's real rate turns out to be another than
 the one that its rate control was opened for, and when it has failed: what it lacks may be there
-again, as an encoder session that another program has taken meanwhile. `RungAtWork.encode`,
+again, as an encoder session that another program has taken meanwhile; but not while the driver's
+cap on those was met a moment ago. `RungAtWork.encode`,
 `failed` and `flush` are called in the rung's lane, the rest in the decode lane; nothing here is
-shared but `waiting` and `done`, which the session guards, `lost` and `_try_again_ms`, which the
-rung's lane writes, and `stall`, which is the loop's.
+shared but `waiting` and `done`, which the session guards, `lost`, `_try_again_ms` and
+`_was_refused`, which the rung's lane writes, and `stall`, which is the loop's.
 """
 
 import logging
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from common.errors import EncoderCapReached
 from common.ladder import Rung
 from common.stage_times import StageTimes
 from worker.backend import Encoder, Surface
@@ -55,7 +57,13 @@ class RungAtWork:
     """A rung, its lane and its encoder."""
 
     def __init__(
-        self, index: int, rung: Rung, lane: Lane, fps: Fraction, open_encoder: OpenEncoder
+        self,
+        index: int,
+        rung: Rung,
+        lane: Lane,
+        fps: Fraction,
+        open_encoder: OpenEncoder,
+        is_capped: Callable[[], bool],
     ) -> None:
         """Raises EncodeFailed, DeviceLost."""
         self.index = index
@@ -75,6 +83,8 @@ class RungAtWork:
         self._stages = [f"{stage}:{rung.name}" for stage in ("handover", "scale", "encode")]
         self._fps = fps  # that the encoder was opened for
         self._open_encoder = open_encoder
+        self._is_capped = is_capped  # no encoder session is to be had
+        self._was_refused = False  # one, for that reason
         self._encoder: Encoder | None = open_encoder(fps)
         self._config = self._encoder.config
         self._opened_anew_ms: int | None = None
@@ -89,7 +99,11 @@ class RungAtWork:
 
     def is_out(self, pts_ms: int, *, is_key: bool) -> bool:
         """Whether it has failed, and this picture is not one to try again with."""
-        return bool(self.lost) and not (is_key and pts_ms >= self._try_again_ms)
+        if not self.lost:
+            return False
+        if not is_key or pts_ms < self._try_again_ms:
+            return True
+        return self._was_refused and self._is_capped()
 
     def better_rate(self, meter: RateMeter, pts_ms: int) -> Fraction | None:
         """The rate to open the encoder anew for, if what it was opened for is wrong, or lost."""
@@ -169,9 +183,13 @@ class RungAtWork:
         # first closed, then opened: the device may have no encoder to spare
         before, self._fps = self._fps, fps
         self.is_opening = True
+        self._was_refused = False
         try:
             self.close()
             encoder = self._encoder = self._open_encoder(fps)
+        except EncoderCapReached:
+            self._was_refused = True
+            raise
         finally:
             self.is_opening = False
         self._config = encoder.config

@@ -18,7 +18,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 
@@ -35,6 +35,7 @@ from worker.equipment import Equipment
 from worker.events import DeviceGone, Ended, Event
 from worker.filler import Filler
 from worker.lanes import Lane, Lanes
+from worker.met_cap import MetCap
 from worker.rung import RungAtWork, Work
 from worker.source_record import read_record
 from worker.stall import Stall
@@ -71,6 +72,7 @@ class Surroundings:
     is_alone: Callable[[], bool]  # whether no other session could be slowed by a replay
     is_watched: Callable[[StreamId], bool]  # whether somebody plays any of it
     is_crowded: Callable[[], bool]  # whether there is a stream for every core of the host
+    cap: MetCap = field(default_factory=MetCap)  # on encoder sessions
     clock: Callable[[], float] = time.monotonic
     cpu_clock: Callable[[], float] = time.thread_time
 
@@ -108,7 +110,13 @@ class Session:
         # the decode lane's, once open
         self._record = record
         self._equipment = Equipment(
-            around.backend, around.lanes, around.opening, self.label, partial(around.post, self)
+            around.backend,
+            around.lanes,
+            around.opening,
+            around.cap,
+            around.clock,
+            self.label,
+            partial(around.post, self),
         )
         self._decoding: Decoding | None = None
         self._staying = 0  # pictures that the decode lane has yet to encode by itself
@@ -510,8 +518,9 @@ class Session:
         return decoding.lateness.is_too_late(work.received_s, self._clock())
 
     def _rung_lost(self, run: RungAtWork, work: Work, reason: str) -> None:
+        level = logging.DEBUG if run.lost else logging.ERROR  # another try is not worth a line
         run.failed(reason, work.surface.pts_ms)
-        log.error("rendition lost stream=%s reason=%s", self.label, reason)
+        log.log(level, "rendition lost stream=%s reason=%s", self.label, reason)
         if all(other.lost for other in self._equipment.runs):
             self._wind_down(Ended(reason, trouble=True), flush=False)
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from fractions import Fraction
 
+import pytest
+
 from common.control_messages import Placed
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path, SourceFormat, Template
@@ -41,6 +43,15 @@ def test_the_lower_of_a_session_cap_by_hand_and_one_that_was_met_holds() -> None
     assert roster.fleet.host[Resource.SESSIONS] == 2.0
     roster.forget_session_cap()
     assert Resource.SESSIONS not in roster.fleet.host
+
+
+def test_a_session_cap_that_is_met_again_is_not_logged_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    roster = Roster(Settings(), 2)
+    for sessions in (8, 8, 8, 7):
+        roster.session_refused(ChildName("w"), sessions, "the driver", 100.0)
+    assert sum("encoder sessions limited" in line for line in caplog.messages) == 2
 
 
 def test_rungs_come_from_the_template_until_the_source_is_known(rig: Rig) -> None:

@@ -6,14 +6,40 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from common.control_messages import Fatal, StreamsElsewhere, StreamTrouble, Welcome
+from common.control_messages import (
+    EncoderCap,
+    Fatal,
+    StreamsElsewhere,
+    StreamTrouble,
+    Welcome,
+)
 from common.errors import DeviceLost, ExitCode
 from common.identity import BootId, ChildName, Generation, StreamId
 from common.media_messages import StreamStart
 from common.settings import Settings
 from tests.helpers_worker import DEADLINE_S, SourceSpec, make_source, template
+from worker.events import CapMet
 from worker.run import Worker, open_backend
 from worker.session import SessionState
+
+
+def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
+    async def told(run_dir: Path) -> list[object]:
+        worker = Worker(ChildName("worker:cpu:0"), run_dir, *open_backend("cpu", 1, 1))
+        sent: list[object] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker._link, "send", sent.append)
+            again = CapMet(4, "the driver", is_again=True)
+            for event in (CapMet(4, "the driver"), again, again, CapMet(3, "the driver", True)):
+                worker._on_cap_met(event)
+            worker.on_message(Welcome(BootId("e" * 16), Settings(), ()))
+            worker._on_cap_met(again)
+        worker.stop()
+        await worker.run()
+        return [message.open_sessions for message in sent if isinstance(message, EncoderCap)]
+
+    with TemporaryDirectory() as name:
+        assert asyncio.run(told(Path(name))) == [4, 3, 4]
 
 
 def test_another_supervisor_has_told_nothing_of_other_workers_streams() -> None:

@@ -13,6 +13,7 @@ import pytest
 from common.avc import AvcConfig, SpsInfo
 from common.errors import DecodeFailed, DeviceLost, EncodeFailed, EncoderCapReached
 from common.ladder import Ladder, Rung
+from tests.helpers_media import until
 from tests.helpers_worker import (
     DEADLINE_S,
     Driver,
@@ -23,7 +24,8 @@ from tests.helpers_worker import (
     template,
 )
 from worker.backend import EncodedUnit, Encoder, Picture, Surface
-from worker.events import CapMet, DeviceGone, Ended
+from worker.events import CapMet, DeviceGone, Ended, Event
+from worker.met_cap import NEAR_S
 from worker.soft import SoftBackend
 from worker.soft_scale import SoftScaler
 
@@ -186,17 +188,18 @@ def test_a_rung_that_fails_ends_alone_and_status_says_why() -> None:
 class FlakyBackend(SoftBackend):
     """The small rung's encoder fails at its sixth picture; `refusals` openings after it do too."""
 
-    def __init__(self, refusals: int = 0) -> None:
+    def __init__(self, refusals: int, refusal: Exception) -> None:
         super().__init__("cpu:0")
         self.opened = 0
         self._refusals = refusals
+        self._refusal = refusal
 
     def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
         if rung.name != "small":
             return super().open_encoder(rung, sps, fps)
         self.opened += 1
         if 1 < self.opened <= 1 + self._refusals:
-            raise EncoderCapReached("small: the driver's cap", 1)
+            raise self._refusal
         encoder = super().open_encoder(rung, sps, fps)
         fails_at = 5 if self.opened == 1 else 10**9
         return FailingEncoder(encoder, fails_at, EncodeFailed("it hangs up"))
@@ -207,7 +210,7 @@ def test_a_rung_that_failed_is_tried_again_at_a_later_keyframe(
     refusals: int, again_ms: int
 ) -> None:
     source = make_source(SourceSpec(frames=180))
-    backend = FlakyBackend(refusals)
+    backend = FlakyBackend(refusals, EncodeFailed("not now"))
     with Driver(source, template(), backend=backend) as driver:
         driver.feed(source)
         outputs = driver.finish()
@@ -219,6 +222,34 @@ def test_a_rung_that_failed_is_tried_again_at_a_later_keyframe(
     assert len(small.headers) == 2  # the encoder is another one
     small.decode()
     assert backend.opened == 2 + refusals
+
+
+def test_a_rung_that_the_drivers_cap_keeps_out_waits_in_quiet_until_there_may_be_room(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = make_source(SourceSpec(frames=360))
+    cap = EncoderCapReached("small: the driver's cap", 1)
+    backend = FlakyBackend(100, cap)
+    later_s = 0.0
+    with (
+        caplog.at_level(logging.ERROR, "tfarm"),
+        Driver(
+            source, template(), backend=backend, clock=lambda: time.monotonic() + later_s
+        ) as driver,
+    ):
+        driver.feed(replace(source, units=source.units[:180]))
+        until(lambda: driver.session.status(1.0).frames_out == 180, DEADLINE_S, "all decoded")
+        until(lambda: backend.opened > 1, DEADLINE_S, "a try at 2 s")
+        later_s = NEAR_S
+        driver.feed(replace(source, units=source.units[180:]))
+        driver.session.end("done")
+        told: list[Event] = []
+        while not (told and isinstance(told[-1], Ended)):
+            told.append(driver.events.get(timeout=DEADLINE_S))
+    assert backend.opened == 1 + 2, "not at 4 s"
+    met = CapMet(1, str(cap), is_again=True)
+    assert [event for event in told if isinstance(event, CapMet)] == [met] * 2
+    assert sum("rendition lost" in line for line in caplog.messages) == 1
 
 
 def test_a_session_whose_rungs_all_fail_ends_with_trouble(

@@ -72,9 +72,11 @@ class Stream:
     def transcode(self) -> TranscodeStatus | None:
         """What its worker makes of it; None: none does, or has not said so yet."""
         last = self.last_transcode
-        if last is None or last.generation != self.generation or self.state is not StreamState.LIVE:
+        if last is None or last.generation != self.generation:
             return None
-        return last
+        # Without an ingest its session has ended: what that said last holds no more.
+        is_made = self.state is StreamState.LIVE and self.ingest != NO_INGEST
+        return last if is_made else None
 
     def cost(self) -> StreamCost:
         return stream_cost(self.template, self.format)

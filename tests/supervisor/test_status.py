@@ -131,6 +131,14 @@ def test_nothing_is_shown_of_what_was_made_of_a_stream_that_is_given_up(make_rig
     assert not any(rates(rig))
 
 
+def test_nothing_is_shown_of_what_was_made_of_a_stream_whose_ingest_is_lost(rig: Rig) -> None:
+    streaming(rig)
+    assert any(rates(rig))
+    rig.down("ingest:0")
+    assert rig.stream().state is StreamState.LIVE, "held"
+    assert not any(rates(rig))
+
+
 def test_the_tables_show_it_all(rig: Rig) -> None:
     shown = text(streaming(rig))
     for words in (

@@ -10,7 +10,7 @@ from common.identity import ChildName, Generation, StreamId
 from common.ladder import Path, SourceFormat, Template
 from common.settings import DEFAULT_RENDITIONS
 from supervisor.overload import Level
-from supervisor.stream import Stream, StreamState
+from supervisor.stream import NO_INGEST, Stream, StreamState
 
 GPU = "GPU-00000000-0000-0000-0000-000000000001"
 HD = SourceFormat(1280, 720, fps=Fraction(30))
@@ -92,6 +92,13 @@ def test_a_workers_word_holds_for_its_own_placement(
     told = TranscodeStatus(stream.stream_id, Generation(generation), 1, 1, 0.0, 0, ())
     stream.last_transcode, stream.state = told, state
     assert stream.transcode is (told if is_there else None)
+
+
+def test_a_session_that_ended_with_its_ingest_has_no_word_any_more(stream: Stream) -> None:
+    stream.last_transcode = TranscodeStatus(stream.stream_id, Generation(3), 1, 1, 0.0, 0, ())
+    assert stream.transcode is not None
+    stream.ingest = NO_INGEST
+    assert stream.transcode is None
 
 
 def test_one_that_is_alone_on_a_worker_of_its_own_has_no_other_way(stream: Stream) -> None:

@@ -19,7 +19,9 @@ from supervisor.stream import NO_INGEST, Stream, StreamState
 # At four heartbeats a second.
 FORGOTTEN_BEATS = 40  # far beyond an ingest's way to a worker that is placed on
 STRAY_BEATS = 120  # beyond any move: the session that is left ends with its cut
-LOST_RUNG_BEATS = 20  # beyond an encoder that fails and is opened anew at the next keyframe
+# An encoder that fails is opened anew at the first keyframe a second later. Where keyframes are
+# further apart, players of the rung are sent away meanwhile: nothing comes to them anyway.
+LOST_RUNG_BEATS = 20
 # Since the stream was placed: a little less than so many heartbeats take.
 FORGOTTEN_S = 9.5
 STRAY_S = 29.0

@@ -226,8 +226,10 @@ def _left_out(stream: Stream) -> Sequence[LeftOut]:
     transcode = stream.transcode
     if transcode is None:
         return found
-    known = {entry.name for entry in found}
-    return (*found, *(entry for entry in transcode.left_out if entry.name not in known))
+    # The source may have been another one when the worker began.
+    told = {entry.name for entry in transcode.left_out}
+    told |= {rendition.name for rendition in transcode.renditions}
+    return (*(entry for entry in found if entry.name not in told), *transcode.left_out)
 
 
 def _stages(stream: Stream) -> dict[str, list[float]]:

@@ -116,11 +116,17 @@ class Stream:
 
     def rungs(self) -> tuple[str, ...]:
         """The transcoded renditions to expect."""
+        made = self._ladder()[self.level is Level.NO_TOP_RUNG :]
+        return tuple(name for name in made if name not in self.lost_rungs)
+
+    def _ladder(self) -> tuple[str, ...]:
+        transcode = self.transcode
+        if transcode is not None and transcode.renditions:
+            # As its session was opened: that makes no others when the source changes its size.
+            return tuple(rendition.name for rendition in transcode.renditions)
         if self.format is None:
             return tuple(rendition.name for rendition in self.template.renditions)
-        names = tuple(rung.name for rung in fit_ladder(self.template, self.format).rungs)
-        made = names[self.level is Level.NO_TOP_RUNG :]
-        return tuple(name for name in made if name not in self.lost_rungs)
+        return tuple(rung.name for rung in fit_ladder(self.template, self.format).rungs)
 
     def policy(self) -> tuple[Path, ...]:
         if self.own_worker is not None:

@@ -7,17 +7,18 @@ import pytest
 from common.control_messages import (
     Placed,
     Positions,
+    RenditionStatus,
     StreamOrphaned,
     SwitchGeneration,
     TranscodeStatus,
 )
 from common.identity import Generation, StreamId
-from common.ladder import LeftOut, Path, Template
+from common.ladder import LeftOut, Path, SourceFormat, Template, fit_ladder
 from common.settings import DEFAULT_RENDITIONS, Settings, Software
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.session_check import FORGOTTEN_BEATS, LOST_RUNG_BEATS, STRAY_BEATS
 from supervisor.stream import StreamState
-from tests.supervisor.rig import SMALL, MakeRig, Rig
+from tests.supervisor.rig import HD, SMALL, MakeRig, Rig
 
 BEAT_S = 0.25
 
@@ -175,3 +176,23 @@ def test_a_rung_that_does_not_fit_the_source_is_not_lost(rig: Rig) -> None:
     worker = rig.publish("live/a", SMALL).worker
     small = rig.transcode(left_out=(LeftOut("720p", "would enlarge"),))
     assert beats(rig, worker, 2 * LOST_RUNG_BEATS, small) == []
+
+
+@pytest.mark.parametrize(("before", "after"), [(SMALL, HD), (HD, SMALL)])
+def test_a_source_that_changes_its_size_keeps_the_rungs_of_its_session(
+    make_rig: MakeRig, before: SourceFormat, after: SourceFormat
+) -> None:
+    rig = make_rig(workers=1)
+    placed = rig.publish("live/a", before)
+    ladder = fit_ladder(placed.template, before)
+    status = rig.transcode(
+        renditions=tuple(RenditionStatus(rung.name) for rung in ladder.rungs),
+        left_out=ladder.left_out,
+    )
+    assert beats(rig, placed.worker, 1, status) == []
+    assert rig.only(rig.format(source=after), Placed).rungs == placed.rungs
+    assert beats(rig, placed.worker, 3 * LOST_RUNG_BEATS, status) == []
+    rig.down(placed.worker)
+    rig.tick(POSITIONS_TIMEOUT_S)
+    anew = rig.only(rig.up(placed.worker or "", "worker"), Placed)
+    assert anew.rungs == tuple(rung.name for rung in fit_ladder(placed.template, after).rungs)

@@ -52,13 +52,12 @@ def streaming(rig: Rig) -> dict[str, Any]:
     )
     rig.beat("ingest:0", publishers=(publisher,))
     rung = RenditionStatus("480p", 854, 480, frames=70, fps=30.0, bitrate_bps=9e5, dropped=1)
-    rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=10, renditions=(rung,)),))
+    rungs = (rung, RenditionStatus("360p", 640, 360))
+    rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=10, renditions=rungs),))
     rig.now += 2.0
     rig.beat(
         placed.worker,
-        transcodes=(
-            rig.transcode(frames_in=70, frames_out=68, queue_ms=12.34, renditions=(rung,)),
-        ),
+        transcodes=(rig.transcode(frames_in=70, frames_out=68, queue_ms=12.34, renditions=rungs),),
         counters={"x": 1},
     )
     served = RenditionStatus("480p", players=4, dropped=2)
@@ -105,6 +104,16 @@ def rates(rig: Rig) -> list[object]:
     told += [row[name] for row in rungs for name in ("fps", "frames")]
     told += [d[name] for d in found["devices"] for name in ("fps_in", "fps_out", "queue_ms")]
     return told
+
+
+def test_of_a_source_that_shrank_what_its_worker_makes_all_the_same_is_not_left_out(
+    rig: Rig,
+) -> None:
+    streaming(rig)
+    rig.format(source=SourceFormat(640, 360))
+    (stream,) = document(rig)["streams"]
+    assert [entry["name"] for entry in stream["left_out"]] == ["720p"]
+    assert [row["name"] for row in stream["renditions"]] == ["source", "480p", "360p"]
 
 
 def test_nothing_is_shown_of_what_a_lost_worker_made(make_rig: MakeRig) -> None:

@@ -48,6 +48,7 @@ from supervisor.session_check import (
     LostRung,
     SessionCheck,
     Stray,
+    Unannounced,
 )
 from supervisor.stream import NO_INGEST, Stream, StreamState
 
@@ -416,6 +417,12 @@ class Farm:
                 case FoundRung(name, _, rung):
                     stream = self.roster.streams[name]
                     orders += self._set_lost(stream, stream.lost_rungs - {rung}, now)
+                case Unannounced(name, _, lost):
+                    stream = self.roster.streams[name]
+                    if lost:
+                        orders += self._set_lost(stream, lost, now)
+                    else:
+                        orders.append(self.roster.placed(stream, 0))
         return orders
 
     def _set_lost(self, stream: Stream, lost: frozenset[str], now: float) -> list[Order]:

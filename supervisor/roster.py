@@ -373,10 +373,11 @@ class Roster:
         return [s for s in self.streams.values() if s.ingest == name]
 
     def placed(self, stream: Stream, request_id: int) -> Send:
-        """Where the stream is now, for its ingest."""
+        """Where the stream is now, for its ingest, which announces its rungs."""
         worker = self.device_of(stream)
         if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
             worker = None  # not any more; a `Placed` of its own follows
+        stream.announced = stream.rungs() if worker is not None else ()
         return Send(
             stream.ingest,
             Placed(
@@ -385,7 +386,7 @@ class Roster:
                 stream.generation,
                 stream.template,
                 worker,
-                stream.rungs() if worker is not None else (),
+                stream.announced,
                 stream.reason,
             ),
         )

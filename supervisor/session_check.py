@@ -61,12 +61,26 @@ class FoundRung:
     name: str
 
 
-Finding = Forgotten | Stray | LostRung | FoundRung
+@dataclass(frozen=True, slots=True)
+class Unannounced:
+    """A session whose rungs are not those that this supervisor had announced, if it had any.
+
+    An earlier one may have seen rungs lost that are made by now, and the source may have changed
+    its size before the session was open. `lost`: what it does not make at the moment.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    lost: frozenset[str] = frozenset()  # only where nothing had been announced
+
+
+Finding = Forgotten | Stray | LostRung | FoundRung | Unannounced
 _BEATS = {
     Forgotten: FORGOTTEN_BEATS,
     Stray: STRAY_BEATS,
     LostRung: LOST_RUNG_BEATS,
     FoundRung: 1,
+    Unannounced: 1,
 }
 _PLACED_S = {Forgotten: FORGOTTEN_S, Stray: STRAY_S, LostRung: 0.0, FoundRung: 0.0}
 
@@ -119,8 +133,14 @@ class SessionCheck:
             yield Stray(*key)
 
 
-def _rungs(stream: Stream, status: TranscodeStatus) -> Iterator[LostRung | FoundRung]:
+def _rungs(stream: Stream, status: TranscodeStatus) -> Iterator[LostRung | FoundRung | Unannounced]:
     left_out = {entry.name for entry in status.left_out}
+    if status.renditions and stream.announced is None:
+        lost = left_out.intersection(stream.rungs())
+        yield Unannounced(stream.stream_id, stream.generation, frozenset(lost))
+        return
+    if status.renditions and stream.announced != stream.rungs():
+        yield Unannounced(stream.stream_id, stream.generation)
     if left_out:
         for name in stream.rungs():
             if name in left_out:

@@ -53,6 +53,7 @@ class Stream:
     own_worker: ChildName | None = None  # where it is alone, and nowhere else
     level: Level = Level.FULL  # what an overload takes from it
     lost_rungs: frozenset[str] = frozenset()  # that its worker fails to make
+    announced: tuple[str, ...] | None = None  # rungs; None: an earlier supervisor did, or nobody
     overloaded: ChildName | None = None  # the device that it was taken off by that
     orphan_until_s: float = math.inf  # its ingest is gone; forgotten then
     resume_after_ms: int | None = None  # while WAITING

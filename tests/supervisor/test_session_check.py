@@ -12,7 +12,7 @@ from common.control_messages import (
     SwitchGeneration,
     TranscodeStatus,
 )
-from common.identity import Generation, StreamId
+from common.identity import ChildName, Generation, StreamId
 from common.ladder import LeftOut, Path, SourceFormat, Template, fit_ladder
 from common.settings import DEFAULT_RENDITIONS, Settings, Software
 from supervisor.recovery import POSITIONS_TIMEOUT_S
@@ -178,6 +178,51 @@ def test_a_rung_that_does_not_fit_the_source_is_not_lost(rig: Rig) -> None:
     assert beats(rig, worker, 2 * LOST_RUNG_BEATS, small) == []
 
 
+RUNGS = tuple(RenditionStatus(name) for name in ("720p", "480p", "360p"))
+LOST = (LeftOut("480p", "no session"),)
+
+
+def adopted(make_rig: MakeRig, settings: Settings | None = None) -> Rig:
+    """A stream that an earlier supervisor has placed on cpu:0."""
+    rig = make_rig(settings, workers=1)
+    worker = ChildName("worker:cpu:0")
+    status = rig.publisher(generation=Generation(7), worker=worker, format=HD, frames=30)
+    rig.up("ingest:0", "ingest", publishers=(status,))
+    return rig
+
+
+def test_a_rung_that_was_lost_under_an_earlier_supervisor_is_announced_once(
+    make_rig: MakeRig,
+) -> None:
+    rig = adopted(make_rig)
+    assert beats(rig, "worker:cpu:0", 4, rig.transcode()) == []  # opening: it has no rungs yet
+    (placed,) = beats(rig, "worker:cpu:0", 3 * LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
+    assert isinstance(placed, Placed)
+    assert (placed.generation, placed.rungs) == (7, ("720p", "480p", "360p"))
+    assert rig.stream().lost_rungs == frozenset()
+
+
+def test_one_that_is_lost_still_is_announced_when_it_is_made_again(make_rig: MakeRig) -> None:
+    rig = adopted(make_rig)
+    failing = rig.transcode(renditions=RUNGS, left_out=LOST)
+    (without,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS // 2, failing)
+    assert isinstance(without, Placed)
+    assert without.rungs == ("720p", "360p")
+    (again,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
+    assert isinstance(again, Placed)
+    assert again.rungs == ("720p", "480p", "360p")
+
+
+def test_an_adopted_session_keeps_its_rungs_whatever_the_template_is_by_now(
+    make_rig: MakeRig,
+) -> None:
+    settings = Settings(templates=(Template("live", DEFAULT_RENDITIONS[2:]),))
+    rig = adopted(make_rig, settings)
+    (placed,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
+    assert isinstance(placed, Placed)
+    assert placed.rungs == ("720p", "480p", "360p")
+
+
 @pytest.mark.parametrize(("before", "after"), [(SMALL, HD), (HD, SMALL)])
 def test_a_source_that_changes_its_size_keeps_the_rungs_of_its_session(
     make_rig: MakeRig, before: SourceFormat, after: SourceFormat
@@ -196,3 +241,14 @@ def test_a_source_that_changes_its_size_keeps_the_rungs_of_its_session(
     rig.tick(POSITIONS_TIMEOUT_S)
     anew = rig.only(rig.up(placed.worker or "", "worker"), Placed)
     assert anew.rungs == tuple(rung.name for rung in fit_ladder(placed.template, after).rungs)
+
+
+def test_a_session_that_was_opened_for_another_size_has_its_own_rungs_announced(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(workers=1)
+    placed = rig.publish("live/a", SMALL)
+    assert placed.rungs == ("360p",)
+    (again,) = beats(rig, placed.worker, LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
+    assert isinstance(again, Placed)
+    assert again.rungs == ("720p", "480p", "360p")

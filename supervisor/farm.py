@@ -5,6 +5,7 @@ everything that may free room, streams that wait and asks that are parked are tr
 order. The shell (`run.py`) carries out the orders and passes the time.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,7 @@ from common.control_messages import (
 )
 from common.identity import ChildName, StreamId, device_of, stream_id
 from common.ladder import Path
+from common.log import stream_label
 from common.settings import Settings
 from supervisor.admission import FAILED, Admission
 from supervisor.core_streams import CoreStreams
@@ -51,6 +53,8 @@ from supervisor.session_check import (
     Unannounced,
 )
 from supervisor.stream import NO_INGEST, Stream, StreamState
+
+log = logging.getLogger("tfarm.supervisor.farm")
 
 UNLISTED_GRACE_S = 15.0  # from a placement to its ingest's heartbeat naming the stream
 
@@ -410,6 +414,14 @@ class Farm:
                     orders += self._recovery.forgotten(self.roster.streams[name], now)
                 case Stray(name, generation):
                     text = "no stream is placed here under this generation"
+                    log.warning(
+                        "stray session ended stream=%s generation=%d worker=%s",
+                        stream_label(name),
+                        generation,
+                        worker,
+                    )
+                    note = f"generation {generation} ended at {worker}: {text}"
+                    self.roster.note(name, note, now)
                     orders.append(Send(worker, StreamOrphaned(name, generation, text, 0)))
                 case LostRung(name, _, rung):
                     stream = self.roster.streams[name]

@@ -138,6 +138,18 @@ def test_a_session_of_no_stream_is_ended(rig: Rig) -> None:
     assert (message.stream_id, message.generation) == (stray.stream_id, 7)
 
 
+def test_the_end_of_a_session_of_no_stream_is_logged_and_noted(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
+    beats(rig, "worker:cpu:0", STRAY_BEATS, stray)
+    (line,) = [text for text in caplog.messages if "stray session" in text]
+    assert "generation=7" in line
+    assert "gone" not in line, "a stream key"
+    (note,) = [note for note in rig.farm.roster.history if note.stream_id == stray.stream_id]
+    assert "worker:cpu:0" in note.text
+
+
 def test_a_session_of_an_older_placement_is_ended_and_not_the_streams_own(rig: Rig) -> None:
     placed = live(rig)
     old = rig.transcode(generation=placed.generation - 1)

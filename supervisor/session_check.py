@@ -82,7 +82,7 @@ _BEATS = {
     FoundRung: 1,
     Unannounced: 1,
 }
-_PLACED_S = {Forgotten: FORGOTTEN_S, Stray: STRAY_S, LostRung: 0.0, FoundRung: 0.0}
+_PLACED_S: dict[type, float] = {Forgotten: FORGOTTEN_S, Stray: STRAY_S}
 
 
 class SessionCheck:
@@ -106,7 +106,7 @@ class SessionCheck:
         for finding in self._findings(worker, transcodes):
             count = before.get(finding, 0) + 1
             kind = type(finding)
-            if count >= _BEATS[kind] and self._placed_for(finding, now) >= _PLACED_S[kind]:
+            if count >= _BEATS[kind] and self._placed_for(finding, now) >= _PLACED_S.get(kind, 0):
                 amiss.append(finding)
                 count = 0
             beats[finding] = count

@@ -244,8 +244,10 @@ class Stream:
                 self._may_restart = True
             else:
                 rendition.start_generation()
+        # Before it and behind it: whoever waits, or is gone now, is numbered by the one before.
+        self._absent.clear()
         gone = self._make_renditions()
-        self._absent.clear()  # those were the one before's
+        self._absent.clear()
         if self.generation > self._revoked:
             for media, payloads in held:
                 if not isinstance(media, GenerationEnd):
@@ -304,7 +306,7 @@ class Stream:
         rendition = self.renditions.get(message.rendition)
         if rendition is None:
             # It comes, or comes back: its worker says so here, and later its ingest.
-            if len(self._absent) < MAX_ABSENT:
+            if message.rendition in self._absent or len(self._absent) < MAX_ABSENT:
                 self._absent[message.rendition] = message, metadata, header
         elif message.rendition == SOURCE:
             if self._may_restart:

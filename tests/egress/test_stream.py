@@ -8,7 +8,7 @@ from common.identity import Generation
 from common.ladder import SOURCE
 from common.media_messages import REPLAY, GenerationEnd, RenditionOpen, StreamClosed, Tags
 from common.rtmp import amf0
-from egress.stream import CUT_WAIT_S, END_WAIT_S, SILENT_S, Stream, StreamState
+from egress.stream import CUT_WAIT_S, END_WAIT_S, MAX_ABSENT, SILENT_S, Stream, StreamState
 from tests.helpers_egress import (
     AUDIO_HEADER,
     STREAM,
@@ -267,6 +267,37 @@ def test_a_rung_that_was_gone_for_a_moment_goes_on_with_the_headers_it_had() -> 
     assert rendition.has_start
     assert rendition.ring.headers.video == VIDEO_HEADER
     assert rendition.ring.headers.metadata
+
+
+def test_a_rung_of_the_next_generation_is_not_counted_from_the_one_befores_number() -> None:
+    watched = Watched()
+    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    watched.stream.open(stream_open(rungs=("360p",)), 0.0)
+    watched.take(rendition_open("720p", first_number=900))  # its encoder is there again
+    watched.stream.open(stream_open(generation=2), 0.0)
+    watched.take(
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(80), inter_tag(120), generation=2, rendition="720p"),
+    )
+    assert watched.words("720p") == ["M", "H", "v80", "v120"]
+
+
+def test_a_rung_that_the_next_generation_lacks_leaves_it_no_headers() -> None:
+    watched = Watched()
+    watched.take(rendition_open("720p", first_number=900), tags(900, key_tag(0), rendition="720p"))
+    watched.stream.open(stream_open(generation=2, rungs=("360p",)), 0.0)
+    watched.stream.open(stream_open(generation=2), 0.0)
+    assert not watched.stream.renditions["720p"].video_header
+
+
+def test_the_headers_of_a_rung_that_waits_are_replaced_however_many_wait() -> None:
+    watched = Watched(rungs=())
+    watched.take(*(rendition_open(f"{i}p") for i in range(MAX_ABSENT)))
+    header = VIDEO_HEADER + b"other"
+    watched.take(rendition_open("0p", header=header), rendition_open("one more"))
+    watched.stream.open(stream_open(rungs=("0p", "one more")), 0.0)
+    assert watched.stream.renditions["0p"].video_header == header
+    assert not watched.stream.renditions["one more"].video_header
 
 
 def test_without_hold_a_stream_ends_when_its_worker_has_sent_the_rest() -> None:

@@ -14,9 +14,10 @@ The rules:
    mixed on the wire, don't set the offset twice, and audio and video are in step again behind it.
 4. The first timestamp of a kind that comes while the other one runs must be within 10 s of the
    stream's now; else that kind runs on another clock, and is moved to now by an offset of its own.
-   So is one that stays more than 10 s behind for more than 10 s: a sample counter that stood still
-   while nothing was sent. (What was only held up on its way has caught up by then, or now has come
-   back to it.)
+   So is one that stays more than 10 s behind for more than 10 s in which the publisher was never
+   silent: a sample counter that stood still while nothing was sent. (What was only held up on its
+   way has caught up by then, or now has come back to it. Now needs up to 10 s for that, and they
+   begin anew when the publisher is held up again.)
 5. Smaller steps back are jitter: DTS are moved up to stay strictly increasing within a kind. The
    amount is told (`Stamp.moved_ms`), and is to be taken off the composition time, which leaves PTS.
 6. Data messages never set the offset; one whose time is not within 10 s of now is given the last
@@ -36,6 +37,7 @@ from common.clock32 import Unwrapper
 MAX_STEP_BACK_MS = 1_000
 MAX_STEP_AHEAD_MS = 10_000
 MAX_BEHIND_S = 10.0
+SILENT_S = 1.0  # without audio and video: all that comes next may have been held up
 ANCHOR_WINDOW_S = 5.0
 
 
@@ -82,6 +84,7 @@ class Timeline:
         self._audio = _Kind()
         self._landing = False  # the next timestamp is the first of a publisher that resumes
         self._end_ms: int | None = None  # the latest PTS or DTS sent
+        self._running_since_s = 0.0  # the publisher was not silent
         self._anchor: Anchor | None = None
         self._best: Anchor | None = None  # of the window that runs
         self._best_before: Anchor | None = None  # of the window before it
@@ -163,6 +166,8 @@ class Timeline:
 
     def _stamp(self, kind: _Kind, other: _Kind, timestamp: int, now: float) -> Stamp:
         time_ms = self._clock.unwrap(timestamp)
+        if now - max(kind.came_s, other.came_s) > SILENT_S:
+            self._running_since_s = now
         discontinuity = False
         if self._landing:
             self._landing = False
@@ -203,7 +208,7 @@ class Timeline:
             return False
         if kind.behind_since_s is None:
             kind.behind_since_s = now
-        return now - kind.behind_since_s > MAX_BEHIND_S
+        return now - max(kind.behind_since_s, self._running_since_s) > MAX_BEHIND_S
 
     def _near_now(self, kind: _Kind, time_ms: int, now: float) -> bool:
         dts_ms = time_ms + kind.offset_ms

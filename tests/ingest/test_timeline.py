@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,6 +186,38 @@ def test_a_publisher_that_was_held_up_as_a_whole_keeps_its_time() -> None:
     for video, audio in publisher.run(1_000):
         assert video == audio
         assert not video.discontinuity
+
+
+@pytest.mark.parametrize("trail_ms", [0, 400])
+@pytest.mark.parametrize("composition_ms", [0, 80])
+@pytest.mark.parametrize("stalls", [(12, 2, 9), (11, 4, 7), (9.8, 2, 9), (12, 2, 9, 3, 9, 1, 20)])
+def test_a_publisher_that_was_held_up_again_and_again_keeps_its_time(
+    stalls: tuple[float, ...], composition_ms: int, trail_ms: int
+) -> None:
+    """By turns it stands still for so many seconds, and sends so many."""
+    timeline = Timeline()
+    now, at_ms = 100.0, 1_000
+    for stall_s, run_s in zip((0, *stalls[::2]), (30, *stalls[1::2], 30), strict=True):
+        now += stall_s
+        for _ in range(int(run_s * 1_000) // FRAME_MS):
+            sound_ms = at_ms - trail_ms
+            assert timeline.audio(sound_ms, now) == Stamp(sound_ms)
+            assert timeline.video(at_ms, now, composition_ms) == Stamp(at_ms)
+            now += FRAME_MS / 1000
+            at_ms += FRAME_MS
+
+
+def test_sound_between_silences_comes_back_to_now_though_its_clock_stands_still_in_each() -> None:
+    timeline, publisher = without_sound(20)
+    sound_ms = 5_000
+    for step in range(30_000 // FRAME_MS):
+        video = publisher.send_video()
+        if step % 100 < 60:  # 2.4 s of each 4 s
+            audio = timeline.audio(sound_ms, publisher.now)
+            sound_ms += FRAME_MS
+        publisher.now += FRAME_MS / 1000
+        publisher.time_ms += FRAME_MS
+    assert video.dts_ms - audio.dts_ms < MAX_STEP_AHEAD_MS
 
 
 def test_pictures_that_are_far_apart_disturb_nothing() -> None:

@@ -98,7 +98,7 @@ class Stream:
         self._codec = ""  # likewise
         self._format_request = 0  # unanswered; 0: none
         self._format_asked_s = 0.0
-        self._declared_fps: Fraction | None = None
+        self._declared_fps: Fraction | None = None  # by metadata
 
         self._dropped: Counter[str] = Counter()  # by place
         self._audio = ""
@@ -107,7 +107,8 @@ class Stream:
         self._newest: Anchor | None = None  # the publisher's last picture; None: stood in for
         self._meter = Meter()
         self._rate = FrameRate()
-        self._is_rate_known = False  # measured since the publisher came
+        self._is_rate_known = False  # measured since the publisher came, or declared another one
+        self._rate_declared: Fraction | None = None  # with the last parameter sets
         self._gop_ms = 0
         self._last_key_ms: int | None = None
 
@@ -241,8 +242,7 @@ class Stream:
             self._go_live(config)
         self._worker.header(config)
         sps = config.sps
-        known_fps = self._format.fps if self._format is not None else None
-        fps = declared_rate(sps.fps) or self._declared_fps or known_fps
+        fps = self._rate_with(declared_rate(sps.fps) or self._declared_fps)
         codec = codec_string(config.config)
         self._tell_format(SourceFormat(sps.width, sps.height, sps.sar, fps), codec, now)
 
@@ -459,6 +459,21 @@ class Stream:
             self._is_rate_known = True
             if told is None or (not is_less and abs(measured - told) > told * RATE_TOLERANCE):
                 self._tell_format(replace(self._format, fps=measured), self._codec, unit.received_s)
+
+    def _rate_with(self, declared: Fraction | None) -> Fraction | None:
+        """The rate to tell with new parameter sets that declare this one, or none.
+
+        One that was measured stands while the same is declared, be that ever so wrong; another
+        one is news, to be measured in its turn.
+        """
+        known = self._format.fps if self._format is not None else None
+        is_news = declared != self._rate_declared or not self._is_rate_known
+        self._rate_declared = declared
+        if declared is None or declared == known or not is_news:
+            return known
+        self._is_rate_known = False
+        self._rate.restart()
+        return declared
 
     def _tell_format(self, source: SourceFormat, codec: str, now: float) -> None:
         if (source, codec) != (self._format, self._codec):

@@ -33,6 +33,7 @@ from tests.helpers_stream import (
     ANSWER,
     EGRESS,
     SPS_720,
+    SPS_1080,
     STREAM,
     TEMPLATE,
     WORKER,
@@ -215,6 +216,32 @@ def test_a_rate_that_was_declared_too_high_is_told_once_it_is_measured() -> None
         around.put(20_000 + step * 100, key=step == 0, at_s=112 + step / 10)
     formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
     assert formats == [60, 25, 10], "another publisher"
+
+
+def test_a_rate_that_was_measured_stands_while_other_parameter_sets_declare_the_same() -> None:
+    around = Around()
+    faster, smaller = (replace(config(sps).sps, fps=Fraction(60)) for sps in (SPS_1080, SPS_720))
+    around.stream.video_config(replace(config(), sps=faster), 100.0)
+    for step in range(100):
+        around.put(step * 40, key=step == 0)
+    around.stream.video_config(replace(config(SPS_720), sps=smaller), 104.0)
+    for step in range(100, 200):
+        around.put(step * 40, key=step == 100)
+    formats = [(m.format.height, m.format.fps) for m in around.told if isinstance(m, FormatKnown)]
+    assert formats == [(1080, Fraction(60)), (1080, Fraction(25)), (720, Fraction(25))]
+
+
+def test_another_rate_that_is_declared_is_told_and_measured_anew() -> None:
+    around = Around()
+    around.stream.video_config(config(), 100.0)
+    for step in range(80):
+        around.put(step * 40, key=step == 0)
+    faster = replace(config(SPS_720).sps, fps=Fraction(60))
+    around.stream.video_config(replace(config(SPS_720), sps=faster), 103.2)
+    for step in range(80, 180):
+        around.put(step * 40, key=step == 80)
+    formats = [(m.format.height, m.format.fps) for m in around.told if isinstance(m, FormatKnown)]
+    assert formats == [(1080, Fraction(25)), (720, Fraction(60)), (720, Fraction(25))]
 
 
 def test_other_parameter_sets_reach_egress_worker_and_supervisor() -> None:

@@ -179,11 +179,16 @@ class Ring:
             return entry
         self._gop.append(entry)
         self._gop_bytes += len(payload)
-        from_ms = dts_ms if flags & HEADER else self._gop_from_ms.setdefault(kind, dts_ms)
         if (
             len(self._gop) > MAX_GOP_ENTRIES
             or self._gop_bytes > MAX_GOP_BYTES
-            or dts_ms - from_ms > MAX_GOP_MS
+            or self._gop_ms(entry) > MAX_GOP_MS
         ):
             self._gop = []
         return entry
+
+    def _gop_ms(self, entry: Entry) -> int:
+        """How long the GOP is, by pictures or by sound: headers and data messages tell nothing."""
+        if entry.is_header or entry.kind not in (VIDEO, AUDIO):
+            return 0
+        return entry.dts_ms - self._gop_from_ms.setdefault(entry.kind, entry.dts_ms)

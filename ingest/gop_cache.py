@@ -3,7 +3,8 @@
 Holds the tags of the source rendition in the order they came, audio and data messages among them,
 so that a worker, or a new incarnation of egress, can be given the stream as if it had been there
 since the last IDR. Pure, and bounded in time, bytes and tags: what a GOP without end costs is the
-cache, never the memory.
+cache, never the memory. Time is that of pictures and of audio, each by itself, since one may be
+ahead of the other; a data message may have any.
 """
 
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class GopCache:
         self._audio_at_start: AudioConfig | None = None  # the one in force where the GOP begins
         self._tags: list[CachedTag] = []
         self._bytes = 0
+        self._from_ms: dict[type[CachedTag], int] = {}  # the first times, of pictures and audio
+        self._span_ms = 0  # to the one of these that came last, from the first of its kind
         self._latest_key = 0  # index of the latest keyframe in _tags
 
     @property
@@ -130,6 +133,7 @@ class GopCache:
             self._latest_key = len(self._tags)
         self._tags.append(item)
         self._bytes += len(item.payload)
+        self._measure(item)
         if self._fits():
             return Kept.KEPT
         self._cut_to_latest_key()
@@ -141,16 +145,12 @@ class GopCache:
         return (
             self._bytes <= self._max_bytes * share
             and len(self._tags) <= self._max_tags * share
-            and self._span_ms() <= self._max_ms * share
+            and self._span_ms <= self._max_ms * share
         )
 
-    def _span_ms(self) -> int:
-        """How long the GOP is for the kind that came last: one may be ahead of the other."""
-        last = self._tags[-1]
-        if isinstance(last, AudioConfig):
-            return 0
-        first = next(tag for tag in self._tags if isinstance(tag, type(last)))
-        return last.dts_ms - first.dts_ms
+    def _measure(self, item: CachedTag) -> None:
+        if isinstance(item, VideoUnit | AudioFrame):
+            self._span_ms = item.dts_ms - self._from_ms.setdefault(type(item), item.dts_ms)
 
     def _cut_to_latest_key(self) -> None:
         for tag in self._tags[: self._latest_key]:
@@ -159,9 +159,14 @@ class GopCache:
                 self._audio_at_start = tag
         del self._tags[: self._latest_key]
         self._latest_key = 0
+        self._from_ms.clear()
+        for tag in self._tags:
+            self._measure(tag)
 
     def _clear(self) -> None:
         self._tags.clear()
         self._bytes = 0
+        self._from_ms.clear()
+        self._span_ms = 0
         self._latest_key = 0
         self._audio_at_start = self._audio

@@ -1,5 +1,7 @@
 """egress/ring.py: entries, their forms on the wire, and the GOP that is kept."""
 
+import pytest
+
 from common.media_messages import HEADER, KEY
 from egress import ring
 from egress.ring import AUDIO, CHUNK_SIZE, DATA, METADATA, VIDEO, Ring
@@ -107,6 +109,14 @@ def test_audio_that_leads_makes_no_gop_longer() -> None:
     assert len(made.gop) == 4
     made.append(AUDIO, 9000 + ring.MAX_GOP_MS + 1, 0, sound("a"))
     assert not made.gop, "video that stopped keeps no audio for ever"
+
+
+@pytest.mark.parametrize("kind", [DATA, METADATA])
+def test_data_messages_of_any_time_make_no_gop_longer(kind: int) -> None:
+    made = fill(2)
+    for at_ms in (0, ring.MAX_GOP_MS + 1):
+        made.append(kind, at_ms, 0, b"data")
+    assert len(made.gop) == 4
 
 
 def test_a_gop_too_long_in_entries_or_bytes_is_forgotten() -> None:

@@ -149,6 +149,21 @@ def test_audio_that_leads_makes_no_gop_longer() -> None:
     assert cache.add(sound(181)) is Kept.OVERFLOWED, "video that stopped keeps no audio for ever"
 
 
+def test_data_messages_of_any_time_make_no_gop_longer() -> None:
+    text = [DataUnit(at, b"text", 0.0) for at in (0, 10_520)]
+    gop: list[CachedTag] = [idr(8_000), text[0], inter(8_040), text[1], inter(8_080)]
+    assert filled(*gop).replay() == [VIDEO, AUDIO, *gop]
+
+
+def test_a_gop_that_was_cut_is_measured_from_its_new_start() -> None:
+    cache = filled(sound(0), idr(0), sound(10), keyframe(80), sound(90), cache=GopCache(max_ms=100))
+    assert cache.add(sound(111)) is Kept.OVERFLOWED
+    assert cache.replay()[2:] == [keyframe(80), sound(90), sound(111)]
+    assert cache.add(inter(180)) is Kept.KEPT
+    assert cache.add(sound(190)) is Kept.KEPT
+    assert cache.add(inter(181)) is Kept.OVERFLOWED
+
+
 def test_one_unit_over_the_limit_is_not_kept() -> None:
     cache = GopCache(max_bytes=100)
     assert cache.add(idr(0, size=101)) is Kept.OVERFLOWED

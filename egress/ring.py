@@ -31,6 +31,9 @@ _CHUNK_STREAM: Final = {VIDEO: 6, AUDIO: 7, DATA: 8, METADATA: 9}
 _MESSAGE_TYPE: Final = {VIDEO: 9, AUDIO: 8, DATA: 18, METADATA: 18}
 
 MAX_GOP_MS: Final = 10_500
+# A longer one, between pictures that go on, is a clock that was set: nothing lasted for so long.
+# Of pictures none is: who begins in front of it would see a still for that time.
+MAX_SOUND_STEP_MS: Final = 5_000
 MAX_GOP_BYTES: Final = 16 * 1024 * 1024
 MAX_GOP_ENTRIES: Final = 4_000
 
@@ -50,13 +53,13 @@ class Entry:
         "_absolute",
         "_restart",
         "_shared",
-        "_step_ms",
         "dts_ms",
         "flags",
         "headers",
         "kind",
         "payload",
         "received_s",
+        "step_ms",
     )
 
     def __init__(
@@ -75,7 +78,7 @@ class Entry:
         self.payload = payload
         self.headers = headers  # in force for this entry
         self.received_s = received_s
-        self._step_ms = step_ms  # None: no time before it on its chunk stream
+        self.step_ms = step_ms  # None: no time before it on its chunk stream
         self._shared: bytes | None = None
         self._restart: bytes | None = None
         self._absolute: tuple[int, bytes] | None = None
@@ -90,13 +93,13 @@ class Entry:
 
     def shared(self, message_stream_id: int) -> bytes:
         """For players who got the entry before this one on its chunk stream."""
-        if self._step_ms is None:
+        if self.step_ms is None:
             return self.absolute(message_stream_id)
         if self._shared is None:
             self._shared = encode_delta(
                 _CHUNK_STREAM[self.kind],
                 _MESSAGE_TYPE[self.kind],
-                self._step_ms,
+                self.step_ms,
                 self.payload,
                 CHUNK_SIZE,
             )
@@ -189,6 +192,9 @@ class Ring:
 
     def _gop_ms(self, entry: Entry) -> int:
         """How long the GOP is, by pictures or by sound: headers and data messages tell nothing."""
-        if entry.is_header or entry.kind not in (VIDEO, AUDIO):
+        kind, dts_ms = entry.kind, entry.dts_ms
+        if entry.is_header or kind not in (VIDEO, AUDIO):
             return 0
-        return entry.dts_ms - self._gop_from_ms.setdefault(entry.kind, entry.dts_ms)
+        if kind == AUDIO and (entry.step_ms or 0) > MAX_SOUND_STEP_MS:
+            self._gop_from_ms[AUDIO] = dts_ms
+        return dts_ms - self._gop_from_ms.setdefault(kind, dts_ms)

@@ -150,6 +150,8 @@ class GopCache:
 
     def _measure(self, item: CachedTag) -> None:
         if isinstance(item, VideoUnit | AudioFrame):
+            if item.discontinuity:  # its time jumped: nothing lasted for so long
+                self._from_ms[type(item)] = item.dts_ms
             self._span_ms = item.dts_ms - self._from_ms.setdefault(type(item), item.dts_ms)
 
     def _cut_to_latest_key(self) -> None:

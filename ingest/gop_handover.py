@@ -28,6 +28,7 @@ from ingest.gop_cache import MAX_GOP_BYTES, MAX_GOP_TAGS, GopCache, Metadata, Re
 
 _KEY = 1
 _IDR = 2
+_DISCONTINUITY = 4
 _HEADS = 3  # metadata, and the headers of video and audio
 _MAX_BYTES = MAX_GOP_BYTES + 1024 * 1024  # the heads are not counted by the cache
 _MAX_NAME_BYTES = 40
@@ -97,16 +98,19 @@ def _packed(entry: ReplayItem) -> tuple[Item, bytes]:
             return (Kind.AAC_CONFIG, 0, 0, 0, 0.0), payload
         case VideoUnit():
             flags = _KEY * entry.is_key | _IDR * entry.is_idr
+            flags |= _DISCONTINUITY * entry.discontinuity
             item = (Kind.VIDEO, entry.dts_ms, entry.composition_ms, flags, entry.received_s)
             return item, entry.payload
         case AudioFrame():
-            return (Kind.AUDIO, entry.dts_ms, 0, 0, entry.received_s), entry.payload
+            flags = _DISCONTINUITY * entry.discontinuity
+            return (Kind.AUDIO, entry.dts_ms, 0, flags, entry.received_s), entry.payload
         case DataUnit():
             return (Kind.DATA, entry.dts_ms, 0, 0, entry.received_s), entry.payload
 
 
 def _unpacked(item: Item, payload: bytes) -> ReplayItem:
     kind, dts_ms, composition_ms, flags, received_s = item
+    is_set_anew = bool(flags & _DISCONTINUITY)
     match Kind(kind):
         case Kind.METADATA:
             return Metadata(payload)
@@ -128,8 +132,10 @@ def _unpacked(item: Item, payload: bytes) -> ReplayItem:
             if len(payload) < _TAG_HEADER_BYTES:
                 raise FlvError("video tag without a picture")
             is_key, is_idr = bool(flags & _KEY), bool(flags & _IDR)
-            return VideoUnit(dts_ms, composition_ms, is_key, is_idr, payload, received_s)
+            return VideoUnit(
+                dts_ms, composition_ms, is_key, is_idr, payload, received_s, is_set_anew
+            )
         case Kind.AUDIO:
-            return AudioFrame(dts_ms, payload, received_s)
+            return AudioFrame(dts_ms, payload, received_s, is_set_anew)
         case Kind.DATA:
             return DataUnit(dts_ms, payload, received_s)

@@ -111,6 +111,22 @@ def test_audio_that_leads_makes_no_gop_longer() -> None:
     assert not made.gop, "video that stopped keeps no audio for ever"
 
 
+@pytest.mark.parametrize("jump_ms", [ring.MAX_GOP_MS - 400, ring.MAX_GOP_MS, 60_000])
+def test_audio_whose_clock_was_set_makes_no_gop_longer(jump_ms: int) -> None:
+    made = fill(2)
+    for at_ms in (0, 500, 500 + jump_ms, 520 + jump_ms):
+        made.append(AUDIO, at_ms, 0, sound("a"))
+    assert len(made.gop) == 6
+    made.append(AUDIO, 500 + jump_ms + ring.MAX_GOP_MS + 1, 0, sound("a"))
+    assert len(made.gop) == 7, "another jump"
+
+
+def test_pictures_that_are_far_apart_are_no_start() -> None:
+    made = fill(2)
+    made.append(VIDEO, 60_000, 0, picture("v"))
+    assert not made.gop
+
+
 @pytest.mark.parametrize("kind", [DATA, METADATA])
 def test_data_messages_of_any_time_make_no_gop_longer(kind: int) -> None:
     made = fill(2)

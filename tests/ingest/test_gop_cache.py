@@ -1,6 +1,8 @@
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,6 +155,18 @@ def test_data_messages_of_any_time_make_no_gop_longer() -> None:
     text = [DataUnit(at, b"text", 0.0) for at in (0, 10_520)]
     gop: list[CachedTag] = [idr(8_000), text[0], inter(8_040), text[1], inter(8_080)]
     assert filled(*gop).replay() == [VIDEO, AUDIO, *gop]
+
+
+@pytest.mark.parametrize("jump_ms", [9_500, 60_000])
+def test_audio_or_video_whose_time_is_set_anew_makes_no_gop_longer(jump_ms: int) -> None:
+    heard = AudioFrame(1_000 + jump_ms, bytes(5), 0.0, discontinuity=True)
+    gop: list[CachedTag] = [idr(0), sound(20), inter(1_000), heard, sound(1_020 + jump_ms)]
+    cache = filled(*gop)
+    assert cache.replay() == [VIDEO, AUDIO, *gop]
+    assert cache.is_lasting
+    seen = replace(inter(1_040 + jump_ms), discontinuity=True)
+    assert cache.add(seen) is Kept.KEPT
+    assert cache.add(sound(1_000 + jump_ms + 10_001)) is Kept.OVERFLOWED
 
 
 def test_a_gop_that_was_cut_is_measured_from_its_new_start() -> None:

@@ -32,6 +32,8 @@ def full() -> GopCache:
     gop.add(DataUnit(1002, b"text", 5.02))
     gop.add(MP3)
     gop.add(VideoUnit(1040, -40, False, False, b"\x27\x01\xff\xff\xd8rest", 5.04))
+    gop.add(AudioFrame(61_000, b"\xaf\x01later", 5.05, discontinuity=True))
+    gop.add(VideoUnit(61_040, 0, False, False, b"\x27\x01\0\0\0later", 5.06, discontinuity=True))
     return gop
 
 

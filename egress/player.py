@@ -122,8 +122,9 @@ class Player:
         self.phase = Phase.IDLE
         self._ready = 0
         if discard:
-            kept = [
-                item
+            # Without their entries: their times are no measure for what is played next.
+            kept: list[_Item] = [
+                (item[0], None, False)
                 for i, item in enumerate(self._queue)
                 if (i == 0 and self._offset) or type(item[0]) is bytearray
             ]

@@ -209,6 +209,26 @@ def test_a_player_of_another_stream_with_an_earlier_time_is_not_behind() -> None
     assert player.dropped == 0
 
 
+def test_a_message_under_way_of_an_earlier_stream_is_no_lag_in_a_later_one() -> None:
+    source = Source()
+    source.next(1)
+    player = joined(source)
+    drain(player)
+    player.offer(source.next(1))
+    rest = b"".join(player.buffers()[:1])[3:]
+    player.sent(3)
+    player.leave(discard=True)
+    other = Source()
+    other.frames = 100_000
+    other.next(1)
+    player.join(other.ring, Start.GOP, 1, len(other.ring.gop))
+    player.offer(other.next(1))
+    assert player.dropped == 0
+    assert player.lag_ms == 40
+    assert drain(player).startswith(rest)
+    assert player.lag_ms == 0
+
+
 def test_audio_that_begins_late_and_behind_the_video_is_heard_by_all() -> None:
     ring = Ring()
     ring.append(VIDEO, 0, HEADER, VIDEO_HEADER)

@@ -102,8 +102,9 @@ class Streams:
         if stream in self._streams:
             known = self._streams[stream]
             self._begin(connection, request, known, now)
-            # before its room is given away
-            self._tell(PublisherBack(stream, known.generation, connection.peer))
+            if self.is_publishing(connection):  # it may be found broken as it is answered
+                # before its room is given away
+                self._tell(PublisherBack(stream, known.generation, connection.peer))
             return
         is_at_limit = self._admission.is_beyond_limit(connection.host)
         self._asks.ask(

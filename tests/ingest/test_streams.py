@@ -47,9 +47,11 @@ class FakeConnection:
     is_lazy: bool = False
     lazy_reads: int = 0
     on_look: Callable[[], None] = field(default=lambda: None)  # what reading it brings
+    on_accept: Callable[[], None] = field(default=lambda: None)  # … and what answering it
 
     def accept_publish(self, request_id: int) -> None:
         self.accepted.append(request_id)
+        self.on_accept()
 
     def refuse_publish(self, request_id: int, code: str, description: str) -> None:
         self.told.append((code, description))
@@ -134,6 +136,15 @@ def test_the_supervisor_hears_at_once_of_a_publisher_that_is_back() -> None:
     assert around.last(PublisherBack) == PublisherBack(
         STREAM, ANSWER.generation, FakeConnection.peer
     )
+
+
+def test_a_publisher_that_is_lost_as_it_is_answered_is_not_told_to_be_back() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "connection reset", 101.0)
+    peer = FakeConnection(on_accept=lambda: around.streams.lost(peer, "broken pipe", 102.0))
+    around.publish(now=102.0, peer=peer)
+    assert not around.streams.statuses(102.0)[0].is_live
+    assert not around.count(PublisherBack)
 
 
 @pytest.mark.parametrize("is_back", [False, True])

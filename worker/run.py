@@ -354,15 +354,16 @@ class Worker:
                 continue
             session, rendition = stream.session, stream.logs[index]
             tags = [event.tag for event in events]
+            # The players first: what is noted about it has time.
+            self._egresses.send_tags(
+                (*key, rendition.name), rendition.append(tags, now_s), is_start=tags[0].is_key
+            )
             mux = f"mux:{rendition.name}"
             for event in events:
                 session.output[index].add(len(event.tag.body), now_s)
                 if not event.is_replay:
                     session.stages.add(mux, now_s - event.coded_s)
             session.last_pts_ms[index] = tags[-1].pts_ms
-            self._egresses.send_tags(
-                (*key, rendition.name), rendition.append(tags, now_s), is_start=tags[0].is_key
-            )
         coded.clear()
 
     def _catch_up(self) -> list[tuple[Rendition, Frames]]:

@@ -109,6 +109,7 @@ class Stream:
         if message.generation < self.generation or self.state is StreamState.ENDED:
             return ()
         if self._next is not None and self._next.generation == message.generation:
+            self._next = replace(self._next, template=message.template, rungs=message.rungs)
             return ()  # announced already
         was_away = self.state is not StreamState.LIVE
         self.state = StreamState.LIVE

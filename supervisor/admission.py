@@ -280,7 +280,7 @@ class Admission:
             return [roster.placed(stream, known.request_id)]
         if is_given_up:
             return [roster.placed(stream, known.request_id)]
-        if stream.is_admitted(stream.cost()):
+        if stream.is_admitted(stream.cost_here()):
             # That its rate was lower for a while gave others no right to its room.
             roster.stay(stream)
             return [roster.placed(stream, known.request_id)]

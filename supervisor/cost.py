@@ -70,9 +70,15 @@ class StreamCost:
         return self.decode + self.encode
 
 
-def stream_cost(template: Template, source: SourceFormat | None) -> StreamCost:
+def stream_cost(
+    template: Template,
+    source: SourceFormat | None,
+    made: Mapping[str, tuple[int, int]] | None = None,
+) -> StreamCost:
     """The cost of a source on a template; before the source is known, of the largest it may be.
 
+    `made`: width and height by rendition of a session that is open: of these rungs, not of those
+    that would be fitted to the source.
     A template's cost by hand is for the whole stream, whatever its source; a rendition's replaces
     the pixel rate of its rung.
     """
@@ -81,6 +87,8 @@ def stream_cost(template: Template, source: SourceFormat | None) -> StreamCost:
         source = SourceFormat(max_width, max_height, fps=Fraction(max_fps))
         names = [rendition.name for rendition in template.renditions]
         sizes = {r.name: (r.width, r.height) for r in template.renditions}
+    elif made is not None:
+        names, sizes = list(made), dict(made)
     else:
         ladder = fit_ladder(template, source)
         names = [rung.name for rung in ladder.rungs]

@@ -231,7 +231,8 @@ class Roster:
     def put(self, stream: Stream, fleet: Fleet, placement: Placement, now: float) -> None:
         """The stream has this placement in this fleet from now on."""
         self.fleet = fleet
-        stream.admit()
+        if placement.device is not None:
+            stream.admit(stream.cost())
         stream.generation = placement.generation
         stream.placed_s = now
         stream.reason = placement.reason
@@ -252,18 +253,20 @@ class Roster:
 
     def correct(self, stream: Stream) -> bool:
         """The reservation becomes what the source really costs; False when that does not fit."""
-        result = correct(self.fleet, stream.generation, stream.cost())
+        cost = stream.cost_here()
+        result = correct(self.fleet, stream.generation, cost)
         if not isinstance(result, tuple):
             return False
         self.fleet, placement = result
-        stream.admit()
+        if placement.device is not None:
+            stream.admit(cost)
         if placement.device is not None and stream.state is StreamState.RESERVED:
             stream.state = StreamState.LIVE
         return True
 
     def stay(self, stream: Stream) -> None:
         """What the source costs by now, where the stream is, though there is no room for more."""
-        need = replace(self.need(stream), generation=stream.generation)
+        need = replace(self.need(stream), generation=stream.generation, cost=stream.cost_here())
         self.fleet, _ = stay(self.fleet, stream.generation, need)
 
     def wait(self, stream: Stream, reason: str, now: float) -> None:
@@ -435,7 +438,7 @@ class Roster:
             is_reservation=status.format is None,
         )
         self.fleet = self.fleet.with_placement(placement)
-        stream.admit()
+        stream.admit(stream.cost())
         self.streams[stream.stream_id] = stream
         return stream
 

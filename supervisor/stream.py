@@ -23,6 +23,7 @@ class StreamState(StrEnum):
     SOURCE_ONLY = "source only"  # by policy, or because no device can serve it
 
 
+_TINY = 1e-6  # of a unit: sums of parts
 Coding = tuple[str, int, int, Fraction]  # codec, width, height, SAR: what devices may not take
 
 
@@ -80,11 +81,19 @@ class Stream:
         return last if is_made else None
 
     def cost(self) -> StreamCost:
+        """What a new session of it costs."""
         return stream_cost(self.template, self.format)
 
-    def admit(self) -> None:
-        """Room was found for what it costs by now."""
-        cost = self.cost()
+    def cost_here(self) -> StreamCost:
+        """What its session costs, which keeps its rungs whatever the source becomes."""
+        transcode = self.transcode
+        if transcode is None or not transcode.renditions:
+            return self.cost()
+        made = {rung.name: (rung.width, rung.height) for rung in transcode.renditions}
+        return stream_cost(self.template, self.format, made)
+
+    def admit(self, cost: StreamCost) -> None:
+        """Room was found for so much."""
         if self.format is not None and not self.is_admitted(cost):
             self.admitted = cost
 
@@ -92,7 +101,7 @@ class Stream:
         """Whether there was room for as much before."""
         most = self.admitted
         return most is not None and (
-            cost.total <= most.total and cost.source_bytes <= most.source_bytes
+            cost.total <= most.total + _TINY and cost.source_bytes <= most.source_bytes
         )
 
     def why_left_out(self, worker: ChildName) -> str:

@@ -198,6 +198,15 @@ def test_a_cut_that_is_announced_twice_is_one() -> None:
     assert watched.stream.generation == 1
 
 
+def test_rungs_that_change_between_an_announcement_and_its_cut_are_those_of_the_new_one() -> None:
+    watched = Watched()
+    watched.stream.open(stream_open(generation=2, cut_ms=80), 0.0)
+    watched.stream.open(stream_open(generation=2, rungs=("360p",)), 0.0)
+    assert "720p" in watched.stream.renditions, "up to the cut"
+    watched.end_generation(1)
+    assert set(watched.stream.renditions) == {"360p", SOURCE}
+
+
 def test_a_lost_new_generation_is_not_switched_to_with_its_tags() -> None:
     watched = Watched()
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))

@@ -13,13 +13,14 @@ from common.control_messages import (
     PublishEnd,
     PublisherBack,
     Refused,
+    RenditionStatus,
     ResumeTime,
     StreamKept,
     StreamRevoke,
     StreamRevoked,
 )
 from common.identity import ChildName, Generation, StreamId
-from common.ladder import Path, SourceFormat, Template
+from common.ladder import Path, SourceFormat, Template, fit_ladder
 from common.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Software
 from supervisor.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
 from supervisor.cost import Resource
@@ -415,6 +416,28 @@ def test_less_than_before_fits_also_on_a_farm_beyond_its_limit(make_rig: MakeRig
     placed = rig.only(rig.format("live/a", replace(HD, fps=Fraction(24))), Placed)
     assert placed.generation == before
     assert placed.worker is not None
+
+
+@pytest.mark.parametrize(("before", "after"), [((960, 540), (540, 960)), ((1280, 720), (640, 360))])
+def test_a_source_that_turns_or_shrinks_costs_what_its_session_makes(
+    make_rig: MakeRig, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    placed = rig.publish("live/a", SourceFormat(*before, fps=Fraction(30)))
+    ladder = fit_ladder(rig.stream("live/a").template, SourceFormat(*before, fps=Fraction(30)))
+    made = tuple(RenditionStatus(rung.name, rung.width, rung.height) for rung in ladder.rungs)
+    rig.beat(placed.worker, transcodes=(rig.transcode("live/a", renditions=made),))
+    used = rig.farm.roster.fleet.used(Resource.CORES)
+    rig.farm.configure(Settings(software=Software(capacity=used + 1)), rig.now)
+    again = rig.only(rig.format("live/a", SourceFormat(*after, fps=Fraction(30))), Placed)
+    assert (again.generation, again.rungs) == (placed.generation, placed.rungs)
+    assert 0.8 * used < rig.farm.roster.fleet.used(Resource.CORES) <= used
+
+
+def test_a_stream_that_is_passed_through_was_let_in_nowhere(make_rig: MakeRig) -> None:
+    rig = make_rig(with_policy(Path.PASSTHROUGH))
+    rig.publish()
+    assert rig.stream().admitted is None
 
 
 def test_a_source_that_grows_beyond_all_room_is_still_refused(make_rig: MakeRig) -> None:

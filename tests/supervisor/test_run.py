@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -90,12 +91,14 @@ class ToyFarm:
         return code
 
     def clean_up(self) -> None:
+        if self.process is not None:  # first: it would start children anew
+            self.process.kill()
+            self.process.wait()
         for record in read_children(self.run_dir):
             if start_ticks(record.pid) == record.start_ticks:
                 os.kill(record.pid, signal.SIGKILL)
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+                # or it may yet write into the folder that is removed next
+                self.until(partial(_is_gone, record.pid))
 
 
 @pytest.fixture
@@ -111,6 +114,10 @@ def farm() -> Iterator[ToyFarm]:
 def runs(pid: int) -> bool:
     """Whether a process is there and no zombie: nobody may reap orphans in a container."""
     return is_alive(pid, start_ticks(pid))
+
+
+def _is_gone(pid: int) -> bool:
+    return not runs(pid)
 
 
 def sockets(run_dir: Path) -> list[str]:
@@ -159,6 +166,7 @@ def test_a_restarted_ingest_keeps_the_port_that_it_was_given(farm: ToyFarm) -> N
     farm.start()
     os.kill(farm.children()["ingest:0"]["pid"], signal.SIGKILL)
     farm.until(lambda: len(farm.boots("ingest:0")) == 2)
+    farm.until(farm.is_ready)
     first, second = farm.boots("ingest:0")
     assert "--listen 127.0.0.1:0" in first
     assert "--listen 127.0.0.1:4711" in second

@@ -78,6 +78,8 @@ class Players:
             connection.close("internal error")
 
     async def _hand_over(self, connection: Connection, request: PlayRequested) -> None:
+        if connection not in self._waiting:
+            return  # refused before its turn came: the process ends
         deadline = time.monotonic() + WAIT_S
         try:
             snapshot = connection.snapshot()

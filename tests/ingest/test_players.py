@@ -26,7 +26,11 @@ class Player:
         self.refusals: list[str] = []
 
     def snapshot(self) -> bytes:
+        assert not self.refusals, "what was refused has no request"
         return b"a session"
+
+    def close(self, reason: str) -> None:
+        raise AssertionError(reason)
 
     def refuse_play(self, request_id: int, code: str, description: str) -> None:
         self.refusals.append(description)
@@ -81,6 +85,16 @@ def test_one_whose_second_egress_goes_before_its_answer_is_held_as_well(tmp_path
             players.follow([])
             await asyncio.sleep(2 * DECLINED_WAIT_S)
         assert player.refusals == []
+
+    run(scenario)
+
+
+def test_one_that_comes_as_the_process_ends_is_refused_once() -> None:
+    async def scenario(players: Players, player: Player) -> None:
+        take(players, player)
+        players.close("the server is stopping")
+        await asyncio.sleep(0)
+        assert player.refusals == ["the server is stopping"]
 
     run(scenario)
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 
+from common.flv import TagType
 from common.identity import Generation, StreamId
 from common.ladder import SOURCE, Template
 from common.media_messages import (
@@ -40,7 +41,7 @@ MAX_HELD = 2_000  # messages of the next generation
 MAX_ABSENT = 32  # renditions whose headers are kept while they are not announced
 
 _KINDS = {8: AUDIO, 18: DATA}
-_TIMED = (9, 8)  # FLV tag types whose times are the stream's
+_TIMED = (TagType.VIDEO, TagType.AUDIO)  # whose times are the stream's
 
 MediaMessage = RenditionOpen | Tags | GenerationEnd
 

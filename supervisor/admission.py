@@ -196,19 +196,13 @@ class Admission:
     def _kept_room(self, stream: Stream) -> InFleet | NoRoom:
         """The stream's own room under a new generation; other room where its device is gone."""
         roster = self._roster
-        need, excluded = roster.need(stream), roster.excluded(stream)
-        if need.policy[0] is not Path.PASSTHROUGH:
-            # its device may come back: that is waited for
-            ways = tuple(path for path in need.policy if path is not Path.PASSTHROUGH)
-            need = replace(need, policy=ways)
-        if stream.generation not in roster.fleet.placements:
-            return place(roster.fleet, need, excluded)
-        name = roster.device_of(stream)
-        device = roster.fleet.devices.get(name) if name is not None else None
-        is_served = name is None or (device is not None and device.is_up)
-        if is_served and stream.state not in (StreamState.SWITCHING, StreamState.WAITING):
-            return stay(roster.fleet, stream.generation, need)
-        return move(roster.fleet, stream.generation, need, excluded)
+        placement = roster.fleet.placements.get(stream.generation)
+        is_lost = stream.state in (StreamState.SWITCHING, StreamState.WAITING)
+        if placement is None or is_lost:
+            return roster.find_room(stream)
+        if placement.device is None or roster.device_serving(stream) is not None:
+            return stay(roster.fleet, stream.generation, roster.need(stream))
+        return roster.find_room(stream)  # never source only: its device may come back
 
     def back(self, ingest: ChildName, back: PublisherBack) -> None:
         """The publisher of a held stream is back where it was."""

@@ -22,7 +22,7 @@ from common.ladder import Path
 from common.log import stream_label
 from supervisor.admission import FAILED
 from supervisor.orders import Order, Send
-from supervisor.placement import Fleet, InFleet, NoRoom, Placement, move, place, stay
+from supervisor.placement import Fleet, NoRoom, Placement, move, stay
 from supervisor.quarantine import Standing
 from supervisor.roster import Roster
 from supervisor.stream import Stream, StreamState
@@ -162,18 +162,9 @@ class Recovery:
         """All children that still ran have said hello: switch what is on a worker that did not."""
         orders: list[Order] = []
         for stream in list(self._roster.streams.values()):
-            name = self._roster.device_of(stream)
-            device = self._roster.fleet.devices.get(name) if name is not None else None
-            is_served = device is not None and device.is_up
-            if (
-                name is not None
-                and not is_served
-                and stream.state
-                in (
-                    StreamState.LIVE,
-                    StreamState.RESERVED,
-                )
-            ):
+            has_room = self._roster.device_of(stream) is not None
+            is_there = stream.state in (StreamState.LIVE, StreamState.RESERVED)
+            if has_room and is_there and self._roster.device_serving(stream) is None:
                 orders += self._begin(stream, now)
         return orders + self.retry(now)
 
@@ -208,20 +199,18 @@ class Recovery:
     def _can_stay(self, stream: Stream) -> bool:
         """Whether the device that it has room on still serves what it has."""
         roster = self._roster
-        name = roster.device_of(stream)
-        device = roster.fleet.devices.get(name) if name is not None else None
+        device = roster.device_serving(stream)
         return (
             device is not None
-            and device.is_up
             and device.name not in roster.lost
             and device.name not in roster.excluded(stream)
         )
 
     def _place_anew(self, stream: Stream, now: float) -> list[Order]:
         roster = self._roster
-        result = self._dry_run(stream)
+        result = self._roster.find_room(stream)
         if isinstance(result, NoRoom) and roster.rejoin(stream, result.reason, now):
-            result = self._dry_run(stream)
+            result = self._roster.find_room(stream)
         if isinstance(result, NoRoom):
             stream.reason = f"source only, waits for room: {result.reason}"
             if Path.REFUSE in stream.policy():
@@ -243,15 +232,6 @@ class Recovery:
         placed = self._roster.placed(stream, 0)
         assert isinstance(placed.message, Placed)
         return [Send(stream.ingest, replace(placed.message, resume_after_ms=resume_after_ms))]
-
-    def _dry_run(self, stream: Stream) -> InFleet | NoRoom:
-        """Room on a real device, what the stream holds now counted as free."""
-        roster = self._roster
-        policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
-        need = replace(roster.need(stream), policy=policy)
-        if stream.generation in roster.fleet.placements:
-            return move(roster.fleet, stream.generation, need, roster.excluded(stream))
-        return place(roster.fleet, need, roster.excluded(stream))
 
     def _give_up(self, stream: Stream, reason: str, now: float) -> list[Order]:
         """No device can serve it: source only, as long as it is coded like this."""

@@ -34,10 +34,12 @@ from supervisor.overload import Level
 from supervisor.placement import (
     Device,
     Fleet,
+    InFleet,
     Need,
     NoRoom,
     Placement,
     correct,
+    move,
     place,
     release,
     stay,
@@ -368,6 +370,20 @@ class Roster:
     def device_of(self, stream: Stream) -> ChildName | None:
         placement = self.fleet.placements.get(stream.generation)
         return placement.device if placement else None
+
+    def device_serving(self, stream: Stream) -> Device | None:
+        """The device that it has room on, if that is up."""
+        name = self.device_of(stream)
+        device = self.fleet.devices.get(name) if name is not None else None
+        return device if device is not None and device.is_up else None
+
+    def find_room(self, stream: Stream) -> InFleet | NoRoom:
+        """Room on a real device, what the stream holds now counted as free."""
+        policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
+        need = replace(self.need(stream), policy=policy)
+        if stream.generation in self.fleet.placements:
+            return move(self.fleet, stream.generation, need, self.excluded(stream))
+        return place(self.fleet, need, self.excluded(stream))
 
     def on_device(self, name: ChildName) -> list[Stream]:
         return [s for s in self.streams.values() if self.device_of(s) == name]

@@ -134,17 +134,16 @@ class SessionCheck:
 
 
 def _rungs(stream: Stream, status: TranscodeStatus) -> Iterator[LostRung | FoundRung | Unannounced]:
-    left_out = {entry.name for entry in status.left_out}
+    left_out, rungs = {entry.name for entry in status.left_out}, stream.rungs()
     if status.renditions and stream.announced is None:
-        lost = left_out.intersection(stream.rungs())
+        lost = left_out.intersection(rungs)
         yield Unannounced(stream.stream_id, stream.generation, frozenset(lost))
         return
-    if status.renditions and stream.announced != stream.rungs():
+    if status.renditions and stream.announced != rungs:
         yield Unannounced(stream.stream_id, stream.generation)
-    if left_out:
-        for name in stream.rungs():
-            if name in left_out:
-                yield LostRung(stream.stream_id, stream.generation, name)
+    for name in rungs:
+        if name in left_out:
+            yield LostRung(stream.stream_id, stream.generation, name)
     for name in stream.lost_rungs - left_out:
         yield FoundRung(stream.stream_id, stream.generation, name)
 

@@ -5,7 +5,7 @@ from common.identity import Generation, StreamId
 from common.rtmp.events import PublishRequested
 from ingest.asks import ASK_TIMEOUT_S, Asks
 from tests.helpers_stream import STREAM
-from tests.ingest.test_streams import FakeConnection
+from tests.ingest.rig import FakeConnection
 
 OTHER = StreamId("live/other")
 REQUEST = PublishRequested(7, 1, "live", "rtmp://host/live", "cam", "live")

@@ -3,13 +3,11 @@
 import itertools
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import pytest
 
-from common.aac import AudioSpecificConfig
 from common.avc import codec_string
-from common.control_messages import FormatKnown, Placed, PublishEnd
+from common.control_messages import FormatKnown, PublishEnd
 from common.identity import ChildName, Generation
 from common.ladder import SOURCE, Filler, SourceFormat
 from common.media_messages import (
@@ -25,71 +23,21 @@ from common.media_messages import (
     VideoHeader,
 )
 from common.rtmp import amf0
-from ingest.demux import AudioConfig, AudioFrame, DataUnit, VideoUnit
+from ingest.demux import AudioConfig, AudioFrame, DataUnit
 from ingest.gop_cache import LASTING, MAX_GOP_MS
 from ingest.gop_handover import unpack
-from ingest.stream import ASK_AGAIN_S, Stream, StreamState, Surroundings, audio_label
+from ingest.stream import StreamState
 from tests.helpers_stream import (
     ANSWER,
     EGRESS,
     SPS_720,
-    SPS_1080,
     STREAM,
     TEMPLATE,
     WORKER,
-    FakePeers,
     RememberingPort,
     config,
 )
-
-AAC = AudioConfig(b"\xaf\x00\x11\x90", AudioSpecificConfig(2, 48000, 2, 2), "AAC")
-
-
-class Around:
-    """A stream with its first publisher, and everyone it talks to."""
-
-    def __init__(self, placed: Placed = ANSWER) -> None:
-        self.peers = FakePeers()
-        self.told: list[Any] = []
-        requests = itertools.count(10)
-        around = Surroundings(self.peers, self.told.append, lambda: next(requests), lambda: 0.0)
-        self.stream = Stream(placed, around, since_unix=1.0)
-        self.stream.arrive("192.0.2.1:5000", 100.0)
-
-    def state(self) -> StreamState:
-        return self.stream.state
-
-    @property
-    def egress(self) -> RememberingPort:
-        return self.peers.running[0]
-
-    @property
-    def worker(self) -> RememberingPort:
-        return self.peers.workers[WORKER]
-
-    @property
-    def asked(self) -> FormatKnown:
-        return [message for message in self.told if isinstance(message, FormatKnown)][-1]
-
-    def answer(self, generation: int = 1, **changes: Any) -> None:
-        """What the supervisor says to the last format."""
-        values = {"request_id": self.asked.request_id, "generation": Generation(generation)}
-        self.stream.place(replace(ANSWER, **{**values, **changes}))
-
-    def put(self, at_ms: int, *, key: bool = False, at_s: float | None = None) -> None:
-        now = 100 + at_ms / 1000 if at_s is None else at_s
-        stamp = self.stream.timeline.video(at_ms, now)
-        body = b"\x17\x01\0\0\0" + bytes(10)
-        unit = VideoUnit(stamp.dts_ms, 0, key, key, body, now, stamp.discontinuity)
-        self.stream.video(unit)
-        self.stream.end_read(now)
-
-    def live(self) -> "Around":
-        self.stream.video_config(config(), 100.0)
-        self.answer()
-        self.put(0, key=True)
-        self.put(40)
-        return self
+from tests.ingest.stream_rig import AAC, Around
 
 
 def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_placed() -> None:
@@ -160,122 +108,12 @@ def test_what_came_before_the_header_opens_the_stream_with_it() -> None:
     assert around.asked.format.fps == 25, "the parameter sets know better than the metadata"
 
 
-def test_a_rate_that_only_the_metadata_states_is_believed() -> None:
-    around = Around()
-    metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 50.0})
-    around.stream.metadata(metadata)
-    silent = config()
-    around.stream.video_config(replace(silent, sps=replace(silent.sps, fps=None)), 100.0)
-    assert around.asked.format.fps == 50
-
-
 def test_metadata_later_changes_the_source_headers() -> None:
     around = Around().live()
     around.stream.metadata(b"new")
     message, payloads = around.egress.sent[-1]
     assert message == RenditionOpen(STREAM, Generation(1), SOURCE, 2)
     assert payloads == (b"new", config().payload)
-
-
-def test_a_rate_measured_otherwise_is_told_again() -> None:
-    around = Around().live()
-    for step in range(2, 200):
-        around.put(step * 20)  # 50 frames a second where 25 are declared
-    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
-    assert formats == [25, 50]
-
-
-def test_a_rate_that_sinks_for_a_while_keeps_the_room_that_the_stream_has() -> None:
-    around = Around().live()
-    at_ms = 40
-    for pause_ms in (0, 5_000, 0):  # a still screen, an encoder that pauses
-        at_ms += pause_ms
-        for _ in range(80):
-            at_ms += 40
-            around.put(at_ms)
-    for _ in range(20):
-        at_ms += 400
-        around.put(at_ms)
-    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
-    assert formats == [25]
-
-
-def test_a_rate_that_was_declared_too_high_is_told_once_it_is_measured() -> None:
-    around = Around()
-    metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 60.0})
-    around.stream.metadata(metadata)
-    silent = config()
-    around.stream.video_config(replace(silent, sps=replace(silent.sps, fps=None)), 100.0)
-    for step in range(100):
-        around.put(step * 40, key=step == 0)
-    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
-    assert formats == [60, 25]
-    around.stream.leave("gone", 110.0)
-    around.stream.arrive("192.0.2.1:5001", 111.0)
-    for step in range(40):
-        around.put(20_000 + step * 100, key=step == 0, at_s=112 + step / 10)
-    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
-    assert formats == [60, 25, 10], "another publisher"
-
-
-def test_a_rate_that_was_measured_stands_while_other_parameter_sets_declare_the_same() -> None:
-    around = Around()
-    faster, smaller = (replace(config(sps).sps, fps=Fraction(60)) for sps in (SPS_1080, SPS_720))
-    around.stream.video_config(replace(config(), sps=faster), 100.0)
-    for step in range(100):
-        around.put(step * 40, key=step == 0)
-    around.stream.video_config(replace(config(SPS_720), sps=smaller), 104.0)
-    for step in range(100, 200):
-        around.put(step * 40, key=step == 100)
-    formats = [(m.format.height, m.format.fps) for m in around.told if isinstance(m, FormatKnown)]
-    assert formats == [(1080, Fraction(60)), (1080, Fraction(25)), (720, Fraction(25))]
-
-
-def test_another_rate_that_is_declared_is_told_and_measured_anew() -> None:
-    around = Around()
-    around.stream.video_config(config(), 100.0)
-    for step in range(80):
-        around.put(step * 40, key=step == 0)
-    faster = replace(config(SPS_720).sps, fps=Fraction(60))
-    around.stream.video_config(replace(config(SPS_720), sps=faster), 103.2)
-    for step in range(80, 180):
-        around.put(step * 40, key=step == 80)
-    formats = [(m.format.height, m.format.fps) for m in around.told if isinstance(m, FormatKnown)]
-    assert formats == [(1080, Fraction(25)), (720, Fraction(60)), (720, Fraction(25))]
-
-
-def test_other_parameter_sets_reach_egress_worker_and_supervisor() -> None:
-    around = Around().live()
-    around.stream.video_config(config(SPS_720), 101.0)
-    around.put(80, key=True)
-    assert around.worker.kinds()[-2:] == ["VideoHeader", "AccessUnit"]
-    assert around.egress.sent[-2][1][1] == config(SPS_720).payload
-    assert (around.asked.format.width, around.asked.format.height) == (1280, 720)
-
-
-def test_another_profile_of_the_same_size_is_told_to_the_supervisor_too() -> None:
-    around = Around().live()
-    before, now = around.asked, config()
-    coded = replace(now, config=replace(now.config, profile=110))
-    around.stream.video_config(coded, 101.0)
-    assert around.asked.format == before.format
-    assert around.asked.request_id > before.request_id
-    assert around.asked.codec == codec_string(coded.config) != before.codec
-
-
-def test_only_the_answer_for_the_last_format_places_and_overtaken_ones_do_not() -> None:
-    around = Around()
-    around.stream.video_config(config(), 100.0)
-    first = around.asked
-    around.stream.video_config(config(SPS_720), 100.0)
-    around.put(0, key=True)
-    around.stream.place(replace(ANSWER, request_id=first.request_id))
-    assert around.worker.sent == []
-    around.answer(generation=3)
-    assert around.worker.of(StreamStart)[0].generation == Generation(3)
-    around.stream.place(replace(ANSWER, request_id=0, generation=Generation(2)))
-    assert len(around.worker.of(StreamStart)) == 1
-    assert around.stream.generation == Generation(3)
 
 
 def test_egress_learns_of_other_rungs_and_of_a_new_generation_first() -> None:
@@ -299,18 +137,6 @@ def test_passthrough_alone_needs_no_worker() -> None:
     around.put(0, key=True)
     assert around.worker.sent == []
     assert around.egress.numbers(SOURCE) == [0]
-
-
-def test_an_unanswered_format_is_asked_again() -> None:
-    around = Around()
-    around.stream.video_config(config(), 100.0)
-    around.stream.tick(100.0 + ASK_AGAIN_S - 0.1)
-    assert len(around.told) == 1
-    around.stream.tick(100.0 + ASK_AGAIN_S)
-    assert around.told == [around.asked, around.asked]
-    around.answer()
-    around.stream.tick(100.0 + 3 * ASK_AGAIN_S)
-    assert len(around.told) == 2
 
 
 def test_a_lost_publisher_is_held_and_then_ended() -> None:
@@ -560,24 +386,6 @@ def test_audio_that_is_left_out_is_said_until_there_is_other() -> None:
     around.stream.audio_config(AAC)
     around.stream.audio_left_out("audio tracks beyond the first")
     assert around.stream.status(100.0).audio == "AAC-LC 48 kHz 2ch"
-
-
-@pytest.mark.parametrize(
-    ("asc", "label"),
-    [
-        (AudioSpecificConfig(2, 44100, 1, 1), "AAC-LC 44.1 kHz 1ch"),
-        (AudioSpecificConfig(2, 24000, 2, 2, sbr=True, extension_rate=48000), "HE-AAC 48 kHz 2ch"),
-        (
-            AudioSpecificConfig(
-                2, 24000, 1, 1, sbr=True, parametric_stereo=True, extension_rate=48000
-            ),
-            "HE-AACv2 48 kHz 2ch",
-        ),
-        (None, "MP3"),
-    ],
-)
-def test_audio_formats_are_named(asc: AudioSpecificConfig | None, label: str) -> None:
-    assert audio_label(AudioConfig(b"", asc, "AAC" if asc else "MP3")) == label
 
 
 def test_audio_crosses_once_and_apart_from_the_source() -> None:

@@ -1,10 +1,7 @@
 """ingest/streams.py: who may publish, who takes over, what the supervisor says of whom."""
 
-import hashlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
@@ -23,109 +20,12 @@ from common.control_messages import (
 )
 from common.identity import Generation, StreamId
 from common.ladder import Takeover
-from common.media_messages import SHARED, AccessUnit, StreamClosed, StreamStart, Tags
-from common.rtmp.events import AudioReceived, PublishRequested, VideoReceived
-from common.settings import IngestSettings, Settings
-from ingest.admission import REMEMBER_S, Admission
+from common.media_messages import AccessUnit, StreamStart, Tags
+from common.rtmp.events import AudioReceived, VideoReceived
+from ingest.admission import REMEMBER_S
 from ingest.asks import ASK_TIMEOUT_S
-from ingest.publisher import PROMPT_S
-from ingest.streams import Streams
-from tests.helpers_stream import ANSWER, STREAM, TEMPLATE, WORKER, FakePeers, header, picture
-
-LOCKED = replace(TEMPLATE, name="locked", publish_keys=(hashlib.sha256(b"sesame").hexdigest(),))
-
-
-@dataclass(eq=False)
-class FakeConnection:
-    """A connection that notes what it is told."""
-
-    host: str = "203.0.113.7"
-    peer: str = "203.0.113.7:5000"
-    accepted: list[int] = field(default_factory=list)
-    told: list[tuple[str, str]] = field(default_factory=list)
-    held_back: list[float] = field(default_factory=list)
-    is_lazy: bool = False
-    lazy_reads: int = 0
-    on_look: Callable[[], None] = field(default=lambda: None)  # what reading it brings
-    on_accept: Callable[[], None] = field(default=lambda: None)  # … and what answering it
-
-    def accept_publish(self, request_id: int) -> None:
-        self.accepted.append(request_id)
-        self.on_accept()
-
-    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
-        self.told.append((code, description))
-
-    def hold_back(self, seconds: float) -> None:
-        self.held_back.append(seconds)
-
-    def look_again(self) -> None:
-        self.on_look()
-
-    def read_lazily(self) -> None:
-        self.is_lazy = True
-        self.lazy_reads += 1
-
-    def read_promptly(self) -> None:
-        self.is_lazy = False
-
-    def end_publish(self, level: str, code: str, description: str) -> None:
-        self.told.append((code, description))
-
-
-class Around:
-    def __init__(self, takeover: Takeover = Takeover.IDLE, **ingest: Any) -> None:
-        self.template = replace(TEMPLATE, takeover=takeover)
-        limits = IngestSettings(takeover_idle_s=3.0, exempt_networks=(), **ingest)
-        self.settings = Settings(ingest=limits, templates=(self.template, LOCKED))
-        self.peers = FakePeers()
-        self.told: list[Any] = []
-        self.payloads: list[Sequence[bytes]] = []  # of what was told
-        self.admission = Admission(limits, 1000)
-        self.streams = Streams(
-            self.settings, self.admission, self.peers, self.tell, lambda: 1.0, lambda: 100.0
-        )
-
-    def tell(self, message: object, payloads: Sequence[bytes] = ()) -> None:
-        self.told.append(message)
-        self.payloads.append(payloads)
-
-    def publish(
-        self, path: str = "live/cam", now: float = 100.0, peer: FakeConnection | None = None
-    ) -> FakeConnection:
-        peer = peer or FakeConnection()
-        app, _, name = path.partition("/")
-        request = PublishRequested(7, 1, app, f"rtmp://host/{app}", name, "live")
-        self.streams.publish(peer, request, now)
-        return peer
-
-    def place(self, now: float = 100.0, **changes: Any) -> None:
-        """Say yes to the last one who asked."""
-        ask = self.last(PublishAsk)
-        values = {"request_id": ask.request_id, "stream_id": ask.stream_id}
-        values["template"] = self.template
-        self.streams.placed(replace(ANSWER, **{**values, **changes}), now)
-
-    def last(self, kind: type[Any]) -> Any:
-        return [message for message in self.told if isinstance(message, kind)][-1]
-
-    def count(self, kind: type[Any]) -> int:
-        return sum(isinstance(message, kind) for message in self.told)
-
-    def tick(self, now: float) -> None:
-        self.streams.tick(now)
-        self.streams.lazy_reads.read(1.0, len(self.streams.lazy_reads))
-
-    def live(self, now: float = 100.0, path: str = "live/cam") -> FakeConnection:
-        """A publisher whose stream is on the air."""
-        peer = self.publish(path, now)
-        self.place(now)
-        self.streams.media(peer, [header(), picture(0, key=True)], now)
-        return peer
-
-    def closed(self) -> list[int]:
-        """The holds that egress was told."""
-        return [message.hold_ms for message in self.peers.running[0].of(StreamClosed)]
+from tests.helpers_stream import ANSWER, STREAM, TEMPLATE, WORKER, header, picture
+from tests.ingest.rig import Around, FakeConnection
 
 
 def test_the_supervisor_hears_at_once_of_a_publisher_that_is_back() -> None:
@@ -577,63 +477,6 @@ def test_who_has_as_many_streams_as_one_may_can_still_take_its_own_over() -> Non
     assert second.accepted == [7]
     assert first.told
     assert "as many as one may" in around.publish("live/other", now=104.0).told[0][1]
-
-
-def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
-    around = Around()
-    peer = around.live()
-    around.tick(100.0 + PROMPT_S - 0.1)
-    assert not peer.is_lazy, "rungs and first players are not kept waiting"
-    around.tick(100.0 + PROMPT_S + 0.1)
-    around.tick(100.0 + PROMPT_S + 0.2)
-    assert peer.is_lazy
-    (egress,) = around.peers.running
-    egress.watched = {"360p", SHARED}
-    around.streams.watched(STREAM)
-    assert not peer.is_lazy
-    around.tick(104.0)
-    assert not peer.is_lazy
-    egress.watched = set()
-    around.tick(104.1)
-    around.tick(104.2)
-    assert peer.is_lazy
-
-
-@pytest.mark.parametrize(("megabits", "reads"), [(1, 10), (8, 20)])
-def test_less_lies_unread_for_longer(megabits: int, reads: int) -> None:
-    around = Around()
-    peer = around.live()
-    before = 0
-    for number in range(1, 81):
-        at_s = 100.0 + number / 10
-        body = picture(number * 100, size=megabits * 1_000_000 // 80)
-        around.streams.media(peer, [body], at_s)
-        around.tick(at_s)
-        if number == 60:
-            before = peer.lazy_reads
-    assert peer.lazy_reads - before == reads
-
-
-def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:
-    around = Around()
-    peer = around.live()
-    around.streams.tick(104.0)
-    assert len(around.streams.lazy_reads) == 1
-    around.streams.watched(STREAM)
-    assert len(around.streams.lazy_reads) == 0
-    assert not around.streams.lazy_reads.read(1.0, 1)
-    assert not peer.is_lazy
-
-
-def test_of_many_that_nobody_plays_each_tick_reads_half_and_no_more_than_asked() -> None:
-    around = Around()
-    peers = [around.live(path=f"live/cam{number}") for number in range(6)]
-    around.streams.tick(104.0)
-    assert len(around.streams.lazy_reads) == 3
-    assert around.streams.lazy_reads.read(1.0, 2) == 2
-    assert around.streams.lazy_reads.read(1.0, 2) == 1
-    around.tick(104.1)
-    assert [peer.lazy_reads for peer in peers] == [1] * 6
 
 
 def test_a_publisher_whose_end_was_not_read_yet_is_not_in_the_way() -> None:

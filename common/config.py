@@ -337,7 +337,8 @@ def _egress(table: _Table, defaults: EgressSettings) -> EgressSettings:
 
 def _worker(table: _Table, defaults: WorkerSettings) -> WorkerSettings:
     worker = WorkerSettings(
-        queue_ms=table.take("queue", values.milliseconds(100, 60_000), defaults.queue_ms),
+        # what nobody plays comes in bundles of 0.2 s (ingest/lazy_reads.py): one must go in
+        queue_ms=table.take("queue", values.milliseconds(250, 60_000), defaults.queue_ms),
         max_memory_bytes=table.take(
             "max_memory", values.byte_count(64 * 1024**2, 1024**4), defaults.max_memory_bytes
         ),

@@ -163,6 +163,7 @@ FAULTS = [
     ("[egress]\nqueue = 3", "egress.queue", "unit"),
     ('[egress]\nqueue = "1ms"', "egress.queue", "between 100ms and 60s"),
     ('[worker]\nmax_memory = "lots"', "worker.max_memory", "a size"),
+    ('[worker]\nqueue = "200ms"', "worker.queue", "250"),
     ("[software]\nworkers = true", "software.workers", "whole number"),
     ("[software]\nworkers = 65", "software.workers", "between 0 and 64"),
     ("[software]\ncapacity = nan", "software.capacity", "between"),

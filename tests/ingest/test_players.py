@@ -11,6 +11,7 @@ from common.identity import ChildName
 from common.rtmp.events import PlayRequested
 from ingest.connection import Connection
 from ingest.players import DECLINED_WAIT_S, Players
+from tests.helpers_virtual_time import run_virtually
 
 OLD = ChildName("egress:0")
 OTHER = ChildName("egress:1")
@@ -45,7 +46,7 @@ def run(scenario: Callable[[Players, Player], Awaitable[None]]) -> None:
             players.close("the test is over")
             await asyncio.gather(*tasks)
 
-    asyncio.run(main())
+    run_virtually(main())
 
 
 def take(players: Players, player: Player) -> None:

@@ -160,7 +160,9 @@ def check(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
 @app.command()
 def demo(
     run_dir: RunDir = None,
-    key: Annotated[str, typer.Option(help="The stream key to publish to.")] = "demo",
+    key: Annotated[
+        str, typer.Option(help="The stream key; 'KEY?key=…' where publishing needs one.")
+    ] = "demo",
     template: Annotated[
         str | None, typer.Option("--app", help="The app; the farm's first one by default.")
     ] = None,
@@ -168,7 +170,7 @@ def demo(
         float | None, typer.Option(min=0.1, help="End by itself after this long.")
     ] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the picture.")] = "1280x720",
-    fps: Annotated[int, typer.Option(min=1, max=120)] = 30,
+    fps: Annotated[int, typer.Option(min=1, max=120, help="Pictures a second.")] = 30,
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Of the farm that it starts.")
     ] = None,
@@ -223,7 +225,7 @@ def reload(run_dir: RunDir = None) -> None:
 def kick(stream: Annotated[str, typer.Argument(metavar="APP/KEY")], run_dir: RunDir = None) -> None:
     """End a stream, or let in again one that is refused.
 
-    One that took workers down is refused for some minutes.
+    One that is ended stays out for 30 s; one that took workers down is refused for some minutes.
     """
     app_name, slash, key = stream.partition("/")
     if not (slash and app_name and key):

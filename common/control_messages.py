@@ -109,8 +109,8 @@ class Endpoint:
 
     child: ChildName
     boot_id: BootId
-    media: str = ""  # a worker's PULL for access units
-    tags: str = ""  # an egress's PULL for tags
+    media: str = ""  # a worker's Unix socket for access units
+    tags: str = ""  # an egress's Unix socket for tags
     handover: str = ""  # an egress's Unix socket for players
 
 

@@ -1,4 +1,4 @@
-"""What crosses ZeroMQ: a msgpack envelope, then payload frames of untouched bytes. Pure.
+"""What crosses between processes: a msgpack envelope, then payload frames of untouched bytes. Pure.
 
 A message is a frozen dataclass registered with `@message(kind)`. Its envelope is the msgpack array
 `[VERSION, kind, field, …]`, fields in order of declaration; payloads follow as frames of their own,

@@ -2,7 +2,7 @@
 
 All are in band: what a receiver must know about a stream comes before the media it is about, on the
 same socket, with the stream's generation. Payload frames (untouched bytes) follow the envelope
-where a class says so. Times are stream time in ms (design.md, "A stream's life", 4) unless named
+where a class says so. Times are stream time in ms (docs/architecture.md) unless named
 `_s`, which is the host's CLOCK_MONOTONIC in seconds.
 """
 

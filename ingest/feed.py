@@ -2,7 +2,7 @@
 
 A feed belongs to one stream and one incarnation of a worker or an egress. Sends never block: when
 one fails, media is dropped until the next keyframe and counted; what opens, changes or ends
-something is kept and goes first as soon as the peer takes messages again (design.md, Messages).
+something is kept and goes first as soon as the peer takes messages again.
 Units and tags are numbered as they are offered, so that the receiver sees the gap.
 
 No IO here: a `Port` is given, whose `send` says whether the peer took the message.

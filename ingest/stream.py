@@ -1,7 +1,7 @@
 """One stream's life at ingest: what goes to which worker and egress on which event.
 
 A stream begins when the supervisor has placed it, opens towards egress at the publisher's first
-sequence header, is held while its publisher is away, and ends once (design.md, "A stream's life").
+sequence header, is held while its publisher is away, and ends once (docs/architecture.md).
 Media comes demuxed. The source rendition waits for nobody; a worker gets the units once the
 placement for the real format has come, beginning with the last GOP.
 

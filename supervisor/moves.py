@@ -2,7 +2,7 @@
 
 A move is a new generation with a cut: a stream time ahead, on the grid of keyframes. Ingest feeds
 both workers until the cut, the new one starts at the last GOP and shows nothing before the cut, the
-old one nothing from it on; so players get every picture once (design, "Messages"). A stream takes
+old one nothing from it on; so players get every picture once. A stream takes
 its new room, and gives up its old, at once: until the cut the new worker only decodes.
 
 A drained device keeps what finds no room elsewhere; that is tried again whenever room comes. A GOP

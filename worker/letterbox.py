@@ -1,6 +1,6 @@
 """Where a picture lies in a rung's frame once the source is no longer what the ladder was made for.
 
-The frame keeps its size for the whole session (design.md, "A stream's life", 6), so a source that
+The frame keeps its size for the whole session (docs/architecture.md), so a source that
 changes its size is fitted anew into it: aspect kept, centred, enlarged if need be. Pure.
 """
 

@@ -85,9 +85,7 @@ def stream_cost(
     max_width, max_height, max_fps = template.max_source
     if source is None:
         source = SourceFormat(max_width, max_height, fps=Fraction(max_fps))
-        names = [rendition.name for rendition in template.renditions]
-        sizes = {r.name: (r.width, r.height) for r in template.renditions}
-    elif made is not None:
+    if made is not None:
         names, sizes = list(made), dict(made)
     else:
         ladder = fit_ladder(template, source)

@@ -6,6 +6,7 @@ and sends what a test queues. Every wait has a deadline.
 
 import os
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -152,6 +153,7 @@ class FarmAround:
         self._stop.set()
         self._thread.join(5)
         self._context.destroy(linger=0)
+        shutil.rmtree(self.run_dir)
 
     # ---- for tests -----------------------------------------------------------------------------
 

@@ -32,6 +32,14 @@ def test_a_reservation_is_every_rendition_at_full_rate_and_the_largest_source() 
     assert cost.encode == pytest.approx(46.86, abs=0.01)
 
 
+def test_a_reservation_leaves_out_what_the_largest_source_would_not_have() -> None:
+    uhd = replace(DEFAULT_RENDITIONS[0], name="2160p", width=3840, height=2160)
+    template = replace(LIVE, renditions=(uhd, *DEFAULT_RENDITIONS))
+    assert stream_cost(template, None) == replace(stream_cost(LIVE, None), template=template.name)
+    large = replace(template, max_source=(3840, 2160, 60))
+    assert stream_cost(large, None).rungs == 4
+
+
 def test_a_small_source_pays_only_for_the_rungs_it_gets() -> None:
     cost = stream_cost(LIVE, SourceFormat(640, 360, fps=Fraction(30)))
     assert cost.rungs == 1

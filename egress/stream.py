@@ -109,9 +109,6 @@ class Stream:
         """A publisher again, or a new placement. Returns the renditions that are gone by it."""
         if message.generation < self.generation or self.state is StreamState.ENDED:
             return ()
-        if self._next is not None and self._next.generation == message.generation:
-            self._next = replace(self._next, template=message.template, rungs=message.rungs)
-            return ()  # announced already
         was_away = self.state is not StreamState.LIVE
         self.state = StreamState.LIVE
         self._deadline = None
@@ -120,6 +117,9 @@ class Stream:
         if was_away:
             # Another connection, perhaps another encoder: it begins at a keyframe.
             self.renditions[SOURCE].start_over()
+        if self._next is not None and self._next.generation == message.generation:
+            self._next = replace(self._next, template=message.template, rungs=message.rungs)
+            return ()  # announced already: its cut stands
         if message.generation == self.generation:
             self.template, self.rungs = message.template, message.rungs
             self._generation_ended = False

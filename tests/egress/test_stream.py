@@ -207,6 +207,23 @@ def test_rungs_that_change_between_an_announcement_and_its_cut_are_those_of_the_
     assert set(watched.stream.renditions) == {"360p", SOURCE}
 
 
+def test_a_publisher_that_is_back_before_a_cut_is_back() -> None:
+    watched = Watched()
+    watched.take(rendition_open(SOURCE), tags(0, key_tag(0), inter_tag(40)))
+    watched.stream.open(stream_open(generation=2, cut_ms=2000), 0.0)
+    watched.stream.close(close(10_000, generation=2), 0.5)
+    watched.stream.open(stream_open(generation=2), 0.6)
+    assert state(watched.stream) is StreamState.LIVE
+    watched.take(tags(2, inter_tag(80), key_tag(120), generation=2))
+    assert watched.words(SOURCE) == ["M", "H", "v0", "v40", "H", "v120"]
+    assert watched.stream.generation == 1, "up to the cut"
+    watched.end_generation(1)
+    assert watched.stream.generation == 2
+    watched.take(tags(4, inter_tag(9_900), generation=2), now=10.0)
+    watched.stream.tick(10.6)
+    assert state(watched.stream) is StreamState.LIVE
+
+
 def test_a_lost_new_generation_is_not_switched_to_with_its_tags() -> None:
     watched = Watched()
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))

@@ -74,9 +74,10 @@ class Rendition:
 
     def open(self, metadata: bytes, video_header: bytes, first_number: int) -> None:
         """Headers from the next tag on; empty ones change nothing."""
-        if metadata and metadata != self.ring.headers.metadata:
+        # Those that wait for a keyframe may be another publisher's, who never sent one.
+        if metadata and metadata != self.metadata:
             self._metadata = metadata
-        if video_header and video_header != self.ring.headers.video:
+        if video_header and video_header != self.video_header:
             self._video_header = video_header
         self._meet(first_number)
         self._expected = max(self._expected or 0, first_number)
@@ -177,7 +178,7 @@ class Rendition:
         is_timed: bool,
     ) -> None:
         if flags & HEADER:
-            if payload != self.ring.headers.video:
+            if payload != self.video_header:
                 self._video_header = payload
             return
         last_ms = self.ring.last_dts_ms.get(VIDEO)

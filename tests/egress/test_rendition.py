@@ -101,6 +101,18 @@ def test_a_repeated_header_changes_nothing(repeat: bytes) -> None:
     assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40"]
 
 
+def test_headers_that_no_picture_came_with_are_not_those_of_the_next_ones() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0))
+    rendition.take(0.0)
+    rendition.open(METADATA + b"2", VIDEO_HEADER + b"2", 1)
+    rendition.open(METADATA, VIDEO_HEADER, 1)
+    give(rendition, 1, key_tag(40))
+    headers = rendition.take(0.0)[-1].headers
+    assert headers.video == VIDEO_HEADER
+    assert headers.metadata == METADATA
+
+
 def test_a_header_among_the_tags_is_taken_as_one() -> None:
     rendition = Rendition("x", is_transcoded=False, audio_hold_s=0.045, flush_s=0.0)
     give(rendition, 0, ((9, 0, HEADER, 0.0), VIDEO_HEADER), key_tag(0))

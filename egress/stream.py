@@ -36,6 +36,9 @@ from egress.ring import AUDIO, DATA
 CUT_WAIT_S = 0.3  # for the end of a generation that is cut
 END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends
 SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever so silent
+# Ingest tells the end of a hold itself, at a tick, and takes its publisher back up to then: workers
+# say a generation's headers once, so that rungs of a stream that ended here too early have none.
+LATE_S = 0.5
 MIN_STEP_MS = 40  # between the last tag of one ingest and the first of the next
 MAX_HELD = 2_000  # messages of the next generation
 MAX_ABSENT = 32  # renditions whose headers are kept while they are not announced
@@ -141,7 +144,7 @@ class Stream:
         self._is_silent = False
         if message.hold_ms > 0:
             self.state = StreamState.HELD
-            self._deadline = now + message.hold_ms / 1000
+            self._deadline = now + message.hold_ms / 1000 + LATE_S
             return
         self.state = StreamState.ENDING
         has_tail = self.rungs and not self._generation_ended and self._revoked < self.generation

@@ -8,7 +8,15 @@ from common.identity import Generation
 from common.ladder import SOURCE
 from common.media_messages import REPLAY, GenerationEnd, RenditionOpen, StreamClosed, Tags
 from common.rtmp import amf0
-from egress.stream import CUT_WAIT_S, END_WAIT_S, MAX_ABSENT, SILENT_S, Stream, StreamState
+from egress.stream import (
+    CUT_WAIT_S,
+    END_WAIT_S,
+    LATE_S,
+    MAX_ABSENT,
+    SILENT_S,
+    Stream,
+    StreamState,
+)
 from tests.helpers_egress import (
     AUDIO_HEADER,
     STREAM,
@@ -360,10 +368,26 @@ def test_a_held_stream_ends_after_its_hold() -> None:
     stream = Watched().stream
     stream.close(close(2000), 1.0)
     assert state(stream) is StreamState.HELD
-    stream.tick(2.9)
+    stream.tick(2.9 + LATE_S)
     assert state(stream) is StreamState.HELD
-    stream.tick(3.0)
+    stream.tick(3.0 + LATE_S)
     assert state(stream) is StreamState.ENDED
+
+
+def test_a_held_stream_waits_for_its_ingests_word_that_the_hold_is_over() -> None:
+    watched = Watched()
+    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    watched.stream.close(close(2000), 1.0)
+    watched.stream.tick(3.05)  # ingest looks ten times a second
+    watched.stream.open(stream_open(), 3.1)
+    assert state(watched.stream) is StreamState.LIVE
+    assert watched.stream.renditions["720p"].video_header == VIDEO_HEADER
+
+    watched.stream.close(close(2000), 4.0)
+    watched.stream.close(close(0), 6.1)
+    watched.end_generation(1, now=6.1)
+    watched.stream.tick(6.1)
+    assert state(watched.stream) is StreamState.ENDED
 
 
 def test_a_publisher_who_returns_goes_on_with_a_header_and_a_keyframe() -> None:

@@ -316,7 +316,7 @@ class Stream:
         elif message.rendition == SOURCE:
             if self._may_restart:
                 self._may_restart = False
-                self._restarted = not rendition.goes_on(message.first_number)
+                self._restarted |= not rendition.goes_on(message.first_number)
             rendition.open(metadata, header, message.first_number)
             if metadata:
                 self._source_metadata = metadata

@@ -446,6 +446,17 @@ def test_another_ingest_that_counts_time_anew_lands_behind_what_was_sent() -> No
     assert watched.stream.revoke(Generation(2)) == 40
 
 
+def test_a_time_that_begins_anew_is_known_through_a_placement_before_its_first_picture() -> None:
+    watched = Watched()
+    watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
+    watched.words(SOURCE)
+    watched.stream.open(stream_open(generation=2), 11.0)
+    watched.take(rendition_open(SOURCE, generation=2), now=11.0)
+    watched.stream.open(stream_open(generation=3), 11.2)  # its format asked for another device
+    watched.take(rendition_open(SOURCE, generation=3), tags(0, key_tag(0), generation=3), now=11.5)
+    assert watched.words(SOURCE) == ["H", "v0@6540"]
+
+
 def test_another_ingest_that_repeats_what_was_sent_goes_on_in_its_time() -> None:
     watched = Watched()
     watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)

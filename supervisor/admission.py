@@ -268,14 +268,19 @@ class Admission:
         is_given_up = stream.state is StreamState.SOURCE_ONLY and is_freed
         if not is_given_up and roster.correct(stream):
             return [roster.placed(stream, known.request_id)]
-        result = move(roster.fleet, stream.generation, roster.need(stream), roster.excluded(stream))
+        # That its rate was lower for a while gave others no right to its room.
+        is_let_in = not is_given_up and stream.is_admitted(stream.cost_here())
+        if is_let_in:
+            result = roster.find_room(stream)  # never source only: it stays
+        else:
+            need = roster.need(stream)
+            result = move(roster.fleet, stream.generation, need, roster.excluded(stream))
         if not isinstance(result, NoRoom):
             roster.put(stream, *result, now)
             return [roster.placed(stream, known.request_id)]
         if is_given_up:
             return [roster.placed(stream, known.request_id)]
-        if stream.is_admitted(stream.cost_here()):
-            # That its rate was lower for a while gave others no right to its room.
+        if is_let_in:
             roster.stay(stream)
             return [roster.placed(stream, known.request_id)]
         roster.close(stream)

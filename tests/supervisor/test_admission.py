@@ -408,6 +408,18 @@ def test_a_stream_gets_no_more_than_it_was_let_in_with_by_declaring_less(
     assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).description
 
 
+def test_one_whose_rate_rises_again_is_not_passed_through_where_others_took_its_room(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH), cores=1, workers=1)
+    rig.publish("live/a", HD)
+    placed = rig.only(rig.format("live/a", LOW), Placed)
+    rig.publish("live/b", HD)
+    again = rig.only(rig.format("live/a", HD), Placed)
+    assert (again.worker, again.generation) == (placed.worker, placed.generation)
+    assert rig.only(rig.format("live/a", UHD), Placed).worker is None, "that is more than ever"
+
+
 def test_less_than_before_fits_also_on_a_farm_beyond_its_limit(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.publish("live/a", HD)

@@ -222,7 +222,8 @@ class Farm:
         stream.own_worker = None
         stream.crashes = 0
         self.roster.note(name, "no longer quarantined: no crash since", now)
-        return self.moves.drain([worker], now)
+        # It moves off its worker; where that never came up it waits, and any other will do now.
+        return [*self.moves.drain([worker], now), *self._recovery.retry(now)]
 
     def _dismiss_if_idle(self, worker: ChildName, beat: Heartbeat) -> list[Order]:
         """End a worker that was one stream's own and is nobody's any more."""

@@ -124,6 +124,16 @@ def test_one_that_behaves_moves_back_among_the_others(rig: Rig) -> None:
     assert not any(isinstance(order, StartWorker) for order in crash(rig))
 
 
+def test_one_whose_own_worker_never_comes_up_goes_back_to_the_others(rig: Rig) -> None:
+    rig.publish("live/a", SMALL)
+    crash(rig)
+    assert StartWorker(OWN) in crash(rig)
+    assert rig.stream().state is StreamState.WAITING
+    placed = rig.only(rig.tick(PROBATION_S), Placed)
+    assert placed.worker not in (None, OWN)
+    assert rig.stream().state is StreamState.LIVE
+
+
 def test_a_hang_is_blamed_on_the_stream_whose_work_waits(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     for key in ("live/a", "live/b"):

@@ -432,6 +432,8 @@ class Farm:
                     orders += self._set_lost(stream, stream.lost_rungs - {rung}, now)
                 case Unannounced(name, _, lost):
                     stream = self.roster.streams[name]
+                    if stream.announced is None:
+                        self.roster.stay(stream)  # adopted: now it is known what it makes
                     if lost:
                         orders += self._set_lost(stream, lost, now)
                     else:

@@ -169,7 +169,7 @@ class Roster:
         for placement in self.fleet.on_device(name):
             if placement.path is not path or (known is not None and known.measured != measured):
                 # adopted before its worker said what it is, or calibrated since
-                taken = device.amounts(self.streams[placement.stream_id].cost())
+                taken = device.amounts(self.streams[placement.stream_id].cost_here())
                 self.fleet = self.fleet.with_placement(replace(placement, path=path, amounts=taken))
 
     def _measured(self, path: Path, aliases: tuple[str, ...]) -> dict[str, Calibration]:

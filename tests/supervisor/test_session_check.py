@@ -14,13 +14,29 @@ from common.control_messages import (
 )
 from common.identity import ChildName, Generation, StreamId
 from common.ladder import LeftOut, Path, SourceFormat, Template, fit_ladder
-from common.settings import DEFAULT_RENDITIONS, Settings, Software
+from common.settings import DEFAULT_RENDITIONS, Calibration, Settings, Software
+from supervisor.cost import Resource
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.session_check import FORGOTTEN_BEATS, LOST_RUNG_BEATS, STRAY_BEATS
 from supervisor.stream import StreamState
 from tests.supervisor.rig import HD, SMALL, MakeRig, Rig
 
 BEAT_S = 0.25
+# As much as by pixel rate.
+MEASURED = Calibration(
+    device="cpu",
+    template="live",
+    path=Path.SOFTWARE,
+    source=(1920, 1080, 30),
+    streams=4,
+    units=100.0,
+    load=100.0,
+    decode=0.0,
+    scale=0.0,
+    encode=0.0,
+    memory_bytes=0,
+    cores=0.0,
+)
 
 
 def live(rig: Rig) -> Placed:
@@ -223,6 +239,27 @@ def test_one_that_is_lost_still_is_announced_when_it_is_made_again(make_rig: Mak
     (again,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
     assert isinstance(again, Placed)
     assert again.rungs == ("720p", "480p", "360p")
+
+
+def test_an_adopted_session_is_booked_by_what_it_makes_whatever_its_source_is_by_now(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    worker = rig.publish("live/a", HD).worker
+    ladder = fit_ladder(rig.stream().template, HD)
+    made = tuple(RenditionStatus(rung.name, rung.width, rung.height) for rung in ladder.rungs)
+    beats(rig, worker, 1, rig.transcode(renditions=made))
+    rig.format(source=SMALL)
+    booked = rig.farm.roster.fleet.used(Resource.CORES)
+    calibrated = replace(rig.farm.roster.settings, calibration=(MEASURED,))
+    rig.farm.configure(calibrated, rig.now)
+    assert rig.farm.roster.fleet.used(Resource.CORES) == pytest.approx(booked)
+
+    rig = make_rig(cores=1, workers=1)
+    status = rig.publisher(generation=Generation(7), worker=worker, format=SMALL, frames=30)
+    rig.up("ingest:0", "ingest", publishers=(status,))
+    beats(rig, worker, 1, rig.transcode(renditions=made))
+    assert rig.farm.roster.fleet.used(Resource.CORES) == pytest.approx(booked)
 
 
 def test_an_adopted_session_keeps_its_rungs_whatever_the_template_is_by_now(

@@ -203,9 +203,9 @@ class Roster:
             self.fleet = self.fleet.with_device(changed)
 
     def device_down(self, name: ChildName, now: float) -> None:
-        self.down_since[name] = now
         device = self.fleet.devices.get(name)
-        if device is not None:
+        if device is not None:  # a stream's own worker is forgotten before it ends
+            self.down_since[name] = now
             self.fleet = self.fleet.with_device(replace(device, is_up=False))
         for stream in self.streams.values():
             stream.left_out_devices.pop(name, None)  # what was wrong with it went with it
@@ -365,6 +365,7 @@ class Roster:
         self.fleet = self.fleet.without_device(name)
         self.drained.discard(name)
         self.overloaded.discard(name)
+        self.lost.pop(name, None)
         self.down_since.pop(name, None)
 
     def device_of(self, stream: Stream) -> ChildName | None:

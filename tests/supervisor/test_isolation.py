@@ -112,6 +112,16 @@ def test_a_suspect_that_ends_and_comes_back_is_alone_again(rig: Rig) -> None:
     assert rig.only(rig.up(start.child, "worker"), Placed).worker == start.child
 
 
+def test_a_worker_that_was_dismissed_is_no_device_that_is_starting(rig: Rig) -> None:
+    isolated(rig)
+    rig.end()
+    assert rig.beat(OWN) == [StopWorker(OWN)]
+    rig.down(OWN, crashed=False)
+    rig.farm.configure(capacity(1.0), rig.now)
+    rig.refused(rig.ask("live/b"))
+    assert rig.farm.roster.down_since == {}
+
+
 def test_one_that_behaves_moves_back_among_the_others(rig: Rig) -> None:
     isolated(rig)
     rig.beat("ingest:0", publishers=(rig.publisher(format=rig.stream().format),))  # tells its time

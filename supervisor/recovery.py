@@ -4,7 +4,8 @@ A lost worker's streams are switched one by one: egress says how far the old gen
 has not said it within 200 ms), then the stream gets a new generation on a device with room, and
 its ingest starts it there from its last GOP. Without room it waits, source only, keeping what it
 held on the lost device; it is tried again whenever room comes: at the latest when its worker is
-back. A template whose policy has `refuse` ends its streams instead.
+back, where it goes on whatever else is booked by then. A template whose policy has `refuse` ends
+its streams instead.
 
 A device that says that it cannot serve a stream is not asked again, and nothing is kept for the
 stream there; where only its worker is broken, that worker is not asked, until it has been started
@@ -22,7 +23,7 @@ from common.ladder import Path
 from common.log import stream_label
 from supervisor.admission import FAILED
 from supervisor.orders import Order, Send
-from supervisor.placement import Fleet, NoRoom, Placement, move, stay
+from supervisor.placement import Fleet, InFleet, NoRoom, Placement, move, stay
 from supervisor.quarantine import Standing
 from supervisor.roster import Roster
 from supervisor.stream import Stream, StreamState
@@ -191,9 +192,7 @@ class Recovery:
         stream.resume_after_ms = min(switch.positions, default=None)
         stream.state = StreamState.WAITING
         if switch.stays and self._can_stay(stream):
-            roster = self._roster
-            kept = stay(roster.fleet, stream.generation, roster.need(stream))
-            return self._put(stream, *kept, now)
+            return self._put(stream, *self._kept(stream), now)
         return self._place_anew(stream, now)
 
     def _can_stay(self, stream: Stream) -> bool:
@@ -206,9 +205,25 @@ class Recovery:
             and device.name not in roster.excluded(stream)
         )
 
+    def _may_go_back(self, stream: Stream) -> bool:
+        """Whether the device that it waited for is back, and it costs what it was let in with.
+
+        Where more is booked than there is (rates rose again, a reload took capacity away) what
+        each one keeps has no room beside what the others keep: all would wait for one another.
+        """
+        device = self._roster.device_serving(stream)
+        is_back = device is not None and device.is_open and self._can_stay(stream)
+        return is_back and stream.is_admitted(stream.cost())
+
+    def _kept(self, stream: Stream) -> InFleet:
+        """Its own room under a new generation."""
+        return stay(self._roster.fleet, stream.generation, self._roster.need(stream))
+
     def _place_anew(self, stream: Stream, now: float) -> list[Order]:
         roster = self._roster
         result = self._roster.find_room(stream)
+        if isinstance(result, NoRoom) and self._may_go_back(stream):
+            result = self._kept(stream)
         if isinstance(result, NoRoom) and roster.rejoin(stream, result.reason, now):
             result = self._roster.find_room(stream)
         if isinstance(result, NoRoom):

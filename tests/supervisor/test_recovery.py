@@ -1,6 +1,7 @@
 """Streams whose worker is lost."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -18,7 +19,7 @@ from supervisor.cost import Resource
 from supervisor.orders import Order, Send
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.stream import StreamState
-from tests.supervisor.rig import MakeRig, Rig
+from tests.supervisor.rig import HD, MakeRig, Rig
 
 
 def other(worker: str | None) -> str:
@@ -263,6 +264,47 @@ def test_streams_adopted_with_a_worker_that_is_gone_are_placed_anew(make_rig: Ma
     switch = rig.only(orders, SwitchGeneration)
     new = rig.only(positions(rig, switch, 70), Placed)
     assert (new.worker, new.resume_after_ms) == ("worker:cpu:1", 70)
+
+
+LOW = replace(HD, fps=Fraction(10))
+
+
+@pytest.mark.parametrize("how", ["rate", "reload"])
+def test_streams_beyond_their_hosts_limit_all_go_on_when_their_worker_is_back(
+    make_rig: MakeRig, how: str
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    if how == "rate":
+        rig.publish("live/a", HD)
+        rig.format("live/a", LOW)
+        rig.publish("live/b", HD)
+        rig.format("live/a", HD)
+    else:
+        for key in ("live/a", "live/b", "live/c"):
+            rig.publish(key, LOW)
+        rig.farm.configure(Settings(software=Software(capacity=10.0)), rig.now)
+    booked = rig.farm.roster.fleet.used(Resource.CORES)
+    assert booked > (rig.farm.roster.fleet.host[Resource.CORES])
+    rig.down("worker:cpu:0", crashed=False)
+    rig.tick(POSITIONS_TIMEOUT_S)
+    placed = rig.messages(rig.up("worker:cpu:0", "worker"))
+    assert {message.worker for message in placed} == {ChildName("worker:cpu:0")}
+    assert {stream.state for stream in rig.farm.roster.streams.values()} == {StreamState.LIVE}
+    assert rig.farm.roster.fleet.used(Resource.CORES) == booked
+
+
+def test_one_that_grew_while_its_worker_was_down_is_not_let_in_beyond_the_limit(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.publish("live/a", LOW)
+    rig.publish("live/b", HD)
+    rig.down("worker:cpu:0", crashed=False)
+    rig.tick(POSITIONS_TIMEOUT_S)
+    rig.format("live/a", HD)
+    (placed,) = rig.messages(rig.up("worker:cpu:0", "worker"))
+    assert placed.stream_id == "live/b"
+    assert rig.stream("live/a").state is StreamState.WAITING
 
 
 def test_losing_every_worker_in_turn_never_loses_room_or_a_stream(rig: Rig) -> None:

@@ -77,6 +77,7 @@ class Farm:
         self._session_check = SessionCheck(self.roster)
         self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
+        self._is_adopting = False
 
     @property
     def parked(self) -> int:
@@ -189,9 +190,18 @@ class Farm:
                 orders += self._recovery.egress_lost(child, now)
         return [*orders, *self._room_came(now)]
 
+    def adopt(self) -> None:
+        """Children that an earlier supervisor left say hello, one after the other, up to `settle`.
+
+        Nothing is placed before all are known: what one has not told yet may have that room, and
+        the very generation that would come next.
+        """
+        self._is_adopting = True
+
     def settle(self, now: float) -> list[Order]:
         """Every child that still ran has been adopted: see to streams whose worker is gone."""
-        return [*self._recovery.settle(now), *self._admission.retry(now)]
+        self._is_adopting = False
+        return [*self._recovery.settle(now), *self._room_came(now)]
 
     def _orphan(self, stream: Stream, reason: str, now: float) -> list[Order]:
         """Its ingest is gone: end it at its worker, hold its players, keep its room meanwhile."""
@@ -507,6 +517,8 @@ class Farm:
         return self._room_came(now) if self._recovery.has_freed else []
 
     def _room_came(self, now: float) -> list[Order]:
+        if self._is_adopting:
+            return []
         self._recovery.has_freed = False
         return [
             *self._recovery.retry(now),

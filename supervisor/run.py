@@ -105,6 +105,7 @@ class Supervisor:
         self._failure = ""
         self._timer: asyncio.TimerHandle | None = None
         self._is_adopting = True
+        self._early: list[tuple[ChildName, Any, Sequence[bytes]]] = []  # said meanwhile
         self._loop = asyncio.get_running_loop()
         self._cores = len(os.sched_getaffinity(0))
         uuids = [gpu.uuid for gpu in find_gpus(settings.devices)]
@@ -140,6 +141,7 @@ class Supervisor:
                 watch = tasks.create_task(self._vigil.watch())
                 for name in self._names:
                     self._expect(name)
+                self.farm.adopt()
                 await adopt_children(self._run_dir, self._control, self.family)
                 self._is_adopting = False
                 self._greet_adopted()
@@ -148,6 +150,7 @@ class Supervisor:
                     self.family.start(self._plan(name))
                 self._start_further()
                 self._do(self.farm.settle(self._loop.time()))
+                self._take_early()
                 late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._say_where)
                 gpus = watch_gpus(self._gpus, self._hear_of_gpu)
                 await self._stop.wait()
@@ -295,8 +298,16 @@ class Supervisor:
             return
         self._vigil.heard(child)
         self.family.heard(child)
-        if child in self.farm.hellos:
+        if self._is_adopting:
+            self._early.append((child, message, payloads))
+        elif child in self.farm.hellos:
             self._do(self.farm.message(child, message, self._loop.time(), payloads))
+
+    def _take_early(self) -> None:
+        """What adopted children said before all of them were known."""
+        early, self._early = self._early, []
+        for entry in early:
+            self._on_message(*entry)
 
     def _hear_of_gpu(self, uuid: str, reason: str) -> None:
         """From the watch's thread."""

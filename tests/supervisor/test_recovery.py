@@ -19,7 +19,7 @@ from supervisor.cost import Resource
 from supervisor.orders import Order, Send
 from supervisor.recovery import POSITIONS_TIMEOUT_S
 from supervisor.stream import StreamState
-from tests.supervisor.rig import HD, MakeRig, Rig
+from tests.supervisor.rig import HD, SMALL, MakeRig, Rig
 
 
 def other(worker: str | None) -> str:
@@ -264,6 +264,22 @@ def test_streams_adopted_with_a_worker_that_is_gone_are_placed_anew(make_rig: Ma
     switch = rig.only(orders, SwitchGeneration)
     new = rig.only(positions(rig, switch, 70), Placed)
     assert (new.worker, new.resume_after_ms) == ("worker:cpu:1", 70)
+
+
+def test_nothing_is_placed_before_all_that_run_are_known(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=0)
+    rig.farm.adopt()
+    worker = ChildName("worker:cpu:0")
+    rig.expect(worker)
+    rig.up(worker, "worker")
+    waits = rig.publisher("live/a", generation=Generation(1), format=SMALL)
+    assert rig.up("ingest:0", "ingest", publishers=(waits,)) == []
+    runs = rig.publisher("live/b", generation=Generation(2), worker=worker, format=SMALL)
+    assert rig.up("ingest:1", "ingest", publishers=(runs,)) == []
+    placed = rig.only(rig._keep(rig.farm.settle(rig.now)), Placed)
+    assert (placed.stream_id, placed.worker) == ("live/a", worker)
+    assert placed.generation > runs.generation
+    assert len(rig.farm.roster.fleet.placements) == 2
 
 
 LOW = replace(HD, fps=Fraction(10))

@@ -339,10 +339,12 @@ class Admission:
         if now < deadline_s and len(self._parked) < MAX_PARKED:
             self._parked.append(Parked(ingest, ask, deadline_s))
             return begun
-        roster.quarantine.take_worker(ask.stream_id)
+        own = roster.fleet.devices.get(stream.own_worker) if stream.own_worker else None
+        if own is None or own.is_up:  # one that still starts is for the next attempt
+            roster.quarantine.take_worker(ask.stream_id)
         roster.full_refusals += 1
         roster.note(ask.stream_id, f"refused: {result.reason}", now)
-        return [self._refuse(ingest, ask, FULL, f"the farm is full: {result.reason}")]
+        return [*begun, self._refuse(ingest, ask, FULL, f"the farm is full: {result.reason}")]
 
     def _has_room_among_others(self, stream: Stream) -> bool:
         """Whether one that is to be alone could be placed as if it were not."""

@@ -227,13 +227,21 @@ class Farm:
         """A stream that was alone for long and harmed nobody goes back among the others."""
         worker = self.roster.quarantine.take_worker(name)
         stream = self.roster.streams.get(name)
-        if stream is None or worker is None:
+        if worker is None:
             return []
-        stream.own_worker = None
-        stream.crashes = 0
-        self.roster.note(name, "no longer quarantined: no crash since", now)
-        # It moves off its worker; where that never came up it waits, and any other will do now.
-        return [*self.moves.drain([worker], now), *self._recovery.retry(now)]
+        orders: list[Order] = []
+        if stream is not None:
+            stream.own_worker = None
+            stream.crashes = 0
+            self.roster.quarantine.acquit(name)
+            self.roster.note(name, "no longer quarantined: no crash since", now)
+            # It moves off its worker; where that never came up it waits, any other will do now.
+            orders += self.moves.drain([worker], now)
+            orders += self._recovery.retry(now)
+        device = self.roster.fleet.devices.get(worker)
+        if device is not None and not device.is_up and not self.roster.on_device(worker):
+            orders += self._dismiss(worker)  # it has no heartbeats to be dismissed by
+        return orders
 
     def _dismiss_if_idle(self, worker: ChildName, beat: Heartbeat) -> list[Order]:
         """End a worker that was one stream's own and is nobody's any more."""
@@ -244,6 +252,9 @@ class Farm:
             or self.roster.on_device(worker)
         ):
             return []
+        return self._dismiss(worker)
+
+    def _dismiss(self, worker: ChildName) -> list[Order]:
         self.roster.remove_device(worker)
         return [StopWorker(worker)]
 

@@ -113,11 +113,12 @@ class Quarantine:
             self._last_number = max(self._last_number, int(number))
 
     def acquitted(self, now: float) -> list[StreamId]:
-        """Those that stayed alone for long enough; their records are gone with this."""
-        streams = [s for s, since_s in self._since_s.items() if now - since_s >= PROBATION_S]
-        for stream_id in streams:
-            self._records.pop(stream_id, None)
-        return streams
+        """Those that stayed alone for long enough, or that nobody brought to their worker."""
+        return [s for s, since_s in self._since_s.items() if now - since_s >= PROBATION_S]
+
+    def acquit(self, stream_id: StreamId) -> None:
+        """It harmed nobody: forget why it had a worker of its own."""
+        self._records.pop(stream_id, None)
 
     def next_deadline(self) -> float:
         return min(self._since_s.values(), default=float("inf")) + PROBATION_S

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from fractions import Fraction
 
+import pytest
+
 from common.control_messages import (
     DeviceInfo,
     EndStream,
@@ -15,7 +17,7 @@ from common.control_messages import (
 from common.identity import ChildName, stream_id
 from common.ladder import Path, SourceFormat
 from common.settings import Settings, Software
-from supervisor.admission import REMEMBER_S
+from supervisor.admission import PARK_STARTING_S, REMEMBER_S
 from supervisor.orders import CondemnChild, Order, Send, StartWorker, StopWorker
 from supervisor.quarantine import PROBATION_S, REFUSED_S
 from supervisor.recovery import POSITIONS_TIMEOUT_S
@@ -139,9 +141,11 @@ def test_one_whose_own_worker_never_comes_up_goes_back_to_the_others(rig: Rig) -
     crash(rig)
     assert StartWorker(OWN) in crash(rig)
     assert rig.stream().state is StreamState.WAITING
-    placed = rig.only(rig.tick(PROBATION_S), Placed)
-    assert placed.worker not in (None, OWN)
+    *orders, stop = rig.tick(PROBATION_S)
+    assert stop == StopWorker(OWN)
+    assert rig.only(orders, Placed).worker not in (None, OWN)
     assert rig.stream().state is StreamState.LIVE
+    assert OWN not in rig.farm.roster.fleet.devices
 
 
 def test_a_hang_is_blamed_on_the_stream_whose_work_waits(make_rig: MakeRig) -> None:
@@ -318,3 +322,32 @@ def test_a_suspects_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(
     assert placed.worker == "worker:GPU-1"
     assert rig.stream().own_worker is None
     assert rig.beat(start.child) == [StopWorker(start.child)]
+
+
+def test_a_suspects_publisher_finds_the_worker_that_was_started_for_its_last_attempt(
+    rig: Rig,
+) -> None:
+    suspect(rig)
+    assert rig.ask() == [StartWorker(OWN)]
+    rig.refused(rig.tick(PARK_STARTING_S))
+    assert rig.up(OWN, "worker") == []
+    assert rig.beat(OWN) == []
+    assert rig.only(rig.ask(), Placed).worker == OWN
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_worker_that_its_suspect_never_came_to_ends_and_acquits_nobody(
+    rig: Rig, is_up: bool
+) -> None:
+    suspect(rig)
+    assert rig.ask() == [StartWorker(OWN)]
+    rig.refused(rig.tick(PARK_STARTING_S))
+    if is_up:
+        rig.up(OWN, "worker")
+    orders = rig.tick(PROBATION_S)
+    orders += rig.beat(OWN) if is_up else []
+    assert orders == [StopWorker(OWN)]
+    assert OWN not in rig.farm.roster.fleet.devices
+    (start,) = rig.ask()
+    assert isinstance(start, StartWorker)
+    assert start.child != OWN

@@ -61,6 +61,7 @@ def test_one_that_stays_alone_without_a_crash_is_acquitted() -> None:
     assert quarantine.next_deadline() == 5.0 + PROBATION_S
     assert quarantine.acquitted(4.9 + PROBATION_S) == []
     assert quarantine.acquitted(5.0 + PROBATION_S) == [A]
+    quarantine.acquit(A)
     quarantine.take_worker(A)
     assert quarantine.standing(A, 5.0 + PROBATION_S) is Standing.FREE
     assert quarantine.next_deadline() == float("inf")

@@ -279,6 +279,7 @@ class Admission:
             roster.put(stream, *result, now)
             return [roster.placed(stream, known.request_id)]
         if is_given_up:
+            stream.wait(result.reason)
             return [roster.placed(stream, known.request_id)]
         if is_let_in:
             roster.stay(stream)

@@ -235,6 +235,9 @@ class Farm:
             stream.crashes = 0
             self.roster.quarantine.acquit(name)
             self.roster.note(name, "no longer quarantined: no crash since", now)
+            is_given_up = stream.state is StreamState.SOURCE_ONLY and stream.why_refused(worker)
+            if is_given_up and self.roster.has_device_left(stream):
+                stream.wait(stream.why_refused(worker))  # only its worker was asked
             # It moves off its worker; where that never came up it waits, any other will do now.
             orders += self.moves.drain([worker], now)
             orders += self._recovery.retry(now)

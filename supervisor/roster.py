@@ -278,8 +278,7 @@ class Roster:
             self.fleet, _ = stay(self.fleet, stream.generation, need)
         stream.generation = need.generation
         stream.placed_s = now
-        stream.state = StreamState.WAITING
-        stream.reason = f"source only, waits for room: {reason}"
+        stream.wait(reason)
 
     def close(self, stream: Stream) -> None:
         """The stream is over; its room is free."""

@@ -104,6 +104,11 @@ class Stream:
             cost.total <= most.total + _TINY and cost.source_bytes <= most.source_bytes
         )
 
+    def wait(self, reason: str) -> None:
+        """For room, as long as there is none; its source alone is served meanwhile."""
+        self.state = StreamState.WAITING
+        self.reason = f"source only, waits for room: {reason}"
+
     def why_left_out(self, worker: ChildName) -> str:
         """Why it may not be placed there; "": it may."""
         return self.left_out_devices.get(worker, "") or self.why_refused(worker)

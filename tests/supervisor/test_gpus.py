@@ -197,13 +197,15 @@ def test_another_supervisor_knows_how_a_stream_that_it_adopts_is_coded() -> None
     assert rig.only(rig.format(source=measured, codec=HIGH_10), Placed).worker is None
 
 
-def test_a_stream_that_was_given_up_stays_source_only_where_there_is_no_room_for_it_now() -> None:
+def test_a_stream_that_was_given_up_waits_for_room_once_it_is_coded_otherwise() -> None:
     rig, (worker,) = hybrids(1, software=0)
     rig.publish()
     refuse_at_its_worker(rig, TEN_BIT)
     rig.down(worker)
     assert rig.only(rig.format(codec=HIGH_10), Placed).worker is None
-    assert rig.stream().state is StreamState.SOURCE_ONLY
+    assert rig.stream().state is StreamState.WAITING
+    back = rig.up(worker, "worker", device=info(Path.HYBRID))
+    assert rig.only(back, Placed).worker == worker
 
 
 CAP = "720p: encoder session cap of the driver reached"

@@ -148,6 +148,17 @@ def test_one_whose_own_worker_never_comes_up_goes_back_to_the_others(rig: Rig) -
     assert OWN not in rig.farm.roster.fleet.devices
 
 
+def test_one_that_its_own_worker_could_not_serve_is_tried_on_the_others_afterwards(
+    rig: Rig,
+) -> None:
+    isolated(rig)
+    found = rig.stream()
+    rig.say(OWN, StreamTrouble(OWN, found.stream_id, found.generation, "failed: a bug"))
+    assert rig.stream().state is StreamState.SOURCE_ONLY
+    placed = rig.only(rig.tick(PROBATION_S), Placed)
+    assert placed.worker not in (None, OWN)
+
+
 def test_a_hang_is_blamed_on_the_stream_whose_work_waits(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     for key in ("live/a", "live/b"):

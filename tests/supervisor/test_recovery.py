@@ -266,6 +266,18 @@ def test_streams_adopted_with_a_worker_that_is_gone_are_placed_anew(make_rig: Ma
     assert (new.worker, new.resume_after_ms) == ("worker:cpu:1", 70)
 
 
+def test_one_that_is_coded_otherwise_by_now_waits_for_room_where_it_had_been_given_up(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(workers=1)
+    first = rig.publish()
+    assert rig.only(trouble(rig, first), Placed).worker is None
+    rig.farm.configure(Settings(software=Software(capacity=1.0)), rig.now)
+    assert rig.only(rig.format(codec="avc1.4d001f"), Placed).worker is None
+    placed = rig.only(rig.farm.configure(Settings(), rig.now), Placed)
+    assert placed.worker == first.worker
+
+
 def test_nothing_is_placed_before_all_that_run_are_known(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
     rig.farm.adopt()

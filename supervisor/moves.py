@@ -18,7 +18,7 @@ from common.control_messages import Placed, PublisherStatus
 from common.identity import ChildName, StreamId
 from common.ladder import Path
 from supervisor.orders import Order, Send
-from supervisor.placement import Fleet, NoRoom, fullness, move
+from supervisor.placement import Fleet, NoRoom, fullness, move_while_running
 from supervisor.roster import Roster
 from supervisor.stream import Stream, StreamState
 
@@ -120,7 +120,7 @@ class Moves:
             exclude |= {name: "" for name in roster.fleet.devices if name != only}
         policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
         need = replace(roster.need(stream), policy=policy)
-        result = move(roster.fleet, stream.generation, need, exclude)
+        result = move_while_running(roster.fleet, stream.generation, need, exclude)
         if isinstance(result, NoRoom):
             return result
         fleet, placement = result

@@ -140,10 +140,17 @@ class Fleet:
 InFleet = tuple[Fleet, Placement]  # the fleet with the placement in it
 Excluded = Mapping[ChildName, str]  # the devices that a stream may not have, and why, if that tells
 NONE_EXCLUDED: Excluded = MappingProxyType({})
+NOTHING: Amounts = MappingProxyType({})
+_OF_CORES = (Resource.CORES, Resource.HYBRID_CORES)
 
 
-def place(fleet: Fleet, need: Need, exclude: Excluded = NONE_EXCLUDED) -> InFleet | NoRoom:
-    """Room for a stream by its policy, on none of the excluded devices."""
+def place(
+    fleet: Fleet, need: Need, exclude: Excluded = NONE_EXCLUDED, had: Amounts = NOTHING
+) -> InFleet | NoRoom:
+    """Room for a stream by its policy, on none of the excluded devices.
+
+    `had`: what it gives up for it; as much of the host's cores is its own, whatever is booked.
+    """
     why_not: list[str] = []  # of every path before
     passed_by: list[str] = []  # of those that have devices at all
     for path in need.policy:
@@ -161,7 +168,7 @@ def place(fleet: Fleet, need: Need, exclude: Excluded = NONE_EXCLUDED) -> InFlee
         refusals = []
         for index, device in enumerate(devices):
             wanted = device.amounts(need.cost)
-            problem = _problem(fleet, device, wanted, exclude)
+            problem = _problem(fleet, device, wanted, exclude, had)
             if problem is None:
                 turn = (index - fleet.turn) % len(devices)
                 fitting.append((fullness(fleet, device, wanted), turn, device))
@@ -235,6 +242,13 @@ def move(
     return place(release(fleet, old), need, exclude)
 
 
+def move_while_running(
+    fleet: Fleet, old: Generation, need: Need, exclude: Excluded = NONE_EXCLUDED
+) -> InFleet | NoRoom:
+    """As `move`, for a stream that runs: on another worker it takes no more of the cores."""
+    return place(release(fleet, old), need, exclude, fleet.placements[old].amounts)
+
+
 def _put(
     fleet: Fleet,
     need: Need,
@@ -258,7 +272,9 @@ def _hybrid_gpus(fleet: Fleet) -> str:
     return f" ({', '.join(told)})" if told else ""
 
 
-def _problem(fleet: Fleet, device: Device, wanted: Amounts, exclude: Excluded) -> str | None:
+def _problem(
+    fleet: Fleet, device: Device, wanted: Amounts, exclude: Excluded, had: Amounts
+) -> str | None:
     if device.name in exclude:
         why = exclude[device.name]
         return f"{device_of(device.name)}: {why}" if why else f"{device.name} is left out"
@@ -267,15 +283,17 @@ def _problem(fleet: Fleet, device: Device, wanted: Amounts, exclude: Excluded) -
     if not device.is_open:
         why = f": {device.why_closed}" if device.why_closed else ""
         return f"{device.name} takes no new streams{why}"
-    return _shortage(fleet, device, wanted)
+    return _shortage(fleet, device, wanted, had)
 
 
-def _shortage(fleet: Fleet, device: Device, wanted: Amounts) -> str | None:
+def _shortage(fleet: Fleet, device: Device, wanted: Amounts, had: Amounts = NOTHING) -> str | None:
     """The resource that the device lacks, in words."""
     for resource, amount in wanted.items():
         limit = fleet.limit(resource, device)
         is_shared = resource in HOST_WIDE
         if limit is None or amount == 0:
+            continue
+        if resource in _OF_CORES and amount <= had.get(resource, 0.0):
             continue
         used = fleet.used_beside(resource, device)
         if used + amount > limit + _TINY:
@@ -287,8 +305,7 @@ def _shortage(fleet: Fleet, device: Device, wanted: Amounts) -> str | None:
 
 def _in_words(resource: Resource) -> str:
     """Units of cost are not to be taken for cores: a core has many."""
-    is_units = resource in (Resource.CORES, Resource.HYBRID_CORES)
-    return f"units of {resource.value}" if is_units else resource.value
+    return f"units of {resource.value}" if resource in _OF_CORES else resource.value
 
 
 def fullness(fleet: Fleet, device: Device, wanted: Amounts) -> float:

@@ -1,5 +1,6 @@
 """Drains and rebalancing: streams that move while both devices run."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +15,7 @@ from supervisor.cost import Resource
 from supervisor.moves import SETTLE_S, next_cut, time_of
 from supervisor.orders import Send
 from supervisor.stream import Stream
-from tests.supervisor.rig import SMALL, MakeRig, Rig
+from tests.supervisor.rig import HD, SMALL, MakeRig, Rig
 
 CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
 
@@ -108,6 +109,24 @@ def test_without_room_a_stream_stays_with_the_reason_until_room_comes(make_rig: 
     moved = rig.only(rig.up(CPU1, "worker"), Placed)
     assert moved.worker == CPU1
     assert rig.farm.moves.stuck == {}
+
+
+def test_a_drain_of_cores_that_are_booked_beyond_their_limit_moves_what_it_can(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1, workers=2)
+    low = replace(HD, fps=Fraction(10))
+    here = live(rig, "live/a", HD).worker
+    assert here is not None
+    rig.format("live/a", low)
+    live(rig, "live/b", HD)
+    rig.format("live/a", HD)
+    tell(rig, "live/a", HD)
+    booked = rig.farm.roster.fleet.used(Resource.CORES)
+    assert booked > rig.farm.roster.fleet.host[Resource.CORES]
+    moved = rig.only(rig.farm.drain([here], rig.now), Placed)
+    assert moved.worker not in (None, here)
+    assert rig.farm.roster.fleet.used(Resource.CORES) == booked
 
 
 def test_what_a_new_worker_could_not_begin_waits_for_the_next_keyframe(rig: Rig) -> None:

@@ -73,6 +73,7 @@ from supervisor.vigil import Vigil
 log = logging.getLogger("tfarm.supervisor.run")
 
 ANNOUNCE_TIMEOUT_S = 4.0  # then say what is known so far
+MAX_EARLY = 10_000  # messages of adopted children in the seconds before all are known
 
 
 class Supervisor:
@@ -299,7 +300,8 @@ class Supervisor:
         self._vigil.heard(child)
         self.family.heard(child)
         if self._is_adopting:
-            self._early.append((child, message, payloads))
+            if len(self._early) < MAX_EARLY:
+                self._early.append((child, message, payloads))
         elif child in self.farm.hellos:
             self._do(self.farm.message(child, message, self._loop.time(), payloads))
 

@@ -156,17 +156,22 @@ def test_status_shows_devices_streams_and_children(farm: Farm, clip: MakeClip) -
 def assert_watched(farm: Farm) -> None:
     """In a terminal `--watch` draws again and again, until Ctrl-C, which is a clean end."""
     terminal, inside = os.openpty()
-    command = [TFARM, "status", "--watch", "--run-dir", str(farm.run_dir)]
+    # a shell's background job, which these tests may be, leaves SIGINT ignored to its children
+    command = ["env", "--default-signal=INT", TFARM, "status", "--watch"]
+    command += ["--run-dir", str(farm.run_dir)]
     with subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside) as watch:
         os.close(inside)
         drawn = b""
         deadline = time.monotonic() + 15
-        while drawn.count(b"apps: live") < 2:
-            assert time.monotonic() < deadline, drawn
-            if select.select([terminal], [], [], 0.5)[0]:
-                drawn += os.read(terminal, 65536)
-        watch.send_signal(signal.SIGINT)
-        assert watch.wait(10) == 0
+        try:
+            while drawn.count(b"apps: live") < 2:
+                assert time.monotonic() < deadline, drawn
+                if select.select([terminal], [], [], 0.5)[0]:
+                    drawn += os.read(terminal, 65536)
+            watch.send_signal(signal.SIGINT)
+            assert watch.wait(10) == 0
+        finally:
+            watch.kill()
     os.close(terminal)
     assert b"live/cam" in drawn
     assert b"Traceback" not in drawn

@@ -77,7 +77,6 @@ class Farm:
         self._session_check = SessionCheck(self.roster)
         self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
-        self._is_adopting = False
 
     @property
     def parked(self) -> int:
@@ -89,6 +88,8 @@ class Farm:
         return self._admission.closed
 
     def next_deadline(self) -> float:
+        if self.roster.is_adopting:
+            return math.inf
         return min(
             self._admission.next_deadline(),
             self._recovery.next_deadline(),
@@ -100,6 +101,8 @@ class Farm:
         )
 
     def tick(self, now: float) -> list[Order]:
+        if self.roster.is_adopting:
+            return []
         orders = [*self._recovery.tick(now), *self._admission.tick(now)]
         for stream in [s for s in self._all() if now >= s.orphan_until_s]:
             self.roster.note(stream.stream_id, "ended: its publisher did not come back", now)
@@ -196,11 +199,11 @@ class Farm:
         Nothing is placed before all are known: what one has not told yet may have that room, and
         the very generation that would come next.
         """
-        self._is_adopting = True
+        self.roster.is_adopting = True
 
     def settle(self, now: float) -> list[Order]:
         """Every child that still ran has been adopted: see to streams whose worker is gone."""
-        self._is_adopting = False
+        self.roster.is_adopting = False
         return [*self._recovery.settle(now), *self._room_came(now)]
 
     def _orphan(self, stream: Stream, reason: str, now: float) -> list[Order]:
@@ -531,7 +534,7 @@ class Farm:
         return self._room_came(now) if self._recovery.has_freed else []
 
     def _room_came(self, now: float) -> list[Order]:
-        if self._is_adopting:
+        if self.roster.is_adopting:
             return []
         self._recovery.has_freed = False
         return [

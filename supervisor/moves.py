@@ -104,6 +104,8 @@ class Moves:
         One whose time ingest has not told yet waits until it has: players may see it already.
         """
         roster = self._roster
+        if roster.is_adopting:
+            return NotYet("what else runs is not known yet")
         publisher = stream.publisher
         if stream.format is not None and publisher is None:
             stream.moving_until_s = now + TOLD_S

@@ -182,6 +182,8 @@ class Recovery:
         return [Send(egress, message) for egress in sorted(egresses)]
 
     def _finish(self, switch: Switch, now: float) -> list[Order]:
+        if self._roster.is_adopting:
+            return []  # a worker that died meanwhile: at the first tick
         stream = switch.stream
         self._switches.pop(stream.stream_id, None)
         if self._roster.streams.get(stream.stream_id) is not stream:

@@ -87,6 +87,7 @@ class Roster:
         self.drained: set[ChildName] = set()  # devices that take nothing more until told
         self.overloaded: set[ChildName] = set()  # devices that are behind
         self.quarantine = Quarantine()
+        self.is_adopting = False  # what runs is not known yet: nothing may be placed
         self.session_cap: SessionCap | None = None  # met lately
         self._cores = cores
         self._last_generation = 0

@@ -294,6 +294,37 @@ def test_nothing_is_placed_before_all_that_run_are_known(make_rig: MakeRig) -> N
     assert len(rig.farm.roster.fleet.placements) == 2
 
 
+@pytest.mark.parametrize("how", ["own worker", "drain", "lost", "lost, no egress"])
+def test_what_happens_before_all_that_run_are_known_places_nothing_either(
+    make_rig: MakeRig, how: str
+) -> None:
+    rig = make_rig(workers=0)
+    if "egress" in how:
+        rig.down("egress:0")
+    rig.farm.adopt()
+    first = "worker:cpu:q1" if how == "own worker" else "worker:cpu:0"
+    for name in (first, "worker:cpu:1"):
+        rig.expect(name)
+        rig.up(name, "worker")
+    moves = rig.publisher("live/a", generation=Generation(1), worker=first, format=SMALL)
+    rig.up("ingest:0", "ingest", publishers=(moves,))
+    if how == "drain":
+        assert rig.farm.drain([ChildName(first)], rig.now) == []
+        assert rig.farm.moves.rebalance(rig.now) == []
+    elif "lost" in how:
+        orders = rig.down(first)
+        assert orders == [] or rig.only(orders, SwitchGeneration)
+    assert rig.farm.next_deadline() > rig.now + 60
+    assert rig.tick(POSITIONS_TIMEOUT_S) == []
+    runs = rig.publisher("live/b", generation=Generation(2), worker="worker:cpu:1", format=SMALL)
+    assert rig.up("ingest:1", "ingest", publishers=(runs,)) == []
+    orders = rig._keep(rig.farm.settle(rig.now))
+    placed = rig.only(orders + rig.tick(), Placed, "ingest:0")
+    assert (placed.stream_id, placed.worker) == ("live/a", "worker:cpu:1")
+    assert placed.generation > runs.generation
+    assert len(rig.farm.roster.fleet.placements) == 2
+
+
 LOW = replace(HD, fps=Fraction(10))
 
 

@@ -244,21 +244,28 @@ class Farm:
             # It moves off its worker; where that never came up it waits, any other will do now.
             orders += self.moves.drain([worker], now)
             orders += self._recovery.retry(now)
-        device = self.roster.fleet.devices.get(worker)
-        if device is not None and not device.is_up and not self.roster.on_device(worker):
-            orders += self._dismiss(worker)  # it has no heartbeats to be dismissed by
-        return orders
+        return [*orders, *self._dismiss_silent()]
 
     def _dismiss_if_idle(self, worker: ChildName, beat: Heartbeat) -> list[Order]:
         """End a worker that was one stream's own and is nobody's any more."""
-        if (
-            not is_own_worker(worker)
-            or self.roster.quarantine.stream_on(worker) is not None
-            or beat.transcodes
-            or self.roster.on_device(worker)
-        ):
+        if beat.transcodes or not self._is_nobodys(worker):
             return []
         return self._dismiss(worker)
+
+    def _dismiss_silent(self) -> list[Order]:
+        """The same for those that are not up: they have no heartbeats to be dismissed by."""
+        return [
+            order
+            for name, device in list(self.roster.fleet.devices.items())
+            if not device.is_up and self._is_nobodys(name)
+            for order in self._dismiss(name)
+        ]
+
+    def _is_nobodys(self, worker: ChildName) -> bool:
+        """Whether a worker was one stream's own and is so no more."""
+        roster = self.roster
+        is_given = roster.quarantine.stream_on(worker) is not None
+        return is_own_worker(worker) and not is_given and not roster.on_device(worker)
 
     def _dismiss(self, worker: ChildName) -> list[Order]:
         self.roster.remove_device(worker)
@@ -541,6 +548,7 @@ class Farm:
             *self._recovery.retry(now),
             *self.moves.retry(now),
             *self._admission.retry(now),
+            *self._dismiss_silent(),
         ]
 
     # ---- for status -------------------------------------------------------------------------

@@ -81,11 +81,11 @@ def test_when_its_own_worker_dies_too_it_is_refused_with_the_reason_and_the_work
     rig: Rig,
 ) -> None:
     isolated(rig)
-    end = rig.only(rig.down(OWN), EndStream)
+    *orders, stop = rig.down(OWN)
+    end = rig.only(orders, EndStream)
     assert "took down 2 workers" in end.description
     assert "killed" in end.description
-    rig.up(OWN, "worker")
-    assert rig.beat(OWN) == [StopWorker(OWN)]
+    assert stop == StopWorker(OWN)
     assert OWN not in rig.farm.roster.fleet.devices
     assert "took down" in rig.refused(rig.ask()).description
     rig.now += REFUSED_S
@@ -146,6 +146,16 @@ def test_one_whose_own_worker_never_comes_up_goes_back_to_the_others(rig: Rig) -
     assert rig.only(orders, Placed).worker not in (None, OWN)
     assert rig.stream().state is StreamState.LIVE
     assert OWN not in rig.farm.roster.fleet.devices
+
+
+def test_a_worker_that_is_not_up_when_its_stream_ends_is_not_waited_for(rig: Rig) -> None:
+    """It may never be: it would be started again and again, for nobody."""
+    rig.publish("live/a", SMALL)
+    crash(rig)
+    assert StartWorker(OWN) in crash(rig)
+    assert rig.end() == [StopWorker(OWN)]
+    assert OWN not in rig.farm.roster.fleet.devices
+    assert OWN not in rig.farm.roster.down_since
 
 
 def test_one_that_its_own_worker_could_not_serve_is_tried_on_the_others_afterwards(

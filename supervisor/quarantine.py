@@ -43,7 +43,7 @@ class Quarantine:
     def __init__(self) -> None:
         self._records: dict[StreamId, _Record] = {}
         self._workers: dict[StreamId, ChildName] = {}
-        self._since_s: dict[StreamId, float] = {}  # when its own worker was given
+        self._since_s: dict[StreamId, float] = {}  # its own worker was given, or it came there
         self._last_number = 0
 
     def standing(self, stream_id: StreamId, now: float) -> Standing:
@@ -100,6 +100,10 @@ class Quarantine:
             self._workers[stream_id] = ChildName(f"worker:cpu:q{self._last_number}")
             self._since_s[stream_id] = now
         return self._workers[stream_id]
+
+    def begin(self, stream_id: StreamId, now: float) -> None:
+        """It is on its own worker from now on, however long that was there before."""
+        self._since_s[stream_id] = now
 
     def take_worker(self, stream_id: StreamId) -> ChildName | None:
         """It needs its worker no more."""

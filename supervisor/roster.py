@@ -233,6 +233,9 @@ class Roster:
 
     def put(self, stream: Stream, fleet: Fleet, placement: Placement, now: float) -> None:
         """The stream has this placement in this fleet from now on."""
+        own = stream.own_worker
+        if own is not None and placement.device == own != self.device_of(stream):
+            self.quarantine.begin(stream.stream_id, now)
         self.fleet = fleet
         if placement.device is not None:
             stream.admit(stream.cost())

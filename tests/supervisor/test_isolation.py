@@ -356,6 +356,21 @@ def test_a_suspects_publisher_finds_the_worker_that_was_started_for_its_last_att
     assert rig.only(rig.ask(), Placed).worker == OWN
 
 
+def test_a_suspect_is_alone_from_when_it_comes_not_from_when_its_worker_was_started(
+    rig: Rig,
+) -> None:
+    suspect(rig)
+    assert rig.ask() == [StartWorker(OWN)]
+    rig.refused(rig.tick(PARK_STARTING_S))
+    rig.up(OWN, "worker")
+    rig.tick(PROBATION_S - 2 * PARK_STARTING_S)
+    rig.publish("live/a", SMALL)
+    assert rig.tick(PROBATION_S - 1) == []
+    assert rig.stream().own_worker == OWN
+    rig.tick(1)
+    assert rig.stream().own_worker is None
+
+
 @pytest.mark.parametrize("is_up", [True, False])
 def test_a_worker_that_its_suspect_never_came_to_ends_and_acquits_nobody(
     rig: Rig, is_up: bool

@@ -335,7 +335,8 @@ class Supervisor:
         if self._is_stopping:
             return
         self._do(self.farm.child_down(child, reason, self._loop.time(), crashed=crashed))
-        self._control.broadcast(Topology(self._endpoints()))
+        if not self._is_adopting:
+            self._control.broadcast(Topology(self._endpoints()))
 
     def _on_change(self, child: ChildName) -> None:
         """A farm that cannot listen or serve from its very start had better not start."""

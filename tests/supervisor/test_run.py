@@ -271,6 +271,29 @@ def test_no_adopted_child_is_ever_told_of_half_the_farm(farm: ToyFarm) -> None:
     assert peers == {str(len(NAMES))}
 
 
+def test_nor_when_one_of_them_dies_before_all_are_known(farm: ToyFarm) -> None:
+    farm.start()
+    pids = {name: child["pid"] for name, child in farm.children().items()}
+    farm.end(signal.SIGKILL)
+    os.kill(pids["worker:cpu:0"], signal.SIGSTOP)  # it is waited for meanwhile
+    heard = [farm.run_dir / f"toy-heard-{pids[name]}" for name in ("ingest:0", "egress:0")]
+    for file in heard:
+        file.write_text("")
+    farm.start(wait=False)
+    ours = NAMES - {"worker:cpu:0"}
+    farm.until(lambda: set(farm.children()) >= ours)
+    os.kill(pids["worker:cpu:1"], signal.SIGKILL)
+    farm.until(farm.is_ready)
+
+    def told(file: Path) -> list[str]:
+        lines = file.read_text().splitlines()
+        return [line for line in lines if line.startswith(("Welcome", "Topology"))]
+
+    for file in heard:
+        farm.until(partial(told, file))
+        assert told(file)[0].startswith("Welcome")
+
+
 def test_a_child_that_died_without_a_supervisor_is_started_anew(farm: ToyFarm) -> None:
     farm.start()
     pids = {name: child["pid"] for name, child in farm.children().items()}

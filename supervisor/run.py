@@ -308,8 +308,8 @@ class Supervisor:
     def _take_early(self) -> None:
         """What adopted children said before all of them were known."""
         early, self._early = self._early, []
-        for entry in early:
-            self._on_message(*entry)
+        for entry in early:  # one each: what is wrong with one must not end this process
+            self._loop.call_soon(self._on_message, *entry)
 
     def _hear_of_gpu(self, uuid: str, reason: str) -> None:
         """From the watch's thread."""

@@ -1,5 +1,6 @@
 """The supervisor as a process, its children toys: it starts, watches, restarts, adopts, ends."""
 
+import asyncio
 import json
 import os
 import re
@@ -13,14 +14,19 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import pytest
 
 from common.control_link import start_ticks
+from common.control_messages import Readmit
+from common.identity import ChildName, StreamId
+from common.settings import Settings
 from supervisor import client
 from supervisor.child import is_alive
 from supervisor.client import CommandFailed, NotRunning
+from supervisor.run import Supervisor
 from supervisor.run_dir import read_children
 
 pytestmark = pytest.mark.e2e
@@ -292,6 +298,36 @@ def test_nor_when_one_of_them_dies_before_all_are_known(farm: ToyFarm) -> None:
     for file in heard:
         farm.until(partial(told, file))
         assert told(file)[0].startswith("Welcome")
+
+
+def test_one_early_message_that_cannot_be_handled_does_not_end_the_supervisor() -> None:
+    child, taken = ChildName("ingest:0"), []
+
+    def take(_: ChildName, message: Any, *__: object) -> list[Any]:
+        taken.append(message)
+        if len(taken) == 1:
+            raise ValueError("a bug")
+        return []
+
+    async def main(run_dir: Path) -> None:
+        errors: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+        supervisor = Supervisor(Settings(), run_dir)
+        for key in "ab":
+            supervisor._on_message(child, Readmit(StreamId(f"live/{key}")), ())
+        supervisor._is_adopting = False
+        with (
+            patch.object(supervisor.farm, "message", take),
+            patch.object(supervisor.farm, "hellos", {child}),
+        ):
+            supervisor._take_early()
+            await asyncio.sleep(0)
+        supervisor._bus.close()
+        assert [message.stream_id for message in taken] == ["live/a", "live/b"]
+        assert len(errors) == 1
+
+    with TemporaryDirectory(prefix="tf-", dir="/tmp") as name:
+        asyncio.run(main(Path(name)))
 
 
 def test_a_child_that_died_without_a_supervisor_is_started_anew(farm: ToyFarm) -> None:

@@ -350,7 +350,10 @@ class Farm:
         stream = stream_id(app, key)
         if not self.roster.quarantine.clear(stream):
             return []
-        return [Send(name, Readmit(stream)) for name in sorted(self._ingests())]
+        if stream not in self.roster.streams:
+            self.roster.quarantine.take_worker(stream)  # it waited for the next attempt
+        told = [Send(name, Readmit(stream)) for name in sorted(self._ingests())]
+        return [*told, *self._dismiss_silent()]
 
     def _ingests(self) -> set[ChildName]:
         return {name for name, hello in self.hellos.items() if hello.kind == "ingest"}

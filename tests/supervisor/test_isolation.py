@@ -356,6 +356,24 @@ def test_a_suspects_publisher_finds_the_worker_that_was_started_for_its_last_att
     assert rig.only(rig.ask(), Placed).worker == OWN
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_kick_takes_a_suspect_the_worker_that_was_started_for_its_last_attempt(
+    rig: Rig, is_up: bool
+) -> None:
+    suspect(rig)
+    assert rig.ask() == [StartWorker(OWN)]
+    rig.refused(rig.tick(PARK_STARTING_S))
+    if is_up:
+        rig.up(OWN, "worker")
+    readmit, *orders = rig.farm.clear("live", "a")
+    assert readmit == Send(ChildName("ingest:0"), Readmit(stream_id("live", "a")))
+    orders += rig.beat(OWN) if is_up else []
+    assert orders == [StopWorker(OWN)]
+    assert rig.publish("live/a", SMALL).worker != OWN
+    assert not any(isinstance(order, EndStream | StartWorker) for order in crash(rig))
+    assert rig.stream().state is StreamState.LIVE
+
+
 def test_a_suspect_is_alone_from_when_it_comes_not_from_when_its_worker_was_started(
     rig: Rig,
 ) -> None:

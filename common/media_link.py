@@ -7,8 +7,8 @@ write. ZeroMQ, which carries control, wakes a thread of its own at both ends of 
 An inlet is bound by one incarnation of a worker or an egress under a name that is never bound
 again; an outlet is connected once the supervisor has announced that name. Sends never block: what
 the peer does not read is kept up to a limit for memory, then `send` gives False and the caller
-drops by stream. What nobody waits for is sent `lazily`: with the next message
-that is not, or some time later. Who binds an inlet may answer. Frames: `common.framing`.
+drops by stream. What nobody waits for is sent `lazily`: with the next message that is not, or some
+time later. Who binds an inlet may answer. Frames: `common.framing`.
 """
 
 import asyncio

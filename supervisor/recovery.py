@@ -223,13 +223,13 @@ class Recovery:
 
     def _place_anew(self, stream: Stream, now: float) -> list[Order]:
         roster = self._roster
-        result = self._roster.find_room(stream)
+        result = roster.find_room(stream)
         if isinstance(result, NoRoom) and self._may_go_back(stream):
             result = self._kept(stream)
         if isinstance(result, NoRoom) and roster.rejoin(stream, result.reason, now):
-            result = self._roster.find_room(stream)
+            result = roster.find_room(stream)
         if isinstance(result, NoRoom):
-            stream.reason = f"source only, waits for room: {result.reason}"
+            stream.wait(result.reason)
             if Path.REFUSE in stream.policy():
                 roster.close(stream)
                 self.has_freed = True

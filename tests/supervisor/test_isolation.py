@@ -320,6 +320,13 @@ def suspect(rig: Rig, stream: str = "a") -> None:
         rig.farm.roster.quarantine.crashed(stream_id("live", stream), "killed", rig.now)
 
 
+def asks_in_vain(rig: Rig) -> None:
+    """A suspect's publisher is refused before the worker that was started for it is up."""
+    suspect(rig)
+    assert rig.ask() == [StartWorker(OWN)]
+    rig.refused(rig.tick(PARK_STARTING_S))
+
+
 def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig) -> None:
     rig = make_rig(capacity(1.0), workers=1)
     suspect(rig)
@@ -348,9 +355,7 @@ def test_a_suspects_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(
 def test_a_suspects_publisher_finds_the_worker_that_was_started_for_its_last_attempt(
     rig: Rig,
 ) -> None:
-    suspect(rig)
-    assert rig.ask() == [StartWorker(OWN)]
-    rig.refused(rig.tick(PARK_STARTING_S))
+    asks_in_vain(rig)
     assert rig.up(OWN, "worker") == []
     assert rig.beat(OWN) == []
     assert rig.only(rig.ask(), Placed).worker == OWN
@@ -360,9 +365,7 @@ def test_a_suspects_publisher_finds_the_worker_that_was_started_for_its_last_att
 def test_a_kick_takes_a_suspect_the_worker_that_was_started_for_its_last_attempt(
     rig: Rig, is_up: bool
 ) -> None:
-    suspect(rig)
-    assert rig.ask() == [StartWorker(OWN)]
-    rig.refused(rig.tick(PARK_STARTING_S))
+    asks_in_vain(rig)
     if is_up:
         rig.up(OWN, "worker")
     readmit, *orders = rig.farm.clear("live", "a")
@@ -377,9 +380,7 @@ def test_a_kick_takes_a_suspect_the_worker_that_was_started_for_its_last_attempt
 def test_a_suspect_is_alone_from_when_it_comes_not_from_when_its_worker_was_started(
     rig: Rig,
 ) -> None:
-    suspect(rig)
-    assert rig.ask() == [StartWorker(OWN)]
-    rig.refused(rig.tick(PARK_STARTING_S))
+    asks_in_vain(rig)
     rig.up(OWN, "worker")
     rig.tick(PROBATION_S - 2 * PARK_STARTING_S)
     rig.publish("live/a", SMALL)
@@ -393,9 +394,7 @@ def test_a_suspect_is_alone_from_when_it_comes_not_from_when_its_worker_was_star
 def test_a_worker_that_its_suspect_never_came_to_ends_and_acquits_nobody(
     rig: Rig, is_up: bool
 ) -> None:
-    suspect(rig)
-    assert rig.ask() == [StartWorker(OWN)]
-    rig.refused(rig.tick(PARK_STARTING_S))
+    asks_in_vain(rig)
     if is_up:
         rig.up(OWN, "worker")
     orders = rig.tick(PROBATION_S)

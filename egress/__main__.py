@@ -20,11 +20,11 @@ def main() -> int:
 
     import uvloop
 
-    from common import time_slice
     from common.errors import ExitCode
-    from common.identity import ChildName
-    from common.log import set_up
-    from egress.server import EgressServer
+    from common.ipc.identity import ChildName
+    from common.process import time_slice
+    from common.process.log import set_up
+    from egress.run import EgressServer
 
     set_up(arguments.name)
     time_slice.shorten()

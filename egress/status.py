@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sized
 
-from common.control_messages import RenditionStatus, ServedStatus
-from common.identity import StreamId
-from egress.fanout import Channel
-from egress.stream import Stream
+from common.ipc.control_messages import RenditionStatus, ServedStatus
+from common.ipc.identity import StreamId
+from egress.rtmp.fanout import Channel
+from egress.streams.stream import Stream
 
 
 def served(

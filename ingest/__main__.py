@@ -49,8 +49,8 @@ def main() -> int:
 
     import uvloop
 
-    from common import log, time_slice
-    from common.identity import ChildName
+    from common.ipc.identity import ChildName
+    from common.process import log, time_slice
     from ingest.run import run
 
     log.set_up(arguments.name)

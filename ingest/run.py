@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.bus import Bus
-from common.control_link import ControlLink, new_boot_id, start_ticks
-from common.control_messages import (
+from common.config.settings import Settings
+from common.errors import ExitCode
+from common.ipc.bus import Bus
+from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
+from common.ipc.control_messages import (
     Configure,
     Endpoint,
     EndStream,
@@ -33,15 +35,13 @@ from common.control_messages import (
     Topology,
     Welcome,
 )
-from common.errors import ExitCode
-from common.identity import ChildName
-from common.settings import Settings
-from ingest.admission import Admission
-from ingest.lazy_reads import TICK_S, read_spread
-from ingest.players import Players
-from ingest.relay import Relay
-from ingest.server import Server, bind, connection_limit, join_address
-from ingest.streams import Streams
+from common.ipc.identity import ChildName
+from ingest.outputs.links import Relay
+from ingest.rtmp.listener import Server, bind, connection_limit, join_address
+from ingest.rtmp.player_handover import Players
+from ingest.streams.admission import Admission
+from ingest.streams.read_batching import TICK_S, read_spread
+from ingest.streams.registry import Streams
 
 log = logging.getLogger("tfarm.ingest.run")
 

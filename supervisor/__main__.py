@@ -15,16 +15,16 @@ import sys  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from common import config  # noqa: E402
-from common.config_values import listen_address  # noqa: E402
-from common.descriptors import raise_limit  # noqa: E402
+from common.config import load as config  # noqa: E402
+from common.config.settings import Settings  # noqa: E402
+from common.config.values import listen_address  # noqa: E402
 from common.errors import ConfigError, ExitCode  # noqa: E402
-from common.log import set_up  # noqa: E402
-from common.settings import Settings  # noqa: E402
-from supervisor.calibration import without_template  # noqa: E402
-from supervisor.child_plans import Program, python_module  # noqa: E402
+from common.process.descriptors import raise_limit  # noqa: E402
+from common.process.log import set_up  # noqa: E402
+from supervisor.placement.calibration import without_template  # noqa: E402
+from supervisor.processes.launch import Program, python_module  # noqa: E402
+from supervisor.processes.run_dir import RunDirError, default_run_dir  # noqa: E402
 from supervisor.run import serve  # noqa: E402
-from supervisor.run_dir import RunDirError, default_run_dir  # noqa: E402
 
 log = logging.getLogger("tfarm.supervisor.main")
 

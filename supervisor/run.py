@@ -19,11 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import config
-from common.bus import Bus
-from common.config_values import listen_address
-from common.control_link import BEAT_S, new_boot_id
-from common.control_messages import (
+from common.config import load as config
+from common.config.ladder import Path as ServePath
+from common.config.settings import Settings
+from common.config.values import listen_address
+from common.errors import ConfigError, ExitCode
+from common.ipc.bus import Bus
+from common.ipc.control_link import BEAT_S, new_boot_id
+from common.ipc.control_messages import (
     Configure,
     DeviceInfo,
     Endpoint,
@@ -33,15 +36,23 @@ from common.control_messages import (
     Topology,
     Welcome,
 )
-from common.errors import ConfigError, ExitCode
-from common.identity import ChildName, device_of, gpu_worker
-from common.ladder import Path as ServePath
-from common.settings import Settings
-from supervisor import run_dir as run_directory
-from supervisor.adoption import adopt_children
-from supervisor.banner import address_text, banner
-from supervisor.child import is_alive, kill_stranger
-from supervisor.child_plans import (
+from common.ipc.identity import ChildName, device_of, gpu_worker
+from supervisor.commands.banner import address_text, banner
+from supervisor.commands.server import Commands
+from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot, summary
+from supervisor.commands.version import VERSION
+from supervisor.farm.actions import CondemnChild, Order, Send, StartWorker, StopWorker
+from supervisor.farm.farm import Farm
+from supervisor.farm.operations import Operations
+from supervisor.farm.reloading import reloaded
+from supervisor.farm.stream import NO_INGEST
+from supervisor.hardware.gpu_watch import watch_gpus
+from supervisor.hardware.gpus import find_gpus
+from supervisor.processes import run_dir as run_directory
+from supervisor.processes.adoption import adopt_children
+from supervisor.processes.children import Family, Listeners
+from supervisor.processes.control import Control
+from supervisor.processes.launch import (
     Plan,
     Program,
     child_command,
@@ -50,25 +61,14 @@ from supervisor.child_plans import (
     gpu_uuids,
     python_module,
 )
-from supervisor.commands import Commands
-from supervisor.control import Control
-from supervisor.devices import find_gpus
-from supervisor.family import Family, Listeners
-from supervisor.farm import Farm
-from supervisor.gpu_watch import watch_gpus
-from supervisor.lifecycle import ChildState
-from supervisor.notify import Systemd
-from supervisor.operations import Operations
-from supervisor.orders import CondemnChild, Order, Send, StartWorker, StopWorker
-from supervisor.proc_stat import CpuMeter, pss_bytes
-from supervisor.reloading import reloaded
-from supervisor.run_dir import RunDirLock
-from supervisor.shared_port import find_port
-from supervisor.staffing import further_workers, share_of
-from supervisor.status import ChildFacts, FarmFacts, Json, snapshot, summary
-from supervisor.stream import NO_INGEST
-from supervisor.version import VERSION
-from supervisor.vigil import Vigil
+from supervisor.processes.lifecycle import ChildState
+from supervisor.processes.proc_stat import CpuMeter, pss_bytes
+from supervisor.processes.process import is_alive, kill_stranger
+from supervisor.processes.run_dir import RunDirLock
+from supervisor.processes.shared_port import find_port
+from supervisor.processes.systemd import Systemd
+from supervisor.processes.watchdog import Vigil
+from supervisor.processes.worker_counts import further_workers, share_of
 
 log = logging.getLogger("tfarm.supervisor.run")
 

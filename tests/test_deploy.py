@@ -3,10 +3,10 @@
 import configparser
 from pathlib import Path
 
-from common.control_link import BEAT_S
+from common.config.settings import Settings
 from common.errors import ExitCode
-from common.settings import Settings
-from supervisor.run_dir import SERVICE
+from common.ipc.control_link import BEAT_S
+from supervisor.processes.run_dir import SERVICE
 
 UNIT = Path(__file__).parents[1] / "deploy" / "tfarm.service"
 

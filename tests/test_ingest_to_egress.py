@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from common.aac import AudioSpecificConfig
-from common.control_messages import Placed, ResumeTime
-from common.flv import aac_sequence_header
-from common.identity import BootId, ChildName, Generation, StreamId
-from common.ladder import SOURCE
-from common.media_messages import StreamClosed, StreamOpen
+from common.codecs.aac import AudioSpecificConfig
+from common.config.ladder import SOURCE
+from common.config.settings import IngestSettings
+from common.flv.video import aac_sequence_header
+from common.ipc.control_messages import Placed, ResumeTime
+from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.rtmp.events import AudioReceived, VideoReceived
-from common.settings import IngestSettings
-from egress.ring import AUDIO, VIDEO, Entry
-from egress.stream import Stream as EgressStream
-from egress.stream import StreamState
-from egress.streams import Streams
-from ingest.publisher import Publisher
-from ingest.stream import Stream, Surroundings
-from tests.helpers_stream import ANSWER, STREAM, FakePeers, header, picture, sound, sound_header
+from egress.streams.gop_buffer import AUDIO, VIDEO, Entry
+from egress.streams.registry import Streams
+from egress.streams.stream import Stream as EgressStream
+from egress.streams.stream import StreamState
+from ingest.streams.publisher import Publisher
+from ingest.streams.stream import Stream, Surroundings
+from tests.kit.stream import ANSWER, STREAM, FakePeers, header, picture, sound, sound_header
 
 OTHER_FORMAT = AudioReceived(0, aac_sequence_header(AudioSpecificConfig(2, 44100, 2, 2).encode()))
 

@@ -25,10 +25,10 @@ def main() -> int:
         # before any CUDA library is imported: no context, no memory on any other GPU
         os.environ["CUDA_VISIBLE_DEVICES"] = arguments.device
 
-    from common import time_slice
-    from common.descriptors import raise_limit
-    from common.identity import ChildName
-    from common.log import set_up
+    from common.ipc.identity import ChildName
+    from common.process import time_slice
+    from common.process.descriptors import raise_limit
+    from common.process.log import set_up
     from worker.run import run_worker
 
     set_up(arguments.name)

@@ -23,16 +23,18 @@ from typing import Any
 
 import uvloop
 
-from common.awake_clock import AwakeClock
-from common.bus import Bus
-from common.control_link import (
+from common.config.ladder import Path as ServingPath
+from common.config.settings import Settings
+from common.errors import BootFailed, DeviceLost, EnvelopeError, ExitCode
+from common.ipc.bus import Bus
+from common.ipc.control_link import (
     WORKER_BEAT_S,
     ControlLink,
     control_address,
     new_boot_id,
     start_ticks,
 )
-from common.control_messages import (
+from common.ipc.control_messages import (
     Configure,
     Degrade,
     EncoderCap,
@@ -48,14 +50,11 @@ from common.control_messages import (
     TranscodeStatus,
     Welcome,
 )
-from common.endpoint import endpoint
-from common.envelope import decode_frames, encode
-from common.errors import BootFailed, DeviceLost, EnvelopeError, ExitCode
-from common.identity import ChildName, Generation, StreamId
-from common.ladder import Path as ServingPath
-from common.log import RateLimit, stream_label
-from common.media_link import Inlet, Sender
-from common.media_messages import (
+from common.ipc.endpoint import endpoint
+from common.ipc.envelope import decode_frames, encode
+from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.media_link import Inlet, Sender
+from common.ipc.media_messages import (
     SHARED,
     AccessUnit,
     GenerationEnd,
@@ -65,13 +64,14 @@ from common.media_messages import (
     StreamStart,
     VideoHeader,
 )
-from common.settings import Settings
-from worker.backend import Backend
-from worker.egresses import Egresses, Frames, Rendition
-from worker.events import CapMet, DeviceGone, Ended, Event, RungBegan, RungCoded
-from worker.lanes import Lane, Lanes, OwnLanes, SharedLanes
-from worker.rendition_log import RenditionLog
-from worker.session import Session, SessionState, Surroundings
+from common.process.awake_clock import AwakeClock
+from common.process.log import RateLimit, stream_label
+from worker.devices.backend import Backend
+from worker.output.egresses import Egresses, Frames, Rendition
+from worker.output.rendition_output import RenditionLog
+from worker.session.events import CapMet, DeviceGone, Ended, Event, RungBegan, RungCoded
+from worker.session.session import Session, SessionState, Surroundings
+from worker.threads import Lane, Lanes, OwnLanes, SharedLanes
 
 log = logging.getLogger("tfarm.worker.run")
 
@@ -94,10 +94,10 @@ def open_backend(device: str, threads: int, share: int = 1) -> tuple[Backend, La
     Raises BootFailed, DeviceLost.
     """
     if device.startswith("cpu"):
-        from worker.soft import SoftBackend
+        from worker.devices.software.device import SoftBackend
 
         return SoftBackend(device, threads), OwnLanes()
-    from worker.gpu.device import GpuBackend
+    from worker.devices.gpu.device import GpuBackend
 
     backend = GpuBackend(device, encoder_threads=threads, share=share)
     if backend.info.path is ServingPath.HYBRID:

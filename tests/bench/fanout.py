@@ -25,20 +25,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from common.handover import HandoverClient
-from common.identity import Generation
-from common.ladder import SOURCE
-from common.media_messages import HEADER, KEY, SHARED, StreamClosed, StreamOpen
+from common.config.ladder import SOURCE
+from common.config.settings import EgressSettings, Settings
+from common.ipc.identity import Generation
+from common.ipc.media_messages import HEADER, KEY, SHARED, StreamClosed, StreamOpen
+from common.ipc.socket_handover import HandoverClient
+from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
 from common.rtmp.client import ClientSession, Playing
 from common.rtmp.events import ConnectRequested, VideoReceived
 from common.rtmp.session import ServerSession
-from common.rtmp_peer import RtmpPlayer, RtmpPublisher
-from common.settings import EgressSettings, Settings
-from egress.rendition import Rendition
-from egress.ring import AUDIO
+from egress.streams.gop_buffer import AUDIO
+from egress.streams.rendition import Rendition
 from tests.bench import peers
 from tests.bench.report import Bench, Figure, percentile
-from tests.helpers_egress import (
+from tests.kit.egress import (
     AUDIO_HEADER,
     METADATA,
     STREAM,
@@ -47,7 +47,7 @@ from tests.helpers_egress import (
     rendition_open,
     tags,
 )
-from tests.helpers_egress_process import EgressProcess
+from tests.kit.egress_process import EgressProcess
 
 FPS = 30
 GOP = 60  # frames; a turn's too

@@ -15,11 +15,11 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Self
 
-from common.ladder import Ladder
+from common.config.ladder import Ladder
 from tests.bench.gpu_ceiling import PREPARE_S, LadderEncoders, prepare
 from tests.bench.gpu_clip import FPS, Clip
 from tests.bench.report import percentile
-from tests.helpers_gpu import Nv12
+from tests.kit.gpu_units import Nv12
 
 # Between the streams' beginnings: spreads pictures over their interval, keyframes over the GOP.
 APART_S = 0.0737

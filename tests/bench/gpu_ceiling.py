@@ -15,11 +15,11 @@ from multiprocessing.synchronize import Barrier
 
 import av
 
-from common.avc import SpsInfo
-from common.ladder import Ladder
+from common.codecs.h264 import SpsInfo
+from common.config.ladder import Ladder
 from tests.bench.gpu_clip import FPS, GOP, Clip
-from tests.helpers_gpu import Nv12, as_nv12
-from worker.soft_encode import X264Encoder
+from tests.kit.gpu_units import Nv12, as_nv12
+from worker.devices.software.encode import X264Encoder
 
 PREPARE_S = 60.0  # at most: interpreters, pictures decoded and scaled
 _start: Barrier | None = None

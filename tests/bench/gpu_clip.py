@@ -12,11 +12,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from common.avc import AvcConfig, SpsInfo, parse_sps
-from tests.helpers_clips import ROW_FRACTION, draw, luma_of, read_number
-from tests.helpers_gpu import Nv12, as_nv12, footage
-from tests.helpers_media import FlvTag, flv_tags
-from worker.gpu.reference import psnr
+from common.codecs.h264 import AvcConfig, SpsInfo, parse_sps
+from tests.kit.clips import ROW_FRACTION, draw, luma_of, read_number
+from tests.kit.gpu_units import Nv12, as_nv12, footage
+from tests.kit.media import FlvTag, flv_tags
+from tests.kit.scale_reference import psnr
 
 FPS = 30
 GOP = 60

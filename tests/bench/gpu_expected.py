@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from common.ladder import SourceFormat, Template, fit_ladder
+from common.config.ladder import SourceFormat, Template, fit_ladder
 from tests.bench.gpu_clip import FPS, Clip
 
 SECONDS = 40.0  # at most: interpreter, CUDA, kernels, a few hundred pictures
@@ -31,8 +31,8 @@ def scaled_crcs(clip: Clip, template: Template, gpu: str) -> Expected:
 
 def _scale(clip: Clip, template: Template, gpu: str) -> Expected:
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before CUDA
-    from worker.gpu.device import GpuBackend
-    from worker.gpu.memory import HostFrame
+    from worker.devices.gpu.device import GpuBackend
+    from worker.devices.gpu.memory import HostFrame
 
     backend = GpuBackend(gpu, allow_nvenc=False)
     ladder = fit_ladder(template, SourceFormat(clip.width, clip.height))

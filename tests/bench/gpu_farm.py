@@ -27,7 +27,7 @@ from pathlib import Path
 
 import psutil
 
-from supervisor.devices import look_up_driver
+from supervisor.hardware.gpus import look_up_driver
 from tests.bench import gpu_farm_hybrid, gpu_farm_nvenc
 from tests.bench.gpu_clip import Clip, make_clip
 from tests.bench.gpu_fleet import Collected, Fleet, RunningFarm, deadline

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from common.ladder import Ladder, SourceFormat, fit_ladder
+from common.config.ladder import Ladder, SourceFormat, fit_ladder
 from tests.bench.gpu_alone import APART_S, Alone
 from tests.bench.gpu_ceiling import ceiling
 from tests.bench.gpu_clip import Clip

@@ -24,9 +24,9 @@ from typing import Any, Self
 
 import psutil
 
-from supervisor import client
+from supervisor.commands import client
 from tests.faults.load import Load, LoadPublisher, Picture, Script
-from tests.helpers_media import FlvTag
+from tests.kit.media import FlvTag
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_PATH = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]

@@ -11,8 +11,8 @@ import argparse
 import gc
 import time
 
-from tests.worker.gpu.test_device_memory import Session, coded_1080p
-from worker.gpu.device import GpuBackend
+from tests.worker.devices.gpu.test_device_memory import Session, coded_1080p
+from worker.devices.gpu.device import GpuBackend
 
 MIB = 1024**2
 

@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from common.ladder import SourceFormat, Template, fit_ladder
-from common.settings import DEFAULT_RENDITIONS
-from tests.helpers_gpu import moving_picture
-from worker.gpu.context import Stream, launch_kernel
-from worker.gpu.decode import GpuPicture
-from worker.gpu.device import PLAIN_SPS, GpuBackend
-from worker.gpu.plan import THREADS, Fit, target_pitch
-from worker.gpu.reference import psnr, scale_nv12
-from worker.gpu.scale import GpuScaler, _kernel
-from worker.letterbox import rung_picture
+from common.config.ladder import SourceFormat, Template, fit_ladder
+from common.config.settings import DEFAULT_RENDITIONS
+from tests.kit.gpu_units import moving_picture
+from tests.kit.scale_reference import psnr, scale_nv12
+from worker.devices.gpu.context import Stream, launch_kernel
+from worker.devices.gpu.decode import GpuPicture
+from worker.devices.gpu.device import PLAIN_SPS, GpuBackend
+from worker.devices.gpu.plan import THREADS, Fit, target_pitch
+from worker.devices.gpu.scale import GpuScaler, _kernel
+from worker.devices.letterbox import rung_picture
 
 WIDTH, HEIGHT = 1920, 1080
 SOURCES = 16

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-from common.ladder import Rendition, Template
+from common.config.ladder import Rendition, Template
 from tests.bench.gpu_clip import Clip
 from tests.bench.gpu_fleet import Played, Sent
 

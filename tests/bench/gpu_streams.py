@@ -17,12 +17,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.ladder import SourceFormat, Template, fit_ladder
-from common.settings import DEFAULT_RENDITIONS
-from tests.helpers_gpu import Coded, code, footage
-from worker.gpu.decode import GpuDecoder
-from worker.gpu.device import GpuBackend
-from worker.gpu.scale import GpuScaler
+from common.config.ladder import SourceFormat, Template, fit_ladder
+from common.config.settings import DEFAULT_RENDITIONS
+from tests.kit.gpu_units import Coded, code, footage
+from worker.devices.gpu.decode import GpuDecoder
+from worker.devices.gpu.device import GpuBackend
+from worker.devices.gpu.scale import GpuScaler
 
 WIDTH, HEIGHT, FPS = 1920, 1080, 30
 LADDER = fit_ladder(Template("bench", DEFAULT_RENDITIONS), SourceFormat(WIDTH, HEIGHT))

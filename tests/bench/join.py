@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Sequence
 
+from common.rtmp.blocking_client import RtmpPlayer
 from common.rtmp.events import VideoReceived
-from common.rtmp_peer import RtmpPlayer
 from tests.bench import footage, peers
 from tests.bench.ladder import HD_LADDER, config
 from tests.bench.report import Bench, Figure
-from tests.helpers_farm import Farm
-from tests.helpers_media import Publisher
+from tests.kit.farm import Farm
+from tests.kit.media import Publisher
 
 PLAYERS = 50
 OVER_S = 2.0

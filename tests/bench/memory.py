@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.bench import footage
 from tests.bench.report import Bench, Figure
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import Farm
-from tests.helpers_media import Publisher, TagPublisher, until
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import Farm
+from tests.kit.media import Publisher, TagPublisher, until
 
 MIB = 1024**2
 BUILT_IN = '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n'

@@ -23,7 +23,7 @@ import psutil
 from tests.bench import footage, peers
 from tests.bench.ladder import HD_LADDER, config
 from tests.bench.report import machine
-from tests.helpers_farm import Farm
+from tests.kit.farm import Farm
 
 WARM_UP_S = 4.0
 SECONDS = 10

@@ -18,7 +18,7 @@ from tests.bench import footage, peers
 from tests.bench.delay import encoder
 from tests.bench.ladder import HD_LADDER, config
 from tests.bench.report import Bench, Figure
-from tests.helpers_farm import Farm
+from tests.kit.farm import Farm
 
 SECONDS = 36
 WINDOW_S = 30.0

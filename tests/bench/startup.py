@@ -6,10 +6,10 @@ import subprocess
 import time
 
 from common.errors import TfarmError
-from common.rtmp_peer import RtmpPublisher
+from common.rtmp.blocking_client import RtmpPublisher
 from tests.bench.memory import BUILT_IN
 from tests.bench.report import Bench, Figure
-from tests.helpers_farm import TFARM, Farm
+from tests.kit.farm import TFARM, Farm
 
 
 def accepted_s() -> float:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers_clips import ClipSpec, make_clip
-from tests.helpers_farm import Farm
+from tests.kit.clips import ClipSpec, make_clip
+from tests.kit.farm import Farm
 
 MakeClip = Callable[[ClipSpec], Path]
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from common.rtmp_peer import RtmpPublisher, RtmpRefused
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import DEFAULT_CONFIG, Farm
-from tests.helpers_media import (
+from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.media import (
     FlvTag,
     Player,
     Publisher,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from common import config
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import Farm, tfarm
-from tests.helpers_media import Publisher
+from common.config import load as config
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import Farm, tfarm
+from tests.kit.media import Publisher
 
 pytestmark = [pytest.mark.e2e, pytest.mark.busy]
 

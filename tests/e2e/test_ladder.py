@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from common.rtmp import amf0
+from common.rtmp.blocking_client import RtmpPlayer
 from common.rtmp.events import MetadataReceived
-from common.rtmp_peer import RtmpPlayer
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import Farm
-from tests.helpers_media import Player, Publisher, Recording, record
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import Farm
+from tests.kit.media import Player, Publisher, Recording, record
 
 pytestmark = pytest.mark.e2e
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from common.rtmp_peer import RtmpPublisher, RtmpRefused
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import DEFAULT_CONFIG, TFARM, Farm, tfarm, wait_dead
-from tests.helpers_media import Player, Publisher, frames, until
+from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, TFARM, Farm, tfarm, wait_dead
+from tests.kit.media import Player, Publisher, frames, until
 
 pytestmark = pytest.mark.e2e
 

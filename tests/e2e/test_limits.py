@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.egress_routes import home
-from common.identity import ChildName, stream_id
+from common.ipc.egress_homes import home
+from common.ipc.identity import ChildName, stream_id
 from common.rtmp.client import ClientSession, Playing, Published, Refused
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import DEFAULT_CONFIG, Farm
-from tests.helpers_media import Player, Publisher, until
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.media import Player, Publisher, until
 
 pytestmark = pytest.mark.e2e
 

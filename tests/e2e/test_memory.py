@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.rtmp_peer import RtmpPublisher
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import Farm
-from tests.helpers_media import flv_tags, send_tag
+from common.rtmp.blocking_client import RtmpPublisher
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import Farm
+from tests.kit.media import flv_tags, send_tag
 
 pytestmark = pytest.mark.e2e
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from common.rtmp.blocking_client import RtmpPlayer, RtmpRefused
 from common.rtmp.client import ClientSession, Ended
 from common.rtmp.events import VideoReceived
-from common.rtmp_peer import RtmpPlayer, RtmpRefused
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import Farm
-from tests.helpers_media import Player, Publisher, Recording, frames, until
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import Farm
+from tests.kit.media import Player, Publisher, Recording, frames, until
 
 pytestmark = pytest.mark.e2e
 

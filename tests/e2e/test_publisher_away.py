@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import DEFAULT_CONFIG, Farm
-from tests.helpers_media import Player, TagPublisher, flv_tags, until
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.media import Player, TagPublisher, flv_tags, until
 
 pytestmark = pytest.mark.e2e
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import DEFAULT_CONFIG, Farm, wait_dead
-from tests.helpers_media import Player, Publisher, until
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm, wait_dead
+from tests.kit.media import Player, Publisher, until
 
 pytestmark = pytest.mark.e2e
 

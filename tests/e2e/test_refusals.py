@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from common.rtmp.events import VideoReceived
-from common.rtmp_peer import RtmpPlayer, RtmpPublisher, RtmpRefused
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import DEFAULT_CONFIG, Farm
-from tests.helpers_media import Publisher, refusal
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.media import Publisher, refusal
 
 pytestmark = pytest.mark.e2e
 

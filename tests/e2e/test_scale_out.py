@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from common.egress_routes import home
-from common.identity import ChildName
-from common.rtmp_peer import RtmpPublisher, RtmpRefused
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import DEFAULT_CONFIG, Farm, wait_dead
-from tests.helpers_media import (
+from common.ipc.egress_homes import home
+from common.ipc.identity import ChildName
+from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm, wait_dead
+from tests.kit.media import (
     Player,
     Publisher,
     TagPlayer,

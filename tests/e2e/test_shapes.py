@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from common.ladder import Rendition, SourceFormat, Template, fit_ladder
-from tests.helpers_clips import ClipSpec
-from tests.helpers_farm import Farm
-from tests.helpers_media import (
+from common.config.ladder import Rendition, SourceFormat, Template, fit_ladder
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import Farm
+from tests.kit.media import (
     FlvTag,
     Player,
     Publisher,

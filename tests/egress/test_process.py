@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from common.control_messages import Positions, SwitchGeneration
+from common.config.ladder import SOURCE
+from common.config.settings import EgressSettings, Settings
 from common.errors import ExitCode
-from common.identity import Generation
-from common.ladder import SOURCE
-from common.media_messages import HEADER, KEY, GenerationEnd, StreamClosed
+from common.ipc.control_messages import Positions, SwitchGeneration
+from common.ipc.identity import Generation
+from common.ipc.media_messages import HEADER, KEY, GenerationEnd, StreamClosed
+from common.rtmp.blocking_client import RtmpPlayer, RtmpRefused
 from common.rtmp.chunks import encode_message
 from common.rtmp.client import Ended
 from common.rtmp.events import AudioReceived, MetadataReceived, VideoReceived
 from common.rtmp.messages import MessageType
-from common.rtmp_peer import RtmpPlayer, RtmpRefused
-from common.settings import EgressSettings, Settings
-from tests.helpers_clips import ClipSpec, make_clip
-from tests.helpers_egress import (
+from tests.kit.clips import ClipSpec, make_clip
+from tests.kit.egress import (
     STREAM,
     TEMPLATE,
     TagEntry,
@@ -40,9 +40,9 @@ from tests.helpers_egress import (
     stream_open,
     tags,
 )
-from tests.helpers_egress_process import EgressProcess, FrontDoor, descriptors
-from tests.helpers_media import Player as AvPlayer
-from tests.helpers_media import flv_tags, frames, until
+from tests.kit.egress_process import EgressProcess, FrontDoor, descriptors
+from tests.kit.media import Player as AvPlayer
+from tests.kit.media import flv_tags, frames, until
 
 pytestmark = pytest.mark.e2e
 

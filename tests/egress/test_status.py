@@ -1,10 +1,10 @@
 """egress/status.py: what the supervisor hears of each stream and rendition."""
 
-from common.ladder import SOURCE
+from common.config.ladder import SOURCE
 from egress import status
-from egress.fanout import Channel
-from egress.streams import Streams
-from tests.helpers_egress import (
+from egress.rtmp.fanout import Channel
+from egress.streams.registry import Streams
+from tests.kit.egress import (
     STREAM,
     MemorySink,
     inter_tag,

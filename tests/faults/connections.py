@@ -7,11 +7,11 @@ import statistics
 import time
 from collections.abc import Iterable, Sequence
 
+from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
 from common.rtmp.events import VideoReceived
-from common.rtmp_peer import RtmpPlayer, RtmpPublisher
 from tests.faults.load import LoadPlayer
 from tests.faults.scene import CLIP, KEYS, RUNG, Result, Scene, clip, seen_by, vitals
-from tests.helpers_media import FlvTag, flv_tags, send_tag, until
+from tests.kit.media import FlvTag, flv_tags, send_tag, until
 
 HANDSHAKE = b"\x03" + bytes(8) + bytes(1528)
 MIB = 1 << 20
@@ -225,7 +225,7 @@ def reconnects() -> Result:
 
     A leak is what the last two looks have beyond the first two. In a worker the pages that glibc
     keeps of what codecs freed go up and down by 8 MiB (1,500 rounds: 32 to 39 MiB, no slope), so
-    its limit is a coarse one; tests/worker/test_leaks.py counts the bytes in use.
+    its limit is a coarse one; tests/worker/session/test_leaks.py counts the bytes in use.
     """
     count, looks_at = 500, (125, 250, 375, 500)
     with Scene(hold="0s", keys=KEYS[:1], players_a_stream=4) as scene:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
-from common.clock32 import Unwrapper
 from common.errors import ProtocolError
+from common.flv.clock32 import Unwrapper
 from common.rtmp.client import ClientSession, Ended, Playing, Published, Refused
 from common.rtmp.events import AudioReceived, VideoReceived
-from tests.helpers_media import FlvTag
+from tests.kit.media import FlvTag
 
 T = TypeVar("T")
 

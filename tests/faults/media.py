@@ -11,8 +11,8 @@ import av.error
 
 from tests.faults.load import LoadPlayer, Picture
 from tests.faults.scene import CLIP, CLIP_MS, KEYS, OTHER_SETS, OTHER_SIZE, Result, Scene, Seen
-from tests.helpers_clips import luma_of, read_number
-from tests.helpers_media import FlvTag, until
+from tests.kit.clips import luma_of, read_number
+from tests.kit.media import FlvTag, until
 
 HIT = KEYS[0]
 AWAY_S = 5.0

@@ -11,10 +11,10 @@ from typing import Self
 
 import psutil
 
-from supervisor.overload import WELL_S, Level
+from supervisor.farm.overload import WELL_S, Level
 from tests.faults.load import LoadPlayer
 from tests.faults.scene import CLIP, KEYS, RUNG, Result, Scene, clip, seen_by
-from tests.helpers_media import until
+from tests.kit.media import until
 
 STREAMS = KEYS[:3]
 SOURCE = CLIP.but(width=854, height=480, bitrate_bps=800_000)

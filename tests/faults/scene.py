@@ -19,9 +19,9 @@ from typing import Self
 import psutil
 
 from tests.faults.load import FRAME_MS, Load, LoadPlayer, LoadPublisher, Picture, Script
-from tests.helpers_clips import ClipSpec, make_clip
-from tests.helpers_farm import Farm
-from tests.helpers_media import flv_tags, until
+from tests.kit.clips import ClipSpec, make_clip
+from tests.kit.farm import Farm
+from tests.kit.media import flv_tags, until
 
 CLIP = ClipSpec(
     seconds=10.0, fps=Fraction(25), gop_frames=25, b_frames=0, bitrate_bps=400_000, profile="main"

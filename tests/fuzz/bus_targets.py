@@ -2,9 +2,9 @@
 
 from contextlib import suppress
 
-from common import control_messages, envelope, media_messages
-from common.address import connect_app, parse_play, parse_publish
 from common.errors import AddressError, EnvelopeError
+from common.ipc import control_messages, envelope, media_messages
+from common.rtmp.address import connect_app, parse_play, parse_publish
 from common.rtmp.client import split_url
 
 # Imported for their messages, which register themselves.

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
-from common import aac, avc
+from common.codecs import aac
+from common.codecs import h264 as avc
+from common.codecs.h264_sps import parse_sps
 from common.errors import (
     AvcError,
     FlvError,
 )
-from common.flv import (
+from common.flv.audio import AudioPacket, audio_name
+from common.flv.video import (
     FlvReader,
     FrameType,
     Tag,
@@ -24,9 +27,7 @@ from common.flv import (
     parse_audio,
     parse_video,
 )
-from common.flv_audio import AudioPacket, audio_name
-from common.sps import parse_sps
-from ingest.demux import (
+from ingest.rtmp.to_units import (
     AudioConfig,
     AudioFrame,
     DataUnit,
@@ -35,7 +36,7 @@ from ingest.demux import (
     VideoConfig,
     VideoUnit,
 )
-from ingest.timeline import Timeline
+from ingest.streams.timeline import Timeline
 from tests.fuzz.recipes import Recipe, cuts, outcome
 
 

@@ -8,8 +8,9 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
-from common import aac, avc, envelope
-from common.flv import (
+from common.codecs import aac
+from common.codecs import h264 as avc
+from common.flv.video import (
     Tag,
     TagType,
     aac_frame,
@@ -20,6 +21,7 @@ from common.flv import (
     encode_file_header,
     encode_tag,
 )
+from common.ipc import envelope
 from common.rtmp import amf0, replies
 from common.rtmp.chunks import encode_delta, encode_message
 from common.rtmp.client import ClientSession

@@ -10,18 +10,24 @@ from contextlib import suppress
 
 import pytest
 
-from common import envelope
-from common.avc import looks_like_annexb, nal_spans, split_annexb
+from common.codecs.h264 import looks_like_annexb, nal_spans, split_annexb
 from common.errors import EnvelopeError, ProtocolError
-from common.flv import FlvReader, encode_file_header, is_keyframe_payload, parse_audio, parse_video
+from common.flv.video import (
+    FlvReader,
+    encode_file_header,
+    is_keyframe_payload,
+    parse_audio,
+    parse_video,
+)
+from common.ipc import envelope
 from common.rtmp import amf0
 from common.rtmp.chunks import ChunkLimits, ChunkReader, Message, encode_message
 from common.rtmp.client import ClientSession
 from common.rtmp.messages import encode_command, set_chunk_size, split_aggregate
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
-from ingest.demux import Demuxer
-from ingest.timeline import Timeline
+from ingest.rtmp.to_units import Demuxer
+from ingest.streams.timeline import Timeline
 
 MB = 1024 * 1024
 

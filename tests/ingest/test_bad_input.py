@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from common.media_messages import AccessUnit
+from common.ipc.media_messages import AccessUnit
 from common.rtmp import amf0
+from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from common.rtmp.chunks import encode_message
 from common.rtmp.messages import MessageType, encode_command, set_chunk_size
-from common.rtmp_peer import RtmpPublisher, RtmpRefused
-from tests.helpers_ingest import FarmAround, connect, stream_id
-from tests.helpers_stream import header, picture
+from tests.kit.ingest_process import FarmAround, connect, stream_id
+from tests.kit.stream import header, picture
 
 pytestmark = pytest.mark.e2e
 

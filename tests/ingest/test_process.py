@@ -18,7 +18,9 @@ import av
 import numpy as np
 import pytest
 
-from common.control_messages import (
+from common.config.ladder import SOURCE
+from common.errors import ExitCode
+from common.ipc.control_messages import (
     Configure,
     EndStream,
     Fatal,
@@ -29,14 +31,11 @@ from common.control_messages import (
     PublisherStatus,
     Refused,
 )
-from common.errors import ExitCode
-from common.handover import ADOPTED, HEADER, MAGIC
-from common.identity import Generation
-from common.ladder import SOURCE
-from common.media_messages import (
+from common.ipc.identity import Generation
+from common.ipc.media_messages import (
     HEADER as HEADER_FLAG,
 )
-from common.media_messages import (
+from common.ipc.media_messages import (
     KEY,
     REPLAY,
     SHARED,
@@ -47,13 +46,14 @@ from common.media_messages import (
     StreamStart,
     Tags,
 )
+from common.ipc.socket_handover import ADOPTED, HEADER, MAGIC
+from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from common.rtmp.client import Ended
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
-from common.rtmp_peer import RtmpPlayer, RtmpPublisher, RtmpRefused
-from tests.helpers_ingest import SETTINGS, TEMPLATE, FarmAround, placed, stream_id
-from tests.helpers_stream import header, picture, sound, sound_header
+from tests.kit.ingest_process import SETTINGS, TEMPLATE, FarmAround, placed, stream_id
+from tests.kit.stream import header, picture, sound, sound_header
 
 pytestmark = pytest.mark.e2e
 

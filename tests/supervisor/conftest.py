@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.supervisor.rig import MakeRig, Rig
+from tests.kit.supervisor import MakeRig, Rig
 
 
 @pytest.fixture

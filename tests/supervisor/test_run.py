@@ -19,19 +19,19 @@ from unittest.mock import patch
 import psutil
 import pytest
 
-from common.control_link import start_ticks
-from common.control_messages import Readmit
-from common.identity import ChildName, StreamId
-from common.settings import Settings
-from supervisor import client
-from supervisor.child import is_alive
-from supervisor.client import CommandFailed, NotRunning
+from common.config.settings import Settings
+from common.ipc.control_link import start_ticks
+from common.ipc.control_messages import Readmit
+from common.ipc.identity import ChildName, StreamId
+from supervisor.commands import client
+from supervisor.commands.client import CommandFailed, NotRunning
+from supervisor.processes.process import is_alive
+from supervisor.processes.run_dir import read_children
 from supervisor.run import Supervisor
-from supervisor.run_dir import read_children
 
 pytestmark = pytest.mark.e2e
 
-TOY_FARM = Path(__file__).with_name("toy_farm.py")
+TOY_FARM = Path(__file__).parents[1] / "kit" / "toy_farm.py"
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20.0
 NAMES = {"ingest:0", "egress:0", "worker:cpu:0", "worker:cpu:1"}

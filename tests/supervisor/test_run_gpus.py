@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from supervisor import client
+from supervisor.commands import client
 from tests.supervisor.test_run import CONFIG, ToyFarm
 
 pytestmark = pytest.mark.e2e

@@ -6,21 +6,21 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from common.control_messages import (
+from common.config.settings import Settings
+from common.errors import DeviceLost, ExitCode
+from common.ipc.control_messages import (
     EncoderCap,
     Fatal,
     StreamsElsewhere,
     StreamTrouble,
     Welcome,
 )
-from common.errors import DeviceLost, ExitCode
-from common.identity import BootId, ChildName, Generation, StreamId
-from common.media_messages import StreamStart
-from common.settings import Settings
-from tests.helpers_worker import DEADLINE_S, SourceSpec, make_source, template
-from worker.events import CapMet
+from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.media_messages import StreamStart
+from tests.kit.worker_process import DEADLINE_S, SourceSpec, make_source, template
 from worker.run import Worker, open_backend
-from worker.session import SessionState
+from worker.session.events import CapMet
+from worker.session.session import SessionState
 
 
 def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:

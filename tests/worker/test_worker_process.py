@@ -15,8 +15,10 @@ import psutil
 import pytest
 import zmq
 
-from common.control_link import CONTROL_SOCKET
-from common.control_messages import (
+from common.config.settings import Settings
+from common.errors import ExitCode
+from common.ipc.control_link import CONTROL_SOCKET
+from common.ipc.control_messages import (
     Endpoint,
     Fatal,
     Heartbeat,
@@ -28,11 +30,10 @@ from common.control_messages import (
     Topology,
     Welcome,
 )
-from common.endpoint import SCHEME
-from common.envelope import decode_frames, encode
-from common.errors import ExitCode
-from common.identity import BootId, ChildName, Generation
-from common.media_messages import (
+from common.ipc.endpoint import SCHEME
+from common.ipc.envelope import decode_frames, encode
+from common.ipc.identity import BootId, ChildName, Generation
+from common.ipc.media_messages import (
     KEY,
     REPLAY,
     GenerationEnd,
@@ -41,9 +42,8 @@ from common.media_messages import (
     StreamStart,
     Tags,
 )
-from common.settings import Settings
-from tests.helpers_media_link import BlockingInlet, BlockingOutlet
-from tests.helpers_worker import (
+from tests.kit.media_link import BlockingInlet, BlockingOutlet
+from tests.kit.worker_process import (
     STREAM,
     Output,
     Source,

@@ -8,7 +8,7 @@ from common.rtmp.events import (
     ConnectRequested,
     PublishRequested,
 )
-from tests.helpers_rtmp import (
+from tests.kit.rtmp import (
     Wire,
     command,
     handshake,

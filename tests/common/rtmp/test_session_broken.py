@@ -9,7 +9,7 @@ from common.rtmp.events import (
     VideoReceived,
 )
 from common.rtmp.session import SessionConfig
-from tests.helpers_rtmp import (
+from tests.kit.rtmp import (
     CONNECT,
     Wire,
     command,

@@ -15,7 +15,7 @@ from common.rtmp.messages import (
     window_ack_size,
 )
 from common.rtmp.session import ServerSession, SessionConfig
-from tests.helpers_rtmp import (
+from tests.kit.rtmp import (
     CONNECT,
     Wire,
     command,

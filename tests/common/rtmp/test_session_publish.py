@@ -17,7 +17,7 @@ from common.rtmp.messages import (
     set_chunk_size,
 )
 from common.rtmp.session import SessionConfig
-from tests.helpers_rtmp import (
+from tests.kit.rtmp import (
     CONNECT,
     Wire,
     assert_connected,

@@ -1,0 +1,123 @@
+"""The farm's settings as frozen values, with the defaults that hold when no file is given. Pure.
+
+`common/config/load.py` makes them from TOML. They reach the children in `Welcome` and `Configure`.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from common.config.ladder import Path, Rendition, Template
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where publishers and players connect."""
+
+    host: str = "127.0.0.1"
+    port: int = 1935  # 0: any free one, told by `tfarm status --json`
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """The host's cores as a device."""
+
+    workers: int | None = None  # processes cpu:0, cpu:1, …; None: by the host's cores
+    capacity: float | None = None  # of the host; None: from its cores
+    encoder_threads: int = 1  # an encoder
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Which GPUs are used, and capacities given by hand."""
+
+    use_gpus: bool = True
+    exclude: tuple[str, ...] = ()  # UUIDs or PCI ids
+    capacity: tuple[tuple[str, float], ...] = ()  # by UUID or PCI id
+    max_encoder_sessions: int | None = None  # host-wide; None: found out
+    hybrid_capacity: float | None = None  # of the host's cores, for encoding beside GPUs; None: all
+    hybrid_workers: int | None = None  # processes a GPU without NVENC; None: by the host's cores
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """Limits towards publishers and towards peers that have not said yet what they are."""
+
+    processes: int = 1
+    handshake_timeout_s: float = 10.0  # one deadline from accept to publish or play
+    first_video_timeout_s: float = 10.0  # from Publish.Start
+    idle_timeout_s: float = 15.0  # a publisher that sends nothing
+    max_connections: int = 4000
+    max_connections_per_address: int = 100
+    max_handshakes_per_address: float = 20.0  # a second
+    max_publishes_per_address: int = 20
+    max_message_bytes: int = 10 * 1024 * 1024
+    exempt_networks: tuple[str, ...] = ("127.0.0.1/32", "::1/128")  # from per-address limits
+    takeover_idle_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class EgressSettings:
+    """Limits towards players."""
+
+    processes: int = 1
+    max_players: int = 10_000
+    max_players_per_address: int = 500  # but for ingest's exempt networks
+    queue_ms: int = 1_000  # media that may wait for one player before it is cut to a keyframe
+    stall_timeout_s: float = 10.0  # a player that takes no byte for this long is disconnected
+    send_buffer_bytes: int = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Limits of one worker process."""
+
+    queue_ms: int = 1_000  # media that may wait for one stream's decoder
+    max_memory_bytes: int = 8 * 1024**3
+    hang_timeout_s: float = 1.5  # work waits and none gets done
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What one stream of a template takes on a device, as `tfarm calibrate` measured it."""
+
+    device: str  # "cpu", or a GPU's UUID or PCI id
+    template: str
+    path: Path  # as what the device was used
+    source: tuple[int, int, int]  # width, height, fps of the clip
+    streams: int  # so many kept real time
+    units: float  # the stream's cost by pixel rate; other sources are in proportion to it
+    load: float  # of the device's capacity, which `streams` of them fill
+    decode: float = 0.0  # shares of the device's decoders …
+    scale: float = 0.0
+    encode: float = 0.0
+    memory_bytes: int = 0  # of the device
+    cores: float = 0.0  # of the host, in the unit of `software.capacity`
+
+
+DEFAULT_RENDITIONS = (
+    Rendition("720p", 1280, 720, 2_500_000, Fraction(30)),
+    Rendition("480p", 854, 480, 1_200_000, Fraction(30)),
+    Rendition("360p", 640, 360, 700_000, Fraction(30)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of it."""
+
+    listen: Listen = field(default_factory=Listen)
+    software: Software = field(default_factory=Software)
+    devices: Devices = field(default_factory=Devices)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
+    egress: EgressSettings = field(default_factory=EgressSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    log_level: str = "INFO"
+    orphan_timeout_s: float = 30.0  # a child without a supervisor ends after this
+    templates: tuple[Template, ...] = (Template("live", DEFAULT_RENDITIONS),)
+    calibration: tuple[Calibration, ...] = ()
+
+    def template(self, app: str) -> Template | None:
+        for template in self.templates:
+            if template.name == app:
+                return template
+        return None

@@ -1,0 +1,473 @@
+"""Messages of the control plane: children and the CLI ↔ supervisor. Pure values.
+
+Children hold a DEALER to the supervisor's ROUTER. `Hello` carries a child's whole state, so that
+a new supervisor rebuilds its roster from hellos; it is answered by `Welcome`. `Heartbeat`s
+follow. Times named `_s` are the host's CLOCK_MONOTONIC; `_unix` is wall-clock time for
+people.
+"""
+
+from dataclasses import dataclass, field
+
+from common.config.ladder import LeftOut, Path, SourceFormat, Template
+from common.config.settings import Settings
+from common.ipc.envelope import message
+from common.ipc.identity import BootId, ChildName, Generation, StreamId
+
+# ---- parts ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionStatus:
+    """One rendition as its maker or its server counts it, since the stream's start there."""
+
+    name: str
+    width: int = 0  # its maker's word; who serves it does not look into it
+    height: int = 0
+    frames: int = 0
+    bytes: int = 0
+    fps: float = 0.0  # over the last seconds
+    bitrate_bps: float = 0.0
+    players: int = 0
+    dropped: int = 0
+    last_pts_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherStatus:
+    """A stream as its ingest knows it."""
+
+    stream_id: StreamId
+    generation: Generation
+    worker: ChildName | None
+    address: str  # "203.0.113.7:50122"; "" while the publisher is away
+    since_unix: float
+    is_live: bool  # False: held, its publisher is away
+    anchor_ms: int
+    anchor_s: float
+    format: SourceFormat | None = None
+    codec: str = ""  # "avc1.64001f"
+    audio: str = ""  # "AAC-LC 48 kHz 2ch", "left out: Opus"
+    fps: float = 0.0
+    bitrate_bps: float = 0.0
+    gop_ms: int = 0
+    frames: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)  # by place
+    stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)  # p50, p99 by stage
+    can_move: bool = True  # ingest has its last keyframe, for another worker to begin from
+
+
+@dataclass(frozen=True, slots=True)
+class TranscodeStatus:
+    """A stream as its worker knows it."""
+
+    stream_id: StreamId
+    generation: Generation
+    frames_in: int
+    frames_out: int  # decoded pictures
+    queue_ms: float
+    decode_errors: int
+    renditions: tuple[RenditionStatus, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    dropped: int = 0
+    last_in_s: float = 0.0  # when a unit last came in …
+    last_out_s: float = 0.0  # … and a picture last came out
+    stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    stalled_s: float = 0.0  # how long what waits here has waited and nothing got done
+    skipped: int = 0  # pictures that a rung left out, because it was behind
+    overflows: int = 0  # how often units were dropped because its decoder was slow
+    top_rate_divisor: int = 1  # what is taken from it: see `Degrade`
+    dropped_rungs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedStatus:
+    """A stream as an egress knows it."""
+
+    stream_id: StreamId
+    generation: Generation
+    renditions: tuple[RenditionStatus, ...]
+    waiting_players: int = 0
+    stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """What a worker found its device to be."""
+
+    name: str  # "cpu:0" or a GPU UUID
+    kind: str  # "software" | "gpu"
+    label: str  # "16 cores, libx264" or "NVIDIA H100 80GB HBM3"
+    path: Path = Path.SOFTWARE  # what it can be used as: gpu-only, hybrid or software
+    pci_id: str = ""
+    memory_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A running child's sockets, announced to the others."""
+
+    child: ChildName
+    boot_id: BootId
+    media: str = ""  # a worker's Unix socket for access units
+    tags: str = ""  # an egress's Unix socket for tags
+    handover: str = ""  # an egress's Unix socket for players
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeTime:
+    """Where the time of a stream goes on: its anchor, and what has been sent of it."""
+
+    anchor_ms: int
+    anchor_s: float
+    end_ms: int
+
+
+# ---- child → supervisor -----------------------------------------------------------------------
+
+
+@message("hello")
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A child presents itself with its whole state; again when the supervisor's boot id changes."""
+
+    child: ChildName
+    kind: str  # "ingest" | "worker" | "egress"
+    boot_id: BootId
+    pid: int
+    start_ticks: int  # field 22 of /proc/PID/stat: with the pid, this process and no other
+    endpoint: Endpoint
+    listen: tuple[str, ...] = ()  # ingest: real addresses, "127.0.0.1:1935"
+    device: DeviceInfo | None = None  # worker
+    publishers: tuple[PublisherStatus, ...] = ()  # ingest
+    transcodes: tuple[TranscodeStatus, ...] = ()  # worker
+    served: tuple[ServedStatus, ...] = ()  # egress
+
+
+@message("heartbeat")
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Alive, and what it counts: once a second, from workers four times."""
+
+    child: ChildName
+    boot_id: BootId
+    publishers: tuple[PublisherStatus, ...] = ()
+    transcodes: tuple[TranscodeStatus, ...] = ()
+    served: tuple[ServedStatus, ...] = ()
+    counters: dict[str, int] = field(default_factory=dict)  # connections, refusals, bad messages
+    # ingest and egress, where there are several: connections and publishers by address
+    held: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@message("fatal")
+@dataclass(frozen=True, slots=True)
+class Fatal:
+    """A child is about to exit, with the reason."""
+
+    child: ChildName
+    boot_id: BootId
+    reason: str
+    exit_code: int
+
+
+@message("publish-ask")
+@dataclass(frozen=True, slots=True)
+class PublishAsk:
+    """Ingest asks for a reservation before Publish.Start. Answered by `Placed` or `Refused`.
+
+    `is_at_limit`: by what ingest was told of the others, its address publishes as much as it may.
+    It may be this very stream that is counted there; the supervisor knows.
+    """
+
+    request_id: int
+    stream_id: StreamId
+    address: str
+    is_at_limit: bool = False
+
+
+@message("format-known")
+@dataclass(frozen=True, slots=True)
+class FormatKnown:
+    """Ingest read the parameter sets: correct the reservation.
+
+    Answered by `Placed`: same generation when the stream stays, a new one when it moved; or by
+    `Refused` when it fits nowhere.
+    """
+
+    request_id: int
+    stream_id: StreamId
+    generation: Generation
+    format: SourceFormat
+    codec: str = ""  # RFC 6381, "avc1.64001f": other profiles want other devices
+
+
+@message("publisher-back")
+@dataclass(frozen=True, slots=True)
+class PublisherBack:
+    """Ingest has a publisher again for a stream that was held: its room is not to be had."""
+
+    stream_id: StreamId
+    generation: Generation
+    address: str
+
+
+@message("publish-end")
+@dataclass(frozen=True, slots=True)
+class PublishEnd:
+    """Ingest gives a stream up: its reservation is free."""
+
+    stream_id: StreamId
+    generation: Generation
+    reason: str
+
+
+@message("stream-trouble")
+@dataclass(frozen=True, slots=True)
+class StreamTrouble:
+    """A worker cannot serve one stream (any more); the others on it go on."""
+
+    child: ChildName
+    stream_id: StreamId
+    generation: Generation
+    reason: str
+    is_workers_own: bool = False  # not its device's: other workers of that may serve the stream
+    is_bystander: bool = False  # another stream's session met that first
+
+
+@message("encoder-cap")
+@dataclass(frozen=True, slots=True)
+class EncoderCap:
+    """A worker was refused an encoder session: more are not to be had on this host for now."""
+
+    child: ChildName
+    open_sessions: int  # that the worker had when it was refused one more
+    reason: str  # the driver's
+
+
+@message("stream-revoked")
+@dataclass(frozen=True, slots=True)
+class StreamRevoked:
+    """Ingest answers `StreamRevoke`: it let go of the stream, or its publisher stays."""
+
+    request_id: int
+    stream_id: StreamId
+    refusal: str = ""  # why the other publisher has to stay out; "": the stream is given up
+    resume_time: ResumeTime | None = None  # None: nothing of it was sent
+
+
+@message("stream-kept")
+@dataclass(frozen=True, slots=True)
+class StreamKept:
+    """Ingest, behind `StreamRevoked`: what it kept of a stream; the supervisor passes it on.
+
+    To the ingest that has the stream now: headers, and all since the last keyframe. Payloads: one
+    for each item (`ingest/streams/gop_transfer.py` knows their kinds).
+    """
+
+    stream_id: StreamId
+    generation: Generation  # of the placement that ends with it
+    format: SourceFormat | None
+    items: tuple[tuple[int, int, int, int, float], ...]  # kind, dts_ms, PTS - DTS, flags, came_s
+
+
+@message("stream-wanted")
+@dataclass(frozen=True, slots=True)
+class StreamWanted:
+    """A player asked an egress for a stream that does not come to it."""
+
+    child: ChildName
+    stream_id: StreamId
+
+
+@message("positions")
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Egress answers `SwitchGeneration`: the last PTS it took of the old generation."""
+
+    request_id: int
+    stream_id: StreamId
+    last_pts_ms: int | None
+
+
+# ---- supervisor → child -----------------------------------------------------------------------
+
+
+@message("welcome")
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Answers `Hello`."""
+
+    boot_id: BootId  # the supervisor's
+    settings: Settings
+    endpoints: tuple[Endpoint, ...]
+
+
+@message("configure")
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """New settings for new streams (SIGHUP, `tfarm reload`)."""
+
+    settings: Settings
+
+
+@message("topology")
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Which children run now, with their sockets; whole, whenever it changes."""
+
+    endpoints: tuple[Endpoint, ...]
+
+
+@message("supervisor-beat")
+@dataclass(frozen=True, slots=True)
+class SupervisorBeat:
+    """Once a second to every child: alive. Another boot id than before: say `Hello` again."""
+
+    boot_id: BootId
+
+
+@message("placed")
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """To ingest: where the stream is transcoded. `worker` None: passthrough only.
+
+    `request_id` 0 when nobody asked: a re-placement after a loss (resume_after_ms) or a drain
+    (cut_ms). A generation above the stream's own is a new placement: `StreamStart` there.
+    """
+
+    request_id: int
+    stream_id: StreamId
+    generation: Generation
+    template: Template
+    worker: ChildName | None
+    rungs: tuple[str, ...]  # expected; from the template until the format is known
+    reason: str  # why there: for status and log
+    resume_after_ms: int | None = None
+    cut_ms: int | None = None
+    resume_time: ResumeTime | None = None  # the stream ran at an ingest that is gone
+
+
+@message("refused")
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """To ingest: no room, or not now. The code is RTMP's, the description is for people."""
+
+    request_id: int
+    stream_id: StreamId
+    code: str  # "NetStream.Publish.BadName"
+    description: str
+
+
+@message("end-stream")
+@dataclass(frozen=True, slots=True)
+class EndStream:
+    """To ingest: end this publisher (kick, no device left), and tell it why."""
+
+    stream_id: StreamId
+    code: str
+    description: str
+    is_lasting: bool = True  # the next attempt, at once, is refused for the same reason
+
+
+@message("readmit")
+@dataclass(frozen=True, slots=True)
+class Readmit:
+    """To every ingest: forget why this stream was refused."""
+
+    stream_id: StreamId
+
+
+@message("stream-revoke")
+@dataclass(frozen=True, slots=True)
+class StreamRevoke:
+    """To ingest: a publisher of this stream has come to another ingest; does it take over?"""
+
+    request_id: int
+    stream_id: StreamId
+
+
+@message("held-elsewhere")
+@dataclass(frozen=True, slots=True)
+class HeldElsewhere:
+    """To ingest and egress: what addresses have at the others of their kind, as in heartbeats."""
+
+    held: dict[str, tuple[int, int]]
+
+
+@message("streams-elsewhere")
+@dataclass(frozen=True, slots=True)
+class StreamsElsewhere:
+    """To workers that encode on the host's cores: how many streams other workers do there."""
+
+    streams: int
+
+
+@message("stream-routes")
+@dataclass(frozen=True, slots=True)
+class StreamRoutes:
+    """To ingests and workers: egresses that streams go to besides their homes; whole."""
+
+    extra: tuple[tuple[StreamId, tuple[ChildName, ...]], ...]
+
+
+@message("stream-orphaned")
+@dataclass(frozen=True, slots=True)
+class StreamOrphaned:
+    """To egress and to the stream's worker: its ingest is gone, nobody else will tell its end.
+
+    Its worker ends it after what is queued; egress holds its players for `hold_ms`. To a worker
+    alone: this session of it, and older ones, are nobody's.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    reason: str
+    hold_ms: int
+
+
+@message("degrade")
+@dataclass(frozen=True, slots=True)
+class Degrade:
+    """To a worker that falls behind: take less of this stream from now on, or all again.
+
+    The top rung gets every n-th of its pictures, keyframes always; the largest rungs none at all.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    top_rate_divisor: int  # 1: all
+    dropped_rungs: int
+
+
+@message("switch-generation")
+@dataclass(frozen=True, slots=True)
+class SwitchGeneration:
+    """To egress: this generation is lost; take nothing more of it and say how far it came."""
+
+    request_id: int
+    stream_id: StreamId
+    generation: Generation
+
+
+# ---- CLI ↔ supervisor -------------------------------------------------------------------------
+
+
+@message("command")
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The CLI asks: "status", "stop", "reload", "kick", "drain", …"""
+
+    request_id: int
+    name: str
+    arguments: dict[str, str] = field(default_factory=dict)
+
+
+@message("answer")
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The supervisor answers a `Command`; `json` is a JSON document, empty when there is none."""
+
+    request_id: int
+    ok: bool
+    text: str = ""
+    json: str = ""

@@ -1,0 +1,188 @@
+"""Messages of the two media planes: ingest → worker, and ingest or worker → egress. Pure values.
+
+All are in band: what a receiver must know about a stream comes before the media it is about, on the
+same socket, with the stream's generation. Payload frames (untouched bytes) follow the envelope
+where a class says so. Times are stream time in ms (docs/architecture.md) unless named
+`_s`, which is the host's CLOCK_MONOTONIC in seconds.
+"""
+
+from dataclasses import dataclass
+
+from common.config.ladder import Template
+from common.ipc.envelope import message
+from common.ipc.identity import Generation, StreamId
+
+SHARED = ""  # the rendition name of what crosses once a stream: audio, data messages
+
+# Flags of a tag in `Tags`.
+KEY = 1  # a player can start here (IDR on transcoded renditions)
+HEADER = 2  # a sequence header: kept for joiners, never dropped; its time says nothing
+REPLAY = 4  # from a GOP cache: fills a new ring, not counted as live
+
+
+# ---- ingest → worker --------------------------------------------------------------------------
+
+
+@message("stream-start")
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """Opens a stream in a worker. Payload: the AVCDecoderConfigurationRecord.
+
+    Followed by the access units since the last IDR (`replay`), then by the live ones.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    template: Template
+    anchor_ms: int  # stream time …
+    anchor_s: float  # … at this CLOCK_MONOTONIC
+    resume_after_ms: int | None = None  # frames up to this PTS: decode, don't encode; then an IDR
+    cut_ms: int | None = None  # with a drain: frames below this PTS belong to the old generation
+
+
+@message("video-header")
+@dataclass(frozen=True, slots=True)
+class VideoHeader:
+    """New parameter sets from the next unit on. Payload: the AVCDecoderConfigurationRecord."""
+
+    stream_id: StreamId
+    generation: Generation
+
+
+@message("access-unit")
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """One access unit. Payload: AVCC NAL units, lengths of the record's size, as they came."""
+
+    stream_id: StreamId
+    generation: Generation
+    number: int  # counts up by one; a gap means units were dropped: wait for an IDR
+    dts_ms: int
+    composition_ms: int  # PTS - DTS
+    is_key: bool
+    received_s: float  # when its last byte came in
+    replay: bool = False
+
+
+@message("stream-cut")
+@dataclass(frozen=True, slots=True)
+class StreamCut:
+    """In a drain, to the old worker: frames from this PTS on belong to the next generation."""
+
+    stream_id: StreamId
+    generation: Generation
+    cut_ms: int
+
+
+@message("stream-pause")
+@dataclass(frozen=True, slots=True)
+class StreamPause:
+    """The publisher is away: keep pictures coming, the last one again, until the next unit.
+
+    They follow stream time by the host's clock. The next unit is a keyframe, of that publisher or
+    another, perhaps behind a `VideoHeader`; its picture is an IDR. `may_go_on`: the publisher is
+    there and silent, and the next unit may be the one that follows the last.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    anchor_ms: int  # stream time …
+    anchor_s: float  # … at this CLOCK_MONOTONIC
+    may_go_on: bool = False
+
+
+@message("stream-end")
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """No more units: encode what is left, send `GenerationEnd` to egress, give all back."""
+
+    stream_id: StreamId
+    generation: Generation
+    reason: str
+
+
+# ---- ingest → egress --------------------------------------------------------------------------
+
+
+@message("stream-open")
+@dataclass(frozen=True, slots=True)
+class StreamOpen:
+    """A stream exists, or has a publisher again, or has a new placement.
+
+    A `generation` above the one known is a new placement: `cut_ms` None switches to it at once,
+    else at that PTS. Rings, players and their order of time stay.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    template: Template
+    rungs: tuple[str, ...]  # the transcoded renditions to expect; known before their first tag
+    cut_ms: int | None = None
+
+
+@message("stream-closed")
+@dataclass(frozen=True, slots=True)
+class StreamClosed:
+    """The publisher is gone. `hold_ms` 0: tell the players and end; else keep them that long."""
+
+    stream_id: StreamId
+    generation: Generation
+    reason: str
+    hold_ms: int
+
+
+# ---- worker or ingest → egress ----------------------------------------------------------------
+
+
+@message("rendition-open")
+@dataclass(frozen=True, slots=True)
+class RenditionOpen:
+    """A rendition begins, or its headers change.
+
+    Payloads: the onMetaData data message body (string "onMetaData" + ECMA array), then the video
+    sequence header tag body. Either may be empty.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    rendition: str
+    first_number: int  # of the next tag
+
+
+@message("tags")
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """FLV tag bodies of one rendition (or SHARED), in order. Payloads: one body a tag.
+
+    `numbers` run per rendition and generation and count up by one: a gap means that tags were
+    dropped, so nothing goes out until the next KEY tag. Without tags it is a sign of life.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    rendition: str
+    first_number: int
+    tags: tuple[tuple[int, int, int, float], ...]  # FLV tag type, dts_ms, flags, received_s
+    sent_s: float = 0.0  # when it was given to the link; 0: a replay
+
+
+@message("watched")
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The egress's answer on a link: what of a stream somebody plays there or waits for.
+
+    Tags of all else may come later, in fewer messages.
+    """
+
+    stream_id: StreamId
+    renditions: tuple[str, ...]  # all of them; none: nothing is watched
+
+
+@message("generation-end")
+@dataclass(frozen=True, slots=True)
+class GenerationEnd:
+    """A worker has sent the last tag of this generation."""
+
+    stream_id: StreamId
+    generation: Generation
+    reason: str

@@ -1,0 +1,49 @@
+"""The way of tags to one egress, which says in return what of them is played (IO).
+
+A wake-up costs an egress more than the tags it is woken for: on a busy host they are pushed out of
+the processor's caches in between. So tags that somebody waits for go at once, and the rest lazily:
+they are there, 0.2 s old at most, for who joins, and from then on come at once too.
+"""
+
+import logging
+from collections.abc import Callable
+
+from common.errors import EnvelopeError
+from common.ipc.envelope import decode_frames
+from common.ipc.identity import StreamId
+from common.ipc.media_link import Outlet
+from common.ipc.media_messages import SHARED, Watched
+
+log = logging.getLogger("tfarm.common.ipc.tag_link")
+
+
+class TagLink(Outlet):
+    """The way to one incarnation of an egress."""
+
+    def __init__(self, address: str, on_watched: Callable[[StreamId], None] | None = None) -> None:
+        """`on_watched` is called when somebody there begins to play a stream."""
+        super().__init__(address, self._hear)
+        self._on_watched = on_watched
+        self._watched: dict[StreamId, frozenset[str]] = {}
+
+    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+        """Whether somebody there plays this rendition, or waits for it."""
+        watched = self._watched.get(stream_id)
+        return watched is not None and (rendition in watched or rendition == SHARED)
+
+    def _hear(self, frames: list[bytes]) -> None:
+        try:
+            message, _ = decode_frames(frames)
+        except EnvelopeError as error:
+            log.warning("unreadable answer of an egress error=%s", error)
+            return
+        if not isinstance(message, Watched):
+            return
+        was_watched = message.stream_id in self._watched
+        if message.renditions:
+            self._watched[message.stream_id] = frozenset(message.renditions)
+        else:
+            self._watched.pop(message.stream_id, None)
+        self.flush()
+        if message.renditions and not was_watched and self._on_watched is not None:
+            self._on_watched(message.stream_id)

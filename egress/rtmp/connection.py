@@ -1,0 +1,421 @@
+"""One player's TCP connection after its handover (IO): its session, its bytes in and out, its end.
+
+Raw non-blocking socket, watched by the loop: readable always, writable only while something is
+queued. Media goes out by `send` from the fan-out while the player is in step, and from its queue
+otherwise. The session's bytes go between whole messages. Every way out ends in `close`, once.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol, assert_never
+
+from common.errors import ProtocolError
+from common.rtmp.events import (
+    AudioReceived,
+    ConnectRequested,
+    DataReceived,
+    Event,
+    MetadataReceived,
+    PlayEnded,
+    PlayPauseRequested,
+    PlayReceiveChanged,
+    PlayRequested,
+    PublishEnded,
+    PublishRequested,
+    VideoReceived,
+)
+from common.rtmp.session import ServerSession
+from egress.rtmp.fanout import Channel
+from egress.rtmp.player_queue import Player, Start
+
+log = logging.getLogger("tfarm.egress.rtmp.connection")
+
+READ_BYTES = 16 * 1024
+MAX_READS = 8  # of one player, before the others get their turn
+INPUT_BURST_BYTES = 64 * 1024  # a player says little: acknowledgements, now and then a command
+INPUT_RATE_BPS = 4 * 1024  # bytes a second
+LINGER_S = 0.5  # from our half-close to the close: the last text must arrive
+FLUSH_S = 2.0  # for what is queued when the end is told
+IDLE_S = 30.0  # without a play
+
+
+class ConnectionState(Enum):
+    """What a connection is at."""
+
+    IDLE = "idle"  # plays nothing: after closeStream
+    ASKING = "asking"  # a play request waits for its stream
+    PLAYING = "playing"
+    ENDING = "ending"  # the last bytes go out
+    LINGERING = "lingering"  # half-closed
+    CLOSED = "closed"
+
+
+class Host(Protocol):
+    """What a connection asks of the server."""
+
+    def now(self) -> float: ...
+
+    def on_play(self, connection: "Connection", request: PlayRequested) -> None: ...
+
+    def on_play_ended(self, connection: "Connection") -> None:
+        """It plays or asks for nothing any more."""
+
+    def on_closed(self, connection: "Connection", reason: str) -> None: ...
+
+
+class Connection:
+    """A player's connection. It is a `fanout.Sink`."""
+
+    __slots__ = (
+        "_budget",
+        "_budget_at",
+        "_fd",
+        "_host",
+        "_is_writing",
+        "_loop",
+        "_message_stream_id",
+        "_progress_s",
+        "_reason",
+        "_request_id",
+        "_session",
+        "_timer",
+        "address",
+        "channel",
+        "host",
+        "opened_s",
+        "peer",
+        "place",
+        "player",
+        "state",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        tcp: socket.socket,
+        session: ServerSession,
+        host: Host,
+        queue_ms: int,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.state = ConnectionState.IDLE
+        self.player = Player(queue_ms)
+        self.place = 0
+        self.channel: Channel | None = None
+        self.wanted: object = None  # kept for the host while it plays or asks
+        self.peer = tcp
+        self.opened_s = host.now()
+        self.address = _peer_name(tcp)
+        self.host = self.address.rpartition(":")[0]
+        self._fd = tcp.fileno()
+        self._session = session
+        self._host = host
+        self._loop = loop
+        self._is_writing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._request_id = 0
+        self._message_stream_id = 0
+        self._reason = ""
+        self._progress_s = self.opened_s
+        self._budget = float(INPUT_BURST_BYTES)
+        self._budget_at = self.opened_s
+
+    def start(self) -> None:
+        """Watch the socket, and handle what the session holds already."""
+        self._loop.add_reader(self._fd, self._on_readable)
+        self._handle_events()
+        self._send_control()
+
+    # ---- what the host decides ----------------------------------------------------------------
+
+    def accept(self, channel: Channel, start: Start) -> None:
+        """Grant the play request that was raised last."""
+        self._cancel_timer()
+        self.state = ConnectionState.PLAYING
+        self.channel = channel
+        self._session.accept(self._request_id)
+        # Play.Start is queued first: nothing of the media may come before it.
+        self.player.control(self._session.data_to_send())
+        rendition = channel.rendition
+        self.player.join(rendition.ring, start, self._message_stream_id, rendition.flushed)
+        channel.add(self)
+        self.pump()
+        # What waited behind the request; not from here: it may hold the next one, and so on.
+        self._loop.call_soon(self._go_on_reading)
+
+    def wait(self, seconds: float, on_timeout: Callable[["Connection"], None]) -> None:
+        """Leave the play request unanswered for now."""
+        self.state = ConnectionState.ASKING
+        self._set_timer(seconds, on_timeout, self)
+
+    def refuse(self, code: str, description: str) -> None:
+        """Refuse the play request that was raised last, and close once the text has arrived."""
+        self._cancel_timer()
+        self._session.reject(self._request_id, code, description)
+        self._leave_channel(discard=True)
+        self._end(f"refused: {code}: {description}")
+        self.player.control(self._session.data_to_send())
+        self.pump()
+
+    def finish(self, reason: str) -> None:
+        """Tell the player that it is over, and close once that has arrived."""
+        match self.state:
+            case ConnectionState.PLAYING:
+                self._session.end_play(self._message_stream_id, reason)
+                self._leave_channel(discard=False)
+                self._end(reason)
+                self.player.finish(self._session.data_to_send())
+                self.pump()
+            case ConnectionState.ASKING:
+                self.refuse("NetStream.Play.StreamNotFound", reason)
+            case ConnectionState.IDLE:
+                self._end(reason)
+                self.pump()
+            case ConnectionState.ENDING | ConnectionState.LINGERING | ConnectionState.CLOSED:
+                pass
+            case _:
+                assert_never(self.state)
+
+    def check(self, now: float, stall_timeout_s: float) -> bool:
+        """Close a connection that takes nothing, or plays nothing; False: it was."""
+        if self.player.has_queue:
+            if now - self._progress_s > stall_timeout_s:
+                self.close("took no byte for too long")
+                return False
+        elif self.state is ConnectionState.IDLE and now - self._progress_s > IDLE_S:
+            self.close("plays nothing")
+            return False
+        return True
+
+    def close(self, reason: str) -> None:
+        """Close at once. Does nothing the second time."""
+        if self.state is ConnectionState.CLOSED:
+            return
+        self._leave_channel(discard=True)
+        self.state = ConnectionState.CLOSED
+        self._cancel_timer()
+        self._loop.remove_reader(self._fd)
+        if self._is_writing:
+            self._is_writing = False
+            self._loop.remove_writer(self._fd)
+        self.peer.close()
+        self._host.on_closed(self, self._reason or reason)
+
+    # ---- bytes out ----------------------------------------------------------------------------
+
+    def on_queued(self) -> None:
+        """From the fan-out: the player's queue has begun to fill."""
+        if not self._is_writing and self.state is not ConnectionState.CLOSED:
+            self._progress_s = self._host.now()
+            self.pump()
+
+    def on_broken(self, error: OSError) -> None:
+        """From the fan-out, in the middle of its loop."""
+        self._loop.call_soon(self.close, _lost(error))
+
+    def pump(self) -> None:
+        """Send what is queued, as far as the socket takes it."""
+        player = self.player
+        while player.has_queue:
+            if self.state is ConnectionState.CLOSED:
+                return
+            buffers = player.buffers()
+            try:
+                sent = self.peer.sendmsg(buffers)
+            except (BlockingIOError, InterruptedError):
+                self._want_writable()
+                return
+            except OSError as error:
+                self.close(_lost(error))
+                return
+            del buffers
+            player.sent(sent)
+            self._progress_s = self._host.now()
+        if self._is_writing:
+            self._is_writing = False
+            self._loop.remove_writer(self._fd)
+        if self.channel is not None:
+            self.channel.caught_up(self)
+        elif self.state is ConnectionState.ENDING:
+            self._half_close()
+
+    def _want_writable(self) -> None:
+        if not self._is_writing:
+            self._is_writing = True
+            self._loop.add_writer(self._fd, self.pump)
+
+    def _send_control(self) -> None:
+        data = self._session.data_to_send()
+        if not data or self.state in (ConnectionState.LINGERING, ConnectionState.CLOSED):
+            return
+        if self.channel is not None:
+            self.channel.step_out(self)
+        had_queue = self.player.has_queue
+        self.player.control(data)
+        if self.player.is_flooding:
+            self.close("asks for answers and does not take them")
+            return
+        if not had_queue:
+            self._progress_s = self._host.now()
+        if not self._is_writing:
+            self.pump()
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    def _end(self, reason: str) -> None:
+        """From here on only what is queued goes out."""
+        self.state = ConnectionState.ENDING
+        self._reason = reason
+        self._set_timer(FLUSH_S, self.close, reason)
+
+    def _half_close(self) -> None:
+        # A close now would, with input unread, make the kernel throw away what is still on its way.
+        try:
+            self.peer.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self.close(_lost(error))
+            return
+        self.state = ConnectionState.LINGERING
+        self._set_timer(LINGER_S, self.close, self._reason)
+
+    def _leave_channel(self, *, discard: bool) -> None:
+        channel, self.channel = self.channel, None
+        if channel is not None:
+            channel.remove(self)
+        self.player.leave(discard=discard)
+        self._host.on_play_ended(self)
+
+    # ---- bytes in -----------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        # To the end: uvloop never calls again for a socket that was reset, even when its last bytes
+        # and the reset come to light together.
+        for _ in range(MAX_READS):
+            try:
+                data = self.peer.recv(READ_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.close(_lost(error))
+                return
+            self._take(data)
+            if self.state is ConnectionState.CLOSED:
+                return
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            self.close("left")
+        elif self.state in (ConnectionState.ENDING, ConnectionState.LINGERING):
+            pass  # nobody listens any more; the timer is set
+        elif not self._may_say(len(data)):
+            self.close("sends more than a player has to say")
+        else:
+            self._receive(data)
+
+    def _go_on_reading(self) -> None:
+        if self.state is ConnectionState.PLAYING:
+            self._receive(b"")
+
+    def _may_say(self, size: int) -> bool:
+        now = self._host.now()
+        budget = self._budget + (now - self._budget_at) * INPUT_RATE_BPS
+        self._budget = min(INPUT_BURST_BYTES, budget) - size
+        self._budget_at = now
+        return self._budget >= 0
+
+    def _receive(self, data: bytes) -> None:
+        try:
+            self._session.receive_data(data, self._host.now())
+        except ProtocolError as error:
+            self.close(f"broke the protocol: {error}")
+            return
+        self._handle_events()
+        self._send_control()
+
+    def _handle_events(self) -> None:
+        for event in self._session.events_received():
+            if self.state in (
+                ConnectionState.ENDING,
+                ConnectionState.LINGERING,
+                ConnectionState.CLOSED,
+            ):
+                return
+            self._handle(event)
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case PlayRequested():
+                self._on_play(event)
+            case PlayEnded(stream_id):
+                if stream_id == self._message_stream_id and self.channel is not None:
+                    self._leave_channel(discard=True)
+                    self.state = ConnectionState.IDLE
+                    self._progress_s = self._host.now()
+            case PlayPauseRequested(stream_id, paused):
+                self._on_pause(stream_id, paused)
+            case PlayReceiveChanged(stream_id, audio, video):
+                if stream_id == self._message_stream_id and self.channel is not None:
+                    self.channel.step_out(self)
+                    self.player.receive(audio=audio, video=video)
+                    self.channel.caught_up(self)
+            case (
+                ConnectRequested()
+                | PublishRequested()
+                | PublishEnded()
+                | MetadataReceived()
+                | DataReceived()
+                | AudioReceived()
+                | VideoReceived()
+            ):
+                pass  # the session itself refuses all of these after a handover
+            case _:
+                assert_never(event)
+
+    def _on_play(self, request: PlayRequested) -> None:
+        if self.channel is not None:
+            # One stream a connection: a play on another message stream replaces this one.
+            self._session.end_play(self._message_stream_id, "another play on this connection")
+            self._leave_channel(discard=True)
+        self.state = ConnectionState.IDLE
+        self._request_id = request.request_id
+        self._message_stream_id = request.message_stream_id
+        self._host.on_play(self, request)
+
+    def _on_pause(self, stream_id: int, paused: bool) -> None:
+        channel = self.channel
+        if stream_id != self._message_stream_id or channel is None:
+            return
+        channel.step_out(self)
+        rendition = channel.rendition
+        if paused:
+            self.player.pause(rendition.ring)
+        else:
+            self.player.resume(rendition.ring, rendition.flushed)
+        if not self._is_writing:
+            self.pump()
+
+    # ---- timer --------------------------------------------------------------------------------
+
+    def _set_timer(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
+        self._cancel_timer()
+        self._timer = self._loop.call_later(seconds, call, *arguments)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _lost(error: OSError) -> str:
+    return f"connection lost: {error.strerror or error}"
+
+
+def _peer_name(tcp: socket.socket) -> str:
+    try:
+        peer = tcp.getpeername()
+    except OSError:
+        return "gone"
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) >= 2 else "local"

@@ -1,0 +1,236 @@
+"""One stream towards the egresses: its source rendition, its audio and data, opened and closed.
+
+Tags of one read are put together and go out as few messages, a new one where the rendition
+changes, so that the order of arrival stays. Audio waits to ride with the next picture, as it would
+at egress anyway. An egress that comes later is given the headers and the last GOP first. Pure but
+for the ports it is given.
+"""
+
+from collections.abc import Callable, Iterator
+
+from common.config.ladder import SOURCE
+from common.flv.video import TagType
+from common.ipc.identity import Generation, StreamId
+from common.ipc.media_messages import HEADER, KEY, REPLAY, SHARED, StreamClosed, StreamOpen
+from common.process.stage_times import StageTimes
+from ingest.outputs.outbox import EgressFeed, Peers, TagEntry
+from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
+from ingest.streams.gop_cache import CachedTag, GopCache, Metadata
+
+# Audio waits for a picture while pictures come as often as this; where they stop, a later read or
+# tick ends the wait.
+RIDE_S = 0.06
+# Egress gives a stream up of which it hears nothing for 20 s (SILENT_S in
+# egress/streams/stream.py).
+SIGN_OF_LIFE_S = 5.0
+LET_GO_MS = 3_000  # an egress that a stream goes to no more keeps it so long, for who comes now
+
+Batch = tuple[str, list[TagEntry], list[bytes]]  # rendition, entries, bodies
+
+
+class EgressSide:
+    """The feeds of one stream to all egresses, given its media in order."""
+
+    def __init__(
+        self,
+        stream_id: StreamId,
+        generation: Generation,
+        peers: Peers,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` is that of the times tags came at, CLOCK_MONOTONIC."""
+        self.generation = generation
+        self.stages = StageTimes()
+        self._clock = clock
+        self._stream_id = stream_id
+        self._peers = peers
+        self._feeds: list[EgressFeed] = []
+        self._paused: list[EgressFeed] = []  # to egresses that do not want the stream now
+        self._ending: list[EgressFeed] = []  # only their last words are due
+        self._rendition = SOURCE
+        self._entries: list[TagEntry] = []
+        self._bodies: list[bytes] = []
+        self._picture_s = 0.0  # when the last one came
+        self._life_shown_s = 0.0
+        self._dropped = 0
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether an egress is still owed an end."""
+        return bool(self._ending)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody plays any rendition of the stream, or waits for it."""
+        return any(feed.port.watches(self._stream_id, SHARED) for feed in self._feeds)
+
+    @property
+    def is_source_watched(self) -> bool:
+        """Whether somebody plays the source rendition, or waits for it."""
+        return any(feed.port.watches(self._stream_id, SOURCE) for feed in self._feeds)
+
+    @property
+    def dropped(self) -> int:
+        """Tags that an egress did not get."""
+        return self._dropped + sum(
+            feed.dropped for feed in (*self._feeds, *self._paused, *self._ending)
+        )
+
+    def follow(self) -> list[EgressFeed]:
+        """Drop feeds to who is gone, pause those to who wants nothing of the stream now.
+
+        Gives those that begin, or begin again.
+        """
+        running = self._peers.egresses()
+        for feeds in (self._feeds, self._paused):
+            for feed in [entry for entry in feeds if entry.port not in running]:
+                feeds.remove(feed)
+                self._dropped += feed.dropped
+        wanted = self._peers.wants(self._stream_id)
+        unwanted = [feed for feed in self._feeds if feed.port not in wanted]
+        if unwanted:
+            self.flush()
+            away = "no player of it is here"
+            for feed in unwanted:
+                self._feeds.remove(feed)
+                feed.close(StreamClosed(self._stream_id, self.generation, away, LET_GO_MS))
+            self._paused += unwanted
+        known = [feed.port for feed in self._feeds]
+        new = []
+        for port in [entry for entry in wanted if entry not in known]:
+            again = [feed for feed in self._paused if feed.port is port]
+            self._paused = [feed for feed in self._paused if feed.port is not port]
+            new += again or [EgressFeed(self._stream_id, port)]
+        if new:
+            self.flush()
+        self._feeds += new
+        return new
+
+    def open(self, message: StreamOpen) -> None:
+        """Tell that the stream exists, has a publisher again, or another placement."""
+        self.flush()
+        self.generation = message.generation
+        for feed in self._feeds:
+            feed.open(message)
+
+    def open_source(self, gop: GopCache) -> None:
+        """Begin the source rendition with the headers in force, or change them."""
+        self.flush()
+        for feed in self._feeds:
+            self._open_source_at(feed, gop)
+
+    def replay(self, feed: EgressFeed, message: StreamOpen, gop: GopCache) -> None:
+        """Give a new egress the stream, its headers and its last GOP."""
+        feed.open(message)
+        self._open_source_at(feed, gop)
+        for rendition, entries, bodies in _replayed(gop):
+            feed.tags(self.generation, rendition, entries, bodies)
+
+    def put(self, rendition: str, entry: TagEntry, body: bytes) -> None:
+        """Put a tag behind those of the same read."""
+        if rendition != self._rendition:
+            self.flush(rides=rendition == SOURCE)
+            self._rendition = rendition
+        if rendition == SOURCE:
+            self._picture_s = entry[3]
+        self._entries.append(entry)
+        self._bodies.append(body)
+
+    def end_read(self, now: float) -> None:
+        """Send what one read has brought, but for audio that a picture will take along."""
+        if self._rendition == SOURCE or now - self._picture_s > RIDE_S:
+            self.flush()
+
+    def flush(self, *, rides: bool = False) -> None:
+        """Send all that was put; `rides`: a picture follows at once."""
+        if not self._entries:
+            return
+        entries, bodies = self._entries, self._bodies
+        self._entries, self._bodies = [], []
+        sent_s = self._clock()
+        for feed in self._feeds:
+            feed.tags(self.generation, self._rendition, entries, bodies, sent_s, rides=rides)
+        for feed in self._paused:
+            feed.skip(self._rendition, len(entries))
+        if self._rendition == SOURCE:
+            self.stages.add("ingest", sent_s - entries[-1][3])
+
+    def lose(self) -> None:
+        """A picture was lost: leave a gap in the source's numbers."""
+        self.flush()
+        for feed in (*self._feeds, *self._paused):
+            feed.lose()
+
+    def close(self, message: StreamClosed) -> None:
+        """The publisher is away; with `hold_ms` 0, for good."""
+        self.flush()
+        for feed in self._feeds:
+            feed.close(message)
+        if message.hold_ms == 0:
+            self._let_go()
+
+    def release(self) -> None:
+        """Send nothing more but what is owed: another ingest has the stream."""
+        self.flush()
+        self._let_go()
+
+    def tick(self, now: float) -> None:
+        """Send what has waited for a picture in vain, and what could not be sent before."""
+        self.end_read(now)
+        for feed in (*self._feeds, *self._paused):
+            feed.retry()
+        if not self._ending:
+            return
+        ports = self._peers.egresses()
+        for feed in [e for e in self._ending if e.retry() or e.port not in ports]:
+            self._ending.remove(feed)
+            self._dropped += feed.dropped
+
+    def show_life(self, now: float) -> None:
+        """Tell now and then that the publisher is there, whether or not it sends anything."""
+        if now - self._life_shown_s >= SIGN_OF_LIFE_S:
+            self._life_shown_s = now
+            for feed in self._feeds:
+                feed.tags(self.generation, SHARED, (), ())
+
+    def _let_go(self) -> None:
+        self._ending += [*self._feeds, *self._paused]
+        self._feeds, self._paused = [], []
+
+    def _open_source_at(self, feed: EgressFeed, gop: GopCache) -> None:
+        config, metadata = gop.video_config, gop.metadata
+        if config is not None:
+            body = metadata.payload if metadata else b""
+            feed.open_source(self.generation, body, config.payload)
+
+
+def tag_of(item: CachedTag) -> tuple[str, TagEntry]:
+    """The rendition and the entry of a tag; a header has no time."""
+    match item:
+        case VideoUnit():
+            flags = KEY if item.is_key else 0
+            return SOURCE, (TagType.VIDEO, item.dts_ms, flags, item.received_s)
+        case AudioFrame():
+            return SHARED, (TagType.AUDIO, item.dts_ms, 0, item.received_s)
+        case DataUnit():
+            return SHARED, (TagType.SCRIPT, item.dts_ms, 0, item.received_s)
+        case AudioConfig():
+            return SHARED, (TagType.AUDIO, 0, HEADER, 0.0)
+
+
+def _replayed(gop: GopCache) -> Iterator[Batch]:
+    """The cache's tags, consecutive ones of a rendition together."""
+    batch: Batch | None = None
+    for item in gop.replay():
+        if isinstance(item, Metadata | VideoConfig) or not item.payload:
+            continue
+        rendition, (kind, dts_ms, flags, received_s) = tag_of(item)
+        entry = (kind, dts_ms, flags | REPLAY, received_s)
+        if batch is None or batch[0] != rendition:
+            if batch is not None:
+                yield batch
+            batch = (rendition, [], [])
+        batch[1].append(entry)
+        batch[2].append(item.payload)
+    if batch is not None:
+        yield batch

@@ -1,0 +1,149 @@
+"""The ways from this ingest to the running workers and egresses (IO): one outlet an incarnation.
+
+Sockets follow the supervisor's `Topology`. An incarnation that is gone is closed at once, with
+whatever had not left: it would be stale to its successor, which has an endpoint of its own. What a
+refused send means is decided in `outbox.py`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from common.ipc.control_messages import Endpoint, StreamRoutes
+from common.ipc.egress_homes import Routes
+from common.ipc.envelope import encode
+from common.ipc.identity import BootId, ChildName, StreamId
+from common.ipc.media_link import Outlet
+from common.ipc.tag_link import TagLink
+
+
+class PeerPort:
+    """The way to one incarnation of a child."""
+
+    def __init__(self, child: ChildName, boot_id: BootId, link: Outlet) -> None:
+        self._child = child
+        self._boot_id = boot_id
+        self._link = link
+        self.gather, self.flush = link.gather, link.flush
+        self.refused = 0  # sends that it did not take
+
+    @property
+    def child(self) -> ChildName:
+        return self._child
+
+    @property
+    def boot_id(self) -> BootId:
+        return self._boot_id
+
+    def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+        """Send with all else of this turn of the loop; False: its queue is full, or it is gone."""
+        return self._send(message, payloads, lazily=False)
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _send(self, message: object, payloads: Sequence[bytes], *, lazily: bool) -> bool:
+        if self._link.send((encode(message), *payloads), lazily):
+            return True
+        self.refused += 1
+        return False
+
+
+class EgressPort(PeerPort):
+    """The way to one incarnation of an egress."""
+
+    def __init__(self, child: ChildName, boot_id: BootId, link: TagLink) -> None:
+        super().__init__(child, boot_id, link)
+        self.watches = link.watches
+
+    def send_lazily(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+        """Send with what is sent next, or some time later; False as `send`."""
+        return self._send(message, payloads, lazily=True)
+
+
+Known = TypeVar("Known", bound=PeerPort)
+
+
+class Relay:
+    """All ways out, as the last topology has them."""
+
+    def __init__(self, on_watched: Callable[[StreamId], None] | None = None) -> None:
+        """`on_watched` is called when somebody begins to play a stream."""
+        self._on_watched = on_watched
+        self._workers: dict[ChildName, PeerPort] = {}
+        self._egresses: dict[ChildName, EgressPort] = {}
+        self._handovers: dict[ChildName, str] = {}
+        self._routes = Routes()
+
+    def follow(self, endpoints: Sequence[Endpoint]) -> None:
+        """Connect to who is new, close who is gone."""
+        workers = {e.child: e for e in endpoints if e.media}
+        self._workers = _follow(
+            self._workers, workers, lambda e: PeerPort(e.child, e.boot_id, Outlet(e.media))
+        )
+        egresses = {e.child: e for e in endpoints if e.tags}
+        self._egresses = _follow(
+            self._egresses,
+            egresses,
+            lambda e: EgressPort(e.child, e.boot_id, TagLink(e.tags, self._on_watched)),
+        )
+        self._handovers = {e.child: e.handover for e in endpoints if e.handover}
+
+    def close(self) -> None:
+        self.follow(())
+
+    def worker(self, child: ChildName) -> PeerPort | None:
+        return self._workers.get(child)
+
+    def egresses(self) -> Sequence[EgressPort]:
+        return tuple(self._egresses.values())
+
+    def route(self, message: StreamRoutes) -> None:
+        """Which egresses streams go to besides their homes."""
+        self._routes.update(message)
+
+    def wants(self, stream_id: StreamId) -> Sequence[EgressPort]:
+        """The egresses that this stream's tags go to."""
+        if len(self._egresses) == 1:
+            return self.egresses()
+        return [self._egresses[name] for name in self._routes.wants(stream_id, self._egresses)]
+
+    @contextmanager
+    def one_write_each(self) -> Iterator[None]:
+        """What is sent inside leaves at the end: who gets it wakes once for all of it."""
+        ports = (*self._workers.values(), *self._egresses.values())
+        for port in ports:
+            port.gather()
+        try:
+            yield
+        finally:
+            for port in ports:
+                port.flush()
+
+    def handovers(self) -> Sequence[tuple[ChildName, str]]:
+        """Who takes players, and at which Unix socket."""
+        return tuple(self._handovers.items())
+
+    @property
+    def refused(self) -> int:
+        """Sends that the present peers did not take."""
+        ports = (*self._workers.values(), *self._egresses.values())
+        return sum(port.refused for port in ports)
+
+
+def _follow(
+    known: Mapping[ChildName, Known],
+    wanted: Mapping[ChildName, Endpoint],
+    connect: Callable[[Endpoint], Known],
+) -> dict[ChildName, Known]:
+    """The ports to those that are wanted; the others are closed."""
+    for child, port in known.items():
+        if child not in wanted or wanted[child].boot_id != port.boot_id:
+            port.close()
+    followed = {}
+    for child, endpoint in wanted.items():
+        present = known.get(child)
+        if present is None or present.boot_id != endpoint.boot_id:
+            present = connect(endpoint)
+        followed[child] = present
+    return followed

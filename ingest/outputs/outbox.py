@@ -1,0 +1,286 @@
+"""What one stream sends to one peer, and what is dropped when that peer takes no more.
+
+A feed belongs to one stream and one incarnation of a worker or an egress. Sends never block: when
+one fails, media is dropped until the next keyframe and counted; what opens, changes or ends
+something is kept and goes first as soon as the peer takes messages again.
+Units and tags are numbered as they are offered, so that the receiver sees the gap.
+
+No IO here: a `Port` is given, whose `send` says whether the peer took the message.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from common.config.ladder import SOURCE
+from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.media_messages import (
+    HEADER,
+    KEY,
+    AccessUnit,
+    RenditionOpen,
+    StreamClosed,
+    StreamCut,
+    StreamEnd,
+    StreamOpen,
+    StreamPause,
+    StreamStart,
+    Tags,
+    VideoHeader,
+)
+from ingest.rtmp.to_units import VideoUnit
+
+MAX_KEPT = 32  # messages that wait for a peer which takes none: then only the latest matter
+
+TagEntry = tuple[int, int, int, float]  # as in `Tags.tags`
+
+
+class Port(Protocol):
+    """The way to one incarnation of a child."""
+
+    @property
+    def child(self) -> ChildName: ...
+
+    @property
+    def boot_id(self) -> BootId: ...
+
+    def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+        """Send without waiting; False: not taken."""
+        ...
+
+
+class EgressPort(Port, Protocol):
+    """The way to one incarnation of an egress."""
+
+    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+        """Whether somebody there plays this rendition, or waits for it."""
+        ...
+
+    def send_lazily(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+        """Send with what is sent next, or some time later; False: not taken."""
+        ...
+
+
+class Peers(Protocol):
+    """The workers and egresses that run now."""
+
+    def worker(self, child: ChildName) -> Port | None: ...
+
+    def egresses(self) -> Sequence[EgressPort]: ...
+
+    def wants(self, stream_id: StreamId) -> Sequence[EgressPort]:
+        """The egresses that this stream's tags go to."""
+        ...
+
+    def one_write_each(self) -> AbstractContextManager[None]:
+        """What is sent inside leaves at the end: who gets it wakes once for all of it."""
+        ...
+
+
+class _Outbox:
+    """Messages that must not be lost, in order, ahead of the media behind them."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._kept: list[tuple[object, Sequence[bytes]]] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._kept
+
+    def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+        """Send now, or keep it for `retry`."""
+        if self.retry() and self._port.send(message, payloads):
+            return True
+        if len(self._kept) >= MAX_KEPT:
+            del self._kept[0]
+        self._kept.append((message, payloads))
+        return False
+
+    def retry(self) -> bool:
+        """Send what is kept; whether all of it went."""
+        while self._kept:
+            if not self._port.send(*self._kept[0]):
+                return False
+            del self._kept[0]
+        return True
+
+
+class WorkerFeed:
+    """One placement of a stream: its units on their way to one worker.
+
+    Call `start` first and `end` last. Units before the first keyframe are not offered.
+    """
+
+    def __init__(self, stream_id: StreamId, generation: Generation, port: Port) -> None:
+        self.stream_id = stream_id
+        self.generation = generation
+        self.port = port
+        self.dropped = 0
+        self._outbox = _Outbox(port)
+        self._number = 0
+        self._waits_for_key = True
+        self._started = False
+
+    def start(
+        self, message: StreamStart, record: bytes, replay: Sequence[VideoUnit], is_repeat: bool
+    ) -> None:
+        """Open the stream there and give it the units since the last IDR.
+
+        `is_repeat`: another worker was given these units before.
+        """
+        self._outbox.send(message, (record,))
+        for unit in replay:
+            self.unit(unit, is_repeat)
+
+    def header(self, record: bytes) -> None:
+        """New parameter sets from the next unit on."""
+        self._outbox.send(VideoHeader(self.stream_id, self.generation), (record,))
+
+    def unit(self, unit: VideoUnit, replay: bool = False) -> None:
+        if not self._started:
+            if not unit.is_key:
+                return
+            self._started = True
+        number = self._number
+        self._number += 1
+        if self._waits_for_key:
+            if not unit.is_key:
+                self.dropped += 1
+                return
+            self._waits_for_key = False
+        message = AccessUnit(
+            self.stream_id,
+            self.generation,
+            number,
+            unit.dts_ms,
+            unit.composition_ms,
+            unit.is_key,
+            unit.received_s,
+            replay,
+        )
+        if not (self._outbox.retry() and self.port.send(message, (unit.data,))):
+            self._waits_for_key = True
+            self.dropped += 1
+
+    def lose(self) -> None:
+        """A unit was lost ahead of the feed: leave a gap in the numbers."""
+        if self._started:
+            self._number += 1
+
+    def wait_for_key(self) -> None:
+        """What comes refers to nothing that the worker has: nothing before the next keyframe."""
+        self._waits_for_key = True
+
+    def cut(self, cut_ms: int) -> None:
+        self._outbox.send(StreamCut(self.stream_id, self.generation, cut_ms))
+
+    def pause(self, anchor_ms: int, anchor_s: float, *, may_go_on: bool) -> None:
+        """The publisher is away, or only silent and may go on."""
+        if self._started:
+            message = StreamPause(self.stream_id, self.generation, anchor_ms, anchor_s, may_go_on)
+            self._outbox.send(message)
+
+    def end(self, reason: str) -> None:
+        self._outbox.send(StreamEnd(self.stream_id, self.generation, reason))
+
+    def retry(self) -> bool:
+        """Send what could not be sent before; whether nothing is left."""
+        return self._outbox.retry()
+
+
+class EgressFeed:
+    """A stream's source rendition and shared tags on their way to one egress."""
+
+    def __init__(self, stream_id: StreamId, port: EgressPort) -> None:
+        self.stream_id = stream_id
+        self.port = port
+        self.dropped = 0
+        self._outbox = _Outbox(port)
+        self._numbers: dict[str, int] = {}
+        self._waits_for_key = False
+        self._carries = False  # somebody waits for what the next tags take along
+
+    def open(self, message: StreamOpen) -> None:
+        self._outbox.send(message)
+
+    def open_source(self, generation: Generation, metadata: bytes, header: bytes) -> None:
+        """Begin the source rendition, or change its headers (tag bodies; metadata may be b"")."""
+        message = RenditionOpen(self.stream_id, generation, SOURCE, self._numbers.get(SOURCE, 0))
+        self._outbox.send(message, (metadata, header))
+
+    def tags(
+        self,
+        generation: Generation,
+        rendition: str,
+        entries: Sequence[TagEntry],
+        payloads: Sequence[bytes],
+        sent_s: float = 0.0,
+        *,
+        rides: bool = False,
+    ) -> None:
+        """Offer tags of one rendition, in order, as one message; `sent_s` 0: a replay.
+
+        `rides`: more follows at once, and takes these along.
+        """
+        first = self._numbers.get(rendition, 0)
+        self._numbers[rendition] = first + len(entries)
+        if rendition == SOURCE and self._waits_for_key:
+            skip = _first_key(entries)
+            self.dropped += skip
+            if skip == len(entries):
+                return
+            first += skip
+            entries, payloads = entries[skip:], payloads[skip:]
+            self._waits_for_key = False
+        message = Tags(self.stream_id, generation, rendition, first, tuple(entries), sent_s)
+        port = self.port
+        # The sound is every rendition's: it goes with a source picture that nobody plays.
+        is_urgent = self._carries or port.watches(self.stream_id, rendition)
+        self._carries = is_urgent and rides
+        send = port.send if is_urgent and not rides else port.send_lazily
+        if self._outbox.retry() and send(message, payloads):
+            return
+        self.dropped += len(entries)
+        if rendition == SOURCE:
+            self._waits_for_key = True
+        else:
+            self._keep_headers(generation, rendition, first, entries, payloads)
+
+    def skip(self, rendition: str, count: int) -> None:
+        """The egress does not want these tags; their numbers are used up all the same."""
+        self._numbers[rendition] = self._numbers.get(rendition, 0) + count
+
+    def lose(self) -> None:
+        """A picture was lost ahead of the feed: leave a gap in the source's numbers."""
+        self._numbers[SOURCE] = self._numbers.get(SOURCE, 0) + 1
+
+    def close(self, message: StreamClosed) -> None:
+        self._outbox.send(message)
+
+    def retry(self) -> bool:
+        """Send what could not be sent before; whether nothing is left."""
+        return self._outbox.retry()
+
+    def _keep_headers(
+        self,
+        generation: Generation,
+        rendition: str,
+        first: int,
+        entries: Sequence[TagEntry],
+        payloads: Sequence[bytes],
+    ) -> None:
+        """Sequence headers are never dropped."""
+        for i, entry in enumerate(entries):
+            if entry[2] & HEADER:
+                self.dropped -= 1
+                message = Tags(self.stream_id, generation, rendition, first + i, (entry,))
+                self._outbox.send(message, (payloads[i],))
+
+
+def _first_key(entries: Sequence[TagEntry]) -> int:
+    """Index of the first tag that a player can start at, or the number of tags."""
+    for i, entry in enumerate(entries):
+        if entry[2] & KEY:
+            return i
+    return len(entries)

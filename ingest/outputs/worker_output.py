@@ -1,0 +1,207 @@
+"""One stream's placements: what its workers are sent. Pure but for the ports it is given.
+
+There is one current placement at most. In a drain the old one goes on beside the new one until
+every picture before the cut has gone to it; after a loss there is no old one to speak to. What a
+worker that takes nothing is still owed waits here, its end included.
+"""
+
+from dataclasses import dataclass
+
+from common.ipc.control_messages import Placed
+from common.ipc.identity import ChildName, StreamId
+from common.ipc.media_messages import StreamStart
+from ingest.outputs.outbox import Peers, WorkerFeed
+from ingest.rtmp.to_units import VideoConfig, VideoUnit
+from ingest.streams.gop_cache import GopCache
+from ingest.streams.timeline import Anchor
+
+CUT_GRACE_MS = 1_000  # a placement that was cut ends this long after, frames or no frames
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A placement that ends at a cut."""
+
+    feed: WorkerFeed
+    cut_ms: int
+
+
+class WorkerSide:
+    """The placements of one stream, given its video."""
+
+    def __init__(self, stream_id: StreamId, peers: Peers) -> None:
+        self._stream_id = stream_id
+        self._peers = peers
+        self._feed: WorkerFeed | None = None
+        self._record = b""  # the parameter sets that the worker has
+        self._unplaced: Placed | None = None  # its worker, or the stream's time, is not known yet
+        self._leaving: list[_Leaving] = []
+        self._ending: list[WorkerFeed] = []  # only their last words are due
+        self._lowest_composition_ms = 0
+        self._pause: Anchor | None = None  # the publisher is away; pictures are to stand in
+        self._may_go_on = False  # it is only silent
+        self._is_left = False  # the next unit is another publisher's, or one's behind a gap
+        self._dropped = 0
+
+    @property
+    def worker(self) -> ChildName | None:
+        """Who is sent the stream's units."""
+        return self._feed.port.child if self._feed is not None else None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a placement waits for its worker to appear, or for the first picture."""
+        return self._unplaced is not None
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a worker is still owed an end."""
+        return bool(self._ending)
+
+    @property
+    def dropped(self) -> int:
+        """Units that a worker did not get, of all placements."""
+        return self._dropped + sum(feed.dropped for feed in (*self._feeds(), *self._ending))
+
+    def place(self, placed: Placed, gop: GopCache, anchor: Anchor | None) -> None:
+        """Begin at the worker that `placed` names with the last GOP, and leave the one before.
+
+        Without an anchor there was no picture yet: the first one begins it, by `follow`.
+        """
+        self._unplaced = None
+        old = self._feed
+        if old is not None and old.generation == placed.generation:
+            return
+        port = self._peers.worker(placed.worker) if placed.worker is not None else None
+        if placed.worker is not None and (port is None or anchor is None):
+            self._unplaced = placed
+            return
+        self._feed = None
+        if old is not None:
+            self._leave(old, placed.cut_ms)
+        config = gop.video_config
+        if port is None or config is None or anchor is None:
+            return
+        feed = WorkerFeed(self._stream_id, placed.generation, port)
+        feed.start(
+            StreamStart(
+                self._stream_id,
+                placed.generation,
+                placed.template,
+                anchor.stream_ms,
+                anchor.monotonic_s,
+                placed.resume_after_ms,
+                placed.cut_ms,
+            ),
+            config.record,
+            [item for item in gop.replay() if isinstance(item, VideoUnit)],
+            is_repeat=old is not None or placed.request_id == 0,
+        )
+        if self._is_left:
+            feed.wait_for_key()
+        if self._pause is not None:
+            self._tell_pause(feed, self._pause)
+        self._feed = feed
+        self._record = config.record
+
+    def follow(self, gop: GopCache, anchor: Anchor | None) -> None:
+        """Forget workers that the topology has no more, begin where it could not be begun."""
+        feed = self._feed
+        if feed is not None and not self._is_present(feed):
+            self._dropped += feed.dropped
+            self._feed = None  # the supervisor places the stream anew
+        for leaving in [entry for entry in self._leaving if not self._is_present(entry.feed)]:
+            self._dropped += leaving.feed.dropped
+            self._leaving.remove(leaving)
+        if self._unplaced is not None:
+            self.place(self._unplaced, gop, anchor)
+
+    def header(self, config: VideoConfig) -> None:
+        """New parameter sets, perhaps those of another publisher, perhaps the same again."""
+        if self._feed is None or config.record == self._record:
+            return
+        self._record = config.record
+        self._feed.header(config.record)
+        for leaving in self._leaving:
+            leaving.feed.header(config.record)
+
+    def unit(self, unit: VideoUnit) -> None:
+        self._pause = None
+        if unit.is_key:
+            self._is_left = False
+        if self._feed is not None:
+            self._feed.unit(unit)
+        if unit.composition_ms < self._lowest_composition_ms:
+            self._lowest_composition_ms = unit.composition_ms
+        if self._leaving:
+            for leaving in self._leaving:
+                leaving.feed.unit(unit)
+            self._end_cuts_before(unit.dts_ms + self._lowest_composition_ms)
+
+    def leave(self) -> None:
+        """The publisher is gone: what comes next refers to nothing that its workers have."""
+        self._is_left = True
+        for feed in self._feeds():
+            feed.wait_for_key()
+
+    def pause(self, anchor: Anchor, *, may_go_on: bool = False) -> None:
+        """The publisher is away, or silent: the worker's pictures stand in until the next unit."""
+        self._pause, self._may_go_on = anchor, may_go_on
+        for feed in self._feeds():
+            self._tell_pause(feed, anchor)
+
+    def lose(self) -> None:
+        """A unit was lost: what refers to it is of no use."""
+        for feed in self._feeds():
+            feed.lose()
+
+    def end(self, reason: str) -> None:
+        """No more units, for all placements."""
+        self._unplaced = None
+        feeds = self._feeds()
+        self._leaving.clear()
+        self._feed = None
+        for feed in feeds:
+            self._end_feed(feed, reason)
+
+    def tick(self, stream_now_ms: int) -> None:
+        """Send what could not be sent before, and end cuts that no picture will reach."""
+        if self._feed is not None:
+            self._feed.retry()
+        self._end_cuts_before(stream_now_ms - CUT_GRACE_MS)
+        for feed in [entry for entry in self._ending if entry.retry()]:
+            self._ending.remove(feed)
+            self._dropped += feed.dropped
+        for feed in [entry for entry in self._ending if not self._is_present(entry)]:
+            self._ending.remove(feed)
+            self._dropped += feed.dropped
+
+    def _feeds(self) -> list[WorkerFeed]:
+        """Of those who get units."""
+        feeds = [leaving.feed for leaving in self._leaving]
+        if self._feed is not None:
+            feeds.append(self._feed)
+        return feeds
+
+    def _tell_pause(self, feed: WorkerFeed, anchor: Anchor) -> None:
+        feed.pause(anchor.stream_ms, anchor.monotonic_s, may_go_on=self._may_go_on)
+
+    def _is_present(self, feed: WorkerFeed) -> bool:
+        return self._peers.worker(feed.port.child) is feed.port
+
+    def _leave(self, old: WorkerFeed, cut_ms: int | None) -> None:
+        if cut_ms is None:
+            self._end_feed(old, "placed anew")
+        else:
+            old.cut(cut_ms)
+            self._leaving.append(_Leaving(old, cut_ms))
+
+    def _end_cuts_before(self, reached_ms: int) -> None:
+        """Every picture shown before `reached_ms` has come."""
+        for leaving in [entry for entry in self._leaving if reached_ms >= entry.cut_ms]:
+            self._leaving.remove(leaving)
+            self._end_feed(leaving.feed, "moved")
+
+    def _end_feed(self, feed: WorkerFeed, reason: str) -> None:
+        feed.end(reason)
+        self._ending.append(feed)

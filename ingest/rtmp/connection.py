@@ -1,0 +1,442 @@
+"""One TCP connection (IO): until it is a publisher, a player handed to egress, or closed.
+
+Raw non-blocking sockets with readers on the loop rather than transports: to hand a connection over
+is then to stop reading and to send its descriptor. Output is small (replies, statuses) and bounded.
+What a connection may do is decided elsewhere (`Host`); the protocol is `ServerSession`'s.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Protocol, assert_never
+
+from common.errors import ProtocolError
+from common.rtmp.events import (
+    AudioReceived,
+    ConnectRequested,
+    DataReceived,
+    Event,
+    MetadataReceived,
+    PlayEnded,
+    PlayPauseRequested,
+    PlayReceiveChanged,
+    PlayRequested,
+    PublishEnded,
+    PublishRequested,
+    VideoReceived,
+)
+from common.rtmp.session import ServerSession
+
+log = logging.getLogger("tfarm.ingest.rtmp.connection")
+
+MAX_UNSENT_BYTES = 64 * 1024
+# A refused client gets this long to read why: a close at once, with its input unread, would be a
+# reset that takes the message with it (rtmp-facts 7).
+LINGER_S = 0.3
+MAX_READS = 16  # buffers taken before the others get their turn
+MAX_HOLD_S = 2.0  # without reading: a publisher never looks silent by it
+HELD_READ_BYTES = 16 * 1024  # one that was held back is read in pieces of little media
+MAX_TURN_S = 0.005  # no further buffer is taken after this long
+
+
+class Phase(Enum):
+    """What a connection is."""
+
+    OPEN = auto()  # has not said yet what it wants
+    ASKING = auto()  # wants to publish and waits for the answer
+    PUBLISHING = auto()
+    LEAVING = auto()  # wants to play and waits for egress
+    CLOSING = auto()  # was told why; the text is on its way
+    CLOSED = auto()
+
+
+class Host(Protocol):
+    """Who decides what a connection may do."""
+
+    @property
+    def buffer(self) -> memoryview:
+        """What all connections read into, in turn."""
+        ...
+
+    @property
+    def open_timeout_s(self) -> float:
+        """From accept to publish or play."""
+        ...
+
+    def now(self) -> float: ...
+
+    def connect(self, connection: "Connection", request: ConnectRequested) -> None: ...
+
+    def publish(self, connection: "Connection", request: PublishRequested, now: float) -> None: ...
+
+    def media(self, connection: "Connection", events: Sequence[Event], now: float) -> None: ...
+
+    def publish_ended(self, connection: "Connection", how: str) -> None: ...
+
+    def play(self, connection: "Connection", request: PlayRequested) -> None: ...
+
+    def closed(self, connection: "Connection", reason: str, is_fault: bool) -> None:
+        """The connection is closed, or was given away; `is_fault`: the peer broke the protocol."""
+        ...
+
+
+class Connection:
+    """One accepted socket, owned from here on."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        host: str,
+        peer: str,
+        session: ServerSession,
+        owner: Host,
+    ) -> None:
+        self.host = host
+        self.peer = peer
+        self.session = session
+        self.phase = Phase.OPEN
+        self.publishes = 0  # that were asked for
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._unsent = b""
+        self._message_stream_id = 0  # that of the last publish or play request
+        self._play: PlayRequested | None = None  # waits until all output has gone
+        self._close_reason = ""
+        self._loop.add_reader(self._fd, self._on_readable)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._was_held = False
+        self._hold: asyncio.TimerHandle | None = None  # nothing is read until then
+        self._is_lazy = False  # read by `read_lazily` alone
+        self._open_deadline()
+
+    # ---- what the owner does with it ----------------------------------------------------------
+
+    def accept_connect(self, request_id: int) -> None:
+        self.session.accept(request_id)
+
+    def refuse_connect(self, request_id: int, code: str, description: str) -> None:
+        """Say no, and close once that has gone out."""
+        self.session.reject(request_id, code, description)
+        self.close_gently(code)  # the description names what may be a key
+
+    def accept_publish(self, request_id: int) -> None:
+        self.session.accept(request_id)
+        if self.phase is Phase.ASKING and self.session.is_publishing:
+            self.phase = Phase.PUBLISHING
+            if self.session.holds_media:
+                self._loop.call_soon(self._take_held)  # when its owner has it in the books
+        self._send_output()
+
+    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
+        self.session.reject(request_id, code, description)
+        self.close_gently(description)
+
+    def end_publish(self, level: str, code: str, description: str) -> None:
+        if self.phase is not Phase.CLOSED:
+            self.session.send_status(self._message_stream_id, level, code, description)
+            self.close_gently(description)
+
+    def refuse_play(self, request_id: int, code: str, description: str) -> None:
+        if self.phase is Phase.LEAVING:
+            self.session.reject(request_id, code, description)
+            self.close_gently(description)
+
+    def hold_back(self, seconds: float) -> None:
+        """Read nothing for so long, `MAX_HOLD_S` at most."""
+        if self._hold is None and self.phase is Phase.PUBLISHING:
+            self._is_lazy = False
+            self._was_held = True
+            self._loop.remove_reader(self._fd)
+            self._hold = self._loop.call_later(min(seconds, MAX_HOLD_S), self._go_on)
+
+    def read_lazily(self) -> None:
+        """Read what has come; from now on nothing is read but by this."""
+        if self._hold is not None or self.phase is not Phase.PUBLISHING:
+            return
+        if not self._is_lazy:
+            self._is_lazy = True
+            self._loop.remove_reader(self._fd)
+        self._on_readable()
+
+    def read_promptly(self) -> None:
+        """Read as soon as something comes."""
+        if self._is_lazy:
+            self._watch()
+
+    @property
+    def is_lazy(self) -> bool:
+        return self._is_lazy
+
+    @property
+    def fd(self) -> int:
+        return self._fd
+
+    def snapshot(self) -> bytes:
+        """The session of a connection that waits for egress.
+
+        Raises:
+            EnvelopeError: it is larger than a snapshot may be.
+        """
+        return self.session.snapshot().to_bytes()
+
+    def given_away(self) -> None:
+        """Another process has the socket: let go of it without a word to the peer."""
+        self._close_socket("handed over", is_fault=False)
+
+    def close_gently(self, reason: str) -> None:
+        """Send what is due, then close; what still comes in is read and thrown away."""
+        if self.phase in (Phase.CLOSING, Phase.CLOSED):
+            return
+        is_unread = self._is_stopped or self._hold is not None or self._is_lazy
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+        self.phase = Phase.CLOSING
+        self._close_reason = reason
+        if is_unread:
+            self._watch()
+        self._set_deadline(LINGER_S, self._on_lingered)
+        self._send_output()
+        if self.phase is Phase.CLOSING and not self._unsent:
+            self._shut_down()
+
+    def close(self, reason: str, is_fault: bool = False) -> None:
+        """Close at once."""
+        if self.phase is not Phase.CLOSED:
+            self._close_socket(reason, is_fault)
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def look_again(self) -> None:
+        """Read all that has come, up to its end, told of or not; to be called once a second.
+
+        uvloop never calls again for a socket that was reset, even when its last bytes and the
+        reset come to light together. To read behind each short read would tell at once, and costs
+        more than most messages do.
+        """
+        if not self._is_stopped and self._hold is None and self.phase is not Phase.CLOSED:
+            self._on_readable(up_to_end=True)
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Nothing is read before the answer to its request.
+
+        A publisher that sends media already is not told that it may: TCP holds it back.
+        """
+        if self.phase is Phase.ASKING:
+            return self.session.holds_media
+        return self.phase is Phase.LEAVING
+
+    def _on_readable(self, *, up_to_end: bool = False) -> None:
+        buffer = self._owner.buffer
+        if self._was_held:
+            buffer = buffer[:HELD_READ_BYTES]
+        turn_ends_s = self._owner.now() + MAX_TURN_S
+        for _ in range(MAX_READS):
+            if self._owner.now() > turn_ends_s:
+                break
+            try:
+                count = self._socket.recv_into(buffer)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._close_socket(error.strerror or str(error), is_fault=False)
+                return
+            if count == 0:
+                reason = self._close_reason or "the peer closed the connection"
+                self._close_socket(reason, is_fault=False)
+                return
+            if self.phase is not Phase.CLOSING:
+                self._receive(buffer[:count])
+                if self.phase is Phase.CLOSED or self._is_stopped or self._hold is not None:
+                    return
+            if count < len(buffer) and not up_to_end:
+                return
+        # Watched anew, a reset is told again: see `look_again`. One that sends so much is prompt.
+        self._loop.remove_reader(self._fd)
+        self._watch()
+
+    def _watch(self) -> None:
+        self._is_lazy = False
+        self._loop.add_reader(self._fd, self._on_readable)
+
+    def _go_on(self) -> None:
+        self._hold = None
+        if self._is_stopped:
+            return  # it has ended, and asked for something else
+        self._watch()
+        self._on_readable()
+        if self._hold is None and self.phase is not Phase.CLOSED:
+            self._send_output()  # it has caught up: perhaps it waits for this
+
+    def _take_held(self) -> None:
+        """Handle what waited for the answer to its publish request, and read on."""
+        if self.phase is not Phase.PUBLISHING:
+            return
+        if self._hold is None and not self._is_lazy:
+            self._watch()
+        self._receive(memoryview(b""))
+
+    def _receive(self, data: memoryview) -> None:
+        now = self._owner.now()
+        fault = ""
+        try:
+            try:
+                self.session.receive_data(data, now)
+            except ProtocolError as error:
+                fault = f"{type(error).__name__}: {error}"
+            events = self.session.events_received()
+            if events:
+                self._handle(events, now)
+            if self._hold is None:
+                # One that is held back may have ended long ago: an answer to its closed socket
+                # would reset it, and what it has sent, and is still on its way, would be lost.
+                self._send_output()
+        except Exception:
+            # A bug met by this peer's bytes must not stay with the others.
+            log.exception("handling input failed peer=%s", self.peer)
+            fault = "internal error"
+        if fault:
+            self.close(fault, is_fault=True)
+        elif self._is_stopped:
+            self._loop.remove_reader(self._fd)
+
+    def _handle(self, events: list[Event], now: float) -> None:
+        """Media goes on in runs, all else one by one."""
+        first = events[0]
+        if isinstance(first, VideoReceived | AudioReceived) and len(events) == 1:
+            self._owner.media(self, events, now)
+            return
+        run: list[Event] = []
+        for event in events:
+            match event:
+                case VideoReceived() | AudioReceived() | DataReceived() | MetadataReceived():
+                    run.append(event)
+                    continue
+            if run:
+                self._owner.media(self, run, now)
+                run = []
+            if self.phase in (Phase.CLOSING, Phase.CLOSED):
+                return
+            match event:
+                case ConnectRequested():
+                    self._owner.connect(self, event)
+                case PublishRequested():
+                    self._message_stream_id = event.message_stream_id
+                    self.phase = Phase.ASKING
+                    self.publishes += 1
+                    self._clear_deadline()
+                    self._owner.publish(self, event, now)
+                case PublishEnded(how=how):
+                    self.phase = Phase.OPEN
+                    self.read_promptly()
+                    self._open_deadline()
+                    self._owner.publish_ended(self, how)
+                case PlayRequested():
+                    self.phase = Phase.LEAVING
+                    self._play = event
+                    self._send_output()
+                    if not self._unsent:
+                        self._leave()
+                case PlayEnded() | PlayPauseRequested() | PlayReceiveChanged():
+                    pass  # nothing is played before egress has the connection
+                case _:
+                    assert_never(event)
+        if run:
+            self._owner.media(self, run, now)
+
+    def _leave(self) -> None:
+        """All output has gone: egress may have the connection."""
+        play, self._play = self._play, None
+        if play is not None and self.phase is Phase.LEAVING:
+            self._clear_deadline()
+            self._owner.play(self, play)
+
+    # ---- writing ------------------------------------------------------------------------------
+
+    def _send_output(self) -> None:
+        """Send what the session has to say, now or when the peer takes it."""
+        if self.phase is Phase.CLOSED:
+            return
+        data = self.session.data_to_send()
+        if not data:
+            return
+        if self._unsent:
+            self._unsent += data
+        else:
+            sent = self._send(data)
+            if sent is None or sent == len(data):
+                return
+            self._unsent = data[sent:]
+            self._loop.add_writer(self._fd, self._on_writable)
+        if len(self._unsent) > MAX_UNSENT_BYTES:
+            reason = f"the peer reads nothing: {len(self._unsent)} bytes wait for it"
+            self._close_socket(reason, is_fault=True)
+
+    def _on_writable(self) -> None:
+        sent = self._send(self._unsent)
+        if sent is None:
+            return
+        self._unsent = self._unsent[sent:]
+        if self._unsent:
+            return
+        self._loop.remove_writer(self._fd)
+        if self.phase is Phase.CLOSING:
+            self._shut_down()
+        elif self._play is not None:
+            self._leave()
+
+    def _send(self, data: bytes) -> int | None:
+        """How many bytes the socket took; None: it is closed now."""
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self._close_socket(error.strerror or str(error), is_fault=False)
+            return None
+
+    # ---- closing ------------------------------------------------------------------------------
+
+    def _shut_down(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._close_socket(error.strerror or str(error), is_fault=False)
+
+    def _open_deadline(self) -> None:
+        self._set_deadline(self._owner.open_timeout_s, self._on_overdue)
+
+    def _set_deadline(self, after_s: float, callback: Callable[[], None]) -> None:
+        self._clear_deadline()
+        self._deadline = self._loop.call_later(after_s, callback)
+
+    def _clear_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _on_overdue(self) -> None:
+        reason = f"neither publish nor play within {self._owner.open_timeout_s:g} s"
+        self._close_socket(reason, is_fault=True)
+
+    def _on_lingered(self) -> None:
+        self._close_socket(self._close_reason, is_fault=False)
+
+    def _close_socket(self, reason: str, is_fault: bool) -> None:
+        if self.phase is Phase.CLOSED:
+            return
+        self._clear_deadline()
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
+        self.phase = Phase.CLOSED
+        self._unsent = b""
+        self._socket.close()
+        self._owner.closed(self, reason, is_fault)

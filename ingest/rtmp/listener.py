@@ -1,0 +1,268 @@
+"""The RTMP listener (IO): accepts within the limits, and answers for its connections.
+
+Sockets are bound before the supervisor is met, so that a port in use is a reason to end at once;
+connections are accepted when the settings are there. A connection over a limit is closed before
+anything is made for it. Log lines about connections are rate-limited.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+import time
+from collections.abc import Sequence
+
+from common.config.settings import Settings
+from common.process.descriptors import raise_limit
+from common.process.log import RateLimit, key_hash
+from common.rtmp.address import connect_app
+from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
+from common.rtmp.session import ServerSession, SessionConfig
+from ingest.rtmp.connection import Connection, Phase
+from ingest.rtmp.player_handover import Players
+from ingest.streams.admission import Admission
+from ingest.streams.registry import Streams
+
+log = logging.getLogger("tfarm.ingest.rtmp.listener")
+
+BACKLOG = 4096
+READ_BYTES = 32 * 1024  # in chunks of one byte these take 30 ms of the loop, and no more
+ACCEPTS = 64  # a turn of the loop
+PAUSE_S = 0.1  # without accepting, when the host has no descriptors left
+_NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+RESERVED_DESCRIPTORS = 256  # for the bus, handovers, listeners and files
+
+
+def connection_limit() -> int:
+    """Use all the descriptors there are; returns how many may be connections."""
+    limit = raise_limit()
+    return max(1, limit - min(RESERVED_DESCRIPTORS, limit // 2))
+
+
+def bind(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
+    """Listening sockets for an address, which may be a name; connections wait in the backlog.
+
+    `is_shared`: other processes of this user listen there too, each for a part of the connections.
+
+    Raises:
+        OSError: the address cannot be used, with the address in its text.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, _, _, _, address in dict.fromkeys(found):
+            if sockets and port == 0:
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            try:
+                sockets.append(_listener(family, address, is_shared))
+            except OSError as error:
+                # a name for both families, on a host with one
+                if error.errno not in _NO_FAMILY or (not sockets and len(found) == 1):
+                    raise
+        if not sockets:
+            raise OSError(errno.EADDRNOTAVAIL, "no such address on this host")
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        why = error.strerror or str(error)
+        raise OSError(error.errno, f"cannot listen on {join_address(host, port)}: {why}") from error
+    return sockets
+
+
+def _listener(family: int, address: tuple[object, ...], is_shared: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def join_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Server:
+    """The listener and all its connections. `start` once, `close` at the end."""
+
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        settings: Settings,
+        admission: Admission,
+        streams: Streams,
+        players: Players,
+    ) -> None:
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        self.accepted = 0
+        self.refused = 0
+        self.faults = 0
+        self._listeners = list(listeners)
+        self._admission = admission
+        self._streams = streams
+        self._players = players
+        self._connections: set[Connection] = set()
+        self._loop = asyncio.get_running_loop()
+        self._emptied: asyncio.Future[None] = self._loop.create_future()  # after `stop`
+        self._paused: asyncio.TimerHandle | None = None
+        self._log_refusals = RateLimit()
+        self._log_ends = RateLimit()
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Use other settings for new connections."""
+        self._settings = settings
+        self.open_timeout_s = settings.ingest.handshake_timeout_s
+        self._session_config = SessionConfig(max_message_bytes=settings.ingest.max_message_bytes)
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    def start(self) -> None:
+        """Accept connections."""
+        for listener in self._listeners:
+            self._loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def stop(self, reason: str) -> None:
+        """Accept no more, and close what is open; publishers that are being told take a moment."""
+        if self._paused is not None:
+            self._paused.cancel()
+        for listener in self._listeners:
+            self._loop.remove_reader(listener.fileno())
+            listener.close()
+        self._listeners.clear()
+        for connection in list(self._connections):
+            if connection.phase is not Phase.CLOSING:
+                connection.close(reason)
+
+    async def emptied(self, timeout_s: float) -> None:
+        """Wait until no connection is open, or for the timeout."""
+        if self._connections:
+            await asyncio.wait({self._emptied}, timeout=timeout_s)
+
+    def look_again(self) -> None:
+        """Notice connections that were reset unseen; once a second."""
+        for connection in list(self._connections):
+            if not connection.is_lazy:
+                connection.look_again()
+
+    def close(self) -> None:
+        """Close what is still open."""
+        for connection in list(self._connections):
+            connection.close("stopped")
+
+    # ---- what connections ask -----------------------------------------------------------------
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def connect(self, connection: Connection, request: ConnectRequested) -> None:
+        app = connect_app(request.app)
+        # Without an app in `connect` the publish or play name may still hold it.
+        if self._settings.template(app) if app is not None else not request.app.strip("/"):
+            connection.accept_connect(request.request_id)
+            return
+        what = f"there is no app {app[:64]!r} here" if app else "the address names no app"
+        # What stands in the place of the app may be a key: people leave the app out.
+        self._log_refused(connection.peer, f"no such app (sha256 {key_hash(app or '')}...)")
+        connection.refuse_connect(request.request_id, "NetConnection.Connect.InvalidApp", what)
+
+    def publish(self, connection: Connection, request: PublishRequested, now: float) -> None:
+        if connection.publishes > 1:
+            why_not = self._admission.admit_again(connection.host, now)
+            if why_not is not None:
+                self._log_refused(connection.peer, why_not)
+                code = "NetStream.Publish.Denied"
+                connection.refuse_publish(request.request_id, code, why_not)
+                return
+        self._streams.publish(connection, request, now)
+
+    def media(self, connection: Connection, events: Sequence[Event], now: float) -> None:
+        self._streams.media(connection, events, now)
+
+    def publish_ended(self, connection: Connection, how: str) -> None:
+        self._streams.ended(connection, how)
+
+    def play(self, connection: Connection, request: PlayRequested) -> None:
+        self._players.take(connection, request)
+
+    def closed(self, connection: Connection, reason: str, is_fault: bool) -> None:
+        self._connections.discard(connection)
+        if not self._connections and not self._listeners and not self._emptied.done():
+            self._emptied.set_result(None)
+        self._admission.release(connection.host)
+        now = self.now()
+        if is_fault:
+            self.faults += 1
+            held_back = self._log_ends.allow(now)
+            if held_back is not None:
+                log.warning(
+                    "connection closed peer=%s bytes=%d reason=%s%s",
+                    connection.peer,
+                    connection.session.bytes_received,
+                    reason,
+                    _more(held_back),
+                )
+        else:
+            log.debug("connection closed peer=%s reason=%s", connection.peer, reason)
+        self._streams.lost(connection, reason, now)
+
+    # ---- accepting ----------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    log.error("accepting paused reason=%s", error.strerror)
+                    self._pause()
+                    return
+                raise
+            self._take(sock, address[0], join_address(address[0], address[1]))
+
+    def _take(self, sock: socket.socket, host: str, peer: str) -> None:
+        now = self.now()
+        why_not = self._admission.admit(host, now)
+        if why_not is not None:
+            sock.close()
+            self._log_refused(peer, why_not)
+            return
+        self.accepted += 1
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            sock.close()  # gone already
+            self._admission.release(host)
+            return
+        session = ServerSession(self._session_config)
+        self._connections.add(Connection(sock, host, peer, session, self))
+
+    def _log_refused(self, peer: str, reason: str) -> None:
+        self.refused += 1
+        held_back = self._log_refusals.allow(self.now())
+        if held_back is not None:
+            log.warning("connection refused peer=%s reason=%s%s", peer, reason, _more(held_back))
+
+    def _pause(self) -> None:
+        for listener in self._listeners:
+            self._loop.remove_reader(listener.fileno())
+        self._paused = self._loop.call_later(PAUSE_S, self.start)
+
+
+def _more(held_back: int) -> str:
+    return f" ({held_back} more like it)" if held_back else ""

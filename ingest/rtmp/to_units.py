@@ -1,0 +1,428 @@
+"""What a publisher's audio, video and data messages hold, as values that ingest can pass on.
+
+Video comes out as access units in legacy FLV form, whatever form it came in: E-RTMP's avc1 and
+Annex B inside tags are rewritten, all else keeps the publisher's bytes. NAL units are found by
+their lengths but not split or copied. A sequence header that repeats the known one says nothing;
+parameter sets in band that differ from it make a new one, ahead of the unit that they came in.
+
+Pure, one Demuxer a publisher, over the stream's Timeline: only pictures, audio frames and data
+messages get a time, since publishers send headers with any timestamp, often 0. What cannot be read
+comes out as `Dropped`; nothing raises.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from common.codecs.aac import AudioSpecificConfig, adts_header_bytes, config_of_adts
+from common.codecs.bits import BitReader
+from common.codecs.h264 import (
+    AvcConfig,
+    NalType,
+    SpsInfo,
+    join_avcc,
+    looks_like_annexb,
+    nal_spans,
+    parameter_sets_in,
+    parse_sps,
+    split_annexb,
+)
+from common.errors import AvcError, FlvError
+from common.flv.video import (
+    AudioBody,
+    AudioFormat,
+    AudioPacket,
+    FrameType,
+    TagType,
+    VideoBody,
+    VideoCodec,
+    VideoPacket,
+    aac_frame,
+    aac_sequence_header,
+    audio_name,
+    avc_nalus,
+    avc_sequence_header,
+    parse_audio,
+    parse_video,
+)
+from common.rtmp import amf0
+from ingest.streams.timeline import Stamp, Timeline
+
+# Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours): taken as 0.
+MAX_COMPOSITION_MS = 10_000
+# What a picture may refer to (H.264 7.4.2.1.1, 7.4.2.2): more at once are an attack.
+MAX_SPS = 32
+MAX_PPS = 256
+MAX_RECORD_BYTES = 16 * 1024  # kept, and sent to every player; real ones have 30 to 200
+MAX_AAC_CONFIG_BYTES = 1024  # likewise; a program config element and its comment have 300
+
+_LEGACY_AVC = 7  # the codec id, in a first byte without the extended header's bit
+_LEGACY_MP3_HEADER = b"\x2f"  # MP3, 44.1 kHz, 16 bit, stereo; decoders go by the frame's header
+_PICTURE_TYPES = frozenset({NalType.SLICE, NalType.PARTITION_A, NalType.IDR})
+
+
+@dataclass(frozen=True, slots=True)
+class VideoConfig:
+    """New parameter sets, valid from the next unit on."""
+
+    record: bytes  # AVCDecoderConfigurationRecord
+    config: AvcConfig
+    sps: SpsInfo
+    changed: bool  # not the publisher's first
+
+    @property
+    def payload(self) -> bytes:
+        """The sequence header's tag body."""
+        return avc_sequence_header(self.record)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoUnit:
+    """One access unit."""
+
+    dts_ms: int
+    composition_ms: int  # PTS - DTS
+    is_key: bool  # an IDR picture, or flagged by the publisher: see `_is_key`
+    is_idr: bool  # a NAL unit of type 5 was found
+    payload: bytes  # the tag body: legacy FLV, lengths of the record's size
+    received_s: float  # CLOCK_MONOTONIC
+    discontinuity: bool = False  # stream time was set anew here
+
+    @property
+    def pts_ms(self) -> int:
+        return self.dts_ms + self.composition_ms
+
+    @property
+    def data(self) -> bytes:
+        """The NAL units, with lengths of the record's size."""
+        return self.payload[5:]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioConfig:
+    """The audio's format, new or changed."""
+
+    payload: bytes  # the sequence header's tag body; empty for formats that have none
+    asc: AudioSpecificConfig | None  # AAC only
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFrame:
+    """One audio tag."""
+
+    dts_ms: int
+    payload: bytes  # the tag body, legacy FLV
+    received_s: float
+    discontinuity: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataUnit:
+    """One data message other than onMetaData (captions, cue points, timecode)."""
+
+    dts_ms: int
+    payload: bytes
+    received_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLeftOut:
+    """Audio that no FLV player could be given; said once a reason, the frames go nowhere."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """The publisher sends video of this codec; said once. Nothing of it can be served."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A message that was left out. `reason` is one of few, for counting; `detail` is for logs."""
+
+    type: TagType
+    reason: str
+    detail: str = ""
+
+
+VideoResult = VideoConfig | VideoUnit | Unsupported | Dropped
+AudioResult = AudioConfig | AudioFrame | AudioLeftOut | Dropped
+
+
+class Demuxer:
+    """One publisher's messages, in the order of arrival; each call gives what the message held."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._length_size: int | None = None  # None: no sequence header yet
+        self._config: AvcConfig | None = None
+        self._known_sets: frozenset[bytes] = frozenset()
+        self._flagged_before = False  # the last picture had the keyframe flag
+        self._unsupported: str | None = None
+        self._audio_config: AudioConfig | None = None
+        self._audio_left_out: set[str] = set()
+
+    def video(self, timestamp: int, payload: bytes, now: float) -> list[VideoResult]:
+        """Take a video message."""
+        try:
+            body = parse_video(payload)
+        except FlvError as error:
+            return [_dropped_video("unreadable video tag", error)]
+        if body.track_id != 0 or body.codec is None:
+            return []
+        if body.codec is not VideoCodec.AVC:
+            if body.codec.value == self._unsupported:
+                return []
+            self._unsupported = body.codec.value
+            return [Unsupported(body.codec.value)]
+        match body.packet:
+            case VideoPacket.SEQUENCE_HEADER:
+                return self._sequence_header(body.data)
+            case VideoPacket.NALUS:
+                return self._access_unit(timestamp, payload, body, now)
+            case _:
+                return []  # an end of sequence is no end of the stream; commands, colour info
+
+    def audio(self, timestamp: int, payload: bytes, now: float) -> list[AudioResult]:
+        """Take an audio message."""
+        if not payload:  # a sign of silence in E-RTMP, no frame
+            return [_dropped_audio("empty audio tag")]
+        try:
+            body = parse_audio(payload)
+        except FlvError as error:
+            return [_dropped_audio("unreadable audio tag", error)]
+        if body.track_id != 0:
+            return self._leave_out("audio tracks beyond the first")
+        if not body.is_legacy:
+            return self._leave_out(f"{audio_name(body.format)} audio")
+        match body.packet:
+            case AudioPacket.SEQUENCE_HEADER if body.format is AudioFormat.AAC:
+                return self._aac_config(body.data)
+            case AudioPacket.FRAME | None:
+                return self._audio_frame(timestamp, payload, body, now)
+            case _:
+                return []
+
+    def data(self, timestamp: int, payload: bytes, now: float) -> DataUnit | Dropped:
+        """Take a data message; onMetaData comes here only when nobody can read it."""
+        name = amf0.leading_string(payload)
+        if name is not None and name[0] == "onMetaData":
+            # Passed on as data it would be every rung's metadata: each has its own.
+            return Dropped(TagType.SCRIPT, "unreadable metadata")
+        return DataUnit(self._timeline.data(timestamp, now).dts_ms, payload, now)
+
+    # ---- video
+
+    def _sequence_header(self, record: bytes) -> list[VideoResult]:
+        if not record:
+            return [_dropped_video("empty sequence header")]
+        try:
+            if looks_like_annexb(record):
+                sps, pps = parameter_sets_in(split_annexb(record))
+                config = AvcConfig.from_parameter_sets(sps, pps)
+                record = config.encode()
+            else:
+                config = AvcConfig.parse(record)
+            known = self._config
+            if known is None:
+                self._length_size = config.nal_length_size
+            if config.sps and config.pps:
+                return self._configured(config, record)
+            if known is not None and known.nal_length_size != config.nal_length_size:
+                # The units to come have its lengths, whose parameter sets stay the known ones.
+                config = replace(known, nal_length_size=config.nal_length_size)
+                return self._configured(config, config.encode())
+            return [_dropped_video("sequence header without parameter sets")]
+        except AvcError as error:
+            return [_dropped_video("unreadable sequence header", error)]
+
+    def _configured(self, config: AvcConfig, record: bytes) -> list[VideoResult]:
+        """The config if it says anything new. Raises AvcError when its SPS cannot be read."""
+        if len(record) > MAX_RECORD_BYTES:
+            raise AvcError(f"AVC configuration of {len(record)} bytes exceeds {MAX_RECORD_BYTES}")
+        before = self._config
+        known = frozenset(_comparable(nal) for nal in (*config.sps, *config.pps))
+        if (
+            before is not None
+            and known == self._known_sets
+            and config.nal_length_size == before.nal_length_size
+        ):
+            return []
+        sps = parse_sps(config.sps[0])
+        self._config = config
+        self._known_sets = known
+        self._length_size = config.nal_length_size
+        return [VideoConfig(record, config, sps, changed=before is not None)]
+
+    def _access_unit(
+        self, timestamp: int, payload: bytes, body: VideoBody, now: float
+    ) -> list[VideoResult]:
+        length_size = self._length_size
+        if length_size is None:
+            return [_dropped_video("video before its sequence header")]
+        data = body.data
+        as_it_came = payload[0] & 0x8F == _LEGACY_AVC
+        try:
+            if looks_like_annexb(data, length_size):
+                data = join_avcc(split_annexb(data), length_size)
+                as_it_came = False
+            spans = nal_spans(data, length_size)
+        except AvcError as error:
+            return [_dropped_video("NAL units beyond their tag", error)]
+        if spans and spans[-1][1] < len(data):
+            # Stray bytes: nobody behind ingest is to wonder what they are.
+            data, as_it_came = data[: spans[-1][1]], False
+        types = {data[begin] & 0x1F for begin, _ in spans}
+        results: list[VideoResult] = []
+        if NalType.SPS in types or NalType.PPS in types:
+            results = self._in_band([data[begin:end] for begin, end in spans])
+        if not types & _PICTURE_TYPES:
+            return [*results, _dropped_video("video tag without a picture")]
+        if self._config is None:
+            return [*results, _dropped_video("video before its parameter sets")]
+        is_idr = NalType.IDR in types
+        flagged = body.frame_type is FrameType.KEY
+        is_key = self._is_key(flagged, is_idr)
+        composition_ms = body.composition_ms
+        if abs(composition_ms) > MAX_COMPOSITION_MS:
+            composition_ms, as_it_came = 0, False
+        stamp = self._timeline.video(timestamp, now, composition_ms)
+        if stamp.moved_ms:
+            composition_ms, as_it_came = _composition_moved(composition_ms, stamp), False
+        if not as_it_came or is_key != flagged:
+            payload = avc_nalus(data, composition_ms, is_key)
+        results.append(
+            VideoUnit(
+                stamp.dts_ms,
+                composition_ms,
+                is_key,
+                is_idr,
+                payload,
+                now,
+                stamp.discontinuity,
+            )
+        )
+        return results
+
+    def _is_key(self, flagged: bool, is_idr: bool) -> bool:
+        """The keyframe flag, put right: some encoders set it on no picture, some on all.
+
+        A flagged picture that is no IDR is believed (intra refresh, open GOP) unless the one before
+        it was flagged too.
+        """
+        believed = flagged and not self._flagged_before
+        self._flagged_before = flagged
+        return is_idr or believed
+
+    def _in_band(self, nals: Sequence[bytes]) -> list[VideoResult]:
+        """The parameter sets of an access unit merged into the config, if they are new."""
+        sps, pps = parameter_sets_in(nals)
+        if len(sps) > MAX_SPS or len(pps) > MAX_PPS:
+            return [_dropped_video("too many parameter sets in band")]
+        if all(_comparable(nal) in self._known_sets for nal in (*sps, *pps)):
+            return []
+        config = self._config
+        try:
+            merged_sps = _merged(config.sps if config else (), sps, _sps_id)
+            merged_pps = _merged(config.pps if config else (), pps, _pps_id)
+            if not merged_sps or not merged_pps:
+                return []
+            fresh = AvcConfig.from_parameter_sets(merged_sps, merged_pps, self._length_size or 4)
+            if config and config.sps_ext and fresh.chroma_format is not None:
+                fresh = replace(fresh, sps_ext=config.sps_ext)
+            return self._configured(fresh, fresh.encode())
+        except AvcError as error:
+            return [_dropped_video("unreadable parameter sets in band", error)]
+
+    # ---- audio
+
+    def _leave_out(self, what: str) -> list[AudioResult]:
+        if what in self._audio_left_out:
+            return []
+        self._audio_left_out.add(what)
+        return [AudioLeftOut(what)]
+
+    def _aac_config(self, data: bytes) -> list[AudioResult]:
+        if not data:
+            return [_dropped_audio("empty AAC configuration")]
+        try:
+            if len(data) > MAX_AAC_CONFIG_BYTES:
+                raise FlvError(f"{len(data)} bytes exceed {MAX_AAC_CONFIG_BYTES}")
+            asc = AudioSpecificConfig.parse(data)
+        except FlvError as error:
+            return [_dropped_audio("unreadable AAC configuration", error)]
+        return self._audio_configured(
+            AudioConfig(aac_sequence_header(data), asc, audio_name(AudioFormat.AAC))
+        )
+
+    def _audio_configured(self, config: AudioConfig) -> list[AudioResult]:
+        if config == self._audio_config:
+            return []
+        self._audio_config = config
+        return [config]
+
+    def _audio_frame(
+        self, timestamp: int, payload: bytes, body: AudioBody, now: float
+    ) -> list[AudioResult]:
+        if not body.data:
+            return [_dropped_audio("audio tag without a frame")]
+        results: list[AudioResult] = []
+        if body.format is AudioFormat.AAC:
+            header = adts_header_bytes(body.data)
+            if self._aac_known():
+                pass
+            elif asc := config_of_adts(body.data):
+                results = self._audio_configured(
+                    AudioConfig(aac_sequence_header(asc.encode()), asc, audio_name(body.format))
+                )
+            else:
+                return [_dropped_audio("AAC before its sequence header")]
+            if header or body.extended:
+                payload = aac_frame(body.data[header:])
+        else:
+            if body.extended:
+                payload = _LEGACY_MP3_HEADER + body.data
+            results = self._audio_configured(AudioConfig(b"", None, audio_name(body.format)))
+        stamp = self._timeline.audio(timestamp, now)
+        results.append(AudioFrame(stamp.dts_ms, payload, now, stamp.discontinuity))
+        return results
+
+    def _aac_known(self) -> bool:
+        return self._audio_config is not None and self._audio_config.asc is not None
+
+
+def _dropped_video(reason: str, error: Exception | None = None) -> Dropped:
+    return Dropped(TagType.VIDEO, reason, str(error) if error else "")
+
+
+def _dropped_audio(reason: str, error: Exception | None = None) -> Dropped:
+    return Dropped(TagType.AUDIO, reason, str(error) if error else "")
+
+
+def _composition_moved(composition_ms: int, stamp: Stamp) -> int:
+    """Keep the PTS of a picture whose DTS was moved up, but for a PTS before its DTS."""
+    return max(composition_ms - stamp.moved_ms, min(composition_ms, 0))
+
+
+def _comparable(nal: bytes) -> bytes:
+    """A parameter set without what may differ and mean the same: nal_ref_idc, trailing zeros."""
+    return bytes((nal[0] & 0x1F,)) + nal[1:].rstrip(b"\x00")
+
+
+def _sps_id(nal: bytes) -> int:
+    return parse_sps(nal).sps_id
+
+
+def _pps_id(nal: bytes) -> int:
+    return BitReader(nal[1:8], AvcError).ue()
+
+
+def _merged(
+    known: Sequence[bytes], new: Sequence[bytes], id_of: Callable[[bytes], int]
+) -> list[bytes]:
+    """Parameter sets in the order of their ids, the new ones in place of known ones."""
+    by_id = {id_of(nal): nal for nal in (*known, *new)}
+    return [by_id[set_id] for set_id in sorted(by_id)]

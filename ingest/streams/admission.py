@@ -1,0 +1,228 @@
+"""Who may connect and publish: limits per address and in all, publish keys, refusals remembered.
+
+Counts and token buckets over values; the shell asks before it takes memory for a peer. Exempt
+networks (loopback unless configured otherwise) meet only the limits that guard the process itself.
+Where several ingests share a port, the limits per address are the farm's: each is told what
+addresses hold at the others, and lets handshakes come at its part of the rate, since the kernel
+spreads connections evenly.
+
+Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.access.peer_address import (
+    Held,
+    Holders,
+    Networks,
+    held_by,
+    subscriber,
+    to_tell,
+    too_many_publishes,
+)
+from common.config.settings import IngestSettings, Settings
+from common.errors import AddressError
+from common.ipc.identity import StreamId, stream_id
+from common.rtmp.address import parse_publish
+from common.rtmp.events import PublishRequested
+
+REMEMBER_S = 30.0
+MAX_REMEMBERED = 1_000
+MAX_BUCKETS = 10_000
+_HANDSHAKE_BURST = 2.0  # seconds' worth of handshakes that may come at once
+
+
+class Admission:
+    """The books of one listener: `admit` and `release` a connection, a publish likewise."""
+
+    def __init__(self, settings: IngestSettings, max_descriptors: int) -> None:
+        """`max_descriptors` connections are the most that the process can hold open."""
+        self._max_descriptors = max_descriptors
+        self._open = 0
+        self._connections = Holders()
+        self._publishes = Holders()
+        self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
+        self._elsewhere: Held = {}
+        self.configure(settings)
+
+    def configure(self, settings: IngestSettings) -> None:
+        """Use other limits from now on; what is open stays open."""
+        self._settings = settings
+        self._exempt = Networks(settings.exempt_networks)
+
+    @property
+    def open_connections(self) -> int:
+        return self._open
+
+    def held(self) -> dict[str, tuple[int, int]]:
+        """What limited addresses hold here: connections and publishers."""
+        return to_tell(self._connections, self._publishes, self._exempt)
+
+    def told_elsewhere(self, held: Held) -> None:
+        """What addresses hold at the other ingests, in the form of `held`."""
+        self._elsewhere = held
+
+    def admit(self, host: str, now: float) -> str | None:
+        """Count a new connection in, or say why not."""
+        settings = self._settings
+        total = self._open
+        if total >= settings.max_connections:
+            return f"max_connections = {settings.max_connections} are open"
+        if total >= self._max_descriptors:
+            return f"descriptors for {self._max_descriptors} connections are used up"
+        if host not in self._exempt:
+            elsewhere, _ = held_by(host, self._elsewhere)
+            open_ = self._connections[host] + elsewhere
+            if open_ >= settings.max_connections_per_address:
+                return (
+                    f"max_connections_per_address = {settings.max_connections_per_address} are open"
+                )
+            if not self._take_token(subscriber(host), now):
+                return self._too_fast()
+        self._connections.add(host)
+        self._open += 1
+        return None
+
+    def release(self, host: str) -> None:
+        """Count a connection out that was admitted."""
+        self._connections.remove(host)
+        self._open -= 1
+
+    def admit_again(self, host: str, now: float) -> str | None:
+        """Another publish on a connection that had one: it counts like a new connection."""
+        if host in self._exempt or self._take_token(subscriber(host), now):
+            return None
+        return self._too_fast()
+
+    def admit_publish(
+        self, host: str, instead_of: str | None = None, *, is_new: bool = False
+    ) -> str | None:
+        """Count a publisher in, or say why not.
+
+        `instead_of` is the address of the one here that it takes the stream over from. A stream
+        that `is_new` here may be the address's own at another ingest: what is published at the
+        others is then left to the supervisor, who is told of `is_beyond_limit`.
+        """
+        limit = self._settings.max_publishes_per_address
+        others = self._publishes[host]
+        if instead_of is not None and subscriber(instead_of) == subscriber(host):
+            others -= 1
+        elif not is_new:
+            others += held_by(host, self._elsewhere)[1]
+        if others >= limit and host not in self._exempt:
+            return too_many_publishes(limit)
+        self._publishes.add(host)
+        return None
+
+    def is_beyond_limit(self, host: str) -> bool:
+        """Whether its last publisher was one too many by what the other ingests hold."""
+        _, elsewhere = held_by(host, self._elsewhere)
+        total = self._publishes[host] + elsewhere
+        return total > self._settings.max_publishes_per_address and host not in self._exempt
+
+    def release_publish(self, host: str) -> None:
+        """Count a publisher out that was admitted."""
+        self._publishes.remove(host)
+
+    def _too_fast(self) -> str:
+        rate = self._settings.max_handshakes_per_address
+        return f"more than max_handshakes_per_address = {rate:g} a second"
+
+    def _take_token(self, peer: str, now: float) -> bool:
+        rate = self._settings.max_handshakes_per_address
+        most = max(1.0, rate * _HANDSHAKE_BURST)
+        rate /= self._settings.processes
+        if len(self._buckets) >= MAX_BUCKETS:
+            self._forget_full_buckets(rate, most, now)
+        tokens, since = self._buckets.get(peer, (most, now))
+        tokens = min(most, tokens + (now - since) * rate)
+        if tokens < 1:
+            self._buckets[peer] = tokens, now
+            return False
+        self._buckets[peer] = tokens - 1, now
+        return True
+
+    def _forget_full_buckets(self, rate: float, most: float, now: float) -> None:
+        self._buckets = {
+            peer: (tokens, since)
+            for peer, (tokens, since) in self._buckets.items()
+            if tokens + (now - since) * rate < most
+        }
+        # Under an attack from very many addresses no book of them all is kept: begin anew.
+        if len(self._buckets) >= MAX_BUCKETS:
+            self._buckets.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a publisher was or is refused: RTMP's code, and a text for people."""
+
+    code: str
+    description: str
+    lasting: bool = False  # another attempt at once would end in the same way
+
+
+def check_request(request: PublishRequested, settings: Settings) -> StreamId | Refusal:
+    """The stream that a publisher asks for, if its address, the template and its keys agree."""
+    try:
+        address = parse_publish(request.app, request.tc_url, request.name)
+    except AddressError as error:
+        return Refusal("NetStream.Publish.BadName", str(error))
+    template = settings.template(address.app)
+    if template is None:
+        return Refusal("NetStream.Publish.Denied", f"there is no app {address.app!r} here")
+    if not is_key_allowed(template.publish_keys, address.query.get("key", "")):
+        said = "wrong" if "key" in address.query else "missing"
+        return Refusal(
+            "NetStream.Publish.Denied", f"the publish key (?key=...) of {address.app} is {said}"
+        )
+    return stream_id(address.app, address.key)
+
+
+def is_key_allowed(hashes: Sequence[str], key: str) -> bool:
+    """Whether `key` is one whose SHA-256 (hex) is listed; without any listed, every one is.
+
+    Takes the same time whichever entry matches.
+    """
+    if not hashes:
+        return True
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    found = False
+    for listed in hashes:
+        found |= hmac.compare_digest(digest.encode(), listed.lower().encode())
+    return found
+
+
+class RefusalMemory:
+    """Refusals that came after Publish.Start, kept for the next attempt.
+
+    OBS and others show the reason of a refusal only before Publish.Start, and reconnect for ever
+    when a connection is closed behind it (rtmp-facts 7): their next attempt must be told at once.
+    """
+
+    def __init__(self) -> None:
+        self._refusals: dict[StreamId, tuple[float, Refusal]] = {}
+
+    def remember(self, stream: StreamId, refusal: Refusal, now: float) -> None:
+        self._refusals.pop(stream, None)
+        if len(self._refusals) >= MAX_REMEMBERED:
+            del self._refusals[next(iter(self._refusals))]  # the oldest
+        self._refusals[stream] = now + REMEMBER_S, refusal
+
+    def forget(self, stream: StreamId) -> None:
+        """Let it be tried again at once."""
+        self._refusals.pop(stream, None)
+
+    def recall(self, stream: StreamId, now: float) -> Refusal | None:
+        """The refusal that still stands for this stream."""
+        entry = self._refusals.get(stream)
+        if entry is None:
+            return None
+        until, refusal = entry
+        if now >= until:
+            del self._refusals[stream]
+            return None
+        return refusal

@@ -1,0 +1,75 @@
+"""The CLI's end of the control socket (IO): one command, one answer, no loop."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import zmq
+
+from common.errors import EnvelopeError, TfarmError
+from common.ipc.control_link import control_address
+from common.ipc.control_messages import Answer, Command
+from common.ipc.envelope import decode_frames, encode
+from supervisor.processes.run_dir import SERVICE, is_served, why_unserved
+
+TIMEOUT_S = 5.0
+
+
+class NotRunning(TfarmError):
+    """No farm answers in that run directory."""
+
+
+class CommandFailed(TfarmError):
+    """The farm answered that it did not do it."""
+
+
+def ask(
+    run_dir: Path,
+    name: str,
+    arguments: Mapping[str, str] = MappingProxyType({}),
+    timeout: float = TIMEOUT_S,
+) -> Answer:
+    """Send a command to the farm that runs there; its answer.
+
+    Raises:
+        NotRunning: nobody listens there, or nobody answers in time.
+        CommandFailed: the answer is no.
+    """
+    if not is_served(run_dir):
+        raise NotRunning(f"farm not running ({why_unserved(run_dir)}){_closed_service()}")
+    context = zmq.Context(io_threads=1)
+    try:
+        socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IDENTITY, f"cli/{os.urandom(8).hex()}".encode())
+        socket.connect(control_address(run_dir))
+        socket.send(encode(Command(1, name, dict(arguments))))
+        while True:
+            if not socket.poll(int(timeout * 1000)):
+                raise NotRunning(f"the farm in {run_dir} does not answer within {timeout:g} s")
+            try:
+                message, _ = decode_frames(socket.recv_multipart())
+            except EnvelopeError as error:
+                raise CommandFailed(f"unreadable answer: {error}") from error
+            if isinstance(message, Answer):
+                break
+        if not message.ok:
+            raise CommandFailed(message.text)
+        return message
+    finally:
+        context.destroy(linger=0)
+
+
+def _closed_service() -> str:
+    if not SERVICE.exists() or os.access(SERVICE, os.X_OK):
+        return ""
+    return f"; what runs in {SERVICE} only root and its own user may ask"
+
+
+def status(run_dir: Path) -> dict[str, Any]:
+    """The status document. Raises as `ask`."""
+    document: dict[str, Any] = json.loads(ask(run_dir, "status").json)
+    return document

@@ -1,0 +1,216 @@
+"""What `tfarm doctor` concludes from what it found, and says. Pure.
+
+One `DeviceFinding` a device: what its probe answered, or why it did not. The verdict of each is
+what a farm would use it as; `advice` says what is missing and how to get it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.config.ladder import Path
+
+GPU_PACKAGES = ("cuda", "cupy", "PyNvVideoCodec")  # import names
+OLDEST_CUDA = 12000
+# The first drivers of these CUDA versions (NVIDIA's release notes).
+DRIVER_FOR_CUDA_12 = "525.60"
+# What FFmpeg 8.1's NVENC headers ask for.
+DRIVER_FOR_NVENC = "570"
+_MIB = 1024**2
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFinding:
+    """One device: its probe's answer, or why there is none."""
+
+    name: str  # "cpu" or a GPU UUID
+    label: str
+    pci_id: str = ""
+    report: Json = field(default_factory=dict)  # what the probe answered
+    problem: str = ""
+    left_out_by: str = ""  # what of the configuration leaves it alone
+
+    @property
+    def used_as(self) -> Path | None:
+        """None: not used."""
+        if self.left_out_by or self.problem:
+            return None
+        return Path(self.report["used_as"])
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that was found on this host."""
+
+    version: str
+    python: str
+    cores: int
+    driver: str  # "" when there is none
+    cuda: int  # 13000 is 13.0
+    driver_problem: str
+    bus_gpus: tuple[str, ...]  # PCI ids that the kernel sees
+    missing_packages: tuple[str, ...]  # of GPU_PACKAGES
+    uses_gpus: bool  # so configured
+    devices: tuple[DeviceFinding, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        return any(device.used_as is not None for device in self.devices)
+
+
+def extra_for(cuda: int) -> str | None:
+    """The extra that holds the packages for a driver's CUDA; None: no extra for it."""
+    if cuda < OLDEST_CUDA:
+        return None
+    return "gpu12" if cuda < 13000 else "gpu13"
+
+
+def document(found: Findings) -> Json:
+    """`tfarm doctor --json`."""
+    return {
+        "version": found.version,
+        "usable": found.is_usable,
+        "host": {"cores": found.cores, "python": found.python},
+        "driver": {
+            "version": found.driver,
+            "cuda": cuda_text(found.cuda) if found.cuda else "",
+            "problem": found.driver_problem,
+        },
+        "devices": [
+            {
+                "name": device.name,
+                "label": device.label,
+                "pci_id": device.pci_id,
+                "used_as": device.used_as.value if device.used_as else None,
+                "why": why(device),
+                "problem": device.problem,
+                "report": device.report,
+            }
+            for device in found.devices
+        ],
+        "advice": list(advice(found)),
+    }
+
+
+def text(found: Findings) -> str:
+    """The same for people."""
+    lines = [f"tfarm {found.version}, Python {found.python}, {found.cores} cores"]
+    if found.driver:
+        lines.append(f"NVIDIA driver {found.driver}, CUDA {cuda_text(found.cuda)}")
+    else:
+        lines.append(f"NVIDIA driver: none ({found.driver_problem or 'not looked for'})")
+    for device in found.devices:
+        lines += ["", *_device_lines(device)]
+    given = list(advice(found))
+    if given:
+        lines += ["", "To do:", *(f"  - {line}" for line in given)]
+    lines += ["", "This host can run tfarm." if found.is_usable else "This host cannot run tfarm."]
+    return "\n".join(lines)
+
+
+def why(device: DeviceFinding) -> str:
+    """Why a device is used as it is."""
+    if device.left_out_by:
+        return f"left alone: {device.left_out_by}"
+    if device.problem:
+        return device.problem
+    notes = [str(note) for note in device.report.get("notes", ())]
+    match device.used_as:
+        case Path.GPU_ONLY:
+            told = ["decodes, scales and encodes on the GPU", *notes]
+        case Path.HYBRID:
+            told = ["decodes and scales on the GPU, libx264 on the host's cores encodes", *notes]
+        case _:
+            told = ["libavcodec, libswscale and libx264 on the host's cores", *notes]
+    return "; ".join(told)
+
+
+def advice(found: Findings) -> Iterator[str]:
+    """What is missing, and how to get it."""
+    has_gpus = any(device.pci_id for device in found.devices)
+    if found.uses_gpus and not found.driver and found.bus_gpus:
+        yield (
+            f"an NVIDIA GPU is at {', '.join(found.bus_gpus)} but no driver answers: install "
+            f"NVIDIA's driver {DRIVER_FOR_NVENC} or later (in a container: run it with the "
+            "NVIDIA runtime and NVIDIA_DRIVER_CAPABILITIES=compute,video,utility)"
+        )
+    if has_gpus and found.uses_gpus:
+        extra = extra_for(found.cuda)
+        if extra is None:
+            yield (
+                f"driver {found.driver} is too old (CUDA {cuda_text(found.cuda)}): tfarm needs "
+                f"CUDA 12, driver {DRIVER_FOR_CUDA_12} or later"
+            )
+        elif found.missing_packages:
+            yield f"{', '.join(found.missing_packages)} missing: pip install 'tfarm[{extra}]'"
+    for device in found.devices:
+        if device.name.startswith("cpu") and device.problem:
+            yield "software codecs do not work: pip install --force-reinstall av"
+        elif "driver is too old" in why(device):
+            yield (
+                f"{device.name}: NVENC needs a newer driver, {DRIVER_FOR_NVENC} or later; until "
+                "then the host's cores encode"
+            )
+
+
+def cuda_text(cuda: int) -> str:
+    """13000 as "13.0"."""
+    return f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else "unknown"
+
+
+def _device_lines(device: DeviceFinding) -> list[str]:
+    used_as = device.used_as
+    verdict = used_as.value if used_as else "not used"
+    pci = f", {device.pci_id}" if device.pci_id else ""
+    lines = [f"{device.name} ({device.label}{pci})", f"  used as   {verdict}: {why(device)}"]
+    report = device.report
+    if not report:
+        return lines
+    free, total = report["memory_free"], report["memory_total"]
+    if report.get("round_problem"):
+        lines.append(f"  round     not made: {report['round_problem']}")
+    else:
+        lines.append(
+            f"  round     {report['round_fps']:.0f} frames/s: 1080p decoded, scaled to 720p, 480p "
+            "and 360p, encoded; one stream"
+        )
+    lines.append(f"  memory    {free // _MIB} MiB free of {total // _MIB} MiB")
+    if "decodes" in report:
+        lines.append(f"  NVDEC     {report['decode_engines']} engines; {_caps(report['decodes'])}")
+        lines.append(f"  NVENC     {_sessions(report)}")
+        lines.append(
+            f"  CUDA      {report['cuda_driver']}, compute capability "
+            f"{report['compute_capability']}"
+        )
+    versions = report.get("versions") or report.get("packages") or {}
+    lines.append("  versions  " + ", ".join(f"{name} {held}" for name, held in versions.items()))
+    return lines
+
+
+def _caps(decodes: Json) -> str:
+    told = [
+        f"{codec} {caps['max_width']}x{caps['max_height']}"
+        for codec, caps in decodes.items()
+        if caps["is_supported"]
+    ]
+    return "decodes " + ", ".join(told) if told else "decodes nothing"
+
+
+def _sessions(report: Json) -> str:
+    if report["used_as"] != Path.GPU_ONLY.value:
+        return "none"
+    count = report.get("sessions_free")
+    if count is None:
+        return "works; sessions not counted while a farm runs"
+    if report.get("sessions_problem"):
+        return f"works; {count} sessions opened, then: {report['sessions_problem']}"
+    if report.get("are_sessions_capped") and count == 0:
+        return (
+            "works; other programs hold all sessions of the driver now: streams get theirs as "
+            "they come free"
+        )
+    if report.get("are_sessions_capped"):
+        return f"works; the driver opens {count} sessions and no more"
+    return f"works; {count} sessions opened beside one another, no cap met"

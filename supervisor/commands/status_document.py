@@ -1,0 +1,271 @@
+"""What `tfarm status --json` gives: the farm's facts as one JSON document. Pure.
+
+Children as the family has them, streams and devices as the roster has them; rates are those that
+the children report. `status_table.py` makes the terminal's tables from this document and nothing
+else, so a program sees all that a person sees. Times ending in `_unix` are wall-clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.config.ladder import SOURCE, LeftOut, fit_ladder
+from common.ipc.control_messages import RenditionStatus
+from common.ipc.identity import ChildName, device_of, split_stream_id
+from supervisor.farm.farm import Farm
+from supervisor.farm.stream import Stream
+from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource
+from supervisor.placement.fleet import Device
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFacts:
+    """One process as its parent sees it."""
+
+    name: ChildName
+    state: str
+    pid: int  # 0: not running
+    restarts: int
+    reason: str  # of its last end
+    since_s: float
+    memory_bytes: int
+    cpu_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class FarmFacts:
+    """What the roster does not know."""
+
+    version: str
+    run_dir: str
+    config: str  # path; "": built-in
+    started_unix: float
+    supervisor: ChildFacts
+    children: Sequence[ChildFacts]
+    now_s: float
+    now_unix: float
+    listen: Sequence[str] = field(default_factory=tuple)
+
+
+def snapshot(facts: FarmFacts, farm: Farm) -> Json:
+    """The document."""
+    roster = farm.roster
+    fleet = roster.fleet
+    return {
+        "version": facts.version,
+        "run_dir": facts.run_dir,
+        "config": facts.config,
+        "since_unix": facts.started_unix,
+        "listen": {"rtmp": list(facts.listen)},
+        "apps": {t.name: list(t.rendition_names()) for t in roster.settings.templates},
+        "supervisor": _child(facts.supervisor, facts.now_s),
+        "children": [
+            _child(child, facts.now_s) | {"counters": _counters(farm, child.name)}
+            for child in facts.children
+        ],
+        "host": {
+            resource.value.replace(" ", "_"): {
+                "capacity": fleet.host.get(resource),
+                "used": round(fleet.used(resource), 2),
+            }
+            for resource in HOST_WIDE
+        },
+        "encoder_cap": _encoder_cap(farm, facts.now_s),
+        "devices": [_device(farm, device) for device in fleet.devices.values()],
+        "streams": [_stream(farm, stream, facts) for stream in roster.streams.values()],
+        "waiting": farm.waiting(),
+        "parked": farm.parked,
+        "closed": farm.closed,
+        "refused_full": roster.full_refusals,
+        "decisions": [
+            {
+                "at_unix": facts.now_unix - (facts.now_s - note.at_s),
+                "app": split_stream_id(note.stream_id)[0],
+                "key": split_stream_id(note.stream_id)[1],
+                "text": note.text,
+            }
+            for note in roster.history
+        ],
+    }
+
+
+def summary(farm: Farm) -> str:
+    """One line, for `systemctl status`."""
+    devices = farm.roster.fleet.devices.values()
+    up = sum(device.is_up for device in devices)
+    words = f"streams: {len(farm.roster.streams)}, workers up: {up} of {len(devices)}"
+    return f"{words}; {farm.closed}" if farm.closed else words
+
+
+def _child(child: ChildFacts, now_s: float) -> Json:
+    return {
+        "name": child.name,
+        "kind": child.name.partition(":")[0],
+        "state": child.state,
+        "pid": child.pid,
+        "restarts": child.restarts,
+        "reason": child.reason,
+        "state_s": round(now_s - child.since_s, 1),
+        "memory_bytes": child.memory_bytes,
+        "cpu_percent": round(child.cpu_percent, 1),
+    }
+
+
+def _encoder_cap(farm: Farm, now_s: float) -> Json | None:
+    """The host's limit on encoder sessions, where a driver's refusal set it."""
+    cap = farm.roster.session_cap
+    if cap is None:
+        return None
+    return {
+        "sessions": cap.sessions,
+        "for_s": round(max(0.0, cap.until_s - now_s), 1),
+        "reason": cap.reason,
+    }
+
+
+def _counters(farm: Farm, name: ChildName) -> dict[str, int]:
+    beat = farm.beats.get(name)
+    return dict(beat.counters) if beat else {}
+
+
+def _device(farm: Farm, device: Device) -> Json:
+    fleet = farm.roster.fleet
+    hello = farm.hellos.get(device.name)
+    info = hello.device if hello else None
+    streams = farm.roster.on_device(device.name)
+    resource = Resource.LOAD if Resource.LOAD in device.limits else Resource.CORES
+    made = [(s.fps_in, s.transcode) for s in streams if s.transcode is not None]
+    if not device.is_up:
+        state = "lost" if device.name in farm.roster.lost else "down"
+    elif device.name in farm.roster.drained:
+        state = "draining" if streams or farm.sessions(device.name) else "drained"
+    elif device.name in farm.roster.overloaded:
+        state = "overloaded"
+    else:
+        state = "ready"
+    return {
+        "name": device.name.partition(":")[2],
+        "device": info.name if info else device_of(device.name),
+        "worker": device.name,
+        "workers": fleet.workers_of(device),
+        "kind": info.kind if info else "",
+        "label": info.label if info else "",
+        "path": device.path.value,
+        "pci_id": info.pci_id if info else "",
+        "state": state,
+        "capacity": fleet.limit(resource, device) or 0.0,
+        "is_capacity_shared": resource in HOST_WIDE,
+        "used": round(fleet.used(resource, device.name), 2),
+        "memory_bytes": device.limits.get(Resource.MEMORY, 0),
+        "memory_used": fleet.used(Resource.MEMORY, device.name),
+        "reason": farm.roster.lost.get(device.name, ""),
+        "engines": {
+            resource.value: round(fleet.used(resource, device.name), 4)
+            for resource in ENGINES
+            if resource in device.limits
+        },
+        "calibrated": sorted(device.measured),
+        "streams": len(streams),
+        "fps_in": round(sum(fps_in for fps_in, _ in made), 1),
+        "fps_out": round(sum(r.fps for _, t in made for r in t.renditions), 1),
+        "queue_ms": round(max((t.queue_ms for _, t in made), default=0.0), 1),
+        "notes": list(info.notes) if info else [],
+    }
+
+
+def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
+    app, key = split_stream_id(stream.stream_id)
+    publisher, transcode = stream.publisher, stream.transcode
+    served = {
+        name: [r for s in stream.served.values() for r in s.renditions if r.name == name]
+        for name in (SOURCE, *stream.rungs())
+    }
+    source = stream.format
+    return {
+        "app": app,
+        "key": key,
+        "state": stream.state.value,
+        "is_live": stream.is_live,
+        "publisher": stream.address,
+        "ingest": stream.ingest,
+        "since_unix": publisher.since_unix if publisher else 0.0,
+        "generation": stream.generation,
+        "worker": farm.roster.device_of(stream),
+        "reason": stream.reason,
+        "cannot_move": farm.moves.stuck.get(stream.stream_id, ""),
+        "crashes": stream.crashes,
+        "degraded": stream.level.name.lower().replace("_", " ") if stream.level else "",
+        "skipped_by_worker": transcode.skipped if transcode else 0,
+        "own_worker": stream.own_worker or "",
+        "width": source.width if source else 0,
+        "height": source.height if source else 0,
+        "fps": round(publisher.fps, 2) if publisher else 0.0,
+        "bitrate_bps": round(publisher.bitrate_bps) if publisher else 0,
+        "codec": publisher.codec if publisher else "",
+        "gop_ms": publisher.gop_ms if publisher else 0,
+        "audio": publisher.audio if publisher else "",
+        "frames": publisher.frames if publisher else 0,
+        "dropped": dict(publisher.dropped) if publisher else {},
+        "frames_in": transcode.frames_in if transcode else 0,
+        "frames_decoded": transcode.frames_out if transcode else 0,
+        "decode_errors": transcode.decode_errors if transcode else 0,
+        "dropped_by_worker": transcode.dropped if transcode else 0,
+        "queue_ms": round(transcode.queue_ms, 1) if transcode else 0.0,
+        "waiting_players": sum(s.waiting_players for s in stream.served.values()),
+        "left_out": [{"name": entry.name, "reason": entry.reason} for entry in _left_out(stream)],
+        "renditions": [_rendition(stream, name, served_as) for name, served_as in served.items()],
+        "stages_ms": _stages(stream),
+    }
+
+
+def _left_out(stream: Stream) -> Sequence[LeftOut]:
+    """Renditions that are not made: not fitting the source, or lost at the worker."""
+    found = fit_ladder(stream.template, stream.format).left_out if stream.format else ()
+    transcode = stream.transcode
+    if transcode is None:
+        return found
+    # The source may have been another one when the worker began.
+    told = {entry.name for entry in transcode.left_out}
+    told |= {rendition.name for rendition in transcode.renditions}
+    return (*(entry for entry in found if entry.name not in told), *transcode.left_out)
+
+
+def _stages(stream: Stream) -> dict[str, list[float]]:
+    """p50 and p99 of the frame path's stages; of several egresses, those of the slowest."""
+    found: dict[str, list[float]] = {}
+    for status in (stream.publisher, stream.transcode, *stream.served.values()):
+        for stage, times in status.stages_ms.items() if status is not None else ():
+            known = found.get(stage, (0.0,) * len(times))
+            found[stage] = [max(pair) for pair in zip(known, times, strict=False)]
+    return found
+
+
+def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> Json:
+    """One row: what its maker makes and its servers serve."""
+    made = RenditionStatus(name)
+    if name == SOURCE and stream.publisher is not None:
+        source = stream.format
+        made = RenditionStatus(
+            name,
+            source.width if source else 0,
+            source.height if source else 0,
+            stream.publisher.frames,
+            fps=stream.publisher.fps,
+            bitrate_bps=stream.publisher.bitrate_bps,
+        )
+    elif stream.transcode is not None:
+        made = next((r for r in stream.transcode.renditions if r.name == name), made)
+    return {
+        "name": name,
+        "width": made.width,
+        "height": made.height,
+        "fps": round(made.fps, 2),
+        "bitrate_bps": round(made.bitrate_bps),
+        "frames": made.frames,
+        "dropped": made.dropped,
+        "players": sum(r.players for r in served),
+        "dropped_to_players": sum(r.dropped for r in served),
+        "last_pts_ms": made.last_pts_ms,
+    }

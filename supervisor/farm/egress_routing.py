@@ -1,0 +1,68 @@
+"""Which egresses want which streams, besides the ones that keep their rings. Pure.
+
+An egress wants a stream while it has players of it, and for a while after; and at once when a
+player asks it for one that it hasn't.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from common.ipc.control_messages import ServedStatus, StreamRoutes
+from common.ipc.egress_homes import home
+from common.ipc.identity import ChildName, StreamId
+
+KEEP_S = 10.0  # after the last player
+MAX_WANTED = 4000  # names come from players: those of no stream count too
+
+
+class Routing:
+    """Call `update` after what may have changed something."""
+
+    def __init__(self) -> None:
+        self._until_s: dict[tuple[ChildName, StreamId], float] = {}
+        self.told = StreamRoutes(())
+
+    def want(self, egress: ChildName, stream_id: StreamId, now: float) -> None:
+        self._until_s.pop((egress, stream_id), None)
+        while len(self._until_s) >= MAX_WANTED:
+            del self._until_s[next(iter(self._until_s))]
+        self._until_s[egress, stream_id] = now + KEEP_S
+
+    def heard(self, egress: ChildName, served: Sequence[ServedStatus], now: float) -> None:
+        """What an egress says that it serves."""
+        for status in served:
+            if status.waiting_players or any(r.players for r in status.renditions):
+                self.want(egress, status.stream_id, now)
+
+    def joined(
+        self,
+        streams: Iterable[StreamId],
+        before: Iterable[ChildName],
+        egresses: Iterable[ChildName],
+        now: float,
+    ) -> None:
+        """There are other egresses than `before`: whose homes move, their old ones keep, too.
+
+        For a while: players may have come to them, and have not been told of yet.
+        """
+        old, new = sorted(before), sorted(egresses)
+        for stream_id in streams:
+            was = home(stream_id, old)
+            if was is not None and was in new and was != home(stream_id, new):
+                self.want(was, stream_id, now)
+
+    def lost(self, egress: ChildName) -> None:
+        self._until_s = {key: until for key, until in self._until_s.items() if key[0] != egress}
+
+    def update(self, egresses: Iterable[ChildName], now: float) -> StreamRoutes | None:
+        """The routes, if they are others than those told last."""
+        running = sorted(egresses)
+        self._until_s = {key: until for key, until in self._until_s.items() if until > now}
+        extra: dict[StreamId, list[ChildName]] = {}
+        for egress, stream_id in self._until_s:
+            if egress in running and egress != home(stream_id, running):
+                extra.setdefault(stream_id, []).append(egress)
+        routes = StreamRoutes(tuple((key, tuple(sorted(extra[key]))) for key in sorted(extra)))
+        if routes == self.told:
+            return None
+        self.told = routes
+        return routes

@@ -1,0 +1,33 @@
+"""Which streams the host's cores encode: each worker is told how many others do there. Pure.
+
+A worker goes another way where there is a stream for every core
+(`worker/session/inline_encoding.py`), and knows its own alone.
+"""
+
+from common.config.ladder import Path
+from common.ipc.control_messages import StreamsElsewhere
+from common.ipc.identity import ChildName
+from supervisor.placement.fleet import Fleet
+
+ON_CORES = (Path.HYBRID, Path.SOFTWARE)
+
+
+class CoreStreams:
+    """What each worker was told."""
+
+    def __init__(self) -> None:
+        self._told: dict[ChildName, int] = {}
+
+    def heard(self, worker: ChildName, fleet: Fleet) -> StreamsElsewhere | None:
+        """What a worker that has streams there has to be told, if that is new."""
+        on_cores = [p.device for p in fleet.placements.values() if p.path in ON_CORES]
+        own = on_cores.count(worker)
+        elsewhere = len(on_cores) - own
+        if not own or elsewhere == self._told.get(worker, 0):
+            return None
+        self._told[worker] = elsewhere
+        return StreamsElsewhere(elsewhere)
+
+    def forget(self, worker: ChildName) -> None:
+        """It is gone, or says hello: it knows nothing (any more)."""
+        self._told.pop(worker, None)

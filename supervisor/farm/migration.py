@@ -1,0 +1,200 @@
+"""Streams that move to another device while both devices run: drains and rebalancing. Pure.
+
+A move is a new generation with a cut: a stream time ahead, on the grid of keyframes. Ingest feeds
+both workers until the cut, the new one starts at the last GOP and shows nothing before the cut, the
+old one nothing from it on; so players get every picture once. A stream takes
+its new room, and gives up its old, at once: until the cut the new worker only decodes.
+
+A drained device keeps what finds no room elsewhere; that is tried again whenever room comes. A GOP
+that is longer than ingest keeps gives a new worker nothing to begin with: such a stream moves soon
+after a keyframe, and waits for it.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from common.config.ladder import Path
+from common.ipc.control_messages import Placed, PublisherStatus
+from common.ipc.identity import ChildName, StreamId
+from supervisor.farm.actions import Order, Send
+from supervisor.farm.state import Roster
+from supervisor.farm.stream import Stream, StreamState
+from supervisor.placement.fleet import Fleet, NoRoom, fullness, move_while_running
+
+LEAD_MS = 700  # to open a session and have it decode up to now …
+MAX_REPLAY_MS = 10_000  # … with half of the last GOP's length for that, as ingest keeps it
+SETTLE_S = 1.5  # after a cut: by then the old session has ended
+TOLD_S = 0.25  # then look again what ingest's heartbeat has told of a stream
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """It cannot move at this moment, with the reason for people."""
+
+    reason: str
+
+
+class Moves:
+    """Decides on moves; the facts are the roster's."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self.stuck: dict[StreamId, str] = {}  # on drained devices, and why they are still there
+        self.later: set[StreamId] = set()  # those of them that will need no room, but time
+        self._look_again_s = math.inf  # at these
+
+    def next_deadline(self) -> float:
+        """When a stream of a drained device that could not move for a while may be able to."""
+        waiting = (s.moving_until_s for s in self._to_move() if s.stream_id not in self.stuck)
+        return min(self._look_again_s, min(waiting, default=math.inf))
+
+    def drain(self, devices: Iterable[ChildName], now: float) -> list[Order]:
+        """They take nothing more, and what they have moves away as far as there is room."""
+        for device in devices:
+            self._roster.drained.add(device)
+            self._roster.open_or_close(device)
+        return self.retry(now)
+
+    def undrain(self, device: ChildName) -> None:
+        self._roster.drained.discard(device)
+        self._roster.open_or_close(device)
+        for stream in self._roster.on_device(device):
+            self.stuck.pop(stream.stream_id, None)
+            self.later.discard(stream.stream_id)
+
+    def retry(self, now: float) -> list[Order]:
+        """Room may have come: move what is still on drained devices."""
+        return self._try(self._to_move(), {}, now)
+
+    def tick(self, now: float) -> list[Order]:
+        """Time has passed: move what needed no more than that, among many that need room."""
+        stuck = {name: why for name, why in self.stuck.items() if name not in self.later}
+        due = [stream for stream in self._to_move() if stream.stream_id not in stuck]
+        return self._try(due, stuck, now)
+
+    def _try(
+        self, streams: Iterable[Stream], stuck: dict[StreamId, str], now: float
+    ) -> list[Order]:
+        """Move these; `stuck` are those that stay where they are without another try."""
+        orders: list[Order] = []
+        self.later.clear()
+        self._look_again_s = math.inf
+        for stream in streams:
+            if now < stream.moving_until_s:
+                continue
+            moved = self.move(stream, now)
+            if isinstance(moved, NotYet):
+                self.later.add(stream.stream_id)
+                self._look_again_s = now + TOLD_S
+            if isinstance(moved, NoRoom | NotYet):
+                stuck[stream.stream_id] = moved.reason
+                if self.stuck.get(stream.stream_id) != moved.reason:
+                    self._roster.note(stream.stream_id, f"cannot move: {moved.reason}", now)
+            else:
+                orders += moved
+        self.stuck = stuck
+        return orders
+
+    def move(
+        self, stream: Stream, now: float, only: ChildName | None = None
+    ) -> list[Order] | NoRoom | NotYet:
+        """Move a stream off its device, to any other or to the one named.
+
+        One whose time ingest has not told yet waits until it has: players may see it already.
+        """
+        roster = self._roster
+        if roster.is_adopting:
+            return NotYet("what else runs is not known yet")
+        publisher = stream.publisher
+        if stream.format is not None and publisher is None:
+            stream.moving_until_s = now + TOLD_S
+            return []
+        if stream.format is not None and publisher is not None and not publisher.can_move:
+            return NotYet(
+                "its last keyframe is too long ago to begin with; it moves after the next"
+            )
+        here = roster.device_of(stream)
+        exclude = roster.excluded(stream)
+        if here is not None:
+            exclude[here] = ""
+        if only is not None:
+            exclude |= {name: "" for name in roster.fleet.devices if name != only}
+        policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
+        need = replace(roster.need(stream), policy=policy)
+        result = move_while_running(roster.fleet, stream.generation, need, exclude)
+        if isinstance(result, NoRoom):
+            return result
+        fleet, placement = result
+        roster.put(stream, fleet, replace(placement, reason=f"moved; {placement.reason}"), now)
+        placed = roster.placed(stream, 0)
+        assert isinstance(placed.message, Placed)
+        if stream.format is None or publisher is None:
+            return [placed]  # nothing of it can have reached a player
+        cut_ms = next_cut(publisher, stream.template.gop_ms, now)
+        stream.moving_until_s = time_of(publisher, cut_ms) + SETTLE_S
+        return [Send(placed.child, replace(placed.message, cut_ms=cut_ms))]
+
+    def under_way(self, now: float) -> int:
+        """Streams that have not settled after a move, so that none can move again yet."""
+        return sum(now < stream.moving_until_s for stream in self._roster.streams.values())
+
+    def rebalance(self, now: float) -> list[Order]:
+        """Even the load out: whatever makes the fullest device less full than it is."""
+        roster = self._roster
+        orders: list[Order] = []
+        tried: set[StreamId] = set()
+        while True:
+            better = self._better(roster.fleet, tried, now)
+            if better is None:
+                return orders
+            stream, target = better
+            tried.add(stream.stream_id)
+            moved = self.move(stream, now, target)
+            if isinstance(moved, list):
+                orders += moved
+
+    def _better(
+        self, fleet: Fleet, tried: set[StreamId], now: float
+    ) -> tuple[Stream, ChildName] | None:
+        """The stream whose move evens the most out between two devices of one path."""
+        best: tuple[float, Stream, ChildName] | None = None
+        devices = [d for d in fleet.devices.values() if d.is_up and d.reserved_for is None]
+        for source in devices:
+            for target in devices:
+                if target is source or target.path is not source.path or not target.is_open:
+                    continue
+                for stream in self.served_by(source.name):
+                    if now < stream.moving_until_s:
+                        continue
+                    if stream.stream_id in tried or stream.why_left_out(target.name):
+                        continue
+                    taken = fleet.placements[stream.generation].amounts
+                    before = fullness(fleet, source, taken) - fullness(fleet, target, taken)
+                    size = fullness(fleet.with_only(stream.generation), source, taken)
+                    gain = before - abs(before - 2 * size)
+                    if gain > 1e-6 and (best is None or gain > best[0]):
+                        best = gain, stream, target.name
+        return best[1:] if best is not None else None
+
+    def _to_move(self) -> list[Stream]:
+        return [
+            stream for device in sorted(self._roster.drained) for stream in self.served_by(device)
+        ]
+
+    def served_by(self, device: ChildName) -> list[Stream]:
+        """The streams that are there, without those that only wait with room there."""
+        there = (StreamState.LIVE, StreamState.RESERVED)
+        return [stream for stream in self._roster.on_device(device) if stream.state in there]
+
+
+def next_cut(publisher: PublisherStatus, gop_ms: int, now: float) -> int:
+    """A stream time on the grid of keyframes, far enough ahead for a worker to get ready."""
+    now_ms = publisher.anchor_ms + (now - publisher.anchor_s) * 1000
+    lead_ms = LEAD_MS + min(publisher.gop_ms, MAX_REPLAY_MS) / 2
+    return math.ceil((now_ms + lead_ms) / gop_ms) * gop_ms
+
+
+def time_of(publisher: PublisherStatus, stream_ms: int) -> float:
+    """The CLOCK_MONOTONIC of a stream time."""
+    return publisher.anchor_s + (stream_ms - publisher.anchor_ms) / 1000

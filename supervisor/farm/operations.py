@@ -1,0 +1,97 @@
+"""What an operator asks of the streams and devices of a running farm. Pure: told the time.
+
+Each method carries its orders out by `do` and says what was done.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from supervisor.commands.status_document import Json
+from supervisor.farm.actions import Order
+from supervisor.farm.farm import Farm
+
+log = logging.getLogger("tfarm.supervisor.farm.operations")
+
+
+class Operations:
+    """On one farm."""
+
+    def __init__(
+        self, farm: Farm, do: Callable[[Sequence[Order]], None], clock: Callable[[], float]
+    ) -> None:
+        self._farm = farm
+        self._do = do
+        self._clock = clock
+
+    def kick(self, app: str, key: str) -> str:
+        """End one stream, forget its crashes; what was done, "" when there was nothing to do."""
+        cleared, ended = self._farm.clear(app, key), self._farm.kick(app, key)
+        self._do([*cleared, *ended])  # one that is ended stays out for a while
+        if ended:
+            return f"{app}/{key} is being ended"
+        return f"{app}/{key} is not refused any more" if cleared else ""
+
+    def drain(self, device: str) -> tuple[bool, str, Json]:
+        """Begin or go on with a device's drain: whether there is one, and what is left on it.
+
+        A GPU is all its workers, unless one of them is named.
+        """
+        farm = self._farm
+        workers = farm.find_devices(device)
+        if not workers:
+            return False, self._no_device(device), {}
+        for worker in workers:
+            if worker not in farm.roster.drained:
+                log.info("draining device=%s", worker)
+        self._do(farm.drain(workers, self._clock()))
+        moves = farm.moves
+        left = [
+            {
+                "stream": stream.stream_id,
+                "reason": moves.stuck.get(stream.stream_id, ""),
+                "moves_later": stream.stream_id in moves.later,
+            }
+            for worker in workers
+            for stream in moves.served_by(worker)
+        ]
+        return True, "", {"streams": left, "sessions": sum(map(farm.sessions, workers))}
+
+    def undrain(self, device: str) -> tuple[bool, str]:
+        workers = self._farm.find_devices(device)
+        if not workers:
+            return False, self._no_device(device)
+        self._do(self._farm.undrain(workers, self._clock()))
+        log.info("not drained any more devices=%s", ",".join(workers))
+        return True, f"{device} takes streams again"
+
+    def drain_all(self, timeout_s: float | None) -> Json:
+        """Begin or go on with the drain of all; how many streams are left."""
+        self._farm.drain_all(timeout_s, self._clock())
+        self._do(())  # there is a new deadline
+        return {"streams": len(self._farm.roster.streams)}
+
+    def undrain_all(self) -> str:
+        self._do(self._farm.undrain_all(self._clock()))
+        return "the farm takes streams again"
+
+    def rebalance(self) -> str:
+        moves, now = self._farm.moves, self._clock()
+        under_way = moves.under_way(now)
+        orders = moves.rebalance(now)
+        self._do(orders)
+        if orders:
+            return _streams(len(orders), "move")
+        if under_way:
+            return f"{_streams(under_way, 'are')} still on the way; ask again in a few seconds"
+        return "no move would even the load out"
+
+    def _no_device(self, device: str) -> str:
+        known = ", ".join(name.partition(":")[2] for name in self._farm.roster.fleet.devices)
+        return f"there is no device {device}; there are: {known}"
+
+
+def _streams(count: int, verb: str) -> str:
+    """`1 stream moves`, `2 streams move`."""
+    if count > 1:
+        return f"{count} streams {verb}"
+    return f"1 stream {'is' if verb == 'are' else verb + 's'}"

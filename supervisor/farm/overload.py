@@ -1,0 +1,187 @@
+"""What is taken from streams on a device that falls behind, step by step, and given back. Pure.
+
+A device is behind while one of its streams waits for its decoder by `BEHIND_MS`, or rungs leave
+pictures out; and when such a wait has overflowed time after time, `OVERFLOWS` within `OVERFLOW_S`:
+a queue may be shorter than `BEHIND_MS`, and is empty again after each drop. (What a publisher
+sends late all at once overflows too; the worker does not count that.) After `BEHIND_S` of it
+without a break one step is taken, and another after every `STEP_S` in which it is still behind, in
+this order:
+
+1. the device takes no new streams;
+2. of one stream after the other, the newest first, the top rung's frame rate is halved;
+3. … the top rung is left out (of those with more than one);
+4. … the stream is passed through, not transcoded.
+
+After `WELL_S` without falling behind the last step is undone, and so on. Where that makes the
+device fall behind again, the next undoing waits twice as long, up to `MAX_WELL_S`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from common.ipc.identity import StreamId
+
+BEHIND_MS = 400.0
+BEHIND_S = 3.0
+PAUSE_S = 1.0  # a shorter break is none
+OVERFLOWS = 3  # a host that was stopped for a moment brings one, of many streams at once
+OVERFLOW_S = 30.0
+STEP_S = 4.0
+WELL_S = 15.0
+MAX_WELL_S = 240.0
+RELAPSE_S = 20.0  # falling behind so soon after an undoing is its fault
+
+
+class Level(IntEnum):
+    """What is taken from one stream."""
+
+    FULL = 0
+    HALF_RATE = 1  # of the top rung
+    NO_TOP_RUNG = 2
+    PASSTHROUGH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One stream on the device, as its worker tells."""
+
+    stream_id: StreamId
+    placed_s: float  # the newest gives first
+    rungs: int
+    queue_ms: float
+    left_out: int  # pictures, so far
+    overflows: int = 0  # of its queue, so far
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Order: the device takes new streams no more, or again."""
+
+    is_closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetLevel:
+    """Order: take this much from a stream."""
+
+    stream_id: StreamId
+    level: Level
+
+
+Step = Close | SetLevel
+
+
+class Overload:
+    """One device. What is taken is a stack: the last is given back first."""
+
+    def __init__(self) -> None:
+        self._taken: list[Step] = []
+        self._left_out: dict[StreamId, int] = {}
+        self._overflows: dict[StreamId, int] = {}
+        self._overflows_s: list[float] = []  # the last ones of any stream
+        self._behind_s = -math.inf
+        self._behind_since_s: float | None = None
+        self._well_since_s = -math.inf
+        self._step_s = -math.inf  # the last step, either way
+        self._undone_s = -math.inf
+        self._patience_s = WELL_S
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self._taken)
+
+    def level(self, stream_id: StreamId) -> Level:
+        levels = [
+            step.level
+            for step in self._taken
+            if isinstance(step, SetLevel) and step.stream_id == stream_id
+        ]
+        return levels[-1] if levels else Level.FULL
+
+    def observe(self, loads: Sequence[Load], now: float) -> list[Step]:
+        """A heartbeat; the steps to take or to undo, one at most.
+
+        Streams that are passed through are not on the device: the caller keeps them in `loads` as
+        long as they may come back, with nothing waiting.
+        """
+        present = {load.stream_id for load in loads}
+        self._taken = [
+            step for step in self._taken if isinstance(step, Close) or step.stream_id in present
+        ]
+        if self._is_behind(loads):
+            self._behind_s = now
+        if self._overflows_again(loads, now):
+            self._behind_s = now
+            first_s = self._overflows_s[0]
+            self._behind_since_s = min(first_s, self._behind_since_s or first_s)
+        # pictures are left out in bursts
+        if now - self._behind_s < PAUSE_S:
+            if self._behind_since_s is None:
+                self._behind_since_s = now
+            self._well_since_s = now
+            if now - self._undone_s < RELAPSE_S:
+                self._patience_s = min(MAX_WELL_S, 2 * self._patience_s)
+                self._undone_s = -math.inf
+            if now - self._behind_since_s >= BEHIND_S and now - self._step_s >= STEP_S:
+                return self._take(loads, now)
+            return []
+        if self._behind_since_s is not None:
+            self._behind_since_s = None
+            self._well_since_s = now
+        if not self._taken:
+            self._patience_s = WELL_S
+            return []
+        if now - max(self._well_since_s, self._step_s) < self._patience_s:
+            return []
+        return self._undo(now)
+
+    def _is_behind(self, loads: Sequence[Load]) -> bool:
+        before, self._left_out = self._left_out, {load.stream_id: load.left_out for load in loads}
+        return any(
+            load.queue_ms >= BEHIND_MS or load.left_out > before.get(load.stream_id, load.left_out)
+            for load in loads
+        )
+
+    def _overflows_again(self, loads: Sequence[Load], now: float) -> bool:
+        before = self._overflows
+        self._overflows = {load.stream_id: load.overflows for load in loads}
+        recent = [at_s for at_s in self._overflows_s if now - at_s < OVERFLOW_S]
+        is_new = any(load.overflows > before.get(load.stream_id, load.overflows) for load in loads)
+        if is_new:
+            self._well_since_s = now
+            if not recent or now - recent[-1] >= PAUSE_S:
+                recent.append(now)
+        self._overflows_s = recent
+        return len(recent) >= OVERFLOWS
+
+    def _take(self, loads: Sequence[Load], now: float) -> list[Step]:
+        step = self._next(loads)
+        if step is None:
+            return []
+        self._step_s = now
+        self._overflows_s = []  # it takes as many again to show that the step was not enough
+        self._taken.append(step)
+        return [step]
+
+    def _next(self, loads: Sequence[Load]) -> Step | None:
+        if not any(isinstance(step, Close) for step in self._taken):
+            return Close(True)
+        newest_first = sorted(loads, key=lambda load: -load.placed_s)
+        for level in (Level.HALF_RATE, Level.NO_TOP_RUNG, Level.PASSTHROUGH):
+            for load in newest_first:
+                if level is Level.NO_TOP_RUNG and load.rungs < 2:
+                    continue
+                if self.level(load.stream_id) < level:
+                    return SetLevel(load.stream_id, level)
+        return None
+
+    def _undo(self, now: float) -> list[Step]:
+        step = self._taken.pop()
+        self._step_s = self._undone_s = now
+        match step:
+            case Close():
+                return [Close(False)]
+            case SetLevel(stream_id, _):
+                return [SetLevel(stream_id, self.level(stream_id))]

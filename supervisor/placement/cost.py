@@ -1,0 +1,176 @@
+"""What a stream costs, and what a device has, in the unit of placement. Pure.
+
+The unit is one megapixel encoded a second; a decoded one counts 0.15. A 720p30 source on the
+built-in ladder costs about 51, a 1080p60 reservation for it about 66. A host core is taken as 100
+units: libx264 veryfast encodes about 60 720p frames a second on one, scaling and decoding
+beside it, with a reserve. Costs by hand (`cost = …`) and capacities by hand (`capacity = …`)
+replace these numbers.
+
+`tfarm calibrate` measures them for a template on a device; a stream there then draws on decoders,
+scaling, encoders, memory and cores as it was measured, in proportion to its pixel rates. A cost by
+hand is taken as it is, calibrated or not.
+
+A stream draws on other resources on each path, so its cost is kept in parts until the path is
+known.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from common.config.ladder import Path, SourceFormat, Template, fit_ladder
+from common.config.settings import Calibration
+
+DECODE_WEIGHT = 0.15
+CAPACITY_PER_CORE = 100.0
+# Beside a GPU without an encoder a unit takes more of the host: 16 cores of a server, with a worker
+# for 8 of them, kept 16 of the streams of docs/gpu.md, 46.8 units each, in 4 runs of 5; so 15.
+HYBRID_WEIGHT = 2.2
+# Without calibration: about 85 % of the decode ceiling seen on an H100 (3,500 frames/s of 1080p).
+GPU_CAPACITY = 900.0
+# A session's CUDA memory: fixed part, and NV12 surfaces of the source's size that it holds.
+# An estimate until calibration: decoder and encoder of a 1080p stream took 26.6 and 1.8 MiB.
+SESSION_MEMORY_BYTES = 64 * 1024**2
+SESSION_SURFACES = 24
+
+
+class Resource(StrEnum):
+    """What can run out. Those in HOST_WIDE are the whole host's, the others a device's own."""
+
+    LOAD = "load"  # of a GPU, in units
+    DECODE = "decode"  # shares of a GPU's engines and of its memory, as measured
+    SCALE = "scale"
+    ENCODE = "encode"
+    MEMORY = "memory"  # of a GPU, in bytes
+    CORES = "cores"  # the host's cores, in units
+    HYBRID_CORES = "hybrid cores"  # of these, what encoding for GPUs may take
+    SESSIONS = "encoder sessions"  # NVENC, counted host-wide as GeForce drivers do
+
+
+HOST_WIDE = frozenset({Resource.CORES, Resource.HYBRID_CORES, Resource.SESSIONS})
+ENGINES = (Resource.DECODE, Resource.SCALE, Resource.ENCODE)  # each 1.0 in all
+
+Amounts = Mapping[Resource, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCost:
+    """One stream's cost in parts."""
+
+    decode: float  # units
+    encode: float  # units
+    rungs: int
+    source_bytes: float  # of one decoded NV12 picture
+    template: str = ""
+    is_by_hand: bool = False
+
+    @property
+    def total(self) -> float:
+        return self.decode + self.encode
+
+
+def stream_cost(
+    template: Template,
+    source: SourceFormat | None,
+    made: Mapping[str, tuple[int, int]] | None = None,
+) -> StreamCost:
+    """The cost of a source on a template; before the source is known, of the largest it may be.
+
+    `made`: width and height by rendition of a session that is open: of these rungs, not of those
+    that would be fitted to the source.
+    A template's cost by hand is for the whole stream, whatever its source; a rendition's replaces
+    the pixel rate of its rung.
+    """
+    max_width, max_height, max_fps = template.max_source
+    if source is None:
+        source = SourceFormat(max_width, max_height, fps=Fraction(max_fps))
+    if made is not None:
+        names, sizes = list(made), dict(made)
+    else:
+        ladder = fit_ladder(template, source)
+        names = [rung.name for rung in ladder.rungs]
+        sizes = {rung.name: (rung.width, rung.height) for rung in ladder.rungs}
+    source_fps = source.fps or Fraction(max_fps)
+    decode = DECODE_WEIGHT * _megapixels(source.width, source.height, source_fps)
+    encode = 0.0
+    for rendition in template.renditions:
+        if rendition.name not in sizes:
+            continue
+        fps = min(rendition.fps, source_fps) if rendition.fps is not None else source_fps
+        by_rate = _megapixels(*sizes[rendition.name], fps)
+        encode += rendition.cost if rendition.cost is not None else by_rate
+    if template.cost is not None:
+        share = template.cost / (decode + encode)
+        decode, encode = decode * share, encode * share
+    is_by_hand = template.cost is not None or any(
+        rendition.cost is not None for rendition in template.renditions
+    )
+    source_bytes = source.width * source.height * 1.5
+    return StreamCost(decode, encode, len(names), source_bytes, template.name, is_by_hand)
+
+
+def amounts(cost: StreamCost, path: Path, measured: Calibration | None = None) -> Amounts:
+    """What the stream draws on when it goes that path, on a device that was calibrated or not."""
+    if measured is not None and measured.path is path and not cost.is_by_hand:
+        return _as_measured(cost, measured)
+    memory = SESSION_MEMORY_BYTES + SESSION_SURFACES * cost.source_bytes
+    match path:
+        case Path.GPU_ONLY:
+            return {
+                Resource.LOAD: cost.total,
+                Resource.MEMORY: memory,
+                Resource.SESSIONS: float(cost.rungs),
+            }
+        case Path.HYBRID:
+            cores = cost.encode if cost.is_by_hand else HYBRID_WEIGHT * cost.encode
+            return {
+                Resource.LOAD: cost.decode,
+                Resource.MEMORY: memory,
+                Resource.CORES: cores,
+                Resource.HYBRID_CORES: cores,
+            }
+        case Path.SOFTWARE:
+            return {Resource.CORES: cost.total}
+        case Path.PASSTHROUGH | Path.REFUSE:
+            return {}
+
+
+def load_of(cost: StreamCost, path: Path) -> float:
+    """By pixel rate, what the stream takes of the capacity that its device has by itself.
+
+    Of a GPU that is its load, of software the host's cores.
+    """
+    taken = amounts(cost, path)
+    return taken.get(Resource.LOAD, taken.get(Resource.CORES, 0.0))
+
+
+def _as_measured(cost: StreamCost, measured: Calibration) -> Amounts:
+    """Decoding goes by the source's pixel rate, encoding by the rungs'."""
+    width, height, fps = measured.source
+    decode = DECODE_WEIGHT * _megapixels(width, height, Fraction(fps))
+    by_source = cost.decode / decode
+    by_rungs = cost.encode / max(measured.units - decode, 1e-9)
+    by_all = cost.total / measured.units
+    if measured.path is Path.SOFTWARE:
+        return {Resource.CORES: measured.load * by_all}
+    cores = measured.cores * by_all
+    # Fixed parts don't shrink with a smaller picture: never below what was measured.
+    memory = measured.memory_bytes * max(1.0, cost.source_bytes / (width * height * 1.5))
+    taken = {
+        Resource.LOAD: measured.load * by_all,
+        Resource.DECODE: measured.decode * by_source,
+        Resource.SCALE: measured.scale * max(by_source, by_rungs),
+        Resource.MEMORY: memory,
+        Resource.CORES: cores,
+    }
+    if measured.path is Path.HYBRID:
+        return taken | {Resource.HYBRID_CORES: cores}
+    return taken | {
+        Resource.ENCODE: measured.encode * by_rungs,
+        Resource.SESSIONS: float(cost.rungs),
+    }
+
+
+def _megapixels(width: int, height: int, fps: Fraction) -> float:
+    return float(width * height * fps) / 1e6

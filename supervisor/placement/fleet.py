@@ -1,0 +1,318 @@
+"""Streams on devices: who has room, who takes it, what is given back. Pure functions on values.
+
+A `Fleet` is the devices, the host's shared limits and the placements made; every function returns
+a new one. What is used is never stored, only summed from the placements: nothing can leak, and
+what was taken is given back by taking the placement away.
+
+`place` follows the template's policy: the first path that has a device with room. Among a path's
+devices the one with the lowest used/capacity wins, for the resource it is shortest of; ties
+rotate. Host-wide limits (cores, encoder sessions) are shared by all devices: software workers are
+devices of their own on one budget of cores. So do the workers of one GPU share its limits: each is
+a device with the whole of them, of which any may take what the others left.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from common.config.ladder import Path
+from common.config.settings import Calibration
+from common.errors import UsageError
+from common.ipc.identity import ChildName, Generation, StreamId, device_of, gpu_worker
+from supervisor.placement.cost import HOST_WIDE, Amounts, Resource, StreamCost, amounts
+
+_TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One worker's device, or its part in one that it shares."""
+
+    name: ChildName  # of its worker
+    path: Path  # GPU_ONLY, HYBRID or SOFTWARE
+    limits: Amounts = field(default_factory=dict)  # its GPU's; a resource not named has no limit
+    is_up: bool = True
+    is_open: bool = True  # False: keeps what it has, takes nothing more …
+    why_closed: str = ""  # … for people
+    reserved_for: StreamId | None = None  # takes this stream alone
+    measured: Mapping[str, Calibration] = field(default_factory=dict)  # by template
+
+    def amounts(self, cost: StreamCost) -> Amounts:
+        """What a stream takes here: as calibrated, else by its pixel rate."""
+        return amounts(cost, self.path, self.measured.get(cost.template))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One stream's room. `device` None: passthrough, which takes none."""
+
+    generation: Generation
+    stream_id: StreamId
+    device: ChildName | None
+    path: Path
+    amounts: Amounts
+    reason: str
+    is_reservation: bool  # its source is not known yet
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """No device can take it, with the reason for people."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A stream that wants room."""
+
+    generation: Generation
+    stream_id: StreamId
+    policy: tuple[Path, ...]
+    cost: StreamCost
+    is_reservation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All devices and all that is placed on them."""
+
+    host: Amounts = field(default_factory=dict)  # limits on what is HOST_WIDE; not named: none
+    devices: Mapping[ChildName, Device] = field(default_factory=dict)
+    placements: Mapping[Generation, Placement] = field(default_factory=dict)
+    turn: int = 0  # where the search for a tie begins
+
+    def used(self, resource: Resource, device: ChildName | None = None) -> float:
+        """What is taken of a resource, by one device's streams or by all."""
+        return sum(
+            placement.amounts.get(resource, 0.0)
+            for placement in self.placements.values()
+            if device is None or placement.device == device
+        )
+
+    def used_beside(self, resource: Resource, device: Device) -> float:
+        """What is taken of a resource by all with which the device shares it, itself included."""
+        if resource in HOST_WIDE:
+            return self.used(resource)
+        gpu = device_of(device.name)
+        return sum(
+            placement.amounts.get(resource, 0.0)
+            for placement in self.placements.values()
+            if placement.device is not None and device_of(placement.device) == gpu
+        )
+
+    def workers_of(self, device: Device) -> int:
+        """How many workers share the limits of its GPU, itself included."""
+        return sum(device_of(name) == device_of(device.name) for name in self.devices)
+
+    def limit(self, resource: Resource, device: Device) -> float | None:
+        limits = self.host if resource in HOST_WIDE else device.limits
+        return limits.get(resource)
+
+    def on_device(self, device: ChildName) -> tuple[Placement, ...]:
+        return tuple(p for p in self.placements.values() if p.device == device)
+
+    def has_reservations(self) -> bool:
+        """Whether some placement may shrink when its source becomes known."""
+        return any(p.is_reservation and p.amounts for p in self.placements.values())
+
+    def with_device(self, device: Device) -> "Fleet":
+        return replace(self, devices={**self.devices, device.name: device})
+
+    def without_device(self, name: ChildName) -> "Fleet":
+        """The fleet without a device and all that was on it."""
+        return replace(
+            self,
+            devices={n: d for n, d in self.devices.items() if n != name},
+            placements={g: p for g, p in self.placements.items() if p.device != name},
+        )
+
+    def with_only(self, generation: Generation) -> "Fleet":
+        """The fleet as if this placement were alone on it."""
+        return replace(self, placements={generation: self.placements[generation]})
+
+    def with_placement(self, placement: Placement) -> "Fleet":
+        """As it is, room or not: what runs already when a new supervisor finds it."""
+        placements = {**self.placements, placement.generation: placement}
+        return replace(self, placements=placements)
+
+
+InFleet = tuple[Fleet, Placement]  # the fleet with the placement in it
+Excluded = Mapping[ChildName, str]  # the devices that a stream may not have, and why, if that tells
+NONE_EXCLUDED: Excluded = MappingProxyType({})
+NOTHING: Amounts = MappingProxyType({})
+_OF_CORES = (Resource.CORES, Resource.HYBRID_CORES)
+
+
+def place(
+    fleet: Fleet, need: Need, exclude: Excluded = NONE_EXCLUDED, had: Amounts = NOTHING
+) -> InFleet | NoRoom:
+    """Room for a stream by its policy, on none of the excluded devices.
+
+    `had`: what it gives up for it; as much of the host's cores is its own, whatever is booked.
+    """
+    why_not: list[str] = []  # of every path before
+    passed_by: list[str] = []  # of those that have devices at all
+    for path in need.policy:
+        if path is Path.REFUSE:
+            break
+        if path is Path.PASSTHROUGH:
+            reason = "; ".join(["passthrough", *passed_by])
+            return _put(fleet, need, None, path, {}, reason)
+        devices = [
+            device
+            for device in fleet.devices.values()
+            if device.path is path and device.reserved_for in (None, need.stream_id)
+        ]
+        fitting = []
+        refusals = []
+        for index, device in enumerate(devices):
+            wanted = device.amounts(need.cost)
+            problem = _problem(fleet, device, wanted, exclude, had)
+            if problem is None:
+                turn = (index - fleet.turn) % len(devices)
+                fitting.append((fullness(fleet, device, wanted), turn, device))
+            else:
+                refusals.append(problem)
+        if fitting:
+            full, _, device = min(fitting, key=lambda item: item[:2])
+            reason = f"{path.value}: {full:.0%} used, least of {len(fitting)} with room"
+            taken = device.amounts(need.cost)
+            return _put(fleet, need, device.name, path, taken, "; ".join([reason, *passed_by]))
+        others = _hybrid_gpus(fleet) if path is Path.GPU_ONLY else ""
+        detail = ", ".join(dict.fromkeys(refusals)) or f"no such device{others}"
+        why_not.append(f"{path.value}: {detail}")
+        if devices or others:
+            passed_by.append(why_not[-1])
+    return NoRoom("; ".join(why_not) or "the policy refuses")
+
+
+def release(fleet: Fleet, generation: Generation) -> Fleet:
+    """Give back what a placement took. Raises UsageError when it is not there (any more)."""
+    if generation not in fleet.placements:
+        raise UsageError(f"no placement of generation {generation}")
+    placements = {g: p for g, p in fleet.placements.items() if g != generation}
+    return replace(fleet, placements=placements)
+
+
+def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet | NoRoom:
+    """The stream's real cost in place of its reservation, on the device where it is.
+
+    What is no more than before fits, whatever else is on the device.
+    """
+    old = fleet.placements.get(generation)
+    if old is None:
+        raise UsageError(f"no placement of generation {generation}")
+    without = release(fleet, generation)
+    wanted = amounts(cost, old.path)
+    if old.device is not None:
+        device = fleet.devices.get(old.device)
+        if device is None:
+            return NoRoom(f"{old.path.value}: the device is gone")
+        wanted = device.amounts(cost)
+        is_less = all(amount <= old.amounts.get(key, 0) for key, amount in wanted.items())
+        problem = None if is_less else _shortage(without, device, wanted)
+        if problem is not None:
+            return NoRoom(f"{old.path.value}: {problem}")
+    new = replace(old, amounts=wanted, is_reservation=False)
+    return without.with_placement(new), new
+
+
+def stay(fleet: Fleet, old: Generation, need: Need) -> InFleet:
+    """A stream that has been let in stays where it is, room or not, with what it costs by now.
+
+    Raises UsageError when it is not there (any more).
+    """
+    without = release(fleet, old)
+    before = fleet.placements[old]
+    device = fleet.devices.get(before.device) if before.device is not None else None
+    new = replace(
+        before,
+        generation=need.generation,
+        amounts=device.amounts(need.cost) if device is not None else before.amounts,
+        is_reservation=need.is_reservation,
+    )
+    return without.with_placement(new), new
+
+
+def move(
+    fleet: Fleet, old: Generation, need: Need, exclude: Excluded = NONE_EXCLUDED
+) -> InFleet | NoRoom:
+    """Other room for a stream whose old room is free at once; without room nothing changes."""
+    return place(release(fleet, old), need, exclude)
+
+
+def move_while_running(
+    fleet: Fleet, old: Generation, need: Need, exclude: Excluded = NONE_EXCLUDED
+) -> InFleet | NoRoom:
+    """As `move`, for a stream that runs: on another worker it takes no more of the cores."""
+    return place(release(fleet, old), need, exclude, fleet.placements[old].amounts)
+
+
+def _put(
+    fleet: Fleet,
+    need: Need,
+    device: ChildName | None,
+    path: Path,
+    taken: Amounts,
+    reason: str,
+) -> InFleet:
+    if need.generation in fleet.placements:
+        raise UsageError(f"generation {need.generation} is placed already")
+    placement = Placement(
+        need.generation, need.stream_id, device, path, taken, reason, need.is_reservation
+    )
+    return replace(fleet.with_placement(placement), turn=fleet.turn + 1), placement
+
+
+def _hybrid_gpus(fleet: Fleet) -> str:
+    """The GPUs that cannot encode, where one that can is asked for."""
+    hybrid = [d.name for d in fleet.devices.values() if d.path is Path.HYBRID]
+    told = dict.fromkeys(f"{gpu_worker(device_of(name))} is hybrid" for name in hybrid)
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _problem(
+    fleet: Fleet, device: Device, wanted: Amounts, exclude: Excluded, had: Amounts
+) -> str | None:
+    if device.name in exclude:
+        why = exclude[device.name]
+        return f"{device_of(device.name)}: {why}" if why else f"{device.name} is left out"
+    if not device.is_up:
+        return f"{device.name} is down"
+    if not device.is_open:
+        why = f": {device.why_closed}" if device.why_closed else ""
+        return f"{device.name} takes no new streams{why}"
+    return _shortage(fleet, device, wanted, had)
+
+
+def _shortage(fleet: Fleet, device: Device, wanted: Amounts, had: Amounts = NOTHING) -> str | None:
+    """The resource that the device lacks, in words."""
+    for resource, amount in wanted.items():
+        limit = fleet.limit(resource, device)
+        is_shared = resource in HOST_WIDE
+        if limit is None or amount == 0:
+            continue
+        if resource in _OF_CORES and amount <= had.get(resource, 0.0):
+            continue
+        used = fleet.used_beside(resource, device)
+        if used + amount > limit + _TINY:
+            whose = "the host" if is_shared else device.name
+            free = f"{max(0.0, limit - used):.4g} {_in_words(resource)} free"
+            return f"needs {amount:.4g} of the {free} on {whose} ({limit:.4g} in all)"
+    return None
+
+
+def _in_words(resource: Resource) -> str:
+    """Units of cost are not to be taken for cores: a core has many."""
+    return f"units of {resource.value}" if resource in _OF_CORES else resource.value
+
+
+def fullness(fleet: Fleet, device: Device, wanted: Amounts) -> float:
+    """used/capacity of what the device is shortest of; its own share of what all share."""
+    ratios = [0.0]
+    for resource in wanted:
+        limit = fleet.limit(resource, device)
+        if limit:
+            ratios.append(fleet.used(resource, device.name) / limit)
+    return max(ratios)

@@ -1,0 +1,85 @@
+"""A worker that hangs: what its heartbeats say, and what it means that none come. Pure.
+
+A heartbeat can come from a process whose decoder or encoder is stuck, so workers tell, by stream,
+how long what waits there has waited without anything getting done; a stream whose units were
+dropped, or that gets none, has no such work. That alone is a hang: "units in and no frames out"
+also happens to streams that fell behind.
+
+No heartbeat may be the fault of the host. A process that is stopped, or sleeps all the time, is at
+fault itself; one that runs, or waits for a core or for the disk, gets longer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from common.ipc.control_messages import TranscodeStatus
+from common.ipc.identity import ChildName, StreamId
+
+MISSED_S = 1.0  # beyond the heartbeat that is due: a process that is stopped is seen then
+BUSY_S = 5.0  # without a heartbeat, though it runs
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """A worker that must be killed."""
+
+    reason: str
+    stream_id: StreamId | None = None  # the one that it hangs with, when that is known
+
+
+def find_hang(
+    worker: ChildName, transcodes: Sequence[TranscodeStatus], timeout_s: float
+) -> Hang | None:
+    """The worst of its streams, if work of that has waited for `timeout_s`."""
+    worst = max(transcodes, key=lambda status: status.stalled_s, default=None)
+    if worst is None or worst.stalled_s < timeout_s:
+        return None
+    reason = f"{worker} hangs: work has waited for {worst.stalled_s:.1f} s and none gets done"
+    return Hang(reason, worst.stream_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A process's main thread, from /proc."""
+
+    state: str  # "R", "S", "D", "T", …
+    slices: int  # how often it was given a core
+
+
+class Silence:
+    """The heartbeats of one incarnation of a child; looked at a few times a second."""
+
+    def __init__(self, beat_s: float, timeout_s: float) -> None:
+        """`beat_s`: between two heartbeats; `timeout_s`: of silence while it sleeps."""
+        self._beat_s = beat_s
+        self._timeout_s = max(timeout_s, 2 * beat_s)
+        self._beats = -1
+        self._silent_s = 0.0
+        self._first: Look | None = None
+
+    def observe(self, beats: int, awake_s: float, look: Callable[[], Look | None]) -> str | None:
+        """Why it must be killed, or None.
+
+        `beats` counts what it said so far, `awake_s` is what the caller was awake since the last
+        call, `look` is called only when a heartbeat is overdue.
+        """
+        if beats != self._beats:
+            self._beats, self._silent_s, self._first = beats, 0.0, None
+            return None
+        self._silent_s += awake_s
+        if self._silent_s < self._beat_s + MISSED_S / 2:
+            return None
+        seen = look()
+        if seen is None:
+            return None
+        if self._first is None:
+            self._first = seen
+        silence = f"no heartbeat for {self._silent_s:.1f} s"
+        if seen.state in ("T", "t"):
+            is_due = self._silent_s >= self._beat_s + MISSED_S
+            return f"stopped: {silence}" if is_due else None
+        if seen.state == "S" and seen.slices == self._first.slices:
+            return f"blocked: {silence}" if self._silent_s >= self._timeout_s else None
+        if seen.state == "S" and self._silent_s >= BUSY_S + self._beat_s:
+            return f"wedged: {silence}"
+        return None

@@ -1,0 +1,72 @@
+"""What a process uses (IO: /proc): memory as PSS, CPU as a share of one core.
+
+PSS, not RSS: the children share the interpreter's and the libraries' pages, and RSS would count
+these once a child.
+"""
+
+import os
+from pathlib import Path
+
+from supervisor.processes.hang import Look
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def pss_bytes(pid: int) -> int:
+    """Proportional set size; 0 when the process is gone or may not be looked at."""
+    try:
+        with Path(f"/proc/{pid}/smaps_rollup").open("rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def rss_bytes(pid: int) -> int:
+    """Resident set size, far cheaper to ask than PSS; 0 when the process is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far; 0 when the process is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        fields = stat.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def look_at(pid: int) -> Look | None:
+    """The state of its main thread; None when it is gone or the kernel does not tell."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        slices = Path(f"/proc/{pid}/schedstat").read_text().split()[2]
+        return Look(stat.rpartition(")")[2].split()[0], int(slices))
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+class CpuMeter:
+    """Percent of one core between samples, by pid."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, tuple[float, float]] = {}
+        self.percent: dict[int, float] = {}
+
+    def sample(self, pids: list[int], now: float) -> None:
+        """Measure these processes; others are forgotten."""
+        measured: dict[int, tuple[float, float]] = {}
+        percent: dict[int, float] = {}
+        for pid in pids:
+            used = cpu_seconds(pid)
+            measured[pid] = (used, now)
+            before, then = self._last.get(pid, (used, now))
+            percent[pid] = 100.0 * (used - before) / (now - then) if now > then else 0.0
+        self._last, self.percent = measured, percent

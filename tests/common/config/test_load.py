@@ -1,0 +1,324 @@
+"""TOML → Settings: the values, and every fault with its path."""
+
+import contextlib
+import hashlib
+import tomllib
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.config import load as config
+from common.config.ladder import Filler, RateControl, Rendition, Takeover
+from common.config.ladder import Path as ServePath
+from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
+from common.errors import ConfigError
+
+FULL = """
+log_level = "DEBUG"
+orphan_timeout = "45s"
+[listen]
+rtmp = "[::]:1936"
+[software]
+workers = 3
+capacity = 250.5
+encoder_threads = 2
+[devices]
+use_gpus = false
+exclude = ["GPU-1", "0000:65:00.0"]
+max_encoder_sessions = 8
+[devices.capacity]
+"GPU-2" = 900
+[ingest]
+handshake_timeout = "4s"
+first_video_timeout = "5s"
+idle_timeout = "1m"
+max_connections = 10
+max_connections_per_address = 11
+max_handshakes_per_address = 2.5
+max_publishes_per_address = 12
+max_message = "2MiB"
+exempt_networks = ["192.0.2.0/24"]
+takeover_idle = "1500ms"
+[egress]
+max_players = 13
+processes = 3
+max_players_per_address = 12
+queue = "2s"
+stall_timeout = "7s"
+send_buffer = "64KiB"
+[worker]
+queue = "900ms"
+max_memory = "2GiB"
+hang_timeout = "3s"
+[templates.live]
+gop = "1s"
+hold = "0s"
+wait = "2.5s"
+max_source = "1280x720@30"
+publish_keys = ["abc"]
+publish_keys_sha256 = ["%s"]
+play_keys = ["def"]
+takeover = "always"
+filler = "none"
+policy = ["software", "passthrough"]
+cost = 12
+flush = "20ms"
+audio_hold = "30ms"
+[[templates.live.renditions]]
+name = "720p"
+width = 1280
+height = 720
+fps = 29.97
+bitrate = "2.5M"
+profile = "high"
+preset = "p1"
+vbv = "500ms"
+cost = 28
+rc = "vbr"
+maxrate = "4M"
+[[templates.live.renditions]]
+name = "small"
+width = 320
+height = 180
+fps = "source"
+bitrate = 200000
+[templates.relay]
+renditions = []
+""" % ("0" * 64)
+
+
+def faults_of(text: str) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(tomllib.loads(text))
+    return {fault.path: fault.problem for fault in caught.value.faults}
+
+
+def test_an_empty_file_is_the_built_in_farm() -> None:
+    assert config.parse({}) == Settings()
+
+
+def test_a_template_that_says_nothing_is_the_built_in_one() -> None:
+    assert config.parse({"templates": {"live": {}}}) == Settings()
+
+
+def test_every_key_reaches_its_setting() -> None:
+    found = config.parse(tomllib.loads(FULL))
+    assert found.listen == Listen("::", 1936)
+    assert (found.log_level, found.orphan_timeout_s) == ("DEBUG", 45.0)
+    assert (found.software.workers, found.software.capacity) == (3, 250.5)
+    assert found.software.encoder_threads == 2
+    assert not found.devices.use_gpus
+    assert found.devices.exclude == ("GPU-1", "0000:65:00.0")
+    assert found.devices.capacity == (("GPU-2", 900.0),)
+    assert found.devices.max_encoder_sessions == 8
+    ingest = found.ingest
+    assert (ingest.handshake_timeout_s, ingest.first_video_timeout_s) == (4.0, 5.0)
+    assert (ingest.idle_timeout_s, ingest.takeover_idle_s) == (60.0, 1.5)
+    assert (ingest.max_connections, ingest.max_connections_per_address) == (10, 11)
+    assert (ingest.max_handshakes_per_address, ingest.max_publishes_per_address) == (2.5, 12)
+    assert ingest.max_message_bytes == 2 * 1024**2
+    assert ingest.exempt_networks == ("192.0.2.0/24",)
+    egress = found.egress
+    assert egress.max_players_per_address == 12
+    assert egress.processes == 3
+    assert (egress.max_players, egress.queue_ms, egress.stall_timeout_s) == (13, 2000, 7.0)
+    assert egress.send_buffer_bytes == 65536
+    worker = found.worker
+    assert (worker.queue_ms, worker.max_memory_bytes, worker.hang_timeout_s) == (900, 2**31, 3.0)
+    live, relay = found.templates
+    assert (live.gop_ms, live.hold_ms, live.wait_ms) == (1000, 0, 2500)
+    assert live.max_source == (1280, 720, 30)
+    assert live.publish_keys == (hashlib.sha256(b"abc").hexdigest(), "0" * 64)
+    assert live.play_keys == (hashlib.sha256(b"def").hexdigest(),)
+    assert (live.takeover, live.filler) == (Takeover.ALWAYS, Filler.NONE)
+    assert live.policy == (ServePath.SOFTWARE, ServePath.PASSTHROUGH)
+    assert (live.cost, live.flush_ms, live.audio_hold_ms) == (12.0, 20, 30)
+    ntsc = Fraction(30000, 1001)
+    assert live.renditions == (
+        Rendition(
+            "720p", 1280, 720, 2_500_000, ntsc, "high", "p1", 500, 28.0, RateControl.VBR, 4_000_000
+        ),
+        Rendition("small", 320, 180, 200_000, None),
+    )
+    assert (relay.name, relay.renditions) == ("relay", ())
+
+
+def test_a_template_without_renditions_keeps_the_built_in_ladder() -> None:
+    (template,) = config.parse({"templates": {"tv": {"hold": "1s"}}}).templates
+    assert template.renditions == DEFAULT_RENDITIONS
+
+
+RUNG = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
+FAULTS = [
+    ("[listen]\nrtmp = 1935", "listen.rtmp", "HOST:PORT"),
+    ('[listen]\nrtmp = "::1:1935"', "listen.rtmp", "brackets"),
+    ('[listen]\nrtmp = "127.0.0.1:70000"', "listen.rtmp", "HOST:PORT"),
+    ('[listen]\nrtmpp = "127.0.0.1:1935"', "listen.rtmpp", 'did you mean "rtmp"?'),
+    ("listen = 3", "listen", "a table"),
+    ('[egress]\nqueue = "3"', "egress.queue", "unit"),
+    ("[egress]\nqueue = 3", "egress.queue", "unit"),
+    ('[egress]\nqueue = "1ms"', "egress.queue", "between 100ms and 60s"),
+    ('[worker]\nmax_memory = "lots"', "worker.max_memory", "a size"),
+    ('[worker]\nqueue = "200ms"', "worker.queue", "250"),
+    ("[software]\nworkers = true", "software.workers", "whole number"),
+    ("[software]\nworkers = 65", "software.workers", "between 0 and 64"),
+    ("[software]\ncapacity = nan", "software.capacity", "between"),
+    ("[devices]\nuse_gpus = 1", "devices.use_gpus", "true or false"),
+    ('[devices]\nexclude = ["a", 3]', "devices.exclude[1]", "a text"),
+    ('[devices.capacity]\n"GPU-1" = "x"', "devices.capacity.GPU-1", "a number"),
+    ('[ingest]\nexempt_networks = ["192.0.2.1/24"]', "ingest.exempt_networks[0]", "a network"),
+    ('log_level = "LOUD"', "log_level", '"INFO"'),
+    ('[templates."a b"]\n', "templates.a b", "an app must be"),
+    ('[templates.live]\npolicy = ["gpu"]', "templates.live.policy[0]", '"gpu-only"'),
+    ("[templates.live]\npolicy = []", "templates.live.policy", "at least one"),
+    (
+        '[templates.live]\npolicy = ["passthrough", "software"]',
+        "templates.live.policy[1]",
+        '"passthrough" stands before it',
+    ),
+    (
+        '[templates.live]\npolicy = ["gpu-only", "refuse", "software"]',
+        "templates.live.policy[2]",
+        '"refuse" stands before it',
+    ),
+    (
+        "[software]\nworkers = 0\n[devices]\nuse_gpus = false",
+        "templates.live.policy",
+        "devices.use_gpus = false, software.workers = 0",
+    ),
+    ('[templates.live]\nflush = "2s"', "templates.live.flush", 'between 0s and 1s, or "frame"'),
+    ('[templates.live]\nflush = "frames"', "templates.live.flush", 'or "frame"'),
+    ('[templates.live]\ntakeover = "always"', "templates.live.takeover", "publish_keys"),
+    ('[templates.live]\nmax_source = "1080p"', "templates.live.max_source", '"1920x1080@60"'),
+    ("[templates.live]\nrenditions = 3", "templates.live.renditions", "array of tables"),
+    ("[templates.live]\nrenditions = [3]", "templates.live.renditions[0]", "a table"),
+    (RUNG + "width = 641", None, ""),  # no TOML: a key twice
+    (RUNG.replace("640", "641"), "templates.live.renditions[0].width", "even"),
+    (RUNG.replace("360", "5000"), "templates.live.renditions[0].height", "between 16 and 4096"),
+    (RUNG.replace('"a"', '"source"'), "templates.live.renditions[0].name", "as published"),
+    (RUNG.replace('"a"', '"a/b"'), "templates.live.renditions[0].name", "letters"),
+    (RUNG + RUNG, "templates.live.renditions[1].name", "twice"),
+    (RUNG.replace('"1M"', '"fast"'), "templates.live.renditions[0].bitrate", "a bitrate"),
+    (RUNG.replace('"1M"', '"1k"'), "templates.live.renditions[0].bitrate", "between 16k"),
+    (RUNG + "fps = 0", "templates.live.renditions[0].fps", "between 1 and 240"),
+    (RUNG + 'fps = "30/0"', "templates.live.renditions[0].fps", "a frame rate"),
+    (RUNG + 'profile = "high10"', "templates.live.renditions[0].profile", '"baseline"'),
+    (RUNG + 'preset = "fast"', "templates.live.renditions[0].preset", '"p1"'),
+    (RUNG + 'rc = "abr"', "templates.live.renditions[0].rc", '"cbr", "vbr"'),
+    (RUNG + 'maxrate = "2M"', "templates.live.renditions[0].maxrate", '"vbr"'),
+    (RUNG + 'rc="vbr"\nmaxrate="900k"', "templates.live.renditions[0].maxrate", "at least"),
+    (RUNG.replace("width=640\n", ""), "templates.live.renditions[0].width", "is missing"),
+    (RUNG + "framerate = 3", "templates.live.renditions[0].framerate", "no known key"),
+]
+
+
+@pytest.mark.parametrize(("text", "path", "words"), FAULTS)
+def test_a_fault_is_named_by_its_keys_path(text: str, path: str | None, words: str) -> None:
+    if path is None:
+        with pytest.raises(tomllib.TOMLDecodeError):
+            tomllib.loads(text)
+        return
+    found = faults_of(text)
+    assert list(found) == [path]
+    assert words in found[path]
+
+
+@pytest.mark.parametrize(
+    ("written", "flush_ms"), [('"frame"', 0), ('"0ms"', 0), ("0", 0), ('"1s"', 1000)]
+)
+def test_a_flush_goes_by_the_frame_or_by_an_interval(written: str, flush_ms: int) -> None:
+    found = config.parse(tomllib.loads(f"[templates.live]\nflush = {written}"))
+    assert found.templates[0].flush_ms == flush_ms
+
+
+def test_a_rate_below_one_frame_a_gop_is_a_fault() -> None:
+    found = faults_of('[templates.live]\ngop = "500ms"\n' + RUNG + "fps = 1")
+    assert "GOP of 500ms" in found["templates.live.renditions[0].fps"]
+
+
+def test_no_fault_hides_another() -> None:
+    found = faults_of("[listen]\nrtmp = 1\n[worker]\nqueue = 1\n[nothing]\n[templates.live]\nx = 1")
+    assert set(found) == {"listen.rtmp", "worker.queue", "nothing", "templates.live.x"}
+
+
+def test_a_faulty_key_in_clear_is_not_shown() -> None:
+    key = "hunter2" * 100
+    found = faults_of(f'[templates.live]\npublish_keys = ["{key}"]')
+    assert "hunter2" not in str(found)
+
+
+def test_a_file_is_read_with_what_it_includes(tmp_path: Path) -> None:
+    (tmp_path / "calibration.toml").write_text(
+        '[templates.live]\ncost = 40\nhold = "1s"\n[devices.capacity]\n"GPU-1" = 800\n'
+    )
+    main = tmp_path / "tfarm.toml"
+    main.write_text('include = ["calibration.toml"]\n[templates.live]\nhold = "20s"\n')
+    found = config.load(main)
+    assert found.devices.capacity == (("GPU-1", 800.0),)
+    (template,) = found.templates
+    assert (template.cost, template.hold_ms) == (40.0, 20_000)
+
+
+def test_files_that_cannot_be_read_are_faults(tmp_path: Path) -> None:
+    main = tmp_path / "tfarm.toml"
+    with pytest.raises(ConfigError, match="cannot read"):
+        config.load(main)
+    main.write_text("[listen\n")
+    with pytest.raises(ConfigError, match="is no TOML"):
+        config.load(main)
+    main.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is no TOML"):
+        config.load(main)
+    main.write_text('include = ["gone.toml"]\nlog_level = 3\n')
+    with pytest.raises(ConfigError) as caught:
+        config.load(main)
+    assert [fault.path for fault in caught.value.faults] == ["include[0]", "log_level"]
+
+
+TOML_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(
+    ["listen", "rtmp", "templates", "live", "renditions", "name", "width", "policy", "devices"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(KEYS, st.dictionaries(KEYS, TOML_VALUES, max_size=3) | TOML_VALUES))
+def test_any_document_gives_settings_or_faults(document: dict[str, object]) -> None:
+    with contextlib.suppress(ConfigError):
+        assert config.parse(document).templates
+
+
+CALIBRATION: dict[str, Any] = {
+    "device": "GPU-a",
+    "template": "live",
+    "path": "gpu-only",
+    "source": "1920x1080@30",
+    "streams": 90,
+    "units": 56.2,
+    "load": 10.0,
+    "decode": 0.01,
+    "memory": "118MiB",
+}
+
+
+def test_calibrations_are_read_and_checked_like_all_else() -> None:
+    (read,) = config.parse({"calibration": [CALIBRATION]}).calibration
+    assert (read.path, read.source, read.streams) == (ServePath.GPU_ONLY, (1920, 1080, 30), 90)
+    assert (read.decode, read.encode, read.memory_bytes) == (0.01, 0.0, 118 * 1024**2)
+    with pytest.raises(ConfigError) as caught:
+        config.parse({"calibration": [CALIBRATION | {"decode": 2, "path": "fast", "speed": 1}]})
+    assert [fault.path for fault in caught.value.faults] == [
+        "calibration[0].path",
+        "calibration[0].decode",
+        "calibration[0].speed",
+    ]

@@ -1,0 +1,145 @@
+"""common/ipc/control_link.py: hello, beats, a new supervisor, and no supervisor."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.config.settings import Settings
+from common.ipc import control_link
+from common.ipc.bus import Bus, Receiver
+from common.ipc.control_link import ControlLink, control_address, new_boot_id, start_ticks
+from common.ipc.control_messages import (
+    Configure,
+    Endpoint,
+    Fatal,
+    Heartbeat,
+    Hello,
+    SupervisorBeat,
+    Welcome,
+)
+from common.ipc.envelope import decode, encode
+from common.ipc.identity import BootId, ChildName
+
+CHILD = ChildName("egress:0")
+BOOT = new_boot_id()
+
+
+class State:
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+        self.orphaned = asyncio.Event()
+
+    def hello(self) -> Hello:
+        return Hello(CHILD, "egress", BOOT, os.getpid(), 1, Endpoint(CHILD, BOOT))
+
+    def heartbeat(self) -> Heartbeat:
+        return Heartbeat(CHILD, BOOT)
+
+    def on_message(self, message: Any) -> None:
+        self.messages.append(message)
+
+    def on_orphaned(self) -> None:
+        self.orphaned.set()
+
+
+class Supervisor:
+    def __init__(self, bus: Bus, run_dir: Path) -> None:
+        self.got: list[Any] = []
+        self.peer = b""
+        self._router: Receiver = bus.router(control_address(run_dir), self._on_frames)
+
+    def _on_frames(self, frames: list[bytes]) -> None:
+        self.peer = frames[0]
+        self.got.append(decode(frames[1]))
+
+    def say(self, message: object) -> None:
+        assert self._router.send([self.peer, encode(message)])
+
+    async def until_got(self, kind: type) -> Any:
+        while not any(isinstance(message, kind) for message in self.got):
+            await asyncio.sleep(0.002)
+        found = next(message for message in self.got if isinstance(message, kind))
+        self.got.clear()
+        return found
+
+
+@pytest.fixture(autouse=True)
+def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_link, "BEAT_S", 0.01)
+
+
+def test_hello_is_said_until_welcomed_and_again_to_another_supervisor(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bus = Bus()
+        supervisor, state = Supervisor(bus, tmp_path), State()
+        link = ControlLink(bus, tmp_path, CHILD, BOOT, state)
+        task = asyncio.create_task(link.run())
+        try:
+            async with asyncio.timeout(10):
+                hello = await supervisor.until_got(Hello)
+                assert hello == state.hello()
+                supervisor.say(Welcome(BootId("one"), Settings(), ()))
+                await supervisor.until_got(Heartbeat)
+                supervisor.say(SupervisorBeat(BootId("one")))
+                supervisor.say(Configure(Settings(log_level="DEBUG")))
+                supervisor.say(SupervisorBeat(BootId("two")))
+                await supervisor.until_got(Hello)
+                link.fatal("no device", 3)
+                assert (await supervisor.until_got(Fatal)).reason == "no device"
+            assert [type(message) for message in state.messages] == [Welcome, Configure]
+        finally:
+            task.cancel()
+            bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_child_without_a_supervisor_is_told_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bus, state, now = Bus(), State(), [0.0]
+        link = ControlLink(
+            bus, tmp_path, CHILD, BOOT, state, orphan_timeout_s=30, clock=lambda: now[0]
+        )
+        task = asyncio.create_task(link.run())
+        try:
+            async with asyncio.timeout(10):
+                now[0] = 29.0
+                await asyncio.sleep(0.05)
+                assert not state.orphaned.is_set()
+                now[0] = 31.0
+                await state.orphaned.wait()
+                await task
+        finally:
+            task.cancel()
+            bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_garbage_on_the_control_socket_is_counted_and_dropped(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bus = Bus()
+        supervisor, state = Supervisor(bus, tmp_path), State()
+        link = ControlLink(bus, tmp_path, CHILD, BOOT, state)
+        task = asyncio.create_task(link.run())
+        try:
+            async with asyncio.timeout(10):
+                await supervisor.until_got(Hello)
+                supervisor._router.send([supervisor.peer, b"\xff\xff"])
+                supervisor.say(Configure(Settings()))
+                while not state.messages:
+                    await asyncio.sleep(0.002)
+            assert link.unreadable == 1
+        finally:
+            task.cancel()
+            bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_start_ticks_tell_a_process_from_its_successor() -> None:
+    assert start_ticks(os.getpid()) > 0
+    assert start_ticks(2**22 + 1) == 0

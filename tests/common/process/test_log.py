@@ -1,0 +1,46 @@
+"""common/process/log.py: keys stay out of the log, and a flood of lines is held back."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from common.process.log import JournalFormatter, RateLimit, is_journal, key_hash, stream_label
+
+
+def test_a_label_shows_the_app_and_never_the_key() -> None:
+    label = stream_label("live/secret")
+    assert label == f"live/{key_hash('secret')}"
+    assert "secret" not in label
+
+
+def test_a_burst_passes_then_lines_are_held_back_and_counted() -> None:
+    limit = RateLimit(burst=2, interval_s=1.0)
+    assert [limit.allow(10.0), limit.allow(10.0)] == [0, 0]
+    assert [limit.allow(10.1), limit.allow(10.2)] == [None, None]
+    assert limit.allow(11.2) == 2
+    assert limit.allow(60.0) == 0
+
+
+def test_the_journal_gets_a_priority_before_every_line() -> None:
+    try:
+        raise ValueError("why")
+    except ValueError:
+        record = logging.LogRecord(
+            "tfarm.x", logging.ERROR, "", 0, "failed %d", (1,), sys.exc_info()
+        )
+    lines = JournalFormatter("ingest:0").format(record).splitlines()
+    assert lines[0] == "<3>ERROR   ingest:0   failed 1"
+    assert len(lines) > 2
+    assert all(line.startswith("<3>") for line in lines)
+    record = logging.LogRecord("tfarm.x", logging.WARNING, "", 0, "odd", (), None)
+    assert JournalFormatter("ingest:0").format(record).startswith("<4>")
+
+
+def test_only_the_very_file_that_systemd_names_is_the_journal(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        found = os.fstat(file.fileno())
+        assert is_journal(file.fileno(), f"{found.st_dev}:{found.st_ino}")
+        assert not is_journal(file.fileno(), f"{found.st_dev}:{found.st_ino + 1}")
+        assert not is_journal(file.fileno(), "")
+    assert not is_journal(-1, "1:2")

@@ -1,8 +1,0 @@
-"""common/identity.py."""
-
-from common.identity import split_stream_id, stream_id
-
-
-def test_a_stream_id_splits_into_what_it_was_made_of() -> None:
-    assert stream_id("live", "cam1") == "live/cam1"
-    assert split_stream_id(stream_id("live", "cam1")) == ("live", "cam1")

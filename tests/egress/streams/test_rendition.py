@@ -1,0 +1,337 @@
+"""egress/streams/rendition.py: gaps, keyframe waits, interleaved audio, when a flush is due."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from common.ipc.media_messages import HEADER, REPLAY
+from egress.streams.gop_buffer import AUDIO, DATA, Entry
+from egress.streams.rendition import VIDEO_WAIT_S, Rendition
+from tests.kit.egress import (
+    AUDIO_HEADER,
+    METADATA,
+    VIDEO_HEADER,
+    TagEntry,
+    audio_tag,
+    inter_tag,
+    key_tag,
+    messages,
+    picture,
+    sound,
+    texts,
+)
+
+
+def made(is_transcoded: bool = False, flush_s: float = 0.0) -> Rendition:
+    rendition = Rendition("x", is_transcoded=is_transcoded, audio_hold_s=0.045, flush_s=flush_s)
+    rendition.open(METADATA, VIDEO_HEADER, 0)
+    return rendition
+
+
+def give(
+    rendition: Rendition, number: int, *items: tuple[TagEntry, bytes], now: float = 0.0
+) -> None:
+    rendition.tags(number, [entry for entry, _ in items], [data for _, data in items], now)
+
+
+def give_audio(rendition: Rendition, dts_ms: int, now: float = 0.0) -> None:
+    rendition.shared(AUDIO, dts_ms, 0, sound(f"a{dts_ms}"), 0.0, now)
+
+
+def words(entries: Sequence[Entry]) -> list[str]:
+    return texts(b"".join(entry.absolute(1) for entry in entries))
+
+
+def test_metadata_and_header_go_ahead_of_the_first_keyframe() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(40), inter_tag(80))
+    assert words(rendition.take(0.0)) == ["M", "H", "v40", "v80"]
+
+
+def test_data_is_nobodys_metadata_whatever_its_name_is() -> None:
+    rendition = made(is_transcoded=True)
+    give(rendition, 0, key_tag(0))
+    rendition.shared(DATA, 0, 0, b"\x02\x00\x0aonMetaData\x08", 0.0, 0.0)
+    assert rendition.metadata == METADATA
+    assert rendition.take(0.0)[-1].kind == DATA
+
+
+def test_nothing_goes_out_before_a_keyframe() -> None:
+    rendition = made()
+    give(rendition, 0, inter_tag(0), inter_tag(40), key_tag(80))
+    assert words(rendition.take(0.0)) == ["M", "H", "v80"]
+    assert rendition.dropped == 2
+
+
+def test_after_a_gap_video_waits_for_the_next_keyframe() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0))
+    give(rendition, 2, inter_tag(80))
+    give_audio(rendition, 80)
+    give(rendition, 3, inter_tag(120))
+    give(rendition, 4, key_tag(160))
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "a80", "v160"]
+    assert rendition.dropped == 2
+
+
+def test_numbers_that_came_already_are_skipped() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0), inter_tag(40))
+    give(rendition, 1, inter_tag(40), inter_tag(80))
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "v80"]
+    assert rendition.dropped == 0
+
+
+def test_a_new_header_goes_out_in_line_before_its_picture() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0))
+    rendition.open(b"", VIDEO_HEADER + b"2", 1)
+    give(rendition, 1, key_tag(40))
+    entries = rendition.take(0.0)
+    assert words(entries) == ["M", "H", "v0", "H", "v40"]
+    assert entries[3].dts_ms == 40
+
+
+@pytest.mark.parametrize("repeat", [VIDEO_HEADER, b""])
+def test_a_repeated_header_changes_nothing(repeat: bytes) -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0))
+    rendition.open(METADATA, repeat, 1)
+    give(rendition, 1, key_tag(40))
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40"]
+
+
+def test_headers_that_no_picture_came_with_are_not_those_of_the_next_ones() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0))
+    rendition.take(0.0)
+    rendition.open(METADATA + b"2", VIDEO_HEADER + b"2", 1)
+    rendition.open(METADATA, VIDEO_HEADER, 1)
+    give(rendition, 1, key_tag(40))
+    headers = rendition.take(0.0)[-1].headers
+    assert headers.video == VIDEO_HEADER
+    assert headers.metadata == METADATA
+
+
+def test_a_header_among_the_tags_is_taken_as_one() -> None:
+    rendition = Rendition("x", is_transcoded=False, audio_hold_s=0.045, flush_s=0.0)
+    give(rendition, 0, ((9, 0, HEADER, 0.0), VIDEO_HEADER), key_tag(0))
+    assert words(rendition.take(0.0)) == ["H", "v0"]
+
+
+def test_time_never_steps_back() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0), inter_tag(80), inter_tag(40), inter_tag(120), key_tag(160))
+    give_audio(rendition, 90)
+    give_audio(rendition, 70)
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v80", "v160", "a90"]
+    assert rendition.dropped == 3
+
+
+def test_equal_times_pass() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0), inter_tag(40), inter_tag(40))
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "v40"]
+
+
+def test_a_replay_of_what_is_here_is_left_out_and_not_counted() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0), inter_tag(40))
+    replay = [
+        ((kind, dts, flags | REPLAY, at), data)
+        for (kind, dts, flags, at), data in (
+            key_tag(0),
+            inter_tag(40),
+        )
+    ]
+    give(rendition, 2, *replay)
+    give(rendition, 4, inter_tag(80))
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "v80"]
+    assert rendition.dropped == 0
+
+
+def test_a_new_generation_begins_with_a_header_and_a_later_keyframe() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0), inter_tag(40))
+    rendition.start_generation()
+    rendition.open(METADATA, VIDEO_HEADER, 0)
+    give(rendition, 0, key_tag(40), inter_tag(80), key_tag(120), inter_tag(160))
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "H", "v120", "v160"]
+    assert rendition.dropped == 2
+
+
+def test_the_source_goes_on_through_a_generation_whose_numbers_continue() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0), inter_tag(40))
+    rendition.continue_generation()
+    rendition.open(METADATA, VIDEO_HEADER, 2)
+    give(rendition, 2, inter_tag(80))
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "v80"]
+
+
+def test_the_source_starts_over_when_the_numbers_do() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0), inter_tag(40))
+    rendition.continue_generation()
+    rendition.open(METADATA, VIDEO_HEADER, 0)
+    give(rendition, 0, inter_tag(80), key_tag(120))
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "H", "v120"]
+
+
+def test_audio_of_the_source_lies_as_it_came() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0))
+    give_audio(rendition, 70)
+    give(rendition, 1, inter_tag(40))
+    assert words(rendition.take(0.0)) == ["M", "H", "v0", "a70", "v40"]
+
+
+def test_audio_of_a_rung_waits_for_the_video_of_its_time() -> None:
+    rendition = made(is_transcoded=True)
+    give(rendition, 0, key_tag(0))
+    for dts_ms in (10, 30, 50):
+        give_audio(rendition, dts_ms)
+    assert words(rendition.take(0.0)) == ["M", "H", "v0"]
+    give(rendition, 1, inter_tag(40))
+    assert words(rendition.take(0.0)) == ["a10", "a30", "v40"]
+    give(rendition, 2, inter_tag(80))
+    assert words(rendition.take(0.0)) == ["a50", "v80"]
+
+
+def test_audio_of_a_rung_waits_no_longer_than_its_bound() -> None:
+    rendition = made(is_transcoded=True)
+    give(rendition, 0, key_tag(0))
+    rendition.take(0.0)
+    give_audio(rendition, 10, now=1.0)
+    assert rendition.due_at() == 1.0 + VIDEO_WAIT_S
+    rendition.advance(1.19)
+    assert not rendition.take(1.19)
+    rendition.advance(1.2)
+    due = rendition.due_at()
+    assert due is not None
+    assert due <= 1.2
+    assert words(rendition.take(1.2)) == ["a10"]
+
+
+def test_video_never_waits_and_late_audio_rides_with_the_next_frame() -> None:
+    rendition = made(is_transcoded=True)
+    give(rendition, 0, key_tag(0), inter_tag(40), inter_tag(80))
+    rendition.take(0.0)
+    give_audio(rendition, 60, now=1.0)
+    assert rendition.due_at() == 1.045
+    give(rendition, 3, inter_tag(120), now=1.01)
+    assert words(rendition.take(1.01)) == ["a60", "v120"]
+
+
+def test_data_messages_wait_like_audio() -> None:
+    rendition = made(is_transcoded=True)
+    give(rendition, 0, key_tag(0))
+    rendition.take(0.0)
+    rendition.shared(DATA, 30, 0, b"data", 0.0, 0.0)
+    give(rendition, 1, inter_tag(40))
+    assert [entry.kind for entry in rendition.take(0.0)] == [DATA, 1]
+
+
+def test_a_flush_is_due_at_once_with_video_and_after_a_hold_without() -> None:
+    rendition = made()
+    assert rendition.due_at() is None
+    give(rendition, 0, key_tag(0), now=5.0)
+    assert rendition.due_at() == 5.0
+    rendition.take(5.0)
+    give_audio(rendition, 10, now=6.0)
+    give_audio(rendition, 30, now=6.02)
+    assert rendition.due_at() == 6.045
+    give(rendition, 1, inter_tag(40), now=6.03)
+    due = rendition.due_at()
+    assert due is not None
+    assert due <= 6.03
+
+
+def test_audio_without_video_goes_at_once() -> None:
+    rendition = made()
+    give_audio(rendition, 10, now=6.0)
+    assert rendition.due_at() == 6.0
+
+
+def test_a_merge_interval_holds_video_too() -> None:
+    rendition = made(flush_s=0.1)
+    give(rendition, 0, key_tag(0), now=5.0)
+    give(rendition, 1, inter_tag(40), now=5.04)
+    assert rendition.due_at() == 5.1
+
+
+def test_only_what_is_flushed_counts_for_joiners() -> None:
+    rendition = made()
+    give(rendition, 0, key_tag(0))
+    assert rendition.flushed == 0
+    assert rendition.has_start
+    rendition.take(0.0)
+    give(rendition, 1, inter_tag(40))
+    assert rendition.flushed == 1
+
+
+def test_positions_and_latency_are_counted() -> None:
+    rendition = made()
+    rendition.watched_since_s = 9.9
+    rendition.tags(
+        0,
+        [(9, 0, 1, 9.99), (9, 40, 0, 9.99)],
+        [picture("v0", True, composition_ms=80), picture("v40", composition_ms=-10)],
+        10.0,
+        9.995,
+    )
+    rendition.take(10.0)
+    rendition.gone(10.001)
+    rendition.gone(20.0)  # nothing was taken since
+    assert rendition.last_pts_ms == 80
+    assert rendition.frames == 2
+    times = rendition.stages.quantiles()
+    assert times["transit:x"] == pytest.approx((5.0, 5.0), rel=0.13)
+    assert times["egress:x"] == pytest.approx((1.0, 1.0), rel=0.13)
+    assert times["total:x"] == pytest.approx((11.0, 11.0), rel=0.13)
+
+
+def test_tags_that_may_have_waited_for_a_player_are_not_timed() -> None:
+    rendition = made()
+    rendition.tags(0, [(9, 0, 1, 9.99)], [picture("v0", True)], 10.0, 9.995)
+    rendition.watched_since_s = 10.0
+    rendition.tags(1, [(9, 40, 0, 9.99)], [picture("v40")], 10.1, 9.999)
+    rendition.take(10.1)
+    rendition.gone(10.1)
+    assert rendition.stages.quantiles() == {}
+    assert rendition.frames == 2
+
+
+def test_an_audio_header_is_kept_for_joiners_and_passed_on() -> None:
+    rendition = made()
+    rendition.shared(AUDIO, 0, HEADER, AUDIO_HEADER, 0.0, 0.0)
+    give(rendition, 0, key_tag(0))
+    give(rendition, 1, audio_tag(5))
+    assert words(rendition.take(0.0)) == ["h", "M", "H", "v0", "a5"]
+    assert rendition.ring.headers.audio == AUDIO_HEADER
+
+
+@pytest.mark.parametrize("is_transcoded", [False, True])
+def test_an_audio_header_has_no_time_and_drops_nothing_of_the_audio_behind_it(
+    is_transcoded: bool,
+) -> None:
+    rendition = made(is_transcoded)
+    changed = AUDIO_HEADER + b"2"
+    give(rendition, 0, key_tag(5000), inter_tag(5040))
+    rendition.shared(AUDIO, 0, HEADER, AUDIO_HEADER, 0.0, 0.0)
+    for dts_ms in (4500, 4520, 5060):
+        give_audio(rendition, dts_ms)
+    rendition.shared(AUDIO, 0, HEADER, changed, 0.0, 0.0)
+    give_audio(rendition, 5070)
+    give(rendition, 2, inter_tag(5080))
+    entries = rendition.take(0.0)
+    read = messages(b"".join(entry.shared(1) for entry in entries))
+    heard = [(m.payload, m.timestamp) for m in read if m.type_id == 8]
+    assert [payload for payload, _ in heard] == [
+        AUDIO_HEADER,
+        *(sound(f"a{dts_ms}") for dts_ms in (4500, 4520, 5060)),
+        changed,
+        sound("a5070"),
+    ]
+    assert [dts_ms for _, dts_ms in heard] == [5040, 4500, 4520, 5060, 5060, 5070]
+    assert rendition.dropped == 0

@@ -1,0 +1,101 @@
+"""egress/access.py: which play requests are granted."""
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from common.config.settings import Settings
+from egress.access import (
+    NOT_FOUND,
+    PLAY_FAILED,
+    PlayRefused,
+    PlayWanted,
+    judge,
+    look_up,
+    not_there,
+)
+from egress.rtmp.player_queue import Start
+from egress.streams.stream import Stream
+from tests.kit.egress import STREAM, TEMPLATE, key_tag, rendition_open, stream_open, tags
+
+OPEN = Settings(templates=(TEMPLATE,))
+DIGESTS = tuple(hashlib.sha256(key).hexdigest() for key in (b"first", b"s3cret"))
+KEYED = Settings(templates=(replace(TEMPLATE, play_keys=DIGESTS),))
+
+
+@pytest.mark.parametrize(
+    ("app", "name", "rendition", "start"),
+    [
+        ("live", "cam1", "source", Start.GOP),
+        ("live", "cam1/source", "source", Start.GOP),
+        ("live", "cam1/720p", "720p", Start.GOP),
+        ("live/cam1", "360p?start=live", "360p", Start.LIVE),
+        ("live?start=live", "cam1", "source", Start.LIVE),
+        ("live", "cam1?start=gop", "source", Start.GOP),
+    ],
+)
+def test_an_address_names_stream_rendition_and_start(
+    app: str, name: str, rendition: str, start: Start
+) -> None:
+    wanted = judge(OPEN, app, "", name)
+    assert wanted == PlayWanted(STREAM, rendition, start, TEMPLATE.wait_ms)
+
+
+@pytest.mark.parametrize(
+    ("app", "name", "says"),
+    [
+        ("other", "cam1", "no app other"),
+        ("live", "", "no stream key"),
+        ("live", "cam1/720p/x", "parts"),
+        ("live", "cam1/1080p", "720p, 360p, source"),
+        ("live", "../etc", "letters"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_words(app: str, name: str, says: str) -> None:
+    refused = judge(OPEN, app, "", name)
+    assert isinstance(refused, PlayRefused)
+    assert refused.code == NOT_FOUND
+    assert says in refused.description
+
+
+@pytest.mark.parametrize("query", ["", "?key=", "?key=S3cret", "?key=first%20", "?token=s3cret"])
+def test_a_wrong_or_missing_play_key_is_refused(query: str) -> None:
+    refused = judge(KEYED, "live", "", f"cam1/720p{query}")
+    assert isinstance(refused, PlayRefused)
+    assert refused.code == PLAY_FAILED
+    assert "s3cret" not in refused.description.lower()
+
+
+@pytest.mark.parametrize("key", ["first", "s3cret"])
+def test_any_of_the_play_keys_opens(key: str) -> None:
+    assert isinstance(judge(KEYED, "live", "", f"cam1?key={key}"), PlayWanted)
+
+
+def test_a_request_waits_until_its_rendition_has_a_keyframe() -> None:
+    wanted = judge(OPEN, "live", "", "cam1/720p")
+    assert isinstance(wanted, PlayWanted)
+    assert look_up(None, wanted) is False
+    stream = Stream(stream_open(), 0.0)
+    assert look_up(stream, wanted) is False
+    stream.take(*rendition_open("720p"), 0.0)
+    stream.take(*tags(0, key_tag(0), rendition="720p"), 0.0)
+    assert look_up(stream, wanted) is True
+
+
+def test_a_rung_that_this_stream_has_not_is_refused_by_name() -> None:
+    wanted = judge(OPEN, "live", "", "cam1/720p")
+    assert isinstance(wanted, PlayWanted)
+    refused = look_up(Stream(stream_open(rungs=("360p",)), 0.0), wanted)
+    assert isinstance(refused, PlayRefused)
+    assert refused.code == NOT_FOUND
+    assert "no 720p" in refused.description
+    assert "360p, source" in refused.description
+
+
+def test_after_the_wait_the_reason_is_told() -> None:
+    wanted = judge(OPEN, "live", "", "cam1/720p")
+    assert isinstance(wanted, PlayWanted)
+    # egress hears of a stream with its first video: it may be that only sound is published
+    assert not_there(None, wanted).description == "nobody publishes this stream, or it has no video"
+    assert "no picture" in not_there(Stream(stream_open(), 0.0), wanted).description

@@ -1,0 +1,237 @@
+"""ingest/outputs/egress_output.py: batches, order, and egresses that come later."""
+
+import pytest
+
+from common.config.ladder import SOURCE
+from common.ipc.identity import BootId, ChildName, Generation
+from common.ipc.media_messages import (
+    HEADER,
+    KEY,
+    REPLAY,
+    SHARED,
+    RenditionOpen,
+    StreamClosed,
+    StreamOpen,
+    Tags,
+)
+from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressSide, tag_of
+from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
+from ingest.streams.gop_cache import CachedTag, GopCache
+from tests.kit.stream import STREAM, TEMPLATE, FakePeers, RememberingPort, config
+
+ONE = Generation(1)
+OPEN = StreamOpen(STREAM, ONE, TEMPLATE, ("360p",))
+AUDIO = AudioConfig(b"\xaf\x00\x11\x90", None, "AAC")
+
+
+def unit(at_ms: int, *, key: bool = False, at_s: float = 1.0) -> VideoUnit:
+    return VideoUnit(at_ms, 0, key, key, b"picture", at_s)
+
+
+def sound(at_ms: int) -> AudioFrame:
+    return AudioFrame(at_ms, b"sound", 1.0)
+
+
+class Around:
+    def __init__(self) -> None:
+        self.peers = FakePeers()
+        self.side = EgressSide(STREAM, ONE, self.peers, lambda: 1.002)
+        self.gop = GopCache()
+        self.gop.set_metadata(b"meta")
+        self.gop.add(config())
+        self.side.follow()
+        self.side.open(OPEN)
+        self.side.open_source(self.gop)
+
+    @property
+    def port(self) -> RememberingPort:
+        return self.peers.running[0]
+
+    def put(self, *tags: CachedTag) -> None:
+        for item in tags:
+            self.gop.add(item)
+            self.side.put(*tag_of(item), item.payload)
+
+    def batches(self) -> list[tuple[str, list[int]]]:
+        return [(m.rendition, [entry[1] for entry in m.tags]) for m in self.port.of(Tags)]
+
+
+def test_what_a_picture_spends_in_ingest_is_counted_but_not_what_audio_waits() -> None:
+    around = Around()
+    around.put(sound(0))
+    around.side.tick(1.1)
+    assert around.side.stages.quantiles() == {}
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    assert around.side.stages.quantiles()["ingest"][0] == pytest.approx(2.0, rel=0.13)
+    assert {message.sent_s for message in around.port.of(Tags)} == {1.002}
+
+
+def test_the_stream_opens_before_its_source_and_its_tags() -> None:
+    around = Around()
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    assert around.port.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
+    opened, payloads = around.port.sent[1]
+    assert opened == RenditionOpen(STREAM, ONE, SOURCE, 0)
+    assert payloads == (b"meta", config().payload)
+
+
+def test_one_read_goes_out_as_runs_of_a_rendition_in_the_order_of_arrival() -> None:
+    around = Around()
+    around.put(unit(0, key=True), unit(40), sound(41), sound(62), unit(80))
+    around.side.end_read(1.0)
+    assert around.batches() == [(SOURCE, [0, 40]), (SHARED, [41, 62]), (SOURCE, [80])]
+    assert around.port.of(Tags)[0].tags[0] == (9, 0, KEY, 1.0)
+
+
+def test_audio_rides_with_the_next_picture_while_pictures_come() -> None:
+    around = Around()
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    around.put(sound(20))
+    around.side.end_read(1.0 + RIDE_S / 2)
+    assert around.batches() == [(SOURCE, [0])]
+    around.put(unit(40))
+    around.side.end_read(1.04)
+    assert around.batches() == [(SOURCE, [0]), (SHARED, [20]), (SOURCE, [40])]
+
+
+def test_audio_goes_at_once_when_pictures_are_rare_and_a_tick_sends_what_waits_in_vain() -> None:
+    around = Around()
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    around.put(sound(20))
+    around.side.end_read(1.01)
+    around.side.tick(1.02)
+    assert around.batches() == [(SOURCE, [0])]
+    around.side.tick(1.0 + 2 * RIDE_S)
+    assert around.batches()[-1] == (SHARED, [20])
+    around.put(sound(120))
+    around.side.end_read(1.0 + 2 * RIDE_S)
+    assert around.batches()[-1] == (SHARED, [120])
+
+
+def test_egresses_are_told_again_and_again_that_the_stream_is_there() -> None:
+    around = Around()
+    away = RememberingPort(ChildName("egress:1"))
+    around.peers.running.append(away)
+    around.side.follow()
+    around.peers.unwanted.append(away)
+    around.side.follow()
+    told = len(away.sent)
+    around.port.full = True
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    around.port.full = False
+    for now in (10.0, 10.5, 10.0 + SIGN_OF_LIFE_S):
+        around.put(unit(round(now * 1000)))  # of no use to an egress that missed the keyframe
+        around.side.end_read(now)
+        around.side.show_life(now)
+    assert around.batches() == [(SHARED, []), (SHARED, [])]
+    assert len(away.sent) == told, "an egress that does not want the stream lets go of it"
+    around.put(unit(20_000, key=True))
+    around.side.end_read(20.0)
+    assert around.port.numbers(SOURCE) == [4]
+
+
+def test_a_later_egress_gets_headers_and_the_last_gop_marked_as_a_replay() -> None:
+    around = Around()
+    text = DataUnit(50, b"text", 1.0)
+    around.put(AUDIO, unit(0, key=True), sound(10), text, unit(40))
+    around.side.end_read(1.0)
+    late = RememberingPort(ChildName("egress:1"))
+    around.peers.running.append(late)
+    (feed,) = around.side.follow()
+    around.side.replay(feed, OPEN, around.gop)
+    around.put(unit(80))
+    around.side.end_read(1.0)
+    assert late.kinds()[:2] == ["StreamOpen", "RenditionOpen"]
+    assert [(m.rendition, m.tags) for m in late.of(Tags)] == [
+        (SHARED, ((8, 0, HEADER | REPLAY, 0.0),)),
+        (SOURCE, ((9, 0, KEY | REPLAY, 1.0),)),
+        (SHARED, ((8, 10, REPLAY, 1.0), (18, 50, REPLAY, 1.0))),
+        (SOURCE, ((9, 40, REPLAY, 1.0),)),
+        (SOURCE, ((9, 80, 0, 1.0),)),
+    ]
+    assert late.numbers(SOURCE) == [0, 1, 2]
+    assert around.port.numbers(SOURCE) == [0, 1, 2], "who was there gets nothing twice"
+
+
+def test_another_incarnation_is_another_peer_and_the_old_ones_drops_stay_counted() -> None:
+    around = Around()
+    around.port.full = True
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    around.peers.running[0] = RememberingPort(around.port.child, BootId("next"))
+    assert len(around.side.follow()) == 1
+    assert around.side.follow() == []
+    assert around.side.dropped == 1
+
+
+def test_a_new_generation_marks_tags_and_numbers_go_on() -> None:
+    around = Around()
+    around.put(unit(0, key=True))
+    two = Generation(2)
+    around.side.open(StreamOpen(STREAM, two, TEMPLATE, (), cut_ms=40))
+    around.side.open_source(around.gop)
+    around.put(unit(40))
+    around.side.end_read(1.0)
+    assert [(m.generation, m.first_number) for m in around.port.of(Tags)] == [(ONE, 0), (two, 1)]
+    assert around.port.of(RenditionOpen)[-1] == RenditionOpen(STREAM, two, SOURCE, 1)
+
+
+def test_what_was_put_goes_before_the_close_and_nothing_after_the_last_one() -> None:
+    around = Around()
+    around.put(unit(0, key=True))
+    around.side.close(StreamClosed(STREAM, ONE, "away", 5000))
+    around.put(unit(40))
+    around.side.close(StreamClosed(STREAM, ONE, "over", 0))
+    around.put(unit(80))
+    around.side.end_read(1.0)
+    assert around.port.kinds()[2:] == ["Tags", "StreamClosed", "Tags", "StreamClosed"]
+
+
+def test_a_last_close_is_owed_to_a_full_egress_until_it_takes_it_or_is_gone() -> None:
+    around = Around()
+    around.port.full = True
+    around.side.close(StreamClosed(STREAM, ONE, "over", 0))
+    around.side.tick(1.0)
+    assert around.side.has_unsent
+    around.port.full = False
+    around.side.tick(1.0)
+    assert not around.side.has_unsent
+    assert around.port.kinds()[-1] == "StreamClosed"
+
+    around = Around()
+    around.port.full = True
+    around.side.close(StreamClosed(STREAM, ONE, "over", 0))
+    around.peers.running.clear()
+    around.side.tick(1.0)
+    assert not around.side.has_unsent
+
+
+def test_an_egress_without_players_gets_nothing_and_is_brought_up_to_date_later() -> None:
+    around = Around()
+    around.put(unit(0, key=True))
+    around.side.end_read(1.0)
+    port = around.port
+    around.peers.unwanted = [port]
+    assert around.side.follow() == []
+    (closed,) = port.of(StreamClosed)
+    assert closed.hold_ms == LET_GO_MS
+    around.put(unit(40), unit(80))
+    around.side.end_read(1.0)
+    assert around.batches() == [(SOURCE, [0])]
+    around.peers.unwanted = []
+    (feed,) = around.side.follow()
+    around.side.replay(feed, OPEN, around.gop)
+    around.put(unit(120))
+    around.side.end_read(1.0)
+    assert around.batches()[1:] == [(SOURCE, [0, 40, 80]), (SOURCE, [120])]
+    # the numbers go on: what was not wanted has used some up
+    assert [message.first_number for message in port.of(Tags)] == [0, 3, 6]
+    around.peers.unwanted = [port]
+    around.side.follow()
+    around.side.close(StreamClosed(STREAM, ONE, "over", 0))
+    assert around.side.follow() == []

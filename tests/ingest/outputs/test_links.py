@@ -1,0 +1,93 @@
+"""ingest/outputs/links.py: ports that follow the topology."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from common.ipc.control_messages import Endpoint
+from common.ipc.envelope import decode
+from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.media_link import Inlet, OnFrames
+from common.ipc.media_messages import StreamEnd
+from ingest.outputs.links import Relay
+
+WORKER, EGRESS = ChildName("worker:cpu:0"), ChildName("egress:0")
+END = StreamEnd(StreamId("live/cam"), Generation(1), "over")
+
+
+def run(scenario: Callable[[Relay], Awaitable[None]]) -> None:
+    async def with_relay() -> None:
+        relay = Relay()
+        try:
+            async with asyncio.timeout(10):
+                await scenario(relay)
+        finally:
+            relay.close()
+
+    asyncio.run(with_relay())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.002)
+
+
+def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
+    return (
+        Endpoint(WORKER, BootId(boot), media=f"unix://{directory}/w-{boot}"),
+        Endpoint(
+            EGRESS,
+            BootId(boot),
+            tags=f"unix://{directory}/e-{boot}",
+            handover=f"unix://{directory}/h-{boot}",
+        ),
+        Endpoint(ChildName("ingest:0"), BootId(boot)),
+    )
+
+
+def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -> None:
+    async def scenario(relay: Relay) -> None:
+        got: dict[str, list[list[bytes]]] = {"w-a": [], "w-b": [], "e-a": []}
+
+        def note(messages: list[list[bytes]]) -> OnFrames:
+            return lambda frames, _: messages.append(frames)
+
+        inlets = [Inlet(f"unix://{tmp_path}/{name}", note(got[name])) for name in got]
+        relay.follow(endpoints(tmp_path, "a"))
+        first = relay.worker(WORKER)
+        assert first is not None
+        assert first.send(END, (b"payload",))
+        assert [port.child for port in relay.egresses()] == [EGRESS]
+        assert relay.egresses()[0].send(END)
+        await until(lambda: bool(got["w-a"] and got["e-a"]))
+        assert (decode(got["w-a"][0][0]), got["w-a"][0][1]) == (END, b"payload")
+
+        relay.follow(endpoints(tmp_path, "a"))
+        assert relay.worker(WORKER) is first, "what is there stays"
+        relay.follow(endpoints(tmp_path, "b"))
+        second = relay.worker(WORKER)
+        assert second is not None
+        assert second is not first
+        assert not first.send(END)
+        assert second.send(END)
+        await until(lambda: bool(got["w-b"]))
+        assert len(got["w-a"]) == 1
+        assert relay.handovers() == ((EGRESS, f"unix://{tmp_path}/h-b"),)
+        for inlet in inlets:
+            inlet.close()
+
+    run(scenario)
+
+
+def test_who_is_gone_is_gone(tmp_path: Path) -> None:
+    async def scenario(relay: Relay) -> None:
+        relay.follow(endpoints(tmp_path, "a"))
+        port = relay.egresses()[0]
+        relay.follow(())
+        assert relay.worker(WORKER) is None
+        assert not relay.egresses()
+        assert not relay.handovers()
+        assert not port.send(END)
+        assert port.refused == 1
+
+    run(scenario)

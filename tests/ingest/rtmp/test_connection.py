@@ -1,0 +1,265 @@
+"""A publisher's connection: when its socket is read, and when not."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from common.rtmp import amf0
+from common.rtmp.chunks import encode_message
+from common.rtmp.client import ClientSession, Published
+from common.rtmp.events import (
+    AudioReceived,
+    ConnectRequested,
+    Event,
+    MetadataReceived,
+    PlayRequested,
+    PublishRequested,
+    VideoReceived,
+)
+from common.rtmp.messages import encode_command
+from common.rtmp.session import ServerSession
+from ingest.rtmp.connection import Connection, Phase
+
+CHUNK_SIZE = 4096
+
+
+class Owner:
+    """Lets everybody do everything, and notes it."""
+
+    open_timeout_s = 10.0
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(65536))
+        self.names: list[str] = []
+        self.media_events: list[Event] = []
+        self.ended: list[str] = []
+        self.why_closed = ""
+        self.is_slow = False  # lets its requests to publish wait
+        self.request: PublishRequested | None = None  # the last
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def connect(self, connection: Connection, request: ConnectRequested) -> None:
+        connection.accept_connect(request.request_id)
+
+    def publish(self, connection: Connection, request: PublishRequested, now: float) -> None:
+        self.names.append(request.name)
+        self.request = request
+        if not self.is_slow:
+            connection.accept_publish(request.request_id)
+
+    def media(self, connection: Connection, events: Sequence[Event], now: float) -> None:
+        self.media_events += events
+
+    def publish_ended(self, connection: Connection, how: str) -> None:
+        self.ended.append(how)
+
+    def play(self, connection: Connection, request: PlayRequested) -> None:
+        raise AssertionError("nobody plays here")
+
+    def closed(self, connection: Connection, reason: str, is_fault: bool) -> None:
+        self.why_closed = reason
+
+
+class Publisher:
+    """A client at the other end of a socket pair, and the connection under test."""
+
+    def __init__(self) -> None:
+        self.owner = Owner()
+        self.peer, ours = socket.socketpair()
+        self.peer.setblocking(False)
+        ours.setblocking(False)
+        self.connection = Connection(ours, "127.0.0.1", "127.0.0.1:1", ServerSession(), self.owner)
+        self.client = ClientSession("rtmp://host/live/cam1", "publish", CHUNK_SIZE)
+
+    async def begin(self) -> None:
+        self.client.start()
+        while not any(isinstance(event, Published) for event in self.client.events_received()):
+            self.peer.send(self.client.data_to_send())
+            await asyncio.sleep(0.001)
+            try:
+                self.client.receive_data(self.peer.recv(65536), 0.0)
+            except BlockingIOError:
+                continue
+
+    def picture(self, at_ms: int) -> None:
+        self.client.send_video(at_ms, b"\x17\x01\0\0\0" + bytes(100))
+        self.peer.send(self.client.data_to_send())
+
+    def call(self, stream: int, name: str, transaction: float, *arguments: str) -> None:
+        self.peer.send(encode_command(3, stream, CHUNK_SIZE, name, transaction, None, *arguments))
+
+
+def run(scenario: Callable[[Publisher], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            publisher = Publisher()
+            try:
+                await publisher.begin()
+                await scenario(publisher)
+            finally:
+                publisher.connection.close("the test is over")
+                publisher.peer.close()
+
+    asyncio.run(bounded())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+async def some_turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0.001)
+
+
+def test_what_is_read_lazily_waits_until_it_is_asked_for() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        connection.read_lazily()
+        publisher.picture(40)
+        publisher.picture(80)
+        await some_turns()
+        assert owner.media_events == []
+        connection.read_lazily()
+        assert len(owner.media_events) == 2
+        publisher.picture(120)
+        connection.read_promptly()
+        await until(lambda: len(owner.media_events) == 3)
+
+    run(scenario)
+
+
+def test_a_lazy_publisher_that_ends_and_begins_again_is_prompt_from_then_on() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        connection.read_lazily()
+        publisher.picture(40)
+        publisher.call(0, "FCUnpublish", 8.0, "cam1")
+        publisher.call(1, "publish", 9.0, "cam2", "live")
+        connection.read_lazily()
+        assert owner.ended == ["FCUnpublish"]
+        assert owner.names == ["cam1", "cam2"]
+        assert connection.phase is Phase.PUBLISHING
+        assert not connection.is_lazy
+        publisher.picture(80)
+        await until(lambda: len(owner.media_events) == 2)
+
+    run(scenario)
+
+
+def test_a_lazy_publisher_that_is_closed_still_reads_why_and_is_not_reset() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        connection.read_lazily()
+        publisher.picture(40)
+        connection.end_publish("error", "NetStream.Publish.BadName", "another took over")
+        await some_turns()
+        assert b"another took over" in publisher.peer.recv(65536)
+        assert publisher.peer.recv(65536) == b""
+        publisher.peer.close()
+        await until(lambda: owner.why_closed != "")
+        assert owner.why_closed == "another took over"
+        assert owner.media_events == [], "what came too late is thrown away"
+
+    run(scenario)
+
+
+def test_a_lazy_publisher_that_is_gone_is_found_out_at_the_first_look() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        connection.read_lazily()
+        publisher.picture(40)
+        publisher.peer.close()
+        await some_turns()
+        assert owner.why_closed == ""
+        connection.look_again()
+        assert len(owner.media_events) == 1
+        assert owner.why_closed == "the peer closed the connection"
+
+    run(scenario)
+
+
+def test_one_that_is_held_back_is_not_read_lazily_meanwhile() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        connection.read_lazily()
+        connection.hold_back(0.02)
+        publisher.picture(40)
+        connection.read_lazily()
+        connection.read_promptly()
+        assert owner.media_events == []
+        await until(lambda: len(owner.media_events) == 1)
+        publisher.picture(80)
+        await until(lambda: len(owner.media_events) == 2)
+
+    run(scenario)
+
+
+HEADERS = [(18, amf0.encode("onMetaData", {})), (9, b"\x17\0\0\0\0"), (8, b"\xaf\0\x12\x10")]
+ENOUGH = 1_000_000  # bytes of media; much more than is kept for one whose answer is due
+
+
+def publish_with_media(publisher: Publisher) -> None:
+    """Its first publish ends; the second waits, and its media does not wait for the answer."""
+    publisher.owner.is_slow = True
+    publisher.call(0, "FCUnpublish", 8.0, "cam1")
+    publisher.call(1, "publish", 9.0, "cam2", "live")
+    for type_id, payload in HEADERS:
+        publisher.peer.send(encode_message(5, type_id, 0, 1, payload, CHUNK_SIZE))
+
+
+async def send_all(publisher: Publisher, data: bytes) -> None:
+    await asyncio.get_running_loop().sock_sendall(publisher.peer, data)
+
+
+def test_media_sent_with_the_publish_request_is_taken_once_it_is_accepted() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        publish_with_media(publisher)
+        picture = b"\x27\x01\0\0\0" + bytes(9995)
+        more = b"".join(
+            encode_message(5, 9, 40 * i, 1, picture, CHUNK_SIZE) for i in range(ENOUGH // 10_000)
+        )
+        sending = asyncio.ensure_future(send_all(publisher, more))
+        await until(lambda: owner.names == ["cam1", "cam2"])
+        await some_turns()
+        connection.look_again()
+        assert not sending.done(), "nothing more is read before the answer"
+        assert owner.media_events == []
+        assert connection.phase is Phase.ASKING
+        assert owner.request is not None
+        connection.accept_publish(owner.request.request_id)
+        assert owner.media_events == [], "its owner is in the middle of beginning it"
+        await until(lambda: len(owner.media_events) == 3 + ENOUGH // 10_000)
+        assert [type(event) for event in owner.media_events[:4]] == [
+            MetadataReceived,
+            VideoReceived,
+            AudioReceived,
+            VideoReceived,
+        ]
+        assert owner.why_closed == ""
+
+    run(scenario)
+
+
+def test_one_that_is_refused_with_media_under_way_reads_why_and_is_not_reset() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        publish_with_media(publisher)
+        await until(lambda: owner.names == ["cam1", "cam2"])
+        await some_turns()
+        assert owner.request is not None
+        connection.refuse_publish(owner.request.request_id, "NetStream.Publish.Denied", "full")
+        await some_turns()
+        assert b"full" in publisher.peer.recv(65536)
+        assert publisher.peer.recv(65536) == b""
+        publisher.peer.close()
+        await until(lambda: owner.why_closed != "")
+        assert owner.why_closed == "full"
+        assert owner.media_events == []
+
+    run(scenario)

@@ -1,0 +1,591 @@
+import io
+import time
+from functools import cache
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.codecs.aac import AudioSpecificConfig
+from common.codecs.bits import BitWriter
+from common.codecs.h264 import AvcConfig, join_avcc, nal_type, parse_sps, split_avcc, to_annexb
+from common.flv.video import (
+    FlvReader,
+    Tag,
+    TagType,
+    VideoPacket,
+    aac_frame,
+    aac_sequence_header,
+    avc_end_of_sequence,
+    avc_nalus,
+    avc_sequence_header,
+    is_keyframe_payload,
+    is_sequence_header,
+    parse_video,
+)
+from common.rtmp import amf0
+from ingest.rtmp.to_units import (
+    AudioConfig,
+    AudioFrame,
+    AudioLeftOut,
+    AudioResult,
+    DataUnit,
+    Demuxer,
+    Dropped,
+    Unsupported,
+    VideoConfig,
+    VideoResult,
+    VideoUnit,
+)
+from ingest.streams.timeline import Timeline
+
+NOW = 100.0
+
+
+@cache
+def published(width: int, options: str, audio: bool = False) -> list[Tag]:
+    """Ten pictures as libx264 and libavformat make them, with AAC if asked for."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="flv") as container:
+        video = container.add_stream("libx264", rate=25, options={"x264-params": options})
+        video.width, video.height, video.pix_fmt = width, 240, "yuv420p"
+        sound = container.add_stream("aac", rate=44100, layout="stereo") if audio else None
+        for index in range(10):
+            frame = av.VideoFrame(width, 240, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([index * 20]) * plane.buffer_size)
+            frame.pts = index
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        if sound is not None:
+            silence = np.zeros((2, 44100 * 2 // 5), "float32")
+            samples = av.AudioFrame.from_ndarray(silence, "fltp", "stereo")
+            samples.sample_rate = 44100
+            container.mux(sound.encode(samples))
+            container.mux(sound.encode())
+    reader = FlvReader()
+    reader.feed(file.getvalue())
+    tags = []
+    while (tag := reader.next()) is not None:
+        tags.append(tag)
+    return tags
+
+
+def videos(width: int = 320, options: str = "bframes=0:keyint=5") -> list[Tag]:
+    return [tag for tag in published(width, options) if tag.type is TagType.VIDEO]
+
+
+def record_of(tags: list[Tag]) -> bytes:
+    return next(parse_video(tag.payload).data for tag in tags if is_sequence_header(tag.payload))
+
+
+def pictures_of(tags: list[Tag]) -> list[Tag]:
+    return [tag for tag in tags if parse_video(tag.payload).packet is VideoPacket.NALUS]
+
+
+def fresh(record: bytes | None = None) -> Demuxer:
+    demuxer = Demuxer(Timeline())
+    if record is not None:
+        (config,) = demuxer.video(0, avc_sequence_header(record), NOW)
+        assert isinstance(config, VideoConfig)
+    return demuxer
+
+
+RECORD = record_of(videos())
+PICTURES = pictures_of(videos())
+IDR = parse_video(PICTURES[0].payload).data
+INTER = parse_video(PICTURES[1].payload).data
+CONFIG = AvcConfig.parse(RECORD)
+
+
+def test_a_stream_of_libavformat_comes_out_as_it_went_in() -> None:
+    demuxer = Demuxer(Timeline())
+    results: list[VideoResult | AudioResult] = []
+    tags = published(320, "bframes=2:keyint=5:scenecut=0", True)
+    for tag in tags:
+        match tag.type:
+            case TagType.VIDEO:
+                results += demuxer.video(tag.dts_ms, tag.payload, NOW)
+            case TagType.AUDIO:
+                results += demuxer.audio(tag.dts_ms, tag.payload, NOW)
+            case _:
+                pass
+    assert not [result for result in results if isinstance(result, Dropped | AudioLeftOut)]
+    (video,) = [result for result in results if isinstance(result, VideoConfig)]
+    assert (video.sps.width, video.sps.height, video.changed) == (320, 240, False)
+    assert video.record == record_of([tag for tag in tags if tag.type is TagType.VIDEO])
+    (audio,) = [result for result in results if isinstance(result, AudioConfig)]
+    assert (audio.name, audio.asc) == ("AAC", AudioSpecificConfig(2, 44100, 2, 2))
+    units = [result for result in results if isinstance(result, VideoUnit)]
+    assert [(unit.dts_ms, unit.payload) for unit in units] == [
+        (tag.dts_ms, tag.payload)
+        for tag in pictures_of([tag for tag in tags if tag.type is TagType.VIDEO])
+    ]
+    assert [unit.is_idr for unit in units] == [unit.is_key for unit in units]
+    assert [unit.is_idr for unit in units].count(True) == 2
+    assert [unit.pts_ms for unit in units] != sorted(unit.pts_ms for unit in units)
+    frames = [result for result in results if isinstance(result, AudioFrame)]
+    assert [(frame.dts_ms, frame.payload) for frame in frames] == [
+        (tag.dts_ms, tag.payload)
+        for tag in tags
+        if tag.type is TagType.AUDIO and tag.payload[1] == 1
+    ]
+
+
+def test_the_bytes_of_a_legacy_tag_are_not_copied() -> None:
+    (unit,) = fresh(RECORD).video(0, PICTURES[0].payload, NOW)
+    assert isinstance(unit, VideoUnit)
+    assert unit.payload is PICTURES[0].payload
+    assert (unit.data, unit.received_s) == (IDR, NOW)
+
+
+def extended(packet_type: int, body: bytes, key: bool = True) -> bytes:
+    return bytes((0x80 | (0x10 if key else 0x20) | packet_type,)) + b"avc1" + body
+
+
+def test_enhanced_avc1_comes_out_in_legacy_form() -> None:
+    demuxer = Demuxer(Timeline())
+    (config,) = demuxer.video(0, extended(0, RECORD), NOW)
+    assert isinstance(config, VideoConfig)
+    assert config.payload == avc_sequence_header(RECORD)
+    (key,) = demuxer.video(0, extended(1, b"\x00\x00\x28" + IDR), NOW)
+    (inter,) = demuxer.video(40, extended(3, INTER, key=False), NOW)
+    assert key == VideoUnit(0, 40, True, True, avc_nalus(IDR, 40, True), NOW)
+    assert inter == VideoUnit(40, 0, False, False, avc_nalus(INTER, 0, False), NOW)
+
+
+def test_annexb_inside_tags_becomes_lengths_of_the_records_size() -> None:
+    for length_size in (4, 2):
+        config = AvcConfig.from_parameter_sets(CONFIG.sps, CONFIG.pps, length_size)
+        demuxer = fresh(config.encode())
+        nals = split_avcc(IDR)
+        (unit,) = demuxer.video(0, avc_nalus(to_annexb(nals), 0, True), NOW)
+        assert isinstance(unit, VideoUnit)
+        assert split_avcc(unit.data, length_size) == nals
+        assert unit.is_idr
+
+
+def test_a_sequence_header_in_annexb_is_read() -> None:
+    header = avc_sequence_header(to_annexb([*CONFIG.sps, *CONFIG.pps]))
+    (config,) = Demuxer(Timeline()).video(0, header, NOW)
+    assert isinstance(config, VideoConfig)
+    assert (config.config.sps, config.config.pps) == (CONFIG.sps, CONFIG.pps)
+    assert AvcConfig.parse(config.record) == config.config
+
+
+def test_a_repeated_sequence_header_says_nothing() -> None:
+    demuxer = fresh(RECORD)
+    assert demuxer.video(40, avc_sequence_header(RECORD), NOW) == []
+    assert demuxer.video(40, avc_sequence_header(RECORD + b"garbage"), NOW) == []
+    other_ref_idc = RECORD.replace(CONFIG.sps[0], b"\x27" + CONFIG.sps[0][1:])
+    assert demuxer.video(40, avc_sequence_header(other_ref_idc), NOW) == []
+
+
+def test_a_new_sequence_header_is_a_change() -> None:
+    record = record_of(videos(640))
+    (config,) = fresh(RECORD).video(0, avc_sequence_header(record), NOW)
+    assert isinstance(config, VideoConfig)
+    assert (config.changed, config.sps.width, config.record) == (True, 640, record)
+
+
+def test_a_sequence_header_takes_no_time() -> None:
+    """OBS sends headers with timestamp 0 whenever: it is no jump."""
+    demuxer = fresh(RECORD)
+    demuxer.video(50_000, PICTURES[0].payload, NOW)
+    demuxer.video(0, avc_sequence_header(RECORD), NOW)
+    demuxer.audio(0, aac_sequence_header(b"\x12\x10"), NOW)
+    (unit,) = demuxer.video(50_040, PICTURES[1].payload, NOW)
+    assert isinstance(unit, VideoUnit)
+    assert (unit.dts_ms, unit.discontinuity) == (50_040, False)
+
+
+def avcc(*nals: bytes) -> bytes:
+    return b"".join(len(nal).to_bytes(4, "big") + nal for nal in nals)
+
+
+def test_parameter_sets_in_band_that_differ_come_out_ahead_of_their_unit() -> None:
+    other = AvcConfig.parse(record_of(videos(640)))
+    demuxer = fresh(RECORD)
+    data = avcc(*other.sps, *other.pps) + IDR
+    config, unit = demuxer.video(0, avc_nalus(data, 0, True), NOW)
+    assert isinstance(config, VideoConfig)
+    assert isinstance(unit, VideoUnit)
+    assert (config.changed, config.sps.width) == (True, 640)
+    assert AvcConfig.parse(config.record) == config.config == other
+    assert unit.data == data
+    (again,) = demuxer.video(40, avc_nalus(data, 0, True), NOW)
+    assert isinstance(again, VideoUnit)
+    back, _ = demuxer.video(80, avc_nalus(avcc(*CONFIG.sps, *CONFIG.pps) + IDR, 0, True), NOW)
+    assert isinstance(back, VideoConfig)
+    assert back.sps.width == 320
+
+
+def test_parameter_sets_in_band_like_the_records_say_nothing() -> None:
+    sets = (*CONFIG.sps, b"\x28" + CONFIG.pps[0][1:], CONFIG.sps[0] + b"\x00")
+    (unit,) = fresh(RECORD).video(0, avc_nalus(avcc(*sets) + IDR, 0, True), NOW)
+    assert isinstance(unit, VideoUnit)
+
+
+def test_a_picture_parameter_set_of_another_id_is_added() -> None:
+    pps_one = bytes((0x68, 0x40 | CONFIG.pps[0][1] >> 2)) + CONFIG.pps[0][2:]  # ue(1) = 010
+    config, _ = fresh(RECORD).video(0, avc_nalus(avcc(pps_one) + IDR, 0, True), NOW)
+    assert isinstance(config, VideoConfig)
+    assert config.config.pps == (CONFIG.pps[0], pps_one)
+    assert config.config.sps == CONFIG.sps
+
+
+def test_an_empty_record_waits_for_parameter_sets_in_band() -> None:
+    demuxer = Demuxer(Timeline())
+    empty = AvcConfig(100, 0, 31, 4, (), ()).encode()
+    assert demuxer.video(0, avc_sequence_header(empty), NOW) == [
+        Dropped(TagType.VIDEO, "sequence header without parameter sets")
+    ]
+    assert demuxer.video(0, avc_nalus(IDR, 0, True), NOW) == [
+        Dropped(TagType.VIDEO, "video before its parameter sets")
+    ]
+    data = avcc(*CONFIG.sps, *CONFIG.pps) + IDR
+    config, unit = demuxer.video(40, avc_nalus(data, 0, True), NOW)
+    assert isinstance(config, VideoConfig)
+    assert not config.changed
+    assert isinstance(unit, VideoUnit)
+
+
+def test_an_empty_record_with_other_lengths_is_a_change_and_units_are_read_by_it() -> None:
+    demuxer = fresh(RECORD)
+    empty = AvcConfig(100, 0, 31, 2, (), ()).encode()
+    (config,) = demuxer.video(0, avc_sequence_header(empty), NOW)
+    assert isinstance(config, VideoConfig)
+    assert (config.config.sps, config.config.nal_length_size) == (CONFIG.sps, 2)
+    (unit,) = demuxer.video(0, avc_nalus(join_avcc(split_avcc(IDR), 2), 0, True), NOW)
+    assert isinstance(unit, VideoUnit)
+    assert demuxer.video(0, avc_sequence_header(empty), NOW) == [
+        Dropped(TagType.VIDEO, "sequence header without parameter sets")
+    ]
+
+
+def test_an_unreadable_record_does_not_change_how_units_are_read() -> None:
+    demuxer = fresh(RECORD)
+    broken = AvcConfig(100, 0, 31, 1, (b"\x67\x64",), CONFIG.pps).encode()
+    (dropped,) = demuxer.video(0, avc_sequence_header(broken), NOW)
+    assert isinstance(dropped, Dropped)
+    (unit,) = demuxer.video(0, PICTURES[0].payload, NOW)
+    assert isinstance(unit, VideoUnit)
+    assert split_avcc(unit.data) == split_avcc(IDR)
+
+
+def test_parameter_sets_in_a_tag_of_their_own_take_no_time() -> None:
+    demuxer = fresh(RECORD)
+    other = AvcConfig.parse(record_of(videos(640)))
+    config, dropped = demuxer.video(0, avc_nalus(avcc(*other.sps, *other.pps), 0, True), NOW)
+    assert isinstance(config, VideoConfig)
+    assert dropped == Dropped(TagType.VIDEO, "video tag without a picture")
+    (unit,) = demuxer.video(0, PICTURES[0].payload, NOW)
+    assert isinstance(unit, VideoUnit)
+    assert unit.dts_ms == 0
+
+
+def slow_sps(sps_id: int) -> bytes:
+    """320x320 Baseline, with a picture order cycle of 255 offsets, as slow to read as can be."""
+    writer = BitWriter().bits(0x67, 8).bits(66, 8).bits(0, 8).bits(31, 8)
+    code = sps_id + 1
+    writer.bits(code, 2 * code.bit_length() - 1)
+    writer.bits(0b1_010_0_1_1, 7).bits(256, 17).bits((1 << 255) - 1, 255)
+    return writer.bits(0b1_0, 2).bits(20, 9).bits(20, 9).bits(0b1_1_0_0, 4).bits(1, 1).to_bytes()
+
+
+def test_known_parameter_sets_are_not_read_again_for_every_new_one() -> None:
+    config = AvcConfig.from_parameter_sets([slow_sps(i) for i in range(31)], CONFIG.pps)
+    assert parse_sps(config.sps[30]).sps_id == 30
+    demuxer = fresh(config.encode())
+    began = time.process_time()
+    for number in range(1000):
+        pps = b"\x68\x80" + number.to_bytes(2, "big") + b"\x01"
+        result, _ = demuxer.video(number * 40, avc_nalus(avcc(pps) + IDR, 0, True), NOW)
+        assert isinstance(result, VideoConfig)
+    assert time.process_time() - began < 2.0  # 33 times an SPS each time: 5 s
+
+
+def test_a_flagged_keyframe_that_is_no_idr_stays_one() -> None:
+    (unit,) = fresh(RECORD).video(0, avc_nalus(INTER, 0, True), NOW)
+    assert isinstance(unit, VideoUnit)
+    assert (unit.is_key, unit.is_idr) == (True, False)
+
+
+def test_an_idr_that_is_not_flagged_becomes_a_keyframe() -> None:
+    (unit,) = fresh(RECORD).video(0, avc_nalus(IDR, 40, False), NOW)
+    assert unit == VideoUnit(0, 40, True, True, avc_nalus(IDR, 40, True), NOW)
+
+
+def test_an_encoder_that_flags_every_picture_is_believed_on_idrs_only() -> None:
+    demuxer = fresh(RECORD)
+    units = [
+        demuxer.video(at * 40, avc_nalus(data, 0, True), NOW)[0]
+        for at, data in enumerate([IDR, INTER, INTER, IDR, INTER])
+    ]
+    assert [unit.is_key for unit in units if isinstance(unit, VideoUnit)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert units[1] == VideoUnit(40, 0, False, False, avc_nalus(INTER, 0, False), NOW)
+
+
+def test_intra_refresh_has_keyframes_that_are_no_idr() -> None:
+    tags = videos(320, "bframes=0:keyint=4:intra-refresh=1")
+    demuxer = fresh(record_of(tags))
+    units = [demuxer.video(tag.dts_ms, tag.payload, NOW)[-1] for tag in pictures_of(tags)]
+    assert [unit.is_idr for unit in units if isinstance(unit, VideoUnit)] == [True] + [False] * 9
+    assert [unit.is_key for unit in units if isinstance(unit, VideoUnit)].count(True) > 1
+
+
+def test_dts_moved_up_leaves_pts_where_it_was() -> None:
+    demuxer = fresh(RECORD)
+    demuxer.video(100, avc_nalus(IDR, 0, True), NOW)
+    (moved,) = demuxer.video(90, avc_nalus(INTER, 80, False), NOW)
+    assert moved == VideoUnit(101, 69, False, False, avc_nalus(INTER, 69, False), NOW)
+    (at_dts,) = demuxer.video(95, avc_nalus(INTER, 0, False), NOW)
+    assert isinstance(at_dts, VideoUnit)
+    assert (at_dts.dts_ms, at_dts.composition_ms) == (102, 0)
+    (negative,) = demuxer.video(140, avc_nalus(INTER, -40, False), NOW)
+    assert isinstance(negative, VideoUnit)
+    assert (negative.dts_ms, negative.composition_ms) == (140, -40)
+
+
+def test_an_absurd_composition_time_is_taken_as_none() -> None:
+    (unit,) = fresh(RECORD).video(0, avc_nalus(IDR, 2**23 - 1, True), NOW)
+    assert isinstance(unit, VideoUnit)
+    assert (unit.composition_ms, parse_video(unit.payload).composition_ms) == (0, 0)
+
+
+def test_a_jump_is_marked_on_the_unit() -> None:
+    demuxer = fresh(RECORD)
+    demuxer.video(50_000, PICTURES[0].payload, NOW)
+    (unit,) = demuxer.video(0, PICTURES[1].payload, NOW + 0.04)
+    assert isinstance(unit, VideoUnit)
+    assert (unit.dts_ms, unit.discontinuity) == (50_040, True)
+
+
+@pytest.mark.parametrize("stray", [b"\x00", b"\x80\x00", b"\x01\x02\x03"])
+def test_a_picture_with_stray_bytes_behind_it_goes_on_without_them(stray: bytes) -> None:
+    for wanted in PICTURES[:2]:
+        (unit,) = fresh(RECORD).video(0, wanted.payload + stray, NOW)
+        assert isinstance(unit, VideoUnit)
+        assert unit.payload == wanted.payload
+
+
+DROPPED = [
+    ("too short", b"\x17\x01\x00", "unreadable video tag"),
+    ("empty", b"", "unreadable video tag"),
+    ("no NAL units", avc_nalus(b"", 0, True), "video tag without a picture"),
+    ("empty NAL units", avc_nalus(bytes(8), 0, True), "video tag without a picture"),
+    ("only SEI", avc_nalus(avcc(b"\x06\x05\x80"), 0, True), "video tag without a picture"),
+    ("length beyond the tag", avc_nalus(IDR[:-1], 0, True), "NAL units beyond their tag"),
+    ("empty sequence header", avc_sequence_header(b""), "empty sequence header"),
+    ("cut sequence header", avc_sequence_header(RECORD[:9]), "unreadable sequence header"),
+    ("SPS of garbage",
+     avc_sequence_header(b"\x01\x64\x00\x1f\xff\xe1\x00\x02\x67\x64\x01\x00\x01\x68"),
+     "unreadable sequence header"),
+    ("SPS of garbage in band", avc_nalus(avcc(b"\x67\x64"), 0, True),
+     "unreadable parameter sets in band"),
+    ("33 SPS in band", avc_nalus(avcc(*[b"\x67\x64"] * 33), 0, True),
+     "too many parameter sets in band"),
+    ("257 PPS in band", avc_nalus(avcc(*[b"\x68\x64"] * 257), 0, True),
+     "too many parameter sets in band"),
+    ("a record of 17 KiB", avc_sequence_header(RECORD + bytes(17 * 1024)),
+     "unreadable sequence header"),
+    ("8193 NAL units", avc_nalus(avcc(*[b"\x41"] * 8193), 0, False),
+     "NAL units beyond their tag"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"), [c[1:] for c in DROPPED], ids=[c[0] for c in DROPPED]
+)
+def test_what_cannot_be_read_is_dropped_and_the_stream_goes_on(payload: bytes, reason: str) -> None:
+    demuxer = fresh(RECORD)
+    first = demuxer.video(0, payload, NOW)[0]
+    assert isinstance(first, Dropped)
+    assert (first.type, first.reason) == (TagType.VIDEO, reason)
+    (unit,) = demuxer.video(0, PICTURES[0].payload, NOW)
+    assert isinstance(unit, VideoUnit)
+
+
+def test_video_before_its_sequence_header_is_dropped() -> None:
+    assert Demuxer(Timeline()).video(0, PICTURES[0].payload, NOW) == [
+        Dropped(TagType.VIDEO, "video before its sequence header")
+    ]
+
+
+def test_messages_that_hold_no_picture_pass_silently() -> None:
+    demuxer = fresh(RECORD)
+    for payload in (
+        avc_end_of_sequence(),
+        b"\x57\x00",  # a command frame
+        b"\xd1\x00",  # an E-RTMP command frame
+        extended(4, b"\x02\x00\x09colorInfo"),
+        b"\x96\x01hvc1\x01\x00\x00\x00\xaa",  # track 1, whatever its codec
+    ):
+        assert demuxer.video(0, payload, NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [(b"\x90hvc1\x01", "HEVC"), (b"\x90av01\x81", "AV1"), (b"\x1c\x00\x00\x00\x00\x01", "HEVC"),
+     (b"\x14\xaa", "VP6"), (b"\x12\xaa", "H.263"), (b"\x91vp09\xaa", "VP9")],
+)  # fmt: skip
+def test_other_codecs_are_named_once(payload: bytes, name: str) -> None:
+    demuxer = Demuxer(Timeline())
+    assert demuxer.video(0, payload, NOW) == [Unsupported(name)]
+    assert demuxer.video(0, payload, NOW) == []
+
+
+ASC = b"\x12\x10"
+AAC = AudioConfig(aac_sequence_header(ASC), AudioSpecificConfig(2, 44100, 2, 2), "AAC")
+RAW = b"\x21\x10\x04\x60\x8c\x1c"
+
+
+def test_aac_needs_its_sequence_header() -> None:
+    demuxer = Demuxer(Timeline())
+    assert demuxer.audio(0, aac_frame(RAW), NOW) == [
+        Dropped(TagType.AUDIO, "AAC before its sequence header")
+    ]
+    assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == [AAC]
+    assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == []
+    assert demuxer.audio(20, aac_frame(RAW), NOW) == [AudioFrame(20, aac_frame(RAW), NOW)]
+    (changed,) = demuxer.audio(40, aac_sequence_header(b"\x11\x90"), NOW)
+    assert isinstance(changed, AudioConfig)
+    assert changed.asc == AudioSpecificConfig(2, 48000, 2, 2)
+
+
+def test_enhanced_mp4a_comes_out_in_legacy_form() -> None:
+    demuxer = Demuxer(Timeline())
+    assert demuxer.audio(0, b"\x90mp4a" + ASC, NOW) == [AAC]
+    assert demuxer.audio(0, b"\x91mp4a" + RAW, NOW) == [AudioFrame(0, aac_frame(RAW), NOW)]
+    assert demuxer.audio(0, b"\x94mp4a\x01\x02\x00\x00\x00\x03", NOW) == []
+    assert demuxer.audio(0, b"\x92mp4a", NOW) == []
+
+
+def adts(raw: bytes) -> bytes:
+    size = len(raw) + 7
+    head = 0xFFF1 << 40 | 1 << 38 | 4 << 34 | 2 << 30 | size << 13 | 0x1FFC
+    return head.to_bytes(7, "big") + raw
+
+
+def test_adts_is_stripped_and_stands_in_for_a_missing_header() -> None:
+    demuxer = Demuxer(Timeline())
+    assert demuxer.audio(0, aac_frame(adts(RAW)), NOW) == [AAC, AudioFrame(0, aac_frame(RAW), NOW)]
+    assert demuxer.audio(20, aac_frame(adts(RAW)), NOW) == [AudioFrame(20, aac_frame(RAW), NOW)]
+    assert demuxer.audio(20, aac_sequence_header(ASC), NOW) == []
+
+
+def test_legacy_formats_pass_with_a_config_that_only_names_them() -> None:
+    demuxer = Demuxer(Timeline())
+    mp3 = b"\x2f\xff\xfb\x90"
+    assert demuxer.audio(0, mp3, NOW) == [AudioConfig(b"", None, "MP3"), AudioFrame(0, mp3, NOW)]
+    assert demuxer.audio(26, mp3, NOW) == [AudioFrame(26, mp3, NOW)]
+    speex = b"\xb6\x1d"
+    assert demuxer.audio(50, speex, NOW)[0] == AudioConfig(b"", None, "Speex")
+    assert demuxer.audio(70, b"\x91.mp3\xff\xfb\x90", NOW) == [
+        AudioConfig(b"", None, "MP3"),
+        AudioFrame(70, mp3, NOW),
+    ]
+
+
+def test_other_audio_is_left_out_and_said_once() -> None:
+    demuxer = Demuxer(Timeline())
+    opus, track = b"\x91Opus\xfc", b"\x95\x01mp4a\x01" + RAW
+    assert demuxer.audio(0, opus, NOW) == [AudioLeftOut("Opus audio")]
+    assert demuxer.audio(0, track, NOW) == [AudioLeftOut("audio tracks beyond the first")]
+    assert demuxer.audio(20, opus, NOW) == demuxer.audio(20, track, NOW) == []
+    assert demuxer.audio(20, b"\x91fLaC\xff", NOW) == [AudioLeftOut("FLAC audio")]
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "empty audio tag"),
+        (b"\xaf", "unreadable audio tag"),
+        (b"\xc0\x00", "unreadable audio tag"),
+        (b"\xaf\x00", "empty AAC configuration"),
+        (b"\xaf\x00\x17", "unreadable AAC configuration"),
+        (b"\xaf\x00\x12\x08" + bytes(1024), "unreadable AAC configuration"),
+        (b"\xaf\x01", "audio tag without a frame"),
+        (b"\x2f", "audio tag without a frame"),
+    ],
+)
+def test_unreadable_audio_is_dropped_and_the_rest_goes_on(payload: bytes, reason: str) -> None:
+    demuxer = Demuxer(Timeline())
+    demuxer.audio(0, aac_sequence_header(ASC), NOW)
+    (dropped,) = demuxer.audio(0, payload, NOW)
+    assert isinstance(dropped, Dropped)
+    assert (dropped.type, dropped.reason) == (TagType.AUDIO, reason)
+    assert demuxer.audio(0, aac_frame(RAW), NOW) == [AudioFrame(0, aac_frame(RAW), NOW)]
+
+
+def test_data_messages_get_the_streams_time() -> None:
+    demuxer = fresh(RECORD)
+    demuxer.video(1_000, PICTURES[0].payload, NOW)
+    assert demuxer.data(1_010, b"\x02\x00\x06onText", NOW) == DataUnit(
+        1_010, b"\x02\x00\x06onText", NOW
+    )
+
+
+def test_metadata_that_came_as_data_is_dropped() -> None:
+    demuxer = fresh(RECORD)
+    without_an_end = amf0.encode("onMetaData", amf0.EcmaArray(width=640.0))[:-3]
+    dropped = demuxer.data(1_010, without_an_end, NOW)
+    assert dropped == Dropped(TagType.SCRIPT, "unreadable metadata")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(
+        [b"", b"\x17\x00\x00\x00\x00", b"\x17\x01\x00\x00\x00", b"\x91avc1\x00\x00\x00"]
+    ),
+    st.binary(max_size=60),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8),
+)
+def test_any_bytes_and_any_damage_are_results(
+    head: bytes, data: bytes, damage: list[tuple[int, int]]
+) -> None:
+    demuxer = fresh(RECORD)
+    demuxer.video(0, head + data, NOW)
+    demuxer.audio(0, data, NOW)
+    for payload in (avc_sequence_header(RECORD), avc_nalus(avcc(*CONFIG.sps) + IDR, 0, True)):
+        damaged = bytearray(payload)
+        for at, value in damage:
+            damaged[at % len(damaged)] = value
+        for result in demuxer.video(40, bytes(damaged), NOW):
+            if isinstance(result, VideoUnit):
+                assert is_keyframe_payload(result.payload) == result.is_key
+                assert parse_video(result.payload).composition_ms == result.composition_ms
+                assert result.data
+            elif isinstance(result, VideoConfig):
+                assert AvcConfig.parse(result.record).sps == result.config.sps
+
+
+def test_units_decode_after_every_rewriting() -> None:
+    """Annex B in E-RTMP tags, parameter sets only in band: the whole chain, decoded strictly."""
+    demuxer = Demuxer(Timeline())
+    demuxer.video(0, extended(0, AvcConfig(100, 0, 31, 4, (), ()).encode()), NOW)
+    results = []
+    for tag in PICTURES:
+        nals = split_avcc(parse_video(tag.payload).data)
+        key = any(nal_type(nal) == 5 for nal in nals)
+        sets = [*CONFIG.sps, *CONFIG.pps] if key else []
+        body = b"\x00\x00\x00" + to_annexb([*sets, *nals])
+        results += demuxer.video(tag.dts_ms, extended(1, body, key), NOW)
+    config = results[0]
+    assert isinstance(config, VideoConfig)
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    decoder.extradata = config.record
+    decoder.options = {"err_detect": "explode"}
+    units = [result for result in results if isinstance(result, VideoUnit)]
+    frames = [frame for unit in units for frame in decoder.decode(av.Packet(unit.data))]
+    frames += decoder.decode(None)
+    assert len(frames) == len(PICTURES)

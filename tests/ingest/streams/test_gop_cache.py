@@ -1,0 +1,228 @@
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.codecs.aac import AudioSpecificConfig
+from common.codecs.h264 import AvcConfig, SpsInfo
+from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
+from ingest.streams.gop_cache import CachedTag, GopCache, Kept, Metadata
+
+SPS = SpsInfo(320, 240, Fraction(1), 66, 0, 30, None, 0, False, 1, 8, 8, False, 2, 2, 2)
+VIDEO = VideoConfig(b"record", AvcConfig(66, 0, 30, 4, (), ()), SPS, False)
+AUDIO = AudioConfig(b"\xaf\x00\x12\x10", AudioSpecificConfig(2, 44100, 2, 2), "AAC")
+OTHER_AUDIO = AudioConfig(b"\xaf\x00\x11\x90", AudioSpecificConfig(2, 48000, 2, 2), "AAC")
+
+
+def idr(at: int, size: int = 10) -> VideoUnit:
+    return VideoUnit(at, 0, True, True, bytes(size), 0.0)
+
+
+def keyframe(at: int, size: int = 10) -> VideoUnit:
+    return VideoUnit(at, 0, True, False, bytes(size), 0.0)
+
+
+def inter(at: int, size: int = 10) -> VideoUnit:
+    return VideoUnit(at, 0, False, False, bytes(size), 0.0)
+
+
+def sound(at: int) -> AudioFrame:
+    return AudioFrame(at, bytes(5), 0.0)
+
+
+def filled(*tags: CachedTag, cache: GopCache | None = None) -> GopCache:
+    cache = cache or GopCache()
+    for item in (VIDEO, AUDIO, *tags):
+        cache.add(item)
+    return cache
+
+
+def test_replay_is_metadata_headers_and_the_tags_since_the_last_idr_in_order() -> None:
+    text = DataUnit(45, b"text", 0.0)
+    gop: list[CachedTag] = [idr(40), sound(41), text, inter(80), sound(64)]
+    cache = filled(idr(0), inter(20), sound(21), *gop)
+    cache.set_metadata(b"meta")
+    assert cache.replay() == [Metadata(b"meta"), VIDEO, AUDIO, *gop]
+    assert cache.held_bytes == 10 + 5 + 4 + 10 + 5
+    assert not cache.is_waiting
+    assert (cache.metadata, cache.video_config, cache.audio_config) == (
+        Metadata(b"meta"),
+        VIDEO,
+        AUDIO,
+    )
+
+
+def test_nothing_is_kept_before_a_keyframe() -> None:
+    cache = GopCache()
+    assert cache.replay() == []
+    assert [cache.add(tag) for tag in (inter(0), sound(1), DataUnit(2, b"x", 0.0))] == [
+        Kept.LEFT_OUT
+    ] * 3
+    assert cache.is_waiting
+    assert cache.add(idr(40)) is Kept.KEPT
+    assert cache.replay() == [idr(40)]
+
+
+def test_what_is_about_to_outgrow_the_cache_is_not_lasting() -> None:
+    cache = GopCache(max_ms=1_000, max_bytes=100, max_tags=10)
+    filled(cache=cache)
+    assert not cache.is_lasting
+    cache.add(idr(0))
+    assert cache.is_lasting
+    cache.add(inter(800))
+    assert cache.is_lasting
+    cache.add(inter(840))
+    assert not cache.is_lasting
+    cache.add(idr(880))
+    assert cache.is_lasting
+    cache.add(inter(920, size=71))
+    assert not cache.is_lasting
+    filled(idr(1_000), *(inter(1_001 + at, 1) for at in range(7)), cache=cache)
+    assert cache.is_lasting
+    cache.add(inter(1_010, 1))
+    assert not cache.is_lasting
+
+
+def test_a_flagged_keyframe_starts_a_gop_but_only_an_idr_ends_one() -> None:
+    cache = filled(keyframe(0), inter(40), keyframe(80), inter(120))
+    assert cache.replay()[2:] == [keyframe(0), inter(40), keyframe(80), inter(120)]
+    cache.add(idr(160))
+    assert cache.replay()[2:] == [idr(160)]
+
+
+def test_new_parameter_sets_wait_for_a_keyframe() -> None:
+    cache = filled(idr(0), inter(40))
+    changed = VideoConfig(b"other", VIDEO.config, SPS, True)
+    assert cache.add(changed) is Kept.KEPT
+    assert cache.replay() == [changed, AUDIO]
+    assert cache.add(inter(80)) is Kept.LEFT_OUT
+    cache.add(idr(120))
+    assert cache.replay() == [changed, AUDIO, idr(120)]
+
+
+def test_an_audio_config_within_the_gop_stays_in_its_place() -> None:
+    cache = filled(idr(0), sound(1), OTHER_AUDIO, sound(21))
+    assert cache.replay() == [VIDEO, AUDIO, idr(0), sound(1), OTHER_AUDIO, sound(21)]
+    assert cache.audio_config == OTHER_AUDIO
+    cache.add(idr(40))
+    assert cache.replay() == [VIDEO, OTHER_AUDIO, idr(40)]
+
+
+def test_an_audio_config_while_waiting_is_the_header() -> None:
+    cache = GopCache()
+    cache.add(AUDIO)
+    cache.add(OTHER_AUDIO)
+    cache.add(idr(0))
+    assert cache.replay() == [OTHER_AUDIO, idr(0)]
+
+
+def test_a_gop_over_a_limit_is_dropped_until_the_next_keyframe() -> None:
+    limits = (GopCache(max_ms=100), GopCache(max_bytes=39), GopCache(max_tags=3))
+    for cache in limits:
+        filled(idr(0), inter(40), inter(80), cache=cache)
+        assert cache.add(inter(120)) is Kept.OVERFLOWED
+        assert cache.is_waiting
+        assert cache.replay() == [VIDEO, AUDIO]
+        assert cache.add(inter(160)) is Kept.LEFT_OUT
+        assert cache.add(idr(200)) is Kept.KEPT
+        assert cache.replay() == [VIDEO, AUDIO, idr(200)]
+        assert cache.held_bytes == 10
+
+
+def test_a_gop_over_a_limit_is_cut_to_its_latest_flagged_keyframe() -> None:
+    cache = filled(
+        idr(0), OTHER_AUDIO, inter(40), keyframe(80), sound(81), cache=GopCache(max_ms=100)
+    )
+    assert cache.add(inter(120)) is Kept.OVERFLOWED
+    assert cache.replay() == [VIDEO, OTHER_AUDIO, keyframe(80), sound(81), inter(120)]
+    assert cache.held_bytes == 25
+    assert cache.add(inter(160)) is Kept.KEPT
+    assert cache.add(inter(200)) is Kept.OVERFLOWED
+    assert cache.is_waiting
+
+
+def test_audio_that_leads_makes_no_gop_longer() -> None:
+    gop: list[CachedTag] = [idr(0), sound(80), AUDIO, inter(40), sound(120), inter(80), sound(180)]
+    cache = filled(*gop, cache=GopCache(max_ms=100))
+    assert cache.replay() == [VIDEO, AUDIO, *gop]
+    assert cache.add(sound(181)) is Kept.OVERFLOWED, "video that stopped keeps no audio for ever"
+
+
+def test_data_messages_of_any_time_make_no_gop_longer() -> None:
+    text = [DataUnit(at, b"text", 0.0) for at in (0, 10_520)]
+    gop: list[CachedTag] = [idr(8_000), text[0], inter(8_040), text[1], inter(8_080)]
+    assert filled(*gop).replay() == [VIDEO, AUDIO, *gop]
+
+
+@pytest.mark.parametrize("jump_ms", [9_500, 60_000])
+def test_audio_or_video_whose_time_is_set_anew_makes_no_gop_longer(jump_ms: int) -> None:
+    heard = AudioFrame(1_000 + jump_ms, bytes(5), 0.0, discontinuity=True)
+    gop: list[CachedTag] = [idr(0), sound(20), inter(1_000), heard, sound(1_020 + jump_ms)]
+    cache = filled(*gop)
+    assert cache.replay() == [VIDEO, AUDIO, *gop]
+    assert cache.is_lasting
+    seen = replace(inter(1_040 + jump_ms), discontinuity=True)
+    assert cache.add(seen) is Kept.KEPT
+    assert cache.add(sound(1_000 + jump_ms + 10_001)) is Kept.OVERFLOWED
+
+
+def test_a_gop_that_was_cut_is_measured_from_its_new_start() -> None:
+    cache = filled(sound(0), idr(0), sound(10), keyframe(80), sound(90), cache=GopCache(max_ms=100))
+    assert cache.add(sound(111)) is Kept.OVERFLOWED
+    assert cache.replay()[2:] == [keyframe(80), sound(90), sound(111)]
+    assert cache.add(inter(180)) is Kept.KEPT
+    assert cache.add(sound(190)) is Kept.KEPT
+    assert cache.add(inter(181)) is Kept.OVERFLOWED
+
+
+def test_one_unit_over_the_limit_is_not_kept() -> None:
+    cache = GopCache(max_bytes=100)
+    assert cache.add(idr(0, size=101)) is Kept.OVERFLOWED
+    assert cache.is_waiting
+    assert cache.held_bytes == 0
+
+
+def test_an_empty_metadata_clears_it_and_reset_forgets_all() -> None:
+    cache = filled(idr(0))
+    cache.set_metadata(b"meta")
+    cache.set_metadata(b"")
+    assert cache.replay() == [VIDEO, AUDIO, idr(0)]
+    cache.set_metadata(b"meta")
+    cache.reset()
+    assert cache.replay() == []
+    assert cache.held_bytes == 0
+    cache.add(idr(40))
+    assert cache.replay() == [idr(40)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([idr, keyframe, inter, sound, lambda at: AUDIO, lambda at: VIDEO]),
+            st.integers(0, 60),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_comes_the_limits_hold_and_a_gop_begins_at_a_keyframe(
+    steps: list[tuple[Callable[[int], VideoConfig | CachedTag], int]],
+) -> None:
+    cache = GopCache(max_ms=500, max_bytes=200, max_tags=20)
+    at = 0
+    for make, step in steps:
+        at += step
+        cache.add(make(at))
+        tags = [item for item in cache.replay() if isinstance(item, VideoUnit | AudioFrame)]
+        assert cache.is_waiting == (not tags)
+        assert sum(len(tag.payload) for tag in tags) <= cache.held_bytes <= 200
+        assert len(tags) <= 20
+        if tags:
+            assert isinstance(tags[0], VideoUnit)
+            assert tags[0].is_key
+            for kind in (VideoUnit, AudioFrame):
+                times = [tag.dts_ms for tag in tags if isinstance(tag, kind)]
+                assert max(times, default=0) - min(times, default=0) <= 500

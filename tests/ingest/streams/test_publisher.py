@@ -1,0 +1,249 @@
+"""ingest/streams/publisher.py: one publishing connection's messages, and what it is closed for."""
+
+from dataclasses import replace
+
+import pytest
+
+from common.config.settings import IngestSettings
+from common.ipc.media_messages import AccessUnit
+from common.rtmp.events import (
+    AudioReceived,
+    DataReceived,
+    Event,
+    MetadataReceived,
+    PublishEnded,
+    VideoReceived,
+)
+from ingest.streams.admission import Refusal
+from ingest.streams.publisher import KEPT_LEAD_S, TOO_FAST, Publisher
+from ingest.streams.stream import Stream, StreamState, Surroundings
+from tests.kit.stream import (
+    ANSWER,
+    WORKER,
+    FakePeers,
+    header,
+    picture,
+    sound,
+    sound_header,
+)
+
+SETTINGS = IngestSettings(first_video_timeout_s=10.0, idle_timeout_s=15.0)
+
+
+class Around:
+    def __init__(self) -> None:
+        self.peers = FakePeers()
+        self.stream = Stream(
+            ANSWER, Surroundings(self.peers, lambda _: None, lambda: 1, lambda: 0.0), 0.0
+        )
+        self.stream.arrive("192.0.2.1:5000", 100.0)
+        self.publisher = Publisher(self.stream, SETTINGS, 100.0)
+
+    def take(self, *events: Event, now: float = 100.0) -> Refusal | None:
+        for event in events:
+            refusal = self.publisher.take(event, now)
+            if refusal is not None:
+                return refusal
+        self.stream.end_read(now)
+        return None
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        return self.stream.status(100.0).dropped
+
+
+def test_media_of_every_kind_reaches_the_stream() -> None:
+    around = Around()
+    text = b"\x02\x00\x06onText"
+    refusal = around.take(
+        MetadataReceived(0, b"\x02\x00\x0aonMetaData\x08\0\0\0\0\0\0\x09"),
+        sound_header(),
+        header(),
+        picture(0, key=True),
+        sound(10),
+        DataReceived(20, text),
+        picture(40),
+    )
+    assert refusal is None
+    assert around.peers.running[0].kinds() == [
+        "StreamOpen",
+        "RenditionOpen",
+        "Tags",
+        "Tags",
+        "Tags",
+        "Tags",
+    ]
+    assert around.publisher.has_video
+    status = around.stream.status(100.0)
+    assert (status.audio, status.frames) == ("AAC-LC 48 kHz 2ch", 2)
+
+
+def test_metadata_that_nobody_can_read_reaches_no_rendition() -> None:
+    around = Around()
+    unreadable = DataReceived(20, b"\x02\x00\x0aonMetaData\x08\0\0\0\x01\0\x05width")
+    around.take(header(), picture(0, key=True))
+    kinds = around.peers.running[0].kinds()
+    around.take(unreadable)
+    assert around.peers.running[0].kinds() == kinds
+    assert around.dropped == {"unreadable metadata": 1}
+
+
+def test_another_codec_is_refused_by_name_and_for_a_while() -> None:
+    around = Around()
+    refusal = around.take(VideoReceived(0, b"\x90hvc1" + bytes(20)))
+    assert refusal is not None
+    assert refusal.code == "NetStream.Publish.Rejected"
+    assert "HEVC" in refusal.description
+    assert refusal.lasting
+
+
+def test_another_codec_among_pictures_closes_only_who_does_not_come_back() -> None:
+    around = Around()
+    hevc = VideoReceived(40, b"\x90hvc1" + bytes(20))
+    assert around.take(header(), picture(0, key=True), hevc, now=105.0) is None
+    assert around.dropped == {"video of another codec": 1}
+    assert around.take(picture(80), now=105.0) is None
+    assert around.publisher.overdue(116.0) is None
+    assert around.take(VideoReceived(40, b"\x12" + bytes(20)), now=116.0) is None
+    assert around.publisher.overdue(125.9) is None
+    refusal = around.publisher.overdue(126.0)
+    assert refusal is not None
+    assert "H.263" in refusal.description
+
+
+def test_audio_that_no_player_knows_is_left_out_and_said() -> None:
+    around = Around()
+    around.take(AudioReceived(0, b"\x91Opus" + bytes(20)))
+    assert around.stream.status(100.0).audio == "left out: Opus audio"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\x00", b"\x17\x01\0\0\0\xff\xff\xff\xff", b"\x17\x00\0\0\0\x01\x02"]
+)
+def test_video_that_cannot_be_read_is_counted_and_closes_nothing(body: bytes) -> None:
+    around = Around()
+    assert around.take(VideoReceived(0, body)) is None
+    assert sum(around.dropped.values()) == 1
+    assert around.stream.state is StreamState.WAITING
+
+
+def test_a_picture_that_cannot_be_read_is_a_gap_for_who_decodes() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    around.stream.place(replace(ANSWER, request_id=1))
+    broken = VideoReceived(40, b"\x27\x01\0\0\0\xff\xff\xff\xff")
+    around.take(broken, picture(80))
+    units = around.peers.workers[WORKER].of(AccessUnit)
+    assert [unit.number for unit in units] == [0, 2]
+    assert around.dropped == {"NAL units beyond their tag": 1}
+
+
+def test_events_that_are_not_media_are_no_business_of_a_publisher() -> None:
+    assert Around().take(PublishEnded(1, "deleteStream")) is None
+
+
+def test_no_picture_in_time_closes_with_the_last_trouble() -> None:
+    around = Around()
+    around.take(picture(0, key=True), sound_header(), sound(5), now=109.0)
+    assert around.publisher.overdue(109.9) is None
+    refusal = around.publisher.overdue(110.0)
+    assert refusal is not None
+    assert refusal.description == (
+        "no video within 10 s of the start: video before its sequence header"
+    )
+    assert not refusal.lasting
+
+
+def test_a_publisher_of_nothing_is_closed() -> None:
+    refusal = Around().publisher.overdue(110.0)
+    assert refusal is not None
+    assert refusal.description == "no video within 10 s of the start"
+
+
+def test_a_publisher_that_falls_silent_is_closed() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True), now=105.0)
+    around.take(sound_header(), sound(10), now=110.0)
+    assert around.publisher.overdue(124.9) is None
+    refusal = around.publisher.overdue(125.0)
+    assert refusal is not None
+    assert refusal.description == "no media for 15 s"
+
+
+def test_audio_that_is_left_out_is_noted_once_with_what_would_do() -> None:
+    around = Around()
+    opus = AudioReceived(0, b"\x91Opus" + bytes(10))
+    around.take(header(), picture(0, key=True), opus, opus)
+    (note,) = around.publisher.notices
+    assert note.startswith("Opus audio is left out")
+    assert "AAC" in note
+
+
+def burst(begin_ms: int, end_ms: int) -> list[VideoReceived]:
+    return [picture(at_ms, key=at_ms == 0) for at_ms in range(begin_ms, end_ms, 100)]
+
+
+def test_a_publisher_faster_than_real_time_is_noted_once_and_has_to_wait() -> None:
+    around = Around()
+    around.take(header(), *burst(0, 5_100))
+    assert (around.publisher.notices, around.publisher.waits_s) == ([], 0.0)
+    around.take(*burst(5_100, 8_100), now=100.5)
+    assert around.publisher.notices == [TOO_FAST]
+    assert around.publisher.waits_s == pytest.approx(8.0 - 0.5 - KEPT_LEAD_S)
+    around.take(picture(8_100), now=106.0)
+    assert around.publisher.waits_s == pytest.approx(8.1 - 6.0 - KEPT_LEAD_S)
+    around.take(picture(8_200), now=107.3)
+    assert around.publisher.waits_s == 0.0
+    around.take(*burst(8_300, 30_100), now=120.0)
+    assert around.publisher.waits_s == pytest.approx(30.0 - 20.0 - KEPT_LEAD_S), "also later"
+    around.take(picture(4_000_000), now=120.1)
+    assert around.publisher.waits_s == 0.0, "a jump of its clock is not media"
+    assert around.publisher.notices == [TOO_FAST]
+
+
+def test_a_publisher_whose_clock_is_set_at_the_start_is_not_faster() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True), picture(9_000))
+    around.take(picture(18_000), now=101.0)
+    assert (around.publisher.notices, around.publisher.waits_s) == ([], 0.0)
+
+
+def test_a_publisher_that_catches_up_with_the_clock_is_not_faster() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    around.take(*burst(100, 9_000), now=108.0)
+    around.take(*burst(9_000, 12_000), now=112.0)
+    # held up on its way: what comes at once is no more than what is owed
+    around.take(*burst(12_000, 40_000), now=140.0)
+    around.take(*burst(40_000, 60_000), now=141.0)
+    assert around.publisher.notices == []
+    assert around.publisher.waits_s == 0.0
+
+
+@pytest.mark.parametrize(("megabits", "seconds"), [(4, 0.2), (8, 0.1), (40, 0.0)])
+def test_what_may_lie_unread_is_less_than_fills_the_connections_buffers(
+    megabits: int, seconds: float
+) -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    for number in range(1, 51):
+        at_s = number / 10
+        body = picture(int(at_s * 1000), size=megabits * 1_000_000 // 80)
+        around.take(body, now=100.0 + at_s)
+    assert around.publisher.may_lie_s(105.0) == seconds
+
+
+def test_who_sends_less_by_now_may_be_lazy_again() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    lazy_from = None
+    for number in range(1, 101):
+        at_s = number / 10
+        body = picture(int(at_s * 1000), size=500_000 if at_s < 4 else 50_000)
+        around.take(body, now=100.0 + at_s)
+        if around.publisher.may_lie_s(100.0 + at_s):
+            lazy_from = lazy_from or at_s
+            continue
+        assert lazy_from is None, "no to and fro"
+    assert lazy_from is not None
+    assert 4.0 < lazy_from < 9.0

@@ -1,0 +1,488 @@
+"""ingest/streams/registry.py: who may publish, who takes over, what the supervisor says of whom."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from common.config.ladder import Takeover
+from common.ipc.control_messages import (
+    EndStream,
+    FormatKnown,
+    Placed,
+    PublishAsk,
+    PublishEnd,
+    PublisherBack,
+    Readmit,
+    Refused,
+    StreamKept,
+    StreamRevoke,
+    StreamRevoked,
+)
+from common.ipc.identity import Generation, StreamId
+from common.ipc.media_messages import AccessUnit, StreamStart, Tags
+from common.rtmp.events import AudioReceived, VideoReceived
+from ingest.streams.admission import REMEMBER_S
+from ingest.streams.publish_requests import ASK_TIMEOUT_S
+from tests.kit.ingest_streams import Around, FakeConnection
+from tests.kit.stream import ANSWER, STREAM, TEMPLATE, WORKER, header, picture
+
+
+def test_the_supervisor_hears_at_once_of_a_publisher_that_is_back() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "connection reset", 101.0)
+    assert not around.count(PublisherBack)
+    around.publish(now=102.0)
+    assert around.last(PublisherBack) == PublisherBack(
+        STREAM, ANSWER.generation, FakeConnection.peer
+    )
+
+
+def test_a_publisher_that_is_lost_as_it_is_answered_is_not_told_to_be_back() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "connection reset", 101.0)
+    peer = FakeConnection(on_accept=lambda: around.streams.lost(peer, "broken pipe", 102.0))
+    around.publish(now=102.0, peer=peer)
+    assert not around.streams.statuses(102.0)[0].is_live
+    assert not around.count(PublisherBack)
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_who_gave_its_room_away_may_come_back_at_once(is_back: bool) -> None:
+    around = Around()
+    around.streams.lost(around.live(), "connection reset", 101.0)
+    back = around.publish(now=101.5) if is_back else None
+    end = EndStream(STREAM, "NetStream.Failed", "gave its room", is_lasting=False)
+    around.streams.end_stream(end, 102.0)
+    assert len(around.streams) == 0
+    if back is not None:
+        assert back.told[-1] == ("NetStream.Failed", "gave its room")
+    asks = around.count(PublishAsk)
+    around.publish(now=102.1)
+    assert around.count(PublishAsk) == asks + 1
+
+
+def test_at_its_limit_at_other_ingests_the_supervisor_has_the_last_word() -> None:
+    around = Around(max_publishes_per_address=1)
+    around.publish()
+    assert not around.last(PublishAsk).is_at_limit
+    around = Around(max_publishes_per_address=1)
+    around.admission.told_elsewhere({FakeConnection.host: (1, 1)})
+    own = around.publish()
+    assert around.last(PublishAsk).is_at_limit
+    around.place()
+    assert around.streams.is_publishing(own)
+    other = around.publish("live/other")
+    assert other.told[0][0] == "NetStream.Publish.Denied", "one is here"
+
+
+def test_a_publisher_is_accepted_once_the_supervisor_has_room() -> None:
+    around = Around()
+    peer = around.publish()
+    assert around.told == [PublishAsk(1, STREAM, "203.0.113.7:5000")]
+    assert peer.accepted == []
+    around.place()
+    assert peer.accepted == [7]
+    assert around.streams.is_publishing(peer)
+    around.streams.media(peer, [header(), picture(0, key=True)], 100.0)
+    assert around.count(FormatKnown) == 1
+    (status,) = around.streams.statuses(100.0)
+    assert (status.stream_id, status.is_live) == (STREAM, True)
+
+
+def test_what_the_supervisor_refuses_is_told_in_its_words() -> None:
+    around = Around()
+    peer = around.publish()
+    around.streams.refused_by_supervisor(
+        Refused(1, STREAM, "NetStream.Publish.Denied", "the farm is full"), 100.0
+    )
+    assert peer.told == [("NetStream.Publish.Denied", "the farm is full")]
+    assert len(around.streams) == 0
+    again = around.publish()
+    assert again.told == [], "there may be room now: it is asked again"
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "word"),
+    [
+        ("live/", "NetStream.Publish.BadName", "stream key"),
+        ("live/" + "k" * 1000, "NetStream.Publish.BadName", "longer"),
+        ("live/a/b", "NetStream.Publish.BadName", "parts"),
+        ("live/a b", "NetStream.Publish.BadName", "letters"),
+        ("nope/cam", "NetStream.Publish.Denied", "nope"),
+        ("locked/cam", "NetStream.Publish.Denied", "missing"),
+        ("locked/cam?key=guess", "NetStream.Publish.Denied", "wrong"),
+    ],
+)
+def test_what_cannot_be_published_is_refused_before_anyone_is_asked(
+    path: str, code: str, word: str
+) -> None:
+    around = Around()
+    ((told_code, description),) = around.publish(path).told
+    assert told_code == code
+    assert word in description
+    assert "guess" not in description
+    assert around.told == []
+
+
+def test_the_right_key_opens() -> None:
+    around = Around()
+    around.publish("locked/cam?key=sesame")
+    assert around.last(PublishAsk).stream_id == StreamId("locked/cam")
+
+
+def test_a_supervisor_that_does_not_answer_is_not_waited_for() -> None:
+    around = Around()
+    peer = around.publish()
+    around.streams.tick(100.0 + ASK_TIMEOUT_S - 0.1)
+    assert peer.told == []
+    around.streams.tick(100.0 + ASK_TIMEOUT_S)
+    ((code, description),) = peer.told
+    assert code == "NetStream.Failed"
+    assert "supervisor" in description
+    assert around.last(PublishEnd) == PublishEnd(STREAM, Generation(0), "no answer in time")
+    around.place(104.0)
+    assert around.count(PublishEnd) == 1
+    assert peer.accepted == []
+
+
+def test_a_publisher_that_leaves_while_it_is_asked_for_gives_back_what_comes() -> None:
+    around = Around()
+    peer = around.publish()
+    around.streams.lost(peer, "reset", 100.5)
+    around.place()
+    assert peer.accepted == []
+    assert len(around.streams) == 0
+    assert around.count(PublishEnd) == 1
+
+
+def test_one_that_takes_its_request_back_and_asks_anew_gets_its_own_answer() -> None:
+    around = Around()
+    peer = around.publish()
+    around.streams.ended(peer, "deleteStream")
+    other = around.publish()
+    assert [type(message) for message in around.told] == [PublishAsk, PublishEnd, PublishAsk]
+    around.streams.placed(ANSWER, 100.1)
+    assert other.accepted == []
+    around.place(100.2, generation=Generation(2))
+    assert other.accepted == [7]
+    assert around.count(PublishEnd) == 1
+
+
+def test_a_move_that_crosses_the_end_is_given_back_unless_the_key_is_asked_for_again() -> None:
+    around = Around()
+    peer = around.live()
+    late = replace(ANSWER, request_id=0, generation=Generation(2))
+    around.streams.ended(peer, "FCUnpublish")
+    around.streams.placed(late, 101.0)
+    assert around.last(PublishEnd).generation == Generation(2)
+    around.publish(now=102.0)
+    around.streams.placed(late, 102.1)
+    assert around.count(PublishEnd) == 2
+
+
+def test_the_key_is_in_use_from_the_first_ask_on() -> None:
+    around = Around()
+    around.publish()
+    assert around.publish().told == [("NetStream.Publish.BadName", "the stream key is in use")]
+    around.place()
+    assert around.publish().told[0][0] == "NetStream.Publish.BadName"
+    assert around.count(PublishAsk) == 1
+
+
+@pytest.mark.parametrize(
+    ("takeover", "after_s", "takes_over"),
+    [
+        (Takeover.IDLE, 2.9, False),
+        (Takeover.IDLE, 3.0, True),
+        (Takeover.NEVER, 30.0, False),
+        (Takeover.ALWAYS, 0.0, True),
+    ],
+)
+def test_a_second_publisher_takes_over_as_the_template_says(
+    takeover: Takeover, after_s: float, takes_over: bool
+) -> None:
+    around = Around(takeover)
+    first = around.live()
+    second = around.publish(now=100.0 + after_s)
+    assert bool(second.accepted) is takes_over
+    assert bool(first.told) is takes_over
+    assert around.count(PublishAsk) == 1, "its placement is still there"
+    assert around.streams.is_publishing(first) is not takes_over
+    assert around.count(PublishEnd) == 0
+    around.streams.lost(first, "closed", 100.0 + after_s)
+    assert len(around.streams) == 1
+
+
+@pytest.mark.parametrize(
+    ("takeover", "after_s", "lets_go"),
+    [(Takeover.IDLE, 2.9, False), (Takeover.IDLE, 3.0, True), (Takeover.NEVER, 30.0, False)],
+)
+def test_another_ingests_publisher_is_let_in_by_the_same_rules(
+    takeover: Takeover, after_s: float, lets_go: bool
+) -> None:
+    around = Around(takeover)
+    first = around.live()
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 100.0 + after_s)
+    answer = around.last(StreamRevoked)
+    assert (answer.request_id, answer.stream_id) == (3, ANSWER.stream_id)
+    assert bool(answer.refusal) is not lets_go
+    assert bool(first.told) is lets_go
+    assert len(around.streams) == (0 if lets_go else 1)
+    assert around.closed() == ([TEMPLATE.hold_ms] if lets_go else [])
+    assert around.count(PublishEnd) == 0
+
+
+def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
+    around = Around()
+    first = around.live()
+    around.streams.media(first, [picture(400)], 100.4)
+    around.streams.lost(first, "reset", 101.0)
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 102.0)
+    answer = around.last(StreamRevoked)
+    assert answer.refusal == ""
+    assert answer.resume_time.end_ms == 400
+    time_ms = answer.resume_time.anchor_ms - answer.resume_time.anchor_s * 1000
+    assert time_ms == pytest.approx(-100_000)
+    assert around.closed() == [TEMPLATE.hold_ms]
+    assert around.streams.statuses(102.0) == ()
+
+
+def handed_over(around: Around) -> tuple[Around, FakeConnection]:
+    """The stream of a publisher that was lost, at another ingest, where one asks for it."""
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 102.0)
+    other = Around()
+    peer = other.publish(now=102.0)
+    other.place(102.0, generation=Generation(2), resume_time=around.last(StreamRevoked).resume_time)
+    return other, peer
+
+
+def test_what_was_kept_of_a_stream_goes_to_the_ingest_that_it_goes_to() -> None:
+    around = Around()
+    first = around.live()
+    around.streams.media(first, [picture(40), picture(80)], 100.1)
+    around.streams.lost(first, "reset", 101.0)
+    other, peer = handed_over(around)
+    assert isinstance(around.told[-1], StreamKept), "behind the answer"
+    other.streams.kept(around.told[-1], around.payloads[-1])
+    worker = other.peers.workers[WORKER]
+    assert [unit.dts_ms for unit in worker.of(AccessUnit)] == [0, 40, 80]
+    other.streams.media(peer, [header(), picture(0, key=True)], 103.0)
+    assert worker.of(AccessUnit)[-1].dts_ms == 3_000
+    assert len(worker.of(StreamStart)) == 1
+    assert other.count(FormatKnown) == 0, "it is the same source: its room is right"
+
+
+def test_what_cannot_be_read_of_a_stream_that_was_handed_over_is_left() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "reset", 101.0)
+    other, peer = handed_over(around)
+    other.streams.kept(around.told[-1], around.payloads[-1][:-1])
+    assert other.peers.workers[WORKER].sent == []
+    other.streams.media(peer, [header(), picture(0, key=True)], 103.0)
+    assert [tags.tags[0][1] for tags in other.peers.running[0].of(Tags)] == [3_000]
+
+
+def test_a_stream_that_never_had_video_leaves_nothing() -> None:
+    around = Around()
+    peer = around.publish()
+    around.place()
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 110.0)
+    assert peer.told
+    assert around.count(StreamKept) == 0
+
+
+def test_a_stream_that_is_not_known_here_is_let_go() -> None:
+    around = Around()
+    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 100.0)
+    assert around.last(StreamRevoked) == StreamRevoked(3, ANSWER.stream_id)
+
+
+def test_a_publisher_kicked_at_another_ingest_is_kept_out_here_too() -> None:
+    around = Around()
+    around.streams.end_stream(EndStream(ANSWER.stream_id, "NetStream.Publish.Failed", "no"), 100.0)
+    assert around.publish(now=110.0).told[0][0] == "NetStream.Publish.Failed"
+
+
+def test_a_dropped_publisher_finds_its_stream_again() -> None:
+    around = Around()
+    first = around.live()
+    around.streams.lost(first, "reset", 101.0)
+    assert around.closed() == [TEMPLATE.hold_ms]
+    second = around.publish(now=105.0)
+    assert second.accepted == [7]
+    around.streams.media(second, [header(), picture(0, key=True)], 105.0)
+    assert around.count(PublishAsk) == 1
+    assert around.closed() == [TEMPLATE.hold_ms]
+
+
+def test_a_held_stream_ends_and_its_key_is_asked_for_anew() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "reset", 101.0)
+    around.streams.tick(101.0 + TEMPLATE.hold_ms / 1000)
+    assert around.closed() == [TEMPLATE.hold_ms, 0]
+    assert around.count(PublishEnd) == 1
+    assert len(around.streams) == 0
+    around.publish(now=120.0)
+    assert around.count(PublishAsk) == 2
+
+
+def test_a_publisher_that_says_goodbye_ends_its_stream_at_once() -> None:
+    around = Around()
+    peer = around.live()
+    around.streams.ended(peer, "FCUnpublish")
+    around.streams.lost(peer, "closed", 100.2)
+    assert around.closed() == [0]
+    assert around.count(PublishEnd) == 1
+
+
+def test_a_codec_that_cannot_be_served_is_refused_before_start_the_next_time() -> None:
+    around = Around()
+    peer = around.publish()
+    around.place()
+    around.streams.media(peer, [VideoReceived(0, b"\x12" + bytes(30))], 100.0)
+    ((code, description),) = peer.told
+    assert (code, "H.263" in description) == ("NetStream.Publish.Rejected", True)
+    assert around.count(PublishEnd) == 1
+    assert around.publish(now=100.0 + REMEMBER_S - 1).told == [(code, description)]
+    assert around.publish(now=100.0 + REMEMBER_S).told == []
+
+
+def test_a_kicked_publisher_is_told_why_and_kept_out_for_a_while() -> None:
+    around = Around()
+    peer = around.live()
+    around.streams.end_stream(EndStream(STREAM, "NetStream.Publish.Denied", "kicked"), 101.0)
+    assert peer.told == [("NetStream.Publish.Denied", "kicked")]
+    assert around.closed() == [0]
+    assert around.publish(now=102.0).told == [("NetStream.Publish.Denied", "kicked")]
+
+
+def test_one_that_is_let_in_again_is_asked_for_at_once() -> None:
+    around = Around()
+    around.streams.lost(around.live(), "reset", 101.0)
+    around.streams.end_stream(EndStream(STREAM, "NetStream.Failed", "took down workers"), 102.0)
+    around.streams.readmit(Readmit(STREAM))
+    assert around.publish(now=103.0).told == []
+    assert around.count(PublishAsk) == 2
+
+
+def test_a_held_stream_and_one_that_is_asked_for_can_be_ended_too() -> None:
+    around = Around()
+    end = EndStream(STREAM, "NetStream.Publish.Denied", "kicked")
+    around.streams.lost(around.live(), "reset", 101.0)
+    around.streams.end_stream(end, 102.0)
+    assert around.closed() == [TEMPLATE.hold_ms, 0]
+
+    around = Around()
+    peer = around.publish()
+    around.streams.end_stream(end, 102.0)
+    assert peer.told == [("NetStream.Publish.Denied", "kicked")]
+
+
+def test_a_format_that_fits_nowhere_ends_the_publisher() -> None:
+    around = Around()
+    peer = around.live()
+    asked = around.last(FormatKnown)
+    refused = Refused(asked.request_id, STREAM, "NetStream.Publish.Denied", "4K fits nowhere")
+    around.streams.refused_by_supervisor(refused, 101.0)
+    assert peer.told == [("NetStream.Publish.Denied", "4K fits nowhere")]
+    assert around.publish(now=102.0).told[0][1] == "4K fits nowhere"
+
+
+def test_no_video_and_silence_close_the_publisher_and_forget_it() -> None:
+    around = Around(first_video_timeout_s=10.0, idle_timeout_s=15.0)
+    silent = around.publish()
+    around.place()
+    around.streams.tick(110.0)
+    assert "no video" in silent.told[0][1]
+    assert around.count(PublishEnd) == 1
+    live = around.live(120.0)
+    around.streams.tick(136.0)
+    assert "no media" in live.told[0][1]
+    assert around.closed() == [TEMPLATE.hold_ms], "it may be back"
+    assert around.publish(now=137.0).accepted == [7]
+
+
+def test_publishers_of_one_address_are_counted_and_given_back() -> None:
+    around = Around(max_publishes_per_address=1)
+    first = around.publish()
+    assert around.publish("live/other").told[0][0] == "NetStream.Publish.Denied"
+    around.place()
+    assert around.publish("live/other").told[0][0] == "NetStream.Publish.Denied"
+    around.streams.ended(first, "FCUnpublish")
+    assert around.publish("live/other").told == []
+
+
+def test_a_message_for_a_stream_that_nobody_knows_is_harmless() -> None:
+    around = Around()
+    unknown = StreamId("live/unknown")
+    around.streams.end_stream(EndStream(unknown, "code", "why"), 100.0)
+    around.streams.refused_by_supervisor(Refused(9, unknown, "code", "why"), 100.0)
+    around.streams.placed(Placed(9, unknown, Generation(1), TEMPLATE, None, (), ""), 100.0)
+    assert around.told == []
+
+
+def test_the_end_of_the_process_tells_everyone() -> None:
+    around = Around()
+    live = around.live()
+    asking = around.publish("live/other")
+    around.streams.close("the server is stopping", 101.0)
+    assert live.told == [("NetStream.Unpublish.Success", "the server is stopping")]
+    assert asking.told == [("NetStream.Failed", "the server is stopping")]
+    assert around.closed() == [0]
+    assert len(around.streams) == 0
+    assert around.count(PublishEnd) == 2
+
+
+def test_streams_do_not_touch_one_another() -> None:
+    around = Around()
+    one = around.live()
+    other = around.publish("live/other")
+    around.place(generation=Generation(5))
+    around.streams.media(other, [header(), picture(0, key=True)], 100.0)
+    around.streams.lost(one, "reset", 101.0)
+    assert around.streams.is_publishing(other)
+    assert [s.is_live for s in around.streams.statuses(101.0)] == [False, True]
+
+
+def test_what_is_left_out_of_a_publish_is_logged_with_its_stream_and_peer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    around = Around()
+    peer = around.live()
+    opus = AudioReceived(0, b"\x91Opus" + bytes(10))
+    with caplog.at_level(logging.WARNING):
+        around.streams.media(peer, [opus], 100.1)
+        around.streams.media(peer, [opus], 100.2)
+    (line,) = caplog.messages
+    assert "Opus audio is left out" in line
+    assert peer.peer in line
+    assert "live/cam" not in line, "a stream key"
+
+
+def test_who_sends_a_file_at_once_is_read_in_real_time() -> None:
+    around = Around()
+    peer = around.live()
+    around.streams.media(peer, [picture(at_ms) for at_ms in range(500, 5_500, 500)], 100.0)
+    assert peer.held_back == []
+    around.streams.media(peer, [picture(at_ms) for at_ms in range(5_500, 8_500, 500)], 100.0)
+    assert peer.held_back == [7.0]
+
+
+def test_who_has_as_many_streams_as_one_may_can_still_take_its_own_over() -> None:
+    around = Around(max_publishes_per_address=1)
+    first = around.live()
+    assert "as many as one may" in around.publish("live/other").told[0][1]
+    second = around.publish(now=104.0)
+    assert second.accepted == [7]
+    assert first.told
+    assert "as many as one may" in around.publish("live/other", now=104.0).told[0][1]
+
+
+def test_a_publisher_whose_end_was_not_read_yet_is_not_in_the_way() -> None:
+    around = Around(takeover=Takeover.NEVER)
+    first = around.live()
+    first.on_look = lambda: around.streams.lost(first, "the peer closed the connection", 101.0)
+    second = around.publish(now=101.0)
+    assert second.told == []
+    assert second.accepted == [7]

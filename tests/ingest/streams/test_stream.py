@@ -1,0 +1,487 @@
+"""ingest/streams/stream.py: one stream's life, from its first header to its end."""
+
+import itertools
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from common.codecs.h264 import codec_string
+from common.config.ladder import SOURCE, Filler, SourceFormat
+from common.ipc.control_messages import FormatKnown, PublishEnd
+from common.ipc.identity import ChildName, Generation
+from common.ipc.media_messages import (
+    SHARED,
+    AccessUnit,
+    RenditionOpen,
+    StreamClosed,
+    StreamEnd,
+    StreamOpen,
+    StreamPause,
+    StreamStart,
+    Tags,
+    VideoHeader,
+)
+from common.rtmp import amf0
+from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit
+from ingest.streams.gop_cache import LASTING, MAX_GOP_MS
+from ingest.streams.gop_transfer import unpack
+from ingest.streams.stream import StreamState
+from tests.kit.ingest_stream import AAC, Around
+from tests.kit.stream import (
+    ANSWER,
+    EGRESS,
+    SPS_720,
+    STREAM,
+    TEMPLATE,
+    WORKER,
+    RememberingPort,
+    config,
+)
+
+
+def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_placed() -> None:
+    around = Around()
+    around.stream.metadata(b"")
+    around.stream.video_config(config(), 100.0)
+    around.put(0, key=True)
+    around.put(40)
+    assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags", "Tags"]
+    assert around.worker.sent == []
+    assert around.asked == FormatKnown(
+        10,
+        STREAM,
+        Generation(1),
+        SourceFormat(1920, 1080, Fraction(1), Fraction(25)),
+        codec_string(config().config),
+    )
+    around.answer()
+    around.put(80)
+    assert around.worker.kinds() == ["StreamStart", "AccessUnit", "AccessUnit", "AccessUnit"]
+    assert around.egress.of(StreamOpen)[0].rungs == ("360p",)
+
+
+@pytest.mark.parametrize(
+    ("watched", "order"),
+    [
+        (set(), [WORKER, EGRESS]),
+        ({"360p", SHARED}, [WORKER, EGRESS]),
+        ({SOURCE, SHARED}, [EGRESS, WORKER]),
+    ],
+)
+def test_a_picture_goes_to_those_first_who_wait_for_it(
+    watched: set[str], order: list[ChildName]
+) -> None:
+    around = Around().live()
+    around.egress.watched = watched
+    around.egress.order = around.worker.order = []
+    around.put(80)
+    assert around.worker.order == order
+
+
+def test_the_start_carries_the_anchor_also_when_the_placement_comes_before_a_picture() -> None:
+    around = Around()
+    around.stream.video_config(config(), 100.0)
+    around.answer()
+    assert around.worker.sent == []
+    around.put(7_200_000, key=True, at_s=101.5)
+    around.put(7_200_040, at_s=101.54)
+    (start,) = around.worker.of(StreamStart)
+    assert (start.anchor_ms, start.anchor_s) == (7_200_000, 101.5)
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0, 1]
+
+
+def test_what_came_before_the_header_opens_the_stream_with_it() -> None:
+    around = Around()
+    metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 50.0})
+    around.stream.metadata(metadata)
+    around.stream.audio_config(AAC)
+    around.stream.audio(AudioFrame(0, b"sound", 100.0))
+    around.stream.data(DataUnit(0, b"text", 100.0))
+    around.stream.end_read(100.0)
+    assert around.egress.sent == []
+    around.stream.video_config(config(), 100.0)
+    around.stream.end_read(100.0)
+    assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
+    assert around.egress.sent[1][1][0] == metadata
+    assert around.egress.sent[2][1] == (AAC.payload,), "the header, but no audio without video"
+    assert around.asked.format.fps == 25, "the parameter sets know better than the metadata"
+
+
+def test_metadata_later_changes_the_source_headers() -> None:
+    around = Around().live()
+    around.stream.metadata(b"new")
+    message, payloads = around.egress.sent[-1]
+    assert message == RenditionOpen(STREAM, Generation(1), SOURCE, 2)
+    assert payloads == (b"new", config().payload)
+
+
+def test_egress_learns_of_other_rungs_and_of_a_new_generation_first() -> None:
+    around = Around().live()
+    around.answer(rungs=())
+    assert around.egress.of(StreamOpen)[-1].rungs == ("360p",), "that request was answered"
+    around.stream.place(
+        replace(ANSWER, request_id=0, generation=Generation(2), rungs=(), cut_ms=2000)
+    )
+    opened = around.egress.of(StreamOpen)[-1]
+    assert (opened.generation, opened.rungs, opened.cut_ms) == (Generation(2), (), 2000)
+    assert around.egress.of(RenditionOpen)[-1].generation == Generation(2)
+    around.put(80)
+    assert around.egress.of(Tags)[-1].generation == Generation(2)
+
+
+def test_passthrough_alone_needs_no_worker() -> None:
+    around = Around(replace(ANSWER, worker=None, rungs=()))
+    around.stream.video_config(config(), 100.0)
+    around.answer(worker=None, rungs=())
+    around.put(0, key=True)
+    assert around.worker.sent == []
+    assert around.egress.numbers(SOURCE) == [0]
+
+
+def test_a_lost_publisher_is_held_and_then_ended() -> None:
+    around = Around().live()
+    around.stream.leave("reset", 101.0)
+    assert around.state() is StreamState.HELD
+    assert around.egress.of(StreamClosed) == [
+        StreamClosed(STREAM, Generation(1), "reset", TEMPLATE.hold_ms)
+    ]
+    assert not around.worker.of(StreamEnd), "its sessions wait too"
+    assert not around.stream.status(102.0).is_live
+    around.stream.tick(101.0 + TEMPLATE.hold_ms / 1000 - 0.1)
+    assert around.state() is StreamState.HELD
+    around.stream.tick(101.0 + TEMPLATE.hold_ms / 1000)
+    assert around.state() is StreamState.ENDED
+    assert around.egress.of(StreamClosed)[-1].hold_ms == 0
+    assert around.worker.of(StreamEnd)
+    assert around.told[-1] == PublishEnd(STREAM, Generation(1), "its publisher did not come back")
+    around.stream.tick(200.0)
+    assert around.stream.is_over
+
+
+@pytest.mark.parametrize("sps", [None, SPS_720])
+def test_a_publisher_that_returns_goes_on_in_time_with_its_own_headers(sps: bytes | None) -> None:
+    around = Around().live()
+    around.stream.leave("reset", 101.0)
+    around.stream.arrive("192.0.2.1:6000", 105.0)
+    assert around.egress.kinds()[-1] == "StreamOpen", "the hold is over"
+    around.stream.video_config(config(sps) if sps else config(), 105.0)
+    around.put(0, key=True, at_s=105.0)
+    around.put(40, at_s=105.04)
+    times = [entry[1] for message in around.egress.of(Tags) for entry in message.tags]
+    assert times == sorted(times)
+    assert times[-2] == pytest.approx(5_000, abs=5), "what the clock says"
+    headers = around.worker.of(VideoHeader)
+    assert len(headers) == (1 if sps else 0)
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0, 1, 2, 3]
+    assert around.egress.numbers(SOURCE) == [0, 1, 2, 3]
+    status = around.stream.status(105.1)
+    assert (status.is_live, status.address) == (True, "192.0.2.1:6000")
+
+
+def test_a_publisher_that_leaves_before_its_header_leaves_nothing() -> None:
+    around = Around()
+    around.stream.leave("reset", 101.0)
+    assert around.state() is StreamState.ENDED
+    assert around.egress.sent == []
+    assert around.told == [PublishEnd(STREAM, Generation(1), "reset")]
+
+
+def silent_times(around: Around) -> list[int]:
+    return [
+        tag[1]
+        for message in around.egress.of(Tags)
+        if message.rendition == SHARED
+        for tag in message.tags
+        if tag[2] == 0
+    ]
+
+
+def test_while_the_publisher_is_away_its_worker_fills_in_and_there_is_silence() -> None:
+    around = Around().live()
+    stream = around.stream
+    stream.audio_config(AAC)
+    stamp = stream.timeline.audio(1000, 101.0)
+    stream.audio(AudioFrame(stamp.dts_ms, b"\xaf\x01\x21", 101.0))
+    stream.end_read(101.2)
+    stream.tick(101.2)
+    stream.leave("reset", 101.2)
+    assert around.worker.of(StreamPause)
+    before = len(silent_times(around))
+    for step in range(22):
+        stream.tick(101.2 + step / 10)
+    times = silent_times(around)[before:]
+    assert len(times) > 80
+    assert all(20 <= b - a <= 22 for a, b in itertools.pairwise(times))
+    now_ms = stream.timeline.now_ms(103.3)
+    assert now_ms - 250 < times[-1] < now_ms
+    stream.arrive("192.0.2.2:5000", 103.4)
+    stream.tick(103.5)
+    stream.tick(103.6)
+    assert len(silent_times(around)) <= before + len(times) + 5
+    assert stream.timeline.audio(0, 103.7).dts_ms > times[-1]
+
+
+def test_other_audio_pauses_while_the_publisher_is_away() -> None:
+    around = Around().live()
+    around.stream.audio_config(AudioConfig(b"", None, "MP3"))
+    around.stream.audio(AudioFrame(1000, b"\x2f\x21", 101.0))
+    around.stream.leave("reset", 101.2)
+    before = len(silent_times(around))
+    around.stream.tick(102.0)
+    around.stream.tick(102.1)
+    assert len(silent_times(around)) <= before + 1
+    assert around.worker.of(StreamPause)
+
+
+def test_the_last_picture_stands_in_for_a_publisher_that_is_silent_for_a_second() -> None:
+    around = Around().live()
+    stream = around.stream
+    stream.tick(101.0)
+    assert not around.worker.of(StreamPause)
+    for step in range(30):
+        stream.tick(101.1 + step / 10)
+    (pause,) = around.worker.of(StreamPause)
+    assert pause == StreamPause(STREAM, Generation(1), 40, 100.04, may_go_on=True)
+    around.put(80, at_s=104.0)
+    assert [unit.dts_ms for unit in around.worker.of(AccessUnit)] == [0, 40, 80]
+    stream.tick(105.1)
+    assert len(around.worker.of(StreamPause)) == 2
+    stream.leave("idle", 106.0)
+    assert not around.worker.of(StreamPause)[-1].may_go_on
+    stream.tick(108.0)
+    assert len(around.worker.of(StreamPause)) == 3
+
+
+def test_a_source_of_few_pictures_is_not_silent_between_them() -> None:
+    around = Around().live()
+    for second in range(1, 12):
+        around.put(2000 * second, key=True)
+        around.stream.tick(100 + 2 * second + 1.9)
+    assert len(around.worker.of(StreamPause)) <= 3, "until its rate has been measured"
+    assert len(around.worker.of(AccessUnit)) == 13
+
+
+def test_without_a_filler_all_pauses() -> None:
+    template = replace(TEMPLATE, filler=Filler.NONE)
+    around = Around(replace(ANSWER, template=template)).live()
+    around.stream.audio_config(AAC)
+    around.stream.leave("reset", 101.0)
+    around.stream.tick(102.0)
+    around.stream.tick(102.1)
+    assert not around.worker.of(StreamPause)
+    assert not silent_times(around)
+
+
+@pytest.mark.parametrize("filler", list(Filler))
+def test_one_that_returns_without_a_keyframe_is_not_shown_to_its_old_worker(filler: Filler) -> None:
+    around = Around(replace(ANSWER, template=replace(TEMPLATE, filler=filler)))
+    around.stream.video_config(config(), 100.0)
+    around.answer(template=replace(TEMPLATE, filler=filler))
+    around.put(0, key=True)
+    around.stream.leave("reset", 101.0)
+    around.stream.arrive("192.0.2.1:6000", 105.0)
+    around.stream.video_config(config(), 105.0)
+    for at_ms in (0, 40):
+        around.put(at_ms, at_s=105 + at_ms / 1000)
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0]
+    around.put(80, key=True, at_s=105.08)
+    around.put(120, at_s=105.12)
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0, 3, 4]
+
+
+def test_without_a_filler_a_silent_publisher_pauses_too() -> None:
+    around = Around(replace(ANSWER, template=replace(TEMPLATE, filler=Filler.NONE))).live()
+    around.stream.tick(105.0)
+    assert not around.worker.of(StreamPause)
+
+
+def test_without_a_hold_a_lost_publisher_ends_the_stream() -> None:
+    around = Around(replace(ANSWER, template=replace(TEMPLATE, hold_ms=0))).live()
+    around.stream.leave("reset", 101.0)
+    assert around.state() is StreamState.ENDED
+    assert around.egress.of(StreamClosed)[0].hold_ms == 0
+
+
+def test_the_end_comes_once_whoever_says_it() -> None:
+    around = Around().live()
+    around.stream.end("kicked")
+    around.stream.end("again")
+    around.stream.leave("reset", 101.0)
+    around.stream.place(replace(ANSWER, request_id=0, generation=Generation(9)))
+    assert len(around.egress.of(StreamClosed)) == 1
+    assert len([m for m in around.told if isinstance(m, PublishEnd)]) == 1
+    assert around.egress.kinds()[-1] == "StreamClosed"
+
+
+def test_a_new_egress_gets_the_stream_the_headers_and_the_gop() -> None:
+    around = Around().live()
+    around.peers.running = [RememberingPort(EGRESS)]
+    around.stream.peers_changed(101.0)
+    around.put(80)
+    assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags", "Tags"]
+    assert around.egress.numbers(SOURCE) == [0, 1, 2]
+
+
+def test_a_new_egress_of_a_held_stream_is_told_how_long() -> None:
+    around = Around().live()
+    around.stream.leave("reset", 101.0)
+    around.peers.running = [RememberingPort(EGRESS)]
+    around.stream.peers_changed(105.0)
+    assert around.egress.of(StreamClosed)[-1].hold_ms == TEMPLATE.hold_ms - 4000
+
+
+def test_a_stream_without_a_header_yet_says_nothing_to_a_new_egress() -> None:
+    around = Around()
+    around.peers.running.append(RememberingPort(EGRESS))
+    around.stream.peers_changed(101.0)
+    assert all(port.sent == [] for port in around.peers.running)
+
+
+def test_a_lost_picture_leaves_gaps_and_is_counted_by_its_place() -> None:
+    around = Around().live()
+    around.stream.video_lost("NAL units beyond their tag")
+    around.stream.left_out("empty audio tag")
+    around.put(120)
+    assert around.egress.numbers(SOURCE) == [0, 1, 3]
+    assert [u.number for u in around.worker.of(AccessUnit)] == [0, 1, 3]
+    around.egress.full = True
+    around.put(160)
+    assert around.stream.status(101.0).dropped == {
+        "NAL units beyond their tag": 1,
+        "empty audio tag": 1,
+        "to egress": 1,
+    }
+
+
+def test_status_tells_what_a_person_wants_to_know() -> None:
+    around = Around().live()
+    around.stream.audio_config(AAC)
+    for step in range(2, 120):
+        around.put(step * 40, key=step % 25 == 0)
+    status = around.stream.status(104.8)
+    assert status.codec == "avc1.640028"
+    assert status.audio == "AAC-LC 48 kHz 2ch"
+    assert status.fps == pytest.approx(25, rel=0.1)
+    assert status.bitrate_bps == pytest.approx(25 * 15 * 8, rel=0.1)
+    assert (status.gop_ms, status.frames) == (1000, 120)
+    assert (status.anchor_ms, status.anchor_s) != (0, 0.0)
+    assert status.worker == WORKER
+    assert status.dropped == {}
+
+
+def test_status_tells_when_another_worker_would_have_nothing_to_begin_with() -> None:
+    around = Around().live()
+    for step in range(2, 260):
+        around.put(step * 40)
+        assert around.stream.status(100.0).can_move == (step * 40 <= MAX_GOP_MS * LASTING)
+    around.put(260 * 40, key=True)
+    assert around.stream.status(100.0).can_move
+
+
+def test_audio_that_is_left_out_is_said_until_there_is_other() -> None:
+    around = Around()
+    around.stream.audio_left_out("Opus audio")
+    assert around.stream.status(100.0).audio == "left out: Opus audio"
+    around.stream.audio_config(AAC)
+    around.stream.audio_left_out("audio tracks beyond the first")
+    assert around.stream.status(100.0).audio == "AAC-LC 48 kHz 2ch"
+
+
+def test_audio_crosses_once_and_apart_from_the_source() -> None:
+    around = Around().live()
+    around.stream.audio_config(AAC)
+    around.stream.audio(AudioFrame(50, b"sound", 100.05))
+    around.stream.data(DataUnit(60, b"text", 100.06))
+    around.put(80)
+    shared = [message for message in around.egress.of(Tags) if message.rendition == SHARED]
+    assert [[entry[0] for entry in message.tags] for message in shared] == [[8, 8, 18]]
+    assert around.worker.kinds().count("Tags") == 0
+
+
+def moved(filler: Filler = Filler.FREEZE) -> tuple[Around, Around]:
+    """A stream whose publisher has left, and the same at another ingest, where one has come."""
+    template = replace(TEMPLATE, filler=filler)
+    old = Around(replace(ANSWER, template=template)).live()
+    old.stream.leave("reset", 100.5)
+    kept = old.stream.kept()
+    resume = old.stream.hand_over("elsewhere")
+    assert kept is not None
+    assert old.state() is StreamState.ENDED
+    generation = Generation(2)
+    new = Around(replace(ANSWER, template=template, generation=generation, resume_time=resume))
+    assert new.stream.go_on_from(unpack(*kept), kept[0].format)
+    return old, new
+
+
+def test_a_stream_from_another_ingest_starts_at_its_worker_before_the_first_keyframe() -> None:
+    _, new = moved()
+    assert new.state() is StreamState.WAITING
+    assert new.egress.kinds() == ["StreamOpen", "RenditionOpen"], "egress has the pictures"
+    assert new.egress.of(StreamOpen)[0].generation == 2
+    assert new.worker.kinds() == ["StreamStart", "AccessUnit", "AccessUnit", "StreamPause"]
+    assert new.worker.of(StreamStart)[0].resume_after_ms == 40
+    assert all(unit.replay for unit in new.worker.of(AccessUnit))
+    new.stream.video_config(config(), 101.0)
+    new.put(0, key=True, at_s=101.0)
+    assert new.worker.of(AccessUnit)[-1].dts_ms == 1_000
+    assert new.worker.of(VideoHeader) == [], "the same parameter sets"
+    assert new.told == [], "and the same format"
+
+
+def test_a_stream_from_another_ingest_pauses_where_nothing_stands_in() -> None:
+    _, new = moved(Filler.NONE)
+    assert new.worker.of(StreamPause) == []
+
+
+def test_a_worker_lost_before_the_new_publishers_keyframe_is_replaced_from_what_was_kept() -> None:
+    _, new = moved()
+    other = RememberingPort(ChildName("worker:cpu:1"))
+    new.peers.workers = {other.child: other}
+    new.stream.peers_changed(101.0)
+    new.stream.place(
+        replace(
+            ANSWER,
+            request_id=0,
+            generation=Generation(3),
+            worker=other.child,
+            resume_after_ms=900,
+        )
+    )
+    assert other.kinds() == ["StreamStart", "AccessUnit", "AccessUnit", "StreamPause"]
+    assert other.of(StreamStart)[0].resume_after_ms == 900
+
+
+def test_an_egress_that_comes_before_the_new_publishers_keyframe_gets_what_was_kept() -> None:
+    _, new = moved()
+    late = RememberingPort(ChildName("egress:1"))
+    new.peers.running.append(late)
+    new.stream.peers_changed(101.0)
+    assert late.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
+    assert [entry[1] for entry in late.of(Tags)[0].tags] == [0, 40]
+
+
+def test_a_publisher_that_goes_before_its_keyframe_leaves_a_stream_that_is_held() -> None:
+    _, new = moved()
+    new.stream.leave("reset", 101.0)
+    assert new.state() is StreamState.HELD
+    assert new.stream.kept() is not None, "and a third ingest can have it"
+
+
+def test_what_was_kept_comes_too_late_once_the_new_publisher_has_said_its_headers() -> None:
+    old = Around().live()
+    kept = old.stream.kept()
+    resume = old.stream.hand_over("elsewhere")
+    assert kept is not None
+    new = Around(replace(ANSWER, generation=Generation(2), resume_time=resume))
+    new.stream.video_config(config(SPS_720), 101.0)
+    assert not new.stream.go_on_from(unpack(*kept), kept[0].format)
+    assert new.stream.status(101.0).format == new.asked.format
+    assert new.worker.sent == []
+
+
+def test_a_stream_that_began_anew_takes_nothing_of_one_that_ended() -> None:
+    kept = Around().live().stream.kept()
+    assert kept is not None
+    new = Around()
+    assert not new.stream.go_on_from(unpack(*kept), kept[0].format)

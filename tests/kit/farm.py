@@ -1,0 +1,266 @@
+"""A real farm for tests: `tfarm supervisor` as a process of its own, on a free port.
+
+Leaving the `with` block ends it with SIGTERM and asserts what every clean end owes: exit code 0,
+no process left, no socket file left, no traceback in the log.
+"""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from common.errors import TfarmError
+from supervisor.commands import client
+from tests.kit.media import until
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 15.0
+TFARM = str(Path(sys.executable).with_name("tfarm"))
+
+# Small rungs: a test machine has two cores, and the clips are of 640x360.
+SMALL_LADDER = """
+[[templates.live.renditions]]
+name = "240p"
+width = 426
+height = 240
+bitrate = "400k"
+
+[[templates.live.renditions]]
+name = "144p"
+width = 256
+height = 144
+fps = 15
+bitrate = "150k"
+profile = "baseline"
+"""
+
+# The worker's queue is long: a rung leaves pictures out when half of it is late, and how soon that
+# is on a busy machine says nothing of what is tested with whole farms.
+DEFAULT_CONFIG = (
+    """
+[listen]
+rtmp = "127.0.0.1:0"
+
+[devices]
+use_gpus = false
+
+[software]
+workers = 1
+
+[worker]
+queue = "10s"
+
+[templates.live]
+gop = "1s"
+hold = "0s"
+wait = "5s"
+max_source = "640x360@60"
+"""
+    + SMALL_LADDER
+)
+
+
+def tfarm(
+    *arguments: str, timeout: float = 20.0, niceness: int = 0
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command line once."""
+    return subprocess.run(
+        ["nice", "-n", str(niceness), TFARM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+class Farm:
+    """One running farm. `config` replaces DEFAULT_CONFIG whole."""
+
+    def __init__(self, config: str = DEFAULT_CONFIG, *, log_may_hold_traceback: bool = False):
+        self.dir = Path(tempfile.mkdtemp(prefix="tfarm-test-"))
+        self.run_dir = self.dir / "run"
+        self.config = self.dir / "farm.toml"
+        self.log_path = self.dir / "log"
+        self.config.write_text(config)
+        self.port = 0
+        self._log_may_hold_traceback = log_may_hold_traceback
+        self.process: subprocess.Popen[bytes] | None = None
+        self._seen: set[psutil.Process] = set()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self.kill()
+            print(f"---- log of the farm ----\n{self.log()[-20_000:]}", file=sys.stderr)
+            shutil.rmtree(self.dir, ignore_errors=True)
+            return
+        try:
+            self.stop()
+        finally:
+            self.kill()
+        shutil.rmtree(self.dir)
+
+    # ---- life -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the supervisor and wait until every child is ready."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [TFARM, "supervisor", self.config, "--run-dir", self.run_dir],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=os.environ | {"PYTHONWARNINGS": "default", "PYTHONFAULTHANDLER": "1"},
+            )
+        process = self.process
+
+        def is_ready() -> bool:
+            assert process.poll() is None, f"the farm ended at its start:\n{self.log()}"
+            return self._is_ready()
+
+        try:
+            until(is_ready, START_TIMEOUT_S, "the farm is ready", every=0.1)
+        except BaseException:
+            print(self.log(), file=sys.stderr)
+            self.kill()
+            raise
+        host, _, port = self.status()["listen"]["rtmp"][0].rpartition(":")
+        assert host == "127.0.0.1"
+        self.port = int(port)
+        self.processes()
+
+    def _is_ready(self) -> bool:
+        status = self.try_status()
+        if status is None:
+            return False
+        children = status["children"]
+        return bool(status["listen"]["rtmp"]) and all(c["state"] == "ready" for c in children)
+
+    def stop(self) -> None:
+        """End the farm as an operator does, and assert that it ended well."""
+        assert self.process is not None
+        processes = self.processes()
+        assert self.process.poll() is None, f"the farm ended by itself:\n{self.log()[-4000:]}"
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(STOP_TIMEOUT_S)
+        self.process = None
+        left = [p for p in processes | self._seen if _is_alive(p)]
+        sockets = [path for path in self.run_dir.rglob("*") if stat.S_ISSOCK(path.stat().st_mode)]
+        log = self.log()
+        assert code == 0, f"exit code {code}:\n{log[-4000:]}"
+        assert not left, f"left behind: {[p.cmdline() for p in left]}"
+        assert not sockets, f"socket files left behind: {sockets}"
+        if not self._log_may_hold_traceback:
+            assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:4000]
+            assert "ResourceWarning" not in log, log
+
+    def kill(self) -> None:
+        """End whatever is left, for a test that failed."""
+        for process in self._seen | self.processes():
+            if _is_alive(process):
+                process.kill()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    # ---- what it says -----------------------------------------------------------------------
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def wait_log(self, text: str, timeout: float = 10.0) -> None:
+        until(lambda: text in self.log(), timeout, f"{text!r} in the log")
+
+    def cli(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return tfarm(*arguments, "--run-dir", str(self.run_dir))
+
+    def try_status(self) -> dict[str, Any] | None:
+        # What `tfarm status --json` prints, without a process a look: tests look often.
+        try:
+            return client.status(self.run_dir)
+        except TfarmError:
+            return None
+
+    def status(self) -> dict[str, Any]:
+        found = self.try_status()
+        assert found is not None, "tfarm status failed"
+        return found
+
+    def streams(self) -> dict[str, dict[str, Any]]:
+        """The streams in the status, by key."""
+        return {stream["key"]: stream for stream in self.status()["streams"]}
+
+    def child(self, kind: str) -> Mapping[str, Any]:
+        """The first child whose name begins with `kind`."""
+        found: Mapping[str, Any] = next(
+            c for c in self.status()["children"] if c["name"].startswith(kind)
+        )
+        return found
+
+    def wait_stream(self, *keys: str, timeout: float = 10.0) -> None:
+        """Until streams have been live, each with its rungs made."""
+        made: set[str] = set()
+
+        def are_made() -> bool:
+            for key, stream in self.streams().items():
+                if any(r["frames"] for r in stream["renditions"] if r["name"] != "source"):
+                    made.add(key)
+            return made.issuperset(keys)
+
+        until(are_made, timeout, f"transcoded: {', '.join(keys)}", every=0.2)
+
+    def wait_gone(self, key: str, timeout: float = 10.0) -> None:
+        until(lambda: key not in self.streams(), timeout, f"stream {key} is gone", every=0.2)
+
+    # ---- where it is ------------------------------------------------------------------------
+
+    def url(self, key: str, rendition: str = "", query: str = "", app: str = "live") -> str:
+        path = "/".join(part for part in (app, key, rendition) if part)
+        return f"rtmp://127.0.0.1:{self.port}/{path}" + (f"?{query}" if query else "")
+
+    def processes(self) -> set[psutil.Process]:
+        """The supervisor and every process that names this farm's run directory."""
+        found = set()
+        for process in psutil.process_iter():
+            try:
+                if str(self.run_dir) in process.cmdline():
+                    found.add(process)
+            except psutil.Error:
+                continue
+        self._seen |= found
+        return found
+
+    def memory_bytes(self) -> int:
+        """Proportional memory of the whole farm."""
+        return sum(int(process.memory_full_info().pss) for process in self.processes())
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_dead(pid: int, timeout: float = 10.0) -> None:
+    until(lambda: not psutil.pid_exists(pid), timeout, f"process {pid} is gone")

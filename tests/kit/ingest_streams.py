@@ -1,0 +1,110 @@
+"""All streams of an ingest, with connections and a supervisor that only exist as messages."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from common.config.ladder import Takeover
+from common.config.settings import IngestSettings, Settings
+from common.ipc.control_messages import PublishAsk
+from common.ipc.media_messages import StreamClosed
+from common.rtmp.events import PublishRequested
+from ingest.streams.admission import Admission
+from ingest.streams.registry import Streams
+from tests.kit.stream import ANSWER, TEMPLATE, FakePeers, header, picture
+
+LOCKED = replace(TEMPLATE, name="locked", publish_keys=(hashlib.sha256(b"sesame").hexdigest(),))
+
+
+@dataclass(eq=False)
+class FakeConnection:
+    """A connection that notes what it is told."""
+
+    host: str = "203.0.113.7"
+    peer: str = "203.0.113.7:5000"
+    accepted: list[int] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
+    held_back: list[float] = field(default_factory=list)
+    is_lazy: bool = False
+    lazy_reads: int = 0
+    on_look: Callable[[], None] = field(default=lambda: None)  # what reading it brings
+    on_accept: Callable[[], None] = field(default=lambda: None)  # … and what answering it
+
+    def accept_publish(self, request_id: int) -> None:
+        self.accepted.append(request_id)
+        self.on_accept()
+
+    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
+        self.told.append((code, description))
+
+    def hold_back(self, seconds: float) -> None:
+        self.held_back.append(seconds)
+
+    def look_again(self) -> None:
+        self.on_look()
+
+    def read_lazily(self) -> None:
+        self.is_lazy = True
+        self.lazy_reads += 1
+
+    def read_promptly(self) -> None:
+        self.is_lazy = False
+
+    def end_publish(self, level: str, code: str, description: str) -> None:
+        self.told.append((code, description))
+
+
+class Around:
+    def __init__(self, takeover: Takeover = Takeover.IDLE, **ingest: Any) -> None:
+        self.template = replace(TEMPLATE, takeover=takeover)
+        limits = IngestSettings(takeover_idle_s=3.0, exempt_networks=(), **ingest)
+        self.settings = Settings(ingest=limits, templates=(self.template, LOCKED))
+        self.peers = FakePeers()
+        self.told: list[Any] = []
+        self.payloads: list[Sequence[bytes]] = []  # of what was told
+        self.admission = Admission(limits, 1000)
+        self.streams = Streams(
+            self.settings, self.admission, self.peers, self.tell, lambda: 1.0, lambda: 100.0
+        )
+
+    def tell(self, message: object, payloads: Sequence[bytes] = ()) -> None:
+        self.told.append(message)
+        self.payloads.append(payloads)
+
+    def publish(
+        self, path: str = "live/cam", now: float = 100.0, peer: FakeConnection | None = None
+    ) -> FakeConnection:
+        peer = peer or FakeConnection()
+        app, _, name = path.partition("/")
+        request = PublishRequested(7, 1, app, f"rtmp://host/{app}", name, "live")
+        self.streams.publish(peer, request, now)
+        return peer
+
+    def place(self, now: float = 100.0, **changes: Any) -> None:
+        """Say yes to the last one who asked."""
+        ask = self.last(PublishAsk)
+        values = {"request_id": ask.request_id, "stream_id": ask.stream_id}
+        values["template"] = self.template
+        self.streams.placed(replace(ANSWER, **{**values, **changes}), now)
+
+    def last(self, kind: type[Any]) -> Any:
+        return [message for message in self.told if isinstance(message, kind)][-1]
+
+    def count(self, kind: type[Any]) -> int:
+        return sum(isinstance(message, kind) for message in self.told)
+
+    def tick(self, now: float) -> None:
+        self.streams.tick(now)
+        self.streams.lazy_reads.read(1.0, len(self.streams.lazy_reads))
+
+    def live(self, now: float = 100.0, path: str = "live/cam") -> FakeConnection:
+        """A publisher whose stream is on the air."""
+        peer = self.publish(path, now)
+        self.place(now)
+        self.streams.media(peer, [header(), picture(0, key=True)], now)
+        return peer
+
+    def closed(self) -> list[int]:
+        """The holds that egress was told."""
+        return [message.hold_ms for message in self.peers.running[0].of(StreamClosed)]

@@ -1,0 +1,154 @@
+"""A farm of pure parts with children that only exist as messages."""
+
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from common.config.ladder import Path, SourceFormat
+from common.config.settings import Settings
+from common.ipc.control_messages import (
+    DeviceInfo,
+    Endpoint,
+    FormatKnown,
+    Heartbeat,
+    Hello,
+    Placed,
+    PublishAsk,
+    PublishEnd,
+    PublisherStatus,
+    Refused,
+    TranscodeStatus,
+)
+from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from supervisor.farm.actions import CondemnChild, Order, Send, StartWorker, StopWorker
+from supervisor.farm.farm import Farm
+from supervisor.farm.stream import Stream
+
+M = TypeVar("M")
+HD = SourceFormat(1280, 720, fps=Fraction(30))
+SMALL = SourceFormat(640, 360, fps=Fraction(30))
+
+
+class Rig:
+    """`cores` x 100 units of software, workers cpu:0 and cpu:1, one ingest, one egress."""
+
+    def __init__(self, settings: Settings | None = None, cores: int = 2, workers: int = 2) -> None:
+        self.farm = Farm(settings or Settings(), cores)
+        self.now = 100.0
+        self.request = 0
+        self.orders: list[Order] = []
+        self.up("ingest:0", "ingest")
+        self.up("egress:0", "egress")
+        for index in range(workers):
+            self.expect(f"worker:cpu:{index}")
+            self.up(f"worker:cpu:{index}", "worker")
+
+    def expect(self, worker: str) -> None:
+        self.farm.roster.expect_device(ChildName(worker), Path.SOFTWARE, self.now)
+
+    def up(self, child: str, kind: str, **fields: Any) -> list[Order]:
+        name, boot_id = ChildName(child), BootId("0" * 16)
+        device = None
+        if kind == "worker":
+            device = fields.pop("device", DeviceInfo(child.split(":", 1)[1], "software", "x264"))
+        hello = Hello(name, kind, boot_id, 1, 1, Endpoint(name, boot_id), device=device, **fields)
+        return self._keep(self.farm.child_up(hello, self.now))
+
+    def down(self, child: str | None, *, crashed: bool = True) -> list[Order]:
+        assert child is not None
+        return self._keep(
+            self.farm.child_down(ChildName(child), "killed", self.now, crashed=crashed)
+        )
+
+    def say(self, child: str | None, message: object) -> list[Order]:
+        assert child is not None
+        return self._keep(self.farm.message(ChildName(child), message, self.now))
+
+    def tick(self, seconds: float = 0.0) -> list[Order]:
+        self.now += seconds
+        return self._keep(self.farm.tick(self.now))
+
+    def ask(
+        self,
+        stream: str = "live/a",
+        ingest: str = "ingest:0",
+        address: str = "192.0.2.1:5000",
+        is_at_limit: bool = False,
+    ) -> list[Order]:
+        self.request += 1
+        ask = PublishAsk(self.request, StreamId(stream), address, is_at_limit)
+        return self.say(ingest, ask)
+
+    def format(
+        self, stream: str = "live/a", source: SourceFormat = HD, codec: str = "avc1.64001f"
+    ) -> list[Order]:
+        self.request += 1
+        generation = self.stream(stream).generation
+        known = FormatKnown(self.request, StreamId(stream), generation, source, codec)
+        return self.say("ingest:0", known)
+
+    def publish(self, stream: str = "live/a", source: SourceFormat = HD) -> Placed:
+        """Ask, and tell the format: the final placement."""
+        self.only(self.ask(stream), Placed)
+        return self.only(self.format(stream, source), Placed)
+
+    def end(self, stream: str = "live/a", ingest: str = "ingest:0") -> list[Order]:
+        generation = self.stream(stream).generation
+        return self.say(ingest, PublishEnd(StreamId(stream), generation, "unpublished"))
+
+    def beat(self, child: str | None, **fields: Any) -> list[Order]:
+        assert child is not None
+        return self.say(child, Heartbeat(ChildName(child), BootId("0" * 16), **fields))
+
+    def stream(self, stream: str = "live/a") -> Stream:
+        return self.farm.roster.streams[StreamId(stream)]
+
+    def publisher(self, stream: str = "live/a", **fields: Any) -> PublisherStatus:
+        known = self.farm.roster.streams.get(StreamId(stream))
+        values: dict[str, Any] = {
+            "generation": known.generation if known else Generation(1),
+            "worker": self.farm.roster.device_of(known) if known else None,
+            "address": "192.0.2.1:5000",
+            "since_unix": 0.0,
+            "is_live": True,
+            "anchor_ms": 0,
+            "anchor_s": 0.0,
+        }
+        return PublisherStatus(StreamId(stream), **(values | fields))
+
+    def transcode(self, stream: str = "live/a", **fields: Any) -> TranscodeStatus:
+        values: dict[str, Any] = {
+            "generation": self.stream(stream).generation,
+            "frames_in": 0,
+            "frames_out": 0,
+            "queue_ms": 0.0,
+            "decode_errors": 0,
+            "renditions": (),
+        }
+        return TranscodeStatus(StreamId(stream), **(values | fields))
+
+    @staticmethod
+    def messages(orders: list[Order]) -> list[Any]:
+        """The messages of orders that are all `Send`."""
+        assert all(isinstance(order, Send) for order in orders)
+        return [order.message for order in orders if isinstance(order, Send)]
+
+    @staticmethod
+    def only(orders: list[Order], kind: type[M], child: str | None = None) -> M:
+        """The one order there is, its message."""
+        (order,) = orders
+        assert isinstance(order, Send)
+        assert isinstance(order.message, kind), order
+        assert child is None or order.child == child
+        return order.message
+
+    def refused(self, orders: list[Order]) -> Refused:
+        return self.only(orders, Refused)
+
+    def _keep(self, orders: list[Order]) -> list[Order]:
+        self.orders += orders
+        for order in orders:
+            assert isinstance(order, Send | CondemnChild | StartWorker | StopWorker)
+        return orders
+
+
+MakeRig = type[Rig]

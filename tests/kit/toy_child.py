@@ -1,0 +1,109 @@
+"""A child for supervision tests: says hello and beats, and misbehaves as its mode file says.
+
+    python toy_child.py KIND --name NAME --run-dir DIR …
+
+The file `toy-MODE-NAME` in the run directory (`toy-deaf-ingest-0`) is looked for: so a test changes
+what the next incarnation does. Modes: `exit3` (a fatal reason and exit code 3), `fat` (takes
+300 MiB), `deaf` (ignores SIGTERM), `stall` (stops beating after its hello), `nvenc` (its GPU
+encodes; it is hybrid without). Each boot is appended to `toy-boots`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from common.config.ladder import Path as ServePath
+from common.ipc.bus import Bus
+from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
+from common.ipc.control_messages import DeviceInfo, Endpoint, Heartbeat, Hello, Topology, Welcome
+from common.ipc.endpoint import endpoint
+from common.ipc.identity import ChildName
+from common.ipc.media_link import Inlet
+
+
+class Toy:
+    """What a child is to the control link."""
+
+    def __init__(self, kind: str, options: dict[str, str]) -> None:
+        self.kind = kind
+        self.name = ChildName(options["--name"])
+        self.run_dir = Path(options["--run-dir"])
+        self.boot_id = new_boot_id()
+        self.bus = Bus()
+        self.listen = options.get("--listen", "")
+        if self.listen.endswith(":0"):
+            self.listen = f"{self.listen[:-1]}4711"
+        self.pid = os.getpid()
+        address = endpoint(self.run_dir, self.name, self.boot_id, "media")
+        self.inlet = Inlet(address, lambda frames, sender: None)
+        self.endpoint = Endpoint(self.name, self.boot_id, media=address)
+        with (self.run_dir / "toy-boots").open("a") as file:
+            file.write(f"{self.name} {self.pid} {' '.join(sys.argv[1:])}\n")
+
+    def is_mode(self, mode: str) -> bool:
+        return (self.run_dir / f"toy-{mode}-{self.name.replace(':', '-')}").exists()
+
+    def device(self) -> DeviceInfo:
+        if self.name.startswith("worker:cpu:"):
+            return DeviceInfo("cpu:0", "software", "toy")
+        path = ServePath.GPU_ONLY if self.is_mode("nvenc") else ServePath.HYBRID
+        return DeviceInfo(os.environ["CUDA_VISIBLE_DEVICES"], "gpu", "toy", path, "0:65:00.0")
+
+    def hello(self) -> Hello:
+        return Hello(
+            self.name,
+            self.kind,
+            self.boot_id,
+            self.pid,
+            start_ticks(self.pid),
+            self.endpoint,
+            listen=(self.listen,) if self.listen else (),
+            device=self.device() if self.kind == "worker" else None,
+        )
+
+    def heartbeat(self) -> Heartbeat:
+        return Heartbeat(self.name, self.boot_id)
+
+    def on_message(self, message: Any) -> None:
+        with (self.run_dir / f"toy-heard-{self.pid}").open("a") as file:
+            peers = len(message.endpoints) if isinstance(message, Welcome | Topology) else 0
+            file.write(f"{type(message).__name__} {peers}\n")
+
+    def close(self) -> None:
+        self.inlet.close()
+        self.bus.close()
+
+    def on_orphaned(self) -> None:
+        sys.exit(5)
+
+
+async def main() -> int:
+    toy = Toy(sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True)))
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGTERM, (lambda: None) if toy.is_mode("deaf") else ended.set
+    )
+    timeout = float(dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))["--orphan-timeout"])
+    link = ControlLink(toy.bus, toy.run_dir, toy.name, toy.boot_id, toy, orphan_timeout_s=timeout)
+    if toy.is_mode("exit3"):
+        link.fatal("the toy has no device", 3)
+        await asyncio.sleep(0.2)  # the message must leave before the process does
+        return 3
+    task = asyncio.create_task(link.run())
+    ballast = b"\1" * (300 << 20) if toy.is_mode("fat") else b""
+    if toy.is_mode("stall"):
+        await asyncio.sleep(0.3)
+        task.cancel()
+    await ended.wait()
+    task.cancel()
+    toy.close()
+    del ballast
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(asyncio.run(main()))

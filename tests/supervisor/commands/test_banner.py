@@ -1,0 +1,75 @@
+"""What the farm says when it is up."""
+
+from dataclasses import replace
+
+import pytest
+
+from common.config.ladder import Path, Template
+from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
+from common.ipc.control_messages import DeviceInfo
+from common.ipc.identity import ChildName
+from supervisor.commands.banner import address_text, banner, url_base
+from supervisor.placement.cost import Resource
+from supervisor.placement.fleet import Device, Fleet
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("127.0.0.1:1935", "rtmp://127.0.0.1"),
+        ("127.0.0.1:4000", "rtmp://127.0.0.1:4000"),
+        ("0.0.0.0:1935", "rtmp://HOST"),
+        ("[::]:1936", "rtmp://HOST:1936"),
+        ("[::1]:1935", "rtmp://[::1]"),
+    ],
+)
+def test_urls_name_the_port_only_where_needed(address: str, url: str) -> None:
+    assert url_base(address) == url
+
+
+def test_addresses_as_text() -> None:
+    assert address_text(Listen("::1", 5)) == "[::1]:5"
+    assert address_text(Listen("127.0.0.1", 0)) == "127.0.0.1:0"
+
+
+def test_it_says_where_to_publish_and_play_and_on_what_it_runs() -> None:
+    keyed = Template("tv", DEFAULT_RENDITIONS[:1], publish_keys=("0" * 64,))
+    settings = Settings()
+    settings = replace(settings, templates=(*settings.templates, keyed, Template("relay", ())))
+    devices = (DeviceInfo("cpu:0", "software", "2 cores, libx264"),)
+    fleet = Fleet({Resource.CORES: 200.0})
+    text = banner("0.1.0", "/run/tfarm", ["127.0.0.1:1935"], settings, fleet, devices)
+    for words in (
+        "rtmp://127.0.0.1/live/KEY\n",
+        "rtmp://127.0.0.1/live/KEY/720p    (720p, 480p, 360p, source)",
+        "rtmp://127.0.0.1/tv/KEY?key=",
+        "rtmp://127.0.0.1/relay/KEY/source",
+        "cpu:0: 2 cores, libx264 (software)",
+        "room for 3 streams of 720p30",
+        "GPUs      none found",
+        "tfarm status --run-dir /run/tfarm",
+    ):
+        assert words in text, words
+
+
+def test_it_says_so_when_no_device_is_ready() -> None:
+    text = banner("0.1.0", "/r", [], Settings(templates=()), Fleet(), ())
+    assert "none is ready yet" in text
+
+
+def test_a_gpu_whose_worker_still_starts_is_no_missing_gpu() -> None:
+    slow = Device(ChildName("worker:GPU-1"), Path.GPU_ONLY, is_up=False)
+    fleet = Fleet(devices={slow.name: slow})
+    text = banner("0.1.0", "/r", [], Settings(), fleet, ())
+    assert "GPU-1: still starting" in text
+    assert "none found" not in text
+
+
+def test_a_gpu_with_several_workers_is_told_once() -> None:
+    workers = [Device(ChildName(f"worker:GPU-1{end}"), Path.HYBRID) for end in ("", ":1", ":2")]
+    workers[2] = replace(workers[2], is_up=False)
+    fleet = Fleet(devices={worker.name: worker for worker in workers})
+    told = [DeviceInfo("GPU-1", "gpu", "NVIDIA H100", Path.HYBRID)] * 2
+    text = banner("0.1.0", "/r", [], Settings(), fleet, told)
+    assert text.count("GPU-1") == 1
+    assert "GPU-1: NVIDIA H100 (hybrid, 2 workers)" in text

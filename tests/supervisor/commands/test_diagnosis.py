@@ -1,0 +1,167 @@
+"""What a doctor concludes."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from common.config.ladder import Path
+from supervisor.commands.diagnosis import (
+    DeviceFinding,
+    Findings,
+    advice,
+    cuda_text,
+    document,
+    extra_for,
+    text,
+    why,
+)
+
+CPU_REPORT = {
+    "used_as": "software",
+    "notes": [],
+    "memory_free": 1 << 30,
+    "memory_total": 2 << 30,
+    "round_fps": 37.2,
+    "versions": {"PyAV": "18.1.0", "libx264": "165"},
+}
+GPU_REPORT: dict[str, Any] = {
+    "used_as": "gpu-only",
+    "notes": ["2 NVDEC engines", "NVENC encodes"],
+    "memory_free": 22 << 30,
+    "memory_total": 24 << 30,
+    "round_fps": 512.0,
+    "decodes": {
+        "H.264": {"is_supported": True, "max_width": 4096, "max_height": 4096},
+        "AV1": {"is_supported": False, "max_width": 0, "max_height": 0},
+    },
+    "decode_engines": 2,
+    "cuda_driver": "13.0",
+    "compute_capability": "8.9",
+    "packages": {"av": "18.1.0"},
+    "sessions_free": 8,
+    "are_sessions_capped": True,
+}
+CPU = DeviceFinding("cpu", "2 cores, libx264", report=CPU_REPORT)
+GPU = DeviceFinding("GPU-a", "NVIDIA L4", "00000000:65:00.0", report=GPU_REPORT)
+HOST = Findings("0.1.0", "3.11.7", 2, "", 0, "no NVML", (), (), True, (CPU,))
+GPU_HOST = replace(HOST, driver="580.1", cuda=13000, driver_problem="", devices=(CPU, GPU))
+
+
+def test_a_host_with_cores_alone_is_usable_and_lacks_nothing() -> None:
+    assert HOST.is_usable
+    assert list(advice(HOST)) == []
+    said = text(HOST)
+    assert "used as   software: libavcodec, libswscale and libx264" in said
+    assert "NVIDIA driver: none (no NVML)" in said
+    assert said.endswith("This host can run tfarm.")
+
+
+def test_each_gpu_has_one_line_that_says_what_it_is_used_as_and_why() -> None:
+    said = text(GPU_HOST)
+    assert "used as   gpu-only: decodes, scales and encodes on the GPU; 2 NVDEC engines" in said
+    assert "512 frames/s" in said
+    assert "decodes H.264 4096x4096\n" in said  # what it cannot decode is not listed
+    assert "the driver opens 8 sessions and no more" in said
+    assert "CUDA 13.0" in said
+
+
+def test_a_gpu_without_nvenc_is_hybrid_and_that_is_no_error() -> None:
+    notes = ["7 NVDEC engines", "x264 on the host encodes: this GPU has no H.264 encoder"]
+    report = GPU_REPORT | {"used_as": "hybrid", "notes": notes, "sessions_free": None}
+    hybrid = replace(GPU_HOST, devices=(CPU, replace(GPU, report=report)))
+    assert hybrid.devices[1].used_as is Path.HYBRID
+    assert "no H.264 encoder" in why(hybrid.devices[1])
+    assert "NVENC     none" in text(hybrid)
+    assert list(advice(hybrid)) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "capped", "said"),
+    [
+        (24, False, "24 sessions opened beside one another, no cap met"),
+        (None, False, "not counted while a farm runs"),
+    ],
+)
+def test_sessions_that_met_no_cap_or_were_not_counted_are_told_so(
+    count: int | None, capped: bool, said: str
+) -> None:
+    report = GPU_REPORT | {"sessions_free": count, "are_sessions_capped": capped}
+    assert said in text(replace(GPU_HOST, devices=(replace(GPU, report=report),)))
+
+
+def test_a_gpu_whose_sessions_others_hold_is_used_and_says_that() -> None:
+    cap = "720p: encoder session cap of the driver reached"
+    report = GPU_REPORT | {"round_fps": None, "round_problem": cap, "sessions_free": 0}
+    said = text(replace(GPU_HOST, devices=(replace(GPU, report=report),)))
+    assert "used as   gpu-only" in said
+    assert f"round     not made: {cap}" in said
+    assert "other programs hold all sessions of the driver now" in said
+
+
+def test_what_else_than_a_cap_ends_the_count_of_sessions_is_not_called_a_cap() -> None:
+    problem = "test: out of device memory"
+    report = GPU_REPORT | {"are_sessions_capped": False, "sessions_problem": problem}
+    said = text(replace(GPU_HOST, devices=(replace(GPU, report=report),)))
+    assert f"8 sessions opened, then: {problem}" in said
+    assert "no more" not in said
+    assert "no cap met" not in said
+
+
+def test_a_gpu_that_failed_leaves_the_cores_usable() -> None:
+    broken = replace(GPU, report={}, problem="cuInit: CUDA_ERROR_NO_DEVICE")
+    found = replace(GPU_HOST, devices=(CPU, broken))
+    assert found.is_usable
+    assert "not used: cuInit" in text(found)
+    assert document(found)["devices"][1]["used_as"] is None
+
+
+def test_nothing_usable_is_said() -> None:
+    found = replace(HOST, devices=(replace(CPU, report={}, problem="this FFmpeg lacks a codec"),))
+    assert not found.is_usable
+    assert text(found).endswith("This host cannot run tfarm.")
+    assert "reinstall av" in "".join(advice(found))
+
+
+def test_an_excluded_gpu_is_left_alone_for_that_reason() -> None:
+    left = replace(GPU, report={}, left_out_by="devices.exclude")
+    assert left.used_as is None
+    assert why(left) == "left alone: devices.exclude"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "extra"),
+    [(0, None), (11080, None), (12000, "gpu12"), (12090, "gpu12"), (13010, "gpu13")],
+)
+def test_the_drivers_cuda_picks_the_extra(cuda: int, extra: str | None) -> None:
+    assert extra_for(cuda) == extra
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (replace(HOST, bus_gpus=("0000:65:00.0",)), "at 0000:65:00.0 but no driver answers"),
+        (replace(GPU_HOST, missing_packages=("cupy",)), "pip install 'tfarm[gpu13]'"),
+        (replace(GPU_HOST, cuda=12080, missing_packages=("cupy",)), "pip install 'tfarm[gpu12]'"),
+        (replace(GPU_HOST, driver="470.1", cuda=11040), "driver 470.1 is too old (CUDA 11.4)"),
+    ],
+)
+def test_what_is_missing_comes_with_how_to_get_it(found: Findings, said: str) -> None:
+    (line,) = advice(found)
+    assert said in line
+
+
+def test_no_gpu_advice_where_gpus_are_not_wanted() -> None:
+    found = replace(HOST, bus_gpus=("0000:65:00.0",), uses_gpus=False)
+    assert list(advice(found)) == []
+
+
+def test_a_driver_too_old_for_nvenc_is_named() -> None:
+    notes = ["x264 on the host encodes: the driver is too old for this FFmpeg's NVENC (…)"]
+    device = replace(GPU, report=GPU_REPORT | {"used_as": "hybrid", "notes": notes})
+    (line,) = advice(replace(GPU_HOST, devices=(device,)))
+    assert "NVENC needs a newer driver" in line
+
+
+def test_cuda_versions_in_words() -> None:
+    assert (cuda_text(12080), cuda_text(13000), cuda_text(0)) == ("12.8", "13.0", "unknown")

@@ -1,0 +1,100 @@
+"""What the CLI may ask."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from common.ipc.control_messages import Answer, Command
+from supervisor.commands.server import Commands
+
+
+class Fake:
+    """A supervisor that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def status(self) -> dict[str, Any]:
+        return {"streams": []}
+
+    def stop(self) -> None:
+        self.told.append("stop")
+
+    def reload(self) -> tuple[bool, str]:
+        return False, "listen.rtmp: must be HOST:PORT"
+
+    def kick(self, app: str, key: str) -> str:
+        self.told.append(f"kick {app}/{key}")
+        return "it ends" if key == "cam" else ""
+
+    def drain(self, device: str) -> tuple[bool, str, dict[str, Any]]:
+        self.told.append(f"drain {device}")
+        return device == "cpu:0", "", {"streams": []}
+
+    def undrain(self, device: str) -> tuple[bool, str]:
+        return device == "cpu:0", f"no device {device}"
+
+    def drain_all(self, timeout_s: float | None) -> dict[str, Any]:
+        self.told.append(f"drain all {timeout_s}")
+        return {"streams": 3}
+
+    def undrain_all(self) -> str:
+        return "again"
+
+    def rebalance(self) -> str:
+        return "2 streams move"
+
+
+def ask(name: str, **arguments: str) -> tuple[Answer, list[str]]:
+    fake = Fake()
+    commands = Commands(fake, fake)
+    answers: list[tuple[bytes, Answer]] = []
+    commands.answer = lambda peer, answer: answers.append((peer, answer))
+    commands.handle(b"cli/1", Command(7, name, arguments))
+    ((peer, answer),) = answers
+    assert (peer, answer.request_id) == (b"cli/1", 7)
+    return answer, fake.told
+
+
+def test_status_is_json() -> None:
+    answer, _ = ask("status")
+    assert (answer.ok, json.loads(answer.json)) == (True, {"streams": []})
+
+
+def test_stop_tells_whom_to_wait_for() -> None:
+    answer, told = ask("stop")
+    assert (json.loads(answer.json), told) == ({"pid": os.getpid()}, ["stop"])
+
+
+def test_a_failed_reload_says_why() -> None:
+    answer, _ = ask("reload")
+    assert (answer.ok, answer.text) == (False, "listen.rtmp: must be HOST:PORT")
+
+
+def test_kick() -> None:
+    answer, told = ask("kick", app="live", key="cam")
+    assert (answer.ok, told) == (True, ["kick live/cam"])
+    answer, _ = ask("kick", app="live", key="other")
+    assert (answer.ok, answer.text) == (False, "no such stream: live/other")
+
+
+def test_drains() -> None:
+    answer, told = ask("drain", device="cpu:0")
+    assert (answer.ok, json.loads(answer.json), told) == (True, {"streams": []}, ["drain cpu:0"])
+    assert not ask("drain", device="cpu:9")[0].ok
+    answer, told = ask("drain", timeout="2.5")
+    assert (json.loads(answer.json), told) == ({"streams": 3}, ["drain all 2.5"])
+    assert ask("drain")[1] == ["drain all None"]
+    assert not ask("drain", timeout="soon")[0].ok
+    assert ask("undrain")[0].text == "again"
+    assert not ask("undrain", device="cpu:9")[0].ok
+    assert ask("rebalance")[0].text == "2 streams move"
+
+
+@pytest.mark.parametrize("name", ["", "drown", "x" * 1000])
+def test_an_unknown_command_is_answered(name: str) -> None:
+    answer, _ = ask(name)
+    assert not answer.ok
+    assert len(answer.text) < 100

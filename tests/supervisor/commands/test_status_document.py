@@ -1,0 +1,239 @@
+"""The status document, and the tables made from it."""
+
+import io
+import json
+from typing import Any
+
+from rich.console import Console
+
+from common.config.ladder import SourceFormat
+from common.ipc.control_messages import RenditionStatus, ServedStatus, StreamTrouble
+from common.ipc.identity import ChildName
+from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot, summary
+from supervisor.commands.status_table import duration, latency_tables, tables
+from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
+from supervisor.farm.stream import StreamState
+from tests.kit.supervisor import MakeRig, Rig
+
+
+def facts(rig: Rig) -> FarmFacts:
+    child = ChildFacts(ChildName("ingest:0"), "ready", 41, 2, "killed", rig.now - 5, 2**20, 3.21)
+    supervisor = ChildFacts(ChildName("supervisor"), "ready", 40, 0, "", rig.now - 9, 2**21, 0.0)
+    return FarmFacts(
+        "0.1.0",
+        "/run/tfarm",
+        "",
+        1_000.0,
+        supervisor,
+        [child],
+        now_s=rig.now,
+        now_unix=2_000.0,
+        listen=["127.0.0.1:1935"],
+    )
+
+
+def document(rig: Rig) -> dict[str, Any]:
+    found = snapshot(facts(rig), rig.farm)
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def text(found: dict[str, Any]) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200).print(tables(found, 2_000.0))
+    return out.getvalue()
+
+
+def streaming(rig: Rig) -> dict[str, Any]:
+    """One stream with everything that heartbeats say."""
+    placed = rig.publish(source=SourceFormat(854, 480))
+    publisher = rig.publisher(
+        fps=29.97, bitrate_bps=1e6, codec="avc1.4d401e", gop_ms=2000, since_unix=1_880.0
+    )
+    rig.beat("ingest:0", publishers=(publisher,))
+    rung = RenditionStatus("480p", 854, 480, frames=70, fps=30.0, bitrate_bps=9e5, dropped=1)
+    rungs = (rung, RenditionStatus("360p", 640, 360))
+    rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=10, renditions=rungs),))
+    rig.now += 2.0
+    rig.beat(
+        placed.worker,
+        transcodes=(rig.transcode(frames_in=70, frames_out=68, queue_ms=12.34, renditions=rungs),),
+        counters={"x": 1},
+    )
+    served = RenditionStatus("480p", players=4, dropped=2)
+    source = RenditionStatus("source", players=1)
+    status = ServedStatus(rig.stream().stream_id, placed.generation, (served, source))
+    rig.beat("egress:0", served=(status,))
+    return document(rig)
+
+
+def test_an_idle_farm(rig: Rig) -> None:
+    found = document(rig)
+    assert found["listen"] == {"rtmp": ["127.0.0.1:1935"]}
+    assert found["apps"] == {"live": ["720p", "480p", "360p", "source"]}
+    assert found["streams"] == []
+    assert found["children"][0]["cpu_percent"] == 3.2
+    assert found["host"]["cores"] == {"capacity": 200.0, "used": 0}
+    assert [device["name"] for device in found["devices"]] == ["cpu:0", "cpu:1"]
+    assert "none" in text(found)
+
+
+def test_a_stream_with_its_renditions_players_and_rates(rig: Rig) -> None:
+    found = streaming(rig)
+    (stream,) = found["streams"]
+    assert (stream["app"], stream["key"], stream["state"]) == ("live", "a", "live")
+    assert (stream["width"], stream["height"], stream["fps"]) == (854, 480, 29.97)
+    assert (stream["queue_ms"], stream["frames_decoded"]) == (12.3, 68)
+    assert [entry["name"] for entry in stream["left_out"]] == ["720p"]
+    rows = {row["name"]: row for row in stream["renditions"]}
+    assert list(rows) == ["source", "480p", "360p"]
+    assert (rows["480p"]["players"], rows["480p"]["dropped_to_players"]) == (4, 2)
+    assert (rows["480p"]["frames"], rows["480p"]["dropped"]) == (70, 1)
+    assert (rows["source"]["players"], rows["source"]["bitrate_bps"]) == (1, 1_000_000)
+    (device,) = [d for d in found["devices"] if d["streams"]]
+    assert (device["fps_in"], device["fps_out"], device["queue_ms"]) == (30.0, 30.0, 12.3)
+    assert 0 < device["used"] < device["capacity"] == 200.0
+
+
+def rates(rig: Rig) -> list[object]:
+    """All that is told of what a worker makes of the one stream."""
+    found = document(rig)
+    (stream,) = found["streams"]
+    told: list[object] = [stream[name] for name in ("queue_ms", "frames_in", "frames_decoded")]
+    rungs = [row for row in stream["renditions"] if row["name"] != "source"]
+    told += [row[name] for row in rungs for name in ("fps", "frames")]
+    told += [d[name] for d in found["devices"] for name in ("fps_in", "fps_out", "queue_ms")]
+    return told
+
+
+def test_of_a_source_that_shrank_what_its_worker_makes_all_the_same_is_not_left_out(
+    rig: Rig,
+) -> None:
+    streaming(rig)
+    rig.format(source=SourceFormat(640, 360))
+    (stream,) = document(rig)["streams"]
+    assert [entry["name"] for entry in stream["left_out"]] == ["720p"]
+    assert [row["name"] for row in stream["renditions"]] == ["source", "480p", "360p"]
+
+
+def test_nothing_is_shown_of_what_a_lost_worker_made(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    streaming(rig)
+    assert any(rates(rig))
+    rig.down("worker:cpu:0")
+    assert not any(rates(rig))  # while egress is asked
+    rig.tick(POSITIONS_TIMEOUT_S)
+    assert rig.stream().state is StreamState.WAITING
+    assert not any(rates(rig))
+    rig.up("worker:cpu:0", "worker")
+    assert rig.stream().state is StreamState.LIVE
+    assert not any(rates(rig))  # before the new session has said anything
+
+
+def test_nothing_is_shown_of_what_was_made_of_a_stream_that_is_given_up(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    streaming(rig)
+    stream = rig.stream()
+    worker = ChildName("worker:cpu:0")
+    rig.say(worker, StreamTrouble(worker, stream.stream_id, stream.generation, "cannot"))
+    assert stream.state is StreamState.SOURCE_ONLY
+    assert not any(rates(rig))
+
+
+def test_nothing_is_shown_of_what_was_made_of_a_stream_whose_ingest_is_lost(rig: Rig) -> None:
+    streaming(rig)
+    assert any(rates(rig))
+    rig.down("ingest:0")
+    assert rig.stream().state is StreamState.LIVE, "held"
+    assert not any(rates(rig))
+
+
+def test_the_tables_show_it_all(rig: Rig) -> None:
+    shown = text(streaming(rig))
+    for words in (
+        "rtmp://127.0.0.1:1935",
+        "live/a",
+        "480p",
+        "would enlarge",
+        "avc1.4d401e",
+        "GOP 2.0 s",
+        "for 2 min",
+        "192.0.2.1:5000",
+        "cpu:1",
+        "ingest:0",
+        "killed",
+        "software: 0% used",
+    ):
+        assert words in shown, words
+
+
+def test_where_the_milliseconds_go_is_told_by_stream_and_rendition(rig: Rig) -> None:
+    placed = rig.publish(source=SourceFormat(854, 480))
+    rig.beat("ingest:0", publishers=(rig.publisher(stages_ms={"ingest": (0.1, 0.2)}),))
+    rig.beat(
+        placed.worker,
+        transcodes=(rig.transcode(stages_ms={"queue": (1.0, 2.0), "encode:480p": (5.0, 9.0)}),),
+    )
+    rig.up("egress:1", "egress")
+    for egress, times in (("egress:0", (6.0, 20.0)), ("egress:1", (7.0, 12.0))):
+        served = ServedStatus(
+            rig.stream().stream_id, placed.generation, (), stages_ms={"total:480p": times}
+        )
+        rig.beat(egress, served=(served,))
+    found = document(rig)
+    assert found["streams"][0]["stages_ms"] == {
+        "ingest": [0.1, 0.2],
+        "queue": [1.0, 2.0],
+        "encode:480p": [5.0, 9.0],
+        "total:480p": [7.0, 20.0],
+    }
+    out = io.StringIO()
+    Console(file=out, width=200).print(latency_tables(found))
+    shown = out.getvalue()
+    assert "live/a: p50 / p99 in ms" in shown
+    (row,) = [line for line in shown.splitlines() if line.strip().startswith("480p")]
+    assert "5.0 / 9.0" in row
+    assert row.rstrip().endswith("7.0 / 20.0")
+
+
+def test_decisions_come_with_wall_clock_times(rig: Rig) -> None:
+    rig.ask()
+    rig.now += 10.0
+    note = document(rig)["decisions"][-1]
+    assert (note["app"], note["key"], note["at_unix"]) == ("live", "a", 1_990.0)
+    assert note["text"].startswith("placed on worker:cpu:")
+
+
+def test_waiting_streams_and_parked_publishers_are_counted(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.publish()
+    rig.down("worker:cpu:0")
+    rig.tick(1.0)
+    rig.ask("live/b")
+    found = document(rig)
+    assert (found["waiting"], found["parked"]) == (1, 1)
+    assert found["devices"][0]["state"] == "down"
+    assert "1 streams wait for a device, 1 publishers for room" in text(found)
+
+
+def test_a_farm_that_runs_empty_says_so(rig: Rig) -> None:
+    assert document(rig)["closed"] == ""
+    rig.farm.drain_all(None, rig.now)
+    assert "takes no new streams" in text(document(rig))
+    rig.farm.undrain_all(rig.now)
+    assert "takes no new streams" not in text(document(rig))
+
+
+def test_systemd_gets_one_line(rig: Rig) -> None:
+    rig.publish()
+    assert summary(rig.farm) == "streams: 1, workers up: 2 of 2"
+    rig.down("worker:cpu:1")
+    rig.farm.drain_all(None, rig.now)
+    assert summary(rig.farm) == (
+        "streams: 1, workers up: 1 of 2; the farm is being drained: it takes no new streams"
+    )
+
+
+def test_durations_for_people() -> None:
+    cases = [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (4000, "1 h 6 min"), (100_000, "1 d 3 h")]
+    assert [duration(seconds) for seconds, _ in cases] == [words for _, words in cases]

@@ -1,0 +1,548 @@
+"""Asks: placed, parked, refused, remembered."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from common.config.ladder import Path, SourceFormat, Template, fit_ladder
+from common.config.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Software
+from common.ipc.control_messages import (
+    EndStream,
+    FormatKnown,
+    Placed,
+    PublishAsk,
+    PublishEnd,
+    PublisherBack,
+    Refused,
+    RenditionStatus,
+    ResumeTime,
+    StreamKept,
+    StreamRevoke,
+    StreamRevoked,
+)
+from common.ipc.identity import ChildName, Generation, StreamId
+from supervisor.farm.actions import Send
+from supervisor.farm.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
+from supervisor.farm.overload import Level
+from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
+from supervisor.farm.stream import NO_INGEST, StreamState
+from supervisor.placement.cost import Resource
+from tests.kit.supervisor import HD, MakeRig, Rig
+
+SMALL = SourceFormat(640, 360, fps=Fraction(30))
+UHD = SourceFormat(3840, 2160, fps=Fraction(60))
+
+
+def with_policy(*policy: Path, capacity: float = 100.0) -> Settings:
+    template = Template("live", DEFAULT_RENDITIONS, policy=policy)
+    return Settings(software=Software(capacity=capacity), templates=(template,))
+
+
+def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig: Rig) -> None:
+    placed = rig.only(rig.ask(), Placed, "ingest:0")
+    assert placed.worker in ("worker:cpu:0", "worker:cpu:1")
+    assert rig.stream().state is StreamState.RESERVED
+    reserved = rig.farm.roster.fleet.used(Resource.CORES)
+    corrected = rig.only(rig.format(source=SMALL), Placed)
+    assert corrected.generation == placed.generation
+    assert rig.farm.roster.fleet.used(Resource.CORES) < reserved / 4
+    assert rig.stream().state is StreamState.LIVE
+
+
+def test_the_same_key_twice_is_refused_while_the_first_is_live(rig: Rig) -> None:
+    rig.publish()
+    refused = rig.refused(rig.ask())
+    assert refused.code == "NetStream.Publish.BadName"
+    assert "already being published" in refused.description
+
+
+def test_a_publisher_that_comes_back_gets_the_same_generation(rig: Rig) -> None:
+    placed = rig.publish()
+    rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
+    again = rig.only(rig.ask(), Placed)
+    assert (again.generation, again.worker) == (placed.generation, placed.worker)
+    assert rig.stream().is_live
+
+
+def revoking(rig: Rig) -> StreamRevoke:
+    """A stream of ingest:0, for which a publisher asks at ingest:1."""
+    rig.publish()
+    rig.up("ingest:1", "ingest")
+    return rig.only(rig.ask(ingest="ingest:1"), StreamRevoke, "ingest:0")
+
+
+def test_a_publisher_at_another_ingest_is_refused_as_the_first_one_says(rig: Rig) -> None:
+    revoke = revoking(rig)
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, "the stream key is in use")
+    refused = rig.only(rig.say("ingest:0", answer), Refused, "ingest:1")
+    assert refused.code == "NetStream.Publish.BadName"
+    assert refused.description == "the stream key is in use"
+    assert rig.stream().ingest == "ingest:0"
+
+
+def test_a_publisher_that_returns_to_another_ingest_goes_on_in_its_time(rig: Rig) -> None:
+    revoke = revoking(rig)
+    before = rig.stream().generation
+    time = ResumeTime(5_000, 90.0, 6_000)
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
+    placed = rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    assert placed.resume_time == time
+    assert placed.generation > before
+    assert placed.request_id == rig.request
+    assert rig.stream().ingest == "ingest:1"
+    assert len(rig.farm.roster.fleet.placements) == 1
+
+
+def test_what_the_old_ingest_kept_goes_to_the_one_that_has_the_stream_now(rig: Rig) -> None:
+    revoke = revoking(rig)
+    before = rig.stream().generation
+    kept = StreamKept(revoke.stream_id, before, SMALL, ())
+    assert rig.say("ingest:0", kept) == [], "nobody else has the stream"
+    time = ResumeTime(5_000, 90.0, 6_000)
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
+    rig.say("ingest:0", answer)
+    orders = rig.farm.message(ChildName("ingest:0"), kept, rig.now, [b"header"])
+    assert orders == [Send(ChildName("ingest:1"), kept, [b"header"])]
+    assert rig.say("ingest:0", replace(kept, generation=rig.stream().generation)) == []
+    rig.down("ingest:1")
+    (order,) = rig.say("ingest:0", kept)
+    assert isinstance(order, Send)
+    assert order.child == NO_INGEST, "to nobody"
+
+
+def test_one_takeover_between_ingests_at_a_time(rig: Rig) -> None:
+    revoking(rig)
+    rig.up("ingest:2", "ingest")
+    assert rig.refused(rig.ask(ingest="ingest:2")).code == "NetStream.Publish.BadName"
+
+
+def test_an_ingest_that_does_not_answer_keeps_its_stream(rig: Rig) -> None:
+    revoke = revoking(rig)
+    assert rig.refused(rig.tick(REVOKE_S)).code == "NetStream.Publish.BadName"
+    late = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=ResumeTime(0, 0.0, 0))
+    assert rig.say("ingest:0", late) == []
+    assert (rig.stream().ingest, rig.stream().is_live) == (NO_INGEST, False)
+    assert rig.only(rig.ask(ingest="ingest:1"), Placed, "ingest:1").resume_time is None
+
+
+def test_an_ingest_that_dies_while_it_is_asked_leaves_the_stream_to_the_other(rig: Rig) -> None:
+    revoking(rig)
+    rig.down("ingest:0")
+    rig.only(rig.tick(REVOKE_S), Placed, "ingest:1")
+    assert rig.stream().ingest == "ingest:1"
+
+
+def test_a_stream_that_ended_meanwhile_is_placed_afresh(rig: Rig) -> None:
+    revoke = revoking(rig)
+    rig.end()
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id)
+    placed = rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    assert placed.resume_time is None
+
+
+def test_who_leaves_while_another_ingest_is_asked_gets_no_answer(rig: Rig) -> None:
+    revoke = revoking(rig)
+    rig.say("ingest:1", PublishEnd(revoke.stream_id, Generation(0), "its publisher left"))
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, "the stream key is in use")
+    assert rig.say("ingest:0", answer) == []
+    assert rig.stream().ingest == "ingest:0"
+
+
+def limited(make_rig: MakeRig) -> Rig:
+    """An address that publishes at ingest:0 all that it may: live/a."""
+    ingest = IngestSettings(processes=2, max_publishes_per_address=1)
+    rig = make_rig(replace(Settings(), ingest=ingest))
+    rig.up("ingest:1", "ingest")
+    rig.publish()
+    return rig
+
+
+def test_an_address_at_its_limit_takes_its_own_stream_over(make_rig: MakeRig) -> None:
+    rig = limited(make_rig)
+    revoke = rig.only(rig.ask(ingest="ingest:1", is_at_limit=True), StreamRevoke, "ingest:0")
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id)
+    rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+
+
+def test_an_address_at_its_limit_gets_no_other_stream(make_rig: MakeRig) -> None:
+    rig = limited(make_rig)
+    refused = rig.refused(rig.ask("live/b", ingest="ingest:1", is_at_limit=True))
+    assert refused.code == "NetStream.Publish.Denied"
+    assert refused.description.startswith("1 streams are published from this address")
+    mine = rig.ask("live/b", "ingest:1", "192.0.2.2:5000", is_at_limit=True)
+    rig.only(mine, Placed, "ingest:1")
+
+
+def test_a_limit_that_is_reached_no_more_refuses_nobody(make_rig: MakeRig) -> None:
+    """What an ingest was told of the others is a second or two old."""
+    rig = limited(make_rig)
+    rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
+    rig.only(rig.ask("live/b", ingest="ingest:1", is_at_limit=True), Placed, "ingest:1")
+    rig.end()
+    rig.end("live/b", ingest="ingest:1")
+    rig.only(rig.ask("live/c", ingest="ingest:1", is_at_limit=True), Placed, "ingest:1")
+
+
+def test_an_unknown_app_is_refused(rig: Rig) -> None:
+    assert rig.refused(rig.ask("nothing/a")).code == "NetStream.Publish.BadName"
+
+
+def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.publish()
+    refused = rig.refused(rig.ask("live/b"))
+    assert refused.code == "NetStream.Failed"
+    assert "the farm is full: gpu-only: no such device" in refused.description
+    assert "cores free on the host (100 in all)" in refused.description
+    assert StreamId("live/b") not in rig.farm.roster.streams
+    assert "refused" in rig.farm.roster.history[-1].text
+
+
+def test_an_ask_is_parked_until_a_reservation_shrinks(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    assert rig.ask("live/b") == []
+    assert rig.farm.parked == 1
+    assert rig.farm.next_deadline() == rig.now + PARK_S
+    corrected, placed = rig.messages(rig.format("live/a", SMALL))
+    assert (type(corrected), type(placed)) == (Placed, Placed)
+    assert (corrected.stream_id, placed.stream_id) == ("live/a", "live/b")
+    assert rig.farm.parked == 0
+
+
+def test_a_parked_ask_is_refused_in_the_end(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.ask("live/b")
+    assert rig.tick(PARK_S / 2) == []
+    assert rig.refused(rig.tick(PARK_S / 2)).stream_id == "live/b"
+
+
+def test_a_second_ask_for_a_parked_key_is_refused(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.ask("live/b")
+    assert rig.refused(rig.ask("live/b")).code == "NetStream.Publish.BadName"
+
+
+def test_a_parked_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.ask("live/b")
+    rig.say("ingest:0", PublishEnd(StreamId("live/b"), Generation(0), "left"))
+    assert rig.farm.parked == 0
+
+
+def test_asks_wait_for_workers_that_are_being_started(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=0)
+    rig.expect("worker:cpu:0")
+    assert rig.ask() == []
+    assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
+
+
+def test_nobody_waits_for_a_worker_that_does_not_come_up(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=0)
+    rig.expect("worker:cpu:0")
+    rig.now += STARTING_S
+    assert "worker:cpu:0 is down" in rig.refused(rig.ask()).description
+
+
+def test_parking_is_bounded(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    for index in range(MAX_PARKED):
+        assert rig.ask(f"live/p{index}") == []
+    rig.refused(rig.ask("live/late"))
+
+
+def test_a_source_that_fits_nowhere_is_refused_and_remembered_by_key(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask()
+    refused = rig.refused(rig.format(source=UHD))
+    assert "no room for 3840x2160" in refused.description
+    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+    again = rig.refused(rig.ask())
+    assert again.description == refused.description
+    rig.tick(REMEMBER_S)
+    rig.only(rig.ask(), Placed)
+
+
+def test_a_remembered_refusal_ends_when_there_is_room(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask()
+    rig.refused(rig.format(source=UHD))
+    more = replace(Settings(), software=Software(capacity=1000.0))
+    rig.farm.configure(more, rig.now)
+    rig.only(rig.ask(), Placed)
+
+
+def test_a_source_larger_than_reserved_moves_to_where_it_fits(make_rig: MakeRig) -> None:
+    rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH, capacity=70.0))
+    first = rig.only(rig.ask(), Placed)
+    moved = rig.only(rig.format(source=UHD), Placed)
+    assert moved.generation > first.generation
+    assert (moved.worker, moved.rungs) == (None, ())
+    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+
+
+def test_the_format_of_an_unknown_stream_is_refused(rig: Rig) -> None:
+    known = FormatKnown(9, StreamId("live/none"), Generation(4), SMALL)
+    assert rig.refused(rig.say("ingest:0", known)).code == "NetStream.Publish.Failed"
+
+
+def test_passthrough_is_placed_without_a_worker(make_rig: MakeRig) -> None:
+    rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH, capacity=1.0))
+    placed = rig.only(rig.ask(), Placed)
+    assert (placed.worker, placed.rungs) == (None, ())
+    assert placed.reason.startswith("passthrough; software: needs")
+
+
+def test_a_template_without_renditions_is_passthrough_only(make_rig: MakeRig) -> None:
+    rig = make_rig(Settings(templates=(Template("live", ()),)))
+    assert rig.only(rig.ask(), Placed).worker is None
+    assert rig.only(rig.format(), Placed).worker is None
+
+
+def test_a_policy_that_refuses_refuses(make_rig: MakeRig) -> None:
+    rig = make_rig(with_policy(Path.REFUSE))
+    assert "policy refuses" in rig.refused(rig.ask()).description
+
+
+def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=2)
+    for key in ("live/a", "live/b", "live/c"):
+        rig.publish(key)
+    rig.beat(
+        "ingest:0",
+        publishers=(
+            rig.publisher("live/a"),
+            rig.publisher("live/b", is_live=False),
+            rig.publisher("live/c"),
+        ),
+    )
+    rig.now += 1.0
+    rig.beat(
+        "ingest:0",
+        publishers=(
+            rig.publisher("live/a"),
+            rig.publisher("live/b", is_live=False),
+            rig.publisher("live/c", is_live=False),
+        ),
+    )
+    ended, placed = rig.messages(rig.ask("live/d"))
+    assert isinstance(ended, EndStream)
+    assert ended.stream_id == "live/b"
+    assert isinstance(placed, Placed)
+    assert set(rig.farm.roster.streams) == {"live/a", "live/c", "live/d"}
+
+
+def test_nobody_is_evicted_in_vain(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.publish("live/a", SMALL)
+    rig.publish("live/b", SMALL)
+    rig.beat(
+        "ingest:0",
+        publishers=(rig.publisher("live/a"), rig.publisher("live/b", is_live=False)),
+    )
+    rig.farm.configure(Settings(software=Software(capacity=20.0)), rig.now)
+    rig.refused(rig.ask("live/c"))
+    assert set(rig.farm.roster.streams) == {"live/a", "live/b"}
+
+
+def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=2)
+    for key, source in (("live/a", SMALL), ("live/b", HD), ("live/c", HD), ("live/d", HD)):
+        rig.publish(key, source)
+    held: list[str] = []
+    for key in ("live/a", "live/b"):  # a is the longest away, and too small
+        rig.now += 1.0
+        held.append(key)
+        keys = ("live/a", "live/b", "live/c", "live/d")
+        rig.beat(
+            "ingest:0", publishers=tuple(rig.publisher(k, is_live=k not in held) for k in keys)
+        )
+    ended, placed = rig.messages(rig.ask("live/e"))
+    assert isinstance(ended, EndStream)
+    assert (ended.stream_id, ended.is_lasting) == ("live/b", False)
+    assert isinstance(placed, Placed)
+    assert "live/a" in rig.farm.roster.streams
+
+
+def test_a_publisher_that_is_back_is_not_evicted_as_one_that_is_away(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.publish("live/a")
+    rig.beat("ingest:0", publishers=(rig.publisher("live/a", is_live=False),))
+    generation = rig.stream("live/a").generation
+    rig.say("ingest:1", PublisherBack(StreamId("live/a"), generation, "192.0.2.9:1"))
+    assert not rig.stream("live/a").is_live, "another ingest's word"
+    rig.say("ingest:0", PublisherBack(StreamId("live/a"), generation, "192.0.2.9:1"))
+    rig.refused(rig.ask("live/b"))
+    assert rig.stream("live/a").address == "192.0.2.9:1"
+
+
+LOW = replace(HD, fps=Fraction(10))
+
+
+def test_a_stream_whose_rate_rises_again_stays_where_others_took_its_room(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.publish("live/a", HD)
+    placed = rig.only(rig.format("live/a", LOW), Placed)
+    rig.publish("live/b", HD)
+    again = rig.only(rig.format("live/a", HD), Placed)
+    assert (again.worker, again.generation) == (placed.worker, placed.generation)
+    assert rig.farm.roster.fleet.used(Resource.CORES) > 100, "what it costs is known"
+    rig.refused(rig.ask("live/c"))
+
+
+def test_a_stream_gets_no_more_than_it_was_let_in_with_by_declaring_less(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.publish("live/a", LOW)
+    rig.publish("live/b", HD)
+    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).description
+
+
+def test_one_whose_rate_rises_again_is_not_passed_through_where_others_took_its_room(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH), cores=1, workers=1)
+    rig.publish("live/a", HD)
+    placed = rig.only(rig.format("live/a", LOW), Placed)
+    rig.publish("live/b", HD)
+    again = rig.only(rig.format("live/a", HD), Placed)
+    assert (again.worker, again.generation) == (placed.worker, placed.generation)
+    assert rig.only(rig.format("live/a", UHD), Placed).worker is None, "that is more than ever"
+
+
+def test_less_than_before_fits_also_on_a_farm_beyond_its_limit(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.publish("live/a", HD)
+    before = rig.stream("live/a").generation
+    rig.farm.configure(Settings(software=Software(capacity=10.0)), rig.now)
+    placed = rig.only(rig.format("live/a", replace(HD, fps=Fraction(24))), Placed)
+    assert placed.generation == before
+    assert placed.worker is not None
+
+
+@pytest.mark.parametrize(("before", "after"), [((960, 540), (540, 960)), ((1280, 720), (640, 360))])
+def test_a_source_that_turns_or_shrinks_costs_what_its_session_makes(
+    make_rig: MakeRig, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    placed = rig.publish("live/a", SourceFormat(*before, fps=Fraction(30)))
+    ladder = fit_ladder(rig.stream("live/a").template, SourceFormat(*before, fps=Fraction(30)))
+    made = tuple(RenditionStatus(rung.name, rung.width, rung.height) for rung in ladder.rungs)
+    rig.beat(placed.worker, transcodes=(rig.transcode("live/a", renditions=made),))
+    used = rig.farm.roster.fleet.used(Resource.CORES)
+    rig.farm.configure(Settings(software=Software(capacity=used + 1)), rig.now)
+    again = rig.only(rig.format("live/a", SourceFormat(*after, fps=Fraction(30))), Placed)
+    assert (again.generation, again.rungs) == (placed.generation, placed.rungs)
+    assert 0.8 * used < rig.farm.roster.fleet.used(Resource.CORES) <= used
+
+
+def test_a_stream_that_is_passed_through_was_let_in_nowhere(make_rig: MakeRig) -> None:
+    rig = make_rig(with_policy(Path.PASSTHROUGH))
+    rig.publish()
+    assert rig.stream().admitted is None
+
+
+def test_a_source_that_grows_beyond_all_room_is_still_refused(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1, workers=1)
+    rig.publish("live/a", SMALL)
+    rig.publish("live/b", HD)
+    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).description
+
+
+def handed_over(rig: Rig) -> Placed:
+    """What ingest:1 is told of a stream that ingest:0 has let go of for it."""
+    revoke = rig.only(rig.ask(ingest="ingest:1"), StreamRevoke, "ingest:0")
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=TIME)
+    placed = rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    assert placed.resume_time == TIME
+    return placed
+
+
+TIME = ResumeTime(5_000, 90.0, 6_000)
+
+
+@pytest.mark.parametrize("how", ["overloaded", "drained"])
+def test_a_publisher_that_returns_elsewhere_keeps_its_room_on_a_closed_device(
+    how: str, rig: Rig
+) -> None:
+    rig.up("ingest:1", "ingest")
+    before = rig.publish()
+    assert before.worker is not None
+    getattr(rig.farm.roster, how).update(rig.farm.roster.fleet.devices)
+    for name in rig.farm.roster.fleet.devices:
+        rig.farm.roster.open_or_close(name)
+    placed = handed_over(rig)
+    assert placed.worker == before.worker
+    assert placed.generation > before.generation
+    assert rig.stream().state is StreamState.LIVE
+
+
+@pytest.mark.parametrize(
+    "policy", [(Path.GPU_ONLY, Path.SOFTWARE), (Path.SOFTWARE, Path.PASSTHROUGH)]
+)
+def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time(
+    make_rig: MakeRig, policy: tuple[Path, ...]
+) -> None:
+    rig = make_rig(with_policy(*policy), workers=1)
+    rig.up("ingest:1", "ingest")
+    before = rig.publish()
+    rig.down(before.worker)
+    rig.tick(0.3)
+    rig.now += 60.0
+    rig.beat("ingest:0", publishers=(rig.publisher(),))
+    assert rig.stream().state is StreamState.WAITING
+    assert handed_over(rig).worker is None
+    assert rig.stream().ingest == "ingest:1"
+    rig.beat("ingest:1", publishers=())
+    placed = rig.messages(rig.up("worker:cpu:0", "worker"))[0]
+    assert (placed.worker, rig.stream().state) == (before.worker, StreamState.LIVE)
+    assert len(rig.farm.roster.fleet.placements) == 1
+
+
+def test_a_publisher_that_returns_elsewhere_in_the_middle_of_a_switch_is_placed_once(
+    rig: Rig,
+) -> None:
+    rig.up("ingest:1", "ingest")
+    rig.down(rig.publish().worker)
+    assert rig.stream().state is StreamState.SWITCHING
+    placed = handed_over(rig)
+    assert placed.worker is not None
+    rig.tick(POSITIONS_TIMEOUT_S)
+    assert rig.stream().generation == placed.generation
+
+
+def test_a_publisher_that_returns_elsewhere_is_taken_as_little_from_as_before(rig: Rig) -> None:
+    rig.up("ingest:1", "ingest")
+    rig.publish()
+    rig.stream().level = Level.HALF_RATE
+    handed_over(rig)
+    assert rig.stream().level is Level.HALF_RATE
+
+
+def test_who_is_parked_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=0)
+    rig.expect("worker:cpu:0")
+    assert rig.ask() == []
+    rig.farm.drain_all(None, rig.now)
+    refused = rig.only(rig.up("worker:cpu:0", "worker"), Refused)
+    assert "drain" in refused.description
+
+
+def test_asks_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.say("ingest:0", PublishAsk(7, StreamId("live/b"), ""))
+    assert rig.farm.parked == 1
+    rig.down("ingest:0")
+    assert rig.farm.parked == 0
+    assert rig.farm.roster.streams == {}

@@ -1,0 +1,142 @@
+"""What an overloaded device's streams are told, and how they get it all back."""
+
+from typing import Any
+
+from common.config.ladder import Path, Template
+from common.config.settings import DEFAULT_RENDITIONS, Settings
+from common.ipc.control_messages import Degrade, Placed
+from common.ipc.identity import ChildName
+from supervisor.farm.actions import Order, Send
+from supervisor.farm.overload import BEHIND_S, OVERFLOWS, STEP_S, WELL_S, Level
+from supervisor.farm.stream import StreamState
+from tests.kit.supervisor import HD, MakeRig, Rig
+
+CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
+
+
+def beats(rig: Rig, seconds: float, **fields: Any) -> list[Order]:
+    """Four heartbeats a second of cpu:0 with what it has; it does as it is told at once."""
+    orders: list[Order] = []
+    for _ in range(round(seconds * 4)):
+        rig.now += 0.25
+        told: dict[str, tuple[int, int]] = {
+            o.message.stream_id: (o.message.top_rate_divisor, o.message.dropped_rungs)
+            for o in rig.orders
+            if isinstance(o, Send) and isinstance(o.message, Degrade)
+        }
+        transcodes = []
+        for stream in rig.farm.roster.on_device(CPU0):
+            key = stream.stream_id
+            divisor, dropped = told.get(key, (1, 0))
+            is_new = stream.transcode is None or stream.transcode.generation != stream.generation
+            if is_new:
+                divisor, dropped = 1, 0
+            transcodes.append(
+                rig.transcode(key, top_rate_divisor=divisor, dropped_rungs=dropped, **fields)
+            )
+        orders += rig.beat(CPU0, transcodes=tuple(transcodes))
+    return orders
+
+
+def of(orders: list[Order], kind: type) -> list[Any]:
+    return [o.message for o in orders if isinstance(o, Send) and isinstance(o.message, kind)]
+
+
+def test_a_queue_that_is_full_again_and_again_closes_its_device(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, cores=4)
+    rig.publish("live/a", HD)
+    for overflows in range(OVERFLOWS + 1):
+        assert rig.farm.roster.overloaded == set()
+        beats(rig, 2.0, overflows=overflows)
+    assert rig.farm.roster.overloaded == {CPU0}
+
+
+def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, cores=4)
+    placed = rig.publish("live/a", HD)
+    roster = rig.farm.roster
+    assert beats(rig, BEHIND_S + 0.5, queue_ms=700.0) == []
+    assert roster.overloaded == {CPU0}
+    assert "takes no new streams: it is behind" in rig.refused(rig.ask("live/b")).description
+
+    (half,) = of(beats(rig, STEP_S, queue_ms=700.0), Degrade)
+    assert (half.generation, half.top_rate_divisor, half.dropped_rungs) == (
+        placed.generation,
+        2,
+        0,
+    )
+    orders = beats(rig, STEP_S, queue_ms=700.0)
+    (without,) = of(orders, Degrade)
+    assert (without.top_rate_divisor, without.dropped_rungs) == (1, 1)
+    (fewer,) = of(orders, Placed)
+    assert (fewer.generation, fewer.rungs) == (placed.generation, placed.rungs[1:])
+
+    (passed,) = of(beats(rig, STEP_S, queue_ms=700.0), Placed)
+    assert (passed.worker, passed.rungs) == (None, ())
+    assert rig.stream().state is StreamState.SOURCE_ONLY
+
+    (back,) = of(beats(rig, WELL_S + 1), Placed)
+    assert (back.worker, back.rungs) == (CPU0, placed.rungs[1:])
+    assert back.generation > passed.generation
+    beats(rig, 4 * WELL_S)
+    assert roster.overloaded == set()
+    assert rig.stream().level is Level.FULL
+    assert rig.stream().rungs() == placed.rungs
+    last = of(rig.orders, Degrade)[-1]
+    assert (last.top_rate_divisor, last.dropped_rungs) == (1, 0)
+    assert rig.only(rig.ask("live/b"), Placed).worker == CPU0
+
+
+def test_a_worker_that_does_not_show_it_is_told_again(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, cores=4)
+    rig.publish("live/a", HD)
+    rig.farm.roster.streams[rig.stream().stream_id].level = Level.HALF_RATE
+    for _ in range(2):
+        (message,) = of(rig.beat(CPU0, transcodes=(rig.transcode(),)), Degrade)
+        assert message.top_rate_divisor == 2
+    assert of(rig.beat(CPU0, transcodes=(rig.transcode(top_rate_divisor=2),)), Degrade) == []
+
+
+def test_a_rung_that_an_earlier_supervisor_took_is_back_at_egress_too(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, cores=4)
+    rungs = rig.publish("live/a", HD).rungs
+    orders = rig.beat(CPU0, transcodes=(rig.transcode(dropped_rungs=1),))
+    assert [message.dropped_rungs for message in of(orders, Degrade)] == [0]
+    assert [message.rungs for message in of(orders, Placed)] == [rungs]
+    assert rig.beat(CPU0, transcodes=(rig.transcode(),)) == []
+
+
+def test_a_corrupt_stream_is_no_overload(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, cores=4)
+    rig.publish("live/a", HD)
+    for count in range(100):
+        rig.now += 0.25
+        status = rig.transcode(decode_errors=count, dropped=10 * count)
+        assert rig.beat(CPU0, transcodes=(status,)) == []
+
+
+def test_a_lost_worker_leaves_no_stream_behind(make_rig: MakeRig) -> None:
+    policy = (Path.SOFTWARE, Path.PASSTHROUGH)
+    settings = Settings(templates=(Template("live", DEFAULT_RENDITIONS, policy=policy),))
+    rig = make_rig(settings, workers=1, cores=4)
+    rig.publish("live/a", HD)
+    beats(rig, BEHIND_S + 0.5 + 3 * STEP_S, queue_ms=700.0)
+    assert rig.stream().overloaded == CPU0
+    rig.down(CPU0)
+    assert rig.farm.roster.overloaded == set()
+    placed = rig.only(rig.up(CPU0, "worker"), Placed)
+    assert placed.worker == CPU0
+    assert rig.stream().level is Level.FULL
+
+
+def test_what_a_drained_device_passed_through_goes_on_elsewhere(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=2, cores=4)
+    rig.farm.drain([CPU1], rig.now)
+    rig.publish("live/a", HD)
+    beats(rig, BEHIND_S + 0.5 + 3 * STEP_S, queue_ms=700.0)
+    assert rig.stream().state is StreamState.SOURCE_ONLY
+    rig.farm.undrain([CPU1], rig.now)
+    (placed,) = of(rig.farm.drain([CPU0], rig.now), Placed)
+    assert placed.worker == CPU1
+    assert rig.stream().level is Level.FULL
+    assert of(beats(rig, 6 * WELL_S), Placed) == [], "it stays there"

@@ -1,0 +1,100 @@
+"""Which egresses want which streams."""
+
+from common.ipc.control_messages import (
+    RenditionStatus,
+    ServedStatus,
+    StreamRoutes,
+    StreamWanted,
+)
+from common.ipc.egress_homes import home
+from common.ipc.identity import ChildName, Generation, StreamId
+from supervisor.farm.actions import Send
+from supervisor.farm.egress_routing import KEEP_S, MAX_WANTED, Routing
+from tests.kit.supervisor import Rig
+
+STREAM = StreamId("live/a")
+EGRESSES = [ChildName("egress:0"), ChildName("egress:1")]
+HOME = home(STREAM, EGRESSES)
+(OTHER,) = [egress for egress in EGRESSES if egress != HOME]
+
+
+def serving(players: int) -> tuple[ServedStatus, ...]:
+    rendition = RenditionStatus("360p", players=players)
+    return (ServedStatus(STREAM, Generation(1), (rendition,)),)
+
+
+def test_an_egress_has_a_stream_while_it_has_players_and_a_while_longer() -> None:
+    routing = Routing()
+    routing.heard(OTHER, serving(players=0), 0.0)
+    assert routing.update(EGRESSES, 0.0) is None
+    routing.heard(OTHER, serving(players=1), 1.0)
+    assert routing.update(EGRESSES, 1.0) == StreamRoutes(((STREAM, (OTHER,)),))
+    routing.heard(OTHER, serving(players=0), 2.0)
+    assert routing.update(EGRESSES, KEEP_S) is None, "told already"
+    assert routing.update(EGRESSES, 1.0 + KEEP_S) == StreamRoutes(())
+
+
+def test_the_home_needs_no_telling_unless_it_is_another_one_now() -> None:
+    routing = Routing()
+    assert HOME is not None
+    routing.heard(HOME, serving(players=1), 0.0)
+    assert routing.update([HOME], 0.0) is None
+    assert routing.update(EGRESSES, 0.0) is None
+    routing.heard(OTHER, serving(players=1), 0.0)
+    assert routing.update([OTHER], 0.0) is None, "alone it is the home of all"
+    # the other one is back: who has players keeps the stream
+    assert routing.update(EGRESSES, 0.1) == StreamRoutes(((STREAM, (OTHER,)),))
+    routing.lost(OTHER)
+    assert routing.update([HOME], 0.2) == StreamRoutes(())
+
+
+def test_names_that_players_make_up_take_no_more_than_a_bounded_memory() -> None:
+    routing = Routing()
+    for index in range(MAX_WANTED + 100):
+        routing.want(OTHER, StreamId(f"live/{index}"), 0.0)
+    told = routing.update(EGRESSES, 0.0)
+    assert told is not None
+    assert 0 < len(told.extra) <= MAX_WANTED
+
+
+def test_ingests_and_workers_are_told_and_who_comes_later_too(rig: Rig) -> None:
+    rig.up("egress:1", "egress")
+    orders = rig.say(OTHER, StreamWanted(OTHER, STREAM))
+    told = StreamRoutes(((STREAM, (OTHER,)),))
+    assert {order.child for order in orders if isinstance(order, Send)} == {
+        "ingest:0",
+        "worker:cpu:0",
+        "worker:cpu:1",
+    }
+    assert rig.messages(orders) == [told] * 3
+    assert rig.say(OTHER, StreamWanted(OTHER, STREAM)) == []
+    assert told in rig.messages(rig.up("ingest:1", "ingest"))
+
+
+def both_up(rig: Rig) -> None:
+    """Both egresses, and nothing told that is not so by itself."""
+    rig.publish(STREAM)
+    for egress in EGRESSES:
+        rig.up(egress, "egress")
+    rig.tick(KEEP_S)
+    rig.beat(OTHER)
+    assert rig.beat(OTHER) == []
+
+
+def test_who_was_the_home_keeps_a_stream_for_a_while_when_another_egress_comes(rig: Rig) -> None:
+    both_up(rig)
+    rig.down(HOME)
+    # a player may come to the other one and not be heard of before the first is back
+    told = rig.messages(rig.up(str(HOME), "egress"))
+    assert told == [StreamRoutes(((STREAM, (OTHER,)),))] * 3, "before the topology that moves it"
+    rig.tick(KEEP_S)
+    assert rig.messages(rig.beat(HOME)) == [StreamRoutes(())] * 3
+
+
+def test_an_egress_is_not_left_out_between_the_routes_and_the_topology_of_a_loss(rig: Rig) -> None:
+    both_up(rig)
+    rig.say(OTHER, StreamWanted(OTHER, STREAM))
+    lost = rig.messages(rig.down(HOME))
+    assert not any(isinstance(message, StreamRoutes) for message in lost)
+    told = rig.messages(rig.beat(OTHER))
+    assert told == [StreamRoutes(())] * 3, "it is the home, as everyone has heard by now"

@@ -1,0 +1,100 @@
+"""The whole of the supervisor's decisions: heartbeats, ends, kicks, reconciliation."""
+
+from common.ipc.control_messages import EndStream, Placed, PublishEnd
+from common.ipc.identity import Generation
+from supervisor.farm.actions import CondemnChild
+from supervisor.farm.farm import UNLISTED_GRACE_S
+from supervisor.placement.cost import Resource
+from tests.kit.supervisor import MakeRig, Rig
+
+
+def test_heartbeats_fill_the_roster(rig: Rig) -> None:
+    placed = rig.publish()
+    rig.beat("ingest:0", publishers=(rig.publisher(fps=25.0),))
+    rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=7),))
+    stream = rig.stream()
+    assert stream.publisher is not None
+    assert stream.publisher.fps == 25.0
+    assert stream.transcode is not None
+    assert stream.transcode.frames_in == 7
+
+
+def test_what_a_worker_says_of_an_old_generation_is_not_taken(rig: Rig) -> None:
+    placed = rig.publish()
+    rig.beat(placed.worker, transcodes=(rig.transcode(generation=Generation(99)),))
+    assert rig.stream().transcode is None
+
+
+def test_a_worker_whose_work_waits_and_does_not_get_done_is_condemned(rig: Rig) -> None:
+    placed = rig.publish()
+    assert rig.beat(placed.worker, transcodes=(rig.transcode(stalled_s=1.0),)) == []
+    (order,) = rig.beat(placed.worker, transcodes=(rig.transcode(stalled_s=1.5),))
+    assert isinstance(order, CondemnChild)
+    assert order.child == placed.worker
+    assert "hangs" in order.reason
+
+
+def test_an_end_gives_the_room_back_even_when_it_crosses_a_new_placement(rig: Rig) -> None:
+    placed = rig.publish()
+    rig.down(placed.worker)
+    rig.tick(1.0)
+    assert rig.stream().generation > placed.generation
+    rig.say("ingest:0", PublishEnd(placed.stream_id, placed.generation, "unpublished"))
+    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+
+
+def test_an_end_of_the_future_or_of_another_ingest_is_not_believed(rig: Rig) -> None:
+    placed = rig.publish()
+    rig.up("ingest:1", "ingest")
+    rig.say("ingest:0", PublishEnd(placed.stream_id, Generation(99), "x"))
+    rig.say("ingest:1", PublishEnd(placed.stream_id, placed.generation, "x"))
+    assert "live/a" in rig.farm.roster.streams
+
+
+def test_a_kick_tells_the_ingest_why(rig: Rig) -> None:
+    rig.publish()
+    rig.only(rig.farm.kick("live", "a"), EndStream, "ingest:0")
+    assert rig.farm.kick("live", "nobody") == []
+
+
+def test_room_of_a_stream_that_its_ingest_does_not_know_is_given_back(rig: Rig) -> None:
+    rig.publish()
+    rig.beat("ingest:0")
+    assert "live/a" in rig.farm.roster.streams
+    rig.now += UNLISTED_GRACE_S + rig.farm.roster.settings.ingest.first_video_timeout_s + 1
+    rig.beat("ingest:0")
+    assert rig.farm.roster.streams == {}
+    assert rig.farm.roster.fleet.placements == {}
+
+
+def test_an_ingest_that_says_hello_again_hears_of_the_moves_it_missed(
+    rig: Rig,
+) -> None:
+    placed = rig.publish()
+    stale = rig.publisher()
+    assert rig.up("ingest:0", "ingest", publishers=(stale,)) == []
+    rig.down(placed.worker)
+    rig.tick(1.0)
+    again = rig.only(rig.up("ingest:0", "ingest", publishers=(stale,)), Placed)
+    assert again.generation == rig.stream().generation > placed.generation
+
+
+def test_streams_missing_from_a_new_hello_are_over(rig: Rig) -> None:
+    rig.publish()
+    rig.up("ingest:0", "ingest")
+    assert rig.farm.roster.streams == {}
+
+
+def test_a_lost_egress_touches_no_stream(rig: Rig) -> None:
+    rig.publish()
+    assert rig.down("egress:0") == []
+    assert len(rig.farm.roster.streams) == 1
+    assert set(rig.farm.endpoints) == {"ingest:0", "worker:cpu:0", "worker:cpu:1"}
+
+
+def test_an_end_makes_room_for_those_who_wait(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    rig.ask("live/a")
+    rig.ask("live/b")
+    placed = rig.only(rig.end("live/a"), Placed)
+    assert placed.stream_id == "live/b"

@@ -1,0 +1,119 @@
+"""What an operator asks of a farm, and what it is told."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from common.ipc.control_messages import EndStream, Placed
+from common.ipc.identity import ChildName
+from supervisor.farm.actions import Order, Send
+from supervisor.farm.operations import Operations
+from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
+from supervisor.farm.stream import StreamState
+from tests.kit.supervisor import SMALL, Rig
+
+
+class Desk:
+    """Operations on a farm of pure parts, and the orders that they gave."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.done: list[Sequence[Order]] = []
+        self.operations = Operations(rig.farm, self.done.append, lambda: rig.now)
+
+    def orders(self) -> list[Order]:
+        return [order for orders in self.done for order in orders]
+
+
+@pytest.fixture
+def desk(rig: Rig) -> Desk:
+    return Desk(rig)
+
+
+def test_a_kick_ends_the_stream_and_says_so(desk: Desk) -> None:
+    desk.rig.publish("live/a")
+    assert desk.operations.kick("live", "a") == "live/a is being ended"
+    (order,) = desk.orders()
+    assert isinstance(order, Send)
+    assert isinstance(order.message, EndStream)
+
+
+def test_a_kick_of_nothing_says_nothing(desk: Desk) -> None:
+    assert desk.operations.kick("live", "a") == ""
+    assert desk.orders() == []
+
+
+def test_a_drain_moves_streams_and_says_what_is_left(desk: Desk) -> None:
+    rig = desk.rig
+    worker = rig.publish("live/a").worker
+    assert worker is not None
+    device = worker.partition(":")[2]
+    known, text, left = desk.operations.drain(device)
+    assert (known, text) == (True, "")
+    assert left["sessions"] == 0
+    assert worker in rig.farm.roster.drained
+    assert desk.operations.undrain(device) == (True, f"{device} takes streams again")
+    assert worker not in rig.farm.roster.drained
+
+
+def test_a_drain_is_not_held_up_by_what_waits_for_room(desk: Desk) -> None:
+    """Its device is down, and starts it no more; what it keeps there is for an undrain."""
+    rig = desk.rig
+    worker = rig.publish("live/a", SMALL).worker
+    status = rig.publisher("live/a", format=SMALL)
+    rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    desk.operations.drain("cpu:1" if worker == "worker:cpu:0" else "cpu:0")
+    (left,) = desk.operations.drain(worker or "")[2]["streams"]
+    assert left["reason"]
+    rig.down(worker)
+    rig.tick(POSITIONS_TIMEOUT_S)
+    assert rig.stream("live/a").state is StreamState.WAITING
+    assert desk.operations.drain(worker or "")[2] == {"streams": [], "sessions": 0}
+
+
+def test_a_device_that_is_not_there_is_named_with_those_that_are(desk: Desk) -> None:
+    said = "there is no device gpu7; there are: cpu:0, cpu:1"
+    assert desk.operations.drain("gpu7") == (False, said, {})
+    assert desk.operations.undrain("gpu7") == (False, said)
+    assert desk.done == []
+
+
+def test_a_drain_of_all_has_the_new_deadline_looked_at(desk: Desk) -> None:
+    rig = desk.rig
+    rig.publish("live/a")
+    assert desk.operations.drain_all(30.0) == {"streams": 1}
+    assert len(desk.done) == 1, "or nobody would look at the deadline again"
+    rig.refused(rig.ask("live/b"))
+    assert desk.operations.undrain_all() == "the farm takes streams again"
+    rig.only(rig.ask("live/b"), Placed)
+
+
+def test_what_is_on_its_way_is_said_to_be_and_moves_again_later(desk: Desk) -> None:
+    rig = desk.rig
+    desk.operations.drain("cpu:0")
+    for key in ("live/a", "live/b"):
+        rig.publish(key, SMALL)
+        since_s = rig.now - 10
+        status = rig.publisher(key, format=SMALL, anchor_ms=0, anchor_s=since_s, gop_ms=1000)
+        rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    desk.operations.undrain("cpu:0")
+    desk.operations.drain("cpu:1")
+    desk.operations.undrain("cpu:1")
+    said = "2 streams are still on the way; ask again in a few seconds"
+    assert desk.operations.rebalance() == said
+    rig.now += 10
+    assert desk.operations.rebalance() == "1 stream moves"
+
+
+def test_a_drain_tells_what_moves_later_from_what_finds_no_room(desk: Desk) -> None:
+    rig = desk.rig
+    placed = rig.publish("live/a", SMALL)
+    status = rig.publisher("live/a", format=SMALL, can_move=False)
+    rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    (left,) = desk.operations.drain(placed.worker or "")[2]["streams"]
+    assert left["moves_later"]
+    assert "keyframe" in left["reason"]
+
+
+def test_a_farm_that_is_even_is_not_rebalanced(desk: Desk) -> None:
+    assert desk.operations.rebalance() == "no move would even the load out"

@@ -1,0 +1,98 @@
+"""Streams whose ingest is lost: held, taken over by the publisher that returns, or forgotten."""
+
+from dataclasses import replace
+
+from common.config.settings import Settings
+from common.ipc.control_messages import (
+    EndStream,
+    Placed,
+    RenditionStatus,
+    ResumeTime,
+    ServedStatus,
+    StreamOrphaned,
+)
+from common.ipc.identity import ChildName
+from supervisor.farm.actions import Send
+from supervisor.placement.cost import Resource
+from tests.kit.supervisor import SMALL, MakeRig, Rig
+
+HOLD_S = 10.0  # of the default template
+
+
+def live(rig: Rig) -> Placed:
+    placed = rig.publish("live/a", SMALL)
+    status = rig.publisher("live/a", format=SMALL, anchor_ms=7_000, anchor_s=99.0)
+    rig.beat("ingest:0", publishers=(status,))
+    shown = RenditionStatus("360p", last_pts_ms=7_900)
+    rig.beat("egress:0", served=(ServedStatus(placed.stream_id, placed.generation, (shown,)),))
+    return placed
+
+
+def test_its_worker_ends_it_and_egress_holds_its_players(rig: Rig) -> None:
+    placed = live(rig)
+    orders = rig.down("ingest:0")
+    assert [order.child for order in orders if isinstance(order, Send)] == [
+        "egress:0",
+        placed.worker,
+    ]
+    for message in rig.messages(orders):
+        assert isinstance(message, StreamOrphaned)
+        assert (message.generation, message.hold_ms) == (placed.generation, 10_000)
+        assert "ingest is lost" in message.reason
+    assert rig.farm.roster.fleet.used(Resource.CORES) > 0  # its room is kept
+
+
+def test_the_publisher_that_returns_takes_it_over_where_its_time_is_now(rig: Rig) -> None:
+    before = live(rig)
+    rig.down("ingest:0")
+    rig.up("ingest:0", "ingest")
+    rig.now += 5
+    placed = rig.only(rig.ask(), Placed, "ingest:0")
+    assert placed.request_id == rig.request
+    assert placed.generation > before.generation
+    assert placed.rungs == before.rungs
+    assert placed.resume_time == ResumeTime(7_000, 99.0, 7_900)
+    assert rig.only(rig.format(source=SMALL), Placed).generation == placed.generation
+    assert len(rig.farm.roster.fleet.placements) == 1
+    rig.tick(HOLD_S)
+    assert "live/a" in rig.farm.roster.streams
+
+
+def test_one_that_nobody_comes_back_for_is_forgotten_after_its_hold(rig: Rig) -> None:
+    live(rig)
+    rig.down("ingest:0")
+    assert rig.farm.next_deadline() == rig.now + HOLD_S
+    rig.tick(HOLD_S)
+    assert rig.farm.roster.streams == {}
+    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+
+
+def test_one_without_a_hold_or_a_picture_ends_at_once(make_rig: MakeRig) -> None:
+    settings = Settings()
+    template = replace(settings.templates[0], hold_ms=0)
+    rig = make_rig(replace(settings, templates=(template,)))
+    rig.publish("live/a", SMALL)
+    rig.ask("live/b")
+    messages = rig.messages(rig.down("ingest:0"))
+    assert {message.hold_ms for message in messages} == {0}
+    assert rig.farm.roster.streams == {}
+
+
+def test_it_can_be_kicked(rig: Rig) -> None:
+    live(rig)
+    rig.down("ingest:0")
+    (order,) = rig.farm.kick("live", "a")
+    assert isinstance(order, Send)
+    assert isinstance(order.message, EndStream)
+    assert rig.farm.roster.streams == {}
+
+
+def test_its_worker_may_be_lost_meanwhile(rig: Rig) -> None:
+    placed = live(rig)
+    rig.down("ingest:0")
+    rig.down(placed.worker)
+    rig.tick(1.0)
+    rig.up("ingest:0", "ingest")
+    again = rig.only(rig.ask(), Placed, "ingest:0")
+    assert again.worker not in (None, placed.worker)
+    assert rig.farm.roster.device_of(rig.stream()) == ChildName(str(again.worker))

@@ -1,0 +1,176 @@
+"""A device that falls behind: what is taken, in which order, and given back."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.ipc.identity import StreamId
+from supervisor.farm.overload import (
+    BEHIND_S,
+    MAX_WELL_S,
+    OVERFLOW_S,
+    OVERFLOWS,
+    PAUSE_S,
+    STEP_S,
+    WELL_S,
+    Close,
+    Level,
+    Load,
+    Overload,
+    SetLevel,
+    Step,
+)
+
+OLD, NEW, SINGLE = StreamId("live/old"), StreamId("live/new"), StreamId("live/single")
+
+
+class Device:
+    """An overload machine with two or three streams on it, fed four times a second."""
+
+    def __init__(self, streams: Sequence[tuple[StreamId, int]] = ((OLD, 3), (NEW, 3))) -> None:
+        self.machine = Overload()
+        self.streams = list(streams)
+        self.now = 1000.0
+        self.left_out = 0
+        self.overflows = 0
+
+    def overflow(self, every_s: float, times: int) -> list[Step]:
+        """A short queue is full now and then, and empty again by the next heartbeat."""
+        steps: list[Step] = []
+        for _ in range(times):
+            self.overflows += 1
+            steps += self.run(every_s, behind=False)
+        return steps
+
+    def run(self, seconds: float, *, behind: bool, by_drops: bool = False) -> list[Step]:
+        steps: list[Step] = []
+        for _ in range(round(seconds * 4)):
+            self.now += 0.25
+            self.left_out += behind and by_drops
+            queue_ms = 600.0 if behind and not by_drops else 50.0
+            loads = [
+                Load(stream, float(index), rungs, queue_ms, self.left_out, self.overflows)
+                for index, (stream, rungs) in enumerate(self.streams)
+            ]
+            steps += self.machine.observe(loads, self.now)
+        return steps
+
+
+ORDER = [
+    Close(True),
+    SetLevel(NEW, Level.HALF_RATE),
+    SetLevel(OLD, Level.HALF_RATE),
+    SetLevel(NEW, Level.NO_TOP_RUNG),
+    SetLevel(OLD, Level.NO_TOP_RUNG),
+    SetLevel(NEW, Level.PASSTHROUGH),
+    SetLevel(OLD, Level.PASSTHROUGH),
+]
+
+
+@pytest.mark.parametrize("by_drops", [False, True])
+def test_steps_are_taken_in_the_stated_order_one_at_a_time(by_drops: bool) -> None:
+    device = Device()
+    device.run(0.25, behind=False)
+    assert device.run(BEHIND_S - 0.25, behind=True, by_drops=by_drops) == []
+    assert device.run(0.5, behind=True, by_drops=by_drops) == ORDER[:1]
+    for step in ORDER[1:]:
+        assert device.run(STEP_S, behind=True, by_drops=by_drops) == [step]
+    assert device.run(5 * STEP_S, behind=True, by_drops=by_drops) == []
+
+
+@pytest.mark.parametrize("gop_s", [1.5, 4.0, 9.0])
+def test_queues_that_overflow_time_after_time_are_behind_however_short(gop_s: float) -> None:
+    device = Device()
+    device.run(0.25, behind=False)
+    assert device.overflow(gop_s, OVERFLOWS - 1) == []
+    assert device.overflow(gop_s, 1) == ORDER[:1]
+    assert device.overflow(gop_s, OVERFLOWS - 1) == []
+    assert device.overflow(gop_s, 1) == ORDER[1:2]
+
+
+def test_an_overflow_now_and_then_is_no_overload() -> None:
+    device = Device()
+    device.run(0.25, behind=False)
+    assert device.overflow(OVERFLOW_S / 2, 10) == []
+    device.run(OVERFLOW_S, behind=False)
+    assert device.overflow(0.25, 3) == []  # one pause of the host, of several streams
+
+
+def test_a_moment_behind_changes_nothing() -> None:
+    device = Device()
+    for _ in range(10):
+        assert device.run(BEHIND_S - PAUSE_S - 0.25, behind=True) == []
+        assert device.run(PAUSE_S + 0.25, behind=False) == []
+
+
+def test_what_was_taken_last_is_given_back_first_and_slowly() -> None:
+    device = Device()
+    device.run(BEHIND_S + 0.25 + 3 * STEP_S, behind=True)
+    assert device.machine.level(NEW) is Level.NO_TOP_RUNG
+    assert device.run(WELL_S, behind=False) == []
+    steps = device.run(10 * WELL_S, behind=False)
+    assert steps == [
+        SetLevel(NEW, Level.HALF_RATE),
+        SetLevel(OLD, Level.FULL),
+        SetLevel(NEW, Level.FULL),
+        Close(False),
+    ]
+    assert not device.machine.is_closed
+
+
+def test_an_undoing_that_does_not_hold_is_tried_less_and_less_often() -> None:
+    device = Device()
+    device.run(BEHIND_S + 0.25 + STEP_S, behind=True)
+    waits = []
+    for _ in range(7):
+        began = device.now
+        while not device.run(0.25, behind=False):
+            pass
+        waits.append(device.now - began)
+        assert device.run(BEHIND_S + STEP_S, behind=True) == [SetLevel(NEW, Level.HALF_RATE)]
+    assert waits == sorted(waits)
+    assert waits[1] >= 2 * waits[0] - 1
+    assert waits[-1] <= MAX_WELL_S + 1
+
+
+def test_a_single_rung_is_not_left_out_but_passed_through() -> None:
+    device = Device([(SINGLE, 1)])
+    steps = device.run(BEHIND_S + 10 * STEP_S, behind=True)
+    assert steps == [
+        Close(True),
+        SetLevel(SINGLE, Level.HALF_RATE),
+        SetLevel(SINGLE, Level.PASSTHROUGH),
+    ]
+
+
+def test_streams_that_end_are_forgotten() -> None:
+    device = Device()
+    device.run(BEHIND_S + 0.25 + STEP_S, behind=True)
+    device.streams = [(OLD, 3)]
+    assert device.run(WELL_S + 1, behind=False) == [Close(False)]
+    assert device.machine.level(NEW) is Level.FULL
+
+
+@given(spells=st.lists(st.tuples(st.booleans(), st.floats(0.25, 30)), max_size=30))
+@settings(max_examples=40, deadline=None)
+def test_whatever_happens_each_step_is_one_level_and_a_calm_device_gets_all_back(
+    spells: list[tuple[bool, float]],
+) -> None:
+    device = Device()
+    known = {OLD: Level.FULL, NEW: Level.FULL}
+    is_closed = False
+    for behind, seconds in spells:
+        for step in device.run(seconds, behind=behind):
+            match step:
+                case Close(closed):
+                    assert closed is not is_closed
+                    is_closed = closed
+                case SetLevel(stream, level):
+                    assert is_closed
+                    assert abs(level - known[stream]) == 1
+                    known[stream] = level
+    device.run(MAX_WELL_S * 10, behind=False)
+    assert not device.machine.is_closed
+    assert device.machine.level(OLD) is device.machine.level(NEW) is Level.FULL

@@ -1,0 +1,91 @@
+"""Streams that take workers down with them: alone, then refused, then forgotten."""
+
+from common.ipc.identity import ChildName, StreamId
+from supervisor.farm.quarantine import (
+    MAX_KNOWN,
+    MAX_WORKERS,
+    MEMORY_S,
+    PROBATION_S,
+    REFUSED_S,
+    Quarantine,
+    Standing,
+    is_own_worker,
+)
+
+A, B = StreamId("live/a"), StreamId("live/b")
+
+
+def test_two_crashes_make_a_suspect_and_one_does_not() -> None:
+    quarantine = Quarantine()
+    assert quarantine.standing(A, 0.0) is Standing.FREE
+    assert quarantine.crashed(A, "killed", 0.0) is Standing.FREE
+    assert quarantine.crashed(A, "killed", 10.0) is Standing.SUSPECT
+    assert quarantine.standing(B, 10.0) is Standing.FREE
+
+
+def test_crashes_far_apart_are_forgotten() -> None:
+    quarantine = Quarantine()
+    quarantine.crashed(A, "killed", 0.0)
+    assert quarantine.crashed(A, "killed", MEMORY_S) is Standing.FREE
+    assert quarantine.crashed(A, "killed", MEMORY_S + 1) is Standing.SUSPECT
+
+
+def test_a_crash_of_its_own_worker_refuses_it_for_a_while() -> None:
+    quarantine = Quarantine()
+    for at_s in (0.0, 1.0):
+        quarantine.crashed(A, "killed", at_s)
+    assert quarantine.give_worker(A, 1.0) == "worker:cpu:q1"
+    assert quarantine.crashed(A, "SIGSEGV", 2.0) is Standing.REFUSED
+    assert "SIGSEGV" in quarantine.reason(A, 2.0)
+    assert "10 min" in quarantine.reason(A, 2.0)
+    assert quarantine.take_worker(A) == "worker:cpu:q1"
+    assert quarantine.standing(A, 1.0 + REFUSED_S) is Standing.REFUSED
+    assert quarantine.standing(A, 2.0 + REFUSED_S) is Standing.FREE
+
+
+def test_it_can_be_cleared_by_hand() -> None:
+    quarantine = Quarantine()
+    quarantine.give_worker(A, 0.0)
+    quarantine.crashed(A, "killed", 0.0)
+    quarantine.take_worker(A)
+    assert quarantine.clear(A)
+    assert quarantine.standing(A, 1.0) is Standing.FREE
+    assert not quarantine.clear(A)
+
+
+def test_one_that_stays_alone_without_a_crash_is_acquitted() -> None:
+    quarantine = Quarantine()
+    for at_s in (0.0, 1.0):
+        quarantine.crashed(A, "killed", at_s)
+    quarantine.give_worker(A, 5.0)
+    assert quarantine.next_deadline() == 5.0 + PROBATION_S
+    assert quarantine.acquitted(4.9 + PROBATION_S) == []
+    assert quarantine.acquitted(5.0 + PROBATION_S) == [A]
+    quarantine.acquit(A)
+    quarantine.take_worker(A)
+    assert quarantine.standing(A, 5.0 + PROBATION_S) is Standing.FREE
+    assert quarantine.next_deadline() == float("inf")
+
+
+def test_workers_of_their_own_are_few_and_never_named_twice() -> None:
+    quarantine = Quarantine()
+    quarantine.see_worker(ChildName("worker:cpu:q7"))
+    names = [quarantine.give_worker(StreamId(f"live/{i}"), 0.0) for i in range(MAX_WORKERS + 1)]
+    assert names[0] == "worker:cpu:q8"
+    assert names[-1] is None
+    assert quarantine.give_worker(StreamId("live/0"), 1.0) == names[0]
+    assert quarantine.stream_on(ChildName("worker:cpu:q9")) == "live/1"
+    quarantine.take_worker(StreamId("live/0"))
+    name = quarantine.give_worker(A, 0.0)
+    assert name is not None
+    assert name not in names
+    assert is_own_worker(name)
+    assert not is_own_worker(ChildName("worker:cpu:0"))
+
+
+def test_records_are_bounded() -> None:
+    quarantine = Quarantine()
+    for index in range(MAX_KNOWN + 10):
+        quarantine.crashed(StreamId(f"live/{index}"), "killed", 0.0)
+    assert not quarantine.clear(StreamId("live/0"))
+    assert quarantine.clear(StreamId(f"live/{MAX_KNOWN + 9}"))

@@ -1,0 +1,77 @@
+"""What a reload changes, and what it says it does not."""
+
+from dataclasses import replace
+
+from common.config.settings import Listen, Settings
+from supervisor.farm.reloading import reloaded
+
+BEFORE = Settings(software=replace(Settings().software, workers=1))
+
+
+def test_what_may_change_changes_without_a_word() -> None:
+    after = replace(BEFORE, orphan_timeout_s=99.0)
+    result = reloaded(BEFORE, after, 4)
+    assert result.settings == after
+    assert result.kept == ()
+    assert result.new_workers == ()
+
+
+def test_the_listener_and_the_gpus_wait_for_a_restart() -> None:
+    result = reloaded(BEFORE, replace(BEFORE, listen=Listen(port=1999)), 4)
+    assert result.settings.listen == BEFORE.listen
+    assert result.kept == ("[listen] and the choice of GPUs only change with a restart",)
+    devices = replace(BEFORE.devices, use_gpus=not BEFORE.devices.use_gpus)
+    assert "choice of GPUs" in reloaded(BEFORE, replace(BEFORE, devices=devices), 4).kept[0]
+
+
+def test_the_number_of_servers_waits_and_their_other_settings_do_not() -> None:
+    loaded = replace(
+        BEFORE,
+        ingest=replace(BEFORE.ingest, processes=3),
+        egress=replace(BEFORE.egress, processes=2, max_players=7),
+    )
+    result = reloaded(BEFORE, loaded, 4)
+    assert (result.settings.ingest.processes, result.settings.egress.processes) == (1, 1)
+    assert result.settings.egress.max_players == 7
+    assert "number of ingest and egress processes" in result.kept[0]
+
+
+def test_software_workers_come_at_once_and_go_with_a_restart() -> None:
+    more = replace(BEFORE, software=replace(BEFORE.software, workers=3))
+    assert reloaded(BEFORE, more, 4).new_workers == ("worker:cpu:1", "worker:cpu:2")
+    fewer = reloaded(more, BEFORE, 4)
+    assert fewer.new_workers == ()
+    assert fewer.kept == ("fewer software workers only after a restart",)
+
+
+def test_workers_by_the_cores_are_compared_as_numbers() -> None:
+    by_cores = replace(BEFORE, software=replace(BEFORE.software, workers=None))
+    assert reloaded(BEFORE, by_cores, 24).new_workers == ("worker:cpu:1", "worker:cpu:2")
+    assert "software" in reloaded(by_cores, BEFORE, 24).kept[0]
+
+
+def test_fewer_workers_of_hybrid_gpus_wait_for_a_restart_too() -> None:
+    more = replace(BEFORE, devices=replace(BEFORE.devices, hybrid_workers=3))
+    assert reloaded(BEFORE, more, 8).kept == ()
+    assert reloaded(more, BEFORE, 12).kept == ()
+    assert reloaded(more, BEFORE, 8).kept == ("fewer workers a hybrid GPU only after a restart",)
+
+
+def test_what_waits_for_a_restart_is_said_at_every_reload_until_then() -> None:
+    before = replace(BEFORE, software=replace(BEFORE.software, workers=3))
+    before = replace(before, devices=replace(before.devices, hybrid_workers=3))
+    exclude = ("GPU-1",)
+    devices = replace(before.devices, use_gpus=False, exclude=exclude, hybrid_workers=1)
+    loaded = replace(
+        before,
+        listen=Listen(port=1999),
+        devices=replace(devices, max_encoder_sessions=5),
+        software=replace(before.software, workers=1, capacity=70.0),
+        ingest=replace(before.ingest, processes=2),
+    )
+    first = reloaded(before, loaded, 8)
+    assert len(first.kept) == 4
+    assert first.settings.devices == replace(before.devices, max_encoder_sessions=5)
+    assert first.settings.software == replace(before.software, capacity=70.0)
+    assert reloaded(first.settings, loaded, 8) == first
+    assert reloaded(first.settings, before, 8).kept == ()

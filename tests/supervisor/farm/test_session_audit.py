@@ -1,0 +1,303 @@
+"""Sessions that a worker should have and has not, and the other way round."""
+
+from dataclasses import replace
+
+import pytest
+
+from common.config.ladder import LeftOut, Path, SourceFormat, Template, fit_ladder
+from common.config.settings import DEFAULT_RENDITIONS, Calibration, Settings, Software
+from common.ipc.control_messages import (
+    Placed,
+    Positions,
+    RenditionStatus,
+    StreamOrphaned,
+    SwitchGeneration,
+    TranscodeStatus,
+)
+from common.ipc.identity import ChildName, Generation, StreamId
+from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
+from supervisor.farm.session_audit import FORGOTTEN_BEATS, LOST_RUNG_BEATS, STRAY_BEATS
+from supervisor.farm.stream import StreamState
+from supervisor.placement.cost import Resource
+from tests.kit.supervisor import HD, SMALL, MakeRig, Rig
+
+BEAT_S = 0.25
+# As much as by pixel rate.
+MEASURED = Calibration(
+    device="cpu",
+    template="live",
+    path=Path.SOFTWARE,
+    source=(1920, 1080, 30),
+    streams=4,
+    units=100.0,
+    load=100.0,
+    decode=0.0,
+    scale=0.0,
+    encode=0.0,
+    memory_bytes=0,
+    cores=0.0,
+)
+
+
+def live(rig: Rig) -> Placed:
+    """live/a is published, and had a picture."""
+    placed = rig.publish("live/a", SMALL)
+    status = rig.publisher("live/a", format=SMALL, frames=30)
+    rig.beat("ingest:0", publishers=(status,))
+    return placed
+
+
+def beats(rig: Rig, worker: str | None, count: int, *transcodes: TranscodeStatus) -> list[object]:
+    """What a worker's heartbeats bring about."""
+    orders = []
+    for _ in range(count):
+        rig.now += BEAT_S
+        orders += rig.beat(worker, transcodes=transcodes)
+    return rig.messages(orders)
+
+
+def test_a_session_that_its_worker_forgot_begins_anew(rig: Rig) -> None:
+    before = live(rig)
+    assert beats(rig, before.worker, 4, rig.transcode()) == []
+    assert beats(rig, before.worker, FORGOTTEN_BEATS - 1) == []
+    (switch,) = beats(rig, before.worker, 1)
+    assert isinstance(switch, SwitchGeneration)
+    placed = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    assert placed.generation > before.generation
+    assert placed.worker is not None
+    assert rig.stream().state is StreamState.LIVE
+    assert rig.stream().crashes == 0
+
+
+def test_it_is_told_again_as_long_as_there_is_none(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    worker = live(rig).worker
+    for _ in range(3):
+        (switch,) = beats(rig, worker, FORGOTTEN_BEATS)
+        assert isinstance(switch, SwitchGeneration)
+        rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+
+
+@pytest.mark.parametrize("last", [(), (Path.REFUSE,), (Path.PASSTHROUGH,)])
+@pytest.mark.parametrize("why", ["behind", "full"])
+def test_it_begins_anew_where_it_is_whatever_its_device_takes_otherwise(
+    make_rig: MakeRig, why: str, last: tuple[Path, ...]
+) -> None:
+    template = Template("live", DEFAULT_RENDITIONS, policy=(Path.SOFTWARE, *last))
+    rig = make_rig(Settings(templates=(template,)), workers=1)
+    before = live(rig)
+    assert before.worker is not None
+    if why == "behind":
+        rig.farm.roster.overloaded.add(before.worker)
+        rig.farm.roster.open_or_close(before.worker)
+    else:
+        software = Software(capacity=1.0)
+        rig.farm.configure(replace(rig.farm.roster.settings, software=software), rig.now)
+    (switch,) = beats(rig, before.worker, FORGOTTEN_BEATS)
+    assert isinstance(switch, SwitchGeneration)
+    positions = Positions(switch.request_id, switch.stream_id, 9_000)
+    placed = rig.only(rig.say("egress:0", positions), Placed)
+    assert (placed.worker, placed.resume_after_ms) == (before.worker, 9_000)
+    assert placed.generation > before.generation
+    assert rig.stream().state is StreamState.LIVE
+    assert list(rig.farm.roster.fleet.placements) == [placed.generation]
+
+
+def test_it_begins_elsewhere_if_its_worker_is_lost_meanwhile(rig: Rig) -> None:
+    before = live(rig)
+    beats(rig, before.worker, FORGOTTEN_BEATS)
+    rig.down(before.worker)
+    placed = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    assert placed.worker not in (None, before.worker)
+
+
+def test_a_session_that_is_named_now_and_then_is_there(rig: Rig) -> None:
+    worker = live(rig).worker
+    for _ in range(4):
+        assert beats(rig, worker, FORGOTTEN_BEATS - 1) == []
+        assert beats(rig, worker, 1, rig.transcode()) == []
+
+
+def test_heartbeats_that_waited_say_nothing_of_a_stream_placed_since(rig: Rig) -> None:
+    placed = live(rig)
+    rig.down(placed.worker)
+    new = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    stale = [order for _ in range(2 * FORGOTTEN_BEATS) for order in rig.beat(new.worker)]
+    assert stale == []
+    old = rig.transcode(generation=placed.generation)
+    for _ in range(2 * STRAY_BEATS):  # its old session may have a cut ahead
+        assert rig.beat(new.worker, transcodes=(old, rig.transcode())) == []
+    assert beats(rig, new.worker, FORGOTTEN_BEATS - 4) == []
+    (switch,) = beats(rig, new.worker, 4)
+    assert isinstance(switch, SwitchGeneration)
+
+
+def test_a_session_is_not_looked_for_before_there_was_a_picture(rig: Rig) -> None:
+    worker = rig.publish("live/a", SMALL).worker
+    assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []
+    status = rig.publisher("live/a", format=SMALL, frames=0)
+    rig.beat("ingest:0", publishers=(status,))
+    assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []
+
+
+def test_a_stream_whose_ingest_is_lost_has_no_session_and_needs_none(rig: Rig) -> None:
+    worker = live(rig).worker
+    rig.down("ingest:0")
+    assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []
+
+
+def test_a_session_of_no_stream_is_ended(rig: Rig) -> None:
+    stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
+    assert beats(rig, "worker:cpu:0", STRAY_BEATS - 1, stray) == []
+    (message,) = beats(rig, "worker:cpu:0", 1, stray)
+    assert isinstance(message, StreamOrphaned)
+    assert (message.stream_id, message.generation) == (stray.stream_id, 7)
+
+
+def test_the_end_of_a_session_of_no_stream_is_logged_and_noted(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
+    beats(rig, "worker:cpu:0", STRAY_BEATS, stray)
+    (line,) = [text for text in caplog.messages if "stray session" in text]
+    assert "generation=7" in line
+    assert "gone" not in line, "a stream key"
+    (note,) = [note for note in rig.farm.roster.history if note.stream_id == stray.stream_id]
+    assert "worker:cpu:0" in note.text
+
+
+def test_a_session_of_an_older_placement_is_ended_and_not_the_streams_own(rig: Rig) -> None:
+    placed = live(rig)
+    old = rig.transcode(generation=placed.generation - 1)
+    messages = beats(rig, placed.worker, STRAY_BEATS, old, rig.transcode())
+    (message,) = messages
+    assert isinstance(message, StreamOrphaned)
+    assert message.generation == old.generation
+
+
+def test_a_rung_that_is_lost_is_announced_no_more_until_it_is_made_again(rig: Rig) -> None:
+    placed = rig.publish("live/a")
+    worker = placed.worker
+    failing = rig.transcode(left_out=(LeftOut("480p", "no session"),))
+    assert beats(rig, worker, LOST_RUNG_BEATS - 1, failing) == []
+    assert beats(rig, worker, 1, rig.transcode()) == []  # it was opened anew
+    assert beats(rig, worker, LOST_RUNG_BEATS - 1, failing) == []
+    (without,) = beats(rig, worker, 1, failing)
+    assert isinstance(without, Placed)
+    assert (without.generation, without.rungs) == (placed.generation, ("720p", "360p"))
+    assert beats(rig, worker, 3 * LOST_RUNG_BEATS, failing) == []
+    (again,) = beats(rig, worker, 1, rig.transcode())
+    assert isinstance(again, Placed)
+    assert again.rungs == placed.rungs == ("720p", "480p", "360p")
+
+
+def test_a_rung_that_was_lost_is_expected_of_another_worker(rig: Rig) -> None:
+    placed = rig.publish("live/a")
+    failing = rig.transcode(left_out=(LeftOut("480p", "no session"),))
+    assert len(beats(rig, placed.worker, LOST_RUNG_BEATS, failing)) == 1
+    rig.down(placed.worker)
+    (new,) = rig.messages(rig.tick(POSITIONS_TIMEOUT_S))
+    assert new.rungs == placed.rungs
+
+
+def test_a_rung_that_does_not_fit_the_source_is_not_lost(rig: Rig) -> None:
+    worker = rig.publish("live/a", SMALL).worker
+    small = rig.transcode(left_out=(LeftOut("720p", "would enlarge"),))
+    assert beats(rig, worker, 2 * LOST_RUNG_BEATS, small) == []
+
+
+RUNGS = tuple(RenditionStatus(name) for name in ("720p", "480p", "360p"))
+LOST = (LeftOut("480p", "no session"),)
+
+
+def adopted(make_rig: MakeRig, settings: Settings | None = None) -> Rig:
+    """A stream that an earlier supervisor has placed on cpu:0."""
+    rig = make_rig(settings, workers=1)
+    worker = ChildName("worker:cpu:0")
+    status = rig.publisher(generation=Generation(7), worker=worker, format=HD, frames=30)
+    rig.up("ingest:0", "ingest", publishers=(status,))
+    return rig
+
+
+def test_a_rung_that_was_lost_under_an_earlier_supervisor_is_announced_once(
+    make_rig: MakeRig,
+) -> None:
+    rig = adopted(make_rig)
+    assert beats(rig, "worker:cpu:0", 4, rig.transcode()) == []  # opening: it has no rungs yet
+    (placed,) = beats(rig, "worker:cpu:0", 3 * LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
+    assert isinstance(placed, Placed)
+    assert (placed.generation, placed.rungs) == (7, ("720p", "480p", "360p"))
+    assert rig.stream().lost_rungs == frozenset()
+
+
+def test_one_that_is_lost_still_is_announced_when_it_is_made_again(make_rig: MakeRig) -> None:
+    rig = adopted(make_rig)
+    failing = rig.transcode(renditions=RUNGS, left_out=LOST)
+    (without,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS // 2, failing)
+    assert isinstance(without, Placed)
+    assert without.rungs == ("720p", "360p")
+    (again,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
+    assert isinstance(again, Placed)
+    assert again.rungs == ("720p", "480p", "360p")
+
+
+def test_an_adopted_session_is_booked_by_what_it_makes_whatever_its_source_is_by_now(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(cores=1, workers=1)
+    worker = rig.publish("live/a", HD).worker
+    ladder = fit_ladder(rig.stream().template, HD)
+    made = tuple(RenditionStatus(rung.name, rung.width, rung.height) for rung in ladder.rungs)
+    beats(rig, worker, 1, rig.transcode(renditions=made))
+    rig.format(source=SMALL)
+    booked = rig.farm.roster.fleet.used(Resource.CORES)
+    calibrated = replace(rig.farm.roster.settings, calibration=(MEASURED,))
+    rig.farm.configure(calibrated, rig.now)
+    assert rig.farm.roster.fleet.used(Resource.CORES) == pytest.approx(booked)
+
+    rig = make_rig(cores=1, workers=1)
+    status = rig.publisher(generation=Generation(7), worker=worker, format=SMALL, frames=30)
+    rig.up("ingest:0", "ingest", publishers=(status,))
+    beats(rig, worker, 1, rig.transcode(renditions=made))
+    assert rig.farm.roster.fleet.used(Resource.CORES) == pytest.approx(booked)
+
+
+def test_an_adopted_session_keeps_its_rungs_whatever_the_template_is_by_now(
+    make_rig: MakeRig,
+) -> None:
+    settings = Settings(templates=(Template("live", DEFAULT_RENDITIONS[2:]),))
+    rig = adopted(make_rig, settings)
+    (placed,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
+    assert isinstance(placed, Placed)
+    assert placed.rungs == ("720p", "480p", "360p")
+
+
+@pytest.mark.parametrize(("before", "after"), [(SMALL, HD), (HD, SMALL)])
+def test_a_source_that_changes_its_size_keeps_the_rungs_of_its_session(
+    make_rig: MakeRig, before: SourceFormat, after: SourceFormat
+) -> None:
+    rig = make_rig(workers=1)
+    placed = rig.publish("live/a", before)
+    ladder = fit_ladder(placed.template, before)
+    status = rig.transcode(
+        renditions=tuple(RenditionStatus(rung.name) for rung in ladder.rungs),
+        left_out=ladder.left_out,
+    )
+    assert beats(rig, placed.worker, 1, status) == []
+    assert rig.only(rig.format(source=after), Placed).rungs == placed.rungs
+    assert beats(rig, placed.worker, 3 * LOST_RUNG_BEATS, status) == []
+    rig.down(placed.worker)
+    rig.tick(POSITIONS_TIMEOUT_S)
+    anew = rig.only(rig.up(placed.worker or "", "worker"), Placed)
+    assert anew.rungs == tuple(rung.name for rung in fit_ladder(placed.template, after).rungs)
+
+
+def test_a_session_that_was_opened_for_another_size_has_its_own_rungs_announced(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(workers=1)
+    placed = rig.publish("live/a", SMALL)
+    assert placed.rungs == ("360p",)
+    (again,) = beats(rig, placed.worker, LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
+    assert isinstance(again, Placed)
+    assert again.rungs == ("720p", "480p", "360p")

@@ -1,0 +1,162 @@
+"""What streams cost."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from common.config.ladder import Path, Rendition, SourceFormat, Template
+from common.config.settings import DEFAULT_RENDITIONS, Calibration
+from supervisor.placement.cost import (
+    CAPACITY_PER_CORE,
+    HYBRID_WEIGHT,
+    Resource,
+    amounts,
+    load_of,
+    stream_cost,
+)
+
+LIVE = Template("live", DEFAULT_RENDITIONS)
+HD30 = SourceFormat(1280, 720, fps=Fraction(30))
+
+
+def test_a_720p30_source_on_the_built_in_ladder_costs_about_51() -> None:
+    cost = stream_cost(LIVE, HD30)
+    assert cost.total == pytest.approx(51.0, abs=0.1)
+    assert cost.rungs == 3
+
+
+def test_a_reservation_is_every_rendition_at_full_rate_and_the_largest_source() -> None:
+    cost = stream_cost(LIVE, None)
+    assert cost.decode == pytest.approx(0.15 * 1920 * 1080 * 60 / 1e6)
+    assert cost.encode == pytest.approx(46.86, abs=0.01)
+
+
+def test_a_reservation_leaves_out_what_the_largest_source_would_not_have() -> None:
+    uhd = replace(DEFAULT_RENDITIONS[0], name="2160p", width=3840, height=2160)
+    template = replace(LIVE, renditions=(uhd, *DEFAULT_RENDITIONS))
+    assert stream_cost(template, None) == replace(stream_cost(LIVE, None), template=template.name)
+    large = replace(template, max_source=(3840, 2160, 60))
+    assert stream_cost(large, None).rungs == 4
+
+
+def test_a_small_source_pays_only_for_the_rungs_it_gets() -> None:
+    cost = stream_cost(LIVE, SourceFormat(640, 360, fps=Fraction(30)))
+    assert cost.rungs == 1
+    assert cost.encode == pytest.approx(640 * 360 * 30 / 1e6)
+
+
+def test_a_slower_source_pays_for_its_own_rate_and_an_unknown_one_for_the_largest() -> None:
+    slow = stream_cost(LIVE, replace(HD30, fps=Fraction(15)))
+    assert slow.total == pytest.approx(stream_cost(LIVE, HD30).total / 2)
+    unknown = stream_cost(LIVE, replace(HD30, fps=None))
+    assert unknown.decode == pytest.approx(0.15 * 1280 * 720 * 60 / 1e6)
+
+
+def test_a_rendition_without_a_rate_follows_the_source() -> None:
+    template = Template("x", (Rendition("a", 640, 360, 500_000, None),))
+    cost = stream_cost(template, replace(HD30, fps=Fraction(50)))
+    assert cost.encode == pytest.approx(640 * 360 * 50 / 1e6)
+
+
+def test_costs_by_hand_replace_the_pixel_rate() -> None:
+    rendition = replace(DEFAULT_RENDITIONS[0], cost=28.0)
+    assert stream_cost(Template("x", (rendition,)), HD30).encode == 28.0
+    whole = stream_cost(replace(LIVE, cost=40.0), HD30)
+    assert whole.total == pytest.approx(40.0)
+    assert whole.decode > 0
+
+
+def test_each_path_draws_on_its_own_resources() -> None:
+    cost = stream_cost(LIVE, HD30)
+    assert amounts(cost, Path.SOFTWARE) == {Resource.CORES: cost.total}
+    gpu = amounts(cost, Path.GPU_ONLY)
+    assert (gpu[Resource.LOAD], gpu[Resource.SESSIONS]) == (cost.total, 3.0)
+    hybrid = amounts(cost, Path.HYBRID)
+    cores = HYBRID_WEIGHT * cost.encode
+    assert (hybrid[Resource.LOAD], hybrid[Resource.CORES]) == (cost.decode, cores)
+    assert Resource.SESSIONS not in hybrid
+    assert amounts(cost, Path.PASSTHROUGH) == {}
+    assert hybrid[Resource.HYBRID_CORES] == cores
+    by_hand = amounts(stream_cost(replace(LIVE, cost=40.0), HD30), Path.HYBRID)
+    assert by_hand[Resource.LOAD] + by_hand[Resource.CORES] == pytest.approx(40.0)
+
+
+def test_sixteen_cores_are_full_with_the_hybrid_streams_that_kept_real_time_on_them() -> None:
+    cost = stream_cost(LIVE, SourceFormat(1920, 1080, fps=Fraction(30)))
+    assert int(16 * CAPACITY_PER_CORE / amounts(cost, Path.HYBRID)[Resource.HYBRID_CORES]) == 15
+
+
+# A 720p30 source of the built-in ladder on a GPU: 40 streams fill a capacity of 2000.
+ON_GPU = Calibration(
+    device="GPU-a",
+    template="live",
+    path=Path.GPU_ONLY,
+    source=(1280, 720, 30),
+    streams=40,
+    units=stream_cost(LIVE, HD30).total,
+    load=50.0,
+    decode=0.02,
+    scale=0.001,
+    encode=0.025,
+    memory_bytes=100 * 1024**2,
+    cores=3.0,
+)
+
+
+def test_a_calibrated_stream_takes_what_was_measured_each_resource_by_itself() -> None:
+    taken = amounts(stream_cost(LIVE, HD30), Path.GPU_ONLY, ON_GPU)
+    assert taken == pytest.approx(
+        {
+            Resource.LOAD: 50.0,
+            Resource.DECODE: 0.02,
+            Resource.SCALE: 0.001,
+            Resource.ENCODE: 0.025,
+            Resource.MEMORY: 100 * 1024**2,
+            Resource.CORES: 3.0,
+            Resource.SESSIONS: 3.0,
+        }
+    )
+
+
+def test_decoding_follows_the_source_and_encoding_the_rungs() -> None:
+    fast = stream_cost(LIVE, replace(HD30, fps=Fraction(60)))  # the rungs stay at 30
+    taken = amounts(fast, Path.GPU_ONLY, ON_GPU)
+    assert taken[Resource.DECODE] == pytest.approx(0.04)
+    assert taken[Resource.ENCODE] == pytest.approx(0.025)
+    small = amounts(
+        stream_cost(LIVE, SourceFormat(640, 360, fps=Fraction(30))), Path.GPU_ONLY, ON_GPU
+    )
+    assert small[Resource.ENCODE] < 0.025 / 4
+    assert small[Resource.MEMORY] == 100 * 1024**2  # fixed parts don't shrink
+
+
+def test_calibrated_hybrid_draws_on_its_own_cores_and_on_no_encoder() -> None:
+    measured = replace(ON_GPU, path=Path.HYBRID, encode=0.0, cores=45.0)
+    taken = amounts(stream_cost(LIVE, HD30), Path.HYBRID, measured)
+    assert taken[Resource.CORES] == taken[Resource.HYBRID_CORES] == pytest.approx(45.0)
+    assert not {Resource.ENCODE, Resource.SESSIONS} & taken.keys()
+
+
+def test_calibrated_software_draws_on_cores_alone() -> None:
+    measured = replace(ON_GPU, device="cpu", path=Path.SOFTWARE, load=70.0)
+    taken = amounts(stream_cost(LIVE, HD30), Path.SOFTWARE, measured)
+    assert taken == pytest.approx({Resource.CORES: 70.0})
+
+
+def test_a_cost_by_hand_or_another_path_knows_no_calibration() -> None:
+    by_hand = stream_cost(replace(LIVE, cost=40.0), HD30)
+    assert amounts(by_hand, Path.GPU_ONLY, ON_GPU)[Resource.LOAD] == pytest.approx(40.0)
+    rendition = stream_cost(
+        replace(LIVE, renditions=(replace(DEFAULT_RENDITIONS[0], cost=28.0),)), HD30
+    )
+    assert amounts(rendition, Path.GPU_ONLY, ON_GPU)[Resource.LOAD] > 28.0
+    plain = stream_cost(LIVE, HD30)
+    assert amounts(plain, Path.HYBRID, ON_GPU) == amounts(plain, Path.HYBRID)
+
+
+def test_the_load_of_a_device_is_its_cores_in_software() -> None:
+    cost = stream_cost(LIVE, HD30)
+    assert load_of(cost, Path.GPU_ONLY) == load_of(cost, Path.SOFTWARE) == cost.total
+    assert load_of(cost, Path.HYBRID) == cost.decode
+    assert load_of(cost, Path.PASSTHROUGH) == 0.0

@@ -1,0 +1,100 @@
+"""A worker that hangs, and ones that only look like it."""
+
+from typing import Any
+
+import pytest
+
+from common.ipc.control_messages import TranscodeStatus
+from common.ipc.identity import ChildName, Generation, StreamId
+from supervisor.processes.hang import Hang, Look, Silence, find_hang
+
+WORKER = ChildName("worker:cpu:0")
+
+
+def status(stream: str = "live/a", **fields: Any) -> TranscodeStatus:
+    values: dict[str, Any] = {"frames_in": 0, "frames_out": 0, "queue_ms": 0.0, "decode_errors": 0}
+    values |= fields
+    return TranscodeStatus(StreamId(stream), Generation(1), renditions=(), **values)
+
+
+def test_work_that_waits_for_the_timeout_is_a_hang_of_its_stream() -> None:
+    calm, stuck = status("live/a", stalled_s=0.25), status("live/b", stalled_s=1.5)
+    assert find_hang(WORKER, [calm, stuck], 1.6) is None
+    hang = find_hang(WORKER, [calm, stuck], 1.5)
+    assert isinstance(hang, Hang)
+    assert hang.stream_id == "live/b"
+    assert "hangs" in hang.reason
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        status(frames_in=500, dropped=470),  # fell behind, and waits for a keyframe
+        status(frames_in=500, decode_errors=470),
+        status(frames_in=30),
+    ],
+)
+def test_units_in_and_no_frames_out_alone_are_no_hang(harmless: TranscodeStatus) -> None:
+    assert find_hang(WORKER, [harmless], 1.5) is None
+    assert find_hang(WORKER, [], 1.5) is None
+
+
+def silence(
+    *looks: Look | None, awake_s: float = 0.25, beat_s: float = 0.25, timeout_s: float = 1.5
+) -> tuple[float, str] | None:
+    """When, by its clock, and why a child is given up that says nothing after one heartbeat.
+
+    The last look goes on for ever.
+    """
+    watch = Silence(beat_s, timeout_s)
+    left = list(looks)
+
+    def look() -> Look | None:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    assert watch.observe(1, awake_s, look) is None
+    for turn in range(1, 400):
+        reason = watch.observe(1, awake_s, look)
+        if reason is not None:
+            return turn * awake_s, reason
+    return None
+
+
+def test_a_stopped_process_is_given_up_within_two_seconds() -> None:
+    given_up = silence(Look("T", 7))
+    assert given_up is not None
+    at_s, reason = given_up
+    assert at_s + 0.25 + 0.25 < 2.0  # and the last heartbeat, and the turn
+    assert reason == "stopped: no heartbeat for 1.2 s"
+
+
+def test_one_that_sleeps_all_the_time_is_blocked() -> None:
+    assert silence(Look("S", 7)) == (1.5, "blocked: no heartbeat for 1.5 s")
+
+
+def test_one_that_is_given_a_core_now_and_then_gets_longer() -> None:
+    given_up = silence(*[Look("S", slices) for slices in range(400)])
+    assert given_up is not None
+    assert given_up[0] > 5.0
+
+
+@pytest.mark.parametrize("state", ["R", "D"])
+def test_one_that_waits_for_a_core_or_the_disk_is_left_alone(state: str) -> None:
+    assert silence(Look(state, 7)) is None
+
+
+def test_one_that_cannot_be_looked_at_is_left_alone() -> None:
+    assert silence(None) is None
+
+
+def test_a_heartbeat_begins_it_anew() -> None:
+    watch = Silence(0.25, 1.5)
+    for beats in range(100):
+        for _ in range(4):
+            assert watch.observe(beats, 0.25, lambda: Look("S", 1)) is None
+
+
+def test_processes_that_beat_slowly_are_given_their_time() -> None:
+    given_up = silence(Look("T", 7), beat_s=1.0)
+    assert given_up is not None
+    assert given_up[0] == 2.0

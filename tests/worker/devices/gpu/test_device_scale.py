@@ -1,0 +1,155 @@
+"""The kernel on the GPU, through the scaler."""
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common.config.ladder import Ladder, SourceFormat, Template, fit_ladder
+from common.config.settings import DEFAULT_RENDITIONS
+from common.errors import UsageError
+from tests.kit.gpu_units import Nv12, moving_picture
+from tests.kit.scale_reference import psnr, scale_nv12
+from worker.devices.gpu.context import Stream
+from worker.devices.gpu.decode import GpuPicture
+from worker.devices.gpu.device import PLAIN_SPS, GpuBackend
+from worker.devices.gpu.memory import MAX_FRAMES, DeviceFrame, GpuSurface
+from worker.devices.gpu.plan import Fit
+from worker.devices.letterbox import fit_picture, rung_picture
+
+pytestmark = pytest.mark.gpu
+
+
+def ladder_for(width: int, height: int) -> Ladder:
+    return fit_ladder(Template("live", DEFAULT_RENDITIONS), SourceFormat(width, height))
+
+
+def upload(frame: Nv12, stream: Stream, pitch: int | None = None) -> GpuPicture:
+    import cupy
+
+    rows, width = frame.shape
+    pitch = pitch or width
+    held = cupy.zeros((rows, pitch), cupy.uint8)
+    held[:, :width] = cupy.asarray(frame)
+    cupy.cuda.Device().synchronize()
+    height = rows * 2 // 3
+    pointer = int(held.data.ptr)
+    return GpuPicture(
+        pts_ms=40,
+        width=width,
+        height=height,
+        sar=Fraction(1),
+        is_damaged=False,
+        luma=pointer,
+        chroma=pointer + pitch * height,
+        pitch=pitch,
+        stream=stream,
+        owner=held,
+    )
+
+
+def download(surface: GpuSurface) -> Nv12:
+    frame: Any = surface.frame
+    surface.written.synchronize()
+    array = frame.array.get() if isinstance(frame, DeviceFrame) else frame.array
+    return np.array(array[:, : frame.width])
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "pitch"),
+    [(1920, 1080, None), (1920, 1080, 2048), (1366, 768, None), (720, 1280, None)],
+)
+def test_every_rung_is_the_reference_picture(
+    device: GpuBackend, width: int, height: int, pitch: int | None
+) -> None:
+    source = moving_picture(3, width, height)
+    ladder = ladder_for(width, height)
+    sps = replace(PLAIN_SPS, width=width, height=height)
+    scaler = device.open_scaler(ladder, sps)
+    stream = Stream()
+    picture = upload(source, stream, pitch)
+    surfaces = scaler.scale(picture, range(len(ladder.rungs)))
+    assert len(surfaces) == len(ladder.rungs) > 0
+    for rung, surface in zip(ladder.rungs, surfaces, strict=True):
+        fit = Fit.of(rung.width, rung.height, rung_picture(rung))
+        wanted = scale_nv12(source, height, fit)
+        made = download(surface)
+        assert psnr(made, wanted) > 55, rung.name
+        assert np.abs(made - wanted).max() < 1.0, rung.name
+        assert surface.pts_ms == 40
+    del surfaces, surface
+    scaler.close()
+
+
+def test_the_reference_is_the_antialiased_bicubic_that_others_know(device: GpuBackend) -> None:
+    torch = pytest.importorskip("torch", reason="torch, which knows it too, is not installed")
+    source = moving_picture(5, 1920, 1080)
+    fit = Fit(854, 480, 0, 0, 854, 480)
+    wanted = torch.nn.functional.interpolate(
+        torch.from_numpy(source[:1080].astype(np.float64))[None, None],
+        size=(480, 854),
+        mode="bicubic",
+        antialias=True,
+    ).numpy()[0, 0]
+    made = scale_nv12(source, 1080, fit)[:480]
+    assert np.abs(made - np.clip(wanted, 0, 255)).max() < 1e-6
+
+
+def test_a_picture_of_another_size_keeps_the_frames(device: GpuBackend) -> None:
+    ladder = ladder_for(1920, 1080)
+    sps = replace(PLAIN_SPS, width=1920, height=1080)
+    scaler = device.open_scaler(ladder, sps)
+    stream = Stream()
+    for width, height in ((1920, 1080), (640, 480), (1920, 1080)):
+        source = moving_picture(1, width, height)
+        (surface,) = scaler.scale(upload(source, stream), [1])
+        rung = ladder.rungs[1]
+        place = (
+            rung_picture(rung)
+            if width == 1920
+            else fit_picture(SourceFormat(width, height), rung.width, rung.height)
+        )
+        wanted = scale_nv12(source, height, Fit.of(rung.width, rung.height, place))
+        assert psnr(download(surface), wanted) > 55
+        del surface
+    scaler.close()
+
+
+def test_frames_go_round_and_are_bounded(device: GpuBackend) -> None:
+    ladder = ladder_for(1920, 1080)
+    scaler = device.open_scaler(ladder, PLAIN_SPS)
+    stream = Stream()
+    picture = upload(moving_picture(0, 1920, 1080), stream)
+    seen = set()
+    for _ in range(40):
+        (surface,) = scaler.scale(picture, [2])
+        seen.add(surface.frame.pointer)
+        del surface
+    assert len(seen) <= 3
+    kept = [scaler.scale(picture, [2]) for _ in range(MAX_FRAMES)]
+    with pytest.raises(UsageError):
+        scaler.scale(picture, [2])
+    kept.clear()
+    assert len(scaler.scale(picture, [0, 2])) == 2
+    scaler.close()
+
+
+def test_hybrid_frames_come_down_whole(device: GpuBackend, hybrid: GpuBackend) -> None:
+    ladder = ladder_for(1920, 1080)
+    on_device = device.open_scaler(ladder, PLAIN_SPS)
+    on_host = hybrid.open_scaler(ladder, PLAIN_SPS)
+    stream = Stream()
+    for index in range(4):
+        picture = upload(moving_picture(index, 1920, 1080), stream)
+        for a, b in zip(
+            on_device.scale(picture, [0, 1, 2]), on_host.scale(picture, [0, 1, 2]), strict=True
+        ):
+            b.prepare()
+            frame = b.video_frame()
+            assert frame.pts == 40
+            assert (frame.to_ndarray() == download(a)).all()
+        del a, b, frame
+    on_device.close()
+    on_host.close()

@@ -1,0 +1,91 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import pytest
+
+from common.config.ladder import Path, RateControl
+from worker.devices.gpu.device import TEST_RUNG, judge
+from worker.devices.gpu.nvenc import (
+    Failure,
+    Refusal,
+    encoder_options,
+    read_failure,
+)
+
+GENERIC = {"maxrate", "bufsize", "g", "bf"}  # of every encoder
+PLENTY, LITTLE = 10 * 1024**3, 10 * 1024**2
+OPEN = "OpenEncodeSessionEx failed: "
+
+
+def test_every_option_is_one_that_the_encoder_knows() -> None:
+    codec = av.CodecContext.create("h264_nvenc", "w")
+    known = {option.name: option for option in codec.supported_options.private}
+    general = {option.name for option in codec.supported_options.generic}
+    for preset in (f"p{number}" for number in range(1, 8)):
+        for profile in ("baseline", "main", "high"):
+            rung = replace(TEST_RUNG, preset=preset, profile=profile)
+            options = encoder_options(rung, Fraction(30))
+            for name, value in options.items():
+                if name in GENERIC:
+                    assert name in general
+                    continue
+                choices = {choice.name for choice in known[name].choices}
+                assert value in choices or value.isdigit(), f"{name}={value}"
+
+
+def test_rates_follow_the_rung() -> None:
+    rung = replace(TEST_RUNG, bitrate_bps=2_000_000, vbv_ms=500, gop_ms=4000)
+    options = encoder_options(rung, Fraction(30000, 1001))
+    assert (options["rc"], options["maxrate"], options["bufsize"]) == ("cbr", "2000000", "1000000")
+    assert options["g"] == "240"
+    rung = replace(rung, rate_control=RateControl.VBR)
+    options = encoder_options(rung, Fraction(30))
+    assert (options["rc"], options["maxrate"], options["bufsize"]) == ("vbr", "3000000", "1500000")
+    options = encoder_options(replace(rung, maxrate_bps=2_500_000), Fraction(30))
+    assert (options["maxrate"], options["bufsize"]) == ("2500000", "1250000")
+
+
+@pytest.mark.parametrize(
+    ("lines", "free", "refusal"),
+    [
+        ([OPEN + "incompatible client key (21)"], PLENTY, Refusal.SESSION_CAP),
+        ([OPEN + "incompatible client key (21): (no details)"], LITTLE, Refusal.SESSION_CAP),
+        ([OPEN + "out of memory (10)"], PLENTY, Refusal.SESSION_CAP),
+        ([OPEN + "out of memory (10)"], LITTLE, Refusal.NO_MEMORY),
+        ([OPEN + "unsupported device (2)"], PLENTY, Refusal.NO_ENCODER),
+        ([OPEN + "no encode device (1): (no details)"], PLENTY, Refusal.NO_ENCODER),
+        (["noise", OPEN + "generic error (20)"], PLENTY, Refusal.OTHER),
+        (["Cannot load libnvidia-encode.so.1"], PLENTY, Refusal.NO_ENCODER),
+        (["No capable devices found"], PLENTY, Refusal.NO_ENCODER),
+        (
+            ["Driver does not support the required nvenc API version. Required: 13.0 Found: 12.1"],
+            PLENTY,
+            Refusal.OLD_DRIVER,
+        ),
+        (["InitializeEncoder failed: invalid param (8)"], PLENTY, Refusal.OTHER),
+        ([], PLENTY, Refusal.OTHER),
+    ],
+)
+def test_the_log_tells_why(lines: list[str], free: int, refusal: Refusal) -> None:
+    failure = read_failure(lines, free)
+    assert failure.refusal is refusal
+    assert str(failure).startswith(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("failure", "path"),
+    [
+        (None, Path.GPU_ONLY),
+        (Failure(Refusal.SESSION_CAP, "x"), Path.GPU_ONLY),
+        (Failure(Refusal.NO_MEMORY, "x"), Path.GPU_ONLY),
+        (Failure(Refusal.NO_ENCODER, "x"), Path.HYBRID),
+        (Failure(Refusal.OLD_DRIVER, "x"), Path.HYBRID),
+        (Failure(Refusal.OTHER, "x"), Path.HYBRID),
+    ],
+)
+def test_a_test_encode_decides_the_path(failure: Failure | None, path: Path) -> None:
+    found, notes = judge(failure)
+    assert found is path
+    assert notes
+    assert judge(failure, allow_nvenc=False)[0] is Path.HYBRID

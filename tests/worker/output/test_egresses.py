@@ -1,0 +1,146 @@
+"""Tags to the egresses that want a stream, and what a full or gone one means."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from common.ipc.control_messages import Endpoint, StreamRoutes
+from common.ipc.egress_homes import home
+from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.media_messages import SHARED
+from common.ipc.tag_link import TagLink
+from worker.output.egresses import Egresses, Frames, Rendition
+
+RENDITION: Rendition = (StreamId("live/a"), Generation(1), "360p")
+OTHER: Rendition = (StreamId("live/a"), Generation(1), "480p")
+
+
+class FakeLink:
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.is_full = False
+        self.is_closed = False
+        self.lazy: list[bytes] = []  # those of `sent` that may come later
+        self.watched: set[str] = set()
+
+    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+        return rendition in self.watched or (rendition == SHARED and bool(self.watched))
+
+    def send(self, frames: Sequence[bytes], lazily: bool = False) -> bool:
+        if self.is_full:
+            return False
+        self.sent.append(b"".join(frames))
+        if lazily:
+            self.lazy.append(self.sent[-1])
+        return True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+EVERYWHERE = StreamRoutes(((RENDITION[0], (ChildName("egress:0"), ChildName("egress:1"))),))
+NOWHERE_ELSE = StreamRoutes(())
+
+
+def egress(index: int, boot: str = "b") -> Endpoint:
+    return Endpoint(ChildName(f"egress:{index}"), BootId(boot), tags=f"unix://{index}{boot}")
+
+
+def make(
+    catch_up: Sequence[tuple[Rendition, Frames]] = (),
+) -> tuple[Egresses, dict[str, FakeLink]]:
+    links: dict[str, FakeLink] = {}
+
+    def connect(address: str) -> TagLink:
+        return cast(TagLink, links.setdefault(address, FakeLink()))
+
+    return Egresses(lambda: catch_up, connect), links
+
+
+def test_every_egress_that_wants_a_stream_gets_its_messages_and_other_children_none() -> None:
+    egresses, links = make()
+    egresses.route(EVERYWHERE)
+    worker = Endpoint(ChildName("worker:cpu:0"), BootId("b"), media="unix://w")
+    egresses.update([egress(0), egress(1), worker])
+    egresses.send(RENDITION, [b"open"])
+    assert {name: push.sent for name, push in links.items()} == {
+        "unix://0b": [b"open"],
+        "unix://1b": [b"open"],
+    }
+
+
+def test_a_new_incarnation_is_caught_up_before_anything_else_and_the_old_one_closed() -> None:
+    egresses, links = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
+    egresses.update([egress(0)])
+    egresses.update([egress(0)])
+    egresses.update([egress(0, "c")])
+    egresses.send_tags(RENDITION, [b"live"], is_start=False)
+    assert links["unix://0b"].is_closed
+    assert links["unix://0b"].sent == [b"open", b"gop"]
+    assert links["unix://0c"].sent == [b"open", b"gop", b"live"]
+    assert len(egresses) == 1
+    egresses.close()
+    assert links["unix://0c"].is_closed
+
+
+def test_a_full_egress_gets_nothing_of_the_rendition_up_to_a_keyframe() -> None:
+    egresses, links = make()
+    egresses.update([egress(0), egress(1)])
+    egresses.route(EVERYWHERE)
+    slow, fast = links["unix://0b"], links["unix://1b"]
+    slow.is_full = True
+    egresses.send_tags(RENDITION, [b"1"], is_start=False)
+    slow.is_full = False
+    egresses.send_tags(RENDITION, [b"2"], is_start=False)
+    egresses.send_tags(OTHER, [b"other"], is_start=False)
+    egresses.send_tags(RENDITION, [b"key"], is_start=True)
+    egresses.send_tags(RENDITION, [b"3"], is_start=False)
+    assert slow.sent == [b"other", b"key", b"3"]
+    assert fast.sent == [b"1", b"2", b"other", b"key", b"3"]
+    assert egresses.dropped == 2
+
+
+def test_an_ended_generation_is_forgotten() -> None:
+    egresses, links = make()
+    egresses.update([egress(0)])
+    links["unix://0b"].is_full = True
+    egresses.send_tags(RENDITION, [b"1"], is_start=False)
+    egresses.forget(RENDITION[0], RENDITION[1])
+    links["unix://0b"].is_full = False
+    egresses.send_tags(RENDITION, [b"2"], is_start=False)
+    assert links["unix://0b"].sent == [b"2"]
+
+
+def test_a_stream_goes_to_its_home_and_is_caught_up_where_it_is_wanted_too() -> None:
+    egresses, links = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
+    egresses.update([egress(0), egress(1)])
+    first = home(RENDITION[0], [ChildName("egress:0"), ChildName("egress:1")])
+    names = ["unix://0b", "unix://1b"]
+    keeper, other = (links[name] for name in (names if first == "egress:0" else names[::-1]))
+    egresses.send_tags(RENDITION, [b"1"], is_start=False)
+    egresses.route(EVERYWHERE)
+    egresses.send_tags(RENDITION, [b"2"], is_start=False)
+    egresses.route(NOWHERE_ELSE)
+    egresses.send_tags(RENDITION, [b"3"], is_start=False)
+    assert keeper.sent == [b"open", b"gop", b"1", b"2", b"3"]
+    assert other.sent == [b"open", b"gop", b"2"]
+
+
+def test_tags_go_at_once_to_where_they_are_watched_and_what_opens_a_rendition_always() -> None:
+    egresses, links = make()
+    egresses.update([egress(0), egress(1)])
+    egresses.route(EVERYWHERE)
+    links["unix://1b"].watched = {RENDITION[2]}
+    egresses.send(RENDITION, [b"open"])
+    egresses.send_tags(RENDITION, [b"key"], is_start=True)
+    egresses.send_tags(OTHER, [b"other"], is_start=True)
+    assert links["unix://0b"].lazy == [b"key", b"other"]
+    assert links["unix://1b"].lazy == [b"other"]
+
+
+def test_a_stream_is_watched_if_any_of_it_is_at_any_egress() -> None:
+    egresses, links = make()
+    assert not egresses.is_watched(RENDITION[0])
+    egresses.update([egress(0), egress(1)])
+    assert not egresses.is_watched(RENDITION[0])
+    links["unix://1b"].watched = {RENDITION[2]}
+    assert egresses.is_watched(RENDITION[0])

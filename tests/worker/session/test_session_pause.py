@@ -1,0 +1,112 @@
+"""Sessions whose publisher is away: the last picture stands in."""
+
+import time
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tests.kit.worker_process import (
+    DEADLINE_S,
+    Driver,
+    SourceSpec,
+    check,
+    make_source,
+    pattern,
+    plane_of,
+    template,
+)
+
+
+def gather(driver: Driver, name: str, count: int) -> None:
+    """Take events until a rung has given so many pictures."""
+    while name not in driver.outputs or len(driver.outputs[name].tags) < count:
+        driver.take(driver.events.get(timeout=DEADLINE_S))
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_the_last_picture_stands_in_until_the_publisher_is_back(b_frames: int) -> None:
+    """And the encoders never end: one header, times that go on, an IDR at the return."""
+    first = make_source(SourceSpec(frames=30, b_frames=b_frames))
+    with Driver(first, template()) as driver:
+        driver.feed(first)
+        gather(driver, "big", 20)
+        anchor_s = time.monotonic()
+        driver.session.pause(1000, anchor_s)
+        gather(driver, "big", 45)
+        back_ms = 1100 + round((time.monotonic() - anchor_s) * 1000)
+        second = make_source(
+            SourceSpec(frames=30, start_ms=back_ms, b_frames=b_frames, brightness=60)
+        )
+        driver.feed(second)
+        outputs = driver.finish()
+    for name, (width, height) in (("big", (320, 180)), ("small", (160, 90))):
+        output = outputs[name]
+        check(output, (width, height))
+        assert len(output.headers) == 1
+        assert all(a < b for a, b in pairwise(output.pts_ms))
+    output = outputs["big"]
+    filled = [pts for pts in output.pts_ms if first.pts_ms[-1] < pts < second.pts_ms[0]]
+    assert len(filled) >= 15
+    assert {b - a for a, b in pairwise(filled)} <= {33, 34, 66, 67}, "the source's rate"
+    assert set(first.pts_ms) <= set(output.pts_ms), "none of its own is left out"
+    assert set(second.pts_ms) <= set(output.pts_ms)
+    assert second.pts_ms[0] in output.keys_ms
+    shown = {frame.pts: plane_of(frame, 0).astype(int) for frame in output.decode()}
+    last = shown[first.pts_ms[-1]]
+    for pts in filled:
+        assert np.abs(shown[pts] - last).mean() < 4, "the last picture"
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_publisher_that_was_only_silent_goes_on_in_the_middle_of_its_gop(b_frames: int) -> None:
+    """What it sends late, of the time that was filled, is decoded and not shown."""
+    spec = SourceSpec(frames=90, gop_frames=90, b_frames=b_frames)
+    source = make_source(spec)
+    with Driver(source, template()) as driver:
+        driver.feed(replace(source, units=source.units[:30]))
+        gather(driver, "big", 25)
+        last_ms = source.units[29].dts_ms
+        driver.session.pause(last_ms, time.monotonic(), may_go_on=True)
+        gather(driver, "big", 45)
+        filled_ms = driver.outputs["big"].pts_ms[-1]
+        driver.feed(replace(source, units=source.units[30:]))
+        outputs = driver.finish()
+        status = driver.session.status(1.0)
+    output = outputs["big"]
+    check(output, (320, 180))
+    assert (status.decode_errors, status.dropped, status.frames_out) == (0, 0, 90)
+    assert len(output.headers) == 1
+    assert all(a < b for a, b in pairwise(output.pts_ms))
+    late = [pts for pts in source.pts_ms if pts > filled_ms + 200]
+    assert filled_ms > source.pts_ms[30] + 200
+    assert len(late) > 10
+    assert set(late) <= set(output.pts_ms), "whole again as soon as it has caught up"
+    planes = {frame.pts: plane_of(frame, 0).astype(int) for frame in output.decode()}
+    index = source.pts_ms.index(late[3])
+    assert np.abs(planes[late[3]] - plane_of(pattern(spec, index), 0).astype(int)).mean() < 12
+
+
+def test_a_session_that_begins_while_the_publisher_is_away_goes_on_after_the_resume_point() -> None:
+    """As after the loss of a worker: nothing of the GOP is shown again, only what stands in."""
+    source = make_source(SourceSpec(frames=30))
+    now_s = time.monotonic()
+    with Driver(source, template(), resume_after_ms=5000) as driver:
+        driver.feed(source, replay=True)
+        driver.session.pause(5200, now_s)
+        gather(driver, "big", 10)
+        outputs = driver.finish()
+    output = outputs["big"]
+    check(output, (320, 180))
+    assert output.pts_ms[0] > 5000
+    assert output.keys_ms[0] == output.pts_ms[0]
+
+
+def test_a_pause_before_any_picture_makes_none() -> None:
+    source = make_source(SourceSpec(frames=10))
+    with Driver(source, template()) as driver:
+        driver.session.pause(0, time.monotonic())
+        driver.feed(source)
+        outputs = driver.finish()
+    assert outputs["big"].pts_ms == source.pts_ms

@@ -1,0 +1,26 @@
+"""Records of sequence headers: what can be served and what can't."""
+
+import pytest
+
+from common.codecs.h264 import AvcConfig
+from common.errors import AvcError, DecodeFailed
+from tests.kit.worker_process import SourceSpec, make_source
+from worker.session.source_record import read_record
+
+
+def test_a_record_gives_its_configuration_and_the_sources_size() -> None:
+    record = make_source(SourceSpec(frames=1)).record
+    config, sps = read_record(record)
+    assert config == AvcConfig.parse(record)
+    assert (sps.width, sps.height) == (320, 180)
+
+
+def test_a_record_without_sps_cannot_be_decoded() -> None:
+    with pytest.raises(DecodeFailed, match="no SPS"):
+        read_record(b"\x01\x4d\x00\x1f\xff\xe0\x00")
+
+
+@pytest.mark.parametrize("record", [b"", b"\x01", b"\x01\x4d\x00\x1f\xff\xe1\x00\x02\x67\x4d\x00"])
+def test_a_record_that_cannot_be_read_is_the_publishers_mistake(record: bytes) -> None:
+    with pytest.raises(AvcError):
+        read_record(record)

@@ -1,0 +1,130 @@
+"""The processes that a trial's streams are spread over, as over the workers of a farm (IO: pipes).
+
+The first process leads: it has a part of the streams itself, and orders the others by JSON lines on
+their stdin; they answer on their stdout. All begin to feed at one moment of CLOCK_MONOTONIC. What
+libraries print between the answers is passed over.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from common.errors import WorkerError
+from worker.bench.capacity_search import Part, Trial, Use, alone, trial_of
+from worker.bench.trial_runs import Bench
+
+LEAD_S = 0.2  # from the order to feed to its beginning
+MAX_LINE = 64 * 1024 * 1024  # delays of each picture of a trial
+END_S = 2.0
+
+
+class Mate:
+    """One further process, as the leader has it."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def order(self, order: dict[str, Any]) -> None:
+        """Raises WorkerError when it has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise WorkerError(f"a further process has ended: {error}") from error
+
+    def answer(self, key: str) -> Any:
+        """What it says under this key. Raises WorkerError when it fails, or ends instead."""
+        assert self._process.stdout is not None
+        while line := self._process.stdout.readline(MAX_LINE):
+            with suppress(ValueError):
+                said = json.loads(line)
+                if isinstance(said, dict) and "error" in said:
+                    raise WorkerError(str(said["error"]))
+                if isinstance(said, dict) and key in said:
+                    return said[key]
+        raise WorkerError(f"a further process ended (status {self._process.wait()})")
+
+    def end(self) -> None:
+        """It ends when nobody orders any more, or is killed."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Team:
+    """Runs trials; the leader's side."""
+
+    def __init__(self, bench: Bench, mates: Sequence[Mate] = ()) -> None:
+        """Raises WorkerError when one of the mates cannot begin."""
+        self._bench = bench
+        self._mates = tuple(mates)
+        self._alone_ms: dict[int, float] | None = None
+        for mate in self._mates:
+            mate.answer("ready")
+
+    def run(self, streams: int, seconds: float) -> Trial:
+        """So many streams for so long. Raises WorkerError when one does not open."""
+        usage = self._bench.usage()
+        parts = [range(first, streams, 1 + len(self._mates)) for first in range(streams)]
+        mates = [pair for pair in zip(self._mates, parts[1:], strict=False) if pair[1]]
+        try:
+            for mate, part in mates:
+                mate.order({"open": list(part), "of": streams})
+            self._bench.open(parts[0], streams)
+            for mate, _ in mates:
+                mate.answer("open")
+            begin = time.monotonic() + LEAD_S
+            for mate, _ in mates:
+                mate.order({"feed": seconds, "begin": begin})
+            found = [self._bench.feed(begin, seconds, usage)]
+            found += [Part.from_json(mate.answer("part")) for mate, _ in mates]
+        finally:
+            for mate, _ in mates:
+                mate.order({"close": True})
+            self._bench.close()
+            for mate, _ in mates:
+                mate.answer("closed")
+        if self._alone_ms is None:
+            self._alone_ms = alone(found)
+        use = Use(*usage.means()) if usage is not None else None
+        return trial_of(streams, found, self._alone_ms, self._bench.frame_s * 1000, use)
+
+
+def follow(bench: Bench, orders: TextIO) -> None:
+    """The other side: do as ordered until nobody orders any more."""
+    say({"ready": True})
+    for line in orders:
+        try:
+            say(_obey(bench, json.loads(line)))
+        except WorkerError as error:
+            say({"error": str(error)})
+
+
+def _obey(bench: Bench, order: dict[str, Any]) -> dict[str, Any]:
+    match order:
+        case {"open": indices, "of": total}:
+            bench.open(indices, total)
+            return {"open": True}
+        case {"feed": seconds, "begin": begin}:
+            return {"part": asdict(bench.feed(begin, seconds))}
+        case _:
+            bench.close()
+            return {"closed": True}
+
+
+def say(answer: dict[str, Any]) -> None:
+    """One JSON object a line, to whoever started this process."""
+    print(json.dumps(answer), flush=True)

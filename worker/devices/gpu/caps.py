@@ -1,0 +1,114 @@
+"""What NVDEC can decode, asked of the driver once, and whether it can decode a given stream.
+
+The driver is asked through its own library (`cuvidGetDecoderCaps`); the decision is pure. What is
+refused here, by name, can still go to the software device.
+
+The driver is not asked for profiles, it has no such question: NVIDIA's application note names
+Baseline, Main and High for all GPUs, and High 10 and High 4:2:2 for Blackwell alone. Baseline's FMO
+and ASO are not refused here: no decoder that could take over has them.
+"""
+
+import ctypes
+from dataclasses import dataclass
+
+from common.codecs.h264 import SpsInfo
+from common.errors import BootFailed
+
+_H264 = 4  # cudaVideoCodec_H264
+CODECS = {"H.264": _H264, "HEVC": 8, "VP9": 10, "AV1": 11}
+_PROFILES = (66, 77, 100)  # Baseline, Main, High
+_OTHER_PROFILES = {
+    44: "CAVLC 4:4:4 Intra",
+    88: "Extended",
+    110: "High 10",
+    122: "High 4:2:2",
+    244: "High 4:4:4 Predictive",  # of which 4:2:0 in 8 bits is lossless
+}
+_CHROMA_NAMES = {0: "monochrome", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderCaps:
+    """What the driver says of one codec, chroma format and bit depth."""
+
+    is_supported: bool
+    engines: int = 0
+    max_width: int = 0
+    max_height: int = 0
+    max_macroblocks: int = 0
+    min_width: int = 0
+    min_height: int = 0
+
+
+class _CuvidCaps(ctypes.Structure):
+    """CUVIDDECODECAPS of cuviddec.h."""
+
+    _fields_ = (
+        ("codec", ctypes.c_int),
+        ("chroma_format", ctypes.c_int),
+        ("bit_depth_minus_8", ctypes.c_uint),
+        ("reserved1", ctypes.c_uint * 3),
+        ("is_supported", ctypes.c_ubyte),
+        ("engines", ctypes.c_ubyte),
+        ("output_formats", ctypes.c_ushort),
+        ("max_width", ctypes.c_uint),
+        ("max_height", ctypes.c_uint),
+        ("max_macroblocks", ctypes.c_uint),
+        ("min_width", ctypes.c_ushort),
+        ("min_height", ctypes.c_ushort),
+        ("is_histogram_supported", ctypes.c_ubyte),
+        ("counter_bit_depth", ctypes.c_ubyte),
+        ("max_histogram_bins", ctypes.c_ushort),
+        ("reserved3", ctypes.c_uint * 10),
+    )
+
+
+def ask_caps(codec: str = "H.264", chroma_format: int = 1, bit_depth: int = 8) -> DecoderCaps:
+    """What the driver says; the context must be current on this thread. Raises BootFailed."""
+    try:
+        library = ctypes.CDLL("libnvcuvid.so.1")
+    except OSError as error:
+        raise BootFailed(
+            f"{error}: in a container set NVIDIA_DRIVER_CAPABILITIES=compute,video,utility"
+        ) from error
+    caps = _CuvidCaps(
+        codec=CODECS[codec], chroma_format=chroma_format, bit_depth_minus_8=bit_depth - 8
+    )
+    status = library.cuvidGetDecoderCaps(ctypes.byref(caps))
+    if status:
+        raise BootFailed(f"cuvidGetDecoderCaps: CUDA error {status}")
+    return DecoderCaps(
+        bool(caps.is_supported),
+        caps.engines,
+        caps.max_width,
+        caps.max_height,
+        caps.max_macroblocks,
+        caps.min_width,
+        caps.min_height,
+    )
+
+
+def refusal(sps: SpsInfo, caps: DecoderCaps) -> str | None:
+    """Why NVDEC cannot decode this stream for us; None when it can.
+
+    `caps` are those of 8-bit 4:2:0: what is scaled and encoded is NV12.
+    """
+    if sps.chroma_format != 1:
+        name = _CHROMA_NAMES.get(sps.chroma_format, str(sps.chroma_format))
+        return f"{name} chroma: the GPU path takes 4:2:0"
+    if max(sps.bit_depth, sps.bit_depth_chroma) > 8:
+        return f"{max(sps.bit_depth, sps.bit_depth_chroma)}-bit H.264: the GPU path takes 8 bits"
+    if sps.profile not in _PROFILES:
+        name = _OTHER_PROFILES.get(sps.profile, f"number {sps.profile}")
+        return f"H.264 profile {name}: NVDEC takes Baseline, Main and High"
+    if not caps.is_supported:
+        return "this GPU decodes no H.264"
+    size = f"{sps.width}x{sps.height}"
+    if sps.width > caps.max_width or sps.height > caps.max_height:
+        return f"{size} exceeds NVDEC's {caps.max_width}x{caps.max_height}"
+    macroblocks = -(-sps.width // 16) * -(-sps.height // 16)
+    if macroblocks > caps.max_macroblocks:
+        return f"{size} is {macroblocks} macroblocks, NVDEC takes {caps.max_macroblocks}"
+    if sps.width < caps.min_width or sps.height < caps.min_height:
+        return f"{size} is below NVDEC's {caps.min_width}x{caps.min_height}"
+    return None

@@ -1,0 +1,180 @@
+"""One GPU as a `worker.devices.backend.Backend`: NVDEC, the scale kernel, and NVENC or x264 (IO).
+
+What the GPU is used as is found out at boot by a real test encode: `gpu-only` where NVENC opens,
+`hybrid` where there is none (A100, H100, H200): then the scaled rungs come down through pinned
+memory to libx264, the source never does.
+"""
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+
+from common.codecs.h264 import AvcConfig, SpsInfo
+from common.config.ladder import Ladder, Path, Rung
+from common.errors import (
+    BootFailed,
+    DecodeFailed,
+    EncodeFailed,
+    EncoderCapReached,
+    TfarmError,
+    WorkerError,
+)
+from common.ipc.control_messages import DeviceInfo
+from worker.devices.gpu.caps import DecoderCaps, ask_caps
+from worker.devices.gpu.context import GpuContext, open_context
+from worker.devices.gpu.decode import GpuDecoder
+from worker.devices.gpu.encode import NvencEncoder, NvencRefused, keep_log_lines
+from worker.devices.gpu.nvdec_errors import watch_damage
+from worker.devices.gpu.nvenc import Failure, Refusal
+from worker.devices.gpu.scale import GpuScaler, compile_kernels
+from worker.devices.software.encode import X264Encoder
+from worker.devices.turns import Turns
+
+log = logging.getLogger("tfarm.worker.devices.gpu")
+
+PLAIN_SPS = SpsInfo(
+    width=640,
+    height=360,
+    sar=Fraction(1),
+    profile=77,
+    compat=0,
+    level=30,
+    fps=Fraction(30),
+    reorder_frames=0,
+    interlaced=False,
+    chroma_format=1,
+    bit_depth=8,
+    bit_depth_chroma=8,
+    full_range=False,
+    colour_primaries=1,
+    colour_transfer=1,
+    colour_matrix=1,
+)
+TEST_RUNG = Rung("test", 640, 360, 0, 0, 640, 360, Fraction(30), 700_000, 1000, 2000, "main", "p3")
+
+
+WAITING_TURNS = 2
+
+
+class GpuBackend:
+    """A `worker.devices.backend.Backend`. Made once a process, before all else touches CUDA."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        encoder_threads: int = 1,
+        share: int = 1,
+        allow_nvenc: bool = True,
+    ) -> None:
+        """`name` is the GPU's UUID or PCI id, or "" for the one that is visible.
+
+        `share`: so many processes, this one included, encode on the host's cores.
+
+        Raises BootFailed.
+        """
+        self._encoder_threads = encoder_threads
+        self._lock = threading.RLock()
+        # Beyond its cores, those that wait for the GIL with their picture done. More at once would
+        # take cores from a thread that has the GIL, and then all wait.
+        cores = len(os.sched_getaffinity(0))
+        self._turns = Turns(max(1, cores // (encoder_threads * share)) + WAITING_TURNS)
+        self._encoders: weakref.WeakSet[NvencEncoder] = weakref.WeakSet()
+        self._context = open_context(name or None)
+        keep_log_lines()
+        watch_damage()
+        self._caps = ask_caps()
+        if not self._caps.is_supported:
+            raise BootFailed(f"{self._context.name} decodes no H.264")
+        compile_kernels()
+        failure = try_encoder(self._context, self._lock) if allow_nvenc else None
+        path, notes = judge(failure, allow_nvenc=allow_nvenc)
+        _, total = self._context.memory()
+        self._info = DeviceInfo(
+            name=name or self._context.uuid,
+            kind="gpu",
+            label=self._context.name,
+            path=path,
+            pci_id=self._context.pci_id,
+            memory_bytes=total,
+            notes=(f"{self._caps.engines} NVDEC engines", *notes),
+        )
+        log.info("GPU open name=%s path=%s %s", self._context.name, path.value, "; ".join(notes))
+
+    @property
+    def info(self) -> DeviceInfo:
+        return self._info
+
+    @property
+    def context(self) -> GpuContext:
+        return self._context
+
+    @property
+    def caps(self) -> DecoderCaps:
+        return self._caps
+
+    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> GpuDecoder:
+        with self._refusing(DecodeFailed, "decoder"):
+            return GpuDecoder(self._context, self._caps, self._lock, config, sps)
+
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> GpuScaler:
+        with self._lock, self._refusing(DecodeFailed, "scaler"):
+            return GpuScaler(self._context, ladder, sps, hybrid=self._info.path is Path.HYBRID)
+
+    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> NvencEncoder | X264Encoder:
+        if self._info.path is Path.HYBRID:
+            threads = self._encoder_threads
+            return X264Encoder(
+                rung, sps, fps, pixel_format="nv12", threads=threads, turns=self._turns
+            )
+        with self._lock, self._refusing(EncodeFailed, rung.name):
+            try:
+                encoder = NvencEncoder(self._context, self._lock, rung, sps, fps)
+            except NvencRefused as error:
+                if error.failure.refusal is not Refusal.SESSION_CAP:
+                    raise
+                count = sum(encoder.is_open for encoder in self._encoders)
+                raise EncoderCapReached(str(error), count) from error
+            self._encoders.add(encoder)
+            return encoder
+
+    @contextmanager
+    def _refusing(self, kind: type[WorkerError], what: str) -> Iterator[None]:
+        """What the CUDA packages raise while something opens (no memory, mostly), as `kind`."""
+        try:
+            yield
+        except TfarmError:
+            raise
+        except Exception as error:
+            raise self._context.failure(error, kind(f"{what}: {error}")) from error
+
+    def close(self) -> None:
+        """The context lives as long as the process."""
+
+
+def try_encoder(context: GpuContext, lock: threading.RLock) -> Failure | None:
+    """Encode a picture for real; why that failed, or None."""
+    try:
+        encoder = NvencEncoder(context, lock, TEST_RUNG, PLAIN_SPS, Fraction(30))
+    except NvencRefused as error:
+        return error.failure
+    encoder.close()
+    return None
+
+
+def judge(failure: Failure | None, *, allow_nvenc: bool = True) -> tuple[Path, tuple[str, ...]]:
+    """What a GPU is used as after its test encode, and the notes that say why. Pure."""
+    if not allow_nvenc:
+        return Path.HYBRID, ("NVENC not used: so configured",)
+    if failure is None:
+        return Path.GPU_ONLY, ("NVENC encodes",)
+    match failure.refusal:
+        case Refusal.SESSION_CAP | Refusal.NO_MEMORY:
+            # The encoder is there, others hold its sessions: each stream finds out by itself.
+            return Path.GPU_ONLY, (f"test encode: {failure}",)
+        case _:
+            return Path.HYBRID, (f"x264 on the host encodes: {failure}",)

@@ -1,0 +1,178 @@
+"""Decoded pictures to all rungs of a ladder in one kernel launch (IO); plans are `plan.py`'s.
+
+No allocation a frame: plans are kept by picture size and wanted rungs, frames come from pools. On
+a GPU without NVENC the frames are staged on the device and copied down to pinned memory, queued on
+the same stream, for the software encoder.
+"""
+
+import ctypes
+from collections import OrderedDict
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from common.codecs.h264 import SpsInfo
+from common.config.ladder import Ladder, Rung, SourceFormat
+from common.errors import DecodeFailed
+from worker.devices.backend import Picture
+from worker.devices.gpu.context import Event, GpuContext, Stream, launch_kernel
+from worker.devices.gpu.decode import GpuPicture
+from worker.devices.gpu.memory import DeviceFrame, FramePool, GpuSurface, HostFrame, Written
+from worker.devices.gpu.plan import MAX_RUNGS, THREADS, Fit, PicturePlan, plan_picture
+from worker.devices.letterbox import fit_picture, rung_picture
+
+_KERNEL_SOURCE = Path(__file__).with_name("scale.cu")
+_MAX_PLANS = 16
+
+
+class _Loaded:
+    """A plan with its tables on the device and its arguments in place."""
+
+    __slots__ = ("_arguments", "_launch", "blocks", "head", "pointer", "shared_bytes", "table")
+
+    def __init__(self, plan: PicturePlan, table: Any) -> None:
+        self.blocks = plan.blocks
+        self.shared_bytes = plan.shared_bytes
+        self.table = table  # cupy
+        self._launch = plan.launch.copy()
+        self._launch["table"] = int(table.data.ptr)
+        # The struct begins with pointers: luma, chroma, table, targets.
+        words = 3 + MAX_RUNGS
+        self.head = (ctypes.c_uint64 * words).from_address(self._launch.ctypes.data)
+        self._arguments = (ctypes.c_void_p * 1)(self._launch.ctypes.data)
+        self.pointer = ctypes.addressof(self._arguments)
+
+    def set_pitch(self, pitch: int) -> None:
+        self._launch["pitch"] = pitch
+
+
+class GpuScaler:
+    """The scaler of one session. `hybrid` brings the frames down to the host."""
+
+    def __init__(
+        self, context: GpuContext, ladder: Ladder, sps: SpsInfo, *, hybrid: bool = False
+    ) -> None:
+        if len(ladder.rungs) > MAX_RUNGS:
+            raise DecodeFailed(f"{len(ladder.rungs)} rungs, the GPU scales to {MAX_RUNGS} at most")
+        self._context = context
+        self._rungs = ladder.rungs
+        self._first_format = (sps.width, sps.height, sps.sar)
+        self._full_range = sps.full_range
+        self._hybrid = hybrid
+        self._stream: Stream | None = None
+        self._events: list[Event] = []  # free ones
+        self._plans: OrderedDict[tuple[Any, ...], _Loaded] = OrderedDict()
+        self._last: tuple[tuple[Any, ...], Fraction, _Loaded] | None = None
+        kind = HostFrame if hybrid else DeviceFrame
+        self._pools = [FramePool(kind, rung.width, rung.height) for rung in ladder.rungs]
+        # One staging frame a rung is enough: the next launch is queued behind the copy.
+        self._staging = (
+            [DeviceFrame(rung.width, rung.height) for rung in ladder.rungs] if hybrid else []
+        )
+
+    def scale(self, picture: Picture, wanted: Sequence[int]) -> list[GpuSurface]:
+        """One surface for each wanted rung, all made by one launch on the picture's stream.
+
+        Raises DecodeFailed for a picture that cannot be scaled, DeviceLost.
+        """
+        assert isinstance(picture, GpuPicture)
+        if not wanted:
+            return []
+        stream = picture.stream
+        if stream is not self._stream:
+            if self._stream is not None:
+                self._stream.synchronize()  # frames may still be written there
+            self._stream = stream
+        self._context.enter()
+        written = Written(self._events)
+        surfaces = [
+            GpuSurface(self._pools[rung].take(), self._pools[rung], picture.pts_ms, written)
+            for rung in wanted
+        ]
+        try:
+            plan = self._plan(picture, tuple(wanted), stream)
+            head = plan.head
+            head[0] = picture.luma
+            head[1] = picture.chroma
+            for slot, rung in enumerate(wanted, 3):
+                target = self._staging[rung] if self._hybrid else surfaces[slot - 3].frame
+                head[slot] = target.pointer
+            unaligned = (picture.luma | picture.chroma | picture.pitch) & 7 != 0
+            launch_kernel(
+                _kernel(unaligned), plan.blocks, THREADS, plan.shared_bytes, stream, plan.pointer
+            )
+            for surface, rung in zip(surfaces, wanted, strict=True):
+                if isinstance(surface.frame, HostFrame):
+                    surface.frame.download(self._staging[rung], stream)
+            written.event.record(stream)
+        except ValueError as error:
+            raise DecodeFailed(str(error)) from error
+        except Exception as error:
+            raise self._context.failure(error, DecodeFailed(f"scaling: {error}")) from error
+        return surfaces
+
+    def close(self) -> None:
+        """Wait for what is queued, so that no freed frame is written any more."""
+        if self._stream is not None:
+            self._stream.synchronize()
+        self._plans.clear()
+        self._last = None
+        self._pools.clear()
+        self._staging.clear()
+        self._stream = None
+
+    def _plan(self, picture: GpuPicture, wanted: tuple[int, ...], stream: Stream) -> _Loaded:
+        key = (picture.width, picture.height, picture.pitch, wanted)
+        last = self._last
+        if last is not None and last[0] == key and last[1] is picture.sar:
+            return last[2]  # without hashing a Fraction for every frame
+        plan = self._plans.get((*key, picture.sar))
+        if plan is None:
+            plan = self._load(picture, wanted, stream)
+            if len(self._plans) >= _MAX_PLANS:
+                stream.synchronize()  # a launch may still read the table that goes
+                self._plans.popitem(last=False)
+            self._plans[*key, picture.sar] = plan
+        self._last = (key, picture.sar, plan)
+        return plan
+
+    def _load(self, picture: GpuPicture, wanted: tuple[int, ...], stream: Stream) -> _Loaded:
+        import cupy
+
+        now = (picture.width, picture.height, picture.sar)
+        fits = [self._fit(self._rungs[rung], now) for rung in wanted]
+        made = plan_picture(picture.width, picture.height, fits, full_range=self._full_range)
+        table = cupy.empty(made.table.shape, cupy.int32)
+        table.set(made.table, stream=stream.cupy)
+        stream.synchronize()  # the host's copy dies with this call
+        loaded = _Loaded(made, table)
+        loaded.set_pitch(picture.pitch)
+        return loaded
+
+    def _fit(self, rung: Rung, now: tuple[int, int, Fraction]) -> Fit:
+        if now == self._first_format:
+            return Fit.of(rung.width, rung.height, rung_picture(rung))
+        picture = fit_picture(SourceFormat(*now), rung.width, rung.height)
+        return Fit.of(rung.width, rung.height, picture)
+
+
+def compile_kernels() -> None:
+    """Compile both forms of the kernel now, so that no stream waits for it later."""
+    _kernel(False)
+    _kernel(True)
+
+
+@lru_cache(maxsize=2)
+def _kernel(unaligned: bool) -> int:
+    """The CUfunction of the kernel; CuPy keeps the module."""
+    import cupy
+
+    options = ("-std=c++17", "-DUNALIGNED") if unaligned else ("-std=c++17",)
+    raw = cupy.RawKernel(_KERNEL_SOURCE.read_text(), "scale_ladder", options)
+    _modules.append(raw.kernel)
+    return int(raw.kernel.ptr)
+
+
+_modules: list[Any] = []

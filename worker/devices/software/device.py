@@ -1,0 +1,54 @@
+"""The host's cores as a device: libavcodec, libswscale, libx264 as a `worker.devices.backend`."""
+
+import os
+from fractions import Fraction
+
+import av
+import psutil
+
+from common.codecs.h264 import AvcConfig, SpsInfo
+from common.config.ladder import Ladder, Path, Rung
+from common.errors import BootFailed
+from common.ipc.control_messages import DeviceInfo
+from worker.devices.software.decode import SoftDecoder
+from worker.devices.software.encode import X264Encoder
+from worker.devices.software.scale import SoftScaler, pixel_format
+
+
+class SoftBackend:
+    """A `worker.devices.backend.Backend`."""
+
+    def __init__(self, name: str, encoder_threads: int = 1) -> None:
+        """Raises BootFailed when FFmpeg's build lacks a codec."""
+        try:
+            av.Codec("h264", "r")
+            av.Codec("libx264", "w")
+        except ValueError as error:
+            raise BootFailed(f"this FFmpeg lacks a codec: {error}") from error
+        self._encoder_threads = encoder_threads
+        cores = len(os.sched_getaffinity(0))
+        self._info = DeviceInfo(
+            name=name,
+            kind="software",
+            label=f"{cores} core{'s' if cores != 1 else ''}, libx264",
+            path=Path.SOFTWARE,
+            memory_bytes=psutil.virtual_memory().total,
+        )
+
+    @property
+    def info(self) -> DeviceInfo:
+        return self._info
+
+    def open_decoder(self, config: AvcConfig, sps: SpsInfo) -> SoftDecoder:
+        return SoftDecoder(config, sps)
+
+    def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SoftScaler:
+        return SoftScaler(ladder, sps)
+
+    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> X264Encoder:
+        return X264Encoder(
+            rung, sps, fps, pixel_format=pixel_format(sps), threads=self._encoder_threads
+        )
+
+    def close(self) -> None:
+        """Nothing is held."""

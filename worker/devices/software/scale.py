@@ -1,0 +1,196 @@
+"""Scaling on the host with libswscale, through PyAV's filter graphs.
+
+A rung's graph scales bicubically straight into its rectangle of the frame (`pad` lends `scale` its
+buffer) and leaves the rest black; pixel format and range become the encoder's. The work is done in
+the encoder's thread, so that rungs scale in
+parallel. A picture that is already what the rung wants is handed on as it is.
+
+A small rung is scaled from a larger one of the same picture, which has fewer samples to read, where
+that one was scaled from the source itself: more than one step in between would show
+(docs/performance.md has the SSIM of one).
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import av.error
+import av.filter
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
+
+from common.codecs.h264 import SpsInfo
+from common.config.ladder import Ladder, Rung, SourceFormat
+from common.errors import DeviceLost, EncodeFailed
+from worker.devices.backend import Picture
+from worker.devices.letterbox import Rectangle, fit_picture, rung_picture
+from worker.devices.software.decode import MILLISECONDS, SoftPicture, buffer_arguments
+
+# The larger rung has at least so many rows for one of the smaller: less is another filter's work
+# on almost the same samples.
+MIN_STEP = 1.25
+MAX_FORMS = 2  # of pictures at a time: the source's, and those of a larger rung
+
+
+def pixel_format(sps: SpsInfo) -> str:
+    """What the rungs of a source are made of: 4:2:0 of 8 bits in the source's range."""
+    return "yuvj420p" if sps.full_range else "yuv420p"
+
+
+class SoftSurface:
+    """A rung's frame, made by `prepare`. Satisfies `soft_encode.HostSurface`."""
+
+    __slots__ = ("_frame", "_larger", "_lock", "_picture", "_scaler", "pts_ms")
+
+    def __init__(
+        self, picture: SoftPicture, scaler: "_RungScaler", larger: "SoftSurface | None" = None
+    ) -> None:
+        """`larger`: the surface that this one is scaled from, in place of the picture."""
+        self.pts_ms = picture.pts_ms
+        self._picture = picture
+        self._scaler = scaler
+        self._larger = larger
+        self._frame: VideoFrame | None = None
+        self._lock = threading.Lock()  # two encoders' threads may want it
+
+    def prepare(self) -> None:
+        with self._lock:
+            if self._frame is None:
+                self._frame = self._scale()
+
+    def _scale(self) -> VideoFrame:
+        picture = self._picture
+        if self._larger is None:
+            return self._scaler.scale(picture, picture.frame)
+        frame = self._larger.video_frame()
+        self._larger = None
+        return self._scaler.scale(picture, frame)
+
+    def video_frame(self) -> VideoFrame:
+        """The frame in host memory."""
+        if self._frame is None:
+            self.prepare()
+        assert self._frame is not None
+        return self._frame
+
+
+class SoftScaler:
+    """A `worker.devices.backend.Scaler`."""
+
+    def __init__(self, ladder: Ladder, sps: SpsInfo) -> None:
+        self._rungs = [_RungScaler(rung, sps) for rung in ladder.rungs]
+        self._larger = larger_rungs(ladder, sps)
+
+    def scale(self, picture: Picture, wanted: Sequence[int]) -> list[SoftSurface]:
+        assert isinstance(picture, SoftPicture)
+        made: dict[int, SoftSurface] = {}
+        for index in sorted(wanted):  # the larger ones first, as ladders have them
+            rung = self._rungs[index]
+            larger = made.get(self._larger.get(index, -1)) if rung.is_for(picture) else None
+            made[index] = SoftSurface(picture, rung, larger)
+        return [made[index] for index in wanted]
+
+    def close(self) -> None:
+        self._rungs = []
+
+
+class _RungScaler:
+    """Scales for one rung; its graphs are made anew when the pictures change their form."""
+
+    def __init__(self, rung: Rung, sps: SpsInfo) -> None:
+        self._rung = rung
+        self._fitted_to = (sps.width, sps.height, sps.sar)
+        self._format = pixel_format(sps)
+        self._range = ColorRange.JPEG if sps.full_range else ColorRange.MPEG
+        # by the form of the pictures that it is for; None: they are left as they are
+        self._graphs: dict[tuple[object, ...], av.filter.Graph | None] = {}
+        # Where a smaller rung has left pictures out, its thread may come for a later one's.
+        self._lock = threading.Lock()
+
+    def is_for(self, picture: SoftPicture) -> bool:
+        """Whether the ladder was fitted to pictures of this shape."""
+        return (picture.width, picture.height, picture.sar) == self._fitted_to
+
+    def scale(self, picture: SoftPicture, frame: VideoFrame) -> VideoFrame:
+        """Make the rung's frame of a picture out of its own frame, or of one with all of it."""
+        with self._lock:
+            return self._scale(picture, frame)
+
+    def _scale(self, picture: SoftPicture, frame: VideoFrame) -> VideoFrame:
+        try:
+            graph = self._graph_for(picture, frame)
+            if graph is None:
+                return frame
+            graph.vpush(frame)
+            scaled = graph.vpull()
+        except (MemoryError, av.error.MemoryError) as error:
+            raise DeviceLost("out of memory in the scaler") from error
+        except (av.error.FFmpegError, OverflowError) as error:
+            self._graphs.clear()
+            what = f"{frame.width}x{frame.height} {frame.format.name}, matrix {frame.colorspace}"
+            raise EncodeFailed(f"{self._rung.name}: {what} is not scaled: {error}") from error
+        scaled.pts = picture.pts_ms
+        scaled.time_base = MILLISECONDS
+        return scaled
+
+    def _graph_for(self, picture: SoftPicture, frame: VideoFrame) -> av.filter.Graph | None:
+        name = frame.format.name
+        form = (frame.width, frame.height, name, picture.sar, frame.color_range, frame.colorspace)
+        if form not in self._graphs:
+            if len(self._graphs) >= MAX_FORMS:
+                self._graphs.clear()
+            self._graphs[form] = self._make_graph(picture, frame)
+        return self._graphs[form]
+
+    def _make_graph(self, picture: SoftPicture, frame: VideoFrame) -> av.filter.Graph | None:
+        rung = self._rung
+        place = self._place(picture)
+        fills = (place.width, place.height) == (rung.width, rung.height)
+        if (
+            fills
+            and (frame.width, frame.height) == (rung.width, rung.height)
+            and frame.format.name == self._format
+        ):
+            return None
+        graph = av.filter.Graph()
+        graph.threads = 1
+        out_range = "pc" if self._range is ColorRange.JPEG else "tv"
+        nodes = [
+            graph.add("buffer", buffer_arguments(frame)),
+            graph.add("scale", f"{place.width}:{place.height}:flags=bicubic:out_range={out_range}"),
+            graph.add("format", self._format),
+        ]
+        if not fills:
+            pad = f"{rung.width}:{rung.height}:{place.x}:{place.y}:black"
+            nodes.append(graph.add("pad", pad))
+        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+        return graph
+
+    def _place(self, picture: SoftPicture) -> Rectangle:
+        if self.is_for(picture):
+            return rung_picture(self._rung)
+        source = SourceFormat(picture.width, picture.height, picture.sar)
+        return fit_picture(source, self._rung.width, self._rung.height)
+
+
+def larger_rungs(ladder: Ladder, sps: SpsInfo) -> Mapping[int, int]:
+    """By rung: the rung that it is scaled from; those scaled from the source are not there. Pure.
+
+    Both show the whole picture, without letterbox, and the same ones.
+    """
+    direct: list[int] = []  # scaled from the source, largest first
+    larger: dict[int, int] = {}
+    for index, rung in enumerate(ladder.rungs):
+        if rung_picture(rung) != Rectangle(0, 0, rung.width, rung.height):
+            continue
+        fitting = [
+            other
+            for other in direct
+            if ladder.rungs[other].fps == rung.fps
+            and ladder.rungs[other].height >= MIN_STEP * rung.height
+            and ladder.rungs[other].width >= MIN_STEP * rung.width
+        ]
+        if fitting:
+            larger[index] = fitting[-1]
+        elif (rung.width, rung.height) != (sps.width, sps.height):
+            direct.append(index)
+    return larger

@@ -1,0 +1,121 @@
+"""CEA-608/708 captions in H.264: out of access units, and into the coded pictures of a rung. Pure.
+
+They travel as SEI (H.264 D.1.6, user_data_registered_itu_t_t35) holding ATSC A/53 part 4 cc_data():
+three bytes a construct. A rung that leaves pictures out must not lose theirs, so they wait for
+the next picture that it takes; one SEI holds 31 constructs at most.
+
+Other SEI are not passed on: they tell of the publisher's coding, not of ours.
+"""
+
+from common.codecs.h264 import NalType, nal_spans, unescape
+from common.errors import AvcError
+
+MAX_TRIPLETS = 31  # cc_count has five bits
+_MAX_WAITING = 20 * MAX_TRIPLETS  # of a rung; more are a broken publisher's
+_TYPE_T35 = 4
+_A53_HEAD = b"\xb5\x00\x31GA94\x03"  # USA, ATSC, user_identifier, cc_data()
+_PROCESS_CC = 0x40
+_VALID = 0x04  # cc_valid in a construct's first byte; the others are padding
+
+
+def caption_data(unit: bytes, length_size: int) -> bytes:
+    """The valid cc_data constructs of an access unit, three bytes each; mostly none.
+
+    A unit or SEI that cannot be read has none: the decoder is who complains of it.
+    """
+    try:
+        spans = nal_spans(unit, length_size)
+    except AvcError:
+        return b""
+    found = b""
+    for begin, end in spans:
+        kind = unit[begin] & 0x1F
+        if kind == NalType.SEI:
+            found += _from_sei(unescape(unit[begin:end]))
+        elif kind in (NalType.SLICE, NalType.IDR):
+            break  # SEI stand before the picture (H.264 7.4.1.2.3)
+    return found
+
+
+def _from_sei(rbsp: bytes) -> bytes:
+    found = b""
+    at = 1
+    # what is left at the end is at least the trailing bits' byte
+    while at + 2 < len(rbsp):
+        kind, at = _sei_number(rbsp, at)
+        size, at = _sei_number(rbsp, at)
+        if kind == _TYPE_T35:
+            found += _from_t35(rbsp[at : at + size])
+        at += size
+    return found
+
+
+def _sei_number(rbsp: bytes, at: int) -> tuple[int, int]:
+    """A payload type or size (H.264 7.3.2.3.1): 255 as long as more follows."""
+    value = 0
+    while at < len(rbsp):
+        byte = rbsp[at]
+        value += byte
+        at += 1
+        if byte != 0xFF:
+            break
+    return value, at
+
+
+def _from_t35(payload: bytes) -> bytes:
+    head = len(_A53_HEAD)
+    if not payload.startswith(_A53_HEAD) or len(payload) < head + 2:
+        return b""
+    flags = payload[head]
+    if not flags & _PROCESS_CC:
+        return b""
+    begin = head + 2  # em_data follows the flags
+    constructs = payload[begin : begin + 3 * (flags & 0x1F)]
+    return b"".join(
+        constructs[at : at + 3]
+        for at in range(0, len(constructs) - 2, 3)
+        if constructs[at] & _VALID
+    )
+
+
+def caption_sei(constructs: bytes) -> bytes:
+    """The SEI NAL unit with these constructs, at most `MAX_TRIPLETS`."""
+    count = len(constructs) // 3
+    payload = b"".join(
+        (_A53_HEAD, bytes((0x80 | _PROCESS_CC | count, 0xFF)), constructs[: 3 * count], b"\xff")
+    )
+    return b"\x06" + _escape(bytes((_TYPE_T35, len(payload))) + payload + b"\x80")
+
+
+def _escape(rbsp: bytes) -> bytes:
+    """With emulation prevention (H.264 7.4.1)."""
+    out = bytearray()
+    zeros = 0
+    for byte in rbsp:
+        if zeros >= 2 and byte <= 3:
+            out.append(3)
+            zeros = 0
+        out.append(byte)
+        zeros = zeros + 1 if byte == 0 else 0
+    return bytes(out)
+
+
+class WaitingCaptions:
+    """The captions of one rung that wait for its next picture."""
+
+    def __init__(self) -> None:
+        self._constructs = b""
+
+    def add(self, constructs: bytes) -> None:
+        """Of the next picture in display order, whether the rung takes it or not."""
+        if constructs:
+            self._constructs = (self._constructs + constructs)[-3 * _MAX_WAITING :]
+
+    def take(self) -> bytes:
+        """The SEI NAL unit for the picture that the rung takes, with its length; mostly empty."""
+        if not self._constructs:
+            return b""
+        now = self._constructs[: 3 * MAX_TRIPLETS]
+        self._constructs = self._constructs[3 * MAX_TRIPLETS :]
+        nal = caption_sei(now)
+        return len(nal).to_bytes(4, "big") + nal

@@ -1,0 +1,123 @@
+"""The egress processes that tags go to (IO: one outlet an incarnation).
+
+An outlet is closed as soon as the topology no longer names its egress. A send never waits: when it
+is full, what it would not take is dropped for that egress, and nothing more of
+that rendition goes there up to the next keyframe.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from common.ipc.control_messages import Endpoint, StreamRoutes
+from common.ipc.egress_homes import Routes
+from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.media_messages import SHARED
+from common.ipc.tag_link import TagLink
+
+log = logging.getLogger("tfarm.worker.output.egresses")
+
+Frames = Sequence[bytes]
+Rendition = tuple[StreamId, Generation, str]
+CatchUp = Callable[[], Sequence[tuple[Rendition, Frames]]]
+
+
+class _Egress:
+    def __init__(self, link: TagLink) -> None:
+        self.link = link
+        self.blocked: set[Rendition] = set()
+
+
+class Egresses:
+    """Sends to the egresses that want a stream; a new one first gets what `catch_up` gives."""
+
+    def __init__(self, catch_up: CatchUp, connect: Callable[[str], TagLink] = TagLink) -> None:
+        self.dropped = 0  # messages that a full outlet did not take, and those that followed
+        self._connect = connect
+        self._catch_up = catch_up
+        self._egresses: dict[tuple[ChildName, BootId], _Egress] = {}
+        self._routes = Routes()
+        self._wanting: dict[StreamId, list[_Egress]] = {}  # as found last, by stream
+
+    def __len__(self) -> int:
+        return len(self._egresses)
+
+    def update(self, endpoints: Sequence[Endpoint]) -> None:
+        """The farm's children as they are now."""
+        wanted = {(end.child, end.boot_id): end.tags for end in endpoints if end.tags}
+        for name in [name for name in self._egresses if name not in wanted]:
+            self._egresses.pop(name).link.close()
+            log.info("egress gone child=%s", name[0])
+        for name, address in wanted.items():
+            if name not in self._egresses:
+                self._egresses[name] = _Egress(self._connect(address))
+                log.info("egress found child=%s", name[0])
+        self._follow_routes()
+
+    def route(self, message: StreamRoutes) -> None:
+        """Which egresses streams go to besides their homes."""
+        self._routes.update(message)
+        self._follow_routes()
+
+    def send(self, rendition: Rendition, frames: Frames) -> None:
+        """Send what opens or ends the rendition."""
+        for egress in self._wants(rendition[0]):
+            self._send(egress, rendition, frames, is_start=True)
+
+    def send_tags(self, rendition: Rendition, frames: Frames, *, is_start: bool) -> None:
+        """Send tags, at once where somebody plays them; `is_start`: they begin with a keyframe."""
+        for egress in self._wants(rendition[0]):
+            lazily = not egress.link.watches(rendition[0], rendition[2])
+            self._send(egress, rendition, frames, is_start=is_start, lazily=lazily)
+
+    def is_watched(self, stream: StreamId) -> bool:
+        """Whether somebody plays any of it; from any thread."""
+        return any(egress.link.watches(stream, SHARED) for egress in tuple(self._egresses.values()))
+
+    def forget(self, stream: StreamId, generation: Generation) -> None:
+        """The generation has ended: nothing more of it is sent."""
+        self._wanting.pop(stream, None)
+        for egress in self._egresses.values():
+            egress.blocked = {
+                rendition for rendition in egress.blocked if rendition[:2] != (stream, generation)
+            }
+
+    def close(self) -> None:
+        for egress in self._egresses.values():
+            egress.link.close()
+        self._egresses.clear()
+
+    def _wants(self, stream: StreamId) -> list[_Egress]:
+        found = self._wanting.get(stream)
+        if found is None:
+            names = self._routes.wants(stream, [child for child, _ in self._egresses])
+            found = [egress for (child, _), egress in self._egresses.items() if child in names]
+            self._wanting[stream] = found
+        return found
+
+    def _follow_routes(self) -> None:
+        """Give those who newly want a stream what they must have of it."""
+        before, self._wanting = self._wanting, {}
+        for rendition, frames in self._catch_up():
+            known = before.get(rendition[0], ())
+            for egress in self._wants(rendition[0]):
+                if egress not in known:
+                    egress.blocked.discard(rendition)
+                    self._send(egress, rendition, frames, is_start=False)
+
+    def _send(
+        self,
+        egress: _Egress,
+        rendition: Rendition,
+        frames: Frames,
+        *,
+        is_start: bool,
+        lazily: bool = False,
+    ) -> None:
+        if rendition in egress.blocked:
+            if not is_start:
+                self.dropped += 1
+                return
+            egress.blocked.discard(rendition)
+        if not egress.link.send(frames, lazily):
+            self.dropped += 1
+            egress.blocked.add(rendition)

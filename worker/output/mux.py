@@ -1,0 +1,40 @@
+"""From coded pictures of a rung to the FLV tag bodies that egress serves. Pure.
+
+Each rung has an onMetaData of its own (FLV 10.1 E.5): the publisher's would tell of another size
+and rate. Of audio, which never comes here, it says nothing.
+"""
+
+from fractions import Fraction
+
+from common.codecs.h264 import AvcConfig
+from common.config.ladder import Rung
+from common.flv.video import avc_nalus, avc_sequence_header
+from common.rtmp.amf0 import EcmaArray, encode
+
+AVC_CODEC_ID = 7
+ENCODER = "tfarm"
+
+
+def metadata(rung: Rung, fps: Fraction) -> bytes:
+    """The body of the rung's onMetaData data message."""
+    return encode(
+        "onMetaData",
+        EcmaArray(
+            width=float(rung.width),
+            height=float(rung.height),
+            framerate=round(float(fps), 3),
+            videodatarate=rung.bitrate_bps / 1000,
+            videocodecid=float(AVC_CODEC_ID),
+            encoder=ENCODER,
+        ),
+    )
+
+
+def sequence_header(config: AvcConfig) -> bytes:
+    """The tag body with the rung's parameter sets."""
+    return avc_sequence_header(config.encode())
+
+
+def coded_picture(unit: bytes, is_idr: bool, sei: bytes = b"") -> bytes:
+    """The tag body of an AVCC access unit with `sei` in front; no B-frames, so PTS = DTS."""
+    return avc_nalus(sei + unit if sei else unit, 0, is_idr)

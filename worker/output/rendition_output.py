@@ -1,0 +1,110 @@
+"""One rung's tags on their way to egress: numbered, and the current GOP kept. Pure.
+
+A new egress incarnation first gets what `catch_up` gives, so that it serves the rung at once,
+then the same messages as all others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.flv.video import TagType
+from common.ipc.envelope import encode
+from common.ipc.identity import Generation, StreamId
+from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, Tags
+
+MAX_KEPT_BYTES = 16 * 1024 * 1024
+MAX_KEPT_TAGS = 2000
+
+Frames = list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class CodedTag:
+    """A video tag body of a rung."""
+
+    pts_ms: int
+    is_key: bool
+    received_s: float  # when the access unit that it was made of came in
+    body: bytes
+
+
+class RenditionLog:
+    """Makes the bus messages of one rung, in order."""
+
+    def __init__(self, stream_id: StreamId, generation: Generation, name: str) -> None:
+        self.name = name
+        self._stream_id = stream_id
+        self._generation = generation
+        self._metadata = b""
+        self._header = b""
+        self._next_number = 0
+        self._kept: list[CodedTag] = []
+        self._kept_bytes = 0
+        self._keeps = False  # from a keyframe on, while the bounds allow
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._header)
+
+    def begin(self, metadata: bytes, header: bytes) -> Frames:
+        """The rung begins, or goes on with other headers; the next tag is a keyframe."""
+        self._metadata, self._header = metadata, header
+        self._forget()
+        return self._open(self._next_number)
+
+    def append(self, tags: Sequence[CodedTag], now_s: float = 0.0) -> Frames:
+        """The message with these tags, which must not be empty, sent now."""
+        first = self._next_number
+        self._next_number += len(tags)
+        for tag in tags:
+            self._keep(tag)
+        heads = [
+            (int(TagType.VIDEO), tag.pts_ms, KEY if tag.is_key else 0, tag.received_s)
+            for tag in tags
+        ]
+        return [self._tags(first, heads, now_s), *(tag.body for tag in tags)]
+
+    def catch_up(self) -> list[Frames]:
+        """What an egress that knows nothing of the rung must have before the next message."""
+        if not self.is_open:
+            return []
+        first = self._next_number - len(self._kept)
+        messages = [self._open(first)]
+        if self._kept:
+            heads = [
+                (
+                    int(TagType.VIDEO),
+                    tag.pts_ms,
+                    REPLAY | (KEY if tag.is_key else 0),
+                    tag.received_s,
+                )
+                for tag in self._kept
+            ]
+            messages.append([self._tags(first, heads), *(tag.body for tag in self._kept)])
+        return messages
+
+    def _keep(self, tag: CodedTag) -> None:
+        if tag.is_key:
+            self._forget()
+            self._keeps = True
+        if not self._keeps:
+            return
+        self._kept.append(tag)
+        self._kept_bytes += len(tag.body)
+        if self._kept_bytes > MAX_KEPT_BYTES or len(self._kept) > MAX_KEPT_TAGS:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._kept_bytes = 0
+        self._keeps = False
+
+    def _open(self, first_number: int) -> Frames:
+        message = RenditionOpen(self._stream_id, self._generation, self.name, first_number)
+        return [encode(message), self._metadata, self._header]
+
+    def _tags(
+        self, first: int, heads: list[tuple[int, int, int, float]], sent_s: float = 0.0
+    ) -> bytes:
+        entries = tuple(heads)
+        return encode(Tags(self._stream_id, self._generation, self.name, first, entries, sent_s))

@@ -1,0 +1,222 @@
+"""Threads that do one thing after the other (IO: threads, and the clock for jobs that wait).
+
+A lane runs the jobs given to it in order. A session's decoder and scaler keep to one lane and each
+of its encoders to one, so devices are called from one thread each. Software gives every session
+lanes of its own, so that rungs are encoded on several cores at once; a GPU worker shares a few
+among many sessions, whose frames then take turns.
+
+Where a GPU decodes and the host encodes, one process has the encoders of many cores, and once these
+are busy its lanes wait for nothing longer than for the GIL. So there, rungs that are small beside
+the largest share a lane, and all of them where every core has a stream; and lanes that encode are
+of the scheduler's batch class: when they wake they take no core away from a thread that may have
+the GIL (docs/gpu.md has what that gives).
+"""
+
+import heapq
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from common.process import time_slice
+
+log = logging.getLogger("tfarm.worker.threads")
+
+Job = Callable[[], None]
+
+
+class Lane:
+    """One thread and the jobs that wait for it, without bound: who posts keeps count."""
+
+    def __init__(self, name: str, schedule: Callable[[], None] = time_slice.restore) -> None:
+        """`schedule` tells the kernel what the lane's thread is like, in that thread.
+
+        Who starts a lane moves media, and has a short time slice.
+        """
+        self._schedule = schedule
+        self._jobs: queue.SimpleQueue[tuple[float, Job] | None] = queue.SimpleQueue()
+        self._later: list[tuple[float, int, Job]] = []  # a heap; of the lane's thread alone
+        self._order = itertools.count()
+        self.done = 0  # jobs
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def post(self, job: Job) -> None:
+        """Run `job` after those that wait already."""
+        self._jobs.put((0.0, job))
+
+    def post_later(self, job: Job, delay_s: float) -> None:
+        """Run `job` in `delay_s`, other jobs meanwhile."""
+        self._jobs.put((time.monotonic() + delay_s, job))
+
+    def close(self) -> None:
+        """Run what was posted, drop what waits for its time, and end the thread."""
+        self._jobs.put(None)
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end; whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def starved_s(self) -> float:
+        """How long its thread has waited for a core so far; 0 where the kernel does not tell."""
+        try:
+            with open(f"/proc/self/task/{self._thread.native_id}/schedstat") as file:
+                return int(file.read().split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
+
+    def _run(self) -> None:
+        self._schedule()
+        while True:
+            job = self._due() or self._next()
+            if job is None:
+                return
+            try:
+                job()
+            except BaseException:
+                # Jobs see to their own errors: what comes here is a bug, and must not end a lane
+                # that others share.
+                log.exception("a job failed")
+            del job  # it may hold pictures
+            self.done += 1
+
+    def _due(self) -> Job | None:
+        """A job whose time has come."""
+        if self._later and self._later[0][0] <= time.monotonic():
+            return heapq.heappop(self._later)[2]
+        return None
+
+    def _next(self) -> Job | None:
+        """The next job posted, waited for; None: the lane is closed."""
+        while True:
+            wait_s = None
+            if self._later:
+                wait_s = max(0.0, self._later[0][0] - time.monotonic())
+            try:
+                entry = self._jobs.get(timeout=wait_s)
+            except queue.Empty:
+                return heapq.heappop(self._later)[2]
+            if entry is None:
+                return None
+            due_s, job = entry
+            if not due_s:
+                return job
+            heapq.heappush(self._later, (due_s, next(self._order), job))
+
+
+class Lanes(Protocol):
+    """Where sessions get their lanes from."""
+
+    @property
+    def may_share(self) -> bool:
+        """Whether a session's decode lane is its own, and may encode too."""
+        ...
+
+    @property
+    def packs(self) -> bool:
+        """Whether a session has few lanes that encode, and one where it is crowded."""
+        ...
+
+    def for_decoding(self) -> Lane: ...
+
+    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
+        """The lane of each encoder of a session, by the samples of its pictures.
+
+        One lane may be there several times, and is to be released as often.
+        """
+        ...
+
+    def release(self, lane: Lane) -> None:
+        """The session needs it no more."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class OwnLanes:
+    """Every decoder and every encoder has a thread.
+
+    `packs`: small encoders of a session share one, as where a GPU decodes and the host encodes.
+    """
+
+    def __init__(self, *, packs: bool = False) -> None:
+        self.may_share = True
+        self.packs = packs
+        self._lanes: set[Lane] = set()
+
+    def for_decoding(self) -> Lane:
+        return self._new("decode", time_slice.lengthen)  # it encodes too
+
+    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
+        groups = pack(samples) if self.packs else range(len(samples))
+        schedule = partial(time_slice.lengthen, is_batch=self.packs)
+        lanes = [self._new("encode", schedule) for _ in set(groups)]
+        return [lanes[group] for group in groups]
+
+    def release(self, lane: Lane) -> None:
+        if lane in self._lanes:
+            self._lanes.discard(lane)
+            lane.close()
+
+    def close(self) -> None:
+        for lane in list(self._lanes):
+            self.release(lane)
+
+    def _new(self, name: str, schedule: Callable[[], None]) -> Lane:
+        lane = Lane(name, schedule)
+        self._lanes.add(lane)
+        return lane
+
+
+class SharedLanes:
+    """A few lanes for many sessions, on a GPU; each decoder and each encoder keeps to one."""
+
+    def __init__(self, decoders: int, encoders: int) -> None:
+        self.may_share = False
+        self.packs = False
+        self._users: dict[Lane, int] = {}
+        self._decoders = [self._new(f"decode-{index}") for index in range(decoders)]
+        self._encoders = [self._new(f"encode-{index}") for index in range(encoders)]
+
+    def for_decoding(self) -> Lane:
+        return self._least_used(self._decoders)
+
+    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
+        return [self._least_used(self._encoders) for _ in samples]
+
+    def release(self, lane: Lane) -> None:
+        self._users[lane] -= 1
+
+    def close(self) -> None:
+        for lane in self._users:
+            lane.close()
+
+    def _new(self, name: str) -> Lane:
+        lane = Lane(name)
+        self._users[lane] = 0
+        return lane
+
+    def _least_used(self, lanes: list[Lane]) -> Lane:
+        lane = min(lanes, key=lambda lane: self._users[lane])
+        self._users[lane] += 1
+        return lane
+
+
+def pack(samples: Sequence[int]) -> list[int]:
+    """The group of each encoder, from 0: none has more samples than the largest encoder alone."""
+    room: list[int] = []
+    groups = [0] * len(samples)
+    most = max(samples, default=0)
+    for index in sorted(range(len(samples)), key=lambda index: -samples[index]):
+        fitting = (number for number, left in enumerate(room) if left >= samples[index])
+        group = next(fitting, len(room))
+        if group == len(room):
+            room.append(most)
+        room[group] -= samples[index]
+        groups[index] = group
+    return groups

@@ -17,7 +17,7 @@ TfarmError
     ├── DeviceLost         the device is gone: the process must die, exit code 4
     ├── DecodeFailed       one stream's trouble
     └── EncodeFailed       one rendition's
-        └── EncoderCapReached  the driver gives no more sessions: the supervisor must hear of it
+        └── EncoderLimitReached  the driver gives no more sessions: the supervisor must hear of it
 
 Split by what the catcher does. Pure layers raise; shells catch, once a connection or stream.
 """
@@ -114,7 +114,7 @@ class EncodeFailed(WorkerError):
     """One rendition could not be encoded."""
 
 
-class EncoderCapReached(EncodeFailed):
+class EncoderLimitReached(EncodeFailed):
     """The driver gives no more encoder sessions; `open_sessions` are open in this process."""
 
     def __init__(self, reason: str, open_sessions: int) -> None:

@@ -77,7 +77,7 @@ def look_up(stream: Stream | None, wanted: PlayWanted) -> PlayRefused | bool:
         return False
     rendition = stream.renditions.get(wanted.rendition)
     if rendition is None:
-        return PlayRefused(NOT_FOUND, _left_out(wanted.rendition, stream.rungs))
+        return PlayRefused(NOT_FOUND, _left_out(wanted.rendition, stream.transcoded))
     return rendition.has_start
 
 
@@ -88,6 +88,6 @@ def not_there(stream: Stream | None, wanted: PlayWanted) -> PlayRefused:
     return PlayRefused(NOT_FOUND, f"the rendition {wanted.rendition} has no picture yet")
 
 
-def _left_out(rendition: str, rungs: Sequence[str]) -> str:
-    there = ", ".join((*rungs, SOURCE))
+def _left_out(rendition: str, renditions: Sequence[str]) -> str:
+    there = ", ".join((*renditions, SOURCE))
     return f"this stream has no {rendition}: it would be larger than the source; there are {there}"

@@ -19,14 +19,14 @@ from common.errors import EnvelopeError, ExitCode
 from common.ipc.bus import Bus
 from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
 from common.ipc.control_messages import (
+    AddressUsage,
     Configure,
     Endpoint,
     Heartbeat,
-    HeldElsewhere,
     Hello,
+    IngestLost,
     Positions,
     ServedStatus,
-    StreamOrphaned,
     StreamWanted,
     SwitchGeneration,
     Welcome,
@@ -34,7 +34,7 @@ from common.ipc.control_messages import (
 from common.ipc.endpoint import endpoint, socket_path
 from common.ipc.envelope import decode_frames
 from common.ipc.identity import ChildName, StreamId
-from common.ipc.media_link import Inlet, Sender
+from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.process.log import RateLimit, stream_label
 from egress import status
@@ -81,7 +81,7 @@ class EgressServer:
         tags = endpoint(run_dir, child, self.boot_id, "tags")
         handover = endpoint(run_dir, child, self.boot_id, "handover")
         self.endpoint = Endpoint(child, self.boot_id, tags=tags, handover=handover)
-        self._inlet = Inlet(tags, self._on_frames, self._flushes.flush_due)
+        self._inlet = MediaListener(tags, self._on_frames, self._flushes.flush_due)
         self._handover = HandoverServer(socket_path(handover), self._players.adopt)
         self._link = ControlLink(
             self._bus, run_dir, child, self.boot_id, self, orphan_timeout_s=orphan_timeout_s
@@ -131,10 +131,10 @@ class EgressServer:
                 stream, gone = self._streams.open(message, now)
                 if (held := self._stream_lines.allow(now)) is not None:
                     log.info(
-                        "stream open stream=%s generation=%d rungs=%s held_back=%d",
+                        "stream open stream=%s generation=%d renditions=%s held_back=%d",
                         stream_label(message.stream_id),
                         message.generation,
-                        ",".join(message.rungs),
+                        ",".join(message.renditions),
                         held,
                     )
             case StreamClosed():
@@ -249,7 +249,7 @@ class EgressServer:
             "players": len(players),
             "waiting": sum(map(len, players.waiting.values())),
             "unplaced": self._streams.unplaced,
-            "parked": self._streams.parked,
+            "parked": self._streams.queued,
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }
         is_one_of_several = self.settings.egress.processes > 1
@@ -273,9 +273,9 @@ class EgressServer:
                 stream = self._streams.get(stream_id)
                 last_pts_ms = stream.revoke(generation) if stream is not None else None
                 self._link.send(Positions(request_id, stream_id, last_pts_ms))
-            case HeldElsewhere(held):
+            case AddressUsage(held):
                 self._players.by_address.told_elsewhere(held)
-            case StreamOrphaned(stream_id, generation, reason, hold_ms):
+            case IngestLost(stream_id, generation, reason, hold_ms):
                 closed = StreamClosed(stream_id, generation, reason, hold_ms)
                 stream = self._streams.close(closed, time.monotonic())
                 if stream is not None:

@@ -20,23 +20,23 @@ from common.errors import ExitCode
 from common.ipc.bus import Bus
 from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
 from common.ipc.control_messages import (
+    AddressUsage,
     Configure,
+    EgressRoutes,
     Endpoint,
     EndStream,
+    GopTransfer,
     Heartbeat,
-    HeldElsewhere,
     Hello,
-    Placed,
+    Placement,
     Readmit,
     Refused,
-    StreamKept,
     StreamRevoke,
-    StreamRoutes,
     Topology,
     Welcome,
 )
 from common.ipc.identity import ChildName
-from ingest.outputs.links import Relay
+from ingest.outputs.links import Links
 from ingest.rtmp.listener import Server, bind, connection_limit, join_address
 from ingest.rtmp.player_handover import Players
 from ingest.streams.admission import Admission
@@ -81,7 +81,7 @@ class Ingest:
             orphan_timeout_s=orphan_timeout_s,
             on_payloads=self._on_payloads,
         )
-        self._relay = Relay(lambda stream_id: self._streams.watched(stream_id))
+        self._relay = Links(lambda stream_id: self._streams.watched(stream_id))
         settings = Settings()
         self._admission = Admission(settings.ingest, connection_limit())
         self._streams = Streams(
@@ -140,7 +140,7 @@ class Ingest:
                 # A bug met by one stream must not stay with the others, nor end their reading.
                 log.exception("a tick failed")
             try:
-                await read_spread(self._streams.lazy_reads, asyncio.sleep)
+                await read_spread(self._streams.read_batching, asyncio.sleep)
                 if self._server is not None and now - looked_s >= LOOK_S:
                     looked_s = now
                     self._server.look_again()
@@ -212,7 +212,7 @@ class Ingest:
                 self._configure(settings)
             case Topology(endpoints):
                 self._follow(endpoints, now)
-            case Placed():
+            case Placement():
                 self._streams.placed(message, now)
             case Refused():
                 self._streams.refused_by_supervisor(message, now)
@@ -220,10 +220,10 @@ class Ingest:
                 self._streams.end_stream(message, now)
             case Readmit():
                 self._streams.readmit(message)
-            case StreamRoutes():
+            case EgressRoutes():
                 self._relay.route(message)
                 self._streams.peers_changed(now)
-            case HeldElsewhere(held):
+            case AddressUsage(held):
                 self._admission.told_elsewhere(held)
             case StreamRevoke():
                 self._streams.revoke(message, now)
@@ -231,7 +231,7 @@ class Ingest:
                 log.warning("unexpected control message kind=%s", type(message).__name__)
 
     def _on_payloads(self, message: Any, payloads: Sequence[bytes]) -> None:
-        if isinstance(message, StreamKept):
+        if isinstance(message, GopTransfer):
             self._streams.kept(message, payloads)
         else:
             log.warning("unexpected control message kind=%s", type(message).__name__)

@@ -1,6 +1,6 @@
 """The supervisor process (IO): builds everything, and carries messages between its parts.
 
-`Farm` decides, `Family` has the processes, `Control` the sockets; this is what stands between
+`Farm` decides, `Children` has the processes, `Control` the sockets; this is what stands between
 them. A start is: lock the run directory, adopt the children that an earlier supervisor left
 running, start the others, say where the farm is. An end is: publishers, workers, players, in that
 order, then the socket files. When this process dies instead, the children go on and the next
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config import load as config
-from common.config.ladder import Path as ServePath
+from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.config.values import listen_address
 from common.errors import ConfigError, ExitCode
@@ -41,7 +41,7 @@ from supervisor.commands.banner import address_text, banner
 from supervisor.commands.server import Commands
 from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot, summary
 from supervisor.commands.version import VERSION
-from supervisor.farm.actions import CondemnChild, Order, Send, StartWorker, StopWorker
+from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm
 from supervisor.farm.operations import Operations
 from supervisor.farm.reloading import reloaded
@@ -50,7 +50,7 @@ from supervisor.hardware.gpu_watch import watch_gpus
 from supervisor.hardware.gpus import find_gpus
 from supervisor.processes import run_dir as run_directory
 from supervisor.processes.adoption import adopt_children
-from supervisor.processes.children import Family, Listeners
+from supervisor.processes.children import Children, Listeners
 from supervisor.processes.control import Control
 from supervisor.processes.launch import (
     Plan,
@@ -67,7 +67,7 @@ from supervisor.processes.process import is_alive, kill_stranger
 from supervisor.processes.run_dir import RunDirLock
 from supervisor.processes.shared_port import find_port
 from supervisor.processes.systemd import Systemd
-from supervisor.processes.watchdog import Vigil
+from supervisor.processes.watchdog import Watchdog
 from supervisor.processes.worker_counts import further_workers, share_of
 
 log = logging.getLogger("tfarm.supervisor.run")
@@ -115,10 +115,10 @@ class Supervisor:
         self.farm = Farm(settings, self._cores)
         self._systemd = Systemd(lambda: summary(self.farm))
         self._bus = Bus()
-        self.family = Family(
+        self.children = Children(
             run_dir, Listeners(self._on_up, self._on_down, lambda name: self._on_change(name))
         )
-        self._vigil = Vigil(self.family, lambda: self.settings.worker)
+        self._watchdog = Watchdog(self.children, lambda: self.settings.worker)
         operations = Operations(self.farm, self._do, self._loop.time)
         commands = Commands(self, operations)
         self._control = Control(
@@ -139,16 +139,16 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as tasks:
                 beats = tasks.create_task(self._beat())
-                watch = tasks.create_task(self._vigil.watch())
+                watch = tasks.create_task(self._watchdog.watch())
                 for name in self._names:
                     self._expect(name)
                 self.farm.adopt()
-                await adopt_children(self._run_dir, self._control, self.family)
+                await adopt_children(self._run_dir, self._control, self.children)
                 self._is_adopting = False
                 self._greet_adopted()
                 self._choose_port()
                 for name in self._names if not self._failure else ():
-                    self.family.start(self._plan(name))
+                    self.children.start(self._plan(name))
                 self._start_further()
                 self._do(self.farm.settle(self._loop.time()))
                 self._take_early()
@@ -160,7 +160,7 @@ class Supervisor:
                     gpus.stop()
                 self._is_stopping = True
                 self._systemd.stopping()
-                await self.family.stop_all()
+                await self.children.stop_all()
                 beats.cancel()
                 watch.cancel()
         except BaseException:
@@ -169,7 +169,7 @@ class Supervisor:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            self.family.leave()
+            self.children.leave()
             self._bus.close()
         run_directory.clear(self._run_dir)
         if self._failure:
@@ -181,15 +181,15 @@ class Supervisor:
         """End the farm; when told again, at once."""
         if self._stop.is_set():
             log.warning("killing all children: told to stop twice")
-            self.family.kill_all()
+            self.children.kill_all()
         self._stop.set()
 
     async def _beat(self) -> None:
         while True:
             self._control.broadcast(SupervisorBeat(self._boot_id))
             self._systemd.beat()
-            self._cpu.sample([os.getpid(), *self.family.pids()], self._loop.time())
-            self._vigil.watch_memory()
+            self._cpu.sample([os.getpid(), *self.children.pids()], self._loop.time())
+            self._watchdog.watch_memory()
             await asyncio.sleep(BEAT_S)
 
     # ---- which children ---------------------------------------------------------------------
@@ -198,8 +198,8 @@ class Supervisor:
         if name.startswith("worker:"):
             is_software = name.startswith("worker:cpu:")
             is_first = name == gpu_worker(device_of(name))
-            path = ServePath.GPU_ONLY if is_first else ServePath.HYBRID
-            path = ServePath.SOFTWARE if is_software else path
+            path = Pipeline.GPU_ONLY if is_first else Pipeline.HYBRID
+            path = Pipeline.SOFTWARE if is_software else path
             self.farm.roster.expect_device(name, path, self._loop.time())
 
     def _plan(self, name: ChildName) -> Plan:
@@ -220,11 +220,11 @@ class Supervisor:
             return
         hellos = self.farm.hellos.values()
         for name in further_workers(self.settings, self._cores, self._gpus, hellos):
-            if name not in self.family.members:
+            if name not in self.children.members:
                 log.info("starting a further worker child=%s", name)
                 self._names.append(name)
                 self._expect(name)
-                self.family.start(self._plan(name))
+                self.children.start(self._plan(name))
 
     def _choose_port(self) -> None:
         """Where several ingests will listen, unless one that was adopted does already."""
@@ -242,7 +242,7 @@ class Supervisor:
     # ---- from the children ------------------------------------------------------------------
 
     def _on_hello(self, hello: Hello) -> None:
-        member = self.family.members.get(hello.child)
+        member = self.children.members.get(hello.child)
         now = self._loop.time()
         if member is None or not member.machine.is_running:
             if self._is_stopping or not is_alive(hello.pid, hello.start_ticks):
@@ -253,7 +253,7 @@ class Supervisor:
                 self._greet(hello)
             self._expect(hello.child)
             plan = self._plan(hello.child)
-            self.family.adopt(plan, hello.pid, hello.start_ticks, hello.boot_id)
+            self.children.adopt(plan, hello.pid, hello.start_ticks, hello.boot_id)
         elif member.process is None or member.process.pid != hello.pid:
             log.error("ending a second child of one name child=%s pid=%d", hello.child, hello.pid)
             kill_stranger(hello.pid, hello.start_ticks, signal.SIGTERM)
@@ -264,7 +264,7 @@ class Supervisor:
             self._greet(hello)
         if hello.child.startswith("ingest:") and hello.listen:
             self._keep_port(hello.listen[0])
-        self.family.said_hello(hello.child, hello.boot_id)
+        self.children.said_hello(hello.child, hello.boot_id)
         self._do(self.farm.child_up(hello, now))
         if not self._is_adopting:
             self._control.broadcast(Topology(self._endpoints()))
@@ -295,10 +295,10 @@ class Supervisor:
             log.error("fatal child=%s reason=%s", child, message.reason)
             if message.exit_code == ExitCode.DEVICE_LOST:
                 self.farm.roster.device_lost(child, message.reason)
-            self.family.said_fatal(child, message.reason)
+            self.children.said_fatal(child, message.reason)
             return
-        self._vigil.heard(child)
-        self.family.heard(child)
+        self._watchdog.heard(child)
+        self.children.heard(child)
         if self._is_adopting:
             if len(self._early) < MAX_EARLY:
                 self._early.append((child, message, payloads))
@@ -323,15 +323,15 @@ class Supervisor:
         for worker in workers:  # all, before the first one's streams look for room
             self.farm.roster.device_lost(worker, reason, is_seen=True)
         for worker in workers:
-            self.family.condemn(worker, reason)
+            self.children.fail_and_restart(worker, reason)
 
     def _on_up(self, child: ChildName) -> None:
         self._ever_ready.add(child)
-        self._vigil.begin(child)
+        self._watchdog.begin(child)
 
     def _on_down(self, child: ChildName, reason: str, crashed: bool) -> None:
         self._control.forget(child)
-        self._vigil.end(child)
+        self._watchdog.end(child)
         if self._is_stopping:
             return
         self._do(self.farm.child_down(child, reason, self._loop.time(), crashed=crashed))
@@ -340,7 +340,7 @@ class Supervisor:
 
     def _on_change(self, child: ChildName) -> None:
         """A farm that cannot listen or serve from its very start had better not start."""
-        machine = self.family.members[child].machine
+        machine = self.children.members[child].machine
         is_vital = child.startswith(("ingest:", "egress:"))
         has_failed = machine.state in (ChildState.BACKOFF, ChildState.FATAL)
         if is_vital and has_failed and child not in self._ever_ready and not self._is_announced:
@@ -352,22 +352,22 @@ class Supervisor:
 
     # ---- orders -----------------------------------------------------------------------------
 
-    def _do(self, orders: Sequence[Order]) -> None:
-        for order in orders:
+    def _do(self, actions: Sequence[Action]) -> None:
+        for order in actions:
             match order:
                 case Send(child, _) if child == NO_INGEST:
                     pass
                 case Send(child, message, payloads):
                     if not self._control.send(child, message, payloads):
                         log.warning("not sent child=%s kind=%s", child, type(message).__name__)
-                case CondemnChild(child, reason):
-                    self.family.condemn(child, reason)
+                case FailChild(child, reason):
+                    self.children.fail_and_restart(child, reason)
                 case StartWorker(child):
                     log.warning("starting a worker for one stream alone child=%s", child)
-                    self.family.start(self._plan(child))
+                    self.children.start(self._plan(child))
                 case StopWorker(child):
                     # not while the child's own event is still being seen to
-                    self._loop.call_soon(self.family.dismiss, child)
+                    self._loop.call_soon(self.children.remove, child)
         self._arm()
 
     def _arm(self) -> None:
@@ -432,7 +432,7 @@ class Supervisor:
         self._control.broadcast(Configure(self.settings))
         for name in result.new_workers:
             self._expect(name)
-            self.family.start(self._plan(name))
+            self.children.start(self._plan(name))
         self._start_further()
         self._do(self.farm.configure(self.settings, self._loop.time()))
         said = f"{self.config_path} is loaded; templates hold for new streams"
@@ -457,7 +457,7 @@ class Supervisor:
                     member.machine.reason,
                     member.machine.since(),
                 )
-                for member in self.family.members.values()
+                for member in self.children.members.values()
             ],
             now_s=now,
             now_unix=time.time(),

@@ -10,7 +10,7 @@ from common.codecs.aac import AudioSpecificConfig
 from common.config.ladder import SOURCE
 from common.config.settings import IngestSettings
 from common.flv.video import aac_sequence_header
-from common.ipc.control_messages import Placed, ResumeTime
+from common.ipc.control_messages import Placement, ResumeTime
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.rtmp.events import AudioReceived, VideoReceived
@@ -19,7 +19,7 @@ from egress.streams.registry import Streams
 from egress.streams.stream import Stream as EgressStream
 from egress.streams.stream import StreamState
 from ingest.streams.publisher import Publisher
-from ingest.streams.stream import Stream, Surroundings
+from ingest.streams.stream import SessionContext, Stream
 from tests.kit.stream import ANSWER, STREAM, FakePeers, header, picture, sound, sound_header
 
 OTHER_FORMAT = AudioReceived(0, aac_sequence_header(AudioSpecificConfig(2, 44100, 2, 2).encode()))
@@ -43,7 +43,7 @@ class Egress:
             self._streams.take(message, payloads, self._clock.now)  # type: ignore[arg-type]
         return True
 
-    send_lazily = send
+    send_batched = send
 
     def watches(self, stream_id: StreamId, rendition: str) -> bool:
         return True
@@ -71,12 +71,12 @@ class Clock:
 class Ingest:
     """One stream at ingest, with its publisher."""
 
-    def __init__(self, clock: Clock, *egresses: Egress, placed: Placed = ANSWER) -> None:
+    def __init__(self, clock: Clock, *egresses: Egress, placed: Placement = ANSWER) -> None:
         self.peers = FakePeers()
         self.peers.running = list(egresses)  # type: ignore[arg-type]
         self._clock = clock
         requests = itertools.count(10)
-        around = Surroundings(self.peers, lambda _: None, requests.__next__, lambda: clock.now)
+        around = SessionContext(self.peers, lambda _: None, requests.__next__, lambda: clock.now)
         self.stream = Stream(placed, around, since_unix=1.0)
         self.stream.arrive("192.0.2.1:5000", clock.now)
         self.publisher = Publisher(self.stream, IngestSettings(idle_timeout_s=60.0), clock.now)
@@ -161,12 +161,16 @@ def test_a_publisher_that_is_back_at_another_ingest_goes_on_as_long_after_as_it_
     ingest.take(header())
     ingest.run(begin_ms, begin_ms + 4000, lag_ms=0 if has_audio else 1_000_000)
     last_ms = times(egress.take(), VIDEO)[-1]
-    anchor = ingest.stream.timeline.anchor
-    assert anchor is not None
+    clock_reference = ingest.stream.timeline.clock_reference
+    assert clock_reference is not None
     clock.now += 1.0
     egress.send(StreamClosed(STREAM, Generation(1), "its ingest is gone", 10_000))
     clock.now += 2.0
-    resume = ResumeTime(anchor.stream_ms, anchor.monotonic_s, last_ms) if knows_time else None
+    resume = (
+        ResumeTime(clock_reference.stream_ms, clock_reference.monotonic_s, last_ms)
+        if knows_time
+        else None
+    )
     placed = replace(ANSWER, generation=Generation(2), resume_time=resume)
     other = Ingest(clock, egress, placed=placed)
     if has_audio:

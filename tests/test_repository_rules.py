@@ -129,10 +129,10 @@ def test_links_in_documents_resolve(document: Path) -> None:
         assert path.is_file(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
-            assert anchor in {_anchor(heading) for heading in headings}, target
+            assert anchor in {_clock_reference(heading) for heading in headings}, target
 
 
-def _anchor(heading: str) -> str:
+def _clock_reference(heading: str) -> str:
     kept = re.sub(r"[^\w\- ]", "", heading.lower())
     return kept.replace(" ", "-")
 

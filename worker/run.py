@@ -1,10 +1,10 @@
 """The worker process's shell (IO): media in from the bus, sessions, tags out, the control link.
 
-The loop's thread only moves messages; what decodes and encodes are the sessions' lanes, which hand
-their events over through one deque and one wake-up of the loop. A session that fails ends alone; a
-lost device ends the process, with `ExitCode.DEVICE_LOST`. A session that gets nothing is not ended
-here: its publisher may be away, or send sound alone. The supervisor sees in the heartbeats which
-are nobody's.
+The loop's thread only moves messages; what decodes and encodes are the sessions' threads, which
+hand their events over through one deque and one wake-up of the loop. A session that fails ends
+alone; a lost device ends the process, with `ExitCode.DEVICE_LOST`. A session that gets nothing is
+not ended here: its publisher may be away, or send sound alone. The supervisor sees in the
+heartbeats which are nobody's.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from typing import Any
 
 import uvloop
 
-from common.config.ladder import Path as ServingPath
+from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.errors import BootFailed, DeviceLost, EnvelopeError, ExitCode
 from common.ipc.bus import Bus
@@ -37,14 +37,14 @@ from common.ipc.control_link import (
 from common.ipc.control_messages import (
     Configure,
     Degrade,
-    EncoderCap,
+    EgressRoutes,
+    EncoderLimitReport,
     Endpoint,
     Fatal,
     Heartbeat,
     Hello,
-    StreamOrphaned,
-    StreamRoutes,
-    StreamsElsewhere,
+    HostLoad,
+    IngestLost,
     StreamTrouble,
     Topology,
     TranscodeStatus,
@@ -53,14 +53,14 @@ from common.ipc.control_messages import (
 from common.ipc.endpoint import endpoint
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import ChildName, Generation, StreamId
-from common.ipc.media_link import Inlet, Sender
+from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import (
     SHARED,
     AccessUnit,
     GenerationEnd,
-    StreamCut,
     StreamEnd,
     StreamPause,
+    StreamSplice,
     StreamStart,
     VideoHeader,
 )
@@ -68,19 +68,26 @@ from common.process.awake_clock import AwakeClock
 from common.process.log import RateLimit, stream_label
 from worker.devices.backend import Backend
 from worker.output.egresses import Egresses, Frames, Rendition
-from worker.output.rendition_output import RenditionLog
-from worker.session.events import CapMet, DeviceGone, Ended, Event, RungBegan, RungCoded
-from worker.session.session import Session, SessionState, Surroundings
-from worker.threads import Lane, Lanes, OwnLanes, SharedLanes
+from worker.output.rendition_output import RenditionOutput
+from worker.session.events import (
+    DeviceGone,
+    EncoderLimitHit,
+    Ended,
+    Event,
+    RenditionBegan,
+    RenditionCoded,
+)
+from worker.session.session import Session, SessionContext, SessionState
+from worker.threads import JobThread, OwnThreads, SessionThreads, SharedThreads
 
 log = logging.getLogger("tfarm.worker.run")
 
-GPU_DECODE_LANES = 16
-GPU_ENCODE_LANES = 32
+GPU_DECODE_THREADS = 16
+GPU_ENCODE_THREADS = 32
 STOP_S = 1.5  # for the sessions to hand out what they hold
 FLUSH_S = 0.05  # for the last messages to leave
 IDLE_S = 1.0  # without a stream, until memory is given back
-# Of a software worker, whose lanes are few: one that waits for the GIL must not wait for 5 ms, a
+# Of a software worker, whose threads are few: one that waits for the GIL must not wait for 5 ms, a
 # good part of a frame's delay. Of a GPU's dozens most wait at any time: all would wake so often,
 # and make whoever has the GIL give it up. Python's own 5 ms gives less delay there (docs/gpu.md).
 SWITCH_INTERVAL_S = 0.0005
@@ -88,7 +95,7 @@ SWITCH_INTERVAL_S = 0.0005
 StreamKey = tuple[StreamId, Generation]
 
 
-def open_backend(device: str, threads: int, share: int = 1) -> tuple[Backend, Lanes]:
+def open_backend(device: str, threads: int, share: int = 1) -> tuple[Backend, SessionThreads]:
     """The device named on the command line; `share` workers have the host's cores.
 
     Raises BootFailed, DeviceLost.
@@ -96,17 +103,17 @@ def open_backend(device: str, threads: int, share: int = 1) -> tuple[Backend, La
     if device.startswith("cpu"):
         from worker.devices.software.device import SoftBackend
 
-        return SoftBackend(device, threads), OwnLanes()
+        return SoftBackend(device, threads), OwnThreads()
     from worker.devices.gpu.device import GpuBackend
 
     backend = GpuBackend(device, encoder_threads=threads, share=share)
-    if backend.info.path is ServingPath.HYBRID:
-        return backend, OwnLanes(packs=True)
-    return backend, SharedLanes(GPU_DECODE_LANES, GPU_ENCODE_LANES)
+    if backend.info.path is Pipeline.HYBRID:
+        return backend, OwnThreads(groups_small_encoders=True)
+    return backend, SharedThreads(GPU_DECODE_THREADS, GPU_ENCODE_THREADS)
 
 
 def set_switch_interval(device: str) -> None:
-    """How long a lane waits until it asks for the GIL, by the device."""
+    """How long a thread waits until it asks for the GIL, by the device."""
     if device.startswith("cpu"):
         sys.setswitchinterval(SWITCH_INTERVAL_S)
 
@@ -122,7 +129,7 @@ class _Stream:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.logs: dict[int, RenditionLog] = {}
+        self.logs: dict[int, RenditionOutput] = {}
 
 
 class Worker:
@@ -133,7 +140,7 @@ class Worker:
         child: ChildName,
         run_dir: Path,
         backend: Backend,
-        lanes: Lanes,
+        session_threads: SessionThreads,
         *,
         orphan_timeout_s: float = 30.0,
     ) -> None:
@@ -147,17 +154,17 @@ class Worker:
         self._stopped = asyncio.Event()
         self._all_ended = asyncio.Event()
         self._backend = backend
-        self._lanes = lanes
-        self._opener = Lane("opener")
-        self._around = Surroundings(
+        self._session_threads = session_threads
+        self._opener = JobThread("opener")
+        self._around = SessionContext(
             backend,
-            lanes,
+            session_threads,
             self._opener,
             threading.Lock(),
             self._post,
             self._is_alone,
             lambda stream_id: self._egresses.is_watched(stream_id),
-            self._is_crowded,
+            self._is_saturated,
         )
         self._streams: dict[StreamKey, _Stream] = {}
         self._events: deque[tuple[Session, Event]] = deque()
@@ -168,7 +175,7 @@ class Worker:
         self._bus = Bus()
         media = endpoint(run_dir, child, self.boot_id, "media")
         self.endpoint = Endpoint(child, self.boot_id, media=media)
-        self._inlet = Inlet(media, self._on_frames)
+        self._inlet = MediaListener(media, self._on_frames)
         self._egresses = Egresses(self._catch_up)
         self._awake = AwakeClock(2 * WORKER_BEAT_S)
         self._link = ControlLink(
@@ -220,7 +227,7 @@ class Worker:
                     self._counters["stray"] += 1
             case StreamStart():
                 self._start(message, payload)
-            case VideoHeader() | StreamCut() | StreamPause() | StreamEnd():
+            case VideoHeader() | StreamSplice() | StreamPause() | StreamEnd():
                 stream = self._streams.get((message.stream_id, message.generation))
                 if stream is not None:
                     self._order(stream.session, message, payload)
@@ -232,7 +239,7 @@ class Worker:
         others = [entry for entry in self._streams if entry[0] == start.stream_id]
         if any(generation >= start.generation for _, generation in others):
             return
-        if start.cut_ms is None:
+        if start.splice_ms is None:
             # no make before break: nobody will end the old one
             for other in others:
                 self._streams[other].session.abandon("replaced")
@@ -243,16 +250,18 @@ class Worker:
     def _order(
         self,
         session: Session,
-        message: VideoHeader | StreamCut | StreamPause | StreamEnd,
+        message: VideoHeader | StreamSplice | StreamPause | StreamEnd,
         payload: bytes,
     ) -> None:
         match message:
             case VideoHeader():
                 session.put_header(payload)
-            case StreamCut():
-                session.cut(message.cut_ms)
+            case StreamSplice():
+                session.splice(message.splice_ms)
             case StreamPause():
-                session.pause(message.anchor_ms, message.anchor_s, may_go_on=message.may_go_on)
+                session.pause(
+                    message.reference_ms, message.reference_s, may_go_on=message.may_go_on
+                )
             case StreamEnd():
                 session.end(message.reason)
 
@@ -270,34 +279,37 @@ class Worker:
 
     def _take_events(self) -> None:
         self._is_woken = False
-        coded: dict[tuple[StreamKey, int], list[RungCoded]] = {}
+        coded: dict[tuple[StreamKey, int], list[RenditionCoded]] = {}
         while self._events:
             session, event = self._events.popleft()
             key = (session.stream_id, session.generation)
-            if isinstance(event, RungCoded):
-                coded.setdefault((key, event.rung), []).append(event)
+            if isinstance(event, RenditionCoded):
+                coded.setdefault((key, event.rendition), []).append(event)
                 continue
             self._send_coded(coded)
             self._on_event(key, session, event)
         self._send_coded(coded)
 
     def _on_event(
-        self, key: StreamKey, session: Session, event: RungBegan | Ended | DeviceGone | CapMet
+        self,
+        key: StreamKey,
+        session: Session,
+        event: RenditionBegan | Ended | DeviceGone | EncoderLimitHit,
     ) -> None:
         match event:
-            case RungBegan():
+            case RenditionBegan():
                 stream = self._streams.get(key)
                 if stream is None:
                     return
-                name = session.ladder.rungs[event.rung].name
-                rendition = stream.logs.get(event.rung)
+                name = session.ladder.renditions[event.rendition].name
+                rendition = stream.logs.get(event.rendition)
                 if rendition is None:
-                    rendition = stream.logs[event.rung] = RenditionLog(*key, name)
+                    rendition = stream.logs[event.rendition] = RenditionOutput(*key, name)
                 frames = rendition.begin(event.metadata, event.header)
                 self._egresses.send((*key, name), frames)
             case Ended():
                 self._on_ended(key, session, event)
-            case CapMet():
+            case EncoderLimitHit():
                 self._on_cap_met(event)
             case DeviceGone():
                 if self._met_loss is None:
@@ -308,7 +320,7 @@ class Worker:
                     self.exit_code = ExitCode.DEVICE_LOST
                     self._stopped.set()
 
-    def _on_cap_met(self, event: CapMet) -> None:
+    def _on_cap_met(self, event: EncoderLimitHit) -> None:
         is_news = self._around.cap.is_news(
             event.open_sessions, time.monotonic(), is_again=event.is_again
         )
@@ -319,7 +331,7 @@ class Worker:
             event.reason,
         )
         if is_news:
-            self._link.send(EncoderCap(self.child, event.open_sessions, event.reason))
+            self._link.send(EncoderLimitReport(self.child, event.open_sessions, event.reason))
 
     def _on_ended(self, key: StreamKey, session: Session, event: Ended) -> None:
         stream = self._streams.pop(key, None)
@@ -346,7 +358,7 @@ class Worker:
                 StreamTrouble(self.child, *key, event.reason, event.is_workers_own, is_bystander)
             )
 
-    def _send_coded(self, coded: dict[tuple[StreamKey, int], list[RungCoded]]) -> None:
+    def _send_coded(self, coded: dict[tuple[StreamKey, int], list[RenditionCoded]]) -> None:
         now_s = time.monotonic()
         for (key, index), events in coded.items():
             stream = self._streams.get(key)
@@ -374,7 +386,7 @@ class Worker:
             for frames in rendition.catch_up()
         ]
 
-    def _is_crowded(self) -> bool:
+    def _is_saturated(self) -> bool:
         """Whether there is a stream for every core of the host."""
         return len(self._streams) + self._elsewhere >= self._cores
 
@@ -414,15 +426,15 @@ class Worker:
                 self._configure(message.settings)
             case Topology():
                 self._egresses.update(message.endpoints)
-            case StreamRoutes():
+            case EgressRoutes():
                 self._egresses.route(message)
-            case StreamsElsewhere():
+            case HostLoad():
                 self._elsewhere = message.streams
             case Degrade():
                 degraded = self._streams.get((message.stream_id, message.generation))
                 if degraded is not None:
-                    degraded.session.degrade(message.top_rate_divisor, message.dropped_rungs)
-            case StreamOrphaned():
+                    degraded.session.degrade(message.top_rate_divisor, message.dropped_renditions)
+            case IngestLost():
                 for (stream_id, generation), stream in self._streams.items():
                     if stream_id == message.stream_id and generation <= message.generation:
                         stream.session.end(message.reason)
@@ -454,7 +466,7 @@ class Worker:
     def _clean_up(self) -> None:
         self._opener.close()
         is_closed = self._opener.join(0.5)
-        self._lanes.close()
+        self._session_threads.close()
         self._egresses.close()
         self._inlet.close()
         self._bus.close()
@@ -489,8 +501,10 @@ def run_worker(
     async def serve() -> ExitCode:
         loop = asyncio.get_running_loop()
         try:
-            backend, lanes = open_backend(device, threads, share)
-            worker = Worker(child, run_dir, backend, lanes, orphan_timeout_s=orphan_timeout_s)
+            backend, session_threads = open_backend(device, threads, share)
+            worker = Worker(
+                child, run_dir, backend, session_threads, orphan_timeout_s=orphan_timeout_s
+            )
         except BootFailed as error:
             log.error("device cannot be used device=%s reason=%s", device, error)
             await _tell_fatal(child, run_dir, str(error), ExitCode.BOOT_FAILED)

@@ -1,15 +1,15 @@
 """Threads that do one thing after the other (IO: threads, and the clock for jobs that wait).
 
-A lane runs the jobs given to it in order. A session's decoder and scaler keep to one lane and each
-of its encoders to one, so devices are called from one thread each. Software gives every session
-lanes of its own, so that rungs are encoded on several cores at once; a GPU worker shares a few
-among many sessions, whose frames then take turns.
+A thread runs the jobs given to it in order. A session's decoder and scaler keep to one thread and
+each of its encoders to one, so devices are called from one thread each. Software gives every
+session threads of its own, so that renditions are encoded on several cores at once; a GPU worker
+shares a few among many sessions, whose frames then take turns.
 
 Where a GPU decodes and the host encodes, one process has the encoders of many cores, and once these
-are busy its lanes wait for nothing longer than for the GIL. So there, rungs that are small beside
-the largest share a lane, and all of them where every core has a stream; and lanes that encode are
-of the scheduler's batch class: when they wake they take no core away from a thread that may have
-the GIL (docs/gpu.md has what that gives).
+are busy its threads wait for nothing longer than for the GIL. So there, renditions that are small
+beside the largest share a thread, and all of them where every core has a stream; and threads that
+encode are of the scheduler's batch class: when they wake they take no core away from a thread that
+may have the GIL (docs/gpu.md has what that gives).
 """
 
 import heapq
@@ -29,17 +29,17 @@ log = logging.getLogger("tfarm.worker.threads")
 Job = Callable[[], None]
 
 
-class Lane:
+class JobThread:
     """One thread and the jobs that wait for it, without bound: who posts keeps count."""
 
     def __init__(self, name: str, schedule: Callable[[], None] = time_slice.restore) -> None:
-        """`schedule` tells the kernel what the lane's thread is like, in that thread.
+        """`schedule` tells the kernel what the thread's thread is like, in that thread.
 
-        Who starts a lane moves media, and has a short time slice.
+        Who starts a thread moves media, and has a short time slice.
         """
         self._schedule = schedule
         self._jobs: queue.SimpleQueue[tuple[float, Job] | None] = queue.SimpleQueue()
-        self._later: list[tuple[float, int, Job]] = []  # a heap; of the lane's thread alone
+        self._later: list[tuple[float, int, Job]] = []  # a heap; of the thread's thread alone
         self._order = itertools.count()
         self.done = 0  # jobs
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -79,7 +79,7 @@ class Lane:
             try:
                 job()
             except BaseException:
-                # Jobs see to their own errors: what comes here is a bug, and must not end a lane
+                # Jobs see to their own errors: what comes here is a bug, and must not end a thread
                 # that others share.
                 log.exception("a job failed")
             del job  # it may hold pictures
@@ -92,7 +92,7 @@ class Lane:
         return None
 
     def _next(self) -> Job | None:
-        """The next job posted, waited for; None: the lane is closed."""
+        """The next job posted, waited for; None: the thread is closed."""
         while True:
             wait_s = None
             if self._later:
@@ -109,102 +109,103 @@ class Lane:
             heapq.heappush(self._later, (due_s, next(self._order), job))
 
 
-class Lanes(Protocol):
-    """Where sessions get their lanes from."""
+class SessionThreads(Protocol):
+    """Where sessions get their threads from."""
 
     @property
-    def may_share(self) -> bool:
-        """Whether a session's decode lane is its own, and may encode too."""
+    def can_encode_inline(self) -> bool:
+        """Whether a session's decode thread is its own, and may encode too."""
         ...
 
     @property
-    def packs(self) -> bool:
-        """Whether a session has few lanes that encode, and one where it is crowded."""
+    def groups_small_encoders(self) -> bool:
+        """Whether a session has few threads that encode, and one where it is crowded."""
         ...
 
-    def for_decoding(self) -> Lane: ...
+    def for_decoding(self) -> JobThread: ...
 
-    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
-        """The lane of each encoder of a session, by the samples of its pictures.
+    def for_encoding(self, samples: Sequence[int]) -> list[JobThread]:
+        """The thread of each encoder of a session, by the samples of its pictures.
 
-        One lane may be there several times, and is to be released as often.
+        One thread may be there several times, and is to be released as often.
         """
         ...
 
-    def release(self, lane: Lane) -> None:
+    def release(self, thread: JobThread) -> None:
         """The session needs it no more."""
         ...
 
     def close(self) -> None: ...
 
 
-class OwnLanes:
+class OwnThreads:
     """Every decoder and every encoder has a thread.
 
-    `packs`: small encoders of a session share one, as where a GPU decodes and the host encodes.
+    `groups_small_encoders`: small encoders of a session share one, as where a GPU decodes and the
+    host encodes.
     """
 
-    def __init__(self, *, packs: bool = False) -> None:
-        self.may_share = True
-        self.packs = packs
-        self._lanes: set[Lane] = set()
+    def __init__(self, *, groups_small_encoders: bool = False) -> None:
+        self.can_encode_inline = True
+        self.groups_small_encoders = groups_small_encoders
+        self._threads: set[JobThread] = set()
 
-    def for_decoding(self) -> Lane:
+    def for_decoding(self) -> JobThread:
         return self._new("decode", time_slice.lengthen)  # it encodes too
 
-    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
-        groups = pack(samples) if self.packs else range(len(samples))
-        schedule = partial(time_slice.lengthen, is_batch=self.packs)
-        lanes = [self._new("encode", schedule) for _ in set(groups)]
-        return [lanes[group] for group in groups]
+    def for_encoding(self, samples: Sequence[int]) -> list[JobThread]:
+        groups = pack(samples) if self.groups_small_encoders else range(len(samples))
+        schedule = partial(time_slice.lengthen, is_batch=self.groups_small_encoders)
+        threads = [self._new("encode", schedule) for _ in set(groups)]
+        return [threads[group] for group in groups]
 
-    def release(self, lane: Lane) -> None:
-        if lane in self._lanes:
-            self._lanes.discard(lane)
-            lane.close()
+    def release(self, thread: JobThread) -> None:
+        if thread in self._threads:
+            self._threads.discard(thread)
+            thread.close()
 
     def close(self) -> None:
-        for lane in list(self._lanes):
-            self.release(lane)
+        for thread in list(self._threads):
+            self.release(thread)
 
-    def _new(self, name: str, schedule: Callable[[], None]) -> Lane:
-        lane = Lane(name, schedule)
-        self._lanes.add(lane)
-        return lane
+    def _new(self, name: str, schedule: Callable[[], None]) -> JobThread:
+        thread = JobThread(name, schedule)
+        self._threads.add(thread)
+        return thread
 
 
-class SharedLanes:
-    """A few lanes for many sessions, on a GPU; each decoder and each encoder keeps to one."""
+class SharedThreads:
+    """A few threads for many sessions, on a GPU; each decoder and each encoder keeps to one."""
 
     def __init__(self, decoders: int, encoders: int) -> None:
-        self.may_share = False
-        self.packs = False
-        self._users: dict[Lane, int] = {}
+        self.can_encode_inline = False
+        self.groups_small_encoders = False
+        self._users: dict[JobThread, int] = {}
         self._decoders = [self._new(f"decode-{index}") for index in range(decoders)]
         self._encoders = [self._new(f"encode-{index}") for index in range(encoders)]
 
-    def for_decoding(self) -> Lane:
+    def for_decoding(self) -> JobThread:
         return self._least_used(self._decoders)
 
-    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
+    def for_encoding(self, samples: Sequence[int]) -> list[JobThread]:
         return [self._least_used(self._encoders) for _ in samples]
 
-    def release(self, lane: Lane) -> None:
-        self._users[lane] -= 1
+    def release(self, thread: JobThread) -> None:
+        self._users[thread] -= 1
 
     def close(self) -> None:
-        for lane in self._users:
-            lane.close()
+        for thread in self._users:
+            thread.close()
 
-    def _new(self, name: str) -> Lane:
-        lane = Lane(name)
-        self._users[lane] = 0
-        return lane
+    def _new(self, name: str) -> JobThread:
+        thread = JobThread(name)
+        self._users[thread] = 0
+        return thread
 
-    def _least_used(self, lanes: list[Lane]) -> Lane:
-        lane = min(lanes, key=lambda lane: self._users[lane])
-        self._users[lane] += 1
-        return lane
+    def _least_used(self, threads: list[JobThread]) -> JobThread:
+        thread = min(threads, key=lambda thread: self._users[thread])
+        self._users[thread] += 1
+        return thread
 
 
 def pack(samples: Sequence[int]) -> list[int]:

@@ -1,7 +1,8 @@
 """Renditions, templates, and the ladder that a template gives for one source. Pure.
 
 A template is what an operator wrote; a `Ladder` is what a source of a known size gets from it: the
-rungs that are made, each with the rectangle that the picture fills, and those left out, with why.
+renditions that are made, each with the rectangle that the picture fills, and those left out, with
+why.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ class Takeover(StrEnum):
     NEVER = "never"  # it is refused
 
 
-class Filler(StrEnum):
+class AwayPicture(StrEnum):
     """What players get while the publisher is away."""
 
     FREEZE = "freeze"
@@ -33,7 +34,7 @@ class RateControl(StrEnum):
     VBR = "vbr"  # the bitrate on average, `peak_bps` at most
 
 
-class Path(StrEnum):
+class Pipeline(StrEnum):
     """The ways a stream can be served; a template lists them in order of preference."""
 
     GPU_ONLY = "gpu-only"
@@ -73,8 +74,8 @@ class Template:
     publish_keys: tuple[str, ...] = ()  # SHA-256 hex digests; empty: anyone may
     play_keys: tuple[str, ...] = ()
     takeover: Takeover = Takeover.IDLE
-    filler: Filler = Filler.FREEZE
-    policy: tuple[Path, ...] = (Path.GPU_ONLY, Path.HYBRID, Path.SOFTWARE)
+    away_picture: AwayPicture = AwayPicture.FREEZE
+    policy: tuple[Pipeline, ...] = (Pipeline.GPU_ONLY, Pipeline.HYBRID, Pipeline.SOFTWARE)
     cost: float | None = None  # of a whole stream, by hand
     flush_ms: int = 0  # 0: each frame at once; else egress merges writes for this long
     audio_hold_ms: int = 45  # how long audio may wait to ride with a video frame
@@ -94,7 +95,7 @@ class SourceFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class RenditionFormat:
     """One rendition fitted to a source: the frame it makes and where the picture lies in it."""
 
     name: str
@@ -130,7 +131,7 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class OmittedRendition:
     """A rendition that this source does not get, and why."""
 
     name: str
@@ -139,44 +140,44 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The rungs made for one source, largest first, and what was left out."""
+    """The renditions made for one source, largest first, and what was left out."""
 
-    rungs: tuple[Rung, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    renditions: tuple[RenditionFormat, ...]
+    omitted: tuple[OmittedRendition, ...] = ()
 
 
 def fit_ladder(template: Template, source: SourceFormat) -> Ladder:
     """The ladder of `template` for `source`: aspect kept, letterboxed, nothing enlarged.
 
     A rendition whose fitted picture would be larger than the source is left out. When all would,
-    one rung of the source's own display size stands in for the smallest, under its name.
+    one rendition of the source's own display size stands in for the smallest, under its name.
     """
-    rungs = []
-    left_out = []
+    renditions = []
+    omitted = []
     for rendition in template.renditions:
-        rung = _fit(template, rendition, source)
-        if rung is None:
-            left_out.append(
-                LeftOut(
+        fitted = _fit(template, rendition, source)
+        if fitted is None:
+            omitted.append(
+                OmittedRendition(
                     rendition.name,
                     f"{rendition.width}x{rendition.height} would enlarge the source's "
                     f"{source.width}x{source.height}",
                 )
             )
         else:
-            rungs.append(rung)
-    if not rungs and template.renditions:
+            renditions.append(fitted)
+    if not renditions and template.renditions:
         smallest = min(template.renditions, key=lambda r: r.width * r.height)
-        rungs.append(_source_sized(template, smallest, source))
-        left_out = [entry for entry in left_out if entry.name != smallest.name]
-    rungs.sort(key=_size, reverse=True)  # an overloaded device takes from the first
-    return Ladder(tuple(rungs), tuple(left_out))
+        renditions.append(_source_sized(template, smallest, source))
+        omitted = [entry for entry in omitted if entry.name != smallest.name]
+    renditions.sort(key=_size, reverse=True)  # an overloaded device takes from the first
+    return Ladder(tuple(renditions), tuple(omitted))
 
 
-def _size(rung: Rung) -> tuple[int, Fraction, int]:
-    """What makes a rung larger than another: its frame, its rate, its bitrate."""
-    fps = rung.fps if rung.fps is not None else Fraction(1_000_000)  # as many as the source
-    return rung.width * rung.height, fps, rung.bitrate_bps
+def _size(fitted: RenditionFormat) -> tuple[int, Fraction, int]:
+    """What makes a rendition larger than another: its frame, its rate, its bitrate."""
+    fps = fitted.fps if fitted.fps is not None else Fraction(1_000_000)  # as many as the source
+    return fitted.width * fitted.height, fps, fitted.bitrate_bps
 
 
 def display_size(source: SourceFormat) -> tuple[Fraction, Fraction]:
@@ -186,7 +187,7 @@ def display_size(source: SourceFormat) -> tuple[Fraction, Fraction]:
     return Fraction(source.width), source.height / source.sar
 
 
-def _fit(template: Template, rendition: Rendition, source: SourceFormat) -> Rung | None:
+def _fit(template: Template, rendition: Rendition, source: SourceFormat) -> RenditionFormat | None:
     width, height = display_size(source)
     scale = min(rendition.width / width, rendition.height / height)
     if scale > 1:
@@ -198,26 +199,28 @@ def _fit(template: Template, rendition: Rendition, source: SourceFormat) -> Rung
         picture_width = rendition.width
     if rendition.height - picture_height <= 2:
         picture_height = rendition.height
-    return _rung(
+    return _fitted(
         template, rendition, rendition.width, rendition.height, picture_width, picture_height
     )
 
 
-def _source_sized(template: Template, rendition: Rendition, source: SourceFormat) -> Rung:
+def _source_sized(
+    template: Template, rendition: Rendition, source: SourceFormat
+) -> RenditionFormat:
     width, height = display_size(source)
     even = max(16, _even(width)), max(16, _even(height))
-    return _rung(template, rendition, *even, *even)
+    return _fitted(template, rendition, *even, *even)
 
 
-def _rung(
+def _fitted(
     template: Template,
     rendition: Rendition,
     width: int,
     height: int,
     picture_width: int,
     picture_height: int,
-) -> Rung:
-    return Rung(
+) -> RenditionFormat:
+    return RenditionFormat(
         name=rendition.name,
         width=width,
         height=height,

@@ -11,11 +11,19 @@ import difflib
 import hashlib
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from common.config import values
-from common.config.ladder import SOURCE, Filler, Path, RateControl, Rendition, Takeover, Template
+from common.config.ladder import (
+    SOURCE,
+    AwayPicture,
+    Pipeline,
+    RateControl,
+    Rendition,
+    Takeover,
+    Template,
+)
 from common.config.policy import never_tried, unserved
 from common.config.settings import (
     DEFAULT_RENDITIONS,
@@ -41,7 +49,7 @@ _PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
 _PROFILES = ("baseline", "main", "high")
 
 
-def load(path: FilePath) -> Settings:
+def load(path: Path) -> Settings:
     """The settings in a file.
 
     Raises:
@@ -69,7 +77,7 @@ def parse(document: Mapping[str, Any]) -> Settings:
     return _settings(document, [])
 
 
-def _read_file(path: FilePath) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -136,11 +144,11 @@ class _Table:
             self.fault(key, str(error))
         return default
 
-    def need(self, key: str, read: Read[T], stand_in: T) -> T:
+    def need(self, key: str, read: Read[T], repeat_picture: T) -> T:
         """As `take`, for a key that must be there."""
         if key not in self._values:
             self.fault(key, "is missing")
-        return self.take(key, read, stand_in)
+        return self.take(key, read, repeat_picture)
 
     def table(self, key: str) -> "_Table":
         self._known.add(key)
@@ -266,7 +274,7 @@ def _calibration(table: _Table) -> Calibration:
     calibration = Calibration(
         device=table.need("device", values.text, ""),
         template=table.need("template", values.name, ""),
-        path=table.need("path", values.choice(Path), Path.SOFTWARE),
+        path=table.need("path", values.choice(Pipeline), Pipeline.SOFTWARE),
         source=table.need("source", values.source_limit, (16, 16, 1)),
         streams=table.need("streams", values.integer(1, 100_000), 1),
         units=table.need("units", values.number(1e-6, 1e9), 1.0),
@@ -390,8 +398,8 @@ def _template(table: _Table, app: str) -> Template:
         publish_keys=keys["publish_keys"],
         play_keys=keys["play_keys"],
         takeover=table.take("takeover", values.choice(Takeover), defaults.takeover),
-        filler=table.take("filler", values.choice(Filler), defaults.filler),
-        policy=table.take("policy", _list_of(values.choice(Path)), defaults.policy),
+        away_picture=table.take("filler", values.choice(AwayPicture), defaults.away_picture),
+        policy=table.take("policy", _list_of(values.choice(Pipeline)), defaults.policy),
         cost=table.take("cost", _optional(values.number(0, 1e9)), defaults.cost),
         flush_ms=table.take("flush", values.flush, defaults.flush_ms),
         audio_hold_ms=table.take(

@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from common.config.ladder import Path, Rendition, Template
+from common.config.ladder import Pipeline, Rendition, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Calibration:
 
     device: str  # "cpu", or a GPU's UUID or PCI id
     template: str
-    path: Path  # as what the device was used
+    path: Pipeline  # as what the device was used
     source: tuple[int, int, int]  # width, height, fps of the clip
     streams: int  # so many kept real time
     units: float  # the stream's cost by pixel rate; other sources are in proportion to it

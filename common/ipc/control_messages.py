@@ -8,7 +8,7 @@ people.
 
 from dataclasses import dataclass, field
 
-from common.config.ladder import LeftOut, Path, SourceFormat, Template
+from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Template
 from common.config.settings import Settings
 from common.ipc.envelope import message
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
@@ -42,8 +42,8 @@ class PublisherStatus:
     address: str  # "203.0.113.7:50122"; "" while the publisher is away
     since_unix: float
     is_live: bool  # False: held, its publisher is away
-    anchor_ms: int
-    anchor_s: float
+    reference_ms: int
+    reference_s: float
     format: SourceFormat | None = None
     codec: str = ""  # "avc1.64001f"
     audio: str = ""  # "AAC-LC 48 kHz 2ch", "left out: Opus"
@@ -67,16 +67,16 @@ class TranscodeStatus:
     queue_ms: float
     decode_errors: int
     renditions: tuple[RenditionStatus, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    omitted: tuple[OmittedRendition, ...] = ()
     dropped: int = 0
     last_in_s: float = 0.0  # when a unit last came in …
     last_out_s: float = 0.0  # … and a picture last came out
     stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
     stalled_s: float = 0.0  # how long what waits here has waited and nothing got done
-    skipped: int = 0  # pictures that a rung left out, because it was behind
+    skipped: int = 0  # pictures that a rendition left out, because it was behind
     overflows: int = 0  # how often units were dropped because its decoder was slow
     top_rate_divisor: int = 1  # what is taken from it: see `Degrade`
-    dropped_rungs: int = 0
+    dropped_renditions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class DeviceInfo:
     name: str  # "cpu:0" or a GPU UUID
     kind: str  # "software" | "gpu"
     label: str  # "16 cores, libx264" or "NVIDIA H100 80GB HBM3"
-    path: Path = Path.SOFTWARE  # what it can be used as: gpu-only, hybrid or software
+    path: Pipeline = Pipeline.SOFTWARE  # what it can be used as: gpu-only, hybrid or software
     pci_id: str = ""
     memory_bytes: int = 0
     notes: tuple[str, ...] = ()
@@ -118,8 +118,8 @@ class Endpoint:
 class ResumeTime:
     """Where the time of a stream goes on: its anchor, and what has been sent of it."""
 
-    anchor_ms: int
-    anchor_s: float
+    reference_ms: int
+    reference_s: float
     end_ms: int
 
 
@@ -170,10 +170,10 @@ class Fatal:
     exit_code: int
 
 
-@message("publish-ask")
+@message("publish-request")
 @dataclass(frozen=True, slots=True)
-class PublishAsk:
-    """Ingest asks for a reservation before Publish.Start. Answered by `Placed` or `Refused`.
+class PublishRequest:
+    """Ingest asks for a reservation before Publish.Start. Answered by `Placement` or `Refused`.
 
     `is_at_limit`: by what ingest was told of the others, its address publishes as much as it may.
     It may be this very stream that is counted there; the supervisor knows.
@@ -185,12 +185,12 @@ class PublishAsk:
     is_at_limit: bool = False
 
 
-@message("format-known")
+@message("source-format")
 @dataclass(frozen=True, slots=True)
-class FormatKnown:
+class SourceFormatReport:
     """Ingest read the parameter sets: correct the reservation.
 
-    Answered by `Placed`: same generation when the stream stays, a new one when it moved; or by
+    Answered by `Placement`: same generation when the stream stays, a new one when it moved; or by
     `Refused` when it fits nowhere.
     """
 
@@ -234,9 +234,9 @@ class StreamTrouble:
     is_bystander: bool = False  # another stream's session met that first
 
 
-@message("encoder-cap")
+@message("encoder-limit")
 @dataclass(frozen=True, slots=True)
-class EncoderCap:
+class EncoderLimitReport:
     """A worker was refused an encoder session: more are not to be had on this host for now."""
 
     child: ChildName
@@ -255,9 +255,9 @@ class StreamRevoked:
     resume_time: ResumeTime | None = None  # None: nothing of it was sent
 
 
-@message("stream-kept")
+@message("gop-transfer")
 @dataclass(frozen=True, slots=True)
-class StreamKept:
+class GopTransfer:
     """Ingest, behind `StreamRevoked`: what it kept of a stream; the supervisor passes it on.
 
     To the ingest that has the stream now: headers, and all since the last keyframe. Payloads: one
@@ -326,13 +326,13 @@ class SupervisorBeat:
     boot_id: BootId
 
 
-@message("placed")
+@message("placement")
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Placement:
     """To ingest: where the stream is transcoded. `worker` None: passthrough only.
 
     `request_id` 0 when nobody asked: a re-placement after a loss (resume_after_ms) or a drain
-    (cut_ms). A generation above the stream's own is a new placement: `StreamStart` there.
+    (splice_ms). A generation above the stream's own is a new placement: `StreamStart` there.
     """
 
     request_id: int
@@ -340,10 +340,10 @@ class Placed:
     generation: Generation
     template: Template
     worker: ChildName | None
-    rungs: tuple[str, ...]  # expected; from the template until the format is known
+    renditions: tuple[str, ...]  # expected; from the template until the format is known
     reason: str  # why there: for status and log
     resume_after_ms: int | None = None
-    cut_ms: int | None = None
+    splice_ms: int | None = None
     resume_time: ResumeTime | None = None  # the stream ran at an ingest that is gone
 
 
@@ -386,33 +386,33 @@ class StreamRevoke:
     stream_id: StreamId
 
 
-@message("held-elsewhere")
+@message("address-usage")
 @dataclass(frozen=True, slots=True)
-class HeldElsewhere:
+class AddressUsage:
     """To ingest and egress: what addresses have at the others of their kind, as in heartbeats."""
 
     held: dict[str, tuple[int, int]]
 
 
-@message("streams-elsewhere")
+@message("host-load")
 @dataclass(frozen=True, slots=True)
-class StreamsElsewhere:
+class HostLoad:
     """To workers that encode on the host's cores: how many streams other workers do there."""
 
     streams: int
 
 
-@message("stream-routes")
+@message("egress-routes")
 @dataclass(frozen=True, slots=True)
-class StreamRoutes:
+class EgressRoutes:
     """To ingests and workers: egresses that streams go to besides their homes; whole."""
 
     extra: tuple[tuple[StreamId, tuple[ChildName, ...]], ...]
 
 
-@message("stream-orphaned")
+@message("ingest-lost")
 @dataclass(frozen=True, slots=True)
-class StreamOrphaned:
+class IngestLost:
     """To egress and to the stream's worker: its ingest is gone, nobody else will tell its end.
 
     Its worker ends it after what is queued; egress holds its players for `hold_ms`. To a worker
@@ -430,13 +430,14 @@ class StreamOrphaned:
 class Degrade:
     """To a worker that falls behind: take less of this stream from now on, or all again.
 
-    The top rung gets every n-th of its pictures, keyframes always; the largest rungs none at all.
+    The top rendition gets every n-th of its pictures, keyframes always; the largest renditions none
+    at all.
     """
 
     stream_id: StreamId
     generation: Generation
     top_rate_divisor: int  # 1: all
-    dropped_rungs: int
+    dropped_renditions: int
 
 
 @message("switch-generation")

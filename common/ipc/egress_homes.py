@@ -1,13 +1,13 @@
 """Which egresses a stream's tags go to: the one that keeps its ring, and those with players. Pure.
 
 The first is found by everyone alike from the stream's name and the egresses that run, so that it
-needs nobody to tell it; the others are told by the supervisor (`StreamRoutes`).
+needs nobody to tell it; the others are told by the supervisor (`EgressRoutes`).
 """
 
 import zlib
 from collections.abc import Iterable, Mapping
 
-from common.ipc.control_messages import StreamRoutes
+from common.ipc.control_messages import EgressRoutes
 from common.ipc.identity import ChildName, StreamId
 
 
@@ -27,7 +27,7 @@ class Routes:
     def __init__(self) -> None:
         self._extra: Mapping[StreamId, tuple[ChildName, ...]] = {}
 
-    def update(self, message: StreamRoutes) -> None:
+    def update(self, message: EgressRoutes) -> None:
         self._extra = dict(message.extra)
 
     def extra(self, stream_id: StreamId) -> tuple[ChildName, ...]:

@@ -23,7 +23,7 @@ import msgpack
 
 from common.errors import EnvelopeError
 
-VERSION = 1
+VERSION = 2
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 MAX_FRAMES = 4096
 MAX_ITEMS = 16_384  # of one array or map: msgpack takes memory for as many as a length claims

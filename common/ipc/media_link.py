@@ -7,7 +7,7 @@ write. ZeroMQ, which carries control, wakes a thread of its own at both ends of 
 An inlet is bound by one incarnation of a worker or an egress under a name that is never bound
 again; an outlet is connected once the supervisor has announced that name. Sends never block: what
 the peer does not read is kept up to a limit for memory, then `send` gives False and the caller
-drops by stream. What nobody waits for is sent `lazily`: with the next message that is not, or some
+drops by stream. What nobody waits for is sent `batched`: with the next message that is not, or some
 time later. Who binds an inlet may answer. Frames: `common.ipc.framing`.
 """
 
@@ -33,7 +33,7 @@ KEPT_BYTES = 32 * 1024 * 1024  # for a peer that does not read; queues in time a
 SOCKET_BYTES = 1024 * 1024  # asked of the kernel, which may give less
 TURN_BYTES = 256 * 1024  # sent before the turn of the loop ends
 RETRY_S = 0.2  # until a link that broke is tried again; meanwhile every stream hears of it
-LAZY_S = 0.2  # that a message sent lazily waits at most
+BATCH_S = 0.2  # that a message sent lazily waits at most
 
 
 class Sender:
@@ -56,7 +56,7 @@ class Sender:
             return False
 
 
-class Inlet:
+class MediaListener:
     """A bound socket, and all who have connected to it: hands each message to `on_frames`."""
 
     def __init__(
@@ -133,7 +133,7 @@ class Inlet:
             peer.close()
 
 
-class Outlet:
+class MediaSender:
     """A connection to the inlet of one incarnation of a child."""
 
     def __init__(self, address: str, on_answer: OnAnswer | None = None) -> None:
@@ -158,10 +158,10 @@ class Outlet:
     def closed(self) -> bool:
         return self._closed
 
-    def send(self, frames: Frames, lazily: bool = False) -> bool:
+    def send(self, frames: Frames, batched: bool = False) -> bool:
         """Send now, or what follows in the same millisecond together; False: full, or not there.
 
-        `lazily`: with what is sent next, within `LAZY_S`.
+        `batched`: with what is sent next, within `BATCH_S`.
         """
         if self._socket is None or self._kept_bytes > KEPT_BYTES:
             return False
@@ -175,9 +175,9 @@ class Outlet:
             self._write()
         elif self._is_gathering:
             pass
-        elif lazily:
+        elif batched:
             if self._late is None:
-                self._late = self._loop.call_later(LAZY_S, self._on_late)
+                self._late = self._loop.call_later(BATCH_S, self._on_late)
         elif self._soon is None:
             # uvloop's time goes by milliseconds: a link that is busy gets one write a turn
             now = self._loop.time()

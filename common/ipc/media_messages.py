@@ -34,10 +34,10 @@ class StreamStart:
     stream_id: StreamId
     generation: Generation
     template: Template
-    anchor_ms: int  # stream time …
-    anchor_s: float  # … at this CLOCK_MONOTONIC
+    reference_ms: int  # stream time …
+    reference_s: float  # … at this CLOCK_MONOTONIC
     resume_after_ms: int | None = None  # frames up to this PTS: decode, don't encode; then an IDR
-    cut_ms: int | None = None  # with a drain: frames below this PTS belong to the old generation
+    splice_ms: int | None = None  # with a drain: frames below this PTS belong to the old generation
 
 
 @message("video-header")
@@ -64,14 +64,14 @@ class AccessUnit:
     replay: bool = False
 
 
-@message("stream-cut")
+@message("stream-splice")
 @dataclass(frozen=True, slots=True)
-class StreamCut:
+class StreamSplice:
     """In a drain, to the old worker: frames from this PTS on belong to the next generation."""
 
     stream_id: StreamId
     generation: Generation
-    cut_ms: int
+    splice_ms: int
 
 
 @message("stream-pause")
@@ -86,8 +86,8 @@ class StreamPause:
 
     stream_id: StreamId
     generation: Generation
-    anchor_ms: int  # stream time …
-    anchor_s: float  # … at this CLOCK_MONOTONIC
+    reference_ms: int  # stream time …
+    reference_s: float  # … at this CLOCK_MONOTONIC
     may_go_on: bool = False
 
 
@@ -109,15 +109,15 @@ class StreamEnd:
 class StreamOpen:
     """A stream exists, or has a publisher again, or has a new placement.
 
-    A `generation` above the one known is a new placement: `cut_ms` None switches to it at once,
+    A `generation` above the one known is a new placement: `splice_ms` None switches to it at once,
     else at that PTS. Rings, players and their order of time stay.
     """
 
     stream_id: StreamId
     generation: Generation
     template: Template
-    rungs: tuple[str, ...]  # the transcoded renditions to expect; known before their first tag
-    cut_ms: int | None = None
+    renditions: tuple[str, ...]  # the transcoded renditions to expect; known before their first tag
+    splice_ms: int | None = None
 
 
 @message("stream-closed")
@@ -166,9 +166,9 @@ class Tags:
     sent_s: float = 0.0  # when it was given to the link; 0: a replay
 
 
-@message("watched")
+@message("demand")
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Demand:
     """The egress's answer on a link: what of a stream somebody plays there or waits for.
 
     Tags of all else may come later, in fewer messages.

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from common.errors import EnvelopeError
 from common.ipc.envelope import decode_frames
 from common.ipc.identity import StreamId
-from common.ipc.media_link import Outlet
-from common.ipc.media_messages import SHARED, Watched
+from common.ipc.media_link import MediaSender
+from common.ipc.media_messages import SHARED, Demand
 
 log = logging.getLogger("tfarm.common.ipc.tag_link")
 
 
-class TagLink(Outlet):
+class TagLink(MediaSender):
     """The way to one incarnation of an egress."""
 
     def __init__(self, address: str, on_watched: Callable[[StreamId], None] | None = None) -> None:
@@ -37,7 +37,7 @@ class TagLink(Outlet):
         except EnvelopeError as error:
             log.warning("unreadable answer of an egress error=%s", error)
             return
-        if not isinstance(message, Watched):
+        if not isinstance(message, Demand):
             return
         was_watched = message.stream_id in self._watched
         if message.renditions:

@@ -140,7 +140,7 @@ class Connection:
         # Play.Start is queued first: nothing of the media may come before it.
         self.player.control(self._session.data_to_send())
         rendition = channel.rendition
-        self.player.join(rendition.ring, start, self._message_stream_id, rendition.flushed)
+        self.player.join(rendition.gop_buffer, start, self._message_stream_id, rendition.flushed)
         channel.add(self)
         self.pump()
         # What waited behind the request; not from here: it may hold the next one, and so on.
@@ -391,9 +391,9 @@ class Connection:
         channel.step_out(self)
         rendition = channel.rendition
         if paused:
-            self.player.pause(rendition.ring)
+            self.player.pause(rendition.gop_buffer)
         else:
-            self.player.resume(rendition.ring, rendition.flushed)
+            self.player.resume(rendition.gop_buffer, rendition.flushed)
         if not self._is_writing:
             self.pump()
 

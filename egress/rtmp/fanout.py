@@ -128,7 +128,7 @@ class Channel:
 
     def caught_up(self, sink: Sink) -> None:
         """The queue is empty: in step again, if nothing else is missing."""
-        if sink in self.behind and sink.player.is_in_step(self.rendition.ring):
+        if sink in self.behind and sink.player.is_in_step(self.rendition.gop_buffer):
             self.behind.discard(sink)
             key = sink.player.group
             group = self._groups.get(key)

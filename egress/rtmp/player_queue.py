@@ -22,7 +22,7 @@ from egress.streams.gop_buffer import (
     METADATA,
     VIDEO,
     Entry,
-    Ring,
+    GopBuffer,
     absolute,
 )
 
@@ -59,7 +59,6 @@ class Player:
     __slots__ = (
         "_audio_header",
         "_control_bytes",
-        "_cut",
         "_message_stream_id",
         "_offset",
         "_paused_at_ms",
@@ -67,6 +66,7 @@ class Player:
         "_queue_ms",
         "_ready",
         "_slack_ms",
+        "_splice",
         "_start",
         "_times",
         "dropped",
@@ -83,7 +83,7 @@ class Player:
         self._queue_ms = queue_ms
         self._slack_ms = 0  # the GOP that a joiner was given at once is no lag
         self._ready = 0  # kinds whose next entry it can take in its shared form
-        self._cut = 0  # kinds that wait for their next start because of a drop
+        self._splice = 0  # kinds that wait for their next start because of a drop
         self._audio_header = b""  # the last one sent ahead of its first frame
         self._queue: deque[_Item] = deque()
         self._offset = 0  # bytes of the first item that are sent
@@ -110,21 +110,23 @@ class Player:
         """Whether it asks for answers and does not take them."""
         return self._control_bytes > MAX_CONTROL_BYTES
 
-    def is_in_step(self, ring: Ring) -> bool:
-        """Whether what `ring` gives next can be sent as the others in step get it."""
-        needed = ring.chains & self.kinds
+    def is_in_step(self, gop_buffer: GopBuffer) -> bool:
+        """Whether what `gop_buffer` gives next can be sent as the others in step get it."""
+        needed = gop_buffer.chains & self.kinds
         return self.phase is Phase.FLOWING and not self._queue and self._ready & needed == needed
 
     # ---- what the player asks for -------------------------------------------------------------
 
-    def join(self, ring: Ring, start: Start, message_stream_id: int, flushed: int) -> None:
+    def join(
+        self, gop_buffer: GopBuffer, start: Start, message_stream_id: int, flushed: int
+    ) -> None:
         """Begin to play: from the GOP's first `flushed` entries, or at the next keyframe."""
         self.kinds = EVERYTHING
         self.dropped = 0
-        self._cut = 0
+        self._splice = 0
         self._start = start
         self._message_stream_id = message_stream_id
-        self._restart(ring, start, flushed)
+        self._restart(gop_buffer, start, flushed)
 
     def leave(self, *, discard: bool) -> None:
         """Play nothing more; `discard`: not even what is queued, but for a message under way."""
@@ -139,20 +141,20 @@ class Player:
             ]
             self._requeue(deque(kept))
 
-    def pause(self, ring: Ring) -> None:
+    def pause(self, gop_buffer: GopBuffer) -> None:
         """Stop; what is queued still goes out."""
         if self.phase in (Phase.WAITING, Phase.FLOWING):
             self.phase = Phase.PAUSED
-            self._paused_at_ms = ring.last_dts_ms.get(VIDEO)
+            self._paused_at_ms = gop_buffer.last_dts_ms.get(VIDEO)
             self._ready = 0
 
-    def resume(self, ring: Ring, flushed: int) -> None:
+    def resume(self, gop_buffer: GopBuffer, flushed: int) -> None:
         """Go on at live: at the last keyframe when that is a new one, else at the next."""
         if self.phase is not Phase.PAUSED:
             return
-        gop = ring.gop
+        gop = gop_buffer.gop
         is_new = bool(gop) and (self._paused_at_ms is None or gop[0].dts_ms > self._paused_at_ms)
-        self._restart(ring, self._start if is_new else Start.LIVE, flushed)
+        self._restart(gop_buffer, self._start if is_new else Start.LIVE, flushed)
 
     def receive(self, *, audio: bool, video: bool) -> None:
         """Choose what to get; video that is switched on begins at a keyframe."""
@@ -160,11 +162,11 @@ class Player:
         self._ready &= kinds
         self.kinds = kinds
 
-    def _restart(self, ring: Ring, start: Start, flushed: int) -> None:
+    def _restart(self, gop_buffer: GopBuffer, start: Start, flushed: int) -> None:
         self._ready = 0
         self.phase = Phase.WAITING
-        if start is Start.GOP and ring.gop and flushed > 0:
-            entries = ring.gop[:flushed]
+        if start is Start.GOP and gop_buffer.gop and flushed > 0:
+            entries = gop_buffer.gop[:flushed]
             self._slack_ms = max(
                 _span_ms([entry.dts_ms for entry in entries if entry.kind == kind])
                 for kind in self._times
@@ -220,7 +222,7 @@ class Player:
             elif kind == VIDEO:
                 if entry.is_key:
                     self._push_key(entry)
-                elif self._cut & VIDEO and not entry.is_header:
+                elif self._splice & VIDEO and not entry.is_header:
                     self.dropped += 1  # a header comes again with the keyframe
             elif kind == AUDIO:
                 self._push_first_audio(entry)
@@ -247,7 +249,7 @@ class Player:
         self._restart_at(key, self._queue)
         self._note(key)
         self._ready |= VIDEO
-        self._cut &= ~VIDEO
+        self._splice &= ~VIDEO
 
     def _push_first_audio(self, entry: Entry) -> None:
         header = entry.headers.audio
@@ -314,7 +316,7 @@ class Player:
                 self.dropped += 1
         if not is_kept:
             self._ready &= ~kind
-            self._cut |= kind
+            self._splice |= kind
         if kind == AUDIO:
             self._audio_header = b""
         self._requeue(queue)

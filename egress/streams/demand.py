@@ -9,7 +9,7 @@ from typing import Protocol
 
 from common.ipc.envelope import encode
 from common.ipc.identity import StreamId
-from common.ipc.media_messages import Watched
+from common.ipc.media_messages import Demand
 
 _NOTHING: frozenset[str] = frozenset()
 
@@ -45,7 +45,7 @@ class Watching:
             if sender.closed:
                 del told[sender]
             elif known != watched:
-                message = Watched(stream_id, tuple(sorted(watched)))
+                message = Demand(stream_id, tuple(sorted(watched)))
                 if sender.answer([encode(message)]):
                     told[sender] = frozenset(watched)
 

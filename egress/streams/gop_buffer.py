@@ -133,7 +133,7 @@ def absolute(kind: int, dts_ms: int, message_stream_id: int, payload: bytes) -> 
     )
 
 
-class Ring:
+class GopBuffer:
     """Entries in the order in which they go out; what a joiner starts from.
 
     The caller appends in order of time for each kind, but for an audio header ahead of all audio:

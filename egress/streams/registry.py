@@ -15,7 +15,7 @@ PARKED_S = 1.0
 MAX_PARKED = 1_000  # messages, of all streams together
 MAX_PARKED_BYTES = 32 * 1024 * 1024
 
-_Parked = tuple[float, MediaMessage, Sequence[bytes]]
+_QueuedRequest = tuple[float, MediaMessage, Sequence[bytes]]
 
 
 class Streams:
@@ -24,8 +24,8 @@ class Streams:
     def __init__(self) -> None:
         self.by_id: dict[StreamId, Stream] = {}
         self.unplaced = 0  # messages that found no stream in time
-        self._parked: deque[_Parked] = deque()
-        self._parked_bytes = 0
+        self._queued: deque[_QueuedRequest] = deque()
+        self._queued_bytes = 0
 
     def get(self, stream_id: StreamId) -> Stream | None:
         return self.by_id.get(stream_id)
@@ -62,37 +62,37 @@ class Streams:
 
     def expire(self, now: float) -> None:
         """Drop what was parked too long."""
-        while self._parked and self._parked[0][0] + PARKED_S <= now:
+        while self._queued and self._queued[0][0] + PARKED_S <= now:
             self._forget_oldest()
 
     @property
-    def parked(self) -> int:
-        return len(self._parked)
+    def queued(self) -> int:
+        return len(self._queued)
 
     def _park(self, message: MediaMessage, payloads: Sequence[bytes], now: float) -> None:
-        self._parked.append((now, message, payloads))
-        self._parked_bytes += _size(payloads)
-        while len(self._parked) > MAX_PARKED or self._parked_bytes > MAX_PARKED_BYTES:
+        self._queued.append((now, message, payloads))
+        self._queued_bytes += _size(payloads)
+        while len(self._queued) > MAX_PARKED or self._queued_bytes > MAX_PARKED_BYTES:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        self._parked_bytes -= _size(self._parked.popleft()[2])
+        self._queued_bytes -= _size(self._queued.popleft()[2])
         self.unplaced += 1
 
     def _unpark(self, stream: Stream, now: float) -> tuple[str, ...]:
-        if not self._parked:
+        if not self._queued:
             return ()
         self.expire(now)
         gone: tuple[str, ...] = ()
-        rest: deque[_Parked] = deque()
-        for parked in self._parked:
-            _, message, payloads = parked
+        rest: deque[_QueuedRequest] = deque()
+        for queued in self._queued:
+            _, message, payloads = queued
             if message.stream_id == stream.stream_id and stream.knows(message.generation):
                 gone += stream.take(message, payloads, now)
             else:
-                rest.append(parked)
-        self._parked = rest
-        self._parked_bytes = sum(_size(payloads) for _, _, payloads in rest)
+                rest.append(queued)
+        self._queued = rest
+        self._queued_bytes = sum(_size(payloads) for _, _, payloads in rest)
         return gone
 
 

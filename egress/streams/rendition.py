@@ -3,7 +3,8 @@
 - A gap in the numbers, a new generation and a publisher who returns: nothing of the video goes out
   before the next keyframe; what is dropped is counted.
 - Audio and data messages cross once a stream. In the source they lie as they came; in a transcoded
-  rung they wait for the rung's video of their time, 200 ms at most. Video never waits for them.
+  rendition they wait for the rendition's video of their time, 200 ms at most. Video never waits for
+  them.
 - Times never step back within a kind: what would is dropped. An audio header has no time, and is
   given one that drops nothing behind it.
 - A flush is due with each video frame; audio alone waits `audio_hold_s` for one to ride with.
@@ -15,10 +16,10 @@ from math import inf
 
 from common.ipc.media_messages import HEADER, KEY, REPLAY
 from common.process.stage_times import StageTimes
-from egress.streams.gop_buffer import AUDIO, DATA, METADATA, VIDEO, Entry, Ring
+from egress.streams.gop_buffer import AUDIO, DATA, METADATA, VIDEO, Entry, GopBuffer
 from egress.streams.rates import Rates
 
-VIDEO_WAIT_S = 0.2  # how long audio waits for a rung's video
+VIDEO_WAIT_S = 0.2  # how long audio waits for a rendition's video
 MAX_WAITING = 1_000
 
 _KINDS = {8: AUDIO, 9: VIDEO, 18: DATA}
@@ -36,7 +37,7 @@ class Rendition:
         self._transit_stage = f"transit:{name}"
         self._egress_stage = f"egress:{name}"
         self._total_stage = f"total:{name}"
-        self.ring = Ring()
+        self.gop_buffer = GopBuffer()
         self.rates = Rates()
         self.frames = 0
         self.bytes = 0
@@ -63,12 +64,12 @@ class Rendition:
     @property
     def has_start(self) -> bool:
         """Whether a player can begin, now or when what came is flushed."""
-        return bool(self.ring.gop)
+        return bool(self.gop_buffer.gop)
 
     @property
     def flushed(self) -> int:
         """How many entries of the GOP are flushed: those that a joiner gets at once."""
-        return max(0, len(self.ring.gop) - len(self._unflushed))
+        return max(0, len(self.gop_buffer.gop) - len(self._unflushed))
 
     # ---- what comes in ------------------------------------------------------------------------
 
@@ -98,24 +99,24 @@ class Rendition:
     def start_over(self) -> None:
         """The numbers go on and the media does not: it begins at a later keyframe, with headers."""
         self._needs_key = True
-        self._after_ms = self.ring.last_dts_ms.get(VIDEO)
+        self._after_ms = self.gop_buffer.last_dts_ms.get(VIDEO)
         if not self._video_header:
-            self._video_header = self.ring.headers.video
+            self._video_header = self.gop_buffer.headers.video
 
     def set_metadata(self, payload: bytes) -> None:
         """Metadata for those who join; who plays already gets none."""
         if self._metadata:
             self._metadata = payload
-        elif payload != self.ring.headers.metadata:
-            self.ring.headers = self.ring.headers._replace(metadata=payload)
+        elif payload != self.gop_buffer.headers.metadata:
+            self.gop_buffer.headers = self.gop_buffer.headers._replace(metadata=payload)
 
     @property
     def metadata(self) -> bytes:
-        return self._metadata or self.ring.headers.metadata
+        return self._metadata or self.gop_buffer.headers.metadata
 
     @property
     def video_header(self) -> bytes:
-        return self._video_header or self.ring.headers.video
+        return self._video_header or self.gop_buffer.headers.video
 
     def tags(
         self,
@@ -147,7 +148,7 @@ class Rendition:
     ) -> None:
         """One audio or data tag of the stream."""
         if self._is_transcoded:
-            video_ms = self.ring.last_dts_ms.get(VIDEO)
+            video_ms = self.gop_buffer.last_dts_ms.get(VIDEO)
             if self._waiting or video_ms is None or dts_ms > video_ms:
                 self._waiting.append((kind, dts_ms, flags, payload, received_s, now))
                 if len(self._waiting) > MAX_WAITING:
@@ -181,7 +182,7 @@ class Rendition:
             if payload != self.video_header:
                 self._video_header = payload
             return
-        last_ms = self.ring.last_dts_ms.get(VIDEO)
+        last_ms = self.gop_buffer.last_dts_ms.get(VIDEO)
         is_start = flags & KEY and (self._after_ms is None or dts_ms > self._after_ms)
         if self._needs_key and not is_start:
             self.dropped += not flags & REPLAY
@@ -216,10 +217,10 @@ class Rendition:
     def _append(
         self, kind: int, dts_ms: int, flags: int, payload: bytes, received_s: float, now: float
     ) -> None:
-        last_ms = self.ring.last_dts_ms.get(kind)
+        last_ms = self.gop_buffer.last_dts_ms.get(kind)
         if kind == AUDIO and flags & HEADER:
             # It came without a time: the sound behind it may be older than any picture.
-            dts_ms = self.ring.last_dts_ms.get(VIDEO, 0) if last_ms is None else last_ms
+            dts_ms = self.gop_buffer.last_dts_ms.get(VIDEO, 0) if last_ms is None else last_ms
         elif last_ms is not None and kind != METADATA:
             # Of one time there may be several data messages, but never two audio frames.
             is_repeated = dts_ms == last_ms and kind == AUDIO and flags & REPLAY
@@ -228,7 +229,7 @@ class Rendition:
                 return
         if not self._unflushed:
             self._unflushed_since = now
-        self._unflushed.append(self.ring.append(kind, dts_ms, flags, payload, received_s))
+        self._unflushed.append(self.gop_buffer.append(kind, dts_ms, flags, payload, received_s))
         self.bytes += len(payload)
 
     def _release(self, now: float) -> None:
@@ -244,7 +245,7 @@ class Rendition:
             due = self._unflushed_since
             if self.flush_s:
                 due += self.flush_s
-            elif not self._has_video and self.ring.chains & VIDEO:
+            elif not self._has_video and self.gop_buffer.chains & VIDEO:
                 due += self.audio_hold_s
         if self._waiting:
             released = self._waiting[0][5] + VIDEO_WAIT_S

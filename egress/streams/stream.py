@@ -1,7 +1,7 @@
 """One stream as egress sees it: its renditions, its generations, its end. Pure.
 
 Every placement of a stream has a generation; a higher one replaces the one before. Without a cut
-it does so at once. With a cut the new one's rungs are held back until the old one's
+it does so at once. With a cut the new one's renditions are held back until the old one's
 `GenerationEnd`, or 300 ms. The source rendition and the shared tags come from ingest whatever the
 placement is: they go on as long as their numbers do.
 
@@ -37,7 +37,8 @@ CUT_WAIT_S = 0.3  # for the end of a generation that is cut
 END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends
 SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever so silent
 # Ingest tells the end of a hold itself, at a tick, and takes its publisher back up to then: workers
-# say a generation's headers once, so that rungs of a stream that ended here too early have none.
+# say a generation's headers once, so that renditions of a stream that ended here too early have
+# none.
 LATE_S = 0.5
 MIN_STEP_MS = 40  # between the last tag of one ingest and the first of the next
 MAX_HELD = 2_000  # messages of the next generation
@@ -71,7 +72,7 @@ class Stream:
         self.stream_id: StreamId = message.stream_id
         self.generation: Generation = message.generation
         self.template: Template = message.template
-        self.rungs: tuple[str, ...] = message.rungs
+        self.transcoded: tuple[str, ...] = message.renditions
         self.state = StreamState.LIVE
         self.reason = ""  # of the end
         self.renditions: dict[str, Rendition] = {}
@@ -121,17 +122,19 @@ class Stream:
             # Another connection, perhaps another encoder: it begins at a keyframe.
             self.renditions[SOURCE].start_over()
         if self._next is not None and self._next.generation == message.generation:
-            self._next = replace(self._next, template=message.template, rungs=message.rungs)
+            self._next = replace(
+                self._next, template=message.template, renditions=message.renditions
+            )
             return ()  # announced already: its cut stands
         if message.generation == self.generation:
-            self.template, self.rungs = message.template, message.rungs
+            self.template, self.transcoded = message.template, message.renditions
             self._generation_ended = False
             return self._make_renditions()
         gone = self._switch(now) if self._next is not None else ()
         if message.generation <= self.generation:
             return gone
         self._next = message
-        if message.cut_ms is None or was_away:
+        if message.splice_ms is None or was_away:
             self._floor = message.generation
             gone += self._switch(now)
         return gone
@@ -147,11 +150,13 @@ class Stream:
             self._deadline = now + message.hold_ms / 1000 + LATE_S
             return
         self.state = StreamState.ENDING
-        has_tail = self.rungs and not self._generation_ended and self._revoked < self.generation
+        has_tail = (
+            self.transcoded and not self._generation_ended and self._revoked < self.generation
+        )
         self._deadline = now + END_WAIT_S if has_tail else now
 
     def revoke(self, generation: Generation) -> int | None:
-        """Take no more of a lost generation; returns the last PTS that any rung got."""
+        """Take no more of a lost generation; returns the last PTS that any rendition got."""
         self._revoked = max(self._revoked, generation)
         if self._next is not None and self._next.generation <= generation:
             self._held.clear()
@@ -166,8 +171,8 @@ class Stream:
         """When `tick` wants to be called."""
         due = self._deadline
         if self._held_since is not None:
-            cut = self._held_since + CUT_WAIT_S
-            due = cut if due is None else min(due, cut)
+            splice = self._held_since + CUT_WAIT_S
+            due = splice if due is None else min(due, splice)
         if self.state is StreamState.LIVE:
             silent = self._quiet_since + SILENT_S
             due = silent if due is None else min(due, silent)
@@ -218,10 +223,10 @@ class Stream:
 
     def _is_cut(self, message: RenditionOpen | Tags) -> bool:
         """Whether tags of the old generation belong to the next one's side of the cut."""
-        cut_ms = self._next.cut_ms if self._next is not None else None
-        if cut_ms is None or not isinstance(message, Tags):
+        splice_ms = self._next.splice_ms if self._next is not None else None
+        if splice_ms is None or not isinstance(message, Tags):
             return False
-        return bool(message.tags) and message.tags[0][1] >= cut_ms
+        return bool(message.tags) and message.tags[0][1] >= splice_ms
 
     def _end_generation(self, generation: Generation, now: float) -> tuple[str, ...]:
         if generation != self.generation:
@@ -241,7 +246,7 @@ class Stream:
         if message is None:
             return ()
         self.generation = message.generation
-        self.template, self.rungs = message.template, message.rungs
+        self.template, self.transcoded = message.template, message.renditions
         self._generation_ended = False
         for name, rendition in self.renditions.items():
             if name == SOURCE:
@@ -260,8 +265,8 @@ class Stream:
         return gone
 
     def _make_renditions(self) -> tuple[str, ...]:
-        """Bring `renditions` in line with `rungs`; returns those that are gone."""
-        wanted = (*self.rungs, SOURCE)
+        """Bring `renditions` in line with `renditions`; returns those that are gone."""
+        wanted = (*self.transcoded, SOURCE)
         gone = tuple(name for name in self.renditions if name not in wanted)
         for name in gone:
             self._keep_headers(name, self.renditions.pop(name))
@@ -272,7 +277,9 @@ class Stream:
                 rendition = self.renditions[name] = Rendition(
                     name, is_transcoded=name != SOURCE, audio_hold_s=0.0, flush_s=0.0
                 )
-                rendition.ring.headers = rendition.ring.headers._replace(audio=self._audio_header)
+                rendition.gop_buffer.headers = rendition.gop_buffer.headers._replace(
+                    audio=self._audio_header
+                )
                 if name in self._absent:
                     self._open_rendition(*self._absent.pop(name))
             rendition.audio_hold_s = self.template.audio_hold_ms / 1000
@@ -332,7 +339,9 @@ class Stream:
 
     def _offset_for(self, dts_ms: int, now: float) -> int:
         """Lets a time that begins anew land at now, after everything that was sent."""
-        sent = [time for r in self.renditions.values() for time in r.ring.last_dts_ms.values()]
+        sent = [
+            time for r in self.renditions.values() for time in r.gop_buffer.last_dts_ms.values()
+        ]
         if not sent or dts_ms > max(sent):
             return 0
         away_ms = round((now - self._last_tag_s) * 1000)
@@ -363,7 +372,7 @@ class Stream:
         self.touched.update(self.renditions)
 
     def _know_audio(self) -> None:
-        """What is known of the audio changed: the rungs' metadata tell it to who joins."""
+        """What is known of the audio changed: the renditions' metadata tell it to who joins."""
         audio = audio_members(self._source_metadata, self._audio_header)
         if audio == self._audio:
             return

@@ -15,7 +15,7 @@ from common.ipc.media_messages import HEADER, KEY, REPLAY, SHARED, StreamClosed,
 from common.process.stage_times import StageTimes
 from ingest.outputs.outbox import EgressFeed, Peers, TagEntry
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
-from ingest.streams.gop_cache import CachedTag, GopCache, Metadata
+from ingest.streams.gop_buffer import CachedTag, GopBuffer, Metadata
 
 # Audio waits for a picture while pictures come as often as this; where they stop, a later read or
 # tick ends the wait.
@@ -28,7 +28,7 @@ LET_GO_MS = 3_000  # an egress that a stream goes to no more keeps it so long, f
 Batch = tuple[str, list[TagEntry], list[bytes]]  # rendition, entries, bodies
 
 
-class EgressSide:
+class EgressOutput:
     """The feeds of one stream to all egresses, given its media in order."""
 
     def __init__(
@@ -113,13 +113,13 @@ class EgressSide:
         for feed in self._feeds:
             feed.open(message)
 
-    def open_source(self, gop: GopCache) -> None:
+    def open_source(self, gop: GopBuffer) -> None:
         """Begin the source rendition with the headers in force, or change them."""
         self.flush()
         for feed in self._feeds:
             self._open_source_at(feed, gop)
 
-    def replay(self, feed: EgressFeed, message: StreamOpen, gop: GopCache) -> None:
+    def replay(self, feed: EgressFeed, message: StreamOpen, gop: GopBuffer) -> None:
         """Give a new egress the stream, its headers and its last GOP."""
         feed.open(message)
         self._open_source_at(feed, gop)
@@ -197,7 +197,7 @@ class EgressSide:
         self._ending += [*self._feeds, *self._paused]
         self._feeds, self._paused = [], []
 
-    def _open_source_at(self, feed: EgressFeed, gop: GopCache) -> None:
+    def _open_source_at(self, feed: EgressFeed, gop: GopBuffer) -> None:
         config, metadata = gop.video_config, gop.metadata
         if config is not None:
             body = metadata.payload if metadata else b""
@@ -218,7 +218,7 @@ def tag_of(item: CachedTag) -> tuple[str, TagEntry]:
             return SHARED, (TagType.AUDIO, 0, HEADER, 0.0)
 
 
-def _replayed(gop: GopCache) -> Iterator[Batch]:
+def _replayed(gop: GopBuffer) -> Iterator[Batch]:
     """The cache's tags, consecutive ones of a rendition together."""
     batch: Batch | None = None
     for item in gop.replay():

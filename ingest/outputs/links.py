@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from common.ipc.control_messages import Endpoint, StreamRoutes
+from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
 from common.ipc.envelope import encode
 from common.ipc.identity import BootId, ChildName, StreamId
-from common.ipc.media_link import Outlet
+from common.ipc.media_link import MediaSender
 from common.ipc.tag_link import TagLink
 
 
 class PeerPort:
     """The way to one incarnation of a child."""
 
-    def __init__(self, child: ChildName, boot_id: BootId, link: Outlet) -> None:
+    def __init__(self, child: ChildName, boot_id: BootId, link: MediaSender) -> None:
         self._child = child
         self._boot_id = boot_id
         self._link = link
@@ -37,13 +37,13 @@ class PeerPort:
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send with all else of this turn of the loop; False: its queue is full, or it is gone."""
-        return self._send(message, payloads, lazily=False)
+        return self._send(message, payloads, batched=False)
 
     def close(self) -> None:
         self._link.close()
 
-    def _send(self, message: object, payloads: Sequence[bytes], *, lazily: bool) -> bool:
-        if self._link.send((encode(message), *payloads), lazily):
+    def _send(self, message: object, payloads: Sequence[bytes], *, batched: bool) -> bool:
+        if self._link.send((encode(message), *payloads), batched):
             return True
         self.refused += 1
         return False
@@ -56,15 +56,15 @@ class EgressPort(PeerPort):
         super().__init__(child, boot_id, link)
         self.watches = link.watches
 
-    def send_lazily(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send_batched(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send with what is sent next, or some time later; False as `send`."""
-        return self._send(message, payloads, lazily=True)
+        return self._send(message, payloads, batched=True)
 
 
 Known = TypeVar("Known", bound=PeerPort)
 
 
-class Relay:
+class Links:
     """All ways out, as the last topology has them."""
 
     def __init__(self, on_watched: Callable[[StreamId], None] | None = None) -> None:
@@ -79,7 +79,7 @@ class Relay:
         """Connect to who is new, close who is gone."""
         workers = {e.child: e for e in endpoints if e.media}
         self._workers = _follow(
-            self._workers, workers, lambda e: PeerPort(e.child, e.boot_id, Outlet(e.media))
+            self._workers, workers, lambda e: PeerPort(e.child, e.boot_id, MediaSender(e.media))
         )
         egresses = {e.child: e for e in endpoints if e.tags}
         self._egresses = _follow(
@@ -98,7 +98,7 @@ class Relay:
     def egresses(self) -> Sequence[EgressPort]:
         return tuple(self._egresses.values())
 
-    def route(self, message: StreamRoutes) -> None:
+    def route(self, message: EgressRoutes) -> None:
         """Which egresses streams go to besides their homes."""
         self._routes.update(message)
 

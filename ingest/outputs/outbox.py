@@ -20,10 +20,10 @@ from common.ipc.media_messages import (
     AccessUnit,
     RenditionOpen,
     StreamClosed,
-    StreamCut,
     StreamEnd,
     StreamOpen,
     StreamPause,
+    StreamSplice,
     StreamStart,
     Tags,
     VideoHeader,
@@ -56,7 +56,7 @@ class EgressPort(Port, Protocol):
         """Whether somebody there plays this rendition, or waits for it."""
         ...
 
-    def send_lazily(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send_batched(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send with what is sent next, or some time later; False: not taken."""
         ...
 
@@ -172,13 +172,15 @@ class WorkerFeed:
         """What comes refers to nothing that the worker has: nothing before the next keyframe."""
         self._waits_for_key = True
 
-    def cut(self, cut_ms: int) -> None:
-        self._outbox.send(StreamCut(self.stream_id, self.generation, cut_ms))
+    def splice(self, splice_ms: int) -> None:
+        self._outbox.send(StreamSplice(self.stream_id, self.generation, splice_ms))
 
-    def pause(self, anchor_ms: int, anchor_s: float, *, may_go_on: bool) -> None:
+    def pause(self, reference_ms: int, reference_s: float, *, may_go_on: bool) -> None:
         """The publisher is away, or only silent and may go on."""
         if self._started:
-            message = StreamPause(self.stream_id, self.generation, anchor_ms, anchor_s, may_go_on)
+            message = StreamPause(
+                self.stream_id, self.generation, reference_ms, reference_s, may_go_on
+            )
             self._outbox.send(message)
 
     def end(self, reason: str) -> None:
@@ -238,7 +240,7 @@ class EgressFeed:
         # The sound is every rendition's: it goes with a source picture that nobody plays.
         is_urgent = self._carries or port.watches(self.stream_id, rendition)
         self._carries = is_urgent and rides
-        send = port.send if is_urgent and not rides else port.send_lazily
+        send = port.send if is_urgent and not rides else port.send_batched
         if self._outbox.retry() and send(message, payloads):
             return
         self.dropped += len(entries)

@@ -7,13 +7,13 @@ worker that takes nothing is still owed waits here, its end included.
 
 from dataclasses import dataclass
 
-from common.ipc.control_messages import Placed
+from common.ipc.control_messages import Placement
 from common.ipc.identity import ChildName, StreamId
 from common.ipc.media_messages import StreamStart
 from ingest.outputs.outbox import Peers, WorkerFeed
 from ingest.rtmp.to_units import VideoConfig, VideoUnit
-from ingest.streams.gop_cache import GopCache
-from ingest.streams.timeline import Anchor
+from ingest.streams.gop_buffer import GopBuffer
+from ingest.streams.timeline import ClockReference
 
 CUT_GRACE_MS = 1_000  # a placement that was cut ends this long after, frames or no frames
 
@@ -23,10 +23,10 @@ class _Leaving:
     """A placement that ends at a cut."""
 
     feed: WorkerFeed
-    cut_ms: int
+    splice_ms: int
 
 
-class WorkerSide:
+class WorkerOutput:
     """The placements of one stream, given its video."""
 
     def __init__(self, stream_id: StreamId, peers: Peers) -> None:
@@ -34,11 +34,13 @@ class WorkerSide:
         self._peers = peers
         self._feed: WorkerFeed | None = None
         self._record = b""  # the parameter sets that the worker has
-        self._unplaced: Placed | None = None  # its worker, or the stream's time, is not known yet
+        self._unplaced: Placement | None = (
+            None  # its worker, or the stream's time, is not known yet
+        )
         self._leaving: list[_Leaving] = []
         self._ending: list[WorkerFeed] = []  # only their last words are due
         self._lowest_composition_ms = 0
-        self._pause: Anchor | None = None  # the publisher is away; pictures are to stand in
+        self._pause: ClockReference | None = None  # the publisher is away; pictures are to stand in
         self._may_go_on = False  # it is only silent
         self._is_left = False  # the next unit is another publisher's, or one's behind a gap
         self._dropped = 0
@@ -63,7 +65,9 @@ class WorkerSide:
         """Units that a worker did not get, of all placements."""
         return self._dropped + sum(feed.dropped for feed in (*self._feeds(), *self._ending))
 
-    def place(self, placed: Placed, gop: GopCache, anchor: Anchor | None) -> None:
+    def place(
+        self, placed: Placement, gop: GopBuffer, clock_reference: ClockReference | None
+    ) -> None:
         """Begin at the worker that `placed` names with the last GOP, and leave the one before.
 
         Without an anchor there was no picture yet: the first one begins it, by `follow`.
@@ -73,14 +77,14 @@ class WorkerSide:
         if old is not None and old.generation == placed.generation:
             return
         port = self._peers.worker(placed.worker) if placed.worker is not None else None
-        if placed.worker is not None and (port is None or anchor is None):
+        if placed.worker is not None and (port is None or clock_reference is None):
             self._unplaced = placed
             return
         self._feed = None
         if old is not None:
-            self._leave(old, placed.cut_ms)
+            self._leave(old, placed.splice_ms)
         config = gop.video_config
-        if port is None or config is None or anchor is None:
+        if port is None or config is None or clock_reference is None:
             return
         feed = WorkerFeed(self._stream_id, placed.generation, port)
         feed.start(
@@ -88,10 +92,10 @@ class WorkerSide:
                 self._stream_id,
                 placed.generation,
                 placed.template,
-                anchor.stream_ms,
-                anchor.monotonic_s,
+                clock_reference.stream_ms,
+                clock_reference.monotonic_s,
                 placed.resume_after_ms,
-                placed.cut_ms,
+                placed.splice_ms,
             ),
             config.record,
             [item for item in gop.replay() if isinstance(item, VideoUnit)],
@@ -104,7 +108,7 @@ class WorkerSide:
         self._feed = feed
         self._record = config.record
 
-    def follow(self, gop: GopCache, anchor: Anchor | None) -> None:
+    def follow(self, gop: GopBuffer, clock_reference: ClockReference | None) -> None:
         """Forget workers that the topology has no more, begin where it could not be begun."""
         feed = self._feed
         if feed is not None and not self._is_present(feed):
@@ -114,7 +118,7 @@ class WorkerSide:
             self._dropped += leaving.feed.dropped
             self._leaving.remove(leaving)
         if self._unplaced is not None:
-            self.place(self._unplaced, gop, anchor)
+            self.place(self._unplaced, gop, clock_reference)
 
     def header(self, config: VideoConfig) -> None:
         """New parameter sets, perhaps those of another publisher, perhaps the same again."""
@@ -136,7 +140,7 @@ class WorkerSide:
         if self._leaving:
             for leaving in self._leaving:
                 leaving.feed.unit(unit)
-            self._end_cuts_before(unit.dts_ms + self._lowest_composition_ms)
+            self._end_splices_before(unit.dts_ms + self._lowest_composition_ms)
 
     def leave(self) -> None:
         """The publisher is gone: what comes next refers to nothing that its workers have."""
@@ -144,11 +148,11 @@ class WorkerSide:
         for feed in self._feeds():
             feed.wait_for_key()
 
-    def pause(self, anchor: Anchor, *, may_go_on: bool = False) -> None:
+    def pause(self, clock_reference: ClockReference, *, may_go_on: bool = False) -> None:
         """The publisher is away, or silent: the worker's pictures stand in until the next unit."""
-        self._pause, self._may_go_on = anchor, may_go_on
+        self._pause, self._may_go_on = clock_reference, may_go_on
         for feed in self._feeds():
-            self._tell_pause(feed, anchor)
+            self._tell_pause(feed, clock_reference)
 
     def lose(self) -> None:
         """A unit was lost: what refers to it is of no use."""
@@ -168,7 +172,7 @@ class WorkerSide:
         """Send what could not be sent before, and end cuts that no picture will reach."""
         if self._feed is not None:
             self._feed.retry()
-        self._end_cuts_before(stream_now_ms - CUT_GRACE_MS)
+        self._end_splices_before(stream_now_ms - CUT_GRACE_MS)
         for feed in [entry for entry in self._ending if entry.retry()]:
             self._ending.remove(feed)
             self._dropped += feed.dropped
@@ -183,22 +187,24 @@ class WorkerSide:
             feeds.append(self._feed)
         return feeds
 
-    def _tell_pause(self, feed: WorkerFeed, anchor: Anchor) -> None:
-        feed.pause(anchor.stream_ms, anchor.monotonic_s, may_go_on=self._may_go_on)
+    def _tell_pause(self, feed: WorkerFeed, clock_reference: ClockReference) -> None:
+        feed.pause(
+            clock_reference.stream_ms, clock_reference.monotonic_s, may_go_on=self._may_go_on
+        )
 
     def _is_present(self, feed: WorkerFeed) -> bool:
         return self._peers.worker(feed.port.child) is feed.port
 
-    def _leave(self, old: WorkerFeed, cut_ms: int | None) -> None:
-        if cut_ms is None:
+    def _leave(self, old: WorkerFeed, splice_ms: int | None) -> None:
+        if splice_ms is None:
             self._end_feed(old, "placed anew")
         else:
-            old.cut(cut_ms)
-            self._leaving.append(_Leaving(old, cut_ms))
+            old.splice(splice_ms)
+            self._leaving.append(_Leaving(old, splice_ms))
 
-    def _end_cuts_before(self, reached_ms: int) -> None:
+    def _end_splices_before(self, reached_ms: int) -> None:
         """Every picture shown before `reached_ms` has come."""
-        for leaving in [entry for entry in self._leaving if reached_ms >= entry.cut_ms]:
+        for leaving in [entry for entry in self._leaving if reached_ms >= entry.splice_ms]:
             self._leaving.remove(leaving)
             self._end_feed(leaving.feed, "moved")
 

@@ -110,7 +110,7 @@ class Connection:
         self._deadline: asyncio.TimerHandle | None = None
         self._was_held = False
         self._hold: asyncio.TimerHandle | None = None  # nothing is read until then
-        self._is_lazy = False  # read by `read_lazily` alone
+        self._is_batched = False  # read by `read_batched` alone
         self._open_deadline()
 
     # ---- what the owner does with it ----------------------------------------------------------
@@ -148,28 +148,28 @@ class Connection:
     def hold_back(self, seconds: float) -> None:
         """Read nothing for so long, `MAX_HOLD_S` at most."""
         if self._hold is None and self.phase is Phase.PUBLISHING:
-            self._is_lazy = False
+            self._is_batched = False
             self._was_held = True
             self._loop.remove_reader(self._fd)
             self._hold = self._loop.call_later(min(seconds, MAX_HOLD_S), self._go_on)
 
-    def read_lazily(self) -> None:
+    def read_batched(self) -> None:
         """Read what has come; from now on nothing is read but by this."""
         if self._hold is not None or self.phase is not Phase.PUBLISHING:
             return
-        if not self._is_lazy:
-            self._is_lazy = True
+        if not self._is_batched:
+            self._is_batched = True
             self._loop.remove_reader(self._fd)
         self._on_readable()
 
-    def read_promptly(self) -> None:
+    def read_immediately(self) -> None:
         """Read as soon as something comes."""
-        if self._is_lazy:
+        if self._is_batched:
             self._watch()
 
     @property
-    def is_lazy(self) -> bool:
-        return self._is_lazy
+    def is_batched(self) -> bool:
+        return self._is_batched
 
     @property
     def fd(self) -> int:
@@ -191,7 +191,7 @@ class Connection:
         """Send what is due, then close; what still comes in is read and thrown away."""
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
-        is_unread = self._is_stopped or self._hold is not None or self._is_lazy
+        is_unread = self._is_stopped or self._hold is not None or self._is_batched
         if self._hold is not None:
             self._hold.cancel()
             self._hold = None
@@ -261,7 +261,7 @@ class Connection:
         self._watch()
 
     def _watch(self) -> None:
-        self._is_lazy = False
+        self._is_batched = False
         self._loop.add_reader(self._fd, self._on_readable)
 
     def _go_on(self) -> None:
@@ -277,7 +277,7 @@ class Connection:
         """Handle what waited for the answer to its publish request, and read on."""
         if self.phase is not Phase.PUBLISHING:
             return
-        if self._hold is None and not self._is_lazy:
+        if self._hold is None and not self._is_batched:
             self._watch()
         self._receive(memoryview(b""))
 
@@ -333,7 +333,7 @@ class Connection:
                     self._owner.publish(self, event, now)
                 case PublishEnded(how=how):
                     self.phase = Phase.OPEN
-                    self.read_promptly()
+                    self.read_immediately()
                     self._open_deadline()
                     self._owner.publish_ended(self, how)
                 case PlayRequested():

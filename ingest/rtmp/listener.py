@@ -154,7 +154,7 @@ class Server:
     def look_again(self) -> None:
         """Notice connections that were reset unseen; once a second."""
         for connection in list(self._connections):
-            if not connection.is_lazy:
+            if not connection.is_batched:
                 connection.look_again()
 
     def close(self) -> None:

@@ -210,7 +210,7 @@ class Demuxer:
         """Take a data message; onMetaData comes here only when nobody can read it."""
         name = amf0.leading_string(payload)
         if name is not None and name[0] == "onMetaData":
-            # Passed on as data it would be every rung's metadata: each has its own.
+            # Passed on as data it would be every rendition's metadata: each has its own.
             return Dropped(TagType.SCRIPT, "unreadable metadata")
         return DataUnit(self._timeline.data(timestamp, now).dts_ms, payload, now)
 

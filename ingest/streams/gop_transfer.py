@@ -1,6 +1,6 @@
 """What a stream can be started from, on its way from the ingest that had it to the one that has it.
 
-A GOP cache becomes a `StreamKept` and its payloads, and a cache again. Until the new publisher's
+A GOP cache becomes a `GopTransfer` and its payloads, and a cache again. Until the new publisher's
 first keyframe the stream's new owner can so do all that the old one could: start it at another
 worker, let the last picture stand, give it to an egress that comes. Pure.
 """
@@ -13,7 +13,7 @@ from common.codecs.h264 import AvcConfig, parse_sps
 from common.config.ladder import SourceFormat
 from common.errors import AvcError, EnvelopeError, FlvError
 from common.flv.video import AudioFormat, audio_name, parse_audio
-from common.ipc.control_messages import StreamKept
+from common.ipc.control_messages import GopTransfer
 from common.ipc.identity import Generation, StreamId
 from ingest.rtmp.to_units import (
     MAX_AAC_CONFIG_BYTES,
@@ -24,7 +24,7 @@ from ingest.rtmp.to_units import (
     VideoConfig,
     VideoUnit,
 )
-from ingest.streams.gop_cache import MAX_GOP_BYTES, MAX_GOP_TAGS, GopCache, Metadata, ReplayItem
+from ingest.streams.gop_buffer import MAX_GOP_BYTES, MAX_GOP_TAGS, GopBuffer, Metadata, ReplayItem
 
 _KEY = 1
 _IDR = 2
@@ -34,7 +34,7 @@ _MAX_BYTES = MAX_GOP_BYTES + 1024 * 1024  # the heads are not counted by the cac
 _MAX_NAME_BYTES = 40
 _TAG_HEADER_BYTES = 5  # of a video tag's body
 
-Item = tuple[int, int, int, int, float]  # as in `StreamKept.items`
+Item = tuple[int, int, int, int, float]  # as in `GopTransfer.items`
 
 
 class Kind(IntEnum):
@@ -50,8 +50,8 @@ class Kind(IntEnum):
 
 
 def pack(
-    stream_id: StreamId, generation: Generation, source: SourceFormat | None, gop: GopCache
-) -> tuple[StreamKept, list[bytes]]:
+    stream_id: StreamId, generation: Generation, source: SourceFormat | None, gop: GopBuffer
+) -> tuple[GopTransfer, list[bytes]]:
     """The message, and a payload for each of its items."""
     items: list[Item] = []
     payloads: list[bytes] = []
@@ -59,10 +59,10 @@ def pack(
         item, payload = _packed(entry)
         items.append(item)
         payloads.append(payload)
-    return StreamKept(stream_id, generation, source, tuple(items)), payloads
+    return GopTransfer(stream_id, generation, source, tuple(items)), payloads
 
 
-def unpack(message: StreamKept, payloads: Sequence[bytes]) -> GopCache:
+def unpack(message: GopTransfer, payloads: Sequence[bytes]) -> GopBuffer:
     """The cache that was packed.
 
     Raises:
@@ -73,7 +73,7 @@ def unpack(message: StreamKept, payloads: Sequence[bytes]) -> GopCache:
     size = sum(map(len, payloads))
     if size > _MAX_BYTES:
         raise EnvelopeError(f"kept items of {size} bytes exceed {_MAX_BYTES}")
-    gop = GopCache()
+    gop = GopBuffer()
     try:
         for item, payload in zip(message.items, payloads, strict=True):
             entry = _unpacked(item, payload)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from common.ipc.control_messages import PublishAsk, PublishEnd
+from common.ipc.control_messages import PublishEnd, PublishRequest
 from common.ipc.identity import Generation, StreamId
 from common.rtmp.events import PublishRequested
 from ingest.streams.publisher import PublishingConnection
@@ -29,7 +29,7 @@ class Ask:
     until_s: float  # CLOCK_MONOTONIC
 
 
-class Asks:
+class PublishRequests:
     """All of them."""
 
     def __init__(self, tell: Tell) -> None:
@@ -48,7 +48,7 @@ class Asks:
     ) -> None:
         """Ask for room; `is_at_limit`: the address may have this one if it is its own already."""
         self._asks[request_id] = Ask(request_id, connection, request, stream, now + ASK_TIMEOUT_S)
-        self._tell(PublishAsk(request_id, stream, connection.peer, is_at_limit))
+        self._tell(PublishRequest(request_id, stream, connection.peer, is_at_limit))
 
     def answered(self, request_id: int) -> Ask | None:
         """Take out the one that an answer is for, unless it was given up."""

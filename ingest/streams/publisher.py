@@ -36,8 +36,8 @@ MAX_LEAD_S = 5.0  # more than a relay's last GOP brings at once
 KEPT_LEAD_S = 1.0  # of one that is fast: its media never waits for it
 MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
 LEAD_WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
-PROMPT_S = 3.0  # from its start a publisher is read at once, for rungs and players to begin
-LAZY_S = 0.2  # that anything may lie unread; a part of a tick more when others come or go
+PROMPT_S = 3.0  # from its start a publisher is read at once, for renditions and players to begin
+BATCH_S = 0.2  # that anything may lie unread; a part of a tick more when others come or go
 # That may, about what a connection's receive buffer holds at first (Linux: 128 KiB). Of more, a
 # publisher with a small send buffer waits in its sends (of 40 Mbit/s, with 32 KiB: up to 64 ms).
 LAZY_BITS = 1_000_000
@@ -70,11 +70,11 @@ class PublishingConnection(Protocol):
         """Read what has come."""
         ...
 
-    def read_lazily(self) -> None:
+    def read_batched(self) -> None:
         """Read what has come; from now on nothing is read but by this."""
         ...
 
-    def read_promptly(self) -> None:
+    def read_immediately(self) -> None:
         """Read as soon as something comes."""
         ...
 
@@ -163,7 +163,7 @@ class Publisher:
         ):
             return 0.0
         rate_bps = self.stream.bits_per_second(now)
-        return next((s for s in (LAZY_S, LAZY_S / 2) if rate_bps * s <= LAZY_BITS), 0.0)
+        return next((s for s in (BATCH_S, BATCH_S / 2) if rate_bps * s <= LAZY_BITS), 0.0)
 
     def overdue(self, now: float) -> Refusal | None:
         """What this publisher has to be closed for, by the clock."""

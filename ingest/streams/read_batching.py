@@ -12,18 +12,18 @@ from contextlib import suppress
 from typing import Protocol
 
 from ingest.outputs.outbox import Peers
-from ingest.streams.publisher import LAZY_S, Publisher, PublishingConnection
+from ingest.streams.publisher import BATCH_S, Publisher, PublishingConnection
 
-TICK_S = LAZY_S / 2
+TICK_S = BATCH_S / 2
 PARTS = 4  # of a tick, with reads at the beginning of each
 TURN_S = 0.002  # of the loop: others wait so long
 
 
-class LazyReads:
+class ReadBatching:
     """The publishers that nobody plays, and those of them whose turn it is.
 
     A wake-up costs a process that is seldom awake more than what it is woken for: its caches are
-    cold. So what nobody plays comes in bundles, `LAZY_S` old at most.
+    cold. So what nobody plays comes in bundles, `BATCH_S` old at most.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class LazyReads:
         return len(self._unread)
 
     def tick(self) -> None:
-        """Another tick, every half of `LAZY_S`: each publisher is to be `sort`ed anew."""
+        """Another tick, every half of `BATCH_S`: each publisher is to be `sort`ed anew."""
         self._unread.clear()
         self._is_odd = not self._is_odd
 
@@ -51,15 +51,15 @@ class LazyReads:
         """Have it read promptly, or at its turn."""
         may_lie_s = publisher.may_lie_s(now)
         if not may_lie_s:
-            connection.read_promptly()
-        elif may_lie_s < LAZY_S or publisher.is_odd is self._is_odd:
+            connection.read_immediately()
+        elif may_lie_s < BATCH_S or publisher.is_odd is self._is_odd:
             self._unread.append(connection)
 
-    def read_promptly(self, connection: PublishingConnection) -> None:
+    def read_immediately(self, connection: PublishingConnection) -> None:
         """What this one sends waits no more."""
         with suppress(ValueError):
             self._unread.remove(connection)
-        connection.read_promptly()
+        connection.read_immediately()
 
     def read(self, seconds: float, most: int) -> int:
         """Read so many whose turn it is, for so long; how many it were."""
@@ -70,12 +70,12 @@ class LazyReads:
                 count += 1
                 connection = self._unread.popleft()
                 if self._is_publishing(connection):
-                    connection.read_lazily()
+                    connection.read_batched()
         return count
 
 
 class Turns(Protocol):
-    """`LazyReads`, as far as reading goes."""
+    """`ReadBatching`, as far as reading goes."""
 
     def __len__(self) -> int: ...
 

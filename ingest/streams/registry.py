@@ -14,13 +14,13 @@ from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.control_messages import (
     EndStream,
-    Placed,
+    GopTransfer,
+    Placement,
     PublishEnd,
     PublisherBack,
     PublisherStatus,
     Readmit,
     Refused,
-    StreamKept,
     StreamRevoke,
     StreamRevoked,
 )
@@ -30,10 +30,10 @@ from common.rtmp.events import Event, PublishRequested
 from ingest.outputs.outbox import Peers
 from ingest.streams.admission import Admission, Refusal, RefusalMemory, check_request
 from ingest.streams.gop_transfer import unpack
-from ingest.streams.publish_requests import Ask, Asks, Tell
+from ingest.streams.publish_requests import Ask, PublishRequests, Tell
 from ingest.streams.publisher import Publisher, PublishingConnection
-from ingest.streams.read_batching import LazyReads
-from ingest.streams.stream import Stream, StreamState, Surroundings
+from ingest.streams.read_batching import ReadBatching
+from ingest.streams.stream import SessionContext, Stream, StreamState
 
 log = logging.getLogger("tfarm.ingest.streams.registry")
 
@@ -58,15 +58,15 @@ class Streams:
         self._admission = admission
         self._tell = tell
         self._unix_time = unix_time
-        self._surroundings = Surroundings(peers, tell, self._next_request, clock)
+        self._surroundings = SessionContext(peers, tell, self._next_request, clock)
         self._last_request = 0
-        self._asks = Asks(tell)
+        self._asks = PublishRequests(tell)
         self._streams: dict[StreamId, Stream] = {}
         self._ended: list[Stream] = []  # whose last words are due
         self._publishers: dict[PublishingConnection, Publisher] = {}
         self._begun = 0  # publishers so far
         self._connections: dict[StreamId, PublishingConnection] = {}
-        self.lazy_reads = LazyReads(peers, clock, self.is_publishing)
+        self.read_batching = ReadBatching(peers, clock, self.is_publishing)
         self._memory = RefusalMemory()
         self._log_refusals = RateLimit()
         # A publisher may come and go in a loop; a farm that starts has many at once.
@@ -152,14 +152,14 @@ class Streams:
         """Somebody begins to play a stream: what its publisher sends waits no more."""
         connection = self._connections.get(stream_id)
         if connection is not None:
-            self.lazy_reads.read_promptly(connection)
+            self.read_batching.read_immediately(connection)
 
     def is_publishing(self, connection: PublishingConnection) -> bool:
         return connection in self._publishers
 
     # ---- the supervisor -----------------------------------------------------------------------
 
-    def placed(self, message: Placed, now: float) -> None:
+    def placed(self, message: Placement, now: float) -> None:
         ask = self._asks.answered(message.request_id)
         if ask is not None:
             stream = Stream(message, self._surroundings, self._unix_time())
@@ -241,8 +241,8 @@ class Streams:
         held_bytes = sum(map(len, kept[1])) if kept is not None else 0
         log.info("stream handed over stream=%s bytes=%d", _label(stream), held_bytes)
 
-    def kept(self, message: StreamKept, payloads: Sequence[bytes]) -> None:
-        """What another ingest kept of a stream that it handed over, behind its `Placed`."""
+    def kept(self, message: GopTransfer, payloads: Sequence[bytes]) -> None:
+        """What another ingest kept of a stream that it handed over, behind its `Placement`."""
         stream = self._streams.get(message.stream_id)
         if stream is None:
             return
@@ -261,18 +261,18 @@ class Streams:
     # ---- time ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Deadlines; every half of `LAZY_S`, with `lazy_reads` behind it."""
+        """Deadlines; every half of `BATCH_S`, with `read_batching` behind it."""
         for ask in self._asks.overdue(now):
             refusal = Refusal("NetStream.Failed", "the supervisor does not answer; try again")
             self._asks.give_up(ask, "no answer in time")
             self._refuse_asked(ask, refusal, now)
-        self.lazy_reads.tick()
+        self.read_batching.tick()
         for connection, publisher in list(self._publishers.items()):
             overdue = publisher.overdue(now)
             if overdue is not None:
                 self._expel(connection, overdue, now)
             else:
-                self.lazy_reads.sort(connection, publisher, now)
+                self.read_batching.sort(connection, publisher, now)
         for stream in list(self._streams.values()):
             stream.tick(now)
             self._forget_if_ended(stream)
@@ -393,7 +393,7 @@ class Streams:
 
     def _expel(self, connection: PublishingConnection, refusal: Refusal, now: float) -> None:
         """Close a publisher; what it published is held only if it may be back with better."""
-        stream = self._dismiss(connection, refusal)
+        stream = self._remove(connection, refusal)
         if stream is None:
             return
         if refusal.lasting:
@@ -402,7 +402,7 @@ class Streams:
             stream.leave(refusal.description, now)
             self._forget_if_ended(stream)
 
-    def _dismiss(self, connection: PublishingConnection, refusal: Refusal) -> Stream | None:
+    def _remove(self, connection: PublishingConnection, refusal: Refusal) -> Stream | None:
         """Close a publisher and tell it why; the stream that was its."""
         publisher = self._take(connection)
         if publisher is None:
@@ -424,7 +424,7 @@ class Streams:
             self._memory.remember(stream.stream_id, refusal, now)
         connection = self._connections.get(stream.stream_id)
         if connection is not None:
-            self._dismiss(connection, refusal)
+            self._remove(connection, refusal)
         self._end(stream, refusal.description)
 
     def _end(self, stream: Stream, reason: str) -> None:

@@ -16,28 +16,28 @@ from fractions import Fraction
 
 from common.codecs.aac import AudioSpecificConfig
 from common.codecs.h264 import codec_string
-from common.config.ladder import Filler, SourceFormat
+from common.config.ladder import AwayPicture, SourceFormat
 from common.errors import Amf0Error
 from common.ipc.control_messages import (
-    FormatKnown,
-    Placed,
+    GopTransfer,
+    Placement,
     PublishEnd,
     PublisherStatus,
     ResumeTime,
-    StreamKept,
+    SourceFormatReport,
 )
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.rtmp import amf0
-from ingest.outputs.egress_output import EgressSide, tag_of
+from ingest.outputs.egress_output import EgressOutput, tag_of
 from ingest.outputs.outbox import Peers
-from ingest.outputs.worker_output import WorkerSide
+from ingest.outputs.worker_output import WorkerOutput
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
-from ingest.streams.gop_cache import CachedTag, GopCache, Kept
+from ingest.streams.gop_buffer import CachedTag, GopBuffer, Kept
 from ingest.streams.gop_transfer import pack
 from ingest.streams.meter import FrameRate, Meter, declared_rate
 from ingest.streams.silent_audio import Silence, can_be_silent
-from ingest.streams.timeline import Anchor, Timeline
+from ingest.streams.timeline import ClockReference, Timeline
 
 SILENT_S = 1.0  # without a picture: the last one stands in, as if the publisher were away
 SILENT_FRAMES = 3  # … of a slower source, for so many of its frames
@@ -56,7 +56,7 @@ class StreamState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class SessionContext:
     """What a stream works with."""
 
     peers: Peers
@@ -68,15 +68,15 @@ class Surroundings:
 class Stream:
     """One stream. Its publisher's shell gives it media, and calls `end_read` after each read."""
 
-    def __init__(self, placed: Placed, surroundings: Surroundings, since_unix: float) -> None:
+    def __init__(self, placed: Placement, surroundings: SessionContext, since_unix: float) -> None:
         self.stream_id: StreamId = placed.stream_id
         self.template = placed.template
         self.state = StreamState.WAITING
         resume = placed.resume_time
         self.timeline = Timeline()
         if resume is not None:
-            anchor = Anchor(resume.anchor_ms, resume.anchor_s)
-            self.timeline = Timeline.continuing(anchor, resume.end_ms)
+            clock_reference = ClockReference(resume.reference_ms, resume.reference_s)
+            self.timeline = Timeline.continuing(clock_reference, resume.end_ms)
         self._placed = placed
         self._tell = surroundings.tell
         self._next_request = surroundings.next_request
@@ -86,11 +86,11 @@ class Stream:
         self._is_hold_told = True
         self._was_open = False  # egress knows it
 
-        self._gop = GopCache()
+        self._gop = GopBuffer()
         self._early_metadata = b""  # what came before the publisher's sequence header
         self._early_audio: AudioConfig | None = None
-        self._worker = WorkerSide(self.stream_id, surroundings.peers)
-        self._egress = EgressSide(
+        self._worker = WorkerOutput(self.stream_id, surroundings.peers)
+        self._egress = EgressOutput(
             self.stream_id, placed.generation, surroundings.peers, surroundings.clock
         )
 
@@ -104,7 +104,9 @@ class Stream:
         self._audio = ""
         self._asc: AudioSpecificConfig | None = None
         self._silence: Silence | None = None  # while the publisher is away
-        self._newest: Anchor | None = None  # the publisher's last picture; None: stood in for
+        self._newest: ClockReference | None = (
+            None  # the publisher's last picture; None: stood in for
+        )
         self._meter = Meter()
         self._rate = FrameRate()
         self._is_rate_known = False  # measured since the publisher came, or declared another one
@@ -165,8 +167,11 @@ class Stream:
         self._held_until_s = now + hold_ms / 1000
         self._egress.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
         self._worker.leave()
-        if self.template.filler is Filler.FREEZE and self.timeline.anchor is not None:
-            self._worker.pause(self.timeline.anchor)
+        if (
+            self.template.away_picture is AwayPicture.FREEZE
+            and self.timeline.clock_reference is not None
+        ):
+            self._worker.pause(self.timeline.clock_reference)
             asc = self._asc
             if asc is not None and can_be_silent(asc):
                 self._silence = Silence(asc, self.timeline.audio_ms)
@@ -181,13 +186,13 @@ class Stream:
             self._egress.close(StreamClosed(self.stream_id, self.generation, reason, 0))
         self._tell(PublishEnd(self.stream_id, self.generation, reason))
 
-    def kept(self) -> tuple[StreamKept, list[bytes]] | None:
+    def kept(self) -> tuple[GopTransfer, list[bytes]] | None:
         """What another ingest can go on from, with payloads; None: nothing was open here."""
         if not self._was_open:
             return None
         return pack(self.stream_id, self.generation, self._format, self._gop)
 
-    def go_on_from(self, gop: GopCache, source: SourceFormat | None) -> bool:
+    def go_on_from(self, gop: GopBuffer, source: SourceFormat | None) -> bool:
         """Take what another ingest kept, until this publisher's first headers; whether it did.
 
         The stream is then as if the publisher before this one had been here, and had left.
@@ -202,11 +207,14 @@ class Stream:
         self._egress.open(self._stream_open())
         self._egress.open_source(gop)
         self._worker.leave()
-        if self.template.filler is Filler.FREEZE and self.timeline.anchor is not None:
-            self._worker.pause(self.timeline.anchor)
+        if (
+            self.template.away_picture is AwayPicture.FREEZE
+            and self.timeline.clock_reference is not None
+        ):
+            self._worker.pause(self.timeline.clock_reference)
         # The old worker has encoded all of this: it is here to be referred to.
         again = replace(self._placed, request_id=0, resume_after_ms=self._end_ms())
-        self._worker.place(again, gop, self.timeline.anchor)
+        self._worker.place(again, gop, self.timeline.clock_reference)
         return True
 
     def hand_over(self, reason: str) -> ResumeTime | None:
@@ -217,10 +225,10 @@ class Stream:
         self.state = StreamState.ENDED
         self._worker.end(reason)
         self._egress.release()
-        anchor = self.timeline.anchor
-        if anchor is None:
+        clock_reference = self.timeline.clock_reference
+        if clock_reference is None:
             return None
-        return ResumeTime(anchor.stream_ms, anchor.monotonic_s, self._end_ms())
+        return ResumeTime(clock_reference.stream_ms, clock_reference.monotonic_s, self._end_ms())
 
     # ---- media --------------------------------------------------------------------------------
 
@@ -261,7 +269,7 @@ class Stream:
         self._measure(unit)
         self._keep(unit)
         if self._worker.is_waiting:
-            self._worker.follow(self._gop, self.timeline.anchor)
+            self._worker.follow(self._gop, self.timeline.clock_reference)
 
     def video_lost(self, reason: str) -> None:
         """A picture that could not be read: what refers to it is of no use to anyone."""
@@ -306,7 +314,7 @@ class Stream:
 
     # ---- the supervisor -----------------------------------------------------------------------
 
-    def place(self, placed: Placed) -> None:
+    def place(self, placed: Placement) -> None:
         """Where the stream is transcoded: the answer for its format, or a placement anew."""
         before = self._placed
         if placed.generation < before.generation or self.state is StreamState.ENDED:
@@ -319,18 +327,18 @@ class Stream:
         self._placed = placed
         if not self._was_open:
             return
-        if (placed.generation, placed.rungs) != (before.generation, before.rungs):
+        if (placed.generation, placed.renditions) != (before.generation, before.renditions):
             # Egress learns of a generation before its first tag can come.
-            self._egress.open(self._stream_open(placed.cut_ms))
+            self._egress.open(self._stream_open(placed.splice_ms))
             if placed.generation != before.generation:
                 self._egress.open_source(self._gop)
             if self.state is StreamState.HELD:
                 self._is_hold_told = False  # the opening said that a publisher is there
-        self._worker.place(placed, self._gop, self.timeline.anchor)
+        self._worker.place(placed, self._gop, self.timeline.clock_reference)
 
     def peers_changed(self, now: float) -> None:
         """The topology is another one: follow it."""
-        self._worker.follow(self._gop, self.timeline.anchor)
+        self._worker.follow(self._gop, self.timeline.clock_reference)
         if not self._was_open or self.state is StreamState.ENDED:
             return
         for feed in self._egress.follow():
@@ -362,7 +370,7 @@ class Stream:
 
     def status(self, now: float) -> PublisherStatus:
         """The stream for status, and for a supervisor that must learn everything anew."""
-        anchor = self.timeline.anchor or Anchor(0, now)
+        clock_reference = self.timeline.clock_reference or ClockReference(0, now)
         config = self._gop.video_config
         dropped = Counter(self._dropped)
         dropped["to worker"] += self._worker.dropped
@@ -374,8 +382,8 @@ class Stream:
             address=self._address,
             since_unix=self._since_unix,
             is_live=self.state in (StreamState.WAITING, StreamState.LIVE),
-            anchor_ms=anchor.stream_ms,
-            anchor_s=anchor.monotonic_s,
+            reference_ms=clock_reference.stream_ms,
+            reference_s=clock_reference.monotonic_s,
             format=self._format,
             codec=codec_string(config.config) if config else "",
             audio=self._audio,
@@ -413,22 +421,27 @@ class Stream:
         rendition, entry = tag_of(tag)
         self._egress.put(rendition, entry, tag.payload)
 
-    def _stream_open(self, cut_ms: int | None = None) -> StreamOpen:
+    def _stream_open(self, splice_ms: int | None = None) -> StreamOpen:
         placed = self._placed
-        return StreamOpen(self.stream_id, placed.generation, self.template, placed.rungs, cut_ms)
+        return StreamOpen(
+            self.stream_id, placed.generation, self.template, placed.renditions, splice_ms
+        )
 
     def _held(self, now: float) -> StreamClosed:
         hold_ms = max(1, round((self._held_until_s - now) * 1000))
         return StreamClosed(self.stream_id, self.generation, "its publisher is away", hold_ms)
 
-    def _look_for_silence(self, newest: Anchor, now: float) -> None:
+    def _look_for_silence(self, newest: ClockReference, now: float) -> None:
         """Have the last picture of a publisher stand in that is there and sends no more.
 
         Time is taken from that picture: what was held up on its way comes late, but up to now.
         """
         fps = self._rate.fps or (self._format.fps if self._format is not None else None)
         silent_s = max(SILENT_S, float(SILENT_FRAMES / fps)) if fps else SILENT_S
-        if now - newest.monotonic_s >= silent_s and self.template.filler is Filler.FREEZE:
+        if (
+            now - newest.monotonic_s >= silent_s
+            and self.template.away_picture is AwayPicture.FREEZE
+        ):
             self._newest = None
             self._worker.pause(newest, may_go_on=True)
 
@@ -443,7 +456,7 @@ class Stream:
         return self.timeline.end_ms or 0
 
     def _measure(self, unit: VideoUnit) -> None:
-        self._newest = Anchor(unit.dts_ms, unit.received_s)
+        self._newest = ClockReference(unit.dts_ms, unit.received_s)
         if unit.discontinuity:
             self._rate.restart()
             self._last_key_ms = None
@@ -485,7 +498,7 @@ class Stream:
         assert self._format is not None
         self._format_asked_s = now
         self._tell(
-            FormatKnown(
+            SourceFormatReport(
                 self._format_request, self.stream_id, self.generation, self._format, self._codec
             )
         )

@@ -51,7 +51,7 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class ClockReference:
     """A stream time and the CLOCK_MONOTONIC that belongs to it."""
 
     stream_ms: int
@@ -85,16 +85,16 @@ class Timeline:
         self._landing = False  # the next timestamp is the first of a publisher that resumes
         self._end_ms: int | None = None  # the latest PTS or DTS sent
         self._running_since_s = 0.0  # the publisher was not silent
-        self._anchor: Anchor | None = None
-        self._best: Anchor | None = None  # of the window that runs
-        self._best_before: Anchor | None = None  # of the window before it
+        self._clock_reference: ClockReference | None = None
+        self._best: ClockReference | None = None  # of the window that runs
+        self._best_before: ClockReference | None = None  # of the window before it
         self._window_start_s = 0.0
 
     @classmethod
-    def continuing(cls, anchor: Anchor, end_ms: int) -> "Timeline":
+    def continuing(cls, clock_reference: ClockReference, end_ms: int) -> "Timeline":
         """That of a stream which ran elsewhere: its next publisher lands at its now (rule 2)."""
         timeline = cls()
-        timeline._anchor = anchor
+        timeline._clock_reference = clock_reference
         timeline._end_ms = end_ms
         timeline._landing = True
         return timeline
@@ -105,9 +105,9 @@ class Timeline:
         return self._offset_ms
 
     @property
-    def anchor(self) -> Anchor | None:
+    def clock_reference(self) -> ClockReference | None:
         """Which stream time belongs to which CLOCK_MONOTONIC; None before the first tag."""
-        return self._anchor
+        return self._clock_reference
 
     @property
     def end_ms(self) -> int | None:
@@ -116,20 +116,20 @@ class Timeline:
 
     def now_ms(self, now: float) -> int:
         """The stream's time now; 0 before the first tag."""
-        if self._anchor is None:
+        if self._clock_reference is None:
             return 0
-        return round(self._anchor.lead_ms + now * 1000)
+        return round(self._clock_reference.lead_ms + now * 1000)
 
     def resume(self, now: float) -> None:
         """A new publisher begins: its first timestamp lands at the stream's now (rule 2)."""
         self._clock = Unwrapper()
         for kind in (self._video, self._audio):
             kind.timestamp_ms = kind.behind_since_s = None
-        if self._anchor is None:
+        if self._clock_reference is None:
             return  # the one before sent nothing: this one's timestamps pass through
         self._landing = True
         # The old publisher's clock says nothing of the new one's: only the moment stays.
-        self._anchor = Anchor(self.now_ms(now), now)
+        self._clock_reference = ClockReference(self.now_ms(now), now)
         self._best = self._best_before = None
         self._window_start_s = now
 
@@ -157,7 +157,7 @@ class Timeline:
 
     def data(self, timestamp: int, now: float) -> Stamp:
         """The time of a data message (rule 6)."""
-        if self._anchor is None or self._landing:
+        if self._clock_reference is None or self._landing:
             return Stamp(self._end_ms or 0)
         time_ms = Unwrapper(self._clock.last).unwrap(timestamp) + self._offset_ms
         if abs(time_ms - self.now_ms(now)) > MAX_STEP_AHEAD_MS:
@@ -192,7 +192,7 @@ class Timeline:
         wanted_ms = time_ms + kind.offset_ms
         dts_ms = wanted_ms if kind.sent_ms is None else max(wanted_ms, kind.sent_ms + 1)
         kind.sent_ms = dts_ms
-        self._follow(Anchor(wanted_ms, now))
+        self._follow(ClockReference(wanted_ms, now))
         return Stamp(dts_ms, discontinuity, dts_ms - wanted_ms)
 
     @staticmethod
@@ -224,10 +224,10 @@ class Timeline:
         if self._end_ms is None or pts_ms > self._end_ms:
             self._end_ms = pts_ms
 
-    def _follow(self, seen: Anchor) -> None:
+    def _follow(self, seen: ClockReference) -> None:
         """Move the anchor to the earliest tag of the last two windows."""
-        if self._anchor is None:
-            self._anchor = self._best = seen
+        if self._clock_reference is None:
+            self._clock_reference = self._best = seen
             self._window_start_s = seen.monotonic_s
             return
         if seen.monotonic_s - self._window_start_s >= ANCHOR_WINDOW_S:
@@ -237,6 +237,6 @@ class Timeline:
             self._best = seen
         before = self._best_before
         if before is not None and before.lead_ms > self._best.lead_ms:
-            self._anchor = before
-        elif before is not None or self._best.lead_ms >= self._anchor.lead_ms:
-            self._anchor = self._best
+            self._clock_reference = before
+        elif before is not None or self._best.lead_ms >= self._clock_reference.lead_ms:
+            self._clock_reference = self._best

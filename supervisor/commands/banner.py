@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
-from common.config.ladder import Path, SourceFormat
+from common.config.ladder import Pipeline, SourceFormat
 from common.config.settings import Listen, Settings
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import device_of
@@ -72,7 +72,7 @@ def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo
         device_of(device.name)
         for device in fleet.devices.values()
         if not device.is_up
-        and device.path is not Path.SOFTWARE
+        and device.path is not Pipeline.SOFTWARE
         and device_of(device.name) not in by_name
     )
     lines += [f"  device    {name}: still starting" for name in starting]

@@ -18,8 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from common.config.ladder import Path as Way
-from common.config.ladder import Template
+from common.config.ladder import Pipeline, Template
 from common.config.load import load
 from common.config.settings import Calibration, Settings
 from common.errors import TfarmError
@@ -101,7 +100,7 @@ def _may_be_hybrid(uuid: str) -> bool:
         "0.1",
     ]
     answer = ask_child(command, visible_gpu(uuid), ASK_S)
-    return bool(answer.get("used_as", Way.HYBRID.value) == Way.HYBRID.value)
+    return bool(answer.get("used_as", Pipeline.HYBRID.value) == Pipeline.HYBRID.value)
 
 
 def templates_for(settings: Settings, wanted: str | None) -> list[Template]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.config.ladder import Path
+from common.config.ladder import Pipeline
 
 GPU_PACKAGES = ("cuda", "cupy", "PyNvVideoCodec")  # import names
 OLDEST_CUDA = 12000
@@ -30,14 +30,14 @@ class DeviceFinding:
     pci_id: str = ""
     report: Json = field(default_factory=dict)  # what the probe answered
     problem: str = ""
-    left_out_by: str = ""  # what of the configuration leaves it alone
+    unfit_by: str = ""  # what of the configuration leaves it alone
 
     @property
-    def used_as(self) -> Path | None:
+    def used_as(self) -> Pipeline | None:
         """None: not used."""
-        if self.left_out_by or self.problem:
+        if self.unfit_by or self.problem:
             return None
-        return Path(self.report["used_as"])
+        return Pipeline(self.report["used_as"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +112,15 @@ def text(found: Findings) -> str:
 
 def why(device: DeviceFinding) -> str:
     """Why a device is used as it is."""
-    if device.left_out_by:
-        return f"left alone: {device.left_out_by}"
+    if device.unfit_by:
+        return f"left alone: {device.unfit_by}"
     if device.problem:
         return device.problem
     notes = [str(note) for note in device.report.get("notes", ())]
     match device.used_as:
-        case Path.GPU_ONLY:
+        case Pipeline.GPU_ONLY:
             told = ["decodes, scales and encodes on the GPU", *notes]
-        case Path.HYBRID:
+        case Pipeline.HYBRID:
             told = ["decodes and scales on the GPU, libx264 on the host's cores encodes", *notes]
         case _:
             told = ["libavcodec, libswscale and libx264 on the host's cores", *notes]
@@ -199,7 +199,7 @@ def _caps(decodes: Json) -> str:
 
 
 def _sessions(report: Json) -> str:
-    if report["used_as"] != Path.GPU_ONLY.value:
+    if report["used_as"] != Pipeline.GPU_ONLY.value:
         return "none"
     count = report.get("sessions_free")
     if count is None:

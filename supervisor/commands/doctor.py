@@ -40,7 +40,7 @@ def examine(
     arguments = ["--seconds", str(seconds)]
     label = "the host's cores"
     if settings.software.workers == 0:
-        devices = [DeviceFinding("cpu", label, left_out_by="software.workers = 0")]
+        devices = [DeviceFinding("cpu", label, unfit_by="software.workers = 0")]
     else:
         devices = [_probed("cpu", label, "", arguments, timeout_s)]
     if not is_farm_running:
@@ -69,7 +69,7 @@ def _gpu(
     timeout_s: float,
 ) -> DeviceFinding:
     if is_called(settings.devices.exclude, names(gpu)):
-        return DeviceFinding(gpu.uuid, gpu.name, gpu.pci_id, left_out_by="devices.exclude")
+        return DeviceFinding(gpu.uuid, gpu.name, gpu.pci_id, unfit_by="devices.exclude")
     if missing:
         problem = f"packages missing: {', '.join(missing)}"
         return DeviceFinding(gpu.uuid, gpu.name, gpu.pci_id, problem=problem)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.config.ladder import SOURCE, LeftOut, fit_ladder
+from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
 from common.ipc.control_messages import RenditionStatus
 from common.ipc.identity import ChildName, device_of, split_stream_id
 from supervisor.farm.farm import Farm
@@ -76,7 +76,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "devices": [_device(farm, device) for device in fleet.devices.values()],
         "streams": [_stream(farm, stream, facts) for stream in roster.streams.values()],
         "waiting": farm.waiting(),
-        "parked": farm.parked,
+        "parked": farm.queued,
         "closed": farm.closed,
         "refused_full": roster.full_refusals,
         "decisions": [
@@ -180,7 +180,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
     publisher, transcode = stream.publisher, stream.transcode
     served = {
         name: [r for s in stream.served.values() for r in s.renditions if r.name == name]
-        for name in (SOURCE, *stream.rungs())
+        for name in (SOURCE, *stream.renditions())
     }
     source = stream.format
     return {
@@ -194,11 +194,11 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "generation": stream.generation,
         "worker": farm.roster.device_of(stream),
         "reason": stream.reason,
-        "cannot_move": farm.moves.stuck.get(stream.stream_id, ""),
+        "cannot_move": farm.migration.stuck.get(stream.stream_id, ""),
         "crashes": stream.crashes,
         "degraded": stream.level.name.lower().replace("_", " ") if stream.level else "",
         "skipped_by_worker": transcode.skipped if transcode else 0,
-        "own_worker": stream.own_worker or "",
+        "dedicated_worker": stream.dedicated_worker or "",
         "width": source.width if source else 0,
         "height": source.height if source else 0,
         "fps": round(publisher.fps, 2) if publisher else 0.0,
@@ -214,22 +214,22 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "dropped_by_worker": transcode.dropped if transcode else 0,
         "queue_ms": round(transcode.queue_ms, 1) if transcode else 0.0,
         "waiting_players": sum(s.waiting_players for s in stream.served.values()),
-        "left_out": [{"name": entry.name, "reason": entry.reason} for entry in _left_out(stream)],
+        "omitted": [{"name": entry.name, "reason": entry.reason} for entry in _left_out(stream)],
         "renditions": [_rendition(stream, name, served_as) for name, served_as in served.items()],
         "stages_ms": _stages(stream),
     }
 
 
-def _left_out(stream: Stream) -> Sequence[LeftOut]:
+def _left_out(stream: Stream) -> Sequence[OmittedRendition]:
     """Renditions that are not made: not fitting the source, or lost at the worker."""
-    found = fit_ladder(stream.template, stream.format).left_out if stream.format else ()
+    found = fit_ladder(stream.template, stream.format).omitted if stream.format else ()
     transcode = stream.transcode
     if transcode is None:
         return found
     # The source may have been another one when the worker began.
-    told = {entry.name for entry in transcode.left_out}
+    told = {entry.name for entry in transcode.omitted}
     told |= {rendition.name for rendition in transcode.renditions}
-    return (*(entry for entry in found if entry.name not in told), *transcode.left_out)
+    return (*(entry for entry in found if entry.name not in told), *transcode.omitted)
 
 
 def _stages(stream: Stream) -> dict[str, list[float]]:

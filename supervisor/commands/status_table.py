@@ -230,7 +230,7 @@ def _add_stream(table: Table, stream: Json, now_unix: float) -> None:
             str(rendition["dropped"] + rendition["dropped_to_players"]),
             "as published" if rendition["name"] == "source" else "",
         )
-    for entry in stream["left_out"]:
+    for entry in stream["omitted"]:
         table.add_row(f"  {entry['name']}", "left out", "", "", "", "", "", entry["reason"])
     troubles = [
         f"degraded: {stream['degraded']}" if stream["degraded"] else "",

@@ -16,7 +16,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class CondemnChild:
+class FailChild:
     """Order to the shell: this child runs but does not work."""
 
     child: ChildName
@@ -37,4 +37,4 @@ class StopWorker:
     child: ChildName
 
 
-Order = Send | CondemnChild | StartWorker | StopWorker
+Action = Send | FailChild | StartWorker | StopWorker

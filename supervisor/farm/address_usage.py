@@ -7,22 +7,22 @@ others: a second or two late, which `max_handshakes_per_address` bounds what can
 from collections import Counter
 
 from common.access.peer_address import Held
-from common.ipc.control_messages import HeldElsewhere
+from common.ipc.control_messages import AddressUsage
 from common.ipc.identity import ChildName
 
 MAX_TOLD = 1_000  # addresses, those that hold the most
 
 
-class Holdings:
+class AddressTotals:
     """The books of all ingests, or of all egresses."""
 
     def __init__(self) -> None:
         self._held: dict[ChildName, Held] = {}
         self._connections: Counter[str] = Counter()  # at all of them
         self._publishers: Counter[str] = Counter()
-        self._told: dict[ChildName, HeldElsewhere] = {}
+        self._told: dict[ChildName, AddressUsage] = {}
 
-    def heard(self, child: ChildName, held: Held) -> HeldElsewhere | None:
+    def heard(self, child: ChildName, held: Held) -> AddressUsage | None:
         """What a child says of itself; what it has to be told of the others, if that is new."""
         self._replace(child, held)
         elsewhere: dict[str, tuple[int, int]] = {}
@@ -32,8 +32,8 @@ class Holdings:
                 others = (total - connections, self._publishers[address] - publishers)
                 if any(others):
                     elsewhere[address] = others
-        message = HeldElsewhere(elsewhere)
-        if message == self._told.get(child, HeldElsewhere({})):
+        message = AddressUsage(elsewhere)
+        if message == self._told.get(child, AddressUsage({})):
             return None
         self._told[child] = message
         return message

@@ -1,9 +1,9 @@
 """Publishers that ask for room: placed, parked for a moment, or refused with the reason. Pure.
 
 A publisher is placed before its source is known, with room for the largest it may be, and
-corrected at its sequence header (`FormatKnown`). So a refusal for lack of room may be premature
-while others' reservations are not corrected yet, or workers are still starting: such an ask is
-parked and tried again whenever room comes, for a second (or three).
+corrected at its sequence header (`SourceFormatReport`). So a refusal for lack of room may be
+premature while others' reservations are not corrected yet, or workers are still starting: such an
+ask is parked and tried again whenever room comes, for a second (or three).
 
 A refusal after Publish.Start reaches few clients (OBS reads nothing then), so it is remembered by
 key: the next attempt within 30 s is refused before Start, unless there is room by then. When the
@@ -17,22 +17,22 @@ import math
 from dataclasses import dataclass, replace
 
 from common.access.peer_address import host_of, subscriber, too_many_publishes
-from common.config.ladder import Path, SourceFormat
+from common.config.ladder import Pipeline, SourceFormat
 from common.ipc.control_messages import (
     EndStream,
-    FormatKnown,
-    Placed,
-    PublishAsk,
+    Placement,
     PublisherBack,
+    PublishRequest,
     Refused,
     ResumeTime,
+    SourceFormatReport,
     StreamRevoke,
     StreamRevoked,
 )
 from common.ipc.identity import ChildName, Generation, StreamId, split_stream_id
-from supervisor.farm.actions import Order, Send
+from supervisor.farm.actions import Action, Send
 from supervisor.farm.quarantine import Standing
-from supervisor.farm.state import Roster
+from supervisor.farm.state import FarmState
 from supervisor.farm.stream import NO_INGEST, Stream, StreamState
 from supervisor.placement.cost import stream_cost
 from supervisor.placement.fleet import InFleet, Need, NoRoom, move, place, release, stay
@@ -54,11 +54,11 @@ REVOKE_S = 1.0  # for the ingest that has a stream to say whether it lets go
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class QueuedRequest:
     """An ask that waits for room."""
 
     ingest: ChildName
-    ask: PublishAsk
+    ask: PublishRequest
     deadline_s: float
 
 
@@ -67,7 +67,7 @@ class Revoking:
     """An ask for a stream that another ingest has, and is asked for."""
 
     ingest: ChildName  # that asks
-    ask: PublishAsk
+    ask: PublishRequest
     deadline_s: float
 
 
@@ -83,25 +83,25 @@ class Remembered:
 class Admission:
     """Decides on asks; the facts are the roster's."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: FarmState) -> None:
         self._roster = roster
-        self._parked: list[Parked] = []
+        self._queued: list[QueuedRequest] = []
         self._remembered: dict[StreamId, Remembered] = {}
         self._revoking: dict[int, Revoking] = {}
         self._last_revoke = 0
         self.closed = ""  # why no new stream is taken, if none is
 
     @property
-    def parked(self) -> int:
-        return len(self._parked)
+    def queued(self) -> int:
+        return len(self._queued)
 
     def next_deadline(self) -> float:
-        deadlines = [parked.deadline_s for parked in self._parked]
+        deadlines = [queued.deadline_s for queued in self._queued]
         deadlines += [revoking.deadline_s for revoking in self._revoking.values()]
         return min(deadlines, default=math.inf)
 
-    def ask(self, ingest: ChildName, ask: PublishAsk, now: float) -> list[Order]:
-        """Answer a `PublishAsk`, or park it."""
+    def ask(self, ingest: ChildName, ask: PublishRequest, now: float) -> list[Action]:
+        """Answer a `PublishRequest`, or park it."""
         limit = self._roster.settings.ingest.max_publishes_per_address
         if ask.is_at_limit and self._publishes_beside(ask) >= limit:
             return [self._refuse(ingest, ask, DENIED, too_many_publishes(limit))]
@@ -117,13 +117,13 @@ class Admission:
             stream.is_live = True
             stream.address = ask.address
             return [self._roster.placed(stream, ask.request_id)]
-        if any(parked.ask.stream_id == ask.stream_id for parked in self._parked):
+        if any(queued.ask.stream_id == ask.stream_id for queued in self._queued):
             return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
         if self.closed:
             return [self._refuse(ingest, ask, FULL, self.closed)]
         return self._try(ingest, ask, now, None)
 
-    def _publishes_beside(self, ask: PublishAsk) -> int:
+    def _publishes_beside(self, ask: PublishRequest) -> int:
         """How many other streams are published from the address that asks."""
         peer = subscriber(host_of(ask.address))
         return sum(
@@ -134,8 +134,8 @@ class Admission:
         )
 
     def _revoke(
-        self, ingest: ChildName, stream: Stream, ask: PublishAsk, now: float
-    ) -> list[Order]:
+        self, ingest: ChildName, stream: Stream, ask: PublishRequest, now: float
+    ) -> list[Action]:
         """Ask the ingest that has the stream: it alone knows whether its publisher is silent."""
         if any(entry.ask.stream_id == ask.stream_id for entry in self._revoking.values()):
             return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
@@ -143,7 +143,7 @@ class Admission:
         self._revoking[self._last_revoke] = Revoking(ingest, ask, now + REVOKE_S)
         return [Send(stream.ingest, StreamRevoke(self._last_revoke, ask.stream_id))]
 
-    def revoked(self, owner: ChildName, answer: StreamRevoked, now: float) -> list[Order]:
+    def revoked(self, owner: ChildName, answer: StreamRevoked, now: float) -> list[Action]:
         """What the ingest that had the stream says."""
         entry = self._revoking.pop(answer.request_id, None)
         stream = self._roster.streams.get(answer.stream_id)
@@ -152,7 +152,7 @@ class Admission:
             if stream is not None and is_owner and not answer.refusal:
                 # Who asked has gone: held, as if its ingest was lost.
                 stream.ingest, stream.is_live, stream.away_s = NO_INGEST, False, now
-                stream.orphan_until_s = now + stream.template.hold_ms / 1000
+                stream.ingest_lost_until_s = now + stream.template.hold_ms / 1000
             return []
         if answer.refusal:
             return [self._refuse(entry.ingest, entry.ask, BAD_NAME, answer.refusal)]
@@ -166,10 +166,10 @@ class Admission:
         self,
         ingest: ChildName,
         stream: Stream,
-        ask: PublishAsk,
+        ask: PublishRequest,
         now: float,
         resume: ResumeTime | None = None,
-    ) -> list[Order]:
+    ) -> list[Action]:
         """The publisher of a stream whose ingest is gone is back: its time and players go on.
 
         It keeps its room, whatever its device takes otherwise. `resume`: where its time is, if the
@@ -182,21 +182,21 @@ class Admission:
             roster.put(stream, *result, now)
             if roster.device_of(stream) == device:
                 stream.level, stream.overloaded = level, overloaded
-        elif Path.REFUSE in stream.policy():
+        elif Pipeline.REFUSE in stream.policy():
             roster.close(stream)
             return self._try(ingest, ask, now, None)
         else:
             roster.wait(stream, result.reason, now)
         stream.ingest, stream.is_live, stream.address = ingest, True, ask.address
-        stream.orphan_until_s = math.inf
+        stream.ingest_lost_until_s = math.inf
         placed = roster.placed(stream, ask.request_id).message
-        assert isinstance(placed, Placed)
+        assert isinstance(placed, Placement)
         return [Send(ingest, replace(placed, resume_time=resume or resume_time(stream)))]
 
     def _kept_room(self, stream: Stream) -> InFleet | NoRoom:
         """The stream's own room under a new generation; other room where its device is gone."""
         roster = self._roster
-        placement = roster.fleet.placements.get(stream.generation)
+        placement = roster.fleet.allocations.get(stream.generation)
         is_lost = stream.state in (StreamState.SWITCHING, StreamState.WAITING)
         if placement is None or is_lost:
             return roster.find_room(stream)
@@ -210,20 +210,20 @@ class Admission:
         if stream is not None and (stream.ingest, stream.generation) == (ingest, back.generation):
             stream.is_live, stream.address = True, back.address
 
-    def retry(self, now: float) -> list[Order]:
+    def retry(self, now: float) -> list[Action]:
         """Room may have come: try all that are parked, the oldest first."""
-        orders: list[Order] = []
-        parked, self._parked = self._parked, []
-        for item in parked:
+        actions: list[Action] = []
+        queued, self._queued = self._queued, []
+        for item in queued:
             if self.closed:
-                orders.append(self._refuse(item.ingest, item.ask, FULL, self.closed))
+                actions.append(self._refuse(item.ingest, item.ask, FULL, self.closed))
             else:
-                orders += self._try(item.ingest, item.ask, now, item.deadline_s)
-        return orders
+                actions += self._try(item.ingest, item.ask, now, item.deadline_s)
+        return actions
 
     def forget_ingest(self, ingest: ChildName) -> None:
         """It is gone, and with it those who asked through it."""
-        self._parked = [parked for parked in self._parked if parked.ingest != ingest]
+        self._queued = [queued for queued in self._queued if queued.ingest != ingest]
         self._revoking = {k: r for k, r in self._revoking.items() if r.ingest != ingest}
 
     def forget_ask(self, ingest: ChildName, stream_id: StreamId) -> None:
@@ -236,25 +236,27 @@ class Admission:
 
     def withdraw(self, stream_id: StreamId) -> None:
         """The publisher went away while it was parked."""
-        self._parked = [parked for parked in self._parked if parked.ask.stream_id != stream_id]
+        self._queued = [queued for queued in self._queued if queued.ask.stream_id != stream_id]
 
-    def tick(self, now: float) -> list[Order]:
+    def tick(self, now: float) -> list[Action]:
         """Refuse what was parked for too long, forget old refusals."""
         self._remembered = {k: r for k, r in self._remembered.items() if r.until_s > now}
-        orders: list[Order] = []
+        actions: list[Action] = []
         for number, entry in list(self._revoking.items()):
             if now >= entry.deadline_s:
                 del self._revoking[number]
-                orders += self._unanswered(entry, now)
-        return [*orders, *self.retry(now)] if now >= self.next_deadline() else orders
+                actions += self._unanswered(entry, now)
+        return [*actions, *self.retry(now)] if now >= self.next_deadline() else actions
 
-    def _unanswered(self, entry: Revoking, now: float) -> list[Order]:
+    def _unanswered(self, entry: Revoking, now: float) -> list[Action]:
         stream = self._roster.streams.get(entry.ask.stream_id)
         if stream is None or stream.ingest == NO_INGEST:
             return self.ask(entry.ingest, entry.ask, now)  # its ingest was lost meanwhile
         return [self._refuse(entry.ingest, entry.ask, BAD_NAME, _TAKEN)]
 
-    def format_known(self, ingest: ChildName, known: FormatKnown, now: float) -> list[Order]:
+    def format_known(
+        self, ingest: ChildName, known: SourceFormatReport, now: float
+    ) -> list[Action]:
         """Correct a reservation; move the stream, or refuse it, when it does not fit."""
         roster = self._roster
         stream = roster.streams.get(known.stream_id)
@@ -292,8 +294,8 @@ class Admission:
         return [Send(ingest, Refused(known.request_id, known.stream_id, FULL, text))]
 
     def _try(
-        self, ingest: ChildName, ask: PublishAsk, now: float, deadline_s: float | None
-    ) -> list[Order]:
+        self, ingest: ChildName, ask: PublishRequest, now: float, deadline_s: float | None
+    ) -> list[Action]:
         roster = self._roster
         app, _ = split_stream_id(ask.stream_id)
         template = roster.settings.template(app)
@@ -327,20 +329,20 @@ class Admission:
         ):
             need = roster.need(stream)
             result = place(roster.fleet, need, roster.excluded(stream))
-        orders: list[Order] = []
-        if isinstance(result, NoRoom) and stream.own_worker is None:
-            freed, orders = self._evict(need, now)
+        actions: list[Action] = []
+        if isinstance(result, NoRoom) and stream.dedicated_worker is None:
+            freed, actions = self._evict(need, now)
             if freed is not None:
                 result = freed
         if not isinstance(result, NoRoom):
             roster.put(stream, *result, now)
-            return [*orders, roster.placed(stream, ask.request_id)]
+            return [*actions, roster.placed(stream, ask.request_id)]
         if deadline_s is None:
             deadline_s = now + self._patience(now)
-        if now < deadline_s and len(self._parked) < MAX_PARKED:
-            self._parked.append(Parked(ingest, ask, deadline_s))
+        if now < deadline_s and len(self._queued) < MAX_PARKED:
+            self._queued.append(QueuedRequest(ingest, ask, deadline_s))
             return begun
-        own = roster.fleet.devices.get(stream.own_worker) if stream.own_worker else None
+        own = roster.fleet.devices.get(stream.dedicated_worker) if stream.dedicated_worker else None
         if own is None or own.is_up:  # one that still starts is for the next attempt
             roster.quarantine.take_worker(ask.stream_id)
         roster.full_refusals += 1
@@ -349,10 +351,12 @@ class Admission:
 
     def _has_room_among_others(self, stream: Stream) -> bool:
         """Whether one that is to be alone could be placed as if it were not."""
-        if stream.own_worker is None:
+        if stream.dedicated_worker is None:
             return False
-        need = self._roster.need(replace(stream, own_worker=None))
-        return not isinstance(place(self._roster.fleet, need, {stream.own_worker: ""}), NoRoom)
+        need = self._roster.need(replace(stream, dedicated_worker=None))
+        return not isinstance(
+            place(self._roster.fleet, need, {stream.dedicated_worker: ""}), NoRoom
+        )
 
     def _patience(self, now: float) -> float:
         """How long room may still come by itself."""
@@ -361,7 +365,7 @@ class Admission:
             return PARK_STARTING_S
         return PARK_S if self._roster.fleet.has_reservations() else 0.0
 
-    def _evict(self, need: Need, now: float) -> tuple[InFleet | None, list[Order]]:
+    def _evict(self, need: Need, now: float) -> tuple[InFleet | None, list[Action]]:
         """Room from streams whose publisher is away, the longest away first; none if in vain."""
         roster = self._roster
         away = [s for s in roster.streams.values() if not s.is_live and roster.device_of(s)]
@@ -378,19 +382,19 @@ class Admission:
         if isinstance(result, NoRoom):
             return None, []
         for stream in reversed(victims[:-1]):  # without whom the newcomer fits all the same
-            spared = fleet.with_placement(roster.fleet.placements[stream.generation])
+            spared = fleet.with_allocation(roster.fleet.allocations[stream.generation])
             again = place(spared, need)
             if not isinstance(again, NoRoom):
                 fleet, result = spared, again
                 victims.remove(stream)
         text = "gave its room to another publisher while its own was away"
-        orders: list[Order] = []
+        actions: list[Action] = []
         for victim in victims:
             roster.close(victim)
             roster.note(victim.stream_id, text, now)
             end = EndStream(victim.stream_id, FULL, text, is_lasting=False)
-            orders.append(Send(victim.ingest, end))
-        return result, orders
+            actions.append(Send(victim.ingest, end))
+        return result, actions
 
     def _remember(self, stream_id: StreamId, refusal: Remembered) -> None:
         self._remembered.pop(stream_id, None)
@@ -398,7 +402,7 @@ class Admission:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[stream_id] = refusal
 
-    def _refuse(self, ingest: ChildName, ask: PublishAsk, code: str, description: str) -> Send:
+    def _refuse(self, ingest: ChildName, ask: PublishRequest, code: str, description: str) -> Send:
         return Send(ingest, Refused(ask.request_id, ask.stream_id, code, description))
 
 
@@ -413,5 +417,5 @@ def resume_time(stream: Stream) -> ResumeTime | None:
         for rendition in served.renditions
         if rendition.last_pts_ms is not None
     ]
-    end_ms = max(shown, default=publisher.anchor_ms)
-    return ResumeTime(publisher.anchor_ms, publisher.anchor_s, end_ms)
+    end_ms = max(shown, default=publisher.reference_ms)
+    return ResumeTime(publisher.reference_ms, publisher.reference_s, end_ms)

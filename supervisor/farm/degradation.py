@@ -1,38 +1,39 @@
 """Carries out what `Overload` decides for each device that falls behind. Pure.
 
 A worker is told with `Degrade` to make fewer pictures of a stream, again with every heartbeat that
-does not show it yet; ingest, and with it egress, is told of rungs that are gone or back. A stream
-that is passed through gives its room back and takes it again later, under another generation.
+does not show it yet; ingest, and with it egress, is told of renditions that are gone or back. A
+stream that is passed through gives its room back and takes it again later, under another
+generation.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from common.config.ladder import Path
+from common.config.ladder import Pipeline
 from common.ipc.control_messages import Degrade, TranscodeStatus
 from common.ipc.identity import ChildName
 from common.process.log import stream_label
-from supervisor.farm.actions import Order, Send
-from supervisor.farm.overload import Close, Level, Load, Overload, SetLevel
-from supervisor.farm.state import Roster
+from supervisor.farm.actions import Action, Send
+from supervisor.farm.overload import Close, DegradationLevel, Load, Overload, SetLevel
+from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream, StreamState
 from supervisor.placement.fleet import NoRoom, move
 
 log = logging.getLogger("tfarm.supervisor.farm.degradation")
 
 _WORDS = {
-    Level.FULL: "all renditions at full rate again",
-    Level.HALF_RATE: "the largest rendition at half its frame rate",
-    Level.NO_TOP_RUNG: "without its largest rendition",
-    Level.PASSTHROUGH: "source only",
+    DegradationLevel.FULL: "all renditions at full rate again",
+    DegradationLevel.HALF_RATE: "the largest rendition at half its frame rate",
+    DegradationLevel.NO_TOP_RENDITION: "without its largest rendition",
+    DegradationLevel.PASSTHROUGH: "source only",
 }
 
 
-class Relief:
+class Degradation:
     """The overload machines of all devices; the facts are the roster's."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: FarmState) -> None:
         self._roster = roster
         self._machines: dict[ChildName, Overload] = {}
 
@@ -48,7 +49,7 @@ class Relief:
         streams = [
             stream
             for stream in self._roster.streams.values()
-            if stream.overloaded == worker and Path.REFUSE not in stream.policy()
+            if stream.overloaded == worker and Pipeline.REFUSE not in stream.policy()
         ]
         self._set_waiting(streams)
         return len(streams)
@@ -61,18 +62,18 @@ class Relief:
 
     def observe(
         self, worker: ChildName, transcodes: tuple[TranscodeStatus, ...], now: float
-    ) -> list[Order]:
+    ) -> list[Action]:
         """A worker's heartbeat."""
         machine = self._machines.setdefault(worker, Overload())
-        orders = self._remind(worker, transcodes)
+        actions = self._remind(worker, transcodes)
         for step in machine.observe(self._loads(worker, transcodes), now):
             match step:
                 case Close(is_closed):
                     self._close(worker, is_closed)
                 case SetLevel(stream_id, level):
                     stream = self._roster.streams[stream_id]
-                    orders += self._set(worker, stream, level, now)
-        return orders
+                    actions += self._set(worker, stream, level, now)
+        return actions
 
     def _loads(self, worker: ChildName, transcodes: tuple[TranscodeStatus, ...]) -> list[Load]:
         told = {(status.stream_id, status.generation): status for status in transcodes}
@@ -88,7 +89,7 @@ class Relief:
                 Load(
                     stream.stream_id,
                     stream.placed_s,
-                    len(stream.rungs()),
+                    len(stream.renditions()),
                     status.queue_ms if status else 0.0,
                     status.skipped if status else 0,
                     status.overflows if status else 0,
@@ -105,7 +106,9 @@ class Relief:
             log.warning("device keeps up, it takes streams again device=%s", worker)
         self._roster.open_or_close(worker)
 
-    def _set(self, worker: ChildName, stream: Stream, level: Level, now: float) -> list[Order]:
+    def _set(
+        self, worker: ChildName, stream: Stream, level: DegradationLevel, now: float
+    ) -> list[Action]:
         roster = self._roster
         log.warning(
             "overload device=%s stream=%s now=%s",
@@ -113,9 +116,9 @@ class Relief:
             stream_label(stream.stream_id),
             _WORDS[level],
         )
-        before = stream.rungs()
-        if level is Level.PASSTHROUGH:
-            need = replace(roster.need(stream), policy=(Path.PASSTHROUGH,))
+        before = stream.renditions()
+        if level is DegradationLevel.PASSTHROUGH:
+            need = replace(roster.need(stream), policy=(Pipeline.PASSTHROUGH,))
             result = move(roster.fleet, stream.generation, need)
             assert not isinstance(result, NoRoom)  # passthrough takes no room
             fleet, placement = result
@@ -129,14 +132,14 @@ class Relief:
         stream.level = level
         stream.reason = f"{worker} is behind: {_WORDS[level]}" if level else "keeps up again"
         roster.note(stream.stream_id, stream.reason, now)
-        orders: list[Order] = [Send(worker, _degrade(stream))]
-        if stream.rungs() != before:
-            orders.append(roster.placed(stream, 0))
-        return orders
+        actions: list[Action] = [Send(worker, _degrade(stream))]
+        if stream.renditions() != before:
+            actions.append(roster.placed(stream, 0))
+        return actions
 
     def _bring_back(
-        self, worker: ChildName, stream: Stream, level: Level, now: float
-    ) -> list[Order]:
+        self, worker: ChildName, stream: Stream, level: DegradationLevel, now: float
+    ) -> list[Action]:
         """Transcode it again where it was; without room there it waits like any other."""
         roster = self._roster
         others = {name: "" for name in roster.fleet.devices if name != worker}
@@ -154,23 +157,23 @@ class Relief:
         stream.level = level
         return [roster.placed(stream, 0)]
 
-    def _remind(self, worker: ChildName, transcodes: tuple[TranscodeStatus, ...]) -> list[Order]:
-        orders: list[Order] = []
+    def _remind(self, worker: ChildName, transcodes: tuple[TranscodeStatus, ...]) -> list[Action]:
+        actions: list[Action] = []
         for status in transcodes:
             stream = self._roster.streams.get(status.stream_id)
             if stream is None or stream.generation != status.generation:
                 continue
             wanted = _degrade(stream)
-            told = (status.top_rate_divisor, status.dropped_rungs)
-            if told != (wanted.top_rate_divisor, wanted.dropped_rungs):
-                orders.append(Send(worker, wanted))
-            if status.dropped_rungs > wanted.dropped_rungs:
-                # an earlier supervisor may have taken rungs, and told egress so
-                orders.append(self._roster.placed(stream, 0))
-        return orders
+            told = (status.top_rate_divisor, status.dropped_renditions)
+            if told != (wanted.top_rate_divisor, wanted.dropped_renditions):
+                actions.append(Send(worker, wanted))
+            if status.dropped_renditions > wanted.dropped_renditions:
+                # an earlier supervisor may have taken renditions, and told egress so
+                actions.append(self._roster.placed(stream, 0))
+        return actions
 
 
 def _degrade(stream: Stream) -> Degrade:
-    divisor = 2 if stream.level is Level.HALF_RATE else 1
-    dropped = int(stream.level is Level.NO_TOP_RUNG)
+    divisor = 2 if stream.level is DegradationLevel.HALF_RATE else 1
+    dropped = int(stream.level is DegradationLevel.NO_TOP_RENDITION)
     return Degrade(stream.stream_id, stream.generation, divisor, dropped)

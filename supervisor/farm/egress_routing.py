@@ -6,7 +6,7 @@ player asks it for one that it hasn't.
 
 from collections.abc import Iterable, Sequence
 
-from common.ipc.control_messages import ServedStatus, StreamRoutes
+from common.ipc.control_messages import EgressRoutes, ServedStatus
 from common.ipc.egress_homes import home
 from common.ipc.identity import ChildName, StreamId
 
@@ -19,7 +19,7 @@ class Routing:
 
     def __init__(self) -> None:
         self._until_s: dict[tuple[ChildName, StreamId], float] = {}
-        self.told = StreamRoutes(())
+        self.told = EgressRoutes(())
 
     def want(self, egress: ChildName, stream_id: StreamId, now: float) -> None:
         self._until_s.pop((egress, stream_id), None)
@@ -53,7 +53,7 @@ class Routing:
     def lost(self, egress: ChildName) -> None:
         self._until_s = {key: until for key, until in self._until_s.items() if key[0] != egress}
 
-    def update(self, egresses: Iterable[ChildName], now: float) -> StreamRoutes | None:
+    def update(self, egresses: Iterable[ChildName], now: float) -> EgressRoutes | None:
         """The routes, if they are others than those told last."""
         running = sorted(egresses)
         self._until_s = {key: until for key, until in self._until_s.items() if until > now}
@@ -61,7 +61,7 @@ class Routing:
         for egress, stream_id in self._until_s:
             if egress in running and egress != home(stream_id, running):
                 extra.setdefault(stream_id, []).append(egress)
-        routes = StreamRoutes(tuple((key, tuple(sorted(extra[key]))) for key in sorted(extra)))
+        routes = EgressRoutes(tuple((key, tuple(sorted(extra[key]))) for key in sorted(extra)))
         if routes == self.told:
             return None
         self.told = routes

@@ -1,6 +1,6 @@
 """The supervisor's decisions, whole: children's messages and ends in, orders out. Pure.
 
-Ties `Roster` (the facts), `Admission` (asks) and `Recovery` (losses) together. After
+Ties `FarmState` (the facts), `Admission` (asks) and `Recovery` (losses) together. After
 everything that may free room, streams that wait and asks that are parked are tried again, in that
 order. The shell (`run.py`) carries out the orders and passes the time.
 """
@@ -10,47 +10,47 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from common.config.ladder import Path
+from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.ipc.control_messages import (
-    EncoderCap,
+    EncoderLimitReport,
     Endpoint,
     EndStream,
-    FormatKnown,
+    GopTransfer,
     Heartbeat,
     Hello,
+    IngestLost,
     Positions,
-    PublishAsk,
     PublishEnd,
     PublisherBack,
     PublisherStatus,
+    PublishRequest,
     Readmit,
-    StreamKept,
-    StreamOrphaned,
+    SourceFormatReport,
     StreamRevoked,
     StreamTrouble,
     StreamWanted,
 )
 from common.ipc.identity import ChildName, StreamId, device_of, stream_id
 from common.process.log import stream_label
-from supervisor.farm.actions import CondemnChild, Order, Send, StopWorker
-from supervisor.farm.address_usage import Holdings
+from supervisor.farm.actions import Action, FailChild, Send, StopWorker
+from supervisor.farm.address_usage import AddressTotals
 from supervisor.farm.admission import FAILED, Admission
-from supervisor.farm.degradation import Relief
+from supervisor.farm.degradation import Degradation
 from supervisor.farm.egress_routing import Routing
-from supervisor.farm.host_load import CoreStreams
-from supervisor.farm.migration import Moves
-from supervisor.farm.quarantine import is_own_worker
+from supervisor.farm.host_load import HostLoadTracker
+from supervisor.farm.migration import Migration
+from supervisor.farm.quarantine import is_dedicated_worker
 from supervisor.farm.recovery import Recovery
 from supervisor.farm.session_audit import (
-    Forgotten,
-    FoundRung,
-    LostRung,
-    SessionCheck,
-    Stray,
+    FoundRendition,
+    LostRendition,
+    MissingSession,
+    OrphanSession,
+    SessionAudit,
     Unannounced,
 )
-from supervisor.farm.state import Roster
+from supervisor.farm.state import FarmState
 from supervisor.farm.stream import NO_INGEST, Stream, StreamState
 from supervisor.processes.hang import find_hang
 
@@ -63,24 +63,24 @@ class Farm:
     """One farm's decisions."""
 
     def __init__(self, settings: Settings, cores: int) -> None:
-        self.roster = Roster(settings, cores)
+        self.roster = FarmState(settings, cores)
         self.endpoints: dict[ChildName, Endpoint] = {}
         self.hellos: dict[ChildName, Hello] = {}  # the last of each child that is up
         self.beats: dict[ChildName, Heartbeat] = {}
         self._admission = Admission(self.roster)
         self._recovery = Recovery(self.roster)
-        self.moves = Moves(self.roster)
+        self.migration = Migration(self.roster)
         self._routing = Routing()
-        self._holdings = {"ingest": Holdings(), "egress": Holdings()}
-        self._relief = Relief(self.roster)
-        self._core_streams = CoreStreams()
-        self._session_check = SessionCheck(self.roster)
-        self._culprits: dict[ChildName, StreamId] = {}  # the streams that workers hang with
+        self._address_totals = {"ingest": AddressTotals(), "egress": AddressTotals()}
+        self._degradation = Degradation(self.roster)
+        self._host_load = HostLoadTracker()
+        self._session_audit = SessionAudit(self.roster)
+        self._causes: dict[ChildName, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
 
     @property
-    def parked(self) -> int:
-        return self._admission.parked
+    def queued(self) -> int:
+        return self._admission.queued
 
     @property
     def closed(self) -> str:
@@ -93,35 +93,35 @@ class Farm:
         return min(
             self._admission.next_deadline(),
             self._recovery.next_deadline(),
-            self.moves.next_deadline(),
+            self.migration.next_deadline(),
             self.roster.quarantine.next_deadline(),
-            min((s.orphan_until_s for s in self._all()), default=math.inf),
+            min((s.ingest_lost_until_s for s in self._all()), default=math.inf),
             self._end_all_s,
             self.roster.session_cap.until_s if self.roster.session_cap else math.inf,
         )
 
-    def tick(self, now: float) -> list[Order]:
+    def tick(self, now: float) -> list[Action]:
         if self.roster.is_adopting:
             return []
-        orders = [*self._recovery.tick(now), *self._admission.tick(now)]
-        for stream in [s for s in self._all() if now >= s.orphan_until_s]:
+        actions = [*self._recovery.tick(now), *self._admission.tick(now)]
+        for stream in [s for s in self._all() if now >= s.ingest_lost_until_s]:
             self.roster.note(stream.stream_id, "ended: its publisher did not come back", now)
             self.roster.close(stream)
-            orders += self._room_came(now)
-        for acquitted in self.roster.quarantine.acquitted(now):
-            orders += self._acquit(acquitted, now)
-        if now >= self.moves.next_deadline():
-            orders += self.moves.tick(now)
+            actions += self._room_came(now)
+        for cleared in self.roster.quarantine.cleared(now):
+            actions += self._clear(cleared, now)
+        if now >= self.migration.next_deadline():
+            actions += self.migration.tick(now)
         cap = self.roster.session_cap
         if cap is not None and now >= cap.until_s:
             self.roster.forget_session_cap()
-            orders += self._room_came(now)
+            actions += self._room_came(now)
         if now >= self._end_all_s:
             self._end_all_s = math.inf
-            orders += [self._end(stream, "the farm was drained") for stream in self._all()]
-        return orders + self._use_freed(now)
+            actions += [self._end(stream, "the farm was drained") for stream in self._all()]
+        return actions + self._use_freed(now)
 
-    def configure(self, settings: Settings, now: float) -> list[Order]:
+    def configure(self, settings: Settings, now: float) -> list[Action]:
         """New settings: for new streams, and more room perhaps."""
         self.roster.configure(settings)
         for name, hello in self.hellos.items():
@@ -131,7 +131,7 @@ class Farm:
 
     # ---- children ---------------------------------------------------------------------------
 
-    def child_up(self, hello: Hello, now: float) -> list[Order]:
+    def child_up(self, hello: Hello, now: float) -> list[Action]:
         """A child said hello: a new one, an adopted one, or one that says it again."""
         self.hellos[hello.child] = hello
         self.endpoints[hello.child] = hello.endpoint
@@ -139,10 +139,10 @@ class Farm:
             case "ingest":
                 return [*self._routes_for(hello.child), *self._ingest_up(hello, now)]
             case "worker":
-                if is_own_worker(hello.child):
-                    self._own_worker_up(hello.child)
+                if is_dedicated_worker(hello.child):
+                    self._dedicated_worker_up(hello.child)
                 self._device_up(hello.child, hello)
-                self._core_streams.forget(hello.child)
+                self._host_load.forget(hello.child)
                 for transcode in hello.transcodes:
                     self.roster.see_generation(transcode.generation)
                     self.roster.update_transcode(transcode, now)
@@ -160,38 +160,38 @@ class Farm:
 
     def child_down(
         self, child: ChildName, reason: str, now: float, *, crashed: bool
-    ) -> list[Order]:
+    ) -> list[Action]:
         """A child serves nobody any more."""
         hello = self.hellos.pop(child, None)
         self.endpoints.pop(child, None)
         self.beats.pop(child, None)
-        orders: list[Order] = []
+        actions: list[Action] = []
         match hello.kind if hello else "":
             case "ingest":
                 self._admission.forget_ingest(child)
-                self._holdings["ingest"].lost(child)
+                self._address_totals["ingest"].lost(child)
                 for stream in self.roster.of_ingest(child):
-                    orders += self._orphan(stream, reason, now)
+                    actions += self._ingest_lost(stream, reason, now)
             case "worker":
                 is_lost = child in self.roster.lost  # killed for that, perhaps
                 self.roster.device_down(child, now)
-                self._relief.forget(child)
-                self._core_streams.forget(child)
-                self._session_check.forget(child)
-                culprit = self._culprits.pop(child, None)
-                orders += self._recovery.worker_lost(
-                    child, reason, now, crashed=crashed and not is_lost, culprit=culprit
+                self._degradation.forget(child)
+                self._host_load.forget(child)
+                self._session_audit.forget(child)
+                cause = self._causes.pop(child, None)
+                actions += self._recovery.worker_lost(
+                    child, reason, now, crashed=crashed and not is_lost, cause=cause
                 )
             case "egress":
                 self.roster.egresses.discard(child)
                 # The routes stay until the next heartbeat: one that they name, and that is a
                 # stream's home by now, is none yet for those that know the old topology.
                 self._routing.lost(child)
-                self._holdings["egress"].lost(child)
+                self._address_totals["egress"].lost(child)
                 for stream in self.roster.streams.values():
                     stream.served.pop(child, None)
-                orders += self._recovery.egress_lost(child, now)
-        return [*orders, *self._room_came(now)]
+                actions += self._recovery.egress_lost(child, now)
+        return [*actions, *self._room_came(now)]
 
     def adopt(self) -> None:
         """Children that an earlier supervisor left say hello, one after the other, up to `settle`.
@@ -201,18 +201,18 @@ class Farm:
         """
         self.roster.is_adopting = True
 
-    def settle(self, now: float) -> list[Order]:
+    def settle(self, now: float) -> list[Action]:
         """Every child that still ran has been adopted: see to streams whose worker is gone."""
         self.roster.is_adopting = False
         return [*self._recovery.settle(now), *self._room_came(now)]
 
-    def _orphan(self, stream: Stream, reason: str, now: float) -> list[Order]:
+    def _ingest_lost(self, stream: Stream, reason: str, now: float) -> list[Action]:
         """Its ingest is gone: end it at its worker, hold its players, keep its room meanwhile."""
         text = f"its ingest is lost: {reason}"
         self.roster.note(stream.stream_id, text, now)
         # one without a format was never open: there is nobody to hold
         hold_ms = stream.template.hold_ms if stream.format is not None else 0
-        message = StreamOrphaned(stream.stream_id, stream.generation, text, hold_ms)
+        message = IngestLost(stream.stream_id, stream.generation, text, hold_ms)
         peers = sorted(self.roster.egresses)
         device = self.roster.device_of(stream)
         if device is not None:
@@ -221,58 +221,58 @@ class Farm:
             if stream.is_live:
                 stream.is_live, stream.away_s = False, now
             stream.ingest = NO_INGEST
-            stream.orphan_until_s = now + hold_ms / 1000
+            stream.ingest_lost_until_s = now + hold_ms / 1000
         else:
             self.roster.close(stream)
         return [Send(peer, message) for peer in peers]
 
-    def _acquit(self, name: StreamId, now: float) -> list[Order]:
+    def _clear(self, name: StreamId, now: float) -> list[Action]:
         """A stream that was alone for long and harmed nobody goes back among the others."""
         worker = self.roster.quarantine.take_worker(name)
         stream = self.roster.streams.get(name)
         if worker is None:
             return []
-        orders: list[Order] = []
+        actions: list[Action] = []
         if stream is not None:
-            stream.own_worker = None
+            stream.dedicated_worker = None
             stream.crashes = 0
-            self.roster.quarantine.acquit(name)
+            self.roster.quarantine.clear_stream(name)
             self.roster.note(name, "no longer quarantined: no crash since", now)
             is_given_up = stream.state is StreamState.SOURCE_ONLY and stream.why_refused(worker)
             if is_given_up and self.roster.has_device_left(stream):
                 stream.wait(stream.why_refused(worker))  # only its worker was asked
             # It moves off its worker; where that never came up it waits, any other will do now.
-            orders += self.moves.drain([worker], now)
-            orders += self._recovery.retry(now)
-        return [*orders, *self._dismiss_silent()]
+            actions += self.migration.drain([worker], now)
+            actions += self._recovery.retry(now)
+        return [*actions, *self._remove_silent()]
 
-    def _dismiss_if_idle(self, worker: ChildName, beat: Heartbeat) -> list[Order]:
+    def _remove_if_idle(self, worker: ChildName, beat: Heartbeat) -> list[Action]:
         """End a worker that was one stream's own and is nobody's any more."""
         if beat.transcodes or not self._is_nobodys(worker):
             return []
-        return self._dismiss(worker)
+        return self._remove(worker)
 
-    def _dismiss_silent(self) -> list[Order]:
+    def _remove_silent(self) -> list[Action]:
         """The same for those that are not up: they have no heartbeats to be dismissed by."""
         return [
             order
             for name, device in list(self.roster.fleet.devices.items())
             if not device.is_up and self._is_nobodys(name)
-            for order in self._dismiss(name)
+            for order in self._remove(name)
         ]
 
     def _is_nobodys(self, worker: ChildName) -> bool:
         """Whether a worker was one stream's own and is so no more."""
         roster = self.roster
         is_given = roster.quarantine.stream_on(worker) is not None
-        return is_own_worker(worker) and not is_given and not roster.on_device(worker)
+        return is_dedicated_worker(worker) and not is_given and not roster.on_device(worker)
 
-    def _dismiss(self, worker: ChildName) -> list[Order]:
+    def _remove(self, worker: ChildName) -> list[Action]:
         self.roster.remove_device(worker)
         return [StopWorker(worker)]
 
-    def _ingest_up(self, hello: Hello, now: float) -> list[Order]:
-        orders: list[Order] = []
+    def _ingest_up(self, hello: Hello, now: float) -> list[Action]:
+        actions: list[Action] = []
         listed = {status.stream_id for status in hello.publishers}
         for stream in self.roster.of_ingest(hello.child):
             if stream.stream_id not in listed:
@@ -282,10 +282,10 @@ class Farm:
             if known is None:
                 self.roster.adopt(hello.child, status, now)
             elif known.generation > status.generation:
-                orders.append(self.roster.placed(known, 0))  # it did not get that one
-        return [*orders, *self._room_came(now)]
+                actions.append(self.roster.placed(known, 0))  # it did not get that one
+        return [*actions, *self._room_came(now)]
 
-    def _own_worker_up(self, worker: ChildName) -> None:
+    def _dedicated_worker_up(self, worker: ChildName) -> None:
         """One that an earlier supervisor started: why is not known; its stream may leave it."""
         self.roster.quarantine.see_worker(worker)
         if self.roster.quarantine.stream_on(worker) is None:
@@ -294,7 +294,7 @@ class Farm:
     def _device_up(self, name: ChildName, hello: Hello) -> None:
         device = hello.device
         if device is None:
-            self.roster.device_up(name, Path.SOFTWARE)
+            self.roster.device_up(name, Pipeline.SOFTWARE)
             return
         aliases = (device.name, device.pci_id)
         self.roster.device_up(name, device.path, aliases, device.memory_bytes)
@@ -303,14 +303,14 @@ class Farm:
 
     def message(
         self, child: ChildName, message: Any, now: float, payloads: Sequence[bytes] = ()
-    ) -> list[Order]:
+    ) -> list[Action]:
         """A message of a child that is up. Hellos go to `child_up`."""
         match message:
             case Heartbeat():
                 return self._heartbeat(child, message, now)
-            case PublishAsk():
+            case PublishRequest():
                 return self._admission.ask(child, message, now)
-            case FormatKnown():
+            case SourceFormatReport():
                 return [*self._admission.format_known(child, message, now), *self._room_came(now)]
             case PublisherBack():
                 self._admission.back(child, message)
@@ -319,7 +319,7 @@ class Farm:
                 return self._publish_end(child, message, now)
             case StreamTrouble():
                 return [*self._recovery.trouble(message, now), *self._room_came(now)]
-            case EncoderCap():
+            case EncoderLimitReport():
                 self.roster.session_refused(child, message.open_sessions, message.reason, now)
                 return []
             case StreamWanted():
@@ -327,14 +327,14 @@ class Farm:
                 return self._route(now)
             case StreamRevoked():
                 return [*self._admission.revoked(child, message, now), *self._room_came(now)]
-            case StreamKept():
+            case GopTransfer():
                 return self._pass_on(child, message, payloads)
             case Positions():
                 return [*self._recovery.positions(child, message, now), *self._use_freed(now)]
             case _:
                 return []
 
-    def kick(self, app: str, key: str) -> list[Order]:
+    def kick(self, app: str, key: str) -> list[Action]:
         """End one stream; empty when there is none. Its room comes back with its `PublishEnd`."""
         stream = self.roster.streams.get(stream_id(app, key))
         if stream is None:
@@ -345,7 +345,7 @@ class Farm:
         end = EndStream(stream.stream_id, FAILED, "ended by the operator")
         return [Send(name, end) for name in sorted(self._ingests() | {stream.ingest})]
 
-    def clear(self, app: str, key: str) -> list[Order]:
+    def clear(self, app: str, key: str) -> list[Action]:
         """Forget that a stream took workers down, everywhere; empty when it had not."""
         stream = stream_id(app, key)
         if not self.roster.quarantine.clear(stream):
@@ -353,7 +353,7 @@ class Farm:
         if stream not in self.roster.streams:
             self.roster.quarantine.take_worker(stream)  # it waited for the next attempt
         told = [Send(name, Readmit(stream)) for name in sorted(self._ingests())]
-        return [*told, *self._dismiss_silent()]
+        return [*told, *self._remove_silent()]
 
     def _ingests(self) -> set[ChildName]:
         return {name for name, hello in self.hellos.items() if hello.kind == "ingest"}
@@ -372,16 +372,16 @@ class Farm:
             names |= {info.name, info.pci_id} - {""}
         return name.lower() in {known.lower() for known in names}
 
-    def drain(self, devices: Sequence[ChildName], now: float) -> list[Order]:
+    def drain(self, devices: Sequence[ChildName], now: float) -> list[Action]:
         """Move all off these devices; say it again to see how far that is."""
-        orders = self.moves.drain(devices, now)
-        if sum(self._relief.let_go(device) for device in devices):
-            orders += self._recovery.retry(now)
-        return orders
+        actions = self.migration.drain(devices, now)
+        if sum(self._degradation.let_go(device) for device in devices):
+            actions += self._recovery.retry(now)
+        return actions
 
-    def undrain(self, devices: Sequence[ChildName], now: float) -> list[Order]:
+    def undrain(self, devices: Sequence[ChildName], now: float) -> list[Action]:
         for device in devices:
-            self.moves.undrain(device)
+            self.migration.undrain(device)
         return self._room_came(now)
 
     def drain_all(self, timeout_s: float | None, now: float) -> None:
@@ -390,12 +390,12 @@ class Farm:
         if timeout_s is not None:
             self._end_all_s = now + timeout_s
 
-    def undrain_all(self, now: float) -> list[Order]:
+    def undrain_all(self, now: float) -> list[Action]:
         """Take streams again, on all devices."""
         self._admission.closed = ""
         self._end_all_s = math.inf
         for device in list(self.roster.drained):
-            self.moves.undrain(device)
+            self.migration.undrain(device)
         return self._room_came(now)
 
     def sessions(self, device: ChildName) -> int:
@@ -403,13 +403,13 @@ class Farm:
         beat = self.beats.get(device)
         return len(beat.transcodes) if beat is not None else 0
 
-    def _end(self, stream: Stream, description: str) -> Order:
+    def _end(self, stream: Stream, description: str) -> Action:
         return Send(stream.ingest, EndStream(stream.stream_id, FAILED, description))
 
     def _all(self) -> list[Stream]:
         return list(self.roster.streams.values())
 
-    def _heartbeat(self, child: ChildName, beat: Heartbeat, now: float) -> list[Order]:
+    def _heartbeat(self, child: ChildName, beat: Heartbeat, now: float) -> list[Action]:
         self.beats[child] = beat
         for publisher in beat.publishers:
             self.roster.update_publisher(child, publisher, now)
@@ -423,17 +423,17 @@ class Farm:
                 hang = find_hang(child, beat.transcodes, timeout_s)
                 if hang is not None:
                     if hang.stream_id is not None:
-                        self._culprits[child] = hang.stream_id
-                    return [CondemnChild(child, hang.reason)]
+                        self._causes[child] = hang.stream_id
+                    return [FailChild(child, hang.reason)]
                 was_behind = child in self.roster.overloaded
-                orders = self._check_sessions(child, beat, now)
-                orders += self._relief.observe(child, beat.transcodes, now)
+                actions = self._check_sessions(child, beat, now)
+                actions += self._degradation.observe(child, beat.transcodes, now)
                 if was_behind and child not in self.roster.overloaded:
-                    orders += self._room_came(now)
-                elsewhere = self._core_streams.heard(child, self.roster.fleet)
+                    actions += self._room_came(now)
+                elsewhere = self._host_load.heard(child, self.roster.fleet)
                 if elsewhere is not None:
-                    orders.append(Send(child, elsewhere))
-                return [*orders, *self._dismiss_if_idle(child, beat)]
+                    actions.append(Send(child, elsewhere))
+                return [*actions, *self._remove_if_idle(child, beat)]
             case "ingest":
                 told = self._hear_holdings("ingest", child, beat)
                 return [*told, *self._drop_unlisted(child, beat.publishers, now)]
@@ -443,14 +443,14 @@ class Farm:
             case _:
                 return []
 
-    def _check_sessions(self, worker: ChildName, beat: Heartbeat, now: float) -> list[Order]:
+    def _check_sessions(self, worker: ChildName, beat: Heartbeat, now: float) -> list[Action]:
         """Begin what a worker should have and has not, end what it has and should not."""
-        orders: list[Order] = []
-        for finding in self._session_check.heard(worker, beat.transcodes, now):
+        actions: list[Action] = []
+        for finding in self._session_audit.heard(worker, beat.transcodes, now):
             match finding:
-                case Forgotten(name):
-                    orders += self._recovery.forgotten(self.roster.streams[name], now)
-                case Stray(name, generation):
+                case MissingSession(name):
+                    actions += self._recovery.forgotten(self.roster.streams[name], now)
+                case OrphanSession(name, generation):
                     text = "no stream is placed here under this generation"
                     log.warning(
                         "stray session ended stream=%s generation=%d worker=%s",
@@ -460,40 +460,40 @@ class Farm:
                     )
                     note = f"generation {generation} ended at {worker}: {text}"
                     self.roster.note(name, note, now)
-                    orders.append(Send(worker, StreamOrphaned(name, generation, text, 0)))
-                case LostRung(name, _, rung):
+                    actions.append(Send(worker, IngestLost(name, generation, text, 0)))
+                case LostRendition(name, _, rendition):
                     stream = self.roster.streams[name]
-                    orders += self._set_lost(stream, stream.lost_rungs | {rung}, now)
-                case FoundRung(name, _, rung):
+                    actions += self._set_lost(stream, stream.lost_renditions | {rendition}, now)
+                case FoundRendition(name, _, rendition):
                     stream = self.roster.streams[name]
-                    orders += self._set_lost(stream, stream.lost_rungs - {rung}, now)
+                    actions += self._set_lost(stream, stream.lost_renditions - {rendition}, now)
                 case Unannounced(name, _, lost):
                     stream = self.roster.streams[name]
                     if stream.announced is None:
                         self.roster.stay(stream)  # adopted: now it is known what it makes
                     if lost:
-                        orders += self._set_lost(stream, lost, now)
+                        actions += self._set_lost(stream, lost, now)
                     else:
-                        orders.append(self.roster.placed(stream, 0))
-        return orders
+                        actions.append(self.roster.placed(stream, 0))
+        return actions
 
-    def _set_lost(self, stream: Stream, lost: frozenset[str], now: float) -> list[Order]:
-        """Whoever plays a rung that is not made is told its end; it is announced once it is."""
-        stream.lost_rungs = lost
+    def _set_lost(self, stream: Stream, lost: frozenset[str], now: float) -> list[Action]:
+        """Players of a rendition that is not made are told its end; it is announced when it is."""
+        stream.lost_renditions = lost
         words = f"without {', '.join(sorted(lost))}: lost" if lost else "no rendition lost any more"
         self.roster.note(stream.stream_id, words, now)
         return [self.roster.placed(stream, 0)]
 
-    def _hear_holdings(self, kind: str, child: ChildName, beat: Heartbeat) -> list[Order]:
+    def _hear_holdings(self, kind: str, child: ChildName, beat: Heartbeat) -> list[Action]:
         """Tell a child what addresses hold at the others of its kind, if that is new."""
-        elsewhere = self._holdings[kind].heard(child, beat.held)
+        elsewhere = self._address_totals[kind].heard(child, beat.held)
         return [Send(child, elsewhere)] if elsewhere is not None else []
 
-    def _routes_for(self, child: ChildName) -> list[Order]:
+    def _routes_for(self, child: ChildName) -> list[Action]:
         """What a child that just came has to know of them."""
         return [Send(child, self._routing.told)] if self._routing.told.extra else []
 
-    def _route(self, now: float) -> list[Order]:
+    def _route(self, now: float) -> list[Action]:
         """Tell ingests and workers when streams go to other egresses than before."""
         routes = self._routing.update(self.roster.egresses, now)
         if routes is None:
@@ -502,8 +502,8 @@ class Farm:
         return [Send(c, routes) for c, hello in self.hellos.items() if hello.kind in kinds]
 
     def _pass_on(
-        self, child: ChildName, kept: StreamKept, payloads: Sequence[bytes]
-    ) -> list[Order]:
+        self, child: ChildName, kept: GopTransfer, payloads: Sequence[bytes]
+    ) -> list[Action]:
         """What one ingest kept of a stream goes to the one that has been given it."""
         stream = self.roster.streams.get(kept.stream_id)
         if stream is None or stream.ingest == child or kept.generation >= stream.generation:
@@ -512,7 +512,7 @@ class Farm:
 
     def _drop_unlisted(
         self, ingest: ChildName, publishers: tuple[PublisherStatus, ...], now: float
-    ) -> list[Order]:
+    ) -> list[Action]:
         """Give back the room of streams that their ingest does not know (a lost message)."""
         listed: set[StreamId] = {status.stream_id for status in publishers}
         grace_s = UNLISTED_GRACE_S + self.roster.settings.ingest.first_video_timeout_s
@@ -526,7 +526,7 @@ class Farm:
             self.roster.close(stream)
         return self._room_came(now) if gone else []
 
-    def _publish_end(self, ingest: ChildName, end: PublishEnd, now: float) -> list[Order]:
+    def _publish_end(self, ingest: ChildName, end: PublishEnd, now: float) -> list[Action]:
         self._admission.forget_ask(ingest, end.stream_id)
         stream = self.roster.streams.get(end.stream_id)
         if stream is None:
@@ -539,19 +539,19 @@ class Farm:
         self.roster.close(stream)
         return self._room_came(now)
 
-    def _use_freed(self, now: float) -> list[Order]:
+    def _use_freed(self, now: float) -> list[Action]:
         """For others, what a stream gave up when it found no room."""
         return self._room_came(now) if self._recovery.has_freed else []
 
-    def _room_came(self, now: float) -> list[Order]:
+    def _room_came(self, now: float) -> list[Action]:
         if self.roster.is_adopting:
             return []
         self._recovery.has_freed = False
         return [
             *self._recovery.retry(now),
-            *self.moves.retry(now),
+            *self.migration.retry(now),
             *self._admission.retry(now),
-            *self._dismiss_silent(),
+            *self._remove_silent(),
         ]
 
     # ---- for status -------------------------------------------------------------------------

@@ -14,11 +14,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from common.config.ladder import Path
-from common.ipc.control_messages import Placed, PublisherStatus
+from common.config.ladder import Pipeline
+from common.ipc.control_messages import Placement, PublisherStatus
 from common.ipc.identity import ChildName, StreamId
-from supervisor.farm.actions import Order, Send
-from supervisor.farm.state import Roster
+from supervisor.farm.actions import Action, Send
+from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream, StreamState
 from supervisor.placement.fleet import Fleet, NoRoom, fullness, move_while_running
 
@@ -35,10 +35,10 @@ class NotYet:
     reason: str
 
 
-class Moves:
+class Migration:
     """Decides on moves; the facts are the roster's."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: FarmState) -> None:
         self._roster = roster
         self.stuck: dict[StreamId, str] = {}  # on drained devices, and why they are still there
         self.later: set[StreamId] = set()  # those of them that will need no room, but time
@@ -49,7 +49,7 @@ class Moves:
         waiting = (s.moving_until_s for s in self._to_move() if s.stream_id not in self.stuck)
         return min(self._look_again_s, min(waiting, default=math.inf))
 
-    def drain(self, devices: Iterable[ChildName], now: float) -> list[Order]:
+    def drain(self, devices: Iterable[ChildName], now: float) -> list[Action]:
         """They take nothing more, and what they have moves away as far as there is room."""
         for device in devices:
             self._roster.drained.add(device)
@@ -63,11 +63,11 @@ class Moves:
             self.stuck.pop(stream.stream_id, None)
             self.later.discard(stream.stream_id)
 
-    def retry(self, now: float) -> list[Order]:
+    def retry(self, now: float) -> list[Action]:
         """Room may have come: move what is still on drained devices."""
         return self._try(self._to_move(), {}, now)
 
-    def tick(self, now: float) -> list[Order]:
+    def tick(self, now: float) -> list[Action]:
         """Time has passed: move what needed no more than that, among many that need room."""
         stuck = {name: why for name, why in self.stuck.items() if name not in self.later}
         due = [stream for stream in self._to_move() if stream.stream_id not in stuck]
@@ -75,9 +75,9 @@ class Moves:
 
     def _try(
         self, streams: Iterable[Stream], stuck: dict[StreamId, str], now: float
-    ) -> list[Order]:
+    ) -> list[Action]:
         """Move these; `stuck` are those that stay where they are without another try."""
-        orders: list[Order] = []
+        actions: list[Action] = []
         self.later.clear()
         self._look_again_s = math.inf
         for stream in streams:
@@ -92,13 +92,13 @@ class Moves:
                 if self.stuck.get(stream.stream_id) != moved.reason:
                     self._roster.note(stream.stream_id, f"cannot move: {moved.reason}", now)
             else:
-                orders += moved
+                actions += moved
         self.stuck = stuck
-        return orders
+        return actions
 
     def move(
         self, stream: Stream, now: float, only: ChildName | None = None
-    ) -> list[Order] | NoRoom | NotYet:
+    ) -> list[Action] | NoRoom | NotYet:
         """Move a stream off its device, to any other or to the one named.
 
         One whose time ingest has not told yet waits until it has: players may see it already.
@@ -120,7 +120,7 @@ class Moves:
             exclude[here] = ""
         if only is not None:
             exclude |= {name: "" for name in roster.fleet.devices if name != only}
-        policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
+        policy = tuple(path for path in stream.policy() if path is not Pipeline.PASSTHROUGH)
         need = replace(roster.need(stream), policy=policy)
         result = move_while_running(roster.fleet, stream.generation, need, exclude)
         if isinstance(result, NoRoom):
@@ -128,31 +128,31 @@ class Moves:
         fleet, placement = result
         roster.put(stream, fleet, replace(placement, reason=f"moved; {placement.reason}"), now)
         placed = roster.placed(stream, 0)
-        assert isinstance(placed.message, Placed)
+        assert isinstance(placed.message, Placement)
         if stream.format is None or publisher is None:
             return [placed]  # nothing of it can have reached a player
-        cut_ms = next_cut(publisher, stream.template.gop_ms, now)
-        stream.moving_until_s = time_of(publisher, cut_ms) + SETTLE_S
-        return [Send(placed.child, replace(placed.message, cut_ms=cut_ms))]
+        splice_ms = next_cut(publisher, stream.template.gop_ms, now)
+        stream.moving_until_s = time_of(publisher, splice_ms) + SETTLE_S
+        return [Send(placed.child, replace(placed.message, splice_ms=splice_ms))]
 
     def under_way(self, now: float) -> int:
         """Streams that have not settled after a move, so that none can move again yet."""
         return sum(now < stream.moving_until_s for stream in self._roster.streams.values())
 
-    def rebalance(self, now: float) -> list[Order]:
+    def rebalance(self, now: float) -> list[Action]:
         """Even the load out: whatever makes the fullest device less full than it is."""
         roster = self._roster
-        orders: list[Order] = []
+        actions: list[Action] = []
         tried: set[StreamId] = set()
         while True:
             better = self._better(roster.fleet, tried, now)
             if better is None:
-                return orders
+                return actions
             stream, target = better
             tried.add(stream.stream_id)
             moved = self.move(stream, now, target)
             if isinstance(moved, list):
-                orders += moved
+                actions += moved
 
     def _better(
         self, fleet: Fleet, tried: set[StreamId], now: float
@@ -167,9 +167,9 @@ class Moves:
                 for stream in self.served_by(source.name):
                     if now < stream.moving_until_s:
                         continue
-                    if stream.stream_id in tried or stream.why_left_out(target.name):
+                    if stream.stream_id in tried or stream.why_unfit(target.name):
                         continue
-                    taken = fleet.placements[stream.generation].amounts
+                    taken = fleet.allocations[stream.generation].amounts
                     before = fullness(fleet, source, taken) - fullness(fleet, target, taken)
                     size = fullness(fleet.with_only(stream.generation), source, taken)
                     gain = before - abs(before - 2 * size)
@@ -190,11 +190,11 @@ class Moves:
 
 def next_cut(publisher: PublisherStatus, gop_ms: int, now: float) -> int:
     """A stream time on the grid of keyframes, far enough ahead for a worker to get ready."""
-    now_ms = publisher.anchor_ms + (now - publisher.anchor_s) * 1000
+    now_ms = publisher.reference_ms + (now - publisher.reference_s) * 1000
     lead_ms = LEAD_MS + min(publisher.gop_ms, MAX_REPLAY_MS) / 2
     return math.ceil((now_ms + lead_ms) / gop_ms) * gop_ms
 
 
 def time_of(publisher: PublisherStatus, stream_ms: int) -> float:
     """The CLOCK_MONOTONIC of a stream time."""
-    return publisher.anchor_s + (stream_ms - publisher.anchor_ms) / 1000
+    return publisher.reference_s + (stream_ms - publisher.reference_ms) / 1000

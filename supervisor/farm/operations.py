@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from supervisor.commands.status_document import Json
-from supervisor.farm.actions import Order
+from supervisor.farm.actions import Action
 from supervisor.farm.farm import Farm
 
 log = logging.getLogger("tfarm.supervisor.farm.operations")
@@ -17,7 +17,7 @@ class Operations:
     """On one farm."""
 
     def __init__(
-        self, farm: Farm, do: Callable[[Sequence[Order]], None], clock: Callable[[], float]
+        self, farm: Farm, do: Callable[[Sequence[Action]], None], clock: Callable[[], float]
     ) -> None:
         self._farm = farm
         self._do = do
@@ -44,15 +44,15 @@ class Operations:
             if worker not in farm.roster.drained:
                 log.info("draining device=%s", worker)
         self._do(farm.drain(workers, self._clock()))
-        moves = farm.moves
+        migration = farm.migration
         left = [
             {
                 "stream": stream.stream_id,
-                "reason": moves.stuck.get(stream.stream_id, ""),
-                "moves_later": stream.stream_id in moves.later,
+                "reason": migration.stuck.get(stream.stream_id, ""),
+                "moves_later": stream.stream_id in migration.later,
             }
             for worker in workers
-            for stream in moves.served_by(worker)
+            for stream in migration.served_by(worker)
         ]
         return True, "", {"streams": left, "sessions": sum(map(farm.sessions, workers))}
 
@@ -75,12 +75,12 @@ class Operations:
         return "the farm takes streams again"
 
     def rebalance(self) -> str:
-        moves, now = self._farm.moves, self._clock()
-        under_way = moves.under_way(now)
-        orders = moves.rebalance(now)
-        self._do(orders)
-        if orders:
-            return _streams(len(orders), "move")
+        migration, now = self._farm.migration, self._clock()
+        under_way = migration.under_way(now)
+        actions = migration.rebalance(now)
+        self._do(actions)
+        if actions:
+            return _streams(len(actions), "move")
         if under_way:
             return f"{_streams(under_way, 'are')} still on the way; ask again in a few seconds"
         return "no move would even the load out"

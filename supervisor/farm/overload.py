@@ -1,15 +1,15 @@
 """What is taken from streams on a device that falls behind, step by step, and given back. Pure.
 
-A device is behind while one of its streams waits for its decoder by `BEHIND_MS`, or rungs leave
-pictures out; and when such a wait has overflowed time after time, `OVERFLOWS` within `OVERFLOW_S`:
-a queue may be shorter than `BEHIND_MS`, and is empty again after each drop. (What a publisher
-sends late all at once overflows too; the worker does not count that.) After `BEHIND_S` of it
-without a break one step is taken, and another after every `STEP_S` in which it is still behind, in
-this order:
+A device is behind while one of its streams waits for its decoder by `BEHIND_MS`, or renditions
+leave pictures out; and when such a wait has overflowed time after time, `OVERFLOWS` within
+`OVERFLOW_S`: a queue may be shorter than `BEHIND_MS`, and is empty again after each drop. (What a
+publisher sends late all at once overflows too; the worker does not count that.) After `BEHIND_S` of
+it without a break one step is taken, and another after every `STEP_S` in which it is still behind,
+in this order:
 
 1. the device takes no new streams;
-2. of one stream after the other, the newest first, the top rung's frame rate is halved;
-3. … the top rung is left out (of those with more than one);
+2. of one stream after the other, the newest first, the top rendition's frame rate is halved;
+3. … the top rendition is left out (of those with more than one);
 4. … the stream is passed through, not transcoded.
 
 After `WELL_S` without falling behind the last step is undone, and so on. Where that makes the
@@ -34,12 +34,12 @@ MAX_WELL_S = 240.0
 RELAPSE_S = 20.0  # falling behind so soon after an undoing is its fault
 
 
-class Level(IntEnum):
+class DegradationLevel(IntEnum):
     """What is taken from one stream."""
 
     FULL = 0
-    HALF_RATE = 1  # of the top rung
-    NO_TOP_RUNG = 2
+    HALF_RATE = 1  # of the top rendition
+    NO_TOP_RENDITION = 2
     PASSTHROUGH = 3
 
 
@@ -49,9 +49,9 @@ class Load:
 
     stream_id: StreamId
     placed_s: float  # the newest gives first
-    rungs: int
+    renditions: int
     queue_ms: float
-    left_out: int  # pictures, so far
+    omitted: int  # pictures, so far
     overflows: int = 0  # of its queue, so far
 
 
@@ -67,7 +67,7 @@ class SetLevel:
     """Order: take this much from a stream."""
 
     stream_id: StreamId
-    level: Level
+    level: DegradationLevel
 
 
 Step = Close | SetLevel
@@ -92,13 +92,13 @@ class Overload:
     def is_closed(self) -> bool:
         return bool(self._taken)
 
-    def level(self, stream_id: StreamId) -> Level:
+    def level(self, stream_id: StreamId) -> DegradationLevel:
         levels = [
             step.level
             for step in self._taken
             if isinstance(step, SetLevel) and step.stream_id == stream_id
         ]
-        return levels[-1] if levels else Level.FULL
+        return levels[-1] if levels else DegradationLevel.FULL
 
     def observe(self, loads: Sequence[Load], now: float) -> list[Step]:
         """A heartbeat; the steps to take or to undo, one at most.
@@ -138,9 +138,9 @@ class Overload:
         return self._undo(now)
 
     def _is_behind(self, loads: Sequence[Load]) -> bool:
-        before, self._left_out = self._left_out, {load.stream_id: load.left_out for load in loads}
+        before, self._left_out = self._left_out, {load.stream_id: load.omitted for load in loads}
         return any(
-            load.queue_ms >= BEHIND_MS or load.left_out > before.get(load.stream_id, load.left_out)
+            load.queue_ms >= BEHIND_MS or load.omitted > before.get(load.stream_id, load.omitted)
             for load in loads
         )
 
@@ -169,9 +169,13 @@ class Overload:
         if not any(isinstance(step, Close) for step in self._taken):
             return Close(True)
         newest_first = sorted(loads, key=lambda load: -load.placed_s)
-        for level in (Level.HALF_RATE, Level.NO_TOP_RUNG, Level.PASSTHROUGH):
+        for level in (
+            DegradationLevel.HALF_RATE,
+            DegradationLevel.NO_TOP_RENDITION,
+            DegradationLevel.PASSTHROUGH,
+        ):
             for load in newest_first:
-                if level is Level.NO_TOP_RUNG and load.rungs < 2:
+                if level is DegradationLevel.NO_TOP_RENDITION and load.renditions < 2:
                     continue
                 if self.level(load.stream_id) < level:
                     return SetLevel(load.stream_id, level)

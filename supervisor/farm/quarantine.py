@@ -116,11 +116,11 @@ class Quarantine:
         if number.isdigit():
             self._last_number = max(self._last_number, int(number))
 
-    def acquitted(self, now: float) -> list[StreamId]:
+    def cleared(self, now: float) -> list[StreamId]:
         """Those that stayed alone for long enough, or that nobody brought to their worker."""
         return [s for s, since_s in self._since_s.items() if now - since_s >= PROBATION_S]
 
-    def acquit(self, stream_id: StreamId) -> None:
+    def clear_stream(self, stream_id: StreamId) -> None:
         """It harmed nobody: forget why it had a worker of its own."""
         self._records.pop(stream_id, None)
 
@@ -128,6 +128,6 @@ class Quarantine:
         return min(self._since_s.values(), default=float("inf")) + PROBATION_S
 
 
-def is_own_worker(name: ChildName) -> bool:
+def is_dedicated_worker(name: ChildName) -> bool:
     """Whether a worker is one stream's alone, by its name."""
     return name.startswith("worker:cpu:q")

@@ -17,22 +17,22 @@ import logging
 import math
 from dataclasses import dataclass, field, replace
 
-from common.config.ladder import Path
+from common.config.ladder import Pipeline
 from common.ipc.control_messages import (
     EndStream,
-    Placed,
+    Placement,
     Positions,
     StreamTrouble,
     SwitchGeneration,
 )
 from common.ipc.identity import ChildName, StreamId, device_of
 from common.process.log import stream_label
-from supervisor.farm.actions import Order, Send
+from supervisor.farm.actions import Action, Send
 from supervisor.farm.admission import FAILED
 from supervisor.farm.quarantine import Standing
-from supervisor.farm.state import Roster
+from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream, StreamState
-from supervisor.placement.fleet import Fleet, InFleet, NoRoom, Placement, move, stay
+from supervisor.placement.fleet import Allocation, Fleet, InFleet, NoRoom, move, stay
 
 log = logging.getLogger("tfarm.supervisor.farm.recovery")
 
@@ -54,7 +54,7 @@ class Switch:
 class Recovery:
     """Re-places streams; the facts are the roster's."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: FarmState) -> None:
         self._roster = roster
         self._switches: dict[StreamId, Switch] = {}
         self._last_request = 0
@@ -70,21 +70,21 @@ class Recovery:
         now: float,
         *,
         crashed: bool,
-        culprit: StreamId | None = None,
-    ) -> list[Order]:
-        """Switch every stream that was on it; a known `culprit` takes the blame alone."""
-        orders: list[Order] = []
+        cause: StreamId | None = None,
+    ) -> list[Action]:
+        """Switch every stream that was on it; a known `cause` takes the blame alone."""
+        actions: list[Action] = []
         for stream in self._roster.on_device(worker):
             if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
                 continue
             self._roster.note(stream.stream_id, f"lost {worker}: {reason}", now)
-            if crashed and culprit in (None, stream.stream_id):
-                orders += self._blame(stream, reason, now)
+            if crashed and cause in (None, stream.stream_id):
+                actions += self._blame(stream, reason, now)
             else:
-                orders += self._begin(stream, now)
-        return orders
+                actions += self._begin(stream, now)
+        return actions
 
-    def _blame(self, stream: Stream, reason: str, now: float) -> list[Order]:
+    def _blame(self, stream: Stream, reason: str, now: float) -> list[Action]:
         """Its worker died, perhaps of it: go on by what is known of it by now."""
         stream.crashes += 1
         standing = self._roster.quarantine.crashed(stream.stream_id, reason, now)
@@ -92,7 +92,7 @@ class Recovery:
             return self._refuse(stream, now)
         return [*self._roster.isolate(stream, now), *self._begin(stream, now)]
 
-    def _refuse(self, stream: Stream, now: float) -> list[Order]:
+    def _refuse(self, stream: Stream, now: float) -> list[Action]:
         """It took its own worker down too: it ends here."""
         roster = self._roster
         reason = roster.quarantine.reason(stream.stream_id, now)
@@ -101,7 +101,7 @@ class Recovery:
         roster.close(stream)
         return [Send(stream.ingest, EndStream(stream.stream_id, FAILED, reason))]
 
-    def trouble(self, trouble: StreamTrouble, now: float) -> list[Order]:
+    def trouble(self, trouble: StreamTrouble, now: float) -> list[Action]:
         """One stream that its worker cannot serve: another device, or none is left to try."""
         stream = self._roster.streams.get(trouble.stream_id)
         if stream is None or stream.generation != trouble.generation:
@@ -110,7 +110,7 @@ class Recovery:
             return []
         # Another worker of that device would say the same.
         what = trouble.child if trouble.is_workers_own else device_of(trouble.child)
-        stream.left_out_devices[what] = trouble.reason
+        stream.unfit_devices[what] = trouble.reason
         self._roster.note(stream.stream_id, f"{trouble.child}: {trouble.reason}", now)
         if trouble.is_workers_own:
             if trouble.is_bystander or trouble.child in self._roster.seen_lost:
@@ -121,7 +121,7 @@ class Recovery:
             return self._begin(stream, now)
         return self._give_up(stream, trouble.reason, now)
 
-    def forgotten(self, stream: Stream, now: float) -> list[Order]:
+    def forgotten(self, stream: Stream, now: float) -> list[Action]:
         """Its worker runs without a session of it, for whatever reason: begin another.
 
         The room there is the stream's, whatever its device takes otherwise.
@@ -131,7 +131,7 @@ class Recovery:
         self._roster.note(stream.stream_id, f"{worker} has no session of it any more", now)
         return self._begin(stream, now, stays=True)
 
-    def positions(self, egress: ChildName, positions: Positions, now: float) -> list[Order]:
+    def positions(self, egress: ChildName, positions: Positions, now: float) -> list[Action]:
         """An egress says how far it came."""
         switch = self._switches.get(positions.stream_id)
         if switch is None or switch.request_id != positions.request_id:
@@ -141,41 +141,41 @@ class Recovery:
             switch.positions.append(positions.last_pts_ms)
         return [] if switch.pending else self._finish(switch, now)
 
-    def egress_lost(self, egress: ChildName, now: float) -> list[Order]:
+    def egress_lost(self, egress: ChildName, now: float) -> list[Action]:
         """It will not answer any more."""
-        orders: list[Order] = []
+        actions: list[Action] = []
         for switch in list(self._switches.values()):
             switch.pending.discard(egress)
             if not switch.pending:
-                orders += self._finish(switch, now)
-        return orders
+                actions += self._finish(switch, now)
+        return actions
 
-    def tick(self, now: float) -> list[Order]:
-        orders: list[Order] = []
+    def tick(self, now: float) -> list[Action]:
+        actions: list[Action] = []
         for switch in list(self._switches.values()):
             if now >= switch.deadline_s:
-                orders += self._finish(switch, now)
-        return orders
+                actions += self._finish(switch, now)
+        return actions
 
-    def retry(self, now: float) -> list[Order]:
+    def retry(self, now: float) -> list[Action]:
         """Room may have come: try the streams that wait, the longest first."""
         waiting = [s for s in self._roster.streams.values() if s.state is StreamState.WAITING]
-        orders: list[Order] = []
+        actions: list[Action] = []
         for stream in sorted(waiting, key=lambda s: s.placed_s):
-            orders += self._place_anew(stream, now)
-        return orders
+            actions += self._place_anew(stream, now)
+        return actions
 
-    def settle(self, now: float) -> list[Order]:
+    def settle(self, now: float) -> list[Action]:
         """All children that still ran have said hello: switch what is on a worker that did not."""
-        orders: list[Order] = []
+        actions: list[Action] = []
         for stream in list(self._roster.streams.values()):
             has_room = self._roster.device_of(stream) is not None
             is_there = stream.state in (StreamState.LIVE, StreamState.RESERVED)
             if has_room and is_there and self._roster.device_serving(stream) is None:
-                orders += self._begin(stream, now)
-        return orders + self.retry(now)
+                actions += self._begin(stream, now)
+        return actions + self.retry(now)
 
-    def _begin(self, stream: Stream, now: float, *, stays: bool = False) -> list[Order]:
+    def _begin(self, stream: Stream, now: float, *, stays: bool = False) -> list[Action]:
         egresses = set(self._roster.egresses)
         stream.state = StreamState.SWITCHING
         self._last_request += 1
@@ -187,7 +187,7 @@ class Recovery:
         message = SwitchGeneration(switch.request_id, stream.stream_id, stream.generation)
         return [Send(egress, message) for egress in sorted(egresses)]
 
-    def _finish(self, switch: Switch, now: float) -> list[Order]:
+    def _finish(self, switch: Switch, now: float) -> list[Action]:
         if self._roster.is_adopting:
             return []  # a worker that died meanwhile: at the first tick
         stream = switch.stream
@@ -227,7 +227,7 @@ class Recovery:
         """Its own room under a new generation."""
         return stay(self._roster.fleet, stream.generation, self._roster.need(stream))
 
-    def _place_anew(self, stream: Stream, now: float) -> list[Order]:
+    def _place_anew(self, stream: Stream, now: float) -> list[Action]:
         roster = self._roster
         result = roster.find_room(stream)
         if isinstance(result, NoRoom) and self._may_go_back(stream):
@@ -236,7 +236,7 @@ class Recovery:
             result = roster.find_room(stream)
         if isinstance(result, NoRoom):
             stream.wait(result.reason)
-            if Path.REFUSE in stream.policy():
+            if Pipeline.REFUSE in stream.policy():
                 roster.close(stream)
                 self.has_freed = True
                 end = EndStream(stream.stream_id, FAILED, f"no device left: {result.reason}")
@@ -248,21 +248,21 @@ class Recovery:
             return []
         return self._put(stream, *result, now)
 
-    def _put(self, stream: Stream, fleet: Fleet, placement: Placement, now: float) -> list[Order]:
+    def _put(self, stream: Stream, fleet: Fleet, placement: Allocation, now: float) -> list[Action]:
         """Have its ingest start it there, from where players have come."""
         resume_after_ms = stream.resume_after_ms
         self._roster.put(stream, fleet, placement, now)
         placed = self._roster.placed(stream, 0)
-        assert isinstance(placed.message, Placed)
+        assert isinstance(placed.message, Placement)
         return [Send(stream.ingest, replace(placed.message, resume_after_ms=resume_after_ms))]
 
-    def _give_up(self, stream: Stream, reason: str, now: float) -> list[Order]:
+    def _give_up(self, stream: Stream, reason: str, now: float) -> list[Action]:
         """No device can serve it: source only, as long as it is coded like this."""
         roster = self._roster
-        if Path.REFUSE in stream.policy():
+        if Pipeline.REFUSE in stream.policy():
             roster.close(stream)
             return [Send(stream.ingest, EndStream(stream.stream_id, FAILED, reason))]
-        need = replace(roster.need(stream), policy=(Path.PASSTHROUGH,))
+        need = replace(roster.need(stream), policy=(Pipeline.PASSTHROUGH,))
         result = move(roster.fleet, stream.generation, need)
         assert not isinstance(result, NoRoom)  # passthrough takes no room
         fleet, placement = result

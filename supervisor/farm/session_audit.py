@@ -13,22 +13,22 @@ from dataclasses import dataclass
 
 from common.ipc.control_messages import TranscodeStatus
 from common.ipc.identity import ChildName, Generation, StreamId
-from supervisor.farm.state import Roster
+from supervisor.farm.state import FarmState
 from supervisor.farm.stream import NO_INGEST, Stream, StreamState
 
 # At four heartbeats a second.
 FORGOTTEN_BEATS = 40  # far beyond an ingest's way to a worker that is placed on
 STRAY_BEATS = 120  # beyond any move: the session that is left ends with its cut
 # An encoder that fails is opened anew at the first keyframe a second later. Where keyframes are
-# further apart, players of the rung are sent away meanwhile: nothing comes to them anyway.
-LOST_RUNG_BEATS = 20
+# further apart, players of the rendition are sent away meanwhile: nothing comes to them anyway.
+LOST_RENDITION_BEATS = 20
 # Since the stream was placed: a little less than so many heartbeats take.
 FORGOTTEN_S = 9.5
 STRAY_S = 29.0
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class MissingSession:
     """A stream that is placed on the worker, and for which it has no session."""
 
     stream_id: StreamId
@@ -36,7 +36,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class OrphanSession:
     """A session of a placement that is no stream's, or another worker's."""
 
     stream_id: StreamId
@@ -44,7 +44,7 @@ class Stray:
 
 
 @dataclass(frozen=True, slots=True)
-class LostRung:
+class LostRendition:
     """A rendition that its worker should make and does not."""
 
     stream_id: StreamId
@@ -53,7 +53,7 @@ class LostRung:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRung:
+class FoundRendition:
     """One that was lost and is made again."""
 
     stream_id: StreamId
@@ -63,10 +63,10 @@ class FoundRung:
 
 @dataclass(frozen=True, slots=True)
 class Unannounced:
-    """A session whose rungs are not those that this supervisor had announced, if it had any.
+    """A session whose renditions are not those that this supervisor had announced, if it had any.
 
-    An earlier one may have seen rungs lost that are made by now, and the source may have changed
-    its size before the session was open. `lost`: what it does not make at the moment.
+    An earlier one may have seen renditions lost that are made by now, and the source may have
+    changed its size before the session was open. `lost`: what it does not make at the moment.
     """
 
     stream_id: StreamId
@@ -74,21 +74,21 @@ class Unannounced:
     lost: frozenset[str] = frozenset()  # only where nothing had been announced
 
 
-Finding = Forgotten | Stray | LostRung | FoundRung | Unannounced
+Finding = MissingSession | OrphanSession | LostRendition | FoundRendition | Unannounced
 _BEATS = {
-    Forgotten: FORGOTTEN_BEATS,
-    Stray: STRAY_BEATS,
-    LostRung: LOST_RUNG_BEATS,
-    FoundRung: 1,
+    MissingSession: FORGOTTEN_BEATS,
+    OrphanSession: STRAY_BEATS,
+    LostRendition: LOST_RENDITION_BEATS,
+    FoundRendition: 1,
     Unannounced: 1,
 }
-_PLACED_S: dict[type, float] = {Forgotten: FORGOTTEN_S, Stray: STRAY_S}
+_PLACED_S: dict[type, float] = {MissingSession: FORGOTTEN_S, OrphanSession: STRAY_S}
 
 
-class SessionCheck:
+class SessionAudit:
     """Of all workers; the facts are the roster's."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: FarmState) -> None:
         self._roster = roster
         self._beats: dict[ChildName, dict[Finding, int]] = {}  # in a row
 
@@ -126,26 +126,28 @@ class SessionCheck:
         for stream in here:
             status = told.pop((stream.stream_id, stream.generation), None)
             if status is not None:
-                yield from _rungs(stream, status)
+                yield from _renditions(stream, status)
             elif _has_begun(stream):
-                yield Forgotten(stream.stream_id, stream.generation)
+                yield MissingSession(stream.stream_id, stream.generation)
         for key in told:
-            yield Stray(*key)
+            yield OrphanSession(*key)
 
 
-def _rungs(stream: Stream, status: TranscodeStatus) -> Iterator[LostRung | FoundRung | Unannounced]:
-    left_out, rungs = {entry.name for entry in status.left_out}, stream.rungs()
+def _renditions(
+    stream: Stream, status: TranscodeStatus
+) -> Iterator[LostRendition | FoundRendition | Unannounced]:
+    omitted, renditions = {entry.name for entry in status.omitted}, stream.renditions()
     if status.renditions and stream.announced is None:
-        lost = left_out.intersection(rungs)
+        lost = omitted.intersection(renditions)
         yield Unannounced(stream.stream_id, stream.generation, frozenset(lost))
         return
-    if status.renditions and stream.announced != rungs:
+    if status.renditions and stream.announced != renditions:
         yield Unannounced(stream.stream_id, stream.generation)
-    for name in rungs:
-        if name in left_out:
-            yield LostRung(stream.stream_id, stream.generation, name)
-    for name in stream.lost_rungs - left_out:
-        yield FoundRung(stream.stream_id, stream.generation, name)
+    for name in renditions:
+        if name in omitted:
+            yield LostRendition(stream.stream_id, stream.generation, name)
+    for name in stream.lost_renditions - omitted:
+        yield FoundRendition(stream.stream_id, stream.generation, name)
 
 
 def _has_begun(stream: Stream) -> bool:

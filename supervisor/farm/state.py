@@ -1,8 +1,8 @@
 """The streams of the farm, where each is, and all that heartbeats say of them. Pure state.
 
-`Roster` holds the facts and the few operations on them that must not be split: a stream is opened,
-moved and closed together with its placement, so that load and streams never disagree. What is
-decided about them stands in `admission.py` (publishers that ask) and `recovery.py` (losses);
+`FarmState` holds the facts and the few operations on them that must not be split: a stream is
+opened, moved and closed together with its placement, so that load and streams never disagree. What
+is decided about them stands in `admission.py` (publishers that ask) and `recovery.py` (losses);
 `farm.py` ties all of it to messages.
 
 Everything here can be made anew from the children's hellos.
@@ -12,17 +12,17 @@ import logging
 from collections import deque
 from dataclasses import dataclass, replace
 
-from common.config.ladder import Path, Template
+from common.config.ladder import Pipeline, Template
 from common.config.settings import Calibration, Settings
 from common.ipc.control_messages import (
-    Placed,
+    Placement,
     PublisherStatus,
     ServedStatus,
     TranscodeStatus,
 )
 from common.ipc.identity import ChildName, Generation, StreamId, split_stream_id
-from supervisor.farm.actions import Order, Send, StartWorker
-from supervisor.farm.overload import Level
+from supervisor.farm.actions import Action, Send, StartWorker
+from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.quarantine import Quarantine, Standing
 from supervisor.farm.stream import Stream, StreamState
 from supervisor.hardware.device_ids import is_called, value_of
@@ -34,12 +34,12 @@ from supervisor.placement.cost import (
     amounts,
 )
 from supervisor.placement.fleet import (
+    Allocation,
     Device,
     Fleet,
     InFleet,
     Need,
     NoRoom,
-    Placement,
     correct,
     move,
     place,
@@ -72,7 +72,7 @@ class SessionCap:
     reason: str
 
 
-class Roster:
+class FarmState:
     """All streams and the fleet they are placed on."""
 
     def __init__(self, settings: Settings, cores: int) -> None:
@@ -137,7 +137,7 @@ class Roster:
         self.session_cap = None
         self.fleet = replace(self.fleet, host=self._host_limits())
 
-    def expect_device(self, name: ChildName, path: Path, now: float) -> None:
+    def expect_device(self, name: ChildName, path: Pipeline, now: float) -> None:
         """A worker is being started; until it is up its device takes nothing."""
         if name not in self.fleet.devices:
             self.fleet = self.fleet.with_device(Device(name, path, is_up=False))
@@ -146,7 +146,7 @@ class Roster:
     def device_up(
         self,
         name: ChildName,
-        path: Path,
+        path: Pipeline,
         aliases: tuple[str, ...] = (),
         memory_bytes: int = 0,
     ) -> None:
@@ -155,7 +155,7 @@ class Roster:
         self.lost.pop(name, None)
         self.seen_lost.discard(name)
         limits: dict[Resource, float] = {}
-        if path is not Path.SOFTWARE:
+        if path is not Pipeline.SOFTWARE:
             by_hand = value_of(dict(self.settings.devices.capacity), aliases)
             limits[Resource.LOAD] = GPU_CAPACITY if by_hand is None else by_hand
             limits |= dict.fromkeys(ENGINES, 1.0)
@@ -171,11 +171,13 @@ class Roster:
             if placement.path is not path or (known is not None and known.measured != measured):
                 # adopted before its worker said what it is, or calibrated since
                 taken = device.amounts(self.streams[placement.stream_id].cost_here())
-                self.fleet = self.fleet.with_placement(replace(placement, path=path, amounts=taken))
+                self.fleet = self.fleet.with_allocation(
+                    replace(placement, path=path, amounts=taken)
+                )
 
-    def _measured(self, path: Path, aliases: tuple[str, ...]) -> dict[str, Calibration]:
+    def _measured(self, path: Pipeline, aliases: tuple[str, ...]) -> dict[str, Calibration]:
         """What `tfarm calibrate` says of this device, by template."""
-        names = ("cpu",) if path is Path.SOFTWARE else aliases
+        names = ("cpu",) if path is Pipeline.SOFTWARE else aliases
         return {
             calibration.template: calibration
             for calibration in self.settings.calibration
@@ -209,7 +211,7 @@ class Roster:
             self.down_since[name] = now
             self.fleet = self.fleet.with_device(replace(device, is_up=False))
         for stream in self.streams.values():
-            stream.left_out_devices.pop(name, None)  # what was wrong with it went with it
+            stream.unfit_devices.pop(name, None)  # what was wrong with it went with it
 
     # ---- streams ----------------------------------------------------------------------------
 
@@ -231,9 +233,9 @@ class Roster:
             is_reservation=stream.format is None,
         )
 
-    def put(self, stream: Stream, fleet: Fleet, placement: Placement, now: float) -> None:
+    def put(self, stream: Stream, fleet: Fleet, placement: Allocation, now: float) -> None:
         """The stream has this placement in this fleet from now on."""
-        own = stream.own_worker
+        own = stream.dedicated_worker
         if own is not None and placement.device == own != self.device_of(stream):
             self.quarantine.begin(stream.stream_id, now)
         self.fleet = fleet
@@ -243,8 +245,8 @@ class Roster:
         stream.placed_s = now
         stream.reason = placement.reason
         stream.resume_after_ms = None
-        stream.level = Level.FULL
-        stream.lost_rungs = frozenset()
+        stream.level = DegradationLevel.FULL
+        stream.lost_renditions = frozenset()
         stream.overloaded = None
         if placement.device is None:
             stream.state = StreamState.SOURCE_ONLY
@@ -278,7 +280,7 @@ class Roster:
     def wait(self, stream: Stream, reason: str, now: float) -> None:
         """Under a new generation it waits for its device, or room elsewhere, with what it holds."""
         need = self.need(stream)
-        if stream.generation in self.fleet.placements:
+        if stream.generation in self.fleet.allocations:
             self.fleet, _ = stay(self.fleet, stream.generation, need)
         stream.generation = need.generation
         stream.placed_s = now
@@ -293,26 +295,26 @@ class Roster:
         self.drop_placement(stream)
 
     def drop_placement(self, stream: Stream) -> None:
-        if stream.generation in self.fleet.placements:
+        if stream.generation in self.fleet.allocations:
             self.fleet = release(self.fleet, stream.generation)
 
     def excluded(self, stream: Stream) -> dict[ChildName, str]:
         """The devices that this stream may not be placed on, and why."""
-        if stream.own_worker is not None:
-            return {name: "" for name in self.fleet.devices if name != stream.own_worker}
-        return {name: why for name in self.fleet.devices if (why := stream.why_left_out(name))}
+        if stream.dedicated_worker is not None:
+            return {name: "" for name in self.fleet.devices if name != stream.dedicated_worker}
+        return {name: why for name in self.fleet.devices if (why := stream.why_unfit(name))}
 
     def has_device_left(self, stream: Stream) -> bool:
         """Whether one may serve it, now or later: it has not refused to, whatever else keeps it."""
         return any(
             device.path in stream.policy()
             and device.reserved_for in (None, stream.stream_id)
-            and stream.own_worker in (None, device.name)
+            and stream.dedicated_worker in (None, device.name)
             and not stream.why_refused(device.name)
             for device in self.fleet.devices.values()
         )
 
-    def isolate(self, stream: Stream, now: float, *, is_again: bool = False) -> list[Order]:
+    def isolate(self, stream: Stream, now: float, *, is_again: bool = False) -> list[Action]:
         """If the stream is suspect, give it a worker of its own, as long as there is room for one.
 
         Where there is none it stays by its policy: off the air it would pay for what is no more
@@ -329,10 +331,10 @@ class Roster:
             if not is_again:
                 self.note(stream.stream_id, f"not alone: {why_not}", now)
             return []
-        stream.own_worker = name
+        stream.dedicated_worker = name
         if name in self.fleet.devices:
             return []
-        device = Device(name, Path.SOFTWARE, is_up=False, reserved_for=stream.stream_id)
+        device = Device(name, Pipeline.SOFTWARE, is_up=False, reserved_for=stream.stream_id)
         self.fleet = self.fleet.with_device(device)
         self.down_since[name] = now
         self.note(stream.stream_id, f"quarantined: alone on {name} from now on", now)
@@ -341,12 +343,12 @@ class Roster:
     def _why_not_alone(self, stream: Stream) -> str:
         """Why a worker of its own would have no room; "": it would, once it is up."""
         name = ChildName("worker:cpu:q")
-        measured = self._measured(Path.SOFTWARE, ())
-        own = Device(name, Path.SOFTWARE, reserved_for=stream.stream_id, measured=measured)
+        measured = self._measured(Pipeline.SOFTWARE, ())
+        own = Device(name, Pipeline.SOFTWARE, reserved_for=stream.stream_id, measured=measured)
         fleet = replace(self.fleet, devices={name: own})
-        if stream.generation in fleet.placements:
+        if stream.generation in fleet.allocations:
             fleet = release(fleet, stream.generation)
-        result = place(fleet, replace(self.need(stream), policy=(Path.SOFTWARE,)))
+        result = place(fleet, replace(self.need(stream), policy=(Pipeline.SOFTWARE,)))
         return result.reason if isinstance(result, NoRoom) else ""
 
     def rejoin(self, stream: Stream, reason: str, now: float) -> bool:
@@ -354,11 +356,11 @@ class Roster:
 
         Somebody else may have taken that meanwhile. Whether it is back.
         """
-        own = self.fleet.devices.get(stream.own_worker) if stream.own_worker else None
+        own = self.fleet.devices.get(stream.dedicated_worker) if stream.dedicated_worker else None
         if own is None or not own.is_up:
             return False
         self.quarantine.take_worker(stream.stream_id)
-        stream.own_worker = None
+        stream.dedicated_worker = None
         self.drained.add(own.name)  # it is about to end
         self.open_or_close(own.name)
         self.note(stream.stream_id, f"no longer alone: {reason}", now)
@@ -372,7 +374,7 @@ class Roster:
         self.down_since.pop(name, None)
 
     def device_of(self, stream: Stream) -> ChildName | None:
-        placement = self.fleet.placements.get(stream.generation)
+        placement = self.fleet.allocations.get(stream.generation)
         return placement.device if placement else None
 
     def device_serving(self, stream: Stream) -> Device | None:
@@ -383,9 +385,9 @@ class Roster:
 
     def find_room(self, stream: Stream) -> InFleet | NoRoom:
         """Room on a real device, what the stream holds now counted as free."""
-        policy = tuple(path for path in stream.policy() if path is not Path.PASSTHROUGH)
+        policy = tuple(path for path in stream.policy() if path is not Pipeline.PASSTHROUGH)
         need = replace(self.need(stream), policy=policy)
-        if stream.generation in self.fleet.placements:
+        if stream.generation in self.fleet.allocations:
             return move(self.fleet, stream.generation, need, self.excluded(stream))
         return place(self.fleet, need, self.excluded(stream))
 
@@ -396,14 +398,14 @@ class Roster:
         return [s for s in self.streams.values() if s.ingest == name]
 
     def placed(self, stream: Stream, request_id: int) -> Send:
-        """Where the stream is now, for its ingest, which announces its rungs."""
+        """Where the stream is now, for its ingest, which announces its renditions."""
         worker = self.device_of(stream)
         if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
-            worker = None  # not any more; a `Placed` of its own follows
-        stream.announced = stream.rungs() if worker is not None else ()
+            worker = None  # not any more; a `Placement` of its own follows
+        stream.announced = stream.renditions() if worker is not None else ()
         return Send(
             stream.ingest,
-            Placed(
+            Placement(
                 request_id,
                 stream.stream_id,
                 stream.generation,
@@ -439,16 +441,16 @@ class Roster:
         )
         if status.format is not None:
             stream.format_known(status.format, status.codec, now)
-        path = Path.PASSTHROUGH
+        path = Pipeline.PASSTHROUGH
         known = None
         if status.worker is not None:
             known = self.fleet.devices.get(status.worker)
-            path = known.path if known else Path.SOFTWARE
-        elif stream.policy()[0] is Path.PASSTHROUGH:
+            path = known.path if known else Pipeline.SOFTWARE
+        elif stream.policy()[0] is Pipeline.PASSTHROUGH:
             stream.state = StreamState.SOURCE_ONLY
         else:
             stream.state = StreamState.WAITING
-        placement = Placement(
+        placement = Allocation(
             status.generation,
             status.stream_id,
             status.worker,
@@ -457,7 +459,7 @@ class Roster:
             "adopted",
             is_reservation=status.format is None,
         )
-        self.fleet = self.fleet.with_placement(placement)
+        self.fleet = self.fleet.with_allocation(placement)
         stream.admit(stream.cost())
         self.streams[stream.stream_id] = stream
         return stream

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 
-from common.config.ladder import Path, SourceFormat, Template, fit_ladder
+from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.ipc.control_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.ipc.identity import ChildName, Generation, StreamId, device_of, split_stream_id
 from common.process.log import RateLimit
-from supervisor.farm.overload import Level
+from supervisor.farm.overload import DegradationLevel
 from supervisor.placement.cost import StreamCost, stream_cost
 
 NO_INGEST = ChildName("")  # of a stream whose ingest is gone
@@ -46,17 +46,19 @@ class Stream:
     crashes: int = 0  # of workers with this stream aboard
     codec: str = ""  # RFC 6381; "": not told
     # What could not serve it as it is coded, and why: devices; workers, until they end.
-    left_out_devices: dict[str, str] = field(default_factory=dict)
-    _left_out_for: Coding | None = None
+    unfit_devices: dict[str, str] = field(default_factory=dict)
+    _unfit_for: Coding | None = None
     # Opening and closing sessions holds up all streams of a device: a publisher that changes back
     # and forth must not have them try for ever.
     _forgotten: RateLimit = field(default_factory=lambda: RateLimit(burst=5, interval_s=60.0))
-    own_worker: ChildName | None = None  # where it is alone, and nowhere else
-    level: Level = Level.FULL  # what an overload takes from it
-    lost_rungs: frozenset[str] = frozenset()  # that its worker fails to make
-    announced: tuple[str, ...] | None = None  # rungs; None: an earlier supervisor did, or nobody
+    dedicated_worker: ChildName | None = None  # where it is alone, and nowhere else
+    level: DegradationLevel = DegradationLevel.FULL  # what an overload takes from it
+    lost_renditions: frozenset[str] = frozenset()  # that its worker fails to make
+    announced: tuple[str, ...] | None = (
+        None  # renditions; None: an earlier supervisor did, or nobody
+    )
     overloaded: ChildName | None = None  # the device that it was taken off by that
-    orphan_until_s: float = math.inf  # its ingest is gone; forgotten then
+    ingest_lost_until_s: float = math.inf  # its ingest is gone; forgotten then
     resume_after_ms: int | None = None  # while WAITING
     moving_until_s: float = 0.0  # a move with a cut is under way up to then
     publisher: PublisherStatus | None = None
@@ -85,11 +87,11 @@ class Stream:
         return stream_cost(self.template, self.format)
 
     def cost_here(self) -> StreamCost:
-        """What its session costs, which keeps its rungs whatever the source becomes."""
+        """What its session costs, which keeps its renditions whatever the source becomes."""
         transcode = self.transcode
         if transcode is None or not transcode.renditions:
             return self.cost()
-        made = {rung.name: (rung.width, rung.height) for rung in transcode.renditions}
+        made = {fitted.name: (fitted.width, fitted.height) for fitted in transcode.renditions}
         return stream_cost(self.template, self.format, made)
 
     def admit(self, cost: StreamCost) -> None:
@@ -109,30 +111,30 @@ class Stream:
         self.state = StreamState.WAITING
         self.reason = f"source only, waits for room: {reason}"
 
-    def why_left_out(self, worker: ChildName) -> str:
+    def why_unfit(self, worker: ChildName) -> str:
         """Why it may not be placed there; "": it may."""
-        return self.left_out_devices.get(worker, "") or self.why_refused(worker)
+        return self.unfit_devices.get(worker, "") or self.why_refused(worker)
 
     def why_refused(self, worker: ChildName) -> str:
         """Why its device, whatever worker it has, cannot serve the stream as it is coded."""
-        return self.left_out_devices.get(device_of(worker), "")
+        return self.unfit_devices.get(device_of(worker), "")
 
     def format_known(self, source: SourceFormat, codec: str, now: float) -> bool:
         """How it is coded; whether that frees devices that could not serve what it was."""
         self.format, self.codec = source, codec
         coding = (codec, source.width, source.height, source.sar)
-        is_other = coding != self._left_out_for
-        if not is_other or (self.left_out_devices and self._forgotten.allow(now) is None):
+        is_other = coding != self._unfit_for
+        if not is_other or (self.unfit_devices and self._forgotten.allow(now) is None):
             return False
-        self._left_out_for = coding
-        had_left_out = bool(self.left_out_devices)
-        self.left_out_devices.clear()
-        return had_left_out
+        self._unfit_for = coding
+        had_unfit = bool(self.unfit_devices)
+        self.unfit_devices.clear()
+        return had_unfit
 
-    def rungs(self) -> tuple[str, ...]:
+    def renditions(self) -> tuple[str, ...]:
         """The transcoded renditions to expect."""
-        made = self._ladder()[self.level is Level.NO_TOP_RUNG :]
-        return tuple(name for name in made if name not in self.lost_rungs)
+        made = self._ladder()[self.level is DegradationLevel.NO_TOP_RENDITION :]
+        return tuple(name for name in made if name not in self.lost_renditions)
 
     def _ladder(self) -> tuple[str, ...]:
         transcode = self.transcode
@@ -141,9 +143,9 @@ class Stream:
             return tuple(rendition.name for rendition in transcode.renditions)
         if self.format is None:
             return tuple(rendition.name for rendition in self.template.renditions)
-        return tuple(rung.name for rung in fit_ladder(self.template, self.format).rungs)
+        return tuple(fitted.name for fitted in fit_ladder(self.template, self.format).renditions)
 
-    def policy(self) -> tuple[Path, ...]:
-        if self.own_worker is not None:
-            return (Path.SOFTWARE,)
-        return self.template.policy if self.template.renditions else (Path.PASSTHROUGH,)
+    def policy(self) -> tuple[Pipeline, ...]:
+        if self.dedicated_worker is not None:
+            return (Pipeline.SOFTWARE,)
+        return self.template.policy if self.template.renditions else (Pipeline.PASSTHROUGH,)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from common.config.ladder import Path, SourceFormat, Template
+from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import Calibration, Settings
 from common.errors import ConfigFault
 from supervisor.placement.cost import CAPACITY_PER_CORE, DECODE_WEIGHT, stream_cost
@@ -48,8 +48,8 @@ def as_calibration(measured: Measured, template: Template) -> Calibration | None
     )
     units = stream_cost(by_rate, SourceFormat(width, height, fps=Fraction(fps))).total
     streams = int(trial["streams"])
-    path = Path(measured.result["path"])
-    host_cores = float(measured.result["host_cores"]) if path is Path.SOFTWARE else 1.0
+    path = Pipeline(measured.result["path"])
+    host_cores = float(measured.result["host_cores"]) if path is Pipeline.SOFTWARE else 1.0
     shares = {
         stage: min(1.0, float(trial[stage]) / streams / host_cores)
         for stage in ("decode", "scale", "encode")
@@ -64,7 +64,7 @@ def as_calibration(measured: Measured, template: Template) -> Calibration | None
         load=0.0,
         decode=shares["decode"],
         scale=shares["scale"],
-        encode=shares["encode"] if path is not Path.HYBRID else 0.0,
+        encode=shares["encode"] if path is not Pipeline.HYBRID else 0.0,
         memory_bytes=max(0, int(trial["memory_bytes"])) // streams,
         cores=float(trial["cores"]) / streams * CAPACITY_PER_CORE,
     )
@@ -96,7 +96,7 @@ def combine(new: Iterable[Calibration], old: Iterable[Calibration]) -> Calibrate
 
 def _own_units(entry: Calibration) -> float:
     """What of the stream's units loads the device itself: in hybrid the host encodes."""
-    if entry.path is not Path.HYBRID:
+    if entry.path is not Pipeline.HYBRID:
         return entry.units
     width, height, fps = entry.source
     return DECODE_WEIGHT * width * height * fps / 1e6
@@ -203,7 +203,7 @@ def busy_devices(status: dict[str, Any], device: str) -> list[str]:
     """
     words = []
     for shown in status["devices"]:
-        uses_cores = shown["path"] in (Path.SOFTWARE.value, Path.HYBRID.value)
+        uses_cores = shown["path"] in (Pipeline.SOFTWARE.value, Pipeline.HYBRID.value)
         is_it = shown["device"] == device or (device == CPU and uses_cores)
         if is_it and shown["streams"]:
             words.append(f"{shown['streams']} streams run on {shown['name']}")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from common.config.ladder import Path, SourceFormat, Template, fit_ladder
+from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.config.settings import Calibration
 
 DECODE_WEIGHT = 0.15
@@ -60,7 +60,7 @@ class StreamCost:
 
     decode: float  # units
     encode: float  # units
-    rungs: int
+    renditions: int
     source_bytes: float  # of one decoded NV12 picture
     template: str = ""
     is_by_hand: bool = False
@@ -77,10 +77,9 @@ def stream_cost(
 ) -> StreamCost:
     """The cost of a source on a template; before the source is known, of the largest it may be.
 
-    `made`: width and height by rendition of a session that is open: of these rungs, not of those
-    that would be fitted to the source.
-    A template's cost by hand is for the whole stream, whatever its source; a rendition's replaces
-    the pixel rate of its rung.
+    `made`: width and height by rendition of a session that is open: of these renditions, not of
+    those that would be fitted to the source. A template's cost by hand is for the whole stream,
+    whatever its source; a rendition's replaces the pixel rate of its rendition.
     """
     max_width, max_height, max_fps = template.max_source
     if source is None:
@@ -89,8 +88,8 @@ def stream_cost(
         names, sizes = list(made), dict(made)
     else:
         ladder = fit_ladder(template, source)
-        names = [rung.name for rung in ladder.rungs]
-        sizes = {rung.name: (rung.width, rung.height) for rung in ladder.rungs}
+        names = [fitted.name for fitted in ladder.renditions]
+        sizes = {fitted.name: (fitted.width, fitted.height) for fitted in ladder.renditions}
     source_fps = source.fps or Fraction(max_fps)
     decode = DECODE_WEIGHT * _megapixels(source.width, source.height, source_fps)
     encode = 0.0
@@ -110,19 +109,19 @@ def stream_cost(
     return StreamCost(decode, encode, len(names), source_bytes, template.name, is_by_hand)
 
 
-def amounts(cost: StreamCost, path: Path, measured: Calibration | None = None) -> Amounts:
+def amounts(cost: StreamCost, path: Pipeline, measured: Calibration | None = None) -> Amounts:
     """What the stream draws on when it goes that path, on a device that was calibrated or not."""
     if measured is not None and measured.path is path and not cost.is_by_hand:
         return _as_measured(cost, measured)
     memory = SESSION_MEMORY_BYTES + SESSION_SURFACES * cost.source_bytes
     match path:
-        case Path.GPU_ONLY:
+        case Pipeline.GPU_ONLY:
             return {
                 Resource.LOAD: cost.total,
                 Resource.MEMORY: memory,
-                Resource.SESSIONS: float(cost.rungs),
+                Resource.SESSIONS: float(cost.renditions),
             }
-        case Path.HYBRID:
+        case Pipeline.HYBRID:
             cores = cost.encode if cost.is_by_hand else HYBRID_WEIGHT * cost.encode
             return {
                 Resource.LOAD: cost.decode,
@@ -130,13 +129,13 @@ def amounts(cost: StreamCost, path: Path, measured: Calibration | None = None) -
                 Resource.CORES: cores,
                 Resource.HYBRID_CORES: cores,
             }
-        case Path.SOFTWARE:
+        case Pipeline.SOFTWARE:
             return {Resource.CORES: cost.total}
-        case Path.PASSTHROUGH | Path.REFUSE:
+        case Pipeline.PASSTHROUGH | Pipeline.REFUSE:
             return {}
 
 
-def load_of(cost: StreamCost, path: Path) -> float:
+def load_of(cost: StreamCost, path: Pipeline) -> float:
     """By pixel rate, what the stream takes of the capacity that its device has by itself.
 
     Of a GPU that is its load, of software the host's cores.
@@ -146,13 +145,13 @@ def load_of(cost: StreamCost, path: Path) -> float:
 
 
 def _as_measured(cost: StreamCost, measured: Calibration) -> Amounts:
-    """Decoding goes by the source's pixel rate, encoding by the rungs'."""
+    """Decoding goes by the source's pixel rate, encoding by the renditions'."""
     width, height, fps = measured.source
     decode = DECODE_WEIGHT * _megapixels(width, height, Fraction(fps))
     by_source = cost.decode / decode
-    by_rungs = cost.encode / max(measured.units - decode, 1e-9)
+    by_renditions = cost.encode / max(measured.units - decode, 1e-9)
     by_all = cost.total / measured.units
-    if measured.path is Path.SOFTWARE:
+    if measured.path is Pipeline.SOFTWARE:
         return {Resource.CORES: measured.load * by_all}
     cores = measured.cores * by_all
     # Fixed parts don't shrink with a smaller picture: never below what was measured.
@@ -160,15 +159,15 @@ def _as_measured(cost: StreamCost, measured: Calibration) -> Amounts:
     taken = {
         Resource.LOAD: measured.load * by_all,
         Resource.DECODE: measured.decode * by_source,
-        Resource.SCALE: measured.scale * max(by_source, by_rungs),
+        Resource.SCALE: measured.scale * max(by_source, by_renditions),
         Resource.MEMORY: memory,
         Resource.CORES: cores,
     }
-    if measured.path is Path.HYBRID:
+    if measured.path is Pipeline.HYBRID:
         return taken | {Resource.HYBRID_CORES: cores}
     return taken | {
-        Resource.ENCODE: measured.encode * by_rungs,
-        Resource.SESSIONS: float(cost.rungs),
+        Resource.ENCODE: measured.encode * by_renditions,
+        Resource.SESSIONS: float(cost.renditions),
     }
 
 

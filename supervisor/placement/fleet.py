@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from common.config.ladder import Path
+from common.config.ladder import Pipeline
 from common.config.settings import Calibration
 from common.errors import UsageError
 from common.ipc.identity import ChildName, Generation, StreamId, device_of, gpu_worker
@@ -29,7 +29,7 @@ class Device:
     """One worker's device, or its part in one that it shares."""
 
     name: ChildName  # of its worker
-    path: Path  # GPU_ONLY, HYBRID or SOFTWARE
+    path: Pipeline  # GPU_ONLY, HYBRID or SOFTWARE
     limits: Amounts = field(default_factory=dict)  # its GPU's; a resource not named has no limit
     is_up: bool = True
     is_open: bool = True  # False: keeps what it has, takes nothing more …
@@ -43,13 +43,13 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class Allocation:
     """One stream's room. `device` None: passthrough, which takes none."""
 
     generation: Generation
     stream_id: StreamId
     device: ChildName | None
-    path: Path
+    path: Pipeline
     amounts: Amounts
     reason: str
     is_reservation: bool  # its source is not known yet
@@ -68,7 +68,7 @@ class Need:
 
     generation: Generation
     stream_id: StreamId
-    policy: tuple[Path, ...]
+    policy: tuple[Pipeline, ...]
     cost: StreamCost
     is_reservation: bool = False
 
@@ -79,14 +79,14 @@ class Fleet:
 
     host: Amounts = field(default_factory=dict)  # limits on what is HOST_WIDE; not named: none
     devices: Mapping[ChildName, Device] = field(default_factory=dict)
-    placements: Mapping[Generation, Placement] = field(default_factory=dict)
+    allocations: Mapping[Generation, Allocation] = field(default_factory=dict)
     turn: int = 0  # where the search for a tie begins
 
     def used(self, resource: Resource, device: ChildName | None = None) -> float:
         """What is taken of a resource, by one device's streams or by all."""
         return sum(
             placement.amounts.get(resource, 0.0)
-            for placement in self.placements.values()
+            for placement in self.allocations.values()
             if device is None or placement.device == device
         )
 
@@ -97,7 +97,7 @@ class Fleet:
         gpu = device_of(device.name)
         return sum(
             placement.amounts.get(resource, 0.0)
-            for placement in self.placements.values()
+            for placement in self.allocations.values()
             if placement.device is not None and device_of(placement.device) == gpu
         )
 
@@ -109,12 +109,12 @@ class Fleet:
         limits = self.host if resource in HOST_WIDE else device.limits
         return limits.get(resource)
 
-    def on_device(self, device: ChildName) -> tuple[Placement, ...]:
-        return tuple(p for p in self.placements.values() if p.device == device)
+    def on_device(self, device: ChildName) -> tuple[Allocation, ...]:
+        return tuple(p for p in self.allocations.values() if p.device == device)
 
     def has_reservations(self) -> bool:
         """Whether some placement may shrink when its source becomes known."""
-        return any(p.is_reservation and p.amounts for p in self.placements.values())
+        return any(p.is_reservation and p.amounts for p in self.allocations.values())
 
     def with_device(self, device: Device) -> "Fleet":
         return replace(self, devices={**self.devices, device.name: device})
@@ -124,20 +124,20 @@ class Fleet:
         return replace(
             self,
             devices={n: d for n, d in self.devices.items() if n != name},
-            placements={g: p for g, p in self.placements.items() if p.device != name},
+            allocations={g: p for g, p in self.allocations.items() if p.device != name},
         )
 
     def with_only(self, generation: Generation) -> "Fleet":
         """The fleet as if this placement were alone on it."""
-        return replace(self, placements={generation: self.placements[generation]})
+        return replace(self, allocations={generation: self.allocations[generation]})
 
-    def with_placement(self, placement: Placement) -> "Fleet":
+    def with_allocation(self, placement: Allocation) -> "Fleet":
         """As it is, room or not: what runs already when a new supervisor finds it."""
-        placements = {**self.placements, placement.generation: placement}
-        return replace(self, placements=placements)
+        allocations = {**self.allocations, placement.generation: placement}
+        return replace(self, allocations=allocations)
 
 
-InFleet = tuple[Fleet, Placement]  # the fleet with the placement in it
+InFleet = tuple[Fleet, Allocation]  # the fleet with the placement in it
 Excluded = Mapping[ChildName, str]  # the devices that a stream may not have, and why, if that tells
 NONE_EXCLUDED: Excluded = MappingProxyType({})
 NOTHING: Amounts = MappingProxyType({})
@@ -154,9 +154,9 @@ def place(
     why_not: list[str] = []  # of every path before
     passed_by: list[str] = []  # of those that have devices at all
     for path in need.policy:
-        if path is Path.REFUSE:
+        if path is Pipeline.REFUSE:
             break
-        if path is Path.PASSTHROUGH:
+        if path is Pipeline.PASSTHROUGH:
             reason = "; ".join(["passthrough", *passed_by])
             return _put(fleet, need, None, path, {}, reason)
         devices = [
@@ -179,7 +179,7 @@ def place(
             reason = f"{path.value}: {full:.0%} used, least of {len(fitting)} with room"
             taken = device.amounts(need.cost)
             return _put(fleet, need, device.name, path, taken, "; ".join([reason, *passed_by]))
-        others = _hybrid_gpus(fleet) if path is Path.GPU_ONLY else ""
+        others = _hybrid_gpus(fleet) if path is Pipeline.GPU_ONLY else ""
         detail = ", ".join(dict.fromkeys(refusals)) or f"no such device{others}"
         why_not.append(f"{path.value}: {detail}")
         if devices or others:
@@ -189,10 +189,10 @@ def place(
 
 def release(fleet: Fleet, generation: Generation) -> Fleet:
     """Give back what a placement took. Raises UsageError when it is not there (any more)."""
-    if generation not in fleet.placements:
+    if generation not in fleet.allocations:
         raise UsageError(f"no placement of generation {generation}")
-    placements = {g: p for g, p in fleet.placements.items() if g != generation}
-    return replace(fleet, placements=placements)
+    allocations = {g: p for g, p in fleet.allocations.items() if g != generation}
+    return replace(fleet, allocations=allocations)
 
 
 def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet | NoRoom:
@@ -200,7 +200,7 @@ def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet |
 
     What is no more than before fits, whatever else is on the device.
     """
-    old = fleet.placements.get(generation)
+    old = fleet.allocations.get(generation)
     if old is None:
         raise UsageError(f"no placement of generation {generation}")
     without = release(fleet, generation)
@@ -215,7 +215,7 @@ def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet |
         if problem is not None:
             return NoRoom(f"{old.path.value}: {problem}")
     new = replace(old, amounts=wanted, is_reservation=False)
-    return without.with_placement(new), new
+    return without.with_allocation(new), new
 
 
 def stay(fleet: Fleet, old: Generation, need: Need) -> InFleet:
@@ -224,7 +224,7 @@ def stay(fleet: Fleet, old: Generation, need: Need) -> InFleet:
     Raises UsageError when it is not there (any more).
     """
     without = release(fleet, old)
-    before = fleet.placements[old]
+    before = fleet.allocations[old]
     device = fleet.devices.get(before.device) if before.device is not None else None
     new = replace(
         before,
@@ -232,7 +232,7 @@ def stay(fleet: Fleet, old: Generation, need: Need) -> InFleet:
         amounts=device.amounts(need.cost) if device is not None else before.amounts,
         is_reservation=need.is_reservation,
     )
-    return without.with_placement(new), new
+    return without.with_allocation(new), new
 
 
 def move(
@@ -246,28 +246,28 @@ def move_while_running(
     fleet: Fleet, old: Generation, need: Need, exclude: Excluded = NONE_EXCLUDED
 ) -> InFleet | NoRoom:
     """As `move`, for a stream that runs: on another worker it takes no more of the cores."""
-    return place(release(fleet, old), need, exclude, fleet.placements[old].amounts)
+    return place(release(fleet, old), need, exclude, fleet.allocations[old].amounts)
 
 
 def _put(
     fleet: Fleet,
     need: Need,
     device: ChildName | None,
-    path: Path,
+    path: Pipeline,
     taken: Amounts,
     reason: str,
 ) -> InFleet:
-    if need.generation in fleet.placements:
+    if need.generation in fleet.allocations:
         raise UsageError(f"generation {need.generation} is placed already")
-    placement = Placement(
+    placement = Allocation(
         need.generation, need.stream_id, device, path, taken, reason, need.is_reservation
     )
-    return replace(fleet.with_placement(placement), turn=fleet.turn + 1), placement
+    return replace(fleet.with_allocation(placement), turn=fleet.turn + 1), placement
 
 
 def _hybrid_gpus(fleet: Fleet) -> str:
     """The GPUs that cannot encode, where one that can is asked for."""
-    hybrid = [d.name for d in fleet.devices.values() if d.path is Path.HYBRID]
+    hybrid = [d.name for d in fleet.devices.values() if d.path is Pipeline.HYBRID]
     told = dict.fromkeys(f"{gpu_worker(device_of(name))} is hybrid" for name in hybrid)
     return f" ({', '.join(told)})" if told else ""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from supervisor.processes import run_dir as run_directory
-from supervisor.processes.children import Family
+from supervisor.processes.children import Children
 from supervisor.processes.control import Control
 from supervisor.processes.process import is_alive, kill_stranger
 from supervisor.processes.run_dir import ChildRecord
@@ -22,7 +22,7 @@ CALL_AGAIN_S = 0.05
 KILL_LOOKS = 40  # each after CALL_AGAIN_S: a killed process holds its port until it is gone
 
 
-async def adopt_children(run_dir: Path, control: Control, family: Family) -> None:
+async def adopt_children(run_dir: Path, control: Control, children: Children) -> None:
     """Returns when every child that was left is in the family, or gone."""
     loop = asyncio.get_running_loop()
     records = [
@@ -32,7 +32,7 @@ async def adopt_children(run_dir: Path, control: Control, family: Family) -> Non
     ]
     run_directory.remove_sockets(run_dir, [record.boot_id for record in records])
     deadline = loop.time() + ADOPT_TIMEOUT_S
-    while (missing := _not_adopted(records, family)) and loop.time() < deadline:
+    while (missing := _not_adopted(records, children)) and loop.time() < deadline:
         for record in missing:
             if record.boot_id:
                 control.call(record.name, record.boot_id)
@@ -47,8 +47,8 @@ async def adopt_children(run_dir: Path, control: Control, family: Family) -> Non
         run_directory.remove_sockets_of(run_dir, record.boot_id)
 
 
-def _not_adopted(records: Sequence[ChildRecord], family: Family) -> list[ChildRecord]:
-    running = set(family.pids())
+def _not_adopted(records: Sequence[ChildRecord], children: Children) -> list[ChildRecord]:
+    running = set(children.pids())
     return [
         record
         for record in records

@@ -61,7 +61,7 @@ class Member:
     process: Process | None = None
     boot_id: BootId = NO_BOOT_ID
     fatal: str = ""  # what it said itself before its end
-    is_dismissed: bool = False  # to be forgotten when it has ended
+    is_removed: bool = False  # to be forgotten when it has ended
 
     @property
     def kind(self) -> str:
@@ -77,7 +77,7 @@ class Listeners:
     on_change: Callable[[ChildName], None]  # some state is another
 
 
-class Family:
+class Children:
     """All children of one supervisor."""
 
     def __init__(self, run_dir: Path, listeners: Listeners) -> None:
@@ -116,19 +116,19 @@ class Family:
         if member is not None:
             self._feed(member, Beat())
 
-    def dismiss(self, name: ChildName) -> None:
+    def remove(self, name: ChildName) -> None:
         """End a child and forget it."""
         member = self.members.get(name)
         if member is not None:
-            member.is_dismissed = True
+            member.is_removed = True
             self._feed(member, Stop())
 
-    def forgive(self) -> None:
+    def reset(self) -> None:
         """This process was starved: nobody's silence counts up to now."""
         for member in list(self.members.values()):
             self._feed(member, Beat())
 
-    def condemn(self, name: ChildName, reason: str) -> None:
+    def fail_and_restart(self, name: ChildName, reason: str) -> None:
         member = self.members.get(name)
         if member is not None:
             self._feed(member, Condemn(reason))
@@ -201,7 +201,7 @@ class Family:
             self._say_end(member, state)
             self._changed.set()
             self._listeners.on_change(member.plan.name)
-            if member.is_dismissed and state is ChildState.EXITED:
+            if member.is_removed and state is ChildState.EXITED:
                 self.members.pop(member.plan.name, None)
         self._arm()
 
@@ -277,7 +277,7 @@ class Family:
     def _on_timer(self, deadline: float) -> None:
         self._timer = None
         if self._loop.time() - deadline > LATE_S:
-            self.forgive()
+            self.reset()
         for member in list(self.members.values()):
             self._feed(member, Tick())
         self._arm()

@@ -225,7 +225,7 @@ class ChildMachine:
                 self.reason = "told to stop"
                 return self._step(_Step.STOP, now)
             case Condemn(reason):
-                return self._condemn(reason, now)
+                return self._fail_and_restart(reason, now)
             case SpawnFailed(reason):
                 self.reason = f"cannot be started: {reason}"
                 return self._step(self._exit_step(None, now, may_be_at_once=False), now)
@@ -239,9 +239,9 @@ class ChildMachine:
             return []
         match self.state:
             case ChildState.STARTING:
-                return self._condemn(f"no hello within {self._hello_timeout_s:g} s", now)
+                return self._fail_and_restart(f"no hello within {self._hello_timeout_s:g} s", now)
             case ChildState.READY if self._warned:
-                return self._condemn(f"no heartbeat for {SILENT_S:g} s", now)
+                return self._fail_and_restart(f"no heartbeat for {SILENT_S:g} s", now)
             case ChildState.READY:
                 self._warned = True
                 return [Warn(f"no heartbeat for {SLOW_S:g} s")]
@@ -254,7 +254,7 @@ class ChildMachine:
             case ChildState.EXITED | ChildState.FATAL:
                 return []
 
-    def _condemn(self, reason: str, now: float) -> list[Action]:
+    def _fail_and_restart(self, reason: str, now: float) -> list[Action]:
         if self.state not in (ChildState.STARTING, ChildState.READY):
             return []
         self.reason = reason

@@ -13,7 +13,7 @@ from common.config.settings import WorkerSettings
 from common.ipc.control_link import BEAT_S, WORKER_BEAT_S
 from common.ipc.identity import ChildName
 from common.process.awake_clock import AwakeClock
-from supervisor.processes.children import Family
+from supervisor.processes.children import Children
 from supervisor.processes.hang import Silence
 from supervisor.processes.proc_stat import look_at, rss_bytes
 
@@ -22,11 +22,11 @@ log = logging.getLogger("tfarm.supervisor.processes.watchdog")
 WATCH_S = 0.25  # between looks for children that have fallen silent
 
 
-class Vigil:
+class Watchdog:
     """Over one family."""
 
-    def __init__(self, family: Family, settings: Callable[[], WorkerSettings]) -> None:
-        self._family = family
+    def __init__(self, children: Children, settings: Callable[[], WorkerSettings]) -> None:
+        self._children = children
         self._settings = settings
         self._beats: Counter[ChildName] = Counter()  # messages heard
         self._silences: dict[ChildName, Silence] = {}
@@ -65,19 +65,21 @@ class Vigil:
 
     def _look_for_silence(self, awake_s: float) -> None:
         for name, silence in list(self._silences.items()):
-            member = self._family.members.get(name)
+            member = self._children.members.get(name)
             process = member.process if member is not None else None
             if process is None:
                 continue
             reason = silence.observe(self._beats[name], awake_s, partial(look_at, process.pid))
             if reason is not None:
-                self._family.condemn(name, reason)
+                self._children.fail_and_restart(name, reason)
 
     def _look_for_growth(self) -> None:
         limit = self._settings().max_memory_bytes
         # killing one may start another: a stream's own
-        for name, member in list(self._family.members.items()):
+        for name, member in list(self._children.members.items()):
             if member.kind == "worker" and member.process is not None:
                 used = rss_bytes(member.process.pid)
                 if used > limit:
-                    self._family.condemn(name, f"{used >> 20} MiB exceed {limit >> 20} MiB")
+                    self._children.fail_and_restart(
+                        name, f"{used >> 20} MiB exceed {limit >> 20} MiB"
+                    )

@@ -8,13 +8,13 @@ started alone, and the others after it.
 
 from collections.abc import Iterable, Sequence
 
-from common.config.ladder import Path
+from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.ipc.control_messages import Hello
 from common.ipc.identity import ChildName, device_of, gpu_worker
 
 CORES_A_WORKER = 8  # in software
-CORES_A_HYBRID_WORKER = 4  # where lanes wait for the GPU, too, and come back for the GIL
+CORES_A_HYBRID_WORKER = 4  # where threads wait for the GPU, too, and come back for the GIL
 LEAST_SOFTWARE = 2  # one takes over what the other loses
 
 
@@ -57,7 +57,7 @@ def share_of(
 def _is_hybrid(hellos: Iterable[Hello]) -> dict[str, bool]:
     """Of each GPU that some worker of its own has told of."""
     return {
-        device_of(hello.child): hello.device.path is Path.HYBRID
+        device_of(hello.child): hello.device.path is Pipeline.HYBRID
         for hello in hellos
         if hello.kind == "worker" and hello.device is not None
     }

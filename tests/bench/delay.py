@@ -103,10 +103,10 @@ def encoder(width: int, height: int, kbps: int) -> str:
 
 
 def chain(ladder_options: str, *, tuned: bool) -> str:
-    """nginx-rtmp's application block with its ladder, every rung with the source's audio.
+    """nginx-rtmp's application block with its ladder, every rendition with the source's audio.
 
-    Without audio a rung would not wait in FFmpeg's muxer for the packet that is next in time, and
-    720p would be out before the other two are encoded.
+    Without audio a rendition would not wait in FFmpeg's muxer for the packet that is next in time,
+    and 720p would be out before the other two are encoded.
     """
     outputs = " ".join(
         f"-map 0:v -map 0:a -c:a copy {encoder(width, height, kbps)} "

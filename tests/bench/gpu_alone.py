@@ -1,8 +1,8 @@
 """How many streams libx264 alone keeps in real time on some cores: what hybrid streams are held to.
 
-A process a stream, as one `ffmpeg` each would be: the farm's own encoder, options and rungs, on
-pictures that lie scaled in memory, 30 a second, one thread; nothing else runs. A load holds as the
-farm's does, by the lateness of its pictures, and is looked at a second time if it does not.
+A process a stream, as one `ffmpeg` each would be: the farm's own encoder, options and renditions,
+on pictures that lie scaled in memory, 30 a second, one thread; nothing else runs. A load holds as
+the farm's does, by the lateness of its pictures, and is looked at a second time if it does not.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class Alone:
     """
 
     def __init__(self, clip: Clip, ladder: Ladder, cores: Sequence[int], most: int) -> None:
-        self.cpu_ms = 0.0  # of a picture's rungs, in the last look that held
+        self.cpu_ms = 0.0  # of a picture's renditions, in the last look that held
         spawn = multiprocessing.get_context("spawn")
         self._processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
@@ -108,18 +108,18 @@ class Alone:
 def _process(pipe: Connection, clip: Clip, ladder: Ladder, cores: tuple[int, ...]) -> None:
     """Encode one stream whenever told to, until the pipe closes."""
     os.sched_setaffinity(0, cores)
-    rungs = prepare(clip, ladder)
+    renditions = prepare(clip, ladder)
     pipe.send(True)
     with contextlib.suppress(EOFError):
         while True:
             begin_s, seconds, index = pipe.recv()
-            pipe.send(_stream(clip, ladder, rungs, begin_s, seconds, index))
+            pipe.send(_stream(clip, ladder, renditions, begin_s, seconds, index))
 
 
 def _stream(
     clip: Clip,
     ladder: Ladder,
-    rungs: Sequence[Sequence[Nv12]],
+    renditions: Sequence[Sequence[Nv12]],
     begin_s: float,
     seconds: float,
     index: int,
@@ -128,7 +128,7 @@ def _stream(
 
     Those that it did not come to count as hopeless.
     """
-    encoders = LadderEncoders(ladder, clip.sps, rungs)
+    encoders = LadderEncoders(ladder, clip.sps, renditions)
     begin_s += index * APART_S % (1 / FPS)
     first = round(index * APART_S * FPS)  # keyframes, too, are apart
     late_ms: list[float] = []

@@ -1,6 +1,6 @@
 """How many ladders libx264 alone can encode on some cores: what hybrid streams are measured by.
 
-The farm's own encoder, options and rungs, on pictures that lie scaled in memory; nothing else
+The farm's own encoder, options and renditions, on pictures that lie scaled in memory; nothing else
 runs. Once as many processes as cores, once all of it as threads of one process, as in a worker.
 """
 
@@ -26,7 +26,7 @@ _start: Barrier | None = None
 
 
 class _Surface:
-    """A picture of a rung in host memory."""
+    """A picture of a rendition in host memory."""
 
     def __init__(self, picture: Nv12, pts_ms: int) -> None:
         self.pts_ms = pts_ms
@@ -40,42 +40,44 @@ class _Surface:
 
 
 def prepare(clip: Clip, ladder: Ladder) -> list[list[Nv12]]:
-    """The pictures of each rung, one way through the clip, as sharp as the GPU's scaler makes them.
+    """The pictures of each rendition, once through the clip, as sharp as the GPU's scaler has them.
 
     Softer ones take an encoder less.
     """
-    rungs: list[list[Nv12]] = [[] for _ in ladder.rungs]
+    renditions: list[list[Nv12]] = [[] for _ in ladder.renditions]
     for picture in clip.pictures(clip.frames // 2 + 1):
         frame = av.VideoFrame.from_ndarray(picture, format="nv12")
-        for rung, pictures in zip(ladder.rungs, rungs, strict=True):
-            scaled = frame.reformat(rung.width, rung.height, interpolation="BICUBIC")
+        for rendition, pictures in zip(ladder.renditions, renditions, strict=True):
+            scaled = frame.reformat(rendition.width, rendition.height, interpolation="BICUBIC")
             pictures.append(as_nv12(scaled))
-    return rungs
+    return renditions
 
 
 class LadderEncoders:
-    """Encoders of all rungs of one stream, and their pictures, forth and back."""
+    """Encoders of all renditions of one stream, and their pictures, forth and back."""
 
-    def __init__(self, ladder: Ladder, sps: SpsInfo, rungs: Sequence[Sequence[Nv12]]) -> None:
+    def __init__(self, ladder: Ladder, sps: SpsInfo, renditions: Sequence[Sequence[Nv12]]) -> None:
         self._encoders = [
-            X264Encoder(rung, sps, Fraction(FPS), pixel_format="nv12", threads=1)
-            for rung in ladder.rungs
+            X264Encoder(rendition, sps, Fraction(FPS), pixel_format="nv12", threads=1)
+            for rendition in ladder.renditions
         ]
-        self._rungs = rungs
-        count = len(rungs[0])
+        self._renditions = renditions
+        count = len(renditions[0])
         self._order = [*range(count), *range(count - 2, 0, -1)]
 
     def encode(self, number: int) -> None:
-        """This picture of the stream, on every rung."""
+        """This picture of the stream, on every rendition."""
         index = self._order[number % len(self._order)]
-        for encoder, pictures in zip(self._encoders, self._rungs, strict=True):
+        for encoder, pictures in zip(self._encoders, self._renditions, strict=True):
             surface = _Surface(pictures[index], number * 1000 // FPS)
             encoder.encode(surface, force_idr=number % GOP == 0)
 
 
-def _encode(ladder: Ladder, sps: SpsInfo, rungs: Sequence[Sequence[Nv12]], seconds: float) -> float:
+def _encode(
+    ladder: Ladder, sps: SpsInfo, renditions: Sequence[Sequence[Nv12]], seconds: float
+) -> float:
     """Ladders encoded a second."""
-    encoders = LadderEncoders(ladder, sps, rungs)
+    encoders = LadderEncoders(ladder, sps, renditions)
     number = 0
     begin_s = time.monotonic()
     while (elapsed_s := time.monotonic() - begin_s) < seconds:
@@ -93,19 +95,19 @@ def _meet(start: Barrier) -> None:
 def _work(clip: Clip, ladder: Ladder, cores: Sequence[int], seconds: float, threads: int) -> float:
     """One process: so many ladders side by side, each in a thread."""
     os.sched_setaffinity(0, cores)
-    rungs = prepare(clip, ladder)
+    renditions = prepare(clip, ladder)
     rates = [0.0] * threads
     assert _start is not None
     _start.wait(PREPARE_S)
 
     def work(index: int) -> None:
-        rates[index] = _encode(ladder, clip.sps, rungs, seconds)
+        rates[index] = _encode(ladder, clip.sps, renditions, seconds)
 
-    lanes = [threading.Thread(target=work, args=(index,)) for index in range(threads)]
-    for lane in lanes:
-        lane.start()
-    for lane in lanes:
-        lane.join()
+    worker_threads = [threading.Thread(target=work, args=(index,)) for index in range(threads)]
+    for worker_thread in worker_threads:
+        worker_thread.start()
+    for worker_thread in worker_threads:
+        worker_thread.join()
     return sum(rates)
 
 

@@ -1,8 +1,8 @@
 """What the scaler makes of a clip, to be compared with what came to the simulated encoders.
 
-The CRCs of every rung of every picture are made in a process of its own that sees one GPU, by the
-farm's own decoder and scaler but down through pinned memory, as for hybrid: no part of the way to
-NVENC is in it. The simulator's log has the CRCs of what it copied out of device memory.
+The CRCs of every rendition of every picture are made in a process of its own that sees one GPU, by
+the farm's own decoder and scaler but down through pinned memory, as for hybrid: no part of the way
+to NVENC is in it. The simulator's log has the CRCs of what it copied out of device memory.
 """
 
 import multiprocessing
@@ -43,7 +43,7 @@ def _scale(clip: Clip, template: Template, gpu: str) -> Expected:
     for number, body in enumerate(bodies):
         at_ms = number * 1000 // FPS
         (picture,) = decoder.decode(body[5:], at_ms, at_ms)
-        for surface in scaler.scale(picture, range(len(ladder.rungs))):
+        for surface in scaler.scale(picture, range(len(ladder.renditions))):
             surface.prepare()
             frame = surface.frame
             assert isinstance(frame, HostFrame)

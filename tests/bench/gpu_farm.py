@@ -43,7 +43,7 @@ def balance(scene: Scene, table: Table) -> None:
     size = scene.size
     count = size.streams
     log = scene.out / "farm-balance.log"
-    rungs = [name for name, *_ in size.rungs]
+    renditions = [name for name, *_ in size.renditions]
     with ExitStack() as stack:
         # one each: what is looked at is how two devices share, and one of them lost
         config = replace(scene, hybrid_workers=1).config()
@@ -63,8 +63,8 @@ def balance(scene: Scene, table: Table) -> None:
             time.sleep(0.07)
         table.add(f"{count} streams made after", f"{farm.wait_made(keys):.1f} s")
         for key in keys:
-            for rung in rungs:
-                players.play(farm.url(key, rung), key, rung)
+            for rendition in renditions:
+                players.play(farm.url(key, rendition), key, rendition)
         time.sleep(size.settle_s / 2)
         before, before_s = farm.cpu_seconds(), time.monotonic()
         time.sleep(size.settle_s / 2)
@@ -120,7 +120,7 @@ def balance(scene: Scene, table: Table) -> None:
         else:
             others = max(others, lost_here)
     table.check(
-        f"first new picture of {len(lost)} streams x {len(rungs)} rungs after the kill",
+        f"first new picture of {len(lost)} streams x {len(renditions)} renditions after the kill",
         f"median {percentile(firsts, 0.5):.2f} s, last {max(firsts):.2f} s",
         max(firsts) <= 2.0,
     )
@@ -144,7 +144,7 @@ def _keep_takeover(
                 for at_ms, left_s in sent.sent[player.key].left_s.items()
                 if -2 <= left_s - killed_s <= 5
             ]
-            told.append({"key": player.key, "rung": player.rendition, "pictures": pictures})
+            told.append({"key": player.key, "rendition": player.rendition, "pictures": pictures})
     (scene.out / "takeover.json").write_text(json.dumps(told))
 
 

@@ -31,14 +31,14 @@ NEAR = 0.65  # of the ceiling: from here on a load is looked at more than once
 LOOKS = 3  # there, at most; the first is of what the beginning of the streams left behind
 FAILURES = 2  # loads in a row that do not hold: then it ends
 OPEN_S = 25.0  # a farm that was behind takes no streams for a while: so long is it waited for
-LOST = 0.005  # of the pictures of a rung, at most
+LOST = 0.005  # of the pictures of a rendition, at most
 LATE_MS = 250.0  # p99 of the delay; more, and it is falling behind
 PARTS = (0.5, 0.95, 0.99)
 
 
 @dataclass(frozen=True)
 class Came:
-    """A rung's pictures of a look, of all streams."""
+    """A rendition's pictures of a look, of all streams."""
 
     delays_ms: Sequence[float]
     lost: int
@@ -60,7 +60,7 @@ class Look:
     streams: int  # that there are
     small: Came  # 360p
     top: Came  # 720p
-    left_out: int  # pictures, as the status tells
+    omitted: int  # pictures, as the status tells
     queue_ms: float  # at its end: what the longest queue holds
     is_behind: bool  # the farm takes no new streams at its end
     degraded: int  # streams that the farm has taken something from
@@ -127,8 +127,8 @@ def hybrid(scene: Scene, table: Table) -> None:
         table.add("workers", ", ".join(farm.workers()))
         publishers = stack.enter_context(Fleet(scene.clip.tags, scene.clip.length_ms, sending))
         players = stack.enter_context(Fleet(cores=playing))
-        rungs = [rung.name for rung in ladder.rungs]
-        run = _Run(scene, table, farm, publishers, players, rungs, scene.until_s - again_s)
+        renditions = [rendition.name for rendition in ladder.renditions]
+        run = _Run(scene, table, farm, publishers, players, renditions, scene.until_s - again_s)
         loads = run.loads(scene.streams or _loads(scene, before.fastest), NEAR * before.fastest)
         sent, played = publishers.collect(), players.collect()
         _decisions(farm, table)
@@ -146,7 +146,7 @@ class _Alone:
 
     fastest: float  # ladders of 30 pictures a second, as fast as it can
     in_time: int  # streams that keep real time
-    cpu_ms: float  # of a picture's rungs, with that many streams
+    cpu_ms: float  # of a picture's renditions, with that many streams
 
     def line(self) -> str:
         return (
@@ -176,7 +176,7 @@ class _Run:
     farm: RunningFarm
     publishers: Fleet
     players: Fleet
-    rungs: Sequence[str]
+    renditions: Sequence[str]
     until_s: float
     running: int = 0
 
@@ -222,8 +222,8 @@ class _Run:
             time.sleep(APART_S)
         self.farm.wait_made(keys, 12.0)
         for key in keys:
-            for rung in self.rungs:
-                self.players.play(self.farm.url(key, rung), key, rung)
+            for rendition in self.renditions:
+                self.players.play(self.farm.url(key, rendition), key, rendition)
         self.running = wanted
 
     def _look_at(self, wanted: int, is_near: bool, count: int) -> Load:
@@ -252,7 +252,7 @@ class _Run:
             len(streams),
             _came(from_s, to_s, sent, played, "360p"),
             _came(from_s, to_s, sent, played, "720p"),
-            left_out=_left_out(after) - _left_out(before),
+            omitted=_left_out(after) - _left_out(before),
             queue_ms=max((stream["queue_ms"] for stream in streams), default=0.0),
             is_behind=_is_behind(after),
             degraded=_degraded(after),
@@ -283,11 +283,11 @@ def _left_out(status: Mapping[str, Any]) -> int:
     )
 
 
-def _came(from_s: float, to_s: float, sent: Collected, played: Collected, rung: str) -> Came:
-    """What became, on a rung, of the pictures that were sent in that time."""
+def _came(from_s: float, to_s: float, sent: Collected, played: Collected, rendition: str) -> Came:
+    """What became, on a rendition, of the pictures that were sent in that time."""
     delays_ms, lost = [], 0
     for player in played.played:
-        if player.rendition != rung:
+        if player.rendition != rendition:
             continue
         came = {picture.dts_ms: picture.came_s for picture in player.pictures}
         first = min(came, default=0)
@@ -310,7 +310,7 @@ def _line(look: Look) -> str:
     odd += "; the farm takes no more" if look.is_behind else ""
     return (
         f"of {len(look.small.delays_ms) + look.small.lost} pictures lost 360p {look.small.lost} "
-        f"720p {look.top.lost}, left out {look.left_out}; "
+        f"720p {look.top.lost}, left out {look.omitted}; "
         f"delay 360p p50 {small[0]:.1f} p95 {small[1]:.1f} p99 {small[2]:.1f} max "
         f"{max(look.small.delays_ms):.0f}, 720p {top[0]:.1f} {top[1]:.1f} {top[2]:.1f} ms; "
         f"queue {look.queue_ms:.0f} ms; cores: {cores}, waited for {look.starved:.2f}, "

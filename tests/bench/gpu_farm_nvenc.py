@@ -48,9 +48,9 @@ _arm()
 
 def nvenc(scene: Scene, table: Table) -> None:
     """Two streams played whole, then one beyond the driver's session cap, twice."""
-    rungs = [name for name, *_ in scene.size.rungs]
+    renditions = [name for name, *_ in scene.size.renditions]
     log_path = scene.out / "nvenc-sim.jsonl"
-    cap = 2 * len(rungs) + 1
+    cap = 2 * len(renditions) + 1
     environ = scene.simulator(
         {
             "NVENC_SIM_LOG": str(log_path),
@@ -77,8 +77,8 @@ def nvenc(scene: Scene, table: Table) -> None:
         publishers = stack.enter_context(Fleet(scene.clip.tags, scene.clip.length_ms))
         players = stack.enter_context(Fleet())
         for key in ("one", "two"):
-            for rung in rungs:  # they wait for the publisher
-                players.play(farm.url(key, rung), key, rung, keep=True)
+            for fitted in renditions:  # they wait for the publisher
+                players.play(farm.url(key, fitted), key, fitted, keep=True)
             publishers.publish(farm.url(key), key)
         farm.wait_made(["one", "two"])
         time.sleep(PLAY_S)
@@ -87,7 +87,7 @@ def nvenc(scene: Scene, table: Table) -> None:
         time.sleep(4.0)
         document = farm.status()
         streams = {stream["key"]: stream for stream in document["streams"]}
-        left_out = {
+        omitted = {
             f"{key}/{rendition['name']}": rendition["dropped"]
             for key, stream in streams.items()
             for rendition in stream["renditions"]
@@ -113,9 +113,9 @@ def nvenc(scene: Scene, table: Table) -> None:
     four = sent.sent["four"]
     is_refused = "four" not in streams and bool(four.losses or four.refusals)
     table.check("a fourth, gpu-only or refuse", f"ended {four.losses}, {four.refusals}", is_refused)
-    table.add("pictures left out by the worker", str(left_out) if left_out else "none")
+    table.add("pictures left out by the worker", str(omitted) if omitted else "none")
     for key in ("one", "two"):
-        _check_played(scene, table, key, rungs, played, sent)
+        _check_played(scene, table, key, renditions, played, sent)
     rows = read_log(log_path)
     _check_log(scene, table, rows)
     _check_pixels(scene, table, rows, sent)
@@ -130,7 +130,7 @@ def _check_pixels(scene: Scene, table: Table, rows: Sequence[Row], sent: Collect
         "pixels at the encoders equal to the scaler's by CRC",
         f"{found.pictures} pictures at {found.sessions} encoders, "
         f"wrong: {'; '.join(found.wrong)[:300] or 'none'}",
-        found.sessions == 2 * len(scene.size.rungs) and found.pictures > 0 and not found.wrong,
+        found.sessions == 2 * len(scene.size.renditions) and found.pictures > 0 and not found.wrong,
     )
 
 
@@ -138,21 +138,21 @@ def _check_played(
     scene: Scene,
     table: Table,
     key: str,
-    rungs: Sequence[str],
+    renditions: Sequence[str],
     played: Collected,
     sent: Collected,
 ) -> None:
     sources = scene.clip.pictures(30)
     keyframes = []
-    for rung in rungs:
-        player = played.of(key, rung)
+    for fitted in renditions:
+        player = played.of(key, fitted)
         stamps = player.stamps()
         lost = missing(player, sent.sent[key], 0.0, math.inf)
         where = gone(player, sent.sent[key], 0.0, math.inf)
         is_whole = not lost and player.losses == 0 and bool(stamps)
         first_sent = min(sent.sent[key].left_s)
         table.check(
-            f"{key}/{rung}: every picture once",
+            f"{key}/{fitted}: every picture once",
             f"{len(stamps)} came, {lost} lost or twice, gone {where[:12]}, "
             f"from {stamps[:1]} (sent from {first_sent})",
             is_whole and stamps[0] == first_sent,
@@ -164,7 +164,7 @@ def _check_played(
             lowest = min(result.psnr_db, default=0.0)
             mean = statistics.mean(result.psnr_db or [0.0])
             table.check(
-                f"{key}/{rung}: numbers in order, PSNR",
+                f"{key}/{fitted}: numbers in order, PSNR",
                 f"{result.pictures} pictures, in order: {result.numbers_in_order}, "
                 f"mean {mean:.1f} dB, lowest {lowest:.1f} dB of {len(result.psnr_db)}",
                 result.numbers_in_order and lowest >= 30,
@@ -173,7 +173,7 @@ def _check_played(
     same = {tuple(sorted(at for at in stamps if at <= until)) for stamps in keyframes}
     steps = sorted({b - a for at in same for a, b in pairwise(at)})
     table.check(
-        f"{key}: keyframes of all rungs at the same times",
+        f"{key}: keyframes of all renditions at the same times",
         f"{len(next(iter(same)))} each, {steps} ms apart",
         len(same) == 1,
     )
@@ -181,7 +181,7 @@ def _check_played(
 
 def _check_log(scene: Scene, table: Table, rows: Sequence[Row]) -> None:
     """What reached the encoder's driver."""
-    by_size = {(width, height): (name, rate) for name, width, height, rate in scene.size.rungs}
+    by_size = {(width, height): (name, rate) for name, width, height, rate in scene.size.renditions}
     opened = [row for row in rows if row["call"] == "InitializeEncoder"]
     source = scene.clip.sps
     colours = {
@@ -285,7 +285,7 @@ def faults(scene: Scene, table: Table) -> None:
         }
     )
     config = scene.config(apps={"live": ("gpu-only", "refuse")})
-    rungs = [name for name, *_ in scene.size.rungs]
+    renditions = [name for name, *_ in scene.size.renditions]
     keys = ["s0", "s1", "s2", "s3"]
     history: list[tuple[float, str, dict[str, str]]] = []
 
@@ -309,8 +309,8 @@ def faults(scene: Scene, table: Table) -> None:
             time.sleep(0.1)
         farm.wait_made(keys)
         for key in keys:
-            for rung in rungs:
-                players.play(farm.url(key, rung), key, rung)
+            for fitted in renditions:
+                players.play(farm.url(key, fitted), key, fitted)
         note("begun")
         pids = {name: child["pid"] for name, child in farm.workers().items()}
 
@@ -324,8 +324,8 @@ def faults(scene: Scene, table: Table) -> None:
         farm.wait(lambda: is_anew(first), 25, "the crashed worker is back")
         publishers.publish(farm.url("new"), "new")
         farm.wait_made(["new"])
-        for rung in rungs:
-            players.play(farm.url("new", rung), "new", rung)
+        for fitted in renditions:
+            players.play(farm.url("new", fitted), "new", fitted)
         note("back")
         farm.wait(lambda: farm.workers()[second]["pid"] != pids[second], 30, "the hang is seen")
         time.sleep(3.0)

@@ -304,7 +304,7 @@ class RunningFarm:
         return time.monotonic() - begun_s
 
     def wait_made(self, keys: Sequence[str], seconds: float = 20.0) -> float:
-        """Until every rung of these streams is being made."""
+        """Until every rendition of these streams is being made."""
 
         def are_made() -> bool:
             streams = self.streams()
@@ -314,7 +314,7 @@ class RunningFarm:
                 for key in keys
             )
 
-        return self.wait(are_made, seconds, f"rungs of {', '.join(keys)}")
+        return self.wait(are_made, seconds, f"renditions of {', '.join(keys)}")
 
     def tail(self, size: int = 2500) -> str:
         return self.log_path.read_text(errors="replace")[-size:]

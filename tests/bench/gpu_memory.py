@@ -1,4 +1,4 @@
-"""Device memory of a 1080p stream with three rungs, and over many openings and closings.
+"""Device memory of a 1080p stream with three renditions, and over many openings and closings.
 
     python -m tests.bench.gpu_memory [--rounds 200]
 

@@ -5,7 +5,7 @@
 1080p to 720p, 480p and 360p, NV12. Mean by CUDA events over launches back to back on one stream,
 after a warm-up: once with the same picture again and again, which lies in the L2 cache as the
 decoder's last picture does, and once with 16 pictures in turn, which do not all fit.
-The NPP chain is what this kernel stands in for: a deinterleave, and for each rung three plane
+The NPP chain is what this kernel stands in for: a deinterleave, and for each rendition three plane
 resizes and an interleave. NPP is called through ctypes; without its libraries that line is left
 out. `--check` only compares the pictures with the float64 reference.
 """
@@ -29,7 +29,7 @@ from worker.devices.gpu.decode import GpuPicture
 from worker.devices.gpu.device import PLAIN_SPS, GpuBackend
 from worker.devices.gpu.plan import THREADS, Fit, target_pitch
 from worker.devices.gpu.scale import GpuScaler, _kernel
-from worker.devices.letterbox import rung_picture
+from worker.devices.letterbox import rendition_picture
 
 WIDTH, HEIGHT = 1920, 1080
 SOURCES = 16
@@ -120,14 +120,14 @@ class Kernel:
         self.launch(0)
         self.stream.synchronize()
         source = moving_picture(0, WIDTH, HEIGHT)
-        for rung, surface in zip(LADDER.rungs, self.surfaces, strict=True):
+        for rendition, surface in zip(LADDER.renditions, self.surfaces, strict=True):
             frame: Any = surface.frame
-            made = frame.array.get()[:, : rung.width]
-            fit = Fit.of(rung.width, rung.height, rung_picture(rung))
+            made = frame.array.get()[:, : rendition.width]
+            fit = Fit.of(rendition.width, rendition.height, rendition_picture(rendition))
             wanted = scale_nv12(source, HEIGHT, fit)
             worst = np.abs(made - wanted).max()
             print(
-                f"{rung.name}: PSNR {psnr(made, wanted):.1f} dB against float64, "
+                f"{rendition.name}: PSNR {psnr(made, wanted):.1f} dB against float64, "
                 f"{psnr(made, np.rint(wanted)):.1f} dB against it rounded, worst {worst:.2f}"
             )
 
@@ -163,7 +163,7 @@ def _npp_library(name: str) -> ctypes.CDLL:
 
 
 class NppChain:
-    """Deinterleave once; for each rung resize three planes and interleave. Buffers are kept."""
+    """Deinterleave once; per rendition resize three planes and interleave. Buffers are kept."""
 
     def __init__(self, sources: list[Any], interpolation: int) -> None:
         import cupy
@@ -190,13 +190,13 @@ class NppChain:
         )
         self._sources = sources
         self._planes = self._three(WIDTH, HEIGHT)
-        self._rungs = [
+        self._renditions = [
             (
-                rung,
-                self._three(rung.width, rung.height),
-                cupy.empty((rung.height * 3 // 2, target_pitch(rung.width)), cupy.uint8),
+                rendition,
+                self._three(rendition.width, rendition.height),
+                cupy.empty((rendition.height * 3 // 2, target_pitch(rendition.width)), cupy.uint8),
             )
-            for rung in LADDER.rungs
+            for rendition in LADDER.renditions
         ]
 
     @staticmethod
@@ -229,11 +229,11 @@ class NppChain:
             _Size(WIDTH, HEIGHT),
             self._context,
         )
-        for rung, planes, target in self._rungs:
+        for rendition, planes, target in self._renditions:
             for half, (plane, made) in enumerate(zip(self._planes, planes, strict=True)):
                 by = 2 if half else 1
                 from_size = WIDTH // by, HEIGHT // by
-                to_size = rung.width // by, rung.height // by
+                to_size = rendition.width // by, rendition.height // by
                 status = status or self._resize(
                     ctypes.c_void_p(int(plane.data.ptr)),
                     plane.strides[0],
@@ -252,9 +252,9 @@ class NppChain:
                 self._steps(planes),
                 ctypes.c_void_p(int(target.data.ptr)),
                 pitch,
-                ctypes.c_void_p(int(target.data.ptr) + pitch * rung.height),
+                ctypes.c_void_p(int(target.data.ptr) + pitch * rendition.height),
                 pitch,
-                _Size(rung.width, rung.height),
+                _Size(rendition.width, rendition.height),
                 self._context,
             )
         if status:
@@ -270,7 +270,9 @@ def main() -> None:
 
     device = GpuBackend("", allow_nvenc=False)
     kernel = Kernel(device)
-    print(f"{device.info.label}: {WIDTH}x{HEIGHT} to {', '.join(r.name for r in LADDER.rungs)}")
+    print(
+        f"{device.info.label}: {WIDTH}x{HEIGHT} to {', '.join(r.name for r in LADDER.renditions)}"
+    )
     kernel.check()
     if arguments.check:
         return

@@ -18,7 +18,7 @@ class Size:
     """How large everything is."""
 
     source: tuple[int, int, int, int]  # width, height, pictures of a loop, bit/s
-    rungs: tuple[tuple[str, int, int, int], ...]  # name, width, height, bit/s
+    renditions: tuple[tuple[str, int, int, int], ...]  # name, width, height, bit/s
     streams: int  # of the balance
     settle_s: float
     window_s: float  # in which a load is measured
@@ -28,7 +28,7 @@ class Size:
 
 FULL = Size(
     source=(1920, 1080, 240, 6_000_000),
-    rungs=(
+    renditions=(
         ("720p", 1280, 720, 2_500_000),
         ("480p", 854, 480, 1_200_000),
         ("360p", 640, 360, 700_000),
@@ -40,7 +40,11 @@ FULL = Size(
 SHORT = replace(FULL, settle_s=2.4, window_s=5.0, threads_too=False)
 TINY = Size(
     source=(384, 216, 120, 400_000),
-    rungs=(("720p", 320, 180, 200_000), ("480p", 256, 144, 150_000), ("360p", 192, 108, 100_000)),
+    renditions=(
+        ("720p", 320, 180, 200_000),
+        ("480p", 256, 144, 150_000),
+        ("360p", 192, 108, 100_000),
+    ),
     streams=4,
     settle_s=2.0,
     window_s=3.0,
@@ -111,17 +115,17 @@ class Scene:
                 f'[templates.{app}]\ngop = "2s"\nhold = "5s"\nwait = "10s"\n'
                 f'max_source = "{width}x{height}@30"\npolicy = [{paths}]\n'
             )
-            for name, rung_width, rung_height, bitrate_bps in self.size.rungs:
+            for name, rendition_width, rendition_height, bitrate_bps in self.size.renditions:
                 text += (
-                    f'[[templates.{app}.renditions]]\nname = "{name}"\nwidth = {rung_width}\n'
-                    f"height = {rung_height}\nbitrate = {bitrate_bps}\n"
+                    f'[[templates.{app}.renditions]]\nname = "{name}"\nwidth = {rendition_width}\n'
+                    f"height = {rendition_height}\nbitrate = {bitrate_bps}\n"
                 )
                 text += 'rc = "vbr"\n' if name == vbr else ""
         return text
 
     def template(self) -> Template:
         """The configuration's ladder."""
-        renditions = [Rendition(*rung) for rung in self.size.rungs]
+        renditions = [Rendition(*rendition) for rendition in self.size.renditions]
         return Template("live", tuple(renditions))
 
     def simulator(self, settings: Mapping[str, str]) -> dict[str, str]:

@@ -4,9 +4,10 @@
 
 First the ceiling: PyNvVideoCodec alone, in this process, a decoder a thread, as fast as it goes.
 Then the worker's decoder and scaler in the same threads (1080p to 720p, 480p, 360p), as fast as it
-takes frames. Then in real time: streams share 32 lanes, as in a worker; a frame's lateness is from
-when its unit is due until its rungs are launched. Also the time a frame takes outside NVDEC's own
-call, which is mostly under the GIL, the host CPU a frame, and the device memory of a stream.
+takes frames. Then in real time: streams share 32 threads, as in a worker; a frame's lateness is
+from when its unit is due until its renditions are launched. Also the time a frame takes outside
+NVDEC's own call, which is mostly under the GIL, the host CPU a frame, and the device memory of a
+stream.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from worker.devices.gpu.scale import GpuScaler
 
 WIDTH, HEIGHT, FPS = 1920, 1080, 30
 LADDER = fit_ladder(Template("bench", DEFAULT_RENDITIONS), SourceFormat(WIDTH, HEIGHT))
-WANTED = tuple(range(len(LADDER.rungs)))
+WANTED = tuple(range(len(LADDER.renditions)))
 
 
 class Stream:
@@ -88,19 +89,19 @@ def flat_out(make: Callable[[], Any], threads: int, seconds: float) -> tuple[flo
 
 
 def real_time(
-    make: Callable[[], Stream], count: int, lanes: int, seconds: float
+    make: Callable[[], Stream], count: int, worker_threads: int, seconds: float
 ) -> tuple[list[float], float, float]:
     """Lateness of each frame in ms, host CPU in us a frame, and frames a second."""
     streams = [make() for _ in range(count)]
     for stream in streams:
         for _ in range(3):
             stream.step()
-    lateness: list[list[float]] = [[] for _ in range(lanes)]
+    lateness: list[list[float]] = [[] for _ in range(worker_threads)]
     start = time.perf_counter() + 0.3
 
-    def lane(index: int) -> None:
-        mine = streams[index::lanes]
-        due = [(start + (index + k * lanes) / count / FPS, k) for k in range(len(mine))]
+    def worker_thread(index: int) -> None:
+        mine = streams[index::worker_threads]
+        due = [(start + (index + k * worker_threads) / count / FPS, k) for k in range(len(mine))]
         heapq.heapify(due)
         while due and due[0][0] < start + seconds:
             at, k = heapq.heappop(due)
@@ -111,7 +112,9 @@ def real_time(
             lateness[index].append((time.perf_counter() - at) * 1000)
             heapq.heappush(due, (at + 1 / FPS, k))
 
-    threads = [threading.Thread(target=lane, args=(index,)) for index in range(lanes)]
+    threads = [
+        threading.Thread(target=worker_thread, args=(index,)) for index in range(worker_threads)
+    ]
     cpu = time.process_time()
     for thread in threads:
         thread.start()
@@ -156,7 +159,7 @@ def own_time_us(device: GpuBackend, coded: Coded) -> tuple[float, float]:
 
 
 def memory_mib(device: GpuBackend, coded: Coded, count: int = 10) -> float:
-    """Device memory of a stream: decoder, scaler, three rungs' frames."""
+    """Device memory of a stream: decoder, scaler, three renditions' frames."""
     warm = Stream(device, coded, scales=True)
     warm.step()
     free, _ = device.context.memory()
@@ -210,7 +213,10 @@ def main() -> None:
 
     for count in map(int, arguments.streams.split(",")):
         late, cpu, fps = real_time(
-            lambda: Stream(device, coded, scales=True), count, arguments.lanes, arguments.seconds
+            lambda: Stream(device, coded, scales=True),
+            count,
+            arguments.worker_threads,
+            arguments.seconds,
         )
         marks = ", ".join(
             f"{name} {percentile(late, share):.1f}"

@@ -119,8 +119,10 @@ def farm_cost(clip: Path, ladder: Ladder, streams: int, frames: int) -> float:
         for future in sent:
             future.result(30)
         cost = peers.cpu_seconds(processes) - before
-        for key, rungs in counted.items():
-            assert rungs == dict.fromkeys(rungs, frames), f"{key}: of {frames} frames {rungs}"
+        for key, renditions in counted.items():
+            assert renditions == dict.fromkeys(renditions, frames), (
+                f"{key}: of {frames} frames {renditions}"
+            )
         return cost
 
 
@@ -132,7 +134,7 @@ def compare(
         lambda: farm_cost(clip, ladder, streams, frames),
         lambda: ffmpeg_cost(clip, ladder, streams, frames),
     )
-    bench.add(Figure(name, ours, "CPU s", limit, "ffmpeg", theirs, f"{frames} frames a rung"))
+    bench.add(Figure(name, ours, "CPU s", limit, "ffmpeg", theirs, f"{frames} frames a rendition"))
 
 
 def run(bench: Bench) -> None:

@@ -119,7 +119,7 @@ def main() -> int:
             data = folder / f"{name}.perf"
             text = "\n".join(
                 [
-                    f"{name}: one 720p30 stream on three rungs, {arguments.players} players of "
+                    f"{name}: one 720p30 stream, three renditions, {arguments.players} players of "
                     f"360p, {SECONDS} s each",
                     f"{machine()}, {time.strftime('%Y-%m-%d', time.gmtime())}",
                     "",

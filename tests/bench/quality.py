@@ -1,9 +1,9 @@
 """What viewers get of real footage on the built-in ladder: SSIM, and the bitrate asked for.
 
 Publishes the file named by TFARM_FOOTAGE (else a generated clip, for which the figures say
-less) for 36 s with the real ffmpeg, and records the source and every rung with it. Each rung is
-compared, picture by picture at the same PTS, with the source as FFmpeg scales it; so is what the
-nginx-rtmp chain's FFmpeg makes of the same source.
+less) for 36 s with the real ffmpeg, and records the source and every rendition with it. Each
+rendition is compared, picture by picture at the same PTS, with the source as FFmpeg scales it; so
+is what the nginx-rtmp chain's FFmpeg makes of the same source.
 """
 
 import os
@@ -45,11 +45,11 @@ def bitrate_bps(path: Path) -> float:
     return size * 8 / (packets[last][0] - packets[first][0])
 
 
-def ssim(rung: Path, source: Path, width: int, height: int) -> float:
+def ssim(rendition: Path, source: Path, width: int, height: int) -> float:
     graph = f"[1:v]scale={width}:{height}:flags=bicubic[s];[0:v][s]ssim"
     done = subprocess.run(
         [
-            *("ffmpeg", "-nostdin", "-copyts", "-i", str(rung), "-copyts", "-i", str(source)),
+            *("ffmpeg", "-nostdin", "-copyts", "-i", str(rendition), "-copyts", "-i", str(source)),
             *("-lavfi", graph, "-f", "null", "-"),
         ],
         stdin=subprocess.DEVNULL,

@@ -247,7 +247,9 @@ def test_video_before_its_sequence_header_is_dropped_until_it_comes(
     assert [shown.number for shown in player.recording.shown] == list(range(30, 90))
 
 
-def test_corrupt_h264_never_reaches_players_of_a_rung_as_errors(farm: Farm, clip: MakeClip) -> None:
+def test_corrupt_h264_never_reaches_players_of_a_rendition_as_errors(
+    farm: Farm, clip: MakeClip
+) -> None:
     """A tenth of the bytes of every picture flipped: what comes out decodes strictly."""
     noise = random.Random(7)
     tags = []

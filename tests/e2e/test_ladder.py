@@ -71,7 +71,7 @@ def test_renditions_have_the_asked_rate(played: Mapping[str, Recording]) -> None
     assert played["144p"].fps() == pytest.approx(15, abs=0.1)
 
 
-def test_rungs_have_their_keyframes_at_the_same_times(played: Mapping[str, Recording]) -> None:
+def test_renditions_have_their_keyframes_at_the_same_times(played: Mapping[str, Recording]) -> None:
     upper, lower = (played[name].keyframes_ms for name in TRANSCODED)
     start = max(upper[0], lower[0])
     shared = [time_ms for time_ms in upper if time_ms >= start]
@@ -95,11 +95,11 @@ def test_a_picture_has_the_same_pts_in_every_rendition(
     played: Mapping[str, Recording], name: str
 ) -> None:
     source = played["source"].pts_of()
-    rung = played[name].pts_of()
-    shared = source.keys() & rung.keys()
+    rendition = played[name].pts_of()
+    shared = source.keys() & rendition.keys()
     assert len(shared) > 60
     assert {number: source[number] for number in shared} == {
-        number: rung[number] for number in shared
+        number: rendition[number] for number in shared
     }
 
 

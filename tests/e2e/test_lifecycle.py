@@ -121,10 +121,10 @@ def test_status_shows_devices_streams_and_children(farm: Farm, clip: MakeClip) -
 
             def rates() -> bool:
                 stream = farm.streams()["cam"]
-                rung = next(r for r in stream["renditions"] if r["name"] == "240p")
+                rendition = next(r for r in stream["renditions"] if r["name"] == "240p")
                 is_measured = "total:240p" in stream["stages_ms"]  # a heartbeat after the player
-                are_whole = rung["fps"] > 25 and stream["fps"] > 25
-                return bool(are_whole and rung["players"] == 1 and is_measured)
+                are_whole = rendition["fps"] > 25 and stream["fps"] > 25
+                return bool(are_whole and rendition["players"] == 1 and is_measured)
 
             until(rates, 10, "the rates are known", every=0.3)
             status = farm.status()

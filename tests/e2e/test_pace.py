@@ -22,21 +22,21 @@ def test_a_file_sent_at_once_is_read_in_real_time_and_whole(clip: MakeClip) -> N
     with (
         Farm() as farm,
         Player(farm.url("file", "source")) as source,
-        Player(farm.url("file", "240p")) as rung,
+        Player(farm.url("file", "240p")) as rendition,
     ):
         begin = time.monotonic()
         with TagPublisher(farm.url("file"), tags, due_ms=[0.0] * len(tags)) as publisher:
             until(lambda: publisher.sent == len(tags), 10, "all is sent, and waits in the kernel")
             publisher.join(5)
         source.join(20)
-        rung.join(20)
+        rendition.join(20)
         took_s = time.monotonic() - begin
         log = farm.log()
     assert "sends faster than real time" in log
     assert SPEC.seconds - 2.0 < took_s < SPEC.seconds + 2.0
     # What came at once, until it was known, is over for the one and more than a worker takes for
     # the other.
-    for player, least in ((source, SPEC.frames - 175), (rung, 50)):
+    for player, least in ((source, SPEC.frames - 175), (rendition, 50)):
         assert player.recording.decode_error == ""
         shown = [picture.number for picture in player.recording.shown]
         assert None not in shown

@@ -233,7 +233,8 @@ def test_an_egress_that_is_killed_costs_the_players_of_the_other_one_nothing(
     for player in (*others, *again):
         assert player.error is None
         assert min(player.steps_ms()) > 0
-        # a rung leaves some out where the machine is behind; what is begun anew costs up to a GOP
+        # a rendition leaves some out where the machine is behind; what is begun anew costs up to a
+        # GOP
         assert max(player.steps_ms()) < 500
     assert max(others[0].steps_ms()) < 50, "of the source no picture is left out"
     assert max(player.longest_wait_s() for player in others) < 0.8

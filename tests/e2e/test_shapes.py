@@ -32,8 +32,15 @@ TEMPLATE = Template(
 
 
 def rectangle(name: str, source: SourceFormat) -> tuple[int, int, int, int]:
-    rung = next(rung for rung in fit_ladder(TEMPLATE, source).rungs if rung.name == name)
-    return rung.picture_x, rung.picture_y, rung.picture_width, rung.picture_height
+    rendition = next(
+        rendition for rendition in fit_ladder(TEMPLATE, source).renditions if rendition.name == name
+    )
+    return (
+        rendition.picture_x,
+        rendition.picture_y,
+        rendition.picture_width,
+        rendition.picture_height,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +69,7 @@ def shapes(farm: Farm, clip: MakeClip) -> Mapping[str, Recording]:
         farm.wait_stream(*players)
         LEFT_OUT.update(
             {
-                key: {entry["name"]: entry["reason"] for entry in stream["left_out"]}
+                key: {entry["name"]: entry["reason"] for entry in stream["omitted"]}
                 for key, stream in farm.streams().items()
             }
         )
@@ -126,7 +133,7 @@ def test_what_would_be_enlarged_is_left_out_and_the_status_says_so(
     assert LEFT_OUT["narrow"] == {}
 
 
-def test_a_source_below_every_rung_gives_one_rung_of_its_own_size(
+def test_a_source_below_every_rendition_gives_one_rendition_of_its_own_size(
     shapes: Mapping[str, Recording],
 ) -> None:
     assert shapes["tiny"].sizes() == {(160, 90)}
@@ -164,15 +171,15 @@ def test_timestamps_that_jump_leave_every_rendition_in_step(farm: Farm, clip: Ma
     due_ms = [tag.dts_ms if tag.dts_ms < 3_600_000 else tag.dts_ms - 3_597_000 for tag in tags]
     with (
         Player(farm.url("jump", "source")) as source,
-        Player(farm.url("jump", "240p")) as rung,
+        Player(farm.url("jump", "240p")) as rendition,
         TagPublisher(farm.url("jump"), tags, due_ms=due_ms) as publisher,
     ):
         publisher.join(20)
         assert publisher.error is None
         source.join(20)
-        rung.join(20)
-    assert source.recording.pts_of() == rung.recording.pts_of()
-    times = [shown.pts_ms for shown in rung.recording.shown]
+        rendition.join(20)
+    assert source.recording.pts_of() == rendition.recording.pts_of()
+    times = [shown.pts_ms for shown in rendition.recording.shown]
     assert times == sorted(times)
     assert times[-1] - times[0] < 8000, "an hour's jump is no hour for players"
 
@@ -181,12 +188,12 @@ def test_timestamps_wrap_at_32_bits(farm: Farm, clip: MakeClip) -> None:
     """2 s before the end of the 49 days that RTMP's clock holds."""
     tags = shifted(flv_tags(clip(SPEC)), 2**32 - 1500)
     with (
-        Player(farm.url("wrap", "240p")) as rung,
+        Player(farm.url("wrap", "240p")) as rendition,
         TagPublisher(farm.url("wrap"), tags) as publisher,
     ):
         publisher.join(20)
         assert publisher.error is None
-        rung.join(20)
-    numbers = [shown.number for shown in rung.recording.shown]
-    assert rung.recording.decode_error == ""
+        rendition.join(20)
+    numbers = [shown.number for shown in rendition.recording.shown]
+    assert rendition.recording.decode_error == ""
     assert numbers == list(range(numbers[0] or 0, 90))

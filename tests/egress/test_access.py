@@ -83,10 +83,10 @@ def test_a_request_waits_until_its_rendition_has_a_keyframe() -> None:
     assert look_up(stream, wanted) is True
 
 
-def test_a_rung_that_this_stream_has_not_is_refused_by_name() -> None:
+def test_a_rendition_that_this_stream_has_not_is_refused_by_name() -> None:
     wanted = judge(OPEN, "live", "", "cam1/720p")
     assert isinstance(wanted, PlayWanted)
-    refused = look_up(Stream(stream_open(rungs=("360p",)), 0.0), wanted)
+    refused = look_up(Stream(stream_open(renditions=("360p",)), 0.0), wanted)
     assert isinstance(refused, PlayRefused)
     assert refused.code == NOT_FOUND
     assert "no 720p" in refused.description

@@ -68,7 +68,7 @@ def door(egress: EgressProcess) -> Iterator[FrontDoor]:
 
 
 class Publisher:
-    """The source and one rung of the stream, as ingest and a worker send them."""
+    """The source and one rendition of the stream, as ingest and a worker send them."""
 
     generation = 0  # a class's: each publisher of a module has one above the last
 
@@ -78,7 +78,7 @@ class Publisher:
         self.generation = Publisher.generation
         self.number = 0
         self.now_ms = start_ms
-        egress.push(stream_open(generation=self.generation, rungs=("360p",)))
+        egress.push(stream_open(generation=self.generation, renditions=("360p",)))
         for name in (SOURCE, "360p"):
             egress.push(*rendition_open(name, generation=self.generation))
         egress.push(*shared(audio_header_tag(start_ms), generation=self.generation))
@@ -190,7 +190,7 @@ def test_refusals_arrive_with_their_reason(
     assert says in refused.value.description
 
 
-def test_a_rung_that_this_source_has_not_is_refused_by_name(
+def test_a_rendition_that_this_source_has_not_is_refused_by_name(
     egress: EgressProcess, door: FrontDoor
 ) -> None:
     publisher = Publisher(egress)

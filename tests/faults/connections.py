@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
 from common.rtmp.events import VideoReceived
 from tests.faults.load import LoadPlayer
-from tests.faults.scene import CLIP, KEYS, RUNG, Result, Scene, clip, seen_by, vitals
+from tests.faults.scene import CLIP, KEYS, RENDITION, Result, Scene, clip, seen_by, vitals
 from tests.kit.media import FlvTag, flv_tags, send_tag, until
 
 HANDSHAKE = b"\x03" + bytes(8) + bytes(1528)
@@ -63,7 +63,7 @@ def players_come_and_go() -> Result:
         began = time.monotonic()
         answers: list[int] = []
         visitors: list[LoadPlayer] = []
-        stays = itertools.cycle(itertools.product((RUNG, "source"), KEYS))
+        stays = itertools.cycle(itertools.product((RENDITION, "source"), KEYS))
         while time.monotonic() < began + 3 * drain_s:
             rendition, key = next(stays)
             player = scene.load.play(scene.farm.url(key, rendition), key, rendition)

@@ -11,15 +11,15 @@ from typing import Self
 
 import psutil
 
-from supervisor.farm.overload import WELL_S, Level
+from supervisor.farm.overload import WELL_S, DegradationLevel
 from tests.faults.load import LoadPlayer
-from tests.faults.scene import CLIP, KEYS, RUNG, Result, Scene, clip, seen_by
+from tests.faults.scene import CLIP, KEYS, RENDITION, Result, Scene, clip, seen_by
 from tests.kit.media import until
 
 STREAMS = KEYS[:3]
 SOURCE = CLIP.but(width=854, height=480, bitrate_bps=800_000)
-TOP, LOW = "480p", RUNG
-TOP_RUNG = f"""
+TOP, LOW = "480p", RENDITION
+TOP_RENDITION = f"""
 [[templates.live.renditions]]
 name = "{TOP}"
 width = 854
@@ -31,7 +31,9 @@ MOST_HOGS = 40
 PATIENCE_S = 5.0  # longer than a step takes
 LOOK_S = 0.1
 MOST_LAG_MS = 2_000
-WORDS = {"": Level.FULL} | {level.name.lower().replace("_", " "): level for level in Level}
+WORDS = {"": DegradationLevel.FULL} | {
+    level.name.lower().replace("_", " "): level for level in DegradationLevel
+}
 
 
 class Hogs:
@@ -69,11 +71,13 @@ class Course:
     """What the farm's status told of one device and its streams, change by change."""
 
     scene: Scene
-    steps: list[tuple[float, str, Level]] = field(default_factory=list)  # when, of whom, what now
+    steps: list[tuple[float, str, DegradationLevel]] = field(
+        default_factory=list
+    )  # when, of whom, what now
     closed_s: float = 0.0
     opened_s: float = 0.0
     reasons: set[str] = field(default_factory=set)  # of what was taken
-    _levels: dict[str, Level] = field(default_factory=dict)
+    _levels: dict[str, DegradationLevel] = field(default_factory=dict)
 
     def look(self) -> None:
         status = self.scene.farm.status()
@@ -85,7 +89,7 @@ class Course:
             self.opened_s = now
         for stream in status["streams"]:
             key, level = str(stream["key"]), WORDS[stream["degraded"]]
-            before = self._levels.get(key, Level.FULL)
+            before = self._levels.get(key, DegradationLevel.FULL)
             if level is not before:
                 self.steps.append((now, key, level))
             if level > before:
@@ -97,7 +101,7 @@ class Course:
         """When the last step was seen."""
         return max(self.closed_s, *(at_s for at_s, _, _ in self.steps), 0.0)
 
-    def has_reached(self, level: Level) -> bool:
+    def has_reached(self, level: DegradationLevel) -> bool:
         self.look()
         return any(step[2] >= level for step in self.steps)
 
@@ -113,7 +117,10 @@ def overload() -> Result:
     They grow in number until the first stream is passed through, and go: all that was taken has
     to come back then.
     """
-    with Scene(workers=1, keys=(), rungs=TOP_RUNG, players_a_stream=3) as scene, Hogs() as hogs:
+    with (
+        Scene(workers=1, keys=(), renditions=TOP_RENDITION, players_a_stream=3) as scene,
+        Hogs() as hogs,
+    ):
         for key in STREAMS:
             scene.add(key, SOURCE, (TOP, LOW, "source"))
         scene.wait_for_pictures()
@@ -126,11 +133,11 @@ def overload() -> Result:
         time.sleep(1.0)
         losses = _losses(scene)
         streams = scene.farm.streams().values()
-        left_out = sum(s["skipped_by_worker"] + s["dropped_by_worker"] for s in streams)
+        omitted = sum(s["skipped_by_worker"] + s["dropped_by_worker"] for s in streams)
         hogs.stop()
         ended_s = time.monotonic()
         lag_ms = _lag_ms(scene.load.players, calm_s, at, ended_s)
-        print(f"{lag_ms=:.0f} {left_out=} {losses=}", *course.steps, sep="\n", flush=True)
+        print(f"{lag_ms=:.0f} {omitted=} {losses=}", *course.steps, sep="\n", flush=True)
         until(lambda: course.is_over, 300, "all is given back", LOOK_S)
         scene.wait_for_pictures()
         up = course.steps[len(down) :]
@@ -142,14 +149,14 @@ def overload() -> Result:
     row.others_lost = max(s.lost for s in sources)
     row.disconnected = sum(losses.values())
     row.limit = (
-        "newest refused, then by stream, newest first: top rung at half rate, without it, passed "
+        "newest refused, then by stream, newest first: top rendition halved, without it, passed "
         f"through; all back in reverse, ≥ {WELL_S:.0f} s a step; lag ≤ 1 s or pictures left out "
         "and counted; source loses 0; only players of what is gone are told so"
     )
     row.note = (
         f"{count} of them: {len(taken)} steps in {down[-1][0] - at:.0f} s, "
         f"back in {times[-1] - ended_s:.0f} s; lag at most {lag_ms / 1000:.1f} s, "
-        f"{left_out} pictures left out"
+        f"{omitted} pictures left out"
     )
     row.ok = (
         taken == _steps_down()[: len(taken)]
@@ -159,7 +166,7 @@ def overload() -> Result:
         and all("is behind" in reason for reason in course.reasons)
         and patience_s >= WELL_S - 1.0
         and lag_ms < MOST_LAG_MS
-        and (lag_ms <= 1_000 or left_out > 0)
+        and (lag_ms <= 1_000 or omitted > 0)
         and row.others_lost == 0
         and losses == _told(taken, scene.players_a_stream)
     )
@@ -170,7 +177,7 @@ def _press(course: Course, hogs: Hogs) -> str:
     """Add hogs until a stream is passed through; what a publisher is told that comes meanwhile."""
     refusal = ""
     grown_s = -math.inf
-    while not course.has_reached(Level.PASSTHROUGH):
+    while not course.has_reached(DegradationLevel.PASSTHROUGH):
         now = time.monotonic()
         if now - max(grown_s, course.step_s) > PATIENCE_S:
             assert len(hogs) < MOST_HOGS, "the farm is not overloaded"
@@ -197,20 +204,27 @@ def _lag_ms(players: Sequence[LoadPlayer], calm_s: float, since_s: float, until_
     return worst
 
 
-def _steps_down() -> list[tuple[str, Level]]:
+def _steps_down() -> list[tuple[str, DegradationLevel]]:
     """All that can be taken, in order."""
-    levels = (Level.HALF_RATE, Level.NO_TOP_RUNG, Level.PASSTHROUGH)
+    levels = (
+        DegradationLevel.HALF_RATE,
+        DegradationLevel.NO_TOP_RENDITION,
+        DegradationLevel.PASSTHROUGH,
+    )
     return [(key, level) for level in levels for key in reversed(STREAMS)]
 
 
-def _undone(taken: Sequence[tuple[str, Level]]) -> list[tuple[str, Level]]:
-    return [(key, Level(level - 1)) for key, level in reversed(taken)]
+def _undone(taken: Sequence[tuple[str, DegradationLevel]]) -> list[tuple[str, DegradationLevel]]:
+    return [(key, DegradationLevel(level - 1)) for key, level in reversed(taken)]
 
 
-def _told(taken: Sequence[tuple[str, Level]], players: int) -> dict[str, int]:
+def _told(taken: Sequence[tuple[str, DegradationLevel]], players: int) -> dict[str, int]:
     """How many players of each rendition lose it by these steps."""
     levels = [level for _, level in taken]
-    top, low = levels.count(Level.NO_TOP_RUNG), levels.count(Level.PASSTHROUGH)
+    top, low = (
+        levels.count(DegradationLevel.NO_TOP_RENDITION),
+        levels.count(DegradationLevel.PASSTHROUGH),
+    )
     return {TOP: top * players, LOW: low * players, "source": 0}
 
 

@@ -192,12 +192,12 @@ def kill_egress() -> Result:
         os.kill(pid, signal.SIGKILL)
         _await_pictures(scene, list(KEYS), at)
         row = scene.judge("kill -9 egress; players reconnect", KEYS, at)
-        cut = [key for key, p in scene.load.publishers.items() if p.losses != sent[key]]
+        splice = [key for key, p in scene.load.publishers.items() if p.losses != sent[key]]
     row.limit = "publishers untouched, a player has picture ≤ 1.5 s after the kill"
-    row.note = "players reconnect at once" + (f"; PUBLISHERS CUT {cut}" if cut else "")
+    row.note = "players reconnect at once" + (f"; PUBLISHERS CUT {splice}" if splice else "")
     row.lost = None
     row.repeated = 0  # a joiner begins with the last GOP again
-    row.ok = not cut and row.first_frame_s is not None and row.first_frame_s <= 1.5
+    row.ok = not splice and row.first_frame_s is not None and row.first_frame_s <= 1.5
     return row
 
 
@@ -222,12 +222,12 @@ def kill_one_egress() -> Result:
         firsts = [min(p.came_s for p in t.pictures if p.came_s > t.since_s) - at for t in theirs]
         row.first_frame_s = statistics.median(firsts)
         hit = sum(p.losses for p in others)
-        cut = sum(p.losses for p in scene.load.publishers.values())
+        splice = sum(p.losses for p in scene.load.publishers.values())
     row.limit = "players of the other lose 0 and stay, publishers stay, picture ≤ 1.5 s after it"
     row.note = f"{len(theirs)} players of the one, {len(others)} of the other, {hit} of these cut"
     row.ok = (
         hit == 0
-        and cut == 0
+        and splice == 0
         and row.others_lost == 0
         and row.repeated == 0
         and row.first_frame_s <= 1.5
@@ -254,14 +254,14 @@ def kill_one_ingest() -> Result:
             assert back_s > at, f"{key} was not disconnected"
             for player in scene.players([key]):
                 waits.append(min(p.came_s for p in player.pictures if p.came_s >= back_s) - back_s)
-        cut = [k for k, p in scene.load.publishers.items() if p.losses and k not in hit]
+        splice = [k for k, p in scene.load.publishers.items() if p.losses and k not in hit]
         row.first_frame_s = statistics.median(waits)
     row.limit = "players stay, others lose 0, picture ≤ 1.5 s after the publisher is back"
     row.note = f"{len(by_ingest)} ingests had publishers"
     row.lost = None
     row.ok = (
         row.disconnected == 0
-        and not cut
+        and not splice
         and row.others_lost == 0
         and row.repeated == 0
         and max(waits) <= 1.5

@@ -1,7 +1,7 @@
 """A farm under load, and what its players saw around a moment: the stage of every fault.
 
-Four publishers of 640x360 at 25 a second, forty players of a 360p rung that takes every picture, so
-stream time steps by 40 ms a picture and every lost or repeated one shows in the DTS.
+Four publishers of 640x360 at 25 a second, forty players of a 360p rendition that takes every
+picture, so stream time steps by 40 ms a picture and every lost or repeated one shows in the DTS.
 """
 
 import itertools
@@ -32,7 +32,7 @@ OTHER_SIZE = CLIP.but(width=480, height=270)
 KEYS = ("cam0", "cam1", "cam2", "cam3")
 PLAYERS_A_STREAM = 10
 GOP_MS = 1_000
-RUNG = "360p"
+RENDITION = "360p"
 
 LOG_LEVEL = "INFO"
 BEGINS_S = 0.3  # the wait that a fault makes has begun by then
@@ -76,7 +76,7 @@ def config(
     more: str = "",
     template: str = "",
     orphan_timeout: str = "30s",
-    rungs: str = "",
+    renditions: str = "",
 ) -> str:
     document = CONFIG.format(
         log_level=LOG_LEVEL,
@@ -86,7 +86,7 @@ def config(
         template=template,
         orphan_timeout=orphan_timeout,
     )
-    return document + rungs
+    return document + renditions
 
 
 @dataclass
@@ -170,10 +170,10 @@ class Scene:
     orphan_timeout: str = "30s"
     keys: Sequence[str] = KEYS
     players_a_stream: int = PLAYERS_A_STREAM
-    rendition: str = RUNG
+    rendition: str = RENDITION
     keep_of: str = ""  # the stream one of whose players keeps the pictures
     start_ms: int = 0  # the publishers' first timestamp
-    rungs: str = ""  # more of the template's renditions
+    renditions: str = ""  # more of the template's renditions
     stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -199,7 +199,7 @@ class Scene:
             more=self.more,
             template=self.template,
             orphan_timeout=self.orphan_timeout,
-            rungs=self.rungs,
+            renditions=self.renditions,
         )
         self.farm = self.stack.enter_context(Farm(document))
         self.load = self.stack.enter_context(Load())

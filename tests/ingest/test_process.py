@@ -24,12 +24,12 @@ from common.ipc.control_messages import (
     Configure,
     EndStream,
     Fatal,
-    FormatKnown,
     Heartbeat,
-    PublishAsk,
     PublishEnd,
     PublisherStatus,
+    PublishRequest,
     Refused,
+    SourceFormatReport,
 )
 from common.ipc.identity import Generation
 from common.ipc.media_messages import (
@@ -122,8 +122,8 @@ def test_a_published_stream_reaches_supervisor_egress_and_worker(farm: FarmAroun
         farm.wait(lambda: status(farm), "status")
     for kind in (PublishEnd, StreamClosed, StreamEnd):
         farm.wait(partial(farm.last, kind), f"a {kind.__name__}")
-    assert farm.of(PublishAsk)[0].stream_id == stream_id()
-    assert farm.of(FormatKnown)[0].format.width == 1920
+    assert farm.of(PublishRequest)[0].stream_id == stream_id()
+    assert farm.of(SourceFormatReport)[0].format.width == 1920
     (opened,) = farm.of(RenditionOpen)
     assert (opened.rendition, opened.first_number) == (SOURCE, 0)
     (start,) = farm.of(StreamStart)
@@ -219,7 +219,7 @@ def test_what_cannot_be_published_is_told_and_logged(
     assert told.code == code
     assert word in told.description
     farm.wait_log("refused")
-    assert not farm.of(PublishAsk)
+    assert not farm.of(PublishRequest)
 
 
 def test_the_right_key_opens(farm: FarmAround) -> None:
@@ -239,7 +239,7 @@ def test_the_same_key_twice_is_refused_and_the_first_goes_on(farm: FarmAround) -
 def test_a_farm_that_is_full_says_so(farm: FarmAround) -> None:
     farm.answer = lambda ask: (
         Refused(ask.request_id, ask.stream_id, "NetStream.Publish.Denied", "no room")
-        if isinstance(ask, PublishAsk)
+        if isinstance(ask, PublishRequest)
         else None
     )
     told = refusal(farm.url())
@@ -320,7 +320,7 @@ def test_a_publisher_that_drops_returns_into_its_stream(farm: FarmAround) -> Non
     assert [unit.number for unit in units] == list(range(10))
     times = [unit.dts_ms for unit in units]
     assert times == sorted(set(times))
-    assert len(farm.of(PublishAsk)) == 1
+    assert len(farm.of(PublishRequest)) == 1
 
 
 def test_a_reset_seen_together_with_the_last_bytes_loses_the_publisher_in_the_end(
@@ -364,7 +364,7 @@ def test_a_new_placement_gets_the_last_gop_and_egress_hears_of_it_first(farm: Fa
     with RtmpPublisher(farm.url(), 5) as publisher:
         send_gop(publisher)
         farm.wait(lambda: len(farm.units()) == 5, "units")
-        ask = farm.of(FormatKnown)[0]
+        ask = farm.of(SourceFormatReport)[0]
         farm.send(placed(ask, 2, request_id=0, resume_after_ms=80))
         farm.wait(lambda: len(farm.units()) == 10, "the replay")
         publisher.send_video(200, picture(200).payload)

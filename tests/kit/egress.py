@@ -86,9 +86,11 @@ def rendition_open(
 
 
 def stream_open(
-    generation: int = 1, rungs: tuple[str, ...] = ("720p", "360p"), cut_ms: int | None = None
+    generation: int = 1,
+    renditions: tuple[str, ...] = ("720p", "360p"),
+    splice_ms: int | None = None,
 ) -> StreamOpen:
-    return StreamOpen(STREAM, Generation(generation), TEMPLATE, rungs, cut_ms)
+    return StreamOpen(STREAM, Generation(generation), TEMPLATE, renditions, splice_ms)
 
 
 def messages(data: bytes, chunk_size: int = CHUNK_SIZE) -> list[Message]:
@@ -172,7 +174,7 @@ class MemorySink:
     def join(self, channel: Channel, start: Start = Start.GOP) -> None:
         self.channel = channel
         rendition = channel.rendition
-        self.player.join(rendition.ring, start, 1, rendition.flushed)
+        self.player.join(rendition.gop_buffer, start, 1, rendition.flushed)
         channel.add(self)
         self.pump()
 

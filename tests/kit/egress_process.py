@@ -28,7 +28,7 @@ from common.ipc.identity import BootId
 from common.ipc.socket_handover import HandoverAck, HandoverClient
 from common.rtmp.events import ConnectRequested, PlayRequested
 from common.rtmp.session import ServerSession
-from tests.kit.media_link import BlockingOutlet
+from tests.kit.media_link import BlockingSender
 
 TIMEOUT_S = 15.0
 SUPERVISOR = BootId("00000000cafecafe")
@@ -46,7 +46,7 @@ class EgressProcess:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.bind(control_address(self.run_dir))
-        self._tags: BlockingOutlet | None = None
+        self._tags: BlockingSender | None = None
         self._peer = b""
         self._kept: list[Any] = []
         self.process: subprocess.Popen[str] | None = None
@@ -68,7 +68,7 @@ class EgressProcess:
             self.send(SupervisorBeat(SUPERVISOR))
         self.receive(Hello)
         self.send(Welcome(SUPERVISOR, self.settings, ()))
-        self._tags = BlockingOutlet(self.endpoint.tags)
+        self._tags = BlockingSender(self.endpoint.tags)
         return self
 
     def __exit__(

@@ -26,7 +26,7 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 TFARM = str(Path(sys.executable).with_name("tfarm"))
 
-# Small rungs: a test machine has two cores, and the clips are of 640x360.
+# Small renditions: a test machine has two cores, and the clips are of 640x360.
 SMALL_LADDER = """
 [[templates.live.renditions]]
 name = "240p"
@@ -43,8 +43,8 @@ bitrate = "150k"
 profile = "baseline"
 """
 
-# The worker's queue is long: a rung leaves pictures out when half of it is late, and how soon that
-# is on a busy machine says nothing of what is tested with whole farms.
+# The worker's queue is long: a rendition leaves pictures out when half of it is late, and how soon
+# that is on a busy machine says nothing of what is tested with whole farms.
 DEFAULT_CONFIG = (
     """
 [listen]
@@ -218,7 +218,7 @@ class Farm:
         return found
 
     def wait_stream(self, *keys: str, timeout: float = 10.0) -> None:
-        """Until streams have been live, each with its rungs made."""
+        """Until streams have been live, each with its renditions made."""
         made: set[str] = set()
 
         def are_made() -> bool:

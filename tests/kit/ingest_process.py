@@ -1,7 +1,7 @@
 """A real ingest process between a supervisor, a worker and an egress that are played by a thread.
 
-The thread owns the ZeroMQ sockets: it answers `Hello` and `PublishAsk`, keeps all that it receives,
-and sends what a test queues. Every wait has a deadline.
+The thread owns the ZeroMQ sockets: it answers `Hello` and `PublishRequest`, keeps all that it
+receives, and sends what a test queues. Every wait has a deadline.
 """
 
 import os
@@ -26,10 +26,10 @@ from common.config.settings import IngestSettings, Settings
 from common.ipc.control_link import control_address
 from common.ipc.control_messages import (
     Endpoint,
-    FormatKnown,
     Hello,
-    Placed,
-    PublishAsk,
+    Placement,
+    PublishRequest,
+    SourceFormatReport,
     SupervisorBeat,
     Topology,
     Welcome,
@@ -38,14 +38,14 @@ from common.ipc.endpoint import SCHEME
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
 from common.ipc.media_messages import AccessUnit, Tags
-from tests.kit.media_link import BlockingInlet
+from tests.kit.media_link import BlockingListener
 
 T = TypeVar("T")
 
 WORKER = ChildName("worker:cpu:0")
 EGRESS = ChildName("egress:0")
-RUNGS = (Rendition("360p", 640, 360, 700_000),)
-TEMPLATE = Template("live", RUNGS, hold_ms=1_000)
+RENDITIONS = (Rendition("360p", 640, 360, 700_000),)
+TEMPLATE = Template("live", RENDITIONS, hold_ms=1_000)
 SETTINGS = Settings(
     ingest=IngestSettings(
         handshake_timeout_s=1.5,
@@ -65,7 +65,9 @@ class Received(NamedTuple):
     payloads: Sequence[bytes]
 
 
-def placed(ask: PublishAsk | FormatKnown, generation: int = 1, **fields: Any) -> Placed:
+def placed(
+    ask: PublishRequest | SourceFormatReport, generation: int = 1, **fields: Any
+) -> Placement:
     """The usual answer: room on the worker."""
     values: dict[str, Any] = {
         "request_id": ask.request_id,
@@ -73,10 +75,10 @@ def placed(ask: PublishAsk | FormatKnown, generation: int = 1, **fields: Any) ->
         "generation": Generation(generation),
         "template": TEMPLATE,
         "worker": WORKER,
-        "rungs": ("360p",),
+        "renditions": ("360p",),
         "reason": "a test",
     }
-    return Placed(**{**values, **fields})
+    return Placement(**{**values, **fields})
 
 
 class FarmAround:
@@ -102,7 +104,7 @@ class FarmAround:
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = self.run_dir / "log"
         self._changed = threading.Condition()
-        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._actions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._peer = b""
         self._context = zmq.Context()
@@ -111,7 +113,7 @@ class FarmAround:
 
     def _place(self, message: Any) -> object | None:
         match message:
-            case PublishAsk() | FormatKnown():
+            case PublishRequest() | SourceFormatReport():
                 return placed(message)
         return None
 
@@ -205,12 +207,12 @@ class FarmAround:
 
     def send(self, message: object) -> None:
         """Send a message as the supervisor."""
-        self._orders.put(lambda: self._say(message))
+        self._actions.put(lambda: self._say(message))
 
     def set_topology(self) -> None:
         """Announce the endpoints as they are now, binding what is new."""
-        self._orders.put(self._bind_egress)
-        self._orders.put(lambda: self._say(Topology(self._endpoints())))
+        self._actions.put(self._bind_egress)
+        self._actions.put(lambda: self._say(Topology(self._endpoints())))
 
     def go_silent(self) -> None:
         """The supervisor says nothing any more."""
@@ -242,9 +244,9 @@ class FarmAround:
             self._listen_as("egress", f"e{self.egress_boot}")
 
     def _listen_as(self, at: str, name: str) -> None:
-        inlet = BlockingInlet(self._address(name))
-        self._inlets[inlet.fileno()] = at, inlet
-        self._poller.register(inlet.fileno(), zmq.POLLIN)
+        listener = BlockingListener(self._address(name))
+        self._inlets[listener.fileno()] = at, listener
+        self._poller.register(listener.fileno(), zmq.POLLIN)
 
     def _say(self, message: object) -> None:
         if not self._is_silent:
@@ -256,7 +258,7 @@ class FarmAround:
         self._router.bind(control_address(self.run_dir))
         self._poller = zmq.Poller()
         self._poller.register(self._router, zmq.POLLIN)
-        self._inlets: dict[int, tuple[str, BlockingInlet]] = {}
+        self._inlets: dict[int, tuple[str, BlockingListener]] = {}
         self._listen_as("worker", "w1")
         self._bind_egress()
         self._bound.set()
@@ -267,16 +269,16 @@ class FarmAround:
                     self._peer, *frames = self._router.recv_multipart()
                     self._note("control", *decode_frames(frames))
                 else:
-                    at, inlet = self._inlets[bound]
-                    for frames in inlet.receive(0):
+                    at, listener = self._inlets[bound]
+                    for frames in listener.receive(0):
                         self._note(at, *decode_frames(frames))
-            while not self._orders.empty():
-                self._orders.get()()
+            while not self._actions.empty():
+                self._actions.get()()
             if self._peer and time.monotonic() - beat > 0.5:
                 beat = time.monotonic()
                 self._say(SupervisorBeat(BootId("s1")))
-        for _, inlet in self._inlets.values():
-            inlet.close()
+        for _, listener in self._inlets.values():
+            listener.close()
 
     def _note(self, at: str, message: Any, payloads: Sequence[bytes]) -> None:
         with self._changed:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from common.codecs.aac import AudioSpecificConfig
-from common.ipc.control_messages import FormatKnown, Placed
+from common.ipc.control_messages import Placement, SourceFormatReport
 from common.ipc.identity import Generation
 from ingest.rtmp.to_units import AudioConfig, VideoUnit
-from ingest.streams.stream import Stream, StreamState, Surroundings
+from ingest.streams.stream import SessionContext, Stream, StreamState
 from tests.kit.stream import (
     ANSWER,
     WORKER,
@@ -23,11 +23,11 @@ AAC = AudioConfig(b"\xaf\x00\x11\x90", AudioSpecificConfig(2, 48000, 2, 2), "AAC
 class Around:
     """A stream with its first publisher, and everyone it talks to."""
 
-    def __init__(self, placed: Placed = ANSWER) -> None:
+    def __init__(self, placed: Placement = ANSWER) -> None:
         self.peers = FakePeers()
         self.told: list[Any] = []
         requests = itertools.count(10)
-        around = Surroundings(self.peers, self.told.append, lambda: next(requests), lambda: 0.0)
+        around = SessionContext(self.peers, self.told.append, lambda: next(requests), lambda: 0.0)
         self.stream = Stream(placed, around, since_unix=1.0)
         self.stream.arrive("192.0.2.1:5000", 100.0)
 
@@ -43,8 +43,8 @@ class Around:
         return self.peers.workers[WORKER]
 
     @property
-    def asked(self) -> FormatKnown:
-        return [message for message in self.told if isinstance(message, FormatKnown)][-1]
+    def asked(self) -> SourceFormatReport:
+        return [message for message in self.told if isinstance(message, SourceFormatReport)][-1]
 
     def answer(self, generation: int = 1, **changes: Any) -> None:
         """What the supervisor says to the last format."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.config.ladder import Takeover
 from common.config.settings import IngestSettings, Settings
-from common.ipc.control_messages import PublishAsk
+from common.ipc.control_messages import PublishRequest
 from common.ipc.media_messages import StreamClosed
 from common.rtmp.events import PublishRequested
 from ingest.streams.admission import Admission
@@ -26,8 +26,8 @@ class FakeConnection:
     accepted: list[int] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     held_back: list[float] = field(default_factory=list)
-    is_lazy: bool = False
-    lazy_reads: int = 0
+    is_batched: bool = False
+    read_batching: int = 0
     on_look: Callable[[], None] = field(default=lambda: None)  # what reading it brings
     on_accept: Callable[[], None] = field(default=lambda: None)  # … and what answering it
 
@@ -44,12 +44,12 @@ class FakeConnection:
     def look_again(self) -> None:
         self.on_look()
 
-    def read_lazily(self) -> None:
-        self.is_lazy = True
-        self.lazy_reads += 1
+    def read_batched(self) -> None:
+        self.is_batched = True
+        self.read_batching += 1
 
-    def read_promptly(self) -> None:
-        self.is_lazy = False
+    def read_immediately(self) -> None:
+        self.is_batched = False
 
     def end_publish(self, level: str, code: str, description: str) -> None:
         self.told.append((code, description))
@@ -83,7 +83,7 @@ class Around:
 
     def place(self, now: float = 100.0, **changes: Any) -> None:
         """Say yes to the last one who asked."""
-        ask = self.last(PublishAsk)
+        ask = self.last(PublishRequest)
         values = {"request_id": ask.request_id, "stream_id": ask.stream_id}
         values["template"] = self.template
         self.streams.placed(replace(ANSWER, **{**values, **changes}), now)
@@ -96,7 +96,7 @@ class Around:
 
     def tick(self, now: float) -> None:
         self.streams.tick(now)
-        self.streams.lazy_reads.read(1.0, len(self.streams.lazy_reads))
+        self.streams.read_batching.read(1.0, len(self.streams.read_batching))
 
     def live(self, now: float = 100.0, path: str = "live/cam") -> FakeConnection:
         """A publisher whose stream is on the air."""

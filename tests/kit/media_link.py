@@ -8,7 +8,7 @@ from common.ipc.endpoint import socket_path
 from common.ipc.framing import FrameReader, header
 
 
-class BlockingOutlet:
+class BlockingSender:
     """Connects to a child's inlet; a send waits until all is written."""
 
     def __init__(self, address: str) -> None:
@@ -22,7 +22,7 @@ class BlockingOutlet:
         self._socket.close()
 
 
-class BlockingInlet:
+class BlockingListener:
     """Binds an address and takes what all who connect have to say."""
 
     def __init__(self, address: str) -> None:

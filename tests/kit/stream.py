@@ -13,7 +13,7 @@ from common.codecs.h264 import AvcConfig
 from common.codecs.h264_sps import parse_sps
 from common.config.ladder import Rendition, Template
 from common.flv.video import aac_frame, aac_sequence_header, avc_nalus, avc_sequence_header
-from common.ipc.control_messages import Placed
+from common.ipc.control_messages import Placement
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
 from common.ipc.media_messages import Tags
 from common.rtmp.events import AudioReceived, VideoReceived
@@ -25,7 +25,7 @@ STREAM = StreamId("live/cam")
 EGRESS = ChildName("egress:0")
 WORKER = ChildName("worker:cpu:0")
 TEMPLATE = Template("live", (Rendition("360p", 640, 360, 700_000),), hold_ms=10_000)
-ANSWER = Placed(1, STREAM, Generation(1), TEMPLATE, WORKER, ("360p",), "a test")
+ANSWER = Placement(1, STREAM, Generation(1), TEMPLATE, WORKER, ("360p",), "a test")
 
 # libx264, High, 25 fps in the VUI; 1920x1080 and 1280x720
 SPS_1080 = bytes.fromhex("67640028acb200f0044fcb080000030008000003019078c19240")
@@ -83,7 +83,7 @@ class RememberingPort:
         self.order.append(self.child)
         return True
 
-    def send_lazily(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send_batched(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         if not self.send(message, payloads):
             return False
         self.lazy.append(message)

@@ -1,7 +1,7 @@
-"""Time for sessions under test that passes only while all of their lanes wait.
+"""Time for sessions under test that passes only while all of their threads wait.
 
-However slow the machine is, what takes a lane a quarter of a second takes it that, and what takes
-no time by the test's account takes none. `WatchedLanes` tell whether a lane has anything to do.
+However slow the machine is, what takes a thread a quarter of a second takes it that, and what takes
+no time by the test's account takes none. `WatchedThreads` tell whether a thread has anything to do.
 """
 
 import threading
@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 
 from common.process import time_slice
-from worker.threads import Job, Lane, OwnLanes
+from worker.threads import Job, JobThread, OwnThreads
 
 DEADLINE_S = 30.0
 
 
-class WatchedLane(Lane):
+class WatchedThread(JobThread):
     """Counts what it is given."""
 
     def __init__(self, name: str, schedule: Callable[[], None] = time_slice.restore) -> None:
@@ -32,25 +32,25 @@ class WatchedLane(Lane):
         return self._thread
 
 
-class WatchedLanes(OwnLanes):
+class WatchedThreads(OwnThreads):
     """Lanes of a session's own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: list[WatchedLane] = []
+        self.made: list[WatchedThread] = []
 
-    def _new(self, name: str, schedule: Callable[[], None]) -> Lane:
-        lane = WatchedLane(name, schedule)
-        self._lanes.add(lane)
-        self.made.append(lane)
-        return lane
+    def _new(self, name: str, schedule: Callable[[], None]) -> JobThread:
+        thread = WatchedThread(name, schedule)
+        self._threads.add(thread)
+        self.made.append(thread)
+        return thread
 
 
-class LaneTime:
+class ThreadTime:
     """A clock. Lanes `sleep` by it; the test's own thread lets it pass."""
 
-    def __init__(self, lanes: WatchedLanes, start_s: float = 1000.0) -> None:
-        self._lanes = lanes
+    def __init__(self, threads: WatchedThreads, start_s: float = 1000.0) -> None:
+        self._threads = threads
         self._now_s = start_s
         self._passed = threading.Condition()
         self._sleepers: dict[threading.Thread, float] = {}  # until when each of them sleeps
@@ -59,7 +59,7 @@ class LaneTime:
         return self._now_s
 
     def sleep(self, seconds: float) -> None:
-        """Keep the lane whose job calls this busy for so long."""
+        """Keep the thread whose job calls this busy for so long."""
         with self._passed:
             until_s = self._now_s + seconds
             self._sleepers[threading.current_thread()] = until_s
@@ -94,16 +94,16 @@ class LaneTime:
             self.run_to(min(self._sleepers.values()))
 
     def _settle(self) -> None:
-        """Wait until every lane sleeps or has nothing to do."""
+        """Wait until every thread sleeps or has nothing to do."""
         deadline_s = time.monotonic() + DEADLINE_S
         while not self._is_settled():
-            assert time.monotonic() < deadline_s, "a lane does not come to rest"
+            assert time.monotonic() < deadline_s, "a thread does not come to rest"
             time.sleep(0.0002)
 
     def _is_settled(self) -> bool:
         # What was done is read before what was posted: if both are the same, nothing was under way
         # in between, and whoever sleeps goes on sleeping.
         with self._passed:
-            awake = [lane for lane in self._lanes.made if lane.thread not in self._sleepers]
-        done = sum(lane.done for lane in awake)
-        return done == sum(lane.posted for lane in awake)
+            awake = [thread for thread in self._threads.made if thread.thread not in self._sleepers]
+        done = sum(thread.done for thread in awake)
+        return done == sum(thread.posted for thread in awake)

@@ -15,13 +15,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.config.ladder import Path as ServePath
+from common.config.ladder import Pipeline
 from common.ipc.bus import Bus
 from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
 from common.ipc.control_messages import DeviceInfo, Endpoint, Heartbeat, Hello, Topology, Welcome
 from common.ipc.endpoint import endpoint
 from common.ipc.identity import ChildName
-from common.ipc.media_link import Inlet
+from common.ipc.media_link import MediaListener
 
 
 class Toy:
@@ -38,7 +38,7 @@ class Toy:
             self.listen = f"{self.listen[:-1]}4711"
         self.pid = os.getpid()
         address = endpoint(self.run_dir, self.name, self.boot_id, "media")
-        self.inlet = Inlet(address, lambda frames, sender: None)
+        self.listener = MediaListener(address, lambda frames, sender: None)
         self.endpoint = Endpoint(self.name, self.boot_id, media=address)
         with (self.run_dir / "toy-boots").open("a") as file:
             file.write(f"{self.name} {self.pid} {' '.join(sys.argv[1:])}\n")
@@ -49,7 +49,7 @@ class Toy:
     def device(self) -> DeviceInfo:
         if self.name.startswith("worker:cpu:"):
             return DeviceInfo("cpu:0", "software", "toy")
-        path = ServePath.GPU_ONLY if self.is_mode("nvenc") else ServePath.HYBRID
+        path = Pipeline.GPU_ONLY if self.is_mode("nvenc") else Pipeline.HYBRID
         return DeviceInfo(os.environ["CUDA_VISIBLE_DEVICES"], "gpu", "toy", path, "0:65:00.0")
 
     def hello(self) -> Hello:
@@ -73,7 +73,7 @@ class Toy:
             file.write(f"{type(message).__name__} {peers}\n")
 
     def close(self) -> None:
-        self.inlet.close()
+        self.listener.close()
         self.bus.close()
 
     def on_orphaned(self) -> None:

@@ -1,7 +1,8 @@
 """Streams made for the worker's tests, and a session driven without a process around it.
 
 `Source` is what ingest would send: a record and AVCC access units. `Driver` runs a session on the
-software device and gathers what it says; `Output` decodes a rung the way a strict player would.
+software device and gathers what it says; `Output` decodes a rendition the way a strict player
+would.
 """
 
 import queue
@@ -26,9 +27,9 @@ from common.ipc.media_messages import AccessUnit, StreamStart
 from worker.devices.backend import Backend
 from worker.devices.software.decode import MILLISECONDS
 from worker.devices.software.device import SoftBackend
-from worker.session.events import DeviceGone, Ended, Event, RungBegan, RungCoded
-from worker.session.session import Session, Surroundings
-from worker.threads import Lane, OwnLanes
+from worker.session.events import DeviceGone, Ended, Event, RenditionBegan, RenditionCoded
+from worker.session.session import Session, SessionContext
+from worker.threads import JobThread, OwnThreads
 
 STREAM = StreamId("live/test")
 DEADLINE_S = 30.0
@@ -177,7 +178,7 @@ def access_units(
 
 @dataclass
 class Output:
-    """What a rung gave."""
+    """What a rendition gave."""
 
     headers: list[bytes] = field(default_factory=list)
     metadata: list[bytes] = field(default_factory=list)
@@ -218,7 +219,7 @@ class Output:
 
 
 def check(output: Output, size: tuple[int, int], pixel_format: str = "yuv420p") -> None:
-    """A rung decodes strictly, all of it, in the size asked for."""
+    """A rendition decodes strictly, all of it, in the size asked for."""
     frames = output.decode()
     assert [frame.pts for frame in frames] == output.pts_ms
     assert {(frame.width, frame.height) for frame in frames} == {size}
@@ -226,14 +227,14 @@ def check(output: Output, size: tuple[int, int], pixel_format: str = "yuv420p") 
 
 
 def join_all_but(others: Set[threading.Thread]) -> None:
-    """Wait for the end of every thread but these: lanes are told to end, not waited for."""
+    """Wait for the end of every thread but these: threads are told to end, not waited for."""
     for thread in set(threading.enumerate()) - others:
         thread.join(DEADLINE_S)
         assert not thread.is_alive(), thread.name
 
 
 class Driver:
-    """A session, its lanes, and what it said."""
+    """A session, its threads, and what it said."""
 
     def __init__(
         self,
@@ -243,10 +244,10 @@ class Driver:
         backend: Backend | None = None,
         queue_ms: int = 100_000,
         generation: int = 1,
-        lanes: OwnLanes | None = None,
+        threads: OwnThreads | None = None,
         is_alone: bool = True,
         is_watched: Callable[[], bool] = lambda: True,
-        is_crowded: bool = False,
+        is_saturated: bool = False,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = lambda: 0.0,
         **start: Any,
@@ -256,17 +257,17 @@ class Driver:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._number = 0
         self._generation = generation
-        self._opener = Lane("opener")
-        self._lanes = lanes or OwnLanes()
-        self.around = Surroundings(
+        self._opener = JobThread("opener")
+        self._threads = threads or OwnThreads()
+        self.around = SessionContext(
             backend or SoftBackend("cpu:0"),
-            self._lanes,
+            self._threads,
             self._opener,
             threading.Lock(),
             lambda _, event: self.events.put(event),
             lambda: is_alone,
             lambda _: is_watched(),
-            lambda: is_crowded,
+            lambda: is_saturated,
             clock=clock,
             cpu_clock=cpu_clock,
         )
@@ -285,7 +286,7 @@ class Driver:
         self.session.abandon("the test is over")
         self._opener.close()
         assert self._opener.join(DEADLINE_S)
-        self._lanes.close()
+        self._threads.close()
 
     def feed(self, source: Source, *, replay: bool = False, skip: Sequence[int] = ()) -> None:
         """Put all units in at once; those of the indexes in `skip` are lost on the way."""
@@ -310,12 +311,14 @@ class Driver:
 
     def take(self, event: Event) -> None:
         match event:
-            case RungBegan(rung, metadata, header):
-                output = self.outputs.setdefault(self.session.ladder.rungs[rung].name, Output())
+            case RenditionBegan(rendition, metadata, header):
+                output = self.outputs.setdefault(
+                    self.session.ladder.renditions[rendition].name, Output()
+                )
                 output.metadata.append(metadata)
                 output.headers.append(header)
-            case RungCoded(rung, tag, _):
-                output = self.outputs[self.session.ladder.rungs[rung].name]
+            case RenditionCoded(rendition, tag, _):
+                output = self.outputs[self.session.ladder.renditions[rendition].name]
                 output.tags.append((tag.pts_ms, tag.is_key, tag.body, len(output.headers)))
                 output.received_s.append(tag.received_s)
             case Ended():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.kit.supervisor import MakeRig, Rig
+from tests.kit.farm_rig import MakeRig, Rig
 
 
 @pytest.fixture

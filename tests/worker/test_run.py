@@ -9,9 +9,9 @@ import pytest
 from common.config.settings import Settings
 from common.errors import DeviceLost, ExitCode
 from common.ipc.control_messages import (
-    EncoderCap,
+    EncoderLimitReport,
     Fatal,
-    StreamsElsewhere,
+    HostLoad,
     StreamTrouble,
     Welcome,
 )
@@ -19,7 +19,7 @@ from common.ipc.identity import BootId, ChildName, Generation, StreamId
 from common.ipc.media_messages import StreamStart
 from tests.kit.worker_process import DEADLINE_S, SourceSpec, make_source, template
 from worker.run import Worker, open_backend
-from worker.session.events import CapMet
+from worker.session.events import EncoderLimitHit
 from worker.session.session import SessionState
 
 
@@ -29,14 +29,21 @@ def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
         sent: list[object] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(worker._link, "send", sent.append)
-            again = CapMet(4, "the driver", is_again=True)
-            for event in (CapMet(4, "the driver"), again, again, CapMet(3, "the driver", True)):
+            again = EncoderLimitHit(4, "the driver", is_again=True)
+            for event in (
+                EncoderLimitHit(4, "the driver"),
+                again,
+                again,
+                EncoderLimitHit(3, "the driver", True),
+            ):
                 worker._on_cap_met(event)
             worker.on_message(Welcome(BootId("e" * 16), Settings(), ()))
             worker._on_cap_met(again)
         worker.stop()
         await worker.run()
-        return [message.open_sessions for message in sent if isinstance(message, EncoderCap)]
+        return [
+            message.open_sessions for message in sent if isinstance(message, EncoderLimitReport)
+        ]
 
     with TemporaryDirectory() as name:
         assert asyncio.run(told(Path(name))) == [4, 3, 4]
@@ -45,10 +52,10 @@ def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
 def test_another_supervisor_has_told_nothing_of_other_workers_streams() -> None:
     async def look(run_dir: Path) -> tuple[bool, bool]:
         worker = Worker(ChildName("worker:cpu:0"), run_dir, *open_backend("cpu", 1, 1))
-        worker.on_message(StreamsElsewhere(10_000))
-        before = worker._around.is_crowded()
+        worker.on_message(HostLoad(10_000))
+        before = worker._around.is_saturated()
         worker.on_message(Welcome(BootId("e" * 16), Settings(), ()))
-        after = worker._around.is_crowded()
+        after = worker._around.is_saturated()
         worker.stop()
         await worker.run()
         return before, after

@@ -7,24 +7,24 @@ import time
 
 import pytest
 
-from worker.threads import Lane, OwnLanes, SharedLanes, pack
+from worker.threads import JobThread, OwnThreads, SharedThreads, pack
 
 DEADLINE_S = 5.0
 
 
 def test_jobs_run_in_order_in_one_thread() -> None:
-    lane = Lane("test")
+    worker_thread = JobThread("test")
     seen: list[tuple[int, int]] = []
     for index in range(100):
-        lane.post(lambda index=index: seen.append((index, threading.get_ident())))  # type: ignore[misc]
-    lane.close()
-    assert lane.join(DEADLINE_S)
+        worker_thread.post(lambda index=index: seen.append((index, threading.get_ident())))  # type: ignore[misc]
+    worker_thread.close()
+    assert worker_thread.join(DEADLINE_S)
     assert [index for index, _ in seen] == list(range(100))
     assert len({thread for _, thread in seen}) == 1
 
 
 def test_a_job_that_waits_lets_others_pass_and_is_not_starved_by_them() -> None:
-    lane = Lane("test")
+    worker_thread = JobThread("test")
     done = threading.Event()
     order: list[str] = []
 
@@ -32,77 +32,79 @@ def test_a_job_that_waits_lets_others_pass_and_is_not_starved_by_them() -> None:
         # posts itself for ever: there is always a job that could run at once
         if not done.is_set():
             order.append("busy")
-            lane.post(busy)
+            worker_thread.post(busy)
 
     started_s = time.monotonic()
-    lane.post_later(done.set, 0.05)
-    lane.post(busy)
+    worker_thread.post_later(done.set, 0.05)
+    worker_thread.post(busy)
     assert done.wait(DEADLINE_S)
     assert time.monotonic() - started_s >= 0.05
     assert order
-    lane.close()
-    assert lane.join(DEADLINE_S)
+    worker_thread.close()
+    assert worker_thread.join(DEADLINE_S)
 
 
 def test_jobs_that_wait_run_by_their_time() -> None:
-    lane = Lane("test")
+    worker_thread = JobThread("test")
     order: list[str] = []
     done = threading.Event()
-    lane.post_later(done.set, 0.06)
-    lane.post_later(lambda: order.append("second"), 0.04)
-    lane.post_later(lambda: order.append("first"), 0.02)
+    worker_thread.post_later(done.set, 0.06)
+    worker_thread.post_later(lambda: order.append("second"), 0.04)
+    worker_thread.post_later(lambda: order.append("first"), 0.02)
     assert done.wait(DEADLINE_S)
     assert order == ["first", "second"]
-    lane.close()
+    worker_thread.close()
 
 
 def test_a_job_that_fails_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    lane = Lane("test")
+    worker_thread = JobThread("test")
     done = threading.Event()
     with caplog.at_level(logging.ERROR, "tfarm.worker.threads"):
-        lane.post(lambda: 1 / 0)  # type: ignore[arg-type]  # it never returns
-        lane.post(done.set)
+        worker_thread.post(lambda: 1 / 0)  # type: ignore[arg-type]  # it never returns
+        worker_thread.post(done.set)
         assert done.wait(DEADLINE_S)
     assert "a job failed" in caplog.text
-    lane.close()
+    worker_thread.close()
 
 
-def test_own_lanes_are_one_each_and_end_when_released() -> None:
-    lanes = OwnLanes()
-    decoding = lanes.for_decoding()
-    encoding = lanes.for_encoding([300, 200, 100])
+def test_own_threads_are_one_each_and_end_when_released() -> None:
+    worker_threads = OwnThreads()
+    decoding = worker_threads.for_decoding()
+    encoding = worker_threads.for_encoding([300, 200, 100])
     assert len({decoding, *encoding}) == 4
-    lanes.release(decoding)
+    worker_threads.release(decoding)
     assert decoding.join(DEADLINE_S)
-    lanes.close()
-    assert all(lane.join(DEADLINE_S) for lane in encoding)
+    worker_threads.close()
+    assert all(worker_thread.join(DEADLINE_S) for worker_thread in encoding)
 
 
-def test_shared_lanes_spread_sessions_evenly_and_outlive_them() -> None:
-    lanes = SharedLanes(2, 3)
-    decoding = [lanes.for_decoding() for _ in range(4)]
-    assert {decoding.count(lane) for lane in decoding} == {2}
-    encoding = lanes.for_encoding([300, 200, 100])
+def test_shared_threads_spread_sessions_evenly_and_outlive_them() -> None:
+    worker_threads = SharedThreads(2, 3)
+    decoding = [worker_threads.for_decoding() for _ in range(4)]
+    assert {decoding.count(worker_thread) for worker_thread in decoding} == {2}
+    encoding = worker_threads.for_encoding([300, 200, 100])
     assert len(set(encoding)) == 3
-    lanes.release(decoding[0])
-    assert lanes.for_decoding() is decoding[0]
-    lanes.close()
-    assert all(lane.join(DEADLINE_S) for lane in {*decoding, *encoding})
+    worker_threads.release(decoding[0])
+    assert worker_threads.for_decoding() is decoding[0]
+    worker_threads.close()
+    assert all(worker_thread.join(DEADLINE_S) for worker_thread in {*decoding, *encoding})
 
 
-def test_small_encoders_of_a_session_are_packed_into_one_lane() -> None:
-    lanes = OwnLanes(packs=True)
-    decoding = lanes.for_decoding()
-    first, second = (lanes.for_encoding([1280 * 720, 854 * 480, 640 * 360]) for _ in range(2))
+def test_small_encoders_of_a_session_are_packed_into_one_thread() -> None:
+    worker_threads = OwnThreads(groups_small_encoders=True)
+    decoding = worker_threads.for_decoding()
+    first, second = (
+        worker_threads.for_encoding([1280 * 720, 854 * 480, 640 * 360]) for _ in range(2)
+    )
     for large, *small in (first, second):
         assert small[0] is small[1]
         assert small[0] is not large
     assert len({decoding, *first, *second}) == 5
-    for lane in first:  # the one that is there twice is released twice
-        lanes.release(lane)
-    assert all(lane.join(DEADLINE_S) for lane in set(first))
-    lanes.close()
-    assert all(lane.join(DEADLINE_S) for lane in {decoding, *second})
+    for worker_thread in first:  # the one that is there twice is released twice
+        worker_threads.release(worker_thread)
+    assert all(worker_thread.join(DEADLINE_S) for worker_thread in set(first))
+    worker_threads.close()
+    assert all(worker_thread.join(DEADLINE_S) for worker_thread in {decoding, *second})
 
 
 @pytest.mark.parametrize(
@@ -122,14 +124,14 @@ def test_a_group_has_no_more_samples_than_the_largest_alone(
     assert pack(samples) == groups
 
 
-def test_lanes_that_encode_beside_a_gpu_are_of_the_batch_class() -> None:
-    lanes = OwnLanes(packs=True)
-    (lane,) = lanes.for_encoding([100])
+def test_threads_that_encode_beside_a_gpu_are_of_the_batch_class() -> None:
+    worker_threads = OwnThreads(groups_small_encoders=True)
+    (worker_thread,) = worker_threads.for_encoding([100])
     found: list[int] = []
     done = threading.Event()
     for job in (lambda: found.append(os.sched_getscheduler(0)), done.set):
-        lane.post(job)
+        worker_thread.post(job)
     assert done.wait(DEADLINE_S)
     assert found == [os.SCHED_BATCH]
     assert os.sched_getscheduler(0) == os.SCHED_OTHER  # that thread alone
-    lanes.close()
+    worker_threads.close()

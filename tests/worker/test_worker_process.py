@@ -19,12 +19,12 @@ from common.config.settings import Settings
 from common.errors import ExitCode
 from common.ipc.control_link import CONTROL_SOCKET
 from common.ipc.control_messages import (
+    EgressRoutes,
     Endpoint,
     Fatal,
     Heartbeat,
     Hello,
-    StreamRoutes,
-    StreamsElsewhere,
+    HostLoad,
     StreamTrouble,
     SupervisorBeat,
     Topology,
@@ -42,7 +42,7 @@ from common.ipc.media_messages import (
     StreamStart,
     Tags,
 )
-from tests.kit.media_link import BlockingInlet, BlockingOutlet
+from tests.kit.media_link import BlockingListener, BlockingSender
 from tests.kit.worker_process import (
     STREAM,
     Output,
@@ -65,14 +65,14 @@ class Egress:
     def __init__(self, address: str, name: str) -> None:
         self.messages: list[tuple[Any, list[bytes]]] = []
         self.endpoint = Endpoint(ChildName(name), BootId("0" * 16), tags=address)
-        self.inlet = BlockingInlet(address)
+        self.listener = BlockingListener(address)
 
     def gather_until(self, enough: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + DEADLINE_S
         while not enough():
             left_s = deadline_s - time.monotonic()
             assert left_s > 0, f"{len(self.messages)} messages came, and not enough"
-            for frames in self.inlet.receive(min(left_s, 0.2)):
+            for frames in self.listener.receive(min(left_s, 0.2)):
                 message, payloads = decode_frames(frames)
                 self.messages.append((message, list(payloads)))
 
@@ -109,7 +109,7 @@ class WorkerProcess:
         self.router.bind(f"ipc://{run_dir / CONTROL_SOCKET}")
         self.peer = b""
         self.egresses: list[Egress] = []
-        self.outlet: BlockingOutlet | None = None
+        self.sender: BlockingSender | None = None
         command = [sys.executable, "-P", "-m", "worker", "--name", NAME, "--run-dir", str(run_dir)]
         root = Path(__file__).parents[2]
         self.process = subprocess.Popen(
@@ -131,9 +131,9 @@ class WorkerProcess:
         self.process.wait(DEADLINE_S)
         self.context.destroy(linger=0)
         for egress in self.egresses:
-            egress.inlet.close()
-        if self.outlet is not None:
-            self.outlet.close()
+            egress.listener.close()
+        if self.sender is not None:
+            self.sender.close()
 
     def egress(self, name: str) -> Egress:
         address = f"{SCHEME}{self.run_dir}/{name}.tags"
@@ -158,12 +158,12 @@ class WorkerProcess:
         hello: Hello = self.hear(Hello)
         endpoints = tuple(egress.endpoint for egress in egresses)
         self.say(Welcome(BootId("f" * 16), Settings(), endpoints))
-        self.outlet = BlockingOutlet(hello.endpoint.media)
+        self.sender = BlockingSender(hello.endpoint.media)
         return hello
 
     def send(self, frames: list[bytes]) -> None:
-        assert self.outlet is not None
-        self.outlet.send(frames)
+        assert self.sender is not None
+        self.sender.send(frames)
 
     def start(self, source: Source, **start: Any) -> None:
         message = StreamStart(STREAM, Generation(1), template(), 0, time.monotonic(), **start)
@@ -233,7 +233,7 @@ def test_an_egress_that_comes_late_gets_headers_and_the_gop_and_then_the_live_ta
     worker.feed(half)
     first.gather_until(lambda: len(first.tags("small")) == 20 and len(first.tags("big")) == 40)
     # both have players of it, whichever is its home
-    worker.say(StreamRoutes(((STREAM, (first.endpoint.child, late.endpoint.child)),)))
+    worker.say(EgressRoutes(((STREAM, (first.endpoint.child, late.endpoint.child)),)))
     worker.say(Topology((first.endpoint, late.endpoint)))
     late.gather_until(lambda: len(late.tags("big")) == 10)
     worker.feed(Source(source.record, source.units[40:]), first_number=40)
@@ -253,7 +253,7 @@ def test_heartbeats_tell_of_streams_and_trouble_names_them(worker: WorkerProcess
     first = worker.egress("0")
     worker.welcome(first)
     worker.send([b"no envelope"])
-    worker.say(StreamsElsewhere(3))
+    worker.say(HostLoad(3))
     worker.start(Source(b"\x01no record", ()))
     trouble: StreamTrouble = worker.hear(StreamTrouble)
     assert (trouble.child, trouble.stream_id, trouble.generation) == (NAME, STREAM, 1)

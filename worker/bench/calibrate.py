@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common.config.ladder import Path as ServingPath
+from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.errors import ConfigError, ExitCode, WorkerError
 from worker.bench.capacity_search import CapacitySearch, Trial, confirmations
@@ -55,10 +55,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     clip = read_clip(arguments.clip) if arguments.clip is not None else generated(template)
     set_switch_interval(arguments.device)
     workers = max(1, arguments.workers)
-    backend, lanes = open_backend(arguments.device, settings.software.encoder_threads, workers)
-    if backend.info.path is ServingPath.GPU_ONLY:
+    backend, threads = open_backend(arguments.device, settings.software.encoder_threads, workers)
+    if backend.info.path is Pipeline.GPU_ONLY:
         workers = 1
-    bench = Bench(backend, lanes, template, clip)
+    bench = Bench(backend, threads, template, clip)
     if arguments.follow:
         follow(bench, sys.stdin)
         return {}
@@ -105,4 +105,4 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    os._exit(code)  # lanes and drivers are not taken apart
+    os._exit(code)  # threads and drivers are not taken apart

@@ -54,12 +54,12 @@ class Part:
     cores: float
     decode: float  # cores inside decoders
     encode: float
-    delays_ms: Mapping[int, Sequence[float]] = field(default_factory=dict)  # by rung
+    delays_ms: Mapping[int, Sequence[float]] = field(default_factory=dict)  # by rendition
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> "Part":
         """As another process of ours told it: JSON has no numbers for keys."""
-        delays = {int(rung): tuple(delays) for rung, delays in said["delays_ms"].items()}
+        delays = {int(rendition): tuple(delays) for rendition, delays in said["delays_ms"].items()}
         return cls(**{**said, "delays_ms": delays})
 
 
@@ -74,8 +74,8 @@ class Use:
 
 
 def alone(parts: Sequence[Part]) -> dict[int, float]:
-    """Of each rung, the p99 of the delay: of a lone stream, what the work itself takes."""
-    return {rung: percentile(sorted(ms), 0.99) for rung, ms in _delays(parts).items()}
+    """Of each rendition, the p99 of the delay: of a lone stream, what the work itself takes."""
+    return {rendition: percentile(sorted(ms), 0.99) for rendition, ms in _delays(parts).items()}
 
 
 def trial_of(
@@ -86,9 +86,13 @@ def trial_of(
     use: Use | None,
 ) -> Trial:
     """A trial of all its parts; `use` is of the device, or None in software."""
-    by_rung = _delays(parts)
-    delays = sorted(ms for values in by_rung.values() for ms in values)
-    late = sorted(ms - alone_ms.get(rung, 0.0) for rung, values in by_rung.items() for ms in values)
+    by_rendition = _delays(parts)
+    delays = sorted(ms for values in by_rendition.values() for ms in values)
+    late = sorted(
+        ms - alone_ms.get(rendition, 0.0)
+        for rendition, values in by_rendition.items()
+        for ms in values
+    )
     cores = sum(part.cores for part in parts)
     if use is None:
         decode, encode = sum(p.decode for p in parts), sum(p.encode for p in parts)
@@ -110,11 +114,11 @@ def trial_of(
 
 
 def _delays(parts: Sequence[Part]) -> dict[int, list[float]]:
-    """Of each rung, in all parts."""
+    """Of each rendition, in all parts."""
     found: dict[int, list[float]] = {}
     for part in parts:
-        for rung, delays in part.delays_ms.items():
-            found.setdefault(rung, []).extend(delays)
+        for rendition, delays in part.delays_ms.items():
+            found.setdefault(rendition, []).extend(delays)
     return found
 
 

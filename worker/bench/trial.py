@@ -45,15 +45,15 @@ def run_round(backend: Backend, clip: Clip, seconds: float = ROUND_SECONDS) -> f
     source = SourceFormat(clip.sps.width, clip.sps.height)
     ladder = fit_ladder(Template("doctor", DEFAULT_RENDITIONS), source)
     encoders: list[Encoder] = []
-    wanted = range(len(ladder.rungs))
+    wanted = range(len(ladder.renditions))
     frames = fed = 0
     with ExitStack() as stack:
         decoder = backend.open_decoder(clip.config, clip.sps)
         stack.callback(decoder.close)
         scaler = backend.open_scaler(ladder, clip.sps)
         stack.callback(scaler.close)
-        for rung in ladder.rungs:  # one that is refused leaves those before it closed
-            encoders.append(backend.open_encoder(rung, clip.sps, Fraction(FPS)))
+        for rendition in ladder.renditions:  # one that is refused leaves those before it closed
+            encoders.append(backend.open_encoder(rendition, clip.sps, Fraction(FPS)))
             stack.callback(encoders[-1].close)
         begin = time.perf_counter()
         while (elapsed := time.perf_counter() - begin) < seconds:

@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from common.config.ladder import Ladder, Rung, Template
-from common.config.ladder import Path as ServingPath
+from common.config.ladder import Ladder, Pipeline, RenditionFormat, Template
 from common.errors import WorkerError
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import Generation, StreamId
@@ -22,9 +21,9 @@ from common.ipc.media_messages import AccessUnit, StreamStart
 from worker.bench.capacity_search import Part
 from worker.bench.clip import LoopClip
 from worker.devices.backend import Backend, Decoder, EncodedUnit, Encoder, Scaler, Surface
-from worker.session.events import DeviceGone, Ended, Event, RungCoded
-from worker.session.session import Session, SessionState, Surroundings
-from worker.threads import Lane, Lanes
+from worker.session.events import DeviceGone, Ended, Event, RenditionCoded
+from worker.session.session import Session, SessionContext, SessionState
+from worker.threads import JobThread, SessionThreads
 
 OPEN_TIMEOUT_S = 60.0
 DRAIN_S = 0.5  # for the last frames
@@ -43,7 +42,7 @@ class Meter:
         self.is_open = False
         self.decode_s = 0.0
         self.encode_s = 0.0
-        self.delays_ms: dict[int, list[float]] = {}  # by rung, from when its unit was due
+        self.delays_ms: dict[int, list[float]] = {}  # by rendition, from when its unit was due
         self.troubles: list[str] = []
 
     def add(self, *, decode_s: float = 0.0, encode_s: float = 0.0) -> None:
@@ -55,11 +54,11 @@ class Meter:
     def take(self, session: Session, event: Event) -> None:
         """What a session posts."""
         match event:
-            case RungCoded(rung=rung, tag=tag):
+            case RenditionCoded(rendition=rendition, tag=tag):
                 delay_ms = (time.monotonic() - tag.received_s) * 1000
                 if self.is_open:
                     with self._lock:
-                        self.delays_ms.setdefault(rung, []).append(delay_ms)
+                        self.delays_ms.setdefault(rendition, []).append(delay_ms)
             case Ended(reason, trouble) if trouble:
                 self.troubles.append(reason)
             case DeviceGone(reason):
@@ -117,8 +116,8 @@ class MeteredBackend:
     def open_scaler(self, ladder: Ladder, sps: Any) -> Scaler:
         return self._backend.open_scaler(ladder, sps)
 
-    def open_encoder(self, rung: Rung, sps: Any, fps: Fraction) -> Encoder:
-        return _MeteredEncoder(self._backend.open_encoder(rung, sps, fps), self.meter)
+    def open_encoder(self, rendition: RenditionFormat, sps: Any, fps: Fraction) -> Encoder:
+        return _MeteredEncoder(self._backend.open_encoder(rendition, sps, fps), self.meter)
 
     def close(self) -> None:
         self._backend.close()
@@ -127,13 +126,15 @@ class MeteredBackend:
 class Bench:
     """The streams of this process, on one device: opened, fed, closed, again and again."""
 
-    def __init__(self, backend: Backend, lanes: Lanes, template: Template, clip: LoopClip) -> None:
+    def __init__(
+        self, backend: Backend, threads: SessionThreads, template: Template, clip: LoopClip
+    ) -> None:
         self._backend = MeteredBackend(backend)
-        self._lanes = lanes
+        self._threads = threads
         self._template = template
         self._clip = clip
         self._cores = len(os.sched_getaffinity(0))
-        self._opener = Lane("opener")
+        self._opener = JobThread("opener")
         self._generation = 0
         self._indices: Sequence[int] = ()
         self._total = 0
@@ -145,7 +146,7 @@ class Bench:
 
     def usage(self) -> Any:
         """What will see how busy the device is, from now on; None in software."""
-        if self._backend.info.path is ServingPath.SOFTWARE:
+        if self._backend.info.path is Pipeline.SOFTWARE:
             return None
         from worker.devices.gpu.usage import GpuUsage
 
@@ -155,16 +156,16 @@ class Bench:
         """These of all streams of a trial. Raises WorkerError when one does not open."""
         self._indices, self._total = indices, total
         meter = self._backend.meter = Meter()
-        is_crowded = total >= self._cores
-        around = Surroundings(
+        is_saturated = total >= self._cores
+        around = SessionContext(
             self._backend,
-            self._lanes,
+            self._threads,
             self._opener,
             threading.Lock(),
             meter.take,
             is_alone=lambda: False,
             is_watched=lambda _: True,
-            is_crowded=lambda: is_crowded,
+            is_saturated=lambda: is_saturated,
         )
         self._sessions = [self._session(index, around) for index in indices]
         if not _in_time(lambda: all(s.state is not SessionState.OPENING for s in self._sessions)):
@@ -218,10 +219,10 @@ class Bench:
             cores=cpu / wall,
             decode=meter.decode_s / wall,
             encode=meter.encode_s / wall,
-            delays_ms={rung: tuple(delays) for rung, delays in meter.delays_ms.items()},
+            delays_ms={rendition: tuple(delays) for rendition, delays in meter.delays_ms.items()},
         )
 
-    def _session(self, index: int, around: Surroundings) -> Session:
+    def _session(self, index: int, around: SessionContext) -> Session:
         self._generation += 1
         name = StreamId(f"{self._template.name}/calibrate-{index}")
         generation = Generation(self._generation)

@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from common.codecs.h264 import AvcConfig, SpsInfo
-from common.config.ladder import Ladder, Rung
+from common.config.ladder import Ladder, RenditionFormat
 from common.ipc.control_messages import DeviceInfo
 
 
@@ -56,13 +56,14 @@ class Picture(Protocol):
         ...
 
 
-# Surfaces of one rung that a session lets wait for its encoder, the one being encoded included. It
-# asks the scaler for no more until one is done, except where one decoder call gave more pictures.
+# Surfaces of one rendition that a session lets wait for its encoder, the one being encoded
+# included. It asks the scaler for no more until one is done, except where one decoder call gave
+# more pictures.
 SURFACE_BACKLOG = 4
 
 
 class Surface(Protocol):
-    """One rung's frame on the device."""
+    """One rendition's frame on the device."""
 
     @property
     def pts_ms(self) -> int: ...
@@ -78,7 +79,7 @@ class Surface(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EncodedUnit:
-    """One coded picture of a rung."""
+    """One coded picture of a rendition."""
 
     pts_ms: int  # = DTS: there are no B-frames out
     is_idr: bool
@@ -111,12 +112,12 @@ class Decoder(Protocol):
 class Scaler(Protocol):
     """Pictures of any size to the frames of a ladder: scaled, letterboxed.
 
-    The rectangle of a picture is the rung's own for the size that the ladder was fitted to, else
-    `worker.devices.letterbox.fit_picture`.
+    The rectangle of a picture is the rendition's own for the size that the ladder was fitted to,
+    else `worker.devices.letterbox.fit_picture`.
     """
 
     def scale(self, picture: Picture, wanted: Sequence[int]) -> Sequence[Surface]:
-        """One surface for each wanted rung index of the ladder, in that order.
+        """One surface for each wanted rendition index of the ladder, in that order.
 
         GPU: one launch for all. Follows a change of picture size by itself.
 
@@ -130,7 +131,7 @@ class Scaler(Protocol):
 
 
 class Encoder(Protocol):
-    """Surfaces of one rung in, coded pictures out, each out of the call that took its frame in."""
+    """Surfaces of one rendition in, coded pictures out, each from the call that took its frame."""
 
     @property
     def config(self) -> AvcConfig:
@@ -138,7 +139,7 @@ class Encoder(Protocol):
         ...
 
     def encode(self, surface: Surface, *, force_idr: bool) -> Sequence[EncodedUnit]:
-        """Raises EncodeFailed (this rung), DeviceLost (all)."""
+        """Raises EncodeFailed (this rendition), DeviceLost (all)."""
         ...
 
     def flush(self) -> Sequence[EncodedUnit]: ...
@@ -162,8 +163,8 @@ class Backend(Protocol):
         """`sps` tells the size that the ladder was fitted to, and the colour of what comes out."""
         ...
 
-    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Encoder:
-        """An encoder of `rung` for about `fps` frames a second: rate control goes by that.
+    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Encoder:
+        """An encoder of `rendition` for about `fps` frames a second: rate control goes by that.
 
         `sps` tells the colour. Raises EncodeFailed with the real reason.
         """

@@ -1,4 +1,4 @@
-"""Where a picture lies in a rung's frame once the source is no longer what the ladder was made for.
+"""Where a picture lies in a rendition's frame when the source has changed its size.
 
 The frame keeps its size for the whole session (docs/architecture.md), so a source that
 changes its size is fitted anew into it: aspect kept, centred, enlarged if need be. Pure.
@@ -7,7 +7,7 @@ changes its size is fitted anew into it: aspect kept, centred, enlarged if need 
 from dataclasses import dataclass
 from fractions import Fraction
 
-from common.config.ladder import Rung, SourceFormat, display_size
+from common.config.ladder import RenditionFormat, SourceFormat, display_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,11 @@ class Rectangle:
     height: int
 
 
-def rung_picture(rung: Rung) -> Rectangle:
-    """The rectangle that the ladder gave the rung."""
-    return Rectangle(rung.picture_x, rung.picture_y, rung.picture_width, rung.picture_height)
+def rendition_picture(rendition: RenditionFormat) -> Rectangle:
+    """The rectangle that the ladder gave the rendition."""
+    return Rectangle(
+        rendition.picture_x, rendition.picture_y, rendition.picture_width, rendition.picture_height
+    )
 
 
 def fit_picture(source: SourceFormat, width: int, height: int) -> Rectangle:

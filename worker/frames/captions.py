@@ -1,7 +1,7 @@
-"""CEA-608/708 captions in H.264: out of access units, and into the coded pictures of a rung. Pure.
+"""CEA-608/708 captions in H.264: out of access units, into a rendition's coded pictures. Pure.
 
 They travel as SEI (H.264 D.1.6, user_data_registered_itu_t_t35) holding ATSC A/53 part 4 cc_data():
-three bytes a construct. A rung that leaves pictures out must not lose theirs, so they wait for
+three bytes a construct. A rendition that leaves pictures out must not lose theirs, so they wait for
 the next picture that it takes; one SEI holds 31 constructs at most.
 
 Other SEI are not passed on: they tell of the publisher's coding, not of ours.
@@ -11,7 +11,7 @@ from common.codecs.h264 import NalType, nal_spans, unescape
 from common.errors import AvcError
 
 MAX_TRIPLETS = 31  # cc_count has five bits
-_MAX_WAITING = 20 * MAX_TRIPLETS  # of a rung; more are a broken publisher's
+_MAX_WAITING = 20 * MAX_TRIPLETS  # of a rendition; more are a broken publisher's
 _TYPE_T35 = 4
 _A53_HEAD = b"\xb5\x00\x31GA94\x03"  # USA, ATSC, user_identifier, cc_data()
 _PROCESS_CC = 0x40
@@ -101,18 +101,18 @@ def _escape(rbsp: bytes) -> bytes:
 
 
 class WaitingCaptions:
-    """The captions of one rung that wait for its next picture."""
+    """The captions of one rendition that wait for its next picture."""
 
     def __init__(self) -> None:
         self._constructs = b""
 
     def add(self, constructs: bytes) -> None:
-        """Of the next picture in display order, whether the rung takes it or not."""
+        """Of the next picture in display order, whether the rendition takes it or not."""
         if constructs:
             self._constructs = (self._constructs + constructs)[-3 * _MAX_WAITING :]
 
     def take(self) -> bytes:
-        """The SEI NAL unit for the picture that the rung takes, with its length; mostly empty."""
+        """The SEI NAL unit for the picture that the rendition takes, with its length; or empty."""
         if not self._constructs:
             return b""
         now = self._constructs[: 3 * MAX_TRIPLETS]

@@ -1,4 +1,4 @@
-"""Which pictures a rung that is behind leaves out. Pure: the caller passes the time.
+"""Which pictures a rendition that is behind leaves out. Pure: the caller passes the time.
 
 Those that are older than half the queue's bound: so a starved host shows fewer pictures instead of
 none up to the source's next keyframe. And those that grew older than three quarters of it while

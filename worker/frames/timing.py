@@ -1,15 +1,15 @@
-"""Which pictures a stream's rungs take, and which of them are keyframes, by stream time. Pure.
+"""Which pictures a stream's renditions take, and which of them are keyframes, by stream time. Pure.
 
 Keyframes: the first picture whose PTS lies in another GOP (a multiple of `gop_ms` of stream time)
-than the one before is an IDR on every rung, and so is a session's first. Two workers that see
+than the one before is an IDR on every rendition, and so is a session's first. Two workers that see
 the same pictures find the same ones.
 
-Rates: a rung with a rate takes every n-th picture, n the smallest number that brings the source to
-that rate, so the spacing is even: 60 to 30 takes every second, 50 to 30 every second too (25 a
-second, not 30 with a stutter), 25 to 30 all. By time, not by counting: a picture is taken
+Rates: a rendition with a rate takes every n-th picture, n the smallest number that brings the
+source to that rate, so the spacing is even: 60 to 30 takes every second, 50 to 30 every second too
+(25 a second, not 30 with a stutter), 25 to 30 all. By time, not by counting: a picture is taken
 once n - 1/2 source intervals have passed since the last one taken, or the whole interval of the
-rung's rate, whichever is less, so jitter of a quarter interval changes nothing and a source of
-variable rate is never faster than the rung's rate for long. Keyframes are always taken.
+rendition's rate, whichever is less, so jitter of a quarter interval changes nothing and a source of
+variable rate is never faster than the rendition's rate for long. Keyframes are always taken.
 """
 
 import math
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
-_RATE_TOLERANCE = 0.05  # a source so much faster than a rung's rate is taken whole
+_RATE_TOLERANCE = 0.05  # a source so much faster than a rendition's rate is taken whole
 _WINDOW_FRAMES = 120
 _MIN_INTERVALS = 30  # intervals that tell a rate, their jitter and rounding evened out
 _EARLY = 0.25  # of an interval
@@ -41,14 +41,14 @@ def usual_rate(fps: float) -> Fraction:
 
 
 def decimation(source_fps: float, cap: Fraction | None) -> int:
-    """n, where a rung of at most `cap` frames a second takes every n-th picture."""
+    """n, where a rendition of at most `cap` frames a second takes every n-th picture."""
     if cap is None or source_fps <= 0:
         return 1
     return max(1, math.ceil(source_fps / float(cap) - _RATE_TOLERANCE))
 
 
-def rung_rate(source_fps: Fraction | None, cap: Fraction | None) -> Fraction:
-    """The rate to expect of a rung; a source that tells none is taken for one of 30."""
+def rendition_rate(source_fps: Fraction | None, cap: Fraction | None) -> Fraction:
+    """The rate to expect of a rendition; a source that tells none is taken for one of 30."""
     fps = source_fps if source_fps is not None and 1 <= source_fps <= 240 else DEFAULT_RATE
     return fps / decimation(float(fps), cap)
 
@@ -86,7 +86,7 @@ class RateMeter:
 
 
 class RateCap:
-    """One rung's choice of pictures."""
+    """One rendition's choice of pictures."""
 
     def __init__(self, cap: Fraction | None) -> None:
         self.divisor = 1  # takes every n-th of what it would take
@@ -96,7 +96,7 @@ class RateCap:
         self.rate = RateMeter()  # of what was taken
 
     def takes(self, pts_ms: int, is_key: bool, source_fps: float | None) -> bool:
-        """Whether the rung takes this picture; keyframes it must."""
+        """Whether the rendition takes this picture; keyframes it must."""
         taken_ms = self._taken_ms
         if not is_key and taken_ms is not None:
             if source_fps is None and self._cap is not None:
@@ -107,7 +107,7 @@ class RateCap:
         self._taken_ms = pts_ms
         if self._cap is not None:
             # by a schedule, a little late or early: jitter costs no picture, and over more than
-            # a few there are no more than the rung's rate says
+            # a few there are no more than the rendition's rate says
             is_next = taken_ms is not None and pts_ms > taken_ms
             since_ms = max(self._due_ms, pts_ms - _EARLY * self._interval_ms) if is_next else pts_ms
             self._due_ms = since_ms + self._interval_ms
@@ -123,7 +123,7 @@ class RateCap:
 
     @property
     def _interval_ms(self) -> float:
-        """Between two pictures at the rung's rate."""
+        """Between two pictures at the rendition's rate."""
         return math.inf if self._cap is None else self.divisor * 1000 / float(self._cap)
 
 
@@ -178,7 +178,7 @@ class Plan:
 
     verdict: Verdict
     is_key: bool = False
-    rungs: tuple[int, ...] = ()
+    renditions: tuple[int, ...] = ()
 
 
 class FrameTimer:
@@ -213,15 +213,15 @@ class FrameTimer:
         times = [time for time in (self._last_ms, self.window.after_ms) if time is not None]
         return max(times, default=None)
 
-    def rate(self, rung: int) -> RateMeter:
-        """The meter of what a rung took."""
-        return self._caps[rung].rate
+    def rate(self, rendition: int) -> RateMeter:
+        """The meter of what a rendition took."""
+        return self._caps[rendition].rate
 
-    def divide(self, rung: int, divisor: int) -> None:
-        """Have a rung take every n-th of the pictures that it would take, and its keyframes."""
-        self._caps[rung].divisor = divisor
+    def divide(self, rendition: int, divisor: int) -> None:
+        """Have a rendition take every n-th of the pictures it would take, and its keyframes."""
+        self._caps[rendition].divisor = divisor
 
-    def stand_in(self, pts_ms: int) -> Plan:
+    def repeat_picture(self, pts_ms: int) -> Plan:
         """As `plan`, for a picture that repeats the last one: it tells nothing of any rate."""
         fps = self._meter.fps
         plan = self._plan(pts_ms, fps)

@@ -8,7 +8,7 @@ that rendition goes there up to the next keyframe.
 import logging
 from collections.abc import Callable, Sequence
 
-from common.ipc.control_messages import Endpoint, StreamRoutes
+from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
 from common.ipc.media_messages import SHARED
@@ -53,7 +53,7 @@ class Egresses:
                 log.info("egress found child=%s", name[0])
         self._follow_routes()
 
-    def route(self, message: StreamRoutes) -> None:
+    def route(self, message: EgressRoutes) -> None:
         """Which egresses streams go to besides their homes."""
         self._routes.update(message)
         self._follow_routes()
@@ -66,8 +66,8 @@ class Egresses:
     def send_tags(self, rendition: Rendition, frames: Frames, *, is_start: bool) -> None:
         """Send tags, at once where somebody plays them; `is_start`: they begin with a keyframe."""
         for egress in self._wants(rendition[0]):
-            lazily = not egress.link.watches(rendition[0], rendition[2])
-            self._send(egress, rendition, frames, is_start=is_start, lazily=lazily)
+            batched = not egress.link.watches(rendition[0], rendition[2])
+            self._send(egress, rendition, frames, is_start=is_start, batched=batched)
 
     def is_watched(self, stream: StreamId) -> bool:
         """Whether somebody plays any of it; from any thread."""
@@ -111,13 +111,13 @@ class Egresses:
         frames: Frames,
         *,
         is_start: bool,
-        lazily: bool = False,
+        batched: bool = False,
     ) -> None:
         if rendition in egress.blocked:
             if not is_start:
                 self.dropped += 1
                 return
             egress.blocked.discard(rendition)
-        if not egress.link.send(frames, lazily):
+        if not egress.link.send(frames, batched):
             self.dropped += 1
             egress.blocked.add(rendition)

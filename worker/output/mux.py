@@ -1,13 +1,13 @@
-"""From coded pictures of a rung to the FLV tag bodies that egress serves. Pure.
+"""From coded pictures of a rendition to the FLV tag bodies that egress serves. Pure.
 
-Each rung has an onMetaData of its own (FLV 10.1 E.5): the publisher's would tell of another size
-and rate. Of audio, which never comes here, it says nothing.
+Each rendition has an onMetaData of its own (FLV 10.1 E.5): the publisher's would tell of another
+size and rate. Of audio, which never comes here, it says nothing.
 """
 
 from fractions import Fraction
 
 from common.codecs.h264 import AvcConfig
-from common.config.ladder import Rung
+from common.config.ladder import RenditionFormat
 from common.flv.video import avc_nalus, avc_sequence_header
 from common.rtmp.amf0 import EcmaArray, encode
 
@@ -15,15 +15,15 @@ AVC_CODEC_ID = 7
 ENCODER = "tfarm"
 
 
-def metadata(rung: Rung, fps: Fraction) -> bytes:
-    """The body of the rung's onMetaData data message."""
+def metadata(rendition: RenditionFormat, fps: Fraction) -> bytes:
+    """The body of the rendition's onMetaData data message."""
     return encode(
         "onMetaData",
         EcmaArray(
-            width=float(rung.width),
-            height=float(rung.height),
+            width=float(rendition.width),
+            height=float(rendition.height),
             framerate=round(float(fps), 3),
-            videodatarate=rung.bitrate_bps / 1000,
+            videodatarate=rendition.bitrate_bps / 1000,
             videocodecid=float(AVC_CODEC_ID),
             encoder=ENCODER,
         ),
@@ -31,7 +31,7 @@ def metadata(rung: Rung, fps: Fraction) -> bytes:
 
 
 def sequence_header(config: AvcConfig) -> bytes:
-    """The tag body with the rung's parameter sets."""
+    """The tag body with the rendition's parameter sets."""
     return avc_sequence_header(config.encode())
 
 

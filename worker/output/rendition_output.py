@@ -1,6 +1,6 @@
-"""One rung's tags on their way to egress: numbered, and the current GOP kept. Pure.
+"""One rendition's tags on their way to egress: numbered, and the current GOP kept. Pure.
 
-A new egress incarnation first gets what `catch_up` gives, so that it serves the rung at once,
+A new egress incarnation first gets what `catch_up` gives, so that it serves the rendition at once,
 then the same messages as all others.
 """
 
@@ -20,7 +20,7 @@ Frames = list[bytes]
 
 @dataclass(frozen=True, slots=True)
 class CodedTag:
-    """A video tag body of a rung."""
+    """A video tag body of a rendition."""
 
     pts_ms: int
     is_key: bool
@@ -28,8 +28,8 @@ class CodedTag:
     body: bytes
 
 
-class RenditionLog:
-    """Makes the bus messages of one rung, in order."""
+class RenditionOutput:
+    """Makes the bus messages of one rendition, in order."""
 
     def __init__(self, stream_id: StreamId, generation: Generation, name: str) -> None:
         self.name = name
@@ -47,7 +47,7 @@ class RenditionLog:
         return bool(self._header)
 
     def begin(self, metadata: bytes, header: bytes) -> Frames:
-        """The rung begins, or goes on with other headers; the next tag is a keyframe."""
+        """The rendition begins, or goes on with other headers; the next tag is a keyframe."""
         self._metadata, self._header = metadata, header
         self._forget()
         return self._open(self._next_number)
@@ -65,7 +65,7 @@ class RenditionLog:
         return [self._tags(first, heads, now_s), *(tag.body for tag in tags)]
 
     def catch_up(self) -> list[Frames]:
-        """What an egress that knows nothing of the rung must have before the next message."""
+        """What an egress that knows nothing of the rendition must have before the next message."""
         if not self.is_open:
             return []
         first = self._next_number - len(self._kept)

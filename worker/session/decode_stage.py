@@ -1,11 +1,12 @@
-"""What a session's decode lane does: units in, planned pictures out to the rungs (IO: the device).
+"""What a session's decode thread does: units in, planned pictures out (IO: the device).
 
-It decodes, hides what is damaged, asks the timer which rungs take a picture and as what, scales,
-and hands over; and while the publisher is away it makes the pictures that stand in. It has no
-thread and no lock: the session calls it in its decode lane, one call at a time, and is asked
-through `SessionLinks` for what other threads share.
+It decodes, hides what is damaged, asks the timer which renditions take a picture and as what,
+scales, and hands over; and while the publisher is away it makes the pictures that stand in. It has
+no thread and no lock: the session calls it in its decode thread, one call at a time, and is asked
+through `PipelineCallbacks` for what other threads share.
 
-Device trouble that ends one stream is told by `SessionLinks.end`; DeviceLost and bugs are raised.
+Device trouble that ends one stream is told by `PipelineCallbacks.end`; DeviceLost and bugs are
+raised.
 """
 
 import logging
@@ -19,63 +20,65 @@ from common.process.stage_times import StageTimes
 from worker.devices.backend import SURFACE_BACKLOG, Decoder, Picture, Scaler
 from worker.frames.captions import caption_data
 from worker.frames.damage import DamageGate
-from worker.frames.freeze_frame import Filler
+from worker.frames.freeze_frame import FreezeFrames
 from worker.frames.in_flight import UnitFacts, UnitsUnderWay
 from worker.frames.late_frames import Lateness
 from worker.frames.picture_silence import PictureSilence
 from worker.frames.timing import FrameTimer, Plan, Verdict
-from worker.session.events import Ended, RungBegan
+from worker.session.events import Ended, RenditionBegan
 from worker.session.inline_encoding import DEFAULT_INTERVAL_S, Cost, share_for, stay
 from worker.session.input_queue import Pause, Unit
-from worker.session.rendition_encoder import RungAtWork, Work
-from worker.session.resources import Equipment
+from worker.session.rendition_encoder import EncodeJob, RenditionEncoder
+from worker.session.resources import SessionResources
 from worker.session.source_record import read_record
 
 log = logging.getLogger("tfarm.worker.session.decode_stage")
 
 # Of a stream that nobody plays, whose units come in bundles (0.2 s of them).
 _UNWATCHED_QUEUE_MS = 450
-# The shallowest backlog at which a rung leaves pictures out: one place is left for a keyframe.
+# The shallowest backlog at which a rendition leaves pictures out: one place is left for a keyframe.
 _SKIP_BACKLOG = SURFACE_BACKLOG - 1
 
 
 @dataclass(slots=True)
 class DecodeCounts:
-    """Written by the decode lane, read by the loop."""
+    """Written by the decode thread, read by the loop."""
 
     frames_out: int = 0
     decode_errors: int = 0
     skipped_units: int = 0  # not decoded: what they refer to was lost
     hidden: int = 0  # decoded, not shown
-    skipped: list[int] = field(default_factory=list)  # by rung: left out because it was behind
+    skipped: list[int] = field(default_factory=list)  # by rendition: left out because it was behind
     progress_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class SessionLinks:
-    """What decoding asks of its session, from the decode lane."""
+class PipelineCallbacks:
+    """What decoding asks of its session, from the decode thread."""
 
     is_running: Callable[[], bool]
     queued_ms: Callable[[], int]
-    degraded: Callable[[], tuple[int, int]]  # divisor of the top rung's rate, rungs dropped
-    hand_over: Callable[[RungAtWork, Work, bool], None]
-    began: Callable[[RungBegan], None]
+    degraded: Callable[
+        [], tuple[int, int]
+    ]  # divisor of the top rendition's rate, renditions dropped
+    hand_over: Callable[[RenditionEncoder, EncodeJob, bool], None]
+    began: Callable[[RenditionBegan], None]
     end: Callable[[Ended], None]
     is_watched: Callable[[], bool]
-    is_crowded: Callable[[], bool]
+    is_saturated: Callable[[], bool]
     clock: Callable[[], float]
     cpu_clock: Callable[[], float]
 
 
-class Decoding:
+class DecodeStage:
     """One session's decoder and scaler at work, from the session's opening to its end."""
 
     def __init__(
         self,
-        equipment: Equipment,
+        equipment: SessionResources,
         config: AvcConfig,
         timer: FrameTimer,
-        links: SessionLinks,
+        links: PipelineCallbacks,
         counts: DecodeCounts,
         stages: StageTimes,
         *,
@@ -93,8 +96,8 @@ class Decoding:
         self._timer = timer
         self._links = links
         self._clock = links.clock
-        self._may_share = equipment.may_share
-        self._packs = equipment.packs
+        self._can_encode_inline = equipment.can_encode_inline
+        self._groups_small_encoders = equipment.groups_small_encoders
         self._cost = Cost()  # of decoding a picture
         self._counts = counts
         self._stages = stages
@@ -105,8 +108,8 @@ class Decoding:
         self._silence = PictureSilence()
         self._under_way = UnitsUnderWay()
         self._last: Picture | None = None  # of the decoder's last call, if that gave one
-        self._filler: Filler | None = None  # while the publisher is away
-        self._filling_with: Picture | None = None
+        self._freeze: FreezeFrames | None = None  # while the publisher is away
+        self._frozen_picture: Picture | None = None
         self._may_go_on = False  # the publisher is only silent
         self._degraded = (1, 0)  # as applied
         self._complaints = RateLimit(burst=3, interval_s=10.0)
@@ -118,8 +121,8 @@ class Decoding:
 
     def decode(self, unit: Unit) -> None:
         """Decode one access unit, unless it is not worth it, and give on what comes out."""
-        if self._filler is not None:
-            self._filler = self._filling_with = None
+        if self._freeze is not None:
+            self._freeze = self._frozen_picture = None
             if not self._may_go_on:
                 # the publisher's first picture does not look like the one that stood in for it
                 self._timer.grid.force_next()
@@ -163,9 +166,9 @@ class Decoding:
         for picture in self._decoder.flush():
             self._take(picture)
 
-    def cut(self, cut_ms: int) -> None:
-        """Pictures from `cut_ms` on are another generation's."""
-        self._timer.window.until_ms = cut_ms
+    def splice(self, splice_ms: int) -> None:
+        """Pictures from `splice_ms` on are another generation's."""
+        self._timer.window.until_ms = splice_ms
 
     def reconfigure(self, record: bytes) -> bool:
         """New parameter sets from the next unit on, if they can be read; whether they hold."""
@@ -197,7 +200,7 @@ class Decoding:
     # ---- one picture --------------------------------------------------------------------------
 
     def _take(self, picture: Picture) -> None:
-        """Plan one picture and give it to its rungs."""
+        """Plan one picture and give it to its renditions."""
         if not self._links.is_running():
             return
         pts_ms = picture.pts_ms
@@ -228,7 +231,7 @@ class Decoding:
                 pass
 
     def _give(self, picture: Picture, plan: Plan, facts: UnitFacts) -> None:
-        """Scale a picture for the rungs of its plan that want it, and hand it over to them."""
+        """Scale a picture for the renditions of its plan that want it, and hand it over to them."""
         wanted = self._wanted(plan, facts, picture.pts_ms)
         if not wanted:
             return
@@ -241,24 +244,26 @@ class Decoding:
                 self._timer.grid.force_next()
             return
         given_s = self._clock()
-        staying = self._staying(wanted, facts)
-        # First those with lanes of their own, small rungs first: they are done while the large one
-        # is still at it. Those that stay are encoded one after the other: the large one first,
-        # so that all are done after about the same time.
-        order = list(zip(wanted, surfaces, staying, strict=True))
+        inline = self._inline(wanted, facts)
+        # First those with threads of their own, small renditions first: they are done while the
+        # large one is still at it. Those that stay are encoded one after the other: the large one
+        # first, so that all are done after about the same time.
+        order = list(zip(wanted, surfaces, inline, strict=True))
         order.sort(key=lambda entry: entry[0] if entry[2] else -1 - entry[0])
-        for index, surface, stays in order:
+        for index, surface, is_inline in order:
             run = self._runs[index]
             fps = None
             if plan.is_key:
                 fps = run.better_rate(self._timer.rate(index), picture.pts_ms)
             sei = run.captions.take()
-            work = Work(surface, plan.is_key, sei, facts.received_s, facts.is_replay, given_s, fps)
-            self._links.hand_over(run, work, stays)
+            work = EncodeJob(
+                surface, plan.is_key, sei, facts.received_s, facts.is_replay, given_s, fps
+            )
+            self._links.hand_over(run, work, is_inline)
 
-    def _staying(self, wanted: list[int], facts: UnitFacts) -> list[bool]:
-        """Which of these rungs this lane encodes by itself; none while it has to catch up."""
-        if not self._may_share or facts.is_replay:
+    def _inline(self, wanted: list[int], facts: UnitFacts) -> list[bool]:
+        """Which of these renditions this thread encodes itself; none while it has to catch up."""
+        if not self._can_encode_inline or facts.is_replay:
             return [False] * len(wanted)
         queued_ms = self._links.queued_ms()
         is_watched = self._links.is_watched()
@@ -267,8 +272,12 @@ class Decoding:
         costs = [self._runs[index].cost.seconds for index in wanted]
         fps = self._timer.source_fps
         interval_s = 1 / fps if fps else DEFAULT_INTERVAL_S
-        is_crowded = self._links.is_crowded()
-        share = share_for(is_watched=is_watched, is_crowded=is_crowded, packs=self._packs)
+        is_saturated = self._links.is_saturated()
+        share = share_for(
+            is_watched=is_watched,
+            is_saturated=is_saturated,
+            groups_small_encoders=self._groups_small_encoders,
+        )
         return stay(costs, self._cost.seconds, interval_s, share)
 
     def _wanted(self, plan: Plan, facts: UnitFacts, pts_ms: int) -> list[int]:
@@ -278,7 +287,7 @@ class Decoding:
             and self.lateness.is_late(facts.received_s, self._clock(), self._links.queued_ms)
         )
         wanted = []
-        for index in plan.rungs:
+        for index in plan.renditions:
             run = self._runs[index]
             is_out = run.is_out(pts_ms, is_key=plan.is_key)
             if is_out or run.is_paused or (run.needs_key and not plan.is_key):
@@ -301,7 +310,7 @@ class Decoding:
                 run.needs_key = True
             run.is_paused = is_paused
         log.warning(
-            "stream degraded stream=%s top_rate_divisor=%d dropped_rungs=%d",
+            "stream degraded stream=%s top_rate_divisor=%d dropped_renditions=%d",
             self._label,
             divisor,
             dropped,
@@ -309,15 +318,15 @@ class Decoding:
 
     # ---- while the publisher is away ----------------------------------------------------------
 
-    def pause(self, order: Pause) -> Filler | None:
-        """The publisher is away: what to call `stand_in` with, if there is a picture to repeat.
+    def pause(self, order: Pause) -> FreezeFrames | None:
+        """The publisher is away: what to call `repeat_picture` with, if there is a picture.
 
         One that may go on finds the decoder as it left it; what it sends of the time that has been
         filled is decoded and not shown.
         """
-        picture = self._filling_with
+        picture = self._frozen_picture
         # what stands in tells nothing of the source's rate
-        fps = self._filler.fps if self._filler is not None else self._timer.source_fps
+        fps = self._freeze.fps if self._freeze is not None else self._timer.source_fps
         self._may_go_on = order.may_go_on
         try:
             if self._last is not None:
@@ -330,21 +339,21 @@ class Decoding:
         self._last = None
         if picture is None:
             return None
-        self._filling_with = picture
-        self._filler = Filler(order.anchor_ms, order.anchor_s, self._timer.last_ms, fps)
+        self._frozen_picture = picture
+        self._freeze = FreezeFrames(order.reference_ms, order.reference_s, self._timer.last_ms, fps)
         level = logging.DEBUG if order.may_go_on else logging.INFO
         log.log(level, "publisher away stream=%s: its last picture stands in", self._label)
-        return self._filler
+        return self._freeze
 
-    def stand_in(self, filler: Filler, *, is_backed_up: bool) -> float | None:
+    def repeat_picture(self, filler: FreezeFrames, *, is_backed_up: bool) -> float | None:
         """Make the picture that is due; in how many seconds to come again, None: not any more."""
-        picture = self._filling_with
-        if filler is not self._filler or picture is None:
+        picture = self._frozen_picture
+        if filler is not self._freeze or picture is None:
             return None
         now_s = self._clock()
         pts_ms = filler.take(now_s)
         if pts_ms is not None and not is_backed_up:
-            plan = self._timer.stand_in(pts_ms)
+            plan = self._timer.repeat_picture(pts_ms)
             if plan.verdict is Verdict.ENCODE:
                 self._give(picture.at(pts_ms), plan, UnitFacts(now_s, False, b""))
             elif plan.verdict is Verdict.PAST_END:

@@ -2,7 +2,7 @@
 
 An encoder that was lost by the driver's cap on sessions is tried for again and again. As long as
 the cap was met a moment ago and no session of this worker has ended since, a try would meet it
-too, in a lane and behind a lock that other streams wait for. And what it meets is no news.
+too, in a thread and behind a lock that other streams wait for. And what it meets is no news.
 `met`, `freed` and `is_near` may be called from any thread, `is_news` from the loop's.
 """
 
@@ -12,7 +12,7 @@ NEAR_S = 30.0  # other programs' sessions end too, which nobody tells
 TOLD_S = 540.0  # what was told holds for 600 s at the supervisor
 
 
-class MetCap:
+class EncoderLimit:
     """Of a worker, for all its sessions."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class MetCap:
         return now_s - self._met_s < NEAR_S
 
     def is_news(self, open_sessions: int, now_s: float, *, is_again: bool) -> bool:
-        """Whether to tell the supervisor, now; `is_again`: met by another try for a lost rung.
+        """Whether to tell the supervisor, now; `is_again`: met by another try for a lost rendition.
 
         A new session that was refused always is: it was placed here by what is known there.
         """

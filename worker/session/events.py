@@ -6,19 +6,19 @@ from worker.output.rendition_output import CodedTag
 
 
 @dataclass(frozen=True, slots=True)
-class RungBegan:
-    """A rung's encoder is open, for the first time or anew; a keyframe follows."""
+class RenditionBegan:
+    """A rendition's encoder is open, for the first time or anew; a keyframe follows."""
 
-    rung: int  # index in the ladder
+    rendition: int  # index in the ladder
     metadata: bytes
     header: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class RungCoded:
-    """A picture of a rung."""
+class RenditionCoded:
+    """A picture of a rendition."""
 
-    rung: int
+    rendition: int
     tag: CodedTag
     is_replay: bool
     coded_s: float = 0.0  # when the encoder had it
@@ -41,12 +41,12 @@ class DeviceGone:
 
 
 @dataclass(frozen=True, slots=True)
-class CapMet:
+class EncoderLimitHit:
     """The driver refused an encoder session; what that means for the stream comes apart."""
 
     open_sessions: int  # of this process
     reason: str
-    is_again: bool = False  # by another try for a rung that was lost before
+    is_again: bool = False  # by another try for a rendition that was lost before
 
 
-Event = RungBegan | RungCoded | Ended | DeviceGone | CapMet
+Event = RenditionBegan | RenditionCoded | Ended | DeviceGone | EncoderLimitHit

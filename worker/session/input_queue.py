@@ -45,18 +45,18 @@ class NewHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Splice:
     """Pictures from this PTS on belong to the next generation."""
 
-    cut_ms: int
+    splice_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
     """The publisher is away from here on; stream time goes on from this anchor."""
 
-    anchor_ms: int
-    anchor_s: float
+    reference_ms: int
+    reference_s: float
     may_go_on: bool = False  # it is only silent
 
 
@@ -67,7 +67,7 @@ class End:
     reason: str
 
 
-Entry = Unit | NewHeader | Cut | Pause | End
+Entry = Unit | NewHeader | Splice | Pause | End
 
 
 class StreamQueue:
@@ -120,7 +120,7 @@ class StreamQueue:
             self._live.append(unit)
         return True
 
-    def put_order(self, order: NewHeader | Cut | Pause | End) -> None:
+    def put_order(self, order: NewHeader | Splice | Pause | End) -> None:
         """Queue what is no media; only a flood of parameter sets is dropped."""
         if not isinstance(order, NewHeader) or len(self._entries) < 2 * MAX_UNITS:
             self._entries.append(order)

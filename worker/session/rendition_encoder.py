@@ -1,12 +1,12 @@
-"""One rung of a session at work in its lane: prepares surfaces, encodes them, makes tags.
+"""One rendition of a session at work in its thread: prepares surfaces, encodes them, makes tags.
 
-The encoder is opened anew, at a keyframe, when the rung's real rate turns out to be another than
-the one that its rate control was opened for, and when it has failed: what it lacks may be there
-again, as an encoder session that another program has taken meanwhile; but not while the driver's
-cap on those was met a moment ago. `RungAtWork.encode`,
-`failed` and `flush` are called in the rung's lane, the rest in the decode lane; nothing here is
-shared but `waiting` and `done`, which the session guards, `lost`, `_try_again_ms` and
-`_was_refused`, which the rung's lane writes, and `stall`, which is the loop's.
+The encoder is opened anew, at a keyframe, when the rendition's real rate turns out to be another
+than the one that its rate control was opened for, and when it has failed: what it lacks may be
+there again, as an encoder session that another program has taken meanwhile; but not while the
+driver's cap on those was met a moment ago. `RenditionEncoder.encode`, `failed` and `flush` are
+called in the rendition's thread, the rest in the decode thread; nothing here is shared but
+`waiting` and `done`, which the session guards, `lost`, `_try_again_ms` and `_was_refused`, which
+the rendition's thread writes, and `stall`, which is the loop's.
 """
 
 import logging
@@ -14,25 +14,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from common.config.ladder import Rung
-from common.errors import EncoderCapReached
+from common.config.ladder import RenditionFormat
+from common.errors import EncoderLimitReached
 from common.process.stage_times import StageTimes
 from worker.devices.backend import Encoder, Surface
 from worker.frames.captions import WaitingCaptions
 from worker.frames.timing import RateMeter, usual_rate
 from worker.output.mux import coded_picture, metadata, sequence_header
 from worker.output.rendition_output import CodedTag
-from worker.session.events import RungBegan, RungCoded
+from worker.session.events import RenditionBegan, RenditionCoded
 from worker.session.inline_encoding import Cost
 from worker.session.stall import Stall
-from worker.threads import Lane
+from worker.threads import JobThread
 
 log = logging.getLogger("tfarm.worker.session.rendition_encoder")
 
 _RATE_ERROR = 0.08  # of the rate an encoder was opened for; more, and it is opened anew
 _MEASURE_MS = 2000
 _REOPEN_MS = 10_000
-# After a failure its lane tries again at the next keyframe this much later, then twice as much …
+# After a failure its thread tries again at the next keyframe this much later, then twice as much …
 _RETRY_MS = 1_000
 _MAX_RETRY_MS = 32_000
 _STEADY_MS = 60_000  # … until it has gone well for so long
@@ -41,8 +41,8 @@ OpenEncoder = Callable[[Fraction], Encoder]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One picture for one rung."""
+class EncodeJob:
+    """One picture for one rendition."""
 
     surface: Surface
     is_key: bool
@@ -53,34 +53,34 @@ class Work:
     fps: Fraction | None  # to open the encoder anew for
 
 
-class RungAtWork:
-    """A rung, its lane and its encoder."""
+class RenditionEncoder:
+    """A rendition, its thread and its encoder."""
 
     def __init__(
         self,
         index: int,
-        rung: Rung,
-        lane: Lane,
+        rendition: RenditionFormat,
+        thread: JobThread,
         fps: Fraction,
         open_encoder: OpenEncoder,
         is_capped: Callable[[], bool],
     ) -> None:
         """Raises EncodeFailed, DeviceLost."""
         self.index = index
-        self.rung = rung
-        self.own_lane = lane
-        self.lane = lane  # where its pictures are encoded now
+        self.rendition = rendition
+        self.own_thread = thread
+        self.thread = thread  # where its pictures are encoded now
         self.cost = Cost()  # of a picture
         self.captions = WaitingCaptions()
-        self.waiting = 0  # pictures in the lane
+        self.waiting = 0  # pictures in the thread
         self.done = 0  # pictures that have left it
-        self.is_paused = False  # gets no pictures; the decode lane's
+        self.is_paused = False  # gets no pictures; the decode thread's
         self.needs_key = False  # it was paused
         self.is_opening = False  # the encoder is being opened anew
         self.stall = Stall()
         self.lost = ""  # why it gives nothing at present
         self._unsent_sei = b""  # of pictures that were left out
-        self._stages = [f"{stage}:{rung.name}" for stage in ("handover", "scale", "encode")]
+        self._stages = [f"{stage}:{rendition.name}" for stage in ("handover", "scale", "encode")]
         self._fps = fps  # that the encoder was opened for
         self._open_encoder = open_encoder
         self._is_capped = is_capped  # no encoder session is to be had
@@ -92,10 +92,10 @@ class RungAtWork:
         self._retry_ms = _RETRY_MS
         self._try_again_ms = 0  # if it is lost
 
-    def began(self) -> RungBegan:
+    def began(self) -> RenditionBegan:
         """The event that tells of the encoder as it is now."""
         header = sequence_header(self._config)
-        return RungBegan(self.index, metadata(self.rung, self._fps), header)
+        return RenditionBegan(self.index, metadata(self.rendition, self._fps), header)
 
     def is_out(self, pts_ms: int, *, is_key: bool) -> bool:
         """Whether it has failed, and this picture is not one to try again with."""
@@ -121,12 +121,12 @@ class RungAtWork:
 
     def encode(
         self,
-        work: Work,
+        work: EncodeJob,
         stages: StageTimes,
         clock: Callable[[], float],
         cpu_clock: Callable[[], float],
-    ) -> Iterator[RungBegan | RungCoded]:
-        """Encode one picture. Raises EncodeFailed (this rung), DeviceLost (all)."""
+    ) -> Iterator[RenditionBegan | RenditionCoded]:
+        """Encode one picture. Raises EncodeFailed (this rendition), DeviceLost (all)."""
         began_s, began_cpu_s = clock(), cpu_clock()
         encoder = self._encoder
         if work.fps is not None and (self.lost or work.fps != self._fps):
@@ -149,7 +149,7 @@ class RungAtWork:
         for unit in units:
             body = coded_picture(unit.data, unit.is_idr, sei)
             tag = CodedTag(unit.pts_ms, unit.is_idr, work.received_s, body)
-            yield RungCoded(self.index, tag, work.is_replay, coded_s)
+            yield RenditionCoded(self.index, tag, work.is_replay, coded_s)
             sei = b""
 
     def failed(self, reason: str, pts_ms: int) -> None:
@@ -162,15 +162,15 @@ class RungAtWork:
         self._try_again_ms = pts_ms + self._retry_ms
         self.lost = reason
 
-    def leave_out(self, work: Work) -> None:
+    def leave_out(self, work: EncodeJob) -> None:
         """Encode the next picture in place of this one; its captions go with that."""
         self._unsent_sei += work.sei
 
-    def flush(self) -> Iterator[RungCoded]:
+    def flush(self) -> Iterator[RenditionCoded]:
         """What the encoder holds, which is nothing with those in use. Raises as `encode`."""
         for unit in self._encoder.flush() if self._encoder is not None else ():
             body = coded_picture(unit.data, unit.is_idr)
-            yield RungCoded(
+            yield RenditionCoded(
                 self.index, CodedTag(unit.pts_ms, unit.is_idr, 0.0, body), is_replay=True
             )
 
@@ -187,7 +187,7 @@ class RungAtWork:
         try:
             self.close()
             encoder = self._encoder = self._open_encoder(fps)
-        except EncoderCapReached:
+        except EncoderLimitReached:
             self._was_refused = True
             raise
         finally:
@@ -195,7 +195,7 @@ class RungAtWork:
         self._config = encoder.config
         log.info(
             "encoder opened anew rendition=%s fps=%s instead_of=%s after=%s",
-            self.rung.name,
+            self.rendition.name,
             fps,
             before,
             self.lost or "another rate",

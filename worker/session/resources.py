@@ -1,6 +1,6 @@
-"""What a session holds of its device: lanes, decoder, scaler, encoders (IO: threads).
+"""What a session holds of its device: threads, decoder, scaler, encoders (IO: threads).
 
-Opened and closed in the worker's opener lane, but for encoders that are opened anew in their own.
+Opened and closed in the worker's opener thread, but for encoders that are opened anew in their own.
 An opening that fails half-way leaves what is open by then to `close`.
 """
 
@@ -11,59 +11,63 @@ from fractions import Fraction
 from functools import partial
 
 from common.codecs.h264 import AvcConfig, SpsInfo
-from common.config.ladder import Ladder, Rung
-from common.errors import EncoderCapReached
+from common.config.ladder import Ladder, RenditionFormat
+from common.errors import EncoderLimitReached
 from worker.devices.backend import SURFACE_BACKLOG, Backend, Decoder, Encoder, Scaler
-from worker.frames.timing import rung_rate
-from worker.session.encoder_limit import MetCap
-from worker.session.events import CapMet
-from worker.session.rendition_encoder import RungAtWork
-from worker.threads import Lane, Lanes
+from worker.frames.timing import rendition_rate
+from worker.session.encoder_limit import EncoderLimit
+from worker.session.events import EncoderLimitHit
+from worker.session.rendition_encoder import RenditionEncoder
+from worker.threads import JobThread, SessionThreads
 
 log = logging.getLogger("tfarm.worker.session.resources")
 
 
-class Equipment:
+class SessionResources:
     """Of one session; empty before `open` and after `close`."""
 
     def __init__(
         self,
         backend: Backend,
-        lanes: Lanes,
+        threads: SessionThreads,
         opening: threading.Lock,
-        cap: MetCap,
+        cap: EncoderLimit,
         clock: Callable[[], float],
         label: str,
-        tell: Callable[[CapMet], None],
+        tell: Callable[[EncoderLimitHit], None],
     ) -> None:
         self.decoder: Decoder | None = None
         self.scaler: Scaler | None = None
-        self.decode_lane: Lane | None = None
-        self.runs: list[RungAtWork] = []
-        self.may_share = lanes.may_share
-        self.packs = lanes.packs
+        self.decode_thread: JobThread | None = None
+        self.runs: list[RenditionEncoder] = []
+        self.can_encode_inline = threads.can_encode_inline
+        self.groups_small_encoders = threads.groups_small_encoders
         self._backend = backend
-        self._lanes = lanes
+        self._threads = threads
         self._opening = opening
         self._cap = cap
         self._clock = clock
         self._label = label
         self._tell = tell
-        self._lanes_taken: list[Lane] = []
+        self._threads_taken: list[JobThread] = []
 
     def open(self, config: AvcConfig, sps: SpsInfo, ladder: Ladder) -> None:
         """Raises DecodeFailed, EncodeFailed, DeviceLost."""
         with self._opening:
             self.decoder = self._backend.open_decoder(config, sps)
             self.scaler = self._backend.open_scaler(ladder, sps)
-        self.decode_lane = self._lanes.for_decoding()
-        self._lanes_taken.append(self.decode_lane)
-        lanes = self._lanes.for_encoding([rung.width * rung.height for rung in ladder.rungs])
-        self._lanes_taken += lanes
-        for index, (rung, lane) in enumerate(zip(ladder.rungs, lanes, strict=True)):
-            fps = rung_rate(sps.fps, rung.fps)
-            opened = partial(self._open_encoder, rung, sps)
-            self.runs.append(RungAtWork(index, rung, lane, fps, opened, self._is_capped))
+        self.decode_thread = self._threads.for_decoding()
+        self._threads_taken.append(self.decode_thread)
+        threads = self._threads.for_encoding(
+            [rendition.width * rendition.height for rendition in ladder.renditions]
+        )
+        self._threads_taken += threads
+        for index, (rendition, thread) in enumerate(zip(ladder.renditions, threads, strict=True)):
+            fps = rendition_rate(sps.fps, rendition.fps)
+            opened = partial(self._open_encoder, rendition, sps)
+            self.runs.append(
+                RenditionEncoder(index, rendition, thread, fps, opened, self._is_capped)
+            )
 
     def close(self) -> None:
         with self._opening:
@@ -74,35 +78,39 @@ class Equipment:
                     log.exception("closing failed stream=%s", self._label)
             if self.runs:
                 self._cap.freed()
-        for lane in self._lanes_taken:
-            self._lanes.release(lane)
-        self._lanes_taken = []
+        for thread in self._threads_taken:
+            self._threads.release(thread)
+        self._threads_taken = []
         self.runs = []
-        self.decoder = self.scaler = self.decode_lane = None
+        self.decoder = self.scaler = self.decode_thread = None
 
-    def encode_lane(self, run: RungAtWork, *, is_crowded: bool) -> Lane:
-        """Where a rung is encoded that does not stay with the decode lane."""
-        return self.runs[0].own_lane if is_crowded and self.packs else run.own_lane
+    def encode_thread(self, run: RenditionEncoder, *, is_saturated: bool) -> JobThread:
+        """Where a rendition is encoded that does not stay with the decode thread."""
+        return (
+            self.runs[0].own_thread
+            if is_saturated and self.groups_small_encoders
+            else run.own_thread
+        )
 
     def is_backed_up(self) -> bool:
-        """Whether a rung has all the pictures waiting that it may."""
+        """Whether a rendition has all the pictures waiting that it may."""
         return any(run.waiting >= SURFACE_BACKLOG for run in self.runs)
 
-    def _parts(self) -> Iterator[RungAtWork | Scaler | Decoder]:
+    def _parts(self) -> Iterator[RenditionEncoder | Scaler | Decoder]:
         yield from self.runs
         if self.scaler is not None:
             yield self.scaler
         if self.decoder is not None:
             yield self.decoder
 
-    def _open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Encoder:
+    def _open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Encoder:
         try:
             with self._opening:
-                return self._backend.open_encoder(rung, sps, fps)
-        except EncoderCapReached as error:
+                return self._backend.open_encoder(rendition, sps, fps)
+        except EncoderLimitReached as error:
             self._cap.met(self._clock())
-            is_again = any(run.rung is rung and run.lost for run in self.runs)
-            self._tell(CapMet(error.open_sessions, str(error), is_again))
+            is_again = any(run.rendition is rendition and run.lost for run in self.runs)
+            self._tell(EncoderLimitHit(error.open_sessions, str(error), is_again))
             raise
 
     def _is_capped(self) -> bool:

@@ -1,7 +1,7 @@
 """The picture and the tone of `tfarm demo`: pure, numpy arrays out.
 
 A picture is YUV 4:2:0 planes: colour bars, a ramp, a ball that circles once in two seconds, and
-the time burnt in large enough to read on the smallest rung: time of day above, stream time and
+the time burnt in large enough to read on the smallest rendition: time of day above, stream time and
 frame number below. So lag, drops and wrong order can be seen by eye. The tone beeps higher for a
 tenth of every second, when the ball is at the top or bottom: sound and picture can be compared.
 """

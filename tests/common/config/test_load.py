@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config import load as config
-from common.config.ladder import Filler, RateControl, Rendition, Takeover
-from common.config.ladder import Path as ServePath
+from common.config.ladder import AwayPicture, Pipeline, RateControl, Rendition, Takeover
 from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
 from common.errors import ConfigError
 
@@ -134,8 +133,8 @@ def test_every_key_reaches_its_setting() -> None:
     assert live.max_source == (1280, 720, 30)
     assert live.publish_keys == (hashlib.sha256(b"abc").hexdigest(), "0" * 64)
     assert live.play_keys == (hashlib.sha256(b"def").hexdigest(),)
-    assert (live.takeover, live.filler) == (Takeover.ALWAYS, Filler.NONE)
-    assert live.policy == (ServePath.SOFTWARE, ServePath.PASSTHROUGH)
+    assert (live.takeover, live.away_picture) == (Takeover.ALWAYS, AwayPicture.NONE)
+    assert live.policy == (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)
     assert (live.cost, live.flush_ms, live.audio_hold_ms) == (12.0, 20, 30)
     ntsc = Fraction(30000, 1001)
     assert live.renditions == (
@@ -152,7 +151,7 @@ def test_a_template_without_renditions_keeps_the_built_in_ladder() -> None:
     assert template.renditions == DEFAULT_RENDITIONS
 
 
-RUNG = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
+RENDITION = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
 FAULTS = [
     ("[listen]\nrtmp = 1935", "listen.rtmp", "HOST:PORT"),
     ('[listen]\nrtmp = "::1:1935"', "listen.rtmp", "brackets"),
@@ -196,23 +195,27 @@ FAULTS = [
     ('[templates.live]\nmax_source = "1080p"', "templates.live.max_source", '"1920x1080@60"'),
     ("[templates.live]\nrenditions = 3", "templates.live.renditions", "array of tables"),
     ("[templates.live]\nrenditions = [3]", "templates.live.renditions[0]", "a table"),
-    (RUNG + "width = 641", None, ""),  # no TOML: a key twice
-    (RUNG.replace("640", "641"), "templates.live.renditions[0].width", "even"),
-    (RUNG.replace("360", "5000"), "templates.live.renditions[0].height", "between 16 and 4096"),
-    (RUNG.replace('"a"', '"source"'), "templates.live.renditions[0].name", "as published"),
-    (RUNG.replace('"a"', '"a/b"'), "templates.live.renditions[0].name", "letters"),
-    (RUNG + RUNG, "templates.live.renditions[1].name", "twice"),
-    (RUNG.replace('"1M"', '"fast"'), "templates.live.renditions[0].bitrate", "a bitrate"),
-    (RUNG.replace('"1M"', '"1k"'), "templates.live.renditions[0].bitrate", "between 16k"),
-    (RUNG + "fps = 0", "templates.live.renditions[0].fps", "between 1 and 240"),
-    (RUNG + 'fps = "30/0"', "templates.live.renditions[0].fps", "a frame rate"),
-    (RUNG + 'profile = "high10"', "templates.live.renditions[0].profile", '"baseline"'),
-    (RUNG + 'preset = "fast"', "templates.live.renditions[0].preset", '"p1"'),
-    (RUNG + 'rc = "abr"', "templates.live.renditions[0].rc", '"cbr", "vbr"'),
-    (RUNG + 'maxrate = "2M"', "templates.live.renditions[0].maxrate", '"vbr"'),
-    (RUNG + 'rc="vbr"\nmaxrate="900k"', "templates.live.renditions[0].maxrate", "at least"),
-    (RUNG.replace("width=640\n", ""), "templates.live.renditions[0].width", "is missing"),
-    (RUNG + "framerate = 3", "templates.live.renditions[0].framerate", "no known key"),
+    (RENDITION + "width = 641", None, ""),  # no TOML: a key twice
+    (RENDITION.replace("640", "641"), "templates.live.renditions[0].width", "even"),
+    (
+        RENDITION.replace("360", "5000"),
+        "templates.live.renditions[0].height",
+        "between 16 and 4096",
+    ),
+    (RENDITION.replace('"a"', '"source"'), "templates.live.renditions[0].name", "as published"),
+    (RENDITION.replace('"a"', '"a/b"'), "templates.live.renditions[0].name", "letters"),
+    (RENDITION + RENDITION, "templates.live.renditions[1].name", "twice"),
+    (RENDITION.replace('"1M"', '"fast"'), "templates.live.renditions[0].bitrate", "a bitrate"),
+    (RENDITION.replace('"1M"', '"1k"'), "templates.live.renditions[0].bitrate", "between 16k"),
+    (RENDITION + "fps = 0", "templates.live.renditions[0].fps", "between 1 and 240"),
+    (RENDITION + 'fps = "30/0"', "templates.live.renditions[0].fps", "a frame rate"),
+    (RENDITION + 'profile = "high10"', "templates.live.renditions[0].profile", '"baseline"'),
+    (RENDITION + 'preset = "fast"', "templates.live.renditions[0].preset", '"p1"'),
+    (RENDITION + 'rc = "abr"', "templates.live.renditions[0].rc", '"cbr", "vbr"'),
+    (RENDITION + 'maxrate = "2M"', "templates.live.renditions[0].maxrate", '"vbr"'),
+    (RENDITION + 'rc="vbr"\nmaxrate="900k"', "templates.live.renditions[0].maxrate", "at least"),
+    (RENDITION.replace("width=640\n", ""), "templates.live.renditions[0].width", "is missing"),
+    (RENDITION + "framerate = 3", "templates.live.renditions[0].framerate", "no known key"),
 ]
 
 
@@ -236,7 +239,7 @@ def test_a_flush_goes_by_the_frame_or_by_an_interval(written: str, flush_ms: int
 
 
 def test_a_rate_below_one_frame_a_gop_is_a_fault() -> None:
-    found = faults_of('[templates.live]\ngop = "500ms"\n' + RUNG + "fps = 1")
+    found = faults_of('[templates.live]\ngop = "500ms"\n' + RENDITION + "fps = 1")
     assert "GOP of 500ms" in found["templates.live.renditions[0].fps"]
 
 
@@ -313,7 +316,7 @@ CALIBRATION: dict[str, Any] = {
 
 def test_calibrations_are_read_and_checked_like_all_else() -> None:
     (read,) = config.parse({"calibration": [CALIBRATION]}).calibration
-    assert (read.path, read.source, read.streams) == (ServePath.GPU_ONLY, (1920, 1080, 30), 90)
+    assert (read.path, read.source, read.streams) == (Pipeline.GPU_ONLY, (1920, 1080, 30), 90)
     assert (read.decode, read.encode, read.memory_bytes) == (0.01, 0.0, 118 * 1024**2)
     with pytest.raises(ConfigError) as caught:
         config.parse({"calibration": [CALIBRATION | {"decode": 2, "path": "fast", "speed": 1}]})

@@ -2,11 +2,11 @@
 
 import pytest
 
-from common.config.ladder import Path, Template
+from common.config.ladder import Pipeline, Template
 from common.config.policy import never_tried, unserved
 from common.config.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 
-GPU, HYBRID, SOFTWARE, PASSTHROUGH, REFUSE = Path
+GPU, HYBRID, SOFTWARE, PASSTHROUGH, REFUSE = Pipeline
 NOTHING = Settings(software=Software(workers=0), devices=Devices(use_gpus=False))
 
 
@@ -23,13 +23,13 @@ NOTHING = Settings(software=Software(workers=0), devices=Devices(use_gpus=False)
     ],
 )
 def test_nothing_may_stand_behind_what_ends_the_search(
-    policy: tuple[Path, ...], index: int | None
+    policy: tuple[Pipeline, ...], index: int | None
 ) -> None:
     found = never_tried(policy)
     assert (found[0] if found else None) == index
 
 
-def served_by(*policy: Path) -> tuple[Template, ...]:
+def served_by(*policy: Pipeline) -> tuple[Template, ...]:
     return (Template("live", DEFAULT_RENDITIONS, policy=policy),)
 
 

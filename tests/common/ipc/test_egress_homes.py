@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from common.ipc.control_messages import StreamRoutes
+from common.ipc.control_messages import EgressRoutes
 from common.ipc.egress_homes import Routes, home
 from common.ipc.identity import ChildName, StreamId
 
@@ -24,9 +24,9 @@ def test_a_stream_goes_to_its_home_and_to_who_wants_it_and_runs() -> None:
     first = home(STREAM, EGRESSES)
     others = [egress for egress in EGRESSES if egress != first]
     assert routes.wants(STREAM, EGRESSES) == {first}
-    routes.update(StreamRoutes(((STREAM, (others[0], ChildName("egress:9"))),)))
+    routes.update(EgressRoutes(((STREAM, (others[0], ChildName("egress:9"))),)))
     assert routes.wants(STREAM, EGRESSES) == {first, others[0]}
     assert routes.wants(StreamId("live/b"), EGRESSES) == {home("live/b", EGRESSES)}
-    routes.update(StreamRoutes(()))
+    routes.update(EgressRoutes(()))
     assert routes.wants(STREAM, EGRESSES) == {first}
     assert routes.wants(STREAM, []) == set()

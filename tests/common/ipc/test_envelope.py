@@ -14,7 +14,7 @@ from common.config.ladder import SourceFormat
 from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc import envelope
-from common.ipc.control_messages import DeviceInfo, Hello, Placed, PublisherStatus, Welcome
+from common.ipc.control_messages import DeviceInfo, Hello, Placement, PublisherStatus, Welcome
 from common.ipc.envelope import decode, decode_frames, encode, from_plain, to_plain
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
 from common.ipc.media_messages import AccessUnit, StreamStart, Tags
@@ -28,7 +28,7 @@ CASES = [
     Tags(STREAM, GENERATION, "720p", 4, ((9, 400, 1, 1234.5), (8, 401, 0, 1.0))),
     StreamStart(STREAM, GENERATION, TEMPLATE, 0, 12.5, resume_after_ms=40),
     Welcome(BootId("b" * 16), Settings(), ()),
-    Placed(3, STREAM, GENERATION, TEMPLATE, None, ("720p",), "no device has room"),
+    Placement(3, STREAM, GENERATION, TEMPLATE, None, ("720p",), "no device has room"),
 ]
 
 
@@ -183,7 +183,7 @@ def test_an_enum_of_a_deep_value_is_an_envelope_error() -> None:
         deep = [deep]
     plain = to_plain(DeviceInfo("cpu:0", "software", "2 cores"))
     plain[3] = deep
-    with pytest.raises(EnvelopeError, match="no Path: list"):
+    with pytest.raises(EnvelopeError, match="no Pipeline: list"):
         from_plain(DeviceInfo, plain)
 
 

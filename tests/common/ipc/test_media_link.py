@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.ipc.media_link import KEPT_BYTES, Inlet, Outlet, Sender
+from common.ipc.media_link import KEPT_BYTES, MediaListener, MediaSender, Sender
 
 MIB = b"m" * (1 << 20)
 
@@ -28,15 +28,15 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_every_message_of_a_long_burst_arrives_in_order(tmp_path: Path) -> None:
     async def scenario() -> None:
         got: list[list[bytes]] = []
-        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: got.append(frames))
-        outlet = Outlet(f"unix://{tmp_path}/a")
+        listener = MediaListener(f"unix://{tmp_path}/a", lambda frames, _: got.append(frames))
+        sender = MediaSender(f"unix://{tmp_path}/a")
         sent = [[str(i).encode(), b"payload" * (i % 900)] for i in range(3000)]
         for message in sent:
-            assert outlet.send(message)
+            assert sender.send(message)
         await until(lambda: len(got) == len(sent))
         assert got == sent
-        outlet.close()
-        inlet.close()
+        sender.close()
+        listener.close()
 
     run(scenario)
     assert not list(tmp_path.iterdir()), "the socket's file is removed"
@@ -45,18 +45,18 @@ def test_every_message_of_a_long_burst_arrives_in_order(tmp_path: Path) -> None:
 def test_several_senders_share_an_inlet(tmp_path: Path) -> None:
     async def scenario() -> None:
         got: list[list[bytes]] = []
-        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: got.append(frames))
-        outlets = [Outlet(f"unix://{tmp_path}/a") for _ in range(3)]
-        for number, outlet in enumerate(outlets):
-            assert outlet.send([str(number).encode()])
+        listener = MediaListener(f"unix://{tmp_path}/a", lambda frames, _: got.append(frames))
+        outlets = [MediaSender(f"unix://{tmp_path}/a") for _ in range(3)]
+        for number, sender in enumerate(outlets):
+            assert sender.send([str(number).encode()])
         await until(lambda: len(got) == 3)
         assert sorted(got) == [[b"0"], [b"1"], [b"2"]]
         outlets[0].close()
         assert outlets[1].send([b"still"])
         await until(lambda: [b"still"] in got)
-        inlet.close()
-        for outlet in outlets:
-            outlet.close()
+        listener.close()
+        for sender in outlets:
+            sender.close()
 
     run(scenario)
 
@@ -66,19 +66,21 @@ def test_a_peer_that_does_not_read_costs_no_more_than_the_limit_and_gets_what_wa
 ) -> None:
     async def scenario() -> None:
         got: list[int] = []
-        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: got.append(int(frames[0])))
-        outlet = Outlet(f"unix://{tmp_path}/a")
+        listener = MediaListener(
+            f"unix://{tmp_path}/a", lambda frames, _: got.append(int(frames[0]))
+        )
+        sender = MediaSender(f"unix://{tmp_path}/a")
         taken = 0  # the loop, and so the inlet, has no turn in between
-        while taken < 100 and outlet.send([str(taken).encode(), MIB]):
+        while taken < 100 and sender.send([str(taken).encode(), MIB]):
             taken += 1
         assert KEPT_BYTES < taken * len(MIB) < KEPT_BYTES + 4 * len(MIB)
-        assert not outlet.send([b"0"])
+        assert not sender.send([b"0"])
         await until(lambda: len(got) == taken)
         assert got == list(range(taken))
-        assert outlet.send([str(taken).encode()]), "there is room again"
+        assert sender.send([str(taken).encode()]), "there is room again"
         await until(lambda: len(got) == taken + 1)
-        outlet.close()
-        inlet.close()
+        sender.close()
+        listener.close()
 
     run(scenario)
 
@@ -94,13 +96,13 @@ def test_a_handler_that_fails_does_not_stop_the_link(
                 raise RuntimeError("boom")
             got.append(frames[0])
 
-        inlet = Inlet(f"unix://{tmp_path}/a", handle)
-        outlet = Outlet(f"unix://{tmp_path}/a")
-        outlet.send([b"bad"])
-        outlet.send([b"good"])
+        listener = MediaListener(f"unix://{tmp_path}/a", handle)
+        sender = MediaSender(f"unix://{tmp_path}/a")
+        sender.send([b"bad"])
+        sender.send([b"good"])
         await until(lambda: got == [b"good"])
-        outlet.close()
-        inlet.close()
+        sender.close()
+        listener.close()
 
     run(scenario)
     assert "boom" in caplog.text
@@ -108,16 +110,16 @@ def test_a_handler_that_fails_does_not_stop_the_link(
 
 def test_an_outlet_without_a_peer_refuses_until_there_is_one(tmp_path: Path) -> None:
     async def scenario() -> None:
-        outlet = Outlet(f"unix://{tmp_path}/late")
-        assert not outlet.send([b"x"])
+        sender = MediaSender(f"unix://{tmp_path}/late")
+        assert not sender.send([b"x"])
         got: list[list[bytes]] = []
-        inlet = Inlet(f"unix://{tmp_path}/late", lambda frames, _: got.append(frames))
-        await until(lambda: outlet.send([b"y"]))
+        listener = MediaListener(f"unix://{tmp_path}/late", lambda frames, _: got.append(frames))
+        await until(lambda: sender.send([b"y"]))
         await until(lambda: bool(got))
-        inlet.close()
-        await until(lambda: not outlet.send([b"z"]))  # it is told that nobody reads any more
-        outlet.close()
-        assert not outlet.send([b"z"])
+        listener.close()
+        await until(lambda: not sender.send([b"z"]))  # it is told that nobody reads any more
+        sender.close()
+        assert not sender.send([b"z"])
 
     run(scenario)
 
@@ -127,17 +129,17 @@ def test_bytes_that_are_no_message_end_their_own_connection_alone(
 ) -> None:
     async def scenario() -> None:
         got: list[list[bytes]] = []
-        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: got.append(frames))
-        outlet = Outlet(f"unix://{tmp_path}/a")
+        listener = MediaListener(f"unix://{tmp_path}/a", lambda frames, _: got.append(frames))
+        sender = MediaSender(f"unix://{tmp_path}/a")
         with socket.socket(socket.AF_UNIX) as stray:
             stray.connect(str(tmp_path / "a"))
             stray.setblocking(False)
             stray.send(b"GET / HTTP/1.1\r\n\r\n")
             assert await asyncio.get_running_loop().sock_recv(stray, 1) == b""
-        assert outlet.send([b"fine"])
+        assert sender.send([b"fine"])
         await until(lambda: got == [[b"fine"]])
-        outlet.close()
-        inlet.close()
+        sender.close()
+        listener.close()
 
     run(scenario)
     assert "no message" in caplog.text
@@ -145,11 +147,11 @@ def test_bytes_that_are_no_message_end_their_own_connection_alone(
 
 def test_a_name_that_is_bound_is_not_bound_again(tmp_path: Path) -> None:
     async def scenario() -> None:
-        inlet = Inlet(f"unix://{tmp_path}/a", lambda frames, _: None)
+        listener = MediaListener(f"unix://{tmp_path}/a", lambda frames, _: None)
         with pytest.raises(OSError, match="in use"):
-            Inlet(f"unix://{tmp_path}/a", lambda frames, _: None)
-        inlet.close()
-        inlet.close()
+            MediaListener(f"unix://{tmp_path}/a", lambda frames, _: None)
+        listener.close()
+        listener.close()
 
     run(scenario)
 
@@ -158,23 +160,23 @@ def test_what_is_gathered_leaves_in_one_write(tmp_path: Path) -> None:
     async def scenario() -> None:
         got: list[bytes] = []
         reads: list[int] = []
-        inlet = Inlet(
+        listener = MediaListener(
             f"unix://{tmp_path}/a",
             lambda frames, _: got.append(frames[0]),
             lambda: reads.append(len(got)),
         )
-        outlet = Outlet(f"unix://{tmp_path}/a")
-        outlet.gather()
+        sender = MediaSender(f"unix://{tmp_path}/a")
+        sender.gather()
         for name in (b"1", b"2", b"3"):
-            assert outlet.send([name])
+            assert sender.send([name])
             await asyncio.sleep(0.002)
         assert not got
-        outlet.flush()
+        sender.flush()
         await until(lambda: len(got) == 3)
         assert (got, reads) == ([b"1", b"2", b"3"], [3])
-        assert outlet.send([b"4"])
+        assert sender.send([b"4"])
         await until(lambda: len(got) == 4)
-        outlet.close()
-        inlet.close()
+        sender.close()
+        listener.close()
 
     run(scenario)

@@ -9,14 +9,16 @@ import pytest
 
 from common.ipc.envelope import encode
 from common.ipc.identity import StreamId
-from common.ipc.media_link import LAZY_S, Inlet, Sender
-from common.ipc.media_messages import SHARED, Watched
+from common.ipc.media_link import BATCH_S, MediaListener, Sender
+from common.ipc.media_messages import SHARED, Demand
 from common.ipc.tag_link import TagLink
 
 CAM = StreamId("live/cam")
 
 
-def run(scenario: Callable[[Inlet, TagLink, list[bytes], list[Sender]], Awaitable[None]]) -> None:
+def run(
+    scenario: Callable[[MediaListener, TagLink, list[bytes], list[Sender]], Awaitable[None]],
+) -> None:
     async def bounded(folder: Path) -> None:
         got: list[bytes] = []
         senders: list[Sender] = []
@@ -25,14 +27,14 @@ def run(scenario: Callable[[Inlet, TagLink, list[bytes], list[Sender]], Awaitabl
             got.append(frames[0])
             senders.append(sender)
 
-        inlet = Inlet(f"unix://{folder}/tags", take)
+        listener = MediaListener(f"unix://{folder}/tags", take)
         link = TagLink(f"unix://{folder}/tags", lambda stream_id: got.append(stream_id.encode()))
         try:
             async with asyncio.timeout(10):
-                await scenario(inlet, link, got, senders)
+                await scenario(listener, link, got, senders)
         finally:
             link.close()
-            inlet.close()
+            listener.close()
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(bounded(Path(folder)))
@@ -44,54 +46,58 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def test_what_is_sent_lazily_comes_with_the_next_message_and_in_order() -> None:
-    async def scenario(inlet: Inlet, link: TagLink, got: list[bytes], _: list[Sender]) -> None:
+    async def scenario(
+        listener: MediaListener, link: TagLink, got: list[bytes], _: list[Sender]
+    ) -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        assert link.send([b"1"], lazily=True)
-        assert link.send([b"2"], lazily=True)
+        assert link.send([b"1"], batched=True)
+        assert link.send([b"2"], batched=True)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not got
         assert link.send([b"3"])
         await until(lambda: len(got) == 3)
         assert got == [b"1", b"2", b"3"]
-        assert loop.time() - began_s < LAZY_S
+        assert loop.time() - began_s < BATCH_S
 
     run(scenario)
 
 
 def test_what_is_sent_lazily_comes_in_the_end() -> None:
-    async def scenario(inlet: Inlet, link: TagLink, got: list[bytes], _: list[Sender]) -> None:
+    async def scenario(
+        listener: MediaListener, link: TagLink, got: list[bytes], _: list[Sender]
+    ) -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        assert link.send([b"1"], lazily=True)
+        assert link.send([b"1"], batched=True)
         await until(lambda: got == [b"1"])
-        assert loop.time() - began_s >= LAZY_S * 0.9
+        assert loop.time() - began_s >= BATCH_S * 0.9
 
     run(scenario)
 
 
 def test_an_egress_says_what_is_watched_and_gets_at_once_what_had_waited() -> None:
     async def scenario(
-        inlet: Inlet, link: TagLink, got: list[bytes], senders: list[Sender]
+        listener: MediaListener, link: TagLink, got: list[bytes], senders: list[Sender]
     ) -> None:
         assert link.send([b"open"])
         await until(lambda: bool(senders))
         assert not link.watches(CAM, "360p")
-        link.send([b"waits"], lazily=True)
+        link.send([b"waits"], batched=True)
         began_s = asyncio.get_running_loop().time()
-        assert senders[0].answer([encode(Watched(CAM, ("360p",)))])
+        assert senders[0].answer([encode(Demand(CAM, ("360p",)))])
         await until(lambda: b"waits" in got)
-        assert asyncio.get_running_loop().time() - began_s < LAZY_S
+        assert asyncio.get_running_loop().time() - began_s < BATCH_S
         assert got.count(b"live/cam") == 1, "who sends is told"
-        assert senders[0].answer([encode(Watched(CAM, ("240p", "360p")))])
+        assert senders[0].answer([encode(Demand(CAM, ("240p", "360p")))])
         await until(lambda: link.watches(CAM, "240p"))
         assert got.count(b"live/cam") == 1, "once"
         assert link.watches(CAM, "360p")
         assert link.watches(CAM, SHARED)
         assert not link.watches(CAM, "720p")
         assert not link.watches(StreamId("live/other"), "360p")
-        assert senders[0].answer([encode(Watched(CAM, ()))])
+        assert senders[0].answer([encode(Demand(CAM, ()))])
         await until(lambda: not link.watches(CAM, "360p"))
 
     run(scenario)
@@ -99,12 +105,12 @@ def test_an_egress_says_what_is_watched_and_gets_at_once_what_had_waited() -> No
 
 def test_an_answer_that_cannot_be_read_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(
-        inlet: Inlet, link: TagLink, got: list[bytes], senders: list[Sender]
+        listener: MediaListener, link: TagLink, got: list[bytes], senders: list[Sender]
     ) -> None:
         link.send([b"open"])
         await until(lambda: bool(senders))
         assert senders[0].answer([b"nonsense"])
-        assert senders[0].answer([encode(Watched(CAM, ("360p",)))])
+        assert senders[0].answer([encode(Demand(CAM, ("360p",)))])
         await until(lambda: link.watches(CAM, "360p"))
 
     run(scenario)
@@ -113,7 +119,7 @@ def test_an_answer_that_cannot_be_read_changes_nothing(caplog: pytest.LogCapture
 
 def test_a_sender_that_is_gone_takes_no_answer() -> None:
     async def scenario(
-        inlet: Inlet, link: TagLink, got: list[bytes], senders: list[Sender]
+        listener: MediaListener, link: TagLink, got: list[bytes], senders: list[Sender]
     ) -> None:
         link.send([b"open"])
         await until(lambda: bool(senders))

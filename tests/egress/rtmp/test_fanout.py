@@ -144,7 +144,7 @@ def test_other_message_streams_are_other_groups() -> None:
     feed = begun()
     first, second = MemorySink(), MemorySink()
     first.join(feed.channel)
-    second.player.join(feed.rendition.ring, Start.GOP, 5, feed.rendition.flushed)
+    second.player.join(feed.rendition.gop_buffer, Start.GOP, 5, feed.rendition.flushed)
     second.channel = feed.channel
     feed.channel.add(second)
     second.pump()

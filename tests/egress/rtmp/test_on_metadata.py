@@ -1,4 +1,4 @@
-"""egress/rtmp/on_metadata.py: a rung's onMetaData with the source's audio."""
+"""egress/rtmp/on_metadata.py: a rendition's onMetaData with the source's audio."""
 
 from common.rtmp import amf0
 from egress.rtmp.on_metadata import audio_members, with_audio

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from common.ipc.envelope import decode
 from common.ipc.identity import StreamId
-from common.ipc.media_messages import Watched
+from common.ipc.media_messages import Demand
 from egress.streams.demand import Watching
 
 CAM, OTHER = StreamId("live/cam"), StreamId("live/other")
@@ -12,7 +12,7 @@ CAM, OTHER = StreamId("live/cam"), StreamId("live/other")
 
 class FakeSender:
     def __init__(self) -> None:
-        self.told: list[Watched] = []
+        self.told: list[Demand] = []
         self.closed = False
         self.is_full = False
 
@@ -33,7 +33,7 @@ def test_every_sender_is_told_once_what_is_watched() -> None:
     watching.sends(CAM, ingest)
     watching.tell(CAM, {"360p"})
     watching.tell(CAM, {"720p", "360p"})
-    assert ingest.told == [Watched(CAM, ("360p",)), Watched(CAM, ("360p", "720p"))]
+    assert ingest.told == [Demand(CAM, ("360p",)), Demand(CAM, ("360p", "720p"))]
     assert worker.told == ingest.told
 
 
@@ -44,7 +44,7 @@ def test_who_takes_no_answer_gets_it_at_the_next_call() -> None:
     watching.tell(CAM, {"source"})
     ingest.is_full = False
     watching.tell(CAM, {"source"})
-    assert ingest.told == [Watched(CAM, ("source",))]
+    assert ingest.told == [Demand(CAM, ("source",))]
 
 
 def test_who_is_gone_is_forgotten_and_the_end_is_told() -> None:
@@ -54,10 +54,10 @@ def test_who_is_gone_is_forgotten_and_the_end_is_told() -> None:
     watching.tell(CAM, {"source"})
     worker.closed = True
     watching.forget(CAM)
-    assert ingest.told[-1] == Watched(CAM, ())
+    assert ingest.told[-1] == Demand(CAM, ())
     assert len(worker.told) == 1
     watching.tell(CAM, {"source"})
-    assert ingest.told[-1] == Watched(CAM, ()), "it sends no more"
+    assert ingest.told[-1] == Demand(CAM, ()), "it sends no more"
 
 
 def test_what_is_no_stream_here_is_forgotten_in_the_end_and_not_at_once() -> None:
@@ -66,8 +66,8 @@ def test_what_is_no_stream_here_is_forgotten_in_the_end_and_not_at_once() -> Non
     watching.sends(OTHER, worker)
     watching.prune({OTHER})
     watching.tell(CAM, {"360p"})
-    assert worker.told == [Watched(CAM, ("360p",))], "the stream may be about to open"
+    assert worker.told == [Demand(CAM, ("360p",))], "the stream may be about to open"
     watching.prune({OTHER})
     watching.tell(CAM, {"720p"})
     watching.tell(OTHER, {"720p"})
-    assert worker.told[1:] == [Watched(OTHER, ("720p",))]
+    assert worker.told[1:] == [Demand(OTHER, ("720p",))]

@@ -27,7 +27,7 @@ def test_tags_before_their_stream_are_parked_and_taken_when_it_opens() -> None:
     wire = b"".join(entry.shared(1) for entry in stream.renditions["720p"].take(0.5))
     assert texts(wire) == ["M", "H", "v0", "v40"]
     assert stream.touched == {"720p"}
-    assert streams.parked == 0
+    assert streams.queued == 0
 
 
 def test_tags_of_the_next_generation_are_parked_until_it_is_announced() -> None:
@@ -38,7 +38,7 @@ def test_tags_of_the_next_generation_are_parked_until_it_is_announced() -> None:
         tags(0, key_tag(0), generation=2, rendition="720p"),
     ):
         streams.take(message, payloads, 0.0)
-    assert streams.parked == 2
+    assert streams.queued == 2
     streams.open(stream_open(generation=2), 0.1)
     assert stream.renditions["720p"].frames == 1
 
@@ -47,9 +47,9 @@ def test_what_is_parked_is_dropped_after_a_while() -> None:
     streams = Streams()
     streams.take(*tags(0, key_tag(0)), 0.0)
     streams.expire(PARKED_S - 0.1)
-    assert streams.parked == 1
+    assert streams.queued == 1
     streams.expire(PARKED_S)
-    assert streams.parked == 0
+    assert streams.queued == 0
     assert streams.unplaced == 1
 
 
@@ -57,7 +57,7 @@ def test_parking_is_bounded() -> None:
     streams = Streams()
     for i in range(streams_module.MAX_PARKED + 10):
         streams.take(*tags(i, key_tag(i)), 0.0)
-    assert streams.parked == streams_module.MAX_PARKED
+    assert streams.queued == streams_module.MAX_PARKED
     assert streams.unplaced == 10
 
 

@@ -186,7 +186,7 @@ def test_audio_of_the_source_lies_as_it_came() -> None:
     assert words(rendition.take(0.0)) == ["M", "H", "v0", "a70", "v40"]
 
 
-def test_audio_of_a_rung_waits_for_the_video_of_its_time() -> None:
+def test_audio_of_a_rendition_waits_for_the_video_of_its_time() -> None:
     rendition = made(is_transcoded=True)
     give(rendition, 0, key_tag(0))
     for dts_ms in (10, 30, 50):
@@ -198,7 +198,7 @@ def test_audio_of_a_rung_waits_for_the_video_of_its_time() -> None:
     assert words(rendition.take(0.0)) == ["a50", "v80"]
 
 
-def test_audio_of_a_rung_waits_no_longer_than_its_bound() -> None:
+def test_audio_of_a_rendition_waits_no_longer_than_its_bound() -> None:
     rendition = made(is_transcoded=True)
     give(rendition, 0, key_tag(0))
     rendition.take(0.0)
@@ -308,7 +308,7 @@ def test_an_audio_header_is_kept_for_joiners_and_passed_on() -> None:
     give(rendition, 0, key_tag(0))
     give(rendition, 1, audio_tag(5))
     assert words(rendition.take(0.0)) == ["h", "M", "H", "v0", "a5"]
-    assert rendition.ring.headers.audio == AUDIO_HEADER
+    assert rendition.gop_buffer.headers.audio == AUDIO_HEADER
 
 
 @pytest.mark.parametrize("is_transcoded", [False, True])

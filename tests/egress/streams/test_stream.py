@@ -38,11 +38,11 @@ REPEATED = (key_tag(5000), inter_tag(5040))
 Sent = tuple[RenditionOpen | Tags, Sequence[bytes]]
 
 
-class Watched:
+class Demand:
     """A stream whose renditions are flushed and read."""
 
-    def __init__(self, rungs: tuple[str, ...] = ("720p", "360p")) -> None:
-        self.stream = Stream(stream_open(rungs=rungs), 0.0)
+    def __init__(self, renditions: tuple[str, ...] = ("720p", "360p")) -> None:
+        self.stream = Stream(stream_open(renditions=renditions), 0.0)
         self._screens: dict[str, Screen] = {}
 
     def take(self, *sent: Sent, now: float = 0.0) -> None:
@@ -67,12 +67,12 @@ def state(stream: Stream) -> StreamState:
     return stream.state  # a call, because it changes behind mypy's back
 
 
-def test_a_stream_has_its_rungs_and_the_source() -> None:
-    assert set(Watched().stream.renditions) == {"720p", "360p", SOURCE}
+def test_a_stream_has_its_renditions_and_the_source() -> None:
+    assert set(Demand().stream.renditions) == {"720p", "360p", SOURCE}
 
 
 def test_audio_and_data_reach_every_rendition() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(
         rendition_open(SOURCE),
         rendition_open("720p"),
@@ -86,13 +86,13 @@ def test_audio_and_data_reach_every_rendition() -> None:
 
 
 def test_a_repeated_audio_header_is_not_passed_on() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(shared(audio_header_tag(0)), shared(audio_header_tag(5), audio_tag(5)))
     assert watched.words(SOURCE) == ["h", "a5"]
 
 
-def test_the_rungs_metadata_tell_of_the_audio() -> None:
-    watched = Watched()
+def test_the_renditions_metadata_tell_of_the_audio() -> None:
+    watched = Demand()
     watched.take(rendition_open("720p"), shared(audio_header_tag(0)))
     watched.take(rendition_open("360p"))
     for name in ("720p", "360p"):
@@ -102,15 +102,15 @@ def test_the_rungs_metadata_tell_of_the_audio() -> None:
     assert watched.stream.renditions[SOURCE].metadata == b""
 
 
-def test_a_rung_that_is_made_later_has_the_audio_header() -> None:
-    watched = Watched(rungs=("720p",))
+def test_a_rendition_that_is_made_later_has_the_audio_header() -> None:
+    watched = Demand(renditions=("720p",))
     watched.take(shared(audio_header_tag(0)))
-    watched.stream.open(stream_open(rungs=("720p", "360p")), 0.0)
-    assert watched.stream.renditions["360p"].ring.headers.audio == AUDIO_HEADER
+    watched.stream.open(stream_open(renditions=("720p", "360p")), 0.0)
+    assert watched.stream.renditions["360p"].gop_buffer.headers.audio == AUDIO_HEADER
 
 
 def test_a_lost_worker_is_followed_at_once_and_the_source_goes_on() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(
         rendition_open(SOURCE),
         rendition_open("720p"),
@@ -135,8 +135,8 @@ def test_a_lost_worker_is_followed_at_once_and_the_source_goes_on() -> None:
     assert watched.stream.stale == 2
 
 
-def test_the_position_told_is_the_last_of_the_rung_that_came_furthest() -> None:
-    watched = Watched()
+def test_the_position_told_is_the_last_of_the_rendition_that_came_furthest() -> None:
+    watched = Demand()
     watched.take(
         rendition_open("720p"),
         rendition_open("360p"),
@@ -147,10 +147,10 @@ def test_the_position_told_is_the_last_of_the_rung_that_came_furthest() -> None:
     assert watched.stream.revoke(Generation(1)) == 80
 
 
-def test_at_a_cut_the_new_rungs_wait_for_the_old_ones_end() -> None:
-    watched = Watched()
+def test_at_a_cut_the_new_renditions_wait_for_the_old_ones_end() -> None:
+    watched = Demand()
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(generation=2, cut_ms=80), 0.0)
+    watched.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
     watched.take(
         rendition_open("720p", generation=2),
         tags(0, key_tag(80), inter_tag(120), generation=2, rendition="720p"),
@@ -167,9 +167,9 @@ def test_at_a_cut_the_new_rungs_wait_for_the_old_ones_end() -> None:
 
 
 def test_at_a_cut_the_wait_is_bounded() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(generation=2, cut_ms=40), 0.0)
+    watched.stream.open(stream_open(generation=2, splice_ms=40), 0.0)
     assert watched.stream.due_at() == SILENT_S
     watched.take(
         rendition_open("720p", generation=2),
@@ -184,9 +184,9 @@ def test_at_a_cut_the_wait_is_bounded() -> None:
 
 
 def test_at_a_cut_the_source_does_not_wait() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open(SOURCE), tags(0, key_tag(0)))
-    watched.stream.open(stream_open(generation=2, cut_ms=80), 0.0)
+    watched.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
     watched.take(
         tags(1, inter_tag(40)),
         tags(2, inter_tag(80), generation=2),
@@ -199,26 +199,28 @@ def test_at_a_cut_the_source_does_not_wait() -> None:
 
 
 def test_a_cut_that_is_announced_twice_is_one() -> None:
-    watched = Watched()
-    message = stream_open(generation=2, cut_ms=80)
+    watched = Demand()
+    message = stream_open(generation=2, splice_ms=80)
     watched.stream.open(message, 0.0)
     watched.stream.open(message, 0.0)
     assert watched.stream.generation == 1
 
 
-def test_rungs_that_change_between_an_announcement_and_its_cut_are_those_of_the_new_one() -> None:
-    watched = Watched()
-    watched.stream.open(stream_open(generation=2, cut_ms=80), 0.0)
-    watched.stream.open(stream_open(generation=2, rungs=("360p",)), 0.0)
+def test_renditions_that_change_between_an_announcement_and_its_cut_are_those_of_the_new_one() -> (
+    None
+):
+    watched = Demand()
+    watched.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
+    watched.stream.open(stream_open(generation=2, renditions=("360p",)), 0.0)
     assert "720p" in watched.stream.renditions, "up to the cut"
     watched.end_generation(1)
     assert set(watched.stream.renditions) == {"360p", SOURCE}
 
 
 def test_a_publisher_that_is_back_before_a_cut_is_back() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open(SOURCE), tags(0, key_tag(0), inter_tag(40)))
-    watched.stream.open(stream_open(generation=2, cut_ms=2000), 0.0)
+    watched.stream.open(stream_open(generation=2, splice_ms=2000), 0.0)
     watched.stream.close(close(10_000, generation=2), 0.5)
     watched.stream.open(stream_open(generation=2), 0.6)
     assert state(watched.stream) is StreamState.LIVE
@@ -233,9 +235,9 @@ def test_a_publisher_that_is_back_before_a_cut_is_back() -> None:
 
 
 def test_a_lost_new_generation_is_not_switched_to_with_its_tags() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(generation=2, cut_ms=80), 0.0)
+    watched.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
     watched.take(
         rendition_open("720p", generation=2),
         tags(0, key_tag(80), generation=2, rendition="720p"),
@@ -246,7 +248,7 @@ def test_a_lost_new_generation_is_not_switched_to_with_its_tags() -> None:
 
 
 def test_tags_of_an_ended_generation_are_stale() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.stream.open(stream_open(generation=2), 0.0)
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"), tags(0, key_tag(0)))
     assert watched.words("720p") == []
@@ -255,27 +257,27 @@ def test_tags_of_an_ended_generation_are_stale() -> None:
 
 
 def test_only_known_generations_are_known() -> None:
-    stream = Watched().stream
+    stream = Demand().stream
     assert stream.knows(Generation(1))
     assert not stream.knows(Generation(2))
-    stream.open(stream_open(generation=2, cut_ms=80), 0.0)
+    stream.open(stream_open(generation=2, splice_ms=80), 0.0)
     assert stream.knows(Generation(2))
 
 
-def test_rungs_that_a_placement_has_no_more_are_gone() -> None:
-    watched = Watched()
-    gone = watched.stream.open(stream_open(generation=2, rungs=("360p",)), 0.0)
+def test_renditions_that_a_placement_has_no_more_are_gone() -> None:
+    watched = Demand()
+    gone = watched.stream.open(stream_open(generation=2, renditions=("360p",)), 0.0)
     assert gone == ("720p",)
     assert set(watched.stream.renditions) == {"360p", SOURCE}
     watched.take(tags(0, key_tag(0), generation=2, rendition="720p"))
     assert watched.stream.stale == 1
 
 
-def comes_back(*meanwhile: Sent, first_number: int) -> Watched:
+def comes_back(*meanwhile: Sent, first_number: int) -> Demand:
     """720p begins, is gone by its ingest's word, and is announced again; then come pictures."""
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    assert watched.stream.open(stream_open(rungs=("360p",)), 0.0) == ("720p",)
+    assert watched.stream.open(stream_open(renditions=("360p",)), 0.0) == ("720p",)
     watched.take(*meanwhile)
     watched.stream.open(stream_open(), 0.0)
     pictures = inter_tag(80), key_tag(120), inter_tag(160)
@@ -283,30 +285,30 @@ def comes_back(*meanwhile: Sent, first_number: int) -> Watched:
     return watched
 
 
-def test_a_rung_that_comes_back_begins_with_what_its_worker_said_before_its_ingest() -> None:
+def test_a_rendition_that_comes_back_begins_with_what_its_worker_said_before_its_ingest() -> None:
     header = VIDEO_HEADER + b"other"
     opened = rendition_open("720p", first_number=1, header=header)
     watched = comes_back(opened, tags(1, key_tag(40), rendition="720p"), first_number=2)
     rendition = watched.stream.renditions["720p"]
     rendition.advance(0.0)
     assert rendition.has_start
-    assert rendition.ring.headers.video == header
-    assert rendition.ring.headers.metadata
+    assert rendition.gop_buffer.headers.video == header
+    assert rendition.gop_buffer.headers.metadata
 
 
-def test_a_rung_that_was_gone_for_a_moment_goes_on_with_the_headers_it_had() -> None:
+def test_a_rendition_that_was_gone_for_a_moment_goes_on_with_the_headers_it_had() -> None:
     watched = comes_back(first_number=1)
     rendition = watched.stream.renditions["720p"]
     rendition.advance(0.0)
     assert rendition.has_start
-    assert rendition.ring.headers.video == VIDEO_HEADER
-    assert rendition.ring.headers.metadata
+    assert rendition.gop_buffer.headers.video == VIDEO_HEADER
+    assert rendition.gop_buffer.headers.metadata
 
 
-def test_a_rung_of_the_next_generation_is_not_counted_from_the_one_befores_number() -> None:
-    watched = Watched()
+def test_a_rendition_of_the_next_generation_is_not_counted_from_the_one_befores_number() -> None:
+    watched = Demand()
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(rungs=("360p",)), 0.0)
+    watched.stream.open(stream_open(renditions=("360p",)), 0.0)
     watched.take(rendition_open("720p", first_number=900))  # its encoder is there again
     watched.stream.open(stream_open(generation=2), 0.0)
     watched.take(
@@ -316,26 +318,26 @@ def test_a_rung_of_the_next_generation_is_not_counted_from_the_one_befores_numbe
     assert watched.words("720p") == ["M", "H", "v80", "v120"]
 
 
-def test_a_rung_that_the_next_generation_lacks_leaves_it_no_headers() -> None:
-    watched = Watched()
+def test_a_rendition_that_the_next_generation_lacks_leaves_it_no_headers() -> None:
+    watched = Demand()
     watched.take(rendition_open("720p", first_number=900), tags(900, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(generation=2, rungs=("360p",)), 0.0)
+    watched.stream.open(stream_open(generation=2, renditions=("360p",)), 0.0)
     watched.stream.open(stream_open(generation=2), 0.0)
     assert not watched.stream.renditions["720p"].video_header
 
 
-def test_the_headers_of_a_rung_that_waits_are_replaced_however_many_wait() -> None:
-    watched = Watched(rungs=())
+def test_the_headers_of_a_rendition_that_waits_are_replaced_however_many_wait() -> None:
+    watched = Demand(renditions=())
     watched.take(*(rendition_open(f"{i}p") for i in range(MAX_ABSENT)))
     header = VIDEO_HEADER + b"other"
     watched.take(rendition_open("0p", header=header), rendition_open("one more"))
-    watched.stream.open(stream_open(rungs=("0p", "one more")), 0.0)
+    watched.stream.open(stream_open(renditions=("0p", "one more")), 0.0)
     assert watched.stream.renditions["0p"].video_header == header
     assert not watched.stream.renditions["one more"].video_header
 
 
 def test_without_hold_a_stream_ends_when_its_worker_has_sent_the_rest() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.stream.close(close(0), 1.0)
     assert state(watched.stream) is StreamState.ENDING
     assert watched.stream.due_at() == 1.0 + END_WAIT_S
@@ -346,7 +348,7 @@ def test_without_hold_a_stream_ends_when_its_worker_has_sent_the_rest() -> None:
 
 
 def test_the_last_sound_is_not_lost_with_the_video_that_it_waits_for() -> None:
-    watched = Watched(rungs=("720p",))
+    watched = Demand(renditions=("720p",))
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
     watched.take(shared(audio_tag(0), audio_tag(21), data_tag(30)))
     assert watched.words("720p") == ["M", "H", "v0", "a0"]
@@ -357,15 +359,15 @@ def test_the_last_sound_is_not_lost_with_the_video_that_it_waits_for() -> None:
     assert watched.words("720p", now=0.05) == ["a21", "d30"]
 
 
-def test_without_rungs_a_stream_ends_at_once() -> None:
-    stream = Watched(rungs=()).stream
+def test_without_renditions_a_stream_ends_at_once() -> None:
+    stream = Demand(renditions=()).stream
     stream.close(close(0), 1.0)
     stream.tick(1.0)
     assert state(stream) is StreamState.ENDED
 
 
 def test_a_held_stream_ends_after_its_hold() -> None:
-    stream = Watched().stream
+    stream = Demand().stream
     stream.close(close(2000), 1.0)
     assert state(stream) is StreamState.HELD
     stream.tick(2.9 + LATE_S)
@@ -375,7 +377,7 @@ def test_a_held_stream_ends_after_its_hold() -> None:
 
 
 def test_a_held_stream_waits_for_its_ingests_word_that_the_hold_is_over() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
     watched.stream.close(close(2000), 1.0)
     watched.stream.tick(3.05)  # ingest looks ten times a second
@@ -391,7 +393,7 @@ def test_a_held_stream_waits_for_its_ingests_word_that_the_hold_is_over() -> Non
 
 
 def test_a_publisher_who_returns_goes_on_with_a_header_and_a_keyframe() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open(SOURCE), tags(0, key_tag(0), inter_tag(40)))
     watched.stream.close(close(2000), 1.0)
     watched.words(SOURCE)
@@ -406,7 +408,7 @@ def test_a_publisher_who_returns_goes_on_with_a_header_and_a_keyframe() -> None:
 
 
 def test_the_same_generation_may_be_opened_anew_after_a_hold() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
     watched.stream.close(close(2000), 1.0)
     watched.stream.open(stream_open(), 1.5)
@@ -416,14 +418,14 @@ def test_the_same_generation_may_be_opened_anew_after_a_hold() -> None:
 
 
 def test_the_end_of_an_older_publisher_is_no_end() -> None:
-    stream = Watched().stream
+    stream = Demand().stream
     stream.open(stream_open(generation=2), 0.0)
     stream.close(close(0, generation=1), 1.0)
     assert state(stream) is StreamState.LIVE
 
 
 def test_another_ingest_that_counts_time_anew_lands_behind_what_was_sent() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(
         rendition_open(SOURCE),
         rendition_open("720p"),
@@ -447,7 +449,7 @@ def test_another_ingest_that_counts_time_anew_lands_behind_what_was_sent() -> No
 
 
 def test_a_time_that_begins_anew_is_known_through_a_placement_before_its_first_picture() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
     watched.words(SOURCE)
     watched.stream.open(stream_open(generation=2), 11.0)
@@ -458,7 +460,7 @@ def test_a_time_that_begins_anew_is_known_through_a_placement_before_its_first_p
 
 
 def test_another_ingest_that_repeats_what_was_sent_goes_on_in_its_time() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
     watched.words(SOURCE)
     watched.stream.open(stream_open(generation=2), 11.0)
@@ -485,7 +487,7 @@ def test_another_ingest_that_repeats_what_was_sent_goes_on_in_its_time() -> None
 def test_another_ingests_time_is_that_of_its_first_picture_or_sound(
     first: tuple[tuple[int, int, int, float], bytes], begins_ms: int, goes_on_ms: int
 ) -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
     watched.words(SOURCE)
     watched.stream.open(stream_open(generation=2), 13.0)
@@ -504,7 +506,7 @@ def test_another_ingests_time_is_that_of_its_first_picture_or_sound(
 
 
 def test_a_stream_whose_ingest_is_silent_for_long_is_given_up() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open(SOURCE), tags(0, key_tag(0)), now=1.0)
     watched.stream.tick(1.0 + SILENT_S)
     assert state(watched.stream) is StreamState.HELD
@@ -513,7 +515,7 @@ def test_a_stream_whose_ingest_is_silent_for_long_is_given_up() -> None:
 
 
 def test_a_silent_stream_lives_on_when_tags_come_again() -> None:
-    watched = Watched()
+    watched = Demand()
     watched.take(rendition_open(SOURCE), tags(0, key_tag(0)), now=1.0)
     watched.stream.tick(1.0 + SILENT_S)
     watched.take(tags(1, inter_tag(40)), now=1.5 + SILENT_S)

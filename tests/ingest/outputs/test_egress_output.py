@@ -1,6 +1,7 @@
 """ingest/outputs/egress_output.py: batches, order, and egresses that come later."""
 
 import pytest
+from ingest.streams.gop_buffer import CachedTag, GopBuffer
 
 from common.config.ladder import SOURCE
 from common.ipc.identity import BootId, ChildName, Generation
@@ -14,9 +15,8 @@ from common.ipc.media_messages import (
     StreamOpen,
     Tags,
 )
-from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressSide, tag_of
+from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressOutput, tag_of
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
-from ingest.streams.gop_cache import CachedTag, GopCache
 from tests.kit.stream import STREAM, TEMPLATE, FakePeers, RememberingPort, config
 
 ONE = Generation(1)
@@ -35,8 +35,8 @@ def sound(at_ms: int) -> AudioFrame:
 class Around:
     def __init__(self) -> None:
         self.peers = FakePeers()
-        self.side = EgressSide(STREAM, ONE, self.peers, lambda: 1.002)
-        self.gop = GopCache()
+        self.side = EgressOutput(STREAM, ONE, self.peers, lambda: 1.002)
+        self.gop = GopBuffer()
         self.gop.set_metadata(b"meta")
         self.gop.add(config())
         self.side.follow()
@@ -173,7 +173,7 @@ def test_a_new_generation_marks_tags_and_numbers_go_on() -> None:
     around = Around()
     around.put(unit(0, key=True))
     two = Generation(2)
-    around.side.open(StreamOpen(STREAM, two, TEMPLATE, (), cut_ms=40))
+    around.side.open(StreamOpen(STREAM, two, TEMPLATE, (), splice_ms=40))
     around.side.open_source(around.gop)
     around.put(unit(40))
     around.side.end_read(1.0)

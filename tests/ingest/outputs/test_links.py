@@ -7,17 +7,17 @@ from pathlib import Path
 from common.ipc.control_messages import Endpoint
 from common.ipc.envelope import decode
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
-from common.ipc.media_link import Inlet, OnFrames
+from common.ipc.media_link import MediaListener, OnFrames
 from common.ipc.media_messages import StreamEnd
-from ingest.outputs.links import Relay
+from ingest.outputs.links import Links
 
 WORKER, EGRESS = ChildName("worker:cpu:0"), ChildName("egress:0")
 END = StreamEnd(StreamId("live/cam"), Generation(1), "over")
 
 
-def run(scenario: Callable[[Relay], Awaitable[None]]) -> None:
+def run(scenario: Callable[[Links], Awaitable[None]]) -> None:
     async def with_relay() -> None:
-        relay = Relay()
+        relay = Links()
         try:
             async with asyncio.timeout(10):
                 await scenario(relay)
@@ -46,13 +46,13 @@ def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
 
 
 def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -> None:
-    async def scenario(relay: Relay) -> None:
+    async def scenario(relay: Links) -> None:
         got: dict[str, list[list[bytes]]] = {"w-a": [], "w-b": [], "e-a": []}
 
         def note(messages: list[list[bytes]]) -> OnFrames:
             return lambda frames, _: messages.append(frames)
 
-        inlets = [Inlet(f"unix://{tmp_path}/{name}", note(got[name])) for name in got]
+        inlets = [MediaListener(f"unix://{tmp_path}/{name}", note(got[name])) for name in got]
         relay.follow(endpoints(tmp_path, "a"))
         first = relay.worker(WORKER)
         assert first is not None
@@ -73,14 +73,14 @@ def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -
         await until(lambda: bool(got["w-b"]))
         assert len(got["w-a"]) == 1
         assert relay.handovers() == ((EGRESS, f"unix://{tmp_path}/h-b"),)
-        for inlet in inlets:
-            inlet.close()
+        for listener in inlets:
+            listener.close()
 
     run(scenario)
 
 
 def test_who_is_gone_is_gone(tmp_path: Path) -> None:
-    async def scenario(relay: Relay) -> None:
+    async def scenario(relay: Links) -> None:
         relay.follow(endpoints(tmp_path, "a"))
         port = relay.egresses()[0]
         relay.follow(())

@@ -2,20 +2,21 @@
 
 from dataclasses import replace
 
-from common.ipc.control_messages import Placed
+from ingest.streams.gop_buffer import GopBuffer
+
+from common.ipc.control_messages import Placement
 from common.ipc.identity import BootId, ChildName, Generation
 from common.ipc.media_messages import (
     AccessUnit,
-    StreamCut,
     StreamEnd,
     StreamPause,
+    StreamSplice,
     StreamStart,
     VideoHeader,
 )
-from ingest.outputs.worker_output import CUT_GRACE_MS, WorkerSide
+from ingest.outputs.worker_output import CUT_GRACE_MS, WorkerOutput
 from ingest.rtmp.to_units import VideoUnit
-from ingest.streams.gop_cache import GopCache
-from ingest.streams.timeline import Anchor
+from ingest.streams.timeline import ClockReference
 from tests.kit.stream import (
     ANSWER,
     SPS_720,
@@ -27,7 +28,7 @@ from tests.kit.stream import (
 )
 
 OTHER = ChildName("worker:cpu:1")
-ANCHOR = Anchor(0, 100.0)
+ANCHOR = ClockReference(0, 100.0)
 
 
 def unit(at_ms: int, *, key: bool = False, composition_ms: int = 0) -> VideoUnit:
@@ -40,8 +41,8 @@ class Around:
     def __init__(self) -> None:
         self.peers = FakePeers()
         self.peers.workers[OTHER] = RememberingPort(OTHER)
-        self.side = WorkerSide(STREAM, self.peers)
-        self.gop = GopCache()
+        self.side = WorkerOutput(STREAM, self.peers)
+        self.gop = GopBuffer()
         self.gop.add(config())
 
     def put(self, at_ms: int, *, key: bool = False, composition_ms: int = 0) -> None:
@@ -49,14 +50,14 @@ class Around:
         self.gop.add(item)
         self.side.unit(item)
 
-    def place(self, placed: Placed) -> None:
+    def place(self, placed: Placement) -> None:
         self.side.place(placed, self.gop, ANCHOR)
 
     def times(self, child: ChildName) -> list[int]:
         return [u.dts_ms for u in self.peers.workers[child].of(AccessUnit)]
 
 
-def moved(generation: int, **changes: object) -> Placed:
+def moved(generation: int, **changes: object) -> Placement:
     values: dict[str, object] = {"request_id": 0, "generation": Generation(generation)}
     return replace(ANSWER, **{**values, **changes})  # type: ignore[arg-type] # fields by name
 
@@ -69,7 +70,7 @@ def test_a_placement_begins_with_the_last_gop() -> None:
     around.put(80)
     port = around.peers.workers[WORKER]
     (start,) = port.of(StreamStart)
-    assert (start.generation, start.anchor_ms, start.anchor_s) == (Generation(1), 0, 100.0)
+    assert (start.generation, start.reference_ms, start.reference_s) == (Generation(1), 0, 100.0)
     assert start.resume_after_ms is None
     assert around.times(WORKER) == [0, 40, 80]
     assert not any(u.replay for u in port.of(AccessUnit)), "nobody was given them before"
@@ -97,9 +98,9 @@ def test_a_placement_before_the_first_picture_begins_with_it() -> None:
     around.side.place(ANSWER, around.gop, None)
     assert around.side.is_waiting
     around.put(5000, key=True)
-    around.side.follow(around.gop, Anchor(5000, 101.0))
+    around.side.follow(around.gop, ClockReference(5000, 101.0))
     around.put(5040)
-    assert around.peers.workers[WORKER].of(StreamStart)[0].anchor_ms == 5000
+    assert around.peers.workers[WORKER].of(StreamStart)[0].reference_ms == 5000
     assert around.times(WORKER) == [5000, 5040]
 
 
@@ -169,9 +170,9 @@ def test_in_a_drain_both_get_all_that_may_be_shown_before_the_cut() -> None:
     around.place(ANSWER)
     around.put(0, key=True, composition_ms=80)
     around.put(40, composition_ms=-10)
-    around.place(moved(2, worker=OTHER, cut_ms=120))
+    around.place(moved(2, worker=OTHER, splice_ms=120))
     old = around.peers.workers[WORKER]
-    assert old.of(StreamCut)[0].cut_ms == 120
+    assert old.of(StreamSplice)[0].splice_ms == 120
     around.put(80)
     around.put(120, key=True)  # pictures after it may still be shown 10 ms before their DTS
     assert not old.of(StreamEnd)
@@ -180,14 +181,14 @@ def test_in_a_drain_both_get_all_that_may_be_shown_before_the_cut() -> None:
     around.put(200)
     assert around.times(WORKER) == [0, 40, 80, 120, 160]
     assert around.times(OTHER) == [0, 40, 80, 120, 160, 200]
-    assert around.peers.workers[OTHER].of(StreamStart)[0].cut_ms == 120
+    assert around.peers.workers[OTHER].of(StreamStart)[0].splice_ms == 120
 
 
 def test_a_cut_that_no_picture_reaches_ends_by_the_clock() -> None:
     around = Around()
     around.place(ANSWER)
     around.put(0, key=True)
-    around.place(moved(2, worker=OTHER, cut_ms=1000))
+    around.place(moved(2, worker=OTHER, splice_ms=1000))
     old = around.peers.workers[WORKER]
     around.side.tick(1000)
     assert not old.of(StreamEnd)
@@ -199,7 +200,7 @@ def test_new_parameter_sets_go_to_every_placement_and_equal_ones_to_none() -> No
     around = Around()
     around.place(ANSWER)
     around.put(0, key=True)
-    around.place(moved(2, worker=OTHER, cut_ms=5000))
+    around.place(moved(2, worker=OTHER, splice_ms=5000))
     around.side.header(config())
     assert not around.peers.workers[OTHER].of(VideoHeader)
     around.side.header(config(SPS_720))
@@ -212,7 +213,7 @@ def test_the_end_reaches_every_placement_once_it_can() -> None:
     around = Around()
     around.place(ANSWER)
     around.put(0, key=True)
-    around.place(moved(2, worker=OTHER, cut_ms=5000))
+    around.place(moved(2, worker=OTHER, splice_ms=5000))
     around.peers.workers[OTHER].full = True
     around.side.end("over")
     around.side.tick(0)
@@ -255,13 +256,13 @@ def test_a_publisher_that_is_away_is_told_and_its_successor_begins_at_a_keyframe
     around.place(ANSWER)
     around.put(40)
     around.side.leave()
-    around.side.pause(Anchor(80, 101.0))
+    around.side.pause(ClockReference(80, 101.0))
     around.put(5000)
     around.put(5040, key=True)
     around.put(5080)
     assert around.times(WORKER) == [0, 40, 5040, 5080]
     (pause,) = around.peers.workers[WORKER].of(StreamPause)
-    assert (pause.generation, pause.anchor_ms, pause.anchor_s) == (Generation(1), 80, 101.0)
+    assert (pause.generation, pause.reference_ms, pause.reference_s) == (Generation(1), 80, 101.0)
 
 
 def test_a_worker_that_is_placed_while_nobody_publishes_waits_for_a_keyframe_too() -> None:
@@ -281,7 +282,7 @@ def test_a_publisher_that_is_only_silent_goes_on_with_its_next_picture() -> None
     around.put(0, key=True)
     around.place(ANSWER)
     around.put(40)
-    around.side.pause(Anchor(40, 101.0), may_go_on=True)
+    around.side.pause(ClockReference(40, 101.0), may_go_on=True)
     around.place(moved(2, worker=OTHER))
     around.put(80)
     assert around.times(OTHER) == [0, 40, 80]

@@ -119,15 +119,15 @@ async def some_turns() -> None:
 def test_what_is_read_lazily_waits_until_it_is_asked_for() -> None:
     async def scenario(publisher: Publisher) -> None:
         connection, owner = publisher.connection, publisher.owner
-        connection.read_lazily()
+        connection.read_batched()
         publisher.picture(40)
         publisher.picture(80)
         await some_turns()
         assert owner.media_events == []
-        connection.read_lazily()
+        connection.read_batched()
         assert len(owner.media_events) == 2
         publisher.picture(120)
-        connection.read_promptly()
+        connection.read_immediately()
         await until(lambda: len(owner.media_events) == 3)
 
     run(scenario)
@@ -136,15 +136,15 @@ def test_what_is_read_lazily_waits_until_it_is_asked_for() -> None:
 def test_a_lazy_publisher_that_ends_and_begins_again_is_prompt_from_then_on() -> None:
     async def scenario(publisher: Publisher) -> None:
         connection, owner = publisher.connection, publisher.owner
-        connection.read_lazily()
+        connection.read_batched()
         publisher.picture(40)
         publisher.call(0, "FCUnpublish", 8.0, "cam1")
         publisher.call(1, "publish", 9.0, "cam2", "live")
-        connection.read_lazily()
+        connection.read_batched()
         assert owner.ended == ["FCUnpublish"]
         assert owner.names == ["cam1", "cam2"]
         assert connection.phase is Phase.PUBLISHING
-        assert not connection.is_lazy
+        assert not connection.is_batched
         publisher.picture(80)
         await until(lambda: len(owner.media_events) == 2)
 
@@ -154,7 +154,7 @@ def test_a_lazy_publisher_that_ends_and_begins_again_is_prompt_from_then_on() ->
 def test_a_lazy_publisher_that_is_closed_still_reads_why_and_is_not_reset() -> None:
     async def scenario(publisher: Publisher) -> None:
         connection, owner = publisher.connection, publisher.owner
-        connection.read_lazily()
+        connection.read_batched()
         publisher.picture(40)
         connection.end_publish("error", "NetStream.Publish.BadName", "another took over")
         await some_turns()
@@ -171,7 +171,7 @@ def test_a_lazy_publisher_that_is_closed_still_reads_why_and_is_not_reset() -> N
 def test_a_lazy_publisher_that_is_gone_is_found_out_at_the_first_look() -> None:
     async def scenario(publisher: Publisher) -> None:
         connection, owner = publisher.connection, publisher.owner
-        connection.read_lazily()
+        connection.read_batched()
         publisher.picture(40)
         publisher.peer.close()
         await some_turns()
@@ -186,11 +186,11 @@ def test_a_lazy_publisher_that_is_gone_is_found_out_at_the_first_look() -> None:
 def test_one_that_is_held_back_is_not_read_lazily_meanwhile() -> None:
     async def scenario(publisher: Publisher) -> None:
         connection, owner = publisher.connection, publisher.owner
-        connection.read_lazily()
+        connection.read_batched()
         connection.hold_back(0.02)
         publisher.picture(40)
-        connection.read_lazily()
-        connection.read_promptly()
+        connection.read_batched()
+        connection.read_immediately()
         assert owner.media_events == []
         await until(lambda: len(owner.media_events) == 1)
         publisher.picture(80)

@@ -4,16 +4,16 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from ingest.streams.gop_buffer import MAX_GOP_BYTES, MAX_GOP_TAGS, GopBuffer, ReplayItem
 
 from common.codecs.aac import AudioSpecificConfig
 from common.config.ladder import SourceFormat
 from common.errors import EnvelopeError
 from common.flv.video import aac_sequence_header
-from common.ipc.control_messages import StreamKept
+from common.ipc.control_messages import GopTransfer
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import Generation
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
-from ingest.streams.gop_cache import MAX_GOP_BYTES, MAX_GOP_TAGS, GopCache, ReplayItem
 from ingest.streams.gop_transfer import Kind, pack, unpack
 from tests.kit.stream import ASC, STREAM, config
 
@@ -22,8 +22,8 @@ AAC = AudioConfig(aac_sequence_header(ASC), AudioSpecificConfig(2, 48000, 2, 2),
 MP3 = AudioConfig(b"", None, "MP3")
 
 
-def full() -> GopCache:
-    gop = GopCache()
+def full() -> GopBuffer:
+    gop = GopBuffer()
     gop.set_metadata(b"metadata")
     gop.add(config())
     gop.add(AAC)
@@ -37,7 +37,7 @@ def full() -> GopCache:
     return gop
 
 
-def crossed(gop: GopCache) -> GopCache:
+def crossed(gop: GopBuffer) -> GopBuffer:
     """As it comes out of the bus."""
     message, payloads = pack(STREAM, Generation(3), SOURCE, gop)
     message, taken = decode_frames([encode(message), *payloads])
@@ -53,7 +53,7 @@ def test_everything_that_a_stream_starts_from_crosses() -> None:
 
 
 def test_headers_cross_without_a_gop() -> None:
-    gop = GopCache()
+    gop = GopBuffer()
     gop.add(config())
     gop.add(AAC)
     assert crossed(gop).replay() == [config(), AAC]
@@ -68,8 +68,8 @@ def test_a_gop_as_long_as_may_be_crosses() -> None:
     assert crossed(gop).replay() == replayed
 
 
-def kept(*items: tuple[int, int, int, int, float]) -> StreamKept:
-    return StreamKept(STREAM, Generation(1), None, items)
+def kept(*items: tuple[int, int, int, int, float]) -> GopTransfer:
+    return GopTransfer(STREAM, Generation(1), None, items)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """ingest/streams/publish_requests.py: publish requests that wait for the supervisor."""
 
-from common.ipc.control_messages import PublishAsk, PublishEnd
+from common.ipc.control_messages import PublishEnd, PublishRequest
 from common.ipc.identity import Generation, StreamId
 from common.rtmp.events import PublishRequested
-from ingest.streams.publish_requests import ASK_TIMEOUT_S, Asks
+from ingest.streams.publish_requests import ASK_TIMEOUT_S, PublishRequests
 from tests.kit.ingest_streams import FakeConnection
 from tests.kit.stream import STREAM
 
@@ -11,9 +11,9 @@ OTHER = StreamId("live/other")
 REQUEST = PublishRequested(7, 1, "live", "rtmp://host/live", "cam", "live")
 
 
-def asked(told: list[object]) -> tuple[Asks, FakeConnection, FakeConnection]:
+def asked(told: list[object]) -> tuple[PublishRequests, FakeConnection, FakeConnection]:
     """Two that wait, one for each stream, since 100 and 101 s."""
-    asks = Asks(lambda message, payloads=(), /: told.append(message))
+    asks = PublishRequests(lambda message, payloads=(), /: told.append(message))
     first, second = FakeConnection(), FakeConnection()
     asks.ask(1, first, REQUEST, STREAM, 100.0, is_at_limit=False)
     asks.ask(2, second, REQUEST, OTHER, 101.0, is_at_limit=True)
@@ -24,8 +24,8 @@ def test_each_is_asked_and_found_by_its_stream_and_its_connection() -> None:
     told: list[object] = []
     asks, first, second = asked(told)
     assert told == [
-        PublishAsk(1, STREAM, first.peer, False),
-        PublishAsk(2, OTHER, second.peer, True),
+        PublishRequest(1, STREAM, first.peer, False),
+        PublishRequest(2, OTHER, second.peer, True),
     ]
     assert [ask.request_id for ask in asks.all()] == [1, 2]
     assert asks.of(OTHER) is asks.by(second)

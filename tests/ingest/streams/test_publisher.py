@@ -16,7 +16,7 @@ from common.rtmp.events import (
 )
 from ingest.streams.admission import Refusal
 from ingest.streams.publisher import KEPT_LEAD_S, TOO_FAST, Publisher
-from ingest.streams.stream import Stream, StreamState, Surroundings
+from ingest.streams.stream import SessionContext, Stream, StreamState
 from tests.kit.stream import (
     ANSWER,
     WORKER,
@@ -34,7 +34,7 @@ class Around:
     def __init__(self) -> None:
         self.peers = FakePeers()
         self.stream = Stream(
-            ANSWER, Surroundings(self.peers, lambda _: None, lambda: 1, lambda: 0.0), 0.0
+            ANSWER, SessionContext(self.peers, lambda _: None, lambda: 1, lambda: 0.0), 0.0
         )
         self.stream.arrive("192.0.2.1:5000", 100.0)
         self.publisher = Publisher(self.stream, SETTINGS, 100.0)

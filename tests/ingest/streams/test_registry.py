@@ -8,14 +8,14 @@ import pytest
 from common.config.ladder import Takeover
 from common.ipc.control_messages import (
     EndStream,
-    FormatKnown,
-    Placed,
-    PublishAsk,
+    GopTransfer,
+    Placement,
     PublishEnd,
     PublisherBack,
+    PublishRequest,
     Readmit,
     Refused,
-    StreamKept,
+    SourceFormatReport,
     StreamRevoke,
     StreamRevoked,
 )
@@ -57,19 +57,19 @@ def test_who_gave_its_room_away_may_come_back_at_once(is_back: bool) -> None:
     assert len(around.streams) == 0
     if back is not None:
         assert back.told[-1] == ("NetStream.Failed", "gave its room")
-    asks = around.count(PublishAsk)
+    asks = around.count(PublishRequest)
     around.publish(now=102.1)
-    assert around.count(PublishAsk) == asks + 1
+    assert around.count(PublishRequest) == asks + 1
 
 
 def test_at_its_limit_at_other_ingests_the_supervisor_has_the_last_word() -> None:
     around = Around(max_publishes_per_address=1)
     around.publish()
-    assert not around.last(PublishAsk).is_at_limit
+    assert not around.last(PublishRequest).is_at_limit
     around = Around(max_publishes_per_address=1)
     around.admission.told_elsewhere({FakeConnection.host: (1, 1)})
     own = around.publish()
-    assert around.last(PublishAsk).is_at_limit
+    assert around.last(PublishRequest).is_at_limit
     around.place()
     assert around.streams.is_publishing(own)
     other = around.publish("live/other")
@@ -79,13 +79,13 @@ def test_at_its_limit_at_other_ingests_the_supervisor_has_the_last_word() -> Non
 def test_a_publisher_is_accepted_once_the_supervisor_has_room() -> None:
     around = Around()
     peer = around.publish()
-    assert around.told == [PublishAsk(1, STREAM, "203.0.113.7:5000")]
+    assert around.told == [PublishRequest(1, STREAM, "203.0.113.7:5000")]
     assert peer.accepted == []
     around.place()
     assert peer.accepted == [7]
     assert around.streams.is_publishing(peer)
     around.streams.media(peer, [header(), picture(0, key=True)], 100.0)
-    assert around.count(FormatKnown) == 1
+    assert around.count(SourceFormatReport) == 1
     (status,) = around.streams.statuses(100.0)
     assert (status.stream_id, status.is_live) == (STREAM, True)
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_published_is_refused_before_anyone_is_asked(
 def test_the_right_key_opens() -> None:
     around = Around()
     around.publish("locked/cam?key=sesame")
-    assert around.last(PublishAsk).stream_id == StreamId("locked/cam")
+    assert around.last(PublishRequest).stream_id == StreamId("locked/cam")
 
 
 def test_a_supervisor_that_does_not_answer_is_not_waited_for() -> None:
@@ -161,7 +161,11 @@ def test_one_that_takes_its_request_back_and_asks_anew_gets_its_own_answer() -> 
     peer = around.publish()
     around.streams.ended(peer, "deleteStream")
     other = around.publish()
-    assert [type(message) for message in around.told] == [PublishAsk, PublishEnd, PublishAsk]
+    assert [type(message) for message in around.told] == [
+        PublishRequest,
+        PublishEnd,
+        PublishRequest,
+    ]
     around.streams.placed(ANSWER, 100.1)
     assert other.accepted == []
     around.place(100.2, generation=Generation(2))
@@ -187,7 +191,7 @@ def test_the_key_is_in_use_from_the_first_ask_on() -> None:
     assert around.publish().told == [("NetStream.Publish.BadName", "the stream key is in use")]
     around.place()
     assert around.publish().told[0][0] == "NetStream.Publish.BadName"
-    assert around.count(PublishAsk) == 1
+    assert around.count(PublishRequest) == 1
 
 
 @pytest.mark.parametrize(
@@ -207,7 +211,7 @@ def test_a_second_publisher_takes_over_as_the_template_says(
     second = around.publish(now=100.0 + after_s)
     assert bool(second.accepted) is takes_over
     assert bool(first.told) is takes_over
-    assert around.count(PublishAsk) == 1, "its placement is still there"
+    assert around.count(PublishRequest) == 1, "its placement is still there"
     assert around.streams.is_publishing(first) is not takes_over
     assert around.count(PublishEnd) == 0
     around.streams.lost(first, "closed", 100.0 + after_s)
@@ -242,7 +246,7 @@ def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
     answer = around.last(StreamRevoked)
     assert answer.refusal == ""
     assert answer.resume_time.end_ms == 400
-    time_ms = answer.resume_time.anchor_ms - answer.resume_time.anchor_s * 1000
+    time_ms = answer.resume_time.reference_ms - answer.resume_time.reference_s * 1000
     assert time_ms == pytest.approx(-100_000)
     assert around.closed() == [TEMPLATE.hold_ms]
     assert around.streams.statuses(102.0) == ()
@@ -263,14 +267,14 @@ def test_what_was_kept_of_a_stream_goes_to_the_ingest_that_it_goes_to() -> None:
     around.streams.media(first, [picture(40), picture(80)], 100.1)
     around.streams.lost(first, "reset", 101.0)
     other, peer = handed_over(around)
-    assert isinstance(around.told[-1], StreamKept), "behind the answer"
+    assert isinstance(around.told[-1], GopTransfer), "behind the answer"
     other.streams.kept(around.told[-1], around.payloads[-1])
     worker = other.peers.workers[WORKER]
     assert [unit.dts_ms for unit in worker.of(AccessUnit)] == [0, 40, 80]
     other.streams.media(peer, [header(), picture(0, key=True)], 103.0)
     assert worker.of(AccessUnit)[-1].dts_ms == 3_000
     assert len(worker.of(StreamStart)) == 1
-    assert other.count(FormatKnown) == 0, "it is the same source: its room is right"
+    assert other.count(SourceFormatReport) == 0, "it is the same source: its room is right"
 
 
 def test_what_cannot_be_read_of_a_stream_that_was_handed_over_is_left() -> None:
@@ -289,7 +293,7 @@ def test_a_stream_that_never_had_video_leaves_nothing() -> None:
     around.place()
     around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 110.0)
     assert peer.told
-    assert around.count(StreamKept) == 0
+    assert around.count(GopTransfer) == 0
 
 
 def test_a_stream_that_is_not_known_here_is_let_go() -> None:
@@ -312,7 +316,7 @@ def test_a_dropped_publisher_finds_its_stream_again() -> None:
     second = around.publish(now=105.0)
     assert second.accepted == [7]
     around.streams.media(second, [header(), picture(0, key=True)], 105.0)
-    assert around.count(PublishAsk) == 1
+    assert around.count(PublishRequest) == 1
     assert around.closed() == [TEMPLATE.hold_ms]
 
 
@@ -324,7 +328,7 @@ def test_a_held_stream_ends_and_its_key_is_asked_for_anew() -> None:
     assert around.count(PublishEnd) == 1
     assert len(around.streams) == 0
     around.publish(now=120.0)
-    assert around.count(PublishAsk) == 2
+    assert around.count(PublishRequest) == 2
 
 
 def test_a_publisher_that_says_goodbye_ends_its_stream_at_once() -> None:
@@ -363,7 +367,7 @@ def test_one_that_is_let_in_again_is_asked_for_at_once() -> None:
     around.streams.end_stream(EndStream(STREAM, "NetStream.Failed", "took down workers"), 102.0)
     around.streams.readmit(Readmit(STREAM))
     assert around.publish(now=103.0).told == []
-    assert around.count(PublishAsk) == 2
+    assert around.count(PublishRequest) == 2
 
 
 def test_a_held_stream_and_one_that_is_asked_for_can_be_ended_too() -> None:
@@ -382,7 +386,7 @@ def test_a_held_stream_and_one_that_is_asked_for_can_be_ended_too() -> None:
 def test_a_format_that_fits_nowhere_ends_the_publisher() -> None:
     around = Around()
     peer = around.live()
-    asked = around.last(FormatKnown)
+    asked = around.last(SourceFormatReport)
     refused = Refused(asked.request_id, STREAM, "NetStream.Publish.Denied", "4K fits nowhere")
     around.streams.refused_by_supervisor(refused, 101.0)
     assert peer.told == [("NetStream.Publish.Denied", "4K fits nowhere")]
@@ -418,7 +422,7 @@ def test_a_message_for_a_stream_that_nobody_knows_is_harmless() -> None:
     unknown = StreamId("live/unknown")
     around.streams.end_stream(EndStream(unknown, "code", "why"), 100.0)
     around.streams.refused_by_supervisor(Refused(9, unknown, "code", "why"), 100.0)
-    around.streams.placed(Placed(9, unknown, Generation(1), TEMPLATE, None, (), ""), 100.0)
+    around.streams.placed(Placement(9, unknown, Generation(1), TEMPLATE, None, (), ""), 100.0)
     assert around.told == []
 
 

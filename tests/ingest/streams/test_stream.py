@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 
 from common.codecs.h264 import codec_string
-from common.config.ladder import SOURCE, Filler, SourceFormat
-from common.ipc.control_messages import FormatKnown, PublishEnd
+from common.config.ladder import SOURCE, AwayPicture, SourceFormat
+from common.ipc.control_messages import PublishEnd, SourceFormatReport
 from common.ipc.identity import ChildName, Generation
 from common.ipc.media_messages import (
     SHARED,
@@ -24,7 +24,7 @@ from common.ipc.media_messages import (
 )
 from common.rtmp import amf0
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit
-from ingest.streams.gop_cache import LASTING, MAX_GOP_MS
+from ingest.streams.gop_buffer import LASTING, MAX_GOP_MS
 from ingest.streams.gop_transfer import unpack
 from ingest.streams.stream import StreamState
 from tests.kit.ingest_stream import AAC, Around
@@ -48,7 +48,7 @@ def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_plac
     around.put(40)
     assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags", "Tags"]
     assert around.worker.sent == []
-    assert around.asked == FormatKnown(
+    assert around.asked == SourceFormatReport(
         10,
         STREAM,
         Generation(1),
@@ -58,7 +58,7 @@ def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_plac
     around.answer()
     around.put(80)
     assert around.worker.kinds() == ["StreamStart", "AccessUnit", "AccessUnit", "AccessUnit"]
-    assert around.egress.of(StreamOpen)[0].rungs == ("360p",)
+    assert around.egress.of(StreamOpen)[0].renditions == ("360p",)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_start_carries_the_anchor_also_when_the_placement_comes_before_a_pic
     around.put(7_200_000, key=True, at_s=101.5)
     around.put(7_200_040, at_s=101.54)
     (start,) = around.worker.of(StreamStart)
-    assert (start.anchor_ms, start.anchor_s) == (7_200_000, 101.5)
+    assert (start.reference_ms, start.reference_s) == (7_200_000, 101.5)
     assert [u.number for u in around.worker.of(AccessUnit)] == [0, 1]
 
 
@@ -116,24 +116,24 @@ def test_metadata_later_changes_the_source_headers() -> None:
     assert payloads == (b"new", config().payload)
 
 
-def test_egress_learns_of_other_rungs_and_of_a_new_generation_first() -> None:
+def test_egress_learns_of_other_renditions_and_of_a_new_generation_first() -> None:
     around = Around().live()
-    around.answer(rungs=())
-    assert around.egress.of(StreamOpen)[-1].rungs == ("360p",), "that request was answered"
+    around.answer(renditions=())
+    assert around.egress.of(StreamOpen)[-1].renditions == ("360p",), "that request was answered"
     around.stream.place(
-        replace(ANSWER, request_id=0, generation=Generation(2), rungs=(), cut_ms=2000)
+        replace(ANSWER, request_id=0, generation=Generation(2), renditions=(), splice_ms=2000)
     )
     opened = around.egress.of(StreamOpen)[-1]
-    assert (opened.generation, opened.rungs, opened.cut_ms) == (Generation(2), (), 2000)
+    assert (opened.generation, opened.renditions, opened.splice_ms) == (Generation(2), (), 2000)
     assert around.egress.of(RenditionOpen)[-1].generation == Generation(2)
     around.put(80)
     assert around.egress.of(Tags)[-1].generation == Generation(2)
 
 
 def test_passthrough_alone_needs_no_worker() -> None:
-    around = Around(replace(ANSWER, worker=None, rungs=()))
+    around = Around(replace(ANSWER, worker=None, renditions=()))
     around.stream.video_config(config(), 100.0)
-    around.answer(worker=None, rungs=())
+    around.answer(worker=None, renditions=())
     around.put(0, key=True)
     assert around.worker.sent == []
     assert around.egress.numbers(SOURCE) == [0]
@@ -263,7 +263,7 @@ def test_a_source_of_few_pictures_is_not_silent_between_them() -> None:
 
 
 def test_without_a_filler_all_pauses() -> None:
-    template = replace(TEMPLATE, filler=Filler.NONE)
+    template = replace(TEMPLATE, away_picture=AwayPicture.NONE)
     around = Around(replace(ANSWER, template=template)).live()
     around.stream.audio_config(AAC)
     around.stream.leave("reset", 101.0)
@@ -273,11 +273,13 @@ def test_without_a_filler_all_pauses() -> None:
     assert not silent_times(around)
 
 
-@pytest.mark.parametrize("filler", list(Filler))
-def test_one_that_returns_without_a_keyframe_is_not_shown_to_its_old_worker(filler: Filler) -> None:
-    around = Around(replace(ANSWER, template=replace(TEMPLATE, filler=filler)))
+@pytest.mark.parametrize("away_picture", list(AwayPicture))
+def test_one_that_returns_without_a_keyframe_is_not_shown_to_its_old_worker(
+    away_picture: AwayPicture,
+) -> None:
+    around = Around(replace(ANSWER, template=replace(TEMPLATE, away_picture=away_picture)))
     around.stream.video_config(config(), 100.0)
-    around.answer(template=replace(TEMPLATE, filler=filler))
+    around.answer(template=replace(TEMPLATE, away_picture=away_picture))
     around.put(0, key=True)
     around.stream.leave("reset", 101.0)
     around.stream.arrive("192.0.2.1:6000", 105.0)
@@ -291,7 +293,9 @@ def test_one_that_returns_without_a_keyframe_is_not_shown_to_its_old_worker(fill
 
 
 def test_without_a_filler_a_silent_publisher_pauses_too() -> None:
-    around = Around(replace(ANSWER, template=replace(TEMPLATE, filler=Filler.NONE))).live()
+    around = Around(
+        replace(ANSWER, template=replace(TEMPLATE, away_picture=AwayPicture.NONE))
+    ).live()
     around.stream.tick(105.0)
     assert not around.worker.of(StreamPause)
 
@@ -365,7 +369,7 @@ def test_status_tells_what_a_person_wants_to_know() -> None:
     assert status.fps == pytest.approx(25, rel=0.1)
     assert status.bitrate_bps == pytest.approx(25 * 15 * 8, rel=0.1)
     assert (status.gop_ms, status.frames) == (1000, 120)
-    assert (status.anchor_ms, status.anchor_s) != (0, 0.0)
+    assert (status.reference_ms, status.reference_s) != (0, 0.0)
     assert status.worker == WORKER
     assert status.dropped == {}
 
@@ -399,9 +403,9 @@ def test_audio_crosses_once_and_apart_from_the_source() -> None:
     assert around.worker.kinds().count("Tags") == 0
 
 
-def moved(filler: Filler = Filler.FREEZE) -> tuple[Around, Around]:
+def moved(away_picture: AwayPicture = AwayPicture.FREEZE) -> tuple[Around, Around]:
     """A stream whose publisher has left, and the same at another ingest, where one has come."""
-    template = replace(TEMPLATE, filler=filler)
+    template = replace(TEMPLATE, away_picture=away_picture)
     old = Around(replace(ANSWER, template=template)).live()
     old.stream.leave("reset", 100.5)
     kept = old.stream.kept()
@@ -430,7 +434,7 @@ def test_a_stream_from_another_ingest_starts_at_its_worker_before_the_first_keyf
 
 
 def test_a_stream_from_another_ingest_pauses_where_nothing_stands_in() -> None:
-    _, new = moved(Filler.NONE)
+    _, new = moved(AwayPicture.NONE)
     assert new.worker.of(StreamPause) == []
 
 

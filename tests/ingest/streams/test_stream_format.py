@@ -7,7 +7,7 @@ import pytest
 
 from common.codecs.aac import AudioSpecificConfig
 from common.codecs.h264 import codec_string
-from common.ipc.control_messages import FormatKnown
+from common.ipc.control_messages import SourceFormatReport
 from common.ipc.identity import Generation
 from common.ipc.media_messages import (
     StreamStart,
@@ -37,7 +37,7 @@ def test_a_rate_measured_otherwise_is_told_again() -> None:
     around = Around().live()
     for step in range(2, 200):
         around.put(step * 20)  # 50 frames a second where 25 are declared
-    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
+    formats = [m.format.fps for m in around.told if isinstance(m, SourceFormatReport)]
     assert formats == [25, 50]
 
 
@@ -52,7 +52,7 @@ def test_a_rate_that_sinks_for_a_while_keeps_the_room_that_the_stream_has() -> N
     for _ in range(20):
         at_ms += 400
         around.put(at_ms)
-    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
+    formats = [m.format.fps for m in around.told if isinstance(m, SourceFormatReport)]
     assert formats == [25]
 
 
@@ -64,13 +64,13 @@ def test_a_rate_that_was_declared_too_high_is_told_once_it_is_measured() -> None
     around.stream.video_config(replace(silent, sps=replace(silent.sps, fps=None)), 100.0)
     for step in range(100):
         around.put(step * 40, key=step == 0)
-    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
+    formats = [m.format.fps for m in around.told if isinstance(m, SourceFormatReport)]
     assert formats == [60, 25]
     around.stream.leave("gone", 110.0)
     around.stream.arrive("192.0.2.1:5001", 111.0)
     for step in range(40):
         around.put(20_000 + step * 100, key=step == 0, at_s=112 + step / 10)
-    formats = [m.format.fps for m in around.told if isinstance(m, FormatKnown)]
+    formats = [m.format.fps for m in around.told if isinstance(m, SourceFormatReport)]
     assert formats == [60, 25, 10], "another publisher"
 
 
@@ -83,7 +83,9 @@ def test_a_rate_that_was_measured_stands_while_other_parameter_sets_declare_the_
     around.stream.video_config(replace(config(SPS_720), sps=smaller), 104.0)
     for step in range(100, 200):
         around.put(step * 40, key=step == 100)
-    formats = [(m.format.height, m.format.fps) for m in around.told if isinstance(m, FormatKnown)]
+    formats = [
+        (m.format.height, m.format.fps) for m in around.told if isinstance(m, SourceFormatReport)
+    ]
     assert formats == [(1080, Fraction(60)), (1080, Fraction(25)), (720, Fraction(25))]
 
 
@@ -96,7 +98,9 @@ def test_another_rate_that_is_declared_is_told_and_measured_anew() -> None:
     around.stream.video_config(replace(config(SPS_720), sps=faster), 103.2)
     for step in range(80, 180):
         around.put(step * 40, key=step == 80)
-    formats = [(m.format.height, m.format.fps) for m in around.told if isinstance(m, FormatKnown)]
+    formats = [
+        (m.format.height, m.format.fps) for m in around.told if isinstance(m, SourceFormatReport)
+    ]
     assert formats == [(1080, Fraction(25)), (720, Fraction(60)), (720, Fraction(25))]
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.flv.clock32 import wrap
-from ingest.streams.timeline import MAX_STEP_AHEAD_MS, Anchor, Stamp, Timeline
+from ingest.streams.timeline import MAX_STEP_AHEAD_MS, ClockReference, Stamp, Timeline
 
 FRAME_MS = 40
 HOUR_MS = 3_600_000
@@ -37,7 +37,7 @@ class Publisher:
 
 def test_the_first_publishers_times_pass_through() -> None:
     timeline = Timeline()
-    assert (timeline.anchor, timeline.end_ms, timeline.now_ms(5.0)) == (None, None, 0)
+    assert (timeline.clock_reference, timeline.end_ms, timeline.now_ms(5.0)) == (None, None, 0)
     stamps = Publisher(timeline, time_ms=777).run(3)
     assert stamps == [(Stamp(at), Stamp(at)) for at in (777, 817, 857)]
     assert timeline.offset_ms == 0
@@ -348,11 +348,11 @@ def test_whatever_comes_each_kind_strictly_increases(
 
 
 def test_a_stream_that_ran_elsewhere_goes_on_at_its_now() -> None:
-    timeline = Timeline.continuing(Anchor(7_000, 99.0), 7_900)
+    timeline = Timeline.continuing(ClockReference(7_000, 99.0), 7_900)
     assert timeline.video(123, 105.0).dts_ms == 13_000
     assert timeline.audio(130, 105.01).dts_ms == 13_007
 
 
 def test_a_stream_that_ran_elsewhere_never_steps_back() -> None:
-    timeline = Timeline.continuing(Anchor(7_000, 99.0), 9_000)
+    timeline = Timeline.continuing(ClockReference(7_000, 99.0), 9_000)
     assert timeline.video(0, 99.5).dts_ms == 9_001

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.config.ladder import Path, Template
+from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import ChildName
@@ -58,7 +58,7 @@ def test_it_says_so_when_no_device_is_ready() -> None:
 
 
 def test_a_gpu_whose_worker_still_starts_is_no_missing_gpu() -> None:
-    slow = Device(ChildName("worker:GPU-1"), Path.GPU_ONLY, is_up=False)
+    slow = Device(ChildName("worker:GPU-1"), Pipeline.GPU_ONLY, is_up=False)
     fleet = Fleet(devices={slow.name: slow})
     text = banner("0.1.0", "/r", [], Settings(), fleet, ())
     assert "GPU-1: still starting" in text
@@ -66,10 +66,10 @@ def test_a_gpu_whose_worker_still_starts_is_no_missing_gpu() -> None:
 
 
 def test_a_gpu_with_several_workers_is_told_once() -> None:
-    workers = [Device(ChildName(f"worker:GPU-1{end}"), Path.HYBRID) for end in ("", ":1", ":2")]
+    workers = [Device(ChildName(f"worker:GPU-1{end}"), Pipeline.HYBRID) for end in ("", ":1", ":2")]
     workers[2] = replace(workers[2], is_up=False)
     fleet = Fleet(devices={worker.name: worker for worker in workers})
-    told = [DeviceInfo("GPU-1", "gpu", "NVIDIA H100", Path.HYBRID)] * 2
+    told = [DeviceInfo("GPU-1", "gpu", "NVIDIA H100", Pipeline.HYBRID)] * 2
     text = banner("0.1.0", "/r", [], Settings(), fleet, told)
     assert text.count("GPU-1") == 1
     assert "GPU-1: NVIDIA H100 (hybrid, 2 workers)" in text

@@ -12,8 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from typer.testing import CliRunner
 
-from common.config.ladder import Path as Way
-from common.config.ladder import Template
+from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 from common.errors import ConfigError
 from common.ipc.identity import device_of
@@ -115,7 +114,7 @@ def test_as_many_processes_measure_as_the_farm_would_have(
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(48))
     assert workers_for(Settings(), "cpu") == 6
     assert workers_for(Settings(), "GPU-a") == workers
-    paths = {"GPU-a": Way.HYBRID, "GPU-b": Way(other) if other else None}
+    paths = {"GPU-a": Pipeline.HYBRID, "GPU-b": Pipeline(other) if other else None}
     hellos = [hello(uuid, path) for uuid, path in paths.items() if path is not None]
     names = further_workers(Settings(), 48, list(paths), hellos)
     assert 1 + sum(device_of(name) == "GPU-a" for name in names) == workers

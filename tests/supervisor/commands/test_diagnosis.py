@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from common.config.ladder import Path
+from common.config.ladder import Pipeline
 from supervisor.commands.diagnosis import (
     DeviceFinding,
     Findings,
@@ -70,7 +70,7 @@ def test_a_gpu_without_nvenc_is_hybrid_and_that_is_no_error() -> None:
     notes = ["7 NVDEC engines", "x264 on the host encodes: this GPU has no H.264 encoder"]
     report = GPU_REPORT | {"used_as": "hybrid", "notes": notes, "sessions_free": None}
     hybrid = replace(GPU_HOST, devices=(CPU, replace(GPU, report=report)))
-    assert hybrid.devices[1].used_as is Path.HYBRID
+    assert hybrid.devices[1].used_as is Pipeline.HYBRID
     assert "no H.264 encoder" in why(hybrid.devices[1])
     assert "NVENC     none" in text(hybrid)
     assert list(advice(hybrid)) == []
@@ -124,7 +124,7 @@ def test_nothing_usable_is_said() -> None:
 
 
 def test_an_excluded_gpu_is_left_alone_for_that_reason() -> None:
-    left = replace(GPU, report={}, left_out_by="devices.exclude")
+    left = replace(GPU, report={}, unfit_by="devices.exclude")
     assert left.used_as is None
     assert why(left) == "left alone: devices.exclude"
 

@@ -69,8 +69,8 @@ def test_gpus_are_tried_only_if_wanted_and_only_with_their_packages(
     settings = Settings(devices=Devices(exclude=("65:00.0",)), software=Software(workers=0))
     found = examine(settings)
     assert asked == []  # no round on cores that are not used
-    left_out_by = [device.left_out_by for device in found.devices]
-    assert left_out_by == ["software.workers = 0", "devices.exclude", ""]
+    unfit_by = [device.unfit_by for device in found.devices]
+    assert unfit_by == ["software.workers = 0", "devices.exclude", ""]
     assert found.devices[2].problem == "packages missing: no_such_package"
     monkeypatch.setattr(doctor, "GPU_PACKAGES", ())
     examine(settings)

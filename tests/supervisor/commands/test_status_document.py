@@ -13,7 +13,7 @@ from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot,
 from supervisor.commands.status_table import duration, latency_tables, tables
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream import StreamState
-from tests.kit.supervisor import MakeRig, Rig
+from tests.kit.farm_rig import MakeRig, Rig
 
 
 def facts(rig: Rig) -> FarmFacts:
@@ -51,13 +51,15 @@ def streaming(rig: Rig) -> dict[str, Any]:
         fps=29.97, bitrate_bps=1e6, codec="avc1.4d401e", gop_ms=2000, since_unix=1_880.0
     )
     rig.beat("ingest:0", publishers=(publisher,))
-    rung = RenditionStatus("480p", 854, 480, frames=70, fps=30.0, bitrate_bps=9e5, dropped=1)
-    rungs = (rung, RenditionStatus("360p", 640, 360))
-    rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=10, renditions=rungs),))
+    rendition = RenditionStatus("480p", 854, 480, frames=70, fps=30.0, bitrate_bps=9e5, dropped=1)
+    renditions = (rendition, RenditionStatus("360p", 640, 360))
+    rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=10, renditions=renditions),))
     rig.now += 2.0
     rig.beat(
         placed.worker,
-        transcodes=(rig.transcode(frames_in=70, frames_out=68, queue_ms=12.34, renditions=rungs),),
+        transcodes=(
+            rig.transcode(frames_in=70, frames_out=68, queue_ms=12.34, renditions=renditions),
+        ),
         counters={"x": 1},
     )
     served = RenditionStatus("480p", players=4, dropped=2)
@@ -84,7 +86,7 @@ def test_a_stream_with_its_renditions_players_and_rates(rig: Rig) -> None:
     assert (stream["app"], stream["key"], stream["state"]) == ("live", "a", "live")
     assert (stream["width"], stream["height"], stream["fps"]) == (854, 480, 29.97)
     assert (stream["queue_ms"], stream["frames_decoded"]) == (12.3, 68)
-    assert [entry["name"] for entry in stream["left_out"]] == ["720p"]
+    assert [entry["name"] for entry in stream["omitted"]] == ["720p"]
     rows = {row["name"]: row for row in stream["renditions"]}
     assert list(rows) == ["source", "480p", "360p"]
     assert (rows["480p"]["players"], rows["480p"]["dropped_to_players"]) == (4, 2)
@@ -100,8 +102,8 @@ def rates(rig: Rig) -> list[object]:
     found = document(rig)
     (stream,) = found["streams"]
     told: list[object] = [stream[name] for name in ("queue_ms", "frames_in", "frames_decoded")]
-    rungs = [row for row in stream["renditions"] if row["name"] != "source"]
-    told += [row[name] for row in rungs for name in ("fps", "frames")]
+    renditions = [row for row in stream["renditions"] if row["name"] != "source"]
+    told += [row[name] for row in renditions for name in ("fps", "frames")]
     told += [d[name] for d in found["devices"] for name in ("fps_in", "fps_out", "queue_ms")]
     return told
 
@@ -112,7 +114,7 @@ def test_of_a_source_that_shrank_what_its_worker_makes_all_the_same_is_not_left_
     streaming(rig)
     rig.format(source=SourceFormat(640, 360))
     (stream,) = document(rig)["streams"]
-    assert [entry["name"] for entry in stream["left_out"]] == ["720p"]
+    assert [entry["name"] for entry in stream["omitted"]] == ["720p"]
     assert [row["name"] for row in stream["renditions"]] == ["source", "480p", "360p"]
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from common.process.log import stream_label
 from supervisor.commands.status_table import tables
-from tests.kit.supervisor import MakeRig, Rig
+from tests.kit.farm_rig import MakeRig, Rig
 from tests.supervisor.commands.test_status_document import document, streaming
 
 
@@ -71,15 +71,15 @@ def test_what_is_wrong_with_a_stream_stands_below_it(rig: Rig) -> None:
     found = streaming(rig)
     assert "degraded" not in shown(found)
     found["streams"][0] |= {
-        "degraded": "no top rung",
+        "degraded": "no top rendition",
         "skipped_by_worker": 12,
         "crashes": 1,
         "cannot_move": "software: cpu:1 is down",
     }
     told = shown(found, 300)
-    assert "degraded: no top rung, 12 pictures left out, aboard 1 crashed workers" in told
+    assert "degraded: no top rendition, 12 pictures left out, aboard 1 crashed workers" in told
     assert "cannot move: software: cpu:1 is down" in told
-    assert "degraded: no top rung" in shown(found)
+    assert "degraded: no top rendition" in shown(found)
 
 
 def test_the_last_refusals_and_losses_are_shown_without_keys(make_rig: MakeRig) -> None:

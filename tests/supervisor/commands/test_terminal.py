@@ -4,7 +4,7 @@ import io
 
 from supervisor.commands.status_table import latency_tables, tables
 from supervisor.commands.terminal import PIPE_WIDTH, terminal
-from tests.kit.supervisor import Rig
+from tests.kit.farm_rig import Rig
 from tests.supervisor.commands.test_status_document import streaming
 
 

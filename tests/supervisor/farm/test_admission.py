@@ -5,46 +5,46 @@ from fractions import Fraction
 
 import pytest
 
-from common.config.ladder import Path, SourceFormat, Template, fit_ladder
+from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.config.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Software
 from common.ipc.control_messages import (
     EndStream,
-    FormatKnown,
-    Placed,
-    PublishAsk,
+    GopTransfer,
+    Placement,
     PublishEnd,
     PublisherBack,
+    PublishRequest,
     Refused,
     RenditionStatus,
     ResumeTime,
-    StreamKept,
+    SourceFormatReport,
     StreamRevoke,
     StreamRevoked,
 )
 from common.ipc.identity import ChildName, Generation, StreamId
 from supervisor.farm.actions import Send
 from supervisor.farm.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
-from supervisor.farm.overload import Level
+from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream import NO_INGEST, StreamState
 from supervisor.placement.cost import Resource
-from tests.kit.supervisor import HD, MakeRig, Rig
+from tests.kit.farm_rig import HD, MakeRig, Rig
 
 SMALL = SourceFormat(640, 360, fps=Fraction(30))
 UHD = SourceFormat(3840, 2160, fps=Fraction(60))
 
 
-def with_policy(*policy: Path, capacity: float = 100.0) -> Settings:
+def with_policy(*policy: Pipeline, capacity: float = 100.0) -> Settings:
     template = Template("live", DEFAULT_RENDITIONS, policy=policy)
     return Settings(software=Software(capacity=capacity), templates=(template,))
 
 
 def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig: Rig) -> None:
-    placed = rig.only(rig.ask(), Placed, "ingest:0")
+    placed = rig.only(rig.ask(), Placement, "ingest:0")
     assert placed.worker in ("worker:cpu:0", "worker:cpu:1")
     assert rig.stream().state is StreamState.RESERVED
     reserved = rig.farm.roster.fleet.used(Resource.CORES)
-    corrected = rig.only(rig.format(source=SMALL), Placed)
+    corrected = rig.only(rig.format(source=SMALL), Placement)
     assert corrected.generation == placed.generation
     assert rig.farm.roster.fleet.used(Resource.CORES) < reserved / 4
     assert rig.stream().state is StreamState.LIVE
@@ -60,7 +60,7 @@ def test_the_same_key_twice_is_refused_while_the_first_is_live(rig: Rig) -> None
 def test_a_publisher_that_comes_back_gets_the_same_generation(rig: Rig) -> None:
     placed = rig.publish()
     rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
-    again = rig.only(rig.ask(), Placed)
+    again = rig.only(rig.ask(), Placement)
     assert (again.generation, again.worker) == (placed.generation, placed.worker)
     assert rig.stream().is_live
 
@@ -86,24 +86,24 @@ def test_a_publisher_that_returns_to_another_ingest_goes_on_in_its_time(rig: Rig
     before = rig.stream().generation
     time = ResumeTime(5_000, 90.0, 6_000)
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
-    placed = rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    placed = rig.only(rig.say("ingest:0", answer), Placement, "ingest:1")
     assert placed.resume_time == time
     assert placed.generation > before
     assert placed.request_id == rig.request
     assert rig.stream().ingest == "ingest:1"
-    assert len(rig.farm.roster.fleet.placements) == 1
+    assert len(rig.farm.roster.fleet.allocations) == 1
 
 
 def test_what_the_old_ingest_kept_goes_to_the_one_that_has_the_stream_now(rig: Rig) -> None:
     revoke = revoking(rig)
     before = rig.stream().generation
-    kept = StreamKept(revoke.stream_id, before, SMALL, ())
+    kept = GopTransfer(revoke.stream_id, before, SMALL, ())
     assert rig.say("ingest:0", kept) == [], "nobody else has the stream"
     time = ResumeTime(5_000, 90.0, 6_000)
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
     rig.say("ingest:0", answer)
-    orders = rig.farm.message(ChildName("ingest:0"), kept, rig.now, [b"header"])
-    assert orders == [Send(ChildName("ingest:1"), kept, [b"header"])]
+    actions = rig.farm.message(ChildName("ingest:0"), kept, rig.now, [b"header"])
+    assert actions == [Send(ChildName("ingest:1"), kept, [b"header"])]
     assert rig.say("ingest:0", replace(kept, generation=rig.stream().generation)) == []
     rig.down("ingest:1")
     (order,) = rig.say("ingest:0", kept)
@@ -123,13 +123,13 @@ def test_an_ingest_that_does_not_answer_keeps_its_stream(rig: Rig) -> None:
     late = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=ResumeTime(0, 0.0, 0))
     assert rig.say("ingest:0", late) == []
     assert (rig.stream().ingest, rig.stream().is_live) == (NO_INGEST, False)
-    assert rig.only(rig.ask(ingest="ingest:1"), Placed, "ingest:1").resume_time is None
+    assert rig.only(rig.ask(ingest="ingest:1"), Placement, "ingest:1").resume_time is None
 
 
 def test_an_ingest_that_dies_while_it_is_asked_leaves_the_stream_to_the_other(rig: Rig) -> None:
     revoking(rig)
     rig.down("ingest:0")
-    rig.only(rig.tick(REVOKE_S), Placed, "ingest:1")
+    rig.only(rig.tick(REVOKE_S), Placement, "ingest:1")
     assert rig.stream().ingest == "ingest:1"
 
 
@@ -137,7 +137,7 @@ def test_a_stream_that_ended_meanwhile_is_placed_afresh(rig: Rig) -> None:
     revoke = revoking(rig)
     rig.end()
     answer = StreamRevoked(revoke.request_id, revoke.stream_id)
-    placed = rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    placed = rig.only(rig.say("ingest:0", answer), Placement, "ingest:1")
     assert placed.resume_time is None
 
 
@@ -162,7 +162,7 @@ def test_an_address_at_its_limit_takes_its_own_stream_over(make_rig: MakeRig) ->
     rig = limited(make_rig)
     revoke = rig.only(rig.ask(ingest="ingest:1", is_at_limit=True), StreamRevoke, "ingest:0")
     answer = StreamRevoked(revoke.request_id, revoke.stream_id)
-    rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    rig.only(rig.say("ingest:0", answer), Placement, "ingest:1")
 
 
 def test_an_address_at_its_limit_gets_no_other_stream(make_rig: MakeRig) -> None:
@@ -171,17 +171,17 @@ def test_an_address_at_its_limit_gets_no_other_stream(make_rig: MakeRig) -> None
     assert refused.code == "NetStream.Publish.Denied"
     assert refused.description.startswith("1 streams are published from this address")
     mine = rig.ask("live/b", "ingest:1", "192.0.2.2:5000", is_at_limit=True)
-    rig.only(mine, Placed, "ingest:1")
+    rig.only(mine, Placement, "ingest:1")
 
 
 def test_a_limit_that_is_reached_no_more_refuses_nobody(make_rig: MakeRig) -> None:
     """What an ingest was told of the others is a second or two old."""
     rig = limited(make_rig)
     rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
-    rig.only(rig.ask("live/b", ingest="ingest:1", is_at_limit=True), Placed, "ingest:1")
+    rig.only(rig.ask("live/b", ingest="ingest:1", is_at_limit=True), Placement, "ingest:1")
     rig.end()
     rig.end("live/b", ingest="ingest:1")
-    rig.only(rig.ask("live/c", ingest="ingest:1", is_at_limit=True), Placed, "ingest:1")
+    rig.only(rig.ask("live/c", ingest="ingest:1", is_at_limit=True), Placement, "ingest:1")
 
 
 def test_an_unknown_app_is_refused(rig: Rig) -> None:
@@ -205,12 +205,12 @@ def test_an_ask_is_parked_until_a_reservation_shrinks(
     rig = make_rig(cores=1)
     rig.ask("live/a")
     assert rig.ask("live/b") == []
-    assert rig.farm.parked == 1
+    assert rig.farm.queued == 1
     assert rig.farm.next_deadline() == rig.now + PARK_S
     corrected, placed = rig.messages(rig.format("live/a", SMALL))
-    assert (type(corrected), type(placed)) == (Placed, Placed)
+    assert (type(corrected), type(placed)) == (Placement, Placement)
     assert (corrected.stream_id, placed.stream_id) == ("live/a", "live/b")
-    assert rig.farm.parked == 0
+    assert rig.farm.queued == 0
 
 
 def test_a_parked_ask_is_refused_in_the_end(make_rig: MakeRig) -> None:
@@ -233,14 +233,14 @@ def test_a_parked_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
     rig.ask("live/a")
     rig.ask("live/b")
     rig.say("ingest:0", PublishEnd(StreamId("live/b"), Generation(0), "left"))
-    assert rig.farm.parked == 0
+    assert rig.farm.queued == 0
 
 
 def test_asks_wait_for_workers_that_are_being_started(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
     rig.expect("worker:cpu:0")
     assert rig.ask() == []
-    assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
+    assert rig.only(rig.up("worker:cpu:0", "worker"), Placement).worker == "worker:cpu:0"
 
 
 def test_nobody_waits_for_a_worker_that_does_not_come_up(make_rig: MakeRig) -> None:
@@ -267,7 +267,7 @@ def test_a_source_that_fits_nowhere_is_refused_and_remembered_by_key(make_rig: M
     again = rig.refused(rig.ask())
     assert again.description == refused.description
     rig.tick(REMEMBER_S)
-    rig.only(rig.ask(), Placed)
+    rig.only(rig.ask(), Placement)
 
 
 def test_a_remembered_refusal_ends_when_there_is_room(make_rig: MakeRig) -> None:
@@ -276,38 +276,38 @@ def test_a_remembered_refusal_ends_when_there_is_room(make_rig: MakeRig) -> None
     rig.refused(rig.format(source=UHD))
     more = replace(Settings(), software=Software(capacity=1000.0))
     rig.farm.configure(more, rig.now)
-    rig.only(rig.ask(), Placed)
+    rig.only(rig.ask(), Placement)
 
 
 def test_a_source_larger_than_reserved_moves_to_where_it_fits(make_rig: MakeRig) -> None:
-    rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH, capacity=70.0))
-    first = rig.only(rig.ask(), Placed)
-    moved = rig.only(rig.format(source=UHD), Placed)
+    rig = make_rig(with_policy(Pipeline.SOFTWARE, Pipeline.PASSTHROUGH, capacity=70.0))
+    first = rig.only(rig.ask(), Placement)
+    moved = rig.only(rig.format(source=UHD), Placement)
     assert moved.generation > first.generation
-    assert (moved.worker, moved.rungs) == (None, ())
+    assert (moved.worker, moved.renditions) == (None, ())
     assert rig.farm.roster.fleet.used(Resource.CORES) == 0
 
 
 def test_the_format_of_an_unknown_stream_is_refused(rig: Rig) -> None:
-    known = FormatKnown(9, StreamId("live/none"), Generation(4), SMALL)
+    known = SourceFormatReport(9, StreamId("live/none"), Generation(4), SMALL)
     assert rig.refused(rig.say("ingest:0", known)).code == "NetStream.Publish.Failed"
 
 
 def test_passthrough_is_placed_without_a_worker(make_rig: MakeRig) -> None:
-    rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH, capacity=1.0))
-    placed = rig.only(rig.ask(), Placed)
-    assert (placed.worker, placed.rungs) == (None, ())
+    rig = make_rig(with_policy(Pipeline.SOFTWARE, Pipeline.PASSTHROUGH, capacity=1.0))
+    placed = rig.only(rig.ask(), Placement)
+    assert (placed.worker, placed.renditions) == (None, ())
     assert placed.reason.startswith("passthrough; software: needs")
 
 
 def test_a_template_without_renditions_is_passthrough_only(make_rig: MakeRig) -> None:
     rig = make_rig(Settings(templates=(Template("live", ()),)))
-    assert rig.only(rig.ask(), Placed).worker is None
-    assert rig.only(rig.format(), Placed).worker is None
+    assert rig.only(rig.ask(), Placement).worker is None
+    assert rig.only(rig.format(), Placement).worker is None
 
 
 def test_a_policy_that_refuses_refuses(make_rig: MakeRig) -> None:
-    rig = make_rig(with_policy(Path.REFUSE))
+    rig = make_rig(with_policy(Pipeline.REFUSE))
     assert "policy refuses" in rig.refused(rig.ask()).description
 
 
@@ -335,7 +335,7 @@ def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig: 
     ended, placed = rig.messages(rig.ask("live/d"))
     assert isinstance(ended, EndStream)
     assert ended.stream_id == "live/b"
-    assert isinstance(placed, Placed)
+    assert isinstance(placed, Placement)
     assert set(rig.farm.roster.streams) == {"live/a", "live/c", "live/d"}
 
 
@@ -367,7 +367,7 @@ def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig)
     ended, placed = rig.messages(rig.ask("live/e"))
     assert isinstance(ended, EndStream)
     assert (ended.stream_id, ended.is_lasting) == ("live/b", False)
-    assert isinstance(placed, Placed)
+    assert isinstance(placed, Placement)
     assert "live/a" in rig.farm.roster.streams
 
 
@@ -391,9 +391,9 @@ def test_a_stream_whose_rate_rises_again_stays_where_others_took_its_room(
 ) -> None:
     rig = make_rig(cores=1, workers=1)
     rig.publish("live/a", HD)
-    placed = rig.only(rig.format("live/a", LOW), Placed)
+    placed = rig.only(rig.format("live/a", LOW), Placement)
     rig.publish("live/b", HD)
-    again = rig.only(rig.format("live/a", HD), Placed)
+    again = rig.only(rig.format("live/a", HD), Placement)
     assert (again.worker, again.generation) == (placed.worker, placed.generation)
     assert rig.farm.roster.fleet.used(Resource.CORES) > 100, "what it costs is known"
     rig.refused(rig.ask("live/c"))
@@ -411,13 +411,13 @@ def test_a_stream_gets_no_more_than_it_was_let_in_with_by_declaring_less(
 def test_one_whose_rate_rises_again_is_not_passed_through_where_others_took_its_room(
     make_rig: MakeRig,
 ) -> None:
-    rig = make_rig(with_policy(Path.SOFTWARE, Path.PASSTHROUGH), cores=1, workers=1)
+    rig = make_rig(with_policy(Pipeline.SOFTWARE, Pipeline.PASSTHROUGH), cores=1, workers=1)
     rig.publish("live/a", HD)
-    placed = rig.only(rig.format("live/a", LOW), Placed)
+    placed = rig.only(rig.format("live/a", LOW), Placement)
     rig.publish("live/b", HD)
-    again = rig.only(rig.format("live/a", HD), Placed)
+    again = rig.only(rig.format("live/a", HD), Placement)
     assert (again.worker, again.generation) == (placed.worker, placed.generation)
-    assert rig.only(rig.format("live/a", UHD), Placed).worker is None, "that is more than ever"
+    assert rig.only(rig.format("live/a", UHD), Placement).worker is None, "that is more than ever"
 
 
 def test_less_than_before_fits_also_on_a_farm_beyond_its_limit(make_rig: MakeRig) -> None:
@@ -425,7 +425,7 @@ def test_less_than_before_fits_also_on_a_farm_beyond_its_limit(make_rig: MakeRig
     rig.publish("live/a", HD)
     before = rig.stream("live/a").generation
     rig.farm.configure(Settings(software=Software(capacity=10.0)), rig.now)
-    placed = rig.only(rig.format("live/a", replace(HD, fps=Fraction(24))), Placed)
+    placed = rig.only(rig.format("live/a", replace(HD, fps=Fraction(24))), Placement)
     assert placed.generation == before
     assert placed.worker is not None
 
@@ -437,17 +437,20 @@ def test_a_source_that_turns_or_shrinks_costs_what_its_session_makes(
     rig = make_rig(cores=1, workers=1)
     placed = rig.publish("live/a", SourceFormat(*before, fps=Fraction(30)))
     ladder = fit_ladder(rig.stream("live/a").template, SourceFormat(*before, fps=Fraction(30)))
-    made = tuple(RenditionStatus(rung.name, rung.width, rung.height) for rung in ladder.rungs)
+    made = tuple(
+        RenditionStatus(rendition.name, rendition.width, rendition.height)
+        for rendition in ladder.renditions
+    )
     rig.beat(placed.worker, transcodes=(rig.transcode("live/a", renditions=made),))
     used = rig.farm.roster.fleet.used(Resource.CORES)
     rig.farm.configure(Settings(software=Software(capacity=used + 1)), rig.now)
-    again = rig.only(rig.format("live/a", SourceFormat(*after, fps=Fraction(30))), Placed)
-    assert (again.generation, again.rungs) == (placed.generation, placed.rungs)
+    again = rig.only(rig.format("live/a", SourceFormat(*after, fps=Fraction(30))), Placement)
+    assert (again.generation, again.renditions) == (placed.generation, placed.renditions)
     assert 0.8 * used < rig.farm.roster.fleet.used(Resource.CORES) <= used
 
 
 def test_a_stream_that_is_passed_through_was_let_in_nowhere(make_rig: MakeRig) -> None:
-    rig = make_rig(with_policy(Path.PASSTHROUGH))
+    rig = make_rig(with_policy(Pipeline.PASSTHROUGH))
     rig.publish()
     assert rig.stream().admitted is None
 
@@ -459,11 +462,11 @@ def test_a_source_that_grows_beyond_all_room_is_still_refused(make_rig: MakeRig)
     assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).description
 
 
-def handed_over(rig: Rig) -> Placed:
+def handed_over(rig: Rig) -> Placement:
     """What ingest:1 is told of a stream that ingest:0 has let go of for it."""
     revoke = rig.only(rig.ask(ingest="ingest:1"), StreamRevoke, "ingest:0")
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=TIME)
-    placed = rig.only(rig.say("ingest:0", answer), Placed, "ingest:1")
+    placed = rig.only(rig.say("ingest:0", answer), Placement, "ingest:1")
     assert placed.resume_time == TIME
     return placed
 
@@ -488,10 +491,10 @@ def test_a_publisher_that_returns_elsewhere_keeps_its_room_on_a_closed_device(
 
 
 @pytest.mark.parametrize(
-    "policy", [(Path.GPU_ONLY, Path.SOFTWARE), (Path.SOFTWARE, Path.PASSTHROUGH)]
+    "policy", [(Pipeline.GPU_ONLY, Pipeline.SOFTWARE), (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)]
 )
 def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time(
-    make_rig: MakeRig, policy: tuple[Path, ...]
+    make_rig: MakeRig, policy: tuple[Pipeline, ...]
 ) -> None:
     rig = make_rig(with_policy(*policy), workers=1)
     rig.up("ingest:1", "ingest")
@@ -506,7 +509,7 @@ def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time
     rig.beat("ingest:1", publishers=())
     placed = rig.messages(rig.up("worker:cpu:0", "worker"))[0]
     assert (placed.worker, rig.stream().state) == (before.worker, StreamState.LIVE)
-    assert len(rig.farm.roster.fleet.placements) == 1
+    assert len(rig.farm.roster.fleet.allocations) == 1
 
 
 def test_a_publisher_that_returns_elsewhere_in_the_middle_of_a_switch_is_placed_once(
@@ -524,9 +527,9 @@ def test_a_publisher_that_returns_elsewhere_in_the_middle_of_a_switch_is_placed_
 def test_a_publisher_that_returns_elsewhere_is_taken_as_little_from_as_before(rig: Rig) -> None:
     rig.up("ingest:1", "ingest")
     rig.publish()
-    rig.stream().level = Level.HALF_RATE
+    rig.stream().level = DegradationLevel.HALF_RATE
     handed_over(rig)
-    assert rig.stream().level is Level.HALF_RATE
+    assert rig.stream().level is DegradationLevel.HALF_RATE
 
 
 def test_who_is_parked_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> None:
@@ -541,8 +544,8 @@ def test_who_is_parked_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> 
 def test_asks_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
-    rig.say("ingest:0", PublishAsk(7, StreamId("live/b"), ""))
-    assert rig.farm.parked == 1
+    rig.say("ingest:0", PublishRequest(7, StreamId("live/b"), ""))
+    assert rig.farm.queued == 1
     rig.down("ingest:0")
-    assert rig.farm.parked == 0
+    assert rig.farm.queued == 0
     assert rig.farm.roster.streams == {}

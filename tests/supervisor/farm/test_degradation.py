@@ -2,26 +2,26 @@
 
 from typing import Any
 
-from common.config.ladder import Path, Template
+from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS, Settings
-from common.ipc.control_messages import Degrade, Placed
+from common.ipc.control_messages import Degrade, Placement
 from common.ipc.identity import ChildName
-from supervisor.farm.actions import Order, Send
-from supervisor.farm.overload import BEHIND_S, OVERFLOWS, STEP_S, WELL_S, Level
+from supervisor.farm.actions import Action, Send
+from supervisor.farm.overload import BEHIND_S, OVERFLOWS, STEP_S, WELL_S, DegradationLevel
 from supervisor.farm.stream import StreamState
-from tests.kit.supervisor import HD, MakeRig, Rig
+from tests.kit.farm_rig import HD, MakeRig, Rig
 
 CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
 
 
-def beats(rig: Rig, seconds: float, **fields: Any) -> list[Order]:
+def beats(rig: Rig, seconds: float, **fields: Any) -> list[Action]:
     """Four heartbeats a second of cpu:0 with what it has; it does as it is told at once."""
-    orders: list[Order] = []
+    actions: list[Action] = []
     for _ in range(round(seconds * 4)):
         rig.now += 0.25
         told: dict[str, tuple[int, int]] = {
-            o.message.stream_id: (o.message.top_rate_divisor, o.message.dropped_rungs)
-            for o in rig.orders
+            o.message.stream_id: (o.message.top_rate_divisor, o.message.dropped_renditions)
+            for o in rig.actions
             if isinstance(o, Send) and isinstance(o.message, Degrade)
         }
         transcodes = []
@@ -32,14 +32,14 @@ def beats(rig: Rig, seconds: float, **fields: Any) -> list[Order]:
             if is_new:
                 divisor, dropped = 1, 0
             transcodes.append(
-                rig.transcode(key, top_rate_divisor=divisor, dropped_rungs=dropped, **fields)
+                rig.transcode(key, top_rate_divisor=divisor, dropped_renditions=dropped, **fields)
             )
-        orders += rig.beat(CPU0, transcodes=tuple(transcodes))
-    return orders
+        actions += rig.beat(CPU0, transcodes=tuple(transcodes))
+    return actions
 
 
-def of(orders: list[Order], kind: type) -> list[Any]:
-    return [o.message for o in orders if isinstance(o, Send) and isinstance(o.message, kind)]
+def of(actions: list[Action], kind: type) -> list[Any]:
+    return [o.message for o in actions if isinstance(o, Send) and isinstance(o.message, kind)]
 
 
 def test_a_queue_that_is_full_again_and_again_closes_its_device(make_rig: MakeRig) -> None:
@@ -60,49 +60,51 @@ def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:
     assert "takes no new streams: it is behind" in rig.refused(rig.ask("live/b")).description
 
     (half,) = of(beats(rig, STEP_S, queue_ms=700.0), Degrade)
-    assert (half.generation, half.top_rate_divisor, half.dropped_rungs) == (
+    assert (half.generation, half.top_rate_divisor, half.dropped_renditions) == (
         placed.generation,
         2,
         0,
     )
-    orders = beats(rig, STEP_S, queue_ms=700.0)
-    (without,) = of(orders, Degrade)
-    assert (without.top_rate_divisor, without.dropped_rungs) == (1, 1)
-    (fewer,) = of(orders, Placed)
-    assert (fewer.generation, fewer.rungs) == (placed.generation, placed.rungs[1:])
+    actions = beats(rig, STEP_S, queue_ms=700.0)
+    (without,) = of(actions, Degrade)
+    assert (without.top_rate_divisor, without.dropped_renditions) == (1, 1)
+    (fewer,) = of(actions, Placement)
+    assert (fewer.generation, fewer.renditions) == (placed.generation, placed.renditions[1:])
 
-    (passed,) = of(beats(rig, STEP_S, queue_ms=700.0), Placed)
-    assert (passed.worker, passed.rungs) == (None, ())
+    (passed,) = of(beats(rig, STEP_S, queue_ms=700.0), Placement)
+    assert (passed.worker, passed.renditions) == (None, ())
     assert rig.stream().state is StreamState.SOURCE_ONLY
 
-    (back,) = of(beats(rig, WELL_S + 1), Placed)
-    assert (back.worker, back.rungs) == (CPU0, placed.rungs[1:])
+    (back,) = of(beats(rig, WELL_S + 1), Placement)
+    assert (back.worker, back.renditions) == (CPU0, placed.renditions[1:])
     assert back.generation > passed.generation
     beats(rig, 4 * WELL_S)
     assert roster.overloaded == set()
-    assert rig.stream().level is Level.FULL
-    assert rig.stream().rungs() == placed.rungs
-    last = of(rig.orders, Degrade)[-1]
-    assert (last.top_rate_divisor, last.dropped_rungs) == (1, 0)
-    assert rig.only(rig.ask("live/b"), Placed).worker == CPU0
+    assert rig.stream().level is DegradationLevel.FULL
+    assert rig.stream().renditions() == placed.renditions
+    last = of(rig.actions, Degrade)[-1]
+    assert (last.top_rate_divisor, last.dropped_renditions) == (1, 0)
+    assert rig.only(rig.ask("live/b"), Placement).worker == CPU0
 
 
 def test_a_worker_that_does_not_show_it_is_told_again(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1, cores=4)
     rig.publish("live/a", HD)
-    rig.farm.roster.streams[rig.stream().stream_id].level = Level.HALF_RATE
+    rig.farm.roster.streams[rig.stream().stream_id].level = DegradationLevel.HALF_RATE
     for _ in range(2):
         (message,) = of(rig.beat(CPU0, transcodes=(rig.transcode(),)), Degrade)
         assert message.top_rate_divisor == 2
     assert of(rig.beat(CPU0, transcodes=(rig.transcode(top_rate_divisor=2),)), Degrade) == []
 
 
-def test_a_rung_that_an_earlier_supervisor_took_is_back_at_egress_too(make_rig: MakeRig) -> None:
+def test_a_rendition_that_an_earlier_supervisor_took_is_back_at_egress_too(
+    make_rig: MakeRig,
+) -> None:
     rig = make_rig(workers=1, cores=4)
-    rungs = rig.publish("live/a", HD).rungs
-    orders = rig.beat(CPU0, transcodes=(rig.transcode(dropped_rungs=1),))
-    assert [message.dropped_rungs for message in of(orders, Degrade)] == [0]
-    assert [message.rungs for message in of(orders, Placed)] == [rungs]
+    renditions = rig.publish("live/a", HD).renditions
+    actions = rig.beat(CPU0, transcodes=(rig.transcode(dropped_renditions=1),))
+    assert [message.dropped_renditions for message in of(actions, Degrade)] == [0]
+    assert [message.renditions for message in of(actions, Placement)] == [renditions]
     assert rig.beat(CPU0, transcodes=(rig.transcode(),)) == []
 
 
@@ -116,7 +118,7 @@ def test_a_corrupt_stream_is_no_overload(make_rig: MakeRig) -> None:
 
 
 def test_a_lost_worker_leaves_no_stream_behind(make_rig: MakeRig) -> None:
-    policy = (Path.SOFTWARE, Path.PASSTHROUGH)
+    policy = (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)
     settings = Settings(templates=(Template("live", DEFAULT_RENDITIONS, policy=policy),))
     rig = make_rig(settings, workers=1, cores=4)
     rig.publish("live/a", HD)
@@ -124,9 +126,9 @@ def test_a_lost_worker_leaves_no_stream_behind(make_rig: MakeRig) -> None:
     assert rig.stream().overloaded == CPU0
     rig.down(CPU0)
     assert rig.farm.roster.overloaded == set()
-    placed = rig.only(rig.up(CPU0, "worker"), Placed)
+    placed = rig.only(rig.up(CPU0, "worker"), Placement)
     assert placed.worker == CPU0
-    assert rig.stream().level is Level.FULL
+    assert rig.stream().level is DegradationLevel.FULL
 
 
 def test_what_a_drained_device_passed_through_goes_on_elsewhere(make_rig: MakeRig) -> None:
@@ -136,7 +138,7 @@ def test_what_a_drained_device_passed_through_goes_on_elsewhere(make_rig: MakeRi
     beats(rig, BEHIND_S + 0.5 + 3 * STEP_S, queue_ms=700.0)
     assert rig.stream().state is StreamState.SOURCE_ONLY
     rig.farm.undrain([CPU1], rig.now)
-    (placed,) = of(rig.farm.drain([CPU0], rig.now), Placed)
+    (placed,) = of(rig.farm.drain([CPU0], rig.now), Placement)
     assert placed.worker == CPU1
-    assert rig.stream().level is Level.FULL
-    assert of(beats(rig, 6 * WELL_S), Placed) == [], "it stays there"
+    assert rig.stream().level is DegradationLevel.FULL
+    assert of(beats(rig, 6 * WELL_S), Placement) == [], "it stays there"

@@ -1,16 +1,16 @@
 """Which egresses want which streams."""
 
 from common.ipc.control_messages import (
+    EgressRoutes,
     RenditionStatus,
     ServedStatus,
-    StreamRoutes,
     StreamWanted,
 )
 from common.ipc.egress_homes import home
 from common.ipc.identity import ChildName, Generation, StreamId
 from supervisor.farm.actions import Send
 from supervisor.farm.egress_routing import KEEP_S, MAX_WANTED, Routing
-from tests.kit.supervisor import Rig
+from tests.kit.farm_rig import Rig
 
 STREAM = StreamId("live/a")
 EGRESSES = [ChildName("egress:0"), ChildName("egress:1")]
@@ -28,10 +28,10 @@ def test_an_egress_has_a_stream_while_it_has_players_and_a_while_longer() -> Non
     routing.heard(OTHER, serving(players=0), 0.0)
     assert routing.update(EGRESSES, 0.0) is None
     routing.heard(OTHER, serving(players=1), 1.0)
-    assert routing.update(EGRESSES, 1.0) == StreamRoutes(((STREAM, (OTHER,)),))
+    assert routing.update(EGRESSES, 1.0) == EgressRoutes(((STREAM, (OTHER,)),))
     routing.heard(OTHER, serving(players=0), 2.0)
     assert routing.update(EGRESSES, KEEP_S) is None, "told already"
-    assert routing.update(EGRESSES, 1.0 + KEEP_S) == StreamRoutes(())
+    assert routing.update(EGRESSES, 1.0 + KEEP_S) == EgressRoutes(())
 
 
 def test_the_home_needs_no_telling_unless_it_is_another_one_now() -> None:
@@ -43,9 +43,9 @@ def test_the_home_needs_no_telling_unless_it_is_another_one_now() -> None:
     routing.heard(OTHER, serving(players=1), 0.0)
     assert routing.update([OTHER], 0.0) is None, "alone it is the home of all"
     # the other one is back: who has players keeps the stream
-    assert routing.update(EGRESSES, 0.1) == StreamRoutes(((STREAM, (OTHER,)),))
+    assert routing.update(EGRESSES, 0.1) == EgressRoutes(((STREAM, (OTHER,)),))
     routing.lost(OTHER)
-    assert routing.update([HOME], 0.2) == StreamRoutes(())
+    assert routing.update([HOME], 0.2) == EgressRoutes(())
 
 
 def test_names_that_players_make_up_take_no_more_than_a_bounded_memory() -> None:
@@ -59,14 +59,14 @@ def test_names_that_players_make_up_take_no_more_than_a_bounded_memory() -> None
 
 def test_ingests_and_workers_are_told_and_who_comes_later_too(rig: Rig) -> None:
     rig.up("egress:1", "egress")
-    orders = rig.say(OTHER, StreamWanted(OTHER, STREAM))
-    told = StreamRoutes(((STREAM, (OTHER,)),))
-    assert {order.child for order in orders if isinstance(order, Send)} == {
+    actions = rig.say(OTHER, StreamWanted(OTHER, STREAM))
+    told = EgressRoutes(((STREAM, (OTHER,)),))
+    assert {order.child for order in actions if isinstance(order, Send)} == {
         "ingest:0",
         "worker:cpu:0",
         "worker:cpu:1",
     }
-    assert rig.messages(orders) == [told] * 3
+    assert rig.messages(actions) == [told] * 3
     assert rig.say(OTHER, StreamWanted(OTHER, STREAM)) == []
     assert told in rig.messages(rig.up("ingest:1", "ingest"))
 
@@ -86,15 +86,15 @@ def test_who_was_the_home_keeps_a_stream_for_a_while_when_another_egress_comes(r
     rig.down(HOME)
     # a player may come to the other one and not be heard of before the first is back
     told = rig.messages(rig.up(str(HOME), "egress"))
-    assert told == [StreamRoutes(((STREAM, (OTHER,)),))] * 3, "before the topology that moves it"
+    assert told == [EgressRoutes(((STREAM, (OTHER,)),))] * 3, "before the topology that moves it"
     rig.tick(KEEP_S)
-    assert rig.messages(rig.beat(HOME)) == [StreamRoutes(())] * 3
+    assert rig.messages(rig.beat(HOME)) == [EgressRoutes(())] * 3
 
 
 def test_an_egress_is_not_left_out_between_the_routes_and_the_topology_of_a_loss(rig: Rig) -> None:
     both_up(rig)
     rig.say(OTHER, StreamWanted(OTHER, STREAM))
     lost = rig.messages(rig.down(HOME))
-    assert not any(isinstance(message, StreamRoutes) for message in lost)
+    assert not any(isinstance(message, EgressRoutes) for message in lost)
     told = rig.messages(rig.beat(OTHER))
-    assert told == [StreamRoutes(())] * 3, "it is the home, as everyone has heard by now"
+    assert told == [EgressRoutes(())] * 3, "it is the home, as everyone has heard by now"

@@ -1,11 +1,11 @@
 """The whole of the supervisor's decisions: heartbeats, ends, kicks, reconciliation."""
 
-from common.ipc.control_messages import EndStream, Placed, PublishEnd
+from common.ipc.control_messages import EndStream, Placement, PublishEnd
 from common.ipc.identity import Generation
-from supervisor.farm.actions import CondemnChild
+from supervisor.farm.actions import FailChild
 from supervisor.farm.farm import UNLISTED_GRACE_S
 from supervisor.placement.cost import Resource
-from tests.kit.supervisor import MakeRig, Rig
+from tests.kit.farm_rig import MakeRig, Rig
 
 
 def test_heartbeats_fill_the_roster(rig: Rig) -> None:
@@ -29,7 +29,7 @@ def test_a_worker_whose_work_waits_and_does_not_get_done_is_condemned(rig: Rig) 
     placed = rig.publish()
     assert rig.beat(placed.worker, transcodes=(rig.transcode(stalled_s=1.0),)) == []
     (order,) = rig.beat(placed.worker, transcodes=(rig.transcode(stalled_s=1.5),))
-    assert isinstance(order, CondemnChild)
+    assert isinstance(order, FailChild)
     assert order.child == placed.worker
     assert "hangs" in order.reason
 
@@ -64,7 +64,7 @@ def test_room_of_a_stream_that_its_ingest_does_not_know_is_given_back(rig: Rig) 
     rig.now += UNLISTED_GRACE_S + rig.farm.roster.settings.ingest.first_video_timeout_s + 1
     rig.beat("ingest:0")
     assert rig.farm.roster.streams == {}
-    assert rig.farm.roster.fleet.placements == {}
+    assert rig.farm.roster.fleet.allocations == {}
 
 
 def test_an_ingest_that_says_hello_again_hears_of_the_moves_it_missed(
@@ -75,7 +75,7 @@ def test_an_ingest_that_says_hello_again_hears_of_the_moves_it_missed(
     assert rig.up("ingest:0", "ingest", publishers=(stale,)) == []
     rig.down(placed.worker)
     rig.tick(1.0)
-    again = rig.only(rig.up("ingest:0", "ingest", publishers=(stale,)), Placed)
+    again = rig.only(rig.up("ingest:0", "ingest", publishers=(stale,)), Placement)
     assert again.generation == rig.stream().generation > placed.generation
 
 
@@ -96,5 +96,5 @@ def test_an_end_makes_room_for_those_who_wait(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.ask("live/b")
-    placed = rig.only(rig.end("live/a"), Placed)
+    placed = rig.only(rig.end("live/a"), Placement)
     assert placed.stream_id == "live/b"

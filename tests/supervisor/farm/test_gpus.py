@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from common.config.ladder import LeftOut, Path, SourceFormat, Template
+from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS, Calibration, Devices, Settings, Software
 from common.ipc.control_messages import (
     DeviceInfo,
-    EncoderCap,
-    Placed,
+    EncoderLimitReport,
+    Placement,
     StreamTrouble,
     SwitchGeneration,
 )
@@ -21,7 +21,7 @@ from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.state import SESSION_CAP_S
 from supervisor.farm.stream import StreamState
 from supervisor.placement.cost import GPU_CAPACITY, Resource
-from tests.kit.supervisor import HD, Rig
+from tests.kit.farm_rig import HD, Rig
 
 UUID = "GPU-4f2b7a10-0c2d-4e5f-8a9b-0123456789ab"
 GPU = ChildName(f"worker:{UUID}")
@@ -29,7 +29,7 @@ OTHER = ChildName("worker:GPU-other")
 LIVE = Template("live", DEFAULT_RENDITIONS)
 
 
-def info(path: Path = Path.GPU_ONLY, name: str = UUID) -> DeviceInfo:
+def info(path: Pipeline = Pipeline.GPU_ONLY, name: str = UUID) -> DeviceInfo:
     return DeviceInfo(name, "gpu", "NVIDIA L4", path, "00000000:65:00.0", 24 << 30)
 
 
@@ -37,7 +37,7 @@ def rig_of(*devices: DeviceInfo, settings: Settings | None = None, workers: int 
     rig = Rig(settings, workers=workers)
     for device in devices:
         name = f"worker:{device.name}"
-        rig.farm.roster.expect_device(ChildName(name), Path.GPU_ONLY, rig.now)
+        rig.farm.roster.expect_device(ChildName(name), Pipeline.GPU_ONLY, rig.now)
         rig.up(name, "worker", device=device)
     return rig
 
@@ -54,7 +54,7 @@ def device_status(rig: Rig, worker: ChildName) -> dict[str, object]:
     return dict(found)
 
 
-def with_policy(*policy: Path) -> Settings:
+def with_policy(*policy: Pipeline) -> Settings:
     return Settings(templates=(replace(LIVE, policy=policy),))
 
 
@@ -67,7 +67,7 @@ def test_a_gpu_that_encodes_is_preferred_and_takes_nothing_of_the_cores() -> Non
 
 
 def test_a_gpu_whose_worker_reports_hybrid_is_placed_on_as_hybrid() -> None:
-    rig = rig_of(info(Path.HYBRID))
+    rig = rig_of(info(Pipeline.HYBRID))
     placed = rig.publish()
     assert placed.worker == GPU
     assert "hybrid: " in placed.reason
@@ -79,7 +79,7 @@ def test_a_gpu_whose_worker_reports_hybrid_is_placed_on_as_hybrid() -> None:
 def test_hybrid_streams_stop_at_their_own_budget_of_cores_and_software_goes_on() -> None:
     devices, software = Devices(hybrid_capacity=150.0), Software(capacity=400.0)
     settings = Settings(devices=devices, software=software)
-    rig = rig_of(info(Path.HYBRID), settings=settings)
+    rig = rig_of(info(Pipeline.HYBRID), settings=settings)
     assert rig.publish("live/a").worker == GPU
     second = rig.publish("live/b")
     assert second.worker == ChildName("worker:cpu:0")
@@ -89,13 +89,13 @@ def test_hybrid_streams_stop_at_their_own_budget_of_cores_and_software_goes_on()
 @pytest.mark.parametrize(
     ("policy", "worker", "said"),
     [
-        ((Path.SOFTWARE, Path.GPU_ONLY), ChildName("worker:cpu:0"), "software: "),
-        ((Path.HYBRID, Path.PASSTHROUGH), None, "passthrough"),
-        ((Path.PASSTHROUGH,), None, "passthrough"),
+        ((Pipeline.SOFTWARE, Pipeline.GPU_ONLY), ChildName("worker:cpu:0"), "software: "),
+        ((Pipeline.HYBRID, Pipeline.PASSTHROUGH), None, "passthrough"),
+        ((Pipeline.PASSTHROUGH,), None, "passthrough"),
     ],
 )
 def test_the_policys_order_decides(
-    policy: tuple[Path, ...], worker: ChildName | None, said: str
+    policy: tuple[Pipeline, ...], worker: ChildName | None, said: str
 ) -> None:
     placed = rig_of(info(), settings=with_policy(*policy)).publish()
     assert placed.worker == worker
@@ -103,14 +103,15 @@ def test_the_policys_order_decides(
 
 
 def test_refuse_ends_the_search_with_the_reasons_of_all_before_it() -> None:
-    rig = rig_of(info(Path.HYBRID), settings=with_policy(Path.GPU_ONLY, Path.REFUSE))
+    rig = rig_of(info(Pipeline.HYBRID), settings=with_policy(Pipeline.GPU_ONLY, Pipeline.REFUSE))
     refused = rig.refused(rig.ask())
     assert "gpu-only: no such device" in refused.description
 
 
 def test_encoder_sessions_are_one_budget_over_all_gpus() -> None:
     settings = replace(
-        with_policy(Path.GPU_ONLY, Path.PASSTHROUGH), devices=Devices(max_encoder_sessions=5)
+        with_policy(Pipeline.GPU_ONLY, Pipeline.PASSTHROUGH),
+        devices=Devices(max_encoder_sessions=5),
     )
     rig = rig_of(info(), info(name="GPU-other"), settings=settings)
     assert rig.publish("live/a").worker is not None
@@ -125,23 +126,23 @@ HIGH_10 = "avc1.6e001f"
 
 def hybrids(count: int, *, software: int = 1) -> tuple[Rig, list[ChildName]]:
     """A hybrid GPU's workers beside those of the cores."""
-    rig = rig_of(info(Path.HYBRID), workers=software)
+    rig = rig_of(info(Pipeline.HYBRID), workers=software)
     names = [gpu_worker(UUID, index) for index in range(count)]
     for name in names[1:]:
-        rig.farm.roster.expect_device(name, Path.HYBRID, rig.now)
-        rig.up(name, "worker", device=info(Path.HYBRID))
+        rig.farm.roster.expect_device(name, Pipeline.HYBRID, rig.now)
+        rig.up(name, "worker", device=info(Pipeline.HYBRID))
     return rig, names
 
 
-def refuse_at_its_worker(rig: Rig, reason: str, *, is_workers_own: bool = False) -> Placed:
+def refuse_at_its_worker(rig: Rig, reason: str, *, is_workers_own: bool = False) -> Placement:
     stream = rig.stream()
     worker = rig.farm.roster.device_of(stream)
     assert worker is not None
     told = StreamTrouble(worker, stream.stream_id, stream.generation, reason, is_workers_own)
-    orders = rig.say(worker, told)
-    if isinstance(rig.messages(orders)[0], SwitchGeneration):
-        orders = rig.tick(POSITIONS_TIMEOUT_S)
-    return rig.only(orders, Placed)
+    actions = rig.say(worker, told)
+    if isinstance(rig.messages(actions)[0], SwitchGeneration):
+        actions = rig.tick(POSITIONS_TIMEOUT_S)
+    return rig.only(actions, Placement)
 
 
 def test_what_one_worker_of_a_gpu_cannot_decode_is_asked_of_none_beside_it() -> None:
@@ -168,8 +169,8 @@ def test_another_format_forgets_which_devices_could_not_serve_the_one_before() -
     given_up = refuse_at_its_worker(rig, TEN_BIT)
     assert (given_up.worker, given_up.reason) == (None, f"source only: {TEN_BIT}")
     measured = replace(HD, fps=Fraction(25))
-    assert rig.only(rig.format(source=measured), Placed).worker is None  # coded as before
-    assert rig.only(rig.format(codec=HIGH_10), Placed).worker in workers
+    assert rig.only(rig.format(source=measured), Placement).worker is None  # coded as before
+    assert rig.only(rig.format(codec=HIGH_10), Placement).worker in workers
     assert rig.stream().state is StreamState.LIVE
 
 
@@ -180,12 +181,12 @@ def test_who_changes_formats_back_and_forth_has_no_device_tried_for_ever() -> No
     tried = 0
     for turn in range(60):
         rig.tick(0.5)
-        if rig.only(rig.format(codec=f"avc1.6e00{turn:02x}"), Placed).worker is not None:
+        if rig.only(rig.format(codec=f"avc1.6e00{turn:02x}"), Placement).worker is not None:
             tried += 1
             refuse_at_its_worker(rig, TEN_BIT)
     assert tried == 5
     rig.tick(60.0)
-    assert rig.only(rig.format(codec=HIGH_10), Placed).worker is not None
+    assert rig.only(rig.format(codec=HIGH_10), Placement).worker is not None
 
 
 def test_another_supervisor_knows_how_a_stream_that_it_adopts_is_coded() -> None:
@@ -194,7 +195,7 @@ def test_another_supervisor_knows_how_a_stream_that_it_adopts_is_coded() -> None
     rig.up("ingest:0", "ingest", publishers=(status,))
     refuse_at_its_worker(rig, TEN_BIT)
     measured = replace(HD, fps=Fraction(25))
-    assert rig.only(rig.format(source=measured, codec=HIGH_10), Placed).worker is None
+    assert rig.only(rig.format(source=measured, codec=HIGH_10), Placement).worker is None
 
 
 def test_a_stream_that_was_given_up_waits_for_room_once_it_is_coded_otherwise() -> None:
@@ -202,24 +203,24 @@ def test_a_stream_that_was_given_up_waits_for_room_once_it_is_coded_otherwise() 
     rig.publish()
     refuse_at_its_worker(rig, TEN_BIT)
     rig.down(worker)
-    assert rig.only(rig.format(codec=HIGH_10), Placed).worker is None
+    assert rig.only(rig.format(codec=HIGH_10), Placement).worker is None
     assert rig.stream().state is StreamState.WAITING
-    back = rig.up(worker, "worker", device=info(Path.HYBRID))
-    assert rig.only(back, Placed).worker == worker
+    back = rig.up(worker, "worker", device=info(Pipeline.HYBRID))
+    assert rig.only(back, Placement).worker == worker
 
 
 CAP = "720p: encoder session cap of the driver reached"
 
 
 def test_a_session_cap_met_at_a_worker_keeps_later_streams_off_every_gpu_for_a_while() -> None:
-    settings = with_policy(Path.GPU_ONLY, Path.SOFTWARE, Path.PASSTHROUGH)
+    settings = with_policy(Pipeline.GPU_ONLY, Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)
     rig = rig_of(info(), info(name="GPU-other"), settings=settings)
     first, second, third = (rig.publish(f"live/{name}") for name in "abc")
     assert [first.worker, second.worker, third.worker] == [GPU, OTHER, GPU]
     # The host gives seven: the third stream's second encoder is refused.
-    assert rig.say(GPU, EncoderCap(GPU, 4, CAP)) == []
+    assert rig.say(GPU, EncoderLimitReport(GPU, 4, CAP)) == []
     rig.say(GPU, StreamTrouble(GPU, third.stream_id, third.generation, CAP))
-    moved = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    moved = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     assert moved.worker == ChildName("worker:cpu:0")
     wanted = "needs 3 of the 1 encoder sessions free on the host (7 in all)"
     assert wanted in moved.reason
@@ -240,22 +241,22 @@ def test_a_session_cap_met_at_a_worker_keeps_later_streams_off_every_gpu_for_a_w
 
 
 def test_a_policy_of_gpus_or_nothing_is_refused_with_the_session_cap_before_it_starts() -> None:
-    rig = rig_of(info(), settings=with_policy(Path.GPU_ONLY, Path.REFUSE))
+    rig = rig_of(info(), settings=with_policy(Pipeline.GPU_ONLY, Pipeline.REFUSE))
     rig.publish("live/a")
-    rig.say(GPU, EncoderCap(GPU, 4, CAP))
+    rig.say(GPU, EncoderLimitReport(GPU, 4, CAP))
     refused = rig.refused(rig.ask("live/b"))
     assert "needs 3 of the 1 encoder sessions free" in refused.description
 
 
 def calibration(device: str, streams: int, load: float) -> Calibration:
     return Calibration(
-        device, "live", Path.GPU_ONLY, (1280, 720, 30), streams, 50.96, load, decode=1 / streams
+        device, "live", Pipeline.GPU_ONLY, (1280, 720, 30), streams, 50.96, load, decode=1 / streams
     )
 
 
 def test_a_calibrated_device_takes_what_was_measured_whatever_it_is_called() -> None:
     settings = replace(
-        with_policy(Path.GPU_ONLY, Path.PASSTHROUGH),
+        with_policy(Pipeline.GPU_ONLY, Pipeline.PASSTHROUGH),
         calibration=(calibration("65:00.0", 9, 100.0), calibration("GPU-nobody", 9, 1.0)),
     )
     small = SourceFormat(1280, 720, fps=Fraction(30))
@@ -280,7 +281,7 @@ def test_a_lost_gpu_is_marked_its_streams_move_and_its_return_is_seen() -> None:
     lost, left = (GPU, OTHER) if placed.worker == GPU else (OTHER, GPU)
     rig.farm.roster.device_lost(lost, "Xid 79: it fell off the bus")
     rig.down(lost)
-    again = rig.only(rig.tick(1.0), Placed)
+    again = rig.only(rig.tick(1.0), Placement)
     assert again.worker == left
     assert rig.stream().state is StreamState.LIVE
     device = device_status(rig, lost)
@@ -294,20 +295,20 @@ def test_a_rendition_that_its_worker_lost_is_told_with_the_reason() -> None:
     rig = rig_of(info())
     rig.publish(source=SourceFormat(640, 360, fps=Fraction(30)))
     (stream,) = status_of(rig)["streams"]
-    assert [entry["name"] for entry in stream["left_out"]] == ["720p", "480p"]
-    rig.beat(GPU, transcodes=(rig.transcode(left_out=(LeftOut("360p", "it failed"),)),))
+    assert [entry["name"] for entry in stream["omitted"]] == ["720p", "480p"]
+    rig.beat(GPU, transcodes=(rig.transcode(omitted=(OmittedRendition("360p", "it failed"),)),))
     (stream,) = status_of(rig)["streams"]
-    assert stream["left_out"][2:] == [{"name": "360p", "reason": "it failed"}]
+    assert stream["omitted"][2:] == [{"name": "360p", "reason": "it failed"}]
 
 
 def hybrid_rig(workers: int, settings: Settings | None = None) -> Rig:
     """One hybrid GPU with several workers, and room for all on the host."""
-    settings = settings or with_policy(Path.HYBRID, Path.REFUSE)
+    settings = settings or with_policy(Pipeline.HYBRID, Pipeline.REFUSE)
     rig = Rig(replace(settings, software=Software(capacity=1e6)), workers=0)
     for index in range(workers):
         name = gpu_worker(UUID, index)
-        rig.farm.roster.expect_device(name, Path.HYBRID, rig.now)
-        rig.up(name, "worker", device=info(Path.HYBRID))
+        rig.farm.roster.expect_device(name, Pipeline.HYBRID, rig.now)
+        rig.up(name, "worker", device=info(Pipeline.HYBRID))
     return rig
 
 
@@ -319,7 +320,7 @@ def test_streams_spread_over_a_gpus_workers() -> None:
 
 def test_a_gpus_workers_share_its_limits_and_one_may_take_what_the_others_left() -> None:
     small = SourceFormat(1280, 720, fps=Fraction(30))
-    settings = with_policy(Path.HYBRID, Path.REFUSE)
+    settings = with_policy(Pipeline.HYBRID, Pipeline.REFUSE)
     # a reservation takes 18.7, a stream of 720p30 4.2
     settings = replace(settings, devices=Devices(capacity=((UUID, 30.0),)))
     rig = hybrid_rig(2, settings)
@@ -346,7 +347,7 @@ def test_a_gpu_is_drained_with_all_its_workers_and_a_worker_by_its_own_name() ->
     assert rig.farm.find_devices(f"{UUID}:1") == both[1:]
     rig.ask()
     assert rig.farm.drain(both, rig.now) == [], "there is no other device"
-    assert "it is drained" in rig.farm.moves.stuck[rig.stream().stream_id]
+    assert "it is drained" in rig.farm.migration.stuck[rig.stream().stream_id]
     rig.farm.undrain(both, rig.now)
     assert not rig.farm.roster.drained
 

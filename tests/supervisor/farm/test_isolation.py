@@ -5,38 +5,38 @@ from fractions import Fraction
 
 import pytest
 
-from common.config.ladder import Path, SourceFormat
+from common.config.ladder import Pipeline, SourceFormat
 from common.config.settings import Settings, Software
 from common.ipc.control_messages import (
     DeviceInfo,
     EndStream,
-    Placed,
+    Placement,
     Readmit,
     Refused,
     StreamTrouble,
     SwitchGeneration,
 )
 from common.ipc.identity import ChildName, stream_id
-from supervisor.farm.actions import CondemnChild, Order, Send, StartWorker, StopWorker
+from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.admission import PARK_STARTING_S, REMEMBER_S
 from supervisor.farm.quarantine import PROBATION_S, REFUSED_S
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream import StreamState
-from tests.kit.supervisor import SMALL, MakeRig, Rig
+from tests.kit.farm_rig import SMALL, MakeRig, Rig
 
 OWN = ChildName("worker:cpu:q1")
 
 
-def crash(rig: Rig, stream: str = "live/a") -> list[Order]:
+def crash(rig: Rig, stream: str = "live/a") -> list[Action]:
     """The worker that has the stream dies, and comes back; all that is ordered meanwhile."""
     worker = rig.farm.roster.device_of(rig.stream(stream))
-    orders = rig.down(worker)
-    orders += rig.tick(POSITIONS_TIMEOUT_S)
-    return orders + rig.up(str(worker), "worker")
+    actions = rig.down(worker)
+    actions += rig.tick(POSITIONS_TIMEOUT_S)
+    return actions + rig.up(str(worker), "worker")
 
 
-def placements(orders: list[Order]) -> list[Placed]:
-    return [o.message for o in orders if isinstance(o, Send) and isinstance(o.message, Placed)]
+def allocations(actions: list[Action]) -> list[Placement]:
+    return [o.message for o in actions if isinstance(o, Send) and isinstance(o.message, Placement)]
 
 
 def isolated(rig: Rig) -> None:
@@ -55,9 +55,9 @@ def test_after_two_crashes_a_stream_goes_on_alone_and_nobody_joins_it(rig: Rig) 
     second = crash(rig)
     assert StartWorker(OWN) in second
     # its worker is not there yet: source only, and no other one will do
-    assert placements(second) == []
+    assert allocations(second) == []
     assert rig.stream().state is StreamState.WAITING
-    placed = rig.only(rig.up(OWN, "worker"), Placed)
+    placed = rig.only(rig.up(OWN, "worker"), Placement)
     assert placed.worker == OWN
     for key in "bcdef":
         assert rig.publish(f"live/{key}", SMALL).worker != OWN
@@ -81,15 +81,15 @@ def test_when_its_own_worker_dies_too_it_is_refused_with_the_reason_and_the_work
     rig: Rig,
 ) -> None:
     isolated(rig)
-    *orders, stop = rig.down(OWN)
-    end = rig.only(orders, EndStream)
+    *actions, stop = rig.down(OWN)
+    end = rig.only(actions, EndStream)
     assert "took down 2 workers" in end.description
     assert "killed" in end.description
     assert stop == StopWorker(OWN)
     assert OWN not in rig.farm.roster.fleet.devices
     assert "took down" in rig.refused(rig.ask()).description
     rig.now += REFUSED_S
-    rig.only(rig.ask(), Placed)
+    rig.only(rig.ask(), Placement)
 
 
 def test_a_kick_lets_a_refused_stream_in_again_at_every_ingest(rig: Rig) -> None:
@@ -101,7 +101,7 @@ def test_a_kick_lets_a_refused_stream_in_again_at_every_ingest(rig: Rig) -> None
     ingests = [Send(ChildName(name), readmit) for name in ("ingest:0", "ingest:1")]
     assert rig.farm.clear("live", "a") == ingests
     assert rig.farm.clear("live", "a") == []
-    assert rig.only(rig.ask(), Placed).worker != OWN
+    assert rig.only(rig.ask(), Placement).worker != OWN
 
 
 def test_a_suspect_that_ends_and_comes_back_is_alone_again(rig: Rig) -> None:
@@ -111,7 +111,7 @@ def test_a_suspect_that_ends_and_comes_back_is_alone_again(rig: Rig) -> None:
     (start,) = rig.ask()
     assert isinstance(start, StartWorker)
     assert start.child != OWN
-    assert rig.only(rig.up(start.child, "worker"), Placed).worker == start.child
+    assert rig.only(rig.up(start.child, "worker"), Placement).worker == start.child
 
 
 def test_a_worker_that_was_dismissed_is_no_device_that_is_starting(rig: Rig) -> None:
@@ -127,8 +127,8 @@ def test_a_worker_that_was_dismissed_is_no_device_that_is_starting(rig: Rig) -> 
 def test_one_that_behaves_moves_back_among_the_others(rig: Rig) -> None:
     isolated(rig)
     rig.beat("ingest:0", publishers=(rig.publisher(format=rig.stream().format),))  # tells its time
-    orders = rig.tick(PROBATION_S)
-    placed = rig.only(orders, Placed)
+    actions = rig.tick(PROBATION_S)
+    placed = rig.only(actions, Placement)
     assert placed.worker != OWN
     assert rig.stream().crashes == 0
     assert rig.beat(OWN) == [StopWorker(OWN)]
@@ -141,9 +141,9 @@ def test_one_whose_own_worker_never_comes_up_goes_back_to_the_others(rig: Rig) -
     crash(rig)
     assert StartWorker(OWN) in crash(rig)
     assert rig.stream().state is StreamState.WAITING
-    *orders, stop = rig.tick(PROBATION_S)
+    *actions, stop = rig.tick(PROBATION_S)
     assert stop == StopWorker(OWN)
-    assert rig.only(orders, Placed).worker not in (None, OWN)
+    assert rig.only(actions, Placement).worker not in (None, OWN)
     assert rig.stream().state is StreamState.LIVE
     assert OWN not in rig.farm.roster.fleet.devices
 
@@ -165,7 +165,7 @@ def test_one_that_its_own_worker_could_not_serve_is_tried_on_the_others_afterwar
     found = rig.stream()
     rig.say(OWN, StreamTrouble(OWN, found.stream_id, found.generation, "failed: a bug"))
     assert rig.stream().state is StreamState.SOURCE_ONLY
-    placed = rig.only(rig.tick(PROBATION_S), Placed)
+    placed = rig.only(rig.tick(PROBATION_S), Placement)
     assert placed.worker not in (None, OWN)
 
 
@@ -177,13 +177,13 @@ def test_a_hang_is_blamed_on_the_stream_whose_work_waits(make_rig: MakeRig) -> N
         worker = "worker:cpu:0"
         calm, stuck = rig.transcode("live/a"), rig.transcode("live/b", stalled_s=2.0)
         (condemned,) = rig.beat(worker, transcodes=(calm, stuck))
-        assert isinstance(condemned, CondemnChild)
+        assert isinstance(condemned, FailChild)
         rig.down(worker)
         rig.tick(POSITIONS_TIMEOUT_S)
         rig.up(worker, "worker")
     assert rig.stream("live/a").crashes == 0
-    assert rig.stream("live/a").own_worker is None
-    assert rig.stream("live/b").own_worker == OWN
+    assert rig.stream("live/a").dedicated_worker is None
+    assert rig.stream("live/b").dedicated_worker == OWN
 
 
 def test_a_worker_that_was_told_to_end_blames_nobody(rig: Rig) -> None:
@@ -193,29 +193,29 @@ def test_a_worker_that_was_told_to_end_blames_nobody(rig: Rig) -> None:
         rig.down(worker, crashed=False)
         rig.tick(POSITIONS_TIMEOUT_S)
         rig.up(str(worker), "worker")
-    assert rig.stream().own_worker is None
+    assert rig.stream().dedicated_worker is None
     assert rig.stream().generation > placed.generation
 
 
 def test_own_workers_found_by_a_new_supervisor_are_emptied_and_ended(rig: Rig) -> None:
     status = rig.publisher("live/a", worker=OWN, format=SMALL)
     rig.up("ingest:0", "ingest", publishers=(status,))
-    orders = rig.up(OWN, "worker")
-    assert [placed.worker != OWN for placed in placements(orders)] == [True]
+    actions = rig.up(OWN, "worker")
+    assert [placed.worker != OWN for placed in allocations(actions)] == [True]
     assert rig.beat(OWN) == [StopWorker(OWN)]
-    assert not any(isinstance(o, Send) and isinstance(o.message, SwitchGeneration) for o in orders)
+    assert not any(isinstance(o, Send) and isinstance(o.message, SwitchGeneration) for o in actions)
 
 
-def device_lost(rig: Rig, stream: str = "live/a") -> list[Order]:
+def device_lost(rig: Rig, stream: str = "live/a") -> list[Action]:
     """The stream's session is the one that meets it; its worker ends, and comes back."""
     found = rig.stream(stream)
     worker = rig.farm.roster.device_of(found)
     assert worker is not None
     lost = StreamTrouble(worker, found.stream_id, found.generation, "device lost", True)
-    orders = rig.say(worker, lost)
-    orders += rig.down(worker, crashed=False)
-    orders += rig.tick(POSITIONS_TIMEOUT_S)
-    return orders + rig.up(worker, "worker")
+    actions = rig.say(worker, lost)
+    actions += rig.down(worker, crashed=False)
+    actions += rig.tick(POSITIONS_TIMEOUT_S)
+    return actions + rig.up(worker, "worker")
 
 
 def test_only_the_stream_whose_session_met_the_loss_of_a_device_is_suspect(
@@ -227,23 +227,23 @@ def test_only_the_stream_whose_session_met_the_loss_of_a_device_is_suspect(
     device_lost(rig)
     assert StartWorker(OWN) in device_lost(rig)
     assert [rig.stream(key).crashes for key in ("live/a", "live/b")] == [2, 0]
-    assert rig.stream("live/b").own_worker is None
+    assert rig.stream("live/b").dedicated_worker is None
 
 
-def all_lost(rig: Rig, *, is_seen: bool = False, bystanders: str = "") -> list[Order]:
+def all_lost(rig: Rig, *, is_seen: bool = False, bystanders: str = "") -> list[Action]:
     """The worker of them all ends with its device, and comes back; each session tells of it."""
     worker = ChildName("worker:cpu:0")
     rig.farm.roster.device_lost(worker, "it fell off the bus", is_seen=is_seen)
-    orders = []
+    actions = []
     for stream in list(rig.farm.roster.streams.values()):
         key = stream.stream_id.partition("/")[2]
         told = StreamTrouble(
             worker, stream.stream_id, stream.generation, "device lost", True, key in bystanders
         )
-        orders += rig.say(worker, told)
-    orders += rig.down(worker, crashed=False)
-    orders += rig.tick(POSITIONS_TIMEOUT_S)
-    return orders + rig.up(worker, "worker")
+        actions += rig.say(worker, told)
+    actions += rig.down(worker, crashed=False)
+    actions += rig.tick(POSITIONS_TIMEOUT_S)
+    return actions + rig.up(worker, "worker")
 
 
 def test_those_who_meet_a_loss_after_another_are_not_suspect(make_rig: MakeRig) -> None:
@@ -261,8 +261,8 @@ def test_nobody_is_suspect_of_the_loss_of_a_gpu_that_the_watch_saw(make_rig: Mak
     rig = make_rig(workers=1)
     rig.publish("live/a", SMALL)
     for _ in range(3):
-        orders = all_lost(rig, is_seen=True)
-        assert not any(isinstance(order, StartWorker) for order in orders)
+        actions = all_lost(rig, is_seen=True)
+        assert not any(isinstance(order, StartWorker) for order in actions)
         assert rig.stream().state is StreamState.LIVE
     assert rig.stream().crashes == 0
     # and what it saw holds until the worker is up: from then on it is the worker that tells
@@ -278,7 +278,7 @@ def test_a_worker_that_is_killed_since_its_device_is_lost_blames_nobody(rig: Rig
         rig.farm.roster.device_lost(worker, "it has fallen off the bus")
         crash(rig)
     assert rig.stream().crashes == 0
-    assert rig.stream().own_worker is None
+    assert rig.stream().dedicated_worker is None
 
 
 def capacity(units: float) -> Settings:
@@ -292,13 +292,13 @@ def test_a_suspect_stays_where_it_is_without_room_for_a_worker_of_its_own(
     rig.publish("live/a", SMALL)
     crash(rig)
     rig.farm.configure(capacity(1.0), rig.now)
-    orders = rig.down("worker:cpu:0")
-    assert not any(isinstance(order, StartWorker) for order in orders)
-    assert rig.stream().own_worker is None
+    actions = rig.down("worker:cpu:0")
+    assert not any(isinstance(order, StartWorker) for order in actions)
+    assert rig.stream().dedicated_worker is None
     assert "not alone: software: needs" in rig.farm.roster.history[-1].text
     rig.farm.configure(Settings(), rig.now)
     rig.tick(POSITIONS_TIMEOUT_S)
-    assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
+    assert rig.only(rig.up("worker:cpu:0", "worker"), Placement).worker == "worker:cpu:0"
 
 
 def test_a_suspect_whose_room_was_taken_meanwhile_goes_back_to_the_others(rig: Rig) -> None:
@@ -307,14 +307,14 @@ def test_a_suspect_whose_room_was_taken_meanwhile_goes_back_to_the_others(rig: R
     assert StartWorker(OWN) in crash(rig)
     rig.farm.configure(capacity(1.0), rig.now)
     rig.up(OWN, "worker")
-    assert rig.stream().own_worker is None
+    assert rig.stream().dedicated_worker is None
     assert rig.stream().state is StreamState.WAITING
-    (placed,) = placements(rig.farm.configure(Settings(), rig.now))
+    (placed,) = allocations(rig.farm.configure(Settings(), rig.now))
     assert placed.worker not in (None, OWN)
     assert rig.beat(OWN) == [StopWorker(OWN)]
 
 
-def suspect(rig: Rig, stream: str = "a") -> None:
+def poison_stream(rig: Rig, stream: str = "a") -> None:
     """It took two workers down, and its publisher is away."""
     for _ in range(2):
         rig.farm.roster.quarantine.crashed(stream_id("live", stream), "killed", rig.now)
@@ -322,14 +322,14 @@ def suspect(rig: Rig, stream: str = "a") -> None:
 
 def asks_in_vain(rig: Rig) -> None:
     """A suspect's publisher is refused before the worker that was started for it is up."""
-    suspect(rig)
+    poison_stream(rig)
     assert rig.ask() == [StartWorker(OWN)]
     rig.refused(rig.tick(PARK_STARTING_S))
 
 
 def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig) -> None:
     rig = make_rig(capacity(1.0), workers=1)
-    suspect(rig)
+    poison_stream(rig)
     rig.expect("worker:cpu:1")  # room may come
     assert rig.ask() == []
     for _ in range(50):
@@ -339,16 +339,16 @@ def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig
 
 
 def test_a_suspects_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(rig: Rig) -> None:
-    suspect(rig)
+    poison_stream(rig)
     (start,) = rig.ask()
     assert isinstance(start, StartWorker)
     rig.farm.configure(capacity(1.0), rig.now)
     rig.up(start.child, "worker")
-    assert rig.farm.parked == 1, "it keeps its worker while others have no room either"
-    gpu = DeviceInfo("GPU-1", "gpu", "NVIDIA L4", Path.GPU_ONLY, "00000000:65:00.0", 24 << 30)
-    (placed,) = placements(rig.up("worker:GPU-1", "worker", device=gpu))
+    assert rig.farm.queued == 1, "it keeps its worker while others have no room either"
+    gpu = DeviceInfo("GPU-1", "gpu", "NVIDIA L4", Pipeline.GPU_ONLY, "00000000:65:00.0", 24 << 30)
+    (placed,) = allocations(rig.up("worker:GPU-1", "worker", device=gpu))
     assert placed.worker == "worker:GPU-1"
-    assert rig.stream().own_worker is None
+    assert rig.stream().dedicated_worker is None
     assert rig.beat(start.child) == [StopWorker(start.child)]
 
 
@@ -358,7 +358,7 @@ def test_a_suspects_publisher_finds_the_worker_that_was_started_for_its_last_att
     asks_in_vain(rig)
     assert rig.up(OWN, "worker") == []
     assert rig.beat(OWN) == []
-    assert rig.only(rig.ask(), Placed).worker == OWN
+    assert rig.only(rig.ask(), Placement).worker == OWN
 
 
 @pytest.mark.parametrize("is_up", [True, False])
@@ -368,10 +368,10 @@ def test_a_kick_takes_a_suspect_the_worker_that_was_started_for_its_last_attempt
     asks_in_vain(rig)
     if is_up:
         rig.up(OWN, "worker")
-    readmit, *orders = rig.farm.clear("live", "a")
+    readmit, *actions = rig.farm.clear("live", "a")
     assert readmit == Send(ChildName("ingest:0"), Readmit(stream_id("live", "a")))
-    orders += rig.beat(OWN) if is_up else []
-    assert orders == [StopWorker(OWN)]
+    actions += rig.beat(OWN) if is_up else []
+    assert actions == [StopWorker(OWN)]
     assert rig.publish("live/a", SMALL).worker != OWN
     assert not any(isinstance(order, EndStream | StartWorker) for order in crash(rig))
     assert rig.stream().state is StreamState.LIVE
@@ -385,9 +385,9 @@ def test_a_suspect_is_alone_from_when_it_comes_not_from_when_its_worker_was_star
     rig.tick(PROBATION_S - 2 * PARK_STARTING_S)
     rig.publish("live/a", SMALL)
     assert rig.tick(PROBATION_S - 1) == []
-    assert rig.stream().own_worker == OWN
+    assert rig.stream().dedicated_worker == OWN
     rig.tick(1)
-    assert rig.stream().own_worker is None
+    assert rig.stream().dedicated_worker is None
 
 
 @pytest.mark.parametrize("is_up", [True, False])
@@ -397,9 +397,9 @@ def test_a_worker_that_its_suspect_never_came_to_ends_and_acquits_nobody(
     asks_in_vain(rig)
     if is_up:
         rig.up(OWN, "worker")
-    orders = rig.tick(PROBATION_S)
-    orders += rig.beat(OWN) if is_up else []
-    assert orders == [StopWorker(OWN)]
+    actions = rig.tick(PROBATION_S)
+    actions += rig.beat(OWN) if is_up else []
+    assert actions == [StopWorker(OWN)]
     assert OWN not in rig.farm.roster.fleet.devices
     (start,) = rig.ask()
     assert isinstance(start, StartWorker)

@@ -9,18 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config.ladder import SourceFormat
-from common.ipc.control_messages import EndStream, Placed
+from common.ipc.control_messages import EndStream, Placement
 from common.ipc.identity import ChildName
 from supervisor.farm.actions import Send
 from supervisor.farm.migration import SETTLE_S, next_cut, time_of
 from supervisor.farm.stream import Stream
 from supervisor.placement.cost import Resource
-from tests.kit.supervisor import HD, SMALL, MakeRig, Rig
+from tests.kit.farm_rig import HD, SMALL, MakeRig, Rig
 
 CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
 
 
-def live(rig: Rig, key: str, source: SourceFormat = SMALL) -> Placed:
+def live(rig: Rig, key: str, source: SourceFormat = SMALL) -> Placement:
     """A stream whose time runs since 10 s before now."""
     placed = rig.publish(key, source)
     tell(rig, key, source)
@@ -29,41 +29,41 @@ def live(rig: Rig, key: str, source: SourceFormat = SMALL) -> Placed:
 
 def tell(rig: Rig, key: str, source: SourceFormat = SMALL, **fields: Any) -> None:
     """Its ingest's heartbeat."""
-    values = {"format": source, "anchor_ms": 5_000, "anchor_s": rig.now - 10, "gop_ms": 1000}
+    values = {"format": source, "reference_ms": 5_000, "reference_s": rig.now - 10, "gop_ms": 1000}
     status = rig.publisher(key, **(values | fields))
     rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
 
 
 @given(
-    anchor_ms=st.integers(0, 2**33),
+    reference_ms=st.integers(0, 2**33),
     since_s=st.floats(0, 1e5),
     gop_ms=st.integers(100, 10_000),
     source_gop_ms=st.integers(0, 60_000),
 )
 @settings(max_examples=50)
 def test_a_cut_is_a_keyframe_of_the_grid_and_leaves_time_to_get_ready(
-    anchor_ms: int, since_s: float, gop_ms: int, source_gop_ms: int
+    reference_ms: int, since_s: float, gop_ms: int, source_gop_ms: int
 ) -> None:
-    publisher = Rig().publisher(anchor_ms=anchor_ms, anchor_s=100.0, gop_ms=source_gop_ms)
+    publisher = Rig().publisher(reference_ms=reference_ms, reference_s=100.0, gop_ms=source_gop_ms)
     now = 100.0 + since_s
-    cut_ms = next_cut(publisher, gop_ms, now)
-    assert cut_ms % gop_ms == 0
-    lead_s = time_of(publisher, cut_ms) - now
+    splice_ms = next_cut(publisher, gop_ms, now)
+    assert splice_ms % gop_ms == 0
+    lead_s = time_of(publisher, splice_ms) - now
     assert 0.699 <= lead_s <= 0.701 + 5.0 + gop_ms / 1000
 
 
 def test_a_drained_devices_streams_move_at_a_cut_ahead_and_it_takes_no_more(rig: Rig) -> None:
     first = live(rig, "live/a")
     assert first.worker is not None
-    orders = rig.farm.drain([first.worker], rig.now)
-    placed = rig.only(orders, Placed, "ingest:0")
+    actions = rig.farm.drain([first.worker], rig.now)
+    placed = rig.only(actions, Placement, "ingest:0")
     assert placed.request_id == 0
     assert placed.generation > first.generation
     assert placed.worker != first.worker
-    assert placed.rungs == first.rungs
+    assert placed.renditions == first.renditions
     assert placed.resume_after_ms is None
     # now is 15 s of stream time; the default GOP is of 2 s, the source's of 1 s
-    assert placed.cut_ms == 18_000
+    assert placed.splice_ms == 18_000
     assert rig.farm.drain([first.worker], rig.now) == []
     assert [live(rig, f"live/{key}").worker for key in "bc"] == [placed.worker] * 2
     rig.farm.undrain([first.worker], rig.now)
@@ -78,37 +78,39 @@ def test_a_drain_outlives_the_worker(rig: Rig) -> None:
 
 
 def test_what_has_not_begun_moves_without_a_cut(rig: Rig) -> None:
-    reserved = rig.only(rig.ask(), Placed)
+    reserved = rig.only(rig.ask(), Placement)
     assert reserved.worker is not None
-    placed = rig.only(rig.farm.drain([ChildName(reserved.worker)], rig.now), Placed)
-    assert placed.cut_ms is None
+    placed = rig.only(rig.farm.drain([ChildName(reserved.worker)], rig.now), Placement)
+    assert placed.splice_ms is None
 
 
 def test_what_has_just_begun_moves_at_a_cut_once_its_time_is_known(rig: Rig) -> None:
     """Its first heartbeat is up to a second away, and players see it by then."""
     first = rig.publish("live/a", SMALL)
     assert rig.farm.drain([ChildName(first.worker or "")], rig.now) == []
-    assert rig.farm.moves.stuck == {}
+    assert rig.farm.migration.stuck == {}
     assert rig.farm.next_deadline() <= rig.now + 0.3
     assert rig.tick(0.3) == []
-    status = rig.publisher("live/a", format=SMALL, anchor_ms=0, anchor_s=rig.now - 1, gop_ms=1000)
+    status = rig.publisher(
+        "live/a", format=SMALL, reference_ms=0, reference_s=rig.now - 1, gop_ms=1000
+    )
     rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
-    placed = rig.only(rig.tick(0.3), Placed)
+    placed = rig.only(rig.tick(0.3), Placement)
     assert placed.worker != first.worker
-    assert placed.cut_ms is not None
+    assert placed.splice_ms is not None
 
 
 def test_without_room_a_stream_stays_with_the_reason_until_room_comes(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     placed = live(rig, "live/a")
     assert rig.farm.drain([CPU0], rig.now) == []
-    assert "cpu:0" in rig.farm.moves.stuck[placed.stream_id]
+    assert "cpu:0" in rig.farm.migration.stuck[placed.stream_id]
     assert rig.stream().generation == placed.generation
     assert rig.farm.next_deadline() == float("inf")
     rig.expect(CPU1)
-    moved = rig.only(rig.up(CPU1, "worker"), Placed)
+    moved = rig.only(rig.up(CPU1, "worker"), Placement)
     assert moved.worker == CPU1
-    assert rig.farm.moves.stuck == {}
+    assert rig.farm.migration.stuck == {}
 
 
 def test_a_drain_of_cores_that_are_booked_beyond_their_limit_moves_what_it_can(
@@ -124,7 +126,7 @@ def test_a_drain_of_cores_that_are_booked_beyond_their_limit_moves_what_it_can(
     tell(rig, "live/a", HD)
     booked = rig.farm.roster.fleet.used(Resource.CORES)
     assert booked > rig.farm.roster.fleet.host[Resource.CORES]
-    moved = rig.only(rig.farm.drain([here], rig.now), Placed)
+    moved = rig.only(rig.farm.drain([here], rig.now), Placement)
     assert moved.worker not in (None, here)
     assert rig.farm.roster.fleet.used(Resource.CORES) == booked
 
@@ -134,14 +136,14 @@ def test_what_a_new_worker_could_not_begin_waits_for_the_next_keyframe(rig: Rig)
     first = live(rig, "live/a")
     tell(rig, "live/a", can_move=False)
     assert rig.farm.drain([ChildName(first.worker or "")], rig.now) == []
-    assert "keyframe" in rig.farm.moves.stuck[first.stream_id]
-    assert rig.farm.moves.later == {first.stream_id}
+    assert "keyframe" in rig.farm.migration.stuck[first.stream_id]
+    assert rig.farm.migration.later == {first.stream_id}
     assert rig.tick(0.3) == []
     tell(rig, "live/a")
-    placed = rig.only(rig.tick(0.3), Placed)
+    placed = rig.only(rig.tick(0.3), Placement)
     assert placed.worker != first.worker
-    assert placed.cut_ms is not None
-    assert (rig.farm.moves.stuck, rig.farm.moves.later) == ({}, set())
+    assert placed.splice_ms is not None
+    assert (rig.farm.migration.stuck, rig.farm.migration.later) == ({}, set())
 
 
 def test_waiting_for_a_keyframe_does_not_place_all_others_again(
@@ -153,20 +155,20 @@ def test_waiting_for_a_keyframe_does_not_place_all_others_again(
     tell(rig, "live/b", can_move=False)
     rig.farm.drain([CPU0], rig.now)
     tried: list[str] = []
-    move = rig.farm.moves.move
+    move = rig.farm.migration.move
 
     def watched(stream: Stream, *args: Any) -> Any:
         tried.append(stream.stream_id)
         return move(stream, *args)
 
-    monkeypatch.setattr(rig.farm.moves, "move", watched)
+    monkeypatch.setattr(rig.farm.migration, "move", watched)
     rig.tick(0.3)
     assert tried == ["live/b"]
-    assert sorted(rig.farm.moves.stuck) == ["live/a", "live/b", "live/c"]
+    assert sorted(rig.farm.migration.stuck) == ["live/a", "live/b", "live/c"]
     tell(rig, "live/b")
     rig.tick(0.3)
-    assert rig.farm.moves.later == set()
-    assert "cpu:0" in rig.farm.moves.stuck[rig.stream("live/b").stream_id]
+    assert rig.farm.migration.later == set()
+    assert "cpu:0" in rig.farm.migration.stuck[rig.stream("live/b").stream_id]
     assert rig.farm.next_deadline() == float("inf"), "now it needs room as they do"
     tried.clear()
     rig.expect(CPU1)
@@ -180,23 +182,23 @@ def test_rebalancing_leaves_it_where_it_is(rig: Rig) -> None:
         live(rig, f"live/{key}")
         tell(rig, f"live/{key}", can_move=False)
     rig.farm.undrain([CPU1], rig.now)
-    assert rig.farm.moves.rebalance(rig.now) == []
-    assert rig.farm.moves.stuck == {}
+    assert rig.farm.migration.rebalance(rig.now) == []
+    assert rig.farm.migration.stuck == {}
 
 
 def test_a_stream_on_its_way_moves_on_only_when_it_has_arrived(make_rig: MakeRig) -> None:
     rig = make_rig(workers=3)
     first = live(rig, "live/a")
     assert first.worker is not None
-    second = rig.only(rig.farm.drain([ChildName(first.worker)], rig.now), Placed)
+    second = rig.only(rig.farm.drain([ChildName(first.worker)], rig.now), Placement)
     assert second.worker is not None
-    assert second.cut_ms is not None
+    assert second.splice_ms is not None
     assert rig.farm.drain([ChildName(second.worker)], rig.now) == []
-    assert rig.farm.moves.stuck == {}
+    assert rig.farm.migration.stuck == {}
     # 15 s of stream time are now
-    arrived_s = rig.now + (second.cut_ms - 15_000) / 1000 + SETTLE_S
+    arrived_s = rig.now + (second.splice_ms - 15_000) / 1000 + SETTLE_S
     assert rig.farm.next_deadline() == pytest.approx(arrived_s)
-    third = rig.only(rig.tick(arrived_s - rig.now + 0.001), Placed)
+    third = rig.only(rig.tick(arrived_s - rig.now + 0.001), Placement)
     assert third.worker not in (first.worker, second.worker)
 
 
@@ -209,7 +211,7 @@ def test_a_drain_of_all_refuses_new_streams_and_ends_the_others_at_the_timeout(r
     assert rig.tick(29.9) == []
     assert rig.only(rig.tick(0.2), EndStream).stream_id == "live/a"
     rig.farm.undrain_all(rig.now)
-    rig.only(rig.ask("live/b"), Placed)
+    rig.only(rig.ask("live/b"), Placement)
 
 
 def test_rebalancing_evens_the_load_out_and_then_has_nothing_to_do(rig: Rig) -> None:
@@ -217,12 +219,12 @@ def test_rebalancing_evens_the_load_out_and_then_has_nothing_to_do(rig: Rig) -> 
     for key in "abcd":
         live(rig, f"live/{key}")
     rig.farm.undrain([CPU1], rig.now)
-    orders = rig.farm.moves.rebalance(rig.now)
-    assert len(orders) == 2
+    actions = rig.farm.migration.rebalance(rig.now)
+    assert len(actions) == 2
     fleet = rig.farm.roster.fleet
     assert fleet.used(Resource.CORES, CPU0) == fleet.used(Resource.CORES, CPU1)
     rig.now += 60
-    assert rig.farm.moves.rebalance(rig.now) == []
+    assert rig.farm.migration.rebalance(rig.now) == []
 
 
 @given(sizes=st.lists(st.sampled_from([180, 360, 540, 720]), min_size=1, max_size=6))
@@ -235,13 +237,13 @@ def test_rebalancing_never_makes_it_worse_and_loses_no_room(sizes: list[int]) ->
     rig.farm.undrain([CPU1], rig.now)
     fleet = rig.farm.roster.fleet
     before = fleet.used(Resource.CORES)
-    orders = rig.farm.moves.rebalance(rig.now)
+    actions = rig.farm.migration.rebalance(rig.now)
     fleet = rig.farm.roster.fleet
     one, other = (fleet.used(Resource.CORES, name) for name in (CPU0, CPU1))
     assert one + other == pytest.approx(before)
     assert abs(one - other) <= before + 1e-6
-    assert len(fleet.placements) == len(sizes)
-    moved = [o.message.stream_id for o in orders if isinstance(o, Send) and o.message]  # type: ignore[attr-defined]  # all are Placed
+    assert len(fleet.allocations) == len(sizes)
+    moved = [o.message.stream_id for o in actions if isinstance(o, Send) and o.message]  # type: ignore[attr-defined]  # all are Placed
     assert len(moved) == len(set(moved))
-    largest = max(p.amounts[Resource.CORES] for p in fleet.placements.values())
+    largest = max(p.amounts[Resource.CORES] for p in fleet.allocations.values())
     assert abs(one - other) <= largest + 1e-6

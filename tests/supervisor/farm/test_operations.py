@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from common.ipc.control_messages import EndStream, Placed
+from common.ipc.control_messages import EndStream, Placement
 from common.ipc.identity import ChildName
-from supervisor.farm.actions import Order, Send
+from supervisor.farm.actions import Action, Send
 from supervisor.farm.operations import Operations
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream import StreamState
-from tests.kit.supervisor import SMALL, Rig
+from tests.kit.farm_rig import SMALL, Rig
 
 
 class Desk:
@@ -18,11 +18,11 @@ class Desk:
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
-        self.done: list[Sequence[Order]] = []
+        self.done: list[Sequence[Action]] = []
         self.operations = Operations(rig.farm, self.done.append, lambda: rig.now)
 
-    def orders(self) -> list[Order]:
-        return [order for orders in self.done for order in orders]
+    def actions(self) -> list[Action]:
+        return [order for actions in self.done for order in actions]
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def desk(rig: Rig) -> Desk:
 def test_a_kick_ends_the_stream_and_says_so(desk: Desk) -> None:
     desk.rig.publish("live/a")
     assert desk.operations.kick("live", "a") == "live/a is being ended"
-    (order,) = desk.orders()
+    (order,) = desk.actions()
     assert isinstance(order, Send)
     assert isinstance(order.message, EndStream)
 
 
 def test_a_kick_of_nothing_says_nothing(desk: Desk) -> None:
     assert desk.operations.kick("live", "a") == ""
-    assert desk.orders() == []
+    assert desk.actions() == []
 
 
 def test_a_drain_moves_streams_and_says_what_is_left(desk: Desk) -> None:
@@ -85,7 +85,7 @@ def test_a_drain_of_all_has_the_new_deadline_looked_at(desk: Desk) -> None:
     assert len(desk.done) == 1, "or nobody would look at the deadline again"
     rig.refused(rig.ask("live/b"))
     assert desk.operations.undrain_all() == "the farm takes streams again"
-    rig.only(rig.ask("live/b"), Placed)
+    rig.only(rig.ask("live/b"), Placement)
 
 
 def test_what_is_on_its_way_is_said_to_be_and_moves_again_later(desk: Desk) -> None:
@@ -94,7 +94,7 @@ def test_what_is_on_its_way_is_said_to_be_and_moves_again_later(desk: Desk) -> N
     for key in ("live/a", "live/b"):
         rig.publish(key, SMALL)
         since_s = rig.now - 10
-        status = rig.publisher(key, format=SMALL, anchor_ms=0, anchor_s=since_s, gop_ms=1000)
+        status = rig.publisher(key, format=SMALL, reference_ms=0, reference_s=since_s, gop_ms=1000)
         rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
     desk.operations.undrain("cpu:0")
     desk.operations.drain("cpu:1")

@@ -5,23 +5,23 @@ from dataclasses import replace
 from common.config.settings import Settings
 from common.ipc.control_messages import (
     EndStream,
-    Placed,
+    IngestLost,
+    Placement,
     RenditionStatus,
     ResumeTime,
     ServedStatus,
-    StreamOrphaned,
 )
 from common.ipc.identity import ChildName
 from supervisor.farm.actions import Send
 from supervisor.placement.cost import Resource
-from tests.kit.supervisor import SMALL, MakeRig, Rig
+from tests.kit.farm_rig import SMALL, MakeRig, Rig
 
 HOLD_S = 10.0  # of the default template
 
 
-def live(rig: Rig) -> Placed:
+def live(rig: Rig) -> Placement:
     placed = rig.publish("live/a", SMALL)
-    status = rig.publisher("live/a", format=SMALL, anchor_ms=7_000, anchor_s=99.0)
+    status = rig.publisher("live/a", format=SMALL, reference_ms=7_000, reference_s=99.0)
     rig.beat("ingest:0", publishers=(status,))
     shown = RenditionStatus("360p", last_pts_ms=7_900)
     rig.beat("egress:0", served=(ServedStatus(placed.stream_id, placed.generation, (shown,)),))
@@ -30,13 +30,13 @@ def live(rig: Rig) -> Placed:
 
 def test_its_worker_ends_it_and_egress_holds_its_players(rig: Rig) -> None:
     placed = live(rig)
-    orders = rig.down("ingest:0")
-    assert [order.child for order in orders if isinstance(order, Send)] == [
+    actions = rig.down("ingest:0")
+    assert [order.child for order in actions if isinstance(order, Send)] == [
         "egress:0",
         placed.worker,
     ]
-    for message in rig.messages(orders):
-        assert isinstance(message, StreamOrphaned)
+    for message in rig.messages(actions):
+        assert isinstance(message, IngestLost)
         assert (message.generation, message.hold_ms) == (placed.generation, 10_000)
         assert "ingest is lost" in message.reason
     assert rig.farm.roster.fleet.used(Resource.CORES) > 0  # its room is kept
@@ -47,13 +47,13 @@ def test_the_publisher_that_returns_takes_it_over_where_its_time_is_now(rig: Rig
     rig.down("ingest:0")
     rig.up("ingest:0", "ingest")
     rig.now += 5
-    placed = rig.only(rig.ask(), Placed, "ingest:0")
+    placed = rig.only(rig.ask(), Placement, "ingest:0")
     assert placed.request_id == rig.request
     assert placed.generation > before.generation
-    assert placed.rungs == before.rungs
+    assert placed.renditions == before.renditions
     assert placed.resume_time == ResumeTime(7_000, 99.0, 7_900)
-    assert rig.only(rig.format(source=SMALL), Placed).generation == placed.generation
-    assert len(rig.farm.roster.fleet.placements) == 1
+    assert rig.only(rig.format(source=SMALL), Placement).generation == placed.generation
+    assert len(rig.farm.roster.fleet.allocations) == 1
     rig.tick(HOLD_S)
     assert "live/a" in rig.farm.roster.streams
 
@@ -93,6 +93,6 @@ def test_its_worker_may_be_lost_meanwhile(rig: Rig) -> None:
     rig.down(placed.worker)
     rig.tick(1.0)
     rig.up("ingest:0", "ingest")
-    again = rig.only(rig.ask(), Placed, "ingest:0")
+    again = rig.only(rig.ask(), Placement, "ingest:0")
     assert again.worker not in (None, placed.worker)
     assert rig.farm.roster.device_of(rig.stream()) == ChildName(str(again.worker))

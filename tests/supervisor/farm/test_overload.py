@@ -16,7 +16,7 @@ from supervisor.farm.overload import (
     STEP_S,
     WELL_S,
     Close,
-    Level,
+    DegradationLevel,
     Load,
     Overload,
     SetLevel,
@@ -33,7 +33,7 @@ class Device:
         self.machine = Overload()
         self.streams = list(streams)
         self.now = 1000.0
-        self.left_out = 0
+        self.omitted = 0
         self.overflows = 0
 
     def overflow(self, every_s: float, times: int) -> list[Step]:
@@ -48,11 +48,11 @@ class Device:
         steps: list[Step] = []
         for _ in range(round(seconds * 4)):
             self.now += 0.25
-            self.left_out += behind and by_drops
+            self.omitted += behind and by_drops
             queue_ms = 600.0 if behind and not by_drops else 50.0
             loads = [
-                Load(stream, float(index), rungs, queue_ms, self.left_out, self.overflows)
-                for index, (stream, rungs) in enumerate(self.streams)
+                Load(stream, float(index), renditions, queue_ms, self.omitted, self.overflows)
+                for index, (stream, renditions) in enumerate(self.streams)
             ]
             steps += self.machine.observe(loads, self.now)
         return steps
@@ -60,12 +60,12 @@ class Device:
 
 ORDER = [
     Close(True),
-    SetLevel(NEW, Level.HALF_RATE),
-    SetLevel(OLD, Level.HALF_RATE),
-    SetLevel(NEW, Level.NO_TOP_RUNG),
-    SetLevel(OLD, Level.NO_TOP_RUNG),
-    SetLevel(NEW, Level.PASSTHROUGH),
-    SetLevel(OLD, Level.PASSTHROUGH),
+    SetLevel(NEW, DegradationLevel.HALF_RATE),
+    SetLevel(OLD, DegradationLevel.HALF_RATE),
+    SetLevel(NEW, DegradationLevel.NO_TOP_RENDITION),
+    SetLevel(OLD, DegradationLevel.NO_TOP_RENDITION),
+    SetLevel(NEW, DegradationLevel.PASSTHROUGH),
+    SetLevel(OLD, DegradationLevel.PASSTHROUGH),
 ]
 
 
@@ -108,13 +108,13 @@ def test_a_moment_behind_changes_nothing() -> None:
 def test_what_was_taken_last_is_given_back_first_and_slowly() -> None:
     device = Device()
     device.run(BEHIND_S + 0.25 + 3 * STEP_S, behind=True)
-    assert device.machine.level(NEW) is Level.NO_TOP_RUNG
+    assert device.machine.level(NEW) is DegradationLevel.NO_TOP_RENDITION
     assert device.run(WELL_S, behind=False) == []
     steps = device.run(10 * WELL_S, behind=False)
     assert steps == [
-        SetLevel(NEW, Level.HALF_RATE),
-        SetLevel(OLD, Level.FULL),
-        SetLevel(NEW, Level.FULL),
+        SetLevel(NEW, DegradationLevel.HALF_RATE),
+        SetLevel(OLD, DegradationLevel.FULL),
+        SetLevel(NEW, DegradationLevel.FULL),
         Close(False),
     ]
     assert not device.machine.is_closed
@@ -129,19 +129,21 @@ def test_an_undoing_that_does_not_hold_is_tried_less_and_less_often() -> None:
         while not device.run(0.25, behind=False):
             pass
         waits.append(device.now - began)
-        assert device.run(BEHIND_S + STEP_S, behind=True) == [SetLevel(NEW, Level.HALF_RATE)]
+        assert device.run(BEHIND_S + STEP_S, behind=True) == [
+            SetLevel(NEW, DegradationLevel.HALF_RATE)
+        ]
     assert waits == sorted(waits)
     assert waits[1] >= 2 * waits[0] - 1
     assert waits[-1] <= MAX_WELL_S + 1
 
 
-def test_a_single_rung_is_not_left_out_but_passed_through() -> None:
+def test_a_single_rendition_is_not_left_out_but_passed_through() -> None:
     device = Device([(SINGLE, 1)])
     steps = device.run(BEHIND_S + 10 * STEP_S, behind=True)
     assert steps == [
         Close(True),
-        SetLevel(SINGLE, Level.HALF_RATE),
-        SetLevel(SINGLE, Level.PASSTHROUGH),
+        SetLevel(SINGLE, DegradationLevel.HALF_RATE),
+        SetLevel(SINGLE, DegradationLevel.PASSTHROUGH),
     ]
 
 
@@ -150,7 +152,7 @@ def test_streams_that_end_are_forgotten() -> None:
     device.run(BEHIND_S + 0.25 + STEP_S, behind=True)
     device.streams = [(OLD, 3)]
     assert device.run(WELL_S + 1, behind=False) == [Close(False)]
-    assert device.machine.level(NEW) is Level.FULL
+    assert device.machine.level(NEW) is DegradationLevel.FULL
 
 
 @given(spells=st.lists(st.tuples(st.booleans(), st.floats(0.25, 30)), max_size=30))
@@ -159,7 +161,7 @@ def test_whatever_happens_each_step_is_one_level_and_a_calm_device_gets_all_back
     spells: list[tuple[bool, float]],
 ) -> None:
     device = Device()
-    known = {OLD: Level.FULL, NEW: Level.FULL}
+    known = {OLD: DegradationLevel.FULL, NEW: DegradationLevel.FULL}
     is_closed = False
     for behind, seconds in spells:
         for step in device.run(seconds, behind=behind):
@@ -173,4 +175,4 @@ def test_whatever_happens_each_step_is_one_level_and_a_calm_device_gets_all_back
                     known[stream] = level
     device.run(MAX_WELL_S * 10, behind=False)
     assert not device.machine.is_closed
-    assert device.machine.level(OLD) is device.machine.level(NEW) is Level.FULL
+    assert device.machine.level(OLD) is device.machine.level(NEW) is DegradationLevel.FULL

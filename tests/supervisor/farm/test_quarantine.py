@@ -9,7 +9,7 @@ from supervisor.farm.quarantine import (
     REFUSED_S,
     Quarantine,
     Standing,
-    is_own_worker,
+    is_dedicated_worker,
 )
 
 A, B = StreamId("live/a"), StreamId("live/b")
@@ -59,9 +59,9 @@ def test_one_that_stays_alone_without_a_crash_is_acquitted() -> None:
         quarantine.crashed(A, "killed", at_s)
     quarantine.give_worker(A, 5.0)
     assert quarantine.next_deadline() == 5.0 + PROBATION_S
-    assert quarantine.acquitted(4.9 + PROBATION_S) == []
-    assert quarantine.acquitted(5.0 + PROBATION_S) == [A]
-    quarantine.acquit(A)
+    assert quarantine.cleared(4.9 + PROBATION_S) == []
+    assert quarantine.cleared(5.0 + PROBATION_S) == [A]
+    quarantine.clear_stream(A)
     quarantine.take_worker(A)
     assert quarantine.standing(A, 5.0 + PROBATION_S) is Standing.FREE
     assert quarantine.next_deadline() == float("inf")
@@ -79,8 +79,8 @@ def test_workers_of_their_own_are_few_and_never_named_twice() -> None:
     name = quarantine.give_worker(A, 0.0)
     assert name is not None
     assert name not in names
-    assert is_own_worker(name)
-    assert not is_own_worker(ChildName("worker:cpu:0"))
+    assert is_dedicated_worker(name)
+    assert not is_dedicated_worker(ChildName("worker:cpu:0"))
 
 
 def test_records_are_bounded() -> None:

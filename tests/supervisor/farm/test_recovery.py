@@ -5,21 +5,21 @@ from fractions import Fraction
 
 import pytest
 
-from common.config.ladder import Path, SourceFormat, Template
+from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS, Settings, Software
 from common.ipc.control_messages import (
     EndStream,
-    Placed,
+    Placement,
     Positions,
     StreamTrouble,
     SwitchGeneration,
 )
 from common.ipc.identity import ChildName, Generation, StreamId
-from supervisor.farm.actions import Order, Send
+from supervisor.farm.actions import Action, Send
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream import StreamState
 from supervisor.placement.cost import Resource
-from tests.kit.supervisor import HD, SMALL, MakeRig, Rig
+from tests.kit.farm_rig import HD, SMALL, MakeRig, Rig
 
 
 def other(worker: str | None) -> str:
@@ -34,11 +34,11 @@ def positions(
 
 def trouble(
     rig: Rig,
-    placed: Placed,
+    placed: Placement,
     reason: str = "4:2:2 cannot be decoded",
     *,
     is_workers_own: bool = False,
-) -> list[Order]:
+) -> list[Action]:
     assert placed.worker is not None
     message = StreamTrouble(
         placed.worker, placed.stream_id, placed.generation, reason, is_workers_own
@@ -50,20 +50,20 @@ def test_a_lost_workers_stream_goes_on_elsewhere_from_where_egress_came(rig: Rig
     old = rig.publish()
     switch = rig.only(rig.down(old.worker), SwitchGeneration, "egress:0")
     assert switch.generation == old.generation
-    new = rig.only(positions(rig, switch, 4_000), Placed, "ingest:0")
+    new = rig.only(positions(rig, switch, 4_000), Placement, "ingest:0")
     assert new.request_id == 0
     assert new.generation > old.generation
     assert (new.worker, new.resume_after_ms) == (other(old.worker), 4_000)
-    assert new.rungs == old.rungs
+    assert new.renditions == old.renditions
     assert rig.stream().crashes == 1
-    assert list(rig.farm.roster.fleet.placements) == [new.generation]
+    assert list(rig.farm.roster.fleet.allocations) == [new.generation]
 
 
 def test_an_egress_that_does_not_answer_holds_nothing_up(rig: Rig) -> None:
     old = rig.publish()
     rig.only(rig.down(old.worker), SwitchGeneration)
     assert rig.farm.next_deadline() == rig.now + POSITIONS_TIMEOUT_S
-    new = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    new = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     assert new.resume_after_ms is None
 
 
@@ -73,12 +73,12 @@ def test_of_several_egresses_the_slowest_counts_and_a_lost_one_does_not(
     rig.up("egress:1", "egress")
     rig.up("egress:2", "egress")
     old = rig.publish()
-    orders = rig.down(old.worker)
-    assert [order.child for order in orders] == ["egress:0", "egress:1", "egress:2"]
-    switch = rig.messages(orders)[0]
+    actions = rig.down(old.worker)
+    assert [order.child for order in actions] == ["egress:0", "egress:1", "egress:2"]
+    switch = rig.messages(actions)[0]
     assert positions(rig, switch, 4_000) == []
     assert positions(rig, switch, 3_900, "egress:1") == []
-    assert rig.only(rig.down("egress:2"), Placed).resume_after_ms == 3_900
+    assert rig.only(rig.down("egress:2"), Placement).resume_after_ms == 3_900
 
 
 def test_a_late_answer_changes_nothing(rig: Rig) -> None:
@@ -89,8 +89,8 @@ def test_a_late_answer_changes_nothing(rig: Rig) -> None:
 
 
 def test_a_stream_that_had_not_begun_is_moved_at_once(rig: Rig) -> None:
-    placed = rig.only(rig.ask(), Placed)
-    assert rig.only(rig.down(placed.worker), Placed).worker == other(placed.worker)
+    placed = rig.only(rig.ask(), Placement)
+    assert rig.only(rig.down(placed.worker), Placement).worker == other(placed.worker)
 
 
 def test_without_another_worker_it_waits_for_the_restarted_one(
@@ -103,7 +103,7 @@ def test_without_another_worker_it_waits_for_the_restarted_one(
     assert rig.stream().state is StreamState.WAITING
     assert rig.farm.waiting() == 1
     assert rig.farm.roster.fleet.used(Resource.CORES) > 50  # its room is kept for it
-    new = rig.only(rig.up("worker:cpu:0", "worker"), Placed)
+    new = rig.only(rig.up("worker:cpu:0", "worker"), Placement)
     assert (new.worker, new.resume_after_ms) == ("worker:cpu:0", 4_000)
     assert new.generation > old.generation
     assert rig.stream().state is StreamState.LIVE
@@ -114,12 +114,12 @@ def test_a_publisher_is_told_source_only_while_its_stream_waits(make_rig: MakeRi
     rig.publish()
     rig.down("worker:cpu:0")
     rig.tick(POSITIONS_TIMEOUT_S)
-    placed = rig.only(rig.format(), Placed)
-    assert (placed.worker, placed.rungs) == (None, ())
+    placed = rig.only(rig.format(), Placement)
+    assert (placed.worker, placed.renditions) == (None, ())
 
 
 def test_a_policy_with_refuse_ends_streams_that_find_no_room(make_rig: MakeRig) -> None:
-    policy = (Path.SOFTWARE, Path.REFUSE)
+    policy = (Pipeline.SOFTWARE, Pipeline.REFUSE)
     template = Template("live", DEFAULT_RENDITIONS, policy=policy)
     rig = make_rig(Settings(templates=(template,)), workers=1)
     rig.publish()
@@ -127,17 +127,17 @@ def test_a_policy_with_refuse_ends_streams_that_find_no_room(make_rig: MakeRig) 
     end = rig.only(rig.tick(POSITIONS_TIMEOUT_S), EndStream, "ingest:0")
     assert "no device left" in end.description
     assert rig.farm.roster.streams == {}
-    assert rig.farm.roster.fleet.placements == {}
+    assert rig.farm.roster.fleet.allocations == {}
 
 
 def test_a_lost_stream_does_not_settle_for_passthrough(make_rig: MakeRig) -> None:
-    policy = (Path.SOFTWARE, Path.PASSTHROUGH)
+    policy = (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)
     template = Template("live", DEFAULT_RENDITIONS, policy=policy)
     rig = make_rig(Settings(templates=(template,)), workers=1)
     rig.publish()
     rig.down("worker:cpu:0")
     assert rig.tick(POSITIONS_TIMEOUT_S) == []
-    assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == "worker:cpu:0"
+    assert rig.only(rig.up("worker:cpu:0", "worker"), Placement).worker == "worker:cpu:0"
 
 
 def test_a_stream_that_ends_while_it_switches_is_over(rig: Rig) -> None:
@@ -145,7 +145,7 @@ def test_a_stream_that_ends_while_it_switches_is_over(rig: Rig) -> None:
     rig.only(rig.down(old.worker), SwitchGeneration)
     rig.end()
     assert rig.tick(POSITIONS_TIMEOUT_S) == []
-    assert rig.farm.roster.fleet.placements == {}
+    assert rig.farm.roster.fleet.allocations == {}
 
 
 def test_a_key_published_anew_while_the_old_one_switched_is_not_disturbed(rig: Rig) -> None:
@@ -160,10 +160,10 @@ def test_a_key_published_anew_while_the_old_one_switched_is_not_disturbed(rig: R
 def test_a_device_that_cannot_serve_a_stream_is_left_out_for_it(rig: Rig) -> None:
     first = rig.publish()
     rig.only(trouble(rig, first), SwitchGeneration)
-    second = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    second = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     assert second.worker == other(first.worker)
-    last = rig.only(trouble(rig, second), Placed)
-    assert (last.worker, last.rungs) == (None, ())
+    last = rig.only(trouble(rig, second), Placement)
+    assert (last.worker, last.renditions) == (None, ())
     assert last.reason == "source only: 4:2:2 cannot be decoded"
     assert rig.stream().state is StreamState.SOURCE_ONLY
     assert rig.publish("live/b").worker is not None
@@ -176,20 +176,20 @@ def test_a_lost_device_is_waited_for_where_there_is_no_other(make_rig: MakeRig) 
     assert rig.tick(POSITIONS_TIMEOUT_S) == []
     assert rig.stream().state is StreamState.WAITING
     rig.down(first.worker, crashed=False)
-    assert rig.only(rig.up("worker:cpu:0", "worker"), Placed).worker == first.worker
+    assert rig.only(rig.up("worker:cpu:0", "worker"), Placement).worker == first.worker
     assert rig.stream().state is StreamState.LIVE
 
 
 def test_a_worker_that_was_broken_is_asked_again_once_it_was_started_anew(rig: Rig) -> None:
     first = rig.publish()
     trouble(rig, first, "device lost", is_workers_own=True)
-    second = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    second = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     assert second.worker == other(first.worker)
-    assert rig.stream().why_left_out(ChildName(str(first.worker))) == "device lost"
+    assert rig.stream().why_unfit(ChildName(str(first.worker))) == "device lost"
     rig.down(first.worker, crashed=False)
     rig.up(str(first.worker), "worker")
     rig.down(second.worker, crashed=False)
-    assert rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed).worker == first.worker
+    assert rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement).worker == first.worker
 
 
 @pytest.mark.parametrize("why", ["down", "drained", "full"])
@@ -208,12 +208,12 @@ def test_trouble_while_another_device_has_no_room_waits_for_it(rig: Rig, why: st
     assert rig.stream().state is StreamState.WAITING
     assert "4:2:2 cannot be decoded" in rig.stream().reason
     if why == "down":
-        orders = rig.up(spare, "worker")
+        actions = rig.up(spare, "worker")
     elif why == "drained":
-        orders = rig.farm.undrain([spare], rig.now)
+        actions = rig.farm.undrain([spare], rig.now)
     else:
-        orders = rig.farm.configure(Settings(), rig.now)
-    assert rig.only(orders, Placed).worker == spare
+        actions = rig.farm.configure(Settings(), rig.now)
+    assert rig.only(actions, Placement).worker == spare
 
 
 def test_room_on_a_device_that_refused_a_stream_is_not_kept_for_it(rig: Rig) -> None:
@@ -226,21 +226,21 @@ def test_room_on_a_device_that_refused_a_stream_is_not_kept_for_it(rig: Rig) -> 
     assert rig.stream().state is StreamState.WAITING
     assert rig.farm.roster.device_of(rig.stream()) is None
     assert rig.farm.roster.fleet.used(Resource.CORES) == 0
-    assert rig.only(rig.farm.undrain([spare], rig.now), Placed).worker == spare
+    assert rig.only(rig.farm.undrain([spare], rig.now), Placement).worker == spare
 
 
 def test_what_it_gives_up_there_goes_to_those_who_wait(make_rig: MakeRig) -> None:
     rig = make_rig()
     rig.ask()
     reserved = rig.farm.roster.fleet.used(Resource.CORES)
-    first = rig.only(rig.format(), Placed)
+    first = rig.only(rig.format(), Placement)
     assert first.worker is not None
     rig.farm.configure(Settings(software=Software(capacity=reserved + 1)), rig.now)
     rig.farm.drain([ChildName(other(first.worker))], rig.now)
     switch = rig.only(trouble(rig, first), SwitchGeneration)
     rig.expect("worker:cpu:2")
     assert rig.ask("live/b") == [], "it is parked while a worker starts"
-    placed = rig.only(positions(rig, switch, 4_000), Placed)
+    placed = rig.only(positions(rig, switch, 4_000), Placement)
     assert (placed.stream_id, placed.worker) == ("live/b", first.worker)
 
 
@@ -260,9 +260,9 @@ def test_streams_adopted_with_a_worker_that_is_gone_are_placed_anew(make_rig: Ma
     )
     rig.up("ingest:0", "ingest", publishers=(status,))
     rig.up("worker:cpu:1", "worker")
-    orders = rig._keep(rig.farm.settle(rig.now))
-    switch = rig.only(orders, SwitchGeneration)
-    new = rig.only(positions(rig, switch, 70), Placed)
+    actions = rig._keep(rig.farm.settle(rig.now))
+    switch = rig.only(actions, SwitchGeneration)
+    new = rig.only(positions(rig, switch, 70), Placement)
     assert (new.worker, new.resume_after_ms) == ("worker:cpu:1", 70)
 
 
@@ -271,10 +271,10 @@ def test_one_that_is_coded_otherwise_by_now_waits_for_room_where_it_had_been_giv
 ) -> None:
     rig = make_rig(workers=1)
     first = rig.publish()
-    assert rig.only(trouble(rig, first), Placed).worker is None
+    assert rig.only(trouble(rig, first), Placement).worker is None
     rig.farm.configure(Settings(software=Software(capacity=1.0)), rig.now)
-    assert rig.only(rig.format(codec="avc1.4d001f"), Placed).worker is None
-    placed = rig.only(rig.farm.configure(Settings(), rig.now), Placed)
+    assert rig.only(rig.format(codec="avc1.4d001f"), Placement).worker is None
+    placed = rig.only(rig.farm.configure(Settings(), rig.now), Placement)
     assert placed.worker == first.worker
 
 
@@ -288,10 +288,10 @@ def test_nothing_is_placed_before_all_that_run_are_known(make_rig: MakeRig) -> N
     assert rig.up("ingest:0", "ingest", publishers=(waits,)) == []
     runs = rig.publisher("live/b", generation=Generation(2), worker=worker, format=SMALL)
     assert rig.up("ingest:1", "ingest", publishers=(runs,)) == []
-    placed = rig.only(rig._keep(rig.farm.settle(rig.now)), Placed)
+    placed = rig.only(rig._keep(rig.farm.settle(rig.now)), Placement)
     assert (placed.stream_id, placed.worker) == ("live/a", worker)
     assert placed.generation > runs.generation
-    assert len(rig.farm.roster.fleet.placements) == 2
+    assert len(rig.farm.roster.fleet.allocations) == 2
 
 
 @pytest.mark.parametrize("how", ["own worker", "drain", "lost", "lost, no egress"])
@@ -306,23 +306,23 @@ def test_what_happens_before_all_that_run_are_known_places_nothing_either(
     for name in (first, "worker:cpu:1"):
         rig.expect(name)
         rig.up(name, "worker")
-    moves = rig.publisher("live/a", generation=Generation(1), worker=first, format=SMALL)
-    rig.up("ingest:0", "ingest", publishers=(moves,))
+    migration = rig.publisher("live/a", generation=Generation(1), worker=first, format=SMALL)
+    rig.up("ingest:0", "ingest", publishers=(migration,))
     if how == "drain":
         assert rig.farm.drain([ChildName(first)], rig.now) == []
-        assert rig.farm.moves.rebalance(rig.now) == []
+        assert rig.farm.migration.rebalance(rig.now) == []
     elif "lost" in how:
-        orders = rig.down(first)
-        assert orders == [] or rig.only(orders, SwitchGeneration)
+        actions = rig.down(first)
+        assert actions == [] or rig.only(actions, SwitchGeneration)
     assert rig.farm.next_deadline() > rig.now + 60
     assert rig.tick(POSITIONS_TIMEOUT_S) == []
     runs = rig.publisher("live/b", generation=Generation(2), worker="worker:cpu:1", format=SMALL)
     assert rig.up("ingest:1", "ingest", publishers=(runs,)) == []
-    orders = rig._keep(rig.farm.settle(rig.now))
-    placed = rig.only(orders + rig.tick(), Placed, "ingest:0")
+    actions = rig._keep(rig.farm.settle(rig.now))
+    placed = rig.only(actions + rig.tick(), Placement, "ingest:0")
     assert (placed.stream_id, placed.worker) == ("live/a", "worker:cpu:1")
     assert placed.generation > runs.generation
-    assert len(rig.farm.roster.fleet.placements) == 2
+    assert len(rig.farm.roster.fleet.allocations) == 2
 
 
 LOW = replace(HD, fps=Fraction(10))
@@ -375,9 +375,9 @@ def test_losing_every_worker_in_turn_never_loses_room_or_a_stream(rig: Rig) -> N
             rig.tick(POSITIONS_TIMEOUT_S)
             rig.up(worker, "worker")
     assert {s.state for s in rig.farm.roster.streams.values()} == {StreamState.LIVE}
-    assert len(rig.farm.roster.fleet.placements) == 2
+    assert len(rig.farm.roster.fleet.allocations) == 2
     assert 100 < rig.farm.roster.fleet.used(Resource.CORES) < 104
-    sent = [o.message for o in rig.orders if isinstance(o, Send)]
-    generations = [m.generation for m in sent if isinstance(m, Placed) and m.request_id == 0]
+    sent = [o.message for o in rig.actions if isinstance(o, Send)]
+    generations = [m.generation for m in sent if isinstance(m, Placement) and m.request_id == 0]
     assert len(set(generations)) == len(generations)
     assert StreamId("live/a") in rig.farm.roster.streams

@@ -4,29 +4,29 @@ from dataclasses import replace
 
 import pytest
 
-from common.config.ladder import LeftOut, Path, SourceFormat, Template, fit_ladder
+from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Template, fit_ladder
 from common.config.settings import DEFAULT_RENDITIONS, Calibration, Settings, Software
 from common.ipc.control_messages import (
-    Placed,
+    IngestLost,
+    Placement,
     Positions,
     RenditionStatus,
-    StreamOrphaned,
     SwitchGeneration,
     TranscodeStatus,
 )
 from common.ipc.identity import ChildName, Generation, StreamId
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.session_audit import FORGOTTEN_BEATS, LOST_RUNG_BEATS, STRAY_BEATS
+from supervisor.farm.session_audit import FORGOTTEN_BEATS, LOST_RENDITION_BEATS, STRAY_BEATS
 from supervisor.farm.stream import StreamState
 from supervisor.placement.cost import Resource
-from tests.kit.supervisor import HD, SMALL, MakeRig, Rig
+from tests.kit.farm_rig import HD, SMALL, MakeRig, Rig
 
 BEAT_S = 0.25
 # As much as by pixel rate.
 MEASURED = Calibration(
     device="cpu",
     template="live",
-    path=Path.SOFTWARE,
+    path=Pipeline.SOFTWARE,
     source=(1920, 1080, 30),
     streams=4,
     units=100.0,
@@ -39,7 +39,7 @@ MEASURED = Calibration(
 )
 
 
-def live(rig: Rig) -> Placed:
+def live(rig: Rig) -> Placement:
     """live/a is published, and had a picture."""
     placed = rig.publish("live/a", SMALL)
     status = rig.publisher("live/a", format=SMALL, frames=30)
@@ -49,11 +49,11 @@ def live(rig: Rig) -> Placed:
 
 def beats(rig: Rig, worker: str | None, count: int, *transcodes: TranscodeStatus) -> list[object]:
     """What a worker's heartbeats bring about."""
-    orders = []
+    actions = []
     for _ in range(count):
         rig.now += BEAT_S
-        orders += rig.beat(worker, transcodes=transcodes)
-    return rig.messages(orders)
+        actions += rig.beat(worker, transcodes=transcodes)
+    return rig.messages(actions)
 
 
 def test_a_session_that_its_worker_forgot_begins_anew(rig: Rig) -> None:
@@ -62,7 +62,7 @@ def test_a_session_that_its_worker_forgot_begins_anew(rig: Rig) -> None:
     assert beats(rig, before.worker, FORGOTTEN_BEATS - 1) == []
     (switch,) = beats(rig, before.worker, 1)
     assert isinstance(switch, SwitchGeneration)
-    placed = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    placed = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     assert placed.generation > before.generation
     assert placed.worker is not None
     assert rig.stream().state is StreamState.LIVE
@@ -75,15 +75,15 @@ def test_it_is_told_again_as_long_as_there_is_none(make_rig: MakeRig) -> None:
     for _ in range(3):
         (switch,) = beats(rig, worker, FORGOTTEN_BEATS)
         assert isinstance(switch, SwitchGeneration)
-        rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+        rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
 
 
-@pytest.mark.parametrize("last", [(), (Path.REFUSE,), (Path.PASSTHROUGH,)])
+@pytest.mark.parametrize("last", [(), (Pipeline.REFUSE,), (Pipeline.PASSTHROUGH,)])
 @pytest.mark.parametrize("why", ["behind", "full"])
 def test_it_begins_anew_where_it_is_whatever_its_device_takes_otherwise(
-    make_rig: MakeRig, why: str, last: tuple[Path, ...]
+    make_rig: MakeRig, why: str, last: tuple[Pipeline, ...]
 ) -> None:
-    template = Template("live", DEFAULT_RENDITIONS, policy=(Path.SOFTWARE, *last))
+    template = Template("live", DEFAULT_RENDITIONS, policy=(Pipeline.SOFTWARE, *last))
     rig = make_rig(Settings(templates=(template,)), workers=1)
     before = live(rig)
     assert before.worker is not None
@@ -96,18 +96,18 @@ def test_it_begins_anew_where_it_is_whatever_its_device_takes_otherwise(
     (switch,) = beats(rig, before.worker, FORGOTTEN_BEATS)
     assert isinstance(switch, SwitchGeneration)
     positions = Positions(switch.request_id, switch.stream_id, 9_000)
-    placed = rig.only(rig.say("egress:0", positions), Placed)
+    placed = rig.only(rig.say("egress:0", positions), Placement)
     assert (placed.worker, placed.resume_after_ms) == (before.worker, 9_000)
     assert placed.generation > before.generation
     assert rig.stream().state is StreamState.LIVE
-    assert list(rig.farm.roster.fleet.placements) == [placed.generation]
+    assert list(rig.farm.roster.fleet.allocations) == [placed.generation]
 
 
 def test_it_begins_elsewhere_if_its_worker_is_lost_meanwhile(rig: Rig) -> None:
     before = live(rig)
     beats(rig, before.worker, FORGOTTEN_BEATS)
     rig.down(before.worker)
-    placed = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    placed = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     assert placed.worker not in (None, before.worker)
 
 
@@ -121,7 +121,7 @@ def test_a_session_that_is_named_now_and_then_is_there(rig: Rig) -> None:
 def test_heartbeats_that_waited_say_nothing_of_a_stream_placed_since(rig: Rig) -> None:
     placed = live(rig)
     rig.down(placed.worker)
-    new = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placed)
+    new = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     stale = [order for _ in range(2 * FORGOTTEN_BEATS) for order in rig.beat(new.worker)]
     assert stale == []
     old = rig.transcode(generation=placed.generation)
@@ -150,7 +150,7 @@ def test_a_session_of_no_stream_is_ended(rig: Rig) -> None:
     stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
     assert beats(rig, "worker:cpu:0", STRAY_BEATS - 1, stray) == []
     (message,) = beats(rig, "worker:cpu:0", 1, stray)
-    assert isinstance(message, StreamOrphaned)
+    assert isinstance(message, IngestLost)
     assert (message.stream_id, message.generation) == (stray.stream_id, 7)
 
 
@@ -171,43 +171,43 @@ def test_a_session_of_an_older_placement_is_ended_and_not_the_streams_own(rig: R
     old = rig.transcode(generation=placed.generation - 1)
     messages = beats(rig, placed.worker, STRAY_BEATS, old, rig.transcode())
     (message,) = messages
-    assert isinstance(message, StreamOrphaned)
+    assert isinstance(message, IngestLost)
     assert message.generation == old.generation
 
 
-def test_a_rung_that_is_lost_is_announced_no_more_until_it_is_made_again(rig: Rig) -> None:
+def test_a_rendition_that_is_lost_is_announced_no_more_until_it_is_made_again(rig: Rig) -> None:
     placed = rig.publish("live/a")
     worker = placed.worker
-    failing = rig.transcode(left_out=(LeftOut("480p", "no session"),))
-    assert beats(rig, worker, LOST_RUNG_BEATS - 1, failing) == []
+    failing = rig.transcode(omitted=(OmittedRendition("480p", "no session"),))
+    assert beats(rig, worker, LOST_RENDITION_BEATS - 1, failing) == []
     assert beats(rig, worker, 1, rig.transcode()) == []  # it was opened anew
-    assert beats(rig, worker, LOST_RUNG_BEATS - 1, failing) == []
+    assert beats(rig, worker, LOST_RENDITION_BEATS - 1, failing) == []
     (without,) = beats(rig, worker, 1, failing)
-    assert isinstance(without, Placed)
-    assert (without.generation, without.rungs) == (placed.generation, ("720p", "360p"))
-    assert beats(rig, worker, 3 * LOST_RUNG_BEATS, failing) == []
+    assert isinstance(without, Placement)
+    assert (without.generation, without.renditions) == (placed.generation, ("720p", "360p"))
+    assert beats(rig, worker, 3 * LOST_RENDITION_BEATS, failing) == []
     (again,) = beats(rig, worker, 1, rig.transcode())
-    assert isinstance(again, Placed)
-    assert again.rungs == placed.rungs == ("720p", "480p", "360p")
+    assert isinstance(again, Placement)
+    assert again.renditions == placed.renditions == ("720p", "480p", "360p")
 
 
-def test_a_rung_that_was_lost_is_expected_of_another_worker(rig: Rig) -> None:
+def test_a_rendition_that_was_lost_is_expected_of_another_worker(rig: Rig) -> None:
     placed = rig.publish("live/a")
-    failing = rig.transcode(left_out=(LeftOut("480p", "no session"),))
-    assert len(beats(rig, placed.worker, LOST_RUNG_BEATS, failing)) == 1
+    failing = rig.transcode(omitted=(OmittedRendition("480p", "no session"),))
+    assert len(beats(rig, placed.worker, LOST_RENDITION_BEATS, failing)) == 1
     rig.down(placed.worker)
     (new,) = rig.messages(rig.tick(POSITIONS_TIMEOUT_S))
-    assert new.rungs == placed.rungs
+    assert new.renditions == placed.renditions
 
 
-def test_a_rung_that_does_not_fit_the_source_is_not_lost(rig: Rig) -> None:
+def test_a_rendition_that_does_not_fit_the_source_is_not_lost(rig: Rig) -> None:
     worker = rig.publish("live/a", SMALL).worker
-    small = rig.transcode(left_out=(LeftOut("720p", "would enlarge"),))
-    assert beats(rig, worker, 2 * LOST_RUNG_BEATS, small) == []
+    small = rig.transcode(omitted=(OmittedRendition("720p", "would enlarge"),))
+    assert beats(rig, worker, 2 * LOST_RENDITION_BEATS, small) == []
 
 
-RUNGS = tuple(RenditionStatus(name) for name in ("720p", "480p", "360p"))
-LOST = (LeftOut("480p", "no session"),)
+RENDITIONS = tuple(RenditionStatus(name) for name in ("720p", "480p", "360p"))
+LOST = (OmittedRendition("480p", "no session"),)
 
 
 def adopted(make_rig: MakeRig, settings: Settings | None = None) -> Rig:
@@ -219,26 +219,30 @@ def adopted(make_rig: MakeRig, settings: Settings | None = None) -> Rig:
     return rig
 
 
-def test_a_rung_that_was_lost_under_an_earlier_supervisor_is_announced_once(
+def test_a_rendition_that_was_lost_under_an_earlier_supervisor_is_announced_once(
     make_rig: MakeRig,
 ) -> None:
     rig = adopted(make_rig)
-    assert beats(rig, "worker:cpu:0", 4, rig.transcode()) == []  # opening: it has no rungs yet
-    (placed,) = beats(rig, "worker:cpu:0", 3 * LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
-    assert isinstance(placed, Placed)
-    assert (placed.generation, placed.rungs) == (7, ("720p", "480p", "360p"))
-    assert rig.stream().lost_rungs == frozenset()
+    assert beats(rig, "worker:cpu:0", 4, rig.transcode()) == []  # opening: it has no renditions yet
+    (placed,) = beats(
+        rig, "worker:cpu:0", 3 * LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS)
+    )
+    assert isinstance(placed, Placement)
+    assert (placed.generation, placed.renditions) == (7, ("720p", "480p", "360p"))
+    assert rig.stream().lost_renditions == frozenset()
 
 
 def test_one_that_is_lost_still_is_announced_when_it_is_made_again(make_rig: MakeRig) -> None:
     rig = adopted(make_rig)
-    failing = rig.transcode(renditions=RUNGS, left_out=LOST)
-    (without,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS // 2, failing)
-    assert isinstance(without, Placed)
-    assert without.rungs == ("720p", "360p")
-    (again,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
-    assert isinstance(again, Placed)
-    assert again.rungs == ("720p", "480p", "360p")
+    failing = rig.transcode(renditions=RENDITIONS, omitted=LOST)
+    (without,) = beats(rig, "worker:cpu:0", LOST_RENDITION_BEATS // 2, failing)
+    assert isinstance(without, Placement)
+    assert without.renditions == ("720p", "360p")
+    (again,) = beats(
+        rig, "worker:cpu:0", LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS)
+    )
+    assert isinstance(again, Placement)
+    assert again.renditions == ("720p", "480p", "360p")
 
 
 def test_an_adopted_session_is_booked_by_what_it_makes_whatever_its_source_is_by_now(
@@ -247,7 +251,10 @@ def test_an_adopted_session_is_booked_by_what_it_makes_whatever_its_source_is_by
     rig = make_rig(cores=1, workers=1)
     worker = rig.publish("live/a", HD).worker
     ladder = fit_ladder(rig.stream().template, HD)
-    made = tuple(RenditionStatus(rung.name, rung.width, rung.height) for rung in ladder.rungs)
+    made = tuple(
+        RenditionStatus(rendition.name, rendition.width, rendition.height)
+        for rendition in ladder.renditions
+    )
     beats(rig, worker, 1, rig.transcode(renditions=made))
     rig.format(source=SMALL)
     booked = rig.farm.roster.fleet.used(Resource.CORES)
@@ -262,42 +269,46 @@ def test_an_adopted_session_is_booked_by_what_it_makes_whatever_its_source_is_by
     assert rig.farm.roster.fleet.used(Resource.CORES) == pytest.approx(booked)
 
 
-def test_an_adopted_session_keeps_its_rungs_whatever_the_template_is_by_now(
+def test_an_adopted_session_keeps_its_renditions_whatever_the_template_is_by_now(
     make_rig: MakeRig,
 ) -> None:
     settings = Settings(templates=(Template("live", DEFAULT_RENDITIONS[2:]),))
     rig = adopted(make_rig, settings)
-    (placed,) = beats(rig, "worker:cpu:0", LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
-    assert isinstance(placed, Placed)
-    assert placed.rungs == ("720p", "480p", "360p")
+    (placed,) = beats(
+        rig, "worker:cpu:0", LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS)
+    )
+    assert isinstance(placed, Placement)
+    assert placed.renditions == ("720p", "480p", "360p")
 
 
 @pytest.mark.parametrize(("before", "after"), [(SMALL, HD), (HD, SMALL)])
-def test_a_source_that_changes_its_size_keeps_the_rungs_of_its_session(
+def test_a_source_that_changes_its_size_keeps_the_renditions_of_its_session(
     make_rig: MakeRig, before: SourceFormat, after: SourceFormat
 ) -> None:
     rig = make_rig(workers=1)
     placed = rig.publish("live/a", before)
     ladder = fit_ladder(placed.template, before)
     status = rig.transcode(
-        renditions=tuple(RenditionStatus(rung.name) for rung in ladder.rungs),
-        left_out=ladder.left_out,
+        renditions=tuple(RenditionStatus(rendition.name) for rendition in ladder.renditions),
+        omitted=ladder.omitted,
     )
     assert beats(rig, placed.worker, 1, status) == []
-    assert rig.only(rig.format(source=after), Placed).rungs == placed.rungs
-    assert beats(rig, placed.worker, 3 * LOST_RUNG_BEATS, status) == []
+    assert rig.only(rig.format(source=after), Placement).renditions == placed.renditions
+    assert beats(rig, placed.worker, 3 * LOST_RENDITION_BEATS, status) == []
     rig.down(placed.worker)
     rig.tick(POSITIONS_TIMEOUT_S)
-    anew = rig.only(rig.up(placed.worker or "", "worker"), Placed)
-    assert anew.rungs == tuple(rung.name for rung in fit_ladder(placed.template, after).rungs)
+    anew = rig.only(rig.up(placed.worker or "", "worker"), Placement)
+    assert anew.renditions == tuple(
+        rendition.name for rendition in fit_ladder(placed.template, after).renditions
+    )
 
 
-def test_a_session_that_was_opened_for_another_size_has_its_own_rungs_announced(
+def test_a_session_that_was_opened_for_another_size_has_its_own_renditions_announced(
     make_rig: MakeRig,
 ) -> None:
     rig = make_rig(workers=1)
     placed = rig.publish("live/a", SMALL)
-    assert placed.rungs == ("360p",)
-    (again,) = beats(rig, placed.worker, LOST_RUNG_BEATS, rig.transcode(renditions=RUNGS))
-    assert isinstance(again, Placed)
-    assert again.rungs == ("720p", "480p", "360p")
+    assert placed.renditions == ("360p",)
+    (again,) = beats(rig, placed.worker, LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS))
+    assert isinstance(again, Placement)
+    assert again.renditions == ("720p", "480p", "360p")

@@ -5,27 +5,27 @@ from fractions import Fraction
 
 import pytest
 
-from common.config.ladder import Path, SourceFormat, Template
+from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
-from common.ipc.control_messages import Placed
+from common.ipc.control_messages import Placement
 from common.ipc.identity import ChildName, Generation, StreamId
-from supervisor.farm.state import HISTORY, Roster
+from supervisor.farm.state import HISTORY, FarmState
 from supervisor.farm.stream import StreamState
 from supervisor.placement.cost import GPU_CAPACITY, Resource
-from tests.kit.supervisor import MakeRig, Rig
+from tests.kit.farm_rig import MakeRig, Rig
 
 
 def test_software_capacity_is_the_hosts_cores_unless_given_by_hand() -> None:
-    assert Roster(Settings(), 4).fleet.host[Resource.CORES] == 400.0
+    assert FarmState(Settings(), 4).fleet.host[Resource.CORES] == 400.0
     by_hand = Settings(software=Software(capacity=33.0))
-    assert Roster(by_hand, 4).fleet.host[Resource.CORES] == 33.0
+    assert FarmState(by_hand, 4).fleet.host[Resource.CORES] == 33.0
 
 
 def test_a_gpus_capacity_by_hand_is_found_by_uuid_or_pci_id() -> None:
     settings = Settings(devices=Devices(capacity=(("0000:65:00.0", 700.0),)))
-    roster = Roster(settings, 2)
-    roster.device_up(ChildName("w"), Path.GPU_ONLY, ("GPU-1", "0000:65:00.0"), 10**9)
-    roster.device_up(ChildName("v"), Path.HYBRID, ("GPU-2", "0000:66:00.0"))
+    roster = FarmState(settings, 2)
+    roster.device_up(ChildName("w"), Pipeline.GPU_ONLY, ("GPU-1", "0000:65:00.0"), 10**9)
+    roster.device_up(ChildName("v"), Pipeline.HYBRID, ("GPU-2", "0000:66:00.0"))
     devices = roster.fleet.devices
     limits = devices[ChildName("w")].limits
     assert (limits[Resource.LOAD], limits[Resource.MEMORY]) == (700.0, 1e9)
@@ -34,7 +34,7 @@ def test_a_gpus_capacity_by_hand_is_found_by_uuid_or_pci_id() -> None:
 
 
 def test_the_lower_of_a_session_cap_by_hand_and_one_that_was_met_holds() -> None:
-    roster = Roster(Settings(devices=Devices(max_encoder_sessions=3)), 2)
+    roster = FarmState(Settings(devices=Devices(max_encoder_sessions=3)), 2)
     roster.session_refused(ChildName("w"), 8, "the driver", 100.0)
     assert roster.fleet.host[Resource.SESSIONS] == 3.0
     roster.session_refused(ChildName("w"), 2, "the driver", 100.0)
@@ -48,17 +48,17 @@ def test_the_lower_of_a_session_cap_by_hand_and_one_that_was_met_holds() -> None
 def test_a_session_cap_that_is_met_again_is_not_logged_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    roster = Roster(Settings(), 2)
+    roster = FarmState(Settings(), 2)
     for sessions in (8, 8, 8, 7):
         roster.session_refused(ChildName("w"), sessions, "the driver", 100.0)
     assert sum("encoder sessions limited" in line for line in caplog.messages) == 2
 
 
-def test_rungs_come_from_the_template_until_the_source_is_known(rig: Rig) -> None:
-    placed = rig.only(rig.ask(), Placed)
-    assert placed.rungs == ("720p", "480p", "360p")
-    placed = rig.only(rig.format(source=SourceFormat(640, 360, fps=Fraction(30))), Placed)
-    assert placed.rungs == ("360p",)
+def test_renditions_come_from_the_template_until_the_source_is_known(rig: Rig) -> None:
+    placed = rig.only(rig.ask(), Placement)
+    assert placed.renditions == ("720p", "480p", "360p")
+    placed = rig.only(rig.format(source=SourceFormat(640, 360, fps=Fraction(30))), Placement)
+    assert placed.renditions == ("360p",)
 
 
 def test_a_closed_stream_gives_its_room_back_once(rig: Rig) -> None:
@@ -95,7 +95,7 @@ def test_an_adopted_placement_follows_what_its_worker_says_its_device_is(make_ri
     roster = rig.farm.roster
     roster.adopt(ChildName("ingest:0"), status, rig.now)
     assert roster.fleet.used(Resource.CORES) > 0
-    roster.device_up(name, Path.GPU_ONLY)
+    roster.device_up(name, Pipeline.GPU_ONLY)
     assert roster.fleet.used(Resource.CORES) == 0
     assert roster.fleet.used(Resource.LOAD, name) > 0
     assert roster.fleet.used(Resource.SESSIONS) == 3
@@ -107,7 +107,7 @@ def test_an_adopted_stream_of_an_unknown_app_is_source_only(
     rig = make_rig()
     rig.up("ingest:0", "ingest", publishers=(rig.publisher("gone/a", generation=Generation(3)),))
     stream = rig.stream("gone/a")
-    assert (stream.state, stream.rungs()) == (StreamState.SOURCE_ONLY, ())
+    assert (stream.state, stream.renditions()) == (StreamState.SOURCE_ONLY, ())
 
 
 def test_new_settings_change_capacity_and_leave_running_streams_their_template(rig: Rig) -> None:

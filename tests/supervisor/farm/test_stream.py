@@ -5,11 +5,11 @@ from fractions import Fraction
 
 import pytest
 
-from common.config.ladder import Path, SourceFormat, Template
+from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS
 from common.ipc.control_messages import TranscodeStatus
 from common.ipc.identity import ChildName, Generation, StreamId
-from supervisor.farm.overload import Level
+from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.stream import NO_INGEST, Stream, StreamState
 
 GPU = "GPU-00000000-0000-0000-0000-000000000001"
@@ -32,48 +32,48 @@ def stream() -> Stream:
     )
 
 
-def test_the_rungs_are_the_templates_until_the_source_is_known(stream: Stream) -> None:
-    assert stream.rungs() == tuple(rendition.name for rendition in DEFAULT_RENDITIONS)
+def test_the_renditions_are_the_templates_until_the_source_is_known(stream: Stream) -> None:
+    assert stream.renditions() == tuple(rendition.name for rendition in DEFAULT_RENDITIONS)
     stream.format_known(SD, CODEC, 100.0)
-    assert "720p" not in stream.rungs()
-    assert "480p" in stream.rungs()
+    assert "720p" not in stream.renditions()
+    assert "480p" in stream.renditions()
 
 
-def test_neither_what_an_overload_took_nor_what_fails_is_a_rung(stream: Stream) -> None:
+def test_neither_what_an_overload_took_nor_what_fails_is_a_rendition(stream: Stream) -> None:
     stream.format_known(HD, CODEC, 100.0)
-    first, *others = stream.rungs()
-    stream.level = Level.NO_TOP_RUNG
-    assert stream.rungs() == tuple(others)
-    stream.lost_rungs = frozenset({others[0]})
-    assert stream.rungs() == tuple(others[1:])
-    stream.level = Level.FULL
-    assert stream.rungs() == (first, *others[1:])
+    first, *others = stream.renditions()
+    stream.level = DegradationLevel.NO_TOP_RENDITION
+    assert stream.renditions() == tuple(others)
+    stream.lost_renditions = frozenset({others[0]})
+    assert stream.renditions() == tuple(others[1:])
+    stream.level = DegradationLevel.FULL
+    assert stream.renditions() == (first, *others[1:])
 
 
 def test_what_a_device_refused_holds_for_its_workers_and_what_a_worker_did_for_that_one(
     stream: Stream,
 ) -> None:
     first, second = ChildName(f"worker:{GPU}"), ChildName(f"worker:{GPU}:1")
-    stream.left_out_devices[second] = "failed"
-    assert (stream.why_left_out(first), stream.why_left_out(second)) == ("", "failed")
+    stream.unfit_devices[second] = "failed"
+    assert (stream.why_unfit(first), stream.why_unfit(second)) == ("", "failed")
     assert stream.why_refused(second) == ""
-    stream.left_out_devices[GPU] = "4:2:2"
-    assert stream.why_left_out(first) == stream.why_refused(second) == "4:2:2"
+    stream.unfit_devices[GPU] = "4:2:2"
+    assert stream.why_unfit(first) == stream.why_refused(second) == "4:2:2"
 
 
 def test_another_coding_gives_refused_devices_another_try_but_not_for_ever(stream: Stream) -> None:
     stream.format_known(HD, CODEC, 100.0)
     tries = []
     for turn in range(20):
-        stream.left_out_devices[GPU] = "no"
+        stream.unfit_devices[GPU] = "no"
         tries.append(stream.format_known((SD, HD)[turn % 2], CODEC, 101.0 + turn / 10))
     assert tries[:5] == [True] * 5
     assert tries[5:] == [False] * 15
-    stream.left_out_devices.clear()
-    stream.left_out_devices[GPU] = "no"
+    stream.unfit_devices.clear()
+    stream.unfit_devices[GPU] = "no"
     same = replace(HD, fps=Fraction(25))
     stream.format_known(HD, CODEC, 300.0)
-    stream.left_out_devices[GPU] = "no"
+    stream.unfit_devices[GPU] = "no"
     assert not stream.format_known(same, CODEC, 400.0), "coded as before"
 
 
@@ -103,7 +103,7 @@ def test_a_session_that_ended_with_its_ingest_has_no_word_any_more(stream: Strea
 
 def test_one_that_is_alone_on_a_worker_of_its_own_has_no_other_way(stream: Stream) -> None:
     assert stream.policy() == stream.template.policy
-    stream.own_worker = ChildName("worker:cpu:q1")
-    assert stream.policy() == (Path.SOFTWARE,)
-    stream.own_worker, stream.template = None, Template("live", ())
-    assert stream.policy() == (Path.PASSTHROUGH,)
+    stream.dedicated_worker = ChildName("worker:cpu:q1")
+    assert stream.policy() == (Pipeline.SOFTWARE,)
+    stream.dedicated_worker, stream.template = None, Template("live", ())
+    assert stream.policy() == (Pipeline.PASSTHROUGH,)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config import load as config
-from common.config.ladder import Path, SourceFormat, Template
+from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS, Calibration, Settings
 from supervisor.placement.calibration import (
     COLUMNS,
@@ -60,7 +60,7 @@ def entry(item: Measured) -> Calibration:
 
 def test_what_all_streams_took_is_shared_among_them() -> None:
     found = entry(measured())
-    assert (found.streams, found.source, found.path) == (90, (1920, 1080, 30), Path.GPU_ONLY)
+    assert (found.streams, found.source, found.path) == (90, (1920, 1080, 30), Pipeline.GPU_ONLY)
     assert (found.decode, found.scale, found.encode) == pytest.approx((0.01, 0.002, 0.005))
     assert found.memory_bytes == 100 * 1024**2
     assert found.cores == pytest.approx(3.0)
@@ -135,11 +135,15 @@ def test_the_file_says_what_was_measured_and_gives_room_for_that_many(
     read = config.parse(document)
     (back,) = read.calibration
     assert back.decode == pytest.approx(item.decode, abs=1e-6)
-    assert (back.streams, back.path, back.memory_bytes) == (streams, Path(path), item.memory_bytes)
+    assert (back.streams, back.path, back.memory_bytes) == (
+        streams,
+        Pipeline(path),
+        item.memory_bytes,
+    )
     limit = read.software.capacity if path == "software" else dict(read.devices.capacity)[device]
     assert limit is not None
     resource = Resource.CORES if path == "software" else Resource.LOAD
-    taken = amounts(stream_cost(LIVE, HD), Path(path), back)[resource]
+    taken = amounts(stream_cost(LIVE, HD), Pipeline(path), back)[resource]
     assert streams * taken <= limit + 1e-9
     assert (streams + 1) * taken > limit or limit < 1e-3
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from common.config.ladder import Path, Rendition, SourceFormat, Template
+from common.config.ladder import Pipeline, Rendition, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from supervisor.placement.cost import (
     CAPACITY_PER_CORE,
@@ -23,7 +23,7 @@ HD30 = SourceFormat(1280, 720, fps=Fraction(30))
 def test_a_720p30_source_on_the_built_in_ladder_costs_about_51() -> None:
     cost = stream_cost(LIVE, HD30)
     assert cost.total == pytest.approx(51.0, abs=0.1)
-    assert cost.rungs == 3
+    assert cost.renditions == 3
 
 
 def test_a_reservation_is_every_rendition_at_full_rate_and_the_largest_source() -> None:
@@ -37,12 +37,12 @@ def test_a_reservation_leaves_out_what_the_largest_source_would_not_have() -> No
     template = replace(LIVE, renditions=(uhd, *DEFAULT_RENDITIONS))
     assert stream_cost(template, None) == replace(stream_cost(LIVE, None), template=template.name)
     large = replace(template, max_source=(3840, 2160, 60))
-    assert stream_cost(large, None).rungs == 4
+    assert stream_cost(large, None).renditions == 4
 
 
-def test_a_small_source_pays_only_for_the_rungs_it_gets() -> None:
+def test_a_small_source_pays_only_for_the_renditions_it_gets() -> None:
     cost = stream_cost(LIVE, SourceFormat(640, 360, fps=Fraction(30)))
-    assert cost.rungs == 1
+    assert cost.renditions == 1
     assert cost.encode == pytest.approx(640 * 360 * 30 / 1e6)
 
 
@@ -69,29 +69,29 @@ def test_costs_by_hand_replace_the_pixel_rate() -> None:
 
 def test_each_path_draws_on_its_own_resources() -> None:
     cost = stream_cost(LIVE, HD30)
-    assert amounts(cost, Path.SOFTWARE) == {Resource.CORES: cost.total}
-    gpu = amounts(cost, Path.GPU_ONLY)
+    assert amounts(cost, Pipeline.SOFTWARE) == {Resource.CORES: cost.total}
+    gpu = amounts(cost, Pipeline.GPU_ONLY)
     assert (gpu[Resource.LOAD], gpu[Resource.SESSIONS]) == (cost.total, 3.0)
-    hybrid = amounts(cost, Path.HYBRID)
+    hybrid = amounts(cost, Pipeline.HYBRID)
     cores = HYBRID_WEIGHT * cost.encode
     assert (hybrid[Resource.LOAD], hybrid[Resource.CORES]) == (cost.decode, cores)
     assert Resource.SESSIONS not in hybrid
-    assert amounts(cost, Path.PASSTHROUGH) == {}
+    assert amounts(cost, Pipeline.PASSTHROUGH) == {}
     assert hybrid[Resource.HYBRID_CORES] == cores
-    by_hand = amounts(stream_cost(replace(LIVE, cost=40.0), HD30), Path.HYBRID)
+    by_hand = amounts(stream_cost(replace(LIVE, cost=40.0), HD30), Pipeline.HYBRID)
     assert by_hand[Resource.LOAD] + by_hand[Resource.CORES] == pytest.approx(40.0)
 
 
 def test_sixteen_cores_are_full_with_the_hybrid_streams_that_kept_real_time_on_them() -> None:
     cost = stream_cost(LIVE, SourceFormat(1920, 1080, fps=Fraction(30)))
-    assert int(16 * CAPACITY_PER_CORE / amounts(cost, Path.HYBRID)[Resource.HYBRID_CORES]) == 15
+    assert int(16 * CAPACITY_PER_CORE / amounts(cost, Pipeline.HYBRID)[Resource.HYBRID_CORES]) == 15
 
 
 # A 720p30 source of the built-in ladder on a GPU: 40 streams fill a capacity of 2000.
 ON_GPU = Calibration(
     device="GPU-a",
     template="live",
-    path=Path.GPU_ONLY,
+    path=Pipeline.GPU_ONLY,
     source=(1280, 720, 30),
     streams=40,
     units=stream_cost(LIVE, HD30).total,
@@ -105,7 +105,7 @@ ON_GPU = Calibration(
 
 
 def test_a_calibrated_stream_takes_what_was_measured_each_resource_by_itself() -> None:
-    taken = amounts(stream_cost(LIVE, HD30), Path.GPU_ONLY, ON_GPU)
+    taken = amounts(stream_cost(LIVE, HD30), Pipeline.GPU_ONLY, ON_GPU)
     assert taken == pytest.approx(
         {
             Resource.LOAD: 50.0,
@@ -119,44 +119,44 @@ def test_a_calibrated_stream_takes_what_was_measured_each_resource_by_itself() -
     )
 
 
-def test_decoding_follows_the_source_and_encoding_the_rungs() -> None:
-    fast = stream_cost(LIVE, replace(HD30, fps=Fraction(60)))  # the rungs stay at 30
-    taken = amounts(fast, Path.GPU_ONLY, ON_GPU)
+def test_decoding_follows_the_source_and_encoding_the_renditions() -> None:
+    fast = stream_cost(LIVE, replace(HD30, fps=Fraction(60)))  # the renditions stay at 30
+    taken = amounts(fast, Pipeline.GPU_ONLY, ON_GPU)
     assert taken[Resource.DECODE] == pytest.approx(0.04)
     assert taken[Resource.ENCODE] == pytest.approx(0.025)
     small = amounts(
-        stream_cost(LIVE, SourceFormat(640, 360, fps=Fraction(30))), Path.GPU_ONLY, ON_GPU
+        stream_cost(LIVE, SourceFormat(640, 360, fps=Fraction(30))), Pipeline.GPU_ONLY, ON_GPU
     )
     assert small[Resource.ENCODE] < 0.025 / 4
     assert small[Resource.MEMORY] == 100 * 1024**2  # fixed parts don't shrink
 
 
 def test_calibrated_hybrid_draws_on_its_own_cores_and_on_no_encoder() -> None:
-    measured = replace(ON_GPU, path=Path.HYBRID, encode=0.0, cores=45.0)
-    taken = amounts(stream_cost(LIVE, HD30), Path.HYBRID, measured)
+    measured = replace(ON_GPU, path=Pipeline.HYBRID, encode=0.0, cores=45.0)
+    taken = amounts(stream_cost(LIVE, HD30), Pipeline.HYBRID, measured)
     assert taken[Resource.CORES] == taken[Resource.HYBRID_CORES] == pytest.approx(45.0)
     assert not {Resource.ENCODE, Resource.SESSIONS} & taken.keys()
 
 
 def test_calibrated_software_draws_on_cores_alone() -> None:
-    measured = replace(ON_GPU, device="cpu", path=Path.SOFTWARE, load=70.0)
-    taken = amounts(stream_cost(LIVE, HD30), Path.SOFTWARE, measured)
+    measured = replace(ON_GPU, device="cpu", path=Pipeline.SOFTWARE, load=70.0)
+    taken = amounts(stream_cost(LIVE, HD30), Pipeline.SOFTWARE, measured)
     assert taken == pytest.approx({Resource.CORES: 70.0})
 
 
 def test_a_cost_by_hand_or_another_path_knows_no_calibration() -> None:
     by_hand = stream_cost(replace(LIVE, cost=40.0), HD30)
-    assert amounts(by_hand, Path.GPU_ONLY, ON_GPU)[Resource.LOAD] == pytest.approx(40.0)
+    assert amounts(by_hand, Pipeline.GPU_ONLY, ON_GPU)[Resource.LOAD] == pytest.approx(40.0)
     rendition = stream_cost(
         replace(LIVE, renditions=(replace(DEFAULT_RENDITIONS[0], cost=28.0),)), HD30
     )
-    assert amounts(rendition, Path.GPU_ONLY, ON_GPU)[Resource.LOAD] > 28.0
+    assert amounts(rendition, Pipeline.GPU_ONLY, ON_GPU)[Resource.LOAD] > 28.0
     plain = stream_cost(LIVE, HD30)
-    assert amounts(plain, Path.HYBRID, ON_GPU) == amounts(plain, Path.HYBRID)
+    assert amounts(plain, Pipeline.HYBRID, ON_GPU) == amounts(plain, Pipeline.HYBRID)
 
 
 def test_the_load_of_a_device_is_its_cores_in_software() -> None:
     cost = stream_cost(LIVE, HD30)
-    assert load_of(cost, Path.GPU_ONLY) == load_of(cost, Path.SOFTWARE) == cost.total
-    assert load_of(cost, Path.HYBRID) == cost.decode
-    assert load_of(cost, Path.PASSTHROUGH) == 0.0
+    assert load_of(cost, Pipeline.GPU_ONLY) == load_of(cost, Pipeline.SOFTWARE) == cost.total
+    assert load_of(cost, Pipeline.HYBRID) == cost.decode
+    assert load_of(cost, Pipeline.PASSTHROUGH) == 0.0

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from common.config.ladder import Path
+from common.config.ladder import Pipeline
 from common.config.settings import Calibration
 from common.errors import UsageError
 from common.ipc.identity import ChildName, Generation, StreamId
@@ -18,26 +18,28 @@ from supervisor.placement.cost import (
     StreamCost,
 )
 from supervisor.placement.fleet import (
+    Allocation,
     Device,
     Fleet,
     Need,
     NoRoom,
-    Placement,
     correct,
     move,
     place,
     release,
 )
 
-ANY = (Path.GPU_ONLY, Path.HYBRID, Path.SOFTWARE)
+ANY = (Pipeline.GPU_ONLY, Pipeline.HYBRID, Pipeline.SOFTWARE)
 
 
 def cpu(index: int, is_up: bool = True, is_open: bool = True) -> Device:
     name = ChildName(f"worker:cpu:{index}")
-    return Device(name, Path.SOFTWARE, is_up=is_up, is_open=is_open)
+    return Device(name, Pipeline.SOFTWARE, is_up=is_up, is_open=is_open)
 
 
-def gpu(index: int, load: float, path: Path = Path.GPU_ONLY, memory: float = 1e12) -> Device:
+def gpu(
+    index: int, load: float, path: Pipeline = Pipeline.GPU_ONLY, memory: float = 1e12
+) -> Device:
     limits = {Resource.LOAD: load, Resource.MEMORY: memory}
     return Device(ChildName(f"worker:GPU-{index}"), path, limits)
 
@@ -52,16 +54,16 @@ def fleet_of(*devices: Device, cores: float = 200.0, sessions: float | None = No
 def need(
     generation: int,
     total: float = 50.0,
-    policy: tuple[Path, ...] = ANY,
-    rungs: int = 3,
+    policy: tuple[Pipeline, ...] = ANY,
+    renditions: int = 3,
     is_reservation: bool = False,
 ) -> Need:
-    cost = StreamCost(total * 0.25, total * 0.75, rungs, 3_000_000)
+    cost = StreamCost(total * 0.25, total * 0.75, renditions, 3_000_000)
     stream = StreamId(f"live/{generation}")
     return Need(Generation(generation), stream, policy, cost, is_reservation)
 
 
-def placed(result: tuple[Fleet, Placement] | NoRoom) -> tuple[Fleet, Placement]:
+def placed(result: tuple[Fleet, Allocation] | NoRoom) -> tuple[Fleet, Allocation]:
     assert not isinstance(result, NoRoom), result.reason
     return result
 
@@ -97,24 +99,26 @@ def test_the_first_path_of_the_policy_with_room_is_taken_and_the_reason_says_why
     fleet = fleet_of(gpu(0, 60), cpu(0))
     fleet, first = placed(place(fleet, need(1)))
     fleet, second = placed(place(fleet, need(2)))
-    assert (first.path, second.path) == (Path.GPU_ONLY, Path.SOFTWARE)
+    assert (first.path, second.path) == (Pipeline.GPU_ONLY, Pipeline.SOFTWARE)
     assert "gpu-only: needs 50 of the 10 load free" in second.reason
     assert "hybrid" not in second.reason  # there is none that it was passed by for
 
 
 def test_passthrough_takes_no_room_and_refuse_ends_the_search() -> None:
     full = fleet_of(cpu(0), cores=10)
-    fleet, placement = placed(place(full, need(1, policy=(Path.SOFTWARE, Path.PASSTHROUGH))))
+    fleet, placement = placed(
+        place(full, need(1, policy=(Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)))
+    )
     assert (placement.device, placement.amounts) == (None, {})
     assert fleet.used(Resource.CORES) == 0
-    policy = (Path.SOFTWARE, Path.REFUSE, Path.PASSTHROUGH)
+    policy = (Pipeline.SOFTWARE, Pipeline.REFUSE, Pipeline.PASSTHROUGH)
     assert isinstance(place(full, need(2, policy=policy)), NoRoom)
 
 
 def test_encoder_sessions_are_one_budget_for_all_gpus() -> None:
     fleet = fleet_of(gpu(0, 900), gpu(1, 900), sessions=5)
-    fleet, _ = placed(place(fleet, need(1, policy=(Path.GPU_ONLY,))))
-    refused = place(fleet, need(2, policy=(Path.GPU_ONLY,)))
+    fleet, _ = placed(place(fleet, need(1, policy=(Pipeline.GPU_ONLY,))))
+    refused = place(fleet, need(2, policy=(Pipeline.GPU_ONLY,)))
     assert isinstance(refused, NoRoom)
     assert "needs 3 of the 2 encoder sessions free on the host" in refused.reason
 
@@ -126,12 +130,12 @@ def test_memory_limits_a_device_that_has_load_to_spare() -> None:
 
 
 def test_hybrid_encoding_draws_on_the_cores_that_software_uses_too() -> None:
-    fleet = fleet_of(gpu(0, 900, Path.HYBRID), cpu(0), cores=80 * HYBRID_WEIGHT)
+    fleet = fleet_of(gpu(0, 900, Pipeline.HYBRID), cpu(0), cores=80 * HYBRID_WEIGHT)
     fleet, first = placed(place(fleet, need(1, 80.0)))
-    assert first.path is Path.HYBRID
+    assert first.path is Pipeline.HYBRID
     assert fleet.used(Resource.CORES) == 60.0 * HYBRID_WEIGHT
     fleet, second = placed(place(fleet, need(3, 40.0)))
-    assert second.path is Path.SOFTWARE
+    assert second.path is Pipeline.SOFTWARE
     assert isinstance(place(fleet, need(2, 80.0)), NoRoom)
 
 
@@ -160,7 +164,7 @@ def test_a_move_may_use_the_room_that_it_frees() -> None:
     assert old.device is not None
     fleet, new = placed(move(fleet, Generation(1), need(2), exclude={old.device: ""}))
     assert {old.device, new.device} == set(fleet.devices)
-    assert list(fleet.placements) == [2]
+    assert list(fleet.allocations) == [2]
 
 
 def test_nothing_is_given_back_twice() -> None:
@@ -178,7 +182,11 @@ def test_nothing_is_given_back_twice() -> None:
 
 
 def measured_gpu(
-    index: int, *, streams: int, path: Path = Path.GPU_ONLY, taken: dict[str, float] | None = None
+    index: int,
+    *,
+    streams: int,
+    path: Pipeline = Pipeline.GPU_ONLY,
+    taken: dict[str, float] | None = None,
 ) -> Device:
     """A GPU on which a stream of `need` was calibrated; a tenth of each is the default."""
     shares: dict[str, float] = {"decode": 0.1, "scale": 0.1, "encode": 0.1} | (taken or {})
@@ -200,12 +208,12 @@ def measured_gpu(
     return Device(ChildName(f"worker:GPU-{index}"), path, limits, measured={"t": calibration})
 
 
-def measured_need(generation: int, policy: tuple[Path, ...] = (Path.GPU_ONLY,)) -> Need:
+def measured_need(generation: int, policy: tuple[Pipeline, ...] = (Pipeline.GPU_ONLY,)) -> Need:
     cost = StreamCost(DECODE_WEIGHT, 3 * DECODE_WEIGHT, 3, 1_500_000, "t")
     return Need(Generation(generation), StreamId(f"live/{generation}"), policy, cost)
 
 
-def fill(fleet: Fleet, policy: tuple[Path, ...] = (Path.GPU_ONLY,)) -> tuple[Fleet, str]:
+def fill(fleet: Fleet, policy: tuple[Pipeline, ...] = (Pipeline.GPU_ONLY,)) -> tuple[Fleet, str]:
     """As many calibrated streams as fit, and what the next one was refused for."""
     for generation in range(1, 1000):
         result = place(fleet, measured_need(generation, policy))
@@ -218,13 +226,13 @@ def fill(fleet: Fleet, policy: tuple[Path, ...] = (Path.GPU_ONLY,)) -> tuple[Fle
 @pytest.mark.parametrize("engine", ["decode", "scale", "encode"])
 def test_each_engine_is_a_limit_of_its_own(engine: str) -> None:
     fleet, reason = fill(fleet_of(measured_gpu(0, streams=50, taken={engine: 0.25})))
-    assert len(fleet.placements) == 4
+    assert len(fleet.allocations) == 4
     assert f"{engine} free on worker:GPU-0 (1 in all)" in reason
 
 
 def test_a_calibrated_device_takes_as_many_streams_as_kept_real_time() -> None:
     fleet, reason = fill(fleet_of(measured_gpu(0, streams=7)))
-    assert len(fleet.placements) == 7
+    assert len(fleet.allocations) == 7
     assert "load free" in reason
 
 
@@ -239,19 +247,19 @@ def test_unequal_calibrated_devices_share_by_what_each_was_measured_to_take() ->
 def test_hybrid_encoding_has_a_budget_of_its_own_within_the_hosts_cores() -> None:
     host = {Resource.CORES: 200.0, Resource.HYBRID_CORES: 100.0}
     shares = {"cores": 40.0, "decode": 0.01, "scale": 0.01}
-    hybrid = measured_gpu(0, streams=50, path=Path.HYBRID, taken=shares)
-    fleet, reason = fill(Fleet(host, {hybrid.name: hybrid}), (Path.HYBRID,))
-    assert len(fleet.placements) == 2
+    hybrid = measured_gpu(0, streams=50, path=Pipeline.HYBRID, taken=shares)
+    fleet, reason = fill(Fleet(host, {hybrid.name: hybrid}), (Pipeline.HYBRID,))
+    assert len(fleet.allocations) == 2
     assert "needs 40 of the 20 units of hybrid cores free on the host (100 in all)" in reason
     assert fleet.used(Resource.CORES) == 80.0  # the rest is software's
 
 
 def test_a_hybrid_gpu_is_named_where_the_policy_wants_one_that_encodes() -> None:
-    fleet = fleet_of(gpu(0, 900, Path.HYBRID))
+    fleet = fleet_of(gpu(0, 900, Pipeline.HYBRID))
     _, placement = placed(place(fleet, need(1)))
-    assert placement.path is Path.HYBRID
+    assert placement.path is Pipeline.HYBRID
     assert "gpu-only: no such device (worker:GPU-0 is hybrid)" in placement.reason
-    refused = place(fleet, need(2, policy=(Path.GPU_ONLY, Path.REFUSE)))
+    refused = place(fleet, need(2, policy=(Pipeline.GPU_ONLY, Pipeline.REFUSE)))
     assert isinstance(refused, NoRoom)
     assert "worker:GPU-0 is hybrid" in refused.reason
 
@@ -276,7 +284,7 @@ COSTS = st.floats(0.1, 120.0)
 def test_the_tightest_measured_limit_decides(streams: int, shares: dict[str, float]) -> None:
     fleet, _ = fill(fleet_of(measured_gpu(0, streams=streams, taken=shares)))
     most = min(streams, *(int(1 / share + 1e-6) for share in shares.values()))
-    assert len(fleet.placements) == most
+    assert len(fleet.allocations) == most
 
 
 @settings(max_examples=60, deadline=None)
@@ -284,10 +292,10 @@ def test_the_tightest_measured_limit_decides(streams: int, shares: dict[str, flo
 def test_the_chosen_device_was_a_least_used_one_with_room(loads: list[float], last: float) -> None:
     fleet = fleet_of(gpu(0, 400), gpu(1, 300), gpu(2, 200))
     for index, load in enumerate(loads):
-        result = place(fleet, need(index, load, (Path.GPU_ONLY,)))
+        result = place(fleet, need(index, load, (Pipeline.GPU_ONLY,)))
         if not isinstance(result, NoRoom):
             fleet = result[0]
-    asked = need(999, last, (Path.GPU_ONLY,))
+    asked = need(999, last, (Pipeline.GPU_ONLY,))
     result = place(fleet, asked)
     rooms = {
         name: device.limits[Resource.LOAD] - fleet.used(Resource.LOAD, name)
@@ -315,9 +323,9 @@ def test_releasing_all_restores_the_fleet(loads: list[float]) -> None:
         result = place(fleet, need(index, load))
         if not isinstance(result, NoRoom):
             fleet = result[0]
-    for generation in list(fleet.placements):
+    for generation in list(fleet.allocations):
         fleet = release(fleet, generation)
-    assert (fleet.placements, fleet.devices, fleet.host) == ({}, start.devices, start.host)
+    assert (fleet.allocations, fleet.devices, fleet.host) == ({}, start.devices, start.host)
     assert all(fleet.used(resource) == 0 for resource in Resource)
 
 
@@ -328,17 +336,17 @@ class FleetMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        hybrid = gpu(1, 150, Path.HYBRID)
+        hybrid = gpu(1, 150, Pipeline.HYBRID)
         self.fleet = fleet_of(gpu(0, 300), hybrid, cpu(0), cpu(1), cores=150, sessions=9)
         self.next = 1
 
-    def _need(self, load: float, rungs: int, is_reservation: bool) -> Need:
+    def _need(self, load: float, renditions: int, is_reservation: bool) -> Need:
         self.next += 1
-        return need(self.next, load, ANY, rungs, is_reservation)
+        return need(self.next, load, ANY, renditions, is_reservation)
 
-    @rule(target=live, load=COSTS, rungs=st.integers(0, 4), is_reservation=st.booleans())
-    def place(self, load: float, rungs: int, is_reservation: bool) -> Generation | None:
-        result = place(self.fleet, self._need(load, rungs, is_reservation))
+    @rule(target=live, load=COSTS, renditions=st.integers(0, 4), is_reservation=st.booleans())
+    def place(self, load: float, renditions: int, is_reservation: bool) -> Generation | None:
+        result = place(self.fleet, self._need(load, renditions, is_reservation))
         if isinstance(result, NoRoom):
             return None
         self.fleet, placement = result
@@ -346,25 +354,25 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(generation=live, load=COSTS)
     def correct(self, generation: Generation | None, load: float) -> None:
-        if generation is not None and generation in self.fleet.placements:
+        if generation is not None and generation in self.fleet.allocations:
             result = correct(self.fleet, generation, StreamCost(load * 0.2, load * 0.8, 2, 1e6))
             if not isinstance(result, NoRoom):
                 self.fleet = result[0]
 
     @rule(target=live, generation=consumes(live), load=COSTS)
     def move(self, generation: Generation | None, load: float) -> Generation | None:
-        if generation is None or generation not in self.fleet.placements:
+        if generation is None or generation not in self.fleet.allocations:
             return None
         result = move(self.fleet, generation, self._need(load, 2, False))
         if isinstance(result, NoRoom):
             return generation
         self.fleet, placement = result
-        assert generation not in self.fleet.placements
+        assert generation not in self.fleet.allocations
         return placement.generation
 
     @rule(generation=consumes(live))
     def release(self, generation: Generation | None) -> None:
-        if generation is not None and generation in self.fleet.placements:
+        if generation is not None and generation in self.fleet.allocations:
             self.fleet = release(self.fleet, generation)
 
     @invariant()

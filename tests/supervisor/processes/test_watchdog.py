@@ -6,8 +6,8 @@ from typing import cast
 
 from common.config.settings import WorkerSettings
 from common.ipc.identity import ChildName
-from supervisor.processes.children import Family
-from supervisor.processes.watchdog import Vigil
+from supervisor.processes.children import Children
+from supervisor.processes.watchdog import Watchdog
 
 
 class FakeFamily:
@@ -17,7 +17,7 @@ class FakeFamily:
         self.condemned: list[str] = []
         self.members = {ChildName(name): self._member(name) for name in names}
 
-    def condemn(self, name: ChildName, reason: str) -> None:
+    def fail_and_restart(self, name: ChildName, reason: str) -> None:
         self.condemned.append(name)
         own = f"worker:cpu:q{len(self.condemned)}"
         self.members[ChildName(own)] = self._member(own)
@@ -28,13 +28,13 @@ class FakeFamily:
         )
 
 
-def looked_at(family: FakeFamily, limit: int) -> list[str]:
+def looked_at(children: FakeFamily, limit: int) -> list[str]:
     settings = WorkerSettings(max_memory_bytes=limit)
-    Vigil(cast(Family, family), lambda: settings).watch_memory()
-    return family.condemned
+    Watchdog(cast(Children, children), lambda: settings).watch_memory()
+    return children.condemned
 
 
 def test_workers_above_the_limit_are_condemned_also_while_others_are_started_for_it() -> None:
-    family = FakeFamily("egress:0", "worker:cpu:0", "worker:cpu:1", "ingest:0")
-    assert looked_at(family, 1) == ["worker:cpu:0", "worker:cpu:1"]
+    children = FakeFamily("egress:0", "worker:cpu:0", "worker:cpu:1", "ingest:0")
+    assert looked_at(children, 1) == ["worker:cpu:0", "worker:cpu:1"]
     assert looked_at(FakeFamily("worker:cpu:0"), 1 << 40) == []

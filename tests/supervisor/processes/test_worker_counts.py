@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.config.ladder import Path
+from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.ipc.control_messages import DeviceInfo, Endpoint, Hello
 from common.ipc.identity import BootId, ChildName, device_of, gpu_worker
@@ -20,7 +20,7 @@ AUTO = Settings()
 THREE = replace(AUTO, devices=replace(AUTO.devices, hybrid_workers=3))
 
 
-def hello(uuid: str, path: Path = Path.HYBRID, index: int = 0) -> Hello:
+def hello(uuid: str, path: Pipeline = Pipeline.HYBRID, index: int = 0) -> Hello:
     name, boot_id = gpu_worker(uuid, index), BootId("0" * 16)
     device = DeviceInfo(uuid, "gpu", "toy", path)
     return Hello(name, "worker", boot_id, 1, 1, Endpoint(name, boot_id), device=device)
@@ -67,14 +67,14 @@ def test_hybrid_gpus_share_the_cores(cores: int, gpus: int, workers: int) -> Non
 
 def test_nothing_further_is_wanted_until_a_gpu_is_known_to_be_hybrid() -> None:
     assert further_workers(THREE, 16, [ONE], []) == []
-    assert further_workers(THREE, 16, [ONE], [hello(ONE, Path.GPU_ONLY)]) == []
+    assert further_workers(THREE, 16, [ONE], [hello(ONE, Pipeline.GPU_ONLY)]) == []
     assert further_workers(THREE, 16, [ONE], [hello(ONE)]) == ["worker:GPU-1:1", "worker:GPU-1:2"]
 
 
 def test_a_gpu_that_is_not_known_yet_keeps_its_part_of_the_cores() -> None:
     both = [ONE, TWO]
     assert further_workers(AUTO, 16, both, [hello(ONE)]) == ["worker:GPU-1:1"]
-    encodes = hello(TWO, Path.GPU_ONLY)
+    encodes = hello(TWO, Pipeline.GPU_ONLY)
     wanted = further_workers(AUTO, 16, both, [hello(ONE), encodes])
     assert wanted == ["worker:GPU-1:1", "worker:GPU-1:2", "worker:GPU-1:3"]
     wanted = further_workers(AUTO, 16, both, [hello(ONE), hello(TWO)])
@@ -90,4 +90,4 @@ def test_hybrid_workers_share_the_turns_of_the_cores() -> None:
     assert share_of(cpu, AUTO, 24, [ONE], []) == 1
     assert share_of(gpu_worker(ONE), AUTO, 16, [ONE, TWO], []) == 4, "both may be hybrid"
     assert share_of(gpu_worker(ONE, 1), THREE, 32, [ONE, TWO], [hello(ONE), hello(TWO)]) == 6
-    assert share_of(gpu_worker(ONE), AUTO, 32, [ONE], [hello(ONE, Path.GPU_ONLY)]) == 1
+    assert share_of(gpu_worker(ONE), AUTO, 32, [ONE], [hello(ONE, Pipeline.GPU_ONLY)]) == 1

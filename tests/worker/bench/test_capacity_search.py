@@ -112,6 +112,6 @@ def test_a_trial_without_a_picture_does_not_keep_real_time() -> None:
     assert not trial_of(1, [Part(0, 0, 0.0, 0.0, 0.0)], {}, 33.0, None).keeps_real_time
 
 
-def test_a_lone_streams_delay_is_that_of_each_rung() -> None:
+def test_a_lone_streams_delay_is_that_of_each_rendition() -> None:
     part = Part(2, 0, 0.1, 0.0, 0.1, {0: (1.0, 9.0), 2: (3.0,)})
     assert alone([part]) == {0: 9.0, 2: 3.0}

@@ -1,4 +1,4 @@
-"""Where the picture of a changed source lies in a rung's frame."""
+"""Where the picture of a changed source lies in a rendition's frame."""
 
 from fractions import Fraction
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config.ladder import Rendition, SourceFormat, Template, fit_ladder
-from worker.devices.letterbox import Rectangle, fit_picture, rung_picture
+from worker.devices.letterbox import Rectangle, fit_picture, rendition_picture
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,9 @@ def test_a_source_that_is_not_enlarged_lies_where_the_ladder_put_it(
 ) -> None:
     source = SourceFormat(width, height, sar)
     rendition = Rendition("a", 640, 360, 500_000)
-    for rung in fit_ladder(Template("live", (rendition,)), source).rungs:
-        if (rung.width, rung.height) == (640, 360):
-            assert fit_picture(source, 640, 360) == rung_picture(rung)
+    for fitted in fit_ladder(Template("live", (rendition,)), source).renditions:
+        if (fitted.width, fitted.height) == (640, 360):
+            assert fit_picture(source, 640, 360) == rendition_picture(fitted)
 
 
 @settings(max_examples=60)

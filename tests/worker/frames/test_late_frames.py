@@ -1,4 +1,4 @@
-"""Which pictures are too late for a rung that is behind."""
+"""Which pictures are too late for a rendition that is behind."""
 
 import pytest
 

@@ -15,7 +15,7 @@ from worker.frames.timing import (
     RateMeter,
     Verdict,
     decimation,
-    rung_rate,
+    rendition_rate,
     usual_rate,
 )
 
@@ -33,8 +33,8 @@ def timer(
     return FrameTimer(gop_ms, caps, window or PtsWindow(), fps)
 
 
-def taken(timer: FrameTimer, pts: list[int], rung: int = 0) -> list[int]:
-    return [pts_ms for pts_ms in pts if rung in timer.plan(pts_ms).rungs]
+def taken(timer: FrameTimer, pts: list[int], rendition: int = 0) -> list[int]:
+    return [pts_ms for pts_ms in pts if rendition in timer.plan(pts_ms).renditions]
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def taken(timer: FrameTimer, pts: list[int], rung: int = 0) -> list[int]:
         (24, 10, 3),
     ],
 )
-def test_a_rung_takes_every_nth_picture(
+def test_a_rendition_takes_every_nth_picture(
     source: Fraction | int, cap: Fraction | int, n: int
 ) -> None:
     assert decimation(float(source), Fraction(cap)) == n
 
 
-def test_a_rung_without_a_rate_takes_all() -> None:
+def test_a_rendition_without_a_rate_takes_all() -> None:
     assert decimation(240.0, None) == 1
     assert taken(timer(caps=(None,)), times(120, 300)) == times(120, 300)
 
@@ -143,12 +143,12 @@ def test_a_worker_that_begins_later_finds_the_same_grid(
     assert {key for key in keys if key > pts[late]} == later - {pts[late]}
 
 
-def test_every_rung_takes_the_keyframes_whatever_its_rate() -> None:
+def test_every_rendition_takes_the_keyframes_whatever_its_rate() -> None:
     machine = timer(gop_ms=1000, caps=(None, Fraction(30), Fraction(7)))
     plans = [machine.plan(pts_ms) for pts_ms in times(Fraction(60000, 1001), 400)]
     keys = [plan for plan in plans if plan.is_key]
     assert len(keys) == 7
-    assert all(plan.rungs == (0, 1, 2) for plan in keys)
+    assert all(plan.renditions == (0, 1, 2) for plan in keys)
 
 
 def test_a_source_that_changed_begins_with_a_keyframe() -> None:
@@ -215,10 +215,10 @@ def test_measured_rates_are_taken_for_usual_ones(fps: float, rate: Fraction) -> 
         (Fraction(60), None, 60),
     ],
 )
-def test_the_rate_to_expect_of_a_rung(
+def test_the_rate_to_expect_of_a_rendition(
     declared: Fraction | None, cap: Fraction | None, rate: int
 ) -> None:
-    assert rung_rate(declared, cap) == rate
+    assert rendition_rate(declared, cap) == rate
 
 
 def test_a_rate_is_measured_over_the_last_pictures_and_not_over_a_pause() -> None:
@@ -241,22 +241,22 @@ def test_a_cap_counts_what_it_took() -> None:
     assert cap.rate.fps == pytest.approx(30, rel=0.01)
 
 
-def test_a_rung_may_be_told_to_take_every_second_picture_and_all_again() -> None:
+def test_a_rendition_may_be_told_to_take_every_second_picture_and_all_again() -> None:
     timer = FrameTimer(1000, [Fraction(30), None], PtsWindow(), Fraction(30))
     timer.divide(0, 2)
     times = [round(index * 1000 / 30) for index in range(90)]
-    taken = [[pts_ms for pts_ms in times if 0 in timer.plan(pts_ms).rungs]]
+    taken = [[pts_ms for pts_ms in times if 0 in timer.plan(pts_ms).renditions]]
     assert 45 <= len(taken[0]) <= 47
     assert {1000, 2000} <= set(taken[0])
     timer.divide(0, 1)
     later = [3000 + pts_ms for pts_ms in times]
-    assert [pts_ms for pts_ms in later if 0 in timer.plan(pts_ms).rungs] == later
+    assert [pts_ms for pts_ms in later if 0 in timer.plan(pts_ms).renditions] == later
 
 
-def test_a_rung_at_the_sources_rate_can_be_halved_too() -> None:
+def test_a_rendition_at_the_sources_rate_can_be_halved_too() -> None:
     timer = FrameTimer(10_000, [None], PtsWindow(), Fraction(25))
     timer.divide(0, 2)
-    taken = [index for index in range(100) if timer.plan(40 * index).rungs]
+    taken = [index for index in range(100) if timer.plan(40 * index).renditions]
     assert taken == list(range(0, 100, 2))
 
 
@@ -266,8 +266,8 @@ def test_pictures_that_stand_in_tell_nothing_of_the_rate() -> None:
         timer.plan(round(index * 1000 / 30))
     assert timer.rate(0).fps == pytest.approx(30, abs=0.5)
     times = [3000 + index * 100 for index in range(50)]
-    plans = [timer.stand_in(pts_ms) for pts_ms in times]
-    assert all(plan.rungs == (0,) for plan in plans)
+    plans = [timer.repeat_picture(pts_ms) for pts_ms in times]
+    assert all(plan.renditions == (0,) for plan in plans)
     assert [t for t, plan in zip(times, plans, strict=True) if plan.is_key] == times[::10]
     assert timer.rate(0).fps is None
     assert timer.source_fps == 30
@@ -275,7 +275,7 @@ def test_pictures_that_stand_in_tell_nothing_of_the_rate() -> None:
 
 
 @pytest.mark.parametrize("source", [24, 31, 35, 40, 45, 50, 59, 60, 75, 100, 144])
-def test_a_rung_keeps_its_rate_before_its_sources_rate_is_known(source: int) -> None:
+def test_a_rendition_keeps_its_rate_before_its_sources_rate_is_known(source: int) -> None:
     pts = [pts_ms for pts_ms in times(source, source) if pts_ms < 900]
     cap = RateCap(Fraction(30))
     kept = [pts_ms for pts_ms in pts if cap.takes(pts_ms, pts_ms == 0, None)]
@@ -284,7 +284,9 @@ def test_a_rung_keeps_its_rate_before_its_sources_rate_is_known(source: int) -> 
 
 @given(st.lists(st.integers(-8, 8), min_size=30, max_size=30))
 @settings(max_examples=30, deadline=None)
-def test_jitter_costs_no_picture_of_an_unknown_rate_that_is_the_rungs(jitter: list[int]) -> None:
+def test_jitter_costs_no_picture_of_an_unknown_rate_that_is_the_renditions(
+    jitter: list[int],
+) -> None:
     cap = RateCap(Fraction(30))
     pts = [pts_ms + late for pts_ms, late in zip(times(30, 30), jitter, strict=True)]
     assert sum(cap.takes(pts_ms, index == 0, None) for index, pts_ms in enumerate(pts)) >= 26

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from common.ipc.control_messages import Endpoint, StreamRoutes
+from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import home
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
 from common.ipc.media_messages import SHARED
@@ -25,11 +25,11 @@ class FakeLink:
     def watches(self, stream_id: StreamId, rendition: str) -> bool:
         return rendition in self.watched or (rendition == SHARED and bool(self.watched))
 
-    def send(self, frames: Sequence[bytes], lazily: bool = False) -> bool:
+    def send(self, frames: Sequence[bytes], batched: bool = False) -> bool:
         if self.is_full:
             return False
         self.sent.append(b"".join(frames))
-        if lazily:
+        if batched:
             self.lazy.append(self.sent[-1])
         return True
 
@@ -37,8 +37,8 @@ class FakeLink:
         self.is_closed = True
 
 
-EVERYWHERE = StreamRoutes(((RENDITION[0], (ChildName("egress:0"), ChildName("egress:1"))),))
-NOWHERE_ELSE = StreamRoutes(())
+EVERYWHERE = EgressRoutes(((RENDITION[0], (ChildName("egress:0"), ChildName("egress:1"))),))
+NOWHERE_ELSE = EgressRoutes(())
 
 
 def egress(index: int, boot: str = "b") -> Endpoint:

@@ -1,20 +1,22 @@
-"""FLV tag bodies of a rung."""
+"""FLV tag bodies of a rendition."""
 
 from fractions import Fraction
 
 from common.codecs.h264 import AvcConfig
-from common.config.ladder import Rung
+from common.config.ladder import RenditionFormat
 from common.flv.video import FrameType, VideoCodec, VideoPacket, parse_video
 from common.rtmp.amf0 import EcmaArray, decode_all
 from worker.output.mux import coded_picture, metadata, sequence_header
 
-RUNG = Rung("360p", 640, 360, 0, 0, 640, 360, Fraction(30), 700_000, 1000, 2000, "main", "p3")
+RENDITION = RenditionFormat(
+    "360p", 640, 360, 0, 0, 640, 360, Fraction(30), 700_000, 1000, 2000, "main", "p3"
+)
 SPS = bytes.fromhex("674d401fda014016e840000003004000000ca3c60ca8")
 PPS = bytes.fromhex("68ef3c80")
 
 
-def test_metadata_is_the_rungs_own() -> None:
-    name, values = decode_all(metadata(RUNG, Fraction(30000, 1001)))
+def test_metadata_is_the_renditions_own() -> None:
+    name, values = decode_all(metadata(RENDITION, Fraction(30000, 1001)))
     assert name == "onMetaData"
     assert isinstance(values, EcmaArray)
     assert values == {

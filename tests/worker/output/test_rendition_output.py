@@ -6,7 +6,7 @@ from common.ipc.envelope import decode_frames
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, Tags
 from worker.output import rendition_output as rendition_log
-from worker.output.rendition_output import CodedTag, RenditionLog
+from worker.output.rendition_output import CodedTag, RenditionOutput
 
 STREAM, GENERATION = StreamId("live/a"), Generation(3)
 
@@ -15,8 +15,8 @@ def tag(index: int, *, is_key: bool = False, body: bytes | None = None) -> Coded
     return CodedTag(index * 40, is_key, 100 + index, body or b"body %d" % index)
 
 
-def log() -> RenditionLog:
-    return RenditionLog(STREAM, GENERATION, "360p")
+def log() -> RenditionOutput:
+    return RenditionOutput(STREAM, GENERATION, "360p")
 
 
 def read(frames: Sequence[bytes]) -> tuple[object, list[bytes]]:
@@ -24,7 +24,7 @@ def read(frames: Sequence[bytes]) -> tuple[object, list[bytes]]:
     return message, list(payloads)
 
 
-def test_a_rung_begins_with_its_headers() -> None:
+def test_a_rendition_begins_with_its_headers() -> None:
     message, payloads = read(log().begin(b"metadata", b"header"))
     assert message == RenditionOpen(STREAM, GENERATION, "360p", 0)
     assert payloads == [b"metadata", b"header"]

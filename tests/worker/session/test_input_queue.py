@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import AccessUnit
 from worker.session import input_queue as stream_queue
-from worker.session.input_queue import Cut, End, NewHeader, StreamQueue, Unit
+from worker.session.input_queue import End, NewHeader, Splice, StreamQueue, Unit
 
 
 def put(
@@ -45,12 +45,12 @@ def test_units_and_orders_keep_their_order() -> None:
     put(queue, 0, 0, is_key=True)
     queue.put_order(NewHeader(b"record"))
     put(queue, 1, 40)
-    queue.put_order(Cut(80))
+    queue.put_order(Splice(80))
     queue.put_order(End("done"))
     kinds = []
     while (entry := queue.take()) is not None:
         kinds.append(type(entry))
-    assert kinds == [Unit, NewHeader, Unit, Cut, End]
+    assert kinds == [Unit, NewHeader, Unit, Splice, End]
 
 
 def test_a_full_queue_drops_the_newest_up_to_a_keyframe_and_marks_the_gap() -> None:
@@ -94,17 +94,17 @@ def test_bundles_that_fill_a_short_queue_by_themselves_are_not_either(limit_ms: 
     assert queue.overflows == 0
 
 
-@pytest.mark.parametrize("bundle", [1, 5])
+@pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("limit_ms", [200, 300, 550, 1000])
 @pytest.mark.parametrize("speed", [0.5, 0.8, 0.95])
 def test_a_slow_decoder_is_found_however_its_units_come(
-    speed: float, limit_ms: int, bundle: int
+    speed: float, limit_ms: int, batch: int
 ) -> None:
     queue = running(limit_ms)
     number, credit = 0, 0.0
     for tick in range(25 * 60):
         now_s = tick * 0.04
-        for _ in range(bundle if tick % bundle == 0 else 0):
+        for _ in range(batch if tick % batch == 0 else 0):
             put(queue, number, number * 40, is_key=number % 50 == 0, now_s=now_s)
             number += 1
         credit = min(1.0, credit + speed)

@@ -43,7 +43,7 @@ def test_sessions_that_come_and_go_leave_no_memory_in_use() -> None:
                     driver.session.pause(1000, 0.0)
                 if index % 3:
                     driver.finish()
-        join_all_but(others)  # what the last lanes have counts until they have ended
+        join_all_but(others)  # what the last threads have counts until they have ended
 
     rounds(10)
     before = bytes_in_use()

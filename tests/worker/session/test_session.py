@@ -30,8 +30,8 @@ from tests.kit.worker_process import (
     transcode,
 )
 from worker.frames.captions import caption_data, caption_sei
-from worker.session.events import Ended, RungCoded
-from worker.threads import Job, Lane, OwnLanes
+from worker.session.events import Ended, RenditionCoded
+from worker.threads import Job, JobThread, OwnThreads
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ from worker.threads import Job, Lane, OwnLanes
         SourceSpec(fps=Fraction(30000, 1001), colour=(1, 1, 1, 1)),
     ],
 )
-def test_every_rung_is_what_was_asked_with_the_sources_own_times(spec: SourceSpec) -> None:
+def test_every_rendition_is_what_was_asked_with_the_sources_own_times(spec: SourceSpec) -> None:
     source = make_source(spec)
     outputs = transcode(source, template())
     check(outputs["big"], (320, 180))
@@ -65,7 +65,7 @@ def test_every_rung_is_what_was_asked_with_the_sources_own_times(spec: SourceSpe
 
 
 @pytest.mark.parametrize("fps", [Fraction(60), Fraction(50), Fraction(30000, 1001), Fraction(24)])
-def test_keyframes_are_the_same_pictures_on_all_rungs_and_on_the_grid(fps: Fraction) -> None:
+def test_keyframes_are_the_same_pictures_on_all_renditions_and_on_the_grid(fps: Fraction) -> None:
     source = make_source(SourceSpec(frames=round(3.2 * fps), fps=fps, start_ms=330))
     outputs = transcode(source, template())
     keys = outputs["big"].keys_ms
@@ -136,7 +136,7 @@ def with_captions(source: Source, spec: SourceSpec) -> tuple[Source, bytes]:
 
 
 @pytest.mark.parametrize("b_frames", [0, 2])
-def test_captions_reach_every_rung_in_display_order_whatever_its_rate(b_frames: int) -> None:
+def test_captions_reach_every_rendition_in_display_order_whatever_its_rate(b_frames: int) -> None:
     spec = SourceSpec(frames=61, b_frames=b_frames)
     source, said = with_captions(make_source(spec), spec)
     outputs = transcode(source, template())
@@ -162,9 +162,9 @@ def test_a_drain_cuts_between_two_generations_without_loss_or_repeat() -> None:
     source = make_source(SourceSpec(frames=75, gop_frames=75, fps=Fraction(25), b_frames=2))
     with (
         Driver(source, template()) as old,
-        Driver(source, template(), generation=2, cut_ms=2000) as new,
+        Driver(source, template(), generation=2, splice_ms=2000) as new,
     ):
-        old.session.cut(2000)
+        old.session.splice(2000)
         old.feed(source)
         new.feed(source, replay=True)
         of_old = old.run()  # ends by itself
@@ -176,7 +176,7 @@ def test_a_drain_cuts_between_two_generations_without_loss_or_repeat() -> None:
     assert of_old["big"].pts_ms + of_new["big"].pts_ms == source.pts_ms
 
 
-class PausingLane(Lane):
+class PausingThread(JobThread):
     """Notes for how long jobs are to wait, and runs them at once."""
 
     def __init__(self, pauses: list[float]) -> None:
@@ -188,27 +188,27 @@ class PausingLane(Lane):
         self.post(job)
 
 
-class PausingLanes(OwnLanes):
+class PausingThreads(OwnThreads):
     def __init__(self) -> None:
         super().__init__()
         self.pauses: list[float] = []
 
-    def for_decoding(self) -> Lane:
-        return PausingLane(self.pauses)
+    def for_decoding(self) -> JobThread:
+        return PausingThread(self.pauses)
 
 
 @pytest.mark.parametrize("is_alone", [False, True])
 def test_replayed_units_leave_every_other_moment_to_other_streams(is_alone: bool) -> None:
     source = make_source(SourceSpec(frames=40))
-    lanes = PausingLanes()
-    with Driver(source, template(), lanes=lanes, is_alone=is_alone) as driver:
+    threads = PausingThreads()
+    with Driver(source, template(), threads=threads, is_alone=is_alone) as driver:
         replayed = replace(source, units=source.units[:30])
         driver.feed(replayed, replay=True)
         driver.feed(replace(source, units=source.units[30:]))
         outputs = driver.finish()
     assert outputs["big"].pts_ms == source.pts_ms
-    assert len(lanes.pauses) == (0 if is_alone else 30)
-    assert all(0 < pause_s < DEADLINE_S for pause_s in lanes.pauses)
+    assert len(threads.pauses) == (0 if is_alone else 30)
+    assert all(0 < pause_s < DEADLINE_S for pause_s in threads.pauses)
 
 
 def test_a_wrong_declared_rate_is_put_right_at_a_keyframe_and_the_bitrate_with_it() -> None:
@@ -243,7 +243,7 @@ def test_status_tells_what_the_session_did() -> None:
     assert (status.frames_in, status.frames_out, status.decode_errors) == (30, 30, 0)
     assert [r.name for r in status.renditions] == ["big", "small"]
     assert (status.renditions[1].width, status.renditions[1].height) == (160, 90)
-    assert [entry.name for entry in status.left_out] == ["1080p"]
+    assert [entry.name for entry in status.omitted] == ["1080p"]
     assert status.last_in_s <= status.last_out_s <= time.monotonic()
     assert set(status.stages_ms) == {
         "transit",
@@ -260,12 +260,12 @@ def test_status_tells_what_the_session_did() -> None:
 # ---- a device that fails ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_crowded", [False, True])
-def test_the_decode_lane_encodes_what_it_has_time_for(is_crowded: bool) -> None:
+@pytest.mark.parametrize("is_saturated", [False, True])
+def test_the_decode_thread_encodes_what_it_has_time_for(is_saturated: bool) -> None:
     source = make_source(SourceSpec(frames=40))
-    lanes = KeptLanes()
+    threads = KeptThreads()
     with Driver(
-        source, template(), lanes=lanes, is_crowded=is_crowded, cpu_clock=time.thread_time
+        source, template(), threads=threads, is_saturated=is_saturated, cpu_clock=time.thread_time
     ) as driver:
         for unit in access_units(source):
             before = driver.session.status(time.monotonic()).frames_out
@@ -278,38 +278,40 @@ def test_the_decode_lane_encodes_what_it_has_time_for(is_crowded: bool) -> None:
     for name, size in (("big", (320, 180)), ("small", (160, 90))):
         check(outputs[name], size)
     assert outputs["big"].pts_ms == source.pts_ms
-    big, small = lanes.encoding
-    assert small.done < 10, "its pictures were the decode lane's"
-    assert (big.done < 15) is is_crowded
+    big, small = threads.encoding
+    assert small.done < 10, "its pictures were the decode thread's"
+    assert (big.done < 15) is is_saturated
 
 
-def test_where_a_gpu_decodes_one_lane_encodes_all_rungs_once_it_is_crowded() -> None:
+def test_where_a_gpu_decodes_one_thread_encodes_all_renditions_once_it_is_crowded() -> None:
     source = make_source(SourceSpec(frames=20))
-    lanes = KeptLanes(packs=True)
-    rungs = [*SMALL, Rendition("least", 96, 54, 50_000)]
+    threads = KeptThreads(groups_small_encoders=True)
+    renditions = [*SMALL, Rendition("least", 96, 54, 50_000)]
     with Driver(
-        source, template(rungs), lanes=lanes, is_crowded=True, cpu_clock=time.thread_time
+        source, template(renditions), threads=threads, is_saturated=True, cpu_clock=time.thread_time
     ) as driver:
         driver.feed(source)
         outputs = driver.finish()
     for name, size in (("big", (320, 180)), ("small", (160, 90)), ("least", (96, 54))):
         check(outputs[name], size)
     assert outputs["big"].pts_ms == source.pts_ms
-    big, *small = lanes.encoding
+    big, *small = threads.encoding
     encoded = sum(len(output.pts_ms) for output in outputs.values())
     assert big.done >= encoded
-    assert all(lane is not big and lane.done == 0 for lane in small)
+    assert all(thread is not big and thread.done == 0 for thread in small)
 
 
-def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_lane_and_told_at_once() -> None:
+def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_thread_and_told_at_once() -> (
+    None
+):
     source = make_source(SourceSpec(frames=40))
-    lanes = KeptLanes()
+    threads = KeptThreads()
     with Driver(
         source,
         template(),
-        lanes=lanes,
+        threads=threads,
         is_watched=lambda: False,
-        is_crowded=True,
+        is_saturated=True,
         cpu_clock=time.thread_time,
     ) as driver:
         units = list(access_units(source))
@@ -325,14 +327,14 @@ def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_lane_and_tol
         check(outputs[name], size)
     assert outputs["big"].pts_ms == source.pts_ms
     assert outputs["small"].pts_ms == source.pts_ms[::2]
-    for lane in lanes.encoding:
-        assert lane.done < 20, "their pictures were the decode lane's"
+    for thread in threads.encoding:
+        assert thread.done < 20, "their pictures were the decode thread's"
 
 
 class Unwatched(Driver):
-    """A stream that nobody plays, some pictures on: its decode lane encodes all by itself.
+    """A stream that nobody plays, some pictures on: its decode thread encodes all by itself.
 
-    `asked` is called, in that lane, when it asks for players: some of its entries wait then.
+    `asked` is called, in that thread, when it asks for players: some of its entries wait then.
     """
 
     def __init__(self, source: Source) -> None:
@@ -342,7 +344,7 @@ class Unwatched(Driver):
             source,
             template(),
             is_watched=self._is_watched,
-            is_crowded=True,
+            is_saturated=True,
             cpu_clock=lambda: next(ticks) * 1e-6,
         )
         units = list(access_units(source))
@@ -378,7 +380,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_of_a_bundle_that_nobody_waits_for_a_rungs_pictures_are_encoded_in_a_row() -> None:
+def test_of_a_bundle_that_nobody_waits_for_a_renditions_pictures_are_encoded_in_a_row() -> None:
     source = make_source(SourceSpec(frames=20))
     with Unwatched(source) as driver:
         for _ in range(driver.events.qsize()):
@@ -388,7 +390,7 @@ def test_of_a_bundle_that_nobody_waits_for_a_rungs_pictures_are_encoded_in_a_row
         driver.put(4)
         are_all_there.set()
         coded = [driver.events.get(timeout=DEADLINE_S) for _ in range(4 + 2)]
-        order = [event.rung for event in coded if isinstance(event, RungCoded)]
+        order = [event.rendition for event in coded if isinstance(event, RenditionCoded)]
         assert order == [0, 0, 0, 0, 1, 1]
         for event in coded:
             driver.take(event)
@@ -403,7 +405,7 @@ def test_what_is_held_for_the_end_of_a_bundle_is_encoded_though_the_session_ends
         held: list[int] = []
 
         def end() -> None:
-            held.append(len(driver.session._held))
+            held.append(len(driver.session._deferred))
             driver.session.abandon("moved")
 
         driver.when_asked({1: lambda: driver.put(2), 4: end})
@@ -413,7 +415,7 @@ def test_what_is_held_for_the_end_of_a_bundle_is_encoded_though_the_session_ends
     assert len(outputs["big"].tags) >= 4 + 2
 
 
-def test_tags_keep_their_order_where_the_decode_lane_leaves_encoding_to_others() -> None:
+def test_tags_keep_their_order_where_the_decode_thread_leaves_encoding_to_others() -> None:
     source = make_source(SourceSpec(frames=40))
     with Unwatched(source) as driver:
         driver.when_asked({5: lambda: driver.put(40)})
@@ -449,13 +451,13 @@ def test_tags_for_nobody_go_out_though_the_queue_is_never_empty() -> None:
     assert outputs["big"].pts_ms == source.pts_ms
 
 
-class KeptLanes(OwnLanes):
-    """Remembers the lanes of its encoders."""
+class KeptThreads(OwnThreads):
+    """Remembers the threads of its encoders."""
 
-    def __init__(self, *, packs: bool = False) -> None:
-        super().__init__(packs=packs)
-        self.encoding: list[Lane] = []
+    def __init__(self, *, groups_small_encoders: bool = False) -> None:
+        super().__init__(groups_small_encoders=groups_small_encoders)
+        self.encoding: list[JobThread] = []
 
-    def for_encoding(self, samples: Sequence[int]) -> list[Lane]:
+    def for_encoding(self, samples: Sequence[int]) -> list[JobThread]:
         self.encoding = super().for_encoding(samples)
         return self.encoding

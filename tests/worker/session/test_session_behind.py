@@ -11,7 +11,7 @@ import pytest
 from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder
 from tests.kit.media import until
-from tests.kit.thread_time import LaneTime, WatchedLanes
+from tests.kit.thread_time import ThreadTime, WatchedThreads
 from tests.kit.worker_process import (
     DEADLINE_S,
     Driver,
@@ -25,7 +25,7 @@ from tests.kit.worker_process import (
 from worker.devices.software.decode import SoftDecoder
 from worker.devices.software.device import SoftBackend
 from worker.devices.software.scale import SoftScaler
-from worker.session.events import Event, RungCoded
+from worker.session.events import Event, RenditionCoded
 from worker.session.session import SessionState
 
 
@@ -108,7 +108,7 @@ class SlowSurface:
 
 
 class SlowScaler(SoftScaler):
-    """The first rung's surfaces take a while."""
+    """The first rendition's surfaces take a while."""
 
     def __init__(self, ladder: Ladder, sps: SpsInfo, take_time: Callable[[], None]) -> None:
         super().__init__(ladder, sps)
@@ -123,9 +123,9 @@ class SlowScaler(SoftScaler):
 
 
 class SlowBackend(SoftBackend):
-    """The first rung takes so long for a picture."""
+    """The first rendition takes so long for a picture."""
 
-    def __init__(self, clock: LaneTime, seconds: float) -> None:
+    def __init__(self, clock: ThreadTime, seconds: float) -> None:
         super().__init__("cpu:0")
         self._clock = clock
         self._seconds = seconds
@@ -134,7 +134,7 @@ class SlowBackend(SoftBackend):
         return SlowScaler(ladder, sps, lambda: self._clock.sleep(self._seconds))
 
 
-def feed_at_its_pace(driver: Driver, source: Source, clock: LaneTime) -> None:
+def feed_at_its_pace(driver: Driver, source: Source, clock: ThreadTime) -> None:
     """Put 30 units a second in, once the session is open, and let all of them be done with."""
     session = driver.session
     until(lambda: session.state is not SessionState.OPENING, DEADLINE_S, "it is open", every=0.001)
@@ -147,15 +147,15 @@ def feed_at_its_pace(driver: Driver, source: Source, clock: LaneTime) -> None:
     clock.run_out()
 
 
-def test_a_rung_that_is_behind_leaves_pictures_out_and_no_keyframe_and_no_other_rung_suffers() -> (
-    None
-):
+def test_a_rendition_that_is_behind_leaves_pictures_out_and_no_other_suffers() -> None:
     source = make_source(SourceSpec(frames=90, gop_frames=90))
-    lanes = WatchedLanes()
-    clock = LaneTime(lanes)
+    threads = WatchedThreads()
+    clock = ThreadTime(threads)
     backend = SlowBackend(clock, 0.1)  # 10 pictures a second at most
     ladder = template(gop_ms=500)
-    with Driver(source, ladder, backend=backend, queue_ms=800, lanes=lanes, clock=clock) as driver:
+    with Driver(
+        source, ladder, backend=backend, queue_ms=800, threads=threads, clock=clock
+    ) as driver:
         feed_at_its_pace(driver, source, clock)
         outputs = driver.run()
         status = driver.session.status(1.0)
@@ -176,19 +176,19 @@ class LagDriver(Driver):
         super().__init__(*arguments, **fields)
 
     def take(self, event: Event) -> None:
-        if isinstance(event, RungCoded) and not event.tag.is_key:
+        if isinstance(event, RenditionCoded) and not event.tag.is_key:
             self.lags_s.append(event.coded_s - event.tag.received_s)
         super().take(event)
 
 
 def test_pictures_that_would_be_older_than_the_queue_holds_go_uncoded_and_are_counted() -> None:
     source = make_source(SourceSpec(frames=120, gop_frames=120))
-    lanes = WatchedLanes()
-    clock = LaneTime(lanes)
+    threads = WatchedThreads()
+    clock = ThreadTime(threads)
     backend = SlowBackend(clock, 0.25)  # with a full backlog the last one waits a second
     ladder = template(gop_ms=2000)
     with LagDriver(
-        source, ladder, backend=backend, queue_ms=800, lanes=lanes, clock=clock
+        source, ladder, backend=backend, queue_ms=800, threads=threads, clock=clock
     ) as driver:
         feed_at_its_pace(driver, source, clock)
         outputs = driver.run()
@@ -201,7 +201,7 @@ def test_pictures_that_would_be_older_than_the_queue_holds_go_uncoded_and_are_co
 class LateBackend(SoftBackend):
     """Takes longer to open than a picture may wait, and encodes faster than real time."""
 
-    def __init__(self, clock: LaneTime, is_fed: threading.Event) -> None:
+    def __init__(self, clock: ThreadTime, is_fed: threading.Event) -> None:
         super().__init__("cpu:0")
         self._clock = clock
         self._is_fed = is_fed
@@ -217,7 +217,7 @@ class LateBackend(SoftBackend):
 
 def test_pictures_that_waited_for_a_slow_opening_are_all_encoded() -> None:
     source = make_source(SourceSpec(frames=16))  # 500 ms, all of it older than 400 ms by then
-    clock = LaneTime(WatchedLanes())
+    clock = ThreadTime(WatchedThreads())
     is_fed = threading.Event()
     backend = LateBackend(clock, is_fed)
     with Driver(source, template(), backend=backend, queue_ms=800, clock=clock) as driver:
@@ -227,7 +227,7 @@ def test_pictures_that_waited_for_a_slow_opening_are_all_encoded() -> None:
     assert outputs["big"].pts_ms == source.pts_ms
 
 
-def test_the_top_rung_can_be_halved_left_out_and_brought_back_at_a_keyframe() -> None:
+def test_the_top_rendition_can_be_halved_left_out_and_brought_back_at_a_keyframe() -> None:
     source = make_source(SourceSpec(frames=120, gop_frames=120))
     quarters = [replace(source, units=source.units[at : at + 30]) for at in range(0, 120, 30)]
     with Driver(source, template(gop_ms=500)) as driver:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.codecs.h264 import SpsInfo
-from common.config.ladder import Ladder, Rung
+from common.config.ladder import Ladder, RenditionFormat
 from tests.kit.worker_process import (
     DEADLINE_S,
     Driver,
@@ -72,8 +72,8 @@ class InterruptedBackend(SoftBackend):
     def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> InterruptedScaler:
         return InterruptedScaler(ladder, sps, self._what)
 
-    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
-        encoder = WatchedEncoder(super().open_encoder(rung, sps, fps), self._is_flushed)
+    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
+        encoder = WatchedEncoder(super().open_encoder(rendition, sps, fps), self._is_flushed)
         self.encoders.append(encoder)
         return encoder
 

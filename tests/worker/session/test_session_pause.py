@@ -20,7 +20,7 @@ from tests.kit.worker_process import (
 
 
 def gather(driver: Driver, name: str, count: int) -> None:
-    """Take events until a rung has given so many pictures."""
+    """Take events until a rendition has given so many pictures."""
     while name not in driver.outputs or len(driver.outputs[name].tags) < count:
         driver.take(driver.events.get(timeout=DEADLINE_S))
 
@@ -32,10 +32,10 @@ def test_the_last_picture_stands_in_until_the_publisher_is_back(b_frames: int) -
     with Driver(first, template()) as driver:
         driver.feed(first)
         gather(driver, "big", 20)
-        anchor_s = time.monotonic()
-        driver.session.pause(1000, anchor_s)
+        reference_s = time.monotonic()
+        driver.session.pause(1000, reference_s)
         gather(driver, "big", 45)
-        back_ms = 1100 + round((time.monotonic() - anchor_s) * 1000)
+        back_ms = 1100 + round((time.monotonic() - reference_s) * 1000)
         second = make_source(
             SourceSpec(frames=30, start_ms=back_ms, b_frames=b_frames, brightness=60)
         )

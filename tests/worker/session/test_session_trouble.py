@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from common.codecs.h264 import AvcConfig, SpsInfo
-from common.config.ladder import Ladder, Rung
-from common.errors import DecodeFailed, DeviceLost, EncodeFailed, EncoderCapReached
+from common.config.ladder import Ladder, RenditionFormat
+from common.errors import DecodeFailed, DeviceLost, EncodeFailed, EncoderLimitReached
 from tests.kit.media import until
 from tests.kit.worker_process import (
     DEADLINE_S,
@@ -27,7 +27,7 @@ from worker.devices.backend import EncodedUnit, Encoder, Picture, Surface
 from worker.devices.software.device import SoftBackend
 from worker.devices.software.scale import SoftScaler
 from worker.session.encoder_limit import NEAR_S
-from worker.session.events import CapMet, DeviceGone, Ended, Event
+from worker.session.events import DeviceGone, EncoderLimitHit, Ended, Event
 
 
 def test_parameter_sets_that_cannot_be_read_change_nothing() -> None:
@@ -156,19 +156,19 @@ class FailingEncoder:
 
 
 class FailingBackend(SoftBackend):
-    """Some rungs' encoders fail."""
+    """Some renditions' encoders fail."""
 
     def __init__(self, fails_at: dict[str, int], error: Exception) -> None:
         super().__init__("cpu:0")
         self._fails_at = fails_at
         self._error = error
 
-    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
-        encoder = super().open_encoder(rung, sps, fps)
-        return FailingEncoder(encoder, self._fails_at.get(rung.name, 10**9), self._error)
+    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
+        encoder = super().open_encoder(rendition, sps, fps)
+        return FailingEncoder(encoder, self._fails_at.get(rendition.name, 10**9), self._error)
 
 
-def test_a_rung_that_fails_ends_alone_and_status_says_why() -> None:
+def test_a_rendition_that_fails_ends_alone_and_status_says_why() -> None:
     source = make_source(SourceSpec(frames=60))
     backend = FailingBackend({"small": 5}, EncodeFailed("no more sessions"))
     with Driver(source, template(), backend=backend) as driver:
@@ -180,13 +180,13 @@ def test_a_rung_that_fails_ends_alone_and_status_says_why() -> None:
         outputs = driver.finish()
     assert outputs["big"].pts_ms == source.pts_ms
     assert len(outputs["small"].tags) == 5
-    assert [(entry.name, entry.reason) for entry in status.left_out] == [
+    assert [(entry.name, entry.reason) for entry in status.omitted] == [
         ("small", "no more sessions")
     ]
 
 
 class FlakyBackend(SoftBackend):
-    """The small rung's encoder fails at its sixth picture; `refusals` openings after it do too."""
+    """The small rendition's encoder fails at its 6th picture, then `refusals` openings."""
 
     def __init__(self, refusals: int, refusal: Exception) -> None:
         super().__init__("cpu:0")
@@ -194,19 +194,19 @@ class FlakyBackend(SoftBackend):
         self._refusals = refusals
         self._refusal = refusal
 
-    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
-        if rung.name != "small":
-            return super().open_encoder(rung, sps, fps)
+    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
+        if rendition.name != "small":
+            return super().open_encoder(rendition, sps, fps)
         self.opened += 1
         if 1 < self.opened <= 1 + self._refusals:
             raise self._refusal
-        encoder = super().open_encoder(rung, sps, fps)
+        encoder = super().open_encoder(rendition, sps, fps)
         fails_at = 5 if self.opened == 1 else 10**9
         return FailingEncoder(encoder, fails_at, EncodeFailed("it hangs up"))
 
 
 @pytest.mark.parametrize(("refusals", "again_ms"), [(0, 2000), (1, 4000)])
-def test_a_rung_that_failed_is_tried_again_at_a_later_keyframe(
+def test_a_rendition_that_failed_is_tried_again_at_a_later_keyframe(
     refusals: int, again_ms: int
 ) -> None:
     source = make_source(SourceSpec(frames=180))
@@ -224,11 +224,11 @@ def test_a_rung_that_failed_is_tried_again_at_a_later_keyframe(
     assert backend.opened == 2 + refusals
 
 
-def test_a_rung_that_the_drivers_cap_keeps_out_waits_in_quiet_until_there_may_be_room(
+def test_a_rendition_that_the_drivers_cap_keeps_out_waits_in_quiet_until_there_may_be_room(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = make_source(SourceSpec(frames=360))
-    cap = EncoderCapReached("small: the driver's cap", 1)
+    cap = EncoderLimitReached("small: the driver's cap", 1)
     backend = FlakyBackend(100, cap)
     later_s = 0.0
     with (
@@ -247,12 +247,12 @@ def test_a_rung_that_the_drivers_cap_keeps_out_waits_in_quiet_until_there_may_be
         while not (told and isinstance(told[-1], Ended)):
             told.append(driver.events.get(timeout=DEADLINE_S))
     assert backend.opened == 1 + 2, "not at 4 s"
-    met = CapMet(1, str(cap), is_again=True)
-    assert [event for event in told if isinstance(event, CapMet)] == [met] * 2
+    met = EncoderLimitHit(1, str(cap), is_again=True)
+    assert [event for event in told if isinstance(event, EncoderLimitHit)] == [met] * 2
     assert sum("rendition lost" in line for line in caplog.messages) == 1
 
 
-def test_a_session_whose_rungs_all_fail_ends_with_trouble(
+def test_a_session_whose_renditions_all_fail_ends_with_trouble(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = make_source(SourceSpec(frames=60))
@@ -292,11 +292,11 @@ class CappedBackend(SoftBackend):
         self.sessions = sessions
         self.opened = 0
 
-    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> Any:
+    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Any:
         if self.opened == self.sessions:
-            raise EncoderCapReached(f"{rung.name}: the driver's cap", self.opened)
+            raise EncoderLimitReached(f"{rendition.name}: the driver's cap", self.opened)
         self.opened += 1
-        return super().open_encoder(rung, sps, fps)
+        return super().open_encoder(rendition, sps, fps)
 
 
 def test_a_session_cap_is_told_apart_before_the_stream_ends_by_it() -> None:
@@ -304,7 +304,7 @@ def test_a_session_cap_is_told_apart_before_the_stream_ends_by_it() -> None:
     with Driver(source, template(), backend=CappedBackend(1)) as driver:
         told = [driver.events.get(timeout=DEADLINE_S) for _ in range(2)]
     assert told == [
-        CapMet(1, "small: the driver's cap"),
+        EncoderLimitHit(1, "small: the driver's cap"),
         Ended("small: the driver's cap", trouble=True),
     ]
 

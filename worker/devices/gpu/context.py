@@ -7,7 +7,7 @@ logical device 0: PyAV takes a stream there only.
 
 What happens for every frame (a launch, a copy, an event) goes to the driver by ctypes with the GIL
 kept: these calls only queue something, and giving the GIL up for a microsecond costs a busy worker
-far more than that, because getting it back takes its turn behind all other lanes.
+far more than that, because getting it back takes its turn behind all other threads.
 
 CuPy and cuda-python have no types; what they return is typed here and in `memory.py`, `scale.py`.
 """

@@ -1,7 +1,7 @@
 """One GPU as a `worker.devices.backend.Backend`: NVDEC, the scale kernel, and NVENC or x264 (IO).
 
 What the GPU is used as is found out at boot by a real test encode: `gpu-only` where NVENC opens,
-`hybrid` where there is none (A100, H100, H200): then the scaled rungs come down through pinned
+`hybrid` where there is none (A100, H100, H200): then the scaled renditions come down through pinned
 memory to libx264, the source never does.
 """
 
@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from fractions import Fraction
 
 from common.codecs.h264 import AvcConfig, SpsInfo
-from common.config.ladder import Ladder, Path, Rung
+from common.config.ladder import Ladder, Pipeline, RenditionFormat
 from common.errors import (
     BootFailed,
     DecodeFailed,
     EncodeFailed,
-    EncoderCapReached,
+    EncoderLimitReached,
     TfarmError,
     WorkerError,
 )
@@ -54,7 +54,9 @@ PLAIN_SPS = SpsInfo(
     colour_transfer=1,
     colour_matrix=1,
 )
-TEST_RUNG = Rung("test", 640, 360, 0, 0, 640, 360, Fraction(30), 700_000, 1000, 2000, "main", "p3")
+TEST_RENDITION = RenditionFormat(
+    "test", 640, 360, 0, 0, 640, 360, Fraction(30), 700_000, 1000, 2000, "main", "p3"
+)
 
 
 WAITING_TURNS = 2
@@ -123,22 +125,24 @@ class GpuBackend:
 
     def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> GpuScaler:
         with self._lock, self._refusing(DecodeFailed, "scaler"):
-            return GpuScaler(self._context, ladder, sps, hybrid=self._info.path is Path.HYBRID)
+            return GpuScaler(self._context, ladder, sps, hybrid=self._info.path is Pipeline.HYBRID)
 
-    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> NvencEncoder | X264Encoder:
-        if self._info.path is Path.HYBRID:
+    def open_encoder(
+        self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction
+    ) -> NvencEncoder | X264Encoder:
+        if self._info.path is Pipeline.HYBRID:
             threads = self._encoder_threads
             return X264Encoder(
-                rung, sps, fps, pixel_format="nv12", threads=threads, turns=self._turns
+                rendition, sps, fps, pixel_format="nv12", threads=threads, turns=self._turns
             )
-        with self._lock, self._refusing(EncodeFailed, rung.name):
+        with self._lock, self._refusing(EncodeFailed, rendition.name):
             try:
-                encoder = NvencEncoder(self._context, self._lock, rung, sps, fps)
+                encoder = NvencEncoder(self._context, self._lock, rendition, sps, fps)
             except NvencRefused as error:
                 if error.failure.refusal is not Refusal.SESSION_CAP:
                     raise
                 count = sum(encoder.is_open for encoder in self._encoders)
-                raise EncoderCapReached(str(error), count) from error
+                raise EncoderLimitReached(str(error), count) from error
             self._encoders.add(encoder)
             return encoder
 
@@ -159,22 +163,22 @@ class GpuBackend:
 def try_encoder(context: GpuContext, lock: threading.RLock) -> Failure | None:
     """Encode a picture for real; why that failed, or None."""
     try:
-        encoder = NvencEncoder(context, lock, TEST_RUNG, PLAIN_SPS, Fraction(30))
+        encoder = NvencEncoder(context, lock, TEST_RENDITION, PLAIN_SPS, Fraction(30))
     except NvencRefused as error:
         return error.failure
     encoder.close()
     return None
 
 
-def judge(failure: Failure | None, *, allow_nvenc: bool = True) -> tuple[Path, tuple[str, ...]]:
+def judge(failure: Failure | None, *, allow_nvenc: bool = True) -> tuple[Pipeline, tuple[str, ...]]:
     """What a GPU is used as after its test encode, and the notes that say why. Pure."""
     if not allow_nvenc:
-        return Path.HYBRID, ("NVENC not used: so configured",)
+        return Pipeline.HYBRID, ("NVENC not used: so configured",)
     if failure is None:
-        return Path.GPU_ONLY, ("NVENC encodes",)
+        return Pipeline.GPU_ONLY, ("NVENC encodes",)
     match failure.refusal:
         case Refusal.SESSION_CAP | Refusal.NO_MEMORY:
             # The encoder is there, others hold its sessions: each stream finds out by itself.
-            return Path.GPU_ONLY, (f"test encode: {failure}",)
+            return Pipeline.GPU_ONLY, (f"test encode: {failure}",)
         case _:
-            return Path.HYBRID, (f"x264 on the host encodes: {failure}",)
+            return Pipeline.HYBRID, (f"x264 on the host encodes: {failure}",)

@@ -21,7 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import CudaContext, PictureType, VideoFrame
 
 from common.codecs.h264 import AvcConfig, NalType, SpsInfo, join_avcc, nal_type, split_annexb
-from common.config.ladder import Rung
+from common.config.ladder import RenditionFormat
 from common.errors import AvcError, EncodeFailed, WorkerError
 from worker.devices.backend import EncodedUnit, Surface
 from worker.devices.gpu.context import GpuContext, Stream
@@ -52,7 +52,7 @@ class NvencEncoder:
         self,
         context: GpuContext,
         lock: threading.RLock,
-        rung: Rung,
+        rendition: RenditionFormat,
         sps: SpsInfo,
         fps: Fraction,
     ) -> None:
@@ -62,13 +62,13 @@ class NvencEncoder:
         """
         self._context = context
         self._lock = lock
-        self._rung = rung
+        self._rendition = rendition
         self._stream = Stream()
         self._cuda = CudaContext(device_id=0, primary_ctx=True, cuda_stream=self._stream.pointer)
-        self._codec: VideoCodecContext | None = _make(rung, sps, fps)
+        self._codec: VideoCodecContext | None = _make(rendition, sps, fps)
         # One a frame of the scaler's pool. Each holds its frame's memory until the encoder closes.
         self._videos: dict[int, VideoFrame] = {}
-        self._black = _black_frame(rung.width, rung.height, black_luma(sps.full_range))
+        self._black = _black_frame(rendition.width, rendition.height, black_luma(sps.full_range))
         self._needs_idr = True
         with lock:
             self._config = self._open()
@@ -112,7 +112,7 @@ class NvencEncoder:
             self.close()
             free, _ = self._context.memory()
             failure = read_failure([line for _, _, line in lines], free)
-            raise NvencRefused(self._rung.name, failure) from error
+            raise NvencRefused(self._rendition.name, failure) from error
         try:
             nals = [nal for packet in packets for nal in split_annexb(packet.data)]
             return AvcConfig.from_parameter_sets(
@@ -121,11 +121,13 @@ class NvencEncoder:
             )
         except AvcError as error:
             self.close()
-            raise EncodeFailed(f"{self._rung.name}: NVENC's parameter sets: {error}") from error
+            raise EncodeFailed(
+                f"{self._rendition.name}: NVENC's parameter sets: {error}"
+            ) from error
 
     def _encode(self, frame: DeviceFrame, pts_ms: int, force_idr: bool) -> Sequence["_Packet"]:
         if self._codec is None:
-            raise EncodeFailed(f"{self._rung.name}: the encoder is closed")
+            raise EncodeFailed(f"{self._rendition.name}: the encoder is closed")
         try:
             video = self._videos.get(frame.pointer)
             if video is None:
@@ -138,14 +140,16 @@ class NvencEncoder:
             raise self._failure(error) from error
         except Exception as error:
             raise self._context.failure(
-                error, EncodeFailed(f"{self._rung.name}: {error}")
+                error, EncodeFailed(f"{self._rendition.name}: {error}")
             ) from error
         return [_Packet(packet.pts or 0, bytes(packet)) for packet in packets]
 
     def _failure(self, error: av.error.FFmpegError) -> WorkerError:
         _, last = av.logging.get_last_error()
         detail = f"{error.strerror}: {last[2].strip()}" if last else str(error)
-        return self._context.failure(error, EncodeFailed(f"{self._rung.name}: NVENC: {detail}"))
+        return self._context.failure(
+            error, EncodeFailed(f"{self._rendition.name}: NVENC: {detail}")
+        )
 
     def _video(self, frame: DeviceFrame) -> VideoFrame:
         return VideoFrame.from_dlpack(
@@ -200,19 +204,19 @@ def _black_frame(width: int, height: int, luma: int) -> DeviceFrame:
         return frame
 
 
-def _make(rung: Rung, sps: SpsInfo, fps: Fraction) -> VideoCodecContext:
+def _make(rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> VideoCodecContext:
     # Not opened here: it takes the frames context of the first frame that it is given.
     codec = av.CodecContext.create("h264_nvenc", "w")
-    codec.width = rung.width
-    codec.height = rung.height
+    codec.width = rendition.width
+    codec.height = rendition.height
     codec.pix_fmt = "cuda"
     codec.time_base = _MILLISECONDS
     codec.framerate = fps
     codec.sample_aspect_ratio = Fraction(1)
-    codec.bit_rate = rung.bitrate_bps
+    codec.bit_rate = rendition.bitrate_bps
     codec.color_range = 2 if sps.full_range else 1
     codec.colorspace = sps.colour_matrix
     codec.color_primaries = sps.colour_primaries
     codec.color_trc = sps.colour_transfer
-    codec.options = encoder_options(rung, fps)
+    codec.options = encoder_options(rendition, fps)
     return codec

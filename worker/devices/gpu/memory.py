@@ -1,7 +1,7 @@
-"""The frames that rungs are scaled into: pools of stable device or pinned host buffers (IO).
+"""The frames that renditions are scaled into: pools of stable device or pinned host buffers (IO).
 
-NVENC registers every address it is given (FFmpeg keeps 64 of them), so a rung's frames are made
-once and used again and again. A frame is taken for a `GpuSurface` and comes back when that is
+NVENC registers every address it is given (FFmpeg keeps 64 of them), so a rendition's frames are
+made once and used again and again. A frame is taken for a `GpuSurface` and comes back when that is
 dropped, encoded or not, from whichever thread.
 """
 
@@ -13,7 +13,7 @@ from common.errors import UsageError
 from worker.devices.gpu.context import Event, Stream, copy_to_host
 from worker.devices.gpu.plan import target_pitch
 
-MAX_FRAMES = 48  # of one rung; FFmpeg's NVENC wrapper can register 64
+MAX_FRAMES = 48  # of one rendition; FFmpeg's NVENC wrapper can register 64
 _FIRST_FRAMES = 3
 
 
@@ -78,7 +78,7 @@ def cupy_view(array: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> A
 
 
 class FramePool:
-    """The frames of one rung. `take` on the scaler's thread, `give_back` on any."""
+    """The frames of one rendition. `take` on the scaler's thread, `give_back` on any."""
 
     def __init__(self, kind: type[DeviceFrame] | type[HostFrame], width: int, height: int) -> None:
         self._kind = kind
@@ -95,7 +95,7 @@ class FramePool:
         if self._free:
             return self._free.pop()
         if self._made >= MAX_FRAMES:
-            raise UsageError(f"{MAX_FRAMES} frames of a rung are out, none came back")
+            raise UsageError(f"{MAX_FRAMES} frames of a rendition are out, none came back")
         self._made += 1
         return self._kind(*self._size)
 
@@ -117,7 +117,7 @@ class Written:
 
 
 class GpuSurface:
-    """One rung's frame: written once `written` has passed."""
+    """One rendition's frame: written once `written` has passed."""
 
     __slots__ = ("_pool", "_written", "frame", "pts_ms")
 

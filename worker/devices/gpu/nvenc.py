@@ -1,4 +1,4 @@
-"""What h264_nvenc is told for a rung, and what FFmpeg's log says when it refuses. Pure.
+"""What h264_nvenc is told for a rendition, and what FFmpeg's log says when it refuses. Pure.
 
 Unknown option names are ignored by FFmpeg without a word, so the names stand here and are tested
 against the encoder's own list. FFmpeg's error codes say little ("invalid argument" for a session
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from common.config.ladder import Rung
+from common.config.ladder import RenditionFormat
 
 _LOW_MEMORY = 256 * 1024**2
 _STATUS = re.compile(r"OpenEncodeSessionEx failed: (?P<text>[^()]*)\((?P<code>\d+)\)")
@@ -41,20 +41,20 @@ class Failure:
         return f"{self.refusal.value} ({self.detail})" if self.detail else self.refusal.value
 
 
-def encoder_options(rung: Rung, fps: Fraction) -> dict[str, str]:
+def encoder_options(rendition: RenditionFormat, fps: Fraction) -> dict[str, str]:
     """FFmpeg's options: a picture out of the call that took it in, no B-frames, no look-ahead.
 
     The session forces the IDRs, on its grid of stream time; the encoder's own GOP is twice as long,
     so that a source a little faster than said gets none in between.
     """
-    gop = max(1, round(rung.gop_ms * fps / 1000))
+    gop = max(1, round(rendition.gop_ms * fps / 1000))
     return {
-        "preset": rung.preset,
+        "preset": rendition.preset,
         "tune": "ull",
-        "profile": rung.profile,
-        "rc": rung.rate_control.value,
-        "maxrate": str(rung.peak_bps),
-        "bufsize": str(rung.vbv_bits),
+        "profile": rendition.profile,
+        "rc": rendition.rate_control.value,
+        "maxrate": str(rendition.peak_bps),
+        "bufsize": str(rendition.vbv_bits),
         "g": str(2 * gop),
         "bf": "0",
         "delay": "0",

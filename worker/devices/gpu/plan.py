@@ -1,10 +1,10 @@
-"""From a picture and the rungs of a ladder to one kernel launch: tiles, tables, arguments. Pure.
+"""A picture and a ladder's renditions to one kernel launch: tiles, tables, arguments. Pure.
 
-A launch makes every plane of every wanted rung. A warp makes one tile of one plane, a block a few
-tiles one above the other: rows are filtered first, straight from the decoded frame (8 columns a
-lane, integers), into shared memory; columns after that. Widths and columns are counted in bytes, so
-that interleaved chroma is a plane like luma, with steps of two. A tile is as wide as 32 lanes reach
-in the source. Planes that shrink most have the heaviest tiles and go first.
+A launch makes every plane of every wanted rendition. A warp makes one tile of one plane, a block a
+few tiles one above the other: rows are filtered first, straight from the decoded frame (8 columns a
+thread, integers), into shared memory; columns after that. Widths and columns are counted in bytes,
+so that interleaved chroma is a plane like luma, with steps of two. A tile is as wide as 32 threads
+reach in the source. Planes that shrink most have the heaviest tiles and go first.
 
 `LAUNCH` and `PLANE` mirror the structs of `scale.cu`, field by field; the launch struct goes to the
 kernel by value, the tables once a plan into device memory.
@@ -23,11 +23,11 @@ from worker.devices.letterbox import Rectangle
 THREADS = 128
 TILE_ROWS = 8  # of a warp
 BLOCK_ROWS = TILE_ROWS * THREADS // 32
-MAX_RUNGS = 16  # in one launch
+MAX_RENDITIONS = 16  # in one launch
 MIN_SIDE = 16  # of a picture; NVDEC makes none smaller
-MAX_RATIO = 256  # source samples a target sample; NVDEC ends at 4096, rungs begin at 16
-_CHUNK = 8  # source bytes of a lane
-_LANE_BYTES = 32 * _CHUNK  # what a warp reaches in one go
+MAX_RATIO = 256  # source samples a target sample; NVDEC ends at 4096, renditions begin at 16
+_CHUNK = 8  # source bytes of a thread
+_THREAD_BYTES = 32 * _CHUNK  # what a warp reaches in one go
 _COLUMN_BYTES = 16  # a column's 8 rows as halves, in shared memory
 _MAX_TILE_BYTES = 256
 _TILE_STEP = 8
@@ -37,7 +37,7 @@ PLANE = np.dtype(
     [
         (name, np.int32)
         for name in (
-            "slot",  # index of the rung among the launch's targets
+            "slot",  # index of the rendition among the launch's targets
             "is_chroma",
             "width",  # of the frame's plane, bytes
             "height",
@@ -66,13 +66,13 @@ LAUNCH = np.dtype(
         ("luma", np.uint64),
         ("chroma", np.uint64),
         ("table", np.uint64),
-        ("targets", np.uint64, (MAX_RUNGS,)),
+        ("targets", np.uint64, (MAX_RENDITIONS,)),
         ("pitch", np.int32),
         ("plane_count", np.int32),
         ("warp_columns", np.int32),  # of shared memory, for each warp
         ("reserved", np.int32),
-        ("first_block", np.int32, (2 * MAX_RUNGS,)),
-        ("planes", PLANE, (2 * MAX_RUNGS,)),
+        ("first_block", np.int32, (2 * MAX_RENDITIONS,)),
+        ("planes", PLANE, (2 * MAX_RENDITIONS,)),
     ],
     align=True,
 )
@@ -96,7 +96,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class PicturePlan:
-    """What stays the same from frame to frame: a picture's format and the rungs made of it."""
+    """What stays the same from frame to frame: a picture's format and the renditions made of it."""
 
     launch: NDArray[np.void]  # shape (1,), LAUNCH; the pointers are still 0
     table: NDArray[np.int32]
@@ -118,10 +118,12 @@ def plan_picture(
 ) -> PicturePlan:
     """The launch that makes `fits` of pictures of `width` x `height` (even) luma samples.
 
-    Raises ValueError for sizes that are odd, too many rungs, or an absurd ratio.
+    Raises ValueError for sizes that are odd, too many renditions, or an absurd ratio.
     """
-    if not 1 <= len(fits) <= MAX_RUNGS:
-        raise ValueError(f"{len(fits)} rungs in one launch, 1 to {MAX_RUNGS} are possible")
+    if not 1 <= len(fits) <= MAX_RENDITIONS:
+        raise ValueError(
+            f"{len(fits)} renditions in one launch, 1 to {MAX_RENDITIONS} are possible"
+        )
     if width % 2 or height % 2 or min(width, height) < MIN_SIDE:
         raise ValueError(f"picture of {width}x{height}: even sizes from {MIN_SIDE} on are needed")
     table = _TableBuilder()
@@ -202,8 +204,8 @@ def _records(
 def _tile(fit: Fit, columns: AxisTable, step: int, source_width: int) -> tuple[int, int]:
     """The width of a plane's tiles in bytes, and the source chunks that the widest one needs.
 
-    The widest that a warp's lanes reach, made even over the row; where even the narrowest needs
-    more, lanes take several chunks.
+    The widest that a warp's threads reach, made even over the row; where even the narrowest needs
+    more, threads take several chunks.
     """
     for tile in (*range(_MAX_TILE_BYTES, 0, -_TILE_STEP), 4, 2):
         chunks = _chunks(fit, columns, step, source_width, tile)

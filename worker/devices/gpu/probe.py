@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from importlib import metadata
 
-from common.config.ladder import Path
-from common.errors import EncodeFailed, EncoderCapReached
+from common.config.ladder import Pipeline
+from common.errors import EncodeFailed, EncoderLimitReached
 from worker.bench.trial import ROUND_SECONDS, moving_clip, run_round
 from worker.devices.backend import Backend, Encoder
 from worker.devices.gpu.caps import CODECS, ask_caps
-from worker.devices.gpu.device import PLAIN_SPS, TEST_RUNG, GpuBackend
+from worker.devices.gpu.device import PLAIN_SPS, TEST_RENDITION, GpuBackend
 
 _PACKAGES = ("av", "PyNvVideoCodec", "cuda-bindings", "cupy-cuda13x", "cupy-cuda12x")
 MAX_SESSIONS = 24  # opened to find the driver's cap; where there is one it is lower
@@ -59,7 +59,7 @@ def probe(
     free, total = context.memory()
     fps, round_problem = try_round(backend, seconds)
     sessions = Sessions(None)
-    if counts_sessions and backend.info.path is Path.GPU_ONLY:
+    if counts_sessions and backend.info.path is Pipeline.GPU_ONLY:
         sessions = count_sessions(backend)
     report = GpuReport(
         name=context.name,
@@ -115,7 +115,7 @@ def try_round(backend: Backend, seconds: float) -> tuple[float | None, str]:
     """
     try:
         return round(run_round(backend, moving_clip(), seconds), 1), ""
-    except EncoderCapReached as error:
+    except EncoderLimitReached as error:
         return None, str(error)
 
 
@@ -124,8 +124,8 @@ def count_sessions(backend: Backend) -> Sessions:
     encoders: list[Encoder] = []
     try:
         while len(encoders) < MAX_SESSIONS:
-            encoders.append(backend.open_encoder(TEST_RUNG, PLAIN_SPS, Fraction(30)))
-    except EncoderCapReached:
+            encoders.append(backend.open_encoder(TEST_RENDITION, PLAIN_SPS, Fraction(30)))
+    except EncoderLimitReached:
         return Sessions(len(encoders), are_capped=True)
     except EncodeFailed as error:
         return Sessions(len(encoders), problem=str(error))

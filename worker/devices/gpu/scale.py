@@ -1,8 +1,8 @@
-"""Decoded pictures to all rungs of a ladder in one kernel launch (IO); plans are `plan.py`'s.
+"""Decoded pictures to all renditions of a ladder in one kernel launch (IO); plans are `plan.py`'s.
 
-No allocation a frame: plans are kept by picture size and wanted rungs, frames come from pools. On
-a GPU without NVENC the frames are staged on the device and copied down to pinned memory, queued on
-the same stream, for the software encoder.
+No allocation a frame: plans are kept by picture size and wanted renditions, frames come from pools.
+On a GPU without NVENC the frames are staged on the device and copied down to pinned memory, queued
+on the same stream, for the software encoder.
 """
 
 import ctypes
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from common.codecs.h264 import SpsInfo
-from common.config.ladder import Ladder, Rung, SourceFormat
+from common.config.ladder import Ladder, RenditionFormat, SourceFormat
 from common.errors import DecodeFailed
 from worker.devices.backend import Picture
 from worker.devices.gpu.context import Event, GpuContext, Stream, launch_kernel
 from worker.devices.gpu.decode import GpuPicture
 from worker.devices.gpu.memory import DeviceFrame, FramePool, GpuSurface, HostFrame, Written
-from worker.devices.gpu.plan import MAX_RUNGS, THREADS, Fit, PicturePlan, plan_picture
-from worker.devices.letterbox import fit_picture, rung_picture
+from worker.devices.gpu.plan import MAX_RENDITIONS, THREADS, Fit, PicturePlan, plan_picture
+from worker.devices.letterbox import fit_picture, rendition_picture
 
 _KERNEL_SOURCE = Path(__file__).with_name("scale.cu")
 _MAX_PLANS = 16
@@ -39,7 +39,7 @@ class _Loaded:
         self._launch = plan.launch.copy()
         self._launch["table"] = int(table.data.ptr)
         # The struct begins with pointers: luma, chroma, table, targets.
-        words = 3 + MAX_RUNGS
+        words = 3 + MAX_RENDITIONS
         self.head = (ctypes.c_uint64 * words).from_address(self._launch.ctypes.data)
         self._arguments = (ctypes.c_void_p * 1)(self._launch.ctypes.data)
         self.pointer = ctypes.addressof(self._arguments)
@@ -54,10 +54,12 @@ class GpuScaler:
     def __init__(
         self, context: GpuContext, ladder: Ladder, sps: SpsInfo, *, hybrid: bool = False
     ) -> None:
-        if len(ladder.rungs) > MAX_RUNGS:
-            raise DecodeFailed(f"{len(ladder.rungs)} rungs, the GPU scales to {MAX_RUNGS} at most")
+        if len(ladder.renditions) > MAX_RENDITIONS:
+            raise DecodeFailed(
+                f"{len(ladder.renditions)} renditions, the GPU scales to {MAX_RENDITIONS} at most"
+            )
         self._context = context
-        self._rungs = ladder.rungs
+        self._renditions = ladder.renditions
         self._first_format = (sps.width, sps.height, sps.sar)
         self._full_range = sps.full_range
         self._hybrid = hybrid
@@ -66,14 +68,18 @@ class GpuScaler:
         self._plans: OrderedDict[tuple[Any, ...], _Loaded] = OrderedDict()
         self._last: tuple[tuple[Any, ...], Fraction, _Loaded] | None = None
         kind = HostFrame if hybrid else DeviceFrame
-        self._pools = [FramePool(kind, rung.width, rung.height) for rung in ladder.rungs]
-        # One staging frame a rung is enough: the next launch is queued behind the copy.
+        self._pools = [
+            FramePool(kind, rendition.width, rendition.height) for rendition in ladder.renditions
+        ]
+        # One staging frame a rendition is enough: the next launch is queued behind the copy.
         self._staging = (
-            [DeviceFrame(rung.width, rung.height) for rung in ladder.rungs] if hybrid else []
+            [DeviceFrame(rendition.width, rendition.height) for rendition in ladder.renditions]
+            if hybrid
+            else []
         )
 
     def scale(self, picture: Picture, wanted: Sequence[int]) -> list[GpuSurface]:
-        """One surface for each wanted rung, all made by one launch on the picture's stream.
+        """One surface for each wanted rendition, all made by one launch on the picture's stream.
 
         Raises DecodeFailed for a picture that cannot be scaled, DeviceLost.
         """
@@ -88,24 +94,26 @@ class GpuScaler:
         self._context.enter()
         written = Written(self._events)
         surfaces = [
-            GpuSurface(self._pools[rung].take(), self._pools[rung], picture.pts_ms, written)
-            for rung in wanted
+            GpuSurface(
+                self._pools[rendition].take(), self._pools[rendition], picture.pts_ms, written
+            )
+            for rendition in wanted
         ]
         try:
             plan = self._plan(picture, tuple(wanted), stream)
             head = plan.head
             head[0] = picture.luma
             head[1] = picture.chroma
-            for slot, rung in enumerate(wanted, 3):
-                target = self._staging[rung] if self._hybrid else surfaces[slot - 3].frame
+            for slot, rendition in enumerate(wanted, 3):
+                target = self._staging[rendition] if self._hybrid else surfaces[slot - 3].frame
                 head[slot] = target.pointer
             unaligned = (picture.luma | picture.chroma | picture.pitch) & 7 != 0
             launch_kernel(
                 _kernel(unaligned), plan.blocks, THREADS, plan.shared_bytes, stream, plan.pointer
             )
-            for surface, rung in zip(surfaces, wanted, strict=True):
+            for surface, rendition in zip(surfaces, wanted, strict=True):
                 if isinstance(surface.frame, HostFrame):
-                    surface.frame.download(self._staging[rung], stream)
+                    surface.frame.download(self._staging[rendition], stream)
             written.event.record(stream)
         except ValueError as error:
             raise DecodeFailed(str(error)) from error
@@ -142,7 +150,7 @@ class GpuScaler:
         import cupy
 
         now = (picture.width, picture.height, picture.sar)
-        fits = [self._fit(self._rungs[rung], now) for rung in wanted]
+        fits = [self._fit(self._renditions[rendition], now) for rendition in wanted]
         made = plan_picture(picture.width, picture.height, fits, full_range=self._full_range)
         table = cupy.empty(made.table.shape, cupy.int32)
         table.set(made.table, stream=stream.cupy)
@@ -151,11 +159,11 @@ class GpuScaler:
         loaded.set_pitch(picture.pitch)
         return loaded
 
-    def _fit(self, rung: Rung, now: tuple[int, int, Fraction]) -> Fit:
+    def _fit(self, rendition: RenditionFormat, now: tuple[int, int, Fraction]) -> Fit:
         if now == self._first_format:
-            return Fit.of(rung.width, rung.height, rung_picture(rung))
-        picture = fit_picture(SourceFormat(*now), rung.width, rung.height)
-        return Fit.of(rung.width, rung.height, picture)
+            return Fit.of(rendition.width, rendition.height, rendition_picture(rendition))
+        picture = fit_picture(SourceFormat(*now), rendition.width, rendition.height)
+        return Fit.of(rendition.width, rendition.height, picture)
 
 
 def compile_kernels() -> None:

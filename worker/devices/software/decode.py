@@ -116,7 +116,7 @@ class SoftDecoder:
     def _pictures(self, frames: list[VideoFrame]) -> list[SoftPicture]:
         for frame in frames:
             if frame.colorspace not in _KNOWN_MATRICES:
-                frame.colorspace = _UNSPECIFIED_MATRIX  # what rungs say of it is the SPS's
+                frame.colorspace = _UNSPECIFIED_MATRIX  # what renditions say of it is the SPS's
         if self._deinterlacer is None and not any(frame.interlaced_frame for frame in frames):
             return [self._picture(frame) for frame in frames if frame.pts is not None]
         pictures = []

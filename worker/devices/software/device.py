@@ -7,7 +7,7 @@ import av
 import psutil
 
 from common.codecs.h264 import AvcConfig, SpsInfo
-from common.config.ladder import Ladder, Path, Rung
+from common.config.ladder import Ladder, Pipeline, RenditionFormat
 from common.errors import BootFailed
 from common.ipc.control_messages import DeviceInfo
 from worker.devices.software.decode import SoftDecoder
@@ -31,7 +31,7 @@ class SoftBackend:
             name=name,
             kind="software",
             label=f"{cores} core{'s' if cores != 1 else ''}, libx264",
-            path=Path.SOFTWARE,
+            path=Pipeline.SOFTWARE,
             memory_bytes=psutil.virtual_memory().total,
         )
 
@@ -45,9 +45,9 @@ class SoftBackend:
     def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SoftScaler:
         return SoftScaler(ladder, sps)
 
-    def open_encoder(self, rung: Rung, sps: SpsInfo, fps: Fraction) -> X264Encoder:
+    def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> X264Encoder:
         return X264Encoder(
-            rung, sps, fps, pixel_format=pixel_format(sps), threads=self._encoder_threads
+            rendition, sps, fps, pixel_format=pixel_format(sps), threads=self._encoder_threads
         )
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
 from common.codecs.h264 import AvcConfig, NalType, SpsInfo, nal_spans
-from common.config.ladder import Rung
+from common.config.ladder import RenditionFormat
 from common.errors import AvcError, DeviceLost, EncodeFailed
 from worker.devices.backend import EncodedUnit, Surface
 from worker.devices.software.decode import MILLISECONDS
@@ -56,7 +56,7 @@ class X264Encoder:
 
     def __init__(
         self,
-        rung: Rung,
+        rendition: RenditionFormat,
         sps: SpsInfo,
         fps: Fraction,
         *,
@@ -69,14 +69,14 @@ class X264Encoder:
         Raises EncodeFailed, DeviceLost.
         """
         self._turns = turns or nullcontext()
-        self._rung = rung
+        self._rendition = rendition
         try:
-            self._context = _open(rung, sps, fps, pixel_format, threads)
+            self._context = _open(rendition, sps, fps, pixel_format, threads)
             self._config = AvcConfig.parse(self._context.extradata or b"")
         except (MemoryError, av.error.MemoryError) as error:
             raise DeviceLost("out of memory opening an encoder") from error
         except (av.error.FFmpegError, AvcError, ValueError) as error:
-            raise EncodeFailed(f"{rung.name}: libx264 does not open: {error}") from error
+            raise EncodeFailed(f"{rendition.name}: libx264 does not open: {error}") from error
 
     @property
     def config(self) -> AvcConfig:
@@ -85,11 +85,11 @@ class X264Encoder:
     def encode(self, surface: Surface, *, force_idr: bool) -> list[EncodedUnit]:
         frame = surface.video_frame()  # type: ignore[attr-defined]  # HostSurface by contract
         # A decoded frame says what it was coded as: the encoder would take that for an order.
-        # Frames are shared by rungs that need no scaling; all rungs set the same type.
+        # Frames are shared by renditions that need no scaling; all renditions set the same type.
         frame.pict_type = PictureType.I if force_idr else PictureType.NONE
         frame.time_base = MILLISECONDS
         # Its packet comes at once. To ask for another would give the GIL up for nothing, and to get
-        # it back takes a turn behind all other lanes.
+        # it back takes a turn behind all other threads.
         with self._turns:
             return self._units(islice(self._context.encode_lazy(frame), 1))
 
@@ -107,7 +107,7 @@ class X264Encoder:
         except (MemoryError, av.error.MemoryError) as error:
             raise DeviceLost("out of memory in an encoder") from error
         except av.error.FFmpegError as error:
-            raise EncodeFailed(f"{self._rung.name}: libx264: {error}") from error
+            raise EncodeFailed(f"{self._rendition.name}: libx264: {error}") from error
         return [
             EncodedUnit(packet.pts, packet.is_keyframe, _picture_only(bytes(packet)))
             for packet in packets
@@ -127,16 +127,16 @@ def _picture_only(data: bytes) -> bytes:
 
 
 def _open(
-    rung: Rung, sps: SpsInfo, fps: Fraction, pixel_format: str, threads: int
+    rendition: RenditionFormat, sps: SpsInfo, fps: Fraction, pixel_format: str, threads: int
 ) -> VideoCodecContext:
     context = av.CodecContext.create("libx264", "w")
-    context.width = rung.width
-    context.height = rung.height
+    context.width = rendition.width
+    context.height = rendition.height
     context.pix_fmt = pixel_format
     context.time_base = MILLISECONDS
     context.framerate = fps
     context.sample_aspect_ratio = Fraction(1)
-    context.bit_rate = rung.bitrate_bps
+    context.bit_rate = rendition.bitrate_bps
     context.max_b_frames = 0
     context.thread_count = threads
     context.flags |= Flags.global_header
@@ -145,24 +145,24 @@ def _open(
     context.color_primaries = sps.colour_primaries
     context.color_trc = sps.colour_transfer
     context.options = {
-        "preset": X264_PRESETS.get(rung.preset, "veryfast"),
+        "preset": X264_PRESETS.get(rendition.preset, "veryfast"),
         "tune": "zerolatency",
-        "profile": rung.profile,
-        "maxrate": str(rung.peak_bps),  # above the bitrate: VBR, within the VBV
-        "bufsize": str(rung.vbv_bits),
+        "profile": rendition.profile,
+        "maxrate": str(rendition.peak_bps),  # above the bitrate: VBR, within the VBV
+        "bufsize": str(rendition.vbv_bits),
         "forced-idr": "1",
         "a53cc": "0",
-        "x264-params": ":".join(_x264_parameters(rung)),
+        "x264-params": ":".join(_x264_parameters(rendition)),
     }
     context.open()
     return context
 
 
-def _x264_parameters(rung: Rung) -> list[str]:
+def _x264_parameters(rendition: RenditionFormat) -> list[str]:
     parameters = ["annexb=0", "scenecut=0", "keyint=infinite", "bframes=0"]
     # The profile is what the tools in use amount to; the fastest preset uses none of Main's.
-    if rung.preset == "p1" and rung.profile != "baseline":
+    if rendition.preset == "p1" and rendition.profile != "baseline":
         parameters.append("cabac=1")
-        if rung.profile == "high":
+        if rendition.profile == "high":
             parameters.append("8x8dct=1")
     return parameters

@@ -1,12 +1,12 @@
 """Scaling on the host with libswscale, through PyAV's filter graphs.
 
-A rung's graph scales bicubically straight into its rectangle of the frame (`pad` lends `scale` its
-buffer) and leaves the rest black; pixel format and range become the encoder's. The work is done in
-the encoder's thread, so that rungs scale in
-parallel. A picture that is already what the rung wants is handed on as it is.
+A rendition's graph scales bicubically straight into its rectangle of the frame (`pad` lends `scale`
+its buffer) and leaves the rest black; pixel format and range become the encoder's. The work is done
+in the encoder's thread, so that renditions scale in parallel. A picture that is already what the
+rendition wants is handed on as it is.
 
-A small rung is scaled from a larger one of the same picture, which has fewer samples to read, where
-that one was scaled from the source itself: more than one step in between would show
+A small rendition is scaled from a larger one of the same picture, which has fewer samples to read,
+where that one was scaled from the source itself: more than one step in between would show
 (docs/performance.md has the SSIM of one).
 """
 
@@ -19,30 +19,30 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 
 from common.codecs.h264 import SpsInfo
-from common.config.ladder import Ladder, Rung, SourceFormat
+from common.config.ladder import Ladder, RenditionFormat, SourceFormat
 from common.errors import DeviceLost, EncodeFailed
 from worker.devices.backend import Picture
-from worker.devices.letterbox import Rectangle, fit_picture, rung_picture
+from worker.devices.letterbox import Rectangle, fit_picture, rendition_picture
 from worker.devices.software.decode import MILLISECONDS, SoftPicture, buffer_arguments
 
-# The larger rung has at least so many rows for one of the smaller: less is another filter's work
-# on almost the same samples.
+# The larger rendition has at least so many rows for one of the smaller: less is another filter's
+# work on almost the same samples.
 MIN_STEP = 1.25
-MAX_FORMS = 2  # of pictures at a time: the source's, and those of a larger rung
+MAX_FORMS = 2  # of pictures at a time: the source's, and those of a larger rendition
 
 
 def pixel_format(sps: SpsInfo) -> str:
-    """What the rungs of a source are made of: 4:2:0 of 8 bits in the source's range."""
+    """What the renditions of a source are made of: 4:2:0 of 8 bits in the source's range."""
     return "yuvj420p" if sps.full_range else "yuv420p"
 
 
 class SoftSurface:
-    """A rung's frame, made by `prepare`. Satisfies `soft_encode.HostSurface`."""
+    """A rendition's frame, made by `prepare`. Satisfies `soft_encode.HostSurface`."""
 
     __slots__ = ("_frame", "_larger", "_lock", "_picture", "_scaler", "pts_ms")
 
     def __init__(
-        self, picture: SoftPicture, scaler: "_RungScaler", larger: "SoftSurface | None" = None
+        self, picture: SoftPicture, scaler: "_RenditionScaler", larger: "SoftSurface | None" = None
     ) -> None:
         """`larger`: the surface that this one is scaled from, in place of the picture."""
         self.pts_ms = picture.pts_ms
@@ -77,33 +77,33 @@ class SoftScaler:
     """A `worker.devices.backend.Scaler`."""
 
     def __init__(self, ladder: Ladder, sps: SpsInfo) -> None:
-        self._rungs = [_RungScaler(rung, sps) for rung in ladder.rungs]
-        self._larger = larger_rungs(ladder, sps)
+        self._renditions = [_RenditionScaler(rendition, sps) for rendition in ladder.renditions]
+        self._larger = larger_renditions(ladder, sps)
 
     def scale(self, picture: Picture, wanted: Sequence[int]) -> list[SoftSurface]:
         assert isinstance(picture, SoftPicture)
         made: dict[int, SoftSurface] = {}
         for index in sorted(wanted):  # the larger ones first, as ladders have them
-            rung = self._rungs[index]
-            larger = made.get(self._larger.get(index, -1)) if rung.is_for(picture) else None
-            made[index] = SoftSurface(picture, rung, larger)
+            rendition = self._renditions[index]
+            larger = made.get(self._larger.get(index, -1)) if rendition.is_for(picture) else None
+            made[index] = SoftSurface(picture, rendition, larger)
         return [made[index] for index in wanted]
 
     def close(self) -> None:
-        self._rungs = []
+        self._renditions = []
 
 
-class _RungScaler:
-    """Scales for one rung; its graphs are made anew when the pictures change their form."""
+class _RenditionScaler:
+    """Scales for one rendition; its graphs are made anew when the pictures change their form."""
 
-    def __init__(self, rung: Rung, sps: SpsInfo) -> None:
-        self._rung = rung
+    def __init__(self, rendition: RenditionFormat, sps: SpsInfo) -> None:
+        self._rendition = rendition
         self._fitted_to = (sps.width, sps.height, sps.sar)
         self._format = pixel_format(sps)
         self._range = ColorRange.JPEG if sps.full_range else ColorRange.MPEG
         # by the form of the pictures that it is for; None: they are left as they are
         self._graphs: dict[tuple[object, ...], av.filter.Graph | None] = {}
-        # Where a smaller rung has left pictures out, its thread may come for a later one's.
+        # Where a smaller rendition has left pictures out, its thread may come for a later one's.
         self._lock = threading.Lock()
 
     def is_for(self, picture: SoftPicture) -> bool:
@@ -111,7 +111,7 @@ class _RungScaler:
         return (picture.width, picture.height, picture.sar) == self._fitted_to
 
     def scale(self, picture: SoftPicture, frame: VideoFrame) -> VideoFrame:
-        """Make the rung's frame of a picture out of its own frame, or of one with all of it."""
+        """Make the rendition's frame of a picture from its own frame, or one with all of it."""
         with self._lock:
             return self._scale(picture, frame)
 
@@ -127,7 +127,7 @@ class _RungScaler:
         except (av.error.FFmpegError, OverflowError) as error:
             self._graphs.clear()
             what = f"{frame.width}x{frame.height} {frame.format.name}, matrix {frame.colorspace}"
-            raise EncodeFailed(f"{self._rung.name}: {what} is not scaled: {error}") from error
+            raise EncodeFailed(f"{self._rendition.name}: {what} is not scaled: {error}") from error
         scaled.pts = picture.pts_ms
         scaled.time_base = MILLISECONDS
         return scaled
@@ -142,12 +142,12 @@ class _RungScaler:
         return self._graphs[form]
 
     def _make_graph(self, picture: SoftPicture, frame: VideoFrame) -> av.filter.Graph | None:
-        rung = self._rung
+        rendition = self._rendition
         place = self._place(picture)
-        fills = (place.width, place.height) == (rung.width, rung.height)
+        fills = (place.width, place.height) == (rendition.width, rendition.height)
         if (
             fills
-            and (frame.width, frame.height) == (rung.width, rung.height)
+            and (frame.width, frame.height) == (rendition.width, rendition.height)
             and frame.format.name == self._format
         ):
             return None
@@ -160,37 +160,37 @@ class _RungScaler:
             graph.add("format", self._format),
         ]
         if not fills:
-            pad = f"{rung.width}:{rung.height}:{place.x}:{place.y}:black"
+            pad = f"{rendition.width}:{rendition.height}:{place.x}:{place.y}:black"
             nodes.append(graph.add("pad", pad))
         graph.link_nodes(*nodes, graph.add("buffersink")).configure()
         return graph
 
     def _place(self, picture: SoftPicture) -> Rectangle:
         if self.is_for(picture):
-            return rung_picture(self._rung)
+            return rendition_picture(self._rendition)
         source = SourceFormat(picture.width, picture.height, picture.sar)
-        return fit_picture(source, self._rung.width, self._rung.height)
+        return fit_picture(source, self._rendition.width, self._rendition.height)
 
 
-def larger_rungs(ladder: Ladder, sps: SpsInfo) -> Mapping[int, int]:
-    """By rung: the rung that it is scaled from; those scaled from the source are not there. Pure.
+def larger_renditions(ladder: Ladder, sps: SpsInfo) -> Mapping[int, int]:
+    """By rendition: the one that it is scaled from; those scaled from the source are absent. Pure.
 
     Both show the whole picture, without letterbox, and the same ones.
     """
     direct: list[int] = []  # scaled from the source, largest first
     larger: dict[int, int] = {}
-    for index, rung in enumerate(ladder.rungs):
-        if rung_picture(rung) != Rectangle(0, 0, rung.width, rung.height):
+    for index, rendition in enumerate(ladder.renditions):
+        if rendition_picture(rendition) != Rectangle(0, 0, rendition.width, rendition.height):
             continue
         fitting = [
             other
             for other in direct
-            if ladder.rungs[other].fps == rung.fps
-            and ladder.rungs[other].height >= MIN_STEP * rung.height
-            and ladder.rungs[other].width >= MIN_STEP * rung.width
+            if ladder.renditions[other].fps == rendition.fps
+            and ladder.renditions[other].height >= MIN_STEP * rendition.height
+            and ladder.renditions[other].width >= MIN_STEP * rendition.width
         ]
         if fitting:
             larger[index] = fitting[-1]
-        elif (rung.width, rung.height) != (sps.width, sps.height):
+        elif (rendition.width, rendition.height) != (sps.width, sps.height):
             direct.append(index)
     return larger

@@ -71,9 +71,9 @@ def colours(sps: SpsInfo) -> tuple[bool, int, int, int]:
 
 
 def test_every_packet_comes_out_of_its_own_call(device: GpuBackend) -> None:
-    rung = replace(LADDER.rungs[0], bitrate_bps=8_000_000)
+    rendition = replace(LADDER.renditions[0], bitrate_bps=8_000_000)
     scaler = device.open_scaler(LADDER, SPS)
-    encoder = device.open_encoder(rung, SPS, FPS)
+    encoder = device.open_encoder(rendition, SPS, FPS)
     stream = Stream()
     units: list[EncodedUnit] = []
     sources: list[Nv12] = []
@@ -98,11 +98,11 @@ def test_every_packet_comes_out_of_its_own_call(device: GpuBackend) -> None:
 
 def test_the_parameter_sets_are_known_before_the_first_picture(device: GpuBackend) -> None:
     full = replace(SPS, full_range=True, colour_primaries=5, colour_transfer=6, colour_matrix=6)
-    for rung in LADDER.rungs:
+    for rendition in LADDER.renditions:
         for sps in (SPS, full):
-            encoder = device.open_encoder(rung, sps, FPS)
+            encoder = device.open_encoder(rendition, sps, FPS)
             info = parse_sps(encoder.config.sps[0])
-            assert (info.width, info.height) == (rung.width, rung.height)
+            assert (info.width, info.height) == (rendition.width, rendition.height)
             assert colours(info) == colours(sps)
             assert AvcConfig.parse(encoder.config.encode()) == encoder.config
             encoder.close()
@@ -116,7 +116,7 @@ def test_the_driver_gets_the_scalers_pixels_without_a_copy(device: GpuBackend, l
     coded = code(1920, 1080, 40)
     decoder = device.open_decoder(coded.config, coded.sps)
     scaler = device.open_scaler(LADDER, coded.sps)
-    encoders = [device.open_encoder(rung, coded.sps, FPS) for rung in LADDER.rungs]
+    encoders = [device.open_encoder(rendition, coded.sps, FPS) for rendition in LADDER.renditions]
     log_start = len(log.rows("Picture"))
     load = Stream()
     with load.cupy:
@@ -129,10 +129,10 @@ def test_the_driver_gets_the_scalers_pixels_without_a_copy(device: GpuBackend, l
                 cupy.sqrt(big, out=big)
         (picture,) = decoder.decode(unit.data, unit.dts_ms, unit.pts_ms)
         surfaces = scaler.scale(picture, range(3))
-        for rung, encoder, surface in zip(LADDER.rungs, encoders, surfaces, strict=True):
+        for rendition, encoder, surface in zip(LADDER.renditions, encoders, surfaces, strict=True):
             assert len(encoder.encode(surface, force_idr=False)) == 1
-            made = crcs(download(surface), rung.height)
-            wanted.setdefault((rung.width, rung.height), []).append(made)
+            made = crcs(download(surface), rendition.height)
+            wanted.setdefault((rendition.width, rendition.height), []).append(made)
         held = [*held[-1:], surfaces]  # frames alternate, as they do in a session
     rows = log.rows("Picture")[log_start:]
     sessions: dict[int, list[dict[str, Any]]] = {}
@@ -154,8 +154,8 @@ def test_the_driver_gets_the_scalers_pixels_without_a_copy(device: GpuBackend, l
 
 @simulator
 def test_the_driver_is_told_what_the_template_says(device: GpuBackend, log: SimLog) -> None:
-    rung = replace(LADDER.rungs[1], profile="high", preset="p5", bitrate_bps=1_234_000)
-    encoder = device.open_encoder(rung, SPS, Fraction(25))
+    rendition = replace(LADDER.renditions[1], profile="high", preset="p5", bitrate_bps=1_234_000)
+    encoder = device.open_encoder(rendition, SPS, Fraction(25))
     (told,) = log.rows("InitializeEncoder")
     assert (told["width"], told["height"], told["fps"]) == (854, 480, "25/1")
     assert (told["rc"], told["bitrate"], told["max_bitrate"]) == ("cbr", 1_234_000, 1_234_000)
@@ -181,7 +181,7 @@ def test_the_driver_is_told_the_sources_colours(
         colour_transfer=transfer,
         colour_matrix=matrix,
     )
-    device.open_encoder(LADDER.rungs[1], sps, FPS).close()
+    device.open_encoder(LADDER.renditions[1], sps, FPS).close()
     (told,) = log.rows("InitializeEncoder")
     wanted = {
         "full_range": int(full_range),
@@ -201,11 +201,11 @@ def test_the_session_cap_is_called_that(
     monkeypatch.setenv("NVENC_SIM_MAX_SESSIONS", "2")
     monkeypatch.setenv("NVENC_SIM_MAX_SESSIONS_STATUS", status)
     monkeypatch.setenv("NVENC_SIM_SLOT_DIR", str(tmp_path))
-    encoders = [device.open_encoder(LADDER.rungs[2], SPS, FPS) for _ in range(2)]
+    encoders = [device.open_encoder(LADDER.renditions[2], SPS, FPS) for _ in range(2)]
     with pytest.raises(EncodeFailed, match="encoder session cap of the driver reached"):
-        device.open_encoder(LADDER.rungs[2], SPS, FPS)
+        device.open_encoder(LADDER.renditions[2], SPS, FPS)
     encoders.pop().close()
-    device.open_encoder(LADDER.rungs[2], SPS, FPS).close()
+    device.open_encoder(LADDER.renditions[2], SPS, FPS).close()
     encoders.pop().close()
 
 
@@ -213,9 +213,9 @@ def test_the_session_cap_is_called_that(
 def test_a_failing_session_fails_alone(device: GpuBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     scaler = device.open_scaler(LADDER, SPS)
     stream = Stream()
-    good = device.open_encoder(LADDER.rungs[2], SPS, FPS)
+    good = device.open_encoder(LADDER.renditions[2], SPS, FPS)
     monkeypatch.setenv("NVENC_SIM_FAIL_AT", "frame:4")
-    bad = device.open_encoder(LADDER.rungs[2], SPS, FPS)
+    bad = device.open_encoder(LADDER.renditions[2], SPS, FPS)
     monkeypatch.delenv("NVENC_SIM_FAIL_AT")
     failures = []
     for index in range(8):
@@ -247,7 +247,7 @@ def test_sessions_in_many_threads_do_not_mix(device: GpuBackend, log: SimLog) ->
             ladder = fit_ladder(Template("t", DEFAULT_RENDITIONS[2:]), SourceFormat(640, 360))
             decoder = device.open_decoder(coded.config, coded.sps)
             scaler = device.open_scaler(ladder, coded.sps)
-            encoder = device.open_encoder(ladder.rungs[0], coded.sps, FPS)
+            encoder = device.open_encoder(ladder.renditions[0], coded.sps, FPS)
             made = []
             for unit in coded.units:
                 for picture in decoder.decode(unit.data, unit.dts_ms, unit.pts_ms):
@@ -274,9 +274,9 @@ def test_sessions_in_many_threads_do_not_mix(device: GpuBackend, log: SimLog) ->
     assert sorted(seen) == sorted(right)
 
 
-def test_hybrid_encodes_the_rungs_on_the_host(hybrid: GpuBackend) -> None:
+def test_hybrid_encodes_the_renditions_on_the_host(hybrid: GpuBackend) -> None:
     scaler = hybrid.open_scaler(LADDER, SPS)
-    encoders = [hybrid.open_encoder(rung, SPS, FPS) for rung in LADDER.rungs]
+    encoders = [hybrid.open_encoder(rendition, SPS, FPS) for rendition in LADDER.renditions]
     assert not any(isinstance(encoder, NvencEncoder) for encoder in encoders)
     stream = Stream()
     units: list[list[EncodedUnit]] = [[], [], []]

@@ -52,7 +52,7 @@ print(json.dumps({"own": after[-1] - booted[-1],
 
 
 class Session:
-    """A 1080p stream with three rungs."""
+    """A 1080p stream with three renditions."""
 
     def __init__(self, device: GpuBackend, coded: Coded) -> None:
         self.coded = coded
@@ -60,7 +60,8 @@ class Session:
         self.decoder = device.open_decoder(coded.config, coded.sps)
         self.scaler = device.open_scaler(ladder, coded.sps)
         self.encoders = [
-            device.open_encoder(rung, coded.sps, Fraction(30)) for rung in ladder.rungs
+            device.open_encoder(rendition, coded.sps, Fraction(30))
+            for rendition in ladder.renditions
         ]
 
     def run(self) -> None:

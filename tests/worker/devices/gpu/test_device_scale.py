@@ -17,7 +17,7 @@ from worker.devices.gpu.decode import GpuPicture
 from worker.devices.gpu.device import PLAIN_SPS, GpuBackend
 from worker.devices.gpu.memory import MAX_FRAMES, DeviceFrame, GpuSurface
 from worker.devices.gpu.plan import Fit
-from worker.devices.letterbox import fit_picture, rung_picture
+from worker.devices.letterbox import fit_picture, rendition_picture
 
 pytestmark = pytest.mark.gpu
 
@@ -61,7 +61,7 @@ def download(surface: GpuSurface) -> Nv12:
     ("width", "height", "pitch"),
     [(1920, 1080, None), (1920, 1080, 2048), (1366, 768, None), (720, 1280, None)],
 )
-def test_every_rung_is_the_reference_picture(
+def test_every_rendition_is_the_reference_picture(
     device: GpuBackend, width: int, height: int, pitch: int | None
 ) -> None:
     source = moving_picture(3, width, height)
@@ -70,14 +70,14 @@ def test_every_rung_is_the_reference_picture(
     scaler = device.open_scaler(ladder, sps)
     stream = Stream()
     picture = upload(source, stream, pitch)
-    surfaces = scaler.scale(picture, range(len(ladder.rungs)))
-    assert len(surfaces) == len(ladder.rungs) > 0
-    for rung, surface in zip(ladder.rungs, surfaces, strict=True):
-        fit = Fit.of(rung.width, rung.height, rung_picture(rung))
+    surfaces = scaler.scale(picture, range(len(ladder.renditions)))
+    assert len(surfaces) == len(ladder.renditions) > 0
+    for rendition, surface in zip(ladder.renditions, surfaces, strict=True):
+        fit = Fit.of(rendition.width, rendition.height, rendition_picture(rendition))
         wanted = scale_nv12(source, height, fit)
         made = download(surface)
-        assert psnr(made, wanted) > 55, rung.name
-        assert np.abs(made - wanted).max() < 1.0, rung.name
+        assert psnr(made, wanted) > 55, rendition.name
+        assert np.abs(made - wanted).max() < 1.0, rendition.name
         assert surface.pts_ms == 40
     del surfaces, surface
     scaler.close()
@@ -105,13 +105,13 @@ def test_a_picture_of_another_size_keeps_the_frames(device: GpuBackend) -> None:
     for width, height in ((1920, 1080), (640, 480), (1920, 1080)):
         source = moving_picture(1, width, height)
         (surface,) = scaler.scale(upload(source, stream), [1])
-        rung = ladder.rungs[1]
+        rendition = ladder.renditions[1]
         place = (
-            rung_picture(rung)
+            rendition_picture(rendition)
             if width == 1920
-            else fit_picture(SourceFormat(width, height), rung.width, rung.height)
+            else fit_picture(SourceFormat(width, height), rendition.width, rendition.height)
         )
-        wanted = scale_nv12(source, height, Fit.of(rung.width, rung.height, place))
+        wanted = scale_nv12(source, height, Fit.of(rendition.width, rendition.height, place))
         assert psnr(download(surface), wanted) > 55
         del surface
     scaler.close()

@@ -4,8 +4,8 @@ from fractions import Fraction
 import av
 import pytest
 
-from common.config.ladder import Path, RateControl
-from worker.devices.gpu.device import TEST_RUNG, judge
+from common.config.ladder import Pipeline, RateControl
+from worker.devices.gpu.device import TEST_RENDITION, judge
 from worker.devices.gpu.nvenc import (
     Failure,
     Refusal,
@@ -24,8 +24,8 @@ def test_every_option_is_one_that_the_encoder_knows() -> None:
     general = {option.name for option in codec.supported_options.generic}
     for preset in (f"p{number}" for number in range(1, 8)):
         for profile in ("baseline", "main", "high"):
-            rung = replace(TEST_RUNG, preset=preset, profile=profile)
-            options = encoder_options(rung, Fraction(30))
+            rendition = replace(TEST_RENDITION, preset=preset, profile=profile)
+            options = encoder_options(rendition, Fraction(30))
             for name, value in options.items():
                 if name in GENERIC:
                     assert name in general
@@ -34,15 +34,15 @@ def test_every_option_is_one_that_the_encoder_knows() -> None:
                 assert value in choices or value.isdigit(), f"{name}={value}"
 
 
-def test_rates_follow_the_rung() -> None:
-    rung = replace(TEST_RUNG, bitrate_bps=2_000_000, vbv_ms=500, gop_ms=4000)
-    options = encoder_options(rung, Fraction(30000, 1001))
+def test_rates_follow_the_rendition() -> None:
+    rendition = replace(TEST_RENDITION, bitrate_bps=2_000_000, vbv_ms=500, gop_ms=4000)
+    options = encoder_options(rendition, Fraction(30000, 1001))
     assert (options["rc"], options["maxrate"], options["bufsize"]) == ("cbr", "2000000", "1000000")
     assert options["g"] == "240"
-    rung = replace(rung, rate_control=RateControl.VBR)
-    options = encoder_options(rung, Fraction(30))
+    rendition = replace(rendition, rate_control=RateControl.VBR)
+    options = encoder_options(rendition, Fraction(30))
     assert (options["rc"], options["maxrate"], options["bufsize"]) == ("vbr", "3000000", "1500000")
-    options = encoder_options(replace(rung, maxrate_bps=2_500_000), Fraction(30))
+    options = encoder_options(replace(rendition, maxrate_bps=2_500_000), Fraction(30))
     assert (options["maxrate"], options["bufsize"]) == ("2500000", "1250000")
 
 
@@ -76,16 +76,16 @@ def test_the_log_tells_why(lines: list[str], free: int, refusal: Refusal) -> Non
 @pytest.mark.parametrize(
     ("failure", "path"),
     [
-        (None, Path.GPU_ONLY),
-        (Failure(Refusal.SESSION_CAP, "x"), Path.GPU_ONLY),
-        (Failure(Refusal.NO_MEMORY, "x"), Path.GPU_ONLY),
-        (Failure(Refusal.NO_ENCODER, "x"), Path.HYBRID),
-        (Failure(Refusal.OLD_DRIVER, "x"), Path.HYBRID),
-        (Failure(Refusal.OTHER, "x"), Path.HYBRID),
+        (None, Pipeline.GPU_ONLY),
+        (Failure(Refusal.SESSION_CAP, "x"), Pipeline.GPU_ONLY),
+        (Failure(Refusal.NO_MEMORY, "x"), Pipeline.GPU_ONLY),
+        (Failure(Refusal.NO_ENCODER, "x"), Pipeline.HYBRID),
+        (Failure(Refusal.OLD_DRIVER, "x"), Pipeline.HYBRID),
+        (Failure(Refusal.OTHER, "x"), Pipeline.HYBRID),
     ],
 )
-def test_a_test_encode_decides_the_path(failure: Failure | None, path: Path) -> None:
+def test_a_test_encode_decides_the_path(failure: Failure | None, path: Pipeline) -> None:
     found, notes = judge(failure)
     assert found is path
     assert notes
-    assert judge(failure, allow_nvenc=False)[0] is Path.HYBRID
+    assert judge(failure, allow_nvenc=False)[0] is Pipeline.HYBRID

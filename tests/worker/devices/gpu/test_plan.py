@@ -10,7 +10,7 @@ from common.config.settings import DEFAULT_RENDITIONS
 from worker.devices.gpu.plan import (
     BLOCK_ROWS,
     LAUNCH,
-    MAX_RUNGS,
+    MAX_RENDITIONS,
     PLANE,
     THREADS,
     Fit,
@@ -18,17 +18,20 @@ from worker.devices.gpu.plan import (
     plan_picture,
     target_pitch,
 )
-from worker.devices.letterbox import rung_picture
+from worker.devices.letterbox import rendition_picture
 
 KERNEL_PARAMETER_LIMIT = 4096
 
 
 def default_fits(width: int = 1920, height: int = 1080) -> list[Fit]:
     ladder = fit_ladder(Template("t", DEFAULT_RENDITIONS), SourceFormat(width, height))
-    return [Fit.of(rung.width, rung.height, rung_picture(rung)) for rung in ladder.rungs]
+    return [
+        Fit.of(rendition.width, rendition.height, rendition_picture(rendition))
+        for rendition in ladder.renditions
+    ]
 
 
-def test_the_default_ladder_is_one_launch_of_both_planes_of_each_rung() -> None:
+def test_the_default_ladder_is_one_launch_of_both_planes_of_each_rendition() -> None:
     plan = plan_picture(1920, 1080, default_fits())
     planes = plan.launch["planes"][0]
     assert plan.launch["plane_count"][0] == 6
@@ -113,8 +116,8 @@ def test_what_cannot_be_planned_is_refused() -> None:
     fit = Fit(64, 64, 0, 0, 64, 64)
     with pytest.raises(ValueError, match="even sizes"):
         plan_picture(641, 360, [fit])
-    with pytest.raises(ValueError, match="rungs in one launch"):
-        plan_picture(640, 360, [fit] * (MAX_RUNGS + 1))
+    with pytest.raises(ValueError, match="renditions in one launch"):
+        plan_picture(640, 360, [fit] * (MAX_RENDITIONS + 1))
     with pytest.raises(ValueError, match="more than 256"):
         plan_picture(4096, 64, [Fit(16, 16, 0, 0, 2, 16)])
 

@@ -9,14 +9,16 @@ import pytest
 from av.video.frame import VideoFrame
 
 from common.codecs.h264 import AvcConfig, NalType, nal_type, parse_sps, split_avcc
-from common.config.ladder import RateControl, Rung
+from common.config.ladder import RateControl, RenditionFormat
 from common.errors import EncodeFailed
 from tests.kit.worker_process import SourceSpec, make_source, pattern
 from worker.devices.backend import EncodedUnit
 from worker.devices.software.decode import MILLISECONDS
 from worker.devices.software.encode import X264_PRESETS, X264Encoder
 
-RUNG = Rung("test", 320, 180, 0, 0, 320, 180, Fraction(30), 300_000, 1000, 2000, "main", "p3")
+RENDITION = RenditionFormat(
+    "test", 320, 180, 0, 0, 320, 180, Fraction(30), 300_000, 1000, 2000, "main", "p3"
+)
 SOURCE = make_source(SourceSpec(frames=1))
 SPS = parse_sps(AvcConfig.parse(SOURCE.record).sps[0])
 
@@ -37,8 +39,8 @@ class HostFrame:
         return self._frame
 
 
-def encoder(rung: Rung = RUNG, pixel_format: str = "yuv420p") -> X264Encoder:
-    return X264Encoder(rung, SPS, Fraction(30), pixel_format=pixel_format)
+def encoder(rendition: RenditionFormat = RENDITION, pixel_format: str = "yuv420p") -> X264Encoder:
+    return X264Encoder(rendition, SPS, Fraction(30), pixel_format=pixel_format)
 
 
 def encode(
@@ -97,7 +99,7 @@ def test_units_hold_slices_only_and_the_config_the_parameter_sets() -> None:
 @pytest.mark.parametrize(("profile", "number"), [("baseline", 66), ("main", 77), ("high", 100)])
 @pytest.mark.parametrize("preset", sorted(X264_PRESETS))
 def test_every_profile_comes_out_of_every_preset(profile: str, number: int, preset: str) -> None:
-    machine = encoder(replace(RUNG, profile=profile, preset=preset))
+    machine = encoder(replace(RENDITION, profile=profile, preset=preset))
     assert machine.config.profile == number
     units = encode(machine, 3)
     assert len(decode(machine.config, units)) == 3
@@ -113,7 +115,7 @@ def test_frames_from_elsewhere_may_be_nv12() -> None:
 
 def test_colour_and_range_are_carried() -> None:
     sps = replace(SPS, colour_primaries=1, colour_transfer=1, colour_matrix=1, full_range=True)
-    machine = X264Encoder(RUNG, sps, Fraction(30), pixel_format="yuvj420p")
+    machine = X264Encoder(RENDITION, sps, Fraction(30), pixel_format="yuvj420p")
     info = parse_sps(machine.config.sps[0])
     assert (info.colour_primaries, info.colour_transfer, info.colour_matrix) == (1, 1, 1)
     assert info.full_range
@@ -122,8 +124,8 @@ def test_colour_and_range_are_carried() -> None:
 
 @pytest.mark.parametrize("fps", [10, 25, 30, 60])
 def test_the_bitrate_is_kept_at_every_rate(fps: int) -> None:
-    rung = replace(RUNG, bitrate_bps=400_000, preset="p1")
-    machine = X264Encoder(rung, SPS, Fraction(fps), pixel_format="yuv420p")
+    rendition = replace(RENDITION, bitrate_bps=400_000, preset="p1")
+    machine = X264Encoder(rendition, SPS, Fraction(fps), pixel_format="yuv420p")
     rng = np.random.default_rng(3)
     scene = rng.integers(40, 200, (270 * 2, 320 * 2), dtype=np.uint8)
     size = 0
@@ -135,9 +137,9 @@ def test_the_bitrate_is_kept_at_every_rate(fps: int) -> None:
     assert size * 8 / 6 == pytest.approx(400_000, rel=0.1)
 
 
-def bytes_of_a_hard_scene(rung: Rung) -> int:
+def bytes_of_a_hard_scene(rendition: RenditionFormat) -> int:
     """Coded bytes of two seconds of noise after four seconds of nearly nothing."""
-    machine = encoder(rung)
+    machine = encoder(rendition)
     rng = np.random.default_rng(5)
     easy = np.full((270, 320), 90, np.uint8)
     sizes = []
@@ -150,7 +152,7 @@ def bytes_of_a_hard_scene(rung: Rung) -> int:
 
 
 def test_vbr_spends_on_a_hard_scene_what_cbr_may_not_and_no_more_than_its_peak() -> None:
-    cbr = replace(RUNG, bitrate_bps=400_000, vbv_ms=500, preset="p1")
+    cbr = replace(RENDITION, bitrate_bps=400_000, vbv_ms=500, preset="p1")
     vbr = replace(cbr, rate_control=RateControl.VBR, maxrate_bps=1_200_000)
     held, free = bytes_of_a_hard_scene(cbr), bytes_of_a_hard_scene(vbr)
     assert held * 8 <= 400_000 * (2 + 0.5) * 1.1  # two seconds, and a full buffer
@@ -159,4 +161,4 @@ def test_vbr_spends_on_a_hard_scene_what_cbr_may_not_and_no_more_than_its_peak()
 
 def test_what_x264_does_not_take_fails_with_its_reason() -> None:
     with pytest.raises(EncodeFailed, match="test"):
-        encoder(replace(RUNG, profile="nonsense"))
+        encoder(replace(RENDITION, profile="nonsense"))

@@ -14,7 +14,7 @@ from common.config.ladder import Ladder, Rendition, SourceFormat, Template, fit_
 from common.errors import EncodeFailed
 from tests.kit.worker_process import SourceSpec, make_source, pattern, plane_of
 from worker.devices.software.decode import SoftDecoder, SoftPicture
-from worker.devices.software.scale import SoftScaler, _RungScaler, larger_rungs
+from worker.devices.software.scale import SoftScaler, _RenditionScaler, larger_renditions
 
 WIDE = Rendition("wide", 160, 90, 200_000)
 SQUARE = Rendition("square", 128, 128, 200_000)
@@ -38,7 +38,7 @@ def planes(surface: Any) -> tuple[NDArray[np.uint8], ...]:
     return tuple(plane_of(frame, index) for index in range(3))
 
 
-def test_a_picture_that_is_what_the_rung_wants_is_handed_on_as_it_is() -> None:
+def test_a_picture_that_is_what_the_rendition_wants_is_handed_on_as_it_is() -> None:
     picture, sps = decoded(SourceSpec(frames=1))
     (surface,) = SoftScaler(ladder(sps, FULL), sps).scale(picture, [0])
     surface.prepare()
@@ -55,7 +55,7 @@ def test_a_matrix_that_libswscale_does_not_know_is_no_obstacle(matrix: int) -> N
         assert surface.video_frame().format.name == "yuv420p"
 
 
-def test_a_graph_that_cannot_be_made_is_the_rungs_failure_with_its_reason() -> None:
+def test_a_graph_that_cannot_be_made_is_the_renditions_failure_with_its_reason() -> None:
     picture, sps = decoded(SourceSpec(frames=1))
     picture.frame.colorspace = 14
     (surface,) = SoftScaler(ladder(sps, WIDE), sps).scale(picture, [0])
@@ -63,7 +63,7 @@ def test_a_graph_that_cannot_be_made_is_the_rungs_failure_with_its_reason() -> N
         surface.prepare()
 
 
-def test_only_wanted_rungs_are_made_in_their_order() -> None:
+def test_only_wanted_renditions_are_made_in_their_order() -> None:
     picture, sps = decoded(SourceSpec(frames=1))
     scaler = SoftScaler(ladder(sps, FULL, SQUARE, WIDE), sps)
     surfaces = scaler.scale(picture, [2, 0])
@@ -110,8 +110,8 @@ def test_other_formats_become_420_of_8_bits(pixel_format: str) -> None:
 def test_a_sources_sample_aspect_ratio_is_honoured() -> None:
     picture, sps = decoded(SourceSpec(frames=1, width=160, height=180, sar=Fraction(2)))
     made = ladder(sps, FULL)
-    rung = made.rungs[0]
-    assert (rung.picture_width, rung.picture_height) == (320, 180)
+    rendition = made.renditions[0]
+    assert (rendition.picture_width, rendition.picture_height) == (320, 180)
     (surface,) = SoftScaler(made, sps).scale(picture, [0])
     luma, _, _ = planes(surface)
     assert luma.shape == (180, 320)
@@ -153,20 +153,20 @@ BIG, MIDDLE, SMALL, TINY = (
 )
 
 
-def test_small_rungs_are_scaled_from_one_that_was_scaled_from_the_source() -> None:
+def test_small_renditions_are_scaled_from_one_that_was_scaled_from_the_source() -> None:
     _, sps = decoded(SourceSpec(frames=1))
     made = ladder(sps, FULL, BIG, MIDDLE, SMALL, TINY)
-    assert larger_rungs(made, sps) == {2: 1, 3: 1, 4: 1}, "one step in between, not three"
+    assert larger_renditions(made, sps) == {2: 1, 3: 1, 4: 1}, "one step in between, not three"
     close = Rendition("close", 240, 134, 200_000)
-    assert larger_rungs(ladder(sps, BIG, close), sps) == {}, "too close"
-    assert larger_rungs(ladder(sps, BIG, SQUARE), sps) == {}, "letterboxed"
+    assert larger_renditions(ladder(sps, BIG, close), sps) == {}, "too close"
+    assert larger_renditions(ladder(sps, BIG, SQUARE), sps) == {}, "letterboxed"
     slower = Rendition("slower", 256, 144, 200_000, fps=Fraction(15))
     source = SourceFormat(sps.width, sps.height, sps.sar, Fraction(30))
     mixed = fit_ladder(Template("live", (slower, SMALL)), source)
-    assert larger_rungs(mixed, sps) == {}, "it does not have all of its pictures"
+    assert larger_renditions(mixed, sps) == {}, "it does not have all of its pictures"
 
 
-def test_a_rung_in_between_changes_little() -> None:
+def test_a_rendition_in_between_changes_little() -> None:
     picture, sps = decoded(SourceSpec(frames=1, x264="qp=10"))
     scaler = SoftScaler(ladder(sps, BIG, SMALL), sps)
     (direct,) = scaler.scale(picture, [1])
@@ -179,7 +179,7 @@ def test_a_rung_in_between_changes_little() -> None:
     assert small.video_frame().pts == 40
 
 
-def test_after_a_change_of_size_every_rung_is_made_from_the_source() -> None:
+def test_after_a_change_of_size_every_rendition_is_made_from_the_source() -> None:
     _, sps = decoded(SourceSpec(frames=1))
     scaler = SoftScaler(ladder(sps, BIG, SMALL), sps)
     tall, _ = decoded(SourceSpec(frames=1, width=180, height=320))
@@ -209,12 +209,12 @@ class CountingGraph:
         return self._frames.pop()
 
 
-def test_a_rung_scales_one_picture_at_a_time_though_smaller_rungs_want_later_ones(
+def test_a_rendition_scales_one_picture_at_a_time_though_smaller_renditions_want_later_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     picture, sps = decoded(SourceSpec(frames=1))
     graph = CountingGraph()
-    monkeypatch.setattr(_RungScaler, "_make_graph", lambda *_: graph)
+    monkeypatch.setattr(_RenditionScaler, "_make_graph", lambda *_: graph)
     scaler = SoftScaler(ladder(sps, WIDE), sps)
     surfaces = [scaler.scale(picture, [0])[0] for _ in range(2)]
     threads = [threading.Thread(target=surface.prepare) for surface in surfaces]

@@ -12,20 +12,20 @@ def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
     around = Around()
     peer = around.live()
     around.tick(100.0 + PROMPT_S - 0.1)
-    assert not peer.is_lazy, "rungs and first players are not kept waiting"
+    assert not peer.is_batched, "renditions and first players are not kept waiting"
     around.tick(100.0 + PROMPT_S + 0.1)
     around.tick(100.0 + PROMPT_S + 0.2)
-    assert peer.is_lazy
+    assert peer.is_batched
     (egress,) = around.peers.running
     egress.watched = {"360p", SHARED}
     around.streams.watched(STREAM)
-    assert not peer.is_lazy
+    assert not peer.is_batched
     around.tick(104.0)
-    assert not peer.is_lazy
+    assert not peer.is_batched
     egress.watched = set()
     around.tick(104.1)
     around.tick(104.2)
-    assert peer.is_lazy
+    assert peer.is_batched
 
 
 @pytest.mark.parametrize(("megabits", "reads"), [(1, 10), (8, 20)])
@@ -39,27 +39,27 @@ def test_less_lies_unread_for_longer(megabits: int, reads: int) -> None:
         around.streams.media(peer, [body], at_s)
         around.tick(at_s)
         if number == 60:
-            before = peer.lazy_reads
-    assert peer.lazy_reads - before == reads
+            before = peer.read_batching
+    assert peer.read_batching - before == reads
 
 
 def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:
     around = Around()
     peer = around.live()
     around.streams.tick(104.0)
-    assert len(around.streams.lazy_reads) == 1
+    assert len(around.streams.read_batching) == 1
     around.streams.watched(STREAM)
-    assert len(around.streams.lazy_reads) == 0
-    assert not around.streams.lazy_reads.read(1.0, 1)
-    assert not peer.is_lazy
+    assert len(around.streams.read_batching) == 0
+    assert not around.streams.read_batching.read(1.0, 1)
+    assert not peer.is_batched
 
 
 def test_of_many_that_nobody_plays_each_tick_reads_half_and_no_more_than_asked() -> None:
     around = Around()
     peers = [around.live(path=f"live/cam{number}") for number in range(6)]
     around.streams.tick(104.0)
-    assert len(around.streams.lazy_reads) == 3
-    assert around.streams.lazy_reads.read(1.0, 2) == 2
-    assert around.streams.lazy_reads.read(1.0, 2) == 1
+    assert len(around.streams.read_batching) == 3
+    assert around.streams.read_batching.read(1.0, 2) == 2
+    assert around.streams.read_batching.read(1.0, 2) == 1
     around.tick(104.1)
-    assert [peer.lazy_reads for peer in peers] == [1] * 6
+    assert [peer.read_batching for peer in peers] == [1] * 6

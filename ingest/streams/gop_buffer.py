@@ -37,7 +37,7 @@ class Kept(Enum):
     OVERFLOWED = auto()  # the GOP outgrew a limit: it is gone, or shorter
 
 
-class GopCache:
+class GopBuffer:
     """One stream's cache. Give it whatever goes out, in order; `replay` tells it all again.
 
     A GOP begins at an IDR picture, or at a picture flagged as a keyframe while there is nothing to

@@ -3,23 +3,23 @@
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from common.config.ladder import Path, SourceFormat
+from common.config.ladder import Pipeline, SourceFormat
 from common.config.settings import Settings
 from common.ipc.control_messages import (
     DeviceInfo,
     Endpoint,
-    FormatKnown,
     Heartbeat,
     Hello,
-    Placed,
-    PublishAsk,
+    Placement,
     PublishEnd,
     PublisherStatus,
+    PublishRequest,
     Refused,
+    SourceFormatReport,
     TranscodeStatus,
 )
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
-from supervisor.farm.actions import CondemnChild, Order, Send, StartWorker, StopWorker
+from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm
 from supervisor.farm.stream import Stream
 
@@ -35,7 +35,7 @@ class Rig:
         self.farm = Farm(settings or Settings(), cores)
         self.now = 100.0
         self.request = 0
-        self.orders: list[Order] = []
+        self.actions: list[Action] = []
         self.up("ingest:0", "ingest")
         self.up("egress:0", "egress")
         for index in range(workers):
@@ -43,9 +43,9 @@ class Rig:
             self.up(f"worker:cpu:{index}", "worker")
 
     def expect(self, worker: str) -> None:
-        self.farm.roster.expect_device(ChildName(worker), Path.SOFTWARE, self.now)
+        self.farm.roster.expect_device(ChildName(worker), Pipeline.SOFTWARE, self.now)
 
-    def up(self, child: str, kind: str, **fields: Any) -> list[Order]:
+    def up(self, child: str, kind: str, **fields: Any) -> list[Action]:
         name, boot_id = ChildName(child), BootId("0" * 16)
         device = None
         if kind == "worker":
@@ -53,17 +53,17 @@ class Rig:
         hello = Hello(name, kind, boot_id, 1, 1, Endpoint(name, boot_id), device=device, **fields)
         return self._keep(self.farm.child_up(hello, self.now))
 
-    def down(self, child: str | None, *, crashed: bool = True) -> list[Order]:
+    def down(self, child: str | None, *, crashed: bool = True) -> list[Action]:
         assert child is not None
         return self._keep(
             self.farm.child_down(ChildName(child), "killed", self.now, crashed=crashed)
         )
 
-    def say(self, child: str | None, message: object) -> list[Order]:
+    def say(self, child: str | None, message: object) -> list[Action]:
         assert child is not None
         return self._keep(self.farm.message(ChildName(child), message, self.now))
 
-    def tick(self, seconds: float = 0.0) -> list[Order]:
+    def tick(self, seconds: float = 0.0) -> list[Action]:
         self.now += seconds
         return self._keep(self.farm.tick(self.now))
 
@@ -73,29 +73,29 @@ class Rig:
         ingest: str = "ingest:0",
         address: str = "192.0.2.1:5000",
         is_at_limit: bool = False,
-    ) -> list[Order]:
+    ) -> list[Action]:
         self.request += 1
-        ask = PublishAsk(self.request, StreamId(stream), address, is_at_limit)
+        ask = PublishRequest(self.request, StreamId(stream), address, is_at_limit)
         return self.say(ingest, ask)
 
     def format(
         self, stream: str = "live/a", source: SourceFormat = HD, codec: str = "avc1.64001f"
-    ) -> list[Order]:
+    ) -> list[Action]:
         self.request += 1
         generation = self.stream(stream).generation
-        known = FormatKnown(self.request, StreamId(stream), generation, source, codec)
+        known = SourceFormatReport(self.request, StreamId(stream), generation, source, codec)
         return self.say("ingest:0", known)
 
-    def publish(self, stream: str = "live/a", source: SourceFormat = HD) -> Placed:
+    def publish(self, stream: str = "live/a", source: SourceFormat = HD) -> Placement:
         """Ask, and tell the format: the final placement."""
-        self.only(self.ask(stream), Placed)
-        return self.only(self.format(stream, source), Placed)
+        self.only(self.ask(stream), Placement)
+        return self.only(self.format(stream, source), Placement)
 
-    def end(self, stream: str = "live/a", ingest: str = "ingest:0") -> list[Order]:
+    def end(self, stream: str = "live/a", ingest: str = "ingest:0") -> list[Action]:
         generation = self.stream(stream).generation
         return self.say(ingest, PublishEnd(StreamId(stream), generation, "unpublished"))
 
-    def beat(self, child: str | None, **fields: Any) -> list[Order]:
+    def beat(self, child: str | None, **fields: Any) -> list[Action]:
         assert child is not None
         return self.say(child, Heartbeat(ChildName(child), BootId("0" * 16), **fields))
 
@@ -110,8 +110,8 @@ class Rig:
             "address": "192.0.2.1:5000",
             "since_unix": 0.0,
             "is_live": True,
-            "anchor_ms": 0,
-            "anchor_s": 0.0,
+            "reference_ms": 0,
+            "reference_s": 0.0,
         }
         return PublisherStatus(StreamId(stream), **(values | fields))
 
@@ -127,28 +127,28 @@ class Rig:
         return TranscodeStatus(StreamId(stream), **(values | fields))
 
     @staticmethod
-    def messages(orders: list[Order]) -> list[Any]:
+    def messages(actions: list[Action]) -> list[Any]:
         """The messages of orders that are all `Send`."""
-        assert all(isinstance(order, Send) for order in orders)
-        return [order.message for order in orders if isinstance(order, Send)]
+        assert all(isinstance(order, Send) for order in actions)
+        return [order.message for order in actions if isinstance(order, Send)]
 
     @staticmethod
-    def only(orders: list[Order], kind: type[M], child: str | None = None) -> M:
+    def only(actions: list[Action], kind: type[M], child: str | None = None) -> M:
         """The one order there is, its message."""
-        (order,) = orders
+        (order,) = actions
         assert isinstance(order, Send)
         assert isinstance(order.message, kind), order
         assert child is None or order.child == child
         return order.message
 
-    def refused(self, orders: list[Order]) -> Refused:
-        return self.only(orders, Refused)
+    def refused(self, actions: list[Action]) -> Refused:
+        return self.only(actions, Refused)
 
-    def _keep(self, orders: list[Order]) -> list[Order]:
-        self.orders += orders
-        for order in orders:
-            assert isinstance(order, Send | CondemnChild | StartWorker | StopWorker)
-        return orders
+    def _keep(self, actions: list[Action]) -> list[Action]:
+        self.actions += actions
+        for order in actions:
+            assert isinstance(order, Send | FailChild | StartWorker | StopWorker)
+        return actions
 
 
 MakeRig = type[Rig]

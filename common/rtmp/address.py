@@ -1,4 +1,4 @@
-"""App, stream key and rendition out of whatever an RTMP client sent (rtmp-facts 5.5).
+"""App, stream key and rendition out of whatever an RTMP client sent (docs/rtmp.md, Addresses).
 
 Clients split a URL into app and stream name in different places (FFmpeg takes two path components
 for the app when there are three, OBS the whole server field), and put the query into either, or

@@ -1,7 +1,7 @@
 """The onMetaData of a transcoded rendition, with what the source says about its audio. Pure.
 
 A worker makes metadata for the picture only, since audio never passes through it; but FFmpeg's
-demuxer decides by the metadata's keys whether there is audio (rtmp-facts 6.2).
+demuxer decides by the metadata's keys whether there is audio (docs/rtmp.md, Metadata).
 """
 
 from common.codecs.aac import AudioSpecificConfig

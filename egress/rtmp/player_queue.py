@@ -5,7 +5,7 @@ all others in step get. Everyone else is served from a queue of references to sh
 joins, who waits for a keyframe, whose socket was full. The queue is bounded in milliseconds of
 media: over it video is dropped up to a keyframe, audio stays in order until it is over twice the
 bound. Each start and each resumption begins with the sequence headers in force, so that none is
-ever missed (rtmp-facts 11).
+ever missed (docs/rtmp.md, Slow players).
 
 The caller tells it whatever is flushed while it is not in step (`offer`), takes `buffers`, and says
 how much of them the socket took (`sent`).

@@ -5,7 +5,7 @@ header, the time as a step from the entry before on the same chunk stream) are m
 shared by all of them. The forms that need nothing before them are made only for who joins or
 resumes: the sequence header in absolute form at the entry's time, then the entry with a step of
 zero. So the one message with an absolute, perhaps extended, timestamp is short: old librtmp cannot
-read an extended timestamp in a message of several chunks (rtmp-facts 2.5).
+read an extended timestamp in a message of several chunks (docs/rtmp.md, Extended timestamps).
 
 Times are stream time, wrapped to 32 bits only in the bytes.
 """

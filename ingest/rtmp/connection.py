@@ -33,7 +33,7 @@ log = logging.getLogger("tfarm.ingest.rtmp.connection")
 
 MAX_UNSENT_BYTES = 64 * 1024
 # A refused client gets this long to read why: a close at once, with its input unread, would be a
-# reset that takes the message with it (rtmp-facts 7).
+# reset that takes the message with it (docs/rtmp.md, Refusals).
 LINGER_S = 0.3
 MAX_READS = 16  # buffers taken before the others get their turn
 MAX_HOLD_S = 2.0  # without reading: a publisher never looks silent by it

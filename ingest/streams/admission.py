@@ -200,7 +200,7 @@ class RefusalMemory:
     """Refusals that came after Publish.Start, kept for the next attempt.
 
     OBS and others show the reason of a refusal only before Publish.Start, and reconnect for ever
-    when a connection is closed behind it (rtmp-facts 7): their next attempt must be told at once.
+    when closed after it (docs/rtmp.md, Refusals): their next attempt must be told at once.
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 A publish request is checked (address, template, key, earlier refusals, limits), then asked of the
 supervisor; its answer makes a `Stream` and a `Publisher`. Requests that end up refused are
-refused before Publish.Start wherever that can be known (rtmp-facts 7). No sockets: connections are
+refused before Publish.Start where possible (docs/rtmp.md, Refusals). No sockets: connections are
 met as `PublishingConnection`; `now` is CLOCK_MONOTONIC in seconds.
 """
 

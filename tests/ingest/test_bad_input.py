@@ -149,7 +149,7 @@ def test_garbage_instead_of_a_handshake(farm: FarmAround, garbage: bytes) -> Non
 def test_garbage_as_the_rest_of_the_handshake_is_no_error_but_behind_it_is(
     farm: FarmAround,
 ) -> None:
-    """C2 is not checked (rtmp-facts 1.3); what follows has to be chunks."""
+    """C2 is not checked (docs/rtmp.md, Handshake); what follows has to be chunks."""
     mark = len(farm.log())
     with connect(farm) as peer:
         give(peer, C0_C1 + NOISE.randbytes(1536) + b"\xff" * 5000)

@@ -1,7 +1,6 @@
 """ingest/outputs/egress_output.py: batches, order, and egresses that come later."""
 
 import pytest
-from ingest.streams.gop_buffer import CachedTag, GopBuffer
 
 from common.config.ladder import SOURCE
 from common.ipc.identity import BootId, ChildName, Generation
@@ -17,6 +16,7 @@ from common.ipc.media_messages import (
 )
 from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressOutput, tag_of
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
+from ingest.streams.gop_buffer import CachedTag, GopBuffer
 from tests.kit.stream import STREAM, TEMPLATE, FakePeers, RememberingPort, config
 
 ONE = Generation(1)

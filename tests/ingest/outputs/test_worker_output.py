@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-from ingest.streams.gop_buffer import GopBuffer
-
 from common.ipc.control_messages import Placement
 from common.ipc.identity import BootId, ChildName, Generation
 from common.ipc.media_messages import (
@@ -16,6 +14,7 @@ from common.ipc.media_messages import (
 )
 from ingest.outputs.worker_output import CUT_GRACE_MS, WorkerOutput
 from ingest.rtmp.to_units import VideoUnit
+from ingest.streams.gop_buffer import GopBuffer
 from ingest.streams.timeline import ClockReference
 from tests.kit.stream import (
     ANSWER,

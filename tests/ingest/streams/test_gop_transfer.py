@@ -4,7 +4,6 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from ingest.streams.gop_buffer import MAX_GOP_BYTES, MAX_GOP_TAGS, GopBuffer, ReplayItem
 
 from common.codecs.aac import AudioSpecificConfig
 from common.config.ladder import SourceFormat
@@ -14,6 +13,7 @@ from common.ipc.control_messages import GopTransfer
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import Generation
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
+from ingest.streams.gop_buffer import MAX_GOP_BYTES, MAX_GOP_TAGS, GopBuffer, ReplayItem
 from ingest.streams.gop_transfer import Kind, pack, unpack
 from tests.kit.stream import ASC, STREAM, config
 

@@ -258,7 +258,7 @@ class EgressServer:
             self.boot_id,
             served=self._served(),
             counters=counters,
-            held=players.by_address.held() if is_one_of_several else {},
+            address_usage=players.by_address.usage() if is_one_of_several else {},
         )
 
     def on_message(self, message: Any) -> None:
@@ -267,14 +267,14 @@ class EgressServer:
                 self.settings = settings
                 self._players.configure(settings)
                 if isinstance(message, Welcome):
-                    self._players.by_address.told_elsewhere({})  # it has told nothing yet
+                    self._players.by_address.set_elsewhere({})  # it has told nothing yet
                 logging.getLogger("tfarm").setLevel(settings.log_level)
             case SwitchGeneration(request_id, stream_id, generation):
                 stream = self._streams.get(stream_id)
                 last_pts_ms = stream.revoke(generation) if stream is not None else None
                 self._link.send(Positions(request_id, stream_id, last_pts_ms))
-            case AddressUsage(held):
-                self._players.by_address.told_elsewhere(held)
+            case AddressUsage(usage):
+                self._players.by_address.set_elsewhere(usage)
             case IngestLost(stream_id, generation, reason, hold_ms):
                 closed = StreamClosed(stream_id, generation, reason, hold_ms)
                 stream = self._streams.close(closed, time.monotonic())

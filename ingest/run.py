@@ -194,7 +194,7 @@ class Ingest:
                 "bad messages": self._link.unreadable,
                 "sends not taken": self._relay.refused,
             },
-            held=self._admission.held() if self._is_shared else {},
+            address_usage=self._admission.address_usage() if self._is_shared else {},
         )
 
     def on_message(self, message: Any) -> None:
@@ -202,7 +202,7 @@ class Ingest:
         match message:
             case Welcome(_, settings, endpoints):
                 self._configure(settings)
-                self._admission.told_elsewhere({})  # this supervisor has told nothing yet
+                self._admission.set_usage_elsewhere({})  # this supervisor has told nothing yet
                 self._follow(endpoints, now)
                 if not self._is_welcome and self._server is not None:
                     self._is_welcome = True
@@ -223,8 +223,8 @@ class Ingest:
             case EgressRoutes():
                 self._relay.route(message)
                 self._streams.peers_changed(now)
-            case AddressUsage(held):
-                self._admission.told_elsewhere(held)
+            case AddressUsage(usage):
+                self._admission.set_usage_elsewhere(usage)
             case StreamRevoke():
                 self._streams.revoke(message, now)
             case _:

@@ -23,6 +23,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 TESTED_ELSEWHERE = {
     "common/ipc/control_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/media_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
+    "common/access/refusal.py": "values; tests/common/rtmp/test_status_codes.py takes every reason",
     "common/errors.py": "exceptions without behaviour",
     "common/config/settings.py": "values; tests/common/config/test_load.py",
     "common/config/values.py": "tests/common/config/test_load.py",
@@ -216,3 +217,14 @@ def test_requirements_are_pinned_with_hashes() -> None:
                     f"{path.name}: {entry}"
                 )
             assert not entry.lstrip().startswith(("-i", "--index", "--extra", "-f", "--find"))
+
+
+def test_status_codes_of_rtmp_stand_in_common_rtmp_alone() -> None:
+    """Everybody else speaks of refusals with `common/access/refusal.py`."""
+    code = re.compile(r"\"Net(?:Stream|Connection)\b")
+    named = [
+        name
+        for name in modules()
+        if not name.startswith("common/rtmp/") and code.search((ROOT / name).read_text())
+    ]
+    assert named == []

@@ -8,6 +8,7 @@ people.
 
 from dataclasses import dataclass, field
 
+from common.access.refusal import Refusal
 from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Template
 from common.config.settings import Settings
 from common.ipc.envelope import message
@@ -156,7 +157,7 @@ class Heartbeat:
     served: tuple[ServedStatus, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)  # connections, refusals, bad messages
     # ingest and egress, where there are several: connections and publishers by address
-    held: dict[str, tuple[int, int]] = field(default_factory=dict)
+    address_usage: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @message("fatal")
@@ -251,7 +252,7 @@ class StreamRevoked:
 
     request_id: int
     stream_id: StreamId
-    refusal: str = ""  # why the other publisher has to stay out; "": the stream is given up
+    refusal: Refusal | None = None  # of the other publisher; None: the stream is given up
     resume_time: ResumeTime | None = None  # None: nothing of it was sent
 
 
@@ -350,23 +351,23 @@ class Placement:
 @message("refused")
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """To ingest: no room, or not now. The code is RTMP's, the description is for people."""
+    """To ingest: this publish request, or this stream, is not to be had, and why."""
 
     request_id: int
     stream_id: StreamId
-    code: str  # "NetStream.Publish.BadName"
-    description: str
+    refusal: Refusal
 
 
 @message("end-stream")
 @dataclass(frozen=True, slots=True)
 class EndStream:
-    """To ingest: end this publisher (kick, no device left), and tell it why."""
+    """To ingest: end this publisher (kick, no device left), and tell it why.
+
+    Where the refusal is lasting, its next attempt at once is refused for the same reason.
+    """
 
     stream_id: StreamId
-    code: str
-    description: str
-    is_lasting: bool = True  # the next attempt, at once, is refused for the same reason
+    refusal: Refusal
 
 
 @message("readmit")
@@ -391,7 +392,7 @@ class StreamRevoke:
 class AddressUsage:
     """To ingest and egress: what addresses have at the others of their kind, as in heartbeats."""
 
-    held: dict[str, tuple[int, int]]
+    usage: dict[str, tuple[int, int]]  # connections and publishers, by subscriber
 
 
 @message("host-load")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol, assert_never
 
+from common.access.refusal import Refusal, RefusalReason
 from common.errors import ProtocolError
 from common.rtmp.events import (
     AudioReceived,
@@ -28,6 +29,7 @@ from common.rtmp.events import (
     VideoReceived,
 )
 from common.rtmp.session import ServerSession
+from common.rtmp.status_codes import play_code
 from egress.rtmp.fanout import Channel
 from egress.rtmp.player_queue import Player, Start
 
@@ -151,12 +153,12 @@ class Connection:
         self.state = ConnectionState.ASKING
         self._set_timer(seconds, on_timeout, self)
 
-    def refuse(self, code: str, description: str) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Refuse the play request that was raised last, and close once the text has arrived."""
         self._cancel_timer()
-        self._session.reject(self._request_id, code, description)
+        self._session.reject(self._request_id, play_code(refusal.reason), refusal.words)
         self._leave_channel(discard=True)
-        self._end(f"refused: {code}: {description}")
+        self._end(f"refused: {refusal.reason}: {refusal.words}")
         self.player.control(self._session.data_to_send())
         self.pump()
 
@@ -170,7 +172,7 @@ class Connection:
                 self.player.finish(self._session.data_to_send())
                 self.pump()
             case ConnectionState.ASKING:
-                self.refuse("NetStream.Play.StreamNotFound", reason)
+                self.refuse(Refusal(RefusalReason.NOT_FOUND, reason))
             case ConnectionState.IDLE:
                 self._end(reason)
                 self.pump()

@@ -12,6 +12,9 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
+from common.access.address_limits import AddressBook
+from common.access.peer_address import Networks
+from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.identity import StreamId
@@ -20,10 +23,9 @@ from common.process.log import RateLimit, stream_label
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
-from egress.access import PLAY_FAILED, PlayRefused, PlayWanted, judge, look_up, not_there
+from egress.access import PlayWanted, judge, look_up, not_there
 from egress.rtmp.connection import Connection, ConnectionState
 from egress.rtmp.fanout import Channel, Sink
-from egress.rtmp.players_by_address import PlayersByAddress
 from egress.streams.demand import Watching
 from egress.streams.gop_buffer import CHUNK_SIZE
 from egress.streams.registry import Streams
@@ -53,7 +55,7 @@ class Players:
     ) -> None:
         """`want` has a stream's tags sent here too, if another egress has it."""
         self.waiting: dict[StreamId, set[Connection]] = {}
-        self.by_address = PlayersByAddress(Settings())
+        self.by_address = AddressBook()
         self.now = clock
         self.counters = dict.fromkeys(
             ("adopted", "declined", "refused", "played", "closed", "stalled"), 0
@@ -69,6 +71,7 @@ class Players:
         self._lines = RateLimit()
         self._is_stopping = False
         self._all_closed = asyncio.Event()
+        self.configure(self._settings)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -76,7 +79,8 @@ class Players:
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on; who plays goes on."""
         self._settings = settings
-        self.by_address.configure(settings)
+        exempt = Networks(settings.ingest.exempt_networks)
+        self.by_address.configure(settings.egress.max_players_per_address, 0, exempt)
 
     # ---- connections --------------------------------------------------------------------------
 
@@ -116,13 +120,13 @@ class Players:
             return f"the connection is lost: {error.strerror}"
         connection = Connection(tcp, session, self, limits.queue_ms, self._loop)
         self._connections.add(connection)
-        self.by_address.add(connection.host)
+        self.by_address.connections.here.add(connection.host)
         connection.start()
         return None
 
     def on_closed(self, connection: Connection, reason: str) -> None:
         self._connections.discard(connection)
-        self.by_address.remove(connection.host)
+        self.by_address.connections.here.remove(connection.host)
         if not self._connections:
             self._all_closed.set()
         self.counters["closed"] += 1
@@ -172,15 +176,15 @@ class Players:
         limits = self._settings.egress
         wanted = judge(self._settings, request.app, request.tc_url, request.name)
         if self._is_stopping:
-            self._refuse(connection, PlayRefused(PLAY_FAILED, "the server is stopping"))
+            self._refuse(connection, Refusal(RefusalReason.UNAVAILABLE, "the server is stopping"))
         elif len(self._connections) > limits.max_players:
             text = f"the server has all the {limits.max_players} players that it takes"
-            self._refuse(connection, PlayRefused(PLAY_FAILED, f"{text}; try again later"))
-        elif self.by_address.are_too_many(connection.host):
+            self._refuse(connection, Refusal(RefusalReason.FULL, f"{text}; try again later"))
+        elif self.by_address.connections.is_exceeded(connection.host):
             limit = limits.max_players_per_address
             text = f"{limit} players are here from this address, as many as one may"
-            self._refuse(connection, PlayRefused(PLAY_FAILED, text))
-        elif isinstance(wanted, PlayRefused):
+            self._refuse(connection, Refusal(RefusalReason.DENIED, text))
+        elif isinstance(wanted, Refusal):
             self._refuse(connection, wanted)
         else:
             connection.wanted = wanted
@@ -234,7 +238,7 @@ class Players:
     def _try_attach(self, connection: Connection, wanted: PlayWanted) -> bool:
         """Grant or refuse a request, if that can be decided now."""
         found = look_up(self._streams.get(wanted.stream_id), wanted)
-        if isinstance(found, PlayRefused):
+        if isinstance(found, Refusal):
             self._refuse(connection, found)
             return True
         if not found:
@@ -256,9 +260,9 @@ class Players:
             self.tell_watched(wanted.stream_id, self.now())
         return True
 
-    def _refuse(self, connection: Connection, refusal: PlayRefused) -> None:
+    def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         self.counters["refused"] += 1
-        connection.refuse(refusal.code, refusal.description)
+        connection.refuse(refusal)
 
     def _on_waited(self, connection: Connection) -> None:
         wanted = connection.wanted

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Protocol, assert_never
 
+from common.access.refusal import Refusal
 from common.errors import ProtocolError
 from common.rtmp.events import (
     AudioReceived,
@@ -28,6 +29,7 @@ from common.rtmp.events import (
     VideoReceived,
 )
 from common.rtmp.session import ServerSession
+from common.rtmp.status_codes import PUBLISH_DONE, play_code, publish_code
 
 log = logging.getLogger("tfarm.ingest.rtmp.connection")
 
@@ -131,19 +133,20 @@ class Connection:
                 self._loop.call_soon(self._take_held)  # when its owner has it in the books
         self._send_output()
 
-    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
-        self.session.reject(request_id, code, description)
-        self.close_gently(description)
+    def refuse_publish(self, request_id: int, refusal: Refusal) -> None:
+        self.session.reject(request_id, publish_code(refusal.reason), refusal.words)
+        self.close_gently(refusal.words)
 
-    def end_publish(self, level: str, code: str, description: str) -> None:
-        if self.phase is not Phase.CLOSED:
-            self.session.send_status(self._message_stream_id, level, code, description)
-            self.close_gently(description)
+    def end_publish(self, refusal: Refusal) -> None:
+        self._end_with_status("error", publish_code(refusal.reason), refusal.words)
 
-    def refuse_play(self, request_id: int, code: str, description: str) -> None:
+    def finish_publish(self, words: str) -> None:
+        self._end_with_status("status", PUBLISH_DONE, words)
+
+    def refuse_play(self, request_id: int, refusal: Refusal) -> None:
         if self.phase is Phase.LEAVING:
-            self.session.reject(request_id, code, description)
-            self.close_gently(description)
+            self.session.reject(request_id, play_code(refusal.reason), refusal.words)
+            self.close_gently(refusal.words)
 
     def hold_back(self, seconds: float) -> None:
         """Read nothing for so long, `MAX_HOLD_S` at most."""
@@ -203,6 +206,11 @@ class Connection:
         self._send_output()
         if self.phase is Phase.CLOSING and not self._unsent:
             self._shut_down()
+
+    def _end_with_status(self, level: str, code: str, words: str) -> None:
+        if self.phase is not Phase.CLOSED:
+            self.session.send_status(self._message_stream_id, level, code, words)
+            self.close_gently(words)
 
     def close(self, reason: str, is_fault: bool = False) -> None:
         """Close at once."""

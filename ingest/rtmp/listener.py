@@ -12,12 +12,14 @@ import socket
 import time
 from collections.abc import Sequence
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
 from common.process.descriptors import raise_limit
 from common.process.log import RateLimit, key_hash
 from common.rtmp.address import connect_app
 from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
 from common.rtmp.session import ServerSession, SessionConfig
+from common.rtmp.status_codes import NO_APP
 from ingest.rtmp.connection import Connection, Phase
 from ingest.rtmp.player_handover import Players
 from ingest.streams.admission import Admission
@@ -176,15 +178,15 @@ class Server:
         what = f"there is no app {app[:64]!r} here" if app else "the address names no app"
         # What stands in the place of the app may be a key: people leave the app out.
         self._log_refused(connection.peer, f"no such app (sha256 {key_hash(app or '')}...)")
-        connection.refuse_connect(request.request_id, "NetConnection.Connect.InvalidApp", what)
+        connection.refuse_connect(request.request_id, NO_APP, what)
 
     def publish(self, connection: Connection, request: PublishRequested, now: float) -> None:
         if connection.publishes > 1:
             why_not = self._admission.admit_again(connection.host, now)
             if why_not is not None:
                 self._log_refused(connection.peer, why_not)
-                code = "NetStream.Publish.Denied"
-                connection.refuse_publish(request.request_id, code, why_not)
+                refusal = Refusal(RefusalReason.DENIED, why_not)
+                connection.refuse_publish(request.request_id, refusal)
                 return
         self._streams.publish(connection, request, now)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from common.access.refusal import Refusal, RefusalReason
 from common.errors import AddressError, EnvelopeError, UsageError
 from common.ipc.egress_homes import weight
 from common.ipc.identity import ChildName, stream_id
@@ -26,7 +27,6 @@ MAX_WAITING = 1_000
 AT_ONCE = 64  # handovers under way: each takes a descriptor of its own
 # An egress that says no may be one that is dying: then its successor is announced soon.
 DECLINED_WAIT_S = 0.2
-_FAILED = "NetStream.Play.Failed"
 
 Handovers = Sequence[tuple[ChildName, str]]  # egresses and their Unix sockets
 
@@ -160,7 +160,7 @@ class Players:
         if held_back is not None:
             more = f" ({held_back} more like it)" if held_back else ""
             log.warning("play refused peer=%s reason=%s%s", connection.peer, reason, more)
-        connection.refuse_play(request.request_id, _FAILED, reason)
+        connection.refuse_play(request.request_id, Refusal(RefusalReason.FAILED, reason))
 
 
 def choose(handovers: Handovers, request: PlayRequested) -> tuple[ChildName, str] | None:

@@ -9,20 +9,10 @@ spreads connections evenly.
 Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
-import hashlib
-import hmac
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from common.access.peer_address import (
-    Held,
-    Holders,
-    Networks,
-    held_by,
-    subscriber,
-    to_tell,
-    too_many_publishes,
-)
+from common.access.address_limits import AddressBook, AddressUsageByPeer, too_many_publishes
+from common.access.keys import is_key_allowed
+from common.access.peer_address import Networks, subscriber
+from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import IngestSettings, Settings
 from common.errors import AddressError
 from common.ipc.identity import StreamId, stream_id
@@ -42,28 +32,29 @@ class Admission:
         """`max_descriptors` connections are the most that the process can hold open."""
         self._max_descriptors = max_descriptors
         self._open = 0
-        self._connections = Holders()
-        self._publishes = Holders()
+        self._addresses = AddressBook()
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
-        self._elsewhere: Held = {}
         self.configure(settings)
 
     def configure(self, settings: IngestSettings) -> None:
         """Use other limits from now on; what is open stays open."""
         self._settings = settings
         self._exempt = Networks(settings.exempt_networks)
+        self._addresses.configure(
+            settings.max_connections_per_address, settings.max_publishes_per_address, self._exempt
+        )
 
     @property
     def open_connections(self) -> int:
         return self._open
 
-    def held(self) -> dict[str, tuple[int, int]]:
-        """What limited addresses hold here: connections and publishers."""
-        return to_tell(self._connections, self._publishes, self._exempt)
+    def address_usage(self) -> dict[str, tuple[int, int]]:
+        """What limited addresses have here: connections and publishers."""
+        return self._addresses.usage()
 
-    def told_elsewhere(self, held: Held) -> None:
-        """What addresses hold at the other ingests, in the form of `held`."""
-        self._elsewhere = held
+    def set_usage_elsewhere(self, usage: AddressUsageByPeer) -> None:
+        """Take over what addresses have at the other ingests, in the form of `address_usage`."""
+        self._addresses.set_elsewhere(usage)
 
     def admit(self, host: str, now: float) -> str | None:
         """Count a new connection in, or say why not."""
@@ -74,21 +65,19 @@ class Admission:
         if total >= self._max_descriptors:
             return f"descriptors for {self._max_descriptors} connections are used up"
         if host not in self._exempt:
-            elsewhere, _ = held_by(host, self._elsewhere)
-            open_ = self._connections[host] + elsewhere
-            if open_ >= settings.max_connections_per_address:
+            if self._addresses.connections.is_reached(host):
                 return (
                     f"max_connections_per_address = {settings.max_connections_per_address} are open"
                 )
             if not self._take_token(subscriber(host), now):
                 return self._too_fast()
-        self._connections.add(host)
+        self._addresses.connections.here.add(host)
         self._open += 1
         return None
 
     def release(self, host: str) -> None:
         """Count a connection out that was admitted."""
-        self._connections.remove(host)
+        self._addresses.connections.here.remove(host)
         self._open -= 1
 
     def admit_again(self, host: str, now: float) -> str | None:
@@ -106,26 +95,22 @@ class Admission:
         that `is_new` here may be the address's own at another ingest: what is published at the
         others is then left to the supervisor, who is told of `is_beyond_limit`.
         """
-        limit = self._settings.max_publishes_per_address
-        others = self._publishes[host]
-        if instead_of is not None and subscriber(instead_of) == subscriber(host):
-            others -= 1
-        elif not is_new:
-            others += held_by(host, self._elsewhere)[1]
-        if others >= limit and host not in self._exempt:
-            return too_many_publishes(limit)
-        self._publishes.add(host)
+        is_own = instead_of is not None and subscriber(instead_of) == subscriber(host)
+        publishers = self._addresses.publishers
+        if publishers.is_reached(
+            host, given_up=int(is_own), counts_elsewhere=not (is_own or is_new)
+        ):
+            return too_many_publishes(publishers.limit)
+        publishers.here.add(host)
         return None
 
     def is_beyond_limit(self, host: str) -> bool:
         """Whether its last publisher was one too many by what the other ingests hold."""
-        _, elsewhere = held_by(host, self._elsewhere)
-        total = self._publishes[host] + elsewhere
-        return total > self._settings.max_publishes_per_address and host not in self._exempt
+        return self._addresses.publishers.is_exceeded(host)
 
     def release_publish(self, host: str) -> None:
         """Count a publisher out that was admitted."""
-        self._publishes.remove(host)
+        self._addresses.publishers.here.remove(host)
 
     def _too_fast(self) -> str:
         rate = self._settings.max_handshakes_per_address
@@ -156,44 +141,21 @@ class Admission:
             self._buckets.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a publisher was or is refused: RTMP's code, and a text for people."""
-
-    code: str
-    description: str
-    lasting: bool = False  # another attempt at once would end in the same way
-
-
 def check_request(request: PublishRequested, settings: Settings) -> StreamId | Refusal:
     """The stream that a publisher asks for, if its address, the template and its keys agree."""
     try:
         address = parse_publish(request.app, request.tc_url, request.name)
     except AddressError as error:
-        return Refusal("NetStream.Publish.BadName", str(error))
+        return Refusal(RefusalReason.NOT_FOUND, str(error))
     template = settings.template(address.app)
     if template is None:
-        return Refusal("NetStream.Publish.Denied", f"there is no app {address.app!r} here")
+        return Refusal(RefusalReason.DENIED, f"there is no app {address.app!r} here")
     if not is_key_allowed(template.publish_keys, address.query.get("key", "")):
         said = "wrong" if "key" in address.query else "missing"
         return Refusal(
-            "NetStream.Publish.Denied", f"the publish key (?key=...) of {address.app} is {said}"
+            RefusalReason.DENIED, f"the publish key (?key=...) of {address.app} is {said}"
         )
     return stream_id(address.app, address.key)
-
-
-def is_key_allowed(hashes: Sequence[str], key: str) -> bool:
-    """Whether `key` is one whose SHA-256 (hex) is listed; without any listed, every one is.
-
-    Takes the same time whichever entry matches.
-    """
-    if not hashes:
-        return True
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    found = False
-    for listed in hashes:
-        found |= hmac.compare_digest(digest.encode(), listed.lower().encode())
-    return found
 
 
 class RefusalMemory:

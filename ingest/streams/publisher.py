@@ -5,6 +5,7 @@ Pure: events of `common.rtmp` and the time in, a `Refusal` out when the connecti
 
 from typing import Protocol
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import IngestSettings
 from common.rtmp.events import (
     AudioReceived,
@@ -24,7 +25,6 @@ from ingest.rtmp.to_units import (
     VideoConfig,
     VideoUnit,
 )
-from ingest.streams.admission import Refusal
 from ingest.streams.stream import Stream
 
 # A tag that held a picture which cannot be used: the pictures after it refer to it.
@@ -58,7 +58,7 @@ class PublishingConnection(Protocol):
 
     def accept_publish(self, request_id: int) -> None: ...
 
-    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
+    def refuse_publish(self, request_id: int, refusal: Refusal) -> None:
         """Say no, and close once that has gone out."""
         ...
 
@@ -78,8 +78,12 @@ class PublishingConnection(Protocol):
         """Read as soon as something comes."""
         ...
 
-    def end_publish(self, level: str, code: str, description: str) -> None:
-        """Tell a publisher that it is over, and close once that has gone out."""
+    def end_publish(self, refusal: Refusal) -> None:
+        """Tell a publisher why it cannot go on, and close once that has gone out."""
+        ...
+
+    def finish_publish(self, words: str) -> None:
+        """Tell a publisher that its stream ends in order, and close once that has gone out."""
         ...
 
 
@@ -172,11 +176,11 @@ class Publisher:
             what = f"no video within {settings.first_video_timeout_s:g} s of the start"
             if self._last_trouble:
                 what = f"{what}: {self._last_trouble}"
-            return Refusal("NetStream.Publish.Failed", what)
+            return Refusal(RefusalReason.FAILED, what)
         if self._unsupported and now - self._unsupported_s >= settings.first_video_timeout_s:
             return _unsupported(self._unsupported)
         if now - self.last_media_s >= settings.idle_timeout_s:
-            return Refusal("NetStream.Publish.Idle", f"no media for {settings.idle_timeout_s:g} s")
+            return Refusal(RefusalReason.IDLE, f"no media for {settings.idle_timeout_s:g} s")
         return None
 
     def _video(self, timestamp: int, payload: bytes, now: float) -> Refusal | None:
@@ -234,7 +238,7 @@ class Publisher:
 
 def _unsupported(name: str) -> Refusal:
     return Refusal(
-        "NetStream.Publish.Rejected",
+        RefusalReason.UNSUPPORTED,
         f"{name} video is not supported: publish H.264",
-        lasting=True,
+        is_lasting=True,
     )

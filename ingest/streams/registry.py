@@ -8,7 +8,9 @@ met as `PublishingConnection`; `now` is CLOCK_MONOTONIC in seconds.
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Takeover
 from common.config.settings import Settings
 from common.errors import EnvelopeError
@@ -28,7 +30,7 @@ from common.ipc.identity import StreamId
 from common.process.log import RateLimit, stream_label
 from common.rtmp.events import Event, PublishRequested
 from ingest.outputs.outbox import Peers
-from ingest.streams.admission import Admission, Refusal, RefusalMemory, check_request
+from ingest.streams.admission import Admission, RefusalMemory, check_request
 from ingest.streams.gop_transfer import unpack
 from ingest.streams.publish_requests import Ask, PublishRequests, Tell
 from ingest.streams.publisher import Publisher, PublishingConnection
@@ -36,8 +38,6 @@ from ingest.streams.read_batching import ReadBatching
 from ingest.streams.stream import SessionContext, Stream, StreamState
 
 log = logging.getLogger("tfarm.ingest.streams.registry")
-
-STOPPED = "NetStream.Unpublish.Success"  # what a publisher is told whose stream ends in order
 
 
 class Streams:
@@ -94,7 +94,7 @@ class Streams:
                 before.host if before else None,
                 is_new=stream not in self._streams,
             )
-            refusal = Refusal("NetStream.Publish.Denied", why) if why else None
+            refusal = Refusal(RefusalReason.DENIED, why) if why else None
         if refusal is not None:
             self._refuse(connection, request, refusal, stream, now)
             return
@@ -194,19 +194,19 @@ class Streams:
     def refused_by_supervisor(self, message: Refused, now: float) -> None:
         ask = self._asks.answered(message.request_id)
         if ask is not None:
-            self._refuse_asked(ask, Refusal(message.code, message.description), now)
+            self._refuse_asked(ask, message.refusal, now)
             return
         stream = self._streams.get(message.stream_id)
         if stream is not None:
-            self._end_for(stream, Refusal(message.code, message.description, lasting=True), now)
+            self._end_for(stream, replace(message.refusal, is_lasting=True), now)
 
     def end_stream(self, message: EndStream, now: float) -> None:
         """The supervisor ends a stream; its publisher is told, and may not be let in at once.
 
         It may be another ingest's stream, whose publisher comes here next.
         """
-        refusal = Refusal(message.code, message.description, message.is_lasting)
-        if refusal.lasting:  # one that is not here may come next
+        refusal = message.refusal
+        if refusal.is_lasting:  # one that is not here may come next
             self._memory.remember(message.stream_id, refusal, now)
         stream = self._streams.get(message.stream_id)
         if stream is not None:
@@ -225,7 +225,7 @@ class Streams:
         """A publisher of this stream is at another ingest: the rules are those of a takeover."""
         in_use = self._is_in_use(message.stream_id, now)
         if in_use is not None:
-            self._tell(StreamRevoked(message.request_id, message.stream_id, in_use.description))
+            self._tell(StreamRevoked(message.request_id, message.stream_id, in_use))
             return
         self._make_way(message.stream_id, now)
         stream = self._streams.get(message.stream_id)
@@ -263,7 +263,9 @@ class Streams:
     def tick(self, now: float) -> None:
         """Deadlines; every half of `BATCH_S`, with `read_batching` behind it."""
         for ask in self._asks.overdue(now):
-            refusal = Refusal("NetStream.Failed", "the supervisor does not answer; try again")
+            refusal = Refusal(
+                RefusalReason.UNAVAILABLE, "the supervisor does not answer; try again"
+            )
             self._asks.give_up(ask, "no answer in time")
             self._refuse_asked(ask, refusal, now)
         self.read_batching.tick()
@@ -287,10 +289,10 @@ class Streams:
         """End everything: publishers are told, players too, by egress."""
         for ask in self._asks.all():
             self._asks.give_up(ask, reason)
-            self._refuse_asked(ask, Refusal("NetStream.Failed", reason), now)
+            self._refuse_asked(ask, Refusal(RefusalReason.UNAVAILABLE, reason), now)
         for connection in list(self._publishers):
             self._take(connection)
-            connection.end_publish("status", STOPPED, reason)
+            connection.finish_publish(reason)
         for stream in list(self._streams.values()):
             self._end(stream, reason)
 
@@ -317,7 +319,7 @@ class Streams:
 
     def _is_in_use(self, stream: StreamId, now: float) -> Refusal | None:
         """Whether a publisher is there that does not make way."""
-        in_use = Refusal("NetStream.Publish.BadName", "the stream key is in use")
+        in_use = Refusal(RefusalReason.NAME_IN_USE, "the stream key is in use")
         if self._asks.of(stream) is not None:
             return in_use
         connection = self._connections.get(stream)
@@ -350,7 +352,7 @@ class Streams:
         )
         publisher.stream.leave(reason, now)
         self._forget_if_ended(publisher.stream)
-        connection.end_publish("error", "NetStream.Publish.BadName", reason)
+        connection.end_publish(Refusal(RefusalReason.NAME_IN_USE, reason))
 
     def _begin(
         self,
@@ -396,10 +398,10 @@ class Streams:
         stream = self._remove(connection, refusal)
         if stream is None:
             return
-        if refusal.lasting:
+        if refusal.is_lasting:
             self._end_for(stream, refusal, now)
         else:
-            stream.leave(refusal.description, now)
+            stream.leave(refusal.words, now)
             self._forget_if_ended(stream)
 
     def _remove(self, connection: PublishingConnection, refusal: Refusal) -> Stream | None:
@@ -412,20 +414,20 @@ class Streams:
             "publisher closed stream=%s peer=%s code=%s reason=%s",
             _label(publisher.stream),
             connection.peer,
-            refusal.code,
-            refusal.description,
+            refusal.reason,
+            refusal.words,
         )
-        connection.end_publish("error", refusal.code, refusal.description)
+        connection.end_publish(refusal)
         return publisher.stream
 
     def _end_for(self, stream: Stream, refusal: Refusal, now: float) -> None:
         """End a stream and its publisher, if it has one, for the same reason."""
-        if refusal.lasting:
+        if refusal.is_lasting:
             self._memory.remember(stream.stream_id, refusal, now)
         connection = self._connections.get(stream.stream_id)
         if connection is not None:
             self._remove(connection, refusal)
-        self._end(stream, refusal.description)
+        self._end(stream, refusal.words)
 
     def _end(self, stream: Stream, reason: str) -> None:
         self._say(logging.INFO, "stream ended stream=%s reason=%s", _label(stream), reason)
@@ -452,11 +454,11 @@ class Streams:
                 "publish refused stream=%s peer=%s code=%s reason=%s%s",
                 stream_label(stream) if stream is not None else "?",
                 connection.peer,
-                refusal.code,
-                refusal.description,
+                refusal.reason,
+                refusal.words,
                 f" ({held_back} more like it)" if held_back else "",
             )
-        connection.refuse_publish(request.request_id, refusal.code, refusal.description)
+        connection.refuse_publish(request.request_id, refusal)
 
 
 def _label(stream: Stream) -> str:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.ipc.identity import ChildName
+from common.access.refusal import Refusal, RefusalReason
+from common.ipc.control_messages import EndStream
+from common.ipc.identity import ChildName, StreamId
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +40,9 @@ class StopWorker:
 
 
 Action = Send | FailChild | StartWorker | StopWorker
+
+
+def end_stream(ingest: ChildName, stream_id: StreamId, words: str) -> Send:
+    """End a stream that cannot be served any more; its publisher stays out for a while."""
+    refusal = Refusal(RefusalReason.FAILED, words, is_lasting=True)
+    return Send(ingest, EndStream(stream_id, refusal))

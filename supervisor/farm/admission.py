@@ -16,7 +16,9 @@ said to hold leaves the last word to the roster here: a takeover of one's own st
 import math
 from dataclasses import dataclass, replace
 
-from common.access.peer_address import host_of, subscriber, too_many_publishes
+from common.access.address_limits import too_many_publishes
+from common.access.peer_address import host_of, subscriber
+from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Pipeline, SourceFormat
 from common.ipc.control_messages import (
     EndStream,
@@ -37,12 +39,7 @@ from supervisor.farm.stream import NO_INGEST, Stream, StreamState
 from supervisor.placement.cost import stream_cost
 from supervisor.placement.fleet import InFleet, Need, NoRoom, move, place, release, stay
 
-DENIED = "NetStream.Publish.Denied"
-BAD_NAME = "NetStream.Publish.BadName"  # the name is taken, or none
-FULL = "NetStream.Failed"
-FAILED = "NetStream.Publish.Failed"
-
-_TAKEN = "the stream is already being published"
+_TAKEN = Refusal(RefusalReason.NAME_IN_USE, "the stream is already being published")
 
 PARK_S = 1.0
 PARK_STARTING_S = 3.0
@@ -104,7 +101,9 @@ class Admission:
         """Answer a `PublishRequest`, or park it."""
         limit = self._roster.settings.ingest.max_publishes_per_address
         if ask.is_at_limit and self._publishes_beside(ask) >= limit:
-            return [self._refuse(ingest, ask, DENIED, too_many_publishes(limit))]
+            return [
+                self._refuse(ingest, ask, Refusal(RefusalReason.DENIED, too_many_publishes(limit)))
+            ]
         stream = self._roster.streams.get(ask.stream_id)
         if stream is not None:
             if stream.ingest == NO_INGEST:
@@ -112,15 +111,15 @@ class Admission:
             if stream.ingest != ingest:
                 return self._revoke(ingest, stream, ask, now)
             if stream.is_live:
-                return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
+                return [self._refuse(ingest, ask, _TAKEN)]
             # Its publisher is back; whether it may take over was for ingest to decide.
             stream.is_live = True
             stream.address = ask.address
             return [self._roster.placed(stream, ask.request_id)]
         if any(queued.ask.stream_id == ask.stream_id for queued in self._queued):
-            return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
+            return [self._refuse(ingest, ask, _TAKEN)]
         if self.closed:
-            return [self._refuse(ingest, ask, FULL, self.closed)]
+            return [self._refuse(ingest, ask, _full(self.closed))]
         return self._try(ingest, ask, now, None)
 
     def _publishes_beside(self, ask: PublishRequest) -> int:
@@ -138,7 +137,7 @@ class Admission:
     ) -> list[Action]:
         """Ask the ingest that has the stream: it alone knows whether its publisher is silent."""
         if any(entry.ask.stream_id == ask.stream_id for entry in self._revoking.values()):
-            return [self._refuse(ingest, ask, BAD_NAME, _TAKEN)]
+            return [self._refuse(ingest, ask, _TAKEN)]
         self._last_revoke += 1
         self._revoking[self._last_revoke] = Revoking(ingest, ask, now + REVOKE_S)
         return [Send(stream.ingest, StreamRevoke(self._last_revoke, ask.stream_id))]
@@ -149,13 +148,13 @@ class Admission:
         stream = self._roster.streams.get(answer.stream_id)
         is_owner = stream is not None and stream.ingest == owner
         if entry is None:
-            if stream is not None and is_owner and not answer.refusal:
+            if stream is not None and is_owner and answer.refusal is None:
                 # Who asked has gone: held, as if its ingest was lost.
                 stream.ingest, stream.is_live, stream.away_s = NO_INGEST, False, now
                 stream.ingest_lost_until_s = now + stream.template.hold_ms / 1000
             return []
-        if answer.refusal:
-            return [self._refuse(entry.ingest, entry.ask, BAD_NAME, answer.refusal)]
+        if answer.refusal is not None:
+            return [self._refuse(entry.ingest, entry.ask, answer.refusal)]
         if stream is None or not is_owner:
             return self.ask(entry.ingest, entry.ask, now)
         note = f"{owner} hands it over to {entry.ingest}"
@@ -216,7 +215,7 @@ class Admission:
         queued, self._queued = self._queued, []
         for item in queued:
             if self.closed:
-                actions.append(self._refuse(item.ingest, item.ask, FULL, self.closed))
+                actions.append(self._refuse(item.ingest, item.ask, _full(self.closed)))
             else:
                 actions += self._try(item.ingest, item.ask, now, item.deadline_s)
         return actions
@@ -252,7 +251,7 @@ class Admission:
         stream = self._roster.streams.get(entry.ask.stream_id)
         if stream is None or stream.ingest == NO_INGEST:
             return self.ask(entry.ingest, entry.ask, now)  # its ingest was lost meanwhile
-        return [self._refuse(entry.ingest, entry.ask, BAD_NAME, _TAKEN)]
+        return [self._refuse(entry.ingest, entry.ask, _TAKEN)]
 
     def format_known(
         self, ingest: ChildName, known: SourceFormatReport, now: float
@@ -262,7 +261,9 @@ class Admission:
         stream = roster.streams.get(known.stream_id)
         if stream is None or stream.ingest != ingest:
             text = "the stream is not known here any more; publish again"
-            refused = Refused(known.request_id, known.stream_id, FAILED, text)
+            refused = Refused(
+                known.request_id, known.stream_id, Refusal(RefusalReason.FAILED, text)
+            )
             return [Send(ingest, refused)]
         is_freed = stream.format_known(known.format, known.codec, now)
         if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
@@ -291,7 +292,7 @@ class Admission:
         text = f"no room for {known.format.width}x{known.format.height}: {result.reason}"
         self._remember(known.stream_id, Remembered(now + REMEMBER_S, text, known.format))
         roster.note(known.stream_id, f"refused: {text}", now)
-        return [Send(ingest, Refused(known.request_id, known.stream_id, FULL, text))]
+        return [Send(ingest, Refused(known.request_id, known.stream_id, _full(text)))]
 
     def _try(
         self, ingest: ChildName, ask: PublishRequest, now: float, deadline_s: float | None
@@ -300,7 +301,11 @@ class Admission:
         app, _ = split_stream_id(ask.stream_id)
         template = roster.settings.template(app)
         if template is None:
-            return [self._refuse(ingest, ask, BAD_NAME, "there is no such app here")]
+            return [
+                self._refuse(
+                    ingest, ask, Refusal(RefusalReason.NOT_FOUND, "there is no such app here")
+                )
+            ]
         stream = Stream(
             ask.stream_id,
             template,
@@ -313,12 +318,12 @@ class Admission:
         )
         if roster.quarantine.standing(ask.stream_id, now) is Standing.REFUSED:
             text = roster.quarantine.reason(ask.stream_id, now)
-            return [self._refuse(ingest, ask, FULL, text)]
+            return [self._refuse(ingest, ask, _full(text))]
         remembered = self._remembered.get(ask.stream_id)
         if remembered is not None and now < remembered.until_s:
             likely = replace(roster.need(stream), cost=stream_cost(template, remembered.format))
             if isinstance(place(roster.fleet, likely), NoRoom):
-                return [self._refuse(ingest, ask, FULL, remembered.description)]
+                return [self._refuse(ingest, ask, _full(remembered.description))]
         begun = roster.isolate(stream, now, is_again=deadline_s is not None)
         need = roster.need(stream)
         result = place(roster.fleet, need, roster.excluded(stream))
@@ -347,7 +352,7 @@ class Admission:
             roster.quarantine.take_worker(ask.stream_id)
         roster.full_refusals += 1
         roster.note(ask.stream_id, f"refused: {result.reason}", now)
-        return [*begun, self._refuse(ingest, ask, FULL, f"the farm is full: {result.reason}")]
+        return [*begun, self._refuse(ingest, ask, _full(f"the farm is full: {result.reason}"))]
 
     def _has_room_among_others(self, stream: Stream) -> bool:
         """Whether one that is to be alone could be placed as if it were not."""
@@ -392,7 +397,7 @@ class Admission:
         for victim in victims:
             roster.close(victim)
             roster.note(victim.stream_id, text, now)
-            end = EndStream(victim.stream_id, FULL, text, is_lasting=False)
+            end = EndStream(victim.stream_id, _full(text))
             actions.append(Send(victim.ingest, end))
         return result, actions
 
@@ -402,8 +407,12 @@ class Admission:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[stream_id] = refusal
 
-    def _refuse(self, ingest: ChildName, ask: PublishRequest, code: str, description: str) -> Send:
-        return Send(ingest, Refused(ask.request_id, ask.stream_id, code, description))
+    def _refuse(self, ingest: ChildName, ask: PublishRequest, refusal: Refusal) -> Send:
+        return Send(ingest, Refused(ask.request_id, ask.stream_id, refusal))
+
+
+def _full(words: str) -> Refusal:
+    return Refusal(RefusalReason.FULL, words)
 
 
 def resume_time(stream: Stream) -> ResumeTime | None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.ipc.control_messages import (
@@ -33,9 +34,9 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildName, StreamId, device_of, stream_id
 from common.process.log import stream_label
-from supervisor.farm.actions import Action, FailChild, Send, StopWorker
+from supervisor.farm.actions import Action, FailChild, Send, StopWorker, end_stream
 from supervisor.farm.address_usage import AddressTotals
-from supervisor.farm.admission import FAILED, Admission
+from supervisor.farm.admission import Admission
 from supervisor.farm.degradation import Degradation
 from supervisor.farm.egress_routing import Routing
 from supervisor.farm.host_load import HostLoadTracker
@@ -169,7 +170,7 @@ class Farm:
         match hello.kind if hello else "":
             case "ingest":
                 self._admission.forget_ingest(child)
-                self._address_totals["ingest"].lost(child)
+                self._address_totals["ingest"].remove(child)
                 for stream in self.roster.of_ingest(child):
                     actions += self._ingest_lost(stream, reason, now)
             case "worker":
@@ -187,7 +188,7 @@ class Farm:
                 # The routes stay until the next heartbeat: one that they name, and that is a
                 # stream's home by now, is none yet for those that know the old topology.
                 self._routing.lost(child)
-                self._address_totals["egress"].lost(child)
+                self._address_totals["egress"].remove(child)
                 for stream in self.roster.streams.values():
                     stream.served.pop(child, None)
                 actions += self._recovery.egress_lost(child, now)
@@ -342,7 +343,10 @@ class Farm:
         if stream.ingest == NO_INGEST:
             self.roster.close(stream)
         # Its publisher may come back to another ingest: they all keep it out.
-        end = EndStream(stream.stream_id, FAILED, "ended by the operator")
+        end = EndStream(
+            stream.stream_id,
+            Refusal(RefusalReason.KICKED, "ended by the operator", is_lasting=True),
+        )
         return [Send(name, end) for name in sorted(self._ingests() | {stream.ingest})]
 
     def clear(self, app: str, key: str) -> list[Action]:
@@ -404,7 +408,7 @@ class Farm:
         return len(beat.transcodes) if beat is not None else 0
 
     def _end(self, stream: Stream, description: str) -> Action:
-        return Send(stream.ingest, EndStream(stream.stream_id, FAILED, description))
+        return end_stream(stream.ingest, stream.stream_id, description)
 
     def _all(self) -> list[Stream]:
         return list(self.roster.streams.values())
@@ -435,11 +439,11 @@ class Farm:
                     actions.append(Send(child, elsewhere))
                 return [*actions, *self._remove_if_idle(child, beat)]
             case "ingest":
-                told = self._hear_holdings("ingest", child, beat)
+                told = self._on_address_usage("ingest", child, beat)
                 return [*told, *self._drop_unlisted(child, beat.publishers, now)]
             case "egress":
                 self._routing.heard(child, beat.served, now)
-                return [*self._hear_holdings("egress", child, beat), *self._route(now)]
+                return [*self._on_address_usage("egress", child, beat), *self._route(now)]
             case _:
                 return []
 
@@ -484,9 +488,9 @@ class Farm:
         self.roster.note(stream.stream_id, words, now)
         return [self.roster.placed(stream, 0)]
 
-    def _hear_holdings(self, kind: str, child: ChildName, beat: Heartbeat) -> list[Action]:
-        """Tell a child what addresses hold at the others of its kind, if that is new."""
-        elsewhere = self._address_totals[kind].heard(child, beat.held)
+    def _on_address_usage(self, kind: str, child: ChildName, beat: Heartbeat) -> list[Action]:
+        """Tell a child what addresses have at the others of its kind, if that is new."""
+        elsewhere = self._address_totals[kind].on_usage(child, beat.address_usage)
         return [Send(child, elsewhere)] if elsewhere is not None else []
 
     def _routes_for(self, child: ChildName) -> list[Action]:

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 
 from common.config.ladder import Pipeline
 from common.ipc.control_messages import (
-    EndStream,
     Placement,
     Positions,
     StreamTrouble,
@@ -27,8 +26,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildName, StreamId, device_of
 from common.process.log import stream_label
-from supervisor.farm.actions import Action, Send
-from supervisor.farm.admission import FAILED
+from supervisor.farm.actions import Action, Send, end_stream
 from supervisor.farm.quarantine import Standing
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream, StreamState
@@ -99,7 +97,7 @@ class Recovery:
         log.error("stream refused stream=%s reason=%s", stream_label(stream.stream_id), reason)
         roster.note(stream.stream_id, f"refused: {reason}", now)
         roster.close(stream)
-        return [Send(stream.ingest, EndStream(stream.stream_id, FAILED, reason))]
+        return [end_stream(stream.ingest, stream.stream_id, reason)]
 
     def trouble(self, trouble: StreamTrouble, now: float) -> list[Action]:
         """One stream that its worker cannot serve: another device, or none is left to try."""
@@ -239,8 +237,8 @@ class Recovery:
             if Pipeline.REFUSE in stream.policy():
                 roster.close(stream)
                 self.has_freed = True
-                end = EndStream(stream.stream_id, FAILED, f"no device left: {result.reason}")
-                return [Send(stream.ingest, end)]
+                words = f"no device left: {result.reason}"
+                return [end_stream(stream.ingest, stream.stream_id, words)]
             here = roster.device_of(stream)
             if here is not None and stream.why_refused(here):
                 roster.drop_placement(stream)  # it can never go back
@@ -261,7 +259,7 @@ class Recovery:
         roster = self._roster
         if Pipeline.REFUSE in stream.policy():
             roster.close(stream)
-            return [Send(stream.ingest, EndStream(stream.stream_id, FAILED, reason))]
+            return [end_stream(stream.ingest, stream.stream_id, reason)]
         need = replace(roster.need(stream), policy=(Pipeline.PASSTHROUGH,))
         result = move(roster.fleet, stream.generation, need)
         assert not isinstance(result, NoRoom)  # passthrough takes no room

@@ -5,11 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
 from egress.access import (
-    NOT_FOUND,
-    PLAY_FAILED,
-    PlayRefused,
     PlayWanted,
     judge,
     look_up,
@@ -54,17 +52,17 @@ def test_an_address_names_stream_rendition_and_start(
 )
 def test_what_is_not_there_is_refused_in_words(app: str, name: str, says: str) -> None:
     refused = judge(OPEN, app, "", name)
-    assert isinstance(refused, PlayRefused)
-    assert refused.code == NOT_FOUND
-    assert says in refused.description
+    assert isinstance(refused, Refusal)
+    assert refused.reason is RefusalReason.NOT_FOUND
+    assert says in refused.words
 
 
 @pytest.mark.parametrize("query", ["", "?key=", "?key=S3cret", "?key=first%20", "?token=s3cret"])
 def test_a_wrong_or_missing_play_key_is_refused(query: str) -> None:
     refused = judge(KEYED, "live", "", f"cam1/720p{query}")
-    assert isinstance(refused, PlayRefused)
-    assert refused.code == PLAY_FAILED
-    assert "s3cret" not in refused.description.lower()
+    assert isinstance(refused, Refusal)
+    assert refused.reason is RefusalReason.DENIED
+    assert "s3cret" not in refused.words.lower()
 
 
 @pytest.mark.parametrize("key", ["first", "s3cret"])
@@ -87,15 +85,15 @@ def test_a_rendition_that_this_stream_has_not_is_refused_by_name() -> None:
     wanted = judge(OPEN, "live", "", "cam1/720p")
     assert isinstance(wanted, PlayWanted)
     refused = look_up(Stream(stream_open(renditions=("360p",)), 0.0), wanted)
-    assert isinstance(refused, PlayRefused)
-    assert refused.code == NOT_FOUND
-    assert "no 720p" in refused.description
-    assert "360p, source" in refused.description
+    assert isinstance(refused, Refusal)
+    assert refused.reason is RefusalReason.NOT_FOUND
+    assert "no 720p" in refused.words
+    assert "360p, source" in refused.words
 
 
 def test_after_the_wait_the_reason_is_told() -> None:
     wanted = judge(OPEN, "live", "", "cam1/720p")
     assert isinstance(wanted, PlayWanted)
     # egress hears of a stream with its first video: it may be that only sound is published
-    assert not_there(None, wanted).description == "nobody publishes this stream, or it has no video"
-    assert "no picture" in not_there(Stream(stream_open(), 0.0), wanted).description
+    assert not_there(None, wanted).words == "nobody publishes this stream, or it has no video"
+    assert "no picture" in not_there(Stream(stream_open(), 0.0), wanted).words

@@ -18,6 +18,7 @@ import av
 import numpy as np
 import pytest
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import SOURCE
 from common.errors import ExitCode
 from common.ipc.control_messages import (
@@ -238,7 +239,7 @@ def test_the_same_key_twice_is_refused_and_the_first_goes_on(farm: FarmAround) -
 
 def test_a_farm_that_is_full_says_so(farm: FarmAround) -> None:
     farm.answer = lambda ask: (
-        Refused(ask.request_id, ask.stream_id, "NetStream.Publish.Denied", "no room")
+        Refused(ask.request_id, ask.stream_id, Refusal(RefusalReason.DENIED, "no room"))
         if isinstance(ask, PublishRequest)
         else None
     )
@@ -278,7 +279,7 @@ def test_a_kicked_publisher_is_told_and_kept_out(farm: FarmAround) -> None:
     with RtmpPublisher(farm.url(), 5) as publisher:
         send_gop(publisher)
         farm.wait(lambda: farm.last(StreamStart), "the stream")
-        farm.send(EndStream(stream_id(), "NetStream.Publish.Denied", "kicked"))
+        farm.send(EndStream(stream_id(), Refusal(RefusalReason.DENIED, "kicked", is_lasting=True)))
         farm.wait(lambda: farm.last(PublishEnd), "the end")
         told = publisher.next_event()
         assert isinstance(told, Ended)

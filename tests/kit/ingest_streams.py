@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from common.access.refusal import Refusal
 from common.config.ladder import Takeover
 from common.config.settings import IngestSettings, Settings
 from common.ipc.control_messages import PublishRequest
 from common.ipc.media_messages import StreamClosed
 from common.rtmp.events import PublishRequested
+from common.rtmp.status_codes import PUBLISH_DONE, publish_code
 from ingest.streams.admission import Admission
 from ingest.streams.registry import Streams
 from tests.kit.stream import ANSWER, TEMPLATE, FakePeers, header, picture
@@ -19,7 +21,7 @@ LOCKED = replace(TEMPLATE, name="locked", publish_keys=(hashlib.sha256(b"sesame"
 
 @dataclass(eq=False)
 class FakeConnection:
-    """A connection that notes what it is told."""
+    """An RTMP connection that notes what it is told."""
 
     host: str = "203.0.113.7"
     peer: str = "203.0.113.7:5000"
@@ -35,8 +37,8 @@ class FakeConnection:
         self.accepted.append(request_id)
         self.on_accept()
 
-    def refuse_publish(self, request_id: int, code: str, description: str) -> None:
-        self.told.append((code, description))
+    def refuse_publish(self, request_id: int, refusal: Refusal) -> None:
+        self.end_publish(refusal)
 
     def hold_back(self, seconds: float) -> None:
         self.held_back.append(seconds)
@@ -51,8 +53,11 @@ class FakeConnection:
     def read_immediately(self) -> None:
         self.is_batched = False
 
-    def end_publish(self, level: str, code: str, description: str) -> None:
-        self.told.append((code, description))
+    def end_publish(self, refusal: Refusal) -> None:
+        self.told.append((publish_code(refusal.reason), refusal.words))
+
+    def finish_publish(self, words: str) -> None:
+        self.told.append((PUBLISH_DONE, words))
 
 
 class Around:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.access.peer_address import Holders, Networks, host_of, subscriber
+from common.access.peer_address import Networks, host_of, subscriber
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,3 @@ def test_networks_hold_their_addresses_however_these_are_written() -> None:
 def test_a_text_that_is_no_network_is_an_error() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         Networks(["nonsense"])
-
-
-def test_holders_are_forgotten_with_what_they_held() -> None:
-    holders = Holders()
-    holders.add("2001:db8::1")
-    holders.add("2001:db8::2")
-    assert holders["2001:db8::3"] == 2
-    holders.remove("2001:db8::1")
-    holders.remove("2001:db8::1")
-    assert holders["2001:db8::1"] == 0
-    assert not holders._held

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from common.access.refusal import Refusal, RefusalReason
 from common.rtmp import amf0
 from common.rtmp.chunks import encode_message
 from common.rtmp.client import ClientSession, Published
@@ -156,7 +157,7 @@ def test_a_lazy_publisher_that_is_closed_still_reads_why_and_is_not_reset() -> N
         connection, owner = publisher.connection, publisher.owner
         connection.read_batched()
         publisher.picture(40)
-        connection.end_publish("error", "NetStream.Publish.BadName", "another took over")
+        connection.end_publish(Refusal(RefusalReason.NAME_IN_USE, "another took over"))
         await some_turns()
         assert b"another took over" in publisher.peer.recv(65536)
         assert publisher.peer.recv(65536) == b""
@@ -253,7 +254,7 @@ def test_one_that_is_refused_with_media_under_way_reads_why_and_is_not_reset() -
         await until(lambda: owner.names == ["cam1", "cam2"])
         await some_turns()
         assert owner.request is not None
-        connection.refuse_publish(owner.request.request_id, "NetStream.Publish.Denied", "full")
+        connection.refuse_publish(owner.request.request_id, Refusal(RefusalReason.DENIED, "full"))
         await some_turns()
         assert b"full" in publisher.peer.recv(65536)
         assert publisher.peer.recv(65536) == b""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import cast
 
+from common.access.refusal import Refusal
 from common.ipc.identity import ChildName
 from common.rtmp.events import PlayRequested
 from ingest.rtmp.connection import Connection
@@ -33,8 +34,8 @@ class Player:
     def close(self, reason: str) -> None:
         raise AssertionError(reason)
 
-    def refuse_play(self, request_id: int, code: str, description: str) -> None:
-        self.refusals.append(description)
+    def refuse_play(self, request_id: int, refusal: Refusal) -> None:
+        self.refusals.append(refusal.words)
 
 
 def run(scenario: Callable[[Players, Player], Awaitable[None]]) -> None:

@@ -1,12 +1,12 @@
 """ingest/streams/admission.py: limits, publish keys, refusals remembered."""
 
-import hashlib
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import IngestSettings
 from common.ipc.identity import StreamId
 from ingest.streams.admission import (
@@ -14,9 +14,7 @@ from ingest.streams.admission import (
     MAX_REMEMBERED,
     REMEMBER_S,
     Admission,
-    Refusal,
     RefusalMemory,
-    is_key_allowed,
 )
 
 LIMITS = IngestSettings(
@@ -136,20 +134,10 @@ def test_what_is_released_is_free_again_and_nothing_is_exceeded(
         assert book.open_connections == sum(held.values())
 
 
-def test_a_publish_key_must_be_one_of_those_listed() -> None:
-    hashes = [hashlib.sha256(key).hexdigest() for key in (b"one", b"two")]
-    assert is_key_allowed((), "whatever")
-    assert is_key_allowed(hashes, "two")
-    assert is_key_allowed([hashes[0].upper()], "one")
-    assert not is_key_allowed(hashes, "")
-    assert not is_key_allowed(hashes, "three")
-    assert not is_key_allowed(["schlüssel"], "schlüssel")
-
-
 def test_a_refusal_stands_for_a_while() -> None:
     memory = RefusalMemory()
     stream = StreamId("live/cam")
-    refusal = Refusal("NetStream.Publish.Rejected", "HEVC")
+    refusal = Refusal(RefusalReason.UNSUPPORTED, "HEVC")
     memory.remember(stream, refusal, 100.0)
     assert memory.recall(stream, 100.0 + REMEMBER_S - 0.1) is refusal
     assert memory.recall(StreamId("live/other"), 100.0) is None
@@ -160,14 +148,14 @@ def test_a_refusal_stands_for_a_while() -> None:
 def test_the_oldest_refusals_make_room() -> None:
     memory = RefusalMemory()
     for number in range(MAX_REMEMBERED + 1):
-        memory.remember(StreamId(f"live/{number}"), Refusal("code", "why"), 0.0)
+        memory.remember(StreamId(f"live/{number}"), Refusal(RefusalReason.FAILED, "why"), 0.0)
     assert memory.recall(StreamId("live/0"), 1.0) is None
     assert memory.recall(StreamId("live/1"), 1.0) is not None
 
 
 def test_what_an_address_holds_at_other_ingests_counts() -> None:
     book = admission(max_publishes_per_address=2)
-    book.told_elsewhere({ELSEWHERE: (1, 1)})
+    book.set_usage_elsewhere({ELSEWHERE: (1, 1)})
     assert book.admit(ELSEWHERE, 0.0) is None
     refused = book.admit(ELSEWHERE, 0.0)
     assert refused is not None
@@ -175,15 +163,15 @@ def test_what_an_address_holds_at_other_ingests_counts() -> None:
     assert book.admit_publish(ELSEWHERE) is None
     assert not book.is_beyond_limit(ELSEWHERE)
     assert book.admit_publish(ELSEWHERE) is not None
-    assert book.held() == {ELSEWHERE: (1, 1)}, "only its own"
-    book.told_elsewhere({})
+    assert book.address_usage() == {ELSEWHERE: (1, 1)}, "only its own"
+    book.set_usage_elsewhere({})
     assert book.admit(ELSEWHERE, 0.0) is None
     assert book.admit_publish(ELSEWHERE) is None
 
 
 def test_what_may_be_its_own_stream_at_another_ingest_is_left_to_the_supervisor() -> None:
     book = admission(max_publishes_per_address=2)
-    book.told_elsewhere({ELSEWHERE: (1, 1), "127.0.0.1": (9, 9)})
+    book.set_usage_elsewhere({ELSEWHERE: (1, 1), "127.0.0.1": (9, 9)})
     assert book.admit_publish(ELSEWHERE, is_new=True) is None
     assert not book.is_beyond_limit(ELSEWHERE)
     assert book.admit_publish(ELSEWHERE, is_new=True) is None
@@ -196,7 +184,7 @@ def test_what_may_be_its_own_stream_at_another_ingest_is_left_to_the_supervisor(
 def test_a_takeover_of_its_own_stream_adds_nothing() -> None:
     book = admission(max_publishes_per_address=1)
     assert book.admit_publish(ELSEWHERE) is None
-    book.told_elsewhere({ELSEWHERE: (1, 1)})  # as if late: that stream was there before
+    book.set_usage_elsewhere({ELSEWHERE: (1, 1)})  # as if late: that stream was there before
     assert book.admit_publish(ELSEWHERE, "203.0.113.99") is not None
     assert book.admit_publish(ELSEWHERE, ELSEWHERE) is None
 
@@ -206,7 +194,7 @@ def test_exempt_addresses_are_not_told_of() -> None:
     book.admit("127.0.0.1", 0.0)
     book.admit("2001:db8::1", 0.0)
     book.admit_publish("127.0.0.1")
-    assert book.held() == {"2001:db8::/64": (1, 0)}
+    assert book.address_usage() == {"2001:db8::/64": (1, 0)}
 
 
 def test_each_of_several_ingests_takes_its_part_of_the_handshakes() -> None:

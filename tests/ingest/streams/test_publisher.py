@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import IngestSettings
 from common.ipc.media_messages import AccessUnit
 from common.rtmp.events import (
@@ -14,7 +15,6 @@ from common.rtmp.events import (
     PublishEnded,
     VideoReceived,
 )
-from ingest.streams.admission import Refusal
 from ingest.streams.publisher import KEPT_LEAD_S, TOO_FAST, Publisher
 from ingest.streams.stream import SessionContext, Stream, StreamState
 from tests.kit.stream import (
@@ -92,9 +92,9 @@ def test_another_codec_is_refused_by_name_and_for_a_while() -> None:
     around = Around()
     refusal = around.take(VideoReceived(0, b"\x90hvc1" + bytes(20)))
     assert refusal is not None
-    assert refusal.code == "NetStream.Publish.Rejected"
-    assert "HEVC" in refusal.description
-    assert refusal.lasting
+    assert refusal.reason is RefusalReason.UNSUPPORTED
+    assert "HEVC" in refusal.words
+    assert refusal.is_lasting
 
 
 def test_another_codec_among_pictures_closes_only_who_does_not_come_back() -> None:
@@ -108,7 +108,7 @@ def test_another_codec_among_pictures_closes_only_who_does_not_come_back() -> No
     assert around.publisher.overdue(125.9) is None
     refusal = around.publisher.overdue(126.0)
     assert refusal is not None
-    assert "H.263" in refusal.description
+    assert "H.263" in refusal.words
 
 
 def test_audio_that_no_player_knows_is_left_out_and_said() -> None:
@@ -148,16 +148,14 @@ def test_no_picture_in_time_closes_with_the_last_trouble() -> None:
     assert around.publisher.overdue(109.9) is None
     refusal = around.publisher.overdue(110.0)
     assert refusal is not None
-    assert refusal.description == (
-        "no video within 10 s of the start: video before its sequence header"
-    )
-    assert not refusal.lasting
+    assert refusal.words == ("no video within 10 s of the start: video before its sequence header")
+    assert not refusal.is_lasting
 
 
 def test_a_publisher_of_nothing_is_closed() -> None:
     refusal = Around().publisher.overdue(110.0)
     assert refusal is not None
-    assert refusal.description == "no video within 10 s of the start"
+    assert refusal.words == "no video within 10 s of the start"
 
 
 def test_a_publisher_that_falls_silent_is_closed() -> None:
@@ -167,7 +165,7 @@ def test_a_publisher_that_falls_silent_is_closed() -> None:
     assert around.publisher.overdue(124.9) is None
     refusal = around.publisher.overdue(125.0)
     assert refusal is not None
-    assert refusal.description == "no media for 15 s"
+    assert refusal.words == "no media for 15 s"
 
 
 def test_audio_that_is_left_out_is_noted_once_with_what_would_do() -> None:

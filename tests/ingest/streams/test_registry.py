@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Takeover
 from common.ipc.control_messages import (
     EndStream,
@@ -26,6 +27,10 @@ from ingest.streams.admission import REMEMBER_S
 from ingest.streams.publish_requests import ASK_TIMEOUT_S
 from tests.kit.ingest_streams import Around, FakeConnection
 from tests.kit.stream import ANSWER, STREAM, TEMPLATE, WORKER, header, picture
+
+
+def _end(stream: StreamId, reason: RefusalReason, words: str) -> EndStream:
+    return EndStream(stream, Refusal(reason, words, is_lasting=True))
 
 
 def test_the_supervisor_hears_at_once_of_a_publisher_that_is_back() -> None:
@@ -52,7 +57,7 @@ def test_who_gave_its_room_away_may_come_back_at_once(is_back: bool) -> None:
     around = Around()
     around.streams.lost(around.live(), "connection reset", 101.0)
     back = around.publish(now=101.5) if is_back else None
-    end = EndStream(STREAM, "NetStream.Failed", "gave its room", is_lasting=False)
+    end = EndStream(STREAM, Refusal(RefusalReason.FULL, "gave its room"))
     around.streams.end_stream(end, 102.0)
     assert len(around.streams) == 0
     if back is not None:
@@ -67,7 +72,7 @@ def test_at_its_limit_at_other_ingests_the_supervisor_has_the_last_word() -> Non
     around.publish()
     assert not around.last(PublishRequest).is_at_limit
     around = Around(max_publishes_per_address=1)
-    around.admission.told_elsewhere({FakeConnection.host: (1, 1)})
+    around.admission.set_usage_elsewhere({FakeConnection.host: (1, 1)})
     own = around.publish()
     assert around.last(PublishRequest).is_at_limit
     around.place()
@@ -94,7 +99,7 @@ def test_what_the_supervisor_refuses_is_told_in_its_words() -> None:
     around = Around()
     peer = around.publish()
     around.streams.refused_by_supervisor(
-        Refused(1, STREAM, "NetStream.Publish.Denied", "the farm is full"), 100.0
+        Refused(1, STREAM, Refusal(RefusalReason.DENIED, "the farm is full")), 100.0
     )
     assert peer.told == [("NetStream.Publish.Denied", "the farm is full")]
     assert len(around.streams) == 0
@@ -244,7 +249,7 @@ def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
     around.streams.lost(first, "reset", 101.0)
     around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 102.0)
     answer = around.last(StreamRevoked)
-    assert answer.refusal == ""
+    assert answer.refusal is None
     assert answer.resume_time.end_ms == 400
     time_ms = answer.resume_time.reference_ms - answer.resume_time.reference_s * 1000
     assert time_ms == pytest.approx(-100_000)
@@ -304,7 +309,7 @@ def test_a_stream_that_is_not_known_here_is_let_go() -> None:
 
 def test_a_publisher_kicked_at_another_ingest_is_kept_out_here_too() -> None:
     around = Around()
-    around.streams.end_stream(EndStream(ANSWER.stream_id, "NetStream.Publish.Failed", "no"), 100.0)
+    around.streams.end_stream(_end(ANSWER.stream_id, RefusalReason.FAILED, "no"), 100.0)
     assert around.publish(now=110.0).told[0][0] == "NetStream.Publish.Failed"
 
 
@@ -355,7 +360,7 @@ def test_a_codec_that_cannot_be_served_is_refused_before_start_the_next_time() -
 def test_a_kicked_publisher_is_told_why_and_kept_out_for_a_while() -> None:
     around = Around()
     peer = around.live()
-    around.streams.end_stream(EndStream(STREAM, "NetStream.Publish.Denied", "kicked"), 101.0)
+    around.streams.end_stream(_end(STREAM, RefusalReason.DENIED, "kicked"), 101.0)
     assert peer.told == [("NetStream.Publish.Denied", "kicked")]
     assert around.closed() == [0]
     assert around.publish(now=102.0).told == [("NetStream.Publish.Denied", "kicked")]
@@ -364,7 +369,7 @@ def test_a_kicked_publisher_is_told_why_and_kept_out_for_a_while() -> None:
 def test_one_that_is_let_in_again_is_asked_for_at_once() -> None:
     around = Around()
     around.streams.lost(around.live(), "reset", 101.0)
-    around.streams.end_stream(EndStream(STREAM, "NetStream.Failed", "took down workers"), 102.0)
+    around.streams.end_stream(_end(STREAM, RefusalReason.FULL, "took down workers"), 102.0)
     around.streams.readmit(Readmit(STREAM))
     assert around.publish(now=103.0).told == []
     assert around.count(PublishRequest) == 2
@@ -372,7 +377,7 @@ def test_one_that_is_let_in_again_is_asked_for_at_once() -> None:
 
 def test_a_held_stream_and_one_that_is_asked_for_can_be_ended_too() -> None:
     around = Around()
-    end = EndStream(STREAM, "NetStream.Publish.Denied", "kicked")
+    end = _end(STREAM, RefusalReason.DENIED, "kicked")
     around.streams.lost(around.live(), "reset", 101.0)
     around.streams.end_stream(end, 102.0)
     assert around.closed() == [TEMPLATE.hold_ms, 0]
@@ -387,13 +392,11 @@ def test_a_format_that_fits_nowhere_ends_the_publisher() -> None:
     around = Around()
     peer = around.live()
     asked = around.last(SourceFormatReport)
-    refused = Refused(asked.request_id, STREAM, "NetStream.Publish.Denied", "4K fits nowhere")
+    refused = Refused(asked.request_id, STREAM, Refusal(RefusalReason.DENIED, "4K fits nowhere"))
     around.streams.refused_by_supervisor(refused, 101.0)
     assert peer.told == [("NetStream.Publish.Denied", "4K fits nowhere")]
     assert around.publish(now=102.0).told[0][1] == "4K fits nowhere"
 
-
-def test_no_video_and_silence_close_the_publisher_and_forget_it() -> None:
     around = Around(first_video_timeout_s=10.0, idle_timeout_s=15.0)
     silent = around.publish()
     around.place()
@@ -420,8 +423,10 @@ def test_publishers_of_one_address_are_counted_and_given_back() -> None:
 def test_a_message_for_a_stream_that_nobody_knows_is_harmless() -> None:
     around = Around()
     unknown = StreamId("live/unknown")
-    around.streams.end_stream(EndStream(unknown, "code", "why"), 100.0)
-    around.streams.refused_by_supervisor(Refused(9, unknown, "code", "why"), 100.0)
+    around.streams.end_stream(_end(unknown, RefusalReason.FAILED, "why"), 100.0)
+    around.streams.refused_by_supervisor(
+        Refused(9, unknown, Refusal(RefusalReason.FAILED, "why")), 100.0
+    )
     around.streams.placed(Placement(9, unknown, Generation(1), TEMPLATE, None, (), ""), 100.0)
     assert around.told == []
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.config.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Software
 from common.ipc.control_messages import (
@@ -33,6 +34,8 @@ from tests.kit.farm_rig import HD, MakeRig, Rig
 SMALL = SourceFormat(640, 360, fps=Fraction(30))
 UHD = SourceFormat(3840, 2160, fps=Fraction(60))
 
+IN_USE = Refusal(RefusalReason.NAME_IN_USE, "the stream key is in use")
+
 
 def with_policy(*policy: Pipeline, capacity: float = 100.0) -> Settings:
     template = Template("live", DEFAULT_RENDITIONS, policy=policy)
@@ -53,8 +56,8 @@ def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig: Rig)
 def test_the_same_key_twice_is_refused_while_the_first_is_live(rig: Rig) -> None:
     rig.publish()
     refused = rig.refused(rig.ask())
-    assert refused.code == "NetStream.Publish.BadName"
-    assert "already being published" in refused.description
+    assert refused.refusal.reason is RefusalReason.NAME_IN_USE
+    assert "already being published" in refused.refusal.words
 
 
 def test_a_publisher_that_comes_back_gets_the_same_generation(rig: Rig) -> None:
@@ -74,10 +77,10 @@ def revoking(rig: Rig) -> StreamRevoke:
 
 def test_a_publisher_at_another_ingest_is_refused_as_the_first_one_says(rig: Rig) -> None:
     revoke = revoking(rig)
-    answer = StreamRevoked(revoke.request_id, revoke.stream_id, "the stream key is in use")
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, IN_USE)
     refused = rig.only(rig.say("ingest:0", answer), Refused, "ingest:1")
-    assert refused.code == "NetStream.Publish.BadName"
-    assert refused.description == "the stream key is in use"
+    assert refused.refusal.reason is RefusalReason.NAME_IN_USE
+    assert refused.refusal.words == "the stream key is in use"
     assert rig.stream().ingest == "ingest:0"
 
 
@@ -114,12 +117,12 @@ def test_what_the_old_ingest_kept_goes_to_the_one_that_has_the_stream_now(rig: R
 def test_one_takeover_between_ingests_at_a_time(rig: Rig) -> None:
     revoking(rig)
     rig.up("ingest:2", "ingest")
-    assert rig.refused(rig.ask(ingest="ingest:2")).code == "NetStream.Publish.BadName"
+    assert rig.refused(rig.ask(ingest="ingest:2")).refusal.reason is RefusalReason.NAME_IN_USE
 
 
 def test_an_ingest_that_does_not_answer_keeps_its_stream(rig: Rig) -> None:
     revoke = revoking(rig)
-    assert rig.refused(rig.tick(REVOKE_S)).code == "NetStream.Publish.BadName"
+    assert rig.refused(rig.tick(REVOKE_S)).refusal.reason is RefusalReason.NAME_IN_USE
     late = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=ResumeTime(0, 0.0, 0))
     assert rig.say("ingest:0", late) == []
     assert (rig.stream().ingest, rig.stream().is_live) == (NO_INGEST, False)
@@ -144,7 +147,7 @@ def test_a_stream_that_ended_meanwhile_is_placed_afresh(rig: Rig) -> None:
 def test_who_leaves_while_another_ingest_is_asked_gets_no_answer(rig: Rig) -> None:
     revoke = revoking(rig)
     rig.say("ingest:1", PublishEnd(revoke.stream_id, Generation(0), "its publisher left"))
-    answer = StreamRevoked(revoke.request_id, revoke.stream_id, "the stream key is in use")
+    answer = StreamRevoked(revoke.request_id, revoke.stream_id, IN_USE)
     assert rig.say("ingest:0", answer) == []
     assert rig.stream().ingest == "ingest:0"
 
@@ -168,8 +171,8 @@ def test_an_address_at_its_limit_takes_its_own_stream_over(make_rig: MakeRig) ->
 def test_an_address_at_its_limit_gets_no_other_stream(make_rig: MakeRig) -> None:
     rig = limited(make_rig)
     refused = rig.refused(rig.ask("live/b", ingest="ingest:1", is_at_limit=True))
-    assert refused.code == "NetStream.Publish.Denied"
-    assert refused.description.startswith("1 streams are published from this address")
+    assert refused.refusal.reason is RefusalReason.DENIED
+    assert refused.refusal.words.startswith("1 streams are published from this address")
     mine = rig.ask("live/b", "ingest:1", "192.0.2.2:5000", is_at_limit=True)
     rig.only(mine, Placement, "ingest:1")
 
@@ -185,16 +188,16 @@ def test_a_limit_that_is_reached_no_more_refuses_nobody(make_rig: MakeRig) -> No
 
 
 def test_an_unknown_app_is_refused(rig: Rig) -> None:
-    assert rig.refused(rig.ask("nothing/a")).code == "NetStream.Publish.BadName"
+    assert rig.refused(rig.ask("nothing/a")).refusal.reason is RefusalReason.NOT_FOUND
 
 
 def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.publish()
     refused = rig.refused(rig.ask("live/b"))
-    assert refused.code == "NetStream.Failed"
-    assert "the farm is full: gpu-only: no such device" in refused.description
-    assert "cores free on the host (100 in all)" in refused.description
+    assert refused.refusal.reason is RefusalReason.FULL
+    assert "the farm is full: gpu-only: no such device" in refused.refusal.words
+    assert "cores free on the host (100 in all)" in refused.refusal.words
     assert StreamId("live/b") not in rig.farm.roster.streams
     assert "refused" in rig.farm.roster.history[-1].text
 
@@ -225,7 +228,7 @@ def test_a_second_ask_for_a_parked_key_is_refused(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.ask("live/b")
-    assert rig.refused(rig.ask("live/b")).code == "NetStream.Publish.BadName"
+    assert rig.refused(rig.ask("live/b")).refusal.reason is RefusalReason.NAME_IN_USE
 
 
 def test_a_parked_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
@@ -247,7 +250,7 @@ def test_nobody_waits_for_a_worker_that_does_not_come_up(make_rig: MakeRig) -> N
     rig = make_rig(workers=0)
     rig.expect("worker:cpu:0")
     rig.now += STARTING_S
-    assert "worker:cpu:0 is down" in rig.refused(rig.ask()).description
+    assert "worker:cpu:0 is down" in rig.refused(rig.ask()).refusal.words
 
 
 def test_parking_is_bounded(make_rig: MakeRig) -> None:
@@ -262,10 +265,10 @@ def test_a_source_that_fits_nowhere_is_refused_and_remembered_by_key(make_rig: M
     rig = make_rig(cores=1)
     rig.ask()
     refused = rig.refused(rig.format(source=UHD))
-    assert "no room for 3840x2160" in refused.description
+    assert "no room for 3840x2160" in refused.refusal.words
     assert rig.farm.roster.fleet.used(Resource.CORES) == 0
     again = rig.refused(rig.ask())
-    assert again.description == refused.description
+    assert again.refusal.words == refused.refusal.words
     rig.tick(REMEMBER_S)
     rig.only(rig.ask(), Placement)
 
@@ -290,7 +293,7 @@ def test_a_source_larger_than_reserved_moves_to_where_it_fits(make_rig: MakeRig)
 
 def test_the_format_of_an_unknown_stream_is_refused(rig: Rig) -> None:
     known = SourceFormatReport(9, StreamId("live/none"), Generation(4), SMALL)
-    assert rig.refused(rig.say("ingest:0", known)).code == "NetStream.Publish.Failed"
+    assert rig.refused(rig.say("ingest:0", known)).refusal.reason is RefusalReason.FAILED
 
 
 def test_passthrough_is_placed_without_a_worker(make_rig: MakeRig) -> None:
@@ -308,7 +311,7 @@ def test_a_template_without_renditions_is_passthrough_only(make_rig: MakeRig) ->
 
 def test_a_policy_that_refuses_refuses(make_rig: MakeRig) -> None:
     rig = make_rig(with_policy(Pipeline.REFUSE))
-    assert "policy refuses" in rig.refused(rig.ask()).description
+    assert "policy refuses" in rig.refused(rig.ask()).refusal.words
 
 
 def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig: MakeRig) -> None:
@@ -366,7 +369,7 @@ def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig)
         )
     ended, placed = rig.messages(rig.ask("live/e"))
     assert isinstance(ended, EndStream)
-    assert (ended.stream_id, ended.is_lasting) == ("live/b", False)
+    assert (ended.stream_id, ended.refusal.is_lasting) == ("live/b", False)
     assert isinstance(placed, Placement)
     assert "live/a" in rig.farm.roster.streams
 
@@ -405,7 +408,7 @@ def test_a_stream_gets_no_more_than_it_was_let_in_with_by_declaring_less(
     rig = make_rig(cores=1, workers=1)
     rig.publish("live/a", LOW)
     rig.publish("live/b", HD)
-    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).description
+    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).refusal.words
 
 
 def test_one_whose_rate_rises_again_is_not_passed_through_where_others_took_its_room(
@@ -459,7 +462,7 @@ def test_a_source_that_grows_beyond_all_room_is_still_refused(make_rig: MakeRig)
     rig = make_rig(cores=1, workers=1)
     rig.publish("live/a", SMALL)
     rig.publish("live/b", HD)
-    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).description
+    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).refusal.words
 
 
 def handed_over(rig: Rig) -> Placement:
@@ -538,7 +541,7 @@ def test_who_is_parked_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> 
     assert rig.ask() == []
     rig.farm.drain_all(None, rig.now)
     refused = rig.only(rig.up("worker:cpu:0", "worker"), Refused)
-    assert "drain" in refused.description
+    assert "drain" in refused.refusal.words
 
 
 def test_asks_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:

@@ -105,7 +105,7 @@ def test_the_policys_order_decides(
 def test_refuse_ends_the_search_with_the_reasons_of_all_before_it() -> None:
     rig = rig_of(info(Pipeline.HYBRID), settings=with_policy(Pipeline.GPU_ONLY, Pipeline.REFUSE))
     refused = rig.refused(rig.ask())
-    assert "gpu-only: no such device" in refused.description
+    assert "gpu-only: no such device" in refused.refusal.words
 
 
 def test_encoder_sessions_are_one_budget_over_all_gpus() -> None:
@@ -245,7 +245,7 @@ def test_a_policy_of_gpus_or_nothing_is_refused_with_the_session_cap_before_it_s
     rig.publish("live/a")
     rig.say(GPU, EncoderLimitReport(GPU, 4, CAP))
     refused = rig.refused(rig.ask("live/b"))
-    assert "needs 3 of the 1 encoder sessions free" in refused.description
+    assert "needs 3 of the 1 encoder sessions free" in refused.refusal.words
 
 
 def calibration(device: str, streams: int, load: float) -> Calibration:
@@ -327,8 +327,8 @@ def test_a_gpus_workers_share_its_limits_and_one_may_take_what_the_others_left()
     for number in range(3):
         rig.publish(f"live/{number}", small)
     refused = rig.refused(rig.ask("live/more"))
-    assert "load free" in refused.description
-    assert "(30 in all)" in refused.description
+    assert "load free" in refused.refusal.words
+    assert "(30 in all)" in refused.refusal.words
     rig.end("live/0")
     assert rig.publish("live/more", small).worker is not None
     by_worker = [device_status(rig, gpu_worker(UUID, index)) for index in range(2)]

@@ -83,11 +83,11 @@ def test_when_its_own_worker_dies_too_it_is_refused_with_the_reason_and_the_work
     isolated(rig)
     *actions, stop = rig.down(OWN)
     end = rig.only(actions, EndStream)
-    assert "took down 2 workers" in end.description
-    assert "killed" in end.description
+    assert "took down 2 workers" in end.refusal.words
+    assert "killed" in end.refusal.words
     assert stop == StopWorker(OWN)
     assert OWN not in rig.farm.roster.fleet.devices
-    assert "took down" in rig.refused(rig.ask()).description
+    assert "took down" in rig.refused(rig.ask()).refusal.words
     rig.now += REFUSED_S
     rig.only(rig.ask(), Placement)
 

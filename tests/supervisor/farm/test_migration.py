@@ -205,7 +205,7 @@ def test_a_stream_on_its_way_moves_on_only_when_it_has_arrived(make_rig: MakeRig
 def test_a_drain_of_all_refuses_new_streams_and_ends_the_others_at_the_timeout(rig: Rig) -> None:
     live(rig, "live/a")
     rig.farm.drain_all(30.0, rig.now)
-    assert "drained" in rig.refused(rig.ask("live/b")).description
+    assert "drained" in rig.refused(rig.ask("live/b")).refusal.words
     rig.farm.drain_all(None, rig.now)  # asking how far it is changes nothing
     assert rig.farm.next_deadline() == rig.now + 30
     assert rig.tick(29.9) == []

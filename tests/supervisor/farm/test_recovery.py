@@ -125,7 +125,7 @@ def test_a_policy_with_refuse_ends_streams_that_find_no_room(make_rig: MakeRig) 
     rig.publish()
     rig.down("worker:cpu:0")
     end = rig.only(rig.tick(POSITIONS_TIMEOUT_S), EndStream, "ingest:0")
-    assert "no device left" in end.description
+    assert "no device left" in end.refusal.words
     assert rig.farm.roster.streams == {}
     assert rig.farm.roster.fleet.allocations == {}
 

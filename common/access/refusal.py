@@ -1,0 +1,31 @@
+"""Why a publisher or a player is refused, in neutral words. Pure.
+
+Each protocol says it in its own way at its edge: RTMP by the codes of
+`common/rtmp/status_codes.py`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RefusalReason(StrEnum):
+    """What kind of refusal it is, for programs."""
+
+    NOT_FOUND = "not-found"  # no such name, or nothing is there by it
+    NAME_IN_USE = "name-in-use"  # another publisher has it
+    DENIED = "denied"  # by rule: keys, apps, limits per address
+    FULL = "full"  # no room; a retry may succeed
+    UNAVAILABLE = "unavailable"  # nobody can answer at the moment; a retry may succeed
+    UNSUPPORTED = "unsupported"  # the codec, or how it is used
+    IDLE = "idle"  # nothing came for too long
+    FAILED = "failed"  # it cannot be served, or not any more
+    KICKED = "kicked"  # an operator ended it
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why somebody was or is refused."""
+
+    reason: RefusalReason
+    words: str  # for people; they hold no key
+    is_lasting: bool = False  # another attempt at once would end in the same way

@@ -21,14 +21,14 @@ def main() -> int:
     parser.add_argument("--orphan-timeout", type=float, default=30.0)
     arguments = parser.parse_args()
 
-    if not arguments.device.startswith("cpu"):
-        # before any CUDA library is imported: no context, no memory on any other GPU
-        os.environ["CUDA_VISIBLE_DEVICES"] = arguments.device
-
     from common.ipc.identity import ChildName
     from common.process import time_slice
     from common.process.descriptors import raise_limit
     from common.process.log import set_up
+    from worker.devices.table import prepare_device
+
+    prepare_device(arguments.device)
+
     from worker.run import run_worker
 
     set_up(arguments.name)

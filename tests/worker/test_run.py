@@ -18,14 +18,15 @@ from common.ipc.control_messages import (
 from common.ipc.identity import BootId, ChildName, Generation, StreamId
 from common.ipc.media_messages import StreamStart
 from tests.kit.worker_process import DEADLINE_S, SourceSpec, make_source, template
-from worker.run import Worker, open_backend
+from worker.devices.table import open_device
+from worker.run import Worker
 from worker.session.events import EncoderLimitHit
 from worker.session.session import SessionState
 
 
 def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
     async def told(run_dir: Path) -> list[object]:
-        worker = Worker(ChildName("worker:cpu:0"), run_dir, *open_backend("cpu", 1, 1))
+        worker = Worker(ChildName("worker:cpu:0"), run_dir, open_device("cpu", 1))
         sent: list[object] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(worker._link, "send", sent.append)
@@ -36,9 +37,9 @@ def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
                 again,
                 EncoderLimitHit(3, "the driver", True),
             ):
-                worker._on_cap_met(event)
+                worker._sessions._on_encoder_limit(event)
             worker.on_message(Welcome(BootId("e" * 16), Settings(), ()))
-            worker._on_cap_met(again)
+            worker._sessions._on_encoder_limit(again)
         worker.stop()
         await worker.run()
         return [
@@ -51,11 +52,11 @@ def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
 
 def test_another_supervisor_has_told_nothing_of_other_workers_streams() -> None:
     async def look(run_dir: Path) -> tuple[bool, bool]:
-        worker = Worker(ChildName("worker:cpu:0"), run_dir, *open_backend("cpu", 1, 1))
+        worker = Worker(ChildName("worker:cpu:0"), run_dir, open_device("cpu", 1))
         worker.on_message(HostLoad(10_000))
-        before = worker._around.is_saturated()
+        before = worker._sessions.load.is_saturated
         worker.on_message(Welcome(BootId("e" * 16), Settings(), ()))
-        after = worker._around.is_saturated()
+        after = worker._sessions.load.is_saturated
         worker.stop()
         await worker.run()
         return before, after
@@ -68,14 +69,14 @@ def test_of_all_who_meet_a_lost_device_only_the_first_met_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def look(run_dir: Path) -> tuple[list[object], ExitCode]:
-        worker = Worker(ChildName("worker:cpu:0"), run_dir, *open_backend("cpu", 1, 1))
+        worker = Worker(ChildName("worker:cpu:0"), run_dir, open_device("cpu", 1))
         sent: list[object] = []
         monkeypatch.setattr(worker._link, "send", sent.append)
         record = make_source(SourceSpec(frames=1)).record
         for key in "abc":
             start = StreamStart(StreamId(f"live/{key}"), Generation(1), template(), 0, 0.0)
-            worker._start(start, record)
-        sessions = [stream.session for stream in worker._streams.values()]
+            worker._sessions.start(start, record, 1000)
+        sessions = list(worker._sessions)
         async with asyncio.timeout(DEADLINE_S):
             while any(session.state is not SessionState.RUNNING for session in sessions):
                 await asyncio.sleep(0.01)

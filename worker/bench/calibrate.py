@@ -46,19 +46,19 @@ def calibrate(team: Team, host_cores: int, seconds: float) -> Trial | None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """The answer. Raises WorkerError, ConfigError, ValueError (no such template, bad clip)."""
     from common.config.load import load
-    from worker.run import open_backend, set_switch_interval
+    from worker.devices.table import open_device
 
     settings = load(arguments.config) if arguments.config is not None else Settings()
     template = settings.template(arguments.template)
     if template is None or not template.renditions:
         raise ValueError(f"no template with renditions is called {arguments.template}")
     clip = read_clip(arguments.clip) if arguments.clip is not None else generated(template)
-    set_switch_interval(arguments.device)
     workers = max(1, arguments.workers)
-    backend, threads = open_backend(arguments.device, settings.software.encoder_threads, workers)
+    device = open_device(arguments.device, settings.software.encoder_threads, workers)
+    backend = device.backend
     if backend.info.path is Pipeline.GPU_ONLY:
         workers = 1
-    bench = Bench(backend, threads, template, clip)
+    bench = Bench(backend, device.threads, template, clip)
     if arguments.follow:
         follow(bench, sys.stdin)
         return {}
@@ -90,9 +90,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes, where the host encodes")
     parser.add_argument("--follow", action="store_true", help="one of them, ordered by stdin")
     arguments = parser.parse_args()
-    if not arguments.device.startswith("cpu"):
-        # before any CUDA library is imported: no context, no memory on any other GPU
-        os.environ["CUDA_VISIBLE_DEVICES"] = arguments.device
+    from worker.devices.table import prepare_device
+
+    prepare_device(arguments.device)
     logging.disable(logging.WARNING)
     try:
         say(run(arguments))

@@ -1,0 +1,265 @@
+"""The sessions of a worker, and what becomes of their events (on the worker's loop).
+
+Sessions post events from their own threads; these come to the loop through one deque and one
+wake-up. What is coded goes to the egresses before anything is noted about it.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from common.errors import ExitCode
+from common.ipc.control_messages import EncoderLimitReport, StreamTrouble, TranscodeStatus
+from common.ipc.envelope import encode
+from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.media_messages import SHARED, GenerationEnd, StreamStart
+from common.process.log import stream_label
+from worker.devices.table import OpenDevice
+from worker.output.egresses import Egresses, Frames, Rendition
+from worker.output.rendition_output import RenditionOutput
+from worker.session.events import (
+    DeviceGone,
+    EncoderLimitHit,
+    Ended,
+    Event,
+    RenditionBegan,
+    RenditionCoded,
+)
+from worker.session.load import StreamLoad
+from worker.session.session import Session, SessionContext, SessionState
+from worker.threads import JobThread
+
+log = logging.getLogger("tfarm.worker.session.registry")
+
+IDLE_S = 1.0  # without a stream, until memory is given back
+
+StreamKey = tuple[StreamId, Generation]
+
+
+def _return_memory() -> None:
+    """Give the pages that codecs have freed back to the system; glibc keeps most of them."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+class _Entry:
+    """A session and the outputs of its renditions, by index in the ladder."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.outputs: dict[int, RenditionOutput] = {}
+
+
+class Sessions:
+    """All sessions of a worker; call everything from its loop, but for `_post`."""
+
+    def __init__(
+        self,
+        child: ChildName,
+        device: OpenDevice,
+        report: Callable[[Any], None],
+        report_fatal: Callable[[str, ExitCode], None],
+    ) -> None:
+        """`report` sends a message to the supervisor, `report_fatal` that the worker must end."""
+        self.started = 0
+        self.troubles = 0
+        self.egresses = Egresses(self.catch_up)
+        self.load = StreamLoad(len(os.sched_getaffinity(0)))
+        self._child = child
+        self._report = report
+        self._report_fatal = report_fatal
+        self._loop = asyncio.get_running_loop()
+        self._all_ended = asyncio.Event()
+        self._opener = JobThread("opener")
+        self._context = SessionContext(
+            device.backend,
+            device.threads,
+            self._opener,
+            threading.Lock(),
+            self._post,
+            lambda: self.load.is_alone,
+            self.egresses.is_watched,
+            lambda: self.load.is_saturated,
+        )
+        self._entries: dict[StreamKey, _Entry] = {}
+        self._events: deque[tuple[Session, Event]] = deque()
+        self._met_loss: Session | None = None  # the first to report that the device is gone
+        self._is_woken = False
+
+    def __iter__(self) -> Iterator[Session]:
+        return (entry.session for entry in self._entries.values())
+
+    def get(self, stream_id: StreamId, generation: Generation) -> Session | None:
+        """The session of this stream and generation."""
+        entry = self._entries.get((stream_id, generation))
+        return entry.session if entry is not None else None
+
+    def start(self, start: StreamStart, record: bytes, queue_ms: int) -> None:
+        """Open a session, unless there is one of this generation or a later one."""
+        key = (start.stream_id, start.generation)
+        others = [entry for entry in self._entries if entry[0] == start.stream_id]
+        if any(generation >= start.generation for _, generation in others):
+            return
+        if start.splice_ms is None:
+            # no make before break: nobody will end the old one
+            for other in others:
+                self._entries[other].session.abandon("replaced")
+        self._entries[key] = _Entry(Session(start, record, self._context, queue_ms))
+        self.load.own = len(self._entries)
+        self.started += 1
+
+    def end_up_to(self, stream_id: StreamId, generation: Generation, reason: str) -> None:
+        """End the stream's sessions up to this generation."""
+        for (other, number), entry in self._entries.items():
+            if other == stream_id and number <= generation:
+                entry.session.end(reason)
+
+    def status(self, now_s: float) -> tuple[TranscodeStatus, ...]:
+        return tuple(session.status(now_s) for session in self)
+
+    def catch_up(self) -> list[tuple[Rendition, Frames]]:
+        """What an egress that knows nothing must be sent first."""
+        return [
+            ((*key, output.name), frames)
+            for key, entry in self._entries.items()
+            for output in entry.outputs.values()
+            for frames in output.catch_up()
+        ]
+
+    def on_new_supervisor(self) -> None:
+        """Another supervisor has reported nothing yet, and was reported nothing."""
+        self.load.elsewhere = 0
+        self._context.cap.forget_told()
+
+    async def end_all(self, timeout_s: float) -> None:
+        """Abandon all sessions and wait for their ends."""
+        for session in self:
+            session.abandon("the worker is stopping")
+        if self._entries:
+            self._all_ended.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_ended.wait(), timeout_s)
+
+    def close(self) -> bool:
+        """End the opener's thread; whether nothing uses the device any more."""
+        self._opener.close()
+        is_joined = self._opener.join(0.5)
+        return is_joined and all(session.state is SessionState.CLOSED for session in self)
+
+    # ---- what sessions report -----------------------------------------------------------------
+
+    def _post(self, session: Session, event: Event) -> None:
+        """From any thread."""
+        self._events.append((session, event))
+        if not self._is_woken:
+            self._is_woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._take_events)
+            except RuntimeError:
+                log.debug("an event after the end event=%s", type(event).__name__)
+
+    def _take_events(self) -> None:
+        self._is_woken = False
+        coded: dict[tuple[StreamKey, int], list[RenditionCoded]] = {}
+        while self._events:
+            session, event = self._events.popleft()
+            key = (session.stream_id, session.generation)
+            if isinstance(event, RenditionCoded):
+                coded.setdefault((key, event.rendition), []).append(event)
+                continue
+            self._send_coded(coded)
+            self._on_event(key, session, event)
+        self._send_coded(coded)
+
+    def _send_coded(self, coded: dict[tuple[StreamKey, int], list[RenditionCoded]]) -> None:
+        now_s = time.monotonic()
+        for (key, index), events in coded.items():
+            entry = self._entries.get(key)
+            if entry is None:
+                continue
+            session, output = entry.session, entry.outputs[index]
+            tags = [event.tag for event in events]
+            # The players first: what is noted about it has time.
+            self.egresses.send_tags(
+                (*key, output.name), output.append(tags, now_s), is_start=tags[0].is_key
+            )
+            mux = f"mux:{output.name}"
+            for event in events:
+                session.output[index].add(len(event.tag.body), now_s)
+                if not event.is_replay:
+                    session.stages.add(mux, now_s - event.coded_s)
+            session.last_pts_ms[index] = tags[-1].pts_ms
+        coded.clear()
+
+    def _on_event(
+        self,
+        key: StreamKey,
+        session: Session,
+        event: RenditionBegan | Ended | DeviceGone | EncoderLimitHit,
+    ) -> None:
+        match event:
+            case RenditionBegan():
+                entry = self._entries.get(key)
+                if entry is None:
+                    return
+                name = session.ladder.renditions[event.rendition].name
+                output = entry.outputs.get(event.rendition)
+                if output is None:
+                    output = entry.outputs[event.rendition] = RenditionOutput(*key, name)
+                frames = output.begin(event.metadata, event.header)
+                self.egresses.send((*key, name), frames)
+            case Ended():
+                self._on_ended(key, session, event)
+            case EncoderLimitHit():
+                self._on_encoder_limit(event)
+            case DeviceGone():
+                if self._met_loss is None:
+                    # Until the loop has run on, whoever calls the driver meets it too.
+                    self._met_loss = session
+                    log.critical("device lost reason=%s", event.reason)
+                    self._report_fatal(event.reason, ExitCode.DEVICE_LOST)
+
+    def _on_encoder_limit(self, event: EncoderLimitHit) -> None:
+        is_news = self._context.cap.is_news(
+            event.open_sessions, time.monotonic(), is_again=event.is_again
+        )
+        log.log(
+            logging.WARNING if is_news else logging.DEBUG,
+            "encoder session refused open=%d reason=%s",
+            event.open_sessions,
+            event.reason,
+        )
+        if is_news:
+            self._report(EncoderLimitReport(self._child, event.open_sessions, event.reason))
+
+    def _on_ended(self, key: StreamKey, session: Session, event: Ended) -> None:
+        if self._entries.pop(key, None) is None:
+            return
+        self.load.own = len(self._entries)
+        if not self._entries:
+            self._all_ended.set()
+            self._opener.post_later(_return_memory, IDLE_S)
+        level = logging.WARNING if event.trouble else logging.INFO
+        log.log(
+            level,
+            "session ended stream=%s generation=%d reason=%s",
+            stream_label(key[0]),
+            key[1],
+            event.reason,
+        )
+        frames = [encode(GenerationEnd(*key, event.reason))]
+        self.egresses.send((*key, SHARED), frames)
+        self.egresses.forget(*key)
+        if event.trouble:
+            self.troubles += 1
+            is_bystander = event.is_workers_own and session is not self._met_loss
+            self._report(
+                StreamTrouble(self._child, *key, event.reason, event.is_workers_own, is_bystander)
+            )

@@ -1,10 +1,18 @@
-"""The order of tests that are shared out among several processes (pytest-xdist)."""
+"""What comes before any test module: a GPU for this process, and the order of tests."""
 
 import pytest
 
+from tests.kit.gpu_choice import choose_for_this_process
+
+
+def pytest_configure() -> None:
+    choose_for_this_process()
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Real processes first: they wait for seconds, and short tests fill the end.
+    """Where several processes share the tests out (pytest-xdist), real processes come first.
+
+    They wait for seconds, and short tests fill the end.
 
     What takes all cores comes between the two, when hardly a farm runs beside it any more.
     """

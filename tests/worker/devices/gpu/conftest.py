@@ -6,19 +6,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.gpu_choice import gpus_for_tests
 from worker.devices.gpu.device import GpuBackend
 
 
-def _has_gpu() -> bool:
-    return Path("/dev/nvidiactl").exists() and importlib.util.find_spec("cupy") is not None
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not _has_gpu():
-        reason = "no NVIDIA GPU, or no tfarm[gpu12] or tfarm[gpu13], as the driver's CUDA is"
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason=reason))
+    """Skip what this host has no GPU for, or too few."""
+    has_packages = importlib.util.find_spec("cupy") is not None
+    count = len(gpus_for_tests()) if has_packages else 0
+    for item in items:
+        marker = item.get_closest_marker("gpu")
+        if marker is None:
+            continue
+        wanted = int(marker.kwargs.get("count", 1))
+        if not count:
+            reason = "no NVIDIA GPU, or no tfarm[gpu12] or tfarm[gpu13], as the driver's CUDA is"
+            item.add_marker(pytest.mark.skip(reason=reason))
+        elif count < wanted:
+            reason = f"needs {wanted} GPUs, {count} may be used here"
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

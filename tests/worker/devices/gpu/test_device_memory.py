@@ -13,6 +13,7 @@ import pytest
 
 from common.config.ladder import SourceFormat, Template, fit_ladder
 from common.config.settings import DEFAULT_RENDITIONS
+from tests.kit.gpu_choice import gpus_for_tests
 from tests.kit.gpu_units import Coded, code
 from worker.devices.gpu.device import GpuBackend
 
@@ -24,13 +25,13 @@ ONE_CONTEXT = """
 import sys
 import pynvml
 pynvml.nvmlInit()
-handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+handles = [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in sys.argv[1:]]
 used = lambda: [pynvml.nvmlDeviceGetMemoryInfo(h).used for h in handles]
 before = used()
 from tests.worker.devices.gpu.test_device_memory import Session, coded_1080p
 coded = coded_1080p()
 from worker.devices.gpu.device import GpuBackend
-uuid = pynvml.nvmlDeviceGetUUID(handles[-1])
+uuid = sys.argv[-1]
 device = GpuBackend(uuid)
 assert device.context.uuid == uuid
 from cuda.bindings import driver
@@ -85,13 +86,16 @@ def coded_1080p(frames: int = 5) -> Coded:
 
 @pytest.fixture(scope="module")
 def growth() -> dict[str, Any]:
-    """Bytes by which a session grew the GPU that it is on, the last one, and every other."""
+    """Bytes by which a session grew the GPU that it is on, the last one, and every other.
+
+    Its process sees all GPUs that tests may use, as one that is told its GPU may.
+    """
     root = str(Path(__file__).parents[4])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
     environment = {**os.environ, "PYTHONPATH": path, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    environment.pop("CUDA_VISIBLE_DEVICES", None)
+    environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_for_tests())
     done = subprocess.run(
-        [sys.executable, "-c", ONE_CONTEXT],
+        [sys.executable, "-c", ONE_CONTEXT, *gpus_for_tests()],
         env=environment,
         capture_output=True,
         text=True,
@@ -107,9 +111,8 @@ def test_there_is_one_context(growth: dict[str, Any]) -> None:
     assert growth["own"] < 250 * MIB, "another context beside that of the boot"
 
 
+@pytest.mark.gpu(count=2)
 def test_there_is_no_memory_on_another_gpu(growth: dict[str, Any]) -> None:
-    if not growth["others"]:
-        pytest.skip("this host has one GPU: there is no other to take memory on")
     assert max(growth["others"]) < 8 * MIB
 
 

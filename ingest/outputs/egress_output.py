@@ -15,7 +15,7 @@ from common.ipc.media_messages import HEADER, KEY, REPLAY, SHARED, StreamClosed,
 from common.process.stage_times import StageTimes
 from ingest.outputs.outbox import EgressFeed, Peers, TagEntry
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
-from ingest.streams.gop_buffer import CachedTag, GopBuffer, Metadata
+from ingest.streams.source_gop import CachedTag, Metadata, SourceGop
 
 # Audio waits for a picture while pictures come as often as this; where they stop, a later read or
 # tick ends the wait.
@@ -113,13 +113,13 @@ class EgressOutput:
         for feed in self._feeds:
             feed.open(message)
 
-    def open_source(self, gop: GopBuffer) -> None:
+    def open_source(self, gop: SourceGop) -> None:
         """Begin the source rendition with the headers in force, or change them."""
         self.flush()
         for feed in self._feeds:
             self._open_source_at(feed, gop)
 
-    def replay(self, feed: EgressFeed, message: StreamOpen, gop: GopBuffer) -> None:
+    def replay(self, feed: EgressFeed, message: StreamOpen, gop: SourceGop) -> None:
         """Give a new egress the stream, its headers and its last GOP."""
         feed.open(message)
         self._open_source_at(feed, gop)
@@ -197,7 +197,7 @@ class EgressOutput:
         self._ending += [*self._feeds, *self._paused]
         self._feeds, self._paused = [], []
 
-    def _open_source_at(self, feed: EgressFeed, gop: GopBuffer) -> None:
+    def _open_source_at(self, feed: EgressFeed, gop: SourceGop) -> None:
         config, metadata = gop.video_config, gop.metadata
         if config is not None:
             body = metadata.payload if metadata else b""
@@ -218,7 +218,7 @@ def tag_of(item: CachedTag) -> tuple[str, TagEntry]:
             return SHARED, (TagType.AUDIO, 0, HEADER, 0.0)
 
 
-def _replayed(gop: GopBuffer) -> Iterator[Batch]:
+def _replayed(gop: SourceGop) -> Iterator[Batch]:
     """The cache's tags, consecutive ones of a rendition together."""
     batch: Batch | None = None
     for item in gop.replay():

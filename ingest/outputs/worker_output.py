@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from common.ipc.control_messages import Placement
 from common.ipc.identity import ChildName, StreamId
 from common.ipc.media_messages import StreamStart
+from common.media.clock import ClockReference
 from ingest.outputs.outbox import Peers, WorkerFeed
 from ingest.rtmp.to_units import VideoConfig, VideoUnit
-from ingest.streams.gop_buffer import GopBuffer
-from ingest.streams.timeline import ClockReference
+from ingest.streams.source_gop import SourceGop
 
 CUT_GRACE_MS = 1_000  # a placement that was cut ends this long after, frames or no frames
 
@@ -66,7 +66,7 @@ class WorkerOutput:
         return self._dropped + sum(feed.dropped for feed in (*self._feeds(), *self._ending))
 
     def place(
-        self, placed: Placement, gop: GopBuffer, clock_reference: ClockReference | None
+        self, placed: Placement, gop: SourceGop, clock_reference: ClockReference | None
     ) -> None:
         """Begin at the worker that `placed` names with the last GOP, and leave the one before.
 
@@ -108,7 +108,7 @@ class WorkerOutput:
         self._feed = feed
         self._record = config.record
 
-    def follow(self, gop: GopBuffer, clock_reference: ClockReference | None) -> None:
+    def follow(self, gop: SourceGop, clock_reference: ClockReference | None) -> None:
         """Forget workers that the topology has no more, begin where it could not be begun."""
         feed = self._feed
         if feed is not None and not self._is_present(feed):

@@ -15,6 +15,7 @@ from common.errors import AvcError, EnvelopeError, FlvError
 from common.flv.video import AudioFormat, audio_name, parse_audio
 from common.ipc.control_messages import GopTransfer
 from common.ipc.identity import Generation, StreamId
+from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
 from ingest.rtmp.to_units import (
     MAX_AAC_CONFIG_BYTES,
     MAX_RECORD_BYTES,
@@ -24,7 +25,7 @@ from ingest.rtmp.to_units import (
     VideoConfig,
     VideoUnit,
 )
-from ingest.streams.gop_buffer import MAX_GOP_BYTES, MAX_GOP_TAGS, GopBuffer, Metadata, ReplayItem
+from ingest.streams.source_gop import Metadata, ReplayItem, SourceGop
 
 _KEY = 1
 _IDR = 2
@@ -50,7 +51,7 @@ class Kind(IntEnum):
 
 
 def pack(
-    stream_id: StreamId, generation: Generation, source: SourceFormat | None, gop: GopBuffer
+    stream_id: StreamId, generation: Generation, source: SourceFormat | None, gop: SourceGop
 ) -> tuple[GopTransfer, list[bytes]]:
     """The message, and a payload for each of its items."""
     items: list[Item] = []
@@ -62,18 +63,18 @@ def pack(
     return GopTransfer(stream_id, generation, source, tuple(items)), payloads
 
 
-def unpack(message: GopTransfer, payloads: Sequence[bytes]) -> GopBuffer:
+def unpack(message: GopTransfer, payloads: Sequence[bytes]) -> SourceGop:
     """The cache that was packed.
 
     Raises:
         EnvelopeError: what came is too much, or nothing that could have been packed.
     """
-    if len(payloads) != len(message.items) or len(payloads) > MAX_GOP_TAGS + _HEADS:
+    if len(payloads) != len(message.items) or len(payloads) > MAX_GOP_ENTRIES + _HEADS:
         raise EnvelopeError(f"{len(payloads)} payloads for {len(message.items)} kept items")
     size = sum(map(len, payloads))
     if size > _MAX_BYTES:
         raise EnvelopeError(f"kept items of {size} bytes exceed {_MAX_BYTES}")
-    gop = GopBuffer()
+    gop = SourceGop()
     try:
         for item, payload in zip(message.items, payloads, strict=True):
             entry = _unpacked(item, payload)

@@ -252,7 +252,7 @@ class Streams:
             log.warning("what was handed over is left stream=%s error=%s", _label(stream), error)
             return
         if stream.go_on_from(gop, message.format):
-            log.info("stream goes on stream=%s bytes=%d", _label(stream), gop.held_bytes)
+            log.info("stream goes on stream=%s bytes=%d", _label(stream), gop.size_bytes)
 
     def peers_changed(self, now: float) -> None:
         for stream in self._streams.values():

@@ -28,19 +28,23 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
+from common.media.clock import ClockReference
+from common.media.gop_buffer import Kept
+from common.media.rates import COARSE, FrameRate, Throughput, declared_rate, usual_rate
 from common.rtmp import amf0
 from ingest.outputs.egress_output import EgressOutput, tag_of
 from ingest.outputs.outbox import Peers
 from ingest.outputs.worker_output import WorkerOutput
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
-from ingest.streams.gop_buffer import CachedTag, GopBuffer, Kept
 from ingest.streams.gop_transfer import pack
-from ingest.streams.meter import FrameRate, Meter, declared_rate
 from ingest.streams.silent_audio import Silence, can_be_silent
-from ingest.streams.timeline import ClockReference, Timeline
+from ingest.streams.source_gop import CachedTag, SourceGop
+from ingest.streams.timeline import Timeline
 
 SILENT_S = 1.0  # without a picture: the last one stands in, as if the publisher were away
 SILENT_FRAMES = 3  # … of a slower source, for so many of its frames
+RATE_WINDOW_MS = 2_000
+MAX_WINDOW_FRAMES = RATE_WINDOW_MS + 1  # one a ms
 ASK_AGAIN_S = 3.0  # a supervisor that has not answered by then may be another one
 RATE_TOLERANCE = Fraction(1, 5)  # a measured rate this far from the told one is told again
 _AAC_NAMES = {1: "AAC Main", 2: "AAC-LC", 3: "AAC SSR", 4: "AAC LTP", 23: "AAC-LD", 39: "AAC-ELD"}
@@ -86,7 +90,7 @@ class Stream:
         self._is_hold_told = True
         self._was_open = False  # egress knows it
 
-        self._gop = GopBuffer()
+        self._gop = SourceGop()
         self._early_metadata = b""  # what came before the publisher's sequence header
         self._early_audio: AudioConfig | None = None
         self._worker = WorkerOutput(self.stream_id, surroundings.peers)
@@ -107,8 +111,9 @@ class Stream:
         self._newest: ClockReference | None = (
             None  # the publisher's last picture; None: stood in for
         )
-        self._meter = Meter()
-        self._rate = FrameRate()
+        self._meter = Throughput()
+        self._rate = FrameRate(frames=MAX_WINDOW_FRAMES, least_frames=1, gap_ms=None)
+        self._measured_fps: Fraction | None = None  # over the last whole window
         self._is_rate_known = False  # measured since the publisher came, or declared another one
         self._rate_declared: Fraction | None = None  # with the last parameter sets
         self._gop_ms = 0
@@ -192,7 +197,7 @@ class Stream:
             return None
         return pack(self.stream_id, self.generation, self._format, self._gop)
 
-    def go_on_from(self, gop: GopBuffer, source: SourceFormat | None) -> bool:
+    def go_on_from(self, gop: SourceGop, source: SourceFormat | None) -> bool:
         """Take what another ingest kept, until this publisher's first headers; whether it did.
 
         The stream is then as if the publisher before this one had been here, and had left.
@@ -436,7 +441,7 @@ class Stream:
 
         Time is taken from that picture: what was held up on its way comes late, but up to now.
         """
-        fps = self._rate.fps or (self._format.fps if self._format is not None else None)
+        fps = self._measured_fps or (self._format.fps if self._format is not None else None)
         silent_s = max(SILENT_S, float(SILENT_FRAMES / fps)) if fps else SILENT_S
         if (
             now - newest.monotonic_s >= silent_s
@@ -464,14 +469,22 @@ class Stream:
             if self._last_key_ms is not None:
                 self._gop_ms = unit.dts_ms - self._last_key_ms
             self._last_key_ms = unit.dts_ms
-        if self._rate.count(unit.dts_ms) and self._format is not None:
-            measured, told = self._rate.fps, self._format.fps
-            assert measured is not None
+        self._rate.observe(unit.dts_ms)
+        if self._rate.measured_ms >= RATE_WINDOW_MS and self._format is not None:
+            measured, told = self._take_rate(), self._format.fps
             # Later on less is a pause, a dark room, a still screen: what it was let in with stays.
             is_less = told is not None and measured < told and self._is_rate_known
             self._is_rate_known = True
             if told is None or (not is_less and abs(measured - told) > told * RATE_TOLERANCE):
                 self._tell_format(replace(self._format, fps=measured), self._codec, unit.received_s)
+
+    def _take_rate(self) -> Fraction:
+        """The rate since the last one taken."""
+        measured = self._rate.fps
+        assert measured is not None
+        self._measured_fps = usual_rate(measured, COARSE)
+        self._rate.go_on()
+        return self._measured_fps
 
     def _rate_with(self, declared: Fraction | None) -> Fraction | None:
         """The rate to tell with new parameter sets that declare this one, or none.

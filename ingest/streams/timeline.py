@@ -23,9 +23,10 @@ The rules:
 6. Data messages never set the offset; one whose time is not within 10 s of now is given the last
    time sent.
 
-The stream's now is `now_ms`: the anchor (a stream time and the CLOCK_MONOTONIC it came at) and what
-the clock advanced since. The anchor is the tag that came earliest for its time in the last 5 to
-10 s, so a clock that drifts against the host's, or a publisher that fell behind for good, moves it.
+The stream's now is `now_ms`: the clock reference (a stream time and the CLOCK_MONOTONIC it came
+at) and what the clock advanced since. The reference is the tag that came earliest for its time in
+the last 5 to 10 s, so a clock that drifts against the host's, or a publisher that fell behind for
+good, moves it.
 
 Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
@@ -33,12 +34,13 @@ Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 from dataclasses import dataclass
 
 from common.flv.clock32 import Unwrapper
+from common.media.clock import ClockReference
 
 MAX_STEP_BACK_MS = 1_000
 MAX_STEP_AHEAD_MS = 10_000
 MAX_BEHIND_S = 10.0
 SILENT_S = 1.0  # without audio and video: all that comes next may have been held up
-ANCHOR_WINDOW_S = 5.0
+REFERENCE_WINDOW_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,6 @@ class Stamp:
     dts_ms: int
     discontinuity: bool = False  # the offset was set anew for this one
     moved_ms: int = 0  # how much later than its timestamp says; take it off the composition time
-
-
-@dataclass(frozen=True, slots=True)
-class ClockReference:
-    """A stream time and the CLOCK_MONOTONIC that belongs to it."""
-
-    stream_ms: int
-    monotonic_s: float
-
-    @property
-    def lead_ms(self) -> float:
-        """Stream time minus clock: the greater, the earlier the tag came for its time."""
-        return self.stream_ms - self.monotonic_s * 1000
 
 
 @dataclass(slots=True)
@@ -118,7 +107,7 @@ class Timeline:
         """The stream's time now; 0 before the first tag."""
         if self._clock_reference is None:
             return 0
-        return round(self._clock_reference.lead_ms + now * 1000)
+        return self._clock_reference.stream_ms_at(now)
 
     def resume(self, now: float) -> None:
         """A new publisher begins: its first timestamp lands at the stream's now (rule 2)."""
@@ -225,12 +214,12 @@ class Timeline:
             self._end_ms = pts_ms
 
     def _follow(self, seen: ClockReference) -> None:
-        """Move the anchor to the earliest tag of the last two windows."""
+        """Move the clock reference to the earliest tag of the last two windows."""
         if self._clock_reference is None:
             self._clock_reference = self._best = seen
             self._window_start_s = seen.monotonic_s
             return
-        if seen.monotonic_s - self._window_start_s >= ANCHOR_WINDOW_S:
+        if seen.monotonic_s - self._window_start_s >= REFERENCE_WINDOW_S:
             self._best_before, self._best = self._best, None
             self._window_start_s = seen.monotonic_s
         if self._best is None or seen.lead_ms > self._best.lead_ms:

@@ -11,9 +11,7 @@ from common.flv.video import TagType
 from common.ipc.envelope import encode
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, Tags
-
-MAX_KEPT_BYTES = 16 * 1024 * 1024
-MAX_KEPT_TAGS = 2000
+from common.media.gop_buffer import GopBuffer
 
 Frames = list[bytes]
 
@@ -38,9 +36,7 @@ class RenditionOutput:
         self._metadata = b""
         self._header = b""
         self._next_number = 0
-        self._kept: list[CodedTag] = []
-        self._kept_bytes = 0
-        self._keeps = False  # from a keyframe on, while the bounds allow
+        self._gop = GopBuffer[CodedTag]()
 
     @property
     def is_open(self) -> bool:
@@ -49,7 +45,7 @@ class RenditionOutput:
     def begin(self, metadata: bytes, header: bytes) -> Frames:
         """The rendition begins, or goes on with other headers; the next tag is a keyframe."""
         self._metadata, self._header = metadata, header
-        self._forget()
+        self._gop.clear()
         return self._open(self._next_number)
 
     def append(self, tags: Sequence[CodedTag], now_s: float = 0.0) -> Frames:
@@ -57,7 +53,8 @@ class RenditionOutput:
         first = self._next_number
         self._next_number += len(tags)
         for tag in tags:
-            self._keep(tag)
+            key = tag.is_key
+            self._gop.add(tag, len(tag.body), "video", tag.pts_ms, is_key=key, begins=key)
         heads = [
             (int(TagType.VIDEO), tag.pts_ms, KEY if tag.is_key else 0, tag.received_s)
             for tag in tags
@@ -68,9 +65,10 @@ class RenditionOutput:
         """What an egress that knows nothing of the rendition must have before the next message."""
         if not self.is_open:
             return []
-        first = self._next_number - len(self._kept)
+        kept = self._gop.entries
+        first = self._next_number - len(kept)
         messages = [self._open(first)]
-        if self._kept:
+        if kept:
             heads = [
                 (
                     int(TagType.VIDEO),
@@ -78,26 +76,10 @@ class RenditionOutput:
                     REPLAY | (KEY if tag.is_key else 0),
                     tag.received_s,
                 )
-                for tag in self._kept
+                for tag in kept
             ]
-            messages.append([self._tags(first, heads), *(tag.body for tag in self._kept)])
+            messages.append([self._tags(first, heads), *(tag.body for tag in kept)])
         return messages
-
-    def _keep(self, tag: CodedTag) -> None:
-        if tag.is_key:
-            self._forget()
-            self._keeps = True
-        if not self._keeps:
-            return
-        self._kept.append(tag)
-        self._kept_bytes += len(tag.body)
-        if self._kept_bytes > MAX_KEPT_BYTES or len(self._kept) > MAX_KEPT_TAGS:
-            self._forget()
-
-    def _forget(self) -> None:
-        self._kept.clear()
-        self._kept_bytes = 0
-        self._keeps = False
 
     def _open(self, first_number: int) -> Frames:
         message = RenditionOpen(self._stream_id, self._generation, self.name, first_number)

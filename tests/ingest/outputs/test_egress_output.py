@@ -16,7 +16,7 @@ from common.ipc.media_messages import (
 )
 from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressOutput, tag_of
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
-from ingest.streams.gop_buffer import CachedTag, GopBuffer
+from ingest.streams.source_gop import CachedTag, SourceGop
 from tests.kit.stream import STREAM, TEMPLATE, FakePeers, RememberingPort, config
 
 ONE = Generation(1)
@@ -36,7 +36,7 @@ class Around:
     def __init__(self) -> None:
         self.peers = FakePeers()
         self.side = EgressOutput(STREAM, ONE, self.peers, lambda: 1.002)
-        self.gop = GopBuffer()
+        self.gop = SourceGop()
         self.gop.set_metadata(b"meta")
         self.gop.add(config())
         self.side.follow()

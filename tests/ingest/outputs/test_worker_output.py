@@ -12,10 +12,10 @@ from common.ipc.media_messages import (
     StreamStart,
     VideoHeader,
 )
+from common.media.clock import ClockReference
 from ingest.outputs.worker_output import CUT_GRACE_MS, WorkerOutput
 from ingest.rtmp.to_units import VideoUnit
-from ingest.streams.gop_buffer import GopBuffer
-from ingest.streams.timeline import ClockReference
+from ingest.streams.source_gop import SourceGop
 from tests.kit.stream import (
     ANSWER,
     SPS_720,
@@ -41,7 +41,7 @@ class Around:
         self.peers = FakePeers()
         self.peers.workers[OTHER] = RememberingPort(OTHER)
         self.side = WorkerOutput(STREAM, self.peers)
-        self.gop = GopBuffer()
+        self.gop = SourceGop()
         self.gop.add(config())
 
     def put(self, at_ms: int, *, key: bool = False, composition_ms: int = 0) -> None:

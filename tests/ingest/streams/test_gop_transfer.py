@@ -12,9 +12,10 @@ from common.flv.video import aac_sequence_header
 from common.ipc.control_messages import GopTransfer
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import Generation
+from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
-from ingest.streams.gop_buffer import MAX_GOP_BYTES, MAX_GOP_TAGS, GopBuffer, ReplayItem
 from ingest.streams.gop_transfer import Kind, pack, unpack
+from ingest.streams.source_gop import ReplayItem, SourceGop
 from tests.kit.stream import ASC, STREAM, config
 
 SOURCE = SourceFormat(1920, 1080, fps=Fraction(25))
@@ -22,8 +23,8 @@ AAC = AudioConfig(aac_sequence_header(ASC), AudioSpecificConfig(2, 48000, 2, 2),
 MP3 = AudioConfig(b"", None, "MP3")
 
 
-def full() -> GopBuffer:
-    gop = GopBuffer()
+def full() -> SourceGop:
+    gop = SourceGop()
     gop.set_metadata(b"metadata")
     gop.add(config())
     gop.add(AAC)
@@ -37,7 +38,7 @@ def full() -> GopBuffer:
     return gop
 
 
-def crossed(gop: GopBuffer) -> GopBuffer:
+def crossed(gop: SourceGop) -> SourceGop:
     """As it comes out of the bus."""
     message, payloads = pack(STREAM, Generation(3), SOURCE, gop)
     message, taken = decode_frames([encode(message), *payloads])
@@ -49,11 +50,11 @@ def test_everything_that_a_stream_starts_from_crosses() -> None:
     gop, other = full(), crossed(full())
     assert other.replay() == gop.replay()
     assert other.audio_config == MP3
-    assert other.held_bytes == gop.held_bytes
+    assert other.size_bytes == gop.size_bytes
 
 
 def test_headers_cross_without_a_gop() -> None:
-    gop = GopBuffer()
+    gop = SourceGop()
     gop.add(config())
     gop.add(AAC)
     assert crossed(gop).replay() == [config(), AAC]
@@ -61,10 +62,10 @@ def test_headers_cross_without_a_gop() -> None:
 
 def test_a_gop_as_long_as_may_be_crosses() -> None:
     gop = full()
-    for i in range(MAX_GOP_TAGS - len(gop.replay()) + 3):
+    for i in range(MAX_GOP_ENTRIES - len(gop.replay()) + 3):
         gop.add(AudioFrame(1040 + i, b"sound", 5.0))
     replayed: list[ReplayItem] = gop.replay()
-    assert len(replayed) == MAX_GOP_TAGS + 3
+    assert len(replayed) == MAX_GOP_ENTRIES + 3
     assert crossed(gop).replay() == replayed
 
 

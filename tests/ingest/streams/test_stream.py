@@ -22,10 +22,11 @@ from common.ipc.media_messages import (
     Tags,
     VideoHeader,
 )
+from common.media.gop_buffer import LASTING
 from common.rtmp import amf0
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit
-from ingest.streams.gop_buffer import LASTING, MAX_GOP_MS
 from ingest.streams.gop_transfer import unpack
+from ingest.streams.source_gop import MAX_GOP_MS
 from ingest.streams.stream import StreamState
 from tests.kit.ingest_stream import AAC, Around
 from tests.kit.stream import (

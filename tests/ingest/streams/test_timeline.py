@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.flv.clock32 import wrap
-from ingest.streams.timeline import MAX_STEP_AHEAD_MS, ClockReference, Stamp, Timeline
+from common.media.clock import ClockReference
+from ingest.streams.timeline import MAX_STEP_AHEAD_MS, Stamp, Timeline
 
 FRAME_MS = 40
 HOUR_MS = 3_600_000

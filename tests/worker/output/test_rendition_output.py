@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from common.ipc.envelope import decode_frames
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, Tags
-from worker.output import rendition_output as rendition_log
+from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
 from worker.output.rendition_output import CodedTag, RenditionOutput
 
 STREAM, GENERATION = StreamId("live/a"), Generation(3)
@@ -78,13 +78,13 @@ def test_a_gop_beyond_its_bounds_is_not_kept() -> None:
     rendition.begin(b"m", b"h")
     rendition.append([tag(0, is_key=True)])
     megabyte = bytes(1024 * 1024)
-    for index in range(1, rendition_log.MAX_KEPT_BYTES // len(megabyte) + 2):
+    for index in range(1, MAX_GOP_BYTES // len(megabyte) + 2):
         rendition.append([tag(index, body=megabyte)])
     assert len(rendition.catch_up()) == 1
     rendition.append([tag(50)])
     assert len(rendition.catch_up()) == 1
     rendition.append([tag(51, is_key=True)])
     assert len(rendition.catch_up()) == 2
-    for index in range(52, 52 + rendition_log.MAX_KEPT_TAGS):
+    for index in range(52, 52 + MAX_GOP_ENTRIES):
         rendition.append([tag(index)])
     assert len(rendition.catch_up()) == 1

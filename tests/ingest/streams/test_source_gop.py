@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from common.codecs.aac import AudioSpecificConfig
 from common.codecs.h264 import AvcConfig, SpsInfo
+from common.media.gop_buffer import Kept
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
-from ingest.streams.gop_buffer import CachedTag, GopBuffer, Kept, Metadata
+from ingest.streams.source_gop import CachedTag, Metadata, SourceGop
 
 SPS = SpsInfo(320, 240, Fraction(1), 66, 0, 30, None, 0, False, 1, 8, 8, False, 2, 2, 2)
 VIDEO = VideoConfig(b"record", AvcConfig(66, 0, 30, 4, (), ()), SPS, False)
@@ -33,8 +34,8 @@ def sound(at: int) -> AudioFrame:
     return AudioFrame(at, bytes(5), 0.0)
 
 
-def filled(*tags: CachedTag, cache: GopBuffer | None = None) -> GopBuffer:
-    cache = cache or GopBuffer()
+def filled(*tags: CachedTag, cache: SourceGop | None = None) -> SourceGop:
+    cache = cache or SourceGop()
     for item in (VIDEO, AUDIO, *tags):
         cache.add(item)
     return cache
@@ -46,7 +47,7 @@ def test_replay_is_metadata_headers_and_the_tags_since_the_last_idr_in_order() -
     cache = filled(idr(0), inter(20), sound(21), *gop)
     cache.set_metadata(b"meta")
     assert cache.replay() == [Metadata(b"meta"), VIDEO, AUDIO, *gop]
-    assert cache.held_bytes == 10 + 5 + 4 + 10 + 5
+    assert cache.size_bytes == 10 + 5 + 4 + 10 + 5
     assert not cache.is_waiting
     assert (cache.metadata, cache.video_config, cache.audio_config) == (
         Metadata(b"meta"),
@@ -56,10 +57,10 @@ def test_replay_is_metadata_headers_and_the_tags_since_the_last_idr_in_order() -
 
 
 def test_nothing_is_kept_before_a_keyframe() -> None:
-    cache = GopBuffer()
+    cache = SourceGop()
     assert cache.replay() == []
     assert [cache.add(tag) for tag in (inter(0), sound(1), DataUnit(2, b"x", 0.0))] == [
-        Kept.LEFT_OUT
+        Kept.OMITTED
     ] * 3
     assert cache.is_waiting
     assert cache.add(idr(40)) is Kept.KEPT
@@ -67,7 +68,7 @@ def test_nothing_is_kept_before_a_keyframe() -> None:
 
 
 def test_what_is_about_to_outgrow_the_cache_is_not_lasting() -> None:
-    cache = GopBuffer(max_ms=1_000, max_bytes=100, max_tags=10)
+    cache = SourceGop(max_ms=1_000, max_bytes=100, max_entries=10)
     filled(cache=cache)
     assert not cache.is_lasting
     cache.add(idr(0))
@@ -98,7 +99,7 @@ def test_new_parameter_sets_wait_for_a_keyframe() -> None:
     changed = VideoConfig(b"other", VIDEO.config, SPS, True)
     assert cache.add(changed) is Kept.KEPT
     assert cache.replay() == [changed, AUDIO]
-    assert cache.add(inter(80)) is Kept.LEFT_OUT
+    assert cache.add(inter(80)) is Kept.OMITTED
     cache.add(idr(120))
     assert cache.replay() == [changed, AUDIO, idr(120)]
 
@@ -112,7 +113,7 @@ def test_an_audio_config_within_the_gop_stays_in_its_place() -> None:
 
 
 def test_an_audio_config_while_waiting_is_the_header() -> None:
-    cache = GopBuffer()
+    cache = SourceGop()
     cache.add(AUDIO)
     cache.add(OTHER_AUDIO)
     cache.add(idr(0))
@@ -120,25 +121,25 @@ def test_an_audio_config_while_waiting_is_the_header() -> None:
 
 
 def test_a_gop_over_a_limit_is_dropped_until_the_next_keyframe() -> None:
-    limits = (GopBuffer(max_ms=100), GopBuffer(max_bytes=39), GopBuffer(max_tags=3))
+    limits = (SourceGop(max_ms=100), SourceGop(max_bytes=39), SourceGop(max_entries=3))
     for cache in limits:
         filled(idr(0), inter(40), inter(80), cache=cache)
         assert cache.add(inter(120)) is Kept.OVERFLOWED
         assert cache.is_waiting
         assert cache.replay() == [VIDEO, AUDIO]
-        assert cache.add(inter(160)) is Kept.LEFT_OUT
+        assert cache.add(inter(160)) is Kept.OMITTED
         assert cache.add(idr(200)) is Kept.KEPT
         assert cache.replay() == [VIDEO, AUDIO, idr(200)]
-        assert cache.held_bytes == 10
+        assert cache.size_bytes == 10
 
 
 def test_a_gop_over_a_limit_is_cut_to_its_latest_flagged_keyframe() -> None:
     cache = filled(
-        idr(0), OTHER_AUDIO, inter(40), keyframe(80), sound(81), cache=GopBuffer(max_ms=100)
+        idr(0), OTHER_AUDIO, inter(40), keyframe(80), sound(81), cache=SourceGop(max_ms=100)
     )
     assert cache.add(inter(120)) is Kept.OVERFLOWED
     assert cache.replay() == [VIDEO, OTHER_AUDIO, keyframe(80), sound(81), inter(120)]
-    assert cache.held_bytes == 25
+    assert cache.size_bytes == 25
     assert cache.add(inter(160)) is Kept.KEPT
     assert cache.add(inter(200)) is Kept.OVERFLOWED
     assert cache.is_waiting
@@ -146,7 +147,7 @@ def test_a_gop_over_a_limit_is_cut_to_its_latest_flagged_keyframe() -> None:
 
 def test_audio_that_leads_makes_no_gop_longer() -> None:
     gop: list[CachedTag] = [idr(0), sound(80), AUDIO, inter(40), sound(120), inter(80), sound(180)]
-    cache = filled(*gop, cache=GopBuffer(max_ms=100))
+    cache = filled(*gop, cache=SourceGop(max_ms=100))
     assert cache.replay() == [VIDEO, AUDIO, *gop]
     assert cache.add(sound(181)) is Kept.OVERFLOWED, "video that stopped keeps no audio for ever"
 
@@ -171,7 +172,7 @@ def test_audio_or_video_whose_time_is_set_anew_makes_no_gop_longer(jump_ms: int)
 
 def test_a_gop_that_was_cut_is_measured_from_its_new_start() -> None:
     cache = filled(
-        sound(0), idr(0), sound(10), keyframe(80), sound(90), cache=GopBuffer(max_ms=100)
+        sound(0), idr(0), sound(10), keyframe(80), sound(90), cache=SourceGop(max_ms=100)
     )
     assert cache.add(sound(111)) is Kept.OVERFLOWED
     assert cache.replay()[2:] == [keyframe(80), sound(90), sound(111)]
@@ -181,10 +182,10 @@ def test_a_gop_that_was_cut_is_measured_from_its_new_start() -> None:
 
 
 def test_one_unit_over_the_limit_is_not_kept() -> None:
-    cache = GopBuffer(max_bytes=100)
+    cache = SourceGop(max_bytes=100)
     assert cache.add(idr(0, size=101)) is Kept.OVERFLOWED
     assert cache.is_waiting
-    assert cache.held_bytes == 0
+    assert cache.size_bytes == 0
 
 
 def test_an_empty_metadata_clears_it_and_reset_forgets_all() -> None:
@@ -195,7 +196,7 @@ def test_an_empty_metadata_clears_it_and_reset_forgets_all() -> None:
     cache.set_metadata(b"meta")
     cache.reset()
     assert cache.replay() == []
-    assert cache.held_bytes == 0
+    assert cache.size_bytes == 0
     cache.add(idr(40))
     assert cache.replay() == [idr(40)]
 
@@ -213,14 +214,14 @@ def test_an_empty_metadata_clears_it_and_reset_forgets_all() -> None:
 def test_whatever_comes_the_limits_hold_and_a_gop_begins_at_a_keyframe(
     steps: list[tuple[Callable[[int], VideoConfig | CachedTag], int]],
 ) -> None:
-    cache = GopBuffer(max_ms=500, max_bytes=200, max_tags=20)
+    cache = SourceGop(max_ms=500, max_bytes=200, max_entries=20)
     at = 0
     for make, step in steps:
         at += step
         cache.add(make(at))
         tags = [item for item in cache.replay() if isinstance(item, VideoUnit | AudioFrame)]
         assert cache.is_waiting == (not tags)
-        assert sum(len(tag.payload) for tag in tags) <= cache.held_bytes <= 200
+        assert sum(len(tag.payload) for tag in tags) <= cache.size_bytes <= 200
         assert len(tags) <= 20
         if tags:
             assert isinstance(tags[0], VideoUnit)

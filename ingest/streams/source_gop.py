@@ -1,0 +1,128 @@
+"""What a stream can be started anew from: its headers and everything since the last IDR.
+
+Holds the tags of the source rendition in the order they came, audio and data messages among them,
+so that a worker, or a new incarnation of egress, can be given the stream as if it had been there
+since the last IDR. Pure, over the bounded `GopBuffer` of `common.media.gop_buffer`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES, GopBuffer, Kept
+from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
+
+MAX_GOP_MS = 10_000  # less than egress holds: it takes all that it is given
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The body of the last onMetaData message."""
+
+    payload: bytes
+
+
+CachedTag = AudioConfig | AudioFrame | DataUnit | VideoUnit
+ReplayItem = Metadata | VideoConfig | CachedTag
+
+
+class SourceGop:
+    """One stream's headers and last GOP. Give it whatever goes out, in order.
+
+    A GOP begins at an IDR picture, or at a picture flagged as a keyframe while there is nothing to
+    start from (streams of intra refresh or open GOPs may have no other); one that grows too long is
+    cut to the latest flagged keyframe.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_ms: int = MAX_GOP_MS,
+        max_bytes: int = MAX_GOP_BYTES,
+        max_entries: int = MAX_GOP_ENTRIES,
+    ) -> None:
+        self._metadata: Metadata | None = None
+        self._video: VideoConfig | None = None
+        self._audio: AudioConfig | None = None  # the one in force
+        self._audio_at_start: AudioConfig | None = None  # the one in force where the GOP begins
+        self._gop = GopBuffer[CachedTag](
+            max_ms=max_ms, max_bytes=max_bytes, max_entries=max_entries, on_cut=self._on_cut
+        )
+
+    @property
+    def metadata(self) -> Metadata | None:
+        return self._metadata
+
+    @property
+    def video_config(self) -> VideoConfig | None:
+        return self._video
+
+    @property
+    def audio_config(self) -> AudioConfig | None:
+        """The audio's config in force."""
+        return self._audio
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of media since the last IDR."""
+        return self._gop.size_bytes
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is no keyframe to start from."""
+        return not self._gop.entries
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether there is a keyframe to start from, and still will be in a second."""
+        return self._gop.is_lasting
+
+    def set_metadata(self, payload: bytes) -> None:
+        """Keep the body of an onMetaData message; an empty one clears it."""
+        self._metadata = Metadata(payload) if payload else None
+
+    def add(self, item: VideoConfig | CachedTag) -> Kept:
+        """Keep what goes out next."""
+        if isinstance(item, VideoUnit):
+            begins = item.is_idr or (item.is_key and not self._gop.entries)
+            if begins:
+                self._audio_at_start = self._audio
+            return self._gop.add(
+                item,
+                len(item.payload),
+                VideoUnit,
+                item.dts_ms,
+                is_key=item.is_key,
+                begins=begins,
+                set_anew=item.discontinuity,
+            )
+        if isinstance(item, AudioFrame):
+            return self._gop.add(
+                item, len(item.payload), AudioFrame, item.dts_ms, set_anew=item.discontinuity
+            )
+        if isinstance(item, VideoConfig):
+            # The old GOP's pictures mean nothing to the new parameter sets, nor do pictures that
+            # refer to it: wait for a keyframe.
+            self._video = item
+            self._gop.clear()
+            return Kept.KEPT
+        if isinstance(item, AudioConfig):
+            self._audio = item
+            if not self._gop.entries:
+                return Kept.KEPT
+        return self._gop.add(item, len(item.payload))
+
+    def reset(self) -> None:
+        """Forget everything: the next publisher has headers of its own."""
+        self._metadata = self._video = self._audio = None
+        self._gop.clear()
+
+    def replay(self) -> list[ReplayItem]:
+        """Metadata, headers, then the tags since the last IDR in the order they came."""
+        audio = self._audio_at_start if self._gop.entries else self._audio
+        heads = (self._metadata, self._video, audio)
+        return [*(head for head in heads if head is not None), *self._gop.entries]
+
+    def _on_cut(self, tags: Sequence[CachedTag]) -> None:
+        for tag in tags:
+            if isinstance(tag, AudioConfig):
+                self._audio_at_start = tag

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from common.errors import ProtocolError, UsageError
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import (
     DEFAULT_CHUNK_SIZE,
     ChunkLimits,

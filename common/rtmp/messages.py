@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Final
 
 from common.errors import Amf0Error, ChunkError
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import Message, encode_message
 
 

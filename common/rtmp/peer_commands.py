@@ -5,7 +5,8 @@ clients wait for. Handshake, chunks, media and the application's answers are the
 """
 
 from common.errors import Amf0Error, ProtocolError
-from common.rtmp import amf0, replies
+from common.flv import amf0
+from common.rtmp import replies
 from common.rtmp.config import SessionConfig
 from common.rtmp.events import (
     ConnectRequested,

@@ -8,7 +8,7 @@ because FFmpeg reads nothing else there.
 
 from typing import Final
 
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import encode_message
 from common.rtmp.messages import (
     COMMAND_CHUNK_STREAM,

@@ -13,7 +13,8 @@ state for sending: a shell may write media on other chunk streams between whole 
 from typing import Final
 
 from common.errors import Amf0Error, ChunkError, ProtocolError, UsageError
-from common.rtmp import amf0, replies
+from common.flv import amf0
+from common.rtmp import replies
 from common.rtmp.chunks import ChunkReader, Message
 from common.rtmp.config import DEFAULT_CONFIG, SessionConfig
 from common.rtmp.events import (

@@ -6,8 +6,8 @@ demuxer decides by the metadata's keys whether there is audio (docs/rtmp.md, Met
 
 from common.codecs.aac import AudioSpecificConfig
 from common.errors import ProtocolError
+from common.flv import amf0
 from common.flv.video import AudioFormat, AudioPacket, parse_audio
-from common.rtmp import amf0
 
 _AUDIO_KEYS = (
     "audiocodecid",

@@ -16,6 +16,7 @@ from dataclasses import replace
 from enum import Enum
 
 from common.config.ladder import SOURCE, Template
+from common.flv import amf0
 from common.flv.video import TagType
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import (
@@ -28,7 +29,6 @@ from common.ipc.media_messages import (
     StreamOpen,
     Tags,
 )
-from common.rtmp import amf0
 from egress.rtmp.on_metadata import audio_members, with_audio
 from egress.streams.gop_buffer import AUDIO, DATA
 from egress.streams.rendition import Rendition

@@ -27,6 +27,7 @@ from common.codecs.h264 import (
     split_annexb,
 )
 from common.errors import AvcError, FlvError
+from common.flv import amf0
 from common.flv.video import (
     AudioBody,
     AudioFormat,
@@ -44,7 +45,6 @@ from common.flv.video import (
     parse_audio,
     parse_video,
 )
-from common.rtmp import amf0
 from ingest.streams.timeline import Stamp, Timeline
 
 # Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours): taken as 0.

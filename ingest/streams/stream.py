@@ -18,6 +18,7 @@ from common.codecs.aac import AudioSpecificConfig
 from common.codecs.h264 import codec_string
 from common.config.ladder import AwayPicture, SourceFormat
 from common.errors import Amf0Error
+from common.flv import amf0
 from common.ipc.control_messages import (
     GopTransfer,
     Placement,
@@ -31,7 +32,6 @@ from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.media.clock import ClockReference
 from common.media.gop_buffer import Kept
 from common.media.rates import COARSE, FrameRate, Throughput, declared_rate, usual_rate
-from common.rtmp import amf0
 from ingest.outputs.egress_output import EgressOutput, tag_of
 from ingest.outputs.outbox import Peers
 from ingest.outputs.worker_output import WorkerOutput

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.blocking_client import RtmpPlayer
 from common.rtmp.events import MetadataReceived
 from tests.kit.clips import ClipSpec

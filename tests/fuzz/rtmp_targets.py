@@ -8,7 +8,7 @@ from common.errors import (
     ChunkError,
     HandshakeError,
 )
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import (
     MAX_CHUNK_STREAM_ID,
     ChunkLimits,

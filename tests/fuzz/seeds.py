@@ -10,6 +10,7 @@ from typing import Any
 
 from common.codecs import aac
 from common.codecs import h264 as avc
+from common.flv import amf0
 from common.flv.video import (
     Tag,
     TagType,
@@ -22,7 +23,7 @@ from common.flv.video import (
     encode_tag,
 )
 from common.ipc import envelope
-from common.rtmp import amf0, replies
+from common.rtmp import replies
 from common.rtmp.chunks import encode_delta, encode_message
 from common.rtmp.client import ClientSession
 from common.rtmp.events import ConnectRequested

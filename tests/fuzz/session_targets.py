@@ -6,7 +6,7 @@ from common.errors import (
     EnvelopeError,
     ProtocolError,
 )
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import (
     ChunkReader,
     encode_message,

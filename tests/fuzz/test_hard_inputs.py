@@ -12,6 +12,7 @@ import pytest
 
 from common.codecs.h264 import looks_like_annexb, nal_spans, split_annexb
 from common.errors import EnvelopeError, ProtocolError
+from common.flv import amf0
 from common.flv.video import (
     FlvReader,
     encode_file_header,
@@ -20,7 +21,6 @@ from common.flv.video import (
     parse_video,
 )
 from common.ipc import envelope
-from common.rtmp import amf0
 from common.rtmp.chunks import ChunkLimits, ChunkReader, Message, encode_message
 from common.rtmp.client import ClientSession
 from common.rtmp.messages import encode_command, set_chunk_size, split_aggregate

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from common.flv import amf0
 from common.ipc.media_messages import AccessUnit
-from common.rtmp import amf0
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from common.rtmp.chunks import encode_message
 from common.rtmp.messages import MessageType, encode_command, set_chunk_size

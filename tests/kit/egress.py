@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from common.config.ladder import SOURCE, Rendition, Template
+from common.flv import amf0
 from common.flv.video import aac_frame, aac_sequence_header, avc_nalus, avc_sequence_header
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import HEADER, KEY, SHARED, RenditionOpen, StreamOpen, Tags
-from common.rtmp import amf0
 from common.rtmp.chunks import ChunkReader, Message
 from egress.rtmp.fanout import Channel, Peer
 from egress.rtmp.player_queue import Player, Start

@@ -1,6 +1,6 @@
 """A client's end of an RTMP session, for tests that speak to one without a socket."""
 
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import ChunkReader, encode_delta
 from common.rtmp.events import (
     ConnectRequested,

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from common.codecs.h264 import AvcConfig
 from common.config.ladder import RenditionFormat
+from common.flv.amf0 import EcmaArray, encode
 from common.flv.video import avc_nalus, avc_sequence_header
-from common.rtmp.amf0 import EcmaArray, encode
 
 AVC_CODEC_ID = 7
 ENCODER = "tfarm"

@@ -24,10 +24,10 @@ from av.video.frame import VideoFrame
 
 from common.codecs.h264 import AvcConfig, NalType, join_avcc, nal_type, split_annexb
 from common.errors import ExitCode, TfarmError
+from common.flv.amf0 import EcmaArray
+from common.flv.amf0 import encode as encode_amf0
 from common.flv.audio import aac_frame, aac_sequence_header
 from common.flv.video import avc_nalus, avc_sequence_header
-from common.rtmp.amf0 import EcmaArray
-from common.rtmp.amf0 import encode as encode_amf0
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from supervisor.commands.client import NotRunning, status
 from supervisor.commands.demo.picture import DemoPicture, tone

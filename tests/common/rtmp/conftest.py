@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from common.rtmp.amf0 import Value
+from common.flv.amf0 import Value
 from common.rtmp.chunks import encode_message
 from common.rtmp.events import ConnectRequested, PlayRequested, PublishRequested
 from common.rtmp.messages import MessageType, encode_command

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from common.errors import HandshakeError
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from common.rtmp.chunks import encode_message
 from common.rtmp.client import Ended

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import HandshakeError, ProtocolError, UsageError
-from common.rtmp import amf0, replies
+from common.flv import amf0
+from common.rtmp import replies
 from common.rtmp.chunks import encode_message
 from common.rtmp.client import (
     Address,

@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import Amf0Error, ChunkError
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import Message
 from common.rtmp.messages import (
     Command,

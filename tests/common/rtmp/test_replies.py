@@ -2,7 +2,8 @@
 
 import pytest
 
-from common.rtmp import amf0, replies
+from common.flv import amf0
+from common.rtmp import replies
 from common.rtmp.chunks import ChunkReader
 from common.rtmp.messages import MessageType
 

@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import Amf0Error, ChunkError, HandshakeError, ProtocolError, UsageError
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import encode_message
 from common.rtmp.events import (
     VideoReceived,

@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import ChunkError, UsageError
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import ChunkReader
 from common.rtmp.events import PlayEnded, PlayPauseRequested, PlayReceiveChanged, PlayRequested
 from common.rtmp.messages import encode_command

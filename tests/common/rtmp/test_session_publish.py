@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import ChunkError, UsageError
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import encode_delta, encode_message
 from common.rtmp.events import (
     AudioReceived,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import EnvelopeError, UsageError
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import ChunkReader, ChunkStreamState, ReaderState
 from common.rtmp.events import PlayEnded, PlayRequested
 from common.rtmp.messages import encode_command, set_chunk_size, window_ack_size

@@ -1,6 +1,6 @@
 """egress/rtmp/on_metadata.py: a rendition's onMetaData with the source's audio."""
 
-from common.rtmp import amf0
+from common.flv import amf0
 from egress.rtmp.on_metadata import audio_members, with_audio
 from tests.kit.egress import AUDIO_HEADER, METADATA
 

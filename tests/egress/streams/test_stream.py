@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from common.config.ladder import SOURCE
+from common.flv import amf0
 from common.ipc.identity import Generation
 from common.ipc.media_messages import REPLAY, GenerationEnd, RenditionOpen, StreamClosed, Tags
-from common.rtmp import amf0
 from egress.streams.stream import (
     CUT_WAIT_S,
     END_WAIT_S,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from common.access.refusal import Refusal, RefusalReason
-from common.rtmp import amf0
+from common.flv import amf0
 from common.rtmp.chunks import encode_message
 from common.rtmp.client import ClientSession, Published
 from common.rtmp.events import (

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from common.codecs.aac import AudioSpecificConfig
 from common.codecs.bits import BitWriter
 from common.codecs.h264 import AvcConfig, join_avcc, nal_type, parse_sps, split_avcc, to_annexb
+from common.flv import amf0
 from common.flv.video import (
     FlvReader,
     Tag,
@@ -25,7 +26,6 @@ from common.flv.video import (
     is_sequence_header,
     parse_video,
 )
-from common.rtmp import amf0
 from ingest.rtmp.to_units import (
     AudioConfig,
     AudioFrame,

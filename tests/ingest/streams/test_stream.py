@@ -8,6 +8,7 @@ import pytest
 
 from common.codecs.h264 import codec_string
 from common.config.ladder import SOURCE, AwayPicture, SourceFormat
+from common.flv import amf0
 from common.ipc.control_messages import PublishEnd, SourceFormatReport
 from common.ipc.identity import ChildName, Generation
 from common.ipc.media_messages import (
@@ -23,7 +24,6 @@ from common.ipc.media_messages import (
     VideoHeader,
 )
 from common.media.gop_buffer import LASTING
-from common.rtmp import amf0
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit
 from ingest.streams.gop_transfer import unpack
 from ingest.streams.source_gop import MAX_GOP_MS

@@ -7,12 +7,12 @@ import pytest
 
 from common.codecs.aac import AudioSpecificConfig
 from common.codecs.h264 import codec_string
+from common.flv import amf0
 from common.ipc.control_messages import SourceFormatReport
 from common.ipc.identity import Generation
 from common.ipc.media_messages import (
     StreamStart,
 )
-from common.rtmp import amf0
 from ingest.rtmp.to_units import AudioConfig
 from ingest.streams.stream import ASK_AGAIN_S, audio_label
 from tests.kit.ingest_stream import Around

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 from common.codecs.h264 import AvcConfig
 from common.config.ladder import RenditionFormat
+from common.flv.amf0 import EcmaArray, decode_all
 from common.flv.video import FrameType, VideoCodec, VideoPacket, parse_video
-from common.rtmp.amf0 import EcmaArray, decode_all
 from worker.output.mux import coded_picture, metadata, sequence_header
 
 RENDITION = RenditionFormat(

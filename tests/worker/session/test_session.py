@@ -14,8 +14,8 @@ import pytest
 
 from common.codecs.h264 import AvcConfig, join_avcc, parse_sps, split_avcc
 from common.config.ladder import Rendition
+from common.flv.amf0 import decode_all
 from common.flv.video import parse_video
-from common.rtmp.amf0 import decode_all
 from tests.kit.worker_process import (
     DEADLINE_S,
     SMALL,

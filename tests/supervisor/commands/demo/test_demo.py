@@ -5,9 +5,9 @@ from typing import Any
 import av
 
 from common.codecs.h264 import AvcConfig, split_avcc, to_annexb
+from common.flv.amf0 import decode_all
 from common.flv.audio import parse_audio
 from common.flv.video import VideoPacket, parse_video
-from common.rtmp.amf0 import decode_all
 from supervisor.commands.demo.demo import DemoSource
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import Amf0Error
-from common.rtmp.amf0 import (
+from common.flv.amf0 import (
     UNDEFINED,
     Amf0Limits,
     Date,

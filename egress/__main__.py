@@ -1,4 +1,4 @@
-"""`python -m egress --name CHILD --run-dir DIR`: one egress process, started by the supervisor."""
+"""`python -m egress --index 0 --run-dir DIR`: one egress process, started by the supervisor."""
 
 import signal
 
@@ -10,10 +10,12 @@ import gc  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from common.ipc.child_arguments import add_identity, identity_of  # noqa: E402
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="egress", description=__doc__)
-    parser.add_argument("--name", required=True)
+    add_identity(parser)
     parser.add_argument("--run-dir", required=True, type=Path)
     parser.add_argument("--orphan-timeout", type=float, default=30.0)
     arguments = parser.parse_args()
@@ -21,12 +23,12 @@ def main() -> int:
     import uvloop
 
     from common.errors import ExitCode
-    from common.ipc.identity import ChildName
     from common.process import time_slice
     from common.process.log import set_up
     from egress.run import EgressServer
 
-    set_up(arguments.name)
+    child = identity_of("egress", arguments)
+    set_up(str(child))
     time_slice.shorten()
 
     async def serve() -> int:
@@ -36,7 +38,7 @@ def main() -> int:
         log = logging.getLogger("tfarm.egress.main")
         try:
             server = EgressServer(
-                ChildName(arguments.name),
+                child,
                 arguments.run_dir,
                 orphan_timeout_s=arguments.orphan_timeout,
             )

@@ -33,7 +33,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.endpoint import endpoint, socket_path
 from common.ipc.envelope import decode_frames
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.process.log import RateLimit, stream_label
@@ -55,7 +55,7 @@ CHECK_S = 1.0  # between looks for players who take nothing
 class EgressServer:
     """All of one egress process, on the running loop."""
 
-    def __init__(self, child: ChildName, run_dir: Path, *, orphan_timeout_s: float = 30.0) -> None:
+    def __init__(self, child: ChildId, run_dir: Path, *, orphan_timeout_s: float = 30.0) -> None:
         self.child = child
         self.boot_id = new_boot_id()
         self.settings = Settings()
@@ -233,7 +233,6 @@ class EgressServer:
     def hello(self) -> Hello:
         return Hello(
             self.child,
-            "egress",
             self.boot_id,
             os.getpid(),
             start_ticks(os.getpid()),

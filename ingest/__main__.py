@@ -1,4 +1,4 @@
-"""`python -P -m ingest --name ingest:0 --run-dir DIR --listen HOST:PORT`: one ingest process.
+"""`python -P -m ingest --index 0 --run-dir DIR --listen HOST:PORT`: one ingest process.
 
 Ctrl-C is the supervisor's alone; SIGTERM ends the process in order, also while it still starts.
 """
@@ -18,6 +18,8 @@ signal.signal(signal.SIGTERM, _end_at_once)
 import argparse  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from common.ipc.child_arguments import add_identity, identity_of  # noqa: E402
+
 
 def listen_address(text: str) -> tuple[str, int]:
     """HOST:PORT or [HOST]:PORT; port 0 is any free one."""
@@ -29,7 +31,7 @@ def listen_address(text: str) -> tuple[str, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ingest", description="tfarm's ingest process")
-    parser.add_argument("--name", required=True, help='the child\'s name, such as "ingest:0"')
+    add_identity(parser)
     parser.add_argument("--run-dir", required=True, type=Path, help="the farm's run directory")
     parser.add_argument(
         "--listen",
@@ -49,16 +51,15 @@ def main() -> int:
 
     import uvloop
 
-    from common.ipc.identity import ChildName
     from common.process import log, time_slice
     from ingest.run import run
 
-    log.set_up(arguments.name)
+    child = identity_of("ingest", arguments)
+    log.set_up(str(child))
     time_slice.shorten()
-    name = ChildName(arguments.name)
     return uvloop.run(
         run(
-            name,
+            child,
             arguments.run_dir,
             arguments.listen,
             arguments.orphan_timeout,

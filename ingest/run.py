@@ -35,7 +35,7 @@ from common.ipc.control_messages import (
     Topology,
     Welcome,
 )
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId
 from ingest.outputs.links import Links
 from ingest.rtmp.listener import Server, bind, connection_limit, join_address
 from ingest.rtmp.player_handover import Players
@@ -56,7 +56,7 @@ class Ingest:
 
     def __init__(
         self,
-        name: ChildName,
+        name: ChildId,
         run_dir: Path,
         addresses: Sequence[tuple[str, int]],
         orphan_timeout_s: float,
@@ -167,7 +167,6 @@ class Ingest:
         pid = os.getpid()
         return Hello(
             child=self._name,
-            kind="ingest",
             boot_id=self._boot_id,
             pid=pid,
             start_ticks=start_ticks(pid),
@@ -256,7 +255,7 @@ class Ingest:
 
 
 async def run(
-    name: ChildName,
+    name: ChildId,
     run_dir: Path,
     addresses: Sequence[tuple[str, int]],
     orphan_timeout_s: float = 30.0,

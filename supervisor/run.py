@@ -36,7 +36,7 @@ from common.ipc.control_messages import (
     Topology,
     Welcome,
 )
-from common.ipc.identity import ChildName, device_of, gpu_worker
+from common.ipc.identity import ChildId
 from supervisor.commands.banner import address_text, banner
 from supervisor.commands.server import Commands
 from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot, summary
@@ -102,11 +102,11 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._is_stopping = False
         self._is_announced = False
-        self._ever_ready: set[ChildName] = set()
+        self._ever_ready: set[ChildId] = set()
         self._failure = ""
         self._timer: asyncio.TimerHandle | None = None
         self._is_adopting = True
-        self._early: list[tuple[ChildName, Any, Sequence[bytes]]] = []  # said meanwhile
+        self._early: list[tuple[ChildId, Any, Sequence[bytes]]] = []  # said meanwhile
         self._loop = asyncio.get_running_loop()
         self._cores = len(os.sched_getaffinity(0))
         uuids = [gpu.uuid for gpu in find_gpus(settings.devices)]
@@ -194,18 +194,16 @@ class Supervisor:
 
     # ---- which children ---------------------------------------------------------------------
 
-    def _expect(self, name: ChildName) -> None:
-        if name.startswith("worker:"):
-            is_software = name.startswith("worker:cpu:")
-            is_first = name == gpu_worker(device_of(name))
-            path = Pipeline.GPU_ONLY if is_first else Pipeline.HYBRID
-            path = Pipeline.SOFTWARE if is_software else path
+    def _expect(self, name: ChildId) -> None:
+        if name.kind == "worker":
+            path = Pipeline.HYBRID if name.index else Pipeline.GPU_ONLY
+            path = Pipeline.SOFTWARE if name.is_software else path
             self.farm.roster.expect_device(name, path, self._loop.time())
 
-    def _plan(self, name: ChildName) -> Plan:
+    def _plan(self, name: ChildId) -> Plan:
         def command() -> Sequence[str]:
             share = 1
-            if name.startswith("worker:"):
+            if name.kind == "worker":
                 hellos = self.farm.hellos.values()
                 share = share_of(name, self.settings, self._cores, self._gpus, hellos)
             return child_command(
@@ -228,7 +226,7 @@ class Supervisor:
 
     def _choose_port(self) -> None:
         """Where several ingests will listen, unless one that was adopted does already."""
-        is_there = any(hello.kind == "ingest" for hello in self.farm.hellos.values())
+        is_there = any(hello.child.kind == "ingest" for hello in self.farm.hellos.values())
         if self.settings.ingest.processes == 1 or is_there:
             return
         try:
@@ -262,7 +260,7 @@ class Supervisor:
             return
         elif not self._is_adopting:
             self._greet(hello)
-        if hello.child.startswith("ingest:") and hello.listen:
+        if hello.child.kind == "ingest" and hello.listen:
             self._keep_port(hello.listen[0])
         self.children.said_hello(hello.child, hello.boot_id)
         self._do(self.farm.child_up(hello, now))
@@ -290,7 +288,7 @@ class Supervisor:
         with contextlib.suppress(ValueError):
             self._listen = replace(self._listen, port=listen_address(address).port)
 
-    def _on_message(self, child: ChildName, message: Any, payloads: Sequence[bytes]) -> None:
+    def _on_message(self, child: ChildId, message: Any, payloads: Sequence[bytes]) -> None:
         if isinstance(message, Fatal):
             log.error("fatal child=%s reason=%s", child, message.reason)
             if message.exit_code == ExitCode.DEVICE_LOST:
@@ -319,17 +317,17 @@ class Supervisor:
     def _gpu_lost(self, uuid: str, reason: str) -> None:
         """Its workers may not see it: what is on the bus no more cannot fail."""
         log.error("GPU lost uuid=%s reason=%s", uuid, reason)
-        workers = [name for name in self.farm.roster.fleet.devices if device_of(name) == uuid]
+        workers = [name for name in self.farm.roster.fleet.devices if name.device == uuid]
         for worker in workers:  # all, before the first one's streams look for room
             self.farm.roster.device_lost(worker, reason, is_seen=True)
         for worker in workers:
             self.children.fail_and_restart(worker, reason)
 
-    def _on_up(self, child: ChildName) -> None:
+    def _on_up(self, child: ChildId) -> None:
         self._ever_ready.add(child)
         self._watchdog.begin(child)
 
-    def _on_down(self, child: ChildName, reason: str, crashed: bool) -> None:
+    def _on_down(self, child: ChildId, reason: str, crashed: bool) -> None:
         self._control.forget(child)
         self._watchdog.end(child)
         if self._is_stopping:
@@ -338,10 +336,10 @@ class Supervisor:
         if not self._is_adopting:
             self._control.broadcast(Topology(self._endpoints()))
 
-    def _on_change(self, child: ChildName) -> None:
+    def _on_change(self, child: ChildId) -> None:
         """A farm that cannot listen or serve from its very start had better not start."""
         machine = self.children.members[child].machine
-        is_vital = child.startswith(("ingest:", "egress:"))
+        is_vital = child.kind in ("ingest", "egress")
         has_failed = machine.state in (ChildState.BACKOFF, ChildState.FATAL)
         if is_vital and has_failed and child not in self._ever_ready and not self._is_announced:
             self._failure = f"{child} cannot start: {machine.reason}"
@@ -386,7 +384,7 @@ class Supervisor:
 
     def listening(self) -> list[str]:
         """The real addresses."""
-        hellos = [h for h in self.farm.hellos.values() if h.kind == "ingest"]
+        hellos = [h for h in self.farm.hellos.values() if h.child.kind == "ingest"]
         return list(dict.fromkeys(address for hello in hellos for address in hello.listen))
 
     def _look_if_ready(self) -> None:
@@ -447,7 +445,7 @@ class Supervisor:
             run_dir=str(self._run_dir),
             config=str(self.config_path or ""),
             started_unix=self._started_unix,
-            supervisor=self._facts(ChildName("supervisor"), "ready", me, 0, "", self._started_s),
+            supervisor=self._facts(ChildId("supervisor"), "ready", me, 0, "", self._started_s),
             children=[
                 self._facts(
                     member.plan.name,
@@ -466,7 +464,7 @@ class Supervisor:
         return snapshot(facts, self.farm)
 
     def _facts(
-        self, name: ChildName, state: str, pid: int, restarts: int, reason: str, since_s: float
+        self, name: ChildId, state: str, pid: int, restarts: int, reason: str, since_s: float
     ) -> ChildFacts:
         return ChildFacts(
             name,

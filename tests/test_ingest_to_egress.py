@@ -11,7 +11,7 @@ from common.config.ladder import SOURCE
 from common.config.settings import IngestSettings
 from common.flv.video import aac_sequence_header
 from common.ipc.control_messages import Placement, ResumeTime
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.rtmp.events import AudioReceived, VideoReceived
 from egress.streams.gop_buffer import AUDIO, VIDEO, Entry
@@ -20,6 +20,7 @@ from egress.streams.stream import Stream as EgressStream
 from egress.streams.stream import StreamState
 from ingest.streams.publisher import Publisher
 from ingest.streams.stream import SessionContext, Stream
+from tests.kit.children import EGRESS0, EGRESS1
 from tests.kit.stream import ANSWER, STREAM, FakePeers, header, picture, sound, sound_header
 
 OTHER_FORMAT = AudioReceived(0, aac_sequence_header(AudioSpecificConfig(2, 44100, 2, 2).encode()))
@@ -28,9 +29,9 @@ OTHER_FORMAT = AudioReceived(0, aac_sequence_header(AudioSpecificConfig(2, 44100
 class Egress:
     """An egress's streams, as a port of ingest's."""
 
-    def __init__(self, name: str, clock: "Clock") -> None:
-        self.child = ChildName(name)
-        self.boot_id = BootId(name)
+    def __init__(self, child: ChildId, clock: "Clock") -> None:
+        self.child = child
+        self.boot_id = BootId(str(child))
         self._clock = clock
         self._streams = Streams()
 
@@ -100,10 +101,10 @@ class Ingest:
 
 def test_a_later_egress_gets_the_audio_of_the_gop_that_is_repeated() -> None:
     clock = Clock()
-    ingest = Ingest(clock, Egress("egress:0", clock))
+    ingest = Ingest(clock, Egress(EGRESS0, clock))
     ingest.take(sound_header(), header())
     ingest.run(0, 1000)
-    late = Egress("egress:1", clock)
+    late = Egress(EGRESS1, clock)
     ingest.peers.running.append(late)  # type: ignore[arg-type]
     ingest.stream.peers_changed(clock.now)
     ingest.run(1000, 1200)
@@ -116,7 +117,7 @@ def test_a_later_egress_gets_the_audio_of_the_gop_that_is_repeated() -> None:
 
 def test_an_egress_that_wants_the_stream_again_soon_hears_nothing_twice() -> None:
     clock = Clock()
-    egress = Egress("egress:0", clock)
+    egress = Egress(EGRESS0, clock)
     ingest = Ingest(clock, egress)
     ingest.take(sound_header(), header())
     ingest.run(0, 1000)
@@ -134,7 +135,7 @@ def test_no_audio_is_lost_behind_a_header_that_comes_late_or_changes(
     lag_ms: int, composition_ms: int
 ) -> None:
     clock = Clock()
-    egress = Egress("egress:0", clock)
+    egress = Egress(EGRESS0, clock)
     ingest = Ingest(clock, egress)
     ingest.take(header())
     ingest.run(0, 40, lag_ms=1_000_000, composition_ms=composition_ms)
@@ -154,7 +155,7 @@ def test_a_publisher_that_is_back_at_another_ingest_goes_on_as_long_after_as_it_
     has_audio: bool, knows_time: bool, begin_ms: int
 ) -> None:
     clock = Clock()
-    egress = Egress("egress:0", clock)
+    egress = Egress(EGRESS0, clock)
     ingest = Ingest(clock, egress)
     if has_audio:
         ingest.take(sound_header())
@@ -185,7 +186,7 @@ def test_a_publisher_that_is_back_at_another_ingest_goes_on_as_long_after_as_it_
 @pytest.mark.parametrize("has_begun", [True, False])
 def test_a_stream_is_kept_for_a_publisher_that_may_be_silent_for_long(has_begun: bool) -> None:
     clock = Clock()
-    egress = Egress("egress:0", clock)
+    egress = Egress(EGRESS0, clock)
     ingest = Ingest(clock, egress)
     ingest.take(header())
     if has_begun:
@@ -203,7 +204,7 @@ def test_a_stream_is_kept_for_a_publisher_that_may_be_silent_for_long(has_begun:
 
 def test_a_sign_of_life_is_no_time_that_another_ingest_has_to_be_behind() -> None:
     clock = Clock()
-    egress = Egress("egress:0", clock)
+    egress = Egress(EGRESS0, clock)
     ingest = Ingest(clock, egress)
     ingest.take(header())
     ingest.run(0, 1000, lag_ms=1_000_000)

@@ -110,6 +110,36 @@ def test_a_pure_module_in_a_folder_that_does_io_imports_nothing_that_is_banned(m
     assert found & BANNED == set()
 
 
+# Calls that take text apart, and what looks like a child's name or its device in one.
+SPLITS = {"startswith", "endswith", "removeprefix", "removesuffix", "partition", "rpartition"}
+SPLITS |= {"split", "rsplit"}
+CHILD_TEXT = re.compile(r"\b(child|worker|egress|ingest)(\.(text|place|device_name))?$|^str\(child")
+
+
+def text_splits(module: str) -> list[str]:
+    """Calls that take a child's name apart."""
+    found = []
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        if node.func.attr not in SPLITS:
+            continue
+        words = {word.value for word in ast.walk(node) if isinstance(word, ast.Constant)}
+        names_kind = any(
+            isinstance(word, str) and word.startswith(("ingest:", "worker:", "egress:", "cpu"))
+            for word in words
+        )
+        if names_kind or CHILD_TEXT.search(ast.unparse(node.func.value)):
+            found.append(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if not m.startswith("common/rtmp")])
+def test_a_childs_name_is_never_taken_apart(module: str) -> None:
+    """It is a `ChildId`, whose fields say what it is; its text is for people."""
+    assert text_splits(module) == []
+
+
 def test_exceptions_to_the_rules_name_files_that_exist() -> None:
     for name in TESTED_ELSEWHERE:
         assert (ROOT / name).is_file(), name

@@ -1,4 +1,4 @@
-"""`python -P -m worker --name CHILD --run-dir DIR --device cpu:0`: one worker process."""
+"""`python -P -m worker --device cpu --index 0 --run-dir DIR`: one worker process."""
 
 import signal
 
@@ -10,35 +10,35 @@ import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from common.ipc.child_arguments import add_identity, identity_of  # noqa: E402
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="worker", description=__doc__)
-    parser.add_argument("--name", required=True)
+    add_identity(parser)
     parser.add_argument("--run-dir", required=True, type=Path)
-    parser.add_argument("--device", required=True, help="cpu:N, or a GPU's UUID")
     parser.add_argument("--threads", type=int, default=1, help="of an x264 encoder")
     parser.add_argument("--share", type=int, default=1, help="workers that the cores are for")
     parser.add_argument("--orphan-timeout", type=float, default=30.0)
     arguments = parser.parse_args()
 
-    from common.ipc.identity import ChildName
     from common.process import time_slice
     from common.process.descriptors import raise_limit
     from common.process.log import set_up
     from worker.devices.table import prepare_device
 
-    prepare_device(arguments.device)
+    child = identity_of("worker", arguments)
+    prepare_device(child.device)
 
     from worker.run import run_worker
 
-    set_up(arguments.name)
+    set_up(str(child))
     raise_limit()
     time_slice.shorten()
     return int(
         run_worker(
-            ChildName(arguments.name),
+            child,
             arguments.run_dir,
-            arguments.device,
             threads=max(1, arguments.threads),
             share=max(1, arguments.share),
             orphan_timeout_s=arguments.orphan_timeout,

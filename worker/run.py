@@ -26,6 +26,7 @@ from common.ipc.control_link import (
     ControlLink,
     control_address,
     new_boot_id,
+    peer_identity,
     start_ticks,
 )
 from common.ipc.control_messages import (
@@ -44,7 +45,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.endpoint import endpoint
 from common.ipc.envelope import decode_frames, encode
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId
 from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import (
     AccessUnit,
@@ -71,7 +72,7 @@ class Worker:
 
     def __init__(
         self,
-        child: ChildName,
+        child: ChildId,
         run_dir: Path,
         device: OpenDevice,
         *,
@@ -172,7 +173,6 @@ class Worker:
         pid = os.getpid()
         return Hello(
             child=self.child,
-            kind="worker",
             boot_id=self.boot_id,
             pid=pid,
             start_ticks=start_ticks(pid),
@@ -246,20 +246,19 @@ class Worker:
             self._device.backend.close()
 
 
-async def _tell_fatal(child: ChildName, run_dir: Path, reason: str, code: ExitCode) -> None:
+async def _tell_fatal(child: ChildId, run_dir: Path, reason: str, code: ExitCode) -> None:
     """Say why there will be no worker: before there is one, so on a link of its own."""
     bus = Bus()
     boot_id = new_boot_id()
-    dealer = bus.dealer(control_address(run_dir), f"{child}/{boot_id}".encode(), lambda _: None)
+    dealer = bus.dealer(control_address(run_dir), peer_identity(child, boot_id), lambda _: None)
     dealer.send([encode(Fatal(child, boot_id, reason, code))])
     await asyncio.sleep(2 * FLUSH_S)
     bus.close()
 
 
 def run_worker(
-    child: ChildName,
+    child: ChildId,
     run_dir: Path,
-    device: str,
     *,
     threads: int,
     share: int,
@@ -270,14 +269,14 @@ def run_worker(
     async def serve() -> ExitCode:
         loop = asyncio.get_running_loop()
         try:
-            opened = open_device(device, threads, share)
+            opened = open_device(child.device, threads, share, name=child.device_name)
             worker = Worker(child, run_dir, opened, orphan_timeout_s=orphan_timeout_s)
         except BootFailed as error:
-            log.error("device cannot be used device=%s reason=%s", device, error)
+            log.error("device cannot be used device=%s reason=%s", child.device_name, error)
             await _tell_fatal(child, run_dir, str(error), ExitCode.BOOT_FAILED)
             return ExitCode.BOOT_FAILED
         except DeviceLost as error:
-            log.error("device lost device=%s reason=%s", device, error)
+            log.error("device lost device=%s reason=%s", child.device_name, error)
             await _tell_fatal(child, run_dir, str(error), ExitCode.DEVICE_LOST)
             return ExitCode.DEVICE_LOST
         except (OSError, ValueError) as error:

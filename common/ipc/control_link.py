@@ -18,7 +18,7 @@ from common.errors import EnvelopeError
 from common.ipc.bus import Bus, Receiver
 from common.ipc.control_messages import Fatal, Heartbeat, Hello, SupervisorBeat, Welcome
 from common.ipc.envelope import decode_frames, encode
-from common.ipc.identity import BootId, ChildName
+from common.ipc.identity import BootId, ChildId
 
 log = logging.getLogger("tfarm.common.ipc.control_link")
 
@@ -34,6 +34,11 @@ def new_boot_id() -> BootId:
 def control_address(run_dir: Path) -> str:
     """The supervisor's ROUTER; one supervisor a run directory, held by a lock file."""
     return f"ipc://{run_dir / CONTROL_SOCKET}"
+
+
+def peer_identity(child: ChildId, boot_id: BootId) -> bytes:
+    """The name of one incarnation's socket at the supervisor's ROUTER."""
+    return f"{child}/{boot_id}".encode()
 
 
 def start_ticks(pid: int) -> int:
@@ -67,7 +72,7 @@ class ControlLink:
         self,
         bus: Bus,
         run_dir: Path,
-        child: ChildName,
+        child: ChildId,
         boot_id: BootId,
         state: ChildState,
         *,
@@ -89,7 +94,7 @@ class ControlLink:
         self._heard_s = clock()
         # The identity names the incarnation: a successor's messages never reach the dead one.
         self._dealer: Receiver = bus.dealer(
-            control_address(run_dir), f"{child}/{boot_id}".encode(), self._on_frames
+            control_address(run_dir), peer_identity(child, boot_id), self._on_frames
         )
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:

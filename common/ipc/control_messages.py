@@ -12,7 +12,7 @@ from common.access.refusal import Refusal
 from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Template
 from common.config.settings import Settings
 from common.ipc.envelope import message
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, ChildId, Generation, StreamId
 
 # ---- parts ------------------------------------------------------------------------------------
 
@@ -39,7 +39,7 @@ class PublisherStatus:
 
     stream_id: StreamId
     generation: Generation
-    worker: ChildName | None
+    worker: ChildId | None
     address: str  # "203.0.113.7:50122"; "" while the publisher is away
     since_unix: float
     is_live: bool  # False: held, its publisher is away
@@ -108,7 +108,7 @@ class DeviceInfo:
 class Endpoint:
     """A running child's sockets, announced to the others."""
 
-    child: ChildName
+    child: ChildId
     boot_id: BootId
     media: str = ""  # a worker's Unix socket for access units
     tags: str = ""  # an egress's Unix socket for tags
@@ -132,8 +132,7 @@ class ResumeTime:
 class Hello:
     """A child presents itself with its whole state; again when the supervisor's boot id changes."""
 
-    child: ChildName
-    kind: str  # "ingest" | "worker" | "egress"
+    child: ChildId
     boot_id: BootId
     pid: int
     start_ticks: int  # field 22 of /proc/PID/stat: with the pid, this process and no other
@@ -150,7 +149,7 @@ class Hello:
 class Heartbeat:
     """Alive, and what it counts: once a second, from workers four times."""
 
-    child: ChildName
+    child: ChildId
     boot_id: BootId
     publishers: tuple[PublisherStatus, ...] = ()
     transcodes: tuple[TranscodeStatus, ...] = ()
@@ -165,7 +164,7 @@ class Heartbeat:
 class Fatal:
     """A child is about to exit, with the reason."""
 
-    child: ChildName
+    child: ChildId
     boot_id: BootId
     reason: str
     exit_code: int
@@ -227,7 +226,7 @@ class PublishEnd:
 class StreamTrouble:
     """A worker cannot serve one stream (any more); the others on it go on."""
 
-    child: ChildName
+    child: ChildId
     stream_id: StreamId
     generation: Generation
     reason: str
@@ -240,7 +239,7 @@ class StreamTrouble:
 class EncoderLimitReport:
     """A worker was refused an encoder session: more are not to be had on this host for now."""
 
-    child: ChildName
+    child: ChildId
     open_sessions: int  # that the worker had when it was refused one more
     reason: str  # the driver's
 
@@ -276,7 +275,7 @@ class GopTransfer:
 class StreamWanted:
     """A player asked an egress for a stream that does not come to it."""
 
-    child: ChildName
+    child: ChildId
     stream_id: StreamId
 
 
@@ -340,7 +339,7 @@ class Placement:
     stream_id: StreamId
     generation: Generation
     template: Template
-    worker: ChildName | None
+    worker: ChildId | None
     renditions: tuple[str, ...]  # expected; from the template until the format is known
     reason: str  # why there: for status and log
     resume_after_ms: int | None = None
@@ -408,7 +407,7 @@ class HostLoad:
 class EgressRoutes:
     """To ingests and workers: egresses that streams go to besides their homes; whole."""
 
-    extra: tuple[tuple[StreamId, tuple[ChildName, ...]], ...]
+    extra: tuple[tuple[StreamId, tuple[ChildId, ...]], ...]
 
 
 @message("ingest-lost")

@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 from typing import Final
 
-from common.ipc.identity import BootId, ChildName
+from common.ipc.identity import BootId, ChildId
 
 SCHEME: Final = "unix://"
 
 
-def endpoint(run_dir: Path, child: ChildName, boot_id: BootId, name: str) -> str:
+def endpoint(run_dir: Path, child: ChildId, boot_id: BootId, name: str) -> str:
     """A fresh address for the socket `name` of one incarnation of a child.
 
     Raises:
@@ -22,7 +22,7 @@ def endpoint(run_dir: Path, child: ChildName, boot_id: BootId, name: str) -> str
     """
     # GPU UUIDs are 40 characters; their first block tells GPUs of a host apart well enough with
     # the boot id beside it.
-    file_name = re.sub(r"[^a-zA-Z0-9]+", "-", child)[:24]
+    file_name = re.sub(r"[^a-zA-Z0-9]+", "-", str(child))[:24]
     path = str(run_dir / f"{file_name}-{boot_id}.{name}")
     if len(os.fsencode(path)) > 100:
         raise ValueError(f"run directory too long for socket names (100 bytes): {path}")

@@ -12,7 +12,7 @@ from typing import TypeVar
 from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
 from common.ipc.envelope import encode
-from common.ipc.identity import BootId, ChildName, StreamId
+from common.ipc.identity import BootId, ChildId, StreamId
 from common.ipc.media_link import MediaSender
 from common.ipc.tag_link import TagLink
 
@@ -20,7 +20,7 @@ from common.ipc.tag_link import TagLink
 class PeerPort:
     """The way to one incarnation of a child."""
 
-    def __init__(self, child: ChildName, boot_id: BootId, link: MediaSender) -> None:
+    def __init__(self, child: ChildId, boot_id: BootId, link: MediaSender) -> None:
         self._child = child
         self._boot_id = boot_id
         self._link = link
@@ -28,7 +28,7 @@ class PeerPort:
         self.refused = 0  # sends that it did not take
 
     @property
-    def child(self) -> ChildName:
+    def child(self) -> ChildId:
         return self._child
 
     @property
@@ -52,7 +52,7 @@ class PeerPort:
 class EgressPort(PeerPort):
     """The way to one incarnation of an egress."""
 
-    def __init__(self, child: ChildName, boot_id: BootId, link: TagLink) -> None:
+    def __init__(self, child: ChildId, boot_id: BootId, link: TagLink) -> None:
         super().__init__(child, boot_id, link)
         self.watches = link.watches
 
@@ -70,9 +70,9 @@ class Links:
     def __init__(self, on_watched: Callable[[StreamId], None] | None = None) -> None:
         """`on_watched` is called when somebody begins to play a stream."""
         self._on_watched = on_watched
-        self._workers: dict[ChildName, PeerPort] = {}
-        self._egresses: dict[ChildName, EgressPort] = {}
-        self._handovers: dict[ChildName, str] = {}
+        self._workers: dict[ChildId, PeerPort] = {}
+        self._egresses: dict[ChildId, EgressPort] = {}
+        self._handovers: dict[ChildId, str] = {}
         self._routes = Routes()
 
     def follow(self, endpoints: Sequence[Endpoint]) -> None:
@@ -92,7 +92,7 @@ class Links:
     def close(self) -> None:
         self.follow(())
 
-    def worker(self, child: ChildName) -> PeerPort | None:
+    def worker(self, child: ChildId) -> PeerPort | None:
         return self._workers.get(child)
 
     def egresses(self) -> Sequence[EgressPort]:
@@ -120,7 +120,7 @@ class Links:
             for port in ports:
                 port.flush()
 
-    def handovers(self) -> Sequence[tuple[ChildName, str]]:
+    def handovers(self) -> Sequence[tuple[ChildId, str]]:
         """Who takes players, and at which Unix socket."""
         return tuple(self._handovers.items())
 
@@ -132,10 +132,10 @@ class Links:
 
 
 def _follow(
-    known: Mapping[ChildName, Known],
-    wanted: Mapping[ChildName, Endpoint],
+    known: Mapping[ChildId, Known],
+    wanted: Mapping[ChildId, Endpoint],
     connect: Callable[[Endpoint], Known],
-) -> dict[ChildName, Known]:
+) -> dict[ChildId, Known]:
     """The ports to those that are wanted; the others are closed."""
     for child, port in known.items():
         if child not in wanted or wanted[child].boot_id != port.boot_id:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from common.config.ladder import SOURCE
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import (
     HEADER,
     KEY,
@@ -39,7 +39,7 @@ class Port(Protocol):
     """The way to one incarnation of a child."""
 
     @property
-    def child(self) -> ChildName: ...
+    def child(self) -> ChildId: ...
 
     @property
     def boot_id(self) -> BootId: ...
@@ -64,7 +64,7 @@ class EgressPort(Port, Protocol):
 class Peers(Protocol):
     """The workers and egresses that run now."""
 
-    def worker(self, child: ChildName) -> Port | None: ...
+    def worker(self, child: ChildId) -> Port | None: ...
 
     def egresses(self) -> Sequence[EgressPort]: ...
 

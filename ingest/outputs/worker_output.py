@@ -8,7 +8,7 @@ worker that takes nothing is still owed waits here, its end included.
 from dataclasses import dataclass
 
 from common.ipc.control_messages import Placement
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_messages import StreamStart
 from common.media.clock import ClockReference
 from ingest.outputs.outbox import Peers, WorkerFeed
@@ -46,7 +46,7 @@ class WorkerOutput:
         self._dropped = 0
 
     @property
-    def worker(self) -> ChildName | None:
+    def worker(self) -> ChildId | None:
         """Who is sent the stream's units."""
         return self._feed.port.child if self._feed is not None else None
 

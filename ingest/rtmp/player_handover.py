@@ -13,7 +13,7 @@ from typing import Any
 from common.access.refusal import Refusal, RefusalReason
 from common.errors import AddressError, EnvelopeError, UsageError
 from common.ipc.egress_homes import weight
-from common.ipc.identity import ChildName, stream_id
+from common.ipc.identity import ChildId, stream_id
 from common.ipc.socket_handover import HandoverAck, HandoverClient
 from common.process.log import RateLimit
 from common.rtmp.address import parse_play
@@ -28,7 +28,7 @@ AT_ONCE = 64  # handovers under way: each takes a descriptor of its own
 # An egress that says no may be one that is dying: then its successor is announced soon.
 DECLINED_WAIT_S = 0.2
 
-Handovers = Sequence[tuple[ChildName, str]]  # egresses and their Unix sockets
+Handovers = Sequence[tuple[ChildId, str]]  # egresses and their Unix sockets
 
 
 class Players:
@@ -89,7 +89,7 @@ class Players:
         topology: object = None
         reason = ""
         until = deadline  # how long another topology may change the answer
-        declined: set[tuple[ChildName, str]] = set()
+        declined: set[tuple[ChildId, str]] = set()
         while connection in self._waiting:
             if topology is not self._changed:
                 topology = self._changed
@@ -124,7 +124,7 @@ class Players:
 
     async def _attempt(
         self,
-        egress: tuple[ChildName, str],
+        egress: tuple[ChildId, str],
         connection: Connection,
         snapshot: bytes,
         deadline: float,
@@ -163,7 +163,7 @@ class Players:
         connection.refuse_play(request.request_id, Refusal(RefusalReason.FAILED, reason))
 
 
-def choose(handovers: Handovers, request: PlayRequested) -> tuple[ChildName, str] | None:
+def choose(handovers: Handovers, request: PlayRequested) -> tuple[ChildId, str] | None:
     """The egress for a player: those of one stream go to the same one (rendezvous hashing)."""
     try:
         address = parse_play(request.app, request.tc_url, request.name)

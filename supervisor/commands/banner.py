@@ -7,7 +7,6 @@ from fractions import Fraction
 from common.config.ladder import Pipeline, SourceFormat
 from common.config.settings import Listen, Settings
 from common.ipc.control_messages import DeviceInfo
-from common.ipc.identity import device_of
 from supervisor.placement.cost import Resource, stream_cost
 from supervisor.placement.fleet import Fleet
 
@@ -69,11 +68,11 @@ def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo
             f'in "{settings.templates[0].name}" ({cost:.0f} each)'
         )
     starting = dict.fromkeys(
-        device_of(device.name)
+        device.name.device_name
         for device in fleet.devices.values()
         if not device.is_up
         and device.path is not Pipeline.SOFTWARE
-        and device_of(device.name) not in by_name
+        and device.name.device_name not in by_name
     )
     lines += [f"  device    {name}: still starting" for name in starting]
     if not starting and not any(device.kind == "gpu" for device in devices):

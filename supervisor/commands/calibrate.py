@@ -22,13 +22,13 @@ from common.config.ladder import Pipeline, Template
 from common.config.load import load
 from common.config.settings import Calibration, Settings
 from common.errors import TfarmError
+from common.ipc.identity import CPU, cpu_worker
 from supervisor.commands.client import status as ask_status
 from supervisor.commands.doctor import ask_child, visible_gpu
 from supervisor.commands.version import VERSION
 from supervisor.hardware.device_ids import is_called
 from supervisor.hardware.gpus import find_gpus, names
 from supervisor.placement.calibration import (
-    CPU,
     Calibrated,
     Measured,
     as_calibration,
@@ -62,7 +62,8 @@ def devices_for(settings: Settings, wanted: str | None) -> list[str]:
         if not found:
             raise CannotCalibrate("the configuration uses no device")
         return found
-    if wanted.partition(":")[0] == CPU:
+    workers = [cpu_worker(index).place for index in range(workers_for(settings, CPU))]
+    if wanted in (CPU, *workers):
         return [CPU]
     for gpu in gpus:
         if is_called([wanted], names(gpu)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.config.ladder import Pipeline
+from common.ipc.identity import CPU
 
 GPU_PACKAGES = ("cuda", "cupy", "PyNvVideoCodec")  # import names
 OLDEST_CUDA = 12000
@@ -146,7 +147,7 @@ def advice(found: Findings) -> Iterator[str]:
         elif found.missing_packages:
             yield f"{', '.join(found.missing_packages)} missing: pip install 'tfarm[{extra}]'"
     for device in found.devices:
-        if device.name.startswith("cpu") and device.problem:
+        if device.name == CPU and device.problem:
             yield "software codecs do not work: pip install --force-reinstall av"
         elif "driver is too old" in why(device):
             yield (

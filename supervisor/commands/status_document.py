@@ -11,7 +11,7 @@ from typing import Any
 
 from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
 from common.ipc.control_messages import RenditionStatus
-from common.ipc.identity import ChildName, device_of, split_stream_id
+from common.ipc.identity import ChildId, split_stream_id
 from supervisor.farm.farm import Farm
 from supervisor.farm.stream import Stream
 from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 class ChildFacts:
     """One process as its parent sees it."""
 
-    name: ChildName
+    name: ChildId
     state: str
     pid: int  # 0: not running
     restarts: int
@@ -101,8 +101,8 @@ def summary(farm: Farm) -> str:
 
 def _child(child: ChildFacts, now_s: float) -> Json:
     return {
-        "name": child.name,
-        "kind": child.name.partition(":")[0],
+        "name": str(child.name),
+        "kind": child.name.kind,
         "state": child.state,
         "pid": child.pid,
         "restarts": child.restarts,
@@ -125,7 +125,7 @@ def _encoder_cap(farm: Farm, now_s: float) -> Json | None:
     }
 
 
-def _counters(farm: Farm, name: ChildName) -> dict[str, int]:
+def _counters(farm: Farm, name: ChildId) -> dict[str, int]:
     beat = farm.beats.get(name)
     return dict(beat.counters) if beat else {}
 
@@ -146,9 +146,9 @@ def _device(farm: Farm, device: Device) -> Json:
     else:
         state = "ready"
     return {
-        "name": device.name.partition(":")[2],
-        "device": info.name if info else device_of(device.name),
-        "worker": device.name,
+        "name": device.name.place,
+        "device": info.name if info else device.name.device_name,
+        "worker": str(device.name),
         "workers": fleet.workers_of(device),
         "kind": info.kind if info else "",
         "label": info.label if info else "",
@@ -178,6 +178,7 @@ def _device(farm: Farm, device: Device) -> Json:
 def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
     app, key = split_stream_id(stream.stream_id)
     publisher, transcode = stream.publisher, stream.transcode
+    worker = farm.roster.device_of(stream)
     served = {
         name: [r for s in stream.served.values() for r in s.renditions if r.name == name]
         for name in (SOURCE, *stream.renditions())
@@ -189,16 +190,16 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "state": stream.state.value,
         "is_live": stream.is_live,
         "publisher": stream.address,
-        "ingest": stream.ingest,
+        "ingest": str(stream.ingest),
         "since_unix": publisher.since_unix if publisher else 0.0,
         "generation": stream.generation,
-        "worker": farm.roster.device_of(stream),
+        "worker": str(worker) if worker else None,
         "reason": stream.reason,
         "cannot_move": farm.migration.stuck.get(stream.stream_id, ""),
         "crashes": stream.crashes,
         "degraded": stream.level.name.lower().replace("_", " ") if stream.level else "",
         "skipped_by_worker": transcode.skipped if transcode else 0,
-        "dedicated_worker": stream.dedicated_worker or "",
+        "dedicated_worker": str(stream.dedicated_worker or ""),
         "width": source.width if source else 0,
         "height": source.height if source else 0,
         "fps": round(publisher.fps, 2) if publisher else 0.0,

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from common.access.refusal import Refusal, RefusalReason
 from common.ipc.control_messages import EndStream
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import ChildId, StreamId
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
     """Order to the shell: send this message to this child."""
 
-    child: ChildName
+    child: ChildId
     message: object
     payloads: Sequence[bytes] = ()
 
@@ -21,7 +21,7 @@ class Send:
 class FailChild:
     """Order to the shell: this child runs but does not work."""
 
-    child: ChildName
+    child: ChildId
     reason: str
 
 
@@ -29,20 +29,20 @@ class FailChild:
 class StartWorker:
     """Order to the shell: start a software worker of this name."""
 
-    child: ChildName
+    child: ChildId
 
 
 @dataclass(frozen=True, slots=True)
 class StopWorker:
     """Order to the shell: end this worker and forget it."""
 
-    child: ChildName
+    child: ChildId
 
 
 Action = Send | FailChild | StartWorker | StopWorker
 
 
-def end_stream(ingest: ChildName, stream_id: StreamId, words: str) -> Send:
+def end_stream(ingest: ChildId, stream_id: StreamId, words: str) -> Send:
     """End a stream that cannot be served any more; its publisher stays out for a while."""
     refusal = Refusal(RefusalReason.FAILED, words, is_lasting=True)
     return Send(ingest, EndStream(stream_id, refusal))

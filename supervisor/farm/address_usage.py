@@ -8,7 +8,7 @@ from collections import Counter
 
 from common.access.address_limits import AddressUsageByPeer
 from common.ipc.control_messages import AddressUsage
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId
 
 MAX_REPORTED = 1_000  # addresses, those that have the most
 
@@ -17,12 +17,12 @@ class AddressTotals:
     """The address usage of all ingests, or of all egresses."""
 
     def __init__(self) -> None:
-        self._usage: dict[ChildName, AddressUsageByPeer] = {}
+        self._usage: dict[ChildId, AddressUsageByPeer] = {}
         self._connections: Counter[str] = Counter()  # at all of them
         self._publishers: Counter[str] = Counter()
-        self._reported: dict[ChildName, AddressUsage] = {}
+        self._reported: dict[ChildId, AddressUsage] = {}
 
-    def on_usage(self, child: ChildName, usage: AddressUsageByPeer) -> AddressUsage | None:
+    def on_usage(self, child: ChildId, usage: AddressUsageByPeer) -> AddressUsage | None:
         """Take over a child's usage; what it has to be told of the others, if that is new."""
         self._replace(child, usage)
         elsewhere: dict[str, tuple[int, int]] = {}
@@ -38,13 +38,13 @@ class AddressTotals:
         self._reported[child] = message
         return message
 
-    def remove(self, child: ChildName) -> None:
+    def remove(self, child: ChildId) -> None:
         """Forget a child that is gone, and all connections to it."""
         self._replace(child, {})
         self._usage.pop(child, None)
         self._reported.pop(child, None)
 
-    def _replace(self, child: ChildName, usage: AddressUsageByPeer) -> None:
+    def _replace(self, child: ChildId, usage: AddressUsageByPeer) -> None:
         before = self._usage.get(child, {})
         self._usage[child] = usage
         for address in before.keys() | usage.keys():

@@ -31,7 +31,7 @@ from common.ipc.control_messages import (
     StreamRevoke,
     StreamRevoked,
 )
-from common.ipc.identity import ChildName, Generation, StreamId, split_stream_id
+from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.quarantine import Standing
 from supervisor.farm.state import FarmState
@@ -54,7 +54,7 @@ REVOKE_S = 1.0  # for the ingest that has a stream to say whether it lets go
 class QueuedRequest:
     """An ask that waits for room."""
 
-    ingest: ChildName
+    ingest: ChildId
     ask: PublishRequest
     deadline_s: float
 
@@ -63,7 +63,7 @@ class QueuedRequest:
 class Revoking:
     """An ask for a stream that another ingest has, and is asked for."""
 
-    ingest: ChildName  # that asks
+    ingest: ChildId  # that asks
     ask: PublishRequest
     deadline_s: float
 
@@ -97,7 +97,7 @@ class Admission:
         deadlines += [revoking.deadline_s for revoking in self._revoking.values()]
         return min(deadlines, default=math.inf)
 
-    def ask(self, ingest: ChildName, ask: PublishRequest, now: float) -> list[Action]:
+    def ask(self, ingest: ChildId, ask: PublishRequest, now: float) -> list[Action]:
         """Answer a `PublishRequest`, or park it."""
         limit = self._roster.settings.ingest.max_publishes_per_address
         if ask.is_at_limit and self._publishes_beside(ask) >= limit:
@@ -133,7 +133,7 @@ class Admission:
         )
 
     def _revoke(
-        self, ingest: ChildName, stream: Stream, ask: PublishRequest, now: float
+        self, ingest: ChildId, stream: Stream, ask: PublishRequest, now: float
     ) -> list[Action]:
         """Ask the ingest that has the stream: it alone knows whether its publisher is silent."""
         if any(entry.ask.stream_id == ask.stream_id for entry in self._revoking.values()):
@@ -142,7 +142,7 @@ class Admission:
         self._revoking[self._last_revoke] = Revoking(ingest, ask, now + REVOKE_S)
         return [Send(stream.ingest, StreamRevoke(self._last_revoke, ask.stream_id))]
 
-    def revoked(self, owner: ChildName, answer: StreamRevoked, now: float) -> list[Action]:
+    def revoked(self, owner: ChildId, answer: StreamRevoked, now: float) -> list[Action]:
         """What the ingest that had the stream says."""
         entry = self._revoking.pop(answer.request_id, None)
         stream = self._roster.streams.get(answer.stream_id)
@@ -163,7 +163,7 @@ class Admission:
 
     def _take_over(
         self,
-        ingest: ChildName,
+        ingest: ChildId,
         stream: Stream,
         ask: PublishRequest,
         now: float,
@@ -203,7 +203,7 @@ class Admission:
             return stay(roster.fleet, stream.generation, roster.need(stream))
         return roster.find_room(stream)  # never source only: its device may come back
 
-    def back(self, ingest: ChildName, back: PublisherBack) -> None:
+    def back(self, ingest: ChildId, back: PublisherBack) -> None:
         """The publisher of a held stream is back where it was."""
         stream = self._roster.streams.get(back.stream_id)
         if stream is not None and (stream.ingest, stream.generation) == (ingest, back.generation):
@@ -220,12 +220,12 @@ class Admission:
                 actions += self._try(item.ingest, item.ask, now, item.deadline_s)
         return actions
 
-    def forget_ingest(self, ingest: ChildName) -> None:
+    def forget_ingest(self, ingest: ChildId) -> None:
         """It is gone, and with it those who asked through it."""
         self._queued = [queued for queued in self._queued if queued.ingest != ingest]
         self._revoking = {k: r for k, r in self._revoking.items() if r.ingest != ingest}
 
-    def forget_ask(self, ingest: ChildName, stream_id: StreamId) -> None:
+    def forget_ask(self, ingest: ChildId, stream_id: StreamId) -> None:
         """The publisher went away while another ingest was asked for its stream."""
         self._revoking = {
             number: entry
@@ -253,9 +253,7 @@ class Admission:
             return self.ask(entry.ingest, entry.ask, now)  # its ingest was lost meanwhile
         return [self._refuse(entry.ingest, entry.ask, _TAKEN)]
 
-    def format_known(
-        self, ingest: ChildName, known: SourceFormatReport, now: float
-    ) -> list[Action]:
+    def format_known(self, ingest: ChildId, known: SourceFormatReport, now: float) -> list[Action]:
         """Correct a reservation; move the stream, or refuse it, when it does not fit."""
         roster = self._roster
         stream = roster.streams.get(known.stream_id)
@@ -295,7 +293,7 @@ class Admission:
         return [Send(ingest, Refused(known.request_id, known.stream_id, _full(text)))]
 
     def _try(
-        self, ingest: ChildName, ask: PublishRequest, now: float, deadline_s: float | None
+        self, ingest: ChildId, ask: PublishRequest, now: float, deadline_s: float | None
     ) -> list[Action]:
         roster = self._roster
         app, _ = split_stream_id(ask.stream_id)
@@ -407,7 +405,7 @@ class Admission:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[stream_id] = refusal
 
-    def _refuse(self, ingest: ChildName, ask: PublishRequest, refusal: Refusal) -> Send:
+    def _refuse(self, ingest: ChildId, ask: PublishRequest, refusal: Refusal) -> Send:
         return Send(ingest, Refused(ask.request_id, ask.stream_id, refusal))
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from common.config.ladder import Pipeline
 from common.ipc.control_messages import Degrade, TranscodeStatus
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.overload import Close, DegradationLevel, Load, Overload, SetLevel
@@ -35,16 +35,16 @@ class Degradation:
 
     def __init__(self, roster: FarmState) -> None:
         self._roster = roster
-        self._machines: dict[ChildName, Overload] = {}
+        self._machines: dict[ChildId, Overload] = {}
 
-    def forget(self, worker: ChildName) -> None:
+    def forget(self, worker: ChildId) -> None:
         """It is gone: its successor starts with nothing taken."""
         self._machines.pop(worker, None)
         self._roster.overloaded.discard(worker)
         self._roster.open_or_close(worker)
         self._set_waiting([s for s in self._roster.streams.values() if s.overloaded == worker])
 
-    def let_go(self, worker: ChildName) -> int:
+    def let_go(self, worker: ChildId) -> int:
         """It is drained: what it passes through may go on elsewhere; how many those are."""
         streams = [
             stream
@@ -61,7 +61,7 @@ class Degradation:
             stream.state = StreamState.WAITING
 
     def observe(
-        self, worker: ChildName, transcodes: tuple[TranscodeStatus, ...], now: float
+        self, worker: ChildId, transcodes: tuple[TranscodeStatus, ...], now: float
     ) -> list[Action]:
         """A worker's heartbeat."""
         machine = self._machines.setdefault(worker, Overload())
@@ -75,7 +75,7 @@ class Degradation:
                     actions += self._set(worker, stream, level, now)
         return actions
 
-    def _loads(self, worker: ChildName, transcodes: tuple[TranscodeStatus, ...]) -> list[Load]:
+    def _loads(self, worker: ChildId, transcodes: tuple[TranscodeStatus, ...]) -> list[Load]:
         told = {(status.stream_id, status.generation): status for status in transcodes}
         loads = []
         for stream in self._roster.streams.values():
@@ -97,7 +97,7 @@ class Degradation:
             )
         return loads
 
-    def _close(self, worker: ChildName, is_closed: bool) -> None:
+    def _close(self, worker: ChildId, is_closed: bool) -> None:
         if is_closed:
             self._roster.overloaded.add(worker)
             log.warning("device is behind, it takes no new streams device=%s", worker)
@@ -107,7 +107,7 @@ class Degradation:
         self._roster.open_or_close(worker)
 
     def _set(
-        self, worker: ChildName, stream: Stream, level: DegradationLevel, now: float
+        self, worker: ChildId, stream: Stream, level: DegradationLevel, now: float
     ) -> list[Action]:
         roster = self._roster
         log.warning(
@@ -138,7 +138,7 @@ class Degradation:
         return actions
 
     def _bring_back(
-        self, worker: ChildName, stream: Stream, level: DegradationLevel, now: float
+        self, worker: ChildId, stream: Stream, level: DegradationLevel, now: float
     ) -> list[Action]:
         """Transcode it again where it was; without room there it waits like any other."""
         roster = self._roster
@@ -157,7 +157,7 @@ class Degradation:
         stream.level = level
         return [roster.placed(stream, 0)]
 
-    def _remind(self, worker: ChildName, transcodes: tuple[TranscodeStatus, ...]) -> list[Action]:
+    def _remind(self, worker: ChildId, transcodes: tuple[TranscodeStatus, ...]) -> list[Action]:
         actions: list[Action] = []
         for status in transcodes:
             stream = self._roster.streams.get(status.stream_id)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from common.ipc.control_messages import EgressRoutes, ServedStatus
 from common.ipc.egress_homes import home
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import ChildId, StreamId
 
 KEEP_S = 10.0  # after the last player
 MAX_WANTED = 4000  # names come from players: those of no stream count too
@@ -18,16 +18,16 @@ class Routing:
     """Call `update` after what may have changed something."""
 
     def __init__(self) -> None:
-        self._until_s: dict[tuple[ChildName, StreamId], float] = {}
+        self._until_s: dict[tuple[ChildId, StreamId], float] = {}
         self.told = EgressRoutes(())
 
-    def want(self, egress: ChildName, stream_id: StreamId, now: float) -> None:
+    def want(self, egress: ChildId, stream_id: StreamId, now: float) -> None:
         self._until_s.pop((egress, stream_id), None)
         while len(self._until_s) >= MAX_WANTED:
             del self._until_s[next(iter(self._until_s))]
         self._until_s[egress, stream_id] = now + KEEP_S
 
-    def heard(self, egress: ChildName, served: Sequence[ServedStatus], now: float) -> None:
+    def heard(self, egress: ChildId, served: Sequence[ServedStatus], now: float) -> None:
         """What an egress says that it serves."""
         for status in served:
             if status.waiting_players or any(r.players for r in status.renditions):
@@ -36,8 +36,8 @@ class Routing:
     def joined(
         self,
         streams: Iterable[StreamId],
-        before: Iterable[ChildName],
-        egresses: Iterable[ChildName],
+        before: Iterable[ChildId],
+        egresses: Iterable[ChildId],
         now: float,
     ) -> None:
         """There are other egresses than `before`: whose homes move, their old ones keep, too.
@@ -50,14 +50,14 @@ class Routing:
             if was is not None and was in new and was != home(stream_id, new):
                 self.want(was, stream_id, now)
 
-    def lost(self, egress: ChildName) -> None:
+    def lost(self, egress: ChildId) -> None:
         self._until_s = {key: until for key, until in self._until_s.items() if key[0] != egress}
 
-    def update(self, egresses: Iterable[ChildName], now: float) -> EgressRoutes | None:
+    def update(self, egresses: Iterable[ChildId], now: float) -> EgressRoutes | None:
         """The routes, if they are others than those told last."""
         running = sorted(egresses)
         self._until_s = {key: until for key, until in self._until_s.items() if until > now}
-        extra: dict[StreamId, list[ChildName]] = {}
+        extra: dict[StreamId, list[ChildId]] = {}
         for egress, stream_id in self._until_s:
             if egress in running and egress != home(stream_id, running):
                 extra.setdefault(stream_id, []).append(egress)

@@ -32,7 +32,7 @@ from common.ipc.control_messages import (
     StreamTrouble,
     StreamWanted,
 )
-from common.ipc.identity import ChildName, StreamId, device_of, stream_id
+from common.ipc.identity import ChildId, StreamId, stream_id
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, FailChild, Send, StopWorker, end_stream
 from supervisor.farm.address_usage import AddressTotals
@@ -41,7 +41,6 @@ from supervisor.farm.degradation import Degradation
 from supervisor.farm.egress_routing import Routing
 from supervisor.farm.host_load import HostLoadTracker
 from supervisor.farm.migration import Migration
-from supervisor.farm.quarantine import is_dedicated_worker
 from supervisor.farm.recovery import Recovery
 from supervisor.farm.session_audit import (
     FoundRendition,
@@ -65,9 +64,9 @@ class Farm:
 
     def __init__(self, settings: Settings, cores: int) -> None:
         self.roster = FarmState(settings, cores)
-        self.endpoints: dict[ChildName, Endpoint] = {}
-        self.hellos: dict[ChildName, Hello] = {}  # the last of each child that is up
-        self.beats: dict[ChildName, Heartbeat] = {}
+        self.endpoints: dict[ChildId, Endpoint] = {}
+        self.hellos: dict[ChildId, Hello] = {}  # the last of each child that is up
+        self.beats: dict[ChildId, Heartbeat] = {}
         self._admission = Admission(self.roster)
         self._recovery = Recovery(self.roster)
         self.migration = Migration(self.roster)
@@ -76,7 +75,7 @@ class Farm:
         self._degradation = Degradation(self.roster)
         self._host_load = HostLoadTracker()
         self._session_audit = SessionAudit(self.roster)
-        self._causes: dict[ChildName, StreamId] = {}  # the streams that workers hang with
+        self._causes: dict[ChildId, StreamId] = {}  # the streams that workers hang with
         self._end_all_s = math.inf  # when a drained farm ends what still runs
 
     @property
@@ -136,11 +135,11 @@ class Farm:
         """A child said hello: a new one, an adopted one, or one that says it again."""
         self.hellos[hello.child] = hello
         self.endpoints[hello.child] = hello.endpoint
-        match hello.kind:
+        match hello.child.kind:
             case "ingest":
                 return [*self._routes_for(hello.child), *self._ingest_up(hello, now)]
             case "worker":
-                if is_dedicated_worker(hello.child):
+                if hello.child.is_dedicated:
                     self._dedicated_worker_up(hello.child)
                 self._device_up(hello.child, hello)
                 self._host_load.forget(hello.child)
@@ -159,15 +158,13 @@ class Farm:
                 return [*self._route(now), *self._room_came(now)]
         return [*self._routes_for(hello.child), *self._room_came(now)]
 
-    def child_down(
-        self, child: ChildName, reason: str, now: float, *, crashed: bool
-    ) -> list[Action]:
+    def child_down(self, child: ChildId, reason: str, now: float, *, crashed: bool) -> list[Action]:
         """A child serves nobody any more."""
         hello = self.hellos.pop(child, None)
         self.endpoints.pop(child, None)
         self.beats.pop(child, None)
         actions: list[Action] = []
-        match hello.kind if hello else "":
+        match child.kind if hello else "":
             case "ingest":
                 self._admission.forget_ingest(child)
                 self._address_totals["ingest"].remove(child)
@@ -247,7 +244,7 @@ class Farm:
             actions += self._recovery.retry(now)
         return [*actions, *self._remove_silent()]
 
-    def _remove_if_idle(self, worker: ChildName, beat: Heartbeat) -> list[Action]:
+    def _remove_if_idle(self, worker: ChildId, beat: Heartbeat) -> list[Action]:
         """End a worker that was one stream's own and is nobody's any more."""
         if beat.transcodes or not self._is_nobodys(worker):
             return []
@@ -262,13 +259,13 @@ class Farm:
             for order in self._remove(name)
         ]
 
-    def _is_nobodys(self, worker: ChildName) -> bool:
+    def _is_nobodys(self, worker: ChildId) -> bool:
         """Whether a worker was one stream's own and is so no more."""
         roster = self.roster
         is_given = roster.quarantine.stream_on(worker) is not None
-        return is_dedicated_worker(worker) and not is_given and not roster.on_device(worker)
+        return worker.is_dedicated and not is_given and not roster.on_device(worker)
 
-    def _remove(self, worker: ChildName) -> list[Action]:
+    def _remove(self, worker: ChildId) -> list[Action]:
         self.roster.remove_device(worker)
         return [StopWorker(worker)]
 
@@ -286,13 +283,13 @@ class Farm:
                 actions.append(self.roster.placed(known, 0))  # it did not get that one
         return [*actions, *self._room_came(now)]
 
-    def _dedicated_worker_up(self, worker: ChildName) -> None:
+    def _dedicated_worker_up(self, worker: ChildId) -> None:
         """One that an earlier supervisor started: why is not known; its stream may leave it."""
         self.roster.quarantine.see_worker(worker)
         if self.roster.quarantine.stream_on(worker) is None:
             self.roster.drained.add(worker)
 
-    def _device_up(self, name: ChildName, hello: Hello) -> None:
+    def _device_up(self, name: ChildId, hello: Hello) -> None:
         device = hello.device
         if device is None:
             self.roster.device_up(name, Pipeline.SOFTWARE)
@@ -303,7 +300,7 @@ class Farm:
     # ---- messages ---------------------------------------------------------------------------
 
     def message(
-        self, child: ChildName, message: Any, now: float, payloads: Sequence[bytes] = ()
+        self, child: ChildId, message: Any, now: float, payloads: Sequence[bytes] = ()
     ) -> list[Action]:
         """A message of a child that is up. Hellos go to `child_up`."""
         match message:
@@ -359,31 +356,31 @@ class Farm:
         told = [Send(name, Readmit(stream)) for name in sorted(self._ingests())]
         return [*told, *self._remove_silent()]
 
-    def _ingests(self) -> set[ChildName]:
-        return {name for name, hello in self.hellos.items() if hello.kind == "ingest"}
+    def _ingests(self) -> set[ChildId]:
+        return {name for name in self.hellos if name.kind == "ingest"}
 
-    def find_devices(self, name: str) -> list[ChildName]:
+    def find_devices(self, name: str) -> list[ChildId]:
         """What a person means: `cpu:0`, a worker by its name, all of a GPU by UUID or PCI id."""
         workers = list(self.roster.fleet.devices)
-        one = [worker for worker in workers if worker.lower() == name.lower()]
+        one = [worker for worker in workers if str(worker).lower() == name.lower()]
         return one or [worker for worker in workers if self._is_called(worker, name)]
 
-    def _is_called(self, worker: ChildName, name: str) -> bool:
+    def _is_called(self, worker: ChildId, name: str) -> bool:
         hello = self.hellos.get(worker)
         info = hello.device if hello else None
-        names = {worker.partition(":")[2], device_of(worker)}
+        names = {worker.place, worker.device_name}
         if info is not None:
             names |= {info.name, info.pci_id} - {""}
         return name.lower() in {known.lower() for known in names}
 
-    def drain(self, devices: Sequence[ChildName], now: float) -> list[Action]:
+    def drain(self, devices: Sequence[ChildId], now: float) -> list[Action]:
         """Move all off these devices; say it again to see how far that is."""
         actions = self.migration.drain(devices, now)
         if sum(self._degradation.let_go(device) for device in devices):
             actions += self._recovery.retry(now)
         return actions
 
-    def undrain(self, devices: Sequence[ChildName], now: float) -> list[Action]:
+    def undrain(self, devices: Sequence[ChildId], now: float) -> list[Action]:
         for device in devices:
             self.migration.undrain(device)
         return self._room_came(now)
@@ -402,7 +399,7 @@ class Farm:
             self.migration.undrain(device)
         return self._room_came(now)
 
-    def sessions(self, device: ChildName) -> int:
+    def sessions(self, device: ChildId) -> int:
         """How many sessions a worker still has, those that have moved away included."""
         beat = self.beats.get(device)
         return len(beat.transcodes) if beat is not None else 0
@@ -413,7 +410,7 @@ class Farm:
     def _all(self) -> list[Stream]:
         return list(self.roster.streams.values())
 
-    def _heartbeat(self, child: ChildName, beat: Heartbeat, now: float) -> list[Action]:
+    def _heartbeat(self, child: ChildId, beat: Heartbeat, now: float) -> list[Action]:
         self.beats[child] = beat
         for publisher in beat.publishers:
             self.roster.update_publisher(child, publisher, now)
@@ -421,7 +418,7 @@ class Farm:
             self.roster.update_transcode(transcode, now)
         for served in beat.served:
             self.roster.update_served(child, served)
-        match self.hellos[child].kind:
+        match child.kind:
             case "worker":
                 timeout_s = self.roster.settings.worker.hang_timeout_s
                 hang = find_hang(child, beat.transcodes, timeout_s)
@@ -447,7 +444,7 @@ class Farm:
             case _:
                 return []
 
-    def _check_sessions(self, worker: ChildName, beat: Heartbeat, now: float) -> list[Action]:
+    def _check_sessions(self, worker: ChildId, beat: Heartbeat, now: float) -> list[Action]:
         """Begin what a worker should have and has not, end what it has and should not."""
         actions: list[Action] = []
         for finding in self._session_audit.heard(worker, beat.transcodes, now):
@@ -488,12 +485,12 @@ class Farm:
         self.roster.note(stream.stream_id, words, now)
         return [self.roster.placed(stream, 0)]
 
-    def _on_address_usage(self, kind: str, child: ChildName, beat: Heartbeat) -> list[Action]:
+    def _on_address_usage(self, kind: str, child: ChildId, beat: Heartbeat) -> list[Action]:
         """Tell a child what addresses have at the others of its kind, if that is new."""
         elsewhere = self._address_totals[kind].on_usage(child, beat.address_usage)
         return [Send(child, elsewhere)] if elsewhere is not None else []
 
-    def _routes_for(self, child: ChildName) -> list[Action]:
+    def _routes_for(self, child: ChildId) -> list[Action]:
         """What a child that just came has to know of them."""
         return [Send(child, self._routing.told)] if self._routing.told.extra else []
 
@@ -503,10 +500,10 @@ class Farm:
         if routes is None:
             return []
         kinds = ("ingest", "worker")
-        return [Send(c, routes) for c, hello in self.hellos.items() if hello.kind in kinds]
+        return [Send(child, routes) for child in self.hellos if child.kind in kinds]
 
     def _pass_on(
-        self, child: ChildName, kept: GopTransfer, payloads: Sequence[bytes]
+        self, child: ChildId, kept: GopTransfer, payloads: Sequence[bytes]
     ) -> list[Action]:
         """What one ingest kept of a stream goes to the one that has been given it."""
         stream = self.roster.streams.get(kept.stream_id)
@@ -515,7 +512,7 @@ class Farm:
         return [Send(stream.ingest, kept, payloads)]
 
     def _drop_unlisted(
-        self, ingest: ChildName, publishers: tuple[PublisherStatus, ...], now: float
+        self, ingest: ChildId, publishers: tuple[PublisherStatus, ...], now: float
     ) -> list[Action]:
         """Give back the room of streams that their ingest does not know (a lost message)."""
         listed: set[StreamId] = {status.stream_id for status in publishers}
@@ -530,7 +527,7 @@ class Farm:
             self.roster.close(stream)
         return self._room_came(now) if gone else []
 
-    def _publish_end(self, ingest: ChildName, end: PublishEnd, now: float) -> list[Action]:
+    def _publish_end(self, ingest: ChildId, end: PublishEnd, now: float) -> list[Action]:
         self._admission.forget_ask(ingest, end.stream_id)
         stream = self.roster.streams.get(end.stream_id)
         if stream is None:

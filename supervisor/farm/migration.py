@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from common.config.ladder import Pipeline
 from common.ipc.control_messages import Placement, PublisherStatus
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import ChildId, StreamId
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream, StreamState
@@ -49,14 +49,14 @@ class Migration:
         waiting = (s.moving_until_s for s in self._to_move() if s.stream_id not in self.stuck)
         return min(self._look_again_s, min(waiting, default=math.inf))
 
-    def drain(self, devices: Iterable[ChildName], now: float) -> list[Action]:
+    def drain(self, devices: Iterable[ChildId], now: float) -> list[Action]:
         """They take nothing more, and what they have moves away as far as there is room."""
         for device in devices:
             self._roster.drained.add(device)
             self._roster.open_or_close(device)
         return self.retry(now)
 
-    def undrain(self, device: ChildName) -> None:
+    def undrain(self, device: ChildId) -> None:
         self._roster.drained.discard(device)
         self._roster.open_or_close(device)
         for stream in self._roster.on_device(device):
@@ -97,7 +97,7 @@ class Migration:
         return actions
 
     def move(
-        self, stream: Stream, now: float, only: ChildName | None = None
+        self, stream: Stream, now: float, only: ChildId | None = None
     ) -> list[Action] | NoRoom | NotYet:
         """Move a stream off its device, to any other or to the one named.
 
@@ -156,9 +156,9 @@ class Migration:
 
     def _better(
         self, fleet: Fleet, tried: set[StreamId], now: float
-    ) -> tuple[Stream, ChildName] | None:
+    ) -> tuple[Stream, ChildId] | None:
         """The stream whose move evens the most out between two devices of one path."""
-        best: tuple[float, Stream, ChildName] | None = None
+        best: tuple[float, Stream, ChildId] | None = None
         devices = [d for d in fleet.devices.values() if d.is_up and d.reserved_for is None]
         for source in devices:
             for target in devices:
@@ -182,7 +182,7 @@ class Migration:
             stream for device in sorted(self._roster.drained) for stream in self.served_by(device)
         ]
 
-    def served_by(self, device: ChildName) -> list[Stream]:
+    def served_by(self, device: ChildId) -> list[Stream]:
         """The streams that are there, without those that only wait with room there."""
         there = (StreamState.LIVE, StreamState.RESERVED)
         return [stream for stream in self._roster.on_device(device) if stream.state in there]

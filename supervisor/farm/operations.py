@@ -61,7 +61,7 @@ class Operations:
         if not workers:
             return False, self._no_device(device)
         self._do(self._farm.undrain(workers, self._clock()))
-        log.info("not drained any more devices=%s", ",".join(workers))
+        log.info("not drained any more devices=%s", ",".join(map(str, workers)))
         return True, f"{device} takes streams again"
 
     def drain_all(self, timeout_s: float | None) -> Json:
@@ -86,7 +86,7 @@ class Operations:
         return "no move would even the load out"
 
     def _no_device(self, device: str) -> str:
-        known = ", ".join(name.partition(":")[2] for name in self._farm.roster.fleet.devices)
+        known = ", ".join(name.place for name in self._farm.roster.fleet.devices)
         return f"there is no device {device}; there are: {known}"
 
 

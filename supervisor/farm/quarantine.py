@@ -12,7 +12,7 @@ comes back brings the same pictures.
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import ChildId, Role, StreamId, cpu_worker
 
 CRASHES = 2
 MEMORY_S = 600.0
@@ -42,7 +42,7 @@ class Quarantine:
 
     def __init__(self) -> None:
         self._records: dict[StreamId, _Record] = {}
-        self._workers: dict[StreamId, ChildName] = {}
+        self._workers: dict[StreamId, ChildId] = {}
         self._since_s: dict[StreamId, float] = {}  # its own worker was given, or it came there
         self._last_number = 0
 
@@ -85,19 +85,19 @@ class Quarantine:
 
     # ---- workers of their own ---------------------------------------------------------------
 
-    def worker(self, stream_id: StreamId) -> ChildName | None:
+    def worker(self, stream_id: StreamId) -> ChildId | None:
         return self._workers.get(stream_id)
 
-    def stream_on(self, worker: ChildName) -> StreamId | None:
+    def stream_on(self, worker: ChildId) -> StreamId | None:
         return next((s for s, name in self._workers.items() if name == worker), None)
 
-    def give_worker(self, stream_id: StreamId, now: float) -> ChildName | None:
+    def give_worker(self, stream_id: StreamId, now: float) -> ChildId | None:
         """A worker's name for this stream alone; None: too many have one."""
         if stream_id not in self._workers:
             if len(self._workers) >= MAX_WORKERS:
                 return None
             self._last_number += 1
-            self._workers[stream_id] = ChildName(f"worker:cpu:q{self._last_number}")
+            self._workers[stream_id] = cpu_worker(self._last_number, Role.DEDICATED)
             self._since_s[stream_id] = now
         return self._workers[stream_id]
 
@@ -105,16 +105,14 @@ class Quarantine:
         """It is on its own worker from now on, however long that was there before."""
         self._since_s[stream_id] = now
 
-    def take_worker(self, stream_id: StreamId) -> ChildName | None:
+    def take_worker(self, stream_id: StreamId) -> ChildId | None:
         """It needs its worker no more."""
         self._since_s.pop(stream_id, None)
         return self._workers.pop(stream_id, None)
 
-    def see_worker(self, worker: ChildName) -> None:
+    def see_worker(self, worker: ChildId) -> None:
         """One that runs already: names are given once."""
-        number = worker.rpartition("q")[2]
-        if number.isdigit():
-            self._last_number = max(self._last_number, int(number))
+        self._last_number = max(self._last_number, worker.index)
 
     def cleared(self, now: float) -> list[StreamId]:
         """Those that stayed alone for long enough, or that nobody brought to their worker."""
@@ -126,8 +124,3 @@ class Quarantine:
 
     def next_deadline(self) -> float:
         return min(self._since_s.values(), default=float("inf")) + PROBATION_S
-
-
-def is_dedicated_worker(name: ChildName) -> bool:
-    """Whether a worker is one stream's alone, by its name."""
-    return name.startswith("worker:cpu:q")

@@ -24,7 +24,7 @@ from common.ipc.control_messages import (
     StreamTrouble,
     SwitchGeneration,
 )
-from common.ipc.identity import ChildName, StreamId, device_of
+from common.ipc.identity import ChildId, StreamId
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, Send, end_stream
 from supervisor.farm.quarantine import Standing
@@ -44,7 +44,7 @@ class Switch:
     stream: Stream
     request_id: int
     deadline_s: float
-    pending: set[ChildName]
+    pending: set[ChildId]
     positions: list[int] = field(default_factory=list)
     stays: bool = False  # where it is, if it can
 
@@ -63,7 +63,7 @@ class Recovery:
 
     def worker_lost(
         self,
-        worker: ChildName,
+        worker: ChildId,
         reason: str,
         now: float,
         *,
@@ -107,7 +107,7 @@ class Recovery:
         if stream.state not in (StreamState.LIVE, StreamState.RESERVED):
             return []
         # Another worker of that device would say the same.
-        what = trouble.child if trouble.is_workers_own else device_of(trouble.child)
+        what = str(trouble.child) if trouble.is_workers_own else trouble.child.device_name
         stream.unfit_devices[what] = trouble.reason
         self._roster.note(stream.stream_id, f"{trouble.child}: {trouble.reason}", now)
         if trouble.is_workers_own:
@@ -129,7 +129,7 @@ class Recovery:
         self._roster.note(stream.stream_id, f"{worker} has no session of it any more", now)
         return self._begin(stream, now, stays=True)
 
-    def positions(self, egress: ChildName, positions: Positions, now: float) -> list[Action]:
+    def positions(self, egress: ChildId, positions: Positions, now: float) -> list[Action]:
         """An egress says how far it came."""
         switch = self._switches.get(positions.stream_id)
         if switch is None or switch.request_id != positions.request_id:
@@ -139,7 +139,7 @@ class Recovery:
             switch.positions.append(positions.last_pts_ms)
         return [] if switch.pending else self._finish(switch, now)
 
-    def egress_lost(self, egress: ChildName, now: float) -> list[Action]:
+    def egress_lost(self, egress: ChildId, now: float) -> list[Action]:
         """It will not answer any more."""
         actions: list[Action] = []
         for switch in list(self._switches.values()):

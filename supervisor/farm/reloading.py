@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from common.config.settings import Settings
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId, cpu_worker
 from supervisor.processes.worker_counts import hybrid_workers, software_workers
 
 
@@ -13,7 +13,7 @@ class Reloaded:
 
     settings: Settings
     kept: tuple[str, ...]  # in words: what holds only after a restart
-    new_workers: tuple[ChildName, ...]
+    new_workers: tuple[ChildId, ...]
 
 
 def reloaded(before: Settings, loaded: Settings, cores: int) -> Reloaded:
@@ -44,7 +44,7 @@ def reloaded(before: Settings, loaded: Settings, cores: int) -> Reloaded:
         ingest=replace(loaded.ingest, processes=before.ingest.processes),
         egress=replace(loaded.egress, processes=before.egress.processes),
     )
-    new = tuple(ChildName(f"worker:cpu:{i}") for i in range(*workers))
+    new = tuple(cpu_worker(i) for i in range(*workers))
     return Reloaded(settings, tuple(kept), new)
 
 

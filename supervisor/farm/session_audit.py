@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from common.ipc.control_messages import TranscodeStatus
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import NO_INGEST, Stream, StreamState
 
@@ -90,14 +90,14 @@ class SessionAudit:
 
     def __init__(self, roster: FarmState) -> None:
         self._roster = roster
-        self._beats: dict[ChildName, dict[Finding, int]] = {}  # in a row
+        self._beats: dict[ChildId, dict[Finding, int]] = {}  # in a row
 
-    def forget(self, worker: ChildName) -> None:
+    def forget(self, worker: ChildId) -> None:
         """It is gone: its successor begins with nothing."""
         self._beats.pop(worker, None)
 
     def heard(
-        self, worker: ChildName, transcodes: Sequence[TranscodeStatus], now: float
+        self, worker: ChildId, transcodes: Sequence[TranscodeStatus], now: float
     ) -> list[Finding]:
         """A heartbeat; what has been amiss for long enough. What stays amiss is told again."""
         before = self._beats.get(worker, {})
@@ -119,7 +119,7 @@ class SessionAudit:
         return now - stream.placed_s if stream is not None else math.inf
 
     def _findings(
-        self, worker: ChildName, transcodes: Sequence[TranscodeStatus]
+        self, worker: ChildId, transcodes: Sequence[TranscodeStatus]
     ) -> Iterator[Finding]:
         told = {(status.stream_id, status.generation): status for status in transcodes}
         here = self._roster.on_device(worker)

@@ -20,7 +20,7 @@ from common.ipc.control_messages import (
     ServedStatus,
     TranscodeStatus,
 )
-from common.ipc.identity import ChildName, Generation, StreamId, split_stream_id
+from common.ipc.identity import ChildId, Generation, Role, StreamId, cpu_worker, split_stream_id
 from supervisor.farm.actions import Action, Send, StartWorker
 from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.quarantine import Quarantine, Standing
@@ -78,14 +78,14 @@ class FarmState:
     def __init__(self, settings: Settings, cores: int) -> None:
         self.settings = settings
         self.streams: dict[StreamId, Stream] = {}
-        self.egresses: set[ChildName] = set()  # those that are up
+        self.egresses: set[ChildId] = set()  # those that are up
         self.history: deque[Note] = deque(maxlen=HISTORY)
         self.full_refusals = 0
-        self.down_since: dict[ChildName, float] = {}  # devices that are, or are not up yet
-        self.lost: dict[ChildName, str] = {}  # devices that went away under their worker, and why
-        self.seen_lost: set[ChildName] = set()  # those that the GPU watch, too, says are lost
-        self.drained: set[ChildName] = set()  # devices that take nothing more until told
-        self.overloaded: set[ChildName] = set()  # devices that are behind
+        self.down_since: dict[ChildId, float] = {}  # devices that are, or are not up yet
+        self.lost: dict[ChildId, str] = {}  # devices that went away under their worker, and why
+        self.seen_lost: set[ChildId] = set()  # those that the GPU watch, too, says are lost
+        self.drained: set[ChildId] = set()  # devices that take nothing more until told
+        self.overloaded: set[ChildId] = set()  # devices that are behind
         self.quarantine = Quarantine()
         self.is_adopting = False  # what runs is not known yet: nothing may be placed
         self.session_cap: SessionCap | None = None  # met lately
@@ -115,7 +115,7 @@ class FarmState:
             limits[Resource.SESSIONS] = min(known)
         return limits
 
-    def session_refused(self, worker: ChildName, open_there: int, reason: str, now: float) -> None:
+    def session_refused(self, worker: ChildId, open_there: int, reason: str, now: float) -> None:
         """A driver gave this worker no encoder session beyond those open there, and elsewhere."""
         elsewhere = self.fleet.used(Resource.SESSIONS) - self.fleet.used(Resource.SESSIONS, worker)
         sessions = open_there + round(elsewhere)
@@ -137,7 +137,7 @@ class FarmState:
         self.session_cap = None
         self.fleet = replace(self.fleet, host=self._host_limits())
 
-    def expect_device(self, name: ChildName, path: Pipeline, now: float) -> None:
+    def expect_device(self, name: ChildId, path: Pipeline, now: float) -> None:
         """A worker is being started; until it is up its device takes nothing."""
         if name not in self.fleet.devices:
             self.fleet = self.fleet.with_device(Device(name, path, is_up=False))
@@ -145,7 +145,7 @@ class FarmState:
 
     def device_up(
         self,
-        name: ChildName,
+        name: ChildId,
         path: Pipeline,
         aliases: tuple[str, ...] = (),
         memory_bytes: int = 0,
@@ -184,7 +184,7 @@ class FarmState:
             if calibration.path is path and is_called([calibration.device], names)
         }
 
-    def device_lost(self, name: ChildName, reason: str, *, is_seen: bool = False) -> None:
+    def device_lost(self, name: ChildId, reason: str, *, is_seen: bool = False) -> None:
         """The GPU itself is gone or broken; until its worker says hello again.
 
         `is_seen`: the GPU watch says so. A worker knows no more than that its context is dead,
@@ -195,7 +195,7 @@ class FarmState:
             self.seen_lost.add(name)
         self.open_or_close(name)
 
-    def open_or_close(self, name: ChildName) -> None:
+    def open_or_close(self, name: ChildId) -> None:
         """Let a device take new streams, or not, by what is known of it."""
         device = self.fleet.devices.get(name)
         if device is not None:
@@ -205,13 +205,13 @@ class FarmState:
             changed = replace(device, is_open=not why, why_closed=why)
             self.fleet = self.fleet.with_device(changed)
 
-    def device_down(self, name: ChildName, now: float) -> None:
+    def device_down(self, name: ChildId, now: float) -> None:
         device = self.fleet.devices.get(name)
         if device is not None:  # a stream's own worker is forgotten before it ends
             self.down_since[name] = now
             self.fleet = self.fleet.with_device(replace(device, is_up=False))
         for stream in self.streams.values():
-            stream.unfit_devices.pop(name, None)  # what was wrong with it went with it
+            stream.unfit_devices.pop(str(name), None)  # what was wrong with it went with it
 
     # ---- streams ----------------------------------------------------------------------------
 
@@ -298,7 +298,7 @@ class FarmState:
         if stream.generation in self.fleet.allocations:
             self.fleet = release(self.fleet, stream.generation)
 
-    def excluded(self, stream: Stream) -> dict[ChildName, str]:
+    def excluded(self, stream: Stream) -> dict[ChildId, str]:
         """The devices that this stream may not be placed on, and why."""
         if stream.dedicated_worker is not None:
             return {name: "" for name in self.fleet.devices if name != stream.dedicated_worker}
@@ -342,7 +342,7 @@ class FarmState:
 
     def _why_not_alone(self, stream: Stream) -> str:
         """Why a worker of its own would have no room; "": it would, once it is up."""
-        name = ChildName("worker:cpu:q")
+        name = cpu_worker(0, Role.DEDICATED)
         measured = self._measured(Pipeline.SOFTWARE, ())
         own = Device(name, Pipeline.SOFTWARE, reserved_for=stream.stream_id, measured=measured)
         fleet = replace(self.fleet, devices={name: own})
@@ -366,14 +366,14 @@ class FarmState:
         self.note(stream.stream_id, f"no longer alone: {reason}", now)
         return True
 
-    def remove_device(self, name: ChildName) -> None:
+    def remove_device(self, name: ChildId) -> None:
         self.fleet = self.fleet.without_device(name)
         self.drained.discard(name)
         self.overloaded.discard(name)
         self.lost.pop(name, None)
         self.down_since.pop(name, None)
 
-    def device_of(self, stream: Stream) -> ChildName | None:
+    def device_of(self, stream: Stream) -> ChildId | None:
         placement = self.fleet.allocations.get(stream.generation)
         return placement.device if placement else None
 
@@ -391,10 +391,10 @@ class FarmState:
             return move(self.fleet, stream.generation, need, self.excluded(stream))
         return place(self.fleet, need, self.excluded(stream))
 
-    def on_device(self, name: ChildName) -> list[Stream]:
+    def on_device(self, name: ChildId) -> list[Stream]:
         return [s for s in self.streams.values() if self.device_of(s) == name]
 
-    def of_ingest(self, name: ChildName) -> list[Stream]:
+    def of_ingest(self, name: ChildId) -> list[Stream]:
         return [s for s in self.streams.values() if s.ingest == name]
 
     def placed(self, stream: Stream, request_id: int) -> Send:
@@ -421,7 +421,7 @@ class FarmState:
 
     # ---- what children say of streams -------------------------------------------------------
 
-    def adopt(self, ingest: ChildName, status: PublisherStatus, now: float) -> Stream:
+    def adopt(self, ingest: ChildId, status: PublisherStatus, now: float) -> Stream:
         """A stream that runs already, from its ingest's hello; room for it is taken as it is."""
         app, _ = split_stream_id(status.stream_id)
         template = self.settings.template(app) or Template(app, ())
@@ -464,7 +464,7 @@ class FarmState:
         self.streams[stream.stream_id] = stream
         return stream
 
-    def update_publisher(self, ingest: ChildName, status: PublisherStatus, now: float) -> None:
+    def update_publisher(self, ingest: ChildId, status: PublisherStatus, now: float) -> None:
         stream = self.streams.get(status.stream_id)
         if stream is None or stream.ingest != ingest:
             return
@@ -490,7 +490,7 @@ class FarmState:
             stream.fps_in = (status.frames_in - stream.counted_in) / elapsed_s
         stream.counted_s, stream.counted_in = now, status.frames_in
 
-    def update_served(self, egress: ChildName, status: ServedStatus) -> None:
+    def update_served(self, egress: ChildId, status: ServedStatus) -> None:
         stream = self.streams.get(status.stream_id)
         if stream is not None:
             stream.served[egress] = status

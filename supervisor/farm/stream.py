@@ -7,12 +7,12 @@ from fractions import Fraction
 
 from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.ipc.control_messages import PublisherStatus, ServedStatus, TranscodeStatus
-from common.ipc.identity import ChildName, Generation, StreamId, device_of, split_stream_id
+from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
 from common.process.log import RateLimit
 from supervisor.farm.overload import DegradationLevel
 from supervisor.placement.cost import StreamCost, stream_cost
 
-NO_INGEST = ChildName("")  # of a stream whose ingest is gone
+NO_INGEST = ChildId("")  # of a stream whose ingest is gone
 
 
 class StreamState(StrEnum):
@@ -34,7 +34,7 @@ class Stream:
     stream_id: StreamId
     template: Template
     generation: Generation
-    ingest: ChildName
+    ingest: ChildId
     address: str
     state: StreamState
     placed_s: float
@@ -51,19 +51,19 @@ class Stream:
     # Opening and closing sessions holds up all streams of a device: a publisher that changes back
     # and forth must not have them try for ever.
     _forgotten: RateLimit = field(default_factory=lambda: RateLimit(burst=5, interval_s=60.0))
-    dedicated_worker: ChildName | None = None  # where it is alone, and nowhere else
+    dedicated_worker: ChildId | None = None  # where it is alone, and nowhere else
     level: DegradationLevel = DegradationLevel.FULL  # what an overload takes from it
     lost_renditions: frozenset[str] = frozenset()  # that its worker fails to make
     announced: tuple[str, ...] | None = (
         None  # renditions; None: an earlier supervisor did, or nobody
     )
-    overloaded: ChildName | None = None  # the device that it was taken off by that
+    overloaded: ChildId | None = None  # the device that it was taken off by that
     ingest_lost_until_s: float = math.inf  # its ingest is gone; forgotten then
     resume_after_ms: int | None = None  # while WAITING
     moving_until_s: float = 0.0  # a move with a cut is under way up to then
     publisher: PublisherStatus | None = None
     last_transcode: TranscodeStatus | None = None  # of whatever placement
-    served: dict[ChildName, ServedStatus] = field(default_factory=dict)
+    served: dict[ChildId, ServedStatus] = field(default_factory=dict)
     fps_in: float = 0.0  # units that its worker took, over the last heartbeats
     counted_s: float = 0.0  # when fps_in was last counted …
     counted_in: int = 0  # … and at how many
@@ -111,13 +111,13 @@ class Stream:
         self.state = StreamState.WAITING
         self.reason = f"source only, waits for room: {reason}"
 
-    def why_unfit(self, worker: ChildName) -> str:
+    def why_unfit(self, worker: ChildId) -> str:
         """Why it may not be placed there; "": it may."""
-        return self.unfit_devices.get(worker, "") or self.why_refused(worker)
+        return self.unfit_devices.get(str(worker), "") or self.why_refused(worker)
 
-    def why_refused(self, worker: ChildName) -> str:
+    def why_refused(self, worker: ChildId) -> str:
         """Why its device, whatever worker it has, cannot serve the stream as it is coded."""
-        return self.unfit_devices.get(device_of(worker), "")
+        return self.unfit_devices.get(worker.device_name, "")
 
     def format_known(self, source: SourceFormat, codec: str, now: float) -> bool:
         """How it is coded; whether that frees devices that could not serve what it was."""

@@ -14,9 +14,9 @@ from typing import Any
 from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import Calibration, Settings
 from common.errors import ConfigFault
+from common.ipc.identity import CPU
 from supervisor.placement.cost import CAPACITY_PER_CORE, DECODE_WEIGHT, stream_cost
 
-CPU = "cpu"
 _MIB = 1024**2
 
 

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from common.config.ladder import Pipeline
 from common.config.settings import Calibration
 from common.errors import UsageError
-from common.ipc.identity import ChildName, Generation, StreamId, device_of, gpu_worker
+from common.ipc.identity import ChildId, Generation, StreamId, gpu_worker
 from supervisor.placement.cost import HOST_WIDE, Amounts, Resource, StreamCost, amounts
 
 _TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
@@ -28,7 +28,7 @@ _TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
 class Device:
     """One worker's device, or its part in one that it shares."""
 
-    name: ChildName  # of its worker
+    name: ChildId  # of its worker
     path: Pipeline  # GPU_ONLY, HYBRID or SOFTWARE
     limits: Amounts = field(default_factory=dict)  # its GPU's; a resource not named has no limit
     is_up: bool = True
@@ -48,7 +48,7 @@ class Allocation:
 
     generation: Generation
     stream_id: StreamId
-    device: ChildName | None
+    device: ChildId | None
     path: Pipeline
     amounts: Amounts
     reason: str
@@ -78,11 +78,11 @@ class Fleet:
     """All devices and all that is placed on them."""
 
     host: Amounts = field(default_factory=dict)  # limits on what is HOST_WIDE; not named: none
-    devices: Mapping[ChildName, Device] = field(default_factory=dict)
+    devices: Mapping[ChildId, Device] = field(default_factory=dict)
     allocations: Mapping[Generation, Allocation] = field(default_factory=dict)
     turn: int = 0  # where the search for a tie begins
 
-    def used(self, resource: Resource, device: ChildName | None = None) -> float:
+    def used(self, resource: Resource, device: ChildId | None = None) -> float:
         """What is taken of a resource, by one device's streams or by all."""
         return sum(
             placement.amounts.get(resource, 0.0)
@@ -94,22 +94,22 @@ class Fleet:
         """What is taken of a resource by all with which the device shares it, itself included."""
         if resource in HOST_WIDE:
             return self.used(resource)
-        gpu = device_of(device.name)
+        gpu = device.name.device_name
         return sum(
             placement.amounts.get(resource, 0.0)
             for placement in self.allocations.values()
-            if placement.device is not None and device_of(placement.device) == gpu
+            if placement.device is not None and placement.device.device_name == gpu
         )
 
     def workers_of(self, device: Device) -> int:
         """How many workers share the limits of its GPU, itself included."""
-        return sum(device_of(name) == device_of(device.name) for name in self.devices)
+        return sum(name.device_name == device.name.device_name for name in self.devices)
 
     def limit(self, resource: Resource, device: Device) -> float | None:
         limits = self.host if resource in HOST_WIDE else device.limits
         return limits.get(resource)
 
-    def on_device(self, device: ChildName) -> tuple[Allocation, ...]:
+    def on_device(self, device: ChildId) -> tuple[Allocation, ...]:
         return tuple(p for p in self.allocations.values() if p.device == device)
 
     def has_reservations(self) -> bool:
@@ -119,7 +119,7 @@ class Fleet:
     def with_device(self, device: Device) -> "Fleet":
         return replace(self, devices={**self.devices, device.name: device})
 
-    def without_device(self, name: ChildName) -> "Fleet":
+    def without_device(self, name: ChildId) -> "Fleet":
         """The fleet without a device and all that was on it."""
         return replace(
             self,
@@ -138,7 +138,7 @@ class Fleet:
 
 
 InFleet = tuple[Fleet, Allocation]  # the fleet with the placement in it
-Excluded = Mapping[ChildName, str]  # the devices that a stream may not have, and why, if that tells
+Excluded = Mapping[ChildId, str]  # the devices that a stream may not have, and why, if that tells
 NONE_EXCLUDED: Excluded = MappingProxyType({})
 NOTHING: Amounts = MappingProxyType({})
 _OF_CORES = (Resource.CORES, Resource.HYBRID_CORES)
@@ -252,7 +252,7 @@ def move_while_running(
 def _put(
     fleet: Fleet,
     need: Need,
-    device: ChildName | None,
+    device: ChildId | None,
     path: Pipeline,
     taken: Amounts,
     reason: str,
@@ -268,7 +268,7 @@ def _put(
 def _hybrid_gpus(fleet: Fleet) -> str:
     """The GPUs that cannot encode, where one that can is asked for."""
     hybrid = [d.name for d in fleet.devices.values() if d.path is Pipeline.HYBRID]
-    told = dict.fromkeys(f"{gpu_worker(device_of(name))} is hybrid" for name in hybrid)
+    told = dict.fromkeys(f"{gpu_worker(name.device)} is hybrid" for name in hybrid)
     return f" ({', '.join(told)})" if told else ""
 
 
@@ -277,7 +277,7 @@ def _problem(
 ) -> str | None:
     if device.name in exclude:
         why = exclude[device.name]
-        return f"{device_of(device.name)}: {why}" if why else f"{device.name} is left out"
+        return f"{device.name.device_name}: {why}" if why else f"{device.name} is left out"
     if not device.is_up:
         return f"{device.name} is down"
     if not device.is_open:

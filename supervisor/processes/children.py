@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import ExitCode
-from common.ipc.identity import BootId, ChildName
+from common.ipc.identity import BootId, ChildId
 from supervisor.processes import run_dir as run_directory
 from supervisor.processes.launch import Plan
 from supervisor.processes.lifecycle import (
@@ -65,23 +65,23 @@ class Member:
 
     @property
     def kind(self) -> str:
-        return self.plan.name.partition(":")[0]
+        return self.plan.name.kind
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
     """What the family tells its owner."""
 
-    on_up: Callable[[ChildName], None]
-    on_down: Callable[[ChildName, str, bool], None]  # reason, crashed
-    on_change: Callable[[ChildName], None]  # some state is another
+    on_up: Callable[[ChildId], None]
+    on_down: Callable[[ChildId, str, bool], None]  # reason, crashed
+    on_change: Callable[[ChildId], None]  # some state is another
 
 
 class Children:
     """All children of one supervisor."""
 
     def __init__(self, run_dir: Path, listeners: Listeners) -> None:
-        self.members: dict[ChildName, Member] = {}
+        self.members: dict[ChildId, Member] = {}
         self._run_dir = run_dir
         self._listeners = listeners
         self._loop = asyncio.get_running_loop()
@@ -105,18 +105,18 @@ class Children:
         member.boot_id = boot_id
         self._feed(member, Adopt())
 
-    def said_hello(self, name: ChildName, boot_id: BootId) -> None:
+    def said_hello(self, name: ChildId, boot_id: BootId) -> None:
         member = self.members[name]
         member.boot_id = boot_id
         self._feed(member, SaidHello())
         self._record()
 
-    def heard(self, name: ChildName) -> None:
+    def heard(self, name: ChildId) -> None:
         member = self.members.get(name)
         if member is not None:
             self._feed(member, Beat())
 
-    def remove(self, name: ChildName) -> None:
+    def remove(self, name: ChildId) -> None:
         """End a child and forget it."""
         member = self.members.get(name)
         if member is not None:
@@ -128,12 +128,12 @@ class Children:
         for member in list(self.members.values()):
             self._feed(member, Beat())
 
-    def fail_and_restart(self, name: ChildName, reason: str) -> None:
+    def fail_and_restart(self, name: ChildId, reason: str) -> None:
         member = self.members.get(name)
         if member is not None:
             self._feed(member, Condemn(reason))
 
-    def said_fatal(self, name: ChildName, reason: str) -> None:
+    def said_fatal(self, name: ChildId, reason: str) -> None:
         """Its last words; the exit follows."""
         if name in self.members:
             self.members[name].fatal = reason

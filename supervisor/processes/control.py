@@ -1,8 +1,8 @@
 """The supervisor's end of the control socket (IO): children and the CLI on one ROUTER.
 
-A child's identity is "NAME/BOOT_ID", so that nothing for one incarnation reaches another. A child
-that talks without this supervisor knowing it (it was started by an earlier one) is sent our beat:
-its boot id is new to it, so it says hello.
+A child's ZeroMQ identity is made of its name and boot id, so that nothing for one incarnation
+reaches another. A child that talks without this supervisor knowing it (it was started by an earlier
+one) is sent our beat: its boot id is new to it, so it says hello.
 """
 
 import logging
@@ -12,14 +12,14 @@ from typing import Any
 
 from common.errors import EnvelopeError
 from common.ipc.bus import Bus, Receiver
-from common.ipc.control_link import control_address
+from common.ipc.control_link import control_address, peer_identity
 from common.ipc.control_messages import Command, Fatal, Hello, SupervisorBeat
 from common.ipc.envelope import decode_frames, encode
-from common.ipc.identity import BootId, ChildName
+from common.ipc.identity import BootId, ChildId
 
 log = logging.getLogger("tfarm.supervisor.processes.control")
 
-OnMessage = Callable[[ChildName, Any, Sequence[bytes]], None]
+OnMessage = Callable[[ChildId, Any, Sequence[bytes]], None]
 OnCommand = Callable[[bytes, Command], None]
 
 
@@ -40,31 +40,36 @@ class Control:
         self._on_hello = on_hello
         self._on_message = on_message
         self._on_command = on_command
-        self._known: dict[ChildName, BootId] = {}
+        self._known: dict[ChildId, BootId] = {}
+        self._peers: dict[bytes, ChildId] = {}  # the same, by ZeroMQ identity
         self._router: Receiver = bus.router(control_address(run_dir), self._on_frames)
 
-    def know(self, child: ChildName, boot_id: BootId) -> None:
+    def know(self, child: ChildId, boot_id: BootId) -> None:
         """This incarnation is the child from now on."""
+        self.forget(child)
         self._known[child] = boot_id
+        self._peers[peer_identity(child, boot_id)] = child
 
-    def forget(self, child: ChildName) -> None:
-        self._known.pop(child, None)
+    def forget(self, child: ChildId) -> None:
+        boot_id = self._known.pop(child, None)
+        if boot_id is not None:
+            del self._peers[peer_identity(child, boot_id)]
 
-    def send(self, child: ChildName, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send(self, child: ChildId, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """To the present incarnation of a child; False when there is none or its queue is full."""
         boot_id = self._known.get(child)
         if boot_id is None:
             return False
-        return self._router.send([_identity(child, boot_id), encode(message), *payloads])
+        return self._router.send([peer_identity(child, boot_id), encode(message), *payloads])
 
     def broadcast(self, message: object) -> None:
         envelope = encode(message)
         for child, boot_id in self._known.items():
-            self._router.send([_identity(child, boot_id), envelope])
+            self._router.send([peer_identity(child, boot_id), envelope])
 
-    def call(self, child: ChildName, boot_id: BootId) -> None:
+    def call(self, child: ChildId, boot_id: BootId) -> None:
         """Ask an incarnation that an earlier supervisor knew to say hello."""
-        self._router.send([_identity(child, boot_id), encode(SupervisorBeat(self._boot_id))])
+        self._router.send([peer_identity(child, boot_id), encode(SupervisorBeat(self._boot_id))])
 
     def answer(self, peer: bytes, message: object) -> None:
         self._router.send([peer, encode(message)])
@@ -83,16 +88,14 @@ class Control:
         if isinstance(message, Command):
             self._on_command(peer, message)
             return
-        name, _, boot_id = peer.decode(errors="replace").rpartition("/")
-        child = ChildName(name)
-        if isinstance(message, Hello):
-            if (message.child, message.boot_id) == (child, boot_id):
+        if isinstance(message, Hello | Fatal):  # of those that are not known yet, too
+            if peer_identity(message.child, message.boot_id) != peer:
+                return
+            if isinstance(message, Hello):
                 self._on_hello(message)
-        elif self._known.get(child) == boot_id or isinstance(message, Fatal):
+            else:
+                self._on_message(message.child, message, payloads)
+        elif (child := self._peers.get(peer)) is not None:
             self._on_message(child, message, payloads)
         else:
             self._router.send([peer, encode(SupervisorBeat(self._boot_id))])
-
-
-def _identity(child: ChildName, boot_id: BootId) -> bytes:
-    return f"{child}/{boot_id}".encode()

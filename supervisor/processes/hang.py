@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.ipc.control_messages import TranscodeStatus
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import ChildId, StreamId
 
 MISSED_S = 1.0  # beyond the heartbeat that is due: a process that is stopped is seen then
 BUSY_S = 5.0  # without a heartbeat, though it runs
@@ -28,7 +28,7 @@ class Hang:
 
 
 def find_hang(
-    worker: ChildName, transcodes: Sequence[TranscodeStatus], timeout_s: float
+    worker: ChildId, transcodes: Sequence[TranscodeStatus], timeout_s: float
 ) -> Hang | None:
     """The worst of its streams, if work of that has waited for `timeout_s`."""
     worst = max(transcodes, key=lambda status: status.stalled_s, default=None)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.config.settings import Listen, Settings
-from common.ipc.identity import ChildName, device_of, gpu_worker
+from common.ipc.child_arguments import identity_arguments
+from common.ipc.identity import CPU, ChildId, cpu_worker, gpu_worker
 from supervisor.commands.banner import address_text
 from supervisor.processes.worker_counts import software_workers
 
@@ -18,7 +19,7 @@ Program = Callable[[str], Sequence[str]]
 class Plan:
     """How to start a child. `command` is asked at each start: it may change in between."""
 
-    name: ChildName
+    name: ChildId
     command: Callable[[], Sequence[str]]
     environ: Mapping[str, str] = field(default_factory=dict)  # over the supervisor's own
 
@@ -28,23 +29,23 @@ def python_module(kind: str) -> Sequence[str]:
     return (sys.executable, "-P", "-m", kind)
 
 
-def child_names(settings: Settings, gpu_uuids: Iterable[str], cores: int) -> list[ChildName]:
+def child_names(settings: Settings, gpu_uuids: Iterable[str], cores: int) -> list[ChildId]:
     """All that a farm has from its start; hybrid GPUs get further workers (`worker_counts.py`)."""
-    names = [f"egress:{i}" for i in range(settings.egress.processes)]
-    names += [f"worker:cpu:{i}" for i in range(software_workers(settings, cores))]
-    names += [gpu_worker(uuid) for uuid in gpu_uuids]
-    names += [f"ingest:{i}" for i in range(settings.ingest.processes)]
-    return [ChildName(name) for name in names]
+    return [
+        *(ChildId("egress", index=index) for index in range(settings.egress.processes)),
+        *(cpu_worker(index) for index in range(software_workers(settings, cores))),
+        *(gpu_worker(uuid) for uuid in gpu_uuids),
+        *(ChildId("ingest", index=index) for index in range(settings.ingest.processes)),
+    ]
 
 
-def gpu_uuids(names: Iterable[ChildName]) -> list[str]:
+def gpu_uuids(names: Iterable[ChildId]) -> list[str]:
     """Of the GPUs that have workers among these children, each once."""
-    devices = [device_of(name) for name in names if name.startswith("worker:")]
-    return [device for device in dict.fromkeys(devices) if device.startswith("GPU-")]
+    return list(dict.fromkeys(name.device for name in names if name.device not in ("", CPU)))
 
 
 def child_command(
-    name: ChildName,
+    name: ChildId,
     program: Program,
     run_dir: Path,
     settings: Settings,
@@ -55,20 +56,18 @@ def child_command(
 
     `share`: so many workers, itself included, a worker shares the host's cores with.
     """
-    kind = name.partition(":")[0]
-    argv = [*program(kind), "--name", name, "--run-dir", str(run_dir)]
+    kind = name.kind
+    argv = [*program(kind), *identity_arguments(name), "--run-dir", str(run_dir)]
     argv += ["--orphan-timeout", str(settings.orphan_timeout_s)]
     if kind == "ingest":
         argv += ["--listen", address_text(listen)]
         if settings.ingest.processes > 1:
             argv.append("--share-port")
     if kind == "worker":
-        argv += ["--device", device_of(name), "--share", str(share)]
-        argv += ["--threads", str(settings.software.encoder_threads)]
+        argv += ["--share", str(share), "--threads", str(settings.software.encoder_threads)]
     return argv
 
 
-def child_environ(name: ChildName) -> dict[str, str]:
+def child_environ(name: ChildId) -> dict[str, str]:
     """A GPU's worker sees that GPU, everyone else none."""
-    device = device_of(name) if name.startswith("worker:") else ""
-    return {"CUDA_VISIBLE_DEVICES": "" if device.startswith("cpu:") else device}
+    return {"CUDA_VISIBLE_DEVICES": "" if name.is_software else name.device}

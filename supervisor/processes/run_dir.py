@@ -16,10 +16,11 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from common.errors import TfarmError
 from common.ipc.control_link import CONTROL_SOCKET
-from common.ipc.identity import BootId, ChildName
+from common.ipc.identity import BootId, ChildId, Role
 
 SERVICE = Path("/run/tfarm")  # deploy/tfarm.service's RuntimeDirectory
 LOCK = "supervisor.lock"
@@ -42,7 +43,7 @@ class AlreadyRunning(RunDirError):
 class ChildRecord:
     """A child that was running when this was written."""
 
-    name: ChildName
+    name: ChildId
     pid: int
     start_ticks: int
     boot_id: BootId  # "" before its hello
@@ -172,7 +173,7 @@ def read_children(run_dir: Path) -> list[ChildRecord]:
             items = json.loads(file.read(MAX_CHILDREN_BYTES))
         return [
             ChildRecord(
-                ChildName(str(item["name"])),
+                _child(item["name"]),
                 int(item["pid"]),
                 int(item["start_ticks"]),
                 BootId(str(item["boot_id"])),
@@ -181,6 +182,16 @@ def read_children(run_dir: Path) -> list[ChildRecord]:
         ]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def _child(fields: Mapping[str, Any]) -> ChildId:
+    return ChildId(
+        str(fields["kind"]),
+        str(fields["device"]),
+        int(fields["index"]),
+        Role(fields["role"]),
+        str(fields["host"]),
+    )
 
 
 def remove_sockets(run_dir: Path, keep: Iterable[BootId] = ()) -> int:

@@ -11,7 +11,7 @@ from functools import partial
 
 from common.config.settings import WorkerSettings
 from common.ipc.control_link import BEAT_S, WORKER_BEAT_S
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId
 from common.process.awake_clock import AwakeClock
 from supervisor.processes.children import Children
 from supervisor.processes.hang import Silence
@@ -28,18 +28,18 @@ class Watchdog:
     def __init__(self, children: Children, settings: Callable[[], WorkerSettings]) -> None:
         self._children = children
         self._settings = settings
-        self._beats: Counter[ChildName] = Counter()  # messages heard
-        self._silences: dict[ChildName, Silence] = {}
+        self._beats: Counter[ChildId] = Counter()  # messages heard
+        self._silences: dict[ChildId, Silence] = {}
 
-    def begin(self, child: ChildName) -> None:
+    def begin(self, child: ChildId) -> None:
         """It is up."""
-        beat_s = WORKER_BEAT_S if child.startswith("worker:") else BEAT_S
+        beat_s = WORKER_BEAT_S if child.kind == "worker" else BEAT_S
         self._silences[child] = Silence(beat_s, self._settings().hang_timeout_s)
 
-    def end(self, child: ChildName) -> None:
+    def end(self, child: ChildId) -> None:
         self._silences.pop(child, None)
 
-    def heard(self, child: ChildName) -> None:
+    def heard(self, child: ChildId) -> None:
         """It said something."""
         self._beats[child] += 1
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.ipc.control_messages import Hello
-from common.ipc.identity import ChildName, device_of, gpu_worker
+from common.ipc.identity import ChildId, gpu_worker
 
 CORES_A_WORKER = 8  # in software
 CORES_A_HYBRID_WORKER = 4  # where threads wait for the GPU, too, and come back for the GIL
@@ -32,7 +32,7 @@ def hybrid_workers(settings: Settings, cores: int, gpus: int) -> int:
 
 def further_workers(
     settings: Settings, cores: int, gpus: Sequence[str], hellos: Iterable[Hello]
-) -> list[ChildName]:
+) -> list[ChildId]:
     """The workers that GPUs known to be hybrid want beside their first.
 
     `gpus` are the UUIDs of all GPUs of the farm; one that nobody has told of yet may be hybrid.
@@ -44,10 +44,10 @@ def further_workers(
 
 
 def share_of(
-    worker: ChildName, settings: Settings, cores: int, gpus: Sequence[str], hellos: Iterable[Hello]
+    worker: ChildId, settings: Settings, cores: int, gpus: Sequence[str], hellos: Iterable[Hello]
 ) -> int:
     """Among how many hybrid workers, itself included, one shares the turns to encode."""
-    if device_of(worker).startswith("cpu:"):
+    if worker.is_software:
         return 1
     is_hybrid = _is_hybrid(hellos)
     may_be = [gpu for gpu in gpus if is_hybrid.get(gpu, True)]
@@ -57,7 +57,7 @@ def share_of(
 def _is_hybrid(hellos: Iterable[Hello]) -> dict[str, bool]:
     """Of each GPU that some worker of its own has told of."""
     return {
-        device_of(hello.child): hello.device.path is Pipeline.HYBRID
+        hello.child.device: hello.device.path is Pipeline.HYBRID
         for hello in hellos
-        if hello.kind == "worker" and hello.device is not None
+        if hello.device is not None
     }

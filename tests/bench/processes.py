@@ -11,8 +11,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
 from tests.bench import footage, peers
 from tests.bench.ladder import HD_LADDER, SMALL, SMALL_LADDER, Ladder, config
 from tests.kit.clips import ClipSpec
@@ -28,7 +26,8 @@ SHAPES: dict[str, tuple[ClipSpec, Ladder, int]] = {
 def spent(tags: Sequence[FlvTag], ladder: Ladder, streams: int, threads: int) -> dict[str, float]:
     """User and system time of every process while the streams run."""
     with Farm(config(ladder, threads=threads)) as farm, peers.pool(streams) as pool:
-        processes = {_name(process): process for process in farm.processes()}
+        names = {child["pid"]: child["name"] for child in farm.status()["children"]}
+        processes = {names.get(p.pid, "supervisor"): p for p in farm.processes()}
         before = {name: peers.cpu_seconds([p]) for name, p in processes.items()}
         start_s = time.monotonic() + 1.5
         sent = [
@@ -38,11 +37,6 @@ def spent(tags: Sequence[FlvTag], ladder: Ladder, streams: int, threads: int) ->
             future.result(60)
         time.sleep(1.0)
         return {name: peers.cpu_seconds([p]) - before[name] for name, p in processes.items()}
-
-
-def _name(process: psutil.Process) -> str:
-    command = process.cmdline()
-    return command[command.index("--name") + 1] if "--name" in command else "supervisor"
 
 
 def main() -> int:

@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from common.ipc.egress_homes import home
-from common.ipc.identity import ChildName, stream_id
+from common.ipc.identity import stream_id
 from common.rtmp.client import ClientSession, Playing, Published, Refused
+from tests.kit.children import EGRESS0, EGRESS1
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.media import Player, Publisher, until
@@ -220,7 +221,7 @@ def test_limits_per_address_are_the_farms_where_ingests_share_a_port() -> None:
 
 
 def test_players_per_address_are_the_farms_where_there_are_several_egresses(clip: MakeClip) -> None:
-    egresses = [ChildName("egress:0"), ChildName("egress:1")]
+    egresses = [EGRESS0, EGRESS1]
     homes = {home(stream_id("live", f"s{i}"), egresses): f"s{i}" for i in range(40)}
     assert len(homes) == 2
     one, two = homes.values()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.ipc.egress_homes import home
-from common.ipc.identity import ChildName
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
+from tests.kit.children import EGRESS0, EGRESS1
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm, wait_dead
 from tests.kit.media import (
@@ -197,7 +197,7 @@ def first_picture(url: str, within_s: float) -> TagPlayer:
 def test_an_egress_that_is_killed_costs_the_players_of_the_other_one_nothing(
     farm: Farm, clip: MakeClip
 ) -> None:
-    egresses = [ChildName("egress:0"), ChildName("egress:1")]
+    egresses = [EGRESS0, EGRESS1]
     names = [f"cam{i}" for i in range(20)]
     here = next(name for name in names if home(f"live/{name}", egresses) == egresses[0])
     there = next(name for name in names if home(f"live/{name}", egresses) == egresses[1])
@@ -214,7 +214,7 @@ def test_an_egress_that_is_killed_costs_the_players_of_the_other_one_nothing(
         ]
         until(lambda: players(farm) == [4, 3], 10, "some went to the other one", every=0.2)
         until(lambda: all(len(player.came) > 60 for player in others), 10, "they play")
-        os.kill(farm.child(egresses[0])["pid"], signal.SIGKILL)
+        os.kill(farm.child(str(egresses[0]))["pid"], signal.SIGKILL)
         killed_s = time.monotonic()
         for player in lost:
             player.join(2)

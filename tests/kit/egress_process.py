@@ -56,7 +56,7 @@ class EgressProcess:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-m", "egress"),
-                *("--name", "egress:0", "--run-dir", str(self.run_dir)),
+                *("--index", "0", "--run-dir", str(self.run_dir)),
                 *self._arguments,
             ],
             stderr=subprocess.PIPE,

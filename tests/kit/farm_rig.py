@@ -18,10 +18,11 @@ from common.ipc.control_messages import (
     SourceFormatReport,
     TranscodeStatus,
 )
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, ChildId, Generation, StreamId, cpu_worker
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm
 from supervisor.farm.stream import Stream
+from tests.kit.children import EGRESS0, INGEST0
 
 M = TypeVar("M")
 HD = SourceFormat(1280, 720, fps=Fraction(30))
@@ -36,32 +37,30 @@ class Rig:
         self.now = 100.0
         self.request = 0
         self.actions: list[Action] = []
-        self.up("ingest:0", "ingest")
-        self.up("egress:0", "egress")
+        self.up(INGEST0)
+        self.up(EGRESS0)
         for index in range(workers):
-            self.expect(f"worker:cpu:{index}")
-            self.up(f"worker:cpu:{index}", "worker")
+            self.expect(cpu_worker(index))
+            self.up(cpu_worker(index))
 
-    def expect(self, worker: str) -> None:
-        self.farm.roster.expect_device(ChildName(worker), Pipeline.SOFTWARE, self.now)
+    def expect(self, worker: ChildId) -> None:
+        self.farm.roster.expect_device(worker, Pipeline.SOFTWARE, self.now)
 
-    def up(self, child: str, kind: str, **fields: Any) -> list[Action]:
-        name, boot_id = ChildName(child), BootId("0" * 16)
+    def up(self, child: ChildId, **fields: Any) -> list[Action]:
+        name, boot_id = child, BootId("0" * 16)
         device = None
-        if kind == "worker":
-            device = fields.pop("device", DeviceInfo(child.split(":", 1)[1], "software", "x264"))
-        hello = Hello(name, kind, boot_id, 1, 1, Endpoint(name, boot_id), device=device, **fields)
+        if child.kind == "worker":
+            device = fields.pop("device", DeviceInfo(child.place, "software", "x264"))
+        hello = Hello(name, boot_id, 1, 1, Endpoint(name, boot_id), device=device, **fields)
         return self._keep(self.farm.child_up(hello, self.now))
 
-    def down(self, child: str | None, *, crashed: bool = True) -> list[Action]:
+    def down(self, child: ChildId | None, *, crashed: bool = True) -> list[Action]:
         assert child is not None
-        return self._keep(
-            self.farm.child_down(ChildName(child), "killed", self.now, crashed=crashed)
-        )
+        return self._keep(self.farm.child_down(child, "killed", self.now, crashed=crashed))
 
-    def say(self, child: str | None, message: object) -> list[Action]:
+    def say(self, child: ChildId | None, message: object) -> list[Action]:
         assert child is not None
-        return self._keep(self.farm.message(ChildName(child), message, self.now))
+        return self._keep(self.farm.message(child, message, self.now))
 
     def tick(self, seconds: float = 0.0) -> list[Action]:
         self.now += seconds
@@ -70,7 +69,7 @@ class Rig:
     def ask(
         self,
         stream: str = "live/a",
-        ingest: str = "ingest:0",
+        ingest: ChildId = INGEST0,
         address: str = "192.0.2.1:5000",
         is_at_limit: bool = False,
     ) -> list[Action]:
@@ -84,20 +83,20 @@ class Rig:
         self.request += 1
         generation = self.stream(stream).generation
         known = SourceFormatReport(self.request, StreamId(stream), generation, source, codec)
-        return self.say("ingest:0", known)
+        return self.say(INGEST0, known)
 
     def publish(self, stream: str = "live/a", source: SourceFormat = HD) -> Placement:
         """Ask, and tell the format: the final placement."""
         self.only(self.ask(stream), Placement)
         return self.only(self.format(stream, source), Placement)
 
-    def end(self, stream: str = "live/a", ingest: str = "ingest:0") -> list[Action]:
+    def end(self, stream: str = "live/a", ingest: ChildId = INGEST0) -> list[Action]:
         generation = self.stream(stream).generation
         return self.say(ingest, PublishEnd(StreamId(stream), generation, "unpublished"))
 
-    def beat(self, child: str | None, **fields: Any) -> list[Action]:
+    def beat(self, child: ChildId | None, **fields: Any) -> list[Action]:
         assert child is not None
-        return self.say(child, Heartbeat(ChildName(child), BootId("0" * 16), **fields))
+        return self.say(child, Heartbeat(child, BootId("0" * 16), **fields))
 
     def stream(self, stream: str = "live/a") -> Stream:
         return self.farm.roster.streams[StreamId(stream)]
@@ -133,7 +132,7 @@ class Rig:
         return [order.message for order in actions if isinstance(order, Send)]
 
     @staticmethod
-    def only(actions: list[Action], kind: type[M], child: str | None = None) -> M:
+    def only(actions: list[Action], kind: type[M], child: ChildId | None = None) -> M:
         """The one order there is, its message."""
         (order,) = actions
         assert isinstance(order, Send)

@@ -36,14 +36,15 @@ from common.ipc.control_messages import (
 )
 from common.ipc.endpoint import SCHEME
 from common.ipc.envelope import decode_frames, encode
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, Generation, StreamId
 from common.ipc.media_messages import AccessUnit, Tags
+from tests.kit.children import CPU0, EGRESS0
 from tests.kit.media_link import BlockingListener
 
 T = TypeVar("T")
 
-WORKER = ChildName("worker:cpu:0")
-EGRESS = ChildName("egress:0")
+WORKER = CPU0
+EGRESS = EGRESS0
 RENDITIONS = (Rendition("360p", 640, 360, 700_000),)
 TEMPLATE = Template("live", RENDITIONS, hold_ms=1_000)
 SETTINGS = Settings(
@@ -127,8 +128,8 @@ class FarmAround:
                     "-P",
                     "-m",
                     "ingest",
-                    "--name",
-                    "ingest:0",
+                    "--index",
+                    "0",
                     "--run-dir",
                     self.run_dir,
                     "--listen",

@@ -14,16 +14,17 @@ from common.codecs.h264_sps import parse_sps
 from common.config.ladder import Rendition, Template
 from common.flv.video import aac_frame, aac_sequence_header, avc_nalus, avc_sequence_header
 from common.ipc.control_messages import Placement
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import Tags
 from common.rtmp.events import AudioReceived, VideoReceived
 from ingest.rtmp.to_units import VideoConfig
+from tests.kit.children import CPU0, EGRESS0
 
 T = TypeVar("T")
 
 STREAM = StreamId("live/cam")
-EGRESS = ChildName("egress:0")
-WORKER = ChildName("worker:cpu:0")
+EGRESS = EGRESS0
+WORKER = CPU0
 TEMPLATE = Template("live", (Rendition("360p", 640, 360, 700_000),), hold_ms=10_000)
 ANSWER = Placement(1, STREAM, Generation(1), TEMPLATE, WORKER, ("360p",), "a test")
 
@@ -68,13 +69,13 @@ def sound(at_ms: int) -> AudioReceived:
 class RememberingPort:
     """A port that keeps what it took; while `full`, it takes nothing."""
 
-    child: ChildName
+    child: ChildId
     boot_id: BootId = field(default_factory=lambda: BootId("boot"))
     full: bool = False
     sent: list[tuple[Any, tuple[bytes, ...]]] = field(default_factory=list)
     lazy: list[Any] = field(default_factory=list)  # those of `sent` that may come later
     watched: set[str] = field(default_factory=set)
-    order: list[ChildName] = field(default_factory=list)  # whose turn it was; several may share it
+    order: list[ChildId] = field(default_factory=list)  # whose turn it was; several may share it
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         if self.full:
@@ -116,7 +117,7 @@ class FakePeers:
         self.running = [RememberingPort(EGRESS)]
         self.unwanted: list[RememberingPort] = []
 
-    def worker(self, child: ChildName) -> RememberingPort | None:
+    def worker(self, child: ChildId) -> RememberingPort | None:
         return self.workers.get(child)
 
     def egresses(self) -> Sequence[RememberingPort]:

@@ -1,6 +1,6 @@
 """A child for supervision tests: says hello and beats, and misbehaves as its mode file says.
 
-    python toy_child.py KIND --name NAME --run-dir DIR …
+    python toy_child.py KIND --index N --run-dir DIR …
 
 The file `toy-MODE-NAME` in the run directory (`toy-deaf-ingest-0`) is looked for: so a test changes
 what the next incarnation does. Modes: `exit3` (a fatal reason and exit code 3), `fat` (takes
@@ -20,7 +20,7 @@ from common.ipc.bus import Bus
 from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
 from common.ipc.control_messages import DeviceInfo, Endpoint, Heartbeat, Hello, Topology, Welcome
 from common.ipc.endpoint import endpoint
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId, Role
 from common.ipc.media_link import MediaListener
 
 
@@ -29,7 +29,12 @@ class Toy:
 
     def __init__(self, kind: str, options: dict[str, str]) -> None:
         self.kind = kind
-        self.name = ChildName(options["--name"])
+        self.name = ChildId(
+            kind,
+            options.get("--device", ""),
+            int(options["--index"]),
+            Role(options.get("--role", "")),
+        )
         self.run_dir = Path(options["--run-dir"])
         self.boot_id = new_boot_id()
         self.bus = Bus()
@@ -44,10 +49,10 @@ class Toy:
             file.write(f"{self.name} {self.pid} {' '.join(sys.argv[1:])}\n")
 
     def is_mode(self, mode: str) -> bool:
-        return (self.run_dir / f"toy-{mode}-{self.name.replace(':', '-')}").exists()
+        return (self.run_dir / f"toy-{mode}-{str(self.name).replace(':', '-')}").exists()
 
     def device(self) -> DeviceInfo:
-        if self.name.startswith("worker:cpu:"):
+        if self.name.is_software:
             return DeviceInfo("cpu:0", "software", "toy")
         path = Pipeline.GPU_ONLY if self.is_mode("nvenc") else Pipeline.HYBRID
         return DeviceInfo(os.environ["CUDA_VISIBLE_DEVICES"], "gpu", "toy", path, "0:65:00.0")
@@ -55,7 +60,6 @@ class Toy:
     def hello(self) -> Hello:
         return Hello(
             self.name,
-            self.kind,
             self.boot_id,
             self.pid,
             start_ticks(self.pid),

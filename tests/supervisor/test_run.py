@@ -22,12 +22,13 @@ import pytest
 from common.config.settings import Settings
 from common.ipc.control_link import start_ticks
 from common.ipc.control_messages import Readmit
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import ChildId, StreamId
 from supervisor.commands import client
 from supervisor.commands.client import CommandFailed, NotRunning
 from supervisor.processes.process import is_alive
 from supervisor.processes.run_dir import read_children
 from supervisor.run import Supervisor
+from tests.kit.children import INGEST0
 
 pytestmark = pytest.mark.e2e
 
@@ -143,7 +144,7 @@ def test_it_starts_its_children_says_where_and_ends_them_all(farm: ToyFarm) -> N
         assert environ["PYTHONSAFEPATH"] == "1"
         assert environ["CUDA_VISIBLE_DEVICES"] == ""
     (boot,) = farm.boots("worker:cpu:1")
-    assert "--device cpu:1" in boot
+    assert "--index 1 --device cpu " in boot
     assert farm.heard(pids[0])[0] == "Welcome"
     assert farm.end() == 0
     assert not any(runs(pid) for pid in pids)
@@ -301,9 +302,9 @@ def test_nor_when_one_of_them_dies_before_all_are_known(farm: ToyFarm) -> None:
 
 
 def test_one_early_message_that_cannot_be_handled_does_not_end_the_supervisor() -> None:
-    child, taken = ChildName("ingest:0"), []
+    child, taken = INGEST0, []
 
-    def take(_: ChildName, message: Any, *__: object) -> list[Any]:
+    def take(_: ChildId, message: Any, *__: object) -> list[Any]:
         taken.append(message)
         if len(taken) == 1:
             raise ValueError("a bug")

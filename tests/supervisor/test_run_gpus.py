@@ -56,7 +56,7 @@ def test_a_hybrid_gpu_gets_its_further_workers_and_a_new_supervisor_adopts_them(
     farm.start()
     before = farm.workers()
     (boot,) = farm.boots(f"worker:{HYBRID}:2")
-    assert f"--device {HYBRID} --share" in boot
+    assert f"--index 2 --device {HYBRID} " in boot
     farm.until(lambda: f"device    {HYBRID}: toy (hybrid, 3 workers)\n" in farm.log.read_text())
     farm.end(signal.SIGKILL)
     os.kill(before[f"worker:{HYBRID}:1"], signal.SIGKILL)

@@ -15,8 +15,9 @@ from common.ipc.control_messages import (
     StreamTrouble,
     Welcome,
 )
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, Generation, StreamId
 from common.ipc.media_messages import StreamStart
+from tests.kit.children import CPU0
 from tests.kit.worker_process import DEADLINE_S, SourceSpec, make_source, template
 from worker.devices.table import open_device
 from worker.run import Worker
@@ -26,7 +27,7 @@ from worker.session.session import SessionState
 
 def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
     async def told(run_dir: Path) -> list[object]:
-        worker = Worker(ChildName("worker:cpu:0"), run_dir, open_device("cpu", 1))
+        worker = Worker(CPU0, run_dir, open_device("cpu", 1))
         sent: list[object] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(worker._link, "send", sent.append)
@@ -52,7 +53,7 @@ def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
 
 def test_another_supervisor_has_told_nothing_of_other_workers_streams() -> None:
     async def look(run_dir: Path) -> tuple[bool, bool]:
-        worker = Worker(ChildName("worker:cpu:0"), run_dir, open_device("cpu", 1))
+        worker = Worker(CPU0, run_dir, open_device("cpu", 1))
         worker.on_message(HostLoad(10_000))
         before = worker._sessions.load.is_saturated
         worker.on_message(Welcome(BootId("e" * 16), Settings(), ()))
@@ -69,7 +70,7 @@ def test_of_all_who_meet_a_lost_device_only_the_first_met_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def look(run_dir: Path) -> tuple[list[object], ExitCode]:
-        worker = Worker(ChildName("worker:cpu:0"), run_dir, open_device("cpu", 1))
+        worker = Worker(CPU0, run_dir, open_device("cpu", 1))
         sent: list[object] = []
         monkeypatch.setattr(worker._link, "send", sent.append)
         record = make_source(SourceSpec(frames=1)).record

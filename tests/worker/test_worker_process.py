@@ -32,7 +32,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.endpoint import SCHEME
 from common.ipc.envelope import decode_frames, encode
-from common.ipc.identity import BootId, ChildName, Generation
+from common.ipc.identity import CPU, BootId, ChildId, Generation
 from common.ipc.media_messages import (
     KEY,
     REPLAY,
@@ -42,6 +42,7 @@ from common.ipc.media_messages import (
     StreamStart,
     Tags,
 )
+from tests.kit.children import CPU0
 from tests.kit.media_link import BlockingListener, BlockingSender
 from tests.kit.worker_process import (
     STREAM,
@@ -56,15 +57,15 @@ from tests.kit.worker_process import (
 pytestmark = pytest.mark.e2e
 
 DEADLINE_S = 20.0
-NAME = ChildName("worker:cpu:0")
+NAME = CPU0
 
 
 class Egress:
     """An inlet that gathers what the worker sends."""
 
-    def __init__(self, address: str, name: str) -> None:
+    def __init__(self, address: str, index: int) -> None:
         self.messages: list[tuple[Any, list[bytes]]] = []
-        self.endpoint = Endpoint(ChildName(name), BootId("0" * 16), tags=address)
+        self.endpoint = Endpoint(ChildId("egress", index=index), BootId("0" * 16), tags=address)
         self.listener = BlockingListener(address)
 
     def gather_until(self, enough: Callable[[], bool]) -> None:
@@ -102,7 +103,7 @@ class Egress:
 class WorkerProcess:
     """The process, its supervisor and its ingest."""
 
-    def __init__(self, run_dir: Path, *arguments: str, device: str = "cpu:0") -> None:
+    def __init__(self, run_dir: Path, *arguments: str, device: str = CPU) -> None:
         self.run_dir = run_dir
         self.context: zmq.Context[Any] = zmq.Context()
         self.router = self.context.socket(zmq.ROUTER)
@@ -110,7 +111,7 @@ class WorkerProcess:
         self.peer = b""
         self.egresses: list[Egress] = []
         self.sender: BlockingSender | None = None
-        command = [sys.executable, "-P", "-m", "worker", "--name", NAME, "--run-dir", str(run_dir)]
+        command = [sys.executable, "-P", "-m", "worker", "--run-dir", str(run_dir)]
         root = Path(__file__).parents[2]
         self.process = subprocess.Popen(
             [*command, "--device", device, *arguments],
@@ -135,9 +136,9 @@ class WorkerProcess:
         if self.sender is not None:
             self.sender.close()
 
-    def egress(self, name: str) -> Egress:
-        address = f"{SCHEME}{self.run_dir}/{name}.tags"
-        self.egresses.append(Egress(address, f"egress:{name}"))
+    def egress(self, index: int) -> Egress:
+        address = f"{SCHEME}{self.run_dir}/{index}.tags"
+        self.egresses.append(Egress(address, index))
         return self.egresses[-1]
 
     def hear(self, *kinds: type) -> Any:
@@ -199,9 +200,9 @@ def worker(run_dir: Path) -> Iterator[WorkerProcess]:
 
 
 def test_units_in_tags_out_and_a_clean_end(worker: WorkerProcess) -> None:
-    first = worker.egress("0")
+    first = worker.egress(0)
     hello = worker.welcome(first)
-    assert (hello.child, hello.kind, hello.pid) == (NAME, "worker", worker.process.pid)
+    assert (hello.child, hello.pid) == (NAME, worker.process.pid)
     assert hello.device is not None
     assert (hello.device.name, hello.device.kind) == ("cpu:0", "software")
     source = make_source(SourceSpec(frames=60, b_frames=2))
@@ -225,7 +226,7 @@ def test_units_in_tags_out_and_a_clean_end(worker: WorkerProcess) -> None:
 def test_an_egress_that_comes_late_gets_headers_and_the_gop_and_then_the_live_tags(
     worker: WorkerProcess,
 ) -> None:
-    first, late = worker.egress("0"), worker.egress("1")
+    first, late = worker.egress(0), worker.egress(1)
     worker.welcome(first)
     source = make_source(SourceSpec(frames=60))
     half = Source(source.record, source.units[:40])
@@ -250,7 +251,7 @@ def test_an_egress_that_comes_late_gets_headers_and_the_gop_and_then_the_live_ta
 
 
 def test_heartbeats_tell_of_streams_and_trouble_names_them(worker: WorkerProcess) -> None:
-    first = worker.egress("0")
+    first = worker.egress(0)
     worker.welcome(first)
     worker.send([b"no envelope"])
     worker.say(HostLoad(3))
@@ -275,7 +276,7 @@ def test_heartbeats_tell_of_streams_and_trouble_names_them(worker: WorkerProcess
 
 
 def test_a_new_generation_without_a_cut_replaces_the_old_one(worker: WorkerProcess) -> None:
-    first = worker.egress("0")
+    first = worker.egress(0)
     worker.welcome(first)
     source = make_source(SourceSpec(frames=30))
     worker.start(source)
@@ -289,7 +290,7 @@ def test_a_new_generation_without_a_cut_replaces_the_old_one(worker: WorkerProce
 
 
 def test_a_hundred_streams_come_and_go_and_leave_nothing(worker: WorkerProcess) -> None:
-    first = worker.egress("0")
+    first = worker.egress(0)
     worker.welcome(first)
     source = make_source(SourceSpec(frames=3, width=64, height=64))
     process = psutil.Process(worker.process.pid)
@@ -321,7 +322,7 @@ def test_a_hundred_streams_come_and_go_and_leave_nothing(worker: WorkerProcess) 
 
 
 def test_sigterm_with_a_running_stream_ends_it_in_order(worker: WorkerProcess) -> None:
-    first = worker.egress("0")
+    first = worker.egress(0)
     worker.welcome(first)
     source = make_source(SourceSpec(frames=30))
     worker.start(source)

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from common.errors import BootFailed, ExitCode, WorkerError
+from common.ipc.identity import CPU
 
 _X264 = re.compile(rb"x264 - core (\d+(?: r\d+)?)")  # in the SEI of its first picture
 
@@ -65,7 +66,7 @@ def probe_software(seconds: float) -> SoftwareReport:
 
 def probe(device: str, seconds: float, *, counts_sessions: bool) -> dict[str, Any]:
     """The report as a JSON object. Raises WorkerError."""
-    if device.startswith("cpu"):
+    if device == CPU:
         return asdict(probe_software(seconds))
     from worker.devices.gpu.probe import probe as probe_gpu
 
@@ -80,7 +81,7 @@ def main() -> int:
         "--sessions", action="store_true", help="open encoders until the driver refuses one"
     )
     arguments = parser.parse_args()
-    if not arguments.device.startswith("cpu"):
+    if arguments.device != CPU:
         # before any CUDA library is imported: no context, no memory on any other GPU
         os.environ["CUDA_VISIBLE_DEVICES"] = arguments.device
     logging.disable(logging.CRITICAL)

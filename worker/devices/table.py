@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.config.ladder import Pipeline
+from common.ipc.identity import CPU
 from worker.devices.backend import Backend
 from worker.threads import OwnThreads, SessionThreads, SharedThreads
 
@@ -35,7 +36,7 @@ class OpenDevice:
 class DeviceKind:
     """How a kind of device is recognised and opened."""
 
-    prefix: str  # of its devices' names; "": every name that no other kind takes
+    device: str  # as a `ChildId` has it; "": every one that no other kind is
     open: Callable[[str, int, int], OpenDevice]  # name, threads of an x264 encoder, share
     prepare: Callable[[str], None]  # before any of its modules is imported
 
@@ -65,24 +66,26 @@ def _prepare_gpu(name: str) -> None:
 
 
 DEVICES = (
-    DeviceKind("cpu", _open_software, _prepare_software),
+    DeviceKind(CPU, _open_software, _prepare_software),
     DeviceKind("", _open_gpu, _prepare_gpu),  # a GPU's UUID
 )
 
 
-def device_kind(name: str) -> DeviceKind:
+def device_kind(device: str) -> DeviceKind:
     """The kind of the device that the command line names."""
-    return next(kind for kind in DEVICES if name.startswith(kind.prefix))
+    return next(kind for kind in DEVICES if kind.device in (device, ""))
 
 
-def prepare_device(name: str) -> None:
+def prepare_device(device: str) -> None:
     """Set this process up for the device, before `open_device` and before all other work."""
-    device_kind(name).prepare(name)
+    device_kind(device).prepare(device)
 
 
-def open_device(name: str, encoder_threads: int, share: int = 1) -> OpenDevice:
-    """Open the device; `share` workers, this one included, encode on the host's cores.
+def open_device(device: str, encoder_threads: int, share: int = 1, *, name: str = "") -> OpenDevice:
+    """Open the device, under another name if one is given.
+
+    `share` workers, this one included, encode on the host's cores.
 
     Raises BootFailed, DeviceLost.
     """
-    return device_kind(name).open(name, encoder_threads, share)
+    return device_kind(device).open(name or device, encoder_threads, share)

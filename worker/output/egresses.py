@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED
 from common.ipc.tag_link import TagLink
 
@@ -34,7 +34,7 @@ class Egresses:
         self.dropped = 0  # messages that a full outlet did not take, and those that followed
         self._connect = connect
         self._catch_up = catch_up
-        self._egresses: dict[tuple[ChildName, BootId], _Egress] = {}
+        self._egresses: dict[tuple[ChildId, BootId], _Egress] = {}
         self._routes = Routes()
         self._wanting: dict[StreamId, list[_Egress]] = {}  # as found last, by stream
 

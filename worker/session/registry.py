@@ -18,7 +18,7 @@ from typing import Any
 from common.errors import ExitCode
 from common.ipc.control_messages import EncoderLimitReport, StreamTrouble, TranscodeStatus
 from common.ipc.envelope import encode
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED, GenerationEnd, StreamStart
 from common.process.log import stream_label
 from worker.devices.table import OpenDevice
@@ -62,7 +62,7 @@ class Sessions:
 
     def __init__(
         self,
-        child: ChildName,
+        child: ChildId,
         device: OpenDevice,
         report: Callable[[Any], None],
         report_fatal: Callable[[str, ExitCode], None],

@@ -21,9 +21,10 @@ from common.ipc.control_messages import (
     Welcome,
 )
 from common.ipc.envelope import decode, encode
-from common.ipc.identity import BootId, ChildName
+from common.ipc.identity import BootId
+from tests.kit.children import EGRESS0
 
-CHILD = ChildName("egress:0")
+CHILD = EGRESS0
 BOOT = new_boot_id()
 
 
@@ -33,7 +34,7 @@ class State:
         self.orphaned = asyncio.Event()
 
     def hello(self) -> Hello:
-        return Hello(CHILD, "egress", BOOT, os.getpid(), 1, Endpoint(CHILD, BOOT))
+        return Hello(CHILD, BOOT, os.getpid(), 1, Endpoint(CHILD, BOOT))
 
     def heartbeat(self) -> Heartbeat:
         return Heartbeat(CHILD, BOOT)

@@ -4,9 +4,9 @@ from collections import Counter
 
 from common.ipc.control_messages import EgressRoutes
 from common.ipc.egress_homes import Routes, home
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import ChildId, StreamId
 
-EGRESSES = [ChildName(f"egress:{index}") for index in range(4)]
+EGRESSES = [ChildId("egress", index=index) for index in range(4)]
 STREAM = StreamId("live/a")
 
 
@@ -24,7 +24,7 @@ def test_a_stream_goes_to_its_home_and_to_who_wants_it_and_runs() -> None:
     first = home(STREAM, EGRESSES)
     others = [egress for egress in EGRESSES if egress != first]
     assert routes.wants(STREAM, EGRESSES) == {first}
-    routes.update(EgressRoutes(((STREAM, (others[0], ChildName("egress:9"))),)))
+    routes.update(EgressRoutes(((STREAM, (others[0], ChildId("egress", index=9))),)))
     assert routes.wants(STREAM, EGRESSES) == {first, others[0]}
     assert routes.wants(StreamId("live/b"), EGRESSES) == {home("live/b", EGRESSES)}
     routes.update(EgressRoutes(()))

@@ -14,10 +14,18 @@ from common.config.ladder import SourceFormat
 from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc import envelope
-from common.ipc.control_messages import DeviceInfo, Hello, Placement, PublisherStatus, Welcome
+from common.ipc.control_messages import (
+    DeviceInfo,
+    EgressRoutes,
+    Hello,
+    Placement,
+    PublisherStatus,
+    Welcome,
+)
 from common.ipc.envelope import decode, decode_frames, encode, from_plain, to_plain
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, Generation, StreamId
 from common.ipc.media_messages import AccessUnit, StreamStart, Tags
+from tests.kit.children import CPU0, EGRESS0, EGRESS1, dedicated
 
 TEMPLATE = Settings().templates[0]
 STREAM = StreamId("live/cam1")
@@ -29,6 +37,8 @@ CASES = [
     StreamStart(STREAM, GENERATION, TEMPLATE, 0, 12.5, resume_after_ms=40),
     Welcome(BootId("b" * 16), Settings(), ()),
     Placement(3, STREAM, GENERATION, TEMPLATE, None, ("720p",), "no device has room"),
+    Placement(3, STREAM, GENERATION, TEMPLATE, dedicated(1), ("720p",), "alone"),
+    EgressRoutes(((STREAM, (EGRESS0, EGRESS1)),)),
 ]
 
 
@@ -41,7 +51,7 @@ def test_nested_values_keep_fractions_maps_and_none() -> None:
     status = PublisherStatus(
         STREAM,
         GENERATION,
-        ChildName("worker:cpu:0"),
+        CPU0,
         "127.0.0.1:5",
         1.0,
         True,

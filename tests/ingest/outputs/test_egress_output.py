@@ -3,7 +3,7 @@
 import pytest
 
 from common.config.ladder import SOURCE
-from common.ipc.identity import BootId, ChildName, Generation
+from common.ipc.identity import BootId, Generation
 from common.ipc.media_messages import (
     HEADER,
     KEY,
@@ -17,6 +17,7 @@ from common.ipc.media_messages import (
 from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressOutput, tag_of
 from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
 from ingest.streams.source_gop import CachedTag, SourceGop
+from tests.kit.children import EGRESS1
 from tests.kit.stream import STREAM, TEMPLATE, FakePeers, RememberingPort, config
 
 ONE = Generation(1)
@@ -114,7 +115,7 @@ def test_audio_goes_at_once_when_pictures_are_rare_and_a_tick_sends_what_waits_i
 
 def test_egresses_are_told_again_and_again_that_the_stream_is_there() -> None:
     around = Around()
-    away = RememberingPort(ChildName("egress:1"))
+    away = RememberingPort(EGRESS1)
     around.peers.running.append(away)
     around.side.follow()
     around.peers.unwanted.append(away)
@@ -140,7 +141,7 @@ def test_a_later_egress_gets_headers_and_the_last_gop_marked_as_a_replay() -> No
     text = DataUnit(50, b"text", 1.0)
     around.put(AUDIO, unit(0, key=True), sound(10), text, unit(40))
     around.side.end_read(1.0)
-    late = RememberingPort(ChildName("egress:1"))
+    late = RememberingPort(EGRESS1)
     around.peers.running.append(late)
     (feed,) = around.side.follow()
     around.side.replay(feed, OPEN, around.gop)

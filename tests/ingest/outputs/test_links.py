@@ -6,12 +6,13 @@ from pathlib import Path
 
 from common.ipc.control_messages import Endpoint
 from common.ipc.envelope import decode
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, Generation, StreamId
 from common.ipc.media_link import MediaListener, OnFrames
 from common.ipc.media_messages import StreamEnd
 from ingest.outputs.links import Links
+from tests.kit.children import CPU0, EGRESS0, INGEST0
 
-WORKER, EGRESS = ChildName("worker:cpu:0"), ChildName("egress:0")
+WORKER, EGRESS = CPU0, EGRESS0
 END = StreamEnd(StreamId("live/cam"), Generation(1), "over")
 
 
@@ -41,7 +42,7 @@ def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
             tags=f"unix://{directory}/e-{boot}",
             handover=f"unix://{directory}/h-{boot}",
         ),
-        Endpoint(ChildName("ingest:0"), BootId(boot)),
+        Endpoint(INGEST0, BootId(boot)),
     )
 
 

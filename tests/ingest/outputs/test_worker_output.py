@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from common.ipc.control_messages import Placement
-from common.ipc.identity import BootId, ChildName, Generation
+from common.ipc.identity import BootId, ChildId, Generation
 from common.ipc.media_messages import (
     AccessUnit,
     StreamEnd,
@@ -16,6 +16,7 @@ from common.media.clock import ClockReference
 from ingest.outputs.worker_output import CUT_GRACE_MS, WorkerOutput
 from ingest.rtmp.to_units import VideoUnit
 from ingest.streams.source_gop import SourceGop
+from tests.kit.children import CPU1
 from tests.kit.stream import (
     ANSWER,
     SPS_720,
@@ -26,7 +27,7 @@ from tests.kit.stream import (
     config,
 )
 
-OTHER = ChildName("worker:cpu:1")
+OTHER = CPU1
 ANCHOR = ClockReference(0, 100.0)
 
 
@@ -52,7 +53,7 @@ class Around:
     def place(self, placed: Placement) -> None:
         self.side.place(placed, self.gop, ANCHOR)
 
-    def times(self, child: ChildName) -> list[int]:
+    def times(self, child: ChildId) -> list[int]:
         return [u.dts_ms for u in self.peers.workers[child].of(AccessUnit)]
 
 

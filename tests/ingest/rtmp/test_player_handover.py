@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import cast
 
 from common.access.refusal import Refusal
-from common.ipc.identity import ChildName
 from common.rtmp.events import PlayRequested
 from ingest.rtmp.connection import Connection
 from ingest.rtmp.player_handover import DECLINED_WAIT_S, Players
+from tests.kit.children import EGRESS0, EGRESS1
 from tests.kit.virtual_time import run_virtually
 
-OLD = ChildName("egress:0")
-OTHER = ChildName("egress:1")
+OLD = EGRESS0
+OTHER = EGRESS1
 
 
 class Player:

@@ -10,7 +10,7 @@ from common.codecs.h264 import codec_string
 from common.config.ladder import SOURCE, AwayPicture, SourceFormat
 from common.flv import amf0
 from common.ipc.control_messages import PublishEnd, SourceFormatReport
-from common.ipc.identity import ChildName, Generation
+from common.ipc.identity import ChildId, Generation
 from common.ipc.media_messages import (
     SHARED,
     AccessUnit,
@@ -28,6 +28,7 @@ from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit
 from ingest.streams.gop_transfer import unpack
 from ingest.streams.source_gop import MAX_GOP_MS
 from ingest.streams.stream import StreamState
+from tests.kit.children import CPU1, EGRESS1
 from tests.kit.ingest_stream import AAC, Around
 from tests.kit.stream import (
     ANSWER,
@@ -71,7 +72,7 @@ def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_plac
     ],
 )
 def test_a_picture_goes_to_those_first_who_wait_for_it(
-    watched: set[str], order: list[ChildName]
+    watched: set[str], order: list[ChildId]
 ) -> None:
     around = Around().live()
     around.egress.watched = watched
@@ -441,7 +442,7 @@ def test_a_stream_from_another_ingest_pauses_where_nothing_stands_in() -> None:
 
 def test_a_worker_lost_before_the_new_publishers_keyframe_is_replaced_from_what_was_kept() -> None:
     _, new = moved()
-    other = RememberingPort(ChildName("worker:cpu:1"))
+    other = RememberingPort(CPU1)
     new.peers.workers = {other.child: other}
     new.stream.peers_changed(101.0)
     new.stream.place(
@@ -459,7 +460,7 @@ def test_a_worker_lost_before_the_new_publishers_keyframe_is_replaced_from_what_
 
 def test_an_egress_that_comes_before_the_new_publishers_keyframe_gets_what_was_kept() -> None:
     _, new = moved()
-    late = RememberingPort(ChildName("egress:1"))
+    late = RememberingPort(EGRESS1)
     new.peers.running.append(late)
     new.stream.peers_changed(101.0)
     assert late.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]

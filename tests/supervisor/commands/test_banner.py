@@ -7,10 +7,11 @@ import pytest
 from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
 from common.ipc.control_messages import DeviceInfo
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId
 from supervisor.commands.banner import address_text, banner, url_base
 from supervisor.placement.cost import Resource
 from supervisor.placement.fleet import Device, Fleet
+from tests.kit.children import GPU1
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_it_says_so_when_no_device_is_ready() -> None:
 
 
 def test_a_gpu_whose_worker_still_starts_is_no_missing_gpu() -> None:
-    slow = Device(ChildName("worker:GPU-1"), Pipeline.GPU_ONLY, is_up=False)
+    slow = Device(GPU1, Pipeline.GPU_ONLY, is_up=False)
     fleet = Fleet(devices={slow.name: slow})
     text = banner("0.1.0", "/r", [], Settings(), fleet, ())
     assert "GPU-1: still starting" in text
@@ -66,7 +67,7 @@ def test_a_gpu_whose_worker_still_starts_is_no_missing_gpu() -> None:
 
 
 def test_a_gpu_with_several_workers_is_told_once() -> None:
-    workers = [Device(ChildName(f"worker:GPU-1{end}"), Pipeline.HYBRID) for end in ("", ":1", ":2")]
+    workers = [Device(ChildId(f"worker:GPU-1{end}"), Pipeline.HYBRID) for end in ("", ":1", ":2")]
     workers[2] = replace(workers[2], is_up=False)
     fleet = Fleet(devices={worker.name: worker for worker in workers})
     told = [DeviceInfo("GPU-1", "gpu", "NVIDIA H100", Pipeline.HYBRID)] * 2

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 from common.errors import ConfigError
-from common.ipc.identity import device_of
 from supervisor.commands import calibrate
 from supervisor.commands.calibrate import (
     CannotCalibrate,
@@ -117,7 +116,7 @@ def test_as_many_processes_measure_as_the_farm_would_have(
     paths = {"GPU-a": Pipeline.HYBRID, "GPU-b": Pipeline(other) if other else None}
     hellos = [hello(uuid, path) for uuid, path in paths.items() if path is not None]
     names = further_workers(Settings(), 48, list(paths), hellos)
-    assert 1 + sum(device_of(name) == "GPU-a" for name in names) == workers
+    assert 1 + sum(name.device_name == "GPU-a" for name in names) == workers
     calibrate._may_be_hybrid.cache_clear()
     assert workers_for(Settings(devices=Devices(hybrid_workers=4)), "GPU-a") == 4
     assert workers_for(Settings(software=Software(workers=0)), "cpu") == 1

@@ -8,17 +8,18 @@ from rich.console import Console
 
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import RenditionStatus, ServedStatus, StreamTrouble
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId
 from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot, summary
 from supervisor.commands.status_table import duration, latency_tables, tables
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream import StreamState
+from tests.kit.children import CPU0, CPU1, EGRESS0, EGRESS1, INGEST0
 from tests.kit.farm_rig import MakeRig, Rig
 
 
 def facts(rig: Rig) -> FarmFacts:
-    child = ChildFacts(ChildName("ingest:0"), "ready", 41, 2, "killed", rig.now - 5, 2**20, 3.21)
-    supervisor = ChildFacts(ChildName("supervisor"), "ready", 40, 0, "", rig.now - 9, 2**21, 0.0)
+    child = ChildFacts(INGEST0, "ready", 41, 2, "killed", rig.now - 5, 2**20, 3.21)
+    supervisor = ChildFacts(ChildId("supervisor"), "ready", 40, 0, "", rig.now - 9, 2**21, 0.0)
     return FarmFacts(
         "0.1.0",
         "/run/tfarm",
@@ -50,7 +51,7 @@ def streaming(rig: Rig) -> dict[str, Any]:
     publisher = rig.publisher(
         fps=29.97, bitrate_bps=1e6, codec="avc1.4d401e", gop_ms=2000, since_unix=1_880.0
     )
-    rig.beat("ingest:0", publishers=(publisher,))
+    rig.beat(INGEST0, publishers=(publisher,))
     rendition = RenditionStatus("480p", 854, 480, frames=70, fps=30.0, bitrate_bps=9e5, dropped=1)
     renditions = (rendition, RenditionStatus("360p", 640, 360))
     rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=10, renditions=renditions),))
@@ -65,7 +66,7 @@ def streaming(rig: Rig) -> dict[str, Any]:
     served = RenditionStatus("480p", players=4, dropped=2)
     source = RenditionStatus("source", players=1)
     status = ServedStatus(rig.stream().stream_id, placed.generation, (served, source))
-    rig.beat("egress:0", served=(status,))
+    rig.beat(EGRESS0, served=(status,))
     return document(rig)
 
 
@@ -122,12 +123,12 @@ def test_nothing_is_shown_of_what_a_lost_worker_made(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     streaming(rig)
     assert any(rates(rig))
-    rig.down("worker:cpu:0")
+    rig.down(CPU0)
     assert not any(rates(rig))  # while egress is asked
     rig.tick(POSITIONS_TIMEOUT_S)
     assert rig.stream().state is StreamState.WAITING
     assert not any(rates(rig))
-    rig.up("worker:cpu:0", "worker")
+    rig.up(CPU0)
     assert rig.stream().state is StreamState.LIVE
     assert not any(rates(rig))  # before the new session has said anything
 
@@ -136,7 +137,7 @@ def test_nothing_is_shown_of_what_was_made_of_a_stream_that_is_given_up(make_rig
     rig = make_rig(workers=1)
     streaming(rig)
     stream = rig.stream()
-    worker = ChildName("worker:cpu:0")
+    worker = CPU0
     rig.say(worker, StreamTrouble(worker, stream.stream_id, stream.generation, "cannot"))
     assert stream.state is StreamState.SOURCE_ONLY
     assert not any(rates(rig))
@@ -145,7 +146,7 @@ def test_nothing_is_shown_of_what_was_made_of_a_stream_that_is_given_up(make_rig
 def test_nothing_is_shown_of_what_was_made_of_a_stream_whose_ingest_is_lost(rig: Rig) -> None:
     streaming(rig)
     assert any(rates(rig))
-    rig.down("ingest:0")
+    rig.down(INGEST0)
     assert rig.stream().state is StreamState.LIVE, "held"
     assert not any(rates(rig))
 
@@ -171,13 +172,13 @@ def test_the_tables_show_it_all(rig: Rig) -> None:
 
 def test_where_the_milliseconds_go_is_told_by_stream_and_rendition(rig: Rig) -> None:
     placed = rig.publish(source=SourceFormat(854, 480))
-    rig.beat("ingest:0", publishers=(rig.publisher(stages_ms={"ingest": (0.1, 0.2)}),))
+    rig.beat(INGEST0, publishers=(rig.publisher(stages_ms={"ingest": (0.1, 0.2)}),))
     rig.beat(
         placed.worker,
         transcodes=(rig.transcode(stages_ms={"queue": (1.0, 2.0), "encode:480p": (5.0, 9.0)}),),
     )
-    rig.up("egress:1", "egress")
-    for egress, times in (("egress:0", (6.0, 20.0)), ("egress:1", (7.0, 12.0))):
+    rig.up(EGRESS1)
+    for egress, times in ((EGRESS0, (6.0, 20.0)), (EGRESS1, (7.0, 12.0))):
         served = ServedStatus(
             rig.stream().stream_id, placed.generation, (), stages_ms={"total:480p": times}
         )
@@ -209,7 +210,7 @@ def test_decisions_come_with_wall_clock_times(rig: Rig) -> None:
 def test_waiting_streams_and_parked_publishers_are_counted(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1, workers=1)
     rig.publish()
-    rig.down("worker:cpu:0")
+    rig.down(CPU0)
     rig.tick(1.0)
     rig.ask("live/b")
     found = document(rig)
@@ -229,7 +230,7 @@ def test_a_farm_that_runs_empty_says_so(rig: Rig) -> None:
 def test_systemd_gets_one_line(rig: Rig) -> None:
     rig.publish()
     assert summary(rig.farm) == "streams: 1, workers up: 2 of 2"
-    rig.down("worker:cpu:1")
+    rig.down(CPU1)
     rig.farm.drain_all(None, rig.now)
     assert summary(rig.farm) == (
         "streams: 1, workers up: 1 of 2; the farm is being drained: it takes no new streams"

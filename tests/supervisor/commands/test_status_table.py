@@ -7,6 +7,7 @@ from rich.console import Console
 
 from common.process.log import stream_label
 from supervisor.commands.status_table import tables
+from tests.kit.children import CPU0, INGEST0
 from tests.kit.farm_rig import MakeRig, Rig
 from tests.supervisor.commands.test_status_document import document, streaming
 
@@ -95,7 +96,7 @@ def test_the_last_refusals_and_losses_are_shown_without_keys(make_rig: MakeRig) 
     assert "refused: gpu-only: no such device" in told
     assert "secret" not in told
     assert "placed on" not in told
-    rig.down("worker:cpu:0")
+    rig.down(CPU0)
     assert f"{stream_label('live/first')} lost worker:cpu:0: killed" in shown(document(rig), 300)
 
 
@@ -104,7 +105,7 @@ def test_a_quarantine_and_a_lost_ingest_are_among_them(rig: Rig) -> None:
     for _ in range(2):
         rig.down(rig.farm.roster.device_of(rig.stream("live/bad")))
         rig.tick(1.0)
-    rig.down("ingest:0")
+    rig.down(INGEST0)
     told = shown(document(rig), 300)
     for words in ("quarantined: alone on worker:cpu:q1", "its ingest is lost: killed"):
         assert f"{stream_label('live/bad')} {words}" in told

@@ -1,12 +1,12 @@
 """What addresses hold at several ingests."""
 
 from common.ipc.control_messages import AddressUsage
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId
 from supervisor.farm.actions import Send
 from supervisor.farm.address_usage import MAX_REPORTED, AddressTotals
 from tests.kit.farm_rig import Rig
 
-ONE, TWO, THREE = (ChildName(f"ingest:{i}") for i in range(3))
+ONE, TWO, THREE = (ChildId("ingest", index=i) for i in range(3))
 HOST, OTHER = "203.0.113.7", "203.0.113.8"
 
 
@@ -51,8 +51,8 @@ def test_those_who_hold_the_most_are_told_of() -> None:
 
 
 def test_heartbeats_bring_it(rig: Rig) -> None:
-    rig.up(ONE, "ingest")
-    rig.up(TWO, "ingest")
+    rig.up(ONE)
+    rig.up(TWO)
     assert rig.beat(ONE, address_usage={HOST: (3, 1)}) == []
     assert rig.beat(TWO) == [Send(TWO, AddressUsage({HOST: (3, 1)}))]
     rig.down(ONE)

@@ -22,13 +22,14 @@ from common.ipc.control_messages import (
     StreamRevoke,
     StreamRevoked,
 )
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import Generation, StreamId
 from supervisor.farm.actions import Send
 from supervisor.farm.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
 from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream import NO_INGEST, StreamState
 from supervisor.placement.cost import Resource
+from tests.kit.children import CPU0, CPU1, INGEST0, INGEST1, INGEST2
 from tests.kit.farm_rig import HD, MakeRig, Rig
 
 SMALL = SourceFormat(640, 360, fps=Fraction(30))
@@ -43,8 +44,8 @@ def with_policy(*policy: Pipeline, capacity: float = 100.0) -> Settings:
 
 
 def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig: Rig) -> None:
-    placed = rig.only(rig.ask(), Placement, "ingest:0")
-    assert placed.worker in ("worker:cpu:0", "worker:cpu:1")
+    placed = rig.only(rig.ask(), Placement, INGEST0)
+    assert placed.worker in (CPU0, CPU1)
     assert rig.stream().state is StreamState.RESERVED
     reserved = rig.farm.roster.fleet.used(Resource.CORES)
     corrected = rig.only(rig.format(source=SMALL), Placement)
@@ -62,7 +63,7 @@ def test_the_same_key_twice_is_refused_while_the_first_is_live(rig: Rig) -> None
 
 def test_a_publisher_that_comes_back_gets_the_same_generation(rig: Rig) -> None:
     placed = rig.publish()
-    rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
+    rig.beat(INGEST0, publishers=(rig.publisher(is_live=False),))
     again = rig.only(rig.ask(), Placement)
     assert (again.generation, again.worker) == (placed.generation, placed.worker)
     assert rig.stream().is_live
@@ -71,17 +72,17 @@ def test_a_publisher_that_comes_back_gets_the_same_generation(rig: Rig) -> None:
 def revoking(rig: Rig) -> StreamRevoke:
     """A stream of ingest:0, for which a publisher asks at ingest:1."""
     rig.publish()
-    rig.up("ingest:1", "ingest")
-    return rig.only(rig.ask(ingest="ingest:1"), StreamRevoke, "ingest:0")
+    rig.up(INGEST1)
+    return rig.only(rig.ask(ingest=INGEST1), StreamRevoke, INGEST0)
 
 
 def test_a_publisher_at_another_ingest_is_refused_as_the_first_one_says(rig: Rig) -> None:
     revoke = revoking(rig)
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, IN_USE)
-    refused = rig.only(rig.say("ingest:0", answer), Refused, "ingest:1")
+    refused = rig.only(rig.say(INGEST0, answer), Refused, INGEST1)
     assert refused.refusal.reason is RefusalReason.NAME_IN_USE
     assert refused.refusal.words == "the stream key is in use"
-    assert rig.stream().ingest == "ingest:0"
+    assert rig.stream().ingest == INGEST0
 
 
 def test_a_publisher_that_returns_to_another_ingest_goes_on_in_its_time(rig: Rig) -> None:
@@ -89,11 +90,11 @@ def test_a_publisher_that_returns_to_another_ingest_goes_on_in_its_time(rig: Rig
     before = rig.stream().generation
     time = ResumeTime(5_000, 90.0, 6_000)
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
-    placed = rig.only(rig.say("ingest:0", answer), Placement, "ingest:1")
+    placed = rig.only(rig.say(INGEST0, answer), Placement, INGEST1)
     assert placed.resume_time == time
     assert placed.generation > before
     assert placed.request_id == rig.request
-    assert rig.stream().ingest == "ingest:1"
+    assert rig.stream().ingest == INGEST1
     assert len(rig.farm.roster.fleet.allocations) == 1
 
 
@@ -101,90 +102,90 @@ def test_what_the_old_ingest_kept_goes_to_the_one_that_has_the_stream_now(rig: R
     revoke = revoking(rig)
     before = rig.stream().generation
     kept = GopTransfer(revoke.stream_id, before, SMALL, ())
-    assert rig.say("ingest:0", kept) == [], "nobody else has the stream"
+    assert rig.say(INGEST0, kept) == [], "nobody else has the stream"
     time = ResumeTime(5_000, 90.0, 6_000)
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
-    rig.say("ingest:0", answer)
-    actions = rig.farm.message(ChildName("ingest:0"), kept, rig.now, [b"header"])
-    assert actions == [Send(ChildName("ingest:1"), kept, [b"header"])]
-    assert rig.say("ingest:0", replace(kept, generation=rig.stream().generation)) == []
-    rig.down("ingest:1")
-    (order,) = rig.say("ingest:0", kept)
+    rig.say(INGEST0, answer)
+    actions = rig.farm.message(INGEST0, kept, rig.now, [b"header"])
+    assert actions == [Send(INGEST1, kept, [b"header"])]
+    assert rig.say(INGEST0, replace(kept, generation=rig.stream().generation)) == []
+    rig.down(INGEST1)
+    (order,) = rig.say(INGEST0, kept)
     assert isinstance(order, Send)
     assert order.child == NO_INGEST, "to nobody"
 
 
 def test_one_takeover_between_ingests_at_a_time(rig: Rig) -> None:
     revoking(rig)
-    rig.up("ingest:2", "ingest")
-    assert rig.refused(rig.ask(ingest="ingest:2")).refusal.reason is RefusalReason.NAME_IN_USE
+    rig.up(INGEST2)
+    assert rig.refused(rig.ask(ingest=INGEST2)).refusal.reason is RefusalReason.NAME_IN_USE
 
 
 def test_an_ingest_that_does_not_answer_keeps_its_stream(rig: Rig) -> None:
     revoke = revoking(rig)
     assert rig.refused(rig.tick(REVOKE_S)).refusal.reason is RefusalReason.NAME_IN_USE
     late = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=ResumeTime(0, 0.0, 0))
-    assert rig.say("ingest:0", late) == []
+    assert rig.say(INGEST0, late) == []
     assert (rig.stream().ingest, rig.stream().is_live) == (NO_INGEST, False)
-    assert rig.only(rig.ask(ingest="ingest:1"), Placement, "ingest:1").resume_time is None
+    assert rig.only(rig.ask(ingest=INGEST1), Placement, INGEST1).resume_time is None
 
 
 def test_an_ingest_that_dies_while_it_is_asked_leaves_the_stream_to_the_other(rig: Rig) -> None:
     revoking(rig)
-    rig.down("ingest:0")
-    rig.only(rig.tick(REVOKE_S), Placement, "ingest:1")
-    assert rig.stream().ingest == "ingest:1"
+    rig.down(INGEST0)
+    rig.only(rig.tick(REVOKE_S), Placement, INGEST1)
+    assert rig.stream().ingest == INGEST1
 
 
 def test_a_stream_that_ended_meanwhile_is_placed_afresh(rig: Rig) -> None:
     revoke = revoking(rig)
     rig.end()
     answer = StreamRevoked(revoke.request_id, revoke.stream_id)
-    placed = rig.only(rig.say("ingest:0", answer), Placement, "ingest:1")
+    placed = rig.only(rig.say(INGEST0, answer), Placement, INGEST1)
     assert placed.resume_time is None
 
 
 def test_who_leaves_while_another_ingest_is_asked_gets_no_answer(rig: Rig) -> None:
     revoke = revoking(rig)
-    rig.say("ingest:1", PublishEnd(revoke.stream_id, Generation(0), "its publisher left"))
+    rig.say(INGEST1, PublishEnd(revoke.stream_id, Generation(0), "its publisher left"))
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, IN_USE)
-    assert rig.say("ingest:0", answer) == []
-    assert rig.stream().ingest == "ingest:0"
+    assert rig.say(INGEST0, answer) == []
+    assert rig.stream().ingest == INGEST0
 
 
 def limited(make_rig: MakeRig) -> Rig:
     """An address that publishes at ingest:0 all that it may: live/a."""
     ingest = IngestSettings(processes=2, max_publishes_per_address=1)
     rig = make_rig(replace(Settings(), ingest=ingest))
-    rig.up("ingest:1", "ingest")
+    rig.up(INGEST1)
     rig.publish()
     return rig
 
 
 def test_an_address_at_its_limit_takes_its_own_stream_over(make_rig: MakeRig) -> None:
     rig = limited(make_rig)
-    revoke = rig.only(rig.ask(ingest="ingest:1", is_at_limit=True), StreamRevoke, "ingest:0")
+    revoke = rig.only(rig.ask(ingest=INGEST1, is_at_limit=True), StreamRevoke, INGEST0)
     answer = StreamRevoked(revoke.request_id, revoke.stream_id)
-    rig.only(rig.say("ingest:0", answer), Placement, "ingest:1")
+    rig.only(rig.say(INGEST0, answer), Placement, INGEST1)
 
 
 def test_an_address_at_its_limit_gets_no_other_stream(make_rig: MakeRig) -> None:
     rig = limited(make_rig)
-    refused = rig.refused(rig.ask("live/b", ingest="ingest:1", is_at_limit=True))
+    refused = rig.refused(rig.ask("live/b", ingest=INGEST1, is_at_limit=True))
     assert refused.refusal.reason is RefusalReason.DENIED
     assert refused.refusal.words.startswith("1 streams are published from this address")
-    mine = rig.ask("live/b", "ingest:1", "192.0.2.2:5000", is_at_limit=True)
-    rig.only(mine, Placement, "ingest:1")
+    mine = rig.ask("live/b", INGEST1, "192.0.2.2:5000", is_at_limit=True)
+    rig.only(mine, Placement, INGEST1)
 
 
 def test_a_limit_that_is_reached_no_more_refuses_nobody(make_rig: MakeRig) -> None:
     """What an ingest was told of the others is a second or two old."""
     rig = limited(make_rig)
-    rig.beat("ingest:0", publishers=(rig.publisher(is_live=False),))
-    rig.only(rig.ask("live/b", ingest="ingest:1", is_at_limit=True), Placement, "ingest:1")
+    rig.beat(INGEST0, publishers=(rig.publisher(is_live=False),))
+    rig.only(rig.ask("live/b", ingest=INGEST1, is_at_limit=True), Placement, INGEST1)
     rig.end()
-    rig.end("live/b", ingest="ingest:1")
-    rig.only(rig.ask("live/c", ingest="ingest:1", is_at_limit=True), Placement, "ingest:1")
+    rig.end("live/b", ingest=INGEST1)
+    rig.only(rig.ask("live/c", ingest=INGEST1, is_at_limit=True), Placement, INGEST1)
 
 
 def test_an_unknown_app_is_refused(rig: Rig) -> None:
@@ -235,20 +236,20 @@ def test_a_parked_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.ask("live/b")
-    rig.say("ingest:0", PublishEnd(StreamId("live/b"), Generation(0), "left"))
+    rig.say(INGEST0, PublishEnd(StreamId("live/b"), Generation(0), "left"))
     assert rig.farm.queued == 0
 
 
 def test_asks_wait_for_workers_that_are_being_started(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
-    rig.expect("worker:cpu:0")
+    rig.expect(CPU0)
     assert rig.ask() == []
-    assert rig.only(rig.up("worker:cpu:0", "worker"), Placement).worker == "worker:cpu:0"
+    assert rig.only(rig.up(CPU0), Placement).worker == CPU0
 
 
 def test_nobody_waits_for_a_worker_that_does_not_come_up(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
-    rig.expect("worker:cpu:0")
+    rig.expect(CPU0)
     rig.now += STARTING_S
     assert "worker:cpu:0 is down" in rig.refused(rig.ask()).refusal.words
 
@@ -293,7 +294,7 @@ def test_a_source_larger_than_reserved_moves_to_where_it_fits(make_rig: MakeRig)
 
 def test_the_format_of_an_unknown_stream_is_refused(rig: Rig) -> None:
     known = SourceFormatReport(9, StreamId("live/none"), Generation(4), SMALL)
-    assert rig.refused(rig.say("ingest:0", known)).refusal.reason is RefusalReason.FAILED
+    assert rig.refused(rig.say(INGEST0, known)).refusal.reason is RefusalReason.FAILED
 
 
 def test_passthrough_is_placed_without_a_worker(make_rig: MakeRig) -> None:
@@ -319,7 +320,7 @@ def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig: 
     for key in ("live/a", "live/b", "live/c"):
         rig.publish(key)
     rig.beat(
-        "ingest:0",
+        INGEST0,
         publishers=(
             rig.publisher("live/a"),
             rig.publisher("live/b", is_live=False),
@@ -328,7 +329,7 @@ def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig: 
     )
     rig.now += 1.0
     rig.beat(
-        "ingest:0",
+        INGEST0,
         publishers=(
             rig.publisher("live/a"),
             rig.publisher("live/b", is_live=False),
@@ -347,7 +348,7 @@ def test_nobody_is_evicted_in_vain(make_rig: MakeRig) -> None:
     rig.publish("live/a", SMALL)
     rig.publish("live/b", SMALL)
     rig.beat(
-        "ingest:0",
+        INGEST0,
         publishers=(rig.publisher("live/a"), rig.publisher("live/b", is_live=False)),
     )
     rig.farm.configure(Settings(software=Software(capacity=20.0)), rig.now)
@@ -365,7 +366,8 @@ def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig)
         held.append(key)
         keys = ("live/a", "live/b", "live/c", "live/d")
         rig.beat(
-            "ingest:0", publishers=tuple(rig.publisher(k, is_live=k not in held) for k in keys)
+            INGEST0,
+            publishers=tuple(rig.publisher(k, is_live=k not in held) for k in keys),
         )
     ended, placed = rig.messages(rig.ask("live/e"))
     assert isinstance(ended, EndStream)
@@ -377,11 +379,11 @@ def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig)
 def test_a_publisher_that_is_back_is_not_evicted_as_one_that_is_away(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.publish("live/a")
-    rig.beat("ingest:0", publishers=(rig.publisher("live/a", is_live=False),))
+    rig.beat(INGEST0, publishers=(rig.publisher("live/a", is_live=False),))
     generation = rig.stream("live/a").generation
-    rig.say("ingest:1", PublisherBack(StreamId("live/a"), generation, "192.0.2.9:1"))
+    rig.say(INGEST1, PublisherBack(StreamId("live/a"), generation, "192.0.2.9:1"))
     assert not rig.stream("live/a").is_live, "another ingest's word"
-    rig.say("ingest:0", PublisherBack(StreamId("live/a"), generation, "192.0.2.9:1"))
+    rig.say(INGEST0, PublisherBack(StreamId("live/a"), generation, "192.0.2.9:1"))
     rig.refused(rig.ask("live/b"))
     assert rig.stream("live/a").address == "192.0.2.9:1"
 
@@ -467,9 +469,9 @@ def test_a_source_that_grows_beyond_all_room_is_still_refused(make_rig: MakeRig)
 
 def handed_over(rig: Rig) -> Placement:
     """What ingest:1 is told of a stream that ingest:0 has let go of for it."""
-    revoke = rig.only(rig.ask(ingest="ingest:1"), StreamRevoke, "ingest:0")
+    revoke = rig.only(rig.ask(ingest=INGEST1), StreamRevoke, INGEST0)
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=TIME)
-    placed = rig.only(rig.say("ingest:0", answer), Placement, "ingest:1")
+    placed = rig.only(rig.say(INGEST0, answer), Placement, INGEST1)
     assert placed.resume_time == TIME
     return placed
 
@@ -481,7 +483,7 @@ TIME = ResumeTime(5_000, 90.0, 6_000)
 def test_a_publisher_that_returns_elsewhere_keeps_its_room_on_a_closed_device(
     how: str, rig: Rig
 ) -> None:
-    rig.up("ingest:1", "ingest")
+    rig.up(INGEST1)
     before = rig.publish()
     assert before.worker is not None
     getattr(rig.farm.roster, how).update(rig.farm.roster.fleet.devices)
@@ -500,17 +502,17 @@ def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time
     make_rig: MakeRig, policy: tuple[Pipeline, ...]
 ) -> None:
     rig = make_rig(with_policy(*policy), workers=1)
-    rig.up("ingest:1", "ingest")
+    rig.up(INGEST1)
     before = rig.publish()
     rig.down(before.worker)
     rig.tick(0.3)
     rig.now += 60.0
-    rig.beat("ingest:0", publishers=(rig.publisher(),))
+    rig.beat(INGEST0, publishers=(rig.publisher(),))
     assert rig.stream().state is StreamState.WAITING
     assert handed_over(rig).worker is None
-    assert rig.stream().ingest == "ingest:1"
-    rig.beat("ingest:1", publishers=())
-    placed = rig.messages(rig.up("worker:cpu:0", "worker"))[0]
+    assert rig.stream().ingest == INGEST1
+    rig.beat(INGEST1, publishers=())
+    placed = rig.messages(rig.up(CPU0))[0]
     assert (placed.worker, rig.stream().state) == (before.worker, StreamState.LIVE)
     assert len(rig.farm.roster.fleet.allocations) == 1
 
@@ -518,7 +520,7 @@ def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time
 def test_a_publisher_that_returns_elsewhere_in_the_middle_of_a_switch_is_placed_once(
     rig: Rig,
 ) -> None:
-    rig.up("ingest:1", "ingest")
+    rig.up(INGEST1)
     rig.down(rig.publish().worker)
     assert rig.stream().state is StreamState.SWITCHING
     placed = handed_over(rig)
@@ -528,7 +530,7 @@ def test_a_publisher_that_returns_elsewhere_in_the_middle_of_a_switch_is_placed_
 
 
 def test_a_publisher_that_returns_elsewhere_is_taken_as_little_from_as_before(rig: Rig) -> None:
-    rig.up("ingest:1", "ingest")
+    rig.up(INGEST1)
     rig.publish()
     rig.stream().level = DegradationLevel.HALF_RATE
     handed_over(rig)
@@ -537,18 +539,18 @@ def test_a_publisher_that_returns_elsewhere_is_taken_as_little_from_as_before(ri
 
 def test_who_is_parked_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
-    rig.expect("worker:cpu:0")
+    rig.expect(CPU0)
     assert rig.ask() == []
     rig.farm.drain_all(None, rig.now)
-    refused = rig.only(rig.up("worker:cpu:0", "worker"), Refused)
+    refused = rig.only(rig.up(CPU0), Refused)
     assert "drain" in refused.refusal.words
 
 
 def test_asks_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
-    rig.say("ingest:0", PublishRequest(7, StreamId("live/b"), ""))
+    rig.say(INGEST0, PublishRequest(7, StreamId("live/b"), ""))
     assert rig.farm.queued == 1
-    rig.down("ingest:0")
+    rig.down(INGEST0)
     assert rig.farm.queued == 0
     assert rig.farm.roster.streams == {}

@@ -5,13 +5,11 @@ from typing import Any
 from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS, Settings
 from common.ipc.control_messages import Degrade, Placement
-from common.ipc.identity import ChildName
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.overload import BEHIND_S, OVERFLOWS, STEP_S, WELL_S, DegradationLevel
 from supervisor.farm.stream import StreamState
+from tests.kit.children import CPU0, CPU1
 from tests.kit.farm_rig import HD, MakeRig, Rig
-
-CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
 
 
 def beats(rig: Rig, seconds: float, **fields: Any) -> list[Action]:
@@ -126,7 +124,7 @@ def test_a_lost_worker_leaves_no_stream_behind(make_rig: MakeRig) -> None:
     assert rig.stream().overloaded == CPU0
     rig.down(CPU0)
     assert rig.farm.roster.overloaded == set()
-    placed = rig.only(rig.up(CPU0, "worker"), Placement)
+    placed = rig.only(rig.up(CPU0), Placement)
     assert placed.worker == CPU0
     assert rig.stream().level is DegradationLevel.FULL
 

@@ -7,13 +7,14 @@ from common.ipc.control_messages import (
     StreamWanted,
 )
 from common.ipc.egress_homes import home
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import Generation, StreamId
 from supervisor.farm.actions import Send
 from supervisor.farm.egress_routing import KEEP_S, MAX_WANTED, Routing
+from tests.kit.children import CPU0, CPU1, EGRESS0, EGRESS1, INGEST0, INGEST1
 from tests.kit.farm_rig import Rig
 
 STREAM = StreamId("live/a")
-EGRESSES = [ChildName("egress:0"), ChildName("egress:1")]
+EGRESSES = [EGRESS0, EGRESS1]
 HOME = home(STREAM, EGRESSES)
 (OTHER,) = [egress for egress in EGRESSES if egress != HOME]
 
@@ -58,24 +59,24 @@ def test_names_that_players_make_up_take_no_more_than_a_bounded_memory() -> None
 
 
 def test_ingests_and_workers_are_told_and_who_comes_later_too(rig: Rig) -> None:
-    rig.up("egress:1", "egress")
+    rig.up(EGRESS1)
     actions = rig.say(OTHER, StreamWanted(OTHER, STREAM))
     told = EgressRoutes(((STREAM, (OTHER,)),))
     assert {order.child for order in actions if isinstance(order, Send)} == {
-        "ingest:0",
-        "worker:cpu:0",
-        "worker:cpu:1",
+        INGEST0,
+        CPU0,
+        CPU1,
     }
     assert rig.messages(actions) == [told] * 3
     assert rig.say(OTHER, StreamWanted(OTHER, STREAM)) == []
-    assert told in rig.messages(rig.up("ingest:1", "ingest"))
+    assert told in rig.messages(rig.up(INGEST1))
 
 
 def both_up(rig: Rig) -> None:
     """Both egresses, and nothing told that is not so by itself."""
     rig.publish(STREAM)
     for egress in EGRESSES:
-        rig.up(egress, "egress")
+        rig.up(egress)
     rig.tick(KEEP_S)
     rig.beat(OTHER)
     assert rig.beat(OTHER) == []
@@ -85,7 +86,8 @@ def test_who_was_the_home_keeps_a_stream_for_a_while_when_another_egress_comes(r
     both_up(rig)
     rig.down(HOME)
     # a player may come to the other one and not be heard of before the first is back
-    told = rig.messages(rig.up(str(HOME), "egress"))
+    assert HOME is not None
+    told = rig.messages(rig.up(HOME))
     assert told == [EgressRoutes(((STREAM, (OTHER,)),))] * 3, "before the topology that moves it"
     rig.tick(KEEP_S)
     assert rig.messages(rig.beat(HOME)) == [EgressRoutes(())] * 3

@@ -5,12 +5,13 @@ from common.ipc.identity import Generation
 from supervisor.farm.actions import FailChild
 from supervisor.farm.farm import UNLISTED_GRACE_S
 from supervisor.placement.cost import Resource
+from tests.kit.children import CPU0, CPU1, EGRESS0, INGEST0, INGEST1
 from tests.kit.farm_rig import MakeRig, Rig
 
 
 def test_heartbeats_fill_the_roster(rig: Rig) -> None:
     placed = rig.publish()
-    rig.beat("ingest:0", publishers=(rig.publisher(fps=25.0),))
+    rig.beat(INGEST0, publishers=(rig.publisher(fps=25.0),))
     rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=7),))
     stream = rig.stream()
     assert stream.publisher is not None
@@ -39,30 +40,30 @@ def test_an_end_gives_the_room_back_even_when_it_crosses_a_new_placement(rig: Ri
     rig.down(placed.worker)
     rig.tick(1.0)
     assert rig.stream().generation > placed.generation
-    rig.say("ingest:0", PublishEnd(placed.stream_id, placed.generation, "unpublished"))
+    rig.say(INGEST0, PublishEnd(placed.stream_id, placed.generation, "unpublished"))
     assert rig.farm.roster.fleet.used(Resource.CORES) == 0
 
 
 def test_an_end_of_the_future_or_of_another_ingest_is_not_believed(rig: Rig) -> None:
     placed = rig.publish()
-    rig.up("ingest:1", "ingest")
-    rig.say("ingest:0", PublishEnd(placed.stream_id, Generation(99), "x"))
-    rig.say("ingest:1", PublishEnd(placed.stream_id, placed.generation, "x"))
+    rig.up(INGEST1)
+    rig.say(INGEST0, PublishEnd(placed.stream_id, Generation(99), "x"))
+    rig.say(INGEST1, PublishEnd(placed.stream_id, placed.generation, "x"))
     assert "live/a" in rig.farm.roster.streams
 
 
 def test_a_kick_tells_the_ingest_why(rig: Rig) -> None:
     rig.publish()
-    rig.only(rig.farm.kick("live", "a"), EndStream, "ingest:0")
+    rig.only(rig.farm.kick("live", "a"), EndStream, INGEST0)
     assert rig.farm.kick("live", "nobody") == []
 
 
 def test_room_of_a_stream_that_its_ingest_does_not_know_is_given_back(rig: Rig) -> None:
     rig.publish()
-    rig.beat("ingest:0")
+    rig.beat(INGEST0)
     assert "live/a" in rig.farm.roster.streams
     rig.now += UNLISTED_GRACE_S + rig.farm.roster.settings.ingest.first_video_timeout_s + 1
-    rig.beat("ingest:0")
+    rig.beat(INGEST0)
     assert rig.farm.roster.streams == {}
     assert rig.farm.roster.fleet.allocations == {}
 
@@ -72,24 +73,28 @@ def test_an_ingest_that_says_hello_again_hears_of_the_moves_it_missed(
 ) -> None:
     placed = rig.publish()
     stale = rig.publisher()
-    assert rig.up("ingest:0", "ingest", publishers=(stale,)) == []
+    assert rig.up(INGEST0, publishers=(stale,)) == []
     rig.down(placed.worker)
     rig.tick(1.0)
-    again = rig.only(rig.up("ingest:0", "ingest", publishers=(stale,)), Placement)
+    again = rig.only(rig.up(INGEST0, publishers=(stale,)), Placement)
     assert again.generation == rig.stream().generation > placed.generation
 
 
 def test_streams_missing_from_a_new_hello_are_over(rig: Rig) -> None:
     rig.publish()
-    rig.up("ingest:0", "ingest")
+    rig.up(INGEST0)
     assert rig.farm.roster.streams == {}
 
 
 def test_a_lost_egress_touches_no_stream(rig: Rig) -> None:
     rig.publish()
-    assert rig.down("egress:0") == []
+    assert rig.down(EGRESS0) == []
     assert len(rig.farm.roster.streams) == 1
-    assert set(rig.farm.endpoints) == {"ingest:0", "worker:cpu:0", "worker:cpu:1"}
+    assert set(rig.farm.endpoints) == {
+        INGEST0,
+        CPU0,
+        CPU1,
+    }
 
 
 def test_an_end_makes_room_for_those_who_wait(make_rig: MakeRig) -> None:

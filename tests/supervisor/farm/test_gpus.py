@@ -1,5 +1,6 @@
 """Policies, budgets and losses with GPUs that only exist as messages."""
 
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -15,17 +16,18 @@ from common.ipc.control_messages import (
     StreamTrouble,
     SwitchGeneration,
 )
-from common.ipc.identity import ChildName, gpu_worker
+from common.ipc.identity import ChildId, gpu_worker
 from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.state import SESSION_CAP_S
 from supervisor.farm.stream import StreamState
 from supervisor.placement.cost import GPU_CAPACITY, Resource
+from tests.kit.children import CPU0, INGEST0
 from tests.kit.farm_rig import HD, Rig
 
 UUID = "GPU-4f2b7a10-0c2d-4e5f-8a9b-0123456789ab"
-GPU = ChildName(f"worker:{UUID}")
-OTHER = ChildName("worker:GPU-other")
+GPU = gpu_worker(UUID)
+OTHER = gpu_worker("GPU-other")
 LIVE = Template("live", DEFAULT_RENDITIONS)
 
 
@@ -36,21 +38,21 @@ def info(path: Pipeline = Pipeline.GPU_ONLY, name: str = UUID) -> DeviceInfo:
 def rig_of(*devices: DeviceInfo, settings: Settings | None = None, workers: int = 1) -> Rig:
     rig = Rig(settings, workers=workers)
     for device in devices:
-        name = f"worker:{device.name}"
-        rig.farm.roster.expect_device(ChildName(name), Pipeline.GPU_ONLY, rig.now)
-        rig.up(name, "worker", device=device)
+        name = gpu_worker(device.name)
+        rig.farm.roster.expect_device(name, Pipeline.GPU_ONLY, rig.now)
+        rig.up(name, device=device)
     return rig
 
 
 def status_of(rig: Rig) -> dict[str, Any]:
-    supervisor = ChildFacts(ChildName("supervisor"), "ready", 1, 0, "", rig.now, 1, 0.0)
+    supervisor = ChildFacts(ChildId("supervisor"), "ready", 1, 0, "", rig.now, 1, 0.0)
     facts = FarmFacts("0", "/run", "", 0.0, supervisor, [], now_s=rig.now, now_unix=1.0)
     return snapshot(facts, rig.farm)
 
 
-def device_status(rig: Rig, worker: ChildName) -> dict[str, object]:
+def device_status(rig: Rig, worker: ChildId) -> dict[str, object]:
     devices = status_of(rig)["devices"]
-    (found,) = [device for device in devices if device["worker"] == worker]
+    (found,) = [device for device in devices if device["worker"] == str(worker)]
     return dict(found)
 
 
@@ -82,20 +84,20 @@ def test_hybrid_streams_stop_at_their_own_budget_of_cores_and_software_goes_on()
     rig = rig_of(info(Pipeline.HYBRID), settings=settings)
     assert rig.publish("live/a").worker == GPU
     second = rig.publish("live/b")
-    assert second.worker == ChildName("worker:cpu:0")
+    assert second.worker == CPU0
     assert "hybrid cores free on the host (150 in all)" in second.reason
 
 
 @pytest.mark.parametrize(
     ("policy", "worker", "said"),
     [
-        ((Pipeline.SOFTWARE, Pipeline.GPU_ONLY), ChildName("worker:cpu:0"), "software: "),
+        ((Pipeline.SOFTWARE, Pipeline.GPU_ONLY), CPU0, "software: "),
         ((Pipeline.HYBRID, Pipeline.PASSTHROUGH), None, "passthrough"),
         ((Pipeline.PASSTHROUGH,), None, "passthrough"),
     ],
 )
 def test_the_policys_order_decides(
-    policy: tuple[Pipeline, ...], worker: ChildName | None, said: str
+    policy: tuple[Pipeline, ...], worker: ChildId | None, said: str
 ) -> None:
     placed = rig_of(info(), settings=with_policy(*policy)).publish()
     assert placed.worker == worker
@@ -124,13 +126,13 @@ TEN_BIT = "10-bit H.264: the GPU path takes 8 bits"
 HIGH_10 = "avc1.6e001f"
 
 
-def hybrids(count: int, *, software: int = 1) -> tuple[Rig, list[ChildName]]:
+def hybrids(count: int, *, software: int = 1) -> tuple[Rig, list[ChildId]]:
     """A hybrid GPU's workers beside those of the cores."""
     rig = rig_of(info(Pipeline.HYBRID), workers=software)
     names = [gpu_worker(UUID, index) for index in range(count)]
     for name in names[1:]:
         rig.farm.roster.expect_device(name, Pipeline.HYBRID, rig.now)
-        rig.up(name, "worker", device=info(Pipeline.HYBRID))
+        rig.up(name, device=info(Pipeline.HYBRID))
     return rig, names
 
 
@@ -149,7 +151,7 @@ def test_what_one_worker_of_a_gpu_cannot_decode_is_asked_of_none_beside_it() -> 
     rig, workers = hybrids(4)
     assert rig.publish().worker in workers
     placed = refuse_at_its_worker(rig, TEN_BIT)
-    assert placed.worker == ChildName("worker:cpu:0")
+    assert placed.worker == CPU0
     assert f"hybrid: {UUID}: {TEN_BIT}" in placed.reason
     assert "left out" not in placed.reason
     (stream,) = status_of(rig)["streams"]
@@ -192,7 +194,7 @@ def test_who_changes_formats_back_and_forth_has_no_device_tried_for_ever() -> No
 def test_another_supervisor_knows_how_a_stream_that_it_adopts_is_coded() -> None:
     rig, (worker,) = hybrids(1, software=0)
     status = rig.publisher(worker=worker, format=HD, codec=HIGH_10)
-    rig.up("ingest:0", "ingest", publishers=(status,))
+    rig.up(INGEST0, publishers=(status,))
     refuse_at_its_worker(rig, TEN_BIT)
     measured = replace(HD, fps=Fraction(25))
     assert rig.only(rig.format(source=measured, codec=HIGH_10), Placement).worker is None
@@ -205,7 +207,7 @@ def test_a_stream_that_was_given_up_waits_for_room_once_it_is_coded_otherwise() 
     rig.down(worker)
     assert rig.only(rig.format(codec=HIGH_10), Placement).worker is None
     assert rig.stream().state is StreamState.WAITING
-    back = rig.up(worker, "worker", device=info(Pipeline.HYBRID))
+    back = rig.up(worker, device=info(Pipeline.HYBRID))
     assert rig.only(back, Placement).worker == worker
 
 
@@ -221,7 +223,7 @@ def test_a_session_cap_met_at_a_worker_keeps_later_streams_off_every_gpu_for_a_w
     assert rig.say(GPU, EncoderLimitReport(GPU, 4, CAP)) == []
     rig.say(GPU, StreamTrouble(GPU, third.stream_id, third.generation, CAP))
     moved = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
-    assert moved.worker == ChildName("worker:cpu:0")
+    assert moved.worker == CPU0
     wanted = "needs 3 of the 1 encoder sessions free on the host (7 in all)"
     assert wanted in moved.reason
     told = status_of(rig)
@@ -231,7 +233,7 @@ def test_a_session_cap_met_at_a_worker_keeps_later_streams_off_every_gpu_for_a_w
         "for_s": SESSION_CAP_S - POSITIONS_TIMEOUT_S,
         "reason": CAP,
     }
-    assert rig.publish("live/d").worker == ChildName("worker:cpu:0")  # no GPU is tried in vain
+    assert rig.publish("live/d").worker == CPU0  # no GPU is tried in vain
     rig.end("live/d")
     # Whose they were may have ended meanwhile: it is tried again.
     assert rig.farm.next_deadline() <= rig.now + SESSION_CAP_S
@@ -286,7 +288,7 @@ def test_a_lost_gpu_is_marked_its_streams_move_and_its_return_is_seen() -> None:
     assert rig.stream().state is StreamState.LIVE
     device = device_status(rig, lost)
     assert (device["state"], device["reason"]) == ("lost", "Xid 79: it fell off the bus")
-    rig.up(lost, "worker", device=info(name=lost.removeprefix("worker:")))
+    rig.up(lost, device=info(name=lost.device))
     device = device_status(rig, lost)
     assert (device["state"], device["reason"]) == ("ready", "")
 
@@ -308,14 +310,14 @@ def hybrid_rig(workers: int, settings: Settings | None = None) -> Rig:
     for index in range(workers):
         name = gpu_worker(UUID, index)
         rig.farm.roster.expect_device(name, Pipeline.HYBRID, rig.now)
-        rig.up(name, "worker", device=info(Pipeline.HYBRID))
+        rig.up(name, device=info(Pipeline.HYBRID))
     return rig
 
 
 def test_streams_spread_over_a_gpus_workers() -> None:
     rig = hybrid_rig(3)
     workers = [rig.publish(f"live/{number}").worker for number in range(6)]
-    assert sorted(map(str, workers)) == sorted(2 * [gpu_worker(UUID, i) for i in range(3)])
+    assert Counter(workers) == {gpu_worker(UUID, i): 2 for i in range(3)}
 
 
 def test_a_gpus_workers_share_its_limits_and_one_may_take_what_the_others_left() -> None:
@@ -343,7 +345,7 @@ def test_a_gpu_is_drained_with_all_its_workers_and_a_worker_by_its_own_name() ->
     both = [gpu_worker(UUID, index) for index in range(2)]
     assert rig.farm.find_devices(UUID.lower()) == both
     assert rig.farm.find_devices("00000000:65:00.0") == both
-    assert rig.farm.find_devices(f"worker:{UUID}") == both[:1]
+    assert rig.farm.find_devices(str(gpu_worker(UUID))) == both[:1]
     assert rig.farm.find_devices(f"{UUID}:1") == both[1:]
     rig.ask()
     assert rig.farm.drain(both, rig.now) == [], "there is no other device"

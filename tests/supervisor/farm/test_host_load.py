@@ -2,14 +2,15 @@
 
 from common.config.ladder import Pipeline
 from common.ipc.control_messages import HostLoad
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from supervisor.farm.actions import Send
 from supervisor.farm.host_load import HostLoadTracker
 from supervisor.placement.fleet import Allocation, Fleet
+from tests.kit.children import CPU0, CPU1, GPU1
 from tests.kit.farm_rig import Rig
 
-ZERO, ONE = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
-GPU = ChildName("worker:GPU-1")
+ZERO, ONE = CPU0, CPU1
+GPU = GPU1
 
 
 def test_a_worker_hears_of_the_streams_of_others(rig: Rig) -> None:
@@ -44,7 +45,7 @@ def test_a_worker_that_says_hello_again_is_told_again(rig: Rig) -> None:
     rig.publish("live/a")
     rig.publish("live/b")
     assert rig.beat(ZERO) == [Send(ZERO, HostLoad(1))]
-    rig.up(ZERO, "worker", transcodes=(rig.transcode("live/a"),))
+    rig.up(ZERO, transcodes=(rig.transcode("live/a"),))
     assert rig.beat(ZERO) == [Send(ZERO, HostLoad(1))]
 
 
@@ -57,7 +58,7 @@ def test_streams_that_take_no_cores_do_not_count() -> None:
     assert told.heard(GPU, hybrid) == HostLoad(1)
 
 
-def _fleet(*placed: tuple[ChildName | None, Pipeline]) -> Fleet:
+def _fleet(*placed: tuple[ChildId | None, Pipeline]) -> Fleet:
     fleet = Fleet()
     for number, (worker, path) in enumerate(placed, 1):
         stream = StreamId(f"live/{number}")

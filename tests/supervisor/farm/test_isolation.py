@@ -16,23 +16,25 @@ from common.ipc.control_messages import (
     StreamTrouble,
     SwitchGeneration,
 )
-from common.ipc.identity import ChildName, stream_id
+from common.ipc.identity import stream_id
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.admission import PARK_STARTING_S, REMEMBER_S
 from supervisor.farm.quarantine import PROBATION_S, REFUSED_S
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream import StreamState
+from tests.kit.children import CPU0, CPU1, GPU1, INGEST0, INGEST1, dedicated
 from tests.kit.farm_rig import SMALL, MakeRig, Rig
 
-OWN = ChildName("worker:cpu:q1")
+OWN = dedicated(1)
 
 
 def crash(rig: Rig, stream: str = "live/a") -> list[Action]:
     """The worker that has the stream dies, and comes back; all that is ordered meanwhile."""
     worker = rig.farm.roster.device_of(rig.stream(stream))
+    assert worker is not None
     actions = rig.down(worker)
     actions += rig.tick(POSITIONS_TIMEOUT_S)
-    return actions + rig.up(str(worker), "worker")
+    return actions + rig.up(worker)
 
 
 def allocations(actions: list[Action]) -> list[Placement]:
@@ -44,7 +46,7 @@ def isolated(rig: Rig) -> None:
     rig.publish("live/a", SMALL)
     crash(rig)
     assert StartWorker(OWN) in crash(rig)
-    rig.up(OWN, "worker")
+    rig.up(OWN)
     assert rig.farm.roster.device_of(rig.stream()) == OWN
 
 
@@ -57,7 +59,7 @@ def test_after_two_crashes_a_stream_goes_on_alone_and_nobody_joins_it(rig: Rig) 
     # its worker is not there yet: source only, and no other one will do
     assert allocations(second) == []
     assert rig.stream().state is StreamState.WAITING
-    placed = rig.only(rig.up(OWN, "worker"), Placement)
+    placed = rig.only(rig.up(OWN), Placement)
     assert placed.worker == OWN
     for key in "bcdef":
         assert rig.publish(f"live/{key}", SMALL).worker != OWN
@@ -96,9 +98,9 @@ def test_a_kick_lets_a_refused_stream_in_again_at_every_ingest(rig: Rig) -> None
     isolated(rig)
     rig.down(OWN)
     rig.refused(rig.ask())
-    rig.up("ingest:1", "ingest")
+    rig.up(INGEST1)
     readmit = Readmit(stream_id("live", "a"))
-    ingests = [Send(ChildName(name), readmit) for name in ("ingest:0", "ingest:1")]
+    ingests = [Send(name, readmit) for name in (INGEST0, INGEST1)]
     assert rig.farm.clear("live", "a") == ingests
     assert rig.farm.clear("live", "a") == []
     assert rig.only(rig.ask(), Placement).worker != OWN
@@ -111,7 +113,7 @@ def test_a_suspect_that_ends_and_comes_back_is_alone_again(rig: Rig) -> None:
     (start,) = rig.ask()
     assert isinstance(start, StartWorker)
     assert start.child != OWN
-    assert rig.only(rig.up(start.child, "worker"), Placement).worker == start.child
+    assert rig.only(rig.up(start.child), Placement).worker == start.child
 
 
 def test_a_worker_that_was_dismissed_is_no_device_that_is_starting(rig: Rig) -> None:
@@ -126,7 +128,7 @@ def test_a_worker_that_was_dismissed_is_no_device_that_is_starting(rig: Rig) -> 
 
 def test_one_that_behaves_moves_back_among_the_others(rig: Rig) -> None:
     isolated(rig)
-    rig.beat("ingest:0", publishers=(rig.publisher(format=rig.stream().format),))  # tells its time
+    rig.beat(INGEST0, publishers=(rig.publisher(format=rig.stream().format),))  # tells its time
     actions = rig.tick(PROBATION_S)
     placed = rig.only(actions, Placement)
     assert placed.worker != OWN
@@ -174,13 +176,13 @@ def test_a_hang_is_blamed_on_the_stream_whose_work_waits(make_rig: MakeRig) -> N
     for key in ("live/a", "live/b"):
         rig.publish(key, SMALL)
     for _ in range(2):
-        worker = "worker:cpu:0"
+        worker = CPU0
         calm, stuck = rig.transcode("live/a"), rig.transcode("live/b", stalled_s=2.0)
         (condemned,) = rig.beat(worker, transcodes=(calm, stuck))
         assert isinstance(condemned, FailChild)
         rig.down(worker)
         rig.tick(POSITIONS_TIMEOUT_S)
-        rig.up(worker, "worker")
+        rig.up(worker)
     assert rig.stream("live/a").crashes == 0
     assert rig.stream("live/a").dedicated_worker is None
     assert rig.stream("live/b").dedicated_worker == OWN
@@ -190,17 +192,18 @@ def test_a_worker_that_was_told_to_end_blames_nobody(rig: Rig) -> None:
     placed = rig.publish("live/a", SMALL)
     for _ in range(3):
         worker = rig.farm.roster.device_of(rig.stream())
+        assert worker is not None
         rig.down(worker, crashed=False)
         rig.tick(POSITIONS_TIMEOUT_S)
-        rig.up(str(worker), "worker")
+        rig.up(worker)
     assert rig.stream().dedicated_worker is None
     assert rig.stream().generation > placed.generation
 
 
 def test_own_workers_found_by_a_new_supervisor_are_emptied_and_ended(rig: Rig) -> None:
     status = rig.publisher("live/a", worker=OWN, format=SMALL)
-    rig.up("ingest:0", "ingest", publishers=(status,))
-    actions = rig.up(OWN, "worker")
+    rig.up(INGEST0, publishers=(status,))
+    actions = rig.up(OWN)
     assert [placed.worker != OWN for placed in allocations(actions)] == [True]
     assert rig.beat(OWN) == [StopWorker(OWN)]
     assert not any(isinstance(o, Send) and isinstance(o.message, SwitchGeneration) for o in actions)
@@ -215,7 +218,7 @@ def device_lost(rig: Rig, stream: str = "live/a") -> list[Action]:
     actions = rig.say(worker, lost)
     actions += rig.down(worker, crashed=False)
     actions += rig.tick(POSITIONS_TIMEOUT_S)
-    return actions + rig.up(worker, "worker")
+    return actions + rig.up(worker)
 
 
 def test_only_the_stream_whose_session_met_the_loss_of_a_device_is_suspect(
@@ -232,7 +235,7 @@ def test_only_the_stream_whose_session_met_the_loss_of_a_device_is_suspect(
 
 def all_lost(rig: Rig, *, is_seen: bool = False, bystanders: str = "") -> list[Action]:
     """The worker of them all ends with its device, and comes back; each session tells of it."""
-    worker = ChildName("worker:cpu:0")
+    worker = CPU0
     rig.farm.roster.device_lost(worker, "it fell off the bus", is_seen=is_seen)
     actions = []
     for stream in list(rig.farm.roster.streams.values()):
@@ -243,7 +246,7 @@ def all_lost(rig: Rig, *, is_seen: bool = False, bystanders: str = "") -> list[A
         actions += rig.say(worker, told)
     actions += rig.down(worker, crashed=False)
     actions += rig.tick(POSITIONS_TIMEOUT_S)
-    return actions + rig.up(worker, "worker")
+    return actions + rig.up(worker)
 
 
 def test_those_who_meet_a_loss_after_another_are_not_suspect(make_rig: MakeRig) -> None:
@@ -254,7 +257,7 @@ def test_those_who_meet_a_loss_after_another_are_not_suspect(make_rig: MakeRig) 
     assert StartWorker(OWN) in all_lost(rig, bystanders="bc")
     assert [rig.stream(f"live/{key}").crashes for key in "abc"] == [2, 0, 0]
     placed = [rig.farm.roster.device_of(rig.stream(f"live/{key}")) for key in "bc"]
-    assert placed == ["worker:cpu:0"] * 2
+    assert placed == [CPU0] * 2
 
 
 def test_nobody_is_suspect_of_the_loss_of_a_gpu_that_the_watch_saw(make_rig: MakeRig) -> None:
@@ -292,13 +295,13 @@ def test_a_suspect_stays_where_it_is_without_room_for_a_worker_of_its_own(
     rig.publish("live/a", SMALL)
     crash(rig)
     rig.farm.configure(capacity(1.0), rig.now)
-    actions = rig.down("worker:cpu:0")
+    actions = rig.down(CPU0)
     assert not any(isinstance(order, StartWorker) for order in actions)
     assert rig.stream().dedicated_worker is None
     assert "not alone: software: needs" in rig.farm.roster.history[-1].text
     rig.farm.configure(Settings(), rig.now)
     rig.tick(POSITIONS_TIMEOUT_S)
-    assert rig.only(rig.up("worker:cpu:0", "worker"), Placement).worker == "worker:cpu:0"
+    assert rig.only(rig.up(CPU0), Placement).worker == CPU0
 
 
 def test_a_suspect_whose_room_was_taken_meanwhile_goes_back_to_the_others(rig: Rig) -> None:
@@ -306,7 +309,7 @@ def test_a_suspect_whose_room_was_taken_meanwhile_goes_back_to_the_others(rig: R
     crash(rig)
     assert StartWorker(OWN) in crash(rig)
     rig.farm.configure(capacity(1.0), rig.now)
-    rig.up(OWN, "worker")
+    rig.up(OWN)
     assert rig.stream().dedicated_worker is None
     assert rig.stream().state is StreamState.WAITING
     (placed,) = allocations(rig.farm.configure(Settings(), rig.now))
@@ -330,7 +333,7 @@ def asks_in_vain(rig: Rig) -> None:
 def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig) -> None:
     rig = make_rig(capacity(1.0), workers=1)
     poison_stream(rig)
-    rig.expect("worker:cpu:1")  # room may come
+    rig.expect(CPU1)  # room may come
     assert rig.ask() == []
     for _ in range(50):
         rig.farm.configure(capacity(1.0), rig.now)
@@ -343,11 +346,11 @@ def test_a_suspects_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(
     (start,) = rig.ask()
     assert isinstance(start, StartWorker)
     rig.farm.configure(capacity(1.0), rig.now)
-    rig.up(start.child, "worker")
+    rig.up(start.child)
     assert rig.farm.queued == 1, "it keeps its worker while others have no room either"
     gpu = DeviceInfo("GPU-1", "gpu", "NVIDIA L4", Pipeline.GPU_ONLY, "00000000:65:00.0", 24 << 30)
-    (placed,) = allocations(rig.up("worker:GPU-1", "worker", device=gpu))
-    assert placed.worker == "worker:GPU-1"
+    (placed,) = allocations(rig.up(GPU1, device=gpu))
+    assert placed.worker == GPU1
     assert rig.stream().dedicated_worker is None
     assert rig.beat(start.child) == [StopWorker(start.child)]
 
@@ -356,7 +359,7 @@ def test_a_suspects_publisher_finds_the_worker_that_was_started_for_its_last_att
     rig: Rig,
 ) -> None:
     asks_in_vain(rig)
-    assert rig.up(OWN, "worker") == []
+    assert rig.up(OWN) == []
     assert rig.beat(OWN) == []
     assert rig.only(rig.ask(), Placement).worker == OWN
 
@@ -367,9 +370,9 @@ def test_a_kick_takes_a_suspect_the_worker_that_was_started_for_its_last_attempt
 ) -> None:
     asks_in_vain(rig)
     if is_up:
-        rig.up(OWN, "worker")
+        rig.up(OWN)
     readmit, *actions = rig.farm.clear("live", "a")
-    assert readmit == Send(ChildName("ingest:0"), Readmit(stream_id("live", "a")))
+    assert readmit == Send(INGEST0, Readmit(stream_id("live", "a")))
     actions += rig.beat(OWN) if is_up else []
     assert actions == [StopWorker(OWN)]
     assert rig.publish("live/a", SMALL).worker != OWN
@@ -381,7 +384,7 @@ def test_a_suspect_is_alone_from_when_it_comes_not_from_when_its_worker_was_star
     rig: Rig,
 ) -> None:
     asks_in_vain(rig)
-    rig.up(OWN, "worker")
+    rig.up(OWN)
     rig.tick(PROBATION_S - 2 * PARK_STARTING_S)
     rig.publish("live/a", SMALL)
     assert rig.tick(PROBATION_S - 1) == []
@@ -396,7 +399,7 @@ def test_a_worker_that_its_suspect_never_came_to_ends_and_acquits_nobody(
 ) -> None:
     asks_in_vain(rig)
     if is_up:
-        rig.up(OWN, "worker")
+        rig.up(OWN)
     actions = rig.tick(PROBATION_S)
     actions += rig.beat(OWN) if is_up else []
     assert actions == [StopWorker(OWN)]

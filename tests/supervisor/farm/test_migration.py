@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import EndStream, Placement
-from common.ipc.identity import ChildName
 from supervisor.farm.actions import Send
 from supervisor.farm.migration import SETTLE_S, next_cut, time_of
 from supervisor.farm.stream import Stream
 from supervisor.placement.cost import Resource
+from tests.kit.children import CPU0, CPU1, INGEST0
 from tests.kit.farm_rig import HD, SMALL, MakeRig, Rig
-
-CPU0, CPU1 = ChildName("worker:cpu:0"), ChildName("worker:cpu:1")
 
 
 def live(rig: Rig, key: str, source: SourceFormat = SMALL) -> Placement:
@@ -31,7 +29,7 @@ def tell(rig: Rig, key: str, source: SourceFormat = SMALL, **fields: Any) -> Non
     """Its ingest's heartbeat."""
     values = {"format": source, "reference_ms": 5_000, "reference_s": rig.now - 10, "gop_ms": 1000}
     status = rig.publisher(key, **(values | fields))
-    rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    rig.farm.roster.update_publisher(INGEST0, status, rig.now)
 
 
 @given(
@@ -56,7 +54,7 @@ def test_a_drained_devices_streams_move_at_a_cut_ahead_and_it_takes_no_more(rig:
     first = live(rig, "live/a")
     assert first.worker is not None
     actions = rig.farm.drain([first.worker], rig.now)
-    placed = rig.only(actions, Placement, "ingest:0")
+    placed = rig.only(actions, Placement, INGEST0)
     assert placed.request_id == 0
     assert placed.generation > first.generation
     assert placed.worker != first.worker
@@ -64,6 +62,7 @@ def test_a_drained_devices_streams_move_at_a_cut_ahead_and_it_takes_no_more(rig:
     assert placed.resume_after_ms is None
     # now is 15 s of stream time; the default GOP is of 2 s, the source's of 1 s
     assert placed.splice_ms == 18_000
+    assert first.worker is not None
     assert rig.farm.drain([first.worker], rig.now) == []
     assert [live(rig, f"live/{key}").worker for key in "bc"] == [placed.worker] * 2
     rig.farm.undrain([first.worker], rig.now)
@@ -73,28 +72,29 @@ def test_a_drained_devices_streams_move_at_a_cut_ahead_and_it_takes_no_more(rig:
 def test_a_drain_outlives_the_worker(rig: Rig) -> None:
     rig.farm.drain([CPU0], rig.now)
     rig.down(CPU0)
-    rig.up(CPU0, "worker")
+    rig.up(CPU0)
     assert live(rig, "live/a").worker == CPU1
 
 
 def test_what_has_not_begun_moves_without_a_cut(rig: Rig) -> None:
     reserved = rig.only(rig.ask(), Placement)
     assert reserved.worker is not None
-    placed = rig.only(rig.farm.drain([ChildName(reserved.worker)], rig.now), Placement)
+    placed = rig.only(rig.farm.drain([reserved.worker], rig.now), Placement)
     assert placed.splice_ms is None
 
 
 def test_what_has_just_begun_moves_at_a_cut_once_its_time_is_known(rig: Rig) -> None:
     """Its first heartbeat is up to a second away, and players see it by then."""
     first = rig.publish("live/a", SMALL)
-    assert rig.farm.drain([ChildName(first.worker or "")], rig.now) == []
+    assert first.worker is not None
+    assert rig.farm.drain([first.worker], rig.now) == []
     assert rig.farm.migration.stuck == {}
     assert rig.farm.next_deadline() <= rig.now + 0.3
     assert rig.tick(0.3) == []
     status = rig.publisher(
         "live/a", format=SMALL, reference_ms=0, reference_s=rig.now - 1, gop_ms=1000
     )
-    rig.farm.roster.update_publisher(ChildName("ingest:0"), status, rig.now)
+    rig.farm.roster.update_publisher(INGEST0, status, rig.now)
     placed = rig.only(rig.tick(0.3), Placement)
     assert placed.worker != first.worker
     assert placed.splice_ms is not None
@@ -108,7 +108,7 @@ def test_without_room_a_stream_stays_with_the_reason_until_room_comes(make_rig: 
     assert rig.stream().generation == placed.generation
     assert rig.farm.next_deadline() == float("inf")
     rig.expect(CPU1)
-    moved = rig.only(rig.up(CPU1, "worker"), Placement)
+    moved = rig.only(rig.up(CPU1), Placement)
     assert moved.worker == CPU1
     assert rig.farm.migration.stuck == {}
 
@@ -135,7 +135,8 @@ def test_what_a_new_worker_could_not_begin_waits_for_the_next_keyframe(rig: Rig)
     """A GOP of more than ingest keeps: a cut now would let the old worker end, the new one wait."""
     first = live(rig, "live/a")
     tell(rig, "live/a", can_move=False)
-    assert rig.farm.drain([ChildName(first.worker or "")], rig.now) == []
+    assert first.worker is not None
+    assert rig.farm.drain([first.worker], rig.now) == []
     assert "keyframe" in rig.farm.migration.stuck[first.stream_id]
     assert rig.farm.migration.later == {first.stream_id}
     assert rig.tick(0.3) == []
@@ -172,7 +173,7 @@ def test_waiting_for_a_keyframe_does_not_place_all_others_again(
     assert rig.farm.next_deadline() == float("inf"), "now it needs room as they do"
     tried.clear()
     rig.expect(CPU1)
-    assert len(rig.up(CPU1, "worker")) == 3
+    assert len(rig.up(CPU1)) == 3
     assert sorted(tried) == ["live/a", "live/b", "live/c"]
 
 
@@ -190,10 +191,10 @@ def test_a_stream_on_its_way_moves_on_only_when_it_has_arrived(make_rig: MakeRig
     rig = make_rig(workers=3)
     first = live(rig, "live/a")
     assert first.worker is not None
-    second = rig.only(rig.farm.drain([ChildName(first.worker)], rig.now), Placement)
+    second = rig.only(rig.farm.drain([first.worker], rig.now), Placement)
     assert second.worker is not None
     assert second.splice_ms is not None
-    assert rig.farm.drain([ChildName(second.worker)], rig.now) == []
+    assert rig.farm.drain([second.worker], rig.now) == []
     assert rig.farm.migration.stuck == {}
     # 15 s of stream time are now
     arrived_s = rig.now + (second.splice_ms - 15_000) / 1000 + SETTLE_S

@@ -11,9 +11,9 @@ from common.ipc.control_messages import (
     ResumeTime,
     ServedStatus,
 )
-from common.ipc.identity import ChildName
 from supervisor.farm.actions import Send
 from supervisor.placement.cost import Resource
+from tests.kit.children import EGRESS0, INGEST0
 from tests.kit.farm_rig import SMALL, MakeRig, Rig
 
 HOLD_S = 10.0  # of the default template
@@ -22,17 +22,17 @@ HOLD_S = 10.0  # of the default template
 def live(rig: Rig) -> Placement:
     placed = rig.publish("live/a", SMALL)
     status = rig.publisher("live/a", format=SMALL, reference_ms=7_000, reference_s=99.0)
-    rig.beat("ingest:0", publishers=(status,))
+    rig.beat(INGEST0, publishers=(status,))
     shown = RenditionStatus("360p", last_pts_ms=7_900)
-    rig.beat("egress:0", served=(ServedStatus(placed.stream_id, placed.generation, (shown,)),))
+    rig.beat(EGRESS0, served=(ServedStatus(placed.stream_id, placed.generation, (shown,)),))
     return placed
 
 
 def test_its_worker_ends_it_and_egress_holds_its_players(rig: Rig) -> None:
     placed = live(rig)
-    actions = rig.down("ingest:0")
+    actions = rig.down(INGEST0)
     assert [order.child for order in actions if isinstance(order, Send)] == [
-        "egress:0",
+        EGRESS0,
         placed.worker,
     ]
     for message in rig.messages(actions):
@@ -44,10 +44,10 @@ def test_its_worker_ends_it_and_egress_holds_its_players(rig: Rig) -> None:
 
 def test_the_publisher_that_returns_takes_it_over_where_its_time_is_now(rig: Rig) -> None:
     before = live(rig)
-    rig.down("ingest:0")
-    rig.up("ingest:0", "ingest")
+    rig.down(INGEST0)
+    rig.up(INGEST0)
     rig.now += 5
-    placed = rig.only(rig.ask(), Placement, "ingest:0")
+    placed = rig.only(rig.ask(), Placement, INGEST0)
     assert placed.request_id == rig.request
     assert placed.generation > before.generation
     assert placed.renditions == before.renditions
@@ -60,7 +60,7 @@ def test_the_publisher_that_returns_takes_it_over_where_its_time_is_now(rig: Rig
 
 def test_one_that_nobody_comes_back_for_is_forgotten_after_its_hold(rig: Rig) -> None:
     live(rig)
-    rig.down("ingest:0")
+    rig.down(INGEST0)
     assert rig.farm.next_deadline() == rig.now + HOLD_S
     rig.tick(HOLD_S)
     assert rig.farm.roster.streams == {}
@@ -73,14 +73,14 @@ def test_one_without_a_hold_or_a_picture_ends_at_once(make_rig: MakeRig) -> None
     rig = make_rig(replace(settings, templates=(template,)))
     rig.publish("live/a", SMALL)
     rig.ask("live/b")
-    messages = rig.messages(rig.down("ingest:0"))
+    messages = rig.messages(rig.down(INGEST0))
     assert {message.hold_ms for message in messages} == {0}
     assert rig.farm.roster.streams == {}
 
 
 def test_it_can_be_kicked(rig: Rig) -> None:
     live(rig)
-    rig.down("ingest:0")
+    rig.down(INGEST0)
     (order,) = rig.farm.kick("live", "a")
     assert isinstance(order, Send)
     assert isinstance(order.message, EndStream)
@@ -89,10 +89,10 @@ def test_it_can_be_kicked(rig: Rig) -> None:
 
 def test_its_worker_may_be_lost_meanwhile(rig: Rig) -> None:
     placed = live(rig)
-    rig.down("ingest:0")
+    rig.down(INGEST0)
     rig.down(placed.worker)
     rig.tick(1.0)
-    rig.up("ingest:0", "ingest")
-    again = rig.only(rig.ask(), Placement, "ingest:0")
+    rig.up(INGEST0)
+    again = rig.only(rig.ask(), Placement, INGEST0)
     assert again.worker not in (None, placed.worker)
-    assert rig.farm.roster.device_of(rig.stream()) == ChildName(str(again.worker))
+    assert rig.farm.roster.device_of(rig.stream()) == again.worker

@@ -1,6 +1,6 @@
 """Streams that take workers down with them: alone, then refused, then forgotten."""
 
-from common.ipc.identity import ChildName, StreamId
+from common.ipc.identity import StreamId
 from supervisor.farm.quarantine import (
     MAX_KNOWN,
     MAX_WORKERS,
@@ -9,8 +9,8 @@ from supervisor.farm.quarantine import (
     REFUSED_S,
     Quarantine,
     Standing,
-    is_dedicated_worker,
 )
+from tests.kit.children import CPU0, dedicated
 
 A, B = StreamId("live/a"), StreamId("live/b")
 
@@ -34,11 +34,11 @@ def test_a_crash_of_its_own_worker_refuses_it_for_a_while() -> None:
     quarantine = Quarantine()
     for at_s in (0.0, 1.0):
         quarantine.crashed(A, "killed", at_s)
-    assert quarantine.give_worker(A, 1.0) == "worker:cpu:q1"
+    assert quarantine.give_worker(A, 1.0) == dedicated(1)
     assert quarantine.crashed(A, "SIGSEGV", 2.0) is Standing.REFUSED
     assert "SIGSEGV" in quarantine.reason(A, 2.0)
     assert "10 min" in quarantine.reason(A, 2.0)
-    assert quarantine.take_worker(A) == "worker:cpu:q1"
+    assert quarantine.take_worker(A) == dedicated(1)
     assert quarantine.standing(A, 1.0 + REFUSED_S) is Standing.REFUSED
     assert quarantine.standing(A, 2.0 + REFUSED_S) is Standing.FREE
 
@@ -69,18 +69,18 @@ def test_one_that_stays_alone_without_a_crash_is_acquitted() -> None:
 
 def test_workers_of_their_own_are_few_and_never_named_twice() -> None:
     quarantine = Quarantine()
-    quarantine.see_worker(ChildName("worker:cpu:q7"))
+    quarantine.see_worker(dedicated(7))
     names = [quarantine.give_worker(StreamId(f"live/{i}"), 0.0) for i in range(MAX_WORKERS + 1)]
-    assert names[0] == "worker:cpu:q8"
+    assert names[0] == dedicated(8)
     assert names[-1] is None
     assert quarantine.give_worker(StreamId("live/0"), 1.0) == names[0]
-    assert quarantine.stream_on(ChildName("worker:cpu:q9")) == "live/1"
+    assert quarantine.stream_on(dedicated(9)) == "live/1"
     quarantine.take_worker(StreamId("live/0"))
     name = quarantine.give_worker(A, 0.0)
     assert name is not None
     assert name not in names
-    assert is_dedicated_worker(name)
-    assert not is_dedicated_worker(ChildName("worker:cpu:0"))
+    assert name.is_dedicated
+    assert not CPU0.is_dedicated
 
 
 def test_records_are_bounded() -> None:

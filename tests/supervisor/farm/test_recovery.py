@@ -14,20 +14,31 @@ from common.ipc.control_messages import (
     StreamTrouble,
     SwitchGeneration,
 )
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream import StreamState
 from supervisor.placement.cost import Resource
+from tests.kit.children import (
+    CPU0,
+    CPU1,
+    CPU2,
+    EGRESS0,
+    EGRESS1,
+    EGRESS2,
+    INGEST0,
+    INGEST1,
+    dedicated,
+)
 from tests.kit.farm_rig import HD, SMALL, MakeRig, Rig
 
 
-def other(worker: str | None) -> str:
-    return "worker:cpu:1" if worker == "worker:cpu:0" else "worker:cpu:0"
+def other(worker: ChildId | None) -> ChildId:
+    return CPU1 if worker == CPU0 else CPU0
 
 
 def positions(
-    rig: Rig, switch: SwitchGeneration, last_pts_ms: int | None, egress: str = "egress:0"
+    rig: Rig, switch: SwitchGeneration, last_pts_ms: int | None, egress: ChildId = EGRESS0
 ):
     return rig.say(egress, Positions(switch.request_id, switch.stream_id, last_pts_ms))
 
@@ -48,9 +59,9 @@ def trouble(
 
 def test_a_lost_workers_stream_goes_on_elsewhere_from_where_egress_came(rig: Rig) -> None:
     old = rig.publish()
-    switch = rig.only(rig.down(old.worker), SwitchGeneration, "egress:0")
+    switch = rig.only(rig.down(old.worker), SwitchGeneration, EGRESS0)
     assert switch.generation == old.generation
-    new = rig.only(positions(rig, switch, 4_000), Placement, "ingest:0")
+    new = rig.only(positions(rig, switch, 4_000), Placement, INGEST0)
     assert new.request_id == 0
     assert new.generation > old.generation
     assert (new.worker, new.resume_after_ms) == (other(old.worker), 4_000)
@@ -70,15 +81,19 @@ def test_an_egress_that_does_not_answer_holds_nothing_up(rig: Rig) -> None:
 def test_of_several_egresses_the_slowest_counts_and_a_lost_one_does_not(
     rig: Rig,
 ) -> None:
-    rig.up("egress:1", "egress")
-    rig.up("egress:2", "egress")
+    rig.up(EGRESS1)
+    rig.up(EGRESS2)
     old = rig.publish()
     actions = rig.down(old.worker)
-    assert [order.child for order in actions] == ["egress:0", "egress:1", "egress:2"]
+    assert [order.child for order in actions] == [
+        EGRESS0,
+        EGRESS1,
+        EGRESS2,
+    ]
     switch = rig.messages(actions)[0]
     assert positions(rig, switch, 4_000) == []
-    assert positions(rig, switch, 3_900, "egress:1") == []
-    assert rig.only(rig.down("egress:2"), Placement).resume_after_ms == 3_900
+    assert positions(rig, switch, 3_900, EGRESS1) == []
+    assert rig.only(rig.down(EGRESS2), Placement).resume_after_ms == 3_900
 
 
 def test_a_late_answer_changes_nothing(rig: Rig) -> None:
@@ -98,13 +113,13 @@ def test_without_another_worker_it_waits_for_the_restarted_one(
 ) -> None:
     rig = make_rig(workers=1)
     old = rig.publish()
-    switch = rig.only(rig.down("worker:cpu:0"), SwitchGeneration)
+    switch = rig.only(rig.down(CPU0), SwitchGeneration)
     assert positions(rig, switch, 4_000) == []
     assert rig.stream().state is StreamState.WAITING
     assert rig.farm.waiting() == 1
     assert rig.farm.roster.fleet.used(Resource.CORES) > 50  # its room is kept for it
-    new = rig.only(rig.up("worker:cpu:0", "worker"), Placement)
-    assert (new.worker, new.resume_after_ms) == ("worker:cpu:0", 4_000)
+    new = rig.only(rig.up(CPU0), Placement)
+    assert (new.worker, new.resume_after_ms) == (CPU0, 4_000)
     assert new.generation > old.generation
     assert rig.stream().state is StreamState.LIVE
 
@@ -112,7 +127,7 @@ def test_without_another_worker_it_waits_for_the_restarted_one(
 def test_a_publisher_is_told_source_only_while_its_stream_waits(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     rig.publish()
-    rig.down("worker:cpu:0")
+    rig.down(CPU0)
     rig.tick(POSITIONS_TIMEOUT_S)
     placed = rig.only(rig.format(), Placement)
     assert (placed.worker, placed.renditions) == (None, ())
@@ -123,8 +138,8 @@ def test_a_policy_with_refuse_ends_streams_that_find_no_room(make_rig: MakeRig) 
     template = Template("live", DEFAULT_RENDITIONS, policy=policy)
     rig = make_rig(Settings(templates=(template,)), workers=1)
     rig.publish()
-    rig.down("worker:cpu:0")
-    end = rig.only(rig.tick(POSITIONS_TIMEOUT_S), EndStream, "ingest:0")
+    rig.down(CPU0)
+    end = rig.only(rig.tick(POSITIONS_TIMEOUT_S), EndStream, INGEST0)
     assert "no device left" in end.refusal.words
     assert rig.farm.roster.streams == {}
     assert rig.farm.roster.fleet.allocations == {}
@@ -135,9 +150,9 @@ def test_a_lost_stream_does_not_settle_for_passthrough(make_rig: MakeRig) -> Non
     template = Template("live", DEFAULT_RENDITIONS, policy=policy)
     rig = make_rig(Settings(templates=(template,)), workers=1)
     rig.publish()
-    rig.down("worker:cpu:0")
+    rig.down(CPU0)
     assert rig.tick(POSITIONS_TIMEOUT_S) == []
-    assert rig.only(rig.up("worker:cpu:0", "worker"), Placement).worker == "worker:cpu:0"
+    assert rig.only(rig.up(CPU0), Placement).worker == CPU0
 
 
 def test_a_stream_that_ends_while_it_switches_is_over(rig: Rig) -> None:
@@ -176,7 +191,7 @@ def test_a_lost_device_is_waited_for_where_there_is_no_other(make_rig: MakeRig) 
     assert rig.tick(POSITIONS_TIMEOUT_S) == []
     assert rig.stream().state is StreamState.WAITING
     rig.down(first.worker, crashed=False)
-    assert rig.only(rig.up("worker:cpu:0", "worker"), Placement).worker == first.worker
+    assert rig.only(rig.up(CPU0), Placement).worker == first.worker
     assert rig.stream().state is StreamState.LIVE
 
 
@@ -185,9 +200,10 @@ def test_a_worker_that_was_broken_is_asked_again_once_it_was_started_anew(rig: R
     trouble(rig, first, "device lost", is_workers_own=True)
     second = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     assert second.worker == other(first.worker)
-    assert rig.stream().why_unfit(ChildName(str(first.worker))) == "device lost"
+    assert first.worker is not None
+    assert rig.stream().why_unfit(first.worker) == "device lost"
     rig.down(first.worker, crashed=False)
-    rig.up(str(first.worker), "worker")
+    rig.up(first.worker)
     rig.down(second.worker, crashed=False)
     assert rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement).worker == first.worker
 
@@ -195,7 +211,7 @@ def test_a_worker_that_was_broken_is_asked_again_once_it_was_started_anew(rig: R
 @pytest.mark.parametrize("why", ["down", "drained", "full"])
 def test_trouble_while_another_device_has_no_room_waits_for_it(rig: Rig, why: str) -> None:
     first = rig.publish()
-    spare = ChildName(other(first.worker))
+    spare = other(first.worker)
     if why == "down":
         rig.down(spare)
     elif why == "drained":
@@ -208,7 +224,7 @@ def test_trouble_while_another_device_has_no_room_waits_for_it(rig: Rig, why: st
     assert rig.stream().state is StreamState.WAITING
     assert "4:2:2 cannot be decoded" in rig.stream().reason
     if why == "down":
-        actions = rig.up(spare, "worker")
+        actions = rig.up(spare)
     elif why == "drained":
         actions = rig.farm.undrain([spare], rig.now)
     else:
@@ -219,7 +235,7 @@ def test_trouble_while_another_device_has_no_room_waits_for_it(rig: Rig, why: st
 def test_room_on_a_device_that_refused_a_stream_is_not_kept_for_it(rig: Rig) -> None:
     first = rig.publish()
     assert first.worker is not None
-    spare = ChildName(other(first.worker))
+    spare = other(first.worker)
     rig.farm.drain([spare], rig.now)
     trouble(rig, first)
     rig.tick(POSITIONS_TIMEOUT_S)
@@ -236,9 +252,9 @@ def test_what_it_gives_up_there_goes_to_those_who_wait(make_rig: MakeRig) -> Non
     first = rig.only(rig.format(), Placement)
     assert first.worker is not None
     rig.farm.configure(Settings(software=Software(capacity=reserved + 1)), rig.now)
-    rig.farm.drain([ChildName(other(first.worker))], rig.now)
+    rig.farm.drain([other(first.worker)], rig.now)
     switch = rig.only(trouble(rig, first), SwitchGeneration)
-    rig.expect("worker:cpu:2")
+    rig.expect(CPU2)
     assert rig.ask("live/b") == [], "it is parked while a worker starts"
     placed = rig.only(positions(rig, switch, 4_000), Placement)
     assert (placed.stream_id, placed.worker) == ("live/b", first.worker)
@@ -255,15 +271,15 @@ def test_streams_adopted_with_a_worker_that_is_gone_are_placed_anew(make_rig: Ma
     rig = make_rig(workers=0)
     status = rig.publisher(
         generation=Generation(9),
-        worker=ChildName("worker:cpu:0"),
+        worker=CPU0,
         format=SourceFormat(1280, 720),
     )
-    rig.up("ingest:0", "ingest", publishers=(status,))
-    rig.up("worker:cpu:1", "worker")
+    rig.up(INGEST0, publishers=(status,))
+    rig.up(CPU1)
     actions = rig._keep(rig.farm.settle(rig.now))
     switch = rig.only(actions, SwitchGeneration)
     new = rig.only(positions(rig, switch, 70), Placement)
-    assert (new.worker, new.resume_after_ms) == ("worker:cpu:1", 70)
+    assert (new.worker, new.resume_after_ms) == (CPU1, 70)
 
 
 def test_one_that_is_coded_otherwise_by_now_waits_for_room_where_it_had_been_given_up(
@@ -281,13 +297,13 @@ def test_one_that_is_coded_otherwise_by_now_waits_for_room_where_it_had_been_giv
 def test_nothing_is_placed_before_all_that_run_are_known(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
     rig.farm.adopt()
-    worker = ChildName("worker:cpu:0")
+    worker = CPU0
     rig.expect(worker)
-    rig.up(worker, "worker")
+    rig.up(worker)
     waits = rig.publisher("live/a", generation=Generation(1), format=SMALL)
-    assert rig.up("ingest:0", "ingest", publishers=(waits,)) == []
+    assert rig.up(INGEST0, publishers=(waits,)) == []
     runs = rig.publisher("live/b", generation=Generation(2), worker=worker, format=SMALL)
-    assert rig.up("ingest:1", "ingest", publishers=(runs,)) == []
+    assert rig.up(INGEST1, publishers=(runs,)) == []
     placed = rig.only(rig._keep(rig.farm.settle(rig.now)), Placement)
     assert (placed.stream_id, placed.worker) == ("live/a", worker)
     assert placed.generation > runs.generation
@@ -300,27 +316,27 @@ def test_what_happens_before_all_that_run_are_known_places_nothing_either(
 ) -> None:
     rig = make_rig(workers=0)
     if "egress" in how:
-        rig.down("egress:0")
+        rig.down(EGRESS0)
     rig.farm.adopt()
-    first = "worker:cpu:q1" if how == "own worker" else "worker:cpu:0"
-    for name in (first, "worker:cpu:1"):
+    first = dedicated(1) if how == "own worker" else CPU0
+    for name in (first, CPU1):
         rig.expect(name)
-        rig.up(name, "worker")
+        rig.up(name)
     migration = rig.publisher("live/a", generation=Generation(1), worker=first, format=SMALL)
-    rig.up("ingest:0", "ingest", publishers=(migration,))
+    rig.up(INGEST0, publishers=(migration,))
     if how == "drain":
-        assert rig.farm.drain([ChildName(first)], rig.now) == []
+        assert rig.farm.drain([first], rig.now) == []
         assert rig.farm.migration.rebalance(rig.now) == []
     elif "lost" in how:
         actions = rig.down(first)
         assert actions == [] or rig.only(actions, SwitchGeneration)
     assert rig.farm.next_deadline() > rig.now + 60
     assert rig.tick(POSITIONS_TIMEOUT_S) == []
-    runs = rig.publisher("live/b", generation=Generation(2), worker="worker:cpu:1", format=SMALL)
-    assert rig.up("ingest:1", "ingest", publishers=(runs,)) == []
+    runs = rig.publisher("live/b", generation=Generation(2), worker=CPU1, format=SMALL)
+    assert rig.up(INGEST1, publishers=(runs,)) == []
     actions = rig._keep(rig.farm.settle(rig.now))
-    placed = rig.only(actions + rig.tick(), Placement, "ingest:0")
-    assert (placed.stream_id, placed.worker) == ("live/a", "worker:cpu:1")
+    placed = rig.only(actions + rig.tick(), Placement, INGEST0)
+    assert (placed.stream_id, placed.worker) == ("live/a", CPU1)
     assert placed.generation > runs.generation
     assert len(rig.farm.roster.fleet.allocations) == 2
 
@@ -344,10 +360,10 @@ def test_streams_beyond_their_hosts_limit_all_go_on_when_their_worker_is_back(
         rig.farm.configure(Settings(software=Software(capacity=10.0)), rig.now)
     booked = rig.farm.roster.fleet.used(Resource.CORES)
     assert booked > (rig.farm.roster.fleet.host[Resource.CORES])
-    rig.down("worker:cpu:0", crashed=False)
+    rig.down(CPU0, crashed=False)
     rig.tick(POSITIONS_TIMEOUT_S)
-    placed = rig.messages(rig.up("worker:cpu:0", "worker"))
-    assert {message.worker for message in placed} == {ChildName("worker:cpu:0")}
+    placed = rig.messages(rig.up(CPU0))
+    assert {message.worker for message in placed} == {CPU0}
     assert {stream.state for stream in rig.farm.roster.streams.values()} == {StreamState.LIVE}
     assert rig.farm.roster.fleet.used(Resource.CORES) == booked
 
@@ -358,10 +374,10 @@ def test_one_that_grew_while_its_worker_was_down_is_not_let_in_beyond_the_limit(
     rig = make_rig(cores=1, workers=1)
     rig.publish("live/a", LOW)
     rig.publish("live/b", HD)
-    rig.down("worker:cpu:0", crashed=False)
+    rig.down(CPU0, crashed=False)
     rig.tick(POSITIONS_TIMEOUT_S)
     rig.format("live/a", HD)
-    (placed,) = rig.messages(rig.up("worker:cpu:0", "worker"))
+    (placed,) = rig.messages(rig.up(CPU0))
     assert placed.stream_id == "live/b"
     assert rig.stream("live/a").state is StreamState.WAITING
 
@@ -370,10 +386,10 @@ def test_losing_every_worker_in_turn_never_loses_room_or_a_stream(rig: Rig) -> N
     for key in ("live/a", "live/b"):
         rig.publish(key)
     for _ in range(5):
-        for worker in ("worker:cpu:0", "worker:cpu:1"):
+        for worker in (CPU0, CPU1):
             rig.down(worker, crashed=False)
             rig.tick(POSITIONS_TIMEOUT_S)
-            rig.up(worker, "worker")
+            rig.up(worker)
     assert {s.state for s in rig.farm.roster.streams.values()} == {StreamState.LIVE}
     assert len(rig.farm.roster.fleet.allocations) == 2
     assert 100 < rig.farm.roster.fleet.used(Resource.CORES) < 104

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from common.config.settings import Listen, Settings
 from supervisor.farm.reloading import reloaded
+from tests.kit.children import CPU1, CPU2
 
 BEFORE = Settings(software=replace(Settings().software, workers=1))
 
@@ -38,7 +39,7 @@ def test_the_number_of_servers_waits_and_their_other_settings_do_not() -> None:
 
 def test_software_workers_come_at_once_and_go_with_a_restart() -> None:
     more = replace(BEFORE, software=replace(BEFORE.software, workers=3))
-    assert reloaded(BEFORE, more, 4).new_workers == ("worker:cpu:1", "worker:cpu:2")
+    assert reloaded(BEFORE, more, 4).new_workers == (CPU1, CPU2)
     fewer = reloaded(more, BEFORE, 4)
     assert fewer.new_workers == ()
     assert fewer.kept == ("fewer software workers only after a restart",)
@@ -46,7 +47,10 @@ def test_software_workers_come_at_once_and_go_with_a_restart() -> None:
 
 def test_workers_by_the_cores_are_compared_as_numbers() -> None:
     by_cores = replace(BEFORE, software=replace(BEFORE.software, workers=None))
-    assert reloaded(BEFORE, by_cores, 24).new_workers == ("worker:cpu:1", "worker:cpu:2")
+    assert reloaded(BEFORE, by_cores, 24).new_workers == (
+        CPU1,
+        CPU2,
+    )
     assert "software" in reloaded(by_cores, BEFORE, 24).kept[0]
 
 

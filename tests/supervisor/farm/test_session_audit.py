@@ -14,11 +14,12 @@ from common.ipc.control_messages import (
     SwitchGeneration,
     TranscodeStatus,
 )
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.session_audit import FORGOTTEN_BEATS, LOST_RENDITION_BEATS, STRAY_BEATS
 from supervisor.farm.stream import StreamState
 from supervisor.placement.cost import Resource
+from tests.kit.children import CPU0, EGRESS0, INGEST0
 from tests.kit.farm_rig import HD, SMALL, MakeRig, Rig
 
 BEAT_S = 0.25
@@ -43,11 +44,13 @@ def live(rig: Rig) -> Placement:
     """live/a is published, and had a picture."""
     placed = rig.publish("live/a", SMALL)
     status = rig.publisher("live/a", format=SMALL, frames=30)
-    rig.beat("ingest:0", publishers=(status,))
+    rig.beat(INGEST0, publishers=(status,))
     return placed
 
 
-def beats(rig: Rig, worker: str | None, count: int, *transcodes: TranscodeStatus) -> list[object]:
+def beats(
+    rig: Rig, worker: ChildId | None, count: int, *transcodes: TranscodeStatus
+) -> list[object]:
     """What a worker's heartbeats bring about."""
     actions = []
     for _ in range(count):
@@ -96,7 +99,7 @@ def test_it_begins_anew_where_it_is_whatever_its_device_takes_otherwise(
     (switch,) = beats(rig, before.worker, FORGOTTEN_BEATS)
     assert isinstance(switch, SwitchGeneration)
     positions = Positions(switch.request_id, switch.stream_id, 9_000)
-    placed = rig.only(rig.say("egress:0", positions), Placement)
+    placed = rig.only(rig.say(EGRESS0, positions), Placement)
     assert (placed.worker, placed.resume_after_ms) == (before.worker, 9_000)
     assert placed.generation > before.generation
     assert rig.stream().state is StreamState.LIVE
@@ -136,20 +139,20 @@ def test_a_session_is_not_looked_for_before_there_was_a_picture(rig: Rig) -> Non
     worker = rig.publish("live/a", SMALL).worker
     assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []
     status = rig.publisher("live/a", format=SMALL, frames=0)
-    rig.beat("ingest:0", publishers=(status,))
+    rig.beat(INGEST0, publishers=(status,))
     assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []
 
 
 def test_a_stream_whose_ingest_is_lost_has_no_session_and_needs_none(rig: Rig) -> None:
     worker = live(rig).worker
-    rig.down("ingest:0")
+    rig.down(INGEST0)
     assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []
 
 
 def test_a_session_of_no_stream_is_ended(rig: Rig) -> None:
     stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
-    assert beats(rig, "worker:cpu:0", STRAY_BEATS - 1, stray) == []
-    (message,) = beats(rig, "worker:cpu:0", 1, stray)
+    assert beats(rig, CPU0, STRAY_BEATS - 1, stray) == []
+    (message,) = beats(rig, CPU0, 1, stray)
     assert isinstance(message, IngestLost)
     assert (message.stream_id, message.generation) == (stray.stream_id, 7)
 
@@ -158,12 +161,12 @@ def test_the_end_of_a_session_of_no_stream_is_logged_and_noted(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
-    beats(rig, "worker:cpu:0", STRAY_BEATS, stray)
+    beats(rig, CPU0, STRAY_BEATS, stray)
     (line,) = [text for text in caplog.messages if "stray session" in text]
     assert "generation=7" in line
     assert "gone" not in line, "a stream key"
     (note,) = [note for note in rig.farm.roster.history if note.stream_id == stray.stream_id]
-    assert "worker:cpu:0" in note.text
+    assert str(CPU0) in note.text
 
 
 def test_a_session_of_an_older_placement_is_ended_and_not_the_streams_own(rig: Rig) -> None:
@@ -213,9 +216,9 @@ LOST = (OmittedRendition("480p", "no session"),)
 def adopted(make_rig: MakeRig, settings: Settings | None = None) -> Rig:
     """A stream that an earlier supervisor has placed on cpu:0."""
     rig = make_rig(settings, workers=1)
-    worker = ChildName("worker:cpu:0")
+    worker = CPU0
     status = rig.publisher(generation=Generation(7), worker=worker, format=HD, frames=30)
-    rig.up("ingest:0", "ingest", publishers=(status,))
+    rig.up(INGEST0, publishers=(status,))
     return rig
 
 
@@ -223,10 +226,8 @@ def test_a_rendition_that_was_lost_under_an_earlier_supervisor_is_announced_once
     make_rig: MakeRig,
 ) -> None:
     rig = adopted(make_rig)
-    assert beats(rig, "worker:cpu:0", 4, rig.transcode()) == []  # opening: it has no renditions yet
-    (placed,) = beats(
-        rig, "worker:cpu:0", 3 * LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS)
-    )
+    assert beats(rig, CPU0, 4, rig.transcode()) == []  # opening: it has no renditions yet
+    (placed,) = beats(rig, CPU0, 3 * LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS))
     assert isinstance(placed, Placement)
     assert (placed.generation, placed.renditions) == (7, ("720p", "480p", "360p"))
     assert rig.stream().lost_renditions == frozenset()
@@ -235,12 +236,10 @@ def test_a_rendition_that_was_lost_under_an_earlier_supervisor_is_announced_once
 def test_one_that_is_lost_still_is_announced_when_it_is_made_again(make_rig: MakeRig) -> None:
     rig = adopted(make_rig)
     failing = rig.transcode(renditions=RENDITIONS, omitted=LOST)
-    (without,) = beats(rig, "worker:cpu:0", LOST_RENDITION_BEATS // 2, failing)
+    (without,) = beats(rig, CPU0, LOST_RENDITION_BEATS // 2, failing)
     assert isinstance(without, Placement)
     assert without.renditions == ("720p", "360p")
-    (again,) = beats(
-        rig, "worker:cpu:0", LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS)
-    )
+    (again,) = beats(rig, CPU0, LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS))
     assert isinstance(again, Placement)
     assert again.renditions == ("720p", "480p", "360p")
 
@@ -264,7 +263,7 @@ def test_an_adopted_session_is_booked_by_what_it_makes_whatever_its_source_is_by
 
     rig = make_rig(cores=1, workers=1)
     status = rig.publisher(generation=Generation(7), worker=worker, format=SMALL, frames=30)
-    rig.up("ingest:0", "ingest", publishers=(status,))
+    rig.up(INGEST0, publishers=(status,))
     beats(rig, worker, 1, rig.transcode(renditions=made))
     assert rig.farm.roster.fleet.used(Resource.CORES) == pytest.approx(booked)
 
@@ -274,9 +273,7 @@ def test_an_adopted_session_keeps_its_renditions_whatever_the_template_is_by_now
 ) -> None:
     settings = Settings(templates=(Template("live", DEFAULT_RENDITIONS[2:]),))
     rig = adopted(make_rig, settings)
-    (placed,) = beats(
-        rig, "worker:cpu:0", LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS)
-    )
+    (placed,) = beats(rig, CPU0, LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS))
     assert isinstance(placed, Placement)
     assert placed.renditions == ("720p", "480p", "360p")
 
@@ -297,7 +294,8 @@ def test_a_source_that_changes_its_size_keeps_the_renditions_of_its_session(
     assert beats(rig, placed.worker, 3 * LOST_RENDITION_BEATS, status) == []
     rig.down(placed.worker)
     rig.tick(POSITIONS_TIMEOUT_S)
-    anew = rig.only(rig.up(placed.worker or "", "worker"), Placement)
+    assert placed.worker is not None
+    anew = rig.only(rig.up(placed.worker), Placement)
     assert anew.renditions == tuple(
         rendition.name for rendition in fit_ladder(placed.template, after).renditions
     )

@@ -8,9 +8,10 @@ import pytest
 from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS
 from common.ipc.control_messages import TranscodeStatus
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import Generation, StreamId, gpu_worker
 from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.stream import NO_INGEST, Stream, StreamState
+from tests.kit.children import INGEST0, dedicated
 
 GPU = "GPU-00000000-0000-0000-0000-000000000001"
 HD = SourceFormat(1280, 720, fps=Fraction(30))
@@ -24,7 +25,7 @@ def stream() -> Stream:
         StreamId("live/cam"),
         Template("live", DEFAULT_RENDITIONS),
         Generation(3),
-        ChildName("ingest:0"),
+        INGEST0,
         "192.0.2.1:5000",
         StreamState.LIVE,
         100.0,
@@ -53,8 +54,8 @@ def test_neither_what_an_overload_took_nor_what_fails_is_a_rendition(stream: Str
 def test_what_a_device_refused_holds_for_its_workers_and_what_a_worker_did_for_that_one(
     stream: Stream,
 ) -> None:
-    first, second = ChildName(f"worker:{GPU}"), ChildName(f"worker:{GPU}:1")
-    stream.unfit_devices[second] = "failed"
+    first, second = gpu_worker(GPU), gpu_worker(GPU, 1)
+    stream.unfit_devices[str(second)] = "failed"
     assert (stream.why_unfit(first), stream.why_unfit(second)) == ("", "failed")
     assert stream.why_refused(second) == ""
     stream.unfit_devices[GPU] = "4:2:2"
@@ -103,7 +104,7 @@ def test_a_session_that_ended_with_its_ingest_has_no_word_any_more(stream: Strea
 
 def test_one_that_is_alone_on_a_worker_of_its_own_has_no_other_way(stream: Stream) -> None:
     assert stream.policy() == stream.template.policy
-    stream.dedicated_worker = ChildName("worker:cpu:q1")
+    stream.dedicated_worker = dedicated(1)
     assert stream.policy() == (Pipeline.SOFTWARE,)
     stream.dedicated_worker, stream.template = None, Template("live", ())
     assert stream.policy() == (Pipeline.PASSTHROUGH,)

@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from common.config.ladder import Pipeline
 from common.config.settings import Calibration
 from common.errors import UsageError
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId, cpu_worker, gpu_worker
 from supervisor.placement.cost import (
     DECODE_WEIGHT,
     ENGINES,
@@ -28,12 +28,13 @@ from supervisor.placement.fleet import (
     place,
     release,
 )
+from tests.kit.children import CPU0, CPU1, CPU2, GPU0, GPU1
 
 ANY = (Pipeline.GPU_ONLY, Pipeline.HYBRID, Pipeline.SOFTWARE)
 
 
 def cpu(index: int, is_up: bool = True, is_open: bool = True) -> Device:
-    name = ChildName(f"worker:cpu:{index}")
+    name = cpu_worker(index)
     return Device(name, Pipeline.SOFTWARE, is_up=is_up, is_open=is_open)
 
 
@@ -41,7 +42,7 @@ def gpu(
     index: int, load: float, path: Pipeline = Pipeline.GPU_ONLY, memory: float = 1e12
 ) -> Device:
     limits = {Resource.LOAD: load, Resource.MEMORY: memory}
-    return Device(ChildName(f"worker:GPU-{index}"), path, limits)
+    return Device(gpu_worker(f"GPU-{index}"), path, limits)
 
 
 def fleet_of(*devices: Device, cores: float = 200.0, sessions: float | None = None) -> Fleet:
@@ -68,7 +69,7 @@ def placed(result: tuple[Fleet, Allocation] | NoRoom) -> tuple[Fleet, Allocation
     return result
 
 
-def place_all(fleet: Fleet, needs: list[Need]) -> tuple[Fleet, list[ChildName | None]]:
+def place_all(fleet: Fleet, needs: list[Need]) -> tuple[Fleet, list[ChildId | None]]:
     names = []
     for item in needs:
         fleet, placement = placed(place(fleet, item))
@@ -78,18 +79,18 @@ def place_all(fleet: Fleet, needs: list[Need]) -> tuple[Fleet, list[ChildName | 
 
 def test_equal_devices_get_equal_shares() -> None:
     fleet, names = place_all(fleet_of(gpu(0, 900), gpu(1, 900)), [need(i) for i in range(12)])
-    assert names.count(ChildName("worker:GPU-0")) == names.count(ChildName("worker:GPU-1")) == 6
-    assert fleet.used(Resource.LOAD, ChildName("worker:GPU-0")) == 300.0
+    assert names.count(GPU0) == names.count(GPU1) == 6
+    assert fleet.used(Resource.LOAD, GPU0) == 300.0
 
 
 def test_a_device_twice_as_large_gets_twice_as_many() -> None:
     _, names = place_all(fleet_of(gpu(0, 1000), gpu(1, 500)), [need(i) for i in range(12)])
-    assert names.count(ChildName("worker:GPU-0")) == 8
+    assert names.count(GPU0) == 8
 
 
 def test_software_workers_share_the_hosts_cores_and_take_turns() -> None:
     fleet, names = place_all(fleet_of(cpu(0), cpu(1)), [need(i) for i in range(4)])
-    assert names.count(ChildName("worker:cpu:0")) == names.count(ChildName("worker:cpu:1")) == 2
+    assert names.count(CPU0) == names.count(CPU1) == 2
     refused = place(fleet, need(9, 1.0))
     assert isinstance(refused, NoRoom)
     assert "0 units of cores free on the host (200 in all)" in refused.reason
@@ -126,7 +127,7 @@ def test_encoder_sessions_are_one_budget_for_all_gpus() -> None:
 def test_memory_limits_a_device_that_has_load_to_spare() -> None:
     fleet = fleet_of(gpu(0, 900, memory=1e6), gpu(1, 900))
     _, placement = placed(place(fleet, need(1)))
-    assert placement.device == ChildName("worker:GPU-1")
+    assert placement.device == GPU1
 
 
 def test_hybrid_encoding_draws_on_the_cores_that_software_uses_too() -> None:
@@ -141,7 +142,7 @@ def test_hybrid_encoding_draws_on_the_cores_that_software_uses_too() -> None:
 
 def test_devices_that_are_down_closed_or_left_out_take_nothing() -> None:
     closed = fleet_of(cpu(0, is_up=False), cpu(1, is_open=False), cpu(2))
-    result = place(closed, need(1), exclude={ChildName("worker:cpu:2"): ""})
+    result = place(closed, need(1), exclude={CPU2: ""})
     assert isinstance(result, NoRoom)
     for words in ("cpu:0 is down", "cpu:1 takes no new streams", "cpu:2 is left out"):
         assert words in result.reason
@@ -205,7 +206,7 @@ def measured_gpu(
         cores=shares.get("cores", 0.0),
     )
     limits = {Resource.LOAD: 900.0, **dict.fromkeys(ENGINES, 1.0)}
-    return Device(ChildName(f"worker:GPU-{index}"), path, limits, measured={"t": calibration})
+    return Device(gpu_worker(f"GPU-{index}"), path, limits, measured={"t": calibration})
 
 
 def measured_need(generation: int, policy: tuple[Pipeline, ...] = (Pipeline.GPU_ONLY,)) -> Need:
@@ -240,8 +241,8 @@ def test_unequal_calibrated_devices_share_by_what_each_was_measured_to_take() ->
     fleet = fleet_of(measured_gpu(0, streams=8), measured_gpu(1, streams=4))
     for generation in range(1, 7):
         fleet, _ = placed(place(fleet, measured_need(generation)))
-    assert len(fleet.on_device(ChildName("worker:GPU-0"))) == 4
-    assert len(fleet.on_device(ChildName("worker:GPU-1"))) == 2
+    assert len(fleet.on_device(GPU0)) == 4
+    assert len(fleet.on_device(GPU1)) == 2
 
 
 def test_hybrid_encoding_has_a_budget_of_its_own_within_the_hosts_cores() -> None:

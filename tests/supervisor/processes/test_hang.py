@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from common.ipc.control_messages import TranscodeStatus
-from common.ipc.identity import ChildName, Generation, StreamId
+from common.ipc.identity import Generation, StreamId
 from supervisor.processes.hang import Hang, Look, Silence, find_hang
+from tests.kit.children import CPU0
 
-WORKER = ChildName("worker:cpu:0")
+WORKER = CPU0
 
 
 def status(stream: str = "live/a", **fields: Any) -> TranscodeStatus:

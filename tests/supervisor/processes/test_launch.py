@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.config.settings import Listen, Settings
-from common.ipc.identity import ChildName
+from common.ipc.identity import ChildId, cpu_worker, gpu_worker
 from supervisor.processes.launch import (
     child_command,
     child_environ,
@@ -15,6 +15,7 @@ from supervisor.processes.launch import (
     gpu_uuids,
     python_module,
 )
+from tests.kit.children import CPU0, EGRESS0, EGRESS1, INGEST0, INGEST1
 
 UUID = "GPU-12345678-1234-1234-1234-123456789012"
 RUN_DIR = Path("/run/farm")
@@ -26,65 +27,68 @@ SEVERAL = Settings(
 )
 
 
-def command(name: str, settings: Settings = SEVERAL, share: int = 1) -> list[str]:
+def command(child: ChildId, settings: Settings = SEVERAL, share: int = 1) -> list[str]:
     return child_command(
-        ChildName(name), python_module, RUN_DIR, settings, Listen(host="::1", port=1936), share
+        child, python_module, RUN_DIR, settings, Listen(host="::1", port=1936), share
     )
 
 
 def test_a_farm_has_its_servers_its_software_workers_and_one_worker_a_gpu() -> None:
     names = child_names(SEVERAL, [UUID], 64)
     assert names == [
-        "egress:0",
-        "egress:1",
-        "worker:cpu:0",
-        f"worker:{UUID}",
-        "ingest:0",
-        "ingest:1",
+        EGRESS0,
+        EGRESS1,
+        CPU0,
+        gpu_worker(UUID),
+        INGEST0,
+        INGEST1,
     ]
-    assert gpu_uuids([*names, ChildName(f"worker:{UUID}:1")]) == [UUID]
+    assert gpu_uuids([*names, gpu_worker(UUID, 1)]) == [UUID]
 
 
 def test_the_number_of_software_workers_may_go_by_the_cores() -> None:
     settings = replace(SEVERAL, software=replace(SEVERAL.software, workers=None))
     names = child_names(settings, [], 24)
-    assert [n for n in names if "worker" in n] == [f"worker:cpu:{index}" for index in range(3)]
+    assert [name for name in names if name.kind == "worker"] == [
+        cpu_worker(index) for index in range(3)
+    ]
 
 
 def test_children_are_modules_in_a_python_of_their_own() -> None:
-    assert command("egress:1") == [
+    assert command(EGRESS1) == [
         *(sys.executable, "-P", "-m", "egress"),
-        *("--name", "egress:1", "--run-dir", "/run/farm", "--orphan-timeout", "7.5"),
+        *("--index", "1", "--run-dir", "/run/farm", "--orphan-timeout", "7.5"),
     ]
 
 
 def test_ingests_are_told_where_to_listen_and_whether_they_share_the_port() -> None:
-    assert command("ingest:0")[-3:] == ["--listen", "[::1]:1936", "--share-port"]
+    assert command(INGEST0)[-3:] == ["--listen", "[::1]:1936", "--share-port"]
     alone = replace(SEVERAL, ingest=replace(SEVERAL.ingest, processes=1))
-    assert command("ingest:0", alone)[-2:] == ["--listen", "[::1]:1936"]
+    assert command(INGEST0, alone)[-2:] == ["--listen", "[::1]:1936"]
 
 
-@pytest.mark.parametrize("device", ["cpu:0", UUID])
-def test_workers_are_told_their_device_and_their_threads(device: str) -> None:
-    expected = ["--device", device, "--share", "2", "--threads", "3"]
-    assert command(f"worker:{device}", share=2)[-6:] == expected
+@pytest.mark.parametrize(("child", "device"), [(CPU0, "cpu"), (gpu_worker(UUID), UUID)])
+def test_workers_are_told_their_device_and_their_threads(child: ChildId, device: str) -> None:
+    argv = command(child, share=2)
+    assert argv[argv.index("--device") + 1] == device
+    assert argv[-4:] == ["--share", "2", "--threads", "3"]
 
 
-def test_further_workers_of_a_gpu_are_told_the_gpu_and_not_their_number() -> None:
-    argv = command(f"worker:{UUID}:1")
+def test_further_workers_of_a_gpu_are_told_the_gpu_and_their_number() -> None:
+    argv = command(gpu_worker(UUID, 1))
     assert argv[argv.index("--device") + 1] == UUID
-    assert argv[argv.index("--name") + 1] == f"worker:{UUID}:1"
+    assert argv[argv.index("--index") + 1] == "1"
 
 
 @pytest.mark.parametrize(
-    ("name", "visible"),
+    ("child", "visible"),
     [
-        ("ingest:0", ""),
-        ("egress:0", ""),
-        ("worker:cpu:0", ""),
-        (f"worker:{UUID}", UUID),
-        (f"worker:{UUID}:2", UUID),
+        (INGEST0, ""),
+        (EGRESS0, ""),
+        (CPU0, ""),
+        (gpu_worker(UUID), UUID),
+        (gpu_worker(UUID, 2), UUID),
     ],
 )
-def test_a_gpus_worker_sees_its_gpu_and_everyone_else_none(name: str, visible: str) -> None:
-    assert child_environ(ChildName(name)) == {"CUDA_VISIBLE_DEVICES": visible}
+def test_a_gpus_worker_sees_its_gpu_and_everyone_else_none(child: ChildId, visible: str) -> None:
+    assert child_environ(child) == {"CUDA_VISIBLE_DEVICES": visible}

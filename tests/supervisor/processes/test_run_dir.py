@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from common.ipc.control_link import CONTROL_SOCKET
-from common.ipc.identity import BootId, ChildName
+from common.ipc.identity import BootId
 from supervisor.processes.run_dir import (
     CHILDREN,
     AlreadyRunning,
@@ -30,6 +30,7 @@ from supervisor.processes.run_dir import (
     why_unserved,
     write_children,
 )
+from tests.kit.children import INGEST0
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def test_a_closed_run_directory_is_told_from_none(short: Path) -> None:
 
 
 def test_the_list_of_children_is_read_back_and_damage_is_no_list(short: Path) -> None:
-    records = [ChildRecord(ChildName("ingest:0"), 12, 345, BootId("ab" * 8))]
+    records = [ChildRecord(INGEST0, 12, 345, BootId("ab" * 8))]
     assert read_children(short) == []
     write_children(short, records)
     assert read_children(short) == records

@@ -7,13 +7,14 @@ import pytest
 from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.ipc.control_messages import DeviceInfo, Endpoint, Hello
-from common.ipc.identity import BootId, ChildName, device_of, gpu_worker
+from common.ipc.identity import BootId, ChildId, gpu_worker
 from supervisor.processes.worker_counts import (
     further_workers,
     hybrid_workers,
     share_of,
     software_workers,
 )
+from tests.kit.children import CPU0, GPU1, dedicated
 
 ONE, TWO = "GPU-1", "GPU-2"
 AUTO = Settings()
@@ -23,27 +24,27 @@ THREE = replace(AUTO, devices=replace(AUTO.devices, hybrid_workers=3))
 def hello(uuid: str, path: Pipeline = Pipeline.HYBRID, index: int = 0) -> Hello:
     name, boot_id = gpu_worker(uuid, index), BootId("0" * 16)
     device = DeviceInfo(uuid, "gpu", "toy", path)
-    return Hello(name, "worker", boot_id, 1, 1, Endpoint(name, boot_id), device=device)
+    return Hello(name, boot_id, 1, 1, Endpoint(name, boot_id), device=device)
 
 
 @pytest.mark.parametrize(
     ("worker", "device"),
     [
-        ("worker:cpu:0", "cpu:0"),
-        ("worker:cpu:q3", "cpu:q3"),
-        ("worker:GPU-1", "GPU-1"),
-        ("worker:GPU-1:2", "GPU-1"),
+        (CPU0, "cpu:0"),
+        (dedicated(3), "cpu:q3"),
+        (GPU1, "GPU-1"),
+        (gpu_worker("GPU-1", 2), "GPU-1"),
     ],
 )
-def test_a_workers_name_tells_its_device(worker: str, device: str) -> None:
-    assert device_of(ChildName(worker)) == device
+def test_a_workers_name_tells_its_device(worker: ChildId, device: str) -> None:
+    assert worker.device_name == device
 
 
 def test_the_first_worker_of_a_gpu_has_its_name_and_the_others_a_number() -> None:
     assert [gpu_worker(ONE, index) for index in range(3)] == [
-        "worker:GPU-1",
-        "worker:GPU-1:1",
-        "worker:GPU-1:2",
+        GPU1,
+        gpu_worker("GPU-1", 1),
+        gpu_worker("GPU-1", 2),
     ]
 
 
@@ -68,25 +69,28 @@ def test_hybrid_gpus_share_the_cores(cores: int, gpus: int, workers: int) -> Non
 def test_nothing_further_is_wanted_until_a_gpu_is_known_to_be_hybrid() -> None:
     assert further_workers(THREE, 16, [ONE], []) == []
     assert further_workers(THREE, 16, [ONE], [hello(ONE, Pipeline.GPU_ONLY)]) == []
-    assert further_workers(THREE, 16, [ONE], [hello(ONE)]) == ["worker:GPU-1:1", "worker:GPU-1:2"]
+    assert further_workers(THREE, 16, [ONE], [hello(ONE)]) == [
+        gpu_worker("GPU-1", 1),
+        gpu_worker("GPU-1", 2),
+    ]
 
 
 def test_a_gpu_that_is_not_known_yet_keeps_its_part_of_the_cores() -> None:
     both = [ONE, TWO]
-    assert further_workers(AUTO, 16, both, [hello(ONE)]) == ["worker:GPU-1:1"]
+    assert further_workers(AUTO, 16, both, [hello(ONE)]) == [gpu_worker("GPU-1", 1)]
     encodes = hello(TWO, Pipeline.GPU_ONLY)
     wanted = further_workers(AUTO, 16, both, [hello(ONE), encodes])
-    assert wanted == ["worker:GPU-1:1", "worker:GPU-1:2", "worker:GPU-1:3"]
+    assert wanted == [gpu_worker("GPU-1", 1), gpu_worker("GPU-1", 2), gpu_worker("GPU-1", 3)]
     wanted = further_workers(AUTO, 16, both, [hello(ONE), hello(TWO)])
-    assert wanted == ["worker:GPU-1:1", "worker:GPU-2:1"]
+    assert wanted == [gpu_worker("GPU-1", 1), gpu_worker("GPU-2", 1)]
 
 
 def test_any_worker_of_a_gpu_tells_what_it_is() -> None:
-    assert further_workers(THREE, 16, [ONE], [hello(ONE, index=2)])[0] == "worker:GPU-1:1"
+    assert further_workers(THREE, 16, [ONE], [hello(ONE, index=2)])[0] == gpu_worker("GPU-1", 1)
 
 
 def test_hybrid_workers_share_the_turns_of_the_cores() -> None:
-    cpu = ChildName("worker:cpu:0")
+    cpu = CPU0
     assert share_of(cpu, AUTO, 24, [ONE], []) == 1
     assert share_of(gpu_worker(ONE), AUTO, 16, [ONE, TWO], []) == 4, "both may be hybrid"
     assert share_of(gpu_worker(ONE, 1), THREE, 32, [ONE, TWO], [hello(ONE), hello(TWO)]) == 6

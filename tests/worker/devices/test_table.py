@@ -19,21 +19,21 @@ def switch_interval() -> Iterator[None]:
 
 
 def test_the_hosts_cores_are_opened_by_their_name_with_threads_of_each_sessions_own() -> None:
-    device = table.open_device("cpu:3", 1)
+    device = table.open_device("cpu", 1, name="cpu:3")
     assert isinstance(device.backend, SoftBackend)
     assert device.backend.info.name == "cpu:3"
     assert isinstance(device.threads, OwnThreads)
 
 
 def test_every_other_name_is_a_gpus() -> None:
-    assert table.device_kind("cpu").prefix == "cpu"
-    assert table.device_kind("GPU-12ab").prefix == ""
-    assert table.device_kind("").prefix == ""
+    assert table.device_kind("cpu").device == "cpu"
+    assert table.device_kind("GPU-12ab").device == ""
+    assert table.device_kind("").device == ""
 
 
 def test_a_gpus_process_sees_that_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    table.prepare_device("cpu:0")
+    table.prepare_device("cpu")
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
     assert sys.getswitchinterval() == pytest.approx(table.SOFTWARE_SWITCH_INTERVAL_S)
     table.prepare_device("GPU-12ab")

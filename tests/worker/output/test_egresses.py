@@ -5,9 +5,10 @@ from typing import cast
 
 from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import home
-from common.ipc.identity import BootId, ChildName, Generation, StreamId
+from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED
 from common.ipc.tag_link import TagLink
+from tests.kit.children import CPU0, EGRESS0, EGRESS1
 from worker.output.egresses import Egresses, Frames, Rendition
 
 RENDITION: Rendition = (StreamId("live/a"), Generation(1), "360p")
@@ -37,12 +38,12 @@ class FakeLink:
         self.is_closed = True
 
 
-EVERYWHERE = EgressRoutes(((RENDITION[0], (ChildName("egress:0"), ChildName("egress:1"))),))
+EVERYWHERE = EgressRoutes(((RENDITION[0], (EGRESS0, EGRESS1)),))
 NOWHERE_ELSE = EgressRoutes(())
 
 
 def egress(index: int, boot: str = "b") -> Endpoint:
-    return Endpoint(ChildName(f"egress:{index}"), BootId(boot), tags=f"unix://{index}{boot}")
+    return Endpoint(ChildId("egress", index=index), BootId(boot), tags=f"unix://{index}{boot}")
 
 
 def make(
@@ -59,7 +60,7 @@ def make(
 def test_every_egress_that_wants_a_stream_gets_its_messages_and_other_children_none() -> None:
     egresses, links = make()
     egresses.route(EVERYWHERE)
-    worker = Endpoint(ChildName("worker:cpu:0"), BootId("b"), media="unix://w")
+    worker = Endpoint(CPU0, BootId("b"), media="unix://w")
     egresses.update([egress(0), egress(1), worker])
     egresses.send(RENDITION, [b"open"])
     assert {name: push.sent for name, push in links.items()} == {
@@ -113,9 +114,9 @@ def test_an_ended_generation_is_forgotten() -> None:
 def test_a_stream_goes_to_its_home_and_is_caught_up_where_it_is_wanted_too() -> None:
     egresses, links = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
     egresses.update([egress(0), egress(1)])
-    first = home(RENDITION[0], [ChildName("egress:0"), ChildName("egress:1")])
+    first = home(RENDITION[0], [EGRESS0, EGRESS1])
     names = ["unix://0b", "unix://1b"]
-    keeper, other = (links[name] for name in (names if first == "egress:0" else names[::-1]))
+    keeper, other = (links[name] for name in (names if first == EGRESS0 else names[::-1]))
     egresses.send_tags(RENDITION, [b"1"], is_start=False)
     egresses.route(EVERYWHERE)
     egresses.send_tags(RENDITION, [b"2"], is_start=False)

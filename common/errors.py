@@ -67,10 +67,6 @@ class EnvelopeError(TfarmError):
     """A message between processes that cannot be read."""
 
 
-class FramingError(TfarmError):
-    """A byte stream between processes that is no row of messages."""
-
-
 @dataclass(frozen=True, slots=True)
 class ConfigFault:
     """One fault of a configuration: the path of its key, and what is wrong with it."""

@@ -31,7 +31,7 @@ from common.ipc.control_messages import (
     SwitchGeneration,
     Welcome,
 )
-from common.ipc.endpoint import endpoint, socket_path
+from common.ipc.endpoint import UNIX, endpoint, socket_path
 from common.ipc.envelope import decode_frames
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_link import MediaListener, Sender
@@ -79,9 +79,9 @@ class EgressServer:
         self._checked_s = 0.0
         self._bus = Bus()
         tags = endpoint(run_dir, child, self.boot_id, "tags")
-        handover = endpoint(run_dir, child, self.boot_id, "handover")
+        handover = endpoint(run_dir, child, self.boot_id, "handover", UNIX)
         self.endpoint = Endpoint(child, self.boot_id, tags=tags, handover=handover)
-        self._inlet = MediaListener(tags, self._on_frames, self._flushes.flush_due)
+        self._inlet = MediaListener(self._bus, tags, self._on_frames, self._flushes.flush_due)
         self._handover = HandoverServer(socket_path(handover), self._players.adopt)
         self._link = ControlLink(
             self._bus, run_dir, child, self.boot_id, self, orphan_timeout_s=orphan_timeout_s
@@ -244,7 +244,7 @@ class EgressServer:
         players = self._players
         counters = {
             **players.counters,
-            "unreadable": self._unreadable,
+            "unreadable": self._unreadable + self._inlet.unreadable,
             "players": len(players),
             "waiting": sum(map(len, players.waiting.values())),
             "unplaced": self._streams.unplaced,

@@ -81,7 +81,7 @@ class Ingest:
             orphan_timeout_s=orphan_timeout_s,
             on_payloads=self._on_payloads,
         )
-        self._relay = Links(lambda stream_id: self._streams.watched(stream_id))
+        self._relay = Links(self._bus, lambda stream_id: self._streams.watched(stream_id))
         settings = Settings()
         self._admission = Admission(settings.ingest, connection_limit())
         self._streams = Streams(

@@ -84,13 +84,13 @@ class Worker:
         self.exit_code = ExitCode.OK
         self._stopped = asyncio.Event()
         self._device = device
-        self._sessions = Sessions(child, device, self._report, self._on_fatal)
+        self._bus = Bus()
+        self._sessions = Sessions(child, device, self._bus, self._report, self._on_fatal)
         self._counters = dict.fromkeys(("unreadable", "stray"), 0)
         self._lines = RateLimit()
-        self._bus = Bus()
         media = endpoint(run_dir, child, self.boot_id, "media")
         self.endpoint = Endpoint(child, self.boot_id, media=media)
-        self._inlet = MediaListener(media, self._on_frames)
+        self._inlet = MediaListener(self._bus, media, self._on_frames)
         self._awake = AwakeClock(2 * WORKER_BEAT_S)
         self._link = ControlLink(
             self._bus,
@@ -189,6 +189,7 @@ class Worker:
             "sessions": self._sessions.started,
             "troubles": self._sessions.troubles,
             "tags_dropped": self._sessions.egresses.dropped,
+            "unreadable": self._counters["unreadable"] + self._inlet.unreadable,
         }
         return Heartbeat(self.child, self.boot_id, transcodes=self._status(), counters=counters)
 

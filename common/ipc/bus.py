@@ -1,55 +1,106 @@
-"""ZeroMQ sockets for control on an asyncio loop (IO): options in one place, no task a message.
+"""ZeroMQ on an asyncio loop (IO): the context, the options of all sockets, no task a message.
 
 `zmq.asyncio` makes a future for each message; here a socket's descriptor is watched by the loop
 and the socket is emptied in one go into a plain callback. The descriptor is edge-triggered
-(zmq_getsockopt ZMQ_FD): a reader that stops before EAGAIN, and a socket that is also sent on, must
-look again by themselves, which `Receiver` does.
+(zmq_getsockopt ZMQ_FD): whoever stops before EAGAIN, or sends, must look again by himself, which
+`Receiver` does.
 
-Sends never block: a full socket gives False. Media and tags go by `common.ipc.media_link`.
+Control speaks through a `Receiver` as it is; media and tags have `common.ipc.media_link` over it.
+Sends never block. Only `ipc://` addresses are bound: nothing here authenticates anybody.
 """
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Sequence
+from errno import EADDRINUSE
+from typing import Final
 
 import zmq
+
+from common.ipc.endpoint import socket_path
+from common.ipc.envelope import MAX_PAYLOAD_BYTES
 
 log = logging.getLogger("tfarm.common.ipc.bus")
 
 Frames = Sequence[bytes]
 OnFrames = Callable[[list[bytes]], None]
+OnTurn = Callable[[], None]
 
-HIGH_WATER_MARK = 4000  # messages; only a stop for memory
-BATCH = 256  # messages taken before the loop gets a turn
+HIGH_WATER_MARK: Final = 4000  # messages; only a stop for memory
+BATCH: Final = 256  # messages taken before the loop gets a turn
+TAKEN: Final = 0  # what `Receiver.push` gives for a message that is on its way
+
+# Plain integers, and the methods of the compiled class: in the hot path enums and the Python
+# layer above cost more than ZeroMQ itself.
+_EVENTS, _IN, _OUT = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.POLLOUT)
+_LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+_get, _send, _recv = zmq.backend.Socket.get, zmq.backend.Socket.send, zmq.backend.Socket.recv
 
 
 class Bus:
-    """One ZeroMQ context for a process; closes all that was opened on it."""
+    """One ZeroMQ context with one IO thread for a process; closes all that was opened on it."""
 
     def __init__(self) -> None:
         self._context = zmq.Context(io_threads=1)
-        self._sockets: list[Receiver] = []
+        self._receivers: set[Receiver] = set()
 
-    def router(self, address: str, on_frames: OnFrames) -> "Receiver":
-        """Bind a ROUTER; messages come with, and are sent with, the peer's id as first frame."""
+    def router(
+        self, address: str, on_frames: OnFrames, on_turn: OnTurn | None = None
+    ) -> "Receiver":
+        """Bind a ROUTER that others name themselves to.
+
+        Messages come with, and are sent with, the peer's identity as first frame.
+        """
         socket = self._socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         socket.bind(address)
-        return self._receiver(socket, on_frames)
+        return self._receiver(socket, on_frames, on_turn)
 
-    def dealer(self, address: str, identity: bytes, on_frames: OnFrames) -> "Receiver":
-        """Connect a DEALER under `identity`."""
+    def listener(
+        self, address: str, on_frames: OnFrames, on_turn: OnTurn | None = None
+    ) -> "Receiver":
+        """Bind a ROUTER at an address of one incarnation; it tells who is gone by EHOSTUNREACH.
+
+        Raises:
+            OSError: the address is taken, or cannot be bound.
+        """
+        path = socket_path(address)
+        if os.path.lexists(path):  # ZeroMQ would take it over
+            raise OSError(EADDRINUSE, os.strerror(EADDRINUSE), path)
+        socket = self._socket(zmq.ROUTER)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        try:
+            socket.bind(address)
+        except zmq.ZMQError as error:
+            socket.close()
+            raise OSError(error.errno, error.strerror, path) from error
+        return self._receiver(socket, on_frames, on_turn)
+
+    def dealer(
+        self, address: str, identity: bytes, on_frames: OnFrames, on_turn: OnTurn | None = None
+    ) -> "Receiver":
+        """Connect a DEALER under `identity`, again whenever the peer was away."""
         socket = self._socket(zmq.DEALER)
         socket.setsockopt(zmq.IDENTITY, identity)
         socket.setsockopt(zmq.RECONNECT_IVL, 50)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         socket.connect(address)
-        return self._receiver(socket, on_frames)
+        return self._receiver(socket, on_frames, on_turn)
+
+    def sender(
+        self, address: str, on_frames: OnFrames, on_turn: OnTurn | None = None
+    ) -> "Receiver":
+        """Connect a DEALER once; it takes messages while its peer is there, and keeps none."""
+        socket = self._socket(zmq.DEALER)
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        socket.connect(address)
+        return self._receiver(socket, on_frames, on_turn)
 
     def close(self) -> None:
-        for socket in self._sockets:
-            socket.close()
-        self._sockets.clear()
+        for receiver in tuple(self._receivers):
+            receiver.close()
         self._context.destroy(linger=0)
 
     def _socket(self, kind: int) -> "zmq.Socket[bytes]":
@@ -57,68 +108,111 @@ class Bus:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
         socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_PAYLOAD_BYTES)  # of a frame; more ends the link
         return socket
 
-    def _receiver(self, socket: "zmq.Socket[bytes]", on_frames: OnFrames) -> "Receiver":
-        receiver = Receiver(socket, on_frames)
-        self._sockets.append(receiver)
+    def _receiver(
+        self, socket: "zmq.Socket[bytes]", on_frames: OnFrames, on_turn: OnTurn | None
+    ) -> "Receiver":
+        receiver = Receiver(socket, on_frames, on_turn, self._receivers.discard)
+        self._receivers.add(receiver)
         return receiver
 
 
 class Receiver:
     """A socket that is read by the loop, and may be sent on."""
 
-    def __init__(self, socket: "zmq.Socket[bytes]", on_frames: OnFrames) -> None:
+    def __init__(
+        self,
+        socket: "zmq.Socket[bytes]",
+        on_frames: OnFrames,
+        on_turn: OnTurn | None,
+        on_close: "Callable[[Receiver], None]",
+    ) -> None:
+        """`on_turn` is called behind the messages of a turn, and when a peer came or went."""
         self._socket = socket
         self._on_frames = on_frames
+        self._on_turn = on_turn
+        self._on_close = on_close
         self._loop = asyncio.get_running_loop()
         self._fd = int(socket.getsockopt(zmq.FD))
         self._closed = False
+        self._again: asyncio.Handle | None = None
         self._loop.add_reader(self._fd, self._drain)
         # what came before the reader was set gives no edge
-        self._loop.call_soon(self._drain)
+        self._look_again()
 
     @property
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def has_peer(self) -> bool:
+        """Whether a message would be taken now."""
+        return not self._closed and bool(self._events() & _OUT)
+
     def send(self, frames: Frames) -> bool:
         """Send without waiting; False when the peer's queue is full or the peer is unknown."""
+        return self.push(frames) == TAKEN
+
+    def push(self, frames: Frames) -> int:
+        """Send without waiting; `TAKEN`, or the errno that says why it was not."""
         if self._closed:
-            return False
+            return zmq.ENOTSOCK
+        socket, last = self._socket, len(frames) - 1
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=True)
-        except zmq.Again:
-            return False
+            for frame in frames[:last]:
+                _send(socket, frame, _MORE)
+            _send(socket, frames[last], _LAST)
         except zmq.ZMQError as error:
-            log.debug("send failed error=%s", error)
-            return False
+            return error.errno or zmq.EAGAIN
         finally:
             # sending may have eaten the edge that a message in would have made
-            self._loop.call_soon(self._drain)
-        return True
+            if self._events() & _IN:
+                self._look_again()
+        return TAKEN
 
     def close(self) -> None:
+        """Close the socket; what has not left is dropped."""
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._fd)
+            if self._again is not None:
+                self._again.cancel()
             self._socket.close(linger=0)
+            self._on_close(self)
+
+    def _events(self) -> int:
+        return int(_get(self._socket, _EVENTS))
+
+    def _look_again(self) -> None:
+        if self._again is None:
+            self._again = self._loop.call_soon(self._drain_again)
+
+    def _drain_again(self) -> None:
+        self._again = None
+        self._drain()
 
     def _drain(self) -> None:
+        socket, on_frames = self._socket, self._on_frames
         for _ in range(BATCH):
             # asked first: to be told by an exception that nothing is there costs more
-            if self._closed or not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-                return
+            if self._closed or not self._events() & _IN:
+                break
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                frame = _recv(socket, _LAST, False)
+                frames = [frame.bytes]
+                while frame.more:
+                    frame = _recv(socket, _LAST, False)
+                    frames.append(frame.bytes)
             except zmq.Again:
-                return
-            self._hand_on(frames)
-        self._loop.call_soon(self._drain)
-
-    def _hand_on(self, frames: list[bytes]) -> None:
-        try:
-            self._on_frames(frames)
-        except Exception:
-            # One bad message must not stop the reading of the socket: that would end everyone.
-            log.exception("handling a bus message failed")
+                break
+            try:
+                on_frames(frames)
+            except Exception:
+                # One bad message must not stop the reading of the socket: that would end everyone.
+                log.exception("handling a message failed")
+        else:
+            self._look_again()
+        if self._on_turn is not None and not self._closed:
+            self._on_turn()

@@ -11,10 +11,11 @@ from typing import Final
 
 from common.ipc.identity import BootId, ChildId
 
-SCHEME: Final = "unix://"
+IPC: Final = "ipc://"  # ZeroMQ's: media and tags
+UNIX: Final = "unix://"  # a plain socket: the handover of connections
 
 
-def endpoint(run_dir: Path, child: ChildId, boot_id: BootId, name: str) -> str:
+def endpoint(run_dir: Path, child: ChildId, boot_id: BootId, name: str, scheme: str = IPC) -> str:
     """A fresh address for the socket `name` of one incarnation of a child.
 
     Raises:
@@ -26,9 +27,9 @@ def endpoint(run_dir: Path, child: ChildId, boot_id: BootId, name: str) -> str:
     path = str(run_dir / f"{file_name}-{boot_id}.{name}")
     if len(os.fsencode(path)) > 100:
         raise ValueError(f"run directory too long for socket names (100 bytes): {path}")
-    return SCHEME + path
+    return scheme + path
 
 
 def socket_path(address: str) -> str:
     """The path of the socket that an address names."""
-    return address.removeprefix(SCHEME)
+    return address.removeprefix(IPC).removeprefix(UNIX)

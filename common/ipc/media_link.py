@@ -1,157 +1,178 @@
-"""The ways of media and tags between processes: Unix stream sockets on the running loop (IO).
+"""The ways of media and tags between processes: ZeroMQ sockets on the running loop (IO).
 
-Every frame of every stream crosses here, so there is nothing between `send` and the peer but one
-write. ZeroMQ, which carries control, wakes a thread of its own at both ends of each message
-(docs/performance.md has what that costs).
+A `MediaListener` is bound by one incarnation of a worker or an egress, at an address that is never
+bound again; a `MediaSender` is connected once the supervisor has announced that address. Sends
+never block. What nobody waits for is sent `batched`: with the next message that is not, or some
+time later; all that leaves in one turn is one ZeroMQ message (`common.ipc.batch`).
 
-An inlet is bound by one incarnation of a worker or an egress under a name that is never bound
-again; an outlet is connected once the supervisor has announced that name. Sends never block: what
-the peer does not read is kept up to a limit for memory, then `send` gives False and the caller
-drops by stream. What nobody waits for is sent `batched`: with the next message that is not, or some
-time later. Who binds an inlet may answer. Frames: `common.ipc.framing`.
+The limit for memory counts bytes, as ZeroMQ's own does not: a sender keeps at most `KEPT_BYTES`
+that its listener has not acknowledged, wherever they lie by now, in a queue here or there or on
+the way between; then `send` gives False and the caller drops by stream. A listener acknowledges
+what its process has taken, every MiB and every second. In ZeroMQ's queues are `WINDOW` messages at
+most, which is below the high-water mark: a socket that takes no message has no peer.
 """
 
 import asyncio
 import logging
 import os
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from errno import EHOSTUNREACH
+from typing import Any, Final
 
-from common.errors import FramingError
+from common.errors import EnvelopeError
+from common.ipc.batch import MAX_MESSAGES, Frames, pack, unpack
+from common.ipc.bus import HIGH_WATER_MARK, TAKEN, Bus, Receiver
 from common.ipc.endpoint import socket_path
-from common.ipc.framing import FrameReader, header
+from common.ipc.envelope import MAX_PAYLOAD_BYTES, decode_frames, encode
+from common.ipc.media_messages import Acknowledgement
+from common.process.log import RateLimit
 
 log = logging.getLogger("tfarm.common.ipc.media_link")
 
-Frames = Sequence[bytes]
 OnFrames = Callable[[list[bytes], "Sender"], None]
-OnAnswer = Callable[[list[bytes]], None]
+OnAnswer = Callable[[Any], None]
 
-KEPT_BYTES = 32 * 1024 * 1024  # for a peer that does not read; queues in time are its reader's
-SOCKET_BYTES = 1024 * 1024  # asked of the kernel, which may give less
-TURN_BYTES = 256 * 1024  # sent before the turn of the loop ends
-RETRY_S = 0.2  # until a link that broke is tried again; meanwhile every stream hears of it
-BATCH_S = 0.2  # that a message sent lazily waits at most
+KEPT_BYTES: Final = 32 * 1024 * 1024  # for a peer that does not read; queues in time are its own
+WINDOW: Final = HIGH_WATER_MARK // 4  # ZeroMQ messages on the way: it counts what left by halves
+TURN_BYTES: Final = 256 * 1024  # in one ZeroMQ message, but for a single larger one
+ACKNOWLEDGED_BYTES: Final = 1024 * 1024  # taken, and not acknowledged yet
+LOOK_S: Final = 1.0  # until the rest is acknowledged, and who has gone is seen
+CONNECT_S: Final = 1.0  # that an announced peer is waited for
+RETRY_S: Final = 0.2  # until a link that broke is tried again; meanwhile every stream hears of it
+BATCH_S: Final = 0.2  # that a message sent batched waits at most
 
 
 class Sender:
-    """One who has connected to an inlet."""
+    """One who has connected to a listener."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self.reader = FrameReader()
-        self._connection = connection
-
-    @property
-    def closed(self) -> bool:
-        return self._connection.fileno() < 0
+    def __init__(self, receiver: Receiver, identity: bytes) -> None:
+        self._receiver = receiver
+        self._identity = identity
+        self._messages = 0  # taken since the last acknowledgement
+        self._bytes = 0
+        self.closed = False
 
     def answer(self, frames: Frames) -> bool:
         """Send it a small message; False: it takes none, now or any more. Answers are seldom."""
-        data = header(frames) + b"".join(frames)
-        try:
-            return self._connection.send(data) == len(data)
-        except OSError:
+        if self.closed:
             return False
+        errno = self._receiver.push((self._identity, *frames))
+        self.closed = errno == EHOSTUNREACH
+        return errno == TAKEN
+
+    def took(self, size: int) -> None:
+        """A ZeroMQ message of that many bytes was taken; acknowledged with others."""
+        self._messages += 1
+        self._bytes += size
+        if self._bytes >= ACKNOWLEDGED_BYTES or self._messages >= WINDOW // 4:
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        if self.answer([encode(Acknowledgement(self._messages, self._bytes))]):
+            self._messages = self._bytes = 0
 
 
 class MediaListener:
     """A bound socket, and all who have connected to it: hands each message to `on_frames`."""
 
     def __init__(
-        self, address: str, on_frames: OnFrames, on_read: Callable[[], None] | None = None
+        self,
+        bus: Bus,
+        address: str,
+        on_frames: OnFrames,
+        on_read: Callable[[], None] | None = None,
     ) -> None:
-        """`on_read` is called behind the messages of each read."""
+        """`on_read` is called behind the messages of each turn.
+
+        Raises:
+            OSError: the address is taken, or cannot be bound.
+        """
+        self.unreadable = 0  # ZeroMQ messages that were none of ours
         self._on_frames = on_frames
         self._on_read = on_read
+        self._lines = RateLimit()
         self._loop = asyncio.get_running_loop()
         self._path = socket_path(address)
-        self._senders: dict[socket.socket, Sender] = {}
-        self._listener = _unix_socket()
-        try:
-            self._listener.bind(self._path)
-            self._listener.listen(256)
-        except OSError:
-            self._listener.close()
-            raise
-        self._loop.add_reader(self._listener, self._accept)
+        self._senders: dict[bytes, Sender] = {}
+        self._has_read = False
+        self._receiver = bus.listener(address, self._take, self._on_turn)
+        self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def close(self) -> None:
         """Close all, and remove the socket's file."""
-        if self._listener.fileno() < 0:
+        if self._receiver.closed:
             return
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
-        for peer in tuple(self._senders):
-            self._drop(peer)
+        self._timer.cancel()
+        self._receiver.close()
+        for sender in self._senders.values():
+            sender.closed = True
+        self._senders.clear()
         with suppress(FileNotFoundError):
             os.unlink(self._path)
 
-    def _accept(self) -> None:
+    def _take(self, frames: list[bytes]) -> None:
+        """One ZeroMQ message: who sends it, and its messages."""
+        identity = frames[0]
+        sender = self._senders.get(identity)
+        if sender is None:
+            sender = self._senders[identity] = Sender(self._receiver, identity)
+        self._has_read = True
         try:
-            peer, _ = self._listener.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            log.warning("a peer was not accepted error=%s", error)
-            return
-        peer.setblocking(False)
-        sender = self._senders[peer] = Sender(peer)
-        self._loop.add_reader(peer, self._read, peer, sender)
-
-    def _read(self, peer: socket.socket, sender: Sender) -> None:
-        reader = sender.reader
-        try:
-            count = peer.recv_into(reader.room())
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            count = 0  # the peer's process has ended, which its supervisor tells of
-        if count == 0:
-            self._drop(peer)
-            return
-        reader.filled(count)
-        try:
-            messages = reader.messages()
-        except FramingError as error:
-            log.error("a media link is ended, what came is no message error=%s", error)
-            self._drop(peer)
-            return
-        for frames in messages:
+            messages = unpack(frames[1:])
+        except (EnvelopeError, IndexError) as error:
+            self.unreadable += 1
+            if (held := self._lines.allow(self._loop.time())) is not None:
+                log.warning("unreadable message on a media link error=%s held=%d", error, held)
+            messages = []
+        for message in messages:
             try:
-                self._on_frames(frames, sender)
+                self._on_frames(message, sender)
             except Exception:
-                # One bad message must not stop the reading of the socket: that would end everyone.
+                # The others of the same turn are another stream's.
                 log.exception("handling a media message failed")
-        if self._on_read is not None:
-            self._on_read()
+        sender.took(sum(map(len, frames)) - len(identity))
 
-    def _drop(self, peer: socket.socket) -> None:
-        if self._senders.pop(peer, None) is not None:
-            self._loop.remove_reader(peer)
-            peer.close()
+    def _on_turn(self) -> None:
+        if self._has_read:
+            self._has_read = False
+            if self._on_read is not None:
+                self._on_read()
+
+    def _look(self) -> None:
+        """Acknowledge what there is; who takes no acknowledgement is gone."""
+        self._timer = self._loop.call_later(LOOK_S, self._look)
+        for identity, sender in tuple(self._senders.items()):
+            sender.acknowledge()
+            if sender.closed:
+                del self._senders[identity]
 
 
 class MediaSender:
-    """A connection to the inlet of one incarnation of a child."""
+    """A connection to the listener of one incarnation of a child."""
 
-    def __init__(self, address: str, on_answer: OnAnswer | None = None) -> None:
-        self._path = socket_path(address)
+    def __init__(self, bus: Bus, address: str, on_answer: OnAnswer | None = None) -> None:
+        """`on_answer` gets the messages that the listener's process answers with."""
+        self._bus = bus
+        self._address = address
         self._on_answer = on_answer
-        self._answers = FrameReader()
         self._loop = asyncio.get_running_loop()
-        self._socket: socket.socket | None = None
-        self._rest = memoryview(b"")  # what the peer's socket did not take of the last write
-        self._posted: deque[bytes] = deque()  # behind it: what waits for its turn, or for room
-        self._kept_bytes = 0  # of both
-        self._is_full = False
+        self._receiver: Receiver | None = None
+        self._is_up = False
+        self._posted: deque[Frames] = deque()  # waits for its turn, for room, or for the peer
+        self._posted_bytes = 0
+        self._sent_messages = 0  # and not acknowledged
+        self._sent_bytes = 0
         self._is_gathering = False
+        self._is_due = False  # to be written as soon as the peer is there
         self._written_s = -1.0  # the loop's time at the last write
         self._soon: asyncio.Handle | None = None
-        self._late: asyncio.TimerHandle | None = None  # for what was sent lazily
+        self._late: asyncio.TimerHandle | None = None  # for what was sent batched
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
+        # Who has been announced is there, and gets all that is sent from now on.
+        self._is_expected = os.path.lexists(socket_path(address))
         self._connect()
 
     @property
@@ -163,15 +184,16 @@ class MediaSender:
 
         `batched`: with what is sent next, within `BATCH_S`.
         """
-        if self._socket is None or self._kept_bytes > KEPT_BYTES:
+        size = sum(map(len, frames))
+        if (
+            not (self._is_up or self._is_expected)
+            or self._posted_bytes + self._sent_bytes > KEPT_BYTES
+            or size > MAX_PAYLOAD_BYTES
+        ):
             return False
-        head = header(frames)
-        self._posted.append(head)
-        self._posted += frames
-        self._kept_bytes += len(head) + sum(map(len, frames))
-        if self._is_full:
-            return True
-        if self._kept_bytes >= TURN_BYTES:
+        self._posted.append(frames)
+        self._posted_bytes += size
+        if self._posted_bytes >= TURN_BYTES:
             self._write()
         elif self._is_gathering:
             pass
@@ -193,71 +215,74 @@ class MediaSender:
         self._is_gathering = True
 
     def flush(self) -> None:
-        """Send now what was sent lazily, or has been gathered."""
+        """Send now what was sent batched, or has been gathered."""
         self._is_gathering = False
-        if not self._is_full and self._posted:
-            self._write()
+        self._write()
 
     def close(self) -> None:
         """Drop what has not left: stale media is of no use to a successor."""
         self._closed = True
         self._disconnect()
-        if self._again is not None:
-            self._again.cancel()
 
     def _connect(self) -> None:
-        self._again = None
-        connection = _unix_socket()
-        try:
-            connection.connect(self._path)
-        except OSError as error:
-            connection.close()
-            log.info("media link not up error=%s", error)
-            self._again = self._loop.call_later(RETRY_S, self._connect)
-            return
-        self._socket = connection
-        self._loop.add_reader(connection, self._read)
+        """Try to reach the peer, for as long as it is expected or the next try is away."""
+        self._receiver = self._bus.sender(self._address, self._read, self._on_turn)
+        patience_s = CONNECT_S if self._is_expected else RETRY_S
+        self._again = self._loop.call_later(patience_s, self._retry)
+
+    def _retry(self) -> None:
+        if self._is_expected:
+            log.info("media link not up address=%s", self._address)
+        self._disconnect()
+        self._connect()
 
     def _disconnect(self) -> None:
+        self._is_up = self._is_expected = False
         self._posted.clear()
-        self._kept_bytes = 0
-        self._rest = memoryview(b"")
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-        if self._socket is not None:
-            self._loop.remove_reader(self._socket)
-            if self._is_full:
-                self._loop.remove_writer(self._socket)
-                self._is_full = False
-            self._socket.close()
-            self._socket = None
+        self._posted_bytes = self._sent_bytes = self._sent_messages = 0
+        for handle in (self._soon, self._late, self._again):
+            if handle is not None:
+                handle.cancel()
+        self._soon = self._late = self._again = None
+        if self._receiver is not None:
+            self._receiver.close()
+            self._receiver = None
 
-    def _read(self) -> None:
-        if self._socket is None:
+    def _break(self) -> None:
+        """The peer is gone, or has ended the link."""
+        log.info("media link broken address=%s", self._address)
+        self._disconnect()
+        self._again = self._loop.call_later(RETRY_S, self._connect)
+
+    def _on_turn(self) -> None:
+        """Something has happened to the socket: look whether its peer came or went."""
+        if self._receiver is None or self._receiver.has_peer == self._is_up:
             return
+        if self._is_up:
+            self._break()
+            return
+        self._is_up, self._is_expected = True, False
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._is_due:
+            self._write()
+
+    def _read(self, frames: list[bytes]) -> None:
         try:
-            count = self._socket.recv_into(self._answers.room())
-        except (BlockingIOError, InterruptedError):
+            message, _ = decode_frames(frames)
+        except EnvelopeError as error:
+            log.warning("unreadable answer on a media link error=%s", error)
             return
-        except OSError as error:
-            self._break(str(error))
-            return
-        if count == 0:
-            self._break("the peer ended it")
-            return
-        self._answers.filled(count)
-        try:
-            answers = self._answers.messages()
-        except FramingError as error:
-            self._break(str(error))
-            return
-        for frames in answers:
+        if not isinstance(message, Acknowledgement):
             if self._on_answer is not None:
-                self._on_answer(frames)
+                self._on_answer(message)
+            return
+        was_full = self._sent_messages >= WINDOW
+        self._sent_messages = max(0, self._sent_messages - message.messages)
+        self._sent_bytes = max(0, self._sent_bytes - message.size)
+        if was_full and not self._is_gathering:
+            self._write()
 
     def _on_turn_ends(self) -> None:
         self._soon = None
@@ -268,51 +293,32 @@ class MediaSender:
         self.flush()
 
     def _write(self) -> None:
-        """Send all there is, up to what the peer takes."""
-        while self._socket is not None:
-            data = self._rest or self._gather()
-            try:
-                sent = self._socket.send(data) if data else 0
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError as error:
-                self._break(str(error))
+        """Send all there is, up to what may be on the way."""
+        self._is_due = not self._is_up
+        while self._posted and self._is_up and self._sent_messages < WINDOW:
+            messages, size = self._gather()
+            packed = pack(messages)
+            if self._receiver is None or self._receiver.push(packed) != TAKEN:
+                self._break()
                 return
-            self._kept_bytes -= sent
-            self._rest = memoryview(data)[sent:]
-            is_full = sent < len(data)
-            if is_full is not self._is_full:
-                self._is_full = is_full
-                if is_full:
-                    self._loop.add_writer(self._socket, self._write)
-                else:
-                    self._loop.remove_writer(self._socket)
-            if is_full or not self._posted:
-                return
+            self._sent_messages += 1
+            self._sent_bytes += size + len(packed[0])
 
-    def _gather(self) -> bytes:
-        """Frames for one write."""
+    def _gather(self) -> tuple[Sequence[Frames], int]:
+        """Take messages for one ZeroMQ message; and their bytes."""
         posted = self._posted
-        if self._kept_bytes > 2 * TURN_BYTES:
-            taken, size = [], 0
-            while posted and size < TURN_BYTES:
-                taken.append(posted.popleft())
-                size += len(taken[-1])
-            return b"".join(taken)
-        data = b"".join(posted)
-        posted.clear()
-        return data
-
-    def _break(self, why: str) -> None:
-        """The peer is gone, or has ended the link."""
-        log.info("media link broken reason=%s", why)
-        self._disconnect()
-        self._answers = FrameReader()
-        self._again = self._loop.call_later(RETRY_S, self._connect)
-
-
-def _unix_socket() -> socket.socket:
-    """A non-blocking one."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
-    return made
+        if self._posted_bytes <= TURN_BYTES and len(posted) <= MAX_MESSAGES:
+            messages, size = tuple(posted), self._posted_bytes
+            posted.clear()
+            self._posted_bytes = 0
+            return messages, size
+        taken: list[Frames] = []
+        size = 0
+        while posted and len(taken) < MAX_MESSAGES:
+            more = sum(map(len, posted[0]))
+            if taken and size + more > TURN_BYTES:
+                break
+            size += more
+            taken.append(posted.popleft())
+        self._posted_bytes -= size
+        return taken, size

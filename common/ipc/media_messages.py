@@ -178,6 +178,15 @@ class Demand:
     renditions: tuple[str, ...]  # all of them; none: nothing is watched
 
 
+@message("acknowledgement")
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The listener's answer on every link: its process has taken this much more."""
+
+    messages: int  # of ZeroMQ, each with the messages of one turn
+    size: int  # bytes of their frames
+
+
 @message("generation-end")
 @dataclass(frozen=True, slots=True)
 class GenerationEnd:

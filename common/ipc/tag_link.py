@@ -1,42 +1,36 @@
 """The way of tags to one egress, which says in return what of them is played (IO).
 
 A wake-up costs an egress more than the tags it is woken for: on a busy host they are pushed out of
-the processor's caches in between. So tags that somebody waits for go at once, and the rest lazily:
+the processor's caches in between. So tags that somebody waits for go at once, and the rest batched:
 they are there, 0.2 s old at most, for who joins, and from then on come at once too.
 """
 
-import logging
 from collections.abc import Callable
+from typing import Any
 
-from common.errors import EnvelopeError
-from common.ipc.envelope import decode_frames
+from common.ipc.bus import Bus
 from common.ipc.identity import StreamId
 from common.ipc.media_link import MediaSender
 from common.ipc.media_messages import SHARED, Demand
-
-log = logging.getLogger("tfarm.common.ipc.tag_link")
 
 
 class TagLink(MediaSender):
     """The way to one incarnation of an egress."""
 
-    def __init__(self, address: str, on_watched: Callable[[StreamId], None] | None = None) -> None:
+    def __init__(
+        self, bus: Bus, address: str, on_watched: Callable[[StreamId], None] | None = None
+    ) -> None:
         """`on_watched` is called when somebody there begins to play a stream."""
-        super().__init__(address, self._hear)
+        super().__init__(bus, address, self._on_demand)
         self._on_watched = on_watched
         self._watched: dict[StreamId, frozenset[str]] = {}
 
     def watches(self, stream_id: StreamId, rendition: str) -> bool:
-        """Whether somebody there plays this rendition, or waits for it."""
+        """Tell if somebody there plays this rendition, or waits for it."""
         watched = self._watched.get(stream_id)
         return watched is not None and (rendition in watched or rendition == SHARED)
 
-    def _hear(self, frames: list[bytes]) -> None:
-        try:
-            message, _ = decode_frames(frames)
-        except EnvelopeError as error:
-            log.warning("unreadable answer of an egress error=%s", error)
-            return
+    def _on_demand(self, message: Any) -> None:
         if not isinstance(message, Demand):
             return
         was_watched = message.stream_id in self._watched

@@ -1,4 +1,4 @@
-"""The ways from this ingest to the running workers and egresses (IO): one outlet an incarnation.
+"""The ways from this ingest to the running workers and egresses (IO): one sender an incarnation.
 
 Sockets follow the supervisor's `Topology`. An incarnation that is gone is closed at once, with
 whatever had not left: it would be stale to its successor, which has an endpoint of its own. What a
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from common.ipc.bus import Bus
 from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
 from common.ipc.envelope import encode
@@ -67,8 +68,9 @@ Known = TypeVar("Known", bound=PeerPort)
 class Links:
     """All ways out, as the last topology has them."""
 
-    def __init__(self, on_watched: Callable[[StreamId], None] | None = None) -> None:
+    def __init__(self, bus: Bus, on_watched: Callable[[StreamId], None] | None = None) -> None:
         """`on_watched` is called when somebody begins to play a stream."""
+        self._bus = bus
         self._on_watched = on_watched
         self._workers: dict[ChildId, PeerPort] = {}
         self._egresses: dict[ChildId, EgressPort] = {}
@@ -79,13 +81,15 @@ class Links:
         """Connect to who is new, close who is gone."""
         workers = {e.child: e for e in endpoints if e.media}
         self._workers = _follow(
-            self._workers, workers, lambda e: PeerPort(e.child, e.boot_id, MediaSender(e.media))
+            self._workers,
+            workers,
+            lambda e: PeerPort(e.child, e.boot_id, MediaSender(self._bus, e.media)),
         )
         egresses = {e.child: e for e in endpoints if e.tags}
         self._egresses = _follow(
             self._egresses,
             egresses,
-            lambda e: EgressPort(e.child, e.boot_id, TagLink(e.tags, self._on_watched)),
+            lambda e: EgressPort(e.child, e.boot_id, TagLink(self._bus, e.tags, self._on_watched)),
         )
         self._handovers = {e.child: e.handover for e in endpoints if e.handover}
 

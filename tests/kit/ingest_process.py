@@ -34,7 +34,7 @@ from common.ipc.control_messages import (
     Topology,
     Welcome,
 )
-from common.ipc.endpoint import SCHEME
+from common.ipc.endpoint import IPC, UNIX
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, Generation, StreamId
 from common.ipc.media_messages import AccessUnit, Tags
@@ -232,12 +232,12 @@ class FarmAround:
             EGRESS,
             BootId(f"e{self.egress_boot}"),
             tags=self._address(f"e{self.egress_boot}"),
-            handover=self._address("handover"),
+            handover=f"{UNIX}{self.run_dir / 'handover'}",
         )
         return (worker, egress) if self.has_egress else (worker,)
 
     def _address(self, name: str) -> str:
-        return f"{SCHEME}{self.run_dir / name}"
+        return f"{IPC}{self.run_dir / name}"
 
     def _bind_egress(self) -> None:
         if self.has_egress and self._egress_bound != self.egress_boot:
@@ -246,8 +246,8 @@ class FarmAround:
 
     def _listen_as(self, at: str, name: str) -> None:
         listener = BlockingListener(self._address(name))
-        self._inlets[listener.fileno()] = at, listener
-        self._poller.register(listener.fileno(), zmq.POLLIN)
+        self._inlets[listener.socket] = at, listener
+        self._poller.register(listener.socket, zmq.POLLIN)
 
     def _say(self, message: object) -> None:
         if not self._is_silent:
@@ -259,7 +259,7 @@ class FarmAround:
         self._router.bind(control_address(self.run_dir))
         self._poller = zmq.Poller()
         self._poller.register(self._router, zmq.POLLIN)
-        self._inlets: dict[int, tuple[str, BlockingListener]] = {}
+        self._inlets: dict[zmq.Socket[bytes], tuple[str, BlockingListener]] = {}
         self._listen_as("worker", "w1")
         self._bind_egress()
         self._bound.set()

@@ -1,61 +1,58 @@
-"""Both ends of a media link for tests without a loop: blocking Unix sockets."""
+"""Both ends of a media link for tests without a loop: blocking ZeroMQ sockets."""
 
-import selectors
-import socket
 from collections.abc import Sequence
 
-from common.ipc.endpoint import socket_path
-from common.ipc.framing import FrameReader, header
+import zmq
+
+from common.ipc.batch import pack, unpack
+from common.ipc.envelope import encode
+from common.ipc.media_messages import Acknowledgement
+
+TIMEOUT_MS = 10_000  # to send a message, or the last ones
 
 
 class BlockingSender:
-    """Connects to a child's inlet; a send waits until all is written."""
+    """Connects to a child's listener; a send waits for room."""
 
     def __init__(self, address: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(socket_path(address))
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._socket.setsockopt(zmq.SNDTIMEO, TIMEOUT_MS)
+        self._socket.setsockopt(zmq.LINGER, TIMEOUT_MS)
+        self._socket.connect(address)
 
     def send(self, frames: Sequence[bytes]) -> None:
-        self._socket.sendall(header(frames) + b"".join(frames))
+        while self._socket.poll(0):
+            self._socket.recv_multipart()  # answers
+        self._socket.send_multipart(pack([frames]))
 
     def close(self) -> None:
         self._socket.close()
+        self._context.term()
 
 
 class BlockingListener:
     """Binds an address and takes what all who connect have to say."""
 
     def __init__(self, address: str) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(socket_path(address))
-        self._listener.listen()
-        self._selector.register(self._listener, selectors.EVENT_READ)
-
-    def fileno(self) -> int:
-        """To be polled by: readable when `receive` has something to do."""
-        return self._selector.fileno()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.socket = self._context.socket(zmq.ROUTER)  # to be polled by
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind(address)
 
     def receive(self, timeout_s: float) -> list[list[bytes]]:
         """The messages that came, as frames; none when nothing did in that time."""
         messages: list[list[bytes]] = []
-        for key, _ in self._selector.select(timeout_s):
-            if key.fileobj is self._listener:
-                peer, _ = self._listener.accept()
-                self._selector.register(peer, selectors.EVENT_READ, FrameReader())
-                continue
-            assert isinstance(key.fileobj, socket.socket)
-            count = key.fileobj.recv_into(key.data.room())
-            if count == 0:
-                self._selector.unregister(key.fileobj)
-                key.fileobj.close()
-                continue
-            key.data.filled(count)
-            messages += key.data.messages()
+        timeout_ms = round(timeout_s * 1000)
+        while self.socket.poll(timeout_ms):
+            timeout_ms = 0
+            identity, *frames = self.socket.recv_multipart()
+            messages += unpack(frames)
+            taken = Acknowledgement(1, sum(map(len, frames)))
+            self.socket.send_multipart([identity, encode(taken)])
         return messages
 
     def close(self) -> None:
-        for key in tuple(self._selector.get_map().values()):
-            assert isinstance(key.fileobj, socket.socket)
-            key.fileobj.close()
-        self._selector.close()
+        self.socket.close()
+        self._context.term()

@@ -43,7 +43,7 @@ class Toy:
             self.listen = f"{self.listen[:-1]}4711"
         self.pid = os.getpid()
         address = endpoint(self.run_dir, self.name, self.boot_id, "media")
-        self.listener = MediaListener(address, lambda frames, sender: None)
+        self.listener = MediaListener(self.bus, address, lambda frames, sender: None)
         self.endpoint = Endpoint(self.name, self.boot_id, media=address)
         with (self.run_dir / "toy-boots").open("a") as file:
             file.write(f"{self.name} {self.pid} {' '.join(sys.argv[1:])}\n")

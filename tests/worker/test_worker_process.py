@@ -30,7 +30,7 @@ from common.ipc.control_messages import (
     Topology,
     Welcome,
 )
-from common.ipc.endpoint import SCHEME
+from common.ipc.endpoint import IPC
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import CPU, BootId, ChildId, Generation
 from common.ipc.media_messages import (
@@ -137,7 +137,7 @@ class WorkerProcess:
             self.sender.close()
 
     def egress(self, index: int) -> Egress:
-        address = f"{SCHEME}{self.run_dir}/{index}.tags"
+        address = f"{IPC}{self.run_dir}/{index}.tags"
         self.egresses.append(Egress(address, index))
         return self.egresses[-1]
 

@@ -1,8 +1,8 @@
-"""The egress processes that tags go to (IO: one outlet an incarnation).
+"""The egress processes that tags go to (IO: one link an incarnation).
 
-An outlet is closed as soon as the topology no longer names its egress. A send never waits: when it
-is full, what it would not take is dropped for that egress, and nothing more of
-that rendition goes there up to the next keyframe.
+A link is closed as soon as the topology no longer names its egress. A send never waits: what a full
+link does not take is dropped for that egress, and nothing more of that rendition goes there up to
+the next keyframe.
 """
 
 import logging
@@ -30,8 +30,8 @@ class _Egress:
 class Egresses:
     """Sends to the egresses that want a stream; a new one first gets what `catch_up` gives."""
 
-    def __init__(self, catch_up: CatchUp, connect: Callable[[str], TagLink] = TagLink) -> None:
-        self.dropped = 0  # messages that a full outlet did not take, and those that followed
+    def __init__(self, catch_up: CatchUp, connect: Callable[[str], TagLink]) -> None:
+        self.dropped = 0  # messages that a full link did not take, and those that followed
         self._connect = connect
         self._catch_up = catch_up
         self._egresses: dict[tuple[ChildId, BootId], _Egress] = {}

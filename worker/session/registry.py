@@ -13,13 +13,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from common.errors import ExitCode
+from common.ipc.bus import Bus
 from common.ipc.control_messages import EncoderLimitReport, StreamTrouble, TranscodeStatus
 from common.ipc.envelope import encode
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED, GenerationEnd, StreamStart
+from common.ipc.tag_link import TagLink
 from common.process.log import stream_label
 from worker.devices.table import OpenDevice
 from worker.output.egresses import Egresses, Frames, Rendition
@@ -64,13 +67,14 @@ class Sessions:
         self,
         child: ChildId,
         device: OpenDevice,
+        bus: Bus,
         report: Callable[[Any], None],
         report_fatal: Callable[[str, ExitCode], None],
     ) -> None:
         """`report` sends a message to the supervisor, `report_fatal` that the worker must end."""
         self.started = 0
         self.troubles = 0
-        self.egresses = Egresses(self.catch_up)
+        self.egresses = Egresses(self.catch_up, partial(TagLink, bus))
         self.load = StreamLoad(len(os.sched_getaffinity(0)))
         self._child = child
         self._report = report

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from common.ipc.bus import Bus
 from common.ipc.envelope import encode
 from common.ipc.identity import StreamId
 from common.ipc.media_link import BATCH_S, MediaListener, Sender
@@ -27,14 +28,18 @@ def run(
             got.append(frames[0])
             senders.append(sender)
 
-        listener = MediaListener(f"unix://{folder}/tags", take)
-        link = TagLink(f"unix://{folder}/tags", lambda stream_id: got.append(stream_id.encode()))
+        bus = Bus()
+        listener = MediaListener(bus, f"ipc://{folder}/tags", take)
+        link = TagLink(
+            bus, f"ipc://{folder}/tags", lambda stream_id: got.append(stream_id.encode())
+        )
         try:
             async with asyncio.timeout(10):
                 await scenario(listener, link, got, senders)
         finally:
             link.close()
             listener.close()
+            bus.close()
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(bounded(Path(folder)))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from common.ipc.bus import Bus
 from common.ipc.control_messages import Endpoint
 from common.ipc.envelope import decode
 from common.ipc.identity import BootId, Generation, StreamId
@@ -16,14 +17,16 @@ WORKER, EGRESS = CPU0, EGRESS0
 END = StreamEnd(StreamId("live/cam"), Generation(1), "over")
 
 
-def run(scenario: Callable[[Links], Awaitable[None]]) -> None:
+def run(scenario: Callable[[Bus, Links], Awaitable[None]]) -> None:
     async def with_relay() -> None:
-        relay = Links()
+        bus = Bus()
+        relay = Links(bus)
         try:
             async with asyncio.timeout(10):
-                await scenario(relay)
+                await scenario(bus, relay)
         finally:
             relay.close()
+            bus.close()
 
     asyncio.run(with_relay())
 
@@ -35,11 +38,11 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
     return (
-        Endpoint(WORKER, BootId(boot), media=f"unix://{directory}/w-{boot}"),
+        Endpoint(WORKER, BootId(boot), media=f"ipc://{directory}/w-{boot}"),
         Endpoint(
             EGRESS,
             BootId(boot),
-            tags=f"unix://{directory}/e-{boot}",
+            tags=f"ipc://{directory}/e-{boot}",
             handover=f"unix://{directory}/h-{boot}",
         ),
         Endpoint(INGEST0, BootId(boot)),
@@ -47,13 +50,13 @@ def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
 
 
 def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -> None:
-    async def scenario(relay: Links) -> None:
+    async def scenario(bus: Bus, relay: Links) -> None:
         got: dict[str, list[list[bytes]]] = {"w-a": [], "w-b": [], "e-a": []}
 
         def note(messages: list[list[bytes]]) -> OnFrames:
             return lambda frames, _: messages.append(frames)
 
-        inlets = [MediaListener(f"unix://{tmp_path}/{name}", note(got[name])) for name in got]
+        inlets = [MediaListener(bus, f"ipc://{tmp_path}/{name}", note(got[name])) for name in got]
         relay.follow(endpoints(tmp_path, "a"))
         first = relay.worker(WORKER)
         assert first is not None
@@ -81,7 +84,7 @@ def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -
 
 
 def test_who_is_gone_is_gone(tmp_path: Path) -> None:
-    async def scenario(relay: Links) -> None:
+    async def scenario(bus: Bus, relay: Links) -> None:
         relay.follow(endpoints(tmp_path, "a"))
         port = relay.egresses()[0]
         relay.follow(())

@@ -43,7 +43,7 @@ NOWHERE_ELSE = EgressRoutes(())
 
 
 def egress(index: int, boot: str = "b") -> Endpoint:
-    return Endpoint(ChildId("egress", index=index), BootId(boot), tags=f"unix://{index}{boot}")
+    return Endpoint(ChildId("egress", index=index), BootId(boot), tags=f"ipc://{index}{boot}")
 
 
 def make(
@@ -60,12 +60,12 @@ def make(
 def test_every_egress_that_wants_a_stream_gets_its_messages_and_other_children_none() -> None:
     egresses, links = make()
     egresses.route(EVERYWHERE)
-    worker = Endpoint(CPU0, BootId("b"), media="unix://w")
+    worker = Endpoint(CPU0, BootId("b"), media="ipc://w")
     egresses.update([egress(0), egress(1), worker])
     egresses.send(RENDITION, [b"open"])
     assert {name: push.sent for name, push in links.items()} == {
-        "unix://0b": [b"open"],
-        "unix://1b": [b"open"],
+        "ipc://0b": [b"open"],
+        "ipc://1b": [b"open"],
     }
 
 
@@ -75,19 +75,19 @@ def test_a_new_incarnation_is_caught_up_before_anything_else_and_the_old_one_clo
     egresses.update([egress(0)])
     egresses.update([egress(0, "c")])
     egresses.send_tags(RENDITION, [b"live"], is_start=False)
-    assert links["unix://0b"].is_closed
-    assert links["unix://0b"].sent == [b"open", b"gop"]
-    assert links["unix://0c"].sent == [b"open", b"gop", b"live"]
+    assert links["ipc://0b"].is_closed
+    assert links["ipc://0b"].sent == [b"open", b"gop"]
+    assert links["ipc://0c"].sent == [b"open", b"gop", b"live"]
     assert len(egresses) == 1
     egresses.close()
-    assert links["unix://0c"].is_closed
+    assert links["ipc://0c"].is_closed
 
 
 def test_a_full_egress_gets_nothing_of_the_rendition_up_to_a_keyframe() -> None:
     egresses, links = make()
     egresses.update([egress(0), egress(1)])
     egresses.route(EVERYWHERE)
-    slow, fast = links["unix://0b"], links["unix://1b"]
+    slow, fast = links["ipc://0b"], links["ipc://1b"]
     slow.is_full = True
     egresses.send_tags(RENDITION, [b"1"], is_start=False)
     slow.is_full = False
@@ -103,19 +103,19 @@ def test_a_full_egress_gets_nothing_of_the_rendition_up_to_a_keyframe() -> None:
 def test_an_ended_generation_is_forgotten() -> None:
     egresses, links = make()
     egresses.update([egress(0)])
-    links["unix://0b"].is_full = True
+    links["ipc://0b"].is_full = True
     egresses.send_tags(RENDITION, [b"1"], is_start=False)
     egresses.forget(RENDITION[0], RENDITION[1])
-    links["unix://0b"].is_full = False
+    links["ipc://0b"].is_full = False
     egresses.send_tags(RENDITION, [b"2"], is_start=False)
-    assert links["unix://0b"].sent == [b"2"]
+    assert links["ipc://0b"].sent == [b"2"]
 
 
 def test_a_stream_goes_to_its_home_and_is_caught_up_where_it_is_wanted_too() -> None:
     egresses, links = make([(RENDITION, [b"open"]), (RENDITION, [b"gop"])])
     egresses.update([egress(0), egress(1)])
     first = home(RENDITION[0], [EGRESS0, EGRESS1])
-    names = ["unix://0b", "unix://1b"]
+    names = ["ipc://0b", "ipc://1b"]
     keeper, other = (links[name] for name in (names if first == EGRESS0 else names[::-1]))
     egresses.send_tags(RENDITION, [b"1"], is_start=False)
     egresses.route(EVERYWHERE)
@@ -130,12 +130,12 @@ def test_tags_go_at_once_to_where_they_are_watched_and_what_opens_a_rendition_al
     egresses, links = make()
     egresses.update([egress(0), egress(1)])
     egresses.route(EVERYWHERE)
-    links["unix://1b"].watched = {RENDITION[2]}
+    links["ipc://1b"].watched = {RENDITION[2]}
     egresses.send(RENDITION, [b"open"])
     egresses.send_tags(RENDITION, [b"key"], is_start=True)
     egresses.send_tags(OTHER, [b"other"], is_start=True)
-    assert links["unix://0b"].lazy == [b"key", b"other"]
-    assert links["unix://1b"].lazy == [b"other"]
+    assert links["ipc://0b"].lazy == [b"key", b"other"]
+    assert links["ipc://1b"].lazy == [b"other"]
 
 
 def test_a_stream_is_watched_if_any_of_it_is_at_any_egress() -> None:
@@ -143,5 +143,5 @@ def test_a_stream_is_watched_if_any_of_it_is_at_any_egress() -> None:
     assert not egresses.is_watched(RENDITION[0])
     egresses.update([egress(0), egress(1)])
     assert not egresses.is_watched(RENDITION[0])
-    links["unix://1b"].watched = {RENDITION[2]}
+    links["ipc://1b"].watched = {RENDITION[2]}
     assert egresses.is_watched(RENDITION[0])

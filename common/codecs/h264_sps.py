@@ -44,6 +44,15 @@ _SAMPLE_ASPECT_RATIOS = (
 
 
 @dataclass(frozen=True, slots=True)
+class PictureOrder:
+    """How slice headers tell the order of pictures (8.2.1)."""
+
+    type: int = 2
+    lsb_bits: int = 0  # type 0
+    delta_always_zero: bool = False  # type 1
+
+
+@dataclass(frozen=True, slots=True)
 class SpsInfo:
     """What an SPS tells about the pictures; None where it is silent."""
 
@@ -64,6 +73,9 @@ class SpsInfo:
     colour_transfer: int
     colour_matrix: int
     sps_id: int = 0
+    separate_planes: bool = False
+    frame_num_bits: int = 4
+    picture_order: PictureOrder = PictureOrder()
 
 
 @dataclass(slots=True)
@@ -109,9 +121,8 @@ def parse_sps(nal: bytes) -> SpsInfo:
         reader.flag()  # qpprime_y_zero_transform_bypass_flag
         if reader.flag():
             _skip_scaling_lists(reader, 12 if chroma_format == 3 else 8)
-    reader.ue()  # log2_max_frame_num_minus4
-    poc_type = reader.ue()
-    _skip_picture_order(reader, poc_type)
+    frame_num_bits = reader.ue() + 4
+    order = _read_picture_order(reader)
     reader.ue()  # max_num_ref_frames
     reader.flag()  # gaps_in_frame_num_value_allowed_flag
     width_mbs, height_units = reader.ue() + 1, reader.ue() + 1
@@ -136,7 +147,7 @@ def parse_sps(nal: bytes) -> SpsInfo:
     if reader.remaining and reader.flag():
         _read_vui(reader, vui)
     intra_only = profile in _INTRA_CAPABLE_PROFILES and bool(compat & 0x10)
-    if vui.reorder_frames is None and (poc_type == 2 or intra_only):
+    if vui.reorder_frames is None and (order.type == 2 or intra_only):
         vui.reorder_frames = 0
     return SpsInfo(
         width=width,
@@ -156,6 +167,9 @@ def parse_sps(nal: bytes) -> SpsInfo:
         colour_transfer=vui.transfer,
         colour_matrix=vui.matrix,
         sps_id=sps_id,
+        separate_planes=separate_planes,
+        frame_num_bits=frame_num_bits,
+        picture_order=order,
     )
 
 
@@ -170,12 +184,13 @@ def _skip_scaling_lists(reader: BitReader, count: int) -> None:
             last = following or last
 
 
-def _skip_picture_order(reader: BitReader, poc_type: int) -> None:
+def _read_picture_order(reader: BitReader) -> PictureOrder:
+    poc_type = reader.ue()
     match poc_type:
         case 0:
-            reader.ue()  # log2_max_pic_order_cnt_lsb_minus4
+            return PictureOrder(0, lsb_bits=reader.ue() + 4)
         case 1:
-            reader.flag()  # delta_pic_order_always_zero_flag
+            delta_always_zero = reader.flag()
             reader.se()  # offset_for_non_ref_pic
             reader.se()  # offset_for_top_to_bottom_field
             cycle = reader.ue()
@@ -183,8 +198,9 @@ def _skip_picture_order(reader: BitReader, poc_type: int) -> None:
                 raise AvcError(f"picture order cycle of {cycle} exceeds 255")
             for _ in range(cycle):
                 reader.se()
+            return PictureOrder(1, delta_always_zero=delta_always_zero)
         case 2:
-            pass
+            return PictureOrder(2)
         case _:
             raise AvcError(f"picture order type {poc_type} exceeds 2")
 

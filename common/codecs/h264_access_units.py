@@ -1,0 +1,339 @@
+"""Access units as H.264 means them, whatever the borders of the messages that carried them.
+
+Publishers put empty NAL units into a message, start codes inside a length-prefixed NAL unit, zero
+bytes behind one, a picture's slices into messages of their own, parameter sets and delimiters
+wherever they like. `AccessUnitAssembler` takes messages and gives clean access units: each holds
+one coded frame (or the two fields of one), and what ITU-T H.264 7.4.1.2.3 puts in front of it.
+
+When a unit comes out:
+
+1. A message that ends with a picture gives it at once: nearly all publishers send whole pictures.
+2. Only when a message continues the picture before it (7.4.1.2.4: the slice headers tell the same
+   picture, and the first one does not begin at macroblock 0) is it known that this publisher splits
+   pictures. That picture has gone out in part, and comes again, whole (`replaces_last`). From then
+   on each picture waits for what tells its end: the first slice of another picture, or a delimiter,
+   parameter set or SEI behind it.
+3. A single field waits for the other one of its frame.
+4. `flush` gives what waits: the publisher has ended, or paused.
+
+Trailing delimiters, parameter sets and SEI of a message belong to the next picture. Where slice
+headers cannot be read, first_mb_in_slice and the message's time must do.
+
+Pure. Data that cannot be read raise AvcError, and change nothing.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from common.codecs.h264 import (
+    MAX_NAL_UNITS,
+    AvcConfig,
+    NalType,
+    join_avcc,
+    looks_like_annexb,
+    nal_spans,
+    parameter_sets_in,
+    split_annexb,
+)
+from common.codecs.h264_slices import SliceHead, SliceReader, begins_at_zero
+from common.errors import AvcError
+
+_START_CODE = b"\x00\x00\x01"
+_SETS = frozenset({NalType.SPS, NalType.PPS})
+_SLICES = frozenset({NalType.SLICE, NalType.PARTITION_A, NalType.IDR})
+# Of the picture whose slice came before them, always.
+_CONTINUING = frozenset(
+    {NalType.PARTITION_B, NalType.PARTITION_C, NalType.AUXILIARY, NalType.EXTENSION}
+)
+_TRAILING = frozenset({NalType.END_OF_SEQUENCE, NalType.END_OF_STREAM, NalType.FILLER})
+# The first of these behind a picture's slices begins the next access unit (7.4.1.2.3). A prefix
+# NAL unit (14) stands ahead of each slice of a picture: it tells nothing.
+_BEGINNING = frozenset(
+    {NalType.SEI, NalType.SPS, NalType.PPS, NalType.AUD, NalType.SUBSET_SPS, 16, 17, 18}
+)
+# What a NAL unit behind a start code may begin with: nal_ref_idc is 0 for SEI and delimiters, and
+# is not for IDR slices and parameter sets (7.4.1). All else is the payload of a sloppy encoder.
+_BEGINS_NAL = frozenset(
+    reference << 5 | kind
+    for kind, references in ((1, (0, 1, 2, 3)), (5, (1, 2, 3)), (6, (0,)), (7, (1, 2, 3)),
+                             (8, (1, 2, 3)), (9, (0,)))
+    for reference in references
+)  # fmt: skip
+_MAX_AHEAD_BYTES = 64 * 1024  # of NAL units that wait for their picture
+_MAX_UNIT_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """What a message says besides its NAL units."""
+
+    timestamp: int
+    composition_ms: int
+    is_flagged: bool  # as a keyframe
+    received_s: float  # CLOCK_MONOTONIC
+
+
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """One coded frame and what belongs to it."""
+
+    data: bytes  # length-prefixed; the message's own bytes where nothing had to be changed
+    message: MessageFacts  # that of its first slice; `received_s` is that of the last one
+    is_idr: bool
+    parameter_sets: tuple[bytes, ...]  # SPS and PPS in it
+    replaces_last: bool = False  # the unit before was a part of it
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An access unit that is being put together."""
+
+    nals: list[bytes]
+    message: MessageFacts
+    head: SliceHead | None
+    fields: int = 1
+    replaces_last: bool = False
+    is_idr: bool = False
+    sets: list[bytes] = field(default_factory=list)
+    size: int = 0
+    is_ended: bool = False  # a NAL unit of the next one has come
+
+    def add(self, nal: bytes) -> None:
+        self.nals.append(nal)
+        self.size += len(nal)
+        kind = nal[0] & 0x1F
+        if kind == NalType.IDR:
+            self.is_idr = True
+        elif kind in _SETS:
+            self.sets.append(nal)
+
+    @property
+    def is_single_field(self) -> bool:
+        return self.head is not None and self.head.is_field and self.fields == 1
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.nals) >= MAX_NAL_UNITS or self.size >= _MAX_UNIT_BYTES
+
+
+class AccessUnitAssembler:
+    """One publisher's video messages, in order, to access units."""
+
+    def __init__(self) -> None:
+        self._length_size = 4
+        self._slices = SliceReader()
+        self._ahead: list[bytes] = []  # NAL units that wait for the picture behind them
+        self._draft: _Draft | None = None
+        self._last: AccessUnit | None = None  # the last one given, if it may be continued
+        self.splits_pictures = False  # this publisher does
+
+    def configure(self, config: AvcConfig) -> None:
+        """The publisher's record: the lengths' size, and parameter sets."""
+        self._length_size = config.nal_length_size
+        for nal in (*config.sps, *config.pps):
+            self._slices.note(nal)
+
+    def add(self, data: bytes, message: MessageFacts) -> list[AccessUnit]:
+        """Take a message's NAL units; the access units that are complete by it.
+
+        Raises:
+            AvcError: the data are no NAL units. What came before is not lost by it.
+        """
+        nals, is_clean = clean_nals(data, self._length_size)
+        if self._draft is None and not self._ahead and self._is_whole(nals):
+            unit = self._whole(data if is_clean else None, nals, message)
+            return [unit]
+        return self._assemble(nals, message)
+
+    def flush(self) -> list[AccessUnit]:
+        """What waits for more: nothing of it comes any more."""
+        draft, self._draft = self._draft, None
+        return self._finished(draft) if draft is not None else []
+
+    @property
+    def waiting_since_s(self) -> float | None:
+        """When the last part came of a picture that waits for its end."""
+        return self._draft.message.received_s if self._draft is not None else None
+
+    # ---- whole pictures, as nearly all are ----------------------------------------------------
+
+    def _is_whole(self, nals: list[bytes]) -> bool:
+        """Whether these are one picture and nothing of another, as far as can be told at once."""
+        if self.splits_pictures or self._slices.may_have_fields:
+            return False
+        has_slice = False
+        for nal in nals:
+            kind = nal[0] & 0x1F
+            if kind in _SLICES:
+                if begins_at_zero(nal) == has_slice:
+                    return False
+                has_slice = True
+            elif kind in _SETS:
+                self._slices.note(nal)
+                if has_slice or self._slices.may_have_fields:
+                    return False
+            elif has_slice and kind in _BEGINNING:
+                return False
+        return has_slice
+
+    def _whole(self, data: bytes | None, nals: list[bytes], message: MessageFacts) -> AccessUnit:
+        kinds = {nal[0] & 0x1F for nal in nals}
+        sets: tuple[bytes, ...] = ()
+        if kinds & _SETS:
+            sets = tuple(nal for nal in nals if nal[0] & 0x1F in _SETS)
+        if data is None:
+            data = join_avcc(nals, self._length_size)
+        unit = AccessUnit(data, message, NalType.IDR in kinds, sets)
+        self._last = unit
+        return unit
+
+    # ---- all others ---------------------------------------------------------------------------
+
+    def _assemble(self, nals: list[bytes], message: MessageFacts) -> list[AccessUnit]:
+        done: list[AccessUnit] = []
+        is_new_message = True  # no slice of it was seen
+        for nal in nals:
+            kind = nal[0] & 0x1F
+            if kind in _SLICES or kind in _CONTINUING:
+                if is_new_message and self._draft is None:
+                    self._reopen_last(nal, message)
+                if self._draft is not None and self._continues(nal, message, is_new_message):
+                    self._append(self._draft, nal, message)
+                elif kind in _SLICES:
+                    done += self.flush()
+                    self._begin(nal, message)
+                is_new_message = False
+                if self._draft is not None and self._draft.is_full:
+                    done += self.flush()
+            elif kind in _TRAILING:
+                if self._draft is not None and not self._ahead:
+                    self._draft.add(nal)
+            else:
+                self._wait(nal, kind)
+        draft = self._draft
+        if draft is not None and (
+            draft.is_ended or not (draft.is_single_field or self.splits_pictures)
+        ):
+            done += self.flush()
+        return done
+
+    def _wait(self, nal: bytes, kind: int) -> None:
+        if kind in _SETS:
+            self._slices.note(nal)
+        if sum(len(ahead) for ahead in self._ahead) + len(nal) > _MAX_AHEAD_BYTES:
+            self._ahead.clear()
+        self._ahead.append(nal)
+        draft = self._draft
+        if draft is not None and kind in _BEGINNING:
+            draft.is_ended = not draft.is_single_field
+
+    def _begin(self, nal: bytes, message: MessageFacts) -> None:
+        draft = _Draft([], message, self._slices.read(nal))
+        for ahead in self._ahead:
+            draft.add(ahead)
+        self._ahead.clear()
+        draft.add(nal)
+        self._draft = draft
+
+    def _append(self, draft: _Draft, nal: bytes, message: MessageFacts) -> None:
+        for ahead in self._ahead:  # prefix NAL units, or what should not stand between slices
+            if ahead[0] & 0x1F != NalType.AUD:
+                draft.add(ahead)
+        self._ahead.clear()
+        draft.add(nal)
+        draft.is_ended = False
+        if message is not draft.message:
+            draft.message = replace(draft.message, received_s=message.received_s)
+
+    def _continues(self, nal: bytes, message: MessageFacts, is_new_message: bool) -> bool:
+        """Whether a slice belongs to the draft."""
+        draft = self._draft
+        assert draft is not None
+        if nal[0] & 0x1F in _CONTINUING:
+            return True
+        head = self._slices.read(nal)
+        if head is None or draft.head is None:
+            is_same_time = message.timestamp == draft.message.timestamp
+            return not begins_at_zero(nal) and (is_same_time or not is_new_message)
+        if head.is_same_picture(draft.head):
+            # Twins occur: IDR pictures whose idr_pic_id never changes.
+            return not (is_new_message and head.first_mb == 0)
+        if draft.fields == 1 and head.is_second_field_of(draft.head):
+            draft.fields = 2
+            draft.head = head
+            return True
+        return False
+
+    def _reopen_last(self, nal: bytes, message: MessageFacts) -> None:
+        """Make a draft of the last unit again, if this goes on with it."""
+        last, self._last = self._last, None
+        is_start = nal[0] & 0x1F in _SLICES and begins_at_zero(nal)
+        if last is None or is_start or self.splits_pictures:
+            return
+        nals = clean_nals(last.data, self._length_size)[0]
+        slices = [known for known in nals if known[0] & 0x1F in _SLICES]
+        draft = _Draft([], last.message, self._slices.read(slices[-1]), replaces_last=True)
+        for known in nals:
+            draft.add(known)
+        self._draft = draft
+        if self._continues(nal, message, is_new_message=True):
+            self.splits_pictures = True
+        else:
+            self._draft = None
+
+    def _finished(self, draft: _Draft) -> list[AccessUnit]:
+        try:
+            data = join_avcc(draft.nals, self._length_size)
+        except AvcError:  # a NAL unit out of start codes that is too long for its length
+            return []
+        sets = tuple(draft.sets)
+        unit = AccessUnit(data, draft.message, draft.is_idr, sets, draft.replaces_last)
+        self._last = unit
+        return [unit]
+
+
+def clean_nals(data: bytes, length_size: int) -> tuple[list[bytes], bool]:
+    """A message's NAL units without its oddities, and whether it had none.
+
+    Raises AvcError as `nal_spans` and `split_annexb` do.
+    """
+    if looks_like_annexb(data, length_size):
+        return split_annexb(data), False
+    spans = nal_spans(data, length_size)
+    nals: list[bytes] = []
+    is_clean = sum(end - begin + length_size for begin, end in spans) == len(data)
+    for begin, end in spans:
+        if data[end - 1] and data.find(_START_CODE, begin, end) < 0:
+            nals.append(data[begin:end])
+        else:
+            parts = _split_at_start_codes(data[begin:end])
+            is_clean = is_clean and parts == [data[begin:end]]
+            nals += parts
+    return nals, is_clean
+
+
+def clean_config(config: AvcConfig) -> AvcConfig:
+    """The configuration with each parameter set in its place.
+
+    Some records hold SPS and PPS in the SPS's entry, with start codes between them.
+    """
+    entries = (*config.sps, *config.pps)
+    parts = [part for entry in entries for part in _split_at_start_codes(entry)]
+    sps, pps = parameter_sets_in(parts)
+    if len(parts) == len(entries):
+        return config
+    return replace(config, sps=tuple(sps), pps=tuple(pps))
+
+
+def _split_at_start_codes(nal: bytes) -> list[bytes]:
+    """The NAL units in one that holds start codes, without zero bytes at their ends."""
+    parts: list[bytes] = []
+    begin = 0
+    at = nal.find(_START_CODE)
+    while at >= 0:
+        behind = at + len(_START_CODE)
+        if behind < len(nal) and nal[behind] in _BEGINS_NAL:
+            parts.append(nal[begin:at])
+            begin = behind
+        at = nal.find(_START_CODE, behind)
+    parts.append(nal[begin:])
+    return [stripped for part in parts if (stripped := part.rstrip(b"\x00"))]

@@ -9,7 +9,7 @@ import pytest
 from common.codecs.aac import AudioSpecificConfig
 from common.config.ladder import SOURCE
 from common.config.settings import IngestSettings
-from common.flv.video import aac_sequence_header
+from common.flv.audio import aac_sequence_header
 from common.ipc.control_messages import Placement, ResumeTime
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen

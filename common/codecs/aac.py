@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from common.codecs.bits import BitReader, BitWriter
 from common.errors import FlvError
+from common.media.units import AudioCodec, AudioConfig, Data
 
 SAMPLE_RATES = (
     96000,
@@ -41,6 +42,14 @@ AAC_MAIN, AAC_LC, AAC_SSR, AAC_LTP, SBR, AAC_LD, PARAMETRIC_STEREO, AAC_ELD = (
 )
 # Object types whose config goes on with a GASpecificConfig (14496-3 table 1.15).
 _GENERAL_AUDIO = frozenset({1, 2, 3, 4, 6, 7, 17, 19, 20, 21, 22, 23})
+_NAMES = {
+    AAC_MAIN: "AAC Main",
+    AAC_LC: "AAC-LC",
+    AAC_SSR: "AAC SSR",
+    AAC_LTP: "AAC LTP",
+    AAC_LD: "AAC-LD",
+    AAC_ELD: "AAC-ELD",
+}
 _SYNC_SBR, _SYNC_PS = 0x2B7, 0x548
 
 
@@ -199,6 +208,34 @@ def codec_string(config: AudioSpecificConfig) -> str:
     return f"mp4a.40.{object_type}"
 
 
+def codec_string_of_record(record: bytes) -> str:
+    """The RFC 6381 codec string of an AudioSpecificConfig's bytes. Raises FlvError."""
+    return codec_string(AudioSpecificConfig.parse(record))
+
+
+def parse_config(record: bytes) -> AudioConfig:
+    """What an AudioSpecificConfig says of the sound. Raises FlvError."""
+    config = AudioSpecificConfig.parse(record)
+    return AudioConfig(
+        AudioCodec.AAC,
+        record,
+        sample_rate=config.output_rate,
+        channels=config.output_channels,
+    )
+
+
+def describe_record(record: bytes) -> str:
+    """`AAC-LC 48 kHz 2ch` for people. Raises FlvError."""
+    config = AudioSpecificConfig.parse(record)
+    name = _NAMES.get(config.object_type, "AAC")
+    if config.parametric_stereo:
+        name = "HE-AACv2"
+    elif config.sbr:
+        name = "HE-AAC"
+    rate_hz = config.extension_rate or config.sample_rate
+    return f"{name} {rate_hz / 1000:g} kHz {config.output_channels}ch"
+
+
 def frame_samples(config: AudioSpecificConfig) -> int:
     """How many samples (at `output_rate`) a frame makes of each channel."""
     if config.object_type in (AAC_LD, AAC_ELD):
@@ -208,7 +245,7 @@ def frame_samples(config: AudioSpecificConfig) -> int:
     return 2 * samples if config.sbr else samples
 
 
-def adts_header_bytes(frame: bytes) -> int:
+def adts_header_bytes(frame: Data) -> int:
     """The length of the ADTS header in front of a frame; 0 when there is none.
 
     A raw frame cannot begin so: its first three bits would be an END element.
@@ -225,7 +262,7 @@ def strip_adts(frame: bytes) -> bytes:
     return frame[adts_header_bytes(frame) :]
 
 
-def config_of_adts(frame: bytes) -> AudioSpecificConfig | None:
+def config_of_adts(frame: Data) -> AudioSpecificConfig | None:
     """The config that a frame's ADTS header stands for; None without one or without channels."""
     if not adts_header_bytes(frame):
         return None

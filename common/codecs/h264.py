@@ -14,18 +14,22 @@ from enum import IntEnum
 
 from common.codecs.h264_sps import HIGH_PROFILES, SpsInfo, parse_sps, unescape
 from common.errors import AvcError
+from common.media.units import Colour, Data, VideoCodec, VideoConfig
 
 __all__ = [
     "AvcConfig",
     "NalType",
     "SpsInfo",
     "codec_string",
+    "codec_string_of_record",
     "is_idr",
+    "is_random_access",
     "join_avcc",
     "looks_like_annexb",
     "nal_spans",
     "nal_type",
     "parameter_sets_in",
+    "parse_config",
     "parse_sps",
     "split_annexb",
     "split_avcc",
@@ -201,7 +205,34 @@ def codec_string(config: AvcConfig) -> str:
     return f"avc1.{config.profile:02x}{config.compat:02x}{config.level:02x}"
 
 
-def nal_spans(data: bytes, length_size: int = 4, start: int = 0) -> list[tuple[int, int]]:
+def codec_string_of_record(record: bytes) -> str:
+    """The RFC 6381 codec string of a record. Raises AvcError."""
+    return codec_string(AvcConfig.parse(record))
+
+
+def parse_config(record: bytes) -> VideoConfig:
+    """What a record says of the pictures, by its first SPS. Raises AvcError, without one too."""
+    config = AvcConfig.parse(record)
+    if not config.sps:
+        raise AvcError("AVC configuration without parameter sets")
+    return video_config(record, parse_sps(config.sps[0]))
+
+
+def video_config(record: bytes, sps: SpsInfo) -> VideoConfig:
+    """The configuration of a record whose first SPS is read already."""
+    colour = Colour(sps.colour_primaries, sps.colour_transfer, sps.colour_matrix, sps.full_range)
+    return VideoConfig(
+        VideoCodec.H264, record, sps.width, sps.height, sps.sar, sps.fps, colour=colour
+    )
+
+
+def is_random_access(data: Data, record: bytes) -> bool:
+    """Whether an access unit is an IDR picture; AvcError as `nal_spans`."""
+    spans = nal_spans(data, (record[4] & 3) + 1)
+    return any(data[begin] & 0x1F == NalType.IDR for begin, _ in spans)
+
+
+def nal_spans(data: Data, length_size: int = 4, start: int = 0) -> list[tuple[int, int]]:
     """Where the NAL units of length-prefixed data lie: (begin, end) each, empty ones left out.
 
     Bytes behind the last one that are too few for a length are nothing, as for FFmpeg's decoder.
@@ -210,7 +241,7 @@ def nal_spans(data: bytes, length_size: int = 4, start: int = 0) -> list[tuple[i
     return _spans(data, length_size, start)[0]
 
 
-def _spans(data: bytes, length_size: int, start: int) -> tuple[list[tuple[int, int]], int]:
+def _spans(data: Data, length_size: int, start: int) -> tuple[list[tuple[int, int]], int]:
     """The NAL units, and where the last one ends, an empty one too."""
     spans: list[tuple[int, int]] = []
     at, size = start, len(data)
@@ -246,14 +277,14 @@ def join_avcc(nals: Iterable[bytes], length_size: int = 4) -> bytes:
     return b"".join(parts)
 
 
-def split_annexb(data: bytes) -> list[bytes]:
+def split_annexb(data: Data) -> list[bytes]:
     """The NAL units between start codes of 3 or 4 bytes, empty ones left out, in linear time.
 
     Zero bytes before a start code and at the end belong to no NAL unit (H.264 B.1.1: a NAL unit
     never ends with a zero byte). Raises AvcError when anything else stands before the first one, or
     for more than MAX_NAL_UNITS.
     """
-    head, *pieces = data.split(b"\x00\x00\x01", MAX_NAL_UNITS + 1)
+    head, *pieces = bytes(data).split(b"\x00\x00\x01", MAX_NAL_UNITS + 1)
     if head.strip(b"\x00"):
         raise AvcError("Annex B data that do not begin with a start code")
     if len(pieces) > MAX_NAL_UNITS:
@@ -266,19 +297,19 @@ def to_annexb(nals: Iterable[bytes]) -> bytes:
     return b"".join(_START_CODE + nal for nal in nals)
 
 
-def looks_like_annexb(data: bytes, length_size: int = 4) -> bool:
+def looks_like_annexb(data: Data, length_size: int = 4) -> bool:
     """Whether data that should be length-prefixed are Annex B, as some old camera SDKs send.
 
     A start code also reads as a length (of 1, or of 256 and more), so the data must fail to parse
     as lengths too. An access unit delimiter alone is a NAL unit of one byte then, and a byte more.
     """
-    if not data.startswith((b"\x00\x00\x01", _START_CODE)):
+    if data[:3] != b"\x00\x00\x01" and data[:4] != _START_CODE:
         return False
     try:
         _, end = _spans(data, length_size, 0)
     except AvcError:
         return True
-    return end < len(data) and data.startswith(_START_CODE)
+    return end < len(data) and data[:4] == _START_CODE
 
 
 def is_idr(nals: Iterable[bytes]) -> bool:

@@ -1,4 +1,7 @@
-"""Audio tag bodies, which RTMP messages of type 8 carry: FLV 10.1 annex E.4.2.1, Enhanced RTMP v2.
+"""Audio tag bodies both ways, which RTMP messages of type 8 carry: FLV 10.1 E.4.2.1, E-RTMP v2.
+
+AAC is written in classic form, what classic FLV has no number for in E-RTMP's. Formats that only
+FLV knows are whole bodies wherever they go (`FLV_ONLY` in `common.media.units`).
 
 The rate and channel bits of AAC tags mean nothing (always 44.1 kHz stereo by convention): see
 `common.codecs.aac`. Of a multitrack message only track 0 is read. Pure; FlvError for what cannot be
@@ -7,9 +10,12 @@ read.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Generic
 
+from common.codecs.table import AUDIO_CODECS
 from common.errors import FlvError
 from common.flv.extended import extended_header, fourcc_name, track_zero
+from common.media.units import FLV_ONLY, AudioCodec, AudioConfig, AudioUnit, D, Data
 
 _EXTENDED = 9  # the format number that says "extended header"
 _AAC_HEADER = 0xAF  # AAC, 44.1 kHz, 16 bit, stereo, whatever the stream is
@@ -37,24 +43,24 @@ class AudioFormat(IntEnum):
     FLAC = 0x664C6143
 
 
-_NAMES = {
-    AudioFormat.PCM: "PCM",
-    AudioFormat.ADPCM: "ADPCM",
-    AudioFormat.MP3: "MP3",
-    AudioFormat.PCM_LE: "PCM",
-    AudioFormat.NELLYMOSER_16K: "Nellymoser",
-    AudioFormat.NELLYMOSER_8K: "Nellymoser",
-    AudioFormat.NELLYMOSER: "Nellymoser",
-    AudioFormat.G711_A_LAW: "G.711 A-law",
-    AudioFormat.G711_MU_LAW: "G.711 mu-law",
-    AudioFormat.AAC: "AAC",
-    AudioFormat.SPEEX: "Speex",
-    AudioFormat.MP3_8K: "MP3",
-    AudioFormat.DEVICE: "device-specific audio",
-    AudioFormat.OPUS: "Opus",
-    AudioFormat.AC3: "AC-3",
-    AudioFormat.EAC3: "E-AC-3",
-    AudioFormat.FLAC: "FLAC",
+_CODECS = {
+    AudioFormat.PCM: AudioCodec.PCM,
+    AudioFormat.ADPCM: AudioCodec.ADPCM,
+    AudioFormat.MP3: AudioCodec.MP3,
+    AudioFormat.PCM_LE: AudioCodec.PCM,
+    AudioFormat.NELLYMOSER_16K: AudioCodec.NELLYMOSER,
+    AudioFormat.NELLYMOSER_8K: AudioCodec.NELLYMOSER,
+    AudioFormat.NELLYMOSER: AudioCodec.NELLYMOSER,
+    AudioFormat.G711_A_LAW: AudioCodec.G711_A_LAW,
+    AudioFormat.G711_MU_LAW: AudioCodec.G711_MU_LAW,
+    AudioFormat.AAC: AudioCodec.AAC,
+    AudioFormat.SPEEX: AudioCodec.SPEEX,
+    AudioFormat.MP3_8K: AudioCodec.MP3,
+    AudioFormat.DEVICE: AudioCodec.DEVICE,
+    AudioFormat.OPUS: AudioCodec.OPUS,
+    AudioFormat.AC3: AudioCodec.AC3,
+    AudioFormat.EAC3: AudioCodec.EAC3,
+    AudioFormat.FLAC: AudioCodec.FLAC,
 }
 _FOURCC_FORMATS = {
     b"mp4a": AudioFormat.AAC,
@@ -64,6 +70,8 @@ _FOURCC_FORMATS = {
     b"ec-3": AudioFormat.EAC3,
     b"fLaC": AudioFormat.FLAC,
 }
+_FOURCCS = {_CODECS[format]: fourcc for fourcc, format in _FOURCC_FORMATS.items()}
+_CLASSIC_MP3 = b"\x2f"  # MP3, 44.1 kHz, 16 bit, stereo; decoders go by the frame's own header
 _RATES_HZ = (5512, 11025, 22050, 44100)
 
 
@@ -86,7 +94,7 @@ class _ExtendedPacket(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class AudioBody:
+class AudioBody(Generic[D]):
     """An audio tag body, taken apart."""
 
     format: AudioFormat
@@ -94,9 +102,14 @@ class AudioBody:
     sample_bits: int  # likewise
     channels: int  # likewise
     packet: AudioPacket | None  # None: a frame of a legacy format that has no packet types
-    data: bytes
+    data: D
     extended: bool = False  # came in an E-RTMP header
     track_id: int = 0  # not 0: the message had no track 0, and `data` is empty
+
+    @property
+    def codec(self) -> AudioCodec:
+        """The codec that the format is of."""
+        return _CODECS[self.format]
 
     @property
     def is_legacy(self) -> bool:
@@ -104,12 +117,7 @@ class AudioBody:
         return self.format <= AudioFormat.DEVICE
 
 
-def audio_name(format: AudioFormat) -> str:
-    """The format's name for people."""
-    return _NAMES[format]
-
-
-def parse_audio(payload: bytes) -> AudioBody:
+def parse_audio(payload: D) -> AudioBody[D]:
     """Take an audio tag body apart, legacy or E-RTMP.
 
     Raises FlvError for a body that is too short or of an unknown format. An empty body, which
@@ -137,7 +145,7 @@ def parse_audio(payload: bytes) -> AudioBody:
     return AudioBody(format, rate_hz, 16 if first & 2 else 8, 2 if first & 1 else 1, packet, data)
 
 
-def _parse_extended(payload: bytes) -> AudioBody:
+def _parse_extended(payload: D) -> AudioBody[D]:
     packet_type, at = extended_header(payload, _ExtendedPacket.MOD_EX)
     track = track_zero(payload, at, packet_type, _ExtendedPacket.MULTITRACK)
     format = _FOURCC_FORMATS.get(track.fourcc)
@@ -155,12 +163,86 @@ def aac_sequence_header(asc: bytes) -> bytes:
     return bytes((_AAC_HEADER, AudioPacket.SEQUENCE_HEADER)) + asc
 
 
-def aac_frame(raw: bytes) -> bytes:
+def aac_frame(raw: Data) -> bytes:
     """The tag body with a raw AAC frame (no ADTS)."""
-    return bytes((_AAC_HEADER, AudioPacket.FRAME)) + raw
+    return b"\xaf\x01" + raw
 
 
-def is_audio_sequence_header(payload: bytes) -> bool:
+def mp3_frame(raw: Data) -> bytes:
+    """The classic tag body with an MP3 frame."""
+    return _CLASSIC_MP3 + raw
+
+
+def audio_body(unit: AudioUnit) -> bytes:
+    """The tag body of a unit; where its data are a view of such a body, that one, uncopied.
+
+    Raises FlvError for a track other than the first.
+    """
+    data = unit.data
+    if unit.codec is AudioCodec.AAC:
+        if isinstance(data, memoryview) and _is_aac_body_of(data.obj, data):
+            return bytes(data.obj)
+        return aac_frame(data)
+    if unit.codec in FLV_ONLY:
+        return bytes(data)
+    return _extended(_ExtendedPacket.CODED_FRAMES, unit.codec, unit.track) + data
+
+
+def audio_header_body(config: AudioConfig) -> bytes:
+    """The sequence header's tag body; empty for formats that have none."""
+    if config.codec is AudioCodec.AAC:
+        return aac_sequence_header(config.record)
+    if config.codec in FLV_ONLY:
+        return b""
+    return _extended(_ExtendedPacket.SEQUENCE_START, config.codec, config.track) + config.record
+
+
+def audio_unit_of(payload: D, dts_ms: int, received_s: float = 0.0) -> AudioUnit | None:
+    """The unit in a tag body, its data as `payload` is: bytes, or a view.
+
+    None for all that is no frame of track 0. Raises FlvError.
+    """
+    body = parse_audio(payload)
+    if body.packet not in (None, AudioPacket.FRAME) or body.track_id:
+        return None
+    data: Data = body.data
+    if body.codec in FLV_ONLY:
+        data = mp3_frame(data) if body.extended else payload
+    return AudioUnit(body.codec, 0, dts_ms, data, received_s)
+
+
+def audio_config_of(payload: bytes) -> AudioConfig | None:
+    """The configuration in a tag body; None for all that is no sequence header of track 0.
+
+    Raises FlvError, for a codec that `AUDIO_CODECS` does not have too.
+    """
+    body = parse_audio(payload)
+    if body.packet is not AudioPacket.SEQUENCE_HEADER or body.track_id:
+        return None
+    codec = AUDIO_CODECS.get(body.codec)
+    if codec is None:
+        raise FlvError(f"{body.codec.label} configurations cannot be read")
+    return codec.parse_config(bytes(body.data))
+
+
+def _is_aac_body_of(body: object, data: memoryview) -> bool:
+    """Whether this is a classic body that holds these data."""
+    return (
+        type(body) is bytes
+        and len(body) == len(data) + 2
+        and body[0] >> 4 == AudioFormat.AAC
+        and body[1] == AudioPacket.FRAME
+    )
+
+
+def _extended(packet: int, codec: AudioCodec, track: int) -> bytes:
+    """E-RTMP's header of a body with track 0."""
+    if track:
+        raise FlvError(f"no tag for {codec.label} of track {track}")
+    return bytes((_EXTENDED << 4 | packet,)) + _FOURCCS[codec]
+
+
+def is_audio_sequence_header(payload: D) -> bool:
     """Whether an audio tag body is a sequence header, legacy AAC or E-RTMP."""
     if len(payload) < 2:
         return False

@@ -6,8 +6,10 @@ arguments. Pure; FlvError for what cannot be read.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Generic
 
 from common.errors import FlvError
+from common.media.units import D, Data
 
 MAX_EXTENSIONS = 16  # one kind exists
 MAX_TRACKS = 256  # as many ids as there are
@@ -22,16 +24,16 @@ class MultitrackKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class Track(Generic[D]):
     """One track's part of a message; `data` starts behind the FourCC and the track's header."""
 
     track_id: int
     fourcc: bytes
     packet_type: int
-    data: bytes
+    data: D
 
 
-def extended_header(payload: bytes, mod_ex: int) -> tuple[int, int]:
+def extended_header(payload: Data, mod_ex: int) -> tuple[int, int]:
     """The packet type behind all ModEx extensions, and where the header goes on.
 
     The only extension there is, a timestamp offset below a millisecond, is skipped.
@@ -58,7 +60,7 @@ def extended_header(payload: bytes, mod_ex: int) -> tuple[int, int]:
     return packet_type, at
 
 
-def track_zero(payload: bytes, at: int, packet_type: int, multitrack: int) -> Track:
+def track_zero(payload: D, at: int, packet_type: int, multitrack: int) -> Track[D]:
     """Track 0 of the message, or its first track (with no data) when there is no track 0."""
     if packet_type != multitrack:
         return Track(0, _fourcc(payload, at), packet_type, payload[at + 4 :])
@@ -74,7 +76,7 @@ def track_zero(payload: bytes, at: int, packet_type: int, multitrack: int) -> Tr
     if kind != MultitrackKind.MANY_TRACKS_MANY_CODECS:
         fourcc = _fourcc(payload, at)
         at += 4
-    first: Track | None = None
+    first: Track[D] | None = None
     tracks = 0
     while at < len(payload):
         tracks += 1
@@ -91,9 +93,9 @@ def track_zero(payload: bytes, at: int, packet_type: int, multitrack: int) -> Tr
             at += 3
         if not track_id or at > len(payload) or end > len(payload):
             raise FlvError("track reaches beyond its tag")
-        if track_id == b"\x00":
+        if track_id[0] == 0:
             return Track(0, fourcc, packet_type, payload[at:end])
-        first = first or Track(track_id[0], fourcc, packet_type, b"")
+        first = first or Track(track_id[0], fourcc, packet_type, payload[:0])
         at = end
     if first is None:
         raise FlvError("multitrack message without a track")
@@ -105,8 +107,8 @@ def fourcc_name(fourcc: bytes) -> str:
     return ascii(fourcc.decode("latin-1"))
 
 
-def _fourcc(payload: bytes, at: int) -> bytes:
-    fourcc = payload[at : at + 4]
+def _fourcc(payload: Data, at: int) -> bytes:
+    fourcc = bytes(payload[at : at + 4])
     if len(fourcc) < 4:
         raise FlvError("FourCC cut short")
     return fourcc

@@ -9,8 +9,10 @@ and Opus. Audio that only FLV knows stays an FLV tag body, for outputs that spea
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from typing import TypeVar
 
 Data = bytes | memoryview  # a view where the bytes are part of a message that came
+D = TypeVar("D", bytes, memoryview)  # for what gives the kind that it is given
 
 
 class MediaKind(StrEnum):

@@ -7,7 +7,8 @@ demuxer decides by the metadata's keys whether there is audio (docs/rtmp.md, Met
 from common.codecs.aac import AudioSpecificConfig
 from common.errors import ProtocolError
 from common.flv import amf0
-from common.flv.video import AudioFormat, AudioPacket, parse_audio
+from common.flv.audio import AudioFormat, AudioPacket, parse_audio
+from common.flv.on_metadata import encode_metadata, metadata_members
 
 _AUDIO_KEYS = (
     "audiocodecid",
@@ -21,7 +22,9 @@ _AUDIO_KEYS = (
 
 def audio_members(source_metadata: bytes, audio_header: bytes) -> dict[str, amf0.Value]:
     """The audio keys: the publisher's own, corrected by the sequence header; {}: no audio known."""
-    members = {key: value for key, value in _members(source_metadata).items() if key in _AUDIO_KEYS}
+    members = {
+        key: value for key, value in metadata_members(source_metadata).items() if key in _AUDIO_KEYS
+    }
     if audio_header:
         try:
             body = parse_audio(audio_header)
@@ -40,23 +43,11 @@ def with_audio(metadata: bytes, audio: dict[str, amf0.Value]) -> bytes:
     """`metadata` with the audio keys set; as it is when it cannot be read."""
     if not audio:
         return metadata
-    members = _members(metadata)
+    members = metadata_members(metadata)
     if metadata and not members:
         return metadata
     members.update(audio)
     try:
-        return amf0.encode("onMetaData", amf0.EcmaArray(members))
+        return encode_metadata(members)
     except ProtocolError:
         return metadata
-
-
-def _members(metadata: bytes) -> dict[str, amf0.Value]:
-    if not metadata:
-        return {}
-    try:
-        values = amf0.decode_all(metadata)
-    except ProtocolError:
-        return {}
-    if len(values) < 2 or not isinstance(values[1], dict):
-        return {}
-    return dict(values[1])

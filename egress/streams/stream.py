@@ -17,7 +17,7 @@ from enum import Enum
 
 from common.config.ladder import SOURCE, Template
 from common.flv import amf0
-from common.flv.video import TagType
+from common.flv.tag import TagType
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import (
     HEADER,

@@ -9,7 +9,7 @@ for the ports it is given.
 from collections.abc import Callable, Iterator
 
 from common.config.ladder import SOURCE
-from common.flv.video import TagType
+from common.flv.tag import TagType
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import HEADER, KEY, REPLAY, SHARED, StreamClosed, StreamOpen
 from common.process.stage_times import StageTimes

@@ -28,23 +28,24 @@ from common.codecs.h264 import (
 )
 from common.errors import AvcError, FlvError
 from common.flv import amf0
-from common.flv.video import (
+from common.flv.audio import (
     AudioBody,
     AudioFormat,
     AudioPacket,
-    FrameType,
-    TagType,
-    VideoBody,
-    VideoCodec,
-    VideoPacket,
     aac_frame,
     aac_sequence_header,
-    audio_name,
+    parse_audio,
+)
+from common.flv.tag import TagType
+from common.flv.video import (
+    FrameType,
+    VideoBody,
+    VideoPacket,
     avc_nalus,
     avc_sequence_header,
-    parse_audio,
     parse_video,
 )
+from common.media.units import AudioCodec, VideoCodec
 from ingest.streams.timeline import Stamp, Timeline
 
 # Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours): taken as 0.
@@ -173,11 +174,11 @@ class Demuxer:
             return [_dropped_video("unreadable video tag", error)]
         if body.track_id != 0 or body.codec is None:
             return []
-        if body.codec is not VideoCodec.AVC:
-            if body.codec.value == self._unsupported:
+        if body.codec is not VideoCodec.H264:
+            if body.codec.label == self._unsupported:
                 return []
-            self._unsupported = body.codec.value
-            return [Unsupported(body.codec.value)]
+            self._unsupported = body.codec.label
+            return [Unsupported(body.codec.label)]
         match body.packet:
             case VideoPacket.SEQUENCE_HEADER:
                 return self._sequence_header(body.data)
@@ -197,7 +198,7 @@ class Demuxer:
         if body.track_id != 0:
             return self._leave_out("audio tracks beyond the first")
         if not body.is_legacy:
-            return self._leave_out(f"{audio_name(body.format)} audio")
+            return self._leave_out(f"{body.codec.label} audio")
         match body.packet:
             case AudioPacket.SEQUENCE_HEADER if body.format is AudioFormat.AAC:
                 return self._aac_config(body.data)
@@ -258,7 +259,7 @@ class Demuxer:
         return [VideoConfig(record, config, sps, changed=before is not None)]
 
     def _access_unit(
-        self, timestamp: int, payload: bytes, body: VideoBody, now: float
+        self, timestamp: int, payload: bytes, body: VideoBody[bytes], now: float
     ) -> list[VideoResult]:
         length_size = self._length_size
         if length_size is None:
@@ -355,7 +356,7 @@ class Demuxer:
         except FlvError as error:
             return [_dropped_audio("unreadable AAC configuration", error)]
         return self._audio_configured(
-            AudioConfig(aac_sequence_header(data), asc, audio_name(AudioFormat.AAC))
+            AudioConfig(aac_sequence_header(data), asc, AudioCodec.AAC.label)
         )
 
     def _audio_configured(self, config: AudioConfig) -> list[AudioResult]:
@@ -365,7 +366,7 @@ class Demuxer:
         return [config]
 
     def _audio_frame(
-        self, timestamp: int, payload: bytes, body: AudioBody, now: float
+        self, timestamp: int, payload: bytes, body: AudioBody[bytes], now: float
     ) -> list[AudioResult]:
         if not body.data:
             return [_dropped_audio("audio tag without a frame")]
@@ -376,7 +377,7 @@ class Demuxer:
                 pass
             elif asc := config_of_adts(body.data):
                 results = self._audio_configured(
-                    AudioConfig(aac_sequence_header(asc.encode()), asc, audio_name(body.format))
+                    AudioConfig(aac_sequence_header(asc.encode()), asc, body.codec.label)
                 )
             else:
                 return [_dropped_audio("AAC before its sequence header")]
@@ -385,7 +386,7 @@ class Demuxer:
         else:
             if body.extended:
                 payload = _LEGACY_MP3_HEADER + body.data
-            results = self._audio_configured(AudioConfig(b"", None, audio_name(body.format)))
+            results = self._audio_configured(AudioConfig(b"", None, body.codec.label))
         stamp = self._timeline.audio(timestamp, now)
         results.append(AudioFrame(stamp.dts_ms, payload, now, stamp.discontinuity))
         return results

@@ -12,10 +12,11 @@ from common.codecs.aac import AudioSpecificConfig
 from common.codecs.h264 import AvcConfig, parse_sps
 from common.config.ladder import SourceFormat
 from common.errors import AvcError, EnvelopeError, FlvError
-from common.flv.video import AudioFormat, audio_name, parse_audio
+from common.flv.audio import parse_audio
 from common.ipc.control_messages import GopTransfer
 from common.ipc.identity import Generation, StreamId
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
+from common.media.units import AudioCodec
 from ingest.rtmp.to_units import (
     MAX_AAC_CONFIG_BYTES,
     MAX_RECORD_BYTES,
@@ -126,7 +127,7 @@ def _unpacked(item: Item, payload: bytes) -> ReplayItem:
             if len(payload) > MAX_AAC_CONFIG_BYTES + _TAG_HEADER_BYTES:
                 raise FlvError(f"AAC configuration of {len(payload)} bytes")
             asc = AudioSpecificConfig.parse(parse_audio(payload).data)
-            return AudioConfig(payload, asc, audio_name(AudioFormat.AAC))
+            return AudioConfig(payload, asc, AudioCodec.AAC.label)
         case Kind.AUDIO_FORMAT:
             return AudioConfig(b"", None, payload[:_MAX_NAME_BYTES].decode())
         case Kind.VIDEO:

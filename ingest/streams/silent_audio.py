@@ -8,7 +8,7 @@ back.
 from collections.abc import Iterator
 
 from common.codecs.aac import AAC_LC, AudioSpecificConfig, frame_samples, silent_frame
-from common.flv.video import aac_frame
+from common.flv.audio import aac_frame
 
 LAG_MS = 100
 MAX_BEHIND_MS = 1_000  # more is left out: a host that slept, a publisher silent before it was gone

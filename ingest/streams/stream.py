@@ -17,8 +17,7 @@ from fractions import Fraction
 from common.codecs.aac import AudioSpecificConfig
 from common.codecs.h264 import codec_string
 from common.config.ladder import AwayPicture, SourceFormat
-from common.errors import Amf0Error
-from common.flv import amf0
+from common.flv.on_metadata import metadata_members
 from common.ipc.control_messages import (
     GopTransfer,
     Placement,
@@ -239,7 +238,7 @@ class Stream:
 
     def metadata(self, payload: bytes) -> None:
         """The publisher's onMetaData."""
-        self._declared_fps = declared_rate(_metadata_value(payload, "framerate"))
+        self._declared_fps = declared_rate(metadata_members(payload).get("framerate"))
         if self.state is StreamState.LIVE:
             self._gop.set_metadata(payload)
             self._egress.open_source(self._gop)
@@ -530,13 +529,3 @@ def audio_label(config: AudioConfig) -> str:
     rate_hz = asc.extension_rate or asc.sample_rate
     channels = 2 if asc.parametric_stereo else asc.channels
     return f"{name} {rate_hz / 1000:g} kHz {channels}ch"
-
-
-def _metadata_value(payload: bytes, name: str) -> object:
-    """A value of an onMetaData message; None when there is none."""
-    try:
-        values = amf0.decode_all(payload)
-    except Amf0Error:
-        return None
-    members = values[1] if len(values) > 1 else None
-    return members.get(name) if isinstance(members, dict) else None

@@ -10,23 +10,18 @@ from common.errors import (
     AvcError,
     FlvError,
 )
-from common.flv.audio import AudioPacket, audio_name
+from common.flv.audio import AudioPacket, is_audio_sequence_header, parse_audio
+from common.flv.tag import FlvReader, Tag, encode_file_header, encode_tag
 from common.flv.video import (
-    FlvReader,
     FrameType,
-    Tag,
-    VideoCodec,
     VideoPacket,
     avc_nalus,
     avc_sequence_header,
-    encode_file_header,
-    encode_tag,
-    is_audio_sequence_header,
     is_keyframe_payload,
     is_sequence_header,
-    parse_audio,
     parse_video,
 )
+from common.media.units import VideoCodec
 from ingest.rtmp.to_units import (
     AudioConfig,
     AudioFrame,
@@ -70,7 +65,7 @@ def video_body(data: bytes) -> None:
         body = parse_video(data)
     except FlvError:
         return
-    if body.codec is not VideoCodec.AVC or body.track_id or body.frame_type is FrameType.COMMAND:
+    if body.codec is not VideoCodec.H264 or body.track_id or body.frame_type is FrameType.COMMAND:
         return
     assert looks_header == (body.packet is VideoPacket.SEQUENCE_HEADER)
     is_picture = body.packet is VideoPacket.NALUS
@@ -87,7 +82,7 @@ def audio_body(data: bytes) -> None:
         body = parse_audio(data)
     except FlvError:
         return
-    assert audio_name(body.format)
+    assert body.codec.label
     if body.track_id == 0 and body.packet is not None:
         assert looks_header == (body.packet is AudioPacket.SEQUENCE_HEADER)
     assert body.data.endswith(aac.strip_adts(body.data))

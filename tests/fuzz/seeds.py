@@ -11,17 +11,9 @@ from typing import Any
 from common.codecs import aac
 from common.codecs import h264 as avc
 from common.flv import amf0
-from common.flv.video import (
-    Tag,
-    TagType,
-    aac_frame,
-    aac_sequence_header,
-    avc_end_of_sequence,
-    avc_nalus,
-    avc_sequence_header,
-    encode_file_header,
-    encode_tag,
-)
+from common.flv.audio import aac_frame, aac_sequence_header
+from common.flv.tag import Tag, TagType, encode_file_header, encode_tag
+from common.flv.video import avc_end_of_sequence, avc_nalus, avc_sequence_header
 from common.ipc import envelope
 from common.rtmp import replies
 from common.rtmp.chunks import encode_delta, encode_message

@@ -13,13 +13,9 @@ import pytest
 from common.codecs.h264 import looks_like_annexb, nal_spans, split_annexb
 from common.errors import EnvelopeError, ProtocolError
 from common.flv import amf0
-from common.flv.video import (
-    FlvReader,
-    encode_file_header,
-    is_keyframe_payload,
-    parse_audio,
-    parse_video,
-)
+from common.flv.audio import parse_audio
+from common.flv.tag import FlvReader, encode_file_header
+from common.flv.video import is_keyframe_payload, parse_video
 from common.ipc import envelope
 from common.rtmp.chunks import ChunkLimits, ChunkReader, Message, encode_message
 from common.rtmp.client import ClientSession

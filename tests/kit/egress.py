@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from common.config.ladder import SOURCE, Rendition, Template
 from common.flv import amf0
-from common.flv.video import aac_frame, aac_sequence_header, avc_nalus, avc_sequence_header
+from common.flv.audio import aac_frame, aac_sequence_header
+from common.flv.video import avc_nalus, avc_sequence_header
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import HEADER, KEY, SHARED, RenditionOpen, StreamOpen, Tags
 from common.rtmp.chunks import ChunkReader, Message

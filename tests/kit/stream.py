@@ -12,7 +12,8 @@ from common.codecs.aac import AudioSpecificConfig
 from common.codecs.h264 import AvcConfig
 from common.codecs.h264_sps import parse_sps
 from common.config.ladder import Rendition, Template
-from common.flv.video import aac_frame, aac_sequence_header, avc_nalus, avc_sequence_header
+from common.flv.audio import aac_frame, aac_sequence_header
+from common.flv.video import avc_nalus, avc_sequence_header
 from common.ipc.control_messages import Placement
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import Tags

@@ -8,25 +8,15 @@ from fractions import Fraction
 
 from common.codecs.h264 import AvcConfig
 from common.config.ladder import RenditionFormat
-from common.flv.amf0 import EcmaArray, encode
+from common.flv.on_metadata import video_metadata
 from common.flv.video import avc_nalus, avc_sequence_header
-
-AVC_CODEC_ID = 7
-ENCODER = "tfarm"
+from common.media.units import VideoCodec
 
 
 def metadata(rendition: RenditionFormat, fps: Fraction) -> bytes:
     """The body of the rendition's onMetaData data message."""
-    return encode(
-        "onMetaData",
-        EcmaArray(
-            width=float(rendition.width),
-            height=float(rendition.height),
-            framerate=round(float(fps), 3),
-            videodatarate=rendition.bitrate_bps / 1000,
-            videocodecid=float(AVC_CODEC_ID),
-            encoder=ENCODER,
-        ),
+    return video_metadata(
+        VideoCodec.H264, rendition.width, rendition.height, fps, rendition.bitrate_bps
     )
 
 

@@ -7,7 +7,7 @@ then the same messages as all others.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.flv.video import TagType
+from common.flv.tag import TagType
 from common.ipc.envelope import encode
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, Tags

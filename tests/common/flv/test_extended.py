@@ -23,7 +23,9 @@ TRACKS = [
 @pytest.mark.parametrize(
     ("packet_type", "body", "track"), [case[1:] for case in TRACKS], ids=[c[0] for c in TRACKS]
 )
-def test_track_zero_is_found_or_the_first_named(packet_type: int, body: str, track: Track) -> None:
+def test_track_zero_is_found_or_the_first_named(
+    packet_type: int, body: str, track: Track[bytes]
+) -> None:
     payload = b"\x91" + bytes.fromhex(body)
     assert track_zero(payload, 1, packet_type, MULTITRACK) == track
 

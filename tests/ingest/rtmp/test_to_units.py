@@ -12,13 +12,10 @@ from common.codecs.aac import AudioSpecificConfig
 from common.codecs.bits import BitWriter
 from common.codecs.h264 import AvcConfig, join_avcc, nal_type, parse_sps, split_avcc, to_annexb
 from common.flv import amf0
+from common.flv.audio import aac_frame, aac_sequence_header
+from common.flv.tag import FlvReader, Tag, TagType
 from common.flv.video import (
-    FlvReader,
-    Tag,
-    TagType,
     VideoPacket,
-    aac_frame,
-    aac_sequence_header,
     avc_end_of_sequence,
     avc_nalus,
     avc_sequence_header,

@@ -8,7 +8,7 @@ import pytest
 from common.codecs.aac import AudioSpecificConfig
 from common.config.ladder import SourceFormat
 from common.errors import EnvelopeError
-from common.flv.video import aac_sequence_header
+from common.flv.audio import aac_sequence_header
 from common.ipc.control_messages import GopTransfer
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import Generation

@@ -5,7 +5,8 @@ from fractions import Fraction
 from common.codecs.h264 import AvcConfig
 from common.config.ladder import RenditionFormat
 from common.flv.amf0 import EcmaArray, decode_all
-from common.flv.video import FrameType, VideoCodec, VideoPacket, parse_video
+from common.flv.video import FrameType, VideoPacket, parse_video
+from common.media.units import VideoCodec
 from worker.output.mux import coded_picture, metadata, sequence_header
 
 RENDITION = RenditionFormat(
@@ -38,7 +39,7 @@ def test_the_sequence_header_holds_the_parameter_sets() -> None:
 
 def test_a_coded_picture_has_no_composition_time_and_its_captions_in_front() -> None:
     body = parse_video(coded_picture(b"\0\0\0\1\x65", True, b"\0\0\0\1\x06"))
-    assert body.codec is VideoCodec.AVC
+    assert body.codec is VideoCodec.H264
     assert body.frame_type is FrameType.KEY
     assert body.packet is VideoPacket.NALUS
     assert body.composition_ms == 0

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench faults fuzz requirements clean
+.PHONY: run demo test test-gpu lint format bench faults fuzz docs requirements clean
 
 run: $(VENV)/.runtime
 	exec $(BIN)/tfarm supervisor $(ARGS)
@@ -43,6 +43,10 @@ faults: $(VENV)/.dev
 # Each target of tests/fuzz for 20 s: make fuzz ARGS="sps --seconds 600", ARGS="all --minimise"
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python tests/fuzz/run.py $(or $(ARGS),all)
+
+# The tables of keys in docs/configuration.md, from their declarations.
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/write_docs.py
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -4,49 +4,30 @@
 including one does not say (`tfarm calibrate` writes such a file). What is not written keeps the
 defaults of `common/config/settings.py`: an empty file is the built-in farm.
 
-Keys given in clear are hashed here and stand nowhere else, in no fault either.
+The keys are declared in `common/config/model.py`; here its faults are put into words. Keys given
+in clear stand in no fault.
 """
 
+import copy
 import difflib
-import hashlib
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from common.config import values
-from common.config.ladder import (
-    SOURCE,
-    AwayPicture,
-    Pipeline,
-    RateControl,
-    Rendition,
-    Takeover,
-    Template,
-)
-from common.config.policy import never_tried, unserved
-from common.config.settings import (
-    DEFAULT_RENDITIONS,
-    Calibration,
-    Devices,
-    EgressSettings,
-    IngestSettings,
-    Listen,
-    Settings,
-    Software,
-    WorkerSettings,
-)
+from common.config.conflicts import conflicts
+from common.config.settings import Settings
 from common.errors import ConfigError, ConfigFault
 
-T = TypeVar("T")
-Read = Callable[[Any], T]
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from common.config.model import File
+
+Place = tuple[str | int, ...]  # the keys and indexes that lead to a value
 
 MAX_FILE_BYTES = 1024 * 1024
-MAX_INCLUDES = 16
-_NONE: tuple[str, ...] = ()
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
-_PROFILES = ("baseline", "main", "high")
+MAX_ROUNDS = 8
 
 
 def load(path: Path) -> Settings:
@@ -57,10 +38,7 @@ def load(path: Path) -> Settings:
     """
     document = _read_file(path)
     faults: list[ConfigFault] = []
-    includes = _Table(document, "", faults).take("include", _list_of(values.text), _NONE)
-    if len(includes) > MAX_INCLUDES:
-        faults.append(ConfigFault("include", f"must be at most {MAX_INCLUDES} files"))
-    for index, name in enumerate(includes[:MAX_INCLUDES]):
+    for index, name in enumerate(_includes(document, faults)):
         try:
             included = _read_file(path.parent / name)
         except ConfigError as error:
@@ -69,12 +47,24 @@ def load(path: Path) -> Settings:
         if "include" in included:
             faults.append(ConfigFault(f"include[{index}]", f"{name} must not include others"))
         document = _merge(document, included)
-    return _settings({k: v for k, v in document.items() if k != "include"}, faults)
+    return _settings(document, faults)
 
 
 def parse(document: Mapping[str, Any]) -> Settings:
     """The settings in a parsed TOML document without includes. Raises ConfigError."""
     return _settings(document, [])
+
+
+def _includes(document: Mapping[str, Any], faults: list[ConfigFault]) -> list[str]:
+    """The names of further files; those that are no names are the model's faults."""
+    from common.config.model import MAX_INCLUDES
+
+    names = document.get("include", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        return []
+    if len(names) > MAX_INCLUDES:
+        faults.append(ConfigFault("include", f"must be at most {MAX_INCLUDES} files"))
+    return names[:MAX_INCLUDES]
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -106,357 +96,125 @@ def _merge(over: Mapping[str, Any], under: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-class _Table:
-    """One TOML table, read key by key; faults go to a list that all tables share."""
-
-    def __init__(self, value: Any, path: str, faults: list[ConfigFault]) -> None:
-        self.path = path
-        self.faults = faults
-        self._known: set[str] = set()
-        self._values: Mapping[str, Any] = {}
-        if isinstance(value, dict):
-            self._values = value
-        else:
-            faults.append(ConfigFault(path, "must be a table"))
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._values
-
-    def entries(self) -> Sequence[str]:
-        return tuple(self._values)
-
-    def key_path(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
-
-    def fault(self, key: str, problem: str) -> None:
-        self.faults.append(ConfigFault(self.key_path(key) if key else self.path, problem))
-
-    def take(self, key: str, read: Read[T], default: T) -> T:
-        """The value of a key; its default when it is not there or faulty."""
-        self._known.add(key)
-        if key not in self._values:
-            return default
-        try:
-            return read(self._values[key])
-        except _ItemFault as fault:
-            self.fault(f"{key}[{fault.index}]", fault.problem)
-        except ValueError as error:
-            self.fault(key, str(error))
-        return default
-
-    def need(self, key: str, read: Read[T], repeat_picture: T) -> T:
-        """As `take`, for a key that must be there."""
-        if key not in self._values:
-            self.fault(key, "is missing")
-        return self.take(key, read, repeat_picture)
-
-    def table(self, key: str) -> "_Table":
-        self._known.add(key)
-        return _Table(self._values.get(key, {}), self.key_path(key), self.faults)
-
-    def tables(self, key: str) -> list["_Table"]:
-        """An array of tables."""
-        self._known.add(key)
-        items = self._values.get(key, [])
-        if not isinstance(items, list):
-            self.fault(key, "must be an array of tables")
-            return []
-        path = self.key_path(key)
-        tables = [_Table(item, f"{path}[{i}]", self.faults) for i, item in enumerate(items)]
-        return [table for table, item in zip(tables, items, strict=True) if isinstance(item, dict)]
-
-    def finish(self) -> None:
-        """Say which keys nobody asked for."""
-        for key in self._values:
-            if key not in self._known:
-                near = difflib.get_close_matches(key, self._known, 1)
-                hint = f'; did you mean "{near[0]}"?' if near else ""
-                self.fault(key, f"is no known key{hint}")
-
-
-class _ItemFault(Exception):
-    def __init__(self, index: int, problem: str) -> None:
-        super().__init__(problem)
-        self.index = index
-        self.problem = problem
-
-
-def _list_of(read: Read[T]) -> Read[tuple[T, ...]]:
-    def read_list(value: Any) -> tuple[T, ...]:
-        if not isinstance(value, list):
-            raise ValueError("must be an array")
-        items = []
-        for index, item in enumerate(value):
-            try:
-                items.append(read(item))
-            except ValueError as error:
-                raise _ItemFault(index, str(error)) from error
-        return tuple(items)
-
-    return read_list
-
-
-def _optional(read: Read[T]) -> Read[T | None]:
-    return read
-
-
 def _settings(document: Mapping[str, Any], faults: list[ConfigFault]) -> Settings:
-    defaults = Settings()
-    root = _Table(dict(document), "", faults)
-    settings = Settings(
-        listen=_listen(root.table("listen"), defaults.listen),
-        software=_software(root.table("software"), defaults.software),
-        devices=_devices(root.table("devices"), defaults.devices),
-        ingest=_ingest(root.table("ingest"), defaults.ingest),
-        egress=_egress(root.table("egress"), defaults.egress),
-        worker=_worker(root.table("worker"), defaults.worker),
-        log_level=root.take("log_level", values.word(*_LEVELS), defaults.log_level),
-        orphan_timeout_s=root.take(
-            "orphan_timeout", values.seconds(3, 3600), defaults.orphan_timeout_s
-        ),
-        templates=_templates(root, defaults.templates),
-        calibration=tuple(_calibration(table) for table in root.tables("calibration")),
-    )
-    root.finish()
-    if not faults:
-        faults += unserved(settings)
+    file, found = _validated(document)
+    faults += found
+    settings = file.all_settings()
+    faults += conflicts(settings, [fault.path for fault in faults])
     if faults:
         raise ConfigError(faults)
     return settings
 
 
-def _listen(table: _Table, defaults: Listen) -> Listen:
-    listen = table.take("rtmp", values.listen_address, defaults)
-    table.finish()
-    return listen
+def _validated(document: Mapping[str, Any]) -> "tuple[File, list[ConfigFault]]":
+    """The file's form, and its faults; what is faulty is left out of the form.
 
+    So what is good can be looked at further, whatever else is wrong.
+    """
+    from pydantic import ValidationError
 
-def _software(table: _Table, defaults: Software) -> Software:
-    software = Software(
-        workers=table.take("workers", _optional(values.integer(0, 64)), defaults.workers),
-        capacity=table.take("capacity", _optional(values.number(0, 1e9)), defaults.capacity),
-        encoder_threads=table.take(
-            "encoder_threads", values.integer(1, 64), defaults.encoder_threads
-        ),
-    )
-    table.finish()
-    return software
+    from common.config.model import File
 
-
-def _devices(table: _Table, defaults: Devices) -> Devices:
-    by_device = table.table("capacity")
-    capacity = tuple(
-        (device, by_device.take(device, values.number(0, 1e9), 0.0))
-        for device in by_device.entries()
-    )
-    devices = Devices(
-        use_gpus=table.take("use_gpus", values.boolean, defaults.use_gpus),
-        exclude=table.take("exclude", _list_of(values.text), defaults.exclude),
-        capacity=capacity,
-        max_encoder_sessions=table.take(
-            "max_encoder_sessions",
-            _optional(values.integer(0, 1000)),
-            defaults.max_encoder_sessions,
-        ),
-        hybrid_capacity=table.take(
-            "hybrid_capacity", _optional(values.number(0, 1e9)), defaults.hybrid_capacity
-        ),
-        hybrid_workers=table.take(
-            "hybrid_workers", _optional(values.integer(1, 64)), defaults.hybrid_workers
-        ),
-    )
-    table.finish()
-    return devices
-
-
-def _calibration(table: _Table) -> Calibration:
-    share, amount = values.number(0, 1), values.number(0, 1e9)
-    calibration = Calibration(
-        device=table.need("device", values.text, ""),
-        template=table.need("template", values.name, ""),
-        path=table.need("path", values.choice(Pipeline), Pipeline.SOFTWARE),
-        source=table.need("source", values.source_limit, (16, 16, 1)),
-        streams=table.need("streams", values.integer(1, 100_000), 1),
-        units=table.need("units", values.number(1e-6, 1e9), 1.0),
-        load=table.need("load", amount, 0.0),
-        decode=table.take("decode", share, 0.0),
-        scale=table.take("scale", share, 0.0),
-        encode=table.take("encode", share, 0.0),
-        memory_bytes=table.take("memory", values.byte_count(0, 1024**4), 0),
-        cores=table.take("cores", amount, 0.0),
-    )
-    table.finish()
-    return calibration
-
-
-def _ingest(table: _Table, defaults: IngestSettings) -> IngestSettings:
-    wait, many = values.seconds(0.1, 3600), values.integer(1, 1_000_000)
-    ingest = IngestSettings(
-        processes=table.take("processes", values.integer(1, 64), defaults.processes),
-        handshake_timeout_s=table.take("handshake_timeout", wait, defaults.handshake_timeout_s),
-        first_video_timeout_s=table.take(
-            "first_video_timeout", wait, defaults.first_video_timeout_s
-        ),
-        idle_timeout_s=table.take("idle_timeout", wait, defaults.idle_timeout_s),
-        max_connections=table.take("max_connections", many, defaults.max_connections),
-        max_connections_per_address=table.take(
-            "max_connections_per_address", many, defaults.max_connections_per_address
-        ),
-        max_handshakes_per_address=table.take(
-            "max_handshakes_per_address",
-            values.number(0.1, 1e6),
-            defaults.max_handshakes_per_address,
-        ),
-        max_publishes_per_address=table.take(
-            "max_publishes_per_address", many, defaults.max_publishes_per_address
-        ),
-        max_message_bytes=table.take(
-            "max_message", values.byte_count(65536, 64 * 1024**2), defaults.max_message_bytes
-        ),
-        exempt_networks=table.take(
-            "exempt_networks", _list_of(values.network), defaults.exempt_networks
-        ),
-        takeover_idle_s=table.take("takeover_idle", wait, defaults.takeover_idle_s),
-    )
-    table.finish()
-    return ingest
-
-
-def _egress(table: _Table, defaults: EgressSettings) -> EgressSettings:
-    egress = EgressSettings(
-        processes=table.take("processes", values.integer(1, 64), defaults.processes),
-        max_players=table.take("max_players", values.integer(1, 1_000_000), defaults.max_players),
-        max_players_per_address=table.take(
-            "max_players_per_address",
-            values.integer(1, 1_000_000),
-            defaults.max_players_per_address,
-        ),
-        queue_ms=table.take("queue", values.milliseconds(100, 60_000), defaults.queue_ms),
-        stall_timeout_s=table.take(
-            "stall_timeout", values.seconds(0.5, 600), defaults.stall_timeout_s
-        ),
-        send_buffer_bytes=table.take(
-            "send_buffer", values.byte_count(4096, 64 * 1024**2), defaults.send_buffer_bytes
-        ),
-    )
-    table.finish()
-    return egress
-
-
-def _worker(table: _Table, defaults: WorkerSettings) -> WorkerSettings:
-    worker = WorkerSettings(
-        # what nobody plays comes in bundles of 0.2 s (ingest/streams/read_batching.py)
-        queue_ms=table.take("queue", values.milliseconds(250, 60_000), defaults.queue_ms),
-        max_memory_bytes=table.take(
-            "max_memory", values.byte_count(64 * 1024**2, 1024**4), defaults.max_memory_bytes
-        ),
-        hang_timeout_s=table.take(
-            "hang_timeout", values.seconds(0.5, 600), defaults.hang_timeout_s
-        ),
-    )
-    table.finish()
-    return worker
-
-
-def _templates(root: _Table, defaults: tuple[Template, ...]) -> tuple[Template, ...]:
-    if "templates" not in root:
-        root.table("templates")
-        return defaults
-    tables = root.table("templates")
-    templates = []
-    if not tables.entries():
-        tables.fault("", "must hold at least one app")
-    for app in tables.entries():
+    faults: list[ConfigFault] = []
+    left = dict(document)
+    for _ in range(MAX_ROUNDS):
         try:
-            values.name(app)
-        except ValueError as error:
-            tables.fault(app, f"an app {error}")
-        templates.append(_template(tables.table(app), app))
-    return tuple(templates)
+            return File.model_validate(left), faults
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+        # What a round misses because of an earlier one's fault is no fault of its own.
+        known = [fault.path for fault in faults]
+        found = [ConfigFault(path_of(_place(one)), _problem(one)) for one in details]
+        faults += [fault for fault in found if not is_touched(fault.path, known)]
+        left = _without(left, details)
+    raise AssertionError("leaving out what is faulty does not end")
 
 
-def _template(table: _Table, app: str) -> Template:
-    defaults = Template(app, DEFAULT_RENDITIONS)
-    # Without the key the built-in ladder holds; an empty array is "passthrough only".
-    if "renditions" in table:
-        renditions = tuple(_rendition(item) for item in table.tables("renditions"))
-    else:
-        table.tables("renditions")
-        renditions = defaults.renditions
-    keys: dict[str, tuple[str, ...]] = {}
-    for side in ("publish_keys", "play_keys"):
-        clear = table.take(side, _list_of(values.secret), _NONE)
-        hashed = table.take(f"{side}_sha256", _list_of(values.sha256_hex), _NONE)
-        keys[side] = (*(hashlib.sha256(key.encode()).hexdigest() for key in clear), *hashed)
-    template = Template(
-        name=app,
-        renditions=renditions,
-        gop_ms=table.take("gop", values.milliseconds(250, 20_000), defaults.gop_ms),
-        hold_ms=table.take("hold", values.milliseconds(0, 600_000), defaults.hold_ms),
-        wait_ms=table.take("wait", values.milliseconds(0, 600_000), defaults.wait_ms),
-        max_source=table.take("max_source", values.source_limit, defaults.max_source),
-        publish_keys=keys["publish_keys"],
-        play_keys=keys["play_keys"],
-        takeover=table.take("takeover", values.choice(Takeover), defaults.takeover),
-        away_picture=table.take("filler", values.choice(AwayPicture), defaults.away_picture),
-        policy=table.take("policy", _list_of(values.choice(Pipeline)), defaults.policy),
-        cost=table.take("cost", _optional(values.number(0, 1e9)), defaults.cost),
-        flush_ms=table.take("flush", values.flush, defaults.flush_ms),
-        audio_hold_ms=table.take(
-            "audio_hold", values.milliseconds(0, 1000), defaults.audio_hold_ms
-        ),
-    )
-    _check_template(table, template)
-    table.finish()
-    return template
+def path_of(place: Place) -> str:
+    """`templates.live.renditions[0].width`."""
+    path = ""
+    for step in place:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path
 
 
-def _check_template(table: _Table, template: Template) -> None:
-    """What no single key shows."""
-    names: set[str] = set()
-    for index, rendition in enumerate(template.renditions):
-        path = f"renditions[{index}]"
-        if rendition.name == SOURCE:
-            table.fault(f"{path}.name", f'"{SOURCE}" is the stream as published; take another name')
-        if rendition.name and rendition.name in names:
-            table.fault(f"{path}.name", f'"{rendition.name}" is there twice')
-        names.add(rendition.name)
-        if rendition.fps is not None and template.gop_ms * rendition.fps < 1000:
-            table.fault(
-                f"{path}.fps",
-                f"a frame lasts longer than the GOP of {template.gop_ms}ms",
-            )
-    if len(template.renditions) > 16:
-        table.fault("renditions", "must be at most 16")
-    if len(set(template.policy)) != len(template.policy) or not template.policy:
-        table.fault("policy", "must name at least one path, and each once")
-    elif useless := never_tried(template.policy):
-        table.fault(f"policy[{useless[0]}]", useless[1])
-    if template.takeover is Takeover.ALWAYS and not template.publish_keys:
-        table.fault("takeover", '"always" needs publish_keys: else anyone takes over anyone')
+def is_touched(path: str, faulty: Iterable[str]) -> bool:
+    """Say whether a path is one of the faulty ones, or lies inside one."""
+    return any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in faulty)
 
 
-def _rendition(table: _Table) -> Rendition:
-    defaults = Rendition("", 0, 0, 0)
-    rendition = Rendition(
-        name=table.need("name", values.name, ""),
-        width=table.need("width", values.even(16, 4096), 16),
-        height=table.need("height", values.even(16, 4096), 16),
-        bitrate_bps=table.need("bitrate", values.bitrate(16_000, 200_000_000), 1_000_000),
-        fps=table.take("fps", values.frame_rate, defaults.fps),
-        profile=table.take("profile", values.word(*_PROFILES), defaults.profile),
-        preset=table.take("preset", values.word(*_PRESETS), defaults.preset),
-        vbv_ms=table.take("vbv", values.milliseconds(50, 10_000), defaults.vbv_ms),
-        cost=table.take("cost", _optional(values.number(0, 1e9)), defaults.cost),
-        rate_control=table.take("rc", values.choice(RateControl), defaults.rate_control),
-        maxrate_bps=table.take(
-            "maxrate", _optional(values.bitrate(16_000, 400_000_000)), defaults.maxrate_bps
-        ),
-    )
-    if rendition.maxrate_bps is not None:
-        if rendition.rate_control is RateControl.CBR:
-            table.fault("maxrate", 'is for rc = "vbr"; with "cbr" the bitrate is the most')
-        elif rendition.maxrate_bps < rendition.bitrate_bps:
-            table.fault("maxrate", "must be at least the bitrate")
-    table.finish()
-    return rendition
+def _is_of_a_name(error: "ErrorDetails") -> bool:
+    """Say whether the key itself is wrong, which only apps' names can be."""
+    return error["loc"][-1:] == ("[key]",) and error["type"] != "extra_forbidden"
+
+
+def _place(error: "ErrorDetails") -> Place:
+    return error["loc"][:-1] if _is_of_a_name(error) else error["loc"]
+
+
+def _problem(error: "ErrorDetails") -> str:
+    """What is wrong, in words that follow the key's path."""
+    from common.config.keys import table_at
+    from common.config.model import File
+
+    place = error["loc"]
+    match error["type"]:
+        case "value_error":
+            problem = str(error["ctx"]["error"])
+            return f"an app {problem}" if _is_of_a_name(error) else problem
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            table = table_at(File, place[:-1])
+            known = list(table.model_fields) if table is not None else []
+            near = difflib.get_close_matches(str(place[-1]), known, 1)
+            return "is no known key" + (f'; did you mean "{near[0]}"?' if near else "")
+        case "model_type" | "dict_type":
+            return "must be a table"
+        case "tuple_type":
+            is_of_tables = table_at(File, (*place, 0)) is not None
+            return "must be an array of tables" if is_of_tables else "must be an array"
+        case "too_short":
+            return "must hold at least one app"
+    return error["msg"]
+
+
+def _without(document: Mapping[str, Any], errors: "Iterable[ErrorDetails]") -> dict[str, Any]:
+    """The document without its faulty keys; a needed one that is missing gets its example."""
+    from common.config.keys import Key, table_at
+    from common.config.model import File
+
+    left = copy.deepcopy(dict(document))
+    for error in errors:
+        place = list(_place(error))
+        if error["type"] == "missing":
+            table = table_at(File, tuple(place[:-1]))
+            declared = table.model_fields[str(place[-1])].json_schema_extra if table else None
+            parent = _at(left, place[:-1])
+            if isinstance(declared, Key) and isinstance(parent, dict):
+                parent[place[-1]] = declared.example
+            continue
+        if isinstance(place[-1], int) and table_at(File, tuple(place)) is not None:
+            parent = _at(left, place[:-1])  # an array of tables keeps its length
+            if isinstance(parent, list):
+                parent[place[-1]] = {}
+            continue
+        while isinstance(place[-1], int):
+            place.pop()
+        parent = _at(left, place[:-1])
+        if isinstance(parent, dict):
+            parent.pop(place[-1], None)
+            if not parent and place[:-1] == ["templates"]:
+                del left["templates"]
+    return left
+
+
+def _at(document: Any, place: Iterable[str | int]) -> Any:
+    """What stands there; None where something on the way has gone."""
+    here = document
+    for step in place:
+        if isinstance(step, int):
+            here = here[step] if isinstance(here, list) and step < len(here) else None
+        else:
+            here = here.get(step) if isinstance(here, dict) else None
+    return here

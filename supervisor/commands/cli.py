@@ -15,6 +15,7 @@ import typer
 
 from common.errors import ConfigError
 from supervisor.commands import cli_devices
+from supervisor.commands import config as config_command
 from supervisor.commands.cli_farm import bad_config, fail, farm_dir
 from supervisor.commands.version import VERSION
 
@@ -346,3 +347,4 @@ def _ask_and_say(run_dir: Path | None, name: str, **arguments: str) -> None:
 
 
 cli_devices.add_to(app)
+app.command()(config_command.config)

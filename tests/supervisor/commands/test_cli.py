@@ -39,7 +39,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
         assert command in answer.stdout
     assert "..." not in answer.stdout.partition("Commands:")[2]  # every line fits
     code = "import sys, supervisor.commands.cli; print([m for m in sys.modules if m in HEAVY])"
-    heavy = "('zmq', 'msgpack', 'rich', 'av', 'numpy', 'asyncio', 'psutil', 'pynvml')"
+    heavy = "('zmq', 'msgpack', 'rich', 'av', 'numpy', 'asyncio', 'psutil', 'pynvml', 'pydantic')"
     loaded = subprocess.run(
         [sys.executable, "-c", code.replace("HEAVY", heavy)],
         capture_output=True,

@@ -1,0 +1,84 @@
+"""What keys say together that each of them may say alone. Pure.
+
+`common/config/model.py` declares what one key may be; these are the rules over several.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from common.config.ladder import SOURCE, RateControl, Rendition, Takeover, Template
+from common.config.policy import never_tried, unserved
+from common.config.settings import Settings
+from common.errors import ConfigFault
+
+MAX_RENDITIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A fault at one key, and the others that it comes of."""
+
+    path: str
+    problem: str
+    others: tuple[str, ...] = ()
+
+
+def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFault]:
+    """The faults over several keys.
+
+    `faulty` are paths with a fault of their own, in whose place the settings have something else:
+    nothing is said of these, nor of what comes of them.
+    """
+    found = [
+        ConfigFault(conflict.path, conflict.problem)
+        for template in settings.templates
+        for conflict in _of_template(template, f"templates.{template.name}")
+        if not any(_meet(path, one) for path in (conflict.path, *conflict.others) for one in faulty)
+    ]
+    if not found and not faulty:
+        found += unserved(settings)
+    return found
+
+
+def _of_template(template: Template, path: str) -> Iterator[Conflict]:
+    seen: dict[str, str] = {}
+    for index, rendition in enumerate(template.renditions):
+        here = f"{path}.renditions[{index}]"
+        at_name = f"{here}.name"
+        if rendition.name == SOURCE:
+            yield Conflict(at_name, f'"{SOURCE}" is the stream as published; take another name')
+        if rendition.name in seen:
+            yield Conflict(at_name, f'"{rendition.name}" is there twice', (seen[rendition.name],))
+        seen.setdefault(rendition.name, at_name)
+        if rendition.fps is not None and template.gop_ms * rendition.fps < 1000:
+            problem = f"a frame lasts longer than the GOP of {template.gop_ms}ms"
+            yield Conflict(f"{here}.fps", problem, (f"{path}.gop",))
+        yield from _of_rendition(rendition, here)
+    if len(template.renditions) > MAX_RENDITIONS:
+        yield Conflict(f"{path}.renditions", f"must be at most {MAX_RENDITIONS}")
+    if len(set(template.policy)) != len(template.policy) or not template.policy:
+        yield Conflict(f"{path}.policy", "must name at least one pipeline, and each once")
+    elif useless := never_tried(template.policy):
+        yield Conflict(f"{path}.policy[{useless[0]}]", useless[1])
+    if template.takeover is Takeover.ALWAYS and not template.publish_keys:
+        yield Conflict(
+            f"{path}.takeover",
+            '"always" needs publish_keys: else anyone takes over anyone',
+            (f"{path}.publish_keys", f"{path}.publish_keys_sha256"),
+        )
+
+
+def _of_rendition(rendition: Rendition, path: str) -> Iterator[Conflict]:
+    if rendition.maxrate_bps is None:
+        return
+    at, others = f"{path}.maxrate", (f"{path}.rc", f"{path}.bitrate")
+    if rendition.rate_control is RateControl.CBR:
+        yield Conflict(at, 'is for rc = "vbr"; with "cbr" the bitrate is the most', others[:1])
+    elif rendition.maxrate_bps < rendition.bitrate_bps:
+        yield Conflict(at, "must be at least the bitrate", others)
+
+
+def _meet(path: str, faulty: str) -> bool:
+    """Say whether one of two paths is the other, or lies inside it."""
+    long, short = (path, faulty) if len(path) >= len(faulty) else (faulty, path)
+    return long == short or long.startswith((f"{short}.", f"{short}["))

@@ -1,0 +1,324 @@
+"""The configuration file's form: every key, declared once, as pydantic models. Pure.
+
+A field is a key: its annotation says the kind of its value (`common/config/values.py`), `key` says
+the setting that it gives, its words, and from when it holds. The setting's own default, in
+`common/config/settings.py` or `common/config/ladder.py`, is the key's. What keys say together is
+checked in `common/config/conflicts.py`. The tables of templates are in `model_templates.py`.
+
+Importing this takes a tenth of a second, so only what reads a file does, inside its functions.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from common.config.keys import Holds, Table, key, tables
+from common.config.model_templates import Amount, CalibrationTable, TemplateTable
+from common.config.settings import (
+    Calibration,
+    Devices,
+    EgressSettings,
+    IngestSettings,
+    Settings,
+    Software,
+    WorkerSettings,
+)
+from common.config.values import (
+    Boolean,
+    ByteCount,
+    Integer,
+    ListenAddress,
+    Milliseconds,
+    Name,
+    Network,
+    Number,
+    Seconds,
+    Text,
+    Word,
+)
+
+MAX_INCLUDES = 16
+NOW, MORE_NOW, NEW_STREAMS = Holds.NOW, Holds.MORE_NOW, Holds.NEW_STREAMS
+NEW_PROCESSES, RESTART = Holds.NEW_PROCESSES, Holds.RESTART
+
+# Ranges that several keys have.
+Timeout = Annotated[float, Seconds(0.1, 3600)]
+Many = Annotated[int, Integer(1, 1_000_000)]
+Processes = Annotated[int, Integer(1, 64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file says of how it is read; no setting of the farm."""
+
+    include: tuple[str, ...] = ()
+
+
+class ListenTable(Table):
+    """`[listen]`."""
+
+    rtmp: Annotated[Any, ListenAddress()] = key(
+        Settings,
+        "listen",
+        "where publishers and players connect; with port 0 on any free port, which "
+        "`tfarm status --json` tells",
+        RESTART,
+    )
+
+
+class SoftwareTable(Table):
+    """`[software]`."""
+
+    title: ClassVar[str] = "the host's cores as a device"
+
+    workers: Annotated[int, Integer(0, 64)] = key(
+        Software,
+        "workers",
+        "processes `cpu:0`, `cpu:1`, …; 0: none",
+        MORE_NOW,
+        default="one for 8 cores, at least 2",
+        example=2,
+    )
+    capacity: Amount = key(
+        Software,
+        "capacity",
+        "what the whole host can do",
+        NOW,
+        default="100 for each core",
+        example=800,
+    )
+    encoder_threads: Annotated[int, Integer(1, 64)] = key(
+        Software, "encoder_threads", "threads of one encoder", NEW_PROCESSES
+    )
+
+
+class DevicesTable(Table):
+    """`[devices]`."""
+
+    title: ClassVar[str] = "GPUs"
+
+    use_gpus: Annotated[bool, Boolean()] = key(
+        Devices, "use_gpus", "look for GPUs and use them", RESTART
+    )
+    exclude: tuple[Annotated[str, Text()], ...] = key(
+        Devices,
+        "exclude",
+        "UUIDs or PCI ids of GPUs to leave alone, in any spelling (`GPU-4f2b…`, `0000:65:00.0`, "
+        "`65:00.0`)",
+        RESTART,
+    )
+    max_encoder_sessions: Annotated[int, Integer(0, 1000)] = key(
+        Devices,
+        "max_encoder_sessions",
+        "NVENC sessions on the host; drivers of GeForce GPUs limit them",
+        NOW,
+        default="found out",
+        example=8,
+    )
+    capacity: dict[str, Amount] = key(
+        Devices,
+        "capacity",
+        "a table: UUID or PCI id = capacity of that GPU",
+        NOW,
+        default="900 for each GPU",
+        example={"0000:65:00.0": 900},
+    )
+    hybrid_capacity: Amount = key(
+        Devices,
+        "hybrid_capacity",
+        "how much of `software.capacity` encoding for GPUs without NVENC may take",
+        NOW,
+        default="all of it",
+        example=400,
+    )
+    hybrid_workers: Processes = key(
+        Devices,
+        "hybrid_workers",
+        "processes of each GPU without NVENC; they share its capacity. A GPU with NVENC has one",
+        MORE_NOW,
+        default="one for 4 cores, shared among these GPUs, at least 1",
+        example=2,
+    )
+
+    def settings(self) -> dict[str, Any]:
+        given = super().settings()
+        if "capacity" in given:
+            given["capacity"] = tuple(given["capacity"].items())
+        return given
+
+
+class IngestTable(Table):
+    """`[ingest]`."""
+
+    title: ClassVar[str] = "limits towards publishers, and peers not known yet"
+
+    processes: Processes = key(
+        IngestSettings,
+        "processes",
+        "processes that share the address to listen on. The limits per address are those of all "
+        "together; what an address has at the others is known a second or two later",
+        RESTART,
+    )
+    handshake_timeout: Timeout = key(
+        IngestSettings,
+        "handshake_timeout_s",
+        "a connection must ask to publish or play within this time",
+        NOW,
+    )
+    first_video_timeout: Timeout = key(
+        IngestSettings,
+        "first_video_timeout_s",
+        "a publisher without video by then is closed",
+        NOW,
+    )
+    idle_timeout: Timeout = key(
+        IngestSettings,
+        "idle_timeout_s",
+        "a publisher that sends nothing for this long is closed",
+        NOW,
+    )
+    max_connections: Many = key(
+        IngestSettings, "max_connections", "connections of one ingest process", NOW
+    )
+    max_connections_per_address: Many = key(
+        IngestSettings, "max_connections_per_address", "connections of one address at once", NOW
+    )
+    max_handshakes_per_address: Annotated[float, Number(0.1, 1_000_000)] = key(
+        IngestSettings,
+        "max_handshakes_per_address",
+        "new connections of one address a second; two seconds' worth may come at once. Each of "
+        "several processes takes its part of the rate",
+        NOW,
+    )
+    max_publishes_per_address: Many = key(
+        IngestSettings, "max_publishes_per_address", "publishers of one address at once", NOW
+    )
+    max_message: Annotated[int, ByteCount(65536, 64 * 1024**2)] = key(
+        IngestSettings, "max_message_bytes", "the largest RTMP message", NOW
+    )
+    exempt_networks: tuple[Annotated[str, Network()], ...] = key(
+        IngestSettings,
+        "exempt_networks",
+        "networks to which the limits per address do not apply",
+        NOW,
+    )
+    takeover_idle: Timeout = key(
+        IngestSettings,
+        "takeover_idle_s",
+        'with `takeover = "idle"`: after this silence another publisher may take the key',
+        NOW,
+    )
+
+
+class EgressTable(Table):
+    """`[egress]`."""
+
+    title: ClassVar[str] = "limits towards players"
+
+    processes: Processes = key(
+        EgressSettings,
+        "processes",
+        "processes that share the players; those of a stream go to the same one until it is full",
+        RESTART,
+    )
+    max_players: Many = key(EgressSettings, "max_players", "players of one egress process", NOW)
+    max_players_per_address: Many = key(
+        EgressSettings,
+        "max_players_per_address",
+        "players of one address (IPv6: one /64) outside `ingest.exempt_networks`, at all egresses "
+        "together",
+        NOW,
+    )
+    queue: Annotated[int, Milliseconds(100, 60_000)] = key(
+        EgressSettings,
+        "queue_ms",
+        "media that may wait for one player; with more, it skips to a keyframe",
+        NOW,
+    )
+    stall_timeout: Annotated[float, Seconds(0.5, 600)] = key(
+        EgressSettings,
+        "stall_timeout_s",
+        "a player that takes no byte for this long is disconnected",
+        NOW,
+    )
+    send_buffer: Annotated[int, ByteCount(4096, 64 * 1024**2)] = key(
+        EgressSettings, "send_buffer_bytes", "the send buffer of a player's socket", NOW
+    )
+
+
+class WorkerTable(Table):
+    """`[worker]`."""
+
+    # What nobody plays comes in batches of 0.2 s (ingest/streams/read_batching.py).
+    queue: Annotated[int, Milliseconds(250, 60_000)] = key(
+        WorkerSettings, "queue_ms", "media that may wait for one stream's decoder", NEW_STREAMS
+    )
+    max_memory: Annotated[int, ByteCount(64 * 1024**2, 1024**4)] = key(
+        WorkerSettings, "max_memory_bytes", "a worker process that takes more is replaced", NOW
+    )
+    hang_timeout: Annotated[float, Seconds(0.5, 600)] = key(
+        WorkerSettings,
+        "hang_timeout_s",
+        "a worker in which work waits for this long and none gets done is killed. Time without a "
+        "core does not count",
+        NOW,
+    )
+
+
+class File(Table):
+    """The whole file; its own keys stand at the top."""
+
+    log_level: Annotated[str, Word(("DEBUG", "INFO", "WARNING", "ERROR"))] = key(
+        Settings, "log_level", "the least level that is logged", NOW
+    )
+    orphan_timeout: Annotated[float, Seconds(3, 3600)] = key(
+        Settings,
+        "orphan_timeout_s",
+        "a child that hears no supervisor for this long ends",
+        NEW_PROCESSES,
+    )
+    include: tuple[Annotated[str, Text()], ...] = key(
+        Reading,
+        "include",
+        "further files, beside this one; they give what this one does not say. `tfarm calibrate` "
+        "writes such a file",
+        NOW,
+        schema={"maxItems": MAX_INCLUDES},
+    )
+    listen: ListenTable = tables()
+    software: SoftwareTable = tables()
+    devices: DevicesTable = tables()
+    ingest: IngestTable = tables()
+    egress: EgressTable = tables()
+    worker: WorkerTable = tables()
+    templates: dict[Annotated[str, Name()], TemplateTable] = tables(
+        at_least=1, schema={"propertyNames": Name().schema()}
+    )
+    calibration: tuple[CalibrationTable, ...] = tables()
+
+    def all_settings(self) -> Settings:
+        """The farm's settings; what the file does not say keeps its default."""
+        given = self.settings()
+        given.pop("include", None)
+        if self.listen is not None:
+            given |= self.listen.settings()
+        for name, settings_type in SECTIONS.items():
+            table: Table | None = getattr(self, name)
+            if table is not None:
+                given[name] = settings_type(**table.settings())
+        if self.templates is not None:
+            given["templates"] = tuple(table.template(app) for app, table in self.templates.items())
+        if self.calibration is not None:
+            given["calibration"] = tuple(
+                Calibration(**table.settings()) for table in self.calibration
+            )
+        return Settings(**given)
+
+
+# Tables that give one dataclass each, of the same name in `Settings`.
+SECTIONS: dict[str, type[Any]] = {
+    "software": Software,
+    "devices": Devices,
+    "ingest": IngestSettings,
+    "egress": EgressSettings,
+    "worker": WorkerSettings,
+}

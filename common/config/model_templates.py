@@ -1,0 +1,292 @@
+"""The keys of templates, renditions and calibrations: what holds for an app's streams. Pure.
+
+The rest of the file's form is in `common/config/model.py`, which says how a key is declared.
+"""
+
+import hashlib
+from typing import Annotated, Any, ClassVar
+
+from common.config.conflicts import MAX_RENDITIONS
+from common.config.keys import Holds, Table, key, needed
+from common.config.ladder import (
+    SOURCE,
+    AwayPicture,
+    Pipeline,
+    RateControl,
+    Rendition,
+    Takeover,
+    Template,
+)
+from common.config.settings import DEFAULT_RENDITIONS, Calibration
+from common.config.values import (
+    Bitrate,
+    ByteCount,
+    Choice,
+    Even,
+    Flush,
+    FrameRate,
+    Integer,
+    Json,
+    Milliseconds,
+    Name,
+    Number,
+    Secret,
+    Sha256,
+    SourceLimit,
+    Text,
+    Word,
+)
+
+NOW, NEW_STREAMS = Holds.NOW, Holds.NEW_STREAMS
+
+Amount = Annotated[float, Number(0, 1e9)]
+Share = Annotated[float, Number(0, 1)]
+
+
+class RenditionTable(Table):
+    """`[[templates.APP.renditions]]`."""
+
+    title: ClassVar[str] = ""
+    schema_rules: ClassVar[Json] = {
+        "dependentSchemas": {
+            "maxrate": {"properties": {"rc": {"const": "vbr"}}, "required": ["rc"]}
+        }
+    }
+
+    name: Annotated[str, Name()] = needed(
+        Rendition,
+        "name",
+        "the last part of the URL to play; not `source`",
+        NEW_STREAMS,
+        example="720p",
+        schema={"not": {"const": SOURCE}},
+    )
+    width: Annotated[int, Even(16, 4096)] = needed(
+        Rendition,
+        "width",
+        "width of the frames. A picture of another aspect is letterboxed. A rendition that would "
+        "enlarge the source is left out; where all would, the smallest is made in the source's "
+        "size",
+        NEW_STREAMS,
+        example=1280,
+    )
+    height: Annotated[int, Even(16, 4096)] = needed(
+        Rendition, "height", "height of the frames", NEW_STREAMS, example=720
+    )
+    bitrate: Annotated[int, Bitrate(16_000, 200_000_000)] = needed(
+        Rendition, "bitrate_bps", "bitrate of the video", NEW_STREAMS, example="2500k"
+    )
+    fps: Annotated[Any, FrameRate()] = key(
+        Rendition,
+        "fps",
+        'frames a second at most; a slower source stays as it is. `29.97`, `"30000/1001"`; '
+        '`"source"`: no limit',
+        NEW_STREAMS,
+    )
+    profile: Annotated[str, Word(("baseline", "main", "high"))] = key(
+        Rendition, "profile", "H.264 profile", NEW_STREAMS
+    )
+    preset: Annotated[str, Word(("p1", "p2", "p3", "p4", "p5", "p6", "p7"))] = key(
+        Rendition,
+        "preset",
+        "NVENC's preset, from fast to good; in software it is mapped to one of x264's",
+        NEW_STREAMS,
+    )
+    rc: Annotated[RateControl, Choice(RateControl)] = key(
+        Rendition,
+        "rate_control",
+        'rate control: `"cbr"` holds the bitrate; `"vbr"` holds it on average and may spend up to '
+        "`maxrate`",
+        NEW_STREAMS,
+    )
+    maxrate: Annotated[int, Bitrate(16_000, 400_000_000)] = key(
+        Rendition,
+        "maxrate_bps",
+        'with `rc = "vbr"`: the peak, averaged over the VBV buffer; at least the bitrate',
+        NEW_STREAMS,
+        default="1.5 times the bitrate",
+        example="3750k",
+    )
+    vbv: Annotated[int, Milliseconds(50, 10_000)] = key(
+        Rendition,
+        "vbv_ms",
+        'the VBV buffer holds this long at the bitrate, with `rc = "vbr"` at `maxrate`',
+        NEW_STREAMS,
+    )
+    cost: Amount = key(
+        Rendition,
+        "cost",
+        "what the rendition costs, by hand",
+        NEW_STREAMS,
+        default="from the pixel rate",
+        example=28,
+    )
+
+
+class TemplateTable(Table):
+    """`[templates.APP]`."""
+
+    schema_rules: ClassVar[Json] = {
+        "if": {"properties": {"takeover": {"const": "always"}}, "required": ["takeover"]},
+        "then": {
+            "anyOf": [
+                {"required": [name], "properties": {name: {"minItems": 1}}}
+                for name in ("publish_keys", "publish_keys_sha256")
+            ]
+        },
+    }
+
+    gop: Annotated[int, Milliseconds(250, 20_000)] = key(
+        Template, "gop_ms", "keyframe distance of every rendition, on one grid", NEW_STREAMS
+    )
+    hold: Annotated[int, Milliseconds(0, 600_000)] = key(
+        Template, "hold_ms", "how long renditions and players outlive a lost publisher", NEW_STREAMS
+    )
+    wait: Annotated[int, Milliseconds(0, 600_000)] = key(
+        Template, "wait_ms", "how long a player waits for a publisher", NOW
+    )
+    max_source: Annotated[Any, SourceLimit()] = key(
+        Template,
+        "max_source",
+        "what is reserved before the source's size is known: the ladder of such a source. Without "
+        "room for that a publisher is refused, however small its source. It is no limit",
+        NEW_STREAMS,
+    )
+    publish_keys: tuple[Annotated[str, Secret()], ...] = key(
+        Template,
+        "publish_keys",
+        "a publisher must give one of them, as `?key=`; with none anyone may publish",
+        NOW,
+    )
+    publish_keys_sha256: tuple[Annotated[str, Sha256()], ...] = key(
+        Template,
+        "publish_keys",
+        "the same as SHA-256 digests (`printf %s KEY | sha256sum`), so that the file holds no key",
+        NOW,
+    )
+    play_keys: tuple[Annotated[str, Secret()], ...] = key(
+        Template,
+        "play_keys",
+        "the same for players: `rtmp://HOST/live/cam1/720p?key=…`",
+        NOW,
+    )
+    play_keys_sha256: tuple[Annotated[str, Sha256()], ...] = key(
+        Template, "play_keys", "the same for players, as SHA-256 digests", NOW
+    )
+    takeover: Annotated[Takeover, Choice(Takeover)] = key(
+        Template,
+        "takeover",
+        'what becomes of a second publisher on a key in use: `"always"` takes it over (needs '
+        'publish keys), `"idle"` does when the first has gone silent, `"never"` is refused',
+        NEW_STREAMS,
+    )
+    filler: Annotated[AwayPicture, Choice(AwayPicture)] = key(
+        Template,
+        "away_picture",
+        'what players get while the publisher is away: `"freeze"`, the last picture and silence, '
+        'or `"none"`',
+        NEW_STREAMS,
+    )
+    policy: tuple[Annotated[Pipeline, Choice(Pipeline)], ...] = key(
+        Template,
+        "policy",
+        'the pipelines by which a stream may be served, in order; `"passthrough"` and `"refuse"` '
+        "stand last",
+        NEW_STREAMS,
+        schema={"minItems": 1, "uniqueItems": True},
+    )
+    cost: Amount = key(
+        Template,
+        "cost",
+        "what a whole stream costs, by hand",
+        NEW_STREAMS,
+        default="from the pixel rate",
+        example=51,
+    )
+    flush: Annotated[int, Flush()] = key(
+        Template,
+        "flush_ms",
+        '`"frame"`: each frame goes out by itself; a time: writes to players are merged for so '
+        "long",
+        NEW_STREAMS,
+    )
+    audio_hold: Annotated[int, Milliseconds(0, 1000)] = key(
+        Template,
+        "audio_hold_ms",
+        "how long audio may wait to be sent with a video frame",
+        NEW_STREAMS,
+    )
+    renditions: tuple[RenditionTable, ...] = key(
+        Template,
+        "renditions",
+        "the ladder, see below; an empty array passes streams through",
+        NEW_STREAMS,
+        default="720p, 480p, 360p",
+        schema={"maxItems": MAX_RENDITIONS},
+    )
+
+    def template(self, app: str) -> Template:
+        """The template of an app. Keys in clear are hashed here and stand nowhere else."""
+        given = self.settings()
+        for side in ("publish_keys", "play_keys"):
+            clear, digests = getattr(self, side) or (), getattr(self, f"{side}_sha256") or ()
+            hashed = (hashlib.sha256(secret.encode()).hexdigest() for secret in clear)
+            given[side] = (*hashed, *digests)
+        # Without the key the built-in ladder holds; an empty array is "passthrough only".
+        renditions: tuple[Rendition, ...] = DEFAULT_RENDITIONS
+        if self.renditions is not None:
+            renditions = tuple(Rendition(**table.settings()) for table in self.renditions)
+        return Template(name=app, **(given | {"renditions": renditions}))
+
+
+class CalibrationTable(Table):
+    """`[[calibration]]`."""
+
+    title: ClassVar[str] = "what a stream takes, as measured"
+
+    device: Annotated[str, Text()] = needed(
+        Calibration, "device", '`"cpu"`, or a GPU\'s UUID or PCI id', NEW_STREAMS, example="cpu"
+    )
+    template: Annotated[str, Name()] = needed(
+        Calibration, "template", "the app", NEW_STREAMS, example="live"
+    )
+    path: Annotated[Pipeline, Choice(Pipeline)] = needed(
+        Calibration, "path", "the pipeline that was measured", NEW_STREAMS, example="software"
+    )
+    source: Annotated[Any, SourceLimit()] = needed(
+        Calibration,
+        "source",
+        "size and frame rate of the clip",
+        NEW_STREAMS,
+        example="1920x1080@30",
+    )
+    streams: Annotated[int, Integer(1, 100_000)] = needed(
+        Calibration, "streams", "so many kept real time", NEW_STREAMS, example=8
+    )
+    units: Annotated[float, Number(1e-6, 1e9)] = needed(
+        Calibration,
+        "units",
+        "the stream's cost by pixel rate; other sources are taken in proportion",
+        NEW_STREAMS,
+        example=60,
+    )
+    load: Amount = needed(
+        Calibration,
+        "load",
+        "one stream's part of the device's capacity",
+        NEW_STREAMS,
+        example=50,
+    )
+    decode: Share = key(
+        Calibration, "decode", "one stream's share of the GPU's decoders", NEW_STREAMS
+    )
+    scale: Share = key(Calibration, "scale", "one stream's share of the GPU's cores", NEW_STREAMS)
+    encode: Share = key(
+        Calibration, "encode", "one stream's share of the GPU's encoders", NEW_STREAMS
+    )
+    memory: Annotated[int, ByteCount(0, 1024**4)] = key(
+        Calibration, "memory_bytes", "memory of the GPU that one stream takes", NEW_STREAMS
+    )
+    cores: Amount = key(
+        Calibration, "cores", "how much of `software.capacity` one stream takes", NEW_STREAMS
+    )

@@ -1,0 +1,129 @@
+"""What is written from the declarations of the keys: a sample file, tables, a JSON Schema."""
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from common.config import load as config
+from common.config.ladder import RateControl
+from common.config.reference import json_schema, sample, tables, toml, with_tables
+from common.config.settings import Settings
+from tests.common.config.test_load import CALIBRATION, FAULTS, FULL, faults_of
+
+SCHEMA = Draft202012Validator(json_schema())
+# Faults of FAULTS that JSON Schema has no words for: limits of durations and sizes written as
+# texts, and what several keys say together.
+BEYOND_A_SCHEMA = (
+    "between 100ms and 60s",
+    "250",
+    "between 16k",
+    "between 0s and 1s",
+    "between 1 and 240",
+    "HOST:PORT",
+    "a network",
+    "stands before it",
+    "devices.use_gpus = false",
+    "a frame rate",
+    "twice",
+    "at least",
+    "between",
+)
+
+
+def test_the_sample_gives_the_default_settings() -> None:
+    assert config.parse(tomllib.loads(sample())) == Settings()
+
+
+def test_what_the_sample_leaves_out_can_be_taken_in() -> None:
+    text = re.sub(r"(?m)^#(?=\w+ = |\[)", "", sample()).replace('rc = "cbr"', 'rc = "vbr"', 1)
+    assert text.count("\n#\n") == 1  # what is left of comments is words
+    found = config.parse(tomllib.loads(text))
+    assert found.software.workers == 2
+    assert found.devices.capacity == (("0000:65:00.0", 900.0),)
+    assert found.templates[0].cost == 51
+    assert found.templates[0].renditions[0].rate_control is RateControl.VBR
+    assert found.templates[0].renditions[0].maxrate_bps == 3_750_000
+    assert len(found.calibration) == 1
+    assert SCHEMA.is_valid(tomllib.loads(text))
+
+
+def test_the_sample_holds_every_key() -> None:
+    written = re.findall(r"(?m)^#?(\w+) = ", sample())
+    for table in tables().values():
+        for declared in table.declared():
+            assert declared.name in written or declared.name == "renditions"
+
+
+def test_lines_of_the_sample_fit_a_screen() -> None:
+    assert max(map(len, sample().splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ('a "b"', '"a \\"b\\""'),
+        ([1, 2.5, True], "[1, 2.5, true]"),
+        ({"a:b": 1}, '{ "a:b" = 1 }'),
+        ([], "[]"),
+    ],
+)
+def test_values_are_written_as_toml(value: Any, text: str) -> None:
+    assert toml(value) == text
+    assert tomllib.loads(f"x = {text}") == {"x": value}
+
+
+def test_the_schema_is_one_and_accepts_what_is_good() -> None:
+    Draft202012Validator.check_schema(json_schema())
+    assert json_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    for good in (sample(), FULL, ""):
+        assert list(SCHEMA.iter_errors(tomllib.loads(good))) == []
+    assert SCHEMA.is_valid({"calibration": [CALIBRATION]})
+
+
+@pytest.mark.parametrize(("text", "path", "words"), FAULTS)
+def test_the_schema_refuses_what_the_check_refuses(text: str, path: str | None, words: str) -> None:
+    if path is None:
+        return
+    document = tomllib.loads(text)
+    if SCHEMA.is_valid(document):
+        (problem,) = faults_of(text).values()
+        assert any(beyond in problem for beyond in BEYOND_A_SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[listen]\nrtmpp = 1",
+        "[software]\nworkers = 65",
+        "listen = 3",
+        '[templates."a b"]',
+        "[templates]",
+        "[templates.live]\npolicy = []",
+        '[templates.live]\npolicy = ["refuse", "refuse"]',
+        '[templates.live]\ntakeover = "always"',
+        '[[templates.live.renditions]]\nname = "a"\nwidth = 640\nheight = 360',
+        '[[templates.live.renditions]]\nname="source"\nwidth=640\nheight=360\nbitrate="1M"',
+        '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=361\nbitrate="1M"',
+        '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\nmaxrate="2M"',
+        '[egress]\nqueue = "3"',
+        '[listen]\nrtmp = "::1:1935"',
+    ],
+)
+def test_the_schema_refuses_by_itself(text: str) -> None:
+    assert not SCHEMA.is_valid(tomllib.loads(text))
+    assert faults_of(text)
+
+
+def test_the_schema_tells_an_editor_what_a_key_says_and_its_default() -> None:
+    queue = json_schema()["$defs"]["EgressTable"]["properties"]["queue"]
+    assert queue["default"] == "1s"
+    assert queue["description"].startswith("Media that may wait for one player")
+    assert "Range: 100ms to 60s. Holds: at once." in queue["description"]
+
+
+def test_a_document_without_a_table_or_with_a_strange_one_is_told() -> None:
+    with pytest.raises(ValueError, match="in place of"):
+        with_tables("<!-- keys of [nothing] -->\n<!-- end -->")

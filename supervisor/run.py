@@ -15,17 +15,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common.config import load as config
-from common.config.ladder import Pipeline
 from common.config.settings import Settings
-from common.config.values import listen_address
-from common.errors import ConfigError, ExitCode
+from common.errors import ExitCode
 from common.ipc.bus import Bus
-from common.ipc.control_link import BEAT_S, new_boot_id
+from common.ipc.control_link import new_boot_id
 from common.ipc.control_messages import (
     Configure,
     DeviceInfo,
@@ -37,14 +33,16 @@ from common.ipc.control_messages import (
     Welcome,
 )
 from common.ipc.identity import ChildId
+from common.ipc.kinds import HEARTBEAT_S, KINDS
 from supervisor.commands.banner import address_text, banner
+from supervisor.commands.process_facts import child_facts, own_facts
+from supervisor.commands.reload import ReloadRefused, read_again
 from supervisor.commands.server import Commands
-from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot, summary
+from supervisor.commands.status_document import FarmFacts, Json, snapshot, summary
 from supervisor.commands.version import VERSION
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm
 from supervisor.farm.operations import Operations
-from supervisor.farm.reloading import reloaded
 from supervisor.farm.stream import NO_INGEST
 from supervisor.hardware.gpu_watch import watch_gpus
 from supervisor.hardware.gpus import find_gpus
@@ -52,23 +50,15 @@ from supervisor.processes import run_dir as run_directory
 from supervisor.processes.adoption import adopt_children
 from supervisor.processes.children import Children, Listeners
 from supervisor.processes.control import Control
-from supervisor.processes.launch import (
-    Plan,
-    Program,
-    child_command,
-    child_environ,
-    child_names,
-    gpu_uuids,
-    python_module,
-)
+from supervisor.processes.hellos import HelloMeaning, meaning_of_hello
+from supervisor.processes.launch import Program, python_module
+from supervisor.processes.launcher import Launcher, expected_pipeline
 from supervisor.processes.lifecycle import ChildState
-from supervisor.processes.proc_stat import CpuMeter, pss_bytes
+from supervisor.processes.proc_stat import CpuMeter
 from supervisor.processes.process import is_alive, kill_stranger
 from supervisor.processes.run_dir import RunDirLock
-from supervisor.processes.shared_port import find_port
 from supervisor.processes.systemd import Systemd
 from supervisor.processes.watchdog import Watchdog
-from supervisor.processes.worker_counts import further_workers, share_of
 
 log = logging.getLogger("tfarm.supervisor.run")
 
@@ -92,12 +82,10 @@ class Supervisor:
         self.settings = settings
         self.config_path = config_path
         self._run_dir = run_dir
-        self._program = program
         self._announce = announce
         self._boot_id = new_boot_id()
         self._started_unix = time.time()
         self._started_s = time.monotonic()
-        self._listen = settings.listen
         self._cpu = CpuMeter()
         self._stop = asyncio.Event()
         self._is_stopping = False
@@ -106,20 +94,25 @@ class Supervisor:
         self._failure = ""
         self._timer: asyncio.TimerHandle | None = None
         self._is_adopting = True
-        self._early: list[tuple[ChildId, Any, Sequence[bytes]]] = []  # said meanwhile
+        self._early: list[tuple[ChildId, Any, Sequence[bytes]]] = []  # that came meanwhile
         self._loop = asyncio.get_running_loop()
         self._cores = len(os.sched_getaffinity(0))
-        uuids = [gpu.uuid for gpu in find_gpus(settings.devices)]
-        self._names = child_names(settings, uuids, self._cores)
-        self._gpus = gpu_uuids(self._names)
         self.farm = Farm(settings, self._cores)
+        self._launcher = Launcher(
+            settings,
+            run_dir,
+            program,
+            [gpu.uuid for gpu in find_gpus(settings.devices)],
+            self._cores,
+            lambda: self.farm.hellos.values(),
+        )
         self._systemd = Systemd(lambda: summary(self.farm))
         self._bus = Bus()
         self.children = Children(
-            run_dir, Listeners(self._on_up, self._on_down, lambda name: self._on_change(name))
+            run_dir, Listeners(self._on_up, self._on_down, lambda child: self._on_change(child))
         )
         self._watchdog = Watchdog(self.children, lambda: self.settings.worker)
-        operations = Operations(self.farm, self._do, self._loop.time)
+        operations = Operations(self.farm, self._execute, self._loop.time)
         commands = Commands(self, operations)
         self._control = Control(
             self._bus, run_dir, self._boot_id, self._on_hello, self._on_message, commands.handle
@@ -129,7 +122,7 @@ class Supervisor:
     # ---- life -------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        """Until stopped; the exit code."""
+        """Run the farm until it is told to stop; the exit code."""
         for number, handler in (
             (signal.SIGTERM, self.stop),
             (signal.SIGINT, self.stop),
@@ -138,22 +131,13 @@ class Supervisor:
             self._loop.add_signal_handler(number, handler)
         try:
             async with asyncio.TaskGroup() as tasks:
-                beats = tasks.create_task(self._beat())
-                watch = tasks.create_task(self._watchdog.watch())
-                for name in self._names:
-                    self._expect(name)
-                self.farm.adopt()
-                await adopt_children(self._run_dir, self._control, self.children)
-                self._is_adopting = False
-                self._greet_adopted()
-                self._choose_port()
-                for name in self._names if not self._failure else ():
-                    self.children.start(self._plan(name))
-                self._start_further()
-                self._do(self.farm.settle(self._loop.time()))
-                self._take_early()
-                late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._say_where)
-                gpus = watch_gpus(self._gpus, self._hear_of_gpu)
+                lasting = (
+                    tasks.create_task(self._beat()),
+                    tasks.create_task(self._watchdog.watch()),
+                )
+                await self._begin()
+                late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._announce_farm)
+                gpus = watch_gpus(self._launcher.gpus, self._on_gpu_lost)
                 await self._stop.wait()
                 late.cancel()
                 if gpus is not None:
@@ -161,8 +145,8 @@ class Supervisor:
                 self._is_stopping = True
                 self._systemd.stopping()
                 await self.children.stop_all()
-                beats.cancel()
-                watch.cancel()
+                for task in lasting:
+                    task.cancel()
         except BaseException:
             log.critical("supervisor failed; its children go on and wait for another")
             raise
@@ -177,6 +161,25 @@ class Supervisor:
             return ExitCode.FAILED
         return ExitCode.OK
 
+    async def _begin(self) -> None:
+        """Adopt the children that run, and start the others."""
+        for child in self._launcher.children:
+            self._expect(child)
+        self.farm.adopt()
+        await adopt_children(self._run_dir, self._control, self.children)
+        self._is_adopting = False
+        self._welcome_adopted()
+        try:
+            self._launcher.choose_port()
+        except OSError as error:
+            self._fail_start(error.strerror or str(error))
+        else:
+            for child in self._launcher.children:
+                self.children.start(self._launcher.spec(child))
+        self._start_further()
+        self._execute(self.farm.settle(self._loop.time()))
+        self._handle_early()
+
     def stop(self) -> None:
         """End the farm; when told again, at once."""
         if self._stop.is_set():
@@ -184,140 +187,118 @@ class Supervisor:
             self.children.kill_all()
         self._stop.set()
 
+    def _fail_start(self, reason: str) -> None:
+        """End a farm that had better not start."""
+        self._failure = reason
+        self._stop.set()
+
     async def _beat(self) -> None:
         while True:
             self._control.broadcast(SupervisorBeat(self._boot_id))
             self._systemd.beat()
             self._cpu.sample([os.getpid(), *self.children.pids()], self._loop.time())
-            self._watchdog.watch_memory()
-            await asyncio.sleep(BEAT_S)
+            self._watchdog.check_memory()
+            await asyncio.sleep(HEARTBEAT_S)
 
     # ---- which children ---------------------------------------------------------------------
 
-    def _expect(self, name: ChildId) -> None:
-        if name.kind == "worker":
-            path = Pipeline.HYBRID if name.index else Pipeline.GPU_ONLY
-            path = Pipeline.SOFTWARE if name.is_software else path
-            self.farm.roster.expect_device(name, path, self._loop.time())
+    def _expect(self, child: ChildId) -> None:
+        if child.device:
+            self.farm.roster.expect_device(child, expected_pipeline(child), self._loop.time())
 
-    def _plan(self, name: ChildId) -> Plan:
-        def command() -> Sequence[str]:
-            share = 1
-            if name.kind == "worker":
-                hellos = self.farm.hellos.values()
-                share = share_of(name, self.settings, self._cores, self._gpus, hellos)
-            return child_command(
-                name, self._program, self._run_dir, self.settings, self._listen, share
-            )
-
-        return Plan(name, command, child_environ(name))
+    def _start(self, child: ChildId) -> None:
+        self._expect(child)
+        self.children.start(self._launcher.spec(child))
 
     def _start_further(self) -> None:
-        """What hybrid GPUs want beside their first workers; nothing that is there already."""
+        """Start what hybrid GPUs want beside their first workers."""
         if self._is_adopting or self._is_stopping or self._failure:
             return
-        hellos = self.farm.hellos.values()
-        for name in further_workers(self.settings, self._cores, self._gpus, hellos):
-            if name not in self.children.members:
-                log.info("starting a further worker child=%s", name)
-                self._names.append(name)
-                self._expect(name)
-                self.children.start(self._plan(name))
-
-    def _choose_port(self) -> None:
-        """Where several ingests will listen, unless one that was adopted does already."""
-        is_there = any(hello.child.kind == "ingest" for hello in self.farm.hellos.values())
-        if self.settings.ingest.processes == 1 or is_there:
-            return
-        try:
-            port = find_port(self._listen.host, self._listen.port)
-        except OSError as error:
-            self._failure = error.strerror or str(error)
-            self._stop.set()
-        else:
-            self._listen = replace(self._listen, port=port)
+        for child in self._launcher.further(self.children.by_id):
+            log.info("starting a further worker child=%s", child)
+            self._start(child)
 
     # ---- from the children ------------------------------------------------------------------
 
     def _on_hello(self, hello: Hello) -> None:
-        member = self.children.members.get(hello.child)
-        now = self._loop.time()
-        if member is None or not member.machine.is_running:
-            if self._is_stopping or not is_alive(hello.pid, hello.start_ticks):
+        child = self.children.by_id.get(hello.child)
+        meaning = meaning_of_hello(
+            child.machine.state if child else None,
+            child.process.pid if child and child.process else None,
+            hello.pid,
+            is_alive=is_alive(hello.pid, hello.start_ticks),
+            is_stopping=self._is_stopping,
+        )
+        match meaning:
+            case HelloMeaning.IGNORE:
                 return
-            log.info("adopting child=%s pid=%d", hello.child, hello.pid)
-            self._control.know(hello.child, hello.boot_id)
-            if not self._is_adopting:
-                self._greet(hello)
+            case HelloMeaning.SECOND:
+                log.error("ending a second process child=%s pid=%d", hello.child, hello.pid)
+                kill_stranger(hello.pid, hello.start_ticks, signal.SIGTERM)
+                return
+            case HelloMeaning.ADOPT:
+                log.info("adopting child=%s pid=%d", hello.child, hello.pid)
+                self._control.add(hello.child, hello.boot_id)
+        if not self._is_adopting:
+            self._welcome(hello)
+        if meaning is HelloMeaning.ADOPT:
             self._expect(hello.child)
-            plan = self._plan(hello.child)
-            self.children.adopt(plan, hello.pid, hello.start_ticks, hello.boot_id)
-        elif member.process is None or member.process.pid != hello.pid:
-            log.error("ending a second child of one name child=%s pid=%d", hello.child, hello.pid)
-            kill_stranger(hello.pid, hello.start_ticks, signal.SIGTERM)
-            return
-        elif member.machine.state is ChildState.STOPPING:
-            return
-        elif not self._is_adopting:
-            self._greet(hello)
-        if hello.child.kind == "ingest" and hello.listen:
-            self._keep_port(hello.listen[0])
-        self.children.said_hello(hello.child, hello.boot_id)
-        self._do(self.farm.child_up(hello, now))
+            spec = self._launcher.spec(hello.child)
+            self.children.adopt(spec, hello.pid, hello.start_ticks, hello.boot_id)
+        if hello.listen:
+            self._launcher.keep_port(hello.listen[0])
+        self.children.on_hello(hello.child, hello.boot_id)
+        self._execute(self.farm.child_up(hello, self._loop.time()))
         if not self._is_adopting:
             self._control.broadcast(Topology(self._endpoints()))
         self._start_further()
-        self._look_if_ready()
+        if set(self._launcher.children) <= set(self.farm.hellos):
+            self._announce_farm()
 
-    def _greet_adopted(self) -> None:
+    def _welcome_adopted(self) -> None:
         """Welcome them all at once: a topology with half of them would part the running streams.
 
         Whoever reads that its worker or egress is not there lets go of it.
         """
         for hello in self.farm.hellos.values():
-            self._greet(hello)
+            self._welcome(hello)
 
-    def _greet(self, hello: Hello) -> None:
-        self._control.know(hello.child, hello.boot_id)
+    def _welcome(self, hello: Hello) -> None:
+        self._control.add(hello.child, hello.boot_id)
         endpoints = [e for e in self._endpoints() if e.child != hello.child]
         welcome = Welcome(self._boot_id, self.settings, (*endpoints, hello.endpoint))
         self._control.send(hello.child, welcome)
-
-    def _keep_port(self, address: str) -> None:
-        """A restarted ingest listens where its predecessor did, also when any port was asked."""
-        with contextlib.suppress(ValueError):
-            self._listen = replace(self._listen, port=listen_address(address).port)
 
     def _on_message(self, child: ChildId, message: Any, payloads: Sequence[bytes]) -> None:
         if isinstance(message, Fatal):
             log.error("fatal child=%s reason=%s", child, message.reason)
             if message.exit_code == ExitCode.DEVICE_LOST:
                 self.farm.roster.device_lost(child, message.reason)
-            self.children.said_fatal(child, message.reason)
+            self.children.on_fatal(child, message.reason)
             return
-        self._watchdog.heard(child)
-        self.children.heard(child)
+        self._watchdog.on_message(child)
+        self.children.on_message(child)
         if self._is_adopting:
             if len(self._early) < MAX_EARLY:
                 self._early.append((child, message, payloads))
         elif child in self.farm.hellos:
-            self._do(self.farm.message(child, message, self._loop.time(), payloads))
+            self._execute(self.farm.message(child, message, self._loop.time(), payloads))
 
-    def _take_early(self) -> None:
-        """What adopted children said before all of them were known."""
+    def _handle_early(self) -> None:
+        """Handle what adopted children sent before all of them were known."""
         early, self._early = self._early, []
         for entry in early:  # one each: what is wrong with one must not end this process
             self._loop.call_soon(self._on_message, *entry)
 
-    def _hear_of_gpu(self, uuid: str, reason: str) -> None:
-        """From the watch's thread."""
+    def _on_gpu_lost(self, uuid: str, reason: str) -> None:
+        """Called from the watch's thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._gpu_lost, uuid, reason)
+            self._loop.call_soon_threadsafe(self._fail_gpu, uuid, reason)
 
-    def _gpu_lost(self, uuid: str, reason: str) -> None:
-        """Its workers may not see it: what is on the bus no more cannot fail."""
+    def _fail_gpu(self, uuid: str, reason: str) -> None:
+        """Fail a GPU's workers, which may not see it: what is on the bus no more cannot fail."""
         log.error("GPU lost uuid=%s reason=%s", uuid, reason)
-        workers = [name for name in self.farm.roster.fleet.devices if name.device == uuid]
+        workers = [worker for worker in self.farm.roster.fleet.devices if worker.device == uuid]
         for worker in workers:  # all, before the first one's streams look for room
             self.farm.roster.device_lost(worker, reason, is_seen=True)
         for worker in workers:
@@ -325,34 +306,33 @@ class Supervisor:
 
     def _on_up(self, child: ChildId) -> None:
         self._ever_ready.add(child)
-        self._watchdog.begin(child)
+        self._watchdog.add(child)
 
     def _on_down(self, child: ChildId, reason: str, crashed: bool) -> None:
-        self._control.forget(child)
-        self._watchdog.end(child)
+        self._control.remove(child)
+        self._watchdog.remove(child)
         if self._is_stopping:
             return
-        self._do(self.farm.child_down(child, reason, self._loop.time(), crashed=crashed))
+        self._execute(self.farm.child_down(child, reason, self._loop.time(), crashed=crashed))
         if not self._is_adopting:
             self._control.broadcast(Topology(self._endpoints()))
 
     def _on_change(self, child: ChildId) -> None:
-        """A farm that cannot listen or serve from its very start had better not start."""
-        machine = self.children.members[child].machine
-        is_vital = child.kind in ("ingest", "egress")
+        """End a farm that cannot listen or serve from its very start."""
+        machine = self.children.by_id[child].machine
         has_failed = machine.state in (ChildState.BACKOFF, ChildState.FATAL)
-        if is_vital and has_failed and child not in self._ever_ready and not self._is_announced:
-            self._failure = f"{child} cannot start: {machine.reason}"
-            self._stop.set()
+        is_first = child not in self._ever_ready and not self._is_announced
+        if KINDS[child.kind].is_vital and has_failed and is_first:
+            self._fail_start(f"{child} cannot start: {machine.reason}")
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
         return tuple(self.farm.endpoints.values())
 
-    # ---- orders -----------------------------------------------------------------------------
+    # ---- actions ----------------------------------------------------------------------------
 
-    def _do(self, actions: Sequence[Action]) -> None:
-        for order in actions:
-            match order:
+    def _execute(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
                 case Send(child, _) if child == NO_INGEST:
                     pass
                 case Send(child, message, payloads):
@@ -361,14 +341,14 @@ class Supervisor:
                 case FailChild(child, reason):
                     self.children.fail_and_restart(child, reason)
                 case StartWorker(child):
-                    log.warning("starting a worker for one stream alone child=%s", child)
-                    self.children.start(self._plan(child))
+                    log.warning("starting a dedicated worker child=%s", child)
+                    self.children.start(self._launcher.spec(child))
                 case StopWorker(child):
                     # not while the child's own event is still being seen to
                     self._loop.call_soon(self.children.remove, child)
-        self._arm()
+        self._set_timer()
 
-    def _arm(self) -> None:
+    def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -378,31 +358,27 @@ class Supervisor:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._do(self.farm.tick(self._loop.time()))
+        self._execute(self.farm.tick(self._loop.time()))
 
     # ---- for people -------------------------------------------------------------------------
 
     def listening(self) -> list[str]:
         """The real addresses."""
-        hellos = [h for h in self.farm.hellos.values() if h.child.kind == "ingest"]
+        hellos = self.farm.hellos.values()
         return list(dict.fromkeys(address for hello in hellos for address in hello.listen))
 
-    def _look_if_ready(self) -> None:
-        if set(self._names) <= set(self.farm.hellos):
-            self._say_where()
-
-    def _say_where(self) -> None:
+    def _announce_farm(self) -> None:
         """Once: print where the farm is, tell systemd."""
         if self._is_announced or self._stop.is_set():
             return
         self._is_announced = True
-        hellos = [self.farm.hellos[name] for name in self._names if name in self.farm.hellos]
-        devices: list[DeviceInfo] = [h.device for h in hellos if h.device is not None]
+        up = (self.farm.hellos.get(child) for child in self._launcher.children)
+        devices: list[DeviceInfo] = [h.device for h in up if h and h.device is not None]
         self._announce(
             banner(
                 VERSION,
                 str(self._run_dir),
-                self.listening() or [address_text(self._listen)],
+                self.listening() or [address_text(self._launcher.listen)],
                 self.settings,
                 self.farm.roster.fleet,
                 devices,
@@ -416,66 +392,35 @@ class Supervisor:
 
     def reload(self) -> tuple[bool, str]:
         """Read the configuration again; what became of it, in words."""
-        if self.config_path is None:
-            return False, "the farm runs without a configuration file: nothing to reload"
         try:
-            loaded = config.load(self.config_path)
-        except ConfigError as error:
-            lines = [f"{self.config_path}: nothing was changed", *map(str, error.faults)]
-            log.error("configuration not reloaded faults=%d", len(error.faults))
-            return False, "\n".join(lines)
-        result = reloaded(self.settings, loaded, self._cores)
-        self.settings = result.settings
+            result = read_again(self.config_path, self.settings, self._cores)
+        except ReloadRefused as error:
+            log.error("configuration not reloaded")
+            return False, str(error)
+        self.settings = self._launcher.settings = result.settings
         logging.getLogger("tfarm").setLevel(self.settings.log_level)
         self._control.broadcast(Configure(self.settings))
-        for name in result.new_workers:
-            self._expect(name)
-            self.children.start(self._plan(name))
+        for child in result.new_workers:
+            self._start(child)
         self._start_further()
-        self._do(self.farm.configure(self.settings, self._loop.time()))
+        self._execute(self.farm.configure(self.settings, self._loop.time()))
         said = f"{self.config_path} is loaded; templates hold for new streams"
         return True, "; ".join((said, *result.kept))
 
     def status(self) -> Json:
         """The document of `tfarm status --json`."""
-        me = os.getpid()
-        now = self._loop.time()
         facts = FarmFacts(
             version=VERSION,
             run_dir=str(self._run_dir),
             config=str(self.config_path or ""),
             started_unix=self._started_unix,
-            supervisor=self._facts(ChildId("supervisor"), "ready", me, 0, "", self._started_s),
-            children=[
-                self._facts(
-                    member.plan.name,
-                    member.machine.state.value,
-                    member.process.pid if member.process else 0,
-                    member.machine.restarts,
-                    member.machine.reason,
-                    member.machine.since(),
-                )
-                for member in self.children.members.values()
-            ],
-            now_s=now,
+            supervisor=own_facts(self._started_s, self._cpu),
+            children=[child_facts(child, self._cpu) for child in self.children.by_id.values()],
+            now_s=self._loop.time(),
             now_unix=time.time(),
             listen=self.listening(),
         )
         return snapshot(facts, self.farm)
-
-    def _facts(
-        self, name: ChildId, state: str, pid: int, restarts: int, reason: str, since_s: float
-    ) -> ChildFacts:
-        return ChildFacts(
-            name,
-            state,
-            pid,
-            restarts,
-            reason,
-            since_s,
-            pss_bytes(pid) if pid else 0,
-            self._cpu.percent.get(pid, 0.0),
-        )
 
 
 def serve(

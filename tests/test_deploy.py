@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.config.settings import Settings
 from common.errors import ExitCode
-from common.ipc.control_link import BEAT_S
+from common.ipc.kinds import HEARTBEAT_S
 from supervisor.processes.run_dir import SERVICE
 
 UNIT = Path(__file__).parents[1] / "deploy" / "tfarm.service"
@@ -21,7 +21,7 @@ def unit() -> configparser.ConfigParser:
 def test_a_hung_supervisor_is_replaced_long_before_its_children_end_without_it() -> None:
     service = unit()["Service"]
     watchdog_s, restart_s = float(service["WatchdogSec"]), float(service["RestartSec"])
-    assert watchdog_s >= 5 * BEAT_S
+    assert watchdog_s >= 5 * HEARTBEAT_S
     assert watchdog_s + restart_s < Settings().orphan_timeout_s / 2
     assert service["WatchdogSignal"] == "SIGKILL"
 

@@ -22,7 +22,6 @@ from common.config.settings import Settings
 from common.errors import BootFailed, DeviceLost, EnvelopeError, ExitCode
 from common.ipc.bus import Bus
 from common.ipc.control_link import (
-    WORKER_BEAT_S,
     ControlLink,
     control_address,
     new_boot_id,
@@ -46,6 +45,7 @@ from common.ipc.control_messages import (
 from common.ipc.endpoint import endpoint
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import ChildId
+from common.ipc.kinds import KINDS
 from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import (
     AccessUnit,
@@ -62,6 +62,8 @@ from worker.session.registry import Sessions
 from worker.session.session import Session
 
 log = logging.getLogger("tfarm.worker.run")
+
+HEARTBEAT_S = KINDS["worker"].heartbeat_s
 
 STOP_S = 1.5  # for the sessions to hand out what they hold
 FLUSH_S = 0.05  # for the last messages to leave
@@ -91,7 +93,7 @@ class Worker:
         media = endpoint(run_dir, child, self.boot_id, "media")
         self.endpoint = Endpoint(child, self.boot_id, media=media)
         self._inlet = MediaListener(self._bus, media, self._on_frames)
-        self._awake = AwakeClock(2 * WORKER_BEAT_S)
+        self._awake = AwakeClock(2 * HEARTBEAT_S)
         self._link = ControlLink(
             self._bus,
             run_dir,
@@ -99,7 +101,7 @@ class Worker:
             self.boot_id,
             self,
             orphan_timeout_s=orphan_timeout_s,
-            beat_s=WORKER_BEAT_S,
+            beat_s=HEARTBEAT_S,
         )
 
     async def run(self) -> None:

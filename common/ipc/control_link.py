@@ -19,11 +19,10 @@ from common.ipc.bus import Bus, Receiver
 from common.ipc.control_messages import Fatal, Heartbeat, Hello, SupervisorBeat, Welcome
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
+from common.ipc.kinds import HEARTBEAT_S
 
 log = logging.getLogger("tfarm.common.ipc.control_link")
 
-BEAT_S = 1.0
-WORKER_BEAT_S = 0.25  # one that hangs must be seen within two seconds
 CONTROL_SOCKET = "control"  # file name in the run directory
 
 
@@ -77,7 +76,7 @@ class ControlLink:
         state: ChildState,
         *,
         orphan_timeout_s: float = 30.0,
-        beat_s: float = BEAT_S,
+        beat_s: float = HEARTBEAT_S,
         clock: Callable[[], float] = time.monotonic,
         on_payloads: OnPayloads | None = None,
     ) -> None:

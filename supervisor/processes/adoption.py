@@ -1,6 +1,6 @@
 """Taking over the children that an earlier supervisor left running (IO: asyncio, signals).
 
-Those that answer are adopted by their hello, which goes its usual way; the others are ended.
+Those that answer are adopted by their hello, which goes its usual way; the others are killed.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ log = logging.getLogger("tfarm.supervisor.processes.adoption")
 
 ADOPT_TIMEOUT_S = 3.0  # for the hellos
 CALL_AGAIN_S = 0.05
-KILL_LOOKS = 40  # each after CALL_AGAIN_S: a killed process holds its port until it is gone
+KILL_CHECKS = 40  # each after CALL_AGAIN_S: a killed process holds its port until it is gone
 
 
 async def adopt_children(run_dir: Path, control: Control, children: Children) -> None:
-    """Returns when every child that was left is in the family, or gone."""
+    """Returns when every child that was left is adopted, or gone."""
     loop = asyncio.get_running_loop()
     records = [
         record
@@ -35,12 +35,12 @@ async def adopt_children(run_dir: Path, control: Control, children: Children) ->
     while (missing := _not_adopted(records, children)) and loop.time() < deadline:
         for record in missing:
             if record.boot_id:
-                control.call(record.name, record.boot_id)
+                control.ask_for_hello(record.child, record.boot_id)
         await asyncio.sleep(CALL_AGAIN_S)
     for record in missing:
-        log.error("killing a child that does not answer child=%s", record.name)
+        log.error("killing a child that does not answer child=%s", record.child)
         kill_stranger(record.pid, record.start_ticks, signal.SIGKILL)
-        for _ in range(KILL_LOOKS):
+        for _ in range(KILL_CHECKS):
             if not is_alive(record.pid, record.start_ticks):
                 break
             await asyncio.sleep(CALL_AGAIN_S)

@@ -24,7 +24,7 @@ OnCommand = Callable[[bytes, Command], None]
 
 
 class Control:
-    """Who is connected, and sending to them."""
+    """Sends to the children that are known, and hands on what they send."""
 
     def __init__(
         self,
@@ -44,34 +44,37 @@ class Control:
         self._peers: dict[bytes, ChildId] = {}  # the same, by ZeroMQ identity
         self._router: Receiver = bus.router(control_address(run_dir), self._on_frames)
 
-    def know(self, child: ChildId, boot_id: BootId) -> None:
-        """This incarnation is the child from now on."""
-        self.forget(child)
+    def add(self, child: ChildId, boot_id: BootId) -> None:
+        """Take this incarnation for the child from now on."""
+        self.remove(child)
         self._known[child] = boot_id
         self._peers[peer_identity(child, boot_id)] = child
 
-    def forget(self, child: ChildId) -> None:
+    def remove(self, child: ChildId) -> None:
+        """Send nothing more to a child, and take nothing more from it."""
         boot_id = self._known.pop(child, None)
         if boot_id is not None:
             del self._peers[peer_identity(child, boot_id)]
 
     def send(self, child: ChildId, message: object, payloads: Sequence[bytes] = ()) -> bool:
-        """To the present incarnation of a child; False when there is none or its queue is full."""
+        """Send to the present incarnation; False: there is none, or it takes no more."""
         boot_id = self._known.get(child)
         if boot_id is None:
             return False
         return self._router.send([peer_identity(child, boot_id), encode(message), *payloads])
 
     def broadcast(self, message: object) -> None:
+        """Send to all children."""
         envelope = encode(message)
         for child, boot_id in self._known.items():
             self._router.send([peer_identity(child, boot_id), envelope])
 
-    def call(self, child: ChildId, boot_id: BootId) -> None:
+    def ask_for_hello(self, child: ChildId, boot_id: BootId) -> None:
         """Ask an incarnation that an earlier supervisor knew to say hello."""
         self._router.send([peer_identity(child, boot_id), encode(SupervisorBeat(self._boot_id))])
 
     def answer(self, peer: bytes, message: object) -> None:
+        """Send to the CLI."""
         self._router.send([peer, encode(message)])
 
     def close(self) -> None:

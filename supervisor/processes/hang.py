@@ -1,9 +1,9 @@
-"""A worker that hangs: what its heartbeats say, and what it means that none come. Pure.
+"""Finds a worker that hangs, by what its heartbeats report or by their absence. Pure.
 
-A heartbeat can come from a process whose decoder or encoder is stuck, so workers tell, by stream,
-how long what waits there has waited without anything getting done; a stream whose units were
-dropped, or that gets none, has no such work. That alone is a hang: "units in and no frames out"
-also happens to streams that fell behind.
+A heartbeat can come from a process whose decoder or encoder is stuck, so workers report, by
+stream, how long what waits there has waited without anything getting done; a stream whose units
+were dropped, or that gets none, has no such work. That alone is a hang: "units in and no frames
+out" also happens to streams that fell behind.
 
 No heartbeat may be the fault of the host. A process that is stopped, or sleeps all the time, is at
 fault itself; one that runs, or waits for a core or for the disk, gets longer.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from common.ipc.control_messages import TranscodeStatus
 from common.ipc.identity import ChildId, StreamId
 
-MISSED_S = 1.0  # beyond the heartbeat that is due: a process that is stopped is seen then
+MISSED_S = 1.0  # beyond the heartbeat that is due: a stopped process is seen then
 BUSY_S = 5.0  # without a heartbeat, though it runs
 
 
@@ -39,47 +39,49 @@ def find_hang(
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A process's main thread, from /proc."""
+class ThreadState:
+    """The state of a process's main thread, from /proc."""
 
     state: str  # "R", "S", "D", "T", …
     slices: int  # how often it was given a core
 
 
-class Silence:
-    """The heartbeats of one incarnation of a child; looked at a few times a second."""
+class MissedHeartbeats:
+    """Counts how long one incarnation of a child has sent nothing; fed a few times a second."""
 
-    def __init__(self, beat_s: float, timeout_s: float) -> None:
-        """`beat_s`: between two heartbeats; `timeout_s`: of silence while it sleeps."""
-        self._beat_s = beat_s
-        self._timeout_s = max(timeout_s, 2 * beat_s)
-        self._beats = -1
-        self._silent_s = 0.0
-        self._first: Look | None = None
+    def __init__(self, interval_s: float, timeout_s: float) -> None:
+        """`interval_s`: between two heartbeats; `timeout_s`: without one while it sleeps."""
+        self._interval_s = interval_s
+        self._timeout_s = max(timeout_s, 2 * interval_s)
+        self._messages = -1
+        self._missed_s = 0.0
+        self._first: ThreadState | None = None
 
-    def observe(self, beats: int, awake_s: float, look: Callable[[], Look | None]) -> str | None:
+    def observe(
+        self, messages: int, awake_s: float, read: Callable[[], ThreadState | None]
+    ) -> str | None:
         """Why it must be killed, or None.
 
-        `beats` counts what it said so far, `awake_s` is what the caller was awake since the last
-        call, `look` is called only when a heartbeat is overdue.
+        `messages` counts all that came from it, `awake_s` is how long the caller was awake since
+        the last call, `read` is called only when a heartbeat is overdue.
         """
-        if beats != self._beats:
-            self._beats, self._silent_s, self._first = beats, 0.0, None
+        if messages != self._messages:
+            self._messages, self._missed_s, self._first = messages, 0.0, None
             return None
-        self._silent_s += awake_s
-        if self._silent_s < self._beat_s + MISSED_S / 2:
+        self._missed_s += awake_s
+        if self._missed_s < self._interval_s + MISSED_S / 2:
             return None
-        seen = look()
+        seen = read()
         if seen is None:
             return None
         if self._first is None:
             self._first = seen
-        silence = f"no heartbeat for {self._silent_s:.1f} s"
+        missed = f"no heartbeat for {self._missed_s:.1f} s"
         if seen.state in ("T", "t"):
-            is_due = self._silent_s >= self._beat_s + MISSED_S
-            return f"stopped: {silence}" if is_due else None
+            is_due = self._missed_s >= self._interval_s + MISSED_S
+            return f"stopped: {missed}" if is_due else None
         if seen.state == "S" and seen.slices == self._first.slices:
-            return f"blocked: {silence}" if self._silent_s >= self._timeout_s else None
-        if seen.state == "S" and self._silent_s >= BUSY_S + self._beat_s:
-            return f"wedged: {silence}"
+            return f"blocked: {missed}" if self._missed_s >= self._timeout_s else None
+        if seen.state == "S" and self._missed_s >= BUSY_S + self._interval_s:
+            return f"wedged: {missed}"
         return None

@@ -60,12 +60,12 @@ class SpawnFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class SaidHello:
+class HelloReceived:
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class MessageReceived:
     pass
 
 
@@ -83,7 +83,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Condemn:
+class Fail:
     """It runs but does not work: kill it and start it anew."""
 
     reason: str
@@ -94,7 +94,7 @@ class Tick:
     pass
 
 
-Event = Start | Adopt | SpawnFailed | SaidHello | Beat | Exited | Stop | Condemn | Tick
+Event = Start | Adopt | SpawnFailed | HelloReceived | MessageReceived | Exited | Stop | Fail | Tick
 
 # ---- actions ----------------------------------------------------------------------------------
 
@@ -137,13 +137,13 @@ class Warn:
 Action = Spawn | Terminate | Kill | CameUp | WentDown | Warn
 
 
-class _Step(Enum):
+class _Trigger(Enum):
     """What an event amounts to, once its data and the time have been looked at."""
 
     START = auto()
     ADOPT = auto()
     HELLO = auto()
-    CONDEMN = auto()  # kill, then start anew
+    FAIL = auto()  # kill, then start anew
     EXIT_AGAIN = auto()  # gone; to be started at once
     EXIT_LATER = auto()  # gone; to be started after the back-off
     EXIT_DONE = auto()  # gone; not wanted
@@ -154,23 +154,27 @@ class _Step(Enum):
 
 _S = ChildState
 _EXITS = {
-    _Step.EXIT_AGAIN: _S.STARTING,
-    _Step.EXIT_LATER: _S.BACKOFF,
-    _Step.EXIT_DONE: _S.EXITED,
-    _Step.EXIT_FATAL: _S.FATAL,
+    _Trigger.EXIT_AGAIN: _S.STARTING,
+    _Trigger.EXIT_LATER: _S.BACKOFF,
+    _Trigger.EXIT_DONE: _S.EXITED,
+    _Trigger.EXIT_FATAL: _S.FATAL,
 }
-_NEXT: dict[ChildState, dict[_Step, ChildState]] = {
-    _S.EXITED: {_Step.START: _S.STARTING, _Step.ADOPT: _S.READY},
+_NEXT: dict[ChildState, dict[_Trigger, ChildState]] = {
+    _S.EXITED: {_Trigger.START: _S.STARTING, _Trigger.ADOPT: _S.READY},
     _S.STARTING: {
-        _Step.HELLO: _S.READY,
-        _Step.CONDEMN: _S.STOPPING,
-        _Step.STOP: _S.STOPPING,
+        _Trigger.HELLO: _S.READY,
+        _Trigger.FAIL: _S.STOPPING,
+        _Trigger.STOP: _S.STOPPING,
         **_EXITS,
     },
-    _S.READY: {_Step.CONDEMN: _S.STOPPING, _Step.STOP: _S.STOPPING, **_EXITS},
+    _S.READY: {_Trigger.FAIL: _S.STOPPING, _Trigger.STOP: _S.STOPPING, **_EXITS},
     _S.STOPPING: _EXITS,
-    _S.BACKOFF: {_Step.RETRY: _S.STARTING, _Step.START: _S.STARTING, _Step.STOP: _S.EXITED},
-    _S.FATAL: {_Step.START: _S.STARTING, _Step.STOP: _S.EXITED},
+    _S.BACKOFF: {
+        _Trigger.RETRY: _S.STARTING,
+        _Trigger.START: _S.STARTING,
+        _Trigger.STOP: _S.EXITED,
+    },
+    _S.FATAL: {_Trigger.START: _S.STARTING, _Trigger.STOP: _S.EXITED},
 }
 
 
@@ -185,7 +189,7 @@ class ChildMachine:
         self._hello_timeout_s = hello_timeout_s
         self._failures = 0
         self._entered_s = 0.0  # when the present state began
-        self._heard_s = 0.0
+        self._last_message_s = 0.0
         self._warned = False
         self._deadline_s = math.inf  # of STARTING, STOPPING, BACKOFF
         self._is_up = False
@@ -201,7 +205,7 @@ class ChildMachine:
     def next_deadline(self) -> float:
         """When `Tick` is due; infinity when it is not."""
         if self.state is ChildState.READY:
-            return self._heard_s + (SILENT_S if self._warned else SLOW_S)
+            return self._last_message_s + (SILENT_S if self._warned else SLOW_S)
         return self._deadline_s
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -209,26 +213,26 @@ class ChildMachine:
         match event:
             case Start():
                 self.wanted = True
-                return self._step(_Step.START, now)
+                return self._transition(_Trigger.START, now)
             case Adopt():
                 self.wanted = True
-                self._heard_s, self._warned = now, False
-                return self._step(_Step.ADOPT, now)
-            case SaidHello():
-                self._heard_s, self._warned = now, False
-                return self._step(_Step.HELLO, now)
-            case Beat():
-                self._heard_s, self._warned = now, False
+                self._last_message_s, self._warned = now, False
+                return self._transition(_Trigger.ADOPT, now)
+            case HelloReceived():
+                self._last_message_s, self._warned = now, False
+                return self._transition(_Trigger.HELLO, now)
+            case MessageReceived():
+                self._last_message_s, self._warned = now, False
                 return []
             case Stop():
                 self.wanted = False
                 self.reason = "told to stop"
-                return self._step(_Step.STOP, now)
-            case Condemn(reason):
+                return self._transition(_Trigger.STOP, now)
+            case Fail(reason):
                 return self._fail_and_restart(reason, now)
             case SpawnFailed(reason):
                 self.reason = f"cannot be started: {reason}"
-                return self._step(self._exit_step(None, now, may_be_at_once=False), now)
+                return self._transition(self._exit_trigger(None, now, may_be_at_once=False), now)
             case Exited(code, reason):
                 return self._on_exit(code, reason, now)
             case Tick():
@@ -250,7 +254,7 @@ class ChildMachine:
                 self._deadline_s = now + TERM_TIMEOUT_S
                 return [Kill(f"did not end within {TERM_TIMEOUT_S:g} s")]
             case ChildState.BACKOFF:
-                return self._step(_Step.RETRY, now)
+                return self._transition(_Trigger.RETRY, now)
             case ChildState.EXITED | ChildState.FATAL:
                 return []
 
@@ -258,7 +262,7 @@ class ChildMachine:
         if self.state not in (ChildState.STARTING, ChildState.READY):
             return []
         self.reason = reason
-        return [Kill(reason), *self._step(_Step.CONDEMN, now)]
+        return [Kill(reason), *self._transition(_Trigger.FAIL, now)]
 
     def _on_exit(self, code: int | None, reason: str, now: float) -> list[Action]:
         if self.state not in RUNNING:
@@ -267,22 +271,22 @@ class ChildMachine:
             self.reason = reason or describe_exit(code)
         elif reason:
             self.reason = reason
-        step = self._exit_step(code, now, may_be_at_once=True)
-        return self._step(step, now, crashed=code not in _ORDERLY)
+        step = self._exit_trigger(code, now, may_be_at_once=True)
+        return self._transition(step, now, crashed=code not in _ORDERLY)
 
-    def _exit_step(self, code: int | None, now: float, *, may_be_at_once: bool) -> _Step:
+    def _exit_trigger(self, code: int | None, now: float, *, may_be_at_once: bool) -> _Trigger:
         if not self.wanted:
-            return _Step.EXIT_DONE
+            return _Trigger.EXIT_DONE
         if code == ExitCode.USAGE:
-            return _Step.EXIT_FATAL
+            return _Trigger.EXIT_FATAL
         if self.state is ChildState.READY and now - self._entered_s >= STEADY_S:
             self._failures = 0
         self._failures += 1
         if self._failures == 1 and may_be_at_once and code != ExitCode.BOOT_FAILED:
-            return _Step.EXIT_AGAIN
-        return _Step.EXIT_LATER
+            return _Trigger.EXIT_AGAIN
+        return _Trigger.EXIT_LATER
 
-    def _step(self, step: _Step, now: float, *, crashed: bool = True) -> list[Action]:
+    def _transition(self, step: _Trigger, now: float, *, crashed: bool = True) -> list[Action]:
         state = _NEXT[self.state].get(step)
         if state is None:
             return []
@@ -292,7 +296,7 @@ class ChildMachine:
         actions: list[Action] = []
         if self._is_up and state is not ChildState.READY:
             self._is_up = False
-            actions.append(WentDown(self.reason, crashed and step is not _Step.STOP))
+            actions.append(WentDown(self.reason, crashed and step is not _Trigger.STOP))
         match state:
             case ChildState.STARTING:
                 self._deadline_s = now + self._hello_timeout_s
@@ -303,7 +307,7 @@ class ChildMachine:
                 actions.append(CameUp())
             case ChildState.STOPPING:
                 self._deadline_s = now + TERM_TIMEOUT_S
-                if step is _Step.STOP:
+                if step is _Trigger.STOP:
                     actions.append(Terminate())
             case ChildState.BACKOFF:
                 self._deadline_s = now + self._backoff()

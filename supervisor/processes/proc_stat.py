@@ -7,7 +7,7 @@ these once a child.
 import os
 from pathlib import Path
 
-from supervisor.processes.hang import Look
+from supervisor.processes.hang import ThreadState
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -43,12 +43,12 @@ def cpu_seconds(pid: int) -> float:
         return 0.0
 
 
-def look_at(pid: int) -> Look | None:
+def read_thread_state(pid: int) -> ThreadState | None:
     """The state of its main thread; None when it is gone or the kernel does not tell."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         slices = Path(f"/proc/{pid}/schedstat").read_text().split()[2]
-        return Look(stat.rpartition(")")[2].split()[0], int(slices))
+        return ThreadState(stat.rpartition(")")[2].split()[0], int(slices))
     except (OSError, ValueError, IndexError):
         return None
 

@@ -41,9 +41,9 @@ class AlreadyRunning(RunDirError):
 
 @dataclass(frozen=True, slots=True)
 class ChildRecord:
-    """A child that was running when this was written."""
+    """One child that was running when the list was written."""
 
-    name: ChildId
+    child: ChildId
     pid: int
     start_ticks: int
     boot_id: BootId  # "" before its hello
@@ -173,7 +173,7 @@ def read_children(run_dir: Path) -> list[ChildRecord]:
             items = json.loads(file.read(MAX_CHILDREN_BYTES))
         return [
             ChildRecord(
-                _child(item["name"]),
+                _child(item["child"]),
                 int(item["pid"]),
                 int(item["start_ticks"]),
                 BootId(str(item["boot_id"])),

@@ -27,16 +27,16 @@ def find_port(host: str, port: int) -> int:
                 sock.listen(1)
             except OSError as error:
                 if error.errno not in _NO_FAMILY:
-                    raise _told(host, port, error) from error
+                    raise _listen_error(host, port, error) from error
                 last = error
                 continue
             is_bound = True
             port = int(sock.getsockname()[1])
     if not is_bound:
-        raise _told(host, port, last or OSError(errno.EADDRNOTAVAIL, "no such address"))
+        raise _listen_error(host, port, last or OSError(errno.EADDRNOTAVAIL, "no such address"))
     return port
 
 
-def _told(host: str, port: int, error: OSError) -> OSError:
+def _listen_error(host: str, port: int, error: OSError) -> OSError:
     why = os.strerror(error.errno) if error.errno else str(error)
     return OSError(error.errno, f"cannot listen on {host}:{port}: {why}")

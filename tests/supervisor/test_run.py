@@ -321,7 +321,7 @@ def test_one_early_message_that_cannot_be_handled_does_not_end_the_supervisor() 
             patch.object(supervisor.farm, "message", take),
             patch.object(supervisor.farm, "hellos", {child}),
         ):
-            supervisor._take_early()
+            supervisor._handle_early()
             await asyncio.sleep(0)
         supervisor._bus.close()
         assert [message.stream_id for message in taken] == ["live/a", "live/b"]

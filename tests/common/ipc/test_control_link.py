@@ -5,10 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from common.config.settings import Settings
-from common.ipc import control_link
 from common.ipc.bus import Bus, Receiver
 from common.ipc.control_link import ControlLink, control_address, new_boot_id, start_ticks
 from common.ipc.control_messages import (
@@ -65,11 +62,6 @@ class Supervisor:
         found = next(message for message in self.got if isinstance(message, kind))
         self.got.clear()
         return found
-
-
-@pytest.fixture(autouse=True)
-def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_link, "BEAT_S", 0.01)
 
 
 def test_hello_is_said_until_welcomed_and_again_to_another_supervisor(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from common.ipc.control_messages import TranscodeStatus
 from common.ipc.identity import Generation, StreamId
-from supervisor.processes.hang import Hang, Look, Silence, find_hang
+from supervisor.processes.hang import Hang, MissedHeartbeats, ThreadState, find_hang
 from tests.kit.children import CPU0
 
 WORKER = CPU0
@@ -41,16 +41,16 @@ def test_units_in_and_no_frames_out_alone_are_no_hang(harmless: TranscodeStatus)
 
 
 def silence(
-    *looks: Look | None, awake_s: float = 0.25, beat_s: float = 0.25, timeout_s: float = 1.5
+    *looks: ThreadState | None, awake_s: float = 0.25, beat_s: float = 0.25, timeout_s: float = 1.5
 ) -> tuple[float, str] | None:
     """When, by its clock, and why a child is given up that says nothing after one heartbeat.
 
     The last look goes on for ever.
     """
-    watch = Silence(beat_s, timeout_s)
+    watch = MissedHeartbeats(beat_s, timeout_s)
     left = list(looks)
 
-    def look() -> Look | None:
+    def look() -> ThreadState | None:
         return left.pop(0) if len(left) > 1 else left[0]
 
     assert watch.observe(1, awake_s, look) is None
@@ -62,7 +62,7 @@ def silence(
 
 
 def test_a_stopped_process_is_given_up_within_two_seconds() -> None:
-    given_up = silence(Look("T", 7))
+    given_up = silence(ThreadState("T", 7))
     assert given_up is not None
     at_s, reason = given_up
     assert at_s + 0.25 + 0.25 < 2.0  # and the last heartbeat, and the turn
@@ -70,18 +70,18 @@ def test_a_stopped_process_is_given_up_within_two_seconds() -> None:
 
 
 def test_one_that_sleeps_all_the_time_is_blocked() -> None:
-    assert silence(Look("S", 7)) == (1.5, "blocked: no heartbeat for 1.5 s")
+    assert silence(ThreadState("S", 7)) == (1.5, "blocked: no heartbeat for 1.5 s")
 
 
 def test_one_that_is_given_a_core_now_and_then_gets_longer() -> None:
-    given_up = silence(*[Look("S", slices) for slices in range(400)])
+    given_up = silence(*[ThreadState("S", slices) for slices in range(400)])
     assert given_up is not None
     assert given_up[0] > 5.0
 
 
 @pytest.mark.parametrize("state", ["R", "D"])
 def test_one_that_waits_for_a_core_or_the_disk_is_left_alone(state: str) -> None:
-    assert silence(Look(state, 7)) is None
+    assert silence(ThreadState(state, 7)) is None
 
 
 def test_one_that_cannot_be_looked_at_is_left_alone() -> None:
@@ -89,13 +89,13 @@ def test_one_that_cannot_be_looked_at_is_left_alone() -> None:
 
 
 def test_a_heartbeat_begins_it_anew() -> None:
-    watch = Silence(0.25, 1.5)
+    watch = MissedHeartbeats(0.25, 1.5)
     for beats in range(100):
         for _ in range(4):
-            assert watch.observe(beats, 0.25, lambda: Look("S", 1)) is None
+            assert watch.observe(beats, 0.25, lambda: ThreadState("S", 1)) is None
 
 
 def test_processes_that_beat_slowly_are_given_their_time() -> None:
-    given_up = silence(Look("T", 7), beat_s=1.0)
+    given_up = silence(ThreadState("T", 7), beat_s=1.0)
     assert given_up is not None
     assert given_up[0] == 2.0

@@ -11,7 +11,7 @@ from common.ipc.identity import ChildId, cpu_worker, gpu_worker
 from supervisor.processes.launch import (
     child_command,
     child_environ,
-    child_names,
+    child_ids,
     gpu_uuids,
     python_module,
 )
@@ -34,7 +34,7 @@ def command(child: ChildId, settings: Settings = SEVERAL, share: int = 1) -> lis
 
 
 def test_a_farm_has_its_servers_its_software_workers_and_one_worker_a_gpu() -> None:
-    names = child_names(SEVERAL, [UUID], 64)
+    names = child_ids(SEVERAL, [UUID], 64)
     assert names == [
         EGRESS0,
         EGRESS1,
@@ -48,7 +48,7 @@ def test_a_farm_has_its_servers_its_software_workers_and_one_worker_a_gpu() -> N
 
 def test_the_number_of_software_workers_may_go_by_the_cores() -> None:
     settings = replace(SEVERAL, software=replace(SEVERAL.software, workers=None))
-    names = child_names(settings, [], 24)
+    names = child_ids(settings, [], 24)
     assert [name for name in names if name.kind == "worker"] == [
         cpu_worker(index) for index in range(3)
     ]

@@ -12,15 +12,15 @@ from supervisor.processes.lifecycle import (
     SILENT_S,
     SLOW_S,
     Adopt,
-    Beat,
     CameUp,
     ChildMachine,
     ChildState,
-    Condemn,
     Event,
     Exited,
+    Fail,
+    HelloReceived,
     Kill,
-    SaidHello,
+    MessageReceived,
     Spawn,
     SpawnFailed,
     Start,
@@ -36,7 +36,7 @@ from supervisor.processes.lifecycle import (
 def ready(now: float = 0.0) -> ChildMachine:
     machine = ChildMachine()
     machine.handle(Start(), now)
-    machine.handle(SaidHello(), now)
+    machine.handle(HelloReceived(), now)
     return machine
 
 
@@ -45,7 +45,7 @@ def test_a_child_is_spawned_and_ready_on_its_hello() -> None:
     assert machine.next_deadline() == math.inf
     assert machine.handle(Start(), 1.0) == [Spawn()]
     assert machine.state.value == "starting"
-    assert machine.handle(SaidHello(), 2.0) == [CameUp()]
+    assert machine.handle(HelloReceived(), 2.0) == [CameUp()]
     assert machine.state is ChildState.READY
     assert machine.restarts == 0
 
@@ -76,7 +76,7 @@ def test_slow_heartbeats_warn_once_and_silence_kills() -> None:
 def test_a_heartbeat_after_the_warning_clears_it() -> None:
     machine = ready()
     machine.handle(Tick(), SLOW_S)
-    machine.handle(Beat(), 4.0)
+    machine.handle(MessageReceived(), 4.0)
     assert machine.next_deadline() == 4.0 + SLOW_S
 
 
@@ -103,7 +103,7 @@ def test_a_worker_whose_device_is_lost_is_tried_at_once_and_then_ever_later() ->
     assert machine.handle(Exited(ExitCode.BOOT_FAILED, "cuInit: no device"), 2.0) == []
     assert (machine.state, machine.next_deadline()) == (ChildState.BACKOFF, 3.0)
     assert machine.handle(Tick(), 3.0) == [Spawn()]
-    machine.handle(SaidHello(), 4.0)
+    machine.handle(HelloReceived(), 4.0)
     again = machine.handle(Exited(ExitCode.DEVICE_LOST), 5.0)
     assert again == [WentDown("exit code 4 (device lost)", crashed=False)]
     assert machine.next_deadline() == 7.0
@@ -120,9 +120,9 @@ def test_an_end_that_a_child_chose_is_no_crash(code: ExitCode) -> None:
 def test_a_minute_in_ready_forgets_earlier_failures() -> None:
     machine = ready()
     machine.handle(Exited(1), 1.0)
-    machine.handle(SaidHello(), 2.0)
+    machine.handle(HelloReceived(), 2.0)
     assert Spawn() in machine.handle(Exited(1), 62.0)
-    machine.handle(SaidHello(), 63.0)
+    machine.handle(HelloReceived(), 63.0)
     assert Spawn() not in machine.handle(Exited(1), 70.0)
 
 
@@ -193,16 +193,16 @@ def test_an_adopted_child_is_ready_at_once_and_watched_as_any_other() -> None:
 
 def test_a_condemned_child_is_killed_reported_once_and_started_anew() -> None:
     machine = ready()
-    kill, down = machine.handle(Condemn("hangs"), 1.0)
+    kill, down = machine.handle(Fail("hangs"), 1.0)
     assert (kill, down) == (Kill("hangs"), WentDown("hangs", crashed=True))
-    assert machine.handle(Condemn("hangs"), 1.1) == []
+    assert machine.handle(Fail("hangs"), 1.1) == []
     assert machine.handle(Exited(-9), 1.2) == [Spawn()]
 
 
 def test_a_late_hello_of_a_child_being_stopped_changes_nothing() -> None:
     machine = ready()
     machine.handle(Stop(), 1.0)
-    assert machine.handle(SaidHello(), 1.1) == []
+    assert machine.handle(HelloReceived(), 1.1) == []
     assert machine.state is ChildState.STOPPING
 
 
@@ -215,7 +215,9 @@ def test_exit_statuses_in_words() -> None:
 
 
 EVENTS: st.SearchStrategy[Event] = st.one_of(
-    st.sampled_from([Start(), Adopt(), SaidHello(), Beat(), Stop(), Tick(), Condemn("x")]),
+    st.sampled_from(
+        [Start(), Adopt(), HelloReceived(), MessageReceived(), Stop(), Tick(), Fail("x")]
+    ),
     st.builds(Exited, st.sampled_from([None, 0, 1, 2, 3, 4, -9])),
     st.just(SpawnFailed("x")),
 )

@@ -1,4 +1,4 @@
-"""Children that take too much memory, as the supervisor looks for them."""
+"""Children that take too much memory."""
 
 import os
 from types import SimpleNamespace
@@ -11,29 +11,29 @@ from supervisor.processes.watchdog import Watchdog
 from tests.kit.children import CPU0, CPU1, EGRESS0, INGEST0, dedicated
 
 
-class FakeFamily:
-    """Workers that all are this process; one more comes whenever one is condemned."""
+class FakeChildren:
+    """Workers that all are this process; one more comes whenever one is failed."""
 
     def __init__(self, *names: ChildId) -> None:
-        self.condemned: list[ChildId] = []
-        self.members = {name: self._member(name) for name in names}
+        self.failed: list[ChildId] = []
+        self.by_id = {name: self._member(name) for name in names}
 
     def fail_and_restart(self, name: ChildId, reason: str) -> None:
-        self.condemned.append(name)
-        own = dedicated(len(self.condemned))
-        self.members[own] = self._member(own)
+        self.failed.append(name)
+        own = dedicated(len(self.failed))
+        self.by_id[own] = self._member(own)
 
     def _member(self, name: ChildId) -> SimpleNamespace:
         return SimpleNamespace(kind=name.kind, process=SimpleNamespace(pid=os.getpid()))
 
 
-def looked_at(children: FakeFamily, limit: int) -> list[ChildId]:
+def failed_by(children: FakeChildren, limit: int) -> list[ChildId]:
     settings = WorkerSettings(max_memory_bytes=limit)
-    Watchdog(cast(Children, children), lambda: settings).watch_memory()
-    return children.condemned
+    Watchdog(cast(Children, children), lambda: settings).check_memory()
+    return children.failed
 
 
-def test_workers_above_the_limit_are_condemned_also_while_others_are_started_for_it() -> None:
-    children = FakeFamily(EGRESS0, CPU0, CPU1, INGEST0)
-    assert looked_at(children, 1) == [CPU0, CPU1]
-    assert looked_at(FakeFamily(CPU0), 1 << 40) == []
+def test_workers_above_the_limit_are_failed_also_while_others_are_started_for_it() -> None:
+    children = FakeChildren(EGRESS0, CPU0, CPU1, INGEST0)
+    assert failed_by(children, 1) == [CPU0, CPU1]
+    assert failed_by(FakeChildren(CPU0), 1 << 40) == []

@@ -1,0 +1,74 @@
+"""The kinds of children that a farm has: one table. Pure.
+
+To add a kind: a folder with a `__main__.py` that runs a `common.ipc.child.ChildProcess`, and an
+entry in `KINDS`. The supervisor launches, watches and shows it by that entry.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from common.config.settings import Settings
+
+HEARTBEAT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChildKind:
+    """What the supervisor and its tools must know of one kind of child."""
+
+    name: str  # as `ChildId.kind` has it
+    module: str  # that `python -m` starts
+    libraries: tuple[str, ...]  # codec and GPU libraries that it may import; pyproject.toml agrees
+    parses_strangers: bool  # reads bytes that come from the network, so it belongs in a sandbox
+    death_costs: str  # what players and publishers notice
+    # How many a farm has from its start, 0 where it is not configured. None: one or more for every
+    # device (`supervisor/processes/worker_counts.py`).
+    count: Callable[[Settings], int] | None
+    is_vital: bool = False  # a farm whose first one cannot start had better not start
+    listens: bool = False  # at the farm's address for publishers and players
+    heartbeat_s: float = HEARTBEAT_S
+    memory_is_limited: bool = False  # by `worker.max_memory`
+
+
+# In the order of a clean end: publishers first, so that workers and players get all that was taken.
+# They start in the opposite order.
+KINDS: Final[dict[str, ChildKind]] = {
+    kind.name: kind
+    for kind in (
+        ChildKind(
+            "ingest",
+            module="ingest",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="its publishers connect anew; players see the last picture meanwhile",
+            count=lambda settings: settings.ingest.processes,
+            is_vital=True,
+            listens=True,
+        ),
+        ChildKind(
+            "worker",
+            module="worker",
+            libraries=("av", "numpy", "cupy", "cuda", "PyNvVideoCodec"),
+            parses_strangers=True,
+            death_costs="an IDR of its streams' renditions, made by another worker",
+            count=None,
+            heartbeat_s=0.25,  # one that hangs must be seen within two seconds
+            memory_is_limited=True,
+        ),
+        ChildKind(
+            "egress",
+            module="egress",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="its players connect anew",
+            count=lambda settings: settings.egress.processes,
+            is_vital=True,
+        ),
+    )
+}
+
+
+def has_devices(kind: str) -> bool:
+    """True of a kind whose processes work on a device each."""
+    return kind in KINDS and KINDS[kind].count is None

@@ -1,0 +1,33 @@
+"""`tfarm reload`: the running farm reads its configuration again (IO: the file)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import ConfigError, TfarmError
+
+if TYPE_CHECKING:
+    from common.config.settings import Settings
+    from supervisor.farm.reloading import Reloaded
+
+
+class ReloadRefused(TfarmError):
+    """The configuration stays as it was; the message says why."""
+
+
+def read_again(path: Path | None, before: "Settings", cores: int) -> "Reloaded":
+    """Read the configuration of a farm that runs.
+
+    Raises:
+        ReloadRefused: there is no file, or it has faults.
+    """
+    from common.config.load import load
+    from supervisor.farm.reloading import reloaded
+
+    if path is None:
+        raise ReloadRefused("the farm runs without a configuration file: nothing to reload")
+    try:
+        loaded = load(path)
+    except ConfigError as error:
+        lines = [f"{path}: nothing was changed", *map(str, error.faults)]
+        raise ReloadRefused("\n".join(lines)) from error
+    return reloaded(before, loaded, cores)

@@ -1,0 +1,95 @@
+"""Which children the farm has by now, and where it listens (IO: a port, once)."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from common.config.ladder import Pipeline
+from common.config.settings import Settings
+from common.config.values import listen_address
+from common.ipc.control_messages import Hello
+from common.ipc.identity import ChildId
+from common.ipc.kinds import KINDS
+from supervisor.processes.launch import (
+    LaunchSpec,
+    Program,
+    child_command,
+    child_environ,
+    child_ids,
+    gpu_uuids,
+)
+from supervisor.processes.shared_port import find_port
+from supervisor.processes.worker_counts import further_workers, share_of
+
+
+class Launcher:
+    """Makes the launch specs of one farm's children."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        run_dir: Path,
+        program: Program,
+        gpus: Iterable[str],
+        cores: int,
+        hellos: Callable[[], Iterable[Hello]],
+    ) -> None:
+        """`hellos` gives those of the children that are up."""
+        self.settings = settings
+        self.listen = settings.listen
+        self.children = child_ids(settings, gpus, cores)
+        self.gpus = gpu_uuids(self.children)
+        self._run_dir = run_dir
+        self._program = program
+        self._cores = cores
+        self._hellos = hellos
+
+    def spec(self, child: ChildId) -> LaunchSpec:
+        """How to start a child, by the settings and the port at that time."""
+
+        def command() -> Sequence[str]:
+            share = 1
+            if child.device:
+                share = share_of(child, self.settings, self._cores, self.gpus, self._hellos())
+            return child_command(
+                child, self._program, self._run_dir, self.settings, self.listen, share
+            )
+
+        return LaunchSpec(child, command, child_environ(child))
+
+    def further(self, running: Iterable[ChildId]) -> list[ChildId]:
+        """Add the workers that hybrid GPUs want beside their first; those that are new."""
+        known = set(running)
+        wanted = further_workers(self.settings, self._cores, self.gpus, self._hellos())
+        new = [child for child in wanted if child not in known]
+        self.children += new
+        return new
+
+    def choose_port(self) -> None:
+        """Find the port that several processes will share, unless one listens there already.
+
+        Raises:
+            OSError: somebody else listens there.
+        """
+        is_there = any(KINDS[hello.child.kind].listens for hello in self._hellos())
+        shares = any(
+            kind.count is not None and kind.count(self.settings) > 1
+            for kind in KINDS.values()
+            if kind.listens
+        )
+        if shares and not is_there:
+            port = find_port(self.listen.host, self.listen.port)
+            self.listen = replace(self.listen, port=port)
+
+    def keep_port(self, address: str) -> None:
+        """Have a restarted child listen where its predecessor did, also if any port was asked."""
+        with contextlib.suppress(ValueError):
+            self.listen = replace(self.listen, port=listen_address(address).port)
+
+
+def expected_pipeline(worker: ChildId) -> Pipeline:
+    """What a worker's device is taken for until its hello."""
+    if worker.is_software:
+        return Pipeline.SOFTWARE
+    return Pipeline.HYBRID if worker.index else Pipeline.GPU_ONLY

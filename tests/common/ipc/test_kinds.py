@@ -1,0 +1,51 @@
+"""The table of child kinds, and what the rest of the repository says of them."""
+
+import importlib.util
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from common.config.settings import Settings
+from common.ipc.kinds import KINDS, ChildKind, has_devices
+
+ROOT = Path(__file__).parents[3]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CONTRACTS = PROJECT["tool"]["importlinter"]["contracts"]
+every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+@every_kind
+def test_a_kind_has_a_module_that_can_be_started(kind: ChildKind) -> None:
+    assert importlib.util.find_spec(f"{kind.module}.__main__") is not None
+
+
+@every_kind
+def test_a_kind_imports_no_sibling(kind: ChildKind) -> None:
+    (layers,) = (contract["layers"] for contract in CONTRACTS if contract["type"] == "layers")
+    assert kind.module.split(".")[0] in layers[0].split(" | ")
+
+
+@every_kind
+def test_the_linter_holds_which_libraries_a_kind_imports(kind: ChildKind) -> None:
+    """A library that some contract forbids is forbidden to all kinds that do not list it."""
+    for contract in CONTRACTS:
+        if contract["type"] != "forbidden" or "allow_indirect_imports" in contract:
+            continue
+        is_held = any(
+            kind.module == source or kind.module.startswith(f"{source}.")
+            for source in contract["source_modules"]
+        )
+        external = [name for name in contract["forbidden_modules"] if not (ROOT / name).is_dir()]
+        if external:
+            assert is_held != bool(set(kind.libraries) & set(external)), contract["name"]
+
+
+def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
+    counts = {name: kind.count(Settings()) for name, kind in KINDS.items() if kind.count}
+    assert counts == {"ingest": 1, "egress": 1}
+    assert [name for name in KINDS if has_devices(name)] == ["worker"]
+
+
+def test_publishers_end_first_and_players_last() -> None:
+    assert list(KINDS) == ["ingest", "worker", "egress"]

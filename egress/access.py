@@ -1,20 +1,18 @@
-"""Whether a play request is granted, and what it asks for. Pure.
+"""Who may play what, whatever protocol they ask by. Pure.
 
 No text that comes from here holds a key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.access.keys import is_key_allowed
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import SOURCE
 from common.config.settings import Settings
-from common.errors import AddressError
 from common.ipc.identity import StreamId, stream_id
-from common.rtmp.address import parse_play
-from egress.rtmp.player_queue import Start
 from egress.streams.stream import Stream, StreamState
+from egress.streams.subscribers import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +25,28 @@ class PlayWanted:
     wait_ms: int
 
 
-def judge(settings: Settings, app: str, tc_url: str, name: str) -> PlayWanted | Refusal:
-    """What a play request asks for, or why not."""
-    try:
-        address = parse_play(app, tc_url, name)
-    except AddressError as error:
-        return Refusal(RefusalReason.NOT_FOUND, str(error))
-    template = settings.template(address.app)
+def judge(
+    settings: Settings, app: str, key: str, rendition: str | None, query: Mapping[str, str]
+) -> PlayWanted | Refusal:
+    """What a request for APP/KEY/RENDITION?QUERY is granted, or why not."""
+    template = settings.template(app)
     if template is None:
-        return Refusal(RefusalReason.NOT_FOUND, f"there is no app {address.app}")
-    if not is_key_allowed(template.play_keys, address.query.get("key", "")):
+        return Refusal(RefusalReason.NOT_FOUND, f"there is no app {app}")
+    if not is_key_allowed(template.play_keys, query.get("key", "")):
         return Refusal(RefusalReason.DENIED, "the play key is wrong or missing (?key=...)")
-    rendition = address.rendition or SOURCE
+    rendition = rendition or SOURCE
     names = template.rendition_names()
     if rendition not in names:
         return Refusal(
             RefusalReason.NOT_FOUND,
             f"there is no rendition {rendition}; there are {', '.join(names)}",
         )
-    start = Start.LIVE if address.query.get("start") == Start.LIVE.value else Start.GOP
-    return PlayWanted(stream_id(address.app, address.key), rendition, start, template.wait_ms)
+    start = Start.LIVE if query.get("start") == Start.LIVE.value else Start.GOP
+    return PlayWanted(stream_id(app, key), rendition, start, template.wait_ms)
 
 
 def look_up(stream: Stream | None, wanted: PlayWanted) -> Refusal | bool:
-    """Whether the rendition can be played now; False: not yet."""
+    """Say whether the rendition can be played now; False: not yet."""
     if stream is None or stream.state in (StreamState.ENDING, StreamState.ENDED):
         return False
     rendition = stream.renditions.get(wanted.rendition)

@@ -1,19 +1,23 @@
 """The egress process's shell (IO): tags in from media links, the streams' clock, the supervisor.
 
-Everything that decides is elsewhere: streams and generations in `streams`, order and timing in
-`rendition`, when a channel is flushed in `flushes`, who is in step in `fanout`; players and what
-they ask for in `players`. Here these are built and joined: each message of the media plane changes
-a stream, whose channels follow it; each tick ends what is over; each order is carried out.
+Everything that decides is elsewhere: streams and generations in `streams.stream`, order and timing
+in `streams.rendition`, when a rendition is flushed in `streams.flush_scheduler`; who takes it by
+which protocol in the outputs. Here these are built and joined: each message of the media plane
+changes a stream; each tick ends what is over.
 """
 
 import asyncio
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from common.access.address_limits import AddressBook
+from common.access.peer_address import Networks
 from common.config.settings import Settings
 from common.errors import EnvelopeError, ExitCode
 from common.ipc.bus import Bus
@@ -31,25 +35,29 @@ from common.ipc.control_messages import (
     SwitchGeneration,
     Welcome,
 )
-from common.ipc.endpoint import UNIX, endpoint, socket_path
+from common.ipc.endpoint import endpoint
 from common.ipc.envelope import decode_frames
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.process.log import RateLimit, stream_label
 from egress import status
-from egress.rtmp.fanout import Channel
-from egress.rtmp.flush_scheduler import Flushes
-from egress.rtmp.handover import HandoverServer
-from egress.rtmp.players import Players
-from egress.streams.demand import Watching
+from egress.output import Output, OutputContext
+from egress.rtmp.output import RtmpOutput
+from egress.streams.demand import DemandReports, demanded
+from egress.streams.flush_scheduler import FlushScheduler
 from egress.streams.registry import Streams
+from egress.streams.rendition import Rendition
 from egress.streams.stream import Stream, StreamState
+from egress.streams.waiting import WaitingViewers
 
 log = logging.getLogger("tfarm.egress.run")
 
+# Every way out of an egress: another one is a folder and a line here.
+OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (RtmpOutput,)
+
 TICK_S = 0.5  # what is due sooner has a timer of its own
-CHECK_S = 1.0  # between looks for players who take nothing
+CHECK_S = 1.0  # between looks for viewers who take nothing
 
 
 class EgressServer:
@@ -58,19 +66,14 @@ class EgressServer:
     def __init__(self, child: ChildId, run_dir: Path, *, orphan_timeout_s: float = 30.0) -> None:
         self.child = child
         self.boot_id = new_boot_id()
-        self.settings = Settings()
         self.exit_code = ExitCode.OK
         self.stopped = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._streams = Streams()
-        self._channels: dict[StreamId, dict[str, Channel]] = {}
-        self._watching = Watching()
-        self._players = Players(
-            self._streams, self._channels, self._watching, self._want, time.monotonic
-        )
-        self._flushes = Flushes(
-            self._loop, time.monotonic, self._players.waiting, self._players.attach_waiting
-        )
+        self._streams = Streams(self._report_demand)
+        self._waiting = WaitingViewers()
+        self._by_address = AddressBook()
+        self._demand = DemandReports()
+        self._scheduler = FlushScheduler(self._loop, time.monotonic, self._waiting)
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
         self._unreadable = 0
         self._lines = RateLimit()
@@ -79,16 +82,26 @@ class EgressServer:
         self._checked_s = 0.0
         self._bus = Bus()
         tags = endpoint(run_dir, child, self.boot_id, "tags")
-        handover = endpoint(run_dir, child, self.boot_id, "handover", UNIX)
-        self.endpoint = Endpoint(child, self.boot_id, tags=tags, handover=handover)
-        self._inlet = MediaListener(self._bus, tags, self._on_frames, self._flushes.flush_due)
-        self._handover = HandoverServer(socket_path(handover), self._players.adopt)
+        self._inlet = MediaListener(self._bus, tags, self._on_frames, self._scheduler.flush_due)
+        context = OutputContext(
+            streams=self._streams,
+            waiting=self._waiting,
+            by_address=self._by_address.connections,
+            clock=time.monotonic,
+            endpoint=partial(endpoint, run_dir, child, self.boot_id),
+            report_demand=self._report_demand,
+            request_stream=self._request_stream,
+        )
+        self._outputs = [make(context) for make in OUTPUTS]
+        sockets = ChainMap(*[dict(output.endpoints) for output in self._outputs])
+        self.endpoint = Endpoint(child, self.boot_id, tags=tags, **sockets)
+        self._configure(Settings())
         self._link = ControlLink(
             self._bus, run_dir, child, self.boot_id, self, orphan_timeout_s=orphan_timeout_s
         )
 
     async def run(self) -> None:
-        """Serve until `stop` or the supervisor's absence; then tell the players and clean up."""
+        """Serve until `stop` or the supervisor's absence; then end all viewers and clean up."""
         link = asyncio.create_task(self._link.run(), name="control link")
         ticks = asyncio.create_task(self._tick_forever(), name="ticks")
         stopped = asyncio.create_task(self.stopped.wait(), name="stop")
@@ -97,8 +110,8 @@ class EgressServer:
             for task in (ticks, link):
                 if task.done():
                     await task  # it has failed, or seen that nobody supervises any more
-            self._handover.close()
-            await self._players.stop("the server is stopping")
+            reason = "the server is stopping"
+            await asyncio.gather(*(output.stop(reason) for output in self._outputs))
         finally:
             link.cancel()
             ticks.cancel()
@@ -113,7 +126,7 @@ class EgressServer:
     # ---- tags ---------------------------------------------------------------------------------
 
     def _on_frames(self, frames: list[bytes], sender: Sender) -> None:
-        """One message of the media plane."""
+        """Take one message of the media plane."""
         try:
             message, payloads = decode_frames(frames)
         except EnvelopeError as error:
@@ -123,56 +136,55 @@ class EgressServer:
             return
         now = time.monotonic()
         if isinstance(message, StreamOpen | RenditionOpen):
-            self._watching.sends(message.stream_id, sender)
+            self._demand.add_sender(message.stream_id, sender)
         match message:
             case Tags() | RenditionOpen() | GenerationEnd():
                 stream, gone = self._streams.take(message, payloads, now)
             case StreamOpen():
-                stream, gone = self._streams.open(message, now)
-                if (held := self._stream_lines.allow(now)) is not None:
-                    log.info(
-                        "stream open stream=%s generation=%d renditions=%s held_back=%d",
-                        stream_label(message.stream_id),
-                        message.generation,
-                        ",".join(message.renditions),
-                        held,
-                    )
+                stream, gone = self._open_stream(message, now)
             case StreamClosed():
-                stream, gone = self._streams.close(message, now), ()
-                if (held := self._stream_lines.allow(now)) is not None:
-                    log.info(
-                        "stream closed stream=%s hold_ms=%d reason=%s held_back=%d",
-                        stream_label(message.stream_id),
-                        message.hold_ms,
-                        message.reason,
-                        held,
-                    )
+                stream, gone = self._close_stream(message, now), ()
             case _:
                 self._unreadable += 1
                 return
         if stream is not None:
             self._follow(stream, gone, now)
             if isinstance(message, StreamOpen | RenditionOpen):
-                self._players.tell_watched(stream.stream_id, now)
+                self._report_demand(stream.stream_id)
             if stream.is_changing or not isinstance(message, Tags):
                 self._tick_stream(stream, now)
 
-    def _follow(self, stream: Stream, gone: Sequence[str], now: float) -> None:
-        """Bring channels in line with the stream, and have what it touched looked at."""
-        channels = self._channels.setdefault(stream.stream_id, {})
-        for name in gone:
-            channel = channels.pop(name, None)
-            if channel is not None:
-                self._end_channel(channel, f"this stream has no {name} any more")
-        if len(channels) != len(stream.renditions):
-            for name, rendition in stream.renditions.items():
-                if name not in channels:
-                    channels[name] = Channel(stream.stream_id, rendition)
+    def _open_stream(self, message: StreamOpen, now: float) -> tuple[Stream, tuple[Rendition, ...]]:
+        if (held := self._stream_lines.allow(now)) is not None:
+            log.info(
+                "stream open stream=%s generation=%d renditions=%s held_back=%d",
+                stream_label(message.stream_id),
+                message.generation,
+                ",".join(message.renditions),
+                held,
+            )
+        return self._streams.open(message, now)
+
+    def _close_stream(self, message: StreamClosed, now: float) -> Stream | None:
+        if (held := self._stream_lines.allow(now)) is not None:
+            log.info(
+                "stream closed stream=%s hold_ms=%d reason=%s held_back=%d",
+                stream_label(message.stream_id),
+                message.hold_ms,
+                message.reason,
+                held,
+            )
+        return self._streams.close(message, now)
+
+    def _follow(self, stream: Stream, gone: Sequence[Rendition], now: float) -> None:
+        """End the renditions that are gone, and have those looked at that something came for."""
+        for rendition in gone:
+            self._end_rendition(rendition, f"this stream has no {rendition.name} any more")
         if stream.touched:
-            self._flushes.touched(channels, stream.touched, now)
+            self._scheduler.touched(stream.renditions, stream.touched, now)
             stream.touched.clear()
         if gone:
-            self._players.look_up_waiting(stream.stream_id)
+            self._waiting.on_stream(stream.stream_id)
 
     # ---- time ---------------------------------------------------------------------------------
 
@@ -186,20 +198,21 @@ class EgressServer:
             if now - self._checked_s >= CHECK_S:
                 self._checked_s = now
                 for stream_id in self._streams.by_id:
-                    self._players.tell_watched(stream_id, now)
-                self._watching.prune(self._streams.by_id.keys())
-                self._players.check(now)
+                    self._report_demand(stream_id)
+                self._demand.prune(self._streams.by_id.keys())
+                for output in self._outputs:
+                    output.check(now)
 
     def _tick_stream(self, stream: Stream, now: float) -> None:
         due = stream.due_at()
         if due is not None and due <= now:
             self._follow(stream, stream.tick(now), now)
-            self._flushes.flush_soon()
+            self._scheduler.flush_soon()
         if stream.state is StreamState.ENDED:
             self._end_stream(stream)
             return
-        if self._players.waiting:
-            self._players.look_up_waiting(stream.stream_id)
+        if self._waiting:
+            self._waiting.on_stream(stream.stream_id)
         due = stream.due_at()
         if due is not None and due < now + TICK_S and self._soon.get(stream.stream_id) != due:
             self._soon[stream.stream_id] = due
@@ -212,19 +225,27 @@ class EgressServer:
 
     def _end_stream(self, stream: Stream) -> None:
         self._streams.remove(stream.stream_id)
-        self._watching.forget(stream.stream_id)
-        for channel in self._channels.pop(stream.stream_id, {}).values():
-            self._end_channel(channel, stream.reason or "the stream has ended")
+        self._demand.forget(stream.stream_id)
+        for rendition in stream.renditions.values():
+            self._end_rendition(rendition, stream.reason or "the stream has ended")
 
-    def _end_channel(self, channel: Channel, reason: str) -> None:
-        """Flush, and tell the players."""
-        self._flushes.finish(channel)
-        self._players.end(channel.sinks(), reason)
+    def _end_rendition(self, rendition: Rendition, reason: str) -> None:
+        """Flush for the last time, and end the subscribers."""
+        self._scheduler.finish(rendition)
+        rendition.end(reason)
+
+    def _report_demand(self, stream_id: StreamId) -> None:
+        """Let those who send the stream know what of it must come at once."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            awaited = self._waiting.renditions(stream_id)
+            names = demanded(stream.renditions, awaited, time.monotonic())
+            self._demand.report(stream_id, names)
 
     def _clean_up(self) -> None:
-        self._players.close("the server is stopping")
-        self._flushes.close()
-        self._handover.close()
+        for output in self._outputs:
+            output.close("the server is stopping")
+        self._scheduler.close()
         self._inlet.close()
         self._bus.close()
 
@@ -241,14 +262,12 @@ class EgressServer:
         )
 
     def heartbeat(self) -> Heartbeat:
-        players = self._players
         counters = {
-            **players.counters,
+            **ChainMap(*[dict(output.counters) for output in self._outputs]),
             "unreadable": self._unreadable + self._inlet.unreadable,
-            "players": len(players),
-            "waiting": sum(map(len, players.waiting.values())),
+            "waiting": len(self._waiting),
             "unplaced": self._streams.unplaced,
-            "parked": self._streams.queued,
+            "queued": self._streams.queued,
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }
         is_one_of_several = self.settings.egress.processes > 1
@@ -257,23 +276,22 @@ class EgressServer:
             self.boot_id,
             served=self._served(),
             counters=counters,
-            address_usage=players.by_address.usage() if is_one_of_several else {},
+            address_usage=self._by_address.usage() if is_one_of_several else {},
         )
 
     def on_message(self, message: Any) -> None:
         match message:
             case Welcome(settings=settings) | Configure(settings=settings):
-                self.settings = settings
-                self._players.configure(settings)
-                if isinstance(message, Welcome):
-                    self._players.by_address.set_elsewhere({})  # it has told nothing yet
+                self._configure(settings)
                 logging.getLogger("tfarm").setLevel(settings.log_level)
+                if isinstance(message, Welcome):
+                    self._by_address.set_elsewhere({})  # it has reported nothing yet
             case SwitchGeneration(request_id, stream_id, generation):
                 stream = self._streams.get(stream_id)
                 last_pts_ms = stream.revoke(generation) if stream is not None else None
                 self._link.send(Positions(request_id, stream_id, last_pts_ms))
             case AddressUsage(usage):
-                self._players.by_address.set_elsewhere(usage)
+                self._by_address.set_elsewhere(usage)
             case IngestLost(stream_id, generation, reason, hold_ms):
                 closed = StreamClosed(stream_id, generation, reason, hold_ms)
                 stream = self._streams.close(closed, time.monotonic())
@@ -282,14 +300,20 @@ class EgressServer:
             case _:
                 pass  # Topology and whatever a newer supervisor says: nothing to do here
 
+    def _configure(self, settings: Settings) -> None:
+        """Use other settings from now on; who is served goes on."""
+        self.settings = settings
+        exempt = Networks(settings.ingest.exempt_networks)
+        self._by_address.configure(settings.egress.max_players_per_address, 0, exempt)
+        for output in self._outputs:
+            output.configure(settings)
+
     def on_orphaned(self) -> None:
         self.exit_code = ExitCode.ORPHANED
         self.stop()
 
-    def _want(self, stream_id: StreamId) -> None:
+    def _request_stream(self, stream_id: StreamId) -> None:
         self._link.send(StreamWanted(self.child, stream_id))
 
     def _served(self) -> tuple[ServedStatus, ...]:
-        return status.served(
-            self._streams.by_id, self._channels, self._players.waiting, time.monotonic()
-        )
+        return status.served(self._streams.by_id, self._outputs, self._waiting, time.monotonic())

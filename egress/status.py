@@ -1,39 +1,51 @@
-"""What this egress tells the supervisor of the streams that it serves. Pure."""
+"""What this egress reports to the supervisor of the streams that it serves. Pure."""
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence
 
 from common.ipc.control_messages import RenditionStatus, ServedStatus
 from common.ipc.identity import StreamId
-from egress.rtmp.fanout import Channel
+from egress.output import Audience, Output
+from egress.streams.rendition import Rendition
 from egress.streams.stream import Stream
+from egress.streams.waiting import WaitingViewers
 
 
 def served(
     streams: Mapping[StreamId, Stream],
-    channels: Mapping[StreamId, Mapping[str, Channel]],
-    waiting: Mapping[StreamId, Sized],
+    outputs: Sequence[Output],
+    waiting: WaitingViewers,
     now: float,
 ) -> tuple[ServedStatus, ...]:
-    """Every stream that has channels; each call is a sample of their rates."""
+    """Every stream; each call is a sample of the renditions' rates."""
     return tuple(
-        ServedStatus(
-            stream_id,
-            streams[stream_id].generation,
-            tuple(_rendition_status(channel, now) for channel in of_stream.values()),
-            len(waiting.get(stream_id, ())),
-            {
-                stage: times
-                for channel in of_stream.values()
-                for stage, times in channel.rendition.stages.told(now).items()
-            },
-        )
-        for stream_id, of_stream in channels.items()
-        if stream_id in streams
+        _stream_status(stream, outputs, waiting.count(stream_id), now)
+        for stream_id, stream in streams.items()
     )
 
 
-def _rendition_status(channel: Channel, now: float) -> RenditionStatus:
-    rendition = channel.rendition
+def _stream_status(
+    stream: Stream, outputs: Sequence[Output], waiting: int, now: float
+) -> ServedStatus:
+    audiences = [output.audience(stream.stream_id) for output in outputs]
+    return ServedStatus(
+        stream.stream_id,
+        stream.generation,
+        tuple(
+            _rendition_status(rendition, [one[name] for one in audiences if name in one], now)
+            for name, rendition in stream.renditions.items()
+        ),
+        waiting,
+        {
+            stage: times
+            for rendition in stream.renditions.values()
+            for stage, times in rendition.stages.told(now).items()
+        },
+    )
+
+
+def _rendition_status(
+    rendition: Rendition, audiences: Sequence[Audience], now: float
+) -> RenditionStatus:
     fps, bitrate_bps = rendition.rates.sample(now, rendition.frames, rendition.bytes)
     return RenditionStatus(
         rendition.name,
@@ -41,7 +53,7 @@ def _rendition_status(channel: Channel, now: float) -> RenditionStatus:
         bytes=rendition.bytes,
         fps=fps,
         bitrate_bps=bitrate_bps,
-        players=channel.players,
-        dropped=rendition.dropped + channel.dropped(),
+        players=sum(audience.players for audience in audiences),
+        dropped=rendition.dropped + sum(audience.dropped for audience in audiences),
         last_pts_ms=rendition.last_pts_ms,
     )

@@ -14,13 +14,14 @@ from common.ipc.control_messages import Placement, ResumeTime
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.rtmp.events import AudioReceived, VideoReceived
-from egress.streams.gop_buffer import AUDIO, VIDEO, Entry
+from egress.rtmp.from_units import AUDIO, VIDEO, Entry
 from egress.streams.registry import Streams
 from egress.streams.stream import Stream as EgressStream
 from egress.streams.stream import StreamState
 from ingest.streams.publisher import Publisher
 from ingest.streams.stream import SessionContext, Stream
 from tests.kit.children import EGRESS0, EGRESS1
+from tests.kit.egress import FlushReader
 from tests.kit.stream import ANSWER, STREAM, FakePeers, header, picture, sound, sound_header
 
 OTHER_FORMAT = AudioReceived(0, aac_sequence_header(AudioSpecificConfig(2, 44100, 2, 2).encode()))
@@ -34,6 +35,7 @@ class Egress:
         self.boot_id = BootId(str(child))
         self._clock = clock
         self._streams = Streams()
+        self._reader: FlushReader | None = None
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         if isinstance(message, StreamOpen):
@@ -57,7 +59,10 @@ class Egress:
 
     def take(self) -> list[Entry]:
         """What of the source goes to players."""
-        return list(self.stream.renditions[SOURCE].take(self._clock.now))
+        rendition = self.stream.renditions[SOURCE]
+        if self._reader is None or self._reader.rendition is not rendition:
+            self._reader = FlushReader(rendition)
+        return self._reader.take()
 
 
 def times(entries: Sequence[Entry], kind: int) -> list[int]:

@@ -31,14 +31,14 @@ from common.rtmp.events import (
 from common.rtmp.session import ServerSession
 from common.rtmp.status_codes import play_code
 from egress.rtmp.fanout import Channel
-from egress.rtmp.player_queue import Player, Start
+from egress.rtmp.input_budget import InputBudget
+from egress.rtmp.player_queue import Player
+from egress.streams.subscribers import Start
 
 log = logging.getLogger("tfarm.egress.rtmp.connection")
 
 READ_BYTES = 16 * 1024
 MAX_READS = 8  # of one player, before the others get their turn
-INPUT_BURST_BYTES = 64 * 1024  # a player says little: acknowledgements, now and then a command
-INPUT_RATE_BPS = 4 * 1024  # bytes a second
 LINGER_S = 0.5  # from our half-close to the close: the last text must arrive
 FLUSH_S = 2.0  # for what is queued when the end is told
 IDLE_S = 30.0  # without a play
@@ -73,7 +73,6 @@ class Connection:
 
     __slots__ = (
         "_budget",
-        "_budget_at",
         "_fd",
         "_host",
         "_is_writing",
@@ -122,8 +121,7 @@ class Connection:
         self._message_stream_id = 0
         self._reason = ""
         self._progress_s = self.opened_s
-        self._budget = float(INPUT_BURST_BYTES)
-        self._budget_at = self.opened_s
+        self._budget = InputBudget(self.opened_s)
 
     def start(self) -> None:
         """Watch the socket, and handle what the session holds already."""
@@ -141,9 +139,7 @@ class Connection:
         self._session.accept(self._request_id)
         # Play.Start is queued first: nothing of the media may come before it.
         self.player.control(self._session.data_to_send())
-        rendition = channel.rendition
-        self.player.join(rendition.gop_buffer, start, self._message_stream_id, rendition.flushed)
-        channel.add(self)
+        channel.join(self, start, self._message_stream_id)
         self.pump()
         # What waited behind the request; not from here: it may hold the next one, and so on.
         self._loop.call_soon(self._go_on_reading)
@@ -312,7 +308,7 @@ class Connection:
             self.close("left")
         elif self.state in (ConnectionState.ENDING, ConnectionState.LINGERING):
             pass  # nobody listens any more; the timer is set
-        elif not self._may_say(len(data)):
+        elif not self._budget.allows(len(data), self._host.now()):
             self.close("sends more than a player has to say")
         else:
             self._receive(data)
@@ -320,13 +316,6 @@ class Connection:
     def _go_on_reading(self) -> None:
         if self.state is ConnectionState.PLAYING:
             self._receive(b"")
-
-    def _may_say(self, size: int) -> bool:
-        now = self._host.now()
-        budget = self._budget + (now - self._budget_at) * INPUT_RATE_BPS
-        self._budget = min(INPUT_BURST_BYTES, budget) - size
-        self._budget_at = now
-        return self._budget >= 0
 
     def _receive(self, data: bytes) -> None:
         try:
@@ -390,12 +379,10 @@ class Connection:
         channel = self.channel
         if stream_id != self._message_stream_id or channel is None:
             return
-        channel.step_out(self)
-        rendition = channel.rendition
         if paused:
-            self.player.pause(rendition.gop_buffer)
+            channel.pause(self)
         else:
-            self.player.resume(rendition.gop_buffer, rendition.flushed)
+            channel.resume(self)
         if not self._is_writing:
             self.pump()
 

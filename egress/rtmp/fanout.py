@@ -1,4 +1,4 @@
-"""Sends one rendition's flushes to its players: the hot loop of egress.
+"""A rendition's players as one subscriber of it, who sends them what is flushed: the hot loop.
 
 Players in step form groups that get the same bytes: one `send` a player and flush, a plain loop,
 nothing made per player. Who takes less than all of a flush leaves its group and is served from its
@@ -8,14 +8,17 @@ No event loop here. A `Sink` has a non-blocking socket, and is told when it has 
 tests give socket pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import length_hint
 from typing import Protocol
 
 from common.ipc.identity import StreamId
+from egress.output import Audience
+from egress.rtmp.from_units import Entry, EntryBuffer
 from egress.rtmp.player_queue import Player
-from egress.streams.gop_buffer import Entry
 from egress.streams.rendition import Rendition
+from egress.streams.subscribers import Start
+from egress.streams.tag import Config, Tag
 
 
 class Peer(Protocol):
@@ -40,6 +43,9 @@ class Sink(Protocol):
 
     def on_broken(self, error: OSError) -> None:
         """The socket failed. The sink leaves the channel by itself, not within this call."""
+
+    def finish(self, reason: str) -> None:
+        """The rendition is over. The sink leaves the channel, now or later."""
 
 
 class Group:
@@ -86,15 +92,20 @@ class Group:
 
 
 class Channel:
-    """One rendition and its players.
+    """One rendition and its players: a `Subscriber` of the rendition while it has any.
 
     A sink is in a group, or behind. After it has sent all of its queue it calls `caught_up`.
     """
 
-    def __init__(self, stream_id: StreamId, rendition: Rendition) -> None:
-        self.stream_id = stream_id
+    def __init__(
+        self, rendition: Rendition, on_empty: Callable[["Channel"], object] = lambda _: None
+    ) -> None:
+        """`on_empty` is called when the last player has left or the rendition has ended."""
         self.rendition = rendition
+        self.buffer = EntryBuffer()
         self.behind: set[Sink] = set()
+        self._on_empty = on_empty
+        self._is_subscribed = False
         self._dropped = 0
         self._groups: dict[tuple[int, int], Group] = {}
         self._group_of: dict[Sink, tuple[int, int]] = {}
@@ -110,9 +121,15 @@ class Channel:
     def sinks(self) -> Sequence[Sink]:
         return (*self._group_of, *self.behind)
 
-    def add(self, sink: Sink) -> None:
-        """A player that has joined; what it starts with is in its queue."""
+    # ---- players ------------------------------------------------------------------------------
+
+    def join(self, sink: Sink, start: Start, message_stream_id: int) -> None:
+        """Let a player in; what it starts with is in its queue then."""
+        self._subscribe()
+        sink.player.join(self.buffer, start, message_stream_id, self._flushed)
         self.behind.add(sink)
+        if not self._is_subscribed:
+            sink.finish("it failed")
 
     def remove(self, sink: Sink) -> None:
         """The player is gone or plays nothing more."""
@@ -120,6 +137,19 @@ class Channel:
             self._dropped += sink.player.dropped
         self.behind.discard(sink)
         self._leave_group(sink)
+        if not self.players:
+            self._unsubscribe()
+            self._on_empty(self)
+
+    def pause(self, sink: Sink) -> None:
+        """Send it nothing new."""
+        self.step_out(sink)
+        sink.player.pause(self.buffer)
+
+    def resume(self, sink: Sink) -> None:
+        """Go on with it at live."""
+        self.step_out(sink)
+        sink.player.resume(self.buffer, self._flushed)
 
     def step_out(self, sink: Sink) -> None:
         """Something other than the shared bytes is for this player: it is served alone for now."""
@@ -128,7 +158,7 @@ class Channel:
 
     def caught_up(self, sink: Sink) -> None:
         """The queue is empty: in step again, if nothing else is missing."""
-        if sink in self.behind and sink.player.is_in_step(self.rendition.gop_buffer):
+        if sink in self.behind and sink.player.is_in_step(self.buffer):
             self.behind.discard(sink)
             key = sink.player.group
             group = self._groups.get(key)
@@ -137,11 +167,14 @@ class Channel:
             group.add(sink)
             self._group_of[sink] = key
 
-    def flush(self, now: float) -> None:
+    # ---- the subscriber -----------------------------------------------------------------------
+
+    def on_config(self, config: Config, /) -> None:
+        self.buffer.configure(config)
+
+    def on_units(self, tags: Sequence[Tag], /) -> None:
         """Send everything that came."""
-        entries = self.rendition.take(now)
-        if not entries:
-            return
+        entries = self.buffer.append(tags)
         behind = tuple(self.behind)
         for (message_stream_id, kinds), group in tuple(self._groups.items()):
             data = b"".join([e.shared(message_stream_id) for e in entries if e.kind & kinds])
@@ -154,6 +187,31 @@ class Channel:
                 sink.on_queued()
             elif not had_queue:
                 self.caught_up(sink)
+        if not self.rendition.has_start:
+            self.buffer.forget()
+
+    def on_end(self, reason: str, /) -> None:
+        self._is_subscribed = False
+        for sink in self.sinks():
+            sink.finish(reason)
+        self._on_empty(self)
+
+    def _subscribe(self) -> None:
+        if not self._is_subscribed:
+            self._is_subscribed = True
+            self.buffer = EntryBuffer()
+            self.rendition.subscribe(self)
+
+    def _unsubscribe(self) -> None:
+        if self._is_subscribed:
+            self._is_subscribed = False
+            self.rendition.unsubscribe(self)
+            self.buffer = EntryBuffer()
+
+    @property
+    def _flushed(self) -> int:
+        """How many entries one may start from: none while a newer keyframe waits to be flushed."""
+        return len(self.buffer.gop) if self.rendition.flushed else 0
 
     def _send(self, group: Group, data: bytes, entries: Sequence[Entry]) -> None:
         for sink, sent in group.send(data):
@@ -174,3 +232,34 @@ class Channel:
         if not group.sinks:
             del self._groups[key]
         return True
+
+
+class Channels:
+    """The channels of all renditions that have players."""
+
+    def __init__(self) -> None:
+        self._by_stream: dict[StreamId, dict[str, Channel]] = {}
+
+    def get(self, rendition: Rendition) -> Channel:
+        """The rendition's channel, made for its first player."""
+        channels = self._by_stream.setdefault(rendition.stream_id, {})
+        channel = channels.get(rendition.name)
+        if channel is None or channel.rendition is not rendition:
+            channel = channels[rendition.name] = Channel(rendition, self._forget)
+        return channel
+
+    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
+        """The players of a stream's renditions."""
+        return {
+            name: Audience(channel.players, channel.dropped())
+            for name, channel in self._by_stream.get(stream_id, {}).items()
+        }
+
+    def _forget(self, channel: Channel) -> None:
+        stream_id, name = channel.rendition.stream_id, channel.rendition.name
+        channels = self._by_stream.get(stream_id, {})
+        if channels.get(name) is channel:
+            channel.rendition.dropped += channel.dropped()
+            del channels[name]
+            if not channels:
+                del self._by_stream[stream_id]

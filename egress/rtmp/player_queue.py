@@ -14,17 +14,19 @@ how much of them the socket took (`sent`).
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
+from typing import NamedTuple
 
-from egress.streams.gop_buffer import (
+from egress.rtmp.from_units import (
     AUDIO,
     DATA,
     EVERYTHING,
     METADATA,
     VIDEO,
     Entry,
-    GopBuffer,
+    EntryBuffer,
     absolute,
 )
+from egress.streams.subscribers import Start
 
 MAX_BUFFERS = 64  # a send; the kernel takes 1024
 MAX_SEND_BYTES = 256 * 1024
@@ -32,16 +34,12 @@ MAX_ITEMS = 8_192  # queued, when their times tell nothing
 MAX_CONTROL_BYTES = 64 * 1024  # answers to a player who does not read
 
 
-# Bytes; the entry that they belong to (None: never dropped; among those a bytearray is the
-# session's); and whether they are that entry, not the header made to go before it.
-_Item = tuple[bytes | bytearray, Entry | None, bool]
+class _Item(NamedTuple):
+    """Bytes that are queued."""
 
-
-class Start(Enum):
-    """Where a player begins."""
-
-    GOP = "gop"  # at the last keyframe: a picture at once
-    LIVE = "live"  # at the next keyframe: the least delay
+    data: bytes | bytearray  # a bytearray: the session's
+    entry: Entry | None  # that they belong to; None: never dropped
+    is_tag: bool  # they are that entry, not the header made to go before it
 
 
 class Phase(Enum):
@@ -53,48 +51,17 @@ class Phase(Enum):
     PAUSED = "paused"
 
 
-class Player:
-    """One player's queue and state. `dropped` counts tags left out because it was slow."""
+class SendQueue:
+    """References to bytes that wait for one socket, and how far the first of them are sent."""
 
-    __slots__ = (
-        "_audio_header",
-        "_control_bytes",
-        "_message_stream_id",
-        "_offset",
-        "_paused_at_ms",
-        "_queue",
-        "_queue_ms",
-        "_ready",
-        "_slack_ms",
-        "_splice",
-        "_start",
-        "_times",
-        "dropped",
-        "kinds",
-        "phase",
-    )
+    __slots__ = ("_control_bytes", "_offset", "_queue", "_slack_ms", "_times")
 
-    def __init__(self, queue_ms: int) -> None:
-        self.phase = Phase.IDLE
-        self.kinds = EVERYTHING  # what it wants to receive
-        self.dropped = 0
-        self._start = Start.GOP
-        self._message_stream_id = 1
-        self._queue_ms = queue_ms
-        self._slack_ms = 0  # the GOP that a joiner was given at once is no lag
-        self._ready = 0  # kinds whose next entry it can take in its shared form
-        self._splice = 0  # kinds that wait for their next start because of a drop
-        self._audio_header = b""  # the last one sent ahead of its first frame
+    def __init__(self) -> None:
         self._queue: deque[_Item] = deque()
         self._offset = 0  # bytes of the first item that are sent
         self._times: dict[int, deque[int]] = {VIDEO: deque(), AUDIO: deque()}  # of what is queued
         self._control_bytes = 0
-        self._paused_at_ms: int | None = None
-
-    @property
-    def group(self) -> tuple[int, int]:
-        """Players in step with the same of these get the same bytes."""
-        return self._message_stream_id, self.kinds
+        self._slack_ms = 0  # the GOP that a joiner was given at once is no lag
 
     @property
     def has_queue(self) -> bool:
@@ -110,23 +77,111 @@ class Player:
         """Whether it asks for answers and does not take them."""
         return self._control_bytes > MAX_CONTROL_BYTES
 
-    def is_in_step(self, gop_buffer: GopBuffer) -> bool:
-        """Whether what `gop_buffer` gives next can be sent as the others in step get it."""
-        needed = gop_buffer.chains & self.kinds
+    def control(self, data: bytes) -> None:
+        """Queue bytes of the session, before all media that has not begun to go out."""
+        self._control_bytes += len(data)
+        at = 1 if self._offset and type(self._queue[0].data) is not bytearray else 0
+        if len(self._queue) > at:
+            waiting = self._queue[at].data
+            if type(waiting) is bytearray:
+                waiting += data
+                return
+        self._queue.insert(at, _Item(bytearray(data), None, False))
+
+    def finish(self, data: bytes) -> None:
+        """Queue the session's last bytes, behind all media."""
+        self._queue.append(_Item(data, None, False))
+
+    def buffers(self) -> list[bytes | bytearray | memoryview]:
+        """What to send next: some of the queue, from the first byte that is not sent."""
+        buffers: list[bytes | bytearray | memoryview] = []
+        left = MAX_SEND_BYTES
+        offset = self._offset
+        for data, _, _ in self._queue:
+            buffers.append(memoryview(data)[offset:] if offset else data)
+            left -= len(data) - offset
+            offset = 0
+            if left <= 0 or len(buffers) == MAX_BUFFERS:
+                break
+        return buffers
+
+    def sent(self, count: int) -> None:
+        """The socket took `count` bytes of `buffers`."""
+        count += self._offset
+        queue = self._queue
+        while queue and count >= len(queue[0].data):
+            data, entry, is_tag = queue.popleft()
+            count -= len(data)
+            if entry is not None and is_tag:
+                times = self._times.get(entry.kind)
+                if times:
+                    times.popleft()
+            if type(data) is bytearray:
+                self._control_bytes -= len(data)
+        self._offset = count
+        if not queue:
+            self._slack_ms = 0
+
+    def _requeue(self, queue: deque[_Item]) -> None:
+        self._queue = queue
+        for kind, times in self._times.items():
+            times.clear()
+            times.extend(
+                entry.dts_ms
+                for _, entry, is_tag in queue
+                if entry is not None and is_tag and entry.kind == kind
+            )
+
+
+class Player(SendQueue):
+    """One player's queue and state. `dropped` counts tags left out because it was slow."""
+
+    __slots__ = (
+        "_audio_header",
+        "_gap",
+        "_message_stream_id",
+        "_paused_at_ms",
+        "_queue_ms",
+        "_ready",
+        "_start",
+        "dropped",
+        "kinds",
+        "phase",
+    )
+
+    def __init__(self, queue_ms: int) -> None:
+        super().__init__()
+        self.phase = Phase.IDLE
+        self.kinds = EVERYTHING  # what it wants to receive
+        self.dropped = 0
+        self._start = Start.GOP
+        self._message_stream_id = 1
+        self._queue_ms = queue_ms
+        self._ready = 0  # kinds whose next entry it can take in its shared form
+        self._gap = 0  # kinds that wait for their next start because of a drop
+        self._audio_header = b""  # the last one sent ahead of its first frame
+        self._paused_at_ms: int | None = None
+
+    @property
+    def group(self) -> tuple[int, int]:
+        """Players in step with the same of these get the same bytes."""
+        return self._message_stream_id, self.kinds
+
+    def is_in_step(self, buffer: EntryBuffer) -> bool:
+        """Whether what `buffer` gives next can be sent as the others in step get it."""
+        needed = buffer.chains & self.kinds
         return self.phase is Phase.FLOWING and not self._queue and self._ready & needed == needed
 
     # ---- what the player asks for -------------------------------------------------------------
 
-    def join(
-        self, gop_buffer: GopBuffer, start: Start, message_stream_id: int, flushed: int
-    ) -> None:
+    def join(self, buffer: EntryBuffer, start: Start, message_stream_id: int, flushed: int) -> None:
         """Begin to play: from the GOP's first `flushed` entries, or at the next keyframe."""
         self.kinds = EVERYTHING
         self.dropped = 0
-        self._splice = 0
+        self._gap = 0
         self._start = start
         self._message_stream_id = message_stream_id
-        self._restart(gop_buffer, start, flushed)
+        self._restart(buffer, start, flushed)
 
     def leave(self, *, discard: bool) -> None:
         """Play nothing more; `discard`: not even what is queued, but for a message under way."""
@@ -135,26 +190,26 @@ class Player:
         if discard:
             # Without their entries: their times are no measure for what is played next.
             kept: list[_Item] = [
-                (item[0], None, False)
+                _Item(item.data, None, False)
                 for i, item in enumerate(self._queue)
-                if (i == 0 and self._offset) or type(item[0]) is bytearray
+                if (i == 0 and self._offset) or type(item.data) is bytearray
             ]
             self._requeue(deque(kept))
 
-    def pause(self, gop_buffer: GopBuffer) -> None:
+    def pause(self, buffer: EntryBuffer) -> None:
         """Stop; what is queued still goes out."""
         if self.phase in (Phase.WAITING, Phase.FLOWING):
             self.phase = Phase.PAUSED
-            self._paused_at_ms = gop_buffer.last_dts_ms.get(VIDEO)
+            self._paused_at_ms = buffer.last_dts_ms.get(VIDEO)
             self._ready = 0
 
-    def resume(self, gop_buffer: GopBuffer, flushed: int) -> None:
+    def resume(self, buffer: EntryBuffer, flushed: int) -> None:
         """Go on at live: at the last keyframe when that is a new one, else at the next."""
         if self.phase is not Phase.PAUSED:
             return
-        gop = gop_buffer.gop
+        gop = buffer.gop
         is_new = bool(gop) and (self._paused_at_ms is None or gop[0].dts_ms > self._paused_at_ms)
-        self._restart(gop_buffer, self._start if is_new else Start.LIVE, flushed)
+        self._restart(buffer, self._start if is_new else Start.LIVE, flushed)
 
     def receive(self, *, audio: bool, video: bool) -> None:
         """Choose what to get; video that is switched on begins at a keyframe."""
@@ -162,11 +217,11 @@ class Player:
         self._ready &= kinds
         self.kinds = kinds
 
-    def _restart(self, gop_buffer: GopBuffer, start: Start, flushed: int) -> None:
+    def _restart(self, buffer: EntryBuffer, start: Start, flushed: int) -> None:
         self._ready = 0
         self.phase = Phase.WAITING
-        if start is Start.GOP and gop_buffer.gop and flushed > 0:
-            entries = gop_buffer.gop[:flushed]
+        if start is Start.GOP and buffer.gop and flushed > 0:
+            entries = buffer.gop[:flushed]
             self._slack_ms = max(
                 _span_ms([entry.dts_ms for entry in entries if entry.kind == kind])
                 for kind in self._times
@@ -187,23 +242,8 @@ class Player:
             self.offer(entries)
             return
         # The message under way has to be finished, and one flush is short: it stays whole.
-        self._queue.append((data, None, False))
+        self._queue.append(_Item(data, None, False))
         self._offset = sent
-
-    def control(self, data: bytes) -> None:
-        """Queue bytes of the session, before all media that has not begun to go out."""
-        self._control_bytes += len(data)
-        at = 1 if self._offset and type(self._queue[0][0]) is not bytearray else 0
-        if len(self._queue) > at:
-            waiting = self._queue[at][0]
-            if type(waiting) is bytearray:
-                waiting += data
-                return
-        self._queue.insert(at, (bytearray(data), None, False))
-
-    def finish(self, data: bytes) -> None:
-        """Queue the session's last bytes, behind all media."""
-        self._queue.append((data, None, False))
 
     def _take(self, entries: Sequence[Entry]) -> None:
         key = None
@@ -222,7 +262,7 @@ class Player:
             elif kind == VIDEO:
                 if entry.is_key:
                     self._push_key(entry)
-                elif self._splice & VIDEO and not entry.is_header:
+                elif self._gap & VIDEO and not entry.is_header:
                     self.dropped += 1  # a header comes again with the keyframe
             elif kind == AUDIO:
                 self._push_first_audio(entry)
@@ -242,14 +282,14 @@ class Player:
         if headers.audio and self.kinds & AUDIO:
             # between the video header and the keyframe: all headers come before all media
             wire = absolute(AUDIO, key.dts_ms, self._message_stream_id, headers.audio)
-            self._queue.insert(at + 1 if headers.video else at, (wire, None, False))
+            self._queue.insert(at + 1 if headers.video else at, _Item(wire, None, False))
             self._audio_header = headers.audio
 
     def _push_key(self, key: Entry) -> None:
         self._restart_at(key, self._queue)
         self._note(key)
         self._ready |= VIDEO
-        self._splice &= ~VIDEO
+        self._gap &= ~VIDEO
 
     def _push_first_audio(self, entry: Entry) -> None:
         header = entry.headers.audio
@@ -261,10 +301,10 @@ class Player:
 
     def _push_header(self, kind: int, dts_ms: int, payload: bytes) -> None:
         wire = absolute(kind, dts_ms, self._message_stream_id, payload)
-        self._queue.append((wire, None, False))
+        self._queue.append(_Item(wire, None, False))
 
     def _push(self, wire: bytes, entry: Entry) -> None:
-        self._queue.append((wire, entry, True))
+        self._queue.append(_Item(wire, entry, True))
         self._note(entry)
 
     def _note(self, entry: Entry) -> None:
@@ -288,7 +328,7 @@ class Player:
     def _last_key(self, since_ms: int) -> Entry | None:
         """The last queued keyframe that is not older; none: the next one that comes."""
         for i in range(len(self._queue) - 1, 0 if self._offset else -1, -1):
-            entry = self._queue[i][1]
+            entry = self._queue[i].entry
             if entry is not None and entry.is_key:
                 return entry if entry.dts_ms >= since_ms else None
         return None
@@ -316,7 +356,7 @@ class Player:
                 self.dropped += 1
         if not is_kept:
             self._ready &= ~kind
-            self._splice |= kind
+            self._gap |= kind
         if kind == AUDIO:
             self._audio_header = b""
         self._requeue(queue)
@@ -326,52 +366,10 @@ class Player:
         header = entry.headers.video if kind == VIDEO else entry.headers.audio
         if header and not entry.is_header:
             wire = absolute(kind, entry.dts_ms, self._message_stream_id, header)
-            queue.append((wire, entry, False))
-            queue.append((entry.restart(), entry, True))
+            queue.append(_Item(wire, entry, False))
+            queue.append(_Item(entry.restart(), entry, True))
         else:
-            queue.append((entry.absolute(self._message_stream_id), entry, True))
-
-    def _requeue(self, queue: deque[_Item]) -> None:
-        self._queue = queue
-        for kind, times in self._times.items():
-            times.clear()
-            times.extend(
-                entry.dts_ms
-                for _, entry, is_tag in queue
-                if entry is not None and is_tag and entry.kind == kind
-            )
-
-    # ---- what goes out ------------------------------------------------------------------------
-
-    def buffers(self) -> list[bytes | bytearray | memoryview]:
-        """What to send next: some of the queue, from the first byte that is not sent."""
-        buffers: list[bytes | bytearray | memoryview] = []
-        left = MAX_SEND_BYTES
-        offset = self._offset
-        for data, _, _ in self._queue:
-            buffers.append(memoryview(data)[offset:] if offset else data)
-            left -= len(data) - offset
-            offset = 0
-            if left <= 0 or len(buffers) == MAX_BUFFERS:
-                break
-        return buffers
-
-    def sent(self, count: int) -> None:
-        """The socket took `count` bytes of `buffers`."""
-        count += self._offset
-        queue = self._queue
-        while queue and count >= len(queue[0][0]):
-            data, entry, is_tag = queue.popleft()
-            count -= len(data)
-            if entry is not None and is_tag:
-                times = self._times.get(entry.kind)
-                if times:
-                    times.popleft()
-            if type(data) is bytearray:
-                self._control_bytes -= len(data)
-        self._offset = count
-        if not queue:
-            self._slack_ms = 0
+            queue.append(_Item(entry.absolute(self._message_stream_id), entry, True))
 
 
 def _span_ms(times: Sequence[int]) -> int:

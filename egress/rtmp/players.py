@@ -1,19 +1,16 @@
-"""All players of this egress (IO): adopted with their sockets, granted what they ask for, ended.
+"""All RTMP players here (IO): adopted with their sockets, granted what they ask for, ended.
 
-A play request is judged by `admission`; one that cannot be granted yet waits for its stream or its
-rendition's start. From what is played and waited for follows what must come at once, which those
-who send a stream are told. Sockets' bytes are `connection`'s; what a player gets is the fan-out's.
+A play request is judged by `egress.access`; one that cannot be granted yet waits for its stream or
+its rendition's start. A connection reads and writes its own socket; what a player gets is decided
+by its channel.
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from math import inf
+from functools import partial
 
-from common.access.address_limits import AddressBook
-from common.access.peer_address import Networks
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
 from common.errors import EnvelopeError
@@ -23,12 +20,12 @@ from common.process.log import RateLimit, stream_label
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
-from egress.access import PlayWanted, judge, look_up, not_there
+from egress.access import PlayWanted, look_up, not_there
+from egress.output import OutputContext
 from egress.rtmp.connection import Connection, ConnectionState
-from egress.rtmp.fanout import Channel, Sink
-from egress.streams.demand import Watching
-from egress.streams.gop_buffer import CHUNK_SIZE
-from egress.streams.registry import Streams
+from egress.rtmp.fanout import Channels
+from egress.rtmp.from_units import CHUNK_SIZE
+from egress.rtmp.play_address import judge_address
 from egress.streams.stream import StreamState
 
 log = logging.getLogger("tfarm.egress.rtmp.players")
@@ -45,25 +42,16 @@ KEEPALIVE = (  # finds players who vanished while there is nothing to send
 class Players:
     """Every connection here; they call it back as their `Host`."""
 
-    def __init__(
-        self,
-        streams: Streams,
-        channels: Mapping[StreamId, Mapping[str, Channel]],
-        watching: Watching,
-        want: Callable[[StreamId], object],
-        clock: Callable[[], float],
-    ) -> None:
-        """`want` has a stream's tags sent here too, if another egress has it."""
-        self.waiting: dict[StreamId, set[Connection]] = {}
-        self.by_address = AddressBook()
-        self.now = clock
+    def __init__(self, context: OutputContext) -> None:
+        self.channels = Channels()
+        self.now = context.clock
         self.counters = dict.fromkeys(
             ("adopted", "declined", "refused", "played", "closed", "stalled"), 0
         )
-        self._streams = streams
-        self._channels = channels
-        self._watching = watching
-        self._want = want
+        self._context = context
+        self._streams = context.streams
+        self._waiting = context.waiting
+        self._by_address = context.by_address
         self._loop = asyncio.get_running_loop()
         self._settings = Settings()
         self._connections: set[Connection] = set()
@@ -71,7 +59,6 @@ class Players:
         self._lines = RateLimit()
         self._is_stopping = False
         self._all_closed = asyncio.Event()
-        self.configure(self._settings)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -79,8 +66,6 @@ class Players:
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on; who plays goes on."""
         self._settings = settings
-        exempt = Networks(settings.ingest.exempt_networks)
-        self.by_address.configure(settings.egress.max_players_per_address, 0, exempt)
 
     # ---- connections --------------------------------------------------------------------------
 
@@ -120,13 +105,13 @@ class Players:
             return f"the connection is lost: {error.strerror}"
         connection = Connection(tcp, session, self, limits.queue_ms, self._loop)
         self._connections.add(connection)
-        self.by_address.connections.here.add(connection.host)
+        self._by_address.here.add(connection.host)
         connection.start()
         return None
 
     def on_closed(self, connection: Connection, reason: str) -> None:
         self._connections.discard(connection)
-        self.by_address.connections.here.remove(connection.host)
+        self._by_address.here.remove(connection.host)
         if not self._connections:
             self._all_closed.set()
         self.counters["closed"] += 1
@@ -146,14 +131,8 @@ class Players:
         for connection in tuple(self._connections):
             connection.check(now, self._settings.egress.stall_timeout_s)
 
-    def end(self, sinks: Iterable[Sink], reason: str) -> None:
-        """What these play is over: tell them, and close."""
-        for sink in sinks:
-            if isinstance(sink, Connection):
-                sink.finish(reason)
-
     async def stop(self, reason: str) -> None:
-        """Take no more; tell all that it is over, and give them a moment to hear it."""
+        """Take no more; tell all players that it is over, and let their last bytes go out."""
         self._is_stopping = True
         log.info("stopping players=%d", len(self._connections))
         for connection in tuple(self._connections):
@@ -174,13 +153,13 @@ class Players:
     def on_play(self, connection: Connection, request: PlayRequested) -> None:
         """A player asks for a stream."""
         limits = self._settings.egress
-        wanted = judge(self._settings, request.app, request.tc_url, request.name)
+        wanted = judge_address(self._settings, request.app, request.tc_url, request.name)
         if self._is_stopping:
             self._refuse(connection, Refusal(RefusalReason.UNAVAILABLE, "the server is stopping"))
         elif len(self._connections) > limits.max_players:
             text = f"the server has all the {limits.max_players} players that it takes"
             self._refuse(connection, Refusal(RefusalReason.FULL, f"{text}; try again later"))
-        elif self.by_address.connections.is_exceeded(connection.host):
+        elif self._by_address.is_exceeded(connection.host):
             limit = limits.max_players_per_address
             text = f"{limit} players are here from this address, as many as one may"
             self._refuse(connection, Refusal(RefusalReason.DENIED, text))
@@ -191,59 +170,37 @@ class Players:
             stream = self._streams.get(wanted.stream_id)
             if stream is None or stream.state is not StreamState.LIVE:
                 # it may be one that goes to another egress
-                self._ask_for(wanted.stream_id)
+                self._request_stream(wanted.stream_id)
             if not self._try_attach(connection, wanted):
-                self.waiting.setdefault(wanted.stream_id, set()).add(connection)
-                if stream is not None:
-                    self.tell_watched(wanted.stream_id, self.now())
+                self._waiting.add(
+                    wanted.stream_id,
+                    wanted.rendition,
+                    connection,
+                    partial(self._try_attach, connection, wanted),
+                )
+                self._context.report_demand(wanted.stream_id)
                 connection.wait(wanted.wait_ms / 1000, self._on_waited)
 
     def on_play_ended(self, connection: Connection) -> None:
         wanted, connection.wanted = connection.wanted, None
         if isinstance(wanted, PlayWanted):
-            self._stop_waiting(connection, wanted)
+            self._waiting.remove(wanted.stream_id, connection)
 
-    def attach_waiting(self, channel: Channel) -> None:
-        """The channel's rendition has a start: those who wait for it get it."""
-        for connection in tuple(self.waiting.get(channel.stream_id, ())):
-            wanted = connection.wanted
-            if isinstance(wanted, PlayWanted) and wanted.rendition == channel.rendition.name:
-                self._try_attach(connection, wanted)
-
-    def look_up_waiting(self, stream_id: StreamId) -> None:
-        """The stream's ladder is known: those who wait for what it has not are told."""
-        for connection in tuple(self.waiting.get(stream_id, ())):
-            if isinstance(connection.wanted, PlayWanted):
-                self._try_attach(connection, connection.wanted)
-
-    def tell_watched(self, stream_id: StreamId, now: float) -> None:
-        """Let those who send the stream know what of it must come at once."""
-        waiting = self.waiting.get(stream_id, ())
-        watched = {c.wanted.rendition for c in waiting if isinstance(c.wanted, PlayWanted)}
-        for name, channel in self._channels.get(stream_id, {}).items():
-            if channel.players:
-                watched.add(name)
-            rendition = channel.rendition
-            if name not in watched:
-                rendition.watched_since_s = inf
-            elif rendition.watched_since_s == inf:
-                rendition.watched_since_s = now
-        self._watching.tell(stream_id, watched)
-
-    def _ask_for(self, stream_id: StreamId) -> None:
+    def _request_stream(self, stream_id: StreamId) -> None:
         """Have a stream's tags sent here too, if it is there; not for every player."""
-        if self._settings.egress.processes > 1 and stream_id not in self.waiting:
-            self._want(stream_id)
+        if self._settings.egress.processes > 1 and stream_id not in self._waiting:
+            self._context.request_stream(stream_id)
 
     def _try_attach(self, connection: Connection, wanted: PlayWanted) -> bool:
         """Grant or refuse a request, if that can be decided now."""
-        found = look_up(self._streams.get(wanted.stream_id), wanted)
+        stream = self._streams.get(wanted.stream_id)
+        found = look_up(stream, wanted)
         if isinstance(found, Refusal):
             self._refuse(connection, found)
             return True
-        if not found:
+        if stream is None or not found:
             return False
-        self._stop_waiting(connection, wanted)
+        self._waiting.remove(wanted.stream_id, connection)
         self.counters["played"] += 1
         if (held := self._lines.allow(self.now())) is not None:
             log.info(
@@ -254,10 +211,8 @@ class Players:
                 wanted.start.value,
                 held,
             )
-        channel = self._channels[wanted.stream_id][wanted.rendition]
+        channel = self.channels.get(stream.renditions[wanted.rendition])
         connection.accept(channel, wanted.start)
-        if channel.rendition.watched_since_s == inf:
-            self.tell_watched(wanted.stream_id, self.now())
         return True
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
@@ -268,10 +223,3 @@ class Players:
         wanted = connection.wanted
         if connection.state is ConnectionState.ASKING and isinstance(wanted, PlayWanted):
             self._refuse(connection, not_there(self._streams.get(wanted.stream_id), wanted))
-
-    def _stop_waiting(self, connection: Connection, wanted: PlayWanted) -> None:
-        waiting = self.waiting.get(wanted.stream_id)
-        if waiting is not None:
-            waiting.discard(connection)
-            if not waiting:
-                del self.waiting[wanted.stream_id]

@@ -5,34 +5,68 @@
 - Audio and data messages cross once a stream. In the source they lie as they came; in a transcoded
   rendition they wait for the rendition's video of their time, 200 ms at most. Video never waits for
   them.
-- Times never step back within a kind: what would is dropped. An audio header has no time, and is
+- Times never step back within a type: what would is dropped. An audio header has no time, and is
   given one that drops nothing behind it.
-- A flush is due with each video frame; audio alone waits `audio_hold_s` for one to ride with.
+- A flush is due with each video frame; audio alone waits `audio_hold_s` for one to go out with.
+
+What is flushed goes to all subscribers, whatever they are.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
+from typing import NamedTuple
 
+from common.ipc.identity import StreamId
 from common.ipc.media_messages import HEADER, KEY, REPLAY
 from common.process.stage_times import StageTimes
-from egress.streams.gop_buffer import AUDIO, DATA, METADATA, VIDEO, Entry, GopBuffer
+from egress.streams.gop_buffer import GopBuffer
 from egress.streams.rates import Rates
+from egress.streams.subscribers import Start, Subscriber, Subscribers
+from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, PublisherInfo, Tag, read_tag
 
 VIDEO_WAIT_S = 0.2  # how long audio waits for a rendition's video
 MAX_WAITING = 1_000
+MAX_CHANGES = 16  # of the configuration between two tags, each given to subscribers
 
-_KINDS = {8: AUDIO, 9: VIDEO, 18: DATA}
 
-_Waiting = tuple[int, int, int, bytes, float, float]  # kind, dts, flags, payload, received, taken
+class _Waiting(NamedTuple):
+    """Audio or data that waits for the rendition's video of its time."""
+
+    tag: Tag
+    since_s: float
+
+
+class Flush(NamedTuple):
+    """What goes out at once."""
+
+    tags: Sequence[Tag]
+    changes: Sequence[Change]
+
+
+class _Timing(NamedTuple):
+    """When a picture came into the farm, and when it came here."""
+
+    received_s: float
+    came_s: float
 
 
 class Rendition:
-    """One rendition of one stream. Call `advance` and `take` when `due_at` has come."""
+    """One rendition of one stream. Call `advance` and `flush` when `due_at` has come."""
 
     def __init__(
-        self, name: str, *, is_transcoded: bool, audio_hold_s: float, flush_s: float
+        self,
+        stream_id: StreamId,
+        name: str,
+        *,
+        is_transcoded: bool,
+        audio_hold_s: float,
+        flush_s: float,
+        on_demand: Callable[[StreamId], object] = lambda _: None,
     ) -> None:
+        """`on_demand` is called when a first subscriber comes that nobody had waited for."""
+        self.stream_id = stream_id
         self.name = name
         self._transit_stage = f"transit:{name}"
         self._egress_stage = f"egress:{name}"
@@ -41,43 +75,64 @@ class Rendition:
         self.rates = Rates()
         self.frames = 0
         self.bytes = 0
-        self.dropped = 0  # tags that no player got
+        self.dropped = 0  # tags that no subscriber got
         self.last_pts_ms: int | None = None
-        self.watched_since_s = inf  # tags sent before may have waited: they are not timed
+        self.demanded_since_s = inf  # tags sent before may have waited: they are not timed
         self.stages = StageTimes()
         self.audio_hold_s = audio_hold_s
         self.flush_s = flush_s
         self._is_transcoded = is_transcoded
-        self._metadata = b""  # goes out with the next keyframe
+        self._on_demand = on_demand
+        self._subscribers = Subscribers(name)
+        self._script = b""  # goes out with the next keyframe
         self._video_header = b""
         self._expected: int | None = None  # the next tag's number
         self._may_restart = False
         self._needs_key = True
         self._after_ms: int | None = None  # the keyframe has to be later than this
-        self._unflushed: list[Entry] = []
+        self._unflushed: list[Tag] = []
+        self._unflushed_changes: list[Change] = []
+        self._flushed_config = Config()  # in force for the first that is not flushed
         self._unflushed_since = 0.0
-        self._came: list[tuple[float, float]] = []  # of their pictures: into the farm, and here
-        self._going: list[tuple[float, float]] = []  # … of those that `take` gave last
-        self._has_video = False  # among them
+        self._came: list[_Timing] = []  # of the pictures that are not flushed
+        self._going: list[_Timing] = []  # of those that were flushed last
+        self._has_video = False  # among what is not flushed
         self._waiting: deque[_Waiting] = deque()
+
+    # ---- subscribers --------------------------------------------------------------------------
+
+    @property
+    def is_subscribed(self) -> bool:
+        return len(self._subscribers) > 0
 
     @property
     def has_start(self) -> bool:
-        """Whether a player can begin, now or when what came is flushed."""
-        return bool(self.gop_buffer.gop)
+        """Whether a subscriber can begin, now or when what came is flushed."""
+        return bool(self.gop_buffer.tags)
 
     @property
     def flushed(self) -> int:
-        """How many entries of the GOP are flushed: those that a joiner gets at once."""
-        return max(0, len(self.gop_buffer.gop) - len(self._unflushed))
+        """How many tags of the GOP are flushed: those that a subscriber gets at once."""
+        return max(0, len(self.gop_buffer.tags) - len(self._unflushed))
+
+    def subscribe(self, subscriber: Subscriber, start: Start = Start.GOP) -> bool:
+        """Give a subscriber all that is flushed from now on, from a keyframe; False: it failed."""
+        is_taken = self._subscribers.add(subscriber, start, self.gop_buffer, self.flushed)
+        if self.demanded_since_s == inf:
+            self._on_demand(self.stream_id)
+        return is_taken
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Call it no more."""
+        self._subscribers.remove(subscriber)
 
     # ---- what comes in ------------------------------------------------------------------------
 
-    def open(self, metadata: bytes, video_header: bytes, first_number: int) -> None:
+    def open(self, script: bytes, video_header: bytes, first_number: int) -> None:
         """Headers from the next tag on; empty ones change nothing."""
         # Those that wait for a keyframe may be another publisher's, who never sent one.
-        if metadata and metadata != self.metadata:
-            self._metadata = metadata
+        if script and script != self.script:
+            self._script = script
         if video_header and video_header != self.video_header:
             self._video_header = video_header
         self._meet(first_number)
@@ -100,61 +155,58 @@ class Rendition:
         """The numbers go on and the media does not: it begins at a later keyframe, with headers."""
         self._needs_key = True
         self._after_ms = self.gop_buffer.last_dts_ms.get(VIDEO)
-        if not self._video_header:
-            self._video_header = self.gop_buffer.headers.video
+        if not self._video_header and self.gop_buffer.config.video is not None:
+            self._video_header = self.gop_buffer.config.video.body
 
-    def set_metadata(self, payload: bytes) -> None:
-        """Metadata for those who join; who plays already gets none."""
-        if self._metadata:
-            self._metadata = payload
-        elif payload != self.gop_buffer.headers.metadata:
-            self.gop_buffer.headers = self.gop_buffer.headers._replace(metadata=payload)
+    def begin(self, publisher: PublisherInfo) -> None:
+        """Start with what is known of the stream's sound; before all else."""
+        config = Config(publisher=publisher if self._is_transcoded else None)
+        if publisher.audio_header:
+            header = read_tag(AUDIO, 0, HEADER, 0.0, publisher.audio_header)
+            config = config._replace(audio=header)
+        self.gop_buffer.config = self._flushed_config = config
+
+    def set_publisher(self, publisher: PublisherInfo) -> None:
+        """Note what is known of the stream's sound; for a transcoded rendition."""
+        self._configure(self.gop_buffer.config._replace(publisher=publisher))
 
     @property
-    def metadata(self) -> bytes:
-        return self._metadata or self.gop_buffer.headers.metadata
+    def script(self) -> bytes:
+        """The rendition's onMetaData, from the next keyframe on."""
+        return self._script or _body(self.gop_buffer.config.script)
 
     @property
     def video_header(self) -> bytes:
-        return self._video_header or self.gop_buffer.headers.video
+        """The video sequence header from the next keyframe on."""
+        return self._video_header or _body(self.gop_buffer.config.video)
 
-    def tags(
-        self,
-        first_number: int,
-        tags: Sequence[tuple[int, int, int, float]],
-        payloads: Sequence[bytes],
-        now: float,
-        sent_s: float = 0.0,
-    ) -> None:
-        """Tags of this rendition alone, in order; `sent_s` as in `Tags`."""
-        is_timed = sent_s >= self.watched_since_s
+    def tags(self, first_number: int, tags: Sequence[Tag], now: float, sent_s: float = 0.0) -> None:
+        """Tags of this rendition alone, in order; `sent_s` as in the message `Tags`."""
+        is_timed = sent_s >= self.demanded_since_s
         if is_timed:
             self.stages.add(self._transit_stage, now - sent_s)
         expected = self._meet(first_number)
         number = first_number
-        for (tag_type, dts_ms, flags, received_s), payload in zip(tags, payloads, strict=False):
+        for tag in tags:
             number += 1
             if number <= expected:
                 continue  # it came already
-            kind = _KINDS.get(tag_type)
-            if kind == VIDEO:
-                self._video(dts_ms, flags, payload, received_s, now, is_timed)
-            elif kind is not None:
-                self._append(kind, dts_ms, flags, payload, received_s, now)
+            if tag.type == VIDEO:
+                self._video(tag, now, is_timed)
+            elif tag.type in (AUDIO, DATA):
+                self._append(tag, now)
         self._expected = max(expected, number)
 
-    def shared(
-        self, kind: int, dts_ms: int, flags: int, payload: bytes, received_s: float, now: float
-    ) -> None:
+    def shared(self, tag: Tag, now: float) -> None:
         """One audio or data tag of the stream."""
         if self._is_transcoded:
             video_ms = self.gop_buffer.last_dts_ms.get(VIDEO)
-            if self._waiting or video_ms is None or dts_ms > video_ms:
-                self._waiting.append((kind, dts_ms, flags, payload, received_s, now))
+            if self._waiting or video_ms is None or tag.dts_ms > video_ms:
+                self._waiting.append(_Waiting(tag, now))
                 if len(self._waiting) > MAX_WAITING:
                     self._release(now)
                 return
-        self._append(kind, dts_ms, flags, payload, received_s, now)
+        self._append(tag, now)
 
     def _meet(self, first_number: int) -> int:
         """Note what the next number tells; returns the first that has not come yet."""
@@ -169,18 +221,11 @@ class Rendition:
             return first_number
         return self._expected
 
-    def _video(
-        self,
-        dts_ms: int,
-        flags: int,
-        payload: bytes,
-        received_s: float,
-        now: float,
-        is_timed: bool,
-    ) -> None:
+    def _video(self, tag: Tag, now: float, is_timed: bool) -> None:
+        dts_ms, flags = tag.dts_ms, tag.flags
         if flags & HEADER:
-            if payload != self.video_header:
-                self._video_header = payload
+            if tag.body != self.video_header:
+                self._video_header = tag.body
             return
         last_ms = self.gop_buffer.last_dts_ms.get(VIDEO)
         is_start = flags & KEY and (self._after_ms is None or dts_ms > self._after_ms)
@@ -197,92 +242,129 @@ class Rendition:
         if flags & KEY:
             self._needs_key = False
             self._after_ms = None
-        while self._waiting and self._waiting[0][1] <= dts_ms:
+        while self._waiting and self._waiting[0].tag.dts_ms <= dts_ms:
             self._release(now)
-        if self._metadata:
-            self._append(METADATA, dts_ms, 0, self._metadata, received_s, now)
-            self._metadata = b""
-        if self._video_header:
-            self._append(VIDEO, dts_ms, HEADER, self._video_header, received_s, now)
-            self._video_header = b""
-        self._append(VIDEO, dts_ms, flags, payload, received_s, now)
+        if self._script or self._video_header:
+            self._apply_headers(tag)
+        self._append(tag, now)
         if is_timed:
-            self._came.append((received_s, now))
+            self._came.append(_Timing(tag.received_s, now))
         self._has_video = True
         self.frames += 1
-        pts_ms = dts_ms + _composition_ms(payload)
+        pts_ms = dts_ms + tag.composition_ms
         if self.last_pts_ms is None or pts_ms > self.last_pts_ms:
             self.last_pts_ms = pts_ms
 
-    def _append(
-        self, kind: int, dts_ms: int, flags: int, payload: bytes, received_s: float, now: float
-    ) -> None:
-        last_ms = self.gop_buffer.last_dts_ms.get(kind)
-        if kind == AUDIO and flags & HEADER:
+    def _apply_headers(self, tag: Tag) -> None:
+        """Put the headers that came into force with this picture."""
+        config = self.gop_buffer.config
+        if self._script:
+            script = Tag(DATA, "", tag.dts_ms, 0, HEADER, self._script, tag.received_s)
+            config = config._replace(script=script)
+        if self._video_header:
+            header = replace(tag, composition_ms=0, flags=HEADER, body=self._video_header)
+            config = config._replace(video=header)
+        self.bytes += len(self._script) + len(self._video_header)
+        self._script = self._video_header = b""
+        self._configure(config)
+
+    def _append(self, tag: Tag, now: float) -> None:
+        last_ms = self.gop_buffer.last_dts_ms.get(tag.type)
+        if tag.type == AUDIO and tag.flags & HEADER:
             # It came without a time: the sound behind it may be older than any picture.
             dts_ms = self.gop_buffer.last_dts_ms.get(VIDEO, 0) if last_ms is None else last_ms
-        elif last_ms is not None and kind != METADATA:
+            self._configure(self.gop_buffer.config._replace(audio=replace(tag, dts_ms=dts_ms)))
+            self.bytes += len(tag.body)
+            return
+        if last_ms is not None:
             # Of one time there may be several data messages, but never two audio frames.
-            is_repeated = dts_ms == last_ms and kind == AUDIO and flags & REPLAY
-            if dts_ms < last_ms or is_repeated:
-                self.dropped += not flags & REPLAY
+            is_repeated = tag.dts_ms == last_ms and tag.type == AUDIO and tag.flags & REPLAY
+            if tag.dts_ms < last_ms or is_repeated:
+                self.dropped += not tag.flags & REPLAY
                 return
         if not self._unflushed:
             self._unflushed_since = now
-        self._unflushed.append(self.gop_buffer.append(kind, dts_ms, flags, payload, received_s))
-        self.bytes += len(payload)
+        self._unflushed.append(tag)
+        self.gop_buffer.append(tag)
+        self.bytes += len(tag.body)
+
+    def _configure(self, config: Config) -> None:
+        self.gop_buffer.configure(config)
+        changes, at = self._unflushed_changes, len(self._unflushed)
+        if len(changes) >= MAX_CHANGES and changes[-1].at == at:
+            changes.pop()
+        changes.append(Change(at, config))
 
     def _release(self, now: float) -> None:
-        kind, dts_ms, flags, payload, received_s, _ = self._waiting.popleft()
-        self._append(kind, dts_ms, flags, payload, received_s, now)
+        self._append(self._waiting.popleft().tag, now)
 
     # ---- what goes out ------------------------------------------------------------------------
 
     def due_at(self) -> float | None:
-        """When `advance` and `take` want to be called; not later than now: at once."""
+        """When `advance` and `flush` want to be called; not later than now: at once."""
         due: float | None = None
         if self._unflushed:
             due = self._unflushed_since
             if self.flush_s:
                 due += self.flush_s
-            elif not self._has_video and self.gop_buffer.chains & VIDEO:
+            elif not self._has_video and VIDEO in self.gop_buffer.last_dts_ms:
                 due += self.audio_hold_s
         if self._waiting:
-            released = self._waiting[0][5] + VIDEO_WAIT_S
+            released = self._waiting[0].since_s + VIDEO_WAIT_S
             due = released if due is None else min(due, released)
         return due
 
     def advance(self, now: float) -> None:
         """Let go of audio that waited long enough for its video."""
-        while self._waiting and self._waiting[0][5] + VIDEO_WAIT_S <= now:
-            kind, dts_ms, flags, payload, received_s, since = self._waiting.popleft()
-            # It has waited already: it rides with no further frame.
-            self._append(kind, dts_ms, flags, payload, received_s, since)
+        while self._waiting and self._waiting[0].since_s + VIDEO_WAIT_S <= now:
+            tag, since_s = self._waiting.popleft()
+            # It has waited already: it waits for no further frame.
+            self._append(tag, since_s)
 
-    def end(self, now: float) -> None:
+    def release_all(self, now: float) -> None:
         """No more video comes: let go of all that waits for it."""
         while self._waiting:
             self._release(now)
 
-    def take(self, now: float) -> Sequence[Entry]:
-        """What is flushed now: everything that came."""
-        entries = self._unflushed
-        if entries:
-            self._unflushed = []
-            self._has_video = False
-            self._going, self._came = self._came, []
-        return entries
+    def take(self) -> Flush:
+        """What is flushed now: everything that came, and where its configuration changes.
 
-    def gone(self, now: float) -> None:
-        """The last call that sends what was taken has returned."""
+        A change behind the last tag stays for the next flush.
+        """
+        tags = self._unflushed
+        if not tags:
+            return Flush((), ())
+        self._unflushed = []
+        self._has_video = False
+        self._going, self._came = self._came, []
+        changes = self._unflushed_changes
+        if changes:
+            self._unflushed_changes = [
+                Change(0, change.config) for change in changes if change.at == len(tags)
+            ]
+            changes = [change for change in changes if change.at < len(tags)]
+        return Flush(tags, changes)
+
+    def flush(self) -> None:
+        """Give everything that came to all subscribers."""
+        tags, changes = self.take()
+        if tags:
+            config = self._flushed_config
+            if changes:
+                self._flushed_config = changes[-1].config
+            self._subscribers.flush(tags, changes, config)
+
+    def note_sent(self, now: float) -> None:
+        """The last call that sends what was flushed has returned."""
         for received_s, came_s in self._going:
             self.stages.add(self._egress_stage, now - came_s)
             self.stages.add(self._total_stage, now - received_s)
         self._going = []
 
+    def end(self, reason: str) -> None:
+        """End all subscribers."""
+        self._subscribers.end(reason)
 
-def _composition_ms(payload: bytes) -> int:
-    """PTS - DTS of an AVC picture; 0 where a body says none."""
-    if len(payload) >= 5 and payload[0] & 0x8F == 7 and payload[1] == 1:
-        return int.from_bytes(payload[2:5], "big", signed=True)
-    return 0
+
+def _body(tag: Tag | None) -> bytes:
+    return tag.body if tag is not None else b""

@@ -1,22 +1,21 @@
 """One stream as egress sees it: its renditions, its generations, its end. Pure.
 
-Every placement of a stream has a generation; a higher one replaces the one before. Without a cut
-it does so at once. With a cut the new one's renditions are held back until the old one's
+Every placement of a stream has a generation; a higher one replaces the one before. Without a splice
+point it does so at once. With one, the new generation's renditions are deferred until the old one's
 `GenerationEnd`, or 300 ms. The source rendition and the shared tags come from ingest whatever the
 placement is: they go on as long as their numbers do.
 
 A stream outlives its publisher by the `hold_ms` of its `StreamClosed`; one whose ingest died
-without a word is given up like that after some seconds of silence. Rings and the order of time
-stay: where another ingest takes a stream over and counts its time from an earlier point, one offset
-puts all of its tags behind what was sent.
+without a word is given up like that after some seconds of silence. GOP buffers and the order of
+time stay: where another ingest takes a stream over and counts its time from an earlier point, one
+offset puts all of its tags behind what was sent.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from common.config.ladder import SOURCE, Template
-from common.flv import amf0
 from common.flv.tag import TagType
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import (
@@ -29,25 +28,40 @@ from common.ipc.media_messages import (
     StreamOpen,
     Tags,
 )
-from egress.rtmp.on_metadata import audio_members, with_audio
-from egress.streams.gop_buffer import AUDIO, DATA
 from egress.streams.rendition import Rendition
+from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tag
 
-CUT_WAIT_S = 0.3  # for the end of a generation that is cut
+SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point
 END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends
 SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever so silent
-# Ingest tells the end of a hold itself, at a tick, and takes its publisher back up to then: workers
-# say a generation's headers once, so that renditions of a stream that ended here too early have
-# none.
+# Ingest reports the end of a hold itself, at a tick, and takes its publisher back up to then:
+# workers send a generation's headers once, so that renditions of a stream that ended here too early
+# have none.
 LATE_S = 0.5
 MIN_STEP_MS = 40  # between the last tag of one ingest and the first of the next
-MAX_HELD = 2_000  # messages of the next generation
+MAX_DEFERRED = 2_000  # messages of the next generation
 MAX_ABSENT = 32  # renditions whose headers are kept while they are not announced
 
-_KINDS = {8: AUDIO, 18: DATA}
 _TIMED = (TagType.VIDEO, TagType.AUDIO)  # whose times are the stream's
 
 MediaMessage = RenditionOpen | Tags | GenerationEnd
+
+
+@dataclass(frozen=True, slots=True)
+class _Deferred:
+    """Media of the next generation, until that is the current one."""
+
+    message: MediaMessage
+    payloads: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Headers:
+    """What a rendition begins with that is gone, or not announced yet."""
+
+    first_number: int
+    script: bytes
+    video_header: bytes
 
 
 class StreamState(Enum):
@@ -68,7 +82,13 @@ class Stream:
     Tags of a generation above all known ones must not come here: see `knows`.
     """
 
-    def __init__(self, message: StreamOpen, now: float) -> None:
+    def __init__(
+        self,
+        message: StreamOpen,
+        now: float,
+        on_demand: Callable[[StreamId], object] = lambda _: None,
+    ) -> None:
+        """`on_demand` is passed on to each `Rendition`."""
         self.stream_id: StreamId = message.stream_id
         self.generation: Generation = message.generation
         self.template: Template = message.template
@@ -81,35 +101,33 @@ class Stream:
         self._floor = message.generation  # ingest's tags come with this generation or a later one
         self._revoked = Generation(-1)
         self._next: StreamOpen | None = None
-        self._held: list[tuple[MediaMessage, Sequence[bytes]]] = []
-        self._held_since: float | None = None
-        # Of this generation's renditions that are gone, or not announced yet: to begin with.
-        self._absent: dict[str, tuple[RenditionOpen, bytes, bytes]] = {}
+        self._deferred: list[_Deferred] = []
+        self._deferred_since: float | None = None
+        self._absent: dict[str, _Headers] = {}  # of this generation's renditions
         self._generation_ended = False
         self._deadline: float | None = None  # of HELD and ENDING
-        self._is_silent = False  # held because nothing came, not because its end was told
-        self._last_tag_s = now  # of those that tell the time
+        self._is_silent = False  # held because nothing came, not because its end was reported
+        self._last_tag_s = now  # of those that have a time
         self._quiet_since = now  # since the last tag, or since it was opened
-        self._may_restart = False  # the next source headers tell whether another ingest sends
+        self._may_restart = False  # the next source headers show whether another ingest sends
         self._restarted = False  # it does, and none of its times is known yet
         self._offset_ms = 0  # from ingest's stream time to what goes out
-        self._source_metadata = b""
-        self._audio_header = b""
-        self._audio: dict[str, amf0.Value] = {}
+        self._publisher = PublisherInfo()
+        self._on_demand = on_demand
         self._make_renditions()
 
     def knows(self, generation: Generation) -> bool:
-        """Whether a generation is this stream's, was, or will be by a cut that was announced."""
+        """Whether a generation is, was, or will be this stream's by a splice point announced."""
         return generation <= (self._next or self).generation
 
     @property
     def is_changing(self) -> bool:
-        """Whether media moves what is due: held tags, and a last one before the end."""
+        """Whether media moves what is due: deferred tags, and a last one before the end."""
         return self._next is not None or self.state is StreamState.ENDING
 
     # ---- the life of the stream ---------------------------------------------------------------
 
-    def open(self, message: StreamOpen, now: float) -> tuple[str, ...]:
+    def open(self, message: StreamOpen, now: float) -> tuple[Rendition, ...]:
         """A publisher again, or a new placement. Returns the renditions that are gone by it."""
         if message.generation < self.generation or self.state is StreamState.ENDED:
             return ()
@@ -125,7 +143,7 @@ class Stream:
             self._next = replace(
                 self._next, template=message.template, renditions=message.renditions
             )
-            return ()  # announced already: its cut stands
+            return ()  # announced already: its splice point stands
         if message.generation == self.generation:
             self.template, self.transcoded = message.template, message.renditions
             self._generation_ended = False
@@ -159,7 +177,7 @@ class Stream:
         """Take no more of a lost generation; returns the last PTS that any rendition got."""
         self._revoked = max(self._revoked, generation)
         if self._next is not None and self._next.generation <= generation:
-            self._held.clear()
+            self._deferred.clear()
         times = [
             rendition.last_pts_ms
             for name, rendition in self.renditions.items()
@@ -170,18 +188,18 @@ class Stream:
     def due_at(self) -> float | None:
         """When `tick` wants to be called."""
         due = self._deadline
-        if self._held_since is not None:
-            splice = self._held_since + CUT_WAIT_S
+        if self._deferred_since is not None:
+            splice = self._deferred_since + SPLICE_WAIT_S
             due = splice if due is None else min(due, splice)
         if self.state is StreamState.LIVE:
             silent = self._quiet_since + SILENT_S
             due = silent if due is None else min(due, silent)
         return due
 
-    def tick(self, now: float) -> tuple[str, ...]:
+    def tick(self, now: float) -> tuple[Rendition, ...]:
         """Do what time asks for; see `state`. Returns the renditions that are gone by it."""
-        gone: tuple[str, ...] = ()
-        if self._held_since is not None and now >= self._held_since + CUT_WAIT_S:
+        gone: tuple[Rendition, ...] = ()
+        if self._deferred_since is not None and now >= self._deferred_since + SPLICE_WAIT_S:
             gone = self._switch(now)
         if self.state is StreamState.LIVE and now >= self._quiet_since + SILENT_S:
             self.state = StreamState.HELD
@@ -192,12 +210,14 @@ class Stream:
             self.state = StreamState.ENDED
             self._deadline = None
             for rendition in self.renditions.values():
-                rendition.end(now)
+                rendition.release_all(now)
         return gone
 
     # ---- media --------------------------------------------------------------------------------
 
-    def take(self, message: MediaMessage, payloads: Sequence[bytes], now: float) -> tuple[str, ...]:
+    def take(
+        self, message: MediaMessage, payloads: Sequence[bytes], now: float
+    ) -> tuple[Rendition, ...]:
         """Media of a known generation. Returns the renditions that are gone by it."""
         if self.state is StreamState.ENDED:
             return ()
@@ -213,22 +233,22 @@ class Stream:
         if generation <= self._revoked or generation < self.generation:
             self.stale += 1
         elif generation == self.generation:
-            if not self._is_cut(message):
+            if not self._is_behind_splice(message):
                 self._apply(message, payloads, now)
-        elif len(self._held) < MAX_HELD:
-            if self._held_since is None and isinstance(message, Tags):
-                self._held_since = now
-            self._held.append((message, payloads))
+        elif len(self._deferred) < MAX_DEFERRED:
+            if self._deferred_since is None and isinstance(message, Tags):
+                self._deferred_since = now
+            self._deferred.append(_Deferred(message, payloads))
         return ()
 
-    def _is_cut(self, message: RenditionOpen | Tags) -> bool:
-        """Whether tags of the old generation belong to the next one's side of the cut."""
+    def _is_behind_splice(self, message: RenditionOpen | Tags) -> bool:
+        """Whether tags of the old generation are of the next one's side of the splice point."""
         splice_ms = self._next.splice_ms if self._next is not None else None
         if splice_ms is None or not isinstance(message, Tags):
             return False
         return bool(message.tags) and message.tags[0][1] >= splice_ms
 
-    def _end_generation(self, generation: Generation, now: float) -> tuple[str, ...]:
+    def _end_generation(self, generation: Generation, now: float) -> tuple[Rendition, ...]:
         if generation != self.generation:
             return ()
         if self._next is not None:
@@ -238,11 +258,11 @@ class Stream:
             self._deadline = now
         return ()
 
-    def _switch(self, now: float) -> tuple[str, ...]:
-        """Make the next generation the current one and let its held tags go."""
+    def _switch(self, now: float) -> tuple[Rendition, ...]:
+        """Make the next generation the current one and take its deferred media."""
         message, self._next = self._next, None
-        held, self._held = self._held, []
-        self._held_since = None
+        deferred, self._deferred = self._deferred, []
+        self._deferred_since = None
         if message is None:
             return ()
         self.generation = message.generation
@@ -259,37 +279,44 @@ class Stream:
         gone = self._make_renditions()
         self._absent.clear()
         if self.generation > self._revoked:
-            for media, payloads in held:
-                if not isinstance(media, GenerationEnd):
-                    self._apply(media, payloads, now)
+            for media in deferred:
+                if not isinstance(media.message, GenerationEnd):
+                    self._apply(media.message, media.payloads, now)
         return gone
 
-    def _make_renditions(self) -> tuple[str, ...]:
-        """Bring `renditions` in line with `renditions`; returns those that are gone."""
+    def _make_renditions(self) -> tuple[Rendition, ...]:
+        """Bring `renditions` in line with `transcoded`; returns those that are gone."""
         wanted = (*self.transcoded, SOURCE)
-        gone = tuple(name for name in self.renditions if name not in wanted)
-        for name in gone:
-            self._keep_headers(name, self.renditions.pop(name))
-            self.touched.discard(name)
+        gone = tuple(self.renditions.pop(name) for name in [*self.renditions] if name not in wanted)
+        for rendition in gone:
+            self._keep_headers(rendition)
+            self.touched.discard(rendition.name)
         for name in wanted:
-            rendition = self.renditions.get(name)
-            if rendition is None:
-                rendition = self.renditions[name] = Rendition(
-                    name, is_transcoded=name != SOURCE, audio_hold_s=0.0, flush_s=0.0
-                )
-                rendition.gop_buffer.headers = rendition.gop_buffer.headers._replace(
-                    audio=self._audio_header
-                )
-                if name in self._absent:
-                    self._open_rendition(*self._absent.pop(name))
+            rendition = self.renditions.get(name) or self._make_rendition(name)
             rendition.audio_hold_s = self.template.audio_hold_ms / 1000
             rendition.flush_s = self.template.flush_ms / 1000
         return gone
 
+    def _make_rendition(self, name: str) -> Rendition:
+        is_transcoded = name != SOURCE
+        rendition = self.renditions[name] = Rendition(
+            self.stream_id,
+            name,
+            is_transcoded=is_transcoded,
+            audio_hold_s=0.0,
+            flush_s=0.0,
+            on_demand=self._on_demand,
+        )
+        rendition.begin(self._publisher)
+        headers = self._absent.pop(name, None)
+        if headers is not None:
+            rendition.open(headers.script, headers.video_header, headers.first_number)
+        return rendition
+
     def _apply(self, message: RenditionOpen | Tags, payloads: Sequence[bytes], now: float) -> None:
         if isinstance(message, RenditionOpen):
-            metadata, header = (*payloads, b"", b"")[:2]
-            self._open_rendition(message, metadata, header)
+            script, header = (*payloads, b"", b"")[:2]
+            self._open_rendition(message, script, header)
             return
         begin_ms = _first_ms(message)
         if begin_ms is not None:
@@ -302,40 +329,44 @@ class Stream:
             self._is_silent = False
             self.state = StreamState.LIVE
             self._deadline = None
-        if self._offset_ms:
-            message = self._moved(message)
+        offset_ms = self._offset_ms
+        tags = [
+            read_tag(tag_type, dts_ms + offset_ms, flags, received_s, body)
+            for (tag_type, dts_ms, flags, received_s), body in zip(
+                message.tags, payloads, strict=False
+            )
+        ]
         if message.rendition == SHARED:
-            self._shared(message, payloads, now)
-        else:
-            rendition = self.renditions.get(message.rendition)
-            if rendition is None:
-                self.stale += 1
-                return
-            rendition.tags(message.first_number, message.tags, payloads, now, message.sent_s)
-            self.touched.add(message.rendition)
-
-    def _open_rendition(self, message: RenditionOpen, metadata: bytes, header: bytes) -> None:
+            self._shared(tags, now)
+            return
         rendition = self.renditions.get(message.rendition)
         if rendition is None:
+            self.stale += 1
+            return
+        rendition.tags(message.first_number, tags, now, message.sent_s)
+        self.touched.add(message.rendition)
+
+    def _open_rendition(self, message: RenditionOpen, script: bytes, header: bytes) -> None:
+        name, first_number = message.rendition, message.first_number
+        rendition = self.renditions.get(name)
+        if rendition is None:
             # It comes, or comes back: its worker says so here, and later its ingest.
-            if message.rendition in self._absent or len(self._absent) < MAX_ABSENT:
-                self._absent[message.rendition] = message, metadata, header
-        elif message.rendition == SOURCE:
+            if name in self._absent or len(self._absent) < MAX_ABSENT:
+                self._absent[name] = _Headers(first_number, script, header)
+            return
+        if name == SOURCE:
             if self._may_restart:
                 self._may_restart = False
-                self._restarted |= not rendition.goes_on(message.first_number)
-            rendition.open(metadata, header, message.first_number)
-            if metadata:
-                self._source_metadata = metadata
-                self._know_audio()
-        else:
-            rendition.open(with_audio(metadata, self._audio), header, message.first_number)
+                self._restarted |= not rendition.goes_on(first_number)
+            if script:
+                self._set_publisher(self._publisher._replace(script=script))
+        rendition.open(script, header, first_number)
 
-    def _keep_headers(self, name: str, rendition: Rendition) -> None:
-        """It is not announced any more; should it be again, its worker may have said all of it."""
+    def _keep_headers(self, rendition: Rendition) -> None:
+        """Keep them: it may be announced again, and its worker may have said all of it."""
         if rendition.video_header:
-            first = RenditionOpen(self.stream_id, self.generation, name, 0)
-            self._absent[name] = first, rendition.metadata, rendition.video_header
+            headers = _Headers(0, rendition.script, rendition.video_header)
+            self._absent[rendition.name] = headers
 
     def _offset_for(self, dts_ms: int, now: float) -> int:
         """Lets a time that begins anew land at now, after everything that was sent."""
@@ -347,43 +378,31 @@ class Stream:
         away_ms = round((now - self._last_tag_s) * 1000)
         return max(sent) + max(MIN_STEP_MS, away_ms) - dts_ms
 
-    def _moved(self, message: Tags) -> Tags:
-        offset_ms = self._offset_ms
-        tags = tuple(
-            [(kind, dts + offset_ms, flags, came_s) for kind, dts, flags, came_s in message.tags]
-        )
-        return replace(message, tags=tags)
-
-    def _shared(self, message: Tags, payloads: Sequence[bytes], now: float) -> None:
+    def _shared(self, tags: Sequence[Tag], now: float) -> None:
         renditions = self.renditions.values()
-        for (tag_type, dts_ms, flags, received_s), payload in zip(
-            message.tags, payloads, strict=False
-        ):
-            kind = _KINDS.get(tag_type)
-            if kind is None:
+        for tag in tags:
+            if tag.type not in (AUDIO, DATA):
                 continue
-            if kind == AUDIO and flags & HEADER:
-                if payload == self._audio_header:
-                    continue  # a repetition; who joins gets it from the ring
-                self._audio_header = payload
-                self._know_audio()
+            if tag.type == AUDIO and tag.flags & HEADER:
+                if tag.body == self._publisher.audio_header:
+                    continue  # a repetition; subscribers have it
+                self._set_publisher(self._publisher._replace(audio_header=tag.body))
             for rendition in renditions:
-                rendition.shared(kind, dts_ms, flags, payload, received_s, now)
+                rendition.shared(tag, now)
         self.touched.update(self.renditions)
 
-    def _know_audio(self) -> None:
-        """What is known of the audio changed: the renditions' metadata tell it to who joins."""
-        audio = audio_members(self._source_metadata, self._audio_header)
-        if audio == self._audio:
+    def _set_publisher(self, publisher: PublisherInfo) -> None:
+        """Let the transcoded renditions know, whose workers know nothing of the sound."""
+        if publisher == self._publisher:
             return
-        self._audio = audio
+        self._publisher = publisher
         for name, rendition in self.renditions.items():
-            if name != SOURCE and rendition.metadata:
-                rendition.set_metadata(with_audio(rendition.metadata, audio))
+            if name != SOURCE:
+                rendition.set_publisher(publisher)
 
 
 def _first_ms(message: Tags) -> int | None:
-    """The time that these tags begin at; None where they tell none.
+    """The time that these tags begin at; None where they have none.
 
     A replay repeats what was sent, by whomever, a header has no time, and a data message that comes
     before its publisher's first picture has that of the last one's.

@@ -34,8 +34,6 @@ from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
 from common.rtmp.client import ClientSession, Playing
 from common.rtmp.events import ConnectRequested, VideoReceived
 from common.rtmp.session import ServerSession
-from egress.streams.gop_buffer import AUDIO
-from egress.streams.rendition import Rendition
 from tests.bench import peers
 from tests.bench.report import Bench, Figure, percentile
 from tests.kit.egress import (
@@ -44,6 +42,10 @@ from tests.kit.egress import (
     STREAM,
     TEMPLATE,
     VIDEO_HEADER,
+    FlushReader,
+    egress_rendition,
+    give,
+    give_shared,
     rendition_open,
     tags,
 )
@@ -95,19 +97,20 @@ TURN_MS = GOP * 1000 // FPS
 
 def flushes(made: Sequence[Sequence[Piece]]) -> list[bytes]:
     """The bytes that egress sends for each frame to a player in step."""
-    rendition = Rendition(SOURCE, is_transcoded=False, audio_hold_s=1.0, flush_s=0.0)
+    rendition = egress_rendition(SOURCE, audio_hold_s=1.0)
     rendition.open(METADATA, VIDEO_HEADER, 0)
+    reader = FlushReader(rendition)
     number = 0
     out = []
     for pieces in made:
         for piece in pieces:
+            item = (piece.tag_type, piece.dts_ms, piece.flags, 0.0), piece.body
             if piece.tag_type == 8:
-                rendition.shared(AUDIO, piece.dts_ms, 0, piece.body, 0.0, 0.0)
+                give_shared(rendition, item)
             else:
-                entry = (9, piece.dts_ms, piece.flags, 0.0)
-                rendition.tags(number, [entry], [piece.body], 0.0)
+                give(rendition, number, item)
                 number += 1
-        out.append(b"".join(e.shared(1) for e in rendition.take(0.0)))
+        out.append(b"".join(e.shared(1) for e in reader.take()))
     return out
 
 

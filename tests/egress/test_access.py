@@ -13,8 +13,8 @@ from egress.access import (
     look_up,
     not_there,
 )
-from egress.rtmp.player_queue import Start
 from egress.streams.stream import Stream
+from egress.streams.subscribers import Start
 from tests.kit.egress import STREAM, TEMPLATE, key_tag, rendition_open, stream_open, tags
 
 OPEN = Settings(templates=(TEMPLATE,))
@@ -23,43 +23,26 @@ KEYED = Settings(templates=(replace(TEMPLATE, play_keys=DIGESTS),))
 
 
 @pytest.mark.parametrize(
-    ("app", "name", "rendition", "start"),
+    ("rendition", "query", "name", "start"),
     [
-        ("live", "cam1", "source", Start.GOP),
-        ("live", "cam1/source", "source", Start.GOP),
-        ("live", "cam1/720p", "720p", Start.GOP),
-        ("live/cam1", "360p?start=live", "360p", Start.LIVE),
-        ("live?start=live", "cam1", "source", Start.LIVE),
-        ("live", "cam1?start=gop", "source", Start.GOP),
+        (None, {}, "source", Start.GOP),
+        ("source", {"start": "live"}, "source", Start.LIVE),
+        ("720p", {"start": "gop"}, "720p", Start.GOP),
+        ("360p", {"start": "x"}, "360p", Start.GOP),
     ],
 )
-def test_an_address_names_stream_rendition_and_start(
-    app: str, name: str, rendition: str, start: Start
+def test_a_request_names_stream_rendition_and_start(
+    rendition: str | None, query: dict[str, str], name: str, start: Start
 ) -> None:
-    wanted = judge(OPEN, app, "", name)
-    assert wanted == PlayWanted(STREAM, rendition, start, TEMPLATE.wait_ms)
+    wanted = judge(OPEN, "live", "cam1", rendition, query)
+    assert wanted == PlayWanted(STREAM, name, start, TEMPLATE.wait_ms)
 
 
 @pytest.mark.parametrize(
-    ("app", "name", "says"),
-    [
-        ("other", "cam1", "no app other"),
-        ("live", "", "no stream key"),
-        ("live", "cam1/720p/x", "parts"),
-        ("live", "cam1/1080p", "720p, 360p, source"),
-        ("live", "../etc", "letters"),
-    ],
+    "query", [{}, {"key": ""}, {"key": "S3cret"}, {"key": "first "}, {"token": "s3cret"}]
 )
-def test_what_is_not_there_is_refused_in_words(app: str, name: str, says: str) -> None:
-    refused = judge(OPEN, app, "", name)
-    assert isinstance(refused, Refusal)
-    assert refused.reason is RefusalReason.NOT_FOUND
-    assert says in refused.words
-
-
-@pytest.mark.parametrize("query", ["", "?key=", "?key=S3cret", "?key=first%20", "?token=s3cret"])
-def test_a_wrong_or_missing_play_key_is_refused(query: str) -> None:
-    refused = judge(KEYED, "live", "", f"cam1/720p{query}")
+def test_a_wrong_or_missing_play_key_is_refused(query: dict[str, str]) -> None:
+    refused = judge(KEYED, "live", "cam1", "720p", query)
     assert isinstance(refused, Refusal)
     assert refused.reason is RefusalReason.DENIED
     assert "s3cret" not in refused.words.lower()
@@ -67,11 +50,11 @@ def test_a_wrong_or_missing_play_key_is_refused(query: str) -> None:
 
 @pytest.mark.parametrize("key", ["first", "s3cret"])
 def test_any_of_the_play_keys_opens(key: str) -> None:
-    assert isinstance(judge(KEYED, "live", "", f"cam1?key={key}"), PlayWanted)
+    assert isinstance(judge(KEYED, "live", "cam1", None, {"key": key}), PlayWanted)
 
 
 def test_a_request_waits_until_its_rendition_has_a_keyframe() -> None:
-    wanted = judge(OPEN, "live", "", "cam1/720p")
+    wanted = judge(OPEN, "live", "cam1", "720p", {})
     assert isinstance(wanted, PlayWanted)
     assert look_up(None, wanted) is False
     stream = Stream(stream_open(), 0.0)
@@ -82,7 +65,7 @@ def test_a_request_waits_until_its_rendition_has_a_keyframe() -> None:
 
 
 def test_a_rendition_that_this_stream_has_not_is_refused_by_name() -> None:
-    wanted = judge(OPEN, "live", "", "cam1/720p")
+    wanted = judge(OPEN, "live", "cam1", "720p", {})
     assert isinstance(wanted, PlayWanted)
     refused = look_up(Stream(stream_open(renditions=("360p",)), 0.0), wanted)
     assert isinstance(refused, Refusal)
@@ -92,7 +75,7 @@ def test_a_rendition_that_this_stream_has_not_is_refused_by_name() -> None:
 
 
 def test_after_the_wait_the_reason_is_told() -> None:
-    wanted = judge(OPEN, "live", "", "cam1/720p")
+    wanted = judge(OPEN, "live", "cam1", "720p", {})
     assert isinstance(wanted, PlayWanted)
     # egress hears of a stream with its first video: it may be that only sound is published
     assert not_there(None, wanted).words == "nobody publishes this stream, or it has no video"

@@ -10,8 +10,21 @@ from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import HEADER, KEY, SHARED, RenditionOpen, StreamOpen, Tags
 from common.rtmp.chunks import ChunkReader, Message
 from egress.rtmp.fanout import Channel, Peer
-from egress.rtmp.player_queue import Player, Start
-from egress.streams.gop_buffer import CHUNK_SIZE, Entry
+from egress.rtmp.from_units import (
+    AUDIO,
+    CHUNK_SIZE,
+    DATA,
+    VIDEO,
+    Entry,
+    EntryBuffer,
+)
+from egress.rtmp.from_units import (
+    METADATA as METADATA_KIND,
+)
+from egress.rtmp.player_queue import Player
+from egress.streams.rendition import Rendition as EgressRendition
+from egress.streams.subscribers import Start
+from egress.streams.tag import Config, Tag, read_tag
 
 STREAM = StreamId("live/cam1")
 VIDEO_HEADER = avc_sequence_header(b"record-1")
@@ -25,6 +38,7 @@ TEMPLATE = Template(
 )
 
 TagEntry = tuple[int, int, int, float]
+FLV_TYPE = {VIDEO: 9, AUDIO: 8, DATA: 18, METADATA_KIND: 18}
 
 
 def picture(text: str, is_key: bool = False, composition_ms: int = 0) -> bytes:
@@ -53,6 +67,82 @@ def audio_header_tag(dts_ms: int, payload: bytes = AUDIO_HEADER) -> tuple[TagEnt
 
 def data_tag(dts_ms: int) -> tuple[TagEntry, bytes]:
     return (18, dts_ms, 0, 0.0), amf0.encode("onTextData", f"d{dts_ms}")
+
+
+def tag(item: tuple[TagEntry, bytes]) -> Tag:
+    """The tag that egress reads from a message."""
+    (tag_type, dts_ms, flags, received_s), body = item
+    return read_tag(tag_type, dts_ms, flags, received_s, body)
+
+
+def egress_rendition(
+    name: str = "x",
+    *,
+    is_transcoded: bool = False,
+    audio_hold_s: float = 0.045,
+    flush_s: float = 0.0,
+) -> EgressRendition:
+    return EgressRendition(
+        STREAM, name, is_transcoded=is_transcoded, audio_hold_s=audio_hold_s, flush_s=flush_s
+    )
+
+
+def give(
+    rendition: EgressRendition, number: int, *items: tuple[TagEntry, bytes], now: float = 0.0
+) -> None:
+    """Tags of this rendition alone."""
+    rendition.tags(number, [tag(item) for item in items], now)
+
+
+def give_shared(
+    rendition: EgressRendition, *items: tuple[TagEntry, bytes], now: float = 0.0
+) -> None:
+    """Audio and data of the stream."""
+    for item in items:
+        rendition.shared(tag(item), now)
+
+
+class EntryFeed(EntryBuffer):
+    """An entry buffer that is given one tag or header after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._given = Config()
+
+    def add(self, kind: int, dts_ms: int, flags: int, body: bytes) -> Entry:
+        """The entry of one tag; of a header if `flags` or its kind say so."""
+        read = read_tag(FLV_TYPE[kind], dts_ms, flags, 0.0, body)
+        if kind == METADATA_KIND:
+            self._given = self._given._replace(script=read)
+        elif flags & HEADER:
+            given = self._given
+            is_video = kind == VIDEO
+            self._given = given._replace(video=read) if is_video else given._replace(audio=read)
+        else:
+            [entry] = self.append([read])
+            return entry
+        self.configure(self._given)
+        [entry] = self.append([])
+        return entry
+
+
+class FlushReader:
+    """Takes a rendition's flushes as RTMP's fan-out does: entries for players in step."""
+
+    def __init__(self, rendition: EgressRendition) -> None:
+        self.rendition = rendition
+        self._buffer = EntryBuffer()
+
+    def take(self) -> list[Entry]:
+        """What goes out now."""
+        flush = self.rendition.take()
+        entries: list[Entry] = []
+        done = 0
+        for at, config in flush.changes:
+            entries += self._buffer.append(flush.tags[done:at])
+            self._buffer.configure(config)
+            done = at
+        return entries + self._buffer.append(flush.tags[done:])
 
 
 def tags(
@@ -170,13 +260,12 @@ class MemorySink:
         self.channel: Channel | None = None
         self.sends = 0
         self.error: OSError | None = None
+        self.ended: str | None = None
         self.peer: Peer = self
 
-    def join(self, channel: Channel, start: Start = Start.GOP) -> None:
+    def join(self, channel: Channel, start: Start = Start.GOP, message_stream_id: int = 1) -> None:
         self.channel = channel
-        rendition = channel.rendition
-        self.player.join(rendition.gop_buffer, start, 1, rendition.flushed)
-        channel.add(self)
+        channel.join(self, start, message_stream_id)
         self.pump()
 
     def on_queued(self) -> None:
@@ -184,6 +273,12 @@ class MemorySink:
 
     def on_broken(self, error: OSError) -> None:
         self.error = error
+
+    def finish(self, reason: str) -> None:
+        self.ended = reason
+        if self.channel is not None:
+            self.channel.remove(self)
+            self.channel = None
 
     def pump(self) -> None:
         while self.player.has_queue:

@@ -6,18 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from egress.rtmp.fanout import Channel
-from egress.rtmp.player_queue import Phase, Start
-from egress.streams.gop_buffer import AUDIO
-from egress.streams.rendition import Rendition
+from egress.rtmp.player_queue import Phase
+from egress.streams.subscribers import Start
 from tests.kit.egress import (
-    AUDIO_HEADER,
     METADATA,
-    STREAM,
     VIDEO_HEADER,
     MemorySink,
     Screen,
     WatchedPlayer,
+    audio_header_tag,
     audio_tag,
+    egress_rendition,
+    give,
+    give_shared,
     inter_tag,
     key_tag,
     texts,
@@ -28,28 +29,26 @@ class Feed:
     """A channel, fed frame by frame."""
 
     def __init__(self) -> None:
-        self.rendition = Rendition("x", is_transcoded=False, audio_hold_s=0.045, flush_s=0.0)
+        self.rendition = egress_rendition()
         self.rendition.open(METADATA, VIDEO_HEADER, 0)
-        self.rendition.shared(AUDIO, 0, 2, AUDIO_HEADER, 0.0, 0.0)
-        self.channel = Channel(STREAM, self.rendition)
+        give_shared(self.rendition, audio_header_tag(0))
+        self.channel = Channel(self.rendition)
         self.number = 0
         self.log: list[str] = []  # what went out, in order
 
     def video(self, dts_ms: int, is_key: bool) -> None:
-        tag, payload = key_tag(dts_ms) if is_key else inter_tag(dts_ms)
         before = self.rendition.frames
-        self.rendition.tags(self.number, [tag], [payload], 0.0)
+        give(self.rendition, self.number, key_tag(dts_ms) if is_key else inter_tag(dts_ms))
         self.number += 1
         if self.rendition.frames > before:
             self.log.append(f"v{dts_ms}" + ("K" if is_key else ""))
 
     def audio(self, dts_ms: int) -> None:
-        (_, dts, flags, at), payload = audio_tag(dts_ms)
-        self.rendition.shared(AUDIO, dts, flags, payload, at, 0.0)
+        give_shared(self.rendition, audio_tag(dts_ms))
         self.log.append(f"a{dts_ms}")
 
     def flush(self) -> None:
-        self.channel.flush(0.0)
+        self.rendition.flush()
 
 
 def begun() -> Feed:
@@ -144,10 +143,7 @@ def test_other_message_streams_are_other_groups() -> None:
     feed = begun()
     first, second = MemorySink(), MemorySink()
     first.join(feed.channel)
-    second.player.join(feed.rendition.gop_buffer, Start.GOP, 5, feed.rendition.flushed)
-    second.channel = feed.channel
-    feed.channel.add(second)
-    second.pump()
+    second.join(feed.channel, Start.GOP, message_stream_id=5)
     feed.video(40, False)
     feed.flush()
     assert {m.message_stream_id for m in Screen().messages(bytes(first.got))} == {1}

@@ -4,12 +4,15 @@ import pytest
 
 from common.config.settings import EgressSettings
 from common.ipc.media_messages import HEADER, KEY
-from egress.rtmp.player_queue import MAX_CONTROL_BYTES, Phase, Player, Start
-from egress.streams.gop_buffer import AUDIO, VIDEO, Entry, GopBuffer
+from egress.rtmp import from_units
+from egress.rtmp.from_units import AUDIO, VIDEO, Entry
+from egress.rtmp.player_queue import MAX_CONTROL_BYTES, Phase, Player
+from egress.streams.subscribers import Start
 from tests.kit.egress import (
     AUDIO_HEADER,
     METADATA,
     VIDEO_HEADER,
+    EntryFeed,
     Screen,
     messages,
     picture,
@@ -19,16 +22,16 @@ from tests.kit.egress import (
 
 
 class Source:
-    """A ring that is fed a picture every 40 ms and a sound with each, `lead_ms` ahead of it."""
+    """A buffer that is fed a picture every 40 ms and a sound with each, `lead_ms` ahead of it."""
 
     def __init__(self, gop: int = 25, lead_ms: int = 0) -> None:
-        self.gop_buffer = GopBuffer()
+        self.buffer = EntryFeed()
         self.gop = gop
         self.lead_ms = lead_ms
         self.frames = 0
-        self.gop_buffer.append(8, 0, 0, METADATA)
-        self.gop_buffer.append(VIDEO, 0, HEADER, VIDEO_HEADER)
-        self.gop_buffer.append(AUDIO, 0, HEADER, AUDIO_HEADER)
+        self.buffer.add(from_units.METADATA, 0, 0, METADATA)
+        self.buffer.add(VIDEO, 0, HEADER, VIDEO_HEADER)
+        self.buffer.add(AUDIO, 0, HEADER, AUDIO_HEADER)
 
     def next(self, count: int = 1) -> list[Entry]:
         entries = []
@@ -36,19 +39,17 @@ class Source:
             dts_ms = self.frames * 40
             is_key = self.frames % self.gop == 0
             entries.append(
-                self.gop_buffer.append(
-                    VIDEO, dts_ms, KEY if is_key else 0, picture(f"v{dts_ms}", is_key)
-                )
+                self.buffer.add(VIDEO, dts_ms, KEY if is_key else 0, picture(f"v{dts_ms}", is_key))
             )
             audio_ms = dts_ms + self.lead_ms
-            entries.append(self.gop_buffer.append(AUDIO, audio_ms, 0, sound(f"a{audio_ms}")))
+            entries.append(self.buffer.add(AUDIO, audio_ms, 0, sound(f"a{audio_ms}")))
             self.frames += 1
         return entries
 
 
 def joined(source: Source, start: Start = Start.GOP, queue_ms: int = 1000) -> Player:
     player = Player(queue_ms)
-    player.join(source.gop_buffer, start, 1, len(source.gop_buffer.gop))
+    player.join(source.buffer, start, 1, len(source.buffer.gop))
     return player
 
 
@@ -66,7 +67,7 @@ def test_a_joiner_gets_headers_then_everything_since_the_last_keyframe() -> None
     source.next(3)
     player = joined(source)
     assert texts(drain(player)) == ["M", "H", "h", "v0", "a0", "v40", "a40", "v80", "a80"]
-    assert player.is_in_step(source.gop_buffer)
+    assert player.is_in_step(source.buffer)
 
 
 def test_headers_have_the_first_frames_time() -> None:
@@ -86,20 +87,20 @@ def test_a_live_joiner_waits_for_the_next_keyframe() -> None:
     assert player.dropped == 0
     player.offer(source.next(2))
     assert texts(drain(player)) == ["M", "H", "h", "v120", "a120", "v160", "a160"]
-    assert player.is_in_step(source.gop_buffer)
+    assert player.is_in_step(source.buffer)
 
 
 def test_a_joiner_without_audio_in_its_gop_is_not_in_step_before_it_got_some() -> None:
     source = Source()
-    gop_buffer = source.gop_buffer
-    gop_buffer.append(AUDIO, 0, 0, sound("a0"))
-    key = gop_buffer.append(VIDEO, 40, KEY, picture("v40", True))
+    buffer = source.buffer
+    buffer.add(AUDIO, 0, 0, sound("a0"))
+    key = buffer.add(VIDEO, 40, KEY, picture("v40", True))
     player = joined(source)
     assert texts(drain(player)) == ["M", "H", "h", "v40"]
-    assert not player.is_in_step(gop_buffer)
-    player.offer([gop_buffer.append(AUDIO, 45, 0, sound("a45"))])
+    assert not player.is_in_step(buffer)
+    player.offer([buffer.add(AUDIO, 45, 0, sound("a45"))])
     assert texts(drain(player)) == ["a45"]
-    assert player.is_in_step(gop_buffer)
+    assert player.is_in_step(buffer)
     assert key.is_key
 
 
@@ -114,10 +115,10 @@ def test_a_partly_sent_flush_is_finished_before_anything_else() -> None:
     got += data[:5]
     player.control(b"")
     player.offer(source.next(1))
-    assert not player.is_in_step(source.gop_buffer)
+    assert not player.is_in_step(source.buffer)
     got += drain(player)
     assert texts(got)[-4:] == ["v40", "a40", "v80", "a80"]
-    assert player.is_in_step(source.gop_buffer)
+    assert player.is_in_step(source.buffer)
 
 
 def test_over_the_bound_video_is_dropped_to_a_keyframe_and_audio_is_kept() -> None:
@@ -135,7 +136,7 @@ def test_over_the_bound_video_is_dropped_to_a_keyframe_and_audio_is_kept() -> No
     assert pictures[:3] == ["H", "v0", "H"]
     assert pictures[3] == "v1200"
     assert player.dropped == 31 - 2
-    assert player.is_in_step(source.gop_buffer)
+    assert player.is_in_step(source.buffer)
 
 
 def test_without_a_recent_keyframe_video_waits_for_the_next() -> None:
@@ -146,13 +147,13 @@ def test_without_a_recent_keyframe_video_waits_for_the_next() -> None:
     screen.words(drain(player))
     player.offer(source.next(40))
     assert [w for w in screen.words(drain(player)) if w[0] == "v"] == []
-    assert not player.is_in_step(source.gop_buffer)
+    assert not player.is_in_step(source.buffer)
     dropped = player.dropped
     player.offer(source.next(19))
     assert player.dropped == dropped + 19
     player.offer(source.next(1))
     assert [w for w in screen.words(drain(player)) if w[0] in "vH"] == ["H", "v2400"]
-    assert player.is_in_step(source.gop_buffer)
+    assert player.is_in_step(source.buffer)
 
 
 @pytest.mark.parametrize("lead_ms", [-5000, -2500, 900, 1200, 5000])
@@ -169,7 +170,7 @@ def test_a_short_stall_costs_nothing_where_one_kind_is_ahead_of_the_other(lead_m
         player.offer(source.next(1))
         drain(player)
     assert player.dropped == 0
-    assert player.is_in_step(source.gop_buffer)
+    assert player.is_in_step(source.buffer)
 
 
 @pytest.mark.parametrize("lead_ms", [0, 1500])
@@ -183,14 +184,14 @@ def test_a_long_stall_costs_video_up_to_a_keyframe_wherever_audio_is(lead_ms: in
     read = screen.words(drain(player))
     assert [word for word in read if word[0] in "vH"] == ["H", "v1200"]
     assert len([word for word in read if word[0] == "a"]) == 30
-    assert player.is_in_step(source.gop_buffer)
+    assert player.is_in_step(source.buffer)
 
 
 @pytest.mark.parametrize("lead_ms", [-1500, 1500])
 def test_the_gop_of_the_start_is_no_lag_where_audio_is_elsewhere(lead_ms: int) -> None:
     source = Source(gop=1000, lead_ms=lead_ms)
     source.frames = 50
-    source.gop_buffer.append(VIDEO, 1960, KEY, picture("v1960", True))
+    source.buffer.add(VIDEO, 1960, KEY, picture("v1960", True))
     source.next(60)
     player = joined(source, queue_ms=1000)
     player.offer(source.next(20))
@@ -206,7 +207,7 @@ def test_a_player_of_another_stream_with_an_earlier_time_is_not_behind() -> None
     player.leave(discard=True)
     other = Source()
     other.next(1)
-    player.join(other.gop_buffer, Start.GOP, 1, len(other.gop_buffer.gop))
+    player.join(other.buffer, Start.GOP, 1, len(other.buffer.gop))
     player.offer(other.next(5))
     assert player.dropped == 0
 
@@ -223,7 +224,7 @@ def test_a_message_under_way_of_an_earlier_stream_is_no_lag_in_a_later_one() -> 
     other = Source()
     other.frames = 100_000
     other.next(1)
-    player.join(other.gop_buffer, Start.GOP, 1, len(other.gop_buffer.gop))
+    player.join(other.buffer, Start.GOP, 1, len(other.buffer.gop))
     player.offer(other.next(1))
     assert player.dropped == 0
     assert player.lag_ms == 40
@@ -232,21 +233,21 @@ def test_a_message_under_way_of_an_earlier_stream_is_no_lag_in_a_later_one() -> 
 
 
 def test_audio_that_begins_late_and_behind_the_video_is_heard_by_all() -> None:
-    gop_buffer = GopBuffer()
-    gop_buffer.append(VIDEO, 0, HEADER, VIDEO_HEADER)
-    gop_buffer.append(VIDEO, 5000, KEY, picture("v5000", True))
+    buffer = EntryFeed()
+    buffer.add(VIDEO, 0, HEADER, VIDEO_HEADER)
+    buffer.add(VIDEO, 5000, KEY, picture("v5000", True))
     early = Player(1000)
-    early.join(gop_buffer, Start.GOP, 1, len(gop_buffer.gop))
+    early.join(buffer, Start.GOP, 1, len(buffer.gop))
     screen = Screen()
     screen.words(drain(early))
-    assert early.is_in_step(gop_buffer)
+    assert early.is_in_step(buffer)
     late = [
-        gop_buffer.append(AUDIO, 5000, HEADER, AUDIO_HEADER),
-        gop_buffer.append(AUDIO, 4000, 0, sound("a4000")),
-        gop_buffer.append(AUDIO, 4020, 0, sound("a4020")),
+        buffer.add(AUDIO, 5000, HEADER, AUDIO_HEADER),
+        buffer.add(AUDIO, 4000, 0, sound("a4000")),
+        buffer.add(AUDIO, 4020, 0, sound("a4020")),
     ]
     joiner = Player(1000)
-    joiner.join(gop_buffer, Start.GOP, 1, len(gop_buffer.gop))
+    joiner.join(buffer, Start.GOP, 1, len(buffer.gop))
     heard = ["h", "a4000", "a4020"]
     assert screen.words(b"".join(entry.shared(1) for entry in late)) == heard
     assert texts(drain(joiner)) == ["H", "v5000", *heard]
@@ -340,17 +341,17 @@ def test_a_pause_stops_and_resuming_begins_at_a_new_keyframe() -> None:
     source.next(2)
     player = joined(source)
     drain(player)
-    player.pause(source.gop_buffer)
+    player.pause(source.buffer)
     player.offer(source.next(1))
     assert not player.has_queue
-    assert not player.is_in_step(source.gop_buffer)
-    player.resume(source.gop_buffer, len(source.gop_buffer.gop))
+    assert not player.is_in_step(source.buffer)
+    player.resume(source.buffer, len(source.buffer.gop))
     assert player.phase is Phase.WAITING  # the keyframe of 0 ms was shown already
     player.offer(source.next(3))
     assert texts(drain(player)) == ["M", "H", "h", "v200", "a200"]
-    player.pause(source.gop_buffer)
+    player.pause(source.buffer)
     source.next(6)
-    player.resume(source.gop_buffer, len(source.gop_buffer.gop))
+    player.resume(source.buffer, len(source.buffer.gop))
     assert texts(drain(player))[:4] == ["M", "H", "h", "v400"]
     assert player.dropped == 0
 
@@ -364,9 +365,9 @@ def test_a_player_may_leave_out_audio_or_video_and_take_it_up_again() -> None:
     player.receive(audio=False, video=True)
     player.offer(source.next(1))
     assert screen.words(drain(player)) == ["v40"]
-    assert player.is_in_step(source.gop_buffer)
+    assert player.is_in_step(source.buffer)
     player.receive(audio=True, video=False)
-    assert not player.is_in_step(source.gop_buffer)
+    assert not player.is_in_step(source.buffer)
     player.offer(source.next(1))
     assert screen.words(drain(player)) == ["a80"]
     player.receive(audio=True, video=True)
@@ -394,7 +395,7 @@ def test_a_header_change_reaches_a_player_who_lags() -> None:
     drain(player)
     player.offer(source.next(3))
     changed = VIDEO_HEADER + b"2"
-    header = source.gop_buffer.append(VIDEO, 160, HEADER, changed)
+    header = source.buffer.add(VIDEO, 160, HEADER, changed)
     player.offer([header, *source.next(20)])
     assert player.dropped > 0
     headers = [m.payload for m in messages(drain(player)) if m.type_id == 9 and m.payload[1] == 0]

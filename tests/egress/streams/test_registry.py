@@ -3,9 +3,10 @@
 from common.ipc.identity import Generation
 from common.ipc.media_messages import StreamClosed
 from egress.streams import registry as streams_module
-from egress.streams.registry import PARKED_S, Streams
+from egress.streams.registry import QUEUED_S, Streams
 from tests.kit.egress import (
     STREAM,
+    FlushReader,
     inter_tag,
     key_tag,
     rendition_open,
@@ -15,7 +16,7 @@ from tests.kit.egress import (
 )
 
 
-def test_tags_before_their_stream_are_parked_and_taken_when_it_opens() -> None:
+def test_tags_before_their_stream_are_queued_and_taken_when_it_opens() -> None:
     streams = Streams()
     for message, payloads in (
         rendition_open("720p"),
@@ -24,13 +25,13 @@ def test_tags_before_their_stream_are_parked_and_taken_when_it_opens() -> None:
     ):
         assert streams.take(message, payloads, 0.0) == (None, ())
     stream, _ = streams.open(stream_open(), 0.5)
-    wire = b"".join(entry.shared(1) for entry in stream.renditions["720p"].take(0.5))
+    wire = b"".join(entry.shared(1) for entry in FlushReader(stream.renditions["720p"]).take())
     assert texts(wire) == ["M", "H", "v0", "v40"]
     assert stream.touched == {"720p"}
     assert streams.queued == 0
 
 
-def test_tags_of_the_next_generation_are_parked_until_it_is_announced() -> None:
+def test_tags_of_the_next_generation_are_queued_until_it_is_announced() -> None:
     streams = Streams()
     stream, _ = streams.open(stream_open(), 0.0)
     for message, payloads in (
@@ -43,21 +44,21 @@ def test_tags_of_the_next_generation_are_parked_until_it_is_announced() -> None:
     assert stream.renditions["720p"].frames == 1
 
 
-def test_what_is_parked_is_dropped_after_a_while() -> None:
+def test_what_is_queued_is_dropped_after_a_while() -> None:
     streams = Streams()
     streams.take(*tags(0, key_tag(0)), 0.0)
-    streams.expire(PARKED_S - 0.1)
+    streams.expire(QUEUED_S - 0.1)
     assert streams.queued == 1
-    streams.expire(PARKED_S)
+    streams.expire(QUEUED_S)
     assert streams.queued == 0
     assert streams.unplaced == 1
 
 
-def test_parking_is_bounded() -> None:
+def test_the_queue_is_bounded() -> None:
     streams = Streams()
-    for i in range(streams_module.MAX_PARKED + 10):
+    for i in range(streams_module.MAX_QUEUED + 10):
         streams.take(*tags(i, key_tag(i)), 0.0)
-    assert streams.queued == streams_module.MAX_PARKED
+    assert streams.queued == streams_module.MAX_QUEUED
     assert streams.unplaced == 10
 
 

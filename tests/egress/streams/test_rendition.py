@@ -1,41 +1,51 @@
 """egress/streams/rendition.py: gaps, keyframe waits, interleaved audio, when a flush is due."""
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import pytest
 
 from common.ipc.media_messages import HEADER, REPLAY
-from egress.streams.gop_buffer import AUDIO, DATA, Entry
+from egress.rtmp import from_units
+from egress.rtmp.from_units import Entry
 from egress.streams.rendition import VIDEO_WAIT_S, Rendition
 from tests.kit.egress import (
     AUDIO_HEADER,
     METADATA,
     VIDEO_HEADER,
-    TagEntry,
+    FlushReader,
+    audio_header_tag,
     audio_tag,
+    data_tag,
+    egress_rendition,
+    give,
+    give_shared,
     inter_tag,
     key_tag,
     messages,
     picture,
     sound,
+    tag,
     texts,
 )
 
 
 def made(is_transcoded: bool = False, flush_s: float = 0.0) -> Rendition:
-    rendition = Rendition("x", is_transcoded=is_transcoded, audio_hold_s=0.045, flush_s=flush_s)
+    rendition = egress_rendition(is_transcoded=is_transcoded, flush_s=flush_s)
     rendition.open(METADATA, VIDEO_HEADER, 0)
     return rendition
 
 
-def give(
-    rendition: Rendition, number: int, *items: tuple[TagEntry, bytes], now: float = 0.0
-) -> None:
-    rendition.tags(number, [entry for entry, _ in items], [data for _, data in items], now)
-
-
 def give_audio(rendition: Rendition, dts_ms: int, now: float = 0.0) -> None:
-    rendition.shared(AUDIO, dts_ms, 0, sound(f"a{dts_ms}"), 0.0, now)
+    give_shared(rendition, audio_tag(dts_ms), now=now)
+
+
+_readers: WeakKeyDictionary[Rendition, FlushReader] = WeakKeyDictionary()
+
+
+def take(rendition: Rendition) -> list[Entry]:
+    """What goes out now, to players who got all that went out before."""
+    return _readers.setdefault(rendition, FlushReader(rendition)).take()
 
 
 def words(entries: Sequence[Entry]) -> list[str]:
@@ -45,21 +55,21 @@ def words(entries: Sequence[Entry]) -> list[str]:
 def test_metadata_and_header_go_ahead_of_the_first_keyframe() -> None:
     rendition = made()
     give(rendition, 0, key_tag(40), inter_tag(80))
-    assert words(rendition.take(0.0)) == ["M", "H", "v40", "v80"]
+    assert words(take(rendition)) == ["M", "H", "v40", "v80"]
 
 
 def test_data_is_nobodys_metadata_whatever_its_name_is() -> None:
     rendition = made(is_transcoded=True)
     give(rendition, 0, key_tag(0))
-    rendition.shared(DATA, 0, 0, b"\x02\x00\x0aonMetaData\x08", 0.0, 0.0)
-    assert rendition.metadata == METADATA
-    assert rendition.take(0.0)[-1].kind == DATA
+    give_shared(rendition, ((18, 0, 0, 0.0), b"\x02\x00\x0aonMetaData\x08"))
+    assert rendition.script == METADATA
+    assert take(rendition)[-1].kind == from_units.DATA
 
 
 def test_nothing_goes_out_before_a_keyframe() -> None:
     rendition = made()
     give(rendition, 0, inter_tag(0), inter_tag(40), key_tag(80))
-    assert words(rendition.take(0.0)) == ["M", "H", "v80"]
+    assert words(take(rendition)) == ["M", "H", "v80"]
     assert rendition.dropped == 2
 
 
@@ -70,7 +80,7 @@ def test_after_a_gap_video_waits_for_the_next_keyframe() -> None:
     give_audio(rendition, 80)
     give(rendition, 3, inter_tag(120))
     give(rendition, 4, key_tag(160))
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "a80", "v160"]
+    assert words(take(rendition)) == ["M", "H", "v0", "a80", "v160"]
     assert rendition.dropped == 2
 
 
@@ -78,7 +88,7 @@ def test_numbers_that_came_already_are_skipped() -> None:
     rendition = made()
     give(rendition, 0, key_tag(0), inter_tag(40))
     give(rendition, 1, inter_tag(40), inter_tag(80))
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "v80"]
+    assert words(take(rendition)) == ["M", "H", "v0", "v40", "v80"]
     assert rendition.dropped == 0
 
 
@@ -87,7 +97,7 @@ def test_a_new_header_goes_out_in_line_before_its_picture() -> None:
     give(rendition, 0, key_tag(0))
     rendition.open(b"", VIDEO_HEADER + b"2", 1)
     give(rendition, 1, key_tag(40))
-    entries = rendition.take(0.0)
+    entries = take(rendition)
     assert words(entries) == ["M", "H", "v0", "H", "v40"]
     assert entries[3].dts_ms == 40
 
@@ -98,25 +108,25 @@ def test_a_repeated_header_changes_nothing(repeat: bytes) -> None:
     give(rendition, 0, key_tag(0))
     rendition.open(METADATA, repeat, 1)
     give(rendition, 1, key_tag(40))
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40"]
+    assert words(take(rendition)) == ["M", "H", "v0", "v40"]
 
 
 def test_headers_that_no_picture_came_with_are_not_those_of_the_next_ones() -> None:
     rendition = made()
     give(rendition, 0, key_tag(0))
-    rendition.take(0.0)
+    take(rendition)
     rendition.open(METADATA + b"2", VIDEO_HEADER + b"2", 1)
     rendition.open(METADATA, VIDEO_HEADER, 1)
     give(rendition, 1, key_tag(40))
-    headers = rendition.take(0.0)[-1].headers
+    headers = take(rendition)[-1].headers
     assert headers.video == VIDEO_HEADER
     assert headers.metadata == METADATA
 
 
 def test_a_header_among_the_tags_is_taken_as_one() -> None:
-    rendition = Rendition("x", is_transcoded=False, audio_hold_s=0.045, flush_s=0.0)
+    rendition = egress_rendition()
     give(rendition, 0, ((9, 0, HEADER, 0.0), VIDEO_HEADER), key_tag(0))
-    assert words(rendition.take(0.0)) == ["H", "v0"]
+    assert words(take(rendition)) == ["H", "v0"]
 
 
 def test_time_never_steps_back() -> None:
@@ -124,14 +134,14 @@ def test_time_never_steps_back() -> None:
     give(rendition, 0, key_tag(0), inter_tag(80), inter_tag(40), inter_tag(120), key_tag(160))
     give_audio(rendition, 90)
     give_audio(rendition, 70)
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v80", "v160", "a90"]
+    assert words(take(rendition)) == ["M", "H", "v0", "v80", "v160", "a90"]
     assert rendition.dropped == 3
 
 
 def test_equal_times_pass() -> None:
     rendition = made()
     give(rendition, 0, key_tag(0), inter_tag(40), inter_tag(40))
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "v40"]
+    assert words(take(rendition)) == ["M", "H", "v0", "v40", "v40"]
 
 
 def test_a_replay_of_what_is_here_is_left_out_and_not_counted() -> None:
@@ -146,7 +156,7 @@ def test_a_replay_of_what_is_here_is_left_out_and_not_counted() -> None:
     ]
     give(rendition, 2, *replay)
     give(rendition, 4, inter_tag(80))
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "v80"]
+    assert words(take(rendition)) == ["M", "H", "v0", "v40", "v80"]
     assert rendition.dropped == 0
 
 
@@ -156,7 +166,7 @@ def test_a_new_generation_begins_with_a_header_and_a_later_keyframe() -> None:
     rendition.start_generation()
     rendition.open(METADATA, VIDEO_HEADER, 0)
     give(rendition, 0, key_tag(40), inter_tag(80), key_tag(120), inter_tag(160))
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "H", "v120", "v160"]
+    assert words(take(rendition)) == ["M", "H", "v0", "v40", "H", "v120", "v160"]
     assert rendition.dropped == 2
 
 
@@ -166,7 +176,7 @@ def test_the_source_goes_on_through_a_generation_whose_numbers_continue() -> Non
     rendition.continue_generation()
     rendition.open(METADATA, VIDEO_HEADER, 2)
     give(rendition, 2, inter_tag(80))
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "v80"]
+    assert words(take(rendition)) == ["M", "H", "v0", "v40", "v80"]
 
 
 def test_the_source_starts_over_when_the_numbers_do() -> None:
@@ -175,7 +185,7 @@ def test_the_source_starts_over_when_the_numbers_do() -> None:
     rendition.continue_generation()
     rendition.open(METADATA, VIDEO_HEADER, 0)
     give(rendition, 0, inter_tag(80), key_tag(120))
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "v40", "H", "v120"]
+    assert words(take(rendition)) == ["M", "H", "v0", "v40", "H", "v120"]
 
 
 def test_audio_of_the_source_lies_as_it_came() -> None:
@@ -183,7 +193,7 @@ def test_audio_of_the_source_lies_as_it_came() -> None:
     give(rendition, 0, key_tag(0))
     give_audio(rendition, 70)
     give(rendition, 1, inter_tag(40))
-    assert words(rendition.take(0.0)) == ["M", "H", "v0", "a70", "v40"]
+    assert words(take(rendition)) == ["M", "H", "v0", "a70", "v40"]
 
 
 def test_audio_of_a_rendition_waits_for_the_video_of_its_time() -> None:
@@ -191,45 +201,45 @@ def test_audio_of_a_rendition_waits_for_the_video_of_its_time() -> None:
     give(rendition, 0, key_tag(0))
     for dts_ms in (10, 30, 50):
         give_audio(rendition, dts_ms)
-    assert words(rendition.take(0.0)) == ["M", "H", "v0"]
+    assert words(take(rendition)) == ["M", "H", "v0"]
     give(rendition, 1, inter_tag(40))
-    assert words(rendition.take(0.0)) == ["a10", "a30", "v40"]
+    assert words(take(rendition)) == ["a10", "a30", "v40"]
     give(rendition, 2, inter_tag(80))
-    assert words(rendition.take(0.0)) == ["a50", "v80"]
+    assert words(take(rendition)) == ["a50", "v80"]
 
 
 def test_audio_of_a_rendition_waits_no_longer_than_its_bound() -> None:
     rendition = made(is_transcoded=True)
     give(rendition, 0, key_tag(0))
-    rendition.take(0.0)
+    take(rendition)
     give_audio(rendition, 10, now=1.0)
     assert rendition.due_at() == 1.0 + VIDEO_WAIT_S
     rendition.advance(1.19)
-    assert not rendition.take(1.19)
+    assert not take(rendition)
     rendition.advance(1.2)
     due = rendition.due_at()
     assert due is not None
     assert due <= 1.2
-    assert words(rendition.take(1.2)) == ["a10"]
+    assert words(take(rendition)) == ["a10"]
 
 
 def test_video_never_waits_and_late_audio_rides_with_the_next_frame() -> None:
     rendition = made(is_transcoded=True)
     give(rendition, 0, key_tag(0), inter_tag(40), inter_tag(80))
-    rendition.take(0.0)
+    take(rendition)
     give_audio(rendition, 60, now=1.0)
     assert rendition.due_at() == 1.045
     give(rendition, 3, inter_tag(120), now=1.01)
-    assert words(rendition.take(1.01)) == ["a60", "v120"]
+    assert words(take(rendition)) == ["a60", "v120"]
 
 
 def test_data_messages_wait_like_audio() -> None:
     rendition = made(is_transcoded=True)
     give(rendition, 0, key_tag(0))
-    rendition.take(0.0)
-    rendition.shared(DATA, 30, 0, b"data", 0.0, 0.0)
+    take(rendition)
+    give_shared(rendition, data_tag(30))
     give(rendition, 1, inter_tag(40))
-    assert [entry.kind for entry in rendition.take(0.0)] == [DATA, 1]
+    assert [entry.kind for entry in take(rendition)] == [from_units.DATA, 1]
 
 
 def test_a_flush_is_due_at_once_with_video_and_after_a_hold_without() -> None:
@@ -237,7 +247,7 @@ def test_a_flush_is_due_at_once_with_video_and_after_a_hold_without() -> None:
     assert rendition.due_at() is None
     give(rendition, 0, key_tag(0), now=5.0)
     assert rendition.due_at() == 5.0
-    rendition.take(5.0)
+    take(rendition)
     give_audio(rendition, 10, now=6.0)
     give_audio(rendition, 30, now=6.02)
     assert rendition.due_at() == 6.045
@@ -265,24 +275,22 @@ def test_only_what_is_flushed_counts_for_joiners() -> None:
     give(rendition, 0, key_tag(0))
     assert rendition.flushed == 0
     assert rendition.has_start
-    rendition.take(0.0)
+    take(rendition)
     give(rendition, 1, inter_tag(40))
     assert rendition.flushed == 1
 
 
 def test_positions_and_latency_are_counted() -> None:
     rendition = made()
-    rendition.watched_since_s = 9.9
-    rendition.tags(
-        0,
-        [(9, 0, 1, 9.99), (9, 40, 0, 9.99)],
-        [picture("v0", True, composition_ms=80), picture("v40", composition_ms=-10)],
-        10.0,
-        9.995,
-    )
-    rendition.take(10.0)
-    rendition.gone(10.001)
-    rendition.gone(20.0)  # nothing was taken since
+    rendition.demanded_since_s = 9.9
+    pictures = [
+        tag(((9, 0, 1, 9.99), picture("v0", True, composition_ms=80))),
+        tag(((9, 40, 0, 9.99), picture("v40", composition_ms=-10))),
+    ]
+    rendition.tags(0, pictures, 10.0, 9.995)
+    take(rendition)
+    rendition.note_sent(10.001)
+    rendition.note_sent(20.0)  # nothing was taken since
     assert rendition.last_pts_ms == 80
     assert rendition.frames == 2
     times = rendition.stages.quantiles()
@@ -293,22 +301,23 @@ def test_positions_and_latency_are_counted() -> None:
 
 def test_tags_that_may_have_waited_for_a_player_are_not_timed() -> None:
     rendition = made()
-    rendition.tags(0, [(9, 0, 1, 9.99)], [picture("v0", True)], 10.0, 9.995)
-    rendition.watched_since_s = 10.0
-    rendition.tags(1, [(9, 40, 0, 9.99)], [picture("v40")], 10.1, 9.999)
-    rendition.take(10.1)
-    rendition.gone(10.1)
+    rendition.tags(0, [tag(((9, 0, 1, 9.99), picture("v0", True)))], 10.0, 9.995)
+    rendition.demanded_since_s = 10.0
+    rendition.tags(1, [tag(((9, 40, 0, 9.99), picture("v40")))], 10.1, 9.999)
+    take(rendition)
+    rendition.note_sent(10.1)
     assert rendition.stages.quantiles() == {}
     assert rendition.frames == 2
 
 
 def test_an_audio_header_is_kept_for_joiners_and_passed_on() -> None:
     rendition = made()
-    rendition.shared(AUDIO, 0, HEADER, AUDIO_HEADER, 0.0, 0.0)
+    give_shared(rendition, audio_header_tag(0))
     give(rendition, 0, key_tag(0))
     give(rendition, 1, audio_tag(5))
-    assert words(rendition.take(0.0)) == ["h", "M", "H", "v0", "a5"]
-    assert rendition.gop_buffer.headers.audio == AUDIO_HEADER
+    assert words(take(rendition)) == ["h", "M", "H", "v0", "a5"]
+    assert rendition.gop_buffer.config.audio is not None
+    assert rendition.gop_buffer.config.audio.body == AUDIO_HEADER
 
 
 @pytest.mark.parametrize("is_transcoded", [False, True])
@@ -318,13 +327,13 @@ def test_an_audio_header_has_no_time_and_drops_nothing_of_the_audio_behind_it(
     rendition = made(is_transcoded)
     changed = AUDIO_HEADER + b"2"
     give(rendition, 0, key_tag(5000), inter_tag(5040))
-    rendition.shared(AUDIO, 0, HEADER, AUDIO_HEADER, 0.0, 0.0)
+    give_shared(rendition, audio_header_tag(0))
     for dts_ms in (4500, 4520, 5060):
         give_audio(rendition, dts_ms)
-    rendition.shared(AUDIO, 0, HEADER, changed, 0.0, 0.0)
+    give_shared(rendition, audio_header_tag(0, changed))
     give_audio(rendition, 5070)
     give(rendition, 2, inter_tag(5080))
-    entries = rendition.take(0.0)
+    entries = take(rendition)
     read = messages(b"".join(entry.shared(1) for entry in entries))
     heard = [(m.payload, m.timestamp) for m in read if m.type_id == 8]
     assert [payload for payload, _ in heard] == [

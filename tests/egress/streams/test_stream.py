@@ -8,12 +8,13 @@ from common.config.ladder import SOURCE
 from common.flv import amf0
 from common.ipc.identity import Generation
 from common.ipc.media_messages import REPLAY, GenerationEnd, RenditionOpen, StreamClosed, Tags
+from egress.rtmp.from_units import metadata_of
 from egress.streams.stream import (
-    CUT_WAIT_S,
     END_WAIT_S,
     LATE_S,
     MAX_ABSENT,
     SILENT_S,
+    SPLICE_WAIT_S,
     Stream,
     StreamState,
 )
@@ -22,10 +23,12 @@ from tests.kit.egress import (
     STREAM,
     TEMPLATE,
     VIDEO_HEADER,
+    FlushReader,
     Screen,
     audio_header_tag,
     audio_tag,
     data_tag,
+    give,
     inter_tag,
     key_tag,
     rendition_open,
@@ -38,12 +41,13 @@ REPEATED = (key_tag(5000), inter_tag(5040))
 Sent = tuple[RenditionOpen | Tags, Sequence[bytes]]
 
 
-class Demand:
+class Output:
     """A stream whose renditions are flushed and read."""
 
     def __init__(self, renditions: tuple[str, ...] = ("720p", "360p")) -> None:
         self.stream = Stream(stream_open(renditions=renditions), 0.0)
         self._screens: dict[str, Screen] = {}
+        self._readers: dict[str, FlushReader] = {}
 
     def take(self, *sent: Sent, now: float = 0.0) -> None:
         for message, payloads in sent:
@@ -55,7 +59,8 @@ class Demand:
     def words(self, name: str, now: float = 0.0) -> list[str]:
         rendition = self.stream.renditions[name]
         rendition.advance(now)
-        wire = b"".join(entry.shared(1) for entry in rendition.take(now))
+        reader = self._readers.setdefault(name, FlushReader(rendition))
+        wire = b"".join(entry.shared(1) for entry in reader.take())
         return self._screens.setdefault(name, Screen()).words(wire)
 
 
@@ -68,12 +73,12 @@ def state(stream: Stream) -> StreamState:
 
 
 def test_a_stream_has_its_renditions_and_the_source() -> None:
-    assert set(Demand().stream.renditions) == {"720p", "360p", SOURCE}
+    assert set(Output().stream.renditions) == {"720p", "360p", SOURCE}
 
 
 def test_audio_and_data_reach_every_rendition() -> None:
-    watched = Demand()
-    watched.take(
+    output = Output()
+    output.take(
         rendition_open(SOURCE),
         rendition_open("720p"),
         tags(0, key_tag(0)),
@@ -81,48 +86,52 @@ def test_audio_and_data_reach_every_rendition() -> None:
         shared(audio_header_tag(0), audio_tag(0), data_tag(0)),
         tags(1, inter_tag(40), rendition="720p"),
     )
-    assert watched.words(SOURCE) == ["M", "H", "v0", "h", "a0", "d0"]
-    assert watched.words("720p") == ["M", "H", "v0", "h", "a0", "d0", "v40"]
+    assert output.words(SOURCE) == ["M", "H", "v0", "h", "a0", "d0"]
+    assert output.words("720p") == ["M", "H", "v0", "h", "a0", "d0", "v40"]
 
 
 def test_a_repeated_audio_header_is_not_passed_on() -> None:
-    watched = Demand()
-    watched.take(shared(audio_header_tag(0)), shared(audio_header_tag(5), audio_tag(5)))
-    assert watched.words(SOURCE) == ["h", "a5"]
+    output = Output()
+    output.take(shared(audio_header_tag(0)), shared(audio_header_tag(5), audio_tag(5)))
+    assert output.words(SOURCE) == ["h", "a5"]
 
 
 def test_the_renditions_metadata_tell_of_the_audio() -> None:
-    watched = Demand()
-    watched.take(rendition_open("720p"), shared(audio_header_tag(0)))
-    watched.take(rendition_open("360p"))
+    output = Output()
+    output.take(rendition_open("720p"), shared(audio_header_tag(0)))
+    output.take(rendition_open("360p"))
     for name in ("720p", "360p"):
-        values = amf0.decode_all(watched.stream.renditions[name].metadata)
+        rendition = output.stream.renditions[name]
+        give(rendition, 0, key_tag(0))
+        values = amf0.decode_all(metadata_of(rendition.gop_buffer.config))
         assert isinstance(values[1], dict)
         assert values[1]["audiocodecid"] == 10.0
-    assert watched.stream.renditions[SOURCE].metadata == b""
+    assert output.stream.renditions[SOURCE].script == b""
 
 
 def test_a_rendition_that_is_made_later_has_the_audio_header() -> None:
-    watched = Demand(renditions=("720p",))
-    watched.take(shared(audio_header_tag(0)))
-    watched.stream.open(stream_open(renditions=("720p", "360p")), 0.0)
-    assert watched.stream.renditions["360p"].gop_buffer.headers.audio == AUDIO_HEADER
+    output = Output(renditions=("720p",))
+    output.take(shared(audio_header_tag(0)))
+    output.stream.open(stream_open(renditions=("720p", "360p")), 0.0)
+    audio = output.stream.renditions["360p"].gop_buffer.config.audio
+    assert audio is not None
+    assert audio.body == AUDIO_HEADER
 
 
 def test_a_lost_worker_is_followed_at_once_and_the_source_goes_on() -> None:
-    watched = Demand()
-    watched.take(
+    output = Output()
+    output.take(
         rendition_open(SOURCE),
         rendition_open("720p"),
         tags(0, key_tag(0), inter_tag(40)),
         tags(0, key_tag(0), inter_tag(40), rendition="720p"),
     )
-    watched.words(SOURCE)
-    watched.words("720p")
-    assert watched.stream.revoke(Generation(1)) == 40
-    watched.take(tags(2, inter_tag(80), rendition="720p"), tags(2, inter_tag(80)))
-    watched.stream.open(stream_open(generation=2), 0.0)
-    watched.take(
+    output.words(SOURCE)
+    output.words("720p")
+    assert output.stream.revoke(Generation(1)) == 40
+    output.take(tags(2, inter_tag(80), rendition="720p"), tags(2, inter_tag(80)))
+    output.stream.open(stream_open(generation=2), 0.0)
+    output.take(
         rendition_open(SOURCE, first_number=3, generation=2),
         tags(3, inter_tag(120), generation=2),
         rendition_open("720p", generation=2),
@@ -130,134 +139,134 @@ def test_a_lost_worker_is_followed_at_once_and_the_source_goes_on() -> None:
         tags(2, key_tag(120), generation=2, rendition="720p"),
         tags(3, inter_tag(120), rendition="720p"),
     )
-    assert watched.words(SOURCE) == ["v80", "v120"]
-    assert watched.words("720p") == ["H", "v120"]
-    assert watched.stream.stale == 2
+    assert output.words(SOURCE) == ["v80", "v120"]
+    assert output.words("720p") == ["H", "v120"]
+    assert output.stream.stale == 2
 
 
 def test_the_position_told_is_the_last_of_the_rendition_that_came_furthest() -> None:
-    watched = Demand()
-    watched.take(
+    output = Output()
+    output.take(
         rendition_open("720p"),
         rendition_open("360p"),
         tags(0, key_tag(0), inter_tag(40), inter_tag(80), rendition="720p"),
         tags(0, key_tag(0), rendition="360p"),
         tags(0, key_tag(0), inter_tag(40), inter_tag(80), inter_tag(120)),
     )
-    assert watched.stream.revoke(Generation(1)) == 80
+    assert output.stream.revoke(Generation(1)) == 80
 
 
 def test_at_a_cut_the_new_renditions_wait_for_the_old_ones_end() -> None:
-    watched = Demand()
-    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
-    watched.take(
+    output = Output()
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    output.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
+    output.take(
         rendition_open("720p", generation=2),
         tags(0, key_tag(80), inter_tag(120), generation=2, rendition="720p"),
         tags(1, inter_tag(40), rendition="720p"),
         tags(2, inter_tag(80), rendition="720p"),
         tags(0, key_tag(0), inter_tag(40)),
     )
-    assert watched.words("720p") == ["M", "H", "v0", "v40"]
-    assert watched.words(SOURCE) == ["v0", "v40"]
-    watched.end_generation(1)
-    watched.take(tags(2, inter_tag(160), generation=2, rendition="720p"))
-    assert watched.words("720p") == ["H", "v80", "v120", "v160"]
-    assert watched.stream.generation == 2
+    assert output.words("720p") == ["M", "H", "v0", "v40"]
+    assert output.words(SOURCE) == ["v0", "v40"]
+    output.end_generation(1)
+    output.take(tags(2, inter_tag(160), generation=2, rendition="720p"))
+    assert output.words("720p") == ["H", "v80", "v120", "v160"]
+    assert output.stream.generation == 2
 
 
 def test_at_a_cut_the_wait_is_bounded() -> None:
-    watched = Demand()
-    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(generation=2, splice_ms=40), 0.0)
-    assert watched.stream.due_at() == SILENT_S
-    watched.take(
+    output = Output()
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    output.stream.open(stream_open(generation=2, splice_ms=40), 0.0)
+    assert output.stream.due_at() == SILENT_S
+    output.take(
         rendition_open("720p", generation=2),
         tags(0, key_tag(40), generation=2, rendition="720p"),
         now=5.0,
     )
-    assert watched.stream.due_at() == 5.0 + CUT_WAIT_S
-    watched.stream.tick(5.0 + CUT_WAIT_S)
-    assert watched.words("720p") == ["M", "H", "v0", "H", "v40"]
-    watched.take(tags(1, inter_tag(40), rendition="720p"))
-    assert watched.words("720p") == []
+    assert output.stream.due_at() == 5.0 + SPLICE_WAIT_S
+    output.stream.tick(5.0 + SPLICE_WAIT_S)
+    assert output.words("720p") == ["M", "H", "v0", "H", "v40"]
+    output.take(tags(1, inter_tag(40), rendition="720p"))
+    assert output.words("720p") == []
 
 
 def test_at_a_cut_the_source_does_not_wait() -> None:
-    watched = Demand()
-    watched.take(rendition_open(SOURCE), tags(0, key_tag(0)))
-    watched.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
-    watched.take(
+    output = Output()
+    output.take(rendition_open(SOURCE), tags(0, key_tag(0)))
+    output.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
+    output.take(
         tags(1, inter_tag(40)),
         tags(2, inter_tag(80), generation=2),
         tags(3, inter_tag(120)),
     )
-    assert watched.words(SOURCE) == ["M", "H", "v0", "v40", "v80", "v120"]
-    watched.end_generation(1)
-    watched.take(tags(4, inter_tag(160)), tags(5, inter_tag(200), generation=2))
-    assert watched.words(SOURCE) == ["v160", "v200"]
+    assert output.words(SOURCE) == ["M", "H", "v0", "v40", "v80", "v120"]
+    output.end_generation(1)
+    output.take(tags(4, inter_tag(160)), tags(5, inter_tag(200), generation=2))
+    assert output.words(SOURCE) == ["v160", "v200"]
 
 
 def test_a_cut_that_is_announced_twice_is_one() -> None:
-    watched = Demand()
+    output = Output()
     message = stream_open(generation=2, splice_ms=80)
-    watched.stream.open(message, 0.0)
-    watched.stream.open(message, 0.0)
-    assert watched.stream.generation == 1
+    output.stream.open(message, 0.0)
+    output.stream.open(message, 0.0)
+    assert output.stream.generation == 1
 
 
 def test_renditions_that_change_between_an_announcement_and_its_cut_are_those_of_the_new_one() -> (
     None
 ):
-    watched = Demand()
-    watched.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
-    watched.stream.open(stream_open(generation=2, renditions=("360p",)), 0.0)
-    assert "720p" in watched.stream.renditions, "up to the cut"
-    watched.end_generation(1)
-    assert set(watched.stream.renditions) == {"360p", SOURCE}
+    output = Output()
+    output.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
+    output.stream.open(stream_open(generation=2, renditions=("360p",)), 0.0)
+    assert "720p" in output.stream.renditions, "up to the cut"
+    output.end_generation(1)
+    assert set(output.stream.renditions) == {"360p", SOURCE}
 
 
 def test_a_publisher_that_is_back_before_a_cut_is_back() -> None:
-    watched = Demand()
-    watched.take(rendition_open(SOURCE), tags(0, key_tag(0), inter_tag(40)))
-    watched.stream.open(stream_open(generation=2, splice_ms=2000), 0.0)
-    watched.stream.close(close(10_000, generation=2), 0.5)
-    watched.stream.open(stream_open(generation=2), 0.6)
-    assert state(watched.stream) is StreamState.LIVE
-    watched.take(tags(2, inter_tag(80), key_tag(120), generation=2))
-    assert watched.words(SOURCE) == ["M", "H", "v0", "v40", "H", "v120"]
-    assert watched.stream.generation == 1, "up to the cut"
-    watched.end_generation(1)
-    assert watched.stream.generation == 2
-    watched.take(tags(4, inter_tag(9_900), generation=2), now=10.0)
-    watched.stream.tick(10.6)
-    assert state(watched.stream) is StreamState.LIVE
+    output = Output()
+    output.take(rendition_open(SOURCE), tags(0, key_tag(0), inter_tag(40)))
+    output.stream.open(stream_open(generation=2, splice_ms=2000), 0.0)
+    output.stream.close(close(10_000, generation=2), 0.5)
+    output.stream.open(stream_open(generation=2), 0.6)
+    assert state(output.stream) is StreamState.LIVE
+    output.take(tags(2, inter_tag(80), key_tag(120), generation=2))
+    assert output.words(SOURCE) == ["M", "H", "v0", "v40", "H", "v120"]
+    assert output.stream.generation == 1, "up to the cut"
+    output.end_generation(1)
+    assert output.stream.generation == 2
+    output.take(tags(4, inter_tag(9_900), generation=2), now=10.0)
+    output.stream.tick(10.6)
+    assert state(output.stream) is StreamState.LIVE
 
 
 def test_a_lost_new_generation_is_not_switched_to_with_its_tags() -> None:
-    watched = Demand()
-    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
-    watched.take(
+    output = Output()
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    output.stream.open(stream_open(generation=2, splice_ms=80), 0.0)
+    output.take(
         rendition_open("720p", generation=2),
         tags(0, key_tag(80), generation=2, rendition="720p"),
     )
-    assert watched.stream.revoke(Generation(2)) == 0
-    watched.end_generation(1)
-    assert watched.words("720p") == ["M", "H", "v0"]
+    assert output.stream.revoke(Generation(2)) == 0
+    output.end_generation(1)
+    assert output.words("720p") == ["M", "H", "v0"]
 
 
 def test_tags_of_an_ended_generation_are_stale() -> None:
-    watched = Demand()
-    watched.stream.open(stream_open(generation=2), 0.0)
-    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"), tags(0, key_tag(0)))
-    assert watched.words("720p") == []
-    assert watched.words(SOURCE) == []
-    assert watched.stream.stale == 3
+    output = Output()
+    output.stream.open(stream_open(generation=2), 0.0)
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"), tags(0, key_tag(0)))
+    assert output.words("720p") == []
+    assert output.words(SOURCE) == []
+    assert output.stream.stale == 3
 
 
 def test_only_known_generations_are_known() -> None:
-    stream = Demand().stream
+    stream = Output().stream
     assert stream.knows(Generation(1))
     assert not stream.knows(Generation(2))
     stream.open(stream_open(generation=2, splice_ms=80), 0.0)
@@ -265,109 +274,116 @@ def test_only_known_generations_are_known() -> None:
 
 
 def test_renditions_that_a_placement_has_no_more_are_gone() -> None:
-    watched = Demand()
-    gone = watched.stream.open(stream_open(generation=2, renditions=("360p",)), 0.0)
-    assert gone == ("720p",)
-    assert set(watched.stream.renditions) == {"360p", SOURCE}
-    watched.take(tags(0, key_tag(0), generation=2, rendition="720p"))
-    assert watched.stream.stale == 1
+    output = Output()
+    gone = output.stream.open(stream_open(generation=2, renditions=("360p",)), 0.0)
+    assert [rendition.name for rendition in gone] == ["720p"]
+    assert set(output.stream.renditions) == {"360p", SOURCE}
+    output.take(tags(0, key_tag(0), generation=2, rendition="720p"))
+    assert output.stream.stale == 1
 
 
-def comes_back(*meanwhile: Sent, first_number: int) -> Demand:
+def comes_back(*meanwhile: Sent, first_number: int) -> Output:
     """720p begins, is gone by its ingest's word, and is announced again; then come pictures."""
-    watched = Demand()
-    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    assert watched.stream.open(stream_open(renditions=("360p",)), 0.0) == ("720p",)
-    watched.take(*meanwhile)
-    watched.stream.open(stream_open(), 0.0)
+    output = Output()
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    gone = output.stream.open(stream_open(renditions=("360p",)), 0.0)
+    assert [rendition.name for rendition in gone] == ["720p"]
+    output.take(*meanwhile)
+    output.stream.open(stream_open(), 0.0)
     pictures = inter_tag(80), key_tag(120), inter_tag(160)
-    watched.take(tags(first_number, *pictures, rendition="720p"))
-    return watched
+    output.take(tags(first_number, *pictures, rendition="720p"))
+    return output
 
 
 def test_a_rendition_that_comes_back_begins_with_what_its_worker_said_before_its_ingest() -> None:
     header = VIDEO_HEADER + b"other"
     opened = rendition_open("720p", first_number=1, header=header)
-    watched = comes_back(opened, tags(1, key_tag(40), rendition="720p"), first_number=2)
-    rendition = watched.stream.renditions["720p"]
+    output = comes_back(opened, tags(1, key_tag(40), rendition="720p"), first_number=2)
+    rendition = output.stream.renditions["720p"]
     rendition.advance(0.0)
     assert rendition.has_start
-    assert rendition.gop_buffer.headers.video == header
-    assert rendition.gop_buffer.headers.metadata
+    config = rendition.gop_buffer.config
+    assert config.video is not None
+    assert config.video.body == header
+    assert config.script is not None
+    assert config.script.body
 
 
 def test_a_rendition_that_was_gone_for_a_moment_goes_on_with_the_headers_it_had() -> None:
-    watched = comes_back(first_number=1)
-    rendition = watched.stream.renditions["720p"]
+    output = comes_back(first_number=1)
+    rendition = output.stream.renditions["720p"]
     rendition.advance(0.0)
     assert rendition.has_start
-    assert rendition.gop_buffer.headers.video == VIDEO_HEADER
-    assert rendition.gop_buffer.headers.metadata
+    config = rendition.gop_buffer.config
+    assert config.video is not None
+    assert config.video.body == VIDEO_HEADER
+    assert config.script is not None
+    assert config.script.body
 
 
 def test_a_rendition_of_the_next_generation_is_not_counted_from_the_one_befores_number() -> None:
-    watched = Demand()
-    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(renditions=("360p",)), 0.0)
-    watched.take(rendition_open("720p", first_number=900))  # its encoder is there again
-    watched.stream.open(stream_open(generation=2), 0.0)
-    watched.take(
+    output = Output()
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    output.stream.open(stream_open(renditions=("360p",)), 0.0)
+    output.take(rendition_open("720p", first_number=900))  # its encoder is there again
+    output.stream.open(stream_open(generation=2), 0.0)
+    output.take(
         rendition_open("720p", generation=2),
         tags(0, key_tag(80), inter_tag(120), generation=2, rendition="720p"),
     )
-    assert watched.words("720p") == ["M", "H", "v80", "v120"]
+    assert output.words("720p") == ["M", "H", "v80", "v120"]
 
 
 def test_a_rendition_that_the_next_generation_lacks_leaves_it_no_headers() -> None:
-    watched = Demand()
-    watched.take(rendition_open("720p", first_number=900), tags(900, key_tag(0), rendition="720p"))
-    watched.stream.open(stream_open(generation=2, renditions=("360p",)), 0.0)
-    watched.stream.open(stream_open(generation=2), 0.0)
-    assert not watched.stream.renditions["720p"].video_header
+    output = Output()
+    output.take(rendition_open("720p", first_number=900), tags(900, key_tag(0), rendition="720p"))
+    output.stream.open(stream_open(generation=2, renditions=("360p",)), 0.0)
+    output.stream.open(stream_open(generation=2), 0.0)
+    assert not output.stream.renditions["720p"].video_header
 
 
 def test_the_headers_of_a_rendition_that_waits_are_replaced_however_many_wait() -> None:
-    watched = Demand(renditions=())
-    watched.take(*(rendition_open(f"{i}p") for i in range(MAX_ABSENT)))
+    output = Output(renditions=())
+    output.take(*(rendition_open(f"{i}p") for i in range(MAX_ABSENT)))
     header = VIDEO_HEADER + b"other"
-    watched.take(rendition_open("0p", header=header), rendition_open("one more"))
-    watched.stream.open(stream_open(renditions=("0p", "one more")), 0.0)
-    assert watched.stream.renditions["0p"].video_header == header
-    assert not watched.stream.renditions["one more"].video_header
+    output.take(rendition_open("0p", header=header), rendition_open("one more"))
+    output.stream.open(stream_open(renditions=("0p", "one more")), 0.0)
+    assert output.stream.renditions["0p"].video_header == header
+    assert not output.stream.renditions["one more"].video_header
 
 
 def test_without_hold_a_stream_ends_when_its_worker_has_sent_the_rest() -> None:
-    watched = Demand()
-    watched.stream.close(close(0), 1.0)
-    assert state(watched.stream) is StreamState.ENDING
-    assert watched.stream.due_at() == 1.0 + END_WAIT_S
-    watched.end_generation(1, now=1.1)
-    watched.stream.tick(1.1)
-    assert state(watched.stream) is StreamState.ENDED
-    assert watched.stream.reason == "it left"
+    output = Output()
+    output.stream.close(close(0), 1.0)
+    assert state(output.stream) is StreamState.ENDING
+    assert output.stream.due_at() == 1.0 + END_WAIT_S
+    output.end_generation(1, now=1.1)
+    output.stream.tick(1.1)
+    assert state(output.stream) is StreamState.ENDED
+    assert output.stream.reason == "it left"
 
 
 def test_the_last_sound_is_not_lost_with_the_video_that_it_waits_for() -> None:
-    watched = Demand(renditions=("720p",))
-    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.take(shared(audio_tag(0), audio_tag(21), data_tag(30)))
-    assert watched.words("720p") == ["M", "H", "v0", "a0"]
-    watched.stream.close(close(0), 0.0)
-    watched.end_generation(1, now=0.05)
-    watched.stream.tick(0.05)
-    assert state(watched.stream) is StreamState.ENDED
-    assert watched.words("720p", now=0.05) == ["a21", "d30"]
+    output = Output(renditions=("720p",))
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    output.take(shared(audio_tag(0), audio_tag(21), data_tag(30)))
+    assert output.words("720p") == ["M", "H", "v0", "a0"]
+    output.stream.close(close(0), 0.0)
+    output.end_generation(1, now=0.05)
+    output.stream.tick(0.05)
+    assert state(output.stream) is StreamState.ENDED
+    assert output.words("720p", now=0.05) == ["a21", "d30"]
 
 
 def test_without_renditions_a_stream_ends_at_once() -> None:
-    stream = Demand(renditions=()).stream
+    stream = Output(renditions=()).stream
     stream.close(close(0), 1.0)
     stream.tick(1.0)
     assert state(stream) is StreamState.ENDED
 
 
 def test_a_held_stream_ends_after_its_hold() -> None:
-    stream = Demand().stream
+    stream = Output().stream
     stream.close(close(2000), 1.0)
     assert state(stream) is StreamState.HELD
     stream.tick(2.9 + LATE_S)
@@ -377,101 +393,101 @@ def test_a_held_stream_ends_after_its_hold() -> None:
 
 
 def test_a_held_stream_waits_for_its_ingests_word_that_the_hold_is_over() -> None:
-    watched = Demand()
-    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.close(close(2000), 1.0)
-    watched.stream.tick(3.05)  # ingest looks ten times a second
-    watched.stream.open(stream_open(), 3.1)
-    assert state(watched.stream) is StreamState.LIVE
-    assert watched.stream.renditions["720p"].video_header == VIDEO_HEADER
+    output = Output()
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    output.stream.close(close(2000), 1.0)
+    output.stream.tick(3.05)  # ingest looks ten times a second
+    output.stream.open(stream_open(), 3.1)
+    assert state(output.stream) is StreamState.LIVE
+    assert output.stream.renditions["720p"].video_header == VIDEO_HEADER
 
-    watched.stream.close(close(2000), 4.0)
-    watched.stream.close(close(0), 6.1)
-    watched.end_generation(1, now=6.1)
-    watched.stream.tick(6.1)
-    assert state(watched.stream) is StreamState.ENDED
+    output.stream.close(close(2000), 4.0)
+    output.stream.close(close(0), 6.1)
+    output.end_generation(1, now=6.1)
+    output.stream.tick(6.1)
+    assert state(output.stream) is StreamState.ENDED
 
 
 def test_a_publisher_who_returns_goes_on_with_a_header_and_a_keyframe() -> None:
-    watched = Demand()
-    watched.take(rendition_open(SOURCE), tags(0, key_tag(0), inter_tag(40)))
-    watched.stream.close(close(2000), 1.0)
-    watched.words(SOURCE)
-    watched.stream.open(stream_open(generation=2), 2.0)
-    watched.take(
+    output = Output()
+    output.take(rendition_open(SOURCE), tags(0, key_tag(0), inter_tag(40)))
+    output.stream.close(close(2000), 1.0)
+    output.words(SOURCE)
+    output.stream.open(stream_open(generation=2), 2.0)
+    output.take(
         rendition_open(SOURCE, first_number=2, generation=2),
         tags(2, inter_tag(1080), key_tag(1120), generation=2),
         now=2.0,
     )
-    assert state(watched.stream) is StreamState.LIVE
-    assert watched.words(SOURCE) == ["H", "v1120"]
+    assert state(output.stream) is StreamState.LIVE
+    assert output.words(SOURCE) == ["H", "v1120"]
 
 
 def test_the_same_generation_may_be_opened_anew_after_a_hold() -> None:
-    watched = Demand()
-    watched.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
-    watched.stream.close(close(2000), 1.0)
-    watched.stream.open(stream_open(), 1.5)
-    assert state(watched.stream) is StreamState.LIVE
-    watched.take(tags(1, inter_tag(40), rendition="720p"))
-    assert watched.words("720p") == ["M", "H", "v0", "v40"]
+    output = Output()
+    output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))
+    output.stream.close(close(2000), 1.0)
+    output.stream.open(stream_open(), 1.5)
+    assert state(output.stream) is StreamState.LIVE
+    output.take(tags(1, inter_tag(40), rendition="720p"))
+    assert output.words("720p") == ["M", "H", "v0", "v40"]
 
 
 def test_the_end_of_an_older_publisher_is_no_end() -> None:
-    stream = Demand().stream
+    stream = Output().stream
     stream.open(stream_open(generation=2), 0.0)
     stream.close(close(0, generation=1), 1.0)
     assert state(stream) is StreamState.LIVE
 
 
 def test_another_ingest_that_counts_time_anew_lands_behind_what_was_sent() -> None:
-    watched = Demand()
-    watched.take(
+    output = Output()
+    output.take(
         rendition_open(SOURCE),
         rendition_open("720p"),
         tags(0, key_tag(5000), inter_tag(5040)),
         tags(0, key_tag(5000), rendition="720p"),
         now=10.0,
     )
-    watched.words(SOURCE)
-    watched.words("720p")
-    watched.stream.open(stream_open(generation=2), 11.0)
-    watched.take(
+    output.words(SOURCE)
+    output.words("720p")
+    output.stream.open(stream_open(generation=2), 11.0)
+    output.take(
         rendition_open(SOURCE, generation=2),
         tags(0, key_tag(0), inter_tag(40), generation=2),
         rendition_open("720p", generation=2),
         tags(0, key_tag(0), inter_tag(40), generation=2, rendition="720p"),
         now=11.5,
     )
-    assert watched.words(SOURCE) == ["H", "v0@6540", "v40@6580"]
-    assert watched.words("720p") == ["H", "v0@6540", "v40@6580"]
-    assert watched.stream.revoke(Generation(2)) == 40
+    assert output.words(SOURCE) == ["H", "v0@6540", "v40@6580"]
+    assert output.words("720p") == ["H", "v0@6540", "v40@6580"]
+    assert output.stream.revoke(Generation(2)) == 40
 
 
 def test_a_time_that_begins_anew_is_known_through_a_placement_before_its_first_picture() -> None:
-    watched = Demand()
-    watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
-    watched.words(SOURCE)
-    watched.stream.open(stream_open(generation=2), 11.0)
-    watched.take(rendition_open(SOURCE, generation=2), now=11.0)
-    watched.stream.open(stream_open(generation=3), 11.2)  # its format asked for another device
-    watched.take(rendition_open(SOURCE, generation=3), tags(0, key_tag(0), generation=3), now=11.5)
-    assert watched.words(SOURCE) == ["H", "v0@6540"]
+    output = Output()
+    output.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
+    output.words(SOURCE)
+    output.stream.open(stream_open(generation=2), 11.0)
+    output.take(rendition_open(SOURCE, generation=2), now=11.0)
+    output.stream.open(stream_open(generation=3), 11.2)  # its format asked for another device
+    output.take(rendition_open(SOURCE, generation=3), tags(0, key_tag(0), generation=3), now=11.5)
+    assert output.words(SOURCE) == ["H", "v0@6540"]
 
 
 def test_another_ingest_that_repeats_what_was_sent_goes_on_in_its_time() -> None:
-    watched = Demand()
-    watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
-    watched.words(SOURCE)
-    watched.stream.open(stream_open(generation=2), 11.0)
+    output = Output()
+    output.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
+    output.words(SOURCE)
+    output.stream.open(stream_open(generation=2), 11.0)
     again = [((9, dts_ms, flags | REPLAY, 0.0), body) for (_, dts_ms, flags, _), body in REPEATED]
-    watched.take(
+    output.take(
         rendition_open(SOURCE, generation=2),
         tags(0, *again, generation=2),
         tags(2, key_tag(6000), inter_tag(6040), generation=2),
         now=11.5,
     )
-    assert watched.words(SOURCE) == ["H", "v6000", "v6040"]
+    assert output.words(SOURCE) == ["H", "v6000", "v6040"]
 
 
 @pytest.mark.parametrize(
@@ -487,39 +503,39 @@ def test_another_ingest_that_repeats_what_was_sent_goes_on_in_its_time() -> None
 def test_another_ingests_time_is_that_of_its_first_picture_or_sound(
     first: tuple[tuple[int, int, int, float], bytes], begins_ms: int, goes_on_ms: int
 ) -> None:
-    watched = Demand()
-    watched.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
-    watched.words(SOURCE)
-    watched.stream.open(stream_open(generation=2), 13.0)
-    watched.take(
+    output = Output()
+    output.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
+    output.words(SOURCE)
+    output.stream.open(stream_open(generation=2), 13.0)
+    output.take(
         rendition_open(SOURCE, generation=2),
         shared(first, generation=2),
         now=13.0,
     )
-    watched.take(
+    output.take(
         tags(0, key_tag(begins_ms), generation=2),
         shared(audio_tag(begins_ms + 5), generation=2),
         now=13.04,
     )
-    sent = [entry.dts_ms for entry in watched.stream.renditions[SOURCE].take(13.04)]
+    sent = [tag.dts_ms for tag in output.stream.renditions[SOURCE].take().tags]
     assert sent[-2:] == [goes_on_ms, goes_on_ms + 5]
 
 
 def test_a_stream_whose_ingest_is_silent_for_long_is_given_up() -> None:
-    watched = Demand()
-    watched.take(rendition_open(SOURCE), tags(0, key_tag(0)), now=1.0)
-    watched.stream.tick(1.0 + SILENT_S)
-    assert state(watched.stream) is StreamState.HELD
-    watched.stream.tick(1.0 + SILENT_S + TEMPLATE.hold_ms / 1000)
-    assert state(watched.stream) is StreamState.ENDED
+    output = Output()
+    output.take(rendition_open(SOURCE), tags(0, key_tag(0)), now=1.0)
+    output.stream.tick(1.0 + SILENT_S)
+    assert state(output.stream) is StreamState.HELD
+    output.stream.tick(1.0 + SILENT_S + TEMPLATE.hold_ms / 1000)
+    assert state(output.stream) is StreamState.ENDED
 
 
 def test_a_silent_stream_lives_on_when_tags_come_again() -> None:
-    watched = Demand()
-    watched.take(rendition_open(SOURCE), tags(0, key_tag(0)), now=1.0)
-    watched.stream.tick(1.0 + SILENT_S)
-    watched.take(tags(1, inter_tag(40)), now=1.5 + SILENT_S)
-    assert state(watched.stream) is StreamState.LIVE
-    watched.stream.tick(1.0 + SILENT_S + TEMPLATE.hold_ms / 1000)
-    assert state(watched.stream) is StreamState.LIVE
-    assert watched.words(SOURCE) == ["M", "H", "v0", "v40"]
+    output = Output()
+    output.take(rendition_open(SOURCE), tags(0, key_tag(0)), now=1.0)
+    output.stream.tick(1.0 + SILENT_S)
+    output.take(tags(1, inter_tag(40)), now=1.5 + SILENT_S)
+    assert state(output.stream) is StreamState.LIVE
+    output.stream.tick(1.0 + SILENT_S + TEMPLATE.hold_ms / 1000)
+    assert state(output.stream) is StreamState.LIVE
+    assert output.words(SOURCE) == ["M", "H", "v0", "v40"]

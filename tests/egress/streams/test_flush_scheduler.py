@@ -1,4 +1,4 @@
-"""egress/rtmp/flush_scheduler.py: flushed in the turn, or when due."""
+"""egress/streams/flush_scheduler.py: flushed in the turn, or when due."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,16 +6,19 @@ from typing import Any
 import pytest
 
 from egress.rtmp.fanout import Channel
-from egress.rtmp.flush_scheduler import SLICE_S, Flushes
-from egress.streams.gop_buffer import AUDIO
+from egress.streams.flush_scheduler import SLICE_S, FlushScheduler
 from egress.streams.rendition import Rendition
+from egress.streams.waiting import WaitingViewers
 from tests.kit.egress import (
-    AUDIO_HEADER,
     METADATA,
     STREAM,
     VIDEO_HEADER,
     MemorySink,
+    audio_header_tag,
     audio_tag,
+    egress_rendition,
+    give,
+    give_shared,
     inter_tag,
     key_tag,
     texts,
@@ -67,49 +70,43 @@ class FakeLoop:
 
 
 class Rig:
-    """Channels of one stream, each with one player, and what they are flushed by."""
+    """Renditions of one stream, each with one player, and what they are flushed by."""
 
     def __init__(self, *names: str) -> None:
         self.loop = FakeLoop()
-        self.waiting: set[str] = set()
+        self.waiting = WaitingViewers()
         self.started: list[str] = []
-        self.flushes = Flushes(
-            self.loop,
-            self.loop.clock,
-            self.waiting,
-            lambda channel: self.started.append(channel.rendition.name),
-        )
-        self.channels = {name: Channel(STREAM, _rendition(name)) for name in names}
+        self.flushes = FlushScheduler(self.loop, self.loop.clock, self.waiting)
+        self.renditions = {name: _rendition(name) for name in names}
+        self.channels = {name: Channel(each) for name, each in self.renditions.items()}
         self.sinks = {name: MemorySink() for name in names}
-        for name, channel in self.channels.items():
-            channel.rendition.tags(0, *_one(key_tag(0)), self.loop.now)
-            (_, dts_ms, flags, at), payload = audio_tag(0)
-            channel.rendition.shared(AUDIO, dts_ms, flags, payload, at, self.loop.now)
-            channel.flush(self.loop.now)
-            self.sinks[name].join(channel)
+        for name, rendition in self.renditions.items():
+            give(rendition, 0, key_tag(0), now=self.loop.now)
+            give_shared(rendition, audio_tag(0), now=self.loop.now)
+            rendition.flush()
+            self.sinks[name].join(self.channels[name])
             self.sinks[name].got.clear()
         self.number = 1
 
     def video(self, *names: str) -> None:
         for name in names:
             tag = inter_tag(self.number * 40)
-            self.channels[name].rendition.tags(self.number, *_one(tag), self.loop.now)
+            give(self.renditions[name], self.number, tag, now=self.loop.now)
         self.number += 1
-        self.flushes.touched(self.channels, names, self.loop.now)
+        self.flushes.touched(self.renditions, names, self.loop.now)
+
+    def audio(self, name: str) -> None:
+        give_shared(self.renditions[name], audio_tag(40), now=self.loop.now)
 
     def got(self, name: str) -> list[str]:
         return texts(bytes(self.sinks[name].got))
 
 
 def _rendition(name: str) -> Rendition:
-    rendition = Rendition(name, is_transcoded=False, audio_hold_s=0.045, flush_s=0.0)
+    rendition = egress_rendition(name)
     rendition.open(METADATA, VIDEO_HEADER, 0)
-    rendition.shared(AUDIO, 0, 2, AUDIO_HEADER, 0.0, 0.0)
+    give_shared(rendition, audio_header_tag(0))
     return rendition
-
-
-def _one(tag: Any) -> tuple[list[Any], list[bytes]]:
-    return [tag[0]], [tag[1]]
 
 
 def test_what_a_read_touched_is_flushed_behind_it_by_one_send() -> None:
@@ -127,10 +124,9 @@ def test_what_a_read_touched_is_flushed_behind_it_by_one_send() -> None:
 
 def test_audio_without_its_picture_waits_with_one_timer_and_goes_with_the_picture() -> None:
     rig = Rig("a")
-    (_, dts, flags, at), payload = audio_tag(40)
     for _ in range(2):
-        rig.channels["a"].rendition.shared(AUDIO, dts, flags, payload, at, rig.loop.now)
-        rig.flushes.touched(rig.channels, ["a"], rig.loop.now)
+        rig.audio("a")
+        rig.flushes.touched(rig.renditions, ["a"], rig.loop.now)
     rig.flushes.flush_due()
     assert rig.got("a") == []
     [timer] = rig.loop.waiting()
@@ -143,9 +139,8 @@ def test_audio_without_its_picture_waits_with_one_timer_and_goes_with_the_pictur
 
 def test_audio_without_its_picture_goes_when_its_time_is_up() -> None:
     rig = Rig("a")
-    (_, dts, flags, at), payload = audio_tag(40)
-    rig.channels["a"].rendition.shared(AUDIO, dts, flags, payload, at, rig.loop.now)
-    rig.flushes.touched(rig.channels, ["a"], rig.loop.now)
+    rig.audio("a")
+    rig.flushes.touched(rig.renditions, ["a"], rig.loop.now)
     rig.loop.advance(rig.loop.now + 0.05)
     assert rig.got("a") == ["a40"]
 
@@ -192,7 +187,8 @@ def test_a_start_is_told_only_while_somebody_waits() -> None:
     rig.video("a")
     rig.flushes.flush_due()
     assert rig.started == []
-    rig.waiting.add("a player")
+    rig.waiting.add(STREAM, "a", "a player", lambda: rig.started.append("a"))
+    rig.waiting.add(STREAM, "b", "another", lambda: rig.started.append("b"))
     rig.video("a")
     rig.flushes.flush_due()
     assert rig.started == ["a"]
@@ -200,11 +196,10 @@ def test_a_start_is_told_only_while_somebody_waits() -> None:
 
 def test_a_channel_that_ends_sends_what_it_has_and_is_not_called_again() -> None:
     rig = Rig("a")
-    (_, dts, flags, at), payload = audio_tag(40)
-    rig.channels["a"].rendition.shared(AUDIO, dts, flags, payload, at, rig.loop.now)
-    rig.flushes.touched(rig.channels, ["a"], rig.loop.now)
+    rig.audio("a")
+    rig.flushes.touched(rig.renditions, ["a"], rig.loop.now)
     rig.video("a")
-    rig.flushes.finish(rig.channels["a"])
+    rig.flushes.finish(rig.renditions["a"])
     assert set(rig.got("a")) == {"a40", "v40"}
     sends = rig.sinks["a"].sends
     rig.flushes.flush_due()

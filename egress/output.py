@@ -1,0 +1,63 @@
+"""What a way out of the egress is: RTMP play is one. Protocols and values; pure.
+
+An output lets viewers in by its protocol, and subscribes to what they ask for. It knows streams and
+renditions; they know no output. `egress.run` has the table of all of them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.access.address_limits import AddressLimit
+from common.config.settings import Settings
+from common.ipc.identity import StreamId
+from egress.streams.registry import Streams
+from egress.streams.waiting import WaitingViewers
+
+
+@dataclass(frozen=True, slots=True)
+class OutputContext:
+    """What an output is given of the egress that it is in."""
+
+    streams: Streams
+    waiting: WaitingViewers
+    by_address: AddressLimit  # of all outputs together
+    clock: Callable[[], float]
+    endpoint: Callable[[str, str], str]  # of this incarnation, by name and scheme
+    report_demand: Callable[[StreamId], object]  # somebody waits for a rendition from now on
+    request_stream: Callable[[StreamId], object]  # have it sent here too, if another egress has it
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who takes one rendition by one output."""
+
+    players: int
+    dropped: int  # tags that they missed because they were slow
+
+
+class Output(Protocol):
+    """One way out. It is made with an `OutputContext`, on the running loop."""
+
+    @property
+    def endpoints(self) -> Mapping[str, str]:
+        """Its sockets that other processes connect to, by their field of `Endpoint`."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What it counts, for the heartbeat."""
+
+    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
+        """Who takes a stream's renditions now."""
+
+    def configure(self, settings: Settings) -> None:
+        """Use other settings from now on; who is served goes on."""
+
+    def check(self, now: float) -> None:
+        """Look for viewers who take nothing; once a second."""
+
+    async def stop(self, reason: str) -> None:
+        """Let nobody in any more, report the end to all, and give them a moment to get it."""
+
+    def close(self, reason: str) -> None:
+        """Close what is still open."""

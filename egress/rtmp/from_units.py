@@ -1,0 +1,218 @@
+"""A rendition's tags as the RTMP messages that players get, made once for all of them. Pure.
+
+A tag becomes an `Entry`. Its bytes for players who got everything before it (a type 1 chunk header,
+the time as a step from the entry before on the same chunk stream) are made on first use and shared.
+The forms that need nothing before them are made only for who joins or resumes: the sequence header
+in absolute form at the entry's time, then the entry with a step of zero. So the one message with an
+absolute, perhaps extended, timestamp is short: old librtmp cannot read an extended timestamp in a
+message of several chunks (docs/rtmp.md, Extended timestamps).
+
+Times are stream time, wrapped to 32 bits only in the bytes.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from common.rtmp.chunks import encode_delta, encode_message
+from egress.rtmp.on_metadata import audio_members, with_audio
+from egress.streams import tag as tags
+from egress.streams.tag import Config, PublisherInfo, Tag
+
+# Kinds are bits, so that what a player receives and what it is ready for are sets.
+VIDEO: Final = 1
+AUDIO: Final = 2
+DATA: Final = 4
+METADATA: Final = 8
+EVERYTHING: Final = VIDEO | AUDIO | DATA | METADATA
+
+CHUNK_SIZE: Final = 60_000  # of every player: the bytes are shared
+
+_KINDS: Final = {tags.VIDEO: VIDEO, tags.AUDIO: AUDIO, tags.DATA: DATA}
+# Chunk streams of our own: 2, 3 and 5 are the session's. Metadata stands apart from other data
+# because its time is always 0.
+_CHUNK_STREAM: Final = {VIDEO: 6, AUDIO: 7, DATA: 8, METADATA: 9}
+_MESSAGE_TYPE: Final = {VIDEO: 9, AUDIO: 8, DATA: 18, METADATA: 18}
+
+
+class Headers(NamedTuple):
+    """What a decoder needs before a rendition's tags, as message bodies; each may be empty."""
+
+    metadata: bytes = b""
+    video: bytes = b""
+    audio: bytes = b""
+
+
+class Entry:
+    """One tag of one rendition. Not frozen: it keeps the bytes that it was asked for."""
+
+    __slots__ = (
+        "_absolute",
+        "_restart",
+        "_shared",
+        "body",
+        "dts_ms",
+        "headers",
+        "is_header",
+        "is_key",
+        "kind",
+        "step_ms",
+    )
+
+    def __init__(
+        self,
+        kind: int,
+        tag: Tag,
+        headers: Headers,
+        step_ms: int | None,
+        *,
+        is_key: bool = False,
+        is_header: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.dts_ms = tag.dts_ms
+        self.body = tag.body
+        self.headers = headers  # in force for this entry
+        self.is_key = is_key
+        self.is_header = is_header
+        self.step_ms = step_ms  # None: no time before it on its chunk stream
+        self._shared: bytes | None = None
+        self._restart: bytes | None = None
+        self._absolute: tuple[int, bytes] | None = None
+
+    def shared(self, message_stream_id: int) -> bytes:
+        """For players who got the entry before this one on its chunk stream."""
+        if self.step_ms is None:
+            return self.absolute(message_stream_id)
+        if self._shared is None:
+            self._shared = encode_delta(
+                _CHUNK_STREAM[self.kind],
+                _MESSAGE_TYPE[self.kind],
+                self.step_ms,
+                self.body,
+                CHUNK_SIZE,
+            )
+        return self._shared
+
+    def absolute(self, message_stream_id: int) -> bytes:
+        """For players who got nothing yet on its chunk stream."""
+        if self._absolute is None or self._absolute[0] != message_stream_id:
+            wire = absolute(self.kind, self.dts_ms, message_stream_id, self.body)
+            self._absolute = message_stream_id, wire
+        return self._absolute[1]
+
+    def restart(self) -> bytes:
+        """For players who were just sent a header of this kind with this entry's time."""
+        if self._restart is None:
+            self._restart = encode_delta(
+                _CHUNK_STREAM[self.kind], _MESSAGE_TYPE[self.kind], 0, self.body, CHUNK_SIZE
+            )
+        return self._restart
+
+
+def absolute(kind: int, dts_ms: int, message_stream_id: int, body: bytes) -> bytes:
+    """A message that needs nothing sent before it. Metadata goes out with the time 0."""
+    return encode_message(
+        _CHUNK_STREAM[kind],
+        _MESSAGE_TYPE[kind],
+        0 if kind == METADATA else dts_ms,
+        message_stream_id,
+        body,
+        CHUNK_SIZE,
+    )
+
+
+def metadata_of(config: Config) -> bytes:
+    """The onMetaData for players: a worker's is completed by what is known of the sound."""
+    if config.script is None:
+        return b""
+    if config.publisher is None:
+        return config.script.body
+    return _completed(config.script.body, config.publisher)
+
+
+@lru_cache(maxsize=256)
+def _completed(script: bytes, publisher: PublisherInfo) -> bytes:
+    return with_audio(script, audio_members(publisher.script, publisher.audio_header))
+
+
+class EntryBuffer:
+    """The entries of one rendition since its last keyframe; what a player starts from.
+
+    It is given what the rendition gives to a subscriber, in that order. Where a configuration
+    changes, what changed goes out in line: metadata and audio header as soon as it comes, a video
+    header right before its picture.
+    """
+
+    def __init__(self) -> None:
+        self.headers = Headers()
+        self.chains = 0  # kinds that steps count for: a player must have got one of each
+        self.last_dts_ms: dict[int, int] = {}  # by kind
+        self._gop: list[Entry] = []  # since the last keyframe, that included; empty: no start
+        self._config = Config()
+        self._changes: list[Config] = []  # whose headers go out with the next tags
+
+    @property
+    def gop(self) -> Sequence[Entry]:
+        """The entries since the last keyframe; empty when a player has to wait for one."""
+        return self._gop
+
+    def configure(self, config: Config) -> None:
+        """Another configuration from the next tag on."""
+        self._changes.append(config)
+
+    def append(self, units: Sequence[Tag]) -> list[Entry]:
+        """Take the next tags; returns their entries, with those of the headers before them."""
+        entries: list[Entry] = []
+        if self._changes:
+            for config in self._changes:
+                self._change(config, entries)
+            self._changes.clear()
+        for tag in units:
+            kind = _KINDS[tag.type]
+            entry = Entry(kind, tag, self.headers, self._step_ms(kind, tag), is_key=tag.is_key)
+            self.last_dts_ms[kind] = tag.dts_ms
+            if entry.is_key:
+                self._gop = [entry]
+            elif self._gop:
+                self._gop.append(entry)
+            entries.append(entry)
+        return entries
+
+    def forget(self) -> None:
+        """Keep no GOP: who joins waits for the next keyframe."""
+        self._gop = []
+
+    def _change(self, config: Config, entries: list[Entry]) -> None:
+        """Put the headers that are not those of before in line."""
+        old, self._config = self._config, config
+        self.headers = Headers(
+            metadata_of(config),
+            config.video.body if config.video is not None else b"",
+            config.audio.body if config.audio is not None else b"",
+        )
+        if config.script is not None and config.script is not old.script:
+            script = config.script
+            if config.publisher is not None:
+                body = self.headers.metadata
+                script = Tag(script.type, "", script.dts_ms, 0, script.flags, body)
+            self._put_header(METADATA, script, entries)
+        if config.video is not None and config.video is not old.video:
+            self._put_header(VIDEO, config.video, entries)
+            self.last_dts_ms[VIDEO] = config.video.dts_ms
+        if config.audio is not None and config.audio is not old.audio:
+            # No time is counted from it: the sound behind it may be older.
+            self._put_header(AUDIO, config.audio, entries)
+
+    def _put_header(self, kind: int, tag: Tag, entries: list[Entry]) -> None:
+        entry = Entry(kind, tag, self.headers, self._step_ms(kind, tag), is_header=True)
+        if self._gop:
+            self._gop.append(entry)
+        entries.append(entry)
+
+    def _step_ms(self, kind: int, tag: Tag) -> int | None:
+        if kind not in (VIDEO, AUDIO):
+            return None
+        self.chains |= kind
+        last_ms = self.last_dts_ms.get(kind)
+        return None if last_ms is None else tag.dts_ms - last_ms

@@ -1,0 +1,41 @@
+"""RTMP play as an output of the egress (IO): players come by handover from ingest."""
+
+from collections.abc import Mapping
+
+from common.config.settings import Settings
+from common.ipc.endpoint import UNIX, socket_path
+from common.ipc.identity import StreamId
+from egress.output import Audience, OutputContext
+from egress.rtmp.handover import HandoverServer
+from egress.rtmp.players import Players
+
+
+class RtmpOutput:
+    """An `Output`: the handover socket and the players that came by it."""
+
+    def __init__(self, context: OutputContext) -> None:
+        handover = context.endpoint("handover", UNIX)
+        self.endpoints: Mapping[str, str] = {"handover": handover}
+        self._players = Players(context)
+        self._handover = HandoverServer(socket_path(handover), self._players.adopt)
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        return {**self._players.counters, "players": len(self._players)}
+
+    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
+        return self._players.channels.audience(stream_id)
+
+    def configure(self, settings: Settings) -> None:
+        self._players.configure(settings)
+
+    def check(self, now: float) -> None:
+        self._players.check(now)
+
+    async def stop(self, reason: str) -> None:
+        self._handover.close()
+        await self._players.stop(reason)
+
+    def close(self, reason: str) -> None:
+        self._players.close(reason)
+        self._handover.close()

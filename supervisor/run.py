@@ -404,8 +404,7 @@ class Supervisor:
             self._start(child)
         self._start_further()
         self._execute(self.farm.configure(self.settings, self._loop.time()))
-        said = f"{self.config_path} is loaded; templates hold for new streams"
-        return True, "; ".join((said, *result.kept))
+        return True, f"{self.config_path} is loaded; {result.words}"
 
     def status(self) -> Json:
         """The document of `tfarm status --json`."""

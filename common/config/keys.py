@@ -21,16 +21,16 @@ class Holds(StrEnum):
 
     NOW = "at once"
     MORE_NOW = "more at once, fewer after a restart"
-    NEW_STREAMS = "new streams"
-    NEW_PROCESSES = "new processes"
-    RESTART = "restart"
+    NEW_STREAMS = "for new streams"
+    NEW_PROCESSES = "for new processes"
+    RESTART = "after a restart"
 
 
 # What the words above mean, for whoever reads a sample file or the documents.
 HOLDS_MEAN = {
     Holds.NOW: "for what runs, too; what is looked at as a connection begins, from the next one",
     Holds.MORE_NOW: "a larger number at once, a smaller one at the farm's next start",
-    Holds.NEW_STREAMS: "for streams that are published or placed from then on",
+    Holds.NEW_STREAMS: "for streams that are published from then on, or placed anew",
     Holds.NEW_PROCESSES: "for each process that is started from then on",
     Holds.RESTART: "at the farm's next start",
 }

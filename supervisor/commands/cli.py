@@ -218,7 +218,7 @@ def stop(run_dir: RunDir = None) -> None:
 
 @app.command()
 def reload(run_dir: RunDir = None) -> None:
-    """Read the configuration again; templates hold for new streams."""
+    """Read the configuration again; say which keys changed."""
     _ask_and_say(run_dir, "reload")
 
 

@@ -1,10 +1,21 @@
-"""What a running farm takes of a configuration that was read again. Pure."""
+"""What a running farm takes of a configuration that was read again. Pure.
 
+From when a key holds is declared with the key (`common/config/model.py`).
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from common.config.settings import Settings
 from common.ipc.identity import ChildId, cpu_worker
 from supervisor.processes.worker_counts import hybrid_workers, software_workers
+
+# Of what a larger number holds at once: how many a farm has with these settings on so many cores.
+COUNTS: dict[str, Callable[[Settings, int], int]] = {
+    "software.workers": software_workers,
+    "devices.hybrid_workers": partial(hybrid_workers, gpus=1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +23,8 @@ class Reloaded:
     """The settings from now on."""
 
     settings: Settings
-    kept: tuple[str, ...]  # in words: what holds only after a restart
+    words: str  # which keys have changed, and from when they hold
+    kept: tuple[str, ...]  # the keys among them that hold only after a restart
     new_workers: tuple[ChildId, ...]
 
 
@@ -21,36 +33,26 @@ def reloaded(before: Settings, loaded: Settings, cores: int) -> Reloaded:
 
     `new_workers` are those on the host's cores; hybrid GPUs' come of the settings as at the start.
     """
-    kept = []
-    devices, software = loaded.devices, loaded.software
-    if _start(loaded) != _start(before):
-        kept.append("[listen] and the choice of GPUs only change with a restart")
-        chosen = before.devices
-        devices = replace(devices, use_gpus=chosen.use_gpus, exclude=chosen.exclude)
-    if _processes(loaded) != _processes(before):
-        kept.append("the number of ingest and egress processes only changes with a restart")
-    workers = software_workers(before, cores), software_workers(loaded, cores)
-    if workers[1] < workers[0]:
-        kept.append("fewer software workers only after a restart")
-        software = replace(software, workers=before.software.workers)
-    if hybrid_workers(loaded, cores, 1) < hybrid_workers(before, cores, 1):
-        kept.append("fewer workers a hybrid GPU only after a restart")
-        devices = replace(devices, hybrid_workers=before.devices.hybrid_workers)
-    settings = replace(
-        loaded,
-        listen=before.listen,
-        devices=devices,
-        software=software,
-        ingest=replace(loaded.ingest, processes=before.ingest.processes),
-        egress=replace(loaded.egress, processes=before.egress.processes),
+    # Whoever reloads has read a file; who starts without one need not import pydantic.
+    from common.config.changes import changes, in_words, put_back
+    from common.config.keys import Holds
+
+    changed = changes(before, loaded)
+    for index, change in enumerate(changed):
+        if change.holds is Holds.MORE_NOW:
+            count = COUNTS[change.path]
+            is_fewer = count(loaded, cores) < count(before, cores)
+            changed[index] = replace(change, holds=Holds.RESTART if is_fewer else Holds.NOW)
+    waiting = [change for change in changed if change.holds is Holds.RESTART]
+    settings = loaded
+    for change in waiting:
+        settings = put_back(settings, change, before)
+    return Reloaded(
+        settings,
+        in_words(changed),
+        tuple(change.path for change in waiting),
+        tuple(
+            cpu_worker(i)
+            for i in range(software_workers(before, cores), software_workers(loaded, cores))
+        ),
     )
-    new = tuple(cpu_worker(i) for i in range(*workers))
-    return Reloaded(settings, tuple(kept), new)
-
-
-def _start(settings: Settings) -> tuple[object, ...]:
-    return settings.listen, settings.devices.use_gpus, settings.devices.exclude
-
-
-def _processes(settings: Settings) -> tuple[int, int]:
-    return settings.ingest.processes, settings.egress.processes

@@ -79,6 +79,6 @@ def test_a_reload_starts_more_at_once_and_says_that_fewer_wait(farm: GpuFarm) ->
     farm.until(farm.is_ready)
     farm.use(1)
     told = client.ask(farm.run_dir, "reload").text
-    assert "fewer workers a hybrid GPU only after a restart" in told
+    assert "after a restart: devices.hybrid_workers" in told
     assert farm.is_ready()
     assert farm.end() == 0

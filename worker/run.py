@@ -163,7 +163,7 @@ class Worker:
             case StreamSplice():
                 session.splice(message.splice_ms)
             case StreamPause():
-                session.pause(
+                session.freeze(
                     message.reference_ms, message.reference_s, may_go_on=message.may_go_on
                 )
             case StreamEnd():

@@ -27,8 +27,10 @@ from common.ipc.media_messages import AccessUnit, StreamStart
 from worker.devices.backend import Backend
 from worker.devices.software.decode import MILLISECONDS
 from worker.devices.software.device import SoftBackend
+from worker.session.context import SessionContext
 from worker.session.events import DeviceGone, Ended, Event, RenditionBegan, RenditionCoded
-from worker.session.session import Session, SessionContext
+from worker.session.load import StreamLoad
+from worker.session.session import Session
 from worker.threads import JobThread, OwnThreads
 
 STREAM = StreamId("live/test")
@@ -246,7 +248,7 @@ class Driver:
         generation: int = 1,
         threads: OwnThreads | None = None,
         is_alone: bool = True,
-        is_watched: Callable[[], bool] = lambda: True,
+        has_players: Callable[[], bool] = lambda: True,
         is_saturated: bool = False,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = lambda: 0.0,
@@ -259,20 +261,21 @@ class Driver:
         self._generation = generation
         self._opener = JobThread("opener")
         self._threads = threads or OwnThreads()
-        self.around = SessionContext(
+        load = StreamLoad(cores=3)
+        load.own = 1 if is_alone else 2
+        load.elsewhere = 3 if is_saturated else 0
+        self.context = SessionContext(
             backend or SoftBackend("cpu:0"),
             self._threads,
             self._opener,
-            threading.Lock(),
+            load,
             lambda _, event: self.events.put(event),
-            lambda: is_alone,
-            lambda _: is_watched(),
-            lambda: is_saturated,
+            lambda _: has_players(),
             clock=clock,
             cpu_clock=cpu_clock,
         )
         message = StreamStart(STREAM, Generation(generation), ladder, 0, time.monotonic())
-        self.session = Session(replace(message, **start), source.record, self.around, queue_ms)
+        self.session = Session(replace(message, **start), source.record, self.context, queue_ms)
 
     def __enter__(self) -> Self:
         return self

@@ -82,7 +82,7 @@ def test_of_all_who_meet_a_lost_device_only_the_first_met_it(
             while any(session.state is not SessionState.RUNNING for session in sessions):
                 await asyncio.sleep(0.01)
         for session in (sessions[1], sessions[0], sessions[2]):  # before the loop runs on
-            session._device_gone(DeviceLost("fell off the bus"))
+            session.on_device_lost(DeviceLost("fell off the bus"))
         await worker.run()
         return sent, worker.exit_code
 

@@ -21,8 +21,10 @@ from common.ipc.media_messages import AccessUnit, StreamStart
 from worker.bench.capacity_search import Part
 from worker.bench.clip import LoopClip
 from worker.devices.backend import Backend, Decoder, EncodedUnit, Encoder, Scaler, Surface
+from worker.session.context import SessionContext, SessionKey
 from worker.session.events import DeviceGone, Ended, Event, RenditionCoded
-from worker.session.session import Session, SessionContext, SessionState
+from worker.session.load import StreamLoad
+from worker.session.session import Session, SessionState
 from worker.threads import JobThread, SessionThreads
 
 OPEN_TIMEOUT_S = 60.0
@@ -51,8 +53,8 @@ class Meter:
                 self.decode_s += decode_s
                 self.encode_s += encode_s
 
-    def take(self, session: Session, event: Event) -> None:
-        """What a session posts."""
+    def take(self, key: SessionKey, event: Event) -> None:
+        """Note what a session posts."""
         match event:
             case RenditionCoded(rendition=rendition, tag=tag):
                 delay_ms = (time.monotonic() - tag.received_s) * 1000
@@ -156,18 +158,12 @@ class Bench:
         """These of all streams of a trial. Raises WorkerError when one does not open."""
         self._indices, self._total = indices, total
         meter = self._backend.meter = Meter()
-        is_saturated = total >= self._cores
-        around = SessionContext(
-            self._backend,
-            self._threads,
-            self._opener,
-            threading.Lock(),
-            meter.take,
-            is_alone=lambda: False,
-            is_watched=lambda _: True,
-            is_saturated=lambda: is_saturated,
+        load = StreamLoad(self._cores)
+        load.own, load.elsewhere = len(indices), total - len(indices)
+        context = SessionContext(
+            self._backend, self._threads, self._opener, load, meter.take, lambda _: True
         )
-        self._sessions = [self._session(index, around) for index in indices]
+        self._sessions = [self._session(index, context) for index in indices]
         if not _in_time(lambda: all(s.state is not SessionState.OPENING for s in self._sessions)):
             raise WorkerError(f"sessions do not open within {OPEN_TIMEOUT_S:g} s")
         if meter.troubles:
@@ -222,12 +218,12 @@ class Bench:
             delays_ms={rendition: tuple(delays) for rendition, delays in meter.delays_ms.items()},
         )
 
-    def _session(self, index: int, around: SessionContext) -> Session:
+    def _session(self, index: int, context: SessionContext) -> Session:
         self._generation += 1
         name = StreamId(f"{self._template.name}/calibrate-{index}")
         generation = Generation(self._generation)
         start = StreamStart(name, generation, self._template, 0, time.monotonic())
-        return Session(start, self._clip.record, around, QUEUE_MS)
+        return Session(start, self._clip.record, context, QUEUE_MS)
 
     def _counts(self) -> list[int]:
         """Units fed so far, and frames lost of all."""
@@ -243,8 +239,7 @@ class Bench:
     def _put(self, session: Session, k: int, due_s: float, offset_ms: int) -> None:
         unit = self._clip.unit(k)
         header = AccessUnit(
-            session.stream_id,
-            session.generation,
+            *session.key,
             k,
             offset_ms + unit.dts_ms,
             unit.composition_ms,

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-MAX_UNDER_WAY = 256  # units in the decoder whose facts are kept
+MAX_IN_FLIGHT = 256  # units in the decoder whose facts are kept
 
 
 @dataclass(frozen=True, slots=True)
 class UnitFacts:
-    """Of one access unit."""
+    """What is known of one access unit."""
 
     received_s: float  # 0: not known
     is_replay: bool
@@ -17,17 +17,17 @@ class UnitFacts:
 UNKNOWN = UnitFacts(0.0, False, b"")
 
 
-class UnitsUnderWay:
-    """The facts by PTS, from `put` to `take`; beyond `MAX_UNDER_WAY` the oldest are forgotten."""
+class UnitsInFlight:
+    """The facts by PTS, from `put` to `take`; beyond `MAX_IN_FLIGHT` the oldest are forgotten."""
 
     def __init__(self) -> None:
         self._facts: dict[int, UnitFacts] = {}
 
     def put(self, pts_ms: int, facts: UnitFacts) -> None:
-        if len(self._facts) >= MAX_UNDER_WAY:
+        if len(self._facts) >= MAX_IN_FLIGHT:
             del self._facts[next(iter(self._facts))]
         self._facts[pts_ms] = facts
 
     def take(self, pts_ms: int) -> UnitFacts:
-        """A picture's unit, which is under way no more; `UNKNOWN` if it is not known."""
+        """The facts of a picture's unit, which are then forgotten; `UNKNOWN` if there are none."""
         return self._facts.pop(pts_ms, UNKNOWN)

@@ -1,6 +1,7 @@
-"""What a session tells its worker, from whatever thread it happens in. Pure values."""
+"""What a session reports to its worker, and its pipeline to it, from any thread. Pure values."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from worker.output.rendition_output import CodedTag
 
@@ -42,7 +43,7 @@ class DeviceGone:
 
 @dataclass(frozen=True, slots=True)
 class EncoderLimitHit:
-    """The driver refused an encoder session; what that means for the stream comes apart."""
+    """The driver refused an encoder session; what that costs the stream is another event."""
 
     open_sessions: int  # of this process
     reason: str
@@ -50,3 +51,21 @@ class EncoderLimitHit:
 
 
 Event = RenditionBegan | RenditionCoded | Ended | DeviceGone | EncoderLimitHit
+
+
+class SessionLife(Protocol):
+    """What a pipeline reports to its session, from any of its threads."""
+
+    def post(self, event: Event) -> None:
+        """Hand an event to the worker's loop."""
+        ...
+
+    def wind_down(self, end: Ended, *, flush: bool) -> None:
+        """End the stream here; `flush`: with what the encoders still have."""
+        ...
+
+    def on_device_lost(self, error: Exception) -> None: ...
+
+    def on_stopped(self) -> None:
+        """Every thread has done what was posted to it before `Pipeline.stop`."""
+        ...

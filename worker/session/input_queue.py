@@ -1,14 +1,14 @@
 """What waits for one stream's decoder, bounded in milliseconds of media. Pure.
 
-Units and orders (new parameter sets, a cut, the end) keep their order. When more than `limit_ms` of
-live media wait, the newest go: from then on everything up to the next keyframe is dropped and
-counted, so that what is queued stays decodable and the lag bounded. Units from ingest's GOP
-cache come all at once and are no lag; only the bound on bytes holds for them.
+Units and the markers between them (new parameter sets, a splice point, the end) keep their order.
+When more than `limit_ms` of live media wait, the newest go: from then on everything up to the next
+keyframe is dropped and counted, so that what is queued stays decodable and the lag bounded. Units
+from ingest's GOP buffer come all at once and are no lag; only the bound on bytes holds for them.
 
 Until what waited for the session's opening, and for the GOP before it, is caught up with, twice
 as much may wait: of a stream that comes from a lost worker a second may have passed by then.
 
-What comes late all at once, after a publisher's stall or as the bundles of a stream that nobody
+What comes late all at once, after a publisher's stall or as the batches of a stream that nobody
 plays (`ingest/streams/read_batching.py`), may fill a queue that its decoder would empty in no time.
 That is dropped too, and says nothing of the decoder: an overflow counts as its own if by the clock,
 too, the oldest unit has waited for about as long as the limit.
@@ -23,8 +23,8 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_UNITS = 4000
 # Of the limit: what comes at less than 4/3 of real time is no burst.
 _SLOW = 0.75
-# The units of a bundle come up to this much later, all at once, than their times say.
-_BUNDLE_MS = 200
+# The units of a batch come up to this much later, all at once, than their times say.
+_BATCH_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Splice:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """The publisher is away from here on; stream time goes on from this anchor."""
+class Freeze:
+    """The publisher is away from here on; stream time goes on from this clock reference."""
 
     reference_ms: int
     reference_s: float
@@ -67,7 +67,17 @@ class End:
     reason: str
 
 
-Entry = Unit | NewHeader | Splice | Pause | End
+Marker = NewHeader | Splice | Freeze | End
+Entry = Unit | Marker
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """What a queue holds and has dropped."""
+
+    span_ms: int  # live media that wait
+    dropped: int  # units
+    overflows: int
 
 
 class StreamQueue:
@@ -76,7 +86,7 @@ class StreamQueue:
     def __init__(self, limit_ms: int) -> None:
         self.dropped = 0  # units
         self.overflows = 0  # how often it was full because its decoder is slow
-        self._limit_ms = limit_ms
+        self.limit_ms = limit_ms
         self._is_starting = True  # what waited for the opening is not caught up with
         self._entries: deque[Entry] = deque()
         self._units = 0
@@ -88,6 +98,9 @@ class StreamQueue:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def state(self) -> QueueState:
+        return QueueState(self.span_ms, self.dropped, self.overflows)
 
     @property
     def span_ms(self) -> int:
@@ -120,10 +133,10 @@ class StreamQueue:
             self._live.append(unit)
         return True
 
-    def put_order(self, order: NewHeader | Splice | Pause | End) -> None:
+    def put_marker(self, marker: Marker) -> None:
         """Queue what is no media; only a flood of parameter sets is dropped."""
-        if not isinstance(order, NewHeader) or len(self._entries) < 2 * MAX_UNITS:
-            self._entries.append(order)
+        if not isinstance(marker, NewHeader) or len(self._entries) < 2 * MAX_UNITS:
+            self._entries.append(marker)
 
     def take(self) -> Entry | None:
         """The oldest entry."""
@@ -135,7 +148,7 @@ class StreamQueue:
             self._bytes -= len(entry.data)
             if not entry.header.replay:
                 self._live.popleft()
-                if self.span_ms <= self._limit_ms // 2:
+                if self.span_ms <= self.limit_ms // 2:
                     self._is_starting = False
         return entry
 
@@ -151,12 +164,12 @@ class StreamQueue:
         if header.replay or not self._live:
             return False
         span_ms = header.dts_ms - self._live[0].header.dts_ms
-        return span_ms > self._limit_ms * (1 + self._is_starting)
+        return span_ms > self.limit_ms * (1 + self._is_starting)
 
     def _is_slow(self, now_s: float) -> bool:
         """Whether what waits has waited for so long that no burst filled the queue."""
         if not self._live:
             return False
-        limit_ms = self._limit_ms
-        long_ms = max(limit_ms / 2, min(_SLOW * limit_ms, limit_ms - _BUNDLE_MS))
+        limit_ms = self.limit_ms
+        long_ms = max(limit_ms / 2, min(_SLOW * limit_ms, limit_ms - _BATCH_MS))
         return (now_s - self._live[0].put_s) * 1000 >= long_ms

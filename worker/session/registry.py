@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import logging
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from common.process.log import stream_label
 from worker.devices.table import OpenDevice
 from worker.output.egresses import Egresses, Frames, Rendition
 from worker.output.rendition_output import RenditionOutput
+from worker.session.context import SessionContext, SessionKey
 from worker.session.events import (
     DeviceGone,
     EncoderLimitHit,
@@ -36,14 +36,12 @@ from worker.session.events import (
     RenditionCoded,
 )
 from worker.session.load import StreamLoad
-from worker.session.session import Session, SessionContext, SessionState
+from worker.session.session import Session, SessionState
 from worker.threads import JobThread
 
 log = logging.getLogger("tfarm.worker.session.registry")
 
 IDLE_S = 1.0  # without a stream, until memory is given back
-
-StreamKey = tuple[StreamId, Generation]
 
 
 def _return_memory() -> None:
@@ -86,15 +84,13 @@ class Sessions:
             device.backend,
             device.threads,
             self._opener,
-            threading.Lock(),
+            self.load,
             self._post,
-            lambda: self.load.is_alone,
             self.egresses.is_watched,
-            lambda: self.load.is_saturated,
         )
-        self._entries: dict[StreamKey, _Entry] = {}
-        self._events: deque[tuple[Session, Event]] = deque()
-        self._met_loss: Session | None = None  # the first to report that the device is gone
+        self._entries: dict[SessionKey, _Entry] = {}
+        self._events: deque[tuple[SessionKey, Event]] = deque()
+        self._met_loss: SessionKey | None = None  # the first to report that the device is gone
         self._is_woken = False
 
     def __iter__(self) -> Iterator[Session]:
@@ -140,7 +136,7 @@ class Sessions:
     def on_new_supervisor(self) -> None:
         """Another supervisor has reported nothing yet, and was reported nothing."""
         self.load.elsewhere = 0
-        self._context.cap.forget_told()
+        self._context.encoder_limit.forget_reports()
 
     async def end_all(self, timeout_s: float) -> None:
         """Abandon all sessions and wait for their ends."""
@@ -159,9 +155,9 @@ class Sessions:
 
     # ---- what sessions report -----------------------------------------------------------------
 
-    def _post(self, session: Session, event: Event) -> None:
+    def _post(self, key: SessionKey, event: Event) -> None:
         """From any thread."""
-        self._events.append((session, event))
+        self._events.append((key, event))
         if not self._is_woken:
             self._is_woken = True
             try:
@@ -171,24 +167,23 @@ class Sessions:
 
     def _take_events(self) -> None:
         self._is_woken = False
-        coded: dict[tuple[StreamKey, int], list[RenditionCoded]] = {}
+        coded: dict[tuple[SessionKey, int], list[RenditionCoded]] = {}
         while self._events:
-            session, event = self._events.popleft()
-            key = (session.stream_id, session.generation)
+            key, event = self._events.popleft()
             if isinstance(event, RenditionCoded):
                 coded.setdefault((key, event.rendition), []).append(event)
                 continue
             self._send_coded(coded)
-            self._on_event(key, session, event)
+            self._on_event(key, event)
         self._send_coded(coded)
 
-    def _send_coded(self, coded: dict[tuple[StreamKey, int], list[RenditionCoded]]) -> None:
+    def _send_coded(self, coded: dict[tuple[SessionKey, int], list[RenditionCoded]]) -> None:
         now_s = time.monotonic()
         for (key, index), events in coded.items():
             entry = self._entries.get(key)
             if entry is None:
                 continue
-            session, output = entry.session, entry.outputs[index]
+            output, counts = entry.outputs[index], entry.session.counts
             tags = [event.tag for event in events]
             # The players first: what is noted about it has time.
             self.egresses.send_tags(
@@ -196,16 +191,15 @@ class Sessions:
             )
             mux = f"mux:{output.name}"
             for event in events:
-                session.output[index].add(len(event.tag.body), now_s)
+                counts.renditions[index].sent(len(event.tag.body), now_s)
                 if not event.is_replay:
-                    session.stages.add(mux, now_s - event.coded_s)
-            session.last_pts_ms[index] = tags[-1].pts_ms
+                    counts.stages.add(mux, now_s - event.coded_s)
+            counts.renditions[index].last_pts_ms = tags[-1].pts_ms
         coded.clear()
 
     def _on_event(
         self,
-        key: StreamKey,
-        session: Session,
+        key: SessionKey,
         event: RenditionBegan | Ended | DeviceGone | EncoderLimitHit,
     ) -> None:
         match event:
@@ -213,25 +207,25 @@ class Sessions:
                 entry = self._entries.get(key)
                 if entry is None:
                     return
-                name = session.ladder.renditions[event.rendition].name
+                name = entry.session.ladder.renditions[event.rendition].name
                 output = entry.outputs.get(event.rendition)
                 if output is None:
                     output = entry.outputs[event.rendition] = RenditionOutput(*key, name)
                 frames = output.begin(event.metadata, event.header)
                 self.egresses.send((*key, name), frames)
             case Ended():
-                self._on_ended(key, session, event)
+                self._on_ended(key, event)
             case EncoderLimitHit():
                 self._on_encoder_limit(event)
             case DeviceGone():
                 if self._met_loss is None:
                     # Until the loop has run on, whoever calls the driver meets it too.
-                    self._met_loss = session
+                    self._met_loss = key
                     log.critical("device lost reason=%s", event.reason)
                     self._report_fatal(event.reason, ExitCode.DEVICE_LOST)
 
     def _on_encoder_limit(self, event: EncoderLimitHit) -> None:
-        is_news = self._context.cap.is_news(
+        is_news = self._context.encoder_limit.is_news(
             event.open_sessions, time.monotonic(), is_again=event.is_again
         )
         log.log(
@@ -243,7 +237,7 @@ class Sessions:
         if is_news:
             self._report(EncoderLimitReport(self._child, event.open_sessions, event.reason))
 
-    def _on_ended(self, key: StreamKey, session: Session, event: Ended) -> None:
+    def _on_ended(self, key: SessionKey, event: Ended) -> None:
         if self._entries.pop(key, None) is None:
             return
         self.load.own = len(self._entries)
@@ -263,7 +257,7 @@ class Sessions:
         self.egresses.forget(*key)
         if event.trouble:
             self.troubles += 1
-            is_bystander = event.is_workers_own and session is not self._met_loss
+            is_bystander = event.is_workers_own and key != self._met_loss
             self._report(
                 StreamTrouble(self._child, *key, event.reason, event.is_workers_own, is_bystander)
             )

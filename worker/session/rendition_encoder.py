@@ -1,12 +1,14 @@
-"""One rendition of a session at work in its thread: prepares surfaces, encodes them, makes tags.
+"""One rendition of a session: its captions, its encoder and that encoder's failures (IO: threads).
 
 The encoder is opened anew, at a keyframe, when the rendition's real rate turns out to be another
 than the one that its rate control was opened for, and when it has failed: what it lacks may be
 there again, as an encoder session that another program has taken meanwhile; but not while the
-driver's cap on those was met a moment ago. `RenditionEncoder.encode`, `failed` and `flush` are
-called in the rendition's thread, the rest in the decode thread; nothing here is shared but
-`waiting` and `done`, which the session guards, `lost`, `_try_again_ms` and `_was_refused`, which
-the rendition's thread writes, and `stall`, which is the loop's.
+driver's limit on those was reached a moment ago.
+
+`encode`, `fail`, `drop` and `flush` are called in the thread that encodes, the rest in the decode
+thread. Nothing here is shared but `waiting` and `done`, which the pipeline's lock guards, `lost`,
+`_retry_at_ms` and `_was_refused`, which the encoding thread writes, and `stall`, which is the
+loop's.
 """
 
 import logging
@@ -23,8 +25,8 @@ from worker.frames.timing import RateMeter, usual_rate
 from worker.output.mux import coded_picture, metadata, sequence_header
 from worker.output.rendition_output import CodedTag
 from worker.session.events import RenditionBegan, RenditionCoded
-from worker.session.inline_encoding import Cost
-from worker.session.stall import Stall
+from worker.session.inline_encoding import CpuCost
+from worker.session.progress import Stall
 from worker.threads import JobThread
 
 log = logging.getLogger("tfarm.worker.session.rendition_encoder")
@@ -32,7 +34,7 @@ log = logging.getLogger("tfarm.worker.session.rendition_encoder")
 _RATE_ERROR = 0.08  # of the rate an encoder was opened for; more, and it is opened anew
 _MEASURE_MS = 2000
 _REOPEN_MS = 10_000
-# After a failure its thread tries again at the next keyframe this much later, then twice as much …
+# After a failure it is opened again at the next keyframe this much later, then twice as much …
 _RETRY_MS = 1_000
 _MAX_RETRY_MS = 32_000
 _STEADY_MS = 60_000  # … until it has gone well for so long
@@ -42,19 +44,19 @@ OpenEncoder = Callable[[Fraction], Encoder]
 
 @dataclass(frozen=True, slots=True)
 class EncodeJob:
-    """One picture for one rendition."""
+    """One picture to be encoded for one rendition."""
 
     surface: Surface
     is_key: bool
     sei: bytes  # captions, with their length in front
     received_s: float
     is_replay: bool
-    given_s: float
+    scaled_s: float  # when the scaler gave the surface
     fps: Fraction | None  # to open the encoder anew for
 
 
 class RenditionEncoder:
-    """A rendition, its thread and its encoder."""
+    """A rendition, the thread that encodes it and its encoder."""
 
     def __init__(
         self,
@@ -63,50 +65,62 @@ class RenditionEncoder:
         thread: JobThread,
         fps: Fraction,
         open_encoder: OpenEncoder,
-        is_capped: Callable[[], bool],
+        is_limit_near: Callable[[], bool],
     ) -> None:
         """Raises EncodeFailed, DeviceLost."""
         self.index = index
         self.rendition = rendition
         self.own_thread = thread
-        self.thread = thread  # where its pictures are encoded now
-        self.cost = Cost()  # of a picture
+        self.thread = thread  # that encodes its pictures now
+        self.cost = CpuCost()  # of a picture
         self.captions = WaitingCaptions()
-        self.waiting = 0  # pictures in the thread
-        self.done = 0  # pictures that have left it
-        self.is_paused = False  # gets no pictures; the decode thread's
+        self.waiting = 0  # pictures posted and not yet encoded
+        self.done = 0  # pictures encoded or dropped
+        self.is_paused = False  # degraded: it gets no pictures; the decode thread's
         self.needs_key = False  # it was paused
         self.is_opening = False  # the encoder is being opened anew
         self.stall = Stall()
         self.lost = ""  # why it gives nothing at present
-        self._unsent_sei = b""  # of pictures that were left out
+        self._unsent_sei = b""  # of pictures that were dropped
         self._stages = [f"{stage}:{rendition.name}" for stage in ("handover", "scale", "encode")]
         self._fps = fps  # that the encoder was opened for
         self._open_encoder = open_encoder
-        self._is_capped = is_capped  # no encoder session is to be had
+        self._is_limit_near = is_limit_near  # no encoder session is to be had
         self._was_refused = False  # one, for that reason
         self._encoder: Encoder | None = open_encoder(fps)
         self._config = self._encoder.config
         self._opened_anew_ms: int | None = None
         self._failed_ms: int | None = None
         self._retry_ms = _RETRY_MS
-        self._try_again_ms = 0  # if it is lost
+        self._retry_at_ms = 0  # if it is lost
 
     def began(self) -> RenditionBegan:
-        """The event that tells of the encoder as it is now."""
+        """The event that describes the encoder as it is now."""
         header = sequence_header(self._config)
         return RenditionBegan(self.index, metadata(self.rendition, self._fps), header)
 
-    def is_out(self, pts_ms: int, *, is_key: bool) -> bool:
-        """Whether it has failed, and this picture is not one to try again with."""
-        if not self.lost:
-            return False
-        if not is_key or pts_ms < self._try_again_ms:
-            return True
-        return self._was_refused and self._is_capped()
+    # ---- the decode thread --------------------------------------------------------------------
 
-    def better_rate(self, meter: RateMeter, pts_ms: int) -> Fraction | None:
-        """The rate to open the encoder anew for, if what it was opened for is wrong, or lost."""
+    def takes(self, pts_ms: int, *, is_key: bool) -> bool:
+        """Whether this picture, which the rendition's rate asks for, can be encoded."""
+        if self.is_paused or (self.needs_key and not is_key) or self._is_out(pts_ms, is_key):
+            return False
+        self.needs_key = False
+        return True
+
+    def pause(self) -> None:
+        """Take no more pictures."""
+        self.is_paused = True
+
+    def resume(self) -> RenditionBegan | None:
+        """Take pictures again from the next keyframe on; the event that says so, if it paused."""
+        if not self.is_paused:
+            return None
+        self.is_paused, self.needs_key = False, True
+        return self.began()  # egress has forgotten it
+
+    def rate_to_open_for(self, meter: RateMeter, pts_ms: int) -> Fraction | None:
+        """The rate to open the encoder anew for, if it was opened for a wrong one, or is lost."""
         if self.lost:
             return self._fps
         measured = meter.fps
@@ -119,9 +133,19 @@ class RenditionEncoder:
         self._opened_anew_ms = pts_ms
         return usual_rate(measured)
 
+    def _is_out(self, pts_ms: int, is_key: bool) -> bool:
+        """Whether it has failed, and this picture is not one to try again with."""
+        if not self.lost:
+            return False
+        if not is_key or pts_ms < self._retry_at_ms:
+            return True
+        return self._was_refused and self._is_limit_near()
+
+    # ---- the thread that encodes --------------------------------------------------------------
+
     def encode(
         self,
-        work: EncodeJob,
+        job: EncodeJob,
         stages: StageTimes,
         clock: Callable[[], float],
         cpu_clock: Callable[[], float],
@@ -129,45 +153,45 @@ class RenditionEncoder:
         """Encode one picture. Raises EncodeFailed (this rendition), DeviceLost (all)."""
         began_s, began_cpu_s = clock(), cpu_clock()
         encoder = self._encoder
-        if work.fps is not None and (self.lost or work.fps != self._fps):
-            encoder = self._open_anew(work.fps)
+        if job.fps is not None and (self.lost or job.fps != self._fps):
+            encoder = self._open_anew(job.fps)
             yield self.began()
         if encoder is None or self.lost:
             return  # it was on its way when the encoder failed
-        work.surface.prepare()
+        job.surface.prepare()
         prepared_s = clock()
-        units = encoder.encode(work.surface, force_idr=work.is_key)
+        units = encoder.encode(job.surface, force_idr=job.is_key)
         coded_s = clock()
-        if work.fps is None:
+        if job.fps is None:
             self.cost.add(cpu_clock() - began_cpu_s)
-        if not work.is_replay:
+        if not job.is_replay:
             handover, scale, encode = self._stages
-            stages.add(handover, began_s - work.given_s)
+            stages.add(handover, began_s - job.scaled_s)
             stages.add(scale, prepared_s - began_s)
             stages.add(encode, coded_s - prepared_s)
-        sei, self._unsent_sei = self._unsent_sei + work.sei, b""
+        sei, self._unsent_sei = self._unsent_sei + job.sei, b""
         for unit in units:
             body = coded_picture(unit.data, unit.is_idr, sei)
-            tag = CodedTag(unit.pts_ms, unit.is_idr, work.received_s, body)
-            yield RenditionCoded(self.index, tag, work.is_replay, coded_s)
+            tag = CodedTag(unit.pts_ms, unit.is_idr, job.received_s, body)
+            yield RenditionCoded(self.index, tag, job.is_replay, coded_s)
             sei = b""
 
-    def failed(self, reason: str, pts_ms: int) -> None:
-        """It gives nothing, from this picture on, up to a keyframe that it can be opened with."""
+    def drop(self, job: EncodeJob) -> None:
+        """Encode nothing for this picture; its captions go with the next one."""
+        self._unsent_sei += job.sei
+
+    def fail(self, reason: str, pts_ms: int) -> None:
+        """Give nothing, from this picture on, up to a keyframe that it can be opened with."""
         if self._failed_ms is None or pts_ms - self._failed_ms > self._retry_ms + _STEADY_MS:
             self._retry_ms = _RETRY_MS
         else:
             self._retry_ms = min(_MAX_RETRY_MS, 2 * self._retry_ms)
         self._failed_ms = pts_ms
-        self._try_again_ms = pts_ms + self._retry_ms
+        self._retry_at_ms = pts_ms + self._retry_ms
         self.lost = reason
 
-    def leave_out(self, work: EncodeJob) -> None:
-        """Encode the next picture in place of this one; its captions go with that."""
-        self._unsent_sei += work.sei
-
     def flush(self) -> Iterator[RenditionCoded]:
-        """What the encoder holds, which is nothing with those in use. Raises as `encode`."""
+        """What the encoder still has, which is nothing with those in use. Raises as `encode`."""
         for unit in self._encoder.flush() if self._encoder is not None else ():
             body = coded_picture(unit.data, unit.is_idr)
             yield RenditionCoded(
@@ -202,3 +226,11 @@ class RenditionEncoder:
         )
         self.lost = ""
         return encoder
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredJob:
+    """An encode job that the decode thread keeps for itself."""
+
+    encoder: RenditionEncoder
+    job: EncodeJob

@@ -43,10 +43,10 @@ def running(limit_ms: int = 1000) -> StreamQueue:
 def test_units_and_orders_keep_their_order() -> None:
     queue = StreamQueue(1000)
     put(queue, 0, 0, is_key=True)
-    queue.put_order(NewHeader(b"record"))
+    queue.put_marker(NewHeader(b"record"))
     put(queue, 1, 40)
-    queue.put_order(Splice(80))
-    queue.put_order(End("done"))
+    queue.put_marker(Splice(80))
+    queue.put_marker(End("done"))
     kinds = []
     while (entry := queue.take()) is not None:
         kinds.append(type(entry))
@@ -167,9 +167,9 @@ def test_bytes_and_units_are_bounded_whatever_the_times_say() -> None:
 def test_a_flood_of_headers_is_bounded_and_the_end_still_gets_in() -> None:
     queue = StreamQueue(1000)
     for _ in range(20_000):
-        queue.put_order(NewHeader(b"record"))
+        queue.put_marker(NewHeader(b"record"))
     assert len(queue) == 2 * stream_queue.MAX_UNITS
-    queue.put_order(End("done"))
+    queue.put_marker(End("done"))
     assert len(queue) == 2 * stream_queue.MAX_UNITS + 1
 
 

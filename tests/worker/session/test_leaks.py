@@ -40,7 +40,7 @@ def test_sessions_that_come_and_go_leave_no_memory_in_use() -> None:
             with Driver(source, template((RENDITION,))) as driver:
                 driver.feed(source)
                 if index % 2:
-                    driver.session.pause(1000, 0.0)
+                    driver.session.freeze(1000, 0.0)
                 if index % 3:
                     driver.finish()
         join_all_but(others)  # what the last threads have counts until they have ended

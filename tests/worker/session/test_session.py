@@ -310,7 +310,7 @@ def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_thread_and_t
         source,
         template(),
         threads=threads,
-        is_watched=lambda: False,
+        has_players=lambda: False,
         is_saturated=True,
         cpu_clock=time.thread_time,
     ) as driver:
@@ -343,7 +343,7 @@ class Unwatched(Driver):
         super().__init__(
             source,
             template(),
-            is_watched=self._is_watched,
+            has_players=self._has_players,
             is_saturated=True,
             cpu_clock=lambda: next(ticks) * 1e-6,
         )
@@ -365,7 +365,7 @@ class Unwatched(Driver):
         count = itertools.count(1)
         self.asked = lambda: actions.get(next(count), lambda: None)()
 
-    def _is_watched(self) -> bool:
+    def _has_players(self) -> bool:
         self.asked()
         return False
 
@@ -405,7 +405,7 @@ def test_what_is_held_for_the_end_of_a_bundle_is_encoded_though_the_session_ends
         held: list[int] = []
 
         def end() -> None:
-            held.append(len(driver.session._deferred))
+            held.append(len(driver.session._pipeline._path._deferred))
             driver.session.abandon("moved")
 
         driver.when_asked({1: lambda: driver.put(2), 4: end})
@@ -443,7 +443,7 @@ def test_what_is_encoded_goes_out_though_units_still_come_to_a_session_that_ends
 def test_tags_for_nobody_go_out_though_the_queue_is_never_empty() -> None:
     source = make_source(SourceSpec(frames=90))
     with Unwatched(source) as driver:
-        driver.asked = lambda: driver.put(len(driver.session._queue) < 3)
+        driver.asked = lambda: driver.put(len(driver.session._pipeline._shared.queue) < 3)
         driver.put(3)
         wait_until(lambda: not driver.units)
         assert driver.events.qsize() > 60

@@ -280,7 +280,7 @@ def test_a_lost_device_is_told_once_for_the_whole_process() -> None:
         assert [event for event in told if isinstance(event, DeviceGone)] == [gone]
         # Other processes have contexts of their own on that GPU.
         assert told[-1] == Ended("device lost", trouble=True, is_workers_own=True)
-        driver.session._device_gone(DeviceLost("met by a picture that waited in another lane"))
+        driver.session.on_device_lost(DeviceLost("met by a picture that waited in another thread"))
         assert driver.events.empty()
 
 

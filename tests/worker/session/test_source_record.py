@@ -10,9 +10,10 @@ from worker.session.source_record import read_record
 
 def test_a_record_gives_its_configuration_and_the_sources_size() -> None:
     record = make_source(SourceSpec(frames=1)).record
-    config, sps = read_record(record)
-    assert config == AvcConfig.parse(record)
-    assert (sps.width, sps.height) == (320, 180)
+    source = read_record(record)
+    assert source.record == record
+    assert source.config == AvcConfig.parse(record)
+    assert (source.sps.width, source.sps.height) == (320, 180)
 
 
 def test_a_record_without_sps_cannot_be_decoded() -> None:

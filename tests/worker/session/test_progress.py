@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.session.stall import Stall
+from worker.session.progress import Stall
 
 
 def looks(*steps: tuple[bool, int]) -> list[float]:

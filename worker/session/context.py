@@ -1,0 +1,31 @@
+"""What all sessions of a worker share (IO: threads)."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from common.ipc.identity import Generation, StreamId
+from worker.devices.backend import Backend
+from worker.session.encoder_limit import EncoderLimit
+from worker.session.events import Event
+from worker.session.load import StreamLoad
+from worker.threads import JobThread, SessionThreads
+
+SessionKey = tuple[StreamId, Generation]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """What a session needs of its worker."""
+
+    backend: Backend
+    threads: SessionThreads
+    opener: JobThread  # opens and closes sessions, one after the other
+    load: StreamLoad
+    post: Callable[[SessionKey, Event], None]  # from any thread
+    has_players: Callable[[StreamId], bool]  # from any thread: whether somebody plays any of it
+    device_lock: threading.Lock = field(default_factory=threading.Lock)  # while something opens
+    encoder_limit: EncoderLimit = field(default_factory=EncoderLimit)
+    clock: Callable[[], float] = time.monotonic
+    cpu_clock: Callable[[], float] = time.thread_time

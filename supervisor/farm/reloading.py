@@ -1,12 +1,15 @@
 """What a running farm takes of a configuration that was read again. Pure.
 
-From when a key holds is declared with the key (`common/config/model.py`).
+From when a key holds is declared with the key (`common/config/model.py`). Imported once a file was
+read, since it needs pydantic.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from common.config.changes import changes, in_words, put_back
+from common.config.keys import Holds
 from common.config.settings import Settings
 from common.ipc.identity import ChildId, cpu_worker
 from supervisor.processes.worker_counts import hybrid_workers, software_workers
@@ -33,10 +36,6 @@ def reloaded(before: Settings, loaded: Settings, cores: int) -> Reloaded:
 
     `new_workers` are those on the host's cores; hybrid GPUs' come of the settings as at the start.
     """
-    # Whoever reloads has read a file; who starts without one need not import pydantic.
-    from common.config.changes import changes, in_words, put_back
-    from common.config.keys import Holds
-
     changed = changes(before, loaded)
     for index, change in enumerate(changed):
         if change.holds is Holds.MORE_NOW:

@@ -1,0 +1,152 @@
+"""How fast a publisher is read: no faster than real time where it sends a file.
+
+A file comes as fast as it is read, for hours, and nobody could play that. A relay's cached GOP
+comes fast too, but then media come in real time, and to hold it back would keep it late for good.
+What comes behind the first `MAX_LEAD_S` of lead over the clock tells them apart:
+
+1. `LIVE`: read at once. A publisher that gets more than `MAX_LEAD_S` ahead within `WINDOW_S` of its
+   first picture sends a file, as far as can be told by its media alone.
+2. `PROBATION`, where it is known too how much waits unread (`read`): it is read on, at no more than
+   `PROBATION_PACE` times real time. When nothing waits any more, and `DRAINED_S` later neither, it
+   was a burst, and 1 holds again. With `MAX_BURST_S` of lead it is a file.
+3. `FILE`: read so that its media are `KEPT_LEAD_S` ahead at most. While nothing is read, `look` is
+   told how much waits: when that grows as fast as media in real time do, a longer burst is over,
+   and 1 holds again. Of a file either nothing more comes, or all that there is room for.
+
+1 holds again `MAX_PARDONS` times; whoever gets ahead after that sends a file, only slower.
+Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
+"""
+
+from enum import Enum, auto
+
+MAX_LEAD_S = 5.0
+MAX_BURST_S = 8.5
+KEPT_LEAD_S = 1.0  # of a file: its media never waits for it
+MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
+WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
+PROBATION_PACE = 6.0
+DRAINED_S = 0.05
+LOOK_S = 0.6  # for so long nothing was read: the first half fills buffers, the second one tells
+GROWTH = (0.4, 1.6)  # of what media in real time bring
+MAX_PARDONS = 2
+
+TOO_FAST = "it sends faster than real time and is read no faster (from a file: ffmpeg -re -i ...)"
+
+
+class ReadingState(Enum):
+    """How a publisher is read."""
+
+    LIVE = auto()
+    PROBATION = auto()
+    FILE = auto()
+
+
+class ReadingPace:
+    """One publisher's lead over the clock, and what follows from it."""
+
+    def __init__(self) -> None:
+        self.state = ReadingState.LIVE
+        self.notices: list[str] = []  # for the log; who reads them empties it
+        self.ahead_s = 0.0
+        self._first_s: float | None = None  # when the first picture came …
+        self._media_s = 0.0  # … and how much has come since …
+        self._bytes = 0  # … of so many bytes
+        self._last_ms = 0
+        self._is_settled = False  # it sends in real time
+        self._pardons = 0
+        self._is_suspected = False  # a file, by its media alone
+        self._probation_s = 0.0  # since when …
+        self._media_before_s = 0.0  # … and what had come by then
+        self._drained_s: float | None = None
+        self._looks: list[tuple[float, int]] = []  # while nothing is read: when, bytes unread
+
+    @property
+    def is_fast(self) -> bool:
+        """It is not read at once."""
+        return self.state is not ReadingState.LIVE
+
+    @property
+    def waits_s(self) -> float:
+        """How long to read nothing from it."""
+        if self.state is ReadingState.LIVE:
+            return 0.0
+        if self.state is ReadingState.PROBATION:
+            passed_s = self._media_s - self.ahead_s + (self._first_s or 0.0) - self._probation_s
+            return max(0.0, (self._media_s - self._media_before_s) / PROBATION_PACE - passed_s)
+        return max(0.0, self.ahead_s - KEPT_LEAD_S)
+
+    def see(self, time_ms: int, now: float, size: int, *, is_set_anew: bool = False) -> None:
+        """Take a picture's time and size."""
+        if self._is_settled:
+            return
+        if self._first_s is None or is_set_anew:
+            self._begin(now)
+            self._last_ms = time_ms
+            return
+        # A longer step is a clock that was set, rather than so much media.
+        self._media_s += min((time_ms - self._last_ms) / 1000, MAX_STEP_S)
+        self._bytes += size
+        self._last_ms = time_ms
+        passed_s = now - self._first_s
+        self.ahead_s = self._media_s - passed_s
+        self._looks.clear()
+        if self.state is ReadingState.LIVE:
+            if self.ahead_s > MAX_LEAD_S:
+                self._found_a_file()
+                self._is_suspected = self._pardons == 0
+            elif passed_s > WINDOW_S:
+                self._is_settled = True
+        elif self.state is ReadingState.PROBATION and self.ahead_s > MAX_BURST_S:
+            self._found_a_file()
+
+    def read(self, now: float, unread_bytes: int) -> None:
+        """A read is over, and left so many bytes unread."""
+        if self._is_suspected:
+            self._is_suspected = False
+            self.notices.remove(TOO_FAST)
+            self.state = ReadingState.PROBATION
+            self._probation_s, self._media_before_s = now, self._media_s
+            self._drained_s = None
+        if self.state is not ReadingState.PROBATION:
+            return
+        if unread_bytes > 0:
+            self._drained_s = None
+        elif self._drained_s is None:
+            self._drained_s = now
+        elif now - self._drained_s >= DRAINED_S:
+            self._pardon(now)
+
+    def look(self, now: float, unread_bytes: int) -> None:
+        """Nothing was read since the last look or `see`, and so many bytes wait."""
+        if self.state is not ReadingState.FILE or self._pardons >= MAX_PARDONS:
+            return
+        looks = self._looks
+        looks.append((now, unread_bytes))
+        if now - looks[0][0] < LOOK_S or not self._media_s:
+            return
+        half = next(index for index, at in enumerate(looks) if at[0] >= now - LOOK_S / 2)
+        begin_s, begin_bytes = looks[half]
+        usual = self._bytes / self._media_s * (now - begin_s)
+        growth = (unread_bytes - begin_bytes) / usual if usual else 0.0
+        if GROWTH[0] <= growth <= GROWTH[1]:
+            self._pardon(now)
+        del looks[:half]
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _begin(self, now: float) -> None:
+        self._first_s, self._media_s, self._bytes, self.ahead_s = now, 0.0, 0, 0.0
+
+    def _found_a_file(self) -> None:
+        self.state = ReadingState.FILE
+        self.notices.append(TOO_FAST)
+        self._looks.clear()
+
+    def _pardon(self, now: float) -> None:
+        self.state = ReadingState.LIVE
+        self._pardons += 1
+        self.notices.append(
+            f"it began with {self.ahead_s:.0f} s or more at once, as relays do, and sends in real"
+            " time"
+        )
+        self._begin(now)

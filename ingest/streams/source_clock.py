@@ -1,0 +1,269 @@
+"""One rule for publishers' clocks: which times their stamps mean. One `SourceClock` a publisher.
+
+Real stamps are milliseconds that run with the clock. Many are not. For each kind of media, sound
+and picture, the pace of the stamps is measured against that of the arrivals and that of the media
+itself (`stamp_pace.py`), and this machine decides:
+
+1. Stamps that keep up with the clock, give or take half a second, are taken as they are.
+2. So are those that fit the media where more of it comes than the clock allows: a file sent fast, a
+   relay's cached GOP, what a stall held up. `reading_pace.py` decides how fast that is read.
+3. So is a single jump: `timeline.py` has the rules for it.
+4. Media in real time whose stamps are in another unit, run at another pace, stand, or jump from
+   frame to frame get times of arrival, at the measured cadence (`arrival_times.py`). Where the
+   stamps of the other kind are good, these times are on its clock.
+5. Stamps that have been right again for `TRUST_S` are taken again; if they fail once more, that
+   takes four times as long.
+6. Sound and picture that part by more than `PARTED_MS`, and stay so, are put together again:
+   whichever is behind is moved up. How far they are apart at the start is how a publisher is made.
+7. Stamps below zero at the start (2^32 - 43 means -43) move all of them up, so that none is.
+
+Nothing is ever moved back: what has been given to players stays true.
+
+`notices` says in words what was decided, for the log; `words` what holds now, for status.
+Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
+"""
+
+from dataclasses import dataclass
+
+from common.flv.clock32 import Unwrapper
+from ingest.streams.arrival_times import ArrivalTimes
+from ingest.streams.stamp_pace import FaultKind, StampFault, StampPace
+
+BELOW_ZERO_MS = 10_000  # a first stamp so little below 2^32 is one below zero
+START_S = 10.0  # … and later stamps below zero are a start's
+TRUST_S = 10.0
+PARTED_MS = 750
+PARTED_AT_START_MS = 3_000  # less than this is how a publisher is made
+_STEADY_MS = 300  # how much the distance of sound and picture varies, at most, once they parted
+_LEAD_WINDOW_S = 0.8
+_LEAD_WINDOWS = 3
+_SAME_PACE = 0.25
+DEFAULT_INTERVAL_MS = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTime:
+    """A frame's time by its publisher, in ms; it grows beyond 32 bits."""
+
+    ms: int
+    is_set_anew: bool = False  # it does not follow the one before
+
+
+class _Kind:
+    """Sound or pictures."""
+
+    def __init__(self, name: str, *, is_sound: bool) -> None:
+        self.name = name
+        self.pace = StampPace(is_sound=is_sound)
+        self.fault: StampFault | None = None
+        self.trust_s = TRUST_S  # for so long they must be right
+        self.right_since_s = 0.0  # while there is a fault
+        self.arrival: ArrivalTimes | None = None  # while there is a fault
+        self.shift_ms = 0.0  # what is added to stamps that are believed
+        self.given_ms: int | None = None
+        self.is_moved = False  # the next time does not follow the last one
+        self._clock = Unwrapper()
+        # Time given minus clock of the frame that came earliest for its time, by window.
+        self.lead_ms: float | None = None
+        self.latest_lead_ms: float | None = None  # of the window before
+
+    def unwrap(self, timestamp: int, beside: "_Kind") -> int:
+        """The stamp as a time near this kind's last one, else near the other kind's."""
+        if self._clock.last is None:
+            near = beside._clock.last
+            if near is None:
+                near = 0 if timestamp >= (1 << 32) - BELOW_ZERO_MS else timestamp
+            self._clock = Unwrapper(near)
+        return self._clock.unwrap(timestamp)
+
+    def follow(self, lead_ms: float) -> None:
+        if self.lead_ms is None or lead_ms > self.lead_ms:
+            self.lead_ms = lead_ms
+
+    @property
+    def best_lead_ms(self) -> float | None:
+        """Of this window and the one before."""
+        leads = [lead for lead in (self.lead_ms, self.latest_lead_ms) if lead is not None]
+        return max(leads, default=None)
+
+    def move_up(self, by_ms: float) -> None:
+        self.shift_ms += by_ms
+        self.is_moved = True
+        if self.latest_lead_ms is not None:
+            self.latest_lead_ms += by_ms
+        if self.lead_ms is not None:
+            self.lead_ms += by_ms
+
+
+class SourceClock:
+    """One publisher's times. Call `video`, `audio` and `data` in the order of arrival."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []  # for the log; who reads them empties it
+        self._picture = _Kind("picture", is_sound=False)
+        self._sound = _Kind("sound", is_sound=True)
+        self._started_s: float | None = None
+        self._lead_ms = 0.0  # of times of arrival: what it is now, minus the clock
+        self._window_s = 0.0  # when the window of leads began
+        self._usual_ms: float | None = None  # how far pictures are ahead of sound, as they began
+        self._apart_ms: list[float] = []  # likewise, by the last windows
+
+    @property
+    def words(self) -> str:
+        """What is wrong now, and what is done about it; empty when nothing is."""
+        faults = [
+            f"{kind.name} times {kind.fault.words}"
+            for kind in (self._picture, self._sound)
+            if kind.fault is not None
+        ]
+        return f"{', '.join(faults)}: stamped by arrival" if faults else ""
+
+    def video(self, timestamp: int, now: float, frame_ms: float | None = None) -> SourceTime:
+        """The time of a picture; `frame_ms` by the rate that the publisher declares."""
+        return self._take(self._picture, self._sound, timestamp, now, frame_ms)
+
+    def audio(self, timestamp: int, now: float, frame_ms: float | None = None) -> SourceTime:
+        """The time of an audio frame; `frame_ms` is its length in samples, if that is known."""
+        return self._take(self._sound, self._picture, timestamp, now, frame_ms)
+
+    def data(self, timestamp: int, now: float) -> int:
+        """The time of a data message: it follows the pictures', and decides nothing."""
+        kind = self._sound if self._picture.given_ms is None else self._picture
+        if kind.arrival is not None:
+            return round(now * 1000 + self._lead_ms)
+        beside = Unwrapper(kind.given_ms)
+        return round(beside.unwrap(timestamp + round(kind.shift_ms)))
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _take(
+        self, kind: _Kind, other: _Kind, timestamp: int, now: float, frame_ms: float | None
+    ) -> SourceTime:
+        if self._started_s is None:
+            self._started_s = self._window_s = now
+        stamp_ms = kind.unwrap(timestamp, other)
+        if kind.pace.observe(stamp_ms, now, frame_ms, self._sound.pace.media_ms):
+            self._judge(kind, other, now)
+        if now - self._window_s >= _LEAD_WINDOW_S:
+            self._end_window(now)
+        if kind.arrival is not None:
+            interval_ms = self._interval_ms(kind, frame_ms)
+            time_ms = round(kind.arrival.take(now, self._lead_ms, interval_ms))
+            is_set_anew = kind.arrival.is_set_anew
+            kind.shift_ms = time_ms - stamp_ms
+        else:
+            if stamp_ms + kind.shift_ms < 0 and now - self._started_s <= START_S:
+                self._move_above_zero(-stamp_ms - kind.shift_ms)
+            time_ms = round(stamp_ms + kind.shift_ms)
+            is_set_anew = False
+        is_set_anew, kind.is_moved = is_set_anew or kind.is_moved, False
+        kind.given_ms = time_ms
+        kind.follow(time_ms - now * 1000)
+        return SourceTime(time_ms, is_set_anew)
+
+    def _interval_ms(self, kind: _Kind, frame_ms: float | None) -> float:
+        measured_ms = kind.pace.interval_ms()
+        if measured_ms is None:
+            return frame_ms or DEFAULT_INTERVAL_MS
+        if frame_ms is not None and (
+            kind is self._sound or abs(measured_ms - frame_ms) <= 0.15 * frame_ms
+        ):
+            return frame_ms
+        return measured_ms
+
+    # ---- stamps that cannot be believed -------------------------------------------------------
+
+    def _judge(self, kind: _Kind, other: _Kind, now: float) -> None:
+        fault = kind.pace.judge()
+        if kind.fault is None:
+            if fault is not None:
+                shares = other.fault is None and self._share_a_fault(kind, other, fault)
+                self._give_up([kind, other] if shares else [kind], fault, now)
+        elif fault is not None:
+            kind.pace.restart()
+            kind.right_since_s = now
+        elif now - kind.right_since_s >= kind.trust_s:
+            kind.fault = kind.arrival = None
+            kind.trust_s *= 4
+            self.notices.append(f"{kind.name} times are right again, and are taken again")
+
+    def _share_a_fault(self, kind: _Kind, other: _Kind, fault: StampFault) -> bool:
+        """Whether the other kind's stamps run along: they come from the same clock."""
+        if other.given_ms is None or fault.kind is FaultKind.JUMPING:
+            return False
+        window_s = min(kind.pace.measured_s, other.pace.measured_s, 1.0)
+        mine_ms, its_ms = kind.pace.advanced_ms(window_s), other.pace.advanced_ms(window_s)
+        if fault.kind is FaultKind.STANDING:
+            return its_ms < 0.1 * window_s * 1000
+        return abs(mine_ms - its_ms) <= _SAME_PACE * abs(mine_ms)
+
+    def _give_up(self, kinds: list[_Kind], fault: StampFault, now: float) -> None:
+        """Go by arrival from here on, never behind what was given."""
+        both = (self._picture, self._sound)
+        good = [
+            kind
+            for kind in both
+            if kind.fault is None and kind not in kinds and kind.best_lead_ms is not None
+        ]
+        lead_ms = max(
+            (k.given_ms - now * 1000 for k in both if k.given_ms is not None), default=0.0
+        )
+        if good:
+            good_lead_ms = good[0].best_lead_ms or 0.0
+            if lead_ms - good_lead_ms > PARTED_MS:
+                good[0].move_up(lead_ms - good_lead_ms)
+            else:
+                lead_ms = good_lead_ms
+        self._lead_ms = lead_ms
+        for kind in kinds:
+            kind.fault = fault
+            kind.right_since_s = now
+            kind.pace.restart()
+        for kind in both:
+            if kind.fault is not None:
+                kind.arrival = ArrivalTimes(kind.given_ms or 0)
+        names = " and ".join(kind.name for kind in both if kind in kinds)
+        self.notices.append(f"{names} times {fault.words}: times of arrival are taken instead")
+        self._apart_ms.clear()
+
+    # ---- sound and picture ---------------------------------------------------------------------
+
+    def _move_above_zero(self, by_ms: float) -> None:
+        for kind in (self._picture, self._sound):
+            if kind.arrival is None:
+                kind.shift_ms += by_ms
+                kind.is_moved = kind.given_ms is not None
+        self.notices.append(f"its times begin {by_ms:.0f} ms below zero: all are moved up")
+
+    def _end_window(self, now: float) -> None:
+        """Compare sound and picture by the frames that came earliest for their times."""
+        self._window_s = now
+        picture, sound = self._picture, self._sound
+        if picture.lead_ms is not None and sound.lead_ms is not None:
+            self._compare(picture.lead_ms - sound.lead_ms)
+        for kind in (picture, sound):
+            kind.latest_lead_ms, kind.lead_ms = kind.lead_ms, None
+
+    def _compare(self, apart_ms: float) -> None:
+        """Put sound and picture together again if they parted for good."""
+        apart = self._apart_ms
+        apart.append(apart_ms)
+        if len(apart) < _LEAD_WINDOWS:
+            return
+        del apart[:-_LEAD_WINDOWS]
+        if max(apart) - min(apart) > _STEADY_MS:
+            return
+        steady_ms = sorted(apart)[_LEAD_WINDOWS // 2]
+        if self._usual_ms is None:
+            self._usual_ms = steady_ms if abs(steady_ms) <= PARTED_AT_START_MS else 0.0
+        off_ms = steady_ms - self._usual_ms
+        if abs(off_ms) <= PARTED_MS:
+            return
+        behind = self._sound if off_ms > 0 else self._picture
+        if behind.arrival is None:
+            behind.move_up(abs(off_ms))
+            self.notices.append(
+                f"sound and picture parted by {abs(off_ms) / 1000:.1f} s: "
+                f"the {behind.name} was moved up"
+            )
+        apart.clear()

@@ -29,9 +29,12 @@ encoder_threads = 2
 use_gpus = false
 exclude = ["GPU-1", "0000:65:00.0"]
 max_encoder_sessions = 8
+hybrid_capacity = 300
+hybrid_workers = 4
 [devices.capacity]
 "GPU-2" = 900
 [ingest]
+processes = 2
 handshake_timeout = "4s"
 first_video_timeout = "5s"
 idle_timeout = "1m"
@@ -59,8 +62,9 @@ hold = "0s"
 wait = "2.5s"
 max_source = "1280x720@30"
 publish_keys = ["abc"]
-publish_keys_sha256 = ["%s"]
+publish_keys_sha256 = ["{}"]
 play_keys = ["def"]
+play_keys_sha256 = ["{}"]
 takeover = "always"
 filler = "none"
 policy = ["software", "passthrough"]
@@ -87,7 +91,7 @@ fps = "source"
 bitrate = 200000
 [templates.relay]
 renditions = []
-""" % ("0" * 64)
+""".format("0" * 64, "1" * 64)
 
 
 def faults_of(text: str) -> dict[str, str]:
@@ -114,7 +118,9 @@ def test_every_key_reaches_its_setting() -> None:
     assert found.devices.exclude == ("GPU-1", "0000:65:00.0")
     assert found.devices.capacity == (("GPU-2", 900.0),)
     assert found.devices.max_encoder_sessions == 8
+    assert (found.devices.hybrid_capacity, found.devices.hybrid_workers) == (300.0, 4)
     ingest = found.ingest
+    assert ingest.processes == 2
     assert (ingest.handshake_timeout_s, ingest.first_video_timeout_s) == (4.0, 5.0)
     assert (ingest.idle_timeout_s, ingest.takeover_idle_s) == (60.0, 1.5)
     assert (ingest.max_connections, ingest.max_connections_per_address) == (10, 11)
@@ -132,7 +138,7 @@ def test_every_key_reaches_its_setting() -> None:
     assert (live.gop_ms, live.hold_ms, live.wait_ms) == (1000, 0, 2500)
     assert live.max_source == (1280, 720, 30)
     assert live.publish_keys == (hashlib.sha256(b"abc").hexdigest(), "0" * 64)
-    assert live.play_keys == (hashlib.sha256(b"def").hexdigest(),)
+    assert live.play_keys == (hashlib.sha256(b"def").hexdigest(), "1" * 64)
     assert (live.takeover, live.away_picture) == (Takeover.ALWAYS, AwayPicture.NONE)
     assert live.policy == (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)
     assert (live.cost, live.flush_ms, live.audio_hold_ms) == (12.0, 20, 30)

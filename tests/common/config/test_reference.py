@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 from common.config import load as config
 from common.config.ladder import RateControl
+from common.config.model_templates import CalibrationTable
 from common.config.reference import json_schema, sample, tables, toml, with_tables
 from common.config.settings import Settings
 from tests.common.config.test_load import CALIBRATION, FAULTS, FULL, faults_of
@@ -55,6 +56,23 @@ def test_the_sample_holds_every_key() -> None:
     for table in tables().values():
         for declared in table.declared():
             assert declared.name in written or declared.name == "renditions"
+
+
+def test_the_full_file_of_the_tests_has_every_key_with_a_value_that_is_not_its_default() -> None:
+    document = tomllib.loads(FULL)
+    live = document["templates"]["live"]
+    written = {
+        "the top": document,
+        "[templates.APP]": live,
+        "[[templates.APP.renditions]]": live["renditions"][0],
+    }
+    for name, table in tables().items():
+        if table is CalibrationTable:
+            continue  # `tfarm calibrate` writes it, with a test of its own
+        values = written.get(name, document.get(name.strip("[]"), {}))
+        assert {one.name for one in table.declared()} - {"include"} <= set(values)
+        for one in table.declared():
+            assert values.get(one.name) != one.raw_default() or one.is_needed
 
 
 def test_lines_of_the_sample_fit_a_screen() -> None:

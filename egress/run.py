@@ -8,23 +8,18 @@ changes a stream; each tick ends what is over.
 
 import asyncio
 import logging
-import os
 import time
 from collections import ChainMap
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from common.access.address_limits import AddressBook
 from common.access.peer_address import Networks
 from common.config.settings import Settings
-from common.errors import EnvelopeError, ExitCode
-from common.ipc.bus import Bus
-from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
+from common.errors import EnvelopeError
+from common.ipc.child import ChildProcess
 from common.ipc.control_messages import (
     AddressUsage,
-    Configure,
     Endpoint,
     Heartbeat,
     Hello,
@@ -33,11 +28,9 @@ from common.ipc.control_messages import (
     ServedStatus,
     StreamWanted,
     SwitchGeneration,
-    Welcome,
 )
-from common.ipc.endpoint import endpoint
 from common.ipc.envelope import decode_frames
-from common.ipc.identity import ChildId, StreamId
+from common.ipc.identity import StreamId
 from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.process.log import RateLimit, stream_label
@@ -63,11 +56,8 @@ CHECK_S = 1.0  # between looks for viewers who take nothing
 class EgressServer:
     """All of one egress process, on the running loop."""
 
-    def __init__(self, child: ChildId, run_dir: Path, *, orphan_timeout_s: float = 30.0) -> None:
-        self.child = child
-        self.boot_id = new_boot_id()
-        self.exit_code = ExitCode.OK
-        self.stopped = asyncio.Event()
+    def __init__(self, process: ChildProcess) -> None:
+        self._process = process
         self._loop = asyncio.get_running_loop()
         self._streams = Streams(self._report_demand)
         self._waiting = WaitingViewers()
@@ -80,48 +70,29 @@ class EgressServer:
         # A publisher may come and go in a loop; a farm that starts has many at once.
         self._stream_lines = RateLimit(burst=200, interval_s=0.2)
         self._checked_s = 0.0
-        self._bus = Bus()
-        tags = endpoint(run_dir, child, self.boot_id, "tags")
-        self._inlet = MediaListener(self._bus, tags, self._on_frames, self._scheduler.flush_due)
+        tags = process.address("tags")
+        self._inlet = MediaListener(process.bus, tags, self._on_frames, self._scheduler.flush_due)
         context = OutputContext(
             streams=self._streams,
             waiting=self._waiting,
             by_address=self._by_address.connections,
             clock=time.monotonic,
-            endpoint=partial(endpoint, run_dir, child, self.boot_id),
+            endpoint=process.address,
             report_demand=self._report_demand,
             request_stream=self._request_stream,
         )
         self._outputs = [make(context) for make in OUTPUTS]
         sockets = ChainMap(*[dict(output.endpoints) for output in self._outputs])
-        self.endpoint = Endpoint(child, self.boot_id, tags=tags, **sockets)
-        self._configure(Settings())
-        self._link = ControlLink(
-            self._bus, run_dir, child, self.boot_id, self, orphan_timeout_s=orphan_timeout_s
-        )
+        self.endpoint = Endpoint(process.child, process.boot_id, tags=tags, **sockets)
+        self.configure(Settings())
 
-    async def run(self) -> None:
-        """Serve until `stop` or the supervisor's absence; then end all viewers and clean up."""
-        link = asyncio.create_task(self._link.run(), name="control link")
-        ticks = asyncio.create_task(self._tick_forever(), name="ticks")
-        stopped = asyncio.create_task(self.stopped.wait(), name="stop")
-        try:
-            await asyncio.wait((ticks, link, stopped), return_when=asyncio.FIRST_COMPLETED)
-            for task in (ticks, link):
-                if task.done():
-                    await task  # it has failed, or seen that nobody supervises any more
-            reason = "the server is stopping"
-            await asyncio.gather(*(output.stop(reason) for output in self._outputs))
-        finally:
-            link.cancel()
-            ticks.cancel()
-            stopped.cancel()
-            await asyncio.gather(link, ticks, stopped, return_exceptions=True)
-            self._clean_up()
+    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return (self._tick_forever(),)
 
-    def stop(self) -> None:
-        """From SIGTERM: end in order."""
-        self.stopped.set()
+    async def end(self) -> None:
+        """End all viewers."""
+        reason = "the server is stopping"
+        await asyncio.gather(*(output.stop(reason) for output in self._outputs))
 
     # ---- tags ---------------------------------------------------------------------------------
 
@@ -242,24 +213,16 @@ class EgressServer:
             names = demanded(stream.renditions, awaited, time.monotonic())
             self._demand.report(stream_id, names)
 
-    def _clean_up(self) -> None:
+    def close(self) -> None:
         for output in self._outputs:
             output.close("the server is stopping")
         self._scheduler.close()
         self._inlet.close()
-        self._bus.close()
 
     # ---- the supervisor -----------------------------------------------------------------------
 
     def hello(self) -> Hello:
-        return Hello(
-            self.child,
-            self.boot_id,
-            os.getpid(),
-            start_ticks(os.getpid()),
-            self.endpoint,
-            served=self._served(),
-        )
+        return self._process.new_hello(self.endpoint, served=self._served())
 
     def heartbeat(self) -> Heartbeat:
         counters = {
@@ -271,25 +234,31 @@ class EgressServer:
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }
         is_one_of_several = self.settings.egress.processes > 1
-        return Heartbeat(
-            self.child,
-            self.boot_id,
+        return self._process.new_heartbeat(
             served=self._served(),
             counters=counters,
             address_usage=self._by_address.usage() if is_one_of_several else {},
         )
 
-    def on_message(self, message: Any) -> None:
+    def configure(self, settings: Settings) -> None:
+        self.settings = settings
+        exempt = Networks(settings.ingest.exempt_networks)
+        self._by_address.configure(settings.egress.max_players_per_address, 0, exempt)
+        for output in self._outputs:
+            output.configure(settings)
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        """Nothing: an egress connects to nobody."""
+
+    def on_welcome(self) -> None:
+        self._by_address.set_elsewhere({})  # this supervisor has reported nothing yet
+
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
         match message:
-            case Welcome(settings=settings) | Configure(settings=settings):
-                self._configure(settings)
-                logging.getLogger("tfarm").setLevel(settings.log_level)
-                if isinstance(message, Welcome):
-                    self._by_address.set_elsewhere({})  # it has reported nothing yet
             case SwitchGeneration(request_id, stream_id, generation):
                 stream = self._streams.get(stream_id)
                 last_pts_ms = stream.revoke(generation) if stream is not None else None
-                self._link.send(Positions(request_id, stream_id, last_pts_ms))
+                self._process.send(Positions(request_id, stream_id, last_pts_ms))
             case AddressUsage(usage):
                 self._by_address.set_elsewhere(usage)
             case IngestLost(stream_id, generation, reason, hold_ms):
@@ -298,22 +267,10 @@ class EgressServer:
                 if stream is not None:
                     self._tick_stream(stream, time.monotonic())
             case _:
-                pass  # Topology and whatever a newer supervisor says: nothing to do here
-
-    def _configure(self, settings: Settings) -> None:
-        """Use other settings from now on; who is served goes on."""
-        self.settings = settings
-        exempt = Networks(settings.ingest.exempt_networks)
-        self._by_address.configure(settings.egress.max_players_per_address, 0, exempt)
-        for output in self._outputs:
-            output.configure(settings)
-
-    def on_orphaned(self) -> None:
-        self.exit_code = ExitCode.ORPHANED
-        self.stop()
+                pass  # whatever a newer supervisor says: nothing to do here
 
     def _request_stream(self, stream_id: StreamId) -> None:
-        self._link.send(StreamWanted(self.child, stream_id))
+        self._process.send(StreamWanted(self._process.child, stream_id))
 
     def _served(self) -> tuple[ServedStatus, ...]:
         return status.served(self._streams.by_id, self._outputs, self._waiting, time.monotonic())

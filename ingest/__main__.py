@@ -1,24 +1,15 @@
-"""`python -P -m ingest --index 0 --run-dir DIR --listen HOST:PORT`: one ingest process.
+"""One ingest process: `python -P -m ingest --index 0 --run-dir DIR --listen HOST:PORT`."""
 
-Ctrl-C is the supervisor's alone; SIGTERM ends the process in order, also while it still starts.
-"""
+from common.process.signals import hold_signals
 
-import signal
-import sys
-from types import FrameType
-
-
-def _end_at_once(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(0)
-
-
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGTERM, _end_at_once)
+hold_signals()
 
 import argparse  # noqa: E402
-from pathlib import Path  # noqa: E402
 
-from common.ipc.child_arguments import add_identity, identity_of  # noqa: E402
+from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
+from common.ipc.kinds import KINDS  # noqa: E402
+
+KIND = KINDS["ingest"]
 
 
 def listen_address(text: str) -> tuple[str, int]:
@@ -29,10 +20,7 @@ def listen_address(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m ingest", description="tfarm's ingest process")
-    add_identity(parser)
-    parser.add_argument("--run-dir", required=True, type=Path, help="the farm's run directory")
+def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument(
         "--listen",
         required=True,
@@ -44,29 +32,14 @@ def main() -> int:
     parser.add_argument(
         "--share-port", action="store_true", help="other ingest processes listen there too"
     )
-    parser.add_argument(
-        "--orphan-timeout", type=float, default=30.0, help="seconds without a supervisor"
-    )
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
-    import uvloop
 
-    from common.process import log, time_slice
-    from ingest.run import run
+def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
+    from ingest.run import Ingest
 
-    child = identity_of("ingest", arguments)
-    log.set_up(str(child))
-    time_slice.shorten()
-    return uvloop.run(
-        run(
-            child,
-            arguments.run_dir,
-            arguments.listen,
-            arguments.orphan_timeout,
-            arguments.share_port,
-        )
-    )
+    return Ingest(process, arguments.listen, is_shared=arguments.share_port)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_child(KIND, arguments_of(child_parser(KIND, __doc__)), build, collects_rarely=True)

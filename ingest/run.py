@@ -6,22 +6,16 @@ end all streams in order.
 """
 
 import asyncio
-import gc
 import logging
-import os
-import signal
+import socket
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from common.config.settings import Settings
-from common.errors import ExitCode
-from common.ipc.bus import Bus
-from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
+from common.ipc.child import ChildProcess
 from common.ipc.control_messages import (
     AddressUsage,
-    Configure,
     EgressRoutes,
     Endpoint,
     EndStream,
@@ -32,10 +26,7 @@ from common.ipc.control_messages import (
     Readmit,
     Refused,
     StreamRevoke,
-    Topology,
-    Welcome,
 )
-from common.ipc.identity import ChildId
 from ingest.outputs.links import Links
 from ingest.rtmp.listener import Server, bind, connection_limit, join_address
 from ingest.rtmp.player_handover import Players
@@ -55,79 +46,36 @@ class Ingest:
     """The composition root, and what the control link asks of this process."""
 
     def __init__(
-        self,
-        name: ChildId,
-        run_dir: Path,
-        addresses: Sequence[tuple[str, int]],
-        orphan_timeout_s: float,
-        is_shared: bool,
+        self, process: ChildProcess, addresses: Sequence[tuple[str, int]], *, is_shared: bool
     ) -> None:
-        self.exit_code = ExitCode.OK
-        self._name = name
-        self._addresses = addresses
+        """Bind the listeners.
+
+        Raises:
+            OSError: somebody else listens there, or nobody can.
+        """
+        self._process = process
         self._is_shared = is_shared
-        self._boot_id = new_boot_id()
-        self._stop = asyncio.Event()
-        self._tasks = asyncio.TaskGroup()
-        self._listen: tuple[str, ...] = ()
+        listeners: list[socket.socket] = []
+        try:
+            for host, port in addresses:
+                listeners += bind(host, port, is_shared=is_shared)
+        except OSError:
+            for listener in listeners:
+                listener.close()
+            raise
+        self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
         self._is_welcome = False
-        self._bus = Bus()
-        self._link = ControlLink(
-            self._bus,
-            run_dir,
-            name,
-            self._boot_id,
-            self,
-            orphan_timeout_s=orphan_timeout_s,
-            on_payloads=self._on_payloads,
-        )
-        self._relay = Links(self._bus, lambda stream_id: self._streams.watched(stream_id))
+        self._relay = Links(process.bus, lambda stream_id: self._streams.watched(stream_id))
         settings = Settings()
         self._admission = Admission(settings.ingest, connection_limit())
         self._streams = Streams(
-            settings, self._admission, self._relay, self._link.send, time.time, time.monotonic
+            settings, self._admission, self._relay, process.send, time.time, time.monotonic
         )
-        self._players = Players(self._tasks.create_task)
-        self._server: Server | None = None
+        self._players = Players(process.spawn)
+        self._server = Server(listeners, settings, self._admission, self._streams, self._players)
 
-    async def run(self) -> ExitCode:
-        """Work until the end."""
-        try:
-            return await self._run()
-        finally:
-            self._relay.close()
-            self._bus.close()
-
-    async def _run(self) -> ExitCode:
-        listeners = []
-        try:
-            for host, port in self._addresses:
-                listeners += bind(host, port, is_shared=self._is_shared)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            log.error("ingest cannot start reason=%s", reason)
-            for listener in listeners:
-                listener.close()
-            self._link.fatal(reason, ExitCode.BOOT_FAILED)
-            await asyncio.sleep(FATAL_S)
-            return ExitCode.BOOT_FAILED
-        self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
-        self._server = Server(
-            listeners, self._streams.settings, self._admission, self._streams, self._players
-        )
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        # What has been made so far stays, and little of what streams hold is in cycles: full
-        # collections would be pauses for nothing.
-        gc.freeze()
-        gc.set_threshold(10_000, 20, 100)
-        async with self._tasks as tasks:
-            running = [tasks.create_task(self._link.run()), tasks.create_task(self._tick())]
-            await self._stop.wait()
-            for task in running:
-                task.cancel()
-            await self._end(self._server)
-        return self.exit_code
+    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return (self._tick(),)
 
     async def _tick(self) -> None:
         looked_s = now = 0.0
@@ -141,15 +89,15 @@ class Ingest:
                 log.exception("a tick failed")
             try:
                 await read_spread(self._streams.read_batching, asyncio.sleep)
-                if self._server is not None and now - looked_s >= LOOK_S:
+                if now - looked_s >= LOOK_S:
                     looked_s = now
                     self._server.look_again()
             except Exception:
                 log.exception("reading failed")
 
-    async def _end(self, server: Server) -> None:
+    async def end(self) -> None:
         """End all that is open, in order, within about a second."""
-        reason = "the server is stopping"
+        reason, server = "the server is stopping", self._server
         log.info("ingest ends streams=%d connections=%d", len(self._streams), server.connections)
         until_s = time.monotonic() + STOP_S
         had_streams = len(self._streams) > 0
@@ -159,58 +107,61 @@ class Ingest:
         if had_streams:
             await asyncio.sleep(LAST_WORDS_S)
         await server.emptied(until_s - time.monotonic())
-        server.close()
+
+    def close(self) -> None:
+        self._server.close()
+        self._relay.close()
 
     # ---- for the control link -----------------------------------------------------------------
 
     def hello(self) -> Hello:
-        pid = os.getpid()
-        return Hello(
-            child=self._name,
-            boot_id=self._boot_id,
-            pid=pid,
-            start_ticks=start_ticks(pid),
-            endpoint=Endpoint(self._name, self._boot_id),
+        return self._process.new_hello(
+            Endpoint(self._process.child, self._process.boot_id),
             listen=self._listen,
             publishers=self._streams.statuses(time.monotonic()),
         )
 
     def heartbeat(self) -> Heartbeat:
         server = self._server
-        return Heartbeat(
-            child=self._name,
-            boot_id=self._boot_id,
+        return self._process.new_heartbeat(
             publishers=self._streams.statuses(time.monotonic()),
             counters={
-                "connections": server.connections if server else 0,
-                "accepted": server.accepted if server else 0,
-                "refused connections": server.refused if server else 0,
+                "connections": server.connections,
+                "accepted": server.accepted,
+                "refused connections": server.refused,
                 "refused publishers": self._streams.refused,
                 "refused players": self._players.refused,
                 "players handed over": self._players.handed_over,
                 "players waiting": len(self._players),
-                "protocol errors": server.faults if server else 0,
-                "bad messages": self._link.unreadable,
+                "protocol errors": server.faults,
+                "bad messages": self._process.unreadable,
                 "sends not taken": self._relay.refused,
             },
             address_usage=self._admission.address_usage() if self._is_shared else {},
         )
 
-    def on_message(self, message: Any) -> None:
+    def configure(self, settings: Settings) -> None:
+        self._admission.configure(settings.ingest)
+        self._streams.settings = settings
+        self._server.configure(settings)
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        self._relay.follow(endpoints)
+        self._streams.peers_changed(time.monotonic())
+        self._players.follow(self._relay.handovers())
+
+    def on_welcome(self) -> None:
+        self._admission.set_usage_elsewhere({})  # this supervisor has reported nothing yet
+        if not self._is_welcome:
+            self._is_welcome = True
+            self._server.start()
+            log.info("ingest listens address=%s", ", ".join(self._listen))
+
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
         now = time.monotonic()
         match message:
-            case Welcome(_, settings, endpoints):
-                self._configure(settings)
-                self._admission.set_usage_elsewhere({})  # this supervisor has told nothing yet
-                self._follow(endpoints, now)
-                if not self._is_welcome and self._server is not None:
-                    self._is_welcome = True
-                    self._server.start()
-                    log.info("ingest listens address=%s", ", ".join(self._listen))
-            case Configure(settings):
-                self._configure(settings)
-            case Topology(endpoints):
-                self._follow(endpoints, now)
+            case GopTransfer():
+                self._streams.kept(message, payloads)
             case Placement():
                 self._streams.placed(message, now)
             case Refused():
@@ -228,38 +179,3 @@ class Ingest:
                 self._streams.revoke(message, now)
             case _:
                 log.warning("unexpected control message kind=%s", type(message).__name__)
-
-    def _on_payloads(self, message: Any, payloads: Sequence[bytes]) -> None:
-        if isinstance(message, GopTransfer):
-            self._streams.kept(message, payloads)
-        else:
-            log.warning("unexpected control message kind=%s", type(message).__name__)
-
-    def on_orphaned(self) -> None:
-        self.exit_code = ExitCode.ORPHANED
-        self._stop.set()
-
-    # ---- inside -------------------------------------------------------------------------------
-
-    def _configure(self, settings: Settings) -> None:
-        logging.getLogger("tfarm").setLevel(settings.log_level)
-        self._admission.configure(settings.ingest)
-        self._streams.settings = settings
-        if self._server is not None:
-            self._server.configure(settings)
-
-    def _follow(self, endpoints: Sequence[Endpoint], now: float) -> None:
-        self._relay.follow(endpoints)
-        self._streams.peers_changed(now)
-        self._players.follow(self._relay.handovers())
-
-
-async def run(
-    name: ChildId,
-    run_dir: Path,
-    addresses: Sequence[tuple[str, int]],
-    orphan_timeout_s: float = 30.0,
-    is_shared: bool = False,
-) -> ExitCode:
-    """Run one ingest process; returns its exit code."""
-    return await Ingest(name, run_dir, addresses, orphan_timeout_s, is_shared).run()

@@ -1,54 +1,38 @@
-"""`python -P -m worker --device cpu --index 0 --run-dir DIR`: one worker process."""
+"""One worker process: `python -P -m worker --device cpu --index 0 --run-dir DIR`."""
 
-import signal
+from common.process.signals import hold_signals
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
-signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the loop handles it
+hold_signals()
 
 import argparse  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
 
-from common.ipc.child_arguments import add_identity, identity_of  # noqa: E402
+from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
+from common.ipc.kinds import KINDS  # noqa: E402
+from worker.devices.table import prepare_device  # noqa: E402
+
+KIND = KINDS["worker"]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="worker", description=__doc__)
-    add_identity(parser)
-    parser.add_argument("--run-dir", required=True, type=Path)
+def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of an x264 encoder")
     parser.add_argument("--share", type=int, default=1, help="workers that the cores are for")
-    parser.add_argument("--orphan-timeout", type=float, default=30.0)
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
-    from common.process import time_slice
-    from common.process.descriptors import raise_limit
-    from common.process.log import set_up
-    from worker.devices.table import prepare_device
 
-    child = identity_of("worker", arguments)
-    prepare_device(child.device)
+def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
+    from worker.devices.table import open_device
+    from worker.run import Worker
 
-    from worker.run import run_worker
+    child = process.child
+    threads, share = max(1, arguments.threads), max(1, arguments.share)
+    return Worker(process, open_device(child.device, threads, share, name=child.device_name))
 
-    set_up(str(child))
-    raise_limit()
-    time_slice.shorten()
-    return int(
-        run_worker(
-            child,
-            arguments.run_dir,
-            threads=max(1, arguments.threads),
-            share=max(1, arguments.share),
-            orphan_timeout_s=arguments.orphan_timeout,
-        )
-    )
+
+def main() -> None:
+    arguments = arguments_of(child_parser(KIND, __doc__))
+    prepare_device(arguments.device)
+    run_child(KIND, arguments, build)
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    # Lanes may be inside a codec or a driver, after a lost device for good: nothing of theirs is
-    # taken apart under them, and nothing of ours is left to be.
-    os._exit(code)
+    main()

@@ -1,9 +1,9 @@
-"""A child's link to the supervisor (IO): hello, heartbeats, orders in, and the end of an orphan.
+"""A child's link to the supervisor (IO): hello, heartbeats, messages in, and the end of an orphan.
 
-The child gives a `ChildState` (what it is, and its state as messages); the link says `Hello` at
-once and again whenever another supervisor answers, sends a `Heartbeat` every `beat_s`, hands every
-other message to `on_message`, and calls `on_orphaned` when no supervisor has spoken for
-`orphan_timeout_s`.
+The child gives a `ChildState` (what it is, and its state as messages); the link sends `Hello` at
+once and again whenever another supervisor answers, sends a `Heartbeat` every `heartbeat_s`, hands
+every other message to `on_message`, and calls `on_orphaned` when no supervisor has sent anything
+for `orphan_timeout_s`.
 """
 
 import asyncio
@@ -49,9 +49,6 @@ def start_ticks(pid: int) -> int:
     return int(stat.rpartition(")")[2].split()[19])
 
 
-OnPayloads = Callable[[Any, Sequence[bytes]], None]
-
-
 class ChildState(Protocol):
     """What the link asks of the process it serves."""
 
@@ -59,7 +56,7 @@ class ChildState(Protocol):
 
     def heartbeat(self) -> Heartbeat: ...
 
-    def on_message(self, message: Any) -> None: ...
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None: ...
 
     def on_orphaned(self) -> None: ...
 
@@ -76,21 +73,18 @@ class ControlLink:
         state: ChildState,
         *,
         orphan_timeout_s: float = 30.0,
-        beat_s: float = HEARTBEAT_S,
+        heartbeat_s: float = HEARTBEAT_S,
         clock: Callable[[], float] = time.monotonic,
-        on_payloads: OnPayloads | None = None,
     ) -> None:
-        """`on_payloads` takes the messages that come with payloads."""
         self.unreadable = 0
         self._child = child
         self._boot_id = boot_id
         self._state = state
         self._clock = clock
-        self._on_payloads = on_payloads
         self._orphan_timeout_s = orphan_timeout_s
-        self._beat_s = beat_s
+        self._heartbeat_s = heartbeat_s
         self._supervisor: BootId | None = None
-        self._heard_s = clock()
+        self._last_message_s = clock()
         # The identity names the incarnation: a successor's messages never reach the dead one.
         self._dealer: Receiver = bus.dealer(
             control_address(run_dir), peer_identity(child, boot_id), self._on_frames
@@ -101,15 +95,15 @@ class ControlLink:
         return self._dealer.send([encode(message), *payloads])
 
     def fatal(self, reason: str, exit_code: int) -> None:
-        """Tell why this process is about to exit."""
+        """Report why this process is about to exit."""
         self.send(Fatal(self._child, self._boot_id, reason, exit_code))
 
     async def run(self) -> None:
-        """Say hello, beat, and watch for the supervisor, until cancelled."""
+        """Send hello and heartbeats, and watch for the supervisor, until cancelled."""
         self.send(self._state.hello())
         while True:
-            await asyncio.sleep(self._beat_s)
-            silent_s = self._clock() - self._heard_s
+            await asyncio.sleep(self._heartbeat_s)
+            silent_s = self._clock() - self._last_message_s
             if silent_s > self._orphan_timeout_s:
                 log.error("no supervisor seconds=%.0f", silent_s)
                 self._state.on_orphaned()
@@ -126,7 +120,7 @@ class ControlLink:
             self.unreadable += 1
             log.warning("unreadable control message error=%s", error)
             return
-        self._heard_s = self._clock()
+        self._last_message_s = self._clock()
         match message:
             case SupervisorBeat(boot_id):
                 if boot_id != self._supervisor:
@@ -135,8 +129,6 @@ class ControlLink:
                     self.send(self._state.hello())
             case Welcome(boot_id):
                 self._supervisor = boot_id
-                self._state.on_message(message)
-            case _ if payloads and self._on_payloads is not None:
-                self._on_payloads(message, payloads)
+                self._state.on_message(message, payloads)
             case _:
-                self._state.on_message(message)
+                self._state.on_message(message, payloads)

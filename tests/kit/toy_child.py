@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Toy:
     def heartbeat(self) -> Heartbeat:
         return Heartbeat(self.name, self.boot_id)
 
-    def on_message(self, message: Any) -> None:
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
         with (self.run_dir / f"toy-heard-{self.pid}").open("a") as file:
             peers = len(message.endpoints) if isinstance(message, Welcome | Topology) else 0
             file.write(f"{type(message).__name__} {peers}\n")

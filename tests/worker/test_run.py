@@ -6,16 +6,16 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from common.config.settings import Settings
 from common.errors import DeviceLost, ExitCode
+from common.ipc.child import ChildProcess
 from common.ipc.control_messages import (
     EncoderLimitReport,
     Fatal,
     HostLoad,
     StreamTrouble,
-    Welcome,
 )
-from common.ipc.identity import BootId, Generation, StreamId
+from common.ipc.identity import Generation, StreamId
+from common.ipc.kinds import KINDS
 from common.ipc.media_messages import StreamStart
 from tests.kit.children import CPU0
 from tests.kit.worker_process import DEADLINE_S, SourceSpec, make_source, template
@@ -25,12 +25,17 @@ from worker.session.events import EncoderLimitHit
 from worker.session.session import SessionState
 
 
+def worker_in(run_dir: Path) -> tuple[ChildProcess, Worker]:
+    process = ChildProcess(KINDS["worker"], CPU0, run_dir)
+    return process, Worker(process, open_device("cpu", 1))
+
+
 def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
     async def told(run_dir: Path) -> list[object]:
-        worker = Worker(CPU0, run_dir, open_device("cpu", 1))
+        process, worker = worker_in(run_dir)
         sent: list[object] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(worker._link, "send", sent.append)
+            patch.setattr(process, "send", sent.append)
             again = EncoderLimitHit(4, "the driver", is_again=True)
             for event in (
                 EncoderLimitHit(4, "the driver"),
@@ -39,10 +44,10 @@ def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
                 EncoderLimitHit(3, "the driver", True),
             ):
                 worker._sessions._on_encoder_limit(event)
-            worker.on_message(Welcome(BootId("e" * 16), Settings(), ()))
+            worker.on_welcome()
             worker._sessions._on_encoder_limit(again)
-        worker.stop()
-        await worker.run()
+        process.stop()
+        await process.run(lambda _: worker)
         return [
             message.open_sessions for message in sent if isinstance(message, EncoderLimitReport)
         ]
@@ -53,13 +58,13 @@ def test_a_cap_on_encoder_sessions_is_told_again_when_it_is_news() -> None:
 
 def test_another_supervisor_has_told_nothing_of_other_workers_streams() -> None:
     async def look(run_dir: Path) -> tuple[bool, bool]:
-        worker = Worker(CPU0, run_dir, open_device("cpu", 1))
-        worker.on_message(HostLoad(10_000))
+        process, worker = worker_in(run_dir)
+        worker.on_message(HostLoad(10_000), ())
         before = worker._sessions.load.is_saturated
-        worker.on_message(Welcome(BootId("e" * 16), Settings(), ()))
+        worker.on_welcome()
         after = worker._sessions.load.is_saturated
-        worker.stop()
-        await worker.run()
+        process.stop()
+        await process.run(lambda _: worker)
         return before, after
 
     with TemporaryDirectory() as name:
@@ -70,9 +75,9 @@ def test_of_all_who_meet_a_lost_device_only_the_first_met_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def look(run_dir: Path) -> tuple[list[object], ExitCode]:
-        worker = Worker(CPU0, run_dir, open_device("cpu", 1))
+        process, worker = worker_in(run_dir)
         sent: list[object] = []
-        monkeypatch.setattr(worker._link, "send", sent.append)
+        monkeypatch.setattr(process._link, "send", lambda message, _=(): sent.append(message))
         record = make_source(SourceSpec(frames=1)).record
         for key in "abc":
             start = StreamStart(StreamId(f"live/{key}"), Generation(1), template(), 0, 0.0)
@@ -83,8 +88,7 @@ def test_of_all_who_meet_a_lost_device_only_the_first_met_it(
                 await asyncio.sleep(0.01)
         for session in (sessions[1], sessions[0], sessions[2]):  # before the loop runs on
             session.on_device_lost(DeviceLost("fell off the bus"))
-        await worker.run()
-        return sent, worker.exit_code
+        return sent, await process.run(lambda _: worker)
 
     with TemporaryDirectory() as name:
         sent, exit_code = asyncio.run(look(Path(name)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class State:
     def heartbeat(self) -> Heartbeat:
         return Heartbeat(CHILD, BOOT)
 
-    def on_message(self, message: Any) -> None:
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
         self.messages.append(message)
 
     def on_orphaned(self) -> None:

@@ -1,0 +1,286 @@
+"""The shell that all children share (IO): from the command line to the exit code.
+
+A kind brings a `ChildService`; the shell has the bus, the link to the supervisor, the settings'
+way in, the order of the end and the exit code. A `__main__.py` is:
+
+    from common.process.signals import hold_signals
+
+    hold_signals()
+
+    from common.ipc.child import child_parser, run_child
+
+    if __name__ == "__main__":
+        run_child(KIND, child_parser(KIND, __doc__).parse_args(), build)
+
+where `build` imports what takes long, makes the service and raises what is in its way.
+"""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from common.config.settings import Settings
+from common.errors import BootFailed, DeviceLost, ExitCode
+from common.ipc.bus import Bus
+from common.ipc.child_arguments import add_identity, identity_of
+from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
+from common.ipc.control_messages import Configure, Endpoint, Heartbeat, Hello, Topology, Welcome
+from common.ipc.endpoint import endpoint
+from common.ipc.identity import ChildId
+from common.ipc.kinds import ChildKind
+from common.process import time_slice
+from common.process.descriptors import raise_limit
+from common.process.log import set_up
+
+log = logging.getLogger("tfarm.common.ipc.child")
+
+FATAL_S = 0.2  # for the reason to reach the supervisor
+SPAWNED_S = 1.0  # for spawned tasks to come to their end after the service's
+
+
+class ChildService(Protocol):
+    """What a kind of child does; called on the loop."""
+
+    def hello(self) -> Hello:
+        """The whole state, by `ChildProcess.new_hello`."""
+
+    def heartbeat(self) -> Heartbeat:
+        """What it counts, by `ChildProcess.new_heartbeat`."""
+
+    def configure(self, settings: Settings) -> None:
+        """Settings for new streams; before `on_welcome`, too."""
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        """The children that run now; before `on_welcome`, too."""
+
+    def on_welcome(self) -> None:
+        """A supervisor answers that knows nothing of this child but its hello."""
+
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
+        """Any other message of the supervisor's."""
+
+    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """What runs until the end; one that ends or fails ends the process."""
+
+    async def end(self) -> None:
+        """End in order, while all links still stand."""
+
+    def close(self) -> None:
+        """Let go of everything, also after a failure."""
+
+
+class ChildProcess:
+    """One incarnation of a child, on the running loop."""
+
+    def __init__(
+        self, kind: ChildKind, child: ChildId, run_dir: Path, *, orphan_timeout_s: float = 30.0
+    ) -> None:
+        self.child = child
+        self.boot_id = new_boot_id()
+        self.bus = Bus()
+        self.exit_code = ExitCode.OK
+        self._run_dir = run_dir
+        self._stopped = asyncio.Event()
+        self._service: ChildService | None = None
+        self._spawned: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None  # of a spawned task
+        self._link = ControlLink(
+            self.bus,
+            run_dir,
+            child,
+            self.boot_id,
+            self,
+            orphan_timeout_s=orphan_timeout_s,
+            heartbeat_s=kind.heartbeat_s,
+        )
+
+    async def run(self, build: Callable[["ChildProcess"], ChildService]) -> ExitCode:
+        """Serve until SIGTERM, `fail`, or the supervisor's absence; the exit code."""
+        try:
+            self._service = build(self)
+        except (BootFailed, DeviceLost, OSError, ValueError) as error:
+            await self._report_start(error)
+            self.bus.close()
+            return self.exit_code
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
+        try:
+            await self._serve(self._service)
+        finally:
+            self._service.close()
+            self.bus.close()
+        return self.exit_code
+
+    def stop(self) -> None:
+        """End in order."""
+        self._stopped.set()
+
+    def fail(self, reason: str, code: ExitCode) -> None:
+        """Report why this process cannot go on, and end it."""
+        self._link.fatal(reason, code)
+        self.exit_code = code
+        self.stop()
+
+    # ---- for the service ----------------------------------------------------------------------
+
+    @property
+    def unreadable(self) -> int:
+        """How many messages of the supervisor's could not be read."""
+        return self._link.unreadable
+
+    def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+        """Send to the supervisor; False when its queue is full or it is away."""
+        return self._link.send(message, payloads)
+
+    def spawn(self, task: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run a task beside the others; if it fails the process ends."""
+        spawned = asyncio.get_running_loop().create_task(task)
+        self._spawned.add(spawned)
+        spawned.add_done_callback(self._on_spawned_done)
+        return spawned
+
+    def address(self, name: str, *scheme: str) -> str:
+        """A fresh address for a socket of this incarnation. Raises ValueError."""
+        return endpoint(self._run_dir, self.child, self.boot_id, name, *scheme)
+
+    def new_hello(self, endpoint: Endpoint, **state: Any) -> Hello:
+        """A hello with this process in it."""
+        pid = os.getpid()
+        return Hello(self.child, self.boot_id, pid, start_ticks(pid), endpoint, **state)
+
+    def new_heartbeat(self, **state: Any) -> Heartbeat:
+        """A heartbeat with this process in it."""
+        return Heartbeat(self.child, self.boot_id, **state)
+
+    # ---- for the control link -----------------------------------------------------------------
+
+    def hello(self) -> Hello:
+        assert self._service is not None
+        return self._service.hello()
+
+    def heartbeat(self) -> Heartbeat:
+        assert self._service is not None
+        return self._service.heartbeat()
+
+    def on_message(self, message: Any, payloads: Sequence[bytes] = ()) -> None:
+        """Take a message of the supervisor's."""
+        service = self._service
+        if service is None:
+            return
+        match message:
+            case Welcome(_, settings, endpoints):
+                self._configure(service, settings)
+                service.on_topology(endpoints)
+                service.on_welcome()
+            case Configure(settings):
+                self._configure(service, settings)
+            case Topology(endpoints):
+                service.on_topology(endpoints)
+            case _:
+                service.on_message(message, payloads)
+
+    def on_orphaned(self) -> None:
+        self.exit_code = ExitCode.ORPHANED
+        self.stop()
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    async def _wait_for_stop(self) -> None:
+        await self._stopped.wait()
+
+    def _on_spawned_done(self, task: "asyncio.Task[None]") -> None:
+        self._spawned.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = self._failure or task.exception()
+            self.stop()
+
+    def _configure(self, service: ChildService, settings: Settings) -> None:
+        logging.getLogger("tfarm").setLevel(settings.log_level)
+        service.configure(settings)
+
+    async def _serve(self, service: ChildService) -> None:
+        own: tuple[Coroutine[Any, Any, None], ...] = (self._link.run(), *service.tasks())
+        running = [asyncio.create_task(task) for task in own]
+        stopped = asyncio.create_task(self._wait_for_stop())
+        try:
+            await asyncio.wait((*running, stopped), return_when=asyncio.FIRST_COMPLETED)
+            for task in running:
+                if task.done():
+                    await task  # it has failed, or seen that nobody supervises any more
+            if self._failure is not None:
+                raise self._failure
+            await service.end()
+            if self._spawned:
+                await asyncio.wait(self._spawned, timeout=SPAWNED_S)
+        finally:
+            tasks = (*running, stopped, *self._spawned)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _report_start(self, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or str(error)
+        log.error("cannot start reason=%s", reason)
+        is_lost = isinstance(error, DeviceLost)
+        self.exit_code = ExitCode.DEVICE_LOST if is_lost else ExitCode.BOOT_FAILED
+        self._link.fatal(reason, self.exit_code)
+        await asyncio.sleep(FATAL_S)
+
+
+Build = Callable[[ChildProcess, argparse.Namespace], ChildService]
+
+
+def child_parser(kind: ChildKind, description: str | None) -> argparse.ArgumentParser:
+    """A parser of the options that every child has."""
+    parser = argparse.ArgumentParser(prog=f"python -P -m {kind.module}", description=description)
+    add_identity(parser)
+    parser.add_argument("--run-dir", required=True, type=Path, help="the farm's run directory")
+    parser.add_argument(
+        "--orphan-timeout", type=float, default=30.0, help="seconds without a supervisor"
+    )
+    return parser
+
+
+def run_child(
+    kind: ChildKind,
+    arguments: argparse.Namespace,
+    build: Build,
+    *,
+    collects_rarely: bool = False,
+) -> NoReturn:
+    """A child's whole life; ends the process.
+
+    `collects_rarely`: full garbage collections over thousands of connections would be pauses that
+    players see, and little of what these hold is in cycles.
+    """
+    import uvloop
+
+    child = identity_of(kind.name, arguments)
+    set_up(str(child))
+    raise_limit()
+    time_slice.shorten()
+
+    def build_and_freeze(process: ChildProcess) -> ChildService:
+        service = build(process, arguments)
+        gc.freeze()  # what is here by now stays
+        if collects_rarely:
+            gc.set_threshold(10_000, 20, 100)
+        return service
+
+    async def main() -> ExitCode:
+        process = ChildProcess(
+            kind, child, arguments.run_dir, orphan_timeout_s=arguments.orphan_timeout
+        )
+        return await process.run(build_and_freeze)
+
+    code = uvloop.run(main())
+    sys.stderr.flush()
+    # Threads may be inside a codec or a driver, after a lost device for good: nothing of theirs is
+    # taken apart under them, and nothing of ours is left to be.
+    os._exit(code)

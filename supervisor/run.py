@@ -204,7 +204,7 @@ class Supervisor:
 
     def _expect(self, child: ChildId) -> None:
         if child.device:
-            self.farm.roster.expect_device(child, expected_pipeline(child), self._loop.time())
+            self.farm.devices.expect(child, expected_pipeline(child), self._loop.time())
 
     def _start(self, child: ChildId) -> None:
         self._expect(child)
@@ -273,7 +273,7 @@ class Supervisor:
         if isinstance(message, Fatal):
             log.error("fatal child=%s reason=%s", child, message.reason)
             if message.exit_code == ExitCode.DEVICE_LOST:
-                self.farm.roster.device_lost(child, message.reason)
+                self.farm.devices.lost(child, message.reason)
             self.children.on_fatal(child, message.reason)
             return
         self._watchdog.on_message(child)
@@ -281,7 +281,7 @@ class Supervisor:
         if self._is_adopting:
             if len(self._early) < MAX_EARLY:
                 self._early.append((child, message, payloads))
-        elif child in self.farm.hellos:
+        elif child in self.farm.state.children:
             self._execute(self.farm.message(child, message, self._loop.time(), payloads))
 
     def _handle_early(self) -> None:
@@ -298,9 +298,9 @@ class Supervisor:
     def _fail_gpu(self, uuid: str, reason: str) -> None:
         """Fail a GPU's workers, which may not see it: what is on the bus no more cannot fail."""
         log.error("GPU lost uuid=%s reason=%s", uuid, reason)
-        workers = [worker for worker in self.farm.roster.fleet.devices if worker.device == uuid]
+        workers = [worker for worker in self.farm.state.fleet.devices if worker.device == uuid]
         for worker in workers:  # all, before the first one's streams look for room
-            self.farm.roster.device_lost(worker, reason, is_seen=True)
+            self.farm.devices.lost(worker, reason, for_sure=True)
         for worker in workers:
             self.children.fail_and_restart(worker, reason)
 
@@ -326,7 +326,7 @@ class Supervisor:
             self._fail_start(f"{child} cannot start: {machine.reason}")
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
-        return tuple(self.farm.endpoints.values())
+        return tuple(hello.endpoint for hello in self.farm.hellos.values())
 
     # ---- actions ----------------------------------------------------------------------------
 
@@ -380,7 +380,7 @@ class Supervisor:
                 str(self._run_dir),
                 self.listening() or [address_text(self._launcher.listen)],
                 self.settings,
-                self.farm.roster.fleet,
+                self.farm.state.fleet,
                 devices,
             )
         )

@@ -1,6 +1,7 @@
 """Rules of the repository that no linter knows: documents in step with code, layers, leaks."""
 
 import ast
+import dataclasses
 import fnmatch
 import importlib
 import importlib.metadata
@@ -15,6 +16,7 @@ import pytest
 from common.config.reference import with_tables
 from common.errors import ExitCode
 from common.ipc.envelope import kinds
+from supervisor.farm.stream import Stream
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("common", "ingest", "egress", "supervisor", "worker")
@@ -247,3 +249,36 @@ def test_status_codes_of_rtmp_stand_in_common_rtmp_alone() -> None:
         if not name.startswith("common/rtmp/") and code.search((ROOT / name).read_text())
     ]
     assert named == []
+
+
+def _assigned_attributes(module: str) -> list[str]:
+    """`owner.name` of every attribute that a module writes to anything but `self`."""
+    targets: list[ast.expr] = []
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.Assign):
+            targets += node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+            targets.append(node.target)
+    parts = [part for target in targets for part in ast.walk(target)]
+    return [
+        ast.unparse(part)
+        for part in parts
+        if isinstance(part, ast.Attribute)
+        and isinstance(part.ctx, ast.Store)
+        and ast.unparse(part.value) != "self"
+    ]
+
+
+def test_what_a_stream_of_the_farm_is_is_written_in_its_own_module_alone() -> None:
+    """Its state above all: others let events happen, by its methods."""
+    everywhere = {"state", "phase"}
+    fields = {field.name for field in dataclasses.fields(Stream)} | everywhere
+    found = [
+        f"{module}: {attribute}"
+        for module in modules()
+        if module.startswith("supervisor/") and module != "supervisor/farm/stream.py"
+        for attribute in _assigned_attributes(module)
+        if attribute.rpartition(".")[2]
+        in (fields if module.startswith("supervisor/farm/") else everywhere)
+    ]
+    assert found == []

@@ -1,8 +1,8 @@
 """What `tfarm status --json` gives: the farm's facts as one JSON document. Pure.
 
-Children as the family has them, streams and devices as the roster has them; rates are those that
-the children report. `status_table.py` makes the terminal's tables from this document and nothing
-else, so a program sees all that a person sees. Times ending in `_unix` are wall-clock.
+Children as their parent has them, streams and devices as the farm state has them; rates are those
+that the children report. `status_table.py` makes the terminal's tables from this document and
+nothing else, so a program sees all that a person sees. Times ending in `_unix` are wall-clock.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class ChildFacts:
 
 @dataclass(frozen=True, slots=True)
 class FarmFacts:
-    """What the roster does not know."""
+    """What the farm state does not know."""
 
     version: str
     run_dir: str
@@ -51,15 +51,15 @@ class FarmFacts:
 
 def snapshot(facts: FarmFacts, farm: Farm) -> Json:
     """The document."""
-    roster = farm.roster
-    fleet = roster.fleet
+    state = farm.state
+    fleet = state.fleet
     return {
         "version": facts.version,
         "run_dir": facts.run_dir,
         "config": facts.config,
         "since_unix": facts.started_unix,
         "listen": {"rtmp": list(facts.listen)},
-        "apps": {t.name: list(t.rendition_names()) for t in roster.settings.templates},
+        "apps": {t.name: list(t.rendition_names()) for t in state.settings.templates},
         "supervisor": _child(facts.supervisor, facts.now_s),
         "children": [
             _child(child, facts.now_s) | {"counters": _counters(farm, child.name)}
@@ -74,11 +74,11 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         },
         "encoder_cap": _encoder_cap(farm, facts.now_s),
         "devices": [_device(farm, device) for device in fleet.devices.values()],
-        "streams": [_stream(farm, stream, facts) for stream in roster.streams.values()],
-        "waiting": farm.waiting(),
-        "parked": farm.queued,
-        "closed": farm.closed,
-        "refused_full": roster.full_refusals,
+        "streams": [_stream(farm, stream, facts) for stream in state.streams.values()],
+        "waiting": state.waiting(),
+        "queued": farm.admission.queued,
+        "closed": farm.admission.closed,
+        "refused_full": state.full_refusals,
         "decisions": [
             {
                 "at_unix": facts.now_unix - (facts.now_s - note.at_s),
@@ -86,17 +86,18 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
                 "key": split_stream_id(note.stream_id)[1],
                 "text": note.text,
             }
-            for note in roster.history
+            for note in state.history
         ],
     }
 
 
 def summary(farm: Farm) -> str:
     """One line, for `systemctl status`."""
-    devices = farm.roster.fleet.devices.values()
+    devices = farm.state.fleet.devices.values()
     up = sum(device.is_up for device in devices)
-    words = f"streams: {len(farm.roster.streams)}, workers up: {up} of {len(devices)}"
-    return f"{words}; {farm.closed}" if farm.closed else words
+    words = f"streams: {len(farm.state.streams)}, workers up: {up} of {len(devices)}"
+    closed = farm.admission.closed
+    return f"{words}; {closed}" if closed else words
 
 
 def _child(child: ChildFacts, now_s: float) -> Json:
@@ -115,7 +116,7 @@ def _child(child: ChildFacts, now_s: float) -> Json:
 
 def _encoder_cap(farm: Farm, now_s: float) -> Json | None:
     """The host's limit on encoder sessions, where a driver's refusal set it."""
-    cap = farm.roster.session_cap
+    cap = farm.state.session_limit
     if cap is None:
         return None
     return {
@@ -126,22 +127,24 @@ def _encoder_cap(farm: Farm, now_s: float) -> Json | None:
 
 
 def _counters(farm: Farm, name: ChildId) -> dict[str, int]:
-    beat = farm.beats.get(name)
-    return dict(beat.counters) if beat else {}
+    child = farm.state.children.get(name)
+    beat = child.heartbeat if child is not None else None
+    return dict(beat.counters) if beat is not None else {}
 
 
 def _device(farm: Farm, device: Device) -> Json:
-    fleet = farm.roster.fleet
-    hello = farm.hellos.get(device.name)
-    info = hello.device if hello else None
-    streams = farm.roster.on_device(device.name)
+    fleet = farm.state.fleet
+    child = farm.state.children.get(device.name)
+    info = child.hello.device if child else None
+    worker = farm.state.workers[device.name]
+    streams = farm.state.on_device(device.name)
     resource = Resource.LOAD if Resource.LOAD in device.limits else Resource.CORES
     made = [(s.fps_in, s.transcode) for s in streams if s.transcode is not None]
     if not device.is_up:
-        state = "lost" if device.name in farm.roster.lost else "down"
-    elif device.name in farm.roster.drained:
-        state = "draining" if streams or farm.sessions(device.name) else "drained"
-    elif device.name in farm.roster.overloaded:
+        state = "lost" if worker.lost else "down"
+    elif worker.is_drained:
+        state = "draining" if streams or farm.state.sessions(device.name) else "drained"
+    elif worker.is_overloaded:
         state = "overloaded"
     else:
         state = "ready"
@@ -160,7 +163,7 @@ def _device(farm: Farm, device: Device) -> Json:
         "used": round(fleet.used(resource, device.name), 2),
         "memory_bytes": device.limits.get(Resource.MEMORY, 0),
         "memory_used": fleet.used(Resource.MEMORY, device.name),
-        "reason": farm.roster.lost.get(device.name, ""),
+        "reason": worker.lost,
         "engines": {
             resource.value: round(fleet.used(resource, device.name), 4)
             for resource in ENGINES
@@ -178,7 +181,7 @@ def _device(farm: Farm, device: Device) -> Json:
 def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
     app, key = split_stream_id(stream.stream_id)
     publisher, transcode = stream.publisher, stream.transcode
-    worker = farm.roster.device_of(stream)
+    worker = farm.state.device_of(stream)
     served = {
         name: [r for s in stream.served.values() for r in s.renditions if r.name == name]
         for name in (SOURCE, *stream.renditions())
@@ -197,7 +200,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "reason": stream.reason,
         "cannot_move": farm.migration.stuck.get(stream.stream_id, ""),
         "crashes": stream.crashes,
-        "degraded": stream.level.name.lower().replace("_", " ") if stream.level else "",
+        "degraded": stream.degradation.name.lower().replace("_", " ") if stream.degradation else "",
         "skipped_by_worker": transcode.skipped if transcode else 0,
         "dedicated_worker": str(stream.dedicated_worker or ""),
         "width": source.width if source else 0,

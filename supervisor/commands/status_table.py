@@ -70,11 +70,11 @@ def tables(status: Json, now_unix: float) -> RenderableType:
     parts += [Text(f"note: {note}", "dim") for note in dict.fromkeys(notes)]
     if status["closed"]:
         parts.append(Text(status["closed"], "yellow"))
-    if status["parked"] or status["waiting"]:
+    if status["queued"] or status["waiting"]:
         parts.append(
             Text(
                 f"{status['waiting']} streams wait for a device, "
-                f"{status['parked']} publishers for room",
+                f"{status['queued']} publishers for room",
                 "yellow",
             )
         )

@@ -1,28 +1,28 @@
-"""Publishers that ask for room: placed, parked for a moment, or refused with the reason. Pure.
+"""Publish requests: placed, queued for a moment, or refused with the reason. Pure.
 
 A publisher is placed before its source is known, with room for the largest it may be, and
 corrected at its sequence header (`SourceFormatReport`). So a refusal for lack of room may be
-premature while others' reservations are not corrected yet, or workers are still starting: such an
-ask is parked and tried again whenever room comes, for a second (or three).
+premature while others' reservations are not corrected yet, or workers are still starting: such a
+request is queued and looked at again whenever room comes, for a second (or three). What can be done
+with a request is found by `candidates.py`, which changes nothing; exactly one thing is then done.
 
 A refusal after Publish.Start reaches few clients (OBS reads nothing then), so it is remembered by
 key: the next attempt within 30 s is refused before Start, unless there is room by then. When the
 farm is full, streams whose publisher is away give up their room first.
 
-What an address may publish is for ingests to limit. One that finds it reached by what others were
-said to hold leaves the last word to the roster here: a takeover of one's own stream adds nothing.
+What an address may publish is for ingests to limit. One that finds the limit reached only by what
+others are said to have leaves the last word to this: a takeover of one's own stream adds nothing.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from common.access.address_limits import too_many_publishes
 from common.access.peer_address import host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
-from common.config.ladder import Pipeline, SourceFormat
+from common.config.ladder import Pipeline
 from common.ipc.control_messages import (
     EndStream,
-    Placement,
     PublisherBack,
     PublishRequest,
     Refused,
@@ -31,58 +31,49 @@ from common.ipc.control_messages import (
     StreamRevoke,
     StreamRevoked,
 )
-from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
+from common.ipc.identity import ChildId, StreamId
 from supervisor.farm.actions import Action, Send
-from supervisor.farm.quarantine import Standing
+from supervisor.farm.candidates import (
+    Evict,
+    Found,
+    Place,
+    Queue,
+    Refuse,
+    Rejoin,
+    Remembered,
+    RequestedStream,
+    full,
+    look,
+)
+from supervisor.farm.isolation import Isolation, NotIsolated
 from supervisor.farm.state import FarmState
-from supervisor.farm.stream import NO_INGEST, Stream, StreamState
-from supervisor.placement.cost import stream_cost
-from supervisor.placement.fleet import InFleet, Need, NoRoom, move, place, release, stay
+from supervisor.farm.stream import NO_INGEST, Stream
+from supervisor.farm.stream_states import StreamState
+from supervisor.placement.fleet import NoRoom, Room, move
 
 _TAKEN = Refusal(RefusalReason.NAME_IN_USE, "the stream is already being published")
+_UNKNOWN = Refusal(RefusalReason.FAILED, "the stream is not known here any more; publish again")
 
-PARK_S = 1.0
-PARK_STARTING_S = 3.0
-STARTING_S = 10.0
-MAX_PARKED = 256
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 1000
-REVOKE_S = 1.0  # for the ingest that has a stream to say whether it lets go
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedRequest:
-    """An ask that waits for room."""
-
-    ingest: ChildId
-    ask: PublishRequest
-    deadline_s: float
+REVOKE_S = 1.0  # for the ingest that has a stream to say whether it gives it up
 
 
 @dataclass(frozen=True, slots=True)
 class Revoking:
-    """An ask for a stream that another ingest has, and is asked for."""
+    """A request for a stream that another ingest has, and is asked for."""
 
-    ingest: ChildId  # that asks
-    ask: PublishRequest
+    requested: RequestedStream
     deadline_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """A refusal after Publish.Start."""
-
-    until_s: float
-    description: str
-    format: SourceFormat
-
-
 class Admission:
-    """Decides on asks; the facts are the roster's."""
+    """Decides on publish requests; the facts are the farm state's."""
 
-    def __init__(self, roster: FarmState) -> None:
-        self._roster = roster
-        self._queued: list[QueuedRequest] = []
+    def __init__(self, state: FarmState, isolation: Isolation) -> None:
+        self._state = state
+        self._isolation = isolation
+        self._queued: list[RequestedStream] = []
         self._remembered: dict[StreamId, Remembered] = {}
         self._revoking: dict[int, Revoking] = {}
         self._last_revoke = 0
@@ -93,152 +84,12 @@ class Admission:
         return len(self._queued)
 
     def next_deadline(self) -> float:
-        deadlines = [queued.deadline_s for queued in self._queued]
+        deadlines = [q.deadline_s for q in self._queued if q.deadline_s is not None]
         deadlines += [revoking.deadline_s for revoking in self._revoking.values()]
         return min(deadlines, default=math.inf)
 
-    def ask(self, ingest: ChildId, ask: PublishRequest, now: float) -> list[Action]:
-        """Answer a `PublishRequest`, or park it."""
-        limit = self._roster.settings.ingest.max_publishes_per_address
-        if ask.is_at_limit and self._publishes_beside(ask) >= limit:
-            return [
-                self._refuse(ingest, ask, Refusal(RefusalReason.DENIED, too_many_publishes(limit)))
-            ]
-        stream = self._roster.streams.get(ask.stream_id)
-        if stream is not None:
-            if stream.ingest == NO_INGEST:
-                return self._take_over(ingest, stream, ask, now)
-            if stream.ingest != ingest:
-                return self._revoke(ingest, stream, ask, now)
-            if stream.is_live:
-                return [self._refuse(ingest, ask, _TAKEN)]
-            # Its publisher is back; whether it may take over was for ingest to decide.
-            stream.is_live = True
-            stream.address = ask.address
-            return [self._roster.placed(stream, ask.request_id)]
-        if any(queued.ask.stream_id == ask.stream_id for queued in self._queued):
-            return [self._refuse(ingest, ask, _TAKEN)]
-        if self.closed:
-            return [self._refuse(ingest, ask, _full(self.closed))]
-        return self._try(ingest, ask, now, None)
-
-    def _publishes_beside(self, ask: PublishRequest) -> int:
-        """How many other streams are published from the address that asks."""
-        peer = subscriber(host_of(ask.address))
-        return sum(
-            stream.is_live
-            and stream.stream_id != ask.stream_id
-            and subscriber(host_of(stream.address)) == peer
-            for stream in self._roster.streams.values()
-        )
-
-    def _revoke(
-        self, ingest: ChildId, stream: Stream, ask: PublishRequest, now: float
-    ) -> list[Action]:
-        """Ask the ingest that has the stream: it alone knows whether its publisher is silent."""
-        if any(entry.ask.stream_id == ask.stream_id for entry in self._revoking.values()):
-            return [self._refuse(ingest, ask, _TAKEN)]
-        self._last_revoke += 1
-        self._revoking[self._last_revoke] = Revoking(ingest, ask, now + REVOKE_S)
-        return [Send(stream.ingest, StreamRevoke(self._last_revoke, ask.stream_id))]
-
-    def revoked(self, owner: ChildId, answer: StreamRevoked, now: float) -> list[Action]:
-        """What the ingest that had the stream says."""
-        entry = self._revoking.pop(answer.request_id, None)
-        stream = self._roster.streams.get(answer.stream_id)
-        is_owner = stream is not None and stream.ingest == owner
-        if entry is None:
-            if stream is not None and is_owner and answer.refusal is None:
-                # Who asked has gone: held, as if its ingest was lost.
-                stream.ingest, stream.is_live, stream.away_s = NO_INGEST, False, now
-                stream.ingest_lost_until_s = now + stream.template.hold_ms / 1000
-            return []
-        if answer.refusal is not None:
-            return [self._refuse(entry.ingest, entry.ask, answer.refusal)]
-        if stream is None or not is_owner:
-            return self.ask(entry.ingest, entry.ask, now)
-        note = f"{owner} hands it over to {entry.ingest}"
-        self._roster.note(answer.stream_id, note, now)
-        return self._take_over(entry.ingest, stream, entry.ask, now, answer.resume_time)
-
-    def _take_over(
-        self,
-        ingest: ChildId,
-        stream: Stream,
-        ask: PublishRequest,
-        now: float,
-        resume: ResumeTime | None = None,
-    ) -> list[Action]:
-        """The publisher of a stream whose ingest is gone is back: its time and players go on.
-
-        It keeps its room, whatever its device takes otherwise. `resume`: where its time is, if the
-        ingest that had it could say.
-        """
-        roster = self._roster
-        device, level, overloaded = roster.device_of(stream), stream.level, stream.overloaded
-        result = self._kept_room(stream)
-        if not isinstance(result, NoRoom):
-            roster.put(stream, *result, now)
-            if roster.device_of(stream) == device:
-                stream.level, stream.overloaded = level, overloaded
-        elif Pipeline.REFUSE in stream.policy():
-            roster.close(stream)
-            return self._try(ingest, ask, now, None)
-        else:
-            roster.wait(stream, result.reason, now)
-        stream.ingest, stream.is_live, stream.address = ingest, True, ask.address
-        stream.ingest_lost_until_s = math.inf
-        placed = roster.placed(stream, ask.request_id).message
-        assert isinstance(placed, Placement)
-        return [Send(ingest, replace(placed, resume_time=resume or resume_time(stream)))]
-
-    def _kept_room(self, stream: Stream) -> InFleet | NoRoom:
-        """The stream's own room under a new generation; other room where its device is gone."""
-        roster = self._roster
-        placement = roster.fleet.allocations.get(stream.generation)
-        is_lost = stream.state in (StreamState.SWITCHING, StreamState.WAITING)
-        if placement is None or is_lost:
-            return roster.find_room(stream)
-        if placement.device is None or roster.device_serving(stream) is not None:
-            return stay(roster.fleet, stream.generation, roster.need(stream))
-        return roster.find_room(stream)  # never source only: its device may come back
-
-    def back(self, ingest: ChildId, back: PublisherBack) -> None:
-        """The publisher of a held stream is back where it was."""
-        stream = self._roster.streams.get(back.stream_id)
-        if stream is not None and (stream.ingest, stream.generation) == (ingest, back.generation):
-            stream.is_live, stream.address = True, back.address
-
-    def retry(self, now: float) -> list[Action]:
-        """Room may have come: try all that are parked, the oldest first."""
-        actions: list[Action] = []
-        queued, self._queued = self._queued, []
-        for item in queued:
-            if self.closed:
-                actions.append(self._refuse(item.ingest, item.ask, _full(self.closed)))
-            else:
-                actions += self._try(item.ingest, item.ask, now, item.deadline_s)
-        return actions
-
-    def forget_ingest(self, ingest: ChildId) -> None:
-        """It is gone, and with it those who asked through it."""
-        self._queued = [queued for queued in self._queued if queued.ingest != ingest]
-        self._revoking = {k: r for k, r in self._revoking.items() if r.ingest != ingest}
-
-    def forget_ask(self, ingest: ChildId, stream_id: StreamId) -> None:
-        """The publisher went away while another ingest was asked for its stream."""
-        self._revoking = {
-            number: entry
-            for number, entry in self._revoking.items()
-            if (entry.ingest, entry.ask.stream_id) != (ingest, stream_id)
-        }
-
-    def withdraw(self, stream_id: StreamId) -> None:
-        """The publisher went away while it was parked."""
-        self._queued = [queued for queued in self._queued if queued.ask.stream_id != stream_id]
-
     def tick(self, now: float) -> list[Action]:
-        """Refuse what was parked for too long, forget old refusals."""
+        """Refuse what was queued for too long, forget old refusals."""
         self._remembered = {k: r for k, r in self._remembered.items() if r.until_s > now}
         actions: list[Action] = []
         for number, entry in list(self._revoking.items()):
@@ -247,157 +98,261 @@ class Admission:
                 actions += self._unanswered(entry, now)
         return [*actions, *self.retry(now)] if now >= self.next_deadline() else actions
 
-    def _unanswered(self, entry: Revoking, now: float) -> list[Action]:
-        stream = self._roster.streams.get(entry.ask.stream_id)
-        if stream is None or stream.ingest == NO_INGEST:
-            return self.ask(entry.ingest, entry.ask, now)  # its ingest was lost meanwhile
-        return [self._refuse(entry.ingest, entry.ask, _TAKEN)]
+    # ---- publish requests -------------------------------------------------------------------
 
-    def format_known(self, ingest: ChildId, known: SourceFormatReport, now: float) -> list[Action]:
-        """Correct a reservation; move the stream, or refuse it, when it does not fit."""
-        roster = self._roster
-        stream = roster.streams.get(known.stream_id)
-        if stream is None or stream.ingest != ingest:
-            text = "the stream is not known here any more; publish again"
-            refused = Refused(
-                known.request_id, known.stream_id, Refusal(RefusalReason.FAILED, text)
-            )
-            return [Send(ingest, refused)]
-        is_freed = stream.format_known(known.format, known.codec, now)
-        if stream.state in (StreamState.SWITCHING, StreamState.WAITING):
-            return [roster.placed(stream, known.request_id)]
-        is_given_up = stream.state is StreamState.SOURCE_ONLY and is_freed
-        if not is_given_up and roster.correct(stream):
-            return [roster.placed(stream, known.request_id)]
-        # That its rate was lower for a while gave others no right to its room.
-        is_let_in = not is_given_up and stream.is_admitted(stream.cost_here())
-        if is_let_in:
-            result = roster.find_room(stream)  # never source only: it stays
-        else:
-            need = roster.need(stream)
-            result = move(roster.fleet, stream.generation, need, roster.excluded(stream))
-        if not isinstance(result, NoRoom):
-            roster.put(stream, *result, now)
-            return [roster.placed(stream, known.request_id)]
-        if is_given_up:
-            stream.wait(result.reason)
-            return [roster.placed(stream, known.request_id)]
-        if is_let_in:
-            roster.stay(stream)
-            return [roster.placed(stream, known.request_id)]
-        roster.close(stream)
-        roster.full_refusals += 1
-        text = f"no room for {known.format.width}x{known.format.height}: {result.reason}"
-        self._remember(known.stream_id, Remembered(now + REMEMBER_S, text, known.format))
-        roster.note(known.stream_id, f"refused: {text}", now)
-        return [Send(ingest, Refused(known.request_id, known.stream_id, _full(text)))]
+    def request(self, ingest: ChildId, request: PublishRequest, now: float) -> list[Action]:
+        """Answer a `PublishRequest`, or queue it."""
+        requested = RequestedStream(ingest, request)
+        limit = self._state.settings.ingest.max_publishes_per_address
+        if request.is_at_limit and self._publishes_beside(request) >= limit:
+            refusal = Refusal(RefusalReason.DENIED, too_many_publishes(limit))
+            return [_refuse(requested, refusal)]
+        stream = self._state.streams.get(request.stream_id)
+        if stream is not None:
+            if stream.ingest == NO_INGEST:
+                return self._take_over(requested, stream, now)
+            if stream.ingest != ingest:
+                return self._revoke(requested, stream, now)
+            if stream.is_live:
+                return [_refuse(requested, _TAKEN)]
+            # Its publisher is back; whether it may take over was for ingest to decide.
+            stream.arrive(ingest, request.address)
+            return [self._state.announce(stream, request.request_id)]
+        if any(queued.request.stream_id == request.stream_id for queued in self._queued):
+            return [_refuse(requested, _TAKEN)]
+        return self._decide_if_open(requested, now)
 
-    def _try(
-        self, ingest: ChildId, ask: PublishRequest, now: float, deadline_s: float | None
-    ) -> list[Action]:
-        roster = self._roster
-        app, _ = split_stream_id(ask.stream_id)
-        template = roster.settings.template(app)
-        if template is None:
-            return [
-                self._refuse(
-                    ingest, ask, Refusal(RefusalReason.NOT_FOUND, "there is no such app here")
-                )
-            ]
-        stream = Stream(
-            ask.stream_id,
-            template,
-            Generation(0),
-            ingest,
-            ask.address,
-            StreamState.RESERVED,
-            now,
-            "",
-        )
-        if roster.quarantine.standing(ask.stream_id, now) is Standing.REFUSED:
-            text = roster.quarantine.reason(ask.stream_id, now)
-            return [self._refuse(ingest, ask, _full(text))]
-        remembered = self._remembered.get(ask.stream_id)
-        if remembered is not None and now < remembered.until_s:
-            likely = replace(roster.need(stream), cost=stream_cost(template, remembered.format))
-            if isinstance(place(roster.fleet, likely), NoRoom):
-                return [self._refuse(ingest, ask, _full(remembered.description))]
-        begun = roster.isolate(stream, now, is_again=deadline_s is not None)
-        need = roster.need(stream)
-        result = place(roster.fleet, need, roster.excluded(stream))
-        if (
-            isinstance(result, NoRoom)
-            and self._has_room_among_others(stream)
-            and roster.rejoin(stream, result.reason, now)
-        ):
-            need = roster.need(stream)
-            result = place(roster.fleet, need, roster.excluded(stream))
+    def retry(self, now: float) -> list[Action]:
+        """Room may have come: look at all that are queued, the oldest first."""
         actions: list[Action] = []
-        if isinstance(result, NoRoom) and stream.dedicated_worker is None:
-            freed, actions = self._evict(need, now)
-            if freed is not None:
-                result = freed
-        if not isinstance(result, NoRoom):
-            roster.put(stream, *result, now)
-            return [*actions, roster.placed(stream, ask.request_id)]
-        if deadline_s is None:
-            deadline_s = now + self._patience(now)
-        if now < deadline_s and len(self._queued) < MAX_PARKED:
-            self._queued.append(QueuedRequest(ingest, ask, deadline_s))
-            return begun
-        own = roster.fleet.devices.get(stream.dedicated_worker) if stream.dedicated_worker else None
-        if own is None or own.is_up:  # one that still starts is for the next attempt
-            roster.quarantine.take_worker(ask.stream_id)
-        roster.full_refusals += 1
-        roster.note(ask.stream_id, f"refused: {result.reason}", now)
-        return [*begun, self._refuse(ingest, ask, _full(f"the farm is full: {result.reason}"))]
+        queued, self._queued = self._queued, []
+        for requested in queued:
+            actions += self._decide_if_open(requested, now)
+        return actions
 
-    def _has_room_among_others(self, stream: Stream) -> bool:
-        """Whether one that is to be alone could be placed as if it were not."""
-        if stream.dedicated_worker is None:
-            return False
-        need = self._roster.need(replace(stream, dedicated_worker=None))
-        return not isinstance(
-            place(self._roster.fleet, need, {stream.dedicated_worker: ""}), NoRoom
-        )
+    def withdraw(self, ingest: ChildId, stream_id: StreamId) -> None:
+        """The publisher went away while it was queued, or another ingest was asked."""
+        if stream_id not in self._state.streams:
+            self._queued = [q for q in self._queued if q.request.stream_id != stream_id]
+        self._revoking = {
+            number: entry
+            for number, entry in self._revoking.items()
+            if (entry.requested.ingest, entry.requested.request.stream_id) != (ingest, stream_id)
+        }
 
-    def _patience(self, now: float) -> float:
-        """How long room may still come by itself."""
-        # A device that has been down for long is broken, not starting.
-        if any(now - since < STARTING_S for since in self._roster.down_since.values()):
-            return PARK_STARTING_S
-        return PARK_S if self._roster.fleet.has_reservations() else 0.0
+    def forget_ingest(self, ingest: ChildId) -> None:
+        """It is gone, and with it those who asked through it."""
+        self._queued = [queued for queued in self._queued if queued.ingest != ingest]
+        self._revoking = {
+            number: entry
+            for number, entry in self._revoking.items()
+            if entry.requested.ingest != ingest
+        }
 
-    def _evict(self, need: Need, now: float) -> tuple[InFleet | None, list[Action]]:
-        """Room from streams whose publisher is away, the longest away first; none if in vain."""
-        roster = self._roster
-        away = [s for s in roster.streams.values() if not s.is_live and roster.device_of(s)]
-        away.sort(key=lambda s: s.away_s)
-        fleet = roster.fleet
-        result: InFleet | NoRoom = NoRoom("")
-        victims: list[Stream] = []
-        for stream in away:
-            fleet = release(fleet, stream.generation)
-            victims.append(stream)
-            result = place(fleet, need)
-            if not isinstance(result, NoRoom):
-                break
-        if isinstance(result, NoRoom):
-            return None, []
-        for stream in reversed(victims[:-1]):  # without whom the newcomer fits all the same
-            spared = fleet.with_allocation(roster.fleet.allocations[stream.generation])
-            again = place(spared, need)
-            if not isinstance(again, NoRoom):
-                fleet, result = spared, again
-                victims.remove(stream)
+    def _decide_if_open(self, requested: RequestedStream, now: float) -> list[Action]:
+        if self.closed:
+            return [_refuse(requested, full(self.closed))]
+        return self._decide(requested, now)
+
+    def _decide(self, requested: RequestedStream, now: float) -> list[Action]:
+        """Look what can be done with a request, and do the best of it."""
+        state, request = self._state, requested.request
+        remembered = self._remembered.get(request.stream_id)
+        found = look(state, self._isolation, requested, remembered, len(self._queued), now)
+        if isinstance(found, Refuse):
+            return [_refuse(requested, found.refusal)]
+        actions = self._isolate(requested, found, now)
+        stream = found.stream
+        match found.best:
+            case Place(room):
+                state.put(stream, room, now)
+                return [*actions, state.announce(stream, request.request_id)]
+            case Rejoin(room, why_not_alone):
+                self._isolation.rejoin(stream, why_not_alone, now)
+                state.put(stream, room, now)
+                return [*actions, state.announce(stream, request.request_id)]
+            case Evict(room, victims):
+                actions += [self._evict(victim, now) for victim in victims]
+                state.put(stream, room, now)
+                return [*actions, state.announce(stream, request.request_id)]
+            case Queue(deadline_s):
+                queued = RequestedStream(requested.ingest, request, deadline_s)
+                self._queued.append(queued)
+                return actions
+            case Refuse(refusal, why_full):
+                return [*actions, self._refuse_full(requested, stream, refusal, why_full, now)]
+
+    def _isolate(self, requested: RequestedStream, found: Found, now: float) -> list[Action]:
+        is_again = requested.deadline_s is not None
+        if is_again and isinstance(found.isolation, NotIsolated):
+            return []  # that has been noted
+        return self._isolation.begin(found.stream, found.isolation, now)
+
+    def _evict(self, victim: Stream, now: float) -> Send:
+        """End a stream whose publisher is away, for another's room."""
         text = "gave its room to another publisher while its own was away"
-        actions: list[Action] = []
-        for victim in victims:
-            roster.close(victim)
-            roster.note(victim.stream_id, text, now)
-            end = EndStream(victim.stream_id, _full(text))
-            actions.append(Send(victim.ingest, end))
-        return result, actions
+        ingest = victim.ingest
+        self._state.close(victim)
+        self._state.note(victim.stream_id, text, now)
+        return Send(ingest, EndStream(victim.stream_id, full(text)))
+
+    def _refuse_full(
+        self,
+        requested: RequestedStream,
+        stream: Stream,
+        refusal: Refusal,
+        why_full: str,
+        now: float,
+    ) -> Send:
+        state = self._state
+        own = state.fleet.devices.get(stream.dedicated_worker) if stream.dedicated_worker else None
+        if own is None or own.is_up:  # one that still starts is for the next attempt
+            state.quarantine.take_worker(stream.stream_id)
+        state.full_refusals += 1
+        state.note(stream.stream_id, f"refused: {why_full}", now)
+        return _refuse(requested, refusal)
+
+    def _publishes_beside(self, request: PublishRequest) -> int:
+        """How many other streams are published from the address that asks."""
+        peer = subscriber(host_of(request.address))
+        return sum(
+            stream.is_live
+            and stream.stream_id != request.stream_id
+            and subscriber(host_of(stream.address)) == peer
+            for stream in self._state.streams.values()
+        )
+
+    # ---- a stream that another ingest has, or had -------------------------------------------
+
+    def _revoke(self, requested: RequestedStream, stream: Stream, now: float) -> list[Action]:
+        """Ask the ingest that has the stream: it alone knows whether its publisher is silent."""
+        others = (entry.requested.request for entry in self._revoking.values())
+        if any(request.stream_id == stream.stream_id for request in others):
+            return [_refuse(requested, _TAKEN)]
+        self._last_revoke += 1
+        self._revoking[self._last_revoke] = Revoking(requested, now + REVOKE_S)
+        return [Send(stream.ingest, StreamRevoke(self._last_revoke, stream.stream_id))]
+
+    def revoked(self, owner: ChildId, answer: StreamRevoked, now: float) -> list[Action]:
+        """What the ingest that had the stream says."""
+        entry = self._revoking.pop(answer.request_id, None)
+        stream = self._state.streams.get(answer.stream_id)
+        is_owner = stream is not None and stream.ingest == owner
+        if entry is None:
+            if stream is not None and is_owner and answer.refusal is None:
+                stream.lose_ingest(now)  # who asked has gone: as if its ingest was lost
+            return []
+        if answer.refusal is not None:
+            return [_refuse(entry.requested, answer.refusal)]
+        if stream is None or not is_owner:
+            return self.request(entry.requested.ingest, entry.requested.request, now)
+        note = f"{owner} hands it over to {entry.requested.ingest}"
+        self._state.note(answer.stream_id, note, now)
+        return self._take_over(entry.requested, stream, now, answer.resume_time)
+
+    def _unanswered(self, entry: Revoking, now: float) -> list[Action]:
+        requested = entry.requested
+        stream = self._state.streams.get(requested.request.stream_id)
+        if stream is None or stream.ingest == NO_INGEST:  # its ingest was lost meanwhile
+            return self.request(requested.ingest, requested.request, now)
+        return [_refuse(requested, _TAKEN)]
+
+    def _take_over(
+        self,
+        requested: RequestedStream,
+        stream: Stream,
+        now: float,
+        resume: ResumeTime | None = None,
+    ) -> list[Action]:
+        """The publisher of a stream whose ingest is gone is back: its time and players go on.
+
+        It keeps its room, whatever its device takes otherwise. `resume`: where its time is, if the
+        ingest that had it could say.
+        """
+        state, request = self._state, requested.request
+        result = self._room_to_go_on(stream)
+        if isinstance(result, NoRoom) and Pipeline.REFUSE in stream.policy():
+            state.close(stream)
+            return self._decide(requested, now)
+        if isinstance(result, NoRoom):
+            state.wait_anew(stream, result.reason, now)
+        elif result.allocation.device == state.device_of(stream):
+            state.put(stream, result, now, stream.degradation, stream.overloaded_worker)
+        else:
+            state.put(stream, result, now)
+        stream.arrive(requested.ingest, request.address)
+        resume = resume or resume_time(stream)
+        return [state.announce(stream, request.request_id, resume_time=resume)]
+
+    def _room_to_go_on(self, stream: Stream) -> Room | NoRoom:
+        """The stream's own room under a new generation; other room where its device is gone."""
+        state = self._state
+        allocation = state.fleet.allocations.get(stream.generation)
+        if allocation is None or stream.is_between_workers:
+            return state.find_room(stream)
+        if allocation.device is None or state.device_serving(stream) is not None:
+            return state.own_room(stream)
+        return state.find_room(stream)  # never source only: its device may come back
+
+    def back(self, ingest: ChildId, back: PublisherBack) -> None:
+        """The publisher of a held stream is back where it was."""
+        stream = self._state.streams.get(back.stream_id)
+        if stream is not None and (stream.ingest, stream.generation) == (ingest, back.generation):
+            stream.arrive(ingest, back.address)
+
+    # ---- the source is known ----------------------------------------------------------------
+
+    def on_format(self, ingest: ChildId, report: SourceFormatReport, now: float) -> list[Action]:
+        """Correct a reservation; move the stream, or refuse it, when it does not fit."""
+        state = self._state
+        stream = state.streams.get(report.stream_id)
+        if stream is None or stream.ingest != ingest:
+            return [Send(ingest, Refused(report.request_id, report.stream_id, _UNKNOWN))]
+        is_freed = stream.learn_format(report.format, report.codec, now)
+        is_given_up = stream.state is StreamState.SOURCE_ONLY and is_freed
+        if not stream.is_between_workers and (is_given_up or not state.correct(stream)):
+            why_not = self._fit_elsewhere(stream, is_given_up=is_given_up, now=now)
+            if why_not:
+                return [self._refuse_format(ingest, stream, report, why_not, now)]
+        return [state.announce(stream, report.request_id)]
+
+    def _fit_elsewhere(self, stream: Stream, *, is_given_up: bool, now: float) -> str:
+        """Find room for what a source really costs; why there is none, and it has to go."""
+        state = self._state
+        # That its rate was lower for a while gave others no right to its room.
+        was_admitted = not is_given_up and stream.is_admitted(stream.cost_here())
+        result: Room | NoRoom
+        if was_admitted:
+            result = state.find_room(stream)  # never source only: it stays
+        else:
+            need = state.need(stream)
+            result = move(state.fleet, stream.generation, need, state.excluded(stream))
+        if not isinstance(result, NoRoom):
+            state.put(stream, result, now)
+        elif is_given_up:
+            stream.wait(result.reason)
+        elif was_admitted:
+            state.stay(stream)
+        else:
+            return result.reason
+        return ""
+
+    def _refuse_format(
+        self,
+        ingest: ChildId,
+        stream: Stream,
+        report: SourceFormatReport,
+        why_not: str,
+        now: float,
+    ) -> Send:
+        """A source that fits nowhere ends, and its next attempt is refused before Start."""
+        state = self._state
+        state.close(stream)
+        state.full_refusals += 1
+        text = f"no room for {report.format.width}x{report.format.height}: {why_not}"
+        self._remember(report.stream_id, Remembered(now + REMEMBER_S, text, report.format))
+        state.note(report.stream_id, f"refused: {text}", now)
+        return Send(ingest, Refused(report.request_id, report.stream_id, full(text)))
 
     def _remember(self, stream_id: StreamId, refusal: Remembered) -> None:
         self._remembered.pop(stream_id, None)
@@ -405,12 +360,10 @@ class Admission:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[stream_id] = refusal
 
-    def _refuse(self, ingest: ChildId, ask: PublishRequest, refusal: Refusal) -> Send:
-        return Send(ingest, Refused(ask.request_id, ask.stream_id, refusal))
 
-
-def _full(words: str) -> Refusal:
-    return Refusal(RefusalReason.FULL, words)
+def _refuse(requested: RequestedStream, refusal: Refusal) -> Send:
+    request = requested.request
+    return Send(requested.ingest, Refused(request.request_id, request.stream_id, refusal))
 
 
 def resume_time(stream: Stream) -> ResumeTime | None:

@@ -7,18 +7,22 @@ generation.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from common.config.ladder import Pipeline
-from common.ipc.control_messages import Degrade, TranscodeStatus
+from common.ipc import control_messages
+from common.ipc.control_messages import TranscodeStatus
 from common.ipc.identity import ChildId
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, Send
-from supervisor.farm.overload import Close, DegradationLevel, Load, Overload, SetLevel
+from supervisor.farm.devices import Devices
+from supervisor.farm.overload import CloseDevice, DegradationLevel, Degrade, Load
 from supervisor.farm.state import FarmState
-from supervisor.farm.stream import Stream, StreamState
-from supervisor.placement.fleet import NoRoom, move
+from supervisor.farm.stream import Stream
+from supervisor.farm.stream_states import StreamState
+from supervisor.farm.worker import Worker
+from supervisor.placement.fleet import NoRoom, Room, move
 
 log = logging.getLogger("tfarm.supervisor.farm.degradation")
 
@@ -31,60 +35,56 @@ _WORDS = {
 
 
 class Degradation:
-    """The overload machines of all devices; the facts are the roster's."""
+    """Takes from streams what overloaded workers need; the facts are the farm state's."""
 
-    def __init__(self, roster: FarmState) -> None:
-        self._roster = roster
-        self._machines: dict[ChildId, Overload] = {}
+    def __init__(self, state: FarmState, devices: Devices) -> None:
+        self._state = state
+        self._devices = devices
 
-    def forget(self, worker: ChildId) -> None:
-        """It is gone: its successor starts with nothing taken."""
-        self._machines.pop(worker, None)
-        self._roster.overloaded.discard(worker)
-        self._roster.open_or_close(worker)
-        self._set_waiting([s for s in self._roster.streams.values() if s.overloaded == worker])
+    def worker_lost(self, worker: ChildId) -> None:
+        """It is gone: what it passes through waits for room, like any that lost its device."""
+        for stream in self._passed_through_for(worker):
+            stream.wait()
 
-    def let_go(self, worker: ChildId) -> int:
+    def release(self, worker: ChildId) -> int:
         """It is drained: what it passes through may go on elsewhere; how many those are."""
         streams = [
             stream
-            for stream in self._roster.streams.values()
-            if stream.overloaded == worker and Pipeline.REFUSE not in stream.policy()
+            for stream in self._passed_through_for(worker)
+            if Pipeline.REFUSE not in stream.policy()
         ]
-        self._set_waiting(streams)
+        for stream in streams:
+            stream.wait()
         return len(streams)
 
-    def _set_waiting(self, streams: Sequence[Stream]) -> None:
-        """For room, like any that lost its device."""
-        for stream in streams:
-            stream.overloaded = None
-            stream.state = StreamState.WAITING
-
     def observe(
-        self, worker: ChildId, transcodes: tuple[TranscodeStatus, ...], now: float
+        self, worker: Worker, transcodes: tuple[TranscodeStatus, ...], now: float
     ) -> list[Action]:
         """A worker's heartbeat."""
-        machine = self._machines.setdefault(worker, Overload())
         actions = self._remind(worker, transcodes)
-        for step in machine.observe(self._loads(worker, transcodes), now):
+        for step in worker.overload.observe(self._loads(worker.name, transcodes), now):
             match step:
-                case Close(is_closed):
-                    self._close(worker, is_closed)
-                case SetLevel(stream_id, level):
-                    stream = self._roster.streams[stream_id]
-                    actions += self._set(worker, stream, level, now)
+                case CloseDevice(is_closed):
+                    self._close(worker.name, is_closed)
+                case Degrade(stream_id, degradation):
+                    stream = self._state.streams[stream_id]
+                    actions += self._set(worker.name, stream, degradation, now)
         return actions
 
-    def _loads(self, worker: ChildId, transcodes: tuple[TranscodeStatus, ...]) -> list[Load]:
-        told = {(status.stream_id, status.generation): status for status in transcodes}
+    def _passed_through_for(self, worker: ChildId) -> list[Stream]:
+        streams = self._state.streams.values()
+        return [stream for stream in streams if stream.overloaded_worker == worker]
+
+    def _loads(self, worker: ChildId, transcodes: Iterable[TranscodeStatus]) -> list[Load]:
+        reported = {(status.stream_id, status.generation): status for status in transcodes}
         loads = []
-        for stream in self._roster.streams.values():
-            is_here = self._roster.device_of(stream) == worker
-            if not is_here and stream.overloaded != worker:
+        for stream in self._state.streams.values():
+            is_here = self._state.device_of(stream) == worker
+            if not is_here and stream.overloaded_worker != worker:
                 continue
             if is_here and stream.state is not StreamState.LIVE:
                 continue
-            status = told.get((stream.stream_id, stream.generation)) if is_here else None
+            status = reported.get((stream.stream_id, stream.generation)) if is_here else None
             loads.append(
                 Load(
                     stream.stream_id,
@@ -98,82 +98,80 @@ class Degradation:
         return loads
 
     def _close(self, worker: ChildId, is_closed: bool) -> None:
+        self._devices.overload(worker, is_overloaded=is_closed)
         if is_closed:
-            self._roster.overloaded.add(worker)
             log.warning("device is behind, it takes no new streams device=%s", worker)
         else:
-            self._roster.overloaded.discard(worker)
             log.warning("device keeps up, it takes streams again device=%s", worker)
-        self._roster.open_or_close(worker)
 
     def _set(
-        self, worker: ChildId, stream: Stream, level: DegradationLevel, now: float
+        self, worker: ChildId, stream: Stream, degradation: DegradationLevel, now: float
     ) -> list[Action]:
-        roster = self._roster
+        state = self._state
         log.warning(
             "overload device=%s stream=%s now=%s",
             worker,
             stream_label(stream.stream_id),
-            _WORDS[level],
+            _WORDS[degradation],
         )
+        if degradation is DegradationLevel.PASSTHROUGH:
+            room = state.no_device(stream, f"source only: {worker} is behind")
+            state.put(stream, room, now, degradation, worker)
+            return [state.announce(stream)]
+        if stream.overloaded_worker is not None:
+            return self._bring_back(worker, stream, degradation, now)
         before = stream.renditions()
-        if level is DegradationLevel.PASSTHROUGH:
-            need = replace(roster.need(stream), policy=(Pipeline.PASSTHROUGH,))
-            result = move(roster.fleet, stream.generation, need)
-            assert not isinstance(result, NoRoom)  # passthrough takes no room
-            fleet, placement = result
-            reason = f"source only: {worker} is behind"
-            roster.put(stream, fleet, replace(placement, reason=reason), now)
-            stream.level, stream.overloaded = level, worker
-            return [roster.placed(stream, 0)]
-        if stream.overloaded is not None:
-            stream.overloaded = None
-            return self._bring_back(worker, stream, level, now)
-        stream.level = level
-        stream.reason = f"{worker} is behind: {_WORDS[level]}" if level else "keeps up again"
-        roster.note(stream.stream_id, stream.reason, now)
+        is_less = degradation is not DegradationLevel.FULL
+        words = f"{worker} is behind: {_WORDS[degradation]}" if is_less else "keeps up again"
+        stream.degrade(degradation, words)
+        state.note(stream.stream_id, words, now)
         actions: list[Action] = [Send(worker, _degrade(stream))]
         if stream.renditions() != before:
-            actions.append(roster.placed(stream, 0))
+            actions.append(state.announce(stream))
         return actions
 
     def _bring_back(
-        self, worker: ChildId, stream: Stream, level: DegradationLevel, now: float
+        self, worker: ChildId, stream: Stream, degradation: DegradationLevel, now: float
     ) -> list[Action]:
         """Transcode it again where it was; without room there it waits like any other."""
-        roster = self._roster
-        others = {name: "" for name in roster.fleet.devices if name != worker}
-        device = roster.fleet.devices.get(worker)
-        result: object = None
-        if device is not None:
-            fleet = roster.fleet.with_device(replace(device, is_open=True))
-            result = move(fleet, stream.generation, roster.need(stream), others)
-        if not isinstance(result, tuple) or result[1].device is None:
-            stream.state = StreamState.WAITING
+        state = self._state
+        room = self._room_back(worker, stream)
+        if room is None:
+            stream.wait()
             return []
-        fleet, placement = result
-        roster.put(stream, fleet, placement, now)
-        roster.open_or_close(worker)
-        stream.level = level
-        return [roster.placed(stream, 0)]
+        state.put(stream, room, now, degradation)
+        self._devices.open_or_close(worker)
+        return [state.announce(stream)]
 
-    def _remind(self, worker: ChildId, transcodes: tuple[TranscodeStatus, ...]) -> list[Action]:
+    def _room_back(self, worker: ChildId, stream: Stream) -> Room | None:
+        """Room on the worker that was behind, though that takes no new streams."""
+        state = self._state
+        device = state.fleet.devices.get(worker)
+        if device is None:
+            return None
+        others = {name: "" for name in state.fleet.devices if name != worker}
+        fleet = state.fleet.with_device(replace(device, is_open=True))
+        result = move(fleet, stream.generation, state.need(stream), others)
+        return None if isinstance(result, NoRoom) or result.allocation.device is None else result
+
+    def _remind(self, worker: Worker, transcodes: Iterable[TranscodeStatus]) -> list[Action]:
+        """Tell a worker again what its heartbeat does not show."""
         actions: list[Action] = []
         for status in transcodes:
-            stream = self._roster.streams.get(status.stream_id)
+            stream = self._state.streams.get(status.stream_id)
             if stream is None or stream.generation != status.generation:
                 continue
             wanted = _degrade(stream)
-            told = (status.top_rate_divisor, status.dropped_renditions)
-            if told != (wanted.top_rate_divisor, wanted.dropped_renditions):
-                actions.append(Send(worker, wanted))
+            reported = (status.top_rate_divisor, status.dropped_renditions)
+            if reported != (wanted.top_rate_divisor, wanted.dropped_renditions):
+                actions.append(Send(worker.name, wanted))
             if status.dropped_renditions > wanted.dropped_renditions:
                 # an earlier supervisor may have taken renditions, and told egress so
-                actions.append(self._roster.placed(stream, 0))
+                actions.append(self._state.announce(stream))
         return actions
 
 
-def _degrade(stream: Stream) -> Degrade:
-    divisor = 2 if stream.level is DegradationLevel.HALF_RATE else 1
-    dropped = int(stream.level is DegradationLevel.NO_TOP_RENDITION)
-    return Degrade(stream.stream_id, stream.generation, divisor, dropped)
+def _degrade(stream: Stream) -> control_messages.Degrade:
+    divisor = 2 if stream.degradation is DegradationLevel.HALF_RATE else 1
+    dropped = int(stream.degradation is DegradationLevel.NO_TOP_RENDITION)
+    return control_messages.Degrade(stream.stream_id, stream.generation, divisor, dropped)

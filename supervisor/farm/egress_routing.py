@@ -19,7 +19,7 @@ class Routing:
 
     def __init__(self) -> None:
         self._until_s: dict[tuple[ChildId, StreamId], float] = {}
-        self.told = EgressRoutes(())
+        self.reported = EgressRoutes(())
 
     def want(self, egress: ChildId, stream_id: StreamId, now: float) -> None:
         self._until_s.pop((egress, stream_id), None)
@@ -27,7 +27,7 @@ class Routing:
             del self._until_s[next(iter(self._until_s))]
         self._until_s[egress, stream_id] = now + KEEP_S
 
-    def heard(self, egress: ChildId, served: Sequence[ServedStatus], now: float) -> None:
+    def on_served(self, egress: ChildId, served: Sequence[ServedStatus], now: float) -> None:
         """What an egress says that it serves."""
         for status in served:
             if status.waiting_players or any(r.players for r in status.renditions):
@@ -50,11 +50,11 @@ class Routing:
             if was is not None and was in new and was != home(stream_id, new):
                 self.want(was, stream_id, now)
 
-    def lost(self, egress: ChildId) -> None:
+    def remove(self, egress: ChildId) -> None:
         self._until_s = {key: until for key, until in self._until_s.items() if key[0] != egress}
 
     def update(self, egresses: Iterable[ChildId], now: float) -> EgressRoutes | None:
-        """The routes, if they are others than those told last."""
+        """The routes, if they are others than those reported last."""
         running = sorted(egresses)
         self._until_s = {key: until for key, until in self._until_s.items() if until > now}
         extra: dict[StreamId, list[ChildId]] = {}
@@ -62,7 +62,7 @@ class Routing:
             if egress in running and egress != home(stream_id, running):
                 extra.setdefault(stream_id, []).append(egress)
         routes = EgressRoutes(tuple((key, tuple(sorted(extra[key]))) for key in sorted(extra)))
-        if routes == self.told:
+        if routes == self.reported:
             return None
-        self.told = routes
+        self.reported = routes
         return routes

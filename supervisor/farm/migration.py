@@ -1,9 +1,9 @@
-"""Streams that move to another device while both devices run: drains and rebalancing. Pure.
+"""Streams that go to another device while both devices run: drains and rebalancing. Pure.
 
-A move is a new generation with a cut: a stream time ahead, on the grid of keyframes. Ingest feeds
-both workers until the cut, the new one starts at the last GOP and shows nothing before the cut, the
-old one nothing from it on; so players get every picture once. A stream takes
-its new room, and gives up its old, at once: until the cut the new worker only decodes.
+A migration is a new generation with a splice point: a stream time ahead, on the grid of keyframes.
+Ingest feeds both workers until then. The new one starts at the last GOP and shows nothing before
+the splice point, the old one nothing from it on; so players get every picture once. A stream takes
+its new room, and gives up its old, at once: until the splice point the new worker only decodes.
 
 A drained device keeps what finds no room elsewhere; that is tried again whenever room comes. A GOP
 that is longer than ingest keeps gives a new worker nothing to begin with: such a stream moves soon
@@ -15,17 +15,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from common.config.ladder import Pipeline
-from common.ipc.control_messages import Placement, PublisherStatus
+from common.ipc.control_messages import PublisherStatus
 from common.ipc.identity import ChildId, StreamId
-from supervisor.farm.actions import Action, Send
+from supervisor.farm.actions import Action
+from supervisor.farm.devices import Devices
 from supervisor.farm.state import FarmState
-from supervisor.farm.stream import Stream, StreamState
-from supervisor.placement.fleet import Fleet, NoRoom, fullness, move_while_running
+from supervisor.farm.stream import Stream
+from supervisor.placement.fleet import Fleet, NoRoom, Room, fullness, move_while_running
 
 LEAD_MS = 700  # to open a session and have it decode up to now …
 MAX_REPLAY_MS = 10_000  # … with half of the last GOP's length for that, as ingest keeps it
-SETTLE_S = 1.5  # after a cut: by then the old session has ended
-TOLD_S = 0.25  # then look again what ingest's heartbeat has told of a stream
+SETTLE_S = 1.5  # after a splice point: by then the old session has ended
+REPORT_S = 0.25  # then look again what ingest has reported of a stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +37,29 @@ class NotYet:
 
 
 class Migration:
-    """Decides on moves; the facts are the roster's."""
+    """Decides on migrations; the facts are the farm state's."""
 
-    def __init__(self, roster: FarmState) -> None:
-        self._roster = roster
+    def __init__(self, state: FarmState, devices: Devices) -> None:
+        self._state = state
+        self._devices = devices
         self.stuck: dict[StreamId, str] = {}  # on drained devices, and why they are still there
         self.later: set[StreamId] = set()  # those of them that will need no room, but time
         self._look_again_s = math.inf  # at these
 
     def next_deadline(self) -> float:
         """When a stream of a drained device that could not move for a while may be able to."""
-        waiting = (s.moving_until_s for s in self._to_move() if s.stream_id not in self.stuck)
+        waiting = (s.settles_s for s in self._to_move() if s.stream_id not in self.stuck)
         return min(self._look_again_s, min(waiting, default=math.inf))
 
     def drain(self, devices: Iterable[ChildId], now: float) -> list[Action]:
         """They take nothing more, and what they have moves away as far as there is room."""
         for device in devices:
-            self._roster.drained.add(device)
-            self._roster.open_or_close(device)
+            self._devices.drain(device)
         return self.retry(now)
 
     def undrain(self, device: ChildId) -> None:
-        self._roster.drained.discard(device)
-        self._roster.open_or_close(device)
-        for stream in self._roster.on_device(device):
+        self._devices.drain(device, is_drained=False)
+        for stream in self._state.on_device(device):
             self.stuck.pop(stream.stream_id, None)
             self.later.discard(stream.stream_id)
 
@@ -81,16 +81,16 @@ class Migration:
         self.later.clear()
         self._look_again_s = math.inf
         for stream in streams:
-            if now < stream.moving_until_s:
+            if now < stream.settles_s:
                 continue
             moved = self.move(stream, now)
             if isinstance(moved, NotYet):
                 self.later.add(stream.stream_id)
-                self._look_again_s = now + TOLD_S
+                self._look_again_s = now + REPORT_S
             if isinstance(moved, NoRoom | NotYet):
                 stuck[stream.stream_id] = moved.reason
                 if self.stuck.get(stream.stream_id) != moved.reason:
-                    self._roster.note(stream.stream_id, f"cannot move: {moved.reason}", now)
+                    self._state.note(stream.stream_id, f"cannot move: {moved.reason}", now)
             else:
                 actions += moved
         self.stuck = stuck
@@ -101,51 +101,49 @@ class Migration:
     ) -> list[Action] | NoRoom | NotYet:
         """Move a stream off its device, to any other or to the one named.
 
-        One whose time ingest has not told yet waits until it has: players may see it already.
+        One whose time ingest has not reported yet waits until it has: players may see it already.
         """
-        roster = self._roster
-        if roster.is_adopting:
+        state = self._state
+        if state.is_adopting:
             return NotYet("what else runs is not known yet")
         publisher = stream.publisher
         if stream.format is not None and publisher is None:
-            stream.moving_until_s = now + TOLD_S
+            stream.settle_until(now + REPORT_S)
             return []
         if stream.format is not None and publisher is not None and not publisher.can_move:
             return NotYet(
                 "its last keyframe is too long ago to begin with; it moves after the next"
             )
-        here = roster.device_of(stream)
-        exclude = roster.excluded(stream)
+        here = state.device_of(stream)
+        exclude = state.excluded(stream)
         if here is not None:
             exclude[here] = ""
         if only is not None:
-            exclude |= {name: "" for name in roster.fleet.devices if name != only}
+            exclude |= {name: "" for name in state.fleet.devices if name != only}
         policy = tuple(path for path in stream.policy() if path is not Pipeline.PASSTHROUGH)
-        need = replace(roster.need(stream), policy=policy)
-        result = move_while_running(roster.fleet, stream.generation, need, exclude)
+        need = replace(state.need(stream), policy=policy)
+        result = move_while_running(state.fleet, stream.generation, need, exclude)
         if isinstance(result, NoRoom):
             return result
-        fleet, placement = result
-        roster.put(stream, fleet, replace(placement, reason=f"moved; {placement.reason}"), now)
-        placed = roster.placed(stream, 0)
-        assert isinstance(placed.message, Placement)
+        reason = f"moved; {result.allocation.reason}"
+        state.put(stream, Room(result.fleet, replace(result.allocation, reason=reason)), now)
         if stream.format is None or publisher is None:
-            return [placed]  # nothing of it can have reached a player
-        splice_ms = next_cut(publisher, stream.template.gop_ms, now)
-        stream.moving_until_s = time_of(publisher, splice_ms) + SETTLE_S
-        return [Send(placed.child, replace(placed.message, splice_ms=splice_ms))]
+            return [state.announce(stream)]  # nothing of it can have reached a player
+        splice_ms = next_splice(publisher, stream.template.gop_ms, now)
+        stream.settle_until(time_of(publisher, splice_ms) + SETTLE_S)
+        return [state.announce(stream, splice_ms=splice_ms)]
 
     def under_way(self, now: float) -> int:
         """Streams that have not settled after a move, so that none can move again yet."""
-        return sum(now < stream.moving_until_s for stream in self._roster.streams.values())
+        return sum(now < stream.settles_s for stream in self._state.streams.values())
 
     def rebalance(self, now: float) -> list[Action]:
         """Even the load out: whatever makes the fullest device less full than it is."""
-        roster = self._roster
+        state = self._state
         actions: list[Action] = []
         tried: set[StreamId] = set()
         while True:
-            better = self._better(roster.fleet, tried, now)
+            better = self._better(state.fleet, tried, now)
             if better is None:
                 return actions
             stream, target = better
@@ -164,10 +162,10 @@ class Migration:
             for target in devices:
                 if target is source or target.path is not source.path or not target.is_open:
                     continue
-                for stream in self.served_by(source.name):
-                    if now < stream.moving_until_s:
+                for stream in self._state.served_by(source.name):
+                    if now < stream.settles_s:
                         continue
-                    if stream.stream_id in tried or stream.why_unfit(target.name):
+                    if stream.stream_id in tried or stream.unfit.why(target.name):
                         continue
                     taken = fleet.allocations[stream.generation].amounts
                     before = fullness(fleet, source, taken) - fullness(fleet, target, taken)
@@ -179,16 +177,13 @@ class Migration:
 
     def _to_move(self) -> list[Stream]:
         return [
-            stream for device in sorted(self._roster.drained) for stream in self.served_by(device)
+            stream
+            for device in sorted(self._state.drained)
+            for stream in self._state.served_by(device)
         ]
 
-    def served_by(self, device: ChildId) -> list[Stream]:
-        """The streams that are there, without those that only wait with room there."""
-        there = (StreamState.LIVE, StreamState.RESERVED)
-        return [stream for stream in self._roster.on_device(device) if stream.state in there]
 
-
-def next_cut(publisher: PublisherStatus, gop_ms: int, now: float) -> int:
+def next_splice(publisher: PublisherStatus, gop_ms: int, now: float) -> int:
     """A stream time on the grid of keyframes, far enough ahead for a worker to get ready."""
     now_ms = publisher.reference_ms + (now - publisher.reference_s) * 1000
     lead_ms = LEAD_MS + min(publisher.gop_ms, MAX_REPLAY_MS) / 2

@@ -1,31 +1,35 @@
 """What an operator asks of the streams and devices of a running farm. Pure: told the time.
 
-Each method carries its orders out by `do` and says what was done.
+Each method has its actions carried out by `do` and says what was done.
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from supervisor.commands.status_document import Json
 from supervisor.farm.actions import Action
 from supervisor.farm.farm import Farm
+from supervisor.farm.operator_commands import OperatorCommands
+
+Json = dict[str, Any]
 
 log = logging.getLogger("tfarm.supervisor.farm.operations")
 
 
 class Operations:
-    """On one farm."""
+    """The operations of one farm."""
 
     def __init__(
         self, farm: Farm, do: Callable[[Sequence[Action]], None], clock: Callable[[], float]
     ) -> None:
         self._farm = farm
+        self._commands = OperatorCommands(farm)
         self._do = do
         self._clock = clock
 
     def kick(self, app: str, key: str) -> str:
         """End one stream, forget its crashes; what was done, "" when there was nothing to do."""
-        cleared, ended = self._farm.clear(app, key), self._farm.kick(app, key)
+        cleared, ended = self._commands.clear(app, key), self._commands.kick(app, key)
         self._do([*cleared, *ended])  # one that is ended stays out for a while
         if ended:
             return f"{app}/{key} is being ended"
@@ -37,13 +41,13 @@ class Operations:
         A GPU is all its workers, unless one of them is named.
         """
         farm = self._farm
-        workers = farm.find_devices(device)
+        workers = self._commands.find_devices(device)
         if not workers:
             return False, self._no_device(device), {}
         for worker in workers:
-            if worker not in farm.roster.drained:
+            if worker not in farm.state.drained:
                 log.info("draining device=%s", worker)
-        self._do(farm.drain(workers, self._clock()))
+        self._do(self._commands.drain(workers, self._clock()))
         migration = farm.migration
         left = [
             {
@@ -52,26 +56,26 @@ class Operations:
                 "moves_later": stream.stream_id in migration.later,
             }
             for worker in workers
-            for stream in migration.served_by(worker)
+            for stream in farm.state.served_by(worker)
         ]
-        return True, "", {"streams": left, "sessions": sum(map(farm.sessions, workers))}
+        return True, "", {"streams": left, "sessions": sum(map(farm.state.sessions, workers))}
 
     def undrain(self, device: str) -> tuple[bool, str]:
-        workers = self._farm.find_devices(device)
+        workers = self._commands.find_devices(device)
         if not workers:
             return False, self._no_device(device)
-        self._do(self._farm.undrain(workers, self._clock()))
+        self._do(self._commands.undrain(workers, self._clock()))
         log.info("not drained any more devices=%s", ",".join(map(str, workers)))
         return True, f"{device} takes streams again"
 
     def drain_all(self, timeout_s: float | None) -> Json:
         """Begin or go on with the drain of all; how many streams are left."""
-        self._farm.drain_all(timeout_s, self._clock())
+        self._commands.drain_all(timeout_s, self._clock())
         self._do(())  # there is a new deadline
-        return {"streams": len(self._farm.roster.streams)}
+        return {"streams": len(self._farm.state.streams)}
 
     def undrain_all(self) -> str:
-        self._do(self._farm.undrain_all(self._clock()))
+        self._do(self._commands.undrain_all(self._clock()))
         return "the farm takes streams again"
 
     def rebalance(self) -> str:
@@ -86,7 +90,7 @@ class Operations:
         return "no move would even the load out"
 
     def _no_device(self, device: str) -> str:
-        known = ", ".join(name.place for name in self._farm.roster.fleet.devices)
+        known = ", ".join(name.place for name in self._farm.state.fleet.devices)
         return f"there is no device {device}; there are: {known}"
 
 

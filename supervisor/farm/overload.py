@@ -1,7 +1,7 @@
 """What is taken from streams on a device that falls behind, step by step, and given back. Pure.
 
 A device is behind while one of its streams waits for its decoder by `BEHIND_MS`, or renditions
-leave pictures out; and when such a wait has overflowed time after time, `OVERFLOWS` within
+drop pictures; and when such a wait has overflowed time after time, `OVERFLOWS` within
 `OVERFLOW_S`: a queue may be shorter than `BEHIND_MS`, and is empty again after each drop. (What a
 publisher sends late all at once overflows too; the worker does not count that.) After `BEHIND_S` of
 it without a break one step is taken, and another after every `STEP_S` in which it is still behind,
@@ -45,40 +45,40 @@ class DegradationLevel(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One stream on the device, as its worker tells."""
+    """One stream on the device, as its worker reports it."""
 
     stream_id: StreamId
     placed_s: float  # the newest gives first
     renditions: int
     queue_ms: float
-    omitted: int  # pictures, so far
+    dropped: int  # pictures, so far
     overflows: int = 0  # of its queue, so far
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
-    """Order: the device takes new streams no more, or again."""
+class CloseDevice:
+    """The device takes new streams no more, or again."""
 
     is_closed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class SetLevel:
-    """Order: take this much from a stream."""
+class Degrade:
+    """Take this much from a stream."""
 
     stream_id: StreamId
-    level: DegradationLevel
+    degradation: DegradationLevel
 
 
-Step = Close | SetLevel
+OverloadAction = CloseDevice | Degrade
 
 
 class Overload:
     """One device. What is taken is a stack: the last is given back first."""
 
     def __init__(self) -> None:
-        self._taken: list[Step] = []
-        self._left_out: dict[StreamId, int] = {}
+        self._taken: list[OverloadAction] = []
+        self._dropped: dict[StreamId, int] = {}
         self._overflows: dict[StreamId, int] = {}
         self._overflows_s: list[float] = []  # the last ones of any stream
         self._behind_s = -math.inf
@@ -92,15 +92,15 @@ class Overload:
     def is_closed(self) -> bool:
         return bool(self._taken)
 
-    def level(self, stream_id: StreamId) -> DegradationLevel:
+    def degradation(self, stream_id: StreamId) -> DegradationLevel:
         levels = [
-            step.level
+            step.degradation
             for step in self._taken
-            if isinstance(step, SetLevel) and step.stream_id == stream_id
+            if isinstance(step, Degrade) and step.stream_id == stream_id
         ]
         return levels[-1] if levels else DegradationLevel.FULL
 
-    def observe(self, loads: Sequence[Load], now: float) -> list[Step]:
+    def observe(self, loads: Sequence[Load], now: float) -> list[OverloadAction]:
         """A heartbeat; the steps to take or to undo, one at most.
 
         Streams that are passed through are not on the device: the caller keeps them in `loads` as
@@ -108,7 +108,9 @@ class Overload:
         """
         present = {load.stream_id for load in loads}
         self._taken = [
-            step for step in self._taken if isinstance(step, Close) or step.stream_id in present
+            step
+            for step in self._taken
+            if isinstance(step, CloseDevice) or step.stream_id in present
         ]
         if self._is_behind(loads):
             self._behind_s = now
@@ -116,7 +118,7 @@ class Overload:
             self._behind_s = now
             first_s = self._overflows_s[0]
             self._behind_since_s = min(first_s, self._behind_since_s or first_s)
-        # pictures are left out in bursts
+        # pictures are dropped in bursts
         if now - self._behind_s < PAUSE_S:
             if self._behind_since_s is None:
                 self._behind_since_s = now
@@ -138,9 +140,9 @@ class Overload:
         return self._undo(now)
 
     def _is_behind(self, loads: Sequence[Load]) -> bool:
-        before, self._left_out = self._left_out, {load.stream_id: load.omitted for load in loads}
+        before, self._dropped = self._dropped, {load.stream_id: load.dropped for load in loads}
         return any(
-            load.queue_ms >= BEHIND_MS or load.omitted > before.get(load.stream_id, load.omitted)
+            load.queue_ms >= BEHIND_MS or load.dropped > before.get(load.stream_id, load.dropped)
             for load in loads
         )
 
@@ -156,7 +158,7 @@ class Overload:
         self._overflows_s = recent
         return len(recent) >= OVERFLOWS
 
-    def _take(self, loads: Sequence[Load], now: float) -> list[Step]:
+    def _take(self, loads: Sequence[Load], now: float) -> list[OverloadAction]:
         step = self._next(loads)
         if step is None:
             return []
@@ -165,9 +167,9 @@ class Overload:
         self._taken.append(step)
         return [step]
 
-    def _next(self, loads: Sequence[Load]) -> Step | None:
-        if not any(isinstance(step, Close) for step in self._taken):
-            return Close(True)
+    def _next(self, loads: Sequence[Load]) -> OverloadAction | None:
+        if not any(isinstance(step, CloseDevice) for step in self._taken):
+            return CloseDevice(True)
         newest_first = sorted(loads, key=lambda load: -load.placed_s)
         for level in (
             DegradationLevel.HALF_RATE,
@@ -177,15 +179,15 @@ class Overload:
             for load in newest_first:
                 if level is DegradationLevel.NO_TOP_RENDITION and load.renditions < 2:
                     continue
-                if self.level(load.stream_id) < level:
-                    return SetLevel(load.stream_id, level)
+                if self.degradation(load.stream_id) < level:
+                    return Degrade(load.stream_id, level)
         return None
 
-    def _undo(self, now: float) -> list[Step]:
+    def _undo(self, now: float) -> list[OverloadAction]:
         step = self._taken.pop()
         self._step_s = self._undone_s = now
         match step:
-            case Close():
-                return [Close(False)]
-            case SetLevel(stream_id, _):
-                return [SetLevel(stream_id, self.level(stream_id))]
+            case CloseDevice():
+                return [CloseDevice(False)]
+            case Degrade(stream_id, _):
+                return [Degrade(stream_id, self.degradation(stream_id))]

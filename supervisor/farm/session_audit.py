@@ -1,4 +1,4 @@
-"""Compares what workers say they run with what they were given. Pure.
+"""Compares the sessions that workers report with those that they were given, and mends it. Pure.
 
 A stream's ingest begins and ends its sessions, so nothing between these two tells the supervisor
 that one is gone, or was left behind by an ingest that died with its supervisor. Each heartbeat of
@@ -7,24 +7,32 @@ counted, not seconds: none may have come for long. But many may come at once, wh
 this process slept and say what was: they tell nothing of a stream that was placed since.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from common.ipc.control_messages import TranscodeStatus
+from common.ipc.control_messages import IngestLost, TranscodeStatus
 from common.ipc.identity import ChildId, Generation, StreamId
+from common.process.log import stream_label
+from supervisor.farm.actions import Action, Send
+from supervisor.farm.recovery import Recovery
 from supervisor.farm.state import FarmState
-from supervisor.farm.stream import NO_INGEST, Stream, StreamState
+from supervisor.farm.stream import NO_INGEST, Stream
+from supervisor.farm.stream_states import StreamState
+from supervisor.farm.worker import Worker
+
+log = logging.getLogger("tfarm.supervisor.farm.session_audit")
 
 # At four heartbeats a second.
-FORGOTTEN_BEATS = 40  # far beyond an ingest's way to a worker that is placed on
-STRAY_BEATS = 120  # beyond any move: the session that is left ends with its cut
+MISSING_BEATS = 40  # far beyond an ingest's way to a worker that is placed on
+ORPHAN_BEATS = 120  # beyond any move: the session that is left ends with its cut
 # An encoder that fails is opened anew at the first keyframe a second later. Where keyframes are
 # further apart, players of the rendition are sent away meanwhile: nothing comes to them anyway.
 LOST_RENDITION_BEATS = 20
 # Since the stream was placed: a little less than so many heartbeats take.
-FORGOTTEN_S = 9.5
-STRAY_S = 29.0
+MISSING_S = 9.5
+ORPHAN_S = 29.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,60 +84,95 @@ class Unannounced:
 
 Finding = MissingSession | OrphanSession | LostRendition | FoundRendition | Unannounced
 _BEATS = {
-    MissingSession: FORGOTTEN_BEATS,
-    OrphanSession: STRAY_BEATS,
+    MissingSession: MISSING_BEATS,
+    OrphanSession: ORPHAN_BEATS,
     LostRendition: LOST_RENDITION_BEATS,
     FoundRendition: 1,
     Unannounced: 1,
 }
-_PLACED_S: dict[type, float] = {MissingSession: FORGOTTEN_S, OrphanSession: STRAY_S}
+_PLACED_S: dict[type, float] = {MissingSession: MISSING_S, OrphanSession: ORPHAN_S}
 
 
 class SessionAudit:
-    """Of all workers; the facts are the roster's."""
+    """The audit of all workers; the facts are the farm state's."""
 
-    def __init__(self, roster: FarmState) -> None:
-        self._roster = roster
-        self._beats: dict[ChildId, dict[Finding, int]] = {}  # in a row
+    def __init__(self, state: FarmState, recovery: Recovery) -> None:
+        self._state = state
+        self._recovery = recovery
 
-    def forget(self, worker: ChildId) -> None:
-        """It is gone: its successor begins with nothing."""
-        self._beats.pop(worker, None)
-
-    def heard(
-        self, worker: ChildId, transcodes: Sequence[TranscodeStatus], now: float
-    ) -> list[Finding]:
-        """A heartbeat; what has been amiss for long enough. What stays amiss is told again."""
-        before = self._beats.get(worker, {})
-        beats: dict[Finding, int] = {}
+    def observe(
+        self, worker: Worker, transcodes: Sequence[TranscodeStatus], now: float
+    ) -> list[Action]:
+        """A heartbeat: mend what has been amiss for long enough, and again if it stays amiss."""
+        before, worker.findings = worker.findings, {}
         amiss: list[Finding] = []
-        for finding in self._findings(worker, transcodes):
+        for finding in self._findings(worker.name, transcodes):
             count = before.get(finding, 0) + 1
             kind = type(finding)
             if count >= _BEATS[kind] and self._placed_for(finding, now) >= _PLACED_S.get(kind, 0):
                 amiss.append(finding)
                 count = 0
-            beats[finding] = count
-        self._beats[worker] = beats
-        return amiss
+            worker.findings[finding] = count
+        return [action for finding in amiss for action in self._mend(worker.name, finding, now)]
+
+    def _mend(self, worker: ChildId, finding: Finding, now: float) -> list[Action]:
+        state = self._state
+        if isinstance(finding, OrphanSession):
+            return [self._end_orphan(worker, finding, now)]
+        stream = state.streams.get(finding.stream_id)
+        if stream is None:
+            return []  # it ended with what was found before
+        match finding:
+            case MissingSession():
+                return self._recovery.session_missing(stream, now)
+            case LostRendition(_, _, name):
+                return self._set_lost(stream, stream.lost_renditions | {name}, now)
+            case FoundRendition(_, _, name):
+                return self._set_lost(stream, stream.lost_renditions - {name}, now)
+            case Unannounced(_, _, lost):
+                if stream.announced is None:
+                    state.stay(stream)  # adopted: now it is known what it makes
+                if lost:
+                    return self._set_lost(stream, lost, now)
+                return [state.announce(stream)]
+
+    def _end_orphan(self, worker: ChildId, orphan: OrphanSession, now: float) -> Action:
+        """End a session that is nobody's."""
+        text = "no stream is placed here under this generation"
+        log.warning(
+            "orphan session ended stream=%s generation=%d worker=%s",
+            stream_label(orphan.stream_id),
+            orphan.generation,
+            worker,
+        )
+        note = f"generation {orphan.generation} ended at {worker}: {text}"
+        self._state.note(orphan.stream_id, note, now)
+        return Send(worker, IngestLost(orphan.stream_id, orphan.generation, text, 0))
+
+    def _set_lost(self, stream: Stream, lost: frozenset[str], now: float) -> list[Action]:
+        """Players of a rendition that is not made are told its end; it is announced when it is."""
+        stream.lose_renditions(lost)
+        words = f"without {', '.join(sorted(lost))}: lost" if lost else "no rendition lost any more"
+        self._state.note(stream.stream_id, words, now)
+        return [self._state.announce(stream)]
 
     def _placed_for(self, finding: Finding, now: float) -> float:
         """How long its stream, if there is one, has been where it is."""
-        stream = self._roster.streams.get(finding.stream_id)
+        stream = self._state.streams.get(finding.stream_id)
         return now - stream.placed_s if stream is not None else math.inf
 
     def _findings(
         self, worker: ChildId, transcodes: Sequence[TranscodeStatus]
     ) -> Iterator[Finding]:
-        told = {(status.stream_id, status.generation): status for status in transcodes}
-        here = self._roster.on_device(worker)
+        reported = {(status.stream_id, status.generation): status for status in transcodes}
+        here = self._state.on_device(worker)
         for stream in here:
-            status = told.pop((stream.stream_id, stream.generation), None)
+            status = reported.pop((stream.stream_id, stream.generation), None)
             if status is not None:
                 yield from _renditions(stream, status)
             elif _has_begun(stream):
                 yield MissingSession(stream.stream_id, stream.generation)
-        for key in told:
+        for key in reported:
             yield OrphanSession(*key)
 
 

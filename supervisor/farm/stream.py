@@ -1,86 +1,248 @@
-"""One stream as the supervisor knows it. Pure state; the roster has them all."""
+"""One stream as the supervisor knows it: its state, its publisher, what is reported of it. Pure.
 
-import math
+Only this module writes what a stream is; others call the methods below, each an event. Its state
+goes on by the table of `stream_states.py`: what is not in that is logged with the state and the
+event, and changes nothing. Whether its publisher is there is told apart, by its `presence`.
+"""
+
+import logging
 from dataclasses import dataclass, field
-from enum import StrEnum
-from fractions import Fraction
 
 from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.ipc.control_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
-from common.process.log import RateLimit
+from common.process.log import stream_label
 from supervisor.farm.overload import DegradationLevel
+from supervisor.farm.stream_states import (
+    NEXT,
+    Phase,
+    Plain,
+    SourceOnly,
+    StreamEvent,
+    StreamState,
+    Switching,
+    Waiting,
+)
+from supervisor.farm.unfit_devices import UnfitDevices
 from supervisor.placement.cost import StreamCost, stream_cost
+from supervisor.placement.fleet import Allocation
+
+log = logging.getLogger("tfarm.supervisor.farm.stream")
 
 NO_INGEST = ChildId("")  # of a stream whose ingest is gone
-
-
-class StreamState(StrEnum):
-    RESERVED = "reserved"  # has room; its source is not known yet
-    LIVE = "live"
-    SWITCHING = "switching"  # its worker is lost; asking egress how far it came
-    WAITING = "waiting"  # its worker is lost and no other has room: source only
-    SOURCE_ONLY = "source only"  # by policy, or because no device can serve it
-
-
+NO_GENERATION = Generation(0)  # of a stream that has no room yet
+COUNT_S = 0.5  # the shortest time that a rate is taken over
 _TINY = 1e-6  # of a unit: sums of parts
-Coding = tuple[str, int, int, Fraction]  # codec, width, height, SAR: what devices may not take
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Its publisher is there."""
+
+    ingest: ChildId
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Held: its ingest waits for its publisher."""
+
+    ingest: ChildId
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutIngest:
+    """Its ingest is gone; its room is kept for a while."""
+
+    since_s: float  # that its publisher is away
+    until_s: float  # it is forgotten then
+
+
+Presence = Present | Away | WithoutIngest
 
 
 @dataclass(slots=True)
 class Stream:
-    """One stream from its reservation to its end."""
+    """One stream from its publish request to its end."""
 
     stream_id: StreamId
     template: Template
-    generation: Generation
-    ingest: ChildId
-    address: str
-    state: StreamState
+    presence: Presence
+    address: str  # of its publisher
     placed_s: float
-    reason: str
+    generation: Generation = NO_GENERATION
+    reason: str = ""  # why it is where it is
+    phase: Phase = field(default=Plain(StreamState.REQUESTED))
     format: SourceFormat | None = None
-    admitted: StreamCost | None = None  # the most that room was found for
-    is_live: bool = True  # False: held, its publisher is away
-    away_s: float = 0.0  # since when, if it is
-    crashes: int = 0  # of workers with this stream aboard
     codec: str = ""  # RFC 6381; "": not told
-    # What could not serve it as it is coded, and why: devices; workers, until they end.
-    unfit_devices: dict[str, str] = field(default_factory=dict)
-    _unfit_for: Coding | None = None
-    # Opening and closing sessions holds up all streams of a device: a publisher that changes back
-    # and forth must not have them try for ever.
-    _forgotten: RateLimit = field(default_factory=lambda: RateLimit(burst=5, interval_s=60.0))
+    admitted: StreamCost | None = None  # the most that room was found for
+    crashes: int = 0  # of workers with this stream aboard
     dedicated_worker: ChildId | None = None  # where it is alone, and nowhere else
-    level: DegradationLevel = DegradationLevel.FULL  # what an overload takes from it
+    degradation: DegradationLevel = DegradationLevel.FULL  # what an overload takes from it
     lost_renditions: frozenset[str] = frozenset()  # that its worker fails to make
-    announced: tuple[str, ...] | None = (
-        None  # renditions; None: an earlier supervisor did, or nobody
-    )
-    overloaded: ChildId | None = None  # the device that it was taken off by that
-    ingest_lost_until_s: float = math.inf  # its ingest is gone; forgotten then
-    resume_after_ms: int | None = None  # while WAITING
-    moving_until_s: float = 0.0  # a move with a cut is under way up to then
+    # The renditions that its ingest was told of; None: an earlier supervisor told it, or nobody.
+    announced: tuple[str, ...] | None = None
+    settles_s: float = 0.0  # until then it cannot move (again)
     publisher: PublisherStatus | None = None
     last_transcode: TranscodeStatus | None = None  # of whatever placement
     served: dict[ChildId, ServedStatus] = field(default_factory=dict)
     fps_in: float = 0.0  # units that its worker took, over the last heartbeats
-    counted_s: float = 0.0  # when fps_in was last counted …
-    counted_in: int = 0  # … and at how many
+    _counted_s: float = 0.0  # when fps_in was last counted …
+    _counted_in: int = 0  # … and at how many
+    unfit: UnfitDevices = field(default_factory=UnfitDevices)
+
+    @classmethod
+    def adopted(
+        cls, status: PublisherStatus, template: Template, ingest: ChildId, now: float
+    ) -> "Stream":
+        """A stream that an earlier supervisor placed, as its ingest's hello has it."""
+        presence = Present(ingest) if status.is_live else Away(ingest, now)
+        stream = cls(status.stream_id, template, presence, status.address, now)
+        stream.generation, stream.reason = status.generation, "adopted"
+        stream.publisher = status
+        if status.format is not None:
+            stream.learn_format(status.format, status.codec, now)
+        if status.worker is not None:
+            state = StreamState.LIVE if status.format is not None else StreamState.RESERVED
+            stream.phase = Plain(state)
+        elif stream.policy()[0] is Pipeline.PASSTHROUGH:
+            stream.phase = SourceOnly()
+        else:
+            stream.phase = Waiting()
+        return stream
+
+    # ---- its state ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> StreamState:
+        return self.phase.state
+
+    @property
+    def is_on_worker(self) -> bool:
+        """Whether a worker has it, or is about to."""
+        return self.state in (StreamState.RESERVED, StreamState.LIVE)
+
+    @property
+    def is_between_workers(self) -> bool:
+        return self.state in (StreamState.SWITCHING, StreamState.WAITING)
+
+    @property
+    def overloaded_worker(self) -> ChildId | None:
+        """The worker that was behind, for which this one is passed through."""
+        return self.phase.overloaded_worker if isinstance(self.phase, SourceOnly) else None
+
+    def place(
+        self,
+        allocation: Allocation,
+        now: float,
+        degradation: DegradationLevel = DegradationLevel.FULL,
+        overloaded_worker: ChildId | None = None,
+    ) -> bool:
+        """It has this room from now on. False: not from its state, and nothing has changed."""
+        if allocation.device is None:
+            event, phase = StreamEvent.PASSED_THROUGH, SourceOnly(overloaded_worker)
+            is_entered = self._enter(event, phase)
+        elif self.format is None:
+            is_entered = self._enter(StreamEvent.RESERVED, Plain(StreamState.RESERVED))
+        else:
+            is_entered = self._enter(StreamEvent.PLACED, Plain(StreamState.LIVE))
+        if not is_entered:
+            return False
+        if allocation.device is not None:
+            self.admit(self.cost())
+        self.generation, self.placed_s = allocation.generation, now
+        self.reason = allocation.reason
+        self.degradation, self.lost_renditions = degradation, frozenset()
+        return True
+
+    def fit(self) -> bool:
+        """Its source is known, and fits where it is."""
+        is_passed_through = isinstance(self.phase, SourceOnly)
+        phase = self.phase if is_passed_through else Plain(StreamState.LIVE)
+        return self._enter(StreamEvent.FORMAT_FITS, phase)
+
+    def lose_worker(self, switching: Switching) -> bool:
+        """It has to go on elsewhere, or anew where it is."""
+        return self._enter(StreamEvent.WORKER_LOST, switching)
+
+    def wait(self, reason: str = "", resume_after_ms: int | None = None) -> bool:
+        """Wait for room; its source alone is served meanwhile."""
+        phase = Waiting(resume_after_ms)
+        if resume_after_ms is None and isinstance(self.phase, Waiting):
+            phase = self.phase
+        if not self._enter(StreamEvent.FOUND_NO_ROOM, phase):
+            return False
+        if reason:
+            self.reason = f"source only, waits for room: {reason}"
+        return True
+
+    def wait_anew(self, generation: Generation, reason: str, now: float) -> bool:
+        """Wait for room under a new generation."""
+        if not self.wait(reason):
+            return False
+        self.generation, self.placed_s = generation, now
+        return True
+
+    def end(self) -> bool:
+        return self._enter(StreamEvent.ENDED, Plain(StreamState.ENDED))
+
+    def _enter(self, event: StreamEvent, phase: Phase) -> bool:
+        """Go on to a phase, if the table says so."""
+        if NEXT.get((self.state, event)) is not phase.state:
+            log.error(
+                "impossible event, ignored stream=%s state=%s event=%s",
+                stream_label(self.stream_id),
+                self.state.name,
+                event.name,
+            )
+            return False
+        self.phase = phase
+        return True
+
+    # ---- its publisher --------------------------------------------------------------------------
+
+    @property
+    def ingest(self) -> ChildId:
+        """Where its publisher is, or is waited for; `NO_INGEST`: that is gone."""
+        return NO_INGEST if isinstance(self.presence, WithoutIngest) else self.presence.ingest
+
+    @property
+    def is_live(self) -> bool:
+        """False: held, its publisher is away."""
+        return isinstance(self.presence, Present)
+
+    @property
+    def away_s(self) -> float:
+        """Since when its publisher is away; 0: it is there."""
+        return 0.0 if isinstance(self.presence, Present) else self.presence.since_s
+
+    def arrive(self, ingest: ChildId, address: str) -> None:
+        """Its publisher is there (again)."""
+        self.presence, self.address = Present(ingest), address
+
+    def lose_ingest(self, now: float) -> None:
+        """Its ingest is gone, or has given it up: it is held for as long as its template says."""
+        since_s = now if self.is_live else self.away_s
+        self.presence = WithoutIngest(since_s, now + self.template.hold_ms / 1000)
+
+    def report_publisher(self, status: PublisherStatus, now: float) -> None:
+        """Take over what its ingest says of it."""
+        self.publisher, self.address = status, status.address
+        if status.is_live:
+            self.presence = Present(self.ingest)
+        elif self.is_live:
+            self.presence = Away(self.ingest, now)
+
+    # ---- its source, and what it costs ----------------------------------------------------------
 
     @property
     def app(self) -> str:
         return split_stream_id(self.stream_id)[0]
 
-    @property
-    def transcode(self) -> TranscodeStatus | None:
-        """What its worker makes of it; None: none does, or has not said so yet."""
-        last = self.last_transcode
-        if last is None or last.generation != self.generation:
-            return None
-        # Without an ingest its session has ended: what that said last holds no more.
-        is_made = self.state is StreamState.LIVE and self.ingest != NO_INGEST
-        return last if is_made else None
+    def learn_format(self, source: SourceFormat, codec: str, now: float) -> bool:
+        """How it is coded; whether that frees devices that could not serve what it was."""
+        self.format, self.codec = source, codec
+        return self.unfit.on_coding(source, codec, now)
 
     def cost(self) -> StreamCost:
         """What a new session of it costs."""
@@ -106,34 +268,47 @@ class Stream:
             cost.total <= most.total + _TINY and cost.source_bytes <= most.source_bytes
         )
 
-    def wait(self, reason: str) -> None:
-        """For room, as long as there is none; its source alone is served meanwhile."""
-        self.state = StreamState.WAITING
-        self.reason = f"source only, waits for room: {reason}"
+    # ---- which workers may have it --------------------------------------------------------------
 
-    def why_unfit(self, worker: ChildId) -> str:
-        """Why it may not be placed there; "": it may."""
-        return self.unfit_devices.get(str(worker), "") or self.why_refused(worker)
+    def policy(self) -> tuple[Pipeline, ...]:
+        if self.dedicated_worker is not None:
+            return (Pipeline.SOFTWARE,)
+        return self.template.policy if self.template.renditions else (Pipeline.PASSTHROUGH,)
 
-    def why_refused(self, worker: ChildId) -> str:
-        """Why its device, whatever worker it has, cannot serve the stream as it is coded."""
-        return self.unfit_devices.get(worker.device_name, "")
+    def isolate_on(self, worker: ChildId) -> None:
+        """Place it on this worker alone from now on."""
+        self.dedicated_worker = worker
 
-    def format_known(self, source: SourceFormat, codec: str, now: float) -> bool:
-        """How it is coded; whether that frees devices that could not serve what it was."""
-        self.format, self.codec = source, codec
-        coding = (codec, source.width, source.height, source.sar)
-        is_other = coding != self._unfit_for
-        if not is_other or (self.unfit_devices and self._forgotten.allow(now) is None):
-            return False
-        self._unfit_for = coding
-        had_unfit = bool(self.unfit_devices)
-        self.unfit_devices.clear()
-        return had_unfit
+    def join_others(self) -> None:
+        """Place it by its template's policy again."""
+        self.dedicated_worker = None
+
+    def count_crash(self) -> None:
+        """A worker died with it aboard."""
+        self.crashes += 1
+
+    def clear_crashes(self) -> None:
+        self.crashes = 0
+
+    def settle_until(self, until_s: float) -> None:
+        """It cannot move before."""
+        self.settles_s = until_s
+
+    # ---- its renditions -------------------------------------------------------------------------
+
+    @property
+    def transcode(self) -> TranscodeStatus | None:
+        """What its worker makes of it; None: none does, or has not said so yet."""
+        last = self.last_transcode
+        if last is None or last.generation != self.generation:
+            return None
+        # Without an ingest its session has ended: what that said last holds no more.
+        is_made = self.state is StreamState.LIVE and self.ingest != NO_INGEST
+        return last if is_made else None
 
     def renditions(self) -> tuple[str, ...]:
         """The transcoded renditions to expect."""
-        made = self._ladder()[self.level is DegradationLevel.NO_TOP_RENDITION :]
+        made = self._ladder()[self.degradation is DegradationLevel.NO_TOP_RENDITION :]
         return tuple(name for name in made if name not in self.lost_renditions)
 
     def _ladder(self) -> tuple[str, ...]:
@@ -145,7 +320,37 @@ class Stream:
             return tuple(rendition.name for rendition in self.template.renditions)
         return tuple(fitted.name for fitted in fit_ladder(self.template, self.format).renditions)
 
-    def policy(self) -> tuple[Pipeline, ...]:
-        if self.dedicated_worker is not None:
-            return (Pipeline.SOFTWARE,)
-        return self.template.policy if self.template.renditions else (Pipeline.PASSTHROUGH,)
+    def degrade(self, degradation: DegradationLevel, reason: str) -> None:
+        """Its worker takes so much from it."""
+        self.degradation, self.reason = degradation, reason
+
+    def lose_renditions(self, lost: frozenset[str]) -> None:
+        """Its worker fails to make these, and no others."""
+        self.lost_renditions = lost
+
+    def announce(self, renditions: tuple[str, ...]) -> None:
+        """Its ingest is told of these."""
+        self.announced = renditions
+
+    def report_transcode(self, status: TranscodeStatus, now: float) -> None:
+        """Take over what its worker says of it."""
+        if self.generation != status.generation:
+            return
+        last = self.last_transcode
+        is_new = last is None or last.generation != status.generation
+        self.last_transcode = status
+        elapsed_s = now - self._counted_s
+        if is_new or status.frames_in < self._counted_in:
+            self.fps_in = 0.0
+        elif elapsed_s < COUNT_S:
+            return
+        else:
+            self.fps_in = (status.frames_in - self._counted_in) / elapsed_s
+        self._counted_s, self._counted_in = now, status.frames_in
+
+    def report_served(self, egress: ChildId, status: ServedStatus) -> None:
+        """Take over what an egress says of it."""
+        self.served[egress] = status
+
+    def forget_egress(self, egress: ChildId) -> None:
+        self.served.pop(egress, None)

@@ -14,6 +14,7 @@ a device with the whole of them, of which any may take what the others left.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from common.config.ladder import Pipeline
 from common.config.settings import Calibration
@@ -137,7 +138,13 @@ class Fleet:
         return replace(self, allocations=allocations)
 
 
-InFleet = tuple[Fleet, Allocation]  # the fleet with the placement in it
+class Room(NamedTuple):
+    """Room that was found: the fleet with the allocation in it."""
+
+    fleet: Fleet
+    allocation: Allocation
+
+
 Excluded = Mapping[ChildId, str]  # the devices that a stream may not have, and why, if that tells
 NONE_EXCLUDED: Excluded = MappingProxyType({})
 NOTHING: Amounts = MappingProxyType({})
@@ -146,7 +153,7 @@ _OF_CORES = (Resource.CORES, Resource.HYBRID_CORES)
 
 def place(
     fleet: Fleet, need: Need, exclude: Excluded = NONE_EXCLUDED, had: Amounts = NOTHING
-) -> InFleet | NoRoom:
+) -> Room | NoRoom:
     """Room for a stream by its policy, on none of the excluded devices.
 
     `had`: what it gives up for it; as much of the host's cores is its own, whatever is booked.
@@ -195,7 +202,7 @@ def release(fleet: Fleet, generation: Generation) -> Fleet:
     return replace(fleet, allocations=allocations)
 
 
-def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet | NoRoom:
+def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> Room | NoRoom:
     """The stream's real cost in place of its reservation, on the device where it is.
 
     What is no more than before fits, whatever else is on the device.
@@ -215,10 +222,10 @@ def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> InFleet |
         if problem is not None:
             return NoRoom(f"{old.path.value}: {problem}")
     new = replace(old, amounts=wanted, is_reservation=False)
-    return without.with_allocation(new), new
+    return Room(without.with_allocation(new), new)
 
 
-def stay(fleet: Fleet, old: Generation, need: Need) -> InFleet:
+def stay(fleet: Fleet, old: Generation, need: Need) -> Room:
     """A stream that has been let in stays where it is, room or not, with what it costs by now.
 
     Raises UsageError when it is not there (any more).
@@ -232,19 +239,19 @@ def stay(fleet: Fleet, old: Generation, need: Need) -> InFleet:
         amounts=device.amounts(need.cost) if device is not None else before.amounts,
         is_reservation=need.is_reservation,
     )
-    return without.with_allocation(new), new
+    return Room(without.with_allocation(new), new)
 
 
 def move(
     fleet: Fleet, old: Generation, need: Need, exclude: Excluded = NONE_EXCLUDED
-) -> InFleet | NoRoom:
+) -> Room | NoRoom:
     """Other room for a stream whose old room is free at once; without room nothing changes."""
     return place(release(fleet, old), need, exclude)
 
 
 def move_while_running(
     fleet: Fleet, old: Generation, need: Need, exclude: Excluded = NONE_EXCLUDED
-) -> InFleet | NoRoom:
+) -> Room | NoRoom:
     """As `move`, for a stream that runs: on another worker it takes no more of the cores."""
     return place(release(fleet, old), need, exclude, fleet.allocations[old].amounts)
 
@@ -256,13 +263,13 @@ def _put(
     path: Pipeline,
     taken: Amounts,
     reason: str,
-) -> InFleet:
+) -> Room:
     if need.generation in fleet.allocations:
         raise UsageError(f"generation {need.generation} is placed already")
     placement = Allocation(
         need.generation, need.stream_id, device, path, taken, reason, need.is_reservation
     )
-    return replace(fleet.with_allocation(placement), turn=fleet.turn + 1), placement
+    return Room(replace(fleet.with_allocation(placement), turn=fleet.turn + 1), placement)
 
 
 def _hybrid_gpus(fleet: Fleet) -> str:

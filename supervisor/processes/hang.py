@@ -1,41 +1,15 @@
-"""Finds a worker that hangs, by what its heartbeats report or by their absence. Pure.
+"""Finds a child that hangs, by the absence of its heartbeats. Pure.
 
-A heartbeat can come from a process whose decoder or encoder is stuck, so workers report, by
-stream, how long what waits there has waited without anything getting done; a stream whose units
-were dropped, or that gets none, has no such work. That alone is a hang: "units in and no frames
-out" also happens to streams that fell behind.
-
-No heartbeat may be the fault of the host. A process that is stopped, or sleeps all the time, is at
-fault itself; one that runs, or waits for a core or for the disk, gets longer.
+That may be the fault of the host. A process that is stopped, or sleeps all the time, is at fault
+itself; one that runs, or waits for a core or for the disk, gets longer. A worker that hangs though
+its heartbeats come is found in `supervisor/farm/hang.py`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from common.ipc.control_messages import TranscodeStatus
-from common.ipc.identity import ChildId, StreamId
 
 MISSED_S = 1.0  # beyond the heartbeat that is due: a stopped process is seen then
 BUSY_S = 5.0  # without a heartbeat, though it runs
-
-
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """A worker that must be killed."""
-
-    reason: str
-    stream_id: StreamId | None = None  # the one that it hangs with, when that is known
-
-
-def find_hang(
-    worker: ChildId, transcodes: Sequence[TranscodeStatus], timeout_s: float
-) -> Hang | None:
-    """The worst of its streams, if work of that has waited for `timeout_s`."""
-    worst = max(transcodes, key=lambda status: status.stalled_s, default=None)
-    if worst is None or worst.stalled_s < timeout_s:
-        return None
-    reason = f"{worker} hangs: work has waited for {worst.stalled_s:.1f} s and none gets done"
-    return Hang(reason, worst.stream_id)
 
 
 @dataclass(frozen=True, slots=True)

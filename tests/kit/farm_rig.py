@@ -21,6 +21,7 @@ from common.ipc.control_messages import (
 from common.ipc.identity import BootId, ChildId, Generation, StreamId, cpu_worker
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm
+from supervisor.farm.operator_commands import OperatorCommands
 from supervisor.farm.stream import Stream
 from tests.kit.children import EGRESS0, INGEST0
 
@@ -34,6 +35,7 @@ class Rig:
 
     def __init__(self, settings: Settings | None = None, cores: int = 2, workers: int = 2) -> None:
         self.farm = Farm(settings or Settings(), cores)
+        self.operator = OperatorCommands(self.farm)
         self.now = 100.0
         self.request = 0
         self.actions: list[Action] = []
@@ -44,7 +46,7 @@ class Rig:
             self.up(cpu_worker(index))
 
     def expect(self, worker: ChildId) -> None:
-        self.farm.roster.expect_device(worker, Pipeline.SOFTWARE, self.now)
+        self.farm.devices.expect(worker, Pipeline.SOFTWARE, self.now)
 
     def up(self, child: ChildId, **fields: Any) -> list[Action]:
         name, boot_id = child, BootId("0" * 16)
@@ -99,13 +101,13 @@ class Rig:
         return self.say(child, Heartbeat(child, BootId("0" * 16), **fields))
 
     def stream(self, stream: str = "live/a") -> Stream:
-        return self.farm.roster.streams[StreamId(stream)]
+        return self.farm.state.streams[StreamId(stream)]
 
     def publisher(self, stream: str = "live/a", **fields: Any) -> PublisherStatus:
-        known = self.farm.roster.streams.get(StreamId(stream))
+        known = self.farm.state.streams.get(StreamId(stream))
         values: dict[str, Any] = {
             "generation": known.generation if known else Generation(1),
-            "worker": self.farm.roster.device_of(known) if known else None,
+            "worker": self.farm.state.device_of(known) if known else None,
             "address": "192.0.2.1:5000",
             "since_unix": 0.0,
             "is_live": True,
@@ -127,26 +129,26 @@ class Rig:
 
     @staticmethod
     def messages(actions: list[Action]) -> list[Any]:
-        """The messages of orders that are all `Send`."""
-        assert all(isinstance(order, Send) for order in actions)
-        return [order.message for order in actions if isinstance(order, Send)]
+        """The messages of actions that are all `Send`."""
+        assert all(isinstance(action, Send) for action in actions)
+        return [action.message for action in actions if isinstance(action, Send)]
 
     @staticmethod
     def only(actions: list[Action], kind: type[M], child: ChildId | None = None) -> M:
-        """The one order there is, its message."""
-        (order,) = actions
-        assert isinstance(order, Send)
-        assert isinstance(order.message, kind), order
-        assert child is None or order.child == child
-        return order.message
+        """The one action there is, its message."""
+        (action,) = actions
+        assert isinstance(action, Send)
+        assert isinstance(action.message, kind), action
+        assert child is None or action.child == child
+        return action.message
 
     def refused(self, actions: list[Action]) -> Refused:
         return self.only(actions, Refused)
 
     def _keep(self, actions: list[Action]) -> list[Action]:
         self.actions += actions
-        for order in actions:
-            assert isinstance(order, Send | FailChild | StartWorker | StopWorker)
+        for action in actions:
+            assert isinstance(action, Send | FailChild | StartWorker | StopWorker)
         return actions
 
 

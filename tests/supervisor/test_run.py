@@ -319,7 +319,7 @@ def test_one_early_message_that_cannot_be_handled_does_not_end_the_supervisor() 
         supervisor._is_adopting = False
         with (
             patch.object(supervisor.farm, "message", take),
-            patch.object(supervisor.farm, "hellos", {child}),
+            patch.object(supervisor.farm.state, "children", {child}),
         ):
             supervisor._handle_early()
             await asyncio.sleep(0)

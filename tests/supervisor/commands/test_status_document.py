@@ -12,7 +12,7 @@ from common.ipc.identity import ChildId
 from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot, summary
 from supervisor.commands.status_table import duration, latency_tables, tables
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.stream import StreamState
+from supervisor.farm.stream_states import StreamState
 from tests.kit.children import CPU0, CPU1, EGRESS0, EGRESS1, INGEST0
 from tests.kit.farm_rig import MakeRig, Rig
 
@@ -214,16 +214,16 @@ def test_waiting_streams_and_parked_publishers_are_counted(make_rig: MakeRig) ->
     rig.tick(1.0)
     rig.ask("live/b")
     found = document(rig)
-    assert (found["waiting"], found["parked"]) == (1, 1)
+    assert (found["waiting"], found["queued"]) == (1, 1)
     assert found["devices"][0]["state"] == "down"
     assert "1 streams wait for a device, 1 publishers for room" in text(found)
 
 
 def test_a_farm_that_runs_empty_says_so(rig: Rig) -> None:
     assert document(rig)["closed"] == ""
-    rig.farm.drain_all(None, rig.now)
+    rig.operator.drain_all(None, rig.now)
     assert "takes no new streams" in text(document(rig))
-    rig.farm.undrain_all(rig.now)
+    rig.operator.undrain_all(rig.now)
     assert "takes no new streams" not in text(document(rig))
 
 
@@ -231,7 +231,7 @@ def test_systemd_gets_one_line(rig: Rig) -> None:
     rig.publish()
     assert summary(rig.farm) == "streams: 1, workers up: 2 of 2"
     rig.down(CPU1)
-    rig.farm.drain_all(None, rig.now)
+    rig.operator.drain_all(None, rig.now)
     assert summary(rig.farm) == (
         "streams: 1, workers up: 1 of 2; the farm is being drained: it takes no new streams"
     )

@@ -40,7 +40,7 @@ def test_a_farm_that_is_just_starting() -> None:
         "devices": [],
         "streams": [],
         "waiting": 0,
-        "parked": 0,
+        "queued": 0,
         "closed": "",
         "host": {"cores": {"capacity": 200.0, "used": 0}},
         "refused_full": 0,
@@ -103,7 +103,7 @@ def test_the_last_refusals_and_losses_are_shown_without_keys(make_rig: MakeRig) 
 def test_a_quarantine_and_a_lost_ingest_are_among_them(rig: Rig) -> None:
     rig.publish("live/bad")
     for _ in range(2):
-        rig.down(rig.farm.roster.device_of(rig.stream("live/bad")))
+        rig.down(rig.farm.state.device_of(rig.stream("live/bad")))
         rig.tick(1.0)
     rig.down(INGEST0)
     told = shown(document(rig), 300)

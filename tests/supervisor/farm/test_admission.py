@@ -24,10 +24,12 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import Generation, StreamId
 from supervisor.farm.actions import Send
-from supervisor.farm.admission import MAX_PARKED, PARK_S, REMEMBER_S, REVOKE_S, STARTING_S
+from supervisor.farm.admission import REMEMBER_S, REVOKE_S
+from supervisor.farm.candidates import MAX_QUEUED, QUEUE_S, STARTING_S
 from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.stream import NO_INGEST, StreamState
+from supervisor.farm.stream import NO_INGEST
+from supervisor.farm.stream_states import StreamState
 from supervisor.placement.cost import Resource
 from tests.kit.children import CPU0, CPU1, INGEST0, INGEST1, INGEST2
 from tests.kit.farm_rig import HD, MakeRig, Rig
@@ -47,10 +49,10 @@ def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig: Rig)
     placed = rig.only(rig.ask(), Placement, INGEST0)
     assert placed.worker in (CPU0, CPU1)
     assert rig.stream().state is StreamState.RESERVED
-    reserved = rig.farm.roster.fleet.used(Resource.CORES)
+    reserved = rig.farm.state.fleet.used(Resource.CORES)
     corrected = rig.only(rig.format(source=SMALL), Placement)
     assert corrected.generation == placed.generation
-    assert rig.farm.roster.fleet.used(Resource.CORES) < reserved / 4
+    assert rig.farm.state.fleet.used(Resource.CORES) < reserved / 4
     assert rig.stream().state is StreamState.LIVE
 
 
@@ -95,7 +97,7 @@ def test_a_publisher_that_returns_to_another_ingest_goes_on_in_its_time(rig: Rig
     assert placed.generation > before
     assert placed.request_id == rig.request
     assert rig.stream().ingest == INGEST1
-    assert len(rig.farm.roster.fleet.allocations) == 1
+    assert len(rig.farm.state.fleet.allocations) == 1
 
 
 def test_what_the_old_ingest_kept_goes_to_the_one_that_has_the_stream_now(rig: Rig) -> None:
@@ -199,45 +201,45 @@ def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig: Ma
     assert refused.refusal.reason is RefusalReason.FULL
     assert "the farm is full: gpu-only: no such device" in refused.refusal.words
     assert "cores free on the host (100 in all)" in refused.refusal.words
-    assert StreamId("live/b") not in rig.farm.roster.streams
-    assert "refused" in rig.farm.roster.history[-1].text
+    assert StreamId("live/b") not in rig.farm.state.streams
+    assert "refused" in rig.farm.state.history[-1].text
 
 
-def test_an_ask_is_parked_until_a_reservation_shrinks(
+def test_a_request_is_queued_until_a_reservation_shrinks(
     make_rig: MakeRig,
 ) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     assert rig.ask("live/b") == []
-    assert rig.farm.queued == 1
-    assert rig.farm.next_deadline() == rig.now + PARK_S
+    assert rig.farm.admission.queued == 1
+    assert rig.farm.next_deadline() == rig.now + QUEUE_S
     corrected, placed = rig.messages(rig.format("live/a", SMALL))
     assert (type(corrected), type(placed)) == (Placement, Placement)
     assert (corrected.stream_id, placed.stream_id) == ("live/a", "live/b")
-    assert rig.farm.queued == 0
+    assert rig.farm.admission.queued == 0
 
 
-def test_a_parked_ask_is_refused_in_the_end(make_rig: MakeRig) -> None:
+def test_a_queued_request_is_refused_in_the_end(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.ask("live/b")
-    assert rig.tick(PARK_S / 2) == []
-    assert rig.refused(rig.tick(PARK_S / 2)).stream_id == "live/b"
+    assert rig.tick(QUEUE_S / 2) == []
+    assert rig.refused(rig.tick(QUEUE_S / 2)).stream_id == "live/b"
 
 
-def test_a_second_ask_for_a_parked_key_is_refused(make_rig: MakeRig) -> None:
+def test_a_second_request_for_a_queued_key_is_refused(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.ask("live/b")
     assert rig.refused(rig.ask("live/b")).refusal.reason is RefusalReason.NAME_IN_USE
 
 
-def test_a_parked_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
+def test_a_queued_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.ask("live/b")
     rig.say(INGEST0, PublishEnd(StreamId("live/b"), Generation(0), "left"))
-    assert rig.farm.queued == 0
+    assert rig.farm.admission.queued == 0
 
 
 def test_asks_wait_for_workers_that_are_being_started(make_rig: MakeRig) -> None:
@@ -257,7 +259,7 @@ def test_nobody_waits_for_a_worker_that_does_not_come_up(make_rig: MakeRig) -> N
 def test_parking_is_bounded(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
-    for index in range(MAX_PARKED):
+    for index in range(MAX_QUEUED):
         assert rig.ask(f"live/p{index}") == []
     rig.refused(rig.ask("live/late"))
 
@@ -267,7 +269,7 @@ def test_a_source_that_fits_nowhere_is_refused_and_remembered_by_key(make_rig: M
     rig.ask()
     refused = rig.refused(rig.format(source=UHD))
     assert "no room for 3840x2160" in refused.refusal.words
-    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+    assert rig.farm.state.fleet.used(Resource.CORES) == 0
     again = rig.refused(rig.ask())
     assert again.refusal.words == refused.refusal.words
     rig.tick(REMEMBER_S)
@@ -289,7 +291,7 @@ def test_a_source_larger_than_reserved_moves_to_where_it_fits(make_rig: MakeRig)
     moved = rig.only(rig.format(source=UHD), Placement)
     assert moved.generation > first.generation
     assert (moved.worker, moved.renditions) == (None, ())
-    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+    assert rig.farm.state.fleet.used(Resource.CORES) == 0
 
 
 def test_the_format_of_an_unknown_stream_is_refused(rig: Rig) -> None:
@@ -340,7 +342,7 @@ def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig: 
     assert isinstance(ended, EndStream)
     assert ended.stream_id == "live/b"
     assert isinstance(placed, Placement)
-    assert set(rig.farm.roster.streams) == {"live/a", "live/c", "live/d"}
+    assert set(rig.farm.state.streams) == {"live/a", "live/c", "live/d"}
 
 
 def test_nobody_is_evicted_in_vain(make_rig: MakeRig) -> None:
@@ -353,7 +355,7 @@ def test_nobody_is_evicted_in_vain(make_rig: MakeRig) -> None:
     )
     rig.farm.configure(Settings(software=Software(capacity=20.0)), rig.now)
     rig.refused(rig.ask("live/c"))
-    assert set(rig.farm.roster.streams) == {"live/a", "live/b"}
+    assert set(rig.farm.state.streams) == {"live/a", "live/b"}
 
 
 def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig) -> None:
@@ -373,7 +375,7 @@ def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig)
     assert isinstance(ended, EndStream)
     assert (ended.stream_id, ended.refusal.is_lasting) == ("live/b", False)
     assert isinstance(placed, Placement)
-    assert "live/a" in rig.farm.roster.streams
+    assert "live/a" in rig.farm.state.streams
 
 
 def test_a_publisher_that_is_back_is_not_evicted_as_one_that_is_away(make_rig: MakeRig) -> None:
@@ -400,7 +402,7 @@ def test_a_stream_whose_rate_rises_again_stays_where_others_took_its_room(
     rig.publish("live/b", HD)
     again = rig.only(rig.format("live/a", HD), Placement)
     assert (again.worker, again.generation) == (placed.worker, placed.generation)
-    assert rig.farm.roster.fleet.used(Resource.CORES) > 100, "what it costs is known"
+    assert rig.farm.state.fleet.used(Resource.CORES) > 100, "what it costs is known"
     rig.refused(rig.ask("live/c"))
 
 
@@ -447,11 +449,11 @@ def test_a_source_that_turns_or_shrinks_costs_what_its_session_makes(
         for rendition in ladder.renditions
     )
     rig.beat(placed.worker, transcodes=(rig.transcode("live/a", renditions=made),))
-    used = rig.farm.roster.fleet.used(Resource.CORES)
+    used = rig.farm.state.fleet.used(Resource.CORES)
     rig.farm.configure(Settings(software=Software(capacity=used + 1)), rig.now)
     again = rig.only(rig.format("live/a", SourceFormat(*after, fps=Fraction(30))), Placement)
     assert (again.generation, again.renditions) == (placed.generation, placed.renditions)
-    assert 0.8 * used < rig.farm.roster.fleet.used(Resource.CORES) <= used
+    assert 0.8 * used < rig.farm.state.fleet.used(Resource.CORES) <= used
 
 
 def test_a_stream_that_is_passed_through_was_let_in_nowhere(make_rig: MakeRig) -> None:
@@ -486,9 +488,9 @@ def test_a_publisher_that_returns_elsewhere_keeps_its_room_on_a_closed_device(
     rig.up(INGEST1)
     before = rig.publish()
     assert before.worker is not None
-    getattr(rig.farm.roster, how).update(rig.farm.roster.fleet.devices)
-    for name in rig.farm.roster.fleet.devices:
-        rig.farm.roster.open_or_close(name)
+    for name, worker in rig.farm.state.workers.items():
+        setattr(worker, f"is_{how}", True)
+        rig.farm.devices.open_or_close(name)
     placed = handed_over(rig)
     assert placed.worker == before.worker
     assert placed.generation > before.generation
@@ -514,7 +516,7 @@ def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time
     rig.beat(INGEST1, publishers=())
     placed = rig.messages(rig.up(CPU0))[0]
     assert (placed.worker, rig.stream().state) == (before.worker, StreamState.LIVE)
-    assert len(rig.farm.roster.fleet.allocations) == 1
+    assert len(rig.farm.state.fleet.allocations) == 1
 
 
 def test_a_publisher_that_returns_elsewhere_in_the_middle_of_a_switch_is_placed_once(
@@ -532,16 +534,16 @@ def test_a_publisher_that_returns_elsewhere_in_the_middle_of_a_switch_is_placed_
 def test_a_publisher_that_returns_elsewhere_is_taken_as_little_from_as_before(rig: Rig) -> None:
     rig.up(INGEST1)
     rig.publish()
-    rig.stream().level = DegradationLevel.HALF_RATE
+    rig.stream().degrade(DegradationLevel.HALF_RATE, "")
     handed_over(rig)
-    assert rig.stream().level is DegradationLevel.HALF_RATE
+    assert rig.stream().degradation is DegradationLevel.HALF_RATE
 
 
-def test_who_is_parked_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> None:
+def test_who_is_queued_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
     rig.expect(CPU0)
     assert rig.ask() == []
-    rig.farm.drain_all(None, rig.now)
+    rig.operator.drain_all(None, rig.now)
     refused = rig.only(rig.up(CPU0), Refused)
     assert "drain" in refused.refusal.words
 
@@ -550,7 +552,7 @@ def test_asks_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.say(INGEST0, PublishRequest(7, StreamId("live/b"), ""))
-    assert rig.farm.queued == 1
+    assert rig.farm.admission.queued == 1
     rig.down(INGEST0)
-    assert rig.farm.queued == 0
-    assert rig.farm.roster.streams == {}
+    assert rig.farm.admission.queued == 0
+    assert rig.farm.state.streams == {}

@@ -7,7 +7,7 @@ from common.config.settings import DEFAULT_RENDITIONS, Settings
 from common.ipc.control_messages import Degrade, Placement
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.overload import BEHIND_S, OVERFLOWS, STEP_S, WELL_S, DegradationLevel
-from supervisor.farm.stream import StreamState
+from supervisor.farm.stream_states import StreamState
 from tests.kit.children import CPU0, CPU1
 from tests.kit.farm_rig import HD, MakeRig, Rig
 
@@ -23,7 +23,7 @@ def beats(rig: Rig, seconds: float, **fields: Any) -> list[Action]:
             if isinstance(o, Send) and isinstance(o.message, Degrade)
         }
         transcodes = []
-        for stream in rig.farm.roster.on_device(CPU0):
+        for stream in rig.farm.state.on_device(CPU0):
             key = stream.stream_id
             divisor, dropped = told.get(key, (1, 0))
             is_new = stream.transcode is None or stream.transcode.generation != stream.generation
@@ -44,15 +44,15 @@ def test_a_queue_that_is_full_again_and_again_closes_its_device(make_rig: MakeRi
     rig = make_rig(workers=1, cores=4)
     rig.publish("live/a", HD)
     for overflows in range(OVERFLOWS + 1):
-        assert rig.farm.roster.overloaded == set()
+        assert rig.farm.state.overloaded == set()
         beats(rig, 2.0, overflows=overflows)
-    assert rig.farm.roster.overloaded == {CPU0}
+    assert rig.farm.state.overloaded == {CPU0}
 
 
 def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1, cores=4)
     placed = rig.publish("live/a", HD)
-    roster = rig.farm.roster
+    roster = rig.farm.state
     assert beats(rig, BEHIND_S + 0.5, queue_ms=700.0) == []
     assert roster.overloaded == {CPU0}
     assert "takes no new streams: it is behind" in rig.refused(rig.ask("live/b")).refusal.words
@@ -78,7 +78,7 @@ def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:
     assert back.generation > passed.generation
     beats(rig, 4 * WELL_S)
     assert roster.overloaded == set()
-    assert rig.stream().level is DegradationLevel.FULL
+    assert rig.stream().degradation is DegradationLevel.FULL
     assert rig.stream().renditions() == placed.renditions
     last = of(rig.actions, Degrade)[-1]
     assert (last.top_rate_divisor, last.dropped_renditions) == (1, 0)
@@ -88,7 +88,7 @@ def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:
 def test_a_worker_that_does_not_show_it_is_told_again(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1, cores=4)
     rig.publish("live/a", HD)
-    rig.farm.roster.streams[rig.stream().stream_id].level = DegradationLevel.HALF_RATE
+    rig.stream().degrade(DegradationLevel.HALF_RATE, "")
     for _ in range(2):
         (message,) = of(rig.beat(CPU0, transcodes=(rig.transcode(),)), Degrade)
         assert message.top_rate_divisor == 2
@@ -121,22 +121,22 @@ def test_a_lost_worker_leaves_no_stream_behind(make_rig: MakeRig) -> None:
     rig = make_rig(settings, workers=1, cores=4)
     rig.publish("live/a", HD)
     beats(rig, BEHIND_S + 0.5 + 3 * STEP_S, queue_ms=700.0)
-    assert rig.stream().overloaded == CPU0
+    assert rig.stream().overloaded_worker == CPU0
     rig.down(CPU0)
-    assert rig.farm.roster.overloaded == set()
+    assert rig.farm.state.overloaded == set()
     placed = rig.only(rig.up(CPU0), Placement)
     assert placed.worker == CPU0
-    assert rig.stream().level is DegradationLevel.FULL
+    assert rig.stream().degradation is DegradationLevel.FULL
 
 
 def test_what_a_drained_device_passed_through_goes_on_elsewhere(make_rig: MakeRig) -> None:
     rig = make_rig(workers=2, cores=4)
-    rig.farm.drain([CPU1], rig.now)
+    rig.operator.drain([CPU1], rig.now)
     rig.publish("live/a", HD)
     beats(rig, BEHIND_S + 0.5 + 3 * STEP_S, queue_ms=700.0)
     assert rig.stream().state is StreamState.SOURCE_ONLY
-    rig.farm.undrain([CPU1], rig.now)
-    (placed,) = of(rig.farm.drain([CPU0], rig.now), Placement)
+    rig.operator.undrain([CPU1], rig.now)
+    (placed,) = of(rig.operator.drain([CPU0], rig.now), Placement)
     assert placed.worker == CPU1
-    assert rig.stream().level is DegradationLevel.FULL
+    assert rig.stream().degradation is DegradationLevel.FULL
     assert of(beats(rig, 6 * WELL_S), Placement) == [], "it stays there"

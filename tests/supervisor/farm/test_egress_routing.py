@@ -26,11 +26,11 @@ def serving(players: int) -> tuple[ServedStatus, ...]:
 
 def test_an_egress_has_a_stream_while_it_has_players_and_a_while_longer() -> None:
     routing = Routing()
-    routing.heard(OTHER, serving(players=0), 0.0)
+    routing.on_served(OTHER, serving(players=0), 0.0)
     assert routing.update(EGRESSES, 0.0) is None
-    routing.heard(OTHER, serving(players=1), 1.0)
+    routing.on_served(OTHER, serving(players=1), 1.0)
     assert routing.update(EGRESSES, 1.0) == EgressRoutes(((STREAM, (OTHER,)),))
-    routing.heard(OTHER, serving(players=0), 2.0)
+    routing.on_served(OTHER, serving(players=0), 2.0)
     assert routing.update(EGRESSES, KEEP_S) is None, "told already"
     assert routing.update(EGRESSES, 1.0 + KEEP_S) == EgressRoutes(())
 
@@ -38,14 +38,14 @@ def test_an_egress_has_a_stream_while_it_has_players_and_a_while_longer() -> Non
 def test_the_home_needs_no_telling_unless_it_is_another_one_now() -> None:
     routing = Routing()
     assert HOME is not None
-    routing.heard(HOME, serving(players=1), 0.0)
+    routing.on_served(HOME, serving(players=1), 0.0)
     assert routing.update([HOME], 0.0) is None
     assert routing.update(EGRESSES, 0.0) is None
-    routing.heard(OTHER, serving(players=1), 0.0)
+    routing.on_served(OTHER, serving(players=1), 0.0)
     assert routing.update([OTHER], 0.0) is None, "alone it is the home of all"
     # the other one is back: who has players keeps the stream
     assert routing.update(EGRESSES, 0.1) == EgressRoutes(((STREAM, (OTHER,)),))
-    routing.lost(OTHER)
+    routing.remove(OTHER)
     assert routing.update([HOME], 0.2) == EgressRoutes(())
 
 

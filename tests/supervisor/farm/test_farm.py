@@ -1,15 +1,15 @@
-"""The whole of the supervisor's decisions: heartbeats, ends, kicks, reconciliation."""
+"""The whole of the supervisor's decisions: heartbeats, ends, reconciliation."""
 
-from common.ipc.control_messages import EndStream, Placement, PublishEnd
+from common.ipc.control_messages import Placement, PublishEnd
 from common.ipc.identity import Generation
 from supervisor.farm.actions import FailChild
-from supervisor.farm.farm import UNLISTED_GRACE_S
+from supervisor.farm.ingests import UNLISTED_GRACE_S
 from supervisor.placement.cost import Resource
 from tests.kit.children import CPU0, CPU1, EGRESS0, INGEST0, INGEST1
 from tests.kit.farm_rig import MakeRig, Rig
 
 
-def test_heartbeats_fill_the_roster(rig: Rig) -> None:
+def test_heartbeats_fill_the_farm_state(rig: Rig) -> None:
     placed = rig.publish()
     rig.beat(INGEST0, publishers=(rig.publisher(fps=25.0),))
     rig.beat(placed.worker, transcodes=(rig.transcode(frames_in=7),))
@@ -26,13 +26,13 @@ def test_what_a_worker_says_of_an_old_generation_is_not_taken(rig: Rig) -> None:
     assert rig.stream().transcode is None
 
 
-def test_a_worker_whose_work_waits_and_does_not_get_done_is_condemned(rig: Rig) -> None:
+def test_a_worker_whose_work_waits_and_does_not_get_done_is_failed_and_restarted(rig: Rig) -> None:
     placed = rig.publish()
     assert rig.beat(placed.worker, transcodes=(rig.transcode(stalled_s=1.0),)) == []
-    (order,) = rig.beat(placed.worker, transcodes=(rig.transcode(stalled_s=1.5),))
-    assert isinstance(order, FailChild)
-    assert order.child == placed.worker
-    assert "hangs" in order.reason
+    (action,) = rig.beat(placed.worker, transcodes=(rig.transcode(stalled_s=1.5),))
+    assert isinstance(action, FailChild)
+    assert action.child == placed.worker
+    assert "hangs" in action.reason
 
 
 def test_an_end_gives_the_room_back_even_when_it_crosses_a_new_placement(rig: Rig) -> None:
@@ -41,7 +41,7 @@ def test_an_end_gives_the_room_back_even_when_it_crosses_a_new_placement(rig: Ri
     rig.tick(1.0)
     assert rig.stream().generation > placed.generation
     rig.say(INGEST0, PublishEnd(placed.stream_id, placed.generation, "unpublished"))
-    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+    assert rig.farm.state.fleet.used(Resource.CORES) == 0
 
 
 def test_an_end_of_the_future_or_of_another_ingest_is_not_believed(rig: Rig) -> None:
@@ -49,23 +49,17 @@ def test_an_end_of_the_future_or_of_another_ingest_is_not_believed(rig: Rig) -> 
     rig.up(INGEST1)
     rig.say(INGEST0, PublishEnd(placed.stream_id, Generation(99), "x"))
     rig.say(INGEST1, PublishEnd(placed.stream_id, placed.generation, "x"))
-    assert "live/a" in rig.farm.roster.streams
-
-
-def test_a_kick_tells_the_ingest_why(rig: Rig) -> None:
-    rig.publish()
-    rig.only(rig.farm.kick("live", "a"), EndStream, INGEST0)
-    assert rig.farm.kick("live", "nobody") == []
+    assert "live/a" in rig.farm.state.streams
 
 
 def test_room_of_a_stream_that_its_ingest_does_not_know_is_given_back(rig: Rig) -> None:
     rig.publish()
     rig.beat(INGEST0)
-    assert "live/a" in rig.farm.roster.streams
-    rig.now += UNLISTED_GRACE_S + rig.farm.roster.settings.ingest.first_video_timeout_s + 1
+    assert "live/a" in rig.farm.state.streams
+    rig.now += UNLISTED_GRACE_S + rig.farm.state.settings.ingest.first_video_timeout_s + 1
     rig.beat(INGEST0)
-    assert rig.farm.roster.streams == {}
-    assert rig.farm.roster.fleet.allocations == {}
+    assert rig.farm.state.streams == {}
+    assert rig.farm.state.fleet.allocations == {}
 
 
 def test_an_ingest_that_says_hello_again_hears_of_the_moves_it_missed(
@@ -83,14 +77,14 @@ def test_an_ingest_that_says_hello_again_hears_of_the_moves_it_missed(
 def test_streams_missing_from_a_new_hello_are_over(rig: Rig) -> None:
     rig.publish()
     rig.up(INGEST0)
-    assert rig.farm.roster.streams == {}
+    assert rig.farm.state.streams == {}
 
 
 def test_a_lost_egress_touches_no_stream(rig: Rig) -> None:
     rig.publish()
     assert rig.down(EGRESS0) == []
-    assert len(rig.farm.roster.streams) == 1
-    assert set(rig.farm.endpoints) == {
+    assert len(rig.farm.state.streams) == 1
+    assert set(rig.farm.hellos) == {
         INGEST0,
         CPU0,
         CPU1,

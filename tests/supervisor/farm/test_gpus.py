@@ -18,9 +18,9 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildId, gpu_worker
 from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot
+from supervisor.farm.devices import SESSION_LIMIT_S
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.state import SESSION_CAP_S
-from supervisor.farm.stream import StreamState
+from supervisor.farm.stream_states import StreamState
 from supervisor.placement.cost import GPU_CAPACITY, Resource
 from tests.kit.children import CPU0, INGEST0
 from tests.kit.farm_rig import HD, Rig
@@ -39,7 +39,7 @@ def rig_of(*devices: DeviceInfo, settings: Settings | None = None, workers: int 
     rig = Rig(settings, workers=workers)
     for device in devices:
         name = gpu_worker(device.name)
-        rig.farm.roster.expect_device(name, Pipeline.GPU_ONLY, rig.now)
+        rig.farm.devices.expect(name, Pipeline.GPU_ONLY, rig.now)
         rig.up(name, device=device)
     return rig
 
@@ -65,7 +65,7 @@ def test_a_gpu_that_encodes_is_preferred_and_takes_nothing_of_the_cores() -> Non
     placed = rig.publish()
     assert placed.worker == GPU
     assert placed.reason.startswith("gpu-only: ")
-    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+    assert rig.farm.state.fleet.used(Resource.CORES) == 0
 
 
 def test_a_gpu_whose_worker_reports_hybrid_is_placed_on_as_hybrid() -> None:
@@ -74,8 +74,8 @@ def test_a_gpu_whose_worker_reports_hybrid_is_placed_on_as_hybrid() -> None:
     assert placed.worker == GPU
     assert "hybrid: " in placed.reason
     assert f"gpu-only: no such device ({GPU} is hybrid)" in placed.reason
-    assert rig.farm.roster.fleet.used(Resource.CORES) > 0
-    assert any(placed.reason in note.text for note in rig.farm.roster.history)
+    assert rig.farm.state.fleet.used(Resource.CORES) > 0
+    assert any(placed.reason in note.text for note in rig.farm.state.history)
 
 
 def test_hybrid_streams_stop_at_their_own_budget_of_cores_and_software_goes_on() -> None:
@@ -131,14 +131,14 @@ def hybrids(count: int, *, software: int = 1) -> tuple[Rig, list[ChildId]]:
     rig = rig_of(info(Pipeline.HYBRID), workers=software)
     names = [gpu_worker(UUID, index) for index in range(count)]
     for name in names[1:]:
-        rig.farm.roster.expect_device(name, Pipeline.HYBRID, rig.now)
+        rig.farm.devices.expect(name, Pipeline.HYBRID, rig.now)
         rig.up(name, device=info(Pipeline.HYBRID))
     return rig, names
 
 
 def refuse_at_its_worker(rig: Rig, reason: str, *, is_workers_own: bool = False) -> Placement:
     stream = rig.stream()
-    worker = rig.farm.roster.device_of(stream)
+    worker = rig.farm.state.device_of(stream)
     assert worker is not None
     told = StreamTrouble(worker, stream.stream_id, stream.generation, reason, is_workers_own)
     actions = rig.say(worker, told)
@@ -230,14 +230,14 @@ def test_a_session_cap_met_at_a_worker_keeps_later_streams_off_every_gpu_for_a_w
     assert told["host"]["encoder_sessions"] == {"capacity": 7.0, "used": 6}
     assert told["encoder_cap"] == {
         "sessions": 7,
-        "for_s": SESSION_CAP_S - POSITIONS_TIMEOUT_S,
+        "for_s": SESSION_LIMIT_S - POSITIONS_TIMEOUT_S,
         "reason": CAP,
     }
     assert rig.publish("live/d").worker == CPU0  # no GPU is tried in vain
     rig.end("live/d")
     # Whose they were may have ended meanwhile: it is tried again.
-    assert rig.farm.next_deadline() <= rig.now + SESSION_CAP_S
-    rig.tick(SESSION_CAP_S)
+    assert rig.farm.next_deadline() <= rig.now + SESSION_LIMIT_S
+    rig.tick(SESSION_LIMIT_S)
     assert status_of(rig)["encoder_cap"] is None
     assert rig.publish("live/e").worker in (GPU, OTHER)
 
@@ -263,25 +263,25 @@ def test_a_calibrated_device_takes_what_was_measured_whatever_it_is_called() -> 
     )
     small = SourceFormat(1280, 720, fps=Fraction(30))
     rig = rig_of(info(), settings=settings)
-    assert rig.farm.roster.fleet.devices[GPU].limits[Resource.LOAD] == GPU_CAPACITY
+    assert rig.farm.state.fleet.devices[GPU].limits[Resource.LOAD] == GPU_CAPACITY
     workers = [rig.publish(f"live/{n}", small).worker for n in range(9)]
     # Of nine that fit, the last ones find no room for what is reserved at first: 1080p60.
     assert workers == [GPU] * 5 + [None] * 4
-    assert rig.farm.roster.fleet.used(Resource.DECODE, GPU) == pytest.approx(5 / 9)
-    assert rig.farm.roster.fleet.used(Resource.LOAD, GPU) == pytest.approx(500.0, rel=1e-3)
+    assert rig.farm.state.fleet.used(Resource.DECODE, GPU) == pytest.approx(5 / 9)
+    assert rig.farm.state.fleet.used(Resource.LOAD, GPU) == pytest.approx(500.0, rel=1e-3)
 
 
 def test_a_capacity_by_hand_is_found_by_any_spelling() -> None:
     settings = Settings(devices=Devices(capacity=(("0000:65:00.0", 77.0),)))
     rig = rig_of(info(), settings=settings)
-    assert rig.farm.roster.fleet.devices[GPU].limits[Resource.LOAD] == 77.0
+    assert rig.farm.state.fleet.devices[GPU].limits[Resource.LOAD] == 77.0
 
 
 def test_a_lost_gpu_is_marked_its_streams_move_and_its_return_is_seen() -> None:
     rig = rig_of(info(), info(name="GPU-other"))
     placed = rig.publish()
     lost, left = (GPU, OTHER) if placed.worker == GPU else (OTHER, GPU)
-    rig.farm.roster.device_lost(lost, "Xid 79: it fell off the bus")
+    rig.farm.devices.lost(lost, "Xid 79: it fell off the bus")
     rig.down(lost)
     again = rig.only(rig.tick(1.0), Placement)
     assert again.worker == left
@@ -309,7 +309,7 @@ def hybrid_rig(workers: int, settings: Settings | None = None) -> Rig:
     rig = Rig(replace(settings, software=Software(capacity=1e6)), workers=0)
     for index in range(workers):
         name = gpu_worker(UUID, index)
-        rig.farm.roster.expect_device(name, Pipeline.HYBRID, rig.now)
+        rig.farm.devices.expect(name, Pipeline.HYBRID, rig.now)
         rig.up(name, device=info(Pipeline.HYBRID))
     return rig
 
@@ -343,22 +343,22 @@ def test_a_gpus_workers_share_its_limits_and_one_may_take_what_the_others_left()
 def test_a_gpu_is_drained_with_all_its_workers_and_a_worker_by_its_own_name() -> None:
     rig = hybrid_rig(2)
     both = [gpu_worker(UUID, index) for index in range(2)]
-    assert rig.farm.find_devices(UUID.lower()) == both
-    assert rig.farm.find_devices("00000000:65:00.0") == both
-    assert rig.farm.find_devices(str(gpu_worker(UUID))) == both[:1]
-    assert rig.farm.find_devices(f"{UUID}:1") == both[1:]
+    assert rig.operator.find_devices(UUID.lower()) == both
+    assert rig.operator.find_devices("00000000:65:00.0") == both
+    assert rig.operator.find_devices(str(gpu_worker(UUID))) == both[:1]
+    assert rig.operator.find_devices(f"{UUID}:1") == both[1:]
     rig.ask()
-    assert rig.farm.drain(both, rig.now) == [], "there is no other device"
+    assert rig.operator.drain(both, rig.now) == [], "there is no other device"
     assert "it is drained" in rig.farm.migration.stuck[rig.stream().stream_id]
-    rig.farm.undrain(both, rig.now)
-    assert not rig.farm.roster.drained
+    rig.operator.undrain(both, rig.now)
+    assert not rig.farm.state.drained
 
 
 def test_a_lost_gpus_other_workers_take_none_of_its_streams() -> None:
     rig = hybrid_rig(2)
     first = rig.publish().worker
     for index in range(2):
-        rig.farm.roster.device_lost(gpu_worker(UUID, index), "Xid 79")
+        rig.farm.devices.lost(gpu_worker(UUID, index), "Xid 79")
     rig.down(first)
     rig.tick(POSITIONS_TIMEOUT_S + 0.1)
-    assert not rig.farm.roster.streams, "nothing else takes it, and the policy refuses"
+    assert not rig.farm.state.streams, "nothing else takes it, and the policy refuses"

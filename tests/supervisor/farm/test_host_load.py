@@ -4,7 +4,8 @@ from common.config.ladder import Pipeline
 from common.ipc.control_messages import HostLoad
 from common.ipc.identity import ChildId, Generation, StreamId
 from supervisor.farm.actions import Send
-from supervisor.farm.host_load import HostLoadTracker
+from supervisor.farm.host_load import host_load
+from supervisor.farm.worker import Worker
 from supervisor.placement.fleet import Allocation, Fleet
 from tests.kit.children import CPU0, CPU1, GPU1
 from tests.kit.farm_rig import Rig
@@ -16,7 +17,7 @@ GPU = GPU1
 def test_a_worker_hears_of_the_streams_of_others(rig: Rig) -> None:
     rig.publish("live/a")
     rig.publish("live/b")
-    assert {rig.farm.roster.device_of(rig.stream(f"live/{key}")) for key in "ab"} == {ZERO, ONE}
+    assert {rig.farm.state.device_of(rig.stream(f"live/{key}")) for key in "ab"} == {ZERO, ONE}
     assert rig.beat(ZERO) == [Send(ZERO, HostLoad(1))]
     assert rig.beat(ZERO) == [], "once"
     assert rig.beat(ONE) == [Send(ONE, HostLoad(1))]
@@ -25,7 +26,7 @@ def test_a_worker_hears_of_the_streams_of_others(rig: Rig) -> None:
 def test_it_hears_when_they_are_gone(rig: Rig) -> None:
     rig.publish("live/a")
     rig.publish("live/b")
-    worker, other = (rig.farm.roster.device_of(rig.stream(f"live/{key}")) for key in "ab")
+    worker, other = (rig.farm.state.device_of(rig.stream(f"live/{key}")) for key in "ab")
     assert worker is not None
     rig.beat(worker)
     rig.end("live/b")
@@ -34,11 +35,11 @@ def test_it_hears_when_they_are_gone(rig: Rig) -> None:
 
 
 def test_a_worker_that_starts_anew_is_told_again() -> None:
-    told = HostLoadTracker()
+    worker = Worker(ONE, None)
     fleet = _fleet((ZERO, Pipeline.SOFTWARE), (ONE, Pipeline.SOFTWARE))
-    assert told.heard(ONE, fleet) == HostLoad(1)
-    told.forget(ONE)
-    assert told.heard(ONE, fleet) == HostLoad(1)
+    assert host_load(worker, fleet) == HostLoad(1)
+    worker.end_process(100.0)
+    assert host_load(worker, fleet) == HostLoad(1)
 
 
 def test_a_worker_that_says_hello_again_is_told_again(rig: Rig) -> None:
@@ -50,12 +51,11 @@ def test_a_worker_that_says_hello_again_is_told_again(rig: Rig) -> None:
 
 
 def test_streams_that_take_no_cores_do_not_count() -> None:
-    told = HostLoadTracker()
     others = ((None, Pipeline.PASSTHROUGH), (GPU, Pipeline.GPU_ONLY))
-    assert told.heard(ZERO, _fleet((ZERO, Pipeline.SOFTWARE), *others)) is None
+    assert host_load(Worker(ZERO, None), _fleet((ZERO, Pipeline.SOFTWARE), *others)) is None
     hybrid = _fleet((ZERO, Pipeline.SOFTWARE), (GPU, Pipeline.HYBRID), *others)
-    assert told.heard(ZERO, hybrid) == HostLoad(1)
-    assert told.heard(GPU, hybrid) == HostLoad(1)
+    assert host_load(Worker(ZERO, None), hybrid) == HostLoad(1)
+    assert host_load(Worker(GPU, None), hybrid) == HostLoad(1)
 
 
 def _fleet(*placed: tuple[ChildId | None, Pipeline]) -> Fleet:

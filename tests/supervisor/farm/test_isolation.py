@@ -18,10 +18,11 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import stream_id
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
-from supervisor.farm.admission import PARK_STARTING_S, REMEMBER_S
+from supervisor.farm.admission import REMEMBER_S
+from supervisor.farm.candidates import QUEUE_STARTING_S
 from supervisor.farm.quarantine import PROBATION_S, REFUSED_S
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.stream import StreamState
+from supervisor.farm.stream_states import StreamState
 from tests.kit.children import CPU0, CPU1, GPU1, INGEST0, INGEST1, dedicated
 from tests.kit.farm_rig import SMALL, MakeRig, Rig
 
@@ -30,7 +31,7 @@ OWN = dedicated(1)
 
 def crash(rig: Rig, stream: str = "live/a") -> list[Action]:
     """The worker that has the stream dies, and comes back; all that is ordered meanwhile."""
-    worker = rig.farm.roster.device_of(rig.stream(stream))
+    worker = rig.farm.state.device_of(rig.stream(stream))
     assert worker is not None
     actions = rig.down(worker)
     actions += rig.tick(POSITIONS_TIMEOUT_S)
@@ -47,7 +48,7 @@ def isolated(rig: Rig) -> None:
     crash(rig)
     assert StartWorker(OWN) in crash(rig)
     rig.up(OWN)
-    assert rig.farm.roster.device_of(rig.stream()) == OWN
+    assert rig.farm.state.device_of(rig.stream()) == OWN
 
 
 def test_after_two_crashes_a_stream_goes_on_alone_and_nobody_joins_it(rig: Rig) -> None:
@@ -72,9 +73,9 @@ def test_a_suspect_whose_refusal_is_remembered_gets_no_worker_that_nobody_starts
     rig.ask()
     rig.only(rig.format(source=SourceFormat(3840, 2160, fps=Fraction(60))), Refused)
     for _ in range(2):
-        rig.farm.roster.quarantine.crashed(stream_id("live", "a"), "killed", rig.now)
+        rig.farm.state.quarantine.crashed(stream_id("live", "a"), "killed", rig.now)
     rig.refused(rig.ask())
-    assert OWN not in rig.farm.roster.fleet.devices
+    assert OWN not in rig.farm.state.fleet.devices
     rig.now += REMEMBER_S
     assert StartWorker(OWN) in rig.ask()
 
@@ -88,7 +89,7 @@ def test_when_its_own_worker_dies_too_it_is_refused_with_the_reason_and_the_work
     assert "took down 2 workers" in end.refusal.words
     assert "killed" in end.refusal.words
     assert stop == StopWorker(OWN)
-    assert OWN not in rig.farm.roster.fleet.devices
+    assert OWN not in rig.farm.state.fleet.devices
     assert "took down" in rig.refused(rig.ask()).refusal.words
     rig.now += REFUSED_S
     rig.only(rig.ask(), Placement)
@@ -101,8 +102,8 @@ def test_a_kick_lets_a_refused_stream_in_again_at_every_ingest(rig: Rig) -> None
     rig.up(INGEST1)
     readmit = Readmit(stream_id("live", "a"))
     ingests = [Send(name, readmit) for name in (INGEST0, INGEST1)]
-    assert rig.farm.clear("live", "a") == ingests
-    assert rig.farm.clear("live", "a") == []
+    assert rig.operator.clear("live", "a") == ingests
+    assert rig.operator.clear("live", "a") == []
     assert rig.only(rig.ask(), Placement).worker != OWN
 
 
@@ -123,7 +124,7 @@ def test_a_worker_that_was_dismissed_is_no_device_that_is_starting(rig: Rig) -> 
     rig.down(OWN, crashed=False)
     rig.farm.configure(capacity(1.0), rig.now)
     rig.refused(rig.ask("live/b"))
-    assert rig.farm.roster.down_since == {}
+    assert all(worker.down_since_s is None for worker in rig.farm.state.workers.values())
 
 
 def test_one_that_behaves_moves_back_among_the_others(rig: Rig) -> None:
@@ -147,7 +148,7 @@ def test_one_whose_own_worker_never_comes_up_goes_back_to_the_others(rig: Rig) -
     assert stop == StopWorker(OWN)
     assert rig.only(actions, Placement).worker not in (None, OWN)
     assert rig.stream().state is StreamState.LIVE
-    assert OWN not in rig.farm.roster.fleet.devices
+    assert OWN not in rig.farm.state.fleet.devices
 
 
 def test_a_worker_that_is_not_up_when_its_stream_ends_is_not_waited_for(rig: Rig) -> None:
@@ -156,8 +157,8 @@ def test_a_worker_that_is_not_up_when_its_stream_ends_is_not_waited_for(rig: Rig
     crash(rig)
     assert StartWorker(OWN) in crash(rig)
     assert rig.end() == [StopWorker(OWN)]
-    assert OWN not in rig.farm.roster.fleet.devices
-    assert OWN not in rig.farm.roster.down_since
+    assert OWN not in rig.farm.state.fleet.devices
+    assert OWN not in rig.farm.state.workers
 
 
 def test_one_that_its_own_worker_could_not_serve_is_tried_on_the_others_afterwards(
@@ -191,7 +192,7 @@ def test_a_hang_is_blamed_on_the_stream_whose_work_waits(make_rig: MakeRig) -> N
 def test_a_worker_that_was_told_to_end_blames_nobody(rig: Rig) -> None:
     placed = rig.publish("live/a", SMALL)
     for _ in range(3):
-        worker = rig.farm.roster.device_of(rig.stream())
+        worker = rig.farm.state.device_of(rig.stream())
         assert worker is not None
         rig.down(worker, crashed=False)
         rig.tick(POSITIONS_TIMEOUT_S)
@@ -212,7 +213,7 @@ def test_own_workers_found_by_a_new_supervisor_are_emptied_and_ended(rig: Rig) -
 def device_lost(rig: Rig, stream: str = "live/a") -> list[Action]:
     """The stream's session is the one that meets it; its worker ends, and comes back."""
     found = rig.stream(stream)
-    worker = rig.farm.roster.device_of(found)
+    worker = rig.farm.state.device_of(found)
     assert worker is not None
     lost = StreamTrouble(worker, found.stream_id, found.generation, "device lost", True)
     actions = rig.say(worker, lost)
@@ -233,12 +234,12 @@ def test_only_the_stream_whose_session_met_the_loss_of_a_device_is_suspect(
     assert rig.stream("live/b").dedicated_worker is None
 
 
-def all_lost(rig: Rig, *, is_seen: bool = False, bystanders: str = "") -> list[Action]:
+def all_lost(rig: Rig, *, for_sure: bool = False, bystanders: str = "") -> list[Action]:
     """The worker of them all ends with its device, and comes back; each session tells of it."""
     worker = CPU0
-    rig.farm.roster.device_lost(worker, "it fell off the bus", is_seen=is_seen)
+    rig.farm.devices.lost(worker, "it fell off the bus", for_sure=for_sure)
     actions = []
-    for stream in list(rig.farm.roster.streams.values()):
+    for stream in list(rig.farm.state.streams.values()):
         key = stream.stream_id.partition("/")[2]
         told = StreamTrouble(
             worker, stream.stream_id, stream.generation, "device lost", True, key in bystanders
@@ -256,7 +257,7 @@ def test_those_who_meet_a_loss_after_another_are_not_suspect(make_rig: MakeRig) 
     all_lost(rig, bystanders="bc")
     assert StartWorker(OWN) in all_lost(rig, bystanders="bc")
     assert [rig.stream(f"live/{key}").crashes for key in "abc"] == [2, 0, 0]
-    placed = [rig.farm.roster.device_of(rig.stream(f"live/{key}")) for key in "bc"]
+    placed = [rig.farm.state.device_of(rig.stream(f"live/{key}")) for key in "bc"]
     assert placed == [CPU0] * 2
 
 
@@ -264,7 +265,7 @@ def test_nobody_is_suspect_of_the_loss_of_a_gpu_that_the_watch_saw(make_rig: Mak
     rig = make_rig(workers=1)
     rig.publish("live/a", SMALL)
     for _ in range(3):
-        actions = all_lost(rig, is_seen=True)
+        actions = all_lost(rig, for_sure=True)
         assert not any(isinstance(order, StartWorker) for order in actions)
         assert rig.stream().state is StreamState.LIVE
     assert rig.stream().crashes == 0
@@ -276,9 +277,9 @@ def test_nobody_is_suspect_of_the_loss_of_a_gpu_that_the_watch_saw(make_rig: Mak
 def test_a_worker_that_is_killed_since_its_device_is_lost_blames_nobody(rig: Rig) -> None:
     rig.publish("live/a", SMALL)
     for _ in range(3):
-        worker = rig.farm.roster.device_of(rig.stream())
+        worker = rig.farm.state.device_of(rig.stream())
         assert worker is not None
-        rig.farm.roster.device_lost(worker, "it has fallen off the bus")
+        rig.farm.devices.lost(worker, "it has fallen off the bus")
         crash(rig)
     assert rig.stream().crashes == 0
     assert rig.stream().dedicated_worker is None
@@ -298,7 +299,7 @@ def test_a_suspect_stays_where_it_is_without_room_for_a_worker_of_its_own(
     actions = rig.down(CPU0)
     assert not any(isinstance(order, StartWorker) for order in actions)
     assert rig.stream().dedicated_worker is None
-    assert "not alone: software: needs" in rig.farm.roster.history[-1].text
+    assert "not alone: software: needs" in rig.farm.state.history[-1].text
     rig.farm.configure(Settings(), rig.now)
     rig.tick(POSITIONS_TIMEOUT_S)
     assert rig.only(rig.up(CPU0), Placement).worker == CPU0
@@ -320,14 +321,14 @@ def test_a_suspect_whose_room_was_taken_meanwhile_goes_back_to_the_others(rig: R
 def poison_stream(rig: Rig, stream: str = "a") -> None:
     """It took two workers down, and its publisher is away."""
     for _ in range(2):
-        rig.farm.roster.quarantine.crashed(stream_id("live", stream), "killed", rig.now)
+        rig.farm.state.quarantine.crashed(stream_id("live", stream), "killed", rig.now)
 
 
 def asks_in_vain(rig: Rig) -> None:
     """A suspect's publisher is refused before the worker that was started for it is up."""
     poison_stream(rig)
     assert rig.ask() == [StartWorker(OWN)]
-    rig.refused(rig.tick(PARK_STARTING_S))
+    rig.refused(rig.tick(QUEUE_STARTING_S))
 
 
 def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig) -> None:
@@ -337,7 +338,7 @@ def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig
     assert rig.ask() == []
     for _ in range(50):
         rig.farm.configure(capacity(1.0), rig.now)
-    notes = [note.text for note in rig.farm.roster.history]
+    notes = [note.text for note in rig.farm.state.history]
     assert [text.startswith("not alone: software: needs") for text in notes] == [True]
 
 
@@ -347,7 +348,7 @@ def test_a_suspects_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(
     assert isinstance(start, StartWorker)
     rig.farm.configure(capacity(1.0), rig.now)
     rig.up(start.child)
-    assert rig.farm.queued == 1, "it keeps its worker while others have no room either"
+    assert rig.farm.admission.queued == 1, "it keeps its worker while others have no room either"
     gpu = DeviceInfo("GPU-1", "gpu", "NVIDIA L4", Pipeline.GPU_ONLY, "00000000:65:00.0", 24 << 30)
     (placed,) = allocations(rig.up(GPU1, device=gpu))
     assert placed.worker == GPU1
@@ -371,7 +372,7 @@ def test_a_kick_takes_a_suspect_the_worker_that_was_started_for_its_last_attempt
     asks_in_vain(rig)
     if is_up:
         rig.up(OWN)
-    readmit, *actions = rig.farm.clear("live", "a")
+    readmit, *actions = rig.operator.clear("live", "a")
     assert readmit == Send(INGEST0, Readmit(stream_id("live", "a")))
     actions += rig.beat(OWN) if is_up else []
     assert actions == [StopWorker(OWN)]
@@ -385,7 +386,7 @@ def test_a_suspect_is_alone_from_when_it_comes_not_from_when_its_worker_was_star
 ) -> None:
     asks_in_vain(rig)
     rig.up(OWN)
-    rig.tick(PROBATION_S - 2 * PARK_STARTING_S)
+    rig.tick(PROBATION_S - 2 * QUEUE_STARTING_S)
     rig.publish("live/a", SMALL)
     assert rig.tick(PROBATION_S - 1) == []
     assert rig.stream().dedicated_worker == OWN
@@ -403,7 +404,7 @@ def test_a_worker_that_its_suspect_never_came_to_ends_and_acquits_nobody(
     actions = rig.tick(PROBATION_S)
     actions += rig.beat(OWN) if is_up else []
     assert actions == [StopWorker(OWN)]
-    assert OWN not in rig.farm.roster.fleet.devices
+    assert OWN not in rig.farm.state.fleet.devices
     (start,) = rig.ask()
     assert isinstance(start, StartWorker)
     assert start.child != OWN

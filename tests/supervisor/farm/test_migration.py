@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import EndStream, Placement
 from supervisor.farm.actions import Send
-from supervisor.farm.migration import SETTLE_S, next_cut, time_of
+from supervisor.farm.migration import SETTLE_S, next_splice, time_of
 from supervisor.farm.stream import Stream
 from supervisor.placement.cost import Resource
 from tests.kit.children import CPU0, CPU1, INGEST0
@@ -29,7 +29,7 @@ def tell(rig: Rig, key: str, source: SourceFormat = SMALL, **fields: Any) -> Non
     """Its ingest's heartbeat."""
     values = {"format": source, "reference_ms": 5_000, "reference_s": rig.now - 10, "gop_ms": 1000}
     status = rig.publisher(key, **(values | fields))
-    rig.farm.roster.update_publisher(INGEST0, status, rig.now)
+    rig.farm.state.update_publisher(INGEST0, status, rig.now)
 
 
 @given(
@@ -44,7 +44,7 @@ def test_a_cut_is_a_keyframe_of_the_grid_and_leaves_time_to_get_ready(
 ) -> None:
     publisher = Rig().publisher(reference_ms=reference_ms, reference_s=100.0, gop_ms=source_gop_ms)
     now = 100.0 + since_s
-    splice_ms = next_cut(publisher, gop_ms, now)
+    splice_ms = next_splice(publisher, gop_ms, now)
     assert splice_ms % gop_ms == 0
     lead_s = time_of(publisher, splice_ms) - now
     assert 0.699 <= lead_s <= 0.701 + 5.0 + gop_ms / 1000
@@ -53,7 +53,7 @@ def test_a_cut_is_a_keyframe_of_the_grid_and_leaves_time_to_get_ready(
 def test_a_drained_devices_streams_move_at_a_cut_ahead_and_it_takes_no_more(rig: Rig) -> None:
     first = live(rig, "live/a")
     assert first.worker is not None
-    actions = rig.farm.drain([first.worker], rig.now)
+    actions = rig.operator.drain([first.worker], rig.now)
     placed = rig.only(actions, Placement, INGEST0)
     assert placed.request_id == 0
     assert placed.generation > first.generation
@@ -63,14 +63,14 @@ def test_a_drained_devices_streams_move_at_a_cut_ahead_and_it_takes_no_more(rig:
     # now is 15 s of stream time; the default GOP is of 2 s, the source's of 1 s
     assert placed.splice_ms == 18_000
     assert first.worker is not None
-    assert rig.farm.drain([first.worker], rig.now) == []
+    assert rig.operator.drain([first.worker], rig.now) == []
     assert [live(rig, f"live/{key}").worker for key in "bc"] == [placed.worker] * 2
-    rig.farm.undrain([first.worker], rig.now)
+    rig.operator.undrain([first.worker], rig.now)
     assert live(rig, "live/d").worker == first.worker
 
 
 def test_a_drain_outlives_the_worker(rig: Rig) -> None:
-    rig.farm.drain([CPU0], rig.now)
+    rig.operator.drain([CPU0], rig.now)
     rig.down(CPU0)
     rig.up(CPU0)
     assert live(rig, "live/a").worker == CPU1
@@ -79,7 +79,7 @@ def test_a_drain_outlives_the_worker(rig: Rig) -> None:
 def test_what_has_not_begun_moves_without_a_cut(rig: Rig) -> None:
     reserved = rig.only(rig.ask(), Placement)
     assert reserved.worker is not None
-    placed = rig.only(rig.farm.drain([reserved.worker], rig.now), Placement)
+    placed = rig.only(rig.operator.drain([reserved.worker], rig.now), Placement)
     assert placed.splice_ms is None
 
 
@@ -87,14 +87,14 @@ def test_what_has_just_begun_moves_at_a_cut_once_its_time_is_known(rig: Rig) -> 
     """Its first heartbeat is up to a second away, and players see it by then."""
     first = rig.publish("live/a", SMALL)
     assert first.worker is not None
-    assert rig.farm.drain([first.worker], rig.now) == []
+    assert rig.operator.drain([first.worker], rig.now) == []
     assert rig.farm.migration.stuck == {}
     assert rig.farm.next_deadline() <= rig.now + 0.3
     assert rig.tick(0.3) == []
     status = rig.publisher(
         "live/a", format=SMALL, reference_ms=0, reference_s=rig.now - 1, gop_ms=1000
     )
-    rig.farm.roster.update_publisher(INGEST0, status, rig.now)
+    rig.farm.state.update_publisher(INGEST0, status, rig.now)
     placed = rig.only(rig.tick(0.3), Placement)
     assert placed.worker != first.worker
     assert placed.splice_ms is not None
@@ -103,7 +103,7 @@ def test_what_has_just_begun_moves_at_a_cut_once_its_time_is_known(rig: Rig) -> 
 def test_without_room_a_stream_stays_with_the_reason_until_room_comes(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     placed = live(rig, "live/a")
-    assert rig.farm.drain([CPU0], rig.now) == []
+    assert rig.operator.drain([CPU0], rig.now) == []
     assert "cpu:0" in rig.farm.migration.stuck[placed.stream_id]
     assert rig.stream().generation == placed.generation
     assert rig.farm.next_deadline() == float("inf")
@@ -124,11 +124,11 @@ def test_a_drain_of_cores_that_are_booked_beyond_their_limit_moves_what_it_can(
     live(rig, "live/b", HD)
     rig.format("live/a", HD)
     tell(rig, "live/a", HD)
-    booked = rig.farm.roster.fleet.used(Resource.CORES)
-    assert booked > rig.farm.roster.fleet.host[Resource.CORES]
-    moved = rig.only(rig.farm.drain([here], rig.now), Placement)
+    booked = rig.farm.state.fleet.used(Resource.CORES)
+    assert booked > rig.farm.state.fleet.host[Resource.CORES]
+    moved = rig.only(rig.operator.drain([here], rig.now), Placement)
     assert moved.worker not in (None, here)
-    assert rig.farm.roster.fleet.used(Resource.CORES) == booked
+    assert rig.farm.state.fleet.used(Resource.CORES) == booked
 
 
 def test_what_a_new_worker_could_not_begin_waits_for_the_next_keyframe(rig: Rig) -> None:
@@ -136,7 +136,7 @@ def test_what_a_new_worker_could_not_begin_waits_for_the_next_keyframe(rig: Rig)
     first = live(rig, "live/a")
     tell(rig, "live/a", can_move=False)
     assert first.worker is not None
-    assert rig.farm.drain([first.worker], rig.now) == []
+    assert rig.operator.drain([first.worker], rig.now) == []
     assert "keyframe" in rig.farm.migration.stuck[first.stream_id]
     assert rig.farm.migration.later == {first.stream_id}
     assert rig.tick(0.3) == []
@@ -154,7 +154,7 @@ def test_waiting_for_a_keyframe_does_not_place_all_others_again(
     for key in "abc":
         live(rig, f"live/{key}")
     tell(rig, "live/b", can_move=False)
-    rig.farm.drain([CPU0], rig.now)
+    rig.operator.drain([CPU0], rig.now)
     tried: list[str] = []
     move = rig.farm.migration.move
 
@@ -178,11 +178,11 @@ def test_waiting_for_a_keyframe_does_not_place_all_others_again(
 
 
 def test_rebalancing_leaves_it_where_it_is(rig: Rig) -> None:
-    rig.farm.drain([CPU1], rig.now)
+    rig.operator.drain([CPU1], rig.now)
     for key in "ab":
         live(rig, f"live/{key}")
         tell(rig, f"live/{key}", can_move=False)
-    rig.farm.undrain([CPU1], rig.now)
+    rig.operator.undrain([CPU1], rig.now)
     assert rig.farm.migration.rebalance(rig.now) == []
     assert rig.farm.migration.stuck == {}
 
@@ -191,10 +191,10 @@ def test_a_stream_on_its_way_moves_on_only_when_it_has_arrived(make_rig: MakeRig
     rig = make_rig(workers=3)
     first = live(rig, "live/a")
     assert first.worker is not None
-    second = rig.only(rig.farm.drain([first.worker], rig.now), Placement)
+    second = rig.only(rig.operator.drain([first.worker], rig.now), Placement)
     assert second.worker is not None
     assert second.splice_ms is not None
-    assert rig.farm.drain([second.worker], rig.now) == []
+    assert rig.operator.drain([second.worker], rig.now) == []
     assert rig.farm.migration.stuck == {}
     # 15 s of stream time are now
     arrived_s = rig.now + (second.splice_ms - 15_000) / 1000 + SETTLE_S
@@ -205,24 +205,24 @@ def test_a_stream_on_its_way_moves_on_only_when_it_has_arrived(make_rig: MakeRig
 
 def test_a_drain_of_all_refuses_new_streams_and_ends_the_others_at_the_timeout(rig: Rig) -> None:
     live(rig, "live/a")
-    rig.farm.drain_all(30.0, rig.now)
+    rig.operator.drain_all(30.0, rig.now)
     assert "drained" in rig.refused(rig.ask("live/b")).refusal.words
-    rig.farm.drain_all(None, rig.now)  # asking how far it is changes nothing
+    rig.operator.drain_all(None, rig.now)  # asking how far it is changes nothing
     assert rig.farm.next_deadline() == rig.now + 30
     assert rig.tick(29.9) == []
     assert rig.only(rig.tick(0.2), EndStream).stream_id == "live/a"
-    rig.farm.undrain_all(rig.now)
+    rig.operator.undrain_all(rig.now)
     rig.only(rig.ask("live/b"), Placement)
 
 
 def test_rebalancing_evens_the_load_out_and_then_has_nothing_to_do(rig: Rig) -> None:
-    rig.farm.drain([CPU1], rig.now)
+    rig.operator.drain([CPU1], rig.now)
     for key in "abcd":
         live(rig, f"live/{key}")
-    rig.farm.undrain([CPU1], rig.now)
+    rig.operator.undrain([CPU1], rig.now)
     actions = rig.farm.migration.rebalance(rig.now)
     assert len(actions) == 2
-    fleet = rig.farm.roster.fleet
+    fleet = rig.farm.state.fleet
     assert fleet.used(Resource.CORES, CPU0) == fleet.used(Resource.CORES, CPU1)
     rig.now += 60
     assert rig.farm.migration.rebalance(rig.now) == []
@@ -232,14 +232,14 @@ def test_rebalancing_evens_the_load_out_and_then_has_nothing_to_do(rig: Rig) -> 
 @settings(max_examples=25, deadline=None)
 def test_rebalancing_never_makes_it_worse_and_loses_no_room(sizes: list[int]) -> None:
     rig = Rig(cores=100)
-    rig.farm.drain([CPU1], rig.now)
+    rig.operator.drain([CPU1], rig.now)
     for index, height in enumerate(sizes):
         live(rig, f"live/{index}", SourceFormat(height * 16 // 9, height, fps=Fraction(30)))
-    rig.farm.undrain([CPU1], rig.now)
-    fleet = rig.farm.roster.fleet
+    rig.operator.undrain([CPU1], rig.now)
+    fleet = rig.farm.state.fleet
     before = fleet.used(Resource.CORES)
     actions = rig.farm.migration.rebalance(rig.now)
-    fleet = rig.farm.roster.fleet
+    fleet = rig.farm.state.fleet
     one, other = (fleet.used(Resource.CORES, name) for name in (CPU0, CPU1))
     assert one + other == pytest.approx(before)
     assert abs(one - other) <= before + 1e-6

@@ -8,7 +8,7 @@ from common.ipc.control_messages import EndStream, Placement
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.operations import Operations
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.stream import StreamState
+from supervisor.farm.stream_states import StreamState
 from tests.kit.children import CPU0, INGEST0
 from tests.kit.farm_rig import SMALL, Rig
 
@@ -51,9 +51,9 @@ def test_a_drain_moves_streams_and_says_what_is_left(desk: Desk) -> None:
     known, text, left = desk.operations.drain(device)
     assert (known, text) == (True, "")
     assert left["sessions"] == 0
-    assert worker in rig.farm.roster.drained
+    assert worker in rig.farm.state.drained
     assert desk.operations.undrain(device) == (True, f"{device} takes streams again")
-    assert worker not in rig.farm.roster.drained
+    assert worker not in rig.farm.state.drained
 
 
 def test_a_drain_is_not_held_up_by_what_waits_for_room(desk: Desk) -> None:
@@ -61,7 +61,7 @@ def test_a_drain_is_not_held_up_by_what_waits_for_room(desk: Desk) -> None:
     rig = desk.rig
     worker = rig.publish("live/a", SMALL).worker
     status = rig.publisher("live/a", format=SMALL)
-    rig.farm.roster.update_publisher(INGEST0, status, rig.now)
+    rig.farm.state.update_publisher(INGEST0, status, rig.now)
     desk.operations.drain("cpu:1" if worker == CPU0 else "cpu:0")
     (left,) = desk.operations.drain(str(worker))[2]["streams"]
     assert left["reason"]
@@ -95,7 +95,7 @@ def test_what_is_on_its_way_is_said_to_be_and_moves_again_later(desk: Desk) -> N
         rig.publish(key, SMALL)
         since_s = rig.now - 10
         status = rig.publisher(key, format=SMALL, reference_ms=0, reference_s=since_s, gop_ms=1000)
-        rig.farm.roster.update_publisher(INGEST0, status, rig.now)
+        rig.farm.state.update_publisher(INGEST0, status, rig.now)
     desk.operations.undrain("cpu:0")
     desk.operations.drain("cpu:1")
     desk.operations.undrain("cpu:1")
@@ -109,7 +109,7 @@ def test_a_drain_tells_what_moves_later_from_what_finds_no_room(desk: Desk) -> N
     rig = desk.rig
     placed = rig.publish("live/a", SMALL)
     status = rig.publisher("live/a", format=SMALL, can_move=False)
-    rig.farm.roster.update_publisher(INGEST0, status, rig.now)
+    rig.farm.state.update_publisher(INGEST0, status, rig.now)
     (left,) = desk.operations.drain(str(placed.worker))[2]["streams"]
     assert left["moves_later"]
     assert "keyframe" in left["reason"]

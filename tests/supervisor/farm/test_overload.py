@@ -15,12 +15,12 @@ from supervisor.farm.overload import (
     PAUSE_S,
     STEP_S,
     WELL_S,
-    Close,
+    CloseDevice,
     DegradationLevel,
+    Degrade,
     Load,
     Overload,
-    SetLevel,
-    Step,
+    OverloadAction,
 )
 
 OLD, NEW, SINGLE = StreamId("live/old"), StreamId("live/new"), StreamId("live/single")
@@ -36,16 +36,16 @@ class Device:
         self.omitted = 0
         self.overflows = 0
 
-    def overflow(self, every_s: float, times: int) -> list[Step]:
+    def overflow(self, every_s: float, times: int) -> list[OverloadAction]:
         """A short queue is full now and then, and empty again by the next heartbeat."""
-        steps: list[Step] = []
+        steps: list[OverloadAction] = []
         for _ in range(times):
             self.overflows += 1
             steps += self.run(every_s, behind=False)
         return steps
 
-    def run(self, seconds: float, *, behind: bool, by_drops: bool = False) -> list[Step]:
-        steps: list[Step] = []
+    def run(self, seconds: float, *, behind: bool, by_drops: bool = False) -> list[OverloadAction]:
+        steps: list[OverloadAction] = []
         for _ in range(round(seconds * 4)):
             self.now += 0.25
             self.omitted += behind and by_drops
@@ -59,13 +59,13 @@ class Device:
 
 
 ORDER = [
-    Close(True),
-    SetLevel(NEW, DegradationLevel.HALF_RATE),
-    SetLevel(OLD, DegradationLevel.HALF_RATE),
-    SetLevel(NEW, DegradationLevel.NO_TOP_RENDITION),
-    SetLevel(OLD, DegradationLevel.NO_TOP_RENDITION),
-    SetLevel(NEW, DegradationLevel.PASSTHROUGH),
-    SetLevel(OLD, DegradationLevel.PASSTHROUGH),
+    CloseDevice(True),
+    Degrade(NEW, DegradationLevel.HALF_RATE),
+    Degrade(OLD, DegradationLevel.HALF_RATE),
+    Degrade(NEW, DegradationLevel.NO_TOP_RENDITION),
+    Degrade(OLD, DegradationLevel.NO_TOP_RENDITION),
+    Degrade(NEW, DegradationLevel.PASSTHROUGH),
+    Degrade(OLD, DegradationLevel.PASSTHROUGH),
 ]
 
 
@@ -108,14 +108,14 @@ def test_a_moment_behind_changes_nothing() -> None:
 def test_what_was_taken_last_is_given_back_first_and_slowly() -> None:
     device = Device()
     device.run(BEHIND_S + 0.25 + 3 * STEP_S, behind=True)
-    assert device.machine.level(NEW) is DegradationLevel.NO_TOP_RENDITION
+    assert device.machine.degradation(NEW) is DegradationLevel.NO_TOP_RENDITION
     assert device.run(WELL_S, behind=False) == []
     steps = device.run(10 * WELL_S, behind=False)
     assert steps == [
-        SetLevel(NEW, DegradationLevel.HALF_RATE),
-        SetLevel(OLD, DegradationLevel.FULL),
-        SetLevel(NEW, DegradationLevel.FULL),
-        Close(False),
+        Degrade(NEW, DegradationLevel.HALF_RATE),
+        Degrade(OLD, DegradationLevel.FULL),
+        Degrade(NEW, DegradationLevel.FULL),
+        CloseDevice(False),
     ]
     assert not device.machine.is_closed
 
@@ -130,7 +130,7 @@ def test_an_undoing_that_does_not_hold_is_tried_less_and_less_often() -> None:
             pass
         waits.append(device.now - began)
         assert device.run(BEHIND_S + STEP_S, behind=True) == [
-            SetLevel(NEW, DegradationLevel.HALF_RATE)
+            Degrade(NEW, DegradationLevel.HALF_RATE)
         ]
     assert waits == sorted(waits)
     assert waits[1] >= 2 * waits[0] - 1
@@ -141,9 +141,9 @@ def test_a_single_rendition_is_not_left_out_but_passed_through() -> None:
     device = Device([(SINGLE, 1)])
     steps = device.run(BEHIND_S + 10 * STEP_S, behind=True)
     assert steps == [
-        Close(True),
-        SetLevel(SINGLE, DegradationLevel.HALF_RATE),
-        SetLevel(SINGLE, DegradationLevel.PASSTHROUGH),
+        CloseDevice(True),
+        Degrade(SINGLE, DegradationLevel.HALF_RATE),
+        Degrade(SINGLE, DegradationLevel.PASSTHROUGH),
     ]
 
 
@@ -151,8 +151,8 @@ def test_streams_that_end_are_forgotten() -> None:
     device = Device()
     device.run(BEHIND_S + 0.25 + STEP_S, behind=True)
     device.streams = [(OLD, 3)]
-    assert device.run(WELL_S + 1, behind=False) == [Close(False)]
-    assert device.machine.level(NEW) is DegradationLevel.FULL
+    assert device.run(WELL_S + 1, behind=False) == [CloseDevice(False)]
+    assert device.machine.degradation(NEW) is DegradationLevel.FULL
 
 
 @given(spells=st.lists(st.tuples(st.booleans(), st.floats(0.25, 30)), max_size=30))
@@ -166,13 +166,15 @@ def test_whatever_happens_each_step_is_one_level_and_a_calm_device_gets_all_back
     for behind, seconds in spells:
         for step in device.run(seconds, behind=behind):
             match step:
-                case Close(closed):
+                case CloseDevice(closed):
                     assert closed is not is_closed
                     is_closed = closed
-                case SetLevel(stream, level):
+                case Degrade(stream, level):
                     assert is_closed
                     assert abs(level - known[stream]) == 1
                     known[stream] = level
     device.run(MAX_WELL_S * 10, behind=False)
     assert not device.machine.is_closed
-    assert device.machine.level(OLD) is device.machine.level(NEW) is DegradationLevel.FULL
+    assert (
+        device.machine.degradation(OLD) is device.machine.degradation(NEW) is DegradationLevel.FULL
+    )

@@ -8,26 +8,26 @@ from supervisor.farm.quarantine import (
     PROBATION_S,
     REFUSED_S,
     Quarantine,
-    Standing,
+    QuarantineState,
 )
 from tests.kit.children import CPU0, dedicated
 
 A, B = StreamId("live/a"), StreamId("live/b")
 
 
-def test_two_crashes_make_a_suspect_and_one_does_not() -> None:
+def test_two_crashes_make_a_poison_stream_and_one_does_not() -> None:
     quarantine = Quarantine()
-    assert quarantine.standing(A, 0.0) is Standing.FREE
-    assert quarantine.crashed(A, "killed", 0.0) is Standing.FREE
-    assert quarantine.crashed(A, "killed", 10.0) is Standing.SUSPECT
-    assert quarantine.standing(B, 10.0) is Standing.FREE
+    assert quarantine.state(A, 0.0) is QuarantineState.CLEAR
+    assert quarantine.crashed(A, "killed", 0.0) is QuarantineState.CLEAR
+    assert quarantine.crashed(A, "killed", 10.0) is QuarantineState.POISON
+    assert quarantine.state(B, 10.0) is QuarantineState.CLEAR
 
 
 def test_crashes_far_apart_are_forgotten() -> None:
     quarantine = Quarantine()
     quarantine.crashed(A, "killed", 0.0)
-    assert quarantine.crashed(A, "killed", MEMORY_S) is Standing.FREE
-    assert quarantine.crashed(A, "killed", MEMORY_S + 1) is Standing.SUSPECT
+    assert quarantine.crashed(A, "killed", MEMORY_S) is QuarantineState.CLEAR
+    assert quarantine.crashed(A, "killed", MEMORY_S + 1) is QuarantineState.POISON
 
 
 def test_a_crash_of_its_own_worker_refuses_it_for_a_while() -> None:
@@ -35,12 +35,12 @@ def test_a_crash_of_its_own_worker_refuses_it_for_a_while() -> None:
     for at_s in (0.0, 1.0):
         quarantine.crashed(A, "killed", at_s)
     assert quarantine.give_worker(A, 1.0) == dedicated(1)
-    assert quarantine.crashed(A, "SIGSEGV", 2.0) is Standing.REFUSED
+    assert quarantine.crashed(A, "SIGSEGV", 2.0) is QuarantineState.REFUSED
     assert "SIGSEGV" in quarantine.reason(A, 2.0)
     assert "10 min" in quarantine.reason(A, 2.0)
     assert quarantine.take_worker(A) == dedicated(1)
-    assert quarantine.standing(A, 1.0 + REFUSED_S) is Standing.REFUSED
-    assert quarantine.standing(A, 2.0 + REFUSED_S) is Standing.FREE
+    assert quarantine.state(A, 1.0 + REFUSED_S) is QuarantineState.REFUSED
+    assert quarantine.state(A, 2.0 + REFUSED_S) is QuarantineState.CLEAR
 
 
 def test_it_can_be_cleared_by_hand() -> None:
@@ -49,11 +49,11 @@ def test_it_can_be_cleared_by_hand() -> None:
     quarantine.crashed(A, "killed", 0.0)
     quarantine.take_worker(A)
     assert quarantine.clear(A)
-    assert quarantine.standing(A, 1.0) is Standing.FREE
+    assert quarantine.state(A, 1.0) is QuarantineState.CLEAR
     assert not quarantine.clear(A)
 
 
-def test_one_that_stays_alone_without_a_crash_is_acquitted() -> None:
+def test_one_that_stays_alone_without_a_crash_is_cleared() -> None:
     quarantine = Quarantine()
     for at_s in (0.0, 1.0):
         quarantine.crashed(A, "killed", at_s)
@@ -63,7 +63,7 @@ def test_one_that_stays_alone_without_a_crash_is_acquitted() -> None:
     assert quarantine.cleared(5.0 + PROBATION_S) == [A]
     quarantine.clear_stream(A)
     quarantine.take_worker(A)
-    assert quarantine.standing(A, 5.0 + PROBATION_S) is Standing.FREE
+    assert quarantine.state(A, 5.0 + PROBATION_S) is QuarantineState.CLEAR
     assert quarantine.next_deadline() == float("inf")
 
 

@@ -17,7 +17,7 @@ from common.ipc.control_messages import (
 from common.ipc.identity import ChildId, Generation, StreamId
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.stream import StreamState
+from supervisor.farm.stream_states import StreamState
 from supervisor.placement.cost import Resource
 from tests.kit.children import (
     CPU0,
@@ -67,7 +67,7 @@ def test_a_lost_workers_stream_goes_on_elsewhere_from_where_egress_came(rig: Rig
     assert (new.worker, new.resume_after_ms) == (other(old.worker), 4_000)
     assert new.renditions == old.renditions
     assert rig.stream().crashes == 1
-    assert list(rig.farm.roster.fleet.allocations) == [new.generation]
+    assert list(rig.farm.state.fleet.allocations) == [new.generation]
 
 
 def test_an_egress_that_does_not_answer_holds_nothing_up(rig: Rig) -> None:
@@ -116,8 +116,8 @@ def test_without_another_worker_it_waits_for_the_restarted_one(
     switch = rig.only(rig.down(CPU0), SwitchGeneration)
     assert positions(rig, switch, 4_000) == []
     assert rig.stream().state is StreamState.WAITING
-    assert rig.farm.waiting() == 1
-    assert rig.farm.roster.fleet.used(Resource.CORES) > 50  # its room is kept for it
+    assert rig.farm.state.waiting() == 1
+    assert rig.farm.state.fleet.used(Resource.CORES) > 50  # its room is kept for it
     new = rig.only(rig.up(CPU0), Placement)
     assert (new.worker, new.resume_after_ms) == (CPU0, 4_000)
     assert new.generation > old.generation
@@ -141,8 +141,8 @@ def test_a_policy_with_refuse_ends_streams_that_find_no_room(make_rig: MakeRig) 
     rig.down(CPU0)
     end = rig.only(rig.tick(POSITIONS_TIMEOUT_S), EndStream, INGEST0)
     assert "no device left" in end.refusal.words
-    assert rig.farm.roster.streams == {}
-    assert rig.farm.roster.fleet.allocations == {}
+    assert rig.farm.state.streams == {}
+    assert rig.farm.state.fleet.allocations == {}
 
 
 def test_a_lost_stream_does_not_settle_for_passthrough(make_rig: MakeRig) -> None:
@@ -160,7 +160,7 @@ def test_a_stream_that_ends_while_it_switches_is_over(rig: Rig) -> None:
     rig.only(rig.down(old.worker), SwitchGeneration)
     rig.end()
     assert rig.tick(POSITIONS_TIMEOUT_S) == []
-    assert rig.farm.roster.fleet.allocations == {}
+    assert rig.farm.state.fleet.allocations == {}
 
 
 def test_a_key_published_anew_while_the_old_one_switched_is_not_disturbed(rig: Rig) -> None:
@@ -201,7 +201,7 @@ def test_a_worker_that_was_broken_is_asked_again_once_it_was_started_anew(rig: R
     second = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     assert second.worker == other(first.worker)
     assert first.worker is not None
-    assert rig.stream().why_unfit(first.worker) == "device lost"
+    assert rig.stream().unfit.why(first.worker) == "device lost"
     rig.down(first.worker, crashed=False)
     rig.up(first.worker)
     rig.down(second.worker, crashed=False)
@@ -215,10 +215,10 @@ def test_trouble_while_another_device_has_no_room_waits_for_it(rig: Rig, why: st
     if why == "down":
         rig.down(spare)
     elif why == "drained":
-        rig.farm.drain([spare], rig.now)
+        rig.operator.drain([spare], rig.now)
     else:
         capacity = Software(capacity=1.0)
-        rig.farm.configure(replace(rig.farm.roster.settings, software=capacity), rig.now)
+        rig.farm.configure(replace(rig.farm.state.settings, software=capacity), rig.now)
     rig.only(trouble(rig, first), SwitchGeneration)
     assert rig.tick(POSITIONS_TIMEOUT_S) == []
     assert rig.stream().state is StreamState.WAITING
@@ -226,7 +226,7 @@ def test_trouble_while_another_device_has_no_room_waits_for_it(rig: Rig, why: st
     if why == "down":
         actions = rig.up(spare)
     elif why == "drained":
-        actions = rig.farm.undrain([spare], rig.now)
+        actions = rig.operator.undrain([spare], rig.now)
     else:
         actions = rig.farm.configure(Settings(), rig.now)
     assert rig.only(actions, Placement).worker == spare
@@ -236,23 +236,23 @@ def test_room_on_a_device_that_refused_a_stream_is_not_kept_for_it(rig: Rig) -> 
     first = rig.publish()
     assert first.worker is not None
     spare = other(first.worker)
-    rig.farm.drain([spare], rig.now)
+    rig.operator.drain([spare], rig.now)
     trouble(rig, first)
     rig.tick(POSITIONS_TIMEOUT_S)
     assert rig.stream().state is StreamState.WAITING
-    assert rig.farm.roster.device_of(rig.stream()) is None
-    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
-    assert rig.only(rig.farm.undrain([spare], rig.now), Placement).worker == spare
+    assert rig.farm.state.device_of(rig.stream()) is None
+    assert rig.farm.state.fleet.used(Resource.CORES) == 0
+    assert rig.only(rig.operator.undrain([spare], rig.now), Placement).worker == spare
 
 
 def test_what_it_gives_up_there_goes_to_those_who_wait(make_rig: MakeRig) -> None:
     rig = make_rig()
     rig.ask()
-    reserved = rig.farm.roster.fleet.used(Resource.CORES)
+    reserved = rig.farm.state.fleet.used(Resource.CORES)
     first = rig.only(rig.format(), Placement)
     assert first.worker is not None
     rig.farm.configure(Settings(software=Software(capacity=reserved + 1)), rig.now)
-    rig.farm.drain([other(first.worker)], rig.now)
+    rig.operator.drain([other(first.worker)], rig.now)
     switch = rig.only(trouble(rig, first), SwitchGeneration)
     rig.expect(CPU2)
     assert rig.ask("live/b") == [], "it is parked while a worker starts"
@@ -307,7 +307,7 @@ def test_nothing_is_placed_before_all_that_run_are_known(make_rig: MakeRig) -> N
     placed = rig.only(rig._keep(rig.farm.settle(rig.now)), Placement)
     assert (placed.stream_id, placed.worker) == ("live/a", worker)
     assert placed.generation > runs.generation
-    assert len(rig.farm.roster.fleet.allocations) == 2
+    assert len(rig.farm.state.fleet.allocations) == 2
 
 
 @pytest.mark.parametrize("how", ["own worker", "drain", "lost", "lost, no egress"])
@@ -325,7 +325,7 @@ def test_what_happens_before_all_that_run_are_known_places_nothing_either(
     migration = rig.publisher("live/a", generation=Generation(1), worker=first, format=SMALL)
     rig.up(INGEST0, publishers=(migration,))
     if how == "drain":
-        assert rig.farm.drain([first], rig.now) == []
+        assert rig.operator.drain([first], rig.now) == []
         assert rig.farm.migration.rebalance(rig.now) == []
     elif "lost" in how:
         actions = rig.down(first)
@@ -338,7 +338,7 @@ def test_what_happens_before_all_that_run_are_known_places_nothing_either(
     placed = rig.only(actions + rig.tick(), Placement, INGEST0)
     assert (placed.stream_id, placed.worker) == ("live/a", CPU1)
     assert placed.generation > runs.generation
-    assert len(rig.farm.roster.fleet.allocations) == 2
+    assert len(rig.farm.state.fleet.allocations) == 2
 
 
 LOW = replace(HD, fps=Fraction(10))
@@ -358,14 +358,14 @@ def test_streams_beyond_their_hosts_limit_all_go_on_when_their_worker_is_back(
         for key in ("live/a", "live/b", "live/c"):
             rig.publish(key, LOW)
         rig.farm.configure(Settings(software=Software(capacity=10.0)), rig.now)
-    booked = rig.farm.roster.fleet.used(Resource.CORES)
-    assert booked > (rig.farm.roster.fleet.host[Resource.CORES])
+    booked = rig.farm.state.fleet.used(Resource.CORES)
+    assert booked > (rig.farm.state.fleet.host[Resource.CORES])
     rig.down(CPU0, crashed=False)
     rig.tick(POSITIONS_TIMEOUT_S)
     placed = rig.messages(rig.up(CPU0))
     assert {message.worker for message in placed} == {CPU0}
-    assert {stream.state for stream in rig.farm.roster.streams.values()} == {StreamState.LIVE}
-    assert rig.farm.roster.fleet.used(Resource.CORES) == booked
+    assert {stream.state for stream in rig.farm.state.streams.values()} == {StreamState.LIVE}
+    assert rig.farm.state.fleet.used(Resource.CORES) == booked
 
 
 def test_one_that_grew_while_its_worker_was_down_is_not_let_in_beyond_the_limit(
@@ -390,10 +390,10 @@ def test_losing_every_worker_in_turn_never_loses_room_or_a_stream(rig: Rig) -> N
             rig.down(worker, crashed=False)
             rig.tick(POSITIONS_TIMEOUT_S)
             rig.up(worker)
-    assert {s.state for s in rig.farm.roster.streams.values()} == {StreamState.LIVE}
-    assert len(rig.farm.roster.fleet.allocations) == 2
-    assert 100 < rig.farm.roster.fleet.used(Resource.CORES) < 104
+    assert {s.state for s in rig.farm.state.streams.values()} == {StreamState.LIVE}
+    assert len(rig.farm.state.fleet.allocations) == 2
+    assert 100 < rig.farm.state.fleet.used(Resource.CORES) < 104
     sent = [o.message for o in rig.actions if isinstance(o, Send)]
     generations = [m.generation for m in sent if isinstance(m, Placement) and m.request_id == 0]
     assert len(set(generations)) == len(generations)
-    assert StreamId("live/a") in rig.farm.roster.streams
+    assert StreamId("live/a") in rig.farm.state.streams

@@ -16,8 +16,8 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildId, Generation, StreamId
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.session_audit import FORGOTTEN_BEATS, LOST_RENDITION_BEATS, STRAY_BEATS
-from supervisor.farm.stream import StreamState
+from supervisor.farm.session_audit import LOST_RENDITION_BEATS, MISSING_BEATS, ORPHAN_BEATS
+from supervisor.farm.stream_states import StreamState
 from supervisor.placement.cost import Resource
 from tests.kit.children import CPU0, EGRESS0, INGEST0
 from tests.kit.farm_rig import HD, SMALL, MakeRig, Rig
@@ -62,7 +62,7 @@ def beats(
 def test_a_session_that_its_worker_forgot_begins_anew(rig: Rig) -> None:
     before = live(rig)
     assert beats(rig, before.worker, 4, rig.transcode()) == []
-    assert beats(rig, before.worker, FORGOTTEN_BEATS - 1) == []
+    assert beats(rig, before.worker, MISSING_BEATS - 1) == []
     (switch,) = beats(rig, before.worker, 1)
     assert isinstance(switch, SwitchGeneration)
     placed = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
@@ -76,7 +76,7 @@ def test_it_is_told_again_as_long_as_there_is_none(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     worker = live(rig).worker
     for _ in range(3):
-        (switch,) = beats(rig, worker, FORGOTTEN_BEATS)
+        (switch,) = beats(rig, worker, MISSING_BEATS)
         assert isinstance(switch, SwitchGeneration)
         rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
 
@@ -91,24 +91,24 @@ def test_it_begins_anew_where_it_is_whatever_its_device_takes_otherwise(
     before = live(rig)
     assert before.worker is not None
     if why == "behind":
-        rig.farm.roster.overloaded.add(before.worker)
-        rig.farm.roster.open_or_close(before.worker)
+        rig.farm.state.overloaded.add(before.worker)
+        rig.farm.devices.open_or_close(before.worker)
     else:
         software = Software(capacity=1.0)
-        rig.farm.configure(replace(rig.farm.roster.settings, software=software), rig.now)
-    (switch,) = beats(rig, before.worker, FORGOTTEN_BEATS)
+        rig.farm.configure(replace(rig.farm.state.settings, software=software), rig.now)
+    (switch,) = beats(rig, before.worker, MISSING_BEATS)
     assert isinstance(switch, SwitchGeneration)
     positions = Positions(switch.request_id, switch.stream_id, 9_000)
     placed = rig.only(rig.say(EGRESS0, positions), Placement)
     assert (placed.worker, placed.resume_after_ms) == (before.worker, 9_000)
     assert placed.generation > before.generation
     assert rig.stream().state is StreamState.LIVE
-    assert list(rig.farm.roster.fleet.allocations) == [placed.generation]
+    assert list(rig.farm.state.fleet.allocations) == [placed.generation]
 
 
 def test_it_begins_elsewhere_if_its_worker_is_lost_meanwhile(rig: Rig) -> None:
     before = live(rig)
-    beats(rig, before.worker, FORGOTTEN_BEATS)
+    beats(rig, before.worker, MISSING_BEATS)
     rig.down(before.worker)
     placed = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
     assert placed.worker not in (None, before.worker)
@@ -117,7 +117,7 @@ def test_it_begins_elsewhere_if_its_worker_is_lost_meanwhile(rig: Rig) -> None:
 def test_a_session_that_is_named_now_and_then_is_there(rig: Rig) -> None:
     worker = live(rig).worker
     for _ in range(4):
-        assert beats(rig, worker, FORGOTTEN_BEATS - 1) == []
+        assert beats(rig, worker, MISSING_BEATS - 1) == []
         assert beats(rig, worker, 1, rig.transcode()) == []
 
 
@@ -125,33 +125,33 @@ def test_heartbeats_that_waited_say_nothing_of_a_stream_placed_since(rig: Rig) -
     placed = live(rig)
     rig.down(placed.worker)
     new = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
-    stale = [order for _ in range(2 * FORGOTTEN_BEATS) for order in rig.beat(new.worker)]
+    stale = [order for _ in range(2 * MISSING_BEATS) for order in rig.beat(new.worker)]
     assert stale == []
     old = rig.transcode(generation=placed.generation)
-    for _ in range(2 * STRAY_BEATS):  # its old session may have a cut ahead
+    for _ in range(2 * ORPHAN_BEATS):  # its old session may have a cut ahead
         assert rig.beat(new.worker, transcodes=(old, rig.transcode())) == []
-    assert beats(rig, new.worker, FORGOTTEN_BEATS - 4) == []
+    assert beats(rig, new.worker, MISSING_BEATS - 4) == []
     (switch,) = beats(rig, new.worker, 4)
     assert isinstance(switch, SwitchGeneration)
 
 
 def test_a_session_is_not_looked_for_before_there_was_a_picture(rig: Rig) -> None:
     worker = rig.publish("live/a", SMALL).worker
-    assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []
+    assert beats(rig, worker, 2 * MISSING_BEATS) == []
     status = rig.publisher("live/a", format=SMALL, frames=0)
     rig.beat(INGEST0, publishers=(status,))
-    assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []
+    assert beats(rig, worker, 2 * MISSING_BEATS) == []
 
 
 def test_a_stream_whose_ingest_is_lost_has_no_session_and_needs_none(rig: Rig) -> None:
     worker = live(rig).worker
     rig.down(INGEST0)
-    assert beats(rig, worker, 2 * FORGOTTEN_BEATS) == []
+    assert beats(rig, worker, 2 * MISSING_BEATS) == []
 
 
 def test_a_session_of_no_stream_is_ended(rig: Rig) -> None:
     stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
-    assert beats(rig, CPU0, STRAY_BEATS - 1, stray) == []
+    assert beats(rig, CPU0, ORPHAN_BEATS - 1, stray) == []
     (message,) = beats(rig, CPU0, 1, stray)
     assert isinstance(message, IngestLost)
     assert (message.stream_id, message.generation) == (stray.stream_id, 7)
@@ -161,18 +161,18 @@ def test_the_end_of_a_session_of_no_stream_is_logged_and_noted(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
-    beats(rig, CPU0, STRAY_BEATS, stray)
-    (line,) = [text for text in caplog.messages if "stray session" in text]
+    beats(rig, CPU0, ORPHAN_BEATS, stray)
+    (line,) = [text for text in caplog.messages if "orphan session" in text]
     assert "generation=7" in line
     assert "gone" not in line, "a stream key"
-    (note,) = [note for note in rig.farm.roster.history if note.stream_id == stray.stream_id]
+    (note,) = [note for note in rig.farm.state.history if note.stream_id == stray.stream_id]
     assert str(CPU0) in note.text
 
 
 def test_a_session_of_an_older_placement_is_ended_and_not_the_streams_own(rig: Rig) -> None:
     placed = live(rig)
     old = rig.transcode(generation=placed.generation - 1)
-    messages = beats(rig, placed.worker, STRAY_BEATS, old, rig.transcode())
+    messages = beats(rig, placed.worker, ORPHAN_BEATS, old, rig.transcode())
     (message,) = messages
     assert isinstance(message, IngestLost)
     assert message.generation == old.generation
@@ -256,16 +256,16 @@ def test_an_adopted_session_is_booked_by_what_it_makes_whatever_its_source_is_by
     )
     beats(rig, worker, 1, rig.transcode(renditions=made))
     rig.format(source=SMALL)
-    booked = rig.farm.roster.fleet.used(Resource.CORES)
-    calibrated = replace(rig.farm.roster.settings, calibration=(MEASURED,))
+    booked = rig.farm.state.fleet.used(Resource.CORES)
+    calibrated = replace(rig.farm.state.settings, calibration=(MEASURED,))
     rig.farm.configure(calibrated, rig.now)
-    assert rig.farm.roster.fleet.used(Resource.CORES) == pytest.approx(booked)
+    assert rig.farm.state.fleet.used(Resource.CORES) == pytest.approx(booked)
 
     rig = make_rig(cores=1, workers=1)
     status = rig.publisher(generation=Generation(7), worker=worker, format=SMALL, frames=30)
     rig.up(INGEST0, publishers=(status,))
     beats(rig, worker, 1, rig.transcode(renditions=made))
-    assert rig.farm.roster.fleet.used(Resource.CORES) == pytest.approx(booked)
+    assert rig.farm.state.fleet.used(Resource.CORES) == pytest.approx(booked)
 
 
 def test_an_adopted_session_keeps_its_renditions_whatever_the_template_is_by_now(

@@ -39,7 +39,7 @@ def test_its_worker_ends_it_and_egress_holds_its_players(rig: Rig) -> None:
         assert isinstance(message, IngestLost)
         assert (message.generation, message.hold_ms) == (placed.generation, 10_000)
         assert "ingest is lost" in message.reason
-    assert rig.farm.roster.fleet.used(Resource.CORES) > 0  # its room is kept
+    assert rig.farm.state.fleet.used(Resource.CORES) > 0  # its room is kept
 
 
 def test_the_publisher_that_returns_takes_it_over_where_its_time_is_now(rig: Rig) -> None:
@@ -53,9 +53,9 @@ def test_the_publisher_that_returns_takes_it_over_where_its_time_is_now(rig: Rig
     assert placed.renditions == before.renditions
     assert placed.resume_time == ResumeTime(7_000, 99.0, 7_900)
     assert rig.only(rig.format(source=SMALL), Placement).generation == placed.generation
-    assert len(rig.farm.roster.fleet.allocations) == 1
+    assert len(rig.farm.state.fleet.allocations) == 1
     rig.tick(HOLD_S)
-    assert "live/a" in rig.farm.roster.streams
+    assert "live/a" in rig.farm.state.streams
 
 
 def test_one_that_nobody_comes_back_for_is_forgotten_after_its_hold(rig: Rig) -> None:
@@ -63,8 +63,8 @@ def test_one_that_nobody_comes_back_for_is_forgotten_after_its_hold(rig: Rig) ->
     rig.down(INGEST0)
     assert rig.farm.next_deadline() == rig.now + HOLD_S
     rig.tick(HOLD_S)
-    assert rig.farm.roster.streams == {}
-    assert rig.farm.roster.fleet.used(Resource.CORES) == 0
+    assert rig.farm.state.streams == {}
+    assert rig.farm.state.fleet.used(Resource.CORES) == 0
 
 
 def test_one_without_a_hold_or_a_picture_ends_at_once(make_rig: MakeRig) -> None:
@@ -75,16 +75,16 @@ def test_one_without_a_hold_or_a_picture_ends_at_once(make_rig: MakeRig) -> None
     rig.ask("live/b")
     messages = rig.messages(rig.down(INGEST0))
     assert {message.hold_ms for message in messages} == {0}
-    assert rig.farm.roster.streams == {}
+    assert rig.farm.state.streams == {}
 
 
 def test_it_can_be_kicked(rig: Rig) -> None:
     live(rig)
     rig.down(INGEST0)
-    (order,) = rig.farm.kick("live", "a")
+    (order,) = rig.operator.kick("live", "a")
     assert isinstance(order, Send)
     assert isinstance(order.message, EndStream)
-    assert rig.farm.roster.streams == {}
+    assert rig.farm.state.streams == {}
 
 
 def test_its_worker_may_be_lost_meanwhile(rig: Rig) -> None:
@@ -95,4 +95,4 @@ def test_its_worker_may_be_lost_meanwhile(rig: Rig) -> None:
     rig.up(INGEST0)
     again = rig.only(rig.ask(), Placement, INGEST0)
     assert again.worker not in (None, placed.worker)
-    assert rig.farm.roster.device_of(rig.stream()) == again.worker
+    assert rig.farm.state.device_of(rig.stream()) == again.worker

@@ -1,0 +1,196 @@
+"""Workers and their devices, as they come, go, and take streams or not. Pure.
+
+Keeps each `Worker` of the farm's state in step with its device in the fleet.
+"""
+
+import logging
+import math
+from dataclasses import replace
+
+from common.config.ladder import Pipeline
+from common.config.settings import Calibration, Settings
+from common.ipc.identity import ChildId, StreamId
+from supervisor.farm.state import FarmState, SessionLimit
+from supervisor.farm.worker import Worker
+from supervisor.hardware.device_ids import is_called, value_of
+from supervisor.placement.cost import CAPACITY_PER_CORE, ENGINES, GPU_CAPACITY, Resource
+from supervisor.placement.fleet import Device
+
+log = logging.getLogger("tfarm.supervisor.farm.devices")
+
+SESSION_LIMIT_S = 600.0  # one that was met holds so long: other programs' sessions end
+
+
+class Devices:
+    """Changes what is known of the farm's workers and devices."""
+
+    def __init__(self, state: FarmState) -> None:
+        self._state = state
+        self._use_host_limits()
+
+    def configure(self, settings: Settings) -> None:
+        """New settings: templates hold for new streams, capacities at once."""
+        self._state.settings = settings
+        self._use_host_limits()
+
+    # ---- workers ----------------------------------------------------------------------------
+
+    def expect(
+        self,
+        name: ChildId,
+        pipeline: Pipeline,
+        now: float,
+        reserved_for: StreamId | None = None,
+    ) -> None:
+        """A worker is being started; until it is up its device takes nothing."""
+        state = self._state
+        if name not in state.fleet.devices:
+            state.fleet = state.fleet.with_device(expected(name, pipeline, reserved_for))
+            state.workers[name] = Worker(name, down_since_s=now)
+
+    def up(
+        self,
+        name: ChildId,
+        pipeline: Pipeline,
+        aliases: tuple[str, ...] = (),
+        memory_bytes: int = 0,
+    ) -> None:
+        """A worker said what its device is."""
+        state = self._state
+        state.workers.setdefault(name, Worker(name, down_since_s=None)).come_up()
+        limits: dict[Resource, float] = {}
+        if pipeline is not Pipeline.SOFTWARE:
+            by_hand = value_of(dict(state.settings.devices.capacity), aliases)
+            limits[Resource.LOAD] = GPU_CAPACITY if by_hand is None else by_hand
+            limits |= dict.fromkeys(ENGINES, 1.0)
+            if memory_bytes:
+                limits[Resource.MEMORY] = float(memory_bytes)
+        known = state.fleet.devices.get(name)
+        reserved_for = known.reserved_for if known is not None else None
+        measured = self.measured(pipeline, aliases)
+        device = Device(name, pipeline, limits, reserved_for=reserved_for, measured=measured)
+        state.fleet = state.fleet.with_device(device)
+        self.open_or_close(name)
+        for allocation in state.fleet.on_device(name):
+            is_measured_anew = known is not None and known.measured != measured
+            if allocation.path is not pipeline or is_measured_anew:
+                # adopted before its worker said what it is, or calibrated since
+                taken = device.amounts(state.streams[allocation.stream_id].cost_here())
+                state.fleet = state.fleet.with_allocation(
+                    replace(allocation, path=pipeline, amounts=taken)
+                )
+
+    def measured(self, pipeline: Pipeline, aliases: tuple[str, ...]) -> dict[str, Calibration]:
+        """What `tfarm calibrate` says of such a device, by template."""
+        names = ("cpu",) if pipeline is Pipeline.SOFTWARE else aliases
+        return {
+            calibration.template: calibration
+            for calibration in self._state.settings.calibration
+            if calibration.path is pipeline and is_called([calibration.device], names)
+        }
+
+    def lost(self, name: ChildId, reason: str, *, for_sure: bool = False) -> None:
+        """The device itself is gone or broken; until its worker says hello again.
+
+        `for_sure`: the GPU watch says so. A worker knows no more than that its context is dead,
+        which a stream can bring about.
+        """
+        worker = self._state.workers.get(name)
+        if worker is not None:
+            worker.lose_device(reason, for_sure=for_sure)
+            self.open_or_close(name)
+
+    def down(self, name: ChildId, now: float) -> None:
+        """A worker's process is gone."""
+        state = self._state
+        worker = state.workers.get(name)
+        if worker is not None:  # a stream's own worker is forgotten before it ends
+            worker.end_process(now)
+            state.fleet = state.fleet.with_device(replace(state.fleet.devices[name], is_up=False))
+            self.open_or_close(name)
+        for stream in state.streams.values():
+            stream.unfit.forget_worker(name)
+
+    def remove(self, name: ChildId) -> None:
+        """A worker is not wanted any more."""
+        self._state.fleet = self._state.fleet.without_device(name)
+        self._state.workers.pop(name, None)
+
+    def drain(self, name: ChildId, *, is_drained: bool = True) -> None:
+        """Let a device take nothing more, or again."""
+        self._state.workers[name].is_drained = is_drained
+        self.open_or_close(name)
+
+    def overload(self, name: ChildId, *, is_overloaded: bool) -> None:
+        """Let a device that is behind take nothing more, or again."""
+        self._state.workers[name].is_overloaded = is_overloaded
+        self.open_or_close(name)
+
+    def open_or_close(self, name: ChildId) -> None:
+        """Let a device take new streams, or not, by what is known of its worker."""
+        state = self._state
+        why = state.workers[name].why_closed
+        device = replace(state.fleet.devices[name], is_open=not why, why_closed=why)
+        state.fleet = state.fleet.with_device(device)
+
+    # ---- the host's limits ------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        limit = self._state.session_limit
+        return limit.until_s if limit is not None else math.inf
+
+    def tick(self, now: float) -> bool:
+        """Let the next stream try how many encoder sessions there are; whether one may by now."""
+        if now < self.next_deadline():
+            return False
+        self.forget_session_limit()
+        return True
+
+    def refuse_session(self, worker: ChildId, open_there: int, reason: str, now: float) -> None:
+        """A driver gave this worker no encoder session beyond those open there, and elsewhere."""
+        state = self._state
+        used = state.fleet.used(Resource.SESSIONS)
+        elsewhere = used - state.fleet.used(Resource.SESSIONS, worker)
+        sessions = open_there + round(elsewhere)
+        known = state.session_limit
+        is_known = known is not None and known.sessions == sessions
+        state.session_limit = SessionLimit(sessions, now + SESSION_LIMIT_S, reason)
+        self._use_host_limits()
+        log.log(
+            logging.DEBUG if is_known else logging.WARNING,
+            "encoder sessions limited sessions=%d for_s=%d worker=%s reason=%s",
+            sessions,
+            SESSION_LIMIT_S,
+            worker,
+            reason,
+        )
+
+    def forget_session_limit(self) -> None:
+        log.info("encoder sessions no longer limited by what a driver refused")
+        self._state.session_limit = None
+        self._use_host_limits()
+
+    def _use_host_limits(self) -> None:
+        state = self._state
+        state.fleet = replace(state.fleet, host=self._host_limits())
+
+    def _host_limits(self) -> dict[Resource, float]:
+        settings = self._state.settings
+        by_hand = settings.software.capacity
+        cores = CAPACITY_PER_CORE * self._state.cores if by_hand is None else by_hand
+        limits = {Resource.CORES: cores}
+        hybrid = settings.devices.hybrid_capacity
+        if hybrid is not None:
+            limits[Resource.HYBRID_CORES] = hybrid
+        sessions = [settings.devices.max_encoder_sessions]
+        if self._state.session_limit is not None:
+            sessions.append(self._state.session_limit.sessions)
+        known = [float(limit) for limit in sessions if limit is not None]
+        if known:
+            limits[Resource.SESSIONS] = min(known)
+        return limits
+
+
+def expected(name: ChildId, pipeline: Pipeline, reserved_for: StreamId | None = None) -> Device:
+    """The device of a worker that is not up yet."""
+    return Device(name, pipeline, is_up=False, reserved_for=reserved_for)

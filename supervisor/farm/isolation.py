@@ -1,0 +1,171 @@
+"""Gives poison streams a dedicated worker, and takes it back. Pure; the record is `quarantine.py`.
+
+Where there is no room for a dedicated worker, a poison stream stays by its policy: off the air it
+would pay for what is no more than a suspicion.
+"""
+
+from dataclasses import dataclass, replace
+
+from common.config.ladder import Pipeline
+from common.ipc.control_messages import Heartbeat
+from common.ipc.identity import ChildId, Role, StreamId, cpu_worker
+from supervisor.farm.actions import Action, StartWorker, StopWorker
+from supervisor.farm.devices import Devices, expected
+from supervisor.farm.quarantine import QuarantineState
+from supervisor.farm.state import FarmState
+from supervisor.farm.stream import Stream
+from supervisor.farm.stream_states import StreamState
+from supervisor.placement.fleet import Device, Fleet, NoRoom, place, release
+
+
+@dataclass(frozen=True, slots=True)
+class Isolate:
+    """The stream is to be alone on this worker."""
+
+    worker: ChildId
+
+
+@dataclass(frozen=True, slots=True)
+class NotIsolated:
+    """It ought to be alone, and cannot, for this reason."""
+
+    why_not: str
+
+
+class Isolation:
+    """Which streams are alone; the facts are the farm state's."""
+
+    def __init__(self, state: FarmState, devices: Devices) -> None:
+        self._state = state
+        self._devices = devices
+
+    def next_deadline(self) -> float:
+        return self._state.quarantine.next_deadline()
+
+    # ---- alone ------------------------------------------------------------------------------
+
+    def look(self, stream: Stream, now: float) -> Isolate | NotIsolated | None:
+        """What is to be done with a stream; None: nothing. Changes nothing."""
+        quarantine = self._state.quarantine
+        if quarantine.state(stream.stream_id, now) is not QuarantineState.POISON:
+            return None
+        if quarantine.worker(stream.stream_id) is None:
+            why_not = self._why_no_room(stream)
+            if why_not:
+                return NotIsolated(why_not)
+        name = quarantine.next_worker(stream.stream_id)
+        return Isolate(name) if name else NotIsolated("too many streams have their own worker")
+
+    def fleet_with(self, worker: ChildId, stream: Stream) -> Fleet:
+        """The fleet as it is once the stream's dedicated worker is expected."""
+        fleet = self._state.fleet
+        if worker in fleet.devices:
+            return fleet
+        return fleet.with_device(expected(worker, Pipeline.SOFTWARE, stream.stream_id))
+
+    def begin(
+        self, stream: Stream, found: Isolate | NotIsolated | None, now: float
+    ) -> list[Action]:
+        """Do what `look` found."""
+        state = self._state
+        match found:
+            case NotIsolated(why_not):
+                state.note(stream.stream_id, f"not alone: {why_not}", now)
+            case Isolate(worker):
+                state.quarantine.give_worker(stream.stream_id, now)
+                stream.isolate_on(worker)
+                if worker not in state.fleet.devices:
+                    self._devices.expect(worker, Pipeline.SOFTWARE, now, stream.stream_id)
+                    text = f"quarantined: alone on {worker} from now on"
+                    state.note(stream.stream_id, text, now)
+                    return [StartWorker(worker)]
+        return []
+
+    def _why_no_room(self, stream: Stream) -> str:
+        """Why a dedicated worker would have no room; "": it would, once it is up."""
+        state = self._state
+        name = cpu_worker(0, Role.DEDICATED)
+        measured = self._devices.measured(Pipeline.SOFTWARE, ())
+        own = Device(name, Pipeline.SOFTWARE, reserved_for=stream.stream_id, measured=measured)
+        fleet = replace(state.fleet, devices={name: own})
+        if stream.generation in fleet.allocations:
+            fleet = release(fleet, stream.generation)
+        result = place(fleet, replace(state.need(stream), policy=(Pipeline.SOFTWARE,)))
+        return result.reason if isinstance(result, NoRoom) else ""
+
+    # ---- among the others again -------------------------------------------------------------
+
+    def fleet_without(self, stream: Stream) -> Fleet | None:
+        """The fleet for a stream that gives up its dedicated worker; None: that is not there yet.
+
+        Somebody else may have taken the room there while it came up.
+        """
+        fleet = self._state.fleet
+        own = fleet.devices.get(stream.dedicated_worker) if stream.dedicated_worker else None
+        if own is None or not own.is_up:
+            return None
+        return fleet.with_device(replace(own, is_open=False, why_closed="it is drained"))
+
+    def rejoin(self, stream: Stream, reason: str, now: float) -> None:
+        """Let a stream go among the others again: its dedicated worker has no room for it."""
+        own = stream.dedicated_worker
+        assert own is not None
+        self._state.quarantine.take_worker(stream.stream_id)
+        stream.join_others()
+        self._devices.drain(own)  # it is about to end
+        self._state.note(stream.stream_id, f"no longer alone: {reason}", now)
+
+    def clear(self, stream_id: StreamId, now: float) -> ChildId | None:
+        """One that was alone for long and harmed nobody; the worker that it has to move off."""
+        state = self._state
+        worker = state.quarantine.take_worker(stream_id)
+        stream = state.streams.get(stream_id)
+        if worker is None:
+            return None
+        if stream is None:
+            return None
+        stream.join_others()
+        stream.clear_crashes()
+        state.quarantine.clear_stream(stream_id)
+        state.note(stream_id, "no longer quarantined: no crash since", now)
+        why_refused = stream.unfit.why_device(worker)
+        is_given_up = stream.state is StreamState.SOURCE_ONLY and bool(why_refused)
+        if is_given_up and state.has_device_left(stream):
+            stream.wait(why_refused)  # only its worker was asked
+        return worker
+
+    # ---- dedicated workers ------------------------------------------------------------------
+
+    def worker_up(self, worker: ChildId) -> None:
+        """A dedicated worker is up; an earlier supervisor may have started it.
+
+        Why is not known then: its stream may leave it.
+        """
+        self._state.quarantine.see_worker(worker)
+        if self._state.quarantine.stream_on(worker) is None:
+            self._devices.drain(worker)
+
+    def remove_if_idle(self, worker: ChildId, beat: Heartbeat) -> list[Action]:
+        """End a worker that was one stream's own and is nobody's any more."""
+        if beat.transcodes or not self._is_nobodys(worker):
+            return []
+        return self._remove(worker)
+
+    def remove_silent(self) -> list[Action]:
+        """End those that are nobody's and not up: no heartbeat says that they are idle."""
+        return [
+            action
+            for name, device in list(self._state.fleet.devices.items())
+            if not device.is_up and self._is_nobodys(name)
+            for action in self._remove(name)
+        ]
+
+    def _is_nobodys(self, worker: ChildId) -> bool:
+        """Whether a worker was one stream's own and is so no more."""
+        state = self._state
+        is_given = state.quarantine.stream_on(worker) is not None
+        return worker.is_dedicated and not is_given and not state.on_device(worker)
+
+    def _remove(self, worker: ChildId) -> list[Action]:
+        self._devices.remove(worker)
+        return [StopWorker(worker)]

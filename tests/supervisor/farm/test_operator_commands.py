@@ -1,0 +1,39 @@
+"""What an operator has the farm do: streams ended, devices found and drained."""
+
+from common.access.refusal import RefusalReason
+from common.ipc.control_messages import EndStream
+from supervisor.farm.stream import NO_INGEST
+from tests.kit.children import CPU0, CPU1, INGEST0, INGEST1
+from tests.kit.farm_rig import SMALL, Rig
+
+
+def test_a_kick_tells_the_ingest_why(rig: Rig) -> None:
+    rig.publish()
+    ended = rig.only(rig.operator.kick("live", "a"), EndStream, INGEST0)
+    assert ended.refusal.reason is RefusalReason.KICKED
+    assert ended.refusal.is_lasting
+    assert rig.operator.kick("live", "nobody") == []
+
+
+def test_a_kick_keeps_the_publisher_out_everywhere_and_ends_a_held_stream_at_once(rig: Rig) -> None:
+    rig.up(INGEST1)
+    rig.publish("live/a", SMALL)
+    rig.down(INGEST0)
+    rig.up(INGEST0)
+    assert rig.stream().ingest == NO_INGEST
+    messages = rig.messages(rig.operator.kick("live", "a"))
+    assert [type(message) for message in messages] == [EndStream] * 3
+    assert rig.farm.state.streams == {}
+
+
+def test_devices_are_found_as_people_call_them(rig: Rig) -> None:
+    assert rig.operator.find_devices("cpu:0") == [CPU0]
+    assert rig.operator.find_devices("WORKER:CPU:1") == [CPU1]
+    assert rig.operator.find_devices("cpu:7") == []
+
+
+def test_a_drained_device_takes_streams_again_when_told(rig: Rig) -> None:
+    rig.operator.drain([CPU0], rig.now)
+    assert rig.farm.state.drained == {CPU0}
+    rig.operator.undrain_all(rig.now)
+    assert rig.farm.state.drained == set()

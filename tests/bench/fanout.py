@@ -50,6 +50,7 @@ from tests.kit.egress import (
     tags,
 )
 from tests.kit.egress_process import EgressProcess
+from tests.kit.process_facts import pss_bytes
 
 FPS = 30
 GOP = 60  # frames; a turn's too
@@ -128,13 +129,6 @@ def cpu_us(pid: int) -> float:
     for task in Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])
     return total / 1000
-
-
-def pss_kib(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    raise RuntimeError("no Pss in smaps_rollup")
 
 
 # ---- the viewers: a process of its own ----------------------------------------------------------
@@ -296,7 +290,7 @@ class Egress:
         self._egress.push(*rendition_open(SOURCE))
         self._egress.push(*tags(0, ((8, 0, HEADER, 0.0), AUDIO_HEADER), rendition=SHARED))
         self.play()
-        memory = pss_kib(self.pid)
+        memory = pss_bytes(self.pid) // 1024
         with door() as (port, let_in):
             self.viewers = Viewers(port, players, "rtmp")
             stack.callback(self.viewers.close)
@@ -304,7 +298,7 @@ class Egress:
                 let_in(self._egress.endpoint.handover)
         self.viewers.wait_ready()
         self.play()
-        self.kib_a_player = (pss_kib(self.pid) - memory) / max(1, players)
+        self.kib_a_player = (pss_bytes(self.pid) // 1024 - memory) / max(1, players)
 
     def play(self) -> None:
         self.play_timed()

@@ -16,7 +16,7 @@ from tests.bench import footage, peers
 from tests.bench.report import Bench, Figure
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import until
+from tests.kit.waiting import until
 
 HD_LADDER = (("720p", 1280, 720, 2500), ("480p", 854, 480, 1200), ("360p", 640, 360, 700))
 SMALL_LADDER = (("360p", 640, 360, 700), ("240p", 426, 240, 400), ("144p", 256, 144, 200))

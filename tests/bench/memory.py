@@ -8,7 +8,8 @@ from tests.bench import footage
 from tests.bench.report import Bench, Figure
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import Publisher, TagPublisher, until
+from tests.kit.media import Publisher, TagPublisher
+from tests.kit.waiting import until
 
 MIB = 1024**2
 BUILT_IN = '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n'

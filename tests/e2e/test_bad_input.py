@@ -18,15 +18,9 @@ import pytest
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
-from tests.kit.media import (
-    FlvTag,
-    Player,
-    Publisher,
-    TagPublisher,
-    flv_tags,
-    send_tag,
-    until,
-)
+from tests.kit.media import FlvTag, Player, Publisher, TagPublisher, flv_tags, send_tag
+from tests.kit.process_facts import descriptors, pss_bytes
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -185,13 +179,13 @@ def test_a_message_larger_than_the_limit_is_refused_before_memory_is_taken(farm:
     """16 MiB are all that 24 bits can say; 200 MB come as many of them, all at once."""
     logged = log_grows(farm)
     ingest = farm.child("ingest")["pid"]
-    before = _pss(ingest)
+    before = pss_bytes(ingest)
     with shaken(farm) as peer:
         for stream in range(3, 15):
             send_as_far_as_it_goes(peer, chunk(stream, 0xFFFFFF, 9, bytes(128)))
         assert_closed(peer)
     logged()
-    assert _pss(ingest) - before < 8 * 1024**2
+    assert pss_bytes(ingest) - before < 8 * 1024**2
 
 
 def test_ten_thousand_chunk_streams_are_refused(farm: Farm) -> None:
@@ -329,29 +323,19 @@ def test_the_log_holds_no_stream_key(farm: Farm) -> None:
         assert f"live/{key}" not in farm.log()
 
 
-def _pss(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no Pss in smaps_rollup")
-
-
 def test_many_connections_that_say_nothing_leave_nothing(farm: Farm) -> None:
     ingest = farm.child("ingest")["pid"]
 
-    def files() -> int:
-        return len(list(Path(f"/proc/{ingest}/fd").iterdir()))
-
-    before = files()
+    before = descriptors(ingest)
     peers = [socket.create_connection(("127.0.0.1", farm.port), 10) for _ in range(60)]
     try:
-        until(lambda: files() > before, 5, "they are accepted")
+        until(lambda: descriptors(ingest) > before, 5, "they are accepted")
         for peer in peers:
             assert_closed(peer)
     finally:
         for peer in peers:
             peer.close()
-    until(lambda: files() <= before, 5, "all are closed")
+    until(lambda: descriptors(ingest) <= before, 5, "all are closed")
 
 
 def test_no_process_was_restarted_by_any_of_this(farm: Farm) -> None:

@@ -15,7 +15,9 @@ from common.rtmp.client import ClientSession, Ended
 from common.rtmp.events import VideoReceived
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import Player, Publisher, Recording, frames, until
+from tests.kit.media import Player, Publisher, Recording, frames
+from tests.kit.process_facts import descriptors
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -190,7 +192,7 @@ def test_players_come_and_go_without_leaving_anything(farm: Farm, clip: MakeClip
     with Publisher(farm.url("visits"), clip(SPEC)):
         farm.wait_stream("visits")
         egress = farm.child("egress")
-        before = _open_files(egress["pid"])
+        before = descriptors(egress["pid"])
 
         def visit() -> None:
             with RtmpPlayer(farm.url("visits", "144p")) as player:
@@ -203,8 +205,4 @@ def test_players_come_and_go_without_leaving_anything(farm: Farm, clip: MakeClip
             for visitor in visitors:
                 visitor.join(15)
                 assert not visitor.is_alive()
-        until(lambda: _open_files(egress["pid"]) <= before, 5, "every player's socket is closed")
-
-
-def _open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        until(lambda: descriptors(egress["pid"]) <= before, 5, "every player's socket is closed")

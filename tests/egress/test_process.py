@@ -40,9 +40,11 @@ from tests.kit.egress import (
     stream_open,
     tags,
 )
-from tests.kit.egress_process import EgressProcess, FrontDoor, descriptors
+from tests.kit.egress_process import EgressProcess, FrontDoor
 from tests.kit.media import Player as AvPlayer
-from tests.kit.media import flv_tags, frames, until
+from tests.kit.media import flv_tags, frames
+from tests.kit.process_facts import descriptors
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,7 @@ import psutil
 from supervisor.farm.overload import WELL_S, DegradationLevel
 from tests.faults.load import LoadPlayer
 from tests.faults.scene import CLIP, KEYS, RENDITION, Result, Scene, clip, seen_by
-from tests.kit.media import until
+from tests.kit.waiting import until
 
 STREAMS = KEYS[:3]
 SOURCE = CLIP.but(width=854, height=480, bitrate_bps=800_000)

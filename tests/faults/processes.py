@@ -8,7 +8,7 @@ import time
 import psutil
 
 from tests.faults.scene import KEYS, PLAYERS_A_STREAM, Result, Scene, seen_by
-from tests.kit.media import until
+from tests.kit.waiting import until
 
 
 def _await_pictures(scene: Scene, keys: list[str], since_s: float, timeout: float = 15.0) -> None:

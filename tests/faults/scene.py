@@ -21,7 +21,8 @@ import psutil
 from tests.faults.load import FRAME_MS, Load, LoadPlayer, LoadPublisher, Picture, Script
 from tests.kit.clips import ClipSpec, make_clip
 from tests.kit.farm import Farm
-from tests.kit.media import flv_tags, until
+from tests.kit.media import flv_tags
+from tests.kit.waiting import until
 
 CLIP = ClipSpec(
     seconds=10.0, fps=Fraction(25), gop_frames=25, b_frames=0, bitrate_bps=400_000, profile="main"

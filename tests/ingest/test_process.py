@@ -54,6 +54,7 @@ from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
 from tests.kit.ingest_process import SETTINGS, TEMPLATE, FarmAround, placed, stream_id
+from tests.kit.process_facts import descriptors
 from tests.kit.stream import header, picture, sound, sound_header
 
 pytestmark = pytest.mark.e2e
@@ -461,7 +462,7 @@ def played(url: str) -> Callable[[], str]:
 
 def open_files(farm: FarmAround) -> int:
     assert farm.process is not None
-    return len(list(Path(f"/proc/{farm.process.pid}/fd").iterdir()))
+    return descriptors(farm.process.pid)
 
 
 def test_a_player_is_handed_over_with_its_session(farm: FarmAround) -> None:

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import os
 import select
 import signal
 import socket
@@ -198,7 +197,3 @@ class FrontDoor:
             snapshot = session.snapshot().to_bytes()
             deadline = time.monotonic() + 5
             self.acks.append(asyncio.run(self._client.send(peer.fileno(), snapshot, deadline)))
-
-
-def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))

@@ -20,7 +20,7 @@ import psutil
 
 from common.errors import TfarmError
 from supervisor.commands import client
-from tests.kit.media import until
+from tests.kit.waiting import until
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0

@@ -307,14 +307,6 @@ def frames(count: int) -> Callable[[Recording], bool]:
     return lambda recording: len(recording.video) >= count
 
 
-def until(condition: Callable[[], object], timeout: float, what: str, every: float = 0.05) -> None:
-    """Look again and again until the condition holds; fails at the deadline, saying what."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(every)
-
-
 def refusal(url: str, mode: str) -> str:
     """What libavformat logs as the server's words when it publishes or plays at `url`.
 

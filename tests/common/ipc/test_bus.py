@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.ipc.bus import BATCH, HIGH_WATER_MARK, Bus, Receiver
+from tests.kit.waiting import until_async
 
 
 def run(scenario: Callable[[Bus], Awaitable[None]]) -> None:
@@ -19,11 +20,6 @@ def run(scenario: Callable[[Bus], Awaitable[None]]) -> None:
             bus.close()
 
     asyncio.run(with_bus())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.002)
 
 
 def test_request_and_answer_cross_a_router_and_a_dealer(tmp_path: Path) -> None:
@@ -39,7 +35,7 @@ def test_request_and_answer_cross_a_router_and_a_dealer(tmp_path: Path) -> None:
         dealer = bus.dealer(address, b"child", answers.append)
         for i in range(500):  # each send may eat the edge of an answer that is coming in
             assert dealer.send([str(i).encode()])
-        await until(lambda: len(answers) == 500)
+        await until_async(lambda: len(answers) == 500)
         assert answers[-1] == [b"re:499"]
 
     run(scenario)
@@ -54,7 +50,7 @@ def test_every_message_of_a_long_burst_arrives_in_order(tmp_path: Path) -> None:
         sent = [str(i).encode() for i in range(3 * BATCH)]
         for message in sent:
             assert dealer.send([message, b"payload"])
-        await until(lambda: len(got) == len(sent))
+        await until_async(lambda: len(got) == len(sent))
         assert got == sent
 
     run(scenario)
@@ -76,7 +72,7 @@ def test_a_handler_that_fails_does_not_stop_the_socket(
         dealer = bus.dealer(address, b"child", lambda frames: None)
         dealer.send([b"bad"])
         dealer.send([b"good"])
-        await until(lambda: got == [b"good"])
+        await until_async(lambda: got == [b"good"])
 
     run(scenario)
     assert "boom" in caplog.text

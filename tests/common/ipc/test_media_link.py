@@ -13,6 +13,7 @@ from common.ipc.bus import HIGH_WATER_MARK, Bus
 from common.ipc.envelope import MAX_PAYLOAD_BYTES
 from common.ipc.media_link import CONNECT_S, KEPT_BYTES, MediaListener, MediaSender, Sender
 from tests.kit.media_link import BlockingListener
+from tests.kit.waiting import until_async
 
 MIB = b"m" * (1 << 20)
 
@@ -29,11 +30,6 @@ def run(scenario: Callable[[Bus], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.002)
-
-
 def test_every_message_of_a_long_burst_arrives_in_order(tmp_path: Path) -> None:
     async def scenario(bus: Bus) -> None:
         got: list[list[bytes]] = []
@@ -42,7 +38,7 @@ def test_every_message_of_a_long_burst_arrives_in_order(tmp_path: Path) -> None:
         sent = [[str(i).encode(), b"payload" * (i % 900)] for i in range(3000)]
         for message in sent:
             assert sender.send(message)
-        await until(lambda: len(got) == len(sent))
+        await until_async(lambda: len(got) == len(sent))
         assert got == sent
         sender.close()
         listener.close()
@@ -58,11 +54,11 @@ def test_several_senders_share_a_listener(tmp_path: Path) -> None:
         senders = [MediaSender(bus, f"ipc://{tmp_path}/a") for _ in range(3)]
         for number, sender in enumerate(senders):
             assert sender.send([str(number).encode()])
-        await until(lambda: len(got) == 3)
+        await until_async(lambda: len(got) == 3)
         assert sorted(got) == [[b"0"], [b"1"], [b"2"]]
         senders[0].close()
         assert senders[1].send([b"still"])
-        await until(lambda: [b"still"] in got)
+        await until_async(lambda: [b"still"] in got)
         listener.close()
         for sender in senders:
             sender.close()
@@ -85,10 +81,10 @@ def test_a_peer_that_does_not_read_costs_no_more_than_the_limit_and_gets_what_wa
             taken += 1
         assert KEPT_BYTES < size < KEPT_BYTES + 2 * len(MIB)
         assert not sender.send([b"0"])
-        await until(lambda: len(got) == taken)
+        await until_async(lambda: len(got) == taken)
         assert got == list(range(taken))
         assert sender.send([str(taken).encode()]), "there is room again"
-        await until(lambda: len(got) == taken + 1)
+        await until_async(lambda: len(got) == taken + 1)
         sender.close()
         listener.close()
 
@@ -109,7 +105,7 @@ def test_the_limit_counts_what_is_in_zeromqs_queues_until_the_peer_has_taken_it(
         await asyncio.sleep(0.1)
         assert not sender.send([b"0"])
         got = [int(frames[0]) for frames in listener.receive(0.1)]
-        await until(lambda: sender.send([b"there is room again"]))
+        await until_async(lambda: sender.send([b"there is room again"]))
         while len(got) < taken:
             got += [int(frames[0]) for frames in listener.receive(0.1)][: taken - len(got)]
         assert got == list(range(taken))
@@ -157,7 +153,7 @@ def test_a_handler_that_fails_does_not_stop_the_link(
         sender = MediaSender(bus, f"ipc://{tmp_path}/a")
         sender.send([b"bad"])
         sender.send([b"good"])
-        await until(lambda: got == [b"good"])
+        await until_async(lambda: got == [b"good"])
         sender.close()
         listener.close()
 
@@ -173,10 +169,10 @@ def test_a_sender_without_a_peer_refuses_until_there_is_one(tmp_path: Path) -> N
         listener = MediaListener(
             bus, f"ipc://{tmp_path}/late", lambda frames, _: got.append(frames)
         )
-        await until(lambda: sender.send([b"y"]))
-        await until(lambda: bool(got))
+        await until_async(lambda: sender.send([b"y"]))
+        await until_async(lambda: bool(got))
         listener.close()
-        await until(lambda: not sender.send([b"z"]))  # it is told that nobody reads any more
+        await until_async(lambda: not sender.send([b"z"]))  # it is told that nobody reads any more
         sender.close()
         assert not sender.send([b"z"])
 
@@ -199,7 +195,7 @@ def test_bytes_of_another_protocol_cost_their_own_connection_alone(tmp_path: Pat
                 while await loop.sock_recv(broken, 4096):
                     pass  # what it is greeted with; then it is closed
             assert sender.send([b"fine"])
-            await until(lambda: got == [[b"fine"]])
+            await until_async(lambda: got == [[b"fine"]])
         sender.close()
         listener.close()
 
@@ -229,7 +225,7 @@ def test_what_is_no_message_of_ours_is_counted_and_costs_itself_alone(
             for frames in bad:
                 peer.send_multipart(frames)
             peer.send_multipart([b"\0\1", b"fine"])
-            await until(lambda: got == [[b"fine"]])
+            await until_async(lambda: got == [[b"fine"]])
         assert listener.unreadable == len(bad)
         listener.close()
 
@@ -249,9 +245,9 @@ def test_a_frame_that_is_too_large_is_not_read_and_ends_its_connection(tmp_path:
             peer.get_monitor_socket(zmq.EVENT_DISCONNECTED) as monitor,
         ):
             peer.send_multipart([b"\0\1", large])
-            await until(lambda: bool(monitor.poll(0)))
+            await until_async(lambda: bool(monitor.poll(0)))
         assert sender.send([b"fine"])
-        await until(lambda: got == [[b"fine"]])
+        await until_async(lambda: got == [[b"fine"]])
         sender.close()
         listener.close()
 
@@ -277,14 +273,14 @@ def test_what_is_sent_before_the_peer_is_connected_arrives_and_to_who_is_dead_is
         listener = MediaListener(bus, f"ipc://{tmp_path}/a", lambda frames, _: got.append(frames))
         sender = MediaSender(bus, f"ipc://{tmp_path}/a")
         assert sender.send([b"first"])
-        await until(lambda: got == [[b"first"]])
+        await until_async(lambda: got == [[b"first"]])
         sender.close()
         listener.close()
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(tmp_path / "dead"))  # a process that was killed leaves its file
         sender = MediaSender(bus, f"ipc://{tmp_path}/dead")
         began_s = asyncio.get_running_loop().time()
-        await until(lambda: not sender.send([b"x"]))
+        await until_async(lambda: not sender.send([b"x"]))
         assert asyncio.get_running_loop().time() - began_s < CONNECT_S + 1.0
         sender.close()
 
@@ -308,10 +304,10 @@ def test_what_is_gathered_leaves_in_one_write(tmp_path: Path) -> None:
             await asyncio.sleep(0.002)
         assert not got
         sender.flush()
-        await until(lambda: len(got) == 3)
+        await until_async(lambda: len(got) == 3)
         assert (got, reads) == ([b"1", b"2", b"3"], [3])
         assert sender.send([b"4"])
-        await until(lambda: len(got) == 4)
+        await until_async(lambda: len(got) == 4)
         sender.close()
         listener.close()
 

@@ -13,6 +13,7 @@ from common.ipc.identity import StreamId
 from common.ipc.media_link import BATCH_S, MediaListener, Sender
 from common.ipc.media_messages import SHARED, Demand
 from common.ipc.tag_link import TagLink
+from tests.kit.waiting import until_async
 
 CAM = StreamId("live/cam")
 
@@ -45,11 +46,6 @@ def run(
         asyncio.run(bounded(Path(folder)))
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
 def test_what_is_sent_lazily_comes_with_the_next_message_and_in_order() -> None:
     async def scenario(
         listener: MediaListener, link: TagLink, got: list[bytes], _: list[Sender]
@@ -62,7 +58,7 @@ def test_what_is_sent_lazily_comes_with_the_next_message_and_in_order() -> None:
         await asyncio.sleep(0)
         assert not got
         assert link.send([b"3"])
-        await until(lambda: len(got) == 3)
+        await until_async(lambda: len(got) == 3)
         assert got == [b"1", b"2", b"3"]
         assert loop.time() - began_s < BATCH_S
 
@@ -76,7 +72,7 @@ def test_what_is_sent_lazily_comes_in_the_end() -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         assert link.send([b"1"], batched=True)
-        await until(lambda: got == [b"1"])
+        await until_async(lambda: got == [b"1"])
         assert loop.time() - began_s >= BATCH_S * 0.9
 
     run(scenario)
@@ -87,23 +83,23 @@ def test_an_egress_says_what_is_watched_and_gets_at_once_what_had_waited() -> No
         listener: MediaListener, link: TagLink, got: list[bytes], senders: list[Sender]
     ) -> None:
         assert link.send([b"open"])
-        await until(lambda: bool(senders))
+        await until_async(lambda: bool(senders))
         assert not link.watches(CAM, "360p")
         link.send([b"waits"], batched=True)
         began_s = asyncio.get_running_loop().time()
         assert senders[0].answer([encode(Demand(CAM, ("360p",)))])
-        await until(lambda: b"waits" in got)
+        await until_async(lambda: b"waits" in got)
         assert asyncio.get_running_loop().time() - began_s < BATCH_S
         assert got.count(b"live/cam") == 1, "who sends is told"
         assert senders[0].answer([encode(Demand(CAM, ("240p", "360p")))])
-        await until(lambda: link.watches(CAM, "240p"))
+        await until_async(lambda: link.watches(CAM, "240p"))
         assert got.count(b"live/cam") == 1, "once"
         assert link.watches(CAM, "360p")
         assert link.watches(CAM, SHARED)
         assert not link.watches(CAM, "720p")
         assert not link.watches(StreamId("live/other"), "360p")
         assert senders[0].answer([encode(Demand(CAM, ()))])
-        await until(lambda: not link.watches(CAM, "360p"))
+        await until_async(lambda: not link.watches(CAM, "360p"))
 
     run(scenario)
 
@@ -113,10 +109,10 @@ def test_an_answer_that_cannot_be_read_changes_nothing(caplog: pytest.LogCapture
         listener: MediaListener, link: TagLink, got: list[bytes], senders: list[Sender]
     ) -> None:
         link.send([b"open"])
-        await until(lambda: bool(senders))
+        await until_async(lambda: bool(senders))
         assert senders[0].answer([b"nonsense"])
         assert senders[0].answer([encode(Demand(CAM, ("360p",)))])
-        await until(lambda: link.watches(CAM, "360p"))
+        await until_async(lambda: link.watches(CAM, "360p"))
 
     run(scenario)
     assert "unreadable answer" in caplog.text
@@ -127,9 +123,9 @@ def test_a_sender_that_is_gone_takes_no_answer() -> None:
         listener: MediaListener, link: TagLink, got: list[bytes], senders: list[Sender]
     ) -> None:
         link.send([b"open"])
-        await until(lambda: bool(senders))
+        await until_async(lambda: bool(senders))
         link.close()
-        await until(lambda: senders[0].closed)
+        await until_async(lambda: senders[0].closed)
         assert not senders[0].answer([b"x"])
 
     run(scenario)

@@ -12,6 +12,7 @@ from common.ipc.media_link import MediaListener, OnFrames
 from common.ipc.media_messages import StreamEnd
 from ingest.outputs.links import Links
 from tests.kit.children import CPU0, EGRESS0, INGEST0
+from tests.kit.waiting import until_async
 
 WORKER, EGRESS = CPU0, EGRESS0
 END = StreamEnd(StreamId("live/cam"), Generation(1), "over")
@@ -29,11 +30,6 @@ def run(scenario: Callable[[Bus, Links], Awaitable[None]]) -> None:
             bus.close()
 
     asyncio.run(with_relay())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.002)
 
 
 def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
@@ -63,7 +59,7 @@ def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -
         assert first.send(END, (b"payload",))
         assert [port.child for port in relay.egresses()] == [EGRESS]
         assert relay.egresses()[0].send(END)
-        await until(lambda: bool(got["w-a"] and got["e-a"]))
+        await until_async(lambda: bool(got["w-a"] and got["e-a"]))
         assert (decode(got["w-a"][0][0]), got["w-a"][0][1]) == (END, b"payload")
 
         relay.follow(endpoints(tmp_path, "a"))
@@ -74,7 +70,7 @@ def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -
         assert second is not first
         assert not first.send(END)
         assert second.send(END)
-        await until(lambda: bool(got["w-b"]))
+        await until_async(lambda: bool(got["w-b"]))
         assert len(got["w-a"]) == 1
         assert relay.handovers() == ((EGRESS, f"unix://{tmp_path}/h-b"),)
         for listener in inlets:

@@ -21,6 +21,7 @@ from common.rtmp.events import (
 from common.rtmp.messages import encode_command
 from common.rtmp.session import ServerSession
 from ingest.rtmp.connection import Connection, Phase
+from tests.kit.waiting import until_async
 
 CHUNK_SIZE = 4096
 
@@ -107,11 +108,6 @@ def run(scenario: Callable[[Publisher], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
 async def some_turns() -> None:
     for _ in range(5):
         await asyncio.sleep(0.001)
@@ -129,7 +125,7 @@ def test_what_is_read_lazily_waits_until_it_is_asked_for() -> None:
         assert len(owner.media_events) == 2
         publisher.picture(120)
         connection.read_immediately()
-        await until(lambda: len(owner.media_events) == 3)
+        await until_async(lambda: len(owner.media_events) == 3)
 
     run(scenario)
 
@@ -147,7 +143,7 @@ def test_a_lazy_publisher_that_ends_and_begins_again_is_prompt_from_then_on() ->
         assert connection.phase is Phase.PUBLISHING
         assert not connection.is_batched
         publisher.picture(80)
-        await until(lambda: len(owner.media_events) == 2)
+        await until_async(lambda: len(owner.media_events) == 2)
 
     run(scenario)
 
@@ -162,7 +158,7 @@ def test_a_lazy_publisher_that_is_closed_still_reads_why_and_is_not_reset() -> N
         assert b"another took over" in publisher.peer.recv(65536)
         assert publisher.peer.recv(65536) == b""
         publisher.peer.close()
-        await until(lambda: owner.why_closed != "")
+        await until_async(lambda: owner.why_closed != "")
         assert owner.why_closed == "another took over"
         assert owner.media_events == [], "what came too late is thrown away"
 
@@ -193,9 +189,9 @@ def test_one_that_is_held_back_is_not_read_lazily_meanwhile() -> None:
         connection.read_batched()
         connection.read_immediately()
         assert owner.media_events == []
-        await until(lambda: len(owner.media_events) == 1)
+        await until_async(lambda: len(owner.media_events) == 1)
         publisher.picture(80)
-        await until(lambda: len(owner.media_events) == 2)
+        await until_async(lambda: len(owner.media_events) == 2)
 
     run(scenario)
 
@@ -226,7 +222,7 @@ def test_media_sent_with_the_publish_request_is_taken_once_it_is_accepted() -> N
             encode_message(5, 9, 40 * i, 1, picture, CHUNK_SIZE) for i in range(ENOUGH // 10_000)
         )
         sending = asyncio.ensure_future(send_all(publisher, more))
-        await until(lambda: owner.names == ["cam1", "cam2"])
+        await until_async(lambda: owner.names == ["cam1", "cam2"])
         await some_turns()
         connection.look_again()
         assert not sending.done(), "nothing more is read before the answer"
@@ -235,7 +231,7 @@ def test_media_sent_with_the_publish_request_is_taken_once_it_is_accepted() -> N
         assert owner.request is not None
         connection.accept_publish(owner.request.request_id)
         assert owner.media_events == [], "its owner is in the middle of beginning it"
-        await until(lambda: len(owner.media_events) == 3 + ENOUGH // 10_000)
+        await until_async(lambda: len(owner.media_events) == 3 + ENOUGH // 10_000)
         assert [type(event) for event in owner.media_events[:4]] == [
             MetadataReceived,
             VideoReceived,
@@ -251,7 +247,7 @@ def test_one_that_is_refused_with_media_under_way_reads_why_and_is_not_reset() -
     async def scenario(publisher: Publisher) -> None:
         connection, owner = publisher.connection, publisher.owner
         publish_with_media(publisher)
-        await until(lambda: owner.names == ["cam1", "cam2"])
+        await until_async(lambda: owner.names == ["cam1", "cam2"])
         await some_turns()
         assert owner.request is not None
         connection.refuse_publish(owner.request.request_id, Refusal(RefusalReason.DENIED, "full"))
@@ -259,7 +255,7 @@ def test_one_that_is_refused_with_media_under_way_reads_why_and_is_not_reset() -
         assert b"full" in publisher.peer.recv(65536)
         assert publisher.peer.recv(65536) == b""
         publisher.peer.close()
-        await until(lambda: owner.why_closed != "")
+        await until_async(lambda: owner.why_closed != "")
         assert owner.why_closed == "full"
         assert owner.media_events == []
 

@@ -16,6 +16,7 @@ from common.codecs.h264 import AvcConfig, join_avcc, parse_sps, split_avcc
 from common.config.ladder import Rendition
 from common.flv.amf0 import decode_all
 from common.flv.video import parse_video
+from tests.kit.waiting import until
 from tests.kit.worker_process import (
     DEADLINE_S,
     SMALL,
@@ -32,6 +33,8 @@ from tests.kit.worker_process import (
 from worker.frames.captions import caption_data, caption_sei
 from worker.session.events import Ended, RenditionCoded
 from worker.threads import Job, JobThread, OwnThreads
+
+wait_until = partial(until, timeout=DEADLINE_S, every=0.001)
 
 
 @pytest.mark.parametrize(
@@ -371,13 +374,6 @@ class Unwatched(Driver):
 
     def _has_decoded(self, count: int) -> bool:
         return self.session.status(time.monotonic()).frames_out == count
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.001)
 
 
 def test_of_a_bundle_that_nobody_waits_for_a_renditions_pictures_are_encoded_in_a_row() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder
-from tests.kit.media import until
 from tests.kit.thread_time import ThreadTime, WatchedThreads
+from tests.kit.waiting import until
 from tests.kit.worker_process import (
     DEADLINE_S,
     Driver,

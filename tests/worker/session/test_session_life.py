@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.kit.media import until
+from tests.kit.waiting import until
 from tests.kit.worker_process import DEADLINE_S, Driver, SourceSpec, make_source, template
 from worker.session.session import TRANSITIONS, LifeEvent, SessionState
 

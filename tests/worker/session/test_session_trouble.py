@@ -13,7 +13,7 @@ import pytest
 from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder, RenditionFormat
 from common.errors import DecodeFailed, DeviceLost, EncodeFailed, EncoderLimitReached
-from tests.kit.media import until
+from tests.kit.waiting import until
 from tests.kit.worker_process import (
     DEADLINE_S,
     Driver,

@@ -4,25 +4,19 @@ Keyframes: the first picture whose PTS lies in another GOP (a multiple of `gop_m
 than the one before is an IDR on every rendition, and so is a session's first. Two workers that see
 the same pictures find the same ones.
 
-Rates: a rendition with a rate takes every n-th picture, n the smallest number that brings the
-source to that rate, so the spacing is even: 60 to 30 takes every second, 50 to 30 every second too
-(25 a second, not 30 with a stutter), 25 to 30 all. By time, not by counting: a picture is taken
-once n - 1/2 source intervals have passed since the last one taken, or the whole interval of the
-rendition's rate, whichever is less, so jitter of a quarter interval changes nothing and a source of
-variable rate is never faster than the rendition's rate for long. Keyframes are always taken.
+Rates: `picture_choice.py` has the rule.
 """
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
-_RATE_TOLERANCE = 0.05  # a source so much faster than a rendition's rate is taken whole
+from worker.frames.picture_choice import PictureChoice, decimation
+
 _WINDOW_FRAMES = 120
 _MIN_INTERVALS = 30  # intervals that tell a rate, their jitter and rounding evened out
-_EARLY = 0.25  # of an interval
 _GAP_MS = 1000  # a longer pause tells nothing of the rate
 # Of the rates in use; what is near one is taken for it, so that rate control and VUI are exact.
 _USUAL_RATES = (
@@ -38,13 +32,6 @@ def usual_rate(fps: float) -> Fraction:
     if abs(float(nearest) - fps) <= 0.004 * fps:
         return nearest
     return Fraction(max(1, round(fps * 1000)), 1000)
-
-
-def decimation(source_fps: float, cap: Fraction | None) -> int:
-    """n, where a rendition of at most `cap` frames a second takes every n-th picture."""
-    if cap is None or source_fps <= 0:
-        return 1
-    return max(1, math.ceil(source_fps / float(cap) - _RATE_TOLERANCE))
 
 
 def rendition_rate(source_fps: Fraction | None, cap: Fraction | None) -> Fraction:
@@ -86,45 +73,22 @@ class RateMeter:
 
 
 class RateCap:
-    """One rendition's choice of pictures."""
+    """One rendition's choice of pictures, and the rate of what it took."""
 
     def __init__(self, cap: Fraction | None) -> None:
-        self.divisor = 1  # takes every n-th of what it would take
-        self._cap = cap
-        self._taken_ms: int | None = None
-        self._due_ms = 0.0  # of the next one, where the source's rate is not known
+        self._choice = PictureChoice(cap)
         self.rate = RateMeter()  # of what was taken
+
+    def divide(self, divisor: int) -> None:
+        """Take every n-th of what it would take."""
+        self._choice.divisor = divisor
 
     def takes(self, pts_ms: int, is_key: bool, source_fps: float | None) -> bool:
         """Whether the rendition takes this picture; keyframes it must."""
-        taken_ms = self._taken_ms
-        if not is_key and taken_ms is not None:
-            if source_fps is None and self._cap is not None:
-                if pts_ms < self._due_ms - _EARLY * self._interval_ms:
-                    return False
-            elif pts_ms - taken_ms < self._threshold_ms(source_fps):
-                return False
-        self._taken_ms = pts_ms
-        if self._cap is not None:
-            # by a schedule, a little late or early: jitter costs no picture, and over more than
-            # a few there are no more than the rendition's rate says
-            is_next = taken_ms is not None and pts_ms > taken_ms
-            since_ms = max(self._due_ms, pts_ms - _EARLY * self._interval_ms) if is_next else pts_ms
-            self._due_ms = since_ms + self._interval_ms
+        if not self._choice.takes(pts_ms, is_key, source_fps):
+            return False
         self.rate.observe(pts_ms)
         return True
-
-    def _threshold_ms(self, source_fps: float | None) -> float:
-        """The time from one picture taken to the next, at least."""
-        if source_fps is None or (self._cap is None and self.divisor == 1):
-            return 0.0
-        n = decimation(source_fps, self._cap) * self.divisor
-        return min((n - 0.5) * 1000 / source_fps, self._interval_ms)
-
-    @property
-    def _interval_ms(self) -> float:
-        """Between two pictures at the rendition's rate."""
-        return math.inf if self._cap is None else self.divisor * 1000 / float(self._cap)
 
 
 class KeyframeGrid:
@@ -219,7 +183,7 @@ class FrameTimer:
 
     def divide(self, rendition: int, divisor: int) -> None:
         """Have a rendition take every n-th of the pictures it would take, and its keyframes."""
-        self._caps[rendition].divisor = divisor
+        self._caps[rendition].divide(divisor)
 
     def repeat_picture(self, pts_ms: int) -> Plan:
         """As `plan`, for a picture that repeats the last one: it tells nothing of any rate."""

@@ -17,6 +17,7 @@ from common.process.log import RateLimit
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
 from worker.frames.captions import caption_data
 from worker.frames.damage import DamageGate
+from worker.frames.display_times import DisplayTimes
 from worker.frames.freeze_frame import FreezeFrames
 from worker.frames.in_flight import UnitFacts, UnitsInFlight
 from worker.frames.picture_silence import PictureSilence
@@ -73,6 +74,7 @@ class DecodeStage:
         self._gate = DamageGate()
         self._silence = PictureSilence()
         self._in_flight = UnitsInFlight()
+        self._display_times = DisplayTimes()
         self._last: Picture | None = None  # of the decoder's last call, if that gave one
         self._freeze: FreezeFrames | None = None  # while the publisher is away
         self._frozen: Picture | None = None
@@ -100,6 +102,7 @@ class DecodeStage:
         if header.is_key:
             self._gate.keyframe_in(pts_ms)
         captions = caption_data(unit.data, self._source.config.nal_length_size)
+        self._display_times.put(header.dts_ms, pts_ms)
         self._in_flight.put(pts_ms, UnitFacts(header.received_s, header.replay, captions))
         began_cpu_s = self._cpu_clock()
         try:
@@ -121,9 +124,12 @@ class DecodeStage:
 
     def plan(self, picture: Picture) -> PlannedPicture:
         """What becomes of a picture that the last call gave; each one, in its order."""
-        counts, pts_ms = self._counts, picture.pts_ms
+        counts = self._counts
+        facts = self._in_flight.take(picture.pts_ms)
+        pts_ms = self._display_times.take(picture.pts_ms)
+        if pts_ms != picture.pts_ms:
+            picture = picture.at(pts_ms)
         self._last = picture
-        facts = self._in_flight.take(pts_ms)
         counts.pictures += 1
         counts.progress_s = self._clock()
         if picture.is_damaged:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.frames.picture_choice import decimation
 from worker.frames.timing import (
     FrameTimer,
     KeyframeGrid,
@@ -14,7 +15,6 @@ from worker.frames.timing import (
     RateCap,
     RateMeter,
     Verdict,
-    decimation,
     rendition_rate,
     usual_rate,
 )

@@ -12,8 +12,8 @@ from tests.bench import footage, peers
 from tests.bench.delay import Run, measure
 from tests.bench.ladder import SMALL, SMALL_LADDER, config
 from tests.bench.report import Bench, Figure, percentile
+from tests.kit.clients import FlvTag
 from tests.kit.farm import Farm
-from tests.kit.media import FlvTag
 
 OTHERS = 4
 EARLIER_S = 0.8  # the others start so long before

@@ -16,8 +16,8 @@ import psutil
 from tests.bench import footage, peers
 from tests.bench.ladder import HD_LADDER, Ladder, config
 from tests.bench.report import Bench, Figure, percentile
+from tests.kit.clients import FlvTag
 from tests.kit.farm import Farm
-from tests.kit.media import FlvTag
 
 WARM_UP = 150  # pictures
 ENDING_S = 0.3  # until the last picture is through

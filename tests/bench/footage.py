@@ -11,8 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from tests.kit.clients import FlvTag, flv_tags
 from tests.kit.clips import ClipSpec, draw, make_clip
-from tests.kit.media import FlvTag, flv_tags
 
 HD = ClipSpec(
     seconds=20.0, width=1280, height=720, gop_frames=60, b_frames=0, bitrate_bps=4_000_000

@@ -13,9 +13,9 @@ import av
 import numpy as np
 
 from common.codecs.h264 import AvcConfig, SpsInfo, parse_sps
+from tests.kit.clients import FlvTag, flv_tags
 from tests.kit.clips import ROW_FRACTION, draw, luma_of, read_number
 from tests.kit.gpu_units import Nv12, as_nv12, footage
-from tests.kit.media import FlvTag, flv_tags
 from tests.kit.scale_reference import psnr
 
 FPS = 30

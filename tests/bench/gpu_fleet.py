@@ -26,7 +26,7 @@ import psutil
 
 from supervisor.commands import client
 from tests.faults.load import Load, LoadPublisher, Picture, Script
-from tests.kit.media import FlvTag
+from tests.kit.clients import FlvTag
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_PATH = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]

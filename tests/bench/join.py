@@ -13,8 +13,8 @@ from common.rtmp.events import VideoReceived
 from tests.bench import footage, peers
 from tests.bench.ladder import HD_LADDER, config
 from tests.bench.report import Bench, Figure
+from tests.kit.clients import Publisher
 from tests.kit.farm import Farm
-from tests.kit.media import Publisher
 
 PLAYERS = 50
 OVER_S = 2.0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.bench import footage
 from tests.bench.report import Bench, Figure
+from tests.kit.clients import Publisher, TagPublisher
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import Publisher, TagPublisher
 from tests.kit.waiting import until
 
 MIB = 1024**2

@@ -23,8 +23,8 @@ import psutil
 from common.errors import TfarmError
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
 from common.rtmp.events import AudioReceived, VideoReceived
+from tests.kit.clients import FlvTag, send_tag
 from tests.kit.clips import luma_of, read_number
-from tests.kit.media import FlvTag, send_tag
 
 START_S = 1.0  # that each of a pool's processes is kept busy, so that all are started
 RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tests.bench import footage, peers
 from tests.bench.ladder import HD_LADDER, SMALL, SMALL_LADDER, Ladder, config
+from tests.kit.clients import FlvTag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import FlvTag
 
 SHAPES: dict[str, tuple[ClipSpec, Ladder, int]] = {
     "hd": (footage.HD, HD_LADDER, 1),

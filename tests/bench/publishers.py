@@ -15,9 +15,9 @@ import psutil
 from common.rtmp.client import ClientSession, Published, Refused
 from tests.bench import footage, peers
 from tests.bench.report import Bench, Figure
+from tests.kit.clients import FlvTag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import FlvTag
 
 STREAMS = 300
 SECONDS = 10.0

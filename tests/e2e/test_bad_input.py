@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
+from tests.kit.clients import FlvTag, Player, Publisher, TagPublisher, flv_tags, send_tag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
-from tests.kit.media import FlvTag, Player, Publisher, TagPublisher, flv_tags, send_tag
 from tests.kit.process_facts import descriptors, pss_bytes
 from tests.kit.waiting import until
 

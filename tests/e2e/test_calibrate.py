@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from common.config import load as config
+from tests.kit.clients import Publisher
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm, tfarm
-from tests.kit.media import Publisher
 
 pytestmark = [pytest.mark.e2e, pytest.mark.busy]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.clients import FlvTag, Player, TagPublisher, flv_tags, record, shifted
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import FlvTag, Player, TagPublisher, flv_tags, record, shifted
 
 pytestmark = pytest.mark.e2e
 

@@ -12,9 +12,9 @@ import pytest
 from common.flv import amf0
 from common.rtmp.blocking_client import RtmpPlayer
 from common.rtmp.events import MetadataReceived
+from tests.kit.clients import Player, Publisher, Recording, record
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import Player, Publisher, Recording, record
 
 pytestmark = pytest.mark.e2e
 

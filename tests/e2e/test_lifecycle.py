@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
+from tests.kit.clients import Player, Publisher, frames
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, TFARM, Farm, tfarm, wait_dead
-from tests.kit.media import Player, Publisher, frames
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e

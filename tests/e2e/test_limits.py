@@ -17,9 +17,9 @@ from common.ipc.egress_homes import home
 from common.ipc.identity import stream_id
 from common.rtmp.client import ClientSession, Playing, Published, Refused
 from tests.kit.children import EGRESS0, EGRESS1
+from tests.kit.clients import Player, Publisher
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
-from tests.kit.media import Player, Publisher
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from common.rtmp.blocking_client import RtmpPublisher
+from tests.kit.clients import flv_tags, send_tag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import flv_tags, send_tag
 
 pytestmark = pytest.mark.e2e
 

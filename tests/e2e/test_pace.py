@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.clients import Player, TagPublisher, flv_tags
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import Player, TagPublisher, flv_tags
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e

@@ -13,9 +13,9 @@ import pytest
 from common.rtmp.blocking_client import RtmpPlayer, RtmpRefused
 from common.rtmp.client import ClientSession, Ended
 from common.rtmp.events import VideoReceived
+from tests.kit.clients import Player, Publisher, Recording, frames
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
-from tests.kit.media import Player, Publisher, Recording, frames
 from tests.kit.process_facts import descriptors
 from tests.kit.waiting import until
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.clients import Player, TagPublisher, flv_tags
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
-from tests.kit.media import Player, TagPublisher, flv_tags
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.clients import Player, Publisher
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm, wait_dead
-from tests.kit.media import Player, Publisher
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e

@@ -9,9 +9,9 @@ import pytest
 
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from common.rtmp.events import VideoReceived
+from tests.kit.clients import Publisher, refusal
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
-from tests.kit.media import Publisher, refusal
 
 pytestmark = pytest.mark.e2e
 

@@ -13,9 +13,9 @@ import pytest
 from common.ipc.egress_homes import home
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from tests.kit.children import EGRESS0, EGRESS1
+from tests.kit.clients import Player, Publisher, TagPlayer, TagPublisher, flv_tags, frames, send_tag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm, wait_dead
-from tests.kit.media import Player, Publisher, TagPlayer, TagPublisher, flv_tags, frames, send_tag
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.config.ladder import Rendition, SourceFormat, Template, fit_ladder
-from tests.kit.clips import ClipSpec
-from tests.kit.farm import Farm
-from tests.kit.media import (
+from tests.kit.clients import (
     FlvTag,
     Player,
     Publisher,
@@ -19,6 +17,8 @@ from tests.kit.media import (
     flv_tags,
     shifted,
 )
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import Farm
 
 pytestmark = pytest.mark.e2e
 

@@ -25,6 +25,8 @@ from common.rtmp.chunks import encode_message
 from common.rtmp.client import Ended
 from common.rtmp.events import AudioReceived, MetadataReceived, VideoReceived
 from common.rtmp.messages import MessageType
+from tests.kit.clients import Player as AvPlayer
+from tests.kit.clients import flv_tags, frames
 from tests.kit.clips import ClipSpec, make_clip
 from tests.kit.egress import (
     STREAM,
@@ -41,8 +43,6 @@ from tests.kit.egress import (
     tags,
 )
 from tests.kit.egress_process import EgressProcess, FrontDoor
-from tests.kit.media import Player as AvPlayer
-from tests.kit.media import flv_tags, frames
 from tests.kit.process_facts import descriptors
 from tests.kit.waiting import until
 

@@ -11,7 +11,7 @@ from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
 from common.rtmp.events import VideoReceived
 from tests.faults.load import LoadPlayer
 from tests.faults.scene import CLIP, KEYS, RENDITION, Result, Scene, clip, seen_by, vitals
-from tests.kit.media import FlvTag, flv_tags, send_tag
+from tests.kit.clients import FlvTag, flv_tags, send_tag
 from tests.kit.waiting import until
 
 HANDSHAKE = b"\x03" + bytes(8) + bytes(1528)

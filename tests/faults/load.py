@@ -20,7 +20,7 @@ from common.errors import ProtocolError
 from common.flv.clock32 import Unwrapper
 from common.rtmp.client import ClientSession, Ended, Playing, Published, Refused
 from common.rtmp.events import AudioReceived, VideoReceived
-from tests.kit.media import FlvTag
+from tests.kit.clients import FlvTag
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import av.error
 
 from tests.faults.load import LoadPlayer, Picture
 from tests.faults.scene import CLIP, CLIP_MS, KEYS, OTHER_SETS, OTHER_SIZE, Result, Scene, Seen
+from tests.kit.clients import FlvTag
 from tests.kit.clips import luma_of, read_number
-from tests.kit.media import FlvTag
 from tests.kit.waiting import until
 
 HIT = KEYS[0]

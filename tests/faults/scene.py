@@ -19,9 +19,9 @@ from typing import Self
 import psutil
 
 from tests.faults.load import FRAME_MS, Load, LoadPlayer, LoadPublisher, Picture, Script
+from tests.kit.clients import flv_tags
 from tests.kit.clips import ClipSpec, make_clip
 from tests.kit.farm import Farm
-from tests.kit.media import flv_tags
 from tests.kit.waiting import until
 
 CLIP = ClipSpec(

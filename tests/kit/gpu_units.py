@@ -22,18 +22,9 @@ from common.codecs.h264 import (
     split_avcc,
     to_annexb,
 )
+from tests.kit.coded import CodedUnit
 
 Nv12 = NDArray[np.uint8]  # shape (height * 3 // 2, width)
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One access unit, AVCC with lengths of 4 bytes, parameter sets left out."""
-
-    data: bytes
-    dts_ms: int
-    pts_ms: int
-    is_idr: bool
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,7 @@ class Coded:
 
     config: AvcConfig
     sps: SpsInfo
-    units: tuple[Unit, ...]
+    units: tuple[CodedUnit, ...]  # lengths of 4 bytes, parameter sets left out
 
 
 def moving_picture(index: int, width: int, height: int) -> Nv12:
@@ -102,7 +93,14 @@ def code(
         if config is None:
             config = AvcConfig.from_parameter_sets(sps, pps)
         kept = [nal for nal in nals if nal_type(nal) in (NalType.SLICE, NalType.IDR)]
-        units.append(Unit(join_avcc(kept), packet.dts or 0, packet.pts or 0, is_idr(kept)))
+        units.append(
+            CodedUnit(
+                dts_ms=packet.dts or 0,
+                pts_ms=packet.pts or 0,
+                is_key=is_idr(kept),
+                data=join_avcc(kept),
+            )
+        )
     assert config is not None
     return Coded(config, parse_sps(config.sps[0]), tuple(units))
 

@@ -18,7 +18,7 @@ from common.ipc.identity import Generation, StreamId
 from common.ipc.kinds import KINDS
 from common.ipc.media_messages import StreamStart
 from tests.kit.children import CPU0
-from tests.kit.worker_process import DEADLINE_S, SourceSpec, make_source, template
+from tests.kit.session_driver import DEADLINE_S, SourceSpec, make_source, template
 from worker.devices.table import open_device
 from worker.run import Worker
 from worker.session.events import EncoderLimitHit

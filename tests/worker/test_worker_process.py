@@ -44,7 +44,7 @@ from common.ipc.media_messages import (
 )
 from tests.kit.children import CPU0
 from tests.kit.media_link import BlockingListener, BlockingSender
-from tests.kit.worker_process import (
+from tests.kit.session_driver import (
     STREAM,
     Output,
     Source,

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from common.config.ladder import Rendition
-from tests.kit.worker_process import Driver, SourceSpec, join_all_but, make_source, template
+from tests.kit.session_driver import Driver, SourceSpec, join_all_but, make_source, template
 
 FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
 ROUNDS = 40

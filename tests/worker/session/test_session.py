@@ -16,8 +16,7 @@ from common.codecs.h264 import AvcConfig, join_avcc, parse_sps, split_avcc
 from common.config.ladder import Rendition
 from common.flv.amf0 import decode_all
 from common.flv.video import parse_video
-from tests.kit.waiting import until
-from tests.kit.worker_process import (
+from tests.kit.session_driver import (
     DEADLINE_S,
     SMALL,
     Driver,
@@ -30,6 +29,7 @@ from tests.kit.worker_process import (
     template,
     transcode,
 )
+from tests.kit.waiting import until
 from worker.frames.captions import caption_data, caption_sei
 from worker.session.events import Ended, RenditionCoded
 from worker.threads import Job, JobThread, OwnThreads

@@ -10,9 +10,7 @@ import pytest
 
 from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder
-from tests.kit.thread_time import ThreadTime, WatchedThreads
-from tests.kit.waiting import until
-from tests.kit.worker_process import (
+from tests.kit.session_driver import (
     DEADLINE_S,
     Driver,
     Source,
@@ -22,6 +20,8 @@ from tests.kit.worker_process import (
     make_source,
     template,
 )
+from tests.kit.thread_time import ThreadTime, WatchedThreads
+from tests.kit.waiting import until
 from worker.devices.software.decode import SoftDecoder
 from worker.devices.software.device import SoftBackend
 from worker.devices.software.scale import SoftScaler

@@ -11,7 +11,7 @@ import pytest
 
 from common.codecs.h264 import SpsInfo
 from common.config.ladder import Ladder, RenditionFormat
-from tests.kit.worker_process import (
+from tests.kit.session_driver import (
     DEADLINE_S,
     Driver,
     SourceSpec,

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from tests.kit.session_driver import DEADLINE_S, Driver, SourceSpec, make_source, template
 from tests.kit.waiting import until
-from tests.kit.worker_process import DEADLINE_S, Driver, SourceSpec, make_source, template
 from worker.session.session import TRANSITIONS, LifeEvent, SessionState
 
 

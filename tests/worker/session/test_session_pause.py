@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.kit.worker_process import (
+from tests.kit.session_driver import (
     DEADLINE_S,
     Driver,
     SourceSpec,

@@ -13,8 +13,7 @@ import pytest
 from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder, RenditionFormat
 from common.errors import DecodeFailed, DeviceLost, EncodeFailed, EncoderLimitReached
-from tests.kit.waiting import until
-from tests.kit.worker_process import (
+from tests.kit.session_driver import (
     DEADLINE_S,
     Driver,
     Source,
@@ -23,6 +22,7 @@ from tests.kit.worker_process import (
     make_source,
     template,
 )
+from tests.kit.waiting import until
 from worker.devices.backend import EncodedUnit, Encoder, Picture, Surface
 from worker.devices.software.device import SoftBackend
 from worker.devices.software.scale import SoftScaler

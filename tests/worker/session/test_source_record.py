@@ -4,7 +4,7 @@ import pytest
 
 from common.codecs.h264 import AvcConfig
 from common.errors import AvcError, DecodeFailed
-from tests.kit.worker_process import SourceSpec, make_source
+from tests.kit.session_driver import SourceSpec, make_source
 from worker.session.source_record import read_record
 
 

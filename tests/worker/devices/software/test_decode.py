@@ -10,7 +10,7 @@ import pytest
 from common.codecs.bits import BitReader, BitWriter
 from common.codecs.h264 import AvcConfig, join_avcc, parse_sps, unescape
 from common.errors import AvcError, DecodeFailed
-from tests.kit.worker_process import Source, SourceSpec, make_source
+from tests.kit.session_driver import Source, SourceSpec, make_source
 from worker.devices.software.decode import SoftDecoder, SoftPicture
 
 

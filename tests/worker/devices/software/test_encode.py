@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from common.codecs.h264 import AvcConfig, NalType, nal_type, parse_sps, split_avcc
 from common.config.ladder import RateControl, RenditionFormat
 from common.errors import EncodeFailed
-from tests.kit.worker_process import SourceSpec, make_source, pattern
+from tests.kit.session_driver import SourceSpec, make_source, pattern
 from worker.devices.backend import EncodedUnit
 from worker.devices.software.decode import MILLISECONDS
 from worker.devices.software.encode import X264_PRESETS, X264Encoder

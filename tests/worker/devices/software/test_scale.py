@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from common.codecs.h264 import AvcConfig, SpsInfo, parse_sps
 from common.config.ladder import Ladder, Rendition, SourceFormat, Template, fit_ladder
 from common.errors import EncodeFailed
-from tests.kit.worker_process import SourceSpec, make_source, pattern, plane_of
+from tests.kit.session_driver import SourceSpec, make_source, pattern, plane_of
 from worker.devices.software.decode import SoftDecoder, SoftPicture
 from worker.devices.software.scale import SoftScaler, _RenditionScaler, larger_renditions
 

@@ -24,6 +24,7 @@ from common.config.ladder import Rendition, Template
 from common.flv.video import VideoPacket, parse_video
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import AccessUnit, StreamStart
+from tests.kit.coded import CodedUnit
 from worker.devices.backend import Backend
 from worker.devices.software.decode import MILLISECONDS
 from worker.devices.software.device import SoftBackend
@@ -64,17 +65,9 @@ class SourceSpec:
 
 
 @dataclass(frozen=True)
-class SourceUnit:
-    dts_ms: int
-    pts_ms: int
-    is_key: bool
-    data: bytes
-
-
-@dataclass(frozen=True)
 class Source:
     record: bytes
-    units: tuple[SourceUnit, ...]
+    units: tuple[CodedUnit, ...]
 
     @property
     def pts_ms(self) -> list[int]:
@@ -139,11 +132,11 @@ def make_source(spec: SourceSpec = SourceSpec()) -> Source:
     # FLV has no negative times: what is decoded early moves all DTS, never a PTS, of a stream
     shift = spec.pts_ms(0) - first
     units = [
-        SourceUnit(
-            (packet.dts or 0) + (shift if not spec.b_frames else 0),
-            packet.pts or 0,
-            packet.is_keyframe,
-            bytes(packet),
+        CodedUnit(
+            dts_ms=(packet.dts or 0) + (shift if not spec.b_frames else 0),
+            pts_ms=packet.pts or 0,
+            is_key=packet.is_keyframe,
+            data=bytes(packet),
         )
         for packet in packets
     ]

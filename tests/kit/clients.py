@@ -24,19 +24,10 @@ from common.errors import TfarmError
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
 from common.rtmp.events import VideoReceived
 from tests.kit.clips import Plane, luma_of, read_number
+from tests.kit.coded import CodedUnit
 
 IO_TIMEOUT_S = 15.0
 AV_ERRORS = (av.error.FFmpegError, OSError)
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One packet as libavformat gives it; times in ms."""
-
-    pts_ms: int
-    dts_ms: int
-    is_key: bool
-    data: bytes
 
 
 @dataclass(frozen=True)
@@ -53,8 +44,8 @@ class Shown:
 class Recording:
     """What a clip holds, or what a player got."""
 
-    video: list[Unit] = field(default_factory=list)
-    audio: list[Unit] = field(default_factory=list)
+    video: list[CodedUnit] = field(default_factory=list)
+    audio: list[CodedUnit] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
     profile: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
@@ -104,11 +95,11 @@ def record(
             for packet in container.demux():
                 if packet.dts is None or packet.pts is None or packet.time_base is None:
                     continue
-                unit = Unit(
-                    _ms(packet.pts, packet.time_base),
-                    _ms(packet.dts, packet.time_base),
-                    packet.is_keyframe,
-                    bytes(packet),
+                unit = CodedUnit(
+                    pts_ms=_ms(packet.pts, packet.time_base),
+                    dts_ms=_ms(packet.dts, packet.time_base),
+                    is_key=packet.is_keyframe,
+                    data=bytes(packet),
                 )
                 if packet.stream.type == "video":
                     recording.video.append(unit)

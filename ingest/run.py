@@ -161,7 +161,7 @@ class Ingest:
         now = time.monotonic()
         match message:
             case GopTransfer():
-                self._streams.kept(message, payloads)
+                self._streams.take_over(message, payloads)
             case Placement():
                 self._streams.placed(message, now)
             case Refused():

@@ -19,9 +19,10 @@ from egress.streams.registry import Streams
 from egress.streams.stream import Stream as EgressStream
 from egress.streams.stream import StreamState
 from ingest.streams.publisher import Publisher
-from ingest.streams.stream import SessionContext, Stream
+from ingest.streams.stream import Stream, StreamContext
 from tests.kit.children import EGRESS0, EGRESS1
 from tests.kit.egress import FlushReader
+from tests.kit.ingest_streams import FakeConnection
 from tests.kit.stream import ANSWER, STREAM, FakePeers, header, picture, sound, sound_header
 
 OTHER_FORMAT = AudioReceived(0, aac_sequence_header(AudioSpecificConfig(2, 44100, 2, 2).encode()))
@@ -82,15 +83,19 @@ class Ingest:
         self.peers.running = list(egresses)  # type: ignore[arg-type]
         self._clock = clock
         requests = itertools.count(10)
-        around = SessionContext(self.peers, lambda _: None, requests.__next__, lambda: clock.now)
+        around = StreamContext(self.peers, lambda _: None, requests.__next__, lambda: clock.now)
         self.stream = Stream(placed, around, since_unix=1.0)
         self.stream.arrive("192.0.2.1:5000", clock.now)
-        self.publisher = Publisher(self.stream, IngestSettings(idle_timeout_s=60.0), clock.now)
+        settings = IngestSettings(idle_timeout_s=60.0)
+        self.connection = FakeConnection()
+        self.connection.accept_publish(7, self.stream.timeline, clock.now)
+        self.publisher = Publisher(self.stream, self.connection, settings, clock.now)
 
     def take(self, *events: AudioReceived | VideoReceived) -> None:
-        for event in events:
+        assert self.connection.demuxer is not None
+        for event in self.connection.demuxer.take(events, self._clock.now):
             self.publisher.take(event, self._clock.now)
-        self.stream.end_read(self._clock.now)
+        self.stream.media.end_read(self._clock.now)
 
     def run(self, begin_ms: int, end_ms: int, *, lag_ms: int = 0, composition_ms: int = 0) -> None:
         """25 pictures and 50 audio frames a second in real time; the audio may lag behind."""

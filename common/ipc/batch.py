@@ -10,21 +10,22 @@ from collections.abc import Sequence
 from typing import Final
 
 from common.errors import EnvelopeError
+from common.media.units import Data
 
-Frames = Sequence[bytes]
+Frames = Sequence[Data]
 
 MAX_MESSAGES: Final = 4096  # in one
 _COUNT: Final = struct.Struct(">H")
 _SINGLE: Final = tuple(_COUNT.pack(count) for count in range(9))  # the usual ones, alone
 
 
-def pack(messages: Sequence[Frames]) -> list[bytes]:
+def pack(messages: Sequence[Frames]) -> list[Data]:
     """The frames that carry 1 to MAX_MESSAGES messages of 1 to 65535 frames each."""
     if len(messages) == 1:
         frames = messages[0]
         count = len(frames)
         return [_SINGLE[count] if count < len(_SINGLE) else _COUNT.pack(count), *frames]
-    packed = [struct.pack(f">{len(messages)}H", *map(len, messages))]
+    packed: list[Data] = [struct.pack(f">{len(messages)}H", *map(len, messages))]
     for frames in messages:
         packed += frames
     return packed

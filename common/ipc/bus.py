@@ -20,10 +20,11 @@ import zmq
 
 from common.ipc.endpoint import socket_path
 from common.ipc.envelope import MAX_PAYLOAD_BYTES
+from common.media.units import Data
 
 log = logging.getLogger("tfarm.common.ipc.bus")
 
-Frames = Sequence[bytes]
+Frames = Sequence[Data]
 OnFrames = Callable[[list[bytes]], None]
 OnTurn = Callable[[], None]
 

@@ -7,6 +7,7 @@ people.
 """
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from common.access.refusal import Refusal
 from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Template
@@ -255,19 +256,42 @@ class StreamRevoked:
     resume_time: ResumeTime | None = None  # None: nothing of it was sent
 
 
+class TransferKind(Enum):
+    """What an item of a `GopTransfer` is, and what its payload holds."""
+
+    METADATA = "metadata"  # the body of onMetaData
+    VIDEO_CONFIG = "video-config"  # the codec's configuration record
+    AUDIO_CONFIG = "audio-config"  # likewise; empty for codecs that have none
+    VIDEO = "video"  # a unit's data
+    AUDIO = "audio"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferItem:
+    """One item of a `GopTransfer`."""
+
+    kind: TransferKind
+    codec: str = ""  # of `common.media.units`; of audio and video
+    dts_ms: int = 0
+    composition_ms: int = 0  # PTS - DTS
+    flags: int = 0  # as ingest/streams/gop_transfer.py has them
+    received_s: float = 0.0
+
+
 @message("gop-transfer")
 @dataclass(frozen=True, slots=True)
 class GopTransfer:
-    """Ingest, behind `StreamRevoked`: what it kept of a stream; the supervisor passes it on.
+    """Ingest, behind `StreamRevoked`: what it has of a stream; the supervisor passes it on.
 
-    To the ingest that has the stream now: headers, and all since the last keyframe. Payloads: one
-    for each item (`ingest/streams/gop_transfer.py` knows their kinds).
+    To the ingest that has the stream now: configurations, and all since the last keyframe.
+    Payloads: one for each item.
     """
 
     stream_id: StreamId
     generation: Generation  # of the placement that ends with it
     format: SourceFormat | None
-    items: tuple[tuple[int, int, int, int, float], ...]  # kind, dts_ms, PTS - DTS, flags, came_s
+    items: tuple[TransferItem, ...]
 
 
 @message("stream-wanted")

@@ -9,13 +9,16 @@ for the ports it is given.
 from collections.abc import Callable, Iterator
 
 from common.config.ladder import SOURCE
+from common.flv.audio import audio_body, audio_header_body
 from common.flv.tag import TagType
+from common.flv.video import video_body, video_header_body
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import HEADER, KEY, REPLAY, SHARED, StreamClosed, StreamOpen
+from common.media.units import AudioUnit, DataUnit, VideoConfig, VideoUnit
 from common.process.stage_times import StageTimes
 from ingest.outputs.outbox import EgressFeed, Peers, TagEntry
-from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
-from ingest.streams.source_gop import CachedTag, Metadata, SourceGop
+from ingest.streams.media_events import Metadata
+from ingest.streams.source_gop import GopItem, SourceGop
 
 # Audio waits for a picture while pictures come as often as this; where they stop, a later read or
 # tick ends the wait.
@@ -126,8 +129,12 @@ class EgressOutput:
         for rendition, entries, bodies in _replayed(gop):
             feed.tags(self.generation, rendition, entries, bodies)
 
-    def put(self, rendition: str, entry: TagEntry, body: bytes) -> None:
-        """Put a tag behind those of the same read."""
+    def put(self, item: GopItem) -> None:
+        """Put a unit, or a header, behind those of the same read; as the tag that egress serves."""
+        tag = tag_of(item)
+        if tag is None:
+            return
+        rendition, entry, body = tag
         if rendition != self._rendition:
             self.flush(rides=rendition == SOURCE)
             self._rendition = rendition
@@ -200,37 +207,39 @@ class EgressOutput:
     def _open_source_at(self, feed: EgressFeed, gop: SourceGop) -> None:
         config, metadata = gop.video_config, gop.metadata
         if config is not None:
-            body = metadata.payload if metadata else b""
-            feed.open_source(self.generation, body, config.payload)
+            body = metadata.body if metadata else b""
+            feed.open_source(self.generation, body, video_header_body(config))
 
 
-def tag_of(item: CachedTag) -> tuple[str, TagEntry]:
-    """The rendition and the entry of a tag; a header has no time."""
-    match item:
-        case VideoUnit():
-            flags = KEY if item.is_key else 0
-            return SOURCE, (TagType.VIDEO, item.dts_ms, flags, item.received_s)
-        case AudioFrame():
-            return SHARED, (TagType.AUDIO, item.dts_ms, 0, item.received_s)
-        case DataUnit():
-            return SHARED, (TagType.SCRIPT, item.dts_ms, 0, item.received_s)
-        case AudioConfig():
-            return SHARED, (TagType.AUDIO, 0, HEADER, 0.0)
+def tag_of(item: GopItem) -> tuple[str, TagEntry, bytes] | None:
+    """The rendition, entry and body of an item's tag; a header has no time, and may have no tag."""
+    if isinstance(item, VideoUnit):
+        flags = KEY if item.is_key else 0
+        return SOURCE, (TagType.VIDEO, item.dts_ms, flags, item.received_s), video_body(item)
+    if isinstance(item, AudioUnit):
+        return SHARED, (TagType.AUDIO, item.dts_ms, 0, item.received_s), audio_body(item)
+    if isinstance(item, DataUnit):
+        return SHARED, (TagType.SCRIPT, item.dts_ms, 0, item.received_s), item.data
+    header = audio_header_body(item)
+    return (SHARED, (TagType.AUDIO, 0, HEADER, 0.0), header) if header else None
 
 
 def _replayed(gop: SourceGop) -> Iterator[Batch]:
-    """The cache's tags, consecutive ones of a rendition together."""
+    """The tags of the last GOP, consecutive ones of a rendition together."""
     batch: Batch | None = None
     for item in gop.replay():
-        if isinstance(item, Metadata | VideoConfig) or not item.payload:
+        if isinstance(item, Metadata | VideoConfig):
             continue
-        rendition, (kind, dts_ms, flags, received_s) = tag_of(item)
+        tag = tag_of(item)
+        if tag is None:
+            continue
+        rendition, (kind, dts_ms, flags, received_s), body = tag
         entry = (kind, dts_ms, flags | REPLAY, received_s)
         if batch is None or batch[0] != rendition:
             if batch is not None:
                 yield batch
             batch = (rendition, [], [])
         batch[1].append(entry)
-        batch[2].append(item.payload)
+        batch[2].append(body)
     if batch is not None:
         yield batch

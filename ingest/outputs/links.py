@@ -16,6 +16,7 @@ from common.ipc.envelope import encode
 from common.ipc.identity import BootId, ChildId, StreamId
 from common.ipc.media_link import MediaSender
 from common.ipc.tag_link import TagLink
+from common.media.units import Data
 
 
 class PeerPort:
@@ -36,14 +37,14 @@ class PeerPort:
     def boot_id(self) -> BootId:
         return self._boot_id
 
-    def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         """Send with all else of this turn of the loop; False: its queue is full, or it is gone."""
         return self._send(message, payloads, batched=False)
 
     def close(self) -> None:
         self._link.close()
 
-    def _send(self, message: object, payloads: Sequence[bytes], *, batched: bool) -> bool:
+    def _send(self, message: object, payloads: Sequence[Data], *, batched: bool) -> bool:
         if self._link.send((encode(message), *payloads), batched):
             return True
         self.refused += 1
@@ -57,7 +58,7 @@ class EgressPort(PeerPort):
         super().__init__(child, boot_id, link)
         self.watches = link.watches
 
-    def send_batched(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send_batched(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         """Send with what is sent next, or some time later; False as `send`."""
         return self._send(message, payloads, batched=True)
 

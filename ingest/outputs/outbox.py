@@ -28,7 +28,7 @@ from common.ipc.media_messages import (
     Tags,
     VideoHeader,
 )
-from ingest.rtmp.to_units import VideoUnit
+from common.media.units import Data, VideoUnit
 
 MAX_KEPT = 32  # messages that wait for a peer which takes none: then only the latest matter
 
@@ -44,7 +44,7 @@ class Port(Protocol):
     @property
     def boot_id(self) -> BootId: ...
 
-    def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         """Send without waiting; False: not taken."""
         ...
 
@@ -56,7 +56,7 @@ class EgressPort(Port, Protocol):
         """Whether somebody there plays this rendition, or waits for it."""
         ...
 
-    def send_batched(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send_batched(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         """Send with what is sent next, or some time later; False: not taken."""
         ...
 
@@ -82,13 +82,13 @@ class _Outbox:
 
     def __init__(self, port: Port) -> None:
         self._port = port
-        self._kept: list[tuple[object, Sequence[bytes]]] = []
+        self._kept: list[tuple[object, Sequence[Data]]] = []
 
     @property
     def is_empty(self) -> bool:
         return not self._kept
 
-    def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         """Send now, or keep it for `retry`."""
         if self.retry() and self._port.send(message, payloads):
             return True

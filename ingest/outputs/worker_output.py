@@ -11,8 +11,8 @@ from common.ipc.control_messages import Placement
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_messages import StreamStart
 from common.media.clock import ClockReference
+from common.media.units import VideoConfig, VideoUnit
 from ingest.outputs.outbox import Peers, WorkerFeed
-from ingest.rtmp.to_units import VideoConfig, VideoUnit
 from ingest.streams.source_gop import SourceGop
 
 CUT_GRACE_MS = 1_000  # a placement that was cut ends this long after, frames or no frames

@@ -30,6 +30,8 @@ from common.rtmp.events import (
 )
 from common.rtmp.session import ServerSession
 from common.rtmp.status_codes import PUBLISH_DONE, play_code, publish_code
+from ingest.rtmp.to_units import Demuxer
+from ingest.streams.timeline import Timeline
 
 log = logging.getLogger("tfarm.ingest.rtmp.connection")
 
@@ -100,6 +102,7 @@ class Connection:
         self.session = session
         self.phase = Phase.OPEN
         self.publishes = 0  # that were asked for
+        self.demuxer: Demuxer | None = None  # of what it publishes
         self._socket = sock
         self._fd = sock.fileno()
         self._owner = owner
@@ -125,7 +128,12 @@ class Connection:
         self.session.reject(request_id, code, description)
         self.close_gently(code)  # the description names what may be a key
 
-    def accept_publish(self, request_id: int) -> None:
+    @property
+    def last_media_s(self) -> float:
+        return self.demuxer.last_media_s if self.demuxer is not None else 0.0
+
+    def accept_publish(self, request_id: int, timeline: Timeline, now: float) -> None:
+        self.demuxer = Demuxer(timeline, now)
         self.session.accept(request_id)
         if self.phase is Phase.ASKING and self.session.is_publishing:
             self.phase = Phase.PUBLISHING

@@ -22,6 +22,7 @@ from common.rtmp.session import ServerSession, SessionConfig
 from common.rtmp.status_codes import NO_APP
 from ingest.rtmp.connection import Connection, Phase
 from ingest.rtmp.player_handover import Players
+from ingest.rtmp.publish_address import attempt_of
 from ingest.streams.admission import Admission
 from ingest.streams.registry import Streams
 
@@ -188,10 +189,15 @@ class Server:
                 refusal = Refusal(RefusalReason.DENIED, why_not)
                 connection.refuse_publish(request.request_id, refusal)
                 return
-        self._streams.publish(connection, request, now)
+        attempt = attempt_of(request)
+        if isinstance(attempt, Refusal):
+            self._streams.refuse(connection, request.request_id, attempt, now)
+        else:
+            self._streams.publish(connection, attempt, now)
 
     def media(self, connection: Connection, events: Sequence[Event], now: float) -> None:
-        self._streams.media(connection, events, now)
+        if connection.demuxer is not None:
+            self._streams.media(connection, connection.demuxer.take(events, now), now)
 
     def publish_ended(self, connection: Connection, how: str) -> None:
         self._streams.ended(connection, how)

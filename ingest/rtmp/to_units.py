@@ -1,51 +1,57 @@
-"""What a publisher's audio, video and data messages hold, as values that ingest can pass on.
+"""What a publisher's RTMP messages hold, as units, configurations and events of `ingest.streams`.
 
-Video comes out as access units in legacy FLV form, whatever form it came in: E-RTMP's avc1 and
-Annex B inside tags are rewritten, all else keeps the publisher's bytes. NAL units are found by
-their lengths but not split or copied. A sequence header that repeats the known one says nothing;
-parameter sets in band that differ from it make a new one, ahead of the unit that they came in.
+The only place of ingest that knows FLV bodies. A unit's data is a view of the message it came in,
+as the publisher sent it; Annex B inside tags becomes lengths. NAL units are found by their lengths
+but not split or copied. A sequence header that repeats the known one says nothing; parameter sets
+in band that differ from it make a new one, ahead of the unit that they came in.
 
 Pure, one Demuxer a publisher, over the stream's Timeline: only pictures, audio frames and data
 messages get a time, since publishers send headers with any timestamp, often 0. What cannot be read
 comes out as `Dropped`; nothing raises.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from common.codecs.aac import AudioSpecificConfig, adts_header_bytes, config_of_adts
+from common.codecs import aac
+from common.codecs.aac import adts_header_bytes, config_of_adts
 from common.codecs.bits import BitReader
 from common.codecs.h264 import (
     AvcConfig,
     NalType,
-    SpsInfo,
     join_avcc,
     looks_like_annexb,
     nal_spans,
     parameter_sets_in,
     parse_sps,
     split_annexb,
+    video_config,
 )
 from common.errors import AvcError, FlvError
 from common.flv import amf0
-from common.flv.audio import (
-    AudioBody,
-    AudioFormat,
-    AudioPacket,
-    aac_frame,
-    aac_sequence_header,
-    parse_audio,
+from common.flv.audio import AudioBody, AudioFormat, AudioPacket, mp3_frame, parse_audio
+from common.flv.on_metadata import NAME, metadata_members
+from common.flv.video import FrameType, VideoBody, VideoPacket, parse_video
+from common.media.rates import declared_rate
+from common.media.units import (
+    AudioCodec,
+    AudioConfig,
+    AudioUnit,
+    Data,
+    DataUnit,
+    MediaKind,
+    VideoCodec,
+    VideoConfig,
+    VideoUnit,
 )
-from common.flv.tag import TagType
-from common.flv.video import (
-    FrameType,
-    VideoBody,
-    VideoPacket,
-    avc_nalus,
-    avc_sequence_header,
-    parse_video,
+from common.rtmp.events import AudioReceived, DataReceived, Event, MetadataReceived, VideoReceived
+from ingest.streams.media_events import (
+    AudioOmitted,
+    Dropped,
+    MediaEvent,
+    Metadata,
+    UnsupportedVideo,
 )
-from common.media.units import AudioCodec, VideoCodec
 from ingest.streams.timeline import Stamp, Timeline
 
 # Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours): taken as 0.
@@ -56,163 +62,93 @@ MAX_PPS = 256
 MAX_RECORD_BYTES = 16 * 1024  # kept, and sent to every player; real ones have 30 to 200
 MAX_AAC_CONFIG_BYTES = 1024  # likewise; a program config element and its comment have 300
 
-_LEGACY_AVC = 7  # the codec id, in a first byte without the extended header's bit
-_LEGACY_MP3_HEADER = b"\x2f"  # MP3, 44.1 kHz, 16 bit, stereo; decoders go by the frame's header
 _PICTURE_TYPES = frozenset({NalType.SLICE, NalType.PARTITION_A, NalType.IDR})
 
-
-@dataclass(frozen=True, slots=True)
-class VideoConfig:
-    """New parameter sets, valid from the next unit on."""
-
-    record: bytes  # AVCDecoderConfigurationRecord
-    config: AvcConfig
-    sps: SpsInfo
-    changed: bool  # not the publisher's first
-
-    @property
-    def payload(self) -> bytes:
-        """The sequence header's tag body."""
-        return avc_sequence_header(self.record)
-
-
-@dataclass(frozen=True, slots=True)
-class VideoUnit:
-    """One access unit."""
-
-    dts_ms: int
-    composition_ms: int  # PTS - DTS
-    is_key: bool  # an IDR picture, or flagged by the publisher: see `_is_key`
-    is_idr: bool  # a NAL unit of type 5 was found
-    payload: bytes  # the tag body: legacy FLV, lengths of the record's size
-    received_s: float  # CLOCK_MONOTONIC
-    discontinuity: bool = False  # stream time was set anew here
-
-    @property
-    def pts_ms(self) -> int:
-        return self.dts_ms + self.composition_ms
-
-    @property
-    def data(self) -> bytes:
-        """The NAL units, with lengths of the record's size."""
-        return self.payload[5:]
-
-
-@dataclass(frozen=True, slots=True)
-class AudioConfig:
-    """The audio's format, new or changed."""
-
-    payload: bytes  # the sequence header's tag body; empty for formats that have none
-    asc: AudioSpecificConfig | None  # AAC only
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class AudioFrame:
-    """One audio tag."""
-
-    dts_ms: int
-    payload: bytes  # the tag body, legacy FLV
-    received_s: float
-    discontinuity: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DataUnit:
-    """One data message other than onMetaData (captions, cue points, timecode)."""
-
-    dts_ms: int
-    payload: bytes
-    received_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class AudioLeftOut:
-    """Audio that no FLV player could be given; said once a reason, the frames go nowhere."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unsupported:
-    """The publisher sends video of this codec; said once. Nothing of it can be served."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A message that was left out. `reason` is one of few, for counting; `detail` is for logs."""
-
-    type: TagType
-    reason: str
-    detail: str = ""
-
-
-VideoResult = VideoConfig | VideoUnit | Unsupported | Dropped
-AudioResult = AudioConfig | AudioFrame | AudioLeftOut | Dropped
+VideoResult = VideoConfig | VideoUnit | UnsupportedVideo | Dropped
+AudioResult = AudioConfig | AudioUnit | AudioOmitted | Dropped
 
 
 class Demuxer:
     """One publisher's messages, in the order of arrival; each call gives what the message held."""
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline, now: float = 0.0) -> None:
+        """`now` is when its publisher begins."""
+        self.last_media_s = now  # when the last audio or video message came
         self._timeline = timeline
         self._length_size: int | None = None  # None: no sequence header yet
         self._config: AvcConfig | None = None
         self._known_sets: frozenset[bytes] = frozenset()
         self._flagged_before = False  # the last picture had the keyframe flag
-        self._unsupported: str | None = None
+        self._unsupported: VideoCodec | None = None
         self._audio_config: AudioConfig | None = None
-        self._audio_left_out: set[str] = set()
+        self._omitted: set[str] = set()
+
+    def take(self, events: Sequence[Event], now: float) -> Iterator[MediaEvent]:
+        """What the events of one read hold, each read when it is asked for."""
+        for event in events:
+            # not by `match`: this runs for every message of every publisher
+            if isinstance(event, VideoReceived):
+                yield from self.video(event.timestamp, event.payload, now)
+            elif isinstance(event, AudioReceived):
+                yield from self.audio(event.timestamp, event.payload, now)
+            elif isinstance(event, MetadataReceived):
+                yield self.metadata(event.payload)
+            elif isinstance(event, DataReceived):
+                yield self.data(event.timestamp, event.payload, now)
 
     def video(self, timestamp: int, payload: bytes, now: float) -> list[VideoResult]:
         """Take a video message."""
+        self.last_media_s = now
         try:
-            body = parse_video(payload)
+            body = parse_video(memoryview(payload))
         except FlvError as error:
             return [_dropped_video("unreadable video tag", error)]
         if body.track_id != 0 or body.codec is None:
             return []
         if body.codec is not VideoCodec.H264:
-            if body.codec.label == self._unsupported:
+            if body.codec is self._unsupported:
                 return []
-            self._unsupported = body.codec.label
-            return [Unsupported(body.codec.label)]
+            self._unsupported = body.codec
+            return [UnsupportedVideo(body.codec)]
         match body.packet:
             case VideoPacket.SEQUENCE_HEADER:
-                return self._sequence_header(body.data)
+                return self._sequence_header(bytes(body.data))
             case VideoPacket.NALUS:
-                return self._access_unit(timestamp, payload, body, now)
+                return self._access_unit(timestamp, body, now)
             case _:
                 return []  # an end of sequence is no end of the stream; commands, colour info
 
     def audio(self, timestamp: int, payload: bytes, now: float) -> list[AudioResult]:
         """Take an audio message."""
+        self.last_media_s = now
         if not payload:  # a sign of silence in E-RTMP, no frame
             return [_dropped_audio("empty audio tag")]
         try:
-            body = parse_audio(payload)
+            body = parse_audio(memoryview(payload))
         except FlvError as error:
             return [_dropped_audio("unreadable audio tag", error)]
         if body.track_id != 0:
-            return self._leave_out("audio tracks beyond the first")
+            return self._omit("audio tracks beyond the first")
         if not body.is_legacy:
-            return self._leave_out(f"{body.codec.label} audio")
+            return self._omit(f"{body.codec.label} audio")
         match body.packet:
             case AudioPacket.SEQUENCE_HEADER if body.format is AudioFormat.AAC:
-                return self._aac_config(body.data)
+                return self._aac_config(bytes(body.data))
             case AudioPacket.FRAME | None:
                 return self._audio_frame(timestamp, payload, body, now)
             case _:
                 return []
 
+    def metadata(self, payload: bytes) -> Metadata:
+        """Take an onMetaData message."""
+        return Metadata(payload, declared_rate(metadata_members(payload).get("framerate")))
+
     def data(self, timestamp: int, payload: bytes, now: float) -> DataUnit | Dropped:
         """Take a data message; onMetaData comes here only when nobody can read it."""
         name = amf0.leading_string(payload)
-        if name is not None and name[0] == "onMetaData":
+        if name is not None and name[0] == NAME:
             # Passed on as data it would be every rendition's metadata: each has its own.
-            return Dropped(TagType.SCRIPT, "unreadable metadata")
+            return Dropped(MediaKind.DATA, "unreadable metadata")
         return DataUnit(self._timeline.data(timestamp, now).dts_ms, payload, now)
 
     # ---- video
@@ -256,53 +192,50 @@ class Demuxer:
         self._config = config
         self._known_sets = known
         self._length_size = config.nal_length_size
-        return [VideoConfig(record, config, sps, changed=before is not None)]
+        return [video_config(record, sps)]
 
     def _access_unit(
-        self, timestamp: int, payload: bytes, body: VideoBody[bytes], now: float
+        self, timestamp: int, body: VideoBody[memoryview], now: float
     ) -> list[VideoResult]:
         length_size = self._length_size
         if length_size is None:
             return [_dropped_video("video before its sequence header")]
-        data = body.data
-        as_it_came = payload[0] & 0x8F == _LEGACY_AVC
+        data: Data = body.data
         try:
             if looks_like_annexb(data, length_size):
                 data = join_avcc(split_annexb(data), length_size)
-                as_it_came = False
             spans = nal_spans(data, length_size)
         except AvcError as error:
-            return [_dropped_video("NAL units beyond their tag", error)]
+            reason = "NAL units beyond their tag"
+            return [Dropped(MediaKind.VIDEO, reason, str(error), breaks_references=True)]
         if spans and spans[-1][1] < len(data):
-            # Stray bytes: nobody behind ingest is to wonder what they are.
-            data, as_it_came = data[: spans[-1][1]], False
+            data = data[: spans[-1][1]]  # nobody behind ingest is to wonder about stray bytes
         types = {data[begin] & 0x1F for begin, _ in spans}
         results: list[VideoResult] = []
         if NalType.SPS in types or NalType.PPS in types:
-            results = self._in_band([data[begin:end] for begin, end in spans])
+            results = self._in_band([bytes(data[begin:end]) for begin, end in spans])
         if not types & _PICTURE_TYPES:
             return [*results, _dropped_video("video tag without a picture")]
         if self._config is None:
             return [*results, _dropped_video("video before its parameter sets")]
         is_idr = NalType.IDR in types
         flagged = body.frame_type is FrameType.KEY
-        is_key = self._is_key(flagged, is_idr)
         composition_ms = body.composition_ms
         if abs(composition_ms) > MAX_COMPOSITION_MS:
-            composition_ms, as_it_came = 0, False
+            composition_ms = 0
         stamp = self._timeline.video(timestamp, now, composition_ms)
         if stamp.moved_ms:
-            composition_ms, as_it_came = _composition_moved(composition_ms, stamp), False
-        if not as_it_came or is_key != flagged:
-            payload = avc_nalus(data, composition_ms, is_key)
+            composition_ms = _composition_moved(composition_ms, stamp)
         results.append(
             VideoUnit(
+                VideoCodec.H264,
+                0,
                 stamp.dts_ms,
                 composition_ms,
-                is_key,
-                is_idr,
-                payload,
+                self._is_key(flagged, is_idr),
+                data,
                 now,
+                is_idr,
                 stamp.discontinuity,
             )
         )
@@ -340,11 +273,11 @@ class Demuxer:
 
     # ---- audio
 
-    def _leave_out(self, what: str) -> list[AudioResult]:
-        if what in self._audio_left_out:
+    def _omit(self, what: str) -> list[AudioResult]:
+        if what in self._omitted:
             return []
-        self._audio_left_out.add(what)
-        return [AudioLeftOut(what)]
+        self._omitted.add(what)
+        return [AudioOmitted(what)]
 
     def _aac_config(self, data: bytes) -> list[AudioResult]:
         if not data:
@@ -352,12 +285,10 @@ class Demuxer:
         try:
             if len(data) > MAX_AAC_CONFIG_BYTES:
                 raise FlvError(f"{len(data)} bytes exceed {MAX_AAC_CONFIG_BYTES}")
-            asc = AudioSpecificConfig.parse(data)
+            config = aac.parse_config(data)
         except FlvError as error:
             return [_dropped_audio("unreadable AAC configuration", error)]
-        return self._audio_configured(
-            AudioConfig(aac_sequence_header(data), asc, AudioCodec.AAC.label)
-        )
+        return self._audio_configured(config)
 
     def _audio_configured(self, config: AudioConfig) -> list[AudioResult]:
         if config == self._audio_config:
@@ -366,41 +297,40 @@ class Demuxer:
         return [config]
 
     def _audio_frame(
-        self, timestamp: int, payload: bytes, body: AudioBody[bytes], now: float
+        self, timestamp: int, payload: bytes, body: AudioBody[memoryview], now: float
     ) -> list[AudioResult]:
-        if not body.data:
+        data: Data = body.data
+        if not data:
             return [_dropped_audio("audio tag without a frame")]
         results: list[AudioResult] = []
-        if body.format is AudioFormat.AAC:
-            header = adts_header_bytes(body.data)
-            if self._aac_known():
-                pass
-            elif asc := config_of_adts(body.data):
-                results = self._audio_configured(
-                    AudioConfig(aac_sequence_header(asc.encode()), asc, body.codec.label)
-                )
-            else:
-                return [_dropped_audio("AAC before its sequence header")]
-            if header or body.extended:
-                payload = aac_frame(body.data[header:])
+        codec = body.codec
+        if codec is AudioCodec.AAC:
+            header = adts_header_bytes(data)
+            if not self._is_aac_known:
+                asc = config_of_adts(data)
+                if asc is None:
+                    return [_dropped_audio("AAC before its sequence header")]
+                results = self._audio_configured(aac.parse_config(asc.encode()))
+            if header:
+                data = data[header:]
         else:
-            if body.extended:
-                payload = _LEGACY_MP3_HEADER + body.data
-            results = self._audio_configured(AudioConfig(b"", None, body.codec.label))
+            data = mp3_frame(data) if body.extended else payload
+            results = self._audio_configured(AudioConfig(codec))
         stamp = self._timeline.audio(timestamp, now)
-        results.append(AudioFrame(stamp.dts_ms, payload, now, stamp.discontinuity))
+        results.append(AudioUnit(codec, 0, stamp.dts_ms, data, now, stamp.discontinuity))
         return results
 
-    def _aac_known(self) -> bool:
-        return self._audio_config is not None and self._audio_config.asc is not None
+    @property
+    def _is_aac_known(self) -> bool:
+        return self._audio_config is not None and self._audio_config.codec is AudioCodec.AAC
 
 
 def _dropped_video(reason: str, error: Exception | None = None) -> Dropped:
-    return Dropped(TagType.VIDEO, reason, str(error) if error else "")
+    return Dropped(MediaKind.VIDEO, reason, str(error) if error else "")
 
 
 def _dropped_audio(reason: str, error: Exception | None = None) -> Dropped:
-    return Dropped(TagType.AUDIO, reason, str(error) if error else "")
+    return Dropped(MediaKind.AUDIO, reason, str(error) if error else "")
 
 
 def _composition_moved(composition_ms: int, stamp: Stamp) -> int:

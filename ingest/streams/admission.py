@@ -9,15 +9,14 @@ spreads connections evenly.
 Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
+from dataclasses import dataclass, field
+
 from common.access.address_limits import AddressBook, AddressUsageByPeer, too_many_publishes
 from common.access.keys import is_key_allowed
 from common.access.peer_address import Networks, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import IngestSettings, Settings
-from common.errors import AddressError
 from common.ipc.identity import StreamId, stream_id
-from common.rtmp.address import parse_publish
-from common.rtmp.events import PublishRequested
 
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 1_000
@@ -141,21 +140,27 @@ class Admission:
             self._buckets.clear()
 
 
-def check_request(request: PublishRequested, settings: Settings) -> StreamId | Refusal:
-    """The stream that a publisher asks for, if its address, the template and its keys agree."""
-    try:
-        address = parse_publish(request.app, request.tc_url, request.name)
-    except AddressError as error:
-        return Refusal(RefusalReason.NOT_FOUND, str(error))
-    template = settings.template(address.app)
+@dataclass(frozen=True, slots=True)
+class PublishAttempt:
+    """What a connection asks for that wants to publish."""
+
+    request_id: int  # the connection's own number of it
+    app: str  # the template's name
+    key: str = field(repr=False)  # the stream's name; a credential, as the next one
+    publish_key: str | None = field(default=None, repr=False)  # None: it gave none
+
+
+def check_attempt(attempt: PublishAttempt, settings: Settings) -> StreamId | Refusal:
+    """The stream that a publisher asks for, if the template is there and its keys agree."""
+    template = settings.template(attempt.app)
     if template is None:
-        return Refusal(RefusalReason.DENIED, f"there is no app {address.app!r} here")
-    if not is_key_allowed(template.publish_keys, address.query.get("key", "")):
-        said = "wrong" if "key" in address.query else "missing"
+        return Refusal(RefusalReason.DENIED, f"there is no app {attempt.app!r} here")
+    if not is_key_allowed(template.publish_keys, attempt.publish_key or ""):
+        said = "missing" if attempt.publish_key is None else "wrong"
         return Refusal(
-            RefusalReason.DENIED, f"the publish key (?key=...) of {address.app} is {said}"
+            RefusalReason.DENIED, f"the publish key (?key=...) of {attempt.app} is {said}"
         )
-    return stream_id(address.app, address.key)
+    return stream_id(attempt.app, attempt.key)
 
 
 class RefusalMemory:

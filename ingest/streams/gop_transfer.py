@@ -1,61 +1,44 @@
 """What a stream can be started from, on its way from the ingest that had it to the one that has it.
 
-A GOP cache becomes a `GopTransfer` and its payloads, and a cache again. Until the new publisher's
-first keyframe the stream's new owner can so do all that the old one could: start it at another
-worker, let the last picture stand, give it to an egress that comes. Pure.
+A `SourceGop` becomes a `GopTransfer` and its payloads, and a `SourceGop` again. Until the new
+publisher's first keyframe the stream's new owner can so do all that the old one could: start it at
+another worker, let the last picture stand, give it to an egress that comes. Pure.
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
 
-from common.codecs.aac import AudioSpecificConfig
-from common.codecs.h264 import AvcConfig, parse_sps
+from common.codecs.table import AUDIO_CODECS, VIDEO_CODECS
 from common.config.ladder import SourceFormat
-from common.errors import AvcError, EnvelopeError, FlvError
-from common.flv.audio import parse_audio
-from common.ipc.control_messages import GopTransfer
+from common.errors import EnvelopeError, ProtocolError
+from common.ipc.control_messages import GopTransfer, TransferItem, TransferKind
 from common.ipc.identity import Generation, StreamId
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
-from common.media.units import AudioCodec
-from ingest.rtmp.to_units import (
-    MAX_AAC_CONFIG_BYTES,
-    MAX_RECORD_BYTES,
+from common.media.units import (
+    FLV_ONLY,
+    AudioCodec,
     AudioConfig,
-    AudioFrame,
+    AudioUnit,
     DataUnit,
+    VideoCodec,
     VideoConfig,
     VideoUnit,
 )
-from ingest.streams.source_gop import Metadata, ReplayItem, SourceGop
+from ingest.streams.media_events import Metadata
+from ingest.streams.source_gop import ReplayItem, SourceGop
 
+MAX_RECORD_BYTES = 16 * 1024  # kept, and sent to every player; real ones have 30 to 200
 _KEY = 1
-_IDR = 2
+_RANDOM_ACCESS = 2
 _DISCONTINUITY = 4
-_HEADS = 3  # metadata, and the headers of video and audio
-_MAX_BYTES = MAX_GOP_BYTES + 1024 * 1024  # the heads are not counted by the cache
-_MAX_NAME_BYTES = 40
-_TAG_HEADER_BYTES = 5  # of a video tag's body
-
-Item = tuple[int, int, int, int, float]  # as in `GopTransfer.items`
-
-
-class Kind(IntEnum):
-    """What an item is, and what its payload holds."""
-
-    METADATA = 0  # the body of onMetaData
-    VIDEO_CONFIG = 1  # the AVCDecoderConfigurationRecord
-    AAC_CONFIG = 2  # the sequence header's tag body
-    AUDIO_FORMAT = 3  # the name of a format that has no sequence header
-    VIDEO = 4  # the tag body
-    AUDIO = 5
-    DATA = 6
+_HEADS = 3  # metadata, and the configurations of video and audio
+_MAX_BYTES = MAX_GOP_BYTES + 1024 * 1024  # the heads are not counted by the GOP's limits
 
 
 def pack(
     stream_id: StreamId, generation: Generation, source: SourceFormat | None, gop: SourceGop
 ) -> tuple[GopTransfer, list[bytes]]:
     """The message, and a payload for each of its items."""
-    items: list[Item] = []
+    items: list[TransferItem] = []
     payloads: list[bytes] = []
     for entry in gop.replay():
         item, payload = _packed(entry)
@@ -65,79 +48,93 @@ def pack(
 
 
 def unpack(message: GopTransfer, payloads: Sequence[bytes]) -> SourceGop:
-    """The cache that was packed.
+    """The GOP that was packed.
 
     Raises:
         EnvelopeError: what came is too much, or nothing that could have been packed.
     """
     if len(payloads) != len(message.items) or len(payloads) > MAX_GOP_ENTRIES + _HEADS:
-        raise EnvelopeError(f"{len(payloads)} payloads for {len(message.items)} kept items")
+        raise EnvelopeError(f"{len(payloads)} payloads for {len(message.items)} transferred items")
     size = sum(map(len, payloads))
     if size > _MAX_BYTES:
-        raise EnvelopeError(f"kept items of {size} bytes exceed {_MAX_BYTES}")
+        raise EnvelopeError(f"transferred items of {size} bytes exceed {_MAX_BYTES}")
     gop = SourceGop()
     try:
         for item, payload in zip(message.items, payloads, strict=True):
             entry = _unpacked(item, payload)
             if isinstance(entry, Metadata):
-                gop.set_metadata(entry.payload)
+                gop.set_metadata(entry)
             else:
                 gop.add(entry)
-    except (AvcError, FlvError, ValueError) as error:
-        raise EnvelopeError(f"unreadable kept item: {error}") from error
+    except (ProtocolError, ValueError, KeyError) as error:
+        raise EnvelopeError(f"unreadable transferred item: {error}") from error
     return gop
 
 
-def _packed(entry: ReplayItem) -> tuple[Item, bytes]:
+def _packed(entry: ReplayItem) -> tuple[TransferItem, bytes]:
     match entry:
-        case Metadata(payload):
-            return (Kind.METADATA, 0, 0, 0, 0.0), payload
+        case Metadata():
+            return TransferItem(TransferKind.METADATA), entry.body
         case VideoConfig():
-            return (Kind.VIDEO_CONFIG, 0, 0, 0, 0.0), entry.record
-        case AudioConfig(payload, asc, name):
-            if asc is None:
-                return (Kind.AUDIO_FORMAT, 0, 0, 0, 0.0), name.encode()
-            return (Kind.AAC_CONFIG, 0, 0, 0, 0.0), payload
+            return TransferItem(TransferKind.VIDEO_CONFIG, entry.codec), entry.record
+        case AudioConfig():
+            return TransferItem(TransferKind.AUDIO_CONFIG, entry.codec), entry.record
         case VideoUnit():
-            flags = _KEY * entry.is_key | _IDR * entry.is_idr
+            flags = _KEY * entry.is_key | _RANDOM_ACCESS * entry.is_random_access
             flags |= _DISCONTINUITY * entry.discontinuity
-            item = (Kind.VIDEO, entry.dts_ms, entry.composition_ms, flags, entry.received_s)
-            return item, entry.payload
-        case AudioFrame():
-            flags = _DISCONTINUITY * entry.discontinuity
-            return (Kind.AUDIO, entry.dts_ms, 0, flags, entry.received_s), entry.payload
-        case DataUnit():
-            return (Kind.DATA, entry.dts_ms, 0, 0, entry.received_s), entry.payload
-
-
-def _unpacked(item: Item, payload: bytes) -> ReplayItem:
-    kind, dts_ms, composition_ms, flags, received_s = item
-    is_set_anew = bool(flags & _DISCONTINUITY)
-    match Kind(kind):
-        case Kind.METADATA:
-            return Metadata(payload)
-        case Kind.VIDEO_CONFIG:
-            if len(payload) > MAX_RECORD_BYTES:
-                raise AvcError(f"AVC configuration of {len(payload)} bytes")
-            config = AvcConfig.parse(payload)
-            if not config.sps:
-                raise AvcError("AVC configuration without parameter sets")
-            return VideoConfig(payload, config, parse_sps(config.sps[0]), changed=False)
-        case Kind.AAC_CONFIG:
-            if len(payload) > MAX_AAC_CONFIG_BYTES + _TAG_HEADER_BYTES:
-                raise FlvError(f"AAC configuration of {len(payload)} bytes")
-            asc = AudioSpecificConfig.parse(parse_audio(payload).data)
-            return AudioConfig(payload, asc, AudioCodec.AAC.label)
-        case Kind.AUDIO_FORMAT:
-            return AudioConfig(b"", None, payload[:_MAX_NAME_BYTES].decode())
-        case Kind.VIDEO:
-            if len(payload) < _TAG_HEADER_BYTES:
-                raise FlvError("video tag without a picture")
-            is_key, is_idr = bool(flags & _KEY), bool(flags & _IDR)
-            return VideoUnit(
-                dts_ms, composition_ms, is_key, is_idr, payload, received_s, is_set_anew
+            item = TransferItem(
+                TransferKind.VIDEO,
+                entry.codec,
+                entry.dts_ms,
+                entry.composition_ms,
+                flags,
+                entry.received_s,
             )
-        case Kind.AUDIO:
-            return AudioFrame(dts_ms, payload, received_s, is_set_anew)
-        case Kind.DATA:
-            return DataUnit(dts_ms, payload, received_s)
+            return item, bytes(entry.data)
+        case AudioUnit():
+            flags = _DISCONTINUITY * entry.discontinuity
+            item = TransferItem(
+                TransferKind.AUDIO, entry.codec, entry.dts_ms, 0, flags, entry.received_s
+            )
+            return item, bytes(entry.data)
+        case DataUnit():
+            item = TransferItem(TransferKind.DATA, dts_ms=entry.dts_ms, received_s=entry.received_s)
+            return item, entry.data
+
+
+def _unpacked(item: TransferItem, payload: bytes) -> ReplayItem:
+    is_set_anew = bool(item.flags & _DISCONTINUITY)
+    match item.kind:
+        case TransferKind.METADATA:
+            return Metadata(payload)
+        case TransferKind.VIDEO_CONFIG:
+            if len(payload) > MAX_RECORD_BYTES:
+                raise ValueError(f"video configuration of {len(payload)} bytes")
+            return VIDEO_CODECS[VideoCodec(item.codec)].parse_config(payload)
+        case TransferKind.AUDIO_CONFIG:
+            if len(payload) > MAX_RECORD_BYTES:
+                raise ValueError(f"audio configuration of {len(payload)} bytes")
+            codec = AudioCodec(item.codec)
+            if codec in FLV_ONLY:
+                return AudioConfig(codec)
+            return AUDIO_CODECS[codec].parse_config(payload)
+        case TransferKind.VIDEO:
+            if not payload:
+                raise ValueError("video unit without a picture")
+            return VideoUnit(
+                VideoCodec(item.codec),
+                0,
+                item.dts_ms,
+                item.composition_ms,
+                bool(item.flags & _KEY),
+                payload,
+                item.received_s,
+                bool(item.flags & _RANDOM_ACCESS),
+                is_set_anew,
+            )
+        case TransferKind.AUDIO:
+            return AudioUnit(
+                AudioCodec(item.codec), 0, item.dts_ms, payload, item.received_s, is_set_anew
+            )
+        case TransferKind.DATA:
+            return DataUnit(item.dts_ms, payload, item.received_s)

@@ -1,4 +1,4 @@
-"""Publish requests that wait for the supervisor's answer. Pure but for what it is told."""
+"""Publish requests that wait for the supervisor's answer. Pure but for the reports it sends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,68 +6,73 @@ from typing import Protocol
 
 from common.ipc.control_messages import PublishEnd, PublishRequest
 from common.ipc.identity import Generation, StreamId
-from common.rtmp.events import PublishRequested
+from ingest.streams.admission import PublishAttempt
 from ingest.streams.publisher import PublishingConnection
 
 ASK_TIMEOUT_S = 3.0
 
 
-class Tell(Protocol):
+class Report(Protocol):
     """Sends a control message to the supervisor."""
 
     def __call__(self, message: object, payloads: Sequence[bytes] = (), /) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One of them."""
+class QueuedRequest:
+    """One attempt that waits for its answer."""
 
     request_id: int  # ours, to the supervisor
     connection: PublishingConnection
-    request: PublishRequested
+    attempt: PublishAttempt
     stream_id: StreamId
     until_s: float  # CLOCK_MONOTONIC
 
 
 class PublishRequests:
-    """All of them."""
+    """The requests that wait."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-        self._asks: dict[int, Ask] = {}
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._queued: dict[int, QueuedRequest] = {}
 
     def ask(
         self,
         request_id: int,
         connection: PublishingConnection,
-        request: PublishRequested,
+        attempt: PublishAttempt,
         stream: StreamId,
         now: float,
         *,
         is_at_limit: bool,
     ) -> None:
         """Ask for room; `is_at_limit`: the address may have this one if it is its own already."""
-        self._asks[request_id] = Ask(request_id, connection, request, stream, now + ASK_TIMEOUT_S)
-        self._tell(PublishRequest(request_id, stream, connection.peer, is_at_limit))
+        self._queued[request_id] = QueuedRequest(
+            request_id, connection, attempt, stream, now + ASK_TIMEOUT_S
+        )
+        self._report(PublishRequest(request_id, stream, connection.peer, is_at_limit))
 
-    def answered(self, request_id: int) -> Ask | None:
+    def answered(self, request_id: int) -> QueuedRequest | None:
         """Take out the one that an answer is for, unless it was given up."""
-        return self._asks.pop(request_id, None)
+        return self._queued.pop(request_id, None)
 
-    def give_up(self, ask: Ask, reason: str) -> None:
+    def give_up(self, queued: QueuedRequest, reason: str) -> None:
         """Nobody waits for this answer any more; what it may reserve is given back."""
-        del self._asks[ask.request_id]
-        self._tell(PublishEnd(ask.stream_id, Generation(0), reason))
+        del self._queued[queued.request_id]
+        self._report(PublishEnd(queued.stream_id, Generation(0), reason))
 
-    def of(self, stream: StreamId) -> Ask | None:
-        return next((ask for ask in self._asks.values() if ask.stream_id == stream), None)
+    def of(self, stream: StreamId) -> QueuedRequest | None:
+        """The one for this stream."""
+        return next((one for one in self._queued.values() if one.stream_id == stream), None)
 
-    def by(self, connection: PublishingConnection) -> Ask | None:
-        return next((ask for ask in self._asks.values() if ask.connection is connection), None)
+    def by(self, connection: PublishingConnection) -> QueuedRequest | None:
+        """The one that this connection waits for."""
+        return next((one for one in self._queued.values() if one.connection is connection), None)
 
-    def overdue(self, now: float) -> list[Ask]:
+    def overdue(self, now: float) -> list[QueuedRequest]:
         """Those that had no answer in time."""
-        return [ask for ask in self._asks.values() if now >= ask.until_s]
+        return [one for one in self._queued.values() if now >= one.until_s]
 
-    def all(self) -> list[Ask]:
-        return list(self._asks.values())
+    def all(self) -> list[QueuedRequest]:
+        """Every one that waits."""
+        return list(self._queued.values())

@@ -1,34 +1,31 @@
-"""One publishing connection: its messages demuxed into its stream, and what it is closed for.
+"""One publishing connection: its media given to its stream, and what it is closed for.
 
-Pure: events of `common.rtmp` and the time in, a `Refusal` out when the connection has to end.
+Pure: the events of `ingest.streams.media_events` and the time in, a `Refusal` out when the
+connection has to end.
 """
 
 from typing import Protocol
 
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import IngestSettings
-from common.rtmp.events import (
-    AudioReceived,
-    DataReceived,
-    Event,
-    MetadataReceived,
-    VideoReceived,
-)
-from ingest.rtmp.to_units import (
+from common.media.units import (
     AudioConfig,
-    AudioFrame,
-    AudioLeftOut,
+    AudioUnit,
     DataUnit,
-    Demuxer,
-    Dropped,
-    Unsupported,
+    MediaKind,
+    VideoCodec,
     VideoConfig,
     VideoUnit,
 )
+from ingest.streams.media_events import (
+    AudioOmitted,
+    Dropped,
+    MediaEvent,
+    Metadata,
+    UnsupportedVideo,
+)
 from ingest.streams.stream import Stream
-
-# A tag that held a picture which cannot be used: the pictures after it refer to it.
-_LOST_PICTURES = frozenset({"NAL units beyond their tag"})
+from ingest.streams.timeline import Timeline
 
 WHICH_AUDIO = "one track of AAC, MP3 or another legacy FLV format is passed on"
 TOO_FAST = "it sends faster than real time and is read no faster (from a file: ffmpeg -re -i ...)"
@@ -36,11 +33,11 @@ MAX_LEAD_S = 5.0  # more than a relay's last GOP brings at once
 KEPT_LEAD_S = 1.0  # of one that is fast: its media never waits for it
 MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
 LEAD_WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
-PROMPT_S = 3.0  # from its start a publisher is read at once, for renditions and players to begin
+IMMEDIATE_S = 3.0  # from its start a publisher is read at once, for renditions and players to begin
 BATCH_S = 0.2  # that anything may lie unread; a part of a tick more when others come or go
 # That may, about what a connection's receive buffer holds at first (Linux: 128 KiB). Of more, a
 # publisher with a small send buffer waits in its sends (of 40 Mbit/s, with 32 KiB: up to 64 ms).
-LAZY_BITS = 1_000_000
+BATCHED_BITS = 1_000_000
 
 
 class PublishingConnection(Protocol):
@@ -56,7 +53,14 @@ class PublishingConnection(Protocol):
         """The peer's address with its port."""
         ...
 
-    def accept_publish(self, request_id: int) -> None: ...
+    @property
+    def last_media_s(self) -> float:
+        """When audio or video came last, be it readable or not; its acceptance before that."""
+        ...
+
+    def accept_publish(self, request_id: int, timeline: Timeline, now: float) -> None:
+        """Let it publish; its media gets its times by `timeline`."""
+        ...
 
     def refuse_publish(self, request_id: int, refusal: Refusal) -> None:
         """Say no, and close once that has gone out."""
@@ -90,7 +94,7 @@ class PublishingConnection(Protocol):
 class Pace:
     """How far a publisher's pictures run ahead of the clock; from a file they may, by hours.
 
-    Told by the first ones: whoever is ahead with them is read no faster than in real time.
+    Known by the first ones: whoever is ahead with them is read no faster than in real time.
     """
 
     def __init__(self) -> None:
@@ -121,35 +125,44 @@ class Publisher:
     """Feeds a stream from one connection, from Publish.Start to the connection's end."""
 
     def __init__(
-        self, stream: Stream, settings: IngestSettings, now: float, is_odd: bool = False
+        self,
+        stream: Stream,
+        connection: PublishingConnection,
+        settings: IngestSettings,
+        now: float,
+        is_odd: bool = False,
     ) -> None:
         """`is_odd`: of the ticks, which ones are its turn if it is read at every other one."""
         self.stream = stream
         self.is_odd = is_odd
         self.has_video = False  # a picture has come
-        self.last_media_s = now
+        self.notices: list[str] = []  # for the log; who reads them empties it
+        self._media = stream.media
+        self._connection = connection
         self._settings = settings
         self._started_s = now
-        self._demuxer = Demuxer(stream.timeline)
-        self._unsupported = ""  # the codec that came since the last picture …
+        self._unsupported: VideoCodec | None = None  # that came since the last picture …
         self._unsupported_s = 0.0  # … and when it did
-        self.notices: list[str] = []  # for the log; who reads them empties it
         self._pace = Pace()
-        self._last_trouble = ""  # the latest reason for which video was left out
+        self._last_trouble = ""  # the latest reason for which video was dropped
 
-    def take(self, event: Event, now: float) -> Refusal | None:
-        """Take a media event; other events are not its business."""
+    @property
+    def last_media_s(self) -> float:
+        """When audio or video came last."""
+        return self._connection.last_media_s
+
+    def take(self, event: MediaEvent, now: float) -> Refusal | None:
+        """Take what came next."""
         # not by `match`: this runs for every message of every publisher
-        if isinstance(event, VideoReceived):
-            self.last_media_s = now
-            return self._video(event.timestamp, event.payload, now)
-        if isinstance(event, AudioReceived):
-            self.last_media_s = now
-            self._audio(event.timestamp, event.payload, now)
-        elif isinstance(event, MetadataReceived):
-            self.stream.metadata(event.payload)
-        elif isinstance(event, DataReceived):
-            self._data(event.timestamp, event.payload, now)
+        if isinstance(event, VideoUnit):
+            self.has_video = True
+            self._unsupported = None
+            self._media.video(event)
+            self._see_pace(event)
+        elif isinstance(event, AudioUnit):
+            self._media.audio_unit(event)
+        else:
+            return self._take_other(event, now)
         return None
 
     @property
@@ -157,17 +170,17 @@ class Publisher:
         """How long to read nothing from it."""
         return max(0.0, self._pace.ahead_s - KEPT_LEAD_S) if self._pace.is_fast else 0.0
 
-    def may_lie_s(self, now: float) -> float:
-        """For how long nobody minds if what it sends lies unread: 0, half of LAZY_S, or LAZY_S."""
+    def batch_s(self, now: float) -> float:
+        """How long what it sends may lie unread: 0, half of BATCH_S, or BATCH_S."""
         if (
-            now - self._started_s <= PROMPT_S
+            now - self._started_s <= IMMEDIATE_S
             or not self.has_video
             or self._pace.is_fast
             or self.stream.is_watched
         ):
             return 0.0
         rate_bps = self.stream.bits_per_second(now)
-        return next((s for s in (BATCH_S, BATCH_S / 2) if rate_bps * s <= LAZY_BITS), 0.0)
+        return next((s for s in (BATCH_S, BATCH_S / 2) if rate_bps * s <= BATCHED_BITS), 0.0)
 
     def overdue(self, now: float) -> Refusal | None:
         """What this publisher has to be closed for, by the clock."""
@@ -177,36 +190,57 @@ class Publisher:
             if self._last_trouble:
                 what = f"{what}: {self._last_trouble}"
             return Refusal(RefusalReason.FAILED, what)
-        if self._unsupported and now - self._unsupported_s >= settings.first_video_timeout_s:
+        if (
+            self._unsupported is not None
+            and now - self._unsupported_s >= settings.first_video_timeout_s
+        ):
             return _unsupported(self._unsupported)
         if now - self.last_media_s >= settings.idle_timeout_s:
             return Refusal(RefusalReason.IDLE, f"no media for {settings.idle_timeout_s:g} s")
         return None
 
-    def _video(self, timestamp: int, payload: bytes, now: float) -> Refusal | None:
-        stream = self.stream
-        for result in self._demuxer.video(timestamp, payload, now):
-            match result:
-                case VideoUnit():
-                    self.has_video = True
-                    self._unsupported = ""
-                    stream.video(result)
-                    self._see_pace(result)
-                case VideoConfig():
-                    stream.video_config(result, now)
-                case Unsupported(name):
-                    if not self.has_video:
-                        return _unsupported(name)
-                    # Among pictures that were H.264 it may be one broken tag.
-                    self._unsupported, self._unsupported_s = name, now
-                    stream.left_out("video of another codec")
-                case Dropped(_, reason, detail):
-                    self._last_trouble = f"{reason} ({detail})" if detail else reason
-                    if reason in _LOST_PICTURES:
-                        stream.video_lost(reason)
-                    else:
-                        stream.left_out(reason)
+    def _take_other(
+        self,
+        event: DataUnit
+        | VideoConfig
+        | AudioConfig
+        | Metadata
+        | AudioOmitted
+        | UnsupportedVideo
+        | Dropped,
+        now: float,
+    ) -> Refusal | None:
+        match event:
+            case DataUnit():
+                self._media.data(event)
+            case VideoConfig():
+                self.stream.configure(event, now)
+            case AudioConfig():
+                self._media.audio_configure(event)
+            case Metadata():
+                self._media.metadata(event)
+            case AudioOmitted(reason):
+                self._media.audio_omitted(reason)
+                self.notices.append(f"{reason} is omitted: {WHICH_AUDIO}")
+            case UnsupportedVideo(codec):
+                if not self.has_video:
+                    return _unsupported(codec)
+                # Among pictures that were H.264 it may be one broken tag.
+                self._unsupported, self._unsupported_s = codec, now
+                self._media.drop("video of another codec")
+            case Dropped():
+                self._drop(event)
         return None
+
+    def _drop(self, event: Dropped) -> None:
+        if event.kind is MediaKind.VIDEO:
+            self._last_trouble = (
+                f"{event.reason} ({event.detail})" if event.detail else event.reason
+            )
+        if event.breaks_references:
+            self._media.lose_picture(event.reason)
+        else:
+            self._media.drop(event.reason)
 
     def _see_pace(self, unit: VideoUnit) -> None:
         was_fast = self._pace.is_fast
@@ -214,31 +248,10 @@ class Publisher:
         if self._pace.is_fast and not was_fast:
             self.notices.append(TOO_FAST)
 
-    def _audio(self, timestamp: int, payload: bytes, now: float) -> None:
-        stream = self.stream
-        for result in self._demuxer.audio(timestamp, payload, now):
-            match result:
-                case AudioFrame():
-                    stream.audio(result)
-                case AudioConfig():
-                    stream.audio_config(result)
-                case AudioLeftOut(reason):
-                    stream.audio_left_out(reason)
-                    self.notices.append(f"{reason} is left out: {WHICH_AUDIO}")
-                case Dropped(_, reason, _):
-                    stream.left_out(reason)
 
-    def _data(self, timestamp: int, payload: bytes, now: float) -> None:
-        match self._demuxer.data(timestamp, payload, now):
-            case DataUnit() as unit:
-                self.stream.data(unit)
-            case Dropped(_, reason, _):
-                self.stream.left_out(reason)
-
-
-def _unsupported(name: str) -> Refusal:
+def _unsupported(codec: VideoCodec) -> Refusal:
     return Refusal(
         RefusalReason.UNSUPPORTED,
-        f"{name} video is not supported: publish H.264",
+        f"{codec.label} video is not supported: publish H.264",
         is_lasting=True,
     )

@@ -1,6 +1,6 @@
 """When those are read that nobody plays: spread over each tick, in short turns of the loop.
 
-What is read at once is decoded and encoded at once. Bundles of many streams at the same moment took
+What is read at once is decoded and encoded at once. Batches of many streams at the same moment took
 every core for longer than the pictures of a stream that somebody plays should wait
 (docs/performance.md). Pure but for the sleeping.
 """
@@ -23,7 +23,7 @@ class ReadBatching:
     """The publishers that nobody plays, and those of them whose turn it is.
 
     A wake-up costs a process that is seldom awake more than what it is woken for: its caches are
-    cold. So what nobody plays comes in bundles, `BATCH_S` old at most.
+    cold. So what nobody plays comes in batches, `BATCH_S` old at most.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class ReadBatching:
         self._is_odd = not self._is_odd
 
     def sort(self, connection: PublishingConnection, publisher: Publisher, now: float) -> None:
-        """Have it read promptly, or at its turn."""
-        may_lie_s = publisher.may_lie_s(now)
-        if not may_lie_s:
+        """Have it read at once, or at its turn."""
+        batch_s = publisher.batch_s(now)
+        if not batch_s:
             connection.read_immediately()
-        elif may_lie_s < BATCH_S or publisher.is_odd is self._is_odd:
+        elif batch_s < BATCH_S or publisher.is_odd is self._is_odd:
             self._unread.append(connection)
 
     def read_immediately(self, connection: PublishingConnection) -> None:

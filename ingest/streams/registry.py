@@ -7,7 +7,7 @@ met as `PublishingConnection`; `now` is CLOCK_MONOTONIC in seconds.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from common.access.refusal import Refusal, RefusalReason
@@ -28,14 +28,14 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import StreamId
 from common.process.log import RateLimit, stream_label
-from common.rtmp.events import Event, PublishRequested
 from ingest.outputs.outbox import Peers
-from ingest.streams.admission import Admission, RefusalMemory, check_request
+from ingest.streams.admission import Admission, PublishAttempt, RefusalMemory, check_attempt
 from ingest.streams.gop_transfer import unpack
-from ingest.streams.publish_requests import Ask, PublishRequests, Tell
+from ingest.streams.media_events import MediaEvent
+from ingest.streams.publish_requests import PublishRequests, QueuedRequest, Report
 from ingest.streams.publisher import Publisher, PublishingConnection
 from ingest.streams.read_batching import ReadBatching
-from ingest.streams.stream import SessionContext, Stream, StreamState
+from ingest.streams.stream import Stream, StreamContext, StreamState
 
 log = logging.getLogger("tfarm.ingest.streams.registry")
 
@@ -48,7 +48,7 @@ class Streams:
         settings: Settings,
         admission: Admission,
         peers: Peers,
-        tell: Tell,
+        report: Report,
         unix_time: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
@@ -56,11 +56,11 @@ class Streams:
         self.settings = settings
         self.refused = 0
         self._admission = admission
-        self._tell = tell
+        self._report = report
         self._unix_time = unix_time
-        self._surroundings = SessionContext(peers, tell, self._next_request, clock)
+        self._context = StreamContext(peers, report, self._next_request, clock)
         self._last_request = 0
-        self._asks = PublishRequests(tell)
+        self._requests = PublishRequests(report)
         self._streams: dict[StreamId, Stream] = {}
         self._ended: list[Stream] = []  # whose last words are due
         self._publishers: dict[PublishingConnection, Publisher] = {}
@@ -78,12 +78,12 @@ class Streams:
     # ---- connections --------------------------------------------------------------------------
 
     def publish(
-        self, connection: PublishingConnection, request: PublishRequested, now: float
+        self, connection: PublishingConnection, attempt: PublishAttempt, now: float
     ) -> None:
         """A connection asks to publish: refuse it, let it go on with a stream, or ask for room."""
-        checked = check_request(request, self.settings)
+        checked = check_attempt(attempt, self.settings)
         if isinstance(checked, Refusal):
-            self._refuse(connection, request, checked, None, now)
+            self.refuse(connection, attempt.request_id, checked, now)
             return
         stream = checked
         refusal = self._memory.recall(stream, now) or self._is_in_use(stream, now)
@@ -96,22 +96,24 @@ class Streams:
             )
             refusal = Refusal(RefusalReason.DENIED, why) if why else None
         if refusal is not None:
-            self._refuse(connection, request, refusal, stream, now)
+            self.refuse(connection, attempt.request_id, refusal, now, stream)
             return
         self._make_way(stream, now)
         if stream in self._streams:
             known = self._streams[stream]
-            self._begin(connection, request, known, now)
+            self._begin(connection, attempt, known, now)
             if self.is_publishing(connection):  # it may be found broken as it is answered
                 # before its room is given away
-                self._tell(PublisherBack(stream, known.generation, connection.peer))
+                self._report(PublisherBack(stream, known.generation, connection.peer))
             return
         is_at_limit = self._admission.is_beyond_limit(connection.host)
-        self._asks.ask(
-            self._next_request(), connection, request, stream, now, is_at_limit=is_at_limit
+        self._requests.ask(
+            self._next_request(), connection, attempt, stream, now, is_at_limit=is_at_limit
         )
 
-    def media(self, connection: PublishingConnection, events: Sequence[Event], now: float) -> None:
+    def media(
+        self, connection: PublishingConnection, events: Iterable[MediaEvent], now: float
+    ) -> None:
         """What one read brought from a connection that publishes."""
         publisher = self._publishers.get(connection)
         if publisher is None:
@@ -121,13 +123,35 @@ class Streams:
             refusal = publisher.take(event, now)
             if refusal is not None:
                 break
-        publisher.stream.end_read(now)
+        publisher.stream.media.end_read(now)
         if publisher.notices:
             self._note(connection, publisher)
         if publisher.waits_s:
             connection.hold_back(publisher.waits_s)
         if refusal is not None:
             self._expel(connection, refusal, now)
+
+    def refuse(
+        self,
+        connection: PublishingConnection,
+        request_id: int,
+        refusal: Refusal,
+        now: float,
+        stream: StreamId | None = None,
+    ) -> None:
+        """Refuse a connection that asks to publish, and say so in the log."""
+        self.refused += 1
+        held_back = self._log_refusals.allow(now)
+        if held_back is not None:
+            log.warning(
+                "publish refused stream=%s peer=%s code=%s reason=%s%s",
+                stream_label(stream) if stream is not None else "?",
+                connection.peer,
+                refusal.reason,
+                refusal.words,
+                f" ({held_back} more like it)" if held_back else "",
+            )
+        connection.refuse_publish(request_id, refusal)
 
     def ended(self, connection: PublishingConnection, how: str) -> None:
         """The publisher said that it stops, or took its request back."""
@@ -142,7 +166,7 @@ class Streams:
             publisher = self._take(connection)
             if publisher is not None:
                 stream = publisher.stream
-                self._say(
+                self._log(
                     logging.INFO, "publisher lost stream=%s reason=%s", _label(stream), reason
                 )
                 stream.leave(reason, now)
@@ -160,11 +184,11 @@ class Streams:
     # ---- the supervisor -----------------------------------------------------------------------
 
     def placed(self, message: Placement, now: float) -> None:
-        ask = self._asks.answered(message.request_id)
-        if ask is not None:
-            stream = Stream(message, self._surroundings, self._unix_time())
+        queued = self._requests.answered(message.request_id)
+        if queued is not None:
+            stream = Stream(message, self._context, self._unix_time())
             self._streams[message.stream_id] = stream
-            self._say(
+            self._log(
                 logging.INFO,
                 "stream placed stream=%s worker=%s generation=%d reason=%s",
                 _label(stream),
@@ -172,12 +196,12 @@ class Streams:
                 message.generation,
                 message.reason,
             )
-            self._begin(ask.connection, ask.request, stream, now)
+            self._begin(queued.connection, queued.attempt, stream, now)
             return
         known = self._streams.get(message.stream_id)
         if known is not None:
             if message.generation > known.generation:
-                self._say(
+                self._log(
                     logging.INFO,
                     "stream placed anew stream=%s worker=%s generation=%d reason=%s",
                     _label(known),
@@ -186,15 +210,15 @@ class Streams:
                     message.reason,
                 )
             known.place(message)
-        elif message.request_id == 0 and self._asks.of(message.stream_id) is None:
+        elif message.request_id == 0 and self._requests.of(message.stream_id) is None:
             # Moved while it ended. An answer to a request that was given up needs nothing: its
             # `PublishEnd` is on the way.
-            self._tell(PublishEnd(message.stream_id, message.generation, "nobody publishes it"))
+            self._report(PublishEnd(message.stream_id, message.generation, "nobody publishes it"))
 
     def refused_by_supervisor(self, message: Refused, now: float) -> None:
-        ask = self._asks.answered(message.request_id)
-        if ask is not None:
-            self._refuse_asked(ask, message.refusal, now)
+        queued = self._requests.answered(message.request_id)
+        if queued is not None:
+            self._refuse_queued(queued, message.refusal, now)
             return
         stream = self._streams.get(message.stream_id)
         if stream is not None:
@@ -212,10 +236,10 @@ class Streams:
         if stream is not None:
             self._end_for(stream, refusal, now)
             return
-        ask = self._asks.of(message.stream_id)
-        if ask is not None:
-            self._asks.answered(ask.request_id)
-            self._refuse_asked(ask, refusal, now)
+        queued = self._requests.of(message.stream_id)
+        if queued is not None:
+            self._requests.answered(queued.request_id)
+            self._refuse_queued(queued, refusal, now)
 
     def readmit(self, message: Readmit) -> None:
         """The operator lets a stream in again that was refused."""
@@ -225,31 +249,31 @@ class Streams:
         """A publisher of this stream is at another ingest: the rules are those of a takeover."""
         in_use = self._is_in_use(message.stream_id, now)
         if in_use is not None:
-            self._tell(StreamRevoked(message.request_id, message.stream_id, in_use))
+            self._report(StreamRevoked(message.request_id, message.stream_id, in_use))
             return
         self._make_way(message.stream_id, now)
         stream = self._streams.get(message.stream_id)
         if stream is None:
-            self._tell(StreamRevoked(message.request_id, message.stream_id))
+            self._report(StreamRevoked(message.request_id, message.stream_id))
             return
-        kept = stream.kept()
+        transfer = stream.transfer()
         resume = stream.hand_over("its publisher came to another ingest")
         self._forget_if_ended(stream)
-        self._tell(StreamRevoked(message.request_id, message.stream_id, resume_time=resume))
-        if kept is not None:
-            self._tell(*kept)
-        held_bytes = sum(map(len, kept[1])) if kept is not None else 0
-        log.info("stream handed over stream=%s bytes=%d", _label(stream), held_bytes)
+        self._report(StreamRevoked(message.request_id, message.stream_id, resume_time=resume))
+        if transfer is not None:
+            self._report(*transfer)
+        size = sum(map(len, transfer[1])) if transfer is not None else 0
+        log.info("stream handed over stream=%s bytes=%d", _label(stream), size)
 
-    def kept(self, message: GopTransfer, payloads: Sequence[bytes]) -> None:
-        """What another ingest kept of a stream that it handed over, behind its `Placement`."""
+    def take_over(self, message: GopTransfer, payloads: Sequence[bytes]) -> None:
+        """Take what another ingest had of a stream that it handed over, behind its `Placement`."""
         stream = self._streams.get(message.stream_id)
         if stream is None:
             return
         try:
             gop = unpack(message, payloads)
         except EnvelopeError as error:
-            log.warning("what was handed over is left stream=%s error=%s", _label(stream), error)
+            log.warning("gop transfer not taken stream=%s error=%s", _label(stream), error)
             return
         if stream.go_on_from(gop, message.format):
             log.info("stream goes on stream=%s bytes=%d", _label(stream), gop.size_bytes)
@@ -262,12 +286,12 @@ class Streams:
 
     def tick(self, now: float) -> None:
         """Deadlines; every half of `BATCH_S`, with `read_batching` behind it."""
-        for ask in self._asks.overdue(now):
+        for queued in self._requests.overdue(now):
             refusal = Refusal(
                 RefusalReason.UNAVAILABLE, "the supervisor does not answer; try again"
             )
-            self._asks.give_up(ask, "no answer in time")
-            self._refuse_asked(ask, refusal, now)
+            self._requests.give_up(queued, "no answer in time")
+            self._refuse_queued(queued, refusal, now)
         self.read_batching.tick()
         for connection, publisher in list(self._publishers.items()):
             overdue = publisher.overdue(now)
@@ -287,9 +311,9 @@ class Streams:
 
     def close(self, reason: str, now: float) -> None:
         """End everything: publishers are told, players too, by egress."""
-        for ask in self._asks.all():
-            self._asks.give_up(ask, reason)
-            self._refuse_asked(ask, Refusal(RefusalReason.UNAVAILABLE, reason), now)
+        for queued in self._requests.all():
+            self._requests.give_up(queued, reason)
+            self._refuse_queued(queued, Refusal(RefusalReason.UNAVAILABLE, reason), now)
         for connection in list(self._publishers):
             self._take(connection)
             connection.finish_publish(reason)
@@ -298,9 +322,9 @@ class Streams:
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _say(self, level: int, what: str, *fields: object) -> None:
+    def _log(self, level: int, what: str, *fields: object) -> None:
         """Log an event of a stream, at a limited rate."""
-        held_back = self._log_events.allow(self._surroundings.clock())
+        held_back = self._log_events.allow(self._context.clock())
         if held_back is not None:
             more = f" ({held_back} more held back)" if held_back else ""
             log.log(level, f"{what}%s", *fields, more)
@@ -308,7 +332,7 @@ class Streams:
     def _note(self, connection: PublishingConnection, publisher: Publisher) -> None:
         label = _label(publisher.stream)
         for text in publisher.notices:
-            self._say(
+            self._log(
                 logging.WARNING, "publisher stream=%s peer=%s %s", label, connection.peer, text
             )
         publisher.notices.clear()
@@ -320,7 +344,7 @@ class Streams:
     def _is_in_use(self, stream: StreamId, now: float) -> Refusal | None:
         """Whether a publisher is there that does not make way."""
         in_use = Refusal(RefusalReason.NAME_IN_USE, "the stream key is in use")
-        if self._asks.of(stream) is not None:
+        if self._requests.of(stream) is not None:
             return in_use
         connection = self._connections.get(stream)
         if connection is not None:
@@ -347,7 +371,7 @@ class Streams:
         self._take(connection)
         silent_s = now - publisher.last_media_s
         reason = f"another publisher took over after {silent_s:.1f} s of silence"
-        self._say(
+        self._log(
             logging.INFO, "publisher replaced stream=%s reason=%s", _label(publisher.stream), reason
         )
         publisher.stream.leave(reason, now)
@@ -357,17 +381,19 @@ class Streams:
     def _begin(
         self,
         connection: PublishingConnection,
-        request: PublishRequested,
+        attempt: PublishAttempt,
         stream: Stream,
         now: float,
     ) -> None:
         self._begun += 1
         is_odd = self._begun % 2 == 1
-        self._publishers[connection] = Publisher(stream, self.settings.ingest, now, is_odd)
+        self._publishers[connection] = Publisher(
+            stream, connection, self.settings.ingest, now, is_odd
+        )
         self._connections[stream.stream_id] = connection
         stream.arrive(connection.peer, now)
-        connection.accept_publish(request.request_id)
-        self._say(
+        connection.accept_publish(attempt.request_id, stream.timeline, now)
+        self._log(
             logging.INFO, "publish started stream=%s peer=%s", _label(stream), connection.peer
         )
 
@@ -381,17 +407,17 @@ class Streams:
 
     def _withdraw(self, connection: PublishingConnection) -> bool:
         """Forget a request that waits; the supervisor's answer to it is then given back."""
-        ask = self._asks.by(connection)
-        if ask is None:
+        queued = self._requests.by(connection)
+        if queued is None:
             return False
-        self._asks.give_up(ask, "its publisher left")
+        self._requests.give_up(queued, "its publisher left")
         self._admission.release_publish(connection.host)
         return True
 
-    def _refuse_asked(self, ask: Ask, refusal: Refusal, now: float) -> None:
+    def _refuse_queued(self, queued: QueuedRequest, refusal: Refusal, now: float) -> None:
         """Refuse one whose request waits no more."""
-        self._admission.release_publish(ask.connection.host)
-        self._refuse(ask.connection, ask.request, refusal, ask.stream_id, now)
+        self._admission.release_publish(queued.connection.host)
+        self.refuse(queued.connection, queued.attempt.request_id, refusal, now, queued.stream_id)
 
     def _expel(self, connection: PublishingConnection, refusal: Refusal, now: float) -> None:
         """Close a publisher; what it published is held only if it may be back with better."""
@@ -409,7 +435,7 @@ class Streams:
         publisher = self._take(connection)
         if publisher is None:
             return None
-        self._say(
+        self._log(
             logging.WARNING,
             "publisher closed stream=%s peer=%s code=%s reason=%s",
             _label(publisher.stream),
@@ -430,7 +456,7 @@ class Streams:
         self._end(stream, refusal.words)
 
     def _end(self, stream: Stream, reason: str) -> None:
-        self._say(logging.INFO, "stream ended stream=%s reason=%s", _label(stream), reason)
+        self._log(logging.INFO, "stream ended stream=%s reason=%s", _label(stream), reason)
         stream.end(reason)
         self._forget_if_ended(stream)
 
@@ -438,27 +464,6 @@ class Streams:
         if stream.state is StreamState.ENDED:
             del self._streams[stream.stream_id]
             self._ended.append(stream)
-
-    def _refuse(
-        self,
-        connection: PublishingConnection,
-        request: PublishRequested,
-        refusal: Refusal,
-        stream: StreamId | None,
-        now: float,
-    ) -> None:
-        self.refused += 1
-        held_back = self._log_refusals.allow(now)
-        if held_back is not None:
-            log.warning(
-                "publish refused stream=%s peer=%s code=%s reason=%s%s",
-                stream_label(stream) if stream is not None else "?",
-                connection.peer,
-                refusal.reason,
-                refusal.words,
-                f" ({held_back} more like it)" if held_back else "",
-            )
-        connection.refuse_publish(request.request_id, refusal)
 
 
 def _label(stream: Stream) -> str:

@@ -1,28 +1,21 @@
 """What a stream can be started anew from: its headers and everything since the last IDR.
 
-Holds the tags of the source rendition in the order they came, audio and data messages among them,
+Holds the units of the source rendition in the order they came, audio and data messages among them,
 so that a worker, or a new incarnation of egress, can be given the stream as if it had been there
 since the last IDR. Pure, over the bounded `GopBuffer` of `common.media.gop_buffer`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES, GopBuffer, Kept
-from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
+from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
+from ingest.streams.media_events import Metadata
 
 MAX_GOP_MS = 10_000  # less than egress holds: it takes all that it is given
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """The body of the last onMetaData message."""
-
-    payload: bytes
-
-
-CachedTag = AudioConfig | AudioFrame | DataUnit | VideoUnit
-ReplayItem = Metadata | VideoConfig | CachedTag
+GopItem = AudioConfig | AudioUnit | DataUnit | VideoUnit
+ReplayItem = Metadata | VideoConfig | GopItem
 
 
 class SourceGop:
@@ -44,7 +37,7 @@ class SourceGop:
         self._video: VideoConfig | None = None
         self._audio: AudioConfig | None = None  # the one in force
         self._audio_at_start: AudioConfig | None = None  # the one in force where the GOP begins
-        self._gop = GopBuffer[CachedTag](
+        self._gop = GopBuffer[GopItem](
             max_ms=max_ms, max_bytes=max_bytes, max_entries=max_entries, on_cut=self._on_cut
         )
 
@@ -76,28 +69,28 @@ class SourceGop:
         """Whether there is a keyframe to start from, and still will be in a second."""
         return self._gop.is_lasting
 
-    def set_metadata(self, payload: bytes) -> None:
-        """Keep the body of an onMetaData message; an empty one clears it."""
-        self._metadata = Metadata(payload) if payload else None
+    def set_metadata(self, metadata: Metadata) -> None:
+        """Keep what the publisher says of its stream; an empty body clears it."""
+        self._metadata = metadata if metadata.body else None
 
-    def add(self, item: VideoConfig | CachedTag) -> Kept:
+    def add(self, item: VideoConfig | GopItem) -> Kept:
         """Keep what goes out next."""
         if isinstance(item, VideoUnit):
-            begins = item.is_idr or (item.is_key and not self._gop.entries)
+            begins = item.is_random_access or (item.is_key and not self._gop.entries)
             if begins:
                 self._audio_at_start = self._audio
             return self._gop.add(
                 item,
-                len(item.payload),
+                len(item.data),
                 VideoUnit,
                 item.dts_ms,
                 is_key=item.is_key,
                 begins=begins,
                 set_anew=item.discontinuity,
             )
-        if isinstance(item, AudioFrame):
+        if isinstance(item, AudioUnit):
             return self._gop.add(
-                item, len(item.payload), AudioFrame, item.dts_ms, set_anew=item.discontinuity
+                item, len(item.data), AudioUnit, item.dts_ms, set_anew=item.discontinuity
             )
         if isinstance(item, VideoConfig):
             # The old GOP's pictures mean nothing to the new parameter sets, nor do pictures that
@@ -109,7 +102,8 @@ class SourceGop:
             self._audio = item
             if not self._gop.entries:
                 return Kept.KEPT
-        return self._gop.add(item, len(item.payload))
+            return self._gop.add(item, len(item.record))
+        return self._gop.add(item, len(item.data))
 
     def reset(self) -> None:
         """Forget everything: the next publisher has headers of its own."""
@@ -117,12 +111,12 @@ class SourceGop:
         self._gop.clear()
 
     def replay(self) -> list[ReplayItem]:
-        """Metadata, headers, then the tags since the last IDR in the order they came."""
+        """Metadata, headers, then the units since the last IDR in the order they came."""
         audio = self._audio_at_start if self._gop.entries else self._audio
         heads = (self._metadata, self._video, audio)
         return [*(head for head in heads if head is not None), *self._gop.entries]
 
-    def _on_cut(self, tags: Sequence[CachedTag]) -> None:
-        for tag in tags:
-            if isinstance(tag, AudioConfig):
-                self._audio_at_start = tag
+    def _on_cut(self, items: Sequence[GopItem]) -> None:
+        for item in items:
+            if isinstance(item, AudioConfig):
+                self._audio_at_start = item

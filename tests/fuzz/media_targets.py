@@ -10,6 +10,8 @@ from common.errors import (
     AvcError,
     FlvError,
 )
+from common.flv import audio as flv_audio
+from common.flv import video as flv_video
 from common.flv.audio import AudioPacket, is_audio_sequence_header, parse_audio
 from common.flv.tag import FlvReader, Tag, encode_file_header, encode_tag
 from common.flv.video import (
@@ -21,16 +23,16 @@ from common.flv.video import (
     is_sequence_header,
     parse_video,
 )
-from common.media.units import VideoCodec
-from ingest.rtmp.to_units import (
+from common.media.units import (
+    AudioCodec,
     AudioConfig,
-    AudioFrame,
-    DataUnit,
-    Demuxer,
-    Dropped,
+    AudioUnit,
+    VideoCodec,
     VideoConfig,
     VideoUnit,
 )
+from ingest.rtmp.to_units import Demuxer
+from ingest.streams.media_events import Dropped
 from ingest.streams.timeline import Timeline
 from tests.fuzz.recipes import Recipe, cuts, outcome
 
@@ -71,7 +73,7 @@ def video_body(data: bytes) -> None:
     is_picture = body.packet is VideoPacket.NALUS
     assert looks_key == (is_picture and body.frame_type is FrameType.KEY)
     if is_picture:
-        again = parse_video(avc_nalus(body.data, body.composition_ms, looks_key))
+        again = parse_video(avc_nalus(bytes(body.data), body.composition_ms, looks_key))
         assert (again.data, again.composition_ms) == (body.data, body.composition_ms)
 
 
@@ -112,7 +114,7 @@ def demuxer(data: bytes) -> None:
                 results = list(demux.audio(timestamp, payload, now))
             case 2:
                 message = demux.data(timestamp, payload, now)
-                assert isinstance(message, Dropped) or message.payload == payload
+                assert isinstance(message, Dropped) or message.data == payload
                 results = []
             case _ if config is None:
                 results = list(demux.video(timestamp, avc_sequence_header(payload), now))
@@ -122,21 +124,23 @@ def demuxer(data: bytes) -> None:
             match result:
                 case VideoConfig():
                     config = result
-                    assert avc.AvcConfig.parse(result.record).sps == result.config.sps
-                    assert is_sequence_header(result.payload)
+                    assert avc.AvcConfig.parse(result.record).sps
+                    assert is_sequence_header(flv_video.video_header_body(result))
                 case VideoUnit():
                     assert config is not None
-                    assert is_keyframe_payload(result.payload) == result.is_key
-                    body = parse_video(result.payload)
+                    written = flv_video.video_body(result)
+                    assert is_keyframe_payload(written) == result.is_key
+                    body = parse_video(written)
                     assert body.composition_ms == result.composition_ms
-                    assert avc.nal_spans(result.data, config.config.nal_length_size)
-                case AudioConfig(payload=header) if header:
-                    assert is_audio_sequence_header(header)
-                case AudioFrame() | DataUnit():
-                    assert parse_audio(result.payload).is_legacy
+                    length_size = avc.AvcConfig.parse(config.record).nal_length_size
+                    assert avc.nal_spans(result.data, length_size)
+                case AudioConfig(codec=AudioCodec.AAC):
+                    assert is_audio_sequence_header(flv_audio.audio_header_body(result))
+                case AudioUnit():
+                    assert parse_audio(flv_audio.audio_body(result)).is_legacy
                 case _:
                     pass
-            if isinstance(result, VideoUnit | AudioFrame):
+            if isinstance(result, VideoUnit | AudioUnit):
                 before = last.get(type(result))
                 assert before is None or result.dts_ms > before
                 last[type(result)] = result.dts_ms

@@ -4,20 +4,21 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-from common.codecs.aac import AudioSpecificConfig
+from common.codecs.aac import parse_config
 from common.ipc.control_messages import Placement, SourceFormatReport
 from common.ipc.identity import Generation
-from ingest.rtmp.to_units import AudioConfig, VideoUnit
-from ingest.streams.stream import SessionContext, Stream, StreamState
+from ingest.streams.stream import Stream, StreamContext, StreamState
 from tests.kit.stream import (
     ANSWER,
+    ASC,
     WORKER,
     FakePeers,
     RememberingPort,
     config,
+    video_unit,
 )
 
-AAC = AudioConfig(b"\xaf\x00\x11\x90", AudioSpecificConfig(2, 48000, 2, 2), "AAC")
+AAC = parse_config(ASC)
 
 
 class Around:
@@ -27,7 +28,7 @@ class Around:
         self.peers = FakePeers()
         self.told: list[Any] = []
         requests = itertools.count(10)
-        around = SessionContext(self.peers, self.told.append, lambda: next(requests), lambda: 0.0)
+        around = StreamContext(self.peers, self.told.append, lambda: next(requests), lambda: 0.0)
         self.stream = Stream(placed, around, since_unix=1.0)
         self.stream.arrive("192.0.2.1:5000", 100.0)
 
@@ -54,13 +55,18 @@ class Around:
     def put(self, at_ms: int, *, key: bool = False, at_s: float | None = None) -> None:
         now = 100 + at_ms / 1000 if at_s is None else at_s
         stamp = self.stream.timeline.video(at_ms, now)
-        body = b"\x17\x01\0\0\0" + bytes(10)
-        unit = VideoUnit(stamp.dts_ms, 0, key, key, body, now, stamp.discontinuity)
-        self.stream.video(unit)
-        self.stream.end_read(now)
+        unit = video_unit(
+            stamp.dts_ms,
+            key=key,
+            data=bytes(15),
+            received_s=now,
+            discontinuity=stamp.discontinuity,
+        )
+        self.stream.media.video(unit)
+        self.stream.media.end_read(now)
 
     def live(self) -> "Around":
-        self.stream.video_config(config(), 100.0)
+        self.stream.configure(config(), 100.0)
         self.answer()
         self.put(0, key=True)
         self.put(40)

@@ -10,10 +10,13 @@ from common.config.ladder import Takeover
 from common.config.settings import IngestSettings, Settings
 from common.ipc.control_messages import PublishRequest
 from common.ipc.media_messages import StreamClosed
-from common.rtmp.events import PublishRequested
+from common.rtmp.events import Event, PublishRequested
 from common.rtmp.status_codes import PUBLISH_DONE, publish_code
+from ingest.rtmp.publish_address import attempt_of
+from ingest.rtmp.to_units import Demuxer
 from ingest.streams.admission import Admission
 from ingest.streams.registry import Streams
+from ingest.streams.timeline import Timeline
 from tests.kit.stream import ANSWER, TEMPLATE, FakePeers, header, picture
 
 LOCKED = replace(TEMPLATE, name="locked", publish_keys=(hashlib.sha256(b"sesame").hexdigest(),))
@@ -33,7 +36,14 @@ class FakeConnection:
     on_look: Callable[[], None] = field(default=lambda: None)  # what reading it brings
     on_accept: Callable[[], None] = field(default=lambda: None)  # … and what answering it
 
-    def accept_publish(self, request_id: int) -> None:
+    demuxer: Demuxer | None = None
+
+    @property
+    def last_media_s(self) -> float:
+        return self.demuxer.last_media_s if self.demuxer is not None else 0.0
+
+    def accept_publish(self, request_id: int, timeline: Timeline, now: float) -> None:
+        self.demuxer = Demuxer(timeline, now)
         self.accepted.append(request_id)
         self.on_accept()
 
@@ -83,8 +93,17 @@ class Around:
         peer = peer or FakeConnection()
         app, _, name = path.partition("/")
         request = PublishRequested(7, 1, app, f"rtmp://host/{app}", name, "live")
-        self.streams.publish(peer, request, now)
+        attempt = attempt_of(request)
+        if isinstance(attempt, Refusal):
+            self.streams.refuse(peer, request.request_id, attempt, now)
+        else:
+            self.streams.publish(peer, attempt, now)
         return peer
+
+    def media(self, peer: FakeConnection, events: Sequence[Event], now: float) -> None:
+        """What one read brings from a connection, as its listener hands it on."""
+        if peer.demuxer is not None:
+            self.streams.media(peer, peer.demuxer.take(events, now), now)
 
     def place(self, now: float = 100.0, **changes: Any) -> None:
         """Say yes to the last one who asked."""
@@ -107,7 +126,7 @@ class Around:
         """A publisher whose stream is on the air."""
         peer = self.publish(path, now)
         self.place(now)
-        self.streams.media(peer, [header(), picture(0, key=True)], now)
+        self.media(peer, [header(), picture(0, key=True)], now)
         return peer
 
     def closed(self) -> list[int]:

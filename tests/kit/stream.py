@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from common.codecs.aac import AudioSpecificConfig
-from common.codecs.h264 import AvcConfig
-from common.codecs.h264_sps import parse_sps
+from common.codecs.h264 import AvcConfig, parse_config
 from common.config.ladder import Rendition, Template
 from common.flv.audio import aac_frame, aac_sequence_header
 from common.flv.video import avc_nalus, avc_sequence_header
 from common.ipc.control_messages import Placement
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import Tags
+from common.media.units import AudioCodec, AudioUnit, Data, VideoCodec, VideoConfig, VideoUnit
 from common.rtmp.events import AudioReceived, VideoReceived
-from ingest.rtmp.to_units import VideoConfig
 from tests.kit.children import CPU0, EGRESS0
 
 T = TypeVar("T")
@@ -42,8 +41,43 @@ def record(sps: bytes = SPS_1080) -> bytes:
 
 
 def config(sps: bytes = SPS_1080) -> VideoConfig:
-    body = record(sps)
-    return VideoConfig(body, AvcConfig.parse(body), parse_sps(sps), changed=False)
+    return parse_config(record(sps))
+
+
+def video_unit(
+    dts_ms: int,
+    *,
+    key: bool = False,
+    idr: bool | None = None,
+    composition_ms: int = 0,
+    data: Data = bytes(10),
+    received_s: float = 1.0,
+    discontinuity: bool = False,
+) -> VideoUnit:
+    """An H.264 picture; a keyframe is an IDR picture unless `idr` says otherwise."""
+    return VideoUnit(
+        VideoCodec.H264,
+        0,
+        dts_ms,
+        composition_ms,
+        key,
+        data,
+        received_s,
+        key if idr is None else idr,
+        discontinuity,
+    )
+
+
+def audio_unit(
+    dts_ms: int,
+    data: bytes = b"sound",
+    received_s: float = 1.0,
+    *,
+    codec: AudioCodec = AudioCodec.AAC,
+    discontinuity: bool = False,
+) -> AudioUnit:
+    """A frame of sound."""
+    return AudioUnit(codec, 0, dts_ms, data, received_s, discontinuity)
 
 
 def header(sps: bytes = SPS_1080) -> VideoReceived:
@@ -73,19 +107,19 @@ class RememberingPort:
     child: ChildId
     boot_id: BootId = field(default_factory=lambda: BootId("boot"))
     full: bool = False
-    sent: list[tuple[Any, tuple[bytes, ...]]] = field(default_factory=list)
+    sent: list[tuple[Any, tuple[Data, ...]]] = field(default_factory=list)
     lazy: list[Any] = field(default_factory=list)  # those of `sent` that may come later
     watched: set[str] = field(default_factory=set)
     order: list[ChildId] = field(default_factory=list)  # whose turn it was; several may share it
 
-    def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         if self.full:
             return False
         self.sent.append((message, tuple(payloads)))
         self.order.append(self.child)
         return True
 
-    def send_batched(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
+    def send_batched(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         if not self.send(message, payloads):
             return False
         self.lazy.append(message)

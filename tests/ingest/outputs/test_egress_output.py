@@ -3,6 +3,7 @@
 import pytest
 
 from common.config.ladder import SOURCE
+from common.flv.video import video_header_body
 from common.ipc.identity import BootId, Generation
 from common.ipc.media_messages import (
     HEADER,
@@ -14,23 +15,32 @@ from common.ipc.media_messages import (
     StreamOpen,
     Tags,
 )
-from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressOutput, tag_of
-from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
-from ingest.streams.source_gop import CachedTag, SourceGop
+from common.media.units import AudioCodec, AudioConfig, AudioUnit, DataUnit, VideoUnit
+from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressOutput
+from ingest.streams.media_events import Metadata
+from ingest.streams.source_gop import GopItem, SourceGop
 from tests.kit.children import EGRESS1
-from tests.kit.stream import STREAM, TEMPLATE, FakePeers, RememberingPort, config
+from tests.kit.stream import (
+    STREAM,
+    TEMPLATE,
+    FakePeers,
+    RememberingPort,
+    audio_unit,
+    config,
+    video_unit,
+)
 
 ONE = Generation(1)
 OPEN = StreamOpen(STREAM, ONE, TEMPLATE, ("360p",))
-AUDIO = AudioConfig(b"\xaf\x00\x11\x90", None, "AAC")
+AUDIO = AudioConfig(AudioCodec.AAC, b"\x11\x90")
 
 
 def unit(at_ms: int, *, key: bool = False, at_s: float = 1.0) -> VideoUnit:
-    return VideoUnit(at_ms, 0, key, key, b"picture", at_s)
+    return video_unit(at_ms, key=key, data=b"picture", received_s=at_s)
 
 
-def sound(at_ms: int) -> AudioFrame:
-    return AudioFrame(at_ms, b"sound", 1.0)
+def sound(at_ms: int) -> AudioUnit:
+    return audio_unit(at_ms)
 
 
 class Around:
@@ -38,7 +48,7 @@ class Around:
         self.peers = FakePeers()
         self.side = EgressOutput(STREAM, ONE, self.peers, lambda: 1.002)
         self.gop = SourceGop()
-        self.gop.set_metadata(b"meta")
+        self.gop.set_metadata(Metadata(b"meta"))
         self.gop.add(config())
         self.side.follow()
         self.side.open(OPEN)
@@ -48,10 +58,10 @@ class Around:
     def port(self) -> RememberingPort:
         return self.peers.running[0]
 
-    def put(self, *tags: CachedTag) -> None:
+    def put(self, *tags: GopItem) -> None:
         for item in tags:
             self.gop.add(item)
-            self.side.put(*tag_of(item), item.payload)
+            self.side.put(item)
 
     def batches(self) -> list[tuple[str, list[int]]]:
         return [(m.rendition, [entry[1] for entry in m.tags]) for m in self.port.of(Tags)]
@@ -75,7 +85,7 @@ def test_the_stream_opens_before_its_source_and_its_tags() -> None:
     assert around.port.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
     opened, payloads = around.port.sent[1]
     assert opened == RenditionOpen(STREAM, ONE, SOURCE, 0)
-    assert payloads == (b"meta", config().payload)
+    assert payloads == (b"meta", video_header_body(config()))
 
 
 def test_one_read_goes_out_as_runs_of_a_rendition_in_the_order_of_arrival() -> None:

@@ -20,9 +20,9 @@ from common.ipc.media_messages import (
     Tags,
     VideoHeader,
 )
+from common.media.units import VideoUnit
 from ingest.outputs.outbox import MAX_KEPT, EgressFeed, TagEntry, WorkerFeed
-from ingest.rtmp.to_units import VideoUnit
-from tests.kit.stream import EGRESS, STREAM, TEMPLATE, WORKER, RememberingPort
+from tests.kit.stream import EGRESS, STREAM, TEMPLATE, WORKER, RememberingPort, video_unit
 
 ONE = Generation(1)
 START = StreamStart(STREAM, ONE, TEMPLATE, 0, 0.0)
@@ -31,7 +31,7 @@ CLOSED = StreamClosed(STREAM, ONE, "over", 0)
 
 
 def unit(at_ms: int, *, key: bool = False) -> VideoUnit:
-    return VideoUnit(at_ms, 0, key, key, b"\x17\x01\0\0\0" + str(at_ms).encode(), 1.0)
+    return video_unit(at_ms, key=key, data=str(at_ms).encode())
 
 
 def tag(at_ms: int, flags: int = 0) -> TagEntry:

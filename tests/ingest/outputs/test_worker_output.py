@@ -13,8 +13,8 @@ from common.ipc.media_messages import (
     VideoHeader,
 )
 from common.media.clock import ClockReference
+from common.media.units import VideoUnit
 from ingest.outputs.worker_output import CUT_GRACE_MS, WorkerOutput
-from ingest.rtmp.to_units import VideoUnit
 from ingest.streams.source_gop import SourceGop
 from tests.kit.children import CPU1
 from tests.kit.stream import (
@@ -25,6 +25,7 @@ from tests.kit.stream import (
     FakePeers,
     RememberingPort,
     config,
+    video_unit,
 )
 
 OTHER = CPU1
@@ -32,7 +33,7 @@ ANCHOR = ClockReference(0, 100.0)
 
 
 def unit(at_ms: int, *, key: bool = False, composition_ms: int = 0) -> VideoUnit:
-    return VideoUnit(at_ms, composition_ms, key, key, bytes(10), 1.0)
+    return video_unit(at_ms, key=key, composition_ms=composition_ms)
 
 
 class Around:

@@ -21,6 +21,7 @@ from common.rtmp.events import (
 from common.rtmp.messages import encode_command
 from common.rtmp.session import ServerSession
 from ingest.rtmp.connection import Connection, Phase
+from ingest.streams.timeline import Timeline
 from tests.kit.waiting import until_async
 
 CHUNK_SIZE = 4096
@@ -50,7 +51,7 @@ class Owner:
         self.names.append(request.name)
         self.request = request
         if not self.is_slow:
-            connection.accept_publish(request.request_id)
+            connection.accept_publish(request.request_id, Timeline(), now)
 
     def media(self, connection: Connection, events: Sequence[Event], now: float) -> None:
         self.media_events += events
@@ -229,7 +230,7 @@ def test_media_sent_with_the_publish_request_is_taken_once_it_is_accepted() -> N
         assert owner.media_events == []
         assert connection.phase is Phase.ASKING
         assert owner.request is not None
-        connection.accept_publish(owner.request.request_id)
+        connection.accept_publish(owner.request.request_id, Timeline(), 0.0)
         assert owner.media_events == [], "its owner is in the middle of beginning it"
         await until_async(lambda: len(owner.media_events) == 3 + ENOUGH // 10_000)
         assert [type(event) for event in owner.media_events[:4]] == [

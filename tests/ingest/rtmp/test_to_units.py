@@ -1,5 +1,6 @@
 import io
 import time
+from fractions import Fraction
 from functools import cache
 
 import av
@@ -12,7 +13,7 @@ from common.codecs.aac import AudioSpecificConfig
 from common.codecs.bits import BitWriter
 from common.codecs.h264 import AvcConfig, join_avcc, nal_type, parse_sps, split_avcc, to_annexb
 from common.flv import amf0
-from common.flv.audio import aac_frame, aac_sequence_header
+from common.flv.audio import aac_frame, aac_sequence_header, audio_body
 from common.flv.tag import FlvReader, Tag, TagType
 from common.flv.video import (
     VideoPacket,
@@ -22,21 +23,24 @@ from common.flv.video import (
     is_keyframe_payload,
     is_sequence_header,
     parse_video,
+    video_body,
+    video_header_body,
 )
-from ingest.rtmp.to_units import (
+from common.media.units import (
+    AudioCodec,
     AudioConfig,
-    AudioFrame,
-    AudioLeftOut,
-    AudioResult,
+    AudioUnit,
     DataUnit,
-    Demuxer,
-    Dropped,
-    Unsupported,
+    MediaKind,
+    VideoCodec,
     VideoConfig,
-    VideoResult,
     VideoUnit,
 )
+from common.rtmp.events import AudioReceived, DataReceived, MetadataReceived, VideoReceived
+from ingest.rtmp.to_units import AudioResult, Demuxer, VideoResult
+from ingest.streams.media_events import AudioOmitted, Dropped, Metadata, UnsupportedVideo
 from ingest.streams.timeline import Timeline
+from tests.kit.stream import audio_unit, video_unit
 
 NOW = 100.0
 
@@ -109,22 +113,23 @@ def test_a_stream_of_libavformat_comes_out_as_it_went_in() -> None:
                 results += demuxer.audio(tag.dts_ms, tag.payload, NOW)
             case _:
                 pass
-    assert not [result for result in results if isinstance(result, Dropped | AudioLeftOut)]
+    assert not [result for result in results if isinstance(result, Dropped | AudioOmitted)]
     (video,) = [result for result in results if isinstance(result, VideoConfig)]
-    assert (video.sps.width, video.sps.height, video.changed) == (320, 240, False)
+    assert (video.width, video.height, video.codec) == (320, 240, VideoCodec.H264)
     assert video.record == record_of([tag for tag in tags if tag.type is TagType.VIDEO])
     (audio,) = [result for result in results if isinstance(result, AudioConfig)]
-    assert (audio.name, audio.asc) == ("AAC", AudioSpecificConfig(2, 44100, 2, 2))
+    assert audio.codec is AudioCodec.AAC
+    assert AudioSpecificConfig.parse(audio.record) == AudioSpecificConfig(2, 44100, 2, 2)
     units = [result for result in results if isinstance(result, VideoUnit)]
-    assert [(unit.dts_ms, unit.payload) for unit in units] == [
+    assert [(unit.dts_ms, video_body(unit)) for unit in units] == [
         (tag.dts_ms, tag.payload)
         for tag in pictures_of([tag for tag in tags if tag.type is TagType.VIDEO])
     ]
-    assert [unit.is_idr for unit in units] == [unit.is_key for unit in units]
-    assert [unit.is_idr for unit in units].count(True) == 2
+    assert [unit.is_random_access for unit in units] == [unit.is_key for unit in units]
+    assert [unit.is_random_access for unit in units].count(True) == 2
     assert [unit.pts_ms for unit in units] != sorted(unit.pts_ms for unit in units)
-    frames = [result for result in results if isinstance(result, AudioFrame)]
-    assert [(frame.dts_ms, frame.payload) for frame in frames] == [
+    frames = [result for result in results if isinstance(result, AudioUnit)]
+    assert [(frame.dts_ms, audio_body(frame)) for frame in frames] == [
         (tag.dts_ms, tag.payload)
         for tag in tags
         if tag.type is TagType.AUDIO and tag.payload[1] == 1
@@ -134,7 +139,7 @@ def test_a_stream_of_libavformat_comes_out_as_it_went_in() -> None:
 def test_the_bytes_of_a_legacy_tag_are_not_copied() -> None:
     (unit,) = fresh(RECORD).video(0, PICTURES[0].payload, NOW)
     assert isinstance(unit, VideoUnit)
-    assert unit.payload is PICTURES[0].payload
+    assert video_body(unit) is PICTURES[0].payload
     assert (unit.data, unit.received_s) == (IDR, NOW)
 
 
@@ -146,11 +151,11 @@ def test_enhanced_avc1_comes_out_in_legacy_form() -> None:
     demuxer = Demuxer(Timeline())
     (config,) = demuxer.video(0, extended(0, RECORD), NOW)
     assert isinstance(config, VideoConfig)
-    assert config.payload == avc_sequence_header(RECORD)
+    assert video_header_body(config) == avc_sequence_header(RECORD)
     (key,) = demuxer.video(0, extended(1, b"\x00\x00\x28" + IDR), NOW)
     (inter,) = demuxer.video(40, extended(3, INTER, key=False), NOW)
-    assert key == VideoUnit(0, 40, True, True, avc_nalus(IDR, 40, True), NOW)
-    assert inter == VideoUnit(40, 0, False, False, avc_nalus(INTER, 0, False), NOW)
+    assert key == video_unit(0, key=True, composition_ms=40, data=IDR, received_s=NOW)
+    assert inter == video_unit(40, data=INTER, received_s=NOW)
 
 
 def test_annexb_inside_tags_becomes_lengths_of_the_records_size() -> None:
@@ -160,16 +165,16 @@ def test_annexb_inside_tags_becomes_lengths_of_the_records_size() -> None:
         nals = split_avcc(IDR)
         (unit,) = demuxer.video(0, avc_nalus(to_annexb(nals), 0, True), NOW)
         assert isinstance(unit, VideoUnit)
-        assert split_avcc(unit.data, length_size) == nals
-        assert unit.is_idr
+        assert split_avcc(bytes(unit.data), length_size) == nals
+        assert unit.is_random_access
 
 
 def test_a_sequence_header_in_annexb_is_read() -> None:
     header = avc_sequence_header(to_annexb([*CONFIG.sps, *CONFIG.pps]))
     (config,) = Demuxer(Timeline()).video(0, header, NOW)
     assert isinstance(config, VideoConfig)
-    assert (config.config.sps, config.config.pps) == (CONFIG.sps, CONFIG.pps)
-    assert AvcConfig.parse(config.record) == config.config
+    read = AvcConfig.parse(config.record)
+    assert (read.sps, read.pps) == (CONFIG.sps, CONFIG.pps)
 
 
 def test_a_repeated_sequence_header_says_nothing() -> None:
@@ -184,7 +189,7 @@ def test_a_new_sequence_header_is_a_change() -> None:
     record = record_of(videos(640))
     (config,) = fresh(RECORD).video(0, avc_sequence_header(record), NOW)
     assert isinstance(config, VideoConfig)
-    assert (config.changed, config.sps.width, config.record) == (True, 640, record)
+    assert (config.width, config.record) == (640, record)
 
 
 def test_a_sequence_header_takes_no_time() -> None:
@@ -209,14 +214,14 @@ def test_parameter_sets_in_band_that_differ_come_out_ahead_of_their_unit() -> No
     config, unit = demuxer.video(0, avc_nalus(data, 0, True), NOW)
     assert isinstance(config, VideoConfig)
     assert isinstance(unit, VideoUnit)
-    assert (config.changed, config.sps.width) == (True, 640)
-    assert AvcConfig.parse(config.record) == config.config == other
+    assert config.width == 640
+    assert AvcConfig.parse(config.record) == other
     assert unit.data == data
     (again,) = demuxer.video(40, avc_nalus(data, 0, True), NOW)
     assert isinstance(again, VideoUnit)
     back, _ = demuxer.video(80, avc_nalus(avcc(*CONFIG.sps, *CONFIG.pps) + IDR, 0, True), NOW)
     assert isinstance(back, VideoConfig)
-    assert back.sps.width == 320
+    assert back.width == 320
 
 
 def test_parameter_sets_in_band_like_the_records_say_nothing() -> None:
@@ -229,23 +234,23 @@ def test_a_picture_parameter_set_of_another_id_is_added() -> None:
     pps_one = bytes((0x68, 0x40 | CONFIG.pps[0][1] >> 2)) + CONFIG.pps[0][2:]  # ue(1) = 010
     config, _ = fresh(RECORD).video(0, avc_nalus(avcc(pps_one) + IDR, 0, True), NOW)
     assert isinstance(config, VideoConfig)
-    assert config.config.pps == (CONFIG.pps[0], pps_one)
-    assert config.config.sps == CONFIG.sps
+    read = AvcConfig.parse(config.record)
+    assert read.pps == (CONFIG.pps[0], pps_one)
+    assert read.sps == CONFIG.sps
 
 
 def test_an_empty_record_waits_for_parameter_sets_in_band() -> None:
     demuxer = Demuxer(Timeline())
     empty = AvcConfig(100, 0, 31, 4, (), ()).encode()
     assert demuxer.video(0, avc_sequence_header(empty), NOW) == [
-        Dropped(TagType.VIDEO, "sequence header without parameter sets")
+        Dropped(MediaKind.VIDEO, "sequence header without parameter sets")
     ]
     assert demuxer.video(0, avc_nalus(IDR, 0, True), NOW) == [
-        Dropped(TagType.VIDEO, "video before its parameter sets")
+        Dropped(MediaKind.VIDEO, "video before its parameter sets")
     ]
     data = avcc(*CONFIG.sps, *CONFIG.pps) + IDR
     config, unit = demuxer.video(40, avc_nalus(data, 0, True), NOW)
     assert isinstance(config, VideoConfig)
-    assert not config.changed
     assert isinstance(unit, VideoUnit)
 
 
@@ -254,11 +259,12 @@ def test_an_empty_record_with_other_lengths_is_a_change_and_units_are_read_by_it
     empty = AvcConfig(100, 0, 31, 2, (), ()).encode()
     (config,) = demuxer.video(0, avc_sequence_header(empty), NOW)
     assert isinstance(config, VideoConfig)
-    assert (config.config.sps, config.config.nal_length_size) == (CONFIG.sps, 2)
+    read = AvcConfig.parse(config.record)
+    assert (read.sps, read.nal_length_size) == (CONFIG.sps, 2)
     (unit,) = demuxer.video(0, avc_nalus(join_avcc(split_avcc(IDR), 2), 0, True), NOW)
     assert isinstance(unit, VideoUnit)
     assert demuxer.video(0, avc_sequence_header(empty), NOW) == [
-        Dropped(TagType.VIDEO, "sequence header without parameter sets")
+        Dropped(MediaKind.VIDEO, "sequence header without parameter sets")
     ]
 
 
@@ -269,7 +275,7 @@ def test_an_unreadable_record_does_not_change_how_units_are_read() -> None:
     assert isinstance(dropped, Dropped)
     (unit,) = demuxer.video(0, PICTURES[0].payload, NOW)
     assert isinstance(unit, VideoUnit)
-    assert split_avcc(unit.data) == split_avcc(IDR)
+    assert split_avcc(bytes(unit.data)) == split_avcc(IDR)
 
 
 def test_parameter_sets_in_a_tag_of_their_own_take_no_time() -> None:
@@ -277,7 +283,7 @@ def test_parameter_sets_in_a_tag_of_their_own_take_no_time() -> None:
     other = AvcConfig.parse(record_of(videos(640)))
     config, dropped = demuxer.video(0, avc_nalus(avcc(*other.sps, *other.pps), 0, True), NOW)
     assert isinstance(config, VideoConfig)
-    assert dropped == Dropped(TagType.VIDEO, "video tag without a picture")
+    assert dropped == Dropped(MediaKind.VIDEO, "video tag without a picture")
     (unit,) = demuxer.video(0, PICTURES[0].payload, NOW)
     assert isinstance(unit, VideoUnit)
     assert unit.dts_ms == 0
@@ -307,12 +313,13 @@ def test_known_parameter_sets_are_not_read_again_for_every_new_one() -> None:
 def test_a_flagged_keyframe_that_is_no_idr_stays_one() -> None:
     (unit,) = fresh(RECORD).video(0, avc_nalus(INTER, 0, True), NOW)
     assert isinstance(unit, VideoUnit)
-    assert (unit.is_key, unit.is_idr) == (True, False)
+    assert (unit.is_key, unit.is_random_access) == (True, False)
 
 
 def test_an_idr_that_is_not_flagged_becomes_a_keyframe() -> None:
     (unit,) = fresh(RECORD).video(0, avc_nalus(IDR, 40, False), NOW)
-    assert unit == VideoUnit(0, 40, True, True, avc_nalus(IDR, 40, True), NOW)
+    assert unit == video_unit(0, key=True, composition_ms=40, data=IDR, received_s=NOW)
+    assert video_body(unit) == avc_nalus(IDR, 40, True)
 
 
 def test_an_encoder_that_flags_every_picture_is_believed_on_idrs_only() -> None:
@@ -328,14 +335,17 @@ def test_an_encoder_that_flags_every_picture_is_believed_on_idrs_only() -> None:
         True,
         False,
     ]
-    assert units[1] == VideoUnit(40, 0, False, False, avc_nalus(INTER, 0, False), NOW)
+    assert units[1] == video_unit(40, data=INTER, received_s=NOW)
+    assert video_body(units[1]) == avc_nalus(INTER, 0, False)
 
 
 def test_intra_refresh_has_keyframes_that_are_no_idr() -> None:
     tags = videos(320, "bframes=0:keyint=4:intra-refresh=1")
     demuxer = fresh(record_of(tags))
     units = [demuxer.video(tag.dts_ms, tag.payload, NOW)[-1] for tag in pictures_of(tags)]
-    assert [unit.is_idr for unit in units if isinstance(unit, VideoUnit)] == [True] + [False] * 9
+    assert [unit.is_random_access for unit in units if isinstance(unit, VideoUnit)] == [True] + [
+        False
+    ] * 9
     assert [unit.is_key for unit in units if isinstance(unit, VideoUnit)].count(True) > 1
 
 
@@ -343,7 +353,8 @@ def test_dts_moved_up_leaves_pts_where_it_was() -> None:
     demuxer = fresh(RECORD)
     demuxer.video(100, avc_nalus(IDR, 0, True), NOW)
     (moved,) = demuxer.video(90, avc_nalus(INTER, 80, False), NOW)
-    assert moved == VideoUnit(101, 69, False, False, avc_nalus(INTER, 69, False), NOW)
+    assert moved == video_unit(101, composition_ms=69, data=INTER, received_s=NOW)
+    assert video_body(moved) == avc_nalus(INTER, 69, False)
     (at_dts,) = demuxer.video(95, avc_nalus(INTER, 0, False), NOW)
     assert isinstance(at_dts, VideoUnit)
     assert (at_dts.dts_ms, at_dts.composition_ms) == (102, 0)
@@ -355,7 +366,7 @@ def test_dts_moved_up_leaves_pts_where_it_was() -> None:
 def test_an_absurd_composition_time_is_taken_as_none() -> None:
     (unit,) = fresh(RECORD).video(0, avc_nalus(IDR, 2**23 - 1, True), NOW)
     assert isinstance(unit, VideoUnit)
-    assert (unit.composition_ms, parse_video(unit.payload).composition_ms) == (0, 0)
+    assert (unit.composition_ms, parse_video(video_body(unit)).composition_ms) == (0, 0)
 
 
 def test_a_jump_is_marked_on_the_unit() -> None:
@@ -371,7 +382,7 @@ def test_a_picture_with_stray_bytes_behind_it_goes_on_without_them(stray: bytes)
     for wanted in PICTURES[:2]:
         (unit,) = fresh(RECORD).video(0, wanted.payload + stray, NOW)
         assert isinstance(unit, VideoUnit)
-        assert unit.payload == wanted.payload
+        assert video_body(unit) == wanted.payload
 
 
 DROPPED = [
@@ -406,14 +417,15 @@ def test_what_cannot_be_read_is_dropped_and_the_stream_goes_on(payload: bytes, r
     demuxer = fresh(RECORD)
     first = demuxer.video(0, payload, NOW)[0]
     assert isinstance(first, Dropped)
-    assert (first.type, first.reason) == (TagType.VIDEO, reason)
+    assert (first.kind, first.reason) == (MediaKind.VIDEO, reason)
+    assert first.breaks_references == (reason == "NAL units beyond their tag")
     (unit,) = demuxer.video(0, PICTURES[0].payload, NOW)
     assert isinstance(unit, VideoUnit)
 
 
 def test_video_before_its_sequence_header_is_dropped() -> None:
     assert Demuxer(Timeline()).video(0, PICTURES[0].payload, NOW) == [
-        Dropped(TagType.VIDEO, "video before its sequence header")
+        Dropped(MediaKind.VIDEO, "video before its sequence header")
     ]
 
 
@@ -436,32 +448,34 @@ def test_messages_that_hold_no_picture_pass_silently() -> None:
 )  # fmt: skip
 def test_other_codecs_are_named_once(payload: bytes, name: str) -> None:
     demuxer = Demuxer(Timeline())
-    assert demuxer.video(0, payload, NOW) == [Unsupported(name)]
+    (found,) = demuxer.video(0, payload, NOW)
+    assert isinstance(found, UnsupportedVideo)
+    assert found.codec.label == name
     assert demuxer.video(0, payload, NOW) == []
 
 
 ASC = b"\x12\x10"
-AAC = AudioConfig(aac_sequence_header(ASC), AudioSpecificConfig(2, 44100, 2, 2), "AAC")
+AAC = AudioConfig(AudioCodec.AAC, ASC, sample_rate=44_100, channels=2)
 RAW = b"\x21\x10\x04\x60\x8c\x1c"
 
 
 def test_aac_needs_its_sequence_header() -> None:
     demuxer = Demuxer(Timeline())
     assert demuxer.audio(0, aac_frame(RAW), NOW) == [
-        Dropped(TagType.AUDIO, "AAC before its sequence header")
+        Dropped(MediaKind.AUDIO, "AAC before its sequence header")
     ]
     assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == [AAC]
     assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == []
-    assert demuxer.audio(20, aac_frame(RAW), NOW) == [AudioFrame(20, aac_frame(RAW), NOW)]
+    assert demuxer.audio(20, aac_frame(RAW), NOW) == [audio_unit(20, RAW, NOW)]
     (changed,) = demuxer.audio(40, aac_sequence_header(b"\x11\x90"), NOW)
     assert isinstance(changed, AudioConfig)
-    assert changed.asc == AudioSpecificConfig(2, 48000, 2, 2)
+    assert AudioSpecificConfig.parse(changed.record) == AudioSpecificConfig(2, 48000, 2, 2)
 
 
 def test_enhanced_mp4a_comes_out_in_legacy_form() -> None:
     demuxer = Demuxer(Timeline())
     assert demuxer.audio(0, b"\x90mp4a" + ASC, NOW) == [AAC]
-    assert demuxer.audio(0, b"\x91mp4a" + RAW, NOW) == [AudioFrame(0, aac_frame(RAW), NOW)]
+    assert demuxer.audio(0, b"\x91mp4a" + RAW, NOW) == [audio_unit(0, RAW, NOW)]
     assert demuxer.audio(0, b"\x94mp4a\x01\x02\x00\x00\x00\x03", NOW) == []
     assert demuxer.audio(0, b"\x92mp4a", NOW) == []
 
@@ -474,31 +488,37 @@ def adts(raw: bytes) -> bytes:
 
 def test_adts_is_stripped_and_stands_in_for_a_missing_header() -> None:
     demuxer = Demuxer(Timeline())
-    assert demuxer.audio(0, aac_frame(adts(RAW)), NOW) == [AAC, AudioFrame(0, aac_frame(RAW), NOW)]
-    assert demuxer.audio(20, aac_frame(adts(RAW)), NOW) == [AudioFrame(20, aac_frame(RAW), NOW)]
+    assert demuxer.audio(0, aac_frame(adts(RAW)), NOW) == [AAC, audio_unit(0, RAW, NOW)]
+    assert demuxer.audio(20, aac_frame(adts(RAW)), NOW) == [audio_unit(20, RAW, NOW)]
     assert demuxer.audio(20, aac_sequence_header(ASC), NOW) == []
 
 
 def test_legacy_formats_pass_with_a_config_that_only_names_them() -> None:
     demuxer = Demuxer(Timeline())
     mp3 = b"\x2f\xff\xfb\x90"
-    assert demuxer.audio(0, mp3, NOW) == [AudioConfig(b"", None, "MP3"), AudioFrame(0, mp3, NOW)]
-    assert demuxer.audio(26, mp3, NOW) == [AudioFrame(26, mp3, NOW)]
+    assert demuxer.audio(0, mp3, NOW) == [
+        AudioConfig(AudioCodec.MP3),
+        audio_unit(0, mp3, NOW, codec=AudioCodec.MP3),
+    ]
+    (frame,) = demuxer.audio(26, mp3, NOW)
+    assert frame == audio_unit(26, mp3, NOW, codec=AudioCodec.MP3)
+    assert isinstance(frame, AudioUnit)
+    assert audio_body(frame) is mp3, "what only FLV knows passes as it is"
     speex = b"\xb6\x1d"
-    assert demuxer.audio(50, speex, NOW)[0] == AudioConfig(b"", None, "Speex")
+    assert demuxer.audio(50, speex, NOW)[0] == AudioConfig(AudioCodec.SPEEX)
     assert demuxer.audio(70, b"\x91.mp3\xff\xfb\x90", NOW) == [
-        AudioConfig(b"", None, "MP3"),
-        AudioFrame(70, mp3, NOW),
+        AudioConfig(AudioCodec.MP3),
+        audio_unit(70, mp3, NOW, codec=AudioCodec.MP3),
     ]
 
 
-def test_other_audio_is_left_out_and_said_once() -> None:
+def test_other_audio_is_omitted_and_said_once() -> None:
     demuxer = Demuxer(Timeline())
     opus, track = b"\x91Opus\xfc", b"\x95\x01mp4a\x01" + RAW
-    assert demuxer.audio(0, opus, NOW) == [AudioLeftOut("Opus audio")]
-    assert demuxer.audio(0, track, NOW) == [AudioLeftOut("audio tracks beyond the first")]
+    assert demuxer.audio(0, opus, NOW) == [AudioOmitted("Opus audio")]
+    assert demuxer.audio(0, track, NOW) == [AudioOmitted("audio tracks beyond the first")]
     assert demuxer.audio(20, opus, NOW) == demuxer.audio(20, track, NOW) == []
-    assert demuxer.audio(20, b"\x91fLaC\xff", NOW) == [AudioLeftOut("FLAC audio")]
+    assert demuxer.audio(20, b"\x91fLaC\xff", NOW) == [AudioOmitted("FLAC audio")]
 
 
 @pytest.mark.parametrize(
@@ -519,8 +539,36 @@ def test_unreadable_audio_is_dropped_and_the_rest_goes_on(payload: bytes, reason
     demuxer.audio(0, aac_sequence_header(ASC), NOW)
     (dropped,) = demuxer.audio(0, payload, NOW)
     assert isinstance(dropped, Dropped)
-    assert (dropped.type, dropped.reason) == (TagType.AUDIO, reason)
-    assert demuxer.audio(0, aac_frame(RAW), NOW) == [AudioFrame(0, aac_frame(RAW), NOW)]
+    assert (dropped.kind, dropped.reason) == (MediaKind.AUDIO, reason)
+    assert demuxer.audio(0, aac_frame(RAW), NOW) == [audio_unit(0, RAW, NOW)]
+
+
+def test_what_the_publisher_says_of_its_stream_comes_with_its_rate() -> None:
+    body = amf0.encode("onMetaData", amf0.EcmaArray(framerate=59.94))
+    assert fresh().metadata(body) == Metadata(body, Fraction(60_000, 1001))
+    assert fresh().metadata(b"\x02") == Metadata(b"\x02")
+
+
+def test_events_become_what_they_hold_each_when_it_is_asked_for() -> None:
+    demuxer = fresh(RECORD)
+    body = amf0.encode("onMetaData", amf0.EcmaArray(framerate=25.0))
+    taken = demuxer.take(
+        [
+            VideoReceived(0, PICTURES[0].payload),
+            MetadataReceived(0, body),
+            DataReceived(10, b"\x02\x00\x06onText"),
+            AudioReceived(0, aac_sequence_header(ASC)),
+        ],
+        NOW + 1,
+    )
+    assert demuxer.last_media_s == NOW
+    assert next(taken) == video_unit(0, key=True, data=IDR, received_s=NOW + 1)
+    assert demuxer.last_media_s == NOW + 1
+    assert list(taken) == [
+        Metadata(body, Fraction(25)),
+        DataUnit(10, b"\x02\x00\x06onText", NOW + 1),
+        AAC,
+    ]
 
 
 def test_data_messages_get_the_streams_time() -> None:
@@ -535,7 +583,7 @@ def test_metadata_that_came_as_data_is_dropped() -> None:
     demuxer = fresh(RECORD)
     without_an_end = amf0.encode("onMetaData", amf0.EcmaArray(width=640.0))[:-3]
     dropped = demuxer.data(1_010, without_an_end, NOW)
-    assert dropped == Dropped(TagType.SCRIPT, "unreadable metadata")
+    assert dropped == Dropped(MediaKind.DATA, "unreadable metadata")
 
 
 @settings(max_examples=150, deadline=None)
@@ -558,11 +606,11 @@ def test_any_bytes_and_any_damage_are_results(
             damaged[at % len(damaged)] = value
         for result in demuxer.video(40, bytes(damaged), NOW):
             if isinstance(result, VideoUnit):
-                assert is_keyframe_payload(result.payload) == result.is_key
-                assert parse_video(result.payload).composition_ms == result.composition_ms
+                assert is_keyframe_payload(video_body(result)) == result.is_key
+                assert parse_video(video_body(result)).composition_ms == result.composition_ms
                 assert result.data
             elif isinstance(result, VideoConfig):
-                assert AvcConfig.parse(result.record).sps == result.config.sps
+                assert AvcConfig.parse(result.record).sps
 
 
 def test_units_decode_after_every_rewriting() -> None:
@@ -583,6 +631,6 @@ def test_units_decode_after_every_rewriting() -> None:
     decoder.extradata = config.record
     decoder.options = {"err_detect": "explode"}
     units = [result for result in results if isinstance(result, VideoUnit)]
-    frames = [frame for unit in units for frame in decoder.decode(av.Packet(unit.data))]
+    frames = [frame for unit in units for frame in decoder.decode(av.Packet(bytes(unit.data)))]
     frames += decoder.decode(None)
     assert len(frames) == len(PICTURES)

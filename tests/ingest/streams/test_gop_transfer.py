@@ -5,36 +5,36 @@ from fractions import Fraction
 
 import pytest
 
-from common.codecs.aac import AudioSpecificConfig
+from common.codecs.aac import parse_config
 from common.config.ladder import SourceFormat
 from common.errors import EnvelopeError
-from common.flv.audio import aac_sequence_header
-from common.ipc.control_messages import GopTransfer
+from common.ipc.control_messages import GopTransfer, TransferItem, TransferKind
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import Generation
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
-from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoUnit
-from ingest.streams.gop_transfer import Kind, pack, unpack
+from common.media.units import AudioCodec, AudioConfig, DataUnit
+from ingest.streams.gop_transfer import pack, unpack
+from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import ReplayItem, SourceGop
-from tests.kit.stream import ASC, STREAM, config
+from tests.kit.stream import ASC, STREAM, audio_unit, config, video_unit
 
 SOURCE = SourceFormat(1920, 1080, fps=Fraction(25))
-AAC = AudioConfig(aac_sequence_header(ASC), AudioSpecificConfig(2, 48000, 2, 2), "AAC")
-MP3 = AudioConfig(b"", None, "MP3")
+AAC = parse_config(ASC)
+MP3 = AudioConfig(AudioCodec.MP3)
 
 
 def full() -> SourceGop:
     gop = SourceGop()
-    gop.set_metadata(b"metadata")
+    gop.set_metadata(Metadata(b"metadata"))
     gop.add(config())
     gop.add(AAC)
-    gop.add(VideoUnit(1000, 80, True, True, b"\x17\x01\0\0\x50key", 5.0))
-    gop.add(AudioFrame(1001, b"\xaf\x01sound", 5.01))
+    gop.add(video_unit(1000, key=True, composition_ms=80, data=memoryview(b"key"), received_s=5.0))
+    gop.add(audio_unit(1001, b"sound", 5.01))
     gop.add(DataUnit(1002, b"text", 5.02))
     gop.add(MP3)
-    gop.add(VideoUnit(1040, -40, False, False, b"\x27\x01\xff\xff\xd8rest", 5.04))
-    gop.add(AudioFrame(61_000, b"\xaf\x01later", 5.05, discontinuity=True))
-    gop.add(VideoUnit(61_040, 0, False, False, b"\x27\x01\0\0\0later", 5.06, discontinuity=True))
+    gop.add(video_unit(1040, composition_ms=-40, data=b"rest", received_s=5.04))
+    gop.add(audio_unit(61_000, b"\x2flater", 5.05, codec=AudioCodec.MP3, discontinuity=True))
+    gop.add(video_unit(61_040, data=b"later", received_s=5.06, discontinuity=True))
     return gop
 
 
@@ -63,43 +63,48 @@ def test_headers_cross_without_a_gop() -> None:
 def test_a_gop_as_long_as_may_be_crosses() -> None:
     gop = full()
     for i in range(MAX_GOP_ENTRIES - len(gop.replay()) + 3):
-        gop.add(AudioFrame(1040 + i, b"sound", 5.0))
+        gop.add(audio_unit(1040 + i, b"sound", 5.0))
     replayed: list[ReplayItem] = gop.replay()
     assert len(replayed) == MAX_GOP_ENTRIES + 3
     assert crossed(gop).replay() == replayed
 
 
-def kept(*items: tuple[int, int, int, int, float]) -> GopTransfer:
+def transfer(*items: TransferItem) -> GopTransfer:
     return GopTransfer(STREAM, Generation(1), None, items)
 
 
 @pytest.mark.parametrize(
-    ("kind", "payload"),
+    ("kind", "codec", "payload"),
     [
-        (Kind.VIDEO_CONFIG, b"no record"),
-        (Kind.VIDEO_CONFIG, bytes.fromhex("0142001effe000")),
-        (Kind.VIDEO_CONFIG, bytes(20_000)),
-        (Kind.AAC_CONFIG, b""),
-        (Kind.AAC_CONFIG, b"\xaf"),
-        (Kind.AAC_CONFIG, b"\xaf\x00" + bytes(2_000)),
-        (Kind.AUDIO_FORMAT, b"\xff\xfe"),
-        (Kind.VIDEO, b"\x17\x01"),
-        (9, b""),
+        (TransferKind.VIDEO_CONFIG, "h264", b"no record"),
+        (TransferKind.VIDEO_CONFIG, "h264", bytes.fromhex("0142001effe000")),
+        (TransferKind.VIDEO_CONFIG, "h264", bytes(20_000)),
+        (TransferKind.VIDEO_CONFIG, "av1", b"\x81"),
+        (TransferKind.VIDEO_CONFIG, "mpeg2", b"\x81"),
+        (TransferKind.AUDIO_CONFIG, "aac", b""),
+        (TransferKind.AUDIO_CONFIG, "aac", bytes(20_000)),
+        (TransferKind.AUDIO_CONFIG, "opus", b"OpusHead"),
+        (TransferKind.AUDIO_CONFIG, "", b""),
+        (TransferKind.VIDEO, "h264", b""),
+        (TransferKind.VIDEO, "aac", b"\x01"),
+        (TransferKind.AUDIO, "h264", b"\x01"),
     ],
 )
-def test_what_could_not_have_been_packed_is_an_error(kind: int, payload: bytes) -> None:
+def test_what_could_not_have_been_packed_is_an_error(
+    kind: TransferKind, codec: str, payload: bytes
+) -> None:
     with pytest.raises(EnvelopeError):
-        unpack(kept((kind, 0, 0, 0, 0.0)), [payload])
+        unpack(transfer(TransferItem(kind, codec)), [payload])
 
 
-def test_payloads_are_counted_and_weighed_before_they_are_kept() -> None:
+def test_payloads_are_counted_and_weighed_before_they_are_transfer() -> None:
     message, payloads = pack(STREAM, Generation(3), SOURCE, full())
     with pytest.raises(EnvelopeError, match="payloads for"):
         unpack(message, payloads[:-1])
-    item = (int(Kind.AUDIO), 0, 0, 0, 0.0)
+    item = TransferItem(TransferKind.AUDIO, "aac")
     with pytest.raises(EnvelopeError, match="payloads for"):
-        unpack(kept(*[item] * 5_000), [b""] * 5_000)
+        unpack(transfer(*[item] * 5_000), [b""] * 5_000)
     with pytest.raises(EnvelopeError, match="exceed"):
-        unpack(kept(item, item), [bytes(MAX_GOP_BYTES)] * 2)
+        unpack(transfer(item, item), [bytes(MAX_GOP_BYTES)] * 2)
     with pytest.raises(EnvelopeError):
-        unpack(replace(message, items=((Kind.VIDEO, 0, 0, 0, 0.0),)), [])
+        unpack(replace(message, items=(TransferItem(TransferKind.VIDEO, "h264"),)), [])

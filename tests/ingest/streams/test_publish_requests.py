@@ -2,13 +2,13 @@
 
 from common.ipc.control_messages import PublishEnd, PublishRequest
 from common.ipc.identity import Generation, StreamId
-from common.rtmp.events import PublishRequested
+from ingest.streams.admission import PublishAttempt
 from ingest.streams.publish_requests import ASK_TIMEOUT_S, PublishRequests
 from tests.kit.ingest_streams import FakeConnection
 from tests.kit.stream import STREAM
 
 OTHER = StreamId("live/other")
-REQUEST = PublishRequested(7, 1, "live", "rtmp://host/live", "cam", "live")
+REQUEST = PublishAttempt(7, "live", "cam")
 
 
 def asked(told: list[object]) -> tuple[PublishRequests, FakeConnection, FakeConnection]:

@@ -16,7 +16,8 @@ from common.rtmp.events import (
     VideoReceived,
 )
 from ingest.streams.publisher import KEPT_LEAD_S, TOO_FAST, Publisher
-from ingest.streams.stream import SessionContext, Stream, StreamState
+from ingest.streams.stream import Stream, StreamContext, StreamState
+from tests.kit.ingest_streams import FakeConnection
 from tests.kit.stream import (
     ANSWER,
     WORKER,
@@ -34,17 +35,20 @@ class Around:
     def __init__(self) -> None:
         self.peers = FakePeers()
         self.stream = Stream(
-            ANSWER, SessionContext(self.peers, lambda _: None, lambda: 1, lambda: 0.0), 0.0
+            ANSWER, StreamContext(self.peers, lambda _: None, lambda: 1, lambda: 0.0), 0.0
         )
         self.stream.arrive("192.0.2.1:5000", 100.0)
-        self.publisher = Publisher(self.stream, SETTINGS, 100.0)
+        self.connection = FakeConnection()
+        self.connection.accept_publish(7, self.stream.timeline, 100.0)
+        self.publisher = Publisher(self.stream, self.connection, SETTINGS, 100.0)
 
     def take(self, *events: Event, now: float = 100.0) -> Refusal | None:
-        for event in events:
+        assert self.connection.demuxer is not None
+        for event in self.connection.demuxer.take(events, now):
             refusal = self.publisher.take(event, now)
             if refusal is not None:
                 return refusal
-        self.stream.end_read(now)
+        self.stream.media.end_read(now)
         return None
 
     @property
@@ -111,10 +115,10 @@ def test_another_codec_among_pictures_closes_only_who_does_not_come_back() -> No
     assert "H.263" in refusal.words
 
 
-def test_audio_that_no_player_knows_is_left_out_and_said() -> None:
+def test_audio_that_no_player_knows_is_omitted_and_said() -> None:
     around = Around()
     around.take(AudioReceived(0, b"\x91Opus" + bytes(20)))
-    assert around.stream.status(100.0).audio == "left out: Opus audio"
+    assert around.stream.status(100.0).audio == "omitted: Opus audio"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +177,7 @@ def test_audio_that_is_left_out_is_noted_once_with_what_would_do() -> None:
     opus = AudioReceived(0, b"\x91Opus" + bytes(10))
     around.take(header(), picture(0, key=True), opus, opus)
     (note,) = around.publisher.notices
-    assert note.startswith("Opus audio is left out")
+    assert note.startswith("Opus audio is omitted")
     assert "AAC" in note
 
 
@@ -228,7 +232,7 @@ def test_what_may_lie_unread_is_less_than_fills_the_connections_buffers(
         at_s = number / 10
         body = picture(int(at_s * 1000), size=megabits * 1_000_000 // 80)
         around.take(body, now=100.0 + at_s)
-    assert around.publisher.may_lie_s(105.0) == seconds
+    assert around.publisher.batch_s(105.0) == seconds
 
 
 def test_who_sends_less_by_now_may_be_lazy_again() -> None:
@@ -239,7 +243,7 @@ def test_who_sends_less_by_now_may_be_lazy_again() -> None:
         at_s = number / 10
         body = picture(int(at_s * 1000), size=500_000 if at_s < 4 else 50_000)
         around.take(body, now=100.0 + at_s)
-        if around.publisher.may_lie_s(100.0 + at_s):
+        if around.publisher.batch_s(100.0 + at_s):
             lazy_from = lazy_from or at_s
             continue
         assert lazy_from is None, "no to and fro"

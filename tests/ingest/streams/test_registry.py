@@ -89,7 +89,7 @@ def test_a_publisher_is_accepted_once_the_supervisor_has_room() -> None:
     around.place()
     assert peer.accepted == [7]
     assert around.streams.is_publishing(peer)
-    around.streams.media(peer, [header(), picture(0, key=True)], 100.0)
+    around.media(peer, [header(), picture(0, key=True)], 100.0)
     assert around.count(SourceFormatReport) == 1
     (status,) = around.streams.statuses(100.0)
     assert (status.stream_id, status.is_live) == (STREAM, True)
@@ -245,7 +245,7 @@ def test_another_ingests_publisher_is_let_in_by_the_same_rules(
 def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
     around = Around()
     first = around.live()
-    around.streams.media(first, [picture(400)], 100.4)
+    around.media(first, [picture(400)], 100.4)
     around.streams.lost(first, "reset", 101.0)
     around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 102.0)
     answer = around.last(StreamRevoked)
@@ -269,14 +269,14 @@ def handed_over(around: Around) -> tuple[Around, FakeConnection]:
 def test_what_was_kept_of_a_stream_goes_to_the_ingest_that_it_goes_to() -> None:
     around = Around()
     first = around.live()
-    around.streams.media(first, [picture(40), picture(80)], 100.1)
+    around.media(first, [picture(40), picture(80)], 100.1)
     around.streams.lost(first, "reset", 101.0)
     other, peer = handed_over(around)
     assert isinstance(around.told[-1], GopTransfer), "behind the answer"
-    other.streams.kept(around.told[-1], around.payloads[-1])
+    other.streams.take_over(around.told[-1], around.payloads[-1])
     worker = other.peers.workers[WORKER]
     assert [unit.dts_ms for unit in worker.of(AccessUnit)] == [0, 40, 80]
-    other.streams.media(peer, [header(), picture(0, key=True)], 103.0)
+    other.media(peer, [header(), picture(0, key=True)], 103.0)
     assert worker.of(AccessUnit)[-1].dts_ms == 3_000
     assert len(worker.of(StreamStart)) == 1
     assert other.count(SourceFormatReport) == 0, "it is the same source: its room is right"
@@ -286,9 +286,9 @@ def test_what_cannot_be_read_of_a_stream_that_was_handed_over_is_left() -> None:
     around = Around()
     around.streams.lost(around.live(), "reset", 101.0)
     other, peer = handed_over(around)
-    other.streams.kept(around.told[-1], around.payloads[-1][:-1])
+    other.streams.take_over(around.told[-1], around.payloads[-1][:-1])
     assert other.peers.workers[WORKER].sent == []
-    other.streams.media(peer, [header(), picture(0, key=True)], 103.0)
+    other.media(peer, [header(), picture(0, key=True)], 103.0)
     assert [tags.tags[0][1] for tags in other.peers.running[0].of(Tags)] == [3_000]
 
 
@@ -320,7 +320,7 @@ def test_a_dropped_publisher_finds_its_stream_again() -> None:
     assert around.closed() == [TEMPLATE.hold_ms]
     second = around.publish(now=105.0)
     assert second.accepted == [7]
-    around.streams.media(second, [header(), picture(0, key=True)], 105.0)
+    around.media(second, [header(), picture(0, key=True)], 105.0)
     assert around.count(PublishRequest) == 1
     assert around.closed() == [TEMPLATE.hold_ms]
 
@@ -349,7 +349,7 @@ def test_a_codec_that_cannot_be_served_is_refused_before_start_the_next_time() -
     around = Around()
     peer = around.publish()
     around.place()
-    around.streams.media(peer, [VideoReceived(0, b"\x12" + bytes(30))], 100.0)
+    around.media(peer, [VideoReceived(0, b"\x12" + bytes(30))], 100.0)
     ((code, description),) = peer.told
     assert (code, "H.263" in description) == ("NetStream.Publish.Rejected", True)
     assert around.count(PublishEnd) == 1
@@ -448,7 +448,7 @@ def test_streams_do_not_touch_one_another() -> None:
     one = around.live()
     other = around.publish("live/other")
     around.place(generation=Generation(5))
-    around.streams.media(other, [header(), picture(0, key=True)], 100.0)
+    around.media(other, [header(), picture(0, key=True)], 100.0)
     around.streams.lost(one, "reset", 101.0)
     assert around.streams.is_publishing(other)
     assert [s.is_live for s in around.streams.statuses(101.0)] == [False, True]
@@ -461,10 +461,10 @@ def test_what_is_left_out_of_a_publish_is_logged_with_its_stream_and_peer(
     peer = around.live()
     opus = AudioReceived(0, b"\x91Opus" + bytes(10))
     with caplog.at_level(logging.WARNING):
-        around.streams.media(peer, [opus], 100.1)
-        around.streams.media(peer, [opus], 100.2)
+        around.media(peer, [opus], 100.1)
+        around.media(peer, [opus], 100.2)
     (line,) = caplog.messages
-    assert "Opus audio is left out" in line
+    assert "Opus audio is omitted" in line
     assert peer.peer in line
     assert "live/cam" not in line, "a stream key"
 
@@ -472,9 +472,9 @@ def test_what_is_left_out_of_a_publish_is_logged_with_its_stream_and_peer(
 def test_who_sends_a_file_at_once_is_read_in_real_time() -> None:
     around = Around()
     peer = around.live()
-    around.streams.media(peer, [picture(at_ms) for at_ms in range(500, 5_500, 500)], 100.0)
+    around.media(peer, [picture(at_ms) for at_ms in range(500, 5_500, 500)], 100.0)
     assert peer.held_back == []
-    around.streams.media(peer, [picture(at_ms) for at_ms in range(5_500, 8_500, 500)], 100.0)
+    around.media(peer, [picture(at_ms) for at_ms in range(5_500, 8_500, 500)], 100.0)
     assert peer.held_back == [7.0]
 
 

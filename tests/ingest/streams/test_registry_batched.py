@@ -3,7 +3,7 @@
 import pytest
 
 from common.ipc.media_messages import SHARED
-from ingest.streams.publisher import PROMPT_S
+from ingest.streams.publisher import IMMEDIATE_S
 from tests.kit.ingest_streams import Around
 from tests.kit.stream import STREAM, picture
 
@@ -11,10 +11,10 @@ from tests.kit.stream import STREAM, picture
 def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
     around = Around()
     peer = around.live()
-    around.tick(100.0 + PROMPT_S - 0.1)
+    around.tick(100.0 + IMMEDIATE_S - 0.1)
     assert not peer.is_batched, "renditions and first players are not kept waiting"
-    around.tick(100.0 + PROMPT_S + 0.1)
-    around.tick(100.0 + PROMPT_S + 0.2)
+    around.tick(100.0 + IMMEDIATE_S + 0.1)
+    around.tick(100.0 + IMMEDIATE_S + 0.2)
     assert peer.is_batched
     (egress,) = around.peers.running
     egress.watched = {"360p", SHARED}
@@ -36,7 +36,7 @@ def test_less_lies_unread_for_longer(megabits: int, reads: int) -> None:
     for number in range(1, 81):
         at_s = 100.0 + number / 10
         body = picture(number * 100, size=megabits * 1_000_000 // 80)
-        around.streams.media(peer, [body], at_s)
+        around.media(peer, [body], at_s)
         around.tick(at_s)
         if number == 60:
             before = peer.read_batching

@@ -1,40 +1,46 @@
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.codecs.aac import AudioSpecificConfig
-from common.codecs.h264 import AvcConfig, SpsInfo
 from common.media.gop_buffer import Kept
-from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit, VideoConfig, VideoUnit
-from ingest.streams.source_gop import CachedTag, Metadata, SourceGop
+from common.media.units import (
+    AudioCodec,
+    AudioConfig,
+    AudioUnit,
+    DataUnit,
+    VideoCodec,
+    VideoConfig,
+    VideoUnit,
+)
+from ingest.streams.media_events import Metadata
+from ingest.streams.source_gop import GopItem, SourceGop
+from tests.kit.stream import audio_unit, video_unit
 
-SPS = SpsInfo(320, 240, Fraction(1), 66, 0, 30, None, 0, False, 1, 8, 8, False, 2, 2, 2)
-VIDEO = VideoConfig(b"record", AvcConfig(66, 0, 30, 4, (), ()), SPS, False)
-AUDIO = AudioConfig(b"\xaf\x00\x12\x10", AudioSpecificConfig(2, 44100, 2, 2), "AAC")
-OTHER_AUDIO = AudioConfig(b"\xaf\x00\x11\x90", AudioSpecificConfig(2, 48000, 2, 2), "AAC")
+VIDEO = VideoConfig(VideoCodec.H264, b"record", 320, 240)
+AUDIO = AudioConfig(AudioCodec.AAC, b"\x12\x10")
+OTHER_AUDIO = AudioConfig(AudioCodec.AAC, b"\x11\x90")
 
 
 def idr(at: int, size: int = 10) -> VideoUnit:
-    return VideoUnit(at, 0, True, True, bytes(size), 0.0)
+    return video_unit(at, key=True, data=bytes(size))
 
 
 def keyframe(at: int, size: int = 10) -> VideoUnit:
-    return VideoUnit(at, 0, True, False, bytes(size), 0.0)
+    return video_unit(at, key=True, idr=False, data=bytes(size))
 
 
 def inter(at: int, size: int = 10) -> VideoUnit:
-    return VideoUnit(at, 0, False, False, bytes(size), 0.0)
+    return video_unit(at, data=bytes(size))
 
 
-def sound(at: int) -> AudioFrame:
-    return AudioFrame(at, bytes(5), 0.0)
+def sound(at: int) -> AudioUnit:
+    return audio_unit(at, bytes(5))
 
 
-def filled(*tags: CachedTag, cache: SourceGop | None = None) -> SourceGop:
+def filled(*tags: GopItem, cache: SourceGop | None = None) -> SourceGop:
     cache = cache or SourceGop()
     for item in (VIDEO, AUDIO, *tags):
         cache.add(item)
@@ -43,9 +49,9 @@ def filled(*tags: CachedTag, cache: SourceGop | None = None) -> SourceGop:
 
 def test_replay_is_metadata_headers_and_the_tags_since_the_last_idr_in_order() -> None:
     text = DataUnit(45, b"text", 0.0)
-    gop: list[CachedTag] = [idr(40), sound(41), text, inter(80), sound(64)]
+    gop: list[GopItem] = [idr(40), sound(41), text, inter(80), sound(64)]
     cache = filled(idr(0), inter(20), sound(21), *gop)
-    cache.set_metadata(b"meta")
+    cache.set_metadata(Metadata(b"meta"))
     assert cache.replay() == [Metadata(b"meta"), VIDEO, AUDIO, *gop]
     assert cache.size_bytes == 10 + 5 + 4 + 10 + 5
     assert not cache.is_waiting
@@ -96,7 +102,7 @@ def test_a_flagged_keyframe_starts_a_gop_but_only_an_idr_ends_one() -> None:
 
 def test_new_parameter_sets_wait_for_a_keyframe() -> None:
     cache = filled(idr(0), inter(40))
-    changed = VideoConfig(b"other", VIDEO.config, SPS, True)
+    changed = replace(VIDEO, record=b"other")
     assert cache.add(changed) is Kept.KEPT
     assert cache.replay() == [changed, AUDIO]
     assert cache.add(inter(80)) is Kept.OMITTED
@@ -146,7 +152,7 @@ def test_a_gop_over_a_limit_is_cut_to_its_latest_flagged_keyframe() -> None:
 
 
 def test_audio_that_leads_makes_no_gop_longer() -> None:
-    gop: list[CachedTag] = [idr(0), sound(80), AUDIO, inter(40), sound(120), inter(80), sound(180)]
+    gop: list[GopItem] = [idr(0), sound(80), AUDIO, inter(40), sound(120), inter(80), sound(180)]
     cache = filled(*gop, cache=SourceGop(max_ms=100))
     assert cache.replay() == [VIDEO, AUDIO, *gop]
     assert cache.add(sound(181)) is Kept.OVERFLOWED, "video that stopped keeps no audio for ever"
@@ -154,14 +160,14 @@ def test_audio_that_leads_makes_no_gop_longer() -> None:
 
 def test_data_messages_of_any_time_make_no_gop_longer() -> None:
     text = [DataUnit(at, b"text", 0.0) for at in (0, 10_520)]
-    gop: list[CachedTag] = [idr(8_000), text[0], inter(8_040), text[1], inter(8_080)]
+    gop: list[GopItem] = [idr(8_000), text[0], inter(8_040), text[1], inter(8_080)]
     assert filled(*gop).replay() == [VIDEO, AUDIO, *gop]
 
 
 @pytest.mark.parametrize("jump_ms", [9_500, 60_000])
 def test_audio_or_video_whose_time_is_set_anew_makes_no_gop_longer(jump_ms: int) -> None:
-    heard = AudioFrame(1_000 + jump_ms, bytes(5), 0.0, discontinuity=True)
-    gop: list[CachedTag] = [idr(0), sound(20), inter(1_000), heard, sound(1_020 + jump_ms)]
+    heard = audio_unit(1_000 + jump_ms, bytes(5), discontinuity=True)
+    gop: list[GopItem] = [idr(0), sound(20), inter(1_000), heard, sound(1_020 + jump_ms)]
     cache = filled(*gop)
     assert cache.replay() == [VIDEO, AUDIO, *gop]
     assert cache.is_lasting
@@ -190,10 +196,10 @@ def test_one_unit_over_the_limit_is_not_kept() -> None:
 
 def test_an_empty_metadata_clears_it_and_reset_forgets_all() -> None:
     cache = filled(idr(0))
-    cache.set_metadata(b"meta")
-    cache.set_metadata(b"")
+    cache.set_metadata(Metadata(b"meta"))
+    cache.set_metadata(Metadata(b""))
     assert cache.replay() == [VIDEO, AUDIO, idr(0)]
-    cache.set_metadata(b"meta")
+    cache.set_metadata(Metadata(b"meta"))
     cache.reset()
     assert cache.replay() == []
     assert cache.size_bytes == 0
@@ -212,20 +218,20 @@ def test_an_empty_metadata_clears_it_and_reset_forgets_all() -> None:
     )
 )
 def test_whatever_comes_the_limits_hold_and_a_gop_begins_at_a_keyframe(
-    steps: list[tuple[Callable[[int], VideoConfig | CachedTag], int]],
+    steps: list[tuple[Callable[[int], VideoConfig | GopItem], int]],
 ) -> None:
     cache = SourceGop(max_ms=500, max_bytes=200, max_entries=20)
     at = 0
     for make, step in steps:
         at += step
         cache.add(make(at))
-        tags = [item for item in cache.replay() if isinstance(item, VideoUnit | AudioFrame)]
+        tags = [item for item in cache.replay() if isinstance(item, VideoUnit | AudioUnit)]
         assert cache.is_waiting == (not tags)
-        assert sum(len(tag.payload) for tag in tags) <= cache.size_bytes <= 200
+        assert sum(len(tag.data) for tag in tags) <= cache.size_bytes <= 200
         assert len(tags) <= 20
         if tags:
             assert isinstance(tags[0], VideoUnit)
             assert tags[0].is_key
-            for kind in (VideoUnit, AudioFrame):
+            for kind in (VideoUnit, AudioUnit):
                 times = [tag.dts_ms for tag in tags if isinstance(tag, kind)]
                 assert max(times, default=0) - min(times, default=0) <= 500

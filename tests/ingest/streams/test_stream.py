@@ -6,9 +6,11 @@ from fractions import Fraction
 
 import pytest
 
-from common.codecs.h264 import codec_string
+from common.codecs.table import codec_string
 from common.config.ladder import SOURCE, AwayPicture, SourceFormat
 from common.flv import amf0
+from common.flv.audio import audio_header_body
+from common.flv.video import video_header_body
 from common.ipc.control_messages import PublishEnd, SourceFormatReport
 from common.ipc.identity import ChildId, Generation
 from common.ipc.media_messages import (
@@ -24,8 +26,9 @@ from common.ipc.media_messages import (
     VideoHeader,
 )
 from common.media.gop_buffer import LASTING
-from ingest.rtmp.to_units import AudioConfig, AudioFrame, DataUnit
+from common.media.units import AudioCodec, AudioConfig, DataUnit
 from ingest.streams.gop_transfer import unpack
+from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import MAX_GOP_MS
 from ingest.streams.stream import StreamState
 from tests.kit.children import CPU1, EGRESS1
@@ -38,14 +41,15 @@ from tests.kit.stream import (
     TEMPLATE,
     WORKER,
     RememberingPort,
+    audio_unit,
     config,
 )
 
 
 def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_placed() -> None:
     around = Around()
-    around.stream.metadata(b"")
-    around.stream.video_config(config(), 100.0)
+    around.stream.media.metadata(Metadata(b""))
+    around.stream.configure(config(), 100.0)
     around.put(0, key=True)
     around.put(40)
     assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags", "Tags"]
@@ -55,7 +59,7 @@ def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_plac
         STREAM,
         Generation(1),
         SourceFormat(1920, 1080, Fraction(1), Fraction(25)),
-        codec_string(config().config),
+        codec_string(config()),
     )
     around.answer()
     around.put(80)
@@ -83,7 +87,7 @@ def test_a_picture_goes_to_those_first_who_wait_for_it(
 
 def test_the_start_carries_the_anchor_also_when_the_placement_comes_before_a_picture() -> None:
     around = Around()
-    around.stream.video_config(config(), 100.0)
+    around.stream.configure(config(), 100.0)
     around.answer()
     assert around.worker.sent == []
     around.put(7_200_000, key=True, at_s=101.5)
@@ -96,26 +100,28 @@ def test_the_start_carries_the_anchor_also_when_the_placement_comes_before_a_pic
 def test_what_came_before_the_header_opens_the_stream_with_it() -> None:
     around = Around()
     metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 50.0})
-    around.stream.metadata(metadata)
-    around.stream.audio_config(AAC)
-    around.stream.audio(AudioFrame(0, b"sound", 100.0))
-    around.stream.data(DataUnit(0, b"text", 100.0))
-    around.stream.end_read(100.0)
+    around.stream.media.metadata(Metadata(metadata, Fraction(50)))
+    around.stream.media.audio_configure(AAC)
+    around.stream.media.audio_unit(audio_unit(0, b"sound", 100.0))
+    around.stream.media.data(DataUnit(0, b"text", 100.0))
+    around.stream.media.end_read(100.0)
     assert around.egress.sent == []
-    around.stream.video_config(config(), 100.0)
-    around.stream.end_read(100.0)
+    around.stream.configure(config(), 100.0)
+    around.stream.media.end_read(100.0)
     assert around.egress.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
     assert around.egress.sent[1][1][0] == metadata
-    assert around.egress.sent[2][1] == (AAC.payload,), "the header, but no audio without video"
+    assert around.egress.sent[2][1] == (audio_header_body(AAC),), (
+        "the header, but no audio without video"
+    )
     assert around.asked.format.fps == 25, "the parameter sets know better than the metadata"
 
 
 def test_metadata_later_changes_the_source_headers() -> None:
     around = Around().live()
-    around.stream.metadata(b"new")
+    around.stream.media.metadata(Metadata(b"new"))
     message, payloads = around.egress.sent[-1]
     assert message == RenditionOpen(STREAM, Generation(1), SOURCE, 2)
-    assert payloads == (b"new", config().payload)
+    assert payloads == (b"new", video_header_body(config()))
 
 
 def test_egress_learns_of_other_renditions_and_of_a_new_generation_first() -> None:
@@ -134,7 +140,7 @@ def test_egress_learns_of_other_renditions_and_of_a_new_generation_first() -> No
 
 def test_passthrough_alone_needs_no_worker() -> None:
     around = Around(replace(ANSWER, worker=None, renditions=()))
-    around.stream.video_config(config(), 100.0)
+    around.stream.configure(config(), 100.0)
     around.answer(worker=None, renditions=())
     around.put(0, key=True)
     assert around.worker.sent == []
@@ -167,7 +173,7 @@ def test_a_publisher_that_returns_goes_on_in_time_with_its_own_headers(sps: byte
     around.stream.leave("reset", 101.0)
     around.stream.arrive("192.0.2.1:6000", 105.0)
     assert around.egress.kinds()[-1] == "StreamOpen", "the hold is over"
-    around.stream.video_config(config(sps) if sps else config(), 105.0)
+    around.stream.configure(config(sps) if sps else config(), 105.0)
     around.put(0, key=True, at_s=105.0)
     around.put(40, at_s=105.04)
     times = [entry[1] for message in around.egress.of(Tags) for entry in message.tags]
@@ -202,10 +208,10 @@ def silent_times(around: Around) -> list[int]:
 def test_while_the_publisher_is_away_its_worker_fills_in_and_there_is_silence() -> None:
     around = Around().live()
     stream = around.stream
-    stream.audio_config(AAC)
+    stream.media.audio_configure(AAC)
     stamp = stream.timeline.audio(1000, 101.0)
-    stream.audio(AudioFrame(stamp.dts_ms, b"\xaf\x01\x21", 101.0))
-    stream.end_read(101.2)
+    stream.media.audio_unit(audio_unit(stamp.dts_ms, b"\x21", 101.0))
+    stream.media.end_read(101.2)
     stream.tick(101.2)
     stream.leave("reset", 101.2)
     assert around.worker.of(StreamPause)
@@ -226,8 +232,8 @@ def test_while_the_publisher_is_away_its_worker_fills_in_and_there_is_silence() 
 
 def test_other_audio_pauses_while_the_publisher_is_away() -> None:
     around = Around().live()
-    around.stream.audio_config(AudioConfig(b"", None, "MP3"))
-    around.stream.audio(AudioFrame(1000, b"\x2f\x21", 101.0))
+    around.stream.media.audio_configure(AudioConfig(AudioCodec.MP3))
+    around.stream.media.audio_unit(audio_unit(1000, b"\x2f\x21", 101.0, codec=AudioCodec.MP3))
     around.stream.leave("reset", 101.2)
     before = len(silent_times(around))
     around.stream.tick(102.0)
@@ -267,7 +273,7 @@ def test_a_source_of_few_pictures_is_not_silent_between_them() -> None:
 def test_without_a_filler_all_pauses() -> None:
     template = replace(TEMPLATE, away_picture=AwayPicture.NONE)
     around = Around(replace(ANSWER, template=template)).live()
-    around.stream.audio_config(AAC)
+    around.stream.media.audio_configure(AAC)
     around.stream.leave("reset", 101.0)
     around.stream.tick(102.0)
     around.stream.tick(102.1)
@@ -280,12 +286,12 @@ def test_one_that_returns_without_a_keyframe_is_not_shown_to_its_old_worker(
     away_picture: AwayPicture,
 ) -> None:
     around = Around(replace(ANSWER, template=replace(TEMPLATE, away_picture=away_picture)))
-    around.stream.video_config(config(), 100.0)
+    around.stream.configure(config(), 100.0)
     around.answer(template=replace(TEMPLATE, away_picture=away_picture))
     around.put(0, key=True)
     around.stream.leave("reset", 101.0)
     around.stream.arrive("192.0.2.1:6000", 105.0)
-    around.stream.video_config(config(), 105.0)
+    around.stream.configure(config(), 105.0)
     for at_ms in (0, 40):
         around.put(at_ms, at_s=105 + at_ms / 1000)
     assert [u.number for u in around.worker.of(AccessUnit)] == [0]
@@ -346,8 +352,8 @@ def test_a_stream_without_a_header_yet_says_nothing_to_a_new_egress() -> None:
 
 def test_a_lost_picture_leaves_gaps_and_is_counted_by_its_place() -> None:
     around = Around().live()
-    around.stream.video_lost("NAL units beyond their tag")
-    around.stream.left_out("empty audio tag")
+    around.stream.media.lose_picture("NAL units beyond their tag")
+    around.stream.media.drop("empty audio tag")
     around.put(120)
     assert around.egress.numbers(SOURCE) == [0, 1, 3]
     assert [u.number for u in around.worker.of(AccessUnit)] == [0, 1, 3]
@@ -362,7 +368,7 @@ def test_a_lost_picture_leaves_gaps_and_is_counted_by_its_place() -> None:
 
 def test_status_tells_what_a_person_wants_to_know() -> None:
     around = Around().live()
-    around.stream.audio_config(AAC)
+    around.stream.media.audio_configure(AAC)
     for step in range(2, 120):
         around.put(step * 40, key=step % 25 == 0)
     status = around.stream.status(104.8)
@@ -387,18 +393,18 @@ def test_status_tells_when_another_worker_would_have_nothing_to_begin_with() -> 
 
 def test_audio_that_is_left_out_is_said_until_there_is_other() -> None:
     around = Around()
-    around.stream.audio_left_out("Opus audio")
-    assert around.stream.status(100.0).audio == "left out: Opus audio"
-    around.stream.audio_config(AAC)
-    around.stream.audio_left_out("audio tracks beyond the first")
+    around.stream.media.audio_omitted("Opus audio")
+    assert around.stream.status(100.0).audio == "omitted: Opus audio"
+    around.stream.media.audio_configure(AAC)
+    around.stream.media.audio_omitted("audio tracks beyond the first")
     assert around.stream.status(100.0).audio == "AAC-LC 48 kHz 2ch"
 
 
 def test_audio_crosses_once_and_apart_from_the_source() -> None:
     around = Around().live()
-    around.stream.audio_config(AAC)
-    around.stream.audio(AudioFrame(50, b"sound", 100.05))
-    around.stream.data(DataUnit(60, b"text", 100.06))
+    around.stream.media.audio_configure(AAC)
+    around.stream.media.audio_unit(audio_unit(50, b"sound", 100.05))
+    around.stream.media.data(DataUnit(60, b"text", 100.06))
     around.put(80)
     shared = [message for message in around.egress.of(Tags) if message.rendition == SHARED]
     assert [[entry[0] for entry in message.tags] for message in shared] == [[8, 8, 18]]
@@ -410,7 +416,7 @@ def moved(away_picture: AwayPicture = AwayPicture.FREEZE) -> tuple[Around, Aroun
     template = replace(TEMPLATE, away_picture=away_picture)
     old = Around(replace(ANSWER, template=template)).live()
     old.stream.leave("reset", 100.5)
-    kept = old.stream.kept()
+    kept = old.stream.transfer()
     resume = old.stream.hand_over("elsewhere")
     assert kept is not None
     assert old.state() is StreamState.ENDED
@@ -428,7 +434,7 @@ def test_a_stream_from_another_ingest_starts_at_its_worker_before_the_first_keyf
     assert new.worker.kinds() == ["StreamStart", "AccessUnit", "AccessUnit", "StreamPause"]
     assert new.worker.of(StreamStart)[0].resume_after_ms == 40
     assert all(unit.replay for unit in new.worker.of(AccessUnit))
-    new.stream.video_config(config(), 101.0)
+    new.stream.configure(config(), 101.0)
     new.put(0, key=True, at_s=101.0)
     assert new.worker.of(AccessUnit)[-1].dts_ms == 1_000
     assert new.worker.of(VideoHeader) == [], "the same parameter sets"
@@ -471,23 +477,23 @@ def test_a_publisher_that_goes_before_its_keyframe_leaves_a_stream_that_is_held(
     _, new = moved()
     new.stream.leave("reset", 101.0)
     assert new.state() is StreamState.HELD
-    assert new.stream.kept() is not None, "and a third ingest can have it"
+    assert new.stream.transfer() is not None, "and a third ingest can have it"
 
 
 def test_what_was_kept_comes_too_late_once_the_new_publisher_has_said_its_headers() -> None:
     old = Around().live()
-    kept = old.stream.kept()
+    kept = old.stream.transfer()
     resume = old.stream.hand_over("elsewhere")
     assert kept is not None
     new = Around(replace(ANSWER, generation=Generation(2), resume_time=resume))
-    new.stream.video_config(config(SPS_720), 101.0)
+    new.stream.configure(config(SPS_720), 101.0)
     assert not new.stream.go_on_from(unpack(*kept), kept[0].format)
     assert new.stream.status(101.0).format == new.asked.format
     assert new.worker.sent == []
 
 
 def test_a_stream_that_began_anew_takes_nothing_of_one_that_ended() -> None:
-    kept = Around().live().stream.kept()
+    kept = Around().live().stream.transfer()
     assert kept is not None
     new = Around()
     assert not new.stream.go_on_from(unpack(*kept), kept[0].format)

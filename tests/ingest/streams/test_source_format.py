@@ -1,20 +1,19 @@
-"""ingest/streams/stream.py: the formats reported of a stream, and the answers."""
+"""ingest/streams/source_format.py: the formats reported of a stream, and the answers."""
 
 from dataclasses import replace
 from fractions import Fraction
 
-import pytest
-
-from common.codecs.aac import AudioSpecificConfig
-from common.codecs.h264 import codec_string
+from common.codecs.h264 import AvcConfig
+from common.codecs.table import codec_string
 from common.flv import amf0
+from common.flv.video import video_header_body
 from common.ipc.control_messages import SourceFormatReport
 from common.ipc.identity import Generation
 from common.ipc.media_messages import (
     StreamStart,
 )
-from ingest.rtmp.to_units import AudioConfig
-from ingest.streams.stream import ASK_AGAIN_S, audio_label
+from ingest.streams.media_events import Metadata
+from ingest.streams.source_format import ASK_AGAIN_S
 from tests.kit.ingest_stream import Around
 from tests.kit.stream import (
     ANSWER,
@@ -27,9 +26,9 @@ from tests.kit.stream import (
 def test_a_rate_that_only_the_metadata_states_is_believed() -> None:
     around = Around()
     metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 50.0})
-    around.stream.metadata(metadata)
+    around.stream.media.metadata(Metadata(metadata, Fraction(50)))
     silent = config()
-    around.stream.video_config(replace(silent, sps=replace(silent.sps, fps=None)), 100.0)
+    around.stream.configure(replace(silent, fps=None), 100.0)
     assert around.asked.format.fps == 50
 
 
@@ -59,9 +58,9 @@ def test_a_rate_that_sinks_for_a_while_keeps_the_room_that_the_stream_has() -> N
 def test_a_rate_that_was_declared_too_high_is_told_once_it_is_measured() -> None:
     around = Around()
     metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 60.0})
-    around.stream.metadata(metadata)
+    around.stream.media.metadata(Metadata(metadata, Fraction(60)))
     silent = config()
-    around.stream.video_config(replace(silent, sps=replace(silent.sps, fps=None)), 100.0)
+    around.stream.configure(replace(silent, fps=None), 100.0)
     for step in range(100):
         around.put(step * 40, key=step == 0)
     formats = [m.format.fps for m in around.told if isinstance(m, SourceFormatReport)]
@@ -76,11 +75,11 @@ def test_a_rate_that_was_declared_too_high_is_told_once_it_is_measured() -> None
 
 def test_a_rate_that_was_measured_stands_while_other_parameter_sets_declare_the_same() -> None:
     around = Around()
-    faster, smaller = (replace(config(sps).sps, fps=Fraction(60)) for sps in (SPS_1080, SPS_720))
-    around.stream.video_config(replace(config(), sps=faster), 100.0)
+    faster, smaller = (replace(config(sps), fps=Fraction(60)) for sps in (SPS_1080, SPS_720))
+    around.stream.configure(faster, 100.0)
     for step in range(100):
         around.put(step * 40, key=step == 0)
-    around.stream.video_config(replace(config(SPS_720), sps=smaller), 104.0)
+    around.stream.configure(smaller, 104.0)
     for step in range(100, 200):
         around.put(step * 40, key=step == 100)
     formats = [
@@ -91,11 +90,11 @@ def test_a_rate_that_was_measured_stands_while_other_parameter_sets_declare_the_
 
 def test_another_rate_that_is_declared_is_told_and_measured_anew() -> None:
     around = Around()
-    around.stream.video_config(config(), 100.0)
+    around.stream.configure(config(), 100.0)
     for step in range(80):
         around.put(step * 40, key=step == 0)
-    faster = replace(config(SPS_720).sps, fps=Fraction(60))
-    around.stream.video_config(replace(config(SPS_720), sps=faster), 103.2)
+    faster = replace(config(SPS_720), fps=Fraction(60))
+    around.stream.configure(faster, 103.2)
     for step in range(80, 180):
         around.put(step * 40, key=step == 80)
     formats = [
@@ -106,28 +105,28 @@ def test_another_rate_that_is_declared_is_told_and_measured_anew() -> None:
 
 def test_other_parameter_sets_reach_egress_worker_and_supervisor() -> None:
     around = Around().live()
-    around.stream.video_config(config(SPS_720), 101.0)
+    around.stream.configure(config(SPS_720), 101.0)
     around.put(80, key=True)
     assert around.worker.kinds()[-2:] == ["VideoHeader", "AccessUnit"]
-    assert around.egress.sent[-2][1][1] == config(SPS_720).payload
+    assert around.egress.sent[-2][1][1] == video_header_body(config(SPS_720))
     assert (around.asked.format.width, around.asked.format.height) == (1280, 720)
 
 
 def test_another_profile_of_the_same_size_is_told_to_the_supervisor_too() -> None:
     around = Around().live()
     before, now = around.asked, config()
-    coded = replace(now, config=replace(now.config, profile=110))
-    around.stream.video_config(coded, 101.0)
+    coded = replace(now, record=replace(AvcConfig.parse(now.record), profile=110).encode())
+    around.stream.configure(coded, 101.0)
     assert around.asked.format == before.format
     assert around.asked.request_id > before.request_id
-    assert around.asked.codec == codec_string(coded.config) != before.codec
+    assert around.asked.codec == codec_string(coded) != before.codec
 
 
 def test_only_the_answer_for_the_last_format_places_and_overtaken_ones_do_not() -> None:
     around = Around()
-    around.stream.video_config(config(), 100.0)
+    around.stream.configure(config(), 100.0)
     first = around.asked
-    around.stream.video_config(config(SPS_720), 100.0)
+    around.stream.configure(config(SPS_720), 100.0)
     around.put(0, key=True)
     around.stream.place(replace(ANSWER, request_id=first.request_id))
     assert around.worker.sent == []
@@ -140,7 +139,7 @@ def test_only_the_answer_for_the_last_format_places_and_overtaken_ones_do_not() 
 
 def test_an_unanswered_format_is_asked_again() -> None:
     around = Around()
-    around.stream.video_config(config(), 100.0)
+    around.stream.configure(config(), 100.0)
     around.stream.tick(100.0 + ASK_AGAIN_S - 0.1)
     assert len(around.told) == 1
     around.stream.tick(100.0 + ASK_AGAIN_S)
@@ -148,21 +147,3 @@ def test_an_unanswered_format_is_asked_again() -> None:
     around.answer()
     around.stream.tick(100.0 + 3 * ASK_AGAIN_S)
     assert len(around.told) == 2
-
-
-@pytest.mark.parametrize(
-    ("asc", "label"),
-    [
-        (AudioSpecificConfig(2, 44100, 1, 1), "AAC-LC 44.1 kHz 1ch"),
-        (AudioSpecificConfig(2, 24000, 2, 2, sbr=True, extension_rate=48000), "HE-AAC 48 kHz 2ch"),
-        (
-            AudioSpecificConfig(
-                2, 24000, 1, 1, sbr=True, parametric_stereo=True, extension_rate=48000
-            ),
-            "HE-AACv2 48 kHz 2ch",
-        ),
-        (None, "MP3"),
-    ],
-)
-def test_audio_formats_are_named(asc: AudioSpecificConfig | None, label: str) -> None:
-    assert audio_label(AudioConfig(b"", asc, "AAC" if asc else "MP3")) == label

@@ -1,0 +1,62 @@
+"""What a publisher's protocol tells its stream, besides the units and configurations themselves.
+
+Values, made by `ingest/<protocol>/to_units.py` in the order of arrival. Pure.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from common.media.units import (
+    AudioConfig,
+    AudioUnit,
+    DataUnit,
+    MediaKind,
+    VideoCodec,
+    VideoConfig,
+    VideoUnit,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The publisher's own description of its stream, for the players of the source rendition."""
+
+    body: bytes  # of an onMetaData message, AMF0; empty: there is none
+    fps: Fraction | None = None  # the frame rate that it states, if that is a sensible one
+
+
+@dataclass(frozen=True, slots=True)
+class AudioOmitted:
+    """Audio that no player could be given; reported once a reason, the frames go nowhere."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedVideo:
+    """The publisher sends video of this codec; reported once. Nothing of it can be served."""
+
+    codec: VideoCodec
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A message that holds nothing of use. `reason` is one of few, for counting."""
+
+    kind: MediaKind
+    reason: str
+    detail: str = ""  # for logs
+    breaks_references: bool = False  # it held a picture, and the ones after it refer to that
+
+
+MediaEvent = (
+    VideoUnit
+    | AudioUnit
+    | DataUnit
+    | VideoConfig
+    | AudioConfig
+    | Metadata
+    | AudioOmitted
+    | UnsupportedVideo
+    | Dropped
+)

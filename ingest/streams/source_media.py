@@ -1,0 +1,171 @@
+"""A publisher's media on its way to the egresses and the worker, and what is noted about it.
+
+Units go out as they come, in order; those since the last keyframe are kept for who comes later. The
+source rendition waits for nobody; a worker gets the units once the stream is placed. Pure but for
+the senders it is given (`now` is CLOCK_MONOTONIC in seconds).
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from common.codecs.table import describe_audio
+from common.ipc.identity import Generation, StreamId
+from common.media.clock import ClockReference
+from common.media.gop_buffer import Kept
+from common.media.rates import Throughput
+from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
+from ingest.outputs.egress_output import EgressOutput
+from ingest.outputs.outbox import Peers
+from ingest.outputs.worker_output import WorkerOutput
+from ingest.streams.media_events import Metadata
+from ingest.streams.source_format import SourceFormatReporter
+from ingest.streams.source_gop import GopItem, SourceGop
+from ingest.streams.timeline import Timeline
+
+
+class SourceMedia:
+    """One stream's media. What comes before `go_live` waits, or is dropped if it is no header."""
+
+    def __init__(
+        self,
+        stream_id: StreamId,
+        generation: Generation,
+        peers: Peers,
+        clock: Callable[[], float],
+        timeline: Timeline,
+        format: SourceFormatReporter,
+    ) -> None:
+        """`clock` is CLOCK_MONOTONIC, to measure the time that is spent here."""
+        self.gop = SourceGop()
+        self.worker = WorkerOutput(stream_id, peers)
+        self.egress = EgressOutput(stream_id, generation, peers, clock)
+        self.throughput = Throughput()
+        self.audio = ""  # what the sound is, for people
+        self.audio_config: AudioConfig | None = None
+        self.newest: ClockReference | None = None  # of the last picture; None: it was stood in for
+        self._is_live = False
+        self._early_metadata = Metadata(b"")  # what came before the publisher's first pictures
+        self._timeline = timeline
+        self._format = format
+        self._dropped: Counter[str] = Counter()  # by place
+
+    # ---- a publisher's time -------------------------------------------------------------------
+
+    def restart(self) -> None:
+        """Another publisher begins: nothing of its media has come yet."""
+        self._is_live = False
+        self._early_metadata = Metadata(b"")
+        self.audio = ""
+        self.audio_config = None
+        self.newest = None
+
+    def leave(self) -> None:
+        """The publisher is gone: no more media before `go_live`."""
+        self._is_live = False
+
+    def go_live(self, config: VideoConfig) -> None:
+        """Begin with this configuration, and with what came ahead of it."""
+        self._is_live = True
+        self.gop.reset()
+        self.gop.set_metadata(self._early_metadata)
+        self.gop.add(config)
+
+    # ---- media --------------------------------------------------------------------------------
+
+    def video(self, unit: VideoUnit) -> None:
+        """Send one access unit, behind its configuration."""
+        # First whoever waits for it: what is noted about it has time.
+        egress, worker = self.egress, self.worker
+        is_played = egress.is_source_watched
+        if not is_played:
+            worker.unit(unit)
+        egress.put(unit)
+        egress.flush()
+        if is_played:
+            worker.unit(unit)
+        self.throughput.count(1, len(unit.data), unit.received_s)
+        self.newest = ClockReference(unit.dts_ms, unit.received_s)
+        self._format.observe(unit)
+        if self.gop.add(unit) is Kept.OVERFLOWED:
+            self._dropped["GOP longer than the buffer"] += 1
+        if worker.is_waiting:
+            worker.follow(self.gop, self._timeline.clock_reference)
+
+    def configure(self, config: VideoConfig) -> None:
+        """New parameter sets of a stream that is live."""
+        self.gop.add(config)
+        self.egress.open_source(self.gop)
+
+    def audio_unit(self, unit: AudioUnit) -> None:
+        """Send one frame of sound. Before the first picture there is nobody to give it to."""
+        self.throughput.count(0, len(unit.data), unit.received_s)
+        if self._is_live:
+            self._put(unit)
+
+    def audio_configure(self, config: AudioConfig) -> None:
+        """Take the audio's format, new or changed."""
+        self.audio = describe_audio(config)
+        self.audio_config = config
+        if self._is_live:
+            self._put(config)
+
+    def audio_omitted(self, what: str) -> None:
+        """Note audio that cannot be passed on, for status."""
+        if not self.audio:
+            self.audio = f"omitted: {what}"
+
+    def data(self, unit: DataUnit) -> None:
+        """Send a data message other than onMetaData."""
+        if self._is_live:
+            self._put(unit)
+
+    def metadata(self, metadata: Metadata) -> None:
+        """Take what the publisher says of its stream."""
+        self._format.declare(metadata.fps)
+        if self._is_live:
+            self.gop.set_metadata(metadata)
+            self.egress.open_source(self.gop)
+        else:
+            self._early_metadata = metadata
+
+    def lose_picture(self, reason: str) -> None:
+        """A picture could not be read: what refers to it is of no use to anyone."""
+        self._dropped[reason] += 1
+        self.worker.lose()
+        self.egress.lose()
+
+    def drop(self, reason: str) -> None:
+        """A message that nothing refers to was dropped."""
+        self._dropped[reason] += 1
+
+    def end_read(self, now: float) -> None:
+        """Send what one read has brought."""
+        self.egress.end_read(now)
+
+    def stand_in(self, unit: AudioUnit) -> None:
+        """Send a frame of silence in place of a publisher's that is away."""
+        self._timeline.fill_audio(unit.dts_ms)
+        self.egress.put(unit)
+
+    # ---- what is known ------------------------------------------------------------------------
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether somebody is still owed an end."""
+        return self.worker.has_unsent or self.egress.has_unsent
+
+    def dropped(self) -> dict[str, int]:
+        """What was dropped, by place."""
+        dropped = Counter(self._dropped)
+        dropped["to worker"] += self.worker.dropped
+        dropped["to egress"] += self.egress.dropped
+        return dict(+dropped)
+
+    def _put(self, item: AudioConfig | AudioUnit | DataUnit) -> None:
+        """Keep an item for who comes later, and send it to who is there."""
+        self._keep(item)
+        self.egress.put(item)
+
+    def _keep(self, item: GopItem) -> None:
+        if self.gop.add(item) is Kept.OVERFLOWED:
+            self._dropped["GOP longer than the buffer"] += 1

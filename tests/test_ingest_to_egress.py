@@ -22,8 +22,8 @@ from ingest.streams.publisher import Publisher
 from ingest.streams.stream import Stream, StreamContext
 from tests.kit.children import EGRESS0, EGRESS1
 from tests.kit.egress import FlushReader
-from tests.kit.ingest_streams import FakeConnection
-from tests.kit.stream import ANSWER, STREAM, FakePeers, header, picture, sound, sound_header
+from tests.kit.ingest_ports import ANSWER, STREAM, FakePeers, header, picture, sound, sound_header
+from tests.kit.registry_rig import FakeConnection
 
 OTHER_FORMAT = AudioReceived(0, aac_sequence_header(AudioSpecificConfig(2, 44100, 2, 2).encode()))
 

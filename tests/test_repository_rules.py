@@ -185,6 +185,12 @@ def test_files_that_documents_name_exist() -> None:
             assert (ROOT / row[0] / name).is_file(), f"architecture.md: {row[0]}/{name}"
 
 
+def test_the_kits_readme_names_every_module_of_it() -> None:
+    text = (ROOT / "tests/kit/README.md").read_text()
+    modules = {path.name for path in (ROOT / "tests/kit").glob("*.py")}
+    assert set(re.findall(r"`(\w+\.py)`", text)) == modules
+
+
 def test_every_message_kind_is_documented() -> None:
     for module in ("common.ipc.control_messages", "common.ipc.media_messages"):
         importlib.import_module(module)  # registers its kinds

@@ -16,8 +16,8 @@ from common.ipc.media_messages import AccessUnit
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from common.rtmp.chunks import encode_message
 from common.rtmp.messages import MessageType, encode_command, set_chunk_size
+from tests.kit.ingest_ports import header, picture
 from tests.kit.ingest_process import FarmAround, connect, stream_id
-from tests.kit.stream import header, picture
 
 pytestmark = pytest.mark.e2e
 

@@ -53,9 +53,9 @@ from common.rtmp.client import Ended
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
+from tests.kit.ingest_ports import header, picture, sound, sound_header
 from tests.kit.ingest_process import SETTINGS, TEMPLATE, FarmAround, placed, stream_id
 from tests.kit.process_facts import descriptors
-from tests.kit.stream import header, picture, sound, sound_header
 
 pytestmark = pytest.mark.e2e
 

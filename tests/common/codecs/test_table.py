@@ -10,7 +10,7 @@ from common.codecs.aac import AudioSpecificConfig
 from common.codecs.table import AUDIO_CODECS, VIDEO_CODECS, codec_string, describe_audio
 from common.errors import ProtocolError
 from common.media.units import AudioCodec, AudioConfig, Colour, VideoCodec, VideoConfig
-from tests.kit.stream import ASC, record
+from tests.kit.ingest_ports import ASC, record
 
 
 def test_an_h264_record_says_what_the_pictures_are() -> None:

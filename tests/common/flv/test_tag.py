@@ -34,7 +34,7 @@ from common.media.units import (
 )
 from tests.common.flv.test_audio import BODIES as AUDIO_BODIES
 from tests.common.flv.test_video import BODIES as VIDEO_BODIES
-from tests.kit.stream import SPS_720, record
+from tests.kit.ingest_ports import SPS_720, record
 
 TAGS = [
     Tag(TagType.SCRIPT, 0, b"\x02\x00\x0aonMetaData\x05"),

@@ -20,7 +20,7 @@ from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, Egre
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import GopItem, SourceGop
 from tests.kit.children import EGRESS1
-from tests.kit.stream import (
+from tests.kit.ingest_ports import (
     STREAM,
     TEMPLATE,
     FakePeers,

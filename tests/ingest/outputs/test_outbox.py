@@ -22,7 +22,7 @@ from common.ipc.media_messages import (
 )
 from common.media.units import VideoUnit
 from ingest.outputs.outbox import MAX_KEPT, EgressFeed, TagEntry, WorkerFeed
-from tests.kit.stream import EGRESS, STREAM, TEMPLATE, WORKER, RememberingPort, video_unit
+from tests.kit.ingest_ports import EGRESS, STREAM, TEMPLATE, WORKER, RememberingPort, video_unit
 
 ONE = Generation(1)
 START = StreamStart(STREAM, ONE, TEMPLATE, 0, 0.0)

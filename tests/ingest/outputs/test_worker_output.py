@@ -17,7 +17,7 @@ from common.media.units import VideoUnit
 from ingest.outputs.worker_output import CUT_GRACE_MS, WorkerOutput
 from ingest.streams.source_gop import SourceGop
 from tests.kit.children import CPU1
-from tests.kit.stream import (
+from tests.kit.ingest_ports import (
     ANSWER,
     SPS_720,
     STREAM,

@@ -40,7 +40,7 @@ from common.rtmp.events import AudioReceived, DataReceived, MetadataReceived, Vi
 from ingest.rtmp.to_units import AudioResult, Demuxer, VideoResult
 from ingest.streams.media_events import AudioOmitted, Dropped, Metadata, UnsupportedVideo
 from ingest.streams.timeline import Timeline
-from tests.kit.stream import audio_unit, video_unit
+from tests.kit.ingest_ports import audio_unit, video_unit
 
 NOW = 100.0
 

@@ -16,7 +16,7 @@ from common.media.units import AudioCodec, AudioConfig, DataUnit
 from ingest.streams.gop_transfer import pack, unpack
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import ReplayItem, SourceGop
-from tests.kit.stream import ASC, STREAM, audio_unit, config, video_unit
+from tests.kit.ingest_ports import ASC, STREAM, audio_unit, config, video_unit
 
 SOURCE = SourceFormat(1920, 1080, fps=Fraction(25))
 AAC = parse_config(ASC)

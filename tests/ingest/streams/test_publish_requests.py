@@ -4,8 +4,8 @@ from common.ipc.control_messages import PublishEnd, PublishRequest
 from common.ipc.identity import Generation, StreamId
 from ingest.streams.admission import PublishAttempt
 from ingest.streams.publish_requests import ASK_TIMEOUT_S, PublishRequests
-from tests.kit.ingest_streams import FakeConnection
-from tests.kit.stream import STREAM
+from tests.kit.ingest_ports import STREAM
+from tests.kit.registry_rig import FakeConnection
 
 OTHER = StreamId("live/other")
 REQUEST = PublishAttempt(7, "live", "cam")

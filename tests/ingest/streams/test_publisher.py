@@ -17,8 +17,7 @@ from common.rtmp.events import (
 )
 from ingest.streams.publisher import KEPT_LEAD_S, TOO_FAST, Publisher
 from ingest.streams.stream import Stream, StreamContext, StreamState
-from tests.kit.ingest_streams import FakeConnection
-from tests.kit.stream import (
+from tests.kit.ingest_ports import (
     ANSWER,
     WORKER,
     FakePeers,
@@ -27,6 +26,7 @@ from tests.kit.stream import (
     sound,
     sound_header,
 )
+from tests.kit.registry_rig import FakeConnection
 
 SETTINGS = IngestSettings(first_video_timeout_s=10.0, idle_timeout_s=15.0)
 

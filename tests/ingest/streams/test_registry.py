@@ -25,8 +25,8 @@ from common.ipc.media_messages import AccessUnit, StreamStart, Tags
 from common.rtmp.events import AudioReceived, VideoReceived
 from ingest.streams.admission import REMEMBER_S
 from ingest.streams.publish_requests import ASK_TIMEOUT_S
-from tests.kit.ingest_streams import Around, FakeConnection
-from tests.kit.stream import ANSWER, STREAM, TEMPLATE, WORKER, header, picture
+from tests.kit.ingest_ports import ANSWER, STREAM, TEMPLATE, WORKER, header, picture
+from tests.kit.registry_rig import FakeConnection, RegistryRig
 
 
 def _end(stream: StreamId, reason: RefusalReason, words: str) -> EndStream:
@@ -34,7 +34,7 @@ def _end(stream: StreamId, reason: RefusalReason, words: str) -> EndStream:
 
 
 def test_the_supervisor_hears_at_once_of_a_publisher_that_is_back() -> None:
-    around = Around()
+    around = RegistryRig()
     around.streams.lost(around.live(), "connection reset", 101.0)
     assert not around.count(PublisherBack)
     around.publish(now=102.0)
@@ -44,7 +44,7 @@ def test_the_supervisor_hears_at_once_of_a_publisher_that_is_back() -> None:
 
 
 def test_a_publisher_that_is_lost_as_it_is_answered_is_not_told_to_be_back() -> None:
-    around = Around()
+    around = RegistryRig()
     around.streams.lost(around.live(), "connection reset", 101.0)
     peer = FakeConnection(on_accept=lambda: around.streams.lost(peer, "broken pipe", 102.0))
     around.publish(now=102.0, peer=peer)
@@ -54,7 +54,7 @@ def test_a_publisher_that_is_lost_as_it_is_answered_is_not_told_to_be_back() -> 
 
 @pytest.mark.parametrize("is_back", [False, True])
 def test_who_gave_its_room_away_may_come_back_at_once(is_back: bool) -> None:
-    around = Around()
+    around = RegistryRig()
     around.streams.lost(around.live(), "connection reset", 101.0)
     back = around.publish(now=101.5) if is_back else None
     end = EndStream(STREAM, Refusal(RefusalReason.FULL, "gave its room"))
@@ -68,10 +68,10 @@ def test_who_gave_its_room_away_may_come_back_at_once(is_back: bool) -> None:
 
 
 def test_at_its_limit_at_other_ingests_the_supervisor_has_the_last_word() -> None:
-    around = Around(max_publishes_per_address=1)
+    around = RegistryRig(max_publishes_per_address=1)
     around.publish()
     assert not around.last(PublishRequest).is_at_limit
-    around = Around(max_publishes_per_address=1)
+    around = RegistryRig(max_publishes_per_address=1)
     around.admission.set_usage_elsewhere({FakeConnection.host: (1, 1)})
     own = around.publish()
     assert around.last(PublishRequest).is_at_limit
@@ -82,7 +82,7 @@ def test_at_its_limit_at_other_ingests_the_supervisor_has_the_last_word() -> Non
 
 
 def test_a_publisher_is_accepted_once_the_supervisor_has_room() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.publish()
     assert around.told == [PublishRequest(1, STREAM, "203.0.113.7:5000")]
     assert peer.accepted == []
@@ -96,7 +96,7 @@ def test_a_publisher_is_accepted_once_the_supervisor_has_room() -> None:
 
 
 def test_what_the_supervisor_refuses_is_told_in_its_words() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.publish()
     around.streams.refused_by_supervisor(
         Refused(1, STREAM, Refusal(RefusalReason.DENIED, "the farm is full")), 100.0
@@ -122,7 +122,7 @@ def test_what_the_supervisor_refuses_is_told_in_its_words() -> None:
 def test_what_cannot_be_published_is_refused_before_anyone_is_asked(
     path: str, code: str, word: str
 ) -> None:
-    around = Around()
+    around = RegistryRig()
     ((told_code, description),) = around.publish(path).told
     assert told_code == code
     assert word in description
@@ -131,13 +131,13 @@ def test_what_cannot_be_published_is_refused_before_anyone_is_asked(
 
 
 def test_the_right_key_opens() -> None:
-    around = Around()
+    around = RegistryRig()
     around.publish("locked/cam?key=sesame")
     assert around.last(PublishRequest).stream_id == StreamId("locked/cam")
 
 
 def test_a_supervisor_that_does_not_answer_is_not_waited_for() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.publish()
     around.streams.tick(100.0 + ASK_TIMEOUT_S - 0.1)
     assert peer.told == []
@@ -152,7 +152,7 @@ def test_a_supervisor_that_does_not_answer_is_not_waited_for() -> None:
 
 
 def test_a_publisher_that_leaves_while_it_is_asked_for_gives_back_what_comes() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.publish()
     around.streams.lost(peer, "reset", 100.5)
     around.place()
@@ -162,7 +162,7 @@ def test_a_publisher_that_leaves_while_it_is_asked_for_gives_back_what_comes() -
 
 
 def test_one_that_takes_its_request_back_and_asks_anew_gets_its_own_answer() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.publish()
     around.streams.ended(peer, "deleteStream")
     other = around.publish()
@@ -179,7 +179,7 @@ def test_one_that_takes_its_request_back_and_asks_anew_gets_its_own_answer() -> 
 
 
 def test_a_move_that_crosses_the_end_is_given_back_unless_the_key_is_asked_for_again() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.live()
     late = replace(ANSWER, request_id=0, generation=Generation(2))
     around.streams.ended(peer, "FCUnpublish")
@@ -191,7 +191,7 @@ def test_a_move_that_crosses_the_end_is_given_back_unless_the_key_is_asked_for_a
 
 
 def test_the_key_is_in_use_from_the_first_ask_on() -> None:
-    around = Around()
+    around = RegistryRig()
     around.publish()
     assert around.publish().told == [("NetStream.Publish.BadName", "the stream key is in use")]
     around.place()
@@ -211,7 +211,7 @@ def test_the_key_is_in_use_from_the_first_ask_on() -> None:
 def test_a_second_publisher_takes_over_as_the_template_says(
     takeover: Takeover, after_s: float, takes_over: bool
 ) -> None:
-    around = Around(takeover)
+    around = RegistryRig(takeover)
     first = around.live()
     second = around.publish(now=100.0 + after_s)
     assert bool(second.accepted) is takes_over
@@ -230,7 +230,7 @@ def test_a_second_publisher_takes_over_as_the_template_says(
 def test_another_ingests_publisher_is_let_in_by_the_same_rules(
     takeover: Takeover, after_s: float, lets_go: bool
 ) -> None:
-    around = Around(takeover)
+    around = RegistryRig(takeover)
     first = around.live()
     around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 100.0 + after_s)
     answer = around.last(StreamRevoked)
@@ -243,7 +243,7 @@ def test_another_ingests_publisher_is_let_in_by_the_same_rules(
 
 
 def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
-    around = Around()
+    around = RegistryRig()
     first = around.live()
     around.media(first, [picture(400)], 100.4)
     around.streams.lost(first, "reset", 101.0)
@@ -257,17 +257,17 @@ def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
     assert around.streams.statuses(102.0) == ()
 
 
-def handed_over(around: Around) -> tuple[Around, FakeConnection]:
+def handed_over(around: RegistryRig) -> tuple[RegistryRig, FakeConnection]:
     """The stream of a publisher that was lost, at another ingest, where one asks for it."""
     around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 102.0)
-    other = Around()
+    other = RegistryRig()
     peer = other.publish(now=102.0)
     other.place(102.0, generation=Generation(2), resume_time=around.last(StreamRevoked).resume_time)
     return other, peer
 
 
 def test_what_was_kept_of_a_stream_goes_to_the_ingest_that_it_goes_to() -> None:
-    around = Around()
+    around = RegistryRig()
     first = around.live()
     around.media(first, [picture(40), picture(80)], 100.1)
     around.streams.lost(first, "reset", 101.0)
@@ -283,7 +283,7 @@ def test_what_was_kept_of_a_stream_goes_to_the_ingest_that_it_goes_to() -> None:
 
 
 def test_what_cannot_be_read_of_a_stream_that_was_handed_over_is_left() -> None:
-    around = Around()
+    around = RegistryRig()
     around.streams.lost(around.live(), "reset", 101.0)
     other, peer = handed_over(around)
     other.streams.take_over(around.told[-1], around.payloads[-1][:-1])
@@ -293,7 +293,7 @@ def test_what_cannot_be_read_of_a_stream_that_was_handed_over_is_left() -> None:
 
 
 def test_a_stream_that_never_had_video_leaves_nothing() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.publish()
     around.place()
     around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 110.0)
@@ -302,19 +302,19 @@ def test_a_stream_that_never_had_video_leaves_nothing() -> None:
 
 
 def test_a_stream_that_is_not_known_here_is_let_go() -> None:
-    around = Around()
+    around = RegistryRig()
     around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 100.0)
     assert around.last(StreamRevoked) == StreamRevoked(3, ANSWER.stream_id)
 
 
 def test_a_publisher_kicked_at_another_ingest_is_kept_out_here_too() -> None:
-    around = Around()
+    around = RegistryRig()
     around.streams.end_stream(_end(ANSWER.stream_id, RefusalReason.FAILED, "no"), 100.0)
     assert around.publish(now=110.0).told[0][0] == "NetStream.Publish.Failed"
 
 
 def test_a_dropped_publisher_finds_its_stream_again() -> None:
-    around = Around()
+    around = RegistryRig()
     first = around.live()
     around.streams.lost(first, "reset", 101.0)
     assert around.closed() == [TEMPLATE.hold_ms]
@@ -326,7 +326,7 @@ def test_a_dropped_publisher_finds_its_stream_again() -> None:
 
 
 def test_a_held_stream_ends_and_its_key_is_asked_for_anew() -> None:
-    around = Around()
+    around = RegistryRig()
     around.streams.lost(around.live(), "reset", 101.0)
     around.streams.tick(101.0 + TEMPLATE.hold_ms / 1000)
     assert around.closed() == [TEMPLATE.hold_ms, 0]
@@ -337,7 +337,7 @@ def test_a_held_stream_ends_and_its_key_is_asked_for_anew() -> None:
 
 
 def test_a_publisher_that_says_goodbye_ends_its_stream_at_once() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.live()
     around.streams.ended(peer, "FCUnpublish")
     around.streams.lost(peer, "closed", 100.2)
@@ -346,7 +346,7 @@ def test_a_publisher_that_says_goodbye_ends_its_stream_at_once() -> None:
 
 
 def test_a_codec_that_cannot_be_served_is_refused_before_start_the_next_time() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.publish()
     around.place()
     around.media(peer, [VideoReceived(0, b"\x12" + bytes(30))], 100.0)
@@ -358,7 +358,7 @@ def test_a_codec_that_cannot_be_served_is_refused_before_start_the_next_time() -
 
 
 def test_a_kicked_publisher_is_told_why_and_kept_out_for_a_while() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.live()
     around.streams.end_stream(_end(STREAM, RefusalReason.DENIED, "kicked"), 101.0)
     assert peer.told == [("NetStream.Publish.Denied", "kicked")]
@@ -367,7 +367,7 @@ def test_a_kicked_publisher_is_told_why_and_kept_out_for_a_while() -> None:
 
 
 def test_one_that_is_let_in_again_is_asked_for_at_once() -> None:
-    around = Around()
+    around = RegistryRig()
     around.streams.lost(around.live(), "reset", 101.0)
     around.streams.end_stream(_end(STREAM, RefusalReason.FULL, "took down workers"), 102.0)
     around.streams.readmit(Readmit(STREAM))
@@ -376,20 +376,20 @@ def test_one_that_is_let_in_again_is_asked_for_at_once() -> None:
 
 
 def test_a_held_stream_and_one_that_is_asked_for_can_be_ended_too() -> None:
-    around = Around()
+    around = RegistryRig()
     end = _end(STREAM, RefusalReason.DENIED, "kicked")
     around.streams.lost(around.live(), "reset", 101.0)
     around.streams.end_stream(end, 102.0)
     assert around.closed() == [TEMPLATE.hold_ms, 0]
 
-    around = Around()
+    around = RegistryRig()
     peer = around.publish()
     around.streams.end_stream(end, 102.0)
     assert peer.told == [("NetStream.Publish.Denied", "kicked")]
 
 
 def test_a_format_that_fits_nowhere_ends_the_publisher() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.live()
     asked = around.last(SourceFormatReport)
     refused = Refused(asked.request_id, STREAM, Refusal(RefusalReason.DENIED, "4K fits nowhere"))
@@ -397,7 +397,7 @@ def test_a_format_that_fits_nowhere_ends_the_publisher() -> None:
     assert peer.told == [("NetStream.Publish.Denied", "4K fits nowhere")]
     assert around.publish(now=102.0).told[0][1] == "4K fits nowhere"
 
-    around = Around(first_video_timeout_s=10.0, idle_timeout_s=15.0)
+    around = RegistryRig(first_video_timeout_s=10.0, idle_timeout_s=15.0)
     silent = around.publish()
     around.place()
     around.streams.tick(110.0)
@@ -411,7 +411,7 @@ def test_a_format_that_fits_nowhere_ends_the_publisher() -> None:
 
 
 def test_publishers_of_one_address_are_counted_and_given_back() -> None:
-    around = Around(max_publishes_per_address=1)
+    around = RegistryRig(max_publishes_per_address=1)
     first = around.publish()
     assert around.publish("live/other").told[0][0] == "NetStream.Publish.Denied"
     around.place()
@@ -421,7 +421,7 @@ def test_publishers_of_one_address_are_counted_and_given_back() -> None:
 
 
 def test_a_message_for_a_stream_that_nobody_knows_is_harmless() -> None:
-    around = Around()
+    around = RegistryRig()
     unknown = StreamId("live/unknown")
     around.streams.end_stream(_end(unknown, RefusalReason.FAILED, "why"), 100.0)
     around.streams.refused_by_supervisor(
@@ -432,7 +432,7 @@ def test_a_message_for_a_stream_that_nobody_knows_is_harmless() -> None:
 
 
 def test_the_end_of_the_process_tells_everyone() -> None:
-    around = Around()
+    around = RegistryRig()
     live = around.live()
     asking = around.publish("live/other")
     around.streams.close("the server is stopping", 101.0)
@@ -444,7 +444,7 @@ def test_the_end_of_the_process_tells_everyone() -> None:
 
 
 def test_streams_do_not_touch_one_another() -> None:
-    around = Around()
+    around = RegistryRig()
     one = around.live()
     other = around.publish("live/other")
     around.place(generation=Generation(5))
@@ -457,7 +457,7 @@ def test_streams_do_not_touch_one_another() -> None:
 def test_what_is_left_out_of_a_publish_is_logged_with_its_stream_and_peer(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.live()
     opus = AudioReceived(0, b"\x91Opus" + bytes(10))
     with caplog.at_level(logging.WARNING):
@@ -470,7 +470,7 @@ def test_what_is_left_out_of_a_publish_is_logged_with_its_stream_and_peer(
 
 
 def test_who_sends_a_file_at_once_is_read_in_real_time() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.live()
     around.media(peer, [picture(at_ms) for at_ms in range(500, 5_500, 500)], 100.0)
     assert peer.held_back == []
@@ -479,7 +479,7 @@ def test_who_sends_a_file_at_once_is_read_in_real_time() -> None:
 
 
 def test_who_has_as_many_streams_as_one_may_can_still_take_its_own_over() -> None:
-    around = Around(max_publishes_per_address=1)
+    around = RegistryRig(max_publishes_per_address=1)
     first = around.live()
     assert "as many as one may" in around.publish("live/other").told[0][1]
     second = around.publish(now=104.0)
@@ -489,7 +489,7 @@ def test_who_has_as_many_streams_as_one_may_can_still_take_its_own_over() -> Non
 
 
 def test_a_publisher_whose_end_was_not_read_yet_is_not_in_the_way() -> None:
-    around = Around(takeover=Takeover.NEVER)
+    around = RegistryRig(takeover=Takeover.NEVER)
     first = around.live()
     first.on_look = lambda: around.streams.lost(first, "the peer closed the connection", 101.0)
     second = around.publish(now=101.0)

@@ -4,12 +4,12 @@ import pytest
 
 from common.ipc.media_messages import SHARED
 from ingest.streams.publisher import IMMEDIATE_S
-from tests.kit.ingest_streams import Around
-from tests.kit.stream import STREAM, picture
+from tests.kit.ingest_ports import STREAM, picture
+from tests.kit.registry_rig import RegistryRig
 
 
 def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.live()
     around.tick(100.0 + IMMEDIATE_S - 0.1)
     assert not peer.is_batched, "renditions and first players are not kept waiting"
@@ -30,7 +30,7 @@ def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
 
 @pytest.mark.parametrize(("megabits", "reads"), [(1, 10), (8, 20)])
 def test_less_lies_unread_for_longer(megabits: int, reads: int) -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.live()
     before = 0
     for number in range(1, 81):
@@ -44,7 +44,7 @@ def test_less_lies_unread_for_longer(megabits: int, reads: int) -> None:
 
 
 def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:
-    around = Around()
+    around = RegistryRig()
     peer = around.live()
     around.streams.tick(104.0)
     assert len(around.streams.read_batching) == 1
@@ -55,7 +55,7 @@ def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:
 
 
 def test_of_many_that_nobody_plays_each_tick_reads_half_and_no_more_than_asked() -> None:
-    around = Around()
+    around = RegistryRig()
     peers = [around.live(path=f"live/cam{number}") for number in range(6)]
     around.streams.tick(104.0)
     assert len(around.streams.read_batching) == 3

@@ -14,17 +14,17 @@ from common.ipc.media_messages import (
 )
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_format import ASK_AGAIN_S
-from tests.kit.ingest_stream import Around
-from tests.kit.stream import (
+from tests.kit.ingest_ports import (
     ANSWER,
     SPS_720,
     SPS_1080,
     config,
 )
+from tests.kit.stream_rig import StreamRig
 
 
 def test_a_rate_that_only_the_metadata_states_is_believed() -> None:
-    around = Around()
+    around = StreamRig()
     metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 50.0})
     around.stream.media.metadata(Metadata(metadata, Fraction(50)))
     silent = config()
@@ -33,7 +33,7 @@ def test_a_rate_that_only_the_metadata_states_is_believed() -> None:
 
 
 def test_a_rate_measured_otherwise_is_told_again() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     for step in range(2, 200):
         around.put(step * 20)  # 50 frames a second where 25 are declared
     formats = [m.format.fps for m in around.told if isinstance(m, SourceFormatReport)]
@@ -41,7 +41,7 @@ def test_a_rate_measured_otherwise_is_told_again() -> None:
 
 
 def test_a_rate_that_sinks_for_a_while_keeps_the_room_that_the_stream_has() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     at_ms = 40
     for pause_ms in (0, 5_000, 0):  # a still screen, an encoder that pauses
         at_ms += pause_ms
@@ -56,7 +56,7 @@ def test_a_rate_that_sinks_for_a_while_keeps_the_room_that_the_stream_has() -> N
 
 
 def test_a_rate_that_was_declared_too_high_is_told_once_it_is_measured() -> None:
-    around = Around()
+    around = StreamRig()
     metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 60.0})
     around.stream.media.metadata(Metadata(metadata, Fraction(60)))
     silent = config()
@@ -74,7 +74,7 @@ def test_a_rate_that_was_declared_too_high_is_told_once_it_is_measured() -> None
 
 
 def test_a_rate_that_was_measured_stands_while_other_parameter_sets_declare_the_same() -> None:
-    around = Around()
+    around = StreamRig()
     faster, smaller = (replace(config(sps), fps=Fraction(60)) for sps in (SPS_1080, SPS_720))
     around.stream.configure(faster, 100.0)
     for step in range(100):
@@ -89,7 +89,7 @@ def test_a_rate_that_was_measured_stands_while_other_parameter_sets_declare_the_
 
 
 def test_another_rate_that_is_declared_is_told_and_measured_anew() -> None:
-    around = Around()
+    around = StreamRig()
     around.stream.configure(config(), 100.0)
     for step in range(80):
         around.put(step * 40, key=step == 0)
@@ -104,7 +104,7 @@ def test_another_rate_that_is_declared_is_told_and_measured_anew() -> None:
 
 
 def test_other_parameter_sets_reach_egress_worker_and_supervisor() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.configure(config(SPS_720), 101.0)
     around.put(80, key=True)
     assert around.worker.kinds()[-2:] == ["VideoHeader", "AccessUnit"]
@@ -113,7 +113,7 @@ def test_other_parameter_sets_reach_egress_worker_and_supervisor() -> None:
 
 
 def test_another_profile_of_the_same_size_is_told_to_the_supervisor_too() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     before, now = around.asked, config()
     coded = replace(now, record=replace(AvcConfig.parse(now.record), profile=110).encode())
     around.stream.configure(coded, 101.0)
@@ -123,7 +123,7 @@ def test_another_profile_of_the_same_size_is_told_to_the_supervisor_too() -> Non
 
 
 def test_only_the_answer_for_the_last_format_places_and_overtaken_ones_do_not() -> None:
-    around = Around()
+    around = StreamRig()
     around.stream.configure(config(), 100.0)
     first = around.asked
     around.stream.configure(config(SPS_720), 100.0)
@@ -138,7 +138,7 @@ def test_only_the_answer_for_the_last_format_places_and_overtaken_ones_do_not() 
 
 
 def test_an_unanswered_format_is_asked_again() -> None:
-    around = Around()
+    around = StreamRig()
     around.stream.configure(config(), 100.0)
     around.stream.tick(100.0 + ASK_AGAIN_S - 0.1)
     assert len(around.told) == 1

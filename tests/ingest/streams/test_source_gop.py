@@ -17,7 +17,7 @@ from common.media.units import (
 )
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import GopItem, SourceGop
-from tests.kit.stream import audio_unit, video_unit
+from tests.kit.ingest_ports import audio_unit, video_unit
 
 VIDEO = VideoConfig(VideoCodec.H264, b"record", 320, 240)
 AUDIO = AudioConfig(AudioCodec.AAC, b"\x12\x10")

@@ -9,8 +9,15 @@ from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import MAX_GOP_MS
 from ingest.streams.source_media import SourceMedia
 from ingest.streams.timeline import Timeline
-from tests.kit.ingest_stream import AAC
-from tests.kit.stream import STREAM, FakePeers, RememberingPort, audio_unit, config, video_unit
+from tests.kit.ingest_ports import (
+    STREAM,
+    FakePeers,
+    RememberingPort,
+    audio_unit,
+    config,
+    video_unit,
+)
+from tests.kit.stream_rig import AAC
 
 
 class Around:

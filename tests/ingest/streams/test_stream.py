@@ -32,8 +32,7 @@ from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import MAX_GOP_MS
 from ingest.streams.stream import StreamState
 from tests.kit.children import CPU1, EGRESS1
-from tests.kit.ingest_stream import AAC, Around
-from tests.kit.stream import (
+from tests.kit.ingest_ports import (
     ANSWER,
     EGRESS,
     SPS_720,
@@ -44,10 +43,11 @@ from tests.kit.stream import (
     audio_unit,
     config,
 )
+from tests.kit.stream_rig import AAC, StreamRig
 
 
 def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_placed() -> None:
-    around = Around()
+    around = StreamRig()
     around.stream.media.metadata(Metadata(b""))
     around.stream.configure(config(), 100.0)
     around.put(0, key=True)
@@ -78,7 +78,7 @@ def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_plac
 def test_a_picture_goes_to_those_first_who_wait_for_it(
     watched: set[str], order: list[ChildId]
 ) -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.egress.watched = watched
     around.egress.order = around.worker.order = []
     around.put(80)
@@ -86,7 +86,7 @@ def test_a_picture_goes_to_those_first_who_wait_for_it(
 
 
 def test_the_start_carries_the_anchor_also_when_the_placement_comes_before_a_picture() -> None:
-    around = Around()
+    around = StreamRig()
     around.stream.configure(config(), 100.0)
     around.answer()
     assert around.worker.sent == []
@@ -98,7 +98,7 @@ def test_the_start_carries_the_anchor_also_when_the_placement_comes_before_a_pic
 
 
 def test_what_came_before_the_header_opens_the_stream_with_it() -> None:
-    around = Around()
+    around = StreamRig()
     metadata = amf0.encode("onMetaData") + amf0.encode_ecma_array({"framerate": 50.0})
     around.stream.media.metadata(Metadata(metadata, Fraction(50)))
     around.stream.media.audio_configure(AAC)
@@ -117,7 +117,7 @@ def test_what_came_before_the_header_opens_the_stream_with_it() -> None:
 
 
 def test_metadata_later_changes_the_source_headers() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.media.metadata(Metadata(b"new"))
     message, payloads = around.egress.sent[-1]
     assert message == RenditionOpen(STREAM, Generation(1), SOURCE, 2)
@@ -125,7 +125,7 @@ def test_metadata_later_changes_the_source_headers() -> None:
 
 
 def test_egress_learns_of_other_renditions_and_of_a_new_generation_first() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.answer(renditions=())
     assert around.egress.of(StreamOpen)[-1].renditions == ("360p",), "that request was answered"
     around.stream.place(
@@ -139,7 +139,7 @@ def test_egress_learns_of_other_renditions_and_of_a_new_generation_first() -> No
 
 
 def test_passthrough_alone_needs_no_worker() -> None:
-    around = Around(replace(ANSWER, worker=None, renditions=()))
+    around = StreamRig(replace(ANSWER, worker=None, renditions=()))
     around.stream.configure(config(), 100.0)
     around.answer(worker=None, renditions=())
     around.put(0, key=True)
@@ -148,7 +148,7 @@ def test_passthrough_alone_needs_no_worker() -> None:
 
 
 def test_a_lost_publisher_is_held_and_then_ended() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.leave("reset", 101.0)
     assert around.state() is StreamState.HELD
     assert around.egress.of(StreamClosed) == [
@@ -169,7 +169,7 @@ def test_a_lost_publisher_is_held_and_then_ended() -> None:
 
 @pytest.mark.parametrize("sps", [None, SPS_720])
 def test_a_publisher_that_returns_goes_on_in_time_with_its_own_headers(sps: bytes | None) -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.leave("reset", 101.0)
     around.stream.arrive("192.0.2.1:6000", 105.0)
     assert around.egress.kinds()[-1] == "StreamOpen", "the hold is over"
@@ -188,14 +188,14 @@ def test_a_publisher_that_returns_goes_on_in_time_with_its_own_headers(sps: byte
 
 
 def test_a_publisher_that_leaves_before_its_header_leaves_nothing() -> None:
-    around = Around()
+    around = StreamRig()
     around.stream.leave("reset", 101.0)
     assert around.state() is StreamState.ENDED
     assert around.egress.sent == []
     assert around.told == [PublishEnd(STREAM, Generation(1), "reset")]
 
 
-def silent_times(around: Around) -> list[int]:
+def silent_times(around: StreamRig) -> list[int]:
     return [
         tag[1]
         for message in around.egress.of(Tags)
@@ -206,7 +206,7 @@ def silent_times(around: Around) -> list[int]:
 
 
 def test_while_the_publisher_is_away_its_worker_fills_in_and_there_is_silence() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     stream = around.stream
     stream.media.audio_configure(AAC)
     stamp = stream.timeline.audio(1000, 101.0)
@@ -231,7 +231,7 @@ def test_while_the_publisher_is_away_its_worker_fills_in_and_there_is_silence() 
 
 
 def test_other_audio_pauses_while_the_publisher_is_away() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.media.audio_configure(AudioConfig(AudioCodec.MP3))
     around.stream.media.audio_unit(audio_unit(1000, b"\x2f\x21", 101.0, codec=AudioCodec.MP3))
     around.stream.leave("reset", 101.2)
@@ -243,7 +243,7 @@ def test_other_audio_pauses_while_the_publisher_is_away() -> None:
 
 
 def test_the_last_picture_stands_in_for_a_publisher_that_is_silent_for_a_second() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     stream = around.stream
     stream.tick(101.0)
     assert not around.worker.of(StreamPause)
@@ -262,7 +262,7 @@ def test_the_last_picture_stands_in_for_a_publisher_that_is_silent_for_a_second(
 
 
 def test_a_source_of_few_pictures_is_not_silent_between_them() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     for second in range(1, 12):
         around.put(2000 * second, key=True)
         around.stream.tick(100 + 2 * second + 1.9)
@@ -272,7 +272,7 @@ def test_a_source_of_few_pictures_is_not_silent_between_them() -> None:
 
 def test_without_a_filler_all_pauses() -> None:
     template = replace(TEMPLATE, away_picture=AwayPicture.NONE)
-    around = Around(replace(ANSWER, template=template)).live()
+    around = StreamRig(replace(ANSWER, template=template)).live()
     around.stream.media.audio_configure(AAC)
     around.stream.leave("reset", 101.0)
     around.stream.tick(102.0)
@@ -285,7 +285,7 @@ def test_without_a_filler_all_pauses() -> None:
 def test_one_that_returns_without_a_keyframe_is_not_shown_to_its_old_worker(
     away_picture: AwayPicture,
 ) -> None:
-    around = Around(replace(ANSWER, template=replace(TEMPLATE, away_picture=away_picture)))
+    around = StreamRig(replace(ANSWER, template=replace(TEMPLATE, away_picture=away_picture)))
     around.stream.configure(config(), 100.0)
     around.answer(template=replace(TEMPLATE, away_picture=away_picture))
     around.put(0, key=True)
@@ -301,7 +301,7 @@ def test_one_that_returns_without_a_keyframe_is_not_shown_to_its_old_worker(
 
 
 def test_without_a_filler_a_silent_publisher_pauses_too() -> None:
-    around = Around(
+    around = StreamRig(
         replace(ANSWER, template=replace(TEMPLATE, away_picture=AwayPicture.NONE))
     ).live()
     around.stream.tick(105.0)
@@ -309,14 +309,14 @@ def test_without_a_filler_a_silent_publisher_pauses_too() -> None:
 
 
 def test_without_a_hold_a_lost_publisher_ends_the_stream() -> None:
-    around = Around(replace(ANSWER, template=replace(TEMPLATE, hold_ms=0))).live()
+    around = StreamRig(replace(ANSWER, template=replace(TEMPLATE, hold_ms=0))).live()
     around.stream.leave("reset", 101.0)
     assert around.state() is StreamState.ENDED
     assert around.egress.of(StreamClosed)[0].hold_ms == 0
 
 
 def test_the_end_comes_once_whoever_says_it() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.end("kicked")
     around.stream.end("again")
     around.stream.leave("reset", 101.0)
@@ -327,7 +327,7 @@ def test_the_end_comes_once_whoever_says_it() -> None:
 
 
 def test_a_new_egress_gets_the_stream_the_headers_and_the_gop() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.peers.running = [RememberingPort(EGRESS)]
     around.stream.peers_changed(101.0)
     around.put(80)
@@ -336,7 +336,7 @@ def test_a_new_egress_gets_the_stream_the_headers_and_the_gop() -> None:
 
 
 def test_a_new_egress_of_a_held_stream_is_told_how_long() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.leave("reset", 101.0)
     around.peers.running = [RememberingPort(EGRESS)]
     around.stream.peers_changed(105.0)
@@ -344,14 +344,14 @@ def test_a_new_egress_of_a_held_stream_is_told_how_long() -> None:
 
 
 def test_a_stream_without_a_header_yet_says_nothing_to_a_new_egress() -> None:
-    around = Around()
+    around = StreamRig()
     around.peers.running.append(RememberingPort(EGRESS))
     around.stream.peers_changed(101.0)
     assert all(port.sent == [] for port in around.peers.running)
 
 
 def test_a_lost_picture_leaves_gaps_and_is_counted_by_its_place() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.media.lose_picture("NAL units beyond their tag")
     around.stream.media.drop("empty audio tag")
     around.put(120)
@@ -367,7 +367,7 @@ def test_a_lost_picture_leaves_gaps_and_is_counted_by_its_place() -> None:
 
 
 def test_status_tells_what_a_person_wants_to_know() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.media.audio_configure(AAC)
     for step in range(2, 120):
         around.put(step * 40, key=step % 25 == 0)
@@ -383,7 +383,7 @@ def test_status_tells_what_a_person_wants_to_know() -> None:
 
 
 def test_status_tells_when_another_worker_would_have_nothing_to_begin_with() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     for step in range(2, 260):
         around.put(step * 40)
         assert around.stream.status(100.0).can_move == (step * 40 <= MAX_GOP_MS * LASTING)
@@ -392,7 +392,7 @@ def test_status_tells_when_another_worker_would_have_nothing_to_begin_with() -> 
 
 
 def test_audio_that_is_left_out_is_said_until_there_is_other() -> None:
-    around = Around()
+    around = StreamRig()
     around.stream.media.audio_omitted("Opus audio")
     assert around.stream.status(100.0).audio == "omitted: Opus audio"
     around.stream.media.audio_configure(AAC)
@@ -401,7 +401,7 @@ def test_audio_that_is_left_out_is_said_until_there_is_other() -> None:
 
 
 def test_audio_crosses_once_and_apart_from_the_source() -> None:
-    around = Around().live()
+    around = StreamRig().live()
     around.stream.media.audio_configure(AAC)
     around.stream.media.audio_unit(audio_unit(50, b"sound", 100.05))
     around.stream.media.data(DataUnit(60, b"text", 100.06))
@@ -411,17 +411,17 @@ def test_audio_crosses_once_and_apart_from_the_source() -> None:
     assert around.worker.kinds().count("Tags") == 0
 
 
-def moved(away_picture: AwayPicture = AwayPicture.FREEZE) -> tuple[Around, Around]:
+def moved(away_picture: AwayPicture = AwayPicture.FREEZE) -> tuple[StreamRig, StreamRig]:
     """A stream whose publisher has left, and the same at another ingest, where one has come."""
     template = replace(TEMPLATE, away_picture=away_picture)
-    old = Around(replace(ANSWER, template=template)).live()
+    old = StreamRig(replace(ANSWER, template=template)).live()
     old.stream.leave("reset", 100.5)
     kept = old.stream.transfer()
     resume = old.stream.hand_over("elsewhere")
     assert kept is not None
     assert old.state() is StreamState.ENDED
     generation = Generation(2)
-    new = Around(replace(ANSWER, template=template, generation=generation, resume_time=resume))
+    new = StreamRig(replace(ANSWER, template=template, generation=generation, resume_time=resume))
     assert new.stream.go_on_from(unpack(*kept), kept[0].format)
     return old, new
 
@@ -481,11 +481,11 @@ def test_a_publisher_that_goes_before_its_keyframe_leaves_a_stream_that_is_held(
 
 
 def test_what_was_kept_comes_too_late_once_the_new_publisher_has_said_its_headers() -> None:
-    old = Around().live()
+    old = StreamRig().live()
     kept = old.stream.transfer()
     resume = old.stream.hand_over("elsewhere")
     assert kept is not None
-    new = Around(replace(ANSWER, generation=Generation(2), resume_time=resume))
+    new = StreamRig(replace(ANSWER, generation=Generation(2), resume_time=resume))
     new.stream.configure(config(SPS_720), 101.0)
     assert not new.stream.go_on_from(unpack(*kept), kept[0].format)
     assert new.stream.status(101.0).format == new.asked.format
@@ -493,7 +493,7 @@ def test_what_was_kept_comes_too_late_once_the_new_publisher_has_said_its_header
 
 
 def test_a_stream_that_began_anew_takes_nothing_of_one_that_ended() -> None:
-    kept = Around().live().stream.transfer()
+    kept = StreamRig().live().stream.transfer()
     assert kept is not None
-    new = Around()
+    new = StreamRig()
     assert not new.stream.go_on_from(unpack(*kept), kept[0].format)

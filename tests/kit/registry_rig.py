@@ -17,7 +17,7 @@ from ingest.rtmp.to_units import Demuxer
 from ingest.streams.admission import Admission
 from ingest.streams.registry import Streams
 from ingest.streams.timeline import Timeline
-from tests.kit.stream import ANSWER, TEMPLATE, FakePeers, header, picture
+from tests.kit.ingest_ports import ANSWER, TEMPLATE, FakePeers, header, picture
 
 LOCKED = replace(TEMPLATE, name="locked", publish_keys=(hashlib.sha256(b"sesame").hexdigest(),))
 
@@ -70,7 +70,7 @@ class FakeConnection:
         self.told.append((PUBLISH_DONE, words))
 
 
-class Around:
+class RegistryRig:
     def __init__(self, takeover: Takeover = Takeover.IDLE, **ingest: Any) -> None:
         self.template = replace(TEMPLATE, takeover=takeover)
         limits = IngestSettings(takeover_idle_s=3.0, exempt_networks=(), **ingest)

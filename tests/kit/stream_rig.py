@@ -8,7 +8,7 @@ from common.codecs.aac import parse_config
 from common.ipc.control_messages import Placement, SourceFormatReport
 from common.ipc.identity import Generation
 from ingest.streams.stream import Stream, StreamContext, StreamState
-from tests.kit.stream import (
+from tests.kit.ingest_ports import (
     ANSWER,
     ASC,
     WORKER,
@@ -21,7 +21,7 @@ from tests.kit.stream import (
 AAC = parse_config(ASC)
 
 
-class Around:
+class StreamRig:
     """A stream with its first publisher, and everyone it talks to."""
 
     def __init__(self, placed: Placement = ANSWER) -> None:
@@ -65,7 +65,7 @@ class Around:
         self.stream.media.video(unit)
         self.stream.media.end_read(now)
 
-    def live(self) -> "Around":
+    def live(self) -> "StreamRig":
         self.stream.configure(config(), 100.0)
         self.answer()
         self.put(0, key=True)

@@ -37,8 +37,9 @@ from common.ipc.kinds import HEARTBEAT_S, KINDS
 from supervisor.commands.banner import address_text, banner
 from supervisor.commands.process_facts import child_facts, own_facts
 from supervisor.commands.reload import ReloadRefused, read_again
-from supervisor.commands.server import Commands
+from supervisor.commands.server import CommandServer
 from supervisor.commands.status_document import FarmFacts, Json, snapshot, summary
+from supervisor.commands.table import COMMANDS
 from supervisor.commands.version import VERSION
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm
@@ -112,8 +113,8 @@ class Supervisor:
             run_dir, Listeners(self._on_up, self._on_down, lambda child: self._on_change(child))
         )
         self._watchdog = Watchdog(self.children, lambda: self.settings.worker)
-        operations = Operations(self.farm, self._execute, self._loop.time)
-        commands = Commands(self, operations)
+        self.operations = Operations(self.farm, self._execute, self._loop.time)
+        commands = CommandServer(COMMANDS, self)
         self._control = Control(
             self._bus, run_dir, self._boot_id, self._on_hello, self._on_message, commands.handle
         )

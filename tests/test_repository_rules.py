@@ -35,6 +35,7 @@ TESTED_ELSEWHERE = {
     "common/rtmp/server_state.py": "values; tests of the session",
     "egress/output.py": "protocols and values; tests of the outputs",
     "ingest/streams/media_events.py": "values; tests/ingest/rtmp/test_to_units.py",
+    "supervisor/commands/command.py": "values; tests/supervisor/commands/test_server.py",
     "supervisor/farm/actions.py": "values; tests of those who give them",
     "worker/devices/backend.py": "protocols; tests of the devices",
     "worker/session/events.py": "values; tests of the session",

@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from supervisor.commands.command import CommandSpec
 
-def config(
+
+def run(
     schema: Annotated[
         bool, typer.Option("--schema", help="A JSON Schema for editors, in place of the sample.")
     ] = False,
@@ -19,3 +21,6 @@ def config(
         typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     else:
         typer.echo(sample(), nl=False)
+
+
+COMMAND = CommandSpec("config", run)

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ConfigError, TfarmError
+from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.options import RunDir, ask_and_print
 
 if TYPE_CHECKING:
     from common.config.settings import Settings
@@ -31,3 +33,15 @@ def read_again(path: Path | None, before: "Settings", cores: int) -> "Reloaded":
         lines = [f"{path}: nothing was changed", *map(str, error.faults)]
         raise ReloadRefused("\n".join(lines)) from error
     return reloaded(before, loaded, cores)
+
+
+def run(run_dir: RunDir = None) -> None:
+    """Read the configuration again; say which keys changed."""
+    ask_and_print(run_dir, "reload")
+
+
+def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
+    return Reply(*farm.reload())
+
+
+COMMAND = CommandSpec("reload", run, answer)

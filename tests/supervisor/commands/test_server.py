@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from common.ipc.control_messages import Answer, Command
-from supervisor.commands.server import Commands
+from supervisor.commands.server import CommandServer
+from supervisor.commands.table import COMMANDS
 
 
 class Fake:
@@ -15,6 +16,7 @@ class Fake:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.operations = self
 
     def status(self) -> dict[str, Any]:
         return {"streams": []}
@@ -49,7 +51,7 @@ class Fake:
 
 def ask(name: str, **arguments: str) -> tuple[Answer, list[str]]:
     fake = Fake()
-    commands = Commands(fake, fake)
+    commands = CommandServer(COMMANDS, fake)
     answers: list[tuple[bytes, Answer]] = []
     commands.answer = lambda peer, answer: answers.append((peer, answer))
     commands.handle(b"cli/1", Command(7, name, arguments))

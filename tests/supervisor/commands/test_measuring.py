@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 from common.errors import ConfigError
-from supervisor.commands import calibrate
-from supervisor.commands.calibrate import (
+from supervisor.commands import measuring
+from supervisor.commands.cli import app
+from supervisor.commands.measuring import (
     CannotCalibrate,
     check_clip,
     devices_for,
@@ -27,7 +28,6 @@ from supervisor.commands.calibrate import (
     workers_for,
     write,
 )
-from supervisor.commands.cli import app
 from supervisor.hardware.gpus import Gpu
 from supervisor.placement.calibration import Calibrated, Measured
 from supervisor.processes.worker_counts import further_workers
@@ -40,7 +40,7 @@ GPUS = (Gpu("GPU-a", "00000000:65:00.0", "NVIDIA L4", 1),)
 
 def follow(code: str) -> tuple[dict[str, object], list[str]]:
     said: list[str] = []
-    answer = calibrate._follow([sys.executable, "-c", code], dict(os.environ), 1.0, said.append)
+    answer = measuring._follow([sys.executable, "-c", code], dict(os.environ), 1.0, said.append)
     return answer, said
 
 
@@ -62,7 +62,7 @@ def test_a_child_that_crashes_says_how() -> None:
 
 
 def test_a_child_that_falls_silent_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrate, "SILENCE_S", -0.5)
+    monkeypatch.setattr(measuring, "SILENCE_S", -0.5)
     answer, _ = follow("import time; time.sleep(60)")
     assert "said nothing" in str(answer["error"])
 
@@ -74,7 +74,7 @@ def test_a_gpus_child_sees_that_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> No
         seen.append((command, environ["CUDA_VISIBLE_DEVICES"]))
         return {"error": "x"}
 
-    monkeypatch.setattr(calibrate, "_follow", follow)
+    monkeypatch.setattr(measuring, "_follow", follow)
     live = Template("live", DEFAULT_RENDITIONS)
     for device in ("cpu", "GPU-a"):
         found = measure(device, live, seconds=3, config=Path("f"), clip=Path("c"), say=print)
@@ -84,7 +84,7 @@ def test_a_gpus_child_sees_that_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_devices_are_called_as_people_call_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrate, "find_gpus", lambda devices: GPUS)
+    monkeypatch.setattr(measuring, "find_gpus", lambda devices: GPUS)
     assert devices_for(Settings(), None) == ["cpu", "GPU-a"]
     assert devices_for(Settings(), "65:00.0") == ["GPU-a"]
     assert devices_for(Settings(), "cpu:0") == ["cpu"]
@@ -107,9 +107,9 @@ def test_as_many_processes_measure_as_the_farm_would_have(
         return {"used_as": used_as} if used_as else {"error": "no answer within 60 s"}
 
     gpus = (*GPUS, replace(GPUS[0], uuid="GPU-b"))
-    calibrate._may_be_hybrid.cache_clear()
-    monkeypatch.setattr(calibrate, "ask_child", answer)
-    monkeypatch.setattr(calibrate, "find_gpus", lambda devices: gpus)
+    measuring._may_be_hybrid.cache_clear()
+    monkeypatch.setattr(measuring, "ask_child", answer)
+    monkeypatch.setattr(measuring, "find_gpus", lambda devices: gpus)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(48))
     assert workers_for(Settings(), "cpu") == 6
     assert workers_for(Settings(), "GPU-a") == workers
@@ -117,7 +117,7 @@ def test_as_many_processes_measure_as_the_farm_would_have(
     hellos = [hello(uuid, path) for uuid, path in paths.items() if path is not None]
     names = further_workers(Settings(), 48, list(paths), hellos)
     assert 1 + sum(name.device_name == "GPU-a" for name in names) == workers
-    calibrate._may_be_hybrid.cache_clear()
+    measuring._may_be_hybrid.cache_clear()
     assert workers_for(Settings(devices=Devices(hybrid_workers=4)), "GPU-a") == 4
     assert workers_for(Settings(software=Software(workers=0)), "cpu") == 1
 
@@ -166,8 +166,8 @@ def test_runs_beside_one_another_keep_what_each_measured(
         write(Calibrated((entry(measured(device="GPU-b")),), {}), out)
         return measured(device="GPU-a")
 
-    monkeypatch.setattr(calibrate, "measure", other_run)
-    monkeypatch.setattr(calibrate, "devices_for", lambda *_: ["GPU-a"])
+    monkeypatch.setattr(measuring, "measure", other_run)
+    monkeypatch.setattr(measuring, "devices_for", lambda *_: ["GPU-a"])
     arguments = ["calibrate", "--out", str(out), "--run-dir", str(tmp_path)]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert {entry.device for entry in read_old(out).entries} == {"GPU-a", "GPU-b"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from common.config.settings import Devices, Settings, Software
-from supervisor.commands import doctor
+from supervisor.commands import examination
 from supervisor.commands.diagnosis import text
-from supervisor.commands.doctor import ask_child, examine
+from supervisor.commands.examination import ask_child, examine
 from supervisor.hardware.gpus import Driver, Gpu
 
 ROOT = Path(__file__).parents[3]
@@ -57,22 +57,22 @@ def test_gpus_are_tried_only_if_wanted_and_only_with_their_packages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gpus = tuple(Gpu(f"GPU-{n}", f"00000000:6{n}:00.0", "NVIDIA L4", 1) for n in (5, 6))
-    monkeypatch.setattr(doctor, "look_up_driver", lambda: Driver("580.1", 13000, gpus=gpus))
-    monkeypatch.setattr(doctor, "GPU_PACKAGES", ("no_such_package",))
+    monkeypatch.setattr(examination, "look_up_driver", lambda: Driver("580.1", 13000, gpus=gpus))
+    monkeypatch.setattr(examination, "GPU_PACKAGES", ("no_such_package",))
     asked: list[list[str]] = []
 
     def answers(command: list[str], environ: dict[str, str], timeout_s: float) -> dict[str, str]:
         asked.append([*command[4:6], environ["CUDA_VISIBLE_DEVICES"]])
         return {"error": "not today"}
 
-    monkeypatch.setattr(doctor, "ask_child", answers)
+    monkeypatch.setattr(examination, "ask_child", answers)
     settings = Settings(devices=Devices(exclude=("65:00.0",)), software=Software(workers=0))
     found = examine(settings)
     assert asked == []  # no round on cores that are not used
     unfit_by = [device.unfit_by for device in found.devices]
     assert unfit_by == ["software.workers = 0", "devices.exclude", ""]
     assert found.devices[2].problem == "packages missing: no_such_package"
-    monkeypatch.setattr(doctor, "GPU_PACKAGES", ())
+    monkeypatch.setattr(examination, "GPU_PACKAGES", ())
     examine(settings)
     assert asked[-1] == ["--device", "GPU-6", "GPU-6"]
     without = examine(Settings(devices=Devices(use_gpus=False)))

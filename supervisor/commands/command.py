@@ -1,0 +1,63 @@
+"""What a command of `tfarm` is: one file, with both ends of it. Pure.
+
+To add a command: a module here with a `COMMAND`, and its name in `table.py`. `run` is the CLI's
+end: a function whose parameters typer reads, with its heavy imports inside. `answer` is the
+supervisor's end, for what is asked of a running farm.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the supervisor answers: words for people, a JSON document for programs."""
+
+    ok: bool
+    text: str = ""
+    document: Mapping[str, Any] | None = None
+
+
+class Operated(Protocol):
+    """What may be asked of a farm's streams and devices (`supervisor.farm.operations`)."""
+
+    def kick(self, app: str, key: str) -> str: ...
+
+    def drain(self, device: str) -> tuple[bool, str, dict[str, Any]]: ...
+
+    def undrain(self, device: str) -> tuple[bool, str]: ...
+
+    def drain_all(self, timeout_s: float | None) -> dict[str, Any]: ...
+
+    def undrain_all(self) -> str: ...
+
+    def rebalance(self) -> str: ...
+
+
+class RunningFarm(Protocol):
+    """The supervisor, as commands see it."""
+
+    @property
+    def operations(self) -> Operated: ...
+
+    def status(self) -> dict[str, Any]: ...
+
+    def stop(self) -> None: ...
+
+    def reload(self) -> tuple[bool, str]: ...
+
+
+Arguments = Mapping[str, str]
+Answer = Callable[[RunningFarm, Arguments], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """One command."""
+
+    name: str
+    run: Callable[..., None]
+    answer: Answer | None = None  # None: it asks no farm by this name
+    # Called once the answer is on its way, for what may end the supervisor.
+    afterwards: Callable[[RunningFarm], None] | None = None

@@ -1,0 +1,133 @@
+"""`tfarm doctor` (IO): looks at the driver, and lets a process a device try one real round.
+
+A device that hangs costs its time limit and nothing else; a driver that crashes takes its own
+process along. What follows from the answers stands in `diagnosis.py`.
+"""
+
+import importlib.util
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common.config.settings import Settings
+from supervisor.commands.diagnosis import GPU_PACKAGES, DeviceFinding, Findings
+from supervisor.commands.version import VERSION
+from supervisor.hardware.device_ids import is_called
+from supervisor.hardware.gpus import Driver, Gpu, look_up_driver, names, pci_gpus
+
+# The kernels are compiled in it, on a host that may be busy.
+PROBE_TIMEOUT_S = 60.0
+MAX_ANSWER_BYTES = 1024 * 1024
+
+
+def examine(
+    settings: Settings,
+    *,
+    seconds: float = 2.0,
+    is_farm_running: bool = False,
+    timeout_s: float = PROBE_TIMEOUT_S,
+) -> Findings:
+    """Look at this host; a round of `seconds` on each device, one after the other."""
+    unused = Driver(problem="not looked for: devices.use_gpus = false")
+    driver = look_up_driver() if settings.devices.use_gpus else unused
+    missing = tuple(name for name in GPU_PACKAGES if importlib.util.find_spec(name) is None)
+    arguments = ["--seconds", str(seconds)]
+    label = "the host's cores"
+    if settings.software.workers == 0:
+        devices = [DeviceFinding("cpu", label, unfit_by="software.workers = 0")]
+    else:
+        devices = [_probed("cpu", label, "", arguments, timeout_s)]
+    if not is_farm_running:
+        arguments = [*arguments, "--sessions"]
+    for gpu in driver.gpus:
+        devices.append(_gpu(gpu, settings, missing, arguments, timeout_s))
+    return Findings(
+        version=VERSION,
+        python=platform.python_version(),
+        cores=len(os.sched_getaffinity(0)),
+        driver=driver.version,
+        cuda=driver.cuda,
+        driver_problem=driver.problem,
+        bus_gpus=pci_gpus(),
+        missing_packages=missing,
+        uses_gpus=settings.devices.use_gpus,
+        devices=tuple(devices),
+    )
+
+
+def _gpu(
+    gpu: Gpu,
+    settings: Settings,
+    missing: Sequence[str],
+    arguments: Sequence[str],
+    timeout_s: float,
+) -> DeviceFinding:
+    if is_called(settings.devices.exclude, names(gpu)):
+        return DeviceFinding(gpu.uuid, gpu.name, gpu.pci_id, unfit_by="devices.exclude")
+    if missing:
+        problem = f"packages missing: {', '.join(missing)}"
+        return DeviceFinding(gpu.uuid, gpu.name, gpu.pci_id, problem=problem)
+    return _probed(gpu.uuid, gpu.name, gpu.pci_id, arguments, timeout_s)
+
+
+def _probed(
+    device: str, label: str, pci_id: str, arguments: Sequence[str], timeout_s: float
+) -> DeviceFinding:
+    command = [sys.executable, "-P", "-m", "worker.bench.probe", "--device", device, *arguments]
+    answer = ask_child(command, visible_gpu("" if device == "cpu" else device), timeout_s)
+    if "error" in answer:
+        return DeviceFinding(device, label, pci_id, problem=str(answer["error"]))
+    label = str(answer.get("name") or answer.get("label") or label)
+    return DeviceFinding(device, label, pci_id, report=answer)
+
+
+def visible_gpu(uuid: str) -> dict[str, str]:
+    """The environment of a child that sees this GPU alone; "": none."""
+    return {**os.environ, "PYTHONSAFEPATH": "1", "CUDA_VISIBLE_DEVICES": uuid}
+
+
+def ask_child(command: Sequence[str], environ: dict[str, str], timeout_s: float) -> dict[str, Any]:
+    """The JSON object that a child prints last; `{"error": why}` when there is none."""
+    with subprocess.Popen(
+        command,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as child:
+        try:
+            out, said = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            return {"error": f"no answer within {timeout_s:g} s"}
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+    lines = out[-MAX_ANSWER_BYTES:].decode(errors="replace").strip().splitlines()
+    try:
+        answer = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    last = said.decode(errors="replace").strip().splitlines()
+    detail = f": {last[-1][:300]}" if last else ""
+    return {"error": f"its process ended without an answer ({_ended(child.returncode)}){detail}"}
+
+
+def _ended(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def load_settings(config: Path | None) -> Settings:
+    """The settings of a file, else the built-in ones. Raises ConfigError."""
+    from common.config.load import load
+
+    return Settings() if config is None else load(config)

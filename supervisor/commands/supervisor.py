@@ -1,0 +1,31 @@
+"""`tfarm supervisor`: run a farm (IO)."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from supervisor.commands.command import CommandSpec
+from supervisor.commands.options import ConfigFile, RunDir
+
+
+def run(
+    config: ConfigFile = None,
+    run_dir: RunDir = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="In place of the configuration's.")
+    ] = None,
+) -> None:
+    """Run the farm, until Ctrl-C or SIGTERM."""
+    argv = [sys.executable, "-P", "-m", "supervisor"]
+    if config is not None:
+        argv.append(str(config))
+    if run_dir is not None:
+        argv += ["--run-dir", str(run_dir)]
+    if listen is not None:
+        argv += ["--listen", listen]
+    os.execv(sys.executable, argv)
+
+
+COMMAND = CommandSpec("supervisor", run)

@@ -1,0 +1,36 @@
+"""Every command of `tfarm`, in the order of its help. The files beside this one have both ends."""
+
+from supervisor.commands import (
+    calibrate,
+    check,
+    config,
+    doctor,
+    drain,
+    kick,
+    rebalance,
+    reload,
+    status,
+    stop,
+    supervisor,
+    undrain,
+)
+from supervisor.commands.demo import command as demo
+
+COMMANDS = {
+    module.COMMAND.name: module.COMMAND
+    for module in (
+        supervisor,
+        status,
+        check,
+        config,
+        demo,
+        stop,
+        reload,
+        kick,
+        drain,
+        undrain,
+        rebalance,
+        doctor,
+        calibrate,
+    )
+}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from common.ipc.media_messages import KEY
 from common.rtmp.chunks import encode_delta, encode_message
 from egress.rtmp.on_metadata import audio_members, with_audio
 from egress.streams import tag as tags
@@ -62,16 +63,16 @@ class Entry:
     def __init__(
         self,
         kind: int,
-        tag: Tag,
+        dts_ms: int,
+        body: bytes,
         headers: Headers,
         step_ms: int | None,
-        *,
-        is_key: bool = False,
-        is_header: bool = False,
+        is_key: bool,
+        is_header: bool,
     ) -> None:
         self.kind = kind
-        self.dts_ms = tag.dts_ms
-        self.body = tag.body
+        self.dts_ms = dts_ms
+        self.body = body
         self.headers = headers  # in force for this entry
         self.is_key = is_key
         self.is_header = is_header
@@ -168,14 +169,23 @@ class EntryBuffer:
             for config in self._changes:
                 self._change(config, entries)
             self._changes.clear()
+        headers, last_dts_ms, gop = self.headers, self.last_dts_ms, self._gop
         for tag in units:
-            kind = _KINDS[tag.type]
-            entry = Entry(kind, tag, self.headers, self._step_ms(kind, tag), is_key=tag.is_key)
-            self.last_dts_ms[kind] = tag.dts_ms
-            if entry.is_key:
-                self._gop = [entry]
-            elif self._gop:
-                self._gop.append(entry)
+            kind, dts_ms = _KINDS[tag.type], tag.dts_ms
+            is_key = kind == VIDEO and tag.flags & KEY != 0
+            step_ms = None
+            if kind != DATA:
+                last_ms = last_dts_ms.get(kind)
+                if last_ms is None:
+                    self.chains |= kind
+                else:
+                    step_ms = dts_ms - last_ms
+                last_dts_ms[kind] = dts_ms
+            entry = Entry(kind, dts_ms, tag.body, headers, step_ms, is_key, False)
+            if is_key:
+                gop = self._gop = [entry]
+            elif gop:
+                gop.append(entry)
             entries.append(entry)
         return entries
 
@@ -191,28 +201,23 @@ class EntryBuffer:
             config.video.body if config.video is not None else b"",
             config.audio.body if config.audio is not None else b"",
         )
+        headers = self.headers
         if config.script is not None and config.script is not old.script:
-            script = config.script
-            if config.publisher is not None:
-                body = self.headers.metadata
-                script = Tag(script.type, "", script.dts_ms, 0, script.flags, body)
-            self._put_header(METADATA, script, entries)
+            self._put_header(METADATA, config.script.dts_ms, headers.metadata, entries)
         if config.video is not None and config.video is not old.video:
-            self._put_header(VIDEO, config.video, entries)
+            self._put_header(VIDEO, config.video.dts_ms, headers.video, entries)
             self.last_dts_ms[VIDEO] = config.video.dts_ms
         if config.audio is not None and config.audio is not old.audio:
             # No time is counted from it: the sound behind it may be older.
-            self._put_header(AUDIO, config.audio, entries)
+            self._put_header(AUDIO, config.audio.dts_ms, headers.audio, entries)
 
-    def _put_header(self, kind: int, tag: Tag, entries: list[Entry]) -> None:
-        entry = Entry(kind, tag, self.headers, self._step_ms(kind, tag), is_header=True)
+    def _put_header(self, kind: int, dts_ms: int, body: bytes, entries: list[Entry]) -> None:
+        step_ms = None
+        if kind != METADATA:
+            self.chains |= kind
+            last_ms = self.last_dts_ms.get(kind)
+            step_ms = None if last_ms is None else dts_ms - last_ms
+        entry = Entry(kind, dts_ms, body, self.headers, step_ms, False, True)
         if self._gop:
             self._gop.append(entry)
         entries.append(entry)
-
-    def _step_ms(self, kind: int, tag: Tag) -> int | None:
-        if kind not in (VIDEO, AUDIO):
-            return None
-        self.chains |= kind
-        last_ms = self.last_dts_ms.get(kind)
-        return None if last_ms is None else tag.dts_ms - last_ms

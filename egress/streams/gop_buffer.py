@@ -6,6 +6,7 @@ Times are stream time.
 from collections.abc import Sequence
 from typing import Final
 
+from common.ipc.media_messages import KEY
 from egress.streams.tag import AUDIO, VIDEO, Change, Config, Tag
 
 MAX_GOP_MS: Final = 10_500
@@ -54,7 +55,7 @@ class GopBuffer:
         tag_type, dts_ms = tag.type, tag.dts_ms
         last_ms = self.last_dts_ms.get(tag_type)
         self.last_dts_ms[tag_type] = dts_ms
-        if tag.is_key:
+        if tag_type == VIDEO and tag.flags & KEY:
             self._tags = []
             self._changes = [Change(0, self.config)]
             self._bytes = 0

@@ -19,6 +19,7 @@ AUDIO: Final = int(TagType.AUDIO)
 VIDEO: Final = int(TagType.VIDEO)
 DATA: Final = int(TagType.SCRIPT)
 
+_AAC = int(AudioFormat.AAC)
 _AVC = 7  # of a video body's first byte, without its frame type
 _AVC_HEADER_BYTES = 5
 _AAC_HEADER_BYTES = 2
@@ -71,7 +72,7 @@ def read_tag(tag_type: int, dts_ms: int, flags: int, received_s: float, body: by
             codec = "h264"
             if body[1] == 1:
                 composition_ms = int.from_bytes(body[2:5], "big", signed=True)
-    elif tag_type == AUDIO and len(body) >= _AAC_HEADER_BYTES and body[0] >> 4 == AudioFormat.AAC:
+    elif tag_type == AUDIO and len(body) >= _AAC_HEADER_BYTES and body[0] >> 4 == _AAC:
         codec = "aac"
     return Tag(tag_type, codec, dts_ms, composition_ms, flags, body, received_s)
 

@@ -16,7 +16,7 @@ def served(
     waiting: WaitingViewers,
     now: float,
 ) -> tuple[ServedStatus, ...]:
-    """Every stream; each call is a sample of the renditions' rates."""
+    """The status of every stream."""
     return tuple(
         _stream_status(stream, outputs, waiting.count(stream_id), now)
         for stream_id, stream in streams.items()
@@ -46,13 +46,12 @@ def _stream_status(
 def _rendition_status(
     rendition: Rendition, audiences: Sequence[Audience], now: float
 ) -> RenditionStatus:
-    fps, bitrate_bps = rendition.rates.sample(now, rendition.frames, rendition.bytes)
     return RenditionStatus(
         rendition.name,
         frames=rendition.frames,
         bytes=rendition.bytes,
-        fps=fps,
-        bitrate_bps=bitrate_bps,
+        fps=rendition.throughput.frames_per_second(now),
+        bitrate_bps=rendition.throughput.bits_per_second(now),
         players=sum(audience.players for audience in audiences),
         dropped=rendition.dropped + sum(audience.dropped for audience in audiences),
         last_pts_ms=rendition.last_pts_ms,

@@ -33,6 +33,7 @@ from common.rtmp.status_codes import play_code
 from egress.rtmp.fanout import Channel
 from egress.rtmp.input_budget import InputBudget
 from egress.rtmp.player_queue import Player
+from egress.rtmp.queue_writer import QueueWriter, Timer
 from egress.streams.subscribers import Start
 
 log = logging.getLogger("tfarm.egress.rtmp.connection")
@@ -75,14 +76,13 @@ class Connection:
         "_budget",
         "_fd",
         "_host",
-        "_is_writing",
         "_loop",
         "_message_stream_id",
-        "_progress_s",
         "_reason",
         "_request_id",
         "_session",
         "_timer",
+        "_writer",
         "address",
         "channel",
         "host",
@@ -115,12 +115,11 @@ class Connection:
         self._session = session
         self._host = host
         self._loop = loop
-        self._is_writing = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._writer = QueueWriter(tcp, self.player, loop, host.now)
+        self._timer = Timer(loop)
         self._request_id = 0
         self._message_stream_id = 0
         self._reason = ""
-        self._progress_s = self.opened_s
         self._budget = InputBudget(self.opened_s)
 
     def start(self) -> None:
@@ -133,7 +132,7 @@ class Connection:
 
     def accept(self, channel: Channel, start: Start) -> None:
         """Grant the play request that was raised last."""
-        self._cancel_timer()
+        self._timer.cancel()
         self.state = ConnectionState.PLAYING
         self.channel = channel
         self._session.accept(self._request_id)
@@ -147,11 +146,11 @@ class Connection:
     def wait(self, seconds: float, on_timeout: Callable[["Connection"], None]) -> None:
         """Leave the play request unanswered for now."""
         self.state = ConnectionState.ASKING
-        self._set_timer(seconds, on_timeout, self)
+        self._timer.set(seconds, on_timeout, self)
 
     def refuse(self, refusal: Refusal) -> None:
         """Refuse the play request that was raised last, and close once the text has arrived."""
-        self._cancel_timer()
+        self._timer.cancel()
         self._session.reject(self._request_id, play_code(refusal.reason), refusal.words)
         self._leave_channel(discard=True)
         self._end(f"refused: {refusal.reason}: {refusal.words}")
@@ -180,10 +179,10 @@ class Connection:
     def check(self, now: float, stall_timeout_s: float) -> bool:
         """Close a connection that takes nothing, or plays nothing; False: it was."""
         if self.player.has_queue:
-            if now - self._progress_s > stall_timeout_s:
+            if now - self._writer.progress_s > stall_timeout_s:
                 self.close("took no byte for too long")
                 return False
-        elif self.state is ConnectionState.IDLE and now - self._progress_s > IDLE_S:
+        elif self.state is ConnectionState.IDLE and now - self._writer.progress_s > IDLE_S:
             self.close("plays nothing")
             return False
         return True
@@ -194,11 +193,9 @@ class Connection:
             return
         self._leave_channel(discard=True)
         self.state = ConnectionState.CLOSED
-        self._cancel_timer()
+        self._timer.cancel()
         self._loop.remove_reader(self._fd)
-        if self._is_writing:
-            self._is_writing = False
-            self._loop.remove_writer(self._fd)
+        self._writer.stop_waiting()
         self.peer.close()
         self._host.on_closed(self, self._reason or reason)
 
@@ -206,8 +203,8 @@ class Connection:
 
     def on_queued(self) -> None:
         """From the fan-out: the player's queue has begun to fill."""
-        if not self._is_writing and self.state is not ConnectionState.CLOSED:
-            self._progress_s = self._host.now()
+        if not self._writer.is_waiting and self.state is not ConnectionState.CLOSED:
+            self._writer.note_progress()
             self.pump()
 
     def on_broken(self, error: OSError) -> None:
@@ -216,34 +213,18 @@ class Connection:
 
     def pump(self) -> None:
         """Send what is queued, as far as the socket takes it."""
-        player = self.player
-        while player.has_queue:
-            if self.state is ConnectionState.CLOSED:
+        if self.state is ConnectionState.CLOSED:
+            return
+        try:
+            if not self._writer.write(self.pump):
                 return
-            buffers = player.buffers()
-            try:
-                sent = self.peer.sendmsg(buffers)
-            except (BlockingIOError, InterruptedError):
-                self._want_writable()
-                return
-            except OSError as error:
-                self.close(_lost(error))
-                return
-            del buffers
-            player.sent(sent)
-            self._progress_s = self._host.now()
-        if self._is_writing:
-            self._is_writing = False
-            self._loop.remove_writer(self._fd)
+        except OSError as error:
+            self.close(_lost(error))
+            return
         if self.channel is not None:
             self.channel.caught_up(self)
         elif self.state is ConnectionState.ENDING:
             self._half_close()
-
-    def _want_writable(self) -> None:
-        if not self._is_writing:
-            self._is_writing = True
-            self._loop.add_writer(self._fd, self.pump)
 
     def _send_control(self) -> None:
         data = self._session.data_to_send()
@@ -257,8 +238,8 @@ class Connection:
             self.close("asks for answers and does not take them")
             return
         if not had_queue:
-            self._progress_s = self._host.now()
-        if not self._is_writing:
+            self._writer.note_progress()
+        if not self._writer.is_waiting:
             self.pump()
 
     # ---- the end ------------------------------------------------------------------------------
@@ -267,7 +248,7 @@ class Connection:
         """From here on only what is queued goes out."""
         self.state = ConnectionState.ENDING
         self._reason = reason
-        self._set_timer(FLUSH_S, self.close, reason)
+        self._timer.set(FLUSH_S, self.close, reason)
 
     def _half_close(self) -> None:
         # A close now would, with input unread, make the kernel throw away what is still on its way.
@@ -277,7 +258,7 @@ class Connection:
             self.close(_lost(error))
             return
         self.state = ConnectionState.LINGERING
-        self._set_timer(LINGER_S, self.close, self._reason)
+        self._timer.set(LINGER_S, self.close, self._reason)
 
     def _leave_channel(self, *, discard: bool) -> None:
         channel, self.channel = self.channel, None
@@ -344,7 +325,7 @@ class Connection:
                 if stream_id == self._message_stream_id and self.channel is not None:
                     self._leave_channel(discard=True)
                     self.state = ConnectionState.IDLE
-                    self._progress_s = self._host.now()
+                    self._writer.note_progress()
             case PlayPauseRequested(stream_id, paused):
                 self._on_pause(stream_id, paused)
             case PlayReceiveChanged(stream_id, audio, video):
@@ -383,19 +364,8 @@ class Connection:
             channel.pause(self)
         else:
             channel.resume(self)
-        if not self._is_writing:
+        if not self._writer.is_waiting:
             self.pump()
-
-    # ---- timer --------------------------------------------------------------------------------
-
-    def _set_timer(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
-        self._cancel_timer()
-        self._timer = self._loop.call_later(seconds, call, *arguments)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 def _lost(error: OSError) -> str:

@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 from common.ipc.identity import StreamId
 from common.ipc.media_messages import HEADER, KEY, REPLAY
+from common.media.rates import Throughput
 from common.process.stage_times import StageTimes
 from egress.streams.gop_buffer import GopBuffer
-from egress.streams.rates import Rates
 from egress.streams.subscribers import Start, Subscriber, Subscribers
 from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, PublisherInfo, Tag, read_tag
 
@@ -43,13 +43,80 @@ class Flush(NamedTuple):
 
     tags: Sequence[Tag]
     changes: Sequence[Change]
+    config: Config  # in force before the first tag, but for a change there
 
 
-class _Timing(NamedTuple):
-    """When a picture came into the farm, and when it came here."""
+class _Unflushed:
+    """What came since the last flush."""
 
-    received_s: float
-    came_s: float
+    __slots__ = ("_changes", "_config", "has_video", "since_s", "tags")
+
+    def __init__(self) -> None:
+        self.tags: list[Tag] = []
+        self.since_s = 0.0
+        self.has_video = False
+        self._changes: list[Change] = []
+        self._config = Config()  # in force for the first tag
+
+    def begin(self, config: Config) -> None:
+        """Start with a configuration; before all else."""
+        self._config = config
+
+    def append(self, tag: Tag, now: float) -> None:
+        if not self.tags:
+            self.since_s = now
+        self.tags.append(tag)
+
+    def configure(self, config: Config) -> None:
+        """Another configuration from the next tag on."""
+        changes, at = self._changes, len(self.tags)
+        if len(changes) >= MAX_CHANGES and changes[-1].at == at:
+            changes.pop()
+        changes.append(Change(at, config))
+
+    def take(self) -> Flush:
+        """Everything, but for a change behind the last tag: it stays for the next flush."""
+        tags, changes, config = self.tags, self._changes, self._config
+        if not tags:
+            return Flush((), (), config)
+        self.tags = []
+        self.has_video = False
+        if changes:
+            self._changes = [Change(0, each.config) for each in changes if each.at == len(tags)]
+            changes = [change for change in changes if change.at < len(tags)]
+            if changes:
+                self._config = changes[-1].config
+        return Flush(tags, changes, config)
+
+
+class _Times:
+    """How long pictures take on their way; of those that nobody waits for, nothing is said."""
+
+    def __init__(self, name: str) -> None:
+        self.stages = StageTimes()
+        self._transit_stage = f"transit:{name}"
+        self._egress_stage = f"egress:{name}"
+        self._total_stage = f"total:{name}"
+        self._came: list[
+            tuple[Tag, float]
+        ] = []  # pictures that are not flushed, and when they came
+        self._going: list[tuple[Tag, float]] = []  # those that were flushed last
+
+    def note_message(self, sent_s: float, now: float) -> None:
+        self.stages.add(self._transit_stage, now - sent_s)
+
+    def note_picture(self, tag: Tag, now: float) -> None:
+        self._came.append((tag, now))
+
+    def note_flush(self) -> None:
+        self._going, self._came = self._came, []
+
+    def note_sent(self, now: float) -> None:
+        """The last call that sends what was flushed has returned."""
+        for tag, came_s in self._going:
+            self.stages.add(self._egress_stage, now - came_s)
+            self.stages.add(self._total_stage, now - tag.received_s)
+        self._going = []
 
 
 class Rendition:
@@ -68,19 +135,17 @@ class Rendition:
         """`on_demand` is called when a first subscriber comes that nobody had waited for."""
         self.stream_id = stream_id
         self.name = name
-        self._transit_stage = f"transit:{name}"
-        self._egress_stage = f"egress:{name}"
-        self._total_stage = f"total:{name}"
         self.gop_buffer = GopBuffer()
-        self.rates = Rates()
+        self.throughput = Throughput()
+        self._counted = 0  # bytes of all types, in `throughput`
         self.frames = 0
         self.bytes = 0
         self.dropped = 0  # tags that no subscriber got
         self.last_pts_ms: int | None = None
         self.demanded_since_s = inf  # tags sent before may have waited: they are not timed
-        self.stages = StageTimes()
         self.audio_hold_s = audio_hold_s
         self.flush_s = flush_s
+        self._times = _Times(name)
         self._is_transcoded = is_transcoded
         self._on_demand = on_demand
         self._subscribers = Subscribers(name)
@@ -90,14 +155,12 @@ class Rendition:
         self._may_restart = False
         self._needs_key = True
         self._after_ms: int | None = None  # the keyframe has to be later than this
-        self._unflushed: list[Tag] = []
-        self._unflushed_changes: list[Change] = []
-        self._flushed_config = Config()  # in force for the first that is not flushed
-        self._unflushed_since = 0.0
-        self._came: list[_Timing] = []  # of the pictures that are not flushed
-        self._going: list[_Timing] = []  # of those that were flushed last
-        self._has_video = False  # among what is not flushed
+        self._unflushed = _Unflushed()
         self._waiting: deque[_Waiting] = deque()
+
+    @property
+    def stages(self) -> StageTimes:
+        return self._times.stages
 
     # ---- subscribers --------------------------------------------------------------------------
 
@@ -113,7 +176,7 @@ class Rendition:
     @property
     def flushed(self) -> int:
         """How many tags of the GOP are flushed: those that a subscriber gets at once."""
-        return max(0, len(self.gop_buffer.tags) - len(self._unflushed))
+        return max(0, len(self.gop_buffer.tags) - len(self._unflushed.tags))
 
     def subscribe(self, subscriber: Subscriber, start: Start = Start.GOP) -> bool:
         """Give a subscriber all that is flushed from now on, from a keyframe; False: it failed."""
@@ -164,7 +227,8 @@ class Rendition:
         if publisher.audio_header:
             header = read_tag(AUDIO, 0, HEADER, 0.0, publisher.audio_header)
             config = config._replace(audio=header)
-        self.gop_buffer.config = self._flushed_config = config
+        self.gop_buffer.config = config
+        self._unflushed.begin(config)
 
     def set_publisher(self, publisher: PublisherInfo) -> None:
         """Note what is known of the stream's sound; for a transcoded rendition."""
@@ -184,9 +248,9 @@ class Rendition:
         """Tags of this rendition alone, in order; `sent_s` as in the message `Tags`."""
         is_timed = sent_s >= self.demanded_since_s
         if is_timed:
-            self.stages.add(self._transit_stage, now - sent_s)
+            self._times.note_message(sent_s, now)
         expected = self._meet(first_number)
-        number = first_number
+        number, frames = first_number, self.frames
         for tag in tags:
             number += 1
             if number <= expected:
@@ -196,6 +260,9 @@ class Rendition:
             elif tag.type in (AUDIO, DATA):
                 self._append(tag, now)
         self._expected = max(expected, number)
+        # with the sound since the last time
+        self.throughput.count(self.frames - frames, self.bytes - self._counted, now)
+        self._counted = self.bytes
 
     def shared(self, tag: Tag, now: float) -> None:
         """One audio or data tag of the stream."""
@@ -248,8 +315,8 @@ class Rendition:
             self._apply_headers(tag)
         self._append(tag, now)
         if is_timed:
-            self._came.append(_Timing(tag.received_s, now))
-        self._has_video = True
+            self._times.note_picture(tag, now)
+        self._unflushed.has_video = True
         self.frames += 1
         pts_ms = dts_ms + tag.composition_ms
         if self.last_pts_ms is None or pts_ms > self.last_pts_ms:
@@ -282,18 +349,13 @@ class Rendition:
             if tag.dts_ms < last_ms or is_repeated:
                 self.dropped += not tag.flags & REPLAY
                 return
-        if not self._unflushed:
-            self._unflushed_since = now
-        self._unflushed.append(tag)
+        self._unflushed.append(tag, now)
         self.gop_buffer.append(tag)
         self.bytes += len(tag.body)
 
     def _configure(self, config: Config) -> None:
         self.gop_buffer.configure(config)
-        changes, at = self._unflushed_changes, len(self._unflushed)
-        if len(changes) >= MAX_CHANGES and changes[-1].at == at:
-            changes.pop()
-        changes.append(Change(at, config))
+        self._unflushed.configure(config)
 
     def _release(self, now: float) -> None:
         self._append(self._waiting.popleft().tag, now)
@@ -303,11 +365,11 @@ class Rendition:
     def due_at(self) -> float | None:
         """When `advance` and `flush` want to be called; not later than now: at once."""
         due: float | None = None
-        if self._unflushed:
-            due = self._unflushed_since
+        if self._unflushed.tags:
+            due = self._unflushed.since_s
             if self.flush_s:
                 due += self.flush_s
-            elif not self._has_video and VIDEO in self.gop_buffer.last_dts_ms:
+            elif not self._unflushed.has_video and VIDEO in self.gop_buffer.last_dts_ms:
                 due += self.audio_hold_s
         if self._waiting:
             released = self._waiting[0].since_s + VIDEO_WAIT_S
@@ -327,39 +389,20 @@ class Rendition:
             self._release(now)
 
     def take(self) -> Flush:
-        """What is flushed now: everything that came, and where its configuration changes.
-
-        A change behind the last tag stays for the next flush.
-        """
-        tags = self._unflushed
-        if not tags:
-            return Flush((), ())
-        self._unflushed = []
-        self._has_video = False
-        self._going, self._came = self._came, []
-        changes = self._unflushed_changes
-        if changes:
-            self._unflushed_changes = [
-                Change(0, change.config) for change in changes if change.at == len(tags)
-            ]
-            changes = [change for change in changes if change.at < len(tags)]
-        return Flush(tags, changes)
+        """What is flushed now: everything that came, and where its configuration changes."""
+        if self._unflushed.tags:
+            self._times.note_flush()
+        return self._unflushed.take()
 
     def flush(self) -> None:
         """Give everything that came to all subscribers."""
-        tags, changes = self.take()
-        if tags:
-            config = self._flushed_config
-            if changes:
-                self._flushed_config = changes[-1].config
-            self._subscribers.flush(tags, changes, config)
+        flush = self.take()
+        if flush.tags:
+            self._subscribers.flush(*flush)
 
     def note_sent(self, now: float) -> None:
         """The last call that sends what was flushed has returned."""
-        for received_s, came_s in self._going:
-            self.stages.add(self._egress_stage, now - came_s)
-            self.stages.add(self._total_stage, now - received_s)
-        self._going = []
+        self._times.note_sent(now)
 
     def end(self, reason: str) -> None:
         """End all subscribers."""

@@ -7,11 +7,10 @@ placement is: they go on as long as their numbers do.
 
 A stream outlives its publisher by the `hold_ms` of its `StreamClosed`; one whose ingest died
 without a word is given up like that after some seconds of silence. GOP buffers and the order of
-time stay: where another ingest takes a stream over and counts its time from an earlier point, one
-offset puts all of its tags behind what was sent.
+time stay (`source_time`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -29,6 +28,7 @@ from common.ipc.media_messages import (
     Tags,
 )
 from egress.streams.rendition import Rendition
+from egress.streams.source_time import SourceTime
 from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tag
 
 SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point
@@ -38,7 +38,6 @@ SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever s
 # workers send a generation's headers once, so that renditions of a stream that ended here too early
 # have none.
 LATE_S = 0.5
-MIN_STEP_MS = 40  # between the last tag of one ingest and the first of the next
 MAX_DEFERRED = 2_000  # messages of the next generation
 MAX_ABSENT = 32  # renditions whose headers are kept while they are not announced
 
@@ -53,6 +52,32 @@ class _Deferred:
 
     message: MediaMessage
     payloads: Sequence[bytes]
+
+
+class _Next:
+    """The placement to come, and its media until the splice point is reached."""
+
+    def __init__(self, message: StreamOpen) -> None:
+        self.message = message
+        self.deferred: list[_Deferred] = []
+        self._since_s: float | None = None  # its first tags
+
+    def defer(self, message: MediaMessage, payloads: Sequence[bytes], now: float) -> None:
+        if len(self.deferred) < MAX_DEFERRED:
+            if self._since_s is None and isinstance(message, Tags):
+                self._since_s = now
+            self.deferred.append(_Deferred(message, payloads))
+
+    def has_taken_over(self, message: RenditionOpen | Tags) -> bool:
+        """Whether tags of the generation before are behind the splice point."""
+        splice_ms = self.message.splice_ms
+        if splice_ms is None or not isinstance(message, Tags):
+            return False
+        return bool(message.tags) and message.tags[0][1] >= splice_ms
+
+    def due_at(self) -> float | None:
+        """When the generation before has had time enough for its end."""
+        return self._since_s + SPLICE_WAIT_S if self._since_s is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +125,20 @@ class Stream:
         self.stale = 0  # messages of ended generations
         self._floor = message.generation  # ingest's tags come with this generation or a later one
         self._revoked = Generation(-1)
-        self._next: StreamOpen | None = None
-        self._deferred: list[_Deferred] = []
-        self._deferred_since: float | None = None
+        self._next: _Next | None = None
         self._absent: dict[str, _Headers] = {}  # of this generation's renditions
         self._generation_ended = False
         self._deadline: float | None = None  # of HELD and ENDING
         self._is_silent = False  # held because nothing came, not because its end was reported
-        self._last_tag_s = now  # of those that have a time
+        self._time = SourceTime(now)
         self._quiet_since = now  # since the last tag, or since it was opened
-        self._may_restart = False  # the next source headers show whether another ingest sends
-        self._restarted = False  # it does, and none of its times is known yet
-        self._offset_ms = 0  # from ingest's stream time to what goes out
         self._publisher = PublisherInfo()
         self._on_demand = on_demand
         self._make_renditions()
 
     def knows(self, generation: Generation) -> bool:
         """Whether a generation is, was, or will be this stream's by a splice point announced."""
-        return generation <= (self._next or self).generation
+        return generation <= (self._next.message if self._next else self).generation
 
     @property
     def is_changing(self) -> bool:
@@ -139,19 +159,20 @@ class Stream:
         if was_away:
             # Another connection, perhaps another encoder: it begins at a keyframe.
             self.renditions[SOURCE].start_over()
-        if self._next is not None and self._next.generation == message.generation:
-            self._next = replace(
-                self._next, template=message.template, renditions=message.renditions
+        following = self._next
+        if following is not None and following.message.generation == message.generation:
+            following.message = replace(
+                following.message, template=message.template, renditions=message.renditions
             )
             return ()  # announced already: its splice point stands
         if message.generation == self.generation:
             self.template, self.transcoded = message.template, message.renditions
             self._generation_ended = False
             return self._make_renditions()
-        gone = self._switch(now) if self._next is not None else ()
+        gone = self._switch(now)
         if message.generation <= self.generation:
             return gone
-        self._next = message
+        self._next = _Next(message)
         if message.splice_ms is None or was_away:
             self._floor = message.generation
             gone += self._switch(now)
@@ -176,30 +197,27 @@ class Stream:
     def revoke(self, generation: Generation) -> int | None:
         """Take no more of a lost generation; returns the last PTS that any rendition got."""
         self._revoked = max(self._revoked, generation)
-        if self._next is not None and self._next.generation <= generation:
-            self._deferred.clear()
+        if self._next is not None and self._next.message.generation <= generation:
+            self._next.deferred.clear()
         times = [
             rendition.last_pts_ms
             for name, rendition in self.renditions.items()
             if name != SOURCE and rendition.last_pts_ms is not None
         ]
-        return max(times) - self._offset_ms if times else None
+        return max(times) - self._time.offset_ms if times else None
 
     def due_at(self) -> float | None:
         """When `tick` wants to be called."""
-        due = self._deadline
-        if self._deferred_since is not None:
-            splice = self._deferred_since + SPLICE_WAIT_S
-            due = splice if due is None else min(due, splice)
-        if self.state is StreamState.LIVE:
-            silent = self._quiet_since + SILENT_S
-            due = silent if due is None else min(due, silent)
-        return due
+        splice_s = self._next.due_at() if self._next is not None else None
+        silent_s = self._quiet_since + SILENT_S if self.state is StreamState.LIVE else None
+        due = [at for at in (self._deadline, splice_s, silent_s) if at is not None]
+        return min(due, default=None)
 
     def tick(self, now: float) -> tuple[Rendition, ...]:
         """Do what time asks for; see `state`. Returns the renditions that are gone by it."""
         gone: tuple[Rendition, ...] = ()
-        if self._deferred_since is not None and now >= self._deferred_since + SPLICE_WAIT_S:
+        splice_s = self._next.due_at() if self._next is not None else None
+        if splice_s is not None and now >= splice_s:
             gone = self._switch(now)
         if self.state is StreamState.LIVE and now >= self._quiet_since + SILENT_S:
             self.state = StreamState.HELD
@@ -233,20 +251,11 @@ class Stream:
         if generation <= self._revoked or generation < self.generation:
             self.stale += 1
         elif generation == self.generation:
-            if not self._is_behind_splice(message):
+            if self._next is None or not self._next.has_taken_over(message):
                 self._apply(message, payloads, now)
-        elif len(self._deferred) < MAX_DEFERRED:
-            if self._deferred_since is None and isinstance(message, Tags):
-                self._deferred_since = now
-            self._deferred.append(_Deferred(message, payloads))
+        elif self._next is not None:
+            self._next.defer(message, payloads, now)
         return ()
-
-    def _is_behind_splice(self, message: RenditionOpen | Tags) -> bool:
-        """Whether tags of the old generation are of the next one's side of the splice point."""
-        splice_ms = self._next.splice_ms if self._next is not None else None
-        if splice_ms is None or not isinstance(message, Tags):
-            return False
-        return bool(message.tags) and message.tags[0][1] >= splice_ms
 
     def _end_generation(self, generation: Generation, now: float) -> tuple[Rendition, ...]:
         if generation != self.generation:
@@ -259,19 +268,18 @@ class Stream:
         return ()
 
     def _switch(self, now: float) -> tuple[Rendition, ...]:
-        """Make the next generation the current one and take its deferred media."""
-        message, self._next = self._next, None
-        deferred, self._deferred = self._deferred, []
-        self._deferred_since = None
-        if message is None:
+        """Make the next generation, if there is one, the current one; take its deferred media."""
+        following, self._next = self._next, None
+        if following is None:
             return ()
+        message = following.message
         self.generation = message.generation
         self.template, self.transcoded = message.template, message.renditions
         self._generation_ended = False
         for name, rendition in self.renditions.items():
             if name == SOURCE:
                 rendition.continue_generation()
-                self._may_restart = True
+                self._time.allow_restart()
             else:
                 rendition.start_generation()
         # Before it and behind it: whoever waits, or is gone now, is numbered by the one before.
@@ -279,7 +287,7 @@ class Stream:
         gone = self._make_renditions()
         self._absent.clear()
         if self.generation > self._revoked:
-            for media in deferred:
+            for media in following.deferred:
                 if not isinstance(media.message, GenerationEnd):
                     self._apply(media.message, media.payloads, now)
         return gone
@@ -320,16 +328,13 @@ class Stream:
             return
         begin_ms = _first_ms(message)
         if begin_ms is not None:
-            if self._restarted:
-                self._restarted = False
-                self._offset_ms = self._offset_for(begin_ms, now)
-            self._last_tag_s = now
+            self._time.on_tags(begin_ms, self._sent_ms(), now)
         self._quiet_since = now
         if self._is_silent:
             self._is_silent = False
             self.state = StreamState.LIVE
             self._deadline = None
-        offset_ms = self._offset_ms
+        offset_ms = self._time.offset_ms
         tags = [
             read_tag(tag_type, dts_ms + offset_ms, flags, received_s, body)
             for (tag_type, dts_ms, flags, received_s), body in zip(
@@ -355,9 +360,7 @@ class Stream:
                 self._absent[name] = _Headers(first_number, script, header)
             return
         if name == SOURCE:
-            if self._may_restart:
-                self._may_restart = False
-                self._restarted |= not rendition.goes_on(first_number)
+            self._time.on_headers(goes_on=rendition.goes_on(first_number))
             if script:
                 self._set_publisher(self._publisher._replace(script=script))
         rendition.open(script, header, first_number)
@@ -368,15 +371,10 @@ class Stream:
             headers = _Headers(0, rendition.script, rendition.video_header)
             self._absent[rendition.name] = headers
 
-    def _offset_for(self, dts_ms: int, now: float) -> int:
-        """Lets a time that begins anew land at now, after everything that was sent."""
-        sent = [
-            time for r in self.renditions.values() for time in r.gop_buffer.last_dts_ms.values()
-        ]
-        if not sent or dts_ms > max(sent):
-            return 0
-        away_ms = round((now - self._last_tag_s) * 1000)
-        return max(sent) + max(MIN_STEP_MS, away_ms) - dts_ms
+    def _sent_ms(self) -> Iterator[int]:
+        """The times of the last tags, of each rendition and type."""
+        for rendition in self.renditions.values():
+            yield from rendition.gop_buffer.last_dts_ms.values()
 
     def _shared(self, tags: Sequence[Tag], now: float) -> None:
         renditions = self.renditions.values()

@@ -3,7 +3,7 @@
 import pytest
 
 from common.ipc.media_messages import HEADER, KEY
-from egress.streams import gop_buffer
+from common.media import gop_buffer
 from egress.streams.gop_buffer import GopBuffer
 from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, read_tag
 from tests.kit.egress import AUDIO_HEADER, VIDEO_HEADER, picture, sound

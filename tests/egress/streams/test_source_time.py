@@ -1,0 +1,56 @@
+"""egress/streams/source_time.py: where the time of another ingest lands."""
+
+import pytest
+
+from egress.streams.source_time import MIN_STEP_MS, SourceTime
+
+
+def restarted(at_s: float = 10.0) -> SourceTime:
+    time = SourceTime(0.0)
+    time.on_tags(5000, (), at_s)
+    time.allow_restart()
+    time.on_headers(goes_on=False)
+    return time
+
+
+def test_time_goes_on_as_it_is_where_the_numbers_do() -> None:
+    time = SourceTime(0.0)
+    time.on_tags(5000, (), 10.0)
+    time.on_headers(goes_on=False)  # nobody said that another generation sends
+    time.allow_restart()
+    time.on_headers(goes_on=True)
+    time.on_tags(0, [5040], 11.0)
+    assert time.offset_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("begin_ms", "now_s", "offset_ms"),
+    [
+        (0, 11.5, 5040 + 1500),  # as long after as it was away
+        (1000, 11.5, 4040 + 1500),
+        (0, 10.0, 5040 + MIN_STEP_MS),
+        (5041, 11.5, 0),  # it knows where the time is
+    ],
+)
+def test_a_time_that_begins_anew_lands_behind_what_was_sent(
+    begin_ms: int, now_s: float, offset_ms: int
+) -> None:
+    time = restarted()
+    time.on_tags(begin_ms, [4990, 5040], now_s)
+    assert time.offset_ms == offset_ms
+    time.on_tags(begin_ms + 40, [9_000], now_s + 1)
+    assert time.offset_ms == offset_ms, "once"
+
+
+def test_where_nothing_was_sent_there_is_nothing_to_be_behind() -> None:
+    time = restarted()
+    time.on_tags(0, (), 11.0)
+    assert time.offset_ms == 0
+
+
+def test_it_is_known_through_another_placement_before_the_first_tag() -> None:
+    time = restarted()
+    time.allow_restart()
+    time.on_headers(goes_on=True)
+    time.on_tags(0, [5040], 10.0)
+    assert time.offset_ms == 5040 + MIN_STEP_MS

@@ -7,69 +7,21 @@ the same pictures find the same ones.
 Rates: `picture_choice.py` has the rule.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 
+from common.media.rates import MAX_FPS, FrameRate
 from worker.frames.picture_choice import PictureChoice, decimation
 
-_WINDOW_FRAMES = 120
-_MIN_INTERVALS = 30  # intervals that tell a rate, their jitter and rounding evened out
-_GAP_MS = 1000  # a longer pause tells nothing of the rate
-# Of the rates in use; what is near one is taken for it, so that rate control and VUI are exact.
-_USUAL_RATES = (
-    *(Fraction(rate) for rate in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120)),
-    *(Fraction(rate * 1000, 1001) for rate in (15, 24, 30, 60)),
-)
 DEFAULT_RATE = Fraction(30)
-
-
-def usual_rate(fps: float) -> Fraction:
-    """The rate in use that a measured one means, else itself in thousandths."""
-    nearest = min(_USUAL_RATES, key=lambda rate: abs(float(rate) - fps))
-    if abs(float(nearest) - fps) <= 0.004 * fps:
-        return nearest
-    return Fraction(max(1, round(fps * 1000)), 1000)
 
 
 def rendition_rate(source_fps: Fraction | None, cap: Fraction | None) -> Fraction:
     """The rate to expect of a rendition; a source that tells none is taken for one of 30."""
-    fps = source_fps if source_fps is not None and 1 <= source_fps <= 240 else DEFAULT_RATE
+    fps = source_fps if source_fps is not None and 1 <= source_fps <= MAX_FPS else DEFAULT_RATE
     return fps / decimation(float(fps), cap)
-
-
-class RateMeter:
-    """The mean rate over the last pictures seen; a pause or a step in time starts it anew."""
-
-    def __init__(self, prior: Fraction | None = None) -> None:
-        self._prior = prior if prior is not None and 1 <= prior <= 240 else None
-        self._window: deque[int] = deque(maxlen=_WINDOW_FRAMES)
-
-    def observe(self, pts_ms: int) -> None:
-        if self._window and not 0 < pts_ms - self._window[-1] <= _GAP_MS:
-            self._window.clear()
-        self._window.append(pts_ms)
-
-    def restart(self) -> None:
-        """Measure anew: what was seen so far is not followed by what comes."""
-        self._window.clear()
-
-    @property
-    def measured_ms(self) -> int:
-        """The time over which `fps` was measured; 0: it was not, it is what was declared."""
-        if len(self._window) <= _MIN_INTERVALS:
-            return 0
-        return self._window[-1] - self._window[0]
-
-    @property
-    def fps(self) -> float | None:
-        """None while nothing is known."""
-        measured_ms = self.measured_ms
-        if measured_ms:
-            return (len(self._window) - 1) * 1000 / measured_ms
-        return float(self._prior) if self._prior is not None else None
 
 
 class RateCap:
@@ -77,7 +29,7 @@ class RateCap:
 
     def __init__(self, cap: Fraction | None) -> None:
         self._choice = PictureChoice(cap)
-        self.rate = RateMeter()  # of what was taken
+        self.rate = FrameRate()  # of what was taken
 
     def divide(self, divisor: int) -> None:
         """Take every n-th of what it would take."""
@@ -158,12 +110,12 @@ class FrameTimer:
         self.window = window
         self.grid = KeyframeGrid(gop_ms)
         self._caps = [RateCap(cap) for cap in caps]
-        self._meter = RateMeter(source_fps)
+        self._meter = FrameRate(source_fps)
         self._last_ms: int | None = None
 
     def new_source(self, fps: Fraction | None) -> None:
         """The source changed: what was measured of it no longer holds."""
-        self._meter = RateMeter(fps)
+        self._meter = FrameRate(fps)
         self.grid.force_next()
 
     @property
@@ -177,7 +129,7 @@ class FrameTimer:
         times = [time for time in (self._last_ms, self.window.after_ms) if time is not None]
         return max(times, default=None)
 
-    def rate(self, rendition: int) -> RateMeter:
+    def rate(self, rendition: int) -> FrameRate:
         """The meter of what a rendition took."""
         return self._caps[rendition].rate
 

@@ -7,8 +7,8 @@ none: on a starved host a picture may take seconds, and nothing hangs.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from common.media.rates import Throughput
 from common.process.stage_times import StageTimes
-from worker.session.throughput import Throughput
 
 # Drivers take seconds to open and close sessions, and many may wait for their turn.
 OPENING_S = 10.0
@@ -37,7 +37,7 @@ class RenditionCounts:
 
     def sent(self, size: int, now_s: float) -> None:
         """Count a tag that went out."""
-        self.output.add(size, now_s)
+        self.output.count(1, size, now_s)
 
 
 @dataclass(slots=True)

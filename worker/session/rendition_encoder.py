@@ -18,10 +18,10 @@ from fractions import Fraction
 
 from common.config.ladder import RenditionFormat
 from common.errors import EncoderLimitReached
+from common.media.rates import FrameRate, usual_rate
 from common.process.stage_times import StageTimes
 from worker.devices.backend import Encoder, Surface
 from worker.frames.captions import WaitingCaptions
-from worker.frames.timing import RateMeter, usual_rate
 from worker.output.mux import coded_picture, metadata, sequence_header
 from worker.output.rendition_output import CodedTag
 from worker.session.events import RenditionBegan, RenditionCoded
@@ -119,7 +119,7 @@ class RenditionEncoder:
         self.is_paused, self.needs_key = False, True
         return self.began()  # egress has forgotten it
 
-    def rate_to_open_for(self, meter: RateMeter, pts_ms: int) -> Fraction | None:
+    def rate_to_open_for(self, meter: FrameRate, pts_ms: int) -> Fraction | None:
         """The rate to open the encoder anew for, if it was opened for a wrong one, or is lost."""
         if self.lost:
             return self._fps

@@ -172,15 +172,14 @@ class Session:
 
     def _rendition_status(self, index: int, now_s: float) -> RenditionStatus:
         rendition, counts = self.ladder.renditions[index], self.counts.renditions[index]
-        fps, bitrate_bps = counts.output.rates(now_s)
         return RenditionStatus(
             name=rendition.name,
             width=rendition.width,
             height=rendition.height,
             frames=counts.output.frames,
             bytes=counts.output.bytes,
-            fps=round(fps, 2),
-            bitrate_bps=round(bitrate_bps),
+            fps=round(counts.output.frames_per_second(now_s), 2),
+            bitrate_bps=round(counts.output.bits_per_second(now_s)),
             dropped=counts.dropped,
             last_pts_ms=counts.last_pts_ms,
         )

@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.media.rates import FrameRate, usual_rate
 from worker.frames.picture_choice import decimation
 from worker.frames.timing import (
     FrameTimer,
     KeyframeGrid,
     PtsWindow,
     RateCap,
-    RateMeter,
     Verdict,
     rendition_rate,
-    usual_rate,
 )
 
 
@@ -222,7 +221,7 @@ def test_the_rate_to_expect_of_a_rendition(
 
 
 def test_a_rate_is_measured_over_the_last_pictures_and_not_over_a_pause() -> None:
-    meter = RateMeter(Fraction(60))
+    meter = FrameRate(Fraction(60))
     assert meter.fps == 60
     for pts_ms in times(25, 50):
         meter.observe(pts_ms)
@@ -260,7 +259,7 @@ def test_a_rendition_at_the_sources_rate_can_be_halved_too() -> None:
     assert taken == list(range(0, 100, 2))
 
 
-def test_pictures_that_stand_in_tell_nothing_of_the_rate() -> None:
+def test_freeze_frames_say_nothing_of_the_rate() -> None:
     timer = FrameTimer(1000, [Fraction(30)], PtsWindow(), Fraction(30))
     for index in range(90):
         timer.plan(round(index * 1000 / 30))

@@ -1,4 +1,4 @@
-"""Sessions whose publisher is away: the last picture stands in."""
+"""Sessions whose publisher is away: freeze frames, which repeat the last picture."""
 
 import time
 from dataclasses import replace
@@ -10,6 +10,7 @@ import pytest
 from tests.kit.session_driver import (
     DEADLINE_S,
     Driver,
+    Source,
     SourceSpec,
     check,
     make_source,
@@ -25,10 +26,20 @@ def gather(driver: Driver, name: str, count: int) -> None:
         driver.take(driver.events.get(timeout=DEADLINE_S))
 
 
+def shifted(source: Source, by_ms: int) -> Source:
+    """The same source, later: coded beforehand, so that it comes on time."""
+    units = [
+        replace(unit, dts_ms=unit.dts_ms + by_ms, pts_ms=unit.pts_ms + by_ms)
+        for unit in source.units
+    ]
+    return replace(source, units=tuple(units))
+
+
 @pytest.mark.parametrize("b_frames", [0, 2])
-def test_the_last_picture_stands_in_until_the_publisher_is_back(b_frames: int) -> None:
+def test_the_last_picture_is_repeated_until_the_publisher_is_back(b_frames: int) -> None:
     """And the encoders never end: one header, times that go on, an IDR at the return."""
     first = make_source(SourceSpec(frames=30, b_frames=b_frames))
+    other = make_source(SourceSpec(frames=30, b_frames=b_frames, brightness=60))
     with Driver(first, template()) as driver:
         driver.feed(first)
         gather(driver, "big", 20)
@@ -36,9 +47,7 @@ def test_the_last_picture_stands_in_until_the_publisher_is_back(b_frames: int) -
         driver.session.freeze(1000, reference_s)
         gather(driver, "big", 45)
         back_ms = 1100 + round((time.monotonic() - reference_s) * 1000)
-        second = make_source(
-            SourceSpec(frames=30, start_ms=back_ms, b_frames=b_frames, brightness=60)
-        )
+        second = shifted(other, back_ms)
         driver.feed(second)
         outputs = driver.finish()
     for name, (width, height) in (("big", (320, 180)), ("small", (160, 90))):
@@ -89,7 +98,7 @@ def test_a_publisher_that_was_only_silent_goes_on_in_the_middle_of_its_gop(b_fra
 
 
 def test_a_session_that_begins_while_the_publisher_is_away_goes_on_after_the_resume_point() -> None:
-    """As after the loss of a worker: nothing of the GOP is shown again, only what stands in."""
+    """As after the loss of a worker: nothing of the GOP is shown again, only freeze frames."""
     source = make_source(SourceSpec(frames=30))
     now_s = time.monotonic()
     with Driver(source, template(), resume_after_ms=5000) as driver:

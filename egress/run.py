@@ -71,7 +71,9 @@ class EgressServer:
         self._stream_lines = RateLimit(burst=200, interval_s=0.2)
         self._checked_s = 0.0
         tags = process.address("tags")
-        self._inlet = MediaListener(process.bus, tags, self._on_frames, self._scheduler.flush_due)
+        self._listener = MediaListener(
+            process.bus, tags, self._on_frames, self._scheduler.flush_due
+        )
         context = OutputContext(
             streams=self._streams,
             waiting=self._waiting,
@@ -217,7 +219,7 @@ class EgressServer:
         for output in self._outputs:
             output.close("the server is stopping")
         self._scheduler.close()
-        self._inlet.close()
+        self._listener.close()
 
     # ---- the supervisor -----------------------------------------------------------------------
 
@@ -227,7 +229,7 @@ class EgressServer:
     def heartbeat(self) -> Heartbeat:
         counters = {
             **ChainMap(*[dict(output.counters) for output in self._outputs]),
-            "unreadable": self._unreadable + self._inlet.unreadable,
+            "unreadable": self._unreadable + self._listener.unreadable,
             "waiting": len(self._waiting),
             "unplaced": self._streams.unplaced,
             "queued": self._streams.queued,

@@ -61,7 +61,7 @@ class Worker:
         self._lines = RateLimit()
         media = process.address("media")
         self.endpoint = Endpoint(process.child, process.boot_id, media=media)
-        self._inlet = MediaListener(process.bus, media, self._on_frames)
+        self._listener = MediaListener(process.bus, media, self._on_frames)
         self._awake = AwakeClock(2 * KINDS["worker"].heartbeat_s)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
@@ -132,7 +132,7 @@ class Worker:
             "sessions": self._sessions.started,
             "troubles": self._sessions.troubles,
             "tags_dropped": self._sessions.egresses.dropped,
-            "unreadable": self._counters["unreadable"] + self._inlet.unreadable,
+            "unreadable": self._counters["unreadable"] + self._listener.unreadable,
         }
         return self._process.new_heartbeat(transcodes=self._status(), counters=counters)
 
@@ -176,6 +176,6 @@ class Worker:
         is_device_free = self._sessions.close()
         self._device.threads.close()
         self._sessions.egresses.close()
-        self._inlet.close()
+        self._listener.close()
         if is_device_free:
             self._device.backend.close()

@@ -29,7 +29,8 @@ OnFrames = Callable[[list[bytes]], None]
 OnTurn = Callable[[], None]
 
 HIGH_WATER_MARK: Final = 4000  # messages; only a stop for memory
-BATCH: Final = 256  # messages taken before the loop gets a turn
+BATCH: Final = 256  # messages taken before the loop gets a turn …
+MEDIA_BATCH: Final = 16  # … of media, where each may have hundreds in it
 TAKEN: Final = 0  # what `Receiver.push` gives for a message that is on its way
 
 # Plain integers, and the methods of the compiled class: in the hot path enums and the Python
@@ -61,7 +62,7 @@ class Bus:
     def listener(
         self, address: str, on_frames: OnFrames, on_turn: OnTurn | None = None
     ) -> "Receiver":
-        """Bind a ROUTER at an address of one incarnation; it tells who is gone by EHOSTUNREACH.
+        """Bind a ROUTER at an address of one incarnation; sending to who is gone is EHOSTUNREACH.
 
         Raises:
             OSError: the address is taken, or cannot be bound.
@@ -76,7 +77,7 @@ class Bus:
         except zmq.ZMQError as error:
             socket.close()
             raise OSError(error.errno, error.strerror, path) from error
-        return self._receiver(socket, on_frames, on_turn)
+        return self._receiver(socket, on_frames, on_turn, MEDIA_BATCH)
 
     def dealer(
         self, address: str, identity: bytes, on_frames: OnFrames, on_turn: OnTurn | None = None
@@ -113,9 +114,13 @@ class Bus:
         return socket
 
     def _receiver(
-        self, socket: "zmq.Socket[bytes]", on_frames: OnFrames, on_turn: OnTurn | None
+        self,
+        socket: "zmq.Socket[bytes]",
+        on_frames: OnFrames,
+        on_turn: OnTurn | None,
+        batch: int = BATCH,
     ) -> "Receiver":
-        receiver = Receiver(socket, on_frames, on_turn, self._receivers.discard)
+        receiver = Receiver(socket, on_frames, on_turn, self._receivers.discard, batch)
         self._receivers.add(receiver)
         return receiver
 
@@ -129,12 +134,14 @@ class Receiver:
         on_frames: OnFrames,
         on_turn: OnTurn | None,
         on_close: "Callable[[Receiver], None]",
+        batch: int,
     ) -> None:
         """`on_turn` is called behind the messages of a turn, and when a peer came or went."""
         self._socket = socket
         self._on_frames = on_frames
         self._on_turn = on_turn
         self._on_close = on_close
+        self._batch = batch
         self._loop = asyncio.get_running_loop()
         self._fd = int(socket.getsockopt(zmq.FD))
         self._closed = False
@@ -196,7 +203,7 @@ class Receiver:
 
     def _drain(self) -> None:
         socket, on_frames = self._socket, self._on_frames
-        for _ in range(BATCH):
+        for _ in range(self._batch):
             # asked first: to be told by an exception that nothing is there costs more
             if self._closed or not self._events() & _IN:
                 break

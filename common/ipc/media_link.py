@@ -52,26 +52,35 @@ class Sender:
         self._identity = identity
         self._messages = 0  # taken since the last acknowledgement
         self._bytes = 0
-        self.closed = False
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def answer(self, frames: Frames) -> bool:
         """Send it a small message; False: it takes none, now or any more. Answers are seldom."""
-        if self.closed:
+        if self._closed:
             return False
         errno = self._receiver.push((self._identity, *frames))
-        self.closed = errno == EHOSTUNREACH
+        self._closed = errno == EHOSTUNREACH
         return errno == TAKEN
 
     def took(self, size: int) -> None:
-        """A ZeroMQ message of that many bytes was taken; acknowledged with others."""
+        """Count a ZeroMQ message of that many bytes that was handled, and acknowledge in time."""
         self._messages += 1
         self._bytes += size
         if self._bytes >= ACKNOWLEDGED_BYTES or self._messages >= WINDOW // 4:
             self.acknowledge()
 
     def acknowledge(self) -> None:
+        """Tell it what was handled since the last time, even if that is nothing."""
         if self.answer([encode(Acknowledgement(self._messages, self._bytes))]):
             self._messages = self._bytes = 0
+
+    def close(self) -> None:
+        """Take no answers any more."""
+        self._closed = True
 
 
 class MediaListener:
@@ -107,7 +116,7 @@ class MediaListener:
         self._timer.cancel()
         self._receiver.close()
         for sender in self._senders.values():
-            sender.closed = True
+            sender.close()
         self._senders.clear()
         with suppress(FileNotFoundError):
             os.unlink(self._path)
@@ -191,7 +200,7 @@ class MediaSender:
             or size > MAX_PAYLOAD_BYTES
         ):
             return False
-        self._posted.append(frames)
+        self._posted.append(tuple(frames))
         self._posted_bytes += size
         if self._posted_bytes >= TURN_BYTES:
             self._write()

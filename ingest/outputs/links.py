@@ -1,4 +1,4 @@
-"""The ways from this ingest to the running workers and egresses (IO): one sender an incarnation.
+"""The links of this ingest to the running workers and egresses (IO): one an incarnation.
 
 Sockets follow the supervisor's `Topology`. An incarnation that is gone is closed at once, with
 whatever had not left: it would be stale to its successor, which has an endpoint of its own. What a
@@ -19,8 +19,8 @@ from common.ipc.tag_link import TagLink
 from common.media.units import Data
 
 
-class PeerPort:
-    """The way to one incarnation of a child."""
+class PeerLink:
+    """The link to one incarnation of a child."""
 
     def __init__(self, child: ChildId, boot_id: BootId, link: MediaSender) -> None:
         self._child = child
@@ -51,8 +51,8 @@ class PeerPort:
         return False
 
 
-class EgressPort(PeerPort):
-    """The way to one incarnation of an egress."""
+class EgressLink(PeerLink):
+    """The link to one incarnation of an egress."""
 
     def __init__(self, child: ChildId, boot_id: BootId, link: TagLink) -> None:
         super().__init__(child, boot_id, link)
@@ -63,18 +63,18 @@ class EgressPort(PeerPort):
         return self._send(message, payloads, batched=True)
 
 
-Known = TypeVar("Known", bound=PeerPort)
+Known = TypeVar("Known", bound=PeerLink)
 
 
 class Links:
-    """All ways out, as the last topology has them."""
+    """All links out, as the last topology has them."""
 
     def __init__(self, bus: Bus, on_watched: Callable[[StreamId], None] | None = None) -> None:
         """`on_watched` is called when somebody begins to play a stream."""
         self._bus = bus
         self._on_watched = on_watched
-        self._workers: dict[ChildId, PeerPort] = {}
-        self._egresses: dict[ChildId, EgressPort] = {}
+        self._workers: dict[ChildId, PeerLink] = {}
+        self._egresses: dict[ChildId, EgressLink] = {}
         self._handovers: dict[ChildId, str] = {}
         self._routes = Routes()
 
@@ -84,30 +84,30 @@ class Links:
         self._workers = _follow(
             self._workers,
             workers,
-            lambda e: PeerPort(e.child, e.boot_id, MediaSender(self._bus, e.media)),
+            lambda e: PeerLink(e.child, e.boot_id, MediaSender(self._bus, e.media)),
         )
         egresses = {e.child: e for e in endpoints if e.tags}
         self._egresses = _follow(
             self._egresses,
             egresses,
-            lambda e: EgressPort(e.child, e.boot_id, TagLink(self._bus, e.tags, self._on_watched)),
+            lambda e: EgressLink(e.child, e.boot_id, TagLink(self._bus, e.tags, self._on_watched)),
         )
         self._handovers = {e.child: e.handover for e in endpoints if e.handover}
 
     def close(self) -> None:
         self.follow(())
 
-    def worker(self, child: ChildId) -> PeerPort | None:
+    def worker(self, child: ChildId) -> PeerLink | None:
         return self._workers.get(child)
 
-    def egresses(self) -> Sequence[EgressPort]:
+    def egresses(self) -> Sequence[EgressLink]:
         return tuple(self._egresses.values())
 
     def route(self, message: EgressRoutes) -> None:
-        """Which egresses streams go to besides their homes."""
+        """Note which egresses streams go to besides their homes."""
         self._routes.update(message)
 
-    def wants(self, stream_id: StreamId) -> Sequence[EgressPort]:
+    def wants(self, stream_id: StreamId) -> Sequence[EgressLink]:
         """The egresses that this stream's tags go to."""
         if len(self._egresses) == 1:
             return self.egresses()
@@ -116,24 +116,24 @@ class Links:
     @contextmanager
     def one_write_each(self) -> Iterator[None]:
         """What is sent inside leaves at the end: who gets it wakes once for all of it."""
-        ports = (*self._workers.values(), *self._egresses.values())
-        for port in ports:
-            port.gather()
+        links = (*self._workers.values(), *self._egresses.values())
+        for link in links:
+            link.gather()
         try:
             yield
         finally:
-            for port in ports:
-                port.flush()
+            for link in links:
+                link.flush()
 
     def handovers(self) -> Sequence[tuple[ChildId, str]]:
-        """Who takes players, and at which Unix socket."""
+        """The egresses that take players, and the address of each one's Unix socket."""
         return tuple(self._handovers.items())
 
     @property
     def refused(self) -> int:
         """Sends that the present peers did not take."""
-        ports = (*self._workers.values(), *self._egresses.values())
-        return sum(port.refused for port in ports)
+        links = (*self._workers.values(), *self._egresses.values())
+        return sum(link.refused for link in links)
 
 
 def _follow(
@@ -141,10 +141,10 @@ def _follow(
     wanted: Mapping[ChildId, Endpoint],
     connect: Callable[[Endpoint], Known],
 ) -> dict[ChildId, Known]:
-    """The ports to those that are wanted; the others are closed."""
-    for child, port in known.items():
-        if child not in wanted or wanted[child].boot_id != port.boot_id:
-            port.close()
+    """Give the links to those that are wanted; close the others."""
+    for child, link in known.items():
+        if child not in wanted or wanted[child].boot_id != link.boot_id:
+            link.close()
     followed = {}
     for child, endpoint in wanted.items():
         present = known.get(child)

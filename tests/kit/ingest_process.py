@@ -246,7 +246,7 @@ class FarmAround:
 
     def _listen_as(self, at: str, name: str) -> None:
         listener = BlockingListener(self._address(name))
-        self._inlets[listener.socket] = at, listener
+        self._listeners[listener.socket] = at, listener
         self._poller.register(listener.socket, zmq.POLLIN)
 
     def _say(self, message: object) -> None:
@@ -259,7 +259,7 @@ class FarmAround:
         self._router.bind(control_address(self.run_dir))
         self._poller = zmq.Poller()
         self._poller.register(self._router, zmq.POLLIN)
-        self._inlets: dict[zmq.Socket[bytes], tuple[str, BlockingListener]] = {}
+        self._listeners: dict[zmq.Socket[bytes], tuple[str, BlockingListener]] = {}
         self._listen_as("worker", "w1")
         self._bind_egress()
         self._bound.set()
@@ -270,7 +270,7 @@ class FarmAround:
                     self._peer, *frames = self._router.recv_multipart()
                     self._note("control", *decode_frames(frames))
                 else:
-                    at, listener = self._inlets[bound]
+                    at, listener = self._listeners[bound]
                     for frames in listener.receive(0):
                         self._note(at, *decode_frames(frames))
             while not self._actions.empty():
@@ -278,7 +278,7 @@ class FarmAround:
             if self._peer and time.monotonic() - beat > 0.5:
                 beat = time.monotonic()
                 self._say(SupervisorBeat(BootId("s1")))
-        for _, listener in self._inlets.values():
+        for _, listener in self._listeners.values():
             listener.close()
 
     def _note(self, at: str, message: Any, payloads: Sequence[bytes]) -> None:

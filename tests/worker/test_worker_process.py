@@ -61,7 +61,7 @@ NAME = CPU0
 
 
 class Egress:
-    """An inlet that gathers what the worker sends."""
+    """A listener that gathers what the worker sends."""
 
     def __init__(self, address: str, index: int) -> None:
         self.messages: list[tuple[Any, list[bytes]]] = []

@@ -1,4 +1,4 @@
-"""ingest/outputs/links.py: ports that follow the topology."""
+"""ingest/outputs/links.py: links that follow the topology."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,17 +19,17 @@ END = StreamEnd(StreamId("live/cam"), Generation(1), "over")
 
 
 def run(scenario: Callable[[Bus, Links], Awaitable[None]]) -> None:
-    async def with_relay() -> None:
+    async def with_links() -> None:
         bus = Bus()
-        relay = Links(bus)
+        links = Links(bus)
         try:
             async with asyncio.timeout(10):
-                await scenario(bus, relay)
+                await scenario(bus, links)
         finally:
-            relay.close()
+            links.close()
             bus.close()
 
-    asyncio.run(with_relay())
+    asyncio.run(with_links())
 
 
 def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
@@ -46,33 +46,33 @@ def endpoints(directory: Path, boot: str) -> tuple[Endpoint, ...]:
 
 
 def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -> None:
-    async def scenario(bus: Bus, relay: Links) -> None:
+    async def scenario(bus: Bus, links: Links) -> None:
         got: dict[str, list[list[bytes]]] = {"w-a": [], "w-b": [], "e-a": []}
 
         def note(messages: list[list[bytes]]) -> OnFrames:
             return lambda frames, _: messages.append(frames)
 
         inlets = [MediaListener(bus, f"ipc://{tmp_path}/{name}", note(got[name])) for name in got]
-        relay.follow(endpoints(tmp_path, "a"))
-        first = relay.worker(WORKER)
+        links.follow(endpoints(tmp_path, "a"))
+        first = links.worker(WORKER)
         assert first is not None
         assert first.send(END, (b"payload",))
-        assert [port.child for port in relay.egresses()] == [EGRESS]
-        assert relay.egresses()[0].send(END)
+        assert [link.child for link in links.egresses()] == [EGRESS]
+        assert links.egresses()[0].send(END)
         await until_async(lambda: bool(got["w-a"] and got["e-a"]))
         assert (decode(got["w-a"][0][0]), got["w-a"][0][1]) == (END, b"payload")
 
-        relay.follow(endpoints(tmp_path, "a"))
-        assert relay.worker(WORKER) is first, "what is there stays"
-        relay.follow(endpoints(tmp_path, "b"))
-        second = relay.worker(WORKER)
+        links.follow(endpoints(tmp_path, "a"))
+        assert links.worker(WORKER) is first, "what is there stays"
+        links.follow(endpoints(tmp_path, "b"))
+        second = links.worker(WORKER)
         assert second is not None
         assert second is not first
         assert not first.send(END)
         assert second.send(END)
         await until_async(lambda: bool(got["w-b"]))
         assert len(got["w-a"]) == 1
-        assert relay.handovers() == ((EGRESS, f"unix://{tmp_path}/h-b"),)
+        assert links.handovers() == ((EGRESS, f"unix://{tmp_path}/h-b"),)
         for listener in inlets:
             listener.close()
 
@@ -80,14 +80,14 @@ def test_messages_reach_the_incarnation_that_runs_and_no_other(tmp_path: Path) -
 
 
 def test_who_is_gone_is_gone(tmp_path: Path) -> None:
-    async def scenario(bus: Bus, relay: Links) -> None:
-        relay.follow(endpoints(tmp_path, "a"))
-        port = relay.egresses()[0]
-        relay.follow(())
-        assert relay.worker(WORKER) is None
-        assert not relay.egresses()
-        assert not relay.handovers()
-        assert not port.send(END)
-        assert port.refused == 1
+    async def scenario(bus: Bus, links: Links) -> None:
+        links.follow(endpoints(tmp_path, "a"))
+        link = links.egresses()[0]
+        links.follow(())
+        assert links.worker(WORKER) is None
+        assert not links.egresses()
+        assert not links.handovers()
+        assert not link.send(END)
+        assert link.refused == 1
 
     run(scenario)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from common.errors import AvcError, DecodeFailed
 from common.process.log import RateLimit
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
+from worker.devices.source import Source, read_source
 from worker.frames.captions import caption_data
 from worker.frames.damage import DamageGate
 from worker.frames.display_times import DisplayTimes
@@ -25,7 +26,6 @@ from worker.frames.timing import FrameTimer, Plan
 from worker.session.inline_encoding import CpuCost
 from worker.session.input_queue import Freeze, Unit
 from worker.session.progress import SessionCounts
-from worker.session.source_record import SourceRecord, read_record
 
 log = logging.getLogger("tfarm.worker.session.decode_stage")
 
@@ -50,7 +50,7 @@ class DecodeStage:
         self,
         decoder: Decoder,
         scaler: Scaler,
-        source: SourceRecord,
+        source: Source,
         timer: FrameTimer,
         counts: SessionCounts,
         *,
@@ -65,7 +65,7 @@ class DecodeStage:
         self._decoder = decoder
         self._scaler = scaler
         self._source = source
-        self._next_source: SourceRecord | None = None  # from the next unit on
+        self._next_source: Source | None = None  # from the next unit on
         self._counts = counts
         self._most_samples = most_samples
         self._label = label
@@ -101,7 +101,7 @@ class DecodeStage:
             return ()
         if header.is_key:
             self._gate.keyframe_in(pts_ms)
-        captions = caption_data(unit.data, self._source.config.nal_length_size)
+        captions = caption_data(unit.data, self._source.length_size)
         self._display_times.put(header.dts_ms, pts_ms)
         self._in_flight.put(pts_ms, UnitFacts(header.received_s, header.replay, captions))
         began_cpu_s = self._cpu_clock()
@@ -171,15 +171,14 @@ class DecodeStage:
         if record == self._source.record:
             return ()
         try:
-            source = read_record(record)
+            source = read_source(record)
         except (AvcError, DecodeFailed) as error:
             self._counts.decode_errors += 1
             self._complain("parameter sets ignored", str(error))
             return ()
-        width, height = source.sps.width, source.sps.height
-        if width * height > self._most_samples:
+        if source.samples > self._most_samples:
             # other streams live off the room that was reserved
-            raise Unusable(f"source grew to {width}x{height}, beyond what was reserved for it")
+            raise Unusable(f"source grew to {source.size}, beyond what was reserved for it")
         try:
             pictures = self._decoder.reconfigure(source.config, source.sps)
         except DecodeFailed as error:
@@ -193,10 +192,11 @@ class DecodeStage:
         if source is None:
             return
         self._source = source
-        self.timer.new_source(source.sps.fps)
+        self.timer.new_source(source.fps)
         if (suppressed := self._changes.allow(self._clock())) is not None:
-            size = f"{source.sps.width}x{source.sps.height}"
-            log.info("source changed stream=%s size=%s like=%d", self._label, size, suppressed)
+            log.info(
+                "source changed stream=%s size=%s like=%d", self._label, source.size, suppressed
+            )
 
     # ---- while the publisher is away ----------------------------------------------------------
 

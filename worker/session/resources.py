@@ -12,11 +12,11 @@ from functools import partial
 from common.config.ladder import Ladder, RenditionFormat
 from common.errors import EncoderLimitReached
 from worker.devices.backend import SURFACE_BACKLOG, Decoder, Encoder, Scaler
+from worker.devices.source import Source
 from worker.frames.timing import rendition_rate
 from worker.session.context import SessionContext
 from worker.session.events import EncoderLimitHit
 from worker.session.rendition_encoder import RenditionEncoder
-from worker.session.source_record import SourceRecord
 from worker.threads import JobThread
 
 log = logging.getLogger("tfarm.worker.session.resources")
@@ -39,12 +39,12 @@ class SessionResources:
         self._post = post
         self._threads_taken: list[JobThread] = []
 
-    def open(self, source: SourceRecord, ladder: Ladder) -> None:
+    def open(self, source: Source, ladder: Ladder) -> None:
         """Raises DecodeFailed, EncodeFailed, DeviceLost."""
-        context, sps = self._context, source.sps
+        context = self._context
         with context.device_lock:
-            self.decoder = context.backend.open_decoder(source.config, sps)
-            self.scaler = context.backend.open_scaler(ladder, sps)
+            self.decoder = context.backend.open_decoder(source.config, source.sps)
+            self.scaler = context.backend.open_scaler(ladder, source.sps)
         self.decode_thread = context.threads.for_decoding()
         self._threads_taken.append(self.decode_thread)
         threads = context.threads.for_encoding(
@@ -52,7 +52,7 @@ class SessionResources:
         )
         self._threads_taken += threads
         for index, (rendition, thread) in enumerate(zip(ladder.renditions, threads, strict=True)):
-            fps = rendition_rate(sps.fps, rendition.fps)
+            fps = rendition_rate(source.fps, rendition.fps)
             open_encoder = partial(self._open_encoder, rendition, source)
             self.encoders.append(
                 RenditionEncoder(index, rendition, thread, fps, open_encoder, self._is_limit_near)
@@ -90,9 +90,7 @@ class SessionResources:
         if self.decoder is not None:
             yield self.decoder
 
-    def _open_encoder(
-        self, rendition: RenditionFormat, source: SourceRecord, fps: Fraction
-    ) -> Encoder:
+    def _open_encoder(self, rendition: RenditionFormat, source: Source, fps: Fraction) -> Encoder:
         context = self._context
         try:
             with context.device_lock:

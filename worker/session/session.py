@@ -10,11 +10,12 @@ import logging
 import threading
 from enum import Enum
 
-from common.config.ladder import Ladder, OmittedRendition, SourceFormat, fit_ladder
+from common.config.ladder import Ladder, OmittedRendition, fit_ladder
 from common.errors import AvcError, DecodeFailed, DeviceLost, EncodeFailed
 from common.ipc.control_messages import RenditionStatus, TranscodeStatus
 from common.ipc.media_messages import AccessUnit, StreamStart
 from common.process.log import stream_label
+from worker.devices.source import Source, read_source
 from worker.frames.timing import FrameTimer, PtsWindow
 from worker.session.context import SessionContext
 from worker.session.decode_stage import DecodeStage
@@ -23,7 +24,6 @@ from worker.session.input_queue import End, Freeze, NewHeader, Splice
 from worker.session.pipeline import Pipeline
 from worker.session.progress import OPENING_S, Degradation, RenditionCounts, SessionCounts, Stall
 from worker.session.resources import SessionResources
-from worker.session.source_record import SourceRecord, read_record
 
 log = logging.getLogger("tfarm.worker.session.session")
 
@@ -213,9 +213,8 @@ class Session:
 
         Raises AvcError, DecodeFailed, EncodeFailed, DeviceLost.
         """
-        source = read_record(self._record)
-        sps, template = source.sps, self._start.template
-        ladder = fit_ladder(template, SourceFormat(sps.width, sps.height, sps.sar, sps.fps))
+        source = read_source(self._record)
+        ladder = fit_ladder(self._start.template, source.format)
         if not ladder.renditions:
             raise EncodeFailed("the template has no rendition for this source")
         self._resources.open(source, ladder)
@@ -223,18 +222,17 @@ class Session:
         self.counts.renditions = [RenditionCounts() for _ in ladder.renditions]
         self.ladder = ladder
         log.info(
-            "session open stream=%s generation=%d source=%dx%d fps=%s renditions=%s",
+            "session open stream=%s generation=%d source=%s fps=%s renditions=%s",
             self.label,
             self.key[1],
-            sps.width,
-            sps.height,
-            sps.fps,
+            source.size,
+            source.fps,
             ",".join(rendition.name for rendition in ladder.renditions),
         )
         return stage
 
-    def _decode_stage(self, source: SourceRecord, ladder: Ladder) -> DecodeStage:
-        resources, sps, template = self._resources, source.sps, self._start.template
+    def _decode_stage(self, source: Source, ladder: Ladder) -> DecodeStage:
+        resources, template = self._resources, self._start.template
         assert resources.decoder is not None
         assert resources.scaler is not None
         window = PtsWindow(after_ms=self._start.resume_after_ms, from_ms=self._start.splice_ms)
@@ -244,9 +242,9 @@ class Session:
             resources.decoder,
             resources.scaler,
             source,
-            FrameTimer(template.gop_ms, caps, window, sps.fps),
+            FrameTimer(template.gop_ms, caps, window, source.fps),
             self.counts,
-            most_samples=max(width * height, sps.width * sps.height),
+            most_samples=max(width * height, source.samples),
             label=self.label,
             clock=self._context.clock,
             cpu_clock=self._context.cpu_clock,

@@ -1,0 +1,46 @@
+"""Who in the worker may know a codec, and who may call FFmpeg."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "worker").rglob("*.py"))
+
+# Devices parse what they decode and encode; captions are SEI of H.264, out of and into its units.
+# The bench makes streams of its own.
+KNOW_CODECS = ("worker/devices/", "worker/bench/", "worker/frames/captions.py")
+# worker/output/mux.py writes a rendition's parameter sets into its sequence header.
+WRITE_HEADERS = ("worker/output/mux.py",)
+CALL_FFMPEG = ("worker/devices/", "worker/bench/")
+
+
+def imported(module: str) -> set[str]:
+    """All modules that this one imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in MODULES if not name.startswith(KNOW_CODECS + WRITE_HEADERS)]
+)
+def test_sessions_know_no_codec(module: str) -> None:
+    codecs = {name for name in imported(module) if name.startswith("common.codecs.")}
+    assert {name for name in codecs if not name.startswith("common.codecs.table")} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(CALL_FFMPEG)])
+def test_only_devices_call_ffmpeg(module: str) -> None:
+    assert {name for name in imported(module) if name.split(".")[0] == "av"} == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_devices_know_nothing_of_sessions(module: str) -> None:
+    if module.startswith(("worker/devices/", "worker/frames/", "worker/output/")):
+        assert {name for name in imported(module) if name.startswith("worker.session")} == set()

@@ -1,0 +1,53 @@
+"""What a source's configuration record says, as devices open for it. Pure.
+
+Sessions pass a `Source` on and look at its size and rate alone: what a codec's record holds is the
+devices' business.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from common.codecs.h264 import AvcConfig, SpsInfo, parse_sps
+from common.config.ladder import SourceFormat
+from common.errors import DecodeFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source's configuration."""
+
+    record: bytes
+    config: AvcConfig
+    sps: SpsInfo
+
+    @property
+    def format(self) -> SourceFormat:
+        """What a ladder is fitted to."""
+        return SourceFormat(self.sps.width, self.sps.height, self.sps.sar, self.sps.fps)
+
+    @property
+    def fps(self) -> Fraction | None:
+        return self.sps.fps
+
+    @property
+    def size(self) -> str:
+        """For people."""
+        return f"{self.sps.width}x{self.sps.height}"
+
+    @property
+    def samples(self) -> int:
+        """Luma samples of a picture."""
+        return self.sps.width * self.sps.height
+
+    @property
+    def length_size(self) -> int:
+        """Bytes of the length in front of each NAL unit."""
+        return self.config.nal_length_size
+
+
+def read_source(record: bytes) -> Source:
+    """Parse the record and its first SPS. Raises AvcError, DecodeFailed."""
+    config = AvcConfig.parse(record)
+    if not config.sps:
+        raise DecodeFailed("the sequence header holds no SPS")
+    return Source(record, config, parse_sps(config.sps[0]))

@@ -71,7 +71,7 @@ def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo
         device.name.device_name
         for device in fleet.devices.values()
         if not device.is_up
-        and device.path is not Pipeline.SOFTWARE
+        and device.pipeline is not Pipeline.SOFTWARE
         and device.name.device_name not in by_name
     )
     lines += [f"  device    {name}: still starting" for name in starting]

@@ -72,7 +72,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
             }
             for resource in HOST_WIDE
         },
-        "encoder_cap": _encoder_cap(farm, facts.now_s),
+        "encoder_session_limit": _encoder_session_limit(farm, facts.now_s),
         "devices": [_device(farm, device) for device in fleet.devices.values()],
         "streams": [_stream(farm, stream, facts) for stream in state.streams.values()],
         "waiting": state.waiting(),
@@ -114,7 +114,7 @@ def _child(child: ChildFacts, now_s: float) -> Json:
     }
 
 
-def _encoder_cap(farm: Farm, now_s: float) -> Json | None:
+def _encoder_session_limit(farm: Farm, now_s: float) -> Json | None:
     """The host's limit on encoder sessions, where a driver's refusal set it."""
     cap = farm.state.session_limit
     if cap is None:
@@ -155,7 +155,7 @@ def _device(farm: Farm, device: Device) -> Json:
         "workers": fleet.workers_of(device),
         "kind": info.kind if info else "",
         "label": info.label if info else "",
-        "path": device.path.value,
+        "path": device.pipeline.value,
         "pci_id": info.pci_id if info else "",
         "state": state,
         "capacity": fleet.limit(resource, device) or 0.0,

@@ -61,7 +61,7 @@ def tables(status: Json, now_unix: float) -> RenderableType:
     ]
     notes = [note for device in status["devices"] for note in device["notes"]]
     notes += [f"{d['name']} is lost: {d['reason']}" for d in status["devices"] if d["reason"]]
-    cap = status["encoder_cap"]
+    cap = status["encoder_session_limit"]
     if cap is not None:
         notes.append(
             f"encoder sessions held to {cap['sessions']} for {duration(cap['for_s'])} more: "

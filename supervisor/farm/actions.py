@@ -10,7 +10,7 @@ from common.ipc.identity import ChildId, StreamId
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Order to the shell: send this message to this child."""
+    """Send this message to this child."""
 
     child: ChildId
     message: object
@@ -19,7 +19,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class FailChild:
-    """Order to the shell: this child runs but does not work."""
+    """Fail a child that runs but does not work: kill it and start it anew."""
 
     child: ChildId
     reason: str
@@ -27,14 +27,14 @@ class FailChild:
 
 @dataclass(frozen=True, slots=True)
 class StartWorker:
-    """Order to the shell: start a software worker of this name."""
+    """Start this software worker."""
 
     child: ChildId
 
 
 @dataclass(frozen=True, slots=True)
 class StopWorker:
-    """Order to the shell: end this worker and forget it."""
+    """End this worker and remove it."""
 
     child: ChildId
 

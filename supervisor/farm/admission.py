@@ -61,7 +61,7 @@ REVOKE_S = 1.0  # for the ingest that has a stream to say whether it gives it up
 
 @dataclass(frozen=True, slots=True)
 class Revoking:
-    """A request for a stream that another ingest has, and is asked for."""
+    """A request for a stream that another ingest has, which was sent `StreamRevoke`."""
 
     requested: RequestedStream
     deadline_s: float
@@ -131,7 +131,7 @@ class Admission:
         return actions
 
     def withdraw(self, ingest: ChildId, stream_id: StreamId) -> None:
-        """The publisher went away while it was queued, or another ingest was asked."""
+        """The publisher went away while its request was queued, or another ingest had to answer."""
         if stream_id not in self._state.streams:
             self._queued = [q for q in self._queued if q.request.stream_id != stream_id]
         self._revoking = {
@@ -141,7 +141,7 @@ class Admission:
         }
 
     def forget_ingest(self, ingest: ChildId) -> None:
-        """It is gone, and with it those who asked through it."""
+        """An ingest is gone, and with it the requests that came through it."""
         self._queued = [queued for queued in self._queued if queued.ingest != ingest]
         self._revoking = {
             number: entry
@@ -213,7 +213,7 @@ class Admission:
         return _refuse(requested, refusal)
 
     def _publishes_beside(self, request: PublishRequest) -> int:
-        """How many other streams are published from the address that asks."""
+        """How many other streams are published from the address of a request."""
         peer = subscriber(host_of(request.address))
         return sum(
             stream.is_live
@@ -234,13 +234,13 @@ class Admission:
         return [Send(stream.ingest, StreamRevoke(self._last_revoke, stream.stream_id))]
 
     def revoked(self, owner: ChildId, answer: StreamRevoked, now: float) -> list[Action]:
-        """What the ingest that had the stream says."""
+        """An ingest answers `StreamRevoke`."""
         entry = self._revoking.pop(answer.request_id, None)
         stream = self._state.streams.get(answer.stream_id)
         is_owner = stream is not None and stream.ingest == owner
         if entry is None:
             if stream is not None and is_owner and answer.refusal is None:
-                stream.lose_ingest(now)  # who asked has gone: as if its ingest was lost
+                stream.lose_ingest(now)  # the other publisher has gone: as if the ingest was lost
             return []
         if answer.refusal is not None:
             return [_refuse(entry.requested, answer.refusal)]
@@ -367,7 +367,7 @@ def _refuse(requested: RequestedStream, refusal: Refusal) -> Send:
 
 
 def resume_time(stream: Stream) -> ResumeTime | None:
-    """Where a stream's time goes on, from what its ingest and the egresses said last."""
+    """Where a stream's time goes on, from the last reports of its ingest and the egresses."""
     publisher = stream.publisher
     if publisher is None:
         return None

@@ -79,7 +79,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """It is not let in."""
+    """It is refused."""
 
     refusal: Refusal
     why_full: str = ""  # for the history, where the farm has no room

@@ -1,7 +1,7 @@
 """Carries out what `Overload` decides for each device that falls behind. Pure.
 
-A worker is told with `Degrade` to make fewer pictures of a stream, again with every heartbeat that
-does not show it yet; ingest, and with it egress, is told of renditions that are gone or back. A
+A worker gets `Degrade` to make fewer pictures of a stream, again with every heartbeat that does not
+show it yet; renditions that are gone or back are announced to ingest, and with it to egress. A
 stream that is passed through gives its room back and takes it again later, under another
 generation.
 """
@@ -166,7 +166,7 @@ class Degradation:
             if reported != (wanted.top_rate_divisor, wanted.dropped_renditions):
                 actions.append(Send(worker.name, wanted))
             if status.dropped_renditions > wanted.dropped_renditions:
-                # an earlier supervisor may have taken renditions, and told egress so
+                # an earlier supervisor may have taken renditions, and announced that
                 actions.append(self._state.announce(stream))
         return actions
 

@@ -22,7 +22,7 @@ SESSION_LIMIT_S = 600.0  # one that was met holds so long: other programs' sessi
 
 
 class Devices:
-    """Changes what is known of the farm's workers and devices."""
+    """Changes the workers and devices of a farm state."""
 
     def __init__(self, state: FarmState) -> None:
         self._state = state
@@ -55,7 +55,7 @@ class Devices:
         aliases: tuple[str, ...] = (),
         memory_bytes: int = 0,
     ) -> None:
-        """A worker said what its device is."""
+        """A worker's hello reports what its device is."""
         state = self._state
         state.workers.setdefault(name, Worker(name, down_since_s=None)).come_up()
         limits: dict[Resource, float] = {}
@@ -73,11 +73,11 @@ class Devices:
         self.open_or_close(name)
         for allocation in state.fleet.on_device(name):
             is_measured_anew = known is not None and known.measured != measured
-            if allocation.path is not pipeline or is_measured_anew:
-                # adopted before its worker said what it is, or calibrated since
+            if allocation.pipeline is not pipeline or is_measured_anew:
+                # adopted before its worker was up, or calibrated since
                 taken = device.amounts(state.streams[allocation.stream_id].cost_here())
                 state.fleet = state.fleet.with_allocation(
-                    replace(allocation, path=pipeline, amounts=taken)
+                    replace(allocation, pipeline=pipeline, amounts=taken)
                 )
 
     def measured(self, pipeline: Pipeline, aliases: tuple[str, ...]) -> dict[str, Calibration]:
@@ -104,7 +104,7 @@ class Devices:
         """A worker's process is gone."""
         state = self._state
         worker = state.workers.get(name)
-        if worker is not None:  # a stream's own worker is forgotten before it ends
+        if worker is not None:  # a dedicated worker is removed before it ends
             worker.end_process(now)
             state.fleet = state.fleet.with_device(replace(state.fleet.devices[name], is_up=False))
             self.open_or_close(name)

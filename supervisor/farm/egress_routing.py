@@ -1,7 +1,7 @@
 """Which egresses want which streams, besides the ones that keep their rings. Pure.
 
 An egress wants a stream while it has players of it, and for a while after; and at once when a
-player asks it for one that it hasn't.
+player requests one that it has not.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ class Routing:
         self._until_s[egress, stream_id] = now + KEEP_S
 
     def on_served(self, egress: ChildId, served: Sequence[ServedStatus], now: float) -> None:
-        """What an egress says that it serves."""
+        """Take over what an egress reports to serve."""
         for status in served:
             if status.waiting_players or any(r.players for r in status.renditions):
                 self.want(egress, status.stream_id, now)
@@ -42,7 +42,7 @@ class Routing:
     ) -> None:
         """There are other egresses than `before`: whose homes move, their old ones keep, too.
 
-        For a while: players may have come to them, and have not been told of yet.
+        For a while: players may have come to them that are not reported yet.
         """
         old, new = sorted(before), sorted(egresses)
         for stream_id in streams:

@@ -2,8 +2,8 @@
 
 Ties the farm state (the facts) to those who decide: `Admission` (publish requests), `Recovery`
 (losses), `Migration`, `Degradation` and the others. After everything that may free room, streams
-that wait and requests that are queued are looked at again, in that order. What an operator asks
-for comes by `operator_commands.py`. The shell (`run.py`) carries out the actions and passes the
+that wait and requests that are queued are looked at again, in that order. What an operator wants
+comes by `operator_commands.py`. The shell (`run.py`) carries out the actions and passes the
 time.
 """
 
@@ -154,8 +154,8 @@ class Farm:
     def adopt(self) -> None:
         """Children that an earlier supervisor left say hello, one after the other, up to `settle`.
 
-        Nothing is placed before all are known: what one has not told yet may have that room, and
-        the very generation that would come next.
+        Nothing is placed before all are known: what one has not reported yet may have that room,
+        and the very generation that would come next.
         """
         self.state.is_adopting = True
 
@@ -165,7 +165,7 @@ class Farm:
         return [*self.recovery.settle(now), *self.room_came(now)]
 
     def child_up(self, hello: Hello, now: float) -> list[Action]:
-        """A child said hello: a new one, an adopted one, or one that says it again."""
+        """A child's hello: of a new one, an adopted one, or one that says it again."""
         egresses = self.state.egresses  # before
         self.state.children[hello.child] = Child(hello)
         match hello.child.kind:

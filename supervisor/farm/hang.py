@@ -1,6 +1,6 @@
 """A worker that hangs, as its heartbeats show it. Pure.
 
-A heartbeat can come from a process whose decoder or encoder is stuck, so workers tell, by stream,
+A heartbeat can come from a process whose decoder or encoder is stuck, so workers report, by stream,
 how long what waits there has waited without anything getting done; a stream whose units were
 dropped, or that gets none, has no such work. That alone is a hang: "units in and no frames out"
 also happens to streams that fell behind. That no heartbeat comes is the watchdog's

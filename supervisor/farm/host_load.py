@@ -13,8 +13,8 @@ ON_CORES = (Pipeline.HYBRID, Pipeline.SOFTWARE)
 
 
 def host_load(worker: Worker, fleet: Fleet) -> HostLoad | None:
-    """What a worker that has streams there has to be told, if that is new."""
-    on_cores = [a.device for a in fleet.allocations.values() if a.path in ON_CORES]
+    """The report for a worker that has streams there, if it is new."""
+    on_cores = [a.device for a in fleet.allocations.values() if a.pipeline in ON_CORES]
     own = on_cores.count(worker.name)
     elsewhere = len(on_cores) - own
     if not own or elsewhere == worker.reported_host_load:

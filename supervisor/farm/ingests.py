@@ -1,4 +1,4 @@
-"""Streams as their ingests come and go, and say what they have. Pure.
+"""Streams as their ingests come and go, and report what they have. Pure.
 
 An ingest that is lost takes its connections along, not the streams: their players are held, and
 their room is kept, for as long as their template holds a stream whose publisher is away.

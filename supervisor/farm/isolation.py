@@ -131,7 +131,7 @@ class Isolation:
         why_refused = stream.unfit.why_device(worker)
         is_given_up = stream.state is StreamState.SOURCE_ONLY and bool(why_refused)
         if is_given_up and state.has_device_left(stream):
-            stream.wait(why_refused)  # only its worker was asked
+            stream.wait(why_refused)  # only its own worker has refused it
         return worker
 
     # ---- dedicated workers ------------------------------------------------------------------

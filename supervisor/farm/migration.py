@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from common.config.ladder import Pipeline
 from common.ipc.control_messages import PublisherStatus
 from common.ipc.identity import ChildId, StreamId
 from supervisor.farm.actions import Action
@@ -120,8 +119,7 @@ class Migration:
             exclude[here] = ""
         if only is not None:
             exclude |= {name: "" for name in state.fleet.devices if name != only}
-        policy = tuple(path for path in stream.policy() if path is not Pipeline.PASSTHROUGH)
-        need = replace(state.need(stream), policy=policy)
+        need = replace(state.need(stream), policy=stream.transcoding_policy())
         result = move_while_running(state.fleet, stream.generation, need, exclude)
         if isinstance(result, NoRoom):
             return result
@@ -155,12 +153,12 @@ class Migration:
     def _better(
         self, fleet: Fleet, tried: set[StreamId], now: float
     ) -> tuple[Stream, ChildId] | None:
-        """The stream whose move evens the most out between two devices of one path."""
+        """The stream whose move evens the most out between two devices of one pipeline."""
         best: tuple[float, Stream, ChildId] | None = None
         devices = [d for d in fleet.devices.values() if d.is_up and d.reserved_for is None]
         for source in devices:
             for target in devices:
-                if target is source or target.path is not source.path or not target.is_open:
+                if target is source or target.pipeline is not source.pipeline or not target.is_open:
                     continue
                 for stream in self._state.served_by(source.name):
                     if now < stream.settles_s:

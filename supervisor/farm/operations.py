@@ -1,4 +1,4 @@
-"""What an operator asks of the streams and devices of a running farm. Pure: told the time.
+"""What an operator does with the streams and devices of a running farm, in words. Pure.
 
 Each method has its actions carried out by `do` and says what was done.
 """

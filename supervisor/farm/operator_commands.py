@@ -1,4 +1,4 @@
-"""What an operator has a farm do with its streams and devices. Pure: actions out.
+"""An operator's commands for the streams and devices of a farm. Pure: actions out.
 
 `operations.py` says in words what was done.
 """
@@ -50,7 +50,7 @@ class OperatorCommands:
     # ---- devices ----------------------------------------------------------------------------
 
     def find_devices(self, name: str) -> list[ChildId]:
-        """What a person means: `cpu:0`, a worker by its name, all of a GPU by UUID or PCI id."""
+        """The workers of a name: `cpu:0`, a worker by its name, all of a GPU by UUID or PCI id."""
         workers = list(self._state.fleet.devices)
         one = [worker for worker in workers if str(worker).lower() == name.lower()]
         return one or [worker for worker in workers if self._is_called(worker, name)]

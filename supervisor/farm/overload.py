@@ -9,7 +9,7 @@ in this order:
 
 1. the device takes no new streams;
 2. of one stream after the other, the newest first, the top rendition's frame rate is halved;
-3. … the top rendition is left out (of those with more than one);
+3. … the top rendition is not made (of those with more than one);
 4. … the stream is passed through, not transcoded.
 
 After `WELL_S` without falling behind the last step is undone, and so on. Where that makes the

@@ -1,8 +1,8 @@
 """Which streams take workers down with them. Pure.
 
-A stream counts as a poison stream after `CRASHES` within `MEMORY_S`: crashes of workers that it was
-aboard of, hangs with it, losses of a device that its session was the first to meet, unless the GPU
-watch had said by then that the device itself is gone. It goes alone to a dedicated software worker,
+A stream counts as a poison stream after `CRASHES` within `MEMORY_S`: crashes of workers that had
+it, hangs with it, losses of a device that its session was the first to meet, unless the GPU watch
+had reported by then that the device itself is gone. It goes alone to a dedicated software worker,
 if the host's cores have room for that. When that dies too the stream is refused, whoever publishes
 it, for `REFUSED_S` or until it is cleared by hand (`tfarm kick`). One that stays alone for
 `PROBATION_S` without a crash is cleared. Keyed by stream, not by publisher: a publisher that leaves
@@ -45,7 +45,7 @@ class _DedicatedWorker:
 
 
 class Quarantine:
-    """The records of streams that were aboard when workers died, and their dedicated workers."""
+    """The records of streams whose workers died, and their dedicated workers."""
 
     def __init__(self) -> None:
         self._records: dict[StreamId, _Record] = {}
@@ -73,7 +73,7 @@ class Quarantine:
         )
 
     def crashed(self, stream_id: StreamId, reason: str, now: float) -> QuarantineState:
-        """A worker died with this stream aboard; the stream's state from now on."""
+        """Note that a worker died with this stream; the stream's state from now on."""
         record = self._records.pop(stream_id, None) or _Record()
         while len(self._records) >= MAX_KNOWN:
             del self._records[next(iter(self._records))]

@@ -1,7 +1,7 @@
 """What becomes of streams whose worker is lost, or cannot serve them. Pure.
 
-A lost worker's streams are switched one by one: egress says how far the old generation came (or
-has not said it within 200 ms), then the stream gets a new generation on a device with room, and
+A lost worker's streams are switched one by one: egress reports how far the old generation came (or
+has not done so within 200 ms), then the stream gets a new generation on a device with room, and
 its ingest starts it there from its last GOP. Without room it waits, source only, keeping what it
 had on the lost device; it is looked at again whenever room comes: at the latest when its worker is
 back, where it goes on whatever else is booked by then. A template whose policy has `refuse` ends
@@ -113,7 +113,7 @@ class Recovery:
             worker = self._state.workers.get(trouble.child)
             if trouble.is_bystander or (worker is not None and worker.is_lost_for_sure):
                 return self._begin(stream, now)
-            # Of all aboard it met the fault that takes the worker down: it alone may be the cause.
+            # It met the fault first that takes the worker down: it alone may be the cause.
             return self._blame(stream, trouble.reason, now)
         if self._state.has_device_left(stream):
             return self._begin(stream, now)
@@ -130,7 +130,7 @@ class Recovery:
         return self._begin(stream, now, keeps_worker=True)
 
     def positions(self, egress: ChildId, positions: Positions, now: float) -> list[Action]:
-        """An egress says how far it came."""
+        """An egress answers `SwitchGeneration`: how far it came."""
         stream = self._state.streams.get(positions.stream_id)
         if stream is None or not isinstance(stream.phase, Switching):
             return []
@@ -215,7 +215,7 @@ class Recovery:
         return [Send(egress, message) for egress in sorted(egresses)]
 
     def _finish(self, stream: Stream, now: float) -> list[Action]:
-        """All that will be known of how far players came is known."""
+        """Go on: all that can be known of how far players came is known."""
         if self._state.is_adopting:
             return []  # a worker that died meanwhile: at the first tick
         switching = stream.phase

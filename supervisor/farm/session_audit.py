@@ -1,10 +1,10 @@
 """Compares the sessions that workers report with those that they were given, and mends it. Pure.
 
-A stream's ingest begins and ends its sessions, so nothing between these two tells the supervisor
+A stream's ingest begins and ends its sessions, so nothing between these two shows the supervisor
 that one is gone, or was left behind by an ingest that died with its supervisor. Each heartbeat of
 a worker names all of its sessions; what is amiss in many of them in a row is amiss. Heartbeats are
 counted, not seconds: none may have come for long. But many may come at once, which waited while
-this process slept and say what was: they tell nothing of a stream that was placed since.
+this process slept and say what was: they show nothing of a stream that was placed since.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger("tfarm.supervisor.farm.session_audit")
 
 # At four heartbeats a second.
 MISSING_BEATS = 40  # far beyond an ingest's way to a worker that is placed on
-ORPHAN_BEATS = 120  # beyond any move: the session that is left ends with its cut
+ORPHAN_BEATS = 120  # beyond any migration: the session that is left ends at its splice point
 # An encoder that fails is opened anew at the first keyframe a second later. Where keyframes are
 # further apart, players of the rendition are sent away meanwhile: nothing comes to them anyway.
 LOST_RENDITION_BEATS = 20
@@ -150,7 +150,7 @@ class SessionAudit:
         return Send(worker, IngestLost(orphan.stream_id, orphan.generation, text, 0))
 
     def _set_lost(self, stream: Stream, lost: frozenset[str], now: float) -> list[Action]:
-        """Players of a rendition that is not made are told its end; it is announced when it is."""
+        """Announce the renditions: egress ends those that are not made for their players."""
         stream.lose_renditions(lost)
         words = f"without {', '.join(sorted(lost))}: lost" if lost else "no rendition lost any more"
         self._state.note(stream.stream_id, words, now)

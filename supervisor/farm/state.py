@@ -49,7 +49,7 @@ HISTORY = 200  # reasons kept for status
 
 @dataclass(slots=True)
 class Child:
-    """A child that is up, as it said itself."""
+    """A child that is up, by its own reports."""
 
     hello: Hello  # the last one
     heartbeat: Heartbeat | None = None  # likewise
@@ -169,7 +169,7 @@ class FarmState:
     def has_device_left(self, stream: Stream) -> bool:
         """Whether one may serve it, now or later: it has not refused to, whatever else keeps it."""
         return any(
-            device.path in stream.policy()
+            device.pipeline in stream.policy()
             and device.reserved_for in (None, stream.stream_id)
             and stream.dedicated_worker in (None, device.name)
             and not stream.unfit.why_device(device.name)
@@ -179,8 +179,7 @@ class FarmState:
     def find_room(self, stream: Stream, fleet: Fleet | None = None) -> Room | NoRoom:
         """Room on a real device, what the stream has now counted as free."""
         fleet = fleet or self.fleet
-        policy = tuple(path for path in stream.policy() if path is not Pipeline.PASSTHROUGH)
-        need = replace(self.need(stream), policy=policy)
+        need = replace(self.need(stream), policy=stream.transcoding_policy())
         if stream.generation in fleet.allocations:
             return move(fleet, stream.generation, need, self.excluded(stream))
         return place(fleet, need, self.excluded(stream))
@@ -205,7 +204,7 @@ class FarmState:
         degradation: DegradationLevel = DegradationLevel.FULL,
         overloaded_worker: ChildId | None = None,
     ) -> None:
-        """The stream has this room from now on."""
+        """Give a stream this room from now on."""
         allocation = room.allocation
         before = self.device_of(stream)
         if not stream.place(allocation, now, degradation, overloaded_worker):
@@ -220,7 +219,7 @@ class FarmState:
         self.note(stream.stream_id, f"placed on {where}: {stream.reason}", now)
 
     def correct(self, stream: Stream) -> bool:
-        """The reservation becomes what the source really costs; False when that does not fit."""
+        """Book what the source really costs; False when that does not fit."""
         cost = stream.cost_here()
         result = correct(self.fleet, stream.generation, cost)
         if isinstance(result, NoRoom) or not stream.fit():
@@ -231,12 +230,12 @@ class FarmState:
         return True
 
     def stay(self, stream: Stream) -> None:
-        """What the source costs by now, where the stream is, though there is no room for more."""
+        """Book what the source costs by now, where the stream is, though there is no room."""
         need = replace(self.need(stream), generation=stream.generation, cost=stream.cost_here())
         self.fleet, _ = stay(self.fleet, stream.generation, need)
 
     def wait_anew(self, stream: Stream, reason: str, now: float) -> None:
-        """Under a new generation it waits for its device, or room elsewhere, with what it has."""
+        """Let a stream wait, under a new generation, for its device or for room elsewhere."""
         need = self.need(stream)
         before = stream.generation
         if not stream.wait_anew(need.generation, reason, now):
@@ -246,7 +245,7 @@ class FarmState:
             self.fleet, _ = stay(self.fleet, before, need)
 
     def close(self, stream: Stream) -> None:
-        """The stream is over; its room is free."""
+        """End a stream and free its room."""
         if self.streams.get(stream.stream_id) is not stream:
             return
         stream.end()
@@ -255,7 +254,7 @@ class FarmState:
         self.give_up_room(stream)
 
     def give_up_room(self, stream: Stream) -> None:
-        """What it has is for others."""
+        """Free the room that a stream has."""
         if stream.generation in self.fleet.allocations:
             self.fleet = release(self.fleet, stream.generation)
 
@@ -297,7 +296,7 @@ class FarmState:
         known = self.fleet.devices.get(status.worker) if status.worker is not None else None
         pipeline = Pipeline.PASSTHROUGH if status.worker is None else Pipeline.SOFTWARE
         if known is not None:
-            pipeline = known.path
+            pipeline = known.pipeline
         allocation = Allocation(
             status.generation,
             status.stream_id,
@@ -312,19 +311,19 @@ class FarmState:
         self.streams[stream.stream_id] = stream
 
     def update_publisher(self, ingest: ChildId, status: PublisherStatus, now: float) -> None:
-        """What an ingest says of a stream, if that is its."""
+        """Take over an ingest's report of a stream, if that is its."""
         stream = self.streams.get(status.stream_id)
         if stream is not None and stream.ingest == ingest:
             stream.report_publisher(status, now)
 
     def update_transcode(self, status: TranscodeStatus, now: float) -> None:
-        """What a worker says of a stream."""
+        """Take over a worker's report of a stream."""
         stream = self.streams.get(status.stream_id)
         if stream is not None:
             stream.report_transcode(status, now)
 
     def update_served(self, egress: ChildId, status: ServedStatus) -> None:
-        """What an egress says of a stream."""
+        """Take over an egress's report of a stream."""
         stream = self.streams.get(status.stream_id)
         if stream is not None:
             stream.report_served(egress, status)

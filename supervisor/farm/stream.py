@@ -74,13 +74,13 @@ class Stream:
     reason: str = ""  # why it is where it is
     phase: Phase = field(default=Plain(StreamState.REQUESTED))
     format: SourceFormat | None = None
-    codec: str = ""  # RFC 6381; "": not told
+    codec: str = ""  # RFC 6381; "": not known
     admitted: StreamCost | None = None  # the most that room was found for
-    crashes: int = 0  # of workers with this stream aboard
+    crashes: int = 0  # of workers that had this stream
     dedicated_worker: ChildId | None = None  # where it is alone, and nowhere else
     degradation: DegradationLevel = DegradationLevel.FULL  # what an overload takes from it
     lost_renditions: frozenset[str] = frozenset()  # that its worker fails to make
-    # The renditions that its ingest was told of; None: an earlier supervisor told it, or nobody.
+    # What its ingest has announced to it; None: nothing by this supervisor.
     announced: tuple[str, ...] | None = None
     settles_s: float = 0.0  # until then it cannot move (again)
     publisher: PublisherStatus | None = None
@@ -119,7 +119,7 @@ class Stream:
 
     @property
     def is_on_worker(self) -> bool:
-        """Whether a worker has it, or is about to."""
+        """True if a worker has it, or is about to."""
         return self.state in (StreamState.RESERVED, StreamState.LIVE)
 
     @property
@@ -138,7 +138,7 @@ class Stream:
         degradation: DegradationLevel = DegradationLevel.FULL,
         overloaded_worker: ChildId | None = None,
     ) -> bool:
-        """It has this room from now on. False: not from its state, and nothing has changed."""
+        """Give it this room from now on. False: not from its state, and nothing has changed."""
         if allocation.device is None:
             event, phase = StreamEvent.PASSED_THROUGH, SourceOnly(overloaded_worker)
             is_entered = self._enter(event, phase)
@@ -156,13 +156,13 @@ class Stream:
         return True
 
     def fit(self) -> bool:
-        """Its source is known, and fits where it is."""
+        """Take its source as fitting where it is."""
         is_passed_through = isinstance(self.phase, SourceOnly)
         phase = self.phase if is_passed_through else Plain(StreamState.LIVE)
         return self._enter(StreamEvent.FORMAT_FITS, phase)
 
     def lose_worker(self, switching: Switching) -> bool:
-        """It has to go on elsewhere, or anew where it is."""
+        """Begin to go on elsewhere, or anew where it is."""
         return self._enter(StreamEvent.WORKER_LOST, switching)
 
     def wait(self, reason: str = "", resume_after_ms: int | None = None) -> bool:
@@ -217,16 +217,16 @@ class Stream:
         return 0.0 if isinstance(self.presence, Present) else self.presence.since_s
 
     def arrive(self, ingest: ChildId, address: str) -> None:
-        """Its publisher is there (again)."""
+        """Take its publisher as there (again)."""
         self.presence, self.address = Present(ingest), address
 
     def lose_ingest(self, now: float) -> None:
-        """Its ingest is gone, or has given it up: it is held for as long as its template says."""
+        """Hold it for as long as its template says: its ingest is gone, or has given it up."""
         since_s = now if self.is_live else self.away_s
         self.presence = WithoutIngest(since_s, now + self.template.hold_ms / 1000)
 
     def report_publisher(self, status: PublisherStatus, now: float) -> None:
-        """Take over what its ingest says of it."""
+        """Take over its ingest's report."""
         self.publisher, self.address = status, status.address
         if status.is_live:
             self.presence = Present(self.ingest)
@@ -240,7 +240,7 @@ class Stream:
         return split_stream_id(self.stream_id)[0]
 
     def learn_format(self, source: SourceFormat, codec: str, now: float) -> bool:
-        """How it is coded; whether that frees devices that could not serve what it was."""
+        """Take over how it is coded; True if that frees devices that could not serve it."""
         self.format, self.codec = source, codec
         return self.unfit.on_coding(source, codec, now)
 
@@ -257,12 +257,12 @@ class Stream:
         return stream_cost(self.template, self.format, made)
 
     def admit(self, cost: StreamCost) -> None:
-        """Room was found for so much."""
+        """Note that room was found for so much."""
         if self.format is not None and not self.is_admitted(cost):
             self.admitted = cost
 
     def is_admitted(self, cost: StreamCost) -> bool:
-        """Whether there was room for as much before."""
+        """True if there was room for as much before."""
         most = self.admitted
         return most is not None and (
             cost.total <= most.total + _TINY and cost.source_bytes <= most.source_bytes
@@ -275,6 +275,10 @@ class Stream:
             return (Pipeline.SOFTWARE,)
         return self.template.policy if self.template.renditions else (Pipeline.PASSTHROUGH,)
 
+    def transcoding_policy(self) -> tuple[Pipeline, ...]:
+        """Its policy without passing it through."""
+        return tuple(p for p in self.policy() if p is not Pipeline.PASSTHROUGH)
+
     def isolate_on(self, worker: ChildId) -> None:
         """Place it on this worker alone from now on."""
         self.dedicated_worker = worker
@@ -284,25 +288,25 @@ class Stream:
         self.dedicated_worker = None
 
     def count_crash(self) -> None:
-        """A worker died with it aboard."""
+        """Count a worker that died with it."""
         self.crashes += 1
 
     def clear_crashes(self) -> None:
         self.crashes = 0
 
     def settle_until(self, until_s: float) -> None:
-        """It cannot move before."""
+        """Keep it from moving before."""
         self.settles_s = until_s
 
     # ---- its renditions -------------------------------------------------------------------------
 
     @property
     def transcode(self) -> TranscodeStatus | None:
-        """What its worker makes of it; None: none does, or has not said so yet."""
+        """What its worker makes of it; None: none does, or has not reported yet."""
         last = self.last_transcode
         if last is None or last.generation != self.generation:
             return None
-        # Without an ingest its session has ended: what that said last holds no more.
+        # Without an ingest its session has ended: its last report holds no more.
         is_made = self.state is StreamState.LIVE and self.ingest != NO_INGEST
         return last if is_made else None
 
@@ -321,19 +325,19 @@ class Stream:
         return tuple(fitted.name for fitted in fit_ladder(self.template, self.format).renditions)
 
     def degrade(self, degradation: DegradationLevel, reason: str) -> None:
-        """Its worker takes so much from it."""
+        """Take so much from it."""
         self.degradation, self.reason = degradation, reason
 
     def lose_renditions(self, lost: frozenset[str]) -> None:
-        """Its worker fails to make these, and no others."""
+        """Take these, and no others, as not made by its worker."""
         self.lost_renditions = lost
 
     def announce(self, renditions: tuple[str, ...]) -> None:
-        """Its ingest is told of these."""
+        """Note that its ingest is told of these."""
         self.announced = renditions
 
     def report_transcode(self, status: TranscodeStatus, now: float) -> None:
-        """Take over what its worker says of it."""
+        """Take over its worker's report."""
         if self.generation != status.generation:
             return
         last = self.last_transcode
@@ -349,7 +353,7 @@ class Stream:
         self._counted_s, self._counted_in = now, status.frames_in
 
     def report_served(self, egress: ChildId, status: ServedStatus) -> None:
-        """Take over what an egress says of it."""
+        """Take over an egress's report."""
         self.served[egress] = status
 
     def forget_egress(self, egress: ChildId) -> None:

@@ -1,9 +1,9 @@
 """The states of a stream, and the table of its transitions. Pure.
 
-REQUESTED    its publisher has asked; it has no room yet
+REQUESTED    there is a publish request; it has no room yet
 RESERVED     it has room; its source is not known yet
 LIVE         a worker transcodes it
-SWITCHING    its worker is lost; the egresses are asked how far it came
+SWITCHING    its worker is lost; the egresses have to report how far it came
 WAITING      its worker is lost and no other has room: its source alone is served
 SOURCE_ONLY  by policy, because no device can serve it, or because its device is behind
 ENDED        it is the farm's no more
@@ -86,7 +86,7 @@ class Plain:
 
 @dataclass(slots=True)
 class Switching:
-    """Between two generations: who has yet to say how far the old one came."""
+    """Between two generations: who has yet to report how far the old one came."""
 
     state: ClassVar[StreamState] = StreamState.SWITCHING
     request_id: int

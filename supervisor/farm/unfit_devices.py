@@ -1,8 +1,8 @@
 """The devices that cannot serve a stream as it is coded, and why. Pure.
 
-A device that says so is not asked again, whatever worker it has; where only its worker is broken,
-that worker is not asked, until it has been started anew. A stream that is coded in another way has
-another try everywhere.
+A device that refused a stream is not tried again, whatever worker it has; where only its worker is
+broken, that worker is not tried until it has been started anew. A stream that is coded in another
+way is tried everywhere again.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from common.process.log import RateLimit
 class Coding:
     """What a device may not be able to take."""
 
-    codec: str  # RFC 6381; "": not told
+    codec: str  # RFC 6381; "": not known
     width: int
     height: int
     sar: Fraction

@@ -1,4 +1,4 @@
-"""What the supervisor knows of one worker, beside what its heartbeats say. Pure.
+"""What the supervisor knows of one worker, beside its heartbeats. Pure.
 
 The record is there as long as the worker's device is in the fleet (`placement/fleet.py`), which
 holds what placement needs of it, as a value that can be tried and thrown away. What belongs to one
@@ -25,7 +25,7 @@ class Worker:
     hangs_with: StreamId | None = None  # the stream that it was failed for
     overload: Overload = field(default_factory=Overload)
     findings: dict[object, int] = field(default_factory=dict)  # the session audit's, heartbeats
-    reported_host_load: int = 0  # streams of others on the host's cores, as it was told
+    reported_host_load: int = 0  # streams of others on the host's cores, as reported to it
 
     @property
     def why_closed(self) -> str:

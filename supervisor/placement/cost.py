@@ -10,7 +10,7 @@ replace these numbers.
 scaling, encoders, memory and cores as it was measured, in proportion to its pixel rates. A cost by
 hand is taken as it is, calibrated or not.
 
-A stream draws on other resources on each path, so its cost is kept in parts until the path is
+A stream draws on other resources in each pipeline, so its cost is kept in parts until that is
 known.
 """
 
@@ -109,12 +109,12 @@ def stream_cost(
     return StreamCost(decode, encode, len(names), source_bytes, template.name, is_by_hand)
 
 
-def amounts(cost: StreamCost, path: Pipeline, measured: Calibration | None = None) -> Amounts:
-    """What the stream draws on when it goes that path, on a device that was calibrated or not."""
-    if measured is not None and measured.path is path and not cost.is_by_hand:
+def amounts(cost: StreamCost, pipeline: Pipeline, measured: Calibration | None = None) -> Amounts:
+    """What the stream draws on in that pipeline, on a device that was calibrated or not."""
+    if measured is not None and measured.path is pipeline and not cost.is_by_hand:
         return _as_measured(cost, measured)
     memory = SESSION_MEMORY_BYTES + SESSION_SURFACES * cost.source_bytes
-    match path:
+    match pipeline:
         case Pipeline.GPU_ONLY:
             return {
                 Resource.LOAD: cost.total,
@@ -135,12 +135,12 @@ def amounts(cost: StreamCost, path: Pipeline, measured: Calibration | None = Non
             return {}
 
 
-def load_of(cost: StreamCost, path: Pipeline) -> float:
+def load_of(cost: StreamCost, pipeline: Pipeline) -> float:
     """By pixel rate, what the stream takes of the capacity that its device has by itself.
 
     Of a GPU that is its load, of software the host's cores.
     """
-    taken = amounts(cost, path)
+    taken = amounts(cost, pipeline)
     return taken.get(Resource.LOAD, taken.get(Resource.CORES, 0.0))
 
 

@@ -4,11 +4,11 @@ A `Fleet` is the devices, the host's shared limits and the placements made; ever
 a new one. What is used is never stored, only summed from the placements: nothing can leak, and
 what was taken is given back by taking the placement away.
 
-`place` follows the template's policy: the first path that has a device with room. Among a path's
-devices the one with the lowest used/capacity wins, for the resource it is shortest of; ties
-rotate. Host-wide limits (cores, encoder sessions) are shared by all devices: software workers are
-devices of their own on one budget of cores. So do the workers of one GPU share its limits: each is
-a device with the whole of them, of which any may take what the others left.
+`place` follows the template's policy: the first pipeline that has a device with room. Among the
+devices of a pipeline the one with the lowest used/capacity wins, for the resource it is shortest
+of; ties rotate. Host-wide limits (cores, encoder sessions) are shared by all devices: software
+workers are devices of their own on one budget of cores. So do the workers of one GPU share its
+limits: each is a device with the whole of them, of which any may take what the others left.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Device:
     """One worker's device, or its part in one that it shares."""
 
     name: ChildId  # of its worker
-    path: Pipeline  # GPU_ONLY, HYBRID or SOFTWARE
+    pipeline: Pipeline  # GPU_ONLY, HYBRID or SOFTWARE
     limits: Amounts = field(default_factory=dict)  # its GPU's; a resource not named has no limit
     is_up: bool = True
     is_open: bool = True  # False: keeps what it has, takes nothing more …
@@ -40,7 +40,7 @@ class Device:
 
     def amounts(self, cost: StreamCost) -> Amounts:
         """What a stream takes here: as calibrated, else by its pixel rate."""
-        return amounts(cost, self.path, self.measured.get(cost.template))
+        return amounts(cost, self.pipeline, self.measured.get(cost.template))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Allocation:
     generation: Generation
     stream_id: StreamId
     device: ChildId | None
-    path: Pipeline
+    pipeline: Pipeline
     amounts: Amounts
     reason: str
     is_reservation: bool  # its source is not known yet
@@ -158,18 +158,18 @@ def place(
 
     `had`: what it gives up for it; as much of the host's cores is its own, whatever is booked.
     """
-    why_not: list[str] = []  # of every path before
+    why_not: list[str] = []  # of every pipeline before
     passed_by: list[str] = []  # of those that have devices at all
-    for path in need.policy:
-        if path is Pipeline.REFUSE:
+    for pipeline in need.policy:
+        if pipeline is Pipeline.REFUSE:
             break
-        if path is Pipeline.PASSTHROUGH:
+        if pipeline is Pipeline.PASSTHROUGH:
             reason = "; ".join(["passthrough", *passed_by])
-            return _put(fleet, need, None, path, {}, reason)
+            return _put(fleet, need, None, pipeline, {}, reason)
         devices = [
             device
             for device in fleet.devices.values()
-            if device.path is path and device.reserved_for in (None, need.stream_id)
+            if device.pipeline is pipeline and device.reserved_for in (None, need.stream_id)
         ]
         fitting = []
         refusals = []
@@ -183,12 +183,12 @@ def place(
                 refusals.append(problem)
         if fitting:
             full, _, device = min(fitting, key=lambda item: item[:2])
-            reason = f"{path.value}: {full:.0%} used, least of {len(fitting)} with room"
+            reason = f"{pipeline.value}: {full:.0%} used, least of {len(fitting)} with room"
             taken = device.amounts(need.cost)
-            return _put(fleet, need, device.name, path, taken, "; ".join([reason, *passed_by]))
-        others = _hybrid_gpus(fleet) if path is Pipeline.GPU_ONLY else ""
+            return _put(fleet, need, device.name, pipeline, taken, "; ".join([reason, *passed_by]))
+        others = _hybrid_gpus(fleet) if pipeline is Pipeline.GPU_ONLY else ""
         detail = ", ".join(dict.fromkeys(refusals)) or f"no such device{others}"
-        why_not.append(f"{path.value}: {detail}")
+        why_not.append(f"{pipeline.value}: {detail}")
         if devices or others:
             passed_by.append(why_not[-1])
     return NoRoom("; ".join(why_not) or "the policy refuses")
@@ -211,16 +211,16 @@ def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> Room | No
     if old is None:
         raise UsageError(f"no placement of generation {generation}")
     without = release(fleet, generation)
-    wanted = amounts(cost, old.path)
+    wanted = amounts(cost, old.pipeline)
     if old.device is not None:
         device = fleet.devices.get(old.device)
         if device is None:
-            return NoRoom(f"{old.path.value}: the device is gone")
+            return NoRoom(f"{old.pipeline.value}: the device is gone")
         wanted = device.amounts(cost)
         is_less = all(amount <= old.amounts.get(key, 0) for key, amount in wanted.items())
         problem = None if is_less else _shortage(without, device, wanted)
         if problem is not None:
-            return NoRoom(f"{old.path.value}: {problem}")
+            return NoRoom(f"{old.pipeline.value}: {problem}")
     new = replace(old, amounts=wanted, is_reservation=False)
     return Room(without.with_allocation(new), new)
 
@@ -260,21 +260,21 @@ def _put(
     fleet: Fleet,
     need: Need,
     device: ChildId | None,
-    path: Pipeline,
+    pipeline: Pipeline,
     taken: Amounts,
     reason: str,
 ) -> Room:
     if need.generation in fleet.allocations:
         raise UsageError(f"generation {need.generation} is placed already")
     placement = Allocation(
-        need.generation, need.stream_id, device, path, taken, reason, need.is_reservation
+        need.generation, need.stream_id, device, pipeline, taken, reason, need.is_reservation
     )
     return Room(replace(fleet.with_allocation(placement), turn=fleet.turn + 1), placement)
 
 
 def _hybrid_gpus(fleet: Fleet) -> str:
     """The GPUs that cannot encode, where one that can is asked for."""
-    hybrid = [d.name for d in fleet.devices.values() if d.path is Pipeline.HYBRID]
+    hybrid = [d.name for d in fleet.devices.values() if d.pipeline is Pipeline.HYBRID]
     told = dict.fromkeys(f"{gpu_worker(name.device)} is hybrid" for name in hybrid)
     return f" ({', '.join(told)})" if told else ""
 
@@ -284,7 +284,7 @@ def _problem(
 ) -> str | None:
     if device.name in exclude:
         why = exclude[device.name]
-        return f"{device.name.device_name}: {why}" if why else f"{device.name} is left out"
+        return f"{device.name.device_name}: {why}" if why else f"{device.name} is excluded"
     if not device.is_up:
         return f"{device.name} is down"
     if not device.is_open:

@@ -94,7 +94,7 @@ def nvenc(scene: Scene, table: Table) -> None:
             if rendition["dropped"]
         }
         three = streams.get("three", {})
-        budget, learned = document["host"]["encoder_sessions"], document["encoder_cap"]
+        budget, learned = document["host"]["encoder_sessions"], document["encoder_session_limit"]
         told = [n["text"] for n in document["decisions"] if n["key"] in ("three", "four")]
         played, sent = players.collect(), publishers.collect()
     table.check("the farm ends cleanly", str(farm.end_code), farm.end_code == 0)

@@ -45,7 +45,7 @@ def test_a_farm_that_is_just_starting() -> None:
         "host": {"cores": {"capacity": 200.0, "used": 0}},
         "refused_full": 0,
         "decisions": [],
-        "encoder_cap": {"sessions": 7, "for_s": 599.5, "reason": "the driver's"},
+        "encoder_session_limit": {"sessions": 7, "for_s": 599.5, "reason": "the driver's"},
     }
     out = io.StringIO()
     Console(file=out, width=120).print(tables(document, 10.0))

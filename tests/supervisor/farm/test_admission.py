@@ -1,4 +1,4 @@
-"""Asks: placed, parked, refused, remembered."""
+"""Publish requests: placed, queued, refused, remembered."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -112,9 +112,9 @@ def test_what_the_old_ingest_kept_goes_to_the_one_that_has_the_stream_now(rig: R
     assert actions == [Send(INGEST1, kept, [b"header"])]
     assert rig.say(INGEST0, replace(kept, generation=rig.stream().generation)) == []
     rig.down(INGEST1)
-    (order,) = rig.say(INGEST0, kept)
-    assert isinstance(order, Send)
-    assert order.child == NO_INGEST, "to nobody"
+    (action,) = rig.say(INGEST0, kept)
+    assert isinstance(action, Send)
+    assert action.child == NO_INGEST, "to nobody"
 
 
 def test_one_takeover_between_ingests_at_a_time(rig: Rig) -> None:

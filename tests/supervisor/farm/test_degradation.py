@@ -52,9 +52,9 @@ def test_a_queue_that_is_full_again_and_again_closes_its_device(make_rig: MakeRi
 def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1, cores=4)
     placed = rig.publish("live/a", HD)
-    roster = rig.farm.state
+    state = rig.farm.state
     assert beats(rig, BEHIND_S + 0.5, queue_ms=700.0) == []
-    assert roster.overloaded == {CPU0}
+    assert state.overloaded == {CPU0}
     assert "takes no new streams: it is behind" in rig.refused(rig.ask("live/b")).refusal.words
 
     (half,) = of(beats(rig, STEP_S, queue_ms=700.0), Degrade)
@@ -77,7 +77,7 @@ def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:
     assert (back.worker, back.renditions) == (CPU0, placed.renditions[1:])
     assert back.generation > passed.generation
     beats(rig, 4 * WELL_S)
-    assert roster.overloaded == set()
+    assert state.overloaded == set()
     assert rig.stream().degradation is DegradationLevel.FULL
     assert rig.stream().renditions() == placed.renditions
     last = of(rig.actions, Degrade)[-1]

@@ -62,7 +62,7 @@ def test_ingests_and_workers_are_told_and_who_comes_later_too(rig: Rig) -> None:
     rig.up(EGRESS1)
     actions = rig.say(OTHER, StreamWanted(OTHER, STREAM))
     told = EgressRoutes(((STREAM, (OTHER,)),))
-    assert {order.child for order in actions if isinstance(order, Send)} == {
+    assert {action.child for action in actions if isinstance(action, Send)} == {
         INGEST0,
         CPU0,
         CPU1,

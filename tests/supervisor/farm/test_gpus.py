@@ -228,7 +228,7 @@ def test_a_session_cap_met_at_a_worker_keeps_later_streams_off_every_gpu_for_a_w
     assert wanted in moved.reason
     told = status_of(rig)
     assert told["host"]["encoder_sessions"] == {"capacity": 7.0, "used": 6}
-    assert told["encoder_cap"] == {
+    assert told["encoder_session_limit"] == {
         "sessions": 7,
         "for_s": SESSION_LIMIT_S - POSITIONS_TIMEOUT_S,
         "reason": CAP,
@@ -238,7 +238,7 @@ def test_a_session_cap_met_at_a_worker_keeps_later_streams_off_every_gpu_for_a_w
     # Whose they were may have ended meanwhile: it is tried again.
     assert rig.farm.next_deadline() <= rig.now + SESSION_LIMIT_S
     rig.tick(SESSION_LIMIT_S)
-    assert status_of(rig)["encoder_cap"] is None
+    assert status_of(rig)["encoder_session_limit"] is None
     assert rig.publish("live/e").worker in (GPU, OTHER)
 
 

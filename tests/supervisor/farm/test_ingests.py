@@ -31,7 +31,7 @@ def live(rig: Rig) -> Placement:
 def test_its_worker_ends_it_and_egress_holds_its_players(rig: Rig) -> None:
     placed = live(rig)
     actions = rig.down(INGEST0)
-    assert [order.child for order in actions if isinstance(order, Send)] == [
+    assert [action.child for action in actions if isinstance(action, Send)] == [
         EGRESS0,
         placed.worker,
     ]
@@ -81,9 +81,9 @@ def test_one_without_a_hold_or_a_picture_ends_at_once(make_rig: MakeRig) -> None
 def test_it_can_be_kicked(rig: Rig) -> None:
     live(rig)
     rig.down(INGEST0)
-    (order,) = rig.operator.kick("live", "a")
-    assert isinstance(order, Send)
-    assert isinstance(order.message, EndStream)
+    (action,) = rig.operator.kick("live", "a")
+    assert isinstance(action, Send)
+    assert isinstance(action.message, EndStream)
     assert rig.farm.state.streams == {}
 
 

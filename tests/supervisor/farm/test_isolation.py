@@ -54,7 +54,7 @@ def isolated(rig: Rig) -> None:
 def test_after_two_crashes_a_stream_goes_on_alone_and_nobody_joins_it(rig: Rig) -> None:
     rig.publish("live/a", SMALL)
     first = crash(rig)
-    assert not any(isinstance(order, StartWorker) for order in first)
+    assert not any(isinstance(action, StartWorker) for action in first)
     second = crash(rig)
     assert StartWorker(OWN) in second
     # its worker is not there yet: source only, and no other one will do
@@ -66,7 +66,7 @@ def test_after_two_crashes_a_stream_goes_on_alone_and_nobody_joins_it(rig: Rig) 
         assert rig.publish(f"live/{key}", SMALL).worker != OWN
 
 
-def test_a_suspect_whose_refusal_is_remembered_gets_no_worker_that_nobody_starts(
+def test_a_poison_stream_whose_refusal_is_remembered_gets_no_worker_that_nobody_starts(
     make_rig: MakeRig,
 ) -> None:
     rig = make_rig(cores=1, workers=1)
@@ -107,7 +107,7 @@ def test_a_kick_lets_a_refused_stream_in_again_at_every_ingest(rig: Rig) -> None
     assert rig.only(rig.ask(), Placement).worker != OWN
 
 
-def test_a_suspect_that_ends_and_comes_back_is_alone_again(rig: Rig) -> None:
+def test_a_poison_stream_that_ends_and_comes_back_is_alone_again(rig: Rig) -> None:
     isolated(rig)
     rig.end()
     assert rig.beat(OWN) == [StopWorker(OWN)]
@@ -136,7 +136,7 @@ def test_one_that_behaves_moves_back_among_the_others(rig: Rig) -> None:
     assert rig.stream().crashes == 0
     assert rig.beat(OWN) == [StopWorker(OWN)]
     # and two crashes are needed again
-    assert not any(isinstance(order, StartWorker) for order in crash(rig))
+    assert not any(isinstance(action, StartWorker) for action in crash(rig))
 
 
 def test_one_whose_own_worker_never_comes_up_goes_back_to_the_others(rig: Rig) -> None:
@@ -179,8 +179,8 @@ def test_a_hang_is_blamed_on_the_stream_whose_work_waits(make_rig: MakeRig) -> N
     for _ in range(2):
         worker = CPU0
         calm, stuck = rig.transcode("live/a"), rig.transcode("live/b", stalled_s=2.0)
-        (condemned,) = rig.beat(worker, transcodes=(calm, stuck))
-        assert isinstance(condemned, FailChild)
+        (failed,) = rig.beat(worker, transcodes=(calm, stuck))
+        assert isinstance(failed, FailChild)
         rig.down(worker)
         rig.tick(POSITIONS_TIMEOUT_S)
         rig.up(worker)
@@ -222,7 +222,7 @@ def device_lost(rig: Rig, stream: str = "live/a") -> list[Action]:
     return actions + rig.up(worker)
 
 
-def test_only_the_stream_whose_session_met_the_loss_of_a_device_is_suspect(
+def test_only_the_stream_whose_session_met_the_loss_of_a_device_is_a_poison_stream(
     make_rig: MakeRig,
 ) -> None:
     rig = make_rig(workers=1)
@@ -250,7 +250,7 @@ def all_lost(rig: Rig, *, for_sure: bool = False, bystanders: str = "") -> list[
     return actions + rig.up(worker)
 
 
-def test_those_who_meet_a_loss_after_another_are_not_suspect(make_rig: MakeRig) -> None:
+def test_those_who_meet_a_loss_after_another_are_no_poison_streams(make_rig: MakeRig) -> None:
     rig = make_rig(workers=1)
     for key in "abc":
         rig.publish(f"live/{key}", SMALL)
@@ -261,12 +261,14 @@ def test_those_who_meet_a_loss_after_another_are_not_suspect(make_rig: MakeRig) 
     assert placed == [CPU0] * 2
 
 
-def test_nobody_is_suspect_of_the_loss_of_a_gpu_that_the_watch_saw(make_rig: MakeRig) -> None:
+def test_nobody_is_a_poison_stream_for_the_loss_of_a_gpu_that_the_watch_saw(
+    make_rig: MakeRig,
+) -> None:
     rig = make_rig(workers=1)
     rig.publish("live/a", SMALL)
     for _ in range(3):
         actions = all_lost(rig, for_sure=True)
-        assert not any(isinstance(order, StartWorker) for order in actions)
+        assert not any(isinstance(action, StartWorker) for action in actions)
         assert rig.stream().state is StreamState.LIVE
     assert rig.stream().crashes == 0
     # and what it saw holds until the worker is up: from then on it is the worker that tells
@@ -289,7 +291,7 @@ def capacity(units: float) -> Settings:
     return replace(Settings(), software=Software(capacity=units))
 
 
-def test_a_suspect_stays_where_it_is_without_room_for_a_worker_of_its_own(
+def test_a_poison_stream_stays_where_it_is_without_room_for_a_worker_of_its_own(
     make_rig: MakeRig,
 ) -> None:
     rig = make_rig(workers=1)
@@ -297,7 +299,7 @@ def test_a_suspect_stays_where_it_is_without_room_for_a_worker_of_its_own(
     crash(rig)
     rig.farm.configure(capacity(1.0), rig.now)
     actions = rig.down(CPU0)
-    assert not any(isinstance(order, StartWorker) for order in actions)
+    assert not any(isinstance(action, StartWorker) for action in actions)
     assert rig.stream().dedicated_worker is None
     assert "not alone: software: needs" in rig.farm.state.history[-1].text
     rig.farm.configure(Settings(), rig.now)
@@ -305,7 +307,7 @@ def test_a_suspect_stays_where_it_is_without_room_for_a_worker_of_its_own(
     assert rig.only(rig.up(CPU0), Placement).worker == CPU0
 
 
-def test_a_suspect_whose_room_was_taken_meanwhile_goes_back_to_the_others(rig: Rig) -> None:
+def test_a_poison_stream_whose_room_was_taken_meanwhile_goes_back_to_the_others(rig: Rig) -> None:
     rig.publish("live/a", SMALL)
     crash(rig)
     assert StartWorker(OWN) in crash(rig)
@@ -325,13 +327,13 @@ def poison_stream(rig: Rig, stream: str = "a") -> None:
 
 
 def asks_in_vain(rig: Rig) -> None:
-    """A suspect's publisher is refused before the worker that was started for it is up."""
+    """A poison stream's publisher is refused before the worker that was started for it is up."""
     poison_stream(rig)
     assert rig.ask() == [StartWorker(OWN)]
     rig.refused(rig.tick(QUEUE_STARTING_S))
 
 
-def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig) -> None:
+def test_a_poison_stream_that_is_queued_is_told_once_to_be_not_alone(make_rig: MakeRig) -> None:
     rig = make_rig(capacity(1.0), workers=1)
     poison_stream(rig)
     rig.expect(CPU1)  # room may come
@@ -342,7 +344,9 @@ def test_a_suspect_that_is_parked_is_told_once_to_be_not_alone(make_rig: MakeRig
     assert [text.startswith("not alone: software: needs") for text in notes] == [True]
 
 
-def test_a_suspects_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(rig: Rig) -> None:
+def test_a_poison_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(
+    rig: Rig,
+) -> None:
     poison_stream(rig)
     (start,) = rig.ask()
     assert isinstance(start, StartWorker)
@@ -356,7 +360,7 @@ def test_a_suspects_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(
     assert rig.beat(start.child) == [StopWorker(start.child)]
 
 
-def test_a_suspects_publisher_finds_the_worker_that_was_started_for_its_last_attempt(
+def test_a_poison_streams_publisher_finds_the_worker_that_was_started_for_its_last_attempt(
     rig: Rig,
 ) -> None:
     asks_in_vain(rig)
@@ -366,7 +370,7 @@ def test_a_suspects_publisher_finds_the_worker_that_was_started_for_its_last_att
 
 
 @pytest.mark.parametrize("is_up", [True, False])
-def test_a_kick_takes_a_suspect_the_worker_that_was_started_for_its_last_attempt(
+def test_a_kick_takes_a_poison_stream_the_worker_that_was_started_for_its_last_attempt(
     rig: Rig, is_up: bool
 ) -> None:
     asks_in_vain(rig)
@@ -377,11 +381,11 @@ def test_a_kick_takes_a_suspect_the_worker_that_was_started_for_its_last_attempt
     actions += rig.beat(OWN) if is_up else []
     assert actions == [StopWorker(OWN)]
     assert rig.publish("live/a", SMALL).worker != OWN
-    assert not any(isinstance(order, EndStream | StartWorker) for order in crash(rig))
+    assert not any(isinstance(action, EndStream | StartWorker) for action in crash(rig))
     assert rig.stream().state is StreamState.LIVE
 
 
-def test_a_suspect_is_alone_from_when_it_comes_not_from_when_its_worker_was_started(
+def test_a_poison_stream_is_alone_from_when_it_comes_not_from_when_its_worker_was_started(
     rig: Rig,
 ) -> None:
     asks_in_vain(rig)
@@ -395,7 +399,7 @@ def test_a_suspect_is_alone_from_when_it_comes_not_from_when_its_worker_was_star
 
 
 @pytest.mark.parametrize("is_up", [True, False])
-def test_a_worker_that_its_suspect_never_came_to_ends_and_acquits_nobody(
+def test_a_worker_that_its_poison_stream_never_came_to_ends_and_clears_nobody(
     rig: Rig, is_up: bool
 ) -> None:
     asks_in_vain(rig)

@@ -39,7 +39,7 @@ def tell(rig: Rig, key: str, source: SourceFormat = SMALL, **fields: Any) -> Non
     source_gop_ms=st.integers(0, 60_000),
 )
 @settings(max_examples=50)
-def test_a_cut_is_a_keyframe_of_the_grid_and_leaves_time_to_get_ready(
+def test_a_splice_point_is_a_keyframe_of_the_grid_and_leaves_time_to_get_ready(
     reference_ms: int, since_s: float, gop_ms: int, source_gop_ms: int
 ) -> None:
     publisher = Rig().publisher(reference_ms=reference_ms, reference_s=100.0, gop_ms=source_gop_ms)
@@ -50,7 +50,9 @@ def test_a_cut_is_a_keyframe_of_the_grid_and_leaves_time_to_get_ready(
     assert 0.699 <= lead_s <= 0.701 + 5.0 + gop_ms / 1000
 
 
-def test_a_drained_devices_streams_move_at_a_cut_ahead_and_it_takes_no_more(rig: Rig) -> None:
+def test_a_drained_devices_streams_move_at_a_splice_point_and_it_takes_no_more(
+    rig: Rig,
+) -> None:
     first = live(rig, "live/a")
     assert first.worker is not None
     actions = rig.operator.drain([first.worker], rig.now)
@@ -76,14 +78,14 @@ def test_a_drain_outlives_the_worker(rig: Rig) -> None:
     assert live(rig, "live/a").worker == CPU1
 
 
-def test_what_has_not_begun_moves_without_a_cut(rig: Rig) -> None:
+def test_what_has_not_begun_moves_without_a_splice_point(rig: Rig) -> None:
     reserved = rig.only(rig.ask(), Placement)
     assert reserved.worker is not None
     placed = rig.only(rig.operator.drain([reserved.worker], rig.now), Placement)
     assert placed.splice_ms is None
 
 
-def test_what_has_just_begun_moves_at_a_cut_once_its_time_is_known(rig: Rig) -> None:
+def test_what_has_just_begun_moves_at_a_splice_point_once_its_time_is_known(rig: Rig) -> None:
     """Its first heartbeat is up to a second away, and players see it by then."""
     first = rig.publish("live/a", SMALL)
     assert first.worker is not None
@@ -132,7 +134,7 @@ def test_a_drain_of_cores_that_are_booked_beyond_their_limit_moves_what_it_can(
 
 
 def test_what_a_new_worker_could_not_begin_waits_for_the_next_keyframe(rig: Rig) -> None:
-    """A GOP of more than ingest keeps: a cut now would let the old worker end, the new one wait."""
+    """A GOP of more than ingest keeps: the old worker would end, the new one wait."""
     first = live(rig, "live/a")
     tell(rig, "live/a", can_move=False)
     assert first.worker is not None

@@ -14,7 +14,7 @@ from tests.kit.farm_rig import SMALL, Rig
 
 
 class Desk:
-    """Operations on a farm of pure parts, and the orders that they gave."""
+    """Operations on a farm of pure parts, and the actions that they gave."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
@@ -22,7 +22,7 @@ class Desk:
         self.operations = Operations(rig.farm, self.done.append, lambda: rig.now)
 
     def actions(self) -> list[Action]:
-        return [order for actions in self.done for order in actions]
+        return [action for actions in self.done for action in actions]
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def desk(rig: Rig) -> Desk:
 def test_a_kick_ends_the_stream_and_says_so(desk: Desk) -> None:
     desk.rig.publish("live/a")
     assert desk.operations.kick("live", "a") == "live/a is being ended"
-    (order,) = desk.actions()
-    assert isinstance(order, Send)
-    assert isinstance(order.message, EndStream)
+    (action,) = desk.actions()
+    assert isinstance(action, Send)
+    assert isinstance(action.message, EndStream)
 
 
 def test_a_kick_of_nothing_says_nothing(desk: Desk) -> None:

@@ -85,7 +85,7 @@ def test_of_several_egresses_the_slowest_counts_and_a_lost_one_does_not(
     rig.up(EGRESS2)
     old = rig.publish()
     actions = rig.down(old.worker)
-    assert [order.child for order in actions] == [
+    assert [action.child for action in actions] == [
         EGRESS0,
         EGRESS1,
         EGRESS2,
@@ -255,7 +255,7 @@ def test_what_it_gives_up_there_goes_to_those_who_wait(make_rig: MakeRig) -> Non
     rig.operator.drain([other(first.worker)], rig.now)
     switch = rig.only(trouble(rig, first), SwitchGeneration)
     rig.expect(CPU2)
-    assert rig.ask("live/b") == [], "it is parked while a worker starts"
+    assert rig.ask("live/b") == [], "it is queued while a worker starts"
     placed = rig.only(positions(rig, switch, 4_000), Placement)
     assert (placed.stream_id, placed.worker) == ("live/b", first.worker)
 

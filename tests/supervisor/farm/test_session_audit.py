@@ -125,7 +125,7 @@ def test_heartbeats_that_waited_say_nothing_of_a_stream_placed_since(rig: Rig) -
     placed = live(rig)
     rig.down(placed.worker)
     new = rig.only(rig.tick(POSITIONS_TIMEOUT_S), Placement)
-    stale = [order for _ in range(2 * MISSING_BEATS) for order in rig.beat(new.worker)]
+    stale = [action for _ in range(2 * MISSING_BEATS) for action in rig.beat(new.worker)]
     assert stale == []
     old = rig.transcode(generation=placed.generation)
     for _ in range(2 * ORPHAN_BEATS):  # its old session may have a cut ahead
@@ -150,22 +150,22 @@ def test_a_stream_whose_ingest_is_lost_has_no_session_and_needs_none(rig: Rig) -
 
 
 def test_a_session_of_no_stream_is_ended(rig: Rig) -> None:
-    stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
-    assert beats(rig, CPU0, ORPHAN_BEATS - 1, stray) == []
-    (message,) = beats(rig, CPU0, 1, stray)
+    orphan = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
+    assert beats(rig, CPU0, ORPHAN_BEATS - 1, orphan) == []
+    (message,) = beats(rig, CPU0, 1, orphan)
     assert isinstance(message, IngestLost)
-    assert (message.stream_id, message.generation) == (stray.stream_id, 7)
+    assert (message.stream_id, message.generation) == (orphan.stream_id, 7)
 
 
 def test_the_end_of_a_session_of_no_stream_is_logged_and_noted(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stray = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
-    beats(rig, CPU0, ORPHAN_BEATS, stray)
+    orphan = TranscodeStatus(StreamId("live/gone"), Generation(7), 0, 0, 0.0, 0, ())
+    beats(rig, CPU0, ORPHAN_BEATS, orphan)
     (line,) = [text for text in caplog.messages if "orphan session" in text]
     assert "generation=7" in line
     assert "gone" not in line, "a stream key"
-    (note,) = [note for note in rig.farm.state.history if note.stream_id == stray.stream_id]
+    (note,) = [note for note in rig.farm.state.history if note.stream_id == orphan.stream_id]
     assert str(CPU0) in note.text
 
 

@@ -100,7 +100,7 @@ def test_the_first_path_of_the_policy_with_room_is_taken_and_the_reason_says_why
     fleet = fleet_of(gpu(0, 60), cpu(0))
     fleet, first = placed(place(fleet, need(1)))
     fleet, second = placed(place(fleet, need(2)))
-    assert (first.path, second.path) == (Pipeline.GPU_ONLY, Pipeline.SOFTWARE)
+    assert (first.pipeline, second.pipeline) == (Pipeline.GPU_ONLY, Pipeline.SOFTWARE)
     assert "gpu-only: needs 50 of the 10 load free" in second.reason
     assert "hybrid" not in second.reason  # there is none that it was passed by for
 
@@ -133,10 +133,10 @@ def test_memory_limits_a_device_that_has_load_to_spare() -> None:
 def test_hybrid_encoding_draws_on_the_cores_that_software_uses_too() -> None:
     fleet = fleet_of(gpu(0, 900, Pipeline.HYBRID), cpu(0), cores=80 * HYBRID_WEIGHT)
     fleet, first = placed(place(fleet, need(1, 80.0)))
-    assert first.path is Pipeline.HYBRID
+    assert first.pipeline is Pipeline.HYBRID
     assert fleet.used(Resource.CORES) == 60.0 * HYBRID_WEIGHT
     fleet, second = placed(place(fleet, need(3, 40.0)))
-    assert second.path is Pipeline.SOFTWARE
+    assert second.pipeline is Pipeline.SOFTWARE
     assert isinstance(place(fleet, need(2, 80.0)), NoRoom)
 
 
@@ -144,7 +144,7 @@ def test_devices_that_are_down_closed_or_left_out_take_nothing() -> None:
     closed = fleet_of(cpu(0, is_up=False), cpu(1, is_open=False), cpu(2))
     result = place(closed, need(1), exclude={CPU2: ""})
     assert isinstance(result, NoRoom)
-    for words in ("cpu:0 is down", "cpu:1 takes no new streams", "cpu:2 is left out"):
+    for words in ("cpu:0 is down", "cpu:1 takes no new streams", "cpu:2 is excluded"):
         assert words in result.reason
 
 
@@ -258,7 +258,7 @@ def test_hybrid_encoding_has_a_budget_of_its_own_within_the_hosts_cores() -> Non
 def test_a_hybrid_gpu_is_named_where_the_policy_wants_one_that_encodes() -> None:
     fleet = fleet_of(gpu(0, 900, Pipeline.HYBRID))
     _, placement = placed(place(fleet, need(1)))
-    assert placement.path is Pipeline.HYBRID
+    assert placement.pipeline is Pipeline.HYBRID
     assert "gpu-only: no such device (worker:GPU-0 is hybrid)" in placement.reason
     refused = place(fleet, need(2, policy=(Pipeline.GPU_ONLY, Pipeline.REFUSE)))
     assert isinstance(refused, NoRoom)

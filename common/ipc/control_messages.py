@@ -297,10 +297,15 @@ class GopTransfer:
 @message("stream-wanted")
 @dataclass(frozen=True, slots=True)
 class StreamWanted:
-    """A player asked an egress for a stream that does not come to it."""
+    """A child with a socket for tags wants a stream that does not come to it.
+
+    An egress sends it when a player asks for the stream; any other kind for the renditions that it
+    names, and again every few seconds as long as it wants them.
+    """
 
     child: ChildId
     stream_id: StreamId
+    renditions: tuple[str, ...] = ()  # none named: all
 
 
 @message("positions")
@@ -426,12 +431,22 @@ class HostLoad:
     streams: int
 
 
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a child that is no egress gets of a stream."""
+
+    child: ChildId
+    stream_id: StreamId
+    renditions: tuple[str, ...]  # none named: all
+
+
 @message("egress-routes")
 @dataclass(frozen=True, slots=True)
 class EgressRoutes:
-    """To ingests and workers: egresses that streams go to besides their homes; whole."""
+    """To ingests and workers: where tags go besides the streams' homes; whole."""
 
-    extra: tuple[tuple[StreamId, tuple[ChildId, ...]], ...]
+    extra: tuple[tuple[StreamId, tuple[ChildId, ...]], ...]  # to egresses, all renditions
+    subscriptions: tuple[Subscription, ...] = ()  # of all other kinds
 
 
 @message("ingest-lost")

@@ -1,7 +1,9 @@
-"""Which egresses a stream's tags go to: the one that keeps its ring, and those with players. Pure.
+"""Who a stream's tags go to: the egress that is its home, and every process that wants it. Pure.
 
-The first is found by everyone alike from the stream's name and the egresses that run, so that it
-needs nobody to tell it; the others are told by the supervisor (`EgressRoutes`).
+Only egresses are homes: a home keeps the stream's last GOP and takes its players first. It is found
+by everyone alike from the stream's name and the egresses that run, so that it needs nobody to
+report it. Who else wants the stream, or some renditions of it, the supervisor reports
+(`EgressRoutes`): egresses with players of it, and children of any other kind.
 """
 
 import zlib
@@ -9,10 +11,12 @@ from collections.abc import Iterable, Mapping
 
 from common.ipc.control_messages import EgressRoutes
 from common.ipc.identity import ChildId, StreamId
+from common.ipc.media_messages import SHARED
 
 
-def home(stream_id: str, egresses: Iterable[ChildId]) -> ChildId | None:
-    """The egress that keeps the stream's ring, and takes its players first (rendezvous hashing)."""
+def home(stream_id: str, children: Iterable[ChildId]) -> ChildId | None:
+    """The egress among these children that is the stream's home (rendezvous hashing)."""
+    egresses = (child for child in children if child.kind == "egress")
     return max(egresses, key=lambda egress: weight(stream_id, egress), default=None)
 
 
@@ -22,22 +26,31 @@ def weight(stream_id: str, egress: ChildId) -> int:
 
 
 class Routes:
-    """What is known of the egresses besides the homes."""
+    """Where tags go besides the homes."""
 
     def __init__(self) -> None:
         self._extra: Mapping[StreamId, tuple[ChildId, ...]] = {}
+        self._subscribers: dict[StreamId, dict[ChildId, tuple[str, ...]]] = {}
 
     def update(self, message: EgressRoutes) -> None:
         self._extra = dict(message.extra)
+        self._subscribers = {}
+        for entry in message.subscriptions:
+            self._subscribers.setdefault(entry.stream_id, {})[entry.child] = entry.renditions
 
-    def extra(self, stream_id: StreamId) -> tuple[ChildId, ...]:
-        return self._extra.get(stream_id, ())
+    def wants(
+        self, stream_id: StreamId, running: Iterable[ChildId], rendition: str = SHARED
+    ) -> set[ChildId]:
+        """Those of the running children that a rendition's tags go to.
 
-    def wants(self, stream_id: StreamId, egresses: Iterable[ChildId]) -> set[ChildId]:
-        """Those of the running egresses that the stream's tags go to."""
-        running = set(egresses)
-        first = home(stream_id, running)
-        wanted = running.intersection(self.extra(stream_id))
+        `SHARED`: all that want anything of the stream.
+        """
+        children = set(running)
+        wanted = children.intersection(self._extra.get(stream_id, ()))
+        for child, names in self._subscribers.get(stream_id, {}).items():
+            if child in children and (rendition == SHARED or not names or rendition in names):
+                wanted.add(child)
+        first = home(stream_id, children)
         if first is not None:
             wanted.add(first)
         return wanted

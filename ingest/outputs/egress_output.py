@@ -104,6 +104,12 @@ class EgressOutput:
             again = [feed for feed in self._paused if feed.port is port]
             self._paused = [feed for feed in self._paused if feed.port is not port]
             new += again or [EgressFeed(self._stream_id, port)]
+        for feed in (*self._feeds, *new):
+            takes = self._peers.takes_source(self._stream_id, feed.port.child)
+            if takes and not feed.takes_source and feed not in new:
+                self._feeds.remove(feed)  # it begins again, with the source
+                new.append(feed)
+            feed.takes_source = takes
         if new:
             self.flush()
         self._feeds += new

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from common.config.ladder import SOURCE
 from common.ipc.bus import Bus
 from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.egress_homes import Routes
@@ -108,10 +109,12 @@ class Links:
         self._routes.update(message)
 
     def wants(self, stream_id: StreamId) -> Sequence[EgressLink]:
-        """The egresses that this stream's tags go to."""
-        if len(self._egresses) == 1:
-            return self.egresses()
+        """Give the links to all who want anything of this stream."""
         return [self._egresses[name] for name in self._routes.wants(stream_id, self._egresses)]
+
+    def takes_source(self, stream_id: StreamId, child: ChildId) -> bool:
+        """Tell if the source rendition is among what a process wants of this stream."""
+        return child in self._routes.wants(stream_id, (child,), SOURCE)
 
     @contextmanager
     def one_write_each(self) -> Iterator[None]:

@@ -69,7 +69,11 @@ class Peers(Protocol):
     def egresses(self) -> Sequence[EgressPort]: ...
 
     def wants(self, stream_id: StreamId) -> Sequence[EgressPort]:
-        """The egresses that this stream's tags go to."""
+        """The processes that want anything of this stream."""
+        ...
+
+    def takes_source(self, stream_id: StreamId, child: ChildId) -> bool:
+        """Tell if the source rendition is among what a process wants of this stream."""
         ...
 
     def one_write_each(self) -> AbstractContextManager[None]:
@@ -201,6 +205,7 @@ class EgressFeed:
         self._outbox = _Outbox(port)
         self._numbers: dict[str, int] = {}
         self._waits_for_key = False
+        self.takes_source = True  # or what is shared alone
         self._carries = False  # somebody waits for what the next tags take along
 
     def open(self, message: StreamOpen) -> None:
@@ -208,6 +213,8 @@ class EgressFeed:
 
     def open_source(self, generation: Generation, metadata: bytes, header: bytes) -> None:
         """Begin the source rendition, or change its headers (tag bodies; metadata may be b"")."""
+        if not self.takes_source:
+            return
         message = RenditionOpen(self.stream_id, generation, SOURCE, self._numbers.get(SOURCE, 0))
         self._outbox.send(message, (metadata, header))
 
@@ -227,6 +234,8 @@ class EgressFeed:
         """
         first = self._numbers.get(rendition, 0)
         self._numbers[rendition] = first + len(entries)
+        if rendition == SOURCE and not self.takes_source:
+            return
         if rendition == SOURCE and self._waits_for_key:
             skip = _first_key(entries)
             self.dropped += skip

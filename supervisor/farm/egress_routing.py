@@ -1,12 +1,13 @@
-"""Which egresses want which streams, besides the ones that keep their rings. Pure.
+"""Which children want which streams, besides the streams' homes. Pure.
 
 An egress wants a stream while it has players of it, and for a while after; and at once when a
-player requests one that it has not.
+player requests one that it has not. A child of another kind wants what it asked for, for a while
+after it asked last.
 """
 
 from collections.abc import Iterable, Sequence
 
-from common.ipc.control_messages import EgressRoutes, ServedStatus
+from common.ipc.control_messages import EgressRoutes, ServedStatus, StreamWanted, Subscription
 from common.ipc.egress_homes import home
 from common.ipc.identity import ChildId, StreamId
 
@@ -19,6 +20,7 @@ class Routing:
 
     def __init__(self) -> None:
         self._until_s: dict[tuple[ChildId, StreamId], float] = {}
+        self._renditions: dict[tuple[ChildId, StreamId], tuple[str, ...]] = {}  # of subscribers
         self.reported = EgressRoutes(())
 
     def want(self, egress: ChildId, stream_id: StreamId, now: float) -> None:
@@ -26,6 +28,12 @@ class Routing:
         while len(self._until_s) >= MAX_WANTED:
             del self._until_s[next(iter(self._until_s))]
         self._until_s[egress, stream_id] = now + KEEP_S
+
+    def on_wanted(self, child: ChildId, wanted: StreamWanted, now: float) -> None:
+        """Take a child's own word for what it wants."""
+        self.want(child, wanted.stream_id, now)
+        if child.kind != "egress":
+            self._renditions[child, wanted.stream_id] = wanted.renditions
 
     def on_served(self, egress: ChildId, served: Sequence[ServedStatus], now: float) -> None:
         """Take over what an egress reports to serve."""
@@ -50,18 +58,31 @@ class Routing:
             if was is not None and was in new and was != home(stream_id, new):
                 self.want(was, stream_id, now)
 
-    def remove(self, egress: ChildId) -> None:
-        self._until_s = {key: until for key, until in self._until_s.items() if key[0] != egress}
+    def remove(self, child: ChildId) -> None:
+        """Forget what a child wanted that is gone."""
+        self._until_s = {key: until for key, until in self._until_s.items() if key[0] != child}
 
-    def update(self, egresses: Iterable[ChildId], now: float) -> EgressRoutes | None:
-        """The routes, if they are others than those reported last."""
-        running = sorted(egresses)
+    def update(self, children: Iterable[ChildId], now: float) -> EgressRoutes | None:
+        """The routes to these children that run, if they are others than those reported last."""
+        running = sorted(children)
         self._until_s = {key: until for key, until in self._until_s.items() if until > now}
+        self._renditions = {
+            key: names for key, names in self._renditions.items() if key in self._until_s
+        }
         extra: dict[StreamId, list[ChildId]] = {}
-        for egress, stream_id in self._until_s:
-            if egress in running and egress != home(stream_id, running):
-                extra.setdefault(stream_id, []).append(egress)
-        routes = EgressRoutes(tuple((key, tuple(sorted(extra[key]))) for key in sorted(extra)))
+        subscriptions: list[Subscription] = []
+        for child, stream_id in self._until_s:
+            if child not in running:
+                continue
+            names = self._renditions.get((child, stream_id))
+            if names is not None:
+                subscriptions.append(Subscription(child, stream_id, names))
+            elif child != home(stream_id, running):
+                extra.setdefault(stream_id, []).append(child)
+        routes = EgressRoutes(
+            tuple((key, tuple(sorted(extra[key]))) for key in sorted(extra)),
+            tuple(sorted(subscriptions, key=lambda entry: (entry.child, entry.stream_id))),
+        )
         if routes == self.reported:
             return None
         self.reported = routes

@@ -224,6 +224,9 @@ class Farm:
                 for stream in self.state.streams.values():
                     stream.forget_egress(child)
                 actions = self.recovery.egress_lost(child, now)
+            case _:
+                self._routing.remove(child)
+                actions = self._route(now)
         return [*actions, *self.room_came(now)]
 
     def _worker_down(
@@ -270,7 +273,7 @@ class Farm:
         return []
 
     def _on_stream_wanted(self, child: ChildId, wanted: StreamWanted, now: float) -> list[Action]:
-        self._routing.want(child, wanted.stream_id, now)
+        self._routing.on_wanted(child, wanted, now)
         return self._route(now)
 
     def _on_positions(self, child: ChildId, positions: Positions, now: float) -> list[Action]:
@@ -328,11 +331,12 @@ class Farm:
     def _routes_for(self, child: ChildId) -> list[Action]:
         """What a child that just came has to know of them."""
         reported = self._routing.reported
-        return [Send(child, reported)] if reported.extra else []
+        is_any = reported.extra or reported.subscriptions
+        return [Send(child, reported)] if is_any else []
 
     def _route(self, now: float) -> list[Action]:
-        """Tell ingests and workers when streams go to other egresses than before."""
-        routes = self._routing.update(self.state.egresses, now)
+        """Tell ingests and workers when streams go to other children than before."""
+        routes = self._routing.update(self.state.children, now)
         if routes is None:
             return []
         children = [child for child in self.state.children if child.kind in ("ingest", "worker")]

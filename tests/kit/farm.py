@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -86,7 +86,14 @@ def tfarm(
 class Farm:
     """One running farm. `config` replaces DEFAULT_CONFIG whole."""
 
-    def __init__(self, config: str = DEFAULT_CONFIG, *, log_may_hold_traceback: bool = False):
+    def __init__(
+        self,
+        config: str = DEFAULT_CONFIG,
+        *,
+        log_may_hold_traceback: bool = False,
+        supervisor: Sequence[str] = (TFARM, "supervisor"),
+    ) -> None:
+        """`supervisor` is the command that starts the farm."""
         self.dir = Path(tempfile.mkdtemp(prefix="tfarm-test-"))
         self.run_dir = self.dir / "run"
         self.config = self.dir / "farm.toml"
@@ -94,6 +101,7 @@ class Farm:
         self.config.write_text(config)
         self.port = 0
         self._log_may_hold_traceback = log_may_hold_traceback
+        self._supervisor = supervisor
         self.process: subprocess.Popen[bytes] | None = None
         self._seen: set[psutil.Process] = set()
 
@@ -124,7 +132,7 @@ class Farm:
         """Start the supervisor and wait until every child is ready."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [TFARM, "supervisor", self.config, "--run-dir", self.run_dir],
+                [*self._supervisor, self.config, "--run-dir", self.run_dir],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

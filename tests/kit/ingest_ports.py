@@ -151,6 +151,7 @@ class FakePeers:
         self.workers = {WORKER: RememberingPort(WORKER)}
         self.running = [RememberingPort(EGRESS)]
         self.unwanted: list[RememberingPort] = []
+        self.without_source: list[ChildId] = []
 
     def worker(self, child: ChildId) -> RememberingPort | None:
         return self.workers.get(child)
@@ -163,3 +164,6 @@ class FakePeers:
 
     def wants(self, stream_id: StreamId) -> Sequence[RememberingPort]:
         return tuple(port for port in self.running if port not in self.unwanted)
+
+    def takes_source(self, stream_id: StreamId, child: ChildId) -> bool:
+        return child not in self.without_source

@@ -36,7 +36,8 @@ class Egresses:
         self._catch_up = catch_up
         self._egresses: dict[tuple[ChildId, BootId], _Egress] = {}
         self._routes = Routes()
-        self._wanting: dict[StreamId, list[_Egress]] = {}  # as found last, by stream
+        # as found last, by stream and rendition
+        self._wanting: dict[tuple[StreamId, str], list[_Egress]] = {}
 
     def __len__(self) -> int:
         return len(self._egresses)
@@ -60,12 +61,12 @@ class Egresses:
 
     def send(self, rendition: Rendition, frames: Frames) -> None:
         """Send what opens or ends the rendition."""
-        for egress in self._wants(rendition[0]):
+        for egress in self._wants(rendition[0], rendition[2]):
             self._send(egress, rendition, frames, is_start=True)
 
     def send_tags(self, rendition: Rendition, frames: Frames, *, is_start: bool) -> None:
         """Send tags, at once where somebody plays them; `is_start`: they begin with a keyframe."""
-        for egress in self._wants(rendition[0]):
+        for egress in self._wants(rendition[0], rendition[2]):
             batched = not egress.link.watches(rendition[0], rendition[2])
             self._send(egress, rendition, frames, is_start=is_start, batched=batched)
 
@@ -75,7 +76,7 @@ class Egresses:
 
     def forget(self, stream: StreamId, generation: Generation) -> None:
         """The generation has ended: nothing more of it is sent."""
-        self._wanting.pop(stream, None)
+        self._wanting = {key: found for key, found in self._wanting.items() if key[0] != stream}
         for egress in self._egresses.values():
             egress.blocked = {
                 rendition for rendition in egress.blocked if rendition[:2] != (stream, generation)
@@ -86,20 +87,20 @@ class Egresses:
             egress.link.close()
         self._egresses.clear()
 
-    def _wants(self, stream: StreamId) -> list[_Egress]:
-        found = self._wanting.get(stream)
+    def _wants(self, stream: StreamId, name: str) -> list[_Egress]:
+        found = self._wanting.get((stream, name))
         if found is None:
-            names = self._routes.wants(stream, [child for child, _ in self._egresses])
+            names = self._routes.wants(stream, [child for child, _ in self._egresses], name)
             found = [egress for (child, _), egress in self._egresses.items() if child in names]
-            self._wanting[stream] = found
+            self._wanting[stream, name] = found
         return found
 
     def _follow_routes(self) -> None:
         """Give those who newly want a stream what they must have of it."""
         before, self._wanting = self._wanting, {}
         for rendition, frames in self._catch_up():
-            known = before.get(rendition[0], ())
-            for egress in self._wants(rendition[0]):
+            known = before.get((rendition[0], rendition[2]), ())
+            for egress in self._wants(rendition[0], rendition[2]):
                 if egress not in known:
                     egress.blocked.discard(rendition)
                     self._send(egress, rendition, frames, is_start=False)

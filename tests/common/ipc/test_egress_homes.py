@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from common.ipc.control_messages import EgressRoutes
+from common.ipc.control_messages import EgressRoutes, Subscription
 from common.ipc.egress_homes import Routes, home
 from common.ipc.identity import ChildId, StreamId
 
@@ -30,3 +30,19 @@ def test_a_stream_goes_to_its_home_and_to_who_wants_it_and_runs() -> None:
     routes.update(EgressRoutes(()))
     assert routes.wants(STREAM, EGRESSES) == {first}
     assert routes.wants(STREAM, []) == set()
+
+
+def test_a_child_of_another_kind_gets_the_renditions_it_asked_for_and_is_no_home() -> None:
+    routes = Routes()
+    tap, every = ChildId("tap"), ChildId("recorder")
+    running = [*EGRESSES, tap, every]
+    first = home(STREAM, EGRESSES)
+    assert home(STREAM, running) == first
+    assert home(STREAM, [tap]) is None
+    subscriptions = (Subscription(tap, STREAM, ("720p",)), Subscription(every, STREAM, ()))
+    routes.update(EgressRoutes((), subscriptions))
+    assert routes.wants(STREAM, running) == {first, tap, every}, "what all renditions share"
+    assert routes.wants(STREAM, running, "720p") == {first, tap, every}
+    assert routes.wants(STREAM, running, "360p") == {first, every}
+    assert routes.wants(STREAM, EGRESSES, "720p") == {first}, "they do not run"
+    assert routes.wants(StreamId("live/b"), running, "720p").isdisjoint({tap, every})

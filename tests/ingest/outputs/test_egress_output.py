@@ -4,7 +4,7 @@ import pytest
 
 from common.config.ladder import SOURCE
 from common.flv.video import video_header_body
-from common.ipc.identity import BootId, Generation
+from common.ipc.identity import BootId, ChildId, Generation
 from common.ipc.media_messages import (
     HEADER,
     KEY,
@@ -245,4 +245,26 @@ def test_an_egress_without_players_gets_nothing_and_is_brought_up_to_date_later(
     around.peers.unwanted = [port]
     around.side.follow()
     around.side.close(StreamClosed(STREAM, ONE, "over", 0))
+    assert around.side.follow() == []
+
+
+def test_who_wants_a_coded_rendition_alone_gets_no_source_until_it_wants_that_too() -> None:
+    around = Around()
+    tap = RememberingPort(ChildId("tap"))
+    around.peers.running.append(tap)
+    around.peers.without_source.append(tap.child)
+    (feed,) = around.side.follow()
+    around.side.replay(feed, OPEN, around.gop)
+    around.put(unit(0, key=True), sound(10))
+    around.side.flush()
+    assert tap.kinds() == ["StreamOpen", "Tags"]
+    assert tap.numbers(SOURCE) == []
+    assert tap.numbers(SHARED) == [0]
+    around.peers.without_source.clear()
+    assert around.side.follow() == [feed]
+    around.side.replay(feed, OPEN, around.gop)
+    assert tap.kinds()[2:4] == ["StreamOpen", "RenditionOpen"]
+    around.put(unit(40))
+    around.side.flush()
+    assert tap.numbers(SOURCE)[-1] > 0
     assert around.side.follow() == []

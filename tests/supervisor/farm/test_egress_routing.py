@@ -5,9 +5,10 @@ from common.ipc.control_messages import (
     RenditionStatus,
     ServedStatus,
     StreamWanted,
+    Subscription,
 )
 from common.ipc.egress_homes import home
-from common.ipc.identity import Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from supervisor.farm.actions import Send
 from supervisor.farm.egress_routing import KEEP_S, MAX_WANTED, Routing
 from tests.kit.children import CPU0, CPU1, EGRESS0, EGRESS1, INGEST0, INGEST1
@@ -100,3 +101,34 @@ def test_an_egress_is_not_left_out_between_the_routes_and_the_topology_of_a_loss
     assert not any(isinstance(message, EgressRoutes) for message in lost)
     told = rig.messages(rig.beat(OTHER))
     assert told == [EgressRoutes(())] * 3, "it is the home, as everyone has heard by now"
+
+
+def test_a_child_of_another_kind_has_what_it_asked_for_as_long_as_it_asks() -> None:
+    routing, tap = Routing(), ChildId("tap")
+    running = [*EGRESSES, tap]
+    wanted = StreamWanted(tap, STREAM, ("360p",))
+    routing.on_wanted(tap, wanted, 0.0)
+    expected = EgressRoutes((), (Subscription(tap, STREAM, ("360p",)),))
+    assert routing.update(running, 0.0) == expected
+    routing.on_wanted(tap, wanted, KEEP_S - 1)
+    assert routing.update(running, KEEP_S) is None, "it asked again"
+    more = StreamWanted(tap, STREAM, ("360p", "720p"))
+    routing.on_wanted(tap, more, KEEP_S)
+    told = routing.update(running, KEEP_S)
+    assert told is not None
+    assert told.subscriptions[0].renditions == ("360p", "720p")
+    assert routing.update(running, 2 * KEEP_S) == EgressRoutes(())
+    routing.on_wanted(tap, wanted, 2 * KEEP_S)
+    assert routing.update(running, 2 * KEEP_S) == expected
+    routing.remove(tap)
+    assert routing.update(EGRESSES, 2 * KEEP_S) == EgressRoutes(())
+
+
+def test_what_a_lost_child_of_another_kind_wanted_goes_there_no_more(rig: Rig) -> None:
+    tap = ChildId("tap")
+    rig.up(tap)
+    told = rig.messages(rig.say(tap, StreamWanted(tap, STREAM, ("360p",))))
+    expected = EgressRoutes((), (Subscription(tap, STREAM, ("360p",)),))
+    assert told == [expected] * 3, "an ingest and two workers"
+    assert rig.messages(rig.up(INGEST1))[0] == expected, "whoever comes later, too"
+    assert rig.messages(rig.down(tap)) == [EgressRoutes(())] * 4

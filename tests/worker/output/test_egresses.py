@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from common.ipc.control_messages import EgressRoutes, Endpoint
+from common.ipc.control_messages import EgressRoutes, Endpoint, Subscription
 from common.ipc.egress_homes import home
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED
@@ -145,3 +145,17 @@ def test_a_stream_is_watched_if_any_of_it_is_at_any_egress() -> None:
     assert not egresses.is_watched(RENDITION[0])
     links["ipc://1b"].watched = {RENDITION[2]}
     assert egresses.is_watched(RENDITION[0])
+
+
+def test_a_child_of_another_kind_gets_its_rendition_alone_and_what_all_share() -> None:
+    stream, generation, name = RENDITION
+    egresses, links = make([(RENDITION, [b"open"]), (OTHER, [b"other open"])])
+    tap = ChildId("tap")
+    egresses.update([egress(0), Endpoint(tap, BootId("b"), tags="ipc://tap")])
+    assert links["ipc://tap"].sent == []
+    egresses.route(EgressRoutes((), (Subscription(tap, stream, (name,)),)))
+    egresses.send_tags(RENDITION, [b"1"], is_start=False)
+    egresses.send_tags(OTHER, [b"other"], is_start=False)
+    egresses.send((stream, generation, SHARED), [b"end"])
+    assert links["ipc://tap"].sent == [b"open", b"1", b"end"]
+    assert b"other" in links["ipc://0b"].sent

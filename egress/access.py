@@ -28,7 +28,7 @@ class PlayWanted:
 def judge(
     settings: Settings, app: str, key: str, rendition: str | None, query: Mapping[str, str]
 ) -> PlayWanted | Refusal:
-    """What a request for APP/KEY/RENDITION?QUERY is granted, or why not."""
+    """Grant a request for APP/KEY/RENDITION?QUERY, or refuse it."""
     template = settings.template(app)
     if template is None:
         return Refusal(RefusalReason.NOT_FOUND, f"there is no app {app}")

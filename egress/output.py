@@ -17,7 +17,7 @@ from egress.streams.waiting import WaitingViewers
 
 @dataclass(frozen=True, slots=True)
 class OutputContext:
-    """What an output is given of the egress that it is in."""
+    """The egress, as its outputs see it."""
 
     streams: Streams
     waiting: WaitingViewers
@@ -45,7 +45,7 @@ class Output(Protocol):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What it counts, for the heartbeat."""
+        """Its counters, for the heartbeat."""
 
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
         """Who takes a stream's renditions now."""

@@ -41,12 +41,12 @@ log = logging.getLogger("tfarm.egress.rtmp.connection")
 READ_BYTES = 16 * 1024
 MAX_READS = 8  # of one player, before the others get their turn
 LINGER_S = 0.5  # from our half-close to the close: the last text must arrive
-FLUSH_S = 2.0  # for what is queued when the end is told
+FLUSH_S = 2.0  # for what is queued when the play ends
 IDLE_S = 30.0  # without a play
 
 
 class ConnectionState(Enum):
-    """What a connection is at."""
+    """The states of a connection."""
 
     IDLE = "idle"  # plays nothing: after closeStream
     ASKING = "asking"  # a play request waits for its stream
@@ -57,7 +57,7 @@ class ConnectionState(Enum):
 
 
 class Host(Protocol):
-    """What a connection asks of the server."""
+    """The server, as a connection calls it."""
 
     def now(self) -> float: ...
 
@@ -202,13 +202,13 @@ class Connection:
     # ---- bytes out ----------------------------------------------------------------------------
 
     def on_queued(self) -> None:
-        """From the fan-out: the player's queue has begun to fill."""
+        """Send what the fan-out has begun to queue."""
         if not self._writer.is_waiting and self.state is not ConnectionState.CLOSED:
             self._writer.note_progress()
             self.pump()
 
     def on_broken(self, error: OSError) -> None:
-        """From the fan-out, in the middle of its loop."""
+        """Close the connection, but not in the middle of the fan-out's loop."""
         self._loop.call_soon(self.close, _lost(error))
 
     def pump(self) -> None:
@@ -245,7 +245,7 @@ class Connection:
     # ---- the end ------------------------------------------------------------------------------
 
     def _end(self, reason: str) -> None:
-        """From here on only what is queued goes out."""
+        """Send nothing more but what is queued."""
         self.state = ConnectionState.ENDING
         self._reason = reason
         self._timer.set(FLUSH_S, self.close, reason)

@@ -4,7 +4,7 @@ Players in step form groups that get the same bytes: one `send` a player and flu
 nothing made per player. Who takes less than all of a flush leaves its group and is served from its
 own queue (`egress.rtmp.player_queue`) until it has caught up.
 
-No event loop here. A `Sink` has a non-blocking socket, and is told when it has something queued;
+No event loop here. A `Sink` has a non-blocking socket, and is called when it has something queued;
 tests give socket pairs.
 """
 

@@ -79,18 +79,18 @@ class HandoverServer:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._say("accepting a handover failed reason=%s", error)
+                self._warn("accepting a handover failed reason=%s", error)
                 self._pause(EXHAUSTED_WAIT_S)
                 return
             link.setblocking(False)
-            incoming = _Incoming(link, self._loop, self._adopt, self._incoming, self._say)
+            incoming = _Incoming(link, self._loop, self._adopt, self._incoming, self._warn)
             self._incoming.add(incoming)
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener.fileno())
         self._loop.call_later(seconds, self._resume)
 
-    def _say(self, what: str, reason: object) -> None:
+    def _warn(self, what: str, reason: object) -> None:
         """Log a warning, at a limited rate: what went wrong with one often does with many."""
         held_back = self._lines.allow(time.monotonic())
         if held_back is not None:
@@ -106,9 +106,9 @@ class _Incoming:
         loop: asyncio.AbstractEventLoop,
         adopt: Adopt,
         all_of_them: "set[_Incoming]",
-        say: Callable[[str, object], None],
+        warn: Callable[[str, object], None],
     ) -> None:
-        self._say = say
+        self._warn = warn
         self._link = link
         self._loop = loop
         self._adopt = adopt
@@ -135,7 +135,7 @@ class _Incoming:
         except BlockingIOError:
             return
         except OSError as error:
-            self._say("a handover broke off reason=%s", error)
+            self._warn("a handover broke off reason=%s", error)
             self.close()
             return
         if descriptors and (len(descriptors) > 1 or self._length):
@@ -183,7 +183,7 @@ class _Incoming:
     def _add(self, data: bytes) -> None:
         self._snapshot += data
         if len(self._snapshot) > self._length:
-            self._decline("a snapshot longer than it said")
+            self._decline("a snapshot longer than announced")
         elif len(self._snapshot) == self._length and self._socket is not None:
             taken, self._socket = self._socket, None
             try:
@@ -198,14 +198,14 @@ class _Incoming:
                 self._decline(reason)
 
     def _decline(self, reason: str) -> None:
-        self._say("declined a handover reason=%s", reason)
+        self._warn("declined a handover reason=%s", reason)
         self._answer((DECLINED + reason.encode())[:MAX_ANSWER_BYTES])
 
     def _answer(self, answer: bytes) -> None:
         try:
             self._link.send(answer)
         except OSError as error:
-            self._say("a handover's sender is gone reason=%s", error)
+            self._warn("a handover's sender is gone reason=%s", error)
         self.close()
 
 

@@ -8,7 +8,7 @@ from egress.access import PlayWanted, judge
 
 
 def judge_address(settings: Settings, app: str, tc_url: str, name: str) -> PlayWanted | Refusal:
-    """What a play request is granted, or why not."""
+    """Grant a play request what its address asks for, or refuse it."""
     try:
         address = parse_play(app, tc_url, name)
     except AddressError as error:

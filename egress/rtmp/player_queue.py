@@ -30,7 +30,7 @@ from egress.streams.subscribers import Start
 
 MAX_BUFFERS = 64  # a send; the kernel takes 1024
 MAX_SEND_BYTES = 256 * 1024
-MAX_ITEMS = 8_192  # queued, when their times tell nothing
+MAX_ITEMS = 8_192  # queued, when their times show nothing
 MAX_CONTROL_BYTES = 64 * 1024  # answers to a player who does not read
 
 
@@ -43,7 +43,7 @@ class _Item(NamedTuple):
 
 
 class Phase(Enum):
-    """What a player gets."""
+    """The phases of a play: which tags a player gets."""
 
     IDLE = "idle"  # nothing: no play, or it ended
     WAITING = "waiting"  # nothing before the next keyframe
@@ -74,7 +74,7 @@ class SendQueue:
 
     @property
     def is_flooding(self) -> bool:
-        """Whether it asks for answers and does not take them."""
+        """True for a player that asks for answers and does not take them."""
         return self._control_bytes > MAX_CONTROL_BYTES
 
     def control(self, data: bytes) -> None:
@@ -93,7 +93,7 @@ class SendQueue:
         self._queue.append(_Item(data, None, False))
 
     def buffers(self) -> list[bytes | bytearray | memoryview]:
-        """What to send next: some of the queue, from the first byte that is not sent."""
+        """The bytes to send next: some of the queue, from the first byte that is not sent."""
         buffers: list[bytes | bytearray | memoryview] = []
         left = MAX_SEND_BYTES
         offset = self._offset
@@ -168,7 +168,7 @@ class Player(SendQueue):
         return self._message_stream_id, self.kinds
 
     def is_in_step(self, buffer: EntryBuffer) -> bool:
-        """Whether what `buffer` gives next can be sent as the others in step get it."""
+        """True if what `buffer` gives next can be sent as the others in step get it."""
         needed = buffer.chains & self.kinds
         return self.phase is Phase.FLOWING and not self._queue and self._ready & needed == needed
 
@@ -373,5 +373,5 @@ class Player(SendQueue):
 
 
 def _span_ms(times: Sequence[int]) -> int:
-    """From the first of some times to the last."""
+    """The span from the first of some times to the last."""
     return times[-1] - times[0] if times else 0

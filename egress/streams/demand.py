@@ -1,4 +1,4 @@
-"""What of the streams is demanded here, and who has been told so. Pure but for the reports.
+"""Which renditions are demanded here, and the reports of it. Pure but for sending these.
 
 A rendition is demanded while it has subscribers, whatever these are, or somebody waits for it to
 start. Tags that nobody demands come batched (`common.ipc.tag_link`), so whoever sends a stream gets

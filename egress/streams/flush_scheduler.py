@@ -19,13 +19,13 @@ SLICE_S = 0.02  # of flushing before the loop gets a turn
 
 
 class Timer(Protocol):
-    """What a loop gives for a call to come."""
+    """A call to come, as the loop gives it."""
 
     def cancel(self) -> None: ...
 
 
 class Loop(Protocol):
-    """What is asked of the event loop."""
+    """The event loop, as it is called here."""
 
     def call_soon(self, callback: Callable[[], None], /) -> object: ...
 

@@ -39,7 +39,7 @@ class _Waiting(NamedTuple):
 
 
 class Flush(NamedTuple):
-    """What goes out at once."""
+    """The tags that go out at once."""
 
     tags: Sequence[Tag]
     changes: Sequence[Change]
@@ -47,7 +47,7 @@ class Flush(NamedTuple):
 
 
 class _Unflushed:
-    """What came since the last flush."""
+    """The tags that came since the last flush."""
 
     __slots__ = ("_changes", "_config", "has_video", "since_s", "tags")
 
@@ -90,7 +90,7 @@ class _Unflushed:
 
 
 class _Times:
-    """How long pictures take on their way; of those that nobody waits for, nothing is said."""
+    """How long pictures take on their way; those that nobody waits for are not counted."""
 
     def __init__(self, name: str) -> None:
         self.stages = StageTimes()
@@ -170,7 +170,7 @@ class Rendition:
 
     @property
     def has_start(self) -> bool:
-        """Whether a subscriber can begin, now or when what came is flushed."""
+        """True if a subscriber can begin, now or when what came is flushed."""
         return bool(self.gop_buffer.tags)
 
     @property
@@ -202,7 +202,7 @@ class Rendition:
         self._expected = max(self._expected or 0, first_number)
 
     def goes_on(self, first_number: int) -> bool:
-        """Whether this number continues those that came."""
+        """True if this number continues those that came."""
         return self._expected is None or first_number == self._expected
 
     def continue_generation(self) -> None:
@@ -276,7 +276,7 @@ class Rendition:
         self._append(tag, now)
 
     def _meet(self, first_number: int) -> int:
-        """Note what the next number tells; returns the first that has not come yet."""
+        """Take note of the next number; returns the first that has not come yet."""
         if self._may_restart:
             self._may_restart = False
             if first_number != self._expected:
@@ -389,7 +389,7 @@ class Rendition:
             self._release(now)
 
     def take(self) -> Flush:
-        """What is flushed now: everything that came, and where its configuration changes."""
+        """Take everything that came, and where its configuration changes."""
         if self._unflushed.tags:
             self._times.note_flush()
         return self._unflushed.take()

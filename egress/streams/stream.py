@@ -69,7 +69,7 @@ class _Next:
             self.deferred.append(_Deferred(message, payloads))
 
     def has_taken_over(self, message: RenditionOpen | Tags) -> bool:
-        """Whether tags of the generation before are behind the splice point."""
+        """True if tags of the generation before are behind the splice point."""
         splice_ms = self.message.splice_ms
         if splice_ms is None or not isinstance(message, Tags):
             return False
@@ -82,7 +82,7 @@ class _Next:
 
 @dataclass(frozen=True, slots=True)
 class _Headers:
-    """What a rendition begins with that is gone, or not announced yet."""
+    """The headers of a rendition that is gone, or not announced yet."""
 
     first_number: int
     script: bytes
@@ -137,12 +137,12 @@ class Stream:
         self._make_renditions()
 
     def knows(self, generation: Generation) -> bool:
-        """Whether a generation is, was, or will be this stream's by a splice point announced."""
+        """True if a generation is, was, or will be this stream's by what was announced."""
         return generation <= (self._next.message if self._next else self).generation
 
     @property
     def is_changing(self) -> bool:
-        """Whether media moves what is due: deferred tags, and a last one before the end."""
+        """True while media changes `due_at`: deferred tags, and a last one before the end."""
         return self._next is not None or self.state is StreamState.ENDING
 
     # ---- the life of the stream ---------------------------------------------------------------
@@ -366,7 +366,7 @@ class Stream:
         rendition.open(script, header, first_number)
 
     def _keep_headers(self, rendition: Rendition) -> None:
-        """Keep them: it may be announced again, and its worker may have said all of it."""
+        """Keep them: it may be announced again, and its worker may have sent all of it."""
         if rendition.video_header:
             headers = _Headers(0, rendition.script, rendition.video_header)
             self._absent[rendition.name] = headers

@@ -12,7 +12,7 @@ from common.ipc.identity import StreamId
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """What one waits for, and what to call then."""
+    """One viewer's rendition, and what to call then."""
 
     rendition: str
     look_again: Callable[[], object]

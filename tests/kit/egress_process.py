@@ -36,12 +36,22 @@ SUPERVISOR = BootId("00000000cafecafe")
 class EgressProcess:
     """`python -m egress` under a supervisor of our own."""
 
-    def __init__(self, settings: Settings, *arguments: str, beats: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *arguments: str,
+        beats: bool = True,
+        module: str = "egress",
+        expected_fault: str = "",
+    ) -> None:
+        """`module` in place of egress; `expected_fault` is logged once, with its traceback."""
         self.settings = settings
         self.run_dir = Path(tempfile.mkdtemp(prefix="tfarm-egress-"))
         self.endpoint = Endpoint("", BootId(""))  # type: ignore[arg-type]  # until it says hello
         self._arguments = arguments
         self._beats = beats
+        self._module = module
+        self._expected_fault = expected_fault
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.bind(control_address(self.run_dir))
@@ -54,7 +64,7 @@ class EgressProcess:
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-P", "-m", "egress"),
+                *(sys.executable, "-P", "-m", self._module),
                 *("--index", "0", "--run-dir", str(self.run_dir)),
                 *self._arguments,
             ],
@@ -95,7 +105,8 @@ class EgressProcess:
             self.run_dir.rmdir()
         if kind is None:
             assert left == []
-            assert "Traceback" not in self.log, self.log
+            assert self.log.count("Traceback") == bool(self._expected_fault), self.log
+            assert self._expected_fault in self.log
 
     def wait(self) -> int:
         """The exit code, once it has ended."""
@@ -135,6 +146,15 @@ class EgressProcess:
     def push(self, message: object, payloads: Sequence[bytes] = ()) -> None:
         assert self._tags is not None
         self._tags.send([encode(message), *payloads])
+
+    def answer(self, wanted: type[Any]) -> Any:
+        """The next message of a kind that egress sends back; others are forgotten."""
+        assert self._tags is not None
+        while (frames := self._tags.answer(TIMEOUT_S)) is not None:
+            message, _ = decode_frames(frames)
+            if isinstance(message, wanted):
+                return message
+        raise TimeoutError(f"no {wanted.__name__} came")
 
 
 class FrontDoor:

@@ -1,5 +1,6 @@
 """Both ends of a media link for tests without a loop: blocking ZeroMQ sockets."""
 
+from collections import deque
 from collections.abc import Sequence
 
 import zmq
@@ -21,11 +22,18 @@ class BlockingSender:
         self._socket.setsockopt(zmq.SNDTIMEO, TIMEOUT_MS)
         self._socket.setsockopt(zmq.LINGER, TIMEOUT_MS)
         self._socket.connect(address)
+        self._answers: deque[list[bytes]] = deque(maxlen=100)
 
     def send(self, frames: Sequence[bytes]) -> None:
         while self._socket.poll(0):
-            self._socket.recv_multipart()  # answers
+            self._answers.append(self._socket.recv_multipart())
         self._socket.send_multipart(pack([frames]))
+
+    def answer(self, timeout_s: float) -> list[bytes] | None:
+        """The oldest answer that was not asked for yet; None when there is none in that time."""
+        if not self._answers and self._socket.poll(round(timeout_s * 1000)):
+            self._answers.append(self._socket.recv_multipart())
+        return self._answers.popleft() if self._answers else None
 
     def close(self) -> None:
         self._socket.close()

@@ -80,8 +80,8 @@ class Worker:
             payload = payloads[0] if payloads else b""
         except EnvelopeError as error:
             self._counters["unreadable"] += 1
-            if (held := self._lines.allow(time.monotonic())) is not None:
-                log.warning("unreadable media message error=%s held_back=%d", error, held)
+            if (suppressed := self._lines.allow(time.monotonic())) is not None:
+                log.warning("unreadable media message error=%s like=%d", error, suppressed)
             return
         match message:
             case AccessUnit():

@@ -1,13 +1,12 @@
-"""Threads that do one thing after the other (IO: threads, and the clock for jobs that wait).
+"""Threads that run jobs in order, and who gets which (IO: threads, and the clock for late jobs).
 
-A thread runs the jobs given to it in order. A session's decoder and scaler keep to one thread and
-each of its encoders to one, so devices are called from one thread each. Software gives every
-session threads of its own, so that renditions are encoded on several cores at once; a GPU worker
-shares a few among many sessions, whose frames then take turns.
+A session's decoder and scaler are called in one thread and each of its encoders in one, as devices
+want it. Software gives every session threads of its own, so that renditions are encoded on several
+cores at once; a GPU worker shares a few among many sessions, whose frames then take turns.
 
 Where a GPU decodes and the host encodes, one process has the encoders of many cores, and once these
 are busy its threads wait for nothing longer than for the GIL. So there, renditions that are small
-beside the largest share a thread, and all of them where every core has a stream; and threads that
+beside the largest share a thread, and all of them where the host is saturated; and threads that
 encode are of the scheduler's batch class: when they wake they take no core away from a thread that
 may have the GIL (docs/gpu.md has what that gives).
 """
@@ -30,16 +29,16 @@ Job = Callable[[], None]
 
 
 class JobThread:
-    """One thread and the jobs that wait for it, without bound: who posts keeps count."""
+    """A thread with a queue of jobs. The queue has no bound: who posts keeps count."""
 
     def __init__(self, name: str, schedule: Callable[[], None] = time_slice.restore) -> None:
-        """`schedule` tells the kernel what the thread's thread is like, in that thread.
+        """`schedule` sets how the kernel schedules the thread; it is called in it.
 
         Who starts a thread moves media, and has a short time slice.
         """
         self._schedule = schedule
         self._jobs: queue.SimpleQueue[tuple[float, Job] | None] = queue.SimpleQueue()
-        self._later: list[tuple[float, int, Job]] = []  # a heap; of the thread's thread alone
+        self._later: list[tuple[float, int, Job]] = []  # a heap; the thread's own
         self._order = itertools.count()
         self.done = 0  # jobs
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -63,7 +62,7 @@ class JobThread:
         return not self._thread.is_alive()
 
     def starved_s(self) -> float:
-        """How long its thread has waited for a core so far; 0 where the kernel does not tell."""
+        """Return how long it has waited for a core so far; 0 where the kernel does not say."""
         try:
             with open(f"/proc/self/task/{self._thread.native_id}/schedstat") as file:
                 return int(file.read().split()[1]) / 1e9
@@ -110,16 +109,16 @@ class JobThread:
 
 
 class SessionThreads(Protocol):
-    """Where sessions get their threads from."""
+    """The source of a session's threads."""
 
     @property
     def can_encode_inline(self) -> bool:
-        """Whether a session's decode thread is its own, and may encode too."""
+        """Return whether a session's decode thread is its own, and may encode too."""
         ...
 
     @property
     def groups_small_encoders(self) -> bool:
-        """Whether a session has few threads that encode, and one where it is crowded."""
+        """Whether a session has few threads that encode, and one on a saturated host."""
         ...
 
     def for_decoding(self) -> JobThread: ...
@@ -139,7 +138,7 @@ class SessionThreads(Protocol):
 
 
 class OwnThreads:
-    """Every decoder and every encoder has a thread.
+    """Gives every decoder and every encoder a thread.
 
     `groups_small_encoders`: small encoders of a session share one, as where a GPU decodes and the
     host encodes.
@@ -154,7 +153,7 @@ class OwnThreads:
         return self._new("decode", time_slice.lengthen)  # it encodes too
 
     def for_encoding(self, samples: Sequence[int]) -> list[JobThread]:
-        groups = pack(samples) if self.groups_small_encoders else range(len(samples))
+        groups = group_encoders(samples) if self.groups_small_encoders else range(len(samples))
         schedule = partial(time_slice.lengthen, is_batch=self.groups_small_encoders)
         threads = [self._new("encode", schedule) for _ in set(groups)]
         return [threads[group] for group in groups]
@@ -175,7 +174,7 @@ class OwnThreads:
 
 
 class SharedThreads:
-    """A few threads for many sessions, on a GPU; each decoder and each encoder keeps to one."""
+    """Shares a few threads among many sessions, on a GPU; each decoder and encoder keeps to one."""
 
     def __init__(self, decoders: int, encoders: int) -> None:
         self.can_encode_inline = False
@@ -208,7 +207,7 @@ class SharedThreads:
         return thread
 
 
-def pack(samples: Sequence[int]) -> list[int]:
+def group_encoders(samples: Sequence[int]) -> list[int]:
     """The group of each encoder, from 0: none has more samples than the largest encoder alone."""
     room: list[int] = []
     groups = [0] * len(samples)

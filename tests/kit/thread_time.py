@@ -33,7 +33,7 @@ class WatchedThread(JobThread):
 
 
 class WatchedThreads(OwnThreads):
-    """Lanes of a session's own."""
+    """Threads of a session's own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class WatchedThreads(OwnThreads):
 
 
 class ThreadTime:
-    """A clock. Lanes `sleep` by it; the test's own thread lets it pass."""
+    """A clock. Threads `sleep` by it; the test's own thread lets it pass."""
 
     def __init__(self, threads: WatchedThreads, start_s: float = 1000.0) -> None:
         self._threads = threads

@@ -1,4 +1,4 @@
-"""Lanes do one thing after the other, and what waits for its time waits."""
+"""Threads do one thing after the other, and what waits for its time waits."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from worker.threads import JobThread, OwnThreads, SharedThreads, pack
+from worker.threads import JobThread, OwnThreads, SharedThreads, group_encoders
 
 DEADLINE_S = 5.0
 
@@ -121,7 +121,7 @@ def test_small_encoders_of_a_session_are_packed_into_one_thread() -> None:
 def test_a_group_has_no_more_samples_than_the_largest_alone(
     samples: list[int], groups: list[int]
 ) -> None:
-    assert pack(samples) == groups
+    assert group_encoders(samples) == groups
 
 
 def test_threads_that_encode_beside_a_gpu_are_of_the_batch_class() -> None:

@@ -93,7 +93,7 @@ def read_clip(path: Path) -> LoopClip:
 
 
 def _codec_name(stream: av.video.stream.VideoStream) -> str:
-    """What FFmpeg has no decoder for has no context, whatever PyAV's annotations say."""
+    """Return the codec's name, "" where FFmpeg has no decoder: then there is no context."""
     return getattr(stream.codec_context, "name", "")
 
 

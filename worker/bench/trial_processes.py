@@ -40,7 +40,7 @@ class Mate:
             raise WorkerError(f"a further process has ended: {error}") from error
 
     def answer(self, key: str) -> Any:
-        """What it says under this key. Raises WorkerError when it fails, or ends instead."""
+        """Return what it says under this key. Raises WorkerError when it fails, or ends instead."""
         assert self._process.stdout is not None
         while line := self._process.stdout.readline(MAX_LINE):
             with suppress(ValueError):

@@ -147,7 +147,7 @@ class Bench:
         return float(1 / self._clip.fps)
 
     def usage(self) -> Any:
-        """What will see how busy the device is, from now on; None in software."""
+        """Return what will see how busy the device is, from now on; None in software."""
         if self._backend.info.path is Pipeline.SOFTWARE:
             return None
         from worker.devices.gpu.usage import GpuUsage

@@ -34,7 +34,7 @@ class OpenDevice:
 
 @dataclass(frozen=True, slots=True)
 class DeviceKind:
-    """How a kind of device is recognised and opened."""
+    """A kind of device: how it is recognised and opened."""
 
     device: str  # as a `ChildId` has it; "": every one that no other kind is
     open: Callable[[str, int, int], OpenDevice]  # name, threads of an x264 encoder, share

@@ -1,4 +1,4 @@
-"""So many at once, the others in the order in which they came (IO: threads)."""
+"""A lock that lets several threads in, the others in the order in which they came (IO: threads)."""
 
 import queue
 from types import TracebackType

@@ -1,8 +1,8 @@
 """CEA-608/708 captions in H.264: out of access units, into a rendition's coded pictures. Pure.
 
 They travel as SEI (H.264 D.1.6, user_data_registered_itu_t_t35) holding ATSC A/53 part 4 cc_data():
-three bytes a construct. A rendition that leaves pictures out must not lose theirs, so they wait for
-the next picture that it takes; one SEI holds 31 constructs at most.
+three bytes a construct. A rendition that does not take every picture must not lose their captions,
+so they wait for the next picture that it takes; one SEI holds 31 constructs at most.
 
 Other SEI are not passed on: they tell of the publisher's coding, not of ours.
 """
@@ -107,7 +107,7 @@ class WaitingCaptions:
         self._constructs = b""
 
     def add(self, constructs: bytes) -> None:
-        """Of the next picture in display order, whether the rendition takes it or not."""
+        """Add those of the next picture in display order, whether the rendition takes it or not."""
         if constructs:
             self._constructs = (self._constructs + constructs)[-3 * _MAX_WAITING :]
 

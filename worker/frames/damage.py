@@ -8,7 +8,7 @@ worker that hangs.
 
 
 class DamageGate:
-    """Tell it of units in decoding order, then ask of pictures in display order."""
+    """Hides damage; report units in decoding order, then ask about pictures in display order."""
 
     def __init__(self, freeze_ms: int = 1000) -> None:
         self._freeze_ms = freeze_ms
@@ -26,7 +26,7 @@ class DamageGate:
         self._key_ms = pts_ms
 
     def shows(self, pts_ms: int, is_damaged: bool) -> bool:
-        """Whether to show this picture."""
+        """Return whether to show this picture."""
         if is_damaged:
             if self._since_ms is None:
                 self._since_ms = pts_ms
@@ -36,7 +36,7 @@ class DamageGate:
         return self._since_ms is None or pts_ms - self._since_ms >= self._freeze_ms
 
     def wants(self, pts_ms: int, is_key: bool) -> bool:
-        """Whether a unit is worth decoding: not while hidden, unless it may end that."""
+        """Return whether a unit is worth decoding: not while hidden, unless it may end that."""
         return (
             is_key
             or self._since_ms is None

@@ -1,4 +1,4 @@
-"""The times of the pictures that stand in for those of a publisher that is away. Pure.
+"""The times of freeze frames: the last picture, repeated while the publisher is away. Pure.
 
 They follow stream time, which goes on with the host's clock, a little behind it: the publisher's
 first picture lands at the stream's now when it is back, and must not meet one made ahead of it.
@@ -11,7 +11,7 @@ MAX_FPS = 60.0
 
 
 class FreezeFrames:
-    """Ask for `take` at `due_at`."""
+    """The freeze frames of one absence; ask for `take` at `due_at`."""
 
     def __init__(
         self, reference_ms: int, reference_s: float, last_pts_ms: int | None, fps: float | None
@@ -23,13 +23,13 @@ class FreezeFrames:
         self._next_ms = -math.inf if last_pts_ms is None else last_pts_ms + self._step_ms
 
     def due_at(self, now_s: float) -> float:
-        """When the next picture is due, in CLOCK_MONOTONIC seconds."""
+        """Return when the next picture is due, in CLOCK_MONOTONIC seconds."""
         if self._next_ms == -math.inf:
             return now_s
         return (self._next_ms - self._lead_ms) / 1000
 
     def take(self, now_s: float) -> int | None:
-        """The PTS of the picture that is due; what could not be made in time is left out."""
+        """The PTS of the picture that is due; what could not be made in time is dropped."""
         reached_ms = self._lead_ms + now_s * 1000
         if self._next_ms > reached_ms:
             return None

@@ -1,4 +1,4 @@
-"""Which pictures a rendition that is behind leaves out. Pure: the caller passes the time.
+"""Which pictures a rendition that is behind drops. Pure: the caller passes the time.
 
 Those that are older than half the queue's bound: so a starved host shows fewer pictures instead of
 none up to the source's next keyframe. And those that grew older than three quarters of it while
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class Lateness:
-    """Of one session, whose queue holds `queue_ms` of media."""
+    """The rule of one session, whose queue takes `queue_ms` of media."""
 
     def __init__(self, queue_ms: int) -> None:
         self.opened_s = 0.0  # when the session was open
@@ -19,7 +19,7 @@ class Lateness:
         self._nearly_full_ms = queue_ms * 3 // 4
 
     def is_late(self, received_s: float, now_s: float, queued_ms: Callable[[], int]) -> bool:
-        """Whether a picture that was received then is left out; `queued_ms` is asked if need be."""
+        """Return whether a picture that was received then is dropped; may ask `queued_ms`."""
         if now_s - received_s <= self._late_s:
             return False
         if now_s - self.opened_s > self._late_s:
@@ -27,5 +27,5 @@ class Lateness:
         return queued_ms() > self._nearly_full_ms
 
     def is_too_late(self, received_s: float, now_s: float) -> bool:
-        """Whether a picture is left out for those that wait behind it."""
+        """Return whether a picture is dropped for those that wait behind it."""
         return now_s - received_s > self._too_late_s and now_s - self.opened_s > self._too_late_s

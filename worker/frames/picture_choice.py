@@ -34,7 +34,7 @@ def decimation(source_fps: float, cap: Fraction | None) -> int:
 
 
 def tolerance(fps: float) -> float:
-    """How many pictures of this rate jitter may bring early or late."""
+    """Return how many pictures of this rate jitter may bring early or late."""
     return 1 + fps * JITTER_MS / 1000
 
 
@@ -53,7 +53,7 @@ class PictureChoice:
         self._owed = 0.0
 
     def takes(self, pts_ms: int, is_key: bool, source_fps: float | None) -> bool:
-        """Whether the rendition takes this picture; keyframes it must."""
+        """Return whether the rendition takes this picture; keyframes it must."""
         is_first = self._last_ms is None
         step_ms = 0 if self._last_ms is None else min(max(0, pts_ms - self._last_ms), _GAP_MS)
         self._last_ms = pts_ms

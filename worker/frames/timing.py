@@ -36,7 +36,7 @@ class RateCap:
         self._choice.divisor = divisor
 
     def takes(self, pts_ms: int, is_key: bool, source_fps: float | None) -> bool:
-        """Whether the rendition takes this picture; keyframes it must."""
+        """Return whether the rendition takes this picture; keyframes it must."""
         if not self._choice.takes(pts_ms, is_key, source_fps):
             return False
         self.rate.observe(pts_ms)

@@ -17,7 +17,7 @@ SessionKey = tuple[StreamId, Generation]
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What a session needs of its worker."""
+    """All that a session needs of its worker."""
 
     backend: Backend
     threads: SessionThreads

@@ -123,7 +123,7 @@ class DecodeStage:
         return pictures
 
     def plan(self, picture: Picture) -> PlannedPicture:
-        """What becomes of a picture that the last call gave; each one, in its order."""
+        """Return what becomes of a picture that the last call gave; each one, in its order."""
         counts = self._counts
         facts = self._in_flight.take(picture.pts_ms)
         pts_ms = self._display_times.take(picture.pts_ms)
@@ -235,7 +235,7 @@ class DecodeStage:
         return self._freeze
 
     def is_frozen(self, frames: FreezeFrames) -> bool:
-        """Whether these freeze frames are still wanted."""
+        """Return whether these freeze frames are still wanted."""
         return self._freeze is frames and self._frozen is not None
 
     def repeat(self, frames: FreezeFrames, *, is_backed_up: bool) -> PlannedPicture | None:

@@ -28,11 +28,11 @@ class EncoderLimit:
         self._reached_s = -math.inf
 
     def is_near(self, now_s: float) -> bool:
-        """Whether there is no point in trying."""
+        """Return whether there is no point in trying."""
         return now_s - self._reached_s < NEAR_S
 
     def is_news(self, open_sessions: int, now_s: float, *, is_again: bool) -> bool:
-        """Whether to report to the supervisor; `is_again`: by another try for a lost rendition.
+        """Return whether to report it; `is_again`: met by another try for a lost rendition.
 
         A new session that was refused always is news: it was placed here by what is known there.
         """

@@ -54,7 +54,7 @@ Event = RenditionBegan | RenditionCoded | Ended | DeviceGone | EncoderLimitHit
 
 
 class SessionLife(Protocol):
-    """What a pipeline reports to its session, from any of its threads."""
+    """The calls by which a pipeline reports to its session, from any of its threads."""
 
     def post(self, event: Event) -> None:
         """Hand an event to the worker's loop."""

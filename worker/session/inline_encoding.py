@@ -40,7 +40,7 @@ class CpuCost:
 def inline_share(
     *, has_players: bool, is_saturated: bool, groups_small_encoders: bool = False
 ) -> float:
-    """How much of a picture's interval the decode thread may be busy."""
+    """Return how much of a picture's interval the decode thread may be busy."""
     if not has_players:
         return UNPLAYED_SHARE
     if is_saturated:
@@ -51,7 +51,7 @@ def inline_share(
 def choose_inline(
     costs: Sequence[float], decode_s: float, interval_s: float, share: float
 ) -> list[bool]:
-    """Whether each rendition of a picture is encoded inline; `costs` are largest first.
+    """Return whether each rendition of a picture is encoded inline; `costs` are largest first.
 
     A rendition whose cost is not known yet, 0, is not; the largest only where CPU time counts for
     more than delay.

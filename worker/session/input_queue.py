@@ -73,7 +73,7 @@ Entry = Unit | Marker
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """What a queue holds and has dropped."""
+    """The state of a queue, for reports."""
 
     span_ms: int  # live media that wait
     dropped: int  # units
@@ -167,7 +167,7 @@ class StreamQueue:
         return span_ms > self.limit_ms * (1 + self._is_starting)
 
     def _is_slow(self, now_s: float) -> bool:
-        """Whether what waits has waited for so long that no burst filled the queue."""
+        """Return whether what waits has waited for so long that no burst filled the queue."""
         if not self._live:
             return False
         limit_ms = self.limit_ms

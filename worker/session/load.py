@@ -14,10 +14,10 @@ class StreamLoad:
 
     @property
     def is_alone(self) -> bool:
-        """Whether no other session of this worker could be slowed down by a replay."""
+        """Return whether no other session of this worker could be slowed down by a replay."""
         return self.own <= 1
 
     @property
     def is_saturated(self) -> bool:
-        """Whether there is a stream for every core of the host."""
+        """Return whether there is a stream for every core of the host."""
         return self.own + self.elsewhere >= self._cores

@@ -9,7 +9,7 @@ Top to bottom, in two threads or one:
 4. `_encode`: `rendition_encoder.py` encodes it and makes the tag.
 5. `_post_batched`: the tag's event goes to the loop, at once or with those of others.
 
-How a unit gets to the decoder is told in `pipeline.py`, where the tag goes in `registry.py`.
+`pipeline.py` has a unit's way to the decoder, `registry.py` the tag's way out.
 """
 
 import logging
@@ -92,14 +92,15 @@ class PicturePath:
     # ---- 1. which renditions take the picture, and as what ------------------------------------
 
     def follow(self, stage: DecodeStage, pictures: Sequence[Picture]) -> None:
+        """Take pictures on from the decoder, until the session ends."""
         for picture in pictures:
             if not self._shared.is_running:
                 return
             if self._applied is not self.degradation:
                 self._apply(self.degradation, stage)
-            self.do(stage, stage.plan(picture))
+            self.follow_one(stage, stage.plan(picture))
 
-    def do(self, stage: DecodeStage, planned: PlannedPicture) -> None:
+    def follow_one(self, stage: DecodeStage, planned: PlannedPicture) -> None:
         """Do what was planned for a picture."""
         match planned.plan.verdict:
             case Verdict.ENCODE:
@@ -115,6 +116,7 @@ class PicturePath:
     # ---- 2. scaled for those that can take it -------------------------------------------------
 
     def _make(self, stage: DecodeStage, planned: PlannedPicture) -> None:
+        """Have the picture scaled and encoded for each rendition that can take it."""
         chosen = self._choose(planned)
         if not chosen:
             return
@@ -162,7 +164,7 @@ class PicturePath:
     def _choose_inline(
         self, stage: DecodeStage, chosen: Sequence[int], facts: UnitFacts
     ) -> list[bool]:
-        """Which of these renditions are encoded inline; none while this thread must catch up."""
+        """Return which of them are encoded inline; none while this thread must catch up."""
         if not self._resources.can_encode_inline or facts.is_replay:
             return [False] * len(chosen)
         queued_ms = self._queued_ms()
@@ -259,7 +261,7 @@ class PicturePath:
             self._schedule()
 
     def _is_too_late(self, encoder: RenditionEncoder, job: EncodeJob) -> bool:
-        """Whether a picture waited so long that others, which wait behind it, go first."""
+        """Return whether a picture waited so long that others, which wait behind it, go first."""
         if job.is_key or job.is_replay:
             return False
         with self._shared.lock:
@@ -300,7 +302,7 @@ class PicturePath:
         if all(other.lost for other in self._resources.encoders):
             self._life.wind_down(Ended(reason, trouble=True), flush=False)
 
-    # ---- beside a picture's way ----
+    # ---- beside a picture's way ---------------------------------------------------------------
 
     def _apply(self, degradation: Degradation, stage: DecodeStage) -> None:
         self._applied = degradation
@@ -323,5 +325,5 @@ class PicturePath:
             return self._shared.queue.span_ms
 
     def has_players(self) -> bool:
-        """Whether somebody plays any of the stream."""
+        """Return whether somebody plays any of the stream."""
         return self._context.has_players(self._stream_id)

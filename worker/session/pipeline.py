@@ -149,7 +149,7 @@ class Pipeline:
                 self._resources.decode_thread.post_later(self._step, rest_s)
 
     def _take(self, stage: DecodeStage, entry: Entry) -> float:
-        """Do what the entry says; for how many seconds the thread rests then."""
+        """Do what the entry says; return for how many seconds the thread rests then."""
         match entry:
             case Unit():
                 began_s = self._clock()
@@ -187,7 +187,7 @@ class Pipeline:
         try:
             planned = stage.repeat(frames, is_backed_up=is_backed_up)
             if planned is not None:
-                self._path.do(stage, planned)
+                self._path.follow_one(stage, planned)
         except Exception as error:
             self._on_failure(error, "freeze frame")
             return
@@ -268,7 +268,7 @@ class Pipeline:
             return self._shared.queue.state()
 
     def watch(self, awake_s: float) -> float:
-        """How long something has waited without getting done; `awake_s` since the last look."""
+        """Return how long something has waited undone; `awake_s` since the last look."""
         with self._shared.lock:
             thread, steps = self._resources.decode_thread, self._steps
             is_backed_up = self._resources.is_backed_up()

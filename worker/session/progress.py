@@ -16,7 +16,7 @@ OPENING_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """How much less than its ladder a stream is to be made."""
+    """The part of its ladder that a stream is not given."""
 
     top_rate_divisor: int = 1  # of the largest rendition's rate
     dropped_renditions: int = 0  # the largest ones
@@ -24,7 +24,7 @@ class Degradation:
 
 @dataclass(slots=True)
 class RenditionCounts:
-    """What became of one rendition's pictures; each field has one thread that writes it."""
+    """Counts of one rendition's pictures; each field has one thread that writes it."""
 
     dropped_unscaled: int = 0  # by the decode thread: the encoder was behind
     dropped_waiting: int = 0  # by the encoder's thread: they grew too old before it

@@ -125,7 +125,7 @@ class Sessions:
         return tuple(session.status(now_s) for session in self)
 
     def catch_up(self) -> list[tuple[Rendition, Frames]]:
-        """What an egress that knows nothing must be sent first."""
+        """Return what an egress that knows nothing must be sent first."""
         return [
             ((*key, output.name), frames)
             for key, entry in self._entries.items()

@@ -102,7 +102,7 @@ class RenditionEncoder:
     # ---- the decode thread --------------------------------------------------------------------
 
     def takes(self, pts_ms: int, *, is_key: bool) -> bool:
-        """Whether this picture, which the rendition's rate asks for, can be encoded."""
+        """Return whether this picture, which the rendition's rate asks for, can be encoded."""
         if self.is_paused or (self.needs_key and not is_key) or self._is_out(pts_ms, is_key):
             return False
         self.needs_key = False
@@ -134,7 +134,7 @@ class RenditionEncoder:
         return usual_rate(measured)
 
     def _is_out(self, pts_ms: int, is_key: bool) -> bool:
-        """Whether it has failed, and this picture is not one to try again with."""
+        """Return whether it has failed, and this picture is not one to try again with."""
         if not self.lost:
             return False
         if not is_key or pts_ms < self._retry_at_ms:
@@ -191,7 +191,7 @@ class RenditionEncoder:
         self.lost = reason
 
     def flush(self) -> Iterator[RenditionCoded]:
-        """What the encoder still has, which is nothing with those in use. Raises as `encode`."""
+        """Give what the encoder still has: nothing, with those in use. Raises as `encode`."""
         for unit in self._encoder.flush() if self._encoder is not None else ():
             body = coded_picture(unit.data, unit.is_idr)
             yield RenditionCoded(

@@ -80,7 +80,7 @@ class SessionResources:
         return encoder.own_thread
 
     def is_backed_up(self) -> bool:
-        """Whether a rendition has all the pictures waiting that it may."""
+        """Return whether a rendition has all the pictures waiting that it may."""
         return any(encoder.waiting >= SURFACE_BACKLOG for encoder in self.encoders)
 
     def _parts(self) -> Iterator[RenditionEncoder | Scaler | Decoder]:

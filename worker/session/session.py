@@ -29,7 +29,7 @@ log = logging.getLogger("tfarm.worker.session.session")
 
 
 class SessionState(Enum):
-    """Where a session is in its life."""
+    """The states of a session's life."""
 
     OPENING = "opening"
     RUNNING = "running"
@@ -38,7 +38,7 @@ class SessionState(Enum):
 
 
 class LifeEvent(Enum):
-    """What moves a session on."""
+    """An event that moves a session on."""
 
     OPENED = "opened"  # decoder, scaler and encoders are there
     ENDED = "ended"  # by the publisher, the worker, or trouble
@@ -139,7 +139,7 @@ class Session:
         self._stalled_s = max(0.0, stalled_s)
 
     def status(self, now_s: float) -> TranscodeStatus:
-        """What the supervisor is sent with each heartbeat."""
+        """Return what the supervisor is sent with each heartbeat."""
         counts, queue = self.counts, self._pipeline.queue_state()
         degradation = self._pipeline.degradation
         lost = [

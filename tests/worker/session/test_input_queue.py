@@ -84,7 +84,7 @@ def test_what_a_stalled_publisher_sends_late_is_not_its_decoders_fault(link: int
 
 
 @pytest.mark.parametrize("limit_ms", [100, 150, 200])
-def test_bundles_that_fill_a_short_queue_by_themselves_are_not_either(limit_ms: int) -> None:
+def test_batches_that_fill_a_short_queue_by_themselves_are_not_either(limit_ms: int) -> None:
     queue = running(limit_ms)
     for n in range(300):
         put(queue, n, n * 40, is_key=n % 50 == 0, now_s=n // 6 * 0.24)

@@ -286,7 +286,7 @@ def test_the_decode_thread_encodes_what_it_has_time_for(is_saturated: bool) -> N
     assert (big.done < 15) is is_saturated
 
 
-def test_where_a_gpu_decodes_one_thread_encodes_all_renditions_once_it_is_crowded() -> None:
+def test_where_a_gpu_decodes_one_thread_encodes_all_renditions_on_a_saturated_host() -> None:
     source = make_source(SourceSpec(frames=20))
     threads = KeptThreads(groups_small_encoders=True)
     renditions = [*SMALL, Rendition("least", 96, 54, 50_000)]
@@ -304,9 +304,7 @@ def test_where_a_gpu_decodes_one_thread_encodes_all_renditions_once_it_is_crowde
     assert all(thread is not big and thread.done == 0 for thread in small)
 
 
-def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_thread_and_told_at_once() -> (
-    None
-):
+def test_batches_of_what_nobody_plays_are_encoded_inline_and_reported_at_once() -> None:
     source = make_source(SourceSpec(frames=40))
     threads = KeptThreads()
     with Driver(
@@ -323,7 +321,7 @@ def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_thread_and_t
                 driver.session.put(*unit, time.monotonic())
             deadline_s = time.monotonic() + DEADLINE_S
             while driver.events.qsize() < 2 + (first + 4) * 3 // 2:  # two openings; half the rate
-                assert time.monotonic() < deadline_s, "a bundle's last tags stay behind"
+                assert time.monotonic() < deadline_s, "a batch's last tags stay behind"
                 time.sleep(0.001)
         outputs = driver.finish()
     for name, size in (("big", (320, 180)), ("small", (160, 90))):
@@ -334,7 +332,7 @@ def test_the_bundles_of_what_nobody_plays_are_encoded_by_the_decode_thread_and_t
         assert thread.done < 20, "their pictures were the decode thread's"
 
 
-class Unwatched(Driver):
+class Unplayed(Driver):
     """A stream that nobody plays, some pictures on: its decode thread encodes all by itself.
 
     `asked` is called, in that thread, when it asks for players: some of its entries wait then.
@@ -376,9 +374,9 @@ class Unwatched(Driver):
         return self.session.status(time.monotonic()).frames_out == count
 
 
-def test_of_a_bundle_that_nobody_waits_for_a_renditions_pictures_are_encoded_in_a_row() -> None:
+def test_of_a_batch_that_nobody_waits_for_a_renditions_pictures_are_encoded_in_a_row() -> None:
     source = make_source(SourceSpec(frames=20))
-    with Unwatched(source) as driver:
+    with Unplayed(source) as driver:
         for _ in range(driver.events.qsize()):
             driver.take(driver.events.get())
         are_all_there = threading.Event()
@@ -395,25 +393,25 @@ def test_of_a_bundle_that_nobody_waits_for_a_renditions_pictures_are_encoded_in_
     assert outputs["small"].pts_ms == source.pts_ms[:8:2]
 
 
-def test_what_is_held_for_the_end_of_a_bundle_is_encoded_though_the_session_ends() -> None:
+def test_what_is_deferred_to_the_end_of_a_batch_is_encoded_though_the_session_ends() -> None:
     source = make_source(SourceSpec(frames=20))
-    with Unwatched(source) as driver:
-        held: list[int] = []
+    with Unplayed(source) as driver:
+        deferred: list[int] = []
 
         def end() -> None:
-            held.append(len(driver.session._pipeline._path._deferred))
+            deferred.append(len(driver.session._pipeline._path._deferred))
             driver.session.abandon("moved")
 
         driver.when_asked({1: lambda: driver.put(2), 4: end})
         driver.put(1)
         outputs = driver.run()
-    assert held == [3], "of two pictures, before the third"
+    assert deferred == [3], "of two pictures, before the third"
     assert len(outputs["big"].tags) >= 4 + 2
 
 
 def test_tags_keep_their_order_where_the_decode_thread_leaves_encoding_to_others() -> None:
     source = make_source(SourceSpec(frames=40))
-    with Unwatched(source) as driver:
+    with Unplayed(source) as driver:
         driver.when_asked({5: lambda: driver.put(40)})
         driver.put(6)
         wait_until(lambda: not driver.units)
@@ -424,7 +422,7 @@ def test_tags_keep_their_order_where_the_decode_thread_leaves_encoding_to_others
 
 def test_what_is_encoded_goes_out_though_units_still_come_to_a_session_that_ends() -> None:
     source = make_source(SourceSpec(frames=20))
-    with Unwatched(source) as driver:
+    with Unplayed(source) as driver:
 
         def end() -> None:
             driver.session.abandon("moved")
@@ -438,7 +436,7 @@ def test_what_is_encoded_goes_out_though_units_still_come_to_a_session_that_ends
 
 def test_tags_for_nobody_go_out_though_the_queue_is_never_empty() -> None:
     source = make_source(SourceSpec(frames=90))
-    with Unwatched(source) as driver:
+    with Unplayed(source) as driver:
         driver.asked = lambda: driver.put(len(driver.session._pipeline._shared.queue) < 3)
         driver.put(3)
         wait_until(lambda: not driver.units)

@@ -64,7 +64,7 @@ class _CuvidCaps(ctypes.Structure):
 
 
 def ask_caps(codec: str = "H.264", chroma_format: int = 1, bit_depth: int = 8) -> DecoderCaps:
-    """What the driver says; the context must be current on this thread. Raises BootFailed."""
+    """Ask the driver; the context must be current on this thread. Raises BootFailed."""
     try:
         library = ctypes.CDLL("libnvcuvid.so.1")
     except OSError as error:

@@ -38,7 +38,7 @@ class Stream:
         self.pointer = int(self.cupy.ptr)
 
     def wait(self, event: "Event") -> None:
-        """What is queued from now on runs after `event`."""
+        """Run what is queued from now on after `event`."""
         status = _driver().cuStreamWaitEvent(self.pointer, event.pointer, 0)
         _check(status, "cuStreamWaitEvent")
 
@@ -100,7 +100,7 @@ class GpuContext:
         return int(free), int(total)
 
     def is_lost(self) -> bool:
-        """Whether the context is dead: after an illegal access or a hardware fault all calls fail.
+        """Return whether the context is dead, as after an illegal access: then all calls fail.
 
         Not asked in the frame path, only once something has failed.
         """
@@ -114,7 +114,7 @@ class GpuContext:
         return False
 
     def failure(self, error: Exception, otherwise: WorkerError) -> WorkerError:
-        """What to raise for `error`: DeviceLost if the device is gone, else `otherwise`."""
+        """Return what to raise for `error`: DeviceLost if the device is gone, else `otherwise`."""
         if self.is_lost():
             return DeviceLost(f"{self.name}: {error}")
         return otherwise

@@ -148,7 +148,7 @@ class GpuBackend:
 
     @contextmanager
     def _refusing(self, kind: type[WorkerError], what: str) -> Iterator[None]:
-        """What the CUDA packages raise while something opens (no memory, mostly), as `kind`."""
+        """Raise as `kind` what CUDA packages raise while something opens (no memory, mostly)."""
         try:
             yield
         except TfarmError:
@@ -171,7 +171,7 @@ def try_encoder(context: GpuContext, lock: threading.RLock) -> Failure | None:
 
 
 def judge(failure: Failure | None, *, allow_nvenc: bool = True) -> tuple[Pipeline, tuple[str, ...]]:
-    """What a GPU is used as after its test encode, and the notes that say why. Pure."""
+    """Return what a GPU is used as after its test encode, and the notes that say why. Pure."""
     if not allow_nvenc:
         return Pipeline.HYBRID, ("NVENC not used: so configured",)
     if failure is None:

@@ -79,7 +79,7 @@ class NvencEncoder:
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds a session of the driver."""
+        """Return whether it holds a session of the driver."""
         return self._codec is not None
 
     def encode(self, surface: Surface, *, force_idr: bool) -> list[EncodedUnit]:

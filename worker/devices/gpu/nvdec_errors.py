@@ -82,7 +82,7 @@ def watch_damage() -> bool:
 
 
 def damaged_pictures() -> int:
-    """How many this thread's decoder calls have told of since it last asked."""
+    """Return how many pictures this thread's decoder calls have named since it last asked."""
     return _counts.pop(threading.get_ident(), 0) if _counts else 0
 
 

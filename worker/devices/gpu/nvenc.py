@@ -1,4 +1,4 @@
-"""What h264_nvenc is told for a rendition, and what FFmpeg's log says when it refuses. Pure.
+"""The options of h264_nvenc for a rendition, and what FFmpeg's log says when it refuses. Pure.
 
 Unknown option names are ignored by FFmpeg without a word, so the names stand here and are tested
 against the encoder's own list. FFmpeg's error codes say little ("invalid argument" for a session
@@ -32,7 +32,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A refusal and the log line that told it."""
+    """A refusal and the log line that names it."""
 
     refusal: Refusal
     detail: str
@@ -70,7 +70,7 @@ def encoder_options(rendition: RenditionFormat, fps: Fraction) -> dict[str, str]
 
 
 def read_failure(lines: Sequence[str], free_bytes: int) -> Failure:
-    """What FFmpeg's log lines at a failed opening mean.
+    """Return what FFmpeg's log lines at a failed opening mean.
 
     Older drivers answer "out of memory" beyond the session cap; it is believed only when little
     device memory is free.

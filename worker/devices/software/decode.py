@@ -157,7 +157,7 @@ class _Deinterlacer:
         self._graph.link_nodes(source, filtered, sink).configure()
 
     def suits(self, frame: VideoFrame) -> bool:
-        """Whether this picture goes through the filter too."""
+        """Return whether this picture goes through the filter too."""
         self._progressive = 0 if frame.interlaced_frame else self._progressive + 1
         return (
             self._progressive < _PROGRESSIVE_AGAIN

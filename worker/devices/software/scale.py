@@ -32,7 +32,7 @@ MAX_FORMS = 2  # of pictures at a time: the source's, and those of a larger rend
 
 
 def pixel_format(sps: SpsInfo) -> str:
-    """What the renditions of a source are made of: 4:2:0 of 8 bits in the source's range."""
+    """Return what the renditions of a source are made of: 4:2:0 of 8 bits in the source's range."""
     return "yuvj420p" if sps.full_range else "yuv420p"
 
 
@@ -107,7 +107,7 @@ class _RenditionScaler:
         self._lock = threading.Lock()
 
     def is_for(self, picture: SoftPicture) -> bool:
-        """Whether the ladder was fitted to pictures of this shape."""
+        """Return whether the ladder was fitted to pictures of this shape."""
         return (picture.width, picture.height, picture.sar) == self._fitted_to
 
     def scale(self, picture: SoftPicture, frame: VideoFrame) -> VideoFrame:

@@ -174,7 +174,7 @@ def test_a_rendition_in_between_changes_little() -> None:
     wanted, found = (planes(surface)[0].astype(int) for surface in (direct, small))
     assert found.shape == (72, 128)
     assert np.abs(found - wanted).mean() < 2
-    assert (found != wanted).any(), "it was made from the larger rung"
+    assert (found != wanted).any(), "it was made from the larger rendition"
     assert big.video_frame().width == 256
     assert small.video_frame().pts == 40
 

@@ -290,3 +290,34 @@ def test_what_a_stream_of_the_farm_is_is_written_in_its_own_module_alone() -> No
         in (fields if module.startswith("supervisor/farm/") else everywhere)
     ]
     assert found == []
+
+
+# Folders whose identifiers are all in the field's words, and the private words they once had.
+IN_THE_FIELDS_WORDS = ("common/access/", "supervisor/farm/", "supervisor/placement/")
+PRIVATE_WORDS = re.compile(
+    r"(^|_)(lanes?|packs|rungs?|lazy|promptly|bundles?|rides|filler|roster|asks?|parked|vigil|silence"
+    r"|condemn(ed)?|forgive|suspects?|culprit|standing|acquit(ted)?|orders|strays?|forgotten"
+    r"|staffing|holdings|met_cap|told|heard|said|relay|relief|let_go|left_out|watched|family)(_|$)"
+)
+
+
+def _identifiers(module: str) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                names.add(name)
+    return names
+
+
+def test_identifiers_are_words_of_the_field() -> None:
+    found = [
+        f"{module}: {name}"
+        for module in modules()
+        if module.startswith(IN_THE_FIELDS_WORDS)
+        for name in sorted(_identifiers(module))
+        if PRIVATE_WORDS.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    ]
+    assert found == []

@@ -218,13 +218,13 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "dropped_by_worker": transcode.dropped if transcode else 0,
         "queue_ms": round(transcode.queue_ms, 1) if transcode else 0.0,
         "waiting_players": sum(s.waiting_players for s in stream.served.values()),
-        "omitted": [{"name": entry.name, "reason": entry.reason} for entry in _left_out(stream)],
+        "omitted": [{"name": entry.name, "reason": entry.reason} for entry in _omitted(stream)],
         "renditions": [_rendition(stream, name, served_as) for name, served_as in served.items()],
         "stages_ms": _stages(stream),
     }
 
 
-def _left_out(stream: Stream) -> Sequence[OmittedRendition]:
+def _omitted(stream: Stream) -> Sequence[OmittedRendition]:
     """Renditions that are not made: not fitting the source, or lost at the worker."""
     found = fit_ladder(stream.template, stream.format).omitted if stream.format else ()
     transcode = stream.transcode

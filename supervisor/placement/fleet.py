@@ -275,8 +275,8 @@ def _put(
 def _hybrid_gpus(fleet: Fleet) -> str:
     """The GPUs that cannot encode, where one that can is asked for."""
     hybrid = [d.name for d in fleet.devices.values() if d.pipeline is Pipeline.HYBRID]
-    told = dict.fromkeys(f"{gpu_worker(name.device)} is hybrid" for name in hybrid)
-    return f" ({', '.join(told)})" if told else ""
+    gpus = dict.fromkeys(f"{gpu_worker(name.device)} is hybrid" for name in hybrid)
+    return f" ({', '.join(gpus)})" if gpus else ""
 
 
 def _problem(

@@ -10,28 +10,22 @@ from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.config.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Software
 from common.ipc.control_messages import (
     EndStream,
-    GopTransfer,
     Placement,
     PublishEnd,
     PublisherBack,
     PublishRequest,
     Refused,
     RenditionStatus,
-    ResumeTime,
     SourceFormatReport,
     StreamRevoke,
     StreamRevoked,
 )
 from common.ipc.identity import Generation, StreamId
-from supervisor.farm.actions import Send
-from supervisor.farm.admission import REMEMBER_S, REVOKE_S
+from supervisor.farm.admission import REMEMBER_S
 from supervisor.farm.candidates import MAX_QUEUED, QUEUE_S, STARTING_S
-from supervisor.farm.overload import DegradationLevel
-from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.stream import NO_INGEST
 from supervisor.farm.stream_states import StreamState
 from supervisor.placement.cost import Resource
-from tests.kit.children import CPU0, CPU1, INGEST0, INGEST1, INGEST2
+from tests.kit.children import CPU0, CPU1, INGEST0, INGEST1
 from tests.kit.farm_rig import HD, MakeRig, Rig
 
 SMALL = SourceFormat(640, 360, fps=Fraction(30))
@@ -69,90 +63,6 @@ def test_a_publisher_that_comes_back_gets_the_same_generation(rig: Rig) -> None:
     again = rig.only(rig.ask(), Placement)
     assert (again.generation, again.worker) == (placed.generation, placed.worker)
     assert rig.stream().is_live
-
-
-def revoking(rig: Rig) -> StreamRevoke:
-    """A stream of ingest:0, for which a publisher asks at ingest:1."""
-    rig.publish()
-    rig.up(INGEST1)
-    return rig.only(rig.ask(ingest=INGEST1), StreamRevoke, INGEST0)
-
-
-def test_a_publisher_at_another_ingest_is_refused_as_the_first_one_says(rig: Rig) -> None:
-    revoke = revoking(rig)
-    answer = StreamRevoked(revoke.request_id, revoke.stream_id, IN_USE)
-    refused = rig.only(rig.say(INGEST0, answer), Refused, INGEST1)
-    assert refused.refusal.reason is RefusalReason.NAME_IN_USE
-    assert refused.refusal.words == "the stream key is in use"
-    assert rig.stream().ingest == INGEST0
-
-
-def test_a_publisher_that_returns_to_another_ingest_goes_on_in_its_time(rig: Rig) -> None:
-    revoke = revoking(rig)
-    before = rig.stream().generation
-    time = ResumeTime(5_000, 90.0, 6_000)
-    answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
-    placed = rig.only(rig.say(INGEST0, answer), Placement, INGEST1)
-    assert placed.resume_time == time
-    assert placed.generation > before
-    assert placed.request_id == rig.request
-    assert rig.stream().ingest == INGEST1
-    assert len(rig.farm.state.fleet.allocations) == 1
-
-
-def test_what_the_old_ingest_kept_goes_to_the_one_that_has_the_stream_now(rig: Rig) -> None:
-    revoke = revoking(rig)
-    before = rig.stream().generation
-    kept = GopTransfer(revoke.stream_id, before, SMALL, ())
-    assert rig.say(INGEST0, kept) == [], "nobody else has the stream"
-    time = ResumeTime(5_000, 90.0, 6_000)
-    answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
-    rig.say(INGEST0, answer)
-    actions = rig.farm.message(INGEST0, kept, rig.now, [b"header"])
-    assert actions == [Send(INGEST1, kept, [b"header"])]
-    assert rig.say(INGEST0, replace(kept, generation=rig.stream().generation)) == []
-    rig.down(INGEST1)
-    (action,) = rig.say(INGEST0, kept)
-    assert isinstance(action, Send)
-    assert action.child == NO_INGEST, "to nobody"
-
-
-def test_one_takeover_between_ingests_at_a_time(rig: Rig) -> None:
-    revoking(rig)
-    rig.up(INGEST2)
-    assert rig.refused(rig.ask(ingest=INGEST2)).refusal.reason is RefusalReason.NAME_IN_USE
-
-
-def test_an_ingest_that_does_not_answer_keeps_its_stream(rig: Rig) -> None:
-    revoke = revoking(rig)
-    assert rig.refused(rig.tick(REVOKE_S)).refusal.reason is RefusalReason.NAME_IN_USE
-    late = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=ResumeTime(0, 0.0, 0))
-    assert rig.say(INGEST0, late) == []
-    assert (rig.stream().ingest, rig.stream().is_live) == (NO_INGEST, False)
-    assert rig.only(rig.ask(ingest=INGEST1), Placement, INGEST1).resume_time is None
-
-
-def test_an_ingest_that_dies_while_it_is_asked_leaves_the_stream_to_the_other(rig: Rig) -> None:
-    revoking(rig)
-    rig.down(INGEST0)
-    rig.only(rig.tick(REVOKE_S), Placement, INGEST1)
-    assert rig.stream().ingest == INGEST1
-
-
-def test_a_stream_that_ended_meanwhile_is_placed_afresh(rig: Rig) -> None:
-    revoke = revoking(rig)
-    rig.end()
-    answer = StreamRevoked(revoke.request_id, revoke.stream_id)
-    placed = rig.only(rig.say(INGEST0, answer), Placement, INGEST1)
-    assert placed.resume_time is None
-
-
-def test_who_leaves_while_another_ingest_is_asked_gets_no_answer(rig: Rig) -> None:
-    revoke = revoking(rig)
-    rig.say(INGEST1, PublishEnd(revoke.stream_id, Generation(0), "its publisher left"))
-    answer = StreamRevoked(revoke.request_id, revoke.stream_id, IN_USE)
-    assert rig.say(INGEST0, answer) == []
-    assert rig.stream().ingest == INGEST0
 
 
 def limited(make_rig: MakeRig) -> Rig:
@@ -242,7 +152,7 @@ def test_a_queued_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
     assert rig.farm.admission.queued == 0
 
 
-def test_asks_wait_for_workers_that_are_being_started(make_rig: MakeRig) -> None:
+def test_requests_wait_for_workers_that_are_being_started(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
     rig.expect(CPU0)
     assert rig.ask() == []
@@ -256,7 +166,7 @@ def test_nobody_waits_for_a_worker_that_does_not_come_up(make_rig: MakeRig) -> N
     assert "worker:cpu:0 is down" in rig.refused(rig.ask()).refusal.words
 
 
-def test_parking_is_bounded(make_rig: MakeRig) -> None:
+def test_the_queue_is_bounded(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     for index in range(MAX_QUEUED):
@@ -406,7 +316,7 @@ def test_a_stream_whose_rate_rises_again_stays_where_others_took_its_room(
     rig.refused(rig.ask("live/c"))
 
 
-def test_a_stream_gets_no_more_than_it_was_let_in_with_by_declaring_less(
+def test_a_stream_gets_no_more_than_it_was_admitted_with_by_declaring_less(
     make_rig: MakeRig,
 ) -> None:
     rig = make_rig(cores=1, workers=1)
@@ -456,7 +366,7 @@ def test_a_source_that_turns_or_shrinks_costs_what_its_session_makes(
     assert 0.8 * used < rig.farm.state.fleet.used(Resource.CORES) <= used
 
 
-def test_a_stream_that_is_passed_through_was_let_in_nowhere(make_rig: MakeRig) -> None:
+def test_a_stream_that_is_passed_through_was_admitted_nowhere(make_rig: MakeRig) -> None:
     rig = make_rig(with_policy(Pipeline.PASSTHROUGH))
     rig.publish()
     assert rig.stream().admitted is None
@@ -469,76 +379,6 @@ def test_a_source_that_grows_beyond_all_room_is_still_refused(make_rig: MakeRig)
     assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).refusal.words
 
 
-def handed_over(rig: Rig) -> Placement:
-    """What ingest:1 is told of a stream that ingest:0 has let go of for it."""
-    revoke = rig.only(rig.ask(ingest=INGEST1), StreamRevoke, INGEST0)
-    answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=TIME)
-    placed = rig.only(rig.say(INGEST0, answer), Placement, INGEST1)
-    assert placed.resume_time == TIME
-    return placed
-
-
-TIME = ResumeTime(5_000, 90.0, 6_000)
-
-
-@pytest.mark.parametrize("how", ["overloaded", "drained"])
-def test_a_publisher_that_returns_elsewhere_keeps_its_room_on_a_closed_device(
-    how: str, rig: Rig
-) -> None:
-    rig.up(INGEST1)
-    before = rig.publish()
-    assert before.worker is not None
-    for name, worker in rig.farm.state.workers.items():
-        setattr(worker, f"is_{how}", True)
-        rig.farm.devices.open_or_close(name)
-    placed = handed_over(rig)
-    assert placed.worker == before.worker
-    assert placed.generation > before.generation
-    assert rig.stream().state is StreamState.LIVE
-
-
-@pytest.mark.parametrize(
-    "policy", [(Pipeline.GPU_ONLY, Pipeline.SOFTWARE), (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)]
-)
-def test_a_publisher_that_returns_elsewhere_waits_for_its_worker_in_its_own_time(
-    make_rig: MakeRig, policy: tuple[Pipeline, ...]
-) -> None:
-    rig = make_rig(with_policy(*policy), workers=1)
-    rig.up(INGEST1)
-    before = rig.publish()
-    rig.down(before.worker)
-    rig.tick(0.3)
-    rig.now += 60.0
-    rig.beat(INGEST0, publishers=(rig.publisher(),))
-    assert rig.stream().state is StreamState.WAITING
-    assert handed_over(rig).worker is None
-    assert rig.stream().ingest == INGEST1
-    rig.beat(INGEST1, publishers=())
-    placed = rig.messages(rig.up(CPU0))[0]
-    assert (placed.worker, rig.stream().state) == (before.worker, StreamState.LIVE)
-    assert len(rig.farm.state.fleet.allocations) == 1
-
-
-def test_a_publisher_that_returns_elsewhere_in_the_middle_of_a_switch_is_placed_once(
-    rig: Rig,
-) -> None:
-    rig.up(INGEST1)
-    rig.down(rig.publish().worker)
-    assert rig.stream().state is StreamState.SWITCHING
-    placed = handed_over(rig)
-    assert placed.worker is not None
-    rig.tick(POSITIONS_TIMEOUT_S)
-    assert rig.stream().generation == placed.generation
-
-
-def test_a_publisher_that_returns_elsewhere_is_taken_as_little_from_as_before(rig: Rig) -> None:
-    rig.up(INGEST1)
-    rig.publish()
-    rig.stream().degrade(DegradationLevel.HALF_RATE, "")
-    handed_over(rig)
-    assert rig.stream().degradation is DegradationLevel.HALF_RATE
-
-
 def test_who_is_queued_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> None:
     rig = make_rig(workers=0)
     rig.expect(CPU0)
@@ -548,7 +388,7 @@ def test_who_is_queued_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> 
     assert "drain" in refused.refusal.words
 
 
-def test_asks_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:
+def test_requests_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:
     rig = make_rig(cores=1)
     rig.ask("live/a")
     rig.say(INGEST0, PublishRequest(7, StreamId("live/b"), ""))

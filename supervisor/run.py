@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from common.ipc.bus import Bus
 from common.ipc.control_link import new_boot_id
 from common.ipc.control_messages import (
     Configure,
-    DeviceInfo,
     Endpoint,
     Fatal,
     Hello,
@@ -34,17 +32,14 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildId
 from common.ipc.kinds import HEARTBEAT_S, KINDS
-from supervisor.commands.banner import address_text, banner
-from supervisor.commands.process_facts import child_facts, own_facts
+from supervisor.commands.farm_report import FarmReport
 from supervisor.commands.reload import ReloadRefused, read_again
 from supervisor.commands.server import CommandServer
-from supervisor.commands.status_document import FarmFacts, Json, snapshot, summary
+from supervisor.commands.status_document import Json, summary
 from supervisor.commands.table import COMMANDS
-from supervisor.commands.version import VERSION
-from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
+from supervisor.executor import Executor
 from supervisor.farm.farm import Farm
 from supervisor.farm.operations import Operations
-from supervisor.farm.stream import NO_INGEST
 from supervisor.hardware.gpu_watch import watch_gpus
 from supervisor.hardware.gpus import find_gpus
 from supervisor.processes import run_dir as run_directory
@@ -55,7 +50,6 @@ from supervisor.processes.hellos import HelloMeaning, meaning_of_hello
 from supervisor.processes.launch import Program, python_module
 from supervisor.processes.launcher import Launcher, expected_pipeline
 from supervisor.processes.lifecycle import ChildState
-from supervisor.processes.proc_stat import CpuMeter
 from supervisor.processes.process import is_alive, kill_stranger
 from supervisor.processes.run_dir import RunDirLock
 from supervisor.processes.systemd import Systemd
@@ -85,15 +79,11 @@ class Supervisor:
         self._run_dir = run_dir
         self._announce = announce
         self._boot_id = new_boot_id()
-        self._started_unix = time.time()
-        self._started_s = time.monotonic()
-        self._cpu = CpuMeter()
         self._stop = asyncio.Event()
         self._is_stopping = False
         self._is_announced = False
         self._ever_ready: set[ChildId] = set()
         self._failure = ""
-        self._timer: asyncio.TimerHandle | None = None
         self._is_adopting = True
         self._early: list[tuple[ChildId, Any, Sequence[bytes]]] = []  # that came meanwhile
         self._loop = asyncio.get_running_loop()
@@ -113,12 +103,14 @@ class Supervisor:
             run_dir, Listeners(self._on_up, self._on_down, lambda child: self._on_change(child))
         )
         self._watchdog = Watchdog(self.children, lambda: self.settings.worker)
-        self.operations = Operations(self.farm, self._execute, self._loop.time)
+        self._report = FarmReport(self.farm, self.children, self._launcher, run_dir, config_path)
         commands = CommandServer(COMMANDS, self)
         self._control = Control(
             self._bus, run_dir, self._boot_id, self._on_hello, self._on_message, commands.handle
         )
         commands.answer = self._control.answer
+        self._executor = Executor(self.farm, self._control, self.children, self._launcher)
+        self.operations = Operations(self.farm, self._executor.execute, self._loop.time)
 
     # ---- life -------------------------------------------------------------------------------
 
@@ -144,6 +136,7 @@ class Supervisor:
                 if gpus is not None:
                     gpus.stop()
                 self._is_stopping = True
+                self._executor.close()
                 self._systemd.stopping()
                 await self.children.stop_all()
                 for task in lasting:
@@ -152,8 +145,7 @@ class Supervisor:
             log.critical("supervisor failed; its children go on and wait for another")
             raise
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._executor.close()
             self.children.leave()
             self._bus.close()
         run_directory.clear(self._run_dir)
@@ -178,13 +170,13 @@ class Supervisor:
             for child in self._launcher.children:
                 self.children.start(self._launcher.spec(child))
         self._start_further()
-        self._execute(self.farm.settle(self._loop.time()))
+        self._executor.execute(self.farm.settle(self._loop.time()))
         self._handle_early()
 
     def stop(self) -> None:
-        """End the farm; when told again, at once."""
+        """End the farm; when called again, at once."""
         if self._stop.is_set():
-            log.warning("killing all children: told to stop twice")
+            log.warning("killing all children: asked to stop twice")
             self.children.kill_all()
         self._stop.set()
 
@@ -197,7 +189,7 @@ class Supervisor:
         while True:
             self._control.broadcast(SupervisorBeat(self._boot_id))
             self._systemd.beat()
-            self._cpu.sample([os.getpid(), *self.children.pids()], self._loop.time())
+            self._report.sample()
             self._watchdog.check_memory()
             await asyncio.sleep(HEARTBEAT_S)
 
@@ -249,7 +241,7 @@ class Supervisor:
         if hello.listen:
             self._launcher.keep_port(hello.listen[0])
         self.children.on_hello(hello.child, hello.boot_id)
-        self._execute(self.farm.child_up(hello, self._loop.time()))
+        self._executor.execute(self.farm.child_up(hello, self._loop.time()))
         if not self._is_adopting:
             self._control.broadcast(Topology(self._endpoints()))
         self._start_further()
@@ -283,7 +275,7 @@ class Supervisor:
             if len(self._early) < MAX_EARLY:
                 self._early.append((child, message, payloads))
         elif child in self.farm.state.children:
-            self._execute(self.farm.message(child, message, self._loop.time(), payloads))
+            self._executor.execute(self.farm.message(child, message, self._loop.time(), payloads))
 
     def _handle_early(self) -> None:
         """Handle what adopted children sent before all of them were known."""
@@ -314,7 +306,9 @@ class Supervisor:
         self._watchdog.remove(child)
         if self._is_stopping:
             return
-        self._execute(self.farm.child_down(child, reason, self._loop.time(), crashed=crashed))
+        self._executor.execute(
+            self.farm.child_down(child, reason, self._loop.time(), crashed=crashed)
+        )
         if not self._is_adopting:
             self._control.broadcast(Topology(self._endpoints()))
 
@@ -329,62 +323,14 @@ class Supervisor:
     def _endpoints(self) -> tuple[Endpoint, ...]:
         return tuple(hello.endpoint for hello in self.farm.hellos.values())
 
-    # ---- actions ----------------------------------------------------------------------------
-
-    def _execute(self, actions: Sequence[Action]) -> None:
-        for action in actions:
-            match action:
-                case Send(child, _) if child == NO_INGEST:
-                    pass
-                case Send(child, message, payloads):
-                    if not self._control.send(child, message, payloads):
-                        log.warning("not sent child=%s kind=%s", child, type(message).__name__)
-                case FailChild(child, reason):
-                    self.children.fail_and_restart(child, reason)
-                case StartWorker(child):
-                    log.warning("starting a dedicated worker child=%s", child)
-                    self.children.start(self._launcher.spec(child))
-                case StopWorker(child):
-                    # not while the child's own event is still being seen to
-                    self._loop.call_soon(self.children.remove, child)
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deadline = self.farm.next_deadline()
-        if deadline < float("inf") and not self._is_stopping:
-            self._timer = self._loop.call_at(deadline, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._execute(self.farm.tick(self._loop.time()))
-
     # ---- for people -------------------------------------------------------------------------
 
-    def listening(self) -> list[str]:
-        """The real addresses."""
-        hellos = self.farm.hellos.values()
-        return list(dict.fromkeys(address for hello in hellos for address in hello.listen))
-
     def _announce_farm(self) -> None:
-        """Once: print where the farm is, tell systemd."""
+        """Print where the farm is, and report to systemd; once."""
         if self._is_announced or self._stop.is_set():
             return
         self._is_announced = True
-        up = (self.farm.hellos.get(child) for child in self._launcher.children)
-        devices: list[DeviceInfo] = [h.device for h in up if h and h.device is not None]
-        self._announce(
-            banner(
-                VERSION,
-                str(self._run_dir),
-                self.listening() or [address_text(self._launcher.listen)],
-                self.settings,
-                self.farm.state.fleet,
-                devices,
-            )
-        )
+        self._announce(self._report.banner())
         self._systemd.ready()
 
     def _on_hup(self) -> None:
@@ -404,23 +350,12 @@ class Supervisor:
         for child in result.new_workers:
             self._start(child)
         self._start_further()
-        self._execute(self.farm.configure(self.settings, self._loop.time()))
+        self._executor.execute(self.farm.configure(self.settings, self._loop.time()))
         return True, f"{self.config_path} is loaded; {result.words}"
 
     def status(self) -> Json:
         """The document of `tfarm status --json`."""
-        facts = FarmFacts(
-            version=VERSION,
-            run_dir=str(self._run_dir),
-            config=str(self.config_path or ""),
-            started_unix=self._started_unix,
-            supervisor=own_facts(self._started_s, self._cpu),
-            children=[child_facts(child, self._cpu) for child in self.children.by_id.values()],
-            now_s=self._loop.time(),
-            now_unix=time.time(),
-            listen=self.listening(),
-        )
-        return snapshot(facts, self.farm)
+        return self._report.status()
 
 
 def serve(

@@ -156,7 +156,7 @@ class Receiver:
 
     @property
     def has_peer(self) -> bool:
-        """Whether a message would be taken now."""
+        """True when a message would be taken now."""
         return not self._closed and bool(self._events() & _OUT)
 
     def send(self, frames: Frames) -> bool:

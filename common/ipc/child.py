@@ -46,13 +46,13 @@ SPAWNED_S = 1.0  # for spawned tasks to come to their end after the service's
 
 
 class ChildService(Protocol):
-    """What a kind of child does; called on the loop."""
+    """The work of one kind of child; called on the loop."""
 
     def hello(self) -> Hello:
         """The whole state, by `ChildProcess.new_hello`."""
 
     def heartbeat(self) -> Heartbeat:
-        """What it counts, by `ChildProcess.new_heartbeat`."""
+        """Its counters, by `ChildProcess.new_heartbeat`."""
 
     def configure(self, settings: Settings) -> None:
         """Settings for new streams; before `on_welcome`, too."""
@@ -67,7 +67,7 @@ class ChildService(Protocol):
         """Any other message of the supervisor's."""
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """What runs until the end; one that ends or fails ends the process."""
+        """Coroutines that run until the end; one that ends or fails ends the process."""
 
     async def end(self) -> None:
         """End in order, while all links still stand."""
@@ -131,7 +131,7 @@ class ChildProcess:
 
     @property
     def unreadable(self) -> int:
-        """How many messages of the supervisor's could not be read."""
+        """Count of the supervisor's messages that could not be read."""
         return self._link.unreadable
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:

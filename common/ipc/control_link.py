@@ -50,7 +50,7 @@ def start_ticks(pid: int) -> int:
 
 
 class ChildState(Protocol):
-    """What the link asks of the process it serves."""
+    """The process that the link serves."""
 
     def hello(self) -> Hello: ...
 

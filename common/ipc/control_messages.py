@@ -1,7 +1,7 @@
-"""Messages of the control plane: children and the CLI ↔ supervisor. Pure values.
+"""Messages of the control plane: children ↔ supervisor. Pure values.
 
 Children hold a DEALER to the supervisor's ROUTER. `Hello` carries a child's whole state, so that
-a new supervisor rebuilds its roster from hellos; it is answered by `Welcome`. `Heartbeat`s
+a new supervisor rebuilds its state from hellos; it is answered by `Welcome`. `Heartbeat`s
 follow. Times named `_s` are the host's CLOCK_MONOTONIC; `_unix` is wall-clock time for
 people.
 """
@@ -75,7 +75,7 @@ class TranscodeStatus:
     last_out_s: float = 0.0  # … and a picture last came out
     stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
     stalled_s: float = 0.0  # how long what waits here has waited and nothing got done
-    skipped: int = 0  # pictures that a rendition left out, because it was behind
+    skipped: int = 0  # pictures that a rendition dropped, because it was behind
     overflows: int = 0  # how often units were dropped because its decoder was slow
     top_rate_divisor: int = 1  # what is taken from it: see `Degrade`
     dropped_renditions: int = 0
@@ -94,7 +94,7 @@ class ServedStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """What a worker found its device to be."""
+    """A device as its worker found it."""
 
     name: str  # "cpu:0" or a GPU UUID
     kind: str  # "software" | "gpu"
@@ -176,7 +176,7 @@ class Fatal:
 class PublishRequest:
     """Ingest asks for a reservation before Publish.Start. Answered by `Placement` or `Refused`.
 
-    `is_at_limit`: by what ingest was told of the others, its address publishes as much as it may.
+    `is_at_limit`: by what ingest knows of the others, its address publishes as much as it may.
     It may be this very stream that is counted there; the supervisor knows.
     """
 
@@ -257,7 +257,7 @@ class StreamRevoked:
 
 
 class TransferKind(Enum):
-    """What an item of a `GopTransfer` is, and what its payload holds."""
+    """The kind of an item of a `GopTransfer`, and of its payload."""
 
     METADATA = "metadata"  # the body of onMetaData
     VIDEO_CONFIG = "video-config"  # the codec's configuration record
@@ -342,7 +342,7 @@ class Configure:
 @message("topology")
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Which children run now, with their sockets; whole, whenever it changes."""
+    """The children that run now, with their sockets; whole, whenever it changes."""
 
     endpoints: tuple[Endpoint, ...]
 
@@ -389,7 +389,7 @@ class Refused:
 @message("end-stream")
 @dataclass(frozen=True, slots=True)
 class EndStream:
-    """To ingest: end this publisher (kick, no device left), and tell it why.
+    """To ingest: end this publisher (kick, no device left), with the reason.
 
     Where the refusal is lasting, its next attempt at once is refused for the same reason.
     """
@@ -433,7 +433,7 @@ class HostLoad:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a child that is no egress gets of a stream."""
+    """The renditions of a stream that a child gets that is no egress."""
 
     child: ChildId
     stream_id: StreamId
@@ -452,7 +452,7 @@ class EgressRoutes:
 @message("ingest-lost")
 @dataclass(frozen=True, slots=True)
 class IngestLost:
-    """To egress and to the stream's worker: its ingest is gone, nobody else will tell its end.
+    """To egress and to the stream's worker: its ingest is gone, nobody else will report its end.
 
     Its worker ends it after what is queued; egress holds its players for `hold_ms`. To a worker
     alone: this session of it, and older ones, are nobody's.
@@ -487,27 +487,3 @@ class SwitchGeneration:
     request_id: int
     stream_id: StreamId
     generation: Generation
-
-
-# ---- CLI ↔ supervisor -------------------------------------------------------------------------
-
-
-@message("command")
-@dataclass(frozen=True, slots=True)
-class Command:
-    """The CLI asks: "status", "stop", "reload", "kick", "drain", …"""
-
-    request_id: int
-    name: str
-    arguments: dict[str, str] = field(default_factory=dict)
-
-
-@message("answer")
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The supervisor answers a `Command`; `json` is a JSON document, empty when there is none."""
-
-    request_id: int
-    ok: bool
-    text: str = ""
-    json: str = ""

@@ -35,7 +35,7 @@ Writer = Callable[[Any], Any]
 
 
 class _Layout:
-    """How one dataclass is written and read."""
+    """Writes and reads one dataclass."""
 
     def __init__(self, cls: type) -> None:
         self.cls = cls
@@ -204,7 +204,7 @@ def _wire_type(hint: Any) -> type | None:
 
 
 def _writer(hint: Any) -> Writer | None:
-    """How a field of this type is written; None: as it is."""
+    """Make the writer of a field of this type; None: it is written as it is."""
     hint = _plain(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

@@ -18,7 +18,7 @@ CPU: Final = "cpu"  # the device of a worker that uses the host's cores alone
 
 
 class Role(StrEnum):
-    """What sets a child apart from others of its kind and device."""
+    """Sets a child apart from others of its kind and device."""
 
     NONE = ""
     DEDICATED = "dedicated"  # a worker of one quarantined stream
@@ -53,7 +53,7 @@ class ChildId:
 
     @cached_property
     def device_name(self) -> str:
-        """What a worker works on: a GPU's UUID, which others may share, or its own `cpu:0`."""
+        """The device of a worker: a GPU's UUID, which others may share, or its own `cpu:0`."""
         return self._numbered if self.is_software else self.device
 
     @property

@@ -15,7 +15,7 @@ HEARTBEAT_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ChildKind:
-    """What the supervisor and its tools must know of one kind of child."""
+    """The facts of one kind of child that the supervisor and its tools need."""
 
     name: str  # as `ChildId.kind` has it
     module: str  # that `python -m` starts

@@ -17,7 +17,7 @@ SHARED = ""  # the rendition name of what crosses once a stream: audio, data mes
 # Flags of a tag in `Tags`.
 KEY = 1  # a player can start here (IDR on transcoded renditions)
 HEADER = 2  # a sequence header: kept for joiners, never dropped; its time says nothing
-REPLAY = 4  # from a GOP cache: fills a new ring, not counted as live
+REPLAY = 4  # from a GOP buffer: fills a new one, not counted as live
 
 
 # ---- ingest → worker --------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class StreamOpen:
     """A stream exists, or has a publisher again, or has a new placement.
 
     A `generation` above the one known is a new placement: `splice_ms` None switches to it at once,
-    else at that PTS. Rings, players and their order of time stay.
+    else at that PTS. GOP buffers, players and their order of time stay.
     """
 
     stream_id: StreamId
@@ -123,7 +123,7 @@ class StreamOpen:
 @message("stream-closed")
 @dataclass(frozen=True, slots=True)
 class StreamClosed:
-    """The publisher is gone. `hold_ms` 0: tell the players and end; else keep them that long."""
+    """The publisher is gone. `hold_ms` 0: end the players; else keep them that long."""
 
     stream_id: StreamId
     generation: Generation

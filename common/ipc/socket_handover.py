@@ -28,7 +28,7 @@ RETRY_S: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class HandoverAck:
-    """What became of a handover; `reason` says why it was not adopted."""
+    """The outcome of a handover; `reason` is why it was not adopted."""
 
     adopted: bool
     reason: str = ""

@@ -59,7 +59,7 @@ class RateLimit:
 
 
 class JournalFormatter(logging.Formatter):
-    """For systemd's journal: every line of a record, a traceback's too, with its priority."""
+    """Formats for systemd's journal: every line of a record has its priority, a traceback's too."""
 
     def __init__(self, process: str) -> None:
         super().__init__(f"%(levelname)-7s {process:<10} %(message)s")
@@ -70,7 +70,7 @@ class JournalFormatter(logging.Formatter):
 
 
 def is_journal(descriptor: int, journal_stream: str) -> bool:
-    """Whether a descriptor is the one that $JOURNAL_STREAM names, as "device:inode"."""
+    """Tell if a descriptor is the one that $JOURNAL_STREAM names, as "device:inode"."""
     try:
         found = os.fstat(descriptor)
     except OSError:

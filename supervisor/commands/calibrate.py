@@ -1,6 +1,8 @@
 """`tfarm calibrate`: measure how many streams each device keeps in real time (IO)."""
 
+import itertools
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from common.config.ladder import Template
-    from supervisor.placement.calibration import Measured
+    from supervisor.placement.calibration import Calibrated, Measured
 
 
 def run(
@@ -54,22 +56,12 @@ def run(
         devices = measuring.devices_for(settings, device)
         templates = measuring.templates_for(settings, template)
         measuring.refuse_if_busy(farm_dir(run_dir), devices)
+        workers = {name: measuring.workers_for(settings, name) for name in devices}
         measured = []
-        for name in devices:
-            workers = measuring.workers_for(settings, name)
-            for chosen in templates:
-                say(f"{name}: {chosen.name}")
-                measured.append(
-                    measuring.measure(
-                        name,
-                        chosen,
-                        workers=workers,
-                        seconds=seconds,
-                        config=config,
-                        clip=clip,
-                        say=say,
-                    )
-                )
+        for name, chosen in itertools.product(devices, templates):
+            say(f"{name}: {chosen.name}")
+            trial = partial(measuring.measure, name, chosen, workers=workers[name])
+            measured.append(trial(seconds=seconds, config=config, clip=clip, say=say))
         _show_table(measured, templates)
         with _value_of("--out"):
             old = measuring.read_old(out)  # other runs may have written it meanwhile
@@ -80,6 +72,12 @@ def run(
         fail(error)
     if not any(item.streams for item in measured):
         fail("nothing was calibrated; no file is written")
+    _write(found, out)
+
+
+def _write(found: "Calibrated", out: Path) -> None:
+    from supervisor.commands import measuring
+
     try:
         measuring.write(found, out)
     except OSError as error:

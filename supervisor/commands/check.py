@@ -13,7 +13,7 @@ from supervisor.commands.options import bad_config
 def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     """Check a configuration file. Every fault is named by its key's path.
 
-    What it says of GPUs and templates that are not there is a warning.
+    GPUs and templates that are not there are warnings.
     """
     from common.config.load import load
     from supervisor.hardware.gpus import look_up_driver, unused_names

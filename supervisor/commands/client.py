@@ -10,8 +10,8 @@ from typing import Any
 import zmq
 
 from common.errors import EnvelopeError, TfarmError
+from common.ipc.command_messages import Answer, Command
 from common.ipc.control_link import control_address
-from common.ipc.control_messages import Answer, Command
 from common.ipc.envelope import decode_frames, encode
 from supervisor.processes.run_dir import SERVICE, is_served, why_unserved
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the supervisor answers: words for people, a JSON document for programs."""
+    """The supervisor's answer: words for people, a JSON document for programs."""
 
     ok: bool
     text: str = ""
@@ -20,7 +20,7 @@ class Reply:
 
 
 class Operated(Protocol):
-    """What may be asked of a farm's streams and devices (`supervisor.farm.operations`)."""
+    """Everything that may be asked of streams and devices (`supervisor.farm.operations`)."""
 
     def kick(self, app: str, key: str) -> str: ...
 

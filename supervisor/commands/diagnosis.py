@@ -1,7 +1,7 @@
-"""What `tfarm doctor` concludes from what it found, and says. Pure.
+"""What `tfarm doctor` concludes from what it found. Pure.
 
 One `DeviceFinding` a device: what its probe answered, or why it did not. The verdict of each is
-what a farm would use it as; `advice` says what is missing and how to get it.
+what a farm would use it as; `advice` names what is missing and how to get it.
 """
 
 from collections.abc import Iterator
@@ -120,16 +120,16 @@ def why(device: DeviceFinding) -> str:
     notes = [str(note) for note in device.report.get("notes", ())]
     match device.used_as:
         case Pipeline.GPU_ONLY:
-            told = ["decodes, scales and encodes on the GPU", *notes]
+            words = ["decodes, scales and encodes on the GPU", *notes]
         case Pipeline.HYBRID:
-            told = ["decodes and scales on the GPU, libx264 on the host's cores encodes", *notes]
+            words = ["decodes and scales on the GPU, libx264 on the host's cores encodes", *notes]
         case _:
-            told = ["libavcodec, libswscale and libx264 on the host's cores", *notes]
-    return "; ".join(told)
+            words = ["libavcodec, libswscale and libx264 on the host's cores", *notes]
+    return "; ".join(words)
 
 
 def advice(found: Findings) -> Iterator[str]:
-    """What is missing, and how to get it."""
+    """Name what is missing, and how to get it."""
     has_gpus = any(device.pci_id for device in found.devices)
     if found.uses_gpus and not found.driver and found.bus_gpus:
         yield (
@@ -191,12 +191,12 @@ def _device_lines(device: DeviceFinding) -> list[str]:
 
 
 def _caps(decodes: Json) -> str:
-    told = [
+    formats = [
         f"{codec} {caps['max_width']}x{caps['max_height']}"
         for codec, caps in decodes.items()
         if caps["is_supported"]
     ]
-    return "decodes " + ", ".join(told) if told else "decodes nothing"
+    return "decodes " + ", ".join(formats) if formats else "decodes nothing"
 
 
 def _sessions(report: Json) -> str:

@@ -40,17 +40,17 @@ def run(
 
 def _drain_device(run_dir: Path | None, device: str, timeout: float | None) -> None:
     began = time.monotonic()
-    told: set[tuple[str, str]] = set()
+    printed: set[tuple[str, str]] = set()
     while True:
         left = ask_for(run_dir, "drain", device=device)
         stuck = 0
         for entry in left["streams"]:
             stream, reason = entry["stream"], entry["reason"]
             stuck += bool(reason) and not entry["moves_later"]
-            if reason and (stream, reason) not in told:
+            if reason and (stream, reason) not in printed:
                 what = f"{stream} waits" if entry["moves_later"] else f"no room for {stream}"
                 typer.echo(f"{what}: {reason}")
-                told.add((stream, reason))
+                printed.add((stream, reason))
         if not left["streams"] and not left["sessions"]:
             typer.echo(f"{device} is drained; `tfarm undrain {device}` makes it take streams again")
             return
@@ -65,16 +65,16 @@ def _drain_device(run_dir: Path | None, device: str, timeout: float | None) -> N
 
 def _drain_all(run_dir: Path | None, timeout: float | None) -> None:
     arguments = {} if timeout is None else {"timeout": str(timeout)}
-    told = -1
+    printed = -1
     while True:
         count = ask_for(run_dir, "drain", **arguments)["streams"]
         arguments = {}  # the supervisor keeps the time, whatever becomes of this process
         if count == 0:
             typer.echo("no stream is left; `tfarm undrain --all` makes the farm take streams again")
             return
-        if count != told:
+        if count != printed:
             typer.echo(f"{count} streams are left")
-            told = count
+            printed = count
         time.sleep(POLL_S)
 
 

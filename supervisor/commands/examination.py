@@ -103,7 +103,7 @@ def ask_child(command: Sequence[str], environ: dict[str, str], timeout_s: float)
         start_new_session=True,
     ) as child:
         try:
-            out, said = child.communicate(timeout=timeout_s)
+            out, errors = child.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             return {"error": f"no answer within {timeout_s:g} s"}
@@ -117,7 +117,7 @@ def ask_child(command: Sequence[str], environ: dict[str, str], timeout_s: float)
         answer = None
     if isinstance(answer, dict):
         return answer
-    last = said.decode(errors="replace").strip().splitlines()
+    last = errors.decode(errors="replace").strip().splitlines()
     detail = f": {last[-1][:300]}" if last else ""
     return {"error": f"its process ended without an answer ({_ended(child.returncode)}){detail}"}
 

@@ -41,8 +41,8 @@ from supervisor.placement.cost import CAPACITY_PER_CORE
 from supervisor.processes.run_dir import is_served
 from supervisor.processes.worker_counts import hybrid_workers, software_workers
 
-# A child's silence: one trial, its sessions' opening and closing, a GPU's first kernels.
-SILENCE_S = 150.0
+# Without a line of a child: one trial, its sessions' opening and closing, a GPU's first kernels.
+NO_LINE_S = 150.0
 ASK_S = 60.0  # a GPU what it is
 MAX_LINE = 1024 * 1024
 
@@ -80,7 +80,7 @@ def workers_for(settings: Settings, device: str) -> int:
 
 
 def _sharing_cores(settings: Settings) -> int:
-    """How many GPUs share the cores for their encoders: those that encode themselves take none."""
+    """Count the GPUs that share the cores for their encoders: others encode themselves."""
     gpus = find_gpus(settings.devices)
     if len(gpus) == 1 or settings.devices.hybrid_workers is not None:
         return len(gpus)  # which kind they are makes no difference
@@ -89,7 +89,7 @@ def _sharing_cores(settings: Settings) -> int:
 
 @cache
 def _may_be_hybrid(uuid: str) -> bool:
-    """Whether a GPU is one for the farm's count; one that cannot tell may be."""
+    """Tell if a GPU is one for the farm's count; one that cannot be asked may be."""
     command = [
         sys.executable,
         "-P",
@@ -153,7 +153,7 @@ def measure(
 def _follow(
     command: Sequence[str], environ: dict[str, str], seconds: float, say: Say
 ) -> dict[str, Any]:
-    """Run a child, pass on what it says of its trials; its last word."""
+    """Run a child, and pass its trials on; its result."""
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             command,
@@ -164,7 +164,7 @@ def _follow(
             start_new_session=True,
         )
         try:
-            answer = _read(child, seconds + SILENCE_S, say)
+            answer = _read(child, seconds + NO_LINE_S, say)
         except BaseException:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
@@ -181,8 +181,8 @@ def _follow(
     return {"error": f"its process ended without a result (status {child.returncode}){detail}"}
 
 
-def _read(child: "subprocess.Popen[bytes]", silence_s: float, say: Say) -> dict[str, Any] | None:
-    """The child's result, or None when it ends without one; killed when it falls silent."""
+def _read(child: "subprocess.Popen[bytes]", no_line_s: float, say: Say) -> dict[str, Any] | None:
+    """Read the child's result, None if it ends without one; it is killed when no line comes."""
     assert child.stdout is not None
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     out = child.stdout
@@ -197,11 +197,11 @@ def _read(child: "subprocess.Popen[bytes]", silence_s: float, say: Say) -> dict[
     answer: dict[str, Any] | None = None
     while True:
         try:
-            line = lines.get(timeout=silence_s)
+            line = lines.get(timeout=no_line_s)
         except queue.Empty:
             os.killpg(child.pid, signal.SIGKILL)
             reader.join()
-            return {"error": f"it said nothing for {silence_s:.0f} s and was killed"}
+            return {"error": f"it said nothing for {no_line_s:.0f} s and was killed"}
         if not line:
             reader.join()
             return answer
@@ -229,7 +229,7 @@ def _trial_words(trial: dict[str, Any]) -> str:
 
 
 def check_clip(clip: Path) -> None:
-    """Whether it holds what is to be measured with. Raises ValueError."""
+    """Check that it holds what is to be measured with. Raises ValueError."""
     import av
     import av.error
 
@@ -244,11 +244,11 @@ def check_clip(clip: Path) -> None:
 
 
 def read_old(out: Path) -> Calibrated:
-    """What the file holds that is to be written; nothing where there is none yet.
+    """Read the file that is to be written; nothing where there is none yet.
 
     Raises:
         ConfigError: it is there and no configuration.
-        ValueError: it could not be written: told before anything is measured.
+        ValueError: it could not be written: better now than after the measurement.
     """
     if out.is_dir():
         raise ValueError(f"cannot write {out}: it is a directory")
@@ -272,9 +272,9 @@ def merge(
     settings: Settings,
     old: Calibrated,
 ) -> Calibrated:
-    """What the file will hold: what was measured now, and what it held of others.
+    """Put together what was measured now, and what the file held of others.
 
-    Cores are told in the unit of the host's capacity, which each run of `cpu` measures anew.
+    Cores are given in the unit of the host's capacity, which each run of `cpu` measures anew.
     """
     by_name = {template.name: template for template in templates}
     new: list[Calibration] = []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ReloadRefused(TfarmError):
-    """The configuration stays as it was; the message says why."""
+    """The configuration stays as it was; with the reason."""
 
 
 def read_again(path: Path | None, before: "Settings", cores: int) -> "Reloaded":

@@ -6,7 +6,7 @@
 import json
 from collections.abc import Callable, Mapping
 
-from common.ipc.control_messages import Answer, Command
+from common.ipc.command_messages import Answer, Command
 from supervisor.commands.command import CommandSpec, RunningFarm
 
 AnswerTo = Callable[[bytes, Answer], None]

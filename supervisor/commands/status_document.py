@@ -36,7 +36,7 @@ class ChildFacts:
 
 @dataclass(frozen=True, slots=True)
 class FarmFacts:
-    """What the farm state does not know."""
+    """Facts that the farm state does not have."""
 
     version: str
     run_dir: str
@@ -231,9 +231,9 @@ def _omitted(stream: Stream) -> Sequence[OmittedRendition]:
     if transcode is None:
         return found
     # The source may have been another one when the worker began.
-    told = {entry.name for entry in transcode.omitted}
-    told |= {rendition.name for rendition in transcode.renditions}
-    return (*(entry for entry in found if entry.name not in told), *transcode.omitted)
+    reported = {entry.name for entry in transcode.omitted}
+    reported |= {rendition.name for rendition in transcode.renditions}
+    return (*(entry for entry in found if entry.name not in reported), *transcode.omitted)
 
 
 def _stages(stream: Stream) -> dict[str, list[float]]:

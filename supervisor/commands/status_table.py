@@ -161,18 +161,18 @@ def _devices(status: Json) -> Table:
 
 
 def _host(status: Json) -> Iterable[RenderableType]:
-    """What all devices share, where something of it is taken, and what came of it."""
-    told = []
+    """Show what all devices share, where something of it is taken, and what came of it."""
+    facts = []
     for name, shared in sorted(status["host"].items()):
         if not shared["used"]:
             continue
         limit = "" if shared["capacity"] is None else f" of {shared['capacity']:.0f}"
         unit = " units" if name.endswith("cores") else ""
-        told.append(f"{name.replace('_', ' ')} {shared['used']:.0f}{limit}{unit}")
+        facts.append(f"{name.replace('_', ' ')} {shared['used']:.0f}{limit}{unit}")
     if status["refused_full"]:
-        told.append(f"{status['refused_full']} publishers refused so far: full")
-    if told:
-        yield Text(f"Host: {', '.join(told)}")
+        facts.append(f"{status['refused_full']} publishers refused so far: full")
+    if facts:
+        yield Text(f"Host: {', '.join(facts)}")
 
 
 def _decisions(decisions: Sequence[Json]) -> Iterable[RenderableType]:
@@ -231,16 +231,16 @@ def _add_stream(table: Table, stream: Json, now_unix: float) -> None:
             "as published" if rendition["name"] == "source" else "",
         )
     for entry in stream["omitted"]:
-        table.add_row(f"  {entry['name']}", "left out", "", "", "", "", "", entry["reason"])
+        table.add_row(f"  {entry['name']}", "omitted", "", "", "", "", "", entry["reason"])
     troubles = [
         f"degraded: {stream['degraded']}" if stream["degraded"] else "",
-        f"{stream['skipped_by_worker']} pictures left out" if stream["skipped_by_worker"] else "",
+        f"{stream['skipped_by_worker']} pictures dropped" if stream["skipped_by_worker"] else "",
         f"aboard {stream['crashes']} crashed workers" if stream["crashes"] else "",
         f"cannot move: {stream['cannot_move']}" if stream["cannot_move"] else "",
     ]
     if any(troubles):
-        told = ", ".join(filter(None, troubles))
-        table.add_row("", "", "", "", "", "", "", Text(told, "yellow"))
+        words = ", ".join(filter(None, troubles))
+        table.add_row("", "", "", "", "", "", "", Text(words, "yellow"))
     where = stream["worker"] or "no device"
     table.add_row("", "", "", "", "", "", "", Text(f"on {where}: {stream['reason']}", "dim"))
 

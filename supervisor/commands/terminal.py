@@ -1,4 +1,4 @@
-"""Where the commands show their tables (IO): rich's console, set up for what a farm has to tell."""
+"""Where the commands show their tables (IO): rich's console, set up for what a farm has to show."""
 
 from typing import TextIO
 

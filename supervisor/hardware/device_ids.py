@@ -31,12 +31,12 @@ def canonical(name: str) -> str:
 
 
 def is_called(names: Iterable[str], aliases: Iterable[str]) -> bool:
-    """Whether one of `names`, as a person wrote them, is one of a GPU's `aliases`."""
+    """Tell if one of `names`, as a person wrote them, is one of a GPU's `aliases`."""
     return not {canonical(name) for name in names}.isdisjoint(map(canonical, filter(None, aliases)))
 
 
 def value_of(by_name: Mapping[str, T], aliases: Iterable[str]) -> T | None:
-    """What a table by device name says of the GPU with these aliases."""
+    """Look the GPU with these aliases up in a table by device name."""
     wanted = {canonical(alias) for alias in aliases if alias}
     for name, value in by_name.items():
         if canonical(name) in wanted:

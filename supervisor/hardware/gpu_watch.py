@@ -27,7 +27,7 @@ FATAL_XIDS = {
     120: "its system processor failed",
     140: "unrecovered ECC error",
 }
-# What NVML says of a GPU that is no more; anything else (not supported, …) says nothing of it.
+# NVML's errors for a GPU that is no more; others (not supported, …) mean nothing of the kind.
 _LOST = ("NVML_ERROR_GPU_IS_LOST", "NVML_ERROR_RESET_REQUIRED", "NVML_ERROR_NOT_FOUND")
 
 OnLost = Callable[[str, str], None]

@@ -88,7 +88,7 @@ def chosen(gpus: tuple[Gpu, ...], devices: Devices) -> tuple[Gpu, ...]:
 
 
 def unused_names(devices: Devices, gpus: Sequence[Gpu]) -> list[ConfigFault]:
-    """What the settings say of GPUs that are not there: no fault, but hardly meant."""
+    """Find settings for GPUs that are not there: no fault, but hardly meant."""
     if not devices.use_gpus:
         return []
     written = [(f"devices.capacity.{name}", name) for name, _ in devices.capacity]

@@ -2,7 +2,7 @@
 
 A child's ZeroMQ identity is made of its name and boot id, so that nothing for one incarnation
 reaches another. A child that talks without this supervisor knowing it (it was started by an earlier
-one) is sent our beat: its boot id is new to it, so it says hello.
+one) is sent our beat: its boot id is new to it, so it sends a hello.
 """
 
 import logging
@@ -12,8 +12,9 @@ from typing import Any
 
 from common.errors import EnvelopeError
 from common.ipc.bus import Bus, Receiver
+from common.ipc.command_messages import Command
 from common.ipc.control_link import control_address, peer_identity
-from common.ipc.control_messages import Command, Fatal, Hello, SupervisorBeat
+from common.ipc.control_messages import Fatal, Hello, SupervisorBeat
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
 

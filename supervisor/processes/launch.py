@@ -18,7 +18,7 @@ Program = Callable[[str], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """How to start a child. `command` is called at each start: it may change in between."""
+    """Says how to start a child. `command` is called at each start: it may change in between."""
 
     child: ChildId
     command: Callable[[], Sequence[str]]

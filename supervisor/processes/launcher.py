@@ -46,7 +46,7 @@ class Launcher:
         self._hellos = hellos
 
     def spec(self, child: ChildId) -> LaunchSpec:
-        """How to start a child, by the settings and the port at that time."""
+        """Say how to start a child, by the settings and the port at that time."""
 
         def command() -> Sequence[str]:
             share = 1
@@ -89,7 +89,7 @@ class Launcher:
 
 
 def expected_pipeline(worker: ChildId) -> Pipeline:
-    """What a worker's device is taken for until its hello."""
+    """Guess what a worker's device is, until its hello."""
     if worker.is_software:
         return Pipeline.SOFTWARE
     return Pipeline.HYBRID if worker.index else Pipeline.GPU_ONLY

@@ -5,7 +5,7 @@ nothing (a late hello of a child that is being stopped). `handle` returns what t
 `next_deadline` when to call it again with `Tick` if nothing else comes.
 
 STARTING   spawned, no hello yet; killed when none comes in time
-READY      said hello; warned about when its heartbeats are slow, killed when they stop
+READY      sent its hello; warned about when its heartbeats are slow, killed when they stop
 STOPPING   told to end (TERM, then KILL), or killed for a reason; waiting for the exit
 BACKOFF    dead, to be started again later
 EXITED     not running, and not to be
@@ -51,7 +51,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """It runs already, started by an earlier supervisor, and has said hello."""
+    """It runs already, started by an earlier supervisor, and has sent its hello."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Exited:
     """Its process is gone; `code` as subprocess has it (-9: SIGKILL), None: nobody knows."""
 
     code: int | None
-    reason: str = ""  # as it said itself before
+    reason: str = ""  # that it reported before
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ Action = Spawn | Terminate | Kill | CameUp | WentDown | Warn
 
 
 class _Trigger(Enum):
-    """What an event amounts to, once its data and the time have been looked at."""
+    """An event, once its data and the time have been looked at."""
 
     START = auto()
     ADOPT = auto()
@@ -320,8 +320,8 @@ class ChildMachine:
         return min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** max(0, min(self._failures - 2, 10)))
 
 
-# Exits that a child chose: told by hand, left alone, or without its device. A stream that a device
-# is lost with is told of by `StreamTrouble`.
+# Exits that a child chose: by hand, without a supervisor, or without its device. Which stream met
+# the loss of a device is reported by `StreamTrouble`.
 _ORDERLY = (ExitCode.OK, ExitCode.DEVICE_LOST, ExitCode.ORPHANED)
 _SIGNALS = {
     4: "SIGILL",

@@ -44,7 +44,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def read_thread_state(pid: int) -> ThreadState | None:
-    """The state of its main thread; None when it is gone or the kernel does not tell."""
+    """The state of its main thread; None when it is gone or the kernel gives none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         slices = Path(f"/proc/{pid}/schedstat").read_text().split()[2]

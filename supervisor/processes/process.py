@@ -74,7 +74,7 @@ class Process:
                 os.kill(self.pid, number)
 
     def forget(self) -> None:
-        """Watch it no more."""
+        """Stop watching it."""
         self._is_over = True
         if self._poll is not None:
             self._poll.cancel()
@@ -87,7 +87,7 @@ class Process:
             self._popen.returncode = 0
 
     def _look(self) -> None:
-        """It may be gone."""
+        """See if it is gone."""
         if self._is_over:
             return
         if self._popen is not None:
@@ -108,7 +108,7 @@ class Process:
 
 
 def is_alive(pid: int, ticks: int) -> bool:
-    """Whether this very process runs (and is no zombie)."""
+    """Tell if this very process runs (and is no zombie)."""
     if ticks == 0 or start_ticks(pid) != ticks:
         return False
     try:

@@ -50,7 +50,7 @@ class ChildRecord:
 
 
 def default_run_dir(environ: Mapping[str, str], uid: int) -> Path:
-    """Where the farm's run directory is when nobody says otherwise."""
+    """The farm's run directory when none is given."""
     under_systemd = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     if under_systemd:
         return Path(under_systemd)
@@ -123,7 +123,7 @@ class RunDirLock:
 
 
 def is_served(run_dir: Path) -> bool:
-    """Whether a supervisor listens on the control socket there."""
+    """Tell if a supervisor listens on the control socket there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(run_dir / CONTROL_SOCKET))
@@ -133,7 +133,7 @@ def is_served(run_dir: Path) -> bool:
 
 
 def why_unserved(run_dir: Path) -> str:
-    """What is wrong with a directory where nobody listens, for who may have named another one."""
+    """Say what is wrong with a directory where nobody listens, which may be the wrong one."""
     if not os.path.lexists(run_dir):
         return f"there is no {run_dir}"
     if not os.path.isdir(run_dir):

@@ -1,8 +1,8 @@
 """The port that several ingest processes share (IO: sockets, for a moment).
 
 With SO_REUSEPORT a second farm of the same user would share a port in use without anyone being
-told: so the address is bound plainly once before the first of them starts. That also decides which
-port "any free one" is, the same for all.
+warned: so the address is bound plainly once before the first of them starts. That also decides
+which port "any free one" is, the same for all.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""Telling systemd how it stands (IO): one datagram to $NOTIFY_SOCKET, as sd_notify(3) has it."""
+"""Reports to systemd (IO): one datagram to $NOTIFY_SOCKET, as sd_notify(3) has it."""
 
 import os
 import socket
@@ -25,24 +25,24 @@ def notify(state: str) -> bool:
 
 
 class Systemd:
-    """What systemd is told in a supervisor's life; `status` gives the line that it shows."""
+    """Reports a supervisor's life to systemd; `status` gives the line that it shows."""
 
     def __init__(self, status: Callable[[], str]) -> None:
         self._status = status
         self._owes_ready = False
 
     def ready(self) -> None:
-        """The farm serves. Said until it is taken: else the farm is ended as one that hangs."""
+        """Report that the farm serves, until that is taken: else systemd takes it for hung."""
         self._owes_ready = True
         self.beat()
 
     def beat(self) -> None:
-        """It works still."""
+        """Report that the farm works still."""
         ready = f"READY=1\nMAINPID={os.getpid()}\n" if self._owes_ready else ""
         if notify(f"{ready}WATCHDOG=1\nSTATUS={self._status()}"):
             self._owes_ready = False
 
     def stopping(self) -> None:
-        """It ends by itself."""
+        """Report that the farm ends by itself."""
         self._owes_ready = False
         notify("STOPPING=1")

@@ -35,7 +35,7 @@ def further_workers(
 ) -> list[ChildId]:
     """The workers that GPUs known to be hybrid want beside their first.
 
-    `gpus` are the UUIDs of all GPUs of the farm; one that nobody has told of yet may be hybrid.
+    `gpus` are the UUIDs of all GPUs of the farm; one that no worker has reported yet may be hybrid.
     """
     is_hybrid = _is_hybrid(hellos)
     count = hybrid_workers(settings, cores, sum(is_hybrid.get(gpu, True) for gpu in gpus))
@@ -55,7 +55,7 @@ def share_of(
 
 
 def _is_hybrid(hellos: Iterable[Hello]) -> dict[str, bool]:
-    """Of each GPU that some worker of its own has told of."""
+    """Tell it of each GPU that a worker of its own has reported."""
     return {
         hello.child.device: hello.device.path is Pipeline.HYBRID
         for hello in hellos

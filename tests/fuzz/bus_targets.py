@@ -3,12 +3,12 @@
 from contextlib import suppress
 
 from common.errors import AddressError, EnvelopeError
-from common.ipc import control_messages, envelope, media_messages
+from common.ipc import command_messages, control_messages, envelope, media_messages
 from common.rtmp.address import connect_app, parse_play, parse_publish
 from common.rtmp.client import split_url
 
 # Imported for their messages, which register themselves.
-REGISTERED = (control_messages, media_messages)
+REGISTERED = (command_messages, control_messages, media_messages)
 
 
 def bus_envelope(data: bytes) -> None:

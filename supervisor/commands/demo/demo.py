@@ -120,7 +120,7 @@ _LEFT_OUT = (NalType.SPS, NalType.PPS, NalType.AUD)
 
 
 class DemoPublisher(threading.Thread):
-    """Publishes in real time until told to stop; `failure` says why it ended by itself."""
+    """Publishes in real time until `stop`; `failure` says why it ended by itself."""
 
     def __init__(self, url: str, source: DemoSource) -> None:
         super().__init__(name="demo")
@@ -256,7 +256,7 @@ def _farm(
 def _wait_ready(
     run_dir: Path, farm: "subprocess.Popen[bytes]", stopped: threading.Event
 ) -> dict[str, Any] | None:
-    """Its status once it listens and has a device; None when told to stop before."""
+    """Its status once it listens and has a device; None when stopped before."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and not stopped.is_set():
         if farm.poll() is not None:

@@ -62,7 +62,7 @@ def test_a_child_that_crashes_says_how() -> None:
 
 
 def test_a_child_that_falls_silent_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "SILENCE_S", -0.5)
+    monkeypatch.setattr(measuring, "NO_LINE_S", -0.5)
     answer, _ = follow("import time; time.sleep(60)")
     assert "said nothing" in str(answer["error"])
 

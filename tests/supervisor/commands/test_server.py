@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from common.ipc.control_messages import Answer, Command
+from common.ipc.command_messages import Answer, Command
 from supervisor.commands.server import CommandServer
 from supervisor.commands.table import COMMANDS
 

@@ -78,7 +78,7 @@ def test_what_is_wrong_with_a_stream_stands_below_it(rig: Rig) -> None:
         "cannot_move": "software: cpu:1 is down",
     }
     told = shown(found, 300)
-    assert "degraded: no top rendition, 12 pictures left out, aboard 1 crashed workers" in told
+    assert "degraded: no top rendition, 12 pictures dropped, aboard 1 crashed workers" in told
     assert "cannot move: software: cpu:1 is down" in told
     assert "degraded: no top rendition" in shown(found)
 

@@ -1,0 +1,99 @@
+"""What people are shown of a running farm: its banner and its status (IO: /proc, clocks)."""
+
+import os
+import time
+from pathlib import Path
+
+from common.ipc.control_messages import DeviceInfo
+from common.ipc.identity import ChildId
+from supervisor.commands.banner import address_text, banner
+from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot
+from supervisor.commands.version import VERSION
+from supervisor.farm.farm import Farm
+from supervisor.processes.children import Child, Children
+from supervisor.processes.launcher import Launcher
+from supervisor.processes.proc_stat import CpuMeter, pss_bytes
+
+
+class FarmReport:
+    """Looks at one farm and its processes."""
+
+    def __init__(
+        self,
+        farm: Farm,
+        children: Children,
+        launcher: Launcher,
+        run_dir: Path,
+        config_path: Path | None,
+    ) -> None:
+        self._farm = farm
+        self._children = children
+        self._launcher = launcher
+        self._run_dir = run_dir
+        self._config_path = config_path
+        self._started_unix = time.time()
+        self._started_s = time.monotonic()
+        self._cpu = CpuMeter()
+
+    def sample(self) -> None:
+        """Measure the CPU time of all processes; called once a second."""
+        self._cpu.sample([os.getpid(), *self._children.pids()], time.monotonic())
+
+    def banner(self) -> str:
+        """A few lines on where the farm is and what it runs on."""
+        up = (self._farm.hellos.get(child) for child in self._launcher.children)
+        devices: list[DeviceInfo] = [h.device for h in up if h and h.device is not None]
+        return banner(
+            VERSION,
+            str(self._run_dir),
+            self._listening() or [address_text(self._launcher.listen)],
+            self._launcher.settings,
+            self._farm.state.fleet,
+            devices,
+        )
+
+    def status(self) -> Json:
+        """The document of `tfarm status --json`."""
+        facts = FarmFacts(
+            version=VERSION,
+            run_dir=str(self._run_dir),
+            config=str(self._config_path or ""),
+            started_unix=self._started_unix,
+            supervisor=self._own_facts(),
+            children=[self._child_facts(child) for child in self._children.by_id.values()],
+            now_s=time.monotonic(),
+            now_unix=time.time(),
+            listen=self._listening(),
+        )
+        return snapshot(facts, self._farm)
+
+    def _listening(self) -> list[str]:
+        """The real addresses."""
+        hellos = self._farm.hellos.values()
+        return list(dict.fromkeys(address for hello in hellos for address in hello.listen))
+
+    def _child_facts(self, child: Child) -> ChildFacts:
+        pid = child.process.pid if child.process else 0
+        return ChildFacts(
+            child.spec.child,
+            child.machine.state.value,
+            pid,
+            child.machine.restarts,
+            child.machine.reason,
+            child.machine.since(),
+            pss_bytes(pid) if pid else 0,
+            self._cpu.percent.get(pid, 0.0),
+        )
+
+    def _own_facts(self) -> ChildFacts:
+        pid = os.getpid()
+        return ChildFacts(
+            ChildId("supervisor"),
+            "ready",
+            pid,
+            0,
+            "",
+            self._started_s,
+            pss_bytes(pid),
+            self._cpu.percent.get(pid, 0.0),
+        )

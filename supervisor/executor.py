@@ -1,0 +1,66 @@
+"""Carries out the farm's actions, and wakes the farm at its deadlines (IO: asyncio)."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
+from supervisor.farm.farm import Farm
+from supervisor.farm.stream import NO_INGEST
+from supervisor.processes.children import Children
+from supervisor.processes.control import Control
+from supervisor.processes.launcher import Launcher
+
+log = logging.getLogger("tfarm.supervisor.executor")
+
+
+class Executor:
+    """Stands between what the farm decides and the children."""
+
+    def __init__(
+        self, farm: Farm, control: Control, children: Children, launcher: Launcher
+    ) -> None:
+        self._farm = farm
+        self._control = control
+        self._children = children
+        self._launcher = launcher
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def execute(self, actions: Sequence[Action]) -> None:
+        """Carry actions out, and look when the farm's next deadline is."""
+        for action in actions:
+            match action:
+                case Send(child, _) if child == NO_INGEST:
+                    pass
+                case Send(child, message, payloads):
+                    if not self._control.send(child, message, payloads):
+                        log.warning("not sent child=%s kind=%s", child, type(message).__name__)
+                case FailChild(child, reason):
+                    self._children.fail_and_restart(child, reason)
+                case StartWorker(child):
+                    log.warning("starting a dedicated worker child=%s", child)
+                    self._children.start(self._launcher.spec(child))
+                case StopWorker(child):
+                    # not while the child's own event is still being seen to
+                    self._loop.call_soon(self._children.remove, child)
+        self._set_timer()
+
+    def close(self) -> None:
+        """Wake the farm no more."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._farm.next_deadline()
+        if deadline < float("inf") and not self._is_closed:
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.execute(self._farm.tick(self._loop.time()))

@@ -177,11 +177,7 @@ def test_a_publisher_that_is_back_at_another_ingest_goes_on_as_long_after_as_it_
     clock.now += 1.0
     egress.send(StreamClosed(STREAM, Generation(1), "its ingest is gone", 10_000))
     clock.now += 2.0
-    resume = (
-        ResumeTime(clock_reference.stream_ms, clock_reference.monotonic_s, last_ms)
-        if knows_time
-        else None
-    )
+    resume = ResumeTime(clock_reference, last_ms) if knows_time else None
     placed = replace(ANSWER, generation=Generation(2), resume_time=resume)
     other = Ingest(clock, egress, placed=placed)
     if has_audio:

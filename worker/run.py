@@ -37,6 +37,7 @@ from common.ipc.media_messages import (
     StreamStart,
     VideoHeader,
 )
+from common.media.units import VideoCodec
 from common.process.awake_clock import AwakeClock
 from common.process.log import RateLimit
 from worker.devices.table import OpenDevice
@@ -106,16 +107,16 @@ class Worker:
         payload: bytes,
     ) -> None:
         match message:
-            case VideoHeader():
+            case VideoHeader() if message.codec is VideoCodec.H264:
                 session.put_header(payload)
             case StreamSplice():
                 session.splice(message.splice_ms)
             case StreamPause():
-                session.freeze(
-                    message.reference_ms, message.reference_s, may_go_on=message.may_go_on
-                )
+                session.freeze(message.reference, may_go_on=message.may_go_on)
             case StreamEnd():
                 session.end(message.reason)
+            case VideoHeader():
+                session.abandon(f"{message.codec.label} is not decoded here")
 
     # ---- the supervisor -----------------------------------------------------------------------
 

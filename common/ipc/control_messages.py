@@ -14,6 +14,7 @@ from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Templ
 from common.config.settings import Settings
 from common.ipc.envelope import message
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
+from common.media.clock import ClockReference
 
 # ---- parts ------------------------------------------------------------------------------------
 
@@ -44,8 +45,7 @@ class PublisherStatus:
     address: str  # "203.0.113.7:50122"; "" while the publisher is away
     since_unix: float
     is_live: bool  # False: held, its publisher is away
-    reference_ms: int
-    reference_s: float
+    reference: ClockReference
     format: SourceFormat | None = None
     codec: str = ""  # "avc1.64001f"
     audio: str = ""  # "AAC-LC 48 kHz 2ch", "left out: Opus"
@@ -120,8 +120,7 @@ class Endpoint:
 class ResumeTime:
     """Where the time of a stream goes on: its anchor, and what has been sent of it."""
 
-    reference_ms: int
-    reference_s: float
+    reference: ClockReference
     end_ms: int
 
 

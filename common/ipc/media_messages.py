@@ -7,10 +7,14 @@ where a class says so. Times are stream time in ms (docs/architecture.md) unless
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
 
 from common.config.ladder import Template
 from common.ipc.envelope import message
 from common.ipc.identity import Generation, StreamId
+from common.media.clock import ClockReference
+from common.media.units import VideoCodec
 
 SHARED = ""  # the rendition name of what crosses once a stream: audio, data messages
 
@@ -26,7 +30,7 @@ REPLAY = 4  # from a GOP buffer: fills a new one, not counted as live
 @message("stream-start")
 @dataclass(frozen=True, slots=True)
 class StreamStart:
-    """Opens a stream in a worker. Payload: the AVCDecoderConfigurationRecord.
+    """Opens a stream in a worker. Payload: the codec's configuration record.
 
     Followed by the access units since the last IDR (`replay`), then by the live ones.
     """
@@ -34,8 +38,8 @@ class StreamStart:
     stream_id: StreamId
     generation: Generation
     template: Template
-    reference_ms: int  # stream time …
-    reference_s: float  # … at this CLOCK_MONOTONIC
+    codec: VideoCodec
+    reference: ClockReference
     resume_after_ms: int | None = None  # frames up to this PTS: decode, don't encode; then an IDR
     splice_ms: int | None = None  # with a drain: frames below this PTS belong to the old generation
 
@@ -43,20 +47,23 @@ class StreamStart:
 @message("video-header")
 @dataclass(frozen=True, slots=True)
 class VideoHeader:
-    """New parameter sets from the next unit on. Payload: the AVCDecoderConfigurationRecord."""
+    """New parameter sets from the next unit on. Payload: the codec's configuration record."""
 
     stream_id: StreamId
     generation: Generation
+    codec: VideoCodec
 
 
 @message("access-unit")
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every picture, here and at the other end
 class AccessUnit:
-    """One access unit. Payload: AVCC NAL units, lengths of the record's size, as they came."""
+    """One access unit. Payload: its data as `common.media.units` has them (H.264: AVCC)."""
 
     stream_id: StreamId
     generation: Generation
     number: int  # counts up by one; a gap means units were dropped: wait for an IDR
+    codec: VideoCodec
+    track: int
     dts_ms: int
     composition_ms: int  # PTS - DTS
     is_key: bool
@@ -86,8 +93,7 @@ class StreamPause:
 
     stream_id: StreamId
     generation: Generation
-    reference_ms: int  # stream time …
-    reference_s: float  # … at this CLOCK_MONOTONIC
+    reference: ClockReference
     may_go_on: bool = False
 
 
@@ -134,6 +140,22 @@ class StreamClosed:
 # ---- worker or ingest → egress ----------------------------------------------------------------
 
 
+class RenditionVideo(NamedTuple):
+    """What the pictures of a rendition are, for whoever serves it."""
+
+    codec: str  # of `VideoCodec`
+    width: int
+    height: int
+    bitrate_bps: int = 0  # 0: not known, of the source
+    fps_num: int = 0  # frames per second; 0: not known
+    fps_den: int = 1
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Frames per second, if they are known."""
+        return Fraction(self.fps_num, self.fps_den) if self.fps_num else None
+
+
 @message("rendition-open")
 @dataclass(frozen=True, slots=True)
 class RenditionOpen:
@@ -147,10 +169,22 @@ class RenditionOpen:
     generation: Generation
     rendition: str
     first_number: int  # of the next tag
+    video: RenditionVideo
+
+
+class TagHeader(NamedTuple):
+    """What routes one tag of `Tags`, so that nobody reads its body for that."""
+
+    type: int  # FLV's tag type: 8 audio, 9 video, 18 script data
+    codec: str  # of `VideoCodec` or `AudioCodec`; "" for script data
+    dts_ms: int
+    composition_ms: int  # PTS - DTS
+    flags: int  # KEY, HEADER, REPLAY
+    received_s: float  # when the last byte of what it was made of came in
 
 
 @message("tags")
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every picture of a rendition
 class Tags:
     """FLV tag bodies of one rendition (or SHARED), in order. Payloads: one body a tag.
 
@@ -162,7 +196,7 @@ class Tags:
     generation: Generation
     rendition: str
     first_number: int
-    tags: tuple[tuple[int, int, int, float], ...]  # FLV tag type, dts_ms, flags, received_s
+    tags: tuple[TagHeader, ...]
     sent_s: float = 0.0  # when it was given to the link; 0: a replay
 
 

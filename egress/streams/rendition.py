@@ -24,7 +24,7 @@ from common.media.rates import Throughput
 from common.process.stage_times import StageTimes
 from egress.streams.gop_buffer import GopBuffer
 from egress.streams.subscribers import Start, Subscriber, Subscribers
-from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, PublisherInfo, Tag, read_tag
+from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, PublisherInfo, Tag
 
 VIDEO_WAIT_S = 0.2  # how long audio waits for a rendition's video
 MAX_WAITING = 1_000
@@ -225,7 +225,7 @@ class Rendition:
         """Start with what is known of the stream's sound; before all else."""
         config = Config(publisher=publisher if self._is_transcoded else None)
         if publisher.audio_header:
-            header = read_tag(AUDIO, 0, HEADER, 0.0, publisher.audio_header)
+            header = Tag(AUDIO, publisher.audio_codec, 0, 0, HEADER, publisher.audio_header)
             config = config._replace(audio=header)
         self.gop_buffer.config = config
         self._unflushed.begin(config)

@@ -73,7 +73,7 @@ class _Next:
         splice_ms = self.message.splice_ms
         if splice_ms is None or not isinstance(message, Tags):
             return False
-        return bool(message.tags) and message.tags[0][1] >= splice_ms
+        return bool(message.tags) and message.tags[0].dts_ms >= splice_ms
 
     def due_at(self) -> float | None:
         """When the generation before has had time enough for its end."""
@@ -336,10 +336,8 @@ class Stream:
             self._deadline = None
         offset_ms = self._time.offset_ms
         tags = [
-            read_tag(tag_type, dts_ms + offset_ms, flags, received_s, body)
-            for (tag_type, dts_ms, flags, received_s), body in zip(
-                message.tags, payloads, strict=False
-            )
+            read_tag(header, body, offset_ms)
+            for header, body in zip(message.tags, payloads, strict=False)
         ]
         if message.rendition == SHARED:
             self._shared(tags, now)
@@ -384,7 +382,9 @@ class Stream:
             if tag.type == AUDIO and tag.flags & HEADER:
                 if tag.body == self._publisher.audio_header:
                     continue  # a repetition; subscribers have it
-                self._set_publisher(self._publisher._replace(audio_header=tag.body))
+                self._set_publisher(
+                    self._publisher._replace(audio_header=tag.body, audio_codec=tag.codec)
+                )
             for rendition in renditions:
                 rendition.shared(tag, now)
         self.touched.update(self.renditions)
@@ -405,7 +405,7 @@ def _first_ms(message: Tags) -> int | None:
     A replay repeats what was sent, by whomever, a header has no time, and a data message that comes
     before its publisher's first picture has that of the last one's.
     """
-    for tag_type, dts_ms, flags, _ in message.tags:
-        if tag_type in _TIMED and not flags & (HEADER | REPLAY):
-            return dts_ms
+    for header in message.tags:
+        if header.type in _TIMED and not header.flags & (HEADER | REPLAY):
+            return header.dts_ms
     return None

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from common.flv import tag as flv
-from common.flv.audio import AudioFormat
 from common.flv.tag import TagType
-from common.ipc.media_messages import HEADER, KEY, REPLAY
+from common.ipc.media_messages import HEADER, KEY, REPLAY, TagHeader
 from common.media.units import Config as MediaConfig
 from common.media.units import Unit
 
@@ -19,18 +18,13 @@ AUDIO: Final = int(TagType.AUDIO)
 VIDEO: Final = int(TagType.VIDEO)
 DATA: Final = int(TagType.SCRIPT)
 
-_AAC = int(AudioFormat.AAC)
-_AVC = 7  # of a video body's first byte, without its frame type
-_AVC_HEADER_BYTES = 5
-_AAC_HEADER_BYTES = 2
-
 
 @dataclass(slots=True)
 class Tag:
     """One FLV tag. Not frozen, which would cost as much again for every tag that comes."""
 
     type: int
-    codec: str  # "h264", "aac"; "" for a body that only FLV-shaped outputs can take
+    codec: str  # of `common.media.units`; "" for script data
     dts_ms: int
     composition_ms: int  # PTS - DTS
     flags: int  # KEY, HEADER, REPLAY of `common.ipc.media_messages`
@@ -64,17 +58,17 @@ class Tag:
         return flv.Tag(TagType(self.type), self.dts_ms, self.body).config()
 
 
-def read_tag(tag_type: int, dts_ms: int, flags: int, received_s: float, body: bytes) -> Tag:
-    """The tag that a message says this body is."""
-    codec, composition_ms = "", 0
-    if tag_type == VIDEO:
-        if len(body) >= _AVC_HEADER_BYTES and body[0] & 0x8F == _AVC:
-            codec = "h264"
-            if body[1] == 1:
-                composition_ms = int.from_bytes(body[2:5], "big", signed=True)
-    elif tag_type == AUDIO and len(body) >= _AAC_HEADER_BYTES and body[0] >> 4 == _AAC:
-        codec = "aac"
-    return Tag(tag_type, codec, dts_ms, composition_ms, flags, body, received_s)
+def read_tag(header: TagHeader, body: bytes, offset_ms: int = 0) -> Tag:
+    """The tag that a message says this body is, `offset_ms` later."""
+    return Tag(
+        header.type,
+        header.codec,
+        header.dts_ms + offset_ms,
+        header.composition_ms,
+        header.flags,
+        body,
+        header.received_s,
+    )
 
 
 class PublisherInfo(NamedTuple):
@@ -82,6 +76,7 @@ class PublisherInfo(NamedTuple):
 
     script: bytes = b""  # the publisher's own onMetaData, as a data message body
     audio_header: bytes = b""  # the sequence header, as a tag body
+    audio_codec: str = ""
 
 
 class Config(NamedTuple):

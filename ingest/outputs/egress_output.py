@@ -7,16 +7,26 @@ for the ports it is given.
 """
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 from common.config.ladder import SOURCE
 from common.flv.audio import audio_body, audio_header_body
 from common.flv.tag import TagType
 from common.flv.video import video_body, video_header_body
 from common.ipc.identity import Generation, StreamId
-from common.ipc.media_messages import HEADER, KEY, REPLAY, SHARED, StreamClosed, StreamOpen
+from common.ipc.media_messages import (
+    HEADER,
+    KEY,
+    REPLAY,
+    SHARED,
+    RenditionVideo,
+    StreamClosed,
+    StreamOpen,
+    TagHeader,
+)
 from common.media.units import AudioUnit, DataUnit, VideoConfig, VideoUnit
 from common.process.stage_times import StageTimes
-from ingest.outputs.outbox import EgressFeed, Peers, TagEntry
+from ingest.outputs.outbox import EgressFeed, Peers
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import GopItem, SourceGop
 
@@ -28,7 +38,9 @@ RIDE_S = 0.06
 SIGN_OF_LIFE_S = 5.0
 LET_GO_MS = 3_000  # an egress that a stream goes to no more keeps it so long, for who comes now
 
-Batch = tuple[str, list[TagEntry], list[bytes]]  # rendition, entries, bodies
+_AUDIO, _VIDEO, _SCRIPT = int(TagType.AUDIO), int(TagType.VIDEO), int(TagType.SCRIPT)
+
+Batch = tuple[str, list[TagHeader], list[bytes]]  # rendition, entries, bodies
 
 
 class EgressOutput:
@@ -51,7 +63,7 @@ class EgressOutput:
         self._paused: list[EgressFeed] = []  # to egresses that do not want the stream now
         self._ending: list[EgressFeed] = []  # only their last words are due
         self._rendition = SOURCE
-        self._entries: list[TagEntry] = []
+        self._entries: list[TagHeader] = []
         self._bodies: list[bytes] = []
         self._picture_s = 0.0  # when the last one came
         self._life_shown_s = 0.0
@@ -145,7 +157,7 @@ class EgressOutput:
             self.flush(rides=rendition == SOURCE)
             self._rendition = rendition
         if rendition == SOURCE:
-            self._picture_s = entry[3]
+            self._picture_s = entry.received_s
         self._entries.append(entry)
         self._bodies.append(body)
 
@@ -166,7 +178,7 @@ class EgressOutput:
         for feed in self._paused:
             feed.skip(self._rendition, len(entries))
         if self._rendition == SOURCE:
-            self.stages.add("ingest", sent_s - entries[-1][3])
+            self.stages.add("ingest", sent_s - entries[-1].received_s)
 
     def lose(self) -> None:
         """A picture was lost: leave a gap in the source's numbers."""
@@ -214,20 +226,28 @@ class EgressOutput:
         config, metadata = gop.video_config, gop.metadata
         if config is not None:
             body = metadata.body if metadata else b""
-            feed.open_source(self.generation, body, video_header_body(config))
+            fps = config.fps or (metadata.fps if metadata else None) or Fraction(0)
+            video = RenditionVideo(
+                config.codec, config.width, config.height, 0, fps.numerator, fps.denominator
+            )
+            feed.open_source(self.generation, video, body, video_header_body(config))
 
 
-def tag_of(item: GopItem) -> tuple[str, TagEntry, bytes] | None:
+def tag_of(item: GopItem) -> tuple[str, TagHeader, bytes] | None:
     """The rendition, entry and body of an item's tag; a header has no time, and may have no tag."""
     if isinstance(item, VideoUnit):
         flags = KEY if item.is_key else 0
-        return SOURCE, (TagType.VIDEO, item.dts_ms, flags, item.received_s), video_body(item)
+        entry = TagHeader(
+            _VIDEO, item.codec, item.dts_ms, item.composition_ms, flags, item.received_s
+        )
+        return SOURCE, entry, video_body(item)
     if isinstance(item, AudioUnit):
-        return SHARED, (TagType.AUDIO, item.dts_ms, 0, item.received_s), audio_body(item)
+        entry = TagHeader(_AUDIO, item.codec, item.dts_ms, 0, 0, item.received_s)
+        return SHARED, entry, audio_body(item)
     if isinstance(item, DataUnit):
-        return SHARED, (TagType.SCRIPT, item.dts_ms, 0, item.received_s), item.data
+        return SHARED, TagHeader(_SCRIPT, "", item.dts_ms, 0, 0, item.received_s), item.data
     header = audio_header_body(item)
-    return (SHARED, (TagType.AUDIO, 0, HEADER, 0.0), header) if header else None
+    return (SHARED, TagHeader(_AUDIO, item.codec, 0, 0, HEADER, 0.0), header) if header else None
 
 
 def _replayed(gop: SourceGop) -> Iterator[Batch]:
@@ -239,8 +259,8 @@ def _replayed(gop: SourceGop) -> Iterator[Batch]:
         tag = tag_of(item)
         if tag is None:
             continue
-        rendition, (kind, dts_ms, flags, received_s), body = tag
-        entry = (kind, dts_ms, flags | REPLAY, received_s)
+        rendition, entry, body = tag
+        entry = entry._replace(flags=entry.flags | REPLAY)
         if batch is None or batch[0] != rendition:
             if batch is not None:
                 yield batch

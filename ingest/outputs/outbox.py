@@ -19,20 +19,21 @@ from common.ipc.media_messages import (
     KEY,
     AccessUnit,
     RenditionOpen,
+    RenditionVideo,
     StreamClosed,
     StreamEnd,
     StreamOpen,
     StreamPause,
     StreamSplice,
     StreamStart,
+    TagHeader,
     Tags,
     VideoHeader,
 )
-from common.media.units import Data, VideoUnit
+from common.media.clock import ClockReference
+from common.media.units import Data, VideoConfig, VideoUnit
 
 MAX_KEPT = 32  # messages that wait for a peer which takes none: then only the latest matter
-
-TagEntry = tuple[int, int, int, float]  # as in `Tags.tags`
 
 
 class Port(Protocol):
@@ -137,9 +138,11 @@ class WorkerFeed:
         for unit in replay:
             self.unit(unit, is_repeat)
 
-    def header(self, record: bytes) -> None:
+    def header(self, config: VideoConfig) -> None:
         """New parameter sets from the next unit on."""
-        self._outbox.send(VideoHeader(self.stream_id, self.generation), (record,))
+        self._outbox.send(
+            VideoHeader(self.stream_id, self.generation, config.codec), (config.record,)
+        )
 
     def unit(self, unit: VideoUnit, replay: bool = False) -> None:
         if not self._started:
@@ -157,6 +160,8 @@ class WorkerFeed:
             self.stream_id,
             self.generation,
             number,
+            unit.codec,
+            unit.track,
             unit.dts_ms,
             unit.composition_ms,
             unit.is_key,
@@ -179,13 +184,10 @@ class WorkerFeed:
     def splice(self, splice_ms: int) -> None:
         self._outbox.send(StreamSplice(self.stream_id, self.generation, splice_ms))
 
-    def pause(self, reference_ms: int, reference_s: float, *, may_go_on: bool) -> None:
+    def pause(self, reference: ClockReference, *, may_go_on: bool) -> None:
         """The publisher is away, or only silent and may go on."""
         if self._started:
-            message = StreamPause(
-                self.stream_id, self.generation, reference_ms, reference_s, may_go_on
-            )
-            self._outbox.send(message)
+            self._outbox.send(StreamPause(self.stream_id, self.generation, reference, may_go_on))
 
     def end(self, reason: str) -> None:
         self._outbox.send(StreamEnd(self.stream_id, self.generation, reason))
@@ -211,18 +213,21 @@ class EgressFeed:
     def open(self, message: StreamOpen) -> None:
         self._outbox.send(message)
 
-    def open_source(self, generation: Generation, metadata: bytes, header: bytes) -> None:
+    def open_source(
+        self, generation: Generation, video: RenditionVideo, metadata: bytes, header: bytes
+    ) -> None:
         """Begin the source rendition, or change its headers (tag bodies; metadata may be b"")."""
         if not self.takes_source:
             return
-        message = RenditionOpen(self.stream_id, generation, SOURCE, self._numbers.get(SOURCE, 0))
+        first = self._numbers.get(SOURCE, 0)
+        message = RenditionOpen(self.stream_id, generation, SOURCE, first, video)
         self._outbox.send(message, (metadata, header))
 
     def tags(
         self,
         generation: Generation,
         rendition: str,
-        entries: Sequence[TagEntry],
+        entries: Sequence[TagHeader],
         payloads: Sequence[bytes],
         sent_s: float = 0.0,
         *,
@@ -278,20 +283,20 @@ class EgressFeed:
         generation: Generation,
         rendition: str,
         first: int,
-        entries: Sequence[TagEntry],
+        entries: Sequence[TagHeader],
         payloads: Sequence[bytes],
     ) -> None:
         """Sequence headers are never dropped."""
         for i, entry in enumerate(entries):
-            if entry[2] & HEADER:
+            if entry.flags & HEADER:
                 self.dropped -= 1
                 message = Tags(self.stream_id, generation, rendition, first + i, (entry,))
                 self._outbox.send(message, (payloads[i],))
 
 
-def _first_key(entries: Sequence[TagEntry]) -> int:
+def _first_key(entries: Sequence[TagHeader]) -> int:
     """Index of the first tag that a player can start at, or the number of tags."""
     for i, entry in enumerate(entries):
-        if entry[2] & KEY:
+        if entry.flags & KEY:
             return i
     return len(entries)

@@ -92,8 +92,8 @@ class WorkerOutput:
                 self._stream_id,
                 placed.generation,
                 placed.template,
-                clock_reference.stream_ms,
-                clock_reference.monotonic_s,
+                config.codec,
+                clock_reference,
                 placed.resume_after_ms,
                 placed.splice_ms,
             ),
@@ -125,9 +125,9 @@ class WorkerOutput:
         if self._feed is None or config.record == self._record:
             return
         self._record = config.record
-        self._feed.header(config.record)
+        self._feed.header(config)
         for leaving in self._leaving:
-            leaving.feed.header(config.record)
+            leaving.feed.header(config)
 
     def unit(self, unit: VideoUnit) -> None:
         self._pause = None
@@ -188,9 +188,7 @@ class WorkerOutput:
         return feeds
 
     def _tell_pause(self, feed: WorkerFeed, clock_reference: ClockReference) -> None:
-        feed.pause(
-            clock_reference.stream_ms, clock_reference.monotonic_s, may_go_on=self._may_go_on
-        )
+        feed.pause(clock_reference, may_go_on=self._may_go_on)
 
     def _is_present(self, feed: WorkerFeed) -> bool:
         return self._peers.worker(feed.port.child) is feed.port

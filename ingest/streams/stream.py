@@ -65,8 +65,7 @@ class Stream:
         self.timeline = Timeline()
         resume = placed.resume_time
         if resume is not None:
-            reference = ClockReference(resume.reference_ms, resume.reference_s)
-            self.timeline = Timeline.continuing(reference, resume.end_ms)
+            self.timeline = Timeline.continuing(resume.reference, resume.end_ms)
         self._placed = placed
         self._report = context.report
         self._since_unix = since_unix
@@ -194,7 +193,7 @@ class Stream:
         reference = self.timeline.clock_reference
         if reference is None:
             return None
-        return ResumeTime(reference.stream_ms, reference.monotonic_s, self.timeline.end_ms or 0)
+        return ResumeTime(reference, self.timeline.end_ms or 0)
 
     # ---- the supervisor -----------------------------------------------------------------------
 
@@ -267,8 +266,7 @@ class Stream:
             address=self._address,
             since_unix=self._since_unix,
             is_live=self.state in (StreamState.WAITING, StreamState.LIVE),
-            reference_ms=reference.stream_ms,
-            reference_s=reference.monotonic_s,
+            reference=reference,
             format=self._format.format,
             codec=codec_string(config) if config else "",
             audio=media.audio,

@@ -377,5 +377,5 @@ def resume_time(stream: Stream) -> ResumeTime | None:
         for rendition in served.renditions
         if rendition.last_pts_ms is not None
     ]
-    end_ms = max(shown, default=publisher.reference_ms)
-    return ResumeTime(publisher.reference_ms, publisher.reference_s, end_ms)
+    end_ms = max(shown, default=publisher.reference.stream_ms)
+    return ResumeTime(publisher.reference, end_ms)

@@ -183,11 +183,11 @@ class Migration:
 
 def next_splice(publisher: PublisherStatus, gop_ms: int, now: float) -> int:
     """A stream time on the grid of keyframes, far enough ahead for a worker to get ready."""
-    now_ms = publisher.reference_ms + (now - publisher.reference_s) * 1000
+    now_ms = publisher.reference.lead_ms + now * 1000
     lead_ms = LEAD_MS + min(publisher.gop_ms, MAX_REPLAY_MS) / 2
     return math.ceil((now_ms + lead_ms) / gop_ms) * gop_ms
 
 
 def time_of(publisher: PublisherStatus, stream_ms: int) -> float:
     """The CLOCK_MONOTONIC of a stream time."""
-    return publisher.reference_s + (stream_ms - publisher.reference_ms) / 1000
+    return (stream_ms - publisher.reference.lead_ms) / 1000

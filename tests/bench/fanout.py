@@ -46,6 +46,7 @@ from tests.kit.egress import (
     egress_rendition,
     give,
     give_shared,
+    head,
     rendition_open,
     tags,
 )
@@ -105,7 +106,7 @@ def flushes(made: Sequence[Sequence[Piece]]) -> list[bytes]:
     out = []
     for pieces in made:
         for piece in pieces:
-            item = (piece.tag_type, piece.dts_ms, piece.flags, 0.0), piece.body
+            item = head(piece.tag_type, piece.dts_ms, piece.flags), piece.body
             if piece.tag_type == 8:
                 give_shared(rendition, item)
             else:
@@ -288,7 +289,7 @@ class Egress:
         template = replace(TEMPLATE, flush_ms=flush_ms, hold_ms=600_000)  # others have turns
         self._egress.push(StreamOpen(STREAM, Generation(1), template, ()))
         self._egress.push(*rendition_open(SOURCE))
-        self._egress.push(*tags(0, ((8, 0, HEADER, 0.0), AUDIO_HEADER), rendition=SHARED))
+        self._egress.push(*tags(0, (head(8, 0, HEADER), AUDIO_HEADER), rendition=SHARED))
         self.play()
         memory = pss_bytes(self.pid) // 1024
         with door() as (port, let_in):
@@ -309,7 +310,7 @@ class Egress:
         for i in frames_in_time(GOP):
             for piece in self._turn[i]:
                 dts_ms = self._now_ms + piece.dts_ms
-                entry = (piece.tag_type, dts_ms, piece.flags, time.monotonic())
+                entry = head(piece.tag_type, dts_ms, piece.flags, time.monotonic())
                 if piece.tag_type == 8:
                     self._egress.push(*tags(0, (entry, piece.body), rendition=SHARED))
                 else:

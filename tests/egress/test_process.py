@@ -19,7 +19,7 @@ from common.config.settings import EgressSettings, Settings
 from common.errors import ExitCode
 from common.ipc.control_messages import Positions, SwitchGeneration
 from common.ipc.identity import Generation
-from common.ipc.media_messages import HEADER, KEY, GenerationEnd, StreamClosed
+from common.ipc.media_messages import HEADER, KEY, GenerationEnd, StreamClosed, TagHeader
 from common.rtmp.blocking_client import RtmpPlayer, RtmpRefused
 from common.rtmp.chunks import encode_message
 from common.rtmp.client import Ended
@@ -31,9 +31,9 @@ from tests.kit.clips import ClipSpec, make_clip
 from tests.kit.egress import (
     STREAM,
     TEMPLATE,
-    TagEntry,
     audio_header_tag,
     audio_tag,
+    head,
     inter_tag,
     key_tag,
     picture,
@@ -93,7 +93,7 @@ class Publisher:
             self.egress.push(*shared(audio_tag(self.now_ms), generation=self.generation))
             self.now_ms += 40
 
-    def tag(self, tag: tuple[TagEntry, bytes]) -> None:
+    def tag(self, tag: tuple[TagHeader, bytes]) -> None:
         for name in (SOURCE, "360p"):
             self.egress.push(*tags(self.number, tag, generation=self.generation, rendition=name))
         self.number += 1
@@ -272,7 +272,7 @@ def test_a_player_who_never_reads_is_cut_off_and_the_others_miss_nothing(
         while time.monotonic() < deadline:
             number, at = publisher.number, publisher.now_ms
             body = picture("x" * 200_000, is_key=number % 5 == 0)
-            publisher.tag(((9, at, KEY if number % 5 == 0 else 0, 0.0), body))
+            publisher.tag((head(9, at, KEY if number % 5 == 0 else 0), body))
             publisher.now_ms += 40
             seen += [w for w in watch(reader, f"v{at}") if w[0] == "v"]
             if number % 25 == 0 and _stalled(egress) > stalled:
@@ -404,9 +404,7 @@ def test_libavformat_plays_what_egress_sends(
             if tag.type == 8:
                 flags = HEADER if tag.is_header else 0
                 egress.push(
-                    *shared(
-                        ((8, tag.dts_ms, flags, 0.0), tag.body), generation=publisher.generation
-                    )
+                    *shared((head(8, tag.dts_ms, flags), tag.body), generation=publisher.generation)
                 )
             elif tag.is_header:
                 egress.push(
@@ -419,7 +417,7 @@ def test_libavformat_plays_what_egress_sends(
                     )
                 )
             else:
-                entry = (9, tag.dts_ms, KEY if tag.is_key else 0, time.monotonic())
+                entry = head(9, tag.dts_ms, KEY if tag.is_key else 0, time.monotonic())
                 egress.push(*tags(numbered, (entry, tag.body), generation=publisher.generation))
                 numbered += 1
                 time.sleep(0.01)

@@ -111,7 +111,7 @@ def status(farm: FarmAround) -> PublisherStatus | None:
 
 
 def source_times(farm: FarmAround) -> list[int]:
-    return [entry[1] for message, _ in farm.tags(SOURCE) for entry in message.tags]
+    return [entry.dts_ms for message, _ in farm.tags(SOURCE) for entry in message.tags]
 
 
 # ---- publishing -------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_a_published_stream_reaches_supervisor_egress_and_worker(farm: FarmAroun
     assert [unit.number for unit in farm.units()] == [0, 1, 2, 3, 4]
     assert source_times(farm) == [0, 40, 80, 120, 160]
     shared = [entry for message, _ in farm.tags(SHARED) for entry in message.tags]
-    assert [entry[:3] for entry in shared] == [
+    assert [(entry.type, entry.dts_ms, entry.flags) for entry in shared] == [
         (8, 0, HEADER_FLAG),
         *((8, number * 40 + 10, 0) for number in range(5)),
     ]
@@ -175,7 +175,7 @@ def test_libavformat_publishes_every_picture_and_its_audio_untouched(
         body[2:]
         for message, payloads in farm.tags(SHARED)
         for entry, body in zip(message.tags, payloads, strict=True)
-        if entry[0] == 8 and not entry[2] & HEADER_FLAG
+        if entry.type == 8 and not entry.flags & HEADER_FLAG
     ]
     assert audio_bodies == [body for kind, body in sent if kind == "audio"]
     compositions = {body[2:5] for _, payloads in farm.tags(SOURCE) for body in payloads}
@@ -394,7 +394,7 @@ def test_a_new_egress_gets_headers_and_the_last_gop(farm: FarmAround) -> None:
     late = [entry.message for entry in farm.received[before:] if entry.at == "egress"]
     assert [type(message) for message in late[:2]] == [StreamOpen, RenditionOpen]
     flags = [
-        entry[2]
+        entry.flags
         for message in late
         if isinstance(message, Tags) and message.rendition == SOURCE
         for entry in message.tags

@@ -7,7 +7,16 @@ from common.flv import amf0
 from common.flv.audio import aac_frame, aac_sequence_header
 from common.flv.video import avc_nalus, avc_sequence_header
 from common.ipc.identity import Generation, StreamId
-from common.ipc.media_messages import HEADER, KEY, SHARED, RenditionOpen, StreamOpen, Tags
+from common.ipc.media_messages import (
+    HEADER,
+    KEY,
+    SHARED,
+    RenditionOpen,
+    RenditionVideo,
+    StreamOpen,
+    TagHeader,
+    Tags,
+)
 from common.rtmp.chunks import ChunkReader, Message
 from egress.rtmp.fanout import Channel, Peer
 from egress.rtmp.from_units import (
@@ -37,8 +46,14 @@ TEMPLATE = Template(
     wait_ms=1_000,
 )
 
-TagEntry = tuple[int, int, int, float]
+RENDITION_VIDEO = RenditionVideo("h264", 640, 360, 600_000, 30)
+CODECS = {9: "h264", 8: "aac"}
 FLV_TYPE = {VIDEO: 9, AUDIO: 8, DATA: 18, METADATA_KIND: 18}
+
+
+def head(tag_type: int, dts_ms: int, flags: int = 0, received_s: float = 0.0) -> TagHeader:
+    """What a message says of a tag of H.264, AAC or script data."""
+    return TagHeader(tag_type, CODECS.get(tag_type, ""), dts_ms, 0, flags, received_s)
 
 
 def picture(text: str, is_key: bool = False, composition_ms: int = 0) -> bytes:
@@ -49,30 +64,34 @@ def sound(text: str) -> bytes:
     return aac_frame(text.encode())
 
 
-def key_tag(dts_ms: int) -> tuple[TagEntry, bytes]:
-    return (9, dts_ms, KEY, 0.0), picture(f"v{dts_ms}", is_key=True)
+def key_tag(dts_ms: int) -> tuple[TagHeader, bytes]:
+    return head(9, dts_ms, KEY), picture(f"v{dts_ms}", is_key=True)
 
 
-def inter_tag(dts_ms: int) -> tuple[TagEntry, bytes]:
-    return (9, dts_ms, 0, 0.0), picture(f"v{dts_ms}")
+def inter_tag(dts_ms: int) -> tuple[TagHeader, bytes]:
+    return head(9, dts_ms), picture(f"v{dts_ms}")
 
 
-def audio_tag(dts_ms: int) -> tuple[TagEntry, bytes]:
-    return (8, dts_ms, 0, 0.0), sound(f"a{dts_ms}")
+def audio_tag(dts_ms: int) -> tuple[TagHeader, bytes]:
+    return head(8, dts_ms), sound(f"a{dts_ms}")
 
 
-def audio_header_tag(dts_ms: int, payload: bytes = AUDIO_HEADER) -> tuple[TagEntry, bytes]:
-    return (8, dts_ms, HEADER, 0.0), payload
+def audio_header_tag(dts_ms: int, payload: bytes = AUDIO_HEADER) -> tuple[TagHeader, bytes]:
+    return head(8, dts_ms, HEADER), payload
 
 
-def data_tag(dts_ms: int) -> tuple[TagEntry, bytes]:
-    return (18, dts_ms, 0, 0.0), amf0.encode("onTextData", f"d{dts_ms}")
+def data_tag(dts_ms: int) -> tuple[TagHeader, bytes]:
+    return head(18, dts_ms), amf0.encode("onTextData", f"d{dts_ms}")
 
 
-def tag(item: tuple[TagEntry, bytes]) -> Tag:
+def tag(item: tuple[TagHeader, bytes]) -> Tag:
     """The tag that egress reads from a message."""
-    (tag_type, dts_ms, flags, received_s), body = item
-    return read_tag(tag_type, dts_ms, flags, received_s, body)
+    return read_tag(*item)
+
+
+def made_tag(tag_type: int, dts_ms: int, flags: int, body: bytes) -> Tag:
+    """A tag of H.264, AAC or script data."""
+    return read_tag(head(tag_type, dts_ms, flags), body)
 
 
 def egress_rendition(
@@ -88,14 +107,14 @@ def egress_rendition(
 
 
 def give(
-    rendition: EgressRendition, number: int, *items: tuple[TagEntry, bytes], now: float = 0.0
+    rendition: EgressRendition, number: int, *items: tuple[TagHeader, bytes], now: float = 0.0
 ) -> None:
     """Tags of this rendition alone."""
     rendition.tags(number, [tag(item) for item in items], now)
 
 
 def give_shared(
-    rendition: EgressRendition, *items: tuple[TagEntry, bytes], now: float = 0.0
+    rendition: EgressRendition, *items: tuple[TagHeader, bytes], now: float = 0.0
 ) -> None:
     """Audio and data of the stream."""
     for item in items:
@@ -111,7 +130,7 @@ class EntryFeed(EntryBuffer):
 
     def add(self, kind: int, dts_ms: int, flags: int, body: bytes) -> Entry:
         """The entry of one tag; of a header if `flags` or its kind say so."""
-        read = read_tag(FLV_TYPE[kind], dts_ms, flags, 0.0, body)
+        read = made_tag(FLV_TYPE[kind], dts_ms, flags, body)
         if kind == METADATA_KIND:
             self._given = self._given._replace(script=read)
         elif flags & HEADER:
@@ -147,7 +166,7 @@ class FlushReader:
 
 def tags(
     first_number: int,
-    *items: tuple[TagEntry, bytes],
+    *items: tuple[TagHeader, bytes],
     generation: int = 1,
     rendition: str = SOURCE,
 ) -> tuple[Tags, Sequence[bytes]]:
@@ -161,7 +180,7 @@ def tags(
     return message, [payload for _, payload in items]
 
 
-def shared(*items: tuple[TagEntry, bytes], generation: int = 1) -> tuple[Tags, Sequence[bytes]]:
+def shared(*items: tuple[TagHeader, bytes], generation: int = 1) -> tuple[Tags, Sequence[bytes]]:
     return tags(0, *items, generation=generation, rendition=SHARED)
 
 
@@ -172,7 +191,9 @@ def rendition_open(
     metadata: bytes = METADATA,
     header: bytes = VIDEO_HEADER,
 ) -> tuple[RenditionOpen, Sequence[bytes]]:
-    message = RenditionOpen(STREAM, Generation(generation), rendition, first_number)
+    message = RenditionOpen(
+        STREAM, Generation(generation), rendition, first_number, RENDITION_VIDEO
+    )
     return message, (metadata, header)
 
 

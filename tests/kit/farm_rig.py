@@ -19,6 +19,7 @@ from common.ipc.control_messages import (
     TranscodeStatus,
 )
 from common.ipc.identity import BootId, ChildId, Generation, StreamId, cpu_worker
+from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm
 from supervisor.farm.operator_commands import OperatorCommands
@@ -111,8 +112,7 @@ class Rig:
             "address": "192.0.2.1:5000",
             "since_unix": 0.0,
             "is_live": True,
-            "reference_ms": 0,
-            "reference_s": 0.0,
+            "reference": ClockReference(0, 0.0),
         }
         return PublisherStatus(StreamId(stream), **(values | fields))
 

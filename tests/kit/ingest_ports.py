@@ -15,10 +15,12 @@ from common.flv.audio import aac_frame, aac_sequence_header
 from common.flv.video import avc_nalus, avc_sequence_header
 from common.ipc.control_messages import Placement
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
-from common.ipc.media_messages import Tags
+from common.ipc.media_messages import RenditionVideo, Tags
 from common.media.units import AudioCodec, AudioUnit, Data, VideoCodec, VideoConfig, VideoUnit
 from common.rtmp.events import AudioReceived, VideoReceived
 from tests.kit.children import CPU0, EGRESS0
+
+SOURCE_VIDEO = RenditionVideo("h264", 1920, 1080, 0, 25)  # what `config()` says
 
 T = TypeVar("T")
 

@@ -24,6 +24,8 @@ from common.config.ladder import Rendition, Template
 from common.flv.video import VideoPacket, parse_video
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import AccessUnit, StreamStart
+from common.media.clock import ClockReference
+from common.media.units import VideoCodec
 from tests.kit.coded import CodedUnit
 from worker.devices.backend import Backend
 from worker.devices.software.decode import MILLISECONDS
@@ -162,6 +164,8 @@ def access_units(
             STREAM,
             Generation(generation),
             number,
+            VideoCodec.H264,
+            0,
             unit.dts_ms,
             unit.pts_ms - unit.dts_ms,
             unit.is_key,
@@ -267,7 +271,13 @@ class Driver:
             clock=clock,
             cpu_clock=cpu_clock,
         )
-        message = StreamStart(STREAM, Generation(generation), ladder, 0, time.monotonic())
+        message = StreamStart(
+            STREAM,
+            Generation(generation),
+            ladder,
+            VideoCodec.H264,
+            ClockReference(0, time.monotonic()),
+        )
         self.session = Session(replace(message, **start), source.record, self.context, queue_ms)
 
     def __enter__(self) -> Self:
@@ -307,7 +317,7 @@ class Driver:
 
     def take(self, event: Event) -> None:
         match event:
-            case RenditionBegan(rendition, metadata, header):
+            case RenditionBegan(rendition, _, metadata, header):
                 output = self.outputs.setdefault(
                     self.session.ladder.renditions[rendition].name, Output()
                 )

@@ -17,6 +17,8 @@ from common.ipc.control_messages import (
 from common.ipc.identity import Generation, StreamId
 from common.ipc.kinds import KINDS
 from common.ipc.media_messages import StreamStart
+from common.media.clock import ClockReference
+from common.media.units import VideoCodec
 from tests.kit.children import CPU0
 from tests.kit.session_driver import DEADLINE_S, SourceSpec, make_source, template
 from worker.devices.table import open_device
@@ -80,7 +82,13 @@ def test_of_all_who_meet_a_lost_device_only_the_first_met_it(
         monkeypatch.setattr(process._link, "send", lambda message, _=(): sent.append(message))
         record = make_source(SourceSpec(frames=1)).record
         for key in "abc":
-            start = StreamStart(StreamId(f"live/{key}"), Generation(1), template(), 0, 0.0)
+            start = StreamStart(
+                StreamId(f"live/{key}"),
+                Generation(1),
+                template(),
+                VideoCodec.H264,
+                ClockReference(0, 0.0),
+            )
             worker._sessions.start(start, record, 1000)
         sessions = list(worker._sessions)
         async with asyncio.timeout(DEADLINE_S):

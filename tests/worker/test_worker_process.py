@@ -40,8 +40,11 @@ from common.ipc.media_messages import (
     RenditionOpen,
     StreamEnd,
     StreamStart,
+    TagHeader,
     Tags,
 )
+from common.media.clock import ClockReference
+from common.media.units import VideoCodec
 from tests.kit.children import CPU0
 from tests.kit.media_link import BlockingListener, BlockingSender
 from tests.kit.session_driver import (
@@ -80,7 +83,7 @@ class Egress:
     def ended(self) -> bool:
         return any(isinstance(message, GenerationEnd) for message, _ in self.messages)
 
-    def tags(self, rendition: str) -> list[tuple[int, tuple[int, int, int, float], bytes]]:
+    def tags(self, rendition: str) -> list[tuple[int, TagHeader, bytes]]:
         """Number, head and body of each tag."""
         return [
             (message.first_number + index, head, payloads[index])
@@ -96,8 +99,15 @@ class Egress:
                 output.metadata.append(payloads[0])
                 output.headers.append(payloads[1])
         for _, head, body in self.tags(rendition):
-            output.tags.append((head[1], bool(head[2] & KEY), body, len(output.headers)))
+            output.tags.append((head.dts_ms, bool(head.flags & KEY), body, len(output.headers)))
         return output
+
+
+def stream_start(generation: int, **fields: Any) -> StreamStart:
+    reference = ClockReference(0, time.monotonic())
+    return StreamStart(
+        STREAM, Generation(generation), template(), VideoCodec.H264, reference, **fields
+    )
 
 
 class WorkerProcess:
@@ -167,7 +177,14 @@ class WorkerProcess:
         self.sender.send(frames)
 
     def start(self, source: Source, **start: Any) -> None:
-        message = StreamStart(STREAM, Generation(1), template(), 0, time.monotonic(), **start)
+        message = StreamStart(
+            STREAM,
+            Generation(1),
+            template(),
+            VideoCodec.H264,
+            ClockReference(0, time.monotonic()),
+            **start,
+        )
         self.send([encode(message), source.record])
 
     def feed(self, source: Source, *, first_number: int = 0, replay: bool = True) -> None:
@@ -242,9 +259,9 @@ def test_an_egress_that_comes_late_gets_headers_and_the_gop_and_then_the_live_ta
     for side in (first, late):
         side.gather_until(side.ended)
     opened, gop = (message for message, _ in late.messages[:2])
-    assert opened == RenditionOpen(STREAM, Generation(1), "big", 30)
+    assert opened == RenditionOpen(STREAM, Generation(1), "big", 30, opened.video)
     assert gop.first_number == 30
-    assert gop.tags[0][2] == KEY | REPLAY
+    assert gop.tags[0].flags == KEY | REPLAY
     assert late.tags("big")[10:] == first.tags("big")[40:]
     assert [number for number, _, _ in late.tags("big")] == list(range(30, 60))
     assert late.output("small").decode()
@@ -282,7 +299,9 @@ def test_a_new_generation_without_a_cut_replaces_the_old_one(worker: WorkerProce
     worker.start(source)
     worker.feed(source)
     first.gather_until(lambda: len(first.tags("big")) == 30)
-    message = StreamStart(STREAM, Generation(2), template(), 0, time.monotonic())
+    message = StreamStart(
+        STREAM, Generation(2), template(), VideoCodec.H264, ClockReference(0, time.monotonic())
+    )
     worker.send([encode(message), source.record])
     first.gather_until(first.ended)
     ends = [message for message, _ in first.messages if isinstance(message, GenerationEnd)]
@@ -296,7 +315,13 @@ def test_a_hundred_streams_come_and_go_and_leave_nothing(worker: WorkerProcess) 
     process = psutil.Process(worker.process.pid)
 
     def round_of(generation: int) -> None:
-        message = StreamStart(STREAM, Generation(generation), template(), 0, time.monotonic())
+        message = StreamStart(
+            STREAM,
+            Generation(generation),
+            template(),
+            VideoCodec.H264,
+            ClockReference(0, time.monotonic()),
+        )
         worker.send([encode(message), source.record])
         for header, data in access_units(source, generation=generation):
             worker.send([encode(header), data])

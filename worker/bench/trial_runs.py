@@ -18,6 +18,8 @@ from common.errors import WorkerError
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import AccessUnit, StreamStart
+from common.media.clock import ClockReference
+from common.media.units import VideoCodec
 from worker.bench.capacity_search import Part
 from worker.bench.clip import LoopClip
 from worker.devices.backend import Backend, Decoder, EncodedUnit, Encoder, Scaler, Surface
@@ -222,7 +224,9 @@ class Bench:
         self._generation += 1
         name = StreamId(f"{self._template.name}/calibrate-{index}")
         generation = Generation(self._generation)
-        start = StreamStart(name, generation, self._template, 0, time.monotonic())
+        start = StreamStart(
+            name, generation, self._template, VideoCodec.H264, ClockReference(0, time.monotonic())
+        )
         return Session(start, self._clip.record, context, QUEUE_MS)
 
     def _counts(self) -> list[int]:
@@ -241,6 +245,8 @@ class Bench:
         header = AccessUnit(
             *session.key,
             k,
+            VideoCodec.H264,
+            0,
             offset_ms + unit.dts_ms,
             unit.composition_ms,
             unit.is_key,

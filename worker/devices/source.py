@@ -10,6 +10,7 @@ from fractions import Fraction
 from common.codecs.h264 import AvcConfig, SpsInfo, parse_sps
 from common.config.ladder import SourceFormat
 from common.errors import DecodeFailed
+from common.media.units import VideoCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,10 @@ class Source:
         return self.config.nal_length_size
 
 
-def read_source(record: bytes) -> Source:
+def read_source(record: bytes, codec: VideoCodec = VideoCodec.H264) -> Source:
     """Parse the record and its first SPS. Raises AvcError, DecodeFailed."""
+    if codec is not VideoCodec.H264:
+        raise DecodeFailed(f"{codec.label} is not decoded here")
     config = AvcConfig.parse(record)
     if not config.sps:
         raise DecodeFailed("the sequence header holds no SPS")

@@ -6,6 +6,8 @@ first picture lands at the stream's now when it is back, and must not meet one m
 
 import math
 
+from common.media.clock import ClockReference
+
 LAG_MS = 100  # behind stream time: longer than the publisher's return takes to get here
 MAX_FPS = 60.0
 
@@ -14,11 +16,11 @@ class FreezeFrames:
     """The freeze frames of one absence; ask for `take` at `due_at`."""
 
     def __init__(
-        self, reference_ms: int, reference_s: float, last_pts_ms: int | None, fps: float | None
+        self, reference: ClockReference, last_pts_ms: int | None, fps: float | None
     ) -> None:
         """`last_pts_ms` is the last picture's that was sent; `fps` the source's rate."""
         self.fps = fps
-        self._lead_ms = reference_ms - reference_s * 1000 - LAG_MS
+        self._lead_ms = reference.lead_ms - LAG_MS
         self._step_ms = 1000 / min(MAX_FPS, max(1.0, fps or 30.0))
         self._next_ms = -math.inf if last_pts_ms is None else last_pts_ms + self._step_ms
 

@@ -10,7 +10,20 @@ from common.codecs.h264 import AvcConfig
 from common.config.ladder import RenditionFormat
 from common.flv.on_metadata import video_metadata
 from common.flv.video import avc_nalus, avc_sequence_header
+from common.ipc.media_messages import RenditionVideo
 from common.media.units import VideoCodec
+
+
+def describe(rendition: RenditionFormat, fps: Fraction) -> RenditionVideo:
+    """What the rendition's pictures are."""
+    return RenditionVideo(
+        VideoCodec.H264,
+        rendition.width,
+        rendition.height,
+        rendition.bitrate_bps,
+        fps.numerator,
+        fps.denominator,
+    )
 
 
 def metadata(rendition: RenditionFormat, fps: Fraction) -> bytes:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from common.flv.tag import TagType
 from common.ipc.envelope import encode
 from common.ipc.identity import Generation, StreamId
-from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, Tags
+from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, RenditionVideo, TagHeader, Tags
 from common.media.gop_buffer import GopBuffer
 
 Frames = list[bytes]
+
+_VIDEO = int(TagType.VIDEO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class RenditionOutput:
         self.name = name
         self._stream_id = stream_id
         self._generation = generation
+        self._video = RenditionVideo("", 0, 0)
         self._metadata = b""
         self._header = b""
         self._next_number = 0
@@ -42,9 +45,9 @@ class RenditionOutput:
     def is_open(self) -> bool:
         return bool(self._header)
 
-    def begin(self, metadata: bytes, header: bytes) -> Frames:
+    def begin(self, video: RenditionVideo, metadata: bytes, header: bytes) -> Frames:
         """The rendition begins, or goes on with other headers; the next tag is a keyframe."""
-        self._metadata, self._header = metadata, header
+        self._video, self._metadata, self._header = video, metadata, header
         self._gop.clear()
         return self._open(self._next_number)
 
@@ -55,10 +58,7 @@ class RenditionOutput:
         for tag in tags:
             key = tag.is_key
             self._gop.add(tag, len(tag.body), "video", tag.pts_ms, is_key=key, begins=key)
-        heads = [
-            (int(TagType.VIDEO), tag.pts_ms, KEY if tag.is_key else 0, tag.received_s)
-            for tag in tags
-        ]
+        heads = [self._head(tag) for tag in tags]
         return [self._tags(first, heads, now_s), *(tag.body for tag in tags)]
 
     def catch_up(self) -> list[Frames]:
@@ -69,24 +69,22 @@ class RenditionOutput:
         first = self._next_number - len(kept)
         messages = [self._open(first)]
         if kept:
-            heads = [
-                (
-                    int(TagType.VIDEO),
-                    tag.pts_ms,
-                    REPLAY | (KEY if tag.is_key else 0),
-                    tag.received_s,
-                )
-                for tag in kept
-            ]
+            heads = [self._head(tag, REPLAY) for tag in kept]
             messages.append([self._tags(first, heads), *(tag.body for tag in kept)])
         return messages
 
+    def _head(self, tag: CodedTag, flags: int = 0) -> TagHeader:
+        """No B-frames, so that DTS and PTS are one."""
+        if tag.is_key:
+            flags |= KEY
+        return TagHeader(_VIDEO, self._video.codec, tag.pts_ms, 0, flags, tag.received_s)
+
     def _open(self, first_number: int) -> Frames:
-        message = RenditionOpen(self._stream_id, self._generation, self.name, first_number)
+        message = RenditionOpen(
+            self._stream_id, self._generation, self.name, first_number, self._video
+        )
         return [encode(message), self._metadata, self._header]
 
-    def _tags(
-        self, first: int, heads: list[tuple[int, int, int, float]], sent_s: float = 0.0
-    ) -> bytes:
+    def _tags(self, first: int, heads: list[TagHeader], sent_s: float = 0.0) -> bytes:
         entries = tuple(heads)
         return encode(Tags(self._stream_id, self._generation, self.name, first, entries, sent_s))

@@ -227,9 +227,7 @@ class DecodeStage:
         self._last = None
         if self._frozen is None:
             return None
-        self._freeze = FreezeFrames(
-            freeze.reference_ms, freeze.reference_s, self.timer.last_ms, fps
-        )
+        self._freeze = FreezeFrames(freeze.reference, self.timer.last_ms, fps)
         level = logging.DEBUG if freeze.may_go_on else logging.INFO
         log.log(level, "publisher away stream=%s: its last picture is repeated", self._label)
         return self._freeze

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from common.ipc.media_messages import RenditionVideo
 from worker.output.rendition_output import CodedTag
 
 
@@ -11,6 +12,7 @@ class RenditionBegan:
     """A rendition's encoder is open, for the first time or anew; a keyframe follows."""
 
     rendition: int  # index in the ladder
+    video: RenditionVideo
     metadata: bytes
     header: bytes
 

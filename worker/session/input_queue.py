@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from common.ipc.media_messages import AccessUnit
+from common.media.clock import ClockReference
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_UNITS = 4000
@@ -55,8 +56,7 @@ class Splice:
 class Freeze:
     """The publisher is away from here on; stream time goes on from this clock reference."""
 
-    reference_ms: int
-    reference_s: float
+    reference: ClockReference
     may_go_on: bool = False  # it is only silent
 
 

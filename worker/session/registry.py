@@ -211,7 +211,7 @@ class Sessions:
                 output = entry.outputs.get(event.rendition)
                 if output is None:
                     output = entry.outputs[event.rendition] = RenditionOutput(*key, name)
-                frames = output.begin(event.metadata, event.header)
+                frames = output.begin(event.video, event.metadata, event.header)
                 self.egresses.send((*key, name), frames)
             case Ended():
                 self._on_ended(key, event)

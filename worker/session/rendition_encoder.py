@@ -22,7 +22,7 @@ from common.media.rates import FrameRate, usual_rate
 from common.process.stage_times import StageTimes
 from worker.devices.backend import Encoder, Surface
 from worker.frames.captions import WaitingCaptions
-from worker.output.mux import coded_picture, metadata, sequence_header
+from worker.output.mux import coded_picture, describe, metadata, sequence_header
 from worker.output.rendition_output import CodedTag
 from worker.session.events import RenditionBegan, RenditionCoded
 from worker.session.inline_encoding import CpuCost
@@ -97,7 +97,10 @@ class RenditionEncoder:
     def began(self) -> RenditionBegan:
         """The event that describes the encoder as it is now."""
         header = sequence_header(self._config)
-        return RenditionBegan(self.index, metadata(self.rendition, self._fps), header)
+        rendition, fps = self.rendition, self._fps
+        return RenditionBegan(
+            self.index, describe(rendition, fps), metadata(rendition, fps), header
+        )
 
     # ---- the decode thread --------------------------------------------------------------------
 

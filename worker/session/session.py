@@ -14,6 +14,7 @@ from common.config.ladder import Ladder, OmittedRendition, fit_ladder
 from common.errors import AvcError, DecodeFailed, DeviceLost, EncodeFailed
 from common.ipc.control_messages import RenditionStatus, TranscodeStatus
 from common.ipc.media_messages import AccessUnit, StreamStart
+from common.media.clock import ClockReference
 from common.process.log import stream_label
 from worker.devices.source import Source, read_source
 from worker.frames.timing import FrameTimer, PtsWindow
@@ -106,12 +107,12 @@ class Session:
         """Leave pictures from `splice_ms` on to another generation; end when the first comes."""
         self._pipeline.put_marker(Splice(splice_ms))
 
-    def freeze(self, reference_ms: int, reference_s: float, *, may_go_on: bool = False) -> None:
+    def freeze(self, reference: ClockReference, *, may_go_on: bool = False) -> None:
         """Repeat the last picture in stream time up to the next unit: the publisher is away.
 
         `may_go_on`: it is silent, and the next unit may follow the last one.
         """
-        self._pipeline.put_marker(Freeze(reference_ms, reference_s, may_go_on))
+        self._pipeline.put_marker(Freeze(reference, may_go_on))
 
     def end(self, reason: str) -> None:
         """Encode what is queued, then end."""
@@ -213,7 +214,7 @@ class Session:
 
         Raises AvcError, DecodeFailed, EncodeFailed, DeviceLost.
         """
-        source = read_source(self._record)
+        source = read_source(self._record, self._start.codec)
         ladder = fit_ladder(self._start.template, source.format)
         if not ladder.renditions:
             raise EncodeFailed("the template has no rendition for this source")

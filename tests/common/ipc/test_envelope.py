@@ -24,7 +24,16 @@ from common.ipc.control_messages import (
 )
 from common.ipc.envelope import decode, decode_frames, encode, from_plain, to_plain
 from common.ipc.identity import BootId, Generation, StreamId
-from common.ipc.media_messages import AccessUnit, StreamStart, Tags
+from common.ipc.media_messages import (
+    AccessUnit,
+    RenditionOpen,
+    RenditionVideo,
+    StreamStart,
+    TagHeader,
+    Tags,
+)
+from common.media.clock import ClockReference
+from common.media.units import VideoCodec
 from tests.kit.children import CPU0, EGRESS0, EGRESS1, dedicated
 
 TEMPLATE = Settings().templates[0]
@@ -32,9 +41,20 @@ STREAM = StreamId("live/cam1")
 GENERATION = Generation(7)
 
 CASES = [
-    AccessUnit(STREAM, GENERATION, 4, 400, -33, False, 1234.5),
-    Tags(STREAM, GENERATION, "720p", 4, ((9, 400, 1, 1234.5), (8, 401, 0, 1.0))),
-    StreamStart(STREAM, GENERATION, TEMPLATE, 0, 12.5, resume_after_ms=40),
+    AccessUnit(STREAM, GENERATION, 4, VideoCodec.H264, 0, 400, -33, False, 1234.5),
+    Tags(
+        STREAM,
+        GENERATION,
+        "720p",
+        4,
+        (TagHeader(9, "h264", 400, -33, 1, 1234.5), TagHeader(8, "aac", 401, 0, 0, 1.0)),
+    ),
+    StreamStart(
+        STREAM, GENERATION, TEMPLATE, VideoCodec.H264, ClockReference(0, 12.5), resume_after_ms=40
+    ),
+    RenditionOpen(
+        STREAM, GENERATION, "720p", 4, RenditionVideo("h264", 1280, 720, 2_000_000, 30_000, 1001)
+    ),
     Welcome(BootId("b" * 16), Settings(), ()),
     Placement(3, STREAM, GENERATION, TEMPLATE, None, ("720p",), "no device has room"),
     Placement(3, STREAM, GENERATION, TEMPLATE, dedicated(1), ("720p",), "alone"),
@@ -55,8 +75,7 @@ def test_nested_values_keep_fractions_maps_and_none() -> None:
         "127.0.0.1:5",
         1.0,
         True,
-        0,
-        2.0,
+        ClockReference(0, 2.0),
         format=SourceFormat(640, 360, Fraction(4, 3), Fraction(30000, 1001)),
         dropped={"worker queue": 3},
     )
@@ -127,6 +146,40 @@ def test_an_older_child_reads_the_settings_of_a_newer_supervisor() -> None:
     longer = msgpack.unpackb(encode(welcome))
     longer[3].append("of a later version")
     assert decode(msgpack.packb(longer)) == welcome
+
+
+def test_the_tags_of_a_message_are_read_as_named_tuples_and_checked_one_and_all() -> None:
+    good = [9, "h264", 400, -33, 1, 1234.5]
+    head = [envelope.VERSION, "tags", STREAM, GENERATION, "720p", 4]
+    read = decode(msgpack.packb([*head, [good, good], 1.0]))
+    assert [type(header) for header in read.tags] == [TagHeader, TagHeader]
+    assert read.tags[1].composition_ms == -33
+    whole = decode(msgpack.packb([*head, [good, [*good[:5], 1]], 1.0])).tags[1].received_s
+    assert (whole, type(whole)) == (1.0, float), "msgpack may say a whole number as an integer"
+    for bad in (
+        [good, good[:5]],
+        [good[:5], [*good, 1.0]],  # as many values in all as two have
+        [good, {i: 0 for i in "abcdef"}],
+        [good, "h26412"],
+        [good, 5],
+        [None],
+        good,
+        "tags",
+    ):
+        with pytest.raises(EnvelopeError):
+            decode(msgpack.packb([*head, bad, 1.0]))
+
+
+def test_a_rate_that_is_not_known_is_none() -> None:
+    assert RenditionVideo("h264", 1280, 720).fps is None
+    assert RenditionVideo("h264", 1280, 720, 0, 30_000, 1001).fps == Fraction(30_000, 1001)
+
+
+def test_a_codec_that_nobody_knows_is_an_envelope_error() -> None:
+    unit = msgpack.unpackb(encode(CASES[0]))
+    unit[unit.index("h264")] = "mpeg2"
+    with pytest.raises(EnvelopeError, match="no VideoCodec"):
+        decode(msgpack.packb(unit))
 
 
 def test_payload_and_envelope_sizes_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:

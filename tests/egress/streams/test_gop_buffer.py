@@ -5,18 +5,18 @@ import pytest
 from common.ipc.media_messages import HEADER, KEY
 from common.media import gop_buffer
 from egress.streams.gop_buffer import GopBuffer
-from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, read_tag
-from tests.kit.egress import AUDIO_HEADER, VIDEO_HEADER, picture, sound
+from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config
+from tests.kit.egress import AUDIO_HEADER, VIDEO_HEADER, made_tag, picture, sound
 
-VIDEO_CONFIG = read_tag(VIDEO, 0, HEADER, 0.0, VIDEO_HEADER)
-AUDIO_CONFIG = read_tag(AUDIO, 0, HEADER, 0.0, AUDIO_HEADER)
+VIDEO_CONFIG = made_tag(VIDEO, 0, HEADER, VIDEO_HEADER)
+AUDIO_CONFIG = made_tag(AUDIO, 0, HEADER, AUDIO_HEADER)
 
 
 class Gop(GopBuffer):
     """A buffer that is given the fields of one tag after the other."""
 
     def add(self, tag_type: int, dts_ms: int, flags: int, body: bytes) -> None:
-        self.append(read_tag(tag_type, dts_ms, flags, 0.0, body))
+        self.append(made_tag(tag_type, dts_ms, flags, body))
 
 
 def fill(frames: int, step_ms: int = 40) -> Gop:

@@ -20,6 +20,7 @@ from tests.kit.egress import (
     egress_rendition,
     give,
     give_shared,
+    head,
     inter_tag,
     key_tag,
     messages,
@@ -61,7 +62,7 @@ def test_metadata_and_header_go_ahead_of_the_first_keyframe() -> None:
 def test_data_is_nobodys_metadata_whatever_its_name_is() -> None:
     rendition = made(is_transcoded=True)
     give(rendition, 0, key_tag(0))
-    give_shared(rendition, ((18, 0, 0, 0.0), b"\x02\x00\x0aonMetaData\x08"))
+    give_shared(rendition, (head(18, 0, 0, 0.0), b"\x02\x00\x0aonMetaData\x08"))
     assert rendition.script == METADATA
     assert take(rendition)[-1].kind == from_units.DATA
 
@@ -125,7 +126,7 @@ def test_headers_that_no_picture_came_with_are_not_those_of_the_next_ones() -> N
 
 def test_a_header_among_the_tags_is_taken_as_one() -> None:
     rendition = egress_rendition()
-    give(rendition, 0, ((9, 0, HEADER, 0.0), VIDEO_HEADER), key_tag(0))
+    give(rendition, 0, (head(9, 0, HEADER, 0.0), VIDEO_HEADER), key_tag(0))
     assert words(take(rendition)) == ["H", "v0"]
 
 
@@ -148,8 +149,8 @@ def test_a_replay_of_what_is_here_is_left_out_and_not_counted() -> None:
     rendition = made()
     give(rendition, 0, key_tag(0), inter_tag(40))
     replay = [
-        ((kind, dts, flags | REPLAY, at), data)
-        for (kind, dts, flags, at), data in (
+        (header._replace(flags=header.flags | REPLAY), data)
+        for header, data in (
             key_tag(0),
             inter_tag(40),
         )
@@ -284,8 +285,8 @@ def test_positions_and_latency_are_counted() -> None:
     rendition = made()
     rendition.demanded_since_s = 9.9
     pictures = [
-        tag(((9, 0, 1, 9.99), picture("v0", True, composition_ms=80))),
-        tag(((9, 40, 0, 9.99), picture("v40", composition_ms=-10))),
+        tag((head(9, 0, 1, 9.99)._replace(composition_ms=80), picture("v0", True))),
+        tag((head(9, 40, 0, 9.99)._replace(composition_ms=-10), picture("v40"))),
     ]
     rendition.tags(0, pictures, 10.0, 9.995)
     take(rendition)
@@ -301,9 +302,9 @@ def test_positions_and_latency_are_counted() -> None:
 
 def test_tags_that_may_have_waited_for_a_player_are_not_timed() -> None:
     rendition = made()
-    rendition.tags(0, [tag(((9, 0, 1, 9.99), picture("v0", True)))], 10.0, 9.995)
+    rendition.tags(0, [tag((head(9, 0, 1, 9.99), picture("v0", True)))], 10.0, 9.995)
     rendition.demanded_since_s = 10.0
-    rendition.tags(1, [tag(((9, 40, 0, 9.99), picture("v40")))], 10.1, 9.999)
+    rendition.tags(1, [tag((head(9, 40, 0, 9.99), picture("v40")))], 10.1, 9.999)
     take(rendition)
     rendition.note_sent(10.1)
     assert rendition.stages.quantiles() == {}

@@ -4,7 +4,7 @@ import pytest
 
 from common.config.ladder import SOURCE
 from common.ipc.identity import Generation
-from common.ipc.media_messages import REPLAY
+from common.ipc.media_messages import REPLAY, TagHeader
 from egress.streams.stream import (
     END_WAIT_S,
     LATE_S,
@@ -157,7 +157,7 @@ def test_another_ingest_that_repeats_what_was_sent_goes_on_in_its_time() -> None
     output.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)
     output.words(SOURCE)
     output.stream.open(stream_open(generation=2), 11.0)
-    again = [((9, dts_ms, flags | REPLAY, 0.0), body) for (_, dts_ms, flags, _), body in REPEATED]
+    again = [(header._replace(flags=header.flags | REPLAY), body) for header, body in REPEATED]
     output.take(
         rendition_open(SOURCE, generation=2),
         tags(0, *again, generation=2),
@@ -178,7 +178,7 @@ def test_another_ingest_that_repeats_what_was_sent_goes_on_in_its_time() -> None
     ],
 )
 def test_another_ingests_time_is_that_of_its_first_picture_or_sound(
-    first: tuple[tuple[int, int, int, float], bytes], begins_ms: int, goes_on_ms: int
+    first: tuple[TagHeader, bytes], begins_ms: int, goes_on_ms: int
 ) -> None:
     output = Output()
     output.take(rendition_open(SOURCE), tags(0, key_tag(5000), inter_tag(5040)), now=10.0)

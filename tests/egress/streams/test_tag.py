@@ -4,36 +4,45 @@ import pytest
 
 from common.flv.audio import aac_frame
 from common.flv.video import avc_nalus, avc_sequence_header
-from common.ipc.media_messages import HEADER, KEY, REPLAY
+from common.ipc.media_messages import HEADER, KEY, REPLAY, TagHeader
 from egress.streams.tag import AUDIO, DATA, VIDEO, read_tag
 
 
 @pytest.mark.parametrize(
-    ("tag_type", "body", "codec", "composition_ms", "data"),
+    ("header", "body", "data"),
     [
-        (VIDEO, avc_nalus(b"picture", -80, True), "h264", -80, b"picture"),
-        (VIDEO, avc_sequence_header(b"record"), "h264", 0, None),
-        (AUDIO, aac_frame(b"sound"), "aac", 0, b"sound"),
-        (AUDIO, b"\x2fmp3", "", 0, b"\x2fmp3"),
-        (DATA, b"\x02\x00\x01d", "", 0, b"\x02\x00\x01d"),
+        (TagHeader(VIDEO, "h264", 1000, -80, 0, 5.0), avc_nalus(b"picture", -80, True), b"picture"),
+        (TagHeader(VIDEO, "h264", 1000, 0, HEADER, 5.0), avc_sequence_header(b"record"), None),
+        (TagHeader(AUDIO, "aac", 1000, 0, 0, 5.0), aac_frame(b"sound"), b"sound"),
+        (TagHeader(AUDIO, "mp3", 1000, 0, 0, 5.0), b"\x2fmp3", b"\x2fmp3"),
+        (TagHeader(DATA, "", 1000, 0, 0, 5.0), b"\x02\x00\x01d", b"\x02\x00\x01d"),
     ],
 )
-def test_a_tag_tells_its_codec_and_gives_its_unit(
-    tag_type: int, body: bytes, codec: str, composition_ms: int, data: bytes | None
+def test_a_tag_says_what_its_message_says_and_gives_its_unit(
+    header: TagHeader, body: bytes, data: bytes | None
 ) -> None:
-    tag = read_tag(tag_type, 1000, 0, 5.0, body)
-    assert (tag.codec, tag.composition_ms) == (codec, composition_ms)
+    tag = read_tag(header, body)
+    assert (
+        tag.type,
+        tag.codec,
+        tag.dts_ms,
+        tag.composition_ms,
+        tag.flags,
+        tag.received_s,
+    ) == header
+    assert tag.body is body
     unit = tag.unit()
     assert (bytes(unit.data) if unit is not None else None) == data
-    assert tag.pts_ms == 1000 + composition_ms
+    assert tag.pts_ms == 1000 + header.composition_ms
+    assert read_tag(header, body, 500).dts_ms == 1500
 
 
 @pytest.mark.parametrize(
     ("tag_type", "body"), [(VIDEO, b"\x17"), (VIDEO, b"\x22sorenson"), (VIDEO, b""), (AUDIO, b"")]
 )
-def test_a_body_without_a_known_codec_is_kept_as_it_is(tag_type: int, body: bytes) -> None:
-    tag = read_tag(tag_type, 1000, 0, 5.0, body)
-    assert (tag.codec, tag.composition_ms, tag.body) == ("", 0, body)
+def test_nobody_reads_a_body_to_route_it(tag_type: int, body: bytes) -> None:
+    tag = read_tag(TagHeader(tag_type, "h264", 1000, 40, 0, 5.0), body)
+    assert (tag.codec, tag.composition_ms, tag.body) == ("h264", 40, body)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +56,6 @@ def test_a_body_without_a_known_codec_is_kept_as_it_is(tag_type: int, body: byte
     ],
 )
 def test_only_a_picture_is_a_keyframe(tag_type: int, flags: int, is_key: bool) -> None:
-    tag = read_tag(tag_type, 0, flags, 0.0, b"body")
+    tag = read_tag(TagHeader(tag_type, "h264", 0, 0, flags, 0.0), b"body")
     assert tag.is_key is is_key
     assert tag.is_replay is bool(flags & REPLAY)

@@ -13,6 +13,7 @@ from common.ipc.media_messages import (
     RenditionOpen,
     StreamClosed,
     StreamOpen,
+    TagHeader,
     Tags,
 )
 from common.media.units import AudioCodec, AudioConfig, AudioUnit, DataUnit, VideoUnit
@@ -21,6 +22,7 @@ from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import GopItem, SourceGop
 from tests.kit.children import EGRESS1
 from tests.kit.ingest_ports import (
+    SOURCE_VIDEO,
     STREAM,
     TEMPLATE,
     FakePeers,
@@ -64,7 +66,7 @@ class Around:
             self.side.put(item)
 
     def batches(self) -> list[tuple[str, list[int]]]:
-        return [(m.rendition, [entry[1] for entry in m.tags]) for m in self.port.of(Tags)]
+        return [(m.rendition, [entry.dts_ms for entry in m.tags]) for m in self.port.of(Tags)]
 
 
 def test_what_a_picture_spends_in_ingest_is_counted_but_not_what_audio_waits() -> None:
@@ -84,7 +86,7 @@ def test_the_stream_opens_before_its_source_and_its_tags() -> None:
     around.side.end_read(1.0)
     assert around.port.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
     opened, payloads = around.port.sent[1]
-    assert opened == RenditionOpen(STREAM, ONE, SOURCE, 0)
+    assert opened == RenditionOpen(STREAM, ONE, SOURCE, 0, SOURCE_VIDEO)
     assert payloads == (b"meta", video_header_body(config()))
 
 
@@ -93,7 +95,7 @@ def test_one_read_goes_out_as_runs_of_a_rendition_in_the_order_of_arrival() -> N
     around.put(unit(0, key=True), unit(40), sound(41), sound(62), unit(80))
     around.side.end_read(1.0)
     assert around.batches() == [(SOURCE, [0, 40]), (SHARED, [41, 62]), (SOURCE, [80])]
-    assert around.port.of(Tags)[0].tags[0] == (9, 0, KEY, 1.0)
+    assert around.port.of(Tags)[0].tags[0] == TagHeader(9, "h264", 0, 0, KEY, 1.0)
 
 
 def test_audio_rides_with_the_next_picture_while_pictures_come() -> None:
@@ -159,11 +161,11 @@ def test_a_later_egress_gets_headers_and_the_last_gop_marked_as_a_replay() -> No
     around.side.end_read(1.0)
     assert late.kinds()[:2] == ["StreamOpen", "RenditionOpen"]
     assert [(m.rendition, m.tags) for m in late.of(Tags)] == [
-        (SHARED, ((8, 0, HEADER | REPLAY, 0.0),)),
-        (SOURCE, ((9, 0, KEY | REPLAY, 1.0),)),
-        (SHARED, ((8, 10, REPLAY, 1.0), (18, 50, REPLAY, 1.0))),
-        (SOURCE, ((9, 40, REPLAY, 1.0),)),
-        (SOURCE, ((9, 80, 0, 1.0),)),
+        (SHARED, (TagHeader(8, "aac", 0, 0, HEADER | REPLAY, 0.0),)),
+        (SOURCE, (TagHeader(9, "h264", 0, 0, KEY | REPLAY, 1.0),)),
+        (SHARED, (TagHeader(8, "aac", 10, 0, REPLAY, 1.0), TagHeader(18, "", 50, 0, REPLAY, 1.0))),
+        (SOURCE, (TagHeader(9, "h264", 40, 0, REPLAY, 1.0),)),
+        (SOURCE, (TagHeader(9, "h264", 80, 0, 0, 1.0),)),
     ]
     assert late.numbers(SOURCE) == [0, 1, 2]
     assert around.port.numbers(SOURCE) == [0, 1, 2], "who was there gets nothing twice"
@@ -189,7 +191,7 @@ def test_a_new_generation_marks_tags_and_numbers_go_on() -> None:
     around.put(unit(40))
     around.side.end_read(1.0)
     assert [(m.generation, m.first_number) for m in around.port.of(Tags)] == [(ONE, 0), (two, 1)]
-    assert around.port.of(RenditionOpen)[-1] == RenditionOpen(STREAM, two, SOURCE, 1)
+    assert around.port.of(RenditionOpen)[-1] == RenditionOpen(STREAM, two, SOURCE, 1, SOURCE_VIDEO)
 
 
 def test_what_was_put_goes_before_the_close_and_nothing_after_the_last_one() -> None:

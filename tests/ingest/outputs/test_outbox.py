@@ -1,6 +1,7 @@
 """ingest/outputs/outbox.py: numbering, and what is dropped when a peer takes no more."""
 
 import itertools
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,15 +18,26 @@ from common.ipc.media_messages import (
     StreamEnd,
     StreamOpen,
     StreamStart,
+    TagHeader,
     Tags,
     VideoHeader,
 )
-from common.media.units import VideoUnit
-from ingest.outputs.outbox import MAX_KEPT, EgressFeed, TagEntry, WorkerFeed
-from tests.kit.ingest_ports import EGRESS, STREAM, TEMPLATE, WORKER, RememberingPort, video_unit
+from common.media.clock import ClockReference
+from common.media.units import VideoCodec, VideoUnit
+from ingest.outputs.outbox import MAX_KEPT, EgressFeed, WorkerFeed
+from tests.kit.ingest_ports import (
+    EGRESS,
+    SOURCE_VIDEO,
+    STREAM,
+    TEMPLATE,
+    WORKER,
+    RememberingPort,
+    config,
+    video_unit,
+)
 
 ONE = Generation(1)
-START = StreamStart(STREAM, ONE, TEMPLATE, 0, 0.0)
+START = StreamStart(STREAM, ONE, TEMPLATE, VideoCodec.H264, ClockReference(0, 0.0))
 OPEN = StreamOpen(STREAM, ONE, TEMPLATE, ("360p",))
 CLOSED = StreamClosed(STREAM, ONE, "over", 0)
 
@@ -34,8 +46,12 @@ def unit(at_ms: int, *, key: bool = False) -> VideoUnit:
     return video_unit(at_ms, key=key, data=str(at_ms).encode())
 
 
-def tag(at_ms: int, flags: int = 0) -> TagEntry:
-    return (9, at_ms, flags, 1.0)
+def sound(at_ms: int, flags: int = 0, received_s: float = 1.0) -> TagHeader:
+    return TagHeader(8, "aac", at_ms, 0, flags, received_s)
+
+
+def tag(at_ms: int, flags: int = 0) -> TagHeader:
+    return TagHeader(9, "h264", at_ms, 0, flags, 1.0)
 
 
 def worker_feed() -> tuple[WorkerFeed, RememberingPort]:
@@ -50,7 +66,9 @@ def egress_feed() -> tuple[EgressFeed, RememberingPort]:
     return feed, port
 
 
-def put(feed: EgressFeed, *entries: TagEntry, rendition: str = SOURCE, rides: bool = False) -> None:
+def put(
+    feed: EgressFeed, *entries: TagHeader, rendition: str = SOURCE, rides: bool = False
+) -> None:
     feed.tags(ONE, rendition, entries, [b"body"] * len(entries), rides=rides)
 
 
@@ -98,7 +116,7 @@ def test_a_start_and_new_headers_wait_for_a_full_worker() -> None:
     feed, port = worker_feed()
     port.full = True
     feed.start(START, b"record", [unit(0, key=True), unit(40)], is_repeat=False)
-    feed.header(b"other")
+    feed.header(replace(config(), record=b"other"))
     assert not feed.retry()
     port.full = False
     feed.unit(unit(80))
@@ -133,7 +151,7 @@ def test_what_waits_for_a_dead_peer_is_bounded() -> None:
     feed, port = egress_feed()
     port.full = True
     for number in range(3 * MAX_KEPT):
-        feed.open_source(ONE, b"", str(number).encode())
+        feed.open_source(ONE, SOURCE_VIDEO, b"", str(number).encode())
     port.full = False
     assert feed.retry()
     opens = [payloads for message, payloads in port.sent if isinstance(message, RenditionOpen)]
@@ -144,12 +162,15 @@ def test_what_waits_for_a_dead_peer_is_bounded() -> None:
 def test_renditions_are_numbered_apart_and_told_where_they_go_on() -> None:
     feed, port = egress_feed()
     put(feed, tag(0, KEY), tag(40))
-    put(feed, (8, 0, 0, 1.0), rendition=SHARED)
+    put(feed, sound(0), rendition=SHARED)
     put(feed, tag(80))
-    feed.open_source(ONE, b"meta", b"header")
+    feed.open_source(ONE, SOURCE_VIDEO, b"meta", b"header")
     assert port.numbers(SOURCE) == [0, 1, 2]
     assert port.numbers(SHARED) == [0]
-    assert port.sent[-1] == (RenditionOpen(STREAM, ONE, SOURCE, 3), (b"meta", b"header"))
+    assert port.sent[-1] == (
+        RenditionOpen(STREAM, ONE, SOURCE, 3, SOURCE_VIDEO),
+        (b"meta", b"header"),
+    )
 
 
 def test_a_full_egress_misses_pictures_up_to_the_next_keyframe_inside_a_batch_too() -> None:
@@ -162,19 +183,24 @@ def test_a_full_egress_misses_pictures_up_to_the_next_keyframe_inside_a_batch_to
     assert port.numbers(SOURCE) == [0, 4, 5]
     assert feed.dropped == 3
     last = port.of(Tags)[-1]
-    assert [entry[1] for entry in last.tags] == [160, 200]
+    assert [entry.dts_ms for entry in last.tags] == [160, 200]
     assert len(port.sent[-1][1]) == 2
 
 
 def test_audio_that_is_not_taken_is_dropped_alone_and_its_header_never() -> None:
     feed, port = egress_feed()
     port.full = True
-    put(feed, (8, 0, HEADER, 0.0), (8, 0, 0, 1.0), rendition=SHARED)
+    put(
+        feed,
+        sound(0, HEADER, 0.0),
+        sound(0),
+        rendition=SHARED,
+    )
     port.full = False
-    put(feed, (8, 23, 0, 1.0), rendition=SHARED)
+    put(feed, sound(23), rendition=SHARED)
     assert [(message.first_number, message.tags) for message in port.of(Tags)] == [
-        (0, ((8, 0, HEADER, 0.0),)),
-        (2, ((8, 23, 0, 1.0),)),
+        (0, (sound(0, HEADER, 0.0),)),
+        (2, (sound(23),)),
     ]
     assert feed.dropped == 1
 
@@ -224,25 +250,25 @@ def test_whatever_a_peer_takes_its_pictures_follow_on_one_another_or_begin_at_a_
 
 def test_tags_may_come_later_where_nobody_plays_them_and_all_else_goes_at_once() -> None:
     feed, port = egress_feed()
-    feed.open_source(ONE, b"metadata", b"header")
-    put(feed, (9, 0, KEY, 1.0))
+    feed.open_source(ONE, SOURCE_VIDEO, b"metadata", b"header")
+    put(feed, tag(0, KEY))
     assert port.lazy == port.of(Tags)
     port.watched = {SOURCE}
-    put(feed, (9, 40, 0, 1.0))
-    put(feed, (8, 40, 0, 1.0), rendition=SHARED)
+    put(feed, tag(40, 0))
+    put(feed, sound(40), rendition=SHARED)
     assert [tags.rendition for tags in port.lazy] == [SOURCE, SHARED]
 
 
 def test_audio_that_somebody_waits_for_takes_the_picture_along_that_nobody_plays() -> None:
     feed, port = egress_feed()
-    feed.open_source(ONE, b"metadata", b"header")
+    feed.open_source(ONE, SOURCE_VIDEO, b"metadata", b"header")
     port.watched = {SHARED}
-    put(feed, (9, 0, KEY, 1.0))
-    put(feed, (8, 20, 0, 1.0), rendition=SHARED, rides=True)
-    put(feed, (9, 40, 0, 1.0))
-    put(feed, (9, 80, 0, 1.0))
+    put(feed, tag(0, KEY))
+    put(feed, sound(20), rendition=SHARED, rides=True)
+    put(feed, tag(40, 0))
+    put(feed, tag(80, 0))
     port.watched = set()
-    put(feed, (8, 90, 0, 1.0), rendition=SHARED, rides=True)
-    put(feed, (9, 120, 0, 1.0))
-    at_once = [tags.tags[0][1] for tags in port.of(Tags) if tags not in port.lazy]
+    put(feed, sound(90), rendition=SHARED, rides=True)
+    put(feed, tag(120, 0))
+    at_once = [tags.tags[0].dts_ms for tags in port.of(Tags) if tags not in port.lazy]
     assert at_once == [40], "with what was sent lazily before it"

@@ -71,7 +71,7 @@ def test_a_placement_begins_with_the_last_gop() -> None:
     around.put(80)
     port = around.peers.workers[WORKER]
     (start,) = port.of(StreamStart)
-    assert (start.generation, start.reference_ms, start.reference_s) == (Generation(1), 0, 100.0)
+    assert (start.generation, start.reference) == (Generation(1), ANCHOR)
     assert start.resume_after_ms is None
     assert around.times(WORKER) == [0, 40, 80]
     assert not any(u.replay for u in port.of(AccessUnit)), "nobody was given them before"
@@ -101,7 +101,7 @@ def test_a_placement_before_the_first_picture_begins_with_it() -> None:
     around.put(5000, key=True)
     around.side.follow(around.gop, ClockReference(5000, 101.0))
     around.put(5040)
-    assert around.peers.workers[WORKER].of(StreamStart)[0].reference_ms == 5000
+    assert around.peers.workers[WORKER].of(StreamStart)[0].reference.stream_ms == 5000
     assert around.times(WORKER) == [5000, 5040]
 
 
@@ -263,7 +263,7 @@ def test_a_publisher_that_is_away_is_told_and_its_successor_begins_at_a_keyframe
     around.put(5080)
     assert around.times(WORKER) == [0, 40, 5040, 5080]
     (pause,) = around.peers.workers[WORKER].of(StreamPause)
-    assert (pause.generation, pause.reference_ms, pause.reference_s) == (Generation(1), 80, 101.0)
+    assert (pause.generation, pause.reference) == (Generation(1), ClockReference(80, 101.0))
 
 
 def test_a_worker_that_is_placed_while_nobody_publishes_waits_for_a_keyframe_too() -> None:

@@ -251,7 +251,7 @@ def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
     answer = around.last(StreamRevoked)
     assert answer.refusal is None
     assert answer.resume_time.end_ms == 400
-    time_ms = answer.resume_time.reference_ms - answer.resume_time.reference_s * 1000
+    time_ms = answer.resume_time.reference.lead_ms
     assert time_ms == pytest.approx(-100_000)
     assert around.closed() == [TEMPLATE.hold_ms]
     assert around.streams.statuses(102.0) == ()
@@ -289,7 +289,7 @@ def test_what_cannot_be_read_of_a_stream_that_was_handed_over_is_left() -> None:
     other.streams.take_over(around.told[-1], around.payloads[-1][:-1])
     assert other.peers.workers[WORKER].sent == []
     other.media(peer, [header(), picture(0, key=True)], 103.0)
-    assert [tags.tags[0][1] for tags in other.peers.running[0].of(Tags)] == [3_000]
+    assert [tags.tags[0].dts_ms for tags in other.peers.running[0].of(Tags)] == [3_000]
 
 
 def test_a_stream_that_never_had_video_leaves_nothing() -> None:

@@ -25,6 +25,7 @@ from common.ipc.media_messages import (
     Tags,
     VideoHeader,
 )
+from common.media.clock import ClockReference
 from common.media.gop_buffer import LASTING
 from common.media.units import AudioCodec, AudioConfig, DataUnit
 from ingest.streams.gop_transfer import unpack
@@ -35,6 +36,7 @@ from tests.kit.children import CPU1, EGRESS1
 from tests.kit.ingest_ports import (
     ANSWER,
     EGRESS,
+    SOURCE_VIDEO,
     SPS_720,
     STREAM,
     TEMPLATE,
@@ -93,7 +95,7 @@ def test_the_start_carries_the_anchor_also_when_the_placement_comes_before_a_pic
     around.put(7_200_000, key=True, at_s=101.5)
     around.put(7_200_040, at_s=101.54)
     (start,) = around.worker.of(StreamStart)
-    assert (start.reference_ms, start.reference_s) == (7_200_000, 101.5)
+    assert start.reference == ClockReference(7_200_000, 101.5)
     assert [u.number for u in around.worker.of(AccessUnit)] == [0, 1]
 
 
@@ -120,7 +122,7 @@ def test_metadata_later_changes_the_source_headers() -> None:
     around = StreamRig().live()
     around.stream.media.metadata(Metadata(b"new"))
     message, payloads = around.egress.sent[-1]
-    assert message == RenditionOpen(STREAM, Generation(1), SOURCE, 2)
+    assert message == RenditionOpen(STREAM, Generation(1), SOURCE, 2, SOURCE_VIDEO)
     assert payloads == (b"new", video_header_body(config()))
 
 
@@ -176,7 +178,7 @@ def test_a_publisher_that_returns_goes_on_in_time_with_its_own_headers(sps: byte
     around.stream.configure(config(sps) if sps else config(), 105.0)
     around.put(0, key=True, at_s=105.0)
     around.put(40, at_s=105.04)
-    times = [entry[1] for message in around.egress.of(Tags) for entry in message.tags]
+    times = [entry.dts_ms for message in around.egress.of(Tags) for entry in message.tags]
     assert times == sorted(times)
     assert times[-2] == pytest.approx(5_000, abs=5), "what the clock says"
     headers = around.worker.of(VideoHeader)
@@ -197,11 +199,11 @@ def test_a_publisher_that_leaves_before_its_header_leaves_nothing() -> None:
 
 def silent_times(around: StreamRig) -> list[int]:
     return [
-        tag[1]
+        tag.dts_ms
         for message in around.egress.of(Tags)
         if message.rendition == SHARED
         for tag in message.tags
-        if tag[2] == 0
+        if tag.flags == 0
     ]
 
 
@@ -250,7 +252,7 @@ def test_the_last_picture_stands_in_for_a_publisher_that_is_silent_for_a_second(
     for step in range(30):
         stream.tick(101.1 + step / 10)
     (pause,) = around.worker.of(StreamPause)
-    assert pause == StreamPause(STREAM, Generation(1), 40, 100.04, may_go_on=True)
+    assert pause == StreamPause(STREAM, Generation(1), ClockReference(40, 100.04), may_go_on=True)
     around.put(80, at_s=104.0)
     assert [unit.dts_ms for unit in around.worker.of(AccessUnit)] == [0, 40, 80]
     stream.tick(105.1)
@@ -377,7 +379,7 @@ def test_status_tells_what_a_person_wants_to_know() -> None:
     assert status.fps == pytest.approx(25, rel=0.1)
     assert status.bitrate_bps == pytest.approx(25 * 15 * 8, rel=0.1)
     assert (status.gop_ms, status.frames) == (1000, 120)
-    assert (status.reference_ms, status.reference_s) != (0, 0.0)
+    assert status.reference != ClockReference(0, 0.0)
     assert status.worker == WORKER
     assert status.dropped == {}
 
@@ -407,7 +409,7 @@ def test_audio_crosses_once_and_apart_from_the_source() -> None:
     around.stream.media.data(DataUnit(60, b"text", 100.06))
     around.put(80)
     shared = [message for message in around.egress.of(Tags) if message.rendition == SHARED]
-    assert [[entry[0] for entry in message.tags] for message in shared] == [[8, 8, 18]]
+    assert [[entry.type for entry in message.tags] for message in shared] == [[8, 8, 18]]
     assert around.worker.kinds().count("Tags") == 0
 
 
@@ -470,7 +472,7 @@ def test_an_egress_that_comes_before_the_new_publishers_keyframe_gets_what_was_k
     new.peers.running.append(late)
     new.stream.peers_changed(101.0)
     assert late.kinds() == ["StreamOpen", "RenditionOpen", "Tags"]
-    assert [entry[1] for entry in late.of(Tags)[0].tags] == [0, 40]
+    assert [entry.dts_ms for entry in late.of(Tags)[0].tags] == [0, 40]
 
 
 def test_a_publisher_that_goes_before_its_keyframe_leaves_a_stream_that_is_held() -> None:

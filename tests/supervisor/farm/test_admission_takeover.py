@@ -18,6 +18,7 @@ from common.ipc.control_messages import (
     StreamRevoked,
 )
 from common.ipc.identity import Generation
+from common.media.clock import ClockReference
 from supervisor.farm.actions import Send
 from supervisor.farm.admission import REVOKE_S
 from supervisor.farm.overload import DegradationLevel
@@ -57,7 +58,7 @@ def test_a_publisher_at_another_ingest_is_refused_as_the_first_one_says(rig: Rig
 def test_a_publisher_that_returns_to_another_ingest_goes_on_in_its_time(rig: Rig) -> None:
     revoke = revoking(rig)
     before = rig.stream().generation
-    time = ResumeTime(5_000, 90.0, 6_000)
+    time = ResumeTime(ClockReference(5_000, 90.0), 6_000)
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
     placed = rig.only(rig.say(INGEST0, answer), Placement, INGEST1)
     assert placed.resume_time == time
@@ -72,7 +73,7 @@ def test_what_the_old_ingest_kept_goes_to_the_one_that_has_the_stream_now(rig: R
     before = rig.stream().generation
     kept = GopTransfer(revoke.stream_id, before, SMALL, ())
     assert rig.say(INGEST0, kept) == [], "nobody else has the stream"
-    time = ResumeTime(5_000, 90.0, 6_000)
+    time = ResumeTime(ClockReference(5_000, 90.0), 6_000)
     answer = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=time)
     rig.say(INGEST0, answer)
     actions = rig.farm.message(INGEST0, kept, rig.now, [b"header"])
@@ -93,7 +94,9 @@ def test_one_takeover_between_ingests_at_a_time(rig: Rig) -> None:
 def test_an_ingest_that_does_not_answer_keeps_its_stream(rig: Rig) -> None:
     revoke = revoking(rig)
     assert rig.refused(rig.tick(REVOKE_S)).refusal.reason is RefusalReason.NAME_IN_USE
-    late = StreamRevoked(revoke.request_id, revoke.stream_id, resume_time=ResumeTime(0, 0.0, 0))
+    late = StreamRevoked(
+        revoke.request_id, revoke.stream_id, resume_time=ResumeTime(ClockReference(0, 0.0), 0)
+    )
     assert rig.say(INGEST0, late) == []
     assert (rig.stream().ingest, rig.stream().is_live) == (NO_INGEST, False)
     assert rig.only(rig.ask(ingest=INGEST1), Placement, INGEST1).resume_time is None
@@ -131,7 +134,7 @@ def handed_over(rig: Rig) -> Placement:
     return placed
 
 
-TIME = ResumeTime(5_000, 90.0, 6_000)
+TIME = ResumeTime(ClockReference(5_000, 90.0), 6_000)
 
 
 @pytest.mark.parametrize("how", ["overloaded", "drained"])

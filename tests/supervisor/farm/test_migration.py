@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import EndStream, Placement
+from common.media.clock import ClockReference
 from supervisor.farm.actions import Send
 from supervisor.farm.migration import SETTLE_S, next_splice, time_of
 from supervisor.farm.stream import Stream
@@ -27,7 +28,7 @@ def live(rig: Rig, key: str, source: SourceFormat = SMALL) -> Placement:
 
 def tell(rig: Rig, key: str, source: SourceFormat = SMALL, **fields: Any) -> None:
     """Its ingest's heartbeat."""
-    values = {"format": source, "reference_ms": 5_000, "reference_s": rig.now - 10, "gop_ms": 1000}
+    values = {"format": source, "reference": ClockReference(5_000, rig.now - 10), "gop_ms": 1000}
     status = rig.publisher(key, **(values | fields))
     rig.farm.state.update_publisher(INGEST0, status, rig.now)
 
@@ -42,7 +43,7 @@ def tell(rig: Rig, key: str, source: SourceFormat = SMALL, **fields: Any) -> Non
 def test_a_splice_point_is_a_keyframe_of_the_grid_and_leaves_time_to_get_ready(
     reference_ms: int, since_s: float, gop_ms: int, source_gop_ms: int
 ) -> None:
-    publisher = Rig().publisher(reference_ms=reference_ms, reference_s=100.0, gop_ms=source_gop_ms)
+    publisher = Rig().publisher(reference=ClockReference(reference_ms, 100.0), gop_ms=source_gop_ms)
     now = 100.0 + since_s
     splice_ms = next_splice(publisher, gop_ms, now)
     assert splice_ms % gop_ms == 0
@@ -94,7 +95,7 @@ def test_what_has_just_begun_moves_at_a_splice_point_once_its_time_is_known(rig:
     assert rig.farm.next_deadline() <= rig.now + 0.3
     assert rig.tick(0.3) == []
     status = rig.publisher(
-        "live/a", format=SMALL, reference_ms=0, reference_s=rig.now - 1, gop_ms=1000
+        "live/a", format=SMALL, reference=ClockReference(0, rig.now - 1), gop_ms=1000
     )
     rig.farm.state.update_publisher(INGEST0, status, rig.now)
     placed = rig.only(rig.tick(0.3), Placement)

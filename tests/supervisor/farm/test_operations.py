@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from common.ipc.control_messages import EndStream, Placement
+from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.operations import Operations
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
@@ -94,7 +95,7 @@ def test_what_is_on_its_way_is_said_to_be_and_moves_again_later(desk: Desk) -> N
     for key in ("live/a", "live/b"):
         rig.publish(key, SMALL)
         since_s = rig.now - 10
-        status = rig.publisher(key, format=SMALL, reference_ms=0, reference_s=since_s, gop_ms=1000)
+        status = rig.publisher(key, format=SMALL, reference=ClockReference(0, since_s), gop_ms=1000)
         rig.farm.state.update_publisher(INGEST0, status, rig.now)
     desk.operations.undrain("cpu:0")
     desk.operations.drain("cpu:1")

@@ -4,15 +4,20 @@ from collections.abc import Sequence
 
 from common.ipc.envelope import decode_frames
 from common.ipc.identity import Generation, StreamId
-from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, Tags
+from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, RenditionVideo, TagHeader, Tags
 from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES
 from worker.output.rendition_output import CodedTag, RenditionOutput
 
+VIDEO = RenditionVideo("h264", 640, 360, 700_000, 30)
 STREAM, GENERATION = StreamId("live/a"), Generation(3)
 
 
 def tag(index: int, *, is_key: bool = False, body: bytes | None = None) -> CodedTag:
     return CodedTag(index * 40, is_key, 100 + index, body or b"body %d" % index)
+
+
+def head(dts_ms: int, flags: int, received_s: float) -> TagHeader:
+    return TagHeader(9, "h264", dts_ms, 0, flags, received_s)
 
 
 def log() -> RenditionOutput:
@@ -25,26 +30,32 @@ def read(frames: Sequence[bytes]) -> tuple[object, list[bytes]]:
 
 
 def test_a_rendition_begins_with_its_headers() -> None:
-    message, payloads = read(log().begin(b"metadata", b"header"))
-    assert message == RenditionOpen(STREAM, GENERATION, "360p", 0)
+    message, payloads = read(log().begin(VIDEO, b"metadata", b"header"))
+    assert message == RenditionOpen(STREAM, GENERATION, "360p", 0, VIDEO)
     assert payloads == [b"metadata", b"header"]
 
 
 def test_tags_are_numbered_and_carry_when_their_unit_came_in() -> None:
     rendition = log()
-    rendition.begin(b"m", b"h")
+    rendition.begin(VIDEO, b"m", b"h")
     rendition.append([tag(0, is_key=True)])
     message, payloads = read(rendition.append([tag(1), tag(2, is_key=True)]))
-    assert message == Tags(STREAM, GENERATION, "360p", 1, ((9, 40, 0, 101.0), (9, 80, KEY, 102.0)))
+    assert message == Tags(
+        STREAM,
+        GENERATION,
+        "360p",
+        1,
+        (head(40, 0, 101.0), head(80, KEY, 102.0)),
+    )
     assert payloads == [b"body 1", b"body 2"]
 
 
 def test_other_headers_open_the_rendition_again_at_the_next_number() -> None:
     rendition = log()
-    rendition.begin(b"m", b"h")
+    rendition.begin(VIDEO, b"m", b"h")
     rendition.append([tag(0, is_key=True), tag(1)])
-    message, payloads = read(rendition.begin(b"m2", b"h2"))
-    assert message == RenditionOpen(STREAM, GENERATION, "360p", 2)
+    message, payloads = read(rendition.begin(VIDEO, b"m2", b"h2"))
+    assert message == RenditionOpen(STREAM, GENERATION, "360p", 2, VIDEO)
     assert payloads == [b"m2", b"h2"]
     # what was kept belongs to the other headers
     assert len(rendition.catch_up()) == 1
@@ -53,18 +64,21 @@ def test_other_headers_open_the_rendition_again_at_the_next_number() -> None:
 def test_a_new_egress_gets_headers_and_the_current_gop_and_then_what_all_get() -> None:
     rendition = log()
     assert rendition.catch_up() == []
-    rendition.begin(b"m", b"h")
+    rendition.begin(VIDEO, b"m", b"h")
     for index in range(7):
         rendition.append([tag(index, is_key=index % 5 == 0)])
     opened, gop = map(read, rendition.catch_up())
-    assert opened == (RenditionOpen(STREAM, GENERATION, "360p", 5), [b"m", b"h"])
+    assert opened == (RenditionOpen(STREAM, GENERATION, "360p", 5, VIDEO), [b"m", b"h"])
     assert gop == (
         Tags(
             STREAM,
             GENERATION,
             "360p",
             5,
-            ((9, 200, REPLAY | KEY, 105.0), (9, 240, REPLAY, 106.0)),
+            (
+                head(200, REPLAY | KEY, 105.0),
+                head(240, REPLAY, 106.0),
+            ),
         ),
         [b"body 5", b"body 6"],
     )
@@ -75,7 +89,7 @@ def test_a_new_egress_gets_headers_and_the_current_gop_and_then_what_all_get() -
 
 def test_a_gop_beyond_its_bounds_is_not_kept() -> None:
     rendition = log()
-    rendition.begin(b"m", b"h")
+    rendition.begin(VIDEO, b"m", b"h")
     rendition.append([tag(0, is_key=True)])
     megabyte = bytes(1024 * 1024)
     for index in range(1, MAX_GOP_BYTES // len(megabyte) + 2):

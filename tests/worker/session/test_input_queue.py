@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import AccessUnit
+from common.media.units import VideoCodec
 from worker.session import input_queue as stream_queue
 from worker.session.input_queue import End, NewHeader, Splice, StreamQueue, Unit
 
@@ -20,7 +21,18 @@ def put(
     data: bytes = b"unit",
     now_s: float = 2.0,
 ) -> bool:
-    header = AccessUnit(StreamId("live/a"), Generation(1), number, dts_ms, 0, is_key, 1.0, replay)
+    header = AccessUnit(
+        StreamId("live/a"),
+        Generation(1),
+        number,
+        VideoCodec.H264,
+        0,
+        dts_ms,
+        0,
+        is_key,
+        1.0,
+        replay,
+    )
     return queue.put(header, data, now_s)
 
 

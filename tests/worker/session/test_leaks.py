@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from common.config.ladder import Rendition
+from common.media.clock import ClockReference
 from tests.kit.session_driver import Driver, SourceSpec, join_all_but, make_source, template
 
 FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
@@ -40,7 +41,7 @@ def test_sessions_that_come_and_go_leave_no_memory_in_use() -> None:
             with Driver(source, template((RENDITION,))) as driver:
                 driver.feed(source)
                 if index % 2:
-                    driver.session.freeze(1000, 0.0)
+                    driver.session.freeze(ClockReference(1000, 0.0))
                 if index % 3:
                     driver.finish()
         join_all_but(others)  # what the last threads have counts until they have ended

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from common.media.clock import ClockReference
 from tests.kit.session_driver import (
     DEADLINE_S,
     Driver,
@@ -44,7 +45,7 @@ def test_the_last_picture_is_repeated_until_the_publisher_is_back(b_frames: int)
         driver.feed(first)
         gather(driver, "big", 20)
         reference_s = time.monotonic()
-        driver.session.freeze(1000, reference_s)
+        driver.session.freeze(ClockReference(1000, reference_s))
         gather(driver, "big", 45)
         back_ms = 1100 + round((time.monotonic() - reference_s) * 1000)
         second = shifted(other, back_ms)
@@ -77,7 +78,7 @@ def test_a_publisher_that_was_only_silent_goes_on_in_the_middle_of_its_gop(b_fra
         driver.feed(replace(source, units=source.units[:30]))
         gather(driver, "big", 25)
         last_ms = source.units[29].dts_ms
-        driver.session.freeze(last_ms, time.monotonic(), may_go_on=True)
+        driver.session.freeze(ClockReference(last_ms, time.monotonic()), may_go_on=True)
         gather(driver, "big", 45)
         filled_ms = driver.outputs["big"].pts_ms[-1]
         driver.feed(replace(source, units=source.units[30:]))
@@ -103,7 +104,7 @@ def test_a_session_that_begins_while_the_publisher_is_away_goes_on_after_the_res
     now_s = time.monotonic()
     with Driver(source, template(), resume_after_ms=5000) as driver:
         driver.feed(source, replay=True)
-        driver.session.freeze(5200, now_s)
+        driver.session.freeze(ClockReference(5200, now_s))
         gather(driver, "big", 10)
         outputs = driver.finish()
     output = outputs["big"]
@@ -115,7 +116,7 @@ def test_a_session_that_begins_while_the_publisher_is_away_goes_on_after_the_res
 def test_a_pause_before_any_picture_makes_none() -> None:
     source = make_source(SourceSpec(frames=10))
     with Driver(source, template()) as driver:
-        driver.session.freeze(0, time.monotonic())
+        driver.session.freeze(ClockReference(0, time.monotonic()))
         driver.feed(source)
         outputs = driver.finish()
     assert outputs["big"].pts_ms == source.pts_ms

@@ -451,10 +451,10 @@ class EgressRoutes:
 @message("ingest-lost")
 @dataclass(frozen=True, slots=True)
 class IngestLost:
-    """To egress and to the stream's worker: its ingest is gone, nobody else will report its end.
+    """To whoever may get the stream's tags, and to its worker: nobody else will report its end.
 
-    Its worker ends it after what is queued; egress holds its players for `hold_ms`. To a worker
-    alone: this session of it, and older ones, are nobody's.
+    Its ingest is gone. Its worker ends it after what is queued; egress holds its players for
+    `hold_ms`. To a worker alone: this session of it, and older ones, are nobody's.
     """
 
     stream_id: StreamId

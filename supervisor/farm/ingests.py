@@ -68,7 +68,7 @@ class Ingests:
         # one without a format was never open: there is nobody to hold
         hold_ms = stream.template.hold_ms if stream.format is not None else 0
         message = IngestLost(stream.stream_id, stream.generation, text, hold_ms)
-        peers = sorted(state.egresses)
+        peers = sorted(state.tag_receivers)
         device = state.device_of(stream)
         if device is not None:
             peers.append(device)

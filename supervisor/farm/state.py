@@ -107,6 +107,11 @@ class FarmState:
         """Those that are up."""
         return set(self.of_kind("egress"))
 
+    @property
+    def tag_receivers(self) -> list[ChildId]:
+        """Every child that may get tags, whatever its kind."""
+        return [child for child in self.children if child.kind not in ("ingest", "worker")]
+
     # ---- where streams are ------------------------------------------------------------------
 
     def device_of(self, stream: Stream) -> ChildId | None:

@@ -2,6 +2,7 @@
 
 from common.ipc.control_messages import (
     EgressRoutes,
+    IngestLost,
     RenditionStatus,
     ServedStatus,
     StreamWanted,
@@ -132,3 +133,15 @@ def test_what_a_lost_child_of_another_kind_wanted_goes_there_no_more(rig: Rig) -
     assert told == [expected] * 3, "an ingest and two workers"
     assert rig.messages(rig.up(INGEST1))[0] == expected, "whoever comes later, too"
     assert rig.messages(rig.down(tap)) == [EgressRoutes(())] * 4
+
+
+def test_a_child_of_another_kind_learns_that_a_streams_ingest_is_lost(rig: Rig) -> None:
+    rig.up(ChildId("tap"))
+    rig.publish("live/a")
+    lost = {
+        action.child
+        for action in rig.down(INGEST0)
+        if isinstance(action, Send) and isinstance(action.message, IngestLost)
+    }
+    assert lost >= {ChildId("tap"), EGRESS0}
+    assert len(lost) == 3, "and the stream's worker"

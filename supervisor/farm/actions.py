@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from common.access.refusal import Refusal, RefusalReason
 from common.ipc.control_messages import EndStream
@@ -40,6 +41,18 @@ class StopWorker:
 
 
 Action = Send | FailChild | StartWorker | StopWorker
+
+
+class Machine(Protocol):
+    """A part of the farm that decides by the time, too."""
+
+    def next_deadline(self) -> float:
+        """When to call `tick` if nothing else comes."""
+        ...
+
+    def tick(self, now: float) -> list[Action]:
+        """Do what is due; nothing before the deadline."""
+        ...
 
 
 def end_stream(ingest: ChildId, stream_id: StreamId, words: str) -> Send:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from common.config.ladder import Pipeline
 from common.config.settings import Calibration, Settings
 from common.ipc.identity import ChildId, StreamId
+from supervisor.farm.actions import Action
 from supervisor.farm.state import FarmState, SessionLimit
 from supervisor.farm.worker import Worker
 from supervisor.hardware.device_ids import is_called, value_of
@@ -139,12 +140,12 @@ class Devices:
         limit = self._state.session_limit
         return limit.until_s if limit is not None else math.inf
 
-    def tick(self, now: float) -> bool:
-        """Let the next stream try how many encoder sessions there are; whether one may by now."""
-        if now < self.next_deadline():
-            return False
-        self.forget_session_limit()
-        return True
+    def tick(self, now: float) -> list[Action]:
+        """Let the next stream try how many encoder sessions there are."""
+        if now >= self.next_deadline():
+            self.forget_session_limit()
+            self._state.has_freed = True
+        return []
 
     def refuse_session(self, worker: ChildId, open_there: int, reason: str, now: float) -> None:
         """A driver gave this worker no encoder session beyond those open there, and elsewhere."""

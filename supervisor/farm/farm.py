@@ -27,13 +27,14 @@ from common.ipc.control_messages import (
     StreamTrouble,
     StreamWanted,
 )
-from common.ipc.identity import ChildId, StreamId
-from supervisor.farm.actions import Action, FailChild, Send, end_stream
+from common.ipc.identity import ChildId
+from supervisor.farm.actions import Action, FailChild, Machine, Send
 from supervisor.farm.address_usage import AddressTotals
 from supervisor.farm.admission import Admission
 from supervisor.farm.degradation import Degradation
 from supervisor.farm.devices import Devices
 from supervisor.farm.egress_routing import Routing
+from supervisor.farm.farm_drain import FarmDrain
 from supervisor.farm.hang import find_hang
 from supervisor.farm.host_load import host_load
 from supervisor.farm.ingests import Ingests
@@ -61,7 +62,16 @@ class Farm:
         self._session_audit = SessionAudit(self.state, self.recovery)
         self._routing = Routing()
         self._address_totals = {"ingest": AddressTotals(), "egress": AddressTotals()}
-        self.end_all_s = math.inf  # when a drained farm ends what still runs
+        self.drain = FarmDrain(self.state, self.admission)
+        self._machines: tuple[Machine, ...] = (
+            self.recovery,
+            self.admission,
+            self._ingests,
+            self.isolation,
+            self.migration,
+            self.devices,
+            self.drain,
+        )
         # Which messages of a child go where. Hellos go to `child_up`.
         self._handlers: dict[type, Handler] = {
             Heartbeat: self._on_heartbeat,
@@ -87,39 +97,19 @@ class Farm:
         """When to call `tick` if nothing else comes."""
         if self.state.is_adopting:
             return math.inf
-        return min(
-            self.admission.next_deadline(),
-            self.recovery.next_deadline(),
-            self.migration.next_deadline(),
-            self.isolation.next_deadline(),
-            self._ingests.next_deadline(),
-            self.devices.next_deadline(),
-            self.end_all_s,
-        )
+        return min(machine.next_deadline() for machine in self._machines)
 
     def tick(self, now: float) -> list[Action]:
         if self.state.is_adopting:
             return []
-        actions = [*self.recovery.tick(now), *self.admission.tick(now)]
-        if self._ingests.tick(now):
-            actions += self.room_came(now)
-        for stream_id in self.state.quarantine.cleared(now):
-            actions += self._clear(stream_id, now)
-        if now >= self.migration.next_deadline():
-            actions += self.migration.tick(now)
-        if self.devices.tick(now):
-            actions += self.room_came(now)
-        if now >= self.end_all_s:
-            self.end_all_s = math.inf
-            for stream in self.state.streams.values():
-                actions.append(end_stream(stream.ingest, stream.stream_id, "the farm was drained"))
+        actions = [action for machine in self._machines for action in machine.tick(now)]
         return actions + self._use_freed(now)
 
     def room_came(self, now: float) -> list[Action]:
         """Look again at all that waits for room."""
         if self.state.is_adopting:
             return []
-        self.recovery.has_freed = False
+        self.state.has_freed = False
         return [
             *self.recovery.retry(now),
             *self.migration.retry(now),
@@ -128,18 +118,8 @@ class Farm:
         ]
 
     def _use_freed(self, now: float) -> list[Action]:
-        """For others, what a stream gave up when it found no room."""
-        return self.room_came(now) if self.recovery.has_freed else []
-
-    def _clear(self, stream_id: StreamId, now: float) -> list[Action]:
-        """A stream that was alone for long and harmed nobody goes back among the others."""
-        worker = self.isolation.clear(stream_id, now)
-        actions: list[Action] = []
-        if worker is not None:
-            # It moves off its worker; where that never came up it waits, any other will do now.
-            actions += self.migration.drain([worker], now)
-            actions += self.recovery.retry(now)
-        return [*actions, *self.isolation.remove_silent()]
+        """Look again, if room came free while time passed or a stream was given up."""
+        return self.room_came(now) if self.state.has_freed else []
 
     def configure(self, settings: Settings, now: float) -> list[Action]:
         """New settings: for new streams, and more room perhaps."""

@@ -27,8 +27,8 @@ class Ingests:
         lost = (p.until_s for p in presences if isinstance(p, WithoutIngest))
         return min(lost, default=math.inf)
 
-    def tick(self, now: float) -> bool:
-        """End the streams whose publisher did not come back; whether there were any."""
+    def tick(self, now: float) -> list[Action]:
+        """End the streams whose publisher did not come back."""
         gone = [
             stream
             for stream in self._state.streams.values()
@@ -37,7 +37,8 @@ class Ingests:
         for stream in gone:
             self._state.note(stream.stream_id, "ended: its publisher did not come back", now)
             self._state.close(stream)
-        return bool(gone)
+            self._state.has_freed = True
+        return []
 
     def up(self, hello: Hello, now: float) -> list[Action]:
         """Its hello names all that it has."""

@@ -42,6 +42,13 @@ class Isolation:
     def next_deadline(self) -> float:
         return self._state.quarantine.next_deadline()
 
+    def tick(self, now: float) -> list[Action]:
+        """Let streams that were alone for long and harmed nobody go among the others again."""
+        for stream_id in self._state.quarantine.cleared(now):
+            self._clear(stream_id, now)
+            self._state.has_freed = True  # they move, or any device will do for them now
+        return []
+
     # ---- alone ------------------------------------------------------------------------------
 
     def look(self, stream: Stream, now: float) -> Isolate | NotIsolated | None:
@@ -115,15 +122,13 @@ class Isolation:
         self._devices.drain(own)  # it is about to end
         self._state.note(stream.stream_id, f"no longer alone: {reason}", now)
 
-    def clear(self, stream_id: StreamId, now: float) -> ChildId | None:
-        """One that was alone for long and harmed nobody; the worker that it has to move off."""
+    def _clear(self, stream_id: StreamId, now: float) -> None:
+        """Take a stream's dedicated worker away, and have it move off that."""
         state = self._state
         worker = state.quarantine.take_worker(stream_id)
         stream = state.streams.get(stream_id)
-        if worker is None:
-            return None
-        if stream is None:
-            return None
+        if worker is None or stream is None:
+            return
         stream.join_others()
         stream.clear_crashes()
         state.quarantine.clear_stream(stream_id)
@@ -132,7 +137,8 @@ class Isolation:
         is_given_up = stream.state is StreamState.SOURCE_ONLY and bool(why_refused)
         if is_given_up and state.has_device_left(stream):
             stream.wait(why_refused)  # only its own worker has refused it
-        return worker
+        if worker in state.workers:
+            self._devices.drain(worker)
 
     # ---- dedicated workers ------------------------------------------------------------------
 

@@ -68,6 +68,8 @@ class Migration:
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed: move what needed no more than that, among many that need room."""
+        if now < self.next_deadline():
+            return []
         stuck = {name: why for name, why in self.stuck.items() if name not in self.later}
         due = [stream for stream in self._to_move() if stream.stream_id not in stuck]
         return self._try(due, stuck, now)

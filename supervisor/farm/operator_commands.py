@@ -3,7 +3,6 @@
 `operations.py` says in words what was done.
 """
 
-import math
 from collections.abc import Sequence
 
 from common.access.refusal import Refusal, RefusalReason
@@ -80,13 +79,9 @@ class OperatorCommands:
 
     def drain_all(self, timeout_s: float | None, now: float) -> None:
         """Take no new streams, and end those that still run after `timeout_s`."""
-        farm = self._farm
-        farm.admission.closed = "the farm is being drained: it takes no new streams"
-        if timeout_s is not None:
-            farm.end_all_s = now + timeout_s
+        self._farm.drain.begin(timeout_s, now)
 
     def undrain_all(self, now: float) -> list[Action]:
         """Take streams again, on all devices."""
-        self._farm.admission.closed = ""
-        self._farm.end_all_s = math.inf
+        self._farm.drain.end()
         return self.undrain(sorted(self._state.drained), now)

@@ -67,7 +67,6 @@ class Recovery:
         self._state = state
         self._isolation = isolation
         self._last_request = 0
-        self.has_freed = False  # room, for others that wait
 
     def next_deadline(self) -> float:
         return min((switching.deadline_s for _, switching in self._switching()), default=math.inf)
@@ -235,14 +234,14 @@ class Recovery:
             case GoOn(room):
                 return self._go_on(stream, room, now)
             case End(reason):
-                self.has_freed = True
+                self._state.has_freed = True
                 return self._end(stream, f"no device left: {reason}")
             case Wait(reason):
                 stream.wait(reason)
                 here = self._state.device_of(stream)
                 if here is not None and stream.unfit.why_device(here):
                     self._state.give_up_room(stream)  # it can never go back
-                    self.has_freed = True
+                    self._state.has_freed = True
                 return []
 
     def _candidates(self, stream: Stream) -> Iterator[Candidate]:

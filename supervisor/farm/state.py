@@ -86,6 +86,7 @@ class FarmState:
         self.history: deque[Note] = deque(maxlen=HISTORY)
         self.full_refusals = 0
         self.quarantine = Quarantine()
+        self.has_freed = False  # room, for all that waits: it has to be looked at again
         self.is_adopting = False  # what runs is not known yet: nothing may be placed
         self.session_limit: SessionLimit | None = None  # met lately
         self._last_generation = 0

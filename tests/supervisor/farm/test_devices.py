@@ -56,8 +56,10 @@ def test_a_session_limit_is_forgotten_after_a_while() -> None:
     farm = Farm(Settings(), 2)
     farm.devices.refuse_session(GPU0, 8, "the driver", 100.0)
     assert farm.devices.next_deadline() == 100.0 + SESSION_LIMIT_S
-    assert not farm.devices.tick(99.0 + SESSION_LIMIT_S)
-    assert farm.devices.tick(100.0 + SESSION_LIMIT_S)
+    farm.devices.tick(99.0 + SESSION_LIMIT_S)
+    assert (farm.state.session_limit is None, farm.state.has_freed) == (False, False)
+    farm.devices.tick(100.0 + SESSION_LIMIT_S)
+    assert farm.state.has_freed
     assert farm.state.session_limit is None
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from common.config.ladder import SOURCE, Template
-from common.flv.tag import TagType
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import (
     HEADER,
@@ -29,7 +28,7 @@ from common.ipc.media_messages import (
 )
 from egress.streams.rendition import Rendition
 from egress.streams.source_time import SourceTime
-from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tag
+from egress.streams.tag import AUDIO, DATA, VIDEO, PublisherInfo, Tag, read_tag
 
 SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point
 END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends
@@ -41,7 +40,7 @@ LATE_S = 0.5
 MAX_DEFERRED = 2_000  # messages of the next generation
 MAX_ABSENT = 32  # renditions whose headers are kept while they are not announced
 
-_TIMED = (TagType.VIDEO, TagType.AUDIO)  # whose times are the stream's
+_TIMED = (VIDEO, AUDIO)  # whose times are the stream's
 
 MediaMessage = RenditionOpen | Tags | GenerationEnd
 

@@ -1,5 +1,4 @@
 import io
-import time
 from fractions import Fraction
 from functools import cache
 
@@ -10,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.codecs.aac import AudioSpecificConfig
-from common.codecs.bits import BitWriter
-from common.codecs.h264 import AvcConfig, join_avcc, nal_type, parse_sps, split_avcc, to_annexb
+from common.codecs.h264 import AvcConfig, nal_type, split_avcc, to_annexb
 from common.flv import amf0
-from common.flv.audio import aac_frame, aac_sequence_header, audio_body
+from common.flv.audio import aac_sequence_header, audio_body
 from common.flv.tag import FlvReader, Tag, TagType
 from common.flv.video import (
     VideoPacket,
@@ -40,7 +38,7 @@ from common.rtmp.events import AudioReceived, DataReceived, MetadataReceived, Vi
 from ingest.rtmp.to_units import AudioResult, Demuxer, VideoResult
 from ingest.streams.media_events import AudioOmitted, Dropped, Metadata, UnsupportedVideo
 from ingest.streams.timeline import Timeline
-from tests.kit.ingest_ports import audio_unit, video_unit
+from tests.kit.ingest_ports import video_unit
 
 NOW = 100.0
 
@@ -207,109 +205,6 @@ def avcc(*nals: bytes) -> bytes:
     return b"".join(len(nal).to_bytes(4, "big") + nal for nal in nals)
 
 
-def test_parameter_sets_in_band_that_differ_come_out_ahead_of_their_unit() -> None:
-    other = AvcConfig.parse(record_of(videos(640)))
-    demuxer = fresh(RECORD)
-    data = avcc(*other.sps, *other.pps) + IDR
-    config, unit = demuxer.video(0, avc_nalus(data, 0, True), NOW)
-    assert isinstance(config, VideoConfig)
-    assert isinstance(unit, VideoUnit)
-    assert config.width == 640
-    assert AvcConfig.parse(config.record) == other
-    assert unit.data == data
-    (again,) = demuxer.video(40, avc_nalus(data, 0, True), NOW)
-    assert isinstance(again, VideoUnit)
-    back, _ = demuxer.video(80, avc_nalus(avcc(*CONFIG.sps, *CONFIG.pps) + IDR, 0, True), NOW)
-    assert isinstance(back, VideoConfig)
-    assert back.width == 320
-
-
-def test_parameter_sets_in_band_like_the_records_say_nothing() -> None:
-    sets = (*CONFIG.sps, b"\x28" + CONFIG.pps[0][1:], CONFIG.sps[0] + b"\x00")
-    (unit,) = fresh(RECORD).video(0, avc_nalus(avcc(*sets) + IDR, 0, True), NOW)
-    assert isinstance(unit, VideoUnit)
-
-
-def test_a_picture_parameter_set_of_another_id_is_added() -> None:
-    pps_one = bytes((0x68, 0x40 | CONFIG.pps[0][1] >> 2)) + CONFIG.pps[0][2:]  # ue(1) = 010
-    config, _ = fresh(RECORD).video(0, avc_nalus(avcc(pps_one) + IDR, 0, True), NOW)
-    assert isinstance(config, VideoConfig)
-    read = AvcConfig.parse(config.record)
-    assert read.pps == (CONFIG.pps[0], pps_one)
-    assert read.sps == CONFIG.sps
-
-
-def test_an_empty_record_waits_for_parameter_sets_in_band() -> None:
-    demuxer = Demuxer(Timeline())
-    empty = AvcConfig(100, 0, 31, 4, (), ()).encode()
-    assert demuxer.video(0, avc_sequence_header(empty), NOW) == [
-        Dropped(MediaKind.VIDEO, "sequence header without parameter sets")
-    ]
-    assert demuxer.video(0, avc_nalus(IDR, 0, True), NOW) == [
-        Dropped(MediaKind.VIDEO, "video before its parameter sets")
-    ]
-    data = avcc(*CONFIG.sps, *CONFIG.pps) + IDR
-    config, unit = demuxer.video(40, avc_nalus(data, 0, True), NOW)
-    assert isinstance(config, VideoConfig)
-    assert isinstance(unit, VideoUnit)
-
-
-def test_an_empty_record_with_other_lengths_is_a_change_and_units_are_read_by_it() -> None:
-    demuxer = fresh(RECORD)
-    empty = AvcConfig(100, 0, 31, 2, (), ()).encode()
-    (config,) = demuxer.video(0, avc_sequence_header(empty), NOW)
-    assert isinstance(config, VideoConfig)
-    read = AvcConfig.parse(config.record)
-    assert (read.sps, read.nal_length_size) == (CONFIG.sps, 2)
-    (unit,) = demuxer.video(0, avc_nalus(join_avcc(split_avcc(IDR), 2), 0, True), NOW)
-    assert isinstance(unit, VideoUnit)
-    assert demuxer.video(0, avc_sequence_header(empty), NOW) == [
-        Dropped(MediaKind.VIDEO, "sequence header without parameter sets")
-    ]
-
-
-def test_an_unreadable_record_does_not_change_how_units_are_read() -> None:
-    demuxer = fresh(RECORD)
-    broken = AvcConfig(100, 0, 31, 1, (b"\x67\x64",), CONFIG.pps).encode()
-    (dropped,) = demuxer.video(0, avc_sequence_header(broken), NOW)
-    assert isinstance(dropped, Dropped)
-    (unit,) = demuxer.video(0, PICTURES[0].payload, NOW)
-    assert isinstance(unit, VideoUnit)
-    assert split_avcc(bytes(unit.data)) == split_avcc(IDR)
-
-
-def test_parameter_sets_in_a_tag_of_their_own_take_no_time() -> None:
-    demuxer = fresh(RECORD)
-    other = AvcConfig.parse(record_of(videos(640)))
-    config, dropped = demuxer.video(0, avc_nalus(avcc(*other.sps, *other.pps), 0, True), NOW)
-    assert isinstance(config, VideoConfig)
-    assert dropped == Dropped(MediaKind.VIDEO, "video tag without a picture")
-    (unit,) = demuxer.video(0, PICTURES[0].payload, NOW)
-    assert isinstance(unit, VideoUnit)
-    assert unit.dts_ms == 0
-
-
-def slow_sps(sps_id: int) -> bytes:
-    """320x320 Baseline, with a picture order cycle of 255 offsets, as slow to read as can be."""
-    writer = BitWriter().bits(0x67, 8).bits(66, 8).bits(0, 8).bits(31, 8)
-    code = sps_id + 1
-    writer.bits(code, 2 * code.bit_length() - 1)
-    writer.bits(0b1_010_0_1_1, 7).bits(256, 17).bits((1 << 255) - 1, 255)
-    return writer.bits(0b1_0, 2).bits(20, 9).bits(20, 9).bits(0b1_1_0_0, 4).bits(1, 1).to_bytes()
-
-
-def test_known_parameter_sets_are_not_read_again_for_every_new_one() -> None:
-    config = AvcConfig.from_parameter_sets([slow_sps(i) for i in range(31)], CONFIG.pps)
-    assert parse_sps(config.sps[30]).sps_id == 30
-    demuxer = fresh(config.encode())
-    began = time.process_time()
-    for number in range(1000):
-        pps = b"\x68\x80" + number.to_bytes(2, "big") + b"\x01"
-        result, _ = demuxer.video(number * 40, avc_nalus(avcc(pps) + IDR, 0, True), NOW)
-        assert isinstance(result, VideoConfig)
-    assert time.process_time() - began < 2.0  # 33 times an SPS each time: 5 s
-
-
 def test_a_flagged_keyframe_that_is_no_idr_stays_one() -> None:
     (unit,) = fresh(RECORD).video(0, avc_nalus(INTER, 0, True), NOW)
     assert isinstance(unit, VideoUnit)
@@ -456,91 +351,6 @@ def test_other_codecs_are_named_once(payload: bytes, name: str) -> None:
 
 ASC = b"\x12\x10"
 AAC = AudioConfig(AudioCodec.AAC, ASC, sample_rate=44_100, channels=2)
-RAW = b"\x21\x10\x04\x60\x8c\x1c"
-
-
-def test_aac_needs_its_sequence_header() -> None:
-    demuxer = Demuxer(Timeline())
-    assert demuxer.audio(0, aac_frame(RAW), NOW) == [
-        Dropped(MediaKind.AUDIO, "AAC before its sequence header")
-    ]
-    assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == [AAC]
-    assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == []
-    assert demuxer.audio(20, aac_frame(RAW), NOW) == [audio_unit(20, RAW, NOW)]
-    (changed,) = demuxer.audio(40, aac_sequence_header(b"\x11\x90"), NOW)
-    assert isinstance(changed, AudioConfig)
-    assert AudioSpecificConfig.parse(changed.record) == AudioSpecificConfig(2, 48000, 2, 2)
-
-
-def test_enhanced_mp4a_comes_out_in_legacy_form() -> None:
-    demuxer = Demuxer(Timeline())
-    assert demuxer.audio(0, b"\x90mp4a" + ASC, NOW) == [AAC]
-    assert demuxer.audio(0, b"\x91mp4a" + RAW, NOW) == [audio_unit(0, RAW, NOW)]
-    assert demuxer.audio(0, b"\x94mp4a\x01\x02\x00\x00\x00\x03", NOW) == []
-    assert demuxer.audio(0, b"\x92mp4a", NOW) == []
-
-
-def adts(raw: bytes) -> bytes:
-    size = len(raw) + 7
-    head = 0xFFF1 << 40 | 1 << 38 | 4 << 34 | 2 << 30 | size << 13 | 0x1FFC
-    return head.to_bytes(7, "big") + raw
-
-
-def test_adts_is_stripped_and_stands_in_for_a_missing_header() -> None:
-    demuxer = Demuxer(Timeline())
-    assert demuxer.audio(0, aac_frame(adts(RAW)), NOW) == [AAC, audio_unit(0, RAW, NOW)]
-    assert demuxer.audio(20, aac_frame(adts(RAW)), NOW) == [audio_unit(20, RAW, NOW)]
-    assert demuxer.audio(20, aac_sequence_header(ASC), NOW) == []
-
-
-def test_legacy_formats_pass_with_a_config_that_only_names_them() -> None:
-    demuxer = Demuxer(Timeline())
-    mp3 = b"\x2f\xff\xfb\x90"
-    assert demuxer.audio(0, mp3, NOW) == [
-        AudioConfig(AudioCodec.MP3),
-        audio_unit(0, mp3, NOW, codec=AudioCodec.MP3),
-    ]
-    (frame,) = demuxer.audio(26, mp3, NOW)
-    assert frame == audio_unit(26, mp3, NOW, codec=AudioCodec.MP3)
-    assert isinstance(frame, AudioUnit)
-    assert audio_body(frame) is mp3, "what only FLV knows passes as it is"
-    speex = b"\xb6\x1d"
-    assert demuxer.audio(50, speex, NOW)[0] == AudioConfig(AudioCodec.SPEEX)
-    assert demuxer.audio(70, b"\x91.mp3\xff\xfb\x90", NOW) == [
-        AudioConfig(AudioCodec.MP3),
-        audio_unit(70, mp3, NOW, codec=AudioCodec.MP3),
-    ]
-
-
-def test_other_audio_is_omitted_and_said_once() -> None:
-    demuxer = Demuxer(Timeline())
-    opus, track = b"\x91Opus\xfc", b"\x95\x01mp4a\x01" + RAW
-    assert demuxer.audio(0, opus, NOW) == [AudioOmitted("Opus audio")]
-    assert demuxer.audio(0, track, NOW) == [AudioOmitted("audio tracks beyond the first")]
-    assert demuxer.audio(20, opus, NOW) == demuxer.audio(20, track, NOW) == []
-    assert demuxer.audio(20, b"\x91fLaC\xff", NOW) == [AudioOmitted("FLAC audio")]
-
-
-@pytest.mark.parametrize(
-    ("payload", "reason"),
-    [
-        (b"", "empty audio tag"),
-        (b"\xaf", "unreadable audio tag"),
-        (b"\xc0\x00", "unreadable audio tag"),
-        (b"\xaf\x00", "empty AAC configuration"),
-        (b"\xaf\x00\x17", "unreadable AAC configuration"),
-        (b"\xaf\x00\x12\x08" + bytes(1024), "unreadable AAC configuration"),
-        (b"\xaf\x01", "audio tag without a frame"),
-        (b"\x2f", "audio tag without a frame"),
-    ],
-)
-def test_unreadable_audio_is_dropped_and_the_rest_goes_on(payload: bytes, reason: str) -> None:
-    demuxer = Demuxer(Timeline())
-    demuxer.audio(0, aac_sequence_header(ASC), NOW)
-    (dropped,) = demuxer.audio(0, payload, NOW)
-    assert isinstance(dropped, Dropped)
-    assert (dropped.kind, dropped.reason) == (MediaKind.AUDIO, reason)
-    assert demuxer.audio(0, aac_frame(RAW), NOW) == [audio_unit(0, RAW, NOW)]
 
 
 def test_what_the_publisher_says_of_its_stream_comes_with_its_rate() -> None:

@@ -50,6 +50,10 @@ class MessageStreams:
         """The stream of that id, if there is one."""
         return self._streams.get(stream_id)
 
+    def known(self, stream_id: int) -> MessageStream:
+        """The stream of that id, which is there: a request waits on it."""
+        return self._streams[stream_id]
+
     def delete(self, stream_id: int) -> None:
         """Forgets the stream, if there is one of that id."""
         self._streams.pop(stream_id, None)

@@ -6,12 +6,14 @@ commands say; both write here.
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Self
 
 from common.rtmp import replies
 from common.rtmp.chunks import DEFAULT_CHUNK_SIZE
 from common.rtmp.events import Event
-from common.rtmp.message_streams import MessageStreams
+from common.rtmp.message_streams import MessageStreams, StreamUse
 from common.rtmp.requests import Requests
+from common.rtmp.snapshot import SessionSnapshot
 
 
 class Stage(Enum):
@@ -40,6 +42,29 @@ class ServerState:
     out_chunk_size: int = DEFAULT_CHUNK_SIZE
     out: list[bytes] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+
+    @classmethod
+    def restore(cls, snapshot: SessionSnapshot, max_message_streams: int) -> Self:
+        """Make the state of a session that was handed over, its play request raised anew."""
+        play, stream_ids = snapshot.play, snapshot.message_stream_ids
+        streams = MessageStreams(max(max_message_streams, len(stream_ids)))
+        for stream_id in stream_ids:
+            streams.open(stream_id)
+        streams.known(play.message_stream_id).use = StreamUse.PLAY_PENDING
+        requests = Requests()
+        requests.resume(play)
+        return cls(
+            streams,
+            Stage.CONNECTED,
+            requests,
+            is_handed_over=True,
+            app=snapshot.app,
+            tc_url=snapshot.tc_url,
+            flash_version=snapshot.flash_version,
+            object_encoding=snapshot.object_encoding,
+            out_chunk_size=snapshot.out_chunk_size,
+            events=[play],
+        )
 
     def send_status(self, message_stream_id: int, level: str, code: str, description: str) -> None:
         """Queue an onStatus."""

@@ -4,7 +4,7 @@ Bytes and the time go in, events and bytes come out; the shell owns the socket, 
 decision: it answers requests by `accept` or `reject`. Publishers and players both start here; one
 connection publishes at most once at a time. A connection that asks to play can be carried into
 another process: `snapshot` here, `restore` there. Input and media are read here; what commands do
-is in `peer_commands.py`.
+is in `peer_commands.py`, what data messages hold in `data_events.py`.
 
 The session's own output is on chunk streams 2, 3 and 5, always with type 0 headers, so it needs no
 state for sending: a shell may write media on other chunk streams between whole messages.
@@ -12,29 +12,26 @@ state for sending: a shell may write media on other chunk streams between whole 
 
 from typing import Final
 
-from common.errors import Amf0Error, ChunkError, ProtocolError, UsageError
-from common.flv import amf0
+from common.errors import ChunkError, ProtocolError, UsageError
 from common.rtmp import replies
 from common.rtmp.chunks import ChunkReader, Message
 from common.rtmp.config import DEFAULT_CONFIG, SessionConfig
+from common.rtmp.data_events import aggregate_events, data_event
 from common.rtmp.events import (
     AudioReceived,
-    DataReceived,
     Event,
-    MetadataReceived,
     PlayRequested,
     PublishRequested,
     VideoReceived,
 )
 from common.rtmp.handshake import ServerHandshake
-from common.rtmp.message_streams import MessageStream, MessageStreams, StreamUse
+from common.rtmp.message_streams import MessageStreams, StreamUse
 from common.rtmp.messages import (
     MessageType,
     UserControl,
     acknowledgement,
     parse_command,
     parse_user_control,
-    split_aggregate,
     user_control,
 )
 from common.rtmp.minute_limits import MINUTE_S, SMALL_BYTES, MinuteLimits
@@ -59,11 +56,14 @@ class ServerSession:
     nothing else done.
     """
 
-    def __init__(self, config: SessionConfig = DEFAULT_CONFIG) -> None:
+    def __init__(
+        self, config: SessionConfig = DEFAULT_CONFIG, state: ServerState | None = None
+    ) -> None:
+        """`state` is given by `restore` alone."""
         self._config = config
         self._handshake = ServerHandshake(config.random)
         self._reader = ChunkReader(config.command_limits())
-        self._state = ServerState(MessageStreams(config.max_message_streams))
+        self._state = state or ServerState(MessageStreams(config.max_message_streams))
         self._commands = PeerCommands(self._state, config)
         self._minute = MinuteLimits(config)
         self._held: Message | None = None  # the first media behind a publish request
@@ -170,12 +170,12 @@ class ServerSession:
                     )
                 )
             case PublishRequested(message_stream_id=stream_id):
-                self._stream(stream_id).use = StreamUse.PUBLISHING
+                state.streams.known(stream_id).use = StreamUse.PUBLISHING
                 state.publishing = stream_id
                 self._reader.limits = self._config.media_limits()
                 state.out.append(replies.publish_started(state.out_chunk_size, stream_id))
             case PlayRequested(message_stream_id=stream_id, reset=reset):
-                stream = self._stream(stream_id)
+                stream = state.streams.known(stream_id)
                 stream.use, stream.audio, stream.video = StreamUse.PLAYING, True, True
                 state.out.append(replies.play_started(state.out_chunk_size, stream_id, reset))
 
@@ -195,11 +195,11 @@ class ServerSession:
                 state.out.append(
                     replies.error(state.out_chunk_size, transaction_id, code, description)
                 )
-            case PublishRequested(message_stream_id=stream_id):
-                self._stream(stream_id).use = StreamUse.IDLE
-                self.send_status(stream_id, "error", code, description)
-            case PlayRequested(message_stream_id=stream_id):
-                self._stream(stream_id).use = StreamUse.IDLE
+            case (
+                PublishRequested(message_stream_id=stream_id)
+                | PlayRequested(message_stream_id=stream_id)
+            ):
+                state.streams.known(stream_id).use = StreamUse.IDLE
                 self.send_status(stream_id, "error", code, description)
 
     def send_status(self, message_stream_id: int, level: str, code: str, description: str) -> None:
@@ -261,29 +261,13 @@ class ServerSession:
 
         It refuses to publish. `config` decides on limits; the chunk size stays as announced.
         """
-        session = cls(config)
-        state = session._state
+        session = cls(config, ServerState.restore(snapshot, config.max_message_streams))
         session._reader = ChunkReader.restore(snapshot.reader, config.command_limits())
         session._bytes_received = snapshot.bytes_received
         session._bytes_acknowledged = snapshot.bytes_acknowledged
         session._bytes_sent = snapshot.bytes_sent
         if snapshot.peer_window is not None:
             session._set_peer_window(snapshot.peer_window)
-        state.stage = Stage.CONNECTED
-        state.is_handed_over = True
-        state.out_chunk_size = snapshot.out_chunk_size
-        state.app = snapshot.app
-        state.tc_url = snapshot.tc_url
-        state.flash_version = snapshot.flash_version
-        state.object_encoding = snapshot.object_encoding
-        stream_ids = snapshot.message_stream_ids
-        state.streams = MessageStreams(max(config.max_message_streams, len(stream_ids)))
-        for stream_id in stream_ids:
-            state.streams.open(stream_id)
-        play = snapshot.play
-        session._stream(play.message_stream_id).use = StreamUse.PLAY_PENDING
-        state.requests.resume(play)
-        state.events.append(play)
         return session
 
     def _read_messages(self) -> None:
@@ -326,13 +310,9 @@ class ServerSession:
             case MessageType.COMMAND | MessageType.COMMAND_AMF3:
                 self._minute.count_call()
                 self._commands.handle(parse_command(message))
-            case MessageType.DATA:
-                self._handle_data(message.timestamp, message.payload)
-            case MessageType.DATA_AMF3:
-                self._handle_data(message.timestamp, message.payload[1:])
-            case MessageType.AGGREGATE:
+            case MessageType.DATA | MessageType.DATA_AMF3 | MessageType.AGGREGATE:
                 if self._state.publishing is not None:
-                    self._handle_aggregate(message)
+                    self._handle_data(message)
             case MessageType.USER_CONTROL:
                 event = parse_user_control(message.payload)
                 if event is not None and event[0] == UserControl.PING_REQUEST:
@@ -343,41 +323,21 @@ class ServerSession:
             case _:
                 pass  # acknowledgements, peer bandwidth, shared objects: nothing to do
 
+    def _handle_data(self, message: Message) -> None:
+        events = self._state.events
+        match message.type_id:
+            case MessageType.DATA:
+                events.append(data_event(message.timestamp, message.payload))
+            case MessageType.DATA_AMF3:  # AMF0 behind a byte that says so
+                events.append(data_event(message.timestamp, message.payload[1:]))
+            case MessageType.AGGREGATE:
+                events.extend(aggregate_events(message))
+
     def _set_peer_window(self, window: int) -> None:
         """The peer stops after `window` bytes without an acknowledgement: send one at half."""
         if window > 0:
             self._peer_window = window
             self._ack_every = min(self._config.ack_every, max(window // 2, 1))
-
-    def _handle_aggregate(self, message: Message) -> None:
-        for part in split_aggregate(message):
-            match part.type_id:
-                case MessageType.VIDEO:
-                    self._state.events.append(VideoReceived(part.timestamp, part.payload))
-                case MessageType.AUDIO:
-                    self._state.events.append(AudioReceived(part.timestamp, part.payload))
-                case MessageType.DATA:
-                    self._handle_data(part.timestamp, part.payload)
-                case _:
-                    pass
-
-    def _handle_data(self, timestamp: int, payload: bytes) -> None:
-        if self._state.publishing is None:
-            return
-        first = amf0.leading_string(payload)
-        if first is not None and first[0] == "@setDataFrame":
-            payload = payload[first[1] :]
-            first = amf0.leading_string(payload)
-        if first is not None and first[0] == "onMetaData" and _is_amf0(payload):
-            self._state.events.append(MetadataReceived(timestamp, payload))
-        else:
-            self._state.events.append(DataReceived(timestamp, payload))
-
-    def _stream(self, stream_id: int) -> MessageStream:
-        """A stream that is known to be there: a request waits on it."""
-        stream = self._state.streams.get(stream_id)
-        assert stream is not None
-        return stream
 
     def _answer(self, request_id: int) -> Request | None:
         """The pending request, which is pending no more; None if nobody waits for an answer."""
@@ -385,11 +345,3 @@ class ServerSession:
             self._state.requests.forget(request_id)
             return None
         return self._state.requests.answer(request_id)
-
-
-def _is_amf0(payload: bytes) -> bool:
-    try:
-        amf0.decode_all(payload)
-    except Amf0Error:
-        return False
-    return True

@@ -42,3 +42,9 @@ def test_deleting_what_is_not_there_does_nothing():
     streams = MessageStreams(1)
     streams.delete(5)
     assert streams.get(5) is None
+
+
+def test_a_stream_with_a_request_is_known():
+    streams = MessageStreams(1)
+    streams.create()
+    assert streams.known(1) is streams.get(1)

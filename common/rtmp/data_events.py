@@ -1,0 +1,48 @@
+"""What a publisher's data and aggregate messages hold, as events (RTMP 1.0 section 7.1). Pure.
+
+Video and audio messages need no reading: the session makes their events itself.
+"""
+
+from common.errors import Amf0Error
+from common.flv import amf0
+from common.rtmp.chunks import Message
+from common.rtmp.events import AudioReceived, DataReceived, Event, MetadataReceived, VideoReceived
+from common.rtmp.messages import MessageType, split_aggregate
+
+
+def data_event(timestamp: int, payload: bytes) -> MetadataReceived | DataReceived:
+    """Read an AMF0 data message; a leading `@setDataFrame` is taken off.
+
+    Metadata that can't be read is data like any other.
+    """
+    first = amf0.leading_string(payload)
+    if first is not None and first[0] == "@setDataFrame":
+        payload = payload[first[1] :]
+        first = amf0.leading_string(payload)
+    if first is not None and first[0] == "onMetaData" and _is_amf0(payload):
+        return MetadataReceived(timestamp, payload)
+    return DataReceived(timestamp, payload)
+
+
+def aggregate_events(message: Message) -> list[Event]:
+    """Give the events of all parts of an aggregate. Raises ChunkError when it is malformed."""
+    events: list[Event] = []
+    for part in split_aggregate(message):
+        match part.type_id:
+            case MessageType.VIDEO:
+                events.append(VideoReceived(part.timestamp, part.payload))
+            case MessageType.AUDIO:
+                events.append(AudioReceived(part.timestamp, part.payload))
+            case MessageType.DATA:
+                events.append(data_event(part.timestamp, part.payload))
+            case _:
+                pass
+    return events
+
+
+def _is_amf0(payload: bytes) -> bool:
+    try:
+        amf0.decode_all(payload)
+    except Amf0Error:
+        return False
+    return True

@@ -1,8 +1,8 @@
 """One ingest process put together (IO): listener, streams, bus, and the link to the supervisor.
 
-Order of a life: bind the listeners (a failure is told and ends it), say hello, accept connections
-from the first `Welcome` on, work until SIGTERM or until no supervisor has spoken for too long, then
-end all streams in order.
+Order of a life: bind the listeners (a failure is reported and ends it), say hello, accept
+connections from the first `Welcome` on, work until SIGTERM or until no supervisor has been heard of
+for too long, then end all streams in order.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from ingest.streams.registry import Streams
 log = logging.getLogger("tfarm.ingest.run")
 
 LOOK_S = 1.0  # between looks for connections that were reset unseen
-STOP_S = 1.0  # for publishers to be told, and for the last messages to leave
+STOP_S = 1.0  # for publishers to be answered, and for the last messages to leave
 FATAL_S = 0.3  # for the reason to reach the supervisor
 LAST_WORDS_S = 0.2  # ZeroMQ sends from a thread of its own, and is not asked to linger
 
@@ -65,11 +65,11 @@ class Ingest:
             raise
         self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
         self._is_welcome = False
-        self._relay = Links(process.bus, lambda stream_id: self._streams.watched(stream_id))
+        self._links = Links(process.bus, lambda stream_id: self._streams.on_first_player(stream_id))
         settings = Settings()
         self._admission = Admission(settings.ingest, connection_limit())
         self._streams = Streams(
-            settings, self._admission, self._relay, process.send, time.time, time.monotonic
+            settings, self._admission, self._links, process.send, time.time, time.monotonic
         )
         self._players = Players(process.spawn)
         self._server = Server(listeners, settings, self._admission, self._streams, self._players)
@@ -110,7 +110,7 @@ class Ingest:
 
     def close(self) -> None:
         self._server.close()
-        self._relay.close()
+        self._links.close()
 
     # ---- for the control link -----------------------------------------------------------------
 
@@ -135,7 +135,7 @@ class Ingest:
                 "players waiting": len(self._players),
                 "protocol errors": server.faults,
                 "bad messages": self._process.unreadable,
-                "sends not taken": self._relay.refused,
+                "sends not taken": self._links.refused,
             },
             address_usage=self._admission.address_usage() if self._is_shared else {},
         )
@@ -146,9 +146,9 @@ class Ingest:
         self._server.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        self._relay.follow(endpoints)
+        self._links.follow(endpoints)
         self._streams.peers_changed(time.monotonic())
-        self._players.follow(self._relay.handovers())
+        self._players.follow(self._links.handovers())
 
     def on_welcome(self) -> None:
         self._admission.set_usage_elsewhere({})  # this supervisor has reported nothing yet
@@ -171,7 +171,7 @@ class Ingest:
             case Readmit():
                 self._streams.readmit(message)
             case EgressRoutes():
-                self._relay.route(message)
+                self._links.route(message)
                 self._streams.peers_changed(now)
             case AddressUsage(usage):
                 self._admission.set_usage_elsewhere(usage)

@@ -1,9 +1,9 @@
 """One stream towards the egresses: its source rendition, its audio and data, opened and closed.
 
 Tags of one read are put together and go out as few messages, a new one where the rendition
-changes, so that the order of arrival stays. Audio waits to ride with the next picture, as it would
-at egress anyway. An egress that comes later is given the headers and the last GOP first. Pure but
-for the ports it is given.
+changes, so that the order of arrival stays. Audio waits to go with the next picture, as it would at
+egress anyway. An egress that comes later is given the headers and the last GOP first. Pure but
+for the links it is given.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,11 +32,11 @@ from ingest.streams.source_gop import GopItem, SourceGop
 
 # Audio waits for a picture while pictures come as often as this; where they stop, a later read or
 # tick ends the wait.
-RIDE_S = 0.06
+PIGGYBACK_S = 0.06
 # Egress gives a stream up of which it hears nothing for 20 s (SILENT_S in
 # egress/streams/stream.py).
 SIGN_OF_LIFE_S = 5.0
-LET_GO_MS = 3_000  # an egress that a stream goes to no more keeps it so long, for who comes now
+RELEASE_MS = 3_000  # an egress that a stream goes to no more keeps it so long, for who comes now
 
 _AUDIO, _VIDEO, _SCRIPT = int(TagType.AUDIO), int(TagType.VIDEO), int(TagType.SCRIPT)
 
@@ -75,14 +75,14 @@ class EgressOutput:
         return bool(self._ending)
 
     @property
-    def is_watched(self) -> bool:
+    def has_players(self) -> bool:
         """Whether somebody plays any rendition of the stream, or waits for it."""
-        return any(feed.port.watches(self._stream_id, SHARED) for feed in self._feeds)
+        return any(feed.link.watches(self._stream_id, SHARED) for feed in self._feeds)
 
     @property
-    def is_source_watched(self) -> bool:
+    def has_source_players(self) -> bool:
         """Whether somebody plays the source rendition, or waits for it."""
-        return any(feed.port.watches(self._stream_id, SOURCE) for feed in self._feeds)
+        return any(feed.link.watches(self._stream_id, SOURCE) for feed in self._feeds)
 
     @property
     def dropped(self) -> int:
@@ -98,26 +98,26 @@ class EgressOutput:
         """
         running = self._peers.egresses()
         for feeds in (self._feeds, self._paused):
-            for feed in [entry for entry in feeds if entry.port not in running]:
+            for feed in [entry for entry in feeds if entry.link not in running]:
                 feeds.remove(feed)
                 self._dropped += feed.dropped
         wanted = self._peers.wants(self._stream_id)
-        unwanted = [feed for feed in self._feeds if feed.port not in wanted]
+        unwanted = [feed for feed in self._feeds if feed.link not in wanted]
         if unwanted:
             self.flush()
             away = "no player of it is here"
             for feed in unwanted:
                 self._feeds.remove(feed)
-                feed.close(StreamClosed(self._stream_id, self.generation, away, LET_GO_MS))
+                feed.close(StreamClosed(self._stream_id, self.generation, away, RELEASE_MS))
             self._paused += unwanted
-        known = [feed.port for feed in self._feeds]
+        known = [feed.link for feed in self._feeds]
         new = []
-        for port in [entry for entry in wanted if entry not in known]:
-            again = [feed for feed in self._paused if feed.port is port]
-            self._paused = [feed for feed in self._paused if feed.port is not port]
-            new += again or [EgressFeed(self._stream_id, port)]
+        for link in [entry for entry in wanted if entry not in known]:
+            again = [feed for feed in self._paused if feed.link is link]
+            self._paused = [feed for feed in self._paused if feed.link is not link]
+            new += again or [EgressFeed(self._stream_id, link)]
         for feed in (*self._feeds, *new):
-            takes = self._peers.takes_source(self._stream_id, feed.port.child)
+            takes = self._peers.takes_source(self._stream_id, feed.link.child)
             if takes and not feed.takes_source and feed not in new:
                 self._feeds.remove(feed)  # it begins again, with the source
                 new.append(feed)
@@ -128,7 +128,7 @@ class EgressOutput:
         return new
 
     def open(self, message: StreamOpen) -> None:
-        """Tell that the stream exists, has a publisher again, or another placement."""
+        """Report that the stream exists, has a publisher again, or another placement."""
         self.flush()
         self.generation = message.generation
         for feed in self._feeds:
@@ -154,7 +154,7 @@ class EgressOutput:
             return
         rendition, entry, body = tag
         if rendition != self._rendition:
-            self.flush(rides=rendition == SOURCE)
+            self.flush(is_piggybacked=rendition == SOURCE)
             self._rendition = rendition
         if rendition == SOURCE:
             self._picture_s = entry.received_s
@@ -163,18 +163,25 @@ class EgressOutput:
 
     def end_read(self, now: float) -> None:
         """Send what one read has brought, but for audio that a picture will take along."""
-        if self._rendition == SOURCE or now - self._picture_s > RIDE_S:
+        if self._rendition == SOURCE or now - self._picture_s > PIGGYBACK_S:
             self.flush()
 
-    def flush(self, *, rides: bool = False) -> None:
-        """Send all that was put; `rides`: a picture follows at once."""
+    def flush(self, *, is_piggybacked: bool = False) -> None:
+        """Send all that was put; `is_piggybacked`: a picture follows at once."""
         if not self._entries:
             return
         entries, bodies = self._entries, self._bodies
         self._entries, self._bodies = [], []
         sent_s = self._clock()
         for feed in self._feeds:
-            feed.tags(self.generation, self._rendition, entries, bodies, sent_s, rides=rides)
+            feed.tags(
+                self.generation,
+                self._rendition,
+                entries,
+                bodies,
+                sent_s,
+                is_piggybacked=is_piggybacked,
+            )
         for feed in self._paused:
             feed.skip(self._rendition, len(entries))
         if self._rendition == SOURCE:
@@ -192,12 +199,12 @@ class EgressOutput:
         for feed in self._feeds:
             feed.close(message)
         if message.hold_ms == 0:
-            self._let_go()
+            self._release_feeds()
 
     def release(self) -> None:
         """Send nothing more but what is owed: another ingest has the stream."""
         self.flush()
-        self._let_go()
+        self._release_feeds()
 
     def tick(self, now: float) -> None:
         """Send what has waited for a picture in vain, and what could not be sent before."""
@@ -206,19 +213,19 @@ class EgressOutput:
             feed.retry()
         if not self._ending:
             return
-        ports = self._peers.egresses()
-        for feed in [e for e in self._ending if e.retry() or e.port not in ports]:
+        links = self._peers.egresses()
+        for feed in [e for e in self._ending if e.retry() or e.link not in links]:
             self._ending.remove(feed)
             self._dropped += feed.dropped
 
     def show_life(self, now: float) -> None:
-        """Tell now and then that the publisher is there, whether or not it sends anything."""
+        """Report now and then that the publisher is there, whether or not it sends anything."""
         if now - self._life_shown_s >= SIGN_OF_LIFE_S:
             self._life_shown_s = now
             for feed in self._feeds:
                 feed.tags(self.generation, SHARED, (), ())
 
-    def _let_go(self) -> None:
+    def _release_feeds(self) -> None:
         self._ending += [*self._feeds, *self._paused]
         self._feeds, self._paused = [], []
 

@@ -5,7 +5,7 @@ one fails, media is dropped until the next keyframe and counted; what opens, cha
 something is kept and goes first as soon as the peer takes messages again.
 Units and tags are numbered as they are offered, so that the receiver sees the gap.
 
-No IO here: a `Port` is given, whose `send` says whether the peer took the message.
+No IO here: a `Link` is given, whose `send` says whether the peer took the message.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from common.media.units import Data, VideoConfig, VideoUnit
 MAX_KEPT = 32  # messages that wait for a peer which takes none: then only the latest matter
 
 
-class Port(Protocol):
+class Link(Protocol):
     """The way to one incarnation of a child."""
 
     @property
@@ -50,7 +50,7 @@ class Port(Protocol):
         ...
 
 
-class EgressPort(Port, Protocol):
+class EgressLink(Link, Protocol):
     """The way to one incarnation of an egress."""
 
     def watches(self, stream_id: StreamId, rendition: str) -> bool:
@@ -65,11 +65,11 @@ class EgressPort(Port, Protocol):
 class Peers(Protocol):
     """The workers and egresses that run now."""
 
-    def worker(self, child: ChildId) -> Port | None: ...
+    def worker(self, child: ChildId) -> Link | None: ...
 
-    def egresses(self) -> Sequence[EgressPort]: ...
+    def egresses(self) -> Sequence[EgressLink]: ...
 
-    def wants(self, stream_id: StreamId) -> Sequence[EgressPort]:
+    def wants(self, stream_id: StreamId) -> Sequence[EgressLink]:
         """The processes that want anything of this stream."""
         ...
 
@@ -85,8 +85,8 @@ class Peers(Protocol):
 class _Outbox:
     """Messages that must not be lost, in order, ahead of the media behind them."""
 
-    def __init__(self, port: Port) -> None:
-        self._port = port
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._kept: list[tuple[object, Sequence[Data]]] = []
 
     @property
@@ -95,7 +95,7 @@ class _Outbox:
 
     def send(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         """Send now, or keep it for `retry`."""
-        if self.retry() and self._port.send(message, payloads):
+        if self.retry() and self._link.send(message, payloads):
             return True
         if len(self._kept) >= MAX_KEPT:
             del self._kept[0]
@@ -105,7 +105,7 @@ class _Outbox:
     def retry(self) -> bool:
         """Send what is kept; whether all of it went."""
         while self._kept:
-            if not self._port.send(*self._kept[0]):
+            if not self._link.send(*self._kept[0]):
                 return False
             del self._kept[0]
         return True
@@ -117,12 +117,12 @@ class WorkerFeed:
     Call `start` first and `end` last. Units before the first keyframe are not offered.
     """
 
-    def __init__(self, stream_id: StreamId, generation: Generation, port: Port) -> None:
+    def __init__(self, stream_id: StreamId, generation: Generation, link: Link) -> None:
         self.stream_id = stream_id
         self.generation = generation
-        self.port = port
+        self.link = link
         self.dropped = 0
-        self._outbox = _Outbox(port)
+        self._outbox = _Outbox(link)
         self._number = 0
         self._waits_for_key = True
         self._started = False
@@ -168,7 +168,7 @@ class WorkerFeed:
             unit.received_s,
             replay,
         )
-        if not (self._outbox.retry() and self.port.send(message, (unit.data,))):
+        if not (self._outbox.retry() and self.link.send(message, (unit.data,))):
             self._waits_for_key = True
             self.dropped += 1
 
@@ -200,11 +200,11 @@ class WorkerFeed:
 class EgressFeed:
     """A stream's source rendition and shared tags on their way to one egress."""
 
-    def __init__(self, stream_id: StreamId, port: EgressPort) -> None:
+    def __init__(self, stream_id: StreamId, link: EgressLink) -> None:
         self.stream_id = stream_id
-        self.port = port
+        self.link = link
         self.dropped = 0
-        self._outbox = _Outbox(port)
+        self._outbox = _Outbox(link)
         self._numbers: dict[str, int] = {}
         self._waits_for_key = False
         self.takes_source = True  # or what is shared alone
@@ -231,11 +231,11 @@ class EgressFeed:
         payloads: Sequence[bytes],
         sent_s: float = 0.0,
         *,
-        rides: bool = False,
+        is_piggybacked: bool = False,
     ) -> None:
         """Offer tags of one rendition, in order, as one message; `sent_s` 0: a replay.
 
-        `rides`: more follows at once, and takes these along.
+        `is_piggybacked`: more follows at once, and takes these along.
         """
         first = self._numbers.get(rendition, 0)
         self._numbers[rendition] = first + len(entries)
@@ -250,11 +250,11 @@ class EgressFeed:
             entries, payloads = entries[skip:], payloads[skip:]
             self._waits_for_key = False
         message = Tags(self.stream_id, generation, rendition, first, tuple(entries), sent_s)
-        port = self.port
+        link = self.link
         # The sound is every rendition's: it goes with a source picture that nobody plays.
-        is_urgent = self._carries or port.watches(self.stream_id, rendition)
-        self._carries = is_urgent and rides
-        send = port.send if is_urgent and not rides else port.send_batched
+        is_urgent = self._carries or link.watches(self.stream_id, rendition)
+        self._carries = is_urgent and is_piggybacked
+        send = link.send if is_urgent and not is_piggybacked else link.send_batched
         if self._outbox.retry() and send(message, payloads):
             return
         self.dropped += len(entries)

@@ -1,8 +1,8 @@
-"""One stream's placements: what its workers are sent. Pure but for the ports it is given.
+"""One stream's placements: what its workers are sent. Pure but for the links it is given.
 
 There is one current placement at most. In a drain the old one goes on beside the new one until
-every picture before the cut has gone to it; after a loss there is no old one to speak to. What a
-worker that takes nothing is still owed waits here, its end included.
+every picture before the splice point has gone to it; after a loss there is no old one to end. What
+a worker that takes nothing is still owed waits here, its end included.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from common.media.units import VideoConfig, VideoUnit
 from ingest.outputs.outbox import Peers, WorkerFeed
 from ingest.streams.source_gop import SourceGop
 
-CUT_GRACE_MS = 1_000  # a placement that was cut ends this long after, frames or no frames
+SPLICE_GRACE_MS = 1_000  # a placement ends so long after its splice point, frames or no frames
 
 
 @dataclass(frozen=True, slots=True)
 class _Leaving:
-    """A placement that ends at a cut."""
+    """A placement that ends at a splice point."""
 
     feed: WorkerFeed
     splice_ms: int
@@ -48,7 +48,7 @@ class WorkerOutput:
     @property
     def worker(self) -> ChildId | None:
         """Who is sent the stream's units."""
-        return self._feed.port.child if self._feed is not None else None
+        return self._feed.link.child if self._feed is not None else None
 
     @property
     def is_waiting(self) -> bool:
@@ -70,23 +70,23 @@ class WorkerOutput:
     ) -> None:
         """Begin at the worker that `placed` names with the last GOP, and leave the one before.
 
-        Without an anchor there was no picture yet: the first one begins it, by `follow`.
+        Without a clock reference there was no picture yet: the first one begins it, by `follow`.
         """
         self._unplaced = None
         old = self._feed
         if old is not None and old.generation == placed.generation:
             return
-        port = self._peers.worker(placed.worker) if placed.worker is not None else None
-        if placed.worker is not None and (port is None or clock_reference is None):
+        link = self._peers.worker(placed.worker) if placed.worker is not None else None
+        if placed.worker is not None and (link is None or clock_reference is None):
             self._unplaced = placed
             return
         self._feed = None
         if old is not None:
             self._leave(old, placed.splice_ms)
         config = gop.video_config
-        if port is None or config is None or clock_reference is None:
+        if link is None or config is None or clock_reference is None:
             return
-        feed = WorkerFeed(self._stream_id, placed.generation, port)
+        feed = WorkerFeed(self._stream_id, placed.generation, link)
         feed.start(
             StreamStart(
                 self._stream_id,
@@ -169,10 +169,10 @@ class WorkerOutput:
             self._end_feed(feed, reason)
 
     def tick(self, stream_now_ms: int) -> None:
-        """Send what could not be sent before, and end cuts that no picture will reach."""
+        """Send what could not be sent before; end what is spliced where no picture gets there."""
         if self._feed is not None:
             self._feed.retry()
-        self._end_splices_before(stream_now_ms - CUT_GRACE_MS)
+        self._end_splices_before(stream_now_ms - SPLICE_GRACE_MS)
         for feed in [entry for entry in self._ending if entry.retry()]:
             self._ending.remove(feed)
             self._dropped += feed.dropped
@@ -191,7 +191,7 @@ class WorkerOutput:
         feed.pause(clock_reference, may_go_on=self._may_go_on)
 
     def _is_present(self, feed: WorkerFeed) -> bool:
-        return self._peers.worker(feed.port.child) is feed.port
+        return self._peers.worker(feed.link.child) is feed.link
 
     def _leave(self, old: WorkerFeed, splice_ms: int | None) -> None:
         if splice_ms is None:

@@ -48,11 +48,11 @@ MAX_TURN_S = 0.005  # no further buffer is taken after this long
 class Phase(Enum):
     """What a connection is."""
 
-    OPEN = auto()  # has not said yet what it wants
+    OPEN = auto()  # has requested nothing yet
     ASKING = auto()  # wants to publish and waits for the answer
     PUBLISHING = auto()
     LEAVING = auto()  # wants to play and waits for egress
-    CLOSING = auto()  # was told why; the text is on its way
+    CLOSING = auto()  # the reason is on its way to the peer
     CLOSED = auto()
 
 
@@ -228,11 +228,11 @@ class Connection:
     # ---- reading ------------------------------------------------------------------------------
 
     def look_again(self) -> None:
-        """Read all that has come, up to its end, told of or not; to be called once a second.
+        """Read all that has come, up to its end, reported or not; to be called once a second.
 
         uvloop never calls again for a socket that was reset, even when its last bytes and the
-        reset come to light together. To read behind each short read would tell at once, and costs
-        more than most messages do.
+        reset come to light together. To read behind each short read would show it at once, and
+        costs more than most messages do.
         """
         if not self._is_stopped and self._hold is None and self.phase is not Phase.CLOSED:
             self._on_readable(up_to_end=True)
@@ -241,7 +241,7 @@ class Connection:
     def _is_stopped(self) -> bool:
         """Nothing is read before the answer to its request.
 
-        A publisher that sends media already is not told that it may: TCP holds it back.
+        A publisher that sends media already gets no answer yet: TCP holds it back.
         """
         if self.phase is Phase.ASKING:
             return self.session.holds_media
@@ -272,7 +272,8 @@ class Connection:
                     return
             if count < len(buffer) and not up_to_end:
                 return
-        # Watched anew, a reset is told again: see `look_again`. One that sends so much is prompt.
+        # Watched anew, a reset is reported again: see `look_again`. One that sends so much is read
+        # at once.
         self._loop.remove_reader(self._fd)
         self._watch()
 
@@ -375,7 +376,7 @@ class Connection:
     # ---- writing ------------------------------------------------------------------------------
 
     def _send_output(self) -> None:
-        """Send what the session has to say, now or when the peer takes it."""
+        """Send what the session has for the peer, now or when the peer takes it."""
         if self.phase is Phase.CLOSED:
             return
         data = self.session.data_to_send()

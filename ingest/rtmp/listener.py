@@ -138,7 +138,7 @@ class Server:
             self._loop.add_reader(listener.fileno(), self._accept, listener)
 
     def stop(self, reason: str) -> None:
-        """Accept no more, and close what is open; publishers that are being told take a moment."""
+        """Accept no more, and close what is open; publishers being answered take a moment."""
         if self._paused is not None:
             self._paused.cancel()
         for listener in self._listeners:

@@ -2,8 +2,8 @@
 
 Counts and token buckets over values; the shell asks before it takes memory for a peer. Exempt
 networks (loopback unless configured otherwise) meet only the limits that guard the process itself.
-Where several ingests share a port, the limits per address are the farm's: each is told what
-addresses hold at the others, and lets handshakes come at its part of the rate, since the kernel
+Where several ingests share a port, the limits per address are the farm's: each knows what
+addresses have at the others, and lets handshakes come at its part of the rate, since the kernel
 spreads connections evenly.
 
 Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
@@ -92,7 +92,7 @@ class Admission:
 
         `instead_of` is the address of the one here that it takes the stream over from. A stream
         that `is_new` here may be the address's own at another ingest: what is published at the
-        others is then left to the supervisor, who is told of `is_beyond_limit`.
+        others is then left to the supervisor, to whom `is_beyond_limit` is reported.
         """
         is_own = instead_of is not None and subscriber(instead_of) == subscriber(host)
         publishers = self._addresses.publishers
@@ -156,9 +156,9 @@ def check_attempt(attempt: PublishAttempt, settings: Settings) -> StreamId | Ref
     if template is None:
         return Refusal(RefusalReason.DENIED, f"there is no app {attempt.app!r} here")
     if not is_key_allowed(template.publish_keys, attempt.publish_key or ""):
-        said = "missing" if attempt.publish_key is None else "wrong"
+        fault = "missing" if attempt.publish_key is None else "wrong"
         return Refusal(
-            RefusalReason.DENIED, f"the publish key (?key=...) of {attempt.app} is {said}"
+            RefusalReason.DENIED, f"the publish key (?key=...) of {attempt.app} is {fault}"
         )
     return stream_id(attempt.app, attempt.key)
 
@@ -167,7 +167,7 @@ class RefusalMemory:
     """Refusals that came after Publish.Start, kept for the next attempt.
 
     OBS and others show the reason of a refusal only before Publish.Start, and reconnect for ever
-    when closed after it (docs/rtmp.md, Refusals): their next attempt must be told at once.
+    when closed after it (docs/rtmp.md, Refusals): their next attempt must be refused at once.
     """
 
     def __init__(self) -> None:

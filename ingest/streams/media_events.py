@@ -1,4 +1,4 @@
-"""What a publisher's protocol tells its stream, besides the units and configurations themselves.
+"""What a publisher's protocol gives its stream, besides the units and configurations themselves.
 
 Values, made by `ingest/<protocol>/to_units.py` in the order of arrival. Pure.
 """

@@ -176,7 +176,7 @@ class Publisher:
             now - self._started_s <= IMMEDIATE_S
             or not self.has_video
             or self._pace.is_fast
-            or self.stream.is_watched
+            or self.stream.has_players
         ):
             return 0.0
         rate_bps = self.stream.bits_per_second(now)

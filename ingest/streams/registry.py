@@ -1,4 +1,4 @@
-"""All streams of one ingest: who may publish, who takes over, what the supervisor says of whom.
+"""All streams of one ingest: who may publish, who takes over, what the supervisor orders.
 
 A publish request is checked (address, template, key, earlier refusals, limits), then asked of the
 supervisor; its answer makes a `Stream` and a `Publisher`. Requests that end up refused are
@@ -172,7 +172,7 @@ class Streams:
                 stream.leave(reason, now)
                 self._forget_if_ended(stream)
 
-    def watched(self, stream_id: StreamId) -> None:
+    def on_first_player(self, stream_id: StreamId) -> None:
         """Somebody begins to play a stream: what its publisher sends waits no more."""
         connection = self._connections.get(stream_id)
         if connection is not None:
@@ -225,7 +225,7 @@ class Streams:
             self._end_for(stream, replace(message.refusal, is_lasting=True), now)
 
     def end_stream(self, message: EndStream, now: float) -> None:
-        """The supervisor ends a stream; its publisher is told, and may not be let in at once.
+        """The supervisor ends a stream; its publisher is closed, and may not be let in at once.
 
         It may be another ingest's stream, whose publisher comes here next.
         """
@@ -310,7 +310,7 @@ class Streams:
         return tuple(stream.status(now) for stream in self._streams.values())
 
     def close(self, reason: str, now: float) -> None:
-        """End everything: publishers are told, players too, by egress."""
+        """End everything: publishers get the reason, players too, by egress."""
         for queued in self._requests.all():
             self._requests.give_up(queued, reason)
             self._refuse_queued(queued, Refusal(RefusalReason.UNAVAILABLE, reason), now)
@@ -431,7 +431,7 @@ class Streams:
             self._forget_if_ended(stream)
 
     def _remove(self, connection: PublishingConnection, refusal: Refusal) -> Stream | None:
-        """Close a publisher and tell it why; the stream that was its."""
+        """Close a publisher, with the reason; gives the stream that was its."""
         publisher = self._take(connection)
         if publisher is None:
             return None

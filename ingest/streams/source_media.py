@@ -76,7 +76,7 @@ class SourceMedia:
         """Send one access unit, behind its configuration."""
         # First whoever waits for it: what is noted about it has time.
         egress, worker = self.egress, self.worker
-        is_played = egress.is_source_watched
+        is_played = egress.has_source_players
         if not is_played:
             worker.unit(unit)
         egress.put(unit)

@@ -88,9 +88,9 @@ class Stream:
         return self._placed.generation
 
     @property
-    def is_watched(self) -> bool:
+    def has_players(self) -> bool:
         """Whether somebody plays any rendition of it, or waits for it."""
-        return self.media.egress.is_watched
+        return self.media.egress.has_players
 
     def bits_per_second(self, now: float) -> float:
         """What its publishers sent over the last seconds, up to four."""

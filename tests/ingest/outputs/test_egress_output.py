@@ -17,7 +17,7 @@ from common.ipc.media_messages import (
     Tags,
 )
 from common.media.units import AudioCodec, AudioConfig, AudioUnit, DataUnit, VideoUnit
-from ingest.outputs.egress_output import LET_GO_MS, RIDE_S, SIGN_OF_LIFE_S, EgressOutput
+from ingest.outputs.egress_output import PIGGYBACK_S, RELEASE_MS, SIGN_OF_LIFE_S, EgressOutput
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import GopItem, SourceGop
 from tests.kit.children import EGRESS1
@@ -103,7 +103,7 @@ def test_audio_rides_with_the_next_picture_while_pictures_come() -> None:
     around.put(unit(0, key=True))
     around.side.end_read(1.0)
     around.put(sound(20))
-    around.side.end_read(1.0 + RIDE_S / 2)
+    around.side.end_read(1.0 + PIGGYBACK_S / 2)
     assert around.batches() == [(SOURCE, [0])]
     around.put(unit(40))
     around.side.end_read(1.04)
@@ -118,10 +118,10 @@ def test_audio_goes_at_once_when_pictures_are_rare_and_a_tick_sends_what_waits_i
     around.side.end_read(1.01)
     around.side.tick(1.02)
     assert around.batches() == [(SOURCE, [0])]
-    around.side.tick(1.0 + 2 * RIDE_S)
+    around.side.tick(1.0 + 2 * PIGGYBACK_S)
     assert around.batches()[-1] == (SHARED, [20])
     around.put(sound(120))
-    around.side.end_read(1.0 + 2 * RIDE_S)
+    around.side.end_read(1.0 + 2 * PIGGYBACK_S)
     assert around.batches()[-1] == (SHARED, [120])
 
 
@@ -232,7 +232,7 @@ def test_an_egress_without_players_gets_nothing_and_is_brought_up_to_date_later(
     around.peers.unwanted = [port]
     assert around.side.follow() == []
     (closed,) = port.of(StreamClosed)
-    assert closed.hold_ms == LET_GO_MS
+    assert closed.hold_ms == RELEASE_MS
     around.put(unit(40), unit(80))
     around.side.end_read(1.0)
     assert around.batches() == [(SOURCE, [0])]

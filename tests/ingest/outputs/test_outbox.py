@@ -67,9 +67,9 @@ def egress_feed() -> tuple[EgressFeed, RememberingPort]:
 
 
 def put(
-    feed: EgressFeed, *entries: TagHeader, rendition: str = SOURCE, rides: bool = False
+    feed: EgressFeed, *entries: TagHeader, rendition: str = SOURCE, is_piggybacked: bool = False
 ) -> None:
-    feed.tags(ONE, rendition, entries, [b"body"] * len(entries), rides=rides)
+    feed.tags(ONE, rendition, entries, [b"body"] * len(entries), is_piggybacked=is_piggybacked)
 
 
 def test_a_worker_gets_the_start_the_last_gop_and_what_follows() -> None:
@@ -264,11 +264,11 @@ def test_audio_that_somebody_waits_for_takes_the_picture_along_that_nobody_plays
     feed.open_source(ONE, SOURCE_VIDEO, b"metadata", b"header")
     port.watched = {SHARED}
     put(feed, tag(0, KEY))
-    put(feed, sound(20), rendition=SHARED, rides=True)
+    put(feed, sound(20), rendition=SHARED, is_piggybacked=True)
     put(feed, tag(40, 0))
     put(feed, tag(80, 0))
     port.watched = set()
-    put(feed, sound(90), rendition=SHARED, rides=True)
+    put(feed, sound(90), rendition=SHARED, is_piggybacked=True)
     put(feed, tag(120, 0))
     at_once = [tags.tags[0].dts_ms for tags in port.of(Tags) if tags not in port.lazy]
     assert at_once == [40], "with what was sent lazily before it"

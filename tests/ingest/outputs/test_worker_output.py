@@ -14,7 +14,7 @@ from common.ipc.media_messages import (
 )
 from common.media.clock import ClockReference
 from common.media.units import VideoUnit
-from ingest.outputs.worker_output import CUT_GRACE_MS, WorkerOutput
+from ingest.outputs.worker_output import SPLICE_GRACE_MS, WorkerOutput
 from ingest.streams.source_gop import SourceGop
 from tests.kit.children import CPU1
 from tests.kit.ingest_ports import (
@@ -193,7 +193,7 @@ def test_a_cut_that_no_picture_reaches_ends_by_the_clock() -> None:
     old = around.peers.workers[WORKER]
     around.side.tick(1000)
     assert not old.of(StreamEnd)
-    around.side.tick(1000 + CUT_GRACE_MS)
+    around.side.tick(1000 + SPLICE_GRACE_MS)
     assert old.of(StreamEnd)
 
 

@@ -301,7 +301,7 @@ def test_a_stream_that_never_had_video_leaves_nothing() -> None:
     assert around.count(GopTransfer) == 0
 
 
-def test_a_stream_that_is_not_known_here_is_let_go() -> None:
+def test_a_stream_that_is_not_known_here_is_release_feeds() -> None:
     around = RegistryRig()
     around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 100.0)
     assert around.last(StreamRevoked) == StreamRevoked(3, ANSWER.stream_id)

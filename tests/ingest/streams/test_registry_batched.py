@@ -18,7 +18,7 @@ def test_what_nobody_plays_is_read_lazily_until_somebody_does() -> None:
     assert peer.is_batched
     (egress,) = around.peers.running
     egress.watched = {"360p", SHARED}
-    around.streams.watched(STREAM)
+    around.streams.on_first_player(STREAM)
     assert not peer.is_batched
     around.tick(104.0)
     assert not peer.is_batched
@@ -48,7 +48,7 @@ def test_one_that_is_played_just_before_its_turn_is_read_promptly() -> None:
     peer = around.live()
     around.streams.tick(104.0)
     assert len(around.streams.read_batching) == 1
-    around.streams.watched(STREAM)
+    around.streams.on_first_player(STREAM)
     assert len(around.streams.read_batching) == 0
     assert not around.streams.read_batching.read(1.0, 1)
     assert not peer.is_batched

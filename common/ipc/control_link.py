@@ -1,6 +1,6 @@
 """A child's link to the supervisor (IO): hello, heartbeats, messages in, and the end of an orphan.
 
-The child gives a `ChildState` (what it is, and its state as messages); the link sends `Hello` at
+The child gives a `LinkOwner` (what it is, and its state as messages); the link sends `Hello` at
 once and again whenever another supervisor answers, sends a `Heartbeat` every `heartbeat_s`, hands
 every other message to `on_message`, and calls `on_orphaned` when no supervisor has sent anything
 for `orphan_timeout_s`.
@@ -49,7 +49,7 @@ def start_ticks(pid: int) -> int:
     return int(stat.rpartition(")")[2].split()[19])
 
 
-class ChildState(Protocol):
+class LinkOwner(Protocol):
     """The process that the link serves."""
 
     def hello(self) -> Hello: ...
@@ -70,7 +70,7 @@ class ControlLink:
         run_dir: Path,
         child: ChildId,
         boot_id: BootId,
-        state: ChildState,
+        owner: LinkOwner,
         *,
         orphan_timeout_s: float = 30.0,
         heartbeat_s: float = HEARTBEAT_S,
@@ -79,7 +79,7 @@ class ControlLink:
         self.unreadable = 0
         self._child = child
         self._boot_id = boot_id
-        self._state = state
+        self._owner = owner
         self._clock = clock
         self._orphan_timeout_s = orphan_timeout_s
         self._heartbeat_s = heartbeat_s
@@ -100,18 +100,18 @@ class ControlLink:
 
     async def run(self) -> None:
         """Send hello and heartbeats, and watch for the supervisor, until cancelled."""
-        self.send(self._state.hello())
+        self.send(self._owner.hello())
         while True:
             await asyncio.sleep(self._heartbeat_s)
             silent_s = self._clock() - self._last_message_s
             if silent_s > self._orphan_timeout_s:
                 log.error("no supervisor seconds=%.0f", silent_s)
-                self._state.on_orphaned()
+                self._owner.on_orphaned()
                 return
             if self._supervisor is None:
-                self.send(self._state.hello())
+                self.send(self._owner.hello())
             else:
-                self.send(self._state.heartbeat())
+                self.send(self._owner.heartbeat())
 
     def _on_frames(self, frames: list[bytes]) -> None:
         try:
@@ -126,9 +126,9 @@ class ControlLink:
                 if boot_id != self._supervisor:
                     # a new supervisor: it knows nothing of us
                     self._supervisor = None
-                    self.send(self._state.hello())
+                    self.send(self._owner.hello())
             case Welcome(boot_id):
                 self._supervisor = boot_id
-                self._state.on_message(message, payloads)
+                self._owner.on_message(message, payloads)
             case _:
-                self._state.on_message(message, payloads)
+                self._owner.on_message(message, payloads)

@@ -1,0 +1,75 @@
+"""Which children a farm has by now, and where it listens."""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from common.config.ladder import Pipeline
+from common.config.settings import Listen, Settings
+from common.ipc.control_messages import DeviceInfo, Endpoint, Hello
+from common.ipc.identity import BootId, ChildId, gpu_worker
+from supervisor.processes.launch import python_module
+from supervisor.processes.launcher import Launcher, expected_pipeline
+from tests.kit.children import CPU0, GPU1, INGEST0
+
+SETTINGS = replace(Settings(), listen=Listen("127.0.0.1", 0))
+SHARED = replace(SETTINGS, ingest=replace(SETTINGS.ingest, processes=2))
+HYBRID = replace(SETTINGS, devices=replace(SETTINGS.devices, hybrid_workers=3))
+
+
+def launcher(settings: Settings, *hellos: Hello, gpus: tuple[str, ...] = ()) -> Launcher:
+    return Launcher(settings, Path("/run/farm"), python_module, gpus, 4, lambda: hellos)
+
+
+def hello(child: ChildId, device: DeviceInfo | None = None) -> Hello:
+    boot_id = BootId("0" * 16)
+    return Hello(child, boot_id, 1, 1, Endpoint(child, boot_id), device=device)
+
+
+def test_a_gpu_that_turns_out_to_be_hybrid_gets_its_further_workers_once() -> None:
+    farm = launcher(
+        HYBRID, hello(GPU1, DeviceInfo("GPU-1", "gpu", "", Pipeline.HYBRID)), gpus=("GPU-1",)
+    )
+    assert farm.gpus == ["GPU-1"]
+    running = [*farm.children]
+    new = farm.further(running)
+    assert new == [gpu_worker("GPU-1", 1), gpu_worker("GPU-1", 2)]
+    assert farm.children == running + new
+    assert farm.further(farm.children) == []
+
+
+def test_several_that_listen_share_a_port_that_is_free() -> None:
+    farm = launcher(SHARED)
+    farm.choose_port()
+    assert farm.listen.port != 0
+    argv = farm.spec(INGEST0).command()
+    assert argv[-3:] == ["--listen", f"127.0.0.1:{farm.listen.port}", "--share-port"]
+
+
+def test_a_port_in_use_is_an_error_and_one_of_an_adopted_child_is_kept() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        listen = Listen("127.0.0.1", port)
+        with pytest.raises(OSError, match=str(port)):
+            launcher(replace(SHARED, listen=listen)).choose_port()
+        launcher(replace(SHARED, listen=listen), hello(INGEST0)).choose_port()
+
+
+def test_one_that_listens_alone_binds_by_itself_and_its_successor_where_it_did() -> None:
+    farm = launcher(SETTINGS)
+    farm.choose_port()
+    assert farm.listen.port == 0
+    farm.keep_port("127.0.0.1:4711")
+    assert farm.spec(INGEST0).command()[-2:] == ["--listen", "127.0.0.1:4711"]
+    farm.keep_port("nonsense")
+    assert farm.listen.port == 4711
+
+
+def test_what_a_device_is_taken_for_until_its_worker_says_hello() -> None:
+    assert expected_pipeline(CPU0) is Pipeline.SOFTWARE
+    assert expected_pipeline(GPU1) is Pipeline.GPU_ONLY
+    assert expected_pipeline(gpu_worker("GPU-1", 1)) is Pipeline.HYBRID

@@ -1,8 +1,9 @@
 """One TCP connection (IO): until it is a publisher, a player handed to egress, or closed.
 
 Raw non-blocking sockets with readers on the loop rather than transports: to hand a connection over
-is then to stop reading and to send its descriptor. Output is small (replies, statuses) and bounded.
-What a connection may do is decided elsewhere (`Host`); the protocol is `ServerSession`'s.
+is then to stop reading and to send its descriptor. When it is read is `SocketReader`'s, how it is
+answered `BoundedOutput`'s. What a connection may do is decided elsewhere (`Host`); the protocol is
+`ServerSession`'s.
 """
 
 import asyncio
@@ -30,19 +31,16 @@ from common.rtmp.events import (
 )
 from common.rtmp.session import ServerSession
 from common.rtmp.status_codes import PUBLISH_DONE, play_code, publish_code
+from ingest.rtmp.bounded_output import BoundedOutput
+from ingest.rtmp.socket_reader import SocketReader
 from ingest.rtmp.to_units import Demuxer
 from ingest.streams.timeline import Timeline
 
 log = logging.getLogger("tfarm.ingest.rtmp.connection")
 
-MAX_UNSENT_BYTES = 64 * 1024
 # A refused client gets this long to read why: a close at once, with its input unread, would be a
 # reset that takes the message with it (docs/rtmp.md, Refusals).
 LINGER_S = 0.3
-MAX_READS = 16  # buffers taken before the others get their turn
-MAX_HOLD_S = 2.0  # without reading: a publisher never looks silent by it
-HELD_READ_BYTES = 16 * 1024  # one that was held back is read in pieces of little media
-MAX_TURN_S = 0.005  # no further buffer is taken after this long
 
 
 class Phase(Enum):
@@ -107,15 +105,14 @@ class Connection:
         self._fd = sock.fileno()
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._unsent = b""
         self._message_stream_id = 0  # that of the last publish or play request
         self._play: PlayRequested | None = None  # waits until all output has gone
         self._close_reason = ""
-        self._loop.add_reader(self._fd, self._on_readable)
         self._deadline: asyncio.TimerHandle | None = None
-        self._was_held = False
-        self._hold: asyncio.TimerHandle | None = None  # nothing is read until then
-        self._is_batched = False  # read by `read_batched` alone
+        self._reader = SocketReader(
+            sock, self._loop, owner.buffer, owner.now, self._receive, self._on_end
+        )
+        self._output = BoundedOutput(sock, self._loop, self._on_all_sent, self._close_socket)
         self._open_deadline()
 
     # ---- what the owner does with it ----------------------------------------------------------
@@ -157,30 +154,26 @@ class Connection:
             self.close_gently(refusal.words)
 
     def hold_back(self, seconds: float) -> None:
-        """Read nothing for so long, `MAX_HOLD_S` at most."""
-        if self._hold is None and self.phase is Phase.PUBLISHING:
-            self._is_batched = False
-            self._was_held = True
-            self._loop.remove_reader(self._fd)
-            self._hold = self._loop.call_later(min(seconds, MAX_HOLD_S), self._go_on)
+        """Read nothing for so long, or for less."""
+        if self.phase is Phase.PUBLISHING:
+            self._reader.hold_back(seconds, self._send_output)  # perhaps it waits for this
 
     def read_batched(self) -> None:
         """Read what has come; from now on nothing is read but by this."""
-        if self._hold is not None or self.phase is not Phase.PUBLISHING:
-            return
-        if not self._is_batched:
-            self._is_batched = True
-            self._loop.remove_reader(self._fd)
-        self._on_readable()
+        if self.phase is Phase.PUBLISHING:
+            self._reader.read_batched()
 
     def read_immediately(self) -> None:
         """Read as soon as something comes."""
-        if self._is_batched:
-            self._watch()
+        self._reader.read_immediately()
+
+    def look_again(self) -> None:
+        """Read all that has come, up to its end; to be called once a second."""
+        self._reader.look_again()
 
     @property
     def is_batched(self) -> bool:
-        return self._is_batched
+        return self._reader.is_batched
 
     @property
     def fd(self) -> int:
@@ -202,17 +195,12 @@ class Connection:
         """Send what is due, then close; what still comes in is read and thrown away."""
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
-        is_unread = self._is_stopped or self._hold is not None or self._is_batched
-        if self._hold is not None:
-            self._hold.cancel()
-            self._hold = None
         self.phase = Phase.CLOSING
         self._close_reason = reason
-        if is_unread:
-            self._watch()
+        self._reader.discard()
         self._set_deadline(LINGER_S, self._on_lingered)
         self._send_output()
-        if self.phase is Phase.CLOSING and not self._unsent:
+        if self.phase is Phase.CLOSING and not self._output.is_waiting:
             self._shut_down()
 
     def _end_with_status(self, level: str, code: str, words: str) -> None:
@@ -227,16 +215,6 @@ class Connection:
 
     # ---- reading ------------------------------------------------------------------------------
 
-    def look_again(self) -> None:
-        """Read all that has come, up to its end, reported or not; to be called once a second.
-
-        uvloop never calls again for a socket that was reset, even when its last bytes and the
-        reset come to light together. To read behind each short read would show it at once, and
-        costs more than most messages do.
-        """
-        if not self._is_stopped and self._hold is None and self.phase is not Phase.CLOSED:
-            self._on_readable(up_to_end=True)
-
     @property
     def _is_stopped(self) -> bool:
         """Nothing is read before the answer to its request.
@@ -247,56 +225,16 @@ class Connection:
             return self.session.holds_media
         return self.phase is Phase.LEAVING
 
-    def _on_readable(self, *, up_to_end: bool = False) -> None:
-        buffer = self._owner.buffer
-        if self._was_held:
-            buffer = buffer[:HELD_READ_BYTES]
-        turn_ends_s = self._owner.now() + MAX_TURN_S
-        for _ in range(MAX_READS):
-            if self._owner.now() > turn_ends_s:
-                break
-            try:
-                count = self._socket.recv_into(buffer)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._close_socket(error.strerror or str(error), is_fault=False)
-                return
-            if count == 0:
-                reason = self._close_reason or "the peer closed the connection"
-                self._close_socket(reason, is_fault=False)
-                return
-            if self.phase is not Phase.CLOSING:
-                self._receive(buffer[:count])
-                if self.phase is Phase.CLOSED or self._is_stopped or self._hold is not None:
-                    return
-            if count < len(buffer) and not up_to_end:
-                return
-        # Watched anew, a reset is reported again: see `look_again`. One that sends so much is read
-        # at once.
-        self._loop.remove_reader(self._fd)
-        self._watch()
-
-    def _watch(self) -> None:
-        self._is_batched = False
-        self._loop.add_reader(self._fd, self._on_readable)
-
-    def _go_on(self) -> None:
-        self._hold = None
-        if self._is_stopped:
-            return  # it has ended, and asked for something else
-        self._watch()
-        self._on_readable()
-        if self._hold is None and self.phase is not Phase.CLOSED:
-            self._send_output()  # it has caught up: perhaps it waits for this
+    def _on_end(self, reason: str) -> None:
+        """The peer has closed, or what broke is the reason."""
+        reason = reason or self._close_reason or "the peer closed the connection"
+        self._close_socket(reason, is_fault=False)
 
     def _take_held(self) -> None:
         """Handle what waited for the answer to its publish request, and read on."""
-        if self.phase is not Phase.PUBLISHING:
-            return
-        if self._hold is None and not self._is_batched:
-            self._watch()
-        self._receive(memoryview(b""))
+        if self.phase is Phase.PUBLISHING:
+            self._reader.resume()
+            self._receive(memoryview(b""))
 
     def _receive(self, data: memoryview) -> None:
         now = self._owner.now()
@@ -309,7 +247,7 @@ class Connection:
             events = self.session.events_received()
             if events:
                 self._handle(events, now)
-            if self._hold is None:
+            if not self._reader.is_held:
                 # One that is held back may have ended long ago: an answer to its closed socket
                 # would reset it, and what it has sent, and is still on its way, would be lost.
                 self._send_output()
@@ -320,7 +258,7 @@ class Connection:
         if fault:
             self.close(fault, is_fault=True)
         elif self._is_stopped:
-            self._loop.remove_reader(self._fd)
+            self._reader.stop()
 
     def _handle(self, events: list[Event], now: float) -> None:
         """Media goes on in runs, all else one by one."""
@@ -357,7 +295,7 @@ class Connection:
                     self.phase = Phase.LEAVING
                     self._play = event
                     self._send_output()
-                    if not self._unsent:
+                    if not self._output.is_waiting:
                         self._leave()
                 case PlayEnded() | PlayPauseRequested() | PlayReceiveChanged():
                     pass  # nothing is played before egress has the connection
@@ -380,42 +318,14 @@ class Connection:
         if self.phase is Phase.CLOSED:
             return
         data = self.session.data_to_send()
-        if not data:
-            return
-        if self._unsent:
-            self._unsent += data
-        else:
-            sent = self._send(data)
-            if sent is None or sent == len(data):
-                return
-            self._unsent = data[sent:]
-            self._loop.add_writer(self._fd, self._on_writable)
-        if len(self._unsent) > MAX_UNSENT_BYTES:
-            reason = f"the peer reads nothing: {len(self._unsent)} bytes wait for it"
-            self._close_socket(reason, is_fault=True)
+        if data:
+            self._output.send(data)
 
-    def _on_writable(self) -> None:
-        sent = self._send(self._unsent)
-        if sent is None:
-            return
-        self._unsent = self._unsent[sent:]
-        if self._unsent:
-            return
-        self._loop.remove_writer(self._fd)
+    def _on_all_sent(self) -> None:
         if self.phase is Phase.CLOSING:
             self._shut_down()
         elif self._play is not None:
             self._leave()
-
-    def _send(self, data: bytes) -> int | None:
-        """How many bytes the socket took; None: it is closed now."""
-        try:
-            return self._socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError as error:
-            self._close_socket(error.strerror or str(error), is_fault=False)
-            return None
 
     # ---- closing ------------------------------------------------------------------------------
 
@@ -448,12 +358,8 @@ class Connection:
         if self.phase is Phase.CLOSED:
             return
         self._clear_deadline()
-        if self._hold is not None:
-            self._hold.cancel()
-            self._hold = None
-        self._loop.remove_reader(self._fd)
-        self._loop.remove_writer(self._fd)
+        self._reader.close()
+        self._output.close()
         self.phase = Phase.CLOSED
-        self._unsent = b""
         self._socket.close()
         self._owner.closed(self, reason, is_fault)

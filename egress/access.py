@@ -51,7 +51,7 @@ def look_up(stream: Stream | None, wanted: PlayWanted) -> Refusal | bool:
         return False
     rendition = stream.renditions.get(wanted.rendition)
     if rendition is None:
-        return Refusal(RefusalReason.NOT_FOUND, _left_out(wanted.rendition, stream.transcoded))
+        return Refusal(RefusalReason.NOT_FOUND, _omitted(wanted.rendition, stream.transcoded))
     return rendition.has_start
 
 
@@ -62,6 +62,6 @@ def not_there(stream: Stream | None, wanted: PlayWanted) -> Refusal:
     return Refusal(RefusalReason.NOT_FOUND, f"the rendition {wanted.rendition} has no picture yet")
 
 
-def _left_out(rendition: str, renditions: Sequence[str]) -> str:
+def _omitted(rendition: str, renditions: Sequence[str]) -> str:
     there = ", ".join((*renditions, SOURCE))
     return f"this stream has no {rendition}: it would be larger than the source; there are {there}"

@@ -38,7 +38,7 @@ def _stream_status(
         {
             stage: times
             for rendition in stream.renditions.values()
-            for stage, times in rendition.stages.told(now).items()
+            for stage, times in rendition.stages.reported(now).items()
         },
     )
 

@@ -52,8 +52,8 @@ def in_words(changed: list[Change]) -> str:
     paths: dict[Holds, list[str]] = {}
     for holds in Holds:
         paths[holds] = [change.path for change in changed if change.holds is holds]
-    said = [f"{holds.value}: {', '.join(which)}" for holds, which in paths.items() if which]
-    return "; ".join(said) or "nothing has changed"
+    parts = [f"{holds.value}: {', '.join(which)}" for holds, which in paths.items() if which]
+    return "; ".join(parts) or "nothing has changed"
 
 
 def _settings() -> Iterator[Change]:

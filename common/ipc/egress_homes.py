@@ -38,7 +38,7 @@ class Routes:
         for entry in message.subscriptions:
             self._subscribers.setdefault(entry.stream_id, {})[entry.child] = entry.renditions
 
-    def wants(
+    def subscribed(
         self, stream_id: StreamId, running: Iterable[ChildId], rendition: str = SHARED
     ) -> set[ChildId]:
         """Those of the running children that a rendition's tags go to.

@@ -18,26 +18,26 @@ class TagLink(MediaSender):
     """The way to one incarnation of an egress."""
 
     def __init__(
-        self, bus: Bus, address: str, on_watched: Callable[[StreamId], None] | None = None
+        self, bus: Bus, address: str, on_first_player: Callable[[StreamId], None] | None = None
     ) -> None:
         """`on_watched` is called when somebody there begins to play a stream."""
         super().__init__(bus, address, self._on_demand)
-        self._on_watched = on_watched
-        self._watched: dict[StreamId, frozenset[str]] = {}
+        self._on_first_player = on_first_player
+        self._demanded: dict[StreamId, frozenset[str]] = {}
 
-    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+    def has_players(self, stream_id: StreamId, rendition: str) -> bool:
         """Tell if somebody there plays this rendition, or waits for it."""
-        watched = self._watched.get(stream_id)
-        return watched is not None and (rendition in watched or rendition == SHARED)
+        demanded = self._demanded.get(stream_id)
+        return demanded is not None and (rendition in demanded or rendition == SHARED)
 
     def _on_demand(self, message: Any) -> None:
         if not isinstance(message, Demand):
             return
-        was_watched = message.stream_id in self._watched
+        had_players = message.stream_id in self._demanded
         if message.renditions:
-            self._watched[message.stream_id] = frozenset(message.renditions)
+            self._demanded[message.stream_id] = frozenset(message.renditions)
         else:
-            self._watched.pop(message.stream_id, None)
+            self._demanded.pop(message.stream_id, None)
         self.flush()
-        if message.renditions and not was_watched and self._on_watched is not None:
-            self._on_watched(message.stream_id)
+        if message.renditions and not had_players and self._on_first_player is not None:
+            self._on_first_player(message.stream_id)

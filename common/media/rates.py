@@ -23,9 +23,9 @@ USUAL_RATES = (
 
 def usual_rate(fps: float | Fraction, tolerance: float = EXACT) -> Fraction:
     """The rate in use that a measured or declared one means, else itself in thousandths."""
-    told = float(fps)
-    nearest = min(USUAL_RATES, key=lambda rate: abs(float(rate) - told))
-    if abs(float(nearest) - told) <= tolerance * nearest:
+    given = float(fps)
+    nearest = min(USUAL_RATES, key=lambda rate: abs(float(rate) - given))
+    if abs(float(nearest) - given) <= tolerance * nearest:
         return nearest
     return Fraction(max(1, round(fps * 1000)), 1000)
 

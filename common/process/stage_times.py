@@ -10,7 +10,7 @@ from itertools import accumulate
 from operator import add
 
 WINDOW_S = 10.0
-TELL_S = 2.0  # quantiles are counted anew so often: an egress has them of thousands of renditions
+REPORT_S = 2.0  # quantiles are counted anew so often: an egress has them of thousands of renditions
 _GROWTH = 1.125
 _BOUNDS_MS = tuple(0.02 * _GROWTH**index for index in range(112))  # 20 µs to 10 s
 _EMPTY = [0] * (len(_BOUNDS_MS) + 1)
@@ -23,8 +23,8 @@ class StageTimes:
         self._current: dict[str, list[int]] = {}
         self._previous: dict[str, list[int]] = {}
         self._turned_s: float | None = None
-        self._told: dict[str, tuple[float, ...]] = {}
-        self._told_s: float | None = None
+        self._reported: dict[str, tuple[float, ...]] = {}
+        self._reported_s: float | None = None
 
     def add(self, stage: str, seconds: float) -> None:
         """Count one duration."""
@@ -41,13 +41,13 @@ class StageTimes:
             self._turned_s = now_s
             self._previous, self._current = self._current, {}
 
-    def told(self, now_s: float) -> dict[str, tuple[float, ...]]:
+    def reported(self, now_s: float) -> dict[str, tuple[float, ...]]:
         """The quantiles for status, at most `TELL_S` old; call about once a second."""
-        if self._told_s is None or now_s - self._told_s >= TELL_S:
-            self._told_s = now_s
+        if self._reported_s is None or now_s - self._reported_s >= REPORT_S:
+            self._reported_s = now_s
             self.turn(now_s)
-            self._told = self.quantiles()
-        return self._told
+            self._reported = self.quantiles()
+        return self._reported
 
     def quantiles(self) -> dict[str, tuple[float, ...]]:
         """p50 and p99 in ms of every stage that was seen."""

@@ -206,15 +206,15 @@ def _read(child: "subprocess.Popen[bytes]", no_line_s: float, say: Say) -> dict[
             reader.join()
             return answer
         try:
-            said = json.loads(line)
+            document = json.loads(line)
         except ValueError:
             continue  # a driver's or a library's own words
-        if not isinstance(said, dict):
+        if not isinstance(document, dict):
             continue
-        if "trial" in said:
-            say(_trial_words(said["trial"]))
+        if "trial" in document:
+            say(_trial_words(document["trial"]))
         else:
-            answer = said
+            answer = document
 
 
 def _trial_words(trial: dict[str, Any]) -> str:

@@ -61,7 +61,7 @@ class GpuWatch:
                 self._nvml.nvmlDeviceGetMemoryInfo(handle)
             except self._nvml.NVMLError as error:
                 if getattr(error, "value", None) in self._codes:
-                    self._tell(uuid, f"NVML: {error}")
+                    self._report(uuid, f"NVML: {error}")
             else:
                 self._lost.pop(uuid, None)  # back, after a reset
 
@@ -79,7 +79,7 @@ class GpuWatch:
         uuid = uuid.decode() if isinstance(uuid, bytes) else uuid
         xid = int(event.eventData)
         if xid in FATAL_XIDS:
-            self._tell(uuid, f"Xid {xid}: {FATAL_XIDS[xid]}")
+            self._report(uuid, f"Xid {xid}: {FATAL_XIDS[xid]}")
         else:
             log.warning("Xid of a program uuid=%s xid=%d", uuid, xid)
 
@@ -98,7 +98,7 @@ class GpuWatch:
             return False
         return True
 
-    def _tell(self, uuid: str, reason: str) -> None:
+    def _report(self, uuid: str, reason: str) -> None:
         if uuid not in self._lost:
             self._lost[uuid] = reason
             self._on_lost(uuid, reason)

@@ -57,10 +57,12 @@ class Part:
     delays_ms: Mapping[int, Sequence[float]] = field(default_factory=dict)  # by rendition
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> "Part":
+    def from_json(cls, document: Mapping[str, Any]) -> "Part":
         """As another process of ours told it: JSON has no numbers for keys."""
-        delays = {int(rendition): tuple(delays) for rendition, delays in said["delays_ms"].items()}
-        return cls(**{**said, "delays_ms": delays})
+        delays = {
+            int(rendition): tuple(delays) for rendition, delays in document["delays_ms"].items()
+        }
+        return cls(**{**document, "delays_ms": delays})
 
 
 @dataclass(frozen=True, slots=True)

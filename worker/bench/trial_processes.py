@@ -44,11 +44,11 @@ class Mate:
         assert self._process.stdout is not None
         while line := self._process.stdout.readline(MAX_LINE):
             with suppress(ValueError):
-                said = json.loads(line)
-                if isinstance(said, dict) and "error" in said:
-                    raise WorkerError(str(said["error"]))
-                if isinstance(said, dict) and key in said:
-                    return said[key]
+                answer = json.loads(line)
+                if isinstance(answer, dict) and "error" in answer:
+                    raise WorkerError(str(answer["error"]))
+                if isinstance(answer, dict) and key in answer:
+                    return answer[key]
         raise WorkerError(f"a further process ended (status {self._process.wait()})")
 
     def end(self) -> None:
@@ -103,10 +103,10 @@ class Team:
         return trial_of(streams, found, self._alone_ms, self._bench.frame_s * 1000, use)
 
 
-def follow(bench: Bench, orders: TextIO) -> None:
+def follow(bench: Bench, commands: TextIO) -> None:
     """The other side: do as ordered until nobody orders any more."""
     say({"ready": True})
-    for line in orders:
+    for line in commands:
         try:
             say(_obey(bench, json.loads(line)))
         except WorkerError as error:

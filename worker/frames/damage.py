@@ -35,7 +35,7 @@ class DamageGate:
             self._since_ms = None
         return self._since_ms is None or pts_ms - self._since_ms >= self._freeze_ms
 
-    def wants(self, pts_ms: int, is_key: bool) -> bool:
+    def takes(self, pts_ms: int, is_key: bool) -> bool:
         """Return whether a unit is worth decoding: not while hidden, unless it may end that."""
         return (
             is_key

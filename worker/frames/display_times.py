@@ -59,10 +59,10 @@ class DisplayTimes:
         if self._shown_ms is not None:
             time_ms = max(time_ms, self._shown_ms + 1)
         self._shown_ms = time_ms
-        self._drop_strays()
+        self._drop_unused()
         return time_ms
 
-    def _drop_strays(self) -> None:
+    def _drop_unused(self) -> None:
         self._fewest = min(self._fewest, len(self._waiting))
         self._counted += 1
         if self._counted < _STEADY:

@@ -61,18 +61,20 @@ class Egresses:
 
     def send(self, rendition: Rendition, frames: Frames) -> None:
         """Send what opens or ends the rendition."""
-        for egress in self._wants(rendition[0], rendition[2]):
+        for egress in self._subscribed(rendition[0], rendition[2]):
             self._send(egress, rendition, frames, is_start=True)
 
     def send_tags(self, rendition: Rendition, frames: Frames, *, is_start: bool) -> None:
         """Send tags, at once where somebody plays them; `is_start`: they begin with a keyframe."""
-        for egress in self._wants(rendition[0], rendition[2]):
-            batched = not egress.link.watches(rendition[0], rendition[2])
+        for egress in self._subscribed(rendition[0], rendition[2]):
+            batched = not egress.link.has_players(rendition[0], rendition[2])
             self._send(egress, rendition, frames, is_start=is_start, batched=batched)
 
-    def is_watched(self, stream: StreamId) -> bool:
+    def has_players(self, stream: StreamId) -> bool:
         """Whether somebody plays any of it; from any thread."""
-        return any(egress.link.watches(stream, SHARED) for egress in tuple(self._egresses.values()))
+        return any(
+            egress.link.has_players(stream, SHARED) for egress in tuple(self._egresses.values())
+        )
 
     def forget(self, stream: StreamId, generation: Generation) -> None:
         """The generation has ended: nothing more of it is sent."""
@@ -87,10 +89,10 @@ class Egresses:
             egress.link.close()
         self._egresses.clear()
 
-    def _wants(self, stream: StreamId, name: str) -> list[_Egress]:
+    def _subscribed(self, stream: StreamId, name: str) -> list[_Egress]:
         found = self._wanting.get((stream, name))
         if found is None:
-            names = self._routes.wants(stream, [child for child, _ in self._egresses], name)
+            names = self._routes.subscribed(stream, [child for child, _ in self._egresses], name)
             found = [egress for (child, _), egress in self._egresses.items() if child in names]
             self._wanting[stream, name] = found
         return found
@@ -100,7 +102,7 @@ class Egresses:
         before, self._wanting = self._wanting, {}
         for rendition, frames in self._catch_up():
             known = before.get((rendition[0], rendition[2]), ())
-            for egress in self._wants(rendition[0], rendition[2]):
+            for egress in self._subscribed(rendition[0], rendition[2]):
                 if egress not in known:
                     egress.blocked.discard(rendition)
                     self._send(egress, rendition, frames, is_start=False)

@@ -95,7 +95,7 @@ class DecodeStage:
             counts.stages.add("queue", now_s - unit.put_s)
         if unit.follows_gap:
             self._gate.unit_lost(pts_ms)
-        if not self._gate.wants(pts_ms, header.is_key):
+        if not self._gate.takes(pts_ms, header.is_key):
             counts.undecoded += 1
             counts.progress_s = now_s
             return ()

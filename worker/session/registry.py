@@ -86,7 +86,7 @@ class Sessions:
             self._opener,
             self.load,
             self._post,
-            self.egresses.is_watched,
+            self.egresses.has_players,
         )
         self._entries: dict[SessionKey, _Entry] = {}
         self._events: deque[tuple[SessionKey, Event]] = deque()

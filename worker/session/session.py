@@ -164,7 +164,7 @@ class Session:
             dropped=queue.dropped + counts.undecoded + counts.hidden,
             last_in_s=counts.last_in_s,
             last_out_s=counts.progress_s,
-            stages_ms=counts.stages.told(now_s),
+            stages_ms=counts.stages.reported(now_s),
             stalled_s=round(self._stalled_s, 3),
             skipped=sum(rendition.dropped for rendition in counts.renditions),
             top_rate_divisor=degradation.top_rate_divisor,

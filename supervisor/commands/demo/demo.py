@@ -101,7 +101,7 @@ class DemoSource:
         frame.pts = number
         frame.time_base = Fraction(1, self.fps)
         for packet in self._video.encode(frame):
-            nals = [n for n in split_annexb(bytes(packet)) if nal_type(n) not in _LEFT_OUT]
+            nals = [n for n in split_annexb(bytes(packet)) if nal_type(n) not in _NOT_SENT]
             at_ms = FIRST_MS + round(packet.pts * 1000 / self.fps)
             yield at_ms, avc_nalus(join_avcc(nals), 0, packet.is_keyframe)
 
@@ -116,7 +116,7 @@ class DemoSource:
             yield FIRST_MS + round(packet.pts * 1000 / SAMPLE_RATE), aac_frame(bytes(packet))
 
 
-_LEFT_OUT = (NalType.SPS, NalType.PPS, NalType.AUD)
+_NOT_SENT = (NalType.SPS, NalType.PPS, NalType.AUD)
 
 
 class DemoPublisher(threading.Thread):

@@ -23,13 +23,13 @@ def test_a_stream_goes_to_its_home_and_to_who_wants_it_and_runs() -> None:
     routes = Routes()
     first = home(STREAM, EGRESSES)
     others = [egress for egress in EGRESSES if egress != first]
-    assert routes.wants(STREAM, EGRESSES) == {first}
+    assert routes.subscribed(STREAM, EGRESSES) == {first}
     routes.update(EgressRoutes(((STREAM, (others[0], ChildId("egress", index=9))),)))
-    assert routes.wants(STREAM, EGRESSES) == {first, others[0]}
-    assert routes.wants(StreamId("live/b"), EGRESSES) == {home("live/b", EGRESSES)}
+    assert routes.subscribed(STREAM, EGRESSES) == {first, others[0]}
+    assert routes.subscribed(StreamId("live/b"), EGRESSES) == {home("live/b", EGRESSES)}
     routes.update(EgressRoutes(()))
-    assert routes.wants(STREAM, EGRESSES) == {first}
-    assert routes.wants(STREAM, []) == set()
+    assert routes.subscribed(STREAM, EGRESSES) == {first}
+    assert routes.subscribed(STREAM, []) == set()
 
 
 def test_a_child_of_another_kind_gets_the_renditions_it_asked_for_and_is_no_home() -> None:
@@ -41,8 +41,8 @@ def test_a_child_of_another_kind_gets_the_renditions_it_asked_for_and_is_no_home
     assert home(STREAM, [tap]) is None
     subscriptions = (Subscription(tap, STREAM, ("720p",)), Subscription(every, STREAM, ()))
     routes.update(EgressRoutes((), subscriptions))
-    assert routes.wants(STREAM, running) == {first, tap, every}, "what all renditions share"
-    assert routes.wants(STREAM, running, "720p") == {first, tap, every}
-    assert routes.wants(STREAM, running, "360p") == {first, every}
-    assert routes.wants(STREAM, EGRESSES, "720p") == {first}, "they do not run"
-    assert routes.wants(StreamId("live/b"), running, "720p").isdisjoint({tap, every})
+    assert routes.subscribed(STREAM, running) == {first, tap, every}, "what all renditions share"
+    assert routes.subscribed(STREAM, running, "720p") == {first, tap, every}
+    assert routes.subscribed(STREAM, running, "360p") == {first, every}
+    assert routes.subscribed(STREAM, EGRESSES, "720p") == {first}, "they do not run"
+    assert routes.subscribed(StreamId("live/b"), running, "720p").isdisjoint({tap, every})

@@ -84,7 +84,7 @@ def test_an_egress_says_what_is_watched_and_gets_at_once_what_had_waited() -> No
     ) -> None:
         assert link.send([b"open"])
         await until_async(lambda: bool(senders))
-        assert not link.watches(CAM, "360p")
+        assert not link.has_players(CAM, "360p")
         link.send([b"waits"], batched=True)
         began_s = asyncio.get_running_loop().time()
         assert senders[0].answer([encode(Demand(CAM, ("360p",)))])
@@ -92,14 +92,14 @@ def test_an_egress_says_what_is_watched_and_gets_at_once_what_had_waited() -> No
         assert asyncio.get_running_loop().time() - began_s < BATCH_S
         assert got.count(b"live/cam") == 1, "who sends is told"
         assert senders[0].answer([encode(Demand(CAM, ("240p", "360p")))])
-        await until_async(lambda: link.watches(CAM, "240p"))
+        await until_async(lambda: link.has_players(CAM, "240p"))
         assert got.count(b"live/cam") == 1, "once"
-        assert link.watches(CAM, "360p")
-        assert link.watches(CAM, SHARED)
-        assert not link.watches(CAM, "720p")
-        assert not link.watches(StreamId("live/other"), "360p")
+        assert link.has_players(CAM, "360p")
+        assert link.has_players(CAM, SHARED)
+        assert not link.has_players(CAM, "720p")
+        assert not link.has_players(StreamId("live/other"), "360p")
         assert senders[0].answer([encode(Demand(CAM, ()))])
-        await until_async(lambda: not link.watches(CAM, "360p"))
+        await until_async(lambda: not link.has_players(CAM, "360p"))
 
     run(scenario)
 
@@ -112,7 +112,7 @@ def test_an_answer_that_cannot_be_read_changes_nothing(caplog: pytest.LogCapture
         await until_async(lambda: bool(senders))
         assert senders[0].answer([b"nonsense"])
         assert senders[0].answer([encode(Demand(CAM, ("360p",)))])
-        await until_async(lambda: link.watches(CAM, "360p"))
+        await until_async(lambda: link.has_players(CAM, "360p"))
 
     run(scenario)
     assert "unreadable answer" in caplog.text

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.process.stage_times import TELL_S, WINDOW_S, StageTimes
+from common.process.stage_times import REPORT_S, WINDOW_S, StageTimes
 
 
 def test_quantiles_are_told_of_the_stages_that_were_seen() -> None:
@@ -44,7 +44,7 @@ def test_any_duration_has_a_bucket(seconds: float) -> None:
 def test_what_is_told_is_counted_anew_every_few_seconds() -> None:
     times = StageTimes()
     times.add("decode", 0.010)
-    first = times.told(50.0)
+    first = times.reported(50.0)
     times.add("encode:720p", 0.020)
-    assert times.told(50.0 + TELL_S / 2) is first
-    assert set(times.told(50.0 + TELL_S)) == {"decode", "encode:720p"}
+    assert times.reported(50.0 + REPORT_S / 2) is first
+    assert set(times.reported(50.0 + REPORT_S)) == {"decode", "encode:720p"}

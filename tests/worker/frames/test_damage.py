@@ -46,12 +46,12 @@ def test_after_a_second_concealed_pictures_are_better_than_none() -> None:
 
 def test_units_are_not_decoded_until_one_may_mend_the_loss() -> None:
     gate = DamageGate(freeze_ms=1000)
-    assert gate.wants(0, is_key=False)
+    assert gate.takes(0, is_key=False)
     gate.unit_lost(40)
-    assert not gate.wants(80, is_key=False)
-    assert gate.wants(120, is_key=True)
+    assert not gate.takes(80, is_key=False)
+    assert gate.takes(120, is_key=True)
     gate.keyframe_in(120)
-    assert gate.wants(160, is_key=False)
+    assert gate.takes(160, is_key=False)
     gate.unit_lost(200)
-    assert not gate.wants(240, is_key=False)
-    assert gate.wants(1040, is_key=False)
+    assert not gate.takes(240, is_key=False)
+    assert gate.takes(1040, is_key=False)

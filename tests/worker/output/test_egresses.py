@@ -23,7 +23,7 @@ class FakeLink:
         self.lazy: list[bytes] = []  # those of `sent` that may come later
         self.watched: set[str] = set()
 
-    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+    def has_players(self, stream_id: StreamId, rendition: str) -> bool:
         return rendition in self.watched or (rendition == SHARED and bool(self.watched))
 
     def send(self, frames: Sequence[bytes], batched: bool = False) -> bool:
@@ -140,11 +140,11 @@ def test_tags_go_at_once_to_where_they_are_watched_and_what_opens_a_rendition_al
 
 def test_a_stream_is_watched_if_any_of_it_is_at_any_egress() -> None:
     egresses, links = make()
-    assert not egresses.is_watched(RENDITION[0])
+    assert not egresses.has_players(RENDITION[0])
     egresses.update([egress(0), egress(1)])
-    assert not egresses.is_watched(RENDITION[0])
+    assert not egresses.has_players(RENDITION[0])
     links["ipc://1b"].watched = {RENDITION[2]}
-    assert egresses.is_watched(RENDITION[0])
+    assert egresses.has_players(RENDITION[0])
 
 
 def test_a_child_of_another_kind_gets_its_rendition_alone_and_what_all_share() -> None:

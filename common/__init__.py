@@ -1,0 +1,5 @@
+"""What the processes share: values, formats and protocols, and how processes speak to one another.
+
+A folder a concern; `errors.py` has the exceptions and exit codes of all. Nothing here knows ingest,
+egress, worker or supervisor, and nothing here decodes.
+"""

@@ -17,10 +17,26 @@ from common.config.reference import with_tables
 from common.errors import ExitCode
 from common.ipc.envelope import kinds
 from supervisor.farm.stream import Stream
+from tests.repository.citations import missing
+from tests.repository.importers import FLV_IMPORTERS, RTMP_IMPORTERS, RULES
+from tests.repository.sizes import TO_BE_SPLIT, complex_without_reason, too_long
+from tests.repository.words import ALLOWED, identifiers, private_words
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("common", "ingest", "egress", "supervisor", "worker")
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/README.md")]
+)
+# All that is Python, and what else has comments that cite documents.
+SOURCES = [
+    *(
+        path
+        for top in (*PACKAGES, "tests", "scripts")
+        for path in sorted((ROOT / top).rglob("*.py"))
+    ),
+    *(ROOT / name for name in ("Makefile", "pyproject.toml", "worker/devices/gpu/scale.cu")),
+    *sorted((ROOT / "deploy").iterdir()),
+]
 
 # Pure modules without a test file of their own, and where they are tested instead.
 TESTED_ELSEWHERE = {
@@ -147,6 +163,15 @@ def test_a_childs_name_is_never_taken_apart(module: str) -> None:
     assert text_splits(module) == []
 
 
+@pytest.mark.parametrize(
+    "package",
+    sorted({Path(name).parent.as_posix() for name in modules()}),
+)
+def test_a_folder_says_what_lives_there_and_what_may_not(package: str) -> None:
+    words = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())) or ""
+    assert len(re.findall(r"\.(?=\s|$)", words)) >= 2
+
+
 def test_exceptions_to_the_rules_name_files_that_exist() -> None:
     for name in TESTED_ELSEWHERE:
         assert (ROOT / name).is_file(), name
@@ -167,10 +192,10 @@ def test_links_in_documents_resolve(document: Path) -> None:
         assert path.is_file(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
-            assert anchor in {_clock_reference(heading) for heading in headings}, target
+            assert anchor in {_anchor(heading) for heading in headings}, target
 
 
-def _clock_reference(heading: str) -> str:
+def _anchor(heading: str) -> str:
     kept = re.sub(r"[^\w\- ]", "", heading.lower())
     return kept.replace(" ", "-")
 
@@ -261,6 +286,53 @@ def test_status_codes_of_rtmp_stand_in_common_rtmp_alone() -> None:
     assert named == []
 
 
+@pytest.mark.parametrize("folder", RULES)
+def test_rtmp_and_flv_are_imported_at_the_edges_alone(folder: str) -> None:
+    """tests/repository/importers.py has who else may, and why."""
+    may_import = RULES[folder]
+    found = [
+        name
+        for name in modules()
+        if not may_import(name) and any(path.startswith(folder) for path in imported(name))
+    ]
+    assert found == []
+
+
+def test_who_may_import_rtmp_or_flv_does() -> None:
+    for folder, names in (("common/rtmp/", RTMP_IMPORTERS), ("common/flv/", FLV_IMPORTERS)):
+        for name in names:
+            assert any(path.startswith(folder) for path in imported(name)), name
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_identifier_holds_a_private_word(module: str) -> None:
+    """tests/repository/words.py has the words, and what to say instead."""
+    assert private_words(ROOT, module) == {}
+
+
+def test_allowed_identifiers_are_in_use() -> None:
+    used = {
+        name for module in modules() for name in identifiers(ast.parse((ROOT / module).read_text()))
+    }
+    assert {name for names in ALLOWED.values() for name in names} - used == set()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_documents_that_code_cites_exist(source: Path) -> None:
+    assert missing(ROOT, source) == []
+
+
+def test_what_is_long_or_complex_gives_its_reason() -> None:
+    """tests/repository/sizes.py has the limits, and how a reason is given."""
+    python = [path for path in SOURCES if path.suffix == ".py"]
+    found: set[str] = set()
+    for path in python:
+        found |= too_long(path, path.relative_to(ROOT).as_posix())
+    assert sorted(found - TO_BE_SPLIT) == []
+    assert sorted(TO_BE_SPLIT - found) == [], "short now: remove it from TO_BE_SPLIT"
+    assert [line for path in python for line in complex_without_reason(path)] == []
+
+
 def _assigned_attributes(module: str) -> list[str]:
     """`owner.name` of every attribute that a module writes to anything but `self`."""
     targets: list[ast.expr] = []
@@ -290,36 +362,5 @@ def test_what_a_stream_of_the_farm_is_is_written_in_its_own_module_alone() -> No
         for attribute in _assigned_attributes(module)
         if attribute.rpartition(".")[2]
         in (fields if module.startswith("supervisor/farm/") else everywhere)
-    ]
-    assert found == []
-
-
-# Folders whose identifiers are all in the field's words, and the private words they once had.
-IN_THE_FIELDS_WORDS = ("common/access/", "supervisor/farm/", "supervisor/placement/")
-PRIVATE_WORDS = re.compile(
-    r"(^|_)(lanes?|packs|rungs?|lazy|promptly|bundles?|rides|filler|roster|asks?|parked|vigil|silence"
-    r"|condemn(ed)?|forgive|suspects?|culprit|standing|acquit(ted)?|orders|strays?|forgotten"
-    r"|staffing|holdings|met_cap|told|heard|said|relay|relief|let_go|left_out|watched|family)(_|$)"
-)
-
-
-def _identifiers(module: str) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse((ROOT / module).read_text())):
-        match node:
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                names.add(name)
-            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
-                names.add(name)
-    return names
-
-
-def test_identifiers_are_words_of_the_field() -> None:
-    found = [
-        f"{module}: {name}"
-        for module in modules()
-        if module.startswith(IN_THE_FIELDS_WORDS)
-        for name in sorted(_identifiers(module))
-        if PRIVATE_WORDS.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
     ]
     assert found == []

@@ -95,7 +95,7 @@ def unescape(nal: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)  # some send theirs with every picture, and a long one takes milliseconds
-def parse_sps(nal: bytes) -> SpsInfo:
+def parse_sps(nal: bytes) -> SpsInfo:  # long: the fields of 7.3.2.1.1, in their order
     """Read an SPS NAL unit, header byte and emulation prevention included.
 
     Raises AvcError when it is no SPS, is cut short before its VUI, or has an impossible size.

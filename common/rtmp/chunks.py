@@ -136,7 +136,8 @@ class ChunkReader:
             self._data = bytes(data)
             self._pos = 0
 
-    def next_message(self) -> Message | None:
+    # long: every chunk that comes in passes here, and each call would cost them all
+    def next_message(self) -> Message | None:  # noqa: C901
         """The next whole message, or None if more input is needed.
 
         Set Chunk Size and Abort are obeyed here and not returned.

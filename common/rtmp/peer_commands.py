@@ -30,7 +30,8 @@ class PeerCommands:
         self._state = state
         self._max_streams = config.max_message_streams
 
-    def handle(self, command: Command) -> None:
+    # long: an arm for each command
+    def handle(self, command: Command) -> None:  # noqa: C901
         """Do what a command says. Raises ProtocolError."""
         state = self._state
         if state.stage is Stage.REFUSED:

@@ -74,7 +74,6 @@ PRIVATE_WORDS = {
     "relay": "links",
     "outlet": "MediaSender",
     "inlet": "MediaListener",
-    "printed": "nvdec_errors",
 }
 
 # Words that mean something else outside these folders.

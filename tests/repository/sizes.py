@@ -25,6 +25,7 @@ TO_BE_SPLIT = {
     "tests/bench/gpu_farm_nvenc.py: faults",
     "tests/bench/gpu_farm_nvenc.py: nvenc",
     "tests/ingest/rtmp/test_to_units.py",
+    "tests/ingest/streams/test_stream.py",
     "tests/ingest/test_process.py",
 }
 

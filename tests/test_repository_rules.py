@@ -18,7 +18,6 @@ from common.errors import ExitCode
 from common.ipc.envelope import kinds
 from supervisor.farm.stream import Stream
 from tests.repository.citations import missing
-from tests.repository.importers import FLV_IMPORTERS, RTMP_IMPORTERS, RULES
 from tests.repository.sizes import TO_BE_SPLIT, complex_without_reason, too_long
 from tests.repository.words import ALLOWED, identifiers, private_words
 
@@ -284,24 +283,6 @@ def test_status_codes_of_rtmp_stand_in_common_rtmp_alone() -> None:
         if not name.startswith("common/rtmp/") and code.search((ROOT / name).read_text())
     ]
     assert named == []
-
-
-@pytest.mark.parametrize("folder", RULES)
-def test_rtmp_and_flv_are_imported_at_the_edges_alone(folder: str) -> None:
-    """tests/repository/importers.py has who else may, and why."""
-    may_import = RULES[folder]
-    found = [
-        name
-        for name in modules()
-        if not may_import(name) and any(path.startswith(folder) for path in imported(name))
-    ]
-    assert found == []
-
-
-def test_who_may_import_rtmp_or_flv_does() -> None:
-    for folder, names in (("common/rtmp/", RTMP_IMPORTERS), ("common/flv/", FLV_IMPORTERS)):
-        for name in names:
-            assert any(path.startswith(folder) for path in imported(name)), name
 
 
 @pytest.mark.parametrize("module", modules())

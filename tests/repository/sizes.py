@@ -24,7 +24,6 @@ TO_BE_SPLIT = {
     "tests/bench/gpu_farm_nvenc.py: _check_log",
     "tests/bench/gpu_farm_nvenc.py: faults",
     "tests/bench/gpu_farm_nvenc.py: nvenc",
-    "tests/ingest/rtmp/test_to_units.py",
     "tests/ingest/streams/test_stream.py",
     "tests/ingest/test_process.py",
 }

@@ -49,7 +49,7 @@ class Egress:
 
     send_batched = send
 
-    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+    def has_players(self, stream_id: StreamId, rendition: str) -> bool:
         return True
 
     @property

@@ -77,12 +77,12 @@ class EgressOutput:
     @property
     def has_players(self) -> bool:
         """Whether somebody plays any rendition of the stream, or waits for it."""
-        return any(feed.link.watches(self._stream_id, SHARED) for feed in self._feeds)
+        return any(feed.link.has_players(self._stream_id, SHARED) for feed in self._feeds)
 
     @property
     def has_source_players(self) -> bool:
         """Whether somebody plays the source rendition, or waits for it."""
-        return any(feed.link.watches(self._stream_id, SOURCE) for feed in self._feeds)
+        return any(feed.link.has_players(self._stream_id, SOURCE) for feed in self._feeds)
 
     @property
     def dropped(self) -> int:
@@ -101,7 +101,7 @@ class EgressOutput:
             for feed in [entry for entry in feeds if entry.link not in running]:
                 feeds.remove(feed)
                 self._dropped += feed.dropped
-        wanted = self._peers.wants(self._stream_id)
+        wanted = self._peers.subscribed(self._stream_id)
         unwanted = [feed for feed in self._feeds if feed.link not in wanted]
         if unwanted:
             self.flush()

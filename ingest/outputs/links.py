@@ -57,7 +57,7 @@ class EgressLink(PeerLink):
 
     def __init__(self, child: ChildId, boot_id: BootId, link: TagLink) -> None:
         super().__init__(child, boot_id, link)
-        self.watches = link.watches
+        self.has_players = link.has_players
 
     def send_batched(self, message: object, payloads: Sequence[Data] = ()) -> bool:
         """Send with what is sent next, or some time later; False as `send`."""
@@ -70,10 +70,10 @@ Known = TypeVar("Known", bound=PeerLink)
 class Links:
     """All links out, as the last topology has them."""
 
-    def __init__(self, bus: Bus, on_watched: Callable[[StreamId], None] | None = None) -> None:
+    def __init__(self, bus: Bus, on_first_player: Callable[[StreamId], None] | None = None) -> None:
         """`on_watched` is called when somebody begins to play a stream."""
         self._bus = bus
-        self._on_watched = on_watched
+        self._on_first_player = on_first_player
         self._workers: dict[ChildId, PeerLink] = {}
         self._egresses: dict[ChildId, EgressLink] = {}
         self._handovers: dict[ChildId, str] = {}
@@ -91,7 +91,9 @@ class Links:
         self._egresses = _follow(
             self._egresses,
             egresses,
-            lambda e: EgressLink(e.child, e.boot_id, TagLink(self._bus, e.tags, self._on_watched)),
+            lambda e: EgressLink(
+                e.child, e.boot_id, TagLink(self._bus, e.tags, self._on_first_player)
+            ),
         )
         self._handovers = {e.child: e.handover for e in endpoints if e.handover}
 
@@ -108,13 +110,13 @@ class Links:
         """Note which egresses streams go to besides their homes."""
         self._routes.update(message)
 
-    def wants(self, stream_id: StreamId) -> Sequence[EgressLink]:
+    def subscribed(self, stream_id: StreamId) -> Sequence[EgressLink]:
         """Give the links to all who want anything of this stream."""
-        return [self._egresses[name] for name in self._routes.wants(stream_id, self._egresses)]
+        return [self._egresses[name] for name in self._routes.subscribed(stream_id, self._egresses)]
 
     def takes_source(self, stream_id: StreamId, child: ChildId) -> bool:
         """Tell if the source rendition is among what a process wants of this stream."""
-        return child in self._routes.wants(stream_id, (child,), SOURCE)
+        return child in self._routes.subscribed(stream_id, (child,), SOURCE)
 
     @contextmanager
     def one_write_each(self) -> Iterator[None]:

@@ -53,7 +53,7 @@ class Link(Protocol):
 class EgressLink(Link, Protocol):
     """The way to one incarnation of an egress."""
 
-    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+    def has_players(self, stream_id: StreamId, rendition: str) -> bool:
         """Whether somebody there plays this rendition, or waits for it."""
         ...
 
@@ -69,7 +69,7 @@ class Peers(Protocol):
 
     def egresses(self) -> Sequence[EgressLink]: ...
 
-    def wants(self, stream_id: StreamId) -> Sequence[EgressLink]:
+    def subscribed(self, stream_id: StreamId) -> Sequence[EgressLink]:
         """The processes that want anything of this stream."""
         ...
 
@@ -252,7 +252,7 @@ class EgressFeed:
         message = Tags(self.stream_id, generation, rendition, first, tuple(entries), sent_s)
         link = self.link
         # The sound is every rendition's: it goes with a source picture that nobody plays.
-        is_urgent = self._carries or link.watches(self.stream_id, rendition)
+        is_urgent = self._carries or link.has_players(self.stream_id, rendition)
         self._carries = is_urgent and is_piggybacked
         send = link.send if is_urgent and not is_piggybacked else link.send_batched
         if self._outbox.retry() and send(message, payloads):

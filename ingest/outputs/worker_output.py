@@ -104,7 +104,7 @@ class WorkerOutput:
         if self._is_left:
             feed.wait_for_key()
         if self._pause is not None:
-            self._tell_pause(feed, self._pause)
+            self._report_pause(feed, self._pause)
         self._feed = feed
         self._record = config.record
 
@@ -152,7 +152,7 @@ class WorkerOutput:
         """The publisher is away, or silent: the worker's pictures stand in until the next unit."""
         self._pause, self._may_go_on = clock_reference, may_go_on
         for feed in self._feeds():
-            self._tell_pause(feed, clock_reference)
+            self._report_pause(feed, clock_reference)
 
     def lose(self) -> None:
         """A unit was lost: what refers to it is of no use."""
@@ -187,7 +187,7 @@ class WorkerOutput:
             feeds.append(self._feed)
         return feeds
 
-    def _tell_pause(self, feed: WorkerFeed, clock_reference: ClockReference) -> None:
+    def _report_pause(self, feed: WorkerFeed, clock_reference: ClockReference) -> None:
         feed.pause(clock_reference, may_go_on=self._may_go_on)
 
     def _is_present(self, feed: WorkerFeed) -> bool:

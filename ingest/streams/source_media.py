@@ -142,7 +142,7 @@ class SourceMedia:
         """Send what one read has brought."""
         self.egress.end_read(now)
 
-    def stand_in(self, unit: AudioUnit) -> None:
+    def put_silence(self, unit: AudioUnit) -> None:
         """Send a frame of silence in place of a publisher's that is away."""
         self._timeline.fill_audio(unit.dts_ms)
         self.egress.put(unit)

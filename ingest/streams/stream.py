@@ -239,7 +239,7 @@ class Stream:
             self._look_for_silence(media.newest, now)
         if absence is not None and absence.silence is not None:
             for unit in absence.silence.take(self.timeline.now_ms(now), now):
-                media.stand_in(unit)
+                media.put_silence(unit)
         media.egress.tick(now)
         if absence is None and self.state is not StreamState.ENDED:
             media.egress.show_life(now)
@@ -275,7 +275,7 @@ class Stream:
             gop_ms=self._format.gop_ms,
             frames=media.throughput.frames,
             dropped=media.dropped(),
-            stages_ms=media.egress.stages.told(now),
+            stages_ms=media.egress.stages.reported(now),
             can_move=media.gop.is_lasting,
         )
 

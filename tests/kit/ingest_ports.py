@@ -127,7 +127,7 @@ class RememberingPort:
         self.lazy.append(message)
         return True
 
-    def watches(self, stream_id: StreamId, rendition: str) -> bool:
+    def has_players(self, stream_id: StreamId, rendition: str) -> bool:
         return rendition in self.watched
 
     def of(self, kind: type[T]) -> list[T]:
@@ -164,7 +164,7 @@ class FakePeers:
     def one_write_each(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def wants(self, stream_id: StreamId) -> Sequence[RememberingPort]:
+    def subscribed(self, stream_id: StreamId) -> Sequence[RememberingPort]:
         return tuple(port for port in self.running if port not in self.unwanted)
 
     def takes_source(self, stream_id: StreamId, child: ChildId) -> bool:

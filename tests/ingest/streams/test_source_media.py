@@ -108,7 +108,7 @@ def test_what_is_dropped_is_counted_by_its_reason() -> None:
 
 def test_silence_goes_out_and_the_publishers_next_sound_comes_after_it() -> None:
     media = (around := Around().live()).media
-    media.stand_in(audio_unit(5_000))
+    media.put_silence(audio_unit(5_000))
     media.end_read(10.0)
     assert around.renditions() == [(SHARED, 1)]
     assert around.timeline.audio_ms == 5_000

@@ -67,6 +67,7 @@ class Recovery:
         self._state = state
         self._isolation = isolation
         self._last_request = 0
+        self._begun: dict[StreamId, Stream] = {}  # that switched when last looked at
 
     def next_deadline(self) -> float:
         return min((switching.deadline_s for _, switching in self._switching()), default=math.inf)
@@ -195,11 +196,10 @@ class Recovery:
     # ---- from one generation to the next ----------------------------------------------------
 
     def _switching(self) -> list[tuple[Stream, Switching]]:
-        return [
-            (stream, stream.phase)
-            for stream in self._state.streams.values()
-            if isinstance(stream.phase, Switching)
-        ]
+        begun = self._begun.values()
+        found = [(s, s.phase) for s in begun if isinstance(s.phase, Switching)]
+        self._begun = {stream.stream_id: stream for stream, _ in found}
+        return found
 
     def _begin(self, stream: Stream, now: float, *, keeps_worker: bool = False) -> list[Action]:
         egresses = set(self._state.egresses)
@@ -208,6 +208,7 @@ class Recovery:
         switching = Switching(self._last_request, deadline_s, egresses, keeps_worker)
         if not stream.lose_worker(switching):
             return []
+        self._begun[stream.stream_id] = stream
         if stream.format is None or not egresses:
             return self._finish(stream, now)  # nothing of it can have reached a player
         message = SwitchGeneration(switching.request_id, stream.stream_id, stream.generation)

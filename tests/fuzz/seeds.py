@@ -347,6 +347,8 @@ def _example(hint: Any) -> Any:
         )
     if isinstance(hint, type) and issubclass(hint, Enum):
         return next(iter(hint))
+    if isinstance(hint, type) and issubclass(hint, tuple):  # a NamedTuple
+        return hint(*(_example(field) for field in typing.get_type_hints(hint).values()))
     examples: dict[Any, Callable[[], Any]] = {
         int: lambda: 7,
         float: lambda: 1.5,

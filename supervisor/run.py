@@ -240,6 +240,8 @@ class Supervisor:
             self.children.adopt(spec, hello.pid, hello.start_ticks, hello.boot_id)
         if hello.listen:
             self._launcher.keep_port(hello.listen[0])
+        # Before its welcome a child sends hellos alone: each is as good as a heartbeat.
+        self._watchdog.on_message(hello.child)
         self.children.on_hello(hello.child, hello.boot_id)
         self._executor.execute(self.farm.child_up(hello, self._loop.time()))
         if not self._is_adopting:

@@ -33,6 +33,7 @@ from ingest.rtmp.player_handover import Players
 from ingest.streams.admission import Admission
 from ingest.streams.read_batching import TICK_S, read_spread
 from ingest.streams.registry import Streams
+from ingest.streams.supervisor_messages import SupervisorMessages
 
 log = logging.getLogger("tfarm.ingest.run")
 
@@ -71,6 +72,7 @@ class Ingest:
         self._streams = Streams(
             settings, self._admission, self._links, process.send, time.time, time.monotonic
         )
+        self._from_supervisor = SupervisorMessages(self._streams, process.send)
         self._players = Players(process.spawn)
         self._server = Server(listeners, settings, self._admission, self._streams, self._players)
 
@@ -161,21 +163,21 @@ class Ingest:
         now = time.monotonic()
         match message:
             case GopTransfer():
-                self._streams.take_over(message, payloads)
+                self._from_supervisor.take_over(message, payloads)
             case Placement():
-                self._streams.placed(message, now)
+                self._from_supervisor.placed(message, now)
             case Refused():
-                self._streams.refused_by_supervisor(message, now)
+                self._from_supervisor.refused_by_supervisor(message, now)
             case EndStream():
-                self._streams.end_stream(message, now)
+                self._from_supervisor.end_stream(message, now)
             case Readmit():
-                self._streams.readmit(message)
+                self._from_supervisor.readmit(message)
             case EgressRoutes():
                 self._links.route(message)
                 self._streams.peers_changed(now)
             case AddressUsage(usage):
                 self._admission.set_usage_elsewhere(usage)
             case StreamRevoke():
-                self._streams.revoke(message, now)
+                self._from_supervisor.revoke(message, now)
             case _:
                 log.warning("unexpected control message kind=%s", type(message).__name__)

@@ -7,6 +7,7 @@ connection has to end.
 from typing import Protocol
 
 from common.access.refusal import Refusal, RefusalReason
+from common.config.ladder import Takeover
 from common.config.settings import IngestSettings
 from common.media.units import (
     AudioConfig,
@@ -181,6 +182,16 @@ class Publisher:
             return 0.0
         rate_bps = self.stream.bits_per_second(now)
         return next((s for s in (BATCH_S, BATCH_S / 2) if rate_bps * s <= BATCHED_BITS), 0.0)
+
+    def makes_way(self, now: float) -> bool:
+        """Whether another publisher may take its stream over, by the template's rule."""
+        match self.stream.template.takeover:
+            case Takeover.ALWAYS:
+                return True
+            case Takeover.IDLE:
+                return now - self.last_media_s >= self._settings.takeover_idle_s
+            case Takeover.NEVER:
+                return False
 
     def overdue(self, now: float) -> Refusal | None:
         """What this publisher has to be closed for, by the clock."""

@@ -16,6 +16,7 @@ from ingest.rtmp.publish_address import attempt_of
 from ingest.rtmp.to_units import Demuxer
 from ingest.streams.admission import Admission
 from ingest.streams.registry import Streams
+from ingest.streams.supervisor_messages import SupervisorMessages
 from ingest.streams.timeline import Timeline
 from tests.kit.ingest_ports import ANSWER, TEMPLATE, FakePeers, header, picture
 
@@ -82,6 +83,7 @@ class RegistryRig:
         self.streams = Streams(
             self.settings, self.admission, self.peers, self.tell, lambda: 1.0, lambda: 100.0
         )
+        self.from_supervisor = SupervisorMessages(self.streams, self.tell)
 
     def tell(self, message: object, payloads: Sequence[bytes] = ()) -> None:
         self.told.append(message)
@@ -110,7 +112,7 @@ class RegistryRig:
         ask = self.last(PublishRequest)
         values = {"request_id": ask.request_id, "stream_id": ask.stream_id}
         values["template"] = self.template
-        self.streams.placed(replace(ANSWER, **{**values, **changes}), now)
+        self.from_supervisor.placed(replace(ANSWER, **{**values, **changes}), now)
 
     def last(self, kind: type[Any]) -> Any:
         return [message for message in self.told if isinstance(message, kind)][-1]

@@ -14,18 +14,15 @@ from common.ipc.control_messages import (
     PublishEnd,
     PublisherBack,
     PublishRequest,
-    Readmit,
     Refused,
     SourceFormatReport,
     StreamRevoke,
-    StreamRevoked,
 )
 from common.ipc.identity import Generation, StreamId
-from common.ipc.media_messages import AccessUnit, StreamStart, Tags
 from common.rtmp.events import AudioReceived, VideoReceived
 from ingest.streams.admission import REMEMBER_S
 from ingest.streams.publish_requests import ASK_TIMEOUT_S
-from tests.kit.ingest_ports import ANSWER, STREAM, TEMPLATE, WORKER, header, picture
+from tests.kit.ingest_ports import ANSWER, STREAM, TEMPLATE, header, picture
 from tests.kit.registry_rig import FakeConnection, RegistryRig
 
 
@@ -58,7 +55,7 @@ def test_who_gave_its_room_away_may_come_back_at_once(is_back: bool) -> None:
     around.streams.lost(around.live(), "connection reset", 101.0)
     back = around.publish(now=101.5) if is_back else None
     end = EndStream(STREAM, Refusal(RefusalReason.FULL, "gave its room"))
-    around.streams.end_stream(end, 102.0)
+    around.from_supervisor.end_stream(end, 102.0)
     assert len(around.streams) == 0
     if back is not None:
         assert back.told[-1] == ("NetStream.Failed", "gave its room")
@@ -98,7 +95,7 @@ def test_a_publisher_is_accepted_once_the_supervisor_has_room() -> None:
 def test_what_the_supervisor_refuses_is_told_in_its_words() -> None:
     around = RegistryRig()
     peer = around.publish()
-    around.streams.refused_by_supervisor(
+    around.from_supervisor.refused_by_supervisor(
         Refused(1, STREAM, Refusal(RefusalReason.DENIED, "the farm is full")), 100.0
     )
     assert peer.told == [("NetStream.Publish.Denied", "the farm is full")]
@@ -171,7 +168,7 @@ def test_one_that_takes_its_request_back_and_asks_anew_gets_its_own_answer() -> 
         PublishEnd,
         PublishRequest,
     ]
-    around.streams.placed(ANSWER, 100.1)
+    around.from_supervisor.placed(ANSWER, 100.1)
     assert other.accepted == []
     around.place(100.2, generation=Generation(2))
     assert other.accepted == [7]
@@ -183,10 +180,10 @@ def test_a_move_that_crosses_the_end_is_given_back_unless_the_key_is_asked_for_a
     peer = around.live()
     late = replace(ANSWER, request_id=0, generation=Generation(2))
     around.streams.ended(peer, "FCUnpublish")
-    around.streams.placed(late, 101.0)
+    around.from_supervisor.placed(late, 101.0)
     assert around.last(PublishEnd).generation == Generation(2)
     around.publish(now=102.0)
-    around.streams.placed(late, 102.1)
+    around.from_supervisor.placed(late, 102.1)
     assert around.count(PublishEnd) == 2
 
 
@@ -223,94 +220,13 @@ def test_a_second_publisher_takes_over_as_the_template_says(
     assert len(around.streams) == 1
 
 
-@pytest.mark.parametrize(
-    ("takeover", "after_s", "lets_go"),
-    [(Takeover.IDLE, 2.9, False), (Takeover.IDLE, 3.0, True), (Takeover.NEVER, 30.0, False)],
-)
-def test_another_ingests_publisher_is_let_in_by_the_same_rules(
-    takeover: Takeover, after_s: float, lets_go: bool
-) -> None:
-    around = RegistryRig(takeover)
-    first = around.live()
-    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 100.0 + after_s)
-    answer = around.last(StreamRevoked)
-    assert (answer.request_id, answer.stream_id) == (3, ANSWER.stream_id)
-    assert bool(answer.refusal) is not lets_go
-    assert bool(first.told) is lets_go
-    assert len(around.streams) == (0 if lets_go else 1)
-    assert around.closed() == ([TEMPLATE.hold_ms] if lets_go else [])
-    assert around.count(PublishEnd) == 0
-
-
-def test_a_held_stream_goes_to_another_ingest_with_its_time() -> None:
-    around = RegistryRig()
-    first = around.live()
-    around.media(first, [picture(400)], 100.4)
-    around.streams.lost(first, "reset", 101.0)
-    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 102.0)
-    answer = around.last(StreamRevoked)
-    assert answer.refusal is None
-    assert answer.resume_time.end_ms == 400
-    time_ms = answer.resume_time.reference.lead_ms
-    assert time_ms == pytest.approx(-100_000)
-    assert around.closed() == [TEMPLATE.hold_ms]
-    assert around.streams.statuses(102.0) == ()
-
-
-def handed_over(around: RegistryRig) -> tuple[RegistryRig, FakeConnection]:
-    """The stream of a publisher that was lost, at another ingest, where one asks for it."""
-    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 102.0)
-    other = RegistryRig()
-    peer = other.publish(now=102.0)
-    other.place(102.0, generation=Generation(2), resume_time=around.last(StreamRevoked).resume_time)
-    return other, peer
-
-
-def test_what_was_kept_of_a_stream_goes_to_the_ingest_that_it_goes_to() -> None:
-    around = RegistryRig()
-    first = around.live()
-    around.media(first, [picture(40), picture(80)], 100.1)
-    around.streams.lost(first, "reset", 101.0)
-    other, peer = handed_over(around)
-    assert isinstance(around.told[-1], GopTransfer), "behind the answer"
-    other.streams.take_over(around.told[-1], around.payloads[-1])
-    worker = other.peers.workers[WORKER]
-    assert [unit.dts_ms for unit in worker.of(AccessUnit)] == [0, 40, 80]
-    other.media(peer, [header(), picture(0, key=True)], 103.0)
-    assert worker.of(AccessUnit)[-1].dts_ms == 3_000
-    assert len(worker.of(StreamStart)) == 1
-    assert other.count(SourceFormatReport) == 0, "it is the same source: its room is right"
-
-
-def test_what_cannot_be_read_of_a_stream_that_was_handed_over_is_left() -> None:
-    around = RegistryRig()
-    around.streams.lost(around.live(), "reset", 101.0)
-    other, peer = handed_over(around)
-    other.streams.take_over(around.told[-1], around.payloads[-1][:-1])
-    assert other.peers.workers[WORKER].sent == []
-    other.media(peer, [header(), picture(0, key=True)], 103.0)
-    assert [tags.tags[0].dts_ms for tags in other.peers.running[0].of(Tags)] == [3_000]
-
-
 def test_a_stream_that_never_had_video_leaves_nothing() -> None:
     around = RegistryRig()
     peer = around.publish()
     around.place()
-    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 110.0)
+    around.from_supervisor.revoke(StreamRevoke(3, ANSWER.stream_id), 110.0)
     assert peer.told
     assert around.count(GopTransfer) == 0
-
-
-def test_a_stream_that_is_not_known_here_is_release_feeds() -> None:
-    around = RegistryRig()
-    around.streams.revoke(StreamRevoke(3, ANSWER.stream_id), 100.0)
-    assert around.last(StreamRevoked) == StreamRevoked(3, ANSWER.stream_id)
-
-
-def test_a_publisher_kicked_at_another_ingest_is_kept_out_here_too() -> None:
-    around = RegistryRig()
-    around.streams.end_stream(_end(ANSWER.stream_id, RefusalReason.FAILED, "no"), 100.0)
-    assert around.publish(now=110.0).told[0][0] == "NetStream.Publish.Failed"
 
 
 def test_a_dropped_publisher_finds_its_stream_again() -> None:
@@ -357,43 +273,12 @@ def test_a_codec_that_cannot_be_served_is_refused_before_start_the_next_time() -
     assert around.publish(now=100.0 + REMEMBER_S).told == []
 
 
-def test_a_kicked_publisher_is_told_why_and_kept_out_for_a_while() -> None:
-    around = RegistryRig()
-    peer = around.live()
-    around.streams.end_stream(_end(STREAM, RefusalReason.DENIED, "kicked"), 101.0)
-    assert peer.told == [("NetStream.Publish.Denied", "kicked")]
-    assert around.closed() == [0]
-    assert around.publish(now=102.0).told == [("NetStream.Publish.Denied", "kicked")]
-
-
-def test_one_that_is_let_in_again_is_asked_for_at_once() -> None:
-    around = RegistryRig()
-    around.streams.lost(around.live(), "reset", 101.0)
-    around.streams.end_stream(_end(STREAM, RefusalReason.FULL, "took down workers"), 102.0)
-    around.streams.readmit(Readmit(STREAM))
-    assert around.publish(now=103.0).told == []
-    assert around.count(PublishRequest) == 2
-
-
-def test_a_held_stream_and_one_that_is_asked_for_can_be_ended_too() -> None:
-    around = RegistryRig()
-    end = _end(STREAM, RefusalReason.DENIED, "kicked")
-    around.streams.lost(around.live(), "reset", 101.0)
-    around.streams.end_stream(end, 102.0)
-    assert around.closed() == [TEMPLATE.hold_ms, 0]
-
-    around = RegistryRig()
-    peer = around.publish()
-    around.streams.end_stream(end, 102.0)
-    assert peer.told == [("NetStream.Publish.Denied", "kicked")]
-
-
 def test_a_format_that_fits_nowhere_ends_the_publisher() -> None:
     around = RegistryRig()
     peer = around.live()
     asked = around.last(SourceFormatReport)
     refused = Refused(asked.request_id, STREAM, Refusal(RefusalReason.DENIED, "4K fits nowhere"))
-    around.streams.refused_by_supervisor(refused, 101.0)
+    around.from_supervisor.refused_by_supervisor(refused, 101.0)
     assert peer.told == [("NetStream.Publish.Denied", "4K fits nowhere")]
     assert around.publish(now=102.0).told[0][1] == "4K fits nowhere"
 
@@ -423,11 +308,13 @@ def test_publishers_of_one_address_are_counted_and_given_back() -> None:
 def test_a_message_for_a_stream_that_nobody_knows_is_harmless() -> None:
     around = RegistryRig()
     unknown = StreamId("live/unknown")
-    around.streams.end_stream(_end(unknown, RefusalReason.FAILED, "why"), 100.0)
-    around.streams.refused_by_supervisor(
+    around.from_supervisor.end_stream(_end(unknown, RefusalReason.FAILED, "why"), 100.0)
+    around.from_supervisor.refused_by_supervisor(
         Refused(9, unknown, Refusal(RefusalReason.FAILED, "why")), 100.0
     )
-    around.streams.placed(Placement(9, unknown, Generation(1), TEMPLATE, None, (), ""), 100.0)
+    around.from_supervisor.placed(
+        Placement(9, unknown, Generation(1), TEMPLATE, None, (), ""), 100.0
+    )
     assert around.told == []
 
 

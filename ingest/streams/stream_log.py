@@ -1,0 +1,59 @@
+"""Log lines about publishers and their streams, at limited rates. Pure but for the log.
+
+A publisher may come and go in a loop; a farm that starts has many at once. A stream's key is a
+credential: lines name streams by `stream_label`.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from common.access.refusal import Refusal
+from common.ipc.identity import StreamId
+from common.process.log import RateLimit, stream_label
+
+log = logging.getLogger("tfarm.ingest.streams.stream_log")
+
+
+class StreamLog:
+    """The lines of one ingest."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` is CLOCK_MONOTONIC."""
+        self._clock = clock
+        self._refusals = RateLimit()
+        self._events = RateLimit(burst=200, interval_s=0.2)
+
+    def info(self, what: str, stream: StreamId, fields: str = "", *values: object) -> None:
+        """Log an event of a stream; `fields` are `name=%s` for the values."""
+        self._log(logging.INFO, what, stream, fields, values)
+
+    def warning(self, what: str, stream: StreamId, fields: str = "", *values: object) -> None:
+        """Log an event of a stream that an operator should know of."""
+        self._log(logging.WARNING, what, stream, fields, values)
+
+    def notices(self, stream: StreamId, peer: str, notices: list[str]) -> None:
+        """Log what is to be known of a publisher, and empty the list."""
+        for text in notices:
+            self.warning("publisher", stream, "peer=%s %s", peer, text)
+        notices.clear()
+
+    def refused(self, stream: StreamId | None, peer: str, refusal: Refusal, now: float) -> None:
+        """Log that a connection may not publish."""
+        held_back = self._refusals.allow(now)
+        if held_back is not None:
+            log.warning(
+                "publish refused stream=%s peer=%s code=%s reason=%s%s",
+                stream_label(stream) if stream is not None else "?",
+                peer,
+                refusal.reason,
+                refusal.words,
+                f" ({held_back} more like it)" if held_back else "",
+            )
+
+    def _log(
+        self, level: int, what: str, stream: StreamId, fields: str, values: Sequence[object]
+    ) -> None:
+        held_back = self._events.allow(self._clock())
+        if held_back is not None:
+            more = f" ({held_back} more held back)" if held_back else ""
+            log.log(level, f"{what} stream=%s {fields}%s", stream_label(stream), *values, more)

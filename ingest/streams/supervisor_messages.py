@@ -1,0 +1,124 @@
+"""What the supervisor sends about an ingest's streams: placements, refusals, ends, handovers.
+
+One method a message. Pure but for the reports it sends; `now` is CLOCK_MONOTONIC in seconds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from common.errors import EnvelopeError
+from common.ipc.control_messages import (
+    EndStream,
+    GopTransfer,
+    Placement,
+    PublishEnd,
+    Readmit,
+    Refused,
+    StreamRevoke,
+    StreamRevoked,
+)
+from ingest.streams.gop_transfer import unpack
+from ingest.streams.publish_requests import Report
+from ingest.streams.registry import Streams
+
+
+class SupervisorMessages:
+    """Does what they ask for on the streams of one ingest."""
+
+    def __init__(self, streams: Streams, report: Report) -> None:
+        self._streams = streams
+        self._report = report
+
+    def placed(self, message: Placement, now: float) -> None:
+        queued = self._streams.requests.answered(message.request_id)
+        if queued is not None:
+            stream = self._streams.add(message)
+            self._streams.log.info(
+                "stream placed",
+                stream.stream_id,
+                "worker=%s generation=%d reason=%s",
+                message.worker,
+                message.generation,
+                message.reason,
+            )
+            self._streams.begin(queued.connection, queued.attempt, stream, now)
+            return
+        known = self._streams.get(message.stream_id)
+        if known is not None:
+            if message.generation > known.generation:
+                self._streams.log.info(
+                    "stream placed anew",
+                    known.stream_id,
+                    "worker=%s generation=%d reason=%s",
+                    message.worker,
+                    message.generation,
+                    message.reason,
+                )
+            known.place(message)
+        elif message.request_id == 0 and self._streams.requests.of(message.stream_id) is None:
+            # Moved while it ended. An answer to a request that was given up needs nothing: its
+            # `PublishEnd` is on the way.
+            self._report(PublishEnd(message.stream_id, message.generation, "nobody publishes it"))
+
+    def refused_by_supervisor(self, message: Refused, now: float) -> None:
+        queued = self._streams.requests.answered(message.request_id)
+        if queued is not None:
+            self._streams.refuse_queued(queued, message.refusal, now)
+            return
+        stream = self._streams.get(message.stream_id)
+        if stream is not None:
+            self._streams.end_for(stream, replace(message.refusal, is_lasting=True), now)
+
+    def end_stream(self, message: EndStream, now: float) -> None:
+        """The supervisor ends a stream; its publisher is closed, and may not be let in at once.
+
+        It may be another ingest's stream, whose publisher comes here next.
+        """
+        refusal = message.refusal
+        if refusal.is_lasting:  # one that is not here may come next
+            self._streams.memory.remember(message.stream_id, refusal, now)
+        stream = self._streams.get(message.stream_id)
+        if stream is not None:
+            self._streams.end_for(stream, refusal, now)
+            return
+        queued = self._streams.requests.of(message.stream_id)
+        if queued is not None:
+            self._streams.requests.answered(queued.request_id)
+            self._streams.refuse_queued(queued, refusal, now)
+
+    def readmit(self, message: Readmit) -> None:
+        """The operator lets a stream in again that was refused."""
+        self._streams.memory.forget(message.stream_id)
+
+    def revoke(self, message: StreamRevoke, now: float) -> None:
+        """A publisher of this stream is at another ingest: the rules are those of a takeover."""
+        in_use = self._streams.is_in_use(message.stream_id, now)
+        if in_use is not None:
+            self._report(StreamRevoked(message.request_id, message.stream_id, in_use))
+            return
+        self._streams.make_way(message.stream_id, now)
+        stream = self._streams.get(message.stream_id)
+        if stream is None:
+            self._report(StreamRevoked(message.request_id, message.stream_id))
+            return
+        transfer = stream.transfer()
+        resume = stream.hand_over("its publisher came to another ingest")
+        self._streams.forget_if_ended(stream)
+        self._report(StreamRevoked(message.request_id, message.stream_id, resume_time=resume))
+        if transfer is not None:
+            self._report(*transfer)
+        size = sum(map(len, transfer[1])) if transfer is not None else 0
+        self._streams.log.info("stream handed over", stream.stream_id, "bytes=%d", size)
+
+    def take_over(self, message: GopTransfer, payloads: Sequence[bytes]) -> None:
+        """Take what another ingest had of a stream that it handed over, behind its `Placement`."""
+        stream = self._streams.get(message.stream_id)
+        if stream is None:
+            return
+        try:
+            gop = unpack(message, payloads)
+        except EnvelopeError as error:
+            self._streams.log.warning("gop transfer not taken", stream.stream_id, "error=%s", error)
+            return
+        if stream.go_on_from(gop, message.format):
+            self._streams.log.info("stream goes on", stream.stream_id, "bytes=%d", gop.size_bytes)

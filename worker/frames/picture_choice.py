@@ -20,7 +20,9 @@ from fractions import Fraction
 
 RATE_TOLERANCE = 0.05  # a source so much faster than a rendition's rate is taken whole
 JITTER_MS = 50.0  # of stamps, from the earliest to the latest
-EARLY = 0.9  # pictures, while the source's rate is not known
+EARLY = 0.9  # pictures, while the source's rate is not known …
+# … but for the second one: sources of two or three times the rate are taken evenly from the start.
+START = -0.6
 _STICKY = 0.03  # of a rate: n stays so far beyond its borders
 _MEMORY_MS = 1000.0
 _GAP_MS = 1000  # longer pauses count as this
@@ -59,6 +61,8 @@ class PictureChoice:
         self._last_ms = pts_ms
         self._count += 1
         if source_fps is None:
+            if is_first and self._cap is not None:
+                self._allowed = START
             is_due = self._is_due_by_rate(step_ms)
         else:
             is_due = self._is_due_by_count(step_ms, source_fps)

@@ -132,6 +132,12 @@ def test_a_divisor_thins_and_is_taken_back() -> None:
     assert taken(choice, times(25, 100), 25.0) == list(range(100))
 
 
+@pytest.mark.parametrize(("fps", "n"), [(30, 1), (60, 2), (90, 3)])
+def test_a_source_of_unknown_rate_is_taken_evenly_from_the_start(fps: int, n: int) -> None:
+    pts = times(fps, fps)
+    assert taken(PictureChoice(Fraction(30)), pts, None) == list(range(0, fps, n))
+
+
 @pytest.mark.parametrize("fps", [24, 31, 45, 60, 100, 144])
 def test_before_the_sources_rate_is_known_the_renditions_holds(fps: int) -> None:
     pts = [at for at in times(fps, fps) if at < 1_000]

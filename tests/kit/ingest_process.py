@@ -19,9 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+import pytest
 import zmq
 
-from common.config.ladder import Rendition, Template
+from common.config.ladder import SOURCE, Rendition, Template
 from common.config.settings import IngestSettings, Settings
 from common.ipc.control_link import control_address
 from common.ipc.control_messages import (
@@ -38,8 +39,11 @@ from common.ipc.endpoint import IPC, UNIX
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, Generation, StreamId
 from common.ipc.media_messages import AccessUnit, Tags
+from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from tests.kit.children import CPU0, EGRESS0
+from tests.kit.ingest_ports import header, picture, sound, sound_header
 from tests.kit.media_link import BlockingListener
+from tests.kit.process_facts import descriptors
 
 T = TypeVar("T")
 
@@ -301,3 +305,43 @@ def connect(farm: FarmAround) -> socket.socket:
 
 def stream_id(key: str = "cam") -> StreamId:
     return StreamId(f"live/{key}")
+
+
+def send_gop(publisher: RtmpPublisher, start_ms: int = 0, pictures: int = 5) -> None:
+    """Headers, a keyframe, and pictures after it, with audio."""
+    publisher.send_audio(0, sound_header().payload)
+    publisher.send_video(0, header().payload)
+    for number in range(pictures):
+        at_ms = start_ms + number * 40
+        publisher.send_video(at_ms, picture(at_ms, key=number == 0).payload)
+        publisher.send_audio(at_ms + 10, sound(at_ms + 10).payload)
+
+
+def send_until_closed(publisher: RtmpPublisher, body: bytes = picture(0).payload) -> None:
+    """Pictures for two seconds; raises ConnectionError as soon as the server ends it."""
+    for number in range(200):
+        publisher.send_video(1000 + number * 10, body)
+        time.sleep(0.01)
+
+
+def refusal(url: str) -> RtmpRefused:
+    with pytest.raises(RtmpRefused) as refused, RtmpPublisher(url, 5):
+        pass
+    return refused.value
+
+
+def is_refused(url: str) -> bool:
+    try:
+        with RtmpPublisher(url, 5):
+            return False
+    except RtmpRefused:
+        return True
+
+
+def source_times(farm: FarmAround) -> list[int]:
+    return [entry.dts_ms for message, _ in farm.tags(SOURCE) for entry in message.tags]
+
+
+def open_files(farm: FarmAround) -> int:
+    assert farm.process is not None
+    return descriptors(farm.process.pid)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.bench.report import Bench, machine
 
-NO_BENCHES = {"__main__", "report", "footage", "peers"}
+NO_BENCHES = {"__main__", "report", "footage", "peers", "fanout_stream", "fanout_viewers"}
 
 
 def main() -> int:

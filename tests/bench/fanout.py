@@ -9,18 +9,14 @@ microseconds per delivered video frame and viewer: kernel included, all threads 
 """
 
 import argparse
-import asyncio
 import json
-import random
-import select
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -28,13 +24,11 @@ from typing import Protocol
 from common.config.ladder import SOURCE
 from common.config.settings import EgressSettings, Settings
 from common.ipc.identity import Generation
-from common.ipc.media_messages import HEADER, KEY, SHARED, StreamClosed, StreamOpen
-from common.ipc.socket_handover import HandoverClient
-from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
-from common.rtmp.client import ClientSession, Playing
-from common.rtmp.events import ConnectRequested, VideoReceived
-from common.rtmp.session import ServerSession
+from common.ipc.media_messages import HEADER, SHARED, StreamClosed, StreamOpen
+from common.rtmp.blocking_client import RtmpPublisher
 from tests.bench import peers
+from tests.bench.fanout_stream import FPS, GOP, TURN_MS, flushes, frames_in_time, turn
+from tests.bench.fanout_viewers import Viewers, door, start_watching
 from tests.bench.report import Bench, Figure, percentile
 from tests.kit.egress import (
     AUDIO_HEADER,
@@ -42,10 +36,6 @@ from tests.kit.egress import (
     STREAM,
     TEMPLATE,
     VIDEO_HEADER,
-    FlushReader,
-    egress_rendition,
-    give,
-    give_shared,
     head,
     rendition_open,
     tags,
@@ -53,75 +43,10 @@ from tests.kit.egress import (
 from tests.kit.egress_process import EgressProcess
 from tests.kit.process_facts import pss_bytes
 
-FPS = 30
-GOP = 60  # frames; a turn's too
-KEY_WEIGHT = 6  # a keyframe is so many times an ordinary one
-AUDIO_MS = 1024 * 1000 / 48000
-AUDIO_BYTES = 370  # 128 kbit/s
 SEND_BUFFER = EgressSettings().send_buffer_bytes
 SETTINGS = Settings(
     templates=(replace(TEMPLATE, wait_ms=20_000),), egress=EgressSettings(max_players=20_000)
 )
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One tag of the stream."""
-
-    tag_type: int
-    dts_ms: int
-    flags: int
-    body: bytes
-
-
-def turn(kbps: int) -> list[list[Piece]]:
-    """The tags of one GOP, by frame: a picture, and the sound up to it."""
-    noise = random.Random(7)
-    mean = kbps * 1000 / 8 / FPS * GOP / (GOP - 1 + KEY_WEIGHT)
-    made = []
-    sounds = 0
-    for i in range(GOP):
-        dts_ms = i * 1000 // FPS
-        pieces = []
-        while sounds * AUDIO_MS <= dts_ms:
-            body = b"\xaf\x01" + noise.randbytes(AUDIO_BYTES)
-            pieces.append(Piece(8, int(sounds * AUDIO_MS), 0, body))
-            sounds += 1
-        size = int(mean * (KEY_WEIGHT if i == 0 else noise.uniform(0.6, 1.4)))
-        body = (b"\x27\x01" if i else b"\x17\x01") + bytes(3) + noise.randbytes(size)
-        pieces.append(Piece(9, dts_ms, 0 if i else KEY, body))
-        made.append(pieces)
-    return made
-
-
-TURN_MS = GOP * 1000 // FPS
-
-
-def flushes(made: Sequence[Sequence[Piece]]) -> list[bytes]:
-    """The bytes that egress sends for each frame to a player in step."""
-    rendition = egress_rendition(SOURCE, audio_hold_s=1.0)
-    rendition.open(METADATA, VIDEO_HEADER, 0)
-    reader = FlushReader(rendition)
-    number = 0
-    out = []
-    for pieces in made:
-        for piece in pieces:
-            item = head(piece.tag_type, piece.dts_ms, piece.flags), piece.body
-            if piece.tag_type == 8:
-                give_shared(rendition, item)
-            else:
-                give(rendition, number, item)
-                number += 1
-        out.append(b"".join(e.shared(1) for e in reader.take()))
-    return out
-
-
-def frames_in_time(count: int) -> Iterator[int]:
-    """Frame numbers, each when it is due."""
-    started = time.monotonic()
-    for i in range(count):
-        time.sleep(max(0.0, started + i / FPS - time.monotonic()))
-        yield i
 
 
 def cpu_us(pid: int) -> float:
@@ -130,86 +55,6 @@ def cpu_us(pid: int) -> float:
     for task in Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])
     return total / 1000
-
-
-# ---- the viewers: a process of its own ----------------------------------------------------------
-
-
-def drain(port: int, players: int, mode: str) -> None:
-    """Connect, say "ready", then throw away what comes; tells its counts at the end of stdin."""
-    viewers = [_view(port, mode) for _ in range(players)]
-    poll = select.epoll()
-    by_fd = {viewer.fileno(): viewer for viewer in viewers}
-    for fd, viewer in by_fd.items():
-        viewer.setblocking(False)
-        poll.register(fd, select.EPOLLIN)
-    poll.register(sys.stdin.fileno(), select.EPOLLIN)
-    print("ready", flush=True)
-    scratch = bytearray(1 << 20)
-    received = 0
-    longest = 0.0
-    last: dict[int, float] = {}  # by viewer: when it last got something
-    while True:
-        for fd, _ in poll.poll():
-            if fd == sys.stdin.fileno():
-                line = sys.stdin.readline()
-                print(json.dumps({"bytes": received, "gap_ms": longest * 1000}), flush=True)
-                if not line:
-                    return
-                received, longest = 0, 0.0
-                last.clear()
-                continue
-            try:
-                # MSG_TRUNC: the kernel drops the bytes without copying them
-                count = by_fd[fd].recv_into(scratch, len(scratch), socket.MSG_TRUNC)
-            except BlockingIOError:
-                continue
-            if not count:
-                poll.unregister(fd)
-                continue
-            received += count
-            now = time.monotonic()
-            longest = max(longest, now - last.get(fd, now))
-            last[fd] = now
-
-
-def _view(port: int, mode: str) -> socket.socket:
-    viewer = socket.create_connection(("127.0.0.1", port), 30)
-    if mode == "raw":
-        return viewer
-    session = ClientSession(f"rtmp://127.0.0.1:{port}/live/cam1", "play")
-    session.start()
-    while True:
-        viewer.sendall(session.data_to_send())
-        session.receive_data(viewer.recv(65536), time.monotonic())
-        if any(isinstance(event, Playing) for event in session.events_received()):
-            return viewer
-
-
-class Viewers:
-    """The draining process."""
-
-    def __init__(self, port: int, players: int, mode: str) -> None:
-        command = [*PROGRAM, "drain", str(port), str(players), mode]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def wait_ready(self) -> None:
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
-
-    def counts(self) -> dict[str, float]:
-        """Since the last call."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        counts: dict[str, float] = json.loads(self._process.stdout.readline())
-        return counts
-
-    def close(self) -> None:
-        self._process.communicate(timeout=30)
 
 
 # ---- the bare loop: a process of its own --------------------------------------------------------
@@ -361,35 +206,6 @@ class Nginx:
         self._now_ms += TURN_MS
 
 
-@contextmanager
-def door() -> Iterator[tuple[int, "LetIn"]]:
-    """A listener, and what takes one player up to its play request and hands it over."""
-    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
-        yield listener.getsockname()[1], LetIn(listener)
-
-
-class LetIn:
-    def __init__(self, listener: socket.socket) -> None:
-        self._listener = listener
-
-    def __call__(self, handover: str) -> None:
-        viewer, _ = self._listener.accept()
-        session = ServerSession()
-        with viewer:
-            viewer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while not session.has_pending_play:
-                session.receive_data(viewer.recv(65536), time.monotonic())
-                for event in session.events_received():
-                    if isinstance(event, ConnectRequested):
-                        session.accept(event.request_id)
-                viewer.sendall(session.data_to_send())
-            snapshot = session.snapshot().to_bytes()
-            client = HandoverClient(handover)
-            ack = asyncio.run(client.send(viewer.fileno(), snapshot, time.monotonic() + 30))
-        if not ack.adopted:
-            raise RuntimeError(f"a player was not adopted: {ack.reason}")
-
-
 @dataclass
 class Score:
     """What one contestant's turns cost."""
@@ -421,10 +237,7 @@ def delays_ms(kbps: int, turns: int) -> list[float]:
     with ExitStack() as stack:
         egress = Egress(stack, 0, kbps)
         with door() as (port, let_in):
-            command = [*PROGRAM, "watch", str(port)]
-            watcher = stack.enter_context(
-                subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            )
+            watcher = stack.enter_context(start_watching(port))
             let_in(egress.handover)
         egress.play()
         pushed: dict[int, float] = {}
@@ -434,16 +247,6 @@ def delays_ms(kbps: int, turns: int) -> list[float]:
         assert watcher.stdout is not None
         arrived = {int(k): v for k, v in json.loads(watcher.stdout.read()).items()}
     return [(arrived[t] - at) * 1000 for t, at in pushed.items() if t in arrived]
-
-
-def watch(port: int) -> None:
-    """Play, and tell when each picture arrived."""
-    arrived = {}
-    with RtmpPlayer(f"rtmp://127.0.0.1:{port}/live/cam1") as player:
-        for event in player:
-            if isinstance(event, VideoReceived):
-                arrived[event.timestamp] = time.monotonic()
-    print(json.dumps(arrived))
 
 
 def measure(bench: Bench, players: int, kbps: int, turns: int, *, alone: bool) -> None:
@@ -503,11 +306,7 @@ PROGRAM = (sys.executable, "-m", "tests.bench.fanout")
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["drain", port, players, mode]:
-            drain(int(port), int(players), mode)
         case ["bare", players, kbps]:
             bare(int(players), int(kbps))
-        case ["watch", port]:
-            watch(int(port))
         case _:
             main()

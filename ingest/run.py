@@ -1,4 +1,4 @@
-"""One ingest process put together (IO): listener, streams, bus, and the link to the supervisor.
+"""One ingest process put together (IO): inputs, streams, bus, and the link to the supervisor.
 
 Order of a life: bind the listeners (a failure is reported and ends it), say hello, accept
 connections from the first `Welcome` on, work until SIGTERM or until no supervisor has been heard of
@@ -7,9 +7,9 @@ for too long, then end all streams in order.
 
 import asyncio
 import logging
-import socket
 import time
-from collections.abc import Coroutine, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from common.config.settings import Settings
@@ -27,9 +27,10 @@ from common.ipc.control_messages import (
     Refused,
     StreamRevoke,
 )
+from common.process.descriptors import raise_limit
+from ingest.input import Input, InputContext
 from ingest.outputs.links import Links
-from ingest.rtmp.listener import Server, bind, connection_limit, join_address
-from ingest.rtmp.player_handover import Players
+from ingest.rtmp.input import RtmpInput
 from ingest.streams.admission import Admission
 from ingest.streams.read_batching import TICK_S, read_spread
 from ingest.streams.registry import Streams
@@ -37,10 +38,20 @@ from ingest.streams.supervisor_messages import SupervisorMessages
 
 log = logging.getLogger("tfarm.ingest.run")
 
+# Every way into an ingest: another one is a folder and a line here.
+INPUTS: Sequence[Callable[[InputContext], Input]] = (RtmpInput,)
+
 LOOK_S = 1.0  # between looks for connections that were reset unseen
 STOP_S = 1.0  # for publishers to be answered, and for the last messages to leave
 FATAL_S = 0.3  # for the reason to reach the supervisor
 LAST_WORDS_S = 0.2  # ZeroMQ sends from a thread of its own, and is not asked to linger
+RESERVED_DESCRIPTORS = 256  # for the bus, handovers, listeners and files
+
+
+def connection_limit() -> int:
+    """Use all the descriptors there are; returns how many may be connections."""
+    limit = raise_limit()
+    return max(1, limit - min(RESERVED_DESCRIPTORS, limit // 2))
 
 
 class Ingest:
@@ -56,15 +67,6 @@ class Ingest:
         """
         self._process = process
         self._is_shared = is_shared
-        listeners: list[socket.socket] = []
-        try:
-            for host, port in addresses:
-                listeners += bind(host, port, is_shared=is_shared)
-        except OSError:
-            for listener in listeners:
-                listener.close()
-            raise
-        self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
         self._is_welcome = False
         self._links = Links(process.bus, lambda stream_id: self._streams.on_first_player(stream_id))
         settings = Settings()
@@ -73,8 +75,11 @@ class Ingest:
             settings, self._admission, self._links, process.send, time.time, time.monotonic
         )
         self._from_supervisor = SupervisorMessages(self._streams, process.send)
-        self._players = Players(process.spawn)
-        self._server = Server(listeners, settings, self._admission, self._streams, self._players)
+        context = InputContext(
+            self._streams, self._admission, process.spawn, addresses, is_shared=is_shared
+        )
+        self._inputs = [make(context) for make in INPUTS]
+        self._listen = tuple(address for way_in in self._inputs for address in way_in.listen)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._tick(),)
@@ -93,25 +98,29 @@ class Ingest:
                 await read_spread(self._streams.read_batching, asyncio.sleep)
                 if now - looked_s >= LOOK_S:
                     looked_s = now
-                    self._server.look_again()
+                    for way_in in self._inputs:
+                        way_in.check()
             except Exception:
                 log.exception("reading failed")
 
     async def end(self) -> None:
         """End all that is open, in order, within about a second."""
-        reason, server = "the server is stopping", self._server
-        log.info("ingest ends streams=%d connections=%d", len(self._streams), server.connections)
+        reason = "the server is stopping"
+        connections = sum(way_in.connections for way_in in self._inputs)
+        log.info("ingest ends streams=%d connections=%d", len(self._streams), connections)
         until_s = time.monotonic() + STOP_S
         had_streams = len(self._streams) > 0
         self._streams.close(reason, time.monotonic())
-        self._players.close(reason)
-        server.stop(reason)
+        for way_in in self._inputs:
+            way_in.stop(reason)
         if had_streams:
             await asyncio.sleep(LAST_WORDS_S)
-        await server.emptied(until_s - time.monotonic())
+        left_s = until_s - time.monotonic()
+        await asyncio.gather(*(way_in.emptied(left_s) for way_in in self._inputs))
 
     def close(self) -> None:
-        self._server.close()
+        for way_in in self._inputs:
+            way_in.close()
         self._links.close()
 
     # ---- for the control link -----------------------------------------------------------------
@@ -124,18 +133,11 @@ class Ingest:
         )
 
     def heartbeat(self) -> Heartbeat:
-        server = self._server
         return self._process.new_heartbeat(
             publishers=self._streams.statuses(time.monotonic()),
             counters={
-                "connections": server.connections,
-                "accepted": server.accepted,
-                "refused connections": server.refused,
+                **ChainMap(*[dict(way_in.counters) for way_in in self._inputs]),
                 "refused publishers": self._streams.refused,
-                "refused players": self._players.refused,
-                "players handed over": self._players.handed_over,
-                "players waiting": len(self._players),
-                "protocol errors": server.faults,
                 "bad messages": self._process.unreadable,
                 "sends not taken": self._links.refused,
             },
@@ -145,18 +147,21 @@ class Ingest:
     def configure(self, settings: Settings) -> None:
         self._admission.configure(settings.ingest)
         self._streams.settings = settings
-        self._server.configure(settings)
+        for way_in in self._inputs:
+            way_in.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._links.follow(endpoints)
         self._streams.peers_changed(time.monotonic())
-        self._players.follow(self._links.handovers())
+        for way_in in self._inputs:
+            way_in.on_topology(endpoints)
 
     def on_welcome(self) -> None:
         self._admission.set_usage_elsewhere({})  # this supervisor has reported nothing yet
         if not self._is_welcome:
             self._is_welcome = True
-            self._server.start()
+            for way_in in self._inputs:
+                way_in.start()
             log.info("ingest listens address=%s", ", ".join(self._listen))
 
     def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:

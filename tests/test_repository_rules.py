@@ -50,6 +50,7 @@ TESTED_ELSEWHERE = {
     "common/rtmp/config.py": "values; tests of the session",
     "common/rtmp/server_state.py": "values; tests of the session",
     "egress/output.py": "protocols and values; tests of the outputs",
+    "ingest/input.py": "protocols and values; tests of ingest",
     "ingest/streams/media_events.py": "values; tests/ingest/rtmp/test_to_units.py",
     "supervisor/commands/command.py": "values; tests/supervisor/commands/test_server.py",
     "supervisor/farm/actions.py": "values; tests of those who give them",

@@ -71,12 +71,11 @@ class Links:
     """All links out, as the last topology has them."""
 
     def __init__(self, bus: Bus, on_first_player: Callable[[StreamId], None] | None = None) -> None:
-        """`on_watched` is called when somebody begins to play a stream."""
+        """`on_first_player` is called when somebody begins to play a stream."""
         self._bus = bus
         self._on_first_player = on_first_player
         self._workers: dict[ChildId, PeerLink] = {}
         self._egresses: dict[ChildId, EgressLink] = {}
-        self._handovers: dict[ChildId, str] = {}
         self._routes = Routes()
 
     def follow(self, endpoints: Sequence[Endpoint]) -> None:
@@ -95,7 +94,6 @@ class Links:
                 e.child, e.boot_id, TagLink(self._bus, e.tags, self._on_first_player)
             ),
         )
-        self._handovers = {e.child: e.handover for e in endpoints if e.handover}
 
     def close(self) -> None:
         self.follow(())
@@ -129,10 +127,6 @@ class Links:
         finally:
             for link in links:
                 link.flush()
-
-    def handovers(self) -> Sequence[tuple[ChildId, str]]:
-        """The egresses that take players, and the address of each one's Unix socket."""
-        return tuple(self._handovers.items())
 
     @property
     def refused(self) -> int:

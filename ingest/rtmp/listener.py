@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
-from common.process.descriptors import raise_limit
 from common.process.log import RateLimit, key_hash
 from common.rtmp.address import connect_app
 from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
@@ -33,13 +32,6 @@ READ_BYTES = 32 * 1024  # in chunks of one byte these take 30 ms of the loop, an
 ACCEPTS = 64  # a turn of the loop
 PAUSE_S = 0.1  # without accepting, when the host has no descriptors left
 _NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-RESERVED_DESCRIPTORS = 256  # for the bus, handovers, listeners and files
-
-
-def connection_limit() -> int:
-    """Use all the descriptors there are; returns how many may be connections."""
-    limit = raise_limit()
-    return max(1, limit - min(RESERVED_DESCRIPTORS, limit // 2))
 
 
 def bind(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:

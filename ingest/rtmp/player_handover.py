@@ -12,6 +12,7 @@ from typing import Any
 
 from common.access.refusal import Refusal, RefusalReason
 from common.errors import AddressError, EnvelopeError, UsageError
+from common.ipc.control_messages import Endpoint
 from common.ipc.egress_homes import weight
 from common.ipc.identity import ChildId, stream_id
 from common.ipc.socket_handover import HandoverAck, HandoverClient
@@ -161,6 +162,11 @@ class Players:
             more = f" ({held_back} more like it)" if held_back else ""
             log.warning("play refused peer=%s reason=%s%s", connection.peer, reason, more)
         connection.refuse_play(request.request_id, Refusal(RefusalReason.FAILED, reason))
+
+
+def handovers_of(endpoints: Sequence[Endpoint]) -> Handovers:
+    """Those of the running children that take players."""
+    return tuple((end.child, end.handover) for end in endpoints if end.handover)
 
 
 def choose(handovers: Handovers, request: PlayRequested) -> tuple[ChildId, str] | None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import cast
 
 from common.access.refusal import Refusal
+from common.ipc.control_messages import Endpoint
+from common.ipc.identity import BootId
 from common.rtmp.events import PlayRequested
 from ingest.rtmp.connection import Connection
-from ingest.rtmp.player_handover import DECLINED_WAIT_S, Players
-from tests.kit.children import EGRESS0, EGRESS1
+from ingest.rtmp.player_handover import DECLINED_WAIT_S, Players, handovers_of
+from tests.kit.children import CPU0, EGRESS0, EGRESS1
 from tests.kit.virtual_time import run_virtually
 
 OLD = EGRESS0
@@ -112,3 +114,11 @@ def test_one_that_every_egress_declines_is_refused_soon(tmp_path: Path) -> None:
         assert player.refusals == ["No such file or directory"]
 
     run(scenario)
+
+
+def test_players_go_to_those_children_that_have_a_socket_for_them() -> None:
+    boot = BootId("1" * 16)
+    worker = Endpoint(CPU0, boot, media="ipc://m")
+    egress = Endpoint(EGRESS0, boot, tags="ipc://t", handover="unix://h")
+    assert handovers_of([worker, egress]) == ((EGRESS0, "unix://h"),)
+    assert handovers_of([]) == ()

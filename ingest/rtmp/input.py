@@ -1,0 +1,70 @@
+"""RTMP as an input of the ingest (IO): its listeners, its connections, and players on their way."""
+
+import socket
+from collections.abc import Mapping, Sequence
+
+from common.config.settings import Settings
+from common.ipc.control_messages import Endpoint
+from ingest.input import InputContext
+from ingest.rtmp.listener import Server, bind, join_address
+from ingest.rtmp.player_handover import Players, handovers_of
+
+
+class RtmpInput:
+    """An `Input`. Publishers and players come to one port, and are told apart by what they ask."""
+
+    def __init__(self, context: InputContext) -> None:
+        listeners: list[socket.socket] = []
+        try:
+            for host, port in context.addresses:
+                listeners += bind(host, port, is_shared=context.is_shared)
+        except OSError:
+            for listener in listeners:
+                listener.close()
+            raise
+        self.listen: Sequence[str] = tuple(
+            join_address(*sock.getsockname()[:2]) for sock in listeners
+        )
+        self._players = Players(context.spawn)
+        self._server = Server(
+            listeners, Settings(), context.admission, context.streams, self._players
+        )
+
+    @property
+    def connections(self) -> int:
+        return self._server.connections
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        server, players = self._server, self._players
+        return {
+            "connections": server.connections,
+            "accepted": server.accepted,
+            "refused connections": server.refused,
+            "refused players": players.refused,
+            "players handed over": players.handed_over,
+            "players waiting": len(players),
+            "protocol errors": server.faults,
+        }
+
+    def start(self) -> None:
+        self._server.start()
+
+    def configure(self, settings: Settings) -> None:
+        self._server.configure(settings)
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        self._players.follow(handovers_of(endpoints))
+
+    def check(self) -> None:
+        self._server.look_again()
+
+    def stop(self, reason: str) -> None:
+        self._players.close(reason)
+        self._server.stop(reason)
+
+    async def emptied(self, timeout_s: float) -> None:
+        await self._server.emptied(timeout_s)
+
+    def close(self) -> None:
+        self._server.close()

@@ -42,6 +42,7 @@ AAC_MAIN, AAC_LC, AAC_SSR, AAC_LTP, SBR, AAC_LD, PARAMETRIC_STEREO, AAC_ELD = (
 )
 # Object types whose config goes on with a GASpecificConfig (14496-3 table 1.15).
 _GENERAL_AUDIO = frozenset({1, 2, 3, 4, 6, 7, 17, 19, 20, 21, 22, 23})
+_LOW_DELAY = frozenset({AAC_LD, AAC_ELD})  # frames of half the length
 _NAMES = {
     AAC_MAIN: "AAC Main",
     AAC_LC: "AAC-LC",
@@ -222,6 +223,18 @@ def parse_config(record: bytes) -> AudioConfig:
         sample_rate=config.output_rate,
         channels=config.output_channels,
     )
+
+
+def frame_ms(record: bytes) -> float | None:
+    """How long a frame's sound is; None where the record does not tell."""
+    try:
+        config = AudioSpecificConfig.parse(record)
+    except FlvError:
+        return None
+    samples = 960 if config.short_frames else 1024
+    if config.object_type in _LOW_DELAY:
+        samples //= 2
+    return samples * 1000 / config.sample_rate if config.sample_rate else None
 
 
 def describe_record(record: bytes) -> str:

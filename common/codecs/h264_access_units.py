@@ -9,11 +9,12 @@ When a unit comes out:
 
 1. A message that ends with a picture gives it at once: nearly all publishers send whole pictures.
 2. Only when a message continues the picture before it (7.4.1.2.4: the slice headers tell the same
-   picture, and the first one does not begin at macroblock 0) is it known that this publisher splits
-   pictures. That picture has gone out in part, and comes again, whole (`replaces_last`). From then
-   on each picture waits for what tells its end: the first slice of another picture, or a delimiter,
-   parameter set or SEI behind it.
-3. A single field waits for the other one of its frame.
+   picture, the first one does not begin at macroblock 0, and the time is the same) is it known
+   that this publisher splits pictures. That picture has gone out in part, and comes again, whole
+   (`replaces_last`). From then on each picture waits for what tells its end: the first slice of
+   another picture, or a delimiter, parameter set or SEI behind it. `CALM` pictures in messages of
+   their own end that.
+3. A single field waits for the other one of its frame, unless `LONE_FIELDS` in a row had none.
 4. `flush` gives what waits: the publisher has ended, or paused.
 
 Trailing delimiters, parameter sets and SEI of a message belong to the next picture. Where slice
@@ -36,6 +37,7 @@ from common.codecs.h264 import (
 )
 from common.codecs.h264_slices import SliceHead, SliceReader, begins_at_zero
 from common.errors import AvcError
+from common.media.units import Data
 
 _START_CODE = b"\x00\x00\x01"
 _SETS = frozenset({NalType.SPS, NalType.PPS})
@@ -58,6 +60,9 @@ _BEGINS_NAL = frozenset(
                              (8, (1, 2, 3)), (9, (0,)))
     for reference in references
 )  # fmt: skip
+CALM = 100
+LONE_FIELDS = 4
+SAME_TIME_MS = 2  # some count up their messages
 _MAX_AHEAD_BYTES = 64 * 1024  # of NAL units that wait for their picture
 _MAX_UNIT_BYTES = 16 * 1024 * 1024
 
@@ -76,7 +81,7 @@ class MessageFacts:
 class AccessUnit:
     """One coded frame and what belongs to it."""
 
-    data: bytes  # length-prefixed; the message's own bytes where nothing had to be changed
+    data: Data  # length-prefixed; the message's own bytes where nothing had to be changed
     message: MessageFacts  # that of its first slice; `received_s` is that of the last one
     is_idr: bool
     parameter_sets: tuple[bytes, ...]  # SPS and PPS in it
@@ -96,6 +101,8 @@ class _Draft:
     sets: list[bytes] = field(default_factory=list)
     size: int = 0
     is_ended: bool = False  # a NAL unit of the next one has come
+    is_split: bool = False  # over messages
+    latest: int = 0  # timestamp of the last message
 
     def add(self, nal: bytes) -> None:
         self.nals.append(nal)
@@ -124,7 +131,10 @@ class AccessUnitAssembler:
         self._ahead: list[bytes] = []  # NAL units that wait for the picture behind them
         self._draft: _Draft | None = None
         self._last: AccessUnit | None = None  # the last one given, if it may be continued
-        self.splits_pictures = False  # this publisher does
+        self._latest = 0  # timestamp of the last message of that
+        self.splits_pictures = False  # this publisher does …
+        self._lone_fields = 0  # in a row
+        self._calm = 0  # … and so many pictures came whole since it did
 
     def configure(self, config: AvcConfig) -> None:
         """The publisher's record: the lengths' size, and parameter sets."""
@@ -132,7 +142,7 @@ class AccessUnitAssembler:
         for nal in (*config.sps, *config.pps):
             self._slices.note(nal)
 
-    def add(self, data: bytes, message: MessageFacts) -> list[AccessUnit]:
+    def add(self, data: Data, message: MessageFacts) -> list[AccessUnit]:
         """Take a message's NAL units; the access units that are complete by it.
 
         Raises:
@@ -148,6 +158,15 @@ class AccessUnitAssembler:
         """What waits for more: nothing of it comes any more."""
         draft, self._draft = self._draft, None
         return self._finished(draft) if draft is not None else []
+
+    @property
+    def parameter_sets_ahead(self) -> tuple[bytes, ...]:
+        """SPS and PPS that wait for their picture."""
+        return tuple(nal for nal in self._ahead if nal[0] & 0x1F in _SETS)
+
+    def drop_parameter_sets_ahead(self) -> None:
+        """Leave out those that wait for their picture: they are of no use."""
+        self._ahead = [nal for nal in self._ahead if nal[0] & 0x1F not in _SETS]
 
     @property
     def waiting_since_s(self) -> float | None:
@@ -175,7 +194,7 @@ class AccessUnitAssembler:
                 return False
         return has_slice
 
-    def _whole(self, data: bytes | None, nals: list[bytes], message: MessageFacts) -> AccessUnit:
+    def _whole(self, data: Data | None, nals: list[bytes], message: MessageFacts) -> AccessUnit:
         kinds = {nal[0] & 0x1F for nal in nals}
         sets: tuple[bytes, ...] = ()
         if kinds & _SETS:
@@ -183,7 +202,7 @@ class AccessUnitAssembler:
         if data is None:
             data = join_avcc(nals, self._length_size)
         unit = AccessUnit(data, message, NalType.IDR in kinds, sets)
-        self._last = unit
+        self._last, self._latest = unit, message.timestamp
         return unit
 
     # ---- all others ---------------------------------------------------------------------------
@@ -211,10 +230,13 @@ class AccessUnitAssembler:
                 self._wait(nal, kind)
         draft = self._draft
         if draft is not None and (
-            draft.is_ended or not (draft.is_single_field or self.splits_pictures)
+            draft.is_ended or not (self._waits_for_field(draft) or self.splits_pictures)
         ):
             done += self.flush()
         return done
+
+    def _waits_for_field(self, draft: _Draft) -> bool:
+        return draft.is_single_field and self._lone_fields < LONE_FIELDS
 
     def _wait(self, nal: bytes, kind: int) -> None:
         if kind in _SETS:
@@ -224,10 +246,10 @@ class AccessUnitAssembler:
         self._ahead.append(nal)
         draft = self._draft
         if draft is not None and kind in _BEGINNING:
-            draft.is_ended = not draft.is_single_field
+            draft.is_ended = not self._waits_for_field(draft)
 
     def _begin(self, nal: bytes, message: MessageFacts) -> None:
-        draft = _Draft([], message, self._slices.read(nal))
+        draft = _Draft([], message, self._slices.read(nal), latest=message.timestamp)
         for ahead in self._ahead:
             draft.add(ahead)
         self._ahead.clear()
@@ -243,20 +265,22 @@ class AccessUnitAssembler:
         draft.is_ended = False
         if message is not draft.message:
             draft.message = replace(draft.message, received_s=message.received_s)
+            draft.is_split = True
+            draft.latest = message.timestamp
 
     def _continues(self, nal: bytes, message: MessageFacts, is_new_message: bool) -> bool:
         """Whether a slice belongs to the draft."""
         draft = self._draft
         assert draft is not None
+        is_new_time = is_new_message and abs(message.timestamp - draft.latest) > SAME_TIME_MS
         if nal[0] & 0x1F in _CONTINUING:
-            return True
+            return not is_new_time
         head = self._slices.read(nal)
         if head is None or draft.head is None:
-            is_same_time = message.timestamp == draft.message.timestamp
-            return not begins_at_zero(nal) and (is_same_time or not is_new_message)
+            return not begins_at_zero(nal) and not is_new_time
         if head.is_same_picture(draft.head):
             # Twins occur: IDR pictures whose idr_pic_id never changes.
-            return not (is_new_message and head.first_mb == 0)
+            return not is_new_time and not (is_new_message and head.first_mb == 0)
         if draft.fields == 1 and head.is_second_field_of(draft.head):
             draft.fields = 2
             draft.head = head
@@ -272,30 +296,37 @@ class AccessUnitAssembler:
         nals = clean_nals(last.data, self._length_size)[0]
         slices = [known for known in nals if known[0] & 0x1F in _SLICES]
         draft = _Draft([], last.message, self._slices.read(slices[-1]), replaces_last=True)
+        draft.latest = self._latest
         for known in nals:
             draft.add(known)
         self._draft = draft
         if self._continues(nal, message, is_new_message=True):
             self.splits_pictures = True
+            self._calm = 0
         else:
             self._draft = None
 
     def _finished(self, draft: _Draft) -> list[AccessUnit]:
+        self._calm = 0 if draft.is_split else self._calm + 1
+        self._lone_fields = self._lone_fields + 1 if draft.is_single_field else 0
+        if self._calm >= CALM:
+            self.splits_pictures = False
         try:
             data = join_avcc(draft.nals, self._length_size)
         except AvcError:  # a NAL unit out of start codes that is too long for its length
             return []
         sets = tuple(draft.sets)
         unit = AccessUnit(data, draft.message, draft.is_idr, sets, draft.replaces_last)
-        self._last = unit
+        self._last, self._latest = unit, draft.latest
         return [unit]
 
 
-def clean_nals(data: bytes, length_size: int) -> tuple[list[bytes], bool]:
+def clean_nals(data: Data, length_size: int) -> tuple[list[bytes], bool]:
     """A message's NAL units without its oddities, and whether it had none.
 
     Raises AvcError as `nal_spans` and `split_annexb` do.
     """
+    data = bytes(data)  # a view cannot be searched
     if looks_like_annexb(data, length_size):
         return split_annexb(data), False
     spans = nal_spans(data, length_size)

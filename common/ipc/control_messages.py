@@ -55,6 +55,7 @@ class PublisherStatus:
     frames: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  # by place
     stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)  # p50, p99 by stage
+    source_clock: str = ""  # what is wrong with the publisher's stamps; empty: nothing
     can_move: bool = True  # ingest has its last keyframe, for another worker to begin from
 
 

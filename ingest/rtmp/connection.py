@@ -158,6 +158,10 @@ class Connection:
         if self.phase is Phase.PUBLISHING:
             self._reader.hold_back(seconds, self._send_output)  # perhaps it waits for this
 
+    def unread_bytes(self) -> int:
+        """How much has come and is not read."""
+        return self._reader.unread_bytes()
+
     def read_batched(self) -> None:
         """Read what has come; from now on nothing is read but by this."""
         if self.phase is Phase.PUBLISHING:

@@ -6,7 +6,10 @@ then.
 """
 
 import asyncio
+import fcntl
 import socket
+import termios
+from array import array
 from collections.abc import Callable
 
 MAX_READS = 16  # buffers taken before the others get their turn
@@ -86,6 +89,14 @@ class SocketReader:
         """Read as soon as something comes."""
         if self.is_batched:
             self._watch()
+
+    def unread_bytes(self) -> int:
+        """How much has come and is not read."""
+        if self._is_closed:
+            return 0
+        count = array("i", [0])
+        fcntl.ioctl(self._fd, termios.FIONREAD, count)
+        return count[0]
 
     def look_again(self) -> None:
         """Read all that has come, up to its end, reported or not; to be called once a second.

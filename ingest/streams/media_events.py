@@ -49,6 +49,14 @@ class Dropped:
     breaks_references: bool = False  # it held a picture, and the ones after it refer to that
 
 
+@dataclass(frozen=True, slots=True)
+class ClockDecision:
+    """Something was decided about the publisher's clock."""
+
+    notice: str  # for the log
+    words: str  # what is wrong with it from now on, for status; empty: nothing
+
+
 MediaEvent = (
     VideoUnit
     | AudioUnit
@@ -59,4 +67,5 @@ MediaEvent = (
     | AudioOmitted
     | UnsupportedVideo
     | Dropped
+    | ClockDecision
 )

@@ -7,9 +7,11 @@ connection has to end.
 from typing import Protocol
 
 from common.access.refusal import Refusal, RefusalReason
+from common.codecs.aac import frame_ms
 from common.config.ladder import Takeover
 from common.config.settings import IngestSettings
 from common.media.units import (
+    AudioCodec,
     AudioConfig,
     AudioUnit,
     DataUnit,
@@ -20,20 +22,17 @@ from common.media.units import (
 )
 from ingest.streams.media_events import (
     AudioOmitted,
+    ClockDecision,
     Dropped,
     MediaEvent,
     Metadata,
     UnsupportedVideo,
 )
+from ingest.streams.reading_pace import ReadingPace
 from ingest.streams.stream import Stream
 from ingest.streams.timeline import Timeline
 
 WHICH_AUDIO = "one track of AAC, MP3 or another legacy FLV format is passed on"
-TOO_FAST = "it sends faster than real time and is read no faster (from a file: ffmpeg -re -i ...)"
-MAX_LEAD_S = 5.0  # more than a relay's last GOP brings at once
-KEPT_LEAD_S = 1.0  # of one that is fast: its media never waits for it
-MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
-LEAD_WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
 IMMEDIATE_S = 3.0  # from its start a publisher is read at once, for renditions and players to begin
 BATCH_S = 0.2  # that anything may lie unread; a part of a tick more when others come or go
 # That may, about what a connection's receive buffer holds at first (Linux: 128 KiB). Of more, a
@@ -71,6 +70,10 @@ class PublishingConnection(Protocol):
         """Read nothing for so long, or for less."""
         ...
 
+    def unread_bytes(self) -> int | None:
+        """How much has come and is not read; None where that is not known."""
+        ...
+
     def look_again(self) -> None:
         """Read what has come."""
         ...
@@ -92,36 +95,6 @@ class PublishingConnection(Protocol):
         ...
 
 
-class Pace:
-    """How far a publisher's pictures run ahead of the clock; from a file they may, by hours.
-
-    Known by the first ones: whoever is ahead with them is read no faster than in real time.
-    """
-
-    def __init__(self) -> None:
-        self.is_fast = False
-        self.ahead_s = 0.0  # by the last picture, of one that is fast
-        self._first_s = 0.0  # when the first picture came …
-        self._media_s = 0.0  # … and how much has come since
-        self._last: VideoUnit | None = None
-        self._is_known = False
-
-    def see(self, unit: VideoUnit) -> None:
-        if self._is_known and not self.is_fast:
-            return
-        last, self._last = self._last, unit
-        if last is None or unit.discontinuity:
-            self._first_s, self._media_s, self.ahead_s = unit.received_s, 0.0, 0.0
-            return
-        # A longer step is a clock that was set, rather than so much media.
-        self._media_s += min((unit.dts_ms - last.dts_ms) / 1000, MAX_STEP_S)
-        passed_s = unit.received_s - self._first_s
-        self.ahead_s = self._media_s - passed_s
-        if not self._is_known:
-            self.is_fast = self.ahead_s > MAX_LEAD_S
-            self._is_known = self.is_fast or passed_s > LEAD_WINDOW_S
-
-
 class Publisher:
     """Feeds a stream from one connection, from Publish.Start to the connection's end."""
 
@@ -137,14 +110,14 @@ class Publisher:
         self.stream = stream
         self.is_odd = is_odd
         self.has_video = False  # a picture has come
-        self.notices: list[str] = []  # for the log; who reads them empties it
+        self.reading = ReadingPace()
+        self._notices: list[str] = []  # for the log
         self._media = stream.media
         self._connection = connection
         self._settings = settings
         self._started_s = now
         self._unsupported: VideoCodec | None = None  # that came since the last picture …
         self._unsupported_s = 0.0  # … and when it did
-        self._pace = Pace()
         self._last_trouble = ""  # the latest reason for which video was dropped
 
     @property
@@ -159,24 +132,50 @@ class Publisher:
             self.has_video = True
             self._unsupported = None
             self._media.video(event)
-            self._see_pace(event)
+            self.reading.see(
+                event.dts_ms, event.received_s, len(event.data), is_set_anew=event.discontinuity
+            )
         elif isinstance(event, AudioUnit):
             self._media.audio_unit(event)
+            self.reading.hear()
         else:
             return self._take_other(event, now)
         return None
 
+    def end_read(self, now: float) -> None:
+        """Send what one read has brought, and read no more for a while from one that is fast."""
+        self._media.end_read(now)
+        reading = self.reading
+        if reading.is_fast:
+            reading.read(now, self._connection.unread_bytes())
+            if reading.waits_s:
+                self._connection.hold_back(reading.waits_s)
+
+    def look(self, now: float) -> None:
+        """See what has come from one that is fast; several times a second."""
+        if self.reading.is_fast:
+            self.reading.look(now, self._connection.unread_bytes())
+
+    @property
+    def notices(self) -> list[str]:
+        """What is for the log; `notices_taken` when it is there."""
+        return [*self._notices, *self.reading.notices]
+
+    def notices_taken(self) -> None:
+        self._notices.clear()
+        self.reading.notices.clear()
+
     @property
     def waits_s(self) -> float:
         """How long to read nothing from it."""
-        return max(0.0, self._pace.ahead_s - KEPT_LEAD_S) if self._pace.is_fast else 0.0
+        return self.reading.waits_s
 
     def batch_s(self, now: float) -> float:
         """How long what it sends may lie unread: 0, half of BATCH_S, or BATCH_S."""
         if (
             now - self._started_s <= IMMEDIATE_S
             or not self.has_video
-            or self._pace.is_fast
+            or self.reading.is_fast
             or self.stream.has_players
         ):
             return 0.0
@@ -218,21 +217,24 @@ class Publisher:
         | Metadata
         | AudioOmitted
         | UnsupportedVideo
-        | Dropped,
+        | Dropped
+        | ClockDecision,
         now: float,
     ) -> Refusal | None:
         match event:
             case DataUnit():
                 self._media.data(event)
-            case VideoConfig():
+            case VideoConfig(fps=fps):
+                self.reading.picture_s = float(1 / fps) if fps else None
                 self.stream.configure(event, now)
             case AudioConfig():
+                self.reading.sound_frame_s = _frame_s(event)
                 self._media.audio_configure(event)
             case Metadata():
                 self._media.metadata(event)
             case AudioOmitted(reason):
                 self._media.audio_omitted(reason)
-                self.notices.append(f"{reason} is omitted: {WHICH_AUDIO}")
+                self._notices.append(f"{reason} is omitted: {WHICH_AUDIO}")
             case UnsupportedVideo(codec):
                 if not self.has_video:
                     return _unsupported(codec)
@@ -241,6 +243,9 @@ class Publisher:
                 self._media.drop("video of another codec")
             case Dropped():
                 self._drop(event)
+            case ClockDecision(notice, words):
+                self._notices.append(notice)
+                self._media.source_clock = words
         return None
 
     def _drop(self, event: Dropped) -> None:
@@ -253,12 +258,6 @@ class Publisher:
         else:
             self._media.drop(event.reason)
 
-    def _see_pace(self, unit: VideoUnit) -> None:
-        was_fast = self._pace.is_fast
-        self._pace.see(unit)
-        if self._pace.is_fast and not was_fast:
-            self.notices.append(TOO_FAST)
-
 
 def _unsupported(codec: VideoCodec) -> Refusal:
     return Refusal(
@@ -266,3 +265,9 @@ def _unsupported(codec: VideoCodec) -> Refusal:
         f"{codec.label} video is not supported: publish H.264",
         is_lasting=True,
     )
+
+
+def _frame_s(config: AudioConfig) -> float | None:
+    """The length of a frame of sound; None where the configuration does not tell."""
+    length_ms = frame_ms(config.record) if config.codec is AudioCodec.AAC else None
+    return length_ms / 1000 if length_ms is not None else None

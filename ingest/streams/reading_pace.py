@@ -13,6 +13,11 @@ What comes behind the first `MAX_LEAD_S` of lead over the clock tells them apart
    told how much waits: when that grows as fast as media in real time do, a longer burst is over,
    and 1 holds again. Of a file either nothing more comes, or all that there is room for.
 
+What has come is counted by the pictures' times, which may yet be found wrong. So it is no more than
+`SPARSE` times what the sound amounts to, where there is some, nor than as much of the pictures by
+the rate that is declared of them, unless they come in bulk; and a step of more than `MAX_STEP_S` is
+a clock that was set.
+
 1 holds again `MAX_PARDONS` times; whoever gets ahead after that sends a file, only slower.
 Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
@@ -22,7 +27,9 @@ from enum import Enum, auto
 MAX_LEAD_S = 5.0
 MAX_BURST_S = 8.5
 KEPT_LEAD_S = 1.0  # of a file: its media never waits for it
-MAX_STEP_S = 1.0  # from one picture to the next, as far as it counts
+MAX_STEP_S = 1.0  # from one picture to the next
+SPARSE = 4
+TOGETHER_S = 0.005
 WINDOW_S = 10.0  # from the first picture; later ones may have been held up on their way
 PROBATION_PACE = 6.0
 DRAINED_S = 0.05
@@ -48,6 +55,11 @@ class ReadingPace:
         self.state = ReadingState.LIVE
         self.notices: list[str] = []  # for the log; who reads them empties it
         self.ahead_s = 0.0
+        self.sound_frame_s: float | None = None  # the length of a frame of sound, where it is known
+        self.picture_s: float | None = None  # … and of a picture, as declared
+        self._sound_s = self._pictures_s = 0.0  # what has come of both, by these
+        self._pictures = self._in_bulk = 0  # … and how many pictures came with the one before
+        self._came_s = 0.0
         self._first_s: float | None = None  # when the first picture came …
         self._media_s = 0.0  # … and how much has come since …
         self._bytes = 0  # … of so many bytes
@@ -75,6 +87,11 @@ class ReadingPace:
             return max(0.0, (self._media_s - self._media_before_s) / PROBATION_PACE - passed_s)
         return max(0.0, self.ahead_s - KEPT_LEAD_S)
 
+    def hear(self) -> None:
+        """A frame of sound has come."""
+        if self.sound_frame_s is not None:
+            self._sound_s += self.sound_frame_s
+
     def see(self, time_ms: int, now: float, size: int, *, is_set_anew: bool = False) -> None:
         """Take a picture's time and size."""
         if self._is_settled:
@@ -83,15 +100,19 @@ class ReadingPace:
             self._begin(now)
             self._last_ms = time_ms
             return
-        # A longer step is a clock that was set, rather than so much media.
-        self._media_s += min((time_ms - self._last_ms) / 1000, MAX_STEP_S)
+        step_s = (time_ms - self._last_ms) / 1000
+        self._media_s += step_s if step_s <= MAX_STEP_S else 0.0
+        self._pictures_s += self.picture_s or 0.0
+        self._pictures += 1
+        self._in_bulk += now - self._came_s < TOGETHER_S
+        self._came_s = now
         self._bytes += size
         self._last_ms = time_ms
         passed_s = now - self._first_s
         self.ahead_s = self._media_s - passed_s
         self._looks.clear()
         if self.state is ReadingState.LIVE:
-            if self.ahead_s > MAX_LEAD_S:
+            if self.ahead_s > MAX_LEAD_S and self._least_s - passed_s > MAX_LEAD_S:
                 self._found_a_file()
                 self._is_suspected = self._pardons == 0
             elif passed_s > WINDOW_S:
@@ -99,8 +120,10 @@ class ReadingPace:
         elif self.state is ReadingState.PROBATION and self.ahead_s > MAX_BURST_S:
             self._found_a_file()
 
-    def read(self, now: float, unread_bytes: int) -> None:
-        """A read is over, and left so many bytes unread."""
+    def read(self, now: float, unread_bytes: int | None) -> None:
+        """A read is over, and left so many bytes unread; None: that is not known."""
+        if unread_bytes is None:
+            return
         if self._is_suspected:
             self._is_suspected = False
             self.notices.remove(TOO_FAST)
@@ -116,9 +139,13 @@ class ReadingPace:
         elif now - self._drained_s >= DRAINED_S:
             self._pardon(now)
 
-    def look(self, now: float, unread_bytes: int) -> None:
+    def look(self, now: float, unread_bytes: int | None) -> None:
         """Nothing was read since the last look or `see`, and so many bytes wait."""
-        if self.state is not ReadingState.FILE or self._pardons >= MAX_PARDONS:
+        if (
+            unread_bytes is None
+            or self.state is not ReadingState.FILE
+            or self._pardons >= MAX_PARDONS
+        ):
             return
         looks = self._looks
         looks.append((now, unread_bytes))
@@ -134,8 +161,20 @@ class ReadingPace:
 
     # ---- inside -------------------------------------------------------------------------------
 
+    @property
+    def _least_s(self) -> float:
+        """What has come, by whatever says least."""
+        least_s = self._media_s
+        if self._sound_s:
+            least_s = min(least_s, SPARSE * self._sound_s)
+        if self.picture_s is not None and 2 * self._in_bulk < self._pictures:
+            least_s = min(least_s, SPARSE * self._pictures_s)
+        return least_s
+
     def _begin(self, now: float) -> None:
         self._first_s, self._media_s, self._bytes, self.ahead_s = now, 0.0, 0, 0.0
+        self._sound_s = self._pictures_s = 0.0
+        self._pictures = self._in_bulk = 0
 
     def _found_a_file(self) -> None:
         self.state = ReadingState.FILE

@@ -107,11 +107,10 @@ class Streams:
             refusal = publisher.take(event, now)
             if refusal is not None:
                 break
-        publisher.stream.media.end_read(now)
+        publisher.end_read(now)
         if publisher.notices:
             self.log.notices(publisher.stream.stream_id, connection.peer, publisher.notices)
-        if publisher.waits_s:
-            connection.hold_back(publisher.waits_s)
+            publisher.notices_taken()
         if refusal is not None:
             self._expel(connection, refusal, now)
 
@@ -186,6 +185,7 @@ class Streams:
             if overdue is not None:
                 self._expel(connection, overdue, now)
             else:
+                publisher.look(now)
                 self.read_batching.sort(connection, publisher, now)
         for stream in list(self._streams.values()):
             stream.tick(now)

@@ -7,7 +7,8 @@ itself (`stamp_pace.py`), and this machine decides:
 1. Stamps that keep up with the clock, give or take half a second, are taken as they are.
 2. So are those that fit the media where more of it comes than the clock allows: a file sent fast, a
    relay's cached GOP, what a stall held up. `reading_pace.py` decides how fast that is read.
-3. So is a single jump: `timeline.py` has the rules for it.
+3. So is a single jump: `timeline.py` has the rules for it. Only in a publisher's first `YOUNG_S` is
+   it held back that long: at another unit each step is one, and players get none of these.
 4. Media in real time whose stamps are in another unit, run at another pace, stand, or jump from
    frame to frame get times of arrival, at the measured cadence (`arrival_times.py`). Where the
    stamps of the other kind are good, these times are on its clock.
@@ -27,10 +28,11 @@ from dataclasses import dataclass
 
 from common.flv.clock32 import Unwrapper
 from ingest.streams.arrival_times import ArrivalTimes
-from ingest.streams.stamp_pace import FaultKind, StampFault, StampPace
+from ingest.streams.stamp_pace import STANDING, FaultKind, StampFault, StampPace
 
 BELOW_ZERO_MS = 10_000  # a first stamp so little below 2^32 is one below zero
 START_S = 10.0  # … and later stamps below zero are a start's
+YOUNG_S = 0.6
 TRUST_S = 10.0
 PARTED_MS = 750
 PARTED_AT_START_MS = 3_000  # less than this is how a publisher is made
@@ -60,7 +62,9 @@ class _Kind:
         self.right_since_s = 0.0  # while there is a fault
         self.arrival: ArrivalTimes | None = None  # while there is a fault
         self.shift_ms = 0.0  # what is added to stamps that are believed
+        self.held_back_ms = 0.0  # by how much jumps ahead were not followed
         self.given_ms: int | None = None
+        self.given_s = 0.0  # when that was
         self.is_moved = False  # the next time does not follow the last one
         self._clock = Unwrapper()
         # Time given minus clock of the frame that came earliest for its time, by window.
@@ -152,14 +156,29 @@ class SourceClock:
             is_set_anew = kind.arrival.is_set_anew
             kind.shift_ms = time_ms - stamp_ms
         else:
-            if stamp_ms + kind.shift_ms < 0 and now - self._started_s <= START_S:
-                self._move_above_zero(-stamp_ms - kind.shift_ms)
-            time_ms = round(stamp_ms + kind.shift_ms)
+            below_ms = -stamp_ms - kind.shift_ms - kind.held_back_ms
+            if below_ms > 0 and now - self._started_s <= START_S:
+                self._move_above_zero(below_ms)
+            time_ms = round(self._believed_ms(kind, stamp_ms, now))
             is_set_anew = False
         is_set_anew, kind.is_moved = is_set_anew or kind.is_moved, False
-        kind.given_ms = time_ms
+        kind.given_ms, kind.given_s = time_ms, now
         kind.follow(time_ms - now * 1000)
         return SourceTime(time_ms, is_set_anew)
+
+    def _believed_ms(self, kind: _Kind, stamp_ms: int, now: float) -> float:
+        """A stamp's time; a publisher's first jumps count if no more of them come."""
+        assert self._started_s is not None
+        if now - self._started_s > YOUNG_S:
+            kind.shift_ms += kind.held_back_ms
+            kind.held_back_ms = 0.0
+        elif kind.pace.jumped and kind.given_ms is not None:
+            following_ms = kind.given_ms + (now - kind.given_s) * 1000
+            beyond_ms = stamp_ms + kind.shift_ms - following_ms
+            kind.shift_ms -= beyond_ms
+            kind.held_back_ms += beyond_ms
+        time_ms = stamp_ms + kind.shift_ms
+        return max(0.0, time_ms) if kind.held_back_ms else time_ms
 
     def _interval_ms(self, kind: _Kind, frame_ms: float | None) -> float:
         measured_ms = kind.pace.interval_ms()
@@ -180,7 +199,6 @@ class SourceClock:
                 shares = other.fault is None and self._share_a_fault(kind, other, fault)
                 self._give_up([kind, other] if shares else [kind], fault, now)
         elif fault is not None:
-            kind.pace.restart()
             kind.right_since_s = now
         elif now - kind.right_since_s >= kind.trust_s:
             kind.fault = kind.arrival = None
@@ -189,13 +207,13 @@ class SourceClock:
 
     def _share_a_fault(self, kind: _Kind, other: _Kind, fault: StampFault) -> bool:
         """Whether the other kind's stamps run along: they come from the same clock."""
-        if other.given_ms is None or fault.kind is FaultKind.JUMPING:
+        window_s = max(0.3, min(kind.pace.measured_s, other.pace.measured_s, 1.0))
+        mine, its = kind.pace.ratio(window_s), other.pace.ratio(window_s)
+        if mine is None or its is None or fault.kind is FaultKind.JUMPING:
             return False
-        window_s = min(kind.pace.measured_s, other.pace.measured_s, 1.0)
-        mine_ms, its_ms = kind.pace.advanced_ms(window_s), other.pace.advanced_ms(window_s)
         if fault.kind is FaultKind.STANDING:
-            return its_ms < 0.1 * window_s * 1000
-        return abs(mine_ms - its_ms) <= _SAME_PACE * abs(mine_ms)
+            return its < STANDING
+        return abs(mine - its) <= _SAME_PACE * abs(mine)
 
     def _give_up(self, kinds: list[_Kind], fault: StampFault, now: float) -> None:
         """Go by arrival from here on, never behind what was given."""
@@ -218,6 +236,7 @@ class SourceClock:
         for kind in kinds:
             kind.fault = fault
             kind.right_since_s = now
+            kind.held_back_ms = 0.0
             kind.pace.restart()
         for kind in both:
             if kind.fault is not None:

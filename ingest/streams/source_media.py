@@ -41,6 +41,7 @@ class SourceMedia:
         self.egress = EgressOutput(stream_id, generation, peers, clock)
         self.throughput = Throughput()
         self.audio = ""  # what the sound is, for people
+        self.source_clock = ""  # what is wrong with the publisher's, for people
         self.audio_config: AudioConfig | None = None
         self.newest: ClockReference | None = None  # of the last picture; None: it was stood in for
         self._is_live = False
@@ -55,7 +56,7 @@ class SourceMedia:
         """Another publisher begins: nothing of its media has come yet."""
         self._is_live = False
         self._early_metadata = Metadata(b"")
-        self.audio = ""
+        self.audio = self.source_clock = ""
         self.audio_config = None
         self.newest = None
 

@@ -9,8 +9,9 @@ Three paces are compared over windows of 0.6 to 8 s:
 
 Stamps are believed when they keep up with the clock, or with the media: a file sent at ten times
 real time, a relay's cached GOP and what a stall held up all come fast and have right stamps. They
-are at fault when the media come in real time and the stamps do something else, and when most steps
-from frame to frame are jumps. Where nothing tells what the frames amount to, frames that came
+are at fault when the media come in real time and the stamps do something else, when many steps
+from frame to frame are jumps, and when `SAME_STAMP_FRAMES` in a row have the same stamp and do not
+come together. Where nothing tells what the frames amount to, frames that came
 evenly for 2 s came in real time.
 
 Arrivals are late by up to half a second now and then, so a difference from the clock counts only
@@ -37,6 +38,8 @@ JUMP_BACK_MS = 450
 HELD_UP_MS = 700  # a frame so much later than its stamp: what comes now was held up, or paused
 TOGETHER_S = 0.005  # frames that arrive closer tell nothing of a jump
 STANDING = 0.1  # of the clock's pace
+SAME_STAMP_FRAMES = 6
+SAME_STAMP_S = 0.15
 EVEN_S = 2.0
 _EVEN_PARTS = 4
 _EVEN = 0.4  # how much the parts of an even window differ from their mean, at most
@@ -108,6 +111,9 @@ class StampPace:
         self._last_ms: int | None = None
         self._stamps_ms = self._raw_ms = self._sound_ms = 0.0
         self.media_ms = 0.0  # what the frames amount to, since the start
+        self.jumped = False  # the last stamp, ahead, and its frame did not come with another
+        self._same = 0  # frames in a row with the stamp of the one before …
+        self._same_since_s = 0.0  # … whose arrival was then
         self._frames = self._jumps = self._apart = self._back = 0
 
     def observe(
@@ -128,6 +134,11 @@ class StampPace:
         self._raw_ms += step_ms
         if frame_ms is not None:
             self.media_ms += frame_ms
+        if abs(step_ms) > 1:
+            self._same, self._same_since_s = 0, now
+        else:
+            self._same += 1
+        self.jumped = step_ms - passed_s * 1000 > JUMP_AHEAD_MS and passed_s >= TOGETHER_S
         if step_ms - passed_s * 1000 > JUMP_AHEAD_MS or step_ms < -JUMP_BACK_MS:
             self._jumps += 1
             self._apart += passed_s >= TOGETHER_S
@@ -165,6 +176,8 @@ class StampPace:
 
     def judge(self) -> StampFault | None:
         """What is wrong by one of the windows, if anything is."""
+        if self._same >= SAME_STAMP_FRAMES and self._now_s - self._same_since_s >= SAME_STAMP_S:
+            return StampFault(FaultKind.STANDING)
         for window_s in WINDOWS_S:
             if self.measured_s < window_s:
                 break
@@ -173,14 +186,19 @@ class StampPace:
                 return fault
         return self._judge_even() if self.measured_s >= EVEN_S else None
 
-    def advanced_ms(self, window_s: float) -> float:
-        """What the stamps advanced over the last seconds, jumps and all."""
-        return self._raw_ms - self._since(window_s).raw_ms
+    def ratio(self, window_s: float) -> float | None:
+        """What the stamps advanced over the last seconds, jumps and all, by the clock's pace."""
+        if not self._marks:
+            return None
+        since = self._since(window_s)
+        clock_ms = (self._now_s - since.s) * 1000
+        return (self._raw_ms - since.raw_ms) / clock_ms if clock_ms > 0 else None
 
     # ---- inside -------------------------------------------------------------------------------
 
     def _begin(self, stamp_ms: int, now: float, sound_ms: float) -> None:
         self._last_ms, self._now_s, self._sound_ms = stamp_ms, now, sound_ms
+        self._same_since_s = now
         self._marks.append(self._mark())
 
     def _mark(self) -> _Mark:

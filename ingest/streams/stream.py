@@ -270,6 +270,7 @@ class Stream:
             format=self._format.format,
             codec=codec_string(config) if config else "",
             audio=media.audio,
+            source_clock=media.source_clock,
             fps=media.throughput.frames_per_second(now),
             bitrate_bps=self.bits_per_second(now),
             gop_ms=self._format.gop_ms,

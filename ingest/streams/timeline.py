@@ -20,7 +20,10 @@ The rules:
    begin anew when the publisher is held up again.)
 5. Smaller steps back are jitter: DTS are moved up to stay strictly increasing within a kind. The
    amount is told (`Stamp.moved_ms`), and is to be taken off the composition time, which leaves PTS.
-6. Data messages never set the offset; one whose time is not within 10 s of now is given the last
+6. A time that `source_clock.py` has set anew is no jump: it is where the two kinds are in step, so
+   both get one offset from there on. That stays what it is unless the time would be before what
+   was sent, or not within 10 s of now; then it lands as in 2.
+7. Data messages never set the offset; one whose time is not within 10 s of now is given the last
    time sent.
 
 The stream's now is `now_ms`: the clock reference (a stream time and the CLOCK_MONOTONIC it came
@@ -122,15 +125,17 @@ class Timeline:
         self._best = self._best_before = None
         self._window_start_s = now
 
-    def video(self, timestamp: int, now: float, composition_ms: int = 0) -> Stamp:
+    def video(
+        self, timestamp: int, now: float, composition_ms: int = 0, *, is_set_anew: bool = False
+    ) -> Stamp:
         """The time of a picture; `composition_ms` only keeps a later landing after its PTS."""
-        stamp = self._stamp(self._video, self._audio, timestamp, now)
+        stamp = self._stamp(self._video, self._audio, timestamp, now, is_set_anew)
         self._sent(stamp.dts_ms + max(composition_ms - stamp.moved_ms, 0))
         return stamp
 
-    def audio(self, timestamp: int, now: float) -> Stamp:
+    def audio(self, timestamp: int, now: float, *, is_set_anew: bool = False) -> Stamp:
         """The time of an audio frame."""
-        stamp = self._stamp(self._audio, self._video, timestamp, now)
+        stamp = self._stamp(self._audio, self._video, timestamp, now, is_set_anew)
         self._sent(stamp.dts_ms)
         return stamp
 
@@ -145,7 +150,7 @@ class Timeline:
         self._sent(dts_ms)
 
     def data(self, timestamp: int, now: float) -> Stamp:
-        """The time of a data message (rule 6)."""
+        """The time of a data message (rule 7)."""
         if self._clock_reference is None or self._landing:
             return Stamp(self._end_ms or 0)
         time_ms = Unwrapper(self._clock.last).unwrap(timestamp) + self._offset_ms
@@ -153,7 +158,9 @@ class Timeline:
             time_ms = self._end_ms or 0
         return Stamp(time_ms)
 
-    def _stamp(self, kind: _Kind, other: _Kind, timestamp: int, now: float) -> Stamp:
+    def _stamp(
+        self, kind: _Kind, other: _Kind, timestamp: int, now: float, is_set_anew: bool
+    ) -> Stamp:
         time_ms = self._clock.unwrap(timestamp)
         if now - max(kind.came_s, other.came_s) > SILENT_S:
             self._running_since_s = now
@@ -162,6 +169,9 @@ class Timeline:
             self._landing = False
             discontinuity = True
             self._offset_ms = kind.offset_ms = self._landing_ms(now) - time_ms
+        elif is_set_anew:
+            discontinuity = True
+            self._follow_source_clock(kind, other, time_ms, now)
         elif kind.timestamp_ms is None:
             kind.offset_ms = self._offset_ms
             if other.timestamp_ms is not None and not self._near_now(kind, time_ms, now):
@@ -183,6 +193,14 @@ class Timeline:
         kind.sent_ms = dts_ms
         self._follow(ClockReference(wanted_ms, now))
         return Stamp(dts_ms, discontinuity, dts_ms - wanted_ms)
+
+    def _follow_source_clock(self, kind: _Kind, other: _Kind, time_ms: int, now: float) -> None:
+        offset_ms = self._offset_ms
+        wanted_ms = time_ms + offset_ms
+        is_sent = kind.sent_ms is not None and wanted_ms <= kind.sent_ms
+        if is_sent or abs(wanted_ms - self.now_ms(now)) > MAX_STEP_AHEAD_MS:
+            offset_ms = self._landing_ms(now) - time_ms
+        self._offset_ms = kind.offset_ms = other.offset_ms = offset_ms
 
     @staticmethod
     def _jumped(kind: _Kind, time_ms: int, now: float) -> bool:

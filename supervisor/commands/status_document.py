@@ -210,6 +210,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "codec": publisher.codec if publisher else "",
         "gop_ms": publisher.gop_ms if publisher else 0,
         "audio": publisher.audio if publisher else "",
+        "source_clock": publisher.source_clock if publisher else "",
         "frames": publisher.frames if publisher else 0,
         "dropped": dict(publisher.dropped) if publisher else {},
         "frames_in": transcode.frames_in if transcode else 0,

@@ -233,6 +233,7 @@ def _add_stream(table: Table, stream: Json, now_unix: float) -> None:
     for entry in stream["omitted"]:
         table.add_row(f"  {entry['name']}", "omitted", "", "", "", "", "", entry["reason"])
     troubles = [
+        stream["source_clock"],
         f"degraded: {stream['degraded']}" if stream["degraded"] else "",
         f"{stream['skipped_by_worker']} pictures dropped" if stream["skipped_by_worker"] else "",
         f"aboard {stream['crashes']} crashed workers" if stream["crashes"] else "",

@@ -89,7 +89,7 @@ def header(sps: bytes = SPS_1080) -> VideoReceived:
 def picture(
     at_ms: int, *, key: bool = False, size: int = 20, composition_ms: int = 0
 ) -> VideoReceived:
-    nal = (b"\x65" if key else b"\x41") + bytes(size - 1)
+    nal = (b"\x65" if key else b"\x41") + b"\x88" * (size - 1)
     data = len(nal).to_bytes(4, "big") + nal
     return VideoReceived(at_ms, avc_nalus(data, composition_ms, key))
 

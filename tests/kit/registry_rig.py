@@ -33,6 +33,7 @@ class FakeConnection:
     told: list[tuple[str, str]] = field(default_factory=list)
     held_back: list[float] = field(default_factory=list)
     is_batched: bool = False
+    unread: int | None = None
     read_batching: int = 0
     on_look: Callable[[], None] = field(default=lambda: None)  # what reading it brings
     on_accept: Callable[[], None] = field(default=lambda: None)  # … and what answering it
@@ -53,6 +54,9 @@ class FakeConnection:
 
     def hold_back(self, seconds: float) -> None:
         self.held_back.append(seconds)
+
+    def unread_bytes(self) -> int | None:
+        return self.unread
 
     def look_again(self) -> None:
         self.on_look()

@@ -427,7 +427,7 @@ def test_units_decode_after_every_rewriting() -> None:
     """Annex B in E-RTMP tags, parameter sets only in band: the whole chain, decoded strictly."""
     demuxer = Demuxer(Timeline())
     demuxer.video(0, extended(0, AvcConfig(100, 0, 31, 4, (), ()).encode()), NOW)
-    results = []
+    results: list[VideoResult] = []
     for tag in PICTURES:
         nals = split_avcc(parse_video(tag.payload).data)
         key = any(nal_type(nal) == 5 for nal in nals)

@@ -15,7 +15,8 @@ from common.rtmp.events import (
     PublishEnded,
     VideoReceived,
 )
-from ingest.streams.publisher import KEPT_LEAD_S, TOO_FAST, Publisher
+from ingest.streams.publisher import Publisher
+from ingest.streams.reading_pace import KEPT_LEAD_S, TOO_FAST
 from ingest.streams.stream import Stream, StreamContext, StreamState
 from tests.kit.ingest_ports import (
     ANSWER,

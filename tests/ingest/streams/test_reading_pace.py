@@ -130,6 +130,22 @@ def test_a_clock_that_is_set_is_no_media() -> None:
     pace = ReadingPace()
     for time_ms in (0, 9_000, 18_000, 27_000):
         pace.see(time_ms, 10.0, SIZE)
-    assert pace.ahead_s == 3.0
+    assert pace.ahead_s == 0.0
     pace.see(90_000_000, 10.0, SIZE, is_set_anew=True)
     assert (pace.ahead_s, pace.is_fast) == (0.0, False)
+
+
+@pytest.mark.parametrize("factor", [2, 10, 20, 90])
+def test_times_that_run_too_fast_make_no_file_where_sound_or_pictures_tell_better(
+    factor: int,
+) -> None:
+    with_sound, with_rate = ReadingPace(), ReadingPace()
+    with_sound.sound_frame_s = 0.02
+    with_rate.picture_s = 0.04
+    for index in range(25):
+        for pace in (with_sound, with_rate):
+            pace.hear()
+            pace.hear()
+            pace.see(index * 40 * factor, 10 + index * 0.04, SIZE)
+    assert not with_sound.is_fast
+    assert not with_rate.is_fast

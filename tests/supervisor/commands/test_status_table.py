@@ -76,10 +76,12 @@ def test_what_is_wrong_with_a_stream_stands_below_it(rig: Rig) -> None:
         "skipped_by_worker": 12,
         "crashes": 1,
         "cannot_move": "software: cpu:1 is down",
+        "source_clock": "picture times stand still: stamped by arrival",
     }
     told = shown(found, 300)
     assert "degraded: no top rendition, 12 pictures dropped, aboard 1 crashed workers" in told
     assert "cannot move: software: cpu:1 is down" in told
+    assert "picture times stand still: stamped by arrival, degraded" in told
     assert "degraded: no top rendition" in shown(found)
 
 

@@ -1,0 +1,219 @@
+"""A publisher's H.264, whatever protocol it came by, as units and configurations.
+
+Messages become access units (`common.codecs.h264_access_units`), and these get their time. A record
+that repeats the known one says nothing; parameter sets in band that differ from it make a new one,
+ahead of the unit that they came in.
+
+Pure, one a publisher. What cannot be read comes out as `Dropped`; nothing raises.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from common.codecs.bits import BitReader
+from common.codecs.h264 import (
+    AvcConfig,
+    looks_like_annexb,
+    parameter_sets_in,
+    parse_sps,
+    split_annexb,
+    video_config,
+)
+from common.codecs.h264_access_units import (
+    AccessUnit,
+    AccessUnitAssembler,
+    MessageFacts,
+    clean_config,
+)
+from common.errors import AvcError
+from common.media.rates import declared_rate
+from common.media.units import Data, MediaKind, VideoCodec, VideoConfig, VideoUnit
+from ingest.streams.media_events import Dropped
+from ingest.streams.source_times import SourceTimes
+from ingest.streams.timeline import Stamp
+
+# Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours): taken as 0.
+MAX_COMPOSITION_MS = 10_000
+# What a picture may refer to (H.264 7.4.2.1.1, 7.4.2.2): more at once are an attack.
+MAX_SPS = 32
+MAX_PPS = 256
+MAX_RECORD_BYTES = 16 * 1024  # kept, and sent to every player; real ones have 30 to 200
+
+H264Result = VideoConfig | VideoUnit | Dropped
+
+
+class H264Input:
+    """One publisher's video messages, in the order of arrival."""
+
+    def __init__(self, times: SourceTimes) -> None:
+        self._times = times
+        self._assembler = AccessUnitAssembler()
+        self._length_size: int | None = None  # None: no record yet
+        self._config: AvcConfig | None = None
+        self._known_sets: frozenset[bytes] = frozenset()
+        self._flagged_before = False  # the last picture had the keyframe flag
+        self._declared_fps: Fraction | None = None  # by metadata …
+        self._frame_ms: float | None = None  # … or by the SPS, which goes first
+
+    def declare_rate(self, fps: Fraction | None) -> None:
+        """Take the frame rate that the publisher states beside its video."""
+        self._declared_fps = fps
+        if self._frame_ms is None and fps is not None:
+            self._frame_ms = float(1000 / fps)
+
+    def record(self, record: bytes) -> list[H264Result]:
+        """Take a configuration record."""
+        if not record:
+            return [_dropped("empty sequence header")]
+        try:
+            if looks_like_annexb(record):
+                sps, pps = parameter_sets_in(split_annexb(record))
+                config = AvcConfig.from_parameter_sets(sps, pps)
+                record = config.encode()
+            else:
+                parsed = AvcConfig.parse(record)
+                config = clean_config(parsed)
+                if config is not parsed:
+                    record = config.encode()
+            known = self._config
+            if known is None:
+                self._length_size = config.nal_length_size
+            if config.sps and config.pps:
+                return self._configured(config, record)
+            if known is not None and known.nal_length_size != config.nal_length_size:
+                # The units to come have its lengths, whose parameter sets stay the known ones.
+                config = replace(known, nal_length_size=config.nal_length_size)
+                return self._configured(config, config.encode())
+            return [_dropped("sequence header without parameter sets")]
+        except AvcError as error:
+            return [_dropped("unreadable sequence header", error)]
+
+    def _configured(self, config: AvcConfig, record: bytes) -> list[H264Result]:
+        """The config if it says anything new. Raises AvcError when its SPS cannot be read."""
+        if len(record) > MAX_RECORD_BYTES:
+            raise AvcError(f"AVC configuration of {len(record)} bytes exceeds {MAX_RECORD_BYTES}")
+        before = self._config
+        known = frozenset(_comparable(nal) for nal in (*config.sps, *config.pps))
+        if (
+            before is not None
+            and known == self._known_sets
+            and config.nal_length_size == before.nal_length_size
+        ):
+            return []
+        sps = parse_sps(config.sps[0])
+        self._config = config
+        self._known_sets = known
+        self._length_size = config.nal_length_size
+        self._assembler.configure(config)
+        fps = declared_rate(sps.fps) or self._declared_fps
+        self._frame_ms = float(1000 / fps) if fps is not None else None
+        return [video_config(record, sps)]
+
+    def message(self, data: Data, message: MessageFacts) -> list[H264Result]:
+        """Take a message's NAL units."""
+        if self._length_size is None:
+            return [_dropped("video before its sequence header")]
+        assembler = self._assembler
+        try:
+            units = assembler.add(data, message)
+        except AvcError as error:
+            reason = "NAL units beyond their tag"
+            return [Dropped(MediaKind.VIDEO, reason, str(error), breaks_references=True)]
+        results: list[H264Result] = []
+        for unit in units:
+            results += self._unit(unit)
+        if not units and assembler.waiting_since_s is None:
+            results += self._in_band(assembler.parameter_sets_ahead)
+            if any(isinstance(result, Dropped) for result in results):
+                assembler.drop_parameter_sets_ahead()
+            results.append(_dropped("video tag without a picture"))
+        return results
+
+    def _unit(self, unit: AccessUnit) -> list[H264Result]:
+        results = self._in_band(unit.parameter_sets) if unit.parameter_sets else []
+        if self._config is None:
+            return [*results, _dropped("video before its parameter sets")]
+        message = unit.message
+        composition_ms = message.composition_ms
+        if abs(composition_ms) > MAX_COMPOSITION_MS:
+            composition_ms = 0
+        stamp = self._times.video(
+            message.timestamp, message.received_s, composition_ms, self._frame_ms
+        )
+        if stamp.moved_ms:
+            composition_ms = _composition_moved(composition_ms, stamp)
+        results.append(
+            VideoUnit(
+                VideoCodec.H264,
+                0,
+                stamp.dts_ms,
+                composition_ms,
+                self._is_key(message.is_flagged, unit.is_idr),
+                unit.data,
+                message.received_s,
+                unit.is_idr,
+                stamp.discontinuity,
+            )
+        )
+        return results
+
+    def _is_key(self, flagged: bool, is_idr: bool) -> bool:
+        """The keyframe flag, put right: some encoders set it on no picture, some on all.
+
+        A flagged picture that is no IDR is believed (intra refresh, open GOP) unless the one before
+        it was flagged too.
+        """
+        believed = flagged and not self._flagged_before
+        self._flagged_before = flagged
+        return is_idr or believed
+
+    def _in_band(self, nals: Sequence[bytes]) -> list[H264Result]:
+        """The parameter sets of an access unit merged into the config, if they are new."""
+        sps, pps = parameter_sets_in(nals)
+        if len(sps) > MAX_SPS or len(pps) > MAX_PPS:
+            return [_dropped("too many parameter sets in band")]
+        if all(_comparable(nal) in self._known_sets for nal in (*sps, *pps)):
+            return []
+        config = self._config
+        try:
+            merged_sps = _merged(config.sps if config else (), sps, _sps_id)
+            merged_pps = _merged(config.pps if config else (), pps, _pps_id)
+            if not merged_sps or not merged_pps:
+                return []
+            fresh = AvcConfig.from_parameter_sets(merged_sps, merged_pps, self._length_size or 4)
+            if config and config.sps_ext and fresh.chroma_format is not None:
+                fresh = replace(fresh, sps_ext=config.sps_ext)
+            return self._configured(fresh, fresh.encode())
+        except AvcError as error:
+            return [_dropped("unreadable parameter sets in band", error)]
+
+
+def _dropped(reason: str, error: Exception | None = None) -> Dropped:
+    return Dropped(MediaKind.VIDEO, reason, str(error) if error else "")
+
+
+def _composition_moved(composition_ms: int, stamp: Stamp) -> int:
+    """Keep the PTS of a picture whose DTS was moved up, but for a PTS before its DTS."""
+    return max(composition_ms - stamp.moved_ms, min(composition_ms, 0))
+
+
+def _comparable(nal: bytes) -> bytes:
+    """A parameter set without what may differ and mean the same: nal_ref_idc, trailing zeros."""
+    return bytes((nal[0] & 0x1F,)) + nal[1:].rstrip(b"\x00")
+
+
+def _sps_id(nal: bytes) -> int:
+    return parse_sps(nal).sps_id
+
+
+def _pps_id(nal: bytes) -> int:
+    return BitReader(nal[1:8], AvcError).ue()
+
+
+def _merged(
+    known: Sequence[bytes], new: Sequence[bytes], id_of: Callable[[bytes], int]
+) -> list[bytes]:
+    """Parameter sets in the order of their ids, the new ones in place of known ones."""
+    by_id = {id_of(nal): nal for nal in (*known, *new)}
+    return [by_id[set_id] for set_id in sorted(by_id)]

@@ -1,0 +1,114 @@
+"""ingest/streams/h264_input.py: a publisher's H.264 as units, whatever its messages look like."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from common.codecs.h264 import AvcConfig, join_avcc, split_avcc
+from common.codecs.h264_access_units import MessageFacts
+from common.media.units import MediaKind, VideoConfig, VideoUnit
+from ingest.streams.h264_input import H264Input
+from ingest.streams.media_events import Dropped
+from ingest.streams.source_times import SourceTimes
+from ingest.streams.timeline import Timeline
+from tests.kit.h264_bits import PLAIN_PPS, POC_SPS, Picture, make_sps, slice_nal
+
+SC = b"\x00\x00\x00\x01"
+CONFIG = AvcConfig.from_parameter_sets([POC_SPS], [PLAIN_PPS])
+IDR = [slice_nal(POC_SPS, Picture(0, 0, is_idr=True), 60 * index) for index in range(3)]
+INTER = [slice_nal(POC_SPS, Picture(1, 2), 60 * index) for index in range(3)]
+
+
+def facts(timestamp: int, *, is_flagged: bool = False) -> MessageFacts:
+    return MessageFacts(timestamp, 0, is_flagged, 100 + timestamp / 1000)
+
+
+def made(record: bytes | None = None) -> H264Input:
+    source = H264Input(SourceTimes(Timeline()))
+    (config,) = source.record(record if record is not None else CONFIG.encode())
+    assert isinstance(config, VideoConfig)
+    return source
+
+
+def units(results: list[VideoConfig | VideoUnit | Dropped]) -> list[tuple[int, bool, list[bytes]]]:
+    return [
+        (result.dts_ms, result.is_key, split_avcc(bytes(result.data)))
+        for result in results
+        if isinstance(result, VideoUnit)
+    ]
+
+
+def test_whole_pictures_pass_as_they_are() -> None:
+    data = memoryview(join_avcc(IDR))
+    (unit,) = made().message(data, facts(40))
+    assert isinstance(unit, VideoUnit)
+    assert unit.data is data
+    assert (unit.dts_ms, unit.is_key) == (40, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(4) + join_avcc(IDR),
+        join_avcc([SC.join(IDR)]),
+        join_avcc([IDR[0] + bytes(3), *IDR[1:]]),
+        join_avcc(IDR) + b"\x00\x00",
+        b"".join(SC + nal for nal in IDR),
+    ],
+)
+def test_harmless_oddities_are_put_right(data: bytes) -> None:
+    assert units(made().message(data, facts(0))) == [(0, True, IDR)]
+
+
+def test_slices_in_messages_of_their_own_are_joined() -> None:
+    source = made()
+    out = [source.message(join_avcc([nal]), facts(0, is_flagged=True)) for nal in IDR]
+    out += [source.message(join_avcc([nal]), facts(33)) for nal in INTER]
+    out.append(source.message(join_avcc([b"\x09\xf0"]), facts(66)))
+    told = [units(results) for results in out]
+    # the first picture in part, as it could be the whole of one; then as it is, a key again
+    assert told == [[(0, True, IDR[:1])], [], [], [(1, True, IDR)], [], [], [(33, False, INTER)]]
+    assert not any(isinstance(result, Dropped) for results in out[:6] for result in results)
+
+
+def test_a_record_that_holds_both_sets_in_one_entry_is_put_right() -> None:
+    odd = replace(CONFIG, sps=(POC_SPS + SC + PLAIN_PPS,), pps=()).encode()
+    source = H264Input(SourceTimes(Timeline()))
+    (config,) = source.record(odd)
+    assert isinstance(config, VideoConfig)
+    assert config.record == CONFIG.encode()
+
+
+def test_parameter_sets_in_one_unit_with_the_picture_are_a_new_configuration() -> None:
+    other = make_sps(order_type=0, width_mbs=40)
+    data = join_avcc([other + SC + PLAIN_PPS + SC + IDR[0], *IDR[1:]])
+    config, unit = made().message(data, facts(0))
+    assert isinstance(config, VideoConfig)
+    assert (config.width, isinstance(unit, VideoUnit)) == (640, True)
+
+
+def test_parameter_sets_of_no_use_reach_nobody() -> None:
+    source = made()
+    results = source.message(join_avcc([b"\x67\x64"]), facts(0))
+    assert [result.reason for result in results if isinstance(result, Dropped)] == [
+        "unreadable parameter sets in band",
+        "video tag without a picture",
+    ]
+    assert units(source.message(join_avcc(IDR), facts(0))) == [(0, True, IDR)]
+
+
+def test_what_cannot_be_read_breaks_references() -> None:
+    (dropped,) = made().message(b"\xff\xff\xff\xff", facts(0))
+    assert isinstance(dropped, Dropped)
+    assert (dropped.kind, dropped.breaks_references) == (MediaKind.VIDEO, True)
+
+
+def test_a_declared_rate_tells_a_wrong_clock() -> None:
+    source = made()
+    source.declare_rate(Fraction(30))
+    times = []
+    for number in range(150):
+        message = MessageFacts(round(number * 60), 0, False, 100 + number / 30)
+        times += [unit[0] for unit in units(source.message(join_avcc(IDR), message))]
+    assert times[-1] - times[60] == pytest.approx(89 * 1000 / 30, abs=60)

@@ -18,7 +18,7 @@ from common.errors import ExitCode
 from common.ipc.envelope import kinds
 from supervisor.farm.stream import Stream
 from tests.repository.citations import missing
-from tests.repository.sizes import TO_BE_SPLIT, complex_without_reason, too_long
+from tests.repository.sizes import complex_without_reason, too_long
 from tests.repository.words import ALLOWED, identifiers, private_words
 
 ROOT = Path(__file__).parent.parent
@@ -310,7 +310,7 @@ def test_what_is_long_or_complex_gives_its_reason() -> None:
     found: set[str] = set()
     for path in python:
         found |= too_long(path, path.relative_to(ROOT).as_posix())
-    assert sorted(found - TO_BE_SPLIT) == []
+    assert sorted(found) == []
     assert [line for path in python for line in complex_without_reason(path)] == []
 
 

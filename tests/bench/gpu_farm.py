@@ -20,151 +20,17 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import psutil
-
 from supervisor.hardware.gpus import look_up_driver
-from tests.bench import gpu_farm_hybrid, gpu_farm_nvenc
+from tests.bench import gpu_farm_balance, gpu_farm_faults, gpu_farm_hybrid, gpu_farm_nvenc
 from tests.bench.gpu_clip import Clip, make_clip
-from tests.bench.gpu_fleet import Collected, Fleet, RunningFarm, deadline
-from tests.bench.gpu_scene import FULL, SHORT, TINY, Scene, Table, first_new_s, missing
-from tests.bench.report import percentile
+from tests.bench.gpu_fleet import deadline
+from tests.bench.gpu_scene import FULL, SHORT, TINY, Scene, Table
 
 LIMITS_S = {"balance": 100.0, "hybrid": 300.0, "nvenc": 75.0, "faults": 80.0}
-
-
-def balance(scene: Scene, table: Table) -> None:
-    """Equal streams on two GPUs; one worker killed and back."""
-    first, second = scene.gpus[:2]
-    size = scene.size
-    count = size.streams
-    log = scene.out / "farm-balance.log"
-    renditions = [name for name, *_ in size.renditions]
-    with ExitStack() as stack:
-        # one each: what is looked at is how two devices share, and one of them lost
-        config = replace(scene, hybrid_workers=1).config()
-        farm = stack.enter_context(RunningFarm(config, log))
-        table.add("farm ready after", f"{farm.ready_s:.1f} s")
-        for device in farm.status()["devices"]:
-            notes = "; ".join(device["notes"])
-            table.add(f"device {device['name'][:12]}", f"{device['path']}: {notes}"[:150])
-        for name, child in farm.workers().items():
-            shown = psutil.Process(child["pid"]).environ().get("CUDA_VISIBLE_DEVICES")
-            table.check(f"worker {name[:12]} sees only its GPU", str(shown)[:12], shown == name)
-        publishers = stack.enter_context(Fleet(scene.clip.tags, scene.clip.length_ms))
-        players = stack.enter_context(Fleet())
-        keys = [f"s{number}" for number in range(count)]
-        for key in keys:
-            publishers.publish(farm.url(key), key)
-            time.sleep(0.07)
-        table.add(f"{count} streams made after", f"{farm.wait_made(keys):.1f} s")
-        for key in keys:
-            for rendition in renditions:
-                players.play(farm.url(key, rendition), key, rendition)
-        time.sleep(size.settle_s / 2)
-        before, before_s = farm.cpu_seconds(), time.monotonic()
-        time.sleep(size.settle_s / 2)
-        after, elapsed_s = farm.cpu_seconds(), time.monotonic() - before_s
-        spent = {kind: (after[kind] - before.get(kind, 0.0)) / elapsed_s for kind in after}
-        table.add("cores used", ", ".join(f"{kind} {part:.2f}" for kind, part in spent.items()))
-        spread = farm.spread()
-        even = sorted(spread.values()) == [count // 2, count // 2]
-        table.check(f"{count} streams on two GPUs", _spread(spread), even)
-        table.add("GPU memory used", _memory_used())
-        lost = {
-            key for key, stream in farm.streams().items() if str(stream["worker"]).endswith(first)
-        }
-        pid = farm.workers()[first]["pid"]
-        killed_s = time.monotonic()
-        psutil.Process(pid).kill()
-        time.sleep(1.0)
-        spread = farm.spread()
-        table.check(
-            "all on the other 1 s after kill -9",
-            _spread(spread),
-            spread.get(second) == count and not spread.get(first),
-        )
-        time.sleep(3.0)
-        back = farm.wait(
-            lambda: (
-                farm.workers()[first]["state"] == "ready" and farm.workers()[first]["pid"] != pid
-            ),
-            40,
-            "the killed worker is back",
-        )
-        table.add("killed worker ready again after", f"{back + 4.0:.1f} s (seen from 4.0 s on)")
-        newer = ["n0", "n1"]
-        for key in newer:
-            publishers.publish(farm.url(key), key)
-        farm.wait_made(newer)
-        where = [farm.streams()[key]["worker"].partition(":")[2] for key in newer]
-        table.check("new streams go there", str([w[:8] for w in where]), where == [first] * 2)
-        time.sleep(1.0)
-        played, sent = players.collect(), publishers.collect()
-        for status in farm.status()["devices"]:
-            table.add(f"at the end, {status['name'][:12]}", f"{status['fps_in']} frames/s in")
-    table.check("the farm ends cleanly", str(farm.end_code), farm.end_code == 0)
-    _keep_takeover(scene, played, sent, lost, killed_s)
-    firsts, gaps, lost_pictures, others = [], [], 0, 0
-    for player in played.played:
-        after_s, gap_s = first_new_s(player, killed_s)
-        lost_here = missing(player, sent.sent[player.key], killed_s - 3, killed_s + 4)
-        if player.key in lost:
-            firsts.append(after_s)
-            gaps.append(gap_s)
-            lost_pictures = max(lost_pictures, lost_here)
-        else:
-            others = max(others, lost_here)
-    table.check(
-        f"first new picture of {len(lost)} streams x {len(renditions)} renditions after the kill",
-        f"median {percentile(firsts, 0.5):.2f} s, last {max(firsts):.2f} s",
-        max(firsts) <= 2.0,
-    )
-    table.add("longest gap between two pictures there", f"{max(gaps):.2f} s")
-    table.add("pictures lost, worst rendition", f"{lost_pictures} there, {others} elsewhere")
-    losses = sum(player.losses for player in played.played)
-    table.check("players disconnected", str(losses), losses == 0)
-    table.add("publishers late by at most", f"{sent.late_s * 1000:.0f} ms")
-
-
-def _keep_takeover(
-    scene: Scene, played: Collected, sent: Collected, lost: Container[str], killed_s: float
-) -> None:
-    """For later: each picture of the lost streams, when it was sent and came after the kill."""
-    told = []
-    for player in played.played:
-        if player.key in lost:
-            came = {picture.dts_ms: picture.came_s for picture in player.pictures}
-            pictures = [
-                (at_ms, round(left_s - killed_s, 3), round(came.get(at_ms, 0.0) - killed_s, 3))
-                for at_ms, left_s in sent.sent[player.key].left_s.items()
-                if -2 <= left_s - killed_s <= 5
-            ]
-            told.append({"key": player.key, "rendition": player.rendition, "pictures": pictures})
-    (scene.out / "takeover.json").write_text(json.dumps(told))
-
-
-def _spread(spread: Mapping[str, int]) -> str:
-    return ", ".join(f"{name[:12]}: {count}" for name, count in spread.items())
-
-
-def _memory_used() -> str:
-    try:
-        return " / ".join(
-            subprocess.run(
-                ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader"],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            ).stdout.split("\n")
-        ).strip(" /")
-    except (OSError, subprocess.SubprocessError) as error:
-        return str(error)
 
 
 @dataclass
@@ -204,10 +70,10 @@ class Memory:
 
 
 SCENES: dict[str, Callable[[Scene, Table], None]] = {
-    "balance": balance,
+    "balance": gpu_farm_balance.balance,
     "hybrid": gpu_farm_hybrid.hybrid,
     "nvenc": gpu_farm_nvenc.nvenc,
-    "faults": gpu_farm_nvenc.faults,
+    "faults": gpu_farm_faults.faults,
 }
 
 

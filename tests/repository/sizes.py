@@ -14,14 +14,6 @@ MAX_FUNCTION_LINES = 60
 
 REASON = re.compile(r"# long: \S+ \S+")
 
-# Longer today, and to be split: a line goes when its thing is short.
-TO_BE_SPLIT = {
-    "tests/bench/gpu_farm.py: balance",
-    "tests/bench/gpu_farm_nvenc.py: _check_log",
-    "tests/bench/gpu_farm_nvenc.py: faults",
-    "tests/bench/gpu_farm_nvenc.py: nvenc",
-}
-
 
 def _has_reason(lines: list[str], node: ast.stmt) -> bool:
     """Look above the definition, and beside it."""

@@ -28,6 +28,10 @@ class CodedTag:
     body: bytes
 
 
+# A template's `gop` is 20 s at most. A GOP may be late by a picture.
+MAX_GOP_MS = 21_000
+
+
 class RenditionOutput:
     """Makes the bus messages of one rendition, in order."""
 
@@ -39,7 +43,7 @@ class RenditionOutput:
         self._metadata = b""
         self._header = b""
         self._next_number = 0
-        self._gop = GopBuffer[CodedTag]()
+        self._gop = GopBuffer[CodedTag](max_ms=MAX_GOP_MS)
 
     @property
     def is_open(self) -> bool:

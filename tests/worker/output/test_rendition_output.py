@@ -102,3 +102,12 @@ def test_a_gop_beyond_its_bounds_is_not_kept() -> None:
     for index in range(52, 52 + MAX_GOP_ENTRIES):
         rendition.append([tag(index)])
     assert len(rendition.catch_up()) == 1
+
+
+def test_the_longest_gop_that_a_template_may_have_is_kept_whole() -> None:
+    rendition = log()
+    rendition.begin(VIDEO, b"m", b"h")
+    longest = [tag(index, is_key=index == 0) for index in range(500)]  # 20 s
+    rendition.append(longest)
+    sent = [len(read(frames)[1]) for frames in rendition.catch_up()]
+    assert sum(sent[1:]) == 500

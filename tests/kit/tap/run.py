@@ -69,5 +69,5 @@ class Tap:
                 self._counters[f"tags of {name}"] += len(payloads)
                 first = not self._counters["pictures"]
                 self._counters["pictures"] += message.rendition == RENDITION and len(payloads)
-                if first and self._counters["pictures"] and message.tags[0][2] & KEY:
+                if first and self._counters["pictures"] and message.tags[0].flags & KEY:
                     self._counters["began with a keyframe"] = 1

@@ -197,6 +197,21 @@ def test_one_that_is_held_back_is_not_read_lazily_meanwhile() -> None:
     run(scenario)
 
 
+def test_what_waits_unread_while_a_publisher_is_held_back_is_known() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        assert connection.unread_bytes() == 0
+        connection.hold_back(0.2)
+        publisher.picture(40)
+        await until_async(lambda: connection.unread_bytes() > 0)
+        await until_async(lambda: len(owner.media_events) == 1)
+        assert connection.unread_bytes() == 0
+        connection.close("a test")
+        assert connection.unread_bytes() == 0
+
+    run(scenario)
+
+
 HEADERS = [(18, amf0.encode("onMetaData", {})), (9, b"\x17\0\0\0\0"), (8, b"\xaf\0\x12\x10")]
 ENOUGH = 1_000_000  # bytes of media; much more than is kept for one whose answer is due
 

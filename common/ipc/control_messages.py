@@ -119,7 +119,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ResumeTime:
-    """Where the time of a stream goes on: its anchor, and what has been sent of it."""
+    """Where the time of a stream goes on: its clock reference, and what has been sent of it."""
 
     reference: ClockReference
     end_ms: int

@@ -209,7 +209,7 @@ class Demand:
     """
 
     stream_id: StreamId
-    renditions: tuple[str, ...]  # all of them; none: nothing is watched
+    renditions: tuple[str, ...]  # all of them; none: nobody plays it
 
 
 @message("acknowledgement")

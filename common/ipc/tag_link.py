@@ -20,7 +20,7 @@ class TagLink(MediaSender):
     def __init__(
         self, bus: Bus, address: str, on_first_player: Callable[[StreamId], None] | None = None
     ) -> None:
-        """`on_watched` is called when somebody there begins to play a stream."""
+        """`on_first_player` is called when somebody there begins to play a stream."""
         super().__init__(bus, address, self._on_demand)
         self._on_first_player = on_first_player
         self._demanded: dict[StreamId, frozenset[str]] = {}

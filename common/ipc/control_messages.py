@@ -48,7 +48,7 @@ class PublisherStatus:
     reference: ClockReference
     format: SourceFormat | None = None
     codec: str = ""  # "avc1.64001f"
-    audio: str = ""  # "AAC-LC 48 kHz 2ch", "left out: Opus"
+    audio: str = ""  # "AAC-LC 48 kHz 2ch", "omitted: Opus"
     fps: float = 0.0
     bitrate_bps: float = 0.0
     gop_ms: int = 0

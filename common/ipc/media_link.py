@@ -123,25 +123,26 @@ class MediaListener:
 
     def _take(self, frames: list[bytes]) -> None:
         """One ZeroMQ message: who sends it, and its messages."""
-        identity = frames[0]
+        size = sum(map(len, frames))
+        identity = frames.pop(0)
         sender = self._senders.get(identity)
         if sender is None:
             sender = self._senders[identity] = Sender(self._receiver, identity)
         self._has_read = True
         try:
-            messages = unpack(frames[1:])
-        except (EnvelopeError, IndexError) as error:
+            messages = unpack(frames)
+        except EnvelopeError as error:
             self.unreadable += 1
             if (held := self._lines.allow(self._loop.time())) is not None:
                 log.warning("unreadable message on a media link error=%s held=%d", error, held)
-            messages = []
+            messages = ()
         for message in messages:
             try:
                 self._on_frames(message, sender)
             except Exception:
                 # The others of the same turn are another stream's.
                 log.exception("handling a media message failed")
-        sender.took(sum(map(len, frames)) - len(identity))
+        sender.took(size - len(identity))
 
     def _on_turn(self) -> None:
         if self._has_read:
@@ -311,7 +312,7 @@ class MediaSender:
                 self._break()
                 return
             self._sent_messages += 1
-            self._sent_bytes += size + len(packed[0])
+            self._sent_bytes += size if len(messages) == 1 else size + len(packed[1])
 
     def _gather(self) -> tuple[Sequence[Frames], int]:
         """Take messages for one ZeroMQ message; and their bytes."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -220,11 +220,17 @@ def test_what_is_no_message_of_ours_is_counted_and_costs_itself_alone(
     async def scenario(bus: Bus) -> None:
         got: list[list[bytes]] = []
         listener = MediaListener(bus, f"ipc://{tmp_path}/a", lambda frames, _: got.append(frames))
-        bad = ([b"alone"], [b""], [b"\0\2", b"one"], [b"\0\0", b"none"], [b"\0", b"odd"])
+        bad: Sequence[list[bytes]] = (
+            [b""],
+            [b"", b"\0\1\0\2", b"one", b"of two"],
+            [b"", b"\0\0\0\1", b"none"],
+            [b"", b"\0\0\0", b"odd"],
+            [b"", b"\0\1", b"a single one"],
+        )
         with stranger(f"ipc://{tmp_path}/a") as peer:
             for frames in bad:
                 peer.send_multipart(frames)
-            peer.send_multipart([b"\0\1", b"fine"])
+            peer.send_multipart([b"fine"])
             await until_async(lambda: got == [[b"fine"]])
         assert listener.unreadable == len(bad)
         listener.close()

@@ -108,10 +108,27 @@ class EgressServer:
                 log.warning("unreadable media message error=%s held_back=%d", error, held)
             return
         now = time.monotonic()
-        if isinstance(message, StreamOpen | RenditionOpen):
+        if isinstance(message, Tags):
+            self._take_tags(message, payloads, now)
+        else:
+            self._take_change(message, payloads, sender, now)
+
+    def _take_tags(self, message: Tags, payloads: Sequence[bytes], now: float) -> None:
+        stream, gone = self._streams.take(message, payloads, now)
+        if stream is not None:
+            self._follow(stream, gone, now)
+            if stream.is_changing:
+                self._tick_stream(stream, now)
+
+    def _take_change(
+        self, message: Any, payloads: Sequence[bytes], sender: Sender, now: float
+    ) -> None:
+        """Take what opens, changes or ends a stream or a rendition."""
+        is_opening = isinstance(message, StreamOpen | RenditionOpen)
+        if is_opening:
             self._demand.add_sender(message.stream_id, sender)
         match message:
-            case Tags() | RenditionOpen() | GenerationEnd():
+            case RenditionOpen() | GenerationEnd():
                 stream, gone = self._streams.take(message, payloads, now)
             case StreamOpen():
                 stream, gone = self._open_stream(message, now)
@@ -122,10 +139,9 @@ class EgressServer:
                 return
         if stream is not None:
             self._follow(stream, gone, now)
-            if isinstance(message, StreamOpen | RenditionOpen):
+            if is_opening:
                 self._report_demand(stream.stream_id)
-            if stream.is_changing or not isinstance(message, Tags):
-                self._tick_stream(stream, now)
+            self._tick_stream(stream, now)
 
     def _open_stream(self, message: StreamOpen, now: float) -> tuple[Stream, tuple[Rendition, ...]]:
         if (held := self._stream_lines.allow(now)) is not None:

@@ -14,7 +14,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from errno import EADDRINUSE
-from typing import Final
+from typing import Final, cast
 
 import zmq
 
@@ -37,7 +37,8 @@ TAKEN: Final = 0  # what `Receiver.push` gives for a message that is on its way
 # layer above cost more than ZeroMQ itself.
 _EVENTS, _IN, _OUT = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.POLLOUT)
 _LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
-_get, _send, _recv = zmq.backend.Socket.get, zmq.backend.Socket.send, zmq.backend.Socket.recv
+_get = cast("Callable[[zmq.Socket[bytes], int], int]", zmq.backend.Socket.get)
+_send, _recv = zmq.backend.Socket.send, zmq.backend.Socket.recv
 
 
 class Bus:
@@ -157,7 +158,7 @@ class Receiver:
     @property
     def has_peer(self) -> bool:
         """True when a message would be taken now."""
-        return not self._closed and bool(self._events() & _OUT)
+        return not self._closed and bool(_get(self._socket, _EVENTS) & _OUT)
 
     def send(self, frames: Frames) -> bool:
         """Send without waiting; False when the peer's queue is full or the peer is unknown."""
@@ -176,7 +177,7 @@ class Receiver:
             return error.errno or zmq.EAGAIN
         finally:
             # sending may have eaten the edge that a message in would have made
-            if self._events() & _IN:
+            if _get(socket, _EVENTS) & _IN:
                 self._look_again()
         return TAKEN
 
@@ -190,9 +191,6 @@ class Receiver:
             self._socket.close(linger=0)
             self._on_close(self)
 
-    def _events(self) -> int:
-        return int(_get(self._socket, _EVENTS))
-
     def _look_again(self) -> None:
         if self._again is None:
             self._again = self._loop.call_soon(self._drain_again)
@@ -205,7 +203,7 @@ class Receiver:
         socket, on_frames = self._socket, self._on_frames
         for _ in range(self._batch):
             # asked first: to be told by an exception that nothing is there costs more
-            if self._closed or not self._events() & _IN:
+            if self._closed or not _get(socket, _EVENTS) & _IN:
                 break
             try:
                 frame = _recv(socket, _LAST, False)

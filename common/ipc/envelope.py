@@ -377,6 +377,8 @@ def _named_sequence_reader(cls: Any) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, list):
             raise EnvelopeError(f"{type(value).__name__} where an array belongs")
+        if len(value) == 1:  # a picture's tag
+            return (read_one(value[0]),)
         try:
             is_plain = lengths.issuperset(map(len, value)) and (
                 tuple(map(type, chain.from_iterable(value))) == shape * len(value)

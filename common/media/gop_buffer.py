@@ -140,10 +140,9 @@ class GopBuffer(Generic[T]):
         )
 
     def _measure(self, kind: Hashable, time_ms: int, set_anew: bool) -> None:
-        from_ms = self._from_ms
-        if set_anew or kind not in from_ms:
-            from_ms[kind] = time_ms
-        self._span_ms = time_ms - from_ms[kind]
+        if set_anew:
+            self._from_ms[kind] = time_ms
+        self._span_ms = time_ms - self._from_ms.setdefault(kind, time_ms)
         if self._latest_key and (set_anew or kind not in self._from_ms_at_key):
             self._from_ms_at_key[kind] = time_ms
 

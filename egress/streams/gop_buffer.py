@@ -50,18 +50,20 @@ class GopBuffer:
     def append(self, tag: Tag) -> None:
         """Take the next tag."""
         tag_type, dts_ms = tag.type, tag.dts_ms
-        last_ms = self.last_dts_ms.get(tag_type)
+        is_key = is_set_anew = False
+        if tag_type == VIDEO:
+            is_key = tag.flags & KEY != 0
+        elif tag_type == AUDIO:
+            last_ms = self.last_dts_ms.get(AUDIO, dts_ms)
+            is_set_anew = dts_ms - last_ms > MAX_SOUND_STEP_MS
         self.last_dts_ms[tag_type] = dts_ms
-        is_key = tag_type == VIDEO and tag.flags & KEY != 0
         kept = self._gop.add(
             tag,
             len(tag.body),
             None if tag_type == DATA else tag_type,
             dts_ms,
             begins=is_key,
-            set_anew=tag_type == AUDIO
-            and last_ms is not None
-            and dts_ms - last_ms > MAX_SOUND_STEP_MS,
+            set_anew=is_set_anew,
         )
         if is_key:
             self._changes = [Change(0, self.config)]

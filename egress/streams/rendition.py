@@ -313,7 +313,7 @@ class Rendition:
             self._release(now)
         if self._script or self._video_header:
             self._apply_headers(tag)
-        self._append(tag, now)
+        self._keep(tag, now)
         if is_timed:
             self._times.note_picture(tag, now)
         self._unflushed.has_video = True
@@ -336,6 +336,7 @@ class Rendition:
         self._configure(config)
 
     def _append(self, tag: Tag, now: float) -> None:
+        """Take audio or data, if it is in order."""
         last_ms = self.gop_buffer.last_dts_ms.get(tag.type)
         if tag.type == AUDIO and tag.flags & HEADER:
             # It came without a time: the sound behind it may be older than any picture.
@@ -349,6 +350,9 @@ class Rendition:
             if tag.dts_ms < last_ms or is_repeated:
                 self.dropped += not tag.flags & REPLAY
                 return
+        self._keep(tag, now)
+
+    def _keep(self, tag: Tag, now: float) -> None:
         self._unflushed.append(tag, now)
         self.gop_buffer.append(tag)
         self.bytes += len(tag.body)

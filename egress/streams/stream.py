@@ -28,7 +28,7 @@ from common.ipc.media_messages import (
 )
 from egress.streams.rendition import Rendition
 from egress.streams.source_time import SourceTime
-from egress.streams.tag import AUDIO, DATA, VIDEO, PublisherInfo, Tag, read_tag
+from egress.streams.tag import AUDIO, DATA, VIDEO, PublisherInfo, Tag, read_tags
 
 SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point
 END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends
@@ -333,11 +333,7 @@ class Stream:
             self._is_silent = False
             self.state = StreamState.LIVE
             self._deadline = None
-        offset_ms = self._time.offset_ms
-        tags = [
-            read_tag(header, body, offset_ms)
-            for header, body in zip(message.tags, payloads, strict=False)
-        ]
+        tags = read_tags(message.tags, payloads, self._time.offset_ms)
         if message.rendition == SHARED:
             self._shared(tags, now)
             return

@@ -4,6 +4,7 @@ A tag is read once, where its message comes in, and is then shared: by all rendi
 audio or data, and by all subscribers. Nobody changes one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -58,17 +59,16 @@ class Tag:
         return flv.Tag(TagType(self.type), self.dts_ms, self.body).config()
 
 
-def read_tag(header: TagHeader, body: bytes, offset_ms: int = 0) -> Tag:
-    """The tag that a message says this body is, `offset_ms` later."""
-    return Tag(
-        header.type,
-        header.codec,
-        header.dts_ms + offset_ms,
-        header.composition_ms,
-        header.flags,
-        body,
-        header.received_s,
-    )
+def read_tags(
+    headers: Sequence[TagHeader], bodies: Sequence[bytes], offset_ms: int = 0
+) -> list[Tag]:
+    """The tags that a message says these bodies are, `offset_ms` later."""
+    return [
+        Tag(tag_type, codec, dts_ms + offset_ms, composition_ms, flags, body, received_s)
+        for (tag_type, codec, dts_ms, composition_ms, flags, received_s), body in zip(
+            headers, bodies, strict=False
+        )
+    ]
 
 
 class PublisherInfo(NamedTuple):

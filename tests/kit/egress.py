@@ -33,7 +33,7 @@ from egress.rtmp.from_units import (
 from egress.rtmp.player_queue import Player
 from egress.streams.rendition import Rendition as EgressRendition
 from egress.streams.subscribers import Start
-from egress.streams.tag import Config, Tag, read_tag
+from egress.streams.tag import Config, Tag, read_tags
 
 STREAM = StreamId("live/cam1")
 VIDEO_HEADER = avc_sequence_header(b"record-1")
@@ -86,12 +86,13 @@ def data_tag(dts_ms: int) -> tuple[TagHeader, bytes]:
 
 def tag(item: tuple[TagHeader, bytes]) -> Tag:
     """The tag that egress reads from a message."""
-    return read_tag(*item)
+    header, body = item
+    return read_tags([header], [body])[0]
 
 
 def made_tag(tag_type: int, dts_ms: int, flags: int, body: bytes) -> Tag:
     """A tag of H.264, AAC or script data."""
-    return read_tag(head(tag_type, dts_ms, flags), body)
+    return tag((head(tag_type, dts_ms, flags), body))
 
 
 def egress_rendition(

@@ -5,7 +5,7 @@ import pytest
 from common.flv.audio import aac_frame
 from common.flv.video import avc_nalus, avc_sequence_header
 from common.ipc.media_messages import HEADER, KEY, REPLAY, TagHeader
-from egress.streams.tag import AUDIO, DATA, VIDEO, read_tag
+from egress.streams.tag import AUDIO, DATA, VIDEO, read_tags
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from egress.streams.tag import AUDIO, DATA, VIDEO, read_tag
 def test_a_tag_says_what_its_message_says_and_gives_its_unit(
     header: TagHeader, body: bytes, data: bytes | None
 ) -> None:
-    tag = read_tag(header, body)
+    [tag] = read_tags([header], [body])
     assert (
         tag.type,
         tag.codec,
@@ -34,14 +34,15 @@ def test_a_tag_says_what_its_message_says_and_gives_its_unit(
     unit = tag.unit()
     assert (bytes(unit.data) if unit is not None else None) == data
     assert tag.pts_ms == 1000 + header.composition_ms
-    assert read_tag(header, body, 500).dts_ms == 1500
+    [later] = read_tags([header], [body], 500)
+    assert later.dts_ms == 1500
 
 
 @pytest.mark.parametrize(
     ("tag_type", "body"), [(VIDEO, b"\x17"), (VIDEO, b"\x22sorenson"), (VIDEO, b""), (AUDIO, b"")]
 )
 def test_nobody_reads_a_body_to_route_it(tag_type: int, body: bytes) -> None:
-    tag = read_tag(TagHeader(tag_type, "h264", 1000, 40, 0, 5.0), body)
+    [tag] = read_tags([TagHeader(tag_type, "h264", 1000, 40, 0, 5.0)], [body])
     assert (tag.codec, tag.composition_ms, tag.body) == ("h264", 40, body)
 
 
@@ -56,6 +57,6 @@ def test_nobody_reads_a_body_to_route_it(tag_type: int, body: bytes) -> None:
     ],
 )
 def test_only_a_picture_is_a_keyframe(tag_type: int, flags: int, is_key: bool) -> None:
-    tag = read_tag(TagHeader(tag_type, "h264", 0, 0, flags, 0.0), b"body")
+    [tag] = read_tags([TagHeader(tag_type, "h264", 0, 0, flags, 0.0)], [b"body"])
     assert tag.is_key is is_key
     assert tag.is_replay is bool(flags & REPLAY)

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from common.access.address_limits import AddressLimit
 from common.config.settings import Settings
-from common.ipc.identity import StreamId
+from common.ipc.identity import ChildId, StreamId
 from egress.streams.registry import Streams
+from egress.streams.stream import Stream
 from egress.streams.waiting import WaitingViewers
 
 
@@ -19,6 +20,7 @@ from egress.streams.waiting import WaitingViewers
 class OutputContext:
     """The egress, as its outputs see it."""
 
+    child: ChildId  # this process: the others of a farm have the same outputs
     streams: Streams
     waiting: WaitingViewers
     by_address: AddressLimit  # of all outputs together
@@ -45,19 +47,33 @@ class Output(Protocol):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """Its counters, for the heartbeat."""
+        """Its counters, for the heartbeat. All outputs share one namespace: names have a prefix."""
 
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
-        """Who takes a stream's renditions now."""
+        """Who takes a stream's renditions now; a recording counts no players."""
 
     def configure(self, settings: Settings) -> None:
-        """Use other settings from now on; who is served goes on."""
+        """Use other settings from now on; who is served goes on.
+
+        The first call brings the default settings, right after all outputs are made.
+        """
+
+    def on_stream(self, stream: Stream) -> None:
+        """A stream has new renditions, of which nothing has been given out yet.
+
+        It comes when a stream opens and when its ladder changes. Who subscribes in it, with
+        `Start.FIRST`, gets the rendition from its first keyframe on.
+        """
 
     def check(self, now: float) -> None:
-        """Look for viewers who take nothing; once a second."""
+        """Do what is due once a second, such as a look for viewers who take nothing."""
 
     async def stop(self, reason: str) -> None:
-        """Let nobody in any more, report the end to all, and give them a moment to get it."""
+        """Let nobody in any more, report the end to all, and give them a moment to get it.
+
+        The process ends behind this and `close`, and `on_end` comes no more: what is still queued
+        for a file is written here.
+        """
 
     def close(self, reason: str) -> None:
-        """Close what is still open."""
+        """Close what is still open; `stop` may have been cut short, or not have been called."""

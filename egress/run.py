@@ -75,6 +75,7 @@ class EgressServer:
             process.bus, tags, self._on_frames, self._scheduler.flush_due
         )
         context = OutputContext(
+            child=process.child,
             streams=self._streams,
             waiting=self._waiting,
             by_address=self._by_address.connections,
@@ -166,9 +167,14 @@ class EgressServer:
         return self._streams.close(message, now)
 
     def _follow(self, stream: Stream, gone: Sequence[Rendition], now: float) -> None:
-        """End the renditions that are gone, and have those looked at that something came for."""
+        """End the renditions that are gone, report new ones, and look at those that have tags."""
         for rendition in gone:
             self._end_rendition(rendition, f"this stream has no {rendition.name} any more")
+        if stream.has_new_renditions:
+            # Before any of their tags is flushed: who subscribes now misses nothing.
+            stream.has_new_renditions = False
+            for output in self._outputs:
+                output.on_stream(stream)
         if stream.touched:
             self._scheduler.touched(stream.renditions, stream.touched, now)
             stream.touched.clear()

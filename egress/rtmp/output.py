@@ -8,6 +8,7 @@ from common.ipc.identity import StreamId
 from egress.output import Audience, OutputContext
 from egress.rtmp.handover import HandoverServer
 from egress.rtmp.players import Players
+from egress.streams.stream import Stream
 
 
 class RtmpOutput:
@@ -28,6 +29,9 @@ class RtmpOutput:
 
     def configure(self, settings: Settings) -> None:
         self._players.configure(settings)
+
+    def on_stream(self, stream: Stream) -> None:
+        """Nothing: players ask for what they play."""
 
     def check(self, now: float) -> None:
         self._players.check(now)

@@ -121,6 +121,7 @@ class Stream:
         self.reason = ""  # of the end
         self.renditions: dict[str, Rendition] = {}
         self.touched: set[str] = set()  # renditions that may be due; the caller empties it
+        self.has_new_renditions = False  # the caller clears it
         self.stale = 0  # messages of ended generations
         self._floor = message.generation  # ingest's tags come with this generation or a later one
         self._revoked = Generation(-1)
@@ -314,6 +315,7 @@ class Stream:
             flush_s=0.0,
             on_demand=self._on_demand,
         )
+        self.has_new_renditions = True
         rendition.begin(self._publisher)
         headers = self._absent.pop(name, None)
         if headers is not None:

@@ -22,6 +22,7 @@ class Start(Enum):
 
     GOP = "gop"  # at the last keyframe: a picture at once
     LIVE = "live"  # at the next keyframe: the least delay
+    FIRST = "first"  # as GOP, and of a backlog at its first keyframe: nothing is missed
 
 
 class Subscriber(Protocol):
@@ -38,17 +39,22 @@ class Subscriber(Protocol):
         """The next units in order, at most `MAX_BATCH`: the first of all is a keyframe."""
 
     def on_end(self, reason: str, /) -> None:
-        """Nothing follows: the rendition is over, or this subscriber failed."""
+        """Nothing follows: the rendition is over, or this subscriber failed.
+
+        It is not called after `unsubscribe`, nor when the process ends (`Output.stop`).
+        """
 
 
 class Subscription:
     """One subscriber's place in a rendition."""
 
-    __slots__ = ("_needs_key", "is_open", "subscriber")
+    __slots__ = ("_is_whole", "_needs_key", "is_open", "subscriber")
 
-    def __init__(self, subscriber: Subscriber) -> None:
+    def __init__(self, subscriber: Subscriber, *, is_whole: bool = False) -> None:
+        """`is_whole`: it begins at the first keyframe of a backlog, not at the last."""
         self.subscriber = subscriber
         self.is_open = True
+        self._is_whole = is_whole
         self._needs_key = True
 
     def start(self, gop: GopBuffer, flushed: int) -> None:
@@ -66,8 +72,9 @@ class Subscription:
             else:
                 self._deliver(tags, changes)
             return
-        # The last one, if a backlog brings several.
-        at = next((i for i in range(len(tags) - 1, -1, -1) if tags[i].is_key), None)
+        # The last one, if a backlog brings several, for who does not want all.
+        places = range(len(tags)) if self._is_whole else range(len(tags) - 1, -1, -1)
+        at = next((i for i in places if tags[i].is_key), None)
         if at is None:
             return
         for change in changes:
@@ -107,9 +114,9 @@ class Subscribers:
 
     def add(self, subscriber: Subscriber, start: Start, gop: GopBuffer, flushed: int) -> bool:
         """Let one in, with the buffered GOP if it wants that; False: it failed, and is ended."""
-        subscription = Subscription(subscriber)
+        subscription = Subscription(subscriber, is_whole=start is Start.FIRST)
         self._all = (*self._all, subscription)
-        if start is Start.GOP:
+        if start is not Start.LIVE:
             try:
                 subscription.start(gop, flushed)
             except Exception:

@@ -70,7 +70,7 @@ def test_several_kinds_take_one_rendition_and_none_costs_another_anything(record
         egress.push(stream_open(renditions=("360p",)))
         egress.push(*rendition_open("360p"))
         egress.push(*shared(audio_header_tag(0)))
-        # Nobody has asked by RTMP: it is the other output that waits for this rendition.
+        # Nobody has asked by RTMP: it is the other output that takes this rendition.
         assert egress.answer(Demand).renditions == ("360p",)
         push_frames(egress, 0, GOP + 3)
         until(lambda: "quick" in read(recorded), 10, "the recorders have begun")
@@ -99,6 +99,31 @@ def test_several_kinds_take_one_rendition_and_none_costs_another_anything(record
     assert found["slow"]["ended"] == "it left"
     assert found["slow"]["dropped"] > FRAMES / 2
     assert [event.payload[5:].decode() for event in played if event.payload[1]] == pictures[GOP:]
+
+
+def test_a_recording_begins_with_the_streams_first_picture_and_ends_with_its_last(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that come in one message, and the end of the process before the stream's."""
+    monkeypatch.setenv(recording_egress.RECORD, f"{STREAM} 360p quick")
+    settings = Settings(templates=(TEMPLATE,))
+    first = [
+        key_tag(at_ms) if at_ms % 400 == 0 else inter_tag(at_ms) for at_ms in range(0, 1200, 40)
+    ]
+    with EgressProcess(settings, module="tests.kit.recording_egress") as egress:
+        # A worker's tags may be here before its stream is.
+        egress.push(*rendition_open("360p"))
+        egress.push(*tags(0, *first, rendition="360p"))
+        egress.push(stream_open(renditions=("360p",)))
+        assert egress.answer(Demand).renditions == ("360p",)
+        for number in range(30, 35):
+            egress.push(*tags(number, inter_tag(number * 40), rendition="360p"))
+        egress.served(lambda beat: frames_of(beat) == 35)
+    found = read(recorded)["quick"]
+    pictures = [word.rstrip("K") for word in found["words"] if word[0] == "v"]
+    assert pictures == [f"v{number * 40}" for number in range(35)]
+    assert found["ended"] is None, "written by the output's close alone"
+    assert found["child"] == "egress:0"
 
 
 def frames_of(beat: Heartbeat) -> int:

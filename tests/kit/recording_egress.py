@@ -7,7 +7,6 @@ It is what an output of a server is, a class and a line in the table: `RECORD` n
 import json
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import egress.run
@@ -16,6 +15,8 @@ from common.ipc.child import child_parser, run_child
 from common.ipc.identity import StreamId
 from egress.__main__ import KIND, build
 from egress.output import Audience, OutputContext
+from egress.streams.stream import Stream
+from egress.streams.subscribers import Start
 from tests.kit.unit_recorder import UnitRecorder
 
 RECORD = "TFARM_TEST_RECORD"  # "live/cam1 720p quick" each, separated by ";"
@@ -37,11 +38,11 @@ class BrokenRecorder(UnitRecorder):
 
 
 class RecorderOutput:
-    """Subscribes to what `RECORD` says as soon as it is there: quick, slow or broken recorders."""
+    """Subscribes to what `RECORD` says when the stream opens: quick, slow or broken recorders."""
 
     def __init__(self, context: OutputContext) -> None:
         self.endpoints: Mapping[str, str] = {}
-        self._context = context
+        self._child = context.child
         self._path = Path(os.environ[RECORDED])
         self._recorders: dict[str, UnitRecorder] = {}
         self._words: dict[str, list[str]] = {}
@@ -49,17 +50,14 @@ class RecorderOutput:
         for text in os.environ[RECORD].split(";"):
             stream_id, rendition, name = text.split()
             self._renditions[name] = stream_id, rendition
-            look_again = partial(self._look_again, StreamId(stream_id), rendition, name)
-            context.waiting.add(StreamId(stream_id), rendition, name, look_again)
 
-    def _look_again(self, stream_id: StreamId, rendition: str, name: str) -> None:
-        stream = self._context.streams.get(stream_id)
-        found = stream.renditions.get(rendition) if stream is not None else None
-        if found is not None and found.has_start:
-            self._context.waiting.remove(stream_id, name)
-            kinds = {"slow": UnitRecorder(SLOW_QUEUE_MS), "broken": BrokenRecorder()}
-            self._recorders[name] = kinds.get(name, UnitRecorder())
-            found.subscribe(self._recorders[name])
+    def on_stream(self, stream: Stream) -> None:
+        for name, (stream_id, rendition) in self._renditions.items():
+            found = stream.renditions.get(rendition)
+            if stream.stream_id == stream_id and found is not None and name not in self._recorders:
+                kinds = {"slow": UnitRecorder(SLOW_QUEUE_MS), "broken": BrokenRecorder()}
+                self._recorders[name] = kinds.get(name, UnitRecorder())
+                found.subscribe(self._recorders[name], Start.FIRST)
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -89,6 +87,7 @@ class RecorderOutput:
                         "words": self._words.get(name, []),
                         "ended": recorder.ended,
                         "dropped": recorder.dropped,
+                        "child": str(self._child),
                     }
                     for name, recorder in self._recorders.items()
                 }

@@ -72,6 +72,20 @@ def test_units_are_the_coded_data_without_flv() -> None:
     assert recorder.units() == [b"v0", b"a0", b"v40", b"a40"]
 
 
+def test_of_a_backlog_only_who_wants_all_of_it_begins_at_its_first_keyframe() -> None:
+    feed = Feed()
+    viewer, recording = UnitRecorder(), UnitRecorder()
+    feed.rendition.subscribe(viewer)
+    feed.rendition.subscribe(recording, Start.FIRST)
+    for _ in range(8):
+        feed.put()
+    feed.rendition.flush()
+    assert viewer.read()[:2] == ["C", "v200K"]
+    assert recording.read()[:2] == ["C", "v0K"]
+    assert recording.config is not None
+    assert recording.config.video is not None
+
+
 @pytest.mark.parametrize("start", [Start.LIVE, Start.GOP])
 def test_without_a_gop_to_start_from_the_next_keyframe_is_the_start(start: Start) -> None:
     feed = Feed()

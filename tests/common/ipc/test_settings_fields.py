@@ -1,0 +1,66 @@
+"""Settings cross processes by position: their fields may only grow at the end, with a default."""
+
+import dataclasses
+
+import pytest
+
+from common.config.ladder import Rendition, Template
+from common.config.settings import (
+    Calibration,
+    Devices,
+    EgressSettings,
+    IngestSettings,
+    Listen,
+    Settings,
+    Software,
+    WorkerSettings,
+)
+
+# A new field goes behind the last, here as there; nothing else of this may change.
+FIELDS = {
+    Settings: (
+        "listen software devices ingest egress worker log_level orphan_timeout_s templates "
+        "calibration"
+    ),
+    Listen: "host port",
+    Software: "workers capacity encoder_threads",
+    Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity hybrid_workers",
+    IngestSettings: (
+        "processes handshake_timeout_s first_video_timeout_s idle_timeout_s max_connections "
+        "max_connections_per_address max_handshakes_per_address max_publishes_per_address "
+        "max_message_bytes exempt_networks takeover_idle_s"
+    ),
+    EgressSettings: (
+        "processes max_players max_players_per_address queue_ms stall_timeout_s send_buffer_bytes"
+    ),
+    WorkerSettings: "queue_ms max_memory_bytes hang_timeout_s",
+    Calibration: (
+        "device template path source streams units load decode scale encode memory_bytes cores"
+    ),
+    Template: (
+        "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
+        "away_picture policy cost flush_ms audio_hold_ms"
+    ),
+    Rendition: (
+        "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps"
+    ),
+}
+
+
+@pytest.mark.parametrize("settings", FIELDS, ids=lambda settings: settings.__name__)
+def test_a_new_setting_stands_behind_all_others(settings: type) -> None:
+    """A child that lives on while its supervisor is upgraded reads them by position."""
+    assert [field.name for field in dataclasses.fields(settings)] == FIELDS[settings].split()
+
+
+def test_every_settings_dataclass_is_listed() -> None:
+    pending: list[object] = [Settings(calibration=())]
+    found: set[type] = {Calibration}
+    while pending:
+        value = pending.pop()
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            found.add(type(value))
+            pending += [getattr(value, field.name) for field in dataclasses.fields(value)]
+        elif isinstance(value, tuple):
+            pending += value
+    assert found == set(FIELDS)

@@ -148,6 +148,7 @@ class Publisher:
         reading = self.reading
         if reading.is_fast:
             reading.read(now, self._connection.unread_bytes())
+            self._media.held_s = reading.waits_s
             if reading.waits_s:
                 self._connection.hold_back(reading.waits_s)
 

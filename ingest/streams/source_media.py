@@ -44,6 +44,7 @@ class SourceMedia:
         self.source_clock = ""  # what is wrong with the publisher's, for people
         self.audio_config: AudioConfig | None = None
         self.newest: ClockReference | None = None  # of the last picture; None: it was stood in for
+        self.held_s = 0.0  # from that picture on, how long nothing is read from the publisher
         self._is_live = False
         self._early_metadata = Metadata(b"")  # what came before the publisher's first pictures
         self._timeline = timeline
@@ -59,6 +60,7 @@ class SourceMedia:
         self.audio = self.source_clock = ""
         self.audio_config = None
         self.newest = None
+        self.held_s = 0.0
 
     def leave(self) -> None:
         """The publisher is gone: no more media before `go_live`."""
@@ -86,6 +88,7 @@ class SourceMedia:
             worker.unit(unit)
         self.throughput.count(1, len(unit.data), unit.received_s)
         self.newest = ClockReference(unit.dts_ms, unit.received_s)
+        self.held_s = 0.0
         self._format.observe(unit)
         if self.gop.add(unit) is Kept.OVERFLOWED:
             self._dropped["GOP longer than the buffer"] += 1

@@ -306,7 +306,9 @@ class Stream:
         """Have the last picture of a publisher stand in that is there and sends no more.
 
         Time is taken from that picture: what was held up on its way comes late, but up to now.
+        From a publisher that is not read meanwhile, nothing is missing before it is read again.
         """
+        newest = replace(newest, monotonic_s=newest.monotonic_s + self.media.held_s)
         if self.template.away_picture is AwayPicture.FREEZE and is_silent(
             newest, self._format.fps, now
         ):

@@ -6,7 +6,7 @@ import pytest
 
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import IngestSettings
-from common.ipc.media_messages import AccessUnit
+from common.ipc.media_messages import AccessUnit, StreamPause
 from common.rtmp.events import (
     AudioReceived,
     DataReceived,
@@ -250,3 +250,21 @@ def test_who_sends_less_by_now_may_be_lazy_again() -> None:
         assert lazy_from is None, "no to and fro"
     assert lazy_from is not None
     assert 4.0 < lazy_from < 9.0
+
+
+def test_a_publisher_that_is_held_back_is_not_silent_before_it_is_read_again() -> None:
+    around = Around()
+    around.take(header(), *burst(0, 8_100))
+    around.stream.place(replace(ANSWER, request_id=1))
+    worker = around.peers.workers[WORKER]
+    around.publisher.end_read(100.0)
+    assert around.publisher.waits_s == pytest.approx(8.0 - KEPT_LEAD_S)
+    around.stream.tick(107.9)
+    assert not worker.of(StreamPause)
+    around.stream.tick(108.1)
+    (pause,) = worker.of(StreamPause)
+    assert pause.reference.stream_ms == 8_000
+    assert pause.reference.monotonic_s == pytest.approx(108.0 - KEPT_LEAD_S)
+    around.take(picture(8_100), now=108.2)
+    around.stream.tick(109.3)
+    assert len(worker.of(StreamPause)) == 2, "it is held back no more"

@@ -212,6 +212,27 @@ def test_files_that_documents_name_exist() -> None:
             assert (ROOT / row[0] / name).is_file(), f"architecture.md: {row[0]}/{name}"
 
 
+def test_the_module_map_has_every_folder() -> None:
+    """A device's folder and a command's stand in the row of the folder above."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    rows = set(re.findall(r"^\| `(\w+(?:/\w+)*)/` \| ", text, re.MULTILINE))
+    folders = {Path(name).parent for name in modules()}
+    wanted = {"/".join(folder.parts[:2]) for folder in folders if len(folder.parts) > 1}
+    assert wanted - rows == set()
+
+
+def test_the_streams_of_an_egress_are_forbidden_every_output() -> None:
+    """import-linter holds it for the outputs that its contract names."""
+    (contract,) = (
+        contract
+        for contract in PROJECT["tool"]["importlinter"]["contracts"]
+        if contract["name"] == "The streams of an egress know no output"
+    )
+    folders = {Path(name).parent.as_posix() for name in modules() if name.startswith("egress/")}
+    outputs = {folder.replace("/", ".") for folder in folders - {"egress", "egress/streams"}}
+    assert outputs - set(contract["forbidden_modules"]) == set()
+
+
 def test_the_kits_readme_names_every_module_of_it() -> None:
     text = (ROOT / "tests/kit/README.md").read_text()
     modules = {path.name for path in (ROOT / "tests/kit").glob("*.py")}

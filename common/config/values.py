@@ -485,6 +485,10 @@ def listen_address(value: Any) -> Listen:
 
 
 def _duration(ms: int) -> str:
+    """Write a duration in the largest unit that it is whole in."""
+    for unit in ("h", "m"):
+        if ms and ms % _MS[unit] == 0:
+            return f"{ms // _MS[unit]}{unit}"
     if ms % 1000 == 0:
         return f"{ms // 1000}s"
     return f"{ms / 1000:.1f}s" if ms > 1000 and ms % 100 == 0 else f"{ms}ms"

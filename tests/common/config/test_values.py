@@ -36,8 +36,10 @@ from common.config.values import (
 READ: list[tuple[Kind, Any, Any, Any]] = [
     (Milliseconds(0, 60_000), "1.5s", 1500, "1.5s"),
     (Milliseconds(0, 60_000), "45 ms", 45, "45ms"),
-    (Milliseconds(0, 7_200_000), "1m", 60_000, "60s"),
-    (Milliseconds(0, 7_200_000), "1h", 3_600_000, "3600s"),
+    (Milliseconds(0, 7_200_000), "1m", 60_000, "1m"),
+    (Milliseconds(0, 7_200_000), "1h", 3_600_000, "1h"),
+    (Milliseconds(0, 7_200_000), "90s", 90_000, "90s"),
+    (Seconds(0, 7 * 86_400), "12h", 43_200.0, "12h"),
     (Milliseconds(0, 60_000), 0, 0, "0s"),
     (Seconds(0.1, 60), "2500ms", 2.5, "2.5s"),
     (Flush(), "frame", 0, "frame"),
@@ -73,8 +75,8 @@ READ: list[tuple[Kind, Any, Any, Any]] = [
 REFUSED: list[tuple[Kind, Any, str, bool]] = [
     (Milliseconds(100, 60_000), "3", "unit", True),
     (Milliseconds(100, 60_000), False, "unit", True),
-    (Milliseconds(100, 60_000), 0, "between 100ms and 60s", True),
-    (Milliseconds(100, 60_000), "1ms", "between 100ms and 60s", False),
+    (Milliseconds(100, 60_000), 0, "between 100ms and 1m", True),
+    (Milliseconds(100, 60_000), "1ms", "between 100ms and 1m", False),
     (Milliseconds(1500, 2050), "1s", "between 1.5s and 2050ms", False),
     (Flush(), "frames", 'or "frame"', True),
     (Bitrate(16_000, 200_000_000), "1k", "between 16k and 200M", False),

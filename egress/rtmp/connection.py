@@ -31,15 +31,13 @@ from common.rtmp.events import (
 from common.rtmp.session import ServerSession
 from common.rtmp.status_codes import play_code
 from egress.rtmp.fanout import Channel
-from egress.rtmp.input_budget import InputBudget
 from egress.rtmp.player_queue import Player
 from egress.rtmp.queue_writer import QueueWriter, Timer
+from egress.rtmp.socket_reader import SocketReader, lost
 from egress.streams.subscribers import Start
 
 log = logging.getLogger("tfarm.egress.rtmp.connection")
 
-READ_BYTES = 16 * 1024
-MAX_READS = 8  # of one player, before the others get their turn
 LINGER_S = 0.5  # from our half-close to the close: the last text must arrive
 FLUSH_S = 2.0  # for what is queued when the play ends
 IDLE_S = 30.0  # without a play
@@ -73,11 +71,10 @@ class Connection:
     """A player's connection. It is a `fanout.Sink`."""
 
     __slots__ = (
-        "_budget",
-        "_fd",
         "_host",
         "_loop",
         "_message_stream_id",
+        "_reader",
         "_reason",
         "_request_id",
         "_session",
@@ -111,20 +108,19 @@ class Connection:
         self.opened_s = host.now()
         self.address = _peer_name(tcp)
         self.host = self.address.rpartition(":")[0]
-        self._fd = tcp.fileno()
         self._session = session
         self._host = host
         self._loop = loop
+        self._reader = SocketReader(tcp, loop, host.now)
         self._writer = QueueWriter(tcp, self.player, loop, host.now)
         self._timer = Timer(loop)
         self._request_id = 0
         self._message_stream_id = 0
         self._reason = ""
-        self._budget = InputBudget(self.opened_s)
 
     def start(self) -> None:
         """Watch the socket, and handle what the session holds already."""
-        self._loop.add_reader(self._fd, self._on_readable)
+        self._reader.watch(self._on_readable)
         self._handle_events()
         self._send_control()
 
@@ -194,7 +190,7 @@ class Connection:
         self._leave_channel(discard=True)
         self.state = ConnectionState.CLOSED
         self._timer.cancel()
-        self._loop.remove_reader(self._fd)
+        self._reader.stop()
         self._writer.stop_waiting()
         self.peer.close()
         self._host.on_closed(self, self._reason or reason)
@@ -209,7 +205,7 @@ class Connection:
 
     def on_broken(self, error: OSError) -> None:
         """Close the connection, but not in the middle of the fan-out's loop."""
-        self._loop.call_soon(self.close, _lost(error))
+        self._loop.call_soon(self.close, lost(error))
 
     def pump(self) -> None:
         """Send what is queued, as far as the socket takes it."""
@@ -219,7 +215,7 @@ class Connection:
             if not self._writer.write(self.pump):
                 return
         except OSError as error:
-            self.close(_lost(error))
+            self.close(lost(error))
             return
         if self.channel is not None:
             self.channel.caught_up(self)
@@ -247,6 +243,7 @@ class Connection:
     def _end(self, reason: str) -> None:
         """Send nothing more but what is queued."""
         self.state = ConnectionState.ENDING
+        self._reader.is_ignoring = True  # nobody listens any more; the timer is set
         self._reason = reason
         self._timer.set(FLUSH_S, self.close, reason)
 
@@ -255,7 +252,7 @@ class Connection:
         try:
             self.peer.shutdown(socket.SHUT_WR)
         except OSError as error:
-            self.close(_lost(error))
+            self.close(lost(error))
             return
         self.state = ConnectionState.LINGERING
         self._timer.set(LINGER_S, self.close, self._reason)
@@ -270,29 +267,7 @@ class Connection:
     # ---- bytes in -----------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
-        # To the end: uvloop never calls again for a socket that was reset, even when its last bytes
-        # and the reset come to light together.
-        for _ in range(MAX_READS):
-            try:
-                data = self.peer.recv(READ_BYTES)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self.close(_lost(error))
-                return
-            self._take(data)
-            if self.state is ConnectionState.CLOSED:
-                return
-
-    def _take(self, data: bytes) -> None:
-        if not data:
-            self.close("left")
-        elif self.state in (ConnectionState.ENDING, ConnectionState.LINGERING):
-            pass  # nobody listens any more; the timer is set
-        elif not self._budget.allows(len(data), self._host.now()):
-            self.close("sends more than a player has to say")
-        else:
-            self._receive(data)
+        self._reader.read(self._receive, self.close)
 
     def _go_on_reading(self) -> None:
         if self.state is ConnectionState.PLAYING:
@@ -366,10 +341,6 @@ class Connection:
             channel.resume(self)
         if not self._writer.is_waiting:
             self.pump()
-
-
-def _lost(error: OSError) -> str:
-    return f"connection lost: {error.strerror or error}"
 
 
 def _peer_name(tcp: socket.socket) -> str:

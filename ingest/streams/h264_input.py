@@ -130,6 +130,13 @@ class H264Input:
             results.append(_dropped("video tag without a picture"))
         return results
 
+    def flush(self, before_s: float) -> list[H264Result]:
+        """What waits for more of its picture, if the last of it came before then."""
+        since_s = self._assembler.waiting_since_s
+        if since_s is None or since_s >= before_s:
+            return []
+        return [result for unit in self._assembler.flush() for result in self._unit(unit)]
+
     def _unit(self, unit: AccessUnit) -> list[H264Result]:
         results = self._in_band(unit.parameter_sets) if unit.parameter_sets else []
         if self._config is None:

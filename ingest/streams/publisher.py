@@ -4,6 +4,8 @@ Pure: the events of `ingest.streams.media_events` and the time in, a `Refusal` o
 connection has to end.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Protocol
 
 from common.access.refusal import Refusal, RefusalReason
@@ -33,6 +35,7 @@ from ingest.streams.stream import Stream
 from ingest.streams.timeline import Timeline
 
 WHICH_AUDIO = "one track of AAC, MP3 or another legacy FLV format is passed on"
+PAUSED_S = 0.5  # no more of a picture came for so long: what is there of it is handed on
 IMMEDIATE_S = 3.0  # from its start a publisher is read at once, for renditions and players to begin
 BATCH_S = 0.2  # that anything may lie unread; a part of a tick more when others come or go
 # That may, about what a connection's receive buffer holds at first (Linux: 128 KiB). Of more, a
@@ -72,6 +75,10 @@ class PublishingConnection(Protocol):
 
     def unread_bytes(self) -> int | None:
         """How much has come and is not read; None where that is not known."""
+        ...
+
+    def flush(self, before_s: float) -> Sequence[MediaEvent]:
+        """What waits for more of its picture, if the last of it came before then."""
         ...
 
     def look_again(self) -> None:
@@ -153,9 +160,20 @@ class Publisher:
                 self._connection.hold_back(reading.waits_s)
 
     def look(self, now: float) -> None:
-        """See what has come from one that is fast; several times a second."""
-        if self.reading.is_fast:
+        """See what has come from one that is fast, or paused; several times a second."""
+        if self.reading.is_fast:  # the rest of a picture may be unread
             self.reading.look(now, self._connection.unread_bytes())
+        else:
+            self.flush(now - PAUSED_S)
+
+    def flush(self, before_s: float = math.inf) -> None:
+        """Send what waits since before then for more of its picture: that does not come."""
+        events = self._connection.flush(before_s)
+        now = self.last_media_s
+        for event in events:
+            self.take(event, now)
+        if events:
+            self._media.end_read(now)
 
     @property
     def notices(self) -> list[str]:

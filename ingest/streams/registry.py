@@ -181,8 +181,7 @@ class Streams:
             self.refuse_queued(queued, refusal, now)
         self.read_batching.tick()
         for connection, publisher in list(self._publishers.items()):
-            overdue = publisher.overdue(now)
-            if overdue is not None:
+            if (overdue := publisher.overdue(now)) is not None:
                 self._expel(connection, overdue, now)
             else:
                 publisher.look(now)
@@ -263,6 +262,7 @@ class Streams:
         """Take a connection out of the books."""
         publisher = self._publishers.pop(connection, None)
         if publisher is not None:
+            publisher.flush()
             del self._connections[publisher.stream.stream_id]
             self._admission.release_publish(connection.host)
         return publisher

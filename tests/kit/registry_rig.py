@@ -15,6 +15,7 @@ from common.rtmp.status_codes import PUBLISH_DONE, publish_code
 from ingest.rtmp.publish_address import attempt_of
 from ingest.rtmp.to_units import Demuxer
 from ingest.streams.admission import Admission
+from ingest.streams.media_events import MediaEvent
 from ingest.streams.registry import Streams
 from ingest.streams.supervisor_messages import SupervisorMessages
 from ingest.streams.timeline import Timeline
@@ -57,6 +58,9 @@ class FakeConnection:
 
     def unread_bytes(self) -> int | None:
         return self.unread
+
+    def flush(self, before_s: float) -> Sequence[MediaEvent]:
+        return self.demuxer.flush(before_s) if self.demuxer is not None else ()
 
     def look_again(self) -> None:
         self.on_look()

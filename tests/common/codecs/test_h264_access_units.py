@@ -148,6 +148,20 @@ def test_the_time_is_that_of_the_first_slice_and_the_arrival_that_of_the_last() 
     assert unit.message == facts(140, 1.3)
 
 
+def test_a_picture_that_was_flushed_and_goes_on_comes_again_whole() -> None:
+    units = assembler()
+    for nal in A:
+        units.add(join_avcc([nal]), facts(0))
+    units.add(join_avcc(B[:1]), facts(33))
+    (part,) = units.flush()
+    assert split_avcc(bytes(part.data)) == B[:1]
+    assert units.add(join_avcc(B[1:]), facts(33)) == []
+    (whole,) = units.add(join_avcc([AUD]), facts(66))
+    assert split_avcc(bytes(whole.data)) == B
+    assert whole.replaces_last
+    assert units.flush() == []
+
+
 def test_the_first_split_picture_keeps_its_time_and_is_marked() -> None:
     units = assembler()
     units.add(join_avcc(A[:1]), facts(100, 1.0, True))

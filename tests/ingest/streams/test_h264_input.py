@@ -112,3 +112,14 @@ def test_a_declared_rate_tells_a_wrong_clock() -> None:
         message = MessageFacts(round(number * 60), 0, False, 100 + number / 30)
         times += [unit[0] for unit in units(source.message(join_avcc(IDR), message))]
     assert times[-1] - times[60] == pytest.approx(89 * 1000 / 30, abs=60)
+
+
+def test_what_waits_for_more_is_given_when_nothing_more_came() -> None:
+    source = made()
+    for nal in IDR:
+        source.message(join_avcc([nal]), facts(0, is_flagged=True))
+    for nal in INTER:
+        assert units(source.message(join_avcc([nal]), facts(33)))[1:] == []
+    assert source.flush(100.033) == []
+    assert units(source.flush(100.034)) == [(33, False, INTER)]
+    assert source.flush(200.0) == []

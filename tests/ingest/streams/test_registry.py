@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from common.access.refusal import Refusal, RefusalReason
+from common.codecs.h264 import AvcConfig, join_avcc
 from common.config.ladder import Takeover
+from common.flv.video import avc_nalus, avc_sequence_header
 from common.ipc.control_messages import (
     EndStream,
     GopTransfer,
@@ -22,6 +24,7 @@ from common.ipc.identity import Generation, StreamId
 from common.rtmp.events import AudioReceived, VideoReceived
 from ingest.streams.admission import REMEMBER_S
 from ingest.streams.publish_requests import ASK_TIMEOUT_S
+from tests.kit.h264_bits import PLAIN_PPS, POC_SPS, Picture, slice_nal
 from tests.kit.ingest_ports import ANSWER, STREAM, TEMPLATE, header, picture
 from tests.kit.registry_rig import FakeConnection, RegistryRig
 
@@ -382,3 +385,38 @@ def test_a_publisher_whose_end_was_not_read_yet_is_not_in_the_way() -> None:
     second = around.publish(now=101.0)
     assert second.told == []
     assert second.accepted == [7]
+
+
+def slices(rig: RegistryRig, peer: FakeConnection, number: int, count: int, now: float) -> None:
+    """A picture's slices, each a message of its own."""
+    shape = Picture(number, 2 * number, is_idr=number == 0)
+    for index in range(count):
+        data = join_avcc([slice_nal(POC_SPS, shape, 60 * index)])
+        message = VideoReceived(40 * number, avc_nalus(data, 0, number == 0))
+        rig.media(peer, [message], now)
+
+
+@pytest.mark.parametrize("end", ["stops", "is lost", "pauses", "is taken over"])
+def test_the_last_of_pictures_in_slices_is_handed_on_when_no_more_comes(end: str) -> None:
+    rig = RegistryRig()
+    peer = rig.publish()
+    rig.place()
+    record = AvcConfig.from_parameter_sets([POC_SPS], [PLAIN_PPS]).encode()
+    rig.media(peer, [VideoReceived(0, avc_sequence_header(record))], 100.0)
+    slices(rig, peer, 0, 3, 100.0)
+    slices(rig, peer, 1, 3, 100.04)
+    rig.tick(100.3)
+    stream = rig.streams.get(STREAM)
+    assert stream is not None
+    throughput = stream.media.throughput
+    before = throughput.frames
+    match end:
+        case "stops":
+            rig.streams.ended(peer, "FCUnpublish")
+        case "is lost":
+            rig.streams.lost(peer, "reset", 100.3)
+        case "pauses":
+            rig.tick(100.6)
+        case _:
+            rig.publish(now=104.0, peer=FakeConnection())
+    assert throughput.frames == before + 1

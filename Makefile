@@ -53,22 +53,24 @@ $(VENV)/.made:
 		|| { echo "tfarm needs Python 3.11 or later: make PYTHON=python3.11 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
 		|| { echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	touch $@
+	@# one that an interrupted run left half made has a python, and no pip
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@touch $@
 
 # With an NVIDIA driver, the GPU packages for its CUDA too. TFARM_GPU_EXTRA=none leaves them out.
 $(VENV)/.runtime: requirements/runtime.txt requirements/gpu12.txt requirements/gpu13.txt \
 		pyproject.toml | $(VENV)/.made
-	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/runtime.txt
-	extra=$$($(PYTHON) scripts/gpu_extra.py) || exit 1; test -z "$$extra" || \
+	@echo "Installing into $(VENV): half a minute, once."
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/runtime.txt
+	@extra=$$($(PYTHON) scripts/gpu_extra.py) || exit 1; test -z "$$extra" || \
 		$(PIP) install --quiet --require-hashes --only-binary :all: \
 			-r requirements/$$extra.txt
-	$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
-	touch $@
+	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
-	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
-	touch $@
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
 
 $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.dev
 	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/fuzz.txt

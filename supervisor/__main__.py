@@ -7,6 +7,9 @@ import signal
 
 # SIGHUP means "reload": before the loop handles it, it must not end us.
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
+# Ctrl-C and SIGTERM wait for the loop, which ends the farm in order: `Supervisor.run` lets them in.
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
 
 import argparse  # noqa: E402
 import logging  # noqa: E402

@@ -122,6 +122,7 @@ class Supervisor:
             (signal.SIGHUP, self._on_hup),
         ):
             self._loop.add_signal_handler(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
         try:
             async with asyncio.TaskGroup() as tasks:
                 lasting = (

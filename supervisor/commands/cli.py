@@ -5,12 +5,20 @@ configuration. What it asks a running farm goes through `client.py`; `tfarm supe
 `python -m supervisor`, so that the lasting process is started like any other.
 """
 
-from typing import Annotated
+import signal
 
-import typer
+# Ctrl-C during the imports ends the command at once, without a traceback; one that is ignored, as
+# in a background job, stays so.
+_ON_CTRL_C = signal.getsignal(signal.SIGINT)
+if _ON_CTRL_C is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from supervisor.commands.table import COMMANDS
-from supervisor.commands.version import VERSION
+from typing import Annotated  # noqa: E402
+
+import typer  # noqa: E402
+
+from supervisor.commands.table import COMMANDS  # noqa: E402
+from supervisor.commands.version import VERSION  # noqa: E402
 
 app = typer.Typer(
     name="tfarm",
@@ -24,6 +32,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
+    signal.signal(signal.SIGINT, _ON_CTRL_C)
     app()
 
 

@@ -1,6 +1,7 @@
 """`tfarm supervisor`: run a farm (IO)."""
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -25,6 +26,8 @@ def run(
         argv += ["--run-dir", str(run_dir)]
     if listen is not None:
         argv += ["--listen", listen]
+    # None is lost on the way to the supervisor, which lets them in (supervisor/__main__.py).
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     os.execv(sys.executable, argv)
 
 

@@ -5,6 +5,7 @@ import re
 import select
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -220,3 +221,28 @@ def test_stop_ends_the_farm() -> None:
         assert process.wait(15) == 0
         farm.process = None
         farm.start()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after_s", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 1.2])
+def test_a_signal_at_any_moment_of_the_start_ends_the_farm_without_a_traceback(
+    after_s: float, number: signal.Signals
+) -> None:
+    """Seen: a traceback up to 0.7 s after the start, and now and then a farm that went on.
+
+    Before 0.1 s the interpreter itself may not be up.
+    """
+    with tempfile.TemporaryDirectory(prefix="tfarm-") as folder:
+        run_dir = Path(folder) / "run"
+        command = [TFARM, "supervisor", "--run-dir", run_dir, "--listen", "127.0.0.1:0"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            time.sleep(after_s)
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=20)
+        assert "Traceback" not in said
+        # the others: before there was any farm, in `tfarm` itself
+        assert process.returncode in (0, -number, 128 + number), said
+        left = sorted(path.name for path in run_dir.glob("*"))
+    assert [name for name in left if name != "supervisor.lock"] == []

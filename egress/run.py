@@ -173,13 +173,25 @@ class EgressServer:
         if stream.has_new_renditions:
             # Before any of their tags is flushed: who subscribes now misses nothing.
             stream.has_new_renditions = False
-            for output in self._outputs:
-                output.on_stream(stream)
+            self._ask_outputs("on_stream", lambda output: output.on_stream(stream))
         if stream.touched:
             self._scheduler.touched(stream.renditions, stream.touched, now)
             stream.touched.clear()
         if gone:
             self._waiting.on_stream(stream.stream_id)
+
+    def _check_outputs(self, now: float) -> None:
+        self._ask_outputs("check", lambda output: output.check(now))
+
+    def _ask_outputs(self, call: str, ask: Callable[[Output], object]) -> None:
+        """Call each output; the fault of one is logged, and costs the others nothing."""
+        for output in self._outputs:
+            try:
+                ask(output)
+            except Exception:
+                name = type(output).__name__
+                if (held := self._lines.allow(time.monotonic())) is not None:
+                    log.exception("an output failed output=%s call=%s held=%d", name, call, held)
 
     # ---- time ---------------------------------------------------------------------------------
 
@@ -195,8 +207,7 @@ class EgressServer:
                 for stream_id in self._streams.by_id:
                     self._report_demand(stream_id)
                 self._demand.prune(self._streams.by_id.keys())
-                for output in self._outputs:
-                    output.check(now)
+                self._check_outputs(now)
 
     def _tick_stream(self, stream: Stream, now: float) -> None:
         due = stream.due_at()
@@ -238,8 +249,7 @@ class EgressServer:
             self._demand.report(stream_id, names)
 
     def close(self) -> None:
-        for output in self._outputs:
-            output.close("the server is stopping")
+        self._ask_outputs("close", lambda output: output.close("the server is stopping"))
         self._scheduler.close()
         self._listener.close()
 

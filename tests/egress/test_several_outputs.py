@@ -101,6 +101,31 @@ def test_several_kinds_take_one_rendition_and_none_costs_another_anything(record
     assert [event.payload[5:].decode() for event in played if event.payload[1]] == pictures[GOP:]
 
 
+def test_an_output_that_fails_at_every_look_costs_the_others_nothing(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended the process before: the look is in the tick of all streams."""
+    monkeypatch.setenv(recording_egress.RECORD, f"{STREAM} 360p failing")
+    with EgressProcess(
+        Settings(templates=(TEMPLATE,)),
+        module="tests.kit.recording_egress",
+        expected_fault="an output's bug",
+    ) as egress:
+        egress.push(stream_open(renditions=("360p",)))
+        egress.push(*rendition_open("360p"))
+        push_frames(egress, 0, GOP)
+        egress.served(lambda beat: frames_of(beat) == GOP)
+        with (
+            FrontDoor(egress.endpoint.handover) as door,
+            RtmpPlayer(door.url(f"{STREAM}/360p")) as player,
+        ):
+            time.sleep(1.5)  # a look is due once a second
+            push_frames(egress, GOP, 2 * GOP)
+            last = (2 * GOP - 1) * 40
+            pictures = (event for event in player if isinstance(event, VideoReceived))
+            assert any(event.timestamp == last for event in pictures)
+
+
 def test_a_recording_begins_with_the_streams_first_picture_and_ends_with_its_last(
     recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,17 @@ class RecorderOutput:
         self.check(0.0)
 
 
+class FailingOutput(RecorderOutput):
+    """A recording whose every look fails."""
+
+    def check(self, now: float) -> None:
+        raise RuntimeError("an output's bug")
+
+    def close(self, reason: str) -> None:
+        pass
+
+
 if __name__ == "__main__":
-    egress.run.OUTPUTS = (*egress.run.OUTPUTS, RecorderOutput)
+    recorder = FailingOutput if os.environ[RECORD].endswith(" failing") else RecorderOutput
+    egress.run.OUTPUTS = (recorder, *egress.run.OUTPUTS)
     run_child(KIND, child_parser(KIND, __doc__ or "").parse_args(), build, collects_rarely=True)

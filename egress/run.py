@@ -67,6 +67,7 @@ class EgressServer:
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
         self._unreadable = 0
         self._lines = RateLimit()
+        self._output_faults = RateLimit(burst=1, interval_s=60.0)  # a look is due every second
         # A publisher may come and go in a loop; a farm that starts has many at once.
         self._stream_lines = RateLimit(burst=200, interval_s=0.2)
         self._checked_s = 0.0
@@ -190,7 +191,7 @@ class EgressServer:
                 ask(output)
             except Exception:
                 name = type(output).__name__
-                if (held := self._lines.allow(time.monotonic())) is not None:
+                if (held := self._output_faults.allow(time.monotonic())) is not None:
                     log.exception("an output failed output=%s call=%s held=%d", name, call, held)
 
     # ---- time ---------------------------------------------------------------------------------

@@ -70,9 +70,9 @@ _MAX_AHEAD_BYTES = 64 * 1024  # of NAL units that wait for their picture
 _MAX_UNIT_BYTES = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # this one and the next, one a picture: frozen, they cost twice as much
 class MessageFacts:
-    """What a message says besides its NAL units."""
+    """What a message says besides its NAL units. Nobody changes one."""
 
     timestamp: int
     composition_ms: int
@@ -80,9 +80,9 @@ class MessageFacts:
     received_s: float  # CLOCK_MONOTONIC
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AccessUnit:
-    """One coded frame and what belongs to it."""
+    """One coded frame and what belongs to it. Nobody changes one."""
 
     data: Data  # length-prefixed; the message's own bytes where nothing had to be changed
     message: MessageFacts  # that of its first slice; `received_s` is that of the last one

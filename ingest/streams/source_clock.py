@@ -43,9 +43,9 @@ _SAME_PACE = 0.25
 DEFAULT_INTERVAL_MS = 40.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one a frame: frozen, it costs half a microsecond more
 class SourceTime:
-    """A frame's time by its publisher, in ms; it grows beyond 32 bits."""
+    """A frame's time by its publisher, in ms; it grows beyond 32 bits. Nobody changes one."""
 
     ms: int
     is_set_anew: bool = False  # it does not follow the one before

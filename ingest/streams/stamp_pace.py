@@ -115,6 +115,10 @@ class StampPace:
         self._same = 0  # frames in a row with the stamp of the one before …
         self._same_since_s = 0.0  # … whose arrival was then
         self._frames = self._jumps = self._apart = self._back = 0
+        # Stamps minus clock, and jumps, when they were last looked at and had changed.
+        self._calm_lead_ms = 0.0
+        self._calm_jumps = 0
+        self._calm_since_s = 0.0
 
     def observe(
         self, stamp_ms: int, now: float, frame_ms: float | None, sound_ms: float = 0.0
@@ -178,6 +182,8 @@ class StampPace:
         """What is wrong by one of the windows, if anything is."""
         if self._same >= SAME_STAMP_FRAMES and self._now_s - self._same_since_s >= SAME_STAMP_S:
             return StampFault(FaultKind.STANDING)
+        if self._is_calm():
+            return None
         for window_s in WINDOWS_S:
             if self.measured_s < window_s:
                 break
@@ -195,6 +201,19 @@ class StampPace:
         return (self._raw_ms - since.raw_ms) / clock_ms if clock_ms > 0 else None
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _is_calm(self) -> bool:
+        """Return whether no window can hold a fault, as with nearly every publisher.
+
+        At every mark of the longest window the stamps were as far from the clock as now, within
+        what the strictest rule allows, and none of them jumped.
+        """
+        lead_ms = self._stamps_ms - self._now_s * 1000
+        is_other = abs(lead_ms - self._calm_lead_ms) > JITTER_EXACT_MS / 2
+        if is_other or self._jumps != self._calm_jumps:
+            self._calm_lead_ms, self._calm_jumps = lead_ms, self._jumps
+            self._calm_since_s = self._now_s
+        return self._now_s - self._calm_since_s > WINDOWS_S[-1] + 1.0 + MARK_S
 
     def _begin(self, stamp_ms: int, now: float, sound_ms: float) -> None:
         self._last_ms, self._now_s, self._sound_ms = stamp_ms, now, sound_ms

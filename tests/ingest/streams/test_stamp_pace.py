@@ -89,3 +89,13 @@ def test_the_cadence_is_that_of_the_arrivals() -> None:
     assert pace.interval_ms() == pytest.approx(40)
     pace.restart()
     assert (pace.interval_ms(), pace.measured_s) == (None, 0.0)
+
+
+@pytest.mark.parametrize(("kind", "by_s"), [(SOUND, 0.9), (PICTURE, 1.4)])
+def test_a_fault_is_found_as_soon_after_a_long_calm(kind: str, by_s: float) -> None:
+    """Where nothing has changed for longer than the longest window, no window is looked at."""
+    begins_ms = 25_000
+    frames = stamped(publisher(30), lambda ms: ms + 0.8 * max(0, ms - begins_ms))
+    fault = first_fault(frames, kind)
+    assert fault is not None
+    assert begins_ms / 1000 < fault[0] <= begins_ms / 1000 + by_s

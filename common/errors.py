@@ -85,6 +85,10 @@ class ConfigError(TfarmError):
         super().__init__("; ".join(str(fault) for fault in faults))
         self.faults = tuple(faults)
 
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[Sequence[ConfigFault]]]:
+        """Cross processes with the faults; an exception's own way has the text alone."""
+        return ConfigError, (self.faults,)
+
 
 class NoCapacity(TfarmError):
     """No device has room for the stream."""

@@ -18,18 +18,29 @@ import sys  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from common.config import load as config  # noqa: E402
 from common.config.settings import Settings  # noqa: E402
 from common.config.values import listen_address  # noqa: E402
 from common.errors import ConfigError, ExitCode  # noqa: E402
 from common.process.descriptors import raise_limit  # noqa: E402
 from common.process.log import set_up  # noqa: E402
 from supervisor.placement.calibration import without_template  # noqa: E402
+from supervisor.processes.aside import call_aside  # noqa: E402
 from supervisor.processes.launch import Program, python_module  # noqa: E402
 from supervisor.processes.run_dir import RunDirError, default_run_dir  # noqa: E402
 from supervisor.run import serve  # noqa: E402
 
 log = logging.getLogger("tfarm.supervisor.main")
+
+
+def read_config(path: Path) -> Settings:
+    """Read the configuration file, and keep nothing of what reads it. Raises ConfigError."""
+    return call_aside(_load, path)
+
+
+def _load(path: Path) -> Settings:
+    from common.config.load import load
+
+    return load(path)
 
 
 def main(argv: list[str], program: Program = python_module) -> int:
@@ -40,7 +51,7 @@ def main(argv: list[str], program: Program = python_module) -> int:
     arguments = parser.parse_args(argv)
     path: Path | None = arguments.config
     try:
-        settings = config.load(path) if path is not None else Settings()
+        settings = read_config(path) if path is not None else Settings()
         if arguments.listen is not None:
             settings = replace(settings, listen=listen_address(arguments.listen))
     except ConfigError as error:

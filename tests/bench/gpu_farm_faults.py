@@ -178,18 +178,18 @@ def _tell_fault(
 
 
 def _tell_failed(table: Table, at_s: float, played: Collected, sent: Collected) -> None:
-    """One encoder fails: its rendition ends, the others of the stream go on whole."""
-    ended, whole = [], []
+    """One encoder fails: its rendition stops until it is opened anew; the others go on whole."""
+    stopped, whole = [], []
     for player in played.played:
         if player.key != "new":
             continue
         last_s = max((p.came_s for p in player.pictures), default=0.0)
-        if last_s < at_s + 1:
-            ended.append(player.rendition)
-        elif not missing(player, sent.sent["new"], at_s - 1, at_s + 3):
+        if not missing(player, sent.sent["new"], at_s - 1, at_s + 3):
             whole.append(player.rendition)
+        elif last_s > at_s + 3:
+            stopped.append(player.rendition)
     table.check(
-        "a failing encoder ends its own rendition alone",
-        f"ended {ended}, whole {whole}",
-        len(ended) == 1 and len(whole) == 2,
+        "a failing encoder stops its own rendition alone, and is opened anew",
+        f"stopped {stopped}, whole {whole}",
+        len(stopped) == 1 and len(whole) == 2,
     )

@@ -30,7 +30,7 @@ from common.flv.clock32 import Unwrapper
 from ingest.streams.arrival_times import ArrivalTimes
 from ingest.streams.stamp_pace import STANDING, FaultKind, StampFault, StampPace
 
-BELOW_ZERO_MS = 10_000  # a first stamp so little below 2^32 is one below zero
+BELOW_ZERO_MS = 5_000  # a first stamp so little below 2^32 is one below zero: priming, edit lists
 START_S = 10.0  # … and later stamps below zero are a start's
 YOUNG_S = 0.6
 TRUST_S = 10.0

@@ -65,6 +65,7 @@ ROWS = [
     Row("after a stall", arriving(NORMAL, stalled), settled_s=9.2),
     Row("far from zero", stamped(NORMAL, lambda ms: ms + 3_000_000_000)),
     Row("past the wrap", stamped(publisher(25), lambda ms: ms + 2**32 - 20_000)),
+    Row("soon at the wrap", stamped(publisher(25), lambda ms: ms + 2**32 - 9_000)),
     Row("a cached GOP, then real time", arriving(NORMAL, burst)),
     Row("pictures alone, a cached GOP", arriving(publisher(12, has_sound=False), burst)),
     Row("a file at ten times real time", arriving(publisher(40), lambda s: s / 10)),

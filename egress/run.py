@@ -25,7 +25,6 @@ from common.ipc.control_messages import (
     Hello,
     IngestLost,
     Positions,
-    ServedStatus,
     StreamWanted,
     SwitchGeneration,
 )
@@ -33,6 +32,7 @@ from common.ipc.envelope import decode_frames
 from common.ipc.identity import StreamId
 from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
+from common.ipc.status_messages import ServedStatus
 from common.process.log import RateLimit, stream_label
 from egress import status
 from egress.output import Output, OutputContext

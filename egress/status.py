@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from common.ipc.control_messages import RenditionStatus, ServedStatus
 from common.ipc.identity import StreamId
+from common.ipc.status_messages import RenditionStatus, ServedStatus
 from egress.output import Audience, Output
 from egress.streams.rendition import Rendition
 from egress.streams.stream import Stream

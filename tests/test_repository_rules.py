@@ -41,6 +41,7 @@ SOURCES = [
 TESTED_ELSEWHERE = {
     "common/ipc/command_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/control_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
+    "common/ipc/status_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/media_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/access/refusal.py": "values; tests/common/rtmp/test_status_codes.py takes every reason",
     "common/errors.py": "exceptions without behaviour",

@@ -24,7 +24,6 @@ from common.ipc.control_messages import (
     Hello,
     HostLoad,
     IngestLost,
-    TranscodeStatus,
 )
 from common.ipc.envelope import decode_frames
 from common.ipc.kinds import KINDS
@@ -37,6 +36,7 @@ from common.ipc.media_messages import (
     StreamStart,
     VideoHeader,
 )
+from common.ipc.status_messages import TranscodeStatus
 from common.media.units import VideoCodec
 from common.process.awake_clock import AwakeClock
 from common.process.log import RateLimit

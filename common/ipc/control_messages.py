@@ -10,87 +10,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from common.access.refusal import Refusal
-from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Template
+from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import Settings
 from common.ipc.envelope import message
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
+from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.media.clock import ClockReference
 
 # ---- parts ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RenditionStatus:
-    """One rendition as its maker or its server counts it, since the stream's start there."""
-
-    name: str
-    width: int = 0  # its maker's word; who serves it does not look into it
-    height: int = 0
-    frames: int = 0
-    bytes: int = 0
-    fps: float = 0.0  # over the last seconds
-    bitrate_bps: float = 0.0
-    players: int = 0
-    dropped: int = 0
-    last_pts_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PublisherStatus:
-    """A stream as its ingest knows it."""
-
-    stream_id: StreamId
-    generation: Generation
-    worker: ChildId | None
-    address: str  # "203.0.113.7:50122"; "" while the publisher is away
-    since_unix: float
-    is_live: bool  # False: held, its publisher is away
-    reference: ClockReference
-    format: SourceFormat | None = None
-    codec: str = ""  # "avc1.64001f"
-    audio: str = ""  # "AAC-LC 48 kHz 2ch", "omitted: Opus"
-    fps: float = 0.0
-    bitrate_bps: float = 0.0
-    gop_ms: int = 0
-    frames: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)  # by place
-    stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)  # p50, p99 by stage
-    source_clock: str = ""  # what is wrong with the publisher's stamps; empty: nothing
-    can_move: bool = True  # ingest has its last keyframe, for another worker to begin from
-
-
-@dataclass(frozen=True, slots=True)
-class TranscodeStatus:
-    """A stream as its worker knows it."""
-
-    stream_id: StreamId
-    generation: Generation
-    frames_in: int
-    frames_out: int  # decoded pictures
-    queue_ms: float
-    decode_errors: int
-    renditions: tuple[RenditionStatus, ...]
-    omitted: tuple[OmittedRendition, ...] = ()
-    dropped: int = 0
-    last_in_s: float = 0.0  # when a unit last came in …
-    last_out_s: float = 0.0  # … and a picture last came out
-    stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    stalled_s: float = 0.0  # how long what waits here has waited and nothing got done
-    skipped: int = 0  # pictures that a rendition dropped, because it was behind
-    overflows: int = 0  # how often units were dropped because its decoder was slow
-    top_rate_divisor: int = 1  # what is taken from it: see `Degrade`
-    dropped_renditions: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ServedStatus:
-    """A stream as an egress knows it."""
-
-    stream_id: StreamId
-    generation: Generation
-    renditions: tuple[RenditionStatus, ...]
-    waiting_players: int = 0
-    stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,9 @@ from collections.abc import Callable, Iterable
 
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
-from common.ipc.control_messages import (
-    Placement,
-    PublisherBack,
-    PublisherStatus,
-)
+from common.ipc.control_messages import Placement, PublisherBack
 from common.ipc.identity import StreamId
+from common.ipc.status_messages import PublisherStatus
 from ingest.outputs.outbox import Peers
 from ingest.streams.admission import Admission, PublishAttempt, RefusalMemory, check_attempt
 from ingest.streams.media_events import MediaEvent

@@ -18,12 +18,12 @@ from common.ipc.control_messages import (
     GopTransfer,
     Placement,
     PublishEnd,
-    PublisherStatus,
     ResumeTime,
     SourceFormatReport,
 )
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
+from common.ipc.status_messages import PublisherStatus
 from common.media.clock import ClockReference
 from common.media.units import VideoConfig
 from ingest.outputs.outbox import Peers

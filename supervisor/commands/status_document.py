@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
-from common.ipc.control_messages import RenditionStatus
 from common.ipc.identity import ChildId, split_stream_id
+from common.ipc.status_messages import RenditionStatus
 from supervisor.farm.farm import Farm
 from supervisor.farm.stream import Stream
 from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from common.config.ladder import Pipeline
 from common.ipc import control_messages
-from common.ipc.control_messages import TranscodeStatus
 from common.ipc.identity import ChildId
+from common.ipc.status_messages import TranscodeStatus
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.devices import Devices

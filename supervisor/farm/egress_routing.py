@@ -7,9 +7,10 @@ after it asked last.
 
 from collections.abc import Iterable, Sequence
 
-from common.ipc.control_messages import EgressRoutes, ServedStatus, StreamWanted, Subscription
+from common.ipc.control_messages import EgressRoutes, StreamWanted, Subscription
 from common.ipc.egress_homes import home
 from common.ipc.identity import ChildId, StreamId
+from common.ipc.status_messages import ServedStatus
 
 KEEP_S = 10.0  # after the last player
 MAX_WANTED = 4000  # names come from players: those of no stream count too

@@ -10,8 +10,8 @@ also happens to streams that fell behind. That no heartbeat comes is the watchdo
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.ipc.control_messages import TranscodeStatus
 from common.ipc.identity import ChildId, StreamId
+from common.ipc.status_messages import TranscodeStatus
 
 
 @dataclass(frozen=True, slots=True)

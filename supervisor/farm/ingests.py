@@ -7,8 +7,9 @@ their room is kept, for as long as their template holds a stream whose publisher
 import math
 from collections.abc import Sequence
 
-from common.ipc.control_messages import GopTransfer, Hello, IngestLost, PublishEnd, PublisherStatus
+from common.ipc.control_messages import GopTransfer, Hello, IngestLost, PublishEnd
 from common.ipc.identity import ChildId, StreamId
+from common.ipc.status_messages import PublisherStatus
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream, WithoutIngest

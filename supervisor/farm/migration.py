@@ -14,8 +14,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from common.ipc.control_messages import PublisherStatus
 from common.ipc.identity import ChildId, StreamId
+from common.ipc.status_messages import PublisherStatus
 from supervisor.farm.actions import Action
 from supervisor.farm.devices import Devices
 from supervisor.farm.state import FarmState

@@ -12,8 +12,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from common.ipc.control_messages import IngestLost, TranscodeStatus
+from common.ipc.control_messages import IngestLost
 from common.ipc.identity import ChildId, Generation, StreamId
+from common.ipc.status_messages import TranscodeStatus
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.recovery import Recovery

@@ -13,16 +13,9 @@ from dataclasses import dataclass, replace
 
 from common.config.ladder import Pipeline, Template
 from common.config.settings import Settings
-from common.ipc.control_messages import (
-    Heartbeat,
-    Hello,
-    Placement,
-    PublisherStatus,
-    ResumeTime,
-    ServedStatus,
-    TranscodeStatus,
-)
+from common.ipc.control_messages import Heartbeat, Hello, Placement, ResumeTime
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
+from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from supervisor.farm.actions import Send
 from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.quarantine import Quarantine

@@ -9,8 +9,8 @@ import logging
 from dataclasses import dataclass, field
 
 from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
-from common.ipc.control_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
+from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.process.log import stream_label
 from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.stream_states import (

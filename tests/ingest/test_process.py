@@ -18,7 +18,6 @@ from common.ipc.control_messages import (
     Fatal,
     Heartbeat,
     PublishEnd,
-    PublisherStatus,
     PublishRequest,
     SourceFormatReport,
 )
@@ -33,6 +32,7 @@ from common.ipc.media_messages import (
     StreamEnd,
     StreamStart,
 )
+from common.ipc.status_messages import PublisherStatus
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from tests.kit.ingest_ports import picture
 from tests.kit.ingest_process import (

@@ -12,13 +12,12 @@ from common.ipc.control_messages import (
     Hello,
     Placement,
     PublishEnd,
-    PublisherStatus,
     PublishRequest,
     Refused,
     SourceFormatReport,
-    TranscodeStatus,
 )
 from common.ipc.identity import BootId, ChildId, Generation, StreamId, cpu_worker
+from common.ipc.status_messages import PublisherStatus, TranscodeStatus
 from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm

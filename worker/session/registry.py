@@ -17,10 +17,11 @@ from typing import Any
 
 from common.errors import ExitCode
 from common.ipc.bus import Bus
-from common.ipc.control_messages import EncoderLimitReport, StreamTrouble, TranscodeStatus
+from common.ipc.control_messages import EncoderLimitReport, StreamTrouble
 from common.ipc.envelope import encode
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED, GenerationEnd, StreamStart
+from common.ipc.status_messages import TranscodeStatus
 from common.ipc.tag_link import TagLink
 from common.process.log import stream_label
 from worker.devices.table import OpenDevice

@@ -12,8 +12,8 @@ from enum import Enum
 
 from common.config.ladder import Ladder, OmittedRendition, fit_ladder
 from common.errors import AvcError, DecodeFailed, DeviceLost, EncodeFailed
-from common.ipc.control_messages import RenditionStatus, TranscodeStatus
 from common.ipc.media_messages import AccessUnit, StreamStart
+from common.ipc.status_messages import RenditionStatus, TranscodeStatus
 from common.media.clock import ClockReference
 from common.process.log import stream_label
 from worker.devices.source import Source, read_source

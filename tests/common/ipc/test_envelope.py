@@ -19,7 +19,6 @@ from common.ipc.control_messages import (
     EgressRoutes,
     Hello,
     Placement,
-    PublisherStatus,
     Welcome,
 )
 from common.ipc.envelope import decode, decode_frames, encode, from_plain, to_plain
@@ -32,6 +31,7 @@ from common.ipc.media_messages import (
     TagHeader,
     Tags,
 )
+from common.ipc.status_messages import PublisherStatus
 from common.media.clock import ClockReference
 from common.media.units import VideoCodec
 from tests.kit.children import CPU0, EGRESS0, EGRESS1, dedicated

@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 
 from common.config.ladder import SourceFormat
-from common.ipc.control_messages import RenditionStatus, ServedStatus, StreamTrouble
+from common.ipc.control_messages import StreamTrouble
 from common.ipc.identity import ChildId
+from common.ipc.status_messages import RenditionStatus, ServedStatus
 from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot, summary
 from supervisor.commands.status_table import duration, latency_tables, tables
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S

@@ -15,12 +15,12 @@ from common.ipc.control_messages import (
     PublisherBack,
     PublishRequest,
     Refused,
-    RenditionStatus,
     SourceFormatReport,
     StreamRevoke,
     StreamRevoked,
 )
 from common.ipc.identity import Generation, StreamId
+from common.ipc.status_messages import RenditionStatus
 from supervisor.farm.admission import REMEMBER_S
 from supervisor.farm.candidates import MAX_QUEUED, QUEUE_S, STARTING_S
 from supervisor.farm.stream_states import StreamState

@@ -3,13 +3,12 @@
 from common.ipc.control_messages import (
     EgressRoutes,
     IngestLost,
-    RenditionStatus,
-    ServedStatus,
     StreamWanted,
     Subscription,
 )
 from common.ipc.egress_homes import home
 from common.ipc.identity import ChildId, Generation, StreamId
+from common.ipc.status_messages import RenditionStatus, ServedStatus
 from supervisor.farm.actions import Send
 from supervisor.farm.egress_routing import KEEP_S, MAX_WANTED, Routing
 from tests.kit.children import CPU0, CPU1, EGRESS0, EGRESS1, INGEST0, INGEST1

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from common.ipc.control_messages import TranscodeStatus
 from common.ipc.identity import Generation, StreamId
+from common.ipc.status_messages import TranscodeStatus
 from supervisor.farm.hang import Hang, find_hang
 from tests.kit.children import CPU0
 

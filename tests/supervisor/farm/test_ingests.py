@@ -3,14 +3,8 @@
 from dataclasses import replace
 
 from common.config.settings import Settings
-from common.ipc.control_messages import (
-    EndStream,
-    IngestLost,
-    Placement,
-    RenditionStatus,
-    ResumeTime,
-    ServedStatus,
-)
+from common.ipc.control_messages import EndStream, IngestLost, Placement, ResumeTime
+from common.ipc.status_messages import RenditionStatus, ServedStatus
 from common.media.clock import ClockReference
 from supervisor.farm.actions import Send
 from supervisor.placement.cost import Resource

@@ -10,11 +10,10 @@ from common.ipc.control_messages import (
     IngestLost,
     Placement,
     Positions,
-    RenditionStatus,
     SwitchGeneration,
-    TranscodeStatus,
 )
 from common.ipc.identity import ChildId, Generation, StreamId
+from common.ipc.status_messages import RenditionStatus, TranscodeStatus
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.session_audit import LOST_RENDITION_BEATS, MISSING_BEATS, ORPHAN_BEATS
 from supervisor.farm.stream_states import StreamState

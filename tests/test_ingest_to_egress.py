@@ -83,7 +83,9 @@ class Ingest:
         self.peers.running = list(egresses)  # type: ignore[arg-type]
         self._clock = clock
         requests = itertools.count(10)
-        around = StreamContext(self.peers, lambda _: None, requests.__next__, lambda: clock.now)
+        around = StreamContext(
+            self.peers, lambda _: None, requests.__next__, lambda: clock.now, lambda: 0.0
+        )
         self.stream = Stream(placed, around, since_unix=1.0)
         self.stream.arrive("192.0.2.1:5000", clock.now)
         settings = IngestSettings(idle_timeout_s=60.0)

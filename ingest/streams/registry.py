@@ -41,7 +41,7 @@ class Streams:
         self._admission = admission
         self._report = report
         self._unix_time = unix_time
-        self._context = StreamContext(peers, report, self._next_request, clock)
+        self._context = StreamContext(peers, report, self._next_request, clock, unix_time)
         self._last_request = 0
         self.requests = PublishRequests(report)
         self._streams: dict[StreamId, Stream] = {}

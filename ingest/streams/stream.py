@@ -29,6 +29,7 @@ from common.media.units import VideoConfig
 from ingest.outputs.outbox import Peers
 from ingest.streams.absence import Absence, is_silent
 from ingest.streams.gop_transfer import pack
+from ingest.streams.notices import Notices
 from ingest.streams.silent_audio import Silence, can_be_silent
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import SourceGop
@@ -53,6 +54,7 @@ class StreamContext:
     report: Callable[[object], object]  # a control message to the supervisor
     next_request: Callable[[], int]
     clock: Callable[[], float]  # CLOCK_MONOTONIC, to measure the time that is spent here
+    unix_time: Callable[[], float]
 
 
 class Stream:
@@ -63,12 +65,14 @@ class Stream:
         self.template = placed.template
         self.state = StreamState.WAITING
         self.timeline = Timeline()
+        self.notices = Notices()  # about the source
         resume = placed.resume_time
         if resume is not None:
             self.timeline = Timeline.continuing(resume.reference, resume.end_ms)
         self._placed = placed
         self._report = context.report
         self._since_unix = since_unix
+        self._unix_time = context.unix_time
         self._address = ""
         self._was_open = False  # egress knows it
         self._absence: Absence | None = None  # while the stream is held
@@ -108,6 +112,7 @@ class Stream:
         self.state = StreamState.WAITING
         self._address = address
         self._absence = None
+        self.notices.clear_all()
         self._format.restart()
         self.media.restart()
         if self._was_open:
@@ -271,6 +276,7 @@ class Stream:
             codec=codec_string(config) if config else "",
             audio=media.audio,
             source_clock=media.source_clock,
+            notices=self.notices.as_tuple(now, self._unix_time()),
             fps=media.throughput.frames_per_second(now),
             bitrate_bps=self.bits_per_second(now),
             gop_ms=self._format.gop_ms,

@@ -28,7 +28,9 @@ class StreamRig:
         self.peers = FakePeers()
         self.told: list[Any] = []
         requests = itertools.count(10)
-        around = StreamContext(self.peers, self.told.append, lambda: next(requests), lambda: 0.0)
+        around = StreamContext(
+            self.peers, self.told.append, lambda: next(requests), lambda: 0.0, lambda: 5000.0
+        )
         self.stream = Stream(placed, around, since_unix=1.0)
         self.stream.arrive("192.0.2.1:5000", 100.0)
 

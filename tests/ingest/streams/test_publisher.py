@@ -36,7 +36,9 @@ class Around:
     def __init__(self) -> None:
         self.peers = FakePeers()
         self.stream = Stream(
-            ANSWER, StreamContext(self.peers, lambda _: None, lambda: 1, lambda: 0.0), 0.0
+            ANSWER,
+            StreamContext(self.peers, lambda _: None, lambda: 1, lambda: 0.0, lambda: 0.0),
+            0.0,
         )
         self.stream.arrive("192.0.2.1:5000", 100.0)
         self.connection = FakeConnection()

@@ -10,6 +10,8 @@ from enum import StrEnum
 from fractions import Fraction
 
 SOURCE = "source"  # the rendition that is the stream as published, not transcoded
+MIN_SIDE = 16  # of a frame, in samples
+MIN_BITRATE_BPS = 16_000
 
 
 class Takeover(StrEnum):
@@ -34,6 +36,13 @@ class RateControl(StrEnum):
     VBR = "vbr"  # the bitrate on average, `peak_bps` at most
 
 
+class RenditionFit(StrEnum):
+    """How a picture of another aspect gets into a rendition's width and height."""
+
+    SHORT_SIDE = "short-side"  # long side into the long one, short into the short; no black bars
+    BOX = "box"  # always that width and height: black bars fill what the picture leaves
+
+
 class Pipeline(StrEnum):
     """The ways a stream can be served; a template lists them in order of preference."""
 
@@ -51,7 +60,7 @@ class Rendition:
     name: str
     width: int  # even
     height: int  # even
-    bitrate_bps: int
+    bitrate_bps: int  # of frames of that size; smaller ones get less, by their pixels
     fps: Fraction | None = Fraction(30)  # at most; None: as the source
     profile: str = "main"  # baseline | main | high
     preset: str = "p3"  # NVENC p1..p7; mapped to an x264 preset in software
@@ -59,6 +68,7 @@ class Rendition:
     cost: float | None = None  # by hand, in the device's capacity unit
     rate_control: RateControl = RateControl.CBR
     maxrate_bps: int | None = None  # VBR: the peak; None: 3/2 of the bitrate
+    fit: RenditionFit | None = None  # None: as the template
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,7 @@ class Template:
     cost: float | None = None  # of a whole stream, by hand
     flush_ms: int = 0  # 0: each frame at once; else egress merges writes for this long
     audio_hold_ms: int = 45  # how long audio may wait to ride with a video frame
+    fit: RenditionFit = RenditionFit.SHORT_SIDE
 
     def rendition_names(self) -> tuple[str, ...]:
         return (*(rendition.name for rendition in self.renditions), SOURCE)
@@ -147,21 +158,29 @@ class Ladder:
 
 
 def fit_ladder(template: Template, source: SourceFormat) -> Ladder:
-    """The ladder of `template` for `source`: aspect kept, letterboxed, nothing enlarged.
+    """The ladder of `template` for `source`: aspect kept, nothing enlarged.
+
+    With `RenditionFit.SHORT_SIDE` the picture's long side goes into the rendition's long side and
+    its short side into the short one, and the frame is the picture: upright sources get upright
+    renditions, and there are no black bars. With `BOX` the frame is as the template has it, and
+    the picture lies in its middle.
 
     A rendition whose fitted picture would be larger than the source is left out. When all would,
     one rendition of the source's own display size stands in for the smallest, under its name.
+
+    A frame that is smaller than the template's gets that much less of its bitrate: bits a pixel are
+    what the operator chose, at any size.
     """
     renditions = []
     omitted = []
     for rendition in template.renditions:
+        width, height = _box(template, rendition, source)
         fitted = _fit(template, rendition, source)
         if fitted is None:
             omitted.append(
                 OmittedRendition(
                     rendition.name,
-                    f"{rendition.width}x{rendition.height} would enlarge the source's "
-                    f"{source.width}x{source.height}",
+                    f"{width}x{height} would enlarge the source's {source.width}x{source.height}",
                 )
             )
         else:
@@ -187,39 +206,60 @@ def display_size(source: SourceFormat) -> tuple[Fraction, Fraction]:
     return Fraction(source.width), source.height / source.sar
 
 
+def _box(template: Template, rendition: Rendition, source: SourceFormat) -> tuple[int, int]:
+    """The rendition's width and height, turned as the source is where its fit says so."""
+    width, height = rendition.width, rendition.height
+    if _rule(template, rendition) is RenditionFit.BOX:
+        return width, height
+    shown_width, shown_height = display_size(source)
+    long, short = max(width, height), min(width, height)
+    return (long, short) if shown_width >= shown_height else (short, long)
+
+
+def _rule(template: Template, rendition: Rendition) -> RenditionFit:
+    return template.fit if rendition.fit is None else rendition.fit
+
+
 def _fit(template: Template, rendition: Rendition, source: SourceFormat) -> RenditionFormat | None:
     width, height = display_size(source)
-    scale = min(rendition.width / width, rendition.height / height)
+    box = _box(template, rendition, source)
+    scale = min(box[0] / width, box[1] / height)
     if scale > 1:
         return None
-    picture_width = min(rendition.width, _even(width * scale))
-    picture_height = min(rendition.height, _even(height * scale))
-    # One sample row or column of rounding is no letterbox: 1280x720 into 854x480 fills it.
-    if rendition.width - picture_width <= 2:
-        picture_width = rendition.width
-    if rendition.height - picture_height <= 2:
-        picture_height = rendition.height
-    return _fitted(
-        template, rendition, rendition.width, rendition.height, picture_width, picture_height
-    )
+    picture = _side(width * scale, box[0]), _side(height * scale, box[1])
+    is_box = _rule(template, rendition) is RenditionFit.BOX
+    return _fitted(template, rendition, box if is_box else _least(picture), picture)
+
+
+def _side(wanted: Fraction, side: int) -> int:
+    """A picture's side in that of its box, even.
+
+    One sample row or column of rounding is no letterbox: 1280x720 into 854x480 fills it.
+    """
+    even = min(side, _even(wanted))
+    return side if side - even <= 2 else even
 
 
 def _source_sized(
     template: Template, rendition: Rendition, source: SourceFormat
 ) -> RenditionFormat:
     width, height = display_size(source)
-    even = max(16, _even(width)), max(16, _even(height))
-    return _fitted(template, rendition, *even, *even)
+    picture = _even(width), _even(height)
+    return _fitted(template, rendition, _least(picture), picture)
+
+
+def _least(size: tuple[int, int]) -> tuple[int, int]:
+    """A frame for a picture of that size; encoders take none that is smaller than this."""
+    return max(MIN_SIDE, size[0]), max(MIN_SIDE, size[1])
 
 
 def _fitted(
-    template: Template,
-    rendition: Rendition,
-    width: int,
-    height: int,
-    picture_width: int,
-    picture_height: int,
+    template: Template, rendition: Rendition, frame: tuple[int, int], picture: tuple[int, int]
 ) -> RenditionFormat:
+    width, height = frame
+    picture_width, picture_height = picture
+    share = Fraction(width * height, rendition.width * rendition.height)
+    maxrate = rendition.maxrate_bps
     return RenditionFormat(
         name=rendition.name,
         width=width,
@@ -229,14 +269,21 @@ def _fitted(
         picture_width=picture_width,
         picture_height=picture_height,
         fps=rendition.fps,
-        bitrate_bps=rendition.bitrate_bps,
+        bitrate_bps=_bitrate(rendition.bitrate_bps, share),
         vbv_ms=rendition.vbv_ms,
         gop_ms=template.gop_ms,
         profile=rendition.profile,
         preset=rendition.preset,
         rate_control=rendition.rate_control,
-        maxrate_bps=rendition.maxrate_bps,
+        maxrate_bps=None if maxrate is None else _bitrate(maxrate, share),
     )
+
+
+def _bitrate(of_whole_bps: int, share: Fraction) -> int:
+    """What is left of a bitrate for a frame with `share` of the template's pixels."""
+    if share >= 1:
+        return of_whole_bps
+    return max(min(MIN_BITRATE_BPS, of_whole_bps), round(of_whole_bps * share))
 
 
 def _even(value: Fraction) -> int:

@@ -14,6 +14,7 @@ from common.config.ladder import (
     Pipeline,
     RateControl,
     Rendition,
+    RenditionFit,
     Takeover,
     Template,
 )
@@ -64,17 +65,21 @@ class RenditionTable(Table):
     width: Annotated[int, Even(16, 4096)] = needed(
         Rendition,
         "width",
-        "width of the frames. A picture of another aspect is letterboxed. A rendition that would "
-        "enlarge the source is left out; where all would, the smallest is made in the source's "
-        "size",
+        "width of the frames at most; see `fit`. A rendition that would enlarge the source is left "
+        "out; where all would, the smallest is made in the source's size",
         NEW_STREAMS,
         example=1280,
     )
     height: Annotated[int, Even(16, 4096)] = needed(
-        Rendition, "height", "height of the frames", NEW_STREAMS, example=720
+        Rendition, "height", "height of the frames at most", NEW_STREAMS, example=720
     )
     bitrate: Annotated[int, Bitrate(16_000, 200_000_000)] = needed(
-        Rendition, "bitrate_bps", "bitrate of the video", NEW_STREAMS, example="2500k"
+        Rendition,
+        "bitrate_bps",
+        "bitrate of the video. Frames smaller than `width` x `height` get less, by their pixels; "
+        "fewer frames a second get no less",
+        NEW_STREAMS,
+        example="2500k",
     )
     fps: Annotated[Any, FrameRate()] = key(
         Rendition,
@@ -112,6 +117,14 @@ class RenditionTable(Table):
         "vbv_ms",
         'the VBV buffer holds this long at the bitrate, with `rc = "vbr"` at `maxrate`',
         NEW_STREAMS,
+    )
+    fit: Annotated[RenditionFit, Choice(RenditionFit)] = key(
+        Rendition,
+        "fit",
+        "the same as the template's `fit`, for this rendition alone",
+        NEW_STREAMS,
+        default="the template's",
+        example="box",
     )
     cost: Amount = key(
         Rendition,
@@ -214,6 +227,15 @@ class TemplateTable(Table):
         Template,
         "audio_hold_ms",
         "how long audio may wait to be sent with a video frame",
+        NEW_STREAMS,
+    )
+    fit: Annotated[RenditionFit, Choice(RenditionFit)] = key(
+        Template,
+        "fit",
+        'how sources of another aspect fit a rendition\'s width and height. `"short-side"`: the '
+        "picture's long side within the longer of the two, its short side within the shorter, "
+        "without black bars, so that an upright source gets upright renditions (1080x1920 as "
+        '720x1280). `"box"`: each frame has just that width and height, with black bars',
         NEW_STREAMS,
     )
     renditions: tuple[RenditionTable, ...] = key(

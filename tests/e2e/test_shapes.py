@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from common.config.ladder import Rendition, SourceFormat, Template, fit_ladder
 from tests.kit.clients import (
     FlvTag,
     Player,
@@ -24,23 +23,7 @@ pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
 SPEC = ClipSpec(seconds=3.0, b_frames=0)
-LONG = SPEC.but(seconds=5.0)  # four of them begin at once
-TEMPLATE = Template(
-    "live",
-    (Rendition("240p", 426, 240, 400_000), Rendition("144p", 256, 144, 150_000, Fraction(15))),
-)
-
-
-def rectangle(name: str, source: SourceFormat) -> tuple[int, int, int, int]:
-    rendition = next(
-        rendition for rendition in fit_ladder(TEMPLATE, source).renditions if rendition.name == name
-    )
-    return (
-        rendition.picture_x,
-        rendition.picture_y,
-        rendition.picture_width,
-        rendition.picture_height,
-    )
+LONG = SPEC.but(seconds=5.0)  # five of them begin at once
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +33,18 @@ def shapes(farm: Farm, clip: MakeClip) -> Mapping[str, Recording]:
     narrow = clip(LONG.but(width=480, height=360))
     stretched = clip(LONG.but(width=480, height=360, sar=Fraction(4, 3), audio=False))
     tiny = clip(LONG.but(width=160, height=90, bitrate_bps=200_000))
-    narrow_at = rectangle("240p", SourceFormat(480, 360))
-    assert narrow_at[0] > 0
+    upright = clip(LONG.but(width=270, height=480))
     with (
         Publisher(farm.url("rate"), high_rate),
         Publisher(farm.url("narrow"), narrow),
         Publisher(farm.url("stretched"), stretched),
+        Publisher(farm.url("upright"), upright),
         Publisher(farm.url("tiny"), tiny) as last,
     ):
         players = {
             "rate": Player(farm.url("rate", "144p")),
-            "narrow": Player(farm.url("narrow", "240p"), picture=narrow_at),
+            "narrow": Player(farm.url("narrow", "240p")),
+            "upright": Player(farm.url("upright", "240p")),
             "stretched": Player(farm.url("stretched", "240p")),
             "tiny": Player(farm.url("tiny", "144p")),
         }
@@ -106,14 +90,20 @@ def test_60_frames_a_second_become_15_by_source_time(shapes: Mapping[str, Record
     assert consecutive(later, 4)
 
 
-def test_another_aspect_is_letterboxed(shapes: Mapping[str, Recording]) -> None:
+def test_another_aspect_is_kept_without_black_bars(shapes: Mapping[str, Recording]) -> None:
     recording = shapes["narrow"]
-    assert recording.sizes() == {(426, 240)}
+    assert recording.sizes() == {(320, 240)}
+    assert consecutive(recording, 1)
+
+
+def test_an_upright_source_gets_upright_renditions(shapes: Mapping[str, Recording]) -> None:
+    recording = shapes["upright"]
+    assert recording.sizes() == {(240, 426)}
     assert consecutive(recording, 1)
     luma = recording.first_luma
     assert luma is not None
-    assert luma[:, :40].max() < 40, "the left bar is black"
-    assert luma[:, -40:].max() < 40, "the right bar is black"
+    assert luma[:, :8].max() > 40, "no bar on the left"
+    assert luma[-8:].max() > 40, "nor below"
 
 
 def test_the_sample_aspect_ratio_is_honoured(shapes: Mapping[str, Recording]) -> None:

@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config import load as config
-from common.config.ladder import AwayPicture, Pipeline, RateControl, Rendition, Takeover
+from common.config.ladder import (
+    AwayPicture,
+    Pipeline,
+    RateControl,
+    Rendition,
+    RenditionFit,
+    Takeover,
+)
 from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
 from common.errors import ConfigError
 
@@ -71,6 +78,7 @@ policy = ["software", "passthrough"]
 cost = 12
 flush = "20ms"
 audio_hold = "30ms"
+fit = "box"
 [[templates.live.renditions]]
 name = "720p"
 width = 1280
@@ -83,6 +91,7 @@ vbv = "500ms"
 cost = 28
 rc = "vbr"
 maxrate = "4M"
+fit = "short-side"
 [[templates.live.renditions]]
 name = "small"
 width = 320
@@ -142,10 +151,23 @@ def test_every_key_reaches_its_setting() -> None:
     assert (live.takeover, live.away_picture) == (Takeover.ALWAYS, AwayPicture.NONE)
     assert live.policy == (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)
     assert (live.cost, live.flush_ms, live.audio_hold_ms) == (12.0, 20, 30)
+    fits = (live.fit, live.renditions[0].fit, live.renditions[1].fit)
+    assert fits == (RenditionFit.BOX, RenditionFit.SHORT_SIDE, None)
     ntsc = Fraction(30000, 1001)
     assert live.renditions == (
         Rendition(
-            "720p", 1280, 720, 2_500_000, ntsc, "high", "p1", 500, 28.0, RateControl.VBR, 4_000_000
+            "720p",
+            1280,
+            720,
+            2_500_000,
+            ntsc,
+            "high",
+            "p1",
+            500,
+            28.0,
+            RateControl.VBR,
+            4_000_000,
+            RenditionFit.SHORT_SIDE,
         ),
         Rendition("small", 320, 180, 200_000, None),
     )

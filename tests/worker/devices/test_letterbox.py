@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.config.ladder import Rendition, SourceFormat, Template, fit_ladder
+from common.config.ladder import Rendition, RenditionFit, SourceFormat, Template, fit_ladder
 from worker.devices.letterbox import Rectangle, fit_picture, rendition_picture
 
 
@@ -39,7 +39,8 @@ def test_a_source_that_is_not_enlarged_lies_where_the_ladder_put_it(
 ) -> None:
     source = SourceFormat(width, height, sar)
     rendition = Rendition("a", 640, 360, 500_000)
-    for fitted in fit_ladder(Template("live", (rendition,)), source).renditions:
+    template = Template("live", (rendition,), fit=RenditionFit.BOX)
+    for fitted in fit_ladder(template, source).renditions:
         if (fitted.width, fitted.height) == (640, 360):
             assert fit_picture(source, 640, 360) == rendition_picture(fitted)
 

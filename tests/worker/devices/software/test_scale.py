@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from common.codecs.h264 import AvcConfig, SpsInfo, parse_sps
-from common.config.ladder import Ladder, Rendition, SourceFormat, Template, fit_ladder
+from common.config.ladder import Ladder, Rendition, RenditionFit, SourceFormat, Template, fit_ladder
 from common.errors import EncodeFailed
 from tests.kit.session_driver import SourceSpec, make_source, pattern, plane_of
 from worker.devices.software.decode import SoftDecoder, SoftPicture
@@ -30,12 +30,23 @@ def decoded(spec: SourceSpec) -> tuple[SoftPicture, SpsInfo]:
 
 
 def ladder(sps: SpsInfo, *renditions: Rendition) -> Ladder:
-    return fit_ladder(Template("live", renditions), SourceFormat(sps.width, sps.height, sps.sar))
+    source = SourceFormat(sps.width, sps.height, sps.sar)
+    return fit_ladder(Template("live", renditions, fit=RenditionFit.BOX), source)
 
 
 def planes(surface: Any) -> tuple[NDArray[np.uint8], ...]:
     frame = surface.video_frame()
     return tuple(plane_of(frame, index) for index in range(3))
+
+
+def test_without_bars_the_frame_is_the_picture() -> None:
+    picture, sps = decoded(SourceSpec(frames=1, width=180, height=320))
+    upright = fit_ladder(Template("live", (WIDE,)), SourceFormat(sps.width, sps.height))
+    (surface,) = SoftScaler(upright, sps).scale(picture, [0])
+    luma, _, _ = planes(surface)
+    assert luma.shape == (160, 90)
+    assert luma[:4].max() > 40
+    assert luma[-4:].max() > 40
 
 
 def test_a_picture_that_is_what_the_rendition_wants_is_handed_on_as_it_is() -> None:

@@ -33,12 +33,13 @@ from common.ipc.identity import StreamId
 from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.ipc.status_messages import ServedStatus
-from common.process.log import RateLimit, stream_label
+from common.process.log import RateLimit, more, stream_label
 from egress import status
 from egress.output import Output, OutputContext
 from egress.rtmp.output import RtmpOutput
 from egress.streams.demand import DemandReports, demanded
 from egress.streams.flush_scheduler import FlushScheduler
+from egress.streams.opening_lines import OpeningLines
 from egress.streams.registry import Streams
 from egress.streams.rendition import Rendition
 from egress.streams.stream import Stream, StreamState
@@ -70,6 +71,7 @@ class EgressServer:
         self._output_faults = RateLimit(burst=1, interval_s=60.0)  # a look is due every second
         # A publisher may come and go in a loop; a farm that starts has many at once.
         self._stream_lines = RateLimit(burst=200, interval_s=0.2)
+        self._openings = OpeningLines()
         self._checked_s = 0.0
         tags = process.address("tags")
         self._listener = MediaListener(
@@ -107,7 +109,7 @@ class EgressServer:
         except EnvelopeError as error:
             self._unreadable += 1
             if (held := self._lines.allow(time.monotonic())) is not None:
-                log.warning("unreadable media message error=%s held_back=%d", error, held)
+                log.warning("unreadable media message error=%s%s", error, more(held))
             return
         now = time.monotonic()
         if isinstance(message, Tags):
@@ -146,25 +148,30 @@ class EgressServer:
             self._tick_stream(stream, now)
 
     def _open_stream(self, message: StreamOpen, now: float) -> tuple[Stream, tuple[Rendition, ...]]:
-        if (held := self._stream_lines.allow(now)) is not None:
-            log.info(
-                "stream open stream=%s generation=%d renditions=%s held_back=%d",
-                stream_label(message.stream_id),
-                message.generation,
-                ",".join(message.renditions),
-                held,
-            )
+        self._openings.opened(message, now)
         return self._streams.open(message, now)
 
+    def _log_openings(self, openings: Sequence[StreamOpen], now: float) -> None:
+        for message in openings:
+            if (held := self._stream_lines.allow(now)) is not None:
+                log.info(
+                    "stream open stream=%s generation=%d renditions=%s%s",
+                    stream_label(message.stream_id),
+                    message.generation,
+                    ",".join(message.renditions),
+                    more(held),
+                )
+
     def _close_stream(self, message: StreamClosed, now: float) -> Stream | None:
+        self._log_openings(self._openings.closed(message.stream_id), now)
         if (held := self._stream_lines.allow(now)) is not None:
-            log.info(
-                "stream closed stream=%s hold_ms=%d reason=%s held_back=%d",
-                stream_label(message.stream_id),
-                message.hold_ms,
-                message.reason,
-                held,
-            )
+            label = stream_label(message.stream_id)
+            if message.hold_ms > 0:
+                words = "stream held stream=%s hold_ms=%d reason=%s%s"
+                log.info(words, label, message.hold_ms, message.reason, more(held))
+            else:
+                words = "stream closed stream=%s reason=%s%s"
+                log.info(words, label, message.reason, more(held))
         return self._streams.close(message, now)
 
     def _follow(self, stream: Stream, gone: Sequence[Rendition], now: float) -> None:
@@ -201,6 +208,7 @@ class EgressServer:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
             self._streams.expire(now)
+            self._log_openings(self._openings.due(now), now)
             for stream in tuple(self._streams.by_id.values()):
                 self._tick_stream(stream, now)
             if now - self._checked_s >= CHECK_S:
@@ -231,6 +239,7 @@ class EgressServer:
             self._tick_stream(stream, time.monotonic())
 
     def _end_stream(self, stream: Stream) -> None:
+        self._log_openings(self._openings.closed(stream.stream_id), time.monotonic())
         self._streams.remove(stream.stream_id)
         self._demand.forget(stream.stream_id)
         for rendition in stream.renditions.values():

@@ -337,15 +337,14 @@ class Supervisor:
         self._systemd.ready()
 
     def _on_hup(self) -> None:
-        _, text = self.reload()
-        log.info("SIGHUP: %s", text.replace("\n", "; "))
+        self.reload()
 
     def reload(self) -> tuple[bool, str]:
         """Read the configuration again; what became of it, in words."""
         try:
             result = read_again(self.config_path, self.settings, self._cores)
         except ReloadRefused as error:
-            log.error("configuration not reloaded")
+            log.error("configuration not reloaded reason=%s", str(error).replace("\n", "; "))
             return False, str(error)
         self.settings = self._launcher.settings = result.settings
         logging.getLogger("tfarm").setLevel(self.settings.log_level)
@@ -354,6 +353,7 @@ class Supervisor:
             self._start(child)
         self._start_further()
         self._executor.execute(self.farm.configure(self.settings, self._loop.time()))
+        log.info("configuration reloaded file=%s changes=%s", self.config_path, result.words)
         return True, f"{self.config_path} is loaded; {result.words}"
 
     def status(self) -> Json:

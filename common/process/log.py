@@ -11,6 +11,9 @@ import logging
 import os
 import sys
 
+from common.words import printable
+
+_FORMAT = "%(levelname)-7s {process:<10} %(message)s"
 _PRIORITIES = {
     logging.DEBUG: 7,
     logging.INFO: 6,
@@ -58,15 +61,39 @@ class RateLimit:
         return held
 
 
+def more(held_back: int) -> str:
+    """What the end of a line says of the lines like it that a `RateLimit` held back before it."""
+    return f" ({held_back} more like it)" if held_back else ""
+
+
+class LineFormatter(logging.Formatter):
+    """Formats an event as one line, with the time; what would steer a terminal is written out."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__(f"%(asctime)s {_FORMAT.format(process=process)}", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = _one_line(record.message)
+        return super().formatMessage(record)
+
+
 class JournalFormatter(logging.Formatter):
     """Formats for systemd's journal: every line of a record has its priority, a traceback's too."""
 
     def __init__(self, process: str) -> None:
-        super().__init__(f"%(levelname)-7s {process:<10} %(message)s")
+        super().__init__(_FORMAT.format(process=process))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = _one_line(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         mark = f"<{_PRIORITIES.get(record.levelno, 5)}>"
         return "\n".join(mark + line for line in super().format(record).splitlines())
+
+
+def _one_line(message: str) -> str:
+    return printable(message).replace("\n", "\\n")
 
 
 def is_journal(descriptor: int, journal_stream: str) -> bool:
@@ -84,7 +111,7 @@ def set_up(process: str, level: str = "INFO") -> None:
     handler.setFormatter(
         JournalFormatter(process)
         if is_journal(2, os.environ.get("JOURNAL_STREAM", ""))
-        else logging.Formatter(f"%(asctime)s %(levelname)-7s {process:<10} %(message)s", "%H:%M:%S")
+        else LineFormatter(process)
     )
     root = logging.getLogger("tfarm")
     root.handlers[:] = [handler]

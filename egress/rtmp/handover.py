@@ -21,7 +21,7 @@ from common.ipc.socket_handover import (
     MAX_ANSWER_BYTES,
     PIECE_BYTES,
 )
-from common.process.log import RateLimit
+from common.process.log import RateLimit, more
 from common.rtmp.snapshot import MAX_SNAPSHOT_BYTES
 
 log = logging.getLogger("tfarm.egress.rtmp.handover")
@@ -94,7 +94,7 @@ class HandoverServer:
         """Log a warning, at a limited rate: what went wrong with one often does with many."""
         held_back = self._lines.allow(time.monotonic())
         if held_back is not None:
-            log.warning(f"{what} held_back=%d", reason, held_back)
+            log.warning(f"{what}%s", reason, more(held_back))
 
 
 class _Incoming:

@@ -16,7 +16,7 @@ from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.identity import StreamId
 from common.process.descriptors import raise_limit
-from common.process.log import RateLimit, stream_label
+from common.process.log import RateLimit, more, stream_label
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
@@ -118,12 +118,12 @@ class Players:
         self.counters["stalled"] += reason == "took no byte for too long"
         if (held := self._lines.allow(self.now())) is not None:
             log.info(
-                "player closed address=%s seconds=%.1f dropped=%d reason=%s held_back=%d",
+                "player closed address=%s seconds=%.1f dropped=%d reason=%s%s",
                 connection.address,
                 self.now() - connection.opened_s,
                 connection.player.dropped,
                 reason,
-                held,
+                more(held),
             )
 
     def check(self, now: float) -> None:
@@ -204,12 +204,12 @@ class Players:
         self.counters["played"] += 1
         if (held := self._lines.allow(self.now())) is not None:
             log.info(
-                "player open address=%s stream=%s rendition=%s start=%s held_back=%d",
+                "player open address=%s stream=%s rendition=%s start=%s%s",
                 connection.address,
                 stream_label(wanted.stream_id),
                 wanted.rendition,
                 wanted.start.value,
-                held,
+                more(held),
             )
         channel = self.channels.get(stream.renditions[wanted.rendition])
         connection.accept(channel, wanted.start)

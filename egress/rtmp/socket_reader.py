@@ -1,6 +1,7 @@
 """What one player sends, from its socket (IO): little at a time, and within its budget."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 
@@ -8,6 +9,7 @@ from egress.rtmp.input_budget import InputBudget
 
 READ_BYTES = 16 * 1024
 MAX_READS = 8  # of one player, before the others get their turn
+LEFT = "left"
 
 
 class SocketReader:
@@ -48,7 +50,7 @@ class SocketReader:
                 on_end(lost(error))
                 return
             if not data:
-                on_end("left")
+                on_end(LEFT)
             elif self.is_ignoring:
                 pass
             elif not self._budget.allows(len(data), self._clock()):
@@ -60,5 +62,10 @@ class SocketReader:
 
 
 def lost(error: OSError) -> str:
-    """Why a connection ends whose socket has failed."""
+    """Why a connection ends whose socket has failed.
+
+    A player that is closed with media unread resets its connection (RFC 9293, 3.10.4): it left.
+    """
+    if error.errno in (errno.ECONNRESET, errno.EPIPE):
+        return LEFT
     return f"connection lost: {error.strerror or error}"

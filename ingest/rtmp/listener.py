@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
-from common.process.log import RateLimit, key_hash
+from common.process.log import RateLimit, key_hash, more
 from common.rtmp.address import connect_app
 from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
 from common.rtmp.session import ServerSession, SessionConfig
@@ -212,7 +212,7 @@ class Server:
                     connection.peer,
                     connection.session.bytes_received,
                     reason,
-                    _more(held_back),
+                    more(held_back),
                 )
         else:
             log.debug("connection closed peer=%s reason=%s", connection.peer, reason)
@@ -256,13 +256,9 @@ class Server:
         self.refused += 1
         held_back = self._log_refusals.allow(self.now())
         if held_back is not None:
-            log.warning("connection refused peer=%s reason=%s%s", peer, reason, _more(held_back))
+            log.warning("connection refused peer=%s reason=%s%s", peer, reason, more(held_back))
 
     def _pause(self) -> None:
         for listener in self._listeners:
             self._loop.remove_reader(listener.fileno())
         self._paused = self._loop.call_later(PAUSE_S, self.start)
-
-
-def _more(held_back: int) -> str:
-    return f" ({held_back} more like it)" if held_back else ""

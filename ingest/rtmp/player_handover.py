@@ -16,7 +16,7 @@ from common.ipc.control_messages import Endpoint
 from common.ipc.egress_homes import weight
 from common.ipc.identity import ChildId, stream_id
 from common.ipc.socket_handover import HandoverAck, HandoverClient
-from common.process.log import RateLimit
+from common.process.log import RateLimit, more
 from common.rtmp.address import parse_play
 from common.rtmp.events import PlayRequested
 from ingest.rtmp.connection import Connection
@@ -159,8 +159,8 @@ class Players:
         self.refused += 1
         held_back = self._log_refusals.allow(time.monotonic())
         if held_back is not None:
-            more = f" ({held_back} more like it)" if held_back else ""
-            log.warning("play refused peer=%s reason=%s%s", connection.peer, reason, more)
+            others = more(held_back)
+            log.warning("play refused peer=%s reason=%s%s", connection.peer, reason, others)
         connection.refuse_play(request.request_id, Refusal(RefusalReason.FAILED, reason))
 
 

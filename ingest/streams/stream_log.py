@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from common.access.refusal import Refusal
 from common.ipc.identity import StreamId
-from common.process.log import RateLimit, stream_label
+from common.process.log import RateLimit, more, stream_label
 
 log = logging.getLogger("tfarm.ingest.streams.stream_log")
 
@@ -47,7 +47,7 @@ class StreamLog:
                 peer,
                 refusal.reason,
                 refusal.words,
-                f" ({held_back} more like it)" if held_back else "",
+                more(held_back),
             )
 
     def _log(
@@ -55,5 +55,5 @@ class StreamLog:
     ) -> None:
         held_back = self._events.allow(self._clock())
         if held_back is not None:
-            more = f" ({held_back} more held back)" if held_back else ""
-            log.log(level, f"{what} stream=%s {fields}%s", stream_label(stream), *values, more)
+            line = f"{what} stream=%s {fields}%s"
+            log.log(level, line, stream_label(stream), *values, more(held_back))

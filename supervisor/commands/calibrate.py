@@ -109,4 +109,4 @@ def _show_table(measured: "Sequence[Measured]", templates: "Sequence[Template]")
     terminal().print(table)
 
 
-COMMAND = CommandSpec("calibrate", run)
+COMMAND = CommandSpec("calibrate", run, example="tfarm calibrate farm.toml --out calibration.toml")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from common.errors import ConfigError
+from common.words import counted
 from supervisor.commands.command import CommandSpec
 from supervisor.commands.options import bad_config
 
@@ -29,10 +30,10 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     for fault in unused:
         typer.echo(f"warning: {fault}", err=True)
     apps = ", ".join(
-        f"{template.name} ({len(template.renditions)} renditions)"
+        f"{template.name} ({counted(len(template.renditions), 'rendition')})"
         for template in settings.templates
     )
     typer.echo(f"OK: {config}: {apps}")
 
 
-COMMAND = CommandSpec("check", run)
+COMMAND = CommandSpec("check", run, example="tfarm check farm.toml")

@@ -17,6 +17,7 @@ from typing import Annotated  # noqa: E402
 
 import typer  # noqa: E402
 
+from supervisor.commands.help import explained  # noqa: E402
 from supervisor.commands.table import COMMANDS  # noqa: E402
 from supervisor.commands.version import VERSION  # noqa: E402
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would double the time of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -46,4 +48,4 @@ def top(
 
 
 for command in COMMANDS.values():
-    app.command(command.name)(command.run)
+    app.command(command.name, cls=explained(command.example))(command.run)

@@ -61,3 +61,4 @@ class CommandSpec:
     answer: Answer | None = None  # None: it asks no farm by this name
     # Called once the answer is on its way, for what may end the supervisor.
     afterwards: Callable[[RunningFarm], None] | None = None
+    example: str = ""  # a command line that its help shows

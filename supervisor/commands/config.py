@@ -23,4 +23,4 @@ def run(
         typer.echo(sample(), nl=False)
 
 
-COMMAND = CommandSpec("config", run)
+COMMAND = CommandSpec("config", run, example="tfarm config > farm.toml")

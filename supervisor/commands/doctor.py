@@ -44,4 +44,4 @@ def _is_farm_running(run_dir: Path | None) -> bool:
     return is_served(farm_dir(run_dir))
 
 
-COMMAND = CommandSpec("doctor", run)
+COMMAND = CommandSpec("doctor", run, example="tfarm doctor farm.toml")

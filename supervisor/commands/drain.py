@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from common.words import counted
 from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
 from supervisor.commands.options import Device, RunDir, ask_for, fail
 
@@ -59,7 +60,8 @@ def _drain_device(run_dir: Path | None, device: str, timeout: float | None) -> N
         if waited >= (DRAIN_TIMEOUT_S if timeout is None else timeout) or (
             is_stuck and timeout is None
         ):
-            fail(f"{device} takes no new streams, and {left['sessions']} are left on it")
+            on_it = counted(left["sessions"], "stream", "is left on it")
+            fail(f"{device} takes no new streams, and {on_it}")
         time.sleep(POLL_S)
 
 
@@ -73,7 +75,7 @@ def _drain_all(run_dir: Path | None, timeout: float | None) -> None:
             typer.echo("no stream is left; `tfarm undrain --all` makes the farm take streams again")
             return
         if count != printed:
-            typer.echo(f"{count} streams are left")
+            typer.echo(counted(count, "stream", "is left"))
             printed = count
         time.sleep(POLL_S)
 
@@ -91,4 +93,4 @@ def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     return Reply(True, document=farm.operations.drain_all(timeout_s))
 
 
-COMMAND = CommandSpec("drain", run, answer)
+COMMAND = CommandSpec("drain", run, answer, example="tfarm drain cpu:0 --timeout 60")

@@ -8,7 +8,10 @@ from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFa
 from supervisor.commands.options import RunDir, ask_and_print
 
 
-def run(stream: Annotated[str, typer.Argument(metavar="APP/KEY")], run_dir: RunDir = None) -> None:
+def run(
+    stream: Annotated[str, typer.Argument(metavar="APP/KEY", help="The stream, as in status.")],
+    run_dir: RunDir = None,
+) -> None:
     """End a stream, or let in again one that is refused.
 
     One that is ended stays out for 30 s; one that took workers down is refused for some minutes.
@@ -25,4 +28,4 @@ def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     return Reply(True, done) if done else Reply(False, f"no such stream: {app}/{key}")
 
 
-COMMAND = CommandSpec("kick", run, answer)
+COMMAND = CommandSpec("kick", run, answer, example="tfarm kick live/cam1")

@@ -15,18 +15,18 @@ RunDir = Annotated[
     Path | None,
     typer.Option(
         "--run-dir",
-        help="The farm's run directory. Default: $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/tfarm, "
-        "else /tmp/tfarm-UID; commands to a farm find that of systemd in /run/tfarm too.",
+        metavar="DIR",
+        help="The farm's run directory, where it is another than usual.",
         show_default=False,
     ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Argument(metavar="[CONFIG]", help="TOML file. Without one: the built-in farm."),
+    typer.Argument(metavar="CONFIG", help="TOML file. Without one: the built-in farm."),
 ]
 Device = Annotated[
     str | None,
-    typer.Argument(metavar="[DEVICE]", help="cpu:N, or a GPU's UUID or PCI id, as in status."),
+    typer.Argument(metavar="DEVICE", help="cpu:N, or a GPU's UUID or PCI id, as in status."),
 ]
 
 

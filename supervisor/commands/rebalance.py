@@ -13,4 +13,4 @@ def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     return Reply(True, farm.operations.rebalance())
 
 
-COMMAND = CommandSpec("rebalance", run, answer)
+COMMAND = CommandSpec("rebalance", run, answer, example="tfarm rebalance")

@@ -44,4 +44,4 @@ def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     return Reply(*farm.reload())
 
 
-COMMAND = CommandSpec("reload", run, answer)
+COMMAND = CommandSpec("reload", run, answer, example="tfarm reload")

@@ -65,4 +65,4 @@ def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     return Reply(True, document=farm.status())
 
 
-COMMAND = CommandSpec("status", run, answer)
+COMMAND = CommandSpec("status", run, answer, example="tfarm status --watch")

@@ -29,4 +29,4 @@ def end(farm: RunningFarm) -> None:
 
 
 # answered first: afterwards nobody may be there to do it
-COMMAND = CommandSpec("stop", run, answer, end)
+COMMAND = CommandSpec("stop", run, answer, end, example="tfarm stop --run-dir /run/tfarm")

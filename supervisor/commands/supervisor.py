@@ -31,4 +31,6 @@ def run(
     os.execv(sys.executable, argv)
 
 
-COMMAND = CommandSpec("supervisor", run)
+COMMAND = CommandSpec(
+    "supervisor", run, example="tfarm supervisor /etc/tfarm/tfarm.toml --listen 0.0.0.0:1935"
+)

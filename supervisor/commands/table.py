@@ -6,6 +6,7 @@ from supervisor.commands import (
     config,
     doctor,
     drain,
+    help,
     kick,
     rebalance,
     reload,
@@ -32,5 +33,6 @@ COMMANDS = {
         rebalance,
         doctor,
         calibrate,
+        help,
     )
 }

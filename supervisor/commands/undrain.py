@@ -26,4 +26,4 @@ def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     return Reply(*farm.operations.undrain(device))
 
 
-COMMAND = CommandSpec("undrain", run, answer)
+COMMAND = CommandSpec("undrain", run, answer, example="tfarm undrain cpu:0")

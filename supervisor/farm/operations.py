@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from common.words import counted
 from supervisor.farm.actions import Action
 from supervisor.farm.farm import Farm
 from supervisor.farm.operator_commands import OperatorCommands
@@ -84,18 +85,12 @@ class Operations:
         actions = migration.rebalance(now)
         self._do(actions)
         if actions:
-            return _streams(len(actions), "move")
+            return counted(len(actions), "stream", "moves")
         if under_way:
-            return f"{_streams(under_way, 'are')} still on the way; ask again in a few seconds"
+            words = counted(under_way, "stream", "is still on the way")
+            return f"{words}; ask again in a few seconds"
         return "no move would even the load out"
 
     def _no_device(self, device: str) -> str:
         known = ", ".join(name.place for name in self._farm.state.fleet.devices)
         return f"there is no device {device}; there are: {known}"
-
-
-def _streams(count: int, verb: str) -> str:
-    """`1 stream moves`, `2 streams move`."""
-    if count > 1:
-        return f"{count} streams {verb}"
-    return f"1 stream {'is' if verb == 'are' else verb + 's'}"

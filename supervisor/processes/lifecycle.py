@@ -328,7 +328,7 @@ _SIGNALS = {
     6: "SIGABRT",
     7: "SIGBUS",
     8: "SIGFPE",
-    9: "SIGKILL (by hand, or out of memory)",
+    9: "SIGKILL: by hand, or out of memory",
     11: "SIGSEGV",
     15: "SIGTERM",
 }
@@ -339,9 +339,10 @@ def describe_exit(code: int | None) -> str:
     if code is None:
         return "ended, exit status unknown"
     if code < 0:
-        return f"killed by {_SIGNALS.get(-code, f'signal {-code}')}"
-    if code == 0:
-        return "ended by itself"
+        name = _SIGNALS.get(-code)
+        return f"killed by signal {-code}{f' ({name})' if name else ''}"
+    if code == 0:  # children end in order on SIGTERM alone (common/ipc/child.py)
+        return "ended in order by signal 15 (SIGTERM)"
     try:
         return f"exit code {code} ({ExitCode(code).name.lower().replace('_', ' ')})"
     except ValueError:

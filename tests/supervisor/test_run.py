@@ -373,6 +373,12 @@ def test_reload_tells_the_children_and_a_bad_file_changes_nothing(farm: ToyFarm)
     farm.start()
     farm.config.write_text(CONFIG + "[templates.tv]\n")
     assert "is loaded" in client.ask(farm.run_dir, "reload").text
+    farm.until(
+        lambda: (
+            "changes=for new streams: templates.tv (new), templates.live (gone)"
+            in farm.log.read_text()
+        )
+    )
     assert list(client.status(farm.run_dir)["apps"]) == ["tv"]
     pid = farm.children()["ingest:0"]["pid"]
     farm.until(lambda: "Configure" in farm.heard(pid))
@@ -380,6 +386,7 @@ def test_reload_tells_the_children_and_a_bad_file_changes_nothing(farm: ToyFarm)
     with pytest.raises(CommandFailed, match=r"templates\.tv\.gop"):
         client.ask(farm.run_dir, "reload")
     assert list(client.status(farm.run_dir)["apps"]) == ["tv"]
+    farm.until(lambda: "nothing was changed; templates.tv.gop: " in farm.log.read_text())
     farm.config.write_text(CONFIG + "[software]\nworkers = 3\n[templates.radio]\n")
     assert farm.process is not None
     farm.process.send_signal(signal.SIGHUP)

@@ -47,4 +47,4 @@ def run(
     )
 
 
-COMMAND = CommandSpec("demo", run)
+COMMAND = CommandSpec("demo", run, example="tfarm demo --size 1920x1080 --fps 25")

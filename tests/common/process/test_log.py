@@ -5,7 +5,15 @@ import os
 import sys
 from pathlib import Path
 
-from common.process.log import JournalFormatter, RateLimit, is_journal, key_hash, stream_label
+from common.process.log import (
+    JournalFormatter,
+    LineFormatter,
+    RateLimit,
+    is_journal,
+    key_hash,
+    more,
+    stream_label,
+)
 
 
 def test_a_label_shows_the_app_and_never_the_key() -> None:
@@ -20,6 +28,16 @@ def test_a_burst_passes_then_lines_are_held_back_and_counted() -> None:
     assert [limit.allow(10.1), limit.allow(10.2)] == [None, None]
     assert limit.allow(11.2) == 2
     assert limit.allow(60.0) == 0
+
+
+def test_what_comes_from_peers_neither_steers_the_terminal_nor_makes_lines_of_its_own() -> None:
+    record = logging.LogRecord("tfarm.x", logging.INFO, "", 0, "key=%s", ("\x1b[2J\na",), None)
+    for formatter in (LineFormatter("ingest:0"), JournalFormatter("ingest:0")):
+        assert formatter.format(record).endswith(r"INFO    ingest:0   key=\x1b[2J\na")
+
+
+def test_a_line_says_how_many_like_it_were_held_back() -> None:
+    assert (more(0), more(3)) == ("", " (3 more like it)")
 
 
 def test_the_journal_gets_a_priority_before_every_line() -> None:

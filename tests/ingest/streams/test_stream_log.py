@@ -35,7 +35,7 @@ def test_what_comes_too_often_is_counted_and_said_with_the_next(
     assert len(caplog.messages) < 300
     now = 10.0
     log.info("publisher lost", STREAM, "reason=%s", "reset")
-    assert caplog.messages[-1].endswith("more held back)")
+    assert caplog.messages[-1].endswith("more like it)")
 
 
 def test_notices_are_said_once(caplog: pytest.LogCaptureFixture) -> None:

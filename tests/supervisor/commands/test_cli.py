@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+import typer
 
+from supervisor.commands.cli import app
+from supervisor.commands.table import COMMANDS
 from supervisor.commands.version import VERSION
 
 pytestmark = pytest.mark.e2e
@@ -48,6 +52,27 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
         check=True,
     )
     assert loaded.stdout.strip() == "[]"
+
+
+def test_every_command_explains_itself_by_h_and_by_help_with_an_example_that_is_right() -> None:
+    group: Any = typer.main.get_command(app)
+    top = group.make_context("tfarm", [], resilient_parsing=True)
+    for name, spec in COMMANDS.items():
+        answer = tfarm(name, "-h")
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert answer.stdout == tfarm("help", name).stdout
+        usage = answer.stdout.partition("\n\n")[0]
+        assert not set("<{") & set(usage), usage
+        assert "[[" not in usage
+        first, command, *arguments = spec.example.partition(" > ")[0].split()
+        assert (first, command) == ("tfarm", name)
+        assert f"Example:\n  {spec.example}\n" in answer.stdout
+        found = group.get_command(top, name)
+        found.make_context(name, arguments, parent=top)  # raises where it could not be parsed
+    assert tfarm("-h").stdout == tfarm("help").stdout == tfarm("--help").stdout
+    answer = tfarm("help", "statsu")
+    assert answer.returncode == 2
+    assert "Did you mean 'status'?" in answer.stderr
 
 
 def test_version() -> None:

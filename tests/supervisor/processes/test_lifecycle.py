@@ -84,7 +84,7 @@ def test_the_first_restart_is_at_once_and_then_back_off_doubles_to_its_limit() -
     machine = ready()
     now = 1.0
     assert machine.handle(Exited(-11), now) == [
-        WentDown("killed by SIGSEGV", crashed=True),
+        WentDown("killed by signal 11 (SIGSEGV)", crashed=True),
         Spawn(),
     ]
     for wait in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
@@ -207,10 +207,11 @@ def test_a_late_hello_of_a_child_being_stopped_changes_nothing() -> None:
 
 
 def test_exit_statuses_in_words() -> None:
-    assert describe_exit(0) == "ended by itself"
+    assert describe_exit(0) == "ended in order by signal 15 (SIGTERM)"
     assert describe_exit(4) == "exit code 4 (device lost)"
     assert describe_exit(77) == "exit code 77"
-    assert describe_exit(-9).startswith("killed by SIGKILL")
+    assert describe_exit(-9).startswith("killed by signal 9 (SIGKILL")
+    assert describe_exit(-15) == "killed by signal 15 (SIGTERM)"
     assert describe_exit(-64) == "killed by signal 64"
 
 

@@ -2,7 +2,7 @@
 
 Bytes in, bytes out; the digests' random filling comes from the caller. The server answers the
 moment C1 is complete: FFmpeg and GStreamer read all of S0 S1 S2 before they send C2. C2 is
-never verified, since FFmpeg's would fail. RTMPE (version 6) is refused.
+never verified, since FFmpeg's would fail. What is no RTMP is refused by its name.
 """
 
 import hashlib
@@ -11,10 +11,9 @@ from collections.abc import Callable
 from typing import Final
 
 from common.errors import HandshakeError
+from common.rtmp.foreign_protocols import MAX_OPENING_BYTES, refuse_opening
 
 VERSION: Final = 3
-_OTHER_PROTOCOLS: Final = {6: "RTMPE, use rtmp://", 0x16: "TLS, use rtmp:// or a proxy before it"}
-_HTTP_METHODS: Final = b"GPHOCDT"  # GET, POST (RTMPT too), HEAD, OPTIONS, ...
 PACKET_SIZE: Final = 1536  # C1, C2, S1, S2
 DIGEST_SIZE: Final = 32
 
@@ -70,12 +69,13 @@ class ServerHandshake:
         """Takes what came in, returns what to send now (S0 S1 S2 once, else nothing).
 
         Raises:
-            HandshakeError: the first byte is not version 3.
+            HandshakeError: the first byte is not version 3, and it is known what this is instead.
         """
         self._buffer += data
         reply = b""
         if self._buffer and self._buffer[0] != VERSION:
-            raise HandshakeError(_wrong_version(self._buffer[0]))
+            refuse_opening(bytes(self._buffer[:MAX_OPENING_BYTES]), VERSION)
+            return reply
         if not self._answered and len(self._buffer) > PACKET_SIZE:
             self._answered = True
             c1 = bytes(self._buffer[1 : 1 + PACKET_SIZE])
@@ -98,15 +98,6 @@ class ServerHandshake:
         s1[position : position + DIGEST_SIZE] = make_digest(s1, position, SERVER_KEY)
         body = self._random(PACKET_SIZE - DIGEST_SIZE)
         return bytes(s1) + body + sign_packet(body, client_digest, SERVER_KEY + KEY_TAIL)
-
-
-def _wrong_version(first: int) -> str:
-    """What people point at an RTMP port besides RTMP, told by its first byte."""
-    what = f"RTMP version {first}, wanted {VERSION}"
-    if first in _HTTP_METHODS:
-        return f"{what}: this is HTTP"
-    name = _OTHER_PROTOCOLS.get(first)
-    return f"{what}: this is {name}" if name else what
 
 
 class ClientHandshake:

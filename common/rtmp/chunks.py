@@ -4,8 +4,10 @@ Knows message types 1 (Set Chunk Size) and 2 (Abort), since they change how chun
 nothing else of what messages mean. `ChunkReader` is the hot path of ingest: a message that lies
 whole in the input is copied once. Where peers and the specification disagree:
 
-- an extended timestamp on a continuation chunk is detected by its value, as SRS and GStreamer do
-  (old librtmp leaves it out); on a type 3 chunk that starts a message it is always there;
+- an extended timestamp on a type 3 chunk: most senders write it, old librtmp leaves it out. The
+  first continuation tells, by its value as SRS and GStreamer look at it, and is remembered of the
+  sender. From one that leaves it out, equal bytes later are payload, and a type 3 chunk that starts
+  a message has no field and the time of the message before; from all others such a chunk has it;
 - type 3 after type 0 adds the absolute timestamp again (specification, FFmpeg, FMLE);
 - type 1 is accepted as the first chunk of a chunk stream (librtmp's ping reply).
 
@@ -74,6 +76,7 @@ class ReaderState:
     chunk_size: int
     streams: tuple[ChunkStreamState, ...] = ()
     open_chunk: tuple[int, int] | None = None  # chunk stream id, bytes of this chunk to come
+    repeats_extended: bool | None = None  # on type 3 chunks; None: not seen yet
     unread: bytes = field(default=b"", repr=False)
 
 
@@ -102,6 +105,29 @@ class _ChunkStream:
         self.partial: bytearray | None = None
 
 
+class _ExtendedForm:
+    """Whether one sender writes extended timestamps on type 3 chunks."""
+
+    __slots__ = ("repeats",)
+
+    def __init__(self) -> None:
+        self.repeats: bool | None = None  # None: not seen yet
+
+    def field_size(self, extended: int, found: bytes) -> int:
+        """How many of the next four bytes of a continuation are the field; -1: cannot tell yet."""
+        if self.repeats is False:
+            return 0
+        wanted = _U32.pack(extended)
+        if found == wanted:
+            self.repeats = True
+            return 4
+        if wanted.startswith(found):
+            return -1
+        if self.repeats is None:
+            self.repeats = False
+        return 0
+
+
 class ChunkReader:
     """Feed bytes, take messages until there is none.
 
@@ -120,6 +146,7 @@ class ChunkReader:
         self._open: _ChunkStream | None = None  # its current chunk is not wholly here
         self._open_left = 0
         self._partial_bytes = 0
+        self._extended_form = _ExtendedForm()
 
     @property
     def unread_bytes(self) -> int:
@@ -233,7 +260,10 @@ class ChunkReader:
         if after > len(data):
             return -1
         if header_type == 3:
-            if stream.extended >= 0:
+            if stream.extended >= 0 and self._extended_form.repeats is False:
+                stream.delta = 0  # such a sender writes type 3 only for the same time
+                stream.extended = -1
+            elif stream.extended >= 0:
                 if after + 4 > len(data):
                     return -1
                 (delta,) = _U32.unpack_from(data, after)
@@ -278,12 +308,8 @@ class ChunkReader:
                 f"{stream.chunk_stream_id}"
             )
         if stream.extended >= 0:
-            wanted = _U32.pack(stream.extended)
-            found = data[at : at + 4]
-            if found == wanted:
-                return at + 4
-            if wanted.startswith(found):
-                return -1
+            size = self._extended_form.field_size(stream.extended, data[at : at + 4])
+            return -1 if size < 0 else at + size
         return at
 
     def _gather(self, stream: _ChunkStream, at: int) -> bytes | None:
@@ -370,6 +396,7 @@ class ChunkReader:
             open_chunk=(
                 None if self._open is None else (self._open.chunk_stream_id, self._open_left)
             ),
+            repeats_extended=self._extended_form.repeats,
             unread=b"".join((self._data[self._pos :], *self._waiting)),
         )
 
@@ -378,6 +405,7 @@ class ChunkReader:
         """A reader that goes on where the one that gave `state` stopped."""
         reader = cls(limits)
         reader.chunk_size = state.chunk_size
+        reader._extended_form.repeats = state.repeats_extended
         for saved in state.streams:
             stream = reader._streams[saved.chunk_stream_id] = _ChunkStream(saved.chunk_stream_id)
             stream.timestamp = saved.timestamp

@@ -72,6 +72,7 @@ class SessionSnapshot:
                     for stream in self.reader.streams
                 ],
                 "open_chunk": self.reader.open_chunk,
+                "repeats_extended": self.reader.repeats_extended,
                 "unread": self.reader.unread,
                 "request_id": play.request_id,
                 "message_stream_id": play.message_stream_id,
@@ -172,6 +173,9 @@ def _reader_state(fields: "_Fields") -> ReaderState:
         chunk_size=fields.integer("chunk_size", MAX_CHUNK_SIZE, at_least=1),
         streams=streams,
         open_chunk=open_chunk,
+        repeats_extended=(
+            None if fields.get("repeats_extended") is None else fields.flag("repeats_extended")
+        ),
         unread=fields.raw("unread"),
     )
 

@@ -9,10 +9,10 @@ COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 .PHONY: run demo test test-gpu lint format bench faults fuzz docs requirements clean
 
 run: $(VENV)/.runtime
-	exec $(BIN)/tfarm supervisor $(ARGS)
+	@exec $(BIN)/tfarm supervisor $(ARGS)
 
 demo: $(VENV)/.runtime
-	exec $(BIN)/tfarm demo $(ARGS)
+	@exec $(BIN)/tfarm demo $(ARGS)
 
 # All of it by two processes, a file's tests in one of them: those with real farms mostly wait.
 test: $(VENV)/.dev

@@ -34,8 +34,12 @@ def banner(
     settings: Settings,
     fleet: Fleet,
     devices: Sequence[DeviceInfo],
+    command: str = "tfarm",
 ) -> str:
-    """A few lines: where to publish, where to play, what it runs on."""
+    """A few lines: where to publish, where to play, what it runs on.
+
+    `command` is how a shell calls this tfarm.
+    """
     lines = [f"tfarm {version} is running."]
     base = url_base(listen[0]) if listen else "rtmp://…"
     for template in settings.templates:
@@ -46,7 +50,7 @@ def banner(
         query = "?key=…" if template.play_keys else ""
         lines.append(f"  play      {base}/{template.name}/KEY/{first}{query}    ({names})")
     lines += _device_lines(settings, fleet, devices)
-    lines.append(f"  status    tfarm status --run-dir {run_dir}")
+    lines.append(f"  status    {command} status --run-dir {run_dir}")
     return "\n".join(lines)
 
 
@@ -58,7 +62,7 @@ def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo
         several = f", {counts[name]} workers" if counts[name] > 1 else ""
         lines.append(f"  device    {name}: {device.label} ({device.path.value}{several})")
     if not devices:
-        lines.append("  device    none is ready yet: tfarm status")
+        lines.append("  device    none is ready yet: see its status")
     cores = fleet.host.get(Resource.CORES)
     if cores is not None and settings.templates:
         hd = SourceFormat(1280, 720, fps=Fraction(30))

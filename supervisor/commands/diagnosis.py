@@ -55,6 +55,7 @@ class Findings:
     missing_packages: tuple[str, ...]  # of GPU_PACKAGES
     uses_gpus: bool  # so configured
     devices: tuple[DeviceFinding, ...]
+    pip: str = "pip"  # of tfarm's environment
 
     @property
     def is_usable(self) -> bool:
@@ -145,10 +146,14 @@ def advice(found: Findings) -> Iterator[str]:
                 f"CUDA 12, driver {DRIVER_FOR_CUDA_12} or later"
             )
         elif found.missing_packages:
-            yield f"{', '.join(found.missing_packages)} missing: pip install 'tfarm[{extra}]'"
+            yield (
+                f"{', '.join(found.missing_packages)} missing: in tfarm's checkout, {found.pip} "
+                "install --require-hashes --only-binary :all: "
+                f"-r requirements/{extra}.txt"
+            )
     for device in found.devices:
         if device.name == CPU and device.problem:
-            yield "software codecs do not work: pip install --force-reinstall av"
+            yield f"software codecs do not work: {found.pip} install --force-reinstall av"
         elif "driver is too old" in why(device):
             yield (
                 f"{device.name}: NVENC needs a newer driver, {DRIVER_FOR_NVENC} or later; until "

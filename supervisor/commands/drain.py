@@ -8,6 +8,7 @@ import typer
 
 from common.words import counted
 from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.invocation import tfarm_command
 from supervisor.commands.options import Device, RunDir, ask_for, fail
 
 DRAIN_TIMEOUT_S = 60.0  # a move takes as long as the next keyframe and a second
@@ -53,7 +54,8 @@ def _drain_device(run_dir: Path | None, device: str, timeout: float | None) -> N
                 typer.echo(f"{what}: {reason}")
                 printed.add((stream, reason))
         if not left["streams"] and not left["sessions"]:
-            typer.echo(f"{device} is drained; `tfarm undrain {device}` makes it take streams again")
+            undrain = f"{tfarm_command()} undrain {device}"
+            typer.echo(f"{device} is drained; `{undrain}` makes it take streams again")
             return
         is_stuck = stuck == len(left["streams"]) == left["sessions"]
         waited = time.monotonic() - began
@@ -72,7 +74,8 @@ def _drain_all(run_dir: Path | None, timeout: float | None) -> None:
         count = ask_for(run_dir, "drain", **arguments)["streams"]
         arguments = {}  # the supervisor keeps the time, whatever becomes of this process
         if count == 0:
-            typer.echo("no stream is left; `tfarm undrain --all` makes the farm take streams again")
+            undrain = f"{tfarm_command()} undrain --all"
+            typer.echo(f"no stream is left; `{undrain}` makes the farm take streams again")
             return
         if count != printed:
             typer.echo(counted(count, "stream", "is left"))

@@ -58,6 +58,7 @@ def examine(
         missing_packages=missing,
         uses_gpus=settings.devices.use_gpus,
         devices=tuple(devices),
+        pip=f"{sys.executable} -m pip",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import ChildId
 from supervisor.commands.banner import address_text, banner
+from supervisor.commands.invocation import tfarm_command
 from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.commands.version import VERSION
 from supervisor.farm.farm import Farm
@@ -50,6 +51,7 @@ class FarmReport:
             self._launcher.settings,
             self._farm.state.fleet,
             devices,
+            tfarm_command(),
         )
 
     def status(self) -> Json:

@@ -93,7 +93,7 @@ def main() -> int:
         answer, code = {"error": str(error)}, ExitCode.BOOT_FAILED
     except ImportError as error:
         failed = BootFailed(
-            f"{error}; install tfarm[gpu12] or tfarm[gpu13], as the driver's CUDA is"
+            f"{error}; install requirements/gpu12.txt or gpu13.txt, as the driver's CUDA is"
         )
         answer, code = {"error": str(failed)}, ExitCode.BOOT_FAILED
     print(json.dumps(answer), flush=True)

@@ -212,6 +212,9 @@ def _publish(
             print(f"Publishing a clock and a tone to {base}/{name}. Play it, for example:")
             for rendition in apps[app]:
                 print(f"  ffplay -fflags nobuffer {base}/{name}/{rendition}")
+            print(
+                "Its clock: time of day; then hours:minutes:seconds and the frame of that second."
+            )
             print("Ctrl-C ends it.", flush=True)
         deadline = None if seconds is None else time.monotonic() + seconds
         while not (publisher.over.is_set() or stopped.is_set()):

@@ -1,9 +1,10 @@
 """The picture and the tone of `tfarm demo`: pure, numpy arrays out.
 
 A picture is YUV 4:2:0 planes: colour bars, a ramp, a ball that circles once in two seconds, and
-the time burnt in large enough to read on the smallest rendition: time of day above, stream time and
-frame number below. So lag, drops and wrong order can be seen by eye. The tone beeps higher for a
-tenth of every second, when the ball is at the top or bottom: sound and picture can be compared.
+the time burnt in large enough to read on the smallest rendition: time of day above, below it
+stream time and the frame's number within its second (`00:00:03 F27`). So lag, drops and wrong order
+can be seen by eye. The tone beeps higher for a tenth of every second, when the ball is at the top
+or bottom: sound and picture can be compared.
 """
 
 import math
@@ -45,6 +46,7 @@ _FONT: dict[str, Sequence[int]] = {
     "7": (31, 1, 2, 4, 8, 8, 8),
     "8": (14, 17, 17, 14, 17, 17, 14),
     "9": (14, 17, 17, 15, 1, 2, 12),
+    "F": (31, 16, 16, 30, 16, 16, 16),
     ":": (0, 12, 12, 0, 12, 12, 0),
     ".": (0, 0, 0, 0, 0, 12, 12),
     " ": (0, 0, 0, 0, 0, 0, 0),
@@ -71,7 +73,7 @@ class DemoPicture:
         y, u, v = (plane.copy() for plane in self._background)
         self._draw_ball((y, u, v), number)
         whole, frame = divmod(number, self.fps)
-        stream_time = f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{frame:02}"
+        stream_time = f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02} F{frame:02}"
         self._draw_text((y, u, v), time_of_day, self.height * 3 // 10)
         self._draw_text((y, u, v), stream_time, self.height * 6 // 10)
         return y, u, v

@@ -51,6 +51,9 @@ def test_it_says_where_to_publish_and_play_and_on_what_it_runs() -> None:
         "tfarm status --run-dir /run/tfarm",
     ):
         assert words in text, words
+    command = ".venv/bin/tfarm"
+    text = banner("0.1.0", "/r", [], settings, fleet, devices, command)
+    assert "  .venv/bin/tfarm status --run-dir /r" in text
 
 
 def test_it_says_so_when_no_device_is_ready() -> None:

@@ -141,8 +141,11 @@ def test_the_drivers_cuda_picks_the_extra(cuda: int, extra: str | None) -> None:
     ("found", "said"),
     [
         (replace(HOST, bus_gpus=("0000:65:00.0",)), "at 0000:65:00.0 but no driver answers"),
-        (replace(GPU_HOST, missing_packages=("cupy",)), "pip install 'tfarm[gpu13]'"),
-        (replace(GPU_HOST, cuda=12080, missing_packages=("cupy",)), "pip install 'tfarm[gpu12]'"),
+        (
+            replace(GPU_HOST, missing_packages=("cupy",)),
+            "pip install --require-hashes --only-binary :all: -r requirements/gpu13.txt",
+        ),
+        (replace(GPU_HOST, cuda=12080, missing_packages=("cupy",)), "-r requirements/gpu12.txt"),
         (replace(GPU_HOST, driver="470.1", cuda=11040), "driver 470.1 is too old (CUDA 11.4)"),
     ],
 )

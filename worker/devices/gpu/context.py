@@ -169,7 +169,7 @@ def open_context(device: str | None = None) -> GpuContext:
     try:
         from cuda.bindings import driver
     except (ImportError, RuntimeError) as error:
-        wanted = "tfarm[gpu12] or tfarm[gpu13], as the driver's CUDA is"
+        wanted = "requirements/gpu12.txt or gpu13.txt, as the driver's CUDA is"
         raise BootFailed(f"cuda-python: {error}; install {wanted}") from error
     _call(driver, driver.cuInit(0), "cuInit")
     count = int(_call(driver, driver.cuDeviceGetCount(), "cuDeviceGetCount"))

@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         wanted = int(marker.kwargs.get("count", 1))
         if not count:
-            reason = "no NVIDIA GPU, or no tfarm[gpu12] or tfarm[gpu13], as the driver's CUDA is"
+            reason = "no NVIDIA GPU, or not the packages for its driver (docs/gpu.md)"
             item.add_marker(pytest.mark.skip(reason=reason))
         elif count < wanted:
             reason = f"needs {wanted} GPUs, {count} may be used here"

@@ -79,5 +79,5 @@ def test_a_failure_is_the_streams_own_unless_the_context_is_dead(
 
 def test_without_the_packages_it_says_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-    with pytest.raises(WorkerError, match=r"install tfarm\[gpu12\] or tfarm\[gpu13\], as the"):
+    with pytest.raises(WorkerError, match=r"install requirements/gpu12\.txt or gpu13\.txt, as"):
         open_context()

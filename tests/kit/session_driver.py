@@ -294,15 +294,27 @@ class Driver:
         assert self._opener.join(DEADLINE_S)
         self._threads.close()
 
-    def feed(self, source: Source, *, replay: bool = False, skip: Sequence[int] = ()) -> None:
-        """Put all units in at once; those of the indexes in `skip` are lost on the way."""
+    def feed(
+        self,
+        source: Source,
+        *,
+        replay: bool = False,
+        skip: Sequence[int] = (),
+        in_real_time: bool = False,
+    ) -> None:
+        """Put all units in at once; those of the indexes in `skip` are lost on the way.
+
+        `in_real_time`: as if each had come when it is due, the first one now.
+        """
         units = access_units(
             source, generation=self._generation, first_number=self._number, replay=replay
         )
+        now_s = time.monotonic()
         for index, (header, data) in enumerate(units):
             self._number = header.number + 1
             if index not in skip:
-                self.session.put(header, data, time.monotonic())
+                late_s = (header.dts_ms - source.units[0].dts_ms) / 1000 * in_real_time
+                self.session.put(header, data, now_s + late_s)
 
     def run(self) -> dict[str, Output]:
         """Gather events until the session ends."""

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from common.codecs.h264 import is_random_access
 from common.errors import AvcError, DecodeFailed
 from common.process.log import RateLimit
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
@@ -22,7 +23,7 @@ from worker.frames.display_times import DisplayTimes
 from worker.frames.freeze_frame import FreezeFrames
 from worker.frames.in_flight import UnitFacts, UnitsInFlight
 from worker.frames.picture_silence import PictureSilence
-from worker.frames.timing import FrameTimer, Plan
+from worker.frames.timing import FrameTimer, Plan, Verdict
 from worker.session.inline_encoding import CpuCost
 from worker.session.input_queue import Freeze, Unit
 from worker.session.progress import SessionCounts
@@ -79,6 +80,7 @@ class DecodeStage:
         self._freeze: FreezeFrames | None = None  # while the publisher is away
         self._frozen: Picture | None = None
         self._may_go_on = False  # the publisher is only silent
+        self._filled_ms = -1  # the PTS of the last freeze frame: what comes late before it is lost
         self._complaints = RateLimit(burst=3, interval_s=10.0)
         self._changes = RateLimit(burst=3, interval_s=10.0)  # of the source
 
@@ -122,6 +124,13 @@ class DecodeStage:
         self._last = None
         return pictures
 
+    def can_start_at(self, data: bytes) -> bool:
+        """Return whether a unit is an IDR picture: nothing before it need be decoded."""
+        try:
+            return is_random_access(data, self._source.record)
+        except AvcError:
+            return False
+
     def plan(self, picture: Picture) -> PlannedPicture:
         """Return what becomes of a picture that the last call gave; each one, in its order."""
         counts = self._counts
@@ -137,6 +146,8 @@ class DecodeStage:
             self._complain("picture damaged", "")
         if self._gate.shows(pts_ms, picture.is_damaged):
             plan = self.timer.plan(pts_ms)
+            if plan.verdict is Verdict.SKIP and pts_ms <= self._filled_ms and not facts.is_replay:
+                counts.hidden += 1
         else:
             counts.hidden += 1
             plan = Plan(self.timer.window.judge(pts_ms))
@@ -243,6 +254,7 @@ class DecodeStage:
         if pts_ms is None or is_backed_up or self._frozen is None:
             return None
         plan = self.timer.repeat_picture(pts_ms)
+        self._filled_ms = pts_ms
         return PlannedPicture(self._frozen.at(pts_ms), plan, UnitFacts(now_s, False, b""))
 
     def _end_freeze(self) -> None:

@@ -1,20 +1,23 @@
 """What waits for one stream's decoder, bounded in milliseconds of media. Pure.
 
 Units and the markers between them (new parameter sets, a splice point, the end) keep their order.
-When more than `limit_ms` of live media wait, the newest go: from then on everything up to the next
-keyframe is dropped and counted, so that what is queued stays decodable and the lag bounded. Units
-from ingest's GOP buffer come all at once and are no lag; only the bound on bytes holds for them.
 
-Until what waited for the session's opening, and for the GOP before it, is caught up with, twice
-as much may wait: of a stream that comes from a lost worker a second may have passed by then.
+1. A decoder that is slow: more than `limit_ms` of live media wait, and by the clock, too, the
+   oldest unit has waited for about as long. Then the newest go: from then on everything up to the
+   next keyframe is dropped and counted, so that what is queued stays decodable and the lag bounded.
+2. A burst: as much came at once, after a publisher's stall, as a relay's cached GOP, or while the
+   session opened. All of it is kept, within the bounds on bytes and units, as long as it is decoded
+   at `CATCH_UP_PACE` times real time or faster; so nothing waits for a next keyframe. What is too
+   old to be shown is decoded alone (`worker/frames/timing.py`, `late_frames.py`), and not even that
+   where an IDR picture waits behind it (`skip_ahead`).
 
-What comes late all at once, after a publisher's stall or as the batches of a stream that nobody
-plays (`ingest/streams/read_batching.py`), may fill a queue that its decoder would empty in no time.
-That is dropped too, and says nothing of the decoder: an overflow counts as its own if by the clock,
-too, the oldest unit has waited for about as long as the limit.
+Units from ingest's GOP buffer come all at once and are no lag; only the bounds on bytes and units
+hold for them. Until what waited for the session's opening is caught up with, twice as much may
+wait: of a stream that comes from a lost worker a second may have passed by then.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.ipc.media_messages import AccessUnit
@@ -26,6 +29,8 @@ MAX_UNITS = 4000
 _SLOW = 0.75
 # The units of a batch come up to this much later, all at once, than their times say.
 _BATCH_MS = 200
+# Of real time: what is decoded no faster than this does not catch up.
+CATCH_UP_PACE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,14 @@ class QueueState:
     overflows: int
 
 
+@dataclass(slots=True)
+class _CatchUp:
+    """A burst is being decoded."""
+
+    began_s: float
+    began_ms: int | None  # the DTS of the unit that was taken last then; None: the session opens
+
+
 class StreamQueue:
     """First in, first out; `put` may drop. Not thread-safe: its owner locks."""
 
@@ -91,7 +104,10 @@ class StreamQueue:
         self._entries: deque[Entry] = deque()
         self._units = 0
         self._bytes = 0
-        self._live: deque[Unit] = deque()  # those that wait and are no replay
+        self._live: deque[Unit] = deque()  # those that wait and are no replay …
+        self._keys: deque[Unit] = deque()  # … and of these the keyframes
+        self._taken_ms: int | None = None  # the DTS of the unit that was taken last
+        self._catch_up: _CatchUp | None = None
         self._dropping = False
         self._gap = False  # the next unit does not follow the one before
         self._next_number: int | None = None
@@ -114,9 +130,9 @@ class StreamQueue:
         if self._next_number is not None and header.number != self._next_number:
             self._gap = True
         self._next_number = header.number + 1
-        if self._dropping and header.is_key and not self._is_full(header, len(data)):
+        if self._dropping and header.is_key and not self._is_full(header, len(data), now_s):
             self._dropping = False
-        if not self._dropping and self._is_full(header, len(data)):
+        if not self._dropping and self._is_full(header, len(data), now_s):
             self._dropping = True
             self.overflows += self._is_slow(now_s)
             self._is_starting = False
@@ -131,6 +147,8 @@ class StreamQueue:
         self._bytes += len(data)
         if not header.replay:
             self._live.append(unit)
+            if header.is_key:
+                self._keys.append(unit)
         return True
 
     def put_marker(self, marker: Marker) -> None:
@@ -138,33 +156,90 @@ class StreamQueue:
         if not isinstance(marker, NewHeader) or len(self._entries) < 2 * MAX_UNITS:
             self._entries.append(marker)
 
+    @property
+    def is_catching_up(self) -> bool:
+        """Return whether a burst waits: then `skip_ahead` may help."""
+        return self._catch_up is not None
+
     def take(self) -> Entry | None:
         """The oldest entry."""
         if not self._entries:
             return None
         entry = self._entries.popleft()
         if isinstance(entry, Unit):
-            self._units -= 1
-            self._bytes -= len(entry.data)
+            self._forget(entry)
             if not entry.header.replay:
-                self._live.popleft()
-                if self.span_ms <= self.limit_ms // 2:
+                span_ms = self.span_ms
+                if span_ms <= self.limit_ms:
+                    self._catch_up = None
+                if span_ms <= self.limit_ms // 2:
                     self._is_starting = False
         return entry
+
+    def skip_ahead(
+        self, shown_ms: int | None, now_s: float, is_start: Callable[[bytes], bool]
+    ) -> None:
+        """While catching up, drop what need not be decoded, and count it.
+
+        That is what waits before the newest keyframe whose time is up already, `shown_ms` being the
+        last PTS that was shown; or before the newest one of all, once by the clock the decoder is
+        behind by the limit. `is_start` says of a keyframe's data that it needs nothing before it.
+        """
+        if self._catch_up is None or not self._live:
+            return
+        limit_ms = self.limit_ms * (1 + self._is_starting)
+        is_behind = (now_s - self._live[0].put_s) * 1000 > limit_ms
+        for key in reversed(self._keys):
+            header = key.header
+            is_past = shown_ms is not None and header.dts_ms + header.composition_ms <= shown_ms
+            if (is_behind or is_past) and is_start(key.data):
+                self._skip_to(key)
+                return
 
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
         self._live.clear()
+        self._keys.clear()
         self._units = self._bytes = 0
+        self._catch_up = None
 
-    def _is_full(self, header: AccessUnit, size: int) -> bool:
+    def _skip_to(self, key: Unit) -> None:
+        markers: list[Entry] = []
+        while (entry := self._entries[0]) is not key:
+            self._entries.popleft()
+            if isinstance(entry, Unit):
+                self._forget(entry)
+                self.dropped += not entry.header.replay
+            else:
+                markers.append(entry)
+        self._entries.extendleft(reversed(markers))
+
+    def _forget(self, unit: Unit) -> None:
+        """It has left the queue, as the oldest unit."""
+        self._units -= 1
+        self._bytes -= len(unit.data)
+        self._taken_ms = unit.header.dts_ms
+        if not unit.header.replay:
+            self._live.popleft()
+            if unit.header.is_key:
+                self._keys.popleft()
+
+    def _is_full(self, header: AccessUnit, size: int, now_s: float) -> bool:
         if self._units >= MAX_UNITS or self._bytes + size > MAX_BYTES:
             return True
         if header.replay or not self._live:
             return False
         span_ms = header.dts_ms - self._live[0].header.dts_ms
-        return span_ms > self.limit_ms * (1 + self._is_starting)
+        if span_ms <= self.limit_ms * (1 + self._is_starting):
+            return False
+        catch_up, taken_ms = self._catch_up, self._taken_ms
+        if catch_up is None and taken_ms is not None and self._is_slow(now_s):
+            return True
+        if catch_up is None or catch_up.began_ms is None:
+            self._catch_up = _CatchUp(now_s, taken_ms)
+            return False
+        return self._is_slow(now_s) and not self._gains(catch_up.began_s, catch_up.began_ms, now_s)
 
     def _is_slow(self, now_s: float) -> bool:
         """Return whether what waits has waited for so long that no burst filled the queue."""
@@ -173,3 +248,8 @@ class StreamQueue:
         limit_ms = self.limit_ms
         long_ms = max(limit_ms / 2, min(_SLOW * limit_ms, limit_ms - _BATCH_MS))
         return (now_s - self._live[0].put_s) * 1000 >= long_ms
+
+    def _gains(self, began_s: float, began_ms: int, now_s: float) -> bool:
+        """Return whether a burst is decoded faster than as much comes behind it."""
+        taken_ms = began_ms if self._taken_ms is None else self._taken_ms
+        return taken_ms - began_ms >= CATCH_UP_PACE * 1000 * (now_s - began_s)

@@ -120,10 +120,11 @@ class Pipeline:
     def _step(self) -> None:
         """Take one entry, and have the next one taken unless a rendition is backed up."""
         with self._shared.lock:
-            entry = None
+            entry, stage, queue = None, self._stage, self._shared.queue
             if self._shared.is_running and not self._resources.is_backed_up():
-                entry = self._shared.queue.take()
-            stage = self._stage
+                if queue.is_catching_up and stage is not None:
+                    queue.skip_ahead(stage.timer.last_ms, self._clock(), stage.can_start_at)
+                entry = queue.take()
             if entry is None or stage is None:
                 self._is_scheduled = False
                 return

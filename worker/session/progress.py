@@ -52,7 +52,7 @@ class SessionCounts:
     pictures: int = 0  # decoded
     decode_errors: int = 0
     undecoded: int = 0  # units: what they refer to was lost
-    hidden: int = 0  # decoded, not shown
+    hidden: int = 0  # decoded, not shown: damaged, or a freeze frame stood in
     progress_s: float = 0.0
 
 

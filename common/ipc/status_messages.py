@@ -17,6 +17,7 @@ class Notice:
     code: str  # "long-gop": stable, for programs
     words: str  # "keyframes are 8.3 s apart: set the keyframe interval to 2 s"
     since_unix: float
+    is_fault: bool = True  # False: a fact, which may be meant so
 
 
 @dataclass(frozen=True, slots=True)

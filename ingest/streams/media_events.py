@@ -55,6 +55,8 @@ class ClockDecision:
 
     notice: str  # for the log
     words: str  # what is wrong with it from now on, for status; empty: nothing
+    faults: tuple[tuple[str, str], ...] = ()  # the same by the code of its notice
+    parted: str = ""  # that sound and picture parted, if they just did
 
 
 MediaEvent = (

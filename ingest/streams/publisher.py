@@ -30,7 +30,7 @@ from ingest.streams.media_events import (
     Metadata,
     UnsupportedVideo,
 )
-from ingest.streams.reading_pace import ReadingPace
+from ingest.streams.reading_pace import ReadingPace, ReadingState
 from ingest.streams.stream import Stream
 from ingest.streams.timeline import Timeline
 
@@ -161,6 +161,7 @@ class Publisher:
 
     def look(self, now: float) -> None:
         """See what has come from one that is fast, or paused; several times a second."""
+        self._media.is_fast = self.reading.state is ReadingState.FILE
         if self.reading.is_fast:  # the rest of a picture may be unread
             self.reading.look(now, self._connection.unread_bytes())
         else:
@@ -253,6 +254,7 @@ class Publisher:
                 self._media.metadata(event)
             case AudioOmitted(reason):
                 self._media.audio_omitted(reason)
+                self.stream.doctor.note_omitted_audio(reason, now)
                 self._notices.append(f"{reason} is omitted: {WHICH_AUDIO}")
             case UnsupportedVideo(codec):
                 if not self.has_video:
@@ -262,9 +264,10 @@ class Publisher:
                 self._media.drop("video of another codec")
             case Dropped():
                 self._drop(event)
-            case ClockDecision(notice, words):
+            case ClockDecision(notice, words, faults, parted):
                 self._notices.append(notice)
                 self._media.source_clock = words
+                self.stream.doctor.note_clock(faults, parted, now)
         return None
 
     def _drop(self, event: Dropped) -> None:

@@ -184,7 +184,7 @@ class Streams:
                 publisher.look(now)
                 self.read_batching.sort(connection, publisher, now)
         for stream in list(self._streams.values()):
-            stream.tick(now)
+            self.log.changes(stream.stream_id, stream.tick(now))
             self.forget_if_ended(stream)
         for stream in self._ended:
             stream.tick(now)

@@ -104,6 +104,7 @@ class SourceClock:
 
     def __init__(self) -> None:
         self.notices: list[str] = []  # for the log; who reads them empties it
+        self.parted = ""  # the one that sound and picture parted; who reads it empties it
         self._picture = _Kind("picture", is_sound=False)
         self._sound = _Kind("sound", is_sound=True)
         self._started_s: float | None = None
@@ -121,6 +122,19 @@ class SourceClock:
             if kind.fault is not None
         ]
         return f"{', '.join(faults)}: stamped by arrival" if faults else ""
+
+    @property
+    def faults(self) -> tuple[tuple[str, str], ...]:
+        """What is wrong now, by the code of its notice."""
+        words: dict[str, list[str]] = {}
+        for kind in (self._picture, self._sound):
+            if kind.fault is not None:
+                words.setdefault(kind.fault.kind.value, []).append(
+                    f"{kind.name} times {kind.fault.words}"
+                )
+        return tuple(
+            (code, f"{', '.join(found)}: stamped by arrival") for code, found in words.items()
+        )
 
     def video(self, timestamp: int, now: float, frame_ms: float | None = None) -> SourceTime:
         """The time of a picture; `frame_ms` by the rate that the publisher declares."""
@@ -281,8 +295,9 @@ class SourceClock:
         behind = self._sound if off_ms > 0 else self._picture
         if behind.arrival is None:
             behind.move_up(abs(off_ms))
-            self.notices.append(
+            self.parted = (
                 f"sound and picture parted by {abs(off_ms) / 1000:.1f} s: "
                 f"the {behind.name} was moved up"
             )
+            self.notices.append(self.parted)
         apart.clear()

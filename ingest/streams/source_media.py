@@ -14,6 +14,7 @@ from common.media.clock import ClockReference
 from common.media.gop_buffer import Kept
 from common.media.rates import Throughput
 from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
+from ingest.doctor.source_counts import SourceCounts
 from ingest.outputs.egress_output import EgressOutput
 from ingest.outputs.outbox import Peers
 from ingest.outputs.worker_output import WorkerOutput
@@ -34,17 +35,20 @@ class SourceMedia:
         clock: Callable[[], float],
         timeline: Timeline,
         format: SourceFormatReporter,
+        counts: SourceCounts,
     ) -> None:
         """`clock` is CLOCK_MONOTONIC, to measure the time that is spent here."""
         self.gop = SourceGop()
         self.worker = WorkerOutput(stream_id, peers)
         self.egress = EgressOutput(stream_id, generation, peers, clock)
         self.throughput = Throughput()
+        self.counts = counts  # for the doctor
         self.audio = ""  # what the sound is, for people
         self.source_clock = ""  # what is wrong with the publisher's, for people
         self.audio_config: AudioConfig | None = None
         self.newest: ClockReference | None = None  # of the last picture; None: it was stood in for
         self.held_s = 0.0  # from that picture on, how long nothing is read from the publisher
+        self.is_fast = False  # a file is sent, and read slower
         self._is_live = False
         self._early_metadata = Metadata(b"")  # what came before the publisher's first pictures
         self._timeline = timeline
@@ -61,6 +65,7 @@ class SourceMedia:
         self.audio_config = None
         self.newest = None
         self.held_s = 0.0
+        self.is_fast = False
 
     def leave(self) -> None:
         """The publisher is gone: no more media before `go_live`."""
@@ -90,6 +95,7 @@ class SourceMedia:
         self.newest = ClockReference(unit.dts_ms, unit.received_s)
         self.held_s = 0.0
         self._format.observe(unit)
+        self.counts.picture(unit)
         if self.gop.add(unit) is Kept.OVERFLOWED:
             self._dropped["GOP longer than the buffer"] += 1
         if worker.is_waiting:
@@ -103,6 +109,7 @@ class SourceMedia:
     def audio_unit(self, unit: AudioUnit) -> None:
         """Send one frame of sound. Before the first picture there is nobody to give it to."""
         self.throughput.count(0, len(unit.data), unit.received_s)
+        self.counts.sound(unit)
         if self._is_live:
             self._put(unit)
 
@@ -135,6 +142,7 @@ class SourceMedia:
     def lose_picture(self, reason: str) -> None:
         """A picture could not be read: what refers to it is of no use to anyone."""
         self._dropped[reason] += 1
+        self.counts.unreadable += 1
         self.worker.lose()
         self.egress.lose()
 

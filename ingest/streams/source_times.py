@@ -38,6 +38,10 @@ class SourceTimes:
 
     def take_notices(self) -> list[ClockDecision]:
         """What was decided about the publisher's clock since the last call."""
-        decisions = [ClockDecision(notice, self._clock.words) for notice in self._clock.notices]
-        self._clock.notices.clear()
+        clock = self._clock
+        parted, clock.parted = clock.parted, ""
+        decisions = [
+            ClockDecision(notice, clock.words, clock.faults, parted) for notice in clock.notices
+        ]
+        clock.notices.clear()
         return decisions

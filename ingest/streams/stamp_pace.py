@@ -21,7 +21,7 @@ beyond `JITTER_MS`. Pure; `now` is CLOCK_MONOTONIC in seconds, given by the call
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 from itertools import pairwise
 
 JITTER_MS = 600.0  # arrivals against stamps
@@ -46,11 +46,11 @@ _EVEN = 0.4  # how much the parts of an even window differ from their mean, at m
 
 
 class FaultKind(Enum):
-    """What is wrong with stamps."""
+    """What is wrong with stamps; the value is the code of its notice."""
 
-    PACE = auto()  # another unit, or a clock that runs fast or slow
-    STANDING = auto()
-    JUMPING = auto()  # from frame to frame
+    PACE = "clock-pace"  # another unit, or a clock that runs fast or slow
+    STANDING = "clock-stands"
+    JUMPING = "clock-jumps"  # from frame to frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,13 @@ from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.ipc.status_messages import PublisherStatus
 from common.media.clock import ClockReference
 from common.media.units import VideoConfig
+from common.notices.doctor import Change
+from common.notices.notices import Notices
+from ingest.doctor.source_doctor import SourceDoctor
+from ingest.doctor.source_figures import StreamFacts
 from ingest.outputs.outbox import Peers
 from ingest.streams.absence import Absence, is_silent
 from ingest.streams.gop_transfer import pack
-from ingest.streams.notices import Notices
 from ingest.streams.silent_audio import Silence, can_be_silent
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import SourceGop
@@ -66,6 +69,7 @@ class Stream:
         self.state = StreamState.WAITING
         self.timeline = Timeline()
         self.notices = Notices()  # about the source
+        self.doctor = SourceDoctor(self.notices)
         resume = placed.resume_time
         if resume is not None:
             self.timeline = Timeline.continuing(resume.reference, resume.end_ms)
@@ -84,6 +88,7 @@ class Stream:
             context.clock,
             self.timeline,
             self._format,
+            self.doctor.counts,
         )
 
     @property
@@ -112,7 +117,7 @@ class Stream:
         self.state = StreamState.WAITING
         self._address = address
         self._absence = None
-        self.notices.clear_all()
+        self.doctor.restart()
         self._format.restart()
         self.media.restart()
         if self._was_open:
@@ -137,6 +142,7 @@ class Stream:
         self.state = StreamState.HELD
         self._address = ""
         self._absence = Absence(now + hold_ms / 1000)
+        self.doctor.restart()
         media = self.media
         media.leave()
         media.egress.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
@@ -237,11 +243,13 @@ class Stream:
             if self._absence is not None:
                 feed.close(self._held(self._absence, now))
 
-    def tick(self, now: float) -> None:
-        """Do what is due by the clock; several times a second."""
+    def tick(self, now: float) -> list[Change]:
+        """Do what is due by the clock, several times a second; which notices begin and end."""
         media, absence = self.media, self._absence
         if self.state is StreamState.LIVE and media.newest is not None:
             self._look_for_silence(media.newest, now)
+        if self.state is StreamState.LIVE and self.doctor.is_due(now):
+            self.doctor.look(self._facts(now), now)
         if absence is not None and absence.silence is not None:
             for unit in absence.silence.take(self.timeline.now_ms(now), now):
                 media.put_silence(unit)
@@ -250,14 +258,15 @@ class Stream:
             media.egress.show_life(now)
         media.worker.tick(self.timeline.now_ms(now))
         if self.state is StreamState.ENDED:
-            return
+            return []
         if absence is not None and absence.is_over(now):
             self.end("its publisher did not come back")
-            return
+            return []
         if absence is not None and not absence.is_reported:
             absence.is_reported = True
             media.egress.close(self._held(absence, now))
         self._format.tick(now)
+        return self.doctor.take_changes()
 
     def status(self, now: float) -> PublisherStatus:
         """The stream for status, and for a supervisor that must learn everything anew."""
@@ -307,6 +316,15 @@ class Stream:
             return False
         self.media.worker.pause(reference)
         return True
+
+    def _facts(self, now: float) -> StreamFacts:
+        """What the doctor is told of the stream beside its counts."""
+        media = self.media
+        source = self._format.format
+        fps = self._format.fps
+        if source is not None and fps is not None:
+            source = replace(source, fps=fps)  # as measured
+        return StreamFacts(self.template, source, self.bits_per_second(now), media.is_fast)
 
     def _look_for_silence(self, newest: ClockReference, now: float) -> None:
         """Have the last picture of a publisher stand in that is there and sends no more.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from common.access.refusal import Refusal
 from common.ipc.identity import StreamId
+from common.notices.doctor import Change
 from common.process.log import RateLimit, more, stream_label
 
 log = logging.getLogger("tfarm.ingest.streams.stream_log")
@@ -36,6 +37,13 @@ class StreamLog:
         for text in notices:
             self.warning("publisher", stream, "peer=%s %s", peer, text)
         notices.clear()
+
+    def changes(self, stream: StreamId, changes: Sequence[Change]) -> None:
+        """Log which notices about a source begin and end."""
+        for change in changes:
+            level = logging.WARNING if change.begins and change.is_fault else logging.INFO
+            what, fields, values = change.line()
+            self._log(level, what, stream, fields, values)
 
     def refused(self, stream: StreamId | None, peer: str, refusal: Refusal, now: float) -> None:
         """Log that a connection may not publish."""

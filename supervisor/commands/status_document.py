@@ -6,7 +6,7 @@ nothing else, so a program sees all that a person sees. Times ending in `_unix` 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
@@ -211,6 +211,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "gop_ms": publisher.gop_ms if publisher else 0,
         "audio": publisher.audio if publisher else "",
         "source_clock": publisher.source_clock if publisher else "",
+        "notices": _notices(stream),
         "frames": publisher.frames if publisher else 0,
         "dropped": dict(publisher.dropped) if publisher else {},
         "frames_in": transcode.frames_in if transcode else 0,
@@ -223,6 +224,12 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "renditions": [_rendition(stream, name, served_as) for name, served_as in served.items()],
         "stages_ms": _stages(stream),
     }
+
+
+def _notices(stream: Stream) -> list[Json]:
+    """What is wrong with the source, by all who look at it; what began first stands first."""
+    found = [n for status in (stream.publisher, stream.transcode) if status for n in status.notices]
+    return [asdict(notice) for notice in sorted(found, key=lambda notice: notice.since_unix)]
 
 
 def _omitted(stream: Stream) -> Sequence[OmittedRendition]:

@@ -233,7 +233,7 @@ def _add_stream(table: Table, stream: Json, now_unix: float) -> None:
     for entry in stream["omitted"]:
         table.add_row(f"  {entry['name']}", "omitted", "", "", "", "", "", entry["reason"])
     troubles = [
-        stream["source_clock"],
+        _first_notice(stream["notices"]),
         f"degraded: {stream['degraded']}" if stream["degraded"] else "",
         f"{stream['skipped_by_worker']} pictures dropped" if stream["skipped_by_worker"] else "",
         f"aboard {stream['crashes']} crashed workers" if stream["crashes"] else "",
@@ -244,6 +244,15 @@ def _add_stream(table: Table, stream: Json, now_unix: float) -> None:
         table.add_row("", "", "", "", "", "", "", Text(words, "yellow"))
     where = stream["worker"] or "no device"
     table.add_row("", "", "", "", "", "", "", Text(f"on {where}: {stream['reason']}", "dim"))
+
+
+def _first_notice(notices: Sequence[Json]) -> str:
+    """The first fault of a source, and how many more notices there are."""
+    found = sorted(notices, key=lambda notice: not notice["is_fault"])  # stable
+    if not found or not found[0]["is_fault"]:
+        return ""
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"source: {found[0]['words']}{more}"
 
 
 def _children(children: Iterable[Json]) -> Table:

@@ -4,6 +4,7 @@ from common.config.ladder import SOURCE
 from common.ipc.identity import Generation
 from common.ipc.media_messages import SHARED, Tags
 from common.media.units import AudioCodec, AudioConfig, DataUnit
+from ingest.doctor.source_counts import SourceCounts
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import MAX_GOP_MS
@@ -26,7 +27,13 @@ class Around:
         self.timeline = Timeline()
         reporter = SourceFormatReporter(lambda *_: None, lambda: 1)
         self.media = SourceMedia(
-            STREAM, Generation(1), self.peers, lambda: 100.0, self.timeline, reporter
+            STREAM,
+            Generation(1),
+            self.peers,
+            lambda: 100.0,
+            self.timeline,
+            reporter,
+            SourceCounts(),
         )
 
     def live(self) -> "Around":

@@ -409,3 +409,21 @@ def test_audio_crosses_once_and_apart_from_the_source() -> None:
     shared = [message for message in around.egress.of(Tags) if message.rendition == SHARED]
     assert [[entry.type for entry in message.tags] for message in shared] == [[8, 8, 18]]
     assert around.worker.kinds().count("Tags") == 0
+
+
+def test_what_is_wrong_with_the_source_is_in_status_until_another_publisher_begins():
+    rig = StreamRig().live()
+    changes = []
+    for frame in range(2, 25 * 12):
+        at_s = 100 + frame * 0.04
+        rig.put(frame * 40, at_s=at_s)
+        changes += rig.stream.tick(at_s)
+    assert [n.code for n in rig.stream.status(112.0).notices] == ["long-gop", "no-sound"]
+    assert [(change.code, change.begins) for change in changes] == [
+        ("long-gop", True),
+        ("no-sound", True),
+    ]
+    rig.stream.leave("gone", 113.0)
+    assert rig.stream.status(113.0).notices == ()
+    rig.stream.arrive("192.0.2.1:5001", 114.0)
+    assert rig.stream.status(114.0).notices == ()

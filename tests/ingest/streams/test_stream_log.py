@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from common.access.refusal import Refusal, RefusalReason
+from common.notices.doctor import Change
 from ingest.streams.stream_log import StreamLog
 from tests.kit.ingest_ports import STREAM
 
@@ -52,3 +53,18 @@ def test_a_refusal_may_have_no_stream(caplog: pytest.LogCaptureFixture) -> None:
     log = StreamLog(lambda: 0.0)
     log.refused(None, "peer", Refusal(RefusalReason.NOT_FOUND, "no app"), 0.0)
     assert "stream=? peer=peer code=not-found reason=no app" in caplog.text
+
+
+def test_a_notice_has_a_line_when_it_begins_and_one_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = StreamLog(lambda: 0.0)
+    words = "keyframes are 8.3 s apart: set the keyframe interval to 2 s"
+    log.changes(STREAM, [Change("long-gop", True, words, True)])
+    log.changes(STREAM, [Change("no-sound", True, "no sound has come", False)])
+    log.changes(STREAM, [Change("long-gop", False, "keyframes too far apart", True, 35.2)])
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["WARNING", "INFO", "INFO"], "a fact is no warning, nor is an end"
+    assert f" code=long-gop {words}" in caplog.messages[0]
+    assert caplog.messages[0].startswith("source notice stream=")
+    assert caplog.messages[2].endswith("code=long-gop after=35s keyframes too far apart")

@@ -76,12 +76,15 @@ def test_what_is_wrong_with_a_stream_stands_below_it(rig: Rig) -> None:
         "skipped_by_worker": 12,
         "crashes": 1,
         "cannot_move": "software: cpu:1 is down",
-        "source_clock": "picture times stand still: stamped by arrival",
+        "notices": [
+            {"code": "no-sound", "words": "no sound", "since_unix": 1.0, "is_fault": False},
+            {"code": "long-gop", "words": "keyframes: 8 s", "since_unix": 2.0, "is_fault": True},
+        ],
     }
     told = shown(found, 300)
     assert "degraded: no top rendition, 12 pictures dropped, aboard 1 crashed workers" in told
     assert "cannot move: software: cpu:1 is down" in told
-    assert "picture times stand still: stamped by arrival, degraded" in told
+    assert "source: keyframes: 8 s (and 1 more), degraded" in told
     assert "degraded: no top rendition" in shown(found)
 
 

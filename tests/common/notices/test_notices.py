@@ -1,7 +1,7 @@
 """Notices about a source: what is said, since when."""
 
 from common.ipc.status_messages import Notice
-from ingest.streams.notices import Notices
+from common.notices.notices import Notices
 
 
 def test_a_notice_is_said_until_it_is_cleared():

@@ -12,9 +12,9 @@ from collections.abc import Callable, Hashable, Sequence
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
-MAX_GOP_MS = 10_500
+MAX_GOP_MS = 21_500  # more than ingest's and the workers' GOPs
 MAX_GOP_BYTES = 16 * 1024 * 1024
-MAX_GOP_ENTRIES = 4_000  # 10 s of 120 fps with audio and to spare
+MAX_GOP_ENTRIES = 4_000  # 20 s of 120 fps with audio and to spare
 LASTING = 0.8  # of each limit: what holds no more is still there when an order of now arrives
 
 T = TypeVar("T")

@@ -3,10 +3,14 @@
 There is one current placement at most. In a drain the old one goes on beside the new one until
 every picture before the splice point has gone to it; after a loss there is no old one to end. What
 a worker that takes nothing is still owed waits here, its end included.
+
+Where the last GOP outgrew ingest's limits, a worker that begins gets its keyframe alone and is told
+to repeat it until the next keyframe: an older picture of the stream is better than none.
 """
 
 from dataclasses import dataclass
 
+from common.config.ladder import AwayPicture
 from common.ipc.control_messages import Placement
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_messages import StreamStart
@@ -87,6 +91,15 @@ class WorkerOutput:
         if link is None or config is None or clock_reference is None:
             return
         feed = WorkerFeed(self._stream_id, placed.generation, link)
+        replay = [item for item in gop.replay() if isinstance(item, VideoUnit)]
+        still = None
+        if not replay and placed.template.away_picture is AwayPicture.FREEZE:
+            still = gop.still
+        resume_after_ms = placed.resume_after_ms
+        if still is not None:
+            replay = [still]
+            if resume_after_ms is None:
+                resume_after_ms = still.dts_ms + still.composition_ms  # its time is long up
         feed.start(
             StreamStart(
                 self._stream_id,
@@ -94,16 +107,19 @@ class WorkerOutput:
                 placed.template,
                 config.codec,
                 clock_reference,
-                placed.resume_after_ms,
+                resume_after_ms,
                 placed.splice_ms,
             ),
             config.record,
-            [item for item in gop.replay() if isinstance(item, VideoUnit)],
-            is_repeat=old is not None or placed.request_id == 0,
+            replay,
+            is_repeat=still is not None or old is not None or placed.request_id == 0,
         )
-        if self._is_left:
+        if self._is_left or still is not None:
             feed.wait_for_key()
-        if self._pause is not None:
+        if still is not None:
+            # What comes before the next keyframe refers to pictures that are not here.
+            feed.pause(clock_reference, may_go_on=False)
+        elif self._pause is not None:
             self._report_pause(feed, self._pause)
         self._feed = feed
         self._record = config.record

@@ -40,7 +40,10 @@ def pack(
     """The message, and a payload for each of its items."""
     items: list[TransferItem] = []
     payloads: list[bytes] = []
-    for entry in gop.replay():
+    entries = gop.replay()
+    if gop.still is not None:
+        entries.append(gop.still)  # the GOP of a stream whose pictures have ended
+    for entry in entries:
         item, payload = _packed(entry)
         items.append(item)
         payloads.append(payload)

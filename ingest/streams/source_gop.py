@@ -3,6 +3,9 @@
 Holds the units of the source rendition in the order they came, audio and data messages among them,
 so that a worker, or a new incarnation of egress, can be given the stream as if it had been there
 since the last IDR. Pure, over the bounded `GopBuffer` of `common.media.gop_buffer`.
+
+Of a GOP that outgrew its limits the latest keyframe is kept: a worker that begins then shows it,
+again and again, until the next keyframe comes.
 """
 
 from collections.abc import Sequence
@@ -11,7 +14,7 @@ from common.media.gop_buffer import MAX_GOP_BYTES, MAX_GOP_ENTRIES, GopBuffer, K
 from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
 from ingest.streams.media_events import Metadata
 
-MAX_GOP_MS = 10_000  # less than egress holds: it takes all that it is given
+MAX_GOP_MS = 20_000  # less than egress holds: it takes all that it is given
 
 
 GopItem = AudioConfig | AudioUnit | DataUnit | VideoUnit
@@ -37,6 +40,7 @@ class SourceGop:
         self._video: VideoConfig | None = None
         self._audio: AudioConfig | None = None  # the one in force
         self._audio_at_start: AudioConfig | None = None  # the one in force where the GOP begins
+        self._keyframe: VideoUnit | None = None  # the latest one of this configuration
         self._gop = GopBuffer[GopItem](
             max_ms=max_ms, max_bytes=max_bytes, max_entries=max_entries, on_cut=self._on_cut
         )
@@ -65,6 +69,11 @@ class SourceGop:
         return not self._gop.entries
 
     @property
+    def still(self) -> VideoUnit | None:
+        """The keyframe of a GOP that outgrew its limits; what came since it is not here."""
+        return None if self._gop.entries else self._keyframe
+
+    @property
     def is_lasting(self) -> bool:
         """Whether there is a keyframe to start from, and still will be in a second."""
         return self._gop.is_lasting
@@ -79,6 +88,8 @@ class SourceGop:
             begins = item.is_random_access or (item.is_key and not self._gop.entries)
             if begins:
                 self._audio_at_start = self._audio
+            if item.is_key:
+                self._keyframe = item
             return self._gop.add(
                 item,
                 len(item.data),
@@ -96,6 +107,7 @@ class SourceGop:
             # The old GOP's pictures mean nothing to the new parameter sets, nor do pictures that
             # refer to it: wait for a keyframe.
             self._video = item
+            self._keyframe = None
             self._gop.clear()
             return Kept.KEPT
         if isinstance(item, AudioConfig):
@@ -107,7 +119,7 @@ class SourceGop:
 
     def reset(self) -> None:
         """Forget everything: the next publisher has headers of its own."""
-        self._metadata = self._video = self._audio = None
+        self._metadata = self._video = self._audio = self._keyframe = None
         self._gop.clear()
 
     def replay(self) -> list[ReplayItem]:

@@ -240,7 +240,7 @@ class DecodeStage:
             return None
         self._freeze = FreezeFrames(freeze.reference, self.timer.last_ms, fps)
         level = logging.DEBUG if freeze.may_go_on else logging.INFO
-        log.log(level, "publisher away stream=%s: its last picture is repeated", self._label)
+        log.log(level, "no pictures stream=%s: the last one is repeated", self._label)
         return self._freeze
 
     def is_frozen(self, frames: FreezeFrames) -> bool:

@@ -51,9 +51,9 @@ def test_a_gop_too_long_in_time_is_forgotten_until_the_next_keyframe() -> None:
 def test_audio_that_leads_makes_no_gop_longer() -> None:
     made = Gop()
     made.add(VIDEO, 0, KEY, picture("v", True))
-    for at_ms in (0, 5000, 9000):
+    for at_ms in (0, 5000, 9000, 14_000, 19_000):
         made.add(AUDIO, 9000 + at_ms, 0, sound("a"))
-    assert len(made.tags) == 4
+    assert len(made.tags) == 6
     made.add(AUDIO, 9000 + gop_buffer.MAX_GOP_MS + 1, 0, sound("a"))
     assert not made.tags, "video that stopped keeps no audio for ever"
 

@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
+
+from common.config.ladder import AwayPicture
 from common.ipc.control_messages import Placement
 from common.ipc.identity import BootId, ChildId, Generation
 from common.ipc.media_messages import (
@@ -39,11 +42,11 @@ def unit(at_ms: int, *, key: bool = False, composition_ms: int = 0) -> VideoUnit
 class Around:
     """A side with two workers, and the cache that it starts from."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_gop_ms: int = 10_000) -> None:
         self.peers = FakePeers()
         self.peers.workers[OTHER] = RememberingPort(OTHER)
         self.side = WorkerOutput(STREAM, self.peers)
-        self.gop = SourceGop()
+        self.gop = SourceGop(max_ms=max_gop_ms)
         self.gop.add(config())
 
     def put(self, at_ms: int, *, key: bool = False, composition_ms: int = 0) -> None:
@@ -302,3 +305,47 @@ def test_a_worker_that_takes_over_meanwhile_is_told_behind_the_last_gop() -> Non
     around.put(5000, key=True)
     around.place(moved(3))
     assert around.peers.workers[WORKER].kinds()[-1] == "AccessUnit", "it is back"
+
+
+@pytest.mark.parametrize("resume_after_ms", [None, 280])
+@pytest.mark.parametrize("composition_ms", [0, 80])
+def test_of_a_gop_that_is_too_long_a_new_worker_repeats_the_keyframe_until_the_next_one(
+    resume_after_ms: int | None, composition_ms: int
+) -> None:
+    around = Around(max_gop_ms=100)
+    around.put(0, key=True, composition_ms=composition_ms)
+    around.place(ANSWER)
+    for at_ms in range(40, 300, 40):
+        around.put(at_ms)
+    around.place(moved(2, worker=OTHER, resume_after_ms=resume_after_ms))
+    port = around.peers.workers[OTHER]
+    assert port.kinds() == ["StreamStart", "AccessUnit", "StreamPause"]
+    (start,), (pause,) = port.of(StreamStart), port.of(StreamPause)
+    assert start.resume_after_ms == (resume_after_ms or composition_ms), "not shown by itself"
+    assert (pause.reference, pause.may_go_on) == (ANCHOR, False)
+    around.put(320)
+    around.put(360, key=True)
+    around.put(400)
+    units = port.of(AccessUnit)
+    assert [(unit.dts_ms, unit.replay) for unit in units] == [(0, True), (360, False), (400, False)]
+    assert units[1].number > units[0].number + 1, "a gap"
+    assert around.side.dropped == 1
+
+
+def test_a_template_without_freeze_frames_gets_none_of_a_gop_that_is_too_long() -> None:
+    around = Around(max_gop_ms=100)
+    for at_ms in range(0, 300, 40):
+        around.put(at_ms, key=at_ms == 0)
+    template = replace(ANSWER.template, away_picture=AwayPicture.NONE)
+    around.place(moved(2, template=template))
+    assert around.peers.workers[WORKER].kinds() == ["StreamStart"]
+
+
+def test_a_keyframe_that_stands_for_a_publisher_who_is_away_is_repeated_too() -> None:
+    around = Around(max_gop_ms=100)
+    for at_ms in range(0, 300, 40):
+        around.put(at_ms, key=at_ms == 0)
+    around.side.leave()
+    around.side.pause(ANCHOR)
+    around.place(moved(2))
+    assert around.peers.workers[WORKER].kinds() == ["StreamStart", "AccessUnit", "StreamPause"]

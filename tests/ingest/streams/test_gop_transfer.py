@@ -60,6 +60,15 @@ def test_headers_cross_without_a_gop() -> None:
     assert crossed(gop).replay() == [config(), AAC]
 
 
+def test_the_keyframe_of_a_gop_that_was_too_long_crosses_as_a_gop() -> None:
+    gop = SourceGop(max_ms=100)
+    gop.add(config())
+    for at_ms in range(0, 300, 40):
+        gop.add(video_unit(at_ms, key=at_ms == 0))
+    assert gop.still is not None
+    assert crossed(gop).replay() == [config(), gop.still]
+
+
 def test_a_gop_as_long_as_may_be_crosses() -> None:
     gop = full()
     for i in range(MAX_GOP_ENTRIES - len(gop.replay()) + 3):

@@ -16,7 +16,7 @@ from common.media.units import (
     VideoUnit,
 )
 from ingest.streams.media_events import Metadata
-from ingest.streams.source_gop import GopItem, SourceGop
+from ingest.streams.source_gop import MAX_GOP_MS, GopItem, SourceGop
 from tests.kit.ingest_ports import audio_unit, video_unit
 
 VIDEO = VideoConfig(VideoCodec.H264, b"record", 320, 240)
@@ -139,6 +139,29 @@ def test_a_gop_over_a_limit_is_dropped_until_the_next_keyframe() -> None:
         assert cache.size_bytes == 10
 
 
+def test_of_a_gop_over_a_limit_the_keyframe_is_kept() -> None:
+    cache = filled(idr(0), inter(40), inter(80), cache=SourceGop(max_ms=100))
+    assert cache.still is None, "there is all of the GOP"
+    cache.add(inter(120))
+    assert cache.still == idr(0)
+    assert cache.size_bytes == 0
+    cache.add(inter(160))
+    assert cache.still == idr(0)
+    cache.add(idr(200))
+    assert cache.still is None
+    for at_ms in (240, 280, 320):
+        cache.add(inter(at_ms))
+    assert cache.still == idr(200)
+    cache.add(VideoConfig(VideoCodec.H264, b"other", 640, 480))
+    assert cache.still is None, "other parameter sets cannot decode it"
+
+
+def test_a_reset_forgets_the_keyframe_too() -> None:
+    cache = filled(idr(0), inter(40), inter(120), cache=SourceGop(max_ms=100))
+    cache.reset()
+    assert cache.still is None
+
+
 def test_a_gop_over_a_limit_is_cut_to_its_latest_flagged_keyframe() -> None:
     cache = filled(
         idr(0), OTHER_AUDIO, inter(40), keyframe(80), sound(81), cache=SourceGop(max_ms=100)
@@ -173,7 +196,7 @@ def test_audio_or_video_whose_time_is_set_anew_makes_no_gop_longer(jump_ms: int)
     assert cache.is_lasting
     seen = replace(inter(1_040 + jump_ms), discontinuity=True)
     assert cache.add(seen) is Kept.KEPT
-    assert cache.add(sound(1_000 + jump_ms + 10_001)) is Kept.OVERFLOWED
+    assert cache.add(sound(1_000 + jump_ms + MAX_GOP_MS + 1)) is Kept.OVERFLOWED
 
 
 def test_a_gop_that_was_cut_is_measured_from_its_new_start() -> None:

@@ -384,10 +384,10 @@ def test_status_tells_what_a_person_wants_to_know() -> None:
 
 def test_status_tells_when_another_worker_would_have_nothing_to_begin_with() -> None:
     around = StreamRig().live()
-    for step in range(2, 260):
+    for step in range(2, 520):
         around.put(step * 40)
         assert around.stream.status(100.0).can_move == (step * 40 <= MAX_GOP_MS * LASTING)
-    around.put(260 * 40, key=True)
+    around.put(520 * 40, key=True)
     assert around.stream.status(100.0).can_move
 
 

@@ -115,6 +115,29 @@ def test_a_session_that_begins_while_the_publisher_is_away_goes_on_after_the_res
     assert output.keys_ms[0] == output.pts_ms[0]
 
 
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_session_that_gets_a_keyframe_alone_repeats_it_until_the_next_one(b_frames: int) -> None:
+    """As where a worker is lost and the GOP is longer than ingest keeps."""
+    spec = SourceSpec(frames=60, b_frames=b_frames)
+    source = make_source(spec)
+    later = make_source(SourceSpec(frames=30, b_frames=b_frames, brightness=60))
+    with Driver(source, template(), resume_after_ms=5000) as driver:
+        driver.feed(replace(source, units=source.units[:1]), replay=True)
+        reference_s = time.monotonic()
+        driver.session.freeze(ClockReference(5200, reference_s))
+        gather(driver, "big", 10)
+        back_ms = 5300 + round((time.monotonic() - reference_s) * 1000)
+        second = shifted(later, back_ms)
+        driver.feed(second)
+        outputs = driver.finish()
+    output = outputs["big"]
+    check(output, (320, 180))
+    assert output.pts_ms[0] > 5000
+    assert set(second.pts_ms) <= set(output.pts_ms)
+    first = next(iter(output.decode()))
+    assert np.abs(plane_of(first, 0).astype(int) - plane_of(pattern(spec, 0), 0)).mean() < 8
+
+
 def test_a_pause_before_any_picture_makes_none() -> None:
     source = make_source(SourceSpec(frames=10))
     with Driver(source, template()) as driver:

@@ -5,6 +5,7 @@ renditions that are made, each with the rectangle that the picture fills, and th
 why.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -206,18 +207,37 @@ def display_size(source: SourceFormat) -> tuple[Fraction, Fraction]:
     return Fraction(source.width), source.height / source.sar
 
 
+def is_turned(
+    template: Template, made: Mapping[str, tuple[int, int]], source: SourceFormat
+) -> bool:
+    """Whether frames stand upright for a source that lies, or lie for one that is upright.
+
+    `made`: width and height by rendition, as they were fitted to what the source was before.
+    """
+    shown_width, shown_height = display_size(source)
+    if shown_width == shown_height:
+        return False
+    return any(
+        width != height and (width < height) != (shown_width < shown_height)
+        for rendition in template.renditions
+        if fit_of(template, rendition) is RenditionFit.SHORT_SIDE
+        for width, height in (made.get(rendition.name, (0, 0)),)
+    )
+
+
+def fit_of(template: Template, rendition: Rendition) -> RenditionFit:
+    """The fit that holds for a rendition."""
+    return template.fit if rendition.fit is None else rendition.fit
+
+
 def _box(template: Template, rendition: Rendition, source: SourceFormat) -> tuple[int, int]:
     """The rendition's width and height, turned as the source is where its fit says so."""
     width, height = rendition.width, rendition.height
-    if _rule(template, rendition) is RenditionFit.BOX:
+    if fit_of(template, rendition) is RenditionFit.BOX:
         return width, height
     shown_width, shown_height = display_size(source)
     long, short = max(width, height), min(width, height)
     return (long, short) if shown_width >= shown_height else (short, long)
-
-
-def _rule(template: Template, rendition: Rendition) -> RenditionFit:
-    return template.fit if rendition.fit is None else rendition.fit
 
 
 def _fit(template: Template, rendition: Rendition, source: SourceFormat) -> RenditionFormat | None:
@@ -227,7 +247,7 @@ def _fit(template: Template, rendition: Rendition, source: SourceFormat) -> Rend
     if scale > 1:
         return None
     picture = _side(width * scale, box[0]), _side(height * scale, box[1])
-    is_box = _rule(template, rendition) is RenditionFit.BOX
+    is_box = fit_of(template, rendition) is RenditionFit.BOX
     return _fitted(template, rendition, box if is_box else _least(picture), picture)
 
 

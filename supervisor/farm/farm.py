@@ -59,7 +59,7 @@ class Farm:
         self.migration = Migration(self.state, self.devices)
         self.degradation = Degradation(self.state, self.devices)
         self._ingests = Ingests(self.state)
-        self._session_audit = SessionAudit(self.state, self.recovery)
+        self._session_audit = SessionAudit(self.state, self.recovery, self.migration)
         self._routing = Routing()
         self._address_totals = {"ingest": AddressTotals(), "egress": AddressTotals()}
         self.drain = FarmDrain(self.state, self.admission)

@@ -1,4 +1,7 @@
-"""Streams that go to another device while both devices run: drains and rebalancing. Pure.
+"""Streams that get another session while the one they have runs. Pure.
+
+Drains and rebalancing have them go to another device. A source that has turned (a phone) gets a new
+session where it is, since its ladder was fitted to what the source was before.
 
 A migration is a new generation with a splice point: a stream time ahead, on the grid of keyframes.
 Ingest feeds both workers until then. The new one starts at the last GOP and shows nothing before
@@ -125,13 +128,43 @@ class Migration:
         result = move_while_running(state.fleet, stream.generation, need, exclude)
         if isinstance(result, NoRoom):
             return result
-        reason = f"moved; {result.allocation.reason}"
-        state.put(stream, Room(result.fleet, replace(result.allocation, reason=reason)), now)
+        self._put(stream, result, "moved", now)
         if stream.format is None or publisher is None:
             return [state.announce(stream)]  # nothing of it can have reached a player
+        return [self._splice(stream, publisher, now)]
+
+    def renew(self, stream: Stream, now: float) -> list[Action]:
+        """Give a stream a new session where it is, with the ladder that its source has by now.
+
+        Without room for that, or at a bad moment, it stays as it is.
+        """
+        state, publisher = self._state, stream.publisher
+        here = state.device_of(stream)
+        if (
+            here is None
+            or publisher is None
+            or not publisher.can_move
+            or state.is_adopting
+            or now < stream.settles_s
+        ):
+            return []
+        exclude = {name: "" for name in state.fleet.devices if name != here}
+        need = replace(state.need(stream), policy=stream.transcoding_policy())
+        result = move_while_running(state.fleet, stream.generation, need, exclude)
+        if isinstance(result, NoRoom):
+            return []
+        self._put(stream, result, "its source has turned", now)
+        return [self._splice(stream, publisher, now)]
+
+    def _put(self, stream: Stream, room: Room, why: str, now: float) -> None:
+        reason = f"{why}; {room.allocation.reason}"
+        self._state.put(stream, Room(room.fleet, replace(room.allocation, reason=reason)), now)
+
+    def _splice(self, stream: Stream, publisher: PublisherStatus, now: float) -> Action:
+        """Have the new session take over from the old one at a keyframe ahead."""
         splice_ms = next_splice(publisher, stream.template.gop_ms, now)
         stream.settle_until(time_of(publisher, splice_ms) + SETTLE_S)
-        return [state.announce(stream, splice_ms=splice_ms)]
+        return self._state.announce(stream, splice_ms=splice_ms)
 
     def under_way(self, now: float) -> int:
         """Streams that have not settled after a move, so that none can move again yet."""

@@ -12,11 +12,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from common.config.ladder import is_turned
 from common.ipc.control_messages import IngestLost
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.status_messages import TranscodeStatus
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, Send
+from supervisor.farm.migration import Migration
 from supervisor.farm.recovery import Recovery
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import NO_INGEST, Stream
@@ -31,6 +33,7 @@ ORPHAN_BEATS = 120  # beyond any migration: the session that is left ends at its
 # An encoder that fails is opened anew at the first keyframe a second later. Where keyframes are
 # further apart, players of the rendition are sent away meanwhile: nothing comes to them anyway.
 LOST_RENDITION_BEATS = 20
+TURNED_BEATS = 2
 # Since the stream was placed: a little less than so many heartbeats take.
 MISSING_S = 9.5
 ORPHAN_S = 29.0
@@ -83,13 +86,24 @@ class Unannounced:
     lost: frozenset[str] = frozenset()  # only where nothing had been announced
 
 
-Finding = MissingSession | OrphanSession | LostRendition | FoundRendition | Unannounced
+@dataclass(frozen=True, slots=True)
+class TurnedSource:
+    """A session whose frames are upright while its source lies by now, or the other way round."""
+
+    stream_id: StreamId
+    generation: Generation
+
+
+Finding = (
+    MissingSession | OrphanSession | LostRendition | FoundRendition | Unannounced | TurnedSource
+)
 _BEATS = {
     MissingSession: MISSING_BEATS,
     OrphanSession: ORPHAN_BEATS,
     LostRendition: LOST_RENDITION_BEATS,
     FoundRendition: 1,
     Unannounced: 1,
+    TurnedSource: TURNED_BEATS,
 }
 _PLACED_S: dict[type, float] = {MissingSession: MISSING_S, OrphanSession: ORPHAN_S}
 
@@ -97,9 +111,10 @@ _PLACED_S: dict[type, float] = {MissingSession: MISSING_S, OrphanSession: ORPHAN
 class SessionAudit:
     """The audit of all workers; the facts are the farm state's."""
 
-    def __init__(self, state: FarmState, recovery: Recovery) -> None:
+    def __init__(self, state: FarmState, recovery: Recovery, migration: Migration) -> None:
         self._state = state
         self._recovery = recovery
+        self._migration = migration
 
     def observe(
         self, worker: Worker, transcodes: Sequence[TranscodeStatus], now: float
@@ -136,6 +151,8 @@ class SessionAudit:
                 if lost:
                     return self._set_lost(stream, lost, now)
                 return [state.announce(stream)]
+            case TurnedSource():
+                return self._migration.renew(stream, now)
 
     def _end_orphan(self, worker: ChildId, orphan: OrphanSession, now: float) -> Action:
         """End a session that is nobody's."""
@@ -171,6 +188,8 @@ class SessionAudit:
             status = reported.pop((stream.stream_id, stream.generation), None)
             if status is not None:
                 yield from _renditions(stream, status)
+                if _is_turned(stream, status):
+                    yield TurnedSource(stream.stream_id, stream.generation)
             elif _has_begun(stream):
                 yield MissingSession(stream.stream_id, stream.generation)
         for key in reported:
@@ -192,6 +211,12 @@ def _renditions(
             yield LostRendition(stream.stream_id, stream.generation, name)
     for name in stream.lost_renditions - omitted:
         yield FoundRendition(stream.stream_id, stream.generation, name)
+
+
+def _is_turned(stream: Stream, status: TranscodeStatus) -> bool:
+    source = stream.format
+    made = {rendition.name: (rendition.width, rendition.height) for rendition in status.renditions}
+    return source is not None and stream.is_live and is_turned(stream.template, made, source)
 
 
 def _has_begun(stream: Stream) -> bool:

@@ -1,5 +1,6 @@
 """Sources of every shape: other rates, aspects and sizes than the ladder's, and changes midway."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -150,6 +151,39 @@ def test_the_outputs_keep_their_size_when_the_source_changes_its(
     assert recording.sizes() == {(426, 240)}
     numbers = [shown.number for shown in recording.shown]
     assert numbers == [*range(90), *range(500, 590)]
+
+
+def test_a_phone_that_is_turned_gets_renditions_of_its_new_shape(
+    farm: Farm, clip: MakeClip
+) -> None:
+    upright = SPEC.but(width=270, height=480)
+    first = flv_tags(clip(upright))
+    second = shifted(
+        flv_tags(clip(SPEC.but(width=480, height=270, seconds=7.0, first_number=500))),
+        end_ms(first),
+    )
+    tags = [*first, *(tag for tag in second if tag.type != 18)]
+    with (
+        Player(farm.url("phone", "240p")) as player,
+        TagPublisher(farm.url("phone"), tags) as publisher,
+    ):
+        publisher.join(30)
+        assert publisher.error is None
+        player.join(30)
+    recording = player.recording
+    assert recording.decode_error == ""
+    assert player.error is None
+    sizes = [(shown.width, shown.height) for shown in recording.shown]
+    turned_at = sizes.index((426, 240))
+    assert set(sizes[:turned_at]) == {(240, 426)}
+    assert set(sizes[turned_at:]) == {(426, 240)}
+    assert turned_at < 90 + 4.5 * 30, "within some seconds"
+    # none lost on the way: letterboxed ones too have their times
+    times = [shown.pts_ms for shown in recording.shown]
+    assert max(b - a for a, b in itertools.pairwise(times)) <= 60  # the seam of the two clips
+    numbers = [shown.number for shown in recording.shown]
+    assert numbers[:90] == list(range(90))
+    assert numbers[turned_at:] == list(range(410 + turned_at, 710))
 
 
 def test_timestamps_that_jump_leave_every_rendition_in_step(farm: Farm, clip: MakeClip) -> None:

@@ -18,6 +18,7 @@ from common.config.ladder import (
     Template,
     display_size,
     fit_ladder,
+    is_turned,
 )
 from common.config.settings import Settings
 
@@ -91,6 +92,14 @@ BOX_CASES = [
 ]  # fmt: skip
 
 
+SOURCES = st.builds(
+    SourceFormat,
+    st.integers(16, 4096),
+    st.integers(16, 4096),
+    st.fractions(Fraction(1, 4), 4, max_denominator=64),
+)
+
+
 def made(fitted: RenditionFormat) -> tuple[int, int, int, int, int, int]:
     picture = fitted.picture_x, fitted.picture_y, fitted.picture_width, fitted.picture_height
     return fitted.width, fitted.height, *picture
@@ -138,6 +147,19 @@ def test_a_rendition_that_is_written_upright_lies_down_for_a_source_that_does() 
     assert (fitted.width, fitted.height) == (1280, 720)
 
 
+@given(SOURCES, SOURCES, st.sampled_from(RenditionFit))
+def test_a_ladder_is_turned_when_it_lies_otherwise_than_its_source_by_now(
+    before: SourceFormat, after: SourceFormat, fit: RenditionFit
+) -> None:
+    template = replace(TEMPLATE, fit=fit)
+    sizes = {r.name: (r.width, r.height) for r in fit_ladder(template, before).renditions}
+    (width, height), (now_width, now_height) = display_size(before), display_size(after)
+    if fit is RenditionFit.BOX or (width - height) * (now_width - now_height) >= 0:
+        assert not is_turned(template, sizes, after)
+    elif all(width != height for width, height in sizes.values()):
+        assert is_turned(template, sizes, after)
+
+
 def test_what_is_left_out_says_why() -> None:
     (first, _) = fit_ladder(TEMPLATE, SourceFormat(640, 360)).omitted
     assert first.name == "720p"
@@ -166,12 +188,6 @@ def test_sample_aspect_ratio_stretches_and_never_shrinks() -> None:
     assert display_size(SourceFormat(720, 576, Fraction(16, 15))) == (Fraction(768), Fraction(576))
 
 
-SOURCES = st.builds(
-    SourceFormat,
-    st.integers(16, 4096),
-    st.integers(16, 4096),
-    st.fractions(Fraction(1, 4), 4, max_denominator=64),
-)
 SIDES = st.integers(8, 2048).map(lambda half: 2 * half)
 RENDITIONS = st.builds(Rendition, st.just("a"), SIDES, SIDES, st.integers(16_000, 10_000_000))
 

@@ -1,10 +1,18 @@
 """Sessions that a worker should have and has not, and the other way round."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
-from common.config.ladder import OmittedRendition, Pipeline, SourceFormat, Template, fit_ladder
+from common.config.ladder import (
+    OmittedRendition,
+    Pipeline,
+    RenditionFit,
+    SourceFormat,
+    Template,
+    fit_ladder,
+)
 from common.config.settings import DEFAULT_RENDITIONS, Calibration, Settings, Software
 from common.ipc.control_messages import (
     IngestLost,
@@ -14,8 +22,14 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.status_messages import RenditionStatus, TranscodeStatus
+from common.media.clock import ClockReference
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.session_audit import LOST_RENDITION_BEATS, MISSING_BEATS, ORPHAN_BEATS
+from supervisor.farm.session_audit import (
+    LOST_RENDITION_BEATS,
+    MISSING_BEATS,
+    ORPHAN_BEATS,
+    TURNED_BEATS,
+)
 from supervisor.farm.stream_states import StreamState
 from supervisor.placement.cost import Resource
 from tests.kit.children import CPU0, EGRESS0, INGEST0
@@ -309,3 +323,79 @@ def test_a_session_that_was_opened_for_another_size_has_its_own_renditions_annou
     (again,) = beats(rig, placed.worker, LOST_RENDITION_BEATS, rig.transcode(renditions=RENDITIONS))
     assert isinstance(again, Placement)
     assert again.renditions == ("720p", "480p", "360p")
+
+
+LYING, UPRIGHT = SourceFormat(960, 540, fps=Fraction(30)), SourceFormat(540, 960, fps=Fraction(30))
+
+
+def sizes_for(rig: Rig, source: SourceFormat) -> tuple[RenditionStatus, ...]:
+    ladder = fit_ladder(rig.stream().template, source)
+    return tuple(RenditionStatus(one.name, one.width, one.height) for one in ladder.renditions)
+
+
+def turn(
+    rig: Rig, before: SourceFormat, after: SourceFormat, **publisher: object
+) -> tuple[Placement, list[object]]:
+    """A source that runs since 10 s becomes another one."""
+    placed = rig.publish("live/a", before)
+    made = rig.transcode(renditions=sizes_for(rig, before))
+    assert beats(rig, placed.worker, 1, made) == []
+    rig.format(source=after)
+    values = {"format": after, "reference": ClockReference(5_000, rig.now - 10), "gop_ms": 1000}
+    status = rig.publisher(frames=30, **(values | publisher))
+    rig.farm.state.update_publisher(INGEST0, status, rig.now)
+    return placed, beats(rig, placed.worker, TURNED_BEATS, made)
+
+
+@pytest.mark.parametrize(("before", "after"), [(LYING, UPRIGHT), (UPRIGHT, LYING)])
+def test_a_source_that_turns_gets_a_session_of_its_new_shape_where_it_is(
+    make_rig: MakeRig, before: SourceFormat, after: SourceFormat
+) -> None:
+    rig = make_rig()
+    placed, actions = turn(rig, before, after)
+    (anew,) = actions
+    assert isinstance(anew, Placement)
+    assert (anew.worker, anew.renditions) == (placed.worker, placed.renditions)
+    assert anew.generation > placed.generation
+    assert anew.splice_ms == 18_000, "a keyframe ahead: now is 15.75 s, and the GOP is of 2 s"
+    assert "its source has turned" in anew.reason
+    sizes_for_old, sizes_for_new = sizes_for(rig, before), sizes_for(rig, after)
+    assert sizes_for_old != sizes_for_new
+    # both run until then: nothing more is done, and nothing after it
+    old = rig.transcode(generation=placed.generation, renditions=sizes_for_old)
+    new = rig.transcode(renditions=sizes_for_new)
+    assert beats(rig, placed.worker, 8, old, new) == []
+    assert beats(rig, placed.worker, 30, new) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "publisher", "fit"),
+    [
+        (LYING, SMALL, {}, RenditionFit.SHORT_SIDE),
+        (LYING, SourceFormat(720, 720, fps=Fraction(30)), {}, RenditionFit.SHORT_SIDE),
+        (LYING, UPRIGHT, {}, RenditionFit.BOX),
+        (LYING, UPRIGHT, {"can_move": False}, RenditionFit.SHORT_SIDE),
+        (LYING, UPRIGHT, {"is_live": False}, RenditionFit.SHORT_SIDE),
+    ],
+    ids=["smaller", "square", "box", "its keyframe is too old", "away"],
+)
+def test_a_session_stays_where_its_frames_fit_or_none_can_begin(
+    make_rig: MakeRig,
+    before: SourceFormat,
+    after: SourceFormat,
+    publisher: dict[str, object],
+    fit: RenditionFit,
+) -> None:
+    template = Template("live", DEFAULT_RENDITIONS, fit=fit)
+    rig = make_rig(Settings(templates=(template,)))
+    assert turn(rig, before, after, **publisher)[1] == []
+
+
+def test_without_room_for_it_a_turned_source_stays_in_its_session(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1)
+    placed = rig.publish("live/a", LYING)
+    rig.operator.drain([CPU0], rig.now)
+    made = rig.transcode(renditions=sizes_for(rig, LYING))
+    rig.format(source=UPRIGHT)
+    assert beats(rig, placed.worker, 3 * TURNED_BEATS, made) == []
+    assert rig.stream().generation == placed.generation

@@ -6,7 +6,7 @@ size and rate. Of audio, which never comes here, it says nothing.
 
 from fractions import Fraction
 
-from common.codecs.h264 import AvcConfig
+from common.codecs.h264 import AvcConfig, join_avcc
 from common.config.ladder import RenditionFormat
 from common.flv.on_metadata import video_metadata
 from common.flv.video import avc_nalus, avc_sequence_header
@@ -38,6 +38,11 @@ def sequence_header(config: AvcConfig) -> bytes:
     return avc_sequence_header(config.encode())
 
 
-def coded_picture(unit: bytes, is_idr: bool, sei: bytes = b"") -> bytes:
-    """The tag body of an AVCC access unit with `sei` in front; no B-frames, so PTS = DTS."""
-    return avc_nalus(sei + unit if sei else unit, 0, is_idr)
+def parameter_sets(config: AvcConfig) -> bytes:
+    """The same as units to stand ahead of a picture."""
+    return join_avcc([*config.sps, *config.pps])
+
+
+def coded_picture(unit: bytes, is_idr: bool, ahead: bytes = b"") -> bytes:
+    """The tag body of an AVCC access unit with units in front; no B-frames, so PTS = DTS."""
+    return avc_nalus(ahead + unit if ahead else unit, 0, is_idr)

@@ -22,7 +22,7 @@ from common.media.rates import FrameRate, usual_rate
 from common.process.stage_times import StageTimes
 from worker.devices.backend import Encoder, Surface
 from worker.frames.captions import WaitingCaptions
-from worker.output.mux import coded_picture, describe, metadata, sequence_header
+from worker.output.mux import coded_picture, describe, metadata, parameter_sets, sequence_header
 from worker.output.rendition_output import CodedTag
 from worker.session.events import RenditionBegan, RenditionCoded
 from worker.session.inline_encoding import CpuCost
@@ -81,7 +81,6 @@ class RenditionEncoder:
         self.is_opening = False  # the encoder is being opened anew
         self.stall = Stall()
         self.lost = ""  # why it gives nothing at present
-        self._unsent_sei = b""  # of pictures that were dropped
         self._stages = [f"{stage}:{rendition.name}" for stage in ("handover", "scale", "encode")]
         self._fps = fps  # that the encoder was opened for
         self._open_encoder = open_encoder
@@ -89,6 +88,8 @@ class RenditionEncoder:
         self._was_refused = False  # one, for that reason
         self._encoder: Encoder | None = open_encoder(fps)
         self._config = self._encoder.config
+        # Goes ahead of the next picture: a new encoder's parameter sets, SEI of dropped pictures.
+        self._unsent = self._parameter_sets()
         self._opened_anew_ms: int | None = None
         self._failed_ms: int | None = None
         self._retry_ms = _RETRY_MS
@@ -172,16 +173,16 @@ class RenditionEncoder:
             stages.add(handover, began_s - job.scaled_s)
             stages.add(scale, prepared_s - began_s)
             stages.add(encode, coded_s - prepared_s)
-        sei, self._unsent_sei = self._unsent_sei + job.sei, b""
+        ahead, self._unsent = self._unsent + job.sei, b""
         for unit in units:
-            body = coded_picture(unit.data, unit.is_idr, sei)
+            body = coded_picture(unit.data, unit.is_idr, ahead)
             tag = CodedTag(unit.pts_ms, unit.is_idr, job.received_s, body)
             yield RenditionCoded(self.index, tag, job.is_replay, coded_s)
-            sei = b""
+            ahead = b""
 
     def drop(self, job: EncodeJob) -> None:
         """Encode nothing for this picture; its captions go with the next one."""
-        self._unsent_sei += job.sei
+        self._unsent += job.sei
 
     def fail(self, reason: str, pts_ms: int) -> None:
         """Give nothing, from this picture on, up to a keyframe that it can be opened with."""
@@ -206,6 +207,14 @@ class RenditionEncoder:
         if encoder is not None:
             encoder.close()
 
+    def _parameter_sets(self) -> bytes:
+        """The encoder's, as they stand in its first picture.
+
+        VLC 3 reads no header of a running stream, so where another session goes on, or the encoder
+        was opened anew, it would decode by parameter sets of another size or another encoder.
+        """
+        return parameter_sets(self._config)
+
     def _open_anew(self, fps: Fraction) -> Encoder:
         # first closed, then opened: the device may have no encoder to spare
         before, self._fps = self._fps, fps
@@ -220,6 +229,7 @@ class RenditionEncoder:
         finally:
             self.is_opening = False
         self._config = encoder.config
+        self._unsent = self._parameter_sets() + self._unsent
         log.info(
             "encoder opened anew rendition=%s fps=%s instead_of=%s after=%s",
             self.rendition.name,

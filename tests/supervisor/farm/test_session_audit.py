@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -341,7 +342,8 @@ def turn(
     made = rig.transcode(renditions=sizes_for(rig, before))
     assert beats(rig, placed.worker, 1, made) == []
     rig.format(source=after)
-    values = {"format": after, "reference": ClockReference(5_000, rig.now - 10), "gop_ms": 1000}
+    reference = ClockReference(5_000, rig.now - 10)
+    values: dict[str, Any] = {"format": after, "reference": reference, "gop_ms": 1000}
     status = rig.publisher(frames=30, **(values | publisher))
     rig.farm.state.update_publisher(INGEST0, status, rig.now)
     return placed, beats(rig, placed.worker, TURNED_BEATS, made)

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from common.codecs.h264 import AvcConfig, join_avcc, parse_sps, split_avcc
+from common.codecs.h264 import AvcConfig, NalType, join_avcc, parse_sps, split_avcc
 from common.config.ladder import Rendition
 from common.flv.amf0 import decode_all
 from common.flv.video import parse_video
@@ -227,6 +227,25 @@ def test_a_wrong_declared_rate_is_put_right_at_a_keyframe_and_the_bitrate_with_i
     first_of_second = next(tag for tag in output.tags if tag[3] == 2)
     assert first_of_second[1], "the encoder is opened anew at a keyframe"
     check(output, (160, 90))
+
+
+def test_the_first_picture_of_an_encoder_carries_its_parameter_sets() -> None:
+    """VLC 3 reads no header of a running stream: without them it decodes another encoder's."""
+    times = tuple(round(index * 1000 / 15) for index in range(90))  # so it is opened anew
+    source = make_source(SourceSpec(times_ms=times, fps=Fraction(30), width=160, height=90))
+    rendition = Rendition("only", 160, 90, 60_000, Fraction(30), "main", "p1")
+    output = transcode(source, template([rendition]))["only"]
+    configs = [AvcConfig.parse(parse_video(header).data) for header in output.headers]
+    carried: dict[int, list[list[bytes]]] = {}
+    for tag in output.tags:
+        units = split_avcc(parse_video(tag[2]).data)
+        sets = [unit for unit in units if unit[0] & 0x1F in (NalType.SPS, NalType.PPS)]
+        carried.setdefault(tag[3], []).append(sets)
+    assert len(configs) == 2
+    for header, pictures in carried.items():
+        config = configs[header - 1]
+        assert pictures[0] == [*config.sps, *config.pps]
+        assert not any(pictures[1:])
 
 
 def test_units_carry_when_they_came_in() -> None:

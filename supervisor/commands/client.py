@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ from common.errors import EnvelopeError, TfarmError
 from common.ipc.command_messages import Answer, Command
 from common.ipc.control_link import control_address
 from common.ipc.envelope import decode_frames, encode
+from common.words import printable
 from supervisor.processes.run_dir import SERVICE, is_served, why_unserved
 
 TIMEOUT_S = 5.0
@@ -56,6 +58,7 @@ def ask(
                 raise CommandFailed(f"unreadable answer: {error}") from error
             if isinstance(message, Answer):
                 break
+        message = replace(message, text=printable(message.text))
         if not message.ok:
             raise CommandFailed(message.text)
         return message
@@ -73,3 +76,16 @@ def status(run_dir: Path) -> dict[str, Any]:
     """The status document. Raises as `ask`."""
     document: dict[str, Any] = json.loads(ask(run_dir, "status").json)
     return document
+
+
+def for_terminal(value: Any) -> Any:
+    """A document whose texts steer no terminal, whoever they come from (`common.words`)."""
+    match value:
+        case str():
+            return printable(value)
+        case list():
+            return [for_terminal(item) for item in value]
+        case dict():
+            return {printable(name): for_terminal(item) for name, item in value.items()}
+        case _:
+            return value

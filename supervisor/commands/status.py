@@ -2,28 +2,51 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
 from supervisor.commands.options import RunDir, fail, farm_dir
 
+if TYPE_CHECKING:
+    from supervisor.commands.stream_selection import Selection
 
-def run(
+
+def run(  # one parameter each: typer reads them
+    stream: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STREAM", help="Streams that have this in APP/KEY, or a glob: 'live/cam*'."
+        ),
+    ] = None,
     run_dir: RunDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Again every second.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every second.")] = False,
+    renditions: Annotated[
+        bool, typer.Option("--renditions", "-v", help="Every stream with all that is known of it.")
+    ] = False,
     latency: Annotated[
         bool, typer.Option("--latency", help="Where the milliseconds of a frame go.")
     ] = False,
+    app: Annotated[str, typer.Option(help="The streams of one app.", show_default=False)] = "",
+    problems: Annotated[
+        bool, typer.Option("--problems", help="The streams with something wrong.")
+    ] = False,
+    sort: Annotated[
+        str, typer.Option(metavar="BY", help="name, players, bitrate, dropped or state.")
+    ] = "name",
 ) -> None:
-    """Show devices, streams and processes."""
+    """Show devices, streams and processes, and who was refused."""
     import json
 
     from supervisor.commands.client import CommandFailed, NotRunning
     from supervisor.commands.client import status as ask_status
+    from supervisor.commands.stream_selection import SORTS, Selection
 
+    if sort not in SORTS:
+        raise typer.BadParameter(f"must be one of {', '.join(SORTS)}", param_hint="--sort")
+    selection = Selection(app, stream or "", problems, sort)
     where = farm_dir(run_dir)
     try:
         if as_json:
@@ -32,37 +55,37 @@ def run(
                 if not watch:
                     return
                 time.sleep(1)
-        _show_tables(where, watch, latency)
+        _show_tables(where, selection, renditions or None, watch=watch, latency=latency)
     except (NotRunning, CommandFailed) as error:
         fail(error)
     except KeyboardInterrupt:
         return
 
 
-def _show_tables(where: Path, watch: bool, latency: bool) -> None:
-    from rich.live import Live
-
+def _show_tables(
+    where: Path, selection: "Selection", renditions: bool | None, *, watch: bool, latency: bool
+) -> None:
+    from supervisor.commands.client import for_terminal
     from supervisor.commands.client import status as ask_status
-    from supervisor.commands.status_table import latency_tables, tables
-    from supervisor.commands.terminal import terminal
+    from supervisor.commands.latency_table import latency_lines
+    from supervisor.commands.screen import look, show
+    from supervisor.commands.status_table import Shown, page
 
-    console = terminal()
-
-    def picture() -> Any:
-        document = ask_status(where)
-        return latency_tables(document) if latency else tables(document, time.time())
-
-    if not watch:
-        console.print(picture())
-        return
-    with Live(picture(), console=console, screen=True) as live:
-        while True:
-            time.sleep(1)
-            live.update(picture(), refresh=True)
+    while True:
+        document = for_terminal(ask_status(where))
+        screen = look()
+        if latency:
+            show(latency_lines(document, screen.width, selection), screen)
+        else:
+            shown = Shown(selection, renditions, screen.height)
+            show(page(document, time.time(), screen.width, shown).lines, screen)
+        if not watch:
+            return
+        time.sleep(1)
 
 
 def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     return Reply(True, document=farm.status())
 
 
-COMMAND = CommandSpec("status", run, answer, example="tfarm status --watch")
+COMMAND = CommandSpec("status", run, answer, example="tfarm status --watch 'live/cam*'")

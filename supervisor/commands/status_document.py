@@ -13,7 +13,7 @@ from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import RenditionStatus
 from supervisor.farm.farm import Farm
-from supervisor.farm.stream import Stream
+from supervisor.farm.stream import Present, Stream
 from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource
 from supervisor.placement.fleet import Device
 
@@ -58,6 +58,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "run_dir": facts.run_dir,
         "config": facts.config,
         "since_unix": facts.started_unix,
+        "now_unix": facts.now_unix,
         "listen": {"rtmp": list(facts.listen)},
         "apps": {t.name: list(t.rendition_names()) for t in state.settings.templates},
         "supervisor": _child(facts.supervisor, facts.now_s),
@@ -73,6 +74,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
             for resource in HOST_WIDE
         },
         "encoder_session_limit": _encoder_session_limit(farm, facts.now_s),
+        "totals": _totals(farm),
         "devices": [_device(farm, device) for device in fleet.devices.values()],
         "streams": [_stream(farm, stream, facts) for stream in state.streams.values()],
         "waiting": state.waiting(),
@@ -190,13 +192,16 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
     return {
         "app": app,
         "key": key,
-        "state": stream.state.value,
+        "state": stream.state.value if stream.is_live else "held",
+        "placement": stream.state.value,
         "is_live": stream.is_live,
+        "away_s": _away_s(stream, facts.now_s),
         "publisher": stream.address,
         "ingest": str(stream.ingest),
         "since_unix": publisher.since_unix if publisher else 0.0,
         "generation": stream.generation,
         "worker": str(worker) if worker else None,
+        "device": worker.place if worker else "",
         "reason": stream.reason,
         "cannot_move": farm.migration.stuck.get(stream.stream_id, ""),
         "crashes": stream.crashes,
@@ -230,6 +235,24 @@ def _notices(stream: Stream) -> list[Json]:
     """What is wrong with the source, by all who look at it; what began first stands first."""
     found = [n for status in (stream.publisher, stream.transcode) if status for n in status.notices]
     return [asdict(notice) for notice in sorted(found, key=lambda notice: notice.since_unix)]
+
+
+def _away_s(stream: Stream, now_s: float) -> float | None:
+    """How long its publisher is away; None while it is there."""
+    presence = stream.presence
+    return None if isinstance(presence, Present) else round(now_s - presence.since_s, 1)
+
+
+def _totals(farm: Farm) -> Json:
+    """Of all streams: what publishers send, and what players are sent."""
+    streams = farm.state.streams.values()
+    served = [r for s in streams for status in s.served.values() for r in status.renditions]
+    publishers = [s.publisher for s in streams if s.publisher is not None]
+    return {
+        "players": sum(rendition.players for rendition in served),
+        "in_bps": round(sum(publisher.bitrate_bps for publisher in publishers)),
+        "out_bps": round(sum(rendition.players * rendition.bitrate_bps for rendition in served)),
+    }
 
 
 def _omitted(stream: Stream) -> Sequence[OmittedRendition]:

@@ -1,21 +1,30 @@
-"""The tables of `tfarm status`, from the JSON document of `status_document.py`. Pure, but for rich.
+"""The page of `tfarm status`, from the JSON document of `status_document.py`. Pure.
 
-Only the CLI imports this: rich is nothing that the supervisor's memory should hold.
+Three parts, since `--watch` scrolls the middle one: totals and devices, streams, processes and the
+last refusals. A stream is one line; its renditions and details stand below it where they are asked
+for, or where there is room. Only the command line imports this.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from common.process.log import stream_label
-
-Json = Mapping[str, Any]
+from common.words import counted, duration
+from supervisor.commands.layout import Cell, Column, Line, Row, Span, fit, table, wrap
+from supervisor.commands.stream_selection import (
+    Json,
+    Selection,
+    dropped,
+    name_of,
+    players,
+    problems,
+    select,
+)
 
 SHOWN_DECISIONS = 5
+FEW_STREAMS = 3  # have their renditions shown where nothing says how high the terminal is
 # How those decisions begin that somebody looks for; the others are a stream's usual way.
 _TROUBLES = (
     "refused:",
@@ -31,6 +40,7 @@ _STATE_STYLES = {
     "live": "green",
     "starting": "yellow",
     "reserved": "yellow",
+    "held": "yellow",
     "switching": "yellow",
     "stopping": "yellow",
     "source only": "yellow",
@@ -45,20 +55,131 @@ _STATE_STYLES = {
 }
 
 
-def tables(status: Json, now_unix: float) -> RenderableType:
-    """All of it, for a terminal."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown of a document."""
+
+    selection: Selection = field(default_factory=Selection)
+    renditions: bool | None = None  # None: where there is room
+    height: int | None = None  # of the terminal; None: a pipe
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All of it, no line wider than it was asked for."""
+
+    top: list[Line]
+    titles: list[Line]  # of the streams
+    streams: list[Line]
+    bottom: list[Line]
+
+    def fitted(self, width: int) -> "Page":
+        """The page for a terminal that is narrower than any title."""
+        parts = (self.top, self.titles, self.streams, self.bottom)
+        return Page(*(fit(part, width) for part in parts))
+
+    @property
+    def lines(self) -> list[Line]:
+        return [*self.top, *self.titles, *self.streams, *self.bottom]
+
+
+def page(status: Json, now_unix: float, width: int, shown: Shown = Shown()) -> Page:
+    """All of the document that is to be shown."""
+    return _page(status, now_unix, width, shown).fitted(width)
+
+
+def _page(status: Json, now_unix: float, width: int, shown: Shown) -> Page:
+    top = [*_head(status, now_unix, width), *_devices(status, width), *_notes(status, width)]
+    bottom = [*_processes(status, width), *_decisions(status["decisions"], width)]
+    streams = select(status["streams"], shown.selection)
+    found = Page(top, *_streams(streams, status, shown, width, shown.renditions or False), bottom)
+    if shown.renditions is not None:
+        return found
+    whole = Page(top, *_streams(streams, status, shown, width, True), bottom)
+    if shown.height is None:
+        return whole if len(streams) <= FEW_STREAMS else found
+    return whole if len(whole.lines) < shown.height else found
+
+
+# ---- above the streams ------------------------------------------------------------------------
+
+
+def _head(status: Json, now_unix: float, width: int) -> list[Line]:
     listen = ", ".join(f"rtmp://{address}" for address in status["listen"]["rtmp"])
-    parts: list[RenderableType] = [
-        Text.assemble(
-            ("tfarm ", "bold"),
-            f"{status['version']}  {listen or 'not listening yet'}  "
-            f"apps: {', '.join(status['apps'])}  up {duration(now_unix - status['since_unix'])}",
-        ),
-        _devices(status),
-        *_host(status),
-        _streams(status["streams"], now_unix),
-        _children([status["supervisor"], *status["children"]]),
-    ]
+    up = duration(now_unix - status["since_unix"])
+    title = f"tfarm {status['version']}  {listen or 'not listening yet'}  up {up}"
+    lines = wrap(title, width, "bold")
+    lines += wrap("; ".join(_totals(status)), width)
+    if status["closed"]:
+        lines += wrap(status["closed"], width, "yellow")
+    if status["queued"] or status["waiting"]:
+        waiting = counted(status["waiting"], "stream", "waits for a device")
+        queued = f"{counted(status['queued'], 'publisher')} for room"
+        lines += wrap(f"{waiting}, {queued}", width, "yellow")
+    return lines
+
+
+def _totals(status: Json) -> list[str]:
+    """What the farm has and does, all together."""
+    totals = status["totals"]
+    streams = counted(len(status["streams"]), "stream")
+    states = Counter(stream["state"] for stream in status["streams"])
+    if states and set(states) != {"live"}:
+        streams += f" ({', '.join(f'{n} {state}' for state, n in states.most_common())})"
+    found = [streams, counted(totals["players"], "player")]
+    found.append(
+        f"{totals['in_bps'] / 1e6:.1f} Mbit/s in, {totals['out_bps'] / 1e6:.1f} Mbit/s out"
+    )
+    states = Counter(device["state"] for device in status["devices"])
+    if states:
+        every = ", ".join(f"{n} {state}" for state, n in states.most_common())
+        found.append(f"devices: {every}")
+    for name, shared in sorted(status["host"].items()):
+        capacity = shared["capacity"]
+        if shared["used"] or (name == "cores" and capacity):
+            limit = "" if capacity is None else f" of {capacity:.0f}"
+            unit = " units" if name.endswith("cores") else ""
+            found.append(f"{name.replace('_', ' ')} {shared['used']:.0f}{limit}{unit}")
+    if status["refused_full"]:
+        found.append(counted(status["refused_full"], "publisher", "was refused so far: full"))
+    return found
+
+
+def _devices(status: Json, width: int) -> list[Line]:
+    columns = (
+        Column("device"),
+        Column("state"),
+        Column("used", is_number=True),
+        Column("capacity", priority=1, is_number=True),
+        Column("streams", priority=1, is_number=True),
+        Column("fps in", priority=3, is_number=True),
+        Column("fps out", priority=3, is_number=True),
+        Column("queue ms", priority=2, is_number=True),
+        Column("is", priority=4, is_text=True),
+    )
+    rows = []
+    for device in status["devices"]:
+        shared = f" of {device['workers']} workers" if device["workers"] > 1 else ""
+        shared = " of host" if device["is_capacity_shared"] else shared
+        rows.append(
+            Row(
+                (
+                    device["name"],
+                    _state(device["state"]),
+                    f"{device['used']:.0f}",
+                    f"{device['capacity']:.0f}{shared}",
+                    str(device["streams"]),
+                    f"{device['fps_in']:.0f}",
+                    f"{device['fps_out']:.0f}",
+                    f"{device['queue_ms']:.0f}",
+                    f"{device['label'] or device['kind']} ({device['path']})",
+                )
+            )
+        )
+    return [_blank(), _title("Devices"), *table(columns, rows, width)]
+
+
+def _notes(status: Json, width: int) -> list[Line]:
     notes = [note for device in status["devices"] for note in device["notes"]]
     notes += [f"{d['name']} is lost: {d['reason']}" for d in status["devices"] if d["reason"]]
     cap = status["encoder_session_limit"]
@@ -67,225 +188,164 @@ def tables(status: Json, now_unix: float) -> RenderableType:
             f"encoder sessions held to {cap['sessions']} for {duration(cap['for_s'])} more: "
             f"{cap['reason']}"
         )
-    parts += [Text(f"note: {note}", "dim") for note in dict.fromkeys(notes)]
-    if status["closed"]:
-        parts.append(Text(status["closed"], "yellow"))
-    if status["queued"] or status["waiting"]:
-        parts.append(
-            Text(
-                f"{status['waiting']} streams wait for a device, "
-                f"{status['queued']} publishers for room",
-                "yellow",
-            )
-        )
-    parts += _decisions(status["decisions"])
-    return Group(*parts)
+    return [line for n in dict.fromkeys(notes) for line in wrap(f"note: {n}", width, "dim")]
 
 
-# In the order of a frame's way; those of the second row are a rendition's own.
-_STREAM_STAGES = ("ingest", "transit", "queue", "decode")
-_RENDITION_STAGES = ("handover", "scale", "encode", "mux", "transit", "egress", "total")
+# ---- streams ----------------------------------------------------------------------------------
+
+_COLUMNS = (
+    Column("stream"),
+    Column("state"),
+    Column("size", priority=1),
+    Column("fps", is_number=True),
+    Column("kbit/s", is_number=True),
+    Column("players", is_number=True),
+    Column("dropped", priority=1, is_number=True),
+    Column("", priority=1),  # "!2": so many problems
+    Column("for", priority=3),
+    Column("device", priority=4),
+    Column("from", priority=5),
+    Column("what is wrong", priority=6, is_text=True),
+)
 
 
-def latency_tables(status: Json) -> RenderableType:
-    """Where the milliseconds of a frame go: p50 and p99 of each stage, by stream and rendition."""
-    parts = [_latency(stream) for stream in status["streams"]]
-    return Group(*parts) if parts else Text("no stream", "dim")
-
-
-def _latency(stream: Json) -> Table:
-    stages = stream["stages_ms"]
-    table = _table(
-        f"\n{stream['app']}/{stream['key']}: p50 / p99 in ms",
-        ("of", *(f">{stage}" for stage in (*_STREAM_STAGES, *_RENDITION_STAGES))),
-    )
-    blank = [""] * len(_RENDITION_STAGES)
-    table.add_row("the stream", *(_times(stages, stage) for stage in _STREAM_STAGES), *blank)
-    blank = [""] * len(_STREAM_STAGES)
-    for rendition in stream["renditions"]:
-        name = rendition["name"]
-        cells = (_times(stages, f"{stage}:{name}") for stage in _RENDITION_STAGES)
-        table.add_row(f"  {name}", *blank, *cells)
-    return table
-
-
-def _times(stages: Json, stage: str) -> str:
-    times = stages.get(stage)
-    return f"{times[0]:.1f} / {times[1]:.1f}" if times else "-"
-
-
-def _table(title: str, columns: Iterable[str]) -> Table:
-    """Columns that begin with ">" are numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        is_number = column.startswith(">")
-        table.add_column(
-            column.removeprefix(">"),
-            justify="right" if is_number else "left",
-            no_wrap=is_number,
-            overflow="fold",
-        )
-    return table
-
-
-def _devices(status: Json) -> Table:
-    table = _table(
-        "\nDevices",
-        (
-            "device",
-            "is",
-            "state",
-            ">used",
-            ">capacity",
-            ">streams",
-            ">fps in",
-            ">fps out",
-            ">queue ms",
-        ),
-    )
-    for device in status["devices"]:
-        shared = f" of {device['workers']} workers" if device["workers"] > 1 else ""
-        shared = " of host" if device["is_capacity_shared"] else shared
-        table.add_row(
-            device["name"],
-            f"{device['label'] or device['kind']} ({device['path']})",
-            _state(device["state"]),
-            f"{device['used']:.0f}",
-            f"{device['capacity']:.0f}{shared}",
-            str(device["streams"]),
-            f"{device['fps_in']:.0f}",
-            f"{device['fps_out']:.0f}",
-            f"{device['queue_ms']:.0f}",
-        )
-    return table
-
-
-def _host(status: Json) -> Iterable[RenderableType]:
-    """Show what all devices share, where something of it is taken, and what came of it."""
-    facts = []
-    for name, shared in sorted(status["host"].items()):
-        if not shared["used"]:
-            continue
-        limit = "" if shared["capacity"] is None else f" of {shared['capacity']:.0f}"
-        unit = " units" if name.endswith("cores") else ""
-        facts.append(f"{name.replace('_', ' ')} {shared['used']:.0f}{limit}{unit}")
-    if status["refused_full"]:
-        facts.append(f"{status['refused_full']} publishers refused so far: full")
-    if facts:
-        yield Text(f"Host: {', '.join(facts)}")
-
-
-def _decisions(decisions: Sequence[Json]) -> Iterable[RenderableType]:
-    """The last refusals, quarantines and losses; streams are called as in the log."""
-    found = [entry for entry in decisions if entry["text"].startswith(_TROUBLES)]
-    if not found:
-        return
-    table = _table("\nLast refusals and losses", ("at", "stream", "what"))
-    for entry in found[-SHOWN_DECISIONS:]:
-        table.add_row(
-            f"{datetime.fromtimestamp(entry['at_unix']):%H:%M:%S}",
-            stream_label(f"{entry['app']}/{entry['key']}"),
-            entry["text"],
-        )
-    yield table
-
-
-def _streams(streams: Iterable[Json], now_unix: float) -> Table:
-    table = _table(
-        "\nStreams",
-        ("stream", "state", "size", ">fps", ">kbit/s", ">players", ">drops", "details"),
-    )
-    is_empty = True
+def _streams(
+    streams: Sequence[Json], status: Json, shown: Shown, width: int, has_renditions: bool
+) -> tuple[list[Line], list[Line]]:
+    """The titles, and the lines below them."""
+    title = "Streams"
+    if not shown.selection.is_all:
+        title += f": {len(streams)} of {len(status['streams'])}"
+    if shown.selection.sort != "name":
+        title += f", by {shown.selection.sort}"
+    heading = [_blank(), _title(title)]
+    if not streams:
+        return heading, [(Span("none", "dim"),)]
+    any_wrong = any(map(problems, streams))
+    columns = [c for c in _COLUMNS if any_wrong or c.title not in ("", "what is wrong")]
+    rows: list[Row] = []
     for stream in streams:
-        is_empty = False
-        _add_stream(table, stream, now_unix)
-    if is_empty:
-        table.add_row(Text("none", "dim"))
-    return table
+        rows += _rows(stream, status["now_unix"], has_renditions, any_wrong)
+    lines = table(columns, rows, width)
+    return [*heading, lines[0]], lines[1:]
 
 
-def _add_stream(table: Table, stream: Json, now_unix: float) -> None:
-    since = duration(now_unix - stream["since_unix"]) if stream["since_unix"] else "-"
-    gop = f"GOP {stream['gop_ms'] / 1000:.1f} s" if stream["gop_ms"] else ""
-    who = f"from {stream['publisher']}" if stream["is_live"] else "publisher away"
-    details = [who, f"for {since}", stream["codec"], gop, stream["audio"]]
-    table.add_row(
-        Text(f"{stream['app']}/{stream['key']}", "bold"),
+def _rows(stream: Json, now_unix: float, has_renditions: bool, any_wrong: bool) -> list[Row]:
+    """One row, and those below it."""
+    wrong = problems(stream)
+    marks: list[Cell] = [Span(f"!{len(wrong)}" if wrong else "", "yellow")]
+    since = duration(now_unix - stream["since_unix"]) if stream["since_unix"] else ""
+    words = Span(wrong[0] if wrong else "", "yellow")
+    rest = (since, stream["device"], stream["publisher"])
+    cells: list[Cell] = [
+        Span(name_of(stream), "bold"),
         _state(stream["state"]),
         _size(stream),
         f"{stream['fps']:.1f}",
         f"{stream['bitrate_bps'] / 1000:.0f}",
-        "",
-        str(sum(stream["dropped"].values()) + stream["dropped_by_worker"]),
-        ", ".join(detail for detail in details if detail),
-    )
-    for rendition in stream["renditions"]:
-        table.add_row(
-            f"  {rendition['name']}",
-            "",
-            _size(rendition),
-            f"{rendition['fps']:.1f}",
-            f"{rendition['bitrate_bps'] / 1000:.0f}",
-            str(rendition["players"]),
-            str(rendition["dropped"] + rendition["dropped_to_players"]),
-            "as published" if rendition["name"] == "source" else "",
-        )
-    for entry in stream["omitted"]:
-        table.add_row(f"  {entry['name']}", "omitted", "", "", "", "", "", entry["reason"])
-    troubles = [
-        _first_notice(stream["notices"]),
-        f"degraded: {stream['degraded']}" if stream["degraded"] else "",
-        f"{stream['skipped_by_worker']} pictures dropped" if stream["skipped_by_worker"] else "",
-        f"aboard {stream['crashes']} crashed workers" if stream["crashes"] else "",
-        f"cannot move: {stream['cannot_move']}" if stream["cannot_move"] else "",
+        str(players(stream)),
+        str(dropped(stream)),
+        *(marks if any_wrong else ()),
+        *rest,
+        *([words] if any_wrong else ()),
     ]
-    if any(troubles):
-        words = ", ".join(filter(None, troubles))
-        table.add_row("", "", "", "", "", "", "", Text(words, "yellow"))
-    where = stream["worker"] or "no device"
-    table.add_row("", "", "", "", "", "", "", Text(f"on {where}: {stream['reason']}", "dim"))
+    if not has_renditions:
+        return [Row(tuple(cells))]
+    facts = [n["words"] for n in stream["notices"] if not n["is_fault"]]
+    below = tuple(Span(text, "yellow") for text in wrong)
+    below += tuple(Span(f"source: {text}", "dim") for text in facts) + _details(stream, since)
+    rows = [Row(tuple(cells), below)]
+    filler = [""] * (len(cells) - 7)
+    for rendition in stream["renditions"]:
+        lost = rendition["dropped"] + rendition["dropped_to_players"]
+        numbers = (f"{rendition['fps']:.1f}", f"{rendition['bitrate_bps'] / 1000:.0f}")
+        counts = (str(rendition["players"]), str(lost))
+        name = f"  {rendition['name']}"
+        rows.append(Row((name, "", _size(rendition), *numbers, *counts, *filler)))
+    for entry in stream["omitted"]:
+        blanks = ["", "", "", "", ""]
+        reason = (Span(entry["reason"], "dim"),)
+        name = f"  {entry['name']}"
+        rows.append(Row((name, Span("omitted", "dim"), *blanks, *filler), reason))
+    return rows
 
 
-def _first_notice(notices: Sequence[Json]) -> str:
-    """The first fault of a source, and how many more notices there are."""
-    found = sorted(notices, key=lambda notice: not notice["is_fault"])  # stable
-    if not found or not found[0]["is_fault"]:
-        return ""
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"source: {found[0]['words']}{more}"
+def _details(stream: Json, since: str) -> tuple[Span, ...]:
+    gop = f"GOP {stream['gop_ms'] / 1000:.1f} s" if stream["gop_ms"] else ""
+    who = f"from {stream['publisher']}" if stream["publisher"] else ""
+    found = [who, f"for {since}" if since else "", stream["codec"], gop, stream["audio"]]
+    facts = ", ".join(filter(None, found))
+    if stream["device"]:
+        # the reason is that of the decision: how full devices were then, not now
+        where = f"placed on {stream['device']} because, at that time: {stream['reason']}"
+    else:
+        where = f"on no device: {stream['reason']}"
+    return (Span(facts), Span(where, "dim"))
 
 
-def _children(children: Iterable[Json]) -> Table:
-    columns = ("child", "state", ">pid", ">restarts", ">MiB", ">CPU %", "last end")
-    table = _table("\nProcesses", columns)
-    for child in children:
-        table.add_row(
-            child["name"],
-            _state(child["state"]),
-            str(child["pid"] or "-"),
-            str(child["restarts"]),
-            f"{child['memory_bytes'] / 1024**2:.0f}",
-            f"{child['cpu_percent']:.0f}",
-            child["reason"],
+# ---- below the streams ------------------------------------------------------------------------
+
+
+def _processes(status: Json, width: int) -> list[Line]:
+    columns = (
+        Column("process"),
+        Column("state"),
+        Column("pid", is_number=True),
+        Column("restarts", is_number=True),
+        Column("MiB", is_number=True),
+        Column("CPU %", is_number=True),
+        Column("last end", is_text=True),
+    )
+    rows = [
+        Row(
+            (
+                child["name"],
+                _state(child["state"]),
+                str(child["pid"] or "-"),
+                str(child["restarts"]),
+                f"{child['memory_bytes'] / 1024**2:.0f}",
+                f"{child['cpu_percent']:.0f}",
+                child["reason"],
+            )
         )
-    return table
+        for child in (status["supervisor"], *status["children"])
+    ]
+    return [_blank(), _title("Processes"), *table(columns, rows, width)]
 
 
-def _state(state: str) -> Text:
-    return Text(state, _STATE_STYLES.get(state, ""))
+def _decisions(decisions: Sequence[Json], width: int) -> list[Line]:
+    """The last refusals, quarantines and losses; streams are called as in the log."""
+    found = [entry for entry in decisions if entry["text"].startswith(_TROUBLES)]
+    if not found:
+        return []
+    columns = (Column("at"), Column("stream"), Column("what", is_text=True))
+    rows = [
+        Row(
+            (
+                f"{datetime.fromtimestamp(entry['at_unix']):%H:%M:%S}",
+                stream_label(f"{entry['app']}/{entry['key']}"),
+                entry["text"],
+            )
+        )
+        for entry in found[-SHOWN_DECISIONS:]
+    ]
+    return [_blank(), _title("Last refusals and losses"), *table(columns, rows, width)]
+
+
+# ---- parts ------------------------------------------------------------------------------------
+
+
+def _blank() -> Line:
+    return ()
+
+
+def _title(text: str) -> Line:
+    return (Span(text, "bold"),)
+
+
+def _state(state: str) -> Span:
+    return Span(state, _STATE_STYLES.get(state, ""))
 
 
 def _size(row: Json) -> str:
     return f"{row['width']}x{row['height']}" if row["width"] else "-"
-
-
-def duration(seconds: float) -> str:
-    """ "3 s", "12 min", "5 h 20 min", "3 d 4 h"."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"

@@ -1,17 +1,16 @@
 """The status document, and the tables made from it."""
 
-import io
 import json
 from typing import Any
-
-from rich.console import Console
 
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import StreamTrouble
 from common.ipc.identity import ChildId
 from common.ipc.status_messages import RenditionStatus, ServedStatus
+from supervisor.commands.latency_table import latency_lines
+from supervisor.commands.layout import plain
 from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot, summary
-from supervisor.commands.status_table import duration, latency_tables, tables
+from supervisor.commands.status_table import Shown, page
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream_states import StreamState
 from tests.kit.children import CPU0, CPU1, EGRESS0, EGRESS1, INGEST0
@@ -41,9 +40,7 @@ def document(rig: Rig) -> dict[str, Any]:
 
 
 def text(found: dict[str, Any]) -> str:
-    out = io.StringIO()
-    Console(file=out, width=200).print(tables(found, 2_000.0))
-    return out.getvalue()
+    return "\n".join(map(plain, page(found, 2_000.0, 200, Shown(renditions=True)).lines))
 
 
 def streaming(rig: Rig) -> dict[str, Any]:
@@ -152,6 +149,35 @@ def test_nothing_is_shown_of_what_was_made_of_a_stream_whose_ingest_is_lost(rig:
     assert not any(rates(rig))
 
 
+def test_a_stream_whose_publisher_is_away_is_held_and_says_for_how_long(rig: Rig) -> None:
+    streaming(rig)
+    rig.now += 600.0
+    rig.beat(INGEST0, publishers=(rig.publisher(is_live=False, address="", since_unix=1_880.0),))
+    rig.now += 2.0
+    (stream,) = document(rig)["streams"]
+    assert (stream["state"], stream["placement"], stream["away_s"]) == ("held", "live", 2.0)
+    assert "publisher away for 2 s" in text(document(rig))
+    rig.beat(INGEST0, publishers=(rig.publisher(),))
+    (stream,) = document(rig)["streams"]
+    assert (stream["state"], stream["away_s"]) == ("live", None)
+
+
+def test_totals_are_of_all_streams(rig: Rig) -> None:
+    streaming(rig)
+    served = ServedStatus(
+        rig.stream().stream_id,
+        rig.stream().generation,
+        (
+            RenditionStatus("480p", players=4, bitrate_bps=9e5),
+            RenditionStatus("source", players=1, bitrate_bps=1e6),
+        ),
+    )
+    rig.beat(EGRESS0, served=(served,))
+    found = document(rig)
+    assert found["totals"] == {"players": 5, "in_bps": 1_000_000, "out_bps": 4_600_000}
+    assert "1 stream; 5 players; 1.0 Mbit/s in, 4.6 Mbit/s out; devices: 2 ready" in text(found)
+
+
 def test_the_tables_show_it_all(rig: Rig) -> None:
     shown = text(streaming(rig))
     for words in (
@@ -166,7 +192,7 @@ def test_the_tables_show_it_all(rig: Rig) -> None:
         "cpu:1",
         "ingest:0",
         "killed",
-        "software: 0% used",
+        "placed on cpu:0 because, at that time: software: 0% used",
     ):
         assert words in shown, words
 
@@ -191,13 +217,13 @@ def test_where_the_milliseconds_go_is_told_by_stream_and_rendition(rig: Rig) -> 
         "encode:480p": [5.0, 9.0],
         "total:480p": [7.0, 20.0],
     }
-    out = io.StringIO()
-    Console(file=out, width=200).print(latency_tables(found))
-    shown = out.getvalue()
-    assert "live/a: p50 / p99 in ms" in shown
-    (row,) = [line for line in shown.splitlines() if line.strip().startswith("480p")]
-    assert "5.0 / 9.0" in row
-    assert row.rstrip().endswith("7.0 / 20.0")
+    shown = list(map(plain, latency_lines(found, 80)))
+    assert shown[0] == "live/a: p50 / p99 in ms"
+    rows = {line.split()[0]: line.split()[1:] for line in shown[1:]}
+    assert rows["stage"] == ["the", "stream", "source", "480p", "360p"]
+    assert rows["queue"] == ["1.0", "/", "2.0"]
+    assert rows["encode"] == ["-", "5.0", "/", "9.0", "-"]
+    assert rows["total"] == ["-", "7.0", "/", "20.0", "-"]
 
 
 def test_decisions_come_with_wall_clock_times(rig: Rig) -> None:
@@ -217,7 +243,7 @@ def test_waiting_streams_and_parked_publishers_are_counted(make_rig: MakeRig) ->
     found = document(rig)
     assert (found["waiting"], found["queued"]) == (1, 1)
     assert found["devices"][0]["state"] == "down"
-    assert "1 streams wait for a device, 1 publishers for room" in text(found)
+    assert "1 stream waits for a device, 1 publisher for room" in text(found)
 
 
 def test_a_farm_that_runs_empty_says_so(rig: Rig) -> None:
@@ -236,8 +262,3 @@ def test_systemd_gets_one_line(rig: Rig) -> None:
     assert summary(rig.farm) == (
         "streams: 1, workers up: 1 of 2; the farm is being drained: it takes no new streams"
     )
-
-
-def test_durations_for_people() -> None:
-    cases = [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (4000, "1 h 6 min"), (100_000, "1 d 3 h")]
-    assert [duration(seconds) for seconds, _ in cases] == [words for _, words in cases]

@@ -1,0 +1,37 @@
+"""Where the commands show their lines (IO): how wide it is, whether it has colours."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from supervisor.commands.layout import Line, render
+
+PIPE_WIDTH = 200  # a pipe has none: its reader wants no lines folded for 80 columns
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Stdout, as it is now."""
+
+    width: int
+    height: int | None  # None: no terminal
+    is_coloured: bool
+
+
+def look() -> Screen:
+    """How stdout is now; $COLUMNS holds for pipes too, and $NO_COLOR for terminals."""
+    is_terminal = sys.stdout.isatty()
+    size = shutil.get_terminal_size((PIPE_WIDTH, 24))
+    is_coloured = (
+        is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+    return Screen(max(1, size.columns), size.lines if is_terminal else None, is_coloured)
+
+
+def show(lines: Iterable[Line], screen: Screen) -> None:
+    """Write lines to stdout, and have them there when this returns."""
+    text = "".join(render(line, is_coloured=screen.is_coloured) + "\n" for line in lines)
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -25,6 +25,7 @@ from common.ipc.control_messages import (
     Placement,
     Readmit,
     Refused,
+    RequestQueued,
     StreamRevoke,
 )
 from common.process.descriptors import raise_limit
@@ -173,6 +174,8 @@ class Ingest:
                 self._from_supervisor.placed(message, now)
             case Refused():
                 self._from_supervisor.refused_by_supervisor(message, now)
+            case RequestQueued():
+                self._from_supervisor.queued(message, now)
             case EndStream():
                 self._from_supervisor.end_stream(message, now)
             case Readmit():

@@ -29,3 +29,9 @@ class Refusal:
     reason: RefusalReason
     words: str  # for people; they hold no key
     is_lasting: bool = False  # another attempt at once would end in the same way
+    detail: str = ""  # for the operator's log and status; no peer is told
+
+    @property
+    def for_log(self) -> str:
+        """The words, with what only the operator is told."""
+        return f"{self.words} ({self.detail})" if self.detail else self.words

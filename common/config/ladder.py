@@ -81,7 +81,7 @@ class Template:
     gop_ms: int = 2000
     hold_ms: int = 10_000  # how long rings and players outlive a lost publisher
     wait_ms: int = 5_000  # how long a player waits for a publisher
-    max_source: tuple[int, int, int] = (1920, 1080, 60)  # width, height, fps reserved at publish
+    max_source: tuple[int, int, int] = (1920, 1080, 60)  # width, height, fps that are expected
     publish_keys: tuple[str, ...] = ()  # SHA-256 hex digests; empty: anyone may
     play_keys: tuple[str, ...] = ()
     takeover: Takeover = Takeover.IDLE
@@ -104,6 +104,12 @@ class SourceFormat:
     height: int
     sar: Fraction = Fraction(1)
     fps: Fraction | None = None  # None: not known yet
+
+    @property
+    def described(self) -> str:
+        """Size and rate, for people."""
+        rate = f" at {float(self.fps):.4g} fps" if self.fps is not None else ""
+        return f"{self.width}x{self.height}{rate}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,8 +161,8 @@ class TemplateTable(Table):
     max_source: Annotated[Any, SourceLimit()] = key(
         Template,
         "max_source",
-        "what is reserved before the source's size is known: the ladder of such a source. Without "
-        "room for that a publisher is refused, however small its source. It is no limit",
+        "the largest source that you expect. A source whose frame rate is not known yet counts at "
+        "this rate, and `tfarm check` tells how many such sources fit. It is no limit",
         NEW_STREAMS,
     )
     publish_keys: tuple[Annotated[str, Secret()], ...] = key(

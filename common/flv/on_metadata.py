@@ -9,6 +9,7 @@ from common.media.units import VideoCodec
 
 NAME = "onMetaData"
 ENCODER = "tfarm"
+MIN_SIDE, MAX_SIDE = 2, 8192  # of a picture that somebody may announce
 
 # FLV's number of H.264; E-RTMP says a FourCC as a number for codecs that have none.
 _VIDEO_CODEC_IDS = {
@@ -35,6 +36,15 @@ def metadata_members(body: bytes) -> dict[str, amf0.Value]:
     if len(values) < 2 or not isinstance(values[1], dict):
         return {}
     return dict(values[1])
+
+
+def declared_size(members: Mapping[str, amf0.Value]) -> tuple[int, int] | None:
+    """The width and height that it states, unless they are no sensible ones."""
+    width, height = members.get("width"), members.get("height")
+    if not isinstance(width, int | float) or not isinstance(height, int | float):
+        return None
+    is_sensible = MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE  # no NaN is
+    return (int(width), int(height)) if is_sensible else None
 
 
 def video_metadata(

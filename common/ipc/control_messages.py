@@ -103,6 +103,7 @@ class Fatal:
 class PublishRequest:
     """Ingest asks for a reservation before Publish.Start. Answered by `Placement` or `Refused`.
 
+    `RequestQueued` may come before the answer.
     `is_at_limit`: by what ingest knows of the others, its address publishes as much as it may.
     It may be this very stream that is counted there; the supervisor knows.
     """
@@ -111,6 +112,19 @@ class PublishRequest:
     stream_id: StreamId
     address: str
     is_at_limit: bool = False
+
+
+@message("source-estimate")
+@dataclass(frozen=True, slots=True)
+class SourceEstimate:
+    """What a publisher announces of its source, before its parameter sets. Not answered.
+
+    That much is booked for it if there is room; `SourceFormatReport` decides.
+    """
+
+    stream_id: StreamId
+    generation: Generation
+    format: SourceFormat
 
 
 @message("source-format")
@@ -301,6 +315,16 @@ class Placement:
     resume_after_ms: int | None = None
     splice_ms: int | None = None
     resume_time: ResumeTime | None = None  # the stream ran at an ingest that is gone
+
+
+@message("request-queued")
+@dataclass(frozen=True, slots=True)
+class RequestQueued:
+    """To ingest: this publish request waits for room; it is answered within so many seconds."""
+
+    request_id: int
+    stream_id: StreamId
+    wait_s: float
 
 
 @message("refused")

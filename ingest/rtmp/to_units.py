@@ -19,7 +19,7 @@ from common.codecs.h264_access_units import MessageFacts
 from common.errors import FlvError
 from common.flv import amf0
 from common.flv.audio import AudioBody, AudioFormat, AudioPacket, mp3_frame, parse_audio
-from common.flv.on_metadata import NAME, metadata_members
+from common.flv.on_metadata import NAME, declared_size, metadata_members
 from common.flv.video import FrameType, VideoPacket, parse_video
 from common.media.rates import declared_rate
 from common.media.units import (
@@ -136,9 +136,10 @@ class Demuxer:
 
     def metadata(self, payload: bytes) -> Metadata:
         """Take an onMetaData message."""
-        fps = declared_rate(metadata_members(payload).get("framerate"))
+        members = metadata_members(payload)
+        fps = declared_rate(members.get("framerate"))
         self._h264.declare_rate(fps)
-        return Metadata(payload, fps)
+        return Metadata(payload, fps, declared_size(members))
 
     def data(self, timestamp: int, payload: bytes, now: float) -> DataUnit | Dropped:
         """Take a data message; onMetaData comes here only when nobody can read it."""

@@ -23,6 +23,7 @@ class Metadata:
 
     body: bytes  # of an onMetaData message, AMF0; empty: there is none
     fps: Fraction | None = None  # the frame rate that it states, if that is a sensible one
+    size: tuple[int, int] | None = None  # width and height likewise
 
 
 @dataclass(frozen=True, slots=True)

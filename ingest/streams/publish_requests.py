@@ -1,7 +1,7 @@
 """Publish requests that wait for the supervisor's answer. Pure but for the reports it sends."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from common.ipc.control_messages import PublishEnd, PublishRequest
@@ -51,6 +51,13 @@ class PublishRequests:
             request_id, connection, attempt, stream, now + ASK_TIMEOUT_S
         )
         self._report(PublishRequest(request_id, stream, connection.peer, is_at_limit))
+
+    def queued(self, request_id: int, wait_s: float, now: float) -> None:
+        """The supervisor answers this one later, within `wait_s`."""
+        known = self._queued.get(request_id)
+        if known is not None:
+            until_s = now + wait_s + ASK_TIMEOUT_S
+            self._queued[request_id] = replace(known, until_s=until_s)
 
     def answered(self, request_id: int) -> QueuedRequest | None:
         """Take out the one that an answer is for, unless it was given up."""

@@ -300,7 +300,7 @@ class Streams:
             "peer=%s code=%s reason=%s",
             connection.peer,
             refusal.reason,
-            refusal.words,
+            refusal.for_log,
         )
         connection.end_publish(refusal)
         return publisher.stream

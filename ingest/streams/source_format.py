@@ -27,13 +27,19 @@ class SourceFormatReporter:
         self,
         send: Callable[[int, SourceFormat, str], object],
         next_request: Callable[[], int],
+        announce: Callable[[SourceFormat], object],
     ) -> None:
-        """`send` reports a format and a codec string under the number of a request."""
+        """`send` reports a format and a codec string under the number of a request.
+
+        `announce` reports once, before that, what a publisher says that it will send.
+        """
         self.format: SourceFormat | None = None  # as reported
         self.codec = ""  # likewise
         self.gop_ms = 0  # from one keyframe to the next, as it was last
         self._send = send
         self._next_request = next_request
+        self._announce = announce
+        self._has_announced = False
         self._unanswered = 0  # the request that waits; 0: none
         self._asked_s = 0.0
         self._last_key_ms: int | None = None
@@ -59,9 +65,12 @@ class SourceFormatReporter:
         """Go on from what another ingest reported."""
         self.format, self.codec = source, codec
 
-    def declare(self, fps: Fraction | None) -> None:
-        """The publisher's metadata states this rate, or none."""
+    def declare(self, fps: Fraction | None, size: tuple[int, int] | None = None) -> None:
+        """The publisher's metadata states this rate and this size, or none."""
         self._declared_fps = fps
+        if size is not None and self.format is None and not self._has_announced:
+            self._has_announced = True
+            self._announce(SourceFormat(*size, fps=fps))
 
     def configure(self, config: VideoConfig, now: float) -> None:
         """New parameter sets."""

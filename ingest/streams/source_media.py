@@ -132,7 +132,7 @@ class SourceMedia:
 
     def metadata(self, metadata: Metadata) -> None:
         """Take what the publisher says of its stream."""
-        self._format.declare(metadata.fps)
+        self._format.declare(metadata.fps, metadata.size)
         if self._is_live:
             self.gop.set_metadata(metadata)
             self.egress.open_source(self.gop)

@@ -19,6 +19,7 @@ from common.ipc.control_messages import (
     Placement,
     PublishEnd,
     ResumeTime,
+    SourceEstimate,
     SourceFormatReport,
 )
 from common.ipc.identity import Generation, StreamId
@@ -80,7 +81,9 @@ class Stream:
         self._address = ""
         self._was_open = False  # egress knows it
         self._absence: Absence | None = None  # while the stream is held
-        self._format = SourceFormatReporter(self._report_format, context.next_request)
+        self._format = SourceFormatReporter(
+            self._report_format, context.next_request, self._report_estimate
+        )
         self.media = SourceMedia(
             self.stream_id,
             placed.generation,
@@ -348,6 +351,9 @@ class Stream:
     def _held(self, absence: Absence, now: float) -> StreamClosed:
         left_ms = absence.left_ms(now)
         return StreamClosed(self.stream_id, self.generation, "its publisher is away", left_ms)
+
+    def _report_estimate(self, source: SourceFormat) -> None:
+        self._report(SourceEstimate(self.stream_id, self.generation, source))
 
     def _report_format(self, request_id: int, source: SourceFormat, codec: str) -> None:
         self._report(SourceFormatReport(request_id, self.stream_id, self.generation, source, codec))

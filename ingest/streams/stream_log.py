@@ -54,7 +54,7 @@ class StreamLog:
                 stream_label(stream) if stream is not None else "?",
                 peer,
                 refusal.reason,
-                refusal.words,
+                refusal.for_log,
                 more(held_back),
             )
 

@@ -6,6 +6,7 @@ One method a message. Pure but for the reports it sends; `now` is CLOCK_MONOTONI
 from collections.abc import Sequence
 from dataclasses import replace
 
+from common.access.refusal import RefusalReason
 from common.errors import EnvelopeError
 from common.ipc.control_messages import (
     EndStream,
@@ -14,6 +15,7 @@ from common.ipc.control_messages import (
     PublishEnd,
     Readmit,
     Refused,
+    RequestQueued,
     StreamRevoke,
     StreamRevoked,
 )
@@ -60,6 +62,10 @@ class SupervisorMessages:
             # `PublishEnd` is on the way.
             self._report(PublishEnd(message.stream_id, message.generation, "nobody publishes it"))
 
+    def queued(self, message: RequestQueued, now: float) -> None:
+        """A request waits for room, longer perhaps than an answer may take."""
+        self._streams.requests.queued(message.request_id, message.wait_s, now)
+
     def refused_by_supervisor(self, message: Refused, now: float) -> None:
         queued = self._streams.requests.answered(message.request_id)
         if queued is not None:
@@ -67,7 +73,9 @@ class SupervisorMessages:
             return
         stream = self._streams.get(message.stream_id)
         if stream is not None:
-            self._streams.end_for(stream, replace(message.refusal, is_lasting=True), now)
+            # Whether there is room for its next attempt is for the supervisor to say.
+            is_lasting = message.refusal.reason is not RefusalReason.FULL
+            self._streams.end_for(stream, replace(message.refusal, is_lasting=is_lasting), now)
 
     def end_stream(self, message: EndStream, now: float) -> None:
         """The supervisor ends a stream; its publisher is closed, and may not be let in at once.

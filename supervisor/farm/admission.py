@@ -1,14 +1,12 @@
 """Publish requests: placed, queued for a moment, or refused with the reason. Pure.
 
-A publisher is placed before its source is known, with room for the largest it may be, and
-corrected at its sequence header (`SourceFormatReport`). So a refusal for lack of room may be
-premature while others' reservations are not corrected yet, or workers are still starting: such a
-request is queued and looked at again whenever room comes, for a second (or three). What can be done
-with a request is found by `candidates.py`, which changes nothing; exactly one thing is then done.
+A publisher is let in before its source is known, as a small camera, and its room put right when it
+is (`source_formats.py`). A request for which there is no room while sources before it are not known
+yet, or while workers start, is queued and looked at again whenever room comes, for a few seconds.
+What can be done with a request is found by `candidates.py`, which changes nothing; exactly one
+thing is then done.
 
-A refusal after Publish.Start reaches few clients (OBS reads nothing then), so it is remembered by
-key: the next attempt within 30 s is refused before Start, unless there is room by then. When the
-farm is full, streams whose publisher is away give up their room first.
+When the farm is full, streams whose publisher is away give up their room first.
 
 What an address may publish is for ingests to limit. One that finds the limit reached only by what
 others are said to have leaves the last word to this: a takeover of one's own stream adds nothing.
@@ -22,16 +20,15 @@ from common.access.peer_address import host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Pipeline
 from common.ipc.control_messages import (
-    EndStream,
     PublisherBack,
     PublishRequest,
     Refused,
+    RequestQueued,
     ResumeTime,
-    SourceFormatReport,
     StreamRevoke,
     StreamRevoked,
 )
-from common.ipc.identity import ChildId, StreamId
+from common.ipc.identity import ChildId, StreamId, split_stream_id
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.candidates import (
     Evict,
@@ -40,22 +37,19 @@ from supervisor.farm.candidates import (
     Queue,
     Refuse,
     Rejoin,
-    Remembered,
     RequestedStream,
     full,
     look,
 )
 from supervisor.farm.isolation import Isolation, NotIsolated
+from supervisor.farm.quarantine import QuarantineState
+from supervisor.farm.source_formats import RefusedSources, evict
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import NO_INGEST, Stream
-from supervisor.farm.stream_states import StreamState
-from supervisor.placement.fleet import NoRoom, Room, move
+from supervisor.placement.fleet import NoRoom, Room
 
 _TAKEN = Refusal(RefusalReason.NAME_IN_USE, "the stream is already being published")
-_UNKNOWN = Refusal(RefusalReason.FAILED, "the stream is not known here any more; publish again")
 
-REMEMBER_S = 30.0
-MAX_REMEMBERED = 1000
 REVOKE_S = 1.0  # for the ingest that has a stream to say whether it gives it up
 
 
@@ -70,11 +64,13 @@ class Revoking:
 class Admission:
     """Decides on publish requests; the facts are the farm state's."""
 
-    def __init__(self, state: FarmState, isolation: Isolation) -> None:
+    def __init__(
+        self, state: FarmState, isolation: Isolation, refused_sources: RefusedSources
+    ) -> None:
         self._state = state
         self._isolation = isolation
+        self._refused_sources = refused_sources
         self._queued: list[RequestedStream] = []
-        self._remembered: dict[StreamId, Remembered] = {}
         self._revoking: dict[int, Revoking] = {}
         self._last_revoke = 0
         self.closed = ""  # why no new stream is taken, if none is
@@ -90,7 +86,7 @@ class Admission:
 
     def tick(self, now: float) -> list[Action]:
         """Refuse what was queued for too long, forget old refusals."""
-        self._remembered = {k: r for k, r in self._remembered.items() if r.until_s > now}
+        self._refused_sources.forget_old(now)
         actions: list[Action] = []
         for number, entry in list(self._revoking.items()):
             if now >= entry.deadline_s:
@@ -123,12 +119,29 @@ class Admission:
         return self._decide_if_open(requested, now)
 
     def retry(self, now: float) -> list[Action]:
-        """Room may have come: look at all that are queued, the oldest first."""
+        """Room may have come: look at all that are queued, the oldest first.
+
+        Where one finds none, others of its app find none either.
+        """
         actions: list[Action] = []
         queued, self._queued = self._queued, []
+        without_room: set[str] = set()
         for requested in queued:
+            app, _ = split_stream_id(requested.request.stream_id)
+            is_due = requested.deadline_s is not None and now >= requested.deadline_s
+            if app in without_room and not is_due:
+                self._queued.append(requested)
+                continue
+            before = len(self._queued)
             actions += self._decide_if_open(requested, now)
+            if len(self._queued) > before and not self._is_poison(requested, now):
+                without_room.add(app)
         return actions
+
+    def _is_poison(self, requested: RequestedStream, now: float) -> bool:
+        """Whether it waits for a worker of its own, not for room among the others."""
+        state = self._state.quarantine.state(requested.request.stream_id, now)
+        return state is not QuarantineState.CLEAR
 
     def withdraw(self, ingest: ChildId, stream_id: StreamId) -> None:
         """The publisher went away while its request was queued, or another ingest had to answer."""
@@ -157,7 +170,7 @@ class Admission:
     def _decide(self, requested: RequestedStream, now: float) -> list[Action]:
         """Look what can be done with a request, and do the best of it."""
         state, request = self._state, requested.request
-        remembered = self._remembered.get(request.stream_id)
+        remembered = self._refused_sources.recall(request.stream_id)
         found = look(state, self._isolation, requested, remembered, len(self._queued), now)
         if isinstance(found, Refuse):
             return [_refuse(requested, found.refusal)]
@@ -172,12 +185,15 @@ class Admission:
                 state.put(stream, room, now)
                 return [*actions, state.announce(stream, request.request_id)]
             case Evict(room, victims):
-                actions += [self._evict(victim, now) for victim in victims]
+                actions += [evict(self._state, victim, now) for victim in victims]
                 state.put(stream, room, now)
                 return [*actions, state.announce(stream, request.request_id)]
             case Queue(deadline_s):
                 queued = RequestedStream(requested.ingest, request, deadline_s)
                 self._queued.append(queued)
+                if requested.deadline_s is None:
+                    wait = RequestQueued(request.request_id, request.stream_id, deadline_s - now)
+                    actions.append(Send(requested.ingest, wait))
                 return actions
             case Refuse(refusal, why_full):
                 return [*actions, self._refuse_full(requested, stream, refusal, why_full, now)]
@@ -187,14 +203,6 @@ class Admission:
         if is_again and isinstance(found.isolation, NotIsolated):
             return []  # that has been noted
         return self._isolation.begin(found.stream, found.isolation, now)
-
-    def _evict(self, victim: Stream, now: float) -> Send:
-        """End a stream whose publisher is away, for another's room."""
-        text = "gave its room to another publisher while its own was away"
-        ingest = victim.ingest
-        self._state.close(victim)
-        self._state.note(victim.stream_id, text, now)
-        return Send(ingest, EndStream(victim.stream_id, full(text)))
 
     def _refuse_full(
         self,
@@ -299,66 +307,6 @@ class Admission:
         stream = self._state.streams.get(back.stream_id)
         if stream is not None and (stream.ingest, stream.generation) == (ingest, back.generation):
             stream.arrive(ingest, back.address)
-
-    # ---- the source is known ----------------------------------------------------------------
-
-    def on_format(self, ingest: ChildId, report: SourceFormatReport, now: float) -> list[Action]:
-        """Correct a reservation; move the stream, or refuse it, when it does not fit."""
-        state = self._state
-        stream = state.streams.get(report.stream_id)
-        if stream is None or stream.ingest != ingest:
-            return [Send(ingest, Refused(report.request_id, report.stream_id, _UNKNOWN))]
-        is_freed = stream.learn_format(report.format, report.codec, now)
-        is_given_up = stream.state is StreamState.SOURCE_ONLY and is_freed
-        if not stream.is_between_workers and (is_given_up or not state.correct(stream)):
-            why_not = self._fit_elsewhere(stream, is_given_up=is_given_up, now=now)
-            if why_not:
-                return [self._refuse_format(ingest, stream, report, why_not, now)]
-        return [state.announce(stream, report.request_id)]
-
-    def _fit_elsewhere(self, stream: Stream, *, is_given_up: bool, now: float) -> str:
-        """Find room for what a source really costs; why there is none, and it has to go."""
-        state = self._state
-        # That its rate was lower for a while gave others no right to its room.
-        was_admitted = not is_given_up and stream.is_admitted(stream.cost_here())
-        result: Room | NoRoom
-        if was_admitted:
-            result = state.find_room(stream)  # never source only: it stays
-        else:
-            need = state.need(stream)
-            result = move(state.fleet, stream.generation, need, state.excluded(stream))
-        if not isinstance(result, NoRoom):
-            state.put(stream, result, now)
-        elif is_given_up:
-            stream.wait(result.reason)
-        elif was_admitted:
-            state.stay(stream)
-        else:
-            return result.reason
-        return ""
-
-    def _refuse_format(
-        self,
-        ingest: ChildId,
-        stream: Stream,
-        report: SourceFormatReport,
-        why_not: str,
-        now: float,
-    ) -> Send:
-        """A source that fits nowhere ends, and its next attempt is refused before Start."""
-        state = self._state
-        state.close(stream)
-        state.full_refusals += 1
-        text = f"no room for {report.format.width}x{report.format.height}: {why_not}"
-        self._remember(report.stream_id, Remembered(now + REMEMBER_S, text, report.format))
-        state.note(report.stream_id, f"refused: {text}", now)
-        return Send(ingest, Refused(report.request_id, report.stream_id, full(text)))
-
-    def _remember(self, stream_id: StreamId, refusal: Remembered) -> None:
-        self._remembered.pop(stream_id, None)
-        while len(self._remembered) >= MAX_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[stream_id] = refusal
 
 
 def _refuse(requested: RequestedStream, refusal: Refusal) -> Send:

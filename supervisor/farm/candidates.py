@@ -20,13 +20,13 @@ from supervisor.farm.isolation import Isolate, Isolation, NotIsolated
 from supervisor.farm.quarantine import QuarantineState
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Present, Stream
-from supervisor.placement.cost import stream_cost
-from supervisor.placement.fleet import NoRoom, Room, place, release
+from supervisor.placement.fleet import Fleet, NoRoom, Room, move, place, release
 
-QUEUE_S = 1.0
+QUEUE_S = 10.0  # at most, while sources before it are not known yet
 QUEUE_STARTING_S = 3.0  # while workers start
 STARTING_S = 10.0  # one that has been down for longer is broken, not starting
 MAX_QUEUED = 256
+NO_ROOM = "the farm is full: there is no room for another stream; try again later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Remembered:
     until_s: float
     words: str
     format: SourceFormat
+    detail: str = ""  # for the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,9 @@ def look(
     if state.quarantine.state(request.stream_id, now) is QuarantineState.REFUSED:
         return Refuse(full(state.quarantine.reason(request.stream_id, now)))
     if remembered is not None and now < remembered.until_s:
-        likely = replace(state.need(stream), cost=stream_cost(template, remembered.format))
-        if isinstance(place(state.fleet, likely), NoRoom):
-            return Refuse(full(remembered.words))
+        stream.expect(remembered.format)
+        if isinstance(place(state.fleet, state.need(stream)), NoRoom):
+            return Refuse(full(remembered.words, remembered.detail))
     found = isolation.look(stream, now)
     if isinstance(found, Isolate):
         stream.isolate_on(found.worker)
@@ -129,9 +130,9 @@ def look(
     return Found(stream, found, best)
 
 
-def full(words: str) -> Refusal:
-    """The refusal where there is no room."""
-    return Refusal(RefusalReason.FULL, words)
+def full(words: str, detail: str = "") -> Refusal:
+    """The refusal where there is no room; `detail` is for the operator alone."""
+    return Refusal(RefusalReason.FULL, words, detail=detail)
 
 
 def _candidates(
@@ -150,7 +151,7 @@ def _candidates(
         yield Place(result)
         return
     if own is None:
-        evict = _evict(state, stream)
+        evict = evict_for(state, stream)
         if evict is not None:
             yield evict
     else:
@@ -160,11 +161,11 @@ def _candidates(
             other = place(without, state.need(among_others))
             if not isinstance(other, NoRoom):
                 yield Rejoin(other, result.reason)
-    if deadline_s is None:
-        deadline_s = now + _patience_s(state, stream, now)
+    latest_s = now + _patience_s(state, stream, now)
+    deadline_s = latest_s if deadline_s is None else min(deadline_s, latest_s)
     if now < deadline_s and queued < MAX_QUEUED:
         yield Queue(deadline_s)
-    yield Refuse(full(f"the farm is full: {result.reason}"), result.reason)
+    yield Refuse(full(NO_ROOM, result.reason), result.reason)
 
 
 def _patience_s(state: FarmState, stream: Stream, now: float) -> float:
@@ -177,24 +178,35 @@ def _patience_s(state: FarmState, stream: Stream, now: float) -> float:
     return QUEUE_S if state.fleet.has_reservations() else 0.0
 
 
-def _evict(state: FarmState, stream: Stream) -> Evict | None:
-    """Room from streams whose publisher is away, the longest away first; none if in vain."""
-    need = state.need(stream)
+def evict_for(state: FarmState, stream: Stream) -> Evict | None:
+    """Room from streams whose publisher is away, the longest away first; none if in vain.
+
+    `stream` is a newcomer, or one that has just become known; what it has booked is its own.
+    """
+    need, excluded = state.need(stream), state.excluded(stream)
+
+    def find(fleet: Fleet) -> Room | NoRoom:
+        if stream.generation in fleet.allocations:
+            return move(fleet, stream.generation, need, excluded)
+        return place(fleet, need, excluded)
+
     away = [s for s in state.streams.values() if not s.is_live and state.device_of(s)]
-    fleet = state.fleet
+    fleet = state.fleet.without_reservations() if stream.format is not None else state.fleet
     result: Room | NoRoom = NoRoom("")
     victims: list[Stream] = []
     for victim in sorted(away, key=lambda s: s.away_s):
+        if victim is stream:
+            continue
         fleet = release(fleet, victim.generation)
         victims.append(victim)
-        result = place(fleet, need)
+        result = find(fleet)
         if not isinstance(result, NoRoom):
             break
     if isinstance(result, NoRoom):
         return None
     for victim in reversed(victims[:-1]):  # without whom the newcomer fits all the same
         spared = fleet.with_allocation(state.fleet.allocations[victim.generation])
-        again = place(spared, need)
+        again = find(spared)
         if not isinstance(again, NoRoom):
             fleet, result = spared, again
             victims.remove(victim)

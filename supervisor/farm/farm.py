@@ -22,6 +22,7 @@ from common.ipc.control_messages import (
     PublishEnd,
     PublisherBack,
     PublishRequest,
+    SourceEstimate,
     SourceFormatReport,
     StreamRevoked,
     StreamTrouble,
@@ -42,6 +43,7 @@ from supervisor.farm.isolation import Isolation
 from supervisor.farm.migration import Migration
 from supervisor.farm.recovery import Recovery
 from supervisor.farm.session_audit import SessionAudit
+from supervisor.farm.source_formats import RefusedSources, SourceFormats
 from supervisor.farm.state import Child, FarmState
 
 Handler = Callable[[ChildId, Any, float], list[Action]]
@@ -54,7 +56,9 @@ class Farm:
         self.state = FarmState(settings, cores)
         self.devices = Devices(self.state)
         self.isolation = Isolation(self.state, self.devices)
-        self.admission = Admission(self.state, self.isolation)
+        refused_sources = RefusedSources()
+        self.admission = Admission(self.state, self.isolation, refused_sources)
+        self.source_formats = SourceFormats(self.state, self.isolation, refused_sources)
         self.recovery = Recovery(self.state, self.isolation)
         self.migration = Migration(self.state, self.devices)
         self.degradation = Degradation(self.state, self.devices)
@@ -76,7 +80,8 @@ class Farm:
         self._handlers: dict[type, Handler] = {
             Heartbeat: self._on_heartbeat,
             PublishRequest: self.admission.request,
-            SourceFormatReport: self._then_retry(self.admission.on_format),
+            SourceEstimate: self._then_retry(self.source_formats.on_estimate),
+            SourceFormatReport: self._then_retry(self.source_formats.on_format),
             PublisherBack: self._on_publisher_back,
             PublishEnd: self._on_publish_end,
             StreamTrouble: self._then_retry(self._on_trouble),

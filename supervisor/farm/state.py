@@ -217,10 +217,21 @@ class FarmState:
         where = allocation.device or "no device"
         self.note(stream.stream_id, f"placed on {where}: {stream.reason}", now)
 
+    def estimate(self, stream: Stream) -> None:
+        """Book what the source is likely to cost, if that fits; its real size is yet to come."""
+        result = correct(self.fleet, stream.generation, stream.cost(), is_reservation=True)
+        if not isinstance(result, NoRoom):
+            self.fleet = result.fleet
+
     def correct(self, stream: Stream) -> bool:
-        """Book what the source really costs; False when that does not fit."""
+        """Book what the source really costs; False when that does not fit.
+
+        What is not known yet gives way to it.
+        """
         cost = stream.cost_here()
         result = correct(self.fleet, stream.generation, cost)
+        if isinstance(result, NoRoom):
+            result = correct(self.fleet.without_reservations(), stream.generation, cost)
         if isinstance(result, NoRoom) or not stream.fit():
             return False
         self.fleet = result.fleet

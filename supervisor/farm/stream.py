@@ -24,7 +24,7 @@ from supervisor.farm.stream_states import (
     Waiting,
 )
 from supervisor.farm.unfit_devices import UnfitDevices
-from supervisor.placement.cost import StreamCost, stream_cost
+from supervisor.placement.cost import StreamCost, newcomer_cost, stream_cost
 from supervisor.placement.fleet import Allocation
 
 log = logging.getLogger("tfarm.supervisor.farm.stream")
@@ -75,13 +75,13 @@ class Stream:
     phase: Phase = field(default=Plain(StreamState.REQUESTED))
     format: SourceFormat | None = None
     codec: str = ""  # RFC 6381; "": not known
+    estimate: SourceFormat | None = None  # what its source is likely to be, until it is known
     admitted: StreamCost | None = None  # the most that room was found for
     crashes: int = 0  # of workers that had this stream
     dedicated_worker: ChildId | None = None  # where it is alone, and nowhere else
     degradation: DegradationLevel = DegradationLevel.FULL  # what an overload takes from it
     lost_renditions: frozenset[str] = frozenset()  # that its worker fails to make
-    # What its ingest has announced to it; None: nothing by this supervisor.
-    announced: tuple[str, ...] | None = None
+    announced: tuple[str, ...] | None = None  # to it by its ingest; None: not by this supervisor
     settles_s: float = 0.0  # until then it cannot move (again)
     publisher: PublisherStatus | None = None
     last_transcode: TranscodeStatus | None = None  # of whatever placement
@@ -140,8 +140,7 @@ class Stream:
     ) -> bool:
         """Give it this room from now on. False: not from its state, and nothing has changed."""
         if allocation.device is None:
-            event, phase = StreamEvent.PASSED_THROUGH, SourceOnly(overloaded_worker)
-            is_entered = self._enter(event, phase)
+            is_entered = self._enter(StreamEvent.PASSED_THROUGH, SourceOnly(overloaded_worker))
         elif self.format is None:
             is_entered = self._enter(StreamEvent.RESERVED, Plain(StreamState.RESERVED))
         else:
@@ -244,14 +243,19 @@ class Stream:
         self.format, self.codec = source, codec
         return self.unfit.on_coding(source, codec, now)
 
+    def expect(self, likely: SourceFormat) -> None:
+        """Note what its publisher, or its last attempt, says of its source."""
+        self.estimate = likely
+
     def cost(self) -> StreamCost:
-        """What a new session of it costs."""
-        return stream_cost(self.template, self.format)
+        """What a new session of it costs; before its source is known, what is booked for it."""
+        likely = self.format or self.estimate
+        return stream_cost(self.template, likely) if likely else newcomer_cost(self.template)
 
     def cost_here(self) -> StreamCost:
         """What its session costs, which keeps its renditions whatever the source becomes."""
         transcode = self.transcode
-        if transcode is None or not transcode.renditions:
+        if transcode is None or not transcode.renditions or self.format is None:
             return self.cost()
         made = {fitted.name: (fitted.width, fitted.height) for fitted in transcode.renditions}
         return stream_cost(self.template, self.format, made)

@@ -1,10 +1,11 @@
 """What a stream costs, and what a device has, in the unit of placement. Pure.
 
 The unit is one megapixel encoded a second; a decoded one counts 0.15. A 720p30 source on the
-built-in ladder costs about 51, a 1080p60 reservation for it about 66. A host core is taken as 100
-units: libx264 veryfast encodes about 60 720p frames a second on one, scaling and decoding
-beside it, with a reserve. Costs by hand (`cost = …`) and capacities by hand (`capacity = …`)
-replace these numbers.
+built-in ladder costs about 51, a 1080p60 source about 66. A source of which nothing is known yet
+counts as a small camera, about 1: whether it fits is decided when its size is known. A host core is
+taken as 100 units: libx264 veryfast encodes about 60 720p frames a second on one, scaling and
+decoding beside it, with a reserve. Costs by hand (`cost = …`) and capacities by hand
+(`capacity = …`) replace these numbers.
 
 `tfarm calibrate` measures them for a template on a device; a stream there then draws on decoders,
 scaling, encoders, memory and cores as it was measured, in proportion to its pixel rates. A cost by
@@ -33,6 +34,9 @@ GPU_CAPACITY = 900.0
 # An estimate until calibration: decoder and encoder of a 1080p stream took 26.6 and 1.8 MiB.
 SESSION_MEMORY_BYTES = 64 * 1024**2
 SESSION_SURFACES = 24
+# What a source counts as until more is known of it: less than nearly all that are published, but
+# enough that a full farm refuses before Publish.Start, and that unknown ones are bounded.
+NEWCOMER = SourceFormat(320, 180, fps=Fraction(15))
 
 
 class Resource(StrEnum):
@@ -70,27 +74,50 @@ class StreamCost:
         return self.decode + self.encode
 
 
+def largest_source(template: Template) -> SourceFormat:
+    """The source that its `max_source` describes."""
+    width, height, fps = template.max_source
+    return SourceFormat(width, height, fps=Fraction(fps))
+
+
+def newcomer_cost(template: Template) -> StreamCost:
+    """What is booked for a source before its size is known.
+
+    That of a small camera, or of `max_source` where that is less; so nothing that is larger than
+    either is refused for what it might be. A template's cost by hand is that of any source.
+    """
+    small = stream_cost(template, NEWCOMER)
+    if template.cost is not None:
+        return small
+    most = stream_cost(template, largest_source(template))
+    return StreamCost(
+        min(small.decode, most.decode),
+        min(small.encode, most.encode),
+        min(small.renditions, most.renditions),
+        min(small.source_bytes, most.source_bytes),
+        template.name,
+        small.is_by_hand,
+    )
+
+
 def stream_cost(
     template: Template,
-    source: SourceFormat | None,
+    source: SourceFormat,
     made: Mapping[str, tuple[int, int]] | None = None,
 ) -> StreamCost:
-    """The cost of a source on a template; before the source is known, of the largest it may be.
+    """The cost of a source on a template; one of unknown rate counts at that of `max_source`.
 
     `made`: width and height by rendition of a session that is open: of these renditions, not of
     those that would be fitted to the source. A template's cost by hand is for the whole stream,
     whatever its source; a rendition's replaces the pixel rate of its rendition.
     """
-    max_width, max_height, max_fps = template.max_source
-    if source is None:
-        source = SourceFormat(max_width, max_height, fps=Fraction(max_fps))
     if made is not None:
         names, sizes = list(made), dict(made)
     else:
         ladder = fit_ladder(template, source)
         names = [fitted.name for fitted in ladder.renditions]
         sizes = {fitted.name: (fitted.width, fitted.height) for fitted in ladder.renditions}
-    source_fps = source.fps or Fraction(max_fps)
+    source_fps = source.fps or Fraction(template.max_source[2])
     decode = DECODE_WEIGHT * _megapixels(source.width, source.height, source_fps)
     encode = 0.0
     for rendition in template.renditions:

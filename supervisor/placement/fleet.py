@@ -22,6 +22,7 @@ from common.errors import UsageError
 from common.ipc.identity import ChildId, Generation, StreamId, gpu_worker
 from supervisor.placement.cost import HOST_WIDE, Amounts, Resource, StreamCost, amounts
 
+NOTHING: Amounts = MappingProxyType({})
 _TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
 
 
@@ -114,8 +115,16 @@ class Fleet:
         return tuple(p for p in self.allocations.values() if p.device == device)
 
     def has_reservations(self) -> bool:
-        """Whether some placement may shrink when its source becomes known."""
-        return any(p.is_reservation and p.amounts for p in self.allocations.values())
+        """Whether the source of some placement is not known yet: it may shrink, or go."""
+        return any(p.is_reservation and p.device is not None for p in self.allocations.values())
+
+    def without_reservations(self) -> "Fleet":
+        """The fleet with nothing booked for sources that are not known yet: they use nothing."""
+        allocations = {
+            generation: replace(p, amounts=NOTHING) if p.is_reservation else p
+            for generation, p in self.allocations.items()
+        }
+        return replace(self, allocations=allocations)
 
     def with_device(self, device: Device) -> "Fleet":
         return replace(self, devices={**self.devices, device.name: device})
@@ -147,7 +156,6 @@ class Room(NamedTuple):
 
 Excluded = Mapping[ChildId, str]  # the devices that a stream may not have, and why, if that tells
 NONE_EXCLUDED: Excluded = MappingProxyType({})
-NOTHING: Amounts = MappingProxyType({})
 _OF_CORES = (Resource.CORES, Resource.HYBRID_CORES)
 
 
@@ -202,10 +210,13 @@ def release(fleet: Fleet, generation: Generation) -> Fleet:
     return replace(fleet, allocations=allocations)
 
 
-def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> Room | NoRoom:
-    """The stream's real cost in place of its reservation, on the device where it is.
+def correct(
+    fleet: Fleet, generation: Generation, cost: StreamCost, *, is_reservation: bool = False
+) -> Room | NoRoom:
+    """Another cost in place of what a stream has booked, on the device where it is.
 
-    What is no more than before fits, whatever else is on the device.
+    What is no more than before fits, whatever else is on the device. `is_reservation`: its source
+    is still not known, the cost is of what it announces.
     """
     old = fleet.allocations.get(generation)
     if old is None:
@@ -221,7 +232,7 @@ def correct(fleet: Fleet, generation: Generation, cost: StreamCost) -> Room | No
         problem = None if is_less else _shortage(without, device, wanted)
         if problem is not None:
             return NoRoom(f"{old.pipeline.value}: {problem}")
-    new = replace(old, amounts=wanted, is_reservation=False)
+    new = replace(old, amounts=wanted, is_reservation=is_reservation)
     return Room(without.with_allocation(new), new)
 
 

@@ -14,6 +14,8 @@ from common.ipc.control_messages import (
     PublishEnd,
     PublishRequest,
     Refused,
+    RequestQueued,
+    SourceEstimate,
     SourceFormatReport,
 )
 from common.ipc.identity import BootId, ChildId, Generation, StreamId, cpu_worker
@@ -39,6 +41,7 @@ class Rig:
         self.now = 100.0
         self.request = 0
         self.actions: list[Action] = []
+        self.waits: list[Any] = []
         self.up(INGEST0)
         self.up(EGRESS0)
         for index in range(workers):
@@ -86,6 +89,11 @@ class Rig:
         generation = self.stream(stream).generation
         known = SourceFormatReport(self.request, StreamId(stream), generation, source, codec)
         return self.say(INGEST0, known)
+
+    def estimate(self, stream: str = "live/a", source: SourceFormat = HD) -> list[Action]:
+        """Tell what its onMetaData announces."""
+        generation = self.stream(stream).generation
+        return self.say(INGEST0, SourceEstimate(StreamId(stream), generation, source))
 
     def publish(self, stream: str = "live/a", source: SourceFormat = HD) -> Placement:
         """Ask, and tell the format: the final placement."""
@@ -145,6 +153,14 @@ class Rig:
         return self.only(actions, Refused)
 
     def _keep(self, actions: list[Action]) -> list[Action]:
+        """Keep what is done; that a request is queued stands in `waits` alone."""
+        waits = [
+            action
+            for action in actions
+            if isinstance(action, Send) and isinstance(action.message, RequestQueued)
+        ]
+        self.waits += [action.message for action in waits]
+        actions = [action for action in actions if action not in waits]
         self.actions += actions
         for action in actions:
             assert isinstance(action, Send | FailChild | StartWorker | StopWorker)

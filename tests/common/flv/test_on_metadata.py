@@ -1,12 +1,13 @@
 """common/flv/on_metadata.py: what a stream is, as script data."""
 
+import math
 from fractions import Fraction
 
 import pytest
 
 from common.errors import ProtocolError
 from common.flv import amf0
-from common.flv.on_metadata import encode_metadata, metadata_members, video_metadata
+from common.flv.on_metadata import declared_size, encode_metadata, metadata_members, video_metadata
 from common.media.units import VideoCodec
 
 
@@ -43,3 +44,23 @@ def test_a_rendition_says_its_codec_size_and_rates(codec: str, number: float) ->
         "videocodecid": number,
         "encoder": "tfarm",
     }
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [
+        (1280.0, 720.0, (1280, 720)),
+        (1919.999, 1080.0, (1919, 1080)),
+        (0.0, 0.0, None),
+        (1280.0, None, None),
+        ("1280", "720", None),
+        (math.nan, 720.0, None),
+        (1280.0, math.inf, None),
+        (1e9, 720.0, None),
+        (-1280.0, -720.0, None),
+    ],
+)
+def test_a_size_is_taken_if_it_is_a_sensible_one(
+    width: amf0.Value, height: amf0.Value, size: tuple[int, int] | None
+) -> None:
+    assert declared_size({"width": width, "height": height}) == size

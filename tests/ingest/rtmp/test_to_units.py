@@ -357,6 +357,8 @@ def test_what_the_publisher_says_of_its_stream_comes_with_its_rate() -> None:
     body = amf0.encode("onMetaData", amf0.EcmaArray(framerate=59.94))
     assert fresh().metadata(body) == Metadata(body, Fraction(60_000, 1001))
     assert fresh().metadata(b"\x02") == Metadata(b"\x02")
+    body = amf0.encode("onMetaData", amf0.EcmaArray(width=1280.0, height=720.0))
+    assert fresh().metadata(body) == Metadata(body, None, (1280, 720))
 
 
 def test_events_become_what_they_hold_each_when_it_is_asked_for() -> None:

@@ -56,3 +56,12 @@ def test_those_without_an_answer_in_time_are_overdue() -> None:
     asks, _, _ = asked([])
     assert asks.overdue(99.9 + ASK_TIMEOUT_S) == []
     assert [ask.request_id for ask in asks.overdue(100.0 + ASK_TIMEOUT_S)] == [1]
+
+
+def test_one_that_is_queued_waits_longer_for_its_answer() -> None:
+    asks, _, _ = asked([])
+    asks.queued(1, 10.0, 100.5)
+    asks.queued(99, 10.0, 100.5)
+    assert [ask.request_id for ask in asks.overdue(101.0 + ASK_TIMEOUT_S)] == [2]
+    assert asks.overdue(110.4 + ASK_TIMEOUT_S)[0].request_id == 2
+    assert {ask.request_id for ask in asks.overdue(110.5 + ASK_TIMEOUT_S)} == {1, 2}

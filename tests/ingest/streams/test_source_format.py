@@ -5,9 +5,10 @@ from fractions import Fraction
 
 from common.codecs.h264 import AvcConfig
 from common.codecs.table import codec_string
+from common.config.ladder import SourceFormat
 from common.flv import amf0
 from common.flv.video import video_header_body
-from common.ipc.control_messages import SourceFormatReport
+from common.ipc.control_messages import SourceEstimate, SourceFormatReport
 from common.ipc.identity import Generation
 from common.ipc.media_messages import (
     StreamStart,
@@ -147,3 +148,19 @@ def test_an_unanswered_format_is_asked_again() -> None:
     around.answer()
     around.stream.tick(100.0 + 3 * ASK_AGAIN_S)
     assert len(around.told) == 2
+
+
+def test_what_the_metadata_announces_is_told_once_before_the_first_parameter_sets() -> None:
+    around = StreamRig()
+    for width in (1280, 1920):
+        around.stream.media.metadata(Metadata(b"meta", Fraction(30), (width, 720)))
+    expected = SourceFormat(1280, 720, fps=Fraction(30))
+    assert around.told == [SourceEstimate(ANSWER.stream_id, Generation(1), expected)]
+
+
+def test_nothing_is_announced_of_a_source_that_is_known_or_says_nothing() -> None:
+    around = StreamRig()
+    around.stream.media.metadata(Metadata(b"meta", Fraction(30)))
+    around.stream.configure(config(), 100.0)
+    around.stream.media.metadata(Metadata(b"meta", Fraction(30), (1280, 720)))
+    assert not any(isinstance(message, SourceEstimate) for message in around.told)

@@ -25,7 +25,7 @@ class Around:
     def __init__(self) -> None:
         self.peers = FakePeers()
         self.timeline = Timeline()
-        reporter = SourceFormatReporter(lambda *_: None, lambda: 1)
+        reporter = SourceFormatReporter(lambda *_: None, lambda: 1, lambda _: None)
         self.media = SourceMedia(
             STREAM,
             Generation(1),

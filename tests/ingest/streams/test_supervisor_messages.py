@@ -10,6 +10,8 @@ from common.ipc.control_messages import (
     PublishEnd,
     PublishRequest,
     Readmit,
+    Refused,
+    RequestQueued,
     SourceFormatReport,
     StreamRevoke,
     StreamRevoked,
@@ -134,3 +136,28 @@ def test_a_held_stream_and_one_that_is_asked_for_can_be_ended_too() -> None:
     peer = around.publish()
     around.from_supervisor.end_stream(end, 102.0)
     assert peer.told == [("NetStream.Publish.Denied", "kicked")]
+
+
+def test_a_source_without_room_ends_and_its_next_attempt_is_for_the_supervisor_to_judge() -> None:
+    around = RegistryRig()
+    peer = around.live()
+    asked = around.last(SourceFormatReport)
+    full = Refusal(RefusalReason.FULL, "the farm is full", detail="needs 5 of the 3 units")
+    around.from_supervisor.refused_by_supervisor(
+        Refused(asked.request_id, ANSWER.stream_id, full), 101.0
+    )
+    assert peer.told == [("NetStream.Failed", "the farm is full")]
+    requests = around.count(PublishRequest)
+    assert around.publish(now=102.0).told == []
+    assert around.count(PublishRequest) == requests + 1
+
+
+def test_a_publisher_whose_request_is_queued_waits_for_its_turn() -> None:
+    around = RegistryRig()
+    peer = around.publish(now=100.0)
+    asked = around.last(PublishRequest)
+    around.from_supervisor.queued(RequestQueued(asked.request_id, ANSWER.stream_id, 10.0), 100.0)
+    around.streams.tick(109.0)
+    assert peer.told == []
+    around.place(109.5)
+    assert peer.accepted == [7]

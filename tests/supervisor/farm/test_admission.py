@@ -15,16 +15,17 @@ from common.ipc.control_messages import (
     PublisherBack,
     PublishRequest,
     Refused,
+    RequestQueued,
     SourceFormatReport,
     StreamRevoke,
     StreamRevoked,
 )
 from common.ipc.identity import Generation, StreamId
 from common.ipc.status_messages import RenditionStatus
-from supervisor.farm.admission import REMEMBER_S
-from supervisor.farm.candidates import MAX_QUEUED, QUEUE_S, STARTING_S
+from supervisor.farm.candidates import MAX_QUEUED, NO_ROOM, QUEUE_S, STARTING_S
+from supervisor.farm.source_formats import REMEMBER_S
 from supervisor.farm.stream_states import StreamState
-from supervisor.placement.cost import Resource
+from supervisor.placement.cost import Resource, stream_cost
 from tests.kit.children import CPU0, CPU1, INGEST0, INGEST1
 from tests.kit.farm_rig import HD, MakeRig, Rig
 
@@ -39,14 +40,28 @@ def with_policy(*policy: Pipeline, capacity: float = 100.0) -> Settings:
     return Settings(software=Software(capacity=capacity), templates=(template,))
 
 
+def one_of_hd(make_rig: MakeRig) -> Rig:
+    """A farm with room for one source of 720p30, and nothing besides."""
+    return make_rig(Settings(software=Software(capacity=51.5)))
+
+
+def one_announced(make_rig: MakeRig) -> Rig:
+    """A farm that is full if live/a is what it announces."""
+    rig = one_of_hd(make_rig)
+    rig.ask("live/a")
+    assert rig.estimate("live/a", HD) == []
+    return rig
+
+
 def test_a_reservation_is_answered_at_once_and_corrected_at_the_format(rig: Rig) -> None:
     placed = rig.only(rig.ask(), Placement, INGEST0)
     assert placed.worker in (CPU0, CPU1)
     assert rig.stream().state is StreamState.RESERVED
-    reserved = rig.farm.state.fleet.used(Resource.CORES)
+    assert rig.farm.state.fleet.used(Resource.CORES) < 1
     corrected = rig.only(rig.format(source=SMALL), Placement)
     assert corrected.generation == placed.generation
-    assert rig.farm.state.fleet.used(Resource.CORES) < reserved / 4
+    cost = stream_cost(rig.stream().template, SMALL).total
+    assert rig.farm.state.fleet.used(Resource.CORES) == pytest.approx(cost)
     assert rig.stream().state is StreamState.LIVE
 
 
@@ -105,12 +120,13 @@ def test_an_unknown_app_is_refused(rig: Rig) -> None:
 
 
 def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig: MakeRig) -> None:
-    rig = make_rig(cores=1)
+    rig = one_of_hd(make_rig)
     rig.publish()
-    refused = rig.refused(rig.ask("live/b"))
-    assert refused.refusal.reason is RefusalReason.FULL
-    assert "the farm is full: gpu-only: no such device" in refused.refusal.words
-    assert "cores free on the host (100 in all)" in refused.refusal.words
+    refusal = rig.refused(rig.ask("live/b")).refusal
+    assert refusal.reason is RefusalReason.FULL
+    assert refusal.words == NO_ROOM, "publishers are told nothing of the host"
+    assert "gpu-only: no such device" in refusal.detail
+    assert "cores free on the host (51.5 in all)" in refusal.detail
     assert StreamId("live/b") not in rig.farm.state.streams
     assert "refused" in rig.farm.state.history[-1].text
 
@@ -118,9 +134,9 @@ def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig: Ma
 def test_a_request_is_queued_until_a_reservation_shrinks(
     make_rig: MakeRig,
 ) -> None:
-    rig = make_rig(cores=1)
-    rig.ask("live/a")
+    rig = one_announced(make_rig)
     assert rig.ask("live/b") == []
+    assert rig.waits == [RequestQueued(rig.request, StreamId("live/b"), QUEUE_S)]
     assert rig.farm.admission.queued == 1
     assert rig.farm.next_deadline() == rig.now + QUEUE_S
     corrected, placed = rig.messages(rig.format("live/a", SMALL))
@@ -130,23 +146,20 @@ def test_a_request_is_queued_until_a_reservation_shrinks(
 
 
 def test_a_queued_request_is_refused_in_the_end(make_rig: MakeRig) -> None:
-    rig = make_rig(cores=1)
-    rig.ask("live/a")
+    rig = one_announced(make_rig)
     rig.ask("live/b")
     assert rig.tick(QUEUE_S / 2) == []
     assert rig.refused(rig.tick(QUEUE_S / 2)).stream_id == "live/b"
 
 
 def test_a_second_request_for_a_queued_key_is_refused(make_rig: MakeRig) -> None:
-    rig = make_rig(cores=1)
-    rig.ask("live/a")
+    rig = one_announced(make_rig)
     rig.ask("live/b")
     assert rig.refused(rig.ask("live/b")).refusal.reason is RefusalReason.NAME_IN_USE
 
 
 def test_a_queued_publisher_that_leaves_is_forgotten(make_rig: MakeRig) -> None:
-    rig = make_rig(cores=1)
-    rig.ask("live/a")
+    rig = one_announced(make_rig)
     rig.ask("live/b")
     rig.say(INGEST0, PublishEnd(StreamId("live/b"), Generation(0), "left"))
     assert rig.farm.admission.queued == 0
@@ -163,12 +176,11 @@ def test_nobody_waits_for_a_worker_that_does_not_come_up(make_rig: MakeRig) -> N
     rig = make_rig(workers=0)
     rig.expect(CPU0)
     rig.now += STARTING_S
-    assert "worker:cpu:0 is down" in rig.refused(rig.ask()).refusal.words
+    assert "worker:cpu:0 is down" in rig.refused(rig.ask()).refusal.detail
 
 
 def test_the_queue_is_bounded(make_rig: MakeRig) -> None:
-    rig = make_rig(cores=1)
-    rig.ask("live/a")
+    rig = one_announced(make_rig)
     for index in range(MAX_QUEUED):
         assert rig.ask(f"live/p{index}") == []
     rig.refused(rig.ask("live/late"))
@@ -178,7 +190,10 @@ def test_a_source_that_fits_nowhere_is_refused_and_remembered_by_key(make_rig: M
     rig = make_rig(cores=1)
     rig.ask()
     refused = rig.refused(rig.format(source=UHD))
-    assert "no room for 3840x2160" in refused.refusal.words
+    assert "no room for a source of 3840x2160 at 60 fps" in refused.refusal.words
+    assert "publish a smaller one" in refused.refusal.words
+    assert "units" not in refused.refusal.words
+    assert "needs 121.5 of the 100 units" in refused.refusal.detail
     assert rig.farm.state.fleet.used(Resource.CORES) == 0
     again = rig.refused(rig.ask())
     assert again.refusal.words == refused.refusal.words
@@ -210,7 +225,7 @@ def test_the_format_of_an_unknown_stream_is_refused(rig: Rig) -> None:
 
 
 def test_passthrough_is_placed_without_a_worker(make_rig: MakeRig) -> None:
-    rig = make_rig(with_policy(Pipeline.SOFTWARE, Pipeline.PASSTHROUGH, capacity=1.0))
+    rig = make_rig(with_policy(Pipeline.SOFTWARE, Pipeline.PASSTHROUGH, capacity=0.5))
     placed = rig.only(rig.ask(), Placement)
     assert (placed.worker, placed.renditions) == (None, ())
     assert placed.reason.startswith("passthrough; software: needs")
@@ -224,7 +239,7 @@ def test_a_template_without_renditions_is_passthrough_only(make_rig: MakeRig) ->
 
 def test_a_policy_that_refuses_refuses(make_rig: MakeRig) -> None:
     rig = make_rig(with_policy(Pipeline.REFUSE))
-    assert "policy refuses" in rig.refused(rig.ask()).refusal.words
+    assert "policy refuses" in rig.refused(rig.ask()).refusal.detail
 
 
 def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig: MakeRig) -> None:
@@ -248,7 +263,8 @@ def test_a_full_farm_takes_room_from_the_longest_away_publisher_first(make_rig: 
             rig.publisher("live/c", is_live=False),
         ),
     )
-    ended, placed = rig.messages(rig.ask("live/d"))
+    rig.only(rig.ask("live/d"), Placement)
+    ended, placed = rig.messages(rig.format("live/d", HD))
     assert isinstance(ended, EndStream)
     assert ended.stream_id == "live/b"
     assert isinstance(placed, Placement)
@@ -264,7 +280,8 @@ def test_nobody_is_evicted_in_vain(make_rig: MakeRig) -> None:
         publishers=(rig.publisher("live/a"), rig.publisher("live/b", is_live=False)),
     )
     rig.farm.configure(Settings(software=Software(capacity=20.0)), rig.now)
-    rig.refused(rig.ask("live/c"))
+    rig.ask("live/c")
+    rig.refused(rig.format("live/c", HD))
     assert set(rig.farm.state.streams) == {"live/a", "live/b"}
 
 
@@ -281,7 +298,8 @@ def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig)
             INGEST0,
             publishers=tuple(rig.publisher(k, is_live=k not in held) for k in keys),
         )
-    ended, placed = rig.messages(rig.ask("live/e"))
+    rig.only(rig.ask("live/e"), Placement)
+    ended, placed = rig.messages(rig.format("live/e", HD))
     assert isinstance(ended, EndStream)
     assert (ended.stream_id, ended.refusal.is_lasting) == ("live/b", False)
     assert isinstance(placed, Placement)
@@ -289,7 +307,7 @@ def test_only_those_are_evicted_whose_room_the_newcomer_needs(make_rig: MakeRig)
 
 
 def test_a_publisher_that_is_back_is_not_evicted_as_one_that_is_away(make_rig: MakeRig) -> None:
-    rig = make_rig(cores=1)
+    rig = one_of_hd(make_rig)
     rig.publish("live/a")
     rig.beat(INGEST0, publishers=(rig.publisher("live/a", is_live=False),))
     generation = rig.stream("live/a").generation
@@ -322,7 +340,8 @@ def test_a_stream_gets_no_more_than_it_was_admitted_with_by_declaring_less(
     rig = make_rig(cores=1, workers=1)
     rig.publish("live/a", LOW)
     rig.publish("live/b", HD)
-    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).refusal.words
+    refusal = rig.refused(rig.format("live/a", HD)).refusal
+    assert "no room for a source of 1280x720 at 30 fps" in refusal.words
 
 
 def test_one_whose_rate_rises_again_is_not_passed_through_where_others_took_its_room(
@@ -376,7 +395,8 @@ def test_a_source_that_grows_beyond_all_room_is_still_refused(make_rig: MakeRig)
     rig = make_rig(cores=1, workers=1)
     rig.publish("live/a", SMALL)
     rig.publish("live/b", HD)
-    assert "no room for 1280x720" in rig.refused(rig.format("live/a", HD)).refusal.words
+    refusal = rig.refused(rig.format("live/a", HD)).refusal
+    assert "no room for a source of 1280x720 at 30 fps" in refusal.words
 
 
 def test_who_is_queued_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> None:
@@ -389,8 +409,7 @@ def test_who_is_queued_when_the_farm_is_closed_is_told_so(make_rig: MakeRig) -> 
 
 
 def test_requests_of_a_lost_ingest_are_forgotten(make_rig: MakeRig) -> None:
-    rig = make_rig(cores=1)
-    rig.ask("live/a")
+    rig = one_announced(make_rig)
     rig.say(INGEST0, PublishRequest(7, StreamId("live/b"), ""))
     assert rig.farm.admission.queued == 1
     rig.down(INGEST0)

@@ -56,7 +56,7 @@ def best(rig: Rig, **how: float | None) -> object:
 
 def full(make_rig: MakeRig) -> Rig:
     """Room for two streams of HD, with two there."""
-    rig = make_rig(Settings(software=Software(capacity=118.0)))
+    rig = make_rig(Settings(software=Software(capacity=102.5)))
     rig.publish("live/a", HD)
     rig.publish("live/b", HD)
     return rig
@@ -134,8 +134,9 @@ def test_a_poison_stream_goes_among_the_others_if_its_worker_has_no_room(
     assert isinstance(best(rig), Rejoin)
 
 
-def test_a_reservation_that_may_shrink_is_worth_a_second(make_rig: MakeRig) -> None:
-    rig = make_rig(Settings(software=Software(capacity=100.0)))
+def test_a_source_that_is_not_known_yet_is_worth_a_wait(make_rig: MakeRig) -> None:
+    rig = make_rig(Settings(software=Software(capacity=51.5)))
     rig.ask("live/a")
+    rig.estimate("live/a", HD)
     now = rig.now = rig.now + 60.0
     assert best(rig) == Queue(now + QUEUE_S)

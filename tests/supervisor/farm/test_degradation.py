@@ -55,7 +55,7 @@ def test_it_goes_down_the_ladder_and_up_again(make_rig: MakeRig) -> None:
     state = rig.farm.state
     assert beats(rig, BEHIND_S + 0.5, queue_ms=700.0) == []
     assert state.overloaded == {CPU0}
-    assert "takes no new streams: it is behind" in rig.refused(rig.ask("live/b")).refusal.words
+    assert "takes no new streams: it is behind" in rig.refused(rig.ask("live/b")).refusal.detail
 
     (half,) = of(beats(rig, STEP_S, queue_ms=700.0), Degrade)
     assert (half.generation, half.top_rate_divisor, half.dropped_renditions) == (

@@ -1,5 +1,6 @@
 """The whole of the supervisor's decisions: heartbeats, ends, reconciliation."""
 
+from common.config.settings import Settings, Software
 from common.ipc.control_messages import Placement, PublishEnd
 from common.ipc.identity import Generation
 from supervisor.farm.actions import FailChild
@@ -92,7 +93,7 @@ def test_a_lost_egress_touches_no_stream(rig: Rig) -> None:
 
 
 def test_an_end_makes_room_for_those_who_wait(make_rig: MakeRig) -> None:
-    rig = make_rig(cores=1)
+    rig = make_rig(Settings(software=Software(capacity=1.5)))
     rig.ask("live/a")
     rig.ask("live/b")
     placed = rig.only(rig.end("live/a"), Placement)

@@ -247,11 +247,10 @@ def test_room_on_a_device_that_refused_a_stream_is_not_kept_for_it(rig: Rig) -> 
 
 def test_what_it_gives_up_there_goes_to_those_who_wait(make_rig: MakeRig) -> None:
     rig = make_rig()
-    rig.ask()
-    reserved = rig.farm.state.fleet.used(Resource.CORES)
-    first = rig.only(rig.format(), Placement)
+    first = rig.publish()
     assert first.worker is not None
-    rig.farm.configure(Settings(software=Software(capacity=reserved + 1)), rig.now)
+    used = rig.farm.state.fleet.used(Resource.CORES)
+    rig.farm.configure(Settings(software=Software(capacity=used + 0.5)), rig.now)
     rig.operator.drain([other(first.worker)], rig.now)
     switch = rig.only(trouble(rig, first), SwitchGeneration)
     rig.expect(CPU2)

@@ -12,7 +12,9 @@ from supervisor.placement.cost import (
     HYBRID_WEIGHT,
     Resource,
     amounts,
+    largest_source,
     load_of,
+    newcomer_cost,
     stream_cost,
 )
 
@@ -26,18 +28,18 @@ def test_a_720p30_source_on_the_built_in_ladder_costs_about_51() -> None:
     assert cost.renditions == 3
 
 
-def test_a_reservation_is_every_rendition_at_full_rate_and_the_largest_source() -> None:
-    cost = stream_cost(LIVE, None)
+def test_the_largest_source_has_every_rendition_at_full_rate() -> None:
+    cost = stream_cost(LIVE, largest_source(LIVE))
     assert cost.decode == pytest.approx(0.15 * 1920 * 1080 * 60 / 1e6)
     assert cost.encode == pytest.approx(46.86, abs=0.01)
 
 
-def test_a_reservation_leaves_out_what_the_largest_source_would_not_have() -> None:
+def test_the_largest_source_has_no_rendition_that_would_enlarge_it() -> None:
     uhd = replace(DEFAULT_RENDITIONS[0], name="2160p", width=3840, height=2160)
     template = replace(LIVE, renditions=(uhd, *DEFAULT_RENDITIONS))
-    assert stream_cost(template, None) == replace(stream_cost(LIVE, None), template=template.name)
+    assert stream_cost(template, largest_source(template)).renditions == 3
     large = replace(template, max_source=(3840, 2160, 60))
-    assert stream_cost(large, None).renditions == 4
+    assert stream_cost(large, largest_source(large)).renditions == 4
 
 
 def test_a_small_source_pays_only_for_the_renditions_it_gets() -> None:
@@ -160,3 +162,25 @@ def test_the_load_of_a_device_is_its_cores_in_software() -> None:
     assert load_of(cost, Pipeline.GPU_ONLY) == load_of(cost, Pipeline.SOFTWARE) == cost.total
     assert load_of(cost, Pipeline.HYBRID) == cost.decode
     assert load_of(cost, Pipeline.PASSTHROUGH) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("template", "most"),
+    [
+        (LIVE, 1.0),
+        (replace(LIVE, max_source=(128, 96, 5)), 0.08),  # of such sources it is no more
+        (replace(LIVE, cost=40.0), 40.0),
+        (replace(LIVE, renditions=()), 0.13),
+    ],
+)
+def test_a_newcomer_counts_as_a_small_camera_or_as_what_is_expected_at_most(
+    template: Template, most: float
+) -> None:
+    cost = newcomer_cost(template)
+    assert 0.8 * most < cost.total <= most
+    for source in (largest_source(template), SourceFormat(640, 360, fps=Fraction(15)), HD30):
+        known = stream_cost(template, source)
+        for pipeline in (Pipeline.SOFTWARE, Pipeline.HYBRID, Pipeline.GPU_ONLY):
+            wanted = amounts(known, pipeline)
+            for resource, amount in amounts(cost, pipeline).items():
+                assert amount <= wanted[resource] + 1e-9 or template.cost is not None

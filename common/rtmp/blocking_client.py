@@ -112,6 +112,11 @@ class _Peer:
             self._socket.close()
             self._socket = None
 
+    @property
+    def peer(self) -> socket.socket:
+        """The socket, for what this client does not say. Raises ConnectionError when closed."""
+        return self._open_socket()
+
     def _open_socket(self) -> socket.socket:
         if self._socket is None:
             raise ConnectionError("the RTMP connection is closed")

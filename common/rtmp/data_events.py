@@ -10,6 +10,17 @@ from common.rtmp.events import AudioReceived, DataReceived, Event, MetadataRecei
 from common.rtmp.messages import MessageType, split_aggregate
 
 
+def data_events(message: Message) -> list[Event]:
+    """Give the events of a data or aggregate message. Raises ChunkError."""
+    match message.type_id:
+        case MessageType.AGGREGATE:
+            return aggregate_events(message)
+        case MessageType.DATA_AMF3:  # AMF0 behind a byte that says so
+            return [data_event(message.timestamp, message.payload[1:])]
+        case _:
+            return [data_event(message.timestamp, message.payload)]
+
+
 def data_event(timestamp: int, payload: bytes) -> MetadataReceived | DataReceived:
     """Read an AMF0 data message; a leading `@setDataFrame` is taken off.
 

@@ -168,9 +168,7 @@ class PeerCommands:
         state.events.append(request)
 
     def _stops(self, command: Command) -> bool:
-        """Whether it is Flash's way to stop, which is done then. Raises ProtocolError."""
-        if self._state.stage is not Stage.CONNECTED:
-            raise ProtocolError(f"{command.name} before connect was answered")
+        """Whether it is Flash's way to stop, which is done then."""
         if command.arguments[:1] and command.arguments[0] is False:
             self._end_use(command.message_stream_id, command.name)
             return True

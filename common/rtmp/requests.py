@@ -22,6 +22,7 @@ class Requests:
 
     def __init__(self) -> None:
         self.play: PlayRequested | None = None  # the one that waits, and parsing with it
+        self.connect: PendingConnect | None = None  # likewise
         self._pending: dict[int, Request] = {}
         self._withdrawn: set[int] = set()
         self._last_id = 0
@@ -36,6 +37,8 @@ class Requests:
         self._pending[request_id] = request
         if isinstance(request, PlayRequested):
             self.play = request
+        elif isinstance(request, PendingConnect):
+            self.connect = request
 
     def resume(self, play: PlayRequested) -> None:
         """The one request of a session that is restored, under the id that it had."""
@@ -61,6 +64,8 @@ class Requests:
         request = self._pending.pop(request_id, None)
         if request is not None and request is self.play:
             self.play = None
+        elif request is not None and request is self.connect:
+            self.connect = None
         return request
 
     def withdraw_publish(self) -> None:

@@ -14,9 +14,10 @@ from typing import Final
 
 from common.errors import ChunkError, ProtocolError, UsageError
 from common.rtmp import replies
+from common.rtmp.acknowledgements import Acknowledgements
 from common.rtmp.chunks import ChunkReader, Message
 from common.rtmp.config import DEFAULT_CONFIG, SessionConfig
-from common.rtmp.data_events import aggregate_events, data_event
+from common.rtmp.data_events import data_events
 from common.rtmp.events import (
     AudioReceived,
     Event,
@@ -29,7 +30,6 @@ from common.rtmp.message_streams import MessageStreams, StreamUse
 from common.rtmp.messages import (
     MessageType,
     UserControl,
-    acknowledgement,
     parse_command,
     parse_user_control,
     user_control,
@@ -68,11 +68,13 @@ class ServerSession:
         self._minute = MinuteLimits(config)
         self._held: Message | None = None  # the first media behind a publish request
         self._dead = False
-        self._bytes_received = 0
-        self._bytes_acknowledged = 0
+        self._received = Acknowledgements(config.ack_every)
         self._bytes_sent = 0
-        self._ack_every = config.ack_every
-        self._peer_window: int | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """True once `connect` is granted."""
+        return self._state.stage is Stage.CONNECTED
 
     @property
     def is_publishing(self) -> bool:
@@ -106,7 +108,7 @@ class ServerSession:
     @property
     def bytes_received(self) -> int:
         """Everything received, the handshake included."""
-        return self._bytes_received
+        return self._received.received
 
     def receive_data(self, data: bytes | memoryview, now: float) -> None:
         """Takes input; call it with b"" after answering a request, for what waited behind it.
@@ -117,7 +119,7 @@ class ServerSession:
         """
         if self._dead:
             raise UsageError("input for a session that is dead")
-        self._bytes_received += len(data)
+        self._received.received += len(data)
         if now - self._minute.began_s >= MINUTE_S:
             self._minute.begin(now)
         try:
@@ -132,9 +134,8 @@ class ServerSession:
         except ProtocolError:
             self._dead = True
             raise
-        if self._bytes_received - self._bytes_acknowledged >= self._ack_every:
-            self._bytes_acknowledged = self._bytes_received
-            self._state.out.append(acknowledgement(self._bytes_received))
+        if self._received.is_due:
+            self._state.out.append(self._received.take())
 
     def events_received(self) -> list[Event]:
         """The events since the last call."""
@@ -220,9 +221,19 @@ class ServerSession:
             replies.play_ended(self._state.out_chunk_size, message_stream_id, description)
         )
 
-    def ping(self, now: float) -> None:
-        """Sends a PingRequest. No answer proves nothing: OBS gives none while it streams."""
-        self._state.out.append(user_control(UserControl.PING_REQUEST, int(now * 1000)))
+    def show_life(self, now: float) -> None:
+        """Sends something to a peer that has heard nothing for long.
+
+        An acknowledgement, if anything came since the last one, else a PingRequest. No answer to
+        that proves nothing: OBS gives none while it streams. Before `connect` is granted, nothing.
+        """
+        state = self._state
+        if state.stage is not Stage.CONNECTED or self._dead:
+            return
+        if self._received.has_news:
+            state.out.append(self._received.take())
+        else:
+            state.out.append(user_control(UserControl.PING_REQUEST, int(now * 1000)))
 
     def snapshot(self) -> SessionSnapshot:
         """The session as a value, for `restore`. This one may go on, if the handover fails.
@@ -243,10 +254,10 @@ class ServerSession:
             play=play,
             message_stream_ids=state.streams.ids(),
             out_chunk_size=state.out_chunk_size,
-            bytes_received=self._bytes_received,
-            bytes_acknowledged=self._bytes_acknowledged,
+            bytes_received=self._received.received,
+            bytes_acknowledged=self._received.acknowledged,
             bytes_sent=self._bytes_sent,
-            peer_window=self._peer_window,
+            peer_window=self._received.peer_window,
             object_encoding=state.object_encoding,
             flash_version=state.flash_version,
             app=state.app,
@@ -263,24 +274,25 @@ class ServerSession:
         """
         session = cls(config, ServerState.restore(snapshot, config.max_message_streams))
         session._reader = ChunkReader.restore(snapshot.reader, config.command_limits())
-        session._bytes_received = snapshot.bytes_received
-        session._bytes_acknowledged = snapshot.bytes_acknowledged
+        session._received.received = snapshot.bytes_received
+        session._received.acknowledged = snapshot.bytes_acknowledged
         session._bytes_sent = snapshot.bytes_sent
         if snapshot.peer_window is not None:
-            session._set_peer_window(snapshot.peer_window)
+            session._received.set_peer_window(snapshot.peer_window)
         return session
 
     def _read_messages(self) -> None:
         """Handles whole messages until there is none, or a request wants its answer first.
 
-        Behind a play request all waits. Behind a publish request media does, and what follows it:
-        clients of the kind of joy4 send their metadata and headers with the request, once.
+        Behind `connect` and a play request all waits: some clients send `createStream` and `play`
+        with `connect`. Behind a publish request media does, and what follows it: clients of the
+        kind of joy4 send their metadata and headers with the request, once.
         """
         next_message = self._reader.next_message
         state = self._state
         requests = state.requests
         message, self._held = self._held, None
-        while requests.play is None:
+        while requests.play is None and requests.connect is None:
             message = message or next_message()
             if message is None:
                 return
@@ -312,32 +324,16 @@ class ServerSession:
                 self._commands.handle(parse_command(message))
             case MessageType.DATA | MessageType.DATA_AMF3 | MessageType.AGGREGATE:
                 if self._state.publishing is not None:
-                    self._handle_data(message)
+                    self._state.events.extend(data_events(message))
             case MessageType.USER_CONTROL:
                 event = parse_user_control(message.payload)
                 if event is not None and event[0] == UserControl.PING_REQUEST:
                     self._minute.count_call()
                     self._state.out.append(user_control(UserControl.PING_RESPONSE, event[1] or 0))
             case MessageType.WINDOW_ACK_SIZE if len(message.payload) >= 4:
-                self._set_peer_window(int.from_bytes(message.payload[:4], "big"))
+                self._received.set_peer_window(int.from_bytes(message.payload[:4], "big"))
             case _:
                 pass  # acknowledgements, peer bandwidth, shared objects: nothing to do
-
-    def _handle_data(self, message: Message) -> None:
-        events = self._state.events
-        match message.type_id:
-            case MessageType.DATA:
-                events.append(data_event(message.timestamp, message.payload))
-            case MessageType.DATA_AMF3:  # AMF0 behind a byte that says so
-                events.append(data_event(message.timestamp, message.payload[1:]))
-            case MessageType.AGGREGATE:
-                events.extend(aggregate_events(message))
-
-    def _set_peer_window(self, window: int) -> None:
-        """The peer stops after `window` bytes without an acknowledgement: send one at half."""
-        if window > 0:
-            self._peer_window = window
-            self._ack_every = min(self._config.ack_every, max(window // 2, 1))
 
     def _answer(self, request_id: int) -> Request | None:
         """The pending request, which is pending no more; None if nobody waits for an answer."""

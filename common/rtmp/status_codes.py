@@ -8,6 +8,7 @@ from common.access.refusal import RefusalReason
 
 NO_APP = "NetConnection.Connect.InvalidApp"
 PUBLISH_DONE = "NetStream.Unpublish.Success"  # the stream of this publisher ends in order
+TOO_LATE = "NetConnection.Connect.Closed"  # nothing was asked for in time
 
 _PUBLISH = {
     RefusalReason.NOT_FOUND: "NetStream.Publish.BadName",

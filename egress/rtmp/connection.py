@@ -29,10 +29,11 @@ from common.rtmp.events import (
     VideoReceived,
 )
 from common.rtmp.session import ServerSession
-from common.rtmp.status_codes import play_code
+from common.rtmp.status_codes import TOO_LATE, play_code
 from egress.rtmp.fanout import Channel
 from egress.rtmp.player_queue import Player
 from egress.rtmp.queue_writer import QueueWriter, Timer
+from egress.rtmp.quiet import SilenceTimer
 from egress.rtmp.socket_reader import SocketReader, lost
 from egress.streams.subscribers import Start
 
@@ -40,6 +41,7 @@ log = logging.getLogger("tfarm.egress.rtmp.connection")
 
 LINGER_S = 0.5  # from our half-close to the close: the last text must arrive
 FLUSH_S = 2.0  # for what is queued when the play ends
+AFTER_S = 0.8  # from the end of a play to our half-close: one who asks for another gets an answer
 IDLE_S = 30.0  # without a play
 
 
@@ -71,9 +73,12 @@ class Connection:
     """A player's connection. It is a `fanout.Sink`."""
 
     __slots__ = (
+        "_hears_until_s",
         "_host",
+        "_idle_s",
         "_loop",
         "_message_stream_id",
+        "_quiet",
         "_reader",
         "_reason",
         "_request_id",
@@ -114,9 +119,11 @@ class Connection:
         self._reader = SocketReader(tcp, loop, host.now)
         self._writer = QueueWriter(tcp, self.player, loop, host.now)
         self._timer = Timer(loop)
-        self._request_id = 0
-        self._message_stream_id = 0
+        self._request_id = self._message_stream_id = 0
         self._reason = ""
+        self._hears_until_s = 0.0  # its play has ended, and one that it asks for is answered
+        self._idle_s = self.opened_s  # since when it plays nothing, if it plays nothing
+        self._quiet = SilenceTimer(self.opened_s)
 
     def start(self) -> None:
         """Watch the socket, and handle what the session holds already."""
@@ -159,6 +166,7 @@ class Connection:
             case ConnectionState.PLAYING:
                 self._session.end_play(self._message_stream_id, reason)
                 self._leave_channel(discard=False)
+                self._hears_until_s = self._host.now() + AFTER_S
                 self._end(reason)
                 self.player.finish(self._session.data_to_send())
                 self.pump()
@@ -172,16 +180,22 @@ class Connection:
             case _:
                 assert_never(self.state)
 
-    def check(self, now: float, stall_timeout_s: float) -> bool:
-        """Close a connection that takes nothing, or plays nothing; False: it was."""
+    def check(self, now: float, stall_timeout_s: float) -> None:
+        """Close one that takes or plays nothing; be heard by one that was sent nothing."""
         if self.player.has_queue:
             if now - self._writer.progress_s > stall_timeout_s:
                 self.close("took no byte for too long")
-                return False
-        elif self.state is ConnectionState.IDLE and now - self._writer.progress_s > IDLE_S:
-            self.close("plays nothing")
-            return False
-        return True
+        elif self.state is ConnectionState.IDLE and now - self._idle_s > IDLE_S:
+            words = f"nothing was played for {IDLE_S:g} s"
+            self._session.send_status(self._message_stream_id, "error", TOO_LATE, words)
+            self._end("plays nothing")
+            self.player.control(self._session.data_to_send())
+            self.pump()
+        else:
+            sends = self.channel.sends_to(self) if self.channel is not None else 0
+            if self._quiet.is_quiet(now, self._writer.progress_s, sends):
+                self._session.show_life(now)
+                self._send_control()
 
     def close(self, reason: str) -> None:
         """Close at once. Does nothing the second time."""
@@ -220,7 +234,11 @@ class Connection:
         if self.channel is not None:
             self.channel.caught_up(self)
         elif self.state is ConnectionState.ENDING:
-            self._half_close()
+            left_s = self._hears_until_s - self._host.now()
+            if left_s > 0:
+                self._timer.set(left_s, self._half_close)
+            else:
+                self._half_close()
 
     def _send_control(self) -> None:
         data = self._session.data_to_send()
@@ -243,9 +261,16 @@ class Connection:
     def _end(self, reason: str) -> None:
         """Send nothing more but what is queued."""
         self.state = ConnectionState.ENDING
-        self._reader.is_ignoring = True  # nobody listens any more; the timer is set
+        self._reader.is_ignoring = not self._hears_until_s  # else nobody listens any more
         self._reason = reason
         self._timer.set(FLUSH_S, self.close, reason)
+
+    def _refuse_late(self, request: PlayRequested) -> None:
+        """Answer one that asks for another play when its play has ended."""
+        self._hears_until_s = 0.0
+        self._reader.is_ignoring = True
+        words = f"{self._reason}: connect anew to play"
+        self._session.reject(request.request_id, play_code(RefusalReason.NOT_FOUND), words)
 
     def _half_close(self) -> None:
         # A close now would, with input unread, make the kernel throw away what is still on its way.
@@ -255,6 +280,7 @@ class Connection:
             self.close(lost(error))
             return
         self.state = ConnectionState.LINGERING
+        self._reader.is_ignoring = True
         self._timer.set(LINGER_S, self.close, self._reason)
 
     def _leave_channel(self, *, discard: bool) -> None:
@@ -284,6 +310,8 @@ class Connection:
 
     def _handle_events(self) -> None:
         for event in self._session.events_received():
+            if self._hears_until_s and isinstance(event, PlayRequested):
+                self._refuse_late(event)
             if self.state in (
                 ConnectionState.ENDING,
                 ConnectionState.LINGERING,
@@ -300,7 +328,7 @@ class Connection:
                 if stream_id == self._message_stream_id and self.channel is not None:
                     self._leave_channel(discard=True)
                     self.state = ConnectionState.IDLE
-                    self._writer.note_progress()
+                    self._idle_s = self._host.now()
             case PlayPauseRequested(stream_id, paused):
                 self._on_pause(stream_id, paused)
             case PlayReceiveChanged(stream_id, audio, video):

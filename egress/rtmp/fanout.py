@@ -55,9 +55,10 @@ class Group:
     else it read of a player would be read from far away each time.
     """
 
-    __slots__ = ("peers", "sinks")
+    __slots__ = ("peers", "sends", "sinks")
 
     def __init__(self) -> None:
+        self.sends = 0
         self.sinks: list[Sink] = []
         self.peers: list[Peer] = []
 
@@ -76,6 +77,7 @@ class Group:
 
     def send(self, data: bytes) -> list[tuple[Sink, int | OSError]]:
         """Send to all; returns those who took less, with how much or the error."""
+        self.sends += 1
         size = len(data)
         peers = iter(self.peers)
         odd: list[tuple[Sink, int | OSError]] = []
@@ -166,6 +168,11 @@ class Channel:
                 group = self._groups[key] = Group()
             group.add(sink)
             self._group_of[sink] = key
+
+    def sends_to(self, sink: Sink) -> int:
+        """How often players in step with this one were sent something; 0: it is served alone."""
+        key = self._group_of.get(sink)
+        return self._groups[key].sends if key is not None else 0
 
     # ---- the subscriber -----------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 MAX_UNSENT_BYTES = 64 * 1024
+QUIET_S = 14.0  # nothing was sent for so long: a sign of life is due (docs/rtmp.md)
 
 
 class OnBroken(Protocol):
@@ -21,6 +22,7 @@ class BoundedOutput:
         self,
         sock: socket.socket,
         loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
         on_all_sent: Callable[[], None],
         on_broken: OnBroken,
     ) -> None:
@@ -30,6 +32,8 @@ class BoundedOutput:
         self._loop = loop
         self._on_all_sent = on_all_sent
         self._on_broken = on_broken
+        self._clock = clock
+        self._sent_s = clock()
         self._unsent = b""
 
     @property
@@ -37,8 +41,13 @@ class BoundedOutput:
         """True while the socket has not taken everything."""
         return bool(self._unsent)
 
+    def is_quiet(self, now: float) -> bool:
+        """Whether nothing was sent for long, and nothing waits."""
+        return now - self._sent_s >= QUIET_S and not self._unsent
+
     def send(self, data: bytes) -> None:
         """Send behind what waits already."""
+        self._sent_s = self._clock()
         if self._unsent:
             self._unsent += data
         else:
@@ -50,6 +59,13 @@ class BoundedOutput:
         if len(self._unsent) > MAX_UNSENT_BYTES:
             reason = f"the peer reads nothing: {len(self._unsent)} bytes wait for it"
             self._on_broken(reason, is_fault=True)
+
+    def shut_down(self) -> None:
+        """Say that nothing more comes."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._on_broken(error.strerror or str(error), is_fault=False)
 
     def close(self) -> None:
         """Forget what waits; to be called before the socket is closed."""

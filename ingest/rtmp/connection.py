@@ -9,7 +9,7 @@ answered `BoundedOutput`'s. What a connection may do is decided elsewhere (`Host
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Protocol, assert_never
 
@@ -30,8 +30,9 @@ from common.rtmp.events import (
     VideoReceived,
 )
 from common.rtmp.session import ServerSession
-from common.rtmp.status_codes import PUBLISH_DONE, play_code, publish_code
+from common.rtmp.status_codes import PUBLISH_DONE, TOO_LATE, play_code, publish_code
 from ingest.rtmp.bounded_output import BoundedOutput
+from ingest.rtmp.deadline import Deadline
 from ingest.rtmp.socket_reader import SocketReader
 from ingest.rtmp.to_units import Demuxer
 from ingest.streams.media_events import MediaEvent
@@ -109,17 +110,22 @@ class Connection:
         self._message_stream_id = 0  # that of the last publish or play request
         self._play: PlayRequested | None = None  # waits until all output has gone
         self._close_reason = ""
-        self._deadline: asyncio.TimerHandle | None = None
+        self._is_fault = False  # that for which it is closed
+        self._is_answered = False  # `connect` is, and what waited behind it is to be read
+        self._deadline = Deadline(self._loop)
         self._reader = SocketReader(
             sock, self._loop, owner.buffer, owner.now, self._receive, self._on_end
         )
-        self._output = BoundedOutput(sock, self._loop, self._on_all_sent, self._close_socket)
-        self._open_deadline()
+        self._output = BoundedOutput(
+            sock, self._loop, owner.now, self._on_all_sent, self._close_socket
+        )
+        self._deadline.set(owner.open_timeout_s, self._on_overdue)
 
     # ---- what the owner does with it ----------------------------------------------------------
 
     def accept_connect(self, request_id: int) -> None:
         self.session.accept(request_id)
+        self._is_answered = True
 
     def refuse_connect(self, request_id: int, code: str, description: str) -> None:
         """Say no, and close once that has gone out."""
@@ -180,6 +186,16 @@ class Connection:
         """Read all that has come, up to its end; to be called once a second."""
         self._reader.look_again()
 
+    def show_life(self, now: float) -> None:
+        """Send something if nothing was sent for long; to be called once a second.
+
+        Not to one that is held back: see `_receive`; nor while egress may have the socket.
+        """
+        is_here = self.phase in (Phase.OPEN, Phase.ASKING, Phase.PUBLISHING)
+        if is_here and self._output.is_quiet(now) and not self._reader.is_held:
+            self.session.show_life(now)
+            self._send_output()
+
     @property
     def is_batched(self) -> bool:
         return self._reader.is_batched
@@ -200,17 +216,17 @@ class Connection:
         """Another process has the socket: let go of it without a word to the peer."""
         self._close_socket("handed over", is_fault=False)
 
-    def close_gently(self, reason: str) -> None:
+    def close_gently(self, reason: str, *, is_fault: bool = False) -> None:
         """Send what is due, then close; what still comes in is read and thrown away."""
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
         self.phase = Phase.CLOSING
-        self._close_reason = reason
+        self._close_reason, self._is_fault = reason, is_fault
         self._reader.discard()
-        self._set_deadline(LINGER_S, self._on_lingered)
+        self._deadline.set(LINGER_S, self._on_lingered)
         self._send_output()
         if self.phase is Phase.CLOSING and not self._output.is_waiting:
-            self._shut_down()
+            self._output.shut_down()
 
     def _end_with_status(self, level: str, code: str, words: str) -> None:
         if self.phase is not Phase.CLOSED:
@@ -237,7 +253,7 @@ class Connection:
     def _on_end(self, reason: str) -> None:
         """The peer has closed, or what broke is the reason."""
         reason = reason or self._close_reason or "the peer closed the connection"
-        self._close_socket(reason, is_fault=False)
+        self._close_socket(reason, self._is_fault)
 
     def _take_held(self) -> None:
         """Handle what waited for the answer to its publish request, and read on."""
@@ -249,13 +265,10 @@ class Connection:
         now = self._owner.now()
         fault = ""
         try:
-            try:
-                self.session.receive_data(data, now)
-            except ProtocolError as error:
-                fault = f"{type(error).__name__}: {error}"
-            events = self.session.events_received()
-            if events:
-                self._handle(events, now)
+            fault = self._take(data, now)
+            if self._is_answered and not fault:
+                self._is_answered = False
+                fault = self._take(b"", now)
             if not self._reader.is_held:
                 # One that is held back may have ended long ago: an answer to its closed socket
                 # would reset it, and what it has sent, and is still on its way, would be lost.
@@ -268,6 +281,18 @@ class Connection:
             self.close(fault, is_fault=True)
         elif self._is_stopped:
             self._reader.stop()
+
+    def _take(self, data: bytes | memoryview, now: float) -> str:
+        """Give input to the session, and handle what it holds; returns what is wrong with it."""
+        fault = ""
+        try:
+            self.session.receive_data(data, now)
+        except ProtocolError as error:
+            fault = f"{type(error).__name__}: {error}"
+        events = self.session.events_received()
+        if events:
+            self._handle(events, now)
+        return fault
 
     def _handle(self, events: list[Event], now: float) -> None:
         """Media goes on in runs, all else one by one."""
@@ -293,12 +318,12 @@ class Connection:
                     self._message_stream_id = event.message_stream_id
                     self.phase = Phase.ASKING
                     self.publishes += 1
-                    self._clear_deadline()
+                    self._deadline.clear()
                     self._owner.publish(self, event, now)
                 case PublishEnded(how=how):
                     self.phase = Phase.OPEN
                     self.read_immediately()
-                    self._open_deadline()
+                    self._deadline.set(self._owner.open_timeout_s, self._on_overdue)
                     self._owner.publish_ended(self, how)
                 case PlayRequested():
                     self.phase = Phase.LEAVING
@@ -317,7 +342,7 @@ class Connection:
         """All output has gone: egress may have the connection."""
         play, self._play = self._play, None
         if play is not None and self.phase is Phase.LEAVING:
-            self._clear_deadline()
+            self._deadline.clear()
             self._owner.play(self, play)
 
     # ---- writing ------------------------------------------------------------------------------
@@ -332,41 +357,27 @@ class Connection:
 
     def _on_all_sent(self) -> None:
         if self.phase is Phase.CLOSING:
-            self._shut_down()
+            self._output.shut_down()
         elif self._play is not None:
             self._leave()
 
     # ---- closing ------------------------------------------------------------------------------
 
-    def _shut_down(self) -> None:
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            self._close_socket(error.strerror or str(error), is_fault=False)
-
-    def _open_deadline(self) -> None:
-        self._set_deadline(self._owner.open_timeout_s, self._on_overdue)
-
-    def _set_deadline(self, after_s: float, callback: Callable[[], None]) -> None:
-        self._clear_deadline()
-        self._deadline = self._loop.call_later(after_s, callback)
-
-    def _clear_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
     def _on_overdue(self) -> None:
         reason = f"neither publish nor play within {self._owner.open_timeout_s:g} s"
-        self._close_socket(reason, is_fault=True)
+        if self.session.is_connected:
+            self.session.send_status(self._message_stream_id, "error", TOO_LATE, reason)
+            self.close_gently(reason, is_fault=True)
+        else:
+            self._close_socket(reason, is_fault=True)
 
     def _on_lingered(self) -> None:
-        self._close_socket(self._close_reason, is_fault=False)
+        self._close_socket(self._close_reason, self._is_fault)
 
     def _close_socket(self, reason: str, is_fault: bool) -> None:
         if self.phase is Phase.CLOSED:
             return
-        self._clear_deadline()
+        self._deadline.clear()
         self._reader.close()
         self._output.close()
         self.phase = Phase.CLOSED

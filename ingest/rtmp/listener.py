@@ -147,10 +147,12 @@ class Server:
             await asyncio.wait({self._emptied}, timeout=timeout_s)
 
     def look_again(self) -> None:
-        """Notice connections that were reset unseen; once a second."""
+        """Notice connections that were reset unseen, and be heard by all; once a second."""
+        now = self.now()
         for connection in list(self._connections):
             if not connection.is_batched:
                 connection.look_again()
+            connection.show_life(now)
 
     def close(self) -> None:
         """Close what is still open."""

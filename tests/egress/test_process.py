@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from common.rtmp.blocking_client import RtmpPlayer, RtmpRefused
 from common.rtmp.chunks import encode_message
 from common.rtmp.client import Ended
 from common.rtmp.events import AudioReceived, MetadataReceived, VideoReceived
-from common.rtmp.messages import MessageType
+from common.rtmp.messages import MessageType, encode_command
 from tests.kit.clients import Player as AvPlayer
 from tests.kit.clients import flv_tags, frames
 from tests.kit.clips import ClipSpec, make_clip
@@ -232,6 +233,51 @@ def test_after_the_hold_players_are_told(egress: EgressProcess, door: FrontDoor)
     with RtmpPlayer(door.url("live/cam1")) as player:
         publisher.close(hold_ms=200)
         assert watch(player, "end")
+
+
+def test_a_play_after_the_end_is_answered_before_the_close(
+    egress: EgressProcess, door: FrontDoor
+) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(2)
+    with RtmpPlayer(door.url("live/cam1")) as player:
+        publisher.close()
+        watch(player, "end")
+        peer = player.peer
+        again = [
+            encode_command(3, 0, 4096, "createStream", 9.0, None),
+            encode_command(8, 2, 4096, "play", 10.0, None, "cam1"),
+        ]
+        peer.sendall(again[0] + again[1])
+        got = b""
+        while data := peer.recv(4096):
+            got += data
+    assert b"NetStream.Play.StreamNotFound" in got
+    assert b"connect anew" in got
+
+
+@pytest.mark.parametrize(
+    ("commands", "wanted"),
+    [
+        ([(2, "play", 10.0, None, "cam1")], "NetStream.Play.Stop"),  # the first one is over
+        ([(1, "play", 10.0, None, "nobody")], "NetStream.Play.StreamNotFound"),
+        ([(1, "closeStream", 0.0, None), (1, "play", 10.0, None, "cam1")], "NetStream.Play.Start"),
+    ],
+)
+def test_a_second_play_gets_a_status(
+    egress: EgressProcess, door: FrontDoor, commands: list[tuple[Any, ...]], wanted: str
+) -> None:
+    publisher = Publisher(egress)
+    publisher.frames(2)
+    with RtmpPlayer(door.url("live/cam1")) as player:
+        for stream, *values in commands:
+            player.peer.sendall(encode_command(8, stream, 4096, *values))
+        got = b""
+        while wanted.encode() not in got:
+            data = player.peer.recv(65536)
+            assert data, got[-300:]
+            got += data
+    publisher.close()
 
 
 def test_status_counts_players_frames_and_positions(egress: EgressProcess, door: FrontDoor) -> None:

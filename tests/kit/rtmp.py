@@ -25,10 +25,12 @@ class Wire:
 
     def send(self, data, now=0.0, accept=True):
         self.session.receive_data(data, now)
-        for event in self.session.events_received():
-            self.events.append(event)
-            if accept and isinstance(event, ConnectRequested | PublishRequested):
-                self.session.accept(event.request_id)
+        while events := self.session.events_received():
+            for event in events:
+                self.events.append(event)
+                if accept and isinstance(event, ConnectRequested | PublishRequested):
+                    self.session.accept(event.request_id)
+            self.session.receive_data(b"", now)
         self.read(self.session.data_to_send())
 
     def read(self, data):

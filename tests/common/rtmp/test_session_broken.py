@@ -71,12 +71,12 @@ def test_connect_twice_is_an_error(connected):
         connected().receive_data(command("connect", 1, CONNECT, size=4096), 0.0)
 
 
-def test_publish_before_connect_was_answered_is_an_error():
+def test_what_comes_behind_connect_is_bounded():
     wire = Wire()
     handshake(wire)
     wire.send(command("connect", 1, CONNECT), accept=False)
-    with pytest.raises(ProtocolError):
-        wire.send(command("publish", 2, None, "key", stream=1))
+    with pytest.raises(ChunkError, match="behind a request"):
+        wire.send(command("createStream", 2, None) * 10_000, accept=False)
 
 
 def test_big_messages_are_taken_only_while_publishing(connected, publishing):

@@ -119,11 +119,40 @@ def test_a_small_window_of_the_peer_brings_them_earlier(publishing):
     assert wire.replies()[-1] == (3, f"{wire.session.bytes_received:08x}")
 
 
-def test_pings_carry_the_servers_time(publishing):
+def test_a_sign_of_life_acknowledges_what_came_else_it_is_a_ping(publishing):
     wire = Wire(publishing())
-    wire.session.ping(12.5)
+    received = wire.session.bytes_received
+    for _ in range(2):
+        wire.session.show_life(12.5)
+    wire.read(wire.session.data_to_send())
+    assert wire.replies() == [(3, f"{received:08x}"), (4, "0006000030d4")]  # the server's time
     wire.send(encode_message(2, 4, 0, 0, bytes.fromhex("0007 000030d4"), 4096))
-    assert wire.replies() == [(4, "0006000030d4")]
+    assert wire.replies() == []
+    wire.session.show_life(27.5)
+    wire.read(wire.session.data_to_send())
+    assert wire.replies() == [(3, f"{received + 18:08x}")]
+
+
+def test_a_ping_carries_32_bits_of_the_time(publishing):
+    session = publishing()
+    session.show_life(0.0)
+    session.data_to_send()
+    session.show_life(5_000_000.0)
+    assert session.data_to_send()[-4:] == (5_000_000_000 & 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def test_there_is_no_sign_of_life_before_connect_is_granted():
+    wire = Wire()
+    wire.session.show_life(1.0)
+    handshake(wire)
+    wire.session.show_life(2.0)
+    wire.send(command("connect", 1, CONNECT), accept=False)
+    wire.session.show_life(3.0)
+    assert wire.session.data_to_send() == b""
+    wire.session.reject(1, "NetConnection.Connect.InvalidApp", "no")
+    wire.session.data_to_send()
+    wire.session.show_life(4.0)
+    assert wire.session.data_to_send() == b""
 
 
 def test_replies_keep_to_the_chunk_size_that_was_announced():

@@ -1,9 +1,12 @@
 """A publisher's connection: when its socket is read, and when not."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
 
 from common.access.refusal import Refusal, RefusalReason
 from common.flv import amf0
@@ -20,6 +23,7 @@ from common.rtmp.events import (
 )
 from common.rtmp.messages import encode_command
 from common.rtmp.session import ServerSession
+from ingest.rtmp.bounded_output import QUIET_S
 from ingest.rtmp.connection import Connection, Phase
 from ingest.streams.timeline import Timeline
 from tests.kit.waiting import until_async
@@ -30,14 +34,14 @@ CHUNK_SIZE = 4096
 class Owner:
     """Lets everybody do everything, and notes it."""
 
-    open_timeout_s = 10.0
-
     def __init__(self) -> None:
+        self.open_timeout_s = 10.0
         self.buffer = memoryview(bytearray(65536))
         self.names: list[str] = []
         self.media_events: list[Event] = []
         self.ended: list[str] = []
         self.why_closed = ""
+        self.is_fault = False
         self.is_slow = False  # lets its requests to publish wait
         self.request: PublishRequested | None = None  # the last
 
@@ -63,7 +67,7 @@ class Owner:
         raise AssertionError("nobody plays here")
 
     def closed(self, connection: Connection, reason: str, is_fault: bool) -> None:
-        self.why_closed = reason
+        self.why_closed, self.is_fault = reason, is_fault
 
 
 class Publisher:
@@ -276,3 +280,77 @@ def test_one_that_is_refused_with_media_under_way_reads_why_and_is_not_reset() -
         assert owner.media_events == []
 
     run(scenario)
+
+
+def test_one_that_has_heard_nothing_for_long_gets_a_sign_of_life() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection = publisher.connection
+        now = publisher.owner.now()
+        connection.show_life(now)
+        await some_turns()
+        heard = b""
+        with contextlib.suppress(BlockingIOError):
+            heard = publisher.peer.recv(65536)
+        connection.show_life(now + QUIET_S + 1)
+        await some_turns()
+        assert publisher.peer.recv(65536)[:12] == bytes.fromhex("02 000000 000004 03 00000000")
+        assert b"\x02\0\0\0\0\0\x04\x03" not in heard
+
+    run(scenario)
+
+
+def test_one_whose_request_waits_gets_it_too_but_none_that_is_held_back() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        connection, owner = publisher.connection, publisher.owner
+        publisher.picture(40)
+        await until_async(lambda: len(owner.media_events) == 1)
+        connection.hold_back(2.0)
+        connection.show_life(owner.now() + 60)
+        assert connection.session.data_to_send() == b""
+        with pytest.raises(BlockingIOError):
+            publisher.peer.recv(65536)
+
+    async def waiting(publisher: Publisher) -> None:
+        publish_with_media(publisher)
+        await until_async(lambda: publisher.connection.phase is Phase.ASKING)
+        await some_turns()
+        publisher.peer.recv(65536)
+        publisher.connection.show_life(publisher.owner.now() + 60)
+        assert publisher.peer.recv(65536)
+
+    run(scenario)
+    run(waiting)
+
+
+def test_one_that_asks_for_nothing_in_time_reads_why() -> None:
+    async def scenario(publisher: Publisher) -> None:
+        owner = publisher.owner
+        owner.open_timeout_s = 0.02
+        publisher.call(0, "FCUnpublish", 8.0, "cam1")
+        await until_async(lambda: publisher.connection.phase is Phase.CLOSING)
+        assert b"NetConnection.Connect.Closed" in publisher.peer.recv(65536)
+        publisher.peer.close()
+        await until_async(lambda: owner.why_closed != "")
+        assert owner.why_closed == "neither publish nor play within 0.02 s"
+        assert owner.is_fault
+
+    run(scenario)
+
+
+def test_a_client_may_send_all_its_commands_at_once() -> None:
+    async def scenario() -> None:
+        publisher = Publisher()
+        try:
+            commands = (
+                encode_command(3, 0, 128, "connect", 1.0, {"app": "live"})
+                + encode_command(3, 0, 128, "createStream", 2.0, None)
+                + encode_command(3, 1, 128, "publish", 3.0, None, "cam1", "live")
+            )
+            publisher.peer.send(b"\x03" + bytes(2 * 1536) + commands)
+            await until_async(lambda: publisher.connection.phase is Phase.PUBLISHING)
+            assert publisher.owner.names == ["cam1"]
+        finally:
+            publisher.connection.close("the test is over")
+            publisher.peer.close()
+
+    asyncio.run(scenario())

@@ -10,6 +10,7 @@ TfarmError
 ├── AddressError           an app, key or rendition that cannot be served: refuse the request
 ├── UsageError             our code called a machine in the wrong state: a bug
 ├── EnvelopeError          a bus message we cannot read (version, kind, size): count it, drop it
+├── CaptureError           a capture file that cannot be read: say so, do nothing with it
 ├── ConfigError            bad settings: exit code 2, with every fault's key path
 ├── NoCapacity             placement refused: a retry makes sense later
 └── WorkerError
@@ -65,6 +66,10 @@ class UsageError(TfarmError):
 
 class EnvelopeError(TfarmError):
     """A message between processes that cannot be read."""
+
+
+class CaptureError(TfarmError):
+    """A capture file that is none, is damaged, or holds more than it may."""
 
 
 @dataclass(frozen=True, slots=True)

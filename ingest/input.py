@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
+from ingest.capture.recorder import Recorder
 from ingest.streams.admission import Admission
 from ingest.streams.registry import Streams
 
@@ -23,6 +24,7 @@ class InputContext:
     spawn: Callable[[Coroutine[Any, Any, None]], object]  # starts a task and owns it
     addresses: Sequence[tuple[str, int]]  # of `listen.rtmp`
     is_shared: bool  # other ingest processes listen there too
+    recorder: Recorder  # is given all media that come, for captures
 
 
 class Input(Protocol):

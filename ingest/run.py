@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from common.config.settings import Settings
+from common.ipc.capture_messages import CaptureStream
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import (
     AddressUsage,
@@ -29,6 +30,8 @@ from common.ipc.control_messages import (
     StreamRevoke,
 )
 from common.process.descriptors import raise_limit
+from ingest.capture.files import CaptureFiles
+from ingest.capture.recorder import Recorder
 from ingest.input import Input, InputContext
 from ingest.outputs.links import Links
 from ingest.rtmp.input import RtmpInput
@@ -75,9 +78,17 @@ class Ingest:
         self._streams = Streams(
             settings, self._admission, self._links, process.send, time.time, time.monotonic
         )
+        self._files = CaptureFiles(process.run_dir / "captures")
+        self._recorder = Recorder(self._files, time.time, time.monotonic)
+        self._streams.captures = self._recorder
         self._from_supervisor = SupervisorMessages(self._streams, process.send)
         context = InputContext(
-            self._streams, self._admission, process.spawn, addresses, is_shared=is_shared
+            self._streams,
+            self._admission,
+            process.spawn,
+            addresses,
+            is_shared=is_shared,
+            recorder=self._recorder,
         )
         self._inputs = [make(context) for make in INPUTS]
         self._listen = tuple(address for way_in in self._inputs for address in way_in.listen)
@@ -147,6 +158,8 @@ class Ingest:
 
     def configure(self, settings: Settings) -> None:
         self._admission.configure(settings.ingest)
+        self._files.configure(settings.capture)
+        self._recorder.configure(settings.capture, settings.ingest.processes)
         self._streams.settings = settings
         for way_in in self._inputs:
             way_in.configure(settings)
@@ -185,6 +198,8 @@ class Ingest:
                 self._streams.peers_changed(now)
             case AddressUsage(usage):
                 self._admission.set_usage_elsewhere(usage)
+            case CaptureStream():
+                self._from_supervisor.capture(message)
             case StreamRevoke():
                 self._from_supervisor.revoke(message, now)
             case _:

@@ -15,6 +15,7 @@ from common.config.keys import Holds, Table, key, tables
 from common.config.model_templates import Amount, CalibrationTable, TemplateTable
 from common.config.settings import (
     Calibration,
+    CaptureSettings,
     Devices,
     EgressSettings,
     IngestSettings,
@@ -264,6 +265,42 @@ class WorkerTable(Table):
     )
 
 
+class CaptureTable(Table):
+    """`[capture]`."""
+
+    title: ClassVar[str] = "the last messages of each publisher, and files of them"
+
+    memory: Annotated[int, ByteCount(0, 64 * 1024**3)] = key(
+        CaptureSettings,
+        "memory_bytes",
+        "memory for the last messages of all publishers together, at most; 0: nothing is kept",
+        NOW,
+    )
+    seconds: Annotated[float, Seconds(1, 60)] = key(
+        CaptureSettings, "seconds", "how much of each publisher is kept, memory permitting", NOW
+    )
+    directory: Annotated[str, Text()] = key(
+        CaptureSettings,
+        "directory",
+        "where captures are written, an absolute path",
+        NOW,
+        default="`captures` in the run directory",
+        example="/var/lib/tfarm/captures",
+    )
+    max_files: Annotated[int, Integer(1, 10_000)] = key(
+        CaptureSettings, "kept_files", "captures that are kept there; the oldest are removed", NOW
+    )
+    max_bytes: Annotated[int, ByteCount(1024**2, 1024**4)] = key(
+        CaptureSettings, "kept_bytes", "size of all captures there; the oldest are removed", NOW
+    )
+    pictures: Annotated[bool, Boolean()] = key(
+        CaptureSettings,
+        "pictures",
+        "whether captures that are written by themselves hold pictures and sound",
+        NOW,
+    )
+
+
 class File(Table):
     """The whole file; its own keys stand at the top."""
 
@@ -290,6 +327,7 @@ class File(Table):
     ingest: IngestTable = tables()
     egress: EgressTable = tables()
     worker: WorkerTable = tables()
+    capture: CaptureTable = tables()
     templates: dict[Annotated[str, Name()], TemplateTable] = tables(
         at_least=1, schema={"propertyNames": Name().schema()}
     )
@@ -321,4 +359,5 @@ SECTIONS: dict[str, type[Any]] = {
     "ingest": IngestSettings,
     "egress": EgressSettings,
     "worker": WorkerSettings,
+    "capture": CaptureSettings,
 }

@@ -77,6 +77,18 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureSettings:
+    """The last messages of each publisher, and the files of them."""
+
+    memory_bytes: int = 256 * 1024**2  # for the whole farm; 0: nothing is kept
+    seconds: float = 60.0
+    directory: str = ""  # "": `captures` in the run directory
+    kept_files: int = 20
+    kept_bytes: int = 256 * 1024**2  # of all files together
+    pictures: bool = True  # in what is written by itself
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What one stream of a template takes on a device, as `tfarm calibrate` measured it."""
 
@@ -115,6 +127,7 @@ class Settings:
     orphan_timeout_s: float = 30.0  # a child without a supervisor ends after this
     templates: tuple[Template, ...] = (Template("live", DEFAULT_RENDITIONS),)
     calibration: tuple[Calibration, ...] = ()
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
 
     def template(self, app: str) -> Template | None:
         for template in self.templates:

@@ -134,6 +134,11 @@ class ChildProcess:
         """Count of the supervisor's messages that could not be read."""
         return self._link.unreadable
 
+    @property
+    def run_dir(self) -> Path:
+        """The farm's run directory."""
+        return self._run_dir
+
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send to the supervisor; False when its queue is full or it is away."""
         return self._link.send(message, payloads)

@@ -27,7 +27,12 @@ class RtmpInput:
         )
         self._players = Players(context.spawn)
         self._server = Server(
-            listeners, Settings(), context.admission, context.streams, self._players
+            listeners,
+            Settings(),
+            context.admission,
+            context.streams,
+            self._players,
+            context.recorder,
         )
 
     @property

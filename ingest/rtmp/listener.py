@@ -19,6 +19,7 @@ from common.rtmp.address import connect_app
 from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
 from common.rtmp.session import ServerSession, SessionConfig
 from common.rtmp.status_codes import NO_APP
+from ingest.capture.recorder import Recorder
 from ingest.rtmp.connection import Connection, Phase
 from ingest.rtmp.player_handover import Players
 from ingest.rtmp.publish_address import attempt_of
@@ -97,6 +98,7 @@ class Server:
         admission: Admission,
         streams: Streams,
         players: Players,
+        recorder: Recorder,
     ) -> None:
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.accepted = 0
@@ -106,6 +108,7 @@ class Server:
         self._admission = admission
         self._streams = streams
         self._players = players
+        self._recorder = recorder
         self._connections: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
         self._emptied: asyncio.Future[None] = self._loop.create_future()  # after `stop`
@@ -165,6 +168,7 @@ class Server:
         return time.monotonic()
 
     def connect(self, connection: Connection, request: ConnectRequested) -> None:
+        self._recorder.connected(connection, request.flash_version)
         app = connect_app(request.app)
         # Without an app in `connect` the publish or play name may still hold it.
         if self._settings.template(app) if app is not None else not request.app.strip("/"):
@@ -183,6 +187,7 @@ class Server:
                 refusal = Refusal(RefusalReason.DENIED, why_not)
                 connection.refuse_publish(request.request_id, refusal)
                 return
+        self._recorder.requested(connection, request)
         attempt = attempt_of(request)
         if isinstance(attempt, Refusal):
             self._streams.refuse(connection, request.request_id, attempt, now)
@@ -191,6 +196,7 @@ class Server:
 
     def media(self, connection: Connection, events: Sequence[Event], now: float) -> None:
         if connection.demuxer is not None:
+            self._recorder.add(connection, events, now)
             self._streams.media(connection, connection.demuxer.take(events, now), now)
 
     def publish_ended(self, connection: Connection, how: str) -> None:
@@ -207,6 +213,7 @@ class Server:
         now = self.now()
         if is_fault:
             self.faults += 1
+            self._recorder.broken(connection, reason)
             held_back = self._log_ends.allow(now)
             if held_back is not None:
                 log.warning(
@@ -219,6 +226,7 @@ class Server:
         else:
             log.debug("connection closed peer=%s reason=%s", connection.peer, reason)
         self._streams.lost(connection, reason, now)
+        self._recorder.closed(connection)
 
     # ---- accepting ----------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from common.ipc.identity import StreamId
 from common.ipc.status_messages import PublisherStatus
 from ingest.outputs.outbox import Peers
 from ingest.streams.admission import Admission, PublishAttempt, RefusalMemory, check_attempt
+from ingest.streams.captures import Captures, NoCaptures
 from ingest.streams.media_events import MediaEvent
 from ingest.streams.publish_requests import PublishRequests, QueuedRequest, Report
 from ingest.streams.publisher import Publisher, PublishingConnection
@@ -51,6 +52,7 @@ class Streams:
         self._connections: dict[StreamId, PublishingConnection] = {}
         self.read_batching = ReadBatching(peers, clock, self.is_publishing)
         self.memory = RefusalMemory()
+        self.captures: Captures = NoCaptures()
         self.log = StreamLog(clock)
 
     def __len__(self) -> int:
@@ -251,6 +253,7 @@ class Streams:
             stream, connection, self.settings.ingest, now, is_odd
         )
         self._connections[stream.stream_id] = connection
+        self.captures.begin(connection, stream.stream_id)
         stream.arrive(connection.peer, now)
         connection.accept_publish(attempt.request_id, stream.timeline, now)
         self.log.info("publish started", stream.stream_id, "peer=%s", connection.peer)
@@ -261,6 +264,7 @@ class Streams:
         if publisher is not None:
             publisher.flush()
             del self._connections[publisher.stream.stream_id]
+            self.captures.end(connection)
             self._admission.release_publish(connection.host)
         return publisher
 
@@ -291,17 +295,11 @@ class Streams:
 
     def _remove(self, connection: PublishingConnection, refusal: Refusal) -> Stream | None:
         """Close a publisher, with the reason; gives the stream that was its."""
+        self.captures.refused(connection, refusal)
         publisher = self._take(connection)
         if publisher is None:
             return None
-        self.log.warning(
-            "publisher closed",
-            publisher.stream.stream_id,
-            "peer=%s code=%s reason=%s",
-            connection.peer,
-            refusal.reason,
-            refusal.for_log,
-        )
+        self.log.closed(publisher.stream.stream_id, connection.peer, refusal)
         connection.end_publish(refusal)
         return publisher.stream
 

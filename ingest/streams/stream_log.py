@@ -58,6 +58,11 @@ class StreamLog:
                 more(held_back),
             )
 
+    def closed(self, stream: StreamId, peer: str, refusal: Refusal) -> None:
+        """Log that a publisher cannot go on."""
+        fields = "peer=%s code=%s reason=%s"
+        self.warning("publisher closed", stream, fields, peer, refusal.reason, refusal.for_log)
+
     def _log(
         self, level: int, what: str, stream: StreamId, fields: str, values: Sequence[object]
     ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from common.access.refusal import RefusalReason
 from common.errors import EnvelopeError
+from common.ipc.capture_messages import CaptureStream, CaptureWritten
 from common.ipc.control_messages import (
     EndStream,
     GopTransfer,
@@ -19,6 +20,7 @@ from common.ipc.control_messages import (
     StreamRevoke,
     StreamRevoked,
 )
+from ingest.streams.captures import CaptureResult
 from ingest.streams.gop_transfer import unpack
 from ingest.streams.publish_requests import Report
 from ingest.streams.registry import Streams
@@ -97,6 +99,27 @@ class SupervisorMessages:
     def readmit(self, message: Readmit) -> None:
         """The operator lets a stream in again that was refused."""
         self._streams.memory.forget(message.stream_id)
+
+    def capture(self, message: CaptureStream) -> None:
+        """Write what a publisher sent lately; who asked for it is told what became of that."""
+        captures = self._streams.captures
+        if message.request_id == 0:
+            captures.write(message.stream_id, message.reason)
+            return
+
+        def report(result: CaptureResult) -> None:
+            self._report(
+                CaptureWritten(
+                    message.request_id,
+                    message.stream_id,
+                    result.path,
+                    result.size_bytes,
+                    result.seconds,
+                    result.error,
+                )
+            )
+
+        captures.ask(message.stream_id, message.reason, message.headers_only, report)
 
     def revoke(self, message: StreamRevoke, now: float) -> None:
         """A publisher of this stream is at another ingest: the rules are those of a takeover."""

@@ -2,6 +2,7 @@
 
 from supervisor.commands import (
     calibrate,
+    capture,
     check,
     config,
     doctor,
@@ -28,6 +29,7 @@ COMMANDS = {
         stop,
         reload,
         kick,
+        capture,
         drain,
         undrain,
         rebalance,

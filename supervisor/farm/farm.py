@@ -13,6 +13,7 @@ from typing import Any
 
 from common.config.ladder import Pipeline
 from common.config.settings import Settings
+from common.ipc.capture_messages import CaptureWritten
 from common.ipc.control_messages import (
     EncoderLimitReport,
     GopTransfer,
@@ -32,6 +33,7 @@ from common.ipc.identity import ChildId
 from supervisor.farm.actions import Action, FailChild, Machine, Send
 from supervisor.farm.address_usage import AddressTotals
 from supervisor.farm.admission import Admission
+from supervisor.farm.captures import Captures
 from supervisor.farm.degradation import Degradation
 from supervisor.farm.devices import Devices
 from supervisor.farm.egress_routing import Routing
@@ -62,6 +64,7 @@ class Farm:
         self.recovery = Recovery(self.state, self.isolation)
         self.migration = Migration(self.state, self.devices)
         self.degradation = Degradation(self.state, self.devices)
+        self.captures = Captures(self.state)
         self._ingests = Ingests(self.state)
         self._session_audit = SessionAudit(self.state, self.recovery, self.migration)
         self._routing = Routing()
@@ -89,6 +92,7 @@ class Farm:
             StreamWanted: self._on_stream_wanted,
             StreamRevoked: self._then_retry(self.admission.revoked),
             Positions: self._on_positions,
+            CaptureWritten: self.captures.on_written,
         }
 
     @property
@@ -299,6 +303,7 @@ class Farm:
         was_behind = worker.is_overloaded
         actions = self._session_audit.observe(worker, beat.transcodes, now)
         actions += self.degradation.observe(worker, beat.transcodes, now)
+        actions += self.captures.observe(beat.transcodes, now)
         if was_behind and not worker.is_overloaded:
             actions += self.room_came(now)
         load = host_load(worker, self.state.fleet)

@@ -36,6 +36,33 @@ class Operations:
             return f"{app}/{key} is being ended"
         return f"{app}/{key} is not refused any more" if cleared else ""
 
+    def capture(self, app: str, key: str, *, headers_only: bool) -> tuple[bool, str, Json]:
+        """Have a stream's capture written: whether there is one, and the number to ask for it."""
+        captures = self._farm.captures
+        request_id, actions = captures.request(app, key, self._clock(), headers_only=headers_only)
+        if not request_id:
+            return False, f"no such stream: {app}/{key}", {}
+        self._do(actions)
+        return True, "", {"request": request_id}
+
+    def capture_result(self, request_id: int) -> tuple[bool, str, Json]:
+        """What became of a capture."""
+        written = self._farm.captures.result(request_id, self._clock())
+        if written is None:
+            return True, "", {"is_waiting": True}
+        if written.error:
+            return False, f"no capture: {written.error}", {}
+        return (
+            True,
+            "",
+            {
+                "is_waiting": False,
+                "path": written.path,
+                "size_bytes": written.size_bytes,
+                "seconds": written.seconds,
+            },
+        )
+
     def drain(self, device: str) -> tuple[bool, str, Json]:
         """Begin or go on with a device's drain: whether there is one, and what is left on it.
 

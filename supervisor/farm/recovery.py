@@ -22,6 +22,7 @@ from common.ipc.control_messages import Positions, StreamTrouble, SwitchGenerati
 from common.ipc.identity import ChildId, StreamId
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, Send, end_stream
+from supervisor.farm.captures import capture_by_itself
 from supervisor.farm.isolation import Isolation
 from supervisor.farm.quarantine import QuarantineState
 from supervisor.farm.state import FarmState
@@ -178,8 +179,12 @@ class Recovery:
         state = self._state.quarantine.crashed(stream.stream_id, reason, now)
         if state is QuarantineState.REFUSED:
             return self._refuse(stream, now)
+        actions: list[Action] = []
+        if state is QuarantineState.POISON:
+            actions += capture_by_itself(stream, f"it is suspected to take workers down: {reason}")
         found = self._isolation.look(stream, now)
-        return [*self._isolation.begin(stream, found, now), *self._begin(stream, now)]
+        actions += self._isolation.begin(stream, found, now)
+        return [*actions, *self._begin(stream, now)]
 
     def _refuse(self, stream: Stream, now: float) -> list[Action]:
         """It took its dedicated worker down too: it ends here."""

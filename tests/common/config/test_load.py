@@ -63,6 +63,13 @@ send_buffer = "64KiB"
 queue = "900ms"
 max_memory = "2GiB"
 hang_timeout = "3s"
+[capture]
+memory = "64MiB"
+seconds = "30s"
+directory = "/var/captures"
+max_files = 5
+max_bytes = "100MiB"
+pictures = false
 [templates.live]
 gop = "1s"
 hold = "0s"
@@ -143,6 +150,10 @@ def test_every_key_reaches_its_setting() -> None:
     assert egress.send_buffer_bytes == 65536
     worker = found.worker
     assert (worker.queue_ms, worker.max_memory_bytes, worker.hang_timeout_s) == (900, 2**31, 3.0)
+    capture = found.capture
+    assert (capture.memory_bytes, capture.seconds) == (64 * 1024**2, 30.0)
+    assert (capture.directory, capture.pictures) == ("/var/captures", False)
+    assert (capture.kept_files, capture.kept_bytes) == (5, 100 * 1024**2)
     live, relay = found.templates
     assert (live.gop_ms, live.hold_ms, live.wait_ms) == (1000, 0, 2500)
     assert live.max_source == (1280, 720, 30)
@@ -198,6 +209,12 @@ FAULTS = [
     ('[devices]\nexclude = ["a", 3]', "devices.exclude[1]", "a text"),
     ('[devices.capacity]\n"GPU-1" = "x"', "devices.capacity.GPU-1", "a number"),
     ('[ingest]\nexempt_networks = ["192.0.2.1/24"]', "ingest.exempt_networks[0]", "a network"),
+    ('[capture]\nmemory = "-1MiB"', "capture.memory", "a size"),
+    ('[capture]\nseconds = "61s"', "capture.seconds", "between 1s and 1m"),
+    ("[capture]\ndirectory = 3", "capture.directory", "a text"),
+    ('[capture]\nmax_bytes = "1KiB"', "capture.max_bytes", "between 1MiB"),
+    ("[capture]\nmax_files = 0", "capture.max_files", "between 1"),
+    ("[capture]\npictures = 1", "capture.pictures", "true or false"),
     ('log_level = "LOUD"', "log_level", '"INFO"'),
     ('[templates."a b"]\n', "templates.a b", "an app must be"),
     ('[templates.live]\npolicy = ["gpu"]', "templates.live.policy[0]", '"gpu-only"'),

@@ -7,6 +7,7 @@ import pytest
 from common.config.ladder import Rendition, Template
 from common.config.settings import (
     Calibration,
+    CaptureSettings,
     Devices,
     EgressSettings,
     IngestSettings,
@@ -20,7 +21,7 @@ from common.config.settings import (
 FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
-        "calibration"
+        "calibration capture"
     ),
     Listen: "host port",
     Software: "workers capacity encoder_threads",
@@ -33,6 +34,7 @@ FIELDS = {
     EgressSettings: (
         "processes max_players max_players_per_address queue_ms stall_timeout_s send_buffer_bytes"
     ),
+    CaptureSettings: "memory_bytes seconds directory kept_files kept_bytes pictures",
     WorkerSettings: "queue_ms max_memory_bytes hang_timeout_s",
     Calibration: (
         "device template path source streams units load decode scale encode memory_bytes cores"

@@ -31,6 +31,15 @@ class Fake:
         self.told.append(f"kick {app}/{key}")
         return "it ends" if key == "cam" else ""
 
+    def capture(
+        self, app: str, key: str, *, headers_only: bool
+    ) -> tuple[bool, str, dict[str, Any]]:
+        self.told.append(f"capture {app}/{key} {headers_only}")
+        return key == "cam", "no such stream", {"request": 3}
+
+    def capture_result(self, request_id: int) -> tuple[bool, str, dict[str, Any]]:
+        return True, "", {"is_waiting": request_id == 3}
+
     def drain(self, device: str) -> tuple[bool, str, dict[str, Any]]:
         self.told.append(f"drain {device}")
         return device == "cpu:0", "", {"streams": []}
@@ -93,6 +102,17 @@ def test_drains() -> None:
     assert ask("undrain")[0].text == "again"
     assert not ask("undrain", device="cpu:9")[0].ok
     assert ask("rebalance")[0].text == "2 streams move"
+
+
+def test_captures() -> None:
+    answer, told = ask("capture", app="live", key="cam", headers_only="yes")
+    assert (answer.ok, json.loads(answer.json)) == (True, {"request": 3})
+    assert told == ["capture live/cam True"]
+    assert ask("capture", app="live", key="cam")[1] == ["capture live/cam False"]
+    assert not ask("capture", app="live", key="other")[0].ok
+    assert json.loads(ask("capture", request="3")[0].json) == {"is_waiting": True}
+    assert not ask("capture", request="three")[0].ok
+    assert ask("capture", request="9" * 1000)[0].ok
 
 
 @pytest.mark.parametrize("name", ["", "drown", "x" * 1000])

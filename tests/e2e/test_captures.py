@@ -1,0 +1,64 @@
+"""Captures of a real farm: by command, and by themselves."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from common.capture.capture_file import read_whole
+from common.rtmp.blocking_client import RtmpPublisher
+from tests.e2e.conftest import MakeClip
+from tests.kit.clients import Publisher, flv_tags, send_tag
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import Farm
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.e2e
+SPEC = ClipSpec(seconds=4)
+
+
+def test_what_a_publisher_sent_is_written_on_demand(
+    farm: Farm, clip: MakeClip, tmp_path: Path
+) -> None:
+    output = tmp_path / "cam.tfcap"
+    with Publisher(farm.url("secret-cam"), clip(SPEC), loop=True):
+        farm.wait_stream("secret-cam")
+        answer = farm.cli("capture", "live/secret-cam", "-o", str(output))
+        assert answer.returncode == 0, answer.stderr
+        small = farm.cli("capture", "live/secret-cam", "--headers-only")
+        assert small.returncode == 0, small.stderr
+        again = farm.cli("capture", "live/secret-cam", "-o", str(output))
+        assert (again.returncode, "is there already" in again.stderr) == (1, True)
+        gone = farm.cli("capture", "live/other")
+        assert (gone.returncode, "no such stream" in gone.stderr) == (1, True)
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    info, reads = read_whole([output.read_bytes()])
+    assert (info.app, info.reason, info.starts_late) == ("live", "asked for", False)
+    assert info.encoder
+    sent = [tag.body for tag in flv_tags(clip(SPEC)) if tag.type != 18]
+    captured = [m.payload() for read in reads for m in read.messages if m.type_id != 18]
+    assert len(captured) > 20
+    assert captured[: len(sent)] == sent[: len(captured)]
+    path = Path(small.stdout.partition(":")[0])
+    assert path.parent == farm.run_dir / "captures"
+    assert path.stat().st_size < output.stat().st_size / 3
+    assert read_whole([path.read_bytes()])[0].headers_only
+    assert "secret-cam" not in farm.log()
+
+
+def test_a_publisher_that_is_closed_for_a_fault_leaves_a_capture(
+    farm: Farm, clip: MakeClip
+) -> None:
+    with RtmpPublisher(farm.url("broken")) as publisher:
+        for tag in flv_tags(clip(SPEC))[:30]:
+            send_tag(publisher, tag)
+        farm.wait_stream("broken")
+        publisher.session.send_video(0, b"")
+        garbage = b"\x07" + b"\xff" * 20_000  # a chunk of a message longer than may be
+        publisher._open_socket().sendall(garbage)
+        until(lambda: "=closed: ChunkError" in farm.log())
+    line = next(line for line in farm.log().splitlines() if "=closed: ChunkError" in line)
+    path = Path(line.partition("file=")[2].partition(" ")[0])
+    info, reads = read_whole([path.read_bytes()])
+    assert info.reason.startswith("closed: ChunkError")
+    assert sum(len(read.messages) for read in reads) >= 30

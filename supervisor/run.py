@@ -205,11 +205,11 @@ class Supervisor:
         self.children.start(self._launcher.spec(child))
 
     def _start_further(self) -> None:
-        """Start what hybrid GPUs want beside their first workers."""
+        """Start what a hello or a reload asks for beside the children of the start."""
         if self._is_adopting or self._is_stopping or self._failure:
             return
         for child in self._launcher.further(self.children.by_id):
-            log.info("starting a further worker child=%s", child)
+            log.info("starting a further child child=%s", child)
             self._start(child)
 
     # ---- from the children ------------------------------------------------------------------

@@ -91,6 +91,7 @@ class Template:
     flush_ms: int = 0  # 0: each frame at once; else egress merges writes for this long
     audio_hold_ms: int = 45  # how long audio may wait to ride with a video frame
     fit: RenditionFit = RenditionFit.SHORT_SIDE
+    audio_levels: bool = False  # a child measures the sound now and then
 
     def rendition_names(self) -> tuple[str, ...]:
         return (*(rendition.name for rendition in self.renditions), SOURCE)

@@ -21,6 +21,7 @@ from common.config.ladder import (
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.config.values import (
     Bitrate,
+    Boolean,
     ByteCount,
     Choice,
     Even,
@@ -236,6 +237,13 @@ class TemplateTable(Table):
         "picture's long side within the longer of the two, its short side within the shorter, "
         "without black bars, so that an upright source gets upright renditions (1080x1920 as "
         '720x1280). `"box"`: each frame has just that width and height, with black bars',
+        NEW_STREAMS,
+    )
+    audio_levels: Annotated[bool, Boolean()] = key(
+        Template,
+        "audio_levels",
+        "measure the sound of each stream now and then, in a process of its own: level, silence, "
+        "clipping",
         NEW_STREAMS,
     )
     renditions: tuple[RenditionTable, ...] = key(

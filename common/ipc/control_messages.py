@@ -14,7 +14,7 @@ from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import Settings
 from common.ipc.envelope import message
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
-from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
+from common.ipc.status_messages import AudioLevels, PublisherStatus, ServedStatus, TranscodeStatus
 from common.media.clock import ClockReference
 
 # ---- parts ------------------------------------------------------------------------------------
@@ -85,6 +85,7 @@ class Heartbeat:
     counters: dict[str, int] = field(default_factory=dict)  # connections, refusals, bad messages
     # ingest and egress, where there are several: connections and publishers by address
     address_usage: dict[str, tuple[int, int]] = field(default_factory=dict)
+    levels: tuple[AudioLevels, ...] = ()  # the audio child
 
 
 @message("fatal")
@@ -380,6 +381,14 @@ class HostLoad:
     """To workers that encode on the host's cores: how many streams other workers do there."""
 
     streams: int
+
+
+@message("audio-streams")
+@dataclass(frozen=True, slots=True)
+class AudioStreams:
+    """To the audio child: the streams whose sound it measures; whole, whenever it changes."""
+
+    streams: tuple[StreamId, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,20 @@ class ChildKind:
     memory_is_limited: bool = False  # by `worker.max_memory`
 
 
-# In the order of a clean end: publishers first, so that workers and players get all that was taken.
+# In the order of a clean end: who only looks, then publishers, so that workers and players get all
+# that was taken.
 # They start in the opposite order.
 KINDS: Final[dict[str, ChildKind]] = {
     kind.name: kind
     for kind in (
+        ChildKind(
+            "audio",
+            module="worker.audio",
+            libraries=("av", "numpy"),
+            parses_strangers=True,
+            death_costs="nothing but the levels of the sound, until it measures again",
+            count=lambda settings: int(any(t.audio_levels for t in settings.templates)),
+        ),
         ChildKind(
             "ingest",
             module="ingest",

@@ -86,6 +86,16 @@ class TranscodeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioLevels:
+    """A stream's sound as the audio child measured it last, in dB of full scale (dBFS)."""
+
+    stream_id: StreamId
+    peak_dbfs: float
+    rms_dbfs: float
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ServedStatus:
     """A stream as an egress knows it."""
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
 from common.ipc.identity import ChildId, split_stream_id
-from common.ipc.status_messages import RenditionStatus
+from common.ipc.status_messages import AudioLevels, RenditionStatus
+from supervisor.farm.audio_levels import levels
 from supervisor.farm.farm import Farm
 from supervisor.farm.stream import Present, Stream
 from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource
@@ -53,6 +54,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
     """The document."""
     state = farm.state
     fleet = state.fleet
+    sound = levels(state)
     return {
         "version": facts.version,
         "run_dir": facts.run_dir,
@@ -76,7 +78,10 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "encoder_session_limit": _encoder_session_limit(farm, facts.now_s),
         "totals": _totals(farm),
         "devices": [_device(farm, device) for device in fleet.devices.values()],
-        "streams": [_stream(farm, stream, facts) for stream in state.streams.values()],
+        "streams": [
+            _stream(farm, stream, facts, sound.get(stream.stream_id))
+            for stream in state.streams.values()
+        ],
         "waiting": state.waiting(),
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,
@@ -180,7 +185,7 @@ def _device(farm: Farm, device: Device) -> Json:
     }
 
 
-def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
+def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | None) -> Json:
     app, key = split_stream_id(stream.stream_id)
     publisher, transcode = stream.publisher, stream.transcode
     worker = farm.state.device_of(stream)
@@ -216,7 +221,8 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
         "gop_ms": publisher.gop_ms if publisher else 0,
         "audio": publisher.audio if publisher else "",
         "source_clock": publisher.source_clock if publisher else "",
-        "notices": _notices(stream),
+        "notices": _notices(stream, sound),
+        "levels": {"peak_dbfs": sound.peak_dbfs, "rms_dbfs": sound.rms_dbfs} if sound else None,
         "frames": publisher.frames if publisher else 0,
         "dropped": dict(publisher.dropped) if publisher else {},
         "frames_in": transcode.frames_in if transcode else 0,
@@ -231,9 +237,10 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts) -> Json:
     }
 
 
-def _notices(stream: Stream) -> list[Json]:
+def _notices(stream: Stream, sound: AudioLevels | None) -> list[Json]:
     """What is wrong with the source, by all who look at it; what began first stands first."""
-    found = [n for status in (stream.publisher, stream.transcode) if status for n in status.notices]
+    by = (stream.publisher, stream.transcode, sound)
+    found = [notice for status in by if status is not None for notice in status.notices]
     return [asdict(notice) for notice in sorted(found, key=lambda notice: notice.since_unix)]
 
 

@@ -33,6 +33,7 @@ from common.ipc.identity import ChildId
 from supervisor.farm.actions import Action, FailChild, Machine, Send
 from supervisor.farm.address_usage import AddressTotals
 from supervisor.farm.admission import Admission
+from supervisor.farm.audio_levels import AudioMeasuring
 from supervisor.farm.captures import Captures
 from supervisor.farm.degradation import Degradation
 from supervisor.farm.devices import Devices
@@ -68,6 +69,7 @@ class Farm:
         self._ingests = Ingests(self.state)
         self._session_audit = SessionAudit(self.state, self.recovery, self.migration)
         self._routing = Routing()
+        self._audio = AudioMeasuring(self.state)
         self._address_totals = {"ingest": AddressTotals(), "egress": AddressTotals()}
         self.drain = FarmDrain(self.state, self.admission)
         self._machines: tuple[Machine, ...] = (
@@ -167,6 +169,8 @@ class Farm:
             case "egress":
                 self._egress_up(hello, egresses, now)
                 return [*self._route(now), *self.room_came(now)]
+            case "audio":
+                return self._audio.child_up(hello.child)
             case _:
                 return []
 
@@ -214,6 +218,7 @@ class Farm:
                     stream.forget_egress(child)
                 actions = self.recovery.egress_lost(child, now)
             case _:
+                self._audio.forget(child)
                 self._routing.remove(child)
                 actions = self._route(now)
         return [*actions, *self.room_came(now)]
@@ -289,6 +294,8 @@ class Farm:
             case "egress":
                 self._routing.on_served(child, beat.served, now)
                 return [*self._on_address_usage(child, beat), *self._route(now)]
+            case "audio":
+                return [*self._audio.report(child), *self._route(now)]
             case _:
                 return []
 

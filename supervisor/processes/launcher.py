@@ -59,9 +59,19 @@ class Launcher:
         return LaunchSpec(child, command, child_environ(child))
 
     def further(self, running: Iterable[ChildId]) -> list[ChildId]:
-        """Add the workers that hybrid GPUs want beside their first; those that are new."""
+        """Add what a hello or a reload brought; those that are new.
+
+        They are the workers that hybrid GPUs want beside their first, and the children of a kind
+        that only the settings of now ask for.
+        """
         known = set(running)
         wanted = further_workers(self.settings, self._cores, self.gpus, self._hellos())
+        wanted += [
+            ChildId(kind.name, index=index)
+            for kind in KINDS.values()
+            if kind.count is not None
+            for index in range(kind.count(self.settings))
+        ]
         new = [child for child in wanted if child not in known]
         self.children += new
         return new

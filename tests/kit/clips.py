@@ -38,6 +38,7 @@ class ClipSpec:
     first_number: int = 0
     frame_times_ms: tuple[int, ...] = ()  # instead of a constant rate
     annexb: bool = False
+    volume: float = 0.3  # of the sound, the loudest is 1; 0: silence
 
     @property
     def frames(self) -> int:
@@ -162,7 +163,7 @@ def _tone(spec: ClipSpec) -> Iterator[av.AudioFrame]:
     for start in range(0, int(end * AUDIO_RATE), 1024):
         at = (start + np.arange(1024)) / AUDIO_RATE
         # the pitch rises, so that no two frames of sound are the same bytes
-        wave = 0.3 * np.sin(2 * np.pi * (300 + 40 * at) * at)
+        wave = spec.volume * np.sin(2 * np.pi * (300 + 40 * at) * at)
         frame = av.AudioFrame.from_ndarray(
             np.stack([wave, wave]).astype(np.float32), format="fltp", layout="stereo"
         )

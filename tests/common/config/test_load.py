@@ -86,6 +86,7 @@ cost = 12
 flush = "20ms"
 audio_hold = "30ms"
 fit = "box"
+audio_levels = true
 [[templates.live.renditions]]
 name = "720p"
 width = 1280
@@ -162,6 +163,7 @@ def test_every_key_reaches_its_setting() -> None:
     assert (live.takeover, live.away_picture) == (Takeover.ALWAYS, AwayPicture.NONE)
     assert live.policy == (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)
     assert (live.cost, live.flush_ms, live.audio_hold_ms) == (12.0, 20, 30)
+    assert (live.audio_levels, relay.audio_levels) == (True, False)
     fits = (live.fit, live.renditions[0].fit, live.renditions[1].fit)
     assert fits == (RenditionFit.BOX, RenditionFit.SHORT_SIDE, None)
     ntsc = Fraction(30000, 1001)
@@ -205,6 +207,7 @@ FAULTS = [
     ("[software]\nworkers = true", "software.workers", "whole number"),
     ("[software]\nworkers = 65", "software.workers", "between 0 and 64"),
     ("[software]\ncapacity = nan", "software.capacity", "between"),
+    ("[templates.live]\naudio_levels = 1", "templates.live.audio_levels", "true or false"),
     ("[devices]\nuse_gpus = 1", "devices.use_gpus", "true or false"),
     ('[devices]\nexclude = ["a", 3]', "devices.exclude[1]", "a text"),
     ('[devices.capacity]\n"GPU-1" = "x"', "devices.capacity.GPU-1", "a number"),

@@ -42,9 +42,9 @@ def test_the_linter_holds_which_libraries_a_kind_imports(kind: ChildKind) -> Non
 
 def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
     counts = {name: kind.count(Settings()) for name, kind in KINDS.items() if kind.count}
-    assert counts == {"ingest": 1, "egress": 1}
+    assert counts == {"audio": 0, "ingest": 1, "egress": 1}
     assert [name for name in KINDS if has_devices(name)] == ["worker"]
 
 
 def test_publishers_end_first_and_players_last() -> None:
-    assert list(KINDS) == ["ingest", "worker", "egress"]
+    assert list(KINDS) == ["audio", "ingest", "worker", "egress"]

@@ -5,8 +5,8 @@ from typing import Any
 
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import StreamTrouble
-from common.ipc.identity import ChildId
-from common.ipc.status_messages import RenditionStatus, ServedStatus
+from common.ipc.identity import ChildId, StreamId
+from common.ipc.status_messages import AudioLevels, Notice, RenditionStatus, ServedStatus
 from supervisor.commands.latency_table import latency_lines
 from supervisor.commands.layout import plain
 from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot, summary
@@ -262,3 +262,27 @@ def test_systemd_gets_one_line(rig: Rig) -> None:
     assert summary(rig.farm) == (
         "streams: 1, workers up: 1 of 2; the farm is being drained: it takes no new streams"
     )
+
+
+def test_notices_of_all_who_look_at_a_source_stand_in_the_order_in_which_they_began(
+    rig: Rig,
+) -> None:
+    streaming(rig)
+    gop = Notice("long-gop", "keyframes are 8 s apart", 30.0)
+    black, silence = Notice("black", "the picture is black", 10.0), Notice("silence", "mute", 20.0)
+    rig.beat(INGEST0, publishers=(rig.publisher(notices=(gop,)),))
+    rig.beat(rig.farm.state.device_of(rig.stream()), transcodes=(rig.transcode(notices=(black,)),))
+    rig.up(audio := ChildId("audio", index=0))
+    (stream,) = document(rig)["streams"]
+    assert [notice["code"] for notice in stream["notices"]] == ["black", "long-gop"]
+    assert stream["levels"] is None
+    rig.beat(audio, levels=(AudioLevels(StreamId("live/a"), -91.0, -99.0, (silence,)),))
+    (stream,) = document(rig)["streams"]
+    assert [notice["code"] for notice in stream["notices"]] == ["black", "silence", "long-gop"]
+    assert stream["notices"][1] == {
+        "code": "silence",
+        "words": "mute",
+        "since_unix": 20.0,
+        "is_fault": True,
+    }
+    assert stream["levels"] == {"peak_dbfs": -91.0, "rms_dbfs": -99.0}

@@ -1,0 +1,64 @@
+"""What is wrong with a source: real publishers, and what status and the log say of them."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kit.clients import Publisher
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+LEVELS = DEFAULT_CONFIG.replace("[templates.live]\n", "[templates.live]\naudio_levels = true\n", 1)
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    with Farm(LEVELS) as running:
+        yield running
+
+
+def codes(farm: Farm, key: str) -> list[str]:
+    return [notice["code"] for notice in stream(farm, key)["notices"]]
+
+
+def stream(farm: Farm, key: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = farm.streams()[key]
+    return found
+
+
+def test_a_good_source_has_no_notice_and_its_sound_has_a_level(farm: Farm, clip: MakeClip) -> None:
+    with Publisher(farm.url("good"), clip(ClipSpec(seconds=8.0)), loop=True):
+        farm.wait_stream("good")
+        until(lambda: stream(farm, "good")["levels"], 15, "its sound is measured", every=0.3)
+        levels = stream(farm, "good")["levels"]
+        assert levels["peak_dbfs"] == pytest.approx(-10.5, abs=1.5)
+        assert codes(farm, "good") == []
+
+        audio = farm.child("audio")
+        os.kill(audio["pid"], signal.SIGKILL)
+        until(lambda: farm.child("audio")["restarts"] == 1, 10, "it is started again", every=0.2)
+        until(lambda: stream(farm, "good")["levels"], 15, "… and measures again", every=0.3)
+
+
+def test_keyframes_too_far_apart_and_silence(farm: Farm, clip: MakeClip) -> None:
+    bad = ClipSpec(seconds=8.0, gop_frames=240, volume=0.0, bitrate_bps=200_000)
+    with Publisher(farm.url("bad"), clip(bad), loop=True):
+        farm.wait_stream("bad")
+        until(
+            lambda: {"long-gop", "silence"} <= set(codes(farm, "bad")), 30, "both found", every=0.5
+        )
+        words = {notice["code"]: notice["words"] for notice in stream(farm, "bad")["notices"]}
+        assert "set the keyframe interval to 1 s" in words["long-gop"], "as the template has it"
+        assert "the sound has been silent for" in words["silence"]
+    farm.wait_log("source notice stream=")
+    assert "code=long-gop keyframes are" in farm.log()
+    assert "code=silence the sound has been silent" in farm.log()
+    assert "live/bad" not in farm.log(), "a key is a credential"

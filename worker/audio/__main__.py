@@ -1,0 +1,22 @@
+"""The audio process, started by the supervisor: `python -P -m worker.audio --index 0 …`."""
+
+from common.process.signals import hold_signals
+
+hold_signals()
+
+import argparse  # noqa: E402
+
+from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
+from common.ipc.kinds import KINDS  # noqa: E402
+
+KIND = KINDS["audio"]
+
+
+def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
+    from worker.audio.run import AudioMeter
+
+    return AudioMeter(process)
+
+
+if __name__ == "__main__":
+    run_child(KIND, child_parser(KIND, __doc__).parse_args(), build)

@@ -78,7 +78,7 @@ class TranscodeStatus:
     last_out_s: float = 0.0  # … and a picture last came out
     stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
     stalled_s: float = 0.0  # how long what waits here has waited and nothing got done
-    skipped: int = 0  # pictures that a rendition dropped, because it was behind
+    dropped_by_renditions: int = 0  # pictures, because a rendition was behind
     overflows: int = 0  # how often units were dropped because its decoder was slow
     top_rate_divisor: int = 1  # what is taken from it: see `Degrade`
     dropped_renditions: int = 0

@@ -134,7 +134,7 @@ class SendQueue:
 
 
 class Player(SendQueue):
-    """One player's queue and state. `dropped` counts tags left out because it was slow."""
+    """One player's queue and state. `dropped` counts tags, because it was slow."""
 
     __slots__ = (
         "_audio_header",

@@ -211,7 +211,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
         "cannot_move": farm.migration.stuck.get(stream.stream_id, ""),
         "crashes": stream.crashes,
         "degraded": stream.degradation.name.lower().replace("_", " ") if stream.degradation else "",
-        "skipped_by_worker": transcode.skipped if transcode else 0,
+        "dropped_by_renditions": transcode.dropped_by_renditions if transcode else 0,
         "dedicated_worker": str(stream.dedicated_worker or ""),
         "width": source.width if source else 0,
         "height": source.height if source else 0,

@@ -106,8 +106,10 @@ def problems(stream: Json) -> list[str]:
     if stream["degraded"]:
         found.append(f"degraded: {stream['degraded']}")
     found += [f"source: {n['words']}" for n in stream["notices"] if n["is_fault"]]
-    if stream["skipped_by_worker"]:
-        found.append(counted(stream["skipped_by_worker"], "picture", "was dropped by its worker"))
+    if stream["dropped_by_renditions"]:
+        found.append(
+            counted(stream["dropped_by_renditions"], "picture", "was dropped by its renditions")
+        )
     if stream["crashes"]:
         workers = counted(stream["crashes"], "worker", "has crashed")
         found.append(f"{workers} that it ran on")

@@ -91,7 +91,7 @@ class Degradation:
                     stream.placed_s,
                     len(stream.renditions()),
                     status.queue_ms if status else 0.0,
-                    status.skipped if status else 0,
+                    status.dropped_by_renditions if status else 0,
                     status.overflows if status else 0,
                 )
             )

@@ -43,7 +43,7 @@ bitrate = "150k"
 profile = "baseline"
 """
 
-# The worker's queue is long: a rendition leaves pictures out when half of it is late, and how soon
+# The worker's queue is long: a rendition drops pictures when half of it is late, and how soon
 # that is on a busy machine says nothing of what is tested with whole farms.
 DEFAULT_CONFIG = (
     """

@@ -41,7 +41,7 @@ def stream_row(
         "cannot_move": "",
         "crashes": 0,
         "degraded": "",
-        "skipped_by_worker": 0,
+        "dropped_by_renditions": 0,
         "dedicated_worker": "",
         "width": 1280,
         "height": 720,

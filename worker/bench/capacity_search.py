@@ -1,10 +1,10 @@
 """How many streams a device takes: the search, and the judgement of one trial. Pure.
 
 A trial runs some streams in real time. It passes when 99 of 100 frames are at most one frame
-interval late, the median takes no longer than one, and none was left out or dropped. Late is what
-comes on top of the time that 99 of 100 frames take when one stream is alone. The search begins with
-that one, jumps to what its use of the device suggests, and closes in on the largest number that
-passes; that number is then confirmed by a longer trial.
+interval late, the median takes no longer than one, and none was dropped. Late is what comes on top
+of the time that 99 of 100 frames take when one stream is alone. The search begins with that one,
+jumps to what its use of the device suggests, and closes in on the largest number that passes; that
+number is then confirmed by a longer trial.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class Trial:
     p99_ms: float  # lateness: of what is beyond a lone stream's p99
     frame_ms: float
     expected: int  # coded pictures
-    missing: int  # left out, dropped, or not done at the end
+    missing: int  # dropped, or not done at the end
     cores: float  # of the host, all streams together
     decode: float = 0.0  # shares of the device, all streams together; in software, cores
     scale: float = 0.0

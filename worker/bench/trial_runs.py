@@ -233,7 +233,10 @@ class Bench:
         """Units fed so far, and frames lost of all."""
         now = time.monotonic()
         statuses = [session.status(now) for session in self._sessions]
-        lost = sum(status.dropped + status.skipped + status.decode_errors for status in statuses)
+        lost = sum(
+            status.dropped + status.dropped_by_renditions + status.decode_errors
+            for status in statuses
+        )
         return [sum(status.frames_in for status in statuses), lost]
 
     def _offset_ms(self, index: int) -> int:

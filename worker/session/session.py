@@ -166,7 +166,7 @@ class Session:
             last_out_s=counts.progress_s,
             stages_ms=counts.stages.reported(now_s),
             stalled_s=round(self._stalled_s, 3),
-            skipped=sum(rendition.dropped for rendition in counts.renditions),
+            dropped_by_renditions=sum(rendition.dropped for rendition in counts.renditions),
             top_rate_divisor=degradation.top_rate_divisor,
             dropped_renditions=degradation.dropped_renditions,
         )

@@ -62,7 +62,7 @@ def test_what_is_wrong_with_a_stream_stands_below_it_and_is_counted_in_its_line(
     assert "degraded" not in words(found)
     found["streams"][0] |= {
         "degraded": "no top rendition",
-        "skipped_by_worker": 12,
+        "dropped_by_renditions": 12,
         "crashes": 1,
         "cannot_move": "software: cpu:1 is down",
         "notices": [
@@ -73,7 +73,7 @@ def test_what_is_wrong_with_a_stream_stands_below_it_and_is_counted_in_its_line(
     told = words(found, 300)
     for text in (
         "degraded: no top rendition",
-        "12 pictures were dropped by its worker",
+        "12 pictures were dropped by its renditions",
         "1 worker has crashed that it ran on",
         "cannot move: software: cpu:1 is down",
         "source: keyframes: 8 s",

@@ -62,7 +62,7 @@ def test_a_glob_has_characters_that_no_key_has() -> None:
 def test_dropped_pictures_are_counted_once() -> None:
     stream = stream_row()
     stream |= {"dropped": {"worker": 3, "egress": 4}, "dropped_by_worker": 10}
-    stream["skipped_by_worker"] = 5  # the sum of the renditions' own
+    stream["dropped_by_renditions"] = 5  # the sum of the renditions' own
     stream["renditions"][1] |= {"dropped": 5, "dropped_to_players": 100}
     assert dropped(stream) == 3 + 4 + 10 + 5 + 100
 

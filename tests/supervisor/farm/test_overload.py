@@ -33,7 +33,7 @@ class Device:
         self.machine = Overload()
         self.streams = list(streams)
         self.now = 1000.0
-        self.omitted = 0
+        self.dropped = 0
         self.overflows = 0
 
     def overflow(self, every_s: float, times: int) -> list[OverloadAction]:
@@ -48,10 +48,10 @@ class Device:
         steps: list[OverloadAction] = []
         for _ in range(round(seconds * 4)):
             self.now += 0.25
-            self.omitted += behind and by_drops
+            self.dropped += behind and by_drops
             queue_ms = 600.0 if behind and not by_drops else 50.0
             loads = [
-                Load(stream, float(index), renditions, queue_ms, self.omitted, self.overflows)
+                Load(stream, float(index), renditions, queue_ms, self.dropped, self.overflows)
                 for index, (stream, renditions) in enumerate(self.streams)
             ]
             steps += self.machine.observe(loads, self.now)

@@ -103,7 +103,7 @@ class _RenditionScaler:
         self._range = ColorRange.JPEG if sps.full_range else ColorRange.MPEG
         # by the form of the pictures that it is for; None: they are left as they are
         self._graphs: dict[tuple[object, ...], av.filter.Graph | None] = {}
-        # Where a smaller rendition has left pictures out, its thread may come for a later one's.
+        # Where a smaller rendition has dropped pictures, its thread may come for a later one's.
         self._lock = threading.Lock()
 
     def is_for(self, picture: SoftPicture) -> bool:

@@ -97,7 +97,8 @@ class AvcConfig:
     def parse(cls, record: bytes) -> "AvcConfig":
         """Read a record; trailing bytes, version 0 and missing high-profile fields are tolerated.
 
-        Raises AvcError. A record without parameter sets is no error (some muxers write one).
+        So are start codes in front of a parameter set. Raises AvcError. A record without parameter
+        sets is no error (some muxers write one).
         """
         if len(record) < 6:
             raise AvcError(f"AVC configuration of {len(record)} bytes, 6 at least are needed")
@@ -187,10 +188,18 @@ def _read_sets(record: bytes, at: int, count: int, kind: str) -> tuple[tuple[byt
         end = at + 2 + int.from_bytes(record[at : at + 2], "big")
         if at + 2 > len(record) or end > len(record):
             raise AvcError(f"{kind} ends beyond the AVC configuration of {len(record)} bytes")
-        if end > at + 2:
-            nals.append(record[at + 2 : end])
+        nal = record[at + 2 : end]
+        if nal[:1] == b"\x00":
+            nal = _without_start_code(nal)
+        if nal:
+            nals.append(nal)
         at = end
     return tuple(nals), at
+
+
+def _without_start_code(nal: bytes) -> bytes:
+    bare = nal.lstrip(b"\x00")
+    return bare[1:] if bare[:1] == b"\x01" and len(nal) - len(bare) >= 2 else nal
 
 
 def _write_sets(nals: tuple[bytes, ...]) -> bytes:
@@ -308,8 +317,16 @@ def looks_like_annexb(data: Data, length_size: int = 4) -> bool:
     try:
         _, end = _spans(data, length_size, 0)
     except AvcError:
-        return True
+        # 00 00 01 is also the length of 256 to 511 bytes, where the record is wrong about its size
+        return length_size == 4 or not _has_lengths_of_four(data)
     return end < len(data) and data[:4] == _START_CODE
+
+
+def _has_lengths_of_four(data: Data) -> bool:
+    try:
+        return _spans(data, 4, 0)[1] == len(data)
+    except AvcError:
+        return False
 
 
 def is_idr(nals: Iterable[bytes]) -> bool:

@@ -9,7 +9,7 @@ When a unit comes out:
 
 1. A message that ends with a picture gives it at once: nearly all publishers send whole pictures.
 2. Only when a message continues the picture before it (7.4.1.2.4: the slice headers tell the same
-   picture, the first one does not begin at macroblock 0, and the time is the same) is it known
+   picture, the first one does not begin at macroblock 0, and the time is much the same) is it known
    that this publisher splits pictures. That picture has gone out in part, and comes again, whole
    (`replaces_last`). From then on each picture waits for what tells its end: the first slice of
    another picture, or a delimiter, parameter set or SEI behind it. `CALM` pictures in messages of
@@ -66,6 +66,9 @@ _BEGINS_NAL = frozenset(
 CALM = 100
 LONE_FIELDS = 4
 SAME_TIME_MS = 2  # some count up their messages
+PART_TIME_MS = 10  # … and more where the slice headers themselves tell what they belong to
+_RECOVERY_POINT = 6  # SEI payload types, and how payloads are written (H.264 7.3.2.3)
+_SEI_MORE, _SEI_STOP = 0xFF, 0x80
 _MAX_AHEAD_BYTES = 64 * 1024  # of NAL units that wait for their picture
 _MAX_UNIT_BYTES = 16 * 1024 * 1024
 
@@ -89,6 +92,7 @@ class AccessUnit:
     is_idr: bool
     parameter_sets: tuple[bytes, ...]  # SPS and PPS in it
     replaces_last: bool = False  # the unit before was a part of it
+    is_recovery_point: bool = False  # no IDR picture, and decoders can begin here (an SEI says so)
 
 
 @dataclass(slots=True)
@@ -101,6 +105,8 @@ class _Draft:
     fields: int = 1
     replaces_last: bool = False
     is_idr: bool = False
+    is_recovery_point: bool = False
+    last_mb: int = 0  # first_mb_in_slice of its last slice
     sets: list[bytes] = field(default_factory=list)
     size: int = 0
     is_ended: bool = False  # a NAL unit of the next one has come
@@ -115,6 +121,8 @@ class _Draft:
             self.is_idr = True
         elif kind in _SETS:
             self.sets.append(nal)
+        elif kind == NalType.SEI and is_recovery_point(nal):
+            self.is_recovery_point = True
 
     @property
     def is_single_field(self) -> bool:
@@ -206,7 +214,9 @@ class AccessUnitAssembler:
             sets = tuple(nal for nal in nals if nal[0] & 0x1F in _SETS)
         if data is None:
             data = join_avcc(nals, self._length_size)
-        unit = AccessUnit(data, message, NalType.IDR in kinds, sets)
+        is_idr = NalType.IDR in kinds
+        can_begin = not is_idr and NalType.SEI in kinds and any(map(is_recovery_point, nals))
+        unit = AccessUnit(data, message, is_idr, sets, is_recovery_point=can_begin)
         self._last, self._latest = unit, message.timestamp
         return unit
 
@@ -289,10 +299,18 @@ class AccessUnitAssembler:
             return not begins_at_zero(nal) and not is_new_time
         if head.is_same_picture(draft.head):
             # Twins occur: IDR pictures whose idr_pic_id never changes.
-            return not is_new_time and not (is_new_message and head.first_mb == 0)
+            if is_new_message and head.first_mb == 0:
+                return False
+            step_ms = abs(message.timestamp - draft.latest)
+            is_next_part = head.first_mb >= draft.last_mb
+            is_part = not is_new_time or (is_next_part and step_ms <= PART_TIME_MS)
+            if is_part:
+                draft.last_mb = head.first_mb
+            return is_part
         if draft.fields == 1 and head.is_second_field_of(draft.head):
             draft.fields = 2
             draft.head = head
+            draft.last_mb = head.first_mb
             return True
         return False
 
@@ -307,6 +325,7 @@ class AccessUnitAssembler:
         slices = [known for known in nals if known[0] & 0x1F in _SLICES]
         draft = _Draft([], last.message, self._slices.read(slices[-1]), replaces_last=True)
         draft.latest = self._latest
+        draft.last_mb = draft.head.first_mb if draft.head is not None else 0
         for known in nals:
             draft.add(known)
         self._draft = draft
@@ -326,7 +345,14 @@ class AccessUnitAssembler:
         except AvcError:  # a NAL unit out of start codes that is too long for its length
             return []
         sets = tuple(draft.sets)
-        unit = AccessUnit(data, draft.message, draft.is_idr, sets, draft.replaces_last)
+        unit = AccessUnit(
+            data,
+            draft.message,
+            draft.is_idr,
+            sets,
+            draft.replaces_last,
+            draft.is_recovery_point and not draft.is_idr,
+        )
         self._last, self._latest = unit, draft.latest
         return [unit]
 
@@ -350,6 +376,50 @@ def clean_nals(data: Data, length_size: int) -> tuple[list[bytes], bool]:
             is_clean = is_clean and parts == [data[begin:end]]
             nals += parts
     return nals, is_clean
+
+
+def is_recovery_point(nal: bytes) -> bool:
+    """Whether an SEI NAL unit holds a recovery point (H.264 D.1.8): decoders can begin there.
+
+    Open GOPs and pictures that are refreshed bit by bit have these in place of IDR pictures.
+    """
+    if nal[0] & 0x1F != NalType.SEI:
+        return False
+    at, size = 1, len(nal)
+    while at + 1 < size and nal[at] != _SEI_STOP:
+        kind = length = 0
+        while at < size and nal[at] == _SEI_MORE:
+            kind, at = kind + _SEI_MORE, at + 1
+        if at < size:
+            kind, at = kind + nal[at], at + 1
+        while at < size and nal[at] == _SEI_MORE:
+            length, at = length + _SEI_MORE, at + 1
+        if kind == _RECOVERY_POINT:
+            return True
+        if at < size:
+            length, at = length + nal[at], at + 1
+        at += length
+    return False
+
+
+def fitting_length_size(data: Data, known: int) -> int | None:
+    """Another size of lengths than the record's, if by it a message is NAL units to its last byte.
+
+    Some records say 1 or 2 where lengths of 4 bytes come.
+    """
+    data = bytes(data)
+    for length_size in (size for size in (4, 2, 1, 3) if size != known):
+        try:
+            spans = nal_spans(data, length_size)
+        except AvcError:
+            continue
+        kinds = [data[begin] for begin, _ in spans]
+        is_exact = sum(end - begin + length_size for begin, end in spans) == len(data)
+        if is_exact and all(
+            0 < kind < 0x80 and 0 < kind & 0x1F <= NalType.FILLER for kind in kinds
+        ):
+            return length_size
+    return None
 
 
 def clean_config(config: AvcConfig) -> AvcConfig:

@@ -28,6 +28,9 @@ class FrameType(IntEnum):
     COMMAND = 5
 
 
+_FRAME_TYPES = {frame_type.value: frame_type for frame_type in FrameType}
+
+
 class VideoPacket(IntEnum):
     """AVCPacketType; E-RTMP's packet types are mapped to it."""
 
@@ -85,15 +88,14 @@ class _ExtendedPacket(IntEnum):
 def parse_video(payload: D) -> VideoBody[D]:
     """Take a video tag body apart, classic or E-RTMP.
 
-    Raises FlvError for a body that is too short, or of an unknown codec or frame type.
+    A frame type that is none counts as `INTER`. Raises FlvError for a body that is too short, or of
+    an unknown codec.
     """
     if not payload:
         raise FlvError("empty video tag")
     first = payload[0]
-    try:
-        frame_type = FrameType(first >> 4 & 7)
-    except ValueError:
-        raise FlvError(f"video frame type {first >> 4 & 7}") from None
+    # a hint that some encoders get wrong: the NAL units tell what a picture is
+    frame_type = _FRAME_TYPES.get(first >> 4 & 7, FrameType.INTER)
     if first & 0x80:
         return _parse_extended(payload, frame_type)
     codec = _CLASSIC_CODECS.get(first & 0x0F)

@@ -2,7 +2,8 @@
 
 Messages become access units (`common.codecs.h264_access_units`), and these get their time. A record
 that repeats the known one says nothing; parameter sets in band that differ from it make a new one,
-ahead of the unit that they came in.
+ahead of the unit that they came in. So they do where no record came at all; lengths have 4 bytes
+then. Where messages show that the record is wrong about their lengths, it is put right.
 
 Pure, one a publisher. What cannot be read comes out as `Dropped`; nothing raises.
 """
@@ -14,6 +15,7 @@ from fractions import Fraction
 from common.codecs.bits import BitReader
 from common.codecs.h264 import (
     AvcConfig,
+    NalType,
     looks_like_annexb,
     parameter_sets_in,
     parse_sps,
@@ -25,6 +27,8 @@ from common.codecs.h264_access_units import (
     AccessUnitAssembler,
     MessageFacts,
     clean_config,
+    clean_nals,
+    fitting_length_size,
 )
 from common.errors import AvcError
 from common.media.rates import declared_rate
@@ -33,11 +37,16 @@ from ingest.streams.media_events import Dropped
 from ingest.streams.source_times import SourceTimes
 from ingest.streams.timeline import Stamp
 
-# Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours): taken as 0.
+# Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours; some are in 1/90000 s):
+# taken as 0. A picture is shown 16 pictures after its decoding at the latest (H.264 A.3.1), and all
+# of them may be later by a constant.
 MAX_COMPOSITION_MS = 10_000
+MAX_REORDERED = 16
+MAX_OFFSET_MS = 2_000
 # What a picture may refer to (H.264 7.4.2.1.1, 7.4.2.2): more at once are an attack.
 MAX_SPS = 32
 MAX_PPS = 256
+_START_CODE = b"\x00\x00\x01"
 MAX_RECORD_BYTES = 16 * 1024  # kept, and sent to every player; real ones have 30 to 200
 
 H264Result = VideoConfig | VideoUnit | Dropped
@@ -52,7 +61,7 @@ class H264Input:
         self._length_size: int | None = None  # None: no record yet
         self._config: AvcConfig | None = None
         self._known_sets: frozenset[bytes] = frozenset()
-        self._flagged_before = False  # the last picture had the keyframe flag
+        self._claimed_before = False  # the last picture was said to be a keyframe
         self._declared_fps: Fraction | None = None  # by metadata …
         self._frame_ms: float | None = None  # … or by the SPS, which goes first
 
@@ -74,7 +83,7 @@ class H264Input:
             else:
                 parsed = AvcConfig.parse(record)
                 config = clean_config(parsed)
-                if config is not parsed:
+                if config is not parsed or record[0] != 1 or _START_CODE in record:
                     record = config.encode()
             known = self._config
             if known is None:
@@ -113,14 +122,19 @@ class H264Input:
     def message(self, data: Data, message: MessageFacts) -> list[H264Result]:
         """Take a message's NAL units."""
         if self._length_size is None:
-            return [_dropped("video before its sequence header")]
+            if not _has_parameter_sets(data):
+                return [_dropped("video before its sequence header")]
+            self._length_size = 4
         assembler = self._assembler
+        results: list[H264Result] = []
         try:
             units = assembler.add(data, message)
         except AvcError as error:
-            reason = "NAL units beyond their tag"
-            return [Dropped(MediaKind.VIDEO, reason, str(error), breaks_references=True)]
-        results: list[H264Result] = []
+            results = self._correct_lengths(data)
+            if not results:
+                reason = "NAL units beyond their tag"
+                return [Dropped(MediaKind.VIDEO, reason, str(error), breaks_references=True)]
+            units = assembler.add(data, message)
         for unit in units:
             results += self._unit(unit)
         if not units and assembler.waiting_since_s is None:
@@ -129,6 +143,14 @@ class H264Input:
                 assembler.drop_parameter_sets_ahead()
             results.append(_dropped("video tag without a picture"))
         return results
+
+    def _correct_lengths(self, data: Data) -> list[H264Result]:
+        """A configuration with another size of lengths, if the record is wrong about it."""
+        length_size = fitting_length_size(data, self._length_size or 4)
+        if length_size is None or self._config is None:
+            return []
+        config = replace(self._config, nal_length_size=length_size)
+        return self._configured(config, config.encode())
 
     def flush(self, before_s: float) -> list[H264Result]:
         """What waits for more of its picture, if the last of it came before then."""
@@ -143,12 +165,12 @@ class H264Input:
             return [*results, _dropped("video before its parameter sets")]
         message = unit.message
         composition_ms = message.composition_ms
-        if abs(composition_ms) > MAX_COMPOSITION_MS:
+        if composition_ms and abs(composition_ms) > self._most_composition_ms:
             composition_ms = 0
         stamp = self._times.video(
             message.timestamp, message.received_s, composition_ms, self._frame_ms
         )
-        if stamp.moved_ms:
+        if stamp.moved_ms and not unit.replaces_last:  # … which is shown a moment behind its part
             composition_ms = _composition_moved(composition_ms, stamp)
         results.append(
             VideoUnit(
@@ -156,7 +178,7 @@ class H264Input:
                 0,
                 stamp.dts_ms,
                 composition_ms,
-                self._is_key(message.is_flagged, unit.is_idr),
+                self._is_key(message.is_flagged or unit.is_recovery_point, unit.is_idr),
                 unit.data,
                 message.received_s,
                 unit.is_idr,
@@ -165,14 +187,20 @@ class H264Input:
         )
         return results
 
-    def _is_key(self, flagged: bool, is_idr: bool) -> bool:
+    @property
+    def _most_composition_ms(self) -> float:
+        if self._frame_ms is None:
+            return MAX_COMPOSITION_MS
+        return min(MAX_COMPOSITION_MS, MAX_REORDERED * self._frame_ms + MAX_OFFSET_MS)
+
+    def _is_key(self, is_claimed: bool, is_idr: bool) -> bool:
         """The keyframe flag, put right: some encoders set it on no picture, some on all.
 
-        A flagged picture that is no IDR is believed (intra refresh, open GOP) unless the one before
-        it was flagged too.
+        A picture that is no IDR, but is flagged or has a recovery point, is believed (intra
+        refresh, open GOP) unless the one before it was so too.
         """
-        believed = flagged and not self._flagged_before
-        self._flagged_before = flagged
+        believed = is_claimed and not self._claimed_before
+        self._claimed_before = is_claimed
         return is_idr or believed
 
     def _in_band(self, nals: Sequence[bytes]) -> list[H264Result]:
@@ -194,6 +222,15 @@ class H264Input:
             return self._configured(fresh, fresh.encode())
         except AvcError as error:
             return [_dropped("unreadable parameter sets in band", error)]
+
+
+def _has_parameter_sets(data: Data) -> bool:
+    """Whether there is an SPS in a message that comes before any record."""
+    try:
+        nals, _ = clean_nals(data, 4)
+    except AvcError:
+        return False
+    return any(nal[0] & 0x1F == NalType.SPS for nal in nals)
 
 
 def _dropped(reason: str, error: Exception | None = None) -> Dropped:

@@ -16,6 +16,7 @@ from common.codecs.h264_access_units import (
     MessageFacts,
     clean_config,
     clean_nals,
+    fitting_length_size,
 )
 from common.errors import AvcError
 from tests.kit.h264_bits import (
@@ -181,6 +182,60 @@ def test_a_new_time_begins_a_picture_whatever_its_slices_say() -> None:
     assert resolved(units.add(join_avcc(A[:1]), facts(0))) == [A[:1]]
     assert resolved(units.add(join_avcc(A[1:]), facts(20))) == [A[1:]]
     assert not units.splits_pictures
+
+
+@pytest.mark.parametrize(("step_ms", "is_joined"), [(1, True), (5, True), (10, True), (11, False)])
+def test_slices_whose_times_go_on_within_a_picture_are_joined(
+    step_ms: int, is_joined: bool
+) -> None:
+    units = assembler()
+    for index, nal in enumerate(A):
+        units.add(join_avcc([nal]), facts(index * step_ms))
+    assert units.splits_pictures is is_joined
+    assert [split_avcc(bytes(unit.data)) for unit in units.flush()] == [A] * is_joined
+
+
+def recovery_point(payload: bytes = b"\x06\x01\xc4") -> bytes:
+    return b"\x06" + payload + b"\x80"
+
+
+@pytest.mark.parametrize(
+    ("nals", "is_told"),
+    [
+        ([recovery_point(), *B], True),
+        ([AUD, b"\x06\x05\x04tfrm\x06\x01\xc4\x80", *B], True),
+        ([b"\x06\xff\x01\x00\x06\x01\xc4\x80", *B], True),
+        ([SEI, *B], False),
+        (B, False),
+        ([recovery_point(), *A], False),  # an IDR picture says more
+        ([b"\x06\x05\xff", *B], False),
+        ([b"\x06", *B], False),
+    ],
+)
+def test_a_recovery_point_is_told(nals: list[bytes], is_told: bool) -> None:
+    (unit,) = assembler().add(join_avcc(nals), facts())
+    assert unit.is_recovery_point is is_told
+    split = assembler()
+    split.splits_pictures = True
+    split.add(join_avcc(nals), facts())
+    assert split.flush()[0].is_recovery_point is is_told
+
+
+@pytest.mark.parametrize(
+    ("data", "known", "fitting"),
+    [
+        (join_avcc(A), 2, 4),
+        (join_avcc(A), 1, 4),
+        (join_avcc(A, 2), 4, 2),
+        (join_avcc(A, 1), 3, 1),
+        (join_avcc(A) + b"\0", 1, None),
+        (b"\xff" * 20, 4, None),
+    ],
+)
+def test_the_size_of_lengths_is_found_where_a_record_is_wrong_about_it(
+    data: bytes, known: int, fitting: int | None
+) -> None:
+    assert fitting_length_size(data, known) == fitting
 
 
 def test_a_publisher_that_splits_no_more_pictures_is_waited_for_no_more() -> None:

@@ -34,6 +34,8 @@ BODIES = [
     ("disposable", "37 01 7fffff", VideoBody(AVC, FrameType.DISPOSABLE, NALUS, 2**23 - 1, b""),
      False, False),
     ("end of sequence", "17 02 000000", VideoBody(AVC, KEY, END, 0, b""), False, False),
+    ("frame type 0", "07 01 000000 aa", VideoBody(AVC, INTER, NALUS, 0, b"\xaa"), False, False),
+    ("frame type 7", "77 01 000000 aa", VideoBody(AVC, INTER, NALUS, 0, b"\xaa"), False, False),
     ("command", "57 00", VideoBody(AVC, FrameType.COMMAND, None, 0, b"\x00"), False, False),
     ("legacy HEVC", "1c 01 000000 aa", VideoBody(HEVC, KEY, NALUS, 0, b"\xaa"), True, False),
     ("H.263", "12 aa", VideoBody(VideoCodec.H263, KEY, None, 0, b"\xaa"), True, False),
@@ -105,7 +107,6 @@ def test_a_video_body_cut_anywhere_is_shorter_or_an_flv_error(
 
 BAD_BODIES = [
     ("empty", "", "empty"),
-    ("frame type 0", "07 01 000000", "frame type 0"),
     ("codec id 1", "11", "codec id 1"),
     ("too short for AVC", "17 01 0000", "4 bytes"),
     ("packet type 3", "17 03 000000", "packet type 3"),

@@ -123,3 +123,82 @@ def test_what_waits_for_more_is_given_when_nothing_more_came() -> None:
     assert source.flush(100.033) == []
     assert units(source.flush(100.034)) == [(33, False, INTER)]
     assert source.flush(200.0) == []
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [join_avcc([POC_SPS, PLAIN_PPS, *IDR])],
+        [b"".join(SC + nal for nal in (POC_SPS, PLAIN_PPS, *IDR))],
+        [join_avcc([POC_SPS]), join_avcc([PLAIN_PPS]), join_avcc(IDR)],
+        [join_avcc([POC_SPS, PLAIN_PPS]), join_avcc(IDR)],
+    ],
+)
+def test_parameter_sets_in_band_do_where_no_record_came(messages: list[bytes]) -> None:
+    source = H264Input(SourceTimes(Timeline()))
+    (early,) = source.message(join_avcc(INTER), facts(0))
+    assert isinstance(early, Dropped)
+    results = [result for data in messages for result in source.message(data, facts(40))]
+    (config,) = [result for result in results if isinstance(result, VideoConfig)]
+    assert config.record == CONFIG.encode()
+    assert [(at, is_key) for at, is_key, _ in units(results)] == [(40, True)]
+
+
+@pytest.mark.parametrize(("said", "size"), [(1, 300), (1, 5_000), (2, 70_000), (3, 5_000)])
+def test_a_record_that_is_wrong_about_the_lengths_is_put_right(said: int, size: int) -> None:
+    large = [IDR[0] + b"\x5a" * size]
+    source = made(replace(CONFIG, nal_length_size=said).encode())
+    config, unit = source.message(join_avcc(large), facts(0))
+    assert isinstance(config, VideoConfig)
+    assert AvcConfig.parse(config.record).nal_length_size == 4
+    assert units([unit]) == [(0, True, large)]
+    (broken,) = source.message(join_avcc(INTER)[:-1], facts(33))
+    assert isinstance(broken, Dropped)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\x00" + CONFIG.encode()[1:],
+        replace(CONFIG, sps=(SC + POC_SPS,), pps=(SC[1:] + PLAIN_PPS,)).encode(),
+    ],
+)
+def test_what_players_could_not_read_in_a_record_does_not_reach_them(record: bytes) -> None:
+    (config,) = H264Input(SourceTimes(Timeline())).record(record)
+    assert isinstance(config, VideoConfig)
+    assert config.record == CONFIG.encode()
+
+
+def test_a_recovery_point_is_a_keyframe_unless_every_picture_has_one() -> None:
+    source = made()
+    point = b"\x06\x06\x01\xc4\x80"
+    told = []
+    for number, is_point in enumerate((True, False, True, True, False)):
+        data = join_avcc([point] * is_point + INTER)
+        told += units(source.message(data, facts(33 * number)))
+    assert [is_key for _, is_key, _ in told] == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("fps", "composition_ms", "given_ms"),
+    [(30, 500, 500), (30, -500, -500), (30, 3_000, 0), (60, 3_000, 0), (1, 9_000, 9_000),
+     (None, 9_000, 9_000), (None, 11_000, 0)],
+)  # fmt: skip
+def test_composition_times_that_no_reordering_explains_are_none(
+    fps: int | None, composition_ms: int, given_ms: int
+) -> None:
+    source = made()
+    source.declare_rate(Fraction(fps) if fps else None)
+    (unit,) = source.message(join_avcc(IDR), MessageFacts(20_000, composition_ms, True, 100.0))
+    assert isinstance(unit, VideoUnit)
+    assert unit.composition_ms == given_ms
+
+
+def test_a_picture_that_comes_again_whole_is_shown_behind_its_part() -> None:
+    source = made()
+    shown = []
+    for index, nal in enumerate([*IDR, INTER[0]]):
+        message = MessageFacts(0 if index < 3 else 33, 66, False, 100.0)
+        results = source.message(join_avcc([nal]), message)
+        shown += [r.dts_ms + r.composition_ms for r in results if isinstance(r, VideoUnit)]
+    assert shown == [66, 67]

@@ -22,6 +22,7 @@ MAX_MESSAGES = 1_000_000  # of one read
 MAX_PARTS = 65_536  # of one message
 MAX_TEXT_BYTES = 4096
 MAX_SECONDS = 24 * 3600
+_MAX_UNIX = 1 << 36  # a year that a calendar has
 _LEVEL = 1  # pictures do not get smaller
 _PIECE_BYTES = 64 * 1024
 _TYPES = frozenset((8, 9, 18))  # RTMP's audio, video and AMF0 data messages
@@ -156,7 +157,10 @@ def _info(value: Any) -> CaptureInfo:
         if type(found) is not field.type:
             raise CaptureError(f"its {field.name} is not as it should be")
         given[field.name] = found
-    return CaptureInfo(**given)
+    info = CaptureInfo(**given)
+    if not 0 <= info.created_unix < _MAX_UNIX:
+        raise CaptureError("its date is not as it should be")
+    return info
 
 
 def _values(pieces: Iterable[bytes]) -> Iterator[Any]:

@@ -177,29 +177,29 @@ class RtmpPublisher(_Peer):
 
     def send_metadata(self, payload: bytes, timestamp: int = 0) -> None:
         """Sends onMetaData; AMF0 from the string "onMetaData" on."""
-        self._take_input()
+        self.take_input()
         self.session.send_metadata(payload, timestamp)
         self._flush()
 
     def send_data(self, payload: bytes, timestamp: int = 0) -> None:
         """Sends any other data message."""
-        self._take_input()
+        self.take_input()
         self.session.send_data(payload, timestamp)
         self._flush()
 
     def send_audio(self, timestamp_ms: int, payload: bytes) -> None:
         """Sends an FLV audio tag body."""
-        self._take_input()
+        self.take_input()
         self.session.send_audio(timestamp_ms, payload)
         self._flush()
 
     def send_video(self, timestamp_ms: int, payload: bytes) -> None:
         """Sends an FLV video tag body."""
-        self._take_input()
+        self.take_input()
         self.session.send_video(timestamp_ms, payload)
         self._flush()
 
-    def _take_input(self) -> None:
+    def take_input(self) -> None:
         """Reads what has come, so that the server's acknowledgements never fill the socket."""
         ready = select.poll()
         ready.register(self._open_socket(), select.POLLIN)

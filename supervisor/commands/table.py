@@ -17,6 +17,7 @@ from supervisor.commands import (
     undrain,
 )
 from supervisor.commands.demo import command as demo
+from supervisor.commands.replay import command as replay
 
 COMMANDS = {
     module.COMMAND.name: module.COMMAND
@@ -30,6 +31,7 @@ COMMANDS = {
         reload,
         kick,
         capture,
+        replay,
         drain,
         undrain,
         rebalance,

@@ -62,3 +62,29 @@ def test_a_publisher_that_is_closed_for_a_fault_leaves_a_capture(
     info, reads = read_whole([path.read_bytes()])
     assert info.reason.startswith("closed: ChunkError")
     assert sum(len(read.messages) for read in reads) >= 30
+
+
+def test_a_capture_is_published_again_and_its_verdict_printed(
+    farm: Farm, clip: MakeClip, tmp_path: Path
+) -> None:
+    output = tmp_path / "cam.tfcap"
+    with Publisher(farm.url("cam"), clip(SPEC)) as publisher:
+        publisher.join(20)
+    with Publisher(farm.url("cam"), clip(SPEC), loop=True):
+        farm.wait_stream("cam")
+        assert farm.cli("capture", "live/cam", "-o", str(output)).returncode == 0
+    farm.wait_gone("cam")
+    answer = farm.cli("replay", str(output), "--speed", "1.25")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    reads = read_whole([output.read_bytes()])[1]
+    videos = sum(m.type_id == 9 for read in reads for m in read.messages)
+    assert f"Sent {videos} video" in answer.stdout
+    assert "at 1.25 times its speed" in answer.stdout
+    assert "Ingest: 640x360" in answer.stdout
+    assert " 0 errors" in answer.stdout
+    assert "240p: " in answer.stdout
+    farm.wait_gone("replay-" + read_whole([output.read_bytes()])[0].key_hash)
+    refused = farm.cli("replay", str(output), farm.url("cam", app="nowhere"))
+    assert (refused.returncode, "no app 'nowhere' here" in refused.stdout) == (1, True)
+    bad = farm.cli("replay", str(farm.config))
+    assert (bad.returncode, "it is no capture" in bad.stderr) == (1, True)

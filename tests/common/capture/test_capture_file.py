@@ -77,6 +77,8 @@ BAD = {
     "a list for the info": capture_of([1, 2]),
     "a key that is a number": capture_of({**INFO_MAP, "app": 3}),
     "an app that is missing": capture_of({"key_hash": "", "reason": ""}),
+    "a date that is none": capture_of({**INFO_MAP, "created_unix": float("nan")}),
+    "a date in no calendar": capture_of({**INFO_MAP, "created_unix": 1e30}),
     "a time that steps back": capture_of(INFO_MAP, [5, []], [4, []]),
     "a day and more": capture_of(INFO_MAP, [10**12, []]),
     "a read without a list": capture_of(INFO_MAP, [5, 6]),

@@ -1,18 +1,21 @@
-"""Writes what documents take from declarations in the code: configuration keys, notices."""
+"""Writes what documents take from declarations in the code: configuration keys, notices, costs."""
 
 from pathlib import Path
 
 from common.config.reference import with_tables
 from common.notices.reference import with_notices
 from ingest.doctor.source_rules import SOURCE_EVENTS, SOURCE_RULES
+from supervisor.placement.sizing_table import with_sizing
 from worker.audio.level_rules import LEVEL_RULES
 
 DOCUMENTS = Path(__file__).parent.parent / "docs"
 CONFIGURATION = DOCUMENTS / "configuration.md"
 OPERATIONS = DOCUMENTS / "operations.md"
+SIZING = DOCUMENTS / "sizing.md"
 
 RULES = (*SOURCE_RULES, *LEVEL_RULES)
 
 if __name__ == "__main__":
     CONFIGURATION.write_text(with_tables(CONFIGURATION.read_text()))
     OPERATIONS.write_text(with_notices(OPERATIONS.read_text(), RULES, SOURCE_EVENTS))
+    SIZING.write_text(with_sizing(SIZING.read_text()))

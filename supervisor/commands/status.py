@@ -17,7 +17,9 @@ def run(  # one parameter each: typer reads them
     stream: Annotated[
         str | None,
         typer.Argument(
-            metavar="STREAM", help="Streams that have this in APP/KEY, or a glob: 'live/cam*'."
+            metavar="STREAM",
+            help="The page of one stream: APP/KEY. Or those that have this in their name, or a "
+            "glob: 'live/cam*'.",
         ),
     ] = None,
     run_dir: RunDir = None,
@@ -42,6 +44,7 @@ def run(  # one parameter each: typer reads them
 
     from supervisor.commands.client import CommandFailed, NotRunning
     from supervisor.commands.client import status as ask_status
+    from supervisor.commands.stream_page import NoSuchStream, named, part_of
     from supervisor.commands.stream_selection import SORTS, Selection
 
     if sort not in SORTS:
@@ -51,12 +54,15 @@ def run(  # one parameter each: typer reads them
     try:
         if as_json:
             while True:
-                typer.echo(json.dumps(ask_status(where), indent=None if watch else 2))
+                document = ask_status(where)
+                found = named(document, selection.pattern)
+                shown = document if found is None else part_of(document, found)
+                typer.echo(json.dumps(shown, indent=None if watch else 2))
                 if not watch:
                     return
                 time.sleep(1)
         _show_tables(where, selection, renditions or None, watch=watch, latency=latency)
-    except (NotRunning, CommandFailed) as error:
+    except (NotRunning, CommandFailed, NoSuchStream) as error:
         fail(error)
     except KeyboardInterrupt:
         return
@@ -70,6 +76,7 @@ def _show_tables(
     from supervisor.commands.latency_table import latency_lines
     from supervisor.commands.screen import look, show
     from supervisor.commands.status_table import Shown, page
+    from supervisor.commands.stream_page import named
 
     while True:
         document = for_terminal(ask_status(where))
@@ -77,6 +84,8 @@ def _show_tables(
         if latency:
             show(latency_lines(document, screen.width, selection), screen)
         else:
+            if not watch:
+                named(document, selection.pattern)  # one that nobody has is a failure
             shown = Shown(selection, renditions, screen.height)
             show(page(document, time.time(), screen.width, shown).lines, screen)
         if not watch:

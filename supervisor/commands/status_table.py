@@ -13,6 +13,7 @@ from datetime import datetime
 from common.process.log import stream_label
 from common.words import counted, duration
 from supervisor.commands.layout import Cell, Column, Line, Row, Span, fit, table, wrap
+from supervisor.commands.stream_page import NoSuchStream, named, stream_lines
 from supervisor.commands.stream_selection import (
     Json,
     Selection,
@@ -84,7 +85,13 @@ class Page:
 
 
 def page(status: Json, now_unix: float, width: int, shown: Shown = Shown()) -> Page:
-    """All of the document that is to be shown."""
+    """All of the document that is to be shown; of one stream that is named, its own page."""
+    try:
+        stream = named(status, shown.selection.pattern)
+    except NoSuchStream as error:
+        return Page([], [], wrap(str(error), width, "red"), [])
+    if stream is not None:
+        return Page([], [], stream_lines(status, stream, now_unix, width), [])
     return _page(status, now_unix, width, shown).fitted(width)
 
 

@@ -52,6 +52,7 @@ def stream_row(
         "audio": "AAC-LC 48 kHz 2ch",
         "source_clock": "",
         "notices": [],
+        "levels": None,
         "frames": 900,
         "dropped": {"ingest": 70_000 + index},
         "frames_in": 900,

@@ -16,7 +16,7 @@ from common.media.units import AudioCodec
 from worker.audio.sampling import Sample
 
 FLOOR_DBFS: Final = -120.0  # of digital silence
-FULL: Final = 0.99  # of full scale: a sample beyond it is clipped
+FULL: Final = 0.95  # of full scale: AAC rounds off what was clipped before it
 _PRIMING: Final = 2  # frames whose samples say nothing: each is half of the one before
 _CODECS: Final = {AudioCodec.AAC: "aac", AudioCodec.MP3: "mp3float"}
 

@@ -71,8 +71,8 @@ LEVEL_RULES: Final[tuple[Rule[LevelFigures], ...]] = (
             f"the sound clips: {f.clipped:.1%} of it is at full scale: lower the level by 6 dB"
         ),
         lambda f: f.clipped,
-        enter=0.002,
-        leave=0.0005,
+        enter=0.003,
+        leave=0.001,
         after_s=10,
         until_s=15,
     ),

@@ -35,7 +35,7 @@ TABLE = [
     Row(
         "clipping",
         LevelFigures(0, 0, -3, clipped=0.05),
-        LevelFigures(0, 0, -3, clipped=0.001),
+        LevelFigures(0, 0, -3, clipped=0.002),
         "the sound clips: 5.0% of it is at full scale",
     ),
     Row(

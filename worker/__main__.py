@@ -8,7 +8,7 @@ import argparse  # noqa: E402
 
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
-from worker.devices.table import prepare_device  # noqa: E402
+from worker.devices.table import device_sandbox, prepare_device  # noqa: E402
 
 KIND = KINDS["worker"]
 
@@ -31,7 +31,7 @@ def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
 def main() -> None:
     arguments = arguments_of(child_parser(KIND, __doc__))
     prepare_device(arguments.device)
-    run_child(KIND, arguments, build)
+    run_child(KIND, arguments, build, confinement=device_sandbox(arguments.device))
 
 
 if __name__ == "__main__":

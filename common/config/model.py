@@ -313,6 +313,13 @@ class File(Table):
         "a child that hears no supervisor for this long ends",
         NEW_PROCESSES,
     )
+    sandbox: Annotated[bool, Boolean()] = key(
+        Settings,
+        "has_sandbox",
+        "workers open no file, no network and no program but what they need (Landlock, seccomp). "
+        "`tfarm doctor` says what the kernel lacks for it",
+        NEW_PROCESSES,
+    )
     include: tuple[Annotated[str, Text()], ...] = key(
         Reading,
         "include",

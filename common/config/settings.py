@@ -128,6 +128,7 @@ class Settings:
     templates: tuple[Template, ...] = (Template("live", DEFAULT_RENDITIONS),)
     calibration: tuple[Calibration, ...] = ()
     capture: CaptureSettings = field(default_factory=CaptureSettings)
+    has_sandbox: bool = True  # for the kinds that decode what strangers send
 
     def template(self, app: str) -> Template | None:
         for template in self.templates:

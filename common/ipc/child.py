@@ -12,17 +12,21 @@ way in, the order of the end and the exit code. A `__main__.py` is:
     if __name__ == "__main__":
         run_child(KIND, child_parser(KIND, __doc__).parse_args(), build)
 
-where `build` imports what takes long, makes the service and raises what is in its way.
+where `build` imports what takes long, makes the service and raises what is in its way. A kind that
+decodes what strangers send gives a `Sandbox` as well (`common/process/sandbox.py`).
 """
 
 import argparse
 import asyncio
+import contextlib
 import gc
+import importlib
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -35,7 +39,7 @@ from common.ipc.control_messages import Configure, Endpoint, Heartbeat, Hello, T
 from common.ipc.endpoint import endpoint
 from common.ipc.identity import ChildId
 from common.ipc.kinds import ChildKind
-from common.process import time_slice
+from common.process import sandbox, time_slice
 from common.process.descriptors import raise_limit
 from common.process.log import set_up
 
@@ -249,7 +253,18 @@ def child_parser(kind: ChildKind, description: str | None) -> argparse.ArgumentP
     parser.add_argument(
         "--orphan-timeout", type=float, default=30.0, help="seconds without a supervisor"
     )
+    if kind.is_sandboxed:
+        parser.add_argument("--no-sandbox", action="store_true", help="with all rights of its user")
     return parser
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """The sandbox of a kind: what it needs of the file system, and what it imports before."""
+
+    paths: sandbox.SandboxPaths
+    # Imported before files are closed: later no compiled module can be kept for the next start.
+    modules: tuple[str, ...]
 
 
 def run_child(
@@ -257,6 +272,7 @@ def run_child(
     arguments: argparse.Namespace,
     build: Build,
     *,
+    confinement: Sandbox | None = None,
     collects_rarely: bool = False,
 ) -> NoReturn:
     """A child's whole life; ends the process.
@@ -270,9 +286,21 @@ def run_child(
     set_up(str(child))
     raise_limit()
     time_slice.shorten()
+    if confinement is not None and arguments.no_sandbox:
+        confinement = None
+    if confinement is not None:
+        for module in confinement.modules:
+            with contextlib.suppress(ImportError):  # `build` says it better
+                importlib.import_module(module)
+        packages = {module.partition(".")[0] for module in (__name__, *confinement.modules)}
+        own = [Path(sys.modules[name].__path__[0]) for name in packages if name in sys.modules]
+        sandbox.close_files(arguments.run_dir, confinement.paths, own)
+        sandbox.close_calls(sandbox.RINGS)  # the loop does without them if it never had one
 
     def build_and_freeze(process: ChildProcess) -> ChildService:
         service = build(process, arguments)
+        if confinement is not None:
+            sandbox.close_calls()
         gc.freeze()  # what is here by now stays
         if collects_rarely:
             gc.set_threshold(10_000, 20, 100)

@@ -29,6 +29,7 @@ class ChildKind:
     listens: bool = False  # at the farm's address for publishers and players
     heartbeat_s: float = HEARTBEAT_S
     memory_is_limited: bool = False  # by `worker.max_memory`
+    is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
 
 
 # In the order of a clean end: who only looks, then publishers, so that workers and players get all
@@ -64,6 +65,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             count=None,
             heartbeat_s=0.25,  # one that hangs must be seen within two seconds
             memory_is_limited=True,
+            is_sandboxed=True,
         ),
         ChildKind(
             "egress",

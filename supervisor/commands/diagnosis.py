@@ -56,6 +56,8 @@ class Findings:
     uses_gpus: bool  # so configured
     devices: tuple[DeviceFinding, ...]
     pip: str = "pip"  # of tfarm's environment
+    sandbox_lacks: tuple[str, ...] = ()  # what the kernel does not have for it
+    uses_sandbox: bool = True  # so configured
 
     @property
     def is_usable(self) -> bool:
@@ -80,6 +82,7 @@ def document(found: Findings) -> Json:
             "cuda": cuda_text(found.cuda) if found.cuda else "",
             "problem": found.driver_problem,
         },
+        "sandbox": {"used": found.uses_sandbox, "lacks": list(found.sandbox_lacks)},
         "devices": [
             {
                 "name": device.name,
@@ -103,6 +106,7 @@ def text(found: Findings) -> str:
         lines.append(f"NVIDIA driver {found.driver}, CUDA {cuda_text(found.cuda)}")
     else:
         lines.append(f"NVIDIA driver: none ({found.driver_problem or 'not looked for'})")
+    lines.append(f"Sandbox of the workers: {_sandbox(found)}")
     for device in found.devices:
         lines += ["", *_device_lines(device)]
     given = list(advice(found))
@@ -159,6 +163,14 @@ def advice(found: Findings) -> Iterator[str]:
                 f"{device.name}: NVENC needs a newer driver, {DRIVER_FOR_NVENC} or later; until "
                 "then the host's cores encode"
             )
+
+
+def _sandbox(found: Findings) -> str:
+    if not found.uses_sandbox:
+        return "off by the configuration (sandbox = false)"
+    if found.sandbox_lacks:
+        return f"not whole, this kernel lacks {'; '.join(found.sandbox_lacks)}"
+    return "files, network and programs are closed (Landlock, seccomp)"
 
 
 def cuda_text(cuda: int) -> str:

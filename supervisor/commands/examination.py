@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config.settings import Settings
+from common.process import sandbox
 from supervisor.commands.diagnosis import GPU_PACKAGES, DeviceFinding, Findings
 from supervisor.commands.version import VERSION
 from supervisor.hardware.device_ids import is_called
@@ -57,6 +58,8 @@ def examine(
         bus_gpus=pci_gpus(),
         missing_packages=missing,
         uses_gpus=settings.devices.use_gpus,
+        sandbox_lacks=tuple(sandbox.missing()),
+        uses_sandbox=settings.has_sandbox,
         devices=tuple(devices),
         pip=f"{sys.executable} -m pip",
     )

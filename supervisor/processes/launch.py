@@ -63,6 +63,8 @@ def child_command(
     kind = KINDS[child.kind]
     argv = [*program(kind.name), *identity_arguments(child), "--run-dir", str(run_dir)]
     argv += ["--orphan-timeout", str(settings.orphan_timeout_s)]
+    if kind.is_sandboxed and not settings.has_sandbox:
+        argv.append("--no-sandbox")
     if kind.listens:
         argv += ["--listen", address_text(listen)]
         if kind.count is not None and kind.count(settings) > 1:

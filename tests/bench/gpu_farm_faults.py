@@ -41,7 +41,7 @@ def faults(scene: Scene, table: Table) -> None:
     first, second = scene.gpus[:2]
     log_path = scene.out / "nvenc-sim-faults.jsonl"
     environ = _plan_faults(scene, log_path)
-    config = scene.config(apps={"live": ("gpu-only", "refuse")})
+    config = scene.config(apps={"live": ("gpu-only", "refuse")}, is_simulated=True)
     renditions = [name for name, *_ in scene.size.renditions]
     keys = ["s0", "s1", "s2", "s3"]
     history: list[tuple[float, str, dict[str, str]]] = []

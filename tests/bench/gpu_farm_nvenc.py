@@ -41,6 +41,7 @@ def nvenc(scene: Scene, table: Table) -> None:
             "strict": ("gpu-only", "refuse"),
         },
         vbr=VBR,
+        is_simulated=True,
     )
     with ExitStack() as stack:
         log = scene.out / "farm-nvenc.log"

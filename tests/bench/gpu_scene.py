@@ -99,13 +99,18 @@ class Scene:
         software: str = "workers = 0",
         apps: Mapping[str, Sequence[str]] | None = None,
         vbr: str = "",
+        is_simulated: bool = False,
     ) -> str:
-        """A farm's TOML; `apps` gives each app's policy, `vbr` names a rendition."""
+        """A farm's TOML; `apps` gives each app's policy, `vbr` names a rendition.
+
+        `is_simulated`: the stand-in for NVENC writes files, so workers are not in a sandbox.
+        """
         width, height, *_ = self.size.source
         excluded = ", ".join(f'"{name}"' for name in exclude)
         several = self.hybrid_workers is not None
         workers = f"hybrid_workers = {self.hybrid_workers}\n" if several else ""
-        text = (
+        text = "sandbox = false\n" if is_simulated else ""
+        text += (
             f'[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nexclude = [{excluded}]\n{workers}'
             f"[software]\n{software}\n"
         )

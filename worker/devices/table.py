@@ -6,13 +6,18 @@ To add a device: a folder beside `software/` and `gpu/` whose classes are a
 machine without a driver, and CUDA must find its environment set.
 """
 
+import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from common.config.ladder import Pipeline
+from common.ipc.child import Sandbox
 from common.ipc.identity import CPU
+from common.process.sandbox import SandboxPaths
 from worker.devices.backend import Backend
 from worker.threads import OwnThreads, SessionThreads, SharedThreads
 
@@ -39,6 +44,8 @@ class DeviceKind:
     device: str  # as a `ChildId` has it; "": every one that no other kind is
     open: Callable[[str, int, int], OpenDevice]  # name, threads of an x264 encoder, share
     prepare: Callable[[str], None]  # before any of its modules is imported
+    modules: tuple[str, ...]  # to be imported before the sandbox closes
+    paths: Callable[[], SandboxPaths]  # what it needs in the sandbox
 
 
 def _open_software(name: str, encoder_threads: int, share: int) -> OpenDevice:
@@ -49,6 +56,10 @@ def _open_software(name: str, encoder_threads: int, share: int) -> OpenDevice:
 
 def _prepare_software(name: str) -> None:
     sys.setswitchinterval(SOFTWARE_SWITCH_INTERVAL_S)
+
+
+def _no_paths() -> SandboxPaths:
+    return SandboxPaths()
 
 
 def _open_gpu(name: str, encoder_threads: int, share: int) -> OpenDevice:
@@ -65,9 +76,29 @@ def _prepare_gpu(name: str) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = name
 
 
+def _gpu_paths() -> SandboxPaths:
+    """The driver's devices and facts; CUDA and NVDEC were tried with them on H200s."""
+    if not Path("/dev/nvidia-uvm").exists():  # libcuda would have it made, and no longer can
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(["nvidia-modprobe", "-c0", "-u"], timeout=10, check=False)
+    devices = [path for path in Path("/dev").glob("nvidia*") if path != Path("/dev/nvidia")]
+    read = map(Path, ("/proc/driver", "/proc/devices", "/proc/modules", "/sys", "/etc/nvidia"))
+    return SandboxPaths(tuple(read), tuple(devices))
+
+
 DEVICES = (
-    DeviceKind(CPU, _open_software, _prepare_software),
-    DeviceKind("", _open_gpu, _prepare_gpu),  # a GPU's UUID
+    DeviceKind(
+        CPU, _open_software, _prepare_software, ("worker.devices.software.device",), _no_paths
+    ),
+    # a GPU's UUID
+    DeviceKind(
+        "",
+        _open_gpu,
+        _prepare_gpu,
+        # their imports look for libraries by the compiler and by temporary files
+        ("worker.devices.gpu.device", "cupy", "PyNvVideoCodec"),
+        _gpu_paths,
+    ),
 )
 
 
@@ -78,7 +109,15 @@ def device_kind(device: str) -> DeviceKind:
 
 def prepare_device(device: str) -> None:
     """Set this process up for the device, before `open_device` and before all other work."""
+    # numpy would start a thread for each core at its import, which the sandbox could not close
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     device_kind(device).prepare(device)
+
+
+def device_sandbox(device: str) -> Sandbox:
+    """The sandbox of a worker with the device."""
+    kind = device_kind(device)
+    return Sandbox(kind.paths(), ("worker.run", *kind.modules))
 
 
 def open_device(device: str, encoder_threads: int, share: int = 1, *, name: str = "") -> OpenDevice:

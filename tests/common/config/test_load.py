@@ -26,6 +26,7 @@ from common.errors import ConfigError
 FULL = """
 log_level = "DEBUG"
 orphan_timeout = "45s"
+sandbox = false
 [listen]
 rtmp = "[::]:1936"
 [software]
@@ -129,6 +130,7 @@ def test_every_key_reaches_its_setting() -> None:
     found = config.parse(tomllib.loads(FULL))
     assert found.listen == Listen("::", 1936)
     assert (found.log_level, found.orphan_timeout_s) == ("DEBUG", 45.0)
+    assert not found.has_sandbox
     assert (found.software.workers, found.software.capacity) == (3, 250.5)
     assert found.software.encoder_threads == 2
     assert not found.devices.use_gpus

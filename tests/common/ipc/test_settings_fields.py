@@ -21,7 +21,7 @@ from common.config.settings import (
 FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
-        "calibration capture"
+        "calibration capture has_sandbox"
     ),
     Listen: "host port",
     Software: "workers capacity encoder_threads",

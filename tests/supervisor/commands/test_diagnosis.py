@@ -168,3 +168,12 @@ def test_a_driver_too_old_for_nvenc_is_named() -> None:
 
 def test_cuda_versions_in_words() -> None:
     assert (cuda_text(12080), cuda_text(13000), cuda_text(0)) == ("12.8", "13.0", "unknown")
+
+
+def test_the_sandbox_is_whole_or_what_it_lacks_is_named_or_it_is_off() -> None:
+    assert "Sandbox of the workers: files, network and programs are closed" in text(HOST)
+    old = replace(HOST, sandbox_lacks=("Landlock (Linux 5.13)",))
+    assert "Sandbox of the workers: not whole, this kernel lacks Landlock (Linux 5.13)" in text(old)
+    assert document(old)["sandbox"] == {"used": True, "lacks": ["Landlock (Linux 5.13)"]}
+    off = replace(old, uses_sandbox=False)
+    assert "Sandbox of the workers: off by the configuration (sandbox = false)" in text(off)

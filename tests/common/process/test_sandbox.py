@@ -1,0 +1,129 @@
+"""A process in the sandbox tries to get out. Linux 5.13 and later have all of it, so nothing here
+is skipped: where the kernel of a test machine lacks it, these tests fail."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.process import sandbox
+
+# Each attempt is a line of its own: what it is called, and an expression that raises where the
+# sandbox holds.
+PROGRAM = """
+import ctypes, importlib, json, mmap, os, signal, socket, sys, threading
+from pathlib import Path
+from common.process import sandbox
+
+run_dir, secret, listener, parent = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+held = open(secret)
+waiting = threading.Event()
+seen = {}
+def later():
+    waiting.wait()
+    seen["thread"] = attempt(lambda: os.fork())
+
+def attempt(do):
+    try:
+        do()
+    except BaseException as error:
+        return type(error).__name__
+    return "done"
+
+assert sandbox.close_files(run_dir, sandbox.SandboxPaths(), [Path(sandbox.__file__).parents[1]])
+bound = socket.socket(socket.AF_UNIX); bound.bind(str(run_dir / "own"))
+thread = threading.Thread(target=later); thread.start()
+assert sandbox.close_calls()
+waiting.set(); thread.join()
+
+def connect_tcp():
+    with socket.socket() as out:
+        out.connect(("127.0.0.1", 1))
+
+def connect_unix():
+    with socket.socket(socket.AF_UNIX) as out:
+        out.connect(listener)
+
+def another_thread():
+    other = threading.Thread(target=int); other.start(); other.join()
+
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *arguments):
+    if getattr(libc, name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+seen |= {
+    "read": attempt(lambda: open(secret).read()),
+    "list": attempt(lambda: os.listdir(Path(secret).parent)),
+    "passwords": attempt(lambda: open("/etc/passwd").read()),
+    "write": attempt(lambda: open(run_dir / "new", "w")),
+    "remove": attempt(lambda: os.unlink(run_dir / "own")),
+    "rename": attempt(lambda: os.rename(run_dir / "own", run_dir / "other")),
+    "chmod": attempt(lambda: os.chmod(run_dir / "own", 0o777)),
+    "environment": attempt(lambda: open(f"/proc/{parent}/environ").read()),
+    "tcp": attempt(connect_tcp),
+    "udp": attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)),
+    "bind": attempt(lambda: socket.socket(socket.AF_UNIX).bind(str(run_dir / "second"))),
+    "signal": attempt(lambda: os.kill(parent, 0)),
+    "fork": attempt(os.fork),
+    "exec": attempt(lambda: os.execv("/bin/true", ["true"])),
+    "spawn": attempt(lambda: os.posix_spawn("/bin/true", ["true"], {})),
+    "trace": attempt(lambda: call("ptrace", 16, parent, 0, 0)),
+    "namespace": attempt(lambda: call("unshare", 0x10000000)),
+    # what it needs to go on
+    "held": attempt(held.read),
+    "memory": attempt(lambda: mmap.mmap(-1, 1 << 20)),
+    "own thread": attempt(another_thread),
+    "unix": attempt(connect_unix),
+    "pair": attempt(socket.socketpair),
+    "module": attempt(lambda: importlib.import_module("csv")),
+    "own status": attempt(lambda: open("/proc/self/status").read()),
+    "own signal": attempt(lambda: os.kill(os.getpid(), 0)),
+}
+print(json.dumps(seen))
+"""
+FREE = {"held", "memory", "own thread", "unix", "pair", "module", "own status", "own signal"}
+
+
+def test_the_kernel_has_all_of_it() -> None:
+    assert sandbox.missing() == []
+
+
+@pytest.mark.e2e
+def test_what_a_process_in_the_sandbox_can_do_and_cannot(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    secret = tmp_path / "farm.toml"
+    secret.write_text("publish_keys = ['s3cret']")
+    with socket.socket(socket.AF_UNIX) as listener:
+        path = str(tmp_path / "listener")
+        listener.bind(path)
+        listener.listen()
+        ended = subprocess.run(
+            [sys.executable, "-Wignore", "-c", PROGRAM, run_dir, secret, path, str(os.getpid())],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).parents[3],
+        )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    seen = json.loads(ended.stdout)
+    assert {name for name, what in seen.items() if what == "done"} == FREE
+    assert set(seen.values()) == {"done", "PermissionError"}
+    assert (run_dir / "own").exists()
+    assert not (run_dir / "new").exists()
+
+
+def test_a_machine_that_is_not_known_goes_without_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unknown = os.uname_result(("Linux", "host", "6.12", "#1", "riscv64"))
+    monkeypatch.setattr(os, "uname", lambda: unknown)
+    assert not sandbox.close_calls()
+    assert "no sandbox for system calls reason=unknown machine riscv64" in caplog.text
+    assert any("riscv64" in line for line in sandbox.missing())

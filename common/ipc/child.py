@@ -289,6 +289,8 @@ def run_child(
     if confinement is not None and arguments.no_sandbox:
         confinement = None
     if confinement is not None:
+        # numpy would start a thread for each core at its import, which keeps all its rights
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
         for module in confinement.modules:
             with contextlib.suppress(ImportError):  # `build` says it better
                 importlib.import_module(module)

@@ -45,6 +45,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             parses_strangers=True,
             death_costs="nothing but the levels of the sound, until it measures again",
             count=lambda settings: int(any(t.audio_levels for t in settings.templates)),
+            is_sandboxed=True,
         ),
         ChildKind(
             "ingest",

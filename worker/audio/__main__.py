@@ -6,10 +6,18 @@ hold_signals()
 
 import argparse  # noqa: E402
 
-from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
+from common.ipc.child import (  # noqa: E402
+    ChildProcess,
+    ChildService,
+    Sandbox,
+    child_parser,
+    run_child,
+)
 from common.ipc.kinds import KINDS  # noqa: E402
+from common.process.sandbox import SandboxPaths  # noqa: E402
 
 KIND = KINDS["audio"]
+SANDBOX = Sandbox(SandboxPaths(), modules=("worker.audio.run",))
 
 
 def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
@@ -19,4 +27,4 @@ def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
 
 
 if __name__ == "__main__":
-    run_child(KIND, child_parser(KIND, __doc__).parse_args(), build)
+    run_child(KIND, child_parser(KIND, __doc__).parse_args(), build, confinement=SANDBOX)

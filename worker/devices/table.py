@@ -109,8 +109,6 @@ def device_kind(device: str) -> DeviceKind:
 
 def prepare_device(device: str) -> None:
     """Set this process up for the device, before `open_device` and before all other work."""
-    # numpy would start a thread for each core at its import, which the sandbox could not close
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     device_kind(device).prepare(device)
 
 

@@ -48,3 +48,8 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
 
 def test_publishers_end_first_and_players_last() -> None:
     assert list(KINDS) == ["audio", "ingest", "worker", "egress"]
+
+
+def test_what_decodes_strangers_bitstreams_is_in_a_sandbox() -> None:
+    for kind in KINDS.values():
+        assert kind.is_sandboxed == (kind.parses_strangers and bool(kind.libraries)), kind.name

@@ -289,15 +289,7 @@ def run_child(
     if confinement is not None and arguments.no_sandbox:
         confinement = None
     if confinement is not None:
-        # numpy would start a thread for each core at its import, which keeps all its rights
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"
-        for module in confinement.modules:
-            with contextlib.suppress(ImportError):  # `build` says it better
-                importlib.import_module(module)
-        packages = {module.partition(".")[0] for module in (__name__, *confinement.modules)}
-        own = [Path(sys.modules[name].__path__[0]) for name in packages if name in sys.modules]
-        sandbox.close_files(arguments.run_dir, confinement.paths, own)
-        sandbox.close_calls(sandbox.RINGS)  # the loop does without them if it never had one
+        _confine(confinement, arguments.run_dir)
 
     def build_and_freeze(process: ChildProcess) -> ChildService:
         service = build(process, arguments)
@@ -319,3 +311,16 @@ def run_child(
     # Threads may be inside a codec or a driver, after a lost device for good: nothing of theirs is
     # taken apart under them, and nothing of ours is left to be.
     os._exit(code)
+
+
+def _confine(confinement: Sandbox, run_dir: Path) -> None:
+    """Close this process, which has one thread yet, but for what it needs to build its service."""
+    # numpy would start a thread for each core at its import, which keeps all its rights
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    for module in confinement.modules:
+        with contextlib.suppress(ImportError):  # `build` says it better
+            importlib.import_module(module)
+    packages = {module.partition(".")[0] for module in (__name__, *confinement.modules)}
+    own = [Path(sys.modules[name].__path__[0]) for name in packages if name in sys.modules]
+    sandbox.close_files(run_dir, confinement.paths, own)
+    sandbox.close_calls(sandbox.IO_URING)  # the loop does without them if it never had one

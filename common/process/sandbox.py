@@ -26,7 +26,7 @@ log = logging.getLogger("tfarm.common.process.sandbox")
 _SET_MODE_FILTER: Final = 1
 _THREAD_SYNC: Final = 1  # SECCOMP_FILTER_FLAG_TSYNC
 
-RINGS: Final = tuple(call for call in FORBIDDEN if call.name.startswith("io_uring"))
+IO_URING: Final = tuple(call for call in FORBIDDEN if call.name.startswith("io_uring"))
 _SYSTEM: Final = (
     "/usr",
     "/lib",

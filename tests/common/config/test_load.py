@@ -157,7 +157,10 @@ def test_every_key_reaches_its_setting() -> None:
     assert (capture.memory_bytes, capture.seconds) == (64 * 1024**2, 30.0)
     assert (capture.directory, capture.pictures) == ("/var/captures", False)
     assert (capture.kept_files, capture.kept_bytes) == (5, 100 * 1024**2)
-    live, relay = found.templates
+
+
+def test_every_key_of_a_template_reaches_its_setting() -> None:
+    live, relay = config.parse(tomllib.loads(FULL)).templates
     assert (live.gop_ms, live.hold_ms, live.wait_ms) == (1000, 0, 2500)
     assert live.max_source == (1280, 720, 30)
     assert live.publish_keys == (hashlib.sha256(b"abc").hexdigest(), "0" * 64)

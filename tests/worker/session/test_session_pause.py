@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 import pytest
@@ -47,7 +48,8 @@ def test_the_last_picture_is_repeated_until_the_publisher_is_back(b_frames: int)
         reference_s = time.monotonic()
         driver.session.freeze(ClockReference(1000, reference_s))
         gather(driver, "big", 45)
-        back_ms = 1100 + round((time.monotonic() - reference_s) * 1000)
+        # Later than any freeze frame that a busy host makes until then.
+        back_ms = 5000 + round((time.monotonic() - reference_s) * 1000)
         second = shifted(other, back_ms)
         driver.feed(second)
         outputs = driver.finish()
@@ -59,7 +61,8 @@ def test_the_last_picture_is_repeated_until_the_publisher_is_back(b_frames: int)
     output = outputs["big"]
     filled = [pts for pts in output.pts_ms if first.pts_ms[-1] < pts < second.pts_ms[0]]
     assert len(filled) >= 15
-    assert {b - a for a, b in pairwise(filled)} <= {33, 34, 66, 67}, "the source's rate"
+    steps = [b - a for a, b in pairwise(filled)]
+    assert 33 <= min(steps) <= median(steps) <= 34, "the source's rate, but where the host was busy"
     assert set(first.pts_ms) <= set(output.pts_ms), "none of its own is left out"
     assert set(second.pts_ms) <= set(output.pts_ms)
     assert second.pts_ms[0] in output.keys_ms
@@ -88,16 +91,40 @@ def test_a_publisher_that_was_only_silent_goes_on_in_the_middle_of_its_gop(b_fra
     check(output, (320, 180))
     assert (status.decode_errors, status.frames_out) == (0, 90)
     replaced = [pts for pts in source.pts_ms[32:] if pts <= filled_ms]
-    assert 0 < len(replaced) <= status.dropped < 60, "what freeze frames stood in for"
+    assert 0 < len(replaced) <= status.dropped, "what freeze frames stood in for"
     assert len(output.headers) == 1
     assert all(a < b for a, b in pairwise(output.pts_ms))
-    late = [pts for pts in source.pts_ms if pts > filled_ms + 200]
+    late = source.pts_ms[33 + status.dropped :]
     assert filled_ms > source.pts_ms[30] + 200
     assert len(late) > 10
     assert set(late) <= set(output.pts_ms), "whole again as soon as it has caught up"
     planes = {frame.pts: plane_of(frame, 0).astype(int) for frame in output.decode()}
     index = source.pts_ms.index(late[3])
     assert np.abs(planes[late[3]] - plane_of(pattern(spec, index), 0).astype(int)).mean() < 12
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_burst_after_a_long_silence_is_not_decoded_before_its_newest_keyframe_of_the_past(
+    b_frames: int,
+) -> None:
+    source = make_source(SourceSpec(frames=240, gop_frames=60, b_frames=b_frames))
+    with Driver(source, template(), queue_ms=1000) as driver:
+        driver.feed(replace(source, units=source.units[:30]))
+        gather(driver, "big", 25)
+        last_ms = source.units[29].dts_ms
+        reference = ClockReference(last_ms, time.monotonic() - 5.5)  # stream time has gone on
+        driver.session.freeze(reference, may_go_on=True)
+        gather(driver, "big", 35)
+        driver.feed(replace(source, units=source.units[30:]))
+        outputs = driver.finish()
+        status = driver.session.status(1.0)
+    output = outputs["big"]
+    check(output, (320, 180))
+    assert status.decode_errors == 0
+    assert status.frames_out < 240 - 60, "those before the keyframe at 6 s cost nothing"
+    shown = len([pts for pts in source.pts_ms if pts in output.pts_ms])
+    assert 0 < 240 - status.dropped <= shown + 3
+    assert source.pts_ms[-1] in output.pts_ms, "no wait for a keyframe"
 
 
 def test_a_session_that_begins_while_the_publisher_is_away_goes_on_after_the_resume_point() -> None:
@@ -126,7 +153,7 @@ def test_a_session_that_gets_a_keyframe_alone_repeats_it_until_the_next_one(b_fr
         reference_s = time.monotonic()
         driver.session.freeze(ClockReference(5200, reference_s))
         gather(driver, "big", 10)
-        back_ms = 5300 + round((time.monotonic() - reference_s) * 1000)
+        back_ms = 9000 + round((time.monotonic() - reference_s) * 1000)
         second = shifted(later, back_ms)
         driver.feed(second)
         outputs = driver.finish()

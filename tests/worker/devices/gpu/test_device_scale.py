@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.config.ladder import Ladder, SourceFormat, Template, fit_ladder
+from common.config.ladder import Ladder, RenditionFit, SourceFormat, Template, fit_ladder
 from common.config.settings import DEFAULT_RENDITIONS
 from common.errors import UsageError
 from tests.kit.gpu_units import Nv12, moving_picture
@@ -22,8 +22,9 @@ from worker.devices.letterbox import fit_picture, rendition_picture
 pytestmark = pytest.mark.gpu
 
 
-def ladder_for(width: int, height: int) -> Ladder:
-    return fit_ladder(Template("live", DEFAULT_RENDITIONS), SourceFormat(width, height))
+def ladder_for(width: int, height: int, fit: RenditionFit = RenditionFit.SHORT_SIDE) -> Ladder:
+    template = Template("live", DEFAULT_RENDITIONS, fit=fit)
+    return fit_ladder(template, SourceFormat(width, height))
 
 
 def upload(frame: Nv12, stream: Stream, pitch: int | None = None) -> GpuPicture:
@@ -58,14 +59,22 @@ def download(surface: GpuSurface) -> Nv12:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "pitch"),
-    [(1920, 1080, None), (1920, 1080, 2048), (1366, 768, None), (720, 1280, None)],
+    ("width", "height", "pitch", "rule"),
+    [
+        (1920, 1080, None, RenditionFit.SHORT_SIDE),
+        (1920, 1080, 2048, RenditionFit.SHORT_SIDE),
+        (1366, 768, None, RenditionFit.BOX),
+        (720, 1280, None, RenditionFit.BOX),
+        (1080, 1920, None, RenditionFit.SHORT_SIDE),
+        (886, 1920, None, RenditionFit.SHORT_SIDE),
+        (2560, 1080, None, RenditionFit.SHORT_SIDE),
+    ],
 )
 def test_every_rendition_is_the_reference_picture(
-    device: GpuBackend, width: int, height: int, pitch: int | None
+    device: GpuBackend, width: int, height: int, pitch: int | None, rule: RenditionFit
 ) -> None:
     source = moving_picture(3, width, height)
-    ladder = ladder_for(width, height)
+    ladder = ladder_for(width, height, rule)
     sps = replace(PLAIN_SPS, width=width, height=height)
     scaler = device.open_scaler(ladder, sps)
     stream = Stream()

@@ -52,25 +52,27 @@ def run(  # one parameter each: typer reads them
     selection = Selection(app, stream or "", problems, sort)
     where = farm_dir(run_dir)
     try:
-        if as_json:
-            while True:
-                document = ask_status(where)
-                found = named(document, selection.pattern)
-                shown = document if found is None else part_of(document, found)
-                typer.echo(json.dumps(shown, indent=None if watch else 2))
-                if not watch:
-                    return
-                time.sleep(1)
-        _show_tables(where, selection, renditions or None, watch=watch, latency=latency)
+        if watch:
+            from supervisor.commands.status_view import View
+            from supervisor.commands.watch import watch as watch_farm
+
+            view = View(selection, renditions or None, has_latency=latency)
+            watch_farm(where, view, as_json=as_json)
+        elif as_json:
+            document = ask_status(where)
+            found = named(document, selection.pattern)
+            typer.echo(
+                json.dumps(document if found is None else part_of(document, found), indent=2)
+            )
+        else:
+            _show(where, selection, renditions or None, latency=latency)
     except (NotRunning, CommandFailed, NoSuchStream) as error:
         fail(error)
     except KeyboardInterrupt:
         return
 
 
-def _show_tables(
-    where: Path, selection: "Selection", renditions: bool | None, *, watch: bool, latency: bool
-) -> None:
+def _show(where: Path, selection: "Selection", renditions: bool | None, *, latency: bool) -> None:
     from supervisor.commands.client import for_terminal
     from supervisor.commands.client import status as ask_status
     from supervisor.commands.latency_table import latency_lines
@@ -78,19 +80,14 @@ def _show_tables(
     from supervisor.commands.status_table import Shown, page
     from supervisor.commands.stream_page import named
 
-    while True:
-        document = for_terminal(ask_status(where))
-        screen = look()
-        if latency:
-            show(latency_lines(document, screen.width, selection), screen)
-        else:
-            if not watch:
-                named(document, selection.pattern)  # one that nobody has is a failure
-            shown = Shown(selection, renditions, screen.height)
-            show(page(document, time.time(), screen.width, shown).lines, screen)
-        if not watch:
-            return
-        time.sleep(1)
+    document = for_terminal(ask_status(where))
+    screen = look()
+    if latency:
+        show(latency_lines(document, screen.width, selection), screen)
+    else:
+        named(document, selection.pattern)  # one that nobody has is a failure
+        shown = Shown(selection, renditions, screen.height)
+        show(page(document, time.time(), screen.width, shown).lines, screen)
 
 
 def answer(farm: RunningFarm, arguments: Arguments) -> Reply:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from common.process.log import stream_label
 from common.words import counted, duration
-from supervisor.commands.layout import Cell, Column, Line, Row, Span, fit, table, wrap
+from supervisor.commands.layout import Cell, Column, Line, Row, Span, fit, shorten, table, wrap
 from supervisor.commands.stream_page import NoSuchStream, named, stream_lines
 from supervisor.commands.stream_selection import (
     Json,
@@ -25,6 +25,7 @@ from supervisor.commands.stream_selection import (
 )
 
 SHOWN_DECISIONS = 5
+SHOWN_BRIEFLY = 2
 FEW_STREAMS = 3  # have their renditions shown where nothing says how high the terminal is
 # How those decisions begin that somebody looks for; the others are a stream's usual way.
 _TROUBLES = (
@@ -72,11 +73,13 @@ class Page:
     top: list[Line]
     titles: list[Line]  # of the streams
     streams: list[Line]
-    bottom: list[Line]
+    bottom: list[Line] = field(default_factory=list)
+    # The same in a few lines, where streams need the room.
+    brief: list[Line] = field(default_factory=list)
 
     def fitted(self, width: int) -> "Page":
         """The page for a terminal that is narrower than any title."""
-        parts = (self.top, self.titles, self.streams, self.bottom)
+        parts = (self.top, self.titles, self.streams, self.bottom, self.brief)
         return Page(*(fit(part, width) for part in parts))
 
     @property
@@ -89,9 +92,9 @@ def page(status: Json, now_unix: float, width: int, shown: Shown = Shown()) -> P
     try:
         stream = named(status, shown.selection.pattern)
     except NoSuchStream as error:
-        return Page([], [], wrap(str(error), width, "red"), [])
+        return Page([], [], wrap(str(error), width, "red"))
     if stream is not None:
-        return Page([], [], stream_lines(status, stream, now_unix, width), [])
+        return Page([], [], stream_lines(status, stream, now_unix, width))
     return _page(status, now_unix, width, shown).fitted(width)
 
 
@@ -99,10 +102,12 @@ def _page(status: Json, now_unix: float, width: int, shown: Shown) -> Page:
     top = [*_head(status, now_unix, width), *_devices(status, width), *_notes(status, width)]
     bottom = [*_processes(status, width), *_decisions(status["decisions"], width)]
     streams = select(status["streams"], shown.selection)
-    found = Page(top, *_streams(streams, status, shown, width, shown.renditions or False), bottom)
+    brief = _brief(status, width)
+    has_renditions = shown.renditions or False
+    found = Page(top, *_streams(streams, status, shown, width, has_renditions), bottom, brief)
     if shown.renditions is not None:
         return found
-    whole = Page(top, *_streams(streams, status, shown, width, True), bottom)
+    whole = Page(top, *_streams(streams, status, shown, width, True), bottom, brief)
     if shown.height is None:
         return whole if len(streams) <= FEW_STREAMS else found
     return whole if len(whole.lines) < shown.height else found
@@ -320,22 +325,43 @@ def _processes(status: Json, width: int) -> list[Line]:
     return [_blank(), _title("Processes"), *table(columns, rows, width)]
 
 
+def _brief(status: Json, width: int) -> list[Line]:
+    """Processes and refusals, each in a line or two."""
+    processes = (status["supervisor"], *status["children"])
+    states = Counter(child["state"] for child in processes)
+    memory = sum(child["memory_bytes"] for child in processes) / 1024**2
+    cpu = sum(child["cpu_percent"] for child in processes)
+    every = ", ".join(f"{n} {state}" for state, n in states.most_common())
+    lines = [_blank(), *wrap(f"Processes: {every}; {memory:.0f} MiB; CPU {cpu:.0f} %", width)]
+    for child in processes:
+        if child["state"] not in ("ready", "starting"):
+            words = f"{child['name']} {child['state']}: {child['reason']}"
+            lines.append((Span(shorten(words, width), "yellow"),))
+    for at, stream, text in _troubles(status["decisions"])[-SHOWN_BRIEFLY:]:
+        lines.append((Span(shorten(f"{at} {stream} {text}", width), "dim"),))
+    return lines
+
+
+def _troubles(decisions: Sequence[Json]) -> list[tuple[str, str, str]]:
+    """When, which stream as the log calls it, and what."""
+    return [
+        (
+            f"{datetime.fromtimestamp(entry['at_unix']):%H:%M:%S}",
+            stream_label(f"{entry['app']}/{entry['key']}"),
+            entry["text"],
+        )
+        for entry in decisions
+        if entry["text"].startswith(_TROUBLES)
+    ]
+
+
 def _decisions(decisions: Sequence[Json], width: int) -> list[Line]:
-    """The last refusals, quarantines and losses; streams are called as in the log."""
-    found = [entry for entry in decisions if entry["text"].startswith(_TROUBLES)]
+    """The last refusals, quarantines and losses."""
+    found = _troubles(decisions)
     if not found:
         return []
     columns = (Column("at"), Column("stream"), Column("what", is_text=True))
-    rows = [
-        Row(
-            (
-                f"{datetime.fromtimestamp(entry['at_unix']):%H:%M:%S}",
-                stream_label(f"{entry['app']}/{entry['key']}"),
-                entry["text"],
-            )
-        )
-        for entry in found[-SHOWN_DECISIONS:]
-    ]
+    rows = [Row(cells) for cells in found[-SHOWN_DECISIONS:]]
     return [_blank(), _title("Last refusals and losses"), *table(columns, rows, width)]
 
 

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.ipc.identity import StreamId
 from common.process.log import stream_label
 from supervisor.commands.latency_table import latency_lines
 from supervisor.commands.layout import line_cells, plain
 from supervisor.commands.status_table import Shown, page
 from supervisor.commands.stream_selection import Selection
-from tests.kit.children import CPU0, INGEST0
-from tests.kit.farm_rig import MakeRig, Rig
+from tests.kit.children import INGEST0
+from tests.kit.farm_rig import Rig
 from tests.kit.status_pages import farm_document, stream_row
 from tests.supervisor.commands.test_status_document import document, streaming
 
@@ -86,20 +87,18 @@ def test_what_is_wrong_with_a_stream_stands_below_it_and_is_counted_in_its_line(
     assert "degraded: no top rendition" in line, "the first of them, where there is room"
 
 
-def test_the_last_refusals_and_losses_are_shown_without_keys(make_rig: MakeRig) -> None:
-    rig = make_rig(cores=1, workers=1)
+def test_the_last_refusals_and_losses_are_shown_without_keys(rig: Rig) -> None:
     rig.publish("live/first")
     for index in range(7):
-        rig.ask(f"live/secret{index}")
-        rig.tick(5.0)
-    told = words(document(rig), 300)
+        rig.farm.state.note(StreamId(f"live/secret{index}"), "refused: no room", rig.now)
+    words_now = words(document(rig), 300)
     refused = [stream_label(f"live/secret{index}") for index in range(7)]
-    assert [label in told for label in refused] == [False, False] + 5 * [True]
-    assert told.index(refused[2]) < told.index(refused[6])
-    assert "refused: " in told
-    assert "secret" not in told
-    rig.down(CPU0)
-    assert f"{stream_label('live/first')} lost worker:cpu:0: killed" in words(document(rig), 300)
+    assert [label in words_now for label in refused] == [False, False] + 5 * [True]
+    assert words_now.index(refused[2]) < words_now.index(refused[6])
+    assert "refused: no room" in words_now
+    assert "secret" not in words_now
+    rig.down(rig.farm.state.device_of(rig.stream("live/first")))
+    assert f"{stream_label('live/first')} lost worker:cpu:" in words(document(rig), 300)
 
 
 def test_a_quarantine_and_a_lost_ingest_are_among_them(rig: Rig) -> None:

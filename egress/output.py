@@ -5,10 +5,11 @@ renditions; they know no output. `egress.run` has the table of all of them.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from common.access.address_limits import AddressLimit
+from common.access.refusals import RefusalTable
 from common.config.settings import Settings
 from common.ipc.identity import ChildId, StreamId
 from egress.streams.registry import Streams
@@ -28,6 +29,7 @@ class OutputContext:
     endpoint: Callable[[str, str], str]  # of this incarnation, by name and scheme
     report_demand: Callable[[StreamId], object]  # somebody waits for a rendition from now on
     request_stream: Callable[[StreamId], object]  # have it sent here too, if another egress has it
+    refusals: RefusalTable = field(default_factory=RefusalTable)  # of viewers, for status
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from common.access.address_limits import AddressBook
 from common.access.peer_address import Networks
+from common.access.refusals import RefusalTable
 from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.child import ChildProcess
@@ -63,6 +64,7 @@ class EgressServer:
         self._streams = Streams(self._report_demand)
         self._waiting = WaitingViewers()
         self._by_address = AddressBook()
+        self._refusals = RefusalTable()
         self._demand = DemandReports()
         self._scheduler = FlushScheduler(self._loop, time.monotonic, self._waiting)
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
@@ -86,6 +88,7 @@ class EgressServer:
             endpoint=process.address,
             report_demand=self._report_demand,
             request_stream=self._request_stream,
+            refusals=self._refusals,
         )
         self._outputs = [make(context) for make in OUTPUTS]
         sockets = ChainMap(*[dict(output.endpoints) for output in self._outputs])
@@ -282,6 +285,7 @@ class EgressServer:
             served=self._served(),
             counters=counters,
             address_usage=self._by_address.usage() if is_one_of_several else {},
+            refusals=self._refusals.take(),
         )
 
     def configure(self, settings: Settings) -> None:

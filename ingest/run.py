@@ -154,6 +154,7 @@ class Ingest:
                 "sends not taken": self._links.refused,
             },
             address_usage=self._admission.address_usage() if self._is_shared else {},
+            refusals=self._streams.log.refusals.take(),
         )
 
     def configure(self, settings: Settings) -> None:

@@ -45,7 +45,6 @@ TESTED_ELSEWHERE = {
     "common/ipc/control_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/status_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/media_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
-    "common/access/refusal.py": "values; tests/common/rtmp/test_status_codes.py takes every reason",
     "common/errors.py": "exceptions without behaviour",
     "common/config/model_templates.py": "tests/common/config/test_model.py",
     "common/config/settings.py": "values; tests/common/config/test_load.py",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from common.access.refusal import Refusal
+from common.access.refusals import RefusalStatus
 from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import Settings
 from common.ipc.envelope import message
@@ -86,6 +87,7 @@ class Heartbeat:
     # ingest and egress, where there are several: connections and publishers by address
     address_usage: dict[str, tuple[int, int]] = field(default_factory=dict)
     levels: tuple[AudioLevels, ...] = ()  # the audio child
+    refusals: tuple[RefusalStatus, ...] = ()  # ingest and egress: since the last one
 
 
 @message("fatal")

@@ -86,6 +86,7 @@ class Connection:
         "_timer",
         "_writer",
         "address",
+        "asked",
         "channel",
         "host",
         "opened_s",
@@ -108,6 +109,7 @@ class Connection:
         self.player = Player(queue_ms)
         self.place = 0
         self.channel: Channel | None = None
+        self.asked: PlayRequested | None = None  # its last request
         self.wanted: object = None  # kept for the host while it plays or asks
         self.peer = tcp
         self.opened_s = host.now()
@@ -363,10 +365,7 @@ class Connection:
         channel = self.channel
         if stream_id != self._message_stream_id or channel is None:
             return
-        if paused:
-            channel.pause(self)
-        else:
-            channel.resume(self)
+        (channel.pause if paused else channel.resume)(self)
         if not self._writer.is_waiting:
             self.pump()
 

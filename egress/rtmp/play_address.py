@@ -3,6 +3,8 @@
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
 from common.errors import AddressError
+from common.ipc.identity import stream_id
+from common.process.log import key_hash, stream_label
 from common.rtmp.address import parse_play
 from egress.access import PlayWanted, judge
 
@@ -14,3 +16,17 @@ def judge_address(settings: Settings, app: str, tc_url: str, name: str) -> PlayW
     except AddressError as error:
         return Refusal(RefusalReason.NOT_FOUND, str(error))
     return judge(settings, address.app, address.key, address.rendition, address.query)
+
+
+def label_of(settings: Settings, app: str, tc_url: str, name: str) -> str:
+    """What the log calls the stream of a request; "" where it names none.
+
+    What stands in the place of an app that is not there may be a key: people leave the app out.
+    """
+    try:
+        address = parse_play(app, tc_url, name)
+    except AddressError:
+        return ""
+    if settings.template(address.app) is None:
+        return f"{key_hash(address.app)}/{key_hash(address.key)}"
+    return stream_label(stream_id(address.app, address.key))

@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from functools import partial
 
 from common.access.refusal import Refusal, RefusalReason
+from common.access.refusals import Attempted, RefusalStatus
 from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.identity import StreamId
@@ -25,7 +27,7 @@ from egress.output import OutputContext
 from egress.rtmp.connection import Connection, ConnectionState
 from egress.rtmp.fanout import Channels
 from egress.rtmp.from_units import CHUNK_SIZE
-from egress.rtmp.play_address import judge_address
+from egress.rtmp.play_address import judge_address, label_of
 from egress.streams.stream import StreamState
 
 log = logging.getLogger("tfarm.egress.rtmp.players")
@@ -118,7 +120,8 @@ class Players:
         self.counters["stalled"] += reason == "took no byte for too long"
         if (held := self._lines.allow(self.now())) is not None:
             log.info(
-                "player closed address=%s seconds=%.1f dropped=%d reason=%s%s",
+                "player closed stream=%s address=%s seconds=%.1f dropped=%d reason=%s%s",
+                self._label(connection) or "?",
                 connection.address,
                 self.now() - connection.opened_s,
                 connection.player.dropped,
@@ -152,6 +155,7 @@ class Players:
 
     def on_play(self, connection: Connection, request: PlayRequested) -> None:
         """A player asks for a stream."""
+        connection.asked = request
         limits = self._settings.egress
         wanted = judge_address(self._settings, request.app, request.tc_url, request.name)
         if self._is_stopping:
@@ -217,7 +221,24 @@ class Players:
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         self.counters["refused"] += 1
+        self._context.refusals.add(
+            RefusalStatus(
+                Attempted.PLAY,
+                refusal.reason,
+                refusal.for_log,
+                connection.address,
+                time.time(),
+                self._label(connection),
+            )
+        )
         connection.refuse(refusal)
+
+    def _label(self, connection: Connection) -> str:
+        """What the log calls the stream that it asked for last."""
+        asked = connection.asked
+        if asked is None:
+            return ""
+        return label_of(self._settings, asked.app, asked.tc_url, asked.name)
 
     def _on_waited(self, connection: Connection) -> None:
         wanted = connection.wanted

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from common.access.refusal import Refusal, RefusalReason
+from common.access.refusals import Attempted
 from common.config.settings import Settings
 from common.process.log import RateLimit, key_hash, more
 from common.rtmp.address import connect_app
@@ -176,15 +177,16 @@ class Server:
             return
         what = f"there is no app {app[:64]!r} here" if app else "the address names no app"
         # What stands in the place of the app may be a key: people leave the app out.
-        self._log_refused(connection.peer, f"no such app (sha256 {key_hash(app or '')}...)")
+        words = f"no such app (sha256 {key_hash(app or '')}...)"
+        self._log_refused(connection.peer, Refusal(RefusalReason.NOT_FOUND, words))
         connection.refuse_connect(request.request_id, NO_APP, what)
 
     def publish(self, connection: Connection, request: PublishRequested, now: float) -> None:
         if connection.publishes > 1:
             why_not = self._admission.admit_again(connection.host, now)
             if why_not is not None:
-                self._log_refused(connection.peer, why_not)
                 refusal = Refusal(RefusalReason.DENIED, why_not)
+                self._log_refused(connection.peer, refusal)
                 connection.refuse_publish(request.request_id, refusal)
                 return
         self._recorder.requested(connection, request)
@@ -249,7 +251,7 @@ class Server:
         why_not = self._admission.admit(host, now)
         if why_not is not None:
             sock.close()
-            self._log_refused(peer, why_not)
+            self._log_refused(peer, Refusal(RefusalReason.DENIED, why_not))
             return
         self.accepted += 1
         try:
@@ -262,11 +264,14 @@ class Server:
         session = ServerSession(self._session_config)
         self._connections.add(Connection(sock, host, peer, session, self))
 
-    def _log_refused(self, peer: str, reason: str) -> None:
+    def _log_refused(self, peer: str, refusal: Refusal) -> None:
         self.refused += 1
+        self._streams.log.count(Attempted.CONNECT, peer, refusal)
         held_back = self._log_refusals.allow(self.now())
         if held_back is not None:
-            log.warning("connection refused peer=%s reason=%s%s", peer, reason, more(held_back))
+            log.warning(
+                "connection refused peer=%s reason=%s%s", peer, refusal.words, more(held_back)
+            )
 
     def _pause(self) -> None:
         for listener in self._listeners:

@@ -17,6 +17,7 @@ from common.access.peer_address import Networks, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import IngestSettings, Settings
 from common.ipc.identity import StreamId, stream_id
+from common.process.log import key_hash, stream_label
 
 REMEMBER_S = 30.0
 MAX_REMEMBERED = 1_000
@@ -161,6 +162,19 @@ def check_attempt(attempt: PublishAttempt, settings: Settings) -> StreamId | Ref
             RefusalReason.DENIED, f"the publish key (?key=...) of {attempt.app} is {fault}"
         )
     return stream_id(attempt.app, attempt.key)
+
+
+def label_of(attempt: PublishAttempt, settings: Settings) -> tuple[str, str]:
+    """What the log calls the stream, and its name where that is no credential, else nothing.
+
+    Where an app has publish keys, these let in, and the stream key is a name. What stands in the
+    place of an app that is not there may be a key: people leave the app out.
+    """
+    template = settings.template(attempt.app)
+    if template is None:
+        return f"{key_hash(attempt.app)}/{key_hash(attempt.key)}", ""
+    stream = stream_id(attempt.app, attempt.key)
+    return stream_label(stream), stream if template.publish_keys else ""
 
 
 class RefusalMemory:

@@ -14,7 +14,13 @@ from common.ipc.control_messages import Placement, PublisherBack
 from common.ipc.identity import StreamId
 from common.ipc.status_messages import PublisherStatus
 from ingest.outputs.outbox import Peers
-from ingest.streams.admission import Admission, PublishAttempt, RefusalMemory, check_attempt
+from ingest.streams.admission import (
+    Admission,
+    PublishAttempt,
+    RefusalMemory,
+    check_attempt,
+    label_of,
+)
 from ingest.streams.captures import Captures, NoCaptures
 from ingest.streams.media_events import MediaEvent
 from ingest.streams.publish_requests import PublishRequests, QueuedRequest, Report
@@ -53,7 +59,7 @@ class Streams:
         self.read_batching = ReadBatching(peers, clock, self.is_publishing)
         self.memory = RefusalMemory()
         self.captures: Captures = NoCaptures()
-        self.log = StreamLog(clock)
+        self.log = StreamLog(clock, unix_time)
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -66,7 +72,7 @@ class Streams:
         """A connection asks to publish: refuse it, let it go on with a stream, or ask for room."""
         checked = check_attempt(attempt, self.settings)
         if isinstance(checked, Refusal):
-            self.refuse(connection, attempt.request_id, checked, now)
+            self.refuse(connection, attempt.request_id, checked, now, attempt)
             return
         stream = checked
         refusal = self.memory.recall(stream, now) or self.is_in_use(stream, now)
@@ -79,7 +85,7 @@ class Streams:
             )
             refusal = Refusal(RefusalReason.DENIED, why) if why else None
         if refusal is not None:
-            self.refuse(connection, attempt.request_id, refusal, now, stream)
+            self.refuse(connection, attempt.request_id, refusal, now, attempt)
             return
         self.make_way(stream, now)
         if stream in self._streams:
@@ -119,11 +125,12 @@ class Streams:
         request_id: int,
         refusal: Refusal,
         now: float,
-        stream: StreamId | None = None,
+        attempt: PublishAttempt | None = None,
     ) -> None:
-        """Refuse a connection that asks to publish, and say so in the log."""
+        """Refuse a connection that asks to publish, and say so in log and status."""
         self.refused += 1
-        self.log.refused(stream, connection.peer, refusal, now)
+        label, name = label_of(attempt, self.settings) if attempt is not None else ("", "")
+        self.log.refused(label, connection.peer, refusal, now, name)
         connection.refuse_publish(request_id, refusal)
 
     def ended(self, connection: PublishingConnection, how: str) -> None:
@@ -280,7 +287,8 @@ class Streams:
     def refuse_queued(self, queued: QueuedRequest, refusal: Refusal, now: float) -> None:
         """Refuse one whose request waits no more."""
         self._admission.release_publish(queued.connection.host)
-        self.refuse(queued.connection, queued.attempt.request_id, refusal, now, queued.stream_id)
+        attempt = queued.attempt
+        self.refuse(queued.connection, attempt.request_id, refusal, now, attempt)
 
     def _expel(self, connection: PublishingConnection, refusal: Refusal, now: float) -> None:
         """Close a publisher; what it published is held only if it may be back with better."""

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from common.access.refusal import Refusal
+from common.access.refusals import Attempted, RefusalStatus, RefusalTable
 from common.ipc.identity import StreamId
 from common.notices.doctor import Change
 from common.process.log import RateLimit, more, stream_label
@@ -18,9 +19,13 @@ log = logging.getLogger("tfarm.ingest.streams.stream_log")
 class StreamLog:
     """The lines of one ingest."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], unix_time: Callable[[], float] = lambda: 0.0
+    ) -> None:
         """`clock` is CLOCK_MONOTONIC."""
+        self.refusals = RefusalTable()  # for status
         self._clock = clock
+        self._unix_time = unix_time
         self._refusals = RateLimit()
         self._events = RateLimit(burst=200, interval_s=0.2)
 
@@ -45,13 +50,14 @@ class StreamLog:
             what, fields, values = change.line()
             self._log(level, what, stream, fields, values)
 
-    def refused(self, stream: StreamId | None, peer: str, refusal: Refusal, now: float) -> None:
-        """Log that a connection may not publish."""
+    def refused(self, label: str, peer: str, refusal: Refusal, now: float, name: str = "") -> None:
+        """Log that a connection may not publish; `label` is empty where it named no stream."""
+        self.count(Attempted.PUBLISH, peer, refusal, label, name)
         held_back = self._refusals.allow(now)
         if held_back is not None:
             log.warning(
                 "publish refused stream=%s peer=%s code=%s reason=%s%s",
-                stream_label(stream) if stream is not None else "?",
+                label or "?",
                 peer,
                 refusal.reason,
                 refusal.for_log,
@@ -60,8 +66,17 @@ class StreamLog:
 
     def closed(self, stream: StreamId, peer: str, refusal: Refusal) -> None:
         """Log that a publisher cannot go on."""
+        self.count(Attempted.PUBLISH, peer, refusal, stream_label(stream))
         fields = "peer=%s code=%s reason=%s"
         self.warning("publisher closed", stream, fields, peer, refusal.reason, refusal.for_log)
+
+    def count(
+        self, what: Attempted, peer: str, refusal: Refusal, label: str = "", name: str = ""
+    ) -> None:
+        """Count a refusal for status."""
+        at = self._unix_time()
+        words = refusal.for_log
+        self.refusals.add(RefusalStatus(what, refusal.reason, words, peer, at, label, name))
 
     def _log(
         self, level: int, what: str, stream: StreamId, fields: str, values: Sequence[object]

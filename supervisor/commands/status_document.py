@@ -85,7 +85,11 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "waiting": state.waiting(),
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,
-        "refused_full": state.full_refusals,
+        "refused": dict(state.refusals.by_reason),
+        "refusals": [
+            asdict(entry) | {"what": entry.what.value, "reason": entry.reason.value}
+            for entry in state.refusals.entries()
+        ],
         "decisions": [
             {
                 "at_unix": facts.now_unix - (facts.now_s - note.at_s),

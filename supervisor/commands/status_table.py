@@ -25,11 +25,11 @@ from supervisor.commands.stream_selection import (
 )
 
 SHOWN_DECISIONS = 5
+SHOWN_REFUSALS = 5  # of publishers, and as many of players; all of them with their renditions
 SHOWN_BRIEFLY = 2
 FEW_STREAMS = 3  # have their renditions shown where nothing says how high the terminal is
 # How those decisions begin that somebody looks for; the others are a stream's usual way.
 _TROUBLES = (
-    "refused:",
     "quarantined:",
     "not alone:",
     "lost ",
@@ -100,7 +100,11 @@ def page(status: Json, now_unix: float, width: int, shown: Shown = Shown()) -> P
 
 def _page(status: Json, now_unix: float, width: int, shown: Shown) -> Page:
     top = [*_head(status, now_unix, width), *_devices(status, width), *_notes(status, width)]
-    bottom = [*_processes(status, width), *_decisions(status["decisions"], width)]
+    bottom = [
+        *_processes(status, width),
+        *_refusals(status["refusals"], width, is_all=shown.renditions or False),
+        *_decisions(status["decisions"], width),
+    ]
     streams = select(status["streams"], shown.selection)
     brief = _brief(status, width)
     has_renditions = shown.renditions or False
@@ -152,8 +156,9 @@ def _totals(status: Json) -> list[str]:
             limit = "" if capacity is None else f" of {capacity:.0f}"
             unit = " units" if name.endswith("cores") else ""
             found.append(f"{name.replace('_', ' ')} {shared['used']:.0f}{limit}{unit}")
-    if status["refused_full"]:
-        found.append(counted(status["refused_full"], "publisher", "was refused so far: full"))
+    if status["refused"]:
+        every = ", ".join(f"{n} {reason}" for reason, n in sorted(status["refused"].items()))
+        found.append(f"refused so far: {every}")
     return found
 
 
@@ -337,16 +342,68 @@ def _brief(status: Json, width: int) -> list[Line]:
         if child["state"] not in ("ready", "starting"):
             words = f"{child['name']} {child['state']}: {child['reason']}"
             lines.append((Span(shorten(words, width), "yellow"),))
-    for at, stream, text in _troubles(status["decisions"])[-SHOWN_BRIEFLY:]:
-        lines.append((Span(shorten(f"{at} {stream} {text}", width), "dim"),))
+    last = [_refused_in_a_line(entry) for entry in status["refusals"] if entry["what"] != "play"]
+    last += [" ".join(trouble) for trouble in _troubles(status["decisions"])]
+    for text in sorted(last)[-SHOWN_BRIEFLY:]:
+        lines.append((Span(shorten(text, width), "dim"),))
     return lines
+
+
+def _refused_in_a_line(entry: Json) -> str:
+    times = f"{entry['count']} times, " if entry["count"] > 1 else ""
+    who = entry["name"] or entry["stream"] or entry["address"]
+    return f"{_clock(entry['at_unix'])} {who} refused: {times}{entry['words']}"
+
+
+def _clock(at_unix: float) -> str:
+    return f"{datetime.fromtimestamp(at_unix):%H:%M:%S}"
+
+
+def _refusals(refusals: Sequence[Json], width: int, *, is_all: bool) -> list[Line]:
+    """Who was refused last, and why; players that ask for nothing crowd no publisher out."""
+    by_publishers = [entry for entry in refusals if entry["what"] != "play"]
+    by_players = [entry for entry in refusals if entry["what"] == "play"]
+    if not is_all:
+        by_publishers = by_publishers[-SHOWN_REFUSALS:]
+        by_players = by_players[-SHOWN_REFUSALS:]
+    lines: list[Line] = []
+    for title, found in (
+        ("Last refusals of publishers", by_publishers),
+        ("Last refusals of players", by_players),
+    ):
+        if found:
+            rows = [
+                Row(
+                    (
+                        _clock(entry["at_unix"]),
+                        entry["name"] or entry["stream"] or "-",
+                        str(entry["count"]),
+                        entry["reason"],
+                        entry["address"],
+                        entry["words"],
+                    )
+                )
+                for entry in found
+            ]
+            lines += [_blank(), _title(title), *table(_REFUSAL_COLUMNS, rows, width)]
+    return lines
+
+
+_REFUSAL_COLUMNS = (
+    Column("last at"),
+    Column("stream"),
+    Column("times", is_number=True),
+    Column("reason", priority=2),
+    Column("last from", priority=1),
+    Column("words", is_text=True),
+)
 
 
 def _troubles(decisions: Sequence[Json]) -> list[tuple[str, str, str]]:
     """When, which stream as the log calls it, and what."""
     return [
         (
-            f"{datetime.fromtimestamp(entry['at_unix']):%H:%M:%S}",
+            _clock(entry["at_unix"]),
             stream_label(f"{entry['app']}/{entry['key']}"),
             entry["text"],
         )
@@ -356,13 +413,13 @@ def _troubles(decisions: Sequence[Json]) -> list[tuple[str, str, str]]:
 
 
 def _decisions(decisions: Sequence[Json], width: int) -> list[Line]:
-    """The last refusals, quarantines and losses."""
+    """The last quarantines and losses."""
     found = _troubles(decisions)
     if not found:
         return []
     columns = (Column("at"), Column("stream"), Column("what", is_text=True))
     rows = [Row(cells) for cells in found[-SHOWN_DECISIONS:]]
-    return [_blank(), _title("Last refusals and losses"), *table(columns, rows, width)]
+    return [_blank(), _title("Last losses"), *table(columns, rows, width)]
 
 
 # ---- parts ------------------------------------------------------------------------------------

@@ -216,7 +216,6 @@ class Admission:
         own = state.fleet.devices.get(stream.dedicated_worker) if stream.dedicated_worker else None
         if own is None or own.is_up:  # one that still starts is for the next attempt
             state.quarantine.take_worker(stream.stream_id)
-        state.full_refusals += 1
         state.note(stream.stream_id, f"refused: {why_full}", now)
         return _refuse(requested, refusal)
 

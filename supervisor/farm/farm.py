@@ -277,6 +277,7 @@ class Farm:
 
     def _on_heartbeat(self, child: ChildId, beat: Heartbeat, now: float) -> list[Action]:
         self.state.children[child].heartbeat = beat
+        self.state.refusals.merge(beat.refusals)
         for publisher in beat.publishers:
             self.state.update_publisher(child, publisher, now)
         for transcode in beat.transcodes:

@@ -144,7 +144,6 @@ class SourceFormats:
         """A source that fits nowhere ends, and its next attempt is refused before Start."""
         state = self._state
         state.close(stream)
-        state.full_refusals += 1
         source = report.format
         words = (
             f"the farm is full: no room for a source of {source.described}; publish a smaller one, "

@@ -11,6 +11,7 @@ Everything here can be made anew from the children's hellos.
 from collections import deque
 from dataclasses import dataclass, replace
 
+from common.access.refusals import MAX_KEPT, RefusalTable
 from common.config.ladder import Pipeline, Template
 from common.config.settings import Settings
 from common.ipc.control_messages import Heartbeat, Hello, Placement, ResumeTime
@@ -77,7 +78,7 @@ class FarmState:
         self.workers: dict[ChildId, Worker] = {}  # up or not, of all devices in `fleet`
         self.fleet = Fleet()
         self.history: deque[Note] = deque(maxlen=HISTORY)
-        self.full_refusals = 0
+        self.refusals = RefusalTable(MAX_KEPT)  # of publishers and players
         self.quarantine = Quarantine()
         self.has_freed = False  # room, for all that waits: it has to be looked at again
         self.is_adopting = False  # what runs is not known yet: nothing may be placed

@@ -4,14 +4,17 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from common.process.log import key_hash, stream_label
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from common.rtmp.events import VideoReceived
 from tests.kit.clients import Publisher, refusal
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.farm import DEFAULT_CONFIG, Farm, tfarm
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -114,6 +117,41 @@ def test_a_rendition_that_is_not_in_the_template_is_not_found(farm: Farm) -> Non
     told = play_refusal(farm.url("cam-secret", "999p"))
     assert told.code == "NetStream.Play.StreamNotFound"
     assert "999p" in told.description
+
+
+def test_status_says_who_was_refused_why_and_how_often_and_the_log_has_the_label(
+    clip: MakeClip,
+) -> None:
+    with Farm(CONFIG) as farm, Publisher(farm.url("busy"), clip(ClipSpec(seconds=8.0))):
+        farm.wait_stream("busy")
+        for query in ("key=wrong", "key=wrong", ""):
+            publish_refusal(farm.url("cam7", app="locked", query=query))
+        publish_refusal(farm.url("cam7", app="nope"))
+        publish_refusal(farm.url("busy"))
+        play_refusal(farm.url("busy", "999p"))
+
+        def found() -> dict[tuple[str, str], dict[str, Any]]:
+            return {(e["what"], e["reason"]): e for e in farm.status()["refusals"]}
+
+        until(lambda: len(found()) == 4, 5, "all are in the status")
+        denied = found()["publish", "denied"]
+        label = stream_label("locked/cam7")
+        assert (denied["stream"], denied["name"], denied["count"]) == (label, "locked/cam7", 3)
+        assert denied["words"] == "the publish key (?key=...) of locked is missing"
+        assert denied["address"].startswith("127.0.0.1:")
+        assert found()["publish", "name-in-use"]["stream"] == stream_label("live/busy")
+        assert found()["publish", "name-in-use"]["name"] == "", "a credential there"
+        assert found()["play", "not-found"]["stream"] == stream_label("live/busy")
+        assert f"publish refused stream={label} peer=127.0.0.1:" in farm.log()
+        assert f"publish refused stream={stream_label('live/busy')} " in farm.log()
+        farm.wait_log(f"player closed stream={stream_label('live/busy')} ")
+        assert "stream=?" not in farm.log()
+        shown = " ".join(farm.cli("status").stdout.split())
+        assert "locked/cam7" in shown
+        assert farm.cli("status", "-v").stdout.count(stream_label("live/busy")) == 2
+        assert f"no such app (sha256 {key_hash('nope')}" in shown
+    assert tfarm("label", "locked/cam7").stdout == f"{label}\n"
+    assert tfarm("label", "nope").stdout == f"{key_hash('nope')}\n"
 
 
 def test_a_full_farm_refuses_before_start_and_has_room_again_after(clip: MakeClip) -> None:

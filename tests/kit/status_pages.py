@@ -108,6 +108,21 @@ def _device(index: int, streams: int) -> dict[str, Any]:
     }
 
 
+def refusal_row(index: int = 0, **fields: Any) -> dict[str, Any]:
+    """A refusal of a publisher with a wrong key."""
+    row = {
+        "what": "publish",
+        "reason": "denied",
+        "words": "the publish key (?key=...) of live is wrong",
+        "address": f"203.0.113.{index}:50122",
+        "at_unix": 1_900.0 + index,
+        "stream": f"live/3fa2c1d{index % 10}",
+        "name": "",
+        "count": 1 + index,
+    }
+    return row | fields
+
+
 def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """A farm of two software workers with these streams."""
 
@@ -135,6 +150,7 @@ def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         "waiting": 0,
         "queued": 0,
         "closed": "",
-        "refused_full": 0,
+        "refused": {},
+        "refusals": [],
         "decisions": [],
     }

@@ -51,7 +51,7 @@ def test_notices_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_refusal_may_have_no_stream(caplog: pytest.LogCaptureFixture) -> None:
     log = StreamLog(lambda: 0.0)
-    log.refused(None, "peer", Refusal(RefusalReason.NOT_FOUND, "no app"), 0.0)
+    log.refused("", "peer", Refusal(RefusalReason.NOT_FOUND, "no app"), 0.0)
     assert "stream=? peer=peer code=not-found reason=no app" in caplog.text
 
 

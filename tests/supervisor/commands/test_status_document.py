@@ -1,8 +1,11 @@
 """The status document, and the tables made from it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from common.access.refusal import RefusalReason
+from common.access.refusals import Attempted, RefusalStatus
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import StreamTrouble
 from common.ipc.identity import ChildId, StreamId
@@ -224,6 +227,28 @@ def test_where_the_milliseconds_go_is_told_by_stream_and_rendition(rig: Rig) -> 
     assert rows["queue"] == ["1.0", "/", "2.0"]
     assert rows["encode"] == ["-", "5.0", "/", "9.0", "-"]
     assert rows["total"] == ["-", "7.0", "/", "20.0", "-"]
+
+
+def test_refusals_of_all_children_are_counted_together(rig: Rig) -> None:
+    refused = RefusalStatus(
+        Attempted.PUBLISH,
+        RefusalReason.DENIED,
+        "wrong key",
+        "192.0.2.1:5",
+        1_900.0,
+        "live/3fa2c1d0",
+    )
+    for _ in range(2):
+        rig.beat(INGEST0, refusals=(refused, replace(refused, stream="live/b", count=5)))
+    player = replace(refused, what=Attempted.PLAY, reason=RefusalReason.NOT_FOUND)
+    rig.beat(EGRESS0, refusals=(player,))
+    found = document(rig)
+    assert found["refused"] == {"denied": 12, "not-found": 1}
+    assert [(e["what"], e["stream"], e["count"]) for e in found["refusals"]] == [
+        ("publish", "live/3fa2c1d0", 2),
+        ("publish", "live/b", 10),
+        ("play", "live/3fa2c1d0", 1),
+    ]
 
 
 def test_decisions_come_with_wall_clock_times(rig: Rig) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common.access.refusal import RefusalReason
+from common.access.refusals import Attempted, RefusalStatus
 from common.ipc.status_messages import Notice
 from supervisor.farm.state import SessionLimit
 from tests.kit.children import INGEST0
@@ -14,6 +16,7 @@ from tests.supervisor.commands.test_status_document import document, streaming
 PAGE = Path(__file__).parents[3] / "docs" / "status-json.md"
 # Their keys are data: names of apps, of counters, of stages.
 BY_NAME = {
+    "refused",
     "apps",
     "host",
     "listen",
@@ -47,7 +50,10 @@ def test_every_field_is_on_the_page_and_no_other(rig: Rig) -> None:
     publisher = rig.publisher(
         notices=(notice,), dropped={"worker": 1}, stages_ms={"ingest": (1, 2)}
     )
-    rig.beat(INGEST0, publishers=(publisher,))
+    refused = RefusalStatus(
+        Attempted.PUBLISH, RefusalReason.DENIED, "wrong key", "192.0.2.1:5", 1_900.0
+    )
+    rig.beat(INGEST0, publishers=(publisher,), refusals=(refused,))
     found = document(rig)
     found["devices"][0]["engines"] = {"decode": 0.1}
     found["children"][0]["counters"] = {"players": 1}

@@ -15,7 +15,7 @@ from supervisor.commands.status_table import Shown, page
 from supervisor.commands.stream_selection import Selection
 from tests.kit.children import INGEST0
 from tests.kit.farm_rig import Rig
-from tests.kit.status_pages import farm_document, stream_row
+from tests.kit.status_pages import farm_document, refusal_row, stream_row
 from tests.supervisor.commands.test_status_document import document, streaming
 
 ALL = Shown(renditions=True)
@@ -51,10 +51,10 @@ def test_the_top_has_the_totals(rig: Rig) -> None:
     assert "cores 23 of 200 units Devices" in words(found)
     found["host"]["encoder_sessions"] = {"capacity": 8, "used": 3}
     found["host"]["hybrid_cores"] = {"capacity": None, "used": 40.0}
-    found["refused_full"] = 2
+    found["refused"] = {"full": 2, "denied": 12}
     assert (
         "cores 23 of 200 units; encoder sessions 3 of 8; hybrid cores 40 units; "
-        "2 publishers were refused so far: full" in words(found)
+        "refused so far: 12 denied, 2 full" in words(found)
     )
 
 
@@ -87,18 +87,35 @@ def test_what_is_wrong_with_a_stream_stands_below_it_and_is_counted_in_its_line(
     assert "degraded: no top rendition" in line, "the first of them, where there is room"
 
 
-def test_the_last_refusals_and_losses_are_shown_without_keys(rig: Rig) -> None:
-    rig.publish("live/first")
-    for index in range(7):
-        rig.farm.state.note(StreamId(f"live/secret{index}"), "refused: no room", rig.now)
-    words_now = words(document(rig), 300)
-    refused = [stream_label(f"live/secret{index}") for index in range(7)]
-    assert [label in words_now for label in refused] == [False, False] + 5 * [True]
-    assert words_now.index(refused[2]) < words_now.index(refused[6])
-    assert "refused: no room" in words_now
-    assert "secret" not in words_now
-    rig.down(rig.farm.state.device_of(rig.stream("live/first")))
-    assert f"{stream_label('live/first')} lost worker:cpu:" in words(document(rig), 300)
+def test_refusals_have_their_stream_reason_count_and_address() -> None:
+    found = farm_document()
+    found["refusals"] = [refusal_row(i) for i in range(9)]
+    found["refusals"] += [
+        refusal_row(90 + i, what="play", reason="not-found", words="nobody publishes this stream")
+        for i in range(9)
+    ]
+    found["refusals"][8]["name"] = "live/cam1"
+    made = lines(found, 120, Shown())
+    start = made.index("Last refusals of publishers")
+    rows = [line.split() for line in made[start + 2 : start + 7]]
+    assert [row[1] for row in rows] == [*(f"live/3fa2c1d{i}" for i in range(4, 8)), "live/cam1"]
+    assert rows[-1][2:5] == ["9", "denied", "203.0.113.8:50122"]
+    assert "the publish key (?key=...) of live is wrong" in " ".join(rows[-1])
+    assert made[start + 7 : start + 9] == ["", "Last refusals of players"], "five of each"
+    assert "203.0.113.0:50122" in words(found, 120), "all of them with -v"
+    narrow = lines(found, 80, Shown())
+    assert any("203.0.113.8:50122" in line for line in narrow)
+    assert not any("denied" in line for line in narrow), "the words say it too"
+
+
+def test_losses_are_shown_without_keys_and_refusals_not_twice(rig: Rig) -> None:
+    rig.publish("live/secret")
+    rig.farm.state.note(StreamId("live/other"), "refused: no room", rig.now)
+    rig.down(rig.farm.state.device_of(rig.stream("live/secret")))
+    told = words(document(rig), 300).partition("Last losses")[2]
+    assert f"{stream_label('live/secret')} lost worker:cpu:" in told
+    assert "secret" not in told
+    assert "refused" not in told
 
 
 def test_a_quarantine_and_a_lost_ingest_are_among_them(rig: Rig) -> None:

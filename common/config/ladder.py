@@ -92,6 +92,7 @@ class Template:
     audio_hold_ms: int = 45  # how long audio may wait to ride with a video frame
     fit: RenditionFit = RenditionFit.SHORT_SIDE
     audio_levels: bool = False  # a child measures the sound now and then
+    idle_timeout_s: float | None = None  # a publisher that sends nothing; None: as ingest's
 
     def rendition_names(self) -> tuple[str, ...]:
         return (*(rendition.name for rendition in self.renditions), SOURCE)

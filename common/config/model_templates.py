@@ -32,6 +32,7 @@ from common.config.values import (
     Milliseconds,
     Name,
     Number,
+    Seconds,
     Secret,
     Sha256,
     SourceLimit,
@@ -245,6 +246,15 @@ class TemplateTable(Table):
         "measure the sound of each stream now and then, in a process of its own: level, silence, "
         "clipping",
         NEW_STREAMS,
+    )
+    idle_timeout: Annotated[float, Seconds(0.1, 86_400)] = key(
+        Template,
+        "idle_timeout_s",
+        "a publisher that sends no sound and no picture for this long is closed; a screen that is "
+        "shared may be still for minutes",
+        NEW_STREAMS,
+        default="`ingest.idle_timeout`",
+        example="10m",
     )
     renditions: tuple[RenditionTable, ...] = key(
         Template,

@@ -225,8 +225,12 @@ class Publisher:
             and now - self._unsupported_s >= settings.first_video_timeout_s
         ):
             return _unsupported(self._unsupported)
-        if now - self.last_media_s >= settings.idle_timeout_s:
-            return Refusal(RefusalReason.IDLE, f"no media for {settings.idle_timeout_s:g} s")
+        idle_s = self.stream.template.idle_timeout_s
+        if idle_s is None:
+            idle_s = settings.idle_timeout_s
+        if now - self.last_media_s >= idle_s:
+            words = f"no media for {idle_s:g} s (idle_timeout)"
+            return Refusal(RefusalReason.IDLE, words)
         return None
 
     def _take_other(

@@ -88,6 +88,7 @@ flush = "20ms"
 audio_hold = "30ms"
 fit = "box"
 audio_levels = true
+idle_timeout = "10m"
 [[templates.live.renditions]]
 name = "720p"
 width = 1280
@@ -168,17 +169,17 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert (live.takeover, live.away_picture) == (Takeover.ALWAYS, AwayPicture.NONE)
     assert live.policy == (Pipeline.SOFTWARE, Pipeline.PASSTHROUGH)
     assert (live.cost, live.flush_ms, live.audio_hold_ms) == (12.0, 20, 30)
-    assert (live.audio_levels, relay.audio_levels) == (True, False)
+    assert (live.audio_levels, live.idle_timeout_s) == (True, 600.0)
+    assert (relay.audio_levels, relay.idle_timeout_s) == (False, None)
     fits = (live.fit, live.renditions[0].fit, live.renditions[1].fit)
     assert fits == (RenditionFit.BOX, RenditionFit.SHORT_SIDE, None)
-    ntsc = Fraction(30000, 1001)
     assert live.renditions == (
         Rendition(
             "720p",
             1280,
             720,
             2_500_000,
-            ntsc,
+            Fraction(30000, 1001),
             "high",
             "p1",
             500,
@@ -224,6 +225,8 @@ FAULTS = [
     ("[capture]\nmax_files = 0", "capture.max_files", "between 1"),
     ("[capture]\npictures = 1", "capture.pictures", "true or false"),
     ('log_level = "LOUD"', "log_level", '"INFO"'),
+    ('[templates.live]\nidle_timeout = "2d"', "templates.live.idle_timeout", "unit"),
+    ('[templates.live]\nidle_timeout = "25h"', "templates.live.idle_timeout", "between 100ms and"),
     ('[templates."a b"]\n', "templates.a b", "an app must be"),
     ('[templates.live]\npolicy = ["gpu"]', "templates.live.policy[0]", '"gpu-only"'),
     ("[templates.live]\npolicy = []", "templates.live.policy", "at least one"),

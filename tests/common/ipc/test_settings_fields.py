@@ -41,7 +41,7 @@ FIELDS = {
     ),
     Template: (
         "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
-        "away_picture policy cost flush_ms audio_hold_ms fit audio_levels"
+        "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s"
     ),
     Rendition: (
         "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit"

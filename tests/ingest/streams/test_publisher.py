@@ -172,7 +172,18 @@ def test_a_publisher_that_falls_silent_is_closed() -> None:
     assert around.publisher.overdue(124.9) is None
     refusal = around.publisher.overdue(125.0)
     assert refusal is not None
-    assert refusal.words == "no media for 15 s"
+    assert refusal.words == "no media for 15 s (idle_timeout)"
+
+
+def test_a_template_may_let_its_publishers_be_silent_for_longer_or_less() -> None:
+    for idle_s, limit_s in ((600.0, 600.0), (2.0, 2.0), (None, 15.0)):
+        around = Around()
+        around.stream.template = replace(around.stream.template, idle_timeout_s=idle_s)
+        around.take(header(), picture(0, key=True), now=105.0)
+        assert around.publisher.overdue(105.0 + limit_s - 0.1) is None
+        refusal = around.publisher.overdue(105.0 + limit_s)
+        assert refusal is not None
+        assert refusal.words == f"no media for {limit_s:g} s (idle_timeout)"
 
 
 def test_audio_that_is_left_out_is_noted_once_with_what_would_do() -> None:

@@ -7,13 +7,14 @@ from common.notices.reference import with_notices
 from ingest.doctor.source_rules import SOURCE_EVENTS, SOURCE_RULES
 from supervisor.placement.sizing_table import with_sizing
 from worker.audio.level_rules import LEVEL_RULES
+from worker.session.picture_rules import PICTURE_RULES
 
 DOCUMENTS = Path(__file__).parent.parent / "docs"
 CONFIGURATION = DOCUMENTS / "configuration.md"
 OPERATIONS = DOCUMENTS / "operations.md"
 SIZING = DOCUMENTS / "sizing.md"
 
-RULES = (*SOURCE_RULES, *LEVEL_RULES)
+RULES = (*SOURCE_RULES, *PICTURE_RULES, *LEVEL_RULES)
 
 if __name__ == "__main__":
     CONFIGURATION.write_text(with_tables(CONFIGURATION.read_text()))

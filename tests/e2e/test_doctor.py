@@ -48,6 +48,18 @@ def test_a_good_source_has_no_notice_and_its_sound_has_a_level(farm: Farm, clip:
         until(lambda: stream(farm, "good")["levels"], 15, "… and measures again", every=0.3)
 
 
+def test_a_black_picture(farm: Farm, clip: MakeClip) -> None:
+    black = ClipSpec(seconds=8.0, is_black=True, bitrate_bps=100_000)
+    with Publisher(farm.url("black"), clip(black), loop=True):
+        farm.wait_stream("black")
+        until(lambda: codes(farm, "black") == ["black-picture"], 25, "it is seen", every=0.5)
+        page = farm.cli("status", "live/black").stdout
+        assert "the picture has been black for" in page
+        unknown = farm.cli("status", "live/blakc")
+        assert unknown.returncode == 1
+        assert "no such stream: live/blakc; did you mean live/black?" in unknown.stderr
+
+
 def test_keyframes_too_far_apart_and_silence(farm: Farm, clip: MakeClip) -> None:
     bad = ClipSpec(seconds=8.0, gop_frames=240, volume=0.0, bitrate_bps=200_000)
     with Publisher(farm.url("bad"), clip(bad), loop=True):

@@ -38,6 +38,7 @@ class ClipSpec:
     first_number: int = 0
     frame_times_ms: tuple[int, ...] = ()  # instead of a constant rate
     annexb: bool = False
+    is_black: bool = False  # no number, no movement
     volume: float = 0.3  # of the sound, the loudest is 1; 0: silence
 
     @property
@@ -99,6 +100,14 @@ def luma_of(frame: av.VideoFrame) -> Plane:
     return rows[: frame.height, : frame.width]
 
 
+def black_frame(width: int, height: int) -> av.VideoFrame:
+    """A picture with nothing on it."""
+    frame = av.VideoFrame(width, height, "yuv420p")
+    for plane, value in zip(frame.planes, (16, 128, 128), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    return frame
+
+
 def video_frame(number: int, width: int, height: int) -> av.VideoFrame:
     """Frame `number` as yuv420p."""
     frame = av.VideoFrame(width, height, "yuv420p")
@@ -133,7 +142,10 @@ def make_clip(path: Path, spec: ClipSpec) -> Path:
         sound = _tone(spec) if audio is not None else iter(())
         next_sound = next(sound, None)
         for index, time_90k in enumerate(_frame_times(spec)):
-            frame = video_frame(spec.first_number + index, spec.width, spec.height)
+            if spec.is_black:
+                frame = black_frame(spec.width, spec.height)
+            else:
+                frame = video_frame(spec.first_number + index, spec.width, spec.height)
             frame.pts = time_90k
             frame.time_base = Fraction(1, 90_000)
             container.mux(video.encode(frame))

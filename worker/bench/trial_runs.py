@@ -77,6 +77,7 @@ class _MeteredDecoder:
         self._meter = meter
         self.reconfigure = decoder.reconfigure
         self.flush = decoder.flush
+        self.look = decoder.look
         self.close = decoder.close
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> Any:

@@ -106,6 +106,14 @@ class Decoder(Protocol):
         """The pictures still inside; the next unit must be an IDR."""
         ...
 
+    def look(self, picture: Picture) -> bytes | None:
+        """A coarse grid of luma (`worker/frames/picture_content.py`); None where none is to be had.
+
+        Of a picture that this decoder gave last; or, where the device hands it over later, of the
+        picture of the call before. Called once a second.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

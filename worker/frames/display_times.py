@@ -31,6 +31,11 @@ class DisplayTimes:
         self._fewest = _MAX_WAITING  # … and lately
         self._counted = 0
 
+    @property
+    def is_guessing(self) -> bool:
+        """Whether pictures came out of order without composition times lately."""
+        return self._calm < CALM
+
     def put(self, dts_ms: int, pts_ms: int) -> None:
         """A unit goes into the decoder."""
         self._plain = self._plain + 1 if dts_ms == pts_ms else 0

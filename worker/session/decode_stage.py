@@ -139,6 +139,9 @@ class DecodeStage:
         if pts_ms != picture.pts_ms:
             picture = picture.at(pts_ms)
         self._last = picture
+        if counts.content.is_due(pts_ms):
+            counts.content.look(self._decoder.look(picture), pts_ms)
+            counts.has_guessed_times = self._display_times.is_guessing
         counts.pictures += 1
         counts.progress_s = self._clock()
         if picture.is_damaged:

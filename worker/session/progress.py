@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from common.media.rates import Throughput
 from common.process.stage_times import StageTimes
+from worker.frames.picture_content import PictureContent
 
 # Drivers take seconds to open and close sessions, and many may wait for their turn.
 OPENING_S = 10.0
@@ -54,6 +55,8 @@ class SessionCounts:
     undecoded: int = 0  # units: what they refer to was lost
     hidden: int = 0  # decoded, not shown: damaged, or a freeze frame stood in
     progress_s: float = 0.0
+    has_guessed_times: bool = False  # lately: there were B-frames without composition times
+    content: PictureContent = field(default_factory=PictureContent)
 
 
 class Stall:

@@ -8,6 +8,7 @@ hangs ends nothing here: `watch` finds it, and the status reports it. (IO: threa
 
 import logging
 import threading
+import time
 from enum import Enum
 
 from common.config.ladder import Ladder, OmittedRendition, fit_ladder
@@ -15,6 +16,7 @@ from common.errors import AvcError, DecodeFailed, DeviceLost, EncodeFailed
 from common.ipc.media_messages import AccessUnit, StreamStart
 from common.ipc.status_messages import RenditionStatus, TranscodeStatus
 from common.media.clock import ClockReference
+from common.notices.doctor import Change
 from common.process.log import stream_label
 from worker.devices.source import Source, read_source
 from worker.frames.timing import FrameTimer, PtsWindow
@@ -22,6 +24,7 @@ from worker.session.context import SessionContext
 from worker.session.decode_stage import DecodeStage
 from worker.session.events import DeviceGone, Ended, Event
 from worker.session.input_queue import End, Freeze, NewHeader, Splice
+from worker.session.picture_doctor import PictureDoctor
 from worker.session.pipeline import Pipeline
 from worker.session.progress import OPENING_S, Degradation, RenditionCounts, SessionCounts, Stall
 from worker.session.resources import SessionResources
@@ -82,6 +85,7 @@ class Session:
         )
         self._stall = Stall()  # of the opening and of the end; the loop's
         self._stalled_s = 0.0
+        self._doctor = PictureDoctor()  # the loop's
         self._lock = threading.Lock()  # taken before the pipeline's, never after it
         # guarded by the lock
         self._state = SessionState.OPENING
@@ -149,6 +153,8 @@ class Session:
             if encoder.lost
         ]
         stream_id, generation = self.key
+        for change in self._doctor.look(counts, now_s):
+            self._log(change)
         return TranscodeStatus(
             stream_id=stream_id,
             generation=generation,
@@ -169,7 +175,14 @@ class Session:
             dropped_by_renditions=sum(rendition.dropped for rendition in counts.renditions),
             top_rate_divisor=degradation.top_rate_divisor,
             dropped_renditions=degradation.dropped_renditions,
+            notices=self._doctor.notices(now_s, time.time()),
         )
+
+    def _log(self, change: Change) -> None:
+        """Log that a notice begins or ends; each code does so seldom."""
+        what, fields, values = change.line()
+        level = logging.WARNING if change.begins and change.is_fault else logging.INFO
+        log.log(level, f"{what} stream=%s {fields}", self.label, *values)
 
     def _rendition_status(self, index: int, now_s: float) -> RenditionStatus:
         rendition, counts = self.ladder.renditions[index], self.counts.renditions[index]

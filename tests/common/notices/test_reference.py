@@ -5,13 +5,14 @@ from pathlib import Path
 from common.notices.reference import with_notices
 from ingest.doctor.source_rules import SOURCE_EVENTS, SOURCE_RULES
 from worker.audio.level_rules import LEVEL_RULES
+from worker.session.picture_rules import PICTURE_RULES
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations.md"
 
 
 def test_the_notices_are_documented() -> None:
     text = PAGE.read_text()
-    assert with_notices(text, (*SOURCE_RULES, *LEVEL_RULES), SOURCE_EVENTS) == text
+    assert with_notices(text, (*SOURCE_RULES, *PICTURE_RULES, *LEVEL_RULES), SOURCE_EVENTS) == text
 
 
 def test_the_table_is_written_anew_between_its_marks() -> None:

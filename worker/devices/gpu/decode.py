@@ -21,8 +21,10 @@ import numpy as np
 
 from common.codecs.h264 import AvcConfig, NalType, SpsInfo, nal_spans, parse_sps, to_annexb
 from common.errors import AvcError, DecodeFailed
+from worker.devices.backend import Picture
 from worker.devices.gpu.caps import DecoderCaps, refusal
 from worker.devices.gpu.context import GpuContext, Stream
+from worker.devices.gpu.luma_rows import LumaRows
 from worker.devices.gpu.nvdec_errors import damaged_pictures
 
 # H.264 lets 16 pictures wait for reordering; more units without a picture are a decoder that hangs
@@ -102,6 +104,7 @@ class GpuDecoder:
         self._new_size: tuple[int, int] | None = None
         self._decoder: Any = self._make((sps.width, sps.height))
         self._packet, self._flags = _packet()
+        self._rows: LumaRows | None = None
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> list[GpuPicture]:
         self._retire()
@@ -140,9 +143,24 @@ class GpuDecoder:
         self._silent_units = 0
         return self._pictures(self._feed(b"", 0))
 
+    def look(self, picture: Picture) -> bytes | None:
+        assert isinstance(picture, GpuPicture)
+        if self._rows is None:
+            self._rows = LumaRows()
+        try:
+            return self._rows.take(
+                picture.luma, picture.pitch, picture.width, picture.height, self._stream
+            )
+        except Exception as error:
+            failure = self._context.failure(error, DecodeFailed(f"looking: {error}"))
+            if isinstance(failure, DecodeFailed):
+                return None
+            raise failure from error
+
     def close(self) -> None:
         with self._lock:
             self._stream.synchronize()
+            self._rows = None
             self._retired = None
             self._decoder = None
 

@@ -18,6 +18,8 @@ from av.video.frame import VideoFrame
 
 from common.codecs.h264 import AvcConfig, SpsInfo
 from common.errors import DecodeFailed, DeviceLost
+from worker.devices.backend import Picture
+from worker.frames.picture_content import grid_of
 
 MILLISECONDS = Fraction(1, 1000)  # the time base of every frame in a worker
 _PROGRESSIVE_AGAIN = 50  # progressive pictures in a row that end deinterlacing
@@ -109,6 +111,15 @@ class SoftDecoder:
         self._context.flush_buffers()
         self._is_fresh = True
         return pictures
+
+    def look(self, picture: Picture) -> bytes | None:
+        assert isinstance(picture, SoftPicture)
+        frame = picture.frame
+        component = frame.format.components[0]
+        if component.bits != 8 or not component.is_luma:
+            return None
+        plane = frame.planes[0]
+        return grid_of(memoryview(plane), plane.line_size, frame.width, frame.height)
 
     def close(self) -> None:
         self._deinterlacer = None

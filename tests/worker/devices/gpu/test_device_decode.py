@@ -10,6 +10,7 @@ from common.errors import DecodeFailed
 from tests.kit.gpu_units import Coded, Nv12, code, decode_on_cpu, moving_picture
 from worker.devices.gpu.decode import GpuDecoder, GpuPicture
 from worker.devices.gpu.device import GpuBackend
+from worker.frames.picture_content import COLUMNS, ROWS
 
 pytestmark = pytest.mark.gpu
 
@@ -257,3 +258,23 @@ def test_a_kept_picture_outlives_its_decoder(device: GpuBackend) -> None:
     assert kept.pts_ms == 9_000
     assert (kept.width, kept.height) == (1366, 768)
     assert (fetch(kept) == right).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (640, 360)])
+def test_a_look_gives_the_luma_of_the_picture_before(
+    device: GpuBackend, width: int, height: int
+) -> None:
+    coded = code(width, height, 4)
+    decoder = device.open_decoder(coded.config, coded.sps)
+    grids, pictures = [], []
+    for unit in coded.units:
+        (picture,) = decoder.decode(unit.data, unit.dts_ms, unit.pts_ms)
+        grids.append(decoder.look(picture))
+        pictures.append(fetch(picture)[:height])
+    assert grids[0] is None
+    for grid, luma in zip(grids[1:], pictures[:-1], strict=True):
+        step, across = height // ROWS, width // COLUMNS
+        rows = luma[step // 2 :: step][:ROWS]
+        right = np.stack([row[across // 2 :: across][:COLUMNS] for row in rows])
+        assert grid == right.tobytes()
+    decoder.close()

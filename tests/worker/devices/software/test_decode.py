@@ -12,6 +12,7 @@ from common.codecs.h264 import AvcConfig, join_avcc, parse_sps, unescape
 from common.errors import AvcError, DecodeFailed
 from tests.kit.session_driver import Source, SourceSpec, make_source
 from worker.devices.software.decode import SoftDecoder, SoftPicture
+from worker.frames.picture_content import COLUMNS, ROWS
 
 
 def decoder(source: Source) -> SoftDecoder:
@@ -191,3 +192,24 @@ def test_larger_pictures_than_the_parameter_sets_told_of_are_refused() -> None:
     with pytest.raises(DecodeFailed):
         decoder(small).decode(in_band, 0, 0)
     assert decoder(large).decode(in_band, 0, 0)
+
+
+@pytest.mark.parametrize("size", [(320, 180), (64, 36), (1280, 720), (98, 50)])
+def test_a_look_gives_samples_of_the_luma(size: tuple[int, int]) -> None:
+    source = make_source(SourceSpec(frames=2, width=size[0], height=size[1]))
+    machine = decoder(source)
+    (picture,) = machine.decode(source.units[0].data, 0, 0)
+    grid = machine.look(picture)
+    assert grid is not None
+    luma = picture.frame.to_ndarray()[: size[1], : size[0]]
+    row = luma[size[1] // (2 * ROWS)]
+    step = size[0] // COLUMNS
+    assert list(grid[:COLUMNS]) == list(row[step // 2 :: step][:COLUMNS])
+    assert luma.min() <= min(grid) <= max(grid) <= luma.max()
+
+
+def test_of_luma_with_more_bits_there_is_no_look() -> None:
+    source = make_source(SourceSpec(frames=2, pixel_format="yuv420p10le", profile="high10"))
+    machine = decoder(source)
+    (picture,) = machine.decode(source.units[0].data, 0, 0)
+    assert machine.look(picture) is None

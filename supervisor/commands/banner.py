@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from fractions import Fraction
 
-from common.config.ladder import Pipeline, SourceFormat
+from common.config.ladder import Pipeline
 from common.config.settings import Listen, Settings
 from common.ipc.control_messages import DeviceInfo
-from supervisor.placement.cost import Resource, stream_cost
+from supervisor.commands.room import room_lines
 from supervisor.placement.fleet import Fleet
 
 RTMP_PORT = 1935
@@ -55,22 +54,21 @@ def banner(
 
 
 def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo]) -> list[str]:
-    by_name = {device.name: device for device in devices}  # a GPU once, with all its workers
+    # A GPU once, with all its workers; those of the host's cores once, as they share them.
+    cores = [device for device in devices if device.kind != "gpu"]
+    by_name = {device.name: device for device in devices if device.kind == "gpu"}
     counts = Counter(device.name for device in devices)
     lines = []
+    if cores:
+        names = ", ".join(device.name for device in cores)
+        share = "" if len(cores) == 1 else "share "
+        lines.append(f"  device    {names}: {share}{cores[0].label} ({cores[0].path.value})")
     for name, device in by_name.items():
         several = f", {counts[name]} workers" if counts[name] > 1 else ""
         lines.append(f"  device    {name}: {device.label} ({device.path.value}{several})")
     if not devices:
         lines.append("  device    none is ready yet: see its status")
-    cores = fleet.host.get(Resource.CORES)
-    if cores is not None and settings.templates:
-        hd = SourceFormat(1280, 720, fps=Fraction(30))
-        cost = stream_cost(settings.templates[0], hd).total
-        lines.append(
-            f"  software  capacity {cores:.0f}: room for {int(cores // cost)} streams of 720p30 "
-            f'in "{settings.templates[0].name}" ({cost:.0f} each)'
-        )
+    lines += [f"  room      {line.removeprefix('room ')}" for line in room_lines(settings, fleet)]
     starting = dict.fromkeys(
         device.name.device_name
         for device in fleet.devices.values()

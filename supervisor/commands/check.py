@@ -14,16 +14,21 @@ from supervisor.commands.options import bad_config
 def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     """Check a configuration file. Every fault is named by its key's path.
 
-    GPUs and templates that are not there are warnings.
+    GPUs and templates that are not there are warnings. A good file gets what a stream of each app
+    costs, and how many fit this host.
     """
+    import os
+
     from common.config.load import load
-    from supervisor.hardware.gpus import look_up_driver, unused_names
+    from supervisor.commands.room import PlannedGpu, check_lines
+    from supervisor.hardware.gpus import Driver, chosen, look_up_driver, unused_names
     from supervisor.placement.calibration import without_template
 
     try:
         settings = load(config)
     except ConfigError as error:
         bad_config(error)
+    driver = look_up_driver() if settings.devices.use_gpus else Driver()
     unused = without_template(settings)
     if settings.devices.capacity or settings.devices.exclude:
         unused += unused_names(settings.devices, look_up_driver().gpus)
@@ -34,6 +39,12 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
         for template in settings.templates
     )
     typer.echo(f"OK: {config}: {apps}")
+    gpus = [
+        PlannedGpu(gpu.uuid, gpu.pci_id, gpu.name, gpu.memory_bytes)
+        for gpu in chosen(driver.gpus, settings.devices)
+    ]
+    for line in check_lines(settings, len(os.sched_getaffinity(0)), gpus):
+        typer.echo(line)
 
 
 COMMAND = CommandSpec("check", run, example="tfarm check farm.toml")

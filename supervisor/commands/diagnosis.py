@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.config.ladder import Pipeline
+from common.config.ladder import Pipeline, Template
+from common.config.settings import DEFAULT_RENDITIONS
 from common.ipc.identity import CPU
+from common.words import counted
+from supervisor.placement.capacity import FULL_HD30
+from supervisor.placement.cost import CAPACITY_PER_CORE, stream_cost
 
 GPU_PACKAGES = ("cuda", "cupy", "PyNvVideoCodec")  # import names
 OLDEST_CUDA = 12000
@@ -18,6 +22,7 @@ DRIVER_FOR_CUDA_12 = "525.60"
 # What FFmpeg 8.1's NVENC headers ask for.
 DRIVER_FOR_NVENC = "570"
 _MIB = 1024**2
+_BUILT_IN = Template("", DEFAULT_RENDITIONS)
 
 Json = dict[str, Any]
 
@@ -32,6 +37,7 @@ class DeviceFinding:
     report: Json = field(default_factory=dict)  # what the probe answered
     problem: str = ""
     unfit_by: str = ""  # what of the configuration leaves it alone
+    streams: dict[str, int] = field(default_factory=dict)  # of 1080p30 that it takes, by app
 
     @property
     def used_as(self) -> Pipeline | None:
@@ -91,6 +97,7 @@ def document(found: Findings) -> Json:
                 "used_as": device.used_as.value if device.used_as else None,
                 "why": why(device),
                 "problem": device.problem,
+                "streams_1080p30": device.streams,
                 "report": device.report,
             }
             for device in found.devices
@@ -108,7 +115,7 @@ def text(found: Findings) -> str:
         lines.append(f"NVIDIA driver: none ({found.driver_problem or 'not looked for'})")
     lines.append(f"Sandbox of the workers: {_sandbox(found)}")
     for device in found.devices:
-        lines += ["", *_device_lines(device)]
+        lines += ["", *_device_lines(device, found.cores)]
     given = list(advice(found))
     if given:
         lines += ["", "To do:", *(f"  - {line}" for line in given)]
@@ -178,7 +185,7 @@ def cuda_text(cuda: int) -> str:
     return f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else "unknown"
 
 
-def _device_lines(device: DeviceFinding) -> list[str]:
+def _device_lines(device: DeviceFinding, cores: int) -> list[str]:
     used_as = device.used_as
     verdict = used_as.value if used_as else "not used"
     pci = f", {device.pci_id}" if device.pci_id else ""
@@ -187,13 +194,16 @@ def _device_lines(device: DeviceFinding) -> list[str]:
     if not report:
         return lines
     free, total = report["memory_free"], report["memory_total"]
-    if report.get("round_problem"):
-        lines.append(f"  round     not made: {report['round_problem']}")
-    else:
-        lines.append(
-            f"  round     {report['round_fps']:.0f} frames/s: 1080p decoded, scaled to 720p, 480p "
-            "and 360p, encoded; one stream"
+    if used_as is not None and device.streams:
+        counts = ", or ".join(
+            f'{counted(count, "stream")} of 1080p30 in "{app}"'
+            for app, count in device.streams.items()
         )
+        lines.append(f"  streams   about {counts}")
+    if report.get("round_problem"):
+        lines.append(f"  speed     not measured: {report['round_problem']}")
+    else:
+        lines.append(f"  speed     {_speed(report['round_fps'], device, cores)}")
     lines.append(f"  memory    {free // _MIB} MiB free of {total // _MIB} MiB")
     if "decodes" in report:
         lines.append(f"  NVDEC     {report['decode_engines']} engines; {_caps(report['decodes'])}")
@@ -205,6 +215,22 @@ def _device_lines(device: DeviceFinding) -> list[str]:
     versions = report.get("versions") or report.get("packages") or {}
     lines.append("  versions  " + ", ".join(f"{name} {held}" for name, held in versions.items()))
     return lines
+
+
+def _speed(fps: float, device: DeviceFinding, cores: int) -> str:
+    """What was measured just now, and what of it is less than tfarm counts on."""
+    what = "of 1080p decoded, scaled to 720p, 480p and 360p, and encoded"
+    if device.name != CPU:
+        return f"{fps:.0f} frames/s {what}, for one stream"
+    expected = CAPACITY_PER_CORE / (stream_cost(_BUILT_IN, FULL_HD30).total / 30)
+    words = f"{fps:.0f} frames/s {what}, on one core"
+    if fps >= 0.75 * expected:
+        return words
+    return (
+        f"{words}. tfarm counts on {expected:.0f}: unless the host is busy just now, run "
+        "`tfarm calibrate`, or set software.capacity = "
+        f"{CAPACITY_PER_CORE * cores * fps / expected:.0f}"
+    )
 
 
 def _caps(decodes: Json) -> str:

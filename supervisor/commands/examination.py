@@ -12,15 +12,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common.config.settings import Settings
+from common.ipc.identity import CPU
 from common.process import sandbox
 from supervisor.commands.diagnosis import GPU_PACKAGES, DeviceFinding, Findings
+from supervisor.commands.room import PlannedGpu, streams_here
 from supervisor.commands.version import VERSION
 from supervisor.hardware.device_ids import is_called
 from supervisor.hardware.gpus import Driver, Gpu, look_up_driver, names, pci_gpus
+from supervisor.placement.capacity import FULL_HD30
 
 # The kernels are compiled in it, on a host that may be busy.
 PROBE_TIMEOUT_S = 60.0
@@ -48,10 +52,12 @@ def examine(
         arguments = [*arguments, "--sessions"]
     for gpu in driver.gpus:
         devices.append(_gpu(gpu, settings, missing, arguments, timeout_s))
+    cores = len(os.sched_getaffinity(0))
+    devices = [replace(device, streams=_streams(device, settings, cores)) for device in devices]
     return Findings(
         version=VERSION,
         python=platform.python_version(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=cores,
         driver=driver.version,
         cuda=driver.cuda,
         driver_problem=driver.problem,
@@ -63,6 +69,17 @@ def examine(
         devices=tuple(devices),
         pip=f"{sys.executable} -m pip",
     )
+
+
+def _streams(device: DeviceFinding, settings: Settings, cores: int) -> dict[str, int]:
+    """How many streams of 1080p30 a device takes, by app; of one that is not used none."""
+    if device.used_as is None:
+        return {}
+    gpu = None
+    if device.name != CPU:
+        memory = int(device.report["memory_total"])
+        gpu = PlannedGpu(device.name, device.pci_id, device.label, memory, device.used_as)
+    return streams_here(settings, cores, FULL_HD30, gpu)
 
 
 def _gpu(

@@ -22,7 +22,7 @@ from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Present, Stream
 from supervisor.placement.fleet import Fleet, NoRoom, Room, move, place, release
 
-QUEUE_S = 10.0  # at most, while sources before it are not known yet
+QUEUE_S = 8.0  # at most, while sources before it are not known yet; clients wait 10 s or more
 QUEUE_STARTING_S = 3.0  # while workers start
 STARTING_S = 10.0  # one that has been down for longer is broken, not starting
 MAX_QUEUED = 256

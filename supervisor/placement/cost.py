@@ -2,8 +2,8 @@
 
 The unit is one megapixel encoded a second; a decoded one counts 0.15. A 720p30 source on the
 built-in ladder costs about 51, a 1080p60 source about 66. A source of which nothing is known yet
-counts as a small camera, about 1: whether it fits is decided when its size is known. A host core is
-taken as 100 units: libx264 veryfast encodes about 60 720p frames a second on one, scaling and
+counts as a small camera, about 0.1: whether it fits is decided when its size is known. A host core
+is taken as 100 units: libx264 veryfast encodes about 60 720p frames a second on one, scaling and
 decoding beside it, with a reserve. Costs by hand (`cost = …`) and capacities by hand
 (`capacity = …`) replace these numbers.
 
@@ -34,9 +34,10 @@ GPU_CAPACITY = 900.0
 # An estimate until calibration: decoder and encoder of a 1080p stream took 26.6 and 1.8 MiB.
 SESSION_MEMORY_BYTES = 64 * 1024**2
 SESSION_SURFACES = 24
-# What a source counts as until more is known of it: less than nearly all that are published, but
-# enough that a full farm refuses before Publish.Start, and that unknown ones are bounded.
-NEWCOMER = SourceFormat(320, 180, fps=Fraction(15))
+# What a source counts as until more is known of it: hardly more than the smallest that are
+# published, so that a herd of these is let in at once; not nothing, so that a full farm refuses
+# before Publish.Start, and that unknown ones are bounded.
+NEWCOMER = SourceFormat(160, 90, fps=Fraction(5))
 
 
 class Resource(StrEnum):

@@ -23,7 +23,7 @@ from common.ipc.identity import ChildId, Generation, StreamId, gpu_worker
 from supervisor.placement.cost import HOST_WIDE, Amounts, Resource, StreamCost, amounts
 
 NOTHING: Amounts = MappingProxyType({})
-_TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
+TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +314,7 @@ def _shortage(fleet: Fleet, device: Device, wanted: Amounts, had: Amounts = NOTH
         if resource in _OF_CORES and amount <= had.get(resource, 0.0):
             continue
         used = fleet.used_beside(resource, device)
-        if used + amount > limit + _TINY:
+        if used + amount > limit + TINY:
             whose = "the host" if is_shared else device.name
             free = f"{max(0.0, limit - used):.4g} {_in_words(resource)} free"
             return f"needs {amount:.4g} of the {free} on {whose} ({limit:.4g} in all)"

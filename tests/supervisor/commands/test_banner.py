@@ -11,7 +11,7 @@ from common.ipc.identity import ChildId
 from supervisor.commands.banner import address_text, banner, url_base
 from supervisor.placement.cost import Resource
 from supervisor.placement.fleet import Device, Fleet
-from tests.kit.children import GPU1
+from tests.kit.children import CPU0, GPU1
 
 
 @pytest.mark.parametrize(
@@ -37,16 +37,17 @@ def test_it_says_where_to_publish_and_play_and_on_what_it_runs() -> None:
     keyed = Template("tv", DEFAULT_RENDITIONS[:1], publish_keys=("0" * 64,))
     settings = Settings()
     settings = replace(settings, templates=(*settings.templates, keyed, Template("relay", ())))
-    devices = (DeviceInfo("cpu:0", "software", "2 cores, libx264"),)
-    fleet = Fleet({Resource.CORES: 200.0})
+    devices = tuple(DeviceInfo(f"cpu:{n}", "software", "2 cores, libx264") for n in range(2))
+    fleet = Fleet({Resource.CORES: 200.0}, {CPU0: Device(CPU0, Pipeline.SOFTWARE)})
     text = banner("0.1.0", "/run/tfarm", ["127.0.0.1:1935"], settings, fleet, devices)
     for words in (
         "rtmp://127.0.0.1/live/KEY\n",
         "rtmp://127.0.0.1/live/KEY/720p    (720p, 480p, 360p, source)",
         "rtmp://127.0.0.1/tv/KEY?key=",
         "rtmp://127.0.0.1/relay/KEY/source",
-        "cpu:0: 2 cores, libx264 (software)",
-        "room for 3 streams of 720p30",
+        "cpu:0, cpu:1: share 2 cores, libx264 (software)",
+        'room      for 3 streams of 720p30 in "live" alone; each takes 51 of the 200 units of',
+        'for 6 streams of 720p30 in "tv"',
         "GPUs      none found",
         "tfarm status --run-dir /run/tfarm",
     ):

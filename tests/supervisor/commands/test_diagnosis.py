@@ -57,6 +57,25 @@ def test_a_host_with_cores_alone_is_usable_and_lacks_nothing() -> None:
     assert said.endswith("This host can run tfarm.")
 
 
+def test_it_says_how_many_streams_a_device_takes() -> None:
+    apps = {"live": 3, "cams": 1}
+    host = replace(HOST, devices=(replace(CPU, streams=apps),))
+    said = text(host)
+    words = 'about 3 streams of 1080p30 in "live", or 1 stream of 1080p30 in "cams"\n'
+    assert words in said
+    assert document(host)["devices"][0]["streams_1080p30"] == apps
+    assert "round" not in said
+
+
+@pytest.mark.parametrize(("fps", "is_slow"), [(60.0, False), (41.0, False), (18.0, True)])
+def test_cores_that_are_slower_than_tfarm_counts_on_are_told_so(fps: float, is_slow: bool) -> None:
+    host = replace(HOST, devices=(replace(CPU, report=CPU_REPORT | {"round_fps": fps}),))
+    said = text(host)
+    assert f"{fps:.0f} frames/s of 1080p" in said
+    assert ("tfarm counts on 53" in said) is is_slow
+    assert ("set software.capacity = 67" in said) is is_slow
+
+
 def test_each_gpu_has_one_line_that_says_what_it_is_used_as_and_why() -> None:
     said = text(GPU_HOST)
     assert "used as   gpu-only: decodes, scales and encodes on the GPU; 2 NVDEC engines" in said
@@ -95,7 +114,7 @@ def test_a_gpu_whose_sessions_others_hold_is_used_and_says_that() -> None:
     report = GPU_REPORT | {"round_fps": None, "round_problem": cap, "sessions_free": 0}
     said = text(replace(GPU_HOST, devices=(replace(GPU, report=report),)))
     assert "used as   gpu-only" in said
-    assert f"round     not made: {cap}" in said
+    assert f"speed     not measured: {cap}" in said
     assert "other programs hold all sessions of the driver now" in said
 
 

@@ -42,7 +42,7 @@ def with_policy(*policy: Pipeline, capacity: float = 100.0) -> Settings:
 
 def one_of_hd(make_rig: MakeRig) -> Rig:
     """A farm with room for one source of 720p30, and nothing besides."""
-    return make_rig(Settings(software=Software(capacity=51.5)))
+    return make_rig(Settings(software=Software(capacity=51.05)))
 
 
 def one_announced(make_rig: MakeRig) -> Rig:
@@ -126,7 +126,7 @@ def test_when_no_reservation_can_shrink_a_full_farm_refuses_at_once(make_rig: Ma
     assert refusal.reason is RefusalReason.FULL
     assert refusal.words == NO_ROOM, "publishers are told nothing of the host"
     assert "gpu-only: no such device" in refusal.detail
-    assert "cores free on the host (51.5 in all)" in refusal.detail
+    assert "cores free on the host (51.05 in all)" in refusal.detail
     assert StreamId("live/b") not in rig.farm.state.streams
     assert "refused" in rig.farm.state.history[-1].text
 
@@ -225,7 +225,7 @@ def test_the_format_of_an_unknown_stream_is_refused(rig: Rig) -> None:
 
 
 def test_passthrough_is_placed_without_a_worker(make_rig: MakeRig) -> None:
-    rig = make_rig(with_policy(Pipeline.SOFTWARE, Pipeline.PASSTHROUGH, capacity=0.5))
+    rig = make_rig(with_policy(Pipeline.SOFTWARE, Pipeline.PASSTHROUGH, capacity=0.05))
     placed = rig.only(rig.ask(), Placement)
     assert (placed.worker, placed.renditions) == (None, ())
     assert placed.reason.startswith("passthrough; software: needs")

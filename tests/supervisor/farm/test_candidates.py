@@ -56,7 +56,7 @@ def best(rig: Rig, **how: float | None) -> object:
 
 def full(make_rig: MakeRig) -> Rig:
     """Room for two streams of HD, with two there."""
-    rig = make_rig(Settings(software=Software(capacity=102.5)))
+    rig = make_rig(Settings(software=Software(capacity=102.05)))
     rig.publish("live/a", HD)
     rig.publish("live/b", HD)
     return rig
@@ -135,7 +135,7 @@ def test_a_poison_stream_goes_among_the_others_if_its_worker_has_no_room(
 
 
 def test_a_source_that_is_not_known_yet_is_worth_a_wait(make_rig: MakeRig) -> None:
-    rig = make_rig(Settings(software=Software(capacity=51.5)))
+    rig = make_rig(Settings(software=Software(capacity=51.05)))
     rig.ask("live/a")
     rig.estimate("live/a", HD)
     now = rig.now = rig.now + 60.0

@@ -93,7 +93,7 @@ def test_a_lost_egress_touches_no_stream(rig: Rig) -> None:
 
 
 def test_an_end_makes_room_for_those_who_wait(make_rig: MakeRig) -> None:
-    rig = make_rig(Settings(software=Software(capacity=1.5)))
+    rig = make_rig(Settings(software=Software(capacity=0.1)))
     rig.ask("live/a")
     rig.ask("live/b")
     placed = rig.only(rig.end("live/a"), Placement)

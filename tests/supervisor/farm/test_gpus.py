@@ -323,18 +323,18 @@ def test_streams_spread_over_a_gpus_workers() -> None:
 def test_a_gpus_workers_share_its_limits_and_one_may_take_what_the_others_left() -> None:
     small = SourceFormat(1280, 720, fps=Fraction(30))
     settings = with_policy(Pipeline.HYBRID, Pipeline.REFUSE)
-    # a stream of 720p30 takes 4.2, a newcomer 0.13
-    settings = replace(settings, devices=Devices(capacity=((UUID, 12.5),)))
+    # a stream of 720p30 takes 4.2, a newcomer 0.01
+    settings = replace(settings, devices=Devices(capacity=((UUID, 12.45),)))
     rig = hybrid_rig(2, settings)
     for number in range(3):
         rig.publish(f"live/{number}", small)
     refused = rig.refused(rig.ask("live/more"))
     assert "load free" in refused.refusal.detail
-    assert "(12.5 in all)" in refused.refusal.detail
+    assert "(12.45 in all)" in refused.refusal.detail
     rig.end("live/0")
     assert rig.publish("live/more", small).worker is not None
     by_worker = [device_status(rig, gpu_worker(UUID, index)) for index in range(2)]
-    assert {device["capacity"] for device in by_worker} == {12.5}
+    assert {device["capacity"] for device in by_worker} == {12.45}
     assert [device["workers"] for device in by_worker] == [2, 2]
     assert [device["name"] for device in by_worker] == [UUID, f"{UUID}:1"]
     assert [device["device"] for device in by_worker] == [UUID, UUID]

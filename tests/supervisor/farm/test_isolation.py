@@ -122,7 +122,7 @@ def test_a_worker_that_was_dismissed_is_no_device_that_is_starting(rig: Rig) -> 
     rig.end()
     assert rig.beat(OWN) == [StopWorker(OWN)]
     rig.down(OWN, crashed=False)
-    rig.farm.configure(capacity(0.5), rig.now)
+    rig.farm.configure(capacity(0.05), rig.now)
     rig.refused(rig.ask("live/b"))
     assert all(worker.down_since_s is None for worker in rig.farm.state.workers.values())
 
@@ -297,7 +297,7 @@ def test_a_poison_stream_stays_where_it_is_without_room_for_a_worker_of_its_own(
     rig = make_rig(workers=1)
     rig.publish("live/a", SMALL)
     crash(rig)
-    rig.farm.configure(capacity(0.5), rig.now)
+    rig.farm.configure(capacity(0.05), rig.now)
     actions = rig.down(CPU0)
     assert not any(isinstance(action, StartWorker) for action in actions)
     assert rig.stream().dedicated_worker is None
@@ -311,7 +311,7 @@ def test_a_poison_stream_whose_room_was_taken_meanwhile_goes_back_to_the_others(
     rig.publish("live/a", SMALL)
     crash(rig)
     assert StartWorker(OWN) in crash(rig)
-    rig.farm.configure(capacity(0.5), rig.now)
+    rig.farm.configure(capacity(0.05), rig.now)
     rig.up(OWN)
     assert rig.stream().dedicated_worker is None
     assert rig.stream().state is StreamState.WAITING
@@ -334,12 +334,12 @@ def asks_in_vain(rig: Rig) -> None:
 
 
 def test_a_poison_stream_that_is_queued_is_told_once_to_be_not_alone(make_rig: MakeRig) -> None:
-    rig = make_rig(capacity(0.5), workers=1)
+    rig = make_rig(capacity(0.05), workers=1)
     poison_stream(rig)
     rig.expect(CPU1)  # room may come
     assert rig.ask() == []
     for _ in range(50):
-        rig.farm.configure(capacity(0.5), rig.now)
+        rig.farm.configure(capacity(0.05), rig.now)
     notes = [note.text for note in rig.farm.state.history]
     assert [text.startswith("not alone: software: needs") for text in notes] == [True]
 
@@ -350,7 +350,7 @@ def test_a_poison_publisher_whose_room_was_taken_meanwhile_goes_to_the_others(
     poison_stream(rig)
     (start,) = rig.ask()
     assert isinstance(start, StartWorker)
-    rig.farm.configure(capacity(0.5), rig.now)
+    rig.farm.configure(capacity(0.05), rig.now)
     rig.farm.devices.expect(GPU1, Pipeline.GPU_ONLY, rig.now)
     rig.up(start.child)
     assert rig.farm.admission.queued == 1, "it keeps its worker while others have no room either"

@@ -250,7 +250,7 @@ def test_what_it_gives_up_there_goes_to_those_who_wait(make_rig: MakeRig) -> Non
     first = rig.publish()
     assert first.worker is not None
     used = rig.farm.state.fleet.used(Resource.CORES)
-    rig.farm.configure(Settings(software=Software(capacity=used + 0.5)), rig.now)
+    rig.farm.configure(Settings(software=Software(capacity=used + 0.05)), rig.now)
     rig.operator.drain([other(first.worker)], rig.now)
     switch = rig.only(trouble(rig, first), SwitchGeneration)
     rig.expect(CPU2)

@@ -167,10 +167,10 @@ def test_the_load_of_a_device_is_its_cores_in_software() -> None:
 @pytest.mark.parametrize(
     ("template", "most"),
     [
-        (LIVE, 1.0),
-        (replace(LIVE, max_source=(128, 96, 5)), 0.08),  # of such sources it is no more
+        (LIVE, 0.083),
+        (replace(LIVE, max_source=(128, 96, 5)), 0.071),  # of such sources it is no more
         (replace(LIVE, cost=40.0), 40.0),
-        (replace(LIVE, renditions=()), 0.13),
+        (replace(LIVE, renditions=()), 0.011),
     ],
 )
 def test_a_newcomer_counts_as_a_small_camera_or_as_what_is_expected_at_most(

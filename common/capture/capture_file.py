@@ -69,6 +69,9 @@ class CapturedRead:
 
     at_us: int  # after the first read
     messages: tuple[CapturedMessage, ...]
+    # How much the connection had ready behind it, where ingest asked: of one that is held back.
+    # Without messages: nothing was read, it was asked alone.
+    unread_bytes: int | None = None
 
 
 def encode(
@@ -81,7 +84,10 @@ def encode(
         msgpack.packb({field.name: getattr(info, field.name) for field in fields(info)})
     )
     for read in reads:
-        piece = compressor.compress(msgpack.packb([read.at_us, [*map(_packed, read.messages)]]))
+        value = [read.at_us, [*map(_packed, read.messages)]]
+        if read.unread_bytes is not None:
+            value.append(read.unread_bytes)
+        piece = compressor.compress(msgpack.packb(value))
         if piece:
             yield piece
     yield compressor.flush()
@@ -116,9 +122,12 @@ class CaptureReader:
 
     def _read(self, value: Any) -> CapturedRead:
         match value:
-            case [int(at_us), list(messages)] if self._last_us <= at_us <= MAX_SECONDS * 1_000_000:
+            case [int(at_us), list(messages), *rest] if (
+                self._last_us <= at_us <= MAX_SECONDS * 1_000_000 and _is_count(rest)
+            ):
                 self._last_us = at_us
-                return CapturedRead(at_us, tuple(map(self._message, messages)))
+                unread = rest[0] if rest else None
+                return CapturedRead(at_us, tuple(map(self._message, messages)), unread)
         raise CaptureError("a read is not as it should be")
 
     def _message(self, value: Any) -> CapturedMessage:
@@ -144,6 +153,11 @@ def read_whole(pieces: Iterable[bytes]) -> tuple[CaptureInfo, Sequence[CapturedR
 
 def _is_part(part: Any) -> bool:
     return isinstance(part, bytes) or (type(part) is int and 0 <= part <= MAX_MESSAGE_BYTES)
+
+
+def _is_count(rest: list[Any]) -> bool:
+    """Whether what stands behind a read's messages is nothing, or a count of bytes."""
+    return not rest or (len(rest) == 1 and type(rest[0]) is int and 0 <= rest[0] < 1 << 32)
 
 
 def _info(value: Any) -> CaptureInfo:

@@ -17,7 +17,9 @@ _AAC: Final = 10
 _EXTENDED_AUDIO: Final = 9
 _WITH_RECORD: Final = frozenset((7, 12, 13))  # H.264, and two that FLV was given later
 
-Read = tuple[float, int, Sequence[Event]]  # when, how many bytes, and what came
+# When, how many bytes, what came, and how much was ready behind it where that is known.
+Read = tuple[float, int, Sequence[Event], int | None]
+KeptRead = tuple[float, Sequence[Event], int | None]
 
 
 class RecentMessages:
@@ -38,7 +40,7 @@ class RecentMessages:
         for event in events:
             size += MESSAGE_BYTES + len(event.payload)  # type: ignore[union-attr]  # media alone
         reads, memory = self._reads, self._memory
-        reads.append((now, size, events))
+        reads.append((now, size, events, None))
         self.size += size
         memory.size += size
         if reads[0][0] < now - memory.seconds:
@@ -46,11 +48,17 @@ class RecentMessages:
         if memory.size > memory.limit:
             memory.make_room()
 
-    def reads(self) -> list[tuple[float, Sequence[Event]]]:
+    def note_unread(self, unread_bytes: int, now: float) -> None:
+        """Ingest asked how much the connection has ready."""
+        self._reads.append((now, MESSAGE_BYTES, (), unread_bytes))
+        self.size += MESSAGE_BYTES
+        self._memory.size += MESSAGE_BYTES
+
+    def reads(self) -> list[KeptRead]:
         """What is there: the headers of what is gone first, with the time of the first read."""
-        found = [(at_s, events) for at_s, _, events in self._reads]
+        found: list[KeptRead] = [(at_s, events, unread) for at_s, _, events, unread in self._reads]
         if found and self.headers:
-            found.insert(0, (found[0][0], tuple(self.headers.values())))
+            found.insert(0, (found[0][0], tuple(self.headers.values()), None))
         return found
 
     def shrink(self, size: int) -> None:
@@ -64,7 +72,7 @@ class RecentMessages:
             self._forget_first()
 
     def _forget_first(self) -> None:
-        _, size, events = self._reads.popleft()
+        _, size, events, _ = self._reads.popleft()
         self.size -= size
         self._memory.size -= size
         self.starts_late = True

@@ -24,7 +24,7 @@ from common.rtmp.events import (
     PublishRequested,
     VideoReceived,
 )
-from ingest.capture.recent_messages import MessageMemory, RecentMessages
+from ingest.capture.recent_messages import KeptRead, MessageMemory, RecentMessages
 from ingest.streams.captures import CaptureResult, Done
 from ingest.streams.publisher import PublishingConnection
 
@@ -40,7 +40,7 @@ class CaptureJob:
     """One file to be written."""
 
     info: CaptureInfo
-    reads: Sequence[tuple[float, Sequence[Event]]]
+    reads: Sequence[KeptRead]
     secrets: tuple[bytes, ...] = field(repr=False)  # that must not stand in it
 
     @property
@@ -52,9 +52,9 @@ class CaptureJob:
         """What goes into the file, made as it is asked for."""
         outlines = HeadersOnly() if self.info.headers_only else None
         began_s = self.reads[0][0] if self.reads else 0.0
-        for at_s, events in self.reads:
+        for at_s, events, unread in self.reads:
             messages = tuple(self._message(event, outlines) for event in events)
-            yield CapturedRead(round((at_s - began_s) * 1_000_000), messages)
+            yield CapturedRead(round((at_s - began_s) * 1_000_000), messages, unread)
 
     def _message(self, event: Event, outlines: HeadersOnly | None) -> CapturedMessage:
         match event:
@@ -155,6 +155,12 @@ class Recorder:
         publisher = self._publishers.get(connection)
         if publisher is not None and self._memory.limit:
             publisher.recent.add(events, now)
+
+    def note_unread(self, connection: object, unread_bytes: int) -> None:
+        """How much a publisher that is held back has ready."""
+        publisher = self._publishers.get(connection)
+        if publisher is not None and self._memory.limit:
+            publisher.recent.note_unread(unread_bytes, self._clock())
 
     # ---- files --------------------------------------------------------------------------------
 

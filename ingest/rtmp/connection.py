@@ -77,6 +77,10 @@ class Host(Protocol):
 
     def media(self, connection: "Connection", events: Sequence[Event], now: float) -> None: ...
 
+    def unread(self, connection: "Connection", count: int) -> int:
+        """Note how many bytes have come and are not read; returns them."""
+        ...
+
     def publish_ended(self, connection: "Connection", how: str) -> None: ...
 
     def play(self, connection: "Connection", request: PlayRequested) -> None: ...
@@ -167,7 +171,7 @@ class Connection:
 
     def unread_bytes(self) -> int:
         """How much has come and is not read."""
-        return self._reader.unread_bytes()
+        return self._owner.unread(self, self._reader.unread_bytes())
 
     def read_batched(self) -> None:
         """Read what has come; from now on nothing is read but by this."""

@@ -201,6 +201,10 @@ class Server:
             self._recorder.add(connection, events, now)
             self._streams.media(connection, connection.demuxer.take(events, now), now)
 
+    def unread(self, connection: Connection, count: int) -> int:
+        self._recorder.note_unread(connection, count)
+        return count
+
     def publish_ended(self, connection: Connection, how: str) -> None:
         self._streams.ended(connection, how)
 

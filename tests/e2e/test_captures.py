@@ -1,6 +1,9 @@
 """Captures of a real farm: by command, and by themselves."""
 
+import contextlib
 import stat
+import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -8,9 +11,10 @@ import pytest
 from common.capture.capture_file import read_whole
 from common.rtmp.blocking_client import RtmpPublisher
 from tests.e2e.conftest import MakeClip
-from tests.kit.clients import Publisher, flv_tags, send_tag
+from tests.kit.clients import FlvTag, Player, Publisher, TagPublisher, flv_tags, send_tag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
+from tests.kit.replay import load, replay
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -88,3 +92,39 @@ def test_a_capture_is_published_again_and_its_verdict_printed(
     assert (refused.returncode, "no app 'nowhere' here" in refused.stdout) == (1, True)
     bad = farm.cli("replay", str(farm.config))
     assert (bad.returncode, "it is no capture" in bad.stderr) == (1, True)
+
+
+def test_a_capture_in_virtual_time_decides_as_the_farm_did(
+    farm: Farm, clip: MakeClip, tmp_path: Path
+) -> None:
+    """A publisher whose clock runs 1.8 times as fast: every time that goes out is decided here."""
+    tags = flv_tags(clip(ClipSpec(seconds=10)))
+    fast = [FlvTag(tag.type, round(tag.dts_ms * 1.8), tag.body) for tag in tags]
+    due = [float(tag.dts_ms) for tag in tags]
+    files = [tmp_path / "whole.tfcap", tmp_path / "headers.tfcap"]
+    names = ("", "240p", "144p")
+    with TagPublisher(farm.url("fast"), fast, due_ms=due):
+        farm.wait_stream("fast")
+        with contextlib.ExitStack() as stack:
+            urls = [farm.url("fast", name) for name in names]
+            players = [stack.enter_context(Player(url)) for url in urls]
+            time.sleep(4)
+            for file, option in zip(files, ((), ("--headers-only",)), strict=True):
+                answer = farm.cli("capture", "live/fast", "-o", str(file), *option)
+                assert answer.returncode == 0, answer.stderr
+    caps = {"240p": None, "144p": Fraction(15)}
+    (_, whole), (_, headers) = map(load, files)
+    decisions = replay(whole, caps, gop_ms=1000)
+    same = replay(headers[: len(whole)], caps, gop_ms=1000)
+    assert same == decisions
+    assert "1.8 times as fast" in decisions.source_clock
+    assert decisions.notices
+    assert all(notice in farm.log() for notice in decisions.notices)
+    taken = {"": [unit.pts_ms for unit in decisions.units], **decisions.taken}
+    for name, player in zip(names, players, strict=True):
+        shown = sorted(unit.pts_ms for unit in player.recording.video)
+        ours = sorted(taken[name])
+        begin, end = max(shown[0], ours[3]), min(shown[-1], ours[-3])
+        within = [pts for pts in ours if begin <= pts <= end]
+        assert len(within) > 20
+        assert [pts for pts in shown if begin <= pts <= end] == within, name

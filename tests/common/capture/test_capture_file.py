@@ -26,7 +26,8 @@ PARTS = st.lists(st.one_of(st.binary(max_size=20), st.integers(0, 1000)), max_si
 MESSAGES = st.builds(CapturedMessage, st.sampled_from((8, 9, 18)), st.integers(0, 2**32 - 1), PARTS)
 READS = [
     CapturedRead(0, (CapturedMessage(9, 0, (b"\x17\x00", 3)), CapturedMessage(8, 0, (b"\xaf",)))),
-    CapturedRead(33_000, (CapturedMessage(9, 2**32 - 1, (b"\x27\x01", 5, b"\x41")),)),
+    CapturedRead(33_000, (CapturedMessage(9, 2**32 - 1, (b"\x27\x01", 5, b"\x41")),), 4096),
+    CapturedRead(40_000, (), 0),
 ]
 
 
@@ -81,6 +82,9 @@ BAD = {
     "a date in no calendar": capture_of({**INFO_MAP, "created_unix": 1e30}),
     "a time that steps back": capture_of(INFO_MAP, [5, []], [4, []]),
     "a day and more": capture_of(INFO_MAP, [10**12, []]),
+    "less than nothing unread": capture_of(INFO_MAP, [0, [], -1]),
+    "a text unread": capture_of(INFO_MAP, [0, [], "much"]),
+    "a read of four": capture_of(INFO_MAP, [0, [], 1, 2]),
     "a read without a list": capture_of(INFO_MAP, [5, 6]),
     "a message of another type": capture_of(INFO_MAP, [0, [[20, 0, b""]]]),
     "a timestamp of 33 bits": capture_of(INFO_MAP, [0, [[9, 2**32, b""]]]),

@@ -16,7 +16,7 @@ from ingest.streams.captures import CaptureResult
 from tests.kit.ingest_ports import header, picture
 
 INFO = CaptureInfo("live", "3fa2c1d0", "asked for", 1_700_000_000.0)
-JOB = CaptureJob(INFO, [(at, [header(), picture(at)]) for at in range(200)], ())
+JOB = CaptureJob(INFO, [(at, [header(), picture(at)], None) for at in range(200)], ())
 
 
 def write(directory: Path, settings: CaptureSettings, jobs: int = 1) -> list[CaptureResult]:

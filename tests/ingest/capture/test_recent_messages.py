@@ -34,14 +34,14 @@ def memory_of(limit: int, seconds: float = 60.0) -> MessageMemory:
 
 
 def times(recent: RecentMessages) -> list[float]:
-    return [at_s for at_s, _ in recent.reads()]
+    return [at_s for at_s, _, _ in recent.reads()]
 
 
 def test_what_is_kept_is_the_very_list_that_came() -> None:
     recent = memory_of(10_000).begin()
     events = [video(0), video(33)]
     recent.add(events, 5.0)
-    ((at_s, found),) = recent.reads()
+    ((at_s, found, _),) = recent.reads()
     assert (at_s, recent.size) == (5.0, 2 * (800 + MESSAGE_BYTES))
     assert found is events
 
@@ -106,8 +106,23 @@ def test_headers_of_what_is_gone_stay_ahead_of_the_rest() -> None:
     for at_s in (2.0, 3.0):
         recent.add([video(0)], at_s)
     headers, *rest = recent.reads()
-    assert headers == (2.0, (metadata, new, sound))
-    assert [at_s for at_s, _ in rest] == [2.0, 3.0]
+    assert headers == (2.0, (metadata, new, sound), None)
+    assert [at_s for at_s, _, _ in rest] == [2.0, 3.0]
+
+
+def test_what_was_asked_of_a_publisher_that_is_held_back_stands_between_its_reads() -> None:
+    memory = memory_of(10**6)
+    recent = memory.begin()
+    recent.add([video(0)], 0.0)
+    recent.note_unread(4096, 0.5)
+    recent.add([video(0)], 1.0)
+    assert [(at_s, len(events), unread) for at_s, events, unread in recent.reads()] == [
+        (0.0, 1, None),
+        (0.5, 0, 4096),
+        (1.0, 1, None),
+    ]
+    memory.end(recent)
+    assert memory.size == 0
 
 
 @pytest.mark.parametrize(
@@ -153,4 +168,4 @@ def test_the_books_agree_whatever_comes(steps, limit: int) -> None:
         everyone[who].add([video(0, size)], now)
         assert memory.size == sum(recent.size for recent in everyone) <= limit
         for recent in everyone:
-            assert recent.size == sum(size_of(events) for _, events in recent.reads())
+            assert recent.size == sum(size_of(events) for _, events, _ in recent.reads())

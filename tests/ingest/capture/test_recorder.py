@@ -71,6 +71,7 @@ def test_who_asks_gets_all_that_came_with_its_times() -> None:
     assert (info.publish_type, info.created_unix) == ("record", 1_700_000_000.0)
     assert (info.headers_only, info.starts_late) == (False, False)
     assert [read.at_us for read in reads] == [0, 500_000]
+    assert [read.unread_bytes for read in reads] == [None, None]
     messages = [message for read in reads for message in read.messages]
     assert [(m.type_id, m.timestamp) for m in messages] == [(9, 0), (9, 0), (8, 40)]
     assert messages[1].payload() == picture(0, key=True).payload

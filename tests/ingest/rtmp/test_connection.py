@@ -40,6 +40,7 @@ class Owner:
         self.names: list[str] = []
         self.media_events: list[Event] = []
         self.ended: list[str] = []
+        self.unread_counts: list[int] = []
         self.why_closed = ""
         self.is_fault = False
         self.is_slow = False  # lets its requests to publish wait
@@ -59,6 +60,10 @@ class Owner:
 
     def media(self, connection: Connection, events: Sequence[Event], now: float) -> None:
         self.media_events += events
+
+    def unread(self, connection: Connection, count: int) -> int:
+        self.unread_counts.append(count)
+        return count
 
     def publish_ended(self, connection: Connection, how: str) -> None:
         self.ended.append(how)

@@ -84,8 +84,9 @@ class StreamSplice:
 @message("stream-pause")
 @dataclass(frozen=True, slots=True)
 class StreamPause:
-    """The publisher is away: keep pictures coming, the last one again, until the next unit.
+    """No pictures come for now: keep some coming, the last one again, until the next unit.
 
+    The publisher is away, or a worker began within a GOP of which ingest has the keyframe alone.
     They follow stream time by the host's clock. The next unit is a keyframe, of that publisher or
     another, perhaps behind a `VideoHeader`; its picture is an IDR. `may_go_on`: the publisher is
     there and silent, and the next unit may be the one that follows the last.

@@ -324,3 +324,53 @@ def test_whatever_comes_the_span_is_bounded_and_nothing_follows_a_loss_but_a_key
     assert all(unit.header.is_key for unit in got if unit.follows_gap)
     queue.clear()
     assert len(queue) == 0
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 400),  # ms of media since the one before
+            st.booleans(),  # a keyframe
+            st.booleans(),  # a marker behind it
+            st.integers(0, 3),  # entries that are taken then
+            st.integers(0, 800),  # ms of the clock
+            st.integers(-2000, 500),  # the last time shown, from this one on
+        ),
+        max_size=120,
+    )
+)
+def test_whatever_is_skipped_nothing_changes_its_order_and_all_of_it_is_counted(
+    steps: list[tuple[int, bool, bool, int, int, int]],
+) -> None:
+    queue = running(500)
+    dts_ms, now_s, markers = 0, 10.0, 0
+    got: list[int] = []
+    got_markers: list[bytes] = []
+
+    def take() -> bool:
+        entry = queue.take()
+        if isinstance(entry, Unit):
+            if got and entry.header.number != got[-1] + 1:
+                assert entry.header.is_key, "what was dropped is referred to"
+            got.append(entry.header.number)
+        elif isinstance(entry, NewHeader):
+            got_markers.append(entry.record)
+        return entry is not None
+
+    for number, (step_ms, is_key, is_marked, takes, passed_ms, shown_ms) in enumerate(steps):
+        dts_ms += step_ms
+        now_s += passed_ms / 1000
+        put(queue, number, dts_ms, is_key=is_key, now_s=now_s)
+        if is_marked:
+            queue.put_marker(NewHeader(b"%d" % markers))
+            markers += 1
+        queue.skip_ahead(dts_ms + shown_ms, now_s, lambda _: True)
+        for _ in range(takes):
+            take()
+    while take():
+        pass
+    assert got == sorted(set(got))
+    assert got_markers == [b"%d" % index for index in range(markers)]
+    assert len(got) + queue.dropped == len(steps)
+    assert (queue.span_ms, len(queue), queue.is_catching_up) == (0, 0, False)

@@ -44,7 +44,7 @@ faults: $(VENV)/.dev
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python tests/fuzz/run.py $(or $(ARGS),all)
 
-# The tables of keys in docs/configuration.md, from their declarations.
+# The tables that documents take from the code: configuration keys, notices, how many streams fit.
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/write_docs.py
 

@@ -48,7 +48,6 @@ _FONT: dict[str, Sequence[int]] = {
     "9": (14, 17, 17, 15, 1, 2, 12),
     "F": (31, 16, 16, 30, 16, 16, 16),
     ":": (0, 12, 12, 0, 12, 12, 0),
-    ".": (0, 0, 0, 0, 0, 12, 12),
     " ": (0, 0, 0, 0, 0, 0, 0),
 }
 _COLUMNS, _ROWS = 6, 9  # of a character's cell, margins included

@@ -10,7 +10,8 @@ def counted(count: int, noun: str, verb: str = "") -> str:
 
     `verb` is in the singular: `is`, `was`, `has` or one that ends in `s`, and what follows it.
     """
-    words = f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    words = f"{count} {noun if count == 1 else plural}"
     if not verb:
         return words
     first, space, rest = verb.partition(" ")

@@ -14,8 +14,8 @@ from common.errors import EnvelopeError, TfarmError
 from common.ipc.command_messages import Answer, Command
 from common.ipc.control_link import control_address
 from common.ipc.envelope import decode_frames, encode
-from common.words import printable
-from supervisor.processes.run_dir import SERVICE, is_served, why_unserved
+from common.words import counted, printable
+from supervisor.processes.run_dir import SERVICE, is_served, read_children, why_unserved
 
 TIMEOUT_S = 5.0
 
@@ -41,7 +41,7 @@ def ask(
         CommandFailed: the answer is no.
     """
     if not is_served(run_dir):
-        raise NotRunning(f"farm not running ({why_unserved(run_dir)}){_closed_service()}")
+        raise NotRunning(_unsupervised(run_dir) or _not_running(run_dir))
     context = zmq.Context(io_threads=1)
     try:
         socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
@@ -64,6 +64,26 @@ def ask(
         return message
     finally:
         context.destroy(linger=0)
+
+
+def _not_running(run_dir: Path) -> str:
+    return f"farm not running ({why_unserved(run_dir)}){_closed_service()}"
+
+
+def _unsupervised(run_dir: Path) -> str:
+    """What a farm without its supervisor still does, and what to do; "" where nothing runs."""
+    from supervisor.commands.invocation import tfarm_command
+    from supervisor.processes.process import is_alive
+
+    left = [child for child in read_children(run_dir) if is_alive(child.pid, child.start_ticks)]
+    if not left:
+        return ""
+    pids = ", ".join(f"{child.child} (pid {child.pid})" for child in left)
+    return (
+        f"the supervisor in {run_dir} is not running; {counted(len(left), 'process', 'streams')} "
+        f"on without it: {pids}. Start a new one, which adopts them, before their orphan_timeout "
+        f"is over: {tfarm_command()} supervisor [CONFIG] --run-dir {run_dir}"
+    )
 
 
 def _closed_service() -> str:

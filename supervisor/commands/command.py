@@ -22,7 +22,9 @@ class Reply:
 class Operated(Protocol):
     """Everything that may be asked of streams and devices (`supervisor.farm.operations`)."""
 
-    def kick(self, app: str, key: str) -> str: ...
+    def kick(self, app: str, key: str, for_s: float) -> str: ...
+
+    def unkick(self, app: str, key: str) -> str: ...
 
     def capture(
         self, app: str, key: str, *, headers_only: bool

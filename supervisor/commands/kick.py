@@ -1,31 +1,53 @@
-"""`tfarm kick`: end a stream, or let it in again (IO)."""
+"""`tfarm kick`: end a stream and keep it out for a while, or let it in again (IO)."""
 
+import re
 from typing import Annotated
 
 import typer
 
 from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
 from supervisor.commands.options import RunDir, ask_and_print
+from supervisor.farm.kicks import DEFAULT_S, MAX_S
+
+_DURATION = re.compile(r"(\d{1,6})\s*(s|m|min|h)")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 def run(
     stream: Annotated[str, typer.Argument(metavar="APP/KEY", help="The stream, as in status.")],
+    how_long: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="How long it stays out, up to 24h.")
+    ] = f"{DEFAULT_S:g}s",
+    undo: Annotated[bool, typer.Option("--undo", help="Let it in again.")] = False,
     run_dir: RunDir = None,
 ) -> None:
-    """End a stream, or let in again one that is refused.
+    """End a stream and keep it out for a while, or let it in again.
 
-    One that is ended stays out for 30 s; one that took workers down is refused for some minutes.
+    A kick also lets in a stream that is refused because it took workers down.
     """
     app_name, slash, key = stream.partition("/")
     if not (slash and app_name and key):
         raise typer.BadParameter("must be APP/KEY", param_hint="APP/KEY")
-    ask_and_print(run_dir, "kick", app=app_name, key=key)
+    if undo:
+        ask_and_print(run_dir, "kick", app=app_name, key=key, undo="yes")
+        return
+    found = _DURATION.fullmatch(how_long)
+    seconds = int(found[1]) * _SECONDS[found[2]] if found is not None else 0
+    if not 0 < seconds <= MAX_S:
+        raise typer.BadParameter("must be a duration such as 30s, 10m or 2h", param_hint="--for")
+    ask_and_print(run_dir, "kick", **{"app": app_name, "key": key, "for_s": str(seconds)})
 
 
 def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     app, key = arguments.get("app", ""), arguments.get("key", "")
-    done = farm.operations.kick(app, key)
+    if arguments.get("undo"):
+        done = farm.operations.unkick(app, key)
+        return Reply(True, done) if done else Reply(False, f"{app}/{key} is not kept out")
+    for_s = arguments.get("for_s", f"{DEFAULT_S:g}")
+    if not for_s.isdecimal() or not 0 < int(for_s[:9]) <= MAX_S:
+        return Reply(False, "the time is no number of seconds up to a day")
+    done = farm.operations.kick(app, key, float(for_s))
     return Reply(True, done) if done else Reply(False, f"no such stream: {app}/{key}")
 
 
-COMMAND = CommandSpec("kick", run, answer, example="tfarm kick live/cam1")
+COMMAND = CommandSpec("kick", run, answer, example="tfarm kick live/cam1 --for 10m")

@@ -30,6 +30,11 @@ def look() -> Screen:
     return Screen(max(1, size.columns), size.lines if is_terminal else None, is_coloured)
 
 
+def abandon_output() -> None:
+    """The reader of stdout has enough: Python's own flush at the end must not fail for that."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def show(lines: Iterable[Line], screen: Screen) -> None:
     """Write lines to stdout, and have them there when this returns."""
     text = "".join(render(line, is_coloured=screen.is_coloured) + "\n" for line in lines)

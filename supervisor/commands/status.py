@@ -44,6 +44,7 @@ def run(  # one parameter each: typer reads them
 
     from supervisor.commands.client import CommandFailed, NotRunning
     from supervisor.commands.client import status as ask_status
+    from supervisor.commands.screen import abandon_output
     from supervisor.commands.stream_page import NoSuchStream, named, part_of
     from supervisor.commands.stream_selection import SORTS, Selection
 
@@ -68,6 +69,8 @@ def run(  # one parameter each: typer reads them
             _show(where, selection, renditions or None, latency=latency)
     except (NotRunning, CommandFailed, NoSuchStream) as error:
         fail(error)
+    except BrokenPipeError:
+        abandon_output()
     except KeyboardInterrupt:
         return
 

@@ -85,6 +85,10 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "waiting": state.waiting(),
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,
+        "kicked": [
+            {"app": split_stream_id(s)[0], "key": split_stream_id(s)[1], "for_s": round(left_s, 1)}
+            for s, left_s in state.kicks.left(facts.now_s).items()
+        ],
         "refused": dict(state.refusals.by_reason),
         "refusals": [
             asdict(entry) | {"what": entry.what.value, "reason": entry.reason.value}

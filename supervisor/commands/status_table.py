@@ -128,6 +128,9 @@ def _head(status: Json, now_unix: float, width: int) -> list[Line]:
     lines += wrap("; ".join(_totals(status)), width)
     if status["closed"]:
         lines += wrap(status["closed"], width, "yellow")
+    if status["kicked"]:
+        every = [f"{name_of(kick)} for {duration(kick['for_s'])}" for kick in status["kicked"]]
+        lines += wrap(f"kept out by the operator: {', '.join(every)}", width, "yellow")
     if status["queued"] or status["waiting"]:
         waiting = counted(status["waiting"], "stream", "waits for a device")
         queued = f"{counted(status['queued'], 'publisher')} for room"

@@ -71,16 +71,12 @@ class Farm:
 
 
 def watch(run_dir: Path, view: View, *, as_json: bool) -> None:
-    """Show the farm until the viewer leaves. Raises as `Farm`."""
+    """Show the farm until the viewer leaves. Raises as `Farm`, and BrokenPipeError."""
     farm = Farm(run_dir)
     if sys.stdout.isatty() and not as_json:
         _watch_on_terminal(farm, view)
         return
-    try:
-        _watch_in_pipe(farm, view, as_json=as_json)
-    except BrokenPipeError:
-        # its reader has enough: Python's own flush at the end must not fail for that
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _watch_in_pipe(farm, view, as_json=as_json)
 
 
 # ---- a pipe or a file -------------------------------------------------------------------------

@@ -103,6 +103,9 @@ class Admission:
         if request.is_at_limit and self._publishes_beside(request) >= limit:
             refusal = Refusal(RefusalReason.DENIED, too_many_publishes(limit))
             return [_refuse(requested, refusal)]
+        kicked = self._state.kicks.refusal(request.stream_id, now)
+        if kicked is not None:
+            return [_refuse(requested, kicked)]
         stream = self._state.streams.get(request.stream_id)
         if stream is not None:
             if stream.ingest == NO_INGEST:

@@ -7,9 +7,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from common.words import counted
+from common.ipc.identity import stream_id
+from common.process.log import stream_label
+from common.words import counted, duration
 from supervisor.farm.actions import Action
 from supervisor.farm.farm import Farm
+from supervisor.farm.kicks import DEFAULT_S
 from supervisor.farm.operator_commands import OperatorCommands
 
 Json = dict[str, Any]
@@ -28,13 +31,30 @@ class Operations:
         self._do = do
         self._clock = clock
 
-    def kick(self, app: str, key: str) -> str:
+    def kick(self, app: str, key: str, for_s: float = DEFAULT_S) -> str:
         """End one stream, forget its crashes; what was done, "" when there was nothing to do."""
-        cleared, ended = self._commands.clear(app, key), self._commands.kick(app, key)
-        self._do([*cleared, *ended])  # one that is ended stays out for a while
-        if ended:
-            return f"{app}/{key} is being ended"
-        return f"{app}/{key} is not refused any more" if cleared else ""
+        now = self._clock()
+        cleared = self._commands.clear(app, key)
+        ended = self._commands.kick(app, key, for_s, now)
+        self._do([*cleared, *ended])
+        name = f"{app}/{key}"
+        if self._farm.state.kicks.refusal(stream_id(app, key), now) is not None:
+            log.info("kicked stream=%s seconds=%.0f", stream_label(name), for_s)
+            what = "is being ended" if ended else "is kept out"
+            return (
+                f"{name} {what}; it is refused for {duration(for_s)}, "
+                f"or until `tfarm kick --undo {name}`"
+            )
+        return f"{name} is not refused any more" if cleared else ""
+
+    def unkick(self, app: str, key: str) -> str:
+        """Let a stream in that was kicked, or that took workers down; "" when it was neither."""
+        cleared = self._commands.clear(app, key)
+        self._do(cleared)
+        if not self._commands.unkick(app, key, self._clock()) and not cleared:
+            return ""
+        log.info("kick undone stream=%s", stream_label(f"{app}/{key}"))
+        return f"{app}/{key} is not refused any more"
 
     def capture(self, app: str, key: str, *, headers_only: bool) -> tuple[bool, str, Json]:
         """Have a stream's capture written: whether there is one, and the number to ask for it."""

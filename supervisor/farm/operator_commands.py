@@ -12,7 +12,7 @@ from supervisor.farm.actions import Action, Send
 from supervisor.farm.farm import Farm
 from supervisor.farm.stream import NO_INGEST
 
-_KICKED = Refusal(RefusalReason.KICKED, "ended by the operator", is_lasting=True)
+_KICKED = Refusal(RefusalReason.KICKED, "ended by the operator")
 
 
 class OperatorCommands:
@@ -24,16 +24,26 @@ class OperatorCommands:
 
     # ---- streams ----------------------------------------------------------------------------
 
-    def kick(self, app: str, key: str) -> list[Action]:
-        """End one stream; empty when there is none. Its room comes back with its `PublishEnd`."""
-        stream = self._state.streams.get(stream_id(app, key))
+    def kick(self, app: str, key: str, for_s: float, now: float) -> list[Action]:
+        """End one stream, and refuse its publisher for a while; empty when there is none.
+
+        Its room comes back with its `PublishEnd`. One that is kept out already gets another time.
+        """
+        found = stream_id(app, key)
+        stream = self._state.streams.get(found)
         if stream is None:
+            if self._state.kicks.refusal(found, now) is not None:
+                self._state.kicks.kick(found, for_s, now)
             return []
-        # Its publisher may come back to another ingest: they all keep it out.
+        self._state.kicks.kick(found, for_s, now)
         ingests = {*self._state.of_kind("ingest"), stream.ingest}
         if stream.ingest == NO_INGEST:
             self._state.close(stream)
         return [Send(name, EndStream(stream.stream_id, _KICKED)) for name in sorted(ingests)]
+
+    def unkick(self, app: str, key: str, now: float) -> bool:
+        """Let a stream in again; whether it was kept out."""
+        return self._state.kicks.undo(stream_id(app, key), now)
 
     def clear(self, app: str, key: str) -> list[Action]:
         """Forget that a stream took workers down, everywhere; empty when it had not."""

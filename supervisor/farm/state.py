@@ -18,6 +18,7 @@ from common.ipc.control_messages import Heartbeat, Hello, Placement, ResumeTime
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from supervisor.farm.actions import Send
+from supervisor.farm.kicks import Kicks
 from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.quarantine import Quarantine
 from supervisor.farm.stream import Stream
@@ -80,6 +81,7 @@ class FarmState:
         self.history: deque[Note] = deque(maxlen=HISTORY)
         self.refusals = RefusalTable(MAX_KEPT)  # of publishers and players
         self.quarantine = Quarantine()
+        self.kicks = Kicks()
         self.has_freed = False  # room, for all that waits: it has to be looked at again
         self.is_adopting = False  # what runs is not known yet: nothing may be placed
         self.session_limit: SessionLimit | None = None  # met lately

@@ -17,7 +17,8 @@ from common.words import counted, duration, printable
         (2, "stream", "is left", "2 streams are left"),
         (1, "stream", "moves", "1 stream moves"),
         (3, "stream", "moves", "3 streams move"),
-        (2, "child", "", "2 childs"),  # it knows no English: give it a regular noun
+        (1, "process", "streams", "1 process streams"),
+        (2, "process", "streams", "2 processes stream"),
         (1, "publisher", "has left", "1 publisher has left"),
         (0, "publisher", "has left", "0 publishers have left"),
         (2, "publisher", "was refused", "2 publishers were refused"),

@@ -150,6 +150,7 @@ def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         "waiting": 0,
         "queued": 0,
         "closed": "",
+        "kicked": [],
         "refused": {},
         "refusals": [],
         "decisions": [],

@@ -264,6 +264,23 @@ def test_a_killed_supervisors_children_are_adopted_as_they_run(farm: ToyFarm) ->
     assert sockets(farm.run_dir) == []
 
 
+def test_commands_say_that_the_children_of_a_dead_supervisor_go_on(farm: ToyFarm) -> None:
+    farm.start()
+    pids = {name: child["pid"] for name, child in farm.children().items()}
+    farm.end(signal.SIGKILL)
+    for command in ("status", "stop"):
+        with pytest.raises(NotRunning) as failed:
+            client.ask(farm.run_dir, command)
+        words = str(failed.value)
+        assert words.startswith(f"the supervisor in {farm.run_dir} is not running; 4 processes ")
+        assert all(f"{name} (pid {pid})" in words for name, pid in pids.items())
+        assert f"supervisor [CONFIG] --run-dir {farm.run_dir}" in words
+    os.kill(pids["egress:0"], signal.SIGKILL)
+    farm.until(lambda: not runs(pids["egress:0"]))
+    with pytest.raises(NotRunning, match="; 3 processes stream on without it: "):
+        client.status(farm.run_dir)
+
+
 def test_no_adopted_child_is_ever_told_of_half_the_farm(farm: ToyFarm) -> None:
     """Ingest lets go of a worker that a topology does not name: its streams stopped there."""
     farm.start()

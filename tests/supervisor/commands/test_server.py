@@ -27,9 +27,13 @@ class Fake:
     def reload(self) -> tuple[bool, str]:
         return False, "listen.rtmp: must be HOST:PORT"
 
-    def kick(self, app: str, key: str) -> str:
-        self.told.append(f"kick {app}/{key}")
+    def kick(self, app: str, key: str, for_s: float) -> str:
+        self.told.append(f"kick {app}/{key} {for_s:g}")
         return "it ends" if key == "cam" else ""
+
+    def unkick(self, app: str, key: str) -> str:
+        self.told.append(f"unkick {app}/{key}")
+        return "it may" if key == "cam" else ""
 
     def capture(
         self, app: str, key: str, *, headers_only: bool
@@ -86,7 +90,16 @@ def test_a_failed_reload_says_why() -> None:
 
 def test_kick() -> None:
     answer, told = ask("kick", app="live", key="cam")
-    assert (answer.ok, told) == (True, ["kick live/cam"])
+    assert (answer.ok, told) == (True, ["kick live/cam 30"])
+    answer, told = ask("kick", app="live", key="cam", for_s="600")
+    assert (answer.ok, told) == (True, ["kick live/cam 600"])
+    for wrong in ("", "0", "-1", "x", "9" * 400, "86401"):
+        answer, told = ask("kick", app="live", key="cam", for_s=wrong)
+        assert (answer.ok, told) == (False, [])
+    answer, told = ask("kick", app="live", key="cam", undo="yes")
+    assert (answer.ok, told) == (True, ["unkick live/cam"])
+    answer, _ = ask("kick", app="live", key="other", undo="yes")
+    assert (answer.ok, answer.text) == (False, "live/other is not kept out")
     answer, _ = ask("kick", app="live", key="other")
     assert (answer.ok, answer.text) == (False, "no such stream: live/other")
 

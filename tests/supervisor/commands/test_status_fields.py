@@ -7,6 +7,7 @@ from typing import Any
 
 from common.access.refusal import RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
+from common.ipc.identity import StreamId
 from common.ipc.status_messages import Notice
 from supervisor.farm.state import SessionLimit
 from tests.kit.children import INGEST0
@@ -46,6 +47,7 @@ def fields(found: Any, path: str = "") -> Iterator[str]:
 def test_every_field_is_on_the_page_and_no_other(rig: Rig) -> None:
     rig.farm.state.session_limit = SessionLimit(3, rig.now + 9, "driver")
     streaming(rig)
+    rig.farm.state.kicks.kick(StreamId("live/kicked"), 60.0, rig.now)
     notice = Notice("long-gop", "keyframes are 8.3 s apart", 1_900.0)
     publisher = rig.publisher(
         notices=(notice,), dropped={"worker": 1}, stages_ms={"ingest": (1, 2)}

@@ -141,6 +141,18 @@ def test_in_a_pipe_it_prints_blocks_of_plain_text_and_ends_with_its_reader(
         assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("option", ["-v", "--json"])
+def test_a_reader_that_has_enough_of_one_look_is_no_failure(stub: StatusStub, option: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = [TFARM, "status", option, "--run-dir", str(stub.run_dir)]
+    answer = subprocess.run(
+        arguments, stdout=writer, stderr=subprocess.PIPE, timeout=20, check=False
+    )
+    os.close(writer)
+    assert (answer.returncode, answer.stderr) == (0, b"")
+
+
 def test_json_is_a_document_a_line_also_while_the_supervisor_is_replaced(
     stub: StatusStub,
 ) -> None:

@@ -76,7 +76,7 @@ def test_one_without_a_hold_or_a_picture_ends_at_once(make_rig: MakeRig) -> None
 def test_it_can_be_kicked(rig: Rig) -> None:
     live(rig)
     rig.down(INGEST0)
-    (action,) = rig.operator.kick("live", "a")
+    (action,) = rig.operator.kick("live", "a", 60.0, rig.now)
     assert isinstance(action, Send)
     assert isinstance(action.message, EndStream)
     assert rig.farm.state.streams == {}

@@ -33,10 +33,21 @@ def desk(rig: Rig) -> Desk:
 
 def test_a_kick_ends_the_stream_and_says_so(desk: Desk) -> None:
     desk.rig.publish("live/a")
-    assert desk.operations.kick("live", "a") == "live/a is being ended"
+    assert desk.operations.kick("live", "a", 600.0) == (
+        "live/a is being ended; it is refused for 10 min, or until `tfarm kick --undo live/a`"
+    )
     (action,) = desk.actions()
     assert isinstance(action, Send)
     assert isinstance(action.message, EndStream)
+
+
+def test_a_kick_can_be_taken_back_and_given_another_time(desk: Desk) -> None:
+    desk.rig.publish("live/a")
+    desk.operations.kick("live", "a", 600.0)
+    desk.rig.end("live/a")
+    assert desk.operations.kick("live", "a", 60.0).startswith("live/a is kept out; it is refused")
+    assert desk.operations.unkick("live", "a") == "live/a is not refused any more"
+    assert desk.operations.unkick("live", "a") == ""
 
 
 def test_a_kick_of_nothing_says_nothing(desk: Desk) -> None:

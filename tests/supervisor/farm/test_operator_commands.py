@@ -9,10 +9,30 @@ from tests.kit.farm_rig import SMALL, Rig
 
 def test_a_kick_tells_the_ingest_why(rig: Rig) -> None:
     rig.publish()
-    ended = rig.only(rig.operator.kick("live", "a"), EndStream, INGEST0)
+    ended = rig.only(rig.operator.kick("live", "a", 60.0, rig.now), EndStream, INGEST0)
     assert ended.refusal.reason is RefusalReason.KICKED
-    assert ended.refusal.is_lasting
-    assert rig.operator.kick("live", "nobody") == []
+    assert rig.operator.kick("live", "nobody", 60.0, rig.now) == []
+
+
+def test_a_kicked_publisher_is_refused_at_every_ingest_for_its_time_or_until_it_is_let_in(
+    rig: Rig,
+) -> None:
+    rig.up(INGEST1)
+    rig.publish()
+    rig.operator.kick("live", "a", 60.0, rig.now)
+    rig.end()
+    for ingest in (INGEST0, INGEST1):
+        refused = rig.refused(rig.ask(ingest=ingest))
+        assert refused.refusal.reason is RefusalReason.KICKED
+    rig.now += 59.0
+    assert rig.refused(rig.ask()).refusal.words.endswith("refused for 1 s more")
+    rig.now += 1.0
+    rig.publish()
+    rig.operator.kick("live", "a", 60.0, rig.now)
+    rig.end()
+    assert rig.operator.unkick("live", "a", rig.now)
+    assert not rig.operator.unkick("live", "a", rig.now)
+    rig.publish()
 
 
 def test_a_kick_keeps_the_publisher_out_everywhere_and_ends_a_held_stream_at_once(rig: Rig) -> None:
@@ -21,7 +41,7 @@ def test_a_kick_keeps_the_publisher_out_everywhere_and_ends_a_held_stream_at_onc
     rig.down(INGEST0)
     rig.up(INGEST0)
     assert rig.stream().ingest == NO_INGEST
-    messages = rig.messages(rig.operator.kick("live", "a"))
+    messages = rig.messages(rig.operator.kick("live", "a", 60.0, rig.now))
     assert [type(message) for message in messages] == [EndStream] * 3
     assert rig.farm.state.streams == {}
 

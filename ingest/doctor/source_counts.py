@@ -10,6 +10,7 @@ from typing import Final
 from common.media.units import AudioUnit, VideoUnit
 
 LATE_MS: Final = 400.0  # more than a read that is batched, or a busy host, explains
+PAUSE_MS: Final = 1_000  # from one picture to the next
 NEVER: Final = float("-inf")
 
 
@@ -64,6 +65,9 @@ class SourceCounts:
             self.starts_anew = True
             self.picture_lead_ms = self.sound_lead_ms = self.late_below_ms = NEVER
             self.key_ms = None
+        elif self.key_ms is not None and dts_ms - (self.newest_ms or dts_ms) > PAUSE_MS:
+            # a GOP is no longer for a pause of its publisher
+            self.key_ms += dts_ms - (self.newest_ms or dts_ms)
         lead_ms = dts_ms - unit.received_s * 1000
         if lead_ms > self.picture_lead_ms:
             self.picture_lead_ms = lead_ms

@@ -10,6 +10,8 @@ from common.notices.rules import Rule
 from ingest.doctor.source_counts import LATE_MS
 from ingest.doctor.source_figures import LEAST_RATE, SourceFigures
 
+LITTLE_BPS: Final = 500_000  # for a source: less is no aim
+
 
 def _late(figures: SourceFigures) -> float:
     """A source that falls behind is late with all: that has a rule of its own."""
@@ -17,7 +19,12 @@ def _late(figures: SourceFigures) -> float:
 
 
 def _bitrate(figures: SourceFigures) -> float:
-    return figures.bitrate_bps / figures.top_bitrate_bps if figures.top_bitrate_bps else 0.0
+    return figures.bitrate_bps / _enough(figures) if figures.top_bitrate_bps else 0.0
+
+
+def _enough(figures: SourceFigures) -> float:
+    """What the largest rendition could use, in bits a second; of a small one, what is little."""
+    return max(figures.top_bitrate_bps, LITTLE_BPS)
 
 
 def _rate(figures: SourceFigures) -> float:
@@ -130,7 +137,7 @@ SOURCE_RULES: Final[tuple[Rule[SourceFigures], ...]] = (
         "the encoder's bitrate to at most three times the largest rendition's",
         lambda f: (
             f"it sends {_mbit(f.bitrate_bps)}, the largest rendition has "
-            f"{_mbit(f.top_bitrate_bps)}: set its bitrate to {_mbit(3 * f.top_bitrate_bps)} "
+            f"{_mbit(f.top_bitrate_bps)}: set its bitrate to {_mbit(3 * _enough(f))} "
             "or less"
         ),
         _bitrate,
@@ -256,15 +263,18 @@ SOURCE_RULES: Final[tuple[Rule[SourceFigures], ...]] = (
 
 # What comes as an event, not as a figure: code, what it is, what to set.
 SOURCE_EVENTS: Final[dict[str, tuple[str, str]]] = {
-    "clock-stands": ("time stamps stand still", "the encoder's time stamps, or update it"),
+    "clock-stands": ("time stamps stand still", "the encoder's time stamps to run with the clock"),
     "clock-pace": (
         "time stamps in another unit, or of a clock that runs fast or slow",
-        "time stamps in milliseconds",
+        "the encoder's time stamps to milliseconds",
     ),
-    "clock-jumps": ("time stamps jump from frame to frame", "the encoder's time stamps"),
+    "clock-jumps": (
+        "time stamps jump from frame to frame",
+        "the encoder's time stamps to run with the clock",
+    ),
     "sound-parted": (
         "sound and picture parted, and were put together again",
-        "a muted device that sends silence; one clock for both",
+        "one clock for sound and picture; a muted device should send silence",
     ),
     "audio-omitted": ("sound of a codec that is not passed on", "AAC"),
 }

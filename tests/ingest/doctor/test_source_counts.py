@@ -32,3 +32,11 @@ def test_time_that_is_set_anew_has_no_lead_of_before():
     counts.picture(video_unit(0, key=True, received_s=10.04, discontinuity=True))
     assert (counts.late, counts.longest_gop_ms, counts.starts_anew) == (0, 0, True)
     assert counts.picture_lead_ms == -10_040
+
+
+def test_a_pause_makes_no_gop_longer():
+    counts = SourceCounts()
+    for ms in (*range(0, 1_000, 40), *range(9_000, 10_000, 40)):
+        counts.picture(video_unit(ms, key=ms == 0, received_s=10 + ms / 1000))
+    counts.picture(video_unit(10_000, key=True, received_s=20.0))
+    assert counts.longest_gop_ms == 1_960

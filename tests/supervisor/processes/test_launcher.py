@@ -73,3 +73,14 @@ def test_what_a_device_is_taken_for_until_its_worker_says_hello() -> None:
     assert expected_pipeline(CPU0) is Pipeline.SOFTWARE
     assert expected_pipeline(GPU1) is Pipeline.GPU_ONLY
     assert expected_pipeline(gpu_worker("GPU-1", 1)) is Pipeline.HYBRID
+
+
+def test_a_reload_brings_the_child_that_only_its_settings_ask_for() -> None:
+    farm = launcher(SETTINGS)
+    assert farm.further(farm.children) == []
+    (live,) = SETTINGS.templates
+    farm.settings = replace(SETTINGS, templates=(replace(live, audio_levels=True),))
+    audio = ChildId("audio", index=0)
+    assert farm.further(farm.children) == [audio]
+    assert farm.further(farm.children) == []
+    assert audio in farm.children

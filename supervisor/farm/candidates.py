@@ -121,7 +121,8 @@ def look(
         return Refuse(full(state.quarantine.reason(request.stream_id, now)))
     if remembered is not None and now < remembered.until_s:
         stream.expect(remembered.format)
-        if isinstance(place(state.fleet, state.need(stream)), NoRoom):
+        result = place(state.fleet, state.need(stream))
+        if isinstance(result, NoRoom) and evict_for(state, stream) is None:
             return Refuse(full(remembered.words, remembered.detail))
     found = isolation.look(stream, now)
     if isinstance(found, Isolate):

@@ -276,6 +276,19 @@ def test_the_next_attempt_of_one_that_was_refused_is_judged_by_the_size_it_had(
     assert used(rig) == pytest.approx(stream_cost(LIVE, HD).total)
 
 
+def test_the_next_attempt_may_take_the_room_of_publishers_that_are_away_by_then(
+    make_rig: MakeRig,
+) -> None:
+    rig = rig_with(make_rig, 60.0)
+    rig.publish("live/a", HD)
+    rig.ask("live/b")
+    rig.refused(rig.format("live/b", HD))
+    rig.beat(INGEST0, publishers=(rig.publisher("live/a", is_live=False),))
+    ended, placed = rig.messages(rig.ask("live/b"))
+    assert isinstance(ended, EndStream)
+    assert (ended.stream_id, placed.stream_id) == ("live/a", "live/b")
+
+
 # ---- properties --------------------------------------------------------------------------------
 
 SIZES = st.sampled_from([CAMERA, SMALL, HD, FULL_HD, UHD, NEWCOMER, replace(HD, fps=None)])

@@ -5,10 +5,11 @@ header carries the config and every other tag a raw frame. Pure; FlvError for wh
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from common.codecs.bits import BitReader, BitWriter
 from common.errors import FlvError
-from common.media.units import AudioCodec, AudioConfig, Data
+from common.media.units import AudioCodec, AudioConfig, D, Data
 
 SAMPLE_RATES = (
     96000,
@@ -52,6 +53,7 @@ _NAMES = {
     AAC_ELD: "AAC-ELD",
 }
 _SYNC_SBR, _SYNC_PS = 0x2B7, 0x548
+ADTS_SYNC = 0xFF  # an ADTS header's first byte, with which no raw frame begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,16 +260,62 @@ def frame_samples(config: AudioSpecificConfig) -> int:
     return 2 * samples if config.sbr else samples
 
 
+class FirstElement(IntEnum):
+    """What a raw frame begins with (14496-3 table 4.85), as far as it tells the channels."""
+
+    SINGLE = 0  # one channel
+    PAIR = 1  # two
+    OTHER = 2
+
+
+def first_element(frame: Data) -> FirstElement:
+    """What a raw frame begins with."""
+    element = frame[0] >> 5 if frame else 7
+    return FirstElement(element) if element < 2 else FirstElement.OTHER
+
+
+def usual_sample_rate(hz: float) -> int | None:
+    """The standard rate that is meant, else the rate itself; None for what is none of sound."""
+    if not SAMPLE_RATES[-1] * 0.97 <= hz <= SAMPLE_RATES[0] * 1.03:
+        return None
+    nearest = min(SAMPLE_RATES, key=lambda usual: abs(usual - hz))
+    return nearest if abs(nearest - hz) <= 0.03 * nearest else round(hz)
+
+
+def channel_configuration(channels: int) -> int:
+    """The channelConfiguration of so many channels, 1 to 8, in their usual places."""
+    return _CHANNELS.index(channels)
+
+
+def _adts_sizes(data: Data, left: int) -> tuple[int, int]:
+    """The length of an ADTS header and of the frame with it, `left` at most; else 0, 0."""
+    if len(data) < 7 or data[0] != ADTS_SYNC or data[1] & 0xF6 != 0xF0:
+        return 0, 0
+    size = int.from_bytes(data[3:6], "big") >> 5 & 0x1FFF
+    header = 7 if data[1] & 1 else 9  # with a CRC behind it
+    return (header, size) if header < size <= left else (0, 0)
+
+
 def adts_header_bytes(frame: Data) -> int:
     """The length of the ADTS header in front of a frame; 0 when there is none.
 
     A raw frame cannot begin so: its first three bits would be an END element.
     """
-    if len(frame) < 7 or frame[0] != 0xFF or frame[1] & 0xF6 != 0xF0:
-        return 0
-    size = int.from_bytes(frame[3:6], "big") >> 5 & 0x1FFF
-    header = 7 if frame[1] & 1 else 9  # with a CRC behind it
-    return header if header < size == len(frame) else 0
+    header, size = _adts_sizes(frame, len(frame))
+    return header if size == len(frame) else 0
+
+
+def split_adts(data: D) -> list[D]:
+    """The ADTS frames of a message; empty where it holds something else, or more than these."""
+    frames: list[D] = []
+    at = 0
+    while at < len(data):
+        size = _adts_sizes(data[at : at + 7], len(data) - at)[1]
+        if not size:
+            return []
+        frames.append(data[at : at + size])
+        at += size
+    return frames
 
 
 def strip_adts(frame: bytes) -> bytes:

@@ -8,13 +8,21 @@ The rate and channel bits of AAC tags mean nothing (always 44.1 kHz stereo by co
 read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic
 
 from common.codecs.table import AUDIO_CODECS
 from common.errors import FlvError
-from common.flv.extended import extended_header, fourcc_name, track_zero
+from common.flv.extended import (
+    FurtherTrack,
+    codec_name,
+    extended_header,
+    fourcc_name,
+    further_tracks,
+    track_zero,
+)
 from common.media.units import FLV_ONLY, AudioCodec, AudioConfig, AudioUnit, D, Data
 
 _EXTENDED = 9  # the format number that says "extended header"
@@ -70,7 +78,8 @@ _FOURCC_FORMATS = {
     b"ec-3": AudioFormat.EAC3,
     b"fLaC": AudioFormat.FLAC,
 }
-_FOURCCS = {_CODECS[format]: fourcc for fourcc, format in _FOURCC_FORMATS.items()}
+_FOURCC_CODECS = {fourcc: _CODECS[format] for fourcc, format in _FOURCC_FORMATS.items()}
+_FOURCCS = {codec: fourcc for fourcc, codec in _FOURCC_CODECS.items()}
 _CLASSIC_MP3 = b"\x2f"  # MP3, 44.1 kHz, 16 bit, stereo; decoders go by the frame's own header
 _RATES_HZ = (5512, 11025, 22050, 44100)
 
@@ -156,6 +165,17 @@ def _parse_extended(payload: D) -> AudioBody[D]:
     except ValueError:
         raise FlvError(f"E-RTMP audio packet type {track.packet_type}") from None
     return AudioBody(format, 0, 0, 0, packet, track.data, True, track.track_id)
+
+
+def further_audio_tracks(payload: D) -> Sequence[FurtherTrack]:
+    """The tracks of a tag body beyond the first. Raises FlvError."""
+    if not payload or payload[0] >> 4 != _EXTENDED:
+        return ()
+    packet_type, at = extended_header(payload, _ExtendedPacket.MOD_EX)
+    return [
+        FurtherTrack(track.track_id, codec_name(_FOURCC_CODECS, track.fourcc), len(track.data))
+        for track in further_tracks(payload, at, packet_type, _ExtendedPacket.MULTITRACK)
+    ]
 
 
 def aac_sequence_header(asc: bytes) -> bytes:

@@ -4,12 +4,13 @@ Audio and video number their packet types differently, so the numbers of ModEx a
 arguments. Pure; FlvError for what cannot be read.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic
 
 from common.errors import FlvError
-from common.media.units import D, Data
+from common.media.units import AudioCodec, D, Data, VideoCodec
 
 MAX_EXTENSIONS = 16  # one kind exists
 MAX_TRACKS = 256  # as many ids as there are
@@ -64,6 +65,24 @@ def track_zero(payload: D, at: int, packet_type: int, multitrack: int) -> Track[
     """Track 0 of the message, or its first track (with no data) when there is no track 0."""
     if packet_type != multitrack:
         return Track(0, _fourcc(payload, at), packet_type, payload[at + 4 :])
+    first: Track[D] | None = None
+    for track in _tracks(payload, at, multitrack):
+        if track.track_id == 0:
+            return track
+        first = first or Track(track.track_id, track.fourcc, track.packet_type, payload[:0])
+    if first is None:
+        raise FlvError("multitrack message without a track")
+    return first
+
+
+def further_tracks(payload: D, at: int, packet_type: int, multitrack: int) -> Sequence[Track[D]]:
+    """The message's tracks beyond the first, track 0."""
+    if packet_type != multitrack:
+        return ()
+    return [track for track in _tracks(payload, at, multitrack) if track.track_id]
+
+
+def _tracks(payload: D, at: int, multitrack: int) -> Iterator[Track[D]]:
     if at >= len(payload):
         raise FlvError("multitrack header cut short")
     kind, packet_type = payload[at] >> 4, payload[at] & 0x0F
@@ -76,7 +95,6 @@ def track_zero(payload: D, at: int, packet_type: int, multitrack: int) -> Track[
     if kind != MultitrackKind.MANY_TRACKS_MANY_CODECS:
         fourcc = _fourcc(payload, at)
         at += 4
-    first: Track[D] | None = None
     tracks = 0
     while at < len(payload):
         tracks += 1
@@ -93,13 +111,23 @@ def track_zero(payload: D, at: int, packet_type: int, multitrack: int) -> Track[
             at += 3
         if not track_id or at > len(payload) or end > len(payload):
             raise FlvError("track reaches beyond its tag")
-        if track_id[0] == 0:
-            return Track(0, fourcc, packet_type, payload[at:end])
-        first = first or Track(track_id[0], fourcc, packet_type, payload[:0])
+        yield Track(track_id[0], fourcc, packet_type, payload[at:end])
         at = end
-    if first is None:
-        raise FlvError("multitrack message without a track")
-    return first
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherTrack:
+    """A track that is not served: what is known of its part of a message."""
+
+    track_id: int
+    codec: str  # "H.264", or its FourCC
+    size: int  # in bytes
+
+
+def codec_name(codecs: Mapping[bytes, VideoCodec | AudioCodec], fourcc: bytes) -> str:
+    """The codec of a FourCC for people."""
+    codec = codecs.get(fourcc)
+    return codec.label if codec is not None else fourcc_name(fourcc)
 
 
 def fourcc_name(fourcc: bytes) -> str:

@@ -8,13 +8,21 @@ Bodies are read from bytes or from a view of them; what is found in them is of t
 Pure; FlvError for what cannot be read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic
 
 from common.codecs.table import VIDEO_CODECS
 from common.errors import FlvError
-from common.flv.extended import extended_header, fourcc_name, track_zero
+from common.flv.extended import (
+    FurtherTrack,
+    codec_name,
+    extended_header,
+    fourcc_name,
+    further_tracks,
+    track_zero,
+)
 from common.media.units import D, Data, VideoCodec, VideoConfig, VideoUnit
 
 
@@ -43,7 +51,7 @@ class VideoPacket(IntEnum):
 class VideoBody(Generic[D]):
     """A video tag body, taken apart."""
 
-    codec: VideoCodec | None  # None: an E-RTMP command frame, which names none
+    codec: VideoCodec | None  # None: a command frame of E-RTMP, or one unknown of another track
     frame_type: FrameType
     packet: VideoPacket | None  # None: neither header nor picture (command, metadata), or unread
     composition_ms: int  # PTS - DTS, signed
@@ -121,6 +129,8 @@ def _parse_extended(payload: D, frame_type: FrameType) -> VideoBody[D]:
         return VideoBody(None, frame_type, None, 0, payload[at:])
     track = track_zero(payload, at, packet_type, _ExtendedPacket.MULTITRACK)
     codec = _FOURCC_CODECS.get(track.fourcc)
+    if codec is None and track.track_id != 0:
+        return VideoBody(None, frame_type, None, 0, payload[:0], track.track_id)
     if codec is None:
         raise FlvError(f"video FourCC {fourcc_name(track.fourcc)}")
     if track.track_id != 0:
@@ -142,6 +152,17 @@ def _parse_extended(payload: D, frame_type: FrameType) -> VideoBody[D]:
             return VideoBody(codec, frame_type, None, 0, data)
         case _:
             raise FlvError(f"E-RTMP video packet type {track.packet_type}")
+
+
+def further_video_tracks(payload: D) -> Sequence[FurtherTrack]:
+    """The tracks of a tag body beyond the first. Raises FlvError."""
+    if not payload or not payload[0] & 0x80:
+        return ()
+    packet_type, at = extended_header(payload, _ExtendedPacket.MOD_EX)
+    return [
+        FurtherTrack(track.track_id, codec_name(_FOURCC_CODECS, track.fourcc), len(track.data))
+        for track in further_tracks(payload, at, packet_type, _ExtendedPacket.MULTITRACK)
+    ]
 
 
 def avc_sequence_header(record: bytes) -> bytes:

@@ -59,6 +59,7 @@ class PublisherStatus:
     notices: tuple[Notice, ...] = ()  # what is wrong with the source
     source_clock: str = ""  # what is wrong with the publisher's stamps; empty: nothing
     can_move: bool = True  # ingest has its last keyframe, for another worker to begin from
+    omitted: tuple[str, ...] = ()  # what it sends and nobody is given: "video track 1 (H.264, …)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,3 +70,19 @@ class SourceDoctor:
         """Take that sound is not passed on."""
         words = f"{what} is omitted: set the encoder's sound to {SOURCE_EVENTS['audio-omitted'][1]}"
         self._notices.set("audio-omitted", words, now)
+
+    def note_made_header(self, what: str, now: float) -> str:
+        """Take what a missing AAC header was made as; "": it has come. What is for the log."""
+        code = "audio-header-made"
+        if not what:
+            self._notices.clear(code)
+            return "its AAC sequence header has come, and is taken for the one that was made"
+        words = f"the sound has no AAC sequence header: one was made ({what})"
+        self._notices.set(code, f"{words}: set {SOURCE_EVENTS[code][1]}", now)
+        return words
+
+    def note_omitted_tracks(self, what: str, now: float) -> None:
+        """Take that further tracks come, which ones and how much."""
+        code = "tracks-omitted"
+        words = f"omitted: {what}: set {SOURCE_EVENTS[code][1]}"
+        self._notices.set(code, words, now, is_fault=False)

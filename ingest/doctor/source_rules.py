@@ -277,4 +277,12 @@ SOURCE_EVENTS: Final[dict[str, tuple[str, str]]] = {
         "one clock for sound and picture; a muted device should send silence",
     ),
     "audio-omitted": ("sound of a codec that is not passed on", "AAC"),
+    "audio-header-made": (
+        "AAC without its sequence header: one was made of what is known",
+        "the encoder to send the AAC sequence header (AudioSpecificConfig)",
+    ),
+    "tracks-omitted": (
+        "further tracks, which are not passed on (a fact)",
+        "one track of video and one of audio (Enhanced Broadcasting or multitrack off)",
+    ),
 }

@@ -15,6 +15,7 @@ from typing import Protocol, assert_never
 
 from common.access.refusal import Refusal
 from common.errors import ProtocolError
+from common.media.units import AudioConfig
 from common.rtmp.events import (
     AudioReceived,
     ConnectRequested,
@@ -140,8 +141,14 @@ class Connection:
     def last_media_s(self) -> float:
         return self.demuxer.last_media_s if self.demuxer is not None else 0.0
 
-    def accept_publish(self, request_id: int, timeline: Timeline, now: float) -> None:
-        self.demuxer = Demuxer(timeline, now)
+    @property
+    def received_bytes(self) -> int:
+        return self.session.bytes_received
+
+    def accept_publish(
+        self, request_id: int, timeline: Timeline, now: float, before: AudioConfig | None = None
+    ) -> None:
+        self.demuxer = Demuxer(timeline, now, before)
         self.session.accept(request_id)
         if self.phase is Phase.ASKING and self.session.is_publishing:
             self.phase = Phase.PUBLISHING
@@ -209,11 +216,7 @@ class Connection:
         return self._fd
 
     def snapshot(self) -> bytes:
-        """The session of a connection that waits for egress.
-
-        Raises:
-            EnvelopeError: it is larger than a snapshot may be.
-        """
+        """The session of a connection that waits for egress. Raises EnvelopeError if too large."""
         return self.session.snapshot().to_bytes()
 
     def given_away(self) -> None:

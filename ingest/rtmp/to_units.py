@@ -10,65 +10,48 @@ comes out as `Dropped`; nothing raises.
 
 from collections.abc import Iterator, Sequence
 
-from common.codecs import aac
-from common.codecs.aac import adts_header_bytes, config_of_adts
-from common.codecs.h264 import (
-    NalType,
-)
 from common.codecs.h264_access_units import MessageFacts
 from common.errors import FlvError
 from common.flv import amf0
-from common.flv.audio import AudioBody, AudioFormat, AudioPacket, mp3_frame, parse_audio
+from common.flv.extended import FurtherTrack
 from common.flv.on_metadata import NAME, declared_size, metadata_members
-from common.flv.video import FrameType, VideoPacket, parse_video
-from common.media.rates import declared_rate
-from common.media.units import (
-    AudioCodec,
-    AudioConfig,
-    AudioUnit,
-    Data,
-    DataUnit,
-    MediaKind,
-    VideoCodec,
+from common.flv.video import (
+    FrameType,
+    VideoBody,
+    VideoPacket,
+    further_video_tracks,
+    parse_video,
 )
+from common.media.rates import declared_rate
+from common.media.units import AudioConfig, DataUnit, MediaKind, VideoCodec
 from common.rtmp.events import AudioReceived, DataReceived, Event, MetadataReceived, VideoReceived
+from ingest.rtmp.audio_input import AudioInput, AudioResult
 from ingest.streams.h264_input import H264Input, H264Result
 from ingest.streams.media_events import (
-    AudioOmitted,
     Dropped,
     MediaEvent,
     Metadata,
+    TrackOmitted,
     UnsupportedVideo,
 )
 from ingest.streams.source_times import SourceTimes
 from ingest.streams.timeline import Timeline
 
-# Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours): taken as 0.
-MAX_COMPOSITION_MS = 10_000
-# What a picture may refer to (H.264 7.4.2.1.1, 7.4.2.2): more at once are an attack.
-MAX_SPS = 32
-MAX_PPS = 256
-MAX_RECORD_BYTES = 16 * 1024  # kept, and sent to every player; real ones have 30 to 200
-MAX_AAC_CONFIG_BYTES = 1024  # likewise; a program config element and its comment have 300
-
-_PICTURE_TYPES = frozenset({NalType.SLICE, NalType.PARTITION_A, NalType.IDR})
-
-VideoResult = H264Result | UnsupportedVideo
-AudioResult = AudioConfig | AudioUnit | AudioOmitted | Dropped
+VideoResult = H264Result | UnsupportedVideo | TrackOmitted
 
 
 class Demuxer:
     """One publisher's messages, in the order of arrival; each call gives what the message held."""
 
-    def __init__(self, timeline: Timeline, now: float = 0.0) -> None:
-        """`now` is when its publisher begins."""
+    def __init__(
+        self, timeline: Timeline, now: float = 0.0, audio_before: AudioConfig | None = None
+    ) -> None:
+        """`now` is when its publisher begins; `audio_before` what the one before it sent."""
         self.last_media_s = now  # when the last audio or video message came
         self._times = SourceTimes(timeline)
         self._h264 = H264Input(self._times)
-        self._frame_ms: float | None = None  # of a frame of sound
+        self._audio = AudioInput(self._times, audio_before)
         self._unsupported: VideoCodec | None = None
-        self._audio_config: AudioConfig | None = None
-        self._omitted: set[str] = set()
 
     def take(self, events: Sequence[Event], now: float) -> Iterator[MediaEvent]:
         """What the events of one read hold, each read when it is asked for."""
@@ -80,6 +63,7 @@ class Demuxer:
                 yield from self.audio(event.timestamp, event.payload, now)
             elif isinstance(event, MetadataReceived):
                 yield self.metadata(event.payload)
+                yield from self._audio.make_anew()
             elif isinstance(event, DataReceived):
                 yield self.data(event.timestamp, event.payload, now)
             if self._times.has_notices:
@@ -94,8 +78,16 @@ class Demuxer:
         self.last_media_s = now
         try:
             body = parse_video(memoryview(payload))
+            further = further_video_tracks(payload) if payload[0] & 0x80 else ()
         except FlvError as error:
             return [_dropped_video("unreadable video tag", error)]
+        if further:
+            return [*_omitted(further, now), *self._track_zero(timestamp, body, now)]
+        return self._track_zero(timestamp, body, now)
+
+    def _track_zero(
+        self, timestamp: int, body: VideoBody[memoryview], now: float
+    ) -> Sequence[VideoResult]:
         if body.track_id != 0 or body.codec is None:
             return []
         if body.codec is not VideoCodec.H264:
@@ -113,32 +105,17 @@ class Demuxer:
             case _:
                 return []  # an end of sequence is no end of the stream; commands, colour info
 
-    def audio(self, timestamp: int, payload: bytes, now: float) -> list[AudioResult]:
+    def audio(self, timestamp: int, payload: bytes, now: float) -> Sequence[AudioResult]:
         """Take an audio message."""
         self.last_media_s = now
-        if not payload:  # a sign of silence in E-RTMP, no frame
-            return [_dropped_audio("empty audio tag")]
-        try:
-            body = parse_audio(memoryview(payload))
-        except FlvError as error:
-            return [_dropped_audio("unreadable audio tag", error)]
-        if body.track_id != 0:
-            return self._omit("audio tracks beyond the first")
-        if not body.is_legacy:
-            return self._omit(f"{body.codec.label} audio")
-        match body.packet:
-            case AudioPacket.SEQUENCE_HEADER if body.format is AudioFormat.AAC:
-                return self._aac_config(bytes(body.data))
-            case AudioPacket.FRAME | None:
-                return self._audio_frame(timestamp, payload, body, now)
-            case _:
-                return []
+        return self._audio.message(timestamp, payload, now)
 
     def metadata(self, payload: bytes) -> Metadata:
         """Take an onMetaData message."""
         members = metadata_members(payload)
         fps = declared_rate(members.get("framerate"))
         self._h264.declare_rate(fps)
+        self._audio.declare(members)
         return Metadata(payload, fps, declared_size(members))
 
     def data(self, timestamp: int, payload: bytes, now: float) -> DataUnit | Dropped:
@@ -149,64 +126,13 @@ class Demuxer:
             return Dropped(MediaKind.DATA, "unreadable metadata")
         return DataUnit(self._times.data(timestamp, now).dts_ms, payload, now)
 
-    # ---- audio
 
-    def _omit(self, what: str) -> list[AudioResult]:
-        if what in self._omitted:
-            return []
-        self._omitted.add(what)
-        return [AudioOmitted(what)]
-
-    def _aac_config(self, data: bytes) -> list[AudioResult]:
-        if not data:
-            return [_dropped_audio("empty AAC configuration")]
-        try:
-            if len(data) > MAX_AAC_CONFIG_BYTES:
-                raise FlvError(f"{len(data)} bytes exceed {MAX_AAC_CONFIG_BYTES}")
-            config = aac.parse_config(data)
-        except FlvError as error:
-            return [_dropped_audio("unreadable AAC configuration", error)]
-        return self._audio_configured(config)
-
-    def _audio_configured(self, config: AudioConfig) -> list[AudioResult]:
-        if config == self._audio_config:
-            return []
-        self._audio_config = config
-        self._frame_ms = aac.frame_ms(config.record) if config.codec is AudioCodec.AAC else None
-        return [config]
-
-    def _audio_frame(
-        self, timestamp: int, payload: bytes, body: AudioBody[memoryview], now: float
-    ) -> list[AudioResult]:
-        data: Data = body.data
-        if not data:
-            return [_dropped_audio("audio tag without a frame")]
-        results: list[AudioResult] = []
-        codec = body.codec
-        if codec is AudioCodec.AAC:
-            header = adts_header_bytes(data)
-            if not self._is_aac_known:
-                asc = config_of_adts(data)
-                if asc is None:
-                    return [_dropped_audio("AAC before its sequence header")]
-                results = self._audio_configured(aac.parse_config(asc.encode()))
-            if header:
-                data = data[header:]
-        else:
-            data = mp3_frame(data) if body.extended else payload
-            results = self._audio_configured(AudioConfig(codec))
-        stamp = self._times.audio(timestamp, now, self._frame_ms)
-        results.append(AudioUnit(codec, 0, stamp.dts_ms, data, now, stamp.discontinuity))
-        return results
-
-    @property
-    def _is_aac_known(self) -> bool:
-        return self._audio_config is not None and self._audio_config.codec is AudioCodec.AAC
+def _omitted(tracks: Sequence[FurtherTrack], now: float) -> list[TrackOmitted]:
+    return [
+        TrackOmitted(MediaKind.VIDEO, track.track_id, track.codec, track.size, now)
+        for track in tracks
+    ]
 
 
 def _dropped_video(reason: str, error: Exception | None = None) -> Dropped:
     return Dropped(MediaKind.VIDEO, reason, str(error) if error else "")
-
-
-def _dropped_audio(reason: str, error: Exception | None = None) -> Dropped:
-    return Dropped(MediaKind.AUDIO, reason, str(error) if error else "")

@@ -34,6 +34,29 @@ class AudioOmitted:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackOmitted:
+    """A part of a further track, which nobody is given; one a part of a message."""
+
+    kind: MediaKind
+    track_id: int
+    codec: str  # for people
+    size: int  # in bytes
+    received_s: float
+
+    @property
+    def name(self) -> str:
+        """`video track 1`."""
+        return f"{self.kind.value} track {self.track_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioHeaderMade:
+    """The configuration that follows was made here, as none has come; or one has come now."""
+
+    what: str  # "AAC-LC 44.1 kHz 2ch"; empty: the publisher's own has come
+
+
+@dataclass(frozen=True, slots=True)
 class UnsupportedVideo:
     """The publisher sends video of this codec; reported once. Nothing of it can be served."""
 
@@ -68,6 +91,8 @@ MediaEvent = (
     | AudioConfig
     | Metadata
     | AudioOmitted
+    | TrackOmitted
+    | AudioHeaderMade
     | UnsupportedVideo
     | Dropped
     | ClockDecision

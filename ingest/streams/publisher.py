@@ -12,6 +12,7 @@ from common.access.refusal import Refusal, RefusalReason
 from common.codecs.aac import frame_ms
 from common.config.ladder import Takeover
 from common.config.settings import IngestSettings
+from common.media.rates import Throughput
 from common.media.units import (
     AudioCodec,
     AudioConfig,
@@ -23,11 +24,13 @@ from common.media.units import (
     VideoUnit,
 )
 from ingest.streams.media_events import (
+    AudioHeaderMade,
     AudioOmitted,
     ClockDecision,
     Dropped,
     MediaEvent,
     Metadata,
+    TrackOmitted,
     UnsupportedVideo,
 )
 from ingest.streams.reading_pace import ReadingPace, ReadingState
@@ -35,6 +38,7 @@ from ingest.streams.stream import Stream
 from ingest.streams.timeline import Timeline
 
 WHICH_AUDIO = "one track of AAC, MP3 or another legacy FLV format is passed on"
+WHICH_TRACKS = "of video and of audio the first track is served"
 PAUSED_S = 0.5  # no more of a picture came for so long: what is there of it is handed on
 IMMEDIATE_S = 3.0  # from its start a publisher is read at once, for renditions and players to begin
 BATCH_S = 0.2  # that anything may lie unread; a part of a tick more when others come or go
@@ -61,8 +65,18 @@ class PublishingConnection(Protocol):
         """When audio or video came last, be it readable or not; its acceptance before that."""
         ...
 
-    def accept_publish(self, request_id: int, timeline: Timeline, now: float) -> None:
-        """Let it publish; its media gets its times by `timeline`."""
+    @property
+    def received_bytes(self) -> int:
+        """Everything that was read from it so far."""
+        ...
+
+    def accept_publish(
+        self, request_id: int, timeline: Timeline, now: float, before: AudioConfig | None
+    ) -> None:
+        """Let it publish; its media gets its times by `timeline`.
+
+        `before` is what the publisher before it sent as its sound's configuration.
+        """
         ...
 
     def refuse_publish(self, request_id: int, refusal: Refusal) -> None:
@@ -123,6 +137,9 @@ class Publisher:
         self._connection = connection
         self._settings = settings
         self._started_s = now
+        self._is_header_made = False  # that of the sound
+        self._received = Throughput()
+        self._received_before = connection.received_bytes
         self._unsupported: VideoCodec | None = None  # that came since the last picture …
         self._unsupported_s = 0.0  # … and when it did
         self._last_trouble = ""  # the latest reason for which video was dropped
@@ -161,6 +178,8 @@ class Publisher:
 
     def look(self, now: float) -> None:
         """See what has come from one that is fast, or paused; several times a second."""
+        if self._media.omitted:
+            self.stream.doctor.note_omitted_tracks(self._media.omitted.words(now), now)
         self._media.is_fast = self.reading.state is ReadingState.FILE
         if self.reading.is_fast:  # the rest of a picture may be unread
             self.reading.look(now, self._connection.unread_bytes())
@@ -191,7 +210,12 @@ class Publisher:
         return self.reading.waits_s
 
     def batch_s(self, now: float) -> float:
-        """How long what it sends may lie unread: 0, half of BATCH_S, or BATCH_S."""
+        """How long what it sends may lie unread: 0, half of BATCH_S, or BATCH_S.
+
+        To be asked several times a second.
+        """
+        received = self._connection.received_bytes - self._received_before
+        self._received.count(0, received - self._received.bytes, now)
         if (
             now - self._started_s <= IMMEDIATE_S
             or not self.has_video
@@ -199,7 +223,8 @@ class Publisher:
             or self.stream.has_players
         ):
             return 0.0
-        rate_bps = self.stream.bits_per_second(now)
+        # What waits unread is everything, further tracks too, and not what is served alone.
+        rate_bps = max(self.stream.bits_per_second(now), self._received.bits_per_second(now))
         return next((s for s in (BATCH_S, BATCH_S / 2) if rate_bps * s <= BATCHED_BITS), 0.0)
 
     def makes_way(self, now: float) -> bool:
@@ -240,6 +265,8 @@ class Publisher:
         | AudioConfig
         | Metadata
         | AudioOmitted
+        | TrackOmitted
+        | AudioHeaderMade
         | UnsupportedVideo
         | Dropped
         | ClockDecision,
@@ -254,12 +281,23 @@ class Publisher:
             case AudioConfig():
                 self.reading.sound_frame_s = _frame_s(event)
                 self._media.audio_configure(event)
+                if not self._is_header_made:
+                    self.stream.audio_before = event
             case Metadata():
                 self._media.metadata(event)
             case AudioOmitted(reason):
                 self._media.audio_omitted(reason)
                 self.stream.doctor.note_omitted_audio(reason, now)
                 self._notices.append(f"{reason} is omitted: {WHICH_AUDIO}")
+            case TrackOmitted():
+                self.reading.carry(event.size)
+                if self._media.omitted.count(event):
+                    self._notices.append(f"{event.name} is omitted: {WHICH_TRACKS}")
+            case AudioHeaderMade(what):
+                self._is_header_made = bool(what)
+                if not what:  # one that says the same follows nothing
+                    self.stream.audio_before = self._media.audio_config
+                self._notices.append(self.stream.doctor.note_made_header(what, now))
             case UnsupportedVideo(codec):
                 if not self.has_video:
                     return _unsupported(codec)

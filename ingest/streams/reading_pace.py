@@ -92,6 +92,10 @@ class ReadingPace:
         if self.sound_frame_s is not None:
             self._sound_s += self.sound_frame_s
 
+    def carry(self, size: int) -> None:
+        """Something has come that is not served; it waits unread with the rest."""
+        self._bytes += size
+
     def see(self, time_ms: int, now: float, size: int, *, is_set_anew: bool = False) -> None:
         """Take a picture's time and size."""
         if self._is_settled:

@@ -262,7 +262,7 @@ class Streams:
         self._connections[stream.stream_id] = connection
         self.captures.begin(connection, stream.stream_id)
         stream.arrive(connection.peer, now)
-        connection.accept_publish(attempt.request_id, stream.timeline, now)
+        connection.accept_publish(attempt.request_id, stream.timeline, now, stream.audio_before)
         self.log.info("publish started", stream.stream_id, "peer=%s", connection.peer)
 
     def _take(self, connection: PublishingConnection) -> Publisher | None:

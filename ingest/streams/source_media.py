@@ -19,6 +19,7 @@ from ingest.outputs.egress_output import EgressOutput
 from ingest.outputs.outbox import Peers
 from ingest.outputs.worker_output import WorkerOutput
 from ingest.streams.media_events import Metadata
+from ingest.streams.omitted_tracks import OmittedTracks
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import GopItem, SourceGop
 from ingest.streams.timeline import Timeline
@@ -43,6 +44,7 @@ class SourceMedia:
         self.egress = EgressOutput(stream_id, generation, peers, clock)
         self.throughput = Throughput()
         self.counts = counts  # for the doctor
+        self.omitted = OmittedTracks()
         self.audio = ""  # what the sound is, for people
         self.source_clock = ""  # what is wrong with the publisher's, for people
         self.audio_config: AudioConfig | None = None
@@ -61,6 +63,7 @@ class SourceMedia:
         """Another publisher begins: nothing of its media has come yet."""
         self._is_live = False
         self._early_metadata = Metadata(b"")
+        self.omitted = OmittedTracks()
         self.audio = self.source_clock = ""
         self.audio_config = None
         self.newest = None

@@ -3,6 +3,7 @@
 Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
+from ingest.streams.frame_spread import FrameSpread
 from ingest.streams.media_events import ClockDecision
 from ingest.streams.source_clock import SourceClock
 from ingest.streams.timeline import Stamp, Timeline
@@ -13,6 +14,7 @@ class SourceTimes:
 
     def __init__(self, timeline: Timeline) -> None:
         self._clock = SourceClock()
+        self._spread = FrameSpread()
         self._timeline = timeline
 
     def video(
@@ -25,7 +27,8 @@ class SourceTimes:
     def audio(self, timestamp: int, now: float, frame_ms: float | None) -> Stamp:
         """The time of an audio frame; `frame_ms` is its length, if that is known."""
         time = self._clock.audio(timestamp, now, frame_ms)
-        return self._timeline.audio(time.ms, now, is_set_anew=time.is_set_anew)
+        ms = self._spread.take(time.ms, frame_ms, is_set_anew=time.is_set_anew)
+        return self._timeline.audio(ms, now, is_set_anew=time.is_set_anew)
 
     def data(self, timestamp: int, now: float) -> Stamp:
         """The time of a data message."""

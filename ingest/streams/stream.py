@@ -26,7 +26,7 @@ from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.ipc.status_messages import PublisherStatus
 from common.media.clock import ClockReference
-from common.media.units import VideoConfig
+from common.media.units import AudioConfig, VideoConfig
 from common.notices.doctor import Change
 from common.notices.notices import Notices
 from ingest.doctor.source_doctor import SourceDoctor
@@ -70,6 +70,7 @@ class Stream:
         self.state = StreamState.WAITING
         self.timeline = Timeline()
         self.notices = Notices()  # about the source
+        self.audio_before: AudioConfig | None = None  # the last that a publisher sent itself
         self.doctor = SourceDoctor(self.notices)
         resume = placed.resume_time
         if resume is not None:
@@ -288,6 +289,7 @@ class Stream:
             codec=codec_string(config) if config else "",
             audio=media.audio,
             source_clock=media.source_clock,
+            omitted=media.omitted.descriptions(now),
             notices=self.notices.as_tuple(now, self._unix_time()),
             fps=media.throughput.frames_per_second(now),
             bitrate_bps=self.bits_per_second(now),

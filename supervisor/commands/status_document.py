@@ -231,6 +231,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
         "source_clock": publisher.source_clock if publisher else "",
         "notices": _notices(stream, sound),
         "levels": {"peak_dbfs": sound.peak_dbfs, "rms_dbfs": sound.rms_dbfs} if sound else None,
+        "left_out": list(publisher.omitted) if publisher else [],
         "frames": publisher.frames if publisher else 0,
         "dropped": dict(publisher.dropped) if publisher else {},
         "frames_in": transcode.frames_in if transcode else 0,

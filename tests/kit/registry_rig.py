@@ -10,6 +10,7 @@ from common.config.ladder import Takeover
 from common.config.settings import IngestSettings, Settings
 from common.ipc.control_messages import PublishRequest
 from common.ipc.media_messages import StreamClosed
+from common.media.units import AudioConfig
 from common.rtmp.events import Event, PublishRequested
 from common.rtmp.status_codes import PUBLISH_DONE, publish_code
 from ingest.rtmp.publish_address import attempt_of
@@ -35,6 +36,7 @@ class FakeConnection:
     held_back: list[float] = field(default_factory=list)
     is_batched: bool = False
     unread: int | None = None
+    received_bytes: int = 0
     read_batching: int = 0
     on_look: Callable[[], None] = field(default=lambda: None)  # what reading it brings
     on_accept: Callable[[], None] = field(default=lambda: None)  # … and what answering it
@@ -45,8 +47,10 @@ class FakeConnection:
     def last_media_s(self) -> float:
         return self.demuxer.last_media_s if self.demuxer is not None else 0.0
 
-    def accept_publish(self, request_id: int, timeline: Timeline, now: float) -> None:
-        self.demuxer = Demuxer(timeline, now)
+    def accept_publish(
+        self, request_id: int, timeline: Timeline, now: float, before: AudioConfig | None = None
+    ) -> None:
+        self.demuxer = Demuxer(timeline, now, before)
         self.accepted.append(request_id)
         self.on_accept()
 

@@ -35,8 +35,15 @@ from common.media.units import (
     VideoUnit,
 )
 from common.rtmp.events import AudioReceived, DataReceived, MetadataReceived, VideoReceived
-from ingest.rtmp.to_units import AudioResult, Demuxer, VideoResult
-from ingest.streams.media_events import AudioOmitted, Dropped, Metadata, UnsupportedVideo
+from ingest.rtmp.audio_input import AudioResult
+from ingest.rtmp.to_units import Demuxer, VideoResult
+from ingest.streams.media_events import (
+    AudioOmitted,
+    Dropped,
+    Metadata,
+    TrackOmitted,
+    UnsupportedVideo,
+)
 from ingest.streams.timeline import Timeline
 from tests.kit.ingest_ports import video_unit
 
@@ -324,6 +331,24 @@ def test_video_before_its_sequence_header_is_dropped() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("payload", "tracks"),
+    [
+        (b"\x96\x01hvc1\x01\0\0\0\xaa", [(1, "HEVC", 4)]),
+        (b"\xa6\x01avc1\x03\0\0\0\xaa\xbb", [(3, "H.264", 5)]),
+        (b"\xa6\x01wxyz\x02\0\0\0", [(2, "'wxyz'", 3)]),
+        (b"\xa6\x21hvc1\x01\0\0\x02\xaa\xbbav01\x02\0\0\x01\xcc", [(1, "HEVC", 2), (2, "AV1", 1)]),
+    ],
+)
+def test_further_tracks_are_counted_and_go_nowhere(
+    payload: bytes, tracks: list[tuple[int, str, int]]
+) -> None:
+    demuxer = Demuxer(Timeline())
+    assert demuxer.video(0, payload, NOW) == [
+        TrackOmitted(MediaKind.VIDEO, *track, NOW) for track in tracks
+    ]
+
+
 def test_messages_that_hold_no_picture_pass_silently() -> None:
     demuxer = fresh(RECORD)
     for payload in (
@@ -331,7 +356,6 @@ def test_messages_that_hold_no_picture_pass_silently() -> None:
         b"\x57\x00",  # a command frame
         b"\xd1\x00",  # an E-RTMP command frame
         extended(4, b"\x02\x00\x09colorInfo"),
-        b"\x96\x01hvc1\x01\x00\x00\x00\xaa",  # track 1, whatever its codec
     ):
         assert demuxer.video(0, payload, NOW) == []
 

@@ -6,6 +6,7 @@ import pytest
 
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import IngestSettings
+from common.flv.audio import aac_frame
 from common.ipc.media_messages import AccessUnit, StreamPause
 from common.rtmp.events import (
     AudioReceived,
@@ -15,7 +16,7 @@ from common.rtmp.events import (
     PublishEnded,
     VideoReceived,
 )
-from ingest.streams.publisher import Publisher
+from ingest.streams.publisher import BATCH_S, Publisher
 from ingest.streams.reading_pace import KEPT_LEAD_S, TOO_FAST
 from ingest.streams.stream import Stream, StreamContext, StreamState
 from tests.kit.ingest_ports import (
@@ -281,3 +282,64 @@ def test_a_publisher_that_is_held_back_is_not_silent_before_it_is_read_again() -
     around.take(picture(8_100), now=108.2)
     around.stream.tick(109.3)
     assert len(worker.of(StreamPause)) == 2, "it is held back no more"
+
+
+def track(number: int, size: int) -> VideoReceived:
+    return VideoReceived(0, b"\xa6\x01avc1" + bytes((number,)) + bytes(size))
+
+
+def test_further_tracks_are_noted_once_each_and_named_with_their_rate() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    for second in range(4):
+        around.take(track(1, 500_000), track(2, 250_000), now=100.0 + second)
+    assert around.publisher.notices == [
+        "video track 1 is omitted: of video and of audio the first track is served",
+        "video track 2 is omitted: of video and of audio the first track is served",
+    ]
+    around.publisher.look(104.0)
+    status = around.stream.status(104.0)
+    assert status.omitted == (
+        "video track 1 (H.264, 4.0 Mbit/s)",
+        "video track 2 (H.264, 2.0 Mbit/s)",
+    )
+    (notice,) = status.notices
+    assert (notice.code, notice.is_fault) == ("tracks-omitted", False)
+    assert "video track 1 (H.264, 4.0 Mbit/s)" in notice.words
+    around.stream.arrive("192.0.2.2:5000", 110.0)
+    assert around.stream.status(110.0).omitted == ()
+
+
+def test_one_is_read_in_batches_by_all_that_comes_of_it() -> None:
+    for bits_per_s, batch_s in ((2e6, BATCH_S), (8e6, BATCH_S / 2), (13.5e6, 0.0)):
+        around = Around()
+        around.connection.received_bytes = 1_000
+        around.publisher = Publisher(around.stream, around.connection, SETTINGS, 100.0)
+        around.take(header(), picture(0, key=True))
+        found = 0.0
+        for tick in range(100):
+            around.connection.received_bytes += round(bits_per_s / 8 / 10)
+            found = around.publisher.batch_s(100.0 + tick / 10)
+        assert found == batch_s
+
+
+def test_a_missing_audio_header_is_made_noted_and_replaced() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    for number in range(60):
+        at_s = number * 1024 / 48_000
+        around.take(AudioReceived(round(at_s * 1000), aac_frame(b"\x21\x10\x04")), now=100.0 + at_s)
+    words = "the sound has no AAC sequence header: one was made (AAC-LC 48 kHz 2ch)"
+    assert around.publisher.notices == [words]
+    status = around.stream.status(102.0)
+    assert status.audio == "AAC-LC 48 kHz 2ch"
+    (notice,) = status.notices
+    assert (notice.code, notice.is_fault) == ("audio-header-made", True)
+    assert notice.words.startswith(words)
+    assert around.stream.audio_before is None, "what was made is no word of the publisher's"
+    around.take(sound_header(), now=103.0)
+    assert around.stream.status(103.0).notices == ()
+    assert around.publisher.notices[1:] == [
+        "its AAC sequence header has come, and is taken for the one that was made"
+    ]
+    assert around.stream.audio_before is not None

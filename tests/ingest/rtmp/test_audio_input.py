@@ -1,0 +1,246 @@
+"""ingest/rtmp/audio_input.py: what a publisher's audio messages hold."""
+
+import pytest
+
+from common.codecs.aac import AudioSpecificConfig, parse_config
+from common.flv import amf0
+from common.flv.audio import aac_frame, aac_sequence_header, audio_body
+from common.media.units import AudioCodec, AudioConfig, AudioUnit, MediaKind
+from common.rtmp.events import AudioReceived, MetadataReceived
+from ingest.rtmp.to_units import Demuxer
+from ingest.streams.media_events import AudioHeaderMade, AudioOmitted, Dropped, TrackOmitted
+from ingest.streams.timeline import Timeline
+from tests.kit.ingest_ports import audio_unit
+
+NOW = 100.0
+ASC = b"\x12\x10"
+AAC = AudioConfig(AudioCodec.AAC, ASC, sample_rate=44_100, channels=2)
+RAW = b"\x21\x10\x04\x60\x8c\x1c"
+
+
+def test_aac_needs_its_sequence_header() -> None:
+    demuxer = Demuxer(Timeline())
+    assert demuxer.audio(0, aac_frame(RAW), NOW) == [
+        Dropped(MediaKind.AUDIO, "AAC before its sequence header")
+    ]
+    assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == [AAC]
+    assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == []
+    assert demuxer.audio(20, aac_frame(RAW), NOW) == [audio_unit(20, RAW, NOW)]
+    (changed,) = demuxer.audio(40, aac_sequence_header(b"\x11\x90"), NOW)
+    assert isinstance(changed, AudioConfig)
+    assert AudioSpecificConfig.parse(changed.record) == AudioSpecificConfig(2, 48000, 2, 2)
+
+
+def test_enhanced_mp4a_comes_out_in_legacy_form() -> None:
+    demuxer = Demuxer(Timeline())
+    assert demuxer.audio(0, b"\x90mp4a" + ASC, NOW) == [AAC]
+    assert demuxer.audio(0, b"\x91mp4a" + RAW, NOW) == [audio_unit(0, RAW, NOW)]
+    assert demuxer.audio(0, b"\x94mp4a\x01\x02\x00\x00\x00\x03", NOW) == []
+    assert demuxer.audio(0, b"\x92mp4a", NOW) == []
+
+
+def adts(raw: bytes) -> bytes:
+    size = len(raw) + 7
+    head = 0xFFF1 << 40 | 1 << 38 | 4 << 34 | 2 << 30 | size << 13 | 0x1FFC
+    return head.to_bytes(7, "big") + raw
+
+
+def test_adts_is_stripped_and_stands_in_for_a_missing_header() -> None:
+    demuxer = Demuxer(Timeline())
+    assert demuxer.audio(0, aac_frame(adts(RAW)), NOW) == [AAC, audio_unit(0, RAW, NOW)]
+    assert demuxer.audio(20, aac_frame(adts(RAW)), NOW) == [audio_unit(20, RAW, NOW)]
+    assert demuxer.audio(20, aac_sequence_header(ASC), NOW) == []
+
+
+def test_legacy_formats_pass_with_a_config_that_only_names_them() -> None:
+    demuxer = Demuxer(Timeline())
+    mp3 = b"\x2f\xff\xfb\x90"
+    assert demuxer.audio(0, mp3, NOW) == [
+        AudioConfig(AudioCodec.MP3),
+        audio_unit(0, mp3, NOW, codec=AudioCodec.MP3),
+    ]
+    (frame,) = demuxer.audio(26, mp3, NOW)
+    assert frame == audio_unit(26, mp3, NOW, codec=AudioCodec.MP3)
+    assert isinstance(frame, AudioUnit)
+    assert audio_body(frame) is mp3, "what only FLV knows passes as it is"
+    speex = b"\xb6\x1d"
+    assert demuxer.audio(50, speex, NOW)[0] == AudioConfig(AudioCodec.SPEEX)
+    assert demuxer.audio(70, b"\x91.mp3\xff\xfb\x90", NOW) == [
+        AudioConfig(AudioCodec.MP3),
+        audio_unit(70, mp3, NOW, codec=AudioCodec.MP3),
+    ]
+
+
+def test_other_audio_is_omitted_and_said_once() -> None:
+    demuxer = Demuxer(Timeline())
+    opus, track = b"\x91Opus\xfc", b"\x95\x01mp4a\x01" + RAW
+    assert demuxer.audio(0, opus, NOW) == [AudioOmitted("Opus audio")]
+    assert demuxer.audio(0, track, NOW) == [TrackOmitted(MediaKind.AUDIO, 1, "AAC", 6, NOW)]
+    assert demuxer.audio(20, opus, NOW) == []
+    assert demuxer.audio(20, b"\x91fLaC\xff", NOW) == [AudioOmitted("FLAC audio")]
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "empty audio tag"),
+        (b"\xaf", "unreadable audio tag"),
+        (b"\xc0\x00", "unreadable audio tag"),
+        (b"\xaf\x00", "empty AAC configuration"),
+        (b"\xaf\x00\x17", "unreadable AAC configuration"),
+        (b"\xaf\x00\x12\x08" + bytes(1024), "unreadable AAC configuration"),
+        (b"\xaf\x01", "audio tag without a frame"),
+        (b"\x2f", "audio tag without a frame"),
+    ],
+)
+def test_unreadable_audio_is_dropped_and_the_rest_goes_on(payload: bytes, reason: str) -> None:
+    demuxer = Demuxer(Timeline())
+    demuxer.audio(0, aac_sequence_header(ASC), NOW)
+    (dropped,) = demuxer.audio(0, payload, NOW)
+    assert isinstance(dropped, Dropped)
+    assert (dropped.kind, dropped.reason) == (MediaKind.AUDIO, reason)
+    assert demuxer.audio(0, aac_frame(RAW), NOW) == [audio_unit(0, RAW, NOW)]
+
+
+def test_a_track_of_an_unknown_codec_is_named_by_its_fourcc() -> None:
+    results = Demuxer(Timeline()).audio(0, b"\x95\x01abcd\x02" + RAW, NOW)
+    assert results == [TrackOmitted(MediaKind.AUDIO, 2, "'abcd'", 6, NOW)]
+
+
+def test_of_a_message_of_many_tracks_the_first_is_taken_and_the_others_counted() -> None:
+    parts = b"".join(
+        bytes((track,)) + size.to_bytes(3, "big") + RAW[:size] for track, size in ((0, 6), (1, 4))
+    )
+    demuxer = Demuxer(Timeline())
+    demuxer.audio(0, aac_sequence_header(ASC), NOW)
+    assert demuxer.audio(0, b"\x95\x11mp4a" + parts, NOW) == [
+        TrackOmitted(MediaKind.AUDIO, 1, "AAC", 4, NOW),
+        audio_unit(0, RAW, NOW),
+    ]
+
+
+def test_a_message_of_several_adts_frames_is_several_units() -> None:
+    demuxer = Demuxer(Timeline())
+    results = demuxer.audio(100, aac_frame(adts(RAW) + adts(RAW[:4]) + adts(RAW)), NOW)
+    assert results == [
+        AAC,
+        audio_unit(100, RAW, NOW),
+        audio_unit(123, RAW[:4], NOW),
+        audio_unit(146, RAW, NOW),
+    ]
+    assert demuxer.audio(170, aac_frame(adts(RAW)), NOW) == [audio_unit(170, RAW, NOW)]
+
+
+# ---- no sequence header
+
+
+def unheaded(
+    meta: dict[str, amf0.Value] | None,
+    *,
+    rate: float = 44_100,
+    raw: bytes = RAW,
+    seconds: float = 2.0,
+    group: int = 1,
+    before: AudioConfig | None = None,
+) -> tuple[Demuxer, list[object]]:
+    """What comes of AAC without its header, sent in real time."""
+    demuxer = Demuxer(Timeline(), NOW, before)
+    results: list[object] = []
+    if meta is not None:
+        body = amf0.encode("onMetaData", amf0.EcmaArray(meta))
+        results += demuxer.take([MetadataReceived(0, body)], NOW)
+    for number in range(round(seconds * rate / 1024)):
+        at_s = (number - number % group) * 1024 / rate
+        event = AudioReceived(round(at_s * 1000), aac_frame(raw))
+        results += demuxer.take([event], NOW + at_s)
+    return demuxer, results
+
+
+def made_of(results: list[object]) -> bytes:
+    (config,) = [result for result in results if isinstance(result, AudioConfig)]
+    assert config.codec is AudioCodec.AAC
+    return config.record
+
+
+MONO = b"\x01\x40\x20\x07"
+NO_RATE = b"\xc1\x40\x20\x07"  # begins with a fill element
+MADE: list[tuple[str, dict[str, amf0.Value] | None, int, bytes, str]] = [
+    ("by onMetaData", {"audiosamplerate": 44100.0, "stereo": True}, 44_100, RAW, "1210"),
+    ("numbers as texts", {"audiosamplerate": "48000", "stereo": "true"}, 48_000, RAW, "1190"),
+    ("in kHz", {"audiosamplerate": 44.1, "audiochannels": 2.0}, 44_100, RAW, "1210"),
+    ("in kHz with its unit", {"audiosamplerate": "48 kHz"}, 48_000, RAW, "1190"),
+    ("mono", {"audiosamplerate": 16000.0, "stereo": False}, 16_000, MONO, "1408"),
+    ("an odd rate", {"audiosamplerate": 44000.0, "stereo": True}, 44_100, RAW, "1210"),
+    ("one that is none's", {"audiosamplerate": 37_000.0}, 37_000, RAW, "1780484410"),
+    ("nothing declared", {}, 44_100, RAW, "1210"),
+    ("no onMetaData", None, 48_000, RAW, "1190"),
+    ("a phone that says stereo, and is not", {"stereo": True}, 44_100, MONO, "1208"),
+    ("channels that frames do not tell", {"audiochannels": 1.0}, 44_100, NO_RATE, "1208"),
+    ("the rate behind SBR", {"audiosamplerate": 44100.0}, 22_050, RAW, "1390"),
+    ("nonsense", {"audiosamplerate": -5.0, "audiochannels": 99.0}, 44_100, RAW, "1210"),
+    ("six channels", {"audiochannels": 6.0, "audiosamplerate": 48000.0}, 48_000, MONO, "11b0"),
+]
+
+
+@pytest.mark.parametrize(
+    ("meta", "rate", "raw", "wanted"), [m[1:] for m in MADE], ids=[m[0] for m in MADE]
+)
+@pytest.mark.parametrize("group", [1, 4])
+def test_a_missing_header_is_made(
+    meta: dict[str, amf0.Value] | None, rate: float, raw: bytes, wanted: str, group: int
+) -> None:
+    _, results = unheaded(meta, rate=rate, raw=raw, group=group)
+    assert made_of(results).hex() == wanted
+    notices = [result for result in results if isinstance(result, AudioHeaderMade)]
+    assert len(notices) == 1
+    assert notices[0].what
+    units = [result for result in results if isinstance(result, AudioUnit)]
+    dropped = [result for result in results if isinstance(result, Dropped)]
+    assert len(units) + len(dropped) == round(2.0 * rate / 1024)
+    assert len(dropped) <= rate / 1024 + group  # of a second
+
+
+def test_a_header_that_comes_late_replaces_the_one_that_was_made() -> None:
+    demuxer, results = unheaded({"audiosamplerate": 44100.0})
+    assert made_of(results).hex() == "1210"
+    late = demuxer.audio(2_000, aac_sequence_header(b"\x11\x90"), NOW + 2)
+    assert late[0] == AudioHeaderMade("")
+    assert isinstance(late[1], AudioConfig)
+    assert late[1].record == b"\x11\x90"
+    assert demuxer.audio(2_020, aac_sequence_header(b"\x11\x90"), NOW + 2) == []
+    demuxer, _ = unheaded({"audiosamplerate": 44100.0})
+    assert demuxer.audio(2_000, aac_sequence_header(ASC), NOW + 2) == [AudioHeaderMade("")]
+
+
+def test_a_header_that_comes_within_half_a_second_is_waited_for() -> None:
+    demuxer, results = unheaded({"audiosamplerate": 44100.0}, seconds=0.4)
+    assert not any(isinstance(result, AudioConfig) for result in results)
+    assert demuxer.audio(400, aac_sequence_header(ASC), NOW + 0.4) == [AAC]
+
+
+def test_metadata_that_comes_late_tells_what_the_frames_do_not() -> None:
+    demuxer, results = unheaded(None, raw=NO_RATE)
+    assert made_of(results).hex() == "1210"
+    body = amf0.encode("onMetaData", amf0.EcmaArray({"audiochannels": 1.0}))
+    (_, notice, config) = demuxer.take([MetadataReceived(0, body)], NOW + 2)
+    assert notice == AudioHeaderMade("AAC-LC 44.1 kHz 1ch")
+    assert isinstance(config, AudioConfig)
+    assert config.record == b"\x12\x08"
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted"),
+    [(b"\x13\x90\x56\xe5\xa5\x48\x00", None), (b"\x11\x90", "1390"), (b"\x13\x88", None)],
+)
+def test_a_publisher_that_is_back_without_it_is_taken_for_the_one_before(
+    before: bytes, wanted: str | None
+) -> None:
+    config = parse_config(before)
+    _, results = unheaded({"audiosamplerate": 44100.0}, rate=22_050, before=config)
+    assert made_of(results).hex() == (wanted or before.hex())
+
+
+def test_adts_frames_that_come_later_tell_more_than_what_was_made() -> None:
+    demuxer, _ = unheaded({"audiosamplerate": 48000.0}, rate=48_000)
+    results = demuxer.audio(2_000, aac_frame(adts(RAW)), NOW + 2)
+    assert results[:2] == [AudioHeaderMade(""), AAC]

@@ -1,5 +1,6 @@
 """Words for people in the terminal and the log: counts, durations, strange text. Pure."""
 
+import math
 import re
 
 _BACKSLASHED = re.compile(r"[^ -~\n]")
@@ -30,6 +31,12 @@ def duration(seconds: float) -> str:
     if whole < 86_400:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def time_left(seconds: float) -> str:
+    """Write how long something still lasts, rounded up: of 5 min that have just begun, 5 min."""
+    unit_s = 60 if seconds > 60 else 1
+    return duration(max(1, math.ceil(seconds / unit_s)) * unit_s)
 
 
 def printable(text: str) -> str:

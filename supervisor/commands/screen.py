@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import TextIOWrapper
 
 from supervisor.commands.layout import Line, render
 
@@ -21,7 +22,12 @@ class Screen:
 
 
 def look() -> Screen:
-    """How stdout is now; $COLUMNS holds for pipes too, and $NO_COLOR for terminals."""
+    """How stdout is now; $COLUMNS holds for pipes too, and $NO_COLOR for terminals.
+
+    What its encoding has no sign for is written as `?` from then on.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     is_terminal = sys.stdout.isatty()
     size = shutil.get_terminal_size((PIPE_WIDTH, 24))
     is_coloured = (

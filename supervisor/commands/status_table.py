@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from common.process.log import stream_label
-from common.words import counted, duration
+from common.words import counted, duration, time_left
 from supervisor.commands.layout import Cell, Column, Line, Row, Span, fit, shorten, table, wrap
 from supervisor.commands.stream_page import NoSuchStream, named, stream_lines
 from supervisor.commands.stream_selection import (
@@ -129,7 +129,9 @@ def _head(status: Json, now_unix: float, width: int) -> list[Line]:
     if status["closed"]:
         lines += wrap(status["closed"], width, "yellow")
     if status["kicked"]:
-        every = [f"{name_of(kick)} for {duration(kick['for_s'])}" for kick in status["kicked"]]
+        every = [
+            f"{name_of(kick)} for {time_left(kick['for_s'])} more" for kick in status["kicked"]
+        ]
         lines += wrap(f"kept out by the operator: {', '.join(every)}", width, "yellow")
     if status["queued"] or status["waiting"]:
         waiting = counted(status["waiting"], "stream", "waits for a device")
@@ -205,7 +207,7 @@ def _notes(status: Json, width: int) -> list[Line]:
     cap = status["encoder_session_limit"]
     if cap is not None:
         notes.append(
-            f"encoder sessions held to {cap['sessions']} for {duration(cap['for_s'])} more: "
+            f"encoder sessions held to {cap['sessions']} for {time_left(cap['for_s'])} more: "
             f"{cap['reason']}"
         )
     return [line for n in dict.fromkeys(notes) for line in wrap(f"note: {n}", width, "dim")]
@@ -299,7 +301,8 @@ def _details(stream: Json, since: str) -> tuple[Span, ...]:
         # the reason is that of the decision: how full devices were then, not now
         where = f"placed on {stream['device']} because, at that time: {stream['reason']}"
     else:
-        where = f"on no device: {stream['reason']}"
+        why = stream["reason"].removeprefix("source only, ")
+        where = f"source only: {'by policy' if why == 'passthrough' else why}"
     return (Span(facts), Span(where, "dim"))
 
 

@@ -88,15 +88,17 @@ def _decisions_about(status: Json, stream: Json) -> list[Json]:
 
 
 def _publisher(stream: Json, now_unix: float, width: int) -> list[Line]:
-    state = "publisher away" if not stream["is_live"] else stream["state"]
-    lines = wrap(f"{name_of(stream)}  {state}", width, "bold")
+    lines = wrap(f"{name_of(stream)}  {stream['state']}", width, "bold")
     since = stream["since_unix"]
     if stream["is_live"]:
         who = f"{stream['publisher']} by {stream['ingest']}"
         lines += _fact("publisher", f"{who}, for {duration(now_unix - since)}", width)
     elif since:
         lines += _fact(
-            "publisher", f"away; the stream began {duration(now_unix - since)} ago", width
+            "publisher",
+            f"away for {duration(stream['away_s'] or 0.0)}; "
+            f"the stream began {duration(now_unix - since)} ago",
+            width,
         )
     size = f"{stream['width']}x{stream['height']}" if stream["width"] else "size not known yet"
     gop = f"keyframes {stream['gop_ms'] / 1000:.1f} s apart" if stream["gop_ms"] else ""

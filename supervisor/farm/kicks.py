@@ -6,7 +6,7 @@ supervisor knows nothing of them.
 
 from common.access.refusal import Refusal, RefusalReason
 from common.ipc.identity import StreamId
-from common.words import duration
+from common.words import time_left
 
 DEFAULT_S = 30.0
 MAX_S = 24 * 3600.0
@@ -37,7 +37,7 @@ class Kicks:
         left_s = self._until_s.get(stream_id, now) - now
         if left_s <= 0:
             return None
-        words = f"ended by the operator; refused for {duration(max(1.0, left_s))} more"
+        words = f"ended by the operator; refused for {time_left(left_s)} more"
         return Refusal(RefusalReason.KICKED, words)
 
     def left(self, now: float) -> dict[StreamId, float]:

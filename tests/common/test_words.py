@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.words import counted, duration, printable
+from common.words import counted, duration, printable, time_left
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,11 @@ def test_counts_have_the_right_plural(count: int, noun: str, verb: str, words: s
 def test_durations_for_people() -> None:
     cases = [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (4000, "1 h 6 min"), (100_000, "1 d 3 h")]
     assert [duration(seconds) for seconds, _ in cases] == [words for _, words in cases]
+
+
+def test_what_is_left_is_rounded_up() -> None:
+    cases = [(0.0, "1 s"), (1.2, "2 s"), (59.5, "1 min"), (61.0, "2 min"), (298.0, "5 min")]
+    assert [time_left(seconds) for seconds, _ in cases] == [words for _, words in cases]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_what_is_wrong_with_a_stream_stands_below_it_and_is_counted_in_its_line(
 def test_who_is_kept_out_by_the_operator_stands_at_the_top() -> None:
     found = farm_document()
     found["kicked"] = [{"app": "live", "key": "cam1", "for_s": 570.0}]
-    assert "kept out by the operator: live/cam1 for 9 min" in words(found)
+    assert "kept out by the operator: live/cam1 for 10 min more" in words(found)
 
 
 def test_refusals_have_their_stream_reason_count_and_address() -> None:

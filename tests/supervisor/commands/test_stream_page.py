@@ -122,7 +122,7 @@ def test_it_fits_whatever_terminal(width: int) -> None:
 
 
 def test_a_publisher_that_is_away():
-    stream = stream_row() | {"is_live": False, "away_s": 4.0}
+    stream = stream_row() | {"state": "held", "is_live": False, "away_s": 4.0}
     text = shown(stream)
-    assert "publisher away" in text[0]
-    assert any(line.startswith("publisher  away; the stream began 2 min ago") for line in text)
+    assert text[0] == "live/cam0 held"
+    assert any("away for 4 s; the stream began" in line for line in text)

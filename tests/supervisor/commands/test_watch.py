@@ -184,6 +184,16 @@ def test_a_file_is_written_as_it_goes(stub: StatusStub, tmp_path: Path) -> None:
         process.wait(10)
 
 
+def test_a_terminal_without_unicode_gets_question_marks(stub: StatusStub) -> None:
+    row = stream_row()
+    row["notices"] = [{"code": "x", "words": "漢", "since_unix": 0.0, "is_fault": True}]
+    stub.document = farm_document([row])
+    arguments = [TFARM, "status", "-v", "--run-dir", str(stub.run_dir)]
+    environ = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    shown = subprocess.run(arguments, capture_output=True, timeout=20, check=True, env=environ)
+    assert b"source: ?" in shown.stdout
+
+
 def test_keys_of_peers_do_not_steer_the_terminal(stub: StatusStub) -> None:
     row = stream_row()
     row["notices"] = [

@@ -10,10 +10,10 @@ CAM = StreamId("live/cam")
 def test_a_kicked_stream_is_refused_for_its_time_and_says_how_long() -> None:
     kicks = Kicks()
     kicks.kick(CAM, 600.0, 100.0)
-    refusal = kicks.refusal(CAM, 130.0)
+    refusal = kicks.refusal(CAM, 110.0)
     assert refusal is not None
     assert refusal.reason is RefusalReason.KICKED
-    assert refusal.words == "ended by the operator; refused for 9 min more"
+    assert refusal.words == "ended by the operator; refused for 10 min more"
     assert not refusal.is_lasting, "the supervisor is asked each time"
     assert kicks.left(130.0) == {CAM: 570.0}
     assert kicks.refusal(CAM, 700.0) is None

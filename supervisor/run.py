@@ -105,9 +105,8 @@ class Supervisor:
         self._watchdog = Watchdog(self.children, lambda: self.settings.worker)
         self._report = FarmReport(self.farm, self.children, self._launcher, run_dir, config_path)
         commands = CommandServer(COMMANDS, self)
-        self._control = Control(
-            self._bus, run_dir, self._boot_id, self._on_hello, self._on_message, commands.handle
-        )
+        handlers = self._on_hello, self._on_message, commands.handle
+        self._control = Control(self._bus, run_dir, self._boot_id, self.children, *handlers)
         commands.answer = self._control.answer
         self._executor = Executor(self.farm, self._control, self.children, self._launcher)
         self.operations = Operations(self.farm, self._executor.execute, self._loop.time)
@@ -232,7 +231,7 @@ class Supervisor:
                 return
             case HelloMeaning.ADOPT:
                 log.info("adopting child=%s pid=%d", hello.child, hello.pid)
-                self._control.add(hello.child, hello.boot_id)
+                self._control.add(hello.child)
         if not self._is_adopting:
             self._welcome(hello)
         if meaning is HelloMeaning.ADOPT:
@@ -243,7 +242,7 @@ class Supervisor:
             self._launcher.keep_port(hello.listen[0])
         # Before its welcome a child sends hellos alone: each is as good as a heartbeat.
         self._watchdog.on_message(hello.child)
-        self.children.on_hello(hello.child, hello.boot_id)
+        self.children.on_hello(hello, self._control.address(hello.child))
         self._executor.execute(self.farm.child_up(hello, self._loop.time()))
         if not self._is_adopting:
             self._control.broadcast(Topology(self._endpoints()))
@@ -260,7 +259,7 @@ class Supervisor:
             self._welcome(hello)
 
     def _welcome(self, hello: Hello) -> None:
-        self._control.add(hello.child, hello.boot_id)
+        self._control.add(hello.child)
         endpoints = [e for e in self._endpoints() if e.child != hello.child]
         welcome = Welcome(self._boot_id, self.settings, (*endpoints, hello.endpoint))
         self._control.send(hello.child, welcome)

@@ -35,9 +35,12 @@ def control_address(run_dir: Path) -> str:
     return f"ipc://{run_dir / CONTROL_SOCKET}"
 
 
-def peer_identity(child: ChildId, boot_id: BootId) -> bytes:
-    """The name of one incarnation's socket at the supervisor's ROUTER."""
-    return f"{child}/{boot_id}".encode()
+def peer_identity(child: ChildId, boot_id: BootId, secret: str) -> bytes:
+    """The name of one incarnation's socket at the supervisor's ROUTER.
+
+    Boot ids are announced to all children. The secret is not: none can take another's place there.
+    """
+    return f"{child}/{boot_id}/{secret}".encode()
 
 
 def start_ticks(pid: int) -> int:
@@ -87,7 +90,9 @@ class ControlLink:
         self._last_message_s = clock()
         # The identity names the incarnation: a successor's messages never reach the dead one.
         self._dealer: Receiver = bus.dealer(
-            control_address(run_dir), peer_identity(child, boot_id), self._on_frames
+            control_address(run_dir),
+            peer_identity(child, boot_id, os.urandom(8).hex()),
+            self._on_frames,
         )
 
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:

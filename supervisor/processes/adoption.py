@@ -34,8 +34,8 @@ async def adopt_children(run_dir: Path, control: Control, children: Children) ->
     deadline = loop.time() + ADOPT_TIMEOUT_S
     while (missing := _not_adopted(records, children)) and loop.time() < deadline:
         for record in missing:
-            if record.boot_id:
-                control.ask_for_hello(record.child, record.boot_id)
+            if record.address:
+                control.ask_for_hello(record.address.encode())
         await asyncio.sleep(CALL_AGAIN_S)
     for record in missing:
         log.error("killing a child that does not answer child=%s", record.child)

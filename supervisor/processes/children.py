@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import ExitCode
+from common.ipc.control_messages import Hello
 from common.ipc.identity import BootId, ChildId
 from common.ipc.kinds import KINDS
 from supervisor.processes import run_dir as run_directory
@@ -59,6 +60,8 @@ class Child:
     machine: ChildMachine
     process: Process | None = None
     boot_id: BootId = NO_BOOT_ID
+    address: str = ""  # its ZeroMQ identity at the control socket
+    pid: int = 0  # of its process, or of the last one
     fatal: str = ""  # the reason it reported itself before its end
     is_removed: bool = False  # to be forgotten when it has ended
 
@@ -101,12 +104,14 @@ class Children:
         """Take over a child that runs already."""
         child = self.by_id.setdefault(spec.child, Child(spec, ChildMachine()))
         child.process = Process.adopt(pid, ticks, self._exit_of(child))
+        child.pid = pid
         child.boot_id = boot_id
         self._handle(child, Adopt())
 
-    def on_hello(self, name: ChildId, boot_id: BootId) -> None:
-        child = self.by_id[name]
-        child.boot_id = boot_id
+    def on_hello(self, hello: Hello, address: str) -> None:
+        """Take a child for up; `address` is its ZeroMQ identity, for a next supervisor."""
+        child = self.by_id[hello.child]
+        child.boot_id, child.address = hello.boot_id, address
         self._handle(child, HelloReceived())
         self._record()
 
@@ -166,6 +171,22 @@ class Children:
     def pids(self) -> list[int]:
         return [child.process.pid for child in self.by_id.values() if child.process is not None]
 
+    def child_of(self, pid: int) -> ChildId | None:
+        """Return the child whose running process this is."""
+        return next(
+            (
+                name
+                for name, child in self.by_id.items()
+                if child.process is not None and child.process.pid == pid
+            ),
+            None,
+        )
+
+    def pid_of(self, name: ChildId) -> int:
+        """Return the child's process, also after its end, until the next; 0: it had none."""
+        child = self.by_id.get(name)
+        return child.pid if child is not None else 0
+
     # ---- machines ---------------------------------------------------------------------------
 
     async def _until_over(self, children: Iterable[Child]) -> None:
@@ -219,14 +240,15 @@ class Children:
     def _spawn(self, child: Child) -> None:
         spec = child.spec
         environ = {**os.environ, "PYTHONSAFEPATH": "1", **spec.environ}
-        child.boot_id, child.fatal = NO_BOOT_ID, ""
+        child.boot_id, child.address, child.fatal = NO_BOOT_ID, "", ""
         try:
             child.process = Process.spawn(spec.command(), environ, self._exit_of(child))
         except OSError as error:
             reason = error.strerror or str(error)
             self._loop.call_soon(self._handle, child, SpawnFailed(reason))
             return
-        log.debug("started child=%s pid=%d", spec.child, child.process.pid)
+        child.pid = child.process.pid
+        log.debug("started child=%s pid=%d", spec.child, child.pid)
         self._record()
 
     def _exit_of(self, child: Child) -> Callable[[int | None], None]:
@@ -256,7 +278,11 @@ class Children:
     def _record(self) -> None:
         records = [
             ChildRecord(
-                child.spec.child, child.process.pid, child.process.start_ticks, child.boot_id
+                child.spec.child,
+                child.process.pid,
+                child.process.start_ticks,
+                child.boot_id,
+                child.address,
             )
             for child in self.by_id.values()
             if child.process is not None

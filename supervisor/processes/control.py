@@ -1,27 +1,44 @@
 """The supervisor's end of the control socket (IO): children and the CLI on one ROUTER.
 
-A child's ZeroMQ identity is made of its name and boot id, so that nothing for one incarnation
-reaches another. A child that talks without this supervisor knowing it (it was started by an earlier
-one) is sent our beat: its boot id is new to it, so it sends a hello.
+A child's ZeroMQ identity is made of its name, its boot id and a secret, so that nothing for one
+incarnation reaches another. Who may say what depends on the process that says it, which the kernel
+tells (`Receiver.peer_pid`): a child speaks for itself alone, and never as an operator. So a worker
+that a stranger's bitstream has taken over commands nobody. A child that talks without this
+supervisor knowing it (it was started by an earlier one) is sent our beat: its boot id is new to it,
+so it sends a hello.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from common.errors import EnvelopeError
 from common.ipc.bus import Bus, Receiver
-from common.ipc.command_messages import Command
-from common.ipc.control_link import control_address, peer_identity
+from common.ipc.command_messages import Answer, Command
+from common.ipc.control_link import control_address
 from common.ipc.control_messages import Fatal, Hello, SupervisorBeat
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
+from common.process.log import RateLimit, more
 
 log = logging.getLogger("tfarm.supervisor.processes.control")
 
 OnMessage = Callable[[ChildId, Any, Sequence[bytes]], None]
 OnCommand = Callable[[bytes, Command], None]
+
+NOT_A_CHILD = "a child of the farm may not command it"
+
+
+class KnownProcesses(Protocol):
+    """The processes of the children."""
+
+    def child_of(self, pid: int) -> ChildId | None:
+        """Return the child whose running process this is."""
+
+    def pid_of(self, child: ChildId) -> int:
+        """Return the child's process, also after its end, until the next; 0: it had none."""
 
 
 class Control:
@@ -32,47 +49,62 @@ class Control:
         bus: Bus,
         run_dir: Path,
         boot_id: BootId,
+        children: KnownProcesses,
         on_hello: Callable[[Hello], None],
         on_message: OnMessage,
         on_command: OnCommand,
     ) -> None:
         self.unreadable = 0
+        self.denied = 0  # messages of a process that may not send them
         self._boot_id = boot_id
         self._on_hello = on_hello
         self._on_message = on_message
         self._on_command = on_command
-        self._known: dict[ChildId, BootId] = {}
-        self._peers: dict[bytes, ChildId] = {}  # the same, by ZeroMQ identity
+        self._children = children
+        self._lines = RateLimit()
+        self._addresses: dict[ChildId, bytes] = {}  # ZeroMQ identities
+        self._peers: dict[bytes, ChildId] = {}  # the same the other way round
+        self._saying_hello = b""  # whose hello is being handled
         self._router: Receiver = bus.router(control_address(run_dir), self._on_frames)
 
-    def add(self, child: ChildId, boot_id: BootId) -> None:
-        """Take this incarnation for the child from now on."""
+    def add(self, child: ChildId) -> None:
+        """Take the incarnation whose hello is being handled for the child from now on.
+
+        Without a hello: the one that is known stays; nothing where it has died meanwhile.
+        """
+        address = self._saying_hello or self._addresses.get(child)
+        if address is None:
+            return
         self.remove(child)
-        self._known[child] = boot_id
-        self._peers[peer_identity(child, boot_id)] = child
+        self._addresses[child] = address
+        self._peers[address] = child
+
+    def address(self, child: ChildId) -> str:
+        """Return the ZeroMQ identity of the present incarnation; "": there is none."""
+        return self._addresses.get(child, b"").decode()
 
     def remove(self, child: ChildId) -> None:
         """Send nothing more to a child, and take nothing more from it."""
-        boot_id = self._known.pop(child, None)
-        if boot_id is not None:
-            del self._peers[peer_identity(child, boot_id)]
+        address = self._addresses.pop(child, None)
+        if address is not None:
+            del self._peers[address]
 
     def send(self, child: ChildId, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send to the present incarnation; False: there is none, or it takes no more."""
-        boot_id = self._known.get(child)
-        if boot_id is None:
+        address = self._addresses.get(child)
+        if address is None:
             return False
-        return self._router.send([peer_identity(child, boot_id), encode(message), *payloads])
+        return self._router.send([address, encode(message), *payloads])
 
     def broadcast(self, message: object) -> None:
         """Send to all children."""
         envelope = encode(message)
-        for child, boot_id in self._known.items():
-            self._router.send([peer_identity(child, boot_id), envelope])
+        for address in self._addresses.values():
+            self._router.send([address, envelope])
 
-    def ask_for_hello(self, child: ChildId, boot_id: BootId) -> None:
+    def ask_for_hello(self, address: bytes) -> None:
         """Ask an incarnation that an earlier supervisor knew to say hello."""
-        self._router.send([peer_identity(child, boot_id), encode(SupervisorBeat(self._boot_id))])
+        self._router.send([address, encode(SupervisorBeat(self._boot_id))])
 
     def answer(self, peer: bytes, message: object) -> None:
         """Send to the CLI."""
@@ -82,24 +114,48 @@ class Control:
         self._router.close()
 
     def _on_frames(self, frames: list[bytes]) -> None:
-        peer = frames[0]
+        peer, pid = frames[0], self._router.peer_pid
         try:
             message, payloads = decode_frames(frames[1:])
         except EnvelopeError as error:
             self.unreadable += 1
             log.warning("unreadable control message error=%s", error)
             return
+        owner = self._children.child_of(pid)
         if isinstance(message, Command):
-            self._on_command(peer, message)
-            return
-        if isinstance(message, Hello | Fatal):  # of those that are not known yet, too
-            if peer_identity(message.child, message.boot_id) != peer:
-                return
-            if isinstance(message, Hello):
-                self._on_hello(message)
+            if owner is not None:
+                self._deny(pid, f"command {message.name[:40]!r}")
+                self.answer(peer, Answer(message.request_id, False, NOT_A_CHILD))
             else:
-                self._on_message(message.child, message, payloads)
-        elif (child := self._peers.get(peer)) is not None:
-            self._on_message(child, message, payloads)
-        else:
+                self._on_command(peer, message)
+        elif isinstance(message, Hello):
+            is_its_own = message.pid == pid and owner in (None, message.child)
+            if not is_its_own or not peer.startswith(_beginning(message)):
+                self._deny(pid, f"hello of {message.child}")
+                return
+            self._saying_hello = peer
+            try:
+                self._on_hello(message)
+            finally:
+                self._saying_hello = b""
+        elif isinstance(message, Fatal):  # of one that has said no hello, too
+            if self._children.pid_of(message.child) != pid:
+                self._deny(pid, f"fatal of {message.child}")
+                return
+            self._on_message(message.child, message, payloads)
+        elif (child := self._peers.get(peer)) is None:
             self._router.send([peer, encode(SupervisorBeat(self._boot_id))])
+        elif self._children.pid_of(child) != pid:
+            self._deny(pid, f"{type(message).__name__} of {child}")
+        else:
+            self._on_message(child, message, payloads)
+
+    def _deny(self, pid: int, what: str) -> None:
+        self.denied += 1
+        if (suppressed := self._lines.allow(time.monotonic())) is not None:
+            log.error("denied pid=%d what=%s%s", pid, what, more(suppressed))
+
+
+def _beginning(hello: Hello) -> bytes:
+    """How the identity of who says this hello begins; a secret follows."""
+    return f"{hello.child}/{hello.boot_id}/".encode()

@@ -47,6 +47,7 @@ class ChildRecord:
     pid: int
     start_ticks: int
     boot_id: BootId  # "" before its hello
+    address: str = ""  # its ZeroMQ identity at the control socket, which only we may know
 
 
 def default_run_dir(environ: Mapping[str, str], uid: int) -> Path:
@@ -177,6 +178,7 @@ def read_children(run_dir: Path) -> list[ChildRecord]:
                 int(item["pid"]),
                 int(item["start_ticks"]),
                 BootId(str(item["boot_id"])),
+                str(item.get("address", "")),
             )
             for item in items
         ]

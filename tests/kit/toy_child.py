@@ -16,11 +16,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import zmq
+
 from common.config.ladder import Pipeline
 from common.ipc.bus import Bus
-from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
-from common.ipc.control_messages import DeviceInfo, Endpoint, Heartbeat, Hello, Topology, Welcome
+from common.ipc.command_messages import Command
+from common.ipc.control_link import ControlLink, control_address, new_boot_id, start_ticks
+from common.ipc.control_messages import (
+    DeviceInfo,
+    Endpoint,
+    Fatal,
+    Heartbeat,
+    Hello,
+    Topology,
+    Welcome,
+)
 from common.ipc.endpoint import endpoint
+from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import ChildId, Role
 from common.ipc.media_link import MediaListener
 
@@ -85,6 +97,28 @@ class Toy:
         sys.exit(5)
 
 
+def rebel(toy: Toy) -> None:
+    """Say what only others may say: a command of an operator's, the hello of an ingest."""
+    boot_id = new_boot_id()
+    ingest = ChildId("ingest")
+    hello = Hello(ingest, boot_id, toy.pid, start_ticks(toy.pid), Endpoint(ingest, boot_id))
+    with zmq.Context() as context:
+        for name, message in (
+            ("cli/rebel", Command(1, "stop")),
+            (f"{ingest}/{boot_id}/rebel", hello),
+            (f"{ingest}/{boot_id}/rebel", Fatal(ingest, boot_id, "nothing works", 3)),
+        ):
+            with context.socket(zmq.DEALER) as peer:
+                peer.setsockopt(zmq.LINGER, 0)
+                peer.setsockopt(zmq.IDENTITY, name.encode())
+                peer.connect(control_address(toy.run_dir))
+                peer.send(encode(message))
+                if peer.poll(5000 if isinstance(message, Command) else 200):
+                    answer, _ = decode_frames(peer.recv_multipart())
+                    with (toy.run_dir / "toy-answers").open("a") as file:
+                        file.write(f"{answer}\n")
+
+
 async def main() -> int:
     toy = Toy(sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True)))
     ended = asyncio.Event()
@@ -98,6 +132,8 @@ async def main() -> int:
         await asyncio.sleep(0.2)  # the message must leave before the process does
         return 3
     task = asyncio.create_task(link.run())
+    if toy.is_mode("rebel"):
+        await asyncio.to_thread(rebel, toy)
     ballast = b"\1" * (300 << 20) if toy.is_mode("fat") else b""
     if toy.is_mode("stall"):
         await asyncio.sleep(0.3)

@@ -425,6 +425,22 @@ def test_a_hostile_envelope_on_the_control_socket_is_dropped(farm: ToyFarm) -> N
     assert farm.is_ready()
 
 
+def test_a_child_commands_nobody_and_speaks_for_no_other(farm: ToyFarm) -> None:
+    (farm.run_dir / "toy-rebel-worker-cpu-0").touch()
+    farm.start()
+    before = farm.children()["ingest:0"]["pid"]
+    said = farm.run_dir / "toy-answers"
+    farm.until(lambda: said.exists() and "may not command" in said.read_text())
+    farm.until(lambda: "denied pid=" in farm.log.read_text())
+    farm.until(lambda: "what=fatal of ingest:0" in farm.log.read_text())
+    log = farm.log.read_text()
+    assert "what=command 'stop'" in log
+    assert "what=hello of ingest:0" in log
+    assert len(said.read_text().splitlines()) == 1  # the others got no answer
+    assert farm.is_ready()
+    assert farm.children()["ingest:0"]["pid"] == before
+
+
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
     farm: ToyFarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

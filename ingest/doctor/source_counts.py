@@ -9,7 +9,7 @@ from typing import Final
 
 from common.media.units import AudioUnit, VideoUnit
 
-LATE_MS: Final = 400.0  # more than a read that is batched, or a busy host, explains
+LATE_MS: Final = 300.0  # more than a read that is batched, or a busy host, explains
 PAUSE_MS: Final = 1_000  # from one picture to the next
 NEVER: Final = float("-inf")
 

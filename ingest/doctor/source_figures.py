@@ -26,6 +26,7 @@ class StreamFacts:
     format: SourceFormat | None
     bitrate_bps: float
     is_fast: bool = False  # it sends a file, and is read slower
+    is_sound_omitted: bool = False  # it comes, and is not passed on
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class SourceHistory:
             format=facts.format,
             max_source=template.max_source,
             reorder_ms=max((second.reorder_ms for second in seconds), default=0),
-            silent_s=self._silent_s(),
+            silent_s=0.0 if facts.is_sound_omitted else self._silent_s(),
             live_s=now - self._first_s if self._first_s is not None else 0.0,
             still_s=self._still_s(),
             unreadable=self._unreadable[-1][1] - self._unreadable[0][1],

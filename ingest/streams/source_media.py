@@ -24,6 +24,8 @@ from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import GopItem, SourceGop
 from ingest.streams.timeline import Timeline
 
+_OMITTED = "omitted: "
+
 
 class SourceMedia:
     """One stream's media. What comes before `go_live` waits, or is dropped if it is no header."""
@@ -123,10 +125,15 @@ class SourceMedia:
         if self._is_live:
             self._put(config)
 
+    @property
+    def is_sound_omitted(self) -> bool:
+        """Sound comes that cannot be passed on, and no other."""
+        return self.audio.startswith(_OMITTED)
+
     def audio_omitted(self, what: str) -> None:
         """Note audio that cannot be passed on, for status."""
         if not self.audio:
-            self.audio = f"omitted: {what}"
+            self.audio = f"{_OMITTED}{what}"
 
     def data(self, unit: DataUnit) -> None:
         """Send a data message other than onMetaData."""

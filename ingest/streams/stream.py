@@ -329,7 +329,9 @@ class Stream:
         fps = self._format.fps
         if source is not None and fps is not None:
             source = replace(source, fps=fps)  # as measured
-        return StreamFacts(self.template, source, self.bits_per_second(now), media.is_fast)
+        return StreamFacts(
+            self.template, source, self.bits_per_second(now), media.is_fast, media.is_sound_omitted
+        )
 
     def _look_for_silence(self, newest: ClockReference, now: float) -> None:
         """Have the last picture of a publisher stand in that is there and sends no more.

@@ -124,6 +124,8 @@ def test_what_stops():
     still = figures(Publisher(has_picture=lambda at: at < 10), 20)[-1]
     assert still.still_s == pytest.approx(10, abs=0.2)
     mute = figures(Publisher(has_sound=lambda at: False), 20)[-1]
+    omitted = replace(FACTS, is_sound_omitted=True)
+    assert figures(Publisher(has_sound=lambda at: False), 20, omitted)[-1].silent_s == 0
     assert mute.silent_s is None
     assert mute.live_s == pytest.approx(19)
 

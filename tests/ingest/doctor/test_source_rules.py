@@ -40,7 +40,7 @@ TABLE = [
         SourceFigures(late_share=0.3),
         SourceFigures(late_share=0.05),
         SourceFigures(late_share=0.01),
-        "30% of the pictures come more than 0.4 s late",
+        "30% of the pictures come more than 0.3 s late",
     ),
     Row(
         "too-slow",

@@ -343,3 +343,30 @@ def test_a_missing_audio_header_is_made_noted_and_replaced() -> None:
         "its AAC sequence header has come, and is taken for the one that was made"
     ]
     assert around.stream.audio_before is not None
+
+
+def notices_of(around: Around, now: float) -> dict[str, str]:
+    return {n.code: n.words for n in around.stream.status(now).notices}
+
+
+def test_what_was_decided_about_its_clock_is_a_notice_while_it_holds() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    for frame in range(1, 60):
+        around.take(picture(0), now=100 + frame * 0.04)
+    words = notices_of(around, 103.0)["clock-stands"]
+    assert "picture times stand still: stamped by arrival: set the encoder's" in words
+    assert around.stream.status(103.0).source_clock, "programs find it where it was"
+
+
+def test_omitted_sound_and_a_file_are_notices_too() -> None:
+    around = Around()
+    opus = b"\x91Opus" + b"\x00" * 8
+    around.take(header(), picture(0, key=True), AudioReceived(0, opus))
+    assert "Opus" in notices_of(around, 100.0)["audio-omitted"]
+    for ms in range(40, 12_000, 40):
+        around.take(picture(ms), now=100.0 + ms / 100_000)
+    for second in range(1, 6):
+        around.publisher.look(100.2 + second)
+        around.stream.tick(100.2 + second)
+    assert "ffmpeg -re" in notices_of(around, 106.0)["too-fast"]

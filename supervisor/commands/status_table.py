@@ -180,9 +180,12 @@ def _devices(status: Json, width: int) -> list[Line]:
         Column("is", priority=4, is_text=True),
     )
     rows = []
+    sharing = sum(device["is_capacity_shared"] for device in status["devices"])
     for device in status["devices"]:
+        is_shared = device["is_capacity_shared"] and sharing > 1
         shared = f" of {device['workers']} workers" if device["workers"] > 1 else ""
-        shared = " of host" if device["is_capacity_shared"] else shared
+        shared = " shared" if is_shared else shared
+        label = device["label"] or device["kind"]
         rows.append(
             Row(
                 (
@@ -194,7 +197,7 @@ def _devices(status: Json, width: int) -> list[Line]:
                     f"{device['fps_in']:.0f}",
                     f"{device['fps_out']:.0f}",
                     f"{device['queue_ms']:.0f}",
-                    f"{device['label'] or device['kind']} ({device['path']})",
+                    f"{'shares ' if is_shared else ''}{label} ({device['path']})",
                 )
             )
         )

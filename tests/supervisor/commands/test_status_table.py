@@ -87,6 +87,18 @@ def test_what_is_wrong_with_a_stream_stands_below_it_and_is_counted_in_its_line(
     assert "degraded: no top rendition" in line, "the first of them, where there is room"
 
 
+def test_workers_of_the_same_cores_share_them() -> None:
+    found = farm_document()
+    (first, second) = [line for line in lines(found, 160) if line.startswith("cpu:")]
+    assert first.split()[:4] == ["cpu:0", "ready", "0", "200"]
+    assert "shares 2 cores, libx264 (software)" in first
+    assert "shares 2 cores" in second
+    del found["devices"][1]
+    (only,) = [line for line in lines(found, 160) if line.startswith("cpu:")]
+    assert "shared" not in only
+    assert "shares" not in only
+
+
 def test_who_is_kept_out_by_the_operator_stands_at_the_top() -> None:
     found = farm_document()
     found["kicked"] = [{"app": "live", "key": "cam1", "for_s": 570.0}]

@@ -9,11 +9,11 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "worker").rglob("*.py"))
 
 # Devices parse what they decode and encode; captions are SEI of H.264, out of and into its units.
-# The bench makes streams of its own.
+# The bench makes streams of its own, and the audio process decodes sound in one module.
 KNOW_CODECS = ("worker/devices/", "worker/bench/", "worker/frames/captions.py")
 # worker/output/mux.py writes a rendition's parameter sets into its sequence header.
 WRITE_HEADERS = ("worker/output/mux.py",)
-CALL_FFMPEG = ("worker/devices/", "worker/bench/")
+CALL_FFMPEG = ("worker/devices/", "worker/bench/", "worker/audio/decode.py")
 
 
 def imported(module: str) -> set[str]:

@@ -7,9 +7,9 @@ devices' business.
 from dataclasses import dataclass
 from fractions import Fraction
 
-from common.codecs.h264 import AvcConfig, SpsInfo, parse_sps
+from common.codecs.h264 import AvcConfig, SpsInfo, is_random_access, parse_sps
 from common.config.ladder import SourceFormat
-from common.errors import DecodeFailed
+from common.errors import AvcError, DecodeFailed
 from common.media.units import VideoCodec
 
 
@@ -44,6 +44,13 @@ class Source:
     def length_size(self) -> int:
         """Bytes of the length in front of each NAL unit."""
         return self.config.nal_length_size
+
+    def can_start_at(self, data: bytes) -> bool:
+        """Return whether a unit is an IDR picture: nothing before it need be decoded."""
+        try:
+            return is_random_access(data, self.record)
+        except AvcError:
+            return False
 
 
 def read_source(record: bytes, codec: VideoCodec = VideoCodec.H264) -> Source:

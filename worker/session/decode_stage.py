@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from common.codecs.h264 import is_random_access
 from common.errors import AvcError, DecodeFailed
 from common.process.log import RateLimit
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
@@ -126,10 +125,7 @@ class DecodeStage:
 
     def can_start_at(self, data: bytes) -> bool:
         """Return whether a unit is an IDR picture: nothing before it need be decoded."""
-        try:
-            return is_random_access(data, self._source.record)
-        except AvcError:
-            return False
+        return self._source.can_start_at(data)
 
     def plan(self, picture: Picture) -> PlannedPicture:
         """Return what becomes of a picture that the last call gave; each one, in its order."""

@@ -6,7 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench faults fuzz docs requirements clean
+.PHONY: run demo test test-gpu lint format bench faults fuzz sbom advisories docs \
+	requirements clean
 
 run: $(VENV)/.runtime
 	@exec $(BIN)/tfarm supervisor $(ARGS)
@@ -43,6 +44,18 @@ faults: $(VENV)/.dev
 # Each target of tests/fuzz for 20 s: make fuzz ARGS="sps --seconds 600", ARGS="all --minimise"
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python tests/fuzz/run.py $(or $(ARGS),all)
+
+# What tfarm installs, with licences and hashes, as CycloneDX: make sbom > tfarm.cdx.json
+sbom: $(VENV)/.dev
+	@$(BIN)/python scripts/sbom.py $(ARGS)
+
+# Known vulnerabilities of what is pinned; asks the index and OSV, so it needs a network.
+advisories:
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv --clear build/audit && \
+		build/audit/bin/pip install --quiet pip-audit; }
+	@for name in runtime gpu12 gpu13; do \
+		build/audit/bin/pip-audit --require-hashes --disable-pip -r requirements/$$name.txt || exit 1; \
+	done
 
 # The tables that documents take from the code: configuration keys, notices, how many streams fit.
 docs: $(VENV)/.dev

@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench faults fuzz sbom advisories docs \
-	requirements clean
+.PHONY: run demo test test-gpu lint format bench faults attacks fuzz sbom \
+	advisories docs requirements clean
 
 run: $(VENV)/.runtime
 	@exec $(BIN)/tfarm supervisor $(ARGS)
@@ -40,6 +40,10 @@ bench: $(VENV)/.dev
 # Kills, stops and misleads running farms: make faults ARGS="--only kill_worker", ARGS=--write
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults $(ARGS)
+
+# Attacks running farms from other addresses of the loopback: make attacks ARGS="--only nulls_1"
+attacks: $(VENV)/.dev
+	$(BIN)/python -m tests.attacks $(ARGS)
 
 # Each target of tests/fuzz for 20 s: make fuzz ARGS="sps --seconds 600", ARGS="all --minimise"
 fuzz: $(VENV)/.fuzz

@@ -12,19 +12,12 @@ from typing import Protocol
 
 from common.access.refusal import Refusal, RefusalReason
 from common.capture.capture_file import CapturedMessage, CapturedRead, CaptureInfo
-from common.capture.headers_only import AUDIO, DATA, VIDEO, HeadersOnly
+from common.capture.headers_only import DATA, HeadersOnly
 from common.config.settings import CaptureSettings
 from common.ipc.identity import StreamId
 from common.process.log import key_hash
-from common.rtmp.events import (
-    AudioReceived,
-    DataReceived,
-    Event,
-    MetadataReceived,
-    PublishRequested,
-    VideoReceived,
-)
-from ingest.capture.recent_messages import KeptRead, MessageMemory, RecentMessages
+from common.rtmp.events import Event, PublishRequested
+from ingest.capture.recent_messages import Message, MessageMemory, RecentMessages, Snapshot
 from ingest.streams.captures import CaptureResult, Done
 from ingest.streams.publisher import PublishingConnection
 
@@ -40,37 +33,28 @@ class CaptureJob:
     """One file to be written."""
 
     info: CaptureInfo
-    reads: Sequence[KeptRead]
+    kept: Snapshot
+    seconds: float  # from its first message to its last
     secrets: tuple[bytes, ...] = field(repr=False)  # that must not stand in it
-
-    @property
-    def seconds(self) -> float:
-        """From its first message to its last."""
-        return self.reads[-1][0] - self.reads[0][0] if self.reads else 0.0
 
     def captured(self) -> Iterator[CapturedRead]:
         """What goes into the file, made as it is asked for."""
         outlines = HeadersOnly() if self.info.headers_only else None
-        began_s = self.reads[0][0] if self.reads else 0.0
-        for at_s, events, unread in self.reads:
-            messages = tuple(self._message(event, outlines) for event in events)
-            yield CapturedRead(round((at_s - began_s) * 1_000_000), messages, unread)
+        began_s: float | None = None
+        for read in self.kept.reads():
+            began_s = read.at_s if began_s is None else began_s
+            messages = tuple(self._message(message, outlines) for message in read.messages)
+            at_us = round((read.at_s - began_s) * 1_000_000)
+            yield CapturedRead(at_us, messages, read.unread_bytes)
 
-    def _message(self, event: Event, outlines: HeadersOnly | None) -> CapturedMessage:
-        match event:
-            case VideoReceived(timestamp, payload):
-                type_id = VIDEO
-            case AudioReceived(timestamp, payload):
-                type_id = AUDIO
-            case MetadataReceived(timestamp, payload) | DataReceived(timestamp, payload):
-                type_id = DATA
-                for secret in self.secrets:
-                    payload = payload.replace(secret, b"*" * len(secret))
-            case _:
-                raise AssertionError("media alone is kept")
+    def _message(self, message: Message, outlines: HeadersOnly | None) -> CapturedMessage:
+        type_id, timestamp, payload = message
+        if type_id == DATA:
+            for secret in self.secrets:
+                payload = payload.replace(secret, b"*" * len(secret))
         if outlines is not None:
             return outlines.message(type_id, timestamp, payload)
-        return CapturedMessage(type_id, timestamp, (bytes(payload),))
+        return CapturedMessage(type_id, timestamp, (payload,))
 
 
 class CaptureSink(Protocol):
@@ -177,7 +161,7 @@ class Recorder:
 
     def _write(self, connection: object, reason: str) -> None:
         publisher = self._publishers.get(connection)
-        if publisher is None or not publisher.recent.size or self._sink.is_busy:
+        if publisher is None or publisher.recent.is_empty or self._sink.is_busy:
             return
         stream_id, now = publisher.stream_id, self._clock()
         last_s = self._written_s.get(stream_id)
@@ -198,7 +182,7 @@ class Recorder:
             done(CaptureResult(error="nothing is kept: capture.memory is 0"))
         elif publisher is None:
             done(CaptureResult(error="nobody publishes it, or it began when capture.memory was 0"))
-        elif not publisher.recent.size:
+        elif publisher.recent.is_empty:
             done(CaptureResult(error="it has sent no media yet"))
         elif self._sink.is_busy:
             done(CaptureResult(error="other captures are being written; try again"))
@@ -228,7 +212,8 @@ class Recorder:
         for secret in secrets:  # an encoder's name is the publisher's word, too
             text = secret.decode()
             info = replace(info, encoder=info.encoder.replace(text, "*" * len(text)))
-        return CaptureJob(info, publisher.recent.reads(), secrets[::-1])
+        kept = publisher.recent.snapshot()
+        return CaptureJob(info, kept, kept.seconds, secrets[::-1])
 
 
 def _secrets(texts: Sequence[str]) -> tuple[bytes, ...]:

@@ -11,12 +11,24 @@ import pytest
 from common.capture.capture_file import CaptureInfo, read_whole
 from common.config.settings import CaptureSettings
 from ingest.capture.files import MAX_WAITING, CaptureFiles, remove_oldest
+from ingest.capture.recent_messages import MessageMemory
 from ingest.capture.recorder import CaptureJob
 from ingest.streams.captures import CaptureResult
 from tests.kit.ingest_ports import header, picture
 
 INFO = CaptureInfo("live", "3fa2c1d0", "asked for", 1_700_000_000.0)
-JOB = CaptureJob(INFO, [(at, [header(), picture(at)], None) for at in range(200)], ())
+
+
+def _job() -> CaptureJob:
+    memory = MessageMemory()
+    memory.configure(1 << 20, 1000.0)
+    recent = memory.begin()
+    for at in range(200):
+        recent.add([header(), picture(at)], float(at))
+    return CaptureJob(INFO, recent.snapshot(), 199.0, ())
+
+
+JOB = _job()
 
 
 def write(directory: Path, settings: CaptureSettings, jobs: int = 1) -> list[CaptureResult]:

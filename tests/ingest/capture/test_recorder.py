@@ -82,6 +82,7 @@ def test_no_key_stands_in_it() -> None:
     connection = rig.publisher()
     metadata = amf0.encode("onMetaData", {"url": "live/secret-cam?key=sesame&token=tok-en"})
     data = amf0.encode("onTextData", "of secret-cam")
+    rig.now += 1
     rig.recorder.add(connection, [MetadataReceived(0, metadata), DataReceived(0, data)], rig.now)
     rig.ask()
     info, reads = rig.written()
@@ -97,6 +98,7 @@ def test_no_key_stands_in_it() -> None:
 def test_headers_only_leaves_the_pictures_out() -> None:
     rig = Rig()
     connection = rig.publisher()
+    rig.now += 1
     rig.recorder.add(connection, [picture(40, size=500)], rig.now)
     rig.ask(headers_only=True)
     info, reads = rig.written()

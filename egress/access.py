@@ -10,7 +10,7 @@ from common.access.keys import is_key_allowed
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import SOURCE
 from common.config.settings import Settings
-from common.ipc.identity import StreamId, stream_id
+from common.ipc.identity import StreamId, split_stream_id, stream_id
 from egress.streams.stream import Stream, StreamState
 from egress.streams.subscribers import Start
 
@@ -23,6 +23,10 @@ class PlayWanted:
     rendition: str
     start: Start
     wait_ms: int
+
+    @property
+    def app(self) -> str:
+        return split_stream_id(self.stream_id)[0]
 
 
 def judge(

@@ -231,7 +231,14 @@ def video_config(record: bytes, sps: SpsInfo) -> VideoConfig:
     """The configuration of a record whose first SPS is read already."""
     colour = Colour(sps.colour_primaries, sps.colour_transfer, sps.colour_matrix, sps.full_range)
     return VideoConfig(
-        VideoCodec.H264, record, sps.width, sps.height, sps.sar, sps.fps, colour=colour
+        VideoCodec.H264,
+        record,
+        sps.width,
+        sps.height,
+        sps.sar,
+        sps.fps,
+        colour=colour,
+        reference_frames=sps.reference_frames,
     )
 
 

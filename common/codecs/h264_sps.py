@@ -76,6 +76,7 @@ class SpsInfo:
     separate_planes: bool = False
     frame_num_bits: int = 4
     picture_order: PictureOrder = PictureOrder()
+    reference_frames: int = 0
 
 
 @dataclass(slots=True)
@@ -123,7 +124,7 @@ def parse_sps(nal: bytes) -> SpsInfo:  # long: the fields of 7.3.2.1.1, in their
             _skip_scaling_lists(reader, 12 if chroma_format == 3 else 8)
     frame_num_bits = reader.ue() + 4
     order = _read_picture_order(reader)
-    reader.ue()  # max_num_ref_frames
+    reference_frames = reader.ue()
     reader.flag()  # gaps_in_frame_num_value_allowed_flag
     width_mbs, height_units = reader.ue() + 1, reader.ue() + 1
     frame_mbs_only = reader.flag()
@@ -170,6 +171,7 @@ def parse_sps(nal: bytes) -> SpsInfo:  # long: the fields of 7.3.2.1.1, in their
         separate_planes=separate_planes,
         frame_num_bits=frame_num_bits,
         picture_order=order,
+        reference_frames=reference_frames,
     )
 
 

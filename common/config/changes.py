@@ -10,7 +10,7 @@ from typing import Any
 from common.config.keys import Holds, Table
 from common.config.ladder import Template
 from common.config.model import SECTIONS, File, Reading
-from common.config.model_templates import TemplateTable
+from common.config.model_templates import LimitsTable, TemplateTable
 from common.config.settings import Settings
 
 
@@ -94,3 +94,7 @@ def _of_template(old: Template, new: Template, path: str) -> Iterator[Change]:
         if setting not in seen and getattr(old, setting) != getattr(new, setting):
             yield Change(f"{path}.{declared.name}", declared.key.holds)
         seen.add(setting)  # keys in clear and as digests are one setting
+    for declared in LimitsTable.declared():
+        setting = declared.key.setting
+        if getattr(old.limits, setting) != getattr(new.limits, setting):
+            yield Change(f"{path}.limits.{declared.name}", declared.key.holds)

@@ -6,9 +6,11 @@ why.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+
+from common.config.limits import StreamLimits
 
 SOURCE = "source"  # the rendition that is the stream as published, not transcoded
 MIN_SIDE = 16  # of a frame, in samples
@@ -93,6 +95,7 @@ class Template:
     fit: RenditionFit = RenditionFit.SHORT_SIDE
     audio_levels: bool = False  # a child measures the sound now and then
     idle_timeout_s: float | None = None  # a publisher that sends nothing; None: as ingest's
+    limits: StreamLimits = field(default_factory=StreamLimits)  # what is beyond them is refused
 
     def rendition_names(self) -> tuple[str, ...]:
         return (*(rendition.name for rendition in self.renditions), SOURCE)

@@ -7,7 +7,7 @@ import hashlib
 from typing import Annotated, Any, ClassVar
 
 from common.config.conflicts import MAX_RENDITIONS
-from common.config.keys import Holds, Table, key, needed
+from common.config.keys import Holds, Table, key, needed, tables
 from common.config.ladder import (
     SOURCE,
     AwayPicture,
@@ -18,6 +18,8 @@ from common.config.ladder import (
     Takeover,
     Template,
 )
+from common.config.limits import MAX_REFERENCE_FRAMES, StreamLimits
+from common.config.picture_values import FrameSize
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.config.values import (
     Bitrate,
@@ -138,6 +140,53 @@ class RenditionTable(Table):
     )
 
 
+class LimitsTable(Table):
+    """`[templates.APP.limits]`."""
+
+    title: ClassVar[str] = "what a publisher may send at most"
+
+    max_size: Annotated[Any, FrameSize()] = key(
+        StreamLimits,
+        "size",
+        "the largest picture, upright or lying; a publisher of a larger one is refused at its "
+        "sequence header",
+        NEW_STREAMS,
+    )
+    max_fps: Annotated[int, Integer(1, 1000)] = key(
+        StreamLimits, "fps", "frames a second, as measured over some seconds", NEW_STREAMS
+    )
+    max_bitrate: Annotated[int, Bitrate(16_000, 2_000_000_000)] = key(
+        StreamLimits,
+        "bitrate_bps",
+        "bitrate of all that a publisher sends, bursts apart; twice as much is seen after 20 s",
+        NEW_STREAMS,
+    )
+    max_reference_frames: Annotated[int, Integer(1, MAX_REFERENCE_FRAMES)] = key(
+        StreamLimits,
+        "reference_frames",
+        "pictures that a decoder has to keep, by the sequence header; each takes memory",
+        NEW_STREAMS,
+    )
+    max_duration: Annotated[float, Seconds(0, 31 * 86_400)] = key(
+        StreamLimits,
+        "duration_s",
+        "how long one publisher may publish before it is ended; 0: no limit",
+        NEW_STREAMS,
+    )
+    max_publishers: Annotated[int, Integer(0, 1_000_000)] = key(
+        StreamLimits,
+        "publishers",
+        "streams of the app at once, those whose publisher is away included; 0: no limit",
+        NEW_STREAMS,
+    )
+    max_players: Annotated[int, Integer(0, 1_000_000)] = key(
+        StreamLimits,
+        "players",
+        "players of all streams of the app at one egress process; 0: no limit",
+        NOW,
+    )
+
+
 class TemplateTable(Table):
     """`[templates.APP]`."""
 
@@ -164,7 +213,8 @@ class TemplateTable(Table):
         Template,
         "max_source",
         "the largest source that you expect. A source whose frame rate is not known yet counts at "
-        "this rate, and `tfarm check` tells how many such sources fit. It is no limit",
+        "this rate, and `tfarm check` tells how many such sources fit. It is no limit; `limits` "
+        "has those",
         NEW_STREAMS,
     )
     publish_keys: tuple[Annotated[str, Secret()], ...] = key(
@@ -256,6 +306,7 @@ class TemplateTable(Table):
         default="`ingest.idle_timeout`",
         example="10m",
     )
+    limits: LimitsTable = tables()
     renditions: tuple[RenditionTable, ...] = key(
         Template,
         "renditions",
@@ -276,6 +327,8 @@ class TemplateTable(Table):
         renditions: tuple[Rendition, ...] = DEFAULT_RENDITIONS
         if self.renditions is not None:
             renditions = tuple(Rendition(**table.settings()) for table in self.renditions)
+        if self.limits is not None:
+            given["limits"] = StreamLimits(**self.limits.settings())
         return Template(name=app, **(given | {"renditions": renditions}))
 
 

@@ -104,7 +104,7 @@ class Milliseconds(Kind):
         return f"{_duration(self.low)} to {_duration(self.high)}"
 
     def schema(self) -> Json:
-        text = {"type": "string", "pattern": _whole(_DURATION)}
+        text = {"type": "string", "pattern": whole(_DURATION)}
         return {"anyOf": [text, {"const": 0}]} if self.low == 0 else text
 
 
@@ -199,7 +199,7 @@ class Bitrate(Integer):
         return f"{self.write(self.low)} to {self.write(self.high)} bit/s"
 
     def schema(self) -> Json:
-        return {"anyOf": [{"type": "string", "pattern": _whole(_BITRATE)}, super().schema()]}
+        return {"anyOf": [{"type": "string", "pattern": whole(_BITRATE)}, super().schema()]}
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ class ByteCount(Integer):
         return f"{self.write(self.low)} to {self.write(self.high)}"
 
     def schema(self) -> Json:
-        return {"anyOf": [{"type": "string", "pattern": _whole(_BYTES)}, super().schema()]}
+        return {"anyOf": [{"type": "string", "pattern": whole(_BYTES)}, super().schema()]}
 
 
 @dataclass(frozen=True)
@@ -317,7 +317,7 @@ class FrameRate(Kind):
 
     def schema(self) -> Json:
         number = {"type": "number", "minimum": 1, "maximum": 240}
-        text = {"type": "string", "pattern": _whole(_RATE)}
+        text = {"type": "string", "pattern": whole(_RATE)}
         return {"anyOf": [number, text, {"const": "source"}]}
 
 
@@ -341,7 +341,7 @@ class SourceLimit(Kind):
         return "16x16@1 to 8192x8192@240"
 
     def schema(self) -> Json:
-        return {"type": "string", "pattern": _whole(_SOURCE)}
+        return {"type": "string", "pattern": whole(_SOURCE)}
 
 
 class Name(Kind):
@@ -356,7 +356,7 @@ class Name(Kind):
         return "1 to 64 letters, digits, - or _"
 
     def schema(self) -> Json:
-        return {"type": "string", "pattern": _whole(NAME)}
+        return {"type": "string", "pattern": whole(NAME)}
 
 
 @dataclass(frozen=True)
@@ -439,7 +439,7 @@ class Sha256(Kind):
         return "64 hex digits, in lower case"
 
     def schema(self) -> Json:
-        return {"type": "string", "pattern": _whole(_SHA256)}
+        return {"type": "string", "pattern": whole(_SHA256)}
 
 
 class Network(Kind):
@@ -476,7 +476,7 @@ class ListenAddress(Kind):
         return "HOST:PORT, an IPv6 host in brackets"
 
     def schema(self) -> Json:
-        return {"type": "string", "pattern": _whole(_ADDRESS)}
+        return {"type": "string", "pattern": whole(_ADDRESS)}
 
 
 def listen_address(value: Any) -> Listen:
@@ -494,6 +494,6 @@ def _duration(ms: int) -> str:
     return f"{ms / 1000:.1f}s" if ms > 1000 and ms % 100 == 0 else f"{ms}ms"
 
 
-def _whole(pattern: re.Pattern[str]) -> str:
+def whole(pattern: re.Pattern[str]) -> str:
     """A pattern for all of a text, as JSON Schema has it."""
     return f"^(?:{pattern.pattern})$"

@@ -134,6 +134,7 @@ class VideoConfig:
     rotation: int = 0  # degrees clockwise, to be applied on show
     colour: Colour = Colour()
     track: int = 0
+    reference_frames: int = 0  # that a decoder has to keep; 0: not told
 
 
 @dataclass(frozen=True, slots=True)

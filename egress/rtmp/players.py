@@ -14,9 +14,10 @@ from functools import partial
 
 from common.access.refusal import Refusal, RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
+from common.config.limits import too_many_players
 from common.config.settings import Settings
 from common.errors import EnvelopeError
-from common.ipc.identity import StreamId
+from common.ipc.identity import StreamId, split_stream_id
 from common.process.descriptors import raise_limit
 from common.process.log import RateLimit, more, stream_label
 from common.rtmp.events import PlayRequested
@@ -169,6 +170,8 @@ class Players:
             self._refuse(connection, Refusal(RefusalReason.DENIED, text))
         elif isinstance(wanted, Refusal):
             self._refuse(connection, wanted)
+        elif why := self._beyond_template(connection, wanted):
+            self._refuse(connection, Refusal(RefusalReason.FULL, f"{why}; try again later"))
         else:
             connection.wanted = wanted
             stream = self._streams.get(wanted.stream_id)
@@ -184,6 +187,16 @@ class Players:
                 )
                 self._context.report_demand(wanted.stream_id)
                 connection.wait(wanted.wait_ms / 1000, self._on_waited)
+
+    def _beyond_template(self, connection: Connection, wanted: PlayWanted) -> str:
+        """Why its app takes no further player here; "": it does."""
+        app, _ = split_stream_id(wanted.stream_id)
+        template = self._settings.template(app)
+        if template is None or not template.limits.players:
+            return ""
+        others = (other.wanted for other in self._connections if other is not connection)
+        players = sum(isinstance(one, PlayWanted) and one.app == app for one in others)
+        return too_many_players(template.limits) if players >= template.limits.players else ""
 
     def on_play_ended(self, connection: Connection) -> None:
         wanted, connection.wanted = connection.wanted, None

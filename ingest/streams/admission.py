@@ -185,25 +185,32 @@ class RefusalMemory:
     """
 
     def __init__(self) -> None:
-        self._refusals: dict[StreamId, tuple[float, Refusal]] = {}
+        self._refusals: dict[StreamId, tuple[float, Refusal, str]] = {}
 
-    def remember(self, stream: StreamId, refusal: Refusal, now: float) -> None:
+    def remember(
+        self, stream: StreamId, refusal: Refusal, now: float, host: str | None = None
+    ) -> None:
+        """Keep it for a while, for whom publishes from `host`, or for all.
+
+        What one sends is no reason to refuse another who has the stream's name too.
+        """
         self._refusals.pop(stream, None)
         if len(self._refusals) >= MAX_REMEMBERED:
             del self._refusals[next(iter(self._refusals))]  # the oldest
-        self._refusals[stream] = now + REMEMBER_S, refusal
+        peer = "" if host is None else subscriber(host)
+        self._refusals[stream] = now + REMEMBER_S, refusal, peer
 
     def forget(self, stream: StreamId) -> None:
         """Let it be tried again at once."""
         self._refusals.pop(stream, None)
 
-    def recall(self, stream: StreamId, now: float) -> Refusal | None:
-        """The refusal that still stands for this stream."""
+    def recall(self, stream: StreamId, now: float, host: str = "") -> Refusal | None:
+        """The refusal that still stands for this stream, published from `host`."""
         entry = self._refusals.get(stream)
         if entry is None:
             return None
-        until, refusal = entry
+        until, refusal, peer = entry
         if now >= until:
             del self._refusals[stream]
             return None
-        return refusal
+        return refusal if not peer or peer == subscriber(host) else None

@@ -11,6 +11,7 @@ from typing import Protocol
 from common.access.refusal import Refusal, RefusalReason
 from common.codecs.aac import frame_ms
 from common.config.ladder import Takeover
+from common.config.limits import beyond_header
 from common.config.settings import IngestSettings
 from common.media.rates import Throughput
 from common.media.units import (
@@ -23,6 +24,7 @@ from common.media.units import (
     VideoConfig,
     VideoUnit,
 )
+from ingest.streams.limit_watch import LimitWatch
 from ingest.streams.media_events import (
     AudioHeaderMade,
     AudioOmitted,
@@ -138,6 +140,7 @@ class Publisher:
         self._settings = settings
         self._started_s = now
         self._is_header_made = False  # that of the sound
+        self._watch = LimitWatch(stream.template.limits, connection.received_bytes, now)
         self._received = Throughput()
         self._received_before = connection.received_bytes
         self._unsupported: VideoCodec | None = None  # that came since the last picture …
@@ -256,7 +259,8 @@ class Publisher:
         if now - self.last_media_s >= idle_s:
             words = f"no media for {idle_s:g} s (idle_timeout)"
             return Refusal(RefusalReason.IDLE, words)
-        return None
+        beyond = self._watch.look(self._connection.received_bytes, self._media.measured_fps, now)
+        return _beyond_limits(beyond) if beyond else None
 
     def _take_other(
         self,
@@ -275,9 +279,8 @@ class Publisher:
         match event:
             case DataUnit():
                 self._media.data(event)
-            case VideoConfig(fps=fps):
-                self.reading.picture_s = float(1 / fps) if fps else None
-                self.stream.configure(event, now)
+            case VideoConfig():
+                return self._configure(event, now)
             case AudioConfig():
                 self.reading.sound_frame_s = _frame_s(event)
                 self._media.audio_configure(event)
@@ -312,6 +315,16 @@ class Publisher:
                 self.stream.doctor.note_clock(faults, parted, now)
         return None
 
+    def _configure(self, config: VideoConfig, now: float) -> Refusal | None:
+        beyond = beyond_header(
+            self.stream.template.limits, config.width, config.height, config.reference_frames
+        )
+        if beyond:
+            return _beyond_limits(beyond)
+        self.reading.picture_s = float(1 / config.fps) if config.fps else None
+        self.stream.configure(config, now)
+        return None
+
     def _drop(self, event: Dropped) -> None:
         if event.kind is MediaKind.VIDEO:
             self._last_trouble = (
@@ -329,6 +342,10 @@ def _unsupported(codec: VideoCodec) -> Refusal:
         f"{codec.label} video is not supported: publish H.264",
         is_lasting=True,
     )
+
+
+def _beyond_limits(words: str) -> Refusal:
+    return Refusal(RefusalReason.DENIED, words, is_lasting=True)
 
 
 def _frame_s(config: AudioConfig) -> float | None:

@@ -75,7 +75,7 @@ class Streams:
             self.refuse(connection, attempt.request_id, checked, now, attempt)
             return
         stream = checked
-        refusal = self.memory.recall(stream, now) or self.is_in_use(stream, now)
+        refusal = self.memory.recall(stream, now, connection.host) or self.is_in_use(stream, now)
         if refusal is None:
             before = self._connections.get(stream)
             why = self._admission.admit_publish(
@@ -296,7 +296,8 @@ class Streams:
         if stream is None:
             return
         if refusal.is_lasting:
-            self.end_for(stream, refusal, now)
+            self.memory.remember(stream.stream_id, refusal, now, connection.host)
+            self._end(stream, refusal.words)
         else:
             stream.leave(refusal.words, now)
             self.forget_if_ended(stream)

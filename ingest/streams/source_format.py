@@ -54,9 +54,15 @@ class SourceFormatReporter:
         """The frame rate as measured, else as reported."""
         return self._measured_fps or (self.format.fps if self.format is not None else None)
 
+    @property
+    def measured_fps(self) -> Fraction | None:
+        """The frame rate over the last whole window, if that was measured."""
+        return self._measured_fps
+
     def restart(self) -> None:
         """Another publisher begins."""
         self._declared_fps = None
+        self._measured_fps = None
         self._rate.restart()
         self._is_rate_known = False
         self._last_key_ms = None

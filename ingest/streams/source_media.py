@@ -7,6 +7,7 @@ the senders it is given (`now` is CLOCK_MONOTONIC in seconds).
 
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
 
 from common.codecs.table import describe_audio
 from common.ipc.identity import Generation, StreamId
@@ -58,6 +59,11 @@ class SourceMedia:
         self._timeline = timeline
         self._format = format
         self._dropped: Counter[str] = Counter()  # by place
+
+    @property
+    def measured_fps(self) -> Fraction | None:
+        """The frame rate, as measured over the last seconds of stream time."""
+        return self._format.measured_fps
 
     # ---- a publisher's time -------------------------------------------------------------------
 

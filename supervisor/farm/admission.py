@@ -19,6 +19,7 @@ from common.access.address_limits import too_many_publishes
 from common.access.peer_address import host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Pipeline
+from common.config.limits import too_many_publishers
 from common.ipc.control_messages import (
     PublisherBack,
     PublishRequest,
@@ -168,7 +169,19 @@ class Admission:
     def _decide_if_open(self, requested: RequestedStream, now: float) -> list[Action]:
         if self.closed:
             return [_refuse(requested, full(self.closed))]
+        if why := self._beyond_template(requested.request.stream_id):
+            return [_refuse(requested, full(why))]
         return self._decide(requested, now)
+
+    def _beyond_template(self, stream_id: StreamId) -> str:
+        """Why its app takes no further stream; "": it does."""
+        app, _ = split_stream_id(stream_id)
+        template = self._state.settings.template(app)
+        if template is None or not template.limits.publishers:
+            return ""
+        streams = self._state.streams.values()
+        is_full = sum(stream.app == app for stream in streams) >= template.limits.publishers
+        return too_many_publishers(template.limits) if is_full else ""
 
     def _decide(self, requested: RequestedStream, now: float) -> list[Action]:
         """Look what can be done with a request, and do the best of it."""

@@ -38,7 +38,13 @@ def escape(nal: bytes) -> bytes:
 
 
 def make_sps(
-    *, order_type: int = 2, interlaced: bool = False, width_mbs: int = 20, sps_id: int = 0
+    *,
+    order_type: int = 2,
+    interlaced: bool = False,
+    width_mbs: int = 20,
+    sps_id: int = 0,
+    height_mbs: int = 12,
+    reference_frames: int = 4,
 ) -> bytes:
     """A Main profile SPS of 320 luma samples, without VUI."""
     writer = BitWriter().bits(77, 8).bits(0, 8).bits(30, 8)
@@ -47,10 +53,10 @@ def make_sps(
     ue(writer, order_type)
     if order_type == 0:
         ue(writer, 4)  # 8 bits
-    ue(writer, 4)  # max_num_ref_frames
+    ue(writer, reference_frames)
     writer.bits(0, 1)
     ue(writer, width_mbs - 1)
-    ue(writer, 11 if not interlaced else 5)
+    ue(writer, height_mbs - 1 if not interlaced else height_mbs // 2 - 1)
     writer.bits(0 if interlaced else 1, 1)
     if interlaced:
         writer.bits(0, 1)

@@ -16,7 +16,14 @@ from tests.kit.ingest_ports import ASC, record
 def test_an_h264_record_says_what_the_pictures_are() -> None:
     config = VIDEO_CODECS[VideoCodec.H264].parse_config(record())
     assert config == VideoConfig(
-        VideoCodec.H264, record(), 1920, 1080, Fraction(1), Fraction(25), colour=Colour()
+        VideoCodec.H264,
+        record(),
+        1920,
+        1080,
+        Fraction(1),
+        Fraction(25),
+        colour=Colour(),
+        reference_frames=3,
     )
     assert codec_string(config) == "avc1.640028"
 

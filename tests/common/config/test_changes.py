@@ -39,6 +39,11 @@ def changed(document: dict[str, object], before: Settings = BEFORE) -> str:
             "for new streams: templates.live.gop, templates.live.renditions",
         ),
         (
+            {"templates": {"live": {"limits": {"max_players": 3, "max_fps": 30}}}},
+            "at once: templates.live.limits.max_players; "
+            "for new streams: templates.live.limits.max_fps",
+        ),
+        (
             {
                 "egress": {"queue": "2s", "processes": 2},
                 "software": {"encoder_threads": 2, "workers": 4},

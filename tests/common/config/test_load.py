@@ -20,6 +20,7 @@ from common.config.ladder import (
     RenditionFit,
     Takeover,
 )
+from common.config.limits import StreamLimits
 from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
 from common.errors import ConfigError
 
@@ -89,6 +90,14 @@ audio_hold = "30ms"
 fit = "box"
 audio_levels = true
 idle_timeout = "10m"
+[templates.live.limits]
+max_size = "3840x2160"
+max_fps = 60
+max_bitrate = "50M"
+max_reference_frames = 5
+max_duration = "12h"
+max_publishers = 3
+max_players = 200
 [[templates.live.renditions]]
 name = "720p"
 width = 1280
@@ -190,6 +199,8 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
         ),
         Rendition("small", 320, 180, 200_000, None),
     )
+    assert live.limits == StreamLimits((3840, 2160), 60, 50_000_000, 5, 43_200.0, 3, 200)
+    assert relay.limits == StreamLimits()
     assert (relay.name, relay.renditions) == ("relay", ())
 
 
@@ -249,6 +260,35 @@ FAULTS = [
     ('[templates.live]\nflush = "frames"', "templates.live.flush", 'or "frame"'),
     ('[templates.live]\ntakeover = "always"', "templates.live.takeover", "publish_keys"),
     ('[templates.live]\nmax_source = "1080p"', "templates.live.max_source", '"1920x1080@60"'),
+    ('[templates.live.limits]\nmax_size = "4K"', "templates.live.limits.max_size", '"3840x2160"'),
+    (
+        '[templates.live.limits]\nmax_size = "8x8"',
+        "templates.live.limits.max_size",
+        "between 16x16 and 16384x16384",
+    ),
+    ("[templates.live.limits]\nmax_fps = 0", "templates.live.limits.max_fps", "between 1 and"),
+    (
+        '[templates.live.limits]\nmax_bitrate = "fast"',
+        "templates.live.limits.max_bitrate",
+        "a bitrate",
+    ),
+    (
+        "[templates.live.limits]\nmax_reference_frames = 17",
+        "templates.live.limits.max_reference_frames",
+        "between 1 and 16",
+    ),
+    (
+        "[templates.live.limits]\nmax_duration = 3",
+        "templates.live.limits.max_duration",
+        "its unit",
+    ),
+    (
+        "[templates.live.limits]\nmax_publishers = -1",
+        "templates.live.limits.max_publishers",
+        "between 0",
+    ),
+    ("[templates.live.limits]\nmax_players = -1", "templates.live.limits.max_players", "between 0"),
+    ("[templates.live]\nlimits = 3", "templates.live.limits", "a table"),
     ("[templates.live]\nrenditions = 3", "templates.live.renditions", "array of tables"),
     ("[templates.live]\nrenditions = [3]", "templates.live.renditions[0]", "a table"),
     (RENDITION + "width = 641", None, ""),  # no TOML: a key twice

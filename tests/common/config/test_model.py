@@ -12,6 +12,7 @@ import pytest
 
 from common.config.keys import Declared, Tables
 from common.config.ladder import Rendition, Template
+from common.config.limits import StreamLimits
 from common.config.model import SECTIONS, File, Reading
 from common.config.reference import tables
 from common.config.settings import Calibration, Settings
@@ -25,6 +26,7 @@ KEYS = [
 # Settings that are tables themselves, or come of a table's name.
 WITHOUT_A_KEY = {
     (Template, "name"),
+    (Template, "limits"),  # a table
     *((Settings, name) for name in (*SECTIONS, "templates", "calibration")),
 }
 WITH_TWO_KEYS = {(Template, "publish_keys"), (Template, "play_keys")}
@@ -41,6 +43,7 @@ def test_every_setting_has_its_key_and_no_key_is_for_nothing() -> None:
         *SECTIONS.values(),
         Template,
         Rendition,
+        StreamLimits,
         Calibration,
         Reading,
     )

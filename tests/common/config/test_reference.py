@@ -64,6 +64,7 @@ def test_the_full_file_of_the_tests_has_every_key_with_a_value_that_is_not_its_d
     written = {
         "the top": document,
         "[templates.APP]": live,
+        "[templates.APP.limits]": live["limits"],
         "[[templates.APP.renditions]]": live["renditions"][0],
     }
     for name, table in tables().items():

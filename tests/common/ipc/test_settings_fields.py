@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from common.config.ladder import Rendition, Template
+from common.config.limits import StreamLimits
 from common.config.settings import (
     Calibration,
     CaptureSettings,
@@ -41,8 +42,9 @@ FIELDS = {
     ),
     Template: (
         "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
-        "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s"
+        "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s limits"
     ),
+    StreamLimits: "size fps bitrate_bps reference_frames duration_s publishers players",
     Rendition: (
         "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit"
     ),

@@ -145,6 +145,14 @@ def test_a_refusal_stands_for_a_while() -> None:
     assert memory.recall(stream, 100.0) is None, "it is forgotten for good"
 
 
+def test_a_refusal_for_what_one_sent_is_no_other_addresss() -> None:
+    memory = RefusalMemory()
+    stream = StreamId("live/cam")
+    memory.remember(stream, Refusal(RefusalReason.DENIED, "too large"), 100.0, "2001:db8::1")
+    assert memory.recall(stream, 101.0, "192.0.2.1") is None
+    assert memory.recall(stream, 101.0, "2001:db8::2") is not None, "its network of 64 bits"
+
+
 def test_the_oldest_refusals_make_room() -> None:
     memory = RefusalMemory()
     for number in range(MAX_REMEMBERED + 1):

@@ -19,6 +19,7 @@ from common.rtmp.events import (
 from ingest.streams.publisher import BATCH_S, Publisher
 from ingest.streams.reading_pace import KEPT_LEAD_S, TOO_FAST
 from ingest.streams.stream import Stream, StreamContext, StreamState
+from tests.kit.h264_bits import make_sps
 from tests.kit.ingest_ports import (
     ANSWER,
     WORKER,
@@ -103,6 +104,55 @@ def test_another_codec_is_refused_by_name_and_for_a_while() -> None:
     assert refusal.reason is RefusalReason.UNSUPPORTED
     assert "HEVC" in refusal.words
     assert refusal.is_lasting
+
+
+@pytest.mark.parametrize(
+    ("sps", "words"),
+    [
+        (make_sps(width_mbs=768, height_mbs=768, reference_frames=1), "12288x12288"),
+        (make_sps(width_mbs=480, height_mbs=270), "7680x4320"),
+        (make_sps(width_mbs=120, height_mbs=68, reference_frames=17), "max_reference_frames"),
+    ],
+)
+def test_a_header_beyond_the_limits_is_refused_in_words_and_reaches_nobody(
+    sps: bytes, words: str
+) -> None:
+    around = Around()
+    refusal = around.take(header(sps), picture(0, key=True))
+    assert refusal is not None
+    assert (refusal.reason, refusal.is_lasting) == (RefusalReason.DENIED, True)
+    assert words in refusal.words
+    assert around.stream.state is StreamState.WAITING
+    assert not around.peers.running[0].kinds()
+
+
+def test_the_largest_header_of_level_5_2_is_taken_upright_too() -> None:
+    for width, height in ((256, 144), (144, 256)):
+        around = Around()
+        assert around.take(header(make_sps(width_mbs=width, height_mbs=height))) is None
+        assert around.stream.state is StreamState.LIVE
+
+
+def test_a_running_source_that_grows_beyond_the_limits_is_ended() -> None:
+    around = Around()
+    assert around.take(header(), picture(0, key=True)) is None
+    refusal = around.take(header(make_sps(width_mbs=768, height_mbs=768)))
+    assert refusal is not None
+    assert "max_size" in refusal.words
+
+
+def test_a_bitrate_beyond_the_limit_is_refused_when_it_is_measured() -> None:
+    around = Around()
+    around.take(header(), picture(0, key=True))
+    limit = around.stream.template.limits.bitrate_bps // 8
+    refusals = []
+    for second in range(1, 60):
+        around.take(picture(second * 1000, key=True), now=100.0 + second)
+        around.connection.received_bytes += 2 * limit
+        refusals.append(around.publisher.overdue(100.0 + second))
+    first = next(refusal for refusal in refusals if refusal is not None)
+    assert "max_bitrate" in first.words
+    assert 15 < refusals.index(first) < 25
 
 
 def test_another_codec_among_pictures_closes_only_who_does_not_come_back() -> None:

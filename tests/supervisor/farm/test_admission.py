@@ -7,6 +7,7 @@ import pytest
 
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
+from common.config.limits import StreamLimits
 from common.config.settings import DEFAULT_RENDITIONS, IngestSettings, Settings, Software
 from common.ipc.control_messages import (
     EndStream,
@@ -113,6 +114,22 @@ def test_a_limit_that_is_reached_no_more_refuses_nobody(make_rig: MakeRig) -> No
     rig.end()
     rig.end("live/b", ingest=INGEST1)
     rig.only(rig.ask("live/c", ingest=INGEST1, is_at_limit=True), Placement, INGEST1)
+
+
+def test_an_app_takes_no_more_publishers_than_its_limit(make_rig: MakeRig) -> None:
+    live = replace(Settings().templates[0], limits=StreamLimits(publishers=2))
+    rig = make_rig(Settings(templates=(live, replace(live, name="tv"))))
+    rig.publish("live/a", SMALL)
+    rig.publish("live/b", SMALL)
+    refusal = rig.refused(rig.ask("live/c")).refusal
+    assert refusal.reason is RefusalReason.FULL
+    assert "max_publishers" in refusal.words
+    rig.publish("tv/c", SMALL)
+    rig.beat(INGEST0, publishers=(rig.publisher("live/a", is_live=False),))
+    rig.refused(rig.ask("live/c"))  # it is held
+    rig.only(rig.ask("live/a"), Placement)  # and its publisher may come back
+    rig.end("live/a")
+    rig.only(rig.ask("live/c"), Placement)
 
 
 def test_an_unknown_app_is_refused(rig: Rig) -> None:

@@ -1,0 +1,32 @@
+"""The kinds of values that say what pictures are like; the others are in `values.py`. Pure."""
+
+import re
+from typing import Any
+
+from common.config.values import Json, Kind, whole
+
+MIN_SIDE, MAX_SIDE = 16, 16_384  # H.264's level 6.2 has no longer side
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+
+
+class FrameSize(Kind):
+    """Width and height of a picture: "3840x2160"."""
+
+    def read(self, value: Any) -> tuple[int, int]:
+        match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        if not match:
+            raise ValueError('must be a size, such as "3840x2160"')
+        width, height = int(match[1]), int(match[2])
+        if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):
+            raise ValueError(f"must be between {self.range().replace(' to ', ' and ')}")
+        return width, height
+
+    def write(self, setting: tuple[int, int]) -> str:
+        width, height = setting
+        return f"{width}x{height}"
+
+    def range(self) -> str:
+        return f"{MIN_SIDE}x{MIN_SIDE} to {MAX_SIDE}x{MAX_SIDE}"
+
+    def schema(self) -> Json:
+        return {"type": "string", "pattern": whole(_SIZE)}

@@ -2,7 +2,6 @@
 
 import contextlib
 import stat
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -98,7 +97,7 @@ def test_a_capture_in_virtual_time_decides_as_the_farm_did(
     farm: Farm, clip: MakeClip, tmp_path: Path
 ) -> None:
     """A publisher whose clock runs 1.8 times as fast: every time that goes out is decided here."""
-    tags = flv_tags(clip(ClipSpec(seconds=10)))
+    tags = flv_tags(clip(ClipSpec(seconds=14)))
     fast = [FlvTag(tag.type, round(tag.dts_ms * 1.8), tag.body) for tag in tags]
     due = [float(tag.dts_ms) for tag in tags]
     files = [tmp_path / "whole.tfcap", tmp_path / "headers.tfcap"]
@@ -108,7 +107,7 @@ def test_a_capture_in_virtual_time_decides_as_the_farm_did(
         with contextlib.ExitStack() as stack:
             urls = [farm.url("fast", name) for name in names]
             players = [stack.enter_context(Player(url)) for url in urls]
-            time.sleep(4)
+            until(lambda: all(len(player.recording.video) > 60 for player in players))
             for file, option in zip(files, ((), ("--headers-only",)), strict=True):
                 answer = farm.cli("capture", "live/fast", "-o", str(file), *option)
                 assert answer.returncode == 0, answer.stderr

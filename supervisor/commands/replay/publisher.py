@@ -46,8 +46,6 @@ def replay(file: Path, url: str | None, speed: float, run_dir: Path, say: Say) -
                 say(printable(line))
             with _interruptible() as stopped, _Looks(run_dir, target) as looks:
                 sent = _publish(reader, target, speed, stopped)
-                if not sent.refused:
-                    stopped.wait(0 if sent.fault else LAST_LOOK_S)
     except CaptureError as error:
         raise ReplayFailed(f"{file}: {error}") from error
     except OSError as error:
@@ -118,6 +116,8 @@ def _publish(reader: CaptureReader, url: str, speed: float, stopped: threading.E
                 raise
             sent.fault = str(error)
         sent.ended_s = time.monotonic()
+        if not sent.fault:
+            stopped.wait(LAST_LOOK_S)  # a stream that has ended is in no status
     return sent
 
 

@@ -22,7 +22,7 @@ from common.config.settings import Settings  # noqa: E402
 from common.config.values import listen_address  # noqa: E402
 from common.errors import ConfigError, ExitCode  # noqa: E402
 from common.process.descriptors import raise_limit  # noqa: E402
-from common.process.log import set_up  # noqa: E402
+from common.process.log_output import set_up  # noqa: E402
 from supervisor.placement.calibration import without_template  # noqa: E402
 from supervisor.processes.aside import call_aside  # noqa: E402
 from supervisor.processes.launch import Program, python_module  # noqa: E402

@@ -32,6 +32,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildId
 from common.ipc.kinds import HEARTBEAT_S, KINDS
+from common.process.unblocked import unblock
 from supervisor.commands.farm_report import FarmReport
 from supervisor.commands.reload import ReloadRefused, read_again
 from supervisor.commands.server import CommandServer
@@ -71,7 +72,7 @@ class Supervisor:
         *,
         config_path: Path | None = None,
         program: Program = python_module,
-        announce: Callable[[str], None] = print,
+        announce: Callable[[str], object] = print,
     ) -> None:
         """`run_dir` is prepared and locked by the caller (`serve`)."""
         self.settings = settings
@@ -374,6 +375,7 @@ def serve(
     """
     run_dir = run_directory.prepare(run_dir)
     lock = RunDirLock(run_dir)
+    stdout = unblock(1)
 
     async def main() -> int:
         supervisor = Supervisor(
@@ -381,7 +383,7 @@ def serve(
             run_dir,
             config_path=config_path,
             program=program,
-            announce=lambda text: print(text, flush=True),
+            announce=lambda text: stdout.write(f"{text}\n"),
         )
         return await supervisor.run()
 

@@ -21,6 +21,7 @@ import zmq
 from common.ipc.endpoint import socket_path
 from common.ipc.envelope import MAX_PAYLOAD_BYTES
 from common.media.units import Data
+from common.process.log import RateLimit, more
 
 log = logging.getLogger("tfarm.common.ipc.bus")
 
@@ -150,6 +151,7 @@ class Receiver:
         self._loop = asyncio.get_running_loop()
         self._fd = int(socket.getsockopt(zmq.FD))
         self._closed = False
+        self._lines = RateLimit(burst=5, interval_s=10.0)  # with a traceback each
         self._again: asyncio.Handle | None = None
         self._loop.add_reader(self._fd, self._drain)
         # what came before the reader was set gives no edge
@@ -223,7 +225,8 @@ class Receiver:
                 on_frames(frames)
             except Exception:
                 # One bad message must not stop the reading of the socket: that would end everyone.
-                log.exception("handling a message failed")
+                if (held := self._lines.allow(self._loop.time())) is not None:
+                    log.exception("handling a message failed%s", more(held))
         else:
             self._look_again()
         if self._on_turn is not None and not self._closed:

@@ -41,7 +41,7 @@ from common.ipc.identity import ChildId
 from common.ipc.kinds import ChildKind
 from common.process import sandbox, time_slice
 from common.process.descriptors import raise_limit
-from common.process.log import set_up
+from common.process.log_output import set_up
 
 log = logging.getLogger("tfarm.common.ipc.child")
 

@@ -20,6 +20,7 @@ from common.ipc.control_messages import Fatal, Heartbeat, Hello, SupervisorBeat,
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
 from common.ipc.kinds import HEARTBEAT_S
+from common.process.log import RateLimit, more
 
 log = logging.getLogger("tfarm.common.ipc.control_link")
 
@@ -87,6 +88,7 @@ class ControlLink:
         self._orphan_timeout_s = orphan_timeout_s
         self._heartbeat_s = heartbeat_s
         self._supervisor: BootId | None = None
+        self._lines = RateLimit()
         self._last_message_s = clock()
         # The identity names the incarnation: a successor's messages never reach the dead one.
         self._dealer: Receiver = bus.dealer(
@@ -123,7 +125,8 @@ class ControlLink:
             message, payloads = decode_frames(frames)
         except EnvelopeError as error:
             self.unreadable += 1
-            log.warning("unreadable control message error=%s", error)
+            if (held := self._lines.allow(self._clock())) is not None:
+                log.warning("unreadable control message error=%s%s", error, more(held))
             return
         self._last_message_s = self._clock()
         match message:

@@ -1,15 +1,12 @@
-"""Logging set-up (IO): one line an event, with the process, and hashes in place of stream keys.
+"""What a log line is: one an event, hashes in place of stream keys, and not too many of them. Pure.
 
-Lines go to stderr, which children inherit from the supervisor: never a pipe, so that a dead
-supervisor blocks nobody. Where stderr is systemd's journal, each has its priority in front, as
-sd-daemon(3) has it, and no time, which the journal has. Loggers are named
-`tfarm.<package>.<module>`.
+Loggers are named `tfarm.<package>.<module>`. Where the lines go is `log_output.py`'s concern.
 """
 
 import hashlib
 import logging
 import os
-import sys
+from collections import OrderedDict
 
 from common.words import printable
 
@@ -21,6 +18,10 @@ _PRIORITIES = {
     logging.ERROR: 3,
     logging.CRITICAL: 2,
 }
+
+PEER_BURST = 20  # lines of one peer at once …
+PEER_INTERVAL_S = 5.0  # … then one each so often
+MAX_PEERS = 1000
 
 
 def key_hash(key: str) -> str:
@@ -48,17 +49,75 @@ class RateLimit:
         self._last: float | None = None
         self._held = 0
 
-    def allow(self, now: float) -> int | None:
+    @property
+    def held(self) -> int:
+        """Lines held back since the last one that passed."""
+        return self._held
+
+    def has_token(self, now: float) -> bool:
+        """Tell if a line may pass now."""
         if self._last is not None:
             refill = (now - self._last) / self._interval_s
             self._tokens = min(self._burst, self._tokens + refill)
         self._last = now
-        if self._tokens < 1:
+        return self._tokens >= 1
+
+    def hold(self) -> None:
+        """Count a line that is held back for another reason."""
+        self._held += 1
+
+    def allow(self, now: float) -> int | None:
+        if not self.has_token(now):
             self._held += 1
             return None
         self._tokens -= 1
         held, self._held = self._held, 0
         return held
+
+
+class PeerLines:
+    """Rate limits by peer, so that a noisy one hides nobody else's lines; and one over all of them.
+
+    Pure: the caller passes the time, and what counts as one peer. `allow` is as a `RateLimit`'s:
+    what it gives are the lines of this peer that were held back, and those of peers that are
+    evicted, since the table is bounded.
+    """
+
+    def __init__(
+        self,
+        most: RateLimit | None = None,
+        *,
+        burst: int = PEER_BURST,
+        interval_s: float = PEER_INTERVAL_S,
+    ) -> None:
+        """`most` is the limit over all peers, the others are those of each."""
+        self._most = most or RateLimit(burst=200, interval_s=0.05)
+        self._burst, self._interval_s = burst, interval_s
+        self._peers: OrderedDict[object, RateLimit] = OrderedDict()  # the last one spoke last
+        self._untold = 0
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    @property
+    def held(self) -> int:
+        """Lines held back and not told of yet."""
+        return self._untold + sum(limit.held for limit in self._peers.values())
+
+    def allow(self, peer: object, now: float) -> int | None:
+        limit = self._peers.get(peer)
+        if limit is None:
+            limit = self._peers[peer] = RateLimit(self._burst, self._interval_s)
+            if len(self._peers) > MAX_PEERS:
+                _, evicted = self._peers.popitem(last=False)
+                self._untold += evicted.held
+        else:
+            self._peers.move_to_end(peer)
+        if not limit.has_token(now) or self._most.allow(now) is None:
+            limit.hold()
+            return None
+        held, self._untold = self._untold, 0
+        return held + (limit.allow(now) or 0)
 
 
 def more(held_back: int) -> str:
@@ -103,17 +162,3 @@ def is_journal(descriptor: int, journal_stream: str) -> bool:
     except OSError:
         return False
     return journal_stream == f"{found.st_dev}:{found.st_ino}"
-
-
-def set_up(process: str, level: str = "INFO") -> None:
-    """Send the log of this process to stderr, each line with the process name."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JournalFormatter(process)
-        if is_journal(2, os.environ.get("JOURNAL_STREAM", ""))
-        else LineFormatter(process)
-    )
-    root = logging.getLogger("tfarm")
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    root.propagate = False

@@ -12,6 +12,7 @@ import socket
 import time
 from functools import partial
 
+from common.access.peer_address import host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
 from common.config.limits import too_many_players
@@ -19,7 +20,7 @@ from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.identity import StreamId, split_stream_id
 from common.process.descriptors import raise_limit
-from common.process.log import RateLimit, more, stream_label
+from common.process.log import PeerLines, more, stream_label
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
@@ -59,7 +60,7 @@ class Players:
         self._settings = Settings()
         self._connections: set[Connection] = set()
         self._max_descriptors = raise_limit()
-        self._lines = RateLimit()
+        self._lines = PeerLines()
         self._is_stopping = False
         self._all_closed = asyncio.Event()
 
@@ -119,7 +120,7 @@ class Players:
             self._all_closed.set()
         self.counters["closed"] += 1
         self.counters["stalled"] += reason == "took no byte for too long"
-        if (held := self._lines.allow(self.now())) is not None:
+        if (held := self._may_log(connection)) is not None:
             log.info(
                 "player closed stream=%s address=%s seconds=%.1f dropped=%d reason=%s%s",
                 self._label(connection) or "?",
@@ -219,7 +220,7 @@ class Players:
             return False
         self._waiting.remove(wanted.stream_id, connection)
         self.counters["played"] += 1
-        if (held := self._lines.allow(self.now())) is not None:
+        if (held := self._may_log(connection)) is not None:
             log.info(
                 "player open address=%s stream=%s rendition=%s start=%s%s",
                 connection.address,
@@ -245,6 +246,10 @@ class Players:
             )
         )
         connection.refuse(refusal)
+
+    def _may_log(self, connection: Connection) -> int | None:
+        """Whether its address may have a line, as `PeerLines.allow` says it."""
+        return self._lines.allow(subscriber(host_of(connection.address)), self.now())
 
     def _label(self, connection: Connection) -> str:
         """What the log calls the stream that it asked for last."""

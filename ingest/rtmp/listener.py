@@ -12,10 +12,11 @@ import socket
 import time
 from collections.abc import Sequence
 
+from common.access.peer_address import host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.access.refusals import Attempted
 from common.config.settings import Settings
-from common.process.log import RateLimit, key_hash, more
+from common.process.log import PeerLines, key_hash, more
 from common.rtmp.address import connect_app
 from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
 from common.rtmp.session import ServerSession, SessionConfig
@@ -114,8 +115,8 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._emptied: asyncio.Future[None] = self._loop.create_future()  # after `stop`
         self._paused: asyncio.TimerHandle | None = None
-        self._log_refusals = RateLimit()
-        self._log_ends = RateLimit()
+        self._log_refusals = PeerLines()
+        self._log_ends = PeerLines()
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
@@ -220,7 +221,7 @@ class Server:
         if is_fault:
             self.faults += 1
             self._recorder.broken(connection, reason)
-            held_back = self._log_ends.allow(now)
+            held_back = self._log_ends.allow(subscriber(host_of(connection.peer)), now)
             if held_back is not None:
                 log.warning(
                     "connection closed peer=%s bytes=%d reason=%s%s",
@@ -271,7 +272,7 @@ class Server:
     def _log_refused(self, peer: str, refusal: Refusal) -> None:
         self.refused += 1
         self._streams.log.count(Attempted.CONNECT, peer, refusal)
-        held_back = self._log_refusals.allow(self.now())
+        held_back = self._log_refusals.allow(subscriber(host_of(peer)), self.now())
         if held_back is not None:
             log.warning(
                 "connection refused peer=%s reason=%s%s", peer, refusal.words, more(held_back)

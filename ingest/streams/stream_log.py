@@ -7,11 +7,12 @@ credential: lines name streams by `stream_label`.
 import logging
 from collections.abc import Callable, Sequence
 
+from common.access.peer_address import host_of, subscriber
 from common.access.refusal import Refusal
 from common.access.refusals import Attempted, RefusalStatus, RefusalTable
 from common.ipc.identity import StreamId
 from common.notices.doctor import Change
-from common.process.log import RateLimit, more, stream_label
+from common.process.log import PeerLines, RateLimit, more, stream_label
 
 log = logging.getLogger("tfarm.ingest.streams.stream_log")
 
@@ -26,8 +27,8 @@ class StreamLog:
         self.refusals = RefusalTable()  # for status
         self._clock = clock
         self._unix_time = unix_time
-        self._refusals = RateLimit()
-        self._events = RateLimit(burst=200, interval_s=0.2)
+        self._refusals = PeerLines()
+        self._events = PeerLines(RateLimit(burst=200, interval_s=0.2), burst=40, interval_s=2.0)
 
     def info(self, what: str, stream: StreamId, fields: str = "", *values: object) -> None:
         """Log an event of a stream; `fields` are `name=%s` for the values."""
@@ -53,7 +54,7 @@ class StreamLog:
     def refused(self, label: str, peer: str, refusal: Refusal, now: float, name: str = "") -> None:
         """Log that a connection may not publish; `label` is empty where it named no stream."""
         self.count(Attempted.PUBLISH, peer, refusal, label, name)
-        held_back = self._refusals.allow(now)
+        held_back = self._refusals.allow(subscriber(host_of(peer)), now)
         if held_back is not None:
             log.warning(
                 "publish refused stream=%s peer=%s code=%s reason=%s%s",
@@ -81,7 +82,7 @@ class StreamLog:
     def _log(
         self, level: int, what: str, stream: StreamId, fields: str, values: Sequence[object]
     ) -> None:
-        held_back = self._events.allow(self._clock())
+        held_back = self._events.allow(stream, self._clock())
         if held_back is not None:
             line = f"{what} stream=%s {fields}%s"
             log.log(level, line, stream_label(stream), *values, more(held_back))

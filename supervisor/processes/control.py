@@ -21,7 +21,7 @@ from common.ipc.control_link import control_address
 from common.ipc.control_messages import Fatal, Hello, SupervisorBeat
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
-from common.process.log import RateLimit, more
+from common.process.log import PeerLines, more
 
 log = logging.getLogger("tfarm.supervisor.processes.control")
 
@@ -61,7 +61,7 @@ class Control:
         self._on_message = on_message
         self._on_command = on_command
         self._children = children
-        self._lines = RateLimit()
+        self._lines = PeerLines()  # by process: one that says nonsense hides no other
         self._addresses: dict[ChildId, bytes] = {}  # ZeroMQ identities
         self._peers: dict[bytes, ChildId] = {}  # the same the other way round
         self._saying_hello = b""  # whose hello is being handled
@@ -119,7 +119,8 @@ class Control:
             message, payloads = decode_frames(frames[1:])
         except EnvelopeError as error:
             self.unreadable += 1
-            log.warning("unreadable control message error=%s", error)
+            if (held := self._lines.allow(pid, time.monotonic())) is not None:
+                log.warning("unreadable control message pid=%d error=%s%s", pid, error, more(held))
             return
         owner = self._children.child_of(pid)
         if isinstance(message, Command):
@@ -152,8 +153,8 @@ class Control:
 
     def _deny(self, pid: int, what: str) -> None:
         self.denied += 1
-        if (suppressed := self._lines.allow(time.monotonic())) is not None:
-            log.error("denied pid=%d what=%s%s", pid, what, more(suppressed))
+        if (held := self._lines.allow(pid, time.monotonic())) is not None:
+            log.error("denied pid=%d what=%s%s", pid, what, more(held))
 
 
 def _beginning(hello: Hello) -> bytes:

@@ -4,12 +4,12 @@ import asyncio
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,115 +20,27 @@ import psutil
 import pytest
 
 from common.config.settings import Settings
-from common.ipc.control_link import start_ticks
+from common.ipc.command_messages import Command
 from common.ipc.control_messages import Readmit
+from common.ipc.envelope import encode
 from common.ipc.identity import ChildId, StreamId
+from common.process.log import PEER_BURST
 from supervisor.commands import client
 from supervisor.commands.client import CommandFailed, NotRunning
-from supervisor.processes.process import is_alive
-from supervisor.processes.run_dir import read_children
 from supervisor.run import Supervisor
 from tests.kit.children import INGEST0
+from tests.kit.toy_supervisor import (
+    CONFIG,
+    DEADLINE_S,
+    NAMES,
+    ROOT,
+    TOY_FARM,
+    ToyFarm,
+    runs,
+    sockets,
+)
 
 pytestmark = pytest.mark.e2e
-
-TOY_FARM = Path(__file__).parents[1] / "kit" / "toy_farm.py"
-ROOT = Path(__file__).parents[2]
-DEADLINE_S = 20.0
-NAMES = {"ingest:0", "egress:0", "worker:cpu:0", "worker:cpu:1"}
-CONFIG = '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n'
-
-
-class ToyFarm:
-    """A supervisor with toys in a directory of its own."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir = run_dir
-        self.config = run_dir / "farm.toml"
-        self.config.write_text(CONFIG)
-        self.log = run_dir / "log"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *, wait: bool = True) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(TOY_FARM), str(self.config), "--run-dir", str(self.run_dir)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
-            )
-        if wait:
-            self.until(self.is_ready)
-
-    def is_ready(self) -> bool:
-        children = self.children()
-        return set(children) == NAMES and all(c["state"] == "ready" for c in children.values())
-
-    def children(self) -> dict[str, dict[str, Any]]:
-        try:
-            return {child["name"]: child for child in client.status(self.run_dir)["children"]}
-        except NotRunning:
-            return {}
-
-    def mode(self, mode: str, child: str) -> Path:
-        path = self.run_dir / f"toy-{mode}-{child.replace(':', '-')}"
-        path.touch()
-        return path
-
-    def boots(self, child: str) -> list[str]:
-        lines = (self.run_dir / "toy-boots").read_text().splitlines()
-        return [line for line in lines if line.startswith(f"{child} ")]
-
-    def heard(self, pid: int) -> list[str]:
-        path = self.run_dir / f"toy-heard-{pid}"
-        return path.read_text().split() if path.exists() else []
-
-    def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline, self.log.read_text()[-4000:]
-            time.sleep(0.02)
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        code = self.process.wait(DEADLINE_S)
-        self.process = None
-        return code
-
-    def clean_up(self) -> None:
-        if self.process is not None:  # first: it would start children anew
-            self.process.kill()
-            self.process.wait()
-        for record in read_children(self.run_dir):
-            if start_ticks(record.pid) == record.start_ticks:
-                os.kill(record.pid, signal.SIGKILL)
-                # or it may yet write into the folder that is removed next
-                self.until(partial(_is_gone, record.pid))
-
-
-@pytest.fixture
-def farm() -> Iterator[ToyFarm]:
-    with TemporaryDirectory(prefix="tf-", dir="/tmp") as name:
-        farm = ToyFarm(Path(name))
-        try:
-            yield farm
-        finally:
-            farm.clean_up()
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there and no zombie: nobody may reap orphans in a container."""
-    return is_alive(pid, start_ticks(pid))
-
-
-def _is_gone(pid: int) -> bool:
-    return not runs(pid)
-
-
-def sockets(run_dir: Path) -> list[str]:
-    return [path.name for path in run_dir.iterdir() if path.is_socket()]
 
 
 def test_it_starts_its_children_says_where_and_ends_them_all(farm: ToyFarm) -> None:
@@ -421,8 +333,31 @@ def test_a_hostile_envelope_on_the_control_socket_is_dropped(farm: ToyFarm) -> N
     for frames in ([b""], [b"\xff" * 1000], [b"\x93\x01\xa6status\xc0"], [b"x"] * 50):
         peer.send_multipart(frames)
     farm.until(lambda: farm.log.read_text().count("unreadable control message") >= 4)
+    for _ in range(300):
+        peer.send(b"\xff")
+    peer.send(encode(Command(1, "status")))
+    assert peer.poll(5000)
     context.destroy(linger=0)
     assert farm.is_ready()
+    assert farm.log.read_text().count("unreadable control message") <= PEER_BURST + 5
+
+
+def test_a_pipe_that_nobody_reads_holds_up_no_process(farm: ToyFarm) -> None:
+    reader, writer = os.pipe()
+    while select.select([], [writer], [], 0)[1]:
+        os.write(writer, b"\n" * 4096)
+    farm.start(output=writer)
+    os.kill(farm.children()["worker:cpu:0"]["pid"], signal.SIGKILL)
+    farm.until(lambda: farm.is_ready() and farm.children()["worker:cpu:0"]["restarts"] == 1)
+    os.read(reader, 1 << 20)  # now somebody reads
+    os.kill(farm.children()["worker:cpu:1"]["pid"], signal.SIGKILL)
+    farm.until(lambda: farm.is_ready() and farm.children()["worker:cpu:1"]["restarts"] == 1)
+    said = os.read(reader, 1 << 20).decode()
+    assert re.search(r"supervisor log lines lost count=\d+ reason=nobody read them", said)
+    assert "down child=worker:cpu:1" in said
+    assert farm.end() == 0
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_child_commands_nobody_and_speaks_for_no_other(farm: ToyFarm) -> None:

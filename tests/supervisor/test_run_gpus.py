@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from supervisor.commands import client
-from tests.supervisor.test_run import CONFIG, ToyFarm
+from tests.kit.toy_supervisor import CONFIG, ToyFarm
 
 pytestmark = pytest.mark.e2e
 

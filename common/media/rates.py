@@ -12,6 +12,9 @@ EXACT = 0.004  # of a rate: 30 and 30000/1001 are apart by 0.001
 COARSE = 0.02  # a frame more or less in two seconds
 
 _WINDOW_FRAMES = 120
+_JITTER_MS = 90  # of stamps: what tells another rate is more
+_LATEST_FRAMES = 15  # that tell another rate …
+ANOTHER_RATE = 1.2  # … if it is that much more, or less
 _LEAST_FRAMES = 30  # that tell a rate, their jitter and rounding evened out
 _GAP_MS = 1000  # a longer pause tells nothing of the rate
 
@@ -94,10 +97,11 @@ class Throughput:
 class FrameRate:
     """Frames per second of stream time: the mean over the last frames observed.
 
-    A pause or a step in time starts it anew, unless `gap_ms` is None.
+    A pause or a step in time starts it anew, unless `gap_ms` is None. One that `adapts` forgets
+    what was before, and what was declared, when the last frames come at quite another rate.
     """
 
-    __slots__ = ("_gap_ms", "_least_frames", "_prior", "_times")
+    __slots__ = ("_adapts", "_gap_ms", "_least_frames", "_mixed", "_prior", "_times")
 
     def __init__(
         self,
@@ -106,11 +110,14 @@ class FrameRate:
         frames: int = _WINDOW_FRAMES,
         least_frames: int = _LEAST_FRAMES,
         gap_ms: int | None = _GAP_MS,
+        adapts: bool = False,
     ) -> None:
         """`prior` holds until `least_frames` frame intervals are measured."""
         self._prior = prior if prior is not None and 1 <= prior <= MAX_FPS else None
         self._least_frames = least_frames
         self._gap_ms = gap_ms
+        self._adapts = adapts
+        self._mixed = 0  # frames to come until those before another rate are forgotten
         self._times: deque[int] = deque(maxlen=frames)
 
     def observe(self, time_ms: int) -> None:
@@ -119,6 +126,13 @@ class FrameRate:
         if times and self._gap_ms is not None and not 0 < time_ms - times[-1] <= self._gap_ms:
             times.clear()
         times.append(time_ms)
+        if self._adapts:
+            if self._mixed:
+                self._mixed -= 1
+                if not self._mixed:
+                    self._keep_latest()
+            elif len(times) > 2 * _LATEST_FRAMES:
+                self._forget_another_rate()
 
     def restart(self) -> None:
         """Measure anew: what was seen so far is not followed by what comes."""
@@ -129,6 +143,22 @@ class FrameRate:
         last_ms = self._times[-1]
         self._times.clear()
         self._times.append(last_ms)
+
+    def _forget_another_rate(self) -> None:
+        times = self._times
+        mean_ms = (times[-1] - times[0]) / (len(times) - 1)
+        latest_ms = (times[-1] - times[-1 - _LATEST_FRAMES]) / _LATEST_FRAMES
+        is_near = mean_ms / ANOTHER_RATE <= latest_ms <= mean_ms * ANOTHER_RATE
+        if is_near or abs(latest_ms - mean_ms) * _LATEST_FRAMES <= _JITTER_MS:
+            return
+        self._keep_latest()
+        self._mixed = _LATEST_FRAMES
+        self._prior = None
+        self._least_frames = min(self._least_frames, _LATEST_FRAMES - 1)
+
+    def _keep_latest(self) -> None:
+        while len(self._times) > _LATEST_FRAMES + 1:
+            self._times.popleft()
 
     @property
     def measured_ms(self) -> int:

@@ -12,7 +12,8 @@ Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 PATIENCE_S = 0.7  # the clock is ahead for so long: a pause
 PAUSE_MS = 250.0
 GAIN = 0.05  # of the difference, a frame
-MOST = 0.1  # of the cadence, a frame
+# Of the cadence, a frame: pictures at more than 1.08 of a rendition's rate are too many for it.
+MOST = 0.06
 
 
 class ArrivalTimes:

@@ -39,8 +39,10 @@ PARTED_AT_START_MS = 3_000  # less than this is how a publisher is made
 _STEADY_MS = 300  # how much the distance of sound and picture varies, at most, once they parted
 _LEAD_WINDOW_S = 0.8
 _LEAD_WINDOWS = 3
-_SAME_PACE = 0.25
 DEFAULT_INTERVAL_MS = 40.0
+_AHEAD_MS = 100  # of the good clock, which is moved up beyond it: times never go back
+_CADENCE_S = 4.0  # over which arrivals are counted
+_OWN_CADENCE = 0.05  # frames so near to their own length come at it: less than `MOST` corrects
 
 
 @dataclass(slots=True)  # one a frame: frozen, it costs half a microsecond more
@@ -63,6 +65,9 @@ class _Kind:
         self.arrival: ArrivalTimes | None = None  # while there is a fault
         self.shift_ms = 0.0  # what is added to stamps that are believed
         self.held_back_ms = 0.0  # by how much jumps ahead were not followed
+        self.filled_ms = 0.0  # what passed since the first frame of those with one stamp
+        self.interval_ms: float | None = None  # the cadence of arrivals, when it was even
+        self.interval_s = 0.0  # when that was looked at
         self.given_ms: int | None = None
         self.given_s = 0.0  # when that was
         self.is_moved = False  # the next time does not follow the last one
@@ -165,7 +170,7 @@ class SourceClock:
         if now - self._window_s >= _LEAD_WINDOW_S:
             self._end_window(now)
         if kind.arrival is not None:
-            interval_ms = self._interval_ms(kind, frame_ms)
+            interval_ms = self._interval_ms(kind, frame_ms, now)
             time_ms = round(kind.arrival.take(now, self._lead_ms, interval_ms))
             is_set_anew = kind.arrival.is_set_anew
             kind.shift_ms = time_ms - stamp_ms
@@ -191,16 +196,26 @@ class SourceClock:
             beyond_ms = stamp_ms + kind.shift_ms - following_ms
             kind.shift_ms -= beyond_ms
             kind.held_back_ms += beyond_ms
-        time_ms = stamp_ms + kind.shift_ms
+        repeated_s = kind.pace.repeated_s
+        if repeated_s:
+            kind.filled_ms += repeated_s * 1000
+        elif kind.filled_ms and not kind.pace.is_repeated:
+            kind.filled_ms = 0.0
+        time_ms = stamp_ms + kind.shift_ms + kind.filled_ms
         return max(0.0, time_ms) if kind.held_back_ms else time_ms
 
-    def _interval_ms(self, kind: _Kind, frame_ms: float | None) -> float:
-        measured_ms = kind.pace.interval_ms()
+    def _interval_ms(self, kind: _Kind, frame_ms: float | None, now: float) -> float:
+        """The cadence; what a stall held up and comes at once says nothing of it."""
+        if kind.interval_ms is None or now - kind.interval_s >= _LEAD_WINDOW_S:
+            kind.interval_s = now
+            is_long = kind.pace.measured_s >= _CADENCE_S / 2
+            is_all = kind.interval_ms is None and frame_ms is None  # that is known
+            if is_all or (is_long and kind.pace.is_even(_CADENCE_S)):
+                kind.interval_ms = kind.pace.interval_ms(_CADENCE_S) or kind.interval_ms
+        measured_ms = kind.interval_ms
         if measured_ms is None:
             return frame_ms or DEFAULT_INTERVAL_MS
-        if frame_ms is not None and (
-            kind is self._sound or abs(measured_ms - frame_ms) <= 0.15 * frame_ms
-        ):
+        if frame_ms is not None and abs(measured_ms - frame_ms) <= _OWN_CADENCE * frame_ms:
             return frame_ms
         return measured_ms
 
@@ -221,13 +236,13 @@ class SourceClock:
 
     def _share_a_fault(self, kind: _Kind, other: _Kind, fault: StampFault) -> bool:
         """Whether the other kind's stamps run along: they come from the same clock."""
-        window_s = max(0.3, min(kind.pace.measured_s, other.pace.measured_s, 1.0))
+        window_s = max(0.3, min(kind.pace.measured_s, other.pace.measured_s, 4.0))
         mine, its = kind.pace.ratio(window_s), other.pace.ratio(window_s)
         if mine is None or its is None or fault.kind is FaultKind.JUMPING:
             return False
         if fault.kind is FaultKind.STANDING:
             return its < STANDING
-        return abs(mine - its) <= _SAME_PACE * abs(mine)
+        return abs(mine - its) < abs(its - 1)
 
     def _give_up(self, kinds: list[_Kind], fault: StampFault, now: float) -> None:
         """Go by arrival from here on, never behind what was given."""
@@ -242,7 +257,7 @@ class SourceClock:
         )
         if good:
             good_lead_ms = good[0].best_lead_ms or 0.0
-            if lead_ms - good_lead_ms > PARTED_MS:
+            if lead_ms - good_lead_ms > _AHEAD_MS:
                 good[0].move_up(lead_ms - good_lead_ms)
             else:
                 lead_ms = good_lead_ms

@@ -1,6 +1,6 @@
 """How the stamps of one kind of media run against the clock, and whether they can be believed.
 
-Three paces are compared over windows of 0.6 to 8 s:
+Three paces are compared over windows of 0.35 to 16 s:
 
 - *stamps*: what the publisher's timestamps advanced, single jumps left out;
 - *clock*: what CLOCK_MONOTONIC advanced between the arrivals;
@@ -9,13 +9,18 @@ Three paces are compared over windows of 0.6 to 8 s:
 
 Stamps are believed when they keep up with the clock, or with the media: a file sent at ten times
 real time, a relay's cached GOP and what a stall held up all come fast and have right stamps. They
-are at fault when the media come in real time and the stamps do something else, when many steps
-from frame to frame are jumps, and when `SAME_STAMP_FRAMES` in a row have the same stamp and do not
-come together. Where nothing tells what the frames amount to, frames that came
-evenly for 2 s came in real time.
+are at fault when the media come in real time and the stamps do something else; when many steps
+from frame to frame are jumps, or some of them again and again (a clock that begins anew with each
+GOP); when `SAME_STAMP_FRAMES` in a row have the same stamp and do not come together, or most frames
+have that of the one before. Where nothing tells what the frames amount to, frames that came evenly
+for 2 s came in real time.
 
 Arrivals are late by up to half a second now and then, so a difference from the clock counts only
-beyond `JITTER_MS`. Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
+beyond some jitter: less of it where sound tells what came, as it is late together with what it
+tells of. A jump ahead is one only beyond the most that stamps were ahead of the clock so far: what
+an encoder leaves out when its network is slow makes its stamps catch up.
+
+Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
 from bisect import bisect_right
@@ -25,22 +30,34 @@ from enum import Enum
 from itertools import pairwise
 
 JITTER_MS = 600.0  # arrivals against stamps
-JITTER_EXACT_MS = 300.0  # … where the frames' own lengths show that the stamps are wrong
-DRIFT = 0.02  # of the clock: real clocks are better by far
-OWN_SLACK_MS, OWN_SHARE = 150.0, 0.12  # stamps against the frames' own lengths
-MARK_S = 0.1  # between two looks
-WINDOWS_S = (0.35, 0.7, 1.2, 2.5, 5.0, 8.0)
+JITTER_BESIDE_MS = 250.0  # … where the sound beside pictures tells that their stamps are wrong
+JITTER_FRAMES = 8  # … and so many of these pictures
+JITTER_EXACT_MS = 200.0  # … where the frames' own lengths do
+CERTAIN_MS = 9_000  # in longer windows the jitter and a real clock's drift may add up …
+START_S = 1.0  # … and first frames are less late than all others
+DRIFT = 0.015  # of the clock: real clocks are better by far
+OWN_SLACK_MS, OWN_SHARE = 300.0, 0.12  # stamps against a declared rate
+EXACT_SLACK_MS, EXACT_SHARE = 100.0, 0.01  # … and against lengths in samples
+MARK_S = 0.1  # between two looks …
+OLD_MARK_S = 0.5  # … and between those that are older than `FINE_S`
+FINE_S = 3.0
+WINDOWS_S = (0.35, 0.7, 1.2, 1.7, 2.5, 3.5, 5.0, 8.0, 16.0)
 LATELY_S = 0.2
 LEAST_FRAMES = 10
 LEAST_JUMPS = 4
+SET_AGAIN_JUMPS, SET_AGAIN_S = 3, 16.0  # a clock that is set so often is none
 JUMP_AHEAD_MS = 500  # beyond what the clock advanced
 JUMP_BACK_MS = 450
 HELD_UP_MS = 700  # a frame so much later than its stamp: what comes now was held up, or paused
 TOGETHER_S = 0.005  # frames that arrive closer tell nothing of a jump
+BEYOND_MS = 250  # than which no jump ahead is beyond what stamps were ahead so far
 STANDING = 0.1  # of the clock's pace
 SAME_STAMP_FRAMES = 6
 SAME_STAMP_S = 0.15
+SELDOM_S = 1.5  # the same, where two frames show it for so long
+STEPPING_S, STEPPING_SHARE = 1.2, 0.6  # of steps over that time, those that are none
 EVEN_S = 2.0
+_LEAST_MARKS = 8  # of a third of a window
 _EVEN_PARTS = 4
 _EVEN = 0.4  # how much the parts of an even window differ from their mean, at most
 
@@ -79,12 +96,17 @@ class _Mark:
     s: float
     stamps_ms: float = 0.0  # jumps counted as the time that passed
     raw_ms: float = 0.0
+    same: int = 0  # frames that had the stamp of the one before
     media_ms: float = 0.0  # by the frames' own lengths
     sound_ms: float = 0.0  # likewise of the sound beside pictures
     frames: int = 0
     jumps: int = 0
     apart: int = 0  # of them, those that did not arrive with the frame before
     back: int = 0  # of them
+
+
+def _moment(mark: _Mark) -> float:
+    return mark.s
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +116,7 @@ class _Media:
     ms: float
     slack_ms: float
     share: float
-    is_exact: bool = False
+    jitter_ms: float = JITTER_MS  # of arrivals, where this tells that stamps are wrong
 
     def fits(self, stamps_ms: float) -> bool:
         """Whether stamps say the same."""
@@ -107,13 +129,17 @@ class StampPace:
     def __init__(self, *, is_sound: bool) -> None:
         self._is_sound = is_sound
         self._marks: deque[_Mark] = deque()
+        self._old: deque[_Mark] = deque()  # those before `_marks`, fewer of them
         self._now_s = 0.0
         self._last_ms: int | None = None
         self._stamps_ms = self._raw_ms = self._sound_ms = 0.0
         self.media_ms = 0.0  # what the frames amount to, since the start
         self.jumped = False  # the last stamp, ahead, and its frame did not come with another
+        self.repeated_s = 0.0  # since the frame before, which had the same stamp and came alone
+        self._peak_ms = 0.0  # the most that stamps were ahead of the clock, since they jumped back
         self._same = 0  # frames in a row with the stamp of the one before …
         self._same_since_s = 0.0  # … whose arrival was then
+        self._all_same = 0  # such frames in all
         self._frames = self._jumps = self._apart = self._back = 0
         # Stamps minus clock, and jumps, when they were last looked at and had changed.
         self._calm_lead_ms = 0.0
@@ -138,37 +164,46 @@ class StampPace:
         self._raw_ms += step_ms
         if frame_ms is not None:
             self.media_ms += frame_ms
-        if abs(step_ms) > 1:
+        passed_ms = passed_s * 1000
+        if step_ms > 1 or step_ms < -1:
             self._same, self._same_since_s = 0, now
+            self.repeated_s = 0.0
         else:
             self._same += 1
-        self.jumped = step_ms - passed_s * 1000 > JUMP_AHEAD_MS and passed_s >= TOGETHER_S
-        if step_ms - passed_s * 1000 > JUMP_AHEAD_MS or step_ms < -JUMP_BACK_MS:
-            self._jumps += 1
-            self._apart += passed_s >= TOGETHER_S
-            self._back += step_ms < 0
-            self._stamps_ms += passed_s * 1000
+            self._all_same += 1
+            self.repeated_s = passed_s if passed_s >= TOGETHER_S else 0.0
+        lead_ms = self._raw_ms - now * 1000
+        if step_ms - passed_ms > JUMP_AHEAD_MS or step_ms < -JUMP_BACK_MS:
+            self._jump(step_ms, passed_s, lead_ms)
         else:
+            self.jumped = False
             self._stamps_ms += step_ms
-        if passed_s >= 1.0 and passed_s * 1000 - step_ms > HELD_UP_MS:
+        if lead_ms > self._peak_ms:
+            self._peak_ms = lead_ms
+        if passed_s >= 1.0 and step_ms > 1 and passed_ms - step_ms > HELD_UP_MS:
             self.restart()
             return False
         if now - self._marks[-1].s < MARK_S:
             return False
-        self._marks.append(self._mark())
-        while now - self._marks[0].s > WINDOWS_S[-1] + 1.0:
-            self._marks.popleft()
+        self._note()
         return True
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the last frame had the stamp of the one before."""
+        return self._same > 0
 
     def restart(self) -> None:
         """Measure anew from the last frame on."""
         self._marks.clear()
+        self._old.clear()
         self._marks.append(self._mark())
 
     @property
     def measured_s(self) -> float:
         """For how long was measured."""
-        return self._now_s - self._marks[0].s if self._marks else 0.0
+        marks = self._old or self._marks
+        return self._now_s - marks[0].s if marks else 0.0
 
     def interval_ms(self, window_s: float = 4.0) -> float | None:
         """The mean time between arrivals over the last seconds; None: too few came."""
@@ -178,19 +213,36 @@ class StampPace:
         frames = self._frames - since.frames
         return (self._now_s - since.s) * 1000 / frames if frames >= LEAST_FRAMES else None
 
+    def is_even(self, window_s: float) -> bool:
+        """Whether arrivals were about as frequent in each part of the last seconds."""
+        marks = [self._since(window_s * part / _EVEN_PARTS) for part in range(_EVEN_PARTS, 0, -1)]
+        marks.append(self._mark())
+        if any(after.s <= before.s for before, after in pairwise(marks)):
+            return False
+        mean = (self._frames - marks[0].frames) / (self._now_s - marks[0].s)
+        rates = [
+            (after.frames - before.frames) / (after.s - before.s)
+            for before, after in pairwise(marks)
+        ]
+        return all(abs(rate - mean) <= _EVEN * mean for rate in rates)
+
     def judge(self) -> StampFault | None:
         """What is wrong by one of the windows, if anything is."""
-        if self._same >= SAME_STAMP_FRAMES and self._now_s - self._same_since_s >= SAME_STAMP_S:
+        if self._same >= 2 and self._repeats_a_stamp():
             return StampFault(FaultKind.STANDING)
-        if self._is_calm():
+        calm_s, measured_s = self._calm_s(), self.measured_s
+        if calm_s >= min(measured_s, WINDOWS_S[-1]) - MARK_S:
             return None
         for window_s in WINDOWS_S:
-            if self.measured_s < window_s:
+            if measured_s < window_s + (START_S if window_s * 1000 > CERTAIN_MS else 0.0):
                 break
-            fault = self._judge_window(self._since(window_s))
-            if fault is not None:
-                return fault
-        return self._judge_even() if self.measured_s >= EVEN_S else None
+            if window_s > calm_s:
+                fault = self._judge_window(self._since(window_s))
+                if fault is not None:
+                    return fault
+        if self._jumps and self._is_set_again():
+            return StampFault(FaultKind.JUMPING)
+        return self._judge_even() if measured_s >= EVEN_S else None
 
     def ratio(self, window_s: float) -> float | None:
         """What the stamps advanced over the last seconds, jumps and all, by the clock's pace."""
@@ -202,22 +254,63 @@ class StampPace:
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _is_calm(self) -> bool:
-        """Return whether no window can hold a fault, as with nearly every publisher.
+    def _jump(self, step_ms: int, passed_s: float, lead_ms: float) -> None:
+        """Note a step that is not what passed, unless stamps only catch up by it."""
+        self.jumped = step_ms > 0 and passed_s >= TOGETHER_S
+        if step_ms > 0 and lead_ms <= self._peak_ms + BEYOND_MS:
+            self._stamps_ms += step_ms
+            return
+        self._jumps += 1
+        self._apart += passed_s >= TOGETHER_S
+        self._back += step_ms < 0
+        self._stamps_ms += passed_s * 1000
+        self._peak_ms = lead_ms
 
-        At every mark of the longest window the stamps were as far from the clock as now, within
-        what the strictest rule allows, and none of them jumped.
+    def _note(self) -> None:
+        """Keep a mark of now."""
+        marks, old = self._marks, self._old
+        marks.append(self._mark())
+        while self._now_s - marks[0].s > FINE_S:
+            first = marks.popleft()
+            if not old or first.s - old[-1].s >= OLD_MARK_S:
+                old.append(first)
+        while old and self._now_s - old[0].s > WINDOWS_S[-1] + 2 * START_S:
+            old.popleft()
+
+    def _repeats_a_stamp(self) -> bool:
+        """Whether the last frames have one stamp, or most of the last second that of another."""
+        same_s = self._now_s - self._same_since_s
+        if same_s >= (SAME_STAMP_S if self._same >= SAME_STAMP_FRAMES else SELDOM_S):
+            return True
+        if self.measured_s < STEPPING_S:
+            return False
+        since = self._since(STEPPING_S)
+        frames, same = self._frames - since.frames, self._all_same - since.same
+        return frames >= 2 * LEAST_FRAMES and same >= STEPPING_SHARE * frames
+
+    def _is_set_again(self) -> bool:
+        """Whether single jumps come again and again."""
+        since = self._since(SET_AGAIN_S)
+        jumps = self._jumps - since.jumps
+        return jumps >= SET_AGAIN_JUMPS and jumps * 4 < self._frames - since.frames
+
+    def _calm_s(self) -> float:
+        """Return over how long no window can hold a fault, as with nearly every publisher.
+
+        At every mark in it the stamps were as far from the clock as now, within what the strictest
+        rule allows, and none of them jumped.
         """
         lead_ms = self._stamps_ms - self._now_s * 1000
         is_other = abs(lead_ms - self._calm_lead_ms) > JITTER_EXACT_MS / 2
         if is_other or self._jumps != self._calm_jumps:
             self._calm_lead_ms, self._calm_jumps = lead_ms, self._jumps
             self._calm_since_s = self._now_s
-        return self._now_s - self._calm_since_s > WINDOWS_S[-1] + 1.0 + MARK_S
+        return self._now_s - self._calm_since_s
 
     def _begin(self, stamp_ms: int, now: float, sound_ms: float) -> None:
         self._last_ms, self._now_s, self._sound_ms = stamp_ms, now, sound_ms
-        self._same_since_s = now
+        self._same_since_s = self._calm_since_s = now
+        self._calm_lead_ms = self._peak_ms = -now * 1000
         self._marks.append(self._mark())
 
     def _mark(self) -> _Mark:
@@ -225,6 +318,7 @@ class StampPace:
             self._now_s,
             self._stamps_ms,
             self._raw_ms,
+            self._all_same,
             self.media_ms,
             self._sound_ms,
             self._frames,
@@ -235,8 +329,10 @@ class StampPace:
 
     def _since(self, window_s: float) -> _Mark:
         """The latest mark that is at least so old, else the first."""
-        at = bisect_right(self._marks, self._now_s - window_s, key=lambda mark: mark.s)
-        return self._marks[max(0, at - 1)]
+        before_s = self._now_s - window_s
+        marks = self._old if self._old and before_s < self._marks[0].s else self._marks
+        at = bisect_right(marks, before_s, key=_moment)
+        return marks[max(0, at - 1)]
 
     def _judge_window(self, since: _Mark) -> StampFault | None:
         clock_ms = (self._now_s - since.s) * 1000
@@ -247,7 +343,7 @@ class StampPace:
         if jumps >= LEAST_JUMPS and jumps * 4 >= frames:
             return self._judge_jumps(since, clock_ms, media)
         stamps_ms = self._stamps_ms - since.stamps_ms
-        jitter_ms = JITTER_EXACT_MS if media is not None and media.is_exact else JITTER_MS
+        jitter_ms = JITTER_MS if media is None else media.jitter_ms
         if abs(stamps_ms - clock_ms) <= jitter_ms + DRIFT * clock_ms:
             return None
         is_standing = stamps_ms < STANDING * clock_ms
@@ -255,9 +351,12 @@ class StampPace:
             # a picture each two milliseconds comes from no camera
             is_fault = is_standing and stamps_ms < 2 * frames
         else:
-            own = _Media(self.media_ms - since.media_ms, OWN_SLACK_MS, OWN_SHARE)
             is_real_time = abs(media.ms - clock_ms) <= JITTER_MS + 0.25 * clock_ms
-            is_fault = is_real_time and not media.fits(stamps_ms) and not own.fits(stamps_ms)
+            is_fault = is_real_time and not media.fits(stamps_ms)
+            off_ms = stamps_ms - clock_ms
+            is_little = not self._is_sound and abs(off_ms) <= JITTER_MS
+            if is_fault and (is_little or clock_ms > CERTAIN_MS):
+                is_fault = self._drifts(since, off_ms, jitter_ms + DRIFT * clock_ms)
         if not is_fault:
             return None
         lately = self._since(LATELY_S)
@@ -265,6 +364,19 @@ class StampPace:
         if is_standing or lately_ms < STANDING * (self._now_s - lately.s) * 1000:
             return StampFault(FaultKind.STANDING)
         return StampFault(FaultKind.PACE, stamps_ms / clock_ms)
+
+    def _drifts(self, since: _Mark, off_ms: float, least_ms: float) -> bool:
+        """Whether the frames that were least late are off the clock's pace too, and how far."""
+        leads = [
+            mark.stamps_ms - mark.s * 1000
+            for mark in (*self._old, *self._marks)
+            if mark.s >= since.s
+        ]
+        third = len(leads) // 3
+        if third < _LEAST_MARKS:
+            return False
+        drift_ms = 1.5 * (max(leads[-third:]) - max(leads[:third]))  # two thirds lie between them
+        return drift_ms * off_ms > 0 and abs(drift_ms) >= max(0.75 * abs(off_ms), least_ms)
 
     def _judge_jumps(
         self, since: _Mark, clock_ms: float, media: _Media | None
@@ -285,12 +397,17 @@ class StampPace:
         own_ms = self.media_ms - since.media_ms
         sound_ms = self._sound_ms - since.sound_ms
         if not self._is_sound and sound_ms >= max(300.0, 0.3 * clock_ms):
-            return _Media(sound_ms, JITTER_MS, 0.05)
+            # each picture may be late by itself: of few that tells more
+            interval_ms = clock_ms / max(1, self._frames - since.frames)
+            jitter_ms = min(JITTER_MS, max(JITTER_BESIDE_MS, JITTER_FRAMES * interval_ms))
+            if abs(sound_ms - clock_ms) > jitter_ms / 2:  # … and so tells a network that jitters
+                jitter_ms = JITTER_MS
+            return _Media(sound_ms, jitter_ms, EXACT_SHARE, jitter_ms)
         if not own_ms:
             return None
         if self._is_sound:
-            return _Media(own_ms, OWN_SLACK_MS, OWN_SHARE, is_exact=True)
-        return _Media(own_ms, 300.0, OWN_SHARE)
+            return _Media(own_ms, EXACT_SLACK_MS, EXACT_SHARE, JITTER_EXACT_MS)
+        return _Media(own_ms, OWN_SLACK_MS, OWN_SHARE)
 
     def _judge_even(self) -> StampFault | None:
         """Stamps off the clock's pace, of frames that nothing is known of but that come evenly."""
@@ -301,14 +418,7 @@ class StampPace:
         stamps_ms = self._stamps_ms - since.stamps_ms
         if abs(stamps_ms - clock_ms) <= JITTER_MS + DRIFT * clock_ms:
             return None
-        marks = [self._since(EVEN_S * part / _EVEN_PARTS) for part in range(_EVEN_PARTS, 0, -1)]
-        marks.append(self._mark())
-        rates = [
-            (after.frames - before.frames) / (after.s - before.s)
-            for before, after in pairwise(marks)
-            if after.s > before.s
-        ]
         mean = (self._frames - since.frames) / clock_ms * 1000
-        if mean * EVEN_S < 2 * LEAST_FRAMES or any(abs(r - mean) > _EVEN * mean for r in rates):
+        if mean * EVEN_S < 2 * LEAST_FRAMES or not self.is_even(EVEN_S):
             return None
         return StampFault(FaultKind.PACE, stamps_ms / clock_ms)

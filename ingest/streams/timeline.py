@@ -21,8 +21,9 @@ The rules:
 5. Smaller steps back are jitter: DTS are moved up to stay strictly increasing within a kind. The
    amount is told (`Stamp.moved_ms`), and is to be taken off the composition time, which leaves PTS.
 6. A time that `source_clock.py` has set anew is no jump: it is where the two kinds are in step, so
-   both get one offset from there on. That stays what it is unless the time would be before what
-   was sent, or not within 10 s of now; then it lands as in 2.
+   both get one offset from there on. Of those that they have it is the one that puts the time
+   nearest to now, unless that would be before what was sent, or not within 10 s of now; then it
+   lands as in 2.
 7. Data messages never set the offset; one whose time is not within 10 s of now is given the last
    time sent.
 
@@ -195,10 +196,12 @@ class Timeline:
         return Stamp(dts_ms, discontinuity, dts_ms - wanted_ms)
 
     def _follow_source_clock(self, kind: _Kind, other: _Kind, time_ms: int, now: float) -> None:
-        offset_ms = self._offset_ms
+        now_ms = self.now_ms(now)
+        known = {self._offset_ms, kind.offset_ms, other.offset_ms}
+        offset_ms = min(known, key=lambda offset_ms: abs(time_ms + offset_ms - now_ms))
         wanted_ms = time_ms + offset_ms
         is_sent = kind.sent_ms is not None and wanted_ms <= kind.sent_ms
-        if is_sent or abs(wanted_ms - self.now_ms(now)) > MAX_STEP_AHEAD_MS:
+        if is_sent or abs(wanted_ms - now_ms) > MAX_STEP_AHEAD_MS:
             offset_ms = self._landing_ms(now) - time_ms
         self._offset_ms = kind.offset_ms = other.offset_ms = offset_ms
 

@@ -110,12 +110,12 @@ class FrameTimer:
         self.window = window
         self.grid = KeyframeGrid(gop_ms)
         self._caps = [RateCap(cap) for cap in caps]
-        self._meter = FrameRate(source_fps)
+        self._meter = FrameRate(source_fps, adapts=True)
         self._last_ms: int | None = None
 
     def new_source(self, fps: Fraction | None) -> None:
         """The source changed: what was measured of it no longer holds."""
-        self._meter = FrameRate(fps)
+        self._meter = FrameRate(fps, adapts=True)
         self.grid.force_next()
 
     @property

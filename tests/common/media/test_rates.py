@@ -161,3 +161,25 @@ def test_a_declared_rate_is_believed_when_it_is_sensible(
     value: object, rate: Fraction | None
 ) -> None:
     assert declared_rate(value) == rate
+
+
+@pytest.mark.parametrize(("before_ms", "after_ms"), [(33, 66), (16, 33), (100, 33), (40, 20)])
+def test_one_that_adapts_follows_another_rate_within_some_frames(
+    before_ms: int, after_ms: int
+) -> None:
+    meter = FrameRate(Fraction(30), adapts=True)
+    time_ms = 0
+    for number in range(240):
+        time_ms += before_ms if number < 200 else after_ms
+        meter.observe(time_ms)
+        if number == 219:
+            assert meter.fps == pytest.approx(1000 / after_ms, rel=0.35)
+    assert meter.fps == pytest.approx(1000 / after_ms, rel=0.02)
+
+
+def test_jitter_is_no_other_rate() -> None:
+    meter = FrameRate(adapts=True)
+    for number in range(600):
+        meter.observe(round(number * 1000 / 60) + (6 if number % 2 else -6))
+        if number > 60:
+            assert meter.fps == pytest.approx(60, rel=0.05)

@@ -82,7 +82,7 @@ class StampFault:
         """What they do, for people: "run 90 times as fast as the clock"."""
         match self.kind:
             case FaultKind.PACE:
-                return f"run {self.ratio:.2g} times as fast as the clock"
+                return f"run {_two_digits(self.ratio)} times as fast as the clock"
             case FaultKind.STANDING:
                 return "stand still"
             case FaultKind.JUMPING:
@@ -422,3 +422,9 @@ class StampPace:
         if mean * EVEN_S < 2 * LEAST_FRAMES or not self.is_even(EVEN_S):
             return None
         return StampFault(FaultKind.PACE, stamps_ms / clock_ms)
+
+
+def _two_digits(value: float) -> str:
+    """1.79 as "1.8", 1003.2 as "1000"."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:.0f}" if rounded >= 10 else f"{rounded:g}"

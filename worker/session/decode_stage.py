@@ -142,7 +142,7 @@ class DecodeStage:
         counts.progress_s = self._clock()
         if picture.is_damaged:
             counts.decode_errors += 1
-            self._complain("picture damaged", "")
+            self._complain("picture damaged", "the decoder concealed errors in it")
         if self._gate.shows(pts_ms, picture.is_damaged):
             plan = self.timer.plan(pts_ms)
             if plan.verdict is Verdict.SKIP and pts_ms <= self._filled_ms and not facts.is_replay:

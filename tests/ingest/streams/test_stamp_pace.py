@@ -72,6 +72,8 @@ def test_stamps_that_can_be_believed_are_not_doubted(frames: list[Frame]) -> Non
     ("fault", "words"),
     [
         (StampFault(FaultKind.PACE, 90.04), "run 90 times as fast as the clock"),
+        (StampFault(FaultKind.PACE, 1003.2), "run 1000 times as fast as the clock"),
+        (StampFault(FaultKind.PACE, 0.104), "run 0.1 times as fast as the clock"),
         (StampFault(FaultKind.PACE, 1.79), "run 1.8 times as fast as the clock"),
         (StampFault(FaultKind.STANDING), "stand still"),
         (StampFault(FaultKind.JUMPING, 3.0), "jump from one to the next"),

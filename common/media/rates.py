@@ -13,7 +13,7 @@ COARSE = 0.02  # a frame more or less in two seconds
 
 _WINDOW_FRAMES = 120
 _JITTER_MS = 90  # of stamps: what tells another rate is more
-_LATEST_FRAMES = 15  # that tell another rate …
+_LATEST_FRAMES = 20  # that tell another rate …
 ANOTHER_RATE = 1.2  # … if it is that much more, or less
 _LEAST_FRAMES = 30  # that tell a rate, their jitter and rounding evened out
 _GAP_MS = 1000  # a longer pause tells nothing of the rate
@@ -131,7 +131,7 @@ class FrameRate:
                 self._mixed -= 1
                 if not self._mixed:
                     self._keep_latest()
-            elif len(times) > 2 * _LATEST_FRAMES:
+            elif 2 * len(times) > 3 * _LATEST_FRAMES:
                 self._forget_another_rate()
 
     def restart(self) -> None:

@@ -11,7 +11,8 @@ What comes behind the first `MAX_LEAD_S` of lead over the clock tells them apart
    was a burst, and 1 holds again. With `MAX_BURST_S` of lead it is a file.
 3. `FILE`: read so that its media are `KEPT_LEAD_S` ahead at most. While nothing is read, `look` is
    told how much waits: when that grows as fast as media in real time do, a longer burst is over,
-   and 1 holds again. Of a file either nothing more comes, or all that there is room for.
+   what waits of it is read at once, and 1 holds again. Of a file either nothing more comes, or all
+   that there is room for.
 
 What has come is counted by the pictures' times, which may yet be found wrong. So it is no more than
 `SPARSE` times what the sound amounts to, where there is some, nor than as much of the pictures by
@@ -34,7 +35,7 @@ WINDOW_S = 10.0  # from the first picture; later ones may have been held up on t
 PROBATION_PACE = 6.0
 DRAINED_S = 0.05
 LOOK_S = 0.6  # for so long nothing was read: the first half fills buffers, the second one tells
-GROWTH = (0.4, 1.6)  # of what media in real time bring
+GROWTH = (0.4, 1.25)  # of what media in real time bring
 MAX_PARDONS = 2
 
 TOO_FAST = "it sends faster than real time and is read no faster (from a file: ffmpeg -re -i ...)"
@@ -70,6 +71,7 @@ class ReadingPace:
         self._probation_s = 0.0  # since when …
         self._media_before_s = 0.0  # … and what had come by then
         self._drained_s: float | None = None
+        self._backlog_bytes = 0  # of a burst that is over: no lead
         self._looks: list[tuple[float, int]] = []  # while nothing is read: when, bytes unread
 
     @property
@@ -101,6 +103,11 @@ class ReadingPace:
         if self._is_settled:
             return
         if self._first_s is None or is_set_anew:
+            self._begin(now)
+            self._last_ms = time_ms
+            return
+        if self._backlog_bytes > 0:
+            self._backlog_bytes -= size
             self._begin(now)
             self._last_ms = time_ms
             return
@@ -161,6 +168,7 @@ class ReadingPace:
         growth = (unread_bytes - begin_bytes) / usual if usual else 0.0
         if GROWTH[0] <= growth <= GROWTH[1]:
             self._pardon(now)
+            self._backlog_bytes = unread_bytes
         del looks[:half]
 
     # ---- inside -------------------------------------------------------------------------------

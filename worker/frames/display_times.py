@@ -1,11 +1,12 @@
-"""When decoded pictures are shown, where publishers leave out composition times. Pure.
+"""When decoded pictures are shown, where composition times are missing or wrong. Pure.
 
 Decoders give pictures in display order whatever their times say. Of a stream with B-frames whose
 composition times are all 0 they come with the times of decoding, to and fro: 0, 66, 100, 33. The
 k-th shown picture is given the k-th smallest time then, so the steps are even and none is lost.
 
-Only once a picture has come out of order, in a stream without composition times, and until `CALM`
-pictures came in order: else a picture's own time is right, and a unit that gave no picture leaves
+Only once a picture has come out of order in a stream without composition times, or again and again
+in one with them (in another unit, the same for all, with some missing), and until `CALM` pictures
+came in order: else a picture's own time is right, and a unit that gave no picture leaves
 nothing behind. Where times are given anew, such a unit leaves one time too many; it shows in that
 more times wait than did when this began, and the oldest is dropped.
 """
@@ -14,6 +15,7 @@ from bisect import bisect_right, insort
 
 CALM = 300
 _PLAIN = 3  # units in a row without a composition time: there are none
+_OUT_OF_ORDER, _OFTEN = 24, 50  # each 15th picture, or three at once
 _STEADY = 16  # pictures over which the fewest times that wait are taken
 _MAX_WAITING = 64
 
@@ -27,6 +29,7 @@ class DisplayTimes:
         self._own_ms: int | None = None  # the last picture's own time …
         self._shown_ms: int | None = None  # … and the one it was given
         self._calm = CALM  # pictures in order since one was not
+        self._wrong = 0  # grows with each picture out of order, and shrinks with the others
         self._usual: int | None = None  # how many times wait behind a picture, at least …
         self._fewest = _MAX_WAITING  # … and lately
         self._counted = 0
@@ -47,7 +50,8 @@ class DisplayTimes:
         """The time at which to show the picture that came out with this one."""
         is_in_order = self._own_ms is None or pts_ms > self._own_ms
         self._own_ms = pts_ms
-        if not is_in_order and self._plain >= _PLAIN:
+        self._wrong = max(0, self._wrong - 1) if is_in_order else self._wrong + _OUT_OF_ORDER
+        if not is_in_order and (self._plain >= _PLAIN or self._wrong >= _OFTEN):
             if self._calm >= CALM:
                 self._usual = None
                 self._count_anew()

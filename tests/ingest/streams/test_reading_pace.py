@@ -73,13 +73,14 @@ class Wire:
         ("a GOP of 8 s", lambda s: s + 8, 1.5),
         ("a GOP of 8 s over a path of 16 times real time", lambda s: min(16 * s, s + 8), 2.5),
         ("a GOP of 11 s", lambda s: s + 11, 4.5),
+        ("a GOP of 20 s", lambda s: s + 20, 9.5),
         ("held up for 4 s, then all of it", lambda s: s if s < 3 else max(3, s * (s > 7)), 9.0),
     ],
 )
 def test_who_sends_in_real_time_is_read_at_once_after_its_burst(
     name: str, sent_s: Callable[[float], float], by_s: float
 ) -> None:
-    wire = Wire(sent_s)
+    wire = Wire(sent_s, room=2_000_000)
     wire.run(by_s)
     for _ in range(20):
         wire.run(wire.now + 1.0)
@@ -97,6 +98,7 @@ def test_who_sends_in_real_time_is_read_at_once_after_its_burst(
         ("ten times as fast", lambda s: 10 * s, 2.5),
         ("three times as fast", lambda s: 3 * s, 8.0),
         ("twice as fast", lambda s: 2 * s, 12.0),
+        ("1.8 times as fast", lambda s: 1.8 * s, 14.0),
     ],
 )
 def test_a_file_is_read_in_real_time(

@@ -1,5 +1,6 @@
 """worker/frames/display_times.py: the k-th shown picture gets the k-th smallest time."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -110,3 +111,39 @@ def test_whatever_comes_out_of_a_stream_without_composition_times_grows_once_it_
             raise AssertionError("a time that steps back")
         else:
             before = before + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "composition_ms"),
+    [
+        ("in pictures", lambda place, own_ms: own_ms // STEP_MS),
+        ("the same for all", lambda place, own_ms: 2 * STEP_MS),
+        ("some missing", lambda place, own_ms: own_ms if place % 5 else 0),
+        ("garbage", lambda place, own_ms: place * 7919 % 100),
+    ],
+)
+def test_composition_times_that_are_wrong_cost_no_picture(
+    name: str, composition_ms: Callable[[int, int], int]
+) -> None:
+    times = DisplayTimes()
+    inside: list[tuple[int, int]] = []
+    given = []
+    for place, number in enumerate(decoding_order(300, 2)):
+        dts_ms = place * STEP_MS
+        pts_ms = dts_ms + composition_ms(place, (number + 1) * STEP_MS - dts_ms)
+        times.put(dts_ms, pts_ms)
+        inside.append((number, pts_ms))
+        if len(inside) > 1:
+            inside.sort()
+            given.append(times.take(inside.pop(0)[1]))
+    settled = given[100:]
+    assert all(a < b for a, b in pairwise(settled))
+    assert max(b - a for a, b in pairwise(settled)) <= 4 * STEP_MS
+
+
+def test_one_picture_out_of_order_is_no_wrong_composition_time() -> None:
+    times = DisplayTimes()
+    for place in range(100):
+        pts_ms = place * STEP_MS + 2 * STEP_MS if place != 50 else 45 * STEP_MS
+        times.put(place * STEP_MS, pts_ms)
+        assert times.take(pts_ms) == pts_ms

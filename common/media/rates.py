@@ -5,6 +5,7 @@
 
 from collections import deque
 from fractions import Fraction
+from itertools import pairwise
 
 WINDOW_S = 4  # whole seconds that a throughput is told over
 MAX_FPS = 240  # what is more is no frame rate
@@ -13,6 +14,7 @@ COARSE = 0.02  # a frame more or less in two seconds
 
 _WINDOW_FRAMES = 120
 _JITTER_MS = 90  # of stamps: what tells another rate is more
+_EVEN, _MOST = 0.4, 14  # so many of its steps are even, give or take this share
 _LATEST_FRAMES = 20  # that tell another rate …
 ANOTHER_RATE = 1.2  # … if it is that much more, or less
 _LEAST_FRAMES = 30  # that tell a rate, their jitter and rounding evened out
@@ -151,6 +153,10 @@ class FrameRate:
         is_near = mean_ms / ANOTHER_RATE <= latest_ms <= mean_ms * ANOTHER_RATE
         if is_near or abs(latest_ms - mean_ms) * _LATEST_FRAMES <= _JITTER_MS:
             return
+        latest = [times[at] for at in range(-1 - _LATEST_FRAMES, 0)]
+        steps_ms = [after - before for before, after in pairwise(latest)]
+        if sum(abs(step_ms - latest_ms) <= _EVEN * latest_ms for step_ms in steps_ms) < _MOST:
+            return  # stamps that jump tell no rate
         self._keep_latest()
         self._mixed = _LATEST_FRAMES
         self._prior = None

@@ -1,5 +1,6 @@
 """common/media/rates.py: rates by the clock, frame rates of stream time, usual rates."""
 
+import random
 from fractions import Fraction
 
 import pytest
@@ -183,3 +184,14 @@ def test_jitter_is_no_other_rate() -> None:
         meter.observe(round(number * 1000 / 60) + (6 if number % 2 else -6))
         if number > 60:
             assert meter.fps == pytest.approx(60, rel=0.05)
+
+
+def test_stamps_that_jump_tell_no_other_rate() -> None:
+    jumps = random.Random(2)
+    meter = FrameRate(adapts=True)
+    time_ms = 0
+    for number in range(600):
+        time_ms = max(time_ms + 1, round(number * 1000 / 30) + jumps.randint(0, 300))
+        meter.observe(time_ms)
+        if number > 130:
+            assert meter.fps == pytest.approx(30, rel=0.15)

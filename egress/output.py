@@ -4,13 +4,14 @@ An output lets viewers in by its protocol, and subscribes to what they ask for. 
 renditions; they know no output. `egress.run` has the table of all of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from common.access.address_limits import AddressLimit
 from common.access.refusals import RefusalTable
 from common.config.settings import Settings
+from common.ipc.control_messages import Endpoint
 from common.ipc.identity import ChildId, StreamId
 from egress.streams.registry import Streams
 from egress.streams.stream import Stream
@@ -59,6 +60,9 @@ class Output(Protocol):
 
         The first call brings the default settings, right after all outputs are made.
         """
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        """These children run now: from whom viewers may come."""
 
     def on_stream(self, stream: Stream) -> None:
         """A stream has new renditions, of which nothing has been given out yet.

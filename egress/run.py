@@ -7,6 +7,7 @@ changes a stream; each tick ends what is over.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import ChainMap
@@ -92,7 +93,12 @@ class EgressServer:
         )
         self._outputs = [make(context) for make in OUTPUTS]
         sockets = ChainMap(*[dict(output.endpoints) for output in self._outputs])
-        self.endpoint = Endpoint(process.child, process.boot_id, tags=tags, **sockets)
+        self.endpoint = Endpoint(
+            process.child,
+            process.boot_id,
+            tags=tags,
+            **sockets,  # type: ignore[arg-type]  # of its fields these are addresses alone
+        )
         self.configure(Settings())
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
@@ -220,6 +226,8 @@ class EgressServer:
                     self._report_demand(stream_id)
                 self._demand.prune(self._streams.by_id.keys())
                 self._check_outputs(now)
+                with contextlib.suppress(OSError):  # the run directory is not there yet
+                    self._listener.listen_again()
 
     def _tick_stream(self, stream: Stream, now: float) -> None:
         due = stream.due_at()
@@ -296,7 +304,9 @@ class EgressServer:
             output.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        """Nothing: an egress connects to nobody."""
+        """Let the outputs know who may hand viewers over; an egress connects to nobody."""
+        for output in self._outputs:
+            output.on_topology(endpoints)
 
     def on_welcome(self) -> None:
         self._by_address.set_elsewhere({})  # this supervisor has reported nothing yet

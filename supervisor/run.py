@@ -47,12 +47,13 @@ from supervisor.processes import run_dir as run_directory
 from supervisor.processes.adoption import adopt_children
 from supervisor.processes.children import Children, Listeners
 from supervisor.processes.control import Control
-from supervisor.processes.hellos import HelloMeaning, meaning_of_hello
+from supervisor.processes.hellos import HelloMeaning, endpoint_of, meaning_of_hello
 from supervisor.processes.launch import Program, python_module
 from supervisor.processes.launcher import Launcher, expected_pipeline
 from supervisor.processes.lifecycle import ChildState
 from supervisor.processes.process import is_alive, kill_stranger
 from supervisor.processes.run_dir import RunDirLock
+from supervisor.processes.run_dir_keeper import RunDirKeeper
 from supervisor.processes.systemd import Systemd
 from supervisor.processes.watchdog import Watchdog
 
@@ -69,12 +70,13 @@ class Supervisor:
         self,
         settings: Settings,
         run_dir: Path,
+        lock: RunDirLock,
         *,
         config_path: Path | None = None,
         program: Program = python_module,
         announce: Callable[[str], object] = print,
     ) -> None:
-        """`run_dir` is prepared and locked by the caller (`serve`)."""
+        """`run_dir` is prepared by the caller (`serve`)."""
         self.settings = settings
         self.config_path = config_path
         self._run_dir = run_dir
@@ -109,6 +111,8 @@ class Supervisor:
         handlers = self._on_hello, self._on_message, commands.handle
         self._control = Control(self._bus, run_dir, self._boot_id, self.children, *handlers)
         commands.answer = self._control.answer
+        parts = self._control, self.children, self.farm, self._fail
+        self._keeper = RunDirKeeper(run_dir, lock, *parts)
         self._executor = Executor(self.farm, self._control, self.children, self._launcher)
         self.operations = Operations(self.farm, self._executor.execute, self._loop.time)
 
@@ -119,7 +123,7 @@ class Supervisor:
         for number, handler in (
             (signal.SIGTERM, self.stop),
             (signal.SIGINT, self.stop),
-            (signal.SIGHUP, self._on_hup),
+            (signal.SIGHUP, self.reload),
         ):
             self._loop.add_signal_handler(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
@@ -149,7 +153,7 @@ class Supervisor:
             self._executor.close()
             self.children.leave()
             self._bus.close()
-        run_directory.clear(self._run_dir)
+        self._keeper.clear()
         if self._failure:
             print(f"tfarm: {self._failure}", file=sys.stderr)
             return ExitCode.FAILED
@@ -166,7 +170,7 @@ class Supervisor:
         try:
             self._launcher.choose_port()
         except OSError as error:
-            self._fail_start(error.strerror or str(error))
+            self._fail(error.strerror or str(error))
         else:
             for child in self._launcher.children:
                 self.children.start(self._launcher.spec(child))
@@ -181,8 +185,8 @@ class Supervisor:
             self.children.kill_all()
         self._stop.set()
 
-    def _fail_start(self, reason: str) -> None:
-        """End a farm that had better not start."""
+    def _fail(self, reason: str) -> None:
+        """End a farm that had better not run."""
         self._failure = reason
         self._stop.set()
 
@@ -192,6 +196,7 @@ class Supervisor:
             self._systemd.beat()
             self._report.sample()
             self._watchdog.check_memory()
+            self._keeper.check(self._loop.time())
             await asyncio.sleep(HEARTBEAT_S)
 
     # ---- which children ---------------------------------------------------------------------
@@ -262,7 +267,7 @@ class Supervisor:
     def _welcome(self, hello: Hello) -> None:
         self._control.add(hello.child)
         endpoints = [e for e in self._endpoints() if e.child != hello.child]
-        welcome = Welcome(self._boot_id, self.settings, (*endpoints, hello.endpoint))
+        welcome = Welcome(self._boot_id, self.settings, (*endpoints, endpoint_of(hello)))
         self._control.send(hello.child, welcome)
 
     def _on_message(self, child: ChildId, message: Any, payloads: Sequence[bytes]) -> None:
@@ -321,10 +326,10 @@ class Supervisor:
         has_failed = machine.state in (ChildState.BACKOFF, ChildState.FATAL)
         is_first = child not in self._ever_ready and not self._is_announced
         if KINDS[child.kind].is_vital and has_failed and is_first:
-            self._fail_start(f"{child} cannot start: {machine.reason}")
+            self._fail(f"{child} cannot start: {machine.reason}")
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
-        return tuple(hello.endpoint for hello in self.farm.hellos.values())
+        return tuple(map(endpoint_of, self.farm.hellos.values()))
 
     # ---- for people -------------------------------------------------------------------------
 
@@ -335,9 +340,6 @@ class Supervisor:
         self._is_announced = True
         self._announce(self._report.banner())
         self._systemd.ready()
-
-    def _on_hup(self) -> None:
-        self.reload()
 
     def reload(self) -> tuple[bool, str]:
         """Read the configuration again; what became of it, in words."""
@@ -381,6 +383,7 @@ def serve(
         supervisor = Supervisor(
             settings,
             run_dir,
+            lock,
             config_path=config_path,
             program=program,
             announce=lambda text: stdout.write(f"{text}\n"),

@@ -187,6 +187,17 @@ class Receiver:
                 self._look_again()
         return TAKEN
 
+    def listen_again(self, address: str) -> None:
+        """Bind an address once more whose file was removed; links that stand are kept.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        try:
+            self._socket.bind(address)
+        except zmq.ZMQError as error:
+            raise OSError(error.errno, error.strerror, socket_path(address)) from error
+
     def close(self) -> None:
         """Close the socket; what has not left is dropped."""
         if not self._closed:

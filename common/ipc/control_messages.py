@@ -43,6 +43,7 @@ class Endpoint:
     media: str = ""  # a worker's Unix socket for access units
     tags: str = ""  # an egress's Unix socket for tags
     handover: str = ""  # an egress's Unix socket for players
+    pid: int = 0  # its process, as the supervisor has it; 0: from one that does not say
 
 
 @dataclass(frozen=True, slots=True)

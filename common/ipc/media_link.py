@@ -103,11 +103,16 @@ class MediaListener:
         self._on_read = on_read
         self._lines = RateLimit()
         self._loop = asyncio.get_running_loop()
-        self._path = socket_path(address)
+        self._address, self._path = address, socket_path(address)
         self._senders: dict[bytes, Sender] = {}
         self._has_read = False
         self._receiver = bus.listener(address, self._take, self._on_turn)
         self._timer = self._loop.call_later(LOOK_S, self._look)
+
+    def listen_again(self) -> None:
+        """Bind the socket once more if its file was removed. Raises OSError."""
+        if not self._receiver.closed and not os.path.lexists(self._path):
+            self._receiver.listen_again(self._address)
 
     def close(self) -> None:
         """Close all, and remove the socket's file."""

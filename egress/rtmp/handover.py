@@ -1,7 +1,9 @@
 """Takes players' connections over from ingest (IO); the form is in `common.ipc.socket_handover`.
 
 Each handover is a short connection on a Unix SEQPACKET socket in the run directory. A malformed one
-is answered and closed, its descriptors with it.
+is answered and closed, its descriptors with it. Only the farm's ingests hand players over: others
+are closed, unless the topology that names them is still on its way. Who connects and says nothing
+makes room for the next.
 """
 
 import asyncio
@@ -11,8 +13,9 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
+from common.ipc.peer_credentials import is_trusted, peer_credentials
 from common.ipc.socket_handover import (
     ADOPTED,
     DECLINED,
@@ -21,7 +24,7 @@ from common.ipc.socket_handover import (
     MAX_ANSWER_BYTES,
     PIECE_BYTES,
 )
-from common.process.log import RateLimit, more
+from common.process.log import PeerLines, more
 from common.rtmp.snapshot import MAX_SNAPSHOT_BYTES
 
 log = logging.getLogger("tfarm.egress.rtmp.handover")
@@ -33,6 +36,11 @@ MAX_DESCRIPTORS = 2  # one is wanted, and what is too much must be seen
 FULL_WAIT_S = 0.01
 EXHAUSTED_WAIT_S = 0.1  # without accepting, when there are no descriptors left
 ACCEPTS = 64  # a turn of the loop
+# An ingest says all at once, as soon as it is connected.
+IDLE_S = 0.05
+# An ingest that has just started may be here before the topology that names it.
+UNKNOWN_S = 1.0
+MAX_UNKNOWN = 16
 
 # Adopts the socket and returns None, or returns why not; then the socket is closed here.
 Adopt = Callable[[socket.socket, bytes], str | None]
@@ -45,13 +53,28 @@ class HandoverServer:
         self._path = path
         self._adopt = adopt
         self._loop = asyncio.get_running_loop()
-        self._incoming: set[_Incoming] = set()
-        self._lines = RateLimit()
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listener.setblocking(False)
-        self._listener.bind(path)
-        self._listener.listen(BACKLOG)
-        self._loop.add_reader(self._listener.fileno(), self._on_connections)
+        self._ingests: Set[int] = frozenset()  # their processes
+        self._unknown: dict[socket.socket, int] = {}  # the process that connected; oldest first
+        self._incoming: dict[_Incoming, float] = {}  # since when; oldest first
+        self._lines = PeerLines()
+        self._listener = self._listen()
+
+    def follow(self, ingests: Set[int]) -> None:
+        """Take players from these processes; 0 among them stands for any."""
+        self._ingests = ingests
+        for link, pid in tuple(self._unknown.items()):
+            if self._is_ingest(pid):
+                del self._unknown[link]
+                self._take(link, pid)
+
+    def listen_again(self) -> None:
+        """Listen at the same path again if the socket's file is gone. Raises OSError."""
+        if self._listener.fileno() < 0 or os.path.lexists(self._path):
+            return
+        before, self._listener = self._listener, self._listen()
+        self._loop.remove_reader(before.fileno())
+        before.close()
+        log.warning("listening again path=%s reason=the socket was removed", self._path)
 
     def close(self) -> None:
         """Stop listening and remove the socket file."""
@@ -61,8 +84,23 @@ class HandoverServer:
         self._listener.close()
         for incoming in tuple(self._incoming):
             incoming.close()
+        for link in self._unknown:
+            link.close()
+        self._unknown.clear()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            listener.setblocking(False)
+            listener.bind(self._path)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        self._loop.add_reader(listener.fileno(), self._on_connections)
+        return listener
 
     def _resume(self) -> None:
         if self._listener.fileno() >= 0:
@@ -70,7 +108,7 @@ class HandoverServer:
 
     def _on_connections(self) -> None:
         for _ in range(ACCEPTS):
-            if len(self._incoming) >= MAX_AT_ONCE:
+            if len(self._incoming) >= MAX_AT_ONCE and not self._end_idle():
                 # The rest waits in the backlog.
                 self._pause(FULL_WAIT_S)
                 return
@@ -79,20 +117,65 @@ class HandoverServer:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._warn("accepting a handover failed reason=%s", error)
+                self._warn("accepting a handover failed reason=%s", error, 0)
                 self._pause(EXHAUSTED_WAIT_S)
                 return
             link.setblocking(False)
-            incoming = _Incoming(link, self._loop, self._adopt, self._incoming, self._warn)
-            self._incoming.add(incoming)
+            self._on_connection(link)
+
+    def _on_connection(self, link: socket.socket) -> None:
+        try:
+            peer = peer_credentials(link)
+        except OSError:
+            link.close()
+            return
+        if not is_trusted(peer.uid):
+            self._turn_away(link, peer.pid)
+        elif self._is_ingest(peer.pid):
+            self._take(link, peer.pid)
+        else:
+            if len(self._unknown) >= MAX_UNKNOWN:
+                oldest = next(iter(self._unknown))
+                self._turn_away(oldest, self._unknown.pop(oldest))
+            self._unknown[link] = peer.pid
+            self._loop.call_later(UNKNOWN_S, self._on_unknown_late, link)
+
+    def _on_unknown_late(self, link: socket.socket) -> None:
+        if (pid := self._unknown.pop(link, None)) is not None:
+            self._turn_away(link, pid)
+
+    def _turn_away(self, link: socket.socket, pid: int) -> None:
+        self._warn("declined a handover reason=%s", f"process {pid} is no ingest of this farm", pid)
+        link.close()
+
+    def _is_ingest(self, pid: int) -> bool:
+        return pid in self._ingests or 0 in self._ingests
+
+    def _take(self, link: socket.socket, pid: int) -> None:
+        def warn(what: str, reason: object) -> None:
+            self._warn(what, reason, pid)
+
+        incoming = _Incoming(link, self._loop, self._adopt, self._incoming, warn)
+        self._incoming[incoming] = self._loop.time()
+
+    def _end_idle(self) -> bool:
+        """End the one that has said nothing for the longest time, if it is too long."""
+        until_s = self._loop.time() - IDLE_S
+        for incoming, since_s in self._incoming.items():
+            if since_s > until_s:
+                return False
+            if incoming.is_idle:
+                incoming.decline("it said nothing")
+                return True
+        return False
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener.fileno())
         self._loop.call_later(seconds, self._resume)
 
-    def _warn(self, what: str, reason: object) -> None:
+    def _warn(self, what: str, reason: object, pid: int) -> None:
         """Log a warning, at a limited rate: what went wrong with one often does with many."""
-        held_back = self._lines.allow(time.monotonic())
+        held_back = self._lines.allow(pid, time.monotonic())
         if held_back is not None:
             log.warning(f"{what}%s", reason, more(held_back))
 
@@ -105,7 +188,7 @@ class _Incoming:
         link: socket.socket,
         loop: asyncio.AbstractEventLoop,
         adopt: Adopt,
-        all_of_them: "set[_Incoming]",
+        all_of_them: "dict[_Incoming, float]",
         warn: Callable[[str, object], None],
     ) -> None:
         self._warn = warn
@@ -116,8 +199,13 @@ class _Incoming:
         self._socket: socket.socket | None = None
         self._length = 0
         self._snapshot = bytearray()
-        self._timer = loop.call_later(DEADLINE_S, self._decline, "the handover took too long")
+        self._timer = loop.call_later(DEADLINE_S, self.decline, "the handover took too long")
         loop.add_reader(link.fileno(), self._on_packet)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell if it has said nothing yet."""
+        return not self._length
 
     def close(self) -> None:
         if self._link.fileno() >= 0:
@@ -127,7 +215,7 @@ class _Incoming:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self._all.discard(self)
+        self._all.pop(self, None)
 
     def _on_packet(self) -> None:
         try:
@@ -141,14 +229,14 @@ class _Incoming:
         if descriptors and (len(descriptors) > 1 or self._length):
             for descriptor in descriptors:
                 os.close(descriptor)
-            self._decline("more than one socket")
+            self.decline("more than one socket")
         elif flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             for descriptor in descriptors:
                 os.close(descriptor)
             # The kernel cuts descriptors off that this process has no room for.
             no_room = flags & socket.MSG_CTRUNC and not descriptors
             what = "no descriptors are left" if no_room else "a packet that is too long"
-            self._decline(what)
+            self.decline(what)
         elif not data:
             self.close()
         elif not self._length:
@@ -158,24 +246,24 @@ class _Incoming:
 
     def _begin(self, data: bytes, descriptors: list[int]) -> None:
         if not descriptors:
-            self._decline("no socket")
+            self.decline("no socket")
             return
         try:
             self._socket = socket.socket(fileno=descriptors[0])
         except OSError:
             os.close(descriptors[0])
-            self._decline("the descriptor is no socket")
+            self.decline("the descriptor is no socket")
             return
         if len(data) < HEADER.size:
-            self._decline("a packet that is too short")
+            self.decline("a packet that is too short")
             return
         magic, length = HEADER.unpack_from(data)
         if magic != MAGIC:
-            self._decline("another version of the handover")
+            self.decline("another version of the handover")
         elif not 0 < length <= MAX_SNAPSHOT_BYTES:
-            self._decline(f"a snapshot of {length} bytes")
+            self.decline(f"a snapshot of {length} bytes")
         elif self._socket.type != socket.SOCK_STREAM:
-            self._decline("the descriptor is no stream socket")
+            self.decline("the descriptor is no stream socket")
         else:
             self._length = length
             self._add(data[HEADER.size :])
@@ -183,7 +271,7 @@ class _Incoming:
     def _add(self, data: bytes) -> None:
         self._snapshot += data
         if len(self._snapshot) > self._length:
-            self._decline("a snapshot longer than announced")
+            self.decline("a snapshot longer than announced")
         elif len(self._snapshot) == self._length and self._socket is not None:
             taken, self._socket = self._socket, None
             try:
@@ -195,9 +283,10 @@ class _Incoming:
                 self._answer(ADOPTED)
             else:
                 taken.close()
-                self._decline(reason)
+                self.decline(reason)
 
-    def _decline(self, reason: str) -> None:
+    def decline(self, reason: str) -> None:
+        """Answer no, and end it."""
         self._warn("declined a handover reason=%s", reason)
         self._answer((DECLINED + reason.encode())[:MAX_ANSWER_BYTES])
 

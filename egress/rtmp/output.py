@@ -1,10 +1,13 @@
 """RTMP play as an output of the egress (IO): players come by handover from ingest."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 
 from common.config.settings import Settings
+from common.ipc.control_messages import Endpoint
 from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.identity import StreamId
+from common.ipc.kinds import KINDS
 from egress.output import Audience, OutputContext
 from egress.rtmp.handover import HandoverServer
 from egress.rtmp.players import Players
@@ -30,11 +33,16 @@ class RtmpOutput:
     def configure(self, settings: Settings) -> None:
         self._players.configure(settings)
 
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        self._handover.follow({e.pid for e in endpoints if KINDS[e.child.kind].listens})
+
     def on_stream(self, stream: Stream) -> None:
         """Nothing: players ask for what they play."""
 
     def check(self, now: float) -> None:
         self._players.check(now)
+        with contextlib.suppress(OSError):  # the run directory is not there yet
+            self._handover.listen_again()
 
     async def stop(self, reason: str) -> None:
         self._handover.close()

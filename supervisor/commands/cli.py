@@ -18,6 +18,7 @@ from typing import Annotated  # noqa: E402
 import typer  # noqa: E402
 
 from supervisor.commands.help import explained  # noqa: E402
+from supervisor.commands.options import asks_the_farm  # noqa: E402
 from supervisor.commands.table import COMMANDS  # noqa: E402
 from supervisor.commands.version import VERSION  # noqa: E402
 
@@ -48,4 +49,5 @@ def top(
 
 
 for command in COMMANDS.values():
-    app.command(command.name, cls=explained(command.example))(command.run)
+    run = command.run if command.answer is None else asks_the_farm(command.run)
+    app.command(command.name, cls=explained(command.example))(run)

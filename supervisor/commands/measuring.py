@@ -24,6 +24,7 @@ from common.config.settings import Calibration, Settings
 from common.errors import TfarmError
 from common.ipc.identity import CPU, cpu_worker
 from supervisor.commands.client import status as ask_status
+from supervisor.commands.client import understanding
 from supervisor.commands.examination import ask_child, visible_gpu
 from supervisor.commands.version import VERSION
 from supervisor.hardware.device_ids import is_called
@@ -119,7 +120,8 @@ def refuse_if_busy(run_dir: Path, devices: Sequence[str]) -> None:
     if not is_served(run_dir):
         return
     document = ask_status(run_dir)
-    words = [word for device in devices for word in busy_devices(document, device)]
+    with understanding():
+        words = [word for device in devices for word in busy_devices(document, device)]
     if words:
         raise CannotCalibrate(
             f"the farm in {run_dir} is at work: {'; '.join(dict.fromkeys(words))}. "

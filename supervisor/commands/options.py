@@ -3,7 +3,9 @@
 Every command is a start of its own: nothing is imported here that `tfarm --help` has no use for.
 """
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -31,16 +33,38 @@ Device = Annotated[
 
 
 def farm_dir(given: Path | None) -> Path:
-    """The run directory of the farm that is meant, absolute."""
-    from supervisor.processes.run_dir import find_run_dir
+    """The run directory of the farm that is meant, absolute; ends where it is another user's."""
+    from supervisor.processes.run_dir import find_run_dir, why_untrusted
 
-    return Path(os.path.abspath(given or find_run_dir(os.environ, os.geteuid())))
+    uid = os.geteuid()
+    found = Path(os.path.abspath(given or find_run_dir(os.environ, uid)))
+    if why := why_untrusted(found, uid, is_named=given is not None):
+        fail(why)
+    return found
 
 
 def fail(problem: object) -> NoReturn:
-    """End with the reason."""
-    typer.echo(f"tfarm: {problem}", err=True)
+    """End with the reason, which may have a farm's or a peer's words in it."""
+    from common.words import printable
+
+    typer.echo(f"tfarm: {printable(str(problem))}", err=True)
     raise typer.Exit(ExitCode.FAILED)
+
+
+def asks_the_farm(run: Callable[..., None]) -> Callable[..., None]:
+    """Make an end with a reason of whatever a farm's answer is, in place of a traceback."""
+
+    @functools.wraps(run)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        from supervisor.commands import client
+
+        try:
+            with client.understanding():
+                run(*arguments, **options)
+        except (client.NotRunning, client.CommandFailed) as error:
+            fail(error)
+
+    return guarded
 
 
 def bad_config(error: ConfigError) -> NoReturn:
@@ -51,23 +75,15 @@ def bad_config(error: ConfigError) -> NoReturn:
 
 
 def ask_for(run_dir: Path | None, name: str, **arguments: str) -> dict[str, Any]:
-    """Ask the running farm; the answer's document."""
-    import json
+    """Ask the running farm; the answer's document. Raises as `client.ask`."""
+    from supervisor.commands.client import ask_document, for_terminal
 
-    from supervisor.commands.client import CommandFailed, NotRunning, ask
-
-    try:
-        document: dict[str, Any] = json.loads(ask(farm_dir(run_dir), name, arguments).json)
-    except (NotRunning, CommandFailed) as error:
-        fail(error)
+    document: dict[str, Any] = for_terminal(ask_document(farm_dir(run_dir), name, arguments))
     return document
 
 
 def ask_and_print(run_dir: Path | None, name: str, **arguments: str) -> None:
-    """Ask the running farm; print the answer's words."""
-    from supervisor.commands.client import CommandFailed, NotRunning, ask
+    """Ask the running farm; print the answer's words. Raises as `client.ask`."""
+    from supervisor.commands.client import ask
 
-    try:
-        typer.echo(ask(farm_dir(run_dir), name, arguments).text)
-    except (NotRunning, CommandFailed) as error:
-        fail(error)
+    typer.echo(ask(farm_dir(run_dir), name, arguments).text)

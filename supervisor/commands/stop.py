@@ -15,6 +15,8 @@ def run(run_dir: RunDir = None) -> None:
     from supervisor.processes.run_dir import wait_gone
 
     pid = int(ask_for(run_dir, "stop")["pid"])
+    if pid <= 0:
+        raise ValueError(f"process {pid}")
     if not wait_gone(pid, STOP_TIMEOUT_S):
         fail(f"the farm has not ended within {STOP_TIMEOUT_S:g} s (supervisor pid {pid})")
     typer.echo("stopped")

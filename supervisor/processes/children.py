@@ -22,6 +22,8 @@ from common.ipc.kinds import KINDS
 from supervisor.processes import run_dir as run_directory
 from supervisor.processes.launch import LaunchSpec
 from supervisor.processes.lifecycle import (
+    MAX_BACKOFF_S,
+    VITAL_BACKOFF_S,
     Adopt,
     CameUp,
     ChildMachine,
@@ -41,6 +43,7 @@ from supervisor.processes.lifecycle import (
     Warn,
     WentDown,
 )
+from supervisor.processes.proc_stat import OutOfMemory
 from supervisor.processes.process import Process
 from supervisor.processes.run_dir import ChildRecord
 
@@ -70,6 +73,11 @@ class Child:
         return self.spec.child.kind
 
 
+def _machine(child: ChildId) -> ChildMachine:
+    is_vital = KINDS[child.kind].is_vital
+    return ChildMachine(max_backoff_s=VITAL_BACKOFF_S if is_vital else MAX_BACKOFF_S)
+
+
 @dataclass(frozen=True, slots=True)
 class Listeners:
     """The owner's ends of what happens to children."""
@@ -89,6 +97,7 @@ class Children:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
+        self._memory = OutOfMemory()
 
     # ---- the owner's calls ----------------------------------------------------------------
 
@@ -96,13 +105,13 @@ class Children:
         """Want this child; starts it unless it runs."""
         child = self.by_id.get(spec.child)
         if child is None:
-            child = self.by_id[spec.child] = Child(spec, ChildMachine())
+            child = self.by_id[spec.child] = Child(spec, _machine(spec.child))
         child.spec = spec
         self._handle(child, Start())
 
     def adopt(self, spec: LaunchSpec, pid: int, ticks: int, boot_id: BootId) -> None:
         """Take over a child that runs already."""
-        child = self.by_id.setdefault(spec.child, Child(spec, ChildMachine()))
+        child = self.by_id.setdefault(spec.child, Child(spec, _machine(spec.child)))
         child.process = Process.adopt(pid, ticks, self._exit_of(child))
         child.pid = pid
         child.boot_id = boot_id
@@ -113,7 +122,7 @@ class Children:
         child = self.by_id[hello.child]
         child.boot_id, child.address = hello.boot_id, address
         self._handle(child, HelloReceived())
-        self._record()
+        self.record()
 
     def on_message(self, name: ChildId) -> None:
         child = self.by_id.get(name)
@@ -187,6 +196,24 @@ class Children:
         child = self.by_id.get(name)
         return child.pid if child is not None else 0
 
+    def record(self) -> None:
+        """Write the list that a next supervisor adopts from."""
+        records = [
+            ChildRecord(
+                child.spec.child,
+                child.process.pid,
+                child.process.start_ticks,
+                child.boot_id,
+                child.address,
+            )
+            for child in self.by_id.values()
+            if child.process is not None
+        ]
+        try:
+            run_directory.write_children(self._run_dir, records)
+        except OSError as error:
+            log.error("cannot keep the list of children error=%s", error)
+
     # ---- machines ---------------------------------------------------------------------------
 
     async def _until_over(self, children: Iterable[Child]) -> None:
@@ -249,7 +276,7 @@ class Children:
             return
         child.pid = child.process.pid
         log.debug("started child=%s pid=%d", spec.child, child.pid)
-        self._record()
+        self.record()
 
     def _exit_of(self, child: Child) -> Callable[[int | None], None]:
         def on_exit(code: int | None) -> None:
@@ -263,8 +290,10 @@ class Children:
             child.process = None
             if child.boot_id:
                 run_directory.remove_sockets_of(self._run_dir, child.boot_id)
-            self._handle(child, Exited(code, child.fatal))
-            self._record()
+            is_killed = code == -signal.SIGKILL
+            by_hand = is_killed and not self._memory.may_have_killed(self._loop.time())
+            self._handle(child, Exited(code, child.fatal, by_hand))
+            self.record()
 
         return on_exit
 
@@ -274,23 +303,6 @@ class Children:
 
     def _pid(self, child: Child) -> int:
         return child.process.pid if child.process is not None else 0
-
-    def _record(self) -> None:
-        records = [
-            ChildRecord(
-                child.spec.child,
-                child.process.pid,
-                child.process.start_ticks,
-                child.boot_id,
-                child.address,
-            )
-            for child in self.by_id.values()
-            if child.process is not None
-        ]
-        try:
-            run_directory.write_children(self._run_dir, records)
-        except OSError as error:
-            log.error("cannot keep the list of children error=%s", error)
 
     def _arm(self) -> None:
         if self._timer is not None:

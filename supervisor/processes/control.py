@@ -65,7 +65,8 @@ class Control:
         self._addresses: dict[ChildId, bytes] = {}  # ZeroMQ identities
         self._peers: dict[bytes, ChildId] = {}  # the same the other way round
         self._saying_hello = b""  # whose hello is being handled
-        self._router: Receiver = bus.router(control_address(run_dir), self._on_frames)
+        self._address = control_address(run_dir)
+        self._router: Receiver = bus.router(self._address, self._on_frames)
 
     def add(self, child: ChildId) -> None:
         """Take the incarnation whose hello is being handled for the child from now on.
@@ -109,6 +110,10 @@ class Control:
     def answer(self, peer: bytes, message: object) -> None:
         """Send to the CLI."""
         self._router.send([peer, encode(message)])
+
+    def listen_again(self) -> None:
+        """Bind the socket once more, whose file was removed. Raises OSError."""
+        self._router.listen_again(self._address)
 
     def close(self) -> None:
         self._router.close()

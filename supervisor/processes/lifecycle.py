@@ -11,8 +11,11 @@ BACKOFF    dead, to be started again later
 EXITED     not running, and not to be
 FATAL      not running: starting it again cannot help (exit code 2)
 
-A child that dies is started again at once the first time, then after 1, 2, 4 … 30 s; a minute in
-READY forgets that. Exit code 3 (its device or listener cannot be used) skips the "at once".
+A child that has served is started again at once, however often it dies. Back-off is for failures at
+the start: a child that ends before it has been READY for two seconds is started again at once the
+first time, then after 1, 2, 4 … 30 s; ingest and egress after 1 s at most, since nobody is served
+without them. Exit code 3 (its device or listener cannot be used) skips the "at once"; after it, and
+after code 4 (its device is lost), it takes a minute in READY to have served.
 """
 
 import math
@@ -27,7 +30,9 @@ SILENT_S = 10.0  # … killed
 TERM_TIMEOUT_S = 5.0
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 30.0
-STEADY_S = 60.0  # in READY for this long: earlier failures are forgotten
+VITAL_BACKOFF_S = 1.0  # at most, of a kind without which nobody is served
+SERVED_S = 2.0  # in READY for this long: what ended it was no failure at the start
+STEADY_S = 60.0  # … where it ends for its device's sake
 
 
 class ChildState(Enum):
@@ -75,6 +80,7 @@ class Exited:
 
     code: int | None
     reason: str = ""  # that it reported before
+    is_by_hand: bool = False  # somebody sent SIGKILL, and not for memory: its work is not to blame
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +187,17 @@ _NEXT: dict[ChildState, dict[_Trigger, ChildState]] = {
 class ChildMachine:
     """One child. `restarts` counts spawns after the first one."""
 
-    def __init__(self, *, hello_timeout_s: float = HELLO_TIMEOUT_S) -> None:
+    def __init__(
+        self, *, hello_timeout_s: float = HELLO_TIMEOUT_S, max_backoff_s: float = MAX_BACKOFF_S
+    ) -> None:
         self.state = ChildState.EXITED
         self.wanted = False
         self.restarts = 0
         self.reason = ""  # of the last end, or of the coming one
         self._hello_timeout_s = hello_timeout_s
+        self._max_backoff_s = max_backoff_s
         self._failures = 0
+        self._ready_for_s = 0.0  # how long this incarnation was READY, once that is over
         self._entered_s = 0.0  # when the present state began
         self._last_message_s = 0.0
         self._warned = False
@@ -233,8 +243,8 @@ class ChildMachine:
             case SpawnFailed(reason):
                 self.reason = f"cannot be started: {reason}"
                 return self._transition(self._exit_trigger(None, now, may_be_at_once=False), now)
-            case Exited(code, reason):
-                return self._on_exit(code, reason, now)
+            case Exited():
+                return self._on_exit(event, now)
             case Tick():
                 return self._tick(now)
 
@@ -264,22 +274,27 @@ class ChildMachine:
         self.reason = reason
         return [Kill(reason), *self._transition(_Trigger.FAIL, now)]
 
-    def _on_exit(self, code: int | None, reason: str, now: float) -> list[Action]:
+    def _on_exit(self, event: Exited, now: float) -> list[Action]:
         if self.state not in RUNNING:
             return []
+        code, reason = event.code, event.reason
         if self.state is not ChildState.STOPPING:
             self.reason = reason or describe_exit(code)
         elif reason:
             self.reason = reason
         step = self._exit_trigger(code, now, may_be_at_once=True)
-        return self._transition(step, now, crashed=code not in _ORDERLY)
+        crashed = code not in _ORDERLY and not event.is_by_hand
+        return self._transition(step, now, crashed=crashed)
 
     def _exit_trigger(self, code: int | None, now: float, *, may_be_at_once: bool) -> _Trigger:
         if not self.wanted:
             return _Trigger.EXIT_DONE
         if code == ExitCode.USAGE:
             return _Trigger.EXIT_FATAL
-        if self.state is ChildState.READY and now - self._entered_s >= STEADY_S:
+        if self.state is ChildState.READY:
+            self._ready_for_s = now - self._entered_s
+        is_device = code in (ExitCode.BOOT_FAILED, ExitCode.DEVICE_LOST)
+        if self._ready_for_s >= (STEADY_S if is_device else SERVED_S):
             self._failures = 0
         self._failures += 1
         if self._failures == 1 and may_be_at_once and code != ExitCode.BOOT_FAILED:
@@ -291,6 +306,8 @@ class ChildMachine:
         if state is None:
             return []
         before, self.state = self.state, state
+        if before is ChildState.READY:
+            self._ready_for_s = now - self._entered_s
         self._entered_s = now
         self._deadline_s = math.inf
         actions: list[Action] = []
@@ -301,6 +318,7 @@ class ChildMachine:
             case ChildState.STARTING:
                 self._deadline_s = now + self._hello_timeout_s
                 self.restarts += before is not ChildState.EXITED
+                self._ready_for_s = 0.0
                 actions.append(Spawn())
             case ChildState.READY:
                 self._is_up = True
@@ -317,7 +335,9 @@ class ChildMachine:
 
     def _backoff(self) -> float:
         """1 s after the first failure that waits, then twice as long each time."""
-        return min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** max(0, min(self._failures - 2, 10)))
+        return min(
+            self._max_backoff_s, FIRST_BACKOFF_S * 2.0 ** max(0, min(self._failures - 2, 10))
+        )
 
 
 # Exits that a child chose: by hand, without a supervisor, or without its device. Which stream met

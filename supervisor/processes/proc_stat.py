@@ -4,10 +4,14 @@ PSS, not RSS: the children share the interpreter's and the libraries' pages, and
 these once a child.
 """
 
+import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from supervisor.processes.hang import ThreadState
+
+SAME_S = 2.0  # kills that come together are of one shortage
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -51,6 +55,34 @@ def read_thread_state(pid: int) -> ThreadState | None:
         return ThreadState(stat.rpartition(")")[2].split()[0], int(slices))
     except (OSError, ValueError, IndexError):
         return None
+
+
+def oom_kills() -> int | None:
+    """How many processes the kernel has killed for memory since boot; None: it does not say."""
+    try:
+        with Path("/proc/vmstat").open() as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+class OutOfMemory:
+    """Tells if a SIGKILL may have been the kernel's, for memory."""
+
+    def __init__(self, count: Callable[[], int | None] = oom_kills) -> None:
+        self._count = count
+        self._known = count()
+        self._short_until_s = -math.inf
+
+    def may_have_killed(self, now: float) -> bool:
+        """Tell it of a kill that was just seen; so is the next one, if it comes at once."""
+        count = self._count()
+        if count is None:
+            return True
+        if count != self._known:
+            self._known = count
+            self._short_until_s = now + SAME_S
+        return now <= self._short_until_s
 
 
 class CpuMeter:

@@ -9,18 +9,21 @@ import contextlib
 import fcntl
 import json
 import os
+import pwd
 import re
 import select
 import socket
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from common.errors import TfarmError
 from common.ipc.control_link import CONTROL_SOCKET
 from common.ipc.identity import BootId, ChildId, Role
+from common.ipc.peer_credentials import PeerCredentials, peer_credentials
 
 SERVICE = Path("/run/tfarm")  # deploy/tfarm.service's RuntimeDirectory
 LOCK = "supervisor.lock"
@@ -62,9 +65,51 @@ def default_run_dir(environ: Mapping[str, str], uid: int) -> Path:
 def find_run_dir(environ: Mapping[str, str], uid: int) -> Path:
     """Where the farm is that a command is for: the default, or the service's if only that runs."""
     own = default_run_dir(environ, uid)
-    if environ.get("RUNTIME_DIRECTORY") or is_served(own) or not is_served(SERVICE):
+    if environ.get("RUNTIME_DIRECTORY"):
         return own
-    return SERVICE
+    is_there = is_served(own) and not why_untrusted(own, uid)
+    return own if is_there or not is_served(SERVICE) else SERVICE
+
+
+def why_untrusted(run_dir: Path, uid: int, *, is_named: bool = False) -> str:
+    """Say why a user may not believe what is in a run directory; "": he may, or it is not there.
+
+    It is the user's own, or root's, and nobody else can write in it. Root may use anybody's that
+    `is_named`, and the service's: it means that user's farm then.
+    """
+    try:
+        # a name that was found, not given, may be a link that somebody else put there
+        found = run_dir.stat() if is_named else run_dir.lstat()
+    except OSError:
+        return ""
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{run_dir} is no directory"
+    if found.st_mode & 0o022:
+        return f"others may write in {run_dir} (mode {stat.S_IMODE(found.st_mode):o})"
+    if found.st_uid in (0, uid):
+        return ""
+    owner = user_name(found.st_uid)
+    if uid != 0:
+        return f"{run_dir} belongs to {owner}"
+    if is_named or run_dir == SERVICE:
+        return ""
+    return f"{run_dir} belongs to {owner}; if that one's farm is meant: --run-dir {run_dir}"
+
+
+def why_served_by_another(run_dir: Path, uid: int) -> str:
+    """Say why who serves a run directory may not do so; "": its owner does, or root."""
+    owner = run_dir.stat().st_uid
+    if uid in (0, owner):
+        return ""
+    return f"{run_dir} belongs to {user_name(owner)}, but {user_name(uid)} listens in it"
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, or the number where it has none."""
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"user {uid}"
 
 
 def prepare(path: Path) -> Path:
@@ -104,33 +149,86 @@ class RunDirLock:
 
     def __init__(self, run_dir: Path) -> None:
         """Raises AlreadyRunning."""
-        self._file = (run_dir / LOCK).open("a+")
+        self._run_dir = run_dir
+        if is_served(run_dir):  # its lock may have been removed; it will take it again
+            raise _already_running(run_dir)
+        self._file = _locked(run_dir)
+
+    def is_in_place(self) -> bool:
+        """Tell if the lock that is held is the one that others would find."""
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = (self._run_dir / LOCK).lstat()
         except OSError:
-            self._file.seek(0)
-            holder = self._file.read(32).strip()
-            self._file.close()
-            raise AlreadyRunning(
-                f"a farm is already running in {run_dir} (supervisor pid {holder or 'unknown'}); "
-                f"give this one another --run-dir, or end that one: tfarm stop"
-            ) from None
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+            return False
+        return os.path.samestat(there, os.fstat(self._file.fileno()))
+
+    def renew(self) -> None:
+        """Take the lock that others would find. Raises AlreadyRunning."""
+        file = _locked(self._run_dir)
+        self._file.close()
+        self._file = file
 
     def release(self) -> None:
         self._file.close()
 
 
+def _locked(run_dir: Path) -> IO[str]:
+    file = (run_dir / LOCK).open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise _already_running(run_dir) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _already_running(run_dir: Path) -> AlreadyRunning:
+    try:
+        with (run_dir / LOCK).open() as file:
+            holder = file.read(32).strip()
+    except OSError:
+        holder = ""
+    return AlreadyRunning(
+        f"a farm is already running in {run_dir} (supervisor pid {holder or 'unknown'}); "
+        f"give this one another --run-dir, or end that one: tfarm stop"
+    )
+
+
 def is_served(run_dir: Path) -> bool:
     """Tell if a supervisor listens on the control socket there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(run_dir / CONTROL_SOCKET))
+        except BlockingIOError:  # so many wait that there is no room in its backlog
+            return True
         except OSError:
             return False
         return True
+
+
+def served_by(run_dir: Path, timeout_s: float) -> PeerCredentials | None:
+    """Return whose process listens on the control socket there; None: nobody's.
+
+    Raises:
+        TimeoutError: somebody does, and takes no connection.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        while True:
+            try:
+                probe.connect(str(run_dir / CONTROL_SOCKET))
+                return peer_credentials(probe)
+            except BlockingIOError:
+                if time.monotonic() >= deadline_s:
+                    raise TimeoutError from None
+                time.sleep(0.02)
+            except OSError:
+                return None
 
 
 def why_unserved(run_dir: Path) -> str:
@@ -182,7 +280,7 @@ def read_children(run_dir: Path) -> list[ChildRecord]:
             )
             for item in items
         ]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 
@@ -200,6 +298,8 @@ def remove_sockets(run_dir: Path, keep: Iterable[BootId] = ()) -> int:
     """Remove the socket files of children that are not among those to keep; how many."""
     kept = set(keep)
     removed = 0
+    if not run_dir.is_dir():
+        return 0
     for path in run_dir.iterdir():
         match = _CHILD_SOCKET.fullmatch(path.name)
         if match and match["boot_id"] not in kept and path.is_socket():
@@ -218,5 +318,5 @@ def clear(run_dir: Path) -> None:
     """After a clean end: nothing is left but the lock file, which others may be waiting on."""
     remove_sockets(run_dir)
     for name in (CONTROL_SOCKET, CHILDREN):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             (run_dir / name).unlink()

@@ -81,7 +81,7 @@ def test_a_killed_or_stopped_worker_costs_its_own_streams_a_moment_and_others_no
         with hit, other:
             started([hit, other])
             killed = pid_of(farm, worker_of(farm, "a"))
-            os.kill(killed, signal.SIGKILL)
+            os.kill(killed, signal.SIGSEGV)
             assert longest_silence(hit, 3) < 1.5
             other.stop()
             # Both streams are on one worker now. After its second loss "a" goes on alone, on a

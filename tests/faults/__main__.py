@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.faults import connections, media, overload, processes, scene
+from tests.faults import connections, kills, media, overload, processes, scene
 from tests.faults.scene import Result
 
 FAULTS: tuple[Callable[[], Result], ...] = (
@@ -29,6 +29,7 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     processes.kill_ingest,
     processes.kill_one_egress,
     processes.kill_one_ingest,
+    kills.kill_at_random,
     processes.drain_device,
     overload.overload,
     media.publisher_vanishes,

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import os
 import select
 import signal
 import socket
@@ -23,7 +24,7 @@ from common.config.settings import Settings
 from common.ipc.control_link import control_address
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello, SupervisorBeat, Welcome
 from common.ipc.envelope import decode_frames, encode
-from common.ipc.identity import BootId
+from common.ipc.identity import BootId, ChildId
 from common.ipc.socket_handover import HandoverAck, HandoverClient
 from common.rtmp.events import ConnectRequested, PlayRequested
 from common.rtmp.session import ServerSession
@@ -76,7 +77,9 @@ class EgressProcess:
         if self._beats:
             self.send(SupervisorBeat(SUPERVISOR))
         self.receive(Hello)
-        self.send(Welcome(SUPERVISOR, self.settings, ()))
+        ingest = ChildId("ingest")  # which is this process, too
+        here = Endpoint(ingest, SUPERVISOR, pid=os.getpid())
+        self.send(Welcome(SUPERVISOR, self.settings, (here,)))
         self._tags = BlockingSender(self.endpoint.tags)
         return self
 

@@ -6,12 +6,13 @@ It is what an output of a server is, a class and a line in the table: `RECORD` n
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import egress.run
 from common.config.settings import Settings
 from common.ipc.child import child_parser, run_child
+from common.ipc.control_messages import Endpoint
 from common.ipc.identity import StreamId
 from egress.__main__ import KIND, build
 from egress.output import Audience, OutputContext
@@ -50,6 +51,9 @@ class RecorderOutput:
         for text in os.environ[RECORD].split(";"):
             stream_id, rendition, name = text.split()
             self._renditions[name] = stream_id, rendition
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        pass
 
     def on_stream(self, stream: Stream) -> None:
         for name, (stream_id, rendition) in self._renditions.items():

@@ -27,6 +27,7 @@ from common.ipc.identity import ChildId, StreamId
 from common.process.log import PEER_BURST
 from supervisor.commands import client
 from supervisor.commands.client import CommandFailed, NotRunning
+from supervisor.processes.run_dir import RunDirLock
 from supervisor.run import Supervisor
 from tests.kit.children import INGEST0
 from tests.kit.toy_supervisor import (
@@ -242,7 +243,8 @@ def test_one_early_message_that_cannot_be_handled_does_not_end_the_supervisor() 
     async def main(run_dir: Path) -> None:
         errors: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
-        supervisor = Supervisor(Settings(), run_dir)
+        lock = RunDirLock(run_dir)
+        supervisor = Supervisor(Settings(), run_dir, lock)
         for key in "ab":
             supervisor._on_message(child, Readmit(StreamId(f"live/{key}")), ())
         supervisor._is_adopting = False
@@ -253,6 +255,7 @@ def test_one_early_message_that_cannot_be_handled_does_not_end_the_supervisor() 
             supervisor._handle_early()
             await asyncio.sleep(0)
         supervisor._bus.close()
+        lock.release()
         assert [message.stream_id for message in taken] == ["live/a", "live/b"]
         assert len(errors) == 1
 

@@ -29,7 +29,14 @@ from common.flv.amf0 import encode as encode_amf0
 from common.flv.audio import aac_frame, aac_sequence_header
 from common.flv.video import avc_nalus, avc_sequence_header
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
-from supervisor.commands.client import NotRunning, status
+from common.words import printable
+from supervisor.commands.client import (
+    CommandFailed,
+    NotRunning,
+    for_terminal,
+    status,
+    understanding,
+)
 from supervisor.commands.demo.picture import DemoPicture, tone
 
 START_TIMEOUT_S = 20.0
@@ -183,8 +190,8 @@ def run_demo(
         with _farm(run_dir, listen, stopped) as document:
             if document is not None:
                 _publish(document, app, key, seconds, DemoSource(width, height, fps), stopped)
-    except DemoFailed as error:
-        print(f"tfarm: {error}", file=sys.stderr)
+    except (DemoFailed, CommandFailed) as error:
+        print(f"tfarm: {printable(str(error))}", file=sys.stderr)
         return ExitCode.FAILED
     return ExitCode.OK
 
@@ -197,11 +204,13 @@ def _publish(
     source: DemoSource,
     stopped: threading.Event,
 ) -> None:
-    apps: dict[str, list[str]] = document["apps"]
-    app = app or next(iter(apps))
-    if app not in apps:
-        raise DemoFailed(f"the farm has no app {app!r}; it has {', '.join(apps)}")
-    base = f"rtmp://{document['listen']['rtmp'][0]}/{app}"
+    with understanding():
+        apps: dict[str, list[str]] = document["apps"]
+        app = app or next(iter(apps))
+        if app not in apps:
+            raise DemoFailed(f"the farm has no app {app!r}; it has {', '.join(apps)}")
+        base = f"rtmp://{document['listen']['rtmp'][0]}/{app}"
+        renditions = [str(rendition) for rendition in apps[app]]
     publisher = DemoPublisher(f"{base}/{key}", source)
     publisher.start()
     try:
@@ -210,7 +219,7 @@ def _publish(
         if publisher.publishing.is_set():
             name = key.partition("?")[0]
             print(f"Publishing a clock and a tone to {base}/{name}. Play it, for example:")
-            for rendition in apps[app]:
+            for rendition in renditions:
                 print(f"  ffplay -fflags nobuffer {base}/{name}/{rendition}")
             print(
                 "Its clock: time of day; then hours:minutes:seconds and the frame of that second."
@@ -236,10 +245,12 @@ def _farm(
 ) -> Iterator[dict[str, Any] | None]:
     """The status of the farm that runs there, or of one started for the demo."""
     try:
-        yield status(run_dir)
-        return
+        document = for_terminal(status(run_dir))
     except NotRunning:
         pass
+    else:
+        yield document
+        return
     print(f"No farm runs in {run_dir}: starting one.", flush=True)
     argv = [sys.executable, "-P", "-m", "supervisor", "--run-dir", str(run_dir)]
     if listen is not None:
@@ -265,10 +276,11 @@ def _wait_ready(
         if farm.poll() is not None:
             raise DemoFailed("the farm did not start")
         with contextlib.suppress(NotRunning):
-            document = status(run_dir)
-            is_ready = any(device["state"] == "ready" for device in document["devices"])
-            if document["listen"]["rtmp"] and is_ready:
-                return document
+            document: dict[str, Any] = for_terminal(status(run_dir))
+            with understanding():
+                is_ready = any(device["state"] == "ready" for device in document["devices"])
+                if document["listen"]["rtmp"] and is_ready:
+                    return document
         stopped.wait(0.1)
     if stopped.is_set():
         return None

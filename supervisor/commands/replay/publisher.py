@@ -17,7 +17,7 @@ from common.rtmp.address import parse_publish
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from common.rtmp.client import split_url
 from common.words import printable
-from supervisor.commands.client import CommandFailed, NotRunning, status
+from supervisor.commands.client import CommandFailed, NotRunning, status, understanding
 from supervisor.commands.replay.verdict import Sent, heading, sent_lines, stream_lines
 
 PIECE_BYTES = 64 * 1024
@@ -50,7 +50,12 @@ def replay(file: Path, url: str | None, speed: float, run_dir: Path, say: Say) -
         raise ReplayFailed(f"{file}: {error}") from error
     except OSError as error:
         raise ReplayFailed(f"{file}: {error.strerror or error}") from error
-    for line in (*sent_lines(sent, speed), *stream_lines(looks.stream, looks.words)):
+    try:
+        with understanding():
+            lines = [*sent_lines(sent, speed), *stream_lines(looks.stream, looks.words)]
+    except CommandFailed as error:
+        lines = [*sent_lines(sent, speed), str(error)]
+    for line in lines:
         say(printable(line))
     return not sent.fault
 
@@ -63,13 +68,15 @@ def without_query(url: str) -> str:
 def _url_of_farm(run_dir: Path, reader: CaptureReader) -> str:
     try:
         document = status(run_dir)
+        with understanding():
+            known = ", ".join(document["apps"])
+            address = str(document["listen"]["rtmp"][0])
     except (NotRunning, CommandFailed) as error:
         raise ReplayFailed(f"{error}; give an address to publish to") from error
     app = reader.info.app
     if app not in document["apps"]:
-        known = ", ".join(document["apps"])
         raise ReplayFailed(f"the farm has no app {app!r}, it has {known}: give an address")
-    return f"rtmp://{document['listen']['rtmp'][0]}/{app}/replay-{reader.info.key_hash}"
+    return f"rtmp://{address}/{app}/replay-{reader.info.key_hash}"
 
 
 @contextlib.contextmanager
@@ -170,11 +177,15 @@ class _Looks:
             return
         while not self._over.wait(LOOK_S):
             try:
-                streams = status(self._run_dir)["streams"]
+                document = status(self._run_dir)
+                with understanding():
+                    self._look(document, asked.app, asked.key)
             except (NotRunning, CommandFailed):
                 return  # another host's farm, perhaps
-            for stream in streams:
-                if (stream["app"], stream["key"]) == (asked.app, asked.key):
-                    self.stream = stream
-                    words = [f"source: {notice['words']}" for notice in stream["notices"]]
-                    self.words += [text for text in words if text not in self.words]
+
+    def _look(self, document: dict[str, Any], app: str, key: str) -> None:
+        for stream in document["streams"]:
+            if (stream["app"], stream["key"]) == (app, key):
+                self.stream = stream
+                words = [f"source: {notice['words']}" for notice in stream["notices"]]
+                self.words += [text for text in words if text not in self.words]

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,8 @@ from common.ipc.socket_handover import (
     HandoverAck,
     HandoverClient,
 )
-from egress.rtmp.handover import HandoverServer
+from egress.rtmp import handover
+from egress.rtmp.handover import MAX_UNKNOWN, HandoverServer
 
 Adopted = list[tuple[socket.socket, bytes]]
 
@@ -36,6 +37,7 @@ def run(
     path: Path,
     scenario: Callable[[str, Adopted], Awaitable[None]],
     refusal: str | None = None,
+    ingests: Set[int] = frozenset({os.getpid()}),
 ) -> Adopted:
     adopted: Adopted = []
 
@@ -46,6 +48,7 @@ def run(
 
     async def main() -> None:
         server = HandoverServer(str(path / "handover"), adopt)
+        server.follow(ingests)
         try:
             async with asyncio.timeout(10):
                 await scenario(str(path / "handover"), adopted)
@@ -161,3 +164,95 @@ def test_a_sender_that_leaves_midway_leaves_nothing(
         assert len(os.listdir("/proc/self/fd")) == before
 
     assert run(tmp_path, scenario) == []
+
+
+IDLE = 300
+
+
+async def connect(path: str) -> socket.socket:
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    link.setblocking(False)
+    while True:
+        try:
+            link.connect(path)
+        except BlockingIOError:
+            await asyncio.sleep(0.001)
+        else:
+            return link
+
+
+def test_idle_connections_stop_no_player(
+    tmp_path: Path, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    async def scenario(path: str, adopted: Adopted) -> None:
+        idle = [await connect(path) for _ in range(IDLE)]
+        began = time.monotonic()
+        ack = await HandoverClient(path).send(pair[0].fileno(), b"x", began + 5)
+        assert ack == HandoverAck(True)
+        assert time.monotonic() - began < 2.0
+        for link in idle:
+            link.close()
+
+    for tcp, _ in run(tmp_path, scenario):
+        tcp.close()
+
+
+def test_who_is_no_ingest_hands_nothing_over_and_keeps_nobody_waiting(
+    tmp_path: Path, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "UNKNOWN_S", 0.05)
+
+    async def scenario(path: str, adopted: Adopted) -> None:
+        strangers = [await connect(path) for _ in range(IDLE)]
+        ack = await HandoverClient(path).send(pair[0].fileno(), b"x", time.monotonic() + 5)
+        assert not ack.adopted
+        for link in strangers:
+            link.close()
+
+    assert run(tmp_path, scenario, ingests=frozenset({1})) == []
+
+
+def test_an_ingest_that_is_faster_than_the_topology_is_waited_for(
+    tmp_path: Path, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    async def main() -> None:
+        path = str(tmp_path / "handover")
+        taken = []
+        server = HandoverServer(path, lambda tcp, snapshot: taken.append(tcp))
+        server.follow(frozenset({1}))
+        clients = [
+            asyncio.create_task(
+                HandoverClient(path).send(pair[0].fileno(), b"x", time.monotonic() + 5)
+            )
+            for _ in range(MAX_UNKNOWN + 3)
+        ]
+        while len(server._unknown) < MAX_UNKNOWN:
+            await asyncio.sleep(0.001)
+        server.follow(frozenset({1, os.getpid()}))
+        acks = await asyncio.gather(*clients)
+        server.close()
+        assert sum(ack.adopted for ack in acks) >= MAX_UNKNOWN
+        for tcp in taken:
+            tcp.close()
+
+    asyncio.run(main())
+
+
+def test_a_removed_socket_is_bound_again(
+    tmp_path: Path, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    async def main() -> None:
+        path = tmp_path / "handover"
+        taken = []
+        server = HandoverServer(str(path), lambda tcp, snapshot: taken.append(tcp))
+        server.follow(frozenset({os.getpid()}))
+        path.unlink()
+        server.listen_again()
+        server.listen_again()  # it is there: nothing
+        ack = await HandoverClient(str(path)).send(pair[0].fileno(), b"x", time.monotonic() + 5)
+        assert ack.adopted
+        server.close()
+        assert not path.exists()
+        taken[0].close()
+
+    asyncio.run(main())

@@ -8,9 +8,13 @@ from hypothesis import strategies as st
 
 from common.errors import ExitCode
 from supervisor.processes.lifecycle import (
+    FIRST_BACKOFF_S,
     RUNNING,
+    SERVED_S,
     SILENT_S,
     SLOW_S,
+    STEADY_S,
+    VITAL_BACKOFF_S,
     Adopt,
     CameUp,
     ChildMachine,
@@ -117,13 +121,62 @@ def test_an_end_that_a_child_chose_is_no_crash(code: ExitCode) -> None:
     assert spawn == Spawn()
 
 
-def test_a_minute_in_ready_forgets_earlier_failures() -> None:
+def test_a_kill_by_hand_is_no_crash_that_its_work_brought_about() -> None:
+    down, spawn = ready().handle(Exited(-9, is_by_hand=True), 100.0)
+    assert down == WentDown("killed by signal 9 (SIGKILL: by hand, or out of memory)", False)
+    assert spawn == Spawn()
+    down, _ = ready().handle(Exited(-9), 100.0)
+    assert isinstance(down, WentDown)
+    assert down.crashed
+
+
+@pytest.mark.parametrize(
+    ("code", "served_s"),
+    [(-9, SERVED_S), (1, SERVED_S), (None, SERVED_S), (ExitCode.DEVICE_LOST, STEADY_S)],
+)
+def test_a_child_that_has_served_is_started_again_at_once_however_often_it_dies(
+    code: int | None, served_s: float
+) -> None:
+    machine, now = ready(), 0.0
+    for _ in range(30):
+        now += served_s
+        assert machine.handle(Exited(code), now)[-1] == Spawn()
+        now += 0.5
+        machine.handle(HelloReceived(), now)
+    now += served_s - 0.1
+    assert Spawn() not in machine.handle(Exited(code), now)
+    assert machine.next_deadline() == now + FIRST_BACKOFF_S
+
+
+@pytest.mark.parametrize("reason", ["it hangs", "its memory"])
+def test_one_that_was_killed_for_a_reason_has_served_too(reason: str) -> None:
+    machine, now = ready(), 0.0
+    for _ in range(10):
+        now += SERVED_S
+        machine.handle(Fail(reason), now)
+        now += 1.0  # it takes its time to die
+        assert machine.handle(Exited(-9), now) == [Spawn()]
+        machine.handle(HelloReceived(), now)
+
+
+def test_what_never_came_up_has_not_served() -> None:
     machine = ready()
-    machine.handle(Exited(1), 1.0)
-    machine.handle(HelloReceived(), 2.0)
-    assert Spawn() in machine.handle(Exited(1), 62.0)
-    machine.handle(HelloReceived(), 63.0)
-    assert Spawn() not in machine.handle(Exited(1), 70.0)
+    machine.handle(Exited(-9), 1000.0)
+    machine.handle(Tick(), 1020.0)  # no hello
+    assert machine.handle(Exited(-9), 1020.1) == []
+    assert machine.state is ChildState.BACKOFF
+
+
+@pytest.mark.parametrize("code", [-9, 1, ExitCode.BOOT_FAILED])
+def test_a_kind_without_which_nobody_is_served_waits_a_second_at_most(code: int) -> None:
+    machine, now = ChildMachine(max_backoff_s=VITAL_BACKOFF_S), 0.0
+    machine.handle(Start(), now)
+    for _ in range(20):
+        now += 0.1
+        if machine.handle(Exited(code), now) != [Spawn()]:
+            assert machine.next_deadline() - now == pytest.approx(VITAL_BACKOFF_S)
+            now += VITAL_BACKOFF_S
+            assert machine.handle(Tick(), now) == [Spawn()]
 
 
 def test_exit_code_3_is_not_started_again_at_once() -> None:

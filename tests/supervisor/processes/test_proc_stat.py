@@ -2,7 +2,15 @@
 
 import os
 
-from supervisor.processes.proc_stat import CpuMeter, cpu_seconds, pss_bytes, rss_bytes
+from supervisor.processes.proc_stat import (
+    SAME_S,
+    CpuMeter,
+    OutOfMemory,
+    cpu_seconds,
+    oom_kills,
+    pss_bytes,
+    rss_bytes,
+)
 
 
 def test_this_process_has_memory_and_time() -> None:
@@ -24,3 +32,19 @@ def test_percent_is_taken_between_samples_and_the_gone_are_forgotten() -> None:
     assert meter.percent[os.getpid()] > 0
     meter.sample([], 2.0)
     assert meter.percent == {}
+
+
+def test_the_kernel_says_how_many_it_killed_for_memory() -> None:
+    assert oom_kills() is not None
+
+
+def test_a_kill_may_have_killed_when_the_kernel_has_killed_or_does_not_say() -> None:
+    count: list[int | None] = [3]
+    memory = OutOfMemory(lambda: count[0])
+    assert not memory.may_have_killed(10.0)
+    count[0] = 5
+    assert memory.may_have_killed(20.0)
+    assert memory.may_have_killed(20.0 + SAME_S)
+    assert not memory.may_have_killed(20.1 + SAME_S)
+    count[0] = None
+    assert memory.may_have_killed(30.0)

@@ -113,6 +113,20 @@ def decode_all(data: bytes, limits: Amf0Limits = DEFAULT_LIMITS) -> list[Value]:
     return _Reader(data, limits).read_all()
 
 
+def decode_some(
+    data: bytes, count: int, limits: Amf0Limits = DEFAULT_LIMITS, offset: int = 0
+) -> tuple[list[Value], int]:
+    """The first `count` values from `offset` on, or as many as there are, and the offset behind.
+
+    What comes behind them is not looked at, whatever it is: it costs nothing.
+
+    Raises:
+        Amf0Error: one of them is cut short, of an unknown kind, too deep, or holds too many.
+    """
+    reader = _Reader(data, limits, offset)
+    return reader.read(count), reader.offset
+
+
 def leading_string(data: bytes) -> tuple[str, int] | None:
     """The string that a message body starts with and the offset after it; None if there is none.
 
@@ -131,18 +145,28 @@ class _Reader:
 
     __slots__ = ("_complete", "_data", "_limits", "_pos", "_references", "_values")
 
-    def __init__(self, data: bytes, limits: Amf0Limits) -> None:
+    def __init__(self, data: bytes, limits: Amf0Limits, offset: int = 0) -> None:
         self._data = data
-        self._pos = 0
+        self._pos = offset
         self._limits = limits
         self._values = 0
         # The reference table: every object and array in order of appearance.
         self._references: list[Value] = []
         self._complete: list[bool] = []
 
+    @property
+    def offset(self) -> int:
+        return self._pos
+
     def read_all(self) -> list[Value]:
         values = []
         while self._pos < len(self._data):
+            values.append(self._read_value(0))
+        return values
+
+    def read(self, count: int) -> list[Value]:
+        values: list[Value] = []
+        while len(values) < count and self._pos < len(self._data):
             values.append(self._read_value(0))
         return values
 

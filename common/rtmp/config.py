@@ -20,13 +20,15 @@ class SessionConfig:
     max_message_bytes: int = 10 * 1024 * 1024  # while publishing
     max_command_bytes: int = 64 * 1024  # of every message before that
     max_partial_bytes: int = 20 * 1024 * 1024  # of all unfinished messages, while publishing
-    max_unread_bytes: int = 256 * 1024  # of input that waits for a request's answer
+    max_unread_bytes: int = 64 * 1024  # of input that waits for a request's answer
     max_chunk_streams: int = 256
     max_message_streams: int = 8
     max_calls_per_minute: int = 1000  # commands and pings: all that a peer can have answered
     # Messages of a few bytes: they cost as much work as any, and may come a million in a megabyte.
     # Silent audio is 3,000 a minute.
     max_small_messages_per_minute: int = 30_000
+    # Metadata is decoded. It comes once, or with each keyframe; more of it is handed on unread.
+    max_metadata_bytes_per_minute: int = 256 * 1024
     random: Callable[[int], bytes] = os.urandom
 
     def __post_init__(self) -> None:
@@ -38,7 +40,7 @@ class SessionConfig:
         """What the chunk reader may hold before and after publishing."""
         return ChunkLimits(
             max_message_bytes=self.max_command_bytes,
-            max_partial_bytes=4 * self.max_command_bytes,
+            max_partial_bytes=self.max_command_bytes,
             max_chunk_streams=self.max_chunk_streams,
         )
 

@@ -6,6 +6,7 @@ here has a type 0 chunk header, control on chunk stream 2 and `_result` on 3, as
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -50,6 +51,9 @@ COMMAND_CHUNK_STREAM: Final = 3  # connection commands and every `_result`
 STREAM_CHUNK_STREAM: Final = 5  # onStatus and what else a server says on a message stream
 
 LIMIT_DYNAMIC: Final = 2  # third kind of Set Peer Bandwidth
+
+# The largest that is known, `connect` with Enhanced RTMP's lists of codecs, has about 60 values.
+COMMAND_LIMITS: Final = amf0.Amf0Limits(depth=8, values=256)
 
 _U32: Final = struct.Struct(">I")
 _MASK32: Final = 0xFFFFFFFF
@@ -126,24 +130,32 @@ class Command:
         return self.arguments[index] if index < len(self.arguments) else None
 
 
-def parse_command(message: Message) -> Command:
+def parse_command(message: Message, wanted: Mapping[str, int] | None = None) -> Command:
     """A message of type 20 or 17 as a command. Missing trailing values get defaults.
 
+    `wanted` has how many values behind its transaction id each command is read with, the command
+    object first, and none of others: what is behind them is not looked at. Without it all are read.
+
     Raises:
-        Amf0Error: unreadable, or not starting with a name.
+        Amf0Error: unreadable, or not starting with a name, or it holds more than a command may.
     """
     payload = message.payload
     if message.type_id == MessageType.COMMAND_AMF3:
         payload = payload[1:]  # a format byte; AMF0 follows, whose values may switch to AMF3
-    values = amf0.decode_all(payload)
-    if not values or not isinstance(values[0], str):
+    first, offset = amf0.decode_some(payload, 2, COMMAND_LIMITS)
+    if not first or not isinstance(first[0], str):
         raise Amf0Error("a command message must start with its name")
-    transaction_id = values[1] if len(values) > 1 else 0.0
+    name = first[0]
+    transaction_id = first[1] if len(first) > 1 else 0.0
+    count = len(payload) if wanted is None else wanted.get(name, 0)
+    values: list[amf0.Value] = []
+    if count:
+        values, _ = amf0.decode_some(payload, count, COMMAND_LIMITS, offset)
     return Command(
-        name=values[0],
+        name=name,
         transaction_id=transaction_id if isinstance(transaction_id, float) else 0.0,
-        command_object=values[2] if len(values) > 2 else None,
-        arguments=tuple(values[3:]),
+        command_object=values[0] if values else None,
+        arguments=tuple(values[1:]),
         message_stream_id=message.message_stream_id,
     )
 

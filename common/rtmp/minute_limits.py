@@ -19,9 +19,17 @@ class MinuteLimits:
         self._max_small = config.max_small_messages_per_minute
         self._calls = 0
         self._small_messages = 0
+        self._max_metadata = config.max_metadata_bytes_per_minute
+        self._metadata_bytes = 0
 
     def begin(self, now: float) -> None:
         self._calls, self._small_messages, self.began_s = 0, 0, now
+        self._metadata_bytes = 0
+
+    def allows_metadata(self, size: int) -> bool:
+        """Count metadata of so many bytes; False: too much to be read as what it is."""
+        self._metadata_bytes += size
+        return self._metadata_bytes <= self._max_metadata
 
     def count_call(self) -> None:
         """A command or a ping. Raises ProtocolError."""

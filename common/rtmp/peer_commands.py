@@ -4,6 +4,9 @@ Requests are raised as events and wait; everything else is answered here, in the
 clients wait for. Handshake, chunks, media and the application's answers are the session's.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
 from common.errors import Amf0Error, ProtocolError
 from common.flv import amf0
 from common.rtmp import replies
@@ -21,6 +24,19 @@ from common.rtmp.message_streams import MessageStream, StreamUse
 from common.rtmp.messages import Command, UserControl, user_control
 from common.rtmp.requests import PendingConnect
 from common.rtmp.server_state import ServerState, Stage
+
+# How many values behind the transaction id a command is read with, the command object first. All
+# others are answered, if at all, without a look at what they hold.
+COMMAND_VALUES: Final[Mapping[str, int]] = {
+    "connect": 1,
+    "publish": 3,  # name, kind
+    "play": 5,  # name, start, duration, reset
+    "deleteStream": 2,
+    "pause": 2,
+    "pauseraw": 2,
+    "receiveAudio": 2,
+    "receiveVideo": 2,
+}
 
 
 class PeerCommands:

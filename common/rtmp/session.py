@@ -35,7 +35,7 @@ from common.rtmp.messages import (
     user_control,
 )
 from common.rtmp.minute_limits import MINUTE_S, SMALL_BYTES, MinuteLimits
-from common.rtmp.peer_commands import PeerCommands
+from common.rtmp.peer_commands import COMMAND_VALUES, PeerCommands
 from common.rtmp.requests import PendingConnect, Request
 from common.rtmp.server_state import ServerState, Stage
 from common.rtmp.snapshot import SessionSnapshot
@@ -104,6 +104,11 @@ class ServerSession:
         loses nothing.
         """
         return self._held is not None
+
+    @property
+    def unread_bytes(self) -> int:
+        """Input that is not parsed yet: what waits behind a request, or for its rest."""
+        return self._reader.unread_bytes
 
     @property
     def bytes_received(self) -> int:
@@ -321,10 +326,10 @@ class ServerSession:
         match message.type_id:
             case MessageType.COMMAND | MessageType.COMMAND_AMF3:
                 self._minute.count_call()
-                self._commands.handle(parse_command(message))
+                self._commands.handle(parse_command(message, COMMAND_VALUES))
             case MessageType.DATA | MessageType.DATA_AMF3 | MessageType.AGGREGATE:
                 if self._state.publishing is not None:
-                    self._state.events.extend(data_events(message))
+                    self._state.events.extend(data_events(message, self._minute.allows_metadata))
             case MessageType.USER_CONTROL:
                 event = parse_user_control(message.payload)
                 if event is not None and event[0] == UserControl.PING_REQUEST:

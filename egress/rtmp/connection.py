@@ -14,6 +14,8 @@ from typing import Protocol, assert_never
 
 from common.access.refusal import Refusal, RefusalReason
 from common.errors import ProtocolError
+from common.process.fair_reading import FairReading
+from common.process.socket_end import close_now, unsent_bytes
 from common.rtmp.events import (
     AudioReceived,
     ConnectRequested,
@@ -35,6 +37,7 @@ from egress.rtmp.player_queue import Player
 from egress.rtmp.queue_writer import QueueWriter, Timer
 from egress.rtmp.quiet import SilenceTimer
 from egress.rtmp.socket_reader import SocketReader, lost
+from egress.rtmp.untaken import Untaken
 from egress.streams.subscribers import Start
 
 log = logging.getLogger("tfarm.egress.rtmp.connection")
@@ -59,6 +62,11 @@ class ConnectionState(Enum):
 class Host(Protocol):
     """The server, as a connection calls it."""
 
+    @property
+    def reading(self) -> FairReading:
+        """What reads all players, in turn."""
+        ...
+
     def now(self) -> float: ...
 
     def on_play(self, connection: "Connection", request: PlayRequested) -> None: ...
@@ -69,6 +77,7 @@ class Host(Protocol):
     def on_closed(self, connection: "Connection", reason: str) -> None: ...
 
 
+# long: one socket with all its ways in, out and away
 class Connection:
     """A player's connection. It is a `fanout.Sink`."""
 
@@ -84,6 +93,7 @@ class Connection:
         "_request_id",
         "_session",
         "_timer",
+        "_untaken",
         "_writer",
         "address",
         "asked",
@@ -118,10 +128,11 @@ class Connection:
         self._session = session
         self._host = host
         self._loop = loop
-        self._reader = SocketReader(tcp, loop, host.now)
+        self._reader = SocketReader(tcp, host.reading)
         self._writer = QueueWriter(tcp, self.player, loop, host.now)
         self._timer = Timer(loop)
         self._request_id = self._message_stream_id = 0
+        self._untaken = Untaken(0.0)
         self._reason = ""
         self._hears_until_s = 0.0  # its play has ended, and one that it asks for is answered
         self._idle_s = self.opened_s  # since when it plays nothing, if it plays nothing
@@ -129,7 +140,7 @@ class Connection:
 
     def start(self) -> None:
         """Watch the socket, and handle what the session holds already."""
-        self._reader.watch(self._on_readable)
+        self._reader.watch(self.host, self._receive, self.close)
         self._handle_events()
         self._send_control()
 
@@ -145,8 +156,9 @@ class Connection:
         self.player.control(self._session.data_to_send())
         channel.join(self, start, self._message_stream_id)
         self.pump()
-        # What waited behind the request; not from here: it may hold the next one, and so on.
-        self._loop.call_soon(self._go_on_reading)
+        if self._session.unread_bytes:
+            # What waited behind the request; not from here: it may hold the next one, and so on.
+            self._reader.go_on()
 
     def wait(self, seconds: float, on_timeout: Callable[["Connection"], None]) -> None:
         """Leave the play request unanswered for now."""
@@ -199,8 +211,12 @@ class Connection:
                 self._session.show_life(now)
                 self._send_control()
 
-    def close(self, reason: str) -> None:
-        """Close at once. Does nothing the second time."""
+    def close(self, reason: str, *, resets: bool = True) -> None:
+        """Close at once. Does nothing the second time.
+
+        `resets`: what the peer has not taken is forgotten; else the kernel sends it, for as long as
+        the peer likes.
+        """
         if self.state is ConnectionState.CLOSED:
             return
         self._leave_channel(discard=True)
@@ -208,7 +224,7 @@ class Connection:
         self._timer.cancel()
         self._reader.stop()
         self._writer.stop_waiting()
-        self.peer.close()
+        (close_now if resets else socket.socket.close)(self.peer)
         self._host.on_closed(self, self._reason or reason)
 
     # ---- bytes out ----------------------------------------------------------------------------
@@ -265,7 +281,7 @@ class Connection:
         self.state = ConnectionState.ENDING
         self._reader.is_ignoring = not self._hears_until_s  # else nobody listens any more
         self._reason = reason
-        self._timer.set(FLUSH_S, self.close, reason)
+        self._timer.set(FLUSH_S, self._half_close)
 
     def _refuse_late(self, request: PlayRequested) -> None:
         """Answer one that asks for another play when its play has ended."""
@@ -276,6 +292,7 @@ class Connection:
 
     def _half_close(self) -> None:
         # A close now would, with input unread, make the kernel throw away what is still on its way.
+        self._writer.stop_waiting()
         try:
             self.peer.shutdown(socket.SHUT_WR)
         except OSError as error:
@@ -283,7 +300,15 @@ class Connection:
             return
         self.state = ConnectionState.LINGERING
         self._reader.is_ignoring = True
-        self._timer.set(LINGER_S, self.close, self._reason)
+        self._untaken = Untaken(self._host.now())
+        self._timer.set(LINGER_S, self._on_lingered)
+
+    def _on_lingered(self) -> None:
+        """Close once the kernel has let go of what was sent, or the peer takes no more of it."""
+        if self._untaken.may_go_on(unsent_bytes(self.peer), self._host.now()):
+            self._timer.set(LINGER_S, self._on_lingered)
+        else:
+            self.close(self._reason)
 
     def _leave_channel(self, *, discard: bool) -> None:
         channel, self.channel = self.channel, None
@@ -293,13 +318,6 @@ class Connection:
         self._host.on_play_ended(self)
 
     # ---- bytes in -----------------------------------------------------------------------------
-
-    def _on_readable(self) -> None:
-        self._reader.read(self._receive, self.close)
-
-    def _go_on_reading(self) -> None:
-        if self.state is ConnectionState.PLAYING:
-            self._receive(b"")
 
     def _receive(self, data: bytes) -> None:
         try:

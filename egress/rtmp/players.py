@@ -12,7 +12,8 @@ import socket
 import time
 from functools import partial
 
-from common.access.peer_address import host_of, subscriber
+from common.access.fair_turns import Budget
+from common.access.peer_address import Networks, host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
 from common.config.limits import too_many_players
@@ -20,6 +21,7 @@ from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.identity import StreamId, split_stream_id
 from common.process.descriptors import raise_limit
+from common.process.fair_reading import FairReading
 from common.process.log import PeerLines, more, stream_label
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
@@ -34,6 +36,11 @@ from egress.streams.stream import StreamState
 
 log = logging.getLogger("tfarm.egress.rtmp.players")
 
+# All that players say: acknowledgements, now and then a command. A part of a core for all; of one
+# address, what the players that it may have may need in a second.
+PLAYERS_SHARE = 0.3
+PLAYER_CPU_S = 0.000_1
+PLAYER_BYTES = 2 * 1024
 STOP_S = 1.5  # to tell all players that it is over
 SPARE_DESCRIPTORS = 96  # for handovers under way, the bus and files
 KEEPALIVE = (  # finds players who vanished while there is nothing to send
@@ -58,6 +65,8 @@ class Players:
         self._by_address = context.by_address
         self._loop = asyncio.get_running_loop()
         self._settings = Settings()
+        each = Budget(PLAYER_CPU_S, PLAYER_BYTES)
+        self.reading = FairReading(self._loop, PLAYERS_SHARE, each, self.now)
         self._connections: set[Connection] = set()
         self._max_descriptors = raise_limit()
         self._lines = PeerLines()
@@ -70,6 +79,11 @@ class Players:
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on; who plays goes on."""
         self._settings = settings
+        players = settings.egress.max_players_per_address
+        self.reading.configure(
+            Budget(players * PLAYER_CPU_S, players * PLAYER_BYTES),
+            Networks(settings.ingest.exempt_networks),
+        )
 
     # ---- connections --------------------------------------------------------------------------
 
@@ -132,7 +146,8 @@ class Players:
             )
 
     def check(self, now: float) -> None:
-        """Look for players who take nothing; once a second."""
+        """Look for players who take nothing, and addresses that flood; once a second."""
+        self.reading.check()
         for connection in tuple(self._connections):
             connection.check(now, self._settings.egress.stall_timeout_s)
 
@@ -151,7 +166,8 @@ class Players:
     def close(self, reason: str) -> None:
         """Close what is still open."""
         for connection in tuple(self._connections):
-            connection.close(reason)
+            connection.close(reason, resets=False)
+        self.reading.close()
 
     # ---- play requests ------------------------------------------------------------------------
 

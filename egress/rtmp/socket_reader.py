@@ -1,64 +1,77 @@
-"""What one player sends, from its socket (IO): little at a time, and within its budget."""
+"""What one player sends, from its socket (IO): a little at a time, in turn, and within its budget.
 
-import asyncio
+What came before its handover, and waits behind its play request, is handled in such a turn too.
+"""
+
 import errno
 import socket
 from collections.abc import Callable
 
+from common.process.fair_reading import READ_BYTES, FairReading, Reading
 from egress.rtmp.input_budget import InputBudget
 
-READ_BYTES = 16 * 1024
-MAX_READS = 8  # of one player, before the others get their turn
 LEFT = "left"
 
 
 class SocketReader:
     """Reads while the socket is watched."""
 
-    __slots__ = ("_budget", "_clock", "_fd", "_is_stopped", "_loop", "_peer", "is_ignoring")
+    __slots__ = ("_budget", "_fair", "_has_unread", "_on_data", "_on_end", "_peer", "_reading",
+                 "is_ignoring")  # fmt: skip
 
-    def __init__(
-        self, peer: socket.socket, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, peer: socket.socket, fair: FairReading) -> None:
         self.is_ignoring = False  # whatever comes; its end is still noticed
         self._peer = peer
-        self._fd = peer.fileno()
-        self._loop = loop
-        self._clock = clock
-        self._budget = InputBudget(clock())
-        self._is_stopped = False
+        self._fair = fair
+        self._budget = InputBudget(fair.clock())
+        self._has_unread = False  # with the session
+        self._on_data: Callable[[bytes], object] = _ignore
+        self._on_end: Callable[[str], object] = _ignore
+        self._reading: Reading | None = None
 
-    def watch(self, on_readable: Callable[[], object]) -> None:
-        """Have this called, which calls `read`, whenever something came."""
-        self._loop.add_reader(self._fd, on_readable)
+    def watch(
+        self, host: str, on_data: Callable[[bytes], object], on_end: Callable[[str], object]
+    ) -> None:
+        """Give what comes to `on_data`; `on_end` has the reason why nothing more may come."""
+        self._on_data, self._on_end = on_data, on_end
+        self._reading = Reading(self._fair, self._peer.fileno(), host, self._read, on_end)
 
     def stop(self) -> None:
         """Read no more; before the socket is closed."""
-        self._is_stopped = True
-        self._loop.remove_reader(self._fd)
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.close()
+        self._on_data = self._on_end = _ignore  # no cycle with its owner
 
-    def read(self, on_data: Callable[[bytes], object], on_end: Callable[[str], object]) -> None:
-        """Give what came to `on_data`; `on_end` has the reason why nothing more may come."""
-        # To the end: uvloop never calls again for a socket that was reset, even when its last bytes
-        # and the reset come to light together.
-        for _ in range(MAX_READS):
-            try:
-                data = self._peer.recv(READ_BYTES)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                on_end(lost(error))
-                return
-            if not data:
-                on_end(LEFT)
-            elif self.is_ignoring:
-                pass
-            elif not self._budget.allows(len(data), self._clock()):
-                on_end("sends more than a player has to say")
-            else:
-                on_data(data)
-            if self._is_stopped:
-                return
+    def go_on(self) -> None:
+        """Call `on_data` with nothing, in turn: there is more with the session."""
+        self._has_unread = True
+        if self._reading is not None:
+            self._reading.wake()
+
+    def _read(self) -> tuple[int, bool]:
+        """Read once: how many bytes, and whether there may be more."""
+        if self._has_unread:
+            self._has_unread = False
+            if not self.is_ignoring:
+                self._on_data(b"")
+            return 0, self._reading is not None
+        try:
+            data = self._peer.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return 0, False
+        except OSError as error:
+            self._on_end(lost(error))
+            return 0, False
+        if not data:
+            self._on_end(LEFT)
+        elif self.is_ignoring:
+            pass
+        elif not self._budget.allows(len(data), self._fair.clock()):
+            self._on_end("sends more than a player has to say")
+        else:
+            self._on_data(data)
+        return len(data), len(data) == READ_BYTES
 
 
 def lost(error: OSError) -> str:
@@ -69,3 +82,7 @@ def lost(error: OSError) -> str:
     if error.errno in (errno.ECONNRESET, errno.EPIPE):
         return LEFT
     return f"connection lost: {error.strerror or error}"
+
+
+def _ignore(_: object) -> None:
+    pass

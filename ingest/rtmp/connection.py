@@ -16,6 +16,8 @@ from typing import Protocol, assert_never
 from common.access.refusal import Refusal
 from common.errors import ProtocolError
 from common.media.units import AudioConfig
+from common.process.fair_reading import FairReading
+from common.process.socket_end import close_now, unsent_bytes
 from common.rtmp.events import (
     AudioReceived,
     ConnectRequested,
@@ -44,6 +46,8 @@ log = logging.getLogger("tfarm.ingest.rtmp.connection")
 # A refused client gets this long to read why: a close at once, with its input unread, would be a
 # reset that takes the message with it (docs/rtmp.md, Refusals).
 LINGER_S = 0.3
+MAX_LINGER_S = 5.0  # while the kernel still has some of it
+MAX_BEHIND_PLAY = 8 * 1024  # bytes; what comes later is read by egress
 
 
 class Phase(Enum):
@@ -63,6 +67,11 @@ class Host(Protocol):
     @property
     def buffer(self) -> memoryview:
         """What all connections read into, in turn."""
+        ...
+
+    @property
+    def newcomers(self) -> FairReading:
+        """What reads all that do not publish, in turn."""
         ...
 
     @property
@@ -91,6 +100,7 @@ class Host(Protocol):
         ...
 
 
+# long: one socket with all its ways in, out and away
 class Connection:
     """One accepted socket, owned from here on."""
 
@@ -115,11 +125,19 @@ class Connection:
         self._message_stream_id = 0  # that of the last publish or play request
         self._play: PlayRequested | None = None  # waits until all output has gone
         self._close_reason = ""
+        self._lingers_until_s = 0.0
         self._is_fault = False  # that for which it is closed
         self._is_answered = False  # `connect` is, and what waited behind it is to be read
         self._deadline = Deadline(self._loop)
         self._reader = SocketReader(
-            sock, self._loop, owner.buffer, owner.now, self._receive, self._on_end
+            sock,
+            self._loop,
+            owner.buffer,
+            owner.now,
+            owner.newcomers,
+            host,
+            self._receive,
+            self._on_end,
         )
         self._output = BoundedOutput(
             sock, self._loop, owner.now, self._on_all_sent, self._close_socket
@@ -152,6 +170,7 @@ class Connection:
         self.session.accept(request_id)
         if self.phase is Phase.ASKING and self.session.is_publishing:
             self.phase = Phase.PUBLISHING
+            self._reader.begin_publishing()
             if self.session.holds_media:
                 self._loop.call_soon(self._take_held)  # when its owner has it in the books
         self._send_output()
@@ -221,7 +240,7 @@ class Connection:
 
     def given_away(self) -> None:
         """Another process has the socket: let go of it without a word to the peer."""
-        self._close_socket("handed over", is_fault=False)
+        self._close_socket("handed over", is_fault=False, is_elsewhere=True)
 
     def close_gently(self, reason: str, *, is_fault: bool = False) -> None:
         """Send what is due, then close; what still comes in is read and thrown away."""
@@ -230,6 +249,7 @@ class Connection:
         self.phase = Phase.CLOSING
         self._close_reason, self._is_fault = reason, is_fault
         self._reader.discard()
+        self._lingers_until_s = self._owner.now() + MAX_LINGER_S
         self._deadline.set(LINGER_S, self._on_lingered)
         self._send_output()
         if self.phase is Phase.CLOSING and not self._output.is_waiting:
@@ -329,10 +349,14 @@ class Connection:
                     self._owner.publish(self, event, now)
                 case PublishEnded(how=how):
                     self.phase = Phase.OPEN
-                    self.read_immediately()
+                    self._reader.end_publishing()
                     self._deadline.set(self._owner.open_timeout_s, self._on_overdue)
                     self._owner.publish_ended(self, how)
                 case PlayRequested():
+                    if self.session.unread_bytes > MAX_BEHIND_PLAY:
+                        reason = f"more than {MAX_BEHIND_PLAY} bytes sent behind a play request"
+                        self._close_socket(reason, is_fault=True)
+                        return
                     self.phase = Phase.LEAVING
                     self._play = event
                     self._send_output()
@@ -379,14 +403,20 @@ class Connection:
             self._close_socket(reason, is_fault=True)
 
     def _on_lingered(self) -> None:
+        if unsent_bytes(self._socket) and self._owner.now() < self._lingers_until_s:
+            self._deadline.set(LINGER_S, self._on_lingered)
+            return
         self._close_socket(self._close_reason, self._is_fault)
 
-    def _close_socket(self, reason: str, is_fault: bool) -> None:
+    def _close_socket(self, reason: str, is_fault: bool, is_elsewhere: bool = False) -> None:
         if self.phase is Phase.CLOSED:
             return
         self._deadline.clear()
         self._reader.close()
         self._output.close()
         self.phase = Phase.CLOSED
-        self._socket.close()
+        if is_elsewhere:
+            self._socket.close()
+        else:
+            close_now(self._socket)
         self._owner.closed(self, reason, is_fault)

@@ -1,8 +1,9 @@
 """What every attack needs: a farm under load that exempts nobody, an attacker, and the verdict.
 
 Four publishers and forty players as in `tests/faults/scene.py`. A player's gap is the longest time
-without a picture. That of the same run before the attack is what this host gives undisturbed, so
-an attack is judged by what it adds. The attacker is a process of its own (`sender.py`).
+without a picture. That of the same run before the attack, with newcomers too, is what this host
+gives undisturbed, so an attack is judged by what it adds. The attacker is a process of its own
+(`sender.py`).
 """
 
 import itertools
@@ -88,7 +89,9 @@ class Stage:
 
         `during` is called while the attacker still is at it, at its end.
         """
+        self._newcomers(self._began_s + BEFORE_S)
         time.sleep(max(0.0, self._began_s + BEFORE_S - time.monotonic()))
+        self._served_s.clear()
         path = write_plan(plan, self.scene.farm.dir / "plan.json")
         at = time.monotonic()
         used = cpu_s(self.scene)

@@ -16,6 +16,7 @@ from common.flv.amf0 import (
     EcmaArray,
     TypedObject,
     decode_all,
+    decode_some,
     encode,
     encode_ecma_array,
     leading_string,
@@ -188,6 +189,17 @@ def test_too_many_values_are_refused_members_included():
         decode_all(b"\x05" * 11, limits)
     with pytest.raises(Amf0Error, match="more than 10"):
         decode_all(bytes.fromhex("0a 0000000a") + b"\x05" * 10, limits)
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_some_values_are_read_and_what_is_behind_them_is_not(count):
+    raw = encode("a", {"b": 1.0}, None)
+    values, offset = decode_some(raw + b"\xff" * 10, min(count, 3))
+    assert values == ["a", {"b": 1.0}, None][:count]
+    assert offset == len(encode(*values))
+    rest, end = decode_some(raw, 9, offset=offset)
+    assert [*values, *rest] == ["a", {"b": 1.0}, None]
+    assert end == len(raw)
 
 
 def test_references_cannot_be_used_to_write_without_bound():

@@ -49,3 +49,10 @@ def test_an_aggregate_gives_its_media_and_leaves_out_the_rest():
 def test_a_malformed_aggregate_gives_nothing():
     with pytest.raises(ChunkError):
         aggregate_events(aggregate((9, b"\x27"), (22, b"")))
+
+
+def test_metadata_that_may_not_be_read_is_data():
+    assert data_event(7, META, lambda size: size < len(META)) == DataReceived(7, META)
+    assert data_event(7, META, lambda size: size <= len(META)) == MetadataReceived(7, META)
+    parts = aggregate((18, META))
+    assert aggregate_events(parts, lambda _: False) == [DataReceived(500, META)]

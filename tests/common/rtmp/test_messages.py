@@ -96,6 +96,36 @@ def test_what_is_no_command_is_an_amf0_error(payload):
         parse_command(Message(20, 0, 0, 3, bytes.fromhex(payload)))
 
 
+RUBBISH = bytes((0x05,)) * 4_000 + b"\xff"  # nulls, and what no AMF0 value begins with
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"),
+    [
+        (None, Amf0Error),
+        (0, Command("x", 5.0, None, (), 1)),
+        (1, Command("x", 5.0, {"app": "a"}, (), 1)),
+        (3, Command("x", 5.0, {"app": "a"}, ("key", None), 1)),
+    ],
+)
+def test_values_that_a_command_does_not_want_are_not_looked_at(count, wanted):
+    payload = amf0.encode("x", 5.0, {"app": "a"}, "key") + RUBBISH
+    counts = None if count is None else {"x": count}
+    if wanted is Amf0Error:
+        with pytest.raises(Amf0Error):
+            parse_command(Message(20, 0, 1, 3, payload), counts)
+    else:
+        assert parse_command(Message(20, 0, 1, 3, payload), counts) == wanted
+
+
+def test_the_values_of_a_command_are_few_however_they_stand():
+    members: dict[str, amf0.Value] = {f"member{n}": None for n in range(300)}
+    with pytest.raises(Amf0Error, match="more than 256"):
+        parse_command(message("connect", 1.0, members), {"connect": 1})
+    with pytest.raises(Amf0Error, match="more than 256"):
+        parse_command(message("connect", 1.0, [None] * 300), {"connect": 1})
+
+
 def test_a_status_always_has_a_description():
     assert status_info("error", "NetStream.Failed", "")["description"] == "NetStream.Failed"
 

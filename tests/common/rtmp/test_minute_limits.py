@@ -32,3 +32,12 @@ def test_the_first_minute_begins_at_the_first_look() -> None:
     assert limits.began_s < -1e9
     limits.begin(5.0)
     assert limits.began_s == 5.0
+
+
+def test_metadata_is_counted_by_its_bytes_and_may_be_had_again_a_minute_later() -> None:
+    limits = MinuteLimits(SessionConfig(max_metadata_bytes_per_minute=100))
+    limits.begin(0.0)
+    assert limits.allows_metadata(100)
+    assert not limits.allows_metadata(1)
+    limits.begin(60.0)
+    assert limits.allows_metadata(99)

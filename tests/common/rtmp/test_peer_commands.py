@@ -96,3 +96,15 @@ def test_message_streams_are_limited(connected):
     assert wire.codes() == ["NetStream.Failed"]
     wire.send(command("deleteStream", 0, None, 3) + command("createStream", 30, None))
     assert wire.replies()[-1][3] == 3.0
+
+
+@pytest.mark.parametrize("name", ["releaseStream", "_checkbw", "whatever", "seek"])
+def test_a_command_of_which_nothing_is_wanted_is_answered_whatever_it_holds(connected, name):
+    wire = Wire(connected(chunk_size=4096))
+    wire.replies()
+    body = amf0.encode(name, 7.0) + b"\x05" * 3_000 + b"\xff"
+    wire.send(encode_message(3, 20, 0, 0, body, 4096))
+    replies = wire.replies()
+    assert [reply[1] for reply in replies if reply[0] == "_result"] == (
+        [] if name == "seek" else [7.0]
+    )

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from common.access.fair_turns import Budget
 from common.access.refusal import Refusal, RefusalReason
 from common.flv import amf0
+from common.process.fair_reading import FairReading
 from common.rtmp.chunks import encode_message
 from common.rtmp.client import ClientSession, Published
 from common.rtmp.events import (
@@ -37,6 +39,9 @@ class Owner:
     def __init__(self) -> None:
         self.open_timeout_s = 10.0
         self.buffer = memoryview(bytearray(65536))
+        self.newcomers = FairReading(
+            asyncio.get_running_loop(), 1.0, Budget(1.0, 1 << 30), self.now, lambda: 0.0
+        )
         self.names: list[str] = []
         self.media_events: list[Event] = []
         self.ended: list[str] = []

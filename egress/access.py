@@ -6,7 +6,7 @@ No text that comes from here holds a key.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.access.keys import is_key_allowed
+from common.access.keys import is_key_allowed, play_digests
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import SOURCE
 from common.config.settings import Settings
@@ -36,8 +36,10 @@ def judge(
     template = settings.template(app)
     if template is None:
         return Refusal(RefusalReason.NOT_FOUND, f"there is no app {app}")
-    if not is_key_allowed(template.play_keys, query.get("key", "")):
-        return Refusal(RefusalReason.DENIED, "the play key is wrong or missing (?key=...)")
+    own = settings.stream_keys.get(stream_id(app, key))
+    if not is_key_allowed(play_digests(template, own), query.get("key", "")):
+        words = "the play key is wrong or missing (?key=...)"
+        return Refusal(RefusalReason.DENIED, words, is_wrong_key=bool(query.get("key")))
     rendition = rendition or SOURCE
     names = template.rendition_names()
     if rendition not in names:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from common.access.address_limits import AddressLimit
+from common.access.bans import Bans
 from common.access.refusals import RefusalTable
 from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
@@ -31,6 +32,7 @@ class OutputContext:
     report_demand: Callable[[StreamId], object]  # somebody waits for a rendition from now on
     request_stream: Callable[[StreamId], object]  # have it sent here too, if another egress has it
     refusals: RefusalTable = field(default_factory=RefusalTable)  # of viewers, for status
+    bans: Bans = field(default_factory=lambda: Bans(float))  # whom the operator keeps out
 
 
 @dataclass(frozen=True, slots=True)

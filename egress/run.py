@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from common.access.address_limits import AddressBook
+from common.access.bans import Bans
 from common.access.peer_address import Networks
 from common.access.refusals import RefusalTable
 from common.config.settings import Settings
@@ -22,6 +23,7 @@ from common.errors import EnvelopeError
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import (
     AddressUsage,
+    BanList,
     Endpoint,
     Heartbeat,
     Hello,
@@ -66,6 +68,7 @@ class EgressServer:
         self._waiting = WaitingViewers()
         self._by_address = AddressBook()
         self._refusals = RefusalTable()
+        self._bans = Bans(time.time)
         self._demand = DemandReports()
         self._scheduler = FlushScheduler(self._loop, time.monotonic, self._waiting)
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
@@ -90,6 +93,7 @@ class EgressServer:
             report_demand=self._report_demand,
             request_stream=self._request_stream,
             refusals=self._refusals,
+            bans=self._bans,
         )
         self._outputs = [make(context) for make in OUTPUTS]
         sockets = ChainMap(*[dict(output.endpoints) for output in self._outputs])
@@ -317,6 +321,8 @@ class EgressServer:
                 stream = self._streams.get(stream_id)
                 last_pts_ms = stream.revoke(generation) if stream is not None else None
                 self._process.send(Positions(request_id, stream_id, last_pts_ms))
+            case BanList(bans):
+                self._bans.replace(bans)  # who is here and banned is ended by the next check
             case AddressUsage(usage):
                 self._by_address.set_elsewhere(usage)
             case IngestLost(stream_id, generation, reason, hold_ms):

@@ -17,6 +17,7 @@ from common.ipc.capture_messages import CaptureStream
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import (
     AddressUsage,
+    BanList,
     EgressRoutes,
     Endpoint,
     EndStream,
@@ -192,6 +193,8 @@ class Ingest:
                 self._from_supervisor.queued(message, now)
             case EndStream():
                 self._from_supervisor.end_stream(message, now)
+            case BanList():
+                self._from_supervisor.ban(message, now)
             case Readmit():
                 self._from_supervisor.readmit(message)
             case EgressRoutes():

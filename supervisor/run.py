@@ -45,6 +45,7 @@ from supervisor.hardware.gpu_watch import watch_gpus
 from supervisor.hardware.gpus import find_gpus
 from supervisor.processes import run_dir as run_directory
 from supervisor.processes.adoption import adopt_children
+from supervisor.processes.ban_file import BanFile
 from supervisor.processes.children import Children, Listeners
 from supervisor.processes.control import Control
 from supervisor.processes.hellos import HelloMeaning, endpoint_of, meaning_of_hello
@@ -114,7 +115,8 @@ class Supervisor:
         parts = self._control, self.children, self.farm, self._fail
         self._keeper = RunDirKeeper(run_dir, lock, *parts)
         self._executor = Executor(self.farm, self._control, self.children, self._launcher)
-        self.operations = Operations(self.farm, self._executor.execute, self._loop.time)
+        operator = BanFile(run_dir), self._control.asked_by
+        self.operations = Operations(self.farm, self._executor.execute, self._loop.time, *operator)
 
     # ---- life -------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ class RefusalReason(StrEnum):
     IDLE = "idle"  # nothing came for too long
     FAILED = "failed"  # it cannot be served, or not any more
     KICKED = "kicked"  # an operator ended it
+    BANNED = "banned"  # an operator keeps the address or the stream out
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Refusal:
     words: str  # for people; they hold no key
     is_lasting: bool = False  # another attempt at once would end in the same way
     detail: str = ""  # for the operator's log and status; no peer is told
+    is_wrong_key: bool = False  # the peer may be guessing: see `common/access/wrong_keys.py`
 
     @property
     def for_log(self) -> str:

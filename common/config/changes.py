@@ -12,6 +12,7 @@ from common.config.ladder import Template
 from common.config.model import SECTIONS, File, Reading
 from common.config.model_templates import LimitsTable, TemplateTable
 from common.config.settings import Settings
+from common.config.stream_keys import StreamKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ def changes(before: Settings, after: Settings) -> list[Change]:
         != _value(after, change.section, change.setting)
     ]
     found += _of_templates(before, after)
+    found += _of_stream_keys(before, after)
     if before.calibration != after.calibration:
         found.append(Change("calibration", Holds.NEW_STREAMS))
     return found
@@ -85,6 +87,16 @@ def _of_templates(before: Settings, after: Settings) -> Iterator[Change]:
             yield from _of_template(old, template, path)
     for name in was:
         yield Change(f"templates.{name} (gone)", Holds.NEW_STREAMS)
+
+
+def _of_stream_keys(before: Settings, after: Settings) -> Iterator[Change]:
+    for stream in sorted(before.stream_keys.keys() | after.stream_keys.keys()):
+        if before.stream_keys.get(stream) != after.stream_keys.get(stream):
+            app, _, name = stream.partition("/")
+            old, new = (s.stream_keys.get(stream, StreamKeys()) for s in (before, after))
+            is_keys = (old.publish, old.play) != (new.publish, new.play)
+            holds = Holds.NOW if is_keys else Holds.NEW_STREAMS  # limits are a placement's
+            yield Change(f"templates.{app}.stream_keys.{name}", holds)
 
 
 def _of_template(old: Template, new: Template, path: str) -> Iterator[Change]:

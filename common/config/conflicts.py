@@ -3,12 +3,13 @@
 `common/config/model.py` declares what one key may be; these are the rules over several.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.config.ladder import SOURCE, RateControl, Rendition, Takeover, Template
 from common.config.policy import never_tried, unserved
 from common.config.settings import Settings
+from common.config.stream_keys import StreamKeys
 from common.errors import ConfigFault
 
 MAX_RENDITIONS = 16
@@ -32,7 +33,10 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
     found = [
         ConfigFault(conflict.path, conflict.problem)
         for template in settings.templates
-        for conflict in _of_template(template, f"templates.{template.name}")
+        for conflict in (
+            *_of_template(template, f"templates.{template.name}"),
+            *_of_stream_keys(template, settings.stream_keys),
+        )
         if not any(_meet(path, one) for path in (conflict.path, *conflict.others) for one in faulty)
     ]
     if not found and not faulty:
@@ -60,12 +64,25 @@ def _of_template(template: Template, path: str) -> Iterator[Conflict]:
         yield Conflict(f"{path}.policy", "must name at least one pipeline, and each once")
     elif useless := never_tried(template.policy):
         yield Conflict(f"{path}.policy[{useless[0]}]", useless[1])
-    if template.takeover is Takeover.ALWAYS and not template.publish_keys:
+    has_keys = template.publish_keys or template.needs_stream_key
+    if template.takeover is Takeover.ALWAYS and not has_keys:
         yield Conflict(
             f"{path}.takeover",
             '"always" needs publish_keys: else anyone takes over anyone',
-            (f"{path}.publish_keys", f"{path}.publish_keys_sha256"),
+            (f"{path}.publish_keys", f"{path}.publish_keys_sha256", f"{path}.stream_keys"),
         )
+
+
+def _of_stream_keys(template: Template, own: Mapping[str, StreamKeys]) -> Iterator[Conflict]:
+    path = f"templates.{template.name}"
+    for stream, keys in own.items():
+        app, _, name = stream.partition("/")
+        if app == template.name and template.needs_stream_key and not keys.publish:
+            yield Conflict(
+                f"{path}.stream_keys.{name}",
+                "nobody could publish it: it has no publish key, and neither has the app",
+                (f"{path}.publish_keys", f"{path}.publish_keys_sha256"),
+            )
 
 
 def _of_rendition(rendition: Rendition, path: str) -> Iterator[Conflict]:

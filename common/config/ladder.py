@@ -96,6 +96,7 @@ class Template:
     audio_levels: bool = False  # a child measures the sound now and then
     idle_timeout_s: float | None = None  # a publisher that sends nothing; None: as ingest's
     limits: StreamLimits = field(default_factory=StreamLimits)  # what is beyond them is refused
+    needs_stream_key: bool = False  # who publishes a stream without keys of its own is refused
 
     def rendition_names(self) -> tuple[str, ...]:
         return (*(rendition.name for rendition in self.renditions), SOURCE)

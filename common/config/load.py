@@ -36,6 +36,17 @@ def load(path: Path) -> Settings:
     Raises:
         ConfigError: with every fault found; unreadable files are faults too.
     """
+    return load_with_warnings(path)[0]
+
+
+def load_with_warnings(path: Path) -> tuple[Settings, list[ConfigFault]]:
+    """The settings in a file, and what is to be said of keys that it had better not have.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    from common.config.weak_keys import weak_keys
+
     document = _read_file(path)
     faults: list[ConfigFault] = []
     for index, name in enumerate(_includes(document, faults)):
@@ -47,12 +58,13 @@ def load(path: Path) -> Settings:
         if "include" in included:
             faults.append(ConfigFault(f"include[{index}]", f"{name} must not include others"))
         document = _merge(document, included)
-    return _settings(document, faults)
+    file, settings = _settings(document, faults)
+    return settings, weak_keys(file)
 
 
 def parse(document: Mapping[str, Any]) -> Settings:
     """The settings in a parsed TOML document without includes. Raises ConfigError."""
-    return _settings(document, [])
+    return _settings(document, [])[1]
 
 
 def _includes(document: Mapping[str, Any], faults: list[ConfigFault]) -> list[str]:
@@ -96,14 +108,15 @@ def _merge(over: Mapping[str, Any], under: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _settings(document: Mapping[str, Any], faults: list[ConfigFault]) -> Settings:
+def _settings(document: Mapping[str, Any], faults: list[ConfigFault]) -> "tuple[File, Settings]":
+    """The file's form, and the settings that it gives."""
     file, found = _validated(document)
     faults += found
     settings = file.all_settings()
     faults += conflicts(settings, [fault.path for fault in faults])
     if faults:
         raise ConfigError(faults)
-    return settings
+    return file, settings
 
 
 def _validated(document: Mapping[str, Any]) -> "tuple[File, list[ConfigFault]]":
@@ -144,7 +157,7 @@ def is_touched(path: str, faulty: Iterable[str]) -> bool:
 
 
 def _is_of_a_name(error: "ErrorDetails") -> bool:
-    """Say whether the key itself is wrong, which only apps' names can be."""
+    """Say whether the key itself is wrong, which only names of apps and streams can be."""
     return error["loc"][-1:] == ("[key]",) and error["type"] != "extra_forbidden"
 
 
@@ -161,7 +174,9 @@ def _problem(error: "ErrorDetails") -> str:
     match error["type"]:
         case "value_error":
             problem = str(error["ctx"]["error"])
-            return f"an app {problem}" if _is_of_a_name(error) else problem
+            if not _is_of_a_name(error):
+                return problem
+            return f"a stream key {problem}" if "stream_keys" in place else f"an app {problem}"
         case "missing":
             return "is missing"
         case "extra_forbidden":
@@ -199,8 +214,8 @@ def _without(document: Mapping[str, Any], errors: "Iterable[ErrorDetails]") -> d
             if isinstance(parent, list):
                 parent[place[-1]] = {}
             continue
-        while isinstance(place[-1], int):
-            place.pop()
+        while isinstance(place[-1], int) or isinstance(_at(left, place[:-1]), str | list):
+            place.pop()  # such as the key in `cam1 = ""`, which is read as a table's
         parent = _at(left, place[:-1])
         if isinstance(parent, dict):
             parent.pop(place[-1], None)

@@ -352,6 +352,11 @@ class File(Table):
                 given[name] = settings_type(**table.settings())
         if self.templates is not None:
             given["templates"] = tuple(table.template(app) for app, table in self.templates.items())
+            given["stream_keys"] = {
+                f"{app}/{stream}": keys
+                for app, table in self.templates.items()
+                for stream, keys in table.own_keys().items()
+            }
         if self.calibration is not None:
             given["calibration"] = tuple(
                 Calibration(**table.settings()) for table in self.calibration

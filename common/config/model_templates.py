@@ -3,10 +3,13 @@
 The rest of the file's form is in `common/config/model.py`, which says how a key is declared.
 """
 
-import hashlib
-from typing import Annotated, Any, ClassVar
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import model_validator
 
 from common.config.conflicts import MAX_RENDITIONS
+from common.config.key_values import KeyTexts, StreamKey, digest
 from common.config.keys import Holds, Table, key, needed, tables
 from common.config.ladder import (
     SOURCE,
@@ -21,6 +24,7 @@ from common.config.ladder import (
 from common.config.limits import MAX_REFERENCE_FRAMES, StreamLimits
 from common.config.picture_values import FrameSize
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
+from common.config.stream_keys import StreamKeys
 from common.config.values import (
     Bitrate,
     Boolean,
@@ -187,6 +191,55 @@ class LimitsTable(Table):
     )
 
 
+class StreamKeysTable(Table):
+    """One entry: `cam1 = "secret"`, or a table of these keys."""
+
+    publish: Annotated[Any, KeyTexts()] = key(
+        StreamKeys,
+        "publish",
+        "the stream is published with this key alone, and not with the app's `publish_keys`",
+        NOW,
+        default="the app's",
+        example="cam1-secret",
+    )
+    play: Annotated[Any, KeyTexts()] = key(
+        StreamKeys,
+        "play",
+        "the stream is played with this key alone, and not with the app's `play_keys`",
+        NOW,
+        default="the app's",
+        example=["cam1-watch", "sha256:" + digest("cam1-other")],
+    )
+
+    limits: LimitsTable = tables()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_one_key(cls, value: Any) -> Any:
+        """A key that stands by itself is the publishers'."""
+        return {"publish": value} if isinstance(value, str | list) else value
+
+    @model_validator(mode="after")
+    def _of_one_stream(self) -> Self:
+        if self.limits is not None and "max_publishers" in self.limits.model_fields_set:
+            raise ValueError("limits.max_publishers is for an app, and this is one stream")
+        return self
+
+    def stream_keys(self, app: StreamLimits) -> StreamKeys:
+        """The digests, keys in clear stand nowhere else; limits over those of the app."""
+        limits = self.limits
+        return StreamKeys(
+            publish=tuple(map(digest, self.publish or ())),
+            play=tuple(map(digest, self.play or ())),
+            limits=replace(app, **limits.settings()) if limits is not None else None,
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> Json:
+        table = super().__get_pydantic_json_schema__(core, handler)
+        return {"anyOf": [KeyTexts().schema(), table]}
+
+
 class TemplateTable(Table):
     """`[templates.APP]`."""
 
@@ -197,6 +250,7 @@ class TemplateTable(Table):
                 {"required": [name], "properties": {name: {"minItems": 1}}}
                 for name in ("publish_keys", "publish_keys_sha256")
             ]
+            + [{"required": ["stream_keys"], "properties": {"stream_keys": {"minProperties": 1}}}]
         },
     }
 
@@ -307,6 +361,9 @@ class TemplateTable(Table):
         example="10m",
     )
     limits: LimitsTable = tables()
+    stream_keys: dict[Annotated[str, StreamKey()], StreamKeysTable] = tables(
+        schema={"propertyNames": StreamKey().schema()}
+    )
     renditions: tuple[RenditionTable, ...] = key(
         Template,
         "renditions",
@@ -321,8 +378,9 @@ class TemplateTable(Table):
         given = self.settings()
         for side in ("publish_keys", "play_keys"):
             clear, digests = getattr(self, side) or (), getattr(self, f"{side}_sha256") or ()
-            hashed = (hashlib.sha256(secret.encode()).hexdigest() for secret in clear)
-            given[side] = (*hashed, *digests)
+            given[side] = (*map(digest, clear), *digests)
+        own = self.own_keys().values()
+        given["needs_stream_key"] = not given["publish_keys"] and any(keys.publish for keys in own)
         # Without the key the built-in ladder holds; an empty array is "passthrough only".
         renditions: tuple[Rendition, ...] = DEFAULT_RENDITIONS
         if self.renditions is not None:
@@ -330,6 +388,12 @@ class TemplateTable(Table):
         if self.limits is not None:
             given["limits"] = StreamLimits(**self.limits.settings())
         return Template(name=app, **(given | {"renditions": renditions}))
+
+    def own_keys(self) -> dict[str, StreamKeys]:
+        """The keys that streams have of their own, by stream key."""
+        limits = self.limits.settings() if self.limits is not None else {}
+        app = StreamLimits(**limits)
+        return {name: table.stream_keys(app) for name, table in (self.stream_keys or {}).items()}
 
 
 class CalibrationTable(Table):

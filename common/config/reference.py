@@ -19,6 +19,7 @@ from common.config.model_templates import (
     CalibrationTable,
     LimitsTable,
     RenditionTable,
+    StreamKeysTable,
     TemplateTable,
 )
 from common.config.settings import DEFAULT_RENDITIONS
@@ -39,6 +40,7 @@ def tables() -> dict[str, type[Table]]:
     return found | {
         "[templates.APP]": TemplateTable,
         "[templates.APP.limits]": LimitsTable,
+        "[templates.APP.stream_keys.KEY]": StreamKeysTable,
         "[[templates.APP.renditions]]": RenditionTable,
         "[[calibration]]": CalibrationTable,
     }
@@ -61,6 +63,8 @@ def sample() -> str:
             lines += _sample_ladder()
         elif table is CalibrationTable:
             lines += _sample_calibration()
+        elif table is StreamKeysTable:
+            lines += _sample_stream_keys()
         else:
             if table is not File:
                 lines.append("")
@@ -103,6 +107,19 @@ def _sample_ladder() -> Iterator[str]:
                 yield f"#{declared.name} = {toml(declared.key.example)}"
             else:
                 yield f"{declared.name} = {toml(value)}"
+
+
+def _sample_stream_keys() -> Iterator[str]:
+    yield ""
+    yield from _comment(
+        "Keys of single streams, beside the app's. For publishers alone a line of "
+        f'[templates.{APP}.stream_keys] will do: cam1 = "cam1-secret".'
+    )
+    yield f"#[templates.{APP}.stream_keys.cam1]"
+    for declared in StreamKeysTable.declared():
+        yield ""
+        yield from _about(declared)
+        yield f"#{declared.name} = {toml(declared.key.example)}"
 
 
 def _sample_calibration() -> Iterator[str]:

@@ -3,10 +3,11 @@
 `common/config/load.py` makes them from TOML. They reach the children in `Welcome` and `Configure`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from common.config.ladder import Pipeline, Rendition, Template
+from common.config.stream_keys import StreamKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,14 @@ class Settings:
     calibration: tuple[Calibration, ...] = ()
     capture: CaptureSettings = field(default_factory=CaptureSettings)
     has_sandbox: bool = True  # for the kinds that decode what strangers send
+    stream_keys: dict[str, StreamKeys] = field(default_factory=dict)  # by APP/KEY
+
+    def template_of(self, stream_id: str) -> Template | None:
+        """The template of a stream, with the limits that are its own."""
+        template, own = self.template(stream_id.partition("/")[0]), self.stream_keys.get(stream_id)
+        if template is None or own is None or own.limits is None:
+            return template
+        return replace(template, limits=own.limits)
 
     def template(self, app: str) -> Template | None:
         for template in self.templates:

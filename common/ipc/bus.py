@@ -142,7 +142,9 @@ class Receiver:
     ) -> None:
         """`on_turn` is called behind the messages of a turn, and when a peer came or went."""
         self.knows_peers = False
-        self.peer_pid = 0  # of the message that is being handled, if it knows peers; 0: unknown
+        # Of the message that is being handled, if it knows peers.
+        self.peer_pid = 0  # 0: unknown
+        self.peer_uid: int | None = None
         self._socket = socket
         self._on_frames = on_frames
         self._on_turn = on_turn
@@ -231,7 +233,7 @@ class Receiver:
             except zmq.Again:
                 break
             if self.knows_peers:
-                self.peer_pid = _pid_of(frame)
+                self.peer_uid, self.peer_pid = _peer_of(frame)
             try:
                 on_frames(frames)
             except Exception:
@@ -244,13 +246,16 @@ class Receiver:
             self._on_turn()
 
 
-def _pid_of(frame: zmq.Frame) -> int:
-    """The process that connected, as the kernel has it (SO_PEERCRED); 0: libzmq does not say.
+def _peer_of(frame: zmq.Frame) -> tuple[int | None, int]:
+    """User and process that connected, as the kernel has them (SO_PEERCRED).
+
+    None and 0 where libzmq does not say.
 
     Its "Peer-Address" of a Unix socket is ":UID:GID:PID", behind a name that means nothing
     (libzmq 4.3, stream_engine_base.cpp).
     """
     try:
-        return int(str(frame.get("Peer-Address")).rpartition(":")[2])
+        *_, uid, _, pid = str(frame.get("Peer-Address")).split(":")
+        return int(uid), int(pid)
     except (zmq.ZMQError, ValueError):
-        return 0
+        return None, 0

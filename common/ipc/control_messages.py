@@ -9,6 +9,8 @@ people.
 from dataclasses import dataclass, field
 from enum import Enum
 
+from common.access.bans import Ban
+from common.access.credentials import UNTOLD, Credentials
 from common.access.refusal import Refusal
 from common.access.refusals import RefusalStatus
 from common.config.ladder import Pipeline, SourceFormat, Template
@@ -116,6 +118,7 @@ class PublishRequest:
     stream_id: StreamId
     address: str
     is_at_limit: bool = False
+    credentials: Credentials = UNTOLD
 
 
 @message("source-estimate")
@@ -155,6 +158,7 @@ class PublisherBack:
     stream_id: StreamId
     generation: Generation
     address: str
+    credentials: Credentials = UNTOLD
 
 
 @message("publish-end")
@@ -361,6 +365,17 @@ class Readmit:
     stream_id: StreamId
 
 
+@message("ban-list")
+@dataclass(frozen=True, slots=True)
+class BanList:
+    """To ingests and egresses: whom the operator keeps out; whole, whenever it changes.
+
+    What these have there now is ended.
+    """
+
+    bans: tuple[Ban, ...]
+
+
 @message("stream-revoke")
 @dataclass(frozen=True, slots=True)
 class StreamRevoke:
@@ -368,6 +383,7 @@ class StreamRevoke:
 
     request_id: int
     stream_id: StreamId
+    credentials: Credentials = UNTOLD  # that one's
 
 
 @message("address-usage")

@@ -5,6 +5,7 @@ Counters run since the stream's start at that child, unless a line says otherwis
 
 from dataclasses import dataclass, field
 
+from common.access.credentials import UNTOLD, Credentials
 from common.config.ladder import OmittedRendition, SourceFormat
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.media.clock import ClockReference
@@ -60,6 +61,7 @@ class PublisherStatus:
     source_clock: str = ""  # what is wrong with the publisher's stamps; empty: nothing
     can_move: bool = True  # ingest has its last keyframe, for another worker to begin from
     omitted: tuple[str, ...] = ()  # what it sends and nobody is given: "video track 1 (H.264, …)"
+    owner: Credentials = UNTOLD  # of the publisher, or of the last one
 
 
 @dataclass(frozen=True, slots=True)

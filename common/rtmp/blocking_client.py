@@ -32,9 +32,16 @@ class _Peer:
     """One connection: what publisher and player have in common."""
 
     def __init__(
-        self, url: str, mode: Literal["publish", "play"], timeout: float, chunk_size: int
+        self,
+        url: str,
+        mode: Literal["publish", "play"],
+        timeout: float,
+        chunk_size: int,
+        source: str,
     ) -> None:
+        """`source` is the address to come from; "": any."""
         self.session = ClientSession(url, mode, chunk_size)
+        self._source = (source, 0) if source else None
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._events: deque[ClientEvent] = deque()
@@ -63,7 +70,8 @@ class _Peer:
         """
         address = self.session.address
         deadline = time.monotonic() + self._timeout
-        self._socket = socket.create_connection((address.host, address.port), self._timeout)
+        to = (address.host, address.port)
+        self._socket = socket.create_connection(to, self._timeout, self._source)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.session.start()
@@ -172,8 +180,10 @@ class RtmpPublisher(_Peer):
     ConnectionError when it has gone or ended the stream.
     """
 
-    def __init__(self, url: str, timeout: float = 10.0, chunk_size: int = 4096) -> None:
-        super().__init__(url, "publish", timeout, chunk_size)
+    def __init__(
+        self, url: str, timeout: float = 10.0, chunk_size: int = 4096, source: str = ""
+    ) -> None:
+        super().__init__(url, "publish", timeout, chunk_size, source)
 
     def send_metadata(self, payload: bytes, timestamp: int = 0) -> None:
         """Sends onMetaData; AMF0 from the string "onMetaData" on."""
@@ -215,8 +225,10 @@ class RtmpPublisher(_Peer):
 class RtmpPlayer(_Peer):
     """Plays one stream: iterate over it for the events, until the server ends it or closes."""
 
-    def __init__(self, url: str, timeout: float = 10.0, chunk_size: int = 4096) -> None:
-        super().__init__(url, "play", timeout, chunk_size)
+    def __init__(
+        self, url: str, timeout: float = 10.0, chunk_size: int = 4096, source: str = ""
+    ) -> None:
+        super().__init__(url, "play", timeout, chunk_size, source)
 
     def __iter__(self) -> Iterator[ClientEvent]:
         """Events as they come; `Ended` is the last, if the server says it.

@@ -7,6 +7,7 @@ for most reasons: those here are the ones that known clients understand.
 from common.access.refusal import RefusalReason
 
 NO_APP = "NetConnection.Connect.InvalidApp"
+REJECTED = "NetConnection.Connect.Rejected"
 PUBLISH_DONE = "NetStream.Unpublish.Success"  # the stream of this publisher ends in order
 TOO_LATE = "NetConnection.Connect.Closed"  # nothing was asked for in time
 
@@ -20,6 +21,7 @@ _PUBLISH = {
     RefusalReason.IDLE: "NetStream.Publish.Idle",
     RefusalReason.FAILED: "NetStream.Publish.Failed",
     RefusalReason.KICKED: "NetStream.Publish.Failed",
+    RefusalReason.BANNED: "NetStream.Publish.Denied",
 }
 
 

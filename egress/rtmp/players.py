@@ -16,10 +16,11 @@ from common.access.fair_turns import Budget
 from common.access.peer_address import Networks, host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
+from common.access.wrong_keys import WrongKeys
 from common.config.limits import too_many_players
 from common.config.settings import Settings
 from common.errors import EnvelopeError
-from common.ipc.identity import StreamId, split_stream_id
+from common.ipc.identity import StreamId
 from common.process.descriptors import raise_limit
 from common.process.fair_reading import FairReading
 from common.process.log import PeerLines, more, stream_label
@@ -71,6 +72,8 @@ class Players:
         self._max_descriptors = raise_limit()
         self._lines = PeerLines()
         self._is_stopping = False
+        self._wrong_keys = WrongKeys()
+        self._bans_seen = 0  # the version of the list
         self._all_closed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -84,6 +87,7 @@ class Players:
             Budget(players * PLAYER_CPU_S, players * PLAYER_BYTES),
             Networks(settings.ingest.exempt_networks),
         )
+        self._wrong_keys.configure(Networks(settings.ingest.exempt_networks))
 
     # ---- connections --------------------------------------------------------------------------
 
@@ -146,10 +150,19 @@ class Players:
             )
 
     def check(self, now: float) -> None:
-        """Look for players who take nothing, and addresses that flood; once a second."""
+        """Look for players who take nothing or are banned, and for floods; once a second."""
         self.reading.check()
+        if self._bans_seen != self._context.bans.version:
+            self._bans_seen = self._context.bans.version
+            self._end_banned()
         for connection in tuple(self._connections):
             connection.check(now, self._settings.egress.stall_timeout_s)
+
+    def _end_banned(self) -> None:
+        for connection in tuple(self._connections):
+            banned = self._banned(connection, connection.wanted)
+            if banned is not None:
+                connection.finish(banned.words)
 
     async def stop(self, reason: str) -> None:
         """Take no more; tell all players that it is over, and let their last bytes go out."""
@@ -178,6 +191,8 @@ class Players:
         wanted = judge_address(self._settings, request.app, request.tc_url, request.name)
         if self._is_stopping:
             self._refuse(connection, Refusal(RefusalReason.UNAVAILABLE, "the server is stopping"))
+        elif banned := self._banned(connection, wanted):
+            self._refuse(connection, banned)
         elif len(self._connections) > limits.max_players:
             text = f"the server has all the {limits.max_players} players that it takes"
             self._refuse(connection, Refusal(RefusalReason.FULL, f"{text}; try again later"))
@@ -186,7 +201,7 @@ class Players:
             text = f"{limit} players are here from this address, as many as one may"
             self._refuse(connection, Refusal(RefusalReason.DENIED, text))
         elif isinstance(wanted, Refusal):
-            self._refuse(connection, wanted)
+            self._refuse_in_time(connection, wanted)
         elif why := self._beyond_template(connection, wanted):
             self._refuse(connection, Refusal(RefusalReason.FULL, f"{why}; try again later"))
         else:
@@ -206,14 +221,26 @@ class Players:
                 connection.wait(wanted.wait_ms / 1000, self._on_waited)
 
     def _beyond_template(self, connection: Connection, wanted: PlayWanted) -> str:
-        """Why its app takes no further player here; "": it does."""
-        app, _ = split_stream_id(wanted.stream_id)
-        template = self._settings.template(app)
-        if template is None or not template.limits.players:
+        """Why its stream or its app takes no further player here; "": they do."""
+        own = self._settings.stream_keys.get(wanted.stream_id)
+        most = own.limits.players if own is not None and own.limits is not None else 0
+        template = self._settings.template(wanted.app)
+        if template is None or not (most or template.limits.players):
             return ""
-        others = (other.wanted for other in self._connections if other is not connection)
-        players = sum(isinstance(one, PlayWanted) and one.app == app for one in others)
-        return too_many_players(template.limits) if players >= template.limits.players else ""
+        others = [
+            other.wanted
+            for other in self._connections
+            if other is not connection and isinstance(other.wanted, PlayWanted)
+        ]
+        if most and sum(one.stream_id == wanted.stream_id for one in others) >= most:
+            return f"this stream has the {most} players that it takes (max_players)"
+        players = sum(one.app == wanted.app for one in others)
+        is_full = 0 < template.limits.players <= players
+        return too_many_players(template.limits) if is_full else ""
+
+    def _banned(self, connection: Connection, wanted: object) -> Refusal | None:
+        stream = wanted.stream_id if isinstance(wanted, PlayWanted) else ""
+        return self._context.bans.refusal(connection.host, stream)
 
     def on_play_ended(self, connection: Connection) -> None:
         wanted, connection.wanted = connection.wanted, None
@@ -248,6 +275,16 @@ class Players:
         channel = self.channels.get(stream.renditions[wanted.rendition])
         connection.accept(channel, wanted.start)
         return True
+
+    def _refuse_in_time(self, connection: Connection, refusal: Refusal) -> None:
+        """Refuse at once, or later one that may be guessing keys."""
+        delay_s = 0.0
+        if refusal.is_wrong_key:
+            delay_s = self._wrong_keys.delay(connection.host, self.now())
+        if delay_s:
+            connection.wait(delay_s, lambda waited: self._refuse(waited, refusal))
+        else:
+            self._refuse(connection, refusal)
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         self.counters["refused"] += 1

@@ -124,9 +124,8 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._message_stream_id = 0  # that of the last publish or play request
         self._play: PlayRequested | None = None  # waits until all output has gone
-        self._close_reason = ""
         self._lingers_until_s = 0.0
-        self._is_fault = False  # that for which it is closed
+        self._close_reason, self._is_fault = "", False  # that for which it is closed
         self._is_answered = False  # `connect` is, and what waited behind it is to be read
         self._deadline = Deadline(self._loop)
         self._reader = SocketReader(
@@ -175,7 +174,9 @@ class Connection:
                 self._loop.call_soon(self._take_held)  # when its owner has it in the books
         self._send_output()
 
-    def refuse_publish(self, request_id: int, refusal: Refusal) -> None:
+    def refuse_publish(self, request_id: int, refusal: Refusal, after_s: float = 0.0) -> None:
+        if after_s > 0:
+            return self._deadline.set(after_s, lambda: self.refuse_publish(request_id, refusal))
         self.session.reject(request_id, publish_code(refusal.reason), refusal.words)
         self.close_gently(refusal.words)
 

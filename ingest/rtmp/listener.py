@@ -22,7 +22,7 @@ from common.process.log import PeerLines, key_hash, more
 from common.rtmp.address import connect_app
 from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
 from common.rtmp.session import ServerSession, SessionConfig
-from common.rtmp.status_codes import NO_APP
+from common.rtmp.status_codes import NO_APP, REJECTED
 from ingest.capture.recorder import Recorder
 from ingest.rtmp.connection import Connection, Phase
 from ingest.rtmp.player_handover import Players
@@ -187,6 +187,11 @@ class Server:
 
     def connect(self, connection: Connection, request: ConnectRequested) -> None:
         self._recorder.connected(connection, request.flash_version)
+        banned = self._streams.bans.refusal(connection.host)
+        if banned is not None:
+            self._log_refused(connection.peer, banned)
+            connection.refuse_connect(request.request_id, REJECTED, banned.words)
+            return
         app = connect_app(request.app)
         # Without an app in `connect` the publish or play name may still hold it.
         if self._settings.template(app) if app is not None else not request.app.strip("/"):
@@ -295,7 +300,7 @@ class Server:
         held_back = self._log_refusals.allow(subscriber(host_of(peer)), self.now())
         if held_back is not None:
             log.warning(
-                "connection refused peer=%s reason=%s%s", peer, refusal.words, more(held_back)
+                "connection refused peer=%s reason=%s%s", peer, refusal.for_log, more(held_back)
             )
 
     def _pause(self) -> None:

@@ -9,14 +9,18 @@ spreads connections evenly.
 Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from common.access.address_limits import AddressBook, AddressUsageByPeer, too_many_publishes
-from common.access.keys import is_key_allowed
+from common.access.bans import Bans
+from common.access.credentials import Credentials, credentials
+from common.access.keys import OPEN, entry_of, publish_entries
 from common.access.peer_address import Networks, subscriber
 from common.access.refusal import Refusal, RefusalReason
+from common.access.wrong_keys import WrongKeys
 from common.config.settings import IngestSettings, Settings
-from common.ipc.identity import StreamId, stream_id
+from common.ipc.identity import StreamId, split_stream_id, stream_id
 from common.process.log import key_hash, stream_label
 
 REMEMBER_S = 30.0
@@ -33,6 +37,7 @@ class Admission:
         self._max_descriptors = max_descriptors
         self._open = 0
         self._addresses = AddressBook()
+        self._wrong_keys = WrongKeys()
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
         self.configure(settings)
 
@@ -40,6 +45,7 @@ class Admission:
         """Use other limits from now on; what is open stays open."""
         self._settings = settings
         self._exempt = Networks(settings.exempt_networks)
+        self._wrong_keys.configure(self._exempt)
         self._addresses.configure(
             settings.max_connections_per_address, settings.max_publishes_per_address, self._exempt
         )
@@ -112,6 +118,10 @@ class Admission:
         """Count a publisher out that was admitted."""
         self._addresses.publishers.here.remove(host)
 
+    def answer_delay(self, host: str, refusal: Refusal, now: float) -> float:
+        """How many seconds a refusal is to wait before it goes out."""
+        return self._wrong_keys.delay(host, now) if refusal.is_wrong_key else 0.0
+
     def _too_fast(self) -> str:
         rate = self._settings.max_handshakes_per_address
         return f"more than max_handshakes_per_address = {rate:g} a second"
@@ -151,30 +161,52 @@ class PublishAttempt:
     publish_key: str | None = field(default=None, repr=False)  # None: it gave none
 
 
-def check_attempt(attempt: PublishAttempt, settings: Settings) -> StreamId | Refusal:
-    """The stream that a publisher asks for, if the template is there and its keys agree."""
+def check_attempt(
+    attempt: PublishAttempt, settings: Settings, bans: Bans, host: str
+) -> tuple[StreamId, Credentials] | Refusal:
+    """The stream that a publisher asks for, and by what it is let in, if its keys agree."""
+    banned = bans.refusal(host, stream_id(attempt.app, attempt.key))
+    if banned is not None:
+        return banned
     template = settings.template(attempt.app)
     if template is None:
         return Refusal(RefusalReason.DENIED, f"there is no app {attempt.app!r} here")
-    if not is_key_allowed(template.publish_keys, attempt.publish_key or ""):
-        fault = "missing" if attempt.publish_key is None else "wrong"
-        return Refusal(
-            RefusalReason.DENIED, f"the publish key (?key=...) of {attempt.app} is {fault}"
-        )
-    return stream_id(attempt.app, attempt.key)
+    stream = stream_id(attempt.app, attempt.key)
+    own = settings.stream_keys.get(stream)
+    entries = publish_entries(template, own)
+    entry = entry_of(entries, attempt.publish_key or "")
+    if entry is not None:
+        return stream, credentials(host, entry)
+    if not entries:
+        words = f"{attempt.app} takes only streams that have a publish key, and this one has none"
+        return Refusal(RefusalReason.DENIED, words)
+    whose = "this stream" if own is not None and own.publish else attempt.app
+    fault = "missing" if attempt.publish_key is None else "wrong"
+    words = f"the publish key (?key=...) of {whose} is {fault}"
+    return Refusal(RefusalReason.DENIED, words, is_wrong_key=fault == "wrong")
+
+
+def entries_of(stream: StreamId, settings: Settings) -> Collection[str]:
+    """The entries of keys that let a publisher of a stream in today."""
+    app, _ = split_stream_id(stream)
+    template = settings.template(app)
+    if template is None:
+        return ()
+    return publish_entries(template, settings.stream_keys.get(stream)).keys()
 
 
 def label_of(attempt: PublishAttempt, settings: Settings) -> tuple[str, str]:
     """What the log calls the stream, and its name where that is no credential, else nothing.
 
-    Where an app has publish keys, these let in, and the stream key is a name. What stands in the
+    Where publish keys let in, the stream key is a name. What stands in the
     place of an app that is not there may be a key: people leave the app out.
     """
     template = settings.template(attempt.app)
     if template is None:
         return f"{key_hash(attempt.app)}/{key_hash(attempt.key)}", ""
     stream = stream_id(attempt.app, attempt.key)
-    return stream_label(stream), stream if template.publish_keys else ""
+    is_open = OPEN in publish_entries(template, settings.stream_keys.get(stream))
+    return stream_label(stream), "" if is_open else stream
 
 
 class RefusalMemory:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from common.access.credentials import Credentials
 from common.ipc.control_messages import PublishEnd, PublishRequest
 from common.ipc.identity import Generation, StreamId
 from ingest.streams.admission import PublishAttempt
@@ -27,6 +28,7 @@ class QueuedRequest:
     attempt: PublishAttempt
     stream_id: StreamId
     until_s: float  # CLOCK_MONOTONIC
+    credentials: Credentials
 
 
 class PublishRequests:
@@ -43,14 +45,15 @@ class PublishRequests:
         attempt: PublishAttempt,
         stream: StreamId,
         now: float,
+        credentials: Credentials,
         *,
         is_at_limit: bool,
     ) -> None:
         """Ask for room; `is_at_limit`: the address may have this one if it is its own already."""
         self._queued[request_id] = QueuedRequest(
-            request_id, connection, attempt, stream, now + ASK_TIMEOUT_S
+            request_id, connection, attempt, stream, now + ASK_TIMEOUT_S, credentials
         )
-        self._report(PublishRequest(request_id, stream, connection.peer, is_at_limit))
+        self._report(PublishRequest(request_id, stream, connection.peer, is_at_limit, credentials))
 
     def queued(self, request_id: int, wait_s: float, now: float) -> None:
         """The supervisor answers this one later, within `wait_s`."""
@@ -64,8 +67,12 @@ class PublishRequests:
         return self._queued.pop(request_id, None)
 
     def give_up(self, queued: QueuedRequest, reason: str) -> None:
-        """Nobody waits for this answer any more; what it may reserve is given back."""
-        del self._queued[queued.request_id]
+        """Nobody waits for this answer any more; what it may reserve is given back.
+
+        Nothing happens where it has come.
+        """
+        if self._queued.pop(queued.request_id, None) is None:
+            return
         self._report(PublishEnd(queued.stream_id, Generation(0), reason))
 
     def of(self, stream: StreamId) -> QueuedRequest | None:

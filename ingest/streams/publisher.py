@@ -81,8 +81,8 @@ class PublishingConnection(Protocol):
         """
         ...
 
-    def refuse_publish(self, request_id: int, refusal: Refusal) -> None:
-        """Say no, and close once that has gone out."""
+    def refuse_publish(self, request_id: int, refusal: Refusal, after_s: float = 0.0) -> None:
+        """Say no, so many seconds later, and close once that has gone out."""
         ...
 
     def hold_back(self, seconds: float) -> None:

@@ -8,6 +8,8 @@ met as `PublishingConnection`; `now` is CLOCK_MONOTONIC in seconds.
 
 from collections.abc import Callable, Iterable
 
+from common.access.bans import Bans
+from common.access.credentials import IN_USE, Credentials
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
 from common.ipc.control_messages import Placement, PublisherBack
@@ -19,6 +21,7 @@ from ingest.streams.admission import (
     PublishAttempt,
     RefusalMemory,
     check_attempt,
+    entries_of,
     label_of,
 )
 from ingest.streams.captures import Captures, NoCaptures
@@ -28,6 +31,9 @@ from ingest.streams.publisher import Publisher, PublishingConnection
 from ingest.streams.read_batching import ReadBatching
 from ingest.streams.stream import Stream, StreamContext, StreamState
 from ingest.streams.stream_log import StreamLog
+from ingest.streams.takeover import why_not
+
+NO_ANSWER = Refusal(RefusalReason.UNAVAILABLE, "the supervisor does not answer; try again")
 
 
 class Streams:
@@ -58,6 +64,7 @@ class Streams:
         self._connections: dict[StreamId, PublishingConnection] = {}
         self.read_batching = ReadBatching(peers, clock, self.is_publishing)
         self.memory = RefusalMemory()
+        self.bans = Bans(unix_time)
         self.captures: Captures = NoCaptures()
         self.log = StreamLog(clock, unix_time)
 
@@ -70,12 +77,13 @@ class Streams:
         self, connection: PublishingConnection, attempt: PublishAttempt, now: float
     ) -> None:
         """A connection asks to publish: refuse it, let it go on with a stream, or ask for room."""
-        checked = check_attempt(attempt, self.settings)
+        checked = check_attempt(attempt, self.settings, self.bans, connection.host)
         if isinstance(checked, Refusal):
             self.refuse(connection, attempt.request_id, checked, now, attempt)
             return
-        stream = checked
-        refusal = self.memory.recall(stream, now, connection.host) or self.is_in_use(stream, now)
+        stream, credentials = checked
+        refusal = self.memory.recall(stream, now, connection.host)
+        refusal = refusal or self.is_in_use(stream, credentials, now)
         if refusal is None:
             before = self._connections.get(stream)
             why = self._admission.admit_publish(
@@ -87,18 +95,17 @@ class Streams:
         if refusal is not None:
             self.refuse(connection, attempt.request_id, refusal, now, attempt)
             return
-        self.make_way(stream, now)
+        self.make_way(stream, connection.peer, now)
         if stream in self._streams:
             known = self._streams[stream]
-            self.begin(connection, attempt, known, now)
+            self.begin(connection, attempt, known, credentials, now)
             if self.is_publishing(connection):  # it may be found broken as it is answered
                 # before its room is given away
-                self._report(PublisherBack(stream, known.generation, connection.peer))
+                self._report(PublisherBack(stream, known.generation, connection.peer, credentials))
             return
-        is_at_limit = self._admission.is_beyond_limit(connection.host)
-        self.requests.ask(
-            self._next_request(), connection, attempt, stream, now, is_at_limit=is_at_limit
-        )
+        at_limit, number = self._admission.is_beyond_limit(connection.host), self._next_request()
+        ask = self.requests.ask
+        ask(number, connection, attempt, stream, now, credentials, is_at_limit=at_limit)
 
     def media(
         self, connection: PublishingConnection, events: Iterable[MediaEvent], now: float
@@ -131,7 +138,8 @@ class Streams:
         self.refused += 1
         label, name = label_of(attempt, self.settings) if attempt is not None else ("", "")
         self.log.refused(label, connection.peer, refusal, now, name)
-        connection.refuse_publish(request_id, refusal)
+        after_s = self._admission.answer_delay(connection.host, refusal, now)
+        connection.refuse_publish(request_id, refusal, after_s)
 
     def ended(self, connection: PublishingConnection, how: str) -> None:
         """The publisher said that it stops, or took its request back."""
@@ -155,6 +163,10 @@ class Streams:
         connection = self._connections.get(stream_id)
         if connection is not None:
             self.read_batching.read_immediately(connection)
+
+    def all(self) -> list[tuple[Stream, PublishingConnection | None]]:
+        """Every stream, with its publisher if that is there."""
+        return [(one, self._connections.get(name)) for name, one in self._streams.items()]
 
     def get(self, stream_id: StreamId) -> Stream | None:
         """The stream of this name, if it is here."""
@@ -180,11 +192,7 @@ class Streams:
     def tick(self, now: float) -> None:
         """Deadlines; every half of `BATCH_S`, with `read_batching` behind it."""
         for queued in self.requests.overdue(now):
-            refusal = Refusal(
-                RefusalReason.UNAVAILABLE, "the supervisor does not answer; try again"
-            )
-            self.requests.give_up(queued, "no answer in time")
-            self.refuse_queued(queued, refusal, now)
+            self.refuse_queued(queued, NO_ANSWER, now)
         self.read_batching.tick()
         for connection, publisher in list(self._publishers.items()):
             if (overdue := publisher.overdue(now)) is not None:
@@ -205,7 +213,6 @@ class Streams:
     def close(self, reason: str, now: float) -> None:
         """End everything: publishers get the reason, players too, by egress."""
         for queued in self.requests.all():
-            self.requests.give_up(queued, reason)
             self.refuse_queued(queued, Refusal(RefusalReason.UNAVAILABLE, reason), now)
         for connection in list(self._publishers):
             self._take(connection)
@@ -219,21 +226,18 @@ class Streams:
         self._last_request += 1
         return self._last_request
 
-    def is_in_use(self, stream: StreamId, now: float) -> Refusal | None:
-        """Whether a publisher is there that does not make way."""
-        in_use = Refusal(RefusalReason.NAME_IN_USE, "the stream key is in use")
+    def is_in_use(self, stream: StreamId, newcomer: Credentials, now: float) -> Refusal | None:
+        """Whether it is, or was just now, another's, who does not make way for this one."""
         if self.requests.of(stream) is not None:
-            return in_use
-        connection = self._connections.get(stream)
-        if connection is not None:
-            connection.look_again()  # it may have ended, and that not been read yet
-            connection = self._connections.get(stream)
-        if connection is None:
-            return None
-        return None if self._publishers[connection].makes_way(now) else in_use
+            return IN_USE
+        if stream in self._connections:
+            self._connections[stream].look_again()  # it may have ended, and that not been read yet
+        known, there = self._streams.get(stream), self._connections.get(stream)
+        publisher = self._publishers[there] if there is not None else None
+        return why_not(publisher, known, newcomer, entries_of(stream, self.settings), now)
 
-    def make_way(self, stream: StreamId, now: float) -> None:
-        """Close the publisher that is there; what it published goes on."""
+    def make_way(self, stream: StreamId, newcomer: str, now: float) -> None:
+        """Close the publisher that is there; what it published goes on. `newcomer`: its peer."""
         connection = self._connections.get(stream)
         if connection is None:
             return
@@ -241,7 +245,9 @@ class Streams:
         self._take(connection)
         silent_s = now - publisher.last_media_s
         reason = f"another publisher took over after {silent_s:.1f} s of silence"
-        self.log.info("publisher replaced", publisher.stream.stream_id, "reason=%s", reason)
+        fields = "peer=%s by=%s reason=%s"
+        stream_id = publisher.stream.stream_id
+        self.log.info("publisher replaced", stream_id, fields, connection.peer, newcomer, reason)
         publisher.stream.leave(reason, now)
         self.forget_if_ended(publisher.stream)
         connection.end_publish(Refusal(RefusalReason.NAME_IN_USE, reason))
@@ -251,17 +257,16 @@ class Streams:
         connection: PublishingConnection,
         attempt: PublishAttempt,
         stream: Stream,
+        credentials: Credentials,
         now: float,
     ) -> None:
         """Let a connection publish a stream."""
         self._begun += 1
-        is_odd = self._begun % 2 == 1
-        self._publishers[connection] = Publisher(
-            stream, connection, self.settings.ingest, now, is_odd
-        )
+        settings, is_odd = self.settings.ingest, self._begun % 2 == 1
+        self._publishers[connection] = Publisher(stream, connection, settings, now, is_odd)
         self._connections[stream.stream_id] = connection
         self.captures.begin(connection, stream.stream_id)
-        stream.arrive(connection.peer, now)
+        stream.arrive(connection.peer, now, credentials)
         connection.accept_publish(attempt.request_id, stream.timeline, now, stream.audio_before)
         self.log.info("publish started", stream.stream_id, "peer=%s", connection.peer)
 
@@ -285,7 +290,8 @@ class Streams:
         return True
 
     def refuse_queued(self, queued: QueuedRequest, refusal: Refusal, now: float) -> None:
-        """Refuse one whose request waits no more."""
+        """Refuse one whose request waits no more, or no longer."""
+        self.requests.give_up(queued, refusal.words)
         self._admission.release_publish(queued.connection.host)
         attempt = queued.attempt
         self.refuse(queued.connection, attempt.request_id, refusal, now, attempt)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from common.access.credentials import UNTOLD, Credentials
 from common.codecs.table import codec_string
 from common.config.ladder import AwayPicture, SourceFormat
 from common.ipc.control_messages import (
@@ -80,8 +81,9 @@ class Stream:
         self._since_unix = since_unix
         self._unix_time = context.unix_time
         self._address = ""
+        self.owner = Credentials()  # of the publisher, or of the last one
         self._was_open = False  # egress knows it
-        self._absence: Absence | None = None  # while the stream is held
+        self.absence: Absence | None = None  # while the stream is held
         self._format = SourceFormatReporter(
             self._report_format, context.next_request, self._report_estimate
         )
@@ -116,11 +118,11 @@ class Stream:
 
     # ---- the publisher ------------------------------------------------------------------------
 
-    def arrive(self, address: str, now: float) -> None:
+    def arrive(self, address: str, now: float, owner: Credentials = UNTOLD) -> None:
         """A publisher begins, the first one or another."""
         self.state = StreamState.WAITING
-        self._address = address
-        self._absence = None
+        self._address, self.owner = address, owner
+        self.absence = None
         self.doctor.restart()
         self._format.restart()
         self.media.restart()
@@ -145,21 +147,21 @@ class Stream:
             return
         self.state = StreamState.HELD
         self._address = ""
-        self._absence = Absence(now + hold_ms / 1000)
+        self.absence = Absence(now + hold_ms / 1000)
         self.doctor.restart()
         media = self.media
         media.leave()
         media.egress.close(StreamClosed(self.stream_id, self.generation, reason, hold_ms))
         media.worker.leave()
         if self._freeze() and media.audio_config is not None and can_be_silent(media.audio_config):
-            self._absence.silence = Silence(media.audio_config, self.timeline.audio_ms)
+            self.absence.silence = Silence(media.audio_config, self.timeline.audio_ms)
 
     def end(self, reason: str) -> None:
         """End the stream for all: the worker, the players, the reservation."""
         if self.state is StreamState.ENDED:
             return
         self.state = StreamState.ENDED
-        self._absence = None
+        self.absence = None
         self.media.leave()
         self.media.worker.end(reason)
         if self._was_open:
@@ -202,13 +204,12 @@ class Stream:
         Its egresses hold it meanwhile. None: nothing of it was sent.
         """
         self.state = StreamState.ENDED
-        self._absence = None
+        self.absence = None
         self.media.worker.end(reason)
         self.media.egress.release()
         reference = self.timeline.clock_reference
-        if reference is None:
-            return None
-        return ResumeTime(reference, self.timeline.end_ms or 0)
+        end_ms = self.timeline.end_ms or 0
+        return ResumeTime(reference, end_ms) if reference is not None else None
 
     # ---- the supervisor -----------------------------------------------------------------------
 
@@ -232,8 +233,8 @@ class Stream:
             media.egress.open(self._stream_open(placed.splice_ms))
             if placed.generation != before.generation:
                 media.egress.open_source(media.gop)
-            if self._absence is not None:
-                self._absence.is_reported = False  # the opening said that a publisher is there
+            if self.absence is not None:
+                self.absence.is_reported = False  # the opening said that a publisher is there
         media.worker.place(placed, media.gop, self.timeline.clock_reference)
 
     def peers_changed(self, now: float) -> None:
@@ -244,12 +245,12 @@ class Stream:
             return
         for feed in media.egress.follow():
             media.egress.replay(feed, self._stream_open(), media.gop)
-            if self._absence is not None:
-                feed.close(self._held(self._absence, now))
+            if self.absence is not None:
+                feed.close(self._held(self.absence, now))
 
     def tick(self, now: float) -> list[Change]:
         """Do what is due by the clock, several times a second; which notices begin and end."""
-        media, absence = self.media, self._absence
+        media, absence = self.media, self.absence
         if self.state is StreamState.LIVE and media.newest is not None:
             self._look_for_silence(media.newest, now)
         if self.state is StreamState.LIVE and self.doctor.is_due(now):
@@ -298,6 +299,7 @@ class Stream:
             dropped=media.dropped(),
             stages_ms=media.egress.stages.reported(now),
             can_move=media.gop.is_lasting,
+            owner=self.owner,
         )
 
     # ---- inside -------------------------------------------------------------------------------
@@ -325,8 +327,7 @@ class Stream:
     def _facts(self, now: float) -> StreamFacts:
         """What the doctor is told of the stream beside its counts."""
         media = self.media
-        source = self._format.format
-        fps = self._format.fps
+        source, fps = self._format.format, self._format.fps
         if source is not None and fps is not None:
             source = replace(source, fps=fps)  # as measured
         return StreamFacts(
@@ -353,8 +354,8 @@ class Stream:
         )
 
     def _held(self, absence: Absence, now: float) -> StreamClosed:
-        left_ms = absence.left_ms(now)
-        return StreamClosed(self.stream_id, self.generation, "its publisher is away", left_ms)
+        reason, left_ms = "its publisher is away", absence.left_ms(now)
+        return StreamClosed(self.stream_id, self.generation, reason, left_ms)
 
     def _report_estimate(self, source: SourceFormat) -> None:
         self._report(SourceEstimate(self.stream_id, self.generation, source))

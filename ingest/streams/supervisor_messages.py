@@ -10,6 +10,7 @@ from common.access.refusal import RefusalReason
 from common.errors import EnvelopeError
 from common.ipc.capture_messages import CaptureStream, CaptureWritten
 from common.ipc.control_messages import (
+    BanList,
     EndStream,
     GopTransfer,
     Placement,
@@ -45,7 +46,8 @@ class SupervisorMessages:
                 message.generation,
                 message.reason,
             )
-            self._streams.begin(queued.connection, queued.attempt, stream, now)
+            who = queued.credentials
+            self._streams.begin(queued.connection, queued.attempt, stream, who, now)
             return
         known = self._streams.get(message.stream_id)
         if known is not None:
@@ -96,6 +98,21 @@ class SupervisorMessages:
             self._streams.requests.answered(queued.request_id)
             self._streams.refuse_queued(queued, refusal, now)
 
+    def ban(self, message: BanList, now: float) -> None:
+        """The operator keeps these out from now on; what they have here ends."""
+        streams, bans = self._streams, self._streams.bans
+        bans.replace(message.bans)
+        for stream, connection in streams.all():
+            last = stream.owner.address.partition("/")[0]  # of one that is away
+            host = connection.host if connection is not None else last
+            refusal = bans.refusal(host, stream.stream_id)
+            if refusal is not None:
+                streams.end_for(stream, refusal, now)
+        for queued in streams.requests.all():
+            refusal = bans.refusal(queued.connection.host, queued.stream_id)
+            if refusal is not None:
+                streams.refuse_queued(queued, refusal, now)
+
     def readmit(self, message: Readmit) -> None:
         """The operator lets a stream in again that was refused."""
         self._streams.memory.forget(message.stream_id)
@@ -123,11 +140,11 @@ class SupervisorMessages:
 
     def revoke(self, message: StreamRevoke, now: float) -> None:
         """A publisher of this stream is at another ingest: the rules are those of a takeover."""
-        in_use = self._streams.is_in_use(message.stream_id, now)
+        in_use = self._streams.is_in_use(message.stream_id, message.credentials, now)
         if in_use is not None:
             self._report(StreamRevoked(message.request_id, message.stream_id, in_use))
             return
-        self._streams.make_way(message.stream_id, now)
+        self._streams.make_way(message.stream_id, "another ingest", now)
         stream = self._streams.get(message.stream_id)
         if stream is None:
             self._report(StreamRevoked(message.request_id, message.stream_id))

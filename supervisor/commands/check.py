@@ -14,25 +14,25 @@ from supervisor.commands.options import bad_config
 def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     """Check a configuration file. Every fault is named by its key's path.
 
-    GPUs and templates that are not there are warnings. A good file gets what a stream of each app
-    costs, and how many fit this host.
+    GPUs and templates that are not there are warnings, and so are weak keys. A good file gets what
+    a stream of each app costs, and how many fit this host.
     """
     import os
 
-    from common.config.load import load
+    from common.config.load import load_with_warnings
     from supervisor.commands.room import PlannedGpu, check_lines
     from supervisor.hardware.gpus import Driver, chosen, look_up_driver, unused_names
     from supervisor.placement.calibration import without_template
 
     try:
-        settings = load(config)
+        settings, weak = load_with_warnings(config)
     except ConfigError as error:
         bad_config(error)
     driver = look_up_driver() if settings.devices.use_gpus else Driver()
     unused = without_template(settings)
     if settings.devices.capacity or settings.devices.exclude:
         unused += unused_names(settings.devices, look_up_driver().gpus)
-    for fault in unused:
+    for fault in [*map(str, weak), *unused]:
         typer.echo(f"warning: {fault}", err=True)
     apps = ", ".join(
         f"{template.name} ({counted(len(template.renditions), 'rendition')})"

@@ -1,16 +1,13 @@
 """`tfarm kick`: end a stream and keep it out for a while, or let it in again (IO)."""
 
-import re
 from typing import Annotated
 
 import typer
 
 from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.durations import seconds_of
 from supervisor.commands.options import RunDir, ask_and_print
 from supervisor.farm.kicks import DEFAULT_S, MAX_S
-
-_DURATION = re.compile(r"(\d{1,6})\s*(s|m|min|h)")
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 def run(
@@ -31,8 +28,7 @@ def run(
     if undo:
         ask_and_print(run_dir, "kick", app=app_name, key=key, undo="yes")
         return
-    found = _DURATION.fullmatch(how_long)
-    seconds = int(found[1]) * _SECONDS[found[2]] if found is not None else 0
+    seconds = seconds_of(how_long) or 0
     if not 0 < seconds <= MAX_S:
         raise typer.BadParameter("must be a duration such as 30s, 10m or 2h", param_hint="--for")
     ask_and_print(run_dir, "kick", **{"app": app_name, "key": key, "for_s": str(seconds)})

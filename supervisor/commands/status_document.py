@@ -13,6 +13,7 @@ from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import AudioLevels, RenditionStatus
 from supervisor.farm.audio_levels import levels
+from supervisor.farm.ban_list import ban_documents
 from supervisor.farm.farm import Farm
 from supervisor.farm.stream import Present, Stream
 from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource
@@ -89,6 +90,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
             {"app": split_stream_id(s)[0], "key": split_stream_id(s)[1], "for_s": round(left_s, 1)}
             for s, left_s in state.kicks.left(facts.now_s).items()
         ],
+        "bans": ban_documents(state.bans.current(facts.now_unix)),
         "refused": dict(state.refusals.by_reason),
         "refusals": [
             asdict(entry) | {"what": entry.what.value, "reason": entry.reason.value}

@@ -27,6 +27,7 @@ from supervisor.commands.stream_selection import (
 SHOWN_DECISIONS = 5
 SHOWN_REFUSALS = 5  # of publishers, and as many of players; all of them with their renditions
 SHOWN_BRIEFLY = 2
+SHOWN_BANS = 5
 FEW_STREAMS = 3  # have their renditions shown where nothing says how high the terminal is
 # How those decisions begin that somebody looks for; the others are a stream's usual way.
 _TROUBLES = (
@@ -133,11 +134,25 @@ def _head(status: Json, now_unix: float, width: int) -> list[Line]:
             f"{name_of(kick)} for {time_left(kick['for_s'])} more" for kick in status["kicked"]
         ]
         lines += wrap(f"kept out by the operator: {', '.join(every)}", width, "yellow")
+    if status["bans"]:
+        words = f"{counted(len(status['bans']), 'ban')} (tfarm ban --list): "
+        shown = [ban["target"] for ban in status["bans"][:SHOWN_BANS]]
+        rest = len(status["bans"]) - len(shown)
+        lines += wrap(words + ", ".join(shown) + (f", {rest} more" if rest else ""), width)
     if status["queued"] or status["waiting"]:
         waiting = counted(status["waiting"], "stream", "waits for a device")
         queued = f"{counted(status['queued'], 'publisher')} for room"
         lines += wrap(f"{waiting}, {queued}", width, "yellow")
     return lines
+
+
+def ban_words(ban: Json, now_unix: float) -> str:
+    """One entry of `tfarm ban --list`."""
+    left = "for good"
+    if ban["until_unix"] is not None:
+        left = f"for {time_left(ban['until_unix'] - now_unix)} more"
+    since = f"since {duration(now_unix - ban['since_unix'])}, by {ban['by']}"
+    return f"{ban['target']} {left}, {since}" + (f": {ban['reason']}" if ban["reason"] else "")
 
 
 def _totals(status: Json) -> list[str]:

@@ -1,6 +1,7 @@
 """Every command of `tfarm`, in the order of its help. The files beside this one have both ends."""
 
 from supervisor.commands import (
+    ban,
     calibrate,
     capture,
     check,
@@ -15,6 +16,7 @@ from supervisor.commands import (
     status,
     stop,
     supervisor,
+    unban,
     undrain,
 )
 from supervisor.commands.demo import command as demo
@@ -31,6 +33,8 @@ COMMANDS = {
         stop,
         reload,
         kick,
+        ban,
+        unban,
         label,
         capture,
         replay,

@@ -16,6 +16,8 @@ import math
 from dataclasses import dataclass
 
 from common.access.address_limits import too_many_publishes
+from common.access.credentials import may_succeed, not_its_own
+from common.access.keys import publish_entries
 from common.access.peer_address import host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Pipeline
@@ -46,7 +48,7 @@ from supervisor.farm.isolation import Isolation, NotIsolated
 from supervisor.farm.quarantine import QuarantineState
 from supervisor.farm.source_formats import RefusedSources, evict
 from supervisor.farm.state import FarmState
-from supervisor.farm.stream import NO_INGEST, Stream
+from supervisor.farm.stream import NO_INGEST, Stream, WithoutIngest
 from supervisor.placement.fleet import NoRoom, Room
 
 _TAKEN = Refusal(RefusalReason.NAME_IN_USE, "the stream is already being published")
@@ -104,19 +106,22 @@ class Admission:
         if request.is_at_limit and self._publishes_beside(request) >= limit:
             refusal = Refusal(RefusalReason.DENIED, too_many_publishes(limit))
             return [_refuse(requested, refusal)]
-        kicked = self._state.kicks.refusal(request.stream_id, now)
+        kicked = self._state.kicks.refusal(request.stream_id, now, request.credentials)
         if kicked is not None:
             return [_refuse(requested, kicked)]
         stream = self._state.streams.get(request.stream_id)
         if stream is not None:
-            if stream.ingest == NO_INGEST:
+            if isinstance(stream.presence, WithoutIngest):
+                if self._is_anothers(stream, request):
+                    held_s = stream.presence.until_s - now
+                    return [_refuse(requested, not_its_own(stream.owner, held_s))]
                 return self._take_over(requested, stream, now)
             if stream.ingest != ingest:
                 return self._revoke(requested, stream, now)
             if stream.is_live:
                 return [_refuse(requested, _TAKEN)]
             # Its publisher is back; whether it may take over was for ingest to decide.
-            stream.arrive(ingest, request.address)
+            stream.arrive(ingest, request.address, request.credentials)
             return [self._state.announce(stream, request.request_id)]
         if any(queued.request.stream_id == request.stream_id for queued in self._queued):
             return [_refuse(requested, _TAKEN)]
@@ -254,7 +259,16 @@ class Admission:
             return [_refuse(requested, _TAKEN)]
         self._last_revoke += 1
         self._revoking[self._last_revoke] = Revoking(requested, now + REVOKE_S)
-        return [Send(stream.ingest, StreamRevoke(self._last_revoke, stream.stream_id))]
+        revoke = StreamRevoke(self._last_revoke, stream.stream_id, requested.request.credentials)
+        return [Send(stream.ingest, revoke)]
+
+    def _is_anothers(self, stream: Stream, request: PublishRequest) -> bool:
+        """Whether a stream that is held is not for this one to go on with."""
+        settings = self._state.settings
+        template = settings.template(stream.app)
+        own = settings.stream_keys.get(stream.stream_id)
+        entries = publish_entries(template, own) if template is not None else {}
+        return not may_succeed(stream.owner, request.credentials, entries)
 
     def revoked(self, owner: ChildId, answer: StreamRevoked, now: float) -> list[Action]:
         """An ingest answers `StreamRevoke`."""
@@ -303,7 +317,7 @@ class Admission:
             state.put(stream, result, now, stream.degradation, stream.overloaded_worker)
         else:
             state.put(stream, result, now)
-        stream.arrive(requested.ingest, request.address)
+        stream.arrive(requested.ingest, request.address, request.credentials)
         resume = resume or resume_time(stream)
         return [state.announce(stream, request.request_id, resume_time=resume)]
 
@@ -321,7 +335,7 @@ class Admission:
         """The publisher of a held stream is back where it was."""
         stream = self._state.streams.get(back.stream_id)
         if stream is not None and (stream.ingest, stream.generation) == (ingest, back.generation):
-            stream.arrive(ingest, back.address)
+            stream.arrive(ingest, back.address, back.credentials)
 
 
 def _refuse(requested: RequestedStream, refusal: Refusal) -> Send:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import PublishRequest
-from common.ipc.identity import ChildId, split_stream_id
+from common.ipc.identity import ChildId
 from supervisor.farm.isolation import Isolate, Isolation, NotIsolated
 from supervisor.farm.quarantine import QuarantineState
 from supervisor.farm.state import FarmState
@@ -111,12 +111,13 @@ def look(
     `remembered`: how the last attempt ended; `queued`: so many wait already.
     """
     request = requested.request
-    app, _ = split_stream_id(request.stream_id)
-    template = state.settings.template(app)
+    template = state.settings.template_of(request.stream_id)
     if template is None:
         return Refuse(Refusal(RefusalReason.NOT_FOUND, "there is no such app here"))
     presence = Present(requested.ingest)
-    stream = Stream(request.stream_id, template, presence, request.address, now)
+    stream = Stream(
+        request.stream_id, template, presence, request.address, now, owner=request.credentials
+    )
     if state.quarantine.state(request.stream_id, now) is QuarantineState.REFUSED:
         return Refuse(full(state.quarantine.reason(request.stream_id, now)))
     if remembered is not None and now < remembered.until_s:

@@ -15,6 +15,7 @@ from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.ipc.capture_messages import CaptureWritten
 from common.ipc.control_messages import (
+    BanList,
     EncoderLimitReport,
     GopTransfer,
     Heartbeat,
@@ -161,14 +162,15 @@ class Farm:
         self.state.children[hello.child] = Child(hello)
         match hello.child.kind:
             case "ingest":
-                routes = self._routes_for(hello.child)
+                routes = [*self._bans_for(hello.child), *self._routes_for(hello.child)]
                 return [*routes, *self._ingests.up(hello, now), *self.room_came(now)]
             case "worker":
                 self._worker_up(hello, now)
                 return [*self._routes_for(hello.child), *self.room_came(now)]
             case "egress":
                 self._egress_up(hello, egresses, now)
-                return [*self._route(now), *self.room_came(now)]
+                bans = self._bans_for(hello.child)
+                return [*bans, *self._route(now), *self.room_came(now)]
             case "audio":
                 return self._audio.child_up(hello.child)
             case _:
@@ -323,6 +325,11 @@ class Farm:
         """Tell a child what addresses have at the others of its kind, if that is new."""
         elsewhere = self._address_totals[child.kind].on_usage(child, beat.address_usage)
         return [Send(child, elsewhere)] if elsewhere is not None else []
+
+    def _bans_for(self, child: ChildId) -> list[Action]:
+        """Whom a child that just came must not let in."""
+        bans = self.state.bans.all()
+        return [Send(child, BanList(bans))] if bans else []
 
     # ---- routes to egresses -----------------------------------------------------------------
 

@@ -5,8 +5,10 @@
 
 from collections.abc import Sequence
 
+from common.access.credentials import UNTOLD
+from common.access.peer_address import Networks
 from common.access.refusal import Refusal, RefusalReason
-from common.ipc.control_messages import EndStream, Readmit
+from common.ipc.control_messages import BanList, EndStream, Readmit
 from common.ipc.identity import ChildId, stream_id
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.farm import Farm
@@ -35,11 +37,19 @@ class OperatorCommands:
             if self._state.kicks.refusal(found, now) is not None:
                 self._state.kicks.kick(found, for_s, now)
             return []
-        self._state.kicks.kick(found, for_s, now)
+        exempt = Networks(self._state.settings.ingest.exempt_networks)
+        is_many = stream.owner.address.partition("/")[0] in exempt  # behind one address
+        self._state.kicks.kick(found, for_s, now, UNTOLD if is_many else stream.owner)
         ingests = {*self._state.of_kind("ingest"), stream.ingest}
         if stream.ingest == NO_INGEST:
             self._state.close(stream)
         return [Send(name, EndStream(stream.stream_id, _KICKED)) for name in sorted(ingests)]
+
+    def report_bans(self, now_unix: float) -> list[Action]:
+        """Give those that let peers in the list as it is now."""
+        message = BanList(self._state.bans.current(now_unix))
+        children = [*self._state.of_kind("ingest"), *self._state.of_kind("egress")]
+        return [Send(child, message) for child in sorted(children)]
 
     def unkick(self, app: str, key: str, now: float) -> bool:
         """Let a stream in again; whether it was kept out."""

@@ -18,6 +18,7 @@ from common.ipc.control_messages import Heartbeat, Hello, Placement, ResumeTime
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from supervisor.farm.actions import Send
+from supervisor.farm.ban_list import BanList
 from supervisor.farm.kicks import Kicks
 from supervisor.farm.overload import DegradationLevel
 from supervisor.farm.quarantine import Quarantine
@@ -82,6 +83,7 @@ class FarmState:
         self.refusals = RefusalTable(MAX_KEPT)  # of publishers and players
         self.quarantine = Quarantine()
         self.kicks = Kicks()
+        self.bans = BanList()
         self.has_freed = False  # room, for all that waits: it has to be looked at again
         self.is_adopting = False  # what runs is not known yet: nothing may be placed
         self.session_limit: SessionLimit | None = None  # met lately
@@ -303,7 +305,7 @@ class FarmState:
     def adopt(self, ingest: ChildId, status: PublisherStatus, now: float) -> None:
         """A stream that runs already, from its ingest's hello; its room is taken as it is."""
         app, _ = split_stream_id(status.stream_id)
-        template = self.settings.template(app) or Template(app, ())
+        template = self.settings.template_of(status.stream_id) or Template(app, ())
         self.see_generation(status.generation)
         stream = Stream.adopted(status, template, ingest, now)
         known = self.fleet.devices.get(status.worker) if status.worker is not None else None

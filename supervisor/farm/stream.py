@@ -8,6 +8,7 @@ event, and changes nothing. Whether its publisher is there is told apart, by its
 import logging
 from dataclasses import dataclass, field
 
+from common.access.credentials import UNTOLD, Credentials
 from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
@@ -90,6 +91,7 @@ class Stream:
     _counted_s: float = 0.0  # when fps_in was last counted …
     _counted_in: int = 0  # … and at how many
     unfit: UnfitDevices = field(default_factory=UnfitDevices)
+    owner: Credentials = UNTOLD  # of its publisher, or of the last one
 
     @classmethod
     def adopted(
@@ -99,12 +101,11 @@ class Stream:
         presence = Present(ingest) if status.is_live else Away(ingest, now)
         stream = cls(status.stream_id, template, presence, status.address, now)
         stream.generation, stream.reason = status.generation, "adopted"
-        stream.publisher = status
+        stream.publisher, stream.owner = status, status.owner
         if status.format is not None:
             stream.learn_format(status.format, status.codec, now)
         if status.worker is not None:
-            state = StreamState.LIVE if status.format is not None else StreamState.RESERVED
-            stream.phase = Plain(state)
+            stream.phase = Plain(StreamState.LIVE if status.format else StreamState.RESERVED)
         elif stream.policy()[0] is Pipeline.PASSTHROUGH:
             stream.phase = SourceOnly()
         else:
@@ -215,9 +216,9 @@ class Stream:
         """Since when its publisher is away; 0: it is there."""
         return 0.0 if isinstance(self.presence, Present) else self.presence.since_s
 
-    def arrive(self, ingest: ChildId, address: str) -> None:
+    def arrive(self, ingest: ChildId, address: str, owner: Credentials) -> None:
         """Take its publisher as there (again)."""
-        self.presence, self.address = Present(ingest), address
+        self.presence, self.address, self.owner = Present(ingest), address, owner
 
     def lose_ingest(self, now: float) -> None:
         """Hold it for as long as its template says: its ingest is gone, or has given it up."""
@@ -226,7 +227,7 @@ class Stream:
 
     def report_publisher(self, status: PublisherStatus, now: float) -> None:
         """Take over its ingest's report."""
-        self.publisher, self.address = status, status.address
+        self.publisher, self.address, self.owner = status, status.address, status.owner
         if status.is_live:
             self.presence = Present(self.ingest)
         elif self.is_live:

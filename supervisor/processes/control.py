@@ -115,6 +115,11 @@ class Control:
         """Bind the socket once more, whose file was removed. Raises OSError."""
         self._router.listen_again(self._address)
 
+    def asked_by(self) -> str:
+        """Who sent the message that is being handled, as the kernel has it: `uid 1000`."""
+        uid = self._router.peer_uid
+        return f"uid {uid}" if uid is not None else "unknown"
+
     def close(self) -> None:
         self._router.close()
 

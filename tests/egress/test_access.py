@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from common.access.keys import digest_of
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
+from common.config.stream_keys import StreamKeys
 from egress.access import (
     PlayWanted,
     judge,
@@ -51,6 +53,15 @@ def test_a_wrong_or_missing_play_key_is_refused(query: dict[str, str]) -> None:
 @pytest.mark.parametrize("key", ["first", "s3cret"])
 def test_any_of_the_play_keys_opens(key: str) -> None:
     assert isinstance(judge(KEYED, "live", "cam1", None, {"key": key}), PlayWanted)
+
+
+def test_a_stream_with_a_play_key_of_its_own_is_played_with_that_alone() -> None:
+    own = StreamKeys(play=(digest_of("mine"),))
+    settings = replace(KEYED, stream_keys={STREAM: own})
+    assert isinstance(judge(settings, "live", "cam1", None, {"key": "mine"}), PlayWanted)
+    assert isinstance(judge(settings, "live", "cam1", None, {"key": "first"}), Refusal)
+    assert isinstance(judge(settings, "live", "cam2", None, {"key": "first"}), PlayWanted)
+    assert isinstance(judge(settings, "live", "cam2", None, {"key": "mine"}), Refusal)
 
 
 def test_a_request_waits_until_its_rendition_has_a_keyframe() -> None:

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from typing import Any, TypeVar
 
+from common.access.credentials import UNTOLD, Credentials
 from common.config.ladder import Pipeline, SourceFormat
 from common.config.settings import Settings
 from common.ipc.control_messages import (
@@ -77,9 +78,10 @@ class Rig:
         ingest: ChildId = INGEST0,
         address: str = "192.0.2.1:5000",
         is_at_limit: bool = False,
+        credentials: Credentials = UNTOLD,
     ) -> list[Action]:
         self.request += 1
-        ask = PublishRequest(self.request, StreamId(stream), address, is_at_limit)
+        ask = PublishRequest(self.request, StreamId(stream), address, is_at_limit, credentials)
         return self.say(ingest, ask)
 
     def format(
@@ -95,9 +97,14 @@ class Rig:
         generation = self.stream(stream).generation
         return self.say(INGEST0, SourceEstimate(StreamId(stream), generation, source))
 
-    def publish(self, stream: str = "live/a", source: SourceFormat = HD) -> Placement:
+    def publish(
+        self,
+        stream: str = "live/a",
+        source: SourceFormat = HD,
+        credentials: Credentials = UNTOLD,
+    ) -> Placement:
         """Ask, and tell the format: the final placement."""
-        self.only(self.ask(stream), Placement)
+        self.only(self.ask(stream, credentials=credentials), Placement)
         return self.only(self.format(stream, source), Placement)
 
     def end(self, stream: str = "live/a", ingest: ChildId = INGEST0) -> list[Action]:

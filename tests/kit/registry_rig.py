@@ -34,6 +34,7 @@ class FakeConnection:
     accepted: list[int] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     held_back: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)  # before it was refused
     is_batched: bool = False
     unread: int | None = None
     received_bytes: int = 0
@@ -54,7 +55,8 @@ class FakeConnection:
         self.accepted.append(request_id)
         self.on_accept()
 
-    def refuse_publish(self, request_id: int, refusal: Refusal) -> None:
+    def refuse_publish(self, request_id: int, refusal: Refusal, after_s: float = 0.0) -> None:
+        self.waits.append(after_s)
         self.end_publish(refusal)
 
     def hold_back(self, seconds: float) -> None:

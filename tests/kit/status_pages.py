@@ -151,6 +151,7 @@ def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         "queued": 0,
         "closed": "",
         "kicked": [],
+        "bans": [],
         "refused": {},
         "refusals": [],
         "decisions": [],

@@ -45,6 +45,14 @@ def changed(document: dict[str, object], before: Settings = BEFORE) -> str:
         ),
         (
             {
+                "templates": {
+                    "live": {"stream_keys": {"a": "x", "b": {"play": "y", "publish": "z"}}}
+                }
+            },
+            "at once: templates.live.stream_keys.a, templates.live.stream_keys.b",
+        ),
+        (
+            {
                 "egress": {"queue": "2s", "processes": 2},
                 "software": {"encoder_threads": 2, "workers": 4},
                 "worker": {"queue": "2s"},

@@ -7,6 +7,7 @@ import pytest
 from common.config.conflicts import conflicts
 from common.config.ladder import RateControl, Takeover, Template
 from common.config.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
+from common.config.stream_keys import StreamKeys
 
 LIVE = Template("live", DEFAULT_RENDITIONS)
 FIRST = DEFAULT_RENDITIONS[0]
@@ -48,6 +49,18 @@ def test_what_comes_of_a_key_with_a_fault_of_its_own_is_not_told(
 ) -> None:
     template = replace(LIVE, takeover=Takeover.ALWAYS)
     assert found(template, faulty) == (["templates.live.takeover"] if is_told else [])
+
+
+def test_a_key_for_each_stream_is_a_key_where_one_is_needed() -> None:
+    assert found(replace(LIVE, takeover=Takeover.ALWAYS, needs_stream_key=True)) == []
+
+
+def test_a_stream_that_nobody_could_publish_is_a_fault() -> None:
+    own = {"live/a": StreamKeys(publish=("1",)), "live/b": StreamKeys(play=("2",))}
+    closed = replace(LIVE, needs_stream_key=True)
+    (fault,) = conflicts(Settings(templates=(closed,), stream_keys=own))
+    assert fault.path == "templates.live.stream_keys.b"
+    assert conflicts(Settings(templates=(LIVE,), stream_keys=own)) == []
 
 
 def test_too_many_renditions_are_one_fault() -> None:

@@ -22,6 +22,7 @@ from common.config.ladder import (
 )
 from common.config.limits import StreamLimits
 from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
+from common.config.stream_keys import StreamKeys
 from common.errors import ConfigError
 
 FULL = """
@@ -98,6 +99,11 @@ max_reference_frames = 5
 max_duration = "12h"
 max_publishers = 3
 max_players = 200
+[templates.live.stream_keys]
+cam2 = "ghi"
+[templates.live.stream_keys.cam1]
+publish = ["jkl", "sha256:{}"]
+play = "mno"
 [[templates.live.renditions]]
 name = "720p"
 width = 1280
@@ -119,7 +125,7 @@ fps = "source"
 bitrate = 200000
 [templates.relay]
 renditions = []
-""".format("0" * 64, "1" * 64)
+""".format("0" * 64, "1" * 64, "2" * 64)
 
 
 def faults_of(text: str) -> dict[str, str]:
@@ -337,6 +343,40 @@ def test_a_flush_goes_by_the_frame_or_by_an_interval(written: str, flush_ms: int
 def test_a_rate_below_one_frame_a_gop_is_a_fault() -> None:
     found = faults_of('[templates.live]\ngop = "500ms"\n' + RENDITION + "fps = 1")
     assert "GOP of 500ms" in found["templates.live.renditions[0].fps"]
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_every_key_of_a_stream_reaches_its_setting() -> None:
+    found = config.parse(tomllib.loads(FULL))
+    assert found.stream_keys == {
+        "live/cam1": StreamKeys((sha256("jkl"), "2" * 64), (sha256("mno"),)),
+        "live/cam2": StreamKeys((sha256("ghi"),)),
+    }
+    assert not found.templates[0].needs_stream_key, "it has keys for all others"
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "problem"),
+    [
+        ('cam1 = ""', ".cam1.publish", "1 to 256 characters"),
+        ("cam1 = []", ".cam1.publish", "at least one key"),
+        ('cam1 = ["a", ""]', ".cam1.publish", "1 to 256 characters"),
+        ("cam1 = 5", ".cam1", "a table"),
+        ('cam1 = { publish = "sha256:zz" }', ".cam1.publish", "64 hex digits"),
+        ("cam1 = { play = 5 }", ".cam1.play", "1 to 256 characters"),
+        ('cam1 = { publsh = "a" }', ".cam1.publsh", 'did you mean "publish"'),
+        ('"cam 1" = "a"', ".cam 1", "a stream key must be 1 to 128 letters"),
+        ('"live/cam1" = "a"', ".live/cam1", "a stream key must be 1 to 128 letters"),
+        ('cam1 = "a"\ncam2 = { play = "b" }', ".cam2", "nobody could publish it"),
+    ],
+)
+def test_faults_of_stream_keys_are_told_by_their_paths(keys: str, path: str, problem: str) -> None:
+    found = faults_of(f"[templates.live.stream_keys]\n{keys}")
+    assert [*found] == [f"templates.live.stream_keys{path}"]
+    assert problem in found[f"templates.live.stream_keys{path}"]
 
 
 def test_no_fault_hides_another() -> None:

@@ -16,6 +16,7 @@ from common.config.limits import StreamLimits
 from common.config.model import SECTIONS, File, Reading
 from common.config.reference import tables
 from common.config.settings import Calibration, Settings
+from common.config.stream_keys import StreamKeys
 
 ROOT = Path(__file__).parents[3]
 KEYS = [
@@ -27,7 +28,9 @@ KEYS = [
 WITHOUT_A_KEY = {
     (Template, "name"),
     (Template, "limits"),  # a table
-    *((Settings, name) for name in (*SECTIONS, "templates", "calibration")),
+    (StreamKeys, "limits"),  # likewise
+    (Template, "needs_stream_key"),  # comes of the streams' keys
+    *((Settings, name) for name in (*SECTIONS, "templates", "calibration", "stream_keys")),
 }
 WITH_TWO_KEYS = {(Template, "publish_keys"), (Template, "play_keys")}
 
@@ -44,6 +47,7 @@ def test_every_setting_has_its_key_and_no_key_is_for_nothing() -> None:
         Template,
         Rendition,
         StreamLimits,
+        StreamKeys,
         Calibration,
         Reading,
     )

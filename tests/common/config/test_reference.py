@@ -66,6 +66,7 @@ def test_the_full_file_of_the_tests_has_every_key_with_a_value_that_is_not_its_d
         "[templates.APP]": live,
         "[templates.APP.limits]": live["limits"],
         "[[templates.APP.renditions]]": live["renditions"][0],
+        "[templates.APP.stream_keys.KEY]": live["stream_keys"]["cam1"],
     }
     for name, table in tables().items():
         if table is CalibrationTable:
@@ -123,6 +124,9 @@ def test_the_schema_refuses_what_the_check_refuses(text: str, path: str | None, 
         "[templates.live]\npolicy = []",
         '[templates.live]\npolicy = ["refuse", "refuse"]',
         '[templates.live]\ntakeover = "always"',
+        "[templates.live.stream_keys]\ncam1 = 5",
+        '[templates.live.stream_keys]\n"cam 1" = "a"',
+        '[templates.live.stream_keys]\ncam1 = { publsh = "a" }',
         '[[templates.live.renditions]]\nname = "a"\nwidth = 640\nheight = 360',
         '[[templates.live.renditions]]\nname="source"\nwidth=640\nheight=360\nbitrate="1M"',
         '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=361\nbitrate="1M"',

@@ -17,12 +17,13 @@ from common.config.settings import (
     Software,
     WorkerSettings,
 )
+from common.config.stream_keys import StreamKeys
 
 # A new field goes behind the last, here as there; nothing else of this may change.
 FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
-        "calibration capture has_sandbox"
+        "calibration capture has_sandbox stream_keys"
     ),
     Listen: "host port",
     Software: "workers capacity encoder_threads",
@@ -42,9 +43,11 @@ FIELDS = {
     ),
     Template: (
         "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
-        "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s limits"
+        "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s limits "
+        "needs_stream_key"
     ),
     StreamLimits: "size fps bitrate_bps reference_frames duration_s publishers players",
+    StreamKeys: "publish play limits",
     Rendition: (
         "name width height bitrate_bps fps profile preset vbv_ms cost rate_control maxrate_bps fit"
     ),
@@ -59,7 +62,7 @@ def test_a_new_setting_stands_behind_all_others(settings: type) -> None:
 
 def test_every_settings_dataclass_is_listed() -> None:
     pending: list[object] = [Settings(calibration=())]
-    found: set[type] = {Calibration}
+    found: set[type] = {Calibration, StreamKeys}
     while pending:
         value = pending.pop()
         if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,5 +1,6 @@
 """ingest/streams/publish_requests.py: publish requests that wait for the supervisor."""
 
+from common.access.credentials import Credentials
 from common.ipc.control_messages import PublishEnd, PublishRequest
 from common.ipc.identity import Generation, StreamId
 from ingest.streams.admission import PublishAttempt
@@ -8,6 +9,7 @@ from tests.kit.ingest_ports import STREAM
 from tests.kit.registry_rig import FakeConnection
 
 OTHER = StreamId("live/other")
+WHO = Credentials("203.0.113.7", "")
 REQUEST = PublishAttempt(7, "live", "cam")
 
 
@@ -15,8 +17,8 @@ def asked(told: list[object]) -> tuple[PublishRequests, FakeConnection, FakeConn
     """Two that wait, one for each stream, since 100 and 101 s."""
     asks = PublishRequests(lambda message, payloads=(), /: told.append(message))
     first, second = FakeConnection(), FakeConnection()
-    asks.ask(1, first, REQUEST, STREAM, 100.0, is_at_limit=False)
-    asks.ask(2, second, REQUEST, OTHER, 101.0, is_at_limit=True)
+    asks.ask(1, first, REQUEST, STREAM, 100.0, WHO, is_at_limit=False)
+    asks.ask(2, second, REQUEST, OTHER, 101.0, WHO, is_at_limit=True)
     return asks, first, second
 
 
@@ -24,8 +26,8 @@ def test_each_is_asked_and_found_by_its_stream_and_its_connection() -> None:
     told: list[object] = []
     asks, first, second = asked(told)
     assert told == [
-        PublishRequest(1, STREAM, first.peer, False),
-        PublishRequest(2, OTHER, second.peer, True),
+        PublishRequest(1, STREAM, first.peer, False, WHO),
+        PublishRequest(2, OTHER, second.peer, True, WHO),
     ]
     assert [ask.request_id for ask in asks.all()] == [1, 2]
     assert asks.of(OTHER) is asks.by(second)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.access.credentials import credentials
 from common.access.refusal import Refusal, RefusalReason
 from common.codecs.h264 import AvcConfig, join_avcc
 from common.config.ladder import Takeover
@@ -28,6 +29,8 @@ from tests.kit.h264_bits import PLAIN_PPS, POC_SPS, Picture, slice_nal
 from tests.kit.ingest_ports import ANSWER, STREAM, TEMPLATE, header, picture
 from tests.kit.registry_rig import FakeConnection, RegistryRig
 
+HERE = credentials(FakeConnection.host, "")
+
 
 def _end(stream: StreamId, reason: RefusalReason, words: str) -> EndStream:
     return EndStream(stream, Refusal(reason, words, is_lasting=True))
@@ -39,7 +42,7 @@ def test_the_supervisor_hears_at_once_of_a_publisher_that_is_back() -> None:
     assert not around.count(PublisherBack)
     around.publish(now=102.0)
     assert around.last(PublisherBack) == PublisherBack(
-        STREAM, ANSWER.generation, FakeConnection.peer
+        STREAM, ANSWER.generation, FakeConnection.peer, HERE
     )
 
 
@@ -84,7 +87,7 @@ def test_at_its_limit_at_other_ingests_the_supervisor_has_the_last_word() -> Non
 def test_a_publisher_is_accepted_once_the_supervisor_has_room() -> None:
     around = RegistryRig()
     peer = around.publish()
-    assert around.told == [PublishRequest(1, STREAM, "203.0.113.7:5000")]
+    assert around.told == [PublishRequest(1, STREAM, "203.0.113.7:5000", credentials=HERE)]
     assert peer.accepted == []
     around.place()
     assert peer.accepted == [7]
@@ -145,7 +148,9 @@ def test_a_supervisor_that_does_not_answer_is_not_waited_for() -> None:
     ((code, description),) = peer.told
     assert code == "NetStream.Failed"
     assert "supervisor" in description
-    assert around.last(PublishEnd) == PublishEnd(STREAM, Generation(0), "no answer in time")
+    assert around.last(PublishEnd) == PublishEnd(
+        STREAM, Generation(0), "the supervisor does not answer; try again"
+    )
     around.place(104.0)
     assert around.count(PublishEnd) == 1
     assert peer.accepted == []

@@ -2,9 +2,11 @@
 
 import pytest
 
+from common.access.bans import Ban
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Takeover
 from common.ipc.control_messages import (
+    BanList,
     EndStream,
     GopTransfer,
     PublishEnd,
@@ -161,3 +163,30 @@ def test_a_publisher_whose_request_is_queued_waits_for_its_turn() -> None:
     assert peer.told == []
     around.place(109.5)
     assert peer.accepted == [7]
+
+
+def test_who_is_banned_is_cut_off_and_its_stream_ends() -> None:
+    around = RegistryRig()
+    banned, other = around.live(), around.live(path="live/other")
+    other.host = "198.51.100.9"
+    lost = around.live(path="live/lost")
+    around.streams.lost(lost, "reset", 101.0)
+    asking = around.publish("live/asking")
+    around.from_supervisor.ban(BanList((Ban("203.0.113.7/32"),)), 102.0)
+    for peer in (banned, asking):
+        assert peer.told == [("NetStream.Publish.Denied", "this address is banned by the operator")]
+    assert not other.told
+    assert [status.stream_id for status in around.streams.statuses(102.0)] == ["live/other"]
+    again = around.publish("live/again", 103.0)
+    assert again.told[0][0] == "NetStream.Publish.Denied"
+    around.from_supervisor.ban(BanList(()), 104.0)
+    assert not around.publish("live/again", 105.0).told
+
+
+def test_a_banned_stream_is_nobodys() -> None:
+    around = RegistryRig()
+    banned, other = around.live(), around.live(path="live/other")
+    around.from_supervisor.ban(BanList((Ban(stream=STREAM),)), 102.0)
+    assert banned.told == [("NetStream.Publish.Denied", "this stream is banned by the operator")]
+    assert not other.told
+    assert around.publish(now=103.0).told

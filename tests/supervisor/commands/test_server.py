@@ -35,6 +35,17 @@ class Fake:
         self.told.append(f"unkick {app}/{key}")
         return "it may" if key == "cam" else ""
 
+    def ban(self, target: str, for_s: float, reason: str) -> tuple[bool, str]:
+        self.told.append(f"ban {target} {for_s:g} {reason}")
+        return target != "nonsense", "done"
+
+    def unban(self, target: str) -> tuple[bool, str]:
+        self.told.append(f"unban {target}")
+        return True, "done"
+
+    def bans(self) -> list[dict[str, Any]]:
+        return [{"target": "203.0.113.7/32"}]
+
     def capture(
         self, app: str, key: str, *, headers_only: bool
     ) -> tuple[bool, str, dict[str, Any]]:
@@ -86,6 +97,20 @@ def test_stop_tells_whom_to_wait_for() -> None:
 def test_a_failed_reload_says_why() -> None:
     answer, _ = ask("reload")
     assert (answer.ok, answer.text) == (False, "listen.rtmp: must be HOST:PORT")
+
+
+def test_ban_and_unban() -> None:
+    answer, told = ask("ban", target="203.0.113.7", for_s="60", reason="x" * 300)
+    assert (answer.ok, told) == (True, [f"ban 203.0.113.7 60 {'x' * 200}"])
+    answer, _ = ask("ban", target="nonsense")
+    assert not answer.ok
+    for wrong in ("-1", "1.5", "9999999999", "x"):
+        answer, told = ask("ban", target="203.0.113.7", for_s=wrong)
+        assert (answer.ok, told) == (False, [])
+    answer, told = ask("ban", list="yes")
+    assert json.loads(answer.json) == {"bans": [{"target": "203.0.113.7/32"}]}
+    answer, told = ask("unban", target="live/cam")
+    assert (answer.ok, told) == (True, ["unban live/cam"])
 
 
 def test_kick() -> None:

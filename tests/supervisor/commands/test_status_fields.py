@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common.access.bans import Ban
 from common.access.refusal import RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
 from common.ipc.identity import StreamId
@@ -48,6 +49,7 @@ def test_every_field_is_on_the_page_and_no_other(rig: Rig) -> None:
     rig.farm.state.session_limit = SessionLimit(3, rig.now + 9, "driver")
     streaming(rig)
     rig.farm.state.kicks.kick(StreamId("live/kicked"), 60.0, rig.now)
+    rig.farm.state.bans.add(Ban("203.0.113.7/32"), 0.0)
     notice = Notice("long-gop", "keyframes are 8.3 s apart", 1_900.0)
     publisher = rig.publisher(
         notices=(notice,), dropped={"worker": 1}, stages_ms={"ingest": (1, 2)}

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from common.access.credentials import Credentials
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS, Settings, Software
@@ -193,3 +194,32 @@ def test_a_publisher_that_returns_elsewhere_is_taken_as_little_from_as_before(ri
     rig.stream().degrade(DegradationLevel.HALF_RATE, "")
     handed_over(rig)
     assert rig.stream().degradation is DegradationLevel.HALF_RATE
+
+
+@pytest.mark.parametrize(
+    ("keys", "newcomer", "may"),
+    [
+        ((), Credentials("192.0.2.1", ""), True),
+        ((), Credentials("192.0.2.9", ""), False),
+        (("a" * 64,), Credentials("192.0.2.9", "a" * 16), True),
+        (("a" * 64, "b" * 64), Credentials("192.0.2.1", "b" * 16), False),
+    ],
+)
+def test_a_stream_whose_ingest_is_lost_is_held_for_its_own_publisher(
+    make_rig: MakeRig, keys: tuple[str, ...], newcomer: Credentials, may: bool
+) -> None:
+    rig = make_rig(Settings(templates=(Template("live", DEFAULT_RENDITIONS, publish_keys=keys),)))
+    owner = Credentials("192.0.2.1", keys[0][:16] if keys else "")
+    rig.publish("live/a", SMALL, credentials=owner)
+    rig.down(INGEST0)
+    rig.up(INGEST0)
+    answer = rig.ask("live/a", credentials=newcomer)
+    if may:
+        assert rig.only(answer, Placement, INGEST0).resume_time is None
+        assert rig.stream().owner == newcomer
+    else:
+        refused = rig.refused(answer).refusal
+        assert refused.reason is RefusalReason.NAME_IN_USE
+        assert "waits 10 s more for its publisher" in refused.words
+        rig.tick(10.1)
+        rig.only(rig.ask("live/a", credentials=newcomer), Placement, INGEST0)

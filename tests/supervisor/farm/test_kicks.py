@@ -1,5 +1,9 @@
 """Streams that an operator ended stay out for a while."""
 
+import pytest
+
+from common.access.credentials import UNTOLD, Credentials
+from common.access.keys import OWN
 from common.access.refusal import RefusalReason
 from common.ipc.identity import StreamId
 from supervisor.farm.kicks import MAX_KICKED, Kicks
@@ -39,3 +43,38 @@ def test_there_are_never_too_many() -> None:
         kicks.kick(StreamId(f"live/{index}"), 600.0, 100.0)
     assert len(kicks.left(100.0)) == MAX_KICKED
     assert kicks.refusal(StreamId("live/0"), 100.0) is None
+
+
+HOME = Credentials("203.0.113.7", "")
+
+
+@pytest.mark.parametrize(
+    ("owner", "newcomer", "what"),
+    [
+        (HOME, HOME, "this address is refused"),
+        (HOME, Credentials("203.0.113.8", ""), ""),
+        (HOME, Credentials("203.0.113.7", "a"), ""),
+        (Credentials("203.0.113.7", "a"), Credentials("203.0.113.7", "a"), "this address and key"),
+        (Credentials("203.0.113.7", "a"), Credentials("203.0.113.7", "b"), ""),
+        (Credentials("203.0.113.7", "a"), Credentials("203.0.113.8", "a"), ""),
+        (Credentials("203.0.113.7", OWN), Credentials("203.0.113.7", OWN), ""),
+        (UNTOLD, UNTOLD, ""),
+    ],
+)
+def test_who_was_kicked_does_not_come_back_under_another_name(
+    owner: Credentials, newcomer: Credentials, what: str
+) -> None:
+    kicks = Kicks()
+    kicks.kick(CAM, 60.0, 100.0, owner)
+    refusal = kicks.refusal(StreamId("live/other"), 110.0, newcomer)
+    assert bool(refusal) is bool(what)
+    if refusal is not None:
+        assert what in refusal.words
+        assert refusal.words.endswith("refused for 50 s more")
+    assert kicks.refusal(CAM, 110.0, newcomer), "the stream itself is for nobody"
+    assert kicks.refusal(StreamId("live/other"), 160.0, newcomer) is None
+    kicks.kick(CAM, 60.0, 160.0)
+    assert bool(kicks.refusal(StreamId("live/other"), 161.0, newcomer)) is False
+    kicks.kick(CAM, 60.0, 170.0, owner)
+    kicks.undo(CAM, 171.0)
+    assert kicks.refusal(StreamId("live/other"), 171.0, newcomer) is None

@@ -1,17 +1,38 @@
 """What an operator asks of a farm, and what it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
-from common.ipc.control_messages import EndStream, Placement
+from common.access.bans import Ban
+from common.access.credentials import Credentials
+from common.ipc.control_messages import BanList, EndStream, Placement
 from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.operations import Operations
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream_states import StreamState
-from tests.kit.children import CPU0, INGEST0
+from tests.kit.children import CPU0, EGRESS0, INGEST0
 from tests.kit.farm_rig import SMALL, Rig
+
+
+class Kept:
+    """Where bans are kept."""
+
+    def __init__(self) -> None:
+        self.bans: list[Ban] = []
+        self.now = 1000.0
+        self.problem = ""
+
+    def now_unix(self) -> float:
+        return self.now
+
+    def read(self) -> list[Ban]:
+        return self.bans
+
+    def write(self, bans: Iterable[Ban]) -> str:
+        self.bans = list(bans)
+        return self.problem
 
 
 class Desk:
@@ -20,7 +41,10 @@ class Desk:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self.done: list[Sequence[Action]] = []
-        self.operations = Operations(rig.farm, self.done.append, lambda: rig.now)
+        self.kept = Kept()
+        self.operations = Operations(
+            rig.farm, self.done.append, lambda: rig.now, self.kept, lambda: "uid 1000"
+        )
 
     def actions(self) -> list[Action]:
         return [action for actions in self.done for action in actions]
@@ -129,3 +153,57 @@ def test_a_drain_tells_what_moves_later_from_what_finds_no_room(desk: Desk) -> N
 
 def test_a_farm_that_is_even_is_not_rebalanced(desk: Desk) -> None:
     assert desk.operations.rebalance() == "no move would even the load out"
+
+
+def test_a_ban_is_told_to_all_that_let_peers_in_and_kept(desk: Desk) -> None:
+    desk.rig.up(EGRESS0)
+    desk.done.clear()
+    assert desk.operations.ban("203.0.113.7", 3600.0, "a flood") == (
+        True,
+        "203.0.113.7/32 is banned for 1 h 0 min, or until `tfarm unban 203.0.113.7/32`",
+    )
+    ban = Ban("203.0.113.7/32", "", 4600.0, "a flood", "uid 1000", 1000.0)
+    assert desk.kept.bans == [ban]
+    told = {action.child: action.message for action in desk.actions() if isinstance(action, Send)}
+    assert told == {INGEST0: BanList((ban,)), EGRESS0: BanList((ban,))}
+    assert [one["target"] for one in desk.operations.bans()] == ["203.0.113.7/32"]
+    desk.done.clear()
+    assert desk.operations.unban("203.0.113.7") == (True, "203.0.113.7/32 is not banned any more")
+    assert [a.message for a in desk.actions() if isinstance(a, Send)] == [BanList(())] * 2
+    assert desk.kept.bans == []
+    is_done, words = desk.operations.unban("203.0.113.7")
+    assert not is_done
+    assert "not banned" in words
+
+
+def test_a_ban_that_is_not_kept_holds_and_says_so(desk: Desk) -> None:
+    desk.kept.problem = "No space left on device"
+    is_done, words = desk.operations.ban("live/a", 0.0, "")
+    assert is_done
+    assert words.endswith("the next supervisor will not know it: No space left on device")
+    is_done, words = desk.operations.ban("nonsense", 0.0, "")
+    assert not is_done
+    assert words == "'nonsense' must be an address, a network or APP/KEY"
+
+
+def test_a_supervisor_knows_the_bans_of_the_one_before(rig: Rig) -> None:
+    desk = Desk(rig)
+    desk.operations.ban("live/a", 0.0, "")
+    rig.down(INGEST0)
+    assert rig.only(rig.up(INGEST0), BanList, INGEST0).bans == tuple(desk.kept.bans)
+
+
+def test_who_asked_and_whom_it_met_stand_in_the_log(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tfarm")
+    desk.rig.publish("live/a", credentials=Credentials("203.0.113.7", ""))
+    desk.operations.kick("live", "a", 60.0)
+    desk.operations.unkick("live", "a")
+    desk.operations.ban("live/a", 0.0, "spam")
+    desk.operations.unban("live/a")
+    lines = [record.getMessage() for record in caplog.records if " by=" in record.getMessage()]
+    assert len(lines) == 4
+    assert all("by=uid 1000" in line for line in lines)
+    assert "publisher=203.0.113.7" in lines[0]
+    assert not any("live/a" in line for line in lines), "a stream's key is a credential"

@@ -1,10 +1,14 @@
 """What an operator has the farm do: streams ended, devices found and drained."""
 
+import pytest
+
+from common.access.credentials import Credentials
 from common.access.refusal import RefusalReason
-from common.ipc.control_messages import EndStream
+from common.config.settings import IngestSettings, Settings
+from common.ipc.control_messages import EndStream, Placement
 from supervisor.farm.stream import NO_INGEST
 from tests.kit.children import CPU0, CPU1, INGEST0, INGEST1
-from tests.kit.farm_rig import SMALL, Rig
+from tests.kit.farm_rig import SMALL, MakeRig, Rig
 
 
 def test_a_kick_tells_the_ingest_why(rig: Rig) -> None:
@@ -57,3 +61,21 @@ def test_a_drained_device_takes_streams_again_when_told(rig: Rig) -> None:
     assert rig.farm.state.drained == {CPU0}
     rig.operator.undrain_all(rig.now)
     assert rig.farm.state.drained == set()
+
+
+@pytest.mark.parametrize(("exempt", "is_out"), [((), True), (("203.0.113.0/24",), False)])
+def test_who_is_kicked_stays_out_under_other_names_unless_its_address_is_many(
+    make_rig: MakeRig, exempt: tuple[str, ...], is_out: bool
+) -> None:
+    rig = make_rig(Settings(ingest=IngestSettings(exempt_networks=exempt)))
+    who = Credentials("203.0.113.7", "")
+    rig.publish("live/a", credentials=who)
+    rig.operator.kick("live", "a", 60.0, rig.now)
+    rig.end("live/a")
+    answer = rig.ask("live/b", credentials=who)
+    if is_out:
+        refused = rig.refused(answer).refusal
+        assert refused.words == "ended by the operator; this address is refused for 1 min more"
+        assert rig.operator.unkick("live", "a", rig.now)
+        answer = rig.ask("live/b", credentials=who)
+    assert rig.only(answer, Placement)

@@ -21,6 +21,7 @@ from common.ipc.control_link import control_address
 from common.ipc.control_messages import Fatal, Hello, SupervisorBeat
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
+from common.ipc.peer_credentials import is_trusted
 from common.process.log import PeerLines, more
 
 log = logging.getLogger("tfarm.supervisor.processes.control")
@@ -131,6 +132,10 @@ class Control:
             self.unreadable += 1
             if (held := self._lines.allow(pid, time.monotonic())) is not None:
                 log.warning("unreadable control message pid=%d error=%s%s", pid, error, more(held))
+            return
+        uid = self._router.peer_uid
+        if uid is not None and not is_trusted(uid):  # whoever let him into the directory
+            self._deny(pid, f"{type(message).__name__} of user {uid}")
             return
         owner = self._children.child_of(pid)
         if isinstance(message, Command):

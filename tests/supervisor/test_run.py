@@ -363,6 +363,26 @@ def test_a_pipe_that_nobody_reads_holds_up_no_process(farm: ToyFarm) -> None:
     os.close(writer)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user, too")
+def test_another_user_commands_nobody_even_where_he_may_connect(farm: ToyFarm) -> None:
+    import zmq
+
+    farm.start()
+    farm.run_dir.chmod(0o755)
+    (farm.run_dir / "control").chmod(0o777)
+    child = os.fork()
+    if not child:
+        os.setresuid(12345, 12345, 12345)
+        peer = zmq.Context().socket(zmq.DEALER)
+        peer.connect(f"ipc://{farm.run_dir / 'control'}")
+        peer.send(encode(Command(1, "stop")))
+        os._exit(peer.poll(500))
+    assert os.waitpid(child, 0)[1] == 0  # no answer
+    assert "what=Command of user 12345" in farm.log.read_text()
+    farm.run_dir.chmod(0o700)
+    assert farm.is_ready()
+
+
 def test_a_child_commands_nobody_and_speaks_for_no_other(farm: ToyFarm) -> None:
     (farm.run_dir / "toy-rebel-worker-cpu-0").touch()
     farm.start()

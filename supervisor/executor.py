@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from common.ipc.identity import ChildId
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm
 from supervisor.farm.stream import NO_INGEST
@@ -46,6 +47,12 @@ class Executor:
                     # not while the child's own event is still being seen to
                     self._loop.call_soon(self._children.remove, child)
         self._set_timer()
+
+    def measure(self, worker: ChildId, used_bytes: int) -> None:
+        """A worker's process has so much memory; use what room that frees."""
+        self._farm.devices.measure(worker, used_bytes)
+        if self._farm.state.has_freed:
+            self.execute(self._farm.tick(self._loop.time()))
 
     def close(self) -> None:
         """Wake the farm no more."""

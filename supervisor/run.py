@@ -106,7 +106,6 @@ class Supervisor:
         self.children = Children(
             run_dir, Listeners(self._on_up, self._on_down, lambda child: self._on_change(child))
         )
-        self._watchdog = Watchdog(self.children, lambda: self.settings.worker)
         self._report = FarmReport(self.farm, self.children, self._launcher, run_dir, config_path)
         commands = CommandServer(COMMANDS, self)
         handlers = self._on_hello, self._on_message, commands.handle
@@ -115,6 +114,8 @@ class Supervisor:
         parts = self._control, self.children, self.farm, self._fail
         self._keeper = RunDirKeeper(run_dir, lock, *parts)
         self._executor = Executor(self.farm, self._control, self.children, self._launcher)
+        measure = self._executor.measure
+        self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure)
         operator = BanFile(run_dir), self._control.asked_by
         self.operations = Operations(self.farm, self._executor.execute, self._loop.time, *operator)
 

@@ -239,6 +239,7 @@ def video_config(record: bytes, sps: SpsInfo) -> VideoConfig:
         sps.fps,
         colour=colour,
         reference_frames=sps.reference_frames,
+        bits_per_pixel=sps.bits_per_pixel,
     )
 
 

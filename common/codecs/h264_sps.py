@@ -78,6 +78,12 @@ class SpsInfo:
     picture_order: PictureOrder = PictureOrder()
     reference_frames: int = 0
 
+    @property
+    def bits_per_pixel(self) -> int:
+        """Of a decoded picture in memory, where a sample of more than 8 bits takes 16."""
+        samples_of_two = (2, 3, 4, 6)[self.chroma_format]  # of two pixels
+        return samples_of_two * (4 if max(self.bit_depth, self.bit_depth_chroma) <= 8 else 8)
+
 
 @dataclass(slots=True)
 class _Vui:

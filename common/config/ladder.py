@@ -110,6 +110,8 @@ class SourceFormat:
     height: int
     sar: Fraction = Fraction(1)
     fps: Fraction | None = None  # None: not known yet
+    reference_frames: int = 0  # that a decoder keeps; 0: not known
+    bits_per_pixel: int = 12  # of a decoded picture in host memory; 12: 4:2:0 of 8 bits
 
     @property
     def described(self) -> str:

@@ -254,7 +254,11 @@ class WorkerTable(Table):
         WorkerSettings, "queue_ms", "media that may wait for one stream's decoder", NEW_STREAMS
     )
     max_memory: Annotated[int, ByteCount(64 * 1024**2, 1024**4)] = key(
-        WorkerSettings, "max_memory_bytes", "a worker process that takes more is replaced", NOW
+        WorkerSettings,
+        "max_memory_bytes",
+        "streams are placed on a worker process up to this, by what their sources need; one that "
+        "takes more all the same is replaced",
+        NOW,
     )
     hang_timeout: Annotated[float, Seconds(0.5, 600)] = key(
         WorkerSettings,

@@ -135,6 +135,7 @@ class VideoConfig:
     colour: Colour = Colour()
     track: int = 0
     reference_frames: int = 0  # that a decoder has to keep; 0: not told
+    bits_per_pixel: int = 12  # of a decoded picture; 12: 4:2:0 of 8 bits
 
 
 @dataclass(frozen=True, slots=True)

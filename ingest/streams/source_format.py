@@ -81,7 +81,14 @@ class SourceFormatReporter:
     def configure(self, config: VideoConfig, now: float) -> None:
         """New parameter sets."""
         fps = self._rate_with(declared_rate(config.fps) or self._declared_fps)
-        source = SourceFormat(config.width, config.height, config.sample_aspect, fps)
+        source = SourceFormat(
+            config.width,
+            config.height,
+            config.sample_aspect,
+            fps,
+            config.reference_frames,
+            config.bits_per_pixel,
+        )
         self._report(source, codec_string(config), now)
 
     def observe(self, unit: VideoUnit) -> None:

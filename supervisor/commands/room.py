@@ -22,6 +22,7 @@ from supervisor.placement.cost import (
     stream_cost,
 )
 from supervisor.placement.fleet import Device, Fleet
+from supervisor.processes.worker_counts import software_workers
 
 _WHERE = {
     Pipeline.GPU_ONLY: "on GPUs",
@@ -55,7 +56,8 @@ def planned_fleet(
     state = FarmState(settings, cores)
     devices = Devices(state)
     if uses_cores and settings.software.workers != 0:
-        devices.up(cpu_worker(0), Pipeline.SOFTWARE)
+        for index in range(software_workers(settings, cores)):
+            devices.up(cpu_worker(index), Pipeline.SOFTWARE)
     for gpu in gpus:
         aliases = (gpu.uuid, gpu.pci_id)
         devices.up(gpu_worker(gpu.uuid), gpu.pipeline, aliases, gpu.memory_bytes)

@@ -120,6 +120,8 @@ def look(
     )
     if state.quarantine.state(request.stream_id, now) is QuarantineState.REFUSED:
         return Refuse(full(state.quarantine.reason(request.stream_id, now)))
+    if words := state.peers.refusal(state.peer_of(request.address), now):
+        return Refuse(full(words))
     if remembered is not None and now < remembered.until_s:
         stream.expect(remembered.format)
         result = place(state.fleet, state.need(stream))

@@ -93,6 +93,8 @@ class Degradation:
                     status.queue_ms if status else 0.0,
                     status.dropped_by_renditions if status else 0,
                     status.overflows if status else 0,
+                    stream.began_s,
+                    stream.cost_here().total,
                 )
             )
         return loads

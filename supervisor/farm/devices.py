@@ -19,6 +19,8 @@ from supervisor.placement.fleet import Device
 
 log = logging.getLogger("tfarm.supervisor.farm.devices")
 
+IDLE_WORKER_BYTES = 80 * 1024**2  # of a process without a session
+HOST_SHARE = 0.8  # of the host's memory that one worker may have
 SESSION_LIMIT_S = 600.0  # one that was met holds so long: other programs' sessions end
 
 
@@ -59,7 +61,7 @@ class Devices:
         """A worker's hello reports what its device is."""
         state = self._state
         state.workers.setdefault(name, Worker(name, down_since_s=None)).come_up()
-        limits: dict[Resource, float] = {}
+        limits = self.memory_limit(pipeline, memory_bytes)
         if pipeline is not Pipeline.SOFTWARE:
             by_hand = value_of(dict(state.settings.devices.capacity), aliases)
             limits[Resource.LOAD] = GPU_CAPACITY if by_hand is None else by_hand
@@ -69,7 +71,15 @@ class Devices:
         known = state.fleet.devices.get(name)
         reserved_for = known.reserved_for if known is not None else None
         measured = self.measured(pipeline, aliases)
-        device = Device(name, pipeline, limits, reserved_for=reserved_for, measured=measured)
+        device = Device(
+            name,
+            pipeline,
+            limits,
+            reserved_for=reserved_for,
+            measured=measured,
+            encoder_threads=state.settings.software.encoder_threads,
+            unbooked_bytes=known.unbooked_bytes if known is not None else 0.0,
+        )
         state.fleet = state.fleet.with_device(device)
         self.open_or_close(name)
         for allocation in state.fleet.on_device(name):
@@ -80,6 +90,32 @@ class Devices:
                 state.fleet = state.fleet.with_allocation(
                     replace(allocation, pipeline=pipeline, amounts=taken)
                 )
+
+    def memory_limit(self, pipeline: Pipeline, host_bytes: int = 0) -> dict[Resource, float]:
+        """What one worker's streams may take of its process's memory.
+
+        `host_bytes`: what the host has, where a worker on the host's cores says so; 0: not known.
+        """
+        limit = float(self._state.settings.worker.max_memory_bytes)
+        if pipeline is Pipeline.SOFTWARE and host_bytes:
+            limit = min(limit, HOST_SHARE * host_bytes)
+        return {Resource.WORKER_MEMORY: max(0.0, limit - IDLE_WORKER_BYTES)}
+
+    def measure(self, name: ChildId, used_bytes: int) -> None:
+        """A worker's process has so much memory, however little its streams have booked.
+
+        One that has none keeps what its codecs freed: that is there for the next.
+        """
+        state = self._state
+        worker, device = state.workers.get(name), state.fleet.devices.get(name)
+        if worker is None or device is None:
+            return
+        worker.memory_bytes = used_bytes
+        booked = state.fleet.used(Resource.WORKER_MEMORY, name)
+        unbooked = max(0.0, used_bytes - IDLE_WORKER_BYTES - booked) if booked else 0.0
+        if unbooked != device.unbooked_bytes:
+            state.has_freed |= unbooked < device.unbooked_bytes
+            state.fleet = state.fleet.with_device(replace(device, unbooked_bytes=unbooked))
 
     def measured(self, pipeline: Pipeline, aliases: tuple[str, ...]) -> dict[str, Calibration]:
         """What `tfarm calibrate` says of such a device, by template."""
@@ -107,7 +143,8 @@ class Devices:
         worker = state.workers.get(name)
         if worker is not None:  # a dedicated worker is removed before it ends
             worker.end_process(now)
-            state.fleet = state.fleet.with_device(replace(state.fleet.devices[name], is_up=False))
+            device = replace(state.fleet.devices[name], is_up=False, unbooked_bytes=0.0)
+            state.fleet = state.fleet.with_device(device)
             self.open_or_close(name)
         for stream in state.streams.values():
             stream.unfit.forget_worker(name)

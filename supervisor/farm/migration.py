@@ -213,6 +213,12 @@ class Migration:
             stream
             for device in sorted(self._state.drained)
             for stream in self._state.served_by(device)
+        ] + [
+            stream
+            for stream_id in sorted(self._state.to_move)
+            if (stream := self._state.streams.get(stream_id)) is not None
+            and stream.is_on_worker
+            and self._state.device_of(stream) not in self._state.drained
         ]
 
 

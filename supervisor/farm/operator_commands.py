@@ -59,7 +59,8 @@ class OperatorCommands:
         """Forget that a stream took workers down, everywhere; empty when it had not."""
         stream = stream_id(app, key)
         quarantine = self._state.quarantine
-        if not quarantine.clear(stream):
+        is_known = quarantine.clear(stream)
+        if not self._state.peers.clear_stream(stream) and not is_known:
             return []
         if stream not in self._state.streams:
             quarantine.take_worker(stream)  # it waited for the next attempt

@@ -12,6 +12,11 @@ in this order:
 3. … the top rendition is not made (of those with more than one);
 4. … the stream is passed through, not transcoded.
 
+Where it began soon after one stream had come that takes more than half of what the device does,
+that one is the cause: it alone is passed through, after `CAUSE_BEHIND_S`, and the device takes
+streams on; only if it is still behind then, the steps above follow. A device that was closed for
+one that has left opens at once.
+
 After `WELL_S` without falling behind the last step is undone, and so on. Where that makes the
 device fall behind again, the next undoing waits twice as long, up to `MAX_WELL_S`.
 """
@@ -31,6 +36,9 @@ OVERFLOW_S = 30.0
 STEP_S = 4.0
 WELL_S = 15.0
 MAX_WELL_S = 240.0
+CAUSE_S = 20.0  # behind so soon after one has come, the device is behind because of it
+CAUSE_BEHIND_S = 1.0
+CAUSE_WELL_S = 60.0  # it is tried again after this
 RELAPSE_S = 20.0  # falling behind so soon after an undoing is its fault
 
 
@@ -53,6 +61,8 @@ class Load:
     queue_ms: float
     dropped: int  # pictures, so far
     overflows: int = 0  # of its queue, so far
+    began_s: float = -math.inf  # since when its source is what it is
+    weight: float = 0.0  # what it takes of the device, in units
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +97,11 @@ class Overload:
         self._step_s = -math.inf  # the last step, either way
         self._undone_s = -math.inf
         self._patience_s = WELL_S
+        self._closed_for: StreamId | None = None  # the cause, if the device is closed for one
 
     @property
     def is_closed(self) -> bool:
-        return bool(self._taken)
+        return CloseDevice(True) in self._taken
 
     def degradation(self, stream_id: StreamId) -> DegradationLevel:
         levels = [
@@ -112,6 +123,13 @@ class Overload:
             for step in self._taken
             if isinstance(step, CloseDevice) or step.stream_id in present
         ]
+        if self._closed_for is not None and self._closed_for not in present:
+            self._closed_for = None
+            if self._taken == [CloseDevice(True)]:
+                self._taken = []
+                self._behind_since_s, self._overflows_s = None, []
+                self._behind_s = -math.inf
+                return [CloseDevice(False)]
         if self._is_behind(loads):
             self._behind_s = now
         if self._overflows_again(loads, now):
@@ -126,6 +144,9 @@ class Overload:
             if now - self._undone_s < RELAPSE_S:
                 self._patience_s = min(MAX_WELL_S, 2 * self._patience_s)
                 self._undone_s = -math.inf
+            cause = self._cause(loads, self._behind_since_s)
+            if cause is not None and now - self._behind_since_s >= CAUSE_BEHIND_S:
+                return self._pass_through(cause, now)
             if now - self._behind_since_s >= BEHIND_S and now - self._step_s >= STEP_S:
                 return self._take(loads, now)
             return []
@@ -138,6 +159,22 @@ class Overload:
         if now - max(self._well_since_s, self._step_s) < self._patience_s:
             return []
         return self._undo(now)
+
+    def _cause(self, loads: Sequence[Load], behind_since_s: float) -> StreamId | None:
+        """The one stream among others for which the device is behind; None: that is not known."""
+        found = _newest_of_weight(loads, behind_since_s)
+        if found is None or len(loads) < 2 or self.degradation(found) > DegradationLevel.FULL:
+            return None
+        return found
+
+    def _pass_through(self, cause: StreamId, now: float) -> list[OverloadAction]:
+        step = Degrade(cause, DegradationLevel.PASSTHROUGH)
+        self._taken.append(step)
+        self._step_s = now
+        self._behind_since_s = now  # what is still behind is so for another reason
+        self._overflows_s = []
+        self._patience_s = max(self._patience_s, CAUSE_WELL_S)
+        return [step]
 
     def _is_behind(self, loads: Sequence[Load]) -> bool:
         before, self._dropped = self._dropped, {load.stream_id: load.dropped for load in loads}
@@ -165,6 +202,8 @@ class Overload:
         self._step_s = now
         self._overflows_s = []  # it takes as many again to show that the step was not enough
         self._taken.append(step)
+        if isinstance(step, CloseDevice) and self._behind_since_s is not None:
+            self._closed_for = _newest_of_weight(loads, self._behind_since_s)
         return [step]
 
     def _next(self, loads: Sequence[Load]) -> OverloadAction | None:
@@ -191,3 +230,16 @@ class Overload:
                 return [CloseDevice(False)]
             case Degrade(stream_id, _):
                 return [Degrade(stream_id, self.degradation(stream_id))]
+
+
+def _newest_of_weight(loads: Sequence[Load], behind_since_s: float) -> StreamId | None:
+    """The stream that came before the device fell behind, and takes more than half of it."""
+    heaviest = max(loads, key=lambda load: load.weight, default=None)
+    if (
+        heaviest is None
+        or heaviest.weight <= 0
+        or behind_since_s - heaviest.began_s >= CAUSE_S
+        or 2 * heaviest.weight <= sum(load.weight for load in loads)
+    ):
+        return None
+    return heaviest.stream_id

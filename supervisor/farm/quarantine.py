@@ -7,6 +7,10 @@ if the host's cores have room for that. When that dies too the stream is refused
 it, for `REFUSED_S` or until it is cleared by hand (`tfarm kick`). One that stays alone for
 `PROBATION_S` without a crash is cleared. Keyed by stream, not by publisher: a publisher that leaves
 and comes back brings the same pictures. Who is moved where is decided in `isolation.py`.
+
+Streams of a group share a worker of their own: those of a poison address (`poison_addresses.py`),
+and newcomers whose sources are out of the usual. Where one of a group is found to be the cause,
+those that only shared its crashes are cleared of these.
 """
 
 import math
@@ -18,6 +22,8 @@ from common.ipc.identity import ChildId, Role, StreamId, cpu_worker
 CRASHES = 2
 MEMORY_S = 600.0
 PROBATION_S = 120.0
+NEWCOMERS = "newcomers"  # the group of sources that are out of the usual
+NEWCOMER_S = 30.0  # of these
 REFUSED_S = 600.0
 MAX_WORKERS = 4  # dedicated ones at a time; other poison streams stay where they are
 MAX_KNOWN = 10_000  # streams with a record
@@ -42,6 +48,12 @@ class _Record:
 class _DedicatedWorker:
     name: ChildId
     since_s: float  # it was given, or its stream came there
+    group: str = ""  # with which it is shared; "": with nobody
+
+    @property
+    def until_s(self) -> float:
+        """When its stream is cleared, if nothing happens before."""
+        return self.since_s + (NEWCOMER_S if self.group == NEWCOMERS else PROBATION_S)
 
 
 class Quarantine:
@@ -72,18 +84,45 @@ class Quarantine:
             f"refused for another {minutes} min, or until `tfarm kick` clears it"
         )
 
-    def crashed(self, stream_id: StreamId, reason: str, now: float) -> QuarantineState:
-        """Note that a worker died with this stream; the stream's state from now on."""
+    def crashed(
+        self, stream_id: StreamId, reason: str, now: float, *, is_sole: bool = False
+    ) -> QuarantineState:
+        """Note that a worker died with this stream; the stream's state from now on.
+
+        `is_sole`: of it, and of no other. One of a group that is not known to be the cause gets a
+        worker of its own.
+        """
         record = self._records.pop(stream_id, None) or _Record()
         while len(self._records) >= MAX_KNOWN:
             del self._records[next(iter(self._records))]
         self._records[stream_id] = record
         record.cause = reason
         record.crashes_s = [*record.crashes_s[-CRASHES + 1 :], now]
-        if stream_id in self._workers:
+        given = self._workers.get(stream_id)
+        if given is not None and given.group and not is_sole:
+            del self._workers[stream_id]
+            record.crashes_s = [now] * CRASHES
+        elif given is not None:
             record.crashes_s.clear()
             record.refused_until_s = now + REFUSED_S
         return self.state(stream_id, now)
+
+    def absolve(self, cause: StreamId, now: float) -> list[StreamId]:
+        """Take the crashes of this one off all that shared them; who needs no own worker any more.
+
+        To be called before the crash that it is known by is noted.
+        """
+        record = self._records.get(cause)
+        shared = set(record.crashes_s) if record is not None else set()
+        cleared = []
+        for stream_id, other in self._records.items():
+            if other is record or not shared.intersection(other.crashes_s):
+                continue
+            other.crashes_s = [at_s for at_s in other.crashes_s if at_s not in shared]
+            given = self._workers.get(stream_id)
+            if given is not None and not given.group and len(other.crashes_s) < CRASHES:
+                cleared.append(stream_id)
+        return cleared
 
     def clear(self, stream_id: StreamId) -> bool:
         """Forget what is known of it; whether anything was."""
@@ -95,24 +134,33 @@ class Quarantine:
         given = self._workers.get(stream_id)
         return given.name if given is not None else None
 
+    def group(self, stream_id: StreamId) -> str:
+        """With whom it shares its worker; "": with nobody, or it has none."""
+        given = self._workers.get(stream_id)
+        return given.group if given is not None else ""
+
     def stream_on(self, worker: ChildId) -> StreamId | None:
         return next((s for s, given in self._workers.items() if given.name == worker), None)
 
-    def next_worker(self, stream_id: StreamId) -> ChildId | None:
-        """The name that `give_worker` would give; None: too many streams have a worker."""
+    def next_worker(self, stream_id: StreamId, group: str = "") -> ChildId | None:
+        """The name that `give_worker` would give; None: too many workers are given."""
         given = self._workers.get(stream_id)
         if given is not None:
             return given.name
-        if len(self._workers) >= MAX_WORKERS:
+        if group:
+            for other in self._workers.values():
+                if other.group == group:
+                    return other.name
+        if len({other.name for other in self._workers.values()}) >= MAX_WORKERS:
             return None
         return cpu_worker(self._last_number + 1, Role.DEDICATED)
 
-    def give_worker(self, stream_id: StreamId, now: float) -> ChildId | None:
-        """A worker's name for this stream alone; None: too many have one."""
-        name = self.next_worker(stream_id)
+    def give_worker(self, stream_id: StreamId, now: float, group: str = "") -> ChildId | None:
+        """A worker's name for this stream alone, or with its group; None: too many are given."""
+        name = self.next_worker(stream_id, group)
         if name is not None and stream_id not in self._workers:
-            self._last_number += 1
-            self._workers[stream_id] = _DedicatedWorker(name, now)
+            self._last_number = max(self._last_number, name.index)
+            self._workers[stream_id] = _DedicatedWorker(name, now, group)
         return name
 
     def begin(self, stream_id: StreamId, now: float) -> None:
@@ -132,12 +180,11 @@ class Quarantine:
 
     def cleared(self, now: float) -> list[StreamId]:
         """Those that stayed alone for long enough, or that nobody brought to their worker."""
-        return [s for s, given in self._workers.items() if now - given.since_s >= PROBATION_S]
+        return [s for s, given in self._workers.items() if now >= given.until_s]
 
     def clear_stream(self, stream_id: StreamId) -> None:
         """It harmed nobody: forget why it had a worker of its own."""
         self._records.pop(stream_id, None)
 
     def next_deadline(self) -> float:
-        since_s = (given.since_s for given in self._workers.values())
-        return min(since_s, default=math.inf) + PROBATION_S
+        return min((given.until_s for given in self._workers.values()), default=math.inf)

@@ -22,12 +22,14 @@ from common.ipc.control_messages import Positions, StreamTrouble, SwitchGenerati
 from common.ipc.identity import ChildId, StreamId
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, Send, end_stream
+from supervisor.farm.blame import Aboard, possible_causes
 from supervisor.farm.captures import capture_by_itself
 from supervisor.farm.isolation import Isolation
 from supervisor.farm.quarantine import QuarantineState
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState, Switching, Waiting
+from supervisor.placement.cost import Resource
 from supervisor.placement.fleet import NoRoom, Room
 
 log = logging.getLogger("tfarm.supervisor.farm.recovery")
@@ -93,13 +95,28 @@ class Recovery:
     ) -> list[Action]:
         """Switch every stream that was on it; a known `cause` takes the blame alone."""
         actions: list[Action] = []
-        for stream in self._state.served_by(worker):
+        streams = self._state.served_by(worker)
+        blamed: frozenset[StreamId] = frozenset()
+        if crashed and cause is not None:
+            blamed = frozenset({cause})
+        elif crashed:
+            aboard = [self._aboard(stream) for stream in streams]
+            limit = self._state.settings.worker.max_memory_bytes
+            had = self._state.workers[worker].memory_bytes if worker in self._state.workers else 0
+            blamed = possible_causes(aboard, now, took_too_much_memory=had > limit)
+        for stream in streams:
             self._state.note(stream.stream_id, f"lost {worker}: {reason}", now)
-            if crashed and cause in (None, stream.stream_id):
-                actions += self._blame(stream, reason, now)
+            if stream.stream_id in blamed:
+                is_sole = len(blamed) == 1
+                actions += self._blame(stream, reason, now, is_sole=is_sole)
             else:
                 actions += self._begin(stream, now)
         return actions
+
+    def _aboard(self, stream: Stream) -> Aboard:
+        amounts = self._state.fleet.allocations[stream.generation].amounts
+        memory_bytes = amounts.get(Resource.WORKER_MEMORY, 0.0)
+        return Aboard(stream.stream_id, stream.began_s, memory_bytes)
 
     def trouble(self, trouble: StreamTrouble, now: float) -> list[Action]:
         """One stream that its worker cannot serve: another device, or none is left to try."""
@@ -173,18 +190,29 @@ class Recovery:
 
     # ---- whose fault it was -----------------------------------------------------------------
 
-    def _blame(self, stream: Stream, reason: str, now: float) -> list[Action]:
+    def _blame(
+        self, stream: Stream, reason: str, now: float, *, is_sole: bool = False
+    ) -> list[Action]:
         """Its worker died, perhaps of it: go on by what is known of it by now."""
         stream.count_crash()
-        state = self._state.quarantine.crashed(stream.stream_id, reason, now)
-        if state is QuarantineState.REFUSED:
+        state, stream_id = self._state, stream.stream_id
+        was_apart = stream.dedicated_worker is not None
+        peer = state.peer_of(stream.address) if is_sole else ""
+        if is_sole:
+            self._isolation.absolve(stream_id, now)
+        found_state = state.quarantine.crashed(stream_id, reason, now, is_sole=is_sole)
+        if peer and state.peers.blame(peer, stream_id, reason, now, was_apart=was_apart):
+            log.warning("address refused peer=%s stream=%s", peer, stream_label(stream_id))
+            state.note(stream_id, f"{peer}: {state.peers.refusal(peer, now)}", now)
+        if found_state is QuarantineState.REFUSED:
             return self._refuse(stream, now)
         actions: list[Action] = []
-        if state is QuarantineState.POISON:
+        if found_state is QuarantineState.POISON:
             actions += capture_by_itself(stream, f"it is suspected to take workers down: {reason}")
         found = self._isolation.look(stream, now)
         actions += self._isolation.begin(stream, found, now)
-        return [*actions, *self._begin(stream, now)]
+        actions += self._begin(stream, now)
+        return [*actions, *(self._isolation.gather(peer, now) if peer else [])]
 
     def _refuse(self, stream: Stream, now: float) -> list[Action]:
         """It took its dedicated worker down too: it ends here."""

@@ -17,7 +17,7 @@ from common.ipc.control_messages import EndStream, Refused, SourceEstimate, Sour
 from common.ipc.identity import ChildId, StreamId
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.candidates import Remembered, evict_for, full
-from supervisor.farm.isolation import Isolation
+from supervisor.farm.isolation import Isolate, Isolation
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
@@ -76,6 +76,9 @@ class SourceFormats:
         if stream is None or stream.ingest != ingest:
             return [Send(ingest, Refused(report.request_id, report.stream_id, _UNKNOWN))]
         is_freed = stream.learn_format(report.format, report.codec, now)
+        apart = self._try_apart(stream, now)
+        if apart is not None:
+            return [*apart, state.announce(stream, report.request_id)]
         is_given_up = stream.state is StreamState.SOURCE_ONLY and is_freed
         if stream.is_between_workers or not (is_given_up or not state.correct(stream)):
             return [state.announce(stream, report.request_id)]
@@ -83,6 +86,29 @@ class SourceFormats:
         if why_not:
             return [self._refuse_format(ingest, stream, report, why_not, now)]
         return [*actions, state.announce(stream, report.request_id)]
+
+    def _try_apart(self, stream: Stream, now: float) -> list[Action] | None:
+        """Have a newcomer whose source is out of the usual begin on a worker apart; None: not it.
+
+        Nothing of it has been decoded anywhere yet.
+        """
+        if stream.state is not StreamState.RESERVED or stream.dedicated_worker is not None:
+            return None
+        if not self._isolation.why_unusual(stream):
+            return None
+        found = self._isolation.look(stream, now)
+        if not isinstance(found, Isolate):
+            return None  # without room for that it goes among the others
+        actions = self._isolation.begin(stream, found, now)
+        result = self._state.find_room(stream)
+        if not isinstance(result, NoRoom):
+            self._state.put(stream, result, now)
+        elif self._state.fleet.devices[found.worker].is_up:
+            self._isolation.rejoin(stream, result.reason, now)
+            return None
+        else:
+            stream.wait(f"{found.worker} starts")
+        return actions
 
     def _fit_elsewhere(
         self, stream: Stream, *, is_given_up: bool, now: float

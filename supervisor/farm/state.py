@@ -11,6 +11,7 @@ Everything here can be made anew from the children's hellos.
 from collections import deque
 from dataclasses import dataclass, replace
 
+from common.access.peer_address import Networks, host_of, subscriber
 from common.access.refusals import MAX_KEPT, RefusalTable
 from common.config.ladder import Pipeline, Template
 from common.config.settings import Settings
@@ -21,6 +22,7 @@ from supervisor.farm.actions import Send
 from supervisor.farm.ban_list import BanList
 from supervisor.farm.kicks import Kicks
 from supervisor.farm.overload import DegradationLevel
+from supervisor.farm.poison_addresses import PoisonAddresses
 from supervisor.farm.quarantine import Quarantine
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
@@ -82,6 +84,8 @@ class FarmState:
         self.history: deque[Note] = deque(maxlen=HISTORY)
         self.refusals = RefusalTable(MAX_KEPT)  # of publishers and players
         self.quarantine = Quarantine()
+        self.peers = PoisonAddresses()
+        self.to_move: set[StreamId] = set()  # from where they are by what is suspected, or was
         self.kicks = Kicks()
         self.bans = BanList()
         self.has_freed = False  # room, for all that waits: it has to be looked at again
@@ -96,6 +100,12 @@ class FarmState:
     def see_generation(self, generation: Generation) -> None:
         """New ones grow beyond any that some child still has."""
         self._last_generation = max(self._last_generation, generation)
+
+    def peer_of(self, address: str) -> str:
+        """The holder of a publisher's address; "" of one that is exempt, which stands for many."""
+        host = host_of(address)
+        exempt = Networks(self.settings.ingest.exempt_networks)
+        return "" if not host or host in exempt else subscriber(host)
 
     def of_kind(self, kind: str) -> list[ChildId]:
         """The children of a kind that are up."""
@@ -162,6 +172,7 @@ class FarmState:
             stream.policy(),
             stream.cost(),
             is_reservation=stream.format is None,
+            worker=stream.dedicated_worker,
         )
 
     def excluded(self, stream: Stream) -> dict[ChildId, str]:
@@ -174,7 +185,10 @@ class FarmState:
         """Whether one may serve it, now or later: it has not refused to, whatever else keeps it."""
         return any(
             device.pipeline in stream.policy()
-            and device.reserved_for in (None, stream.stream_id)
+            and (
+                device.reserved_for in (None, stream.stream_id)
+                or device.name == stream.dedicated_worker
+            )
             and stream.dedicated_worker in (None, device.name)
             and not stream.unfit.why_device(device.name)
             for device in self.fleet.devices.values()
@@ -217,6 +231,7 @@ class FarmState:
         if own is not None and allocation.device == own != before:
             self.quarantine.begin(stream.stream_id, now)
         self.fleet = room.fleet
+        self.to_move.discard(stream.stream_id)
         self.see_generation(allocation.generation)
         self.streams[stream.stream_id] = stream
         where = allocation.device or "no device"
@@ -266,6 +281,7 @@ class FarmState:
         stream.end()
         del self.streams[stream.stream_id]
         self.quarantine.take_worker(stream.stream_id)
+        self.to_move.discard(stream.stream_id)
         self.give_up_room(stream)
 
     def give_up_room(self, stream: Stream) -> None:

@@ -6,7 +6,8 @@ event, and changes nothing. Whether its publisher is there is told apart, by its
 """
 
 import logging
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 from common.access.credentials import UNTOLD, Credentials
 from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
@@ -33,6 +34,7 @@ log = logging.getLogger("tfarm.supervisor.farm.stream")
 NO_INGEST = ChildId("")  # of a stream whose ingest is gone
 NO_GENERATION = Generation(0)  # of a stream that has no room yet
 COUNT_S = 0.5  # the shortest time that a rate is taken over
+_PASSTHROUGH = Pipeline.PASSTHROUGH
 _TINY = 1e-6  # of a unit: sums of parts
 
 
@@ -90,6 +92,8 @@ class Stream:
     fps_in: float = 0.0  # units that its worker took, over the last heartbeats
     _counted_s: float = 0.0  # when fps_in was last counted …
     _counted_in: int = 0  # … and at how many
+    began_s: float = 0.0  # since when its source is what it is
+    is_tried: bool = False  # its source was out of the usual, and did no harm
     unfit: UnfitDevices = field(default_factory=UnfitDevices)
     owner: Credentials = UNTOLD  # of its publisher, or of the last one
 
@@ -104,12 +108,8 @@ class Stream:
         stream.publisher, stream.owner = status, status.owner
         if status.format is not None:
             stream.learn_format(status.format, status.codec, now)
-        if status.worker is not None:
-            stream.phase = Plain(StreamState.LIVE if status.format else StreamState.RESERVED)
-        elif stream.policy()[0] is Pipeline.PASSTHROUGH:
-            stream.phase = SourceOnly()
-        else:
-            stream.phase = Waiting()
+            stream.began_s, stream.is_tried = -math.inf, True  # it ran before this supervisor
+        stream.phase = _phase_of(status, is_passed_through=stream.policy()[0] is _PASSTHROUGH)
         return stream
 
     # ---- its state ------------------------------------------------------------------------------
@@ -157,8 +157,7 @@ class Stream:
 
     def fit(self) -> bool:
         """Take its source as fitting where it is."""
-        is_passed_through = isinstance(self.phase, SourceOnly)
-        phase = self.phase if is_passed_through else Plain(StreamState.LIVE)
+        phase = self.phase if isinstance(self.phase, SourceOnly) else Plain(StreamState.LIVE)
         return self._enter(StreamEvent.FORMAT_FITS, phase)
 
     def lose_worker(self, switching: Switching) -> bool:
@@ -241,6 +240,7 @@ class Stream:
 
     def learn_format(self, source: SourceFormat, codec: str, now: float) -> bool:
         """Take over how it is coded; True if that frees devices that could not serve it."""
+        self.began_s = now if _is_other(self.format, source) else self.began_s
         self.format, self.codec = source, codec
         return self.unfit.on_coding(source, codec, now)
 
@@ -270,7 +270,9 @@ class Stream:
         """True if there was room for as much before."""
         most = self.admitted
         return most is not None and (
-            cost.total <= most.total + _TINY and cost.source_bytes <= most.source_bytes
+            cost.total <= most.total + _TINY
+            and cost.source_bytes <= most.source_bytes
+            and cost.decoder_bytes <= most.decoder_bytes
         )
 
     # ---- which workers may have it --------------------------------------------------------------
@@ -296,8 +298,8 @@ class Stream:
         """Count a worker that died with it."""
         self.crashes += 1
 
-    def clear_crashes(self) -> None:
-        self.crashes = 0
+    def clear_crashes(self, *, is_tried: bool = False) -> None:
+        self.crashes, self.is_tried = 0, self.is_tried or is_tried
 
     def settle_until(self, until_s: float) -> None:
         """Keep it from moving before."""
@@ -363,3 +365,16 @@ class Stream:
 
     def forget_egress(self, egress: ChildId) -> None:
         self.served.pop(egress, None)
+
+
+def _phase_of(status: PublisherStatus, *, is_passed_through: bool) -> Phase:
+    """Where a stream that an earlier supervisor placed is in its life."""
+    if status.worker is not None:
+        is_known = status.format is not None
+        return Plain(StreamState.LIVE if is_known else StreamState.RESERVED)
+    return SourceOnly() if is_passed_through else Waiting()
+
+
+def _is_other(before: SourceFormat | None, source: SourceFormat) -> bool:
+    """Whether a source is coded in another way, whatever its rate."""
+    return before is None or replace(before, fps=None) != replace(source, fps=None)

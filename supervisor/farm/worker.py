@@ -23,6 +23,7 @@ class Worker:
     is_overloaded: bool = False  # it is behind, and takes nothing more
     # ---- of its process
     hangs_with: StreamId | None = None  # the stream that it was failed for
+    memory_bytes: int = 0  # as measured last; of the last process until the next one is up
     overload: Overload = field(default_factory=Overload)
     findings: dict[object, int] = field(default_factory=dict)  # the session audit's, heartbeats
     reported_host_load: int = 0  # streams of others on the host's cores, as reported to it
@@ -41,6 +42,7 @@ class Worker:
         self.down_since_s = None
         self.lost, self.is_lost_for_sure = "", False
         self.reported_host_load = 0
+        self.memory_bytes = 0
 
     def lose_device(self, reason: str, *, for_sure: bool) -> None:
         """Its device is gone or broken, until its next process says hello."""

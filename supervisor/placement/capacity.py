@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from common.config.ladder import Pipeline, SourceFormat, Template
-from supervisor.placement.cost import HOST_WIDE, Amounts, largest_source, stream_cost
+from supervisor.placement.cost import HOST_WIDE, OF_WORKER, Amounts, largest_source, stream_cost
 from supervisor.placement.fleet import TINY, Device, Fleet
 
 HD30 = SourceFormat(1280, 720, fps=Fraction(30))
@@ -49,7 +49,7 @@ def streams_that_fit(fleet: Fleet, template: Template, source: SourceFormat) -> 
         left = {name: limit - taken.get(name, 0.0) for name, limit in fleet.host.items()}
         total = 0
         for device, amounts in _budgets(devices, [device.amounts(cost) for device in devices]):
-            count = _times(amounts, {**device.limits, **left})
+            count = _times_by_all(fleet, device, amounts, left)
             total += count
             for resource in HOST_WIDE & set(amounts):
                 used = count * amounts[resource]
@@ -75,6 +75,16 @@ def _budgets(
     for device, wanted in zip(devices, amounts, strict=True):
         seen.setdefault(device.name.device_name if device.limits else "", (device, wanted))
     return seen.values()
+
+
+def _times_by_all(fleet: Fleet, device: Device, amounts: Amounts, left: Amounts) -> int:
+    """How often by the device, with the workers that share it and what is left of the host."""
+    own = {name: limit for name, limit in device.limits.items() if name in OF_WORKER}
+    shared = {name: limit for name, limit in device.limits.items() if name not in OF_WORKER}
+    count = _times(amounts, {**shared, **left})
+    if own:
+        count = min(count, fleet.workers_of(device) * _times(amounts, own))
+    return count
 
 
 def _times(amounts: Amounts, limits: Amounts) -> int:

@@ -34,6 +34,14 @@ GPU_CAPACITY = 900.0
 # An estimate until calibration: decoder and encoder of a 1080p stream took 26.6 and 1.8 MiB.
 SESSION_MEMORY_BYTES = 64 * 1024**2
 SESSION_SURFACES = 24
+# Host memory of a session, as measured: so many decoded pictures beside the reference frames (those
+# that wait, are scaled, or are kept to be repeated), and so much an encoder and for its frames.
+HOST_SESSION_BYTES = 3 * 1024**2
+HOST_PICTURES = 8
+UNKNOWN_REFERENCES = 4  # where only the size is known
+ENCODER_BYTES = 3 * 1024**2
+ENCODER_BYTES_PER_PIXEL = 28
+THREAD_BYTES_PER_PIXEL = 4  # a further thread of an encoder
 # What a source counts as until more is known of it: hardly more than the smallest that are
 # published, so that a herd of these is let in at once; not nothing, so that a full farm refuses
 # before Publish.Start, and that unknown ones are bounded.
@@ -48,12 +56,14 @@ class Resource(StrEnum):
     SCALE = "scale"
     ENCODE = "encode"
     MEMORY = "memory"  # of a GPU, in bytes
+    WORKER_MEMORY = "worker memory"  # of a worker's process, in bytes
     CORES = "cores"  # the host's cores, in units
     HYBRID_CORES = "hybrid cores"  # of these, what encoding for GPUs may take
     SESSIONS = "encoder sessions"  # NVENC, counted host-wide as GeForce drivers do
 
 
 HOST_WIDE = frozenset({Resource.CORES, Resource.HYBRID_CORES, Resource.SESSIONS})
+OF_WORKER = frozenset({Resource.WORKER_MEMORY})  # not shared by the workers of one GPU
 ENGINES = (Resource.DECODE, Resource.SCALE, Resource.ENCODE)  # each 1.0 in all
 
 Amounts = Mapping[Resource, float]
@@ -69,10 +79,26 @@ class StreamCost:
     source_bytes: float  # of one decoded NV12 picture
     template: str = ""
     is_by_hand: bool = False
+    decoder_bytes: float = 0.0  # of host memory, where the host decodes
+    encoder_pixels: float = 0.0  # of a picture of each rendition together
 
     @property
     def total(self) -> float:
         return self.decode + self.encode
+
+    def worker_memory(self, pipeline: Pipeline, encoder_threads: int = 1) -> float:
+        """Bytes of host memory that its worker takes for it in that pipeline."""
+        per_pixel = ENCODER_BYTES_PER_PIXEL + THREAD_BYTES_PER_PIXEL * (encoder_threads - 1)
+        encoders = self.renditions * ENCODER_BYTES + self.encoder_pixels * per_pixel
+        match pipeline:
+            case Pipeline.SOFTWARE:
+                return HOST_SESSION_BYTES + self.decoder_bytes + encoders
+            case Pipeline.HYBRID:
+                return HOST_SESSION_BYTES + encoders
+            case Pipeline.GPU_ONLY:
+                return HOST_SESSION_BYTES
+            case Pipeline.PASSTHROUGH | Pipeline.REFUSE:
+                return 0.0
 
 
 def largest_source(template: Template) -> SourceFormat:
@@ -98,6 +124,8 @@ def newcomer_cost(template: Template) -> StreamCost:
         min(small.source_bytes, most.source_bytes),
         template.name,
         small.is_by_hand,
+        min(small.decoder_bytes, most.decoder_bytes),
+        min(small.encoder_pixels, most.encoder_pixels),
     )
 
 
@@ -133,8 +161,18 @@ def stream_cost(
     is_by_hand = template.cost is not None or any(
         rendition.cost is not None for rendition in template.renditions
     )
-    source_bytes = source.width * source.height * 1.5
-    return StreamCost(decode, encode, len(names), source_bytes, template.name, is_by_hand)
+    pixels = source.width * source.height
+    pictures = (source.reference_frames or UNKNOWN_REFERENCES) + HOST_PICTURES
+    return StreamCost(
+        decode,
+        encode,
+        len(names),
+        pixels * 1.5,
+        template.name,
+        is_by_hand,
+        pictures * pixels * source.bits_per_pixel / 8,
+        sum(width * height for width, height in sizes.values()),
+    )
 
 
 def amounts(cost: StreamCost, pipeline: Pipeline, measured: Calibration | None = None) -> Amounts:

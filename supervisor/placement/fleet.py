@@ -20,9 +20,10 @@ from common.config.ladder import Pipeline
 from common.config.settings import Calibration
 from common.errors import UsageError
 from common.ipc.identity import ChildId, Generation, StreamId, gpu_worker
-from supervisor.placement.cost import HOST_WIDE, Amounts, Resource, StreamCost, amounts
+from supervisor.placement.cost import HOST_WIDE, OF_WORKER, Amounts, Resource, StreamCost, amounts
 
 NOTHING: Amounts = MappingProxyType({})
+MIB = 1024**2
 TINY = 1e-9  # sums of floats may miss a limit that they meet exactly
 
 
@@ -38,10 +39,18 @@ class Device:
     why_closed: str = ""  # … for people
     reserved_for: StreamId | None = None  # takes this stream alone
     measured: Mapping[str, Calibration] = field(default_factory=dict)  # by template
+    encoder_threads: int = 1
+    unbooked_bytes: float = 0.0  # that its worker has beyond what its streams have booked
+
+    def takes(self, need: "Need") -> bool:
+        """Whether it is there for this stream, room or not."""
+        return self.reserved_for in (None, need.stream_id) or self.name == need.worker
 
     def amounts(self, cost: StreamCost) -> Amounts:
         """What a stream takes here: as calibrated, else by its pixel rate."""
-        return amounts(cost, self.pipeline, self.measured.get(cost.template))
+        memory = cost.worker_memory(self.pipeline, self.encoder_threads)
+        taken = amounts(cost, self.pipeline, self.measured.get(cost.template))
+        return {**taken, Resource.WORKER_MEMORY: memory}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,7 @@ class Need:
     policy: tuple[Pipeline, ...]
     cost: StreamCost
     is_reservation: bool = False
+    worker: ChildId | None = None  # that is its own, alone or with others
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,8 @@ class Fleet:
         """What is taken of a resource by all with which the device shares it, itself included."""
         if resource in HOST_WIDE:
             return self.used(resource)
+        if resource in OF_WORKER:
+            return self.used(resource, device.name) + device.unbooked_bytes
         gpu = device.name.device_name
         return sum(
             placement.amounts.get(resource, 0.0)
@@ -177,7 +189,7 @@ def place(
         devices = [
             device
             for device in fleet.devices.values()
-            if device.pipeline is pipeline and device.reserved_for in (None, need.stream_id)
+            if device.pipeline is pipeline and device.takes(need)
         ]
         fitting = []
         refusals = []
@@ -316,6 +328,11 @@ def _shortage(fleet: Fleet, device: Device, wanted: Amounts, had: Amounts = NOTH
         used = fleet.used_beside(resource, device)
         if used + amount > limit + TINY:
             whose = "the host" if is_shared else device.name
+            if resource in (Resource.WORKER_MEMORY, Resource.MEMORY):
+                free = f"{max(0.0, limit - used) / MIB:.0f} MiB {resource.value} free"
+                return (
+                    f"needs {amount / MIB:.0f} of the {free} on {whose} ({limit / MIB:.0f} in all)"
+                )
             free = f"{max(0.0, limit - used):.4g} {_in_words(resource)} free"
             return f"needs {amount:.4g} of the {free} on {whose} ({limit:.4g} in all)"
     return None
@@ -330,6 +347,8 @@ def fullness(fleet: Fleet, device: Device, wanted: Amounts) -> float:
     """used/capacity of what the device is shortest of; its own share of what all share."""
     ratios = [0.0]
     for resource in wanted:
+        if resource in OF_WORKER:
+            continue  # there is plenty, until there is none
         limit = fleet.limit(resource, device)
         if limit:
             ratios.append(fleet.used(resource, device.name) / limit)

@@ -25,8 +25,15 @@ CHECK_S = 0.25  # between two checks of heartbeats
 class Watchdog:
     """Watches the children of one supervisor."""
 
-    def __init__(self, children: Children, settings: Callable[[], WorkerSettings]) -> None:
+    def __init__(
+        self,
+        children: Children,
+        settings: Callable[[], WorkerSettings],
+        on_memory: Callable[[ChildId, int], object],
+    ) -> None:
+        """`on_memory` gets the bytes of each child whose memory is limited, once a second."""
         self._children = children
+        self._on_memory = on_memory
         self._settings = settings
         self._messages: Counter[ChildId] = Counter()  # received
         self._missed: dict[ChildId, MissedHeartbeats] = {}
@@ -82,6 +89,7 @@ class Watchdog:
         for name, child in list(self._children.by_id.items()):
             if KINDS[child.kind].memory_is_limited and child.process is not None:
                 used = rss_bytes(child.process.pid)
+                self._on_memory(name, used)
                 if used > limit:
                     self._children.fail_and_restart(
                         name, f"{used >> 20} MiB exceed {limit >> 20} MiB"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from tests.attacks import rtmp
+from tests.attacks import rtmp, sources
 from tests.attacks.stage import Result
 from tests.faults.__main__ import merged
 
@@ -29,6 +29,8 @@ ATTACKS: Mapping[str, Callable[[], Result]] = {
     "play_1": partial(rtmp.play_flood, 1),
     "play_50": partial(rtmp.play_flood, 50),
     "stalled_players": rtmp.stalled_players,
+    "huge_refused": sources.huge_refused,
+    "huge_allowed": sources.huge_allowed,
 }
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +47,14 @@ class Result:
     limit: str = ""
     note: str = ""
     ok: bool = False
+
+
+@dataclass
+class Watched:
+    """What happens between now and then, and the verdict on it."""
+
+    until_s: float  # CLOCK_MONOTONIC
+    result: Result
 
 
 @dataclass
@@ -138,6 +147,38 @@ class Stage:
             and not losses
         )
         return result
+
+    @contextmanager
+    def watched(self, seconds: float) -> Iterator["Watched"]:
+        """Judge the players' gaps and the newcomers' times of what the block does.
+
+        The block lasts until `until_s`; its verdict is there afterwards.
+        """
+        time.sleep(max(0.0, self._began_s + BEFORE_S - time.monotonic()))
+        at = time.monotonic()
+        watched = Watched(at + seconds, Result(self.name))
+        newcomers = threading.Thread(target=self._newcomers, args=(watched.until_s,))
+        newcomers.start()
+        used = cpu_s(self.scene)
+        yield watched
+        newcomers.join()
+        result = watched.result
+        farm = {name: after - used.get(name, 0) for name, after in cpu_s(self.scene).items()}
+        result.farm = ", ".join(
+            f"{name} {spent / seconds:.0%}" for name, spent in sorted(farm.items()) if spent > 0.01
+        )
+        result.gap_before_s = self._gap_s(self._began_s, at)
+        result.gap_s = self._gap_s(at, watched.until_s)
+        result.newcomer_s = max(self._served_s, default=0.0)
+        result.limit = f"gap ≤ undisturbed + {ADDED_S:g} s, newcomers < {NEWCOMER_S:g} s"
+        losses = sum(player.losses for player in self.scene.load.players)
+        result.note = ", ".join([*self._failures, *([f"{losses} cut"] if losses else [])])
+        result.ok = (
+            result.gap_s <= result.gap_before_s + ADDED_S
+            and result.newcomer_s < NEWCOMER_S
+            and not self._failures
+            and not losses
+        )
 
     def _gap_s(self, since_s: float, until_s: float) -> float:
         """The longest time without a picture, of any player."""

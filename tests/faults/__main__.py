@@ -22,7 +22,7 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     processes.stop_worker,
     processes.kill_worker_twice,
     processes.kill_worker_of_the_absent,
-    overload.worker_grows,
+    overload.memory_is_short,
     processes.kill_supervisor,
     processes.no_supervisor,
     processes.kill_egress,

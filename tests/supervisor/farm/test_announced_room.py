@@ -149,6 +149,7 @@ def test_what_is_announced_is_let_in_and_not_one_more(
     assert outcome(rig) == (count, 1 if is_refused else 0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 20), st.randoms(use_true_random=False))
 def test_in_whatever_order_their_sizes_come(more: int, random: object) -> None:
     rig = farm_of(B1, 200.0, Devices(), [])

@@ -1,6 +1,7 @@
 """A device that falls behind: what is taken, in which order, and given back."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 from common.ipc.identity import StreamId
 from supervisor.farm.overload import (
     BEHIND_S,
+    CAUSE_BEHIND_S,
+    CAUSE_S,
+    CAUSE_WELL_S,
     MAX_WELL_S,
     OVERFLOW_S,
     OVERFLOWS,
@@ -178,3 +182,60 @@ def test_whatever_happens_each_step_is_one_level_and_a_calm_device_gets_all_back
     assert (
         device.machine.degradation(OLD) is device.machine.degradation(NEW) is DegradationLevel.FULL
     )
+
+
+def heavy(began_s: float, queue_ms: float, weight: float = 100) -> Load:
+    return Load(NEW, 0.0, 2, queue_ms, 0, 0, began_s, weight)
+
+
+def light(queue_ms: float = 0.0) -> Load:
+    return Load(OLD, 0.0, 2, queue_ms, 0, 0, -1000.0, 10)
+
+
+def run(overload: Overload, loads: list[Load], since_s: float, until_s: float) -> list[Any]:
+    """What is taken or undone, with the time of it."""
+    found = []
+    for tick in range(round(since_s * 4), round(until_s * 4)):
+        found += [(tick / 4, step) for step in overload.observe(loads, tick / 4)]
+    return found
+
+
+def test_a_newcomer_that_takes_most_of_a_device_is_passed_through_and_the_device_stays_open() -> (
+    None
+):
+    overload = Overload()
+    found = run(overload, [light(500), heavy(98.0, 900)], 100, 101.5)
+    assert found == [(100 + CAUSE_BEHIND_S, Degrade(NEW, DegradationLevel.PASSTHROUGH))]
+    assert not overload.is_closed
+    # it is tried again, later than a step that was taken for no known cause
+    found = run(overload, [light(), heavy(98.0, 0)], 101.5, 200)
+    assert [step for _, step in found] == [Degrade(NEW, DegradationLevel.FULL)]
+    assert found[0][0] >= 100 + CAUSE_WELL_S
+
+
+@pytest.mark.parametrize(
+    "loads",
+    [
+        [light(500), heavy(100 - CAUSE_S, 900)],  # it ran well for long
+        [light(500), heavy(98.0, 900, weight=10)],  # no more than the other
+        [heavy(98.0, 900)],  # it harms nobody
+    ],
+)
+def test_without_one_known_cause_the_device_is_closed_first(loads: list[Load]) -> None:
+    ((_, step),) = run(Overload(), loads, 100, 104)
+    assert step == CloseDevice(True)
+
+
+def test_a_device_that_is_closed_for_one_opens_when_that_leaves() -> None:
+    overload = Overload()
+    run(overload, [heavy(98.0, 900)], 100, 104)
+    assert overload.is_closed
+    assert overload.observe([], 104.0) == [CloseDevice(False)]
+    assert not overload.is_closed
+
+
+def test_a_device_that_is_closed_for_no_known_cause_stays_so_for_a_while() -> None:
+    overload = Overload()
+    run(overload, [light(900)], 100, 104)
+    assert overload.is_closed
+    assert overload.observe([], 104.0) == []

@@ -184,3 +184,41 @@ def test_a_newcomer_counts_as_a_small_camera_or_as_what_is_expected_at_most(
             wanted = amounts(known, pipeline)
             for resource, amount in amounts(cost, pipeline).items():
                 assert amount <= wanted[resource] + 1e-9 or template.cost is not None
+
+
+MIB = 1024**2
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "references", "bits", "measured_mib"),
+    [
+        # a session of the software worker beyond an idle process: peak of the resident set
+        (320, 180, 3, 12, 8),
+        (640, 360, 3, 12, 13),
+        (1280, 720, 1, 12, 54),
+        (1280, 720, 16, 12, 79),
+        (1920, 1080, 1, 12, 70),
+        (1920, 1080, 16, 12, 123),
+        (3840, 2160, 1, 12, 112),
+        (3840, 2160, 5, 12, 153),
+        (3840, 2160, 16, 12, 333),
+        (3840, 2160, 16, 48, 940),
+        (12288, 12288, 1, 12, 685),
+    ],
+)
+def test_the_memory_that_is_booked_is_no_less_than_was_measured(
+    width: int, height: int, references: int, bits: int, measured_mib: int
+) -> None:
+    source = SourceFormat(
+        width, height, fps=Fraction(30), reference_frames=references, bits_per_pixel=bits
+    )
+    booked = stream_cost(LIVE, source).worker_memory(Pipeline.SOFTWARE) / MIB
+    assert measured_mib <= booked <= 3 * measured_mib + 10
+
+
+def test_memory_grows_with_threads_and_a_gpu_spares_the_host_its_pictures() -> None:
+    cost = stream_cost(LIVE, SourceFormat(1920, 1080, fps=Fraction(30)))
+    software = cost.worker_memory(Pipeline.SOFTWARE)
+    assert cost.worker_memory(Pipeline.SOFTWARE, encoder_threads=4) > software
+    assert software > cost.worker_memory(Pipeline.HYBRID) > cost.worker_memory(Pipeline.GPU_ONLY)
+    assert cost.worker_memory(Pipeline.PASSTHROUGH) == 0

@@ -16,6 +16,7 @@ class FakeChildren:
 
     def __init__(self, *names: ChildId) -> None:
         self.failed: list[ChildId] = []
+        self.measured: list[ChildId] = []  # whose memory was told
         self.by_id = {name: self._member(name) for name in names}
 
     def fail_and_restart(self, name: ChildId, reason: str) -> None:
@@ -29,11 +30,15 @@ class FakeChildren:
 
 def failed_by(children: FakeChildren, limit: int) -> list[ChildId]:
     settings = WorkerSettings(max_memory_bytes=limit)
-    Watchdog(cast(Children, children), lambda: settings).check_memory()
+    children.measured = []
+    Watchdog(
+        cast(Children, children), lambda: settings, lambda name, _: children.measured.append(name)
+    ).check_memory()
     return children.failed
 
 
 def test_workers_above_the_limit_are_failed_also_while_others_are_started_for_it() -> None:
     children = FakeChildren(EGRESS0, CPU0, CPU1, INGEST0)
     assert failed_by(children, 1) == [CPU0, CPU1]
+    assert children.measured == [CPU0, CPU1]
     assert failed_by(FakeChildren(CPU0), 1 << 40) == []

@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config.ladder import Pipeline, SourceFormat, Template
@@ -70,6 +70,7 @@ POLICIES = st.sampled_from(
 SOURCES = st.sampled_from([HD30, FULL_HD30, SourceFormat(640, 360, fps=Fraction(25))])
 
 
+@settings(deadline=None)
 @given(fleets(), POLICIES, SOURCES, st.sampled_from([None, 20.0]))
 def test_so_many_are_announced_as_are_placed_one_by_one(
     fleet: Fleet, policy: tuple[Pipeline, ...], source: SourceFormat, cost: float | None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from tests.attacks import rtmp, sources
+from tests.attacks import local, rtmp, sources
 from tests.attacks.stage import Result
 from tests.faults.__main__ import merged
 
@@ -31,6 +31,7 @@ ATTACKS: Mapping[str, Callable[[], Result]] = {
     "stalled_players": rtmp.stalled_players,
     "huge_refused": sources.huge_refused,
     "huge_allowed": sources.huge_allowed,
+    "idle_handovers": local.idle_handovers,
 }
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"

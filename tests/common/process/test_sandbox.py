@@ -18,11 +18,14 @@ PROGRAM = """
 import ctypes, importlib, json, mmap, os, signal, socket, sys, threading
 from pathlib import Path
 from common.process import sandbox
+from common.process.unblocked import Unblocked, unblock
 
 run_dir, secret, listener, parent = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 held = open(secret)
 waiting = threading.Event()
 seen = {}
+pipes = os.pipe(), os.pipe()
+logs = unblock(pipes[0][1]), Unblocked(pipes[1][1])
 def later():
     waiting.wait()
     seen["thread"] = attempt(lambda: os.fork())
@@ -47,6 +50,11 @@ def connect_tcp():
 def connect_unix():
     with socket.socket(socket.AF_UNIX) as out:
         out.connect(listener)
+
+def fill_the_log():
+    for log in logs:
+        while log.put("a line\\n"):
+            pass
 
 def another_thread():
     other = threading.Thread(target=int); other.start(); other.join()
@@ -83,10 +91,11 @@ seen |= {
     "module": attempt(lambda: importlib.import_module("csv")),
     "own status": attempt(lambda: open("/proc/self/status").read()),
     "own signal": attempt(lambda: os.kill(os.getpid(), 0)),
+    "log": attempt(fill_the_log),
 }
 print(json.dumps(seen))
 """
-FREE = {"held", "memory", "own thread", "unix", "pair", "module", "own status", "own signal"}
+FREE = {"held", "memory", "own thread", "unix", "pair", "module", "own status", "own signal", "log"}
 
 
 def test_the_kernel_has_all_of_it() -> None:

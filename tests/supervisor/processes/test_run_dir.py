@@ -12,8 +12,10 @@ import pytest
 
 from common.ipc.control_link import CONTROL_SOCKET
 from common.ipc.identity import BootId
+from common.ipc.peer_credentials import PeerCredentials
 from supervisor.processes.run_dir import (
     CHILDREN,
+    LOCK,
     AlreadyRunning,
     ChildRecord,
     RunDirError,
@@ -26,8 +28,11 @@ from supervisor.processes.run_dir import (
     read_children,
     remove_sockets,
     remove_sockets_of,
+    served_by,
     wait_gone,
+    why_served_by_another,
     why_unserved,
+    why_untrusted,
     write_children,
 )
 from tests.kit.children import INGEST0
@@ -107,6 +112,94 @@ def test_another_users_directory_is_refused(short: Path) -> None:
     os.chown(other, 12345, 12345)
     with pytest.raises(RunDirError, match="another user"):
         prepare(other)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's directory")
+@pytest.mark.parametrize(
+    ("owner", "mode", "uid", "is_named", "words"),
+    [
+        (0, 0o700, 0, False, ""),
+        (0, 0o755, 0, False, ""),
+        (7, 0o700, 7, False, ""),
+        (0, 0o700, 7, False, ""),  # root may do everything anyway
+        (12345, 0o700, 7, False, "belongs to user 12345"),
+        (12345, 0o700, 7, True, "belongs to user 12345"),
+        (12345, 0o700, 0, False, "--run-dir"),
+        (12345, 0o700, 0, True, ""),
+        (12345, 0o777, 0, True, "others may write"),
+        (0, 0o1777, 0, True, "others may write"),
+        (7, 0o770, 7, True, "others may write"),
+    ],
+)
+def test_whose_directory_a_command_believes(
+    short: Path, owner: int, mode: int, uid: int, is_named: bool, words: str
+) -> None:
+    path = short / "run"
+    path.mkdir()
+    os.chown(path, owner, 0)
+    path.chmod(mode)
+    why = why_untrusted(path, uid, is_named=is_named)
+    assert words in why
+    assert bool(why) == bool(words)
+
+
+def test_a_directory_that_was_found_is_no_link_and_one_that_is_not_there_is_nobodys(
+    short: Path,
+) -> None:
+    (short / "link").symlink_to(short)
+    assert "no directory" in why_untrusted(short / "link", os.geteuid())
+    assert why_untrusted(short / "link", os.geteuid(), is_named=True) == ""
+    assert why_untrusted(short / "none", os.geteuid()) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's directory")
+def test_root_believes_the_services_directory_and_no_other_that_is_only_found(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, made = short / "service", short / "tfarm"
+    for path in (service, made):
+        path.mkdir(mode=0o700)
+        os.chown(path, 12345, 12345)
+    monkeypatch.setattr("supervisor.processes.run_dir.SERVICE", service)
+    assert why_untrusted(service, 0) == ""
+    assert why_untrusted(made, 0) != ""
+    with socket.socket(socket.AF_UNIX) as hers, socket.socket(socket.AF_UNIX) as ours:
+        hers.bind(str(made / CONTROL_SOCKET))
+        hers.listen()
+        assert find_run_dir({"XDG_RUNTIME_DIR": str(short)}, 0) == made  # and is refused then
+        ours.bind(str(service / CONTROL_SOCKET))
+        ours.listen()
+        assert find_run_dir({"XDG_RUNTIME_DIR": str(short)}, 0) == service
+
+
+def test_who_may_serve_it(short: Path) -> None:
+    owner = short.stat().st_uid
+    assert why_served_by_another(short, owner) == ""
+    assert why_served_by_another(short, 0) == ""
+    assert "user 12345 listens in it" in why_served_by_another(short, 12345)
+    assert served_by(short, 0.1) is None
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short / CONTROL_SOCKET))
+        listener.listen(0)
+        assert served_by(short, 0.1) == PeerCredentials(os.getpid(), os.geteuid())
+
+
+def test_a_lock_that_was_removed_is_missed_and_taken_again(short: Path) -> None:
+    lock = RunDirLock(short)
+    assert lock.is_in_place()
+    (short / LOCK).unlink()
+    assert not lock.is_in_place()
+    lock.renew()
+    assert lock.is_in_place()
+    with pytest.raises(AlreadyRunning):
+        RunDirLock(short)
+    (short / LOCK).unlink()
+    other = RunDirLock(short)
+    assert not lock.is_in_place()
+    with pytest.raises(AlreadyRunning):
+        lock.renew()
+    other.release()
+    lock.release()
 
 
 def test_one_supervisor_holds_it_and_the_second_is_told_by_whom(short: Path) -> None:

@@ -34,7 +34,8 @@ class RtmpOutput:
         self._players.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        self._handover.follow({e.pid for e in endpoints if KINDS[e.child.kind].listens})
+        listeners = {kind.name for kind in KINDS.values() if kind.listens}
+        self._handover.follow({e.pid for e in endpoints if e.child.kind in listeners})
 
     def on_stream(self, stream: Stream) -> None:
         """Nothing: players ask for what they play."""

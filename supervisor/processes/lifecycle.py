@@ -11,11 +11,12 @@ BACKOFF    dead, to be started again later
 EXITED     not running, and not to be
 FATAL      not running: starting it again cannot help (exit code 2)
 
-A child that has served is started again at once, however often it dies. Back-off is for failures at
-the start: a child that ends before it has been READY for two seconds is started again at once the
-first time, then after 1, 2, 4 … 30 s; ingest and egress after 1 s at most, since nobody is served
-without them. Exit code 3 (its device or listener cannot be used) skips the "at once"; after it, and
-after code 4 (its device is lost), it takes a minute in READY to have served.
+A child that has served is started again at once, however often it dies, and so is one that was
+killed by hand. Back-off is for failures at the start: a child that ends before it has been READY
+for two seconds is started again at once the first time, then after 1, 2, 4 … 30 s; ingest and
+egress after 1 s at most, since nobody is served without them. Exit code 3 (its device or listener
+cannot be used) skips the "at once"; after it, and after code 4 (its device is lost), it takes a
+minute in READY to have served.
 """
 
 import math
@@ -282,8 +283,12 @@ class ChildMachine:
             self.reason = reason or describe_exit(code)
         elif reason:
             self.reason = reason
-        step = self._exit_trigger(code, now, may_be_at_once=True)
-        crashed = code not in _ORDERLY and not event.is_by_hand
+        by_hand = event.is_by_hand and self.state is not ChildState.STOPPING  # by ours, there
+        if by_hand and self.wanted:
+            step = _Trigger.EXIT_AGAIN
+        else:
+            step = self._exit_trigger(code, now, may_be_at_once=True)
+        crashed = code not in _ORDERLY and not by_hand
         return self._transition(step, now, crashed=crashed)
 
     def _exit_trigger(self, code: int | None, now: float, *, may_be_at_once: bool) -> _Trigger:

@@ -121,6 +121,23 @@ def test_an_end_that_a_child_chose_is_no_crash(code: ExitCode) -> None:
     assert spawn == Spawn()
 
 
+def test_who_is_killed_by_hand_is_started_again_at_once_at_any_moment() -> None:
+    machine = ChildMachine()
+    machine.handle(Start(), 0.0)
+    for i in range(20):
+        assert machine.handle(Exited(-9, is_by_hand=True), i * 0.1)[-1] == Spawn()
+        if i % 2:
+            machine.handle(HelloReceived(), i * 0.1)
+    machine.handle(Exited(-9, is_by_hand=True), 80.0)
+    machine.handle(Tick(), 100.0)  # no hello: this kill is the supervisor's own
+    assert machine.state is ChildState.STOPPING
+    assert machine.handle(Exited(-9, is_by_hand=True), 100.1) == [Spawn()]
+    machine.handle(Tick(), 200.0)
+    assert machine.handle(Exited(-9, is_by_hand=True), 200.1) == []
+    machine.handle(Stop(), 201.0)
+    assert machine.state.value == "exited"
+
+
 def test_a_kill_by_hand_is_no_crash_that_its_work_brought_about() -> None:
     down, spawn = ready().handle(Exited(-9, is_by_hand=True), 100.0)
     assert down == WentDown("killed by signal 9 (SIGKILL: by hand, or out of memory)", False)

@@ -5,12 +5,15 @@ from common.process.signals import hold_signals
 hold_signals()
 
 import argparse  # noqa: E402
+import os  # noqa: E402
 
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
+from common.ipc.child_arguments import identity_of  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
 from worker.devices.table import device_sandbox, prepare_device  # noqa: E402
 
 KIND = KINDS["worker"]
+NICENESS = 10  # of a worker of streams that may hold others up: these go first
 
 
 def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -31,6 +34,8 @@ def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
 def main() -> None:
     arguments = arguments_of(child_parser(KIND, __doc__))
     prepare_device(arguments.device)
+    if identity_of(KIND.name, arguments).is_dedicated:
+        os.nice(NICENESS)
     run_child(KIND, arguments, build, confinement=device_sandbox(arguments.device))
 
 

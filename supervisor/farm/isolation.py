@@ -15,11 +15,11 @@ from common.ipc.control_messages import Heartbeat
 from common.ipc.identity import ChildId, Role, StreamId, cpu_worker
 from supervisor.farm.actions import Action, StartWorker, StopWorker
 from supervisor.farm.devices import Devices, expected
-from supervisor.farm.quarantine import NEWCOMERS, QuarantineState
+from supervisor.farm.quarantine import LARGE, NEWCOMERS, QuarantineState
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
-from supervisor.farm.unusual_sources import why_unusual
+from supervisor.farm.unusual_sources import is_large, why_unusual
 from supervisor.placement.fleet import Device, Fleet, NoRoom, place, release
 
 _NOBODY = StreamId("")  # what only those get whose worker it is
@@ -82,7 +82,9 @@ class Isolation:
         peer = self._state.peer_of(stream.address)
         if peer and self._state.peers.is_poison(peer, now):
             return peer
-        return NEWCOMERS if self.why_unusual(stream) else ""
+        if not self.why_unusual(stream):
+            return ""
+        return LARGE if stream.format is not None and is_large(stream.format) else NEWCOMERS
 
     def why_unusual(self, stream: Stream) -> str:
         """What of a newcomer's source is out of the usual; "": nothing, or it has been tried.
@@ -179,7 +181,7 @@ class Isolation:
         if own is None or not own.is_up:
             return None
         if self._state.quarantine.group(stream.stream_id) not in ("", NEWCOMERS):
-            return None  # of a poison address
+            return None  # of a poison address, or so large that it may hold the others up
         return fleet.with_device(replace(own, is_open=False, why_closed="it is drained"))
 
     def rejoin(self, stream: Stream, reason: str, now: float) -> None:
@@ -259,6 +261,8 @@ class Isolation:
 
 def _how(worker: ChildId, group: str) -> str:
     """Where a stream is from now on, for people."""
+    if group == LARGE:
+        return f"on {worker} with others whose pictures are as large"
     if group == NEWCOMERS:
         return f"on {worker} for its first seconds, its source is out of the usual"
     return f"on {worker} with its address's streams" if group else f"alone on {worker} from now on"

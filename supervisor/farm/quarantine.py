@@ -9,7 +9,8 @@ it, for `REFUSED_S` or until it is cleared by hand (`tfarm kick`). One that stay
 and comes back brings the same pictures. Who is moved where is decided in `isolation.py`.
 
 Streams of a group share a worker of their own: those of a poison address (`poison_addresses.py`),
-and newcomers whose sources are out of the usual. Where one of a group is found to be the cause,
+newcomers whose sources are out of the usual, and for good those whose pictures are so large that
+one may take as long as a worker that hangs. Where one of a group is found to be the cause,
 those that only shared its crashes are cleared of these.
 """
 
@@ -24,6 +25,7 @@ MEMORY_S = 600.0
 PROBATION_S = 120.0
 NEWCOMERS = "newcomers"  # the group of sources that are out of the usual
 NEWCOMER_S = 30.0  # of these
+LARGE = "large"  # the group of sources whose every picture is large
 REFUSED_S = 600.0
 MAX_WORKERS = 4  # dedicated ones at a time; other poison streams stay where they are
 MAX_KNOWN = 10_000  # streams with a record
@@ -53,6 +55,8 @@ class _DedicatedWorker:
     @property
     def until_s(self) -> float:
         """When its stream is cleared, if nothing happens before."""
+        if self.group == LARGE:
+            return math.inf
         return self.since_s + (NEWCOMER_S if self.group == NEWCOMERS else PROBATION_S)
 
 

@@ -21,6 +21,7 @@ from supervisor.farm.isolation import Isolate, Isolation
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
+from supervisor.farm.unusual_sources import is_large
 from supervisor.placement.fleet import NoRoom, Room, move
 
 _UNKNOWN = Refusal(RefusalReason.FAILED, "the stream is not known here any more; publish again")
@@ -77,6 +78,8 @@ class SourceFormats:
             return [Send(ingest, Refused(report.request_id, report.stream_id, _UNKNOWN))]
         is_freed = stream.learn_format(report.format, report.codec, now)
         apart = self._try_apart(stream, now)
+        if isinstance(apart, NoRoom):
+            return [self._refuse_format(ingest, stream, report, apart.reason, now)]
         if apart is not None:
             return [*apart, state.announce(stream, report.request_id)]
         is_given_up = stream.state is StreamState.SOURCE_ONLY and is_freed
@@ -87,27 +90,31 @@ class SourceFormats:
             return [self._refuse_format(ingest, stream, report, why_not, now)]
         return [*actions, state.announce(stream, report.request_id)]
 
-    def _try_apart(self, stream: Stream, now: float) -> list[Action] | None:
+    def _try_apart(self, stream: Stream, now: float) -> list[Action] | NoRoom | None:
         """Have a newcomer whose source is out of the usual begin on a worker apart; None: not it.
 
-        Nothing of it has been decoded anywhere yet.
+        Nothing of it has been decoded anywhere yet. Without room for that it goes among the others,
+        but for one that is large.
         """
         if stream.state is not StreamState.RESERVED or stream.dedicated_worker is not None:
             return None
         if not self._isolation.why_unusual(stream):
             return None
+        is_for_good = stream.format is not None and is_large(stream.format)
         found = self._isolation.look(stream, now)
         if not isinstance(found, Isolate):
-            return None  # without room for that it goes among the others
+            return NoRoom(found.why_not) if found is not None and is_for_good else None
         actions = self._isolation.begin(stream, found, now)
         result = self._state.find_room(stream)
         if not isinstance(result, NoRoom):
             self._state.put(stream, result, now)
-        elif self._state.fleet.devices[found.worker].is_up:
+        elif not self._state.fleet.devices[found.worker].is_up:
+            stream.wait(f"{found.worker} starts")
+        elif is_for_good:
+            return result
+        else:
             self._isolation.rejoin(stream, result.reason, now)
             return None
-        else:
-            stream.wait(f"{found.worker} starts")
         return actions
 
     def _fit_elsewhere(

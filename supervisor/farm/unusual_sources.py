@@ -14,6 +14,11 @@ _REFERENCES = 8  # x264's "slower"
 _BITS = 12  # a pixel: 4:2:0 of 8 bits
 
 
+def is_large(source: SourceFormat) -> bool:
+    """Whether one picture may take the host's cores so long that a worker seems to hang."""
+    return source.width * source.height > _PIXELS
+
+
 def why_unusual(source: SourceFormat, codec: str) -> str:
     """What is out of the usual, in words; "": nothing. `codec` is an RFC 6381 name."""
     if source.width * source.height > _PIXELS or min(source.width, source.height) < _SHORT_SIDE:

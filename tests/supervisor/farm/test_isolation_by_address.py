@@ -206,6 +206,28 @@ def test_a_source_out_of_the_usual_begins_on_a_worker_apart(farm: Rig) -> None:
     assert worker_of(farm, "odd") in (CPU0, CPU1), "it has been tried"
 
 
+HUGE = SourceFormat(12288, 12288, fps=Fraction(1), reference_frames=1)
+
+
+def test_large_sources_share_a_worker_for_good_and_are_refused_when_that_is_full(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(replace(Settings(), worker=WorkerSettings(max_memory_bytes=5 * GIB)), cores=16)
+    publish(rig, "a", INNOCENT)
+    publish(rig, "h0", ATTACKER, HUGE)
+    rig.up(OWN)
+    words = [refusals(publish(rig, f"h{n}", f"203.0.113.{n}:5000", HUGE)) for n in range(1, 6)]
+    assert [bool(found) for found in words] == [False, True, True, True, True]
+    assert "no room for a source of 12288x12288" in words[-1][0]
+    report(rig)
+    rig.tick(2 * PROBATION_S)
+    rig.tick(5.0)
+    assert worker_of(rig, "h0") == worker_of(rig, "h1") == OWN
+    assert worker_of(rig, "a") in (CPU0, CPU1)
+    publish(rig, "b", "198.51.100.77:5000")
+    assert worker_of(rig, "b") in (CPU0, CPU1)
+
+
 def test_a_source_out_of_the_usual_that_kills_its_worker_is_refused_with_its_address(
     farm: Rig,
 ) -> None:

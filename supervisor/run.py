@@ -200,6 +200,7 @@ class Supervisor:
             self._report.sample()
             self._watchdog.check_memory()
             self._keeper.check(self._loop.time())
+            self.operations.keep_bans()
             await asyncio.sleep(HEARTBEAT_S)
 
     # ---- which children ---------------------------------------------------------------------
@@ -317,9 +318,8 @@ class Supervisor:
         self._watchdog.remove(child)
         if self._is_stopping:
             return
-        self._executor.execute(
-            self.farm.child_down(child, reason, self._loop.time(), crashed=crashed)
-        )
+        now = self._loop.time()
+        self._executor.execute(self.farm.child_down(child, reason, now, crashed=crashed))
         if not self._is_adopting:
             self._control.broadcast(Topology(self._endpoints()))
 

@@ -144,7 +144,8 @@ class SupervisorMessages:
         if in_use is not None:
             self._report(StreamRevoked(message.request_id, message.stream_id, in_use))
             return
-        self._streams.make_way(message.stream_id, "another ingest", now)
+        newcomer = message.credentials.address or "another ingest"
+        self._streams.make_way(message.stream_id, newcomer, now)
         stream = self._streams.get(message.stream_id)
         if stream is None:
             self._report(StreamRevoked(message.request_id, message.stream_id))

@@ -27,6 +27,10 @@ class KeptBans(Protocol):
 
     def now_unix(self) -> float: ...
 
+    def is_there(self) -> bool:
+        """Whether what was kept is there still."""
+        ...
+
     def read(self) -> Iterable[Ban]: ...
 
     def write(self, bans: Iterable[Ban]) -> str:
@@ -120,6 +124,12 @@ class Operations:
     def bans(self) -> list[Json]:
         """Who is banned, for status."""
         return ban_documents(self._farm.state.bans.current(self._kept_bans.now_unix()))
+
+    def keep_bans(self) -> None:
+        """Keep the list once more if that was removed; due once a second."""
+        bans = self._farm.state.bans.all()
+        if bans and not self._kept_bans.is_there():
+            self._kept_bans.write(bans)
 
     def _bans_changed(self, now_unix: float) -> str:
         """Give all the new list, and keep it; what is to be said of that."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -25,6 +26,9 @@ class BanFile:
 
     def now_unix(self) -> float:
         return time.time()
+
+    def is_there(self) -> bool:
+        return os.path.lexists(self._path)
 
     def write(self, bans: Iterable[Ban]) -> str:
         """Keep the list; what is wrong if that failed, "" if not."""

@@ -175,6 +175,9 @@ def test_a_ban_cuts_off_what_is_live_and_outlives_the_supervisor(
     farm.process.wait()
     farm.start()  # it adopts the children
     assert told(farm.url("banned", app="free"), THERE)[0] == "NetConnection.Connect.Rejected"
+    farm.stop()
+    farm.start()  # all processes are new
+    assert told(farm.url("banned", app="free"), THERE)[0] == "NetConnection.Connect.Rejected"
     listed = farm.cli("ban", "--list").stdout
     assert f"{THERE}/32 for 1 h 0 min more" in listed
     assert "it floods" in listed

@@ -27,6 +27,9 @@ class Kept:
     def now_unix(self) -> float:
         return self.now
 
+    def is_there(self) -> bool:
+        return bool(self.bans)
+
     def read(self) -> list[Ban]:
         return self.bans
 
@@ -207,3 +210,12 @@ def test_who_asked_and_whom_it_met_stand_in_the_log(
     assert all("by=uid 1000" in line for line in lines)
     assert "publisher=203.0.113.7" in lines[0]
     assert not any("live/a" in line for line in lines), "a stream's key is a credential"
+
+
+def test_a_list_that_was_removed_is_kept_once_more(desk: Desk) -> None:
+    desk.operations.keep_bans()
+    assert desk.kept.bans == []
+    desk.operations.ban("live/a", 0.0, "")
+    kept, desk.kept.bans = desk.kept.bans, []
+    desk.operations.keep_bans()
+    assert desk.kept.bans == kept

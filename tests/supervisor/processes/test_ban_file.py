@@ -15,8 +15,10 @@ BANS = [
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert BanFile(tmp_path).read() == []
+    assert not BanFile(tmp_path).is_there()
     assert BanFile(tmp_path).write(BANS) == ""
     assert BanFile(tmp_path).read() == BANS
+    assert BanFile(tmp_path).is_there()
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 

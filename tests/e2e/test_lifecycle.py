@@ -166,7 +166,7 @@ def assert_watched(farm: Farm) -> None:
         drawn = b""
         deadline = time.monotonic() + 15
         try:
-            while drawn.count(b"1 stream") < 2:
+            while drawn.count(b"tfarm ") < 2:
                 assert time.monotonic() < deadline, drawn
                 if select.select([terminal], [], [], 0.5)[0]:
                     drawn += os.read(terminal, 65536)

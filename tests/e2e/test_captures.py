@@ -96,8 +96,12 @@ def test_a_capture_is_published_again_and_its_verdict_printed(
 def test_a_capture_in_virtual_time_decides_as_the_farm_did(
     farm: Farm, clip: MakeClip, tmp_path: Path
 ) -> None:
-    """A publisher whose clock runs 1.8 times as fast: every time that goes out is decided here."""
-    tags = flv_tags(clip(ClipSpec(seconds=14)))
+    """A publisher whose clock runs 1.8 times as fast: every time that goes out is decided here.
+
+    Without B-frames: composition times of another clock are made up by the decoder's delay, which
+    virtual time does not have.
+    """
+    tags = flv_tags(clip(ClipSpec(seconds=14, b_frames=0)))
     fast = [FlvTag(tag.type, round(tag.dts_ms * 1.8), tag.body) for tag in tags]
     due = [float(tag.dts_ms) for tag in tags]
     files = [tmp_path / "whole.tfcap", tmp_path / "headers.tfcap"]

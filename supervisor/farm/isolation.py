@@ -22,6 +22,7 @@ from supervisor.farm.stream_states import StreamState
 from supervisor.farm.unusual_sources import is_large, why_unusual
 from supervisor.placement.fleet import Device, Fleet, NoRoom, place, release
 
+_NO_WORKER = ChildId("")
 _NOBODY = StreamId("")  # what only those get whose worker it is
 
 
@@ -183,6 +184,12 @@ class Isolation:
         if self._state.quarantine.group(stream.stream_id) not in ("", NEWCOMERS):
             return None  # of a poison address, or so large that it may hold the others up
         return fleet.with_device(replace(own, is_open=False, why_closed="it is drained"))
+
+    def is_refused_for_size(self, stream: Stream) -> bool:
+        """Whether it waits for the worker of large sources, which is up, and has no room for it."""
+        own = self._state.fleet.devices.get(stream.dedicated_worker or _NO_WORKER)
+        is_large_one = self._state.quarantine.group(stream.stream_id) == LARGE
+        return is_large_one and own is not None and own.is_up
 
     def rejoin(self, stream: Stream, reason: str, now: float) -> None:
         """Let a stream go among the others again: its dedicated worker has no room for it."""

@@ -298,6 +298,8 @@ class Recovery:
                 return
         if Pipeline.REFUSE in policy:
             yield End(result.reason)
+        elif self._isolation.is_refused_for_size(stream):
+            yield End("the worker for sources of this size is full: publish a smaller one")
         yield Wait(result.reason, why_not_alone)
 
     def _can_stay(self, stream: Stream) -> bool:

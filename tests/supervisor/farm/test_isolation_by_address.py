@@ -228,6 +228,21 @@ def test_large_sources_share_a_worker_for_good_and_are_refused_when_that_is_full
     assert worker_of(rig, "b") in (CPU0, CPU1)
 
 
+def test_large_sources_that_came_before_their_worker_was_up_are_refused_then(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(replace(Settings(), worker=WorkerSettings(max_memory_bytes=5 * GIB)), cores=16)
+    for n in range(5):
+        assert not refusals(publish(rig, f"h{n}", f"203.0.113.{n}:5000", HUGE))
+    words = refusals(rig.up(OWN))
+    assert len(words) == 3
+    assert "publish a smaller one" in words[0]
+    assert [worker_of(rig, key) for key in ("h0", "h1")] == [OWN, OWN]
+    # those that run outlive a crash that nobody is known for
+    assert not refusals(rig.down(OWN, crashed=False) + rig.tick(POSITIONS_TIMEOUT_S) + rig.up(OWN))
+    assert [worker_of(rig, key) for key in ("h0", "h1")] == [OWN, OWN]
+
+
 def test_a_source_out_of_the_usual_that_kills_its_worker_is_refused_with_its_address(
     farm: Rig,
 ) -> None:

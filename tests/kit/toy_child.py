@@ -9,6 +9,7 @@ encodes; it is hybrid without). Each boot is appended to `toy-boots`.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -85,8 +86,11 @@ class Toy:
         return Heartbeat(self.name, self.boot_id)
 
     def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
-        with (self.run_dir / f"toy-heard-{self.pid}").open("a") as file:
-            peers = len(message.endpoints) if isinstance(message, Welcome | Topology) else 0
+        peers = len(message.endpoints) if isinstance(message, Welcome | Topology) else 0
+        with (
+            contextlib.suppress(FileNotFoundError),  # the run directory was removed
+            (self.run_dir / f"toy-heard-{self.pid}").open("a") as file,
+        ):
             file.write(f"{type(message).__name__} {peers}\n")
 
     def close(self) -> None:

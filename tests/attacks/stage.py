@@ -71,7 +71,7 @@ class Stage:
         self.scene = Scene(more=self.more, players_a_stream=self.players_a_stream).__enter__()
         self._began_s = time.monotonic()
         self._tags = flv_tags(clip(CLIP))
-        self._served_s: list[float] = []
+        self._served_s: list[tuple[float, float]] = []  # publishers and players
         self._failures: list[str] = []
         return self
 
@@ -100,6 +100,7 @@ class Stage:
         """
         self._newcomers(self._began_s + BEFORE_S)
         time.sleep(max(0.0, self._began_s + BEFORE_S - time.monotonic()))
+        before_s = self._slowest()
         self._served_s.clear()
         path = write_plan(plan, self.scene.farm.dir / "plan.json")
         at = time.monotonic()
@@ -126,7 +127,8 @@ class Stage:
         result = Result(self.name)
         result.gap_before_s = self._gap_s(self._began_s, at)
         result.gap_s = self._gap_s(at, ended)
-        result.newcomer_s = max(self._served_s, default=0.0)
+        result.newcomer_s = max(self._slowest())
+        publish_s, play_s = self._slowest()
         seconds = ended - at
         result.attacker = (
             f"{facts['opened']} connections, {facts['sent_bytes'] * 8 / 1e6 / seconds:.1f} Mbit/s, "
@@ -138,7 +140,16 @@ class Stage:
         result.limit = f"gap ≤ undisturbed + {ADDED_S:g} s, newcomers < {NEWCOMER_S:g} s"
         logged = len(self.scene.farm.log().splitlines()) - lines
         losses = sum(player.losses for player in self.scene.load.players)
-        notes = [*self._failures, f"{logged} log lines", *([f"{losses} cut"] if losses else [])]
+        served = (
+            f"publishers {publish_s:.2f} s and players {play_s:.2f} s; "
+            f"before {before_s[0]:.2f} s and {before_s[1]:.2f} s"
+        )
+        notes = [
+            *self._failures,
+            served,
+            f"{logged} log lines",
+            *([f"{losses} cut"] if losses else []),
+        ]
         result.note = ", ".join(notes)
         result.ok = (
             result.gap_s <= result.gap_before_s + ADDED_S
@@ -189,6 +200,13 @@ class Stage:
             gaps += [after - before for before, after in itertools.pairwise(times)]
         return max(gaps)
 
+    def _slowest(self) -> tuple[float, float]:
+        """The slowest of the newcomers: publisher and player."""
+        if not self._served_s:
+            return 0.0, 0.0
+        publishers, players = zip(*self._served_s, strict=True)
+        return max(publishers), max(players)
+
     def _newcomers(self, until_s: float) -> None:
         number = 0
         while self.newcomers and time.monotonic() < until_s - EVERY_S:
@@ -199,8 +217,8 @@ class Stage:
             except Exception as error:
                 self._failures.append(f"newcomer: {type(error).__name__}: {error}"[:80])
 
-    def _newcomer(self, key: str) -> float:
-        """Seconds until a publisher and a player are served, the slower one."""
+    def _newcomer(self, key: str) -> tuple[float, float]:
+        """Seconds until a publisher is served, and until a player is."""
         farm = self.scene.farm
         began = time.monotonic()
         with RtmpPublisher(farm.url(key), 10) as publisher:
@@ -210,7 +228,7 @@ class Stage:
             began = time.monotonic()
             with RtmpPlayer(farm.url(KEYS[1], RENDITION), 10):
                 play_s = time.monotonic() - began
-        return max(publish_s, play_s)
+        return publish_s, play_s
 
 
 def cpu_s(scene: Scene) -> dict[str, float]:

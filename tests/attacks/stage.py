@@ -180,7 +180,7 @@ class Stage:
         )
         result.gap_before_s = self._gap_s(self._began_s, at)
         result.gap_s = self._gap_s(at, watched.until_s)
-        result.newcomer_s = max(self._served_s, default=0.0)
+        result.newcomer_s = max(self._slowest())
         result.limit = f"gap ≤ undisturbed + {ADDED_S:g} s, newcomers < {NEWCOMER_S:g} s"
         losses = sum(player.losses for player in self.scene.load.players)
         result.note = ", ".join([*self._failures, *([f"{losses} cut"] if losses else [])])

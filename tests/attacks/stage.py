@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,70 +93,28 @@ class Stage:
         path.write_bytes(content)
         return str(path)
 
-    def attack(self, plan: Plan, during: Callable[[], None] | None = None) -> Result:
-        """Wait, attack with one process, and judge by the players' gaps and the newcomers' times.
-
-        `during` is called while the attacker still is at it, at its end.
-        """
-        self._newcomers(self._began_s + BEFORE_S)
-        time.sleep(max(0.0, self._began_s + BEFORE_S - time.monotonic()))
-        before_s = self._slowest()
-        self._served_s.clear()
+    def attack(self, plan: Plan) -> Result:
+        """Wait, attack with one process, and judge as `watched` does."""
         path = write_plan(plan, self.scene.farm.dir / "plan.json")
-        at = time.monotonic()
-        used = cpu_s(self.scene)
-        lines = len(self.scene.farm.log().splitlines())
-        sender = subprocess.Popen(
-            [sys.executable, "-m", "tests.attacks.sender", str(path)],
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-        )
-        try:
-            newcomers = threading.Thread(target=self._newcomers, args=(at + plan.seconds,))
-            newcomers.start()
-            time.sleep(plan.seconds - 0.5)
-            ended = time.monotonic()
-            farm = {name: after - used[name] for name, after in cpu_s(self.scene).items()}
-            if during is not None:
-                during()
-            out, _ = sender.communicate(timeout=30)
-            newcomers.join()
-        finally:
-            sender.kill()
+        with self.watched(plan.seconds) as watched:
+            lines = len(self.scene.farm.log().splitlines())
+            sender = subprocess.Popen(
+                [sys.executable, "-m", "tests.attacks.sender", str(path)],
+                stdout=subprocess.PIPE,
+                cwd=Path(__file__).parents[2],
+            )
+            try:
+                out, _ = sender.communicate(timeout=plan.seconds + 30)
+            finally:
+                sender.kill()
         facts: dict[str, Any] = json.loads(out)
-        result = Result(self.name)
-        result.gap_before_s = self._gap_s(self._began_s, at)
-        result.gap_s = self._gap_s(at, ended)
-        result.newcomer_s = max(self._slowest())
-        publish_s, play_s = self._slowest()
-        seconds = ended - at
+        result = watched.result
         result.attacker = (
-            f"{facts['opened']} connections, {facts['sent_bytes'] * 8 / 1e6 / seconds:.1f} Mbit/s, "
-            f"{facts['cpu_s'] / seconds:.0%} of a core"
+            f"{facts['opened']} connections, "
+            f"{facts['sent_bytes'] * 8 / 1e6 / plan.seconds:.1f} Mbit/s, "
+            f"{facts['cpu_s'] / plan.seconds:.0%} of a core"
         )
-        result.farm = ", ".join(
-            f"{name} {spent / seconds:.0%}" for name, spent in sorted(farm.items()) if spent > 0.01
-        )
-        result.limit = f"gap ≤ undisturbed + {ADDED_S:g} s, newcomers < {NEWCOMER_S:g} s"
-        logged = len(self.scene.farm.log().splitlines()) - lines
-        losses = sum(player.losses for player in self.scene.load.players)
-        served = (
-            f"publishers {publish_s:.2f} s and players {play_s:.2f} s; "
-            f"before {before_s[0]:.2f} s and {before_s[1]:.2f} s"
-        )
-        notes = [
-            *self._failures,
-            served,
-            f"{logged} log lines",
-            *([f"{losses} cut"] if losses else []),
-        ]
-        result.note = ", ".join(notes)
-        result.ok = (
-            result.gap_s <= result.gap_before_s + ADDED_S
-            and result.newcomer_s < NEWCOMER_S
-            and not self._failures
-            and not losses
-        )
+        result.note += f", {len(self.scene.farm.log().splitlines()) - lines} log lines"
         return result
 
     @contextmanager
@@ -165,7 +123,10 @@ class Stage:
 
         The block lasts until `until_s`; its verdict is there afterwards.
         """
+        self._newcomers(self._began_s + BEFORE_S)
         time.sleep(max(0.0, self._began_s + BEFORE_S - time.monotonic()))
+        before_s = self._slowest()
+        self._served_s.clear()
         at = time.monotonic()
         watched = Watched(at + seconds, Result(self.name))
         newcomers = threading.Thread(target=self._newcomers, args=(watched.until_s,))
@@ -174,16 +135,22 @@ class Stage:
         yield watched
         newcomers.join()
         result = watched.result
+        seconds = time.monotonic() - at
         farm = {name: after - used.get(name, 0) for name, after in cpu_s(self.scene).items()}
         result.farm = ", ".join(
             f"{name} {spent / seconds:.0%}" for name, spent in sorted(farm.items()) if spent > 0.01
         )
         result.gap_before_s = self._gap_s(self._began_s, at)
         result.gap_s = self._gap_s(at, watched.until_s)
-        result.newcomer_s = max(self._slowest())
+        publish_s, play_s = self._slowest()
+        result.newcomer_s = max(publish_s, play_s)
         result.limit = f"gap ≤ undisturbed + {ADDED_S:g} s, newcomers < {NEWCOMER_S:g} s"
         losses = sum(player.losses for player in self.scene.load.players)
-        result.note = ", ".join([*self._failures, *([f"{losses} cut"] if losses else [])])
+        served = (
+            f"publishers {publish_s:.2f} s and players {play_s:.2f} s; "
+            f"before {before_s[0]:.2f} s and {before_s[1]:.2f} s"
+        )
+        result.note = ", ".join([*self._failures, served, *([f"{losses} cut"] if losses else [])])
         result.ok = (
             result.gap_s <= result.gap_before_s + ADDED_S
             and result.newcomer_s < NEWCOMER_S

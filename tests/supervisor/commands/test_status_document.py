@@ -191,7 +191,7 @@ def test_the_tables_show_it_all(rig: Rig) -> None:
         "avc1.4d401e",
         "GOP 2.0 s",
         "for 2 min",
-        "192.0.2.1:5000",
+        "127.0.0.1:5000",
         "cpu:1",
         "ingest:0",
         "killed",

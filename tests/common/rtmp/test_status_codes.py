@@ -15,6 +15,7 @@ CODES = [
     (RefusalReason.IDLE, "NetStream.Publish.Idle", "NetStream.Play.Failed"),
     (RefusalReason.FAILED, "NetStream.Publish.Failed", "NetStream.Play.Failed"),
     (RefusalReason.KICKED, "NetStream.Publish.Failed", "NetStream.Play.Failed"),
+    (RefusalReason.BANNED, "NetStream.Publish.Denied", "NetStream.Play.Failed"),
 ]
 
 

@@ -58,7 +58,7 @@ def test_the_source_goes_out_at_once_and_the_worker_gets_the_gop_once_it_is_plac
         10,
         STREAM,
         Generation(1),
-        SourceFormat(1920, 1080, Fraction(1), Fraction(25)),
+        SourceFormat(1920, 1080, Fraction(1), Fraction(25), reference_frames=3, bits_per_pixel=12),
         codec_string(config()),
     )
     around.answer()

@@ -38,7 +38,6 @@ SESSION_SURFACES = 24
 # that wait, are scaled, or are kept to be repeated), and so much an encoder and for its frames.
 HOST_SESSION_BYTES = 3 * 1024**2
 HOST_PICTURES = 8
-FULL_HD30 = SourceFormat(1920, 1080, fps=Fraction(30))
 UNKNOWN_REFERENCES = 4  # where only the size is known
 ENCODER_BYTES = 3 * 1024**2
 ENCODER_BYTES_PER_PIXEL = 28
@@ -111,21 +110,22 @@ def largest_source(template: Template) -> SourceFormat:
 def newcomer_cost(template: Template) -> StreamCost:
     """What is booked for a source before its size is known.
 
-    Of each part that of a small camera, or of `max_source` where that is less; so nothing that is
-    larger than either is refused for what it might be. A template's cost by hand is that of any
-    source, but a large one's has a smaller part of encoding, so 1080p30 is looked at as well.
+    That of a small camera, or of `max_source` where that is less; so nothing that is larger than
+    either is refused for what it might be. A template's cost by hand is that of any source.
     """
-    sources = (NEWCOMER, largest_source(template), FULL_HD30)
-    costs = [stream_cost(template, source) for source in sources]
+    small = stream_cost(template, NEWCOMER)
+    if template.cost is not None:
+        return small
+    most = stream_cost(template, largest_source(template))
     return StreamCost(
-        min(cost.decode for cost in costs),
-        min(cost.encode for cost in costs),
-        min(cost.renditions for cost in costs),
-        min(cost.source_bytes for cost in costs),
+        min(small.decode, most.decode),
+        min(small.encode, most.encode),
+        min(small.renditions, most.renditions),
+        min(small.source_bytes, most.source_bytes),
         template.name,
-        costs[0].is_by_hand,
-        min(cost.decoder_bytes for cost in costs),
-        min(cost.encoder_pixels for cost in costs),
+        small.is_by_hand,
+        min(small.decoder_bytes, most.decoder_bytes),
+        min(small.encoder_pixels, most.encoder_pixels),
     )
 
 

@@ -12,8 +12,7 @@ from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS
 from common.ipc.identity import CPU
 from common.words import counted
-from supervisor.placement.capacity import FULL_HD30
-from supervisor.placement.cost import CAPACITY_PER_CORE, stream_cost
+from supervisor.placement.cost import CAPACITY_PER_CORE, FULL_HD30, stream_cost
 
 GPU_PACKAGES = ("cuda", "cupy", "PyNvVideoCodec")  # import names
 OLDEST_CUDA = 12000

@@ -24,7 +24,7 @@ from supervisor.commands.room import PlannedGpu, streams_here
 from supervisor.commands.version import VERSION
 from supervisor.hardware.device_ids import is_called
 from supervisor.hardware.gpus import Driver, Gpu, look_up_driver, names, pci_gpus
-from supervisor.placement.capacity import FULL_HD30
+from supervisor.placement.cost import FULL_HD30
 
 # The kernels are compiled in it, on a host that may be busy.
 PROBE_TIMEOUT_S = 60.0

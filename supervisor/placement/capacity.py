@@ -10,11 +10,16 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from common.config.ladder import Pipeline, SourceFormat, Template
-from supervisor.placement.cost import HOST_WIDE, OF_WORKER, Amounts, largest_source, stream_cost
+from supervisor.placement.cost import (
+    HOST_WIDE,
+    OF_WORKER,
+    Amounts,
+    largest_source,
+    stream_cost,
+)
 from supervisor.placement.fleet import TINY, Device, Fleet
 
 HD30 = SourceFormat(1280, 720, fps=Fraction(30))
-FULL_HD30 = SourceFormat(1920, 1080, fps=Fraction(30))
 
 
 def kind_name(source: SourceFormat) -> str:

@@ -38,6 +38,7 @@ SESSION_SURFACES = 24
 # that wait, are scaled, or are kept to be repeated), and so much an encoder and for its frames.
 HOST_SESSION_BYTES = 3 * 1024**2
 HOST_PICTURES = 8
+FULL_HD30 = SourceFormat(1920, 1080, fps=Fraction(30))
 UNKNOWN_REFERENCES = 4  # where only the size is known
 ENCODER_BYTES = 3 * 1024**2
 ENCODER_BYTES_PER_PIXEL = 28
@@ -81,10 +82,11 @@ class StreamCost:
     is_by_hand: bool = False
     decoder_bytes: float = 0.0  # of host memory, where the host decodes
     encoder_pixels: float = 0.0  # of a picture of each rendition together
+    least_total: float = 0.0  # units, where the parts are not known, and what they add up to is
 
     @property
     def total(self) -> float:
-        return self.decode + self.encode
+        return max(self.decode + self.encode, self.least_total)
 
     def worker_memory(self, pipeline: Pipeline, encoder_threads: int = 1) -> float:
         """Bytes of host memory that its worker takes for it in that pipeline."""
@@ -110,22 +112,22 @@ def largest_source(template: Template) -> SourceFormat:
 def newcomer_cost(template: Template) -> StreamCost:
     """What is booked for a source before its size is known.
 
-    That of a small camera, or of `max_source` where that is less; so nothing that is larger than
-    either is refused for what it might be. A template's cost by hand is that of any source.
+    Of each part that of a small camera, or of `max_source` where that is less; so nothing that is
+    larger than either is refused for what it might be. A template's cost by hand is that of any
+    source; its parts are not, and a large one's has less of encoding: 1080p30 is looked at as well.
     """
-    small = stream_cost(template, NEWCOMER)
-    if template.cost is not None:
-        return small
-    most = stream_cost(template, largest_source(template))
+    sources = (NEWCOMER, largest_source(template), FULL_HD30)
+    costs = [stream_cost(template, source) for source in sources]
     return StreamCost(
-        min(small.decode, most.decode),
-        min(small.encode, most.encode),
-        min(small.renditions, most.renditions),
-        min(small.source_bytes, most.source_bytes),
+        min(cost.decode for cost in costs),
+        min(cost.encode for cost in costs),
+        min(cost.renditions for cost in costs),
+        min(cost.source_bytes for cost in costs),
         template.name,
-        small.is_by_hand,
-        min(small.decoder_bytes, most.decoder_bytes),
-        min(small.encoder_pixels, most.encoder_pixels),
+        costs[0].is_by_hand,
+        min(cost.decoder_bytes for cost in costs),
+        min(cost.encoder_pixels for cost in costs),
+        least_total=template.cost or 0.0,
     )
 
 

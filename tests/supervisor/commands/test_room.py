@@ -12,7 +12,7 @@ from supervisor.commands.room import (
     room_lines,
     streams_here,
 )
-from supervisor.placement.capacity import FULL_HD30
+from supervisor.placement.cost import FULL_HD30
 
 B1 = Template(
     "live",

@@ -11,8 +11,8 @@ from common.config.ladder import Pipeline, Rendition, SourceFormat, Template
 from common.config.settings import Devices, Settings, Software
 from common.ipc.control_messages import DeviceInfo, Placement, Refused
 from common.ipc.identity import gpu_worker
-from supervisor.placement.capacity import FULL_HD30, HD30, streams_that_fit
-from supervisor.placement.cost import largest_source
+from supervisor.placement.capacity import HD30, streams_that_fit
+from supervisor.placement.cost import FULL_HD30, largest_source
 from tests.kit.farm_rig import Rig
 
 B1 = Template(
@@ -87,6 +87,26 @@ def test_twelve_that_are_announced_are_twelve_that_are_let_in(
     (refused,) = [m for m in rig.messages(rig.actions) if isinstance(m, Refused)]
     assert refused.refusal.reason is RefusalReason.FULL
     assert "units" not in refused.refusal.words
+
+
+@pytest.mark.parametrize("max_source", [(1920, 1080, 60), (128, 96, 5), (3840, 2160, 60)])
+@pytest.mark.parametrize("source", [HD30, FULL_HD30])
+@pytest.mark.parametrize("capacity", [1.0, 2.0, 4.0, 10.0])
+def test_a_cost_by_hand_is_met_by_a_source_that_is_hardly_encoded(
+    capacity: float, source: SourceFormat, max_source: tuple[int, int, int]
+) -> None:
+    """On a GPU that decodes, the host's cores are asked for the encoding part alone."""
+    template = Template(
+        "live",
+        (Rendition("180p", 320, 180, 1_000_000, Fraction(30)),),
+        max_source=max_source,
+        cost=12.5,
+        policy=(Pipeline.HYBRID, Pipeline.REFUSE),
+    )
+    rig = farm_of(template, capacity, Devices(capacity=(("GPU-0", 80.0),)), [Pipeline.HYBRID])
+    count = streams_that_fit(rig.farm.state.fleet, template, source)[Pipeline.HYBRID]
+    publish(rig, source, count, together=False, announced=True)
+    assert outcome(rig) == (count, 0)
 
 
 @st.composite

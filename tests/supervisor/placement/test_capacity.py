@@ -11,13 +11,12 @@ from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS
 from common.ipc.identity import ChildId, Generation, StreamId, cpu_worker, gpu_worker
 from supervisor.placement.capacity import (
-    FULL_HD30,
     HD30,
     kind_name,
     streams_that_fit,
     typical_source,
 )
-from supervisor.placement.cost import Resource, stream_cost
+from supervisor.placement.cost import FULL_HD30, Resource, stream_cost
 from supervisor.placement.fleet import Device, Fleet, Need, NoRoom, place
 
 LIVE = Template("live", DEFAULT_RENDITIONS)

@@ -112,6 +112,12 @@ def tables(*, at_least: int = 0, schema: Json | None = None) -> Any:
 class Tables(Kind):
     """An array of tables, which are read as such."""
 
+    def read(self, value: Any) -> Any:
+        return value
+
+    def schema(self) -> Json:
+        return {"type": "array", "items": {"type": "object"}}
+
     def range(self) -> str:
         return "tables"
 

@@ -11,6 +11,7 @@ The two methods with `pydantic` in their names make a kind an annotation of a mo
 
 import ipaddress
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,12 +51,12 @@ _NTSC = {
 }
 
 
-class Kind:
+class Kind(ABC):
     """What all kinds of values can do."""
 
+    @abstractmethod
     def read(self, value: Any) -> Any:
         """The setting that a file's value gives. Raises ValueError."""
-        raise NotImplementedError
 
     def write(self, setting: Any) -> Any:
         """The file's value that gives a setting."""
@@ -65,9 +66,9 @@ class Kind:
         """What is allowed, in words; "" where the key's own words say it."""
         return ""
 
+    @abstractmethod
     def schema(self) -> Json:
         """What is allowed, as JSON Schema, as far as that can say it."""
-        raise NotImplementedError
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         from pydantic_core import core_schema

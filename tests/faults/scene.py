@@ -70,6 +70,12 @@ bitrate = "500k"
 """
 
 
+def log_everything() -> None:
+    """Have the farms of scenes that begin from now on log at DEBUG."""
+    global LOG_LEVEL
+    LOG_LEVEL = "DEBUG"
+
+
 def config(
     *,
     workers: int = 2,

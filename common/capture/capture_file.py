@@ -13,6 +13,7 @@ from typing import Any
 import msgpack
 
 from common.errors import CaptureError
+from common.flv.tag import TagType
 
 MAGIC = b"TFCAP 1\n"
 FILL = b"\xff"  # in place of what was left out: no start code, no sync word begins in it
@@ -25,7 +26,7 @@ MAX_SECONDS = 24 * 3600
 _MAX_UNIX = 1 << 36  # a year that a calendar has
 _LEVEL = 1  # pictures do not get smaller
 _PIECE_BYTES = 64 * 1024
-_TYPES = frozenset((8, 9, 18))  # RTMP's audio, video and AMF0 data messages
+_TYPES = frozenset(map(int, TagType))
 
 # A message's bytes; or, of one that is not whole, bytes and counts of bytes that were left out.
 Part = bytes | int

@@ -14,10 +14,12 @@ from common.errors import AvcError, FlvError
 from common.flv import amf0
 from common.flv.audio import AudioPacket, parse_audio
 from common.flv.on_metadata import NAME
+from common.flv.tag import TagType
 from common.flv.video import VideoPacket, parse_video
 from common.media.units import VideoCodec
 
-AUDIO, VIDEO, DATA = 8, 9, 18
+# As integers: they are written for each message.
+AUDIO, VIDEO, DATA = int(TagType.AUDIO), int(TagType.VIDEO), int(TagType.SCRIPT)
 SLICE_BYTES = 16  # what tells which picture a slice belongs to (H.264 7.3.3) takes less
 _NAL_BYTES = 2  # of the others
 _MAX_SET_BYTES = 1024  # of a parameter set; real ones have up to 200
@@ -39,9 +41,9 @@ class HeadersOnly:
     def message(self, type_id: int, timestamp: int, payload: bytes) -> CapturedMessage:
         """The message without its pictures and sound."""
         match type_id:
-            case 9:
+            case TagType.VIDEO:
                 kept = self._video(payload)
-            case 8:
+            case TagType.AUDIO:
                 kept = _audio(payload)
             case _:
                 kept = [(0, _kept_of_data(payload))]

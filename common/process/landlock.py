@@ -8,6 +8,7 @@ Sources: landlock(7); linux/landlock.h of Linux 6.12 (ABI 6).
 """
 
 import ctypes
+import errno
 import os
 import struct
 from collections.abc import Iterable
@@ -21,17 +22,14 @@ _VERSION: Final = 1  # LANDLOCK_CREATE_RULESET_VERSION
 _PATH_BENEATH: Final = 1  # LANDLOCK_RULE_PATH_BENEATH
 _PR_SET_NO_NEW_PRIVS: Final = 38
 
-WRITE_FILE, READ_FILE, READ_DIR = 1 << 1, 1 << 2, 1 << 3
-_REMOVE_DIR, REMOVE_FILE = 1 << 4, 1 << 5
-_MAKE_DIR, _MAKE_REG, MAKE_SOCK = 1 << 7, 1 << 8, 1 << 9
-_REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
-READ: Final = READ_FILE | READ_DIR
-WRITE: Final = WRITE_FILE | _TRUNCATE
-DEVICE: Final = READ_FILE | WRITE_FILE | _IOCTL_DEV
-KEEP: Final = (  # files of its own: caches
-    READ | WRITE_FILE | _REMOVE_DIR | REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER | _TRUNCATE
-)
-_ON_FILES: Final = 1 | WRITE_FILE | READ_FILE | _TRUNCATE | _IOCTL_DEV
+# LANDLOCK_ACCESS_FS_*
+_EXECUTE, _WRITE_FILE, _READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+MAKE_SOCK: Final = 1 << 9
+_TRUNCATE, _IOCTL_DEV = 1 << 14, 1 << 15
+READ: Final = _READ_FILE | READ_DIR
+WRITE: Final = _WRITE_FILE | _TRUNCATE
+DEVICE: Final = _READ_FILE | _WRITE_FILE | _IOCTL_DEV
+_ON_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 
 # the highest access to files that an ABI knows, plus 1
 _HANDLED: Final = {1: 1 << 13, 2: 1 << 14, 3: 1 << 15, 4: 1 << 15, 5: 1 << 16}
@@ -66,7 +64,7 @@ def restrict(allowed: Iterable[tuple[Path, int]]) -> None:
     """
     version = abi()
     if not version:
-        raise OSError(os.strerror(38))
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     handled = _HANDLED[min(version, max(_HANDLED))] - 1
     size = next(size for since, size in _ATTRIBUTE_BYTES if version >= since)
     attribute = struct.pack("=QQQ", handled, _NET, _SCOPED)[:size]

@@ -10,6 +10,7 @@ reached, nothing is left behind for the next start.
 """
 
 import ctypes
+import errno
 import logging
 import os
 import sys
@@ -50,7 +51,6 @@ class SandboxPaths:
 
     read: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()  # read, written, ioctl
-    keep: tuple[Path, ...] = ()  # directories of its own: caches
 
 
 def missing() -> list[str]:
@@ -75,7 +75,7 @@ def close_files(run_dir: Path, paths: SandboxPaths, packages: Iterable[Path] = (
         landlock.forbid_new_privileges()
         landlock.restrict(_allowed(run_dir, paths, packages))
     except OSError as error:
-        log.warning("no sandbox for files reason=%s", error.strerror or error)
+        log.warning("no sandbox for files reason=%s", error.strerror)
         return False
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:  # they keep all rights: the kernel restricts the calling thread alone
@@ -104,6 +104,8 @@ def close_calls(forbidden: Sequence[Forbidden] = FORBIDDEN) -> bool:
         result = libc.syscall(
             architecture.seccomp, _SET_MODE_FILTER, _THREAD_SYNC, ctypes.byref(argument)
         )
+        if result > 0:
+            raise OSError(errno.EBUSY, f"thread {result} has a filter of its own")
         if result:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     except OSError as error:
@@ -123,8 +125,6 @@ def _allowed(
         yield entry, landlock.READ_DIR
     for path in paths.devices:
         yield path, landlock.DEVICE
-    for path in paths.keep:
-        yield path, landlock.KEEP
     yield Path("/dev/null"), landlock.READ | landlock.WRITE
     yield own / "task", landlock.READ | landlock.WRITE  # names of threads: CUDA insists
     yield run_dir, landlock.MAKE_SOCK

@@ -3,6 +3,7 @@
 TfarmError
 ├── ProtocolError          the peer broke the protocol: close that one connection, count it, go on
 │   ├── HandshakeError     bytes that are no RTMP handshake
+│   ├── ProxyHeaderError   no header of the PROXY protocol, or a broken one
 │   ├── ChunkError         an illegal chunk sequence, or a length over its limit
 │   ├── Amf0Error          an unreadable AMF0 value
 │   ├── FlvError           an unreadable FLV tag body
@@ -38,6 +39,10 @@ class ProtocolError(TfarmError):
 
 class HandshakeError(ProtocolError):
     """The peer's bytes are no RTMP handshake."""
+
+
+class ProxyHeaderError(ProtocolError):
+    """What begins a connection is no header of the PROXY protocol, or a broken one."""
 
 
 class ChunkError(ProtocolError):

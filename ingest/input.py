@@ -25,6 +25,7 @@ class InputContext:
     addresses: Sequence[tuple[str, int]]  # of `listen.rtmp`
     is_shared: bool  # other ingest processes listen there too
     recorder: Recorder  # is given all media that come, for captures
+    endpoint: Callable[[str, str], str]  # of this incarnation, by name and scheme
 
 
 class Input(Protocol):
@@ -36,6 +37,10 @@ class Input(Protocol):
     @property
     def listen(self) -> Sequence[str]:
         """Its addresses, as people write them."""
+
+    @property
+    def endpoints(self) -> Mapping[str, str]:
+        """Its sockets that other processes connect to, by their field of `Endpoint`."""
 
     @property
     def connections(self) -> int:

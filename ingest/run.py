@@ -90,9 +90,14 @@ class Ingest:
             addresses,
             is_shared=is_shared,
             recorder=self._recorder,
+            endpoint=process.address,
         )
         self._inputs = [make(context) for make in INPUTS]
         self._listen = tuple(address for way_in in self._inputs for address in way_in.listen)
+        endpoints: dict[str, Any] = {}
+        for way_in in self._inputs:
+            endpoints |= way_in.endpoints
+        self._endpoint = Endpoint(process.child, process.boot_id, **endpoints)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._tick(),)
@@ -140,7 +145,7 @@ class Ingest:
 
     def hello(self) -> Hello:
         return self._process.new_hello(
-            Endpoint(self._process.child, self._process.boot_id),
+            self._endpoint,
             listen=self._listen,
             publishers=self._streams.statuses(time.monotonic()),
         )

@@ -208,6 +208,14 @@ class IngestTable(Table):
         'with `takeover = "idle"`: after this silence another publisher may take the key',
         NOW,
     )
+    trusted_proxies: tuple[Annotated[str, Network()], ...] = key(
+        IngestSettings,
+        "trusted_proxies",
+        "networks of load balancers that begin each connection with a PROXY protocol header "
+        "(version 1 or 2), on both RTMP ports. Limits, bans and logs have the address in it. From "
+        "others it is refused, and from these a connection without it",
+        NOW,
+    )
 
 
 class EgressTable(Table):

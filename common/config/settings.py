@@ -54,6 +54,8 @@ class IngestSettings:
     max_message_bytes: int = 10 * 1024 * 1024
     exempt_networks: tuple[str, ...] = ("127.0.0.1/32", "::1/128")  # from per-address limits
     takeover_idle_s: float = 3.0
+    # whose PROXY protocol header says whose connection it is
+    trusted_proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Endpoint:
     tags: str = ""  # an egress's Unix socket for tags
     handover: str = ""  # an egress's Unix socket for players
     pid: int = 0  # its process, as the supervisor has it; 0: from one that does not say
+    decrypted: str = ""  # an ingest's Unix socket for connections that TLS was taken off
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Hello:
     pid: int
     start_ticks: int  # field 22 of /proc/PID/stat: with the pid, this process and no other
     endpoint: Endpoint
-    listen: tuple[str, ...] = ()  # ingest: real addresses, "127.0.0.1:1935"
+    listen: tuple[str, ...] = ()  # ingest, tls: real addresses, "127.0.0.1:1935"
     device: DeviceInfo | None = None  # worker
     publishers: tuple[PublisherStatus, ...] = ()  # ingest
     transcodes: tuple[TranscodeStatus, ...] = ()  # worker

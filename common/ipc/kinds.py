@@ -26,14 +26,14 @@ class ChildKind:
     # device (`supervisor/processes/worker_counts.py`).
     count: Callable[[Settings], int] | None
     is_vital: bool = False  # a farm whose first one cannot start had better not start
-    listens: bool = False  # at the farm's address for publishers and players
+    listens: str = ""  # the key of `[listen]` that says where
     heartbeat_s: float = HEARTBEAT_S
     memory_is_limited: bool = False  # by `worker.max_memory`
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
 
 
 # In the order of a clean end: who only looks, then publishers, so that workers and players get all
-# that was taken.
+# that was taken; last who passes on what players are told.
 # They start in the opposite order.
 KINDS: Final[dict[str, ChildKind]] = {
     kind.name: kind
@@ -55,7 +55,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             death_costs="its publishers connect anew; players see the last picture meanwhile",
             count=lambda settings: settings.ingest.processes,
             is_vital=True,
-            listens=True,
+            listens="rtmp",
         ),
         ChildKind(
             "worker",

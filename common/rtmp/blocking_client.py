@@ -8,7 +8,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -28,6 +28,10 @@ class RtmpRefused(TfarmError):
         self.description = description
 
 
+# What is done to a connection before RTMP begins on it, such as TLS.
+Prepare = Callable[[socket.socket], socket.socket]
+
+
 class _Peer:
     """One connection: what publisher and player have in common."""
 
@@ -38,8 +42,10 @@ class _Peer:
         timeout: float,
         chunk_size: int,
         source: str,
+        prepare: Prepare | None,
     ) -> None:
         """`source` is the address to come from; "": any."""
+        self._prepare = prepare
         self.session = ClientSession(url, mode, chunk_size)
         self._source = (source, 0) if source else None
         self._timeout = timeout
@@ -74,6 +80,8 @@ class _Peer:
         self._socket = socket.create_connection(to, self._timeout, self._source)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._prepare is not None:
+                self._socket = self._prepare(self._socket)
             self.session.start()
             self._flush()
             while True:
@@ -181,9 +189,14 @@ class RtmpPublisher(_Peer):
     """
 
     def __init__(
-        self, url: str, timeout: float = 10.0, chunk_size: int = 4096, source: str = ""
+        self,
+        url: str,
+        timeout: float = 10.0,
+        chunk_size: int = 4096,
+        source: str = "",
+        prepare: Prepare | None = None,
     ) -> None:
-        super().__init__(url, "publish", timeout, chunk_size, source)
+        super().__init__(url, "publish", timeout, chunk_size, source, prepare)
 
     def send_metadata(self, payload: bytes, timestamp: int = 0) -> None:
         """Sends onMetaData; AMF0 from the string "onMetaData" on."""
@@ -226,9 +239,14 @@ class RtmpPlayer(_Peer):
     """Plays one stream: iterate over it for the events, until the server ends it or closes."""
 
     def __init__(
-        self, url: str, timeout: float = 10.0, chunk_size: int = 4096, source: str = ""
+        self,
+        url: str,
+        timeout: float = 10.0,
+        chunk_size: int = 4096,
+        source: str = "",
+        prepare: Prepare | None = None,
     ) -> None:
-        super().__init__(url, "play", timeout, chunk_size, source)
+        super().__init__(url, "play", timeout, chunk_size, source, prepare)
 
     def __iter__(self) -> Iterator[ClientEvent]:
         """Events as they come; `Ended` is the last, if the server says it.

@@ -9,7 +9,8 @@ from typing import Final
 from common.errors import HandshakeError
 
 _PROXY: Final = (
-    "which tfarm does not understand: turn it off in the load balancer in front"
+    "which is taken from ingest.trusted_proxies alone: put the load balancer's address there,"
+    " or turn it off in the load balancer"
     " (HAProxy: send-proxy, nginx: proxy_protocol, AWS: proxy_protocol_v2.enabled)"
 )
 PROXY_V1: Final = f"a PROXY protocol header (version 1), {_PROXY}"

@@ -28,6 +28,7 @@ _U32: Final = 0xFFFFFFFF
 _U63: Final = (1 << 63) - 1
 _MAX_TEXT: Final = 65536
 _MAX_STREAMS: Final = 1024
+_MAX_PEER: Final = 64  # "[", an IPv6 address, "]:", a port
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class SessionSnapshot:
     flash_version: str
     app: str = field(repr=False)
     tc_url: str = field(repr=False)
+    # Whose connection it is, HOST:PORT, which the socket itself may not know; "": it does.
+    peer: str = ""
 
     def to_bytes(self) -> bytes:
         """The snapshot as one msgpack value.
@@ -89,6 +92,7 @@ class SessionSnapshot:
                 "flash_version": self.flash_version,
                 "app": self.app,
                 "tc_url": self.tc_url,
+                "peer": self.peer,
             }
         )
         if len(packed) > MAX_SNAPSHOT_BYTES:
@@ -150,6 +154,7 @@ class SessionSnapshot:
             flash_version=fields.text("flash_version"),
             app=app,
             tc_url=tc_url,
+            peer=fields.text("peer", _MAX_PEER) if fields.get("peer") is not None else "",
         )
 
 
@@ -231,10 +236,10 @@ class _Fields:
             raise EnvelopeError(f"snapshot field {name} is no boolean")
         return value
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, at_most: int = _MAX_TEXT) -> str:
         value = self._value.get(name)
-        if not isinstance(value, str) or len(value) > _MAX_TEXT:
-            raise EnvelopeError(f"snapshot field {name} is no text of at most {_MAX_TEXT}")
+        if not isinstance(value, str) or len(value) > at_most:
+            raise EnvelopeError(f"snapshot field {name} is no text of at most {at_most}")
         return value
 
     def raw(self, name: str) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol, assert_never
 
+from common.access.peer_address import host_of
 from common.access.refusal import Refusal, RefusalReason
 from common.errors import ProtocolError
 from common.process.fair_reading import FairReading
@@ -114,7 +115,9 @@ class Connection:
         host: Host,
         queue_ms: int,
         loop: asyncio.AbstractEventLoop,
+        peer: str = "",
     ) -> None:
+        """`peer` is whose connection it is, HOST:PORT, where the socket may not know that."""
         self.state = ConnectionState.IDLE
         self.player = Player(queue_ms)
         self.place = 0
@@ -123,8 +126,8 @@ class Connection:
         self.wanted: object = None  # kept for the host while it plays or asks
         self.peer = tcp
         self.opened_s = host.now()
-        self.address = _peer_name(tcp)
-        self.host = self.address.rpartition(":")[0]
+        self.address = peer or _peer_name(tcp)
+        self.host = host_of(self.address)
         self._session = session
         self._host = host
         self._loop = loop

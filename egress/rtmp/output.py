@@ -34,7 +34,7 @@ class RtmpOutput:
         self._players.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        listeners = {kind.name for kind in KINDS.values() if kind.listens}
+        listeners = {kind.name for kind in KINDS.values() if kind.listens == "rtmp"}
         self._handover.follow({e.pid for e in endpoints if e.child.kind in listeners})
 
     def on_stream(self, stream: Stream) -> None:

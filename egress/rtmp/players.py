@@ -109,7 +109,8 @@ class Players:
         if tcp.fileno() > self._max_descriptors - SPARE_DESCRIPTORS:
             return "this egress has no descriptors left"
         try:
-            session = ServerSession.restore(SessionSnapshot.from_bytes(snapshot))
+            found = SessionSnapshot.from_bytes(snapshot)
+            session = ServerSession.restore(found)
         except EnvelopeError as error:
             return str(error)
         if session.out_chunk_size != CHUNK_SIZE:
@@ -125,7 +126,8 @@ class Players:
                     tcp.setsockopt(socket.IPPROTO_TCP, option, value)
         except OSError as error:
             return f"the connection is lost: {error.strerror}"
-        connection = Connection(tcp, session, self, limits.queue_ms, self._loop)
+        queue_ms = limits.queue_ms
+        connection = Connection(tcp, session, self, queue_ms, self._loop, peer=found.peer)
         self._connections.add(connection)
         self._by_address.here.add(connection.host)
         connection.start()

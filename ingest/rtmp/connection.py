@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Protocol, assert_never
 
@@ -237,7 +238,7 @@ class Connection:
 
     def snapshot(self) -> bytes:
         """The session of a connection that waits for egress. Raises EnvelopeError if too large."""
-        return self.session.snapshot().to_bytes()
+        return replace(self.session.snapshot(), peer=self.peer).to_bytes()
 
     def given_away(self) -> None:
         """Another process has the socket: let go of it without a word to the peer."""

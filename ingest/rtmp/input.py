@@ -1,12 +1,20 @@
-"""RTMP as an input of the ingest (IO): its listeners, its connections, and players on their way."""
+"""RTMP as an input of the ingest (IO): its listeners, its connections, and players on their way.
 
+The `tls` child connects on a Unix socket, with what it has taken TLS off.
+"""
+
+import contextlib
 import socket
 from collections.abc import Mapping, Sequence
 
 from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
+from common.ipc.endpoint import UNIX, socket_path
+from common.ipc.farm_socket import FarmSocket
+from common.ipc.kinds import KINDS
+from common.process.listening import bind, join_address
 from ingest.input import InputContext
-from ingest.rtmp.listener import Server, bind, join_address
+from ingest.rtmp.listener import Server
 from ingest.rtmp.player_handover import Players, handovers_of
 
 
@@ -34,6 +42,9 @@ class RtmpInput:
             self._players,
             context.recorder,
         )
+        decrypted = context.endpoint("decrypted", UNIX)
+        self.endpoints: Mapping[str, str] = {"decrypted": decrypted}
+        self._decrypted = FarmSocket(socket_path(decrypted), self._server.take_decrypted)
 
     @property
     def connections(self) -> int:
@@ -60,11 +71,15 @@ class RtmpInput:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._players.follow(handovers_of(endpoints))
+        self._decrypted.follow({e.pid for e in endpoints if KINDS[e.child.kind].listens == "rtmps"})
 
     def check(self) -> None:
         self._server.look_again()
+        with contextlib.suppress(OSError):  # the run directory is not there yet
+            self._decrypted.listen_again()
 
     def stop(self, reason: str) -> None:
+        self._decrypted.close()
         self._players.close(reason)
         self._server.stop(reason)
 
@@ -72,4 +87,5 @@ class RtmpInput:
         await self._server.emptied(timeout_s)
 
     def close(self) -> None:
+        self._decrypted.close()
         self._server.close()

@@ -2,23 +2,28 @@
 
 Sockets are bound before the supervisor is met, so that a port in use is a reason to end at once;
 connections are accepted when the settings are there. A connection over a limit is closed before
-anything is made for it. Log lines about connections are rate-limited.
+anything is made for it. Whose a connection of a trusted proxy or of the `tls` child is stands in
+its PROXY protocol header; limits, bans and logs know no other address of it. Log lines about
+connections are rate-limited.
 """
 
 import asyncio
-import errno
 import logging
 import socket
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from common.access.fair_turns import Budget
 from common.access.peer_address import Networks, host_of, subscriber
+from common.access.proxy_protocol import ProxyHeader
 from common.access.refusal import Refusal, RefusalReason
 from common.access.refusals import Attempted
 from common.config.settings import Settings
 from common.process.fair_reading import FairReading
+from common.process.listening import Acceptor, join_address
 from common.process.log import PeerLines, key_hash, more
+from common.process.proxy_headers import ProxyHeaders
 from common.rtmp.address import connect_app
 from common.rtmp.events import ConnectRequested, Event, PlayRequested, PublishRequested
 from common.rtmp.session import ServerSession, SessionConfig
@@ -32,69 +37,12 @@ from ingest.streams.registry import Streams
 
 log = logging.getLogger("tfarm.ingest.rtmp.listener")
 
-BACKLOG = 4096
 READ_BYTES = 32 * 1024  # of a publisher: in chunks of one byte these take 30 ms of the loop
 NEWCOMERS_SHARE = 0.4  # of a core, for all that do not publish
 # What one connection may need until it publishes, for a second's handshakes of one address. A
 # client sends 4 to 6 KB and costs 1 to 3 ms, where caches are cold.
 NEWCOMER_CPU_S = 0.004
 NEWCOMER_BYTES = 10 * 1024
-ACCEPTS = 16  # a turn of the loop
-PAUSE_S = 0.1  # without accepting, when the host has no descriptors left
-_NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-
-
-def bind(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
-    """Listening sockets for an address, which may be a name; connections wait in the backlog.
-
-    `is_shared`: other processes of this user listen there too, each for a part of the connections.
-
-    Raises:
-        OSError: the address cannot be used, with the address in its text.
-    """
-    sockets: list[socket.socket] = []
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        for family, _, _, _, address in dict.fromkeys(found):
-            if sockets and port == 0:
-                address = (address[0], sockets[0].getsockname()[1], *address[2:])
-            try:
-                sockets.append(_listener(family, address, is_shared))
-            except OSError as error:
-                # a name for both families, on a host with one
-                if error.errno not in _NO_FAMILY or (not sockets and len(found) == 1):
-                    raise
-        if not sockets:
-            raise OSError(errno.EADDRNOTAVAIL, "no such address on this host")
-    except OSError as error:
-        for sock in sockets:
-            sock.close()
-        why = error.strerror or str(error)
-        raise OSError(error.errno, f"cannot listen on {join_address(host, port)}: {why}") from error
-    return sockets
-
-
-def _listener(family: int, address: tuple[object, ...], is_shared: bool) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if is_shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def join_address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Server:
@@ -113,7 +61,8 @@ class Server:
         self.accepted = 0
         self.refused = 0
         self.faults = 0
-        self._listeners = list(listeners)
+        self._acceptor = Acceptor(listeners, self._take)
+        self._headers = ProxyHeaders()
         self._admission = admission
         self._streams = streams
         self._players = players
@@ -121,7 +70,6 @@ class Server:
         self._connections: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
         self._emptied: asyncio.Future[None] = self._loop.create_future()  # after `stop`
-        self._paused: asyncio.TimerHandle | None = None
         self._log_refusals = PeerLines()
         self._log_ends = PeerLines()
         each = Budget(NEWCOMER_CPU_S, NEWCOMER_BYTES)
@@ -137,6 +85,7 @@ class Server:
             Budget(rate * NEWCOMER_CPU_S, rate * NEWCOMER_BYTES),
             Networks(settings.ingest.exempt_networks),
         )
+        self._trusted_proxies = Networks(settings.ingest.trusted_proxies)
         self._session_config = SessionConfig(max_message_bytes=settings.ingest.max_message_bytes)
 
     @property
@@ -145,17 +94,12 @@ class Server:
 
     def start(self) -> None:
         """Accept connections."""
-        for listener in self._listeners:
-            self._loop.add_reader(listener.fileno(), self._accept, listener)
+        self._acceptor.start()
 
     def stop(self, reason: str) -> None:
         """Accept no more, and close what is open; publishers being answered take a moment."""
-        if self._paused is not None:
-            self._paused.cancel()
-        for listener in self._listeners:
-            self._loop.remove_reader(listener.fileno())
-            listener.close()
-        self._listeners.clear()
+        self._acceptor.close()
+        self._headers.close()
         for connection in list(self._connections):
             if connection.phase is not Phase.CLOSING:
                 connection.close(reason)
@@ -235,7 +179,7 @@ class Server:
 
     def closed(self, connection: Connection, reason: str, is_fault: bool) -> None:
         self._connections.discard(connection)
-        if not self._connections and not self._listeners and not self._emptied.done():
+        if not self._connections and not self._acceptor.is_open and not self._emptied.done():
             self._emptied.set_result(None)
         self._admission.release(connection.host)
         now = self.now()
@@ -258,21 +202,35 @@ class Server:
 
     # ---- accepting ----------------------------------------------------------------------------
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                sock, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.error("accepting paused reason=%s", error.strerror)
-                    self._pause()
-                    return
-                raise
-            self._take(sock, address[0], join_address(address[0], address[1]))
+    def take_decrypted(self, sock: socket.socket) -> None:
+        """Take a connection of the `tls` child, which says whose it is."""
+        self._headers.read(
+            sock,
+            partial(self._take_for, sock, "tls"),
+            partial(self._refuse_header, "tls"),
+        )
 
     def _take(self, sock: socket.socket, host: str, peer: str) -> None:
+        if host in self._trusted_proxies:
+            self._headers.read(
+                sock, partial(self._take_for, sock, peer), partial(self._refuse_header, peer)
+            )
+        else:
+            self._admit(sock, host, peer)
+
+    def _take_for(self, sock: socket.socket, proxy: str, header: ProxyHeader) -> None:
+        """Take a connection that `proxy` passes on, or its own."""
+        if header.source is None:
+            self._admit(sock, host_of(proxy), proxy)
+        else:
+            self._admit(sock, header.source[0], join_address(*header.source))
+
+    def _refuse_header(self, proxy: str, reason: str) -> None:
+        if reason:
+            words = f"{reason}; it is in ingest.trusted_proxies, and must send one"
+            self._log_refused(proxy, Refusal(RefusalReason.DENIED, words))
+
+    def _admit(self, sock: socket.socket, host: str, peer: str) -> None:
         now = self.now()
         if self.newcomers.is_refused(host):
             sock.close()
@@ -286,7 +244,8 @@ class Server:
         self.accepted += 1
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
             sock.close()  # gone already
             self._admission.release(host)
@@ -302,8 +261,3 @@ class Server:
             log.warning(
                 "connection refused peer=%s reason=%s%s", peer, refusal.for_log, more(held_back)
             )
-
-    def _pause(self) -> None:
-        for listener in self._listeners:
-            self._loop.remove_reader(listener.fileno())
-        self._paused = self._loop.call_later(PAUSE_S, self.start)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import ChildId
+from common.ipc.kinds import KINDS
 from supervisor.commands.banner import address_text, banner
 from supervisor.commands.invocation import tfarm_command
 from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot
@@ -47,7 +48,7 @@ class FarmReport:
         return banner(
             VERSION,
             str(self._run_dir),
-            self._listening() or [address_text(self._launcher.listen)],
+            self._listening()["rtmp"] or [address_text(self._launcher.listen)],
             self._launcher.settings,
             self._farm.state.fleet,
             devices,
@@ -69,10 +70,15 @@ class FarmReport:
         )
         return snapshot(facts, self._farm)
 
-    def _listening(self) -> list[str]:
-        """The real addresses."""
-        hellos = self._farm.hellos.values()
-        return list(dict.fromkeys(address for hello in hellos for address in hello.listen))
+    def _listening(self) -> dict[str, list[str]]:
+        """The real addresses, by protocol."""
+        found: dict[str, dict[str, None]] = {"rtmp": {}}
+        for hello in self._farm.hellos.values():
+            if hello.listen:
+                found.setdefault(KINDS[hello.child.kind].listens, {}).update(
+                    dict.fromkeys(hello.listen)
+                )
+        return {protocol: list(addresses) for protocol, addresses in found.items()}
 
     def _child_facts(self, child: Child) -> ChildFacts:
         pid = child.process.pid if child.process else 0

@@ -5,7 +5,7 @@ that the children report. `status_table.py` makes the terminal's tables from thi
 nothing else, so a program sees all that a person sees. Times ending in `_unix` are wall-clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -48,7 +48,7 @@ class FarmFacts:
     children: Sequence[ChildFacts]
     now_s: float
     now_unix: float
-    listen: Sequence[str] = field(default_factory=tuple)
+    listen: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by protocol
 
 
 def snapshot(facts: FarmFacts, farm: Farm) -> Json:
@@ -62,7 +62,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "config": facts.config,
         "since_unix": facts.started_unix,
         "now_unix": facts.now_unix,
-        "listen": {"rtmp": list(facts.listen)},
+        "listen": {protocol: list(where) for protocol, where in facts.listen.items()},
         "apps": {t.name: list(t.rendition_names()) for t in state.settings.templates},
         "supervisor": _child(facts.supervisor, facts.now_s),
         "children": [

@@ -122,7 +122,11 @@ def _page(status: Json, now_unix: float, width: int, shown: Shown) -> Page:
 
 
 def _head(status: Json, now_unix: float, width: int) -> list[Line]:
-    listen = ", ".join(f"rtmp://{address}" for address in status["listen"]["rtmp"])
+    listen = ", ".join(
+        f"{protocol}://{address}"
+        for protocol, addresses in status["listen"].items()
+        for address in addresses
+    )
     up = duration(now_unix - status["since_unix"])
     title = f"tfarm {status['version']}  {listen or 'not listening yet'}  up {up}"
     lines = wrap(title, width, "bold")

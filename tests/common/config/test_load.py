@@ -55,6 +55,7 @@ max_publishes_per_address = 12
 max_message = "2MiB"
 exempt_networks = ["192.0.2.0/24"]
 takeover_idle = "1500ms"
+trusted_proxies = ["198.51.100.0/24", "2001:db8::/64"]
 [egress]
 max_players = 13
 processes = 3
@@ -162,6 +163,7 @@ def test_every_key_reaches_its_setting() -> None:
     assert (ingest.max_handshakes_per_address, ingest.max_publishes_per_address) == (2.5, 12)
     assert ingest.max_message_bytes == 2 * 1024**2
     assert ingest.exempt_networks == ("192.0.2.0/24",)
+    assert ingest.trusted_proxies == ("198.51.100.0/24", "2001:db8::/64")
     egress = found.egress
     assert egress.max_players_per_address == 12
     assert egress.processes == 3
@@ -222,6 +224,7 @@ FAULTS = [
     ('[listen]\nrtmp = "127.0.0.1:70000"', "listen.rtmp", "HOST:PORT"),
     ('[listen]\nrtmpp = "127.0.0.1:1935"', "listen.rtmpp", 'did you mean "rtmp"?'),
     ("listen = 3", "listen", "a table"),
+    ('[ingest]\ntrusted_proxies = ["lb"]', "ingest.trusted_proxies[0]", "a network"),
     ('[egress]\nqueue = "3"', "egress.queue", "unit"),
     ("[egress]\nqueue = 3", "egress.queue", "unit"),
     ('[egress]\nqueue = "1ms"', "egress.queue", "between 100ms and 1m"),

@@ -31,7 +31,7 @@ FIELDS = {
     IngestSettings: (
         "processes handshake_timeout_s first_video_timeout_s idle_timeout_s max_connections "
         "max_connections_per_address max_handshakes_per_address max_publishes_per_address "
-        "max_message_bytes exempt_networks takeover_idle_s"
+        "max_message_bytes exempt_networks takeover_idle_s trusted_proxies"
     ),
     EgressSettings: (
         "processes max_players max_players_per_address queue_ms stall_timeout_s send_buffer_bytes"

@@ -231,7 +231,7 @@ def test_broken_snapshots_are_envelope_errors(change):
 @pytest.mark.parametrize("name", sorted(PACKED))
 def test_a_missing_field_is_an_envelope_error_or_has_a_meaning(name):
     without = {key: value for key, value in PACKED.items() if key != name}
-    if name in ("open_chunk", "peer_window", "repeats_extended"):
+    if name in ("open_chunk", "peer", "peer_window", "repeats_extended"):
         SessionSnapshot.from_bytes(msgpack.packb(without))
     else:
         with pytest.raises(EnvelopeError):

@@ -32,7 +32,7 @@ def facts(rig: Rig) -> FarmFacts:
         [child],
         now_s=rig.now,
         now_unix=2_000.0,
-        listen=["127.0.0.1:1935"],
+        listen={"rtmp": ["127.0.0.1:1935"]},
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.rtmp.listener import bind
+from common.process.listening import bind
 from supervisor.processes.shared_port import find_port
 
 

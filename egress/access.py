@@ -6,8 +6,9 @@ No text that comes from here holds a key.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.access.keys import is_key_allowed, play_digests
+from common.access.authorise import Shown, authorise_play
 from common.access.refusal import Refusal, RefusalReason
+from common.access.signed_url import Direction
 from common.config.ladder import SOURCE
 from common.config.settings import Settings
 from common.ipc.identity import StreamId, split_stream_id, stream_id
@@ -23,24 +24,43 @@ class PlayWanted:
     rendition: str
     start: Start
     wait_ms: int
+    use: str = field(default="", repr=False)  # the name of its single-use URL's use; "": none
+    until_unix: float = 0.0  # that URL is good
 
     @property
     def app(self) -> str:
         return split_stream_id(self.stream_id)[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks to play, and when."""
+
+    host: str  # the peer's address
+    now_unix: float
+
+
 def judge(
-    settings: Settings, app: str, key: str, rendition: str | None, query: Mapping[str, str]
+    settings: Settings,
+    app: str,
+    key: str,
+    rendition: str | None,
+    query: Mapping[str, str],
+    viewer: Viewer,
 ) -> PlayWanted | Refusal:
-    """Grant a request for APP/KEY/RENDITION?QUERY, or refuse it."""
+    """Grant a request for APP/KEY/RENDITION?QUERY, or refuse it.
+
+    Who is granted something with a `use` has it if that is the first (`OutputContext.used_urls`).
+    """
     template = settings.template(app)
     if template is None:
         return Refusal(RefusalReason.NOT_FOUND, f"there is no app {app}")
-    own = settings.stream_keys.get(stream_id(app, key))
-    if not is_key_allowed(play_digests(template, own), query.get("key", "")):
-        words = "the play key is wrong or missing (?key=...)"
-        return Refusal(RefusalReason.DENIED, words, is_wrong_key=bool(query.get("key")))
-    rendition = rendition or SOURCE
+    stream, rendition = stream_id(app, key), rendition or SOURCE
+    shown = Shown(viewer.host, query.get("key"), query.get("token"))
+    own = settings.stream_keys.get(stream)
+    found = authorise_play(template, own, key, rendition, shown, viewer.now_unix)
+    if isinstance(found, Refusal):
+        return found
     names = template.rendition_names()
     if rendition not in names:
         return Refusal(
@@ -48,7 +68,8 @@ def judge(
             f"there is no rendition {rendition}; there are {', '.join(names)}",
         )
     start = Start.LIVE if query.get("start") == Start.LIVE.value else Start.GOP
-    return PlayWanted(stream_id(app, key), rendition, start, template.wait_ms)
+    use, until_unix = found.single_use(Direction.PLAY, stream, template.signing)
+    return PlayWanted(stream, rendition, start, template.wait_ms, use, until_unix)
 
 
 def look_up(stream: Stream | None, wanted: PlayWanted) -> Refusal | bool:

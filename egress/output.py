@@ -11,6 +11,7 @@ from typing import Protocol
 from common.access.address_limits import AddressLimit
 from common.access.bans import Bans
 from common.access.refusals import RefusalTable
+from common.access.used_urls import UsedUrls
 from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
 from common.ipc.identity import ChildId, StreamId
@@ -33,6 +34,7 @@ class OutputContext:
     request_stream: Callable[[StreamId], object]  # have it sent here too, if another egress has it
     refusals: RefusalTable = field(default_factory=RefusalTable)  # of viewers, for status
     bans: Bans = field(default_factory=lambda: Bans(float))  # whom the operator keeps out
+    used_urls: UsedUrls = field(default_factory=UsedUrls)  # signed for one use
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from common.ipc.control_messages import (
     Welcome,
 )
 from common.ipc.identity import ChildId
-from common.ipc.kinds import HEARTBEAT_S, KINDS
+from common.ipc.kinds import HEARTBEAT_S, KINDS, settings_for
 from common.process.unblocked import unblock
 from supervisor.commands.farm_report import FarmReport
 from supervisor.commands.reload import ReloadRefused, read_again
@@ -271,7 +271,8 @@ class Supervisor:
     def _welcome(self, hello: Hello) -> None:
         self._control.add(hello.child)
         endpoints = [e for e in self._endpoints() if e.child != hello.child]
-        welcome = Welcome(self._boot_id, self.settings, (*endpoints, endpoint_of(hello)))
+        settings = settings_for(hello.child.kind, self.settings)
+        welcome = Welcome(self._boot_id, settings, (*endpoints, endpoint_of(hello)))
         self._control.send(hello.child, welcome)
 
     def _on_message(self, child: ChildId, message: Any, payloads: Sequence[bytes]) -> None:
@@ -353,7 +354,8 @@ class Supervisor:
             return False, str(error)
         self.settings = self._launcher.settings = result.settings
         logging.getLogger("tfarm").setLevel(self.settings.log_level)
-        self._control.broadcast(Configure(self.settings))
+        for child in self._control.children():
+            self._control.send(child, Configure(settings_for(child.kind, self.settings)))
         for child in result.new_workers:
             self._start(child)
         self._start_further()

@@ -52,8 +52,3 @@ def entry_of(entries: Entries, key: str) -> str | None:
             if hmac.compare_digest(digest, listed.lower().encode()):
                 found = entry
     return found
-
-
-def is_key_allowed(hashes: Sequence[str], key: str) -> bool:
-    """Whether `key` is one whose SHA-256 (hex) is listed; without any listed, every one is."""
-    return entry_of({OWN: hashes} if hashes else {OPEN: ()}, key) is not None

@@ -23,6 +23,19 @@ class RefusalReason(StrEnum):
     BANNED = "banned"  # an operator keeps the address or the stream out
 
 
+class Cause(StrEnum):
+    """What exactly it is for, where a reason has several."""
+
+    NONE = ""  # the reason says it all
+    NO_KEY = "no-key"
+    WRONG_KEY = "wrong-key"
+    NOT_SIGNED = "not-signed"
+    FORGED = "forged"  # a URL's signature is wrong, or no signature
+    EXPIRED = "expired"  # a signed URL
+    OTHER_SCOPE = "other-scope"  # a URL signed for another direction, network or rendition
+    USED = "used"  # a signed URL that was for one use
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why somebody was or is refused."""
@@ -32,6 +45,7 @@ class Refusal:
     is_lasting: bool = False  # another attempt at once would end in the same way
     detail: str = ""  # for the operator's log and status; no peer is told
     is_wrong_key: bool = False  # the peer may be guessing: see `common/access/wrong_keys.py`
+    cause: Cause = Cause.NONE
 
     @property
     def for_log(self) -> str:

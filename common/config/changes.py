@@ -10,7 +10,8 @@ from typing import Any
 from common.config.keys import Holds, Table
 from common.config.ladder import Template
 from common.config.model import SECTIONS, File, Reading
-from common.config.model_templates import LimitsTable, TemplateTable
+from common.config.model_access import LimitsTable, SigningTable
+from common.config.model_templates import TemplateTable
 from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
 
@@ -110,3 +111,7 @@ def _of_template(old: Template, new: Template, path: str) -> Iterator[Change]:
         setting = declared.key.setting
         if getattr(old.limits, setting) != getattr(new.limits, setting):
             yield Change(f"{path}.limits.{declared.name}", declared.key.holds)
+    for declared in SigningTable.declared():
+        setting = declared.key.setting
+        if getattr(old.signing, setting) != getattr(new.signing, setting):
+            yield Change(f"{path}.signing.{declared.name}", declared.key.holds)

@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from common.config.access import Rules, Way
 from common.config.ladder import SOURCE, RateControl, Rendition, Takeover, Template
 from common.config.policy import never_tried, unserved
 from common.config.settings import Settings
@@ -36,6 +37,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
         for conflict in (
             *_of_template(template, f"templates.{template.name}"),
             *_of_stream_keys(template, settings.stream_keys),
+            *_of_rules(template, settings.stream_keys),
         )
         if not any(_meet(path, one) for path in (conflict.path, *conflict.others) for one in faulty)
     ]
@@ -64,12 +66,14 @@ def _of_template(template: Template, path: str) -> Iterator[Conflict]:
         yield Conflict(f"{path}.policy", "must name at least one pipeline, and each once")
     elif useless := never_tried(template.policy):
         yield Conflict(f"{path}.policy[{useless[0]}]", useless[1])
-    has_keys = template.publish_keys or template.needs_stream_key
-    if template.takeover is Takeover.ALWAYS and not has_keys:
+    has_keys = template.publish_keys or template.needs_stream_key or template.signing.keys
+    is_open = (Way.OPEN,) in template.publish_rules or not has_keys
+    if template.takeover is Takeover.ALWAYS and is_open:
+        keys = ("publish_keys", "publish_keys_sha256", "stream_keys", "signing", "publish_rules")
         yield Conflict(
             f"{path}.takeover",
-            '"always" needs publish_keys: else anyone takes over anyone',
-            (f"{path}.publish_keys", f"{path}.publish_keys_sha256", f"{path}.stream_keys"),
+            '"always" needs publish_keys or signing: else anyone takes over anyone',
+            tuple(f"{path}.{key}" for key in keys),
         )
 
 
@@ -83,6 +87,39 @@ def _of_stream_keys(template: Template, own: Mapping[str, StreamKeys]) -> Iterat
                 "nobody could publish it: it has no publish key, and neither has the app",
                 (f"{path}.publish_keys", f"{path}.publish_keys_sha256"),
             )
+
+
+def _of_rules(template: Template, own: Mapping[str, StreamKeys]) -> Iterator[Conflict]:
+    of_app = [keys for stream, keys in own.items() if stream.partition("/")[0] == template.name]
+    sides: tuple[tuple[str, Rules, bool], ...] = (
+        (
+            "publish",
+            template.publish_rules,
+            bool(template.publish_keys) or any(keys.publish for keys in of_app),
+        ),
+        (
+            "play",
+            template.play_rules,
+            bool(template.play_keys) or any(keys.play for keys in of_app),
+        ),
+    )
+    path = f"templates.{template.name}"
+    for side, rules, has_keys in sides:
+        if not rules:
+            continue
+        at, signing = f"{path}.{side}_rules", f"{path}.signing"
+        keys = tuple(f"{path}.{name}" for name in (f"{side}_keys", f"{side}_keys_sha256"))
+        keys = (*keys, f"{path}.stream_keys")
+        ways = {way for rule in rules for way in rule}
+        if Way.OPEN in ways and len(rules) > 1:
+            yield Conflict(at, '"open" lets everybody in: the other rules are never asked for')
+        elif Way.KEY in ways and not has_keys:
+            yield Conflict(at, f'"key" lets nobody in: there are no {side}_keys', keys)
+        elif has_keys and Way.KEY not in ways:
+            yield Conflict(at, f'no rule names "key": {side}_keys would let nobody in', keys)
+        if Way.SIGNED in ways and not template.signing.keys:
+            problem = '"signed" lets nobody in: signing has no keys'
+            yield Conflict(at, problem, (f"{signing}.keys", signing))
 
 
 def _of_rendition(rendition: Rendition, path: str) -> Iterator[Conflict]:

@@ -6,10 +6,11 @@ why.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 
+from common.config.access import NOBODY, Rules, Signing
 from common.config.limits import StreamLimits
 
 SOURCE = "source"  # the rendition that is the stream as published, not transcoded
@@ -97,9 +98,24 @@ class Template:
     idle_timeout_s: float | None = None  # a publisher that sends nothing; None: as ingest's
     limits: StreamLimits = field(default_factory=StreamLimits)  # what is beyond them is refused
     needs_stream_key: bool = False  # who publishes a stream without keys of its own is refused
+    signing: Signing = field(default_factory=Signing)
+    publish_rules: Rules = ()  # empty: one for each way that is configured
+    play_rules: Rules = ()  # likewise
 
     def rendition_names(self) -> tuple[str, ...]:
         return (*(rendition.name for rendition in self.renditions), SOURCE)
+
+    def without_access(self) -> "Template":
+        """The same for those who let nobody in: without keys, and closed."""
+        return replace(
+            self,
+            publish_keys=(),
+            play_keys=(),
+            needs_stream_key=False,
+            signing=Signing(),
+            publish_rules=NOBODY,
+            play_rules=NOBODY,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,9 @@ def _problem(error: "ErrorDetails") -> str:
             problem = str(error["ctx"]["error"])
             if not _is_of_a_name(error):
                 return problem
-            return f"a stream key {problem}" if "stream_keys" in place else f"an app {problem}"
+            names = {"stream_keys": "a stream key", "signing": "a key id"}
+            what = next((words for table, words in names.items() if table in place), "an app")
+            return f"{what} {problem}"
         case "missing":
             return "is missing"
         case "extra_forbidden":

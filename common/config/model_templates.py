@@ -3,13 +3,11 @@
 The rest of the file's form is in `common/config/model.py`, which says how a key is declared.
 """
 
-from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
-from pydantic import model_validator
-
+from common.config.access_values import AccessRule
 from common.config.conflicts import MAX_RENDITIONS
-from common.config.key_values import KeyTexts, StreamKey, digest
+from common.config.key_values import StreamKey, digest
 from common.config.keys import Holds, Table, key, needed, tables
 from common.config.ladder import (
     SOURCE,
@@ -21,8 +19,8 @@ from common.config.ladder import (
     Takeover,
     Template,
 )
-from common.config.limits import MAX_REFERENCE_FRAMES, StreamLimits
-from common.config.picture_values import FrameSize
+from common.config.limits import StreamLimits
+from common.config.model_access import LimitsTable, SigningTable, StreamKeysTable
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.config.stream_keys import StreamKeys
 from common.config.values import (
@@ -144,102 +142,6 @@ class RenditionTable(Table):
     )
 
 
-class LimitsTable(Table):
-    """`[templates.APP.limits]`."""
-
-    title: ClassVar[str] = "what a publisher may send at most"
-
-    max_size: Annotated[Any, FrameSize()] = key(
-        StreamLimits,
-        "size",
-        "the largest picture, upright or lying; a publisher of a larger one is refused at its "
-        "sequence header",
-        NEW_STREAMS,
-    )
-    max_fps: Annotated[int, Integer(1, 1000)] = key(
-        StreamLimits, "fps", "frames a second, as measured over some seconds", NEW_STREAMS
-    )
-    max_bitrate: Annotated[int, Bitrate(16_000, 2_000_000_000)] = key(
-        StreamLimits,
-        "bitrate_bps",
-        "bitrate of all that a publisher sends, bursts apart; twice as much is seen after 20 s",
-        NEW_STREAMS,
-    )
-    max_reference_frames: Annotated[int, Integer(1, MAX_REFERENCE_FRAMES)] = key(
-        StreamLimits,
-        "reference_frames",
-        "pictures that a decoder has to keep, by the sequence header; each takes memory",
-        NEW_STREAMS,
-    )
-    max_duration: Annotated[float, Seconds(0, 31 * 86_400)] = key(
-        StreamLimits,
-        "duration_s",
-        "how long one publisher may publish before it is ended; 0: no limit",
-        NEW_STREAMS,
-    )
-    max_publishers: Annotated[int, Integer(0, 1_000_000)] = key(
-        StreamLimits,
-        "publishers",
-        "streams of the app at once, those whose publisher is away included; 0: no limit",
-        NEW_STREAMS,
-    )
-    max_players: Annotated[int, Integer(0, 1_000_000)] = key(
-        StreamLimits,
-        "players",
-        "players of all streams of the app at one egress process; 0: no limit",
-        NOW,
-    )
-
-
-class StreamKeysTable(Table):
-    """One entry: `cam1 = "secret"`, or a table of these keys."""
-
-    publish: Annotated[Any, KeyTexts()] = key(
-        StreamKeys,
-        "publish",
-        "the stream is published with this key alone, and not with the app's `publish_keys`",
-        NOW,
-        default="the app's",
-        example="cam1-secret",
-    )
-    play: Annotated[Any, KeyTexts()] = key(
-        StreamKeys,
-        "play",
-        "the stream is played with this key alone, and not with the app's `play_keys`",
-        NOW,
-        default="the app's",
-        example=["cam1-watch", "sha256:" + digest("cam1-other")],
-    )
-
-    limits: LimitsTable = tables()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_one_key(cls, value: Any) -> Any:
-        """A key that stands by itself is the publishers'."""
-        return {"publish": value} if isinstance(value, str | list) else value
-
-    @model_validator(mode="after")
-    def _of_one_stream(self) -> Self:
-        if self.limits is not None and "max_publishers" in self.limits.model_fields_set:
-            raise ValueError("limits.max_publishers is for an app, and this is one stream")
-        return self
-
-    def stream_keys(self, app: StreamLimits) -> StreamKeys:
-        """The digests, keys in clear stand nowhere else; limits over those of the app."""
-        limits = self.limits
-        return StreamKeys(
-            publish=tuple(map(digest, self.publish or ())),
-            play=tuple(map(digest, self.play or ())),
-            limits=replace(app, **limits.settings()) if limits is not None else None,
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> Json:
-        table = super().__get_pydantic_json_schema__(core, handler)
-        return {"anyOf": [KeyTexts().schema(), table]}
-
-
 class TemplateTable(Table):
     """`[templates.APP]`."""
 
@@ -251,6 +153,7 @@ class TemplateTable(Table):
                 for name in ("publish_keys", "publish_keys_sha256")
             ]
             + [{"required": ["stream_keys"], "properties": {"stream_keys": {"minProperties": 1}}}]
+            + [{"required": ["signing"]}]
         },
     }
 
@@ -274,7 +177,8 @@ class TemplateTable(Table):
     publish_keys: tuple[Annotated[str, Secret()], ...] = key(
         Template,
         "publish_keys",
-        "a publisher must give one of them, as `?key=`; with none anyone may publish",
+        "a publisher must give one of them, as `?key=`; with none, and without `signing`, anyone "
+        "may publish",
         NOW,
     )
     publish_keys_sha256: tuple[Annotated[str, Sha256()], ...] = key(
@@ -360,7 +264,27 @@ class TemplateTable(Table):
         default="`ingest.idle_timeout`",
         example="10m",
     )
+    publish_rules: tuple[Annotated[Any, AccessRule()], ...] = key(
+        Template,
+        "publish_rules",
+        "who may publish: each rule names what must be shown, and one rule is enough. "
+        '`["key+signed"]` needs both, `["key", "signed"]` either, `["open"]` nothing',
+        NOW,
+        default="each of `publish_keys` and `signing` that is configured, else open",
+        example=["key", "signed"],
+        schema={"uniqueItems": True},
+    )
+    play_rules: tuple[Annotated[Any, AccessRule()], ...] = key(
+        Template,
+        "play_rules",
+        "the same for players",
+        NOW,
+        default="each of `play_keys` and `signing` that is configured, else open",
+        example=["signed", "key"],
+        schema={"uniqueItems": True},
+    )
     limits: LimitsTable = tables()
+    signing: SigningTable = tables()
     stream_keys: dict[Annotated[str, StreamKey()], StreamKeysTable] = tables(
         schema={"propertyNames": StreamKey().schema()}
     )
@@ -387,6 +311,8 @@ class TemplateTable(Table):
             renditions = tuple(Rendition(**table.settings()) for table in self.renditions)
         if self.limits is not None:
             given["limits"] = StreamLimits(**self.limits.settings())
+        if self.signing is not None:
+            given["signing"] = self.signing.signing()
         return Template(name=app, **(given | {"renditions": renditions}))
 
     def own_keys(self) -> dict[str, StreamKeys]:

@@ -135,11 +135,29 @@ class Settings:
     stream_keys: dict[str, StreamKeys] = field(default_factory=dict)  # by APP/KEY
 
     def template_of(self, stream_id: str) -> Template | None:
-        """The template of a stream, with the limits that are its own."""
+        """The template of a stream, with the limits that are its own; it lets nobody in.
+
+        It travels with the stream, also to processes that are to know no keys.
+        """
         template, own = self.template(stream_id.partition("/")[0]), self.stream_keys.get(stream_id)
-        if template is None or own is None or own.limits is None:
-            return template
-        return replace(template, limits=own.limits)
+        if template is None:
+            return None
+        closed = template.without_access()
+        if own is None or own.limits is None:
+            return closed
+        return replace(closed, limits=own.limits)
+
+    def without_access(self) -> "Settings":
+        """The same for processes that let nobody in: they learn no keys."""
+        return replace(
+            self,
+            templates=tuple(template.without_access() for template in self.templates),
+            stream_keys={
+                stream: StreamKeys(limits=own.limits)
+                for stream, own in self.stream_keys.items()
+                if own.limits is not None
+            },
+        )
 
     def template(self, app: str) -> Template | None:
         for template in self.templates:

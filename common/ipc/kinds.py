@@ -30,6 +30,7 @@ class ChildKind:
     heartbeat_s: float = HEARTBEAT_S
     memory_is_limited: bool = False  # by `worker.max_memory`
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
+    admits: bool = False  # lets publishers or viewers in, and is told the keys for that
 
 
 # In the order of a clean end: who only looks, then publishers, so that workers and players get all
@@ -56,6 +57,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             count=lambda settings: settings.ingest.processes,
             is_vital=True,
             listens="rtmp",
+            admits=True,
         ),
         ChildKind(
             "worker",
@@ -76,9 +78,16 @@ KINDS: Final[dict[str, ChildKind]] = {
             death_costs="its players connect anew",
             count=lambda settings: settings.egress.processes,
             is_vital=True,
+            admits=True,
         ),
     )
 }
+
+
+def settings_for(kind: str, settings: Settings) -> Settings:
+    """What a child of a kind is told: keys only where it admits somebody by them."""
+    found = KINDS.get(kind)
+    return settings if found is not None and found.admits else settings.without_access()
 
 
 def has_devices(kind: str) -> bool:

@@ -6,16 +6,18 @@ from common.errors import AddressError
 from common.ipc.identity import stream_id
 from common.process.log import key_hash, stream_label
 from common.rtmp.address import parse_play
-from egress.access import PlayWanted, judge
+from egress.access import PlayWanted, Viewer, judge
 
 
-def judge_address(settings: Settings, app: str, tc_url: str, name: str) -> PlayWanted | Refusal:
+def judge_address(
+    settings: Settings, app: str, tc_url: str, name: str, viewer: Viewer
+) -> PlayWanted | Refusal:
     """Grant a play request what its address asks for, or refuse it."""
     try:
         address = parse_play(app, tc_url, name)
     except AddressError as error:
         return Refusal(RefusalReason.NOT_FOUND, str(error))
-    return judge(settings, address.app, address.key, address.rendition, address.query)
+    return judge(settings, address.app, address.key, address.rendition, address.query, viewer)
 
 
 def label_of(settings: Settings, app: str, tc_url: str, name: str) -> str:

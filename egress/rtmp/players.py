@@ -12,6 +12,7 @@ import socket
 import time
 from functools import partial
 
+from common.access.authorise import used_before
 from common.access.fair_turns import Budget
 from common.access.peer_address import Networks, host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
@@ -27,7 +28,7 @@ from common.process.log import PeerLines, more, stream_label
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
-from egress.access import PlayWanted, look_up, not_there
+from egress.access import PlayWanted, Viewer, look_up, not_there
 from egress.output import OutputContext
 from egress.rtmp.connection import Connection, ConnectionState
 from egress.rtmp.fanout import Channels
@@ -190,7 +191,8 @@ class Players:
         """A player asks for a stream."""
         connection.asked = request
         limits = self._settings.egress
-        wanted = judge_address(self._settings, request.app, request.tc_url, request.name)
+        viewer = Viewer(connection.host, time.time())
+        wanted = judge_address(self._settings, request.app, request.tc_url, request.name, viewer)
         if self._is_stopping:
             self._refuse(connection, Refusal(RefusalReason.UNAVAILABLE, "the server is stopping"))
         elif banned := self._banned(connection, wanted):
@@ -206,6 +208,8 @@ class Players:
             self._refuse_in_time(connection, wanted)
         elif why := self._beyond_template(connection, wanted):
             self._refuse(connection, Refusal(RefusalReason.FULL, f"{why}; try again later"))
+        elif not self._context.used_urls.use(wanted.use, wanted.until_unix, viewer.now_unix):
+            self._refuse(connection, used_before())
         else:
             connection.wanted = wanted
             stream = self._streams.get(wanted.stream_id)

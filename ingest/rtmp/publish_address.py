@@ -13,4 +13,7 @@ def attempt_of(request: PublishRequested) -> PublishAttempt | Refusal:
         address = parse_publish(request.app, request.tc_url, request.name)
     except AddressError as error:
         return Refusal(RefusalReason.NOT_FOUND, str(error))
-    return PublishAttempt(request.request_id, address.app, address.key, address.query.get("key"))
+    query = address.query
+    return PublishAttempt(
+        request.request_id, address.app, address.key, query.get("key"), query.get("token")
+    )

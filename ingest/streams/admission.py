@@ -15,9 +15,15 @@ from dataclasses import dataclass, field
 from common.access.address_limits import AddressBook, AddressUsageByPeer, too_many_publishes
 from common.access.bans import Bans
 from common.access.credentials import Credentials, credentials
-from common.access.keys import OPEN, entry_of, publish_entries
+from common.access.authorise import (
+    Shown,
+    authorise_publish,
+    is_key_a_name,
+    publish_entry_names,
+)
 from common.access.peer_address import Networks, subscriber
 from common.access.refusal import Refusal, RefusalReason
+from common.access.signed_url import Direction
 from common.access.wrong_keys import WrongKeys
 from common.config.settings import IngestSettings, Settings
 from common.ipc.identity import StreamId, split_stream_id, stream_id
@@ -159,12 +165,23 @@ class PublishAttempt:
     app: str  # the template's name
     key: str = field(repr=False)  # the stream's name; a credential, as the next one
     publish_key: str | None = field(default=None, repr=False)  # None: it gave none
+    token: str | None = field(default=None, repr=False)  # of a signed URL; likewise
+
+
+@dataclass(frozen=True, slots=True)
+class PublishAdmitted:
+    """What a publisher asks for that may have it."""
+
+    stream: StreamId
+    credentials: Credentials
+    use: str = ""  # the name of its single-use URL's use
+    until_unix: float = 0.0  # that URL is good
 
 
 def check_attempt(
-    attempt: PublishAttempt, settings: Settings, bans: Bans, host: str
-) -> tuple[StreamId, Credentials] | Refusal:
-    """The stream that a publisher asks for, and by what it is let in, if its keys agree."""
+    attempt: PublishAttempt, settings: Settings, bans: Bans, host: str, now_unix: float
+) -> PublishAdmitted | Refusal:
+    """The stream that a publisher asks for, and by what it is let in, if the app's rules agree."""
     banned = bans.refusal(host, stream_id(attempt.app, attempt.key))
     if banned is not None:
         return banned
@@ -173,17 +190,12 @@ def check_attempt(
         return Refusal(RefusalReason.DENIED, f"there is no app {attempt.app!r} here")
     stream = stream_id(attempt.app, attempt.key)
     own = settings.stream_keys.get(stream)
-    entries = publish_entries(template, own)
-    entry = entry_of(entries, attempt.publish_key or "")
-    if entry is not None:
-        return stream, credentials(host, entry)
-    if not entries:
-        words = f"{attempt.app} takes only streams that have a publish key, and this one has none"
-        return Refusal(RefusalReason.DENIED, words)
-    whose = "this stream" if own is not None and own.publish else attempt.app
-    fault = "missing" if attempt.publish_key is None else "wrong"
-    words = f"the publish key (?key=...) of {whose} is {fault}"
-    return Refusal(RefusalReason.DENIED, words, is_wrong_key=fault == "wrong")
+    shown = Shown(host, attempt.publish_key, attempt.token)
+    found = authorise_publish(template, own, attempt.key, shown, now_unix)
+    if isinstance(found, Refusal):
+        return found
+    use, until_unix = found.single_use(Direction.PUBLISH, stream, template.signing)
+    return PublishAdmitted(stream, credentials(host, found.entry), use, until_unix)
 
 
 def entries_of(stream: StreamId, settings: Settings) -> Collection[str]:
@@ -192,21 +204,21 @@ def entries_of(stream: StreamId, settings: Settings) -> Collection[str]:
     template = settings.template(app)
     if template is None:
         return ()
-    return publish_entries(template, settings.stream_keys.get(stream)).keys()
+    return publish_entry_names(template, settings.stream_keys.get(stream))
 
 
 def label_of(attempt: PublishAttempt, settings: Settings) -> tuple[str, str]:
     """What the log calls the stream, and its name where that is no credential, else nothing.
 
-    Where publish keys let in, the stream key is a name. What stands in the
+    Where a key or a signature lets in, the stream key is a name. What stands in the
     place of an app that is not there may be a key: people leave the app out.
     """
     template = settings.template(attempt.app)
     if template is None:
         return f"{key_hash(attempt.app)}/{key_hash(attempt.key)}", ""
     stream = stream_id(attempt.app, attempt.key)
-    is_open = OPEN in publish_entries(template, settings.stream_keys.get(stream))
-    return stream_label(stream), "" if is_open else stream
+    is_name = is_key_a_name(template, settings.stream_keys.get(stream))
+    return stream_label(stream), stream if is_name else ""
 
 
 class RefusalMemory:

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from common.access.authorise import play_rules, publish_rules
+from common.config.access import Rules, Way
 from common.config.ladder import Pipeline
 from common.config.settings import Listen, Settings
 from common.ipc.control_messages import DeviceInfo
@@ -44,13 +46,20 @@ def banner(
     for template in settings.templates:
         names = ", ".join(template.rendition_names())
         first = template.rendition_names()[0]
-        query = "?key=…" if template.publish_keys else ""
+        query = _query(publish_rules(template))
         lines.append(f"  publish   {base}/{template.name}/KEY{query}")
-        query = "?key=…" if template.play_keys else ""
+        query = _query(play_rules(template))
         lines.append(f"  play      {base}/{template.name}/KEY/{first}{query}    ({names})")
     lines += _device_lines(settings, fleet, devices)
     lines.append(f"  status    {command} status --run-dir {run_dir}")
     return "\n".join(lines)
+
+
+def _query(rules: Rules) -> str:
+    """What has to stand behind an address, by the first rule that lets in there."""
+    names = {Way.KEY: "key=…", Way.SIGNED: "token=…"}
+    needed = [names[way] for way in rules[0] if way in names]
+    return f"?{'&'.join(needed)}" if needed else ""
 
 
 def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo]) -> list[str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from common.access.address_limits import too_many_publishes
 from common.access.credentials import may_succeed, not_its_own
-from common.access.keys import publish_entries
+from common.access.authorise import publish_entry_names
 from common.access.peer_address import host_of, subscriber
 from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import Pipeline
@@ -267,7 +267,7 @@ class Admission:
         settings = self._state.settings
         template = settings.template(stream.app)
         own = settings.stream_keys.get(stream.stream_id)
-        entries = publish_entries(template, own) if template is not None else {}
+        entries = publish_entry_names(template, own) if template is not None else ()
         return not may_succeed(stream.owner, request.credentials, entries)
 
     def revoked(self, owner: ChildId, answer: StreamRevoked, now: float) -> list[Action]:

@@ -85,6 +85,10 @@ class Control:
         """Return the ZeroMQ identity of the present incarnation; "": there is none."""
         return self._addresses.get(child, b"").decode()
 
+    def children(self) -> tuple[ChildId, ...]:
+        """Those whose present incarnation can be sent something."""
+        return tuple(self._addresses)
+
     def remove(self, child: ChildId) -> None:
         """Send nothing more to a child, and take nothing more from it."""
         address = self._addresses.pop(child, None)

@@ -2,15 +2,20 @@
 
 import hashlib
 from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
 from common.access.keys import digest_of
 from common.access.refusal import Refusal, RefusalReason
+from common.access.signed_url import Direction, Grant, sign
+from common.config.access import Signing
 from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
 from egress.access import (
     PlayWanted,
+    Viewer,
     judge,
     look_up,
     not_there,
@@ -19,6 +24,7 @@ from egress.streams.stream import Stream
 from egress.streams.subscribers import Start
 from tests.kit.egress import STREAM, TEMPLATE, key_tag, rendition_open, stream_open, tags
 
+VIEWER = Viewer("203.0.113.7", 1_800_000_000.0)
 OPEN = Settings(templates=(TEMPLATE,))
 DIGESTS = tuple(hashlib.sha256(key).hexdigest() for key in (b"first", b"s3cret"))
 KEYED = Settings(templates=(replace(TEMPLATE, play_keys=DIGESTS),))
@@ -36,7 +42,7 @@ KEYED = Settings(templates=(replace(TEMPLATE, play_keys=DIGESTS),))
 def test_a_request_names_stream_rendition_and_start(
     rendition: str | None, query: dict[str, str], name: str, start: Start
 ) -> None:
-    wanted = judge(OPEN, "live", "cam1", rendition, query)
+    wanted = judge(OPEN, "live", "cam1", rendition, query, VIEWER)
     assert wanted == PlayWanted(STREAM, name, start, TEMPLATE.wait_ms)
 
 
@@ -44,7 +50,7 @@ def test_a_request_names_stream_rendition_and_start(
     "query", [{}, {"key": ""}, {"key": "S3cret"}, {"key": "first "}, {"token": "s3cret"}]
 )
 def test_a_wrong_or_missing_play_key_is_refused(query: dict[str, str]) -> None:
-    refused = judge(KEYED, "live", "cam1", "720p", query)
+    refused = judge(KEYED, "live", "cam1", "720p", query, VIEWER)
     assert isinstance(refused, Refusal)
     assert refused.reason is RefusalReason.DENIED
     assert "s3cret" not in refused.words.lower()
@@ -52,20 +58,20 @@ def test_a_wrong_or_missing_play_key_is_refused(query: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("key", ["first", "s3cret"])
 def test_any_of_the_play_keys_opens(key: str) -> None:
-    assert isinstance(judge(KEYED, "live", "cam1", None, {"key": key}), PlayWanted)
+    assert isinstance(judge(KEYED, "live", "cam1", None, {"key": key}, VIEWER), PlayWanted)
 
 
 def test_a_stream_with_a_play_key_of_its_own_is_played_with_that_alone() -> None:
     own = StreamKeys(play=(digest_of("mine"),))
     settings = replace(KEYED, stream_keys={STREAM: own})
-    assert isinstance(judge(settings, "live", "cam1", None, {"key": "mine"}), PlayWanted)
-    assert isinstance(judge(settings, "live", "cam1", None, {"key": "first"}), Refusal)
-    assert isinstance(judge(settings, "live", "cam2", None, {"key": "first"}), PlayWanted)
-    assert isinstance(judge(settings, "live", "cam2", None, {"key": "mine"}), Refusal)
+    assert isinstance(judge(settings, "live", "cam1", None, {"key": "mine"}, VIEWER), PlayWanted)
+    assert isinstance(judge(settings, "live", "cam1", None, {"key": "first"}, VIEWER), Refusal)
+    assert isinstance(judge(settings, "live", "cam2", None, {"key": "first"}, VIEWER), PlayWanted)
+    assert isinstance(judge(settings, "live", "cam2", None, {"key": "mine"}, VIEWER), Refusal)
 
 
 def test_a_request_waits_until_its_rendition_has_a_keyframe() -> None:
-    wanted = judge(OPEN, "live", "cam1", "720p", {})
+    wanted = judge(OPEN, "live", "cam1", "720p", {}, VIEWER)
     assert isinstance(wanted, PlayWanted)
     assert look_up(None, wanted) is False
     stream = Stream(stream_open(), 0.0)
@@ -76,7 +82,7 @@ def test_a_request_waits_until_its_rendition_has_a_keyframe() -> None:
 
 
 def test_a_rendition_that_this_stream_has_not_is_refused_by_name() -> None:
-    wanted = judge(OPEN, "live", "cam1", "720p", {})
+    wanted = judge(OPEN, "live", "cam1", "720p", {}, VIEWER)
     assert isinstance(wanted, PlayWanted)
     refused = look_up(Stream(stream_open(renditions=("360p",)), 0.0), wanted)
     assert isinstance(refused, Refusal)
@@ -86,8 +92,45 @@ def test_a_rendition_that_this_stream_has_not_is_refused_by_name() -> None:
 
 
 def test_after_the_wait_the_reason_is_told() -> None:
-    wanted = judge(OPEN, "live", "cam1", "720p", {})
+    wanted = judge(OPEN, "live", "cam1", "720p", {}, VIEWER)
     assert isinstance(wanted, PlayWanted)
     # egress hears of a stream with its first video: it may be that only sound is published
     assert not_there(None, wanted).words == "nobody publishes this stream, or it has no video"
     assert "no picture" in not_there(Stream(stream_open(), 0.0), wanted).words
+
+
+SIGNING = Signing((("k1", "0123456789abcdef"),))
+SIGNED = Settings(templates=(replace(TEMPLATE, signing=SIGNING),))
+
+
+def query_of(**scope: Any) -> dict[str, str]:
+    grant = Grant("k1", int(VIEWER.now_unix) + 60, **scope)
+    return {"token": sign("0123456789abcdef", Direction.PLAY, "live", "cam1", grant)}
+
+
+def test_a_signed_url_plays_the_renditions_that_it_names() -> None:
+    query = query_of(renditions=("720p", "source"))
+    for rendition in ("720p", None, "source"):
+        assert isinstance(judge(SIGNED, "live", "cam1", rendition, query, VIEWER), PlayWanted)
+    refused = judge(SIGNED, "live", "cam1", "360p", query, VIEWER)
+    assert isinstance(refused, Refusal)
+    assert refused.words == "the URL is not for the rendition 360p"
+
+
+def test_a_signed_url_is_good_for_its_time_and_its_network() -> None:
+    late = replace(VIEWER, now_unix=VIEWER.now_unix + 91)
+    query = query_of(network=ip_network("203.0.113.0/24"))
+    assert isinstance(judge(SIGNED, "live", "cam1", None, query, VIEWER), PlayWanted)
+    for viewer in (late, replace(VIEWER, host="192.0.2.1")):
+        assert isinstance(judge(SIGNED, "live", "cam1", None, query, viewer), Refusal)
+
+
+def test_a_url_for_one_use_has_a_name_of_it_and_another_has_none() -> None:
+    wanted = judge(SIGNED, "live", "cam1", None, query_of(once="abcdefgh"), VIEWER)
+    assert isinstance(wanted, PlayWanted)
+    assert wanted.until_unix == VIEWER.now_unix + 90
+    assert wanted.use.startswith("play live/cam1 ")
+    assert "cam1" not in repr(wanted)
+    again = judge(SIGNED, "live", "cam1", None, query_of(), VIEWER)
+    assert isinstance(again, PlayWanted)
+    assert again.use == ""

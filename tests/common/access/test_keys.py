@@ -10,7 +10,6 @@ from common.access.keys import (
     OWN,
     digest_of,
     entry_of,
-    is_key_allowed,
     play_digests,
     publish_entries,
 )
@@ -20,12 +19,12 @@ from common.config.stream_keys import StreamKeys
 
 def test_a_publish_key_must_be_one_of_those_listed() -> None:
     hashes = [hashlib.sha256(key).hexdigest() for key in (b"one", b"two")]
-    assert is_key_allowed((), "whatever")
-    assert is_key_allowed(hashes, "two")
-    assert is_key_allowed([hashes[0].upper()], "one")
-    assert not is_key_allowed(hashes, "")
-    assert not is_key_allowed(hashes, "three")
-    assert not is_key_allowed(["schlüssel"], "schlüssel")
+    assert entry_of({OPEN: ()}, "whatever") == OPEN
+    assert entry_of({OWN: hashes}, "two") == OWN
+    assert entry_of({OWN: [hashes[0].upper()]}, "one") == OWN
+    assert entry_of({OWN: hashes}, "") is None
+    assert entry_of({OWN: hashes}, "three") is None
+    assert entry_of({OWN: ["schlüssel"]}, "schlüssel") is None
 
 
 APP = Template("live", (), publish_keys=(digest_of("app1"), digest_of("app2")))

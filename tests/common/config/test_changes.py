@@ -39,6 +39,10 @@ def changed(document: dict[str, object], before: Settings = BEFORE) -> str:
             "for new streams: templates.live.gop, templates.live.renditions",
         ),
         (
+            {"templates": {"live": {"signing": {"keys": {"k1": "x" * 16}, "clock_skew": "1s"}}}},
+            "at once: templates.live.signing.keys, templates.live.signing.clock_skew",
+        ),
+        (
             {"templates": {"live": {"limits": {"max_players": 3, "max_fps": 30}}}},
             "at once: templates.live.limits.max_players; "
             "for new streams: templates.live.limits.max_fps",

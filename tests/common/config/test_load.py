@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config import load as config
+from common.config.access import Signing, Way
 from common.config.ladder import (
     AwayPicture,
     Pipeline,
@@ -92,6 +93,12 @@ audio_hold = "30ms"
 fit = "box"
 audio_levels = true
 idle_timeout = "10m"
+publish_rules = ["key+signed", "key"]
+play_rules = ["signed", "key"]
+[templates.live.signing]
+clock_skew = "5s"
+[templates.live.signing.keys]
+k1 = "0123456789abcdef"
 [templates.live.limits]
 max_size = "3840x2160"
 max_fps = 60
@@ -210,6 +217,10 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert live.limits == StreamLimits((3840, 2160), 60, 50_000_000, 5, 43_200.0, 3, 200)
     assert relay.limits == StreamLimits()
     assert (relay.name, relay.renditions) == ("relay", ())
+    assert live.signing == Signing((("k1", "0123456789abcdef"),), 5.0)
+    assert live.publish_rules == ((Way.KEY, Way.SIGNED), (Way.KEY,))
+    assert live.play_rules == ((Way.SIGNED,), (Way.KEY,))
+    assert (relay.signing, relay.publish_rules, relay.play_rules) == (Signing(), (), ())
 
 
 def test_a_template_without_renditions_keeps_the_built_in_ladder() -> None:
@@ -268,6 +279,14 @@ FAULTS = [
     ('[templates.live]\nflush = "2s"', "templates.live.flush", 'between 0s and 1s, or "frame"'),
     ('[templates.live]\nflush = "frames"', "templates.live.flush", 'or "frame"'),
     ('[templates.live]\ntakeover = "always"', "templates.live.takeover", "publish_keys"),
+    ("[templates.live]\npublish_rules = [1]", "templates.live.publish_rules[0]", "must be"),
+    ('[templates.live]\nplay_rules = ["any"]', "templates.live.play_rules[0]", "must be"),
+    (
+        '[templates.live.signing]\nclock_skew = "2h"',
+        "templates.live.signing.clock_skew",
+        "between 0s and 1h",
+    ),
+    ('[templates.live.signing.keys]\nk1 = "a"', "templates.live.signing.keys.k1", "16 to 256"),
     ('[templates.live]\nmax_source = "1080p"', "templates.live.max_source", '"1920x1080@60"'),
     ('[templates.live.limits]\nmax_size = "4K"', "templates.live.limits.max_size", '"3840x2160"'),
     (

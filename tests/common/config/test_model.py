@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from common.config.access import Signing
 from common.config.keys import Declared, Tables
 from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
@@ -28,6 +29,7 @@ KEYS = [
 WITHOUT_A_KEY = {
     (Template, "name"),
     (Template, "limits"),  # a table
+    (Template, "signing"),  # likewise
     (StreamKeys, "limits"),  # likewise
     (Template, "needs_stream_key"),  # comes of the streams' keys
     *((Settings, name) for name in (*SECTIONS, "templates", "calibration", "stream_keys")),
@@ -47,6 +49,7 @@ def test_every_setting_has_its_key_and_no_key_is_for_nothing() -> None:
         Template,
         Rendition,
         StreamLimits,
+        Signing,
         StreamKeys,
         Calibration,
         Reading,

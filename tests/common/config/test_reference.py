@@ -65,6 +65,7 @@ def test_the_full_file_of_the_tests_has_every_key_with_a_value_that_is_not_its_d
         "the top": document,
         "[templates.APP]": live,
         "[templates.APP.limits]": live["limits"],
+        "[templates.APP.signing]": live["signing"],
         "[[templates.APP.renditions]]": live["renditions"][0],
         "[templates.APP.stream_keys.KEY]": live["stream_keys"]["cam1"],
     }

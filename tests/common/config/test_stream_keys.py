@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from common.config.key_values import digest
 from common.config.limits import StreamLimits
 from common.config.load import parse
-from common.config.model_templates import StreamKeysTable
+from common.config.model_access import StreamKeysTable
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigError
 

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from common.config.access import Signing
+from common.config.ladder import Template
+from common.config.limits import StreamLimits
 from common.config.settings import Settings
-from common.ipc.kinds import KINDS, ChildKind, has_devices
+from common.config.stream_keys import StreamKeys
+from common.ipc.kinds import KINDS, ChildKind, has_devices, settings_for
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -44,6 +48,35 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
     counts = {name: kind.count(Settings()) for name, kind in KINDS.items() if kind.count}
     assert counts == {"audio": 0, "ingest": 1, "egress": 1}
     assert [name for name in KINDS if has_devices(name)] == ["worker"]
+
+
+def test_keys_are_told_to_those_who_let_somebody_in_and_to_nobody_else() -> None:
+    """A decoder's bug must not reach what signs URLs."""
+    live = Template(
+        "live",
+        (),
+        publish_keys=("a",),
+        play_keys=("b",),
+        signing=Signing((("k1", "c"),)),
+    )
+    limited = StreamKeys(("d",), ("e",), StreamLimits(fps=30))
+    settings = Settings(templates=(live,), stream_keys={"live/a": limited, "live/b": limited})
+    for kind in (*KINDS.values(), None):
+        told = settings_for(kind.name if kind else "unheard-of", settings)
+        if kind is not None and kind.admits:
+            assert told == settings
+            assert not kind.is_sandboxed
+        else:
+            assert told.templates == (live.without_access(),)
+            assert told.stream_keys["live/a"] == StreamKeys(limits=StreamLimits(fps=30))
+    assert [name for name, kind in KINDS.items() if kind.admits] == ["ingest", "egress"]
+
+
+def test_a_streams_template_travels_without_keys() -> None:
+    live = Template("live", (), play_keys=("b",), signing=Signing((("k1", "c"),)))
+    settings = Settings(templates=(live,))
+    assert settings.template_of("live/cam1") == live.without_access()
+    assert settings.template_of("tv/cam1") is None
 
 
 def test_publishers_end_first_and_players_last() -> None:

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from common.config.access import Signing
 from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
 from common.config.settings import (
@@ -44,8 +45,9 @@ FIELDS = {
     Template: (
         "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
         "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s limits "
-        "needs_stream_key"
+        "needs_stream_key signing publish_rules play_rules"
     ),
+    Signing: "keys clock_skew_s",
     StreamLimits: "size fps bitrate_bps reference_frames duration_s publishers players",
     StreamKeys: "publish play limits",
     Rendition: (

@@ -19,6 +19,7 @@ def request(app: str, name: str) -> PublishRequested:
         ("live/cam", "", PublishAttempt(7, "live", "cam")),
         ("live", "cam?key=sesame", PublishAttempt(7, "live", "cam", "sesame")),
         ("live", "cam?key=", PublishAttempt(7, "live", "cam", "")),
+        ("live", "cam?token=k1.2.x", PublishAttempt(7, "live", "cam", None, "k1.2.x")),
     ],
 )
 def test_an_address_is_app_and_key_wherever_they_stand(
@@ -37,3 +38,4 @@ def test_an_address_that_names_no_stream_is_refused(app: str, name: str) -> None
 def test_keys_stand_in_no_repr() -> None:
     assert "sesame" not in repr(attempt_of(request("live", "cam?key=sesame")))
     assert "cam" not in repr(attempt_of(request("live", "cam?key=sesame")))
+    assert "sesame" not in repr(attempt_of(request("live", "cam?token=sesame")))

@@ -1,12 +1,15 @@
 """ingest/streams/admission.py: limits, publish keys, refusals remembered."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.access.refusal import Refusal, RefusalReason
+from common.access.signed_url import Direction, Grant, sign
+from common.config.access import Signing
 from common.config.settings import IngestSettings
 from common.ipc.identity import StreamId
 from ingest.streams.admission import (
@@ -16,6 +19,7 @@ from ingest.streams.admission import (
     Admission,
     RefusalMemory,
 )
+from tests.kit.registry_rig import FakeConnection, RegistryRig
 
 LIMITS = IngestSettings(
     max_connections=6,
@@ -209,3 +213,48 @@ def test_each_of_several_ingests_takes_its_part_of_the_handshakes() -> None:
     book = admission(max_connections=1000, max_connections_per_address=1000, processes=5)
     assert sum(book.admit(ELSEWHERE, 10.0) is None for _ in range(50)) == 10
     assert sum(book.admit(ELSEWHERE, 11.0) is None for _ in range(50)) == 1
+
+
+SECRET = "0123456789abcdef"
+
+
+def signed_rig() -> RegistryRig:
+    around = RegistryRig(max_publishes_per_address=1)
+    signing = Signing((("k1", SECRET),), 0.0)
+    template = replace(around.template, signing=signing)
+    around.streams.settings = replace(around.settings, templates=(template,))
+    return around
+
+
+def url_of(key: str = "cam", **scope: Any) -> str:
+    grant = Grant("k1", scope.pop("expiry_unix", 61), **scope)
+    return f"live/{key}?token={sign(SECRET, Direction.PUBLISH, 'live', key, grant)}"
+
+
+def test_a_signed_url_publishes_and_what_was_changed_in_it_does_not() -> None:
+    around = signed_rig()
+    assert not around.publish(url_of()).told
+    around = signed_rig()
+    assert around.publish("live/cam2?" + url_of().partition("?")[2]).told == [
+        (
+            "NetStream.Publish.Denied",
+            "the URL's signature is wrong: it is for another stream, or was changed",
+        )
+    ]
+    assert around.publish(url_of(expiry_unix=0)).told[0][1].startswith("the URL has expired")
+
+
+def test_a_url_for_one_use_publishes_once_and_a_refusal_for_another_reason_is_no_use() -> None:
+    around = signed_rig()
+    around.publish(url_of("other"))
+    once = url_of(once="abcdefgh")
+    assert "as many as one may" in around.publish(once).told[0][1], "the address has its limit"
+    elsewhere = FakeConnection("203.0.113.8", "203.0.113.8:1")
+    assert not around.publish(once, peer=elsewhere).told
+    around.streams.lost(elsewhere, "connection reset", 101.0)
+    again = FakeConnection("203.0.113.9", "203.0.113.9:1")
+    around.publish(once, peer=again)
+    assert again.told[0][1] == "the URL is for one use, and was used: get a new one"
+    assert not around.publish(url_of("third"), peer=FakeConnection("203.0.113.9")).told, (
+        "who was refused holds no place"
+    )

@@ -1,0 +1,46 @@
+"""How one is let in, as an operator says it: rules of ways, and the keys of signed URLs. Pure values.
+
+`common/access/authorise.py` applies them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+
+class Way(StrEnum):
+    """One thing that lets a peer in."""
+
+    OPEN = "open"  # nothing is asked for
+    KEY = "key"  # one of the configured keys, as ?key=
+    SIGNED = "signed"  # a signature of the URL, as ?token=
+
+
+# A rule lets in who fulfils all its ways; one of a list of rules is enough.
+Rule = tuple[Way, ...]
+Rules = tuple[Rule, ...]
+
+EVERYBODY: Final[Rules] = ((Way.OPEN,),)
+NOBODY: Final[Rules] = ((Way.SIGNED,),)  # where there are no keys to sign with
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The keys by which URLs are signed."""
+
+    keys: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # secrets, by key id
+    clock_skew_s: float = 30.0  # that the clock of who signs may be off
+
+
+def effective_rules(given: Rules, *, has_keys: bool, is_signed: bool) -> Rules:
+    """The rules that hold: those given, else one for each way that is configured."""
+    if given:
+        return given
+    ways = [way for way, is_there in ((Way.KEY, has_keys), (Way.SIGNED, is_signed)) if is_there]
+    return tuple((way,) for way in ways) or EVERYBODY
+
+
+def is_open(rules: Sequence[Rule]) -> bool:
+    """Whether rules that hold let everybody in."""
+    return (Way.OPEN,) in rules

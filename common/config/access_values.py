@@ -1,0 +1,50 @@
+"""How a configuration file writes the rules by which one is let in, and signing keys. Pure."""
+
+import re
+from typing import Any
+
+from common.config.access import Rule, Way
+from common.config.values import Json, Kind
+
+MIN_SECRET_CHARS = 16
+MAX_SECRET_CHARS = 256
+_WAY = "|".join(way.value for way in Way if way is not Way.OPEN)
+_RULE = re.compile(rf"open|(?:{_WAY})(?:\+(?:{_WAY}))*")
+
+
+class AccessRule(Kind):
+    """Ways that must all be fulfilled: `"signed"`, `"key+signed"`; or `"open"`."""
+
+    def read(self, value: Any) -> Rule:
+        ways = value.split("+") if isinstance(value, str) and _RULE.fullmatch(value) else []
+        if not ways or len(set(ways)) != len(ways):
+            raise ValueError(f"must be {self.range()}, each way once")
+        return tuple(way for way in Way if way.value in ways)
+
+    def write(self, setting: Rule) -> str:
+        return "+".join(way.value for way in setting)
+
+    def range(self) -> str:
+        *ways, last = (f'"{way.value}"' for way in Way if way is not Way.OPEN)
+        return f'"open", or {", ".join(ways)} or {last}, or several joined by +'
+
+    def schema(self) -> Json:
+        return {"type": "string", "pattern": f"^(?:{_RULE.pattern})$"}
+
+
+class SigningSecret(Kind):
+    """The secret of a signing key. The problem never shows it."""
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or not MIN_SECRET_CHARS <= len(value) <= MAX_SECRET_CHARS:
+            raise ValueError(
+                f"must be a secret of {MIN_SECRET_CHARS} to {MAX_SECRET_CHARS} characters, "
+                "such as `openssl rand -hex 32` prints"
+            )
+        return value
+
+    def range(self) -> str:
+        return f"{MIN_SECRET_CHARS} to {MAX_SECRET_CHARS} characters"
+
+    def schema(self) -> Json:
+        return {"type": "string", "minLength": MIN_SECRET_CHARS, "maxLength": MAX_SECRET_CHARS}

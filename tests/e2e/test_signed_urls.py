@@ -1,0 +1,99 @@
+"""Signed URLs on a real farm: `tfarm sign` makes them, clients publish and play with them."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
+from tests.kit.clients import Publisher, refusal
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import Farm
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+MakeClip = Callable[[ClipSpec], Path]
+SECRET = "a-secret-of-the-tests-0123456789"
+CONFIG = f"""
+[listen]
+rtmp = "127.0.0.1:0"
+
+[devices]
+use_gpus = false
+
+[software]
+workers = 1
+
+[templates.live]
+publish_keys = ["let-me-in"]
+play_rules = ["signed"]
+renditions = []
+
+[templates.live.signing.keys]
+old = "another-secret-{SECRET}"
+k1 = "{SECRET}"
+"""
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    with Farm(CONFIG) as running:
+        yield running
+        shown = running.log() + str(running.status())
+    for credential in ("let-me-in", SECRET, "token="):
+        assert credential not in shown
+
+
+@pytest.fixture
+def sign(farm: Farm, tmp_path: Path) -> Callable[..., str]:
+    """`tfarm sign`, for this farm's address."""
+    config = tmp_path / "farm.toml"
+    config.write_text(CONFIG)
+
+    def run(direction: str, address: str, *options: str) -> str:
+        base = farm.url("x").partition("/live")[0]
+        code = "from supervisor.commands.cli import main; main()"
+        command = [sys.executable, "-c", code, "sign", str(config), direction, address]
+        done = subprocess.run(
+            [*command, "--base", base, *options],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        return done.stdout.strip()
+
+    return run
+
+
+def why(url: str) -> str:
+    """How a player is refused; "": it is not."""
+    try:
+        with RtmpPlayer(url, 10):
+            return ""
+    except RtmpRefused as refused:
+        return refused.description
+
+
+def test_a_signed_url_publishes_and_plays_and_nothing_else_does(
+    farm: Farm, sign: Callable[..., str], clip: MakeClip
+) -> None:
+    publish = sign("publish", "live/cam1")
+    assert "not signed for publishing" in refusal(sign("play", "live/cam1"), "w"), "as ffmpeg says"
+    assert "another stream" in refusal(publish.replace("cam1", "cam2"), "w")
+    with Publisher(publish, clip(ClipSpec(seconds=8.0))):
+        until(lambda: "cam1" in farm.streams(), 10, "cam1 is live")
+        assert why(sign("play", "live/cam1")) == ""
+        assert why(sign("play", "live/cam1", "--key-id", "old")) == "", "both keys are good"
+        assert why(farm.url("cam1", query="key=let-me-in")).startswith("the URL is not signed")
+        once = sign("play", "live/cam1/source", "--once")
+        assert why(once) == ""
+        assert why(once) == "the URL is for one use, and was used: get a new one"
+        elsewhere = sign("play", "live/cam1", "--network", "192.0.2.0/24")
+        assert why(elsewhere) == "the URL is not for the address 127.0.0.1"
+        assert why(sign("play", "live/cam1")[:-5]) == "the URL's token is cut off, or none"
+    with RtmpPublisher(farm.url("cam3", query="key=let-me-in"), 10):
+        pass

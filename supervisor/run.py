@@ -343,6 +343,7 @@ class Supervisor:
             return
         self._is_announced = True
         self._announce(self._report.banner())
+        self._report.warn()
         self._systemd.ready()
 
     def reload(self) -> tuple[bool, str]:
@@ -361,6 +362,7 @@ class Supervisor:
         self._start_further()
         self._executor.execute(self.farm.configure(self.settings, self._loop.time()))
         log.info("configuration reloaded file=%s changes=%s", self.config_path, result.words)
+        self._report.warn()
         return True, f"{self.config_path} is loaded; {result.words}"
 
     def status(self) -> Json:

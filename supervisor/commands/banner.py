@@ -36,10 +36,11 @@ def banner(
     fleet: Fleet,
     devices: Sequence[DeviceInfo],
     command: str = "tfarm",
+    warning: str = "",
 ) -> str:
     """A few lines: where to publish, where to play, what it runs on.
 
-    `command` is how a shell calls this tfarm.
+    `command` is how a shell calls this tfarm; `warning` is what an operator had better change.
     """
     lines = [f"tfarm {version} is running."]
     base = url_base(listen[0]) if listen else "rtmp://…"
@@ -52,6 +53,8 @@ def banner(
         lines.append(f"  play      {base}/{template.name}/KEY/{first}{query}    ({names})")
     lines += _device_lines(settings, fleet, devices)
     lines.append(f"  status    {command} status --run-dir {run_dir}")
+    if warning:
+        lines += ["", f"WARNING: {warning}."]
     return "\n".join(lines)
 
 

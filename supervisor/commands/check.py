@@ -19,7 +19,9 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     """
     import os
 
+    from common.access.exposure import exposure
     from common.config.load import load_with_warnings
+    from supervisor.commands.banner import address_text
     from supervisor.commands.room import PlannedGpu, check_lines
     from supervisor.hardware.gpus import Driver, chosen, look_up_driver, unused_names
     from supervisor.placement.calibration import without_template
@@ -32,7 +34,8 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     unused = without_template(settings)
     if settings.devices.capacity or settings.devices.exclude:
         unused += unused_names(settings.devices, look_up_driver().gpus)
-    for fault in [*map(str, weak), *unused]:
+    exposed = exposure(settings, [address_text(settings.listen)])
+    for fault in [*map(str, weak), *unused, *([exposed] if exposed else [])]:
         typer.echo(f"warning: {fault}", err=True)
     apps = ", ".join(
         f"{template.name} ({counted(len(template.renditions), 'rendition')})"

@@ -63,6 +63,7 @@ class Findings:
     pip: str = "pip"  # of tfarm's environment
     sandbox_lacks: tuple[str, ...] = ()  # what the kernel does not have for it
     uses_sandbox: bool = True  # so configured
+    exposure: str = ""  # that strangers may publish, in words
 
     @property
     def is_usable(self) -> bool:
@@ -141,6 +142,8 @@ def why(device: DeviceFinding) -> str:
 
 def advice(found: Findings) -> Iterator[str]:
     """Name what is missing, and how to get it."""
+    if found.exposure:
+        yield f"WARNING: {found.exposure}"
     has_gpus = any(device.pci_id for device in found.devices)
     if found.uses_gpus and not found.driver and found.bus_gpus:
         yield (

@@ -16,9 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from common.access.exposure import exposure
 from common.config.settings import Settings
 from common.ipc.identity import CPU
 from common.process import sandbox
+from supervisor.commands.banner import address_text
 from supervisor.commands.diagnosis import GPU_PACKAGES, DeviceFinding, Findings
 from supervisor.commands.room import PlannedGpu, streams_here
 from supervisor.commands.version import VERSION
@@ -66,6 +68,7 @@ def examine(
         uses_gpus=settings.devices.use_gpus,
         sandbox_lacks=tuple(sandbox.missing()),
         uses_sandbox=settings.has_sandbox,
+        exposure=exposure(settings, [address_text(settings.listen)]),
         devices=tuple(devices),
         pip=f"{sys.executable} -m pip",
     )

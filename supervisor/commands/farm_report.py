@@ -1,9 +1,11 @@
 """What people are shown of a running farm: its banner and its status (IO: /proc, clocks)."""
 
+import logging
 import os
 import time
 from pathlib import Path
 
+from common.access.exposure import exposure
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import ChildId
 from common.ipc.kinds import KINDS
@@ -15,6 +17,8 @@ from supervisor.farm.farm import Farm
 from supervisor.processes.children import Child, Children
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.proc_stat import CpuMeter, pss_bytes
+
+log = logging.getLogger("tfarm.supervisor.commands.farm_report")
 
 
 class FarmReport:
@@ -53,7 +57,17 @@ class FarmReport:
             self._farm.state.fleet,
             devices,
             tfarm_command(),
+            self._exposure(),
         )
+
+    def warn(self) -> None:
+        """Log what an operator had better change."""
+        if words := self._exposure():
+            log.warning("open to everybody: %s", words)
+
+    def _exposure(self) -> str:
+        listening = [where for addresses in self._listening().values() for where in addresses]
+        return exposure(self._launcher.settings, listening)
 
     def status(self) -> Json:
         """The document of `tfarm status --json`."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from common.access.exposure import exposure
 from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import AudioLevels, RenditionStatus
@@ -56,6 +57,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
     state = farm.state
     fleet = state.fleet
     sound = levels(state)
+    listening = [address for addresses in facts.listen.values() for address in addresses]
     return {
         "version": facts.version,
         "run_dir": facts.run_dir,
@@ -63,6 +65,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "since_unix": facts.started_unix,
         "now_unix": facts.now_unix,
         "listen": {protocol: list(where) for protocol, where in facts.listen.items()},
+        "warnings": list(filter(None, [exposure(state.settings, listening)])),
         "apps": {t.name: list(t.rendition_names()) for t in state.settings.templates},
         "supervisor": _child(facts.supervisor, facts.now_s),
         "children": [

@@ -130,6 +130,8 @@ def _head(status: Json, now_unix: float, width: int) -> list[Line]:
     up = duration(now_unix - status["since_unix"])
     title = f"tfarm {status['version']}  {listen or 'not listening yet'}  up {up}"
     lines = wrap(title, width, "bold")
+    for warning in status["warnings"]:
+        lines += wrap(f"WARNING: {warning}", width, "red")
     lines += wrap("; ".join(_totals(status)), width)
     if status["closed"]:
         lines += wrap(status["closed"], width, "yellow")

@@ -132,6 +132,7 @@ def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         "since_unix": 1_000.0,
         "now_unix": 2_000.0,
         "listen": {"rtmp": ["127.0.0.1:1935"]},
+        "warnings": [],
         "apps": {"live": ["720p", "480p", "360p", "source"]},
         "supervisor": _process("supervisor", 4000),
         "children": [

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.config.access import Signing
 from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
 from common.ipc.control_messages import DeviceInfo
@@ -55,6 +56,16 @@ def test_it_says_where_to_publish_and_play_and_on_what_it_runs() -> None:
     command = ".venv/bin/tfarm"
     text = banner("0.1.0", "/r", [], settings, fleet, devices, command)
     assert "  .venv/bin/tfarm status --run-dir /r" in text
+
+
+def test_what_an_operator_had_better_change_stands_last() -> None:
+    signed = Template("tv", (), signing=Signing((("k1", "0123456789abcdef"),)))
+    settings = Settings(templates=(signed,))
+    said = (settings, Fleet({}, {}), ())
+    text = banner("0.1.0", "/r", ["0.0.0.0:1935"], *said, warning="anybody may publish")
+    assert text.endswith("\n\nWARNING: anybody may publish.")
+    assert "rtmp://HOST/tv/KEY?token=…" in text
+    assert "WARNING" not in banner("0.1.0", "/r", ["[::1]:1935"], *said)
 
 
 def test_it_says_so_when_no_device_is_ready() -> None:

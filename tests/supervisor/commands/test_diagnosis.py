@@ -189,6 +189,12 @@ def test_cuda_versions_in_words() -> None:
     assert (cuda_text(12080), cuda_text(13000), cuda_text(0)) == ("12.8", "13.0", "unknown")
 
 
+def test_an_app_that_everybody_may_publish_to_is_said() -> None:
+    found = replace(HOST, exposure="anybody may publish")
+    assert "  - WARNING: anybody may publish" in text(found)
+    assert found.is_usable
+
+
 def test_the_sandbox_is_whole_or_what_it_lacks_is_named_or_it_is_off() -> None:
     assert "Sandbox of the workers: files, network and programs are closed" in text(HOST)
     old = replace(HOST, sandbox_lacks=("Landlock (Linux 5.13)",))

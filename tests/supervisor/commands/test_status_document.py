@@ -74,6 +74,7 @@ def streaming(rig: Rig) -> dict[str, Any]:
 def test_an_idle_farm(rig: Rig) -> None:
     found = document(rig)
     assert found["listen"] == {"rtmp": ["127.0.0.1:1935"]}
+    assert found["warnings"] == []
     assert found["apps"] == {"live": ["720p", "480p", "360p", "source"]}
     assert found["streams"] == []
     assert found["children"][0]["cpu_percent"] == 3.2

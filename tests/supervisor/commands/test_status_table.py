@@ -45,6 +45,12 @@ def test_a_farm_that_is_just_starting() -> None:
     assert "Last refusals" not in told
 
 
+def test_what_an_operator_had_better_change_stands_at_the_top() -> None:
+    found = farm_document()
+    found["warnings"] = ["anybody may publish"]
+    assert words(found).partition("WARNING: anybody may publish")[0].count("tfarm") == 1
+
+
 def test_the_top_has_the_totals(rig: Rig) -> None:
     found = streaming(rig)
     assert "1 stream; 5 players; 1.0 Mbit/s in" in words(found)

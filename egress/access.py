@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.access.authorise import Shown, authorise_play
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.signed_url import Direction
 from common.config.ladder import SOURCE
 from common.config.settings import Settings
@@ -54,7 +54,8 @@ def judge(
     """
     template = settings.template(app)
     if template is None:
-        return Refusal(RefusalReason.NOT_FOUND, f"there is no app {app}")
+        words = f"there is no app {app}"
+        return Refusal(RefusalReason.NOT_FOUND, words, cause=Cause.NO_APP)
     stream, rendition = stream_id(app, key), rendition or SOURCE
     shown = Shown(viewer.host, query.get("key"), query.get("token"))
     own = settings.stream_keys.get(stream)
@@ -66,6 +67,7 @@ def judge(
         return Refusal(
             RefusalReason.NOT_FOUND,
             f"there is no rendition {rendition}; there are {', '.join(names)}",
+            cause=Cause.NO_RENDITION,
         )
     start = Start.LIVE if query.get("start") == Start.LIVE.value else Start.GOP
     use, until_unix = found.single_use(Direction.PLAY, stream, template.signing)
@@ -78,7 +80,8 @@ def look_up(stream: Stream | None, wanted: PlayWanted) -> Refusal | bool:
         return False
     rendition = stream.renditions.get(wanted.rendition)
     if rendition is None:
-        return Refusal(RefusalReason.NOT_FOUND, _omitted(wanted.rendition, stream.transcoded))
+        words = _omitted(wanted.rendition, stream.transcoded)
+        return Refusal(RefusalReason.NOT_FOUND, words, cause=Cause.NO_RENDITION)
     return rendition.has_start
 
 

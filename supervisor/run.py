@@ -22,16 +22,14 @@ from common.errors import ExitCode
 from common.ipc.bus import Bus
 from common.ipc.control_link import new_boot_id
 from common.ipc.control_messages import (
-    Configure,
     Endpoint,
     Fatal,
     Hello,
     SupervisorBeat,
     Topology,
-    Welcome,
 )
 from common.ipc.identity import ChildId
-from common.ipc.kinds import HEARTBEAT_S, KINDS, settings_for
+from common.ipc.kinds import HEARTBEAT_S, KINDS
 from common.process.unblocked import unblock
 from supervisor.commands.farm_report import FarmReport
 from supervisor.commands.reload import ReloadRefused, read_again
@@ -270,10 +268,7 @@ class Supervisor:
 
     def _welcome(self, hello: Hello) -> None:
         self._control.add(hello.child)
-        endpoints = [e for e in self._endpoints() if e.child != hello.child]
-        settings = settings_for(hello.child.kind, self.settings)
-        welcome = Welcome(self._boot_id, settings, (*endpoints, endpoint_of(hello)))
-        self._control.send(hello.child, welcome)
+        self._control.welcome(hello, self.settings, self._endpoints())
 
     def _on_message(self, child: ChildId, message: Any, payloads: Sequence[bytes]) -> None:
         if isinstance(message, Fatal):
@@ -355,8 +350,7 @@ class Supervisor:
             return False, str(error)
         self.settings = self._launcher.settings = result.settings
         logging.getLogger("tfarm").setLevel(self.settings.log_level)
-        for child in self._control.children():
-            self._control.send(child, Configure(settings_for(child.kind, self.settings)))
+        self._control.configure(self.settings)
         for child in result.new_workers:
             self._start(child)
         self._start_further()

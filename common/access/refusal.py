@@ -34,6 +34,13 @@ class Cause(StrEnum):
     EXPIRED = "expired"  # a signed URL
     OTHER_SCOPE = "other-scope"  # a URL signed for another direction, network or rendition
     USED = "used"  # a signed URL that was for one use
+    NO_APP = "no-app"
+    NO_RENDITION = "no-rendition"
+    BAD_ADDRESS = "bad-address"  # it names no stream, or has characters that none has
+    LIMIT = "limit"  # on connections, handshakes, publishers or players, of one address or of all
+    FLOOD = "flood"  # the address sends more than is read of it
+    NO_HEADER = "no-header"  # of the PROXY protocol, from one of whom it is wanted
+    SOURCE_LIMIT = "source-limit"  # what a publisher sends is beyond the app's limits
 
 
 @dataclass(frozen=True, slots=True)

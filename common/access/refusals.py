@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from common.access.peer_address import host_of, subscriber
-from common.access.refusal import RefusalReason
+from common.access.refusal import Cause, RefusalReason
 
 MAX_REPORTED = 100  # a child's entries between two heartbeats
 MAX_KEPT = 500  # the supervisor's
+_CAUSES = frozenset(cause.value for cause in Cause)
 OTHERS = "others"  # the stream of entries that were put together for want of room
 
 
@@ -38,13 +39,16 @@ class RefusalStatus:
     stream: str = ""  # its label, as in the log: live/3fa2c1d0
     name: str = ""  # APP/KEY, where it is no credential: the app has publish keys
     count: int = 1
+    cause: str = ""  # of `common.access.refusal.Cause`; a later version may have others
 
 
 class RefusalTable:
-    """Refusals, put together by stream and reason; the oldest make way for new ones."""
+    """Refusals, put together by stream, reason and cause; the oldest make way for new ones."""
 
     def __init__(self, max_entries: int = MAX_REPORTED) -> None:
         self.by_reason: Counter[str] = Counter()  # all there were
+        # The same by what was refused, reason and cause, which are few.
+        self.by_cause: Counter[tuple[str, str, str]] = Counter()
         self._max_entries = max_entries
         self._entries: dict[tuple[str, ...], RefusalStatus] = {}  # the newest last
 
@@ -54,6 +58,9 @@ class RefusalTable:
     def add(self, refused: RefusalStatus) -> None:
         """Count one more, or several that were put together elsewhere."""
         self.by_reason[refused.reason.value] += refused.count
+        if refused.cause not in _CAUSES:  # the number of causes is bounded
+            refused = replace(refused, cause="")
+        self.by_cause[refused.what.value, refused.reason.value, refused.cause] += refused.count
         self._put(refused)
 
     def merge(self, refused: Iterable[RefusalStatus]) -> None:
@@ -90,4 +97,4 @@ class RefusalTable:
 
 def _key(refused: RefusalStatus) -> tuple[str, ...]:
     who = refused.stream or subscriber(host_of(refused.address))
-    return refused.what.value, refused.reason.value, who
+    return refused.what.value, refused.reason.value, refused.cause, who

@@ -160,9 +160,7 @@ def _grant(found: "re.Match[str]") -> Grant | None:
         except ValueError:  # bits behind the prefix, or a prefix that is too long
             return None
     renditions = tuple(found["renditions"].split(",")) if found["renditions"] else ()
-    return Grant(
-        found["key_id"], int(found["expiry"]), renditions, network, found["once"] or ""
-    )
+    return Grant(found["key_id"], int(found["expiry"]), renditions, network, found["once"] or "")
 
 
 def _is_in(host: str, network: Network) -> bool:

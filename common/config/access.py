@@ -1,4 +1,4 @@
-"""How one is let in, as an operator says it: rules of ways, and the keys of signed URLs. Pure values.
+"""How one is let in, as an operator says it: rules of ways, and signing keys. Pure values.
 
 `common/access/authorise.py` applies them.
 """

@@ -1,6 +1,6 @@
 """What an RTMP play request asks for: its address, judged by the rules for all outputs. Pure."""
 
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.config.settings import Settings
 from common.errors import AddressError
 from common.ipc.identity import stream_id
@@ -16,7 +16,7 @@ def judge_address(
     try:
         address = parse_play(app, tc_url, name)
     except AddressError as error:
-        return Refusal(RefusalReason.NOT_FOUND, str(error))
+        return Refusal(RefusalReason.NOT_FOUND, str(error), cause=Cause.BAD_ADDRESS)
     return judge(settings, address.app, address.key, address.rendition, address.query, viewer)
 
 

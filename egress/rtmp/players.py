@@ -15,7 +15,7 @@ from functools import partial
 from common.access.authorise import used_before
 from common.access.fair_turns import Budget
 from common.access.peer_address import Networks, host_of, subscriber
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
 from common.access.wrong_keys import WrongKeys
 from common.config.limits import too_many_players
@@ -203,7 +203,7 @@ class Players:
         elif self._by_address.is_exceeded(connection.host):
             limit = limits.max_players_per_address
             text = f"{limit} players are here from this address, as many as one may"
-            self._refuse(connection, Refusal(RefusalReason.DENIED, text))
+            self._refuse(connection, Refusal(RefusalReason.DENIED, text, cause=Cause.LIMIT))
         elif isinstance(wanted, Refusal):
             self._refuse_in_time(connection, wanted)
         elif why := self._beyond_template(connection, wanted):
@@ -302,6 +302,7 @@ class Players:
                 connection.address,
                 time.time(),
                 self._label(connection),
+                cause=refusal.cause.value,
             )
         )
         connection.refuse(refusal)

@@ -17,7 +17,7 @@ from functools import partial
 from common.access.fair_turns import Budget
 from common.access.peer_address import Networks, host_of, subscriber
 from common.access.proxy_protocol import ProxyHeader
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.refusals import Attempted
 from common.config.settings import Settings
 from common.process.fair_reading import FairReading
@@ -34,6 +34,8 @@ from ingest.rtmp.player_handover import Players
 from ingest.rtmp.publish_address import attempt_of
 from ingest.streams.admission import Admission
 from ingest.streams.registry import Streams
+
+FLOODS = Refusal(RefusalReason.DENIED, "it sent more than is read of an address", cause=Cause.FLOOD)
 
 log = logging.getLogger("tfarm.ingest.rtmp.listener")
 
@@ -144,14 +146,15 @@ class Server:
         what = f"there is no app {app[:64]!r} here" if app else "the address names no app"
         # What stands in the place of the app may be a key: people leave the app out.
         words = f"no such app (sha256 {key_hash(app or '')}...)"
-        self._log_refused(connection.peer, Refusal(RefusalReason.NOT_FOUND, words))
+        refusal = Refusal(RefusalReason.NOT_FOUND, words, cause=Cause.NO_APP)
+        self._log_refused(connection.peer, refusal)
         connection.refuse_connect(request.request_id, NO_APP, what)
 
     def publish(self, connection: Connection, request: PublishRequested, now: float) -> None:
         if connection.publishes > 1:
             why_not = self._admission.admit_again(connection.host, now)
             if why_not is not None:
-                refusal = Refusal(RefusalReason.DENIED, why_not)
+                refusal = Refusal(RefusalReason.DENIED, why_not, cause=Cause.LIMIT)
                 self._log_refused(connection.peer, refusal)
                 connection.refuse_publish(request.request_id, refusal)
                 return
@@ -228,18 +231,20 @@ class Server:
     def _refuse_header(self, proxy: str, reason: str) -> None:
         if reason:
             words = f"{reason}; it is in ingest.trusted_proxies, and must send one"
-            self._log_refused(proxy, Refusal(RefusalReason.DENIED, words))
+            self._log_refused(proxy, Refusal(RefusalReason.DENIED, words, cause=Cause.NO_HEADER))
 
     def _admit(self, sock: socket.socket, host: str, peer: str) -> None:
         now = self.now()
         if self.newcomers.is_refused(host):
             sock.close()
             self.refused += 1  # the log has a line of its address
+            self._streams.log.count(Attempted.CONNECT, peer, FLOODS)
             return
         why_not = self._admission.admit(host, now)
         if why_not is not None:
             sock.close()
-            self._log_refused(peer, Refusal(RefusalReason.DENIED, why_not))
+            refusal = Refusal(RefusalReason.DENIED, why_not, cause=Cause.LIMIT)
+            self._log_refused(peer, refusal)
             return
         self.accepted += 1
         try:

@@ -1,6 +1,6 @@
 """The address in an RTMP publish request, as `ingest.streams` asks for it. Pure."""
 
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.errors import AddressError
 from common.rtmp.address import parse_publish
 from common.rtmp.events import PublishRequested
@@ -12,7 +12,7 @@ def attempt_of(request: PublishRequested) -> PublishAttempt | Refusal:
     try:
         address = parse_publish(request.app, request.tc_url, request.name)
     except AddressError as error:
-        return Refusal(RefusalReason.NOT_FOUND, str(error))
+        return Refusal(RefusalReason.NOT_FOUND, str(error), cause=Cause.BAD_ADDRESS)
     query = address.query
     return PublishAttempt(
         request.request_id, address.app, address.key, query.get("key"), query.get("token")

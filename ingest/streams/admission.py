@@ -13,17 +13,19 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from common.access.address_limits import AddressBook, AddressUsageByPeer, too_many_publishes
-from common.access.bans import Bans
-from common.access.credentials import Credentials, credentials
 from common.access.authorise import (
     Shown,
     authorise_publish,
     is_key_a_name,
     publish_entry_names,
+    used_before,
 )
+from common.access.bans import Bans
+from common.access.credentials import Credentials, credentials
 from common.access.peer_address import Networks, subscriber
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.signed_url import Direction
+from common.access.used_urls import UsedUrls
 from common.access.wrong_keys import WrongKeys
 from common.config.settings import IngestSettings, Settings
 from common.ipc.identity import StreamId, split_stream_id, stream_id
@@ -44,6 +46,7 @@ class Admission:
         self._open = 0
         self._addresses = AddressBook()
         self._wrong_keys = WrongKeys()
+        self._used_urls = UsedUrls()
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
         self.configure(settings)
 
@@ -114,6 +117,24 @@ class Admission:
         ):
             return too_many_publishes(publishers.limit)
         publishers.here.add(host)
+        return None
+
+    def admit_with(
+        self,
+        checked: "PublishAdmitted",
+        host: str,
+        instead_of: str | None,
+        *,
+        is_new: bool,
+        now_unix: float,
+    ) -> Refusal | None:
+        """Count a publisher in as `admit_publish` does, and use up a URL that is for one use."""
+        why = self.admit_publish(host, instead_of, is_new=is_new)
+        if why is not None:
+            return Refusal(RefusalReason.DENIED, why, cause=Cause.LIMIT)
+        if not self._used_urls.use(checked.use, checked.until_unix, now_unix):
+            self.release_publish(host)
+            return used_before()
         return None
 
     def is_beyond_limit(self, host: str) -> bool:
@@ -187,7 +208,8 @@ def check_attempt(
         return banned
     template = settings.template(attempt.app)
     if template is None:
-        return Refusal(RefusalReason.DENIED, f"there is no app {attempt.app!r} here")
+        words = f"there is no app {attempt.app!r} here"
+        return Refusal(RefusalReason.DENIED, words, cause=Cause.NO_APP)
     stream = stream_id(attempt.app, attempt.key)
     own = settings.stream_keys.get(stream)
     shown = Shown(host, attempt.publish_key, attempt.token)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.codecs.aac import frame_ms
 from common.config.ladder import Takeover
 from common.config.limits import beyond_header
@@ -345,7 +345,7 @@ def _unsupported(codec: VideoCodec) -> Refusal:
 
 
 def _beyond_limits(words: str) -> Refusal:
-    return Refusal(RefusalReason.DENIED, words, is_lasting=True)
+    return Refusal(RefusalReason.DENIED, words, is_lasting=True, cause=Cause.SOURCE_LIMIT)
 
 
 def _frame_s(config: AudioConfig) -> float | None:

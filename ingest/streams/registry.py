@@ -8,11 +8,9 @@ met as `PublishingConnection`; `now` is CLOCK_MONOTONIC in seconds.
 
 from collections.abc import Callable, Iterable
 
-from common.access.authorise import used_before
 from common.access.bans import Bans
 from common.access.credentials import IN_USE, Credentials
 from common.access.refusal import Refusal, RefusalReason
-from common.access.used_urls import UsedUrls
 from common.config.settings import Settings
 from common.ipc.control_messages import Placement, PublisherBack
 from common.ipc.identity import StreamId
@@ -66,7 +64,6 @@ class Streams:
         self._connections: dict[StreamId, PublishingConnection] = {}
         self.read_batching = ReadBatching(peers, clock, self.is_publishing)
         self.memory = RefusalMemory()
-        self._used_urls = UsedUrls()
         self.bans = Bans(unix_time)
         self.captures: Captures = NoCaptures()
         self.log = StreamLog(clock, unix_time)
@@ -80,8 +77,8 @@ class Streams:
         self, connection: PublishingConnection, attempt: PublishAttempt, now: float
     ) -> None:
         """A connection asks to publish: refuse it, let it go on with a stream, or ask for room."""
-        now_unix = self._unix_time()
-        checked = check_attempt(attempt, self.settings, self.bans, connection.host, now_unix)
+        unix = self._unix_time()
+        checked = check_attempt(attempt, self.settings, self.bans, connection.host, unix)
         if isinstance(checked, Refusal):
             self.refuse(connection, attempt.request_id, checked, now, attempt)
             return
@@ -89,16 +86,10 @@ class Streams:
         refusal = self.memory.recall(stream, now, connection.host)
         refusal = refusal or self.is_in_use(stream, credentials, now)
         if refusal is None:
-            before = self._connections.get(stream)
-            why = self._admission.admit_publish(
-                connection.host,
-                before.host if before else None,
-                is_new=stream not in self._streams,
-            )
-            refusal = Refusal(RefusalReason.DENIED, why) if why else None
-            if not why and not self._used_urls.use(checked.use, checked.until_unix, now_unix):
-                self._admission.release_publish(connection.host)
-                refusal = used_before()
+            before, is_new = self._connections.get(stream), stream not in self._streams
+            instead_of = before.host if before else None
+            admit = self._admission.admit_with
+            refusal = admit(checked, connection.host, instead_of, is_new=is_new, now_unix=unix)
         if refusal is not None:
             self.refuse(connection, attempt.request_id, refusal, now, attempt)
             return

@@ -60,7 +60,7 @@ class StreamLog:
                 "publish refused stream=%s peer=%s code=%s reason=%s%s",
                 label or "?",
                 peer,
-                refusal.reason,
+                refusal.cause or refusal.reason,
                 refusal.for_log,
                 more(held_back),
             )
@@ -76,8 +76,10 @@ class StreamLog:
     ) -> None:
         """Count a refusal for status."""
         at = self._unix_time()
-        words = refusal.for_log
-        self.refusals.add(RefusalStatus(what, refusal.reason, words, peer, at, label, name))
+        words, cause = refusal.for_log, refusal.cause.value
+        self.refusals.add(
+            RefusalStatus(what, refusal.reason, words, peer, at, label, name, cause=cause)
+        )
 
     def _log(
         self, level: int, what: str, stream: StreamId, fields: str, values: Sequence[object]

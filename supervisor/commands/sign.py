@@ -74,7 +74,8 @@ def run(
         typer.echo(token)
         return
     path = "/".join(part for part in (app, key, rendition) if part)
-    typer.echo(f"{base.rstrip('/') or url_base(address_text(settings.listen))}/{path}?token={token}")
+    base = base.rstrip("/") or url_base(address_text(settings.listen))
+    typer.echo(f"{base}/{path}?token={token}")
 
 
 def _settings(config: Path) -> "Settings":

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from common.access.exposure import exposure
+from common.access.refusals import RefusalTable
 from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import AudioLevels, RenditionStatus
@@ -94,11 +95,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
             for s, left_s in state.kicks.left(facts.now_s).items()
         ],
         "bans": ban_documents(state.bans.current(facts.now_unix)),
-        "refused": dict(state.refusals.by_reason),
-        "refusals": [
-            asdict(entry) | {"what": entry.what.value, "reason": entry.reason.value}
-            for entry in state.refusals.entries()
-        ],
+        **_refusals(state.refusals),
         "decisions": [
             {
                 "at_unix": facts.now_unix - (facts.now_s - note.at_s),
@@ -107,6 +104,21 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
                 "text": note.text,
             }
             for note in state.history
+        ],
+    }
+
+
+def _refusals(refusals: RefusalTable) -> Json:
+    """How many there were, by reason and by cause, and the last ones."""
+    return {
+        "refused": dict(refusals.by_reason),
+        "refused_causes": [
+            {"what": what, "reason": reason, "cause": cause, "count": count}
+            for (what, reason, cause), count in sorted(refusals.by_cause.items())
+        ],
+        "refusals": [
+            asdict(entry) | {"what": entry.what.value, "reason": entry.reason.value}
+            for entry in refusals.entries()
         ],
     }
 

@@ -408,7 +408,7 @@ def _refusals(refusals: Sequence[Json], width: int, *, is_all: bool) -> list[Lin
                         _clock(entry["at_unix"]),
                         entry["name"] or entry["stream"] or "-",
                         str(entry["count"]),
-                        entry["reason"],
+                        entry["cause"] or entry["reason"],
                         entry["address"],
                         entry["words"],
                     )

@@ -16,10 +16,10 @@ import math
 from dataclasses import dataclass
 
 from common.access.address_limits import too_many_publishes
-from common.access.credentials import may_succeed, not_its_own
 from common.access.authorise import publish_entry_names
+from common.access.credentials import may_succeed, not_its_own
 from common.access.peer_address import host_of, subscriber
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.config.ladder import Pipeline
 from common.config.limits import too_many_publishers
 from common.ipc.control_messages import (
@@ -104,7 +104,8 @@ class Admission:
         requested = RequestedStream(ingest, request)
         limit = self._state.settings.ingest.max_publishes_per_address
         if request.is_at_limit and self._publishes_beside(request) >= limit:
-            refusal = Refusal(RefusalReason.DENIED, too_many_publishes(limit))
+            words = too_many_publishes(limit)
+            refusal = Refusal(RefusalReason.DENIED, words, cause=Cause.LIMIT)
             return [_refuse(requested, refusal)]
         kicked = self._state.kicks.refusal(request.stream_id, now, request.credentials)
         if kicked is not None:

@@ -12,7 +12,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Cause, Refusal, RefusalReason
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import PublishRequest
 from common.ipc.identity import ChildId
@@ -113,7 +113,9 @@ def look(
     request = requested.request
     template = state.settings.template_of(request.stream_id)
     if template is None:
-        return Refuse(Refusal(RefusalReason.NOT_FOUND, "there is no such app here"))
+        return Refuse(
+            Refusal(RefusalReason.NOT_FOUND, "there is no such app here", cause=Cause.NO_APP)
+        )
     presence = Present(requested.ingest)
     stream = Stream(
         request.stream_id, template, presence, request.address, now, owner=request.credentials

@@ -14,15 +14,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.bus import Bus, Receiver
 from common.ipc.command_messages import Answer, Command
 from common.ipc.control_link import control_address
-from common.ipc.control_messages import Fatal, Hello, SupervisorBeat
+from common.ipc.control_messages import (
+    Configure,
+    Endpoint,
+    Fatal,
+    Hello,
+    SupervisorBeat,
+    Welcome,
+)
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
+from common.ipc.kinds import settings_for
 from common.ipc.peer_credentials import is_trusted
 from common.process.log import PeerLines, more
+from supervisor.processes.hellos import endpoint_of
 
 log = logging.getLogger("tfarm.supervisor.processes.control")
 
@@ -85,10 +95,6 @@ class Control:
         """Return the ZeroMQ identity of the present incarnation; "": there is none."""
         return self._addresses.get(child, b"").decode()
 
-    def children(self) -> tuple[ChildId, ...]:
-        """Those whose present incarnation can be sent something."""
-        return tuple(self._addresses)
-
     def remove(self, child: ChildId) -> None:
         """Send nothing more to a child, and take nothing more from it."""
         address = self._addresses.pop(child, None)
@@ -101,6 +107,17 @@ class Control:
         if address is None:
             return False
         return self._router.send([address, encode(message), *payloads])
+
+    def welcome(self, hello: Hello, settings: Settings, endpoints: Sequence[Endpoint]) -> None:
+        """Answer a hello: the settings that are for it, and who else runs."""
+        others = [endpoint for endpoint in endpoints if endpoint.child != hello.child]
+        suited = settings_for(hello.child.kind, settings)
+        self.send(hello.child, Welcome(self._boot_id, suited, (*others, endpoint_of(hello))))
+
+    def configure(self, settings: Settings) -> None:
+        """Send all children the settings that are for them."""
+        for child in tuple(self._addresses):
+            self.send(child, Configure(settings_for(child.kind, settings)))
 
     def broadcast(self, message: object) -> None:
         """Send to all children."""

@@ -131,17 +131,18 @@ def test_status_says_who_was_refused_why_and_how_often_and_the_log_has_the_label
         play_refusal(farm.url("busy", "999p"))
 
         def found() -> dict[tuple[str, str], dict[str, Any]]:
-            return {(e["what"], e["reason"]): e for e in farm.status()["refusals"]}
+            return {(e["what"], e["cause"] or e["reason"]): e for e in farm.status()["refusals"]}
 
-        until(lambda: len(found()) == 4, 5, "all are in the status")
-        denied = found()["publish", "denied"]
+        until(lambda: len(found()) == 5, 5, "all are in the status")
+        wrong, missing = found()["publish", "wrong-key"], found()["publish", "no-key"]
         label = stream_label("locked/cam7")
-        assert (denied["stream"], denied["name"], denied["count"]) == (label, "locked/cam7", 3)
-        assert denied["words"] == "the publish key (?key=...) of locked is missing"
-        assert denied["address"].startswith("127.0.0.1:")
+        assert (wrong["stream"], wrong["name"], wrong["count"]) == (label, "locked/cam7", 2)
+        assert (missing["reason"], missing["count"]) == ("denied", 1)
+        assert missing["words"] == "the publish key (?key=...) of locked is missing"
+        assert wrong["address"].startswith("127.0.0.1:")
         assert found()["publish", "name-in-use"]["stream"] == stream_label("live/busy")
         assert found()["publish", "name-in-use"]["name"] == "", "a credential there"
-        assert found()["play", "not-found"]["stream"] == stream_label("live/busy")
+        assert found()["play", "no-rendition"]["stream"] == stream_label("live/busy")
         assert f"publish refused stream={label} peer=127.0.0.1:" in farm.log()
         assert f"publish refused stream={stream_label('live/busy')} " in farm.log()
         farm.wait_log(f"player closed stream={stream_label('live/busy')} ")

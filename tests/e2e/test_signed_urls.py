@@ -43,7 +43,9 @@ def farm() -> Iterator[Farm]:
     with Farm(CONFIG) as running:
         yield running
         shown = running.log() + str(running.status())
-    for credential in ("let-me-in", SECRET, "token="):
+        causes = {entry["cause"] for entry in running.status()["refused_causes"]}
+    assert causes >= {"forged", "other-scope", "not-signed", "used"}
+    for credential in ("let-me-in", SECRET, "token=k1", "token=old"):
         assert credential not in shown
 
 

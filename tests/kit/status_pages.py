@@ -118,6 +118,7 @@ def refusal_row(index: int = 0, **fields: Any) -> dict[str, Any]:
         "at_unix": 1_900.0 + index,
         "stream": f"live/3fa2c1d{index % 10}",
         "name": "",
+        "cause": "wrong-key",
         "count": 1 + index,
     }
     return row | fields

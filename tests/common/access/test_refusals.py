@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.access.refusal import RefusalReason
+from common.access.refusal import Cause, RefusalReason
 from common.access.refusals import OTHERS, Attempted, RefusalStatus, RefusalTable
 
 CAM = RefusalStatus(
@@ -22,6 +22,23 @@ def test_refusals_of_one_stream_for_one_reason_are_one_entry_with_the_last_words
     assert (denied.count, denied.words, denied.address) == (2, "no key", "192.0.2.9:1")
     assert (full.count, full.reason) == (1, RefusalReason.FULL)
     assert table.by_reason == {"denied": 2, "full": 1}
+
+
+def test_causes_are_counted_apart_and_unheard_of_ones_are_none() -> None:
+    table = RefusalTable()
+    for cause in (Cause.EXPIRED.value, Cause.EXPIRED.value, Cause.FORGED.value, "x", "y"):
+        table.add(replace(CAM, cause=cause))
+    assert [(entry.cause, entry.count) for entry in table.entries()] == [
+        ("expired", 2),
+        ("forged", 1),
+        ("", 2),
+    ]
+    assert table.by_reason == {"denied": 5}
+    assert table.by_cause == {
+        ("publish", "denied", "expired"): 2,
+        ("publish", "denied", "forged"): 1,
+        ("publish", "denied", ""): 2,
+    }
 
 
 def test_without_a_stream_they_are_counted_by_address_whatever_the_port() -> None:
@@ -66,6 +83,7 @@ def test_the_oldest_are_put_together_when_there_are_too_many() -> None:
             st.sampled_from(["", "live/a", "live/b", "live/c", OTHERS]),
             st.just(""),
             st.integers(1, 5),
+            st.sampled_from(["", *Cause, "unheard-of"]),
         ),
         max_size=80,
     ),
@@ -79,5 +97,6 @@ def test_none_is_lost_and_the_table_is_bounded(
     total = sum(entry.count for entry in refused)
     assert sum(table.by_reason.values()) == total
     assert sum(entry.count for entry in table.entries()) == total
-    others = len(Attempted) * len(RefusalReason)
+    assert sum(table.by_cause.values()) == total
+    others = len(Attempted) * len(RefusalReason) * len(Cause)
     assert len(table) <= max_entries + others

@@ -45,7 +45,8 @@ def test_without_room_nothing_is_let_in_twice() -> None:
     )
 )
 def test_nothing_is_used_twice_while_it_is_good_and_memory_is_bounded(steps) -> None:
-    used, good, now = UsedUrls(most=4), {}, 0
+    used, now = UsedUrls(most=4), 0
+    good: dict[str, int] = {}
     for name, life, passes in steps:
         now += passes
         name = f"{name}{life}"

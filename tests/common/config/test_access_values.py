@@ -31,9 +31,9 @@ def test_anything_else_is_no_rule(value: Any) -> None:
         AccessRule().read(value)
 
 
-@pytest.mark.parametrize("value", ["short", "x" * 257, 5, None])
+@pytest.mark.parametrize("value", ["hunter2", "x" * 257, 5, None])
 def test_a_secret_is_long_and_stands_in_no_problem(value: Any) -> None:
     with pytest.raises(ValueError, match="16 to 256") as caught:
         SigningSecret().read(value)
-    assert str(value) not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
     assert SigningSecret().read("x" * 16) == "x" * 16

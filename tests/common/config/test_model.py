@@ -67,7 +67,8 @@ def test_a_default_or_else_an_example_can_be_written_and_is_read_again(declared:
     assert (raw is None) == (declared.key.example is not None)
     if raw is None:
         example = declared.key.example
-        for value in example.values() if declared.is_map else [example]:
+        several = example.values() if declared.is_map else example
+        for value in several if declared.is_map or declared.is_array else [example]:
             declared.kind.read(value)
     elif declared.is_array:
         assert tuple(map(declared.kind.read, raw)) == declared.key.default

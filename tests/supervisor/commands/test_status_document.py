@@ -241,10 +241,14 @@ def test_refusals_of_all_children_are_counted_together(rig: Rig) -> None:
     )
     for _ in range(2):
         rig.beat(INGEST0, refusals=(refused, replace(refused, stream="live/b", count=5)))
-    player = replace(refused, what=Attempted.PLAY, reason=RefusalReason.NOT_FOUND)
+    player = replace(refused, what=Attempted.PLAY, reason=RefusalReason.NOT_FOUND, cause="no-app")
     rig.beat(EGRESS0, refusals=(player,))
     found = document(rig)
     assert found["refused"] == {"denied": 12, "not-found": 1}
+    assert found["refused_causes"] == [
+        {"what": "play", "reason": "not-found", "cause": "no-app", "count": 1},
+        {"what": "publish", "reason": "denied", "cause": "", "count": 12},
+    ]
     assert [(e["what"], e["stream"], e["count"]) for e in found["refusals"]] == [
         ("publish", "live/3fa2c1d0", 2),
         ("publish", "live/b", 10),

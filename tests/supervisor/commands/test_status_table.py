@@ -123,7 +123,7 @@ def test_refusals_have_their_stream_reason_count_and_address() -> None:
     start = made.index("Last refusals of publishers")
     rows = [line.split() for line in made[start + 2 : start + 7]]
     assert [row[1] for row in rows] == [*(f"live/3fa2c1d{i}" for i in range(4, 8)), "live/cam1"]
-    assert rows[-1][2:5] == ["9", "denied", "203.0.113.8:50122"]
+    assert rows[-1][2:5] == ["9", "wrong-key", "203.0.113.8:50122"]
     assert "the publish key (?key=...) of live is wrong" in " ".join(rows[-1])
     assert made[start + 7 : start + 9] == ["", "Last refusals of players"], "five of each"
     assert "203.0.113.0:50122" in words(found, 120), "all of them with -v"

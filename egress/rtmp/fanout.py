@@ -18,7 +18,7 @@ from egress.rtmp.from_units import Entry, EntryBuffer
 from egress.rtmp.player_queue import Player
 from egress.streams.rendition import Rendition
 from egress.streams.subscribers import Start
-from egress.streams.tag import Config, Tag
+from egress.streams.tag import VIDEO, Config, Tag
 
 
 class Peer(Protocol):
@@ -128,6 +128,7 @@ class Channel:
     def join(self, sink: Sink, start: Start, message_stream_id: int) -> None:
         """Let a player in; what it starts with is in its queue then."""
         self._subscribe()
+        self._keep_still()
         sink.player.join(self.buffer, start, message_stream_id, self._flushed)
         self.behind.add(sink)
         if not self._is_subscribed:
@@ -194,8 +195,7 @@ class Channel:
                 sink.on_queued()
             elif not had_queue:
                 self.caught_up(sink)
-        if not self.rendition.has_start:
-            self.buffer.forget()
+        self._keep_still()
 
     def on_end(self, reason: str, /) -> None:
         self._is_subscribed = False
@@ -219,6 +219,12 @@ class Channel:
     def _flushed(self) -> int:
         """How many entries one may start from: none while a newer keyframe waits to be flushed."""
         return len(self.buffer.gop) if self.rendition.flushed else 0
+
+    def _keep_still(self) -> None:
+        """Of a GOP that outgrew its limits keep what can be shown."""
+        kept = self.rendition.gop_buffer
+        if not kept.tags:
+            self.buffer.keep_still(kept.last_dts_ms.get(VIDEO))
 
     def _send(self, group: Group, data: bytes, entries: Sequence[Entry]) -> None:
         for sink, sent in group.send(data):

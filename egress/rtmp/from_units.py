@@ -149,6 +149,7 @@ class EntryBuffer:
         self.headers = Headers()
         self.chains = 0  # kinds that steps count for: a player must have got one of each
         self.last_dts_ms: dict[int, int] = {}  # by kind
+        self.still: Entry | None = None  # all that is left of a GOP that outgrew its limits
         self._gop: list[Entry] = []  # since the last keyframe, that included; empty: no start
         self._config = Config()
         self._changes: list[Config] = []  # whose headers go out with the next tags
@@ -189,8 +190,15 @@ class EntryBuffer:
             entries.append(entry)
         return entries
 
-    def forget(self) -> None:
-        """Keep no GOP: who joins waits for the next keyframe."""
+    def keep_still(self, dts_ms: int | None) -> None:
+        """Keep of the GOP its keyframe alone, to be shown at this time, that of the last picture.
+
+        Who joins sees it until the next keyframe comes.
+        """
+        still = self._gop[0] if self._gop else self.still
+        if still is not None and dts_ms is not None:
+            headers = self.headers._replace(video=still.headers.video)
+            self.still = Entry(VIDEO, dts_ms, still.body, headers, None, True, False)
         self._gop = []
 
     def _change(self, config: Config, entries: list[Entry]) -> None:

@@ -175,7 +175,11 @@ class Player(SendQueue):
     # ---- what the player asks for -------------------------------------------------------------
 
     def join(self, buffer: EntryBuffer, start: Start, message_stream_id: int, flushed: int) -> None:
-        """Begin to play: from the GOP's first `flushed` entries, or at the next keyframe."""
+        """Begin to play: from the GOP's first `flushed` entries, or at the next keyframe.
+
+        Behind a GOP that is too long to be kept it begins with the keyframe as a still, and goes on
+        with the sound.
+        """
         self.kinds = EVERYTHING
         self.dropped = 0
         self._gap = 0
@@ -227,6 +231,10 @@ class Player(SendQueue):
                 for kind in self._times
             )
             self._take(entries)
+        elif start is Start.GOP and not buffer.gop and buffer.still is not None:
+            self.phase = Phase.FLOWING
+            self._begin(buffer.still)
+            self._ready &= ~VIDEO  # what refers to it is of no use
 
     # ---- what goes in -------------------------------------------------------------------------
 

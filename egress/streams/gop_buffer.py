@@ -1,9 +1,11 @@
 """One rendition's configuration and its tags since the last keyframe. Pure.
 
-The bounds are those of `common.media.gop_buffer`. Times are stream time.
+The bounds are those of `common.media.gop_buffer`. Times are stream time. Of a GOP that outgrew them
+its keyframe is left, to be shown as a still.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from common.ipc.media_messages import KEY
@@ -18,8 +20,8 @@ MAX_SOUND_STEP_MS: Final = 5_000
 class GopBuffer:
     """Tags in the order in which they go out; what a subscriber starts from.
 
-    The caller appends in order of time for each type. A GOP over the limits is forgotten: who
-    subscribes then waits for the next keyframe.
+    The caller appends in order of time for each type. A GOP over the limits is forgotten, but for
+    its keyframe: who subscribes then sees that until the next one comes.
     """
 
     def __init__(self) -> None:
@@ -27,11 +29,31 @@ class GopBuffer:
         self.last_dts_ms: dict[int, int] = {}  # by tag type
         self._gop: media.GopBuffer[Tag] = media.GopBuffer()
         self._changes: list[Change] = []  # the first one at the keyframe
+        self._key: Tag | None = None  # the latest keyframe, and what was in force with it
+        self._key_config = Config()
 
     @property
     def tags(self) -> Sequence[Tag]:
         """The tags since the last keyframe; empty when there is none to start from."""
         return self._gop.entries
+
+    @property
+    def is_still(self) -> bool:
+        """Whether there is nothing but a still to start from."""
+        return self._key is not None and not self._gop.entries
+
+    @property
+    def still(self) -> tuple[Tag, Config] | None:
+        """The keyframe of a GOP that outgrew the limits, at the time of the last picture.
+
+        With it the configuration to show it by. What came since refers to pictures that are not
+        here.
+        """
+        key = self._key
+        if key is None or not self.is_still:
+            return None
+        config = self.config._replace(video=self._key_config.video)
+        return replace(key, dts_ms=self.last_dts_ms[VIDEO]), config
 
     @property
     def changes(self) -> Sequence[Change]:
@@ -67,5 +89,6 @@ class GopBuffer:
         )
         if is_key:
             self._changes = [Change(0, self.config)]
+            self._key, self._key_config = tag, self.config
         if kept is media.Kept.OVERFLOWED:
             self._changes = []

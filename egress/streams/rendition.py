@@ -171,7 +171,7 @@ class Rendition:
     @property
     def has_start(self) -> bool:
         """True if a subscriber can begin, now or when what came is flushed."""
-        return bool(self.gop_buffer.tags)
+        return bool(self.gop_buffer.tags) or self.gop_buffer.is_still
 
     @property
     def flushed(self) -> int:

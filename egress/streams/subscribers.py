@@ -5,12 +5,13 @@ of its own and drops from it; one that raises is ended. So none costs the others
 """
 
 import logging
+from bisect import bisect_left
 from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
 from egress.streams.gop_buffer import GopBuffer
-from egress.streams.tag import Change, Config, Tag
+from egress.streams.tag import VIDEO, Change, Config, Tag
 
 log = logging.getLogger("tfarm.egress.streams.subscribers")
 
@@ -36,7 +37,10 @@ class Subscriber(Protocol):
         """Another configuration is in force for the units that follow; once before the first."""
 
     def on_units(self, tags: Sequence[Tag], /) -> None:
-        """The next units in order, at most `MAX_BATCH`: the first of all is a keyframe."""
+        """The next units in order, at most `MAX_BATCH`: the first of all is a keyframe.
+
+        That may be a still, of a GOP that is not kept: no other picture comes before the next one.
+        """
 
     def on_end(self, reason: str, /) -> None:
         """Nothing follows: the rendition is over, or this subscriber failed.
@@ -48,7 +52,7 @@ class Subscriber(Protocol):
 class Subscription:
     """One subscriber's place in a rendition."""
 
-    __slots__ = ("_is_whole", "_needs_key", "is_open", "subscriber")
+    __slots__ = ("_has_still", "_is_whole", "_needs_key", "is_open", "subscriber")
 
     def __init__(self, subscriber: Subscriber, *, is_whole: bool = False) -> None:
         """`is_whole`: it begins at the first keyframe of a backlog, not at the last."""
@@ -56,9 +60,15 @@ class Subscription:
         self.is_open = True
         self._is_whole = is_whole
         self._needs_key = True
+        self._has_still = False  # … and its sound goes on
 
     def start(self, gop: GopBuffer, flushed: int) -> None:
-        """Give the buffered GOP, as far as it is flushed."""
+        """Give the buffered GOP, as far as it is flushed, or the still that is left of it."""
+        still = gop.still
+        if still is not None:
+            self._has_still = True
+            tag, config = still
+            self._deliver([tag], [Change(0, config)])
         if flushed > 0:
             tags = gop.tags[:flushed]
             self._needs_key = False
@@ -75,6 +85,9 @@ class Subscription:
         # The last one, if a backlog brings several, for who does not want all.
         places = range(len(tags)) if self._is_whole else range(len(tags) - 1, -1, -1)
         at = next((i for i in places if tags[i].is_key), None)
+        if self._has_still:
+            self._take_beside_still(tags, changes, at)
+            return
         if at is None:
             return
         for change in changes:
@@ -83,6 +96,17 @@ class Subscription:
         self._needs_key = False
         later = [Change(change.at - at, change.config) for change in changes if change.at > at]
         self._deliver(tags[at:], [Change(0, config), *later])
+
+    def _take_beside_still(
+        self, tags: Sequence[Tag], changes: Sequence[Change], key_at: int | None
+    ) -> None:
+        """Give all but the pictures before the keyframe, which cannot be decoded."""
+        if key_at is not None:
+            self._needs_key = self._has_still = False
+        begin = len(tags) if key_at is None else key_at
+        kept = [at for at, tag in enumerate(tags) if at >= begin or tag.type != VIDEO]
+        moved = [Change(bisect_left(kept, change.at), change.config) for change in changes]
+        self._deliver([tags[at] for at in kept], moved)
 
     def _deliver(self, tags: Sequence[Tag], changes: Sequence[Change]) -> None:
         at = 0

@@ -76,6 +76,46 @@ def test_players_in_step_get_the_same_bytes_by_one_send_a_flush() -> None:
     assert feed.channel.players == 5
 
 
+def test_players_behind_a_gop_that_is_not_kept_see_its_keyframe_until_the_next_one() -> None:
+    feed = begun()
+    there = MemorySink()
+    there.join(feed.channel)
+
+    def go_on(*seconds: int) -> None:
+        for at in seconds:
+            feed.video(at * 1_000, at % 30 == 0)
+            feed.audio(at * 1_000)
+            feed.flush()
+
+    go_on(*range(1, 24))
+    first, second, live = MemorySink(), MemorySink(), MemorySink()
+    first.join(feed.channel)
+    still = ["M", "H", "h", "v0@23000"]
+    assert texts(bytes(first.got)) == still
+    go_on(24, 25)
+    second.join(feed.channel)
+    live.join(feed.channel, Start.LIVE)
+    go_on(26, 30, 31)
+    tail = ["v30000", "a30000", "v31000", "a31000"]
+    assert texts(bytes(first.got)) == [*still, "a24000", "a25000", "a26000", "H", *tail]
+    assert texts(bytes(second.got)) == [*still[:3], "v0@25000", "a26000", "H", *tail]
+    assert texts(bytes(live.got)) == ["M", "H", "h", *tail]
+    between = ["v24000", "a24000", "v25000", "a25000", "v26000", "a26000"]
+    assert texts(bytes(there.got))[-10:] == [*between, *tail]
+    assert not feed.channel.behind
+
+
+def test_a_first_player_behind_a_gop_that_is_not_kept_sees_its_keyframe() -> None:
+    feed = begun()
+    for at in range(1, 24):
+        feed.video(at * 1_000, False)
+        feed.flush()
+    for _ in range(2):
+        sink = MemorySink()
+        sink.join(feed.channel)
+        assert texts(bytes(sink.got)) == ["M", "H", "h", "v0@23000"]
+
+
 def test_a_full_socket_leaves_the_group_and_comes_back() -> None:
     feed = begun()
     quick, slow = MemorySink(), MemorySink()

@@ -48,6 +48,23 @@ def test_a_gop_too_long_in_time_is_forgotten_until_the_next_keyframe() -> None:
     assert len(made.tags) == 1
 
 
+def test_of_a_gop_too_long_its_keyframe_is_left_as_a_still_of_now() -> None:
+    made = Gop()
+    made.configure(Config(video=VIDEO_CONFIG))
+    made.add(VIDEO, 0, KEY, picture("v", True))
+    assert (made.is_still, made.still) == (False, None)
+    made.configure(Config(video=VIDEO_CONFIG, audio=AUDIO_CONFIG))
+    for at_ms in (gop_buffer.MAX_GOP_MS + 1, gop_buffer.MAX_GOP_MS + 41):
+        made.add(VIDEO, at_ms, 0, picture("v"))
+        assert made.is_still
+        assert made.still is not None
+        still, config = made.still
+        assert (still.dts_ms, still.body, still.is_key) == (at_ms, picture("v", True), True)
+        assert config == Config(video=VIDEO_CONFIG, audio=AUDIO_CONFIG)
+    made.add(VIDEO, gop_buffer.MAX_GOP_MS + 81, KEY, picture("v", True))
+    assert (made.is_still, made.still) == (False, None)
+
+
 def test_audio_that_leads_makes_no_gop_longer() -> None:
     made = Gop()
     made.add(VIDEO, 0, KEY, picture("v", True))

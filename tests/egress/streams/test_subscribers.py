@@ -281,3 +281,28 @@ def test_at_the_end_all_are_ended_once() -> None:
     feed.rendition.end("again")
     assert (recorder.ended, sink.ended) == ("it is over", "it is over")
     assert not feed.rendition.is_subscribed
+
+
+@pytest.mark.parametrize("start", [Start.GOP, Start.FIRST])
+def test_behind_a_gop_that_is_not_kept_it_begins_with_a_still_and_the_sound(start: Start) -> None:
+    feed = Feed(gop=30, step_ms=1_000)
+    feed.next(25)
+    assert feed.rendition.has_start
+    recorder = UnitRecorder()
+    feed.rendition.subscribe(recorder, start)
+    assert recorder.read() == ["C", "v24000K"]
+    feed.next(2)
+    give_shared(feed.rendition, audio_header_tag(26_000, AUDIO_HEADER + b"x"))
+    feed.next(1)
+    assert recorder.read() == ["a25000", "a26000", "C", "a27000"]
+    feed.next(4)
+    assert recorder.read() == ["a28000", "a29000", "v30000K", "a30000", "v31000", "a31000"]
+
+
+def test_who_wants_no_picture_of_before_waits_for_the_next_keyframe() -> None:
+    feed = Feed(gop=30, step_ms=1_000)
+    feed.next(25)
+    recorder = UnitRecorder()
+    feed.rendition.subscribe(recorder, Start.LIVE)
+    feed.next(6)
+    assert recorder.read() == ["C", "v30000K", "a30000"]

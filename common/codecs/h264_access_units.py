@@ -173,6 +173,11 @@ class AccessUnitAssembler:
         return done
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether anything waits for its picture."""
+        return bool(self._ahead)
+
+    @property
     def parameter_sets_ahead(self) -> tuple[bytes, ...]:
         """SPS and PPS that wait for their picture."""
         return tuple(nal for nal in self._ahead if nal[0] & 0x1F in _SETS)

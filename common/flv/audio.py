@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic
 
+from common.codecs.mpeg_audio import mpeg_audio_ms
 from common.codecs.table import AUDIO_CODECS
 from common.errors import FlvError
 from common.flv.extended import (
@@ -82,6 +83,12 @@ _FOURCC_CODECS = {fourcc: _CODECS[format] for fourcc, format in _FOURCC_FORMATS.
 _FOURCCS = {codec: fourcc for fourcc, codec in _FOURCC_CODECS.items()}
 _CLASSIC_MP3 = b"\x2f"  # MP3, 44.1 kHz, 16 bit, stereo; decoders go by the frame's own header
 _RATES_HZ = (5512, 11025, 22050, 44100)
+_NELLYMOSER_BYTES, _NELLYMOSER_SAMPLES = 64, 256  # a block
+_NELLYMOSER_HZ = {  # 0: by the tag's bits
+    AudioFormat.NELLYMOSER_16K: 16_000,
+    AudioFormat.NELLYMOSER_8K: 8_000,
+    AudioFormat.NELLYMOSER: 0,
+}
 
 
 class AudioPacket(IntEnum):
@@ -165,6 +172,21 @@ def _parse_extended(payload: D) -> AudioBody[D]:
     except ValueError:
         raise FlvError(f"E-RTMP audio packet type {track.packet_type}") from None
     return AudioBody(format, 0, 0, 0, packet, track.data, True, track.track_id)
+
+
+def legacy_frame_ms(body: AudioBody[D]) -> float | None:
+    """How long the sound in a message is, in ms, where its format tells; None for AAC."""
+    format, size = body.format, len(body.data)
+    if format in (AudioFormat.MP3, AudioFormat.MP3_8K):
+        return mpeg_audio_ms(body.data)
+    if format in (AudioFormat.PCM, AudioFormat.PCM_LE):
+        return size * 8000 / (body.rate_hz * body.channels * body.sample_bits)
+    if format in (AudioFormat.G711_A_LAW, AudioFormat.G711_MU_LAW):
+        return size / (8 * body.channels)
+    rate_hz = _NELLYMOSER_HZ.get(format)
+    if rate_hz is not None:
+        return size // _NELLYMOSER_BYTES * _NELLYMOSER_SAMPLES * 1000 / (rate_hz or body.rate_hz)
+    return None
 
 
 def further_audio_tracks(payload: D) -> Sequence[FurtherTrack]:

@@ -1,12 +1,14 @@
 """A publisher's audio messages, as units and configurations.
 
 A frame's data is a view of the message it came in. AAC without its sequence header gets one made
-(`missing_header.py`), until one comes. An ADTS header is taken off, and tells the configuration; a
-message of several ADTS frames is several units.
+(`missing_header.py`), until one comes; what comes before either is kept, and follows it with the
+times that it came with. An ADTS header is taken off, and tells the configuration; a message of
+several ADTS frames is several units.
 
 Pure, one a publisher. What cannot be read comes out as `Dropped`; nothing raises.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from common.codecs import aac
@@ -19,6 +21,7 @@ from common.flv.audio import (
     AudioFormat,
     AudioPacket,
     further_audio_tracks,
+    legacy_frame_ms,
     mp3_frame,
     parse_audio,
 )
@@ -29,6 +32,8 @@ from ingest.streams.media_events import AudioHeaderMade, AudioOmitted, Dropped, 
 from ingest.streams.source_times import SourceTimes
 
 MAX_AAC_CONFIG_BYTES = 1024  # sent to every player; a program config element and comment have 300
+
+MAX_EARLY_FRAMES, MAX_EARLY_BYTES = 256, 256 * 1024  # kept for their header
 
 AudioResult = AudioConfig | AudioUnit | AudioOmitted | Dropped | AudioHeaderMade | TrackOmitted
 
@@ -43,6 +48,8 @@ class AudioInput:
         self._frame_ms: float | None = None
         self._is_made = False
         self._missing = MissingHeader(before)
+        self._early: deque[AudioUnit] = deque()  # AAC that waits for its header
+        self._early_bytes = 0
         self._omitted: set[str] = set()
 
     def declare(self, members: Mapping[str, amf0.Value]) -> None:
@@ -85,7 +92,8 @@ class AudioInput:
             case AudioPacket.FRAME | None:
                 data: Data = mp3_frame(body.data) if body.extended else payload
                 results = self._configured(AudioConfig(body.codec))
-                return [*results, self._unit(body.codec, timestamp, data, now)]
+                length_ms = legacy_frame_ms(body)
+                return [*results, self._unit(body.codec, timestamp, data, now, length_ms)]
             case _:
                 return []
 
@@ -117,8 +125,12 @@ class AudioInput:
         if config == self._config:
             return []
         self._config = config
-        self._frame_ms = aac.frame_ms(config.record) if config.codec is AudioCodec.AAC else None
-        return [config]
+        is_aac = config.codec is AudioCodec.AAC
+        self._frame_ms = aac.frame_ms(config.record) if is_aac else None
+        early = list(self._early) if is_aac else []
+        self._early.clear()
+        self._early_bytes = 0
+        return [config, *early]
 
     def _aac(self, timestamp: int, data: memoryview, now: float) -> Sequence[AudioResult]:
         results: list[AudioResult] = []
@@ -131,12 +143,29 @@ class AudioInput:
                 is_known = True
         if not is_known:
             if self._missing.wait(timestamp, frames[0] if frames else data, now):
-                return [_dropped("AAC before its sequence header")]
+                return self._keep_early(timestamp, _without_adts(frames) or [data], now)
             results += self._make()
         if not frames:
-            return [*results, self._unit(AudioCodec.AAC, timestamp, data, now)]
-        raws = [frame[aac.adts_header_bytes(frame) :] for frame in frames]
-        return [*results, *(self._unit(AudioCodec.AAC, timestamp, raw, now) for raw in raws)]
+            return [*results, self._unit(AudioCodec.AAC, timestamp, data, now, self._frame_ms)]
+        units = (
+            self._unit(AudioCodec.AAC, timestamp, raw, now, self._frame_ms)
+            for raw in _without_adts(frames)
+        )
+        return [*results, *units]
+
+    def _keep_early(
+        self, timestamp: int, raws: Sequence[memoryview], now: float
+    ) -> Sequence[AudioResult]:
+        """Let frames wait for a header; the oldest go if they are too many."""
+        frame_ms = self._missing.likely_frame_ms
+        for raw in raws:
+            self._early.append(self._unit(AudioCodec.AAC, timestamp, raw, now, frame_ms))
+            self._early_bytes += len(raw)
+        dropped: list[AudioResult] = []
+        while len(self._early) > MAX_EARLY_FRAMES or self._early_bytes > MAX_EARLY_BYTES:
+            self._early_bytes -= len(self._early.popleft().data)
+            dropped.append(_dropped("AAC before its sequence header"))
+        return dropped
 
     def _make(self) -> Sequence[AudioResult]:
         """Go by a configuration that is made of what is known by now."""
@@ -146,9 +175,15 @@ class AudioInput:
         self._is_made = True
         return [AudioHeaderMade(describe_audio(self._config)), *results]
 
-    def _unit(self, codec: AudioCodec, timestamp: int, data: Data, now: float) -> AudioUnit:
-        stamp = self._times.audio(timestamp, now, self._frame_ms)
+    def _unit(
+        self, codec: AudioCodec, timestamp: int, data: Data, now: float, frame_ms: float | None
+    ) -> AudioUnit:
+        stamp = self._times.audio(timestamp, now, frame_ms)
         return AudioUnit(codec, 0, stamp.dts_ms, data, now, stamp.discontinuity)
+
+
+def _without_adts(frames: Sequence[memoryview]) -> list[memoryview]:
+    return [frame[aac.adts_header_bytes(frame) :] for frame in frames]
 
 
 def _omitted(tracks: Sequence[FurtherTrack], now: float) -> list[AudioResult]:

@@ -63,6 +63,11 @@ class MissingHeader:
         self._rate = _rate(members.get("audiosamplerate")) or self._rate
         self._channels = _channels(members) or self._channels
 
+    @property
+    def likely_frame_ms(self) -> float:
+        """How long a frame is, as far as is known before anything was measured."""
+        return _FRAME_SAMPLES * 1000 / (self._rate or DEFAULT_RATE)
+
     def wait(self, timestamp: int, frame: Data, now: float) -> bool:
         """Take a frame that came before any header; whether one is still waited for."""
         stamp_ms = self._clock.unwrap(timestamp)

@@ -1,7 +1,7 @@
 """Frames of sound that share a time are spread: each follows the one before by its length. Pure.
 
-Phones and hardware encoders hand over several AAC frames together, all stamped with the time of
-that moment: 0, 0, 0, 70, 70, 70. Frames are of one length, so it is known what they mean:
+Phones and hardware encoders hand over several frames together, all stamped with the time of that
+moment: 0, 0, 0, 70, 70, 70. How long a frame is is known, so it is known what they mean:
 
 1. A frame whose stamp is less than a quarter of a frame behind the one before, or steps back, is
    placed one frame behind it.
@@ -27,6 +27,7 @@ class FrameSpread:
 
     def __init__(self) -> None:
         self._last_ms: int | None = None  # the last time taken
+        self._length_ms: float | None = None  # … how long its frame is …
         self._placed_ms: float | None = None  # … and where its frame was placed; None: as it was
         self._even = 0  # frames in a row
         self._is_given_up = False  # by rule 3
@@ -37,9 +38,12 @@ class FrameSpread:
         `is_set_anew`: its time does not follow the one before.
         """
         last_ms, self._last_ms = self._last_ms, time_ms
+        length_ms, self._length_ms = self._length_ms, frame_ms
         if last_ms is None or frame_ms is None or is_set_anew:
             self._placed_ms = None
             return time_ms
+        if length_ms is not None:  # it begins where the one before ends
+            frame_ms = length_ms
         step_ms = time_ms - last_ms
         self._even = self._even + 1 if abs(step_ms - frame_ms) <= _ROUNDING_MS else 0
         is_close = -MOST_AHEAD_MS < step_ms < _CLOSE * frame_ms

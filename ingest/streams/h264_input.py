@@ -141,7 +141,8 @@ class H264Input:
             results += self._in_band(assembler.parameter_sets_ahead)
             if any(isinstance(result, Dropped) for result in results):
                 assembler.drop_parameter_sets_ahead()
-            results.append(_dropped("video tag without a picture"))
+            if not assembler.is_ahead:  # what goes with the next picture is not lost
+                results.append(_dropped("video tag without a picture"))
         return results
 
     def _correct_lengths(self, data: Data) -> list[H264Result]:

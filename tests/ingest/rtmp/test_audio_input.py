@@ -1,5 +1,7 @@
 """ingest/rtmp/audio_input.py: what a publisher's audio messages hold."""
 
+from itertools import pairwise
+
 import pytest
 
 from common.codecs.aac import AudioSpecificConfig, parse_config
@@ -7,6 +9,7 @@ from common.flv import amf0
 from common.flv.audio import aac_frame, aac_sequence_header, audio_body
 from common.media.units import AudioCodec, AudioConfig, AudioUnit, MediaKind
 from common.rtmp.events import AudioReceived, MetadataReceived
+from ingest.rtmp.audio_input import MAX_EARLY_BYTES, MAX_EARLY_FRAMES
 from ingest.rtmp.to_units import Demuxer
 from ingest.streams.media_events import AudioHeaderMade, AudioOmitted, Dropped, TrackOmitted
 from ingest.streams.timeline import Timeline
@@ -20,15 +23,76 @@ RAW = b"\x21\x10\x04\x60\x8c\x1c"
 
 def test_aac_needs_its_sequence_header() -> None:
     demuxer = Demuxer(Timeline())
-    assert demuxer.audio(0, aac_frame(RAW), NOW) == [
-        Dropped(MediaKind.AUDIO, "AAC before its sequence header")
-    ]
     assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == [AAC]
     assert demuxer.audio(0, aac_sequence_header(ASC), NOW) == []
     assert demuxer.audio(20, aac_frame(RAW), NOW) == [audio_unit(20, RAW, NOW)]
     (changed,) = demuxer.audio(40, aac_sequence_header(b"\x11\x90"), NOW)
     assert isinstance(changed, AudioConfig)
     assert AudioSpecificConfig.parse(changed.record) == AudioSpecificConfig(2, 48000, 2, 2)
+
+
+def test_aac_before_its_sequence_header_follows_it_with_the_times_it_came_with() -> None:
+    demuxer = Demuxer(Timeline())
+    for at_ms in (100, 123, 146):
+        assert demuxer.audio(at_ms, aac_frame(RAW), NOW + at_ms / 1000) == []
+    assert demuxer.audio(0, aac_sequence_header(ASC), NOW + 0.16) == [
+        AAC,
+        *(audio_unit(at_ms, RAW, NOW + at_ms / 1000) for at_ms in (100, 123, 146)),
+    ]
+    assert demuxer.audio(170, aac_frame(RAW), NOW + 0.17) == [audio_unit(170, RAW, NOW + 0.17)]
+    assert demuxer.audio(0, aac_sequence_header(b"\x11\x90"), NOW)[1:] == []
+
+
+def test_of_too_much_that_comes_before_its_header_the_oldest_is_dropped() -> None:
+    demuxer = Demuxer(Timeline())
+    results = [
+        result
+        for number in range(MAX_EARLY_FRAMES + 3)
+        for result in demuxer.audio(number, aac_frame(RAW), NOW)
+    ]
+    assert results == [Dropped(MediaKind.AUDIO, "AAC before its sequence header")] * 3
+    large = RAW + bytes(MAX_EARLY_BYTES // 2)
+    for _ in range(3):
+        demuxer.audio(900, aac_frame(large), NOW)
+    config, *units = demuxer.audio(0, aac_sequence_header(ASC), NOW)
+    assert config == AAC
+    assert [len(unit.data) for unit in units if isinstance(unit, AudioUnit)] == [len(large)]
+
+
+def test_sound_of_another_format_ends_the_wait_for_a_header() -> None:
+    demuxer = Demuxer(Timeline())
+    demuxer.audio(0, aac_frame(RAW), NOW)
+    assert len(demuxer.audio(20, b"\x2f\xff\xfb\x90", NOW)) == 2
+    assert demuxer.audio(40, aac_sequence_header(ASC), NOW) == [AAC]
+
+
+# A message's first byte and its sound; how long it is.
+LENGTHS = [
+    ("MP3", b"\x2f", b"\xff\xfb\x90\x00" + bytes(413), 26.12),
+    ("MP3 at 8 kHz", b"\xee", b"\xff\xe3\x18\x00" + bytes(68), 72.0),
+    ("two frames of MP3", b"\x2f", (b"\xff\xfb\x90\x00" + bytes(413)) * 2, 52.24),
+    ("PCM", b"\x3f", bytes(4 * 441), 10.0),
+    ("G.711", b"\x72", bytes(160), 20.0),
+    ("Nellymoser at 8 kHz", b"\x52", bytes(64), 32.0),
+    ("Nellymoser at 11 kHz", b"\x66", bytes(128), 46.44),
+]
+
+
+@pytest.mark.parametrize(
+    ("head", "sound", "length_ms"), [row[1:] for row in LENGTHS], ids=[row[0] for row in LENGTHS]
+)
+def test_frames_of_one_time_are_spread_in_every_format_that_tells_their_length(
+    head: bytes, sound: bytes, length_ms: float
+) -> None:
+    demuxer = Demuxer(Timeline())
+    times = []
+    for number in range(40):
+        at_ms = round(number // 4 * 4 * length_ms)
+        for result in demuxer.audio(at_ms, head + sound, NOW + at_ms / 1000):
+            if isinstance(result, AudioUnit):
+                times.append(result.dts_ms)
+    assert len(times) == 40
+    assert all(abs(at - number * length_ms) <= 1.5 for number, at in enumerate(times))
 
 
 def test_enhanced_mp4a_comes_out_in_legacy_form() -> None:
@@ -195,9 +259,11 @@ def test_a_missing_header_is_made(
     assert len(notices) == 1
     assert notices[0].what
     units = [result for result in results if isinstance(result, AudioUnit)]
-    dropped = [result for result in results if isinstance(result, Dropped)]
-    assert len(units) + len(dropped) == round(2.0 * rate / 1024)
-    assert len(dropped) <= rate / 1024 + group  # of a second
+    assert len(units) == round(2.0 * rate / 1024)
+    assert not any(isinstance(result, Dropped) for result in results)
+    late = [unit.dts_ms - number * 1024_000 / rate for number, unit in enumerate(units)]
+    assert max(late) - min(late) <= (2 if group == 1 else 6 * 1024_000 / rate)
+    assert all(before.dts_ms < after.dts_ms for before, after in pairwise(units))
 
 
 def test_a_header_that_comes_late_replaces_the_one_that_was_made() -> None:
@@ -215,7 +281,9 @@ def test_a_header_that_comes_late_replaces_the_one_that_was_made() -> None:
 def test_a_header_that_comes_within_half_a_second_is_waited_for() -> None:
     demuxer, results = unheaded({"audiosamplerate": 44100.0}, seconds=0.4)
     assert not any(isinstance(result, AudioConfig) for result in results)
-    assert demuxer.audio(400, aac_sequence_header(ASC), NOW + 0.4) == [AAC]
+    config, *units = demuxer.audio(400, aac_sequence_header(ASC), NOW + 0.4)
+    assert config == AAC
+    assert len(units) == round(0.4 * 44_100 / 1024)
 
 
 def test_metadata_that_comes_late_tells_what_the_frames_do_not() -> None:

@@ -53,6 +53,12 @@ def test_frames_that_come_in_a_burst_a_millisecond_apart_are_spread() -> None:
     assert {22, 23, 24} >= set(steps)
 
 
+def test_each_frame_begins_where_the_one_before_ends() -> None:
+    frames = FrameSpread()
+    lengths_ms = [10.0, 30.0, 20.0, 40.0]
+    assert [frames.take(0, length_ms) for length_ms in lengths_ms] == [0, 10, 40, 60]
+
+
 def test_frames_of_unknown_length_pass_as_they_are() -> None:
     assert spread([0, 0, 0, 70, 70], None) == [0, 0, 0, 70, 70]
 

@@ -98,6 +98,21 @@ def test_parameter_sets_of_no_use_reach_nobody() -> None:
     assert units(source.message(join_avcc(IDR), facts(0))) == [(0, True, IDR)]
 
 
+AUD, SEI = b"\x09\x10", b"\x06\x05\x01\x00\x80"
+
+
+@pytest.mark.parametrize("ahead", [[AUD], [SEI], [AUD, SEI], [*CONFIG.sps, *CONFIG.pps], [b"\x6d"]])
+def test_what_comes_alone_ahead_of_its_picture_goes_with_it_and_counts_as_nothing(
+    ahead: list[bytes],
+) -> None:
+    source = made()
+    for at_ms in (0, 33):
+        for nal in ahead:
+            assert source.message(join_avcc([nal]), facts(at_ms)) == []
+        (unit,) = units(source.message(join_avcc(IDR), facts(at_ms)))
+        assert unit == (at_ms, True, [*ahead, *IDR])
+
+
 def test_what_cannot_be_read_breaks_references() -> None:
     (dropped,) = made().message(b"\xff\xff\xff\xff", facts(0))
     assert isinstance(dropped, Dropped)

@@ -13,6 +13,10 @@ counted, and a single uneven step decides nothing. Over time the count is held t
 The tolerance is one picture and `JITTER_MS` of them. What is ahead or behind is forgotten within
 seconds, since a measured rate is never quite the real one. Before the source's rate is known at
 all, pictures are taken by the rendition's rate, one too early at most. Keyframes are always taken.
+
+Stamps of a clock that runs slow make pictures look more frequent than they are, until ingest finds
+it (`ingest/streams/source_clock.py`). So a source is believed to have the rate that it declares
+until `SPARE_S` of the rendition's pictures went beyond its rate; that grows back slowly.
 """
 
 import math
@@ -23,6 +27,8 @@ JITTER_MS = 50.0  # of stamps, from the earliest to the latest
 EARLY = 0.9  # pictures, while the source's rate is not known …
 # … but for the second one: sources of two or three times the rate are taken evenly from the start.
 START = -0.6
+SPARE_S = 1.0
+_SPARE_BACK = 0.005  # pictures, with each that is within the rate
 _STICKY = 0.03  # of a rate: n stays so far beyond its borders
 _MEMORY_MS = 1000.0
 _GAP_MS = 1000  # longer pauses count as this
@@ -43,9 +49,12 @@ def tolerance(fps: float) -> float:
 class PictureChoice:
     """One rendition's choice; tell it of each picture in display order."""
 
-    def __init__(self, cap: Fraction | None) -> None:
+    def __init__(self, cap: Fraction | None, declared_fps: Fraction | None = None) -> None:
+        """`declared_fps` is what the source says of itself."""
         self.divisor = 1  # takes every n-th of what it would take
         self._cap = cap
+        self._most_spare = SPARE_S * float(cap or 0)
+        self.declare(declared_fps)
         self._n = 0  # of the source's pictures, the divisor left aside; 0: not known
         self._last_ms: int | None = None
         self._count = 0  # pictures since the last one taken
@@ -53,6 +62,12 @@ class PictureChoice:
         # every n-th of the source's.
         self._allowed = 0.0
         self._owed = 0.0
+
+    def declare(self, fps: Fraction | None) -> None:
+        """Another source, which says that of itself."""
+        self._declared_n = decimation(float(fps), self._cap) if fps else 0  # 0: not known
+        self._spare = self._most_spare if fps else 0.0
+        self._is_believed = self._spare >= 1
 
     def takes(self, pts_ms: int, is_key: bool, source_fps: float | None) -> bool:
         """Return whether the rendition takes this picture; keyframes it must."""
@@ -81,7 +96,10 @@ class PictureChoice:
         return self._allowed >= 1 - EARLY
 
     def _is_due_by_count(self, step_ms: int, source_fps: float) -> bool:
-        n = self._decimation(source_fps) * self.divisor
+        n = self._decimation(source_fps)
+        if self._is_believed:
+            n = min(n, self._declared_n)
+        n *= self.divisor
         if n == 1 and self._cap is None:
             return True
         memory = max(0.0, 1 - step_ms / _MEMORY_MS)
@@ -92,7 +110,15 @@ class PictureChoice:
         if math.isfinite(limit_fps):
             grown = self._allowed * memory + step_ms * limit_fps / 1000
             self._allowed = min(tolerance(limit_fps), grown)
-            if self._allowed < 1 - tolerance(limit_fps):
+            if self._allowed >= 1 - tolerance(limit_fps):
+                if self._declared_n and self._spare < self._most_spare:
+                    self._spare += _SPARE_BACK
+                    self._is_believed |= 2 * self._spare >= self._most_spare
+            elif self._is_believed and self._count >= n:
+                self._spare -= 1
+                self._allowed += 1  # … as if it had not been taken
+                self._is_believed = self._spare >= 1
+            else:
                 return False
         return self._count >= n or self._owed > most
 

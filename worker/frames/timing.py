@@ -27,9 +27,13 @@ def rendition_rate(source_fps: Fraction | None, cap: Fraction | None) -> Fractio
 class RateCap:
     """One rendition's choice of pictures, and the rate of what it took."""
 
-    def __init__(self, cap: Fraction | None) -> None:
-        self._choice = PictureChoice(cap)
+    def __init__(self, cap: Fraction | None, declared_fps: Fraction | None = None) -> None:
+        self._choice = PictureChoice(cap, declared_fps)
         self.rate = FrameRate()  # of what was taken
+
+    def declare(self, fps: Fraction | None) -> None:
+        """Another source, which says that of its rate."""
+        self._choice.declare(fps)
 
     def divide(self, divisor: int) -> None:
         """Take every n-th of what it would take."""
@@ -109,13 +113,15 @@ class FrameTimer:
     ) -> None:
         self.window = window
         self.grid = KeyframeGrid(gop_ms)
-        self._caps = [RateCap(cap) for cap in caps]
+        self._caps = [RateCap(cap, source_fps) for cap in caps]
         self._meter = FrameRate(source_fps, adapts=True)
         self._last_ms: int | None = None
 
     def new_source(self, fps: Fraction | None) -> None:
         """The source changed: what was measured of it no longer holds."""
         self._meter = FrameRate(fps, adapts=True)
+        for cap in self._caps:
+            cap.declare(fps)
         self.grid.force_next()
 
     @property

@@ -152,3 +152,27 @@ def test_before_the_sources_rate_is_known_the_renditions_holds(fps: int) -> None
 def test_decimation(fps: float, cap: int, n: int) -> None:
     assert decimation(fps, Fraction(cap)) == n
     assert decimation(fps, None) == 1
+
+
+@pytest.mark.parametrize("pace", [0.5, 0.7, 0.8, 0.9, 0.95])
+@pytest.mark.parametrize(("fps", "cap", "n"), [(30, 30, 1), (30, 15, 2), (25, 30, 1), (60, 30, 2)])
+def test_a_slow_clock_costs_no_picture_until_it_is_found(
+    pace: float, fps: int, cap: int, n: int
+) -> None:
+    """So its pictures come closer than they are; ingest finds it within 2 to 4 s."""
+    seconds = 0.35 / (1 - pace)
+    count = round(seconds * fps)
+    pts = [round(at * pace) for at in times(fps, count)]
+    got = taken(PictureChoice(Fraction(cap), Fraction(fps)), pts, fps / pace)
+    assert got == list(range(0, count, n))
+
+
+def test_a_source_that_is_faster_than_it_says_is_held_to_the_rate_after_a_second() -> None:
+    got = taken(PictureChoice(Fraction(30), Fraction(30)), times(60, 1200), 60.0)
+    assert len(got) <= 600 + 40
+    assert {b - a for a, b in pairwise(got[100:])} == {2}
+
+
+def test_a_source_that_is_slower_than_it_says_is_taken_whole() -> None:
+    got = taken(PictureChoice(Fraction(30), Fraction(60)), times(30, 300), 30.0)
+    assert got == list(range(300))

@@ -20,6 +20,12 @@ the rate that is declared of them, unless they come in bulk; and a step of more 
 a clock that was set.
 
 1 holds again `MAX_PARDONS` times; whoever gets ahead after that sends a file, only slower.
+
+4. Behind the first `WINDOW_S` whoever gets ahead by `SLOW_LEAD_S`, by its pictures' times and by
+   what the sound (else the pictures by their rate) amounts to, sends a file little faster than the
+   clock: a burst would have come faster, and what was held up only makes up for it. So 3 holds for
+   good, with the lead that it has. Clocks may drift: `DRIFT` of the time is no lead.
+
 Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
@@ -37,6 +43,8 @@ DRAINED_S = 0.05
 LOOK_S = 0.6  # for so long nothing was read: the first half fills buffers, the second one tells
 GROWTH = (0.4, 1.25)  # of what media in real time bring
 MAX_PARDONS = 2
+SLOW_LEAD_S, DRIFT = 3.0, 0.03
+SLOW_LOOK_S = 1.0
 
 TOO_FAST = "it sends faster than real time and is read no faster (from a file: ffmpeg -re -i ...)"
 
@@ -65,7 +73,9 @@ class ReadingPace:
         self._media_s = 0.0  # … and how much has come since …
         self._bytes = 0  # … of so many bytes
         self._last_ms = 0
-        self._is_settled = False  # it sends in real time
+        self._is_settled = False  # it sends in real time, or a little faster
+        self._usual_s = 0.0  # the lead that it has then, and what a clock that drifts adds …
+        self._looked_s = 0.0  # … when that was looked at
         self._pardons = 0
         self._is_suspected = False  # a file, by its media alone
         self._probation_s = 0.0  # since when …
@@ -101,6 +111,7 @@ class ReadingPace:
     def see(self, time_ms: int, now: float, size: int, *, is_set_anew: bool = False) -> None:
         """Take a picture's time and size."""
         if self._is_settled:
+            self._see_settled(time_ms, now, is_set_anew)
             return
         if self._first_s is None or is_set_anew:
             self._begin(now)
@@ -128,6 +139,7 @@ class ReadingPace:
                 self._is_suspected = self._pardons == 0
             elif passed_s > WINDOW_S:
                 self._is_settled = True
+                self._usual_s, self._looked_s = max(0.0, self.ahead_s), now
         elif self.state is ReadingState.PROBATION and self.ahead_s > MAX_BURST_S:
             self._found_a_file()
 
@@ -172,6 +184,32 @@ class ReadingPace:
         del looks[:half]
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _see_settled(self, time_ms: int, now: float, is_set_anew: bool) -> None:
+        """Rule 4."""
+        step_ms = time_ms - self._last_ms
+        self._last_ms = time_ms
+        if step_ms <= MAX_STEP_S * 1000 and not is_set_anew:
+            self._media_s += step_ms / 1000
+        if self.picture_s is not None:
+            self._pictures_s += self.picture_s
+        if now - self._looked_s >= SLOW_LOOK_S and self._is_slowly_ahead(now):
+            self._is_settled = False
+            self._begin(now)
+            self._media_s = KEPT_LEAD_S  # what it has more it may keep
+            self._pardons = MAX_PARDONS
+            self._found_a_file()
+
+    def _is_slowly_ahead(self, now: float) -> bool:
+        assert self._first_s is not None
+        drifted_s = self._usual_s + DRIFT * (now - self._looked_s)
+        self._looked_s = now
+        known_s = self._sound_s or self._pictures_s
+        if not known_s:
+            return False
+        lead_s = min(self._media_s, known_s) - (now - self._first_s)
+        self._usual_s = max(self._usual_s, min(lead_s, drifted_s))
+        return lead_s - self._usual_s > SLOW_LEAD_S
 
     @property
     def _least_s(self) -> float:

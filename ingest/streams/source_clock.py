@@ -21,9 +21,14 @@ itself (`stamp_pace.py`), and this machine decides:
 Nothing is ever moved back: what has been given to players stays true.
 
 `notices` says in words what was decided, for the log; `words` what holds now, for status.
+
+Nearly all frames are plain: their stamps are believed, and go on by a little. Between two looks at
+the paces these are only counted, as this runs for every frame of every publisher.
+
 Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
+import math
 from dataclasses import dataclass
 
 from common.flv.clock32 import Unwrapper
@@ -40,6 +45,10 @@ _STEADY_MS = 300  # how much the distance of sound and picture varies, at most, 
 _LEAD_WINDOW_S = 0.8
 _LEAD_WINDOWS = 3
 DEFAULT_INTERVAL_MS = 40.0
+PLAIN_STEP_MS = 400  # less than any jump
+_OFTEN_MS = 200
+_FOLLOWED_MS = 10  # a window: how fast times of arrival follow a good clock
+_SETTLING_S = 4.0
 _AHEAD_MS = 100  # of the good clock, which is moved up beyond it: times never go back
 _CADENCE_S = 4.0  # over which arrivals are counted
 _OWN_CADENCE = 0.05  # frames so near to their own length come at it: less than `MOST` corrects
@@ -58,6 +67,11 @@ class _Kind:
 
     def __init__(self, name: str, *, is_sound: bool) -> None:
         self.name = name
+        self.plain_until_s = 0.0  # frames that go on by a little are only counted until then …
+        self.timestamp = 0  # … the last one's stamp on the wire …
+        self._plain = 0  # … how many came …
+        self._plain_media_ms = 0.0  # … what they amount to …
+        self._plain_lead_ms = -math.inf  # … and the most that a time given was ahead of the clock
         self.pace = StampPace(is_sound=is_sound)
         self.fault: StampFault | None = None
         self.trust_s = TRUST_S  # for so long they must be right
@@ -85,6 +99,37 @@ class _Kind:
             self._clock = Unwrapper(near)
         return self._clock.unwrap(timestamp)
 
+    def go_on(self, timestamp: int, step_ms: int, now: float, frame_ms: float | None) -> SourceTime:
+        """The time of a plain frame."""
+        assert self.given_ms is not None
+        self.timestamp = timestamp
+        self.given_ms = time_ms = self.given_ms + step_ms
+        self.given_s = now
+        self._plain += 1
+        if frame_ms is not None:
+            self._plain_media_ms += frame_ms
+        lead_ms = time_ms - now * 1000
+        if lead_ms > self._plain_lead_ms:
+            self._plain_lead_ms = lead_ms
+        return SourceTime(time_ms)
+
+    def look_back(self) -> None:
+        """Take plain frames into account, before anything else is decided."""
+        if not self._plain:
+            return
+        assert self.given_ms is not None
+        stamp_ms = self._clock.unwrap(self.timestamp)
+        most_ms = stamp_ms + self._plain_lead_ms - self.given_ms
+        self.pace.pass_over(self._plain, stamp_ms, self.given_s, self._plain_media_ms, most_ms)
+        self.follow(self._plain_lead_ms)
+        self._plain, self._plain_media_ms, self._plain_lead_ms = 0, 0.0, -math.inf
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the last stamp was taken as it is, and nothing is known to be odd."""
+        is_believed = self.arrival is None and not self.is_moved
+        return is_believed and not (self.held_back_ms or self.filled_ms or self.pace.jumped)
+
     def follow(self, lead_ms: float) -> None:
         if self.lead_ms is None or lead_ms > self.lead_ms:
             self.lead_ms = lead_ms
@@ -95,7 +140,15 @@ class _Kind:
         leads = [lead for lead in (self.lead_ms, self.latest_lead_ms) if lead is not None]
         return max(leads, default=None)
 
+    def now_ms(self, now: float) -> float:
+        """The time that it is by its last frame, if they come often, be it in lumps."""
+        interval_ms = self.pace.interval_ms()
+        if self.given_ms is not None and interval_ms is not None and interval_ms <= _OFTEN_MS:
+            return self.given_ms
+        return now * 1000 + (self.best_lead_ms or 0.0)
+
     def move_up(self, by_ms: float) -> None:
+        self.plain_until_s = 0.0
         self.shift_ms += by_ms
         self.is_moved = True
         if self.latest_lead_ms is not None:
@@ -114,6 +167,7 @@ class SourceClock:
         self._sound = _Kind("sound", is_sound=True)
         self._started_s: float | None = None
         self._lead_ms = 0.0  # of times of arrival: what it is now, minus the clock
+        self._given_up_s = 0.0  # when stamps were given up last
         self._window_s = 0.0  # when the window of leads began
         self._usual_ms: float | None = None  # how far pictures are ahead of sound, as they began
         self._apart_ms: list[float] = []  # likewise, by the last windows
@@ -143,11 +197,19 @@ class SourceClock:
 
     def video(self, timestamp: int, now: float, frame_ms: float | None = None) -> SourceTime:
         """The time of a picture; `frame_ms` by the rate that the publisher declares."""
-        return self._take(self._picture, self._sound, timestamp, now, frame_ms)
+        kind = self._picture
+        step_ms = timestamp - kind.timestamp
+        if now < kind.plain_until_s and 1 < step_ms <= PLAIN_STEP_MS:
+            return kind.go_on(timestamp, step_ms, now, frame_ms)
+        return self._take(kind, self._sound, timestamp, now, frame_ms)
 
     def audio(self, timestamp: int, now: float, frame_ms: float | None = None) -> SourceTime:
         """The time of an audio frame; `frame_ms` is its length in samples, if that is known."""
-        return self._take(self._sound, self._picture, timestamp, now, frame_ms)
+        kind = self._sound
+        step_ms = timestamp - kind.timestamp
+        if now < kind.plain_until_s and 1 < step_ms <= PLAIN_STEP_MS:
+            return kind.go_on(timestamp, step_ms, now, frame_ms)
+        return self._take(kind, self._picture, timestamp, now, frame_ms)
 
     def data(self, timestamp: int, now: float) -> int:
         """The time of a data message: it follows the pictures', and decides nothing."""
@@ -164,6 +226,9 @@ class SourceClock:
     ) -> SourceTime:
         if self._started_s is None:
             self._started_s = self._window_s = now
+        kind.look_back()
+        other.look_back()
+        kind.timestamp = timestamp
         stamp_ms = kind.unwrap(timestamp, other)
         if kind.pace.observe(stamp_ms, now, frame_ms, self._sound.pace.media_ms):
             self._judge(kind, other, now)
@@ -183,6 +248,10 @@ class SourceClock:
         is_set_anew, kind.is_moved = is_set_anew or kind.is_moved, False
         kind.given_ms, kind.given_s = time_ms, now
         kind.follow(time_ms - now * 1000)
+        if now - self._started_s > YOUNG_S and kind.is_plain:
+            kind.plain_until_s = min(kind.pace.due_s, self._window_s + _LEAD_WINDOW_S)
+        else:
+            kind.plain_until_s = 0.0
         return SourceTime(time_ms, is_set_anew)
 
     def _believed_ms(self, kind: _Kind, stamp_ms: int, now: float) -> float:
@@ -229,7 +298,7 @@ class SourceClock:
                 self._give_up([kind, other] if shares else [kind], fault, now)
         elif fault is not None:
             kind.right_since_s = now
-        elif now - kind.right_since_s >= kind.trust_s:
+        elif now - kind.right_since_s >= kind.trust_s and kind.pace.keeps_time(TRUST_S):
             kind.fault = kind.arrival = None
             kind.trust_s *= 4
             self.notices.append(f"{kind.name} times are right again, and are taken again")
@@ -255,21 +324,25 @@ class SourceClock:
         lead_ms = max(
             (k.given_ms - now * 1000 for k in both if k.given_ms is not None), default=0.0
         )
+        begin_ms: float | None = None
         if good:
-            good_lead_ms = good[0].best_lead_ms or 0.0
-            if lead_ms - good_lead_ms > _AHEAD_MS:
-                good[0].move_up(lead_ms - good_lead_ms)
-            else:
-                lead_ms = good_lead_ms
+            lead_ms = good[0].best_lead_ms or 0.0
+            begin_ms = good[0].now_ms(now)
+            ahead_ms = max(kind.given_ms or 0.0 for kind in kinds) - begin_ms
+            if ahead_ms > _AHEAD_MS:
+                good[0].move_up(ahead_ms)
+                lead_ms, begin_ms = lead_ms + ahead_ms, begin_ms + ahead_ms
         self._lead_ms = lead_ms
+        self._given_up_s = now
         for kind in kinds:
             kind.fault = fault
             kind.right_since_s = now
             kind.held_back_ms = 0.0
             kind.pace.restart()
         for kind in both:
+            kind.plain_until_s = 0.0
             if kind.fault is not None:
-                kind.arrival = ArrivalTimes(kind.given_ms or 0)
+                kind.arrival = ArrivalTimes(kind.given_ms or 0, begin_ms)
         names = " and ".join(kind.name for kind in both if kind in kinds)
         self.notices.append(f"{names} times {fault.words}: times of arrival are taken instead")
         self._apart_ms.clear()
@@ -278,6 +351,7 @@ class SourceClock:
 
     def _move_above_zero(self, by_ms: float) -> None:
         for kind in (self._picture, self._sound):
+            kind.plain_until_s = 0.0
             if kind.arrival is None:
                 kind.shift_ms += by_ms
                 kind.is_moved = kind.given_ms is not None
@@ -289,8 +363,25 @@ class SourceClock:
         picture, sound = self._picture, self._sound
         if picture.lead_ms is not None and sound.lead_ms is not None:
             self._compare(picture.lead_ms - sound.lead_ms)
+        self._lead_arrivals(now)
         for kind in (picture, sound):
             kind.latest_lead_ms, kind.lead_ms = kind.lead_ms, None
+
+    def _lead_arrivals(self, now: float) -> None:
+        """Where some stamps are good, times of arrival stay on their clock.
+
+        Else there is none to be on, and at first it is moved to the frames that came least late.
+        """
+        arrivals = [kind.arrival for kind in (self._picture, self._sound) if kind.arrival]
+        if not arrivals:
+            return
+        for kind in (self._picture, self._sound):
+            if kind.arrival is None and kind.best_lead_ms is not None:
+                off_ms = kind.best_lead_ms - self._lead_ms
+                self._lead_ms += min(_FOLLOWED_MS, max(-_FOLLOWED_MS, off_ms))
+                return
+        if now - self._given_up_s <= _SETTLING_S:
+            self._lead_ms = max(self._lead_ms, *(arrival.most_ms for arrival in arrivals))
 
     def _compare(self, apart_ms: float) -> None:
         """Put sound and picture together again if they parted for good."""

@@ -23,11 +23,11 @@ an encoder leaves out when its network is slow makes its stamps catch up.
 Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
-from bisect import bisect_right
-from collections import deque
+import math
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
+
+from ingest.streams.pace_marks import MARK_S, Mark, PaceMarks
 
 JITTER_MS = 600.0  # arrivals against stamps
 JITTER_BESIDE_MS = 250.0  # … where the sound beside pictures tells that their stamps are wrong
@@ -38,9 +38,6 @@ START_S = 1.0  # … and first frames are less late than all others
 DRIFT = 0.015  # of the clock: real clocks are better by far
 OWN_SLACK_MS, OWN_SHARE = 300.0, 0.12  # stamps against a declared rate
 EXACT_SLACK_MS, EXACT_SHARE = 100.0, 0.01  # … and against lengths in samples
-MARK_S = 0.1  # between two looks …
-OLD_MARK_S = 0.5  # … and between those that are older than `FINE_S`
-FINE_S = 3.0
 WINDOWS_S = (0.35, 0.7, 1.2, 1.7, 2.5, 3.5, 5.0, 8.0, 16.0)
 LATELY_S = 0.2
 LEAST_FRAMES = 10
@@ -48,6 +45,9 @@ LEAST_JUMPS = 4
 SET_AGAIN_JUMPS, SET_AGAIN_S = 3, 16.0  # a clock that is set so often is none
 JUMP_AHEAD_MS = 500  # beyond what the clock advanced
 JUMP_BACK_MS = 450
+# … or less, where frames are short: what is reordered steps back by fewer of them
+STEP_BACK_MS, STEP_BACK_FRAMES = 150, 5
+LUMP_S = 3.0  # some send what so long brings at once, again and again: nothing was held up
 HELD_UP_MS = 700  # a frame so much later than its stamp: what comes now was held up, or paused
 TOGETHER_S = 0.005  # frames that arrive closer tell nothing of a jump
 BEYOND_MS = 250  # than which no jump ahead is beyond what stamps were ahead so far
@@ -56,10 +56,9 @@ SAME_STAMP_FRAMES = 6
 SAME_STAMP_S = 0.15
 SELDOM_S = 1.5  # the same, where two frames show it for so long
 STEPPING_S, STEPPING_SHARE = 1.2, 0.6  # of steps over that time, those that are none
-EVEN_S = 2.0
-_LEAST_MARKS = 8  # of a third of a window
-_EVEN_PARTS = 4
-_EVEN = 0.4  # how much the parts of an even window differ from their mean, at most
+EVEN_S, LONG_EVEN_S = 2.0, 8.0
+LONG_MS = 7_500  # over so long a declared rate that the arrivals confirm tells …
+LONG_SHARE = 0.04  # … so much
 
 
 class FaultKind(Enum):
@@ -90,26 +89,6 @@ class StampFault:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
-    """What had come by a moment."""
-
-    s: float
-    stamps_ms: float = 0.0  # jumps counted as the time that passed
-    raw_ms: float = 0.0
-    same: int = 0  # frames that had the stamp of the one before
-    media_ms: float = 0.0  # by the frames' own lengths
-    sound_ms: float = 0.0  # likewise of the sound beside pictures
-    frames: int = 0
-    jumps: int = 0
-    apart: int = 0  # of them, those that did not arrive with the frame before
-    back: int = 0  # of them
-
-
-def _moment(mark: _Mark) -> float:
-    return mark.s
-
-
-@dataclass(frozen=True, slots=True)
 class _Media:
     """What the frames of a window amount to."""
 
@@ -117,10 +96,30 @@ class _Media:
     slack_ms: float
     share: float
     jitter_ms: float = JITTER_MS  # of arrivals, where this tells that stamps are wrong
+    is_declared: bool = False  # a rate that the publisher states: it tells little by itself
 
     def fits(self, stamps_ms: float) -> bool:
         """Whether stamps say the same."""
         return abs(stamps_ms - self.ms) <= self.slack_ms + self.share * self.ms
+
+
+@dataclass(slots=True)
+class _Calm:
+    """Since when no window can hold a fault, as with nearly every publisher.
+
+    At every mark since then the stamps were as far from the clock as now, within what the strictest
+    rule allows, and none of them jumped.
+    """
+
+    lead_ms: float = 0.0
+    jumps: int = 0
+    since_s: float = 0.0
+
+    def look(self, lead_ms: float, jumps: int, now_s: float) -> float:
+        """Return how long that is."""
+        if abs(lead_ms - self.lead_ms) > JITTER_EXACT_MS / 2 or jumps != self.jumps:
+            self.lead_ms, self.jumps, self.since_s = lead_ms, jumps, now_s
+        return now_s - self.since_s
 
 
 class StampPace:
@@ -128,8 +127,7 @@ class StampPace:
 
     def __init__(self, *, is_sound: bool) -> None:
         self._is_sound = is_sound
-        self._marks: deque[_Mark] = deque()
-        self._old: deque[_Mark] = deque()  # those before `_marks`, fewer of them
+        self._marks = PaceMarks()
         self._now_s = 0.0
         self._last_ms: int | None = None
         self._stamps_ms = self._raw_ms = self._sound_ms = 0.0
@@ -137,14 +135,12 @@ class StampPace:
         self.jumped = False  # the last stamp, ahead, and its frame did not come with another
         self.repeated_s = 0.0  # since the frame before, which had the same stamp and came alone
         self._peak_ms = 0.0  # the most that stamps were ahead of the clock, since they jumped back
+        self._held_up_s = -math.inf  # when a frame came that had been
         self._same = 0  # frames in a row with the stamp of the one before …
         self._same_since_s = 0.0  # … whose arrival was then
         self._all_same = 0  # such frames in all
         self._frames = self._jumps = self._apart = self._back = 0
-        # Stamps minus clock, and jumps, when they were last looked at and had changed.
-        self._calm_lead_ms = 0.0
-        self._calm_jumps = 0
-        self._calm_since_s = 0.0
+        self._calm = _Calm()
 
     def observe(
         self, stamp_ms: int, now: float, frame_ms: float | None, sound_ms: float = 0.0
@@ -173,7 +169,9 @@ class StampPace:
             self._all_same += 1
             self.repeated_s = passed_s if passed_s >= TOGETHER_S else 0.0
         lead_ms = self._raw_ms - now * 1000
-        if step_ms - passed_ms > JUMP_AHEAD_MS or step_ms < -JUMP_BACK_MS:
+        if step_ms - passed_ms > JUMP_AHEAD_MS or (
+            step_ms < -STEP_BACK_MS and step_ms < -_most_back_ms(frame_ms)
+        ):
             self._jump(step_ms, passed_s, lead_ms)
         else:
             self.jumped = False
@@ -181,12 +179,39 @@ class StampPace:
         if lead_ms > self._peak_ms:
             self._peak_ms = lead_ms
         if passed_s >= 1.0 and step_ms > 1 and passed_ms - step_ms > HELD_UP_MS:
-            self.restart()
+            is_lump = passed_s <= LUMP_S and now - self._held_up_s <= 2.5 * passed_s
+            self._held_up_s = now
+            if not is_lump:
+                self.restart()
+                return False
+        if now - self._marks.last_s < MARK_S:
             return False
-        if now - self._marks[-1].s < MARK_S:
-            return False
-        self._note()
+        self._marks.add(self._mark())
         return True
+
+    def pass_over(
+        self, frames: int, stamp_ms: int, now: float, media_ms: float, most_ms: float
+    ) -> None:
+        """Take several frames at once, none of them odd and none due to be looked at.
+
+        `stamp_ms` is that of the last one, which came at `now`; `media_ms` what all amount to;
+        `most_ms` the most that one of these stamps was ahead of the clock.
+        """
+        assert self._last_ms is not None
+        step_ms = stamp_ms - self._last_ms
+        self._raw_ms += step_ms
+        self._stamps_ms += step_ms
+        self._peak_ms = max(self._peak_ms, self._raw_ms - stamp_ms + most_ms)
+        self._last_ms, self._now_s = stamp_ms, now
+        self._frames += frames
+        self.media_ms += media_ms
+        self._same, self._same_since_s, self.repeated_s = 0, now, 0.0
+        self.jumped = False
+
+    @property
+    def due_s(self) -> float:
+        """When the next frame makes it time to `judge`."""
+        return self._marks.last_s + MARK_S if self._marks else 0.0
 
     @property
     def is_repeated(self) -> bool:
@@ -195,15 +220,12 @@ class StampPace:
 
     def restart(self) -> None:
         """Measure anew from the last frame on."""
-        self._marks.clear()
-        self._old.clear()
-        self._marks.append(self._mark())
+        self._marks.begin(self._mark())
 
     @property
     def measured_s(self) -> float:
         """For how long was measured."""
-        marks = self._old or self._marks
-        return self._now_s - marks[0].s if marks else 0.0
+        return self._now_s - self._marks.first_s if self._marks else 0.0
 
     def interval_ms(self, window_s: float = 4.0) -> float | None:
         """The mean time between arrivals over the last seconds; None: too few came."""
@@ -215,24 +237,18 @@ class StampPace:
 
     def is_even(self, window_s: float) -> bool:
         """Whether arrivals were about as frequent in each part of the last seconds."""
-        marks = [self._since(window_s * part / _EVEN_PARTS) for part in range(_EVEN_PARTS, 0, -1)]
-        marks.append(self._mark())
-        if any(after.s <= before.s for before, after in pairwise(marks)):
-            return False
-        mean = (self._frames - marks[0].frames) / (self._now_s - marks[0].s)
-        rates = [
-            (after.frames - before.frames) / (after.s - before.s)
-            for before, after in pairwise(marks)
-        ]
-        return all(abs(rate - mean) <= _EVEN * mean for rate in rates)
+        return self._marks.is_even(self._mark(), window_s)
 
     def judge(self) -> StampFault | None:
         """What is wrong by one of the windows, if anything is."""
         if self._same >= 2 and self._repeats_a_stamp():
             return StampFault(FaultKind.STANDING)
-        calm_s, measured_s = self._calm_s(), self.measured_s
+        lead_ms = self._stamps_ms - self._now_s * 1000
+        calm_s, measured_s = self._calm.look(lead_ms, self._jumps, self._now_s), self.measured_s
         if calm_s >= min(measured_s, WINDOWS_S[-1]) - MARK_S:
             return None
+        if self._jumps and self._is_set_again():
+            return StampFault(FaultKind.JUMPING)
         for window_s in WINDOWS_S:
             if measured_s < window_s + (START_S if window_s * 1000 > CERTAIN_MS else 0.0):
                 break
@@ -240,9 +256,12 @@ class StampPace:
                 fault = self._judge_window(self._since(window_s))
                 if fault is not None:
                     return fault
-        if self._jumps and self._is_set_again():
-            return StampFault(FaultKind.JUMPING)
         return self._judge_even() if measured_s >= EVEN_S else None
+
+    def keeps_time(self, window_s: float) -> bool:
+        """Whether the stamps ran with the clock over so long, with its jitter."""
+        ratio = self.ratio(window_s)
+        return ratio is None or abs(ratio - 1) <= DRIFT + JITTER_EXACT_MS / 1000 / window_s
 
     def ratio(self, window_s: float) -> float | None:
         """What the stamps advanced over the last seconds, jumps and all, by the clock's pace."""
@@ -266,17 +285,6 @@ class StampPace:
         self._stamps_ms += passed_s * 1000
         self._peak_ms = lead_ms
 
-    def _note(self) -> None:
-        """Keep a mark of now."""
-        marks, old = self._marks, self._old
-        marks.append(self._mark())
-        while self._now_s - marks[0].s > FINE_S:
-            first = marks.popleft()
-            if not old or first.s - old[-1].s >= OLD_MARK_S:
-                old.append(first)
-        while old and self._now_s - old[0].s > WINDOWS_S[-1] + 2 * START_S:
-            old.popleft()
-
     def _repeats_a_stamp(self) -> bool:
         """Whether the last frames have one stamp, or most of the last second that of another."""
         same_s = self._now_s - self._same_since_s
@@ -294,27 +302,15 @@ class StampPace:
         jumps = self._jumps - since.jumps
         return jumps >= SET_AGAIN_JUMPS and jumps * 4 < self._frames - since.frames
 
-    def _calm_s(self) -> float:
-        """Return over how long no window can hold a fault, as with nearly every publisher.
-
-        At every mark in it the stamps were as far from the clock as now, within what the strictest
-        rule allows, and none of them jumped.
-        """
-        lead_ms = self._stamps_ms - self._now_s * 1000
-        is_other = abs(lead_ms - self._calm_lead_ms) > JITTER_EXACT_MS / 2
-        if is_other or self._jumps != self._calm_jumps:
-            self._calm_lead_ms, self._calm_jumps = lead_ms, self._jumps
-            self._calm_since_s = self._now_s
-        return self._now_s - self._calm_since_s
-
     def _begin(self, stamp_ms: int, now: float, sound_ms: float) -> None:
         self._last_ms, self._now_s, self._sound_ms = stamp_ms, now, sound_ms
-        self._same_since_s = self._calm_since_s = now
-        self._calm_lead_ms = self._peak_ms = -now * 1000
-        self._marks.append(self._mark())
+        self._same_since_s = now
+        self._peak_ms = -now * 1000
+        self._calm = _Calm(-now * 1000, since_s=now)
+        self._marks.begin(self._mark())
 
-    def _mark(self) -> _Mark:
-        return _Mark(
+    def _mark(self) -> Mark:
+        return Mark(
             self._now_s,
             self._stamps_ms,
             self._raw_ms,
@@ -327,14 +323,11 @@ class StampPace:
             self._back,
         )
 
-    def _since(self, window_s: float) -> _Mark:
+    def _since(self, window_s: float) -> Mark:
         """The latest mark that is at least so old, else the first."""
-        before_s = self._now_s - window_s
-        marks = self._old if self._old and before_s < self._marks[0].s else self._marks
-        at = bisect_right(marks, before_s, key=_moment)
-        return marks[max(0, at - 1)]
+        return self._marks.since(self._now_s - window_s)
 
-    def _judge_window(self, since: _Mark) -> StampFault | None:
+    def _judge_window(self, since: Mark) -> StampFault | None:
         clock_ms = (self._now_s - since.s) * 1000
         frames, jumps = self._frames - since.frames, self._jumps - since.jumps
         if frames < LEAST_FRAMES:
@@ -355,6 +348,10 @@ class StampPace:
             is_fault = is_real_time and not media.fits(stamps_ms)
             off_ms = stamps_ms - clock_ms
             is_little = not self._is_sound and abs(off_ms) <= JITTER_MS
+            if not is_fault and media.is_declared and clock_ms >= LONG_MS:
+                slack_ms = OWN_SLACK_MS + LONG_SHARE * clock_ms
+                is_confirmed = abs(media.ms - clock_ms) <= slack_ms / 2
+                is_little = is_fault = is_confirmed and abs(off_ms) > slack_ms
             if is_fault and (is_little or clock_ms > CERTAIN_MS):
                 is_fault = self._drifts(since, off_ms, jitter_ms + DRIFT * clock_ms)
         if not is_fault:
@@ -365,25 +362,19 @@ class StampPace:
             return StampFault(FaultKind.STANDING)
         return StampFault(FaultKind.PACE, stamps_ms / clock_ms)
 
-    def _drifts(self, since: _Mark, off_ms: float, least_ms: float) -> bool:
-        """Whether the frames that were least late are off the clock's pace too, and how far."""
-        leads = [
-            mark.stamps_ms - mark.s * 1000
-            for mark in (*self._old, *self._marks)
-            if mark.s >= since.s
-        ]
-        third = len(leads) // 3
-        if third < _LEAST_MARKS:
+    def _drifts(self, since: Mark, off_ms: float, least_ms: float) -> bool:
+        """Whether the frames that were least late are off the clock's pace too, and so far."""
+        drift_ms = self._marks.drift_ms(since, self._now_s)
+        if drift_ms is None:
             return False
-        drift_ms = 1.5 * (max(leads[-third:]) - max(leads[:third]))  # two thirds lie between them
         return drift_ms * off_ms > 0 and abs(drift_ms) >= max(0.75 * abs(off_ms), least_ms)
 
-    def _judge_jumps(
-        self, since: _Mark, clock_ms: float, media: _Media | None
-    ) -> StampFault | None:
+    def _judge_jumps(self, since: Mark, clock_ms: float, media: _Media | None) -> StampFault | None:
         """Many steps were jumps: of a fast pace, to and fro, or none where that much media came."""
         raw_ms = self._raw_ms - since.raw_ms
-        if media is None:
+        if self._back - since.back >= LEAST_JUMPS:
+            is_fault = True
+        elif media is None:
             is_fault = self._apart - since.apart >= LEAST_JUMPS
         else:
             is_fault = not media.fits(raw_ms)
@@ -392,7 +383,7 @@ class StampPace:
         is_fast = self._back == since.back and raw_ms > 3 * clock_ms
         return StampFault(FaultKind.PACE if is_fast else FaultKind.JUMPING, raw_ms / clock_ms)
 
-    def _media(self, since: _Mark, clock_ms: float) -> _Media | None:
+    def _media(self, since: Mark, clock_ms: float) -> _Media | None:
         """What came in the window by its own lengths."""
         own_ms = self.media_ms - since.media_ms
         sound_ms = self._sound_ms - since.sound_ms
@@ -407,21 +398,29 @@ class StampPace:
             return None
         if self._is_sound:
             return _Media(own_ms, EXACT_SLACK_MS, EXACT_SHARE, JITTER_EXACT_MS)
-        return _Media(own_ms, OWN_SLACK_MS, OWN_SHARE)
+        return _Media(own_ms, OWN_SLACK_MS, OWN_SHARE, is_declared=True)
 
     def _judge_even(self) -> StampFault | None:
         """Stamps off the clock's pace, of frames that nothing is known of but that come evenly."""
-        since = self._since(EVEN_S)
-        if self._media(since, EVEN_S * 1000) is not None:
-            return None
-        clock_ms = (self._now_s - since.s) * 1000
-        stamps_ms = self._stamps_ms - since.stamps_ms
-        if abs(stamps_ms - clock_ms) <= JITTER_MS + DRIFT * clock_ms:
-            return None
-        mean = (self._frames - since.frames) / clock_ms * 1000
-        if mean * EVEN_S < 2 * LEAST_FRAMES or not self.is_even(EVEN_S):
-            return None
-        return StampFault(FaultKind.PACE, stamps_ms / clock_ms)
+        for window_s in (EVEN_S, LONG_EVEN_S):
+            since = self._since(window_s)
+            if self.measured_s < window_s or self._media(since, window_s * 1000) is not None:
+                return None
+            clock_ms = (self._now_s - since.s) * 1000
+            stamps_ms = self._stamps_ms - since.stamps_ms
+            if abs(stamps_ms - clock_ms) <= JITTER_MS + DRIFT * clock_ms:
+                continue
+            frames = self._frames - since.frames
+            if frames >= 2 * LEAST_FRAMES and self.is_even(window_s):
+                return StampFault(FaultKind.PACE, stamps_ms / clock_ms)
+        return None
+
+
+def _most_back_ms(frame_ms: float | None) -> float:
+    """How far back a step may be that is no jump."""
+    if frame_ms is None:
+        return JUMP_BACK_MS
+    return min(JUMP_BACK_MS, max(STEP_BACK_MS, STEP_BACK_FRAMES * frame_ms))
 
 
 def _two_digits(value: float) -> str:

@@ -35,6 +35,7 @@ good, moves it.
 Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
+import math
 from dataclasses import dataclass
 
 from common.flv.clock32 import Unwrapper
@@ -47,9 +48,9 @@ SILENT_S = 1.0  # without audio and video: all that comes next may have been hel
 REFERENCE_WINDOW_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one a tag: frozen, it costs as much again
 class Stamp:
-    """A tag's place in stream time."""
+    """A tag's place in stream time. Nobody changes one."""
 
     dts_ms: int
     discontinuity: bool = False  # the offset was set anew for this one
@@ -79,7 +80,9 @@ class Timeline:
         self._end_ms: int | None = None  # the latest PTS or DTS sent
         self._running_since_s = 0.0  # the publisher was not silent
         self._clock_reference: ClockReference | None = None
-        self._best: ClockReference | None = None  # of the window that runs
+        self._lead_ms = 0.0  # its own
+        self._best: ClockReference | None = None  # of the window that runs …
+        self._best_lead_ms = -math.inf  # … and its lead
         self._best_before: ClockReference | None = None  # of the window before it
         self._window_start_s = 0.0
 
@@ -87,7 +90,7 @@ class Timeline:
     def continuing(cls, clock_reference: ClockReference, end_ms: int) -> "Timeline":
         """That of a stream which ran elsewhere: its next publisher lands at its now (rule 2)."""
         timeline = cls()
-        timeline._clock_reference = clock_reference
+        timeline._set_reference(clock_reference)
         timeline._end_ms = end_ms
         timeline._landing = True
         return timeline
@@ -122,8 +125,9 @@ class Timeline:
             return  # the one before sent nothing: this one's timestamps pass through
         self._landing = True
         # The old publisher's clock says nothing of the new one's: only the moment stays.
-        self._clock_reference = ClockReference(self.now_ms(now), now)
+        self._set_reference(ClockReference(self.now_ms(now), now))
         self._best = self._best_before = None
+        self._best_lead_ms = -math.inf
         self._window_start_s = now
 
     def video(
@@ -163,10 +167,18 @@ class Timeline:
         self, kind: _Kind, other: _Kind, timestamp: int, now: float, is_set_anew: bool
     ) -> Stamp:
         time_ms = self._clock.unwrap(timestamp)
-        if now - max(kind.came_s, other.came_s) > SILENT_S:
+        if now - kind.came_s > SILENT_S and now - other.came_s > SILENT_S:
             self._running_since_s = now
+        last_ms, now_ms = kind.timestamp_ms, now * 1000
         discontinuity = False
-        if self._landing:
+        if (
+            last_ms is not None
+            and -MAX_STEP_BACK_MS <= time_ms - last_ms <= MAX_STEP_AHEAD_MS
+            and self._lead_ms + now_ms - time_ms - kind.offset_ms <= MAX_STEP_AHEAD_MS
+            and not (is_set_anew or self._landing)
+        ):
+            kind.behind_since_s = None  # nearly every tag
+        elif self._landing:
             self._landing = False
             discontinuity = True
             self._offset_ms = kind.offset_ms = self._landing_ms(now) - time_ms
@@ -192,7 +204,11 @@ class Timeline:
         wanted_ms = time_ms + kind.offset_ms
         dts_ms = wanted_ms if kind.sent_ms is None else max(wanted_ms, kind.sent_ms + 1)
         kind.sent_ms = dts_ms
-        self._follow(ClockReference(wanted_ms, now))
+        if (
+            wanted_ms - now_ms > self._best_lead_ms
+            or now - self._window_start_s >= REFERENCE_WINDOW_S
+        ):
+            self._follow(ClockReference(wanted_ms, now))
         return Stamp(dts_ms, discontinuity, dts_ms - wanted_ms)
 
     def _follow_source_clock(self, kind: _Kind, other: _Kind, time_ms: int, now: float) -> None:
@@ -234,19 +250,23 @@ class Timeline:
         if self._end_ms is None or pts_ms > self._end_ms:
             self._end_ms = pts_ms
 
+    def _set_reference(self, reference: ClockReference) -> None:
+        self._clock_reference = reference
+        self._lead_ms = reference.lead_ms
+
     def _follow(self, seen: ClockReference) -> None:
         """Move the clock reference to the earliest tag of the last two windows."""
-        if self._clock_reference is None:
-            self._clock_reference = self._best = seen
-            self._window_start_s = seen.monotonic_s
-            return
         if seen.monotonic_s - self._window_start_s >= REFERENCE_WINDOW_S:
             self._best_before, self._best = self._best, None
             self._window_start_s = seen.monotonic_s
         if self._best is None or seen.lead_ms > self._best.lead_ms:
             self._best = seen
-        before = self._best_before
-        if before is not None and before.lead_ms > self._best.lead_ms:
-            self._clock_reference = before
-        elif before is not None or self._best.lead_ms >= self._clock_reference.lead_ms:
-            self._clock_reference = self._best
+            self._best_lead_ms = seen.lead_ms
+        before, reference = self._best_before, self._clock_reference
+        if reference is None:
+            self._set_reference(seen)
+            self._window_start_s = seen.monotonic_s
+        elif before is not None and before.lead_ms > self._best_lead_ms:
+            self._set_reference(before)
+        elif before is not None or self._best_lead_ms >= reference.lead_ms:
+            self._set_reference(self._best)

@@ -15,7 +15,7 @@ from supervisor.commands.stream_selection import SORTS, Selection
 
 MIN_STREAMS = 6  # lines of them that are worth to be scrolled alone
 MAX_TYPED = 128
-HELP = "q quit  j k PgUp PgDn scroll  / filter  s sort  v ladders  p problems  l delay"
+HELP = "q quit  j k ↑ ↓ PgUp PgDn scroll  / filter  s sort  v renditions  p problems  l latency"
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,9 +181,8 @@ def _show_until_left(farm: Farm, view: View, keys: int | None, awake: int) -> No
 
 def _draw(made: Page, view: View, screen: Screen, trouble: str) -> Extent:
     lines, extent = frame(made, view, screen.width, screen.height or 24, trouble)
-    # A line is erased before it is written: behind a full one, the last column would be erased.
-    drawn = "\r\n".join("\x1b[K" + render(ln, is_coloured=screen.is_coloured) for ln in lines)
-    sys.stdout.write(f"\x1b[H{drawn}\x1b[H")
+    drawn = "\x1b[K\r\n".join(render(line, is_coloured=screen.is_coloured) for line in lines)
+    sys.stdout.write(f"\x1b[H{drawn}\x1b[K\x1b[J")
     sys.stdout.flush()
     return extent
 

@@ -24,7 +24,6 @@ class PseudoTerminal:
 
     def __init__(self, command: Sequence[str], width: int = 80, height: int = 24) -> None:
         self._master, self._slave = pty.openpty()
-        self._width = width
         self.resize(width, height)
         self.modes = termios.tcgetattr(self._slave)
         self.output = ""
@@ -60,7 +59,6 @@ class PseudoTerminal:
         os.close(self._slave)
 
     def resize(self, width: int, height: int) -> None:
-        self._width = width
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     def type(self, keys: str) -> None:
@@ -70,17 +68,13 @@ class PseudoTerminal:
         self.process.send_signal(number)
 
     def screen(self) -> list[str]:
-        """The lines of the last frame, without styles: it begins and ends with a cursor at home."""
+        """The lines of the last frame, without styles."""
         self._read(0.0)
-        whole = [frame for frame in self.output.split("\x1b[H")[1:-1] if frame]
-        return [self._seen(line) for line in whole[-1].split("\r\n")] if whole else []
-
-    def _seen(self, line: str) -> str:
-        """What a terminal such as xterm shows of a line: the cursor stays on the last column."""
-        seen = ""
-        for part in re.split(r"(\x1b\[K)", line):
-            seen = seen[: self._width - 1] if part == "\x1b[K" else seen + _STYLE.sub("", part)
-        return seen.rstrip()
+        frames = self.output.split("\x1b[H")
+        whole = [frame for frame in frames[1:] if frame.endswith("\x1b[J") or "\x1b[J" in frame]
+        if not whole:
+            return []
+        return [_STYLE.sub("", line).rstrip() for line in whole[-1].split("\r\n")]
 
     def until(self, condition: Callable[[list[str]], object]) -> list[str]:
         """Wait until the screen is so; its lines."""

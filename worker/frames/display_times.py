@@ -9,11 +9,14 @@ in one with them (in another unit, the same for all, with some missing), and unt
 came in order: else a picture's own time is right, and a unit that gave no picture leaves
 nothing behind. Where times are given anew, such a unit leaves one time too many; it shows in that
 more times wait than did when this began, and the oldest is dropped.
+
+A picture that is behind the one before by `JITTER_MS` at most is shown right after it.
 """
 
 from bisect import bisect_right, insort
 
 CALM = 300
+JITTER_MS = 50
 _PLAIN = 3  # units in a row without a composition time: there are none
 _OUT_OF_ORDER, _OFTEN = 24, 50  # each 15th picture, or three at once
 _STEADY = 16  # pictures over which the fewest times that wait are taken
@@ -60,6 +63,9 @@ class DisplayTimes:
             self._calm += 1
         if self._calm >= CALM:
             del self._waiting[: bisect_right(self._waiting, pts_ms)]
+            shown_ms = self._shown_ms
+            if shown_ms is not None and shown_ms - JITTER_MS <= pts_ms <= shown_ms:
+                pts_ms = shown_ms + 1
             self._shown_ms = pts_ms
             return pts_ms
         # The first one out of order had its time thrown away with those that never come.

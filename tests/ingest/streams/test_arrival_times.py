@@ -10,8 +10,10 @@ from ingest.streams.arrival_times import ArrivalTimes
 LEAD_MS = 5_000.0
 
 
-def given(arrivals: list[float], interval_ms: float = 40.0) -> tuple[list[float], ArrivalTimes]:
-    times = ArrivalTimes(0.0)
+def given(
+    arrivals: list[float], interval_ms: float = 40.0, begin_ms: float | None = None
+) -> tuple[list[float], ArrivalTimes]:
+    times = ArrivalTimes(0.0, begin_ms)
     return [times.take(now, LEAD_MS, interval_ms) for now in arrivals], times
 
 
@@ -25,17 +27,28 @@ def test_the_first_lands_where_the_clock_is_and_is_marked() -> None:
 
 def test_nothing_is_moved_back() -> None:
     times = ArrivalTimes(9_000.0)
-    assert [times.take(1.0, LEAD_MS, 40.0), times.take(1.04, LEAD_MS, 40.0)] == [9_001.0, 9_038.6]
+    assert [times.take(1.0, LEAD_MS, 40.0), times.take(1.04, LEAD_MS, 40.0)] == [9_001.0, 9_041.0]
 
 
-@pytest.mark.parametrize("clump_s", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("clump_s", [0.0, 0.1, 0.3, 1.0, 2.0])
 def test_clumps_come_out_evenly(clump_s: float) -> None:
     arrivals = [-(-(n * 0.04) // clump_s) * clump_s if clump_s else n * 0.04 for n in range(1, 500)]
-    times, _ = given(arrivals)
+    times, _ = given(arrivals, begin_ms=LEAD_MS)
     steps = [b - a for a, b in pairwise(times[50:])]
     assert min(steps) >= 35.9
     assert max(steps) <= 44.1
-    assert abs(times[-1] - LEAD_MS - arrivals[-1] * 1000) < 1000 * clump_s + 1
+    last = max(n for n, at in enumerate(arrivals[:-1]) if at < arrivals[-1])  # of a whole clump
+    assert abs(times[last] - LEAD_MS - arrivals[last] * 1000) < 41
+    spread = [time_ms - n * 40 for n, time_ms in enumerate(times)][250:]
+    assert max(spread) - min(spread) <= 41  # a frame more or less in a clump
+
+
+def test_it_begins_where_it_is_to_and_not_where_the_clock_is() -> None:
+    """In a lump of frames the first is the latest."""
+    arrivals = [-(-(n * 0.04) // 1.0) for n in range(1, 200)]
+    times = ArrivalTimes(-1.0, 5_040.0)
+    given_ms = [times.take(now, LEAD_MS, 40.0) for now in arrivals]
+    assert [round(ms) for ms in given_ms] == [5_000 + n * 40 for n in range(1, 200)]
 
 
 def test_a_wrong_cadence_is_led_to_the_clock() -> None:

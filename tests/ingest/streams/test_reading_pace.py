@@ -120,6 +120,45 @@ def test_a_file_is_read_in_real_time(
     assert wire.pace.state is ReadingState.FILE
 
 
+def declared(sent_s: Callable[[float], float], picture_s: float | None = PICTURE_S) -> Wire:
+    """A publisher of pictures of a declared rate."""
+    wire = Wire(sent_s)
+    wire.pace.picture_s = picture_s
+    return wire
+
+
+@pytest.mark.parametrize(("factor", "by_s"), [(1.5, 40.0), (1.2, 30.0), (1.1, 55.0)])
+def test_a_file_little_faster_than_the_clock_is_read_in_real_time(
+    factor: float, by_s: float
+) -> None:
+    wire = declared(lambda s: factor * s)
+    wire.run(by_s)
+    assert wire.pace.state is ReadingState.FILE
+    begin_s, begin = wire.now, wire.read_pictures
+    wire.run(by_s + 40.0)
+    read_s = (wire.read_pictures - begin) * PICTURE_S
+    assert read_s == pytest.approx(wire.now - begin_s, abs=1.2)
+    assert wire.pace.notices.count(TOO_FAST) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent_s", "picture_s"),
+    [
+        (lambda s: 1.02 * s, PICTURE_S),  # a clock that drifts
+        (lambda s: s if s < 20 else 20 if s < 32 else s, PICTURE_S),  # held up, then all at once
+        (lambda s: s if s < 20 else max(20, min(s, 1.3 * s - 13.8)), PICTURE_S),  # or bit by bit
+        (lambda s: 1.2 * s, PICTURE_S / 1.2),  # times that run fast
+        (lambda s: 1.2 * s, None),  # nothing else tells
+    ],
+)  # fmt: skip
+def test_who_keeps_to_the_clock_is_no_file(
+    sent_s: Callable[[float], float], picture_s: float | None
+) -> None:
+    wire = declared(sent_s, picture_s)
+    wire.run(120.0)
+    assert wire.pace.state is ReadingState.LIVE
+
+
 def test_by_media_alone_it_is_a_file_beyond_five_seconds() -> None:
     pace = ReadingPace()
     for index in range(200):

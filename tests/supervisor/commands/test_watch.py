@@ -75,14 +75,6 @@ def test_the_streams_scroll_between_totals_and_processes_and_q_leaves_no_trace(
         assert terminal.unread() == b""
 
 
-def test_a_line_as_wide_as_the_terminal_is_seen_whole(stub: StatusStub) -> None:
-    with PseudoTerminal(command(stub), 80, 24) as terminal:
-        lines = terminal.until(lambda lines: "live/cam0" in streams(lines))
-        heading = next(line for line in lines if line.startswith("stream "))
-    with PseudoTerminal(command(stub), len(heading), 24) as terminal:
-        terminal.until(lambda lines: heading in lines)
-
-
 @pytest.mark.parametrize(
     ("end", "code"), [("\x03", 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )

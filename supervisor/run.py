@@ -246,7 +246,7 @@ class Supervisor:
             self._expect(hello.child)
             spec = self._launcher.spec(hello.child)
             self.children.adopt(spec, hello.pid, hello.start_ticks, hello.boot_id)
-        if hello.listen:
+        if hello.listen and KINDS[hello.child.kind].listens:
             self._launcher.keep_port(hello.listen[0])
         # Before its welcome a child sends hellos alone: each is as good as a heartbeat.
         self._watchdog.on_message(hello.child)

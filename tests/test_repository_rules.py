@@ -22,7 +22,7 @@ from tests.repository.sizes import complex_without_reason, too_long
 from tests.repository.words import ALLOWED, identifiers, private_words
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("common", "ingest", "egress", "supervisor", "worker")
+PACKAGES = ("common", "ingest", "egress", "supervisor", "worker", "api")
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/README.md")]
 )

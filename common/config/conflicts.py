@@ -6,10 +6,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from common.access.peer_address import is_loopback
 from common.config.access import Rules, Way
 from common.config.ladder import SOURCE, RateControl, Rendition, Takeover, Template
 from common.config.policy import never_tried, unserved
-from common.config.settings import Settings
+from common.config.settings import ApiSettings, Settings
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigFault
 
@@ -31,19 +32,32 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
     `faulty` are paths with a fault of their own, in whose place the settings have something else:
     nothing is said of these, nor of what comes of them.
     """
+    all_of_them = [
+        *_of_api(settings.api),
+        *(
+            conflict
+            for template in settings.templates
+            for conflict in (
+                *_of_template(template, f"templates.{template.name}"),
+                *_of_stream_keys(template, settings.stream_keys),
+            )
+        ),
+    ]
     found = [
         ConfigFault(conflict.path, conflict.problem)
-        for template in settings.templates
-        for conflict in (
-            *_of_template(template, f"templates.{template.name}"),
-            *_of_stream_keys(template, settings.stream_keys),
-            *_of_rules(template, settings.stream_keys),
-        )
+        for conflict in all_of_them
         if not any(_meet(path, one) for path in (conflict.path, *conflict.others) for one in faulty)
     ]
     if not found and not faulty:
         found += unserved(settings)
     return found
+
+
+def _of_api(api: ApiSettings) -> Iterator[Conflict]:
+    if api.is_enabled and not api.tokens and not is_loopback(api.listen.host):
+        yield Conflict(
+            "api.listen", "needs api.tokens: else anyone reads what goes on here", ("api.tokens",)
+        )
 
 
 def _of_template(template: Template, path: str) -> Iterator[Conflict]:

@@ -11,9 +11,11 @@ Importing this takes a tenth of a second, so only what reads a file does, inside
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
+from common.config.key_values import KeyTexts, digest
 from common.config.keys import Holds, Table, key, tables
 from common.config.model_templates import Amount, CalibrationTable, TemplateTable
 from common.config.settings import (
+    ApiSettings,
     Calibration,
     CaptureSettings,
     Devices,
@@ -313,6 +315,40 @@ class CaptureTable(Table):
     )
 
 
+class ApiTable(Table):
+    """`[api]`."""
+
+    title: ClassVar[str] = "the HTTP API, its metrics and its page"
+
+    enabled: Annotated[bool, Boolean()] = key(
+        ApiSettings, "is_enabled", "whether there is an API", MORE_NOW
+    )
+    listen: Annotated[Any, ListenAddress()] = key(
+        ApiSettings,
+        "listen",
+        "where it is; another address than one of the loopback needs `tokens`",
+        NEW_PROCESSES,
+    )
+    tokens: Annotated[Any, KeyTexts()] = key(
+        ApiSettings,
+        "tokens",
+        "who changes anything, or reads at another address than one of the loopback, must give one "
+        "of them (`Authorization: Bearer TOKEN`)",
+        NOW,
+        default="none",
+        example=["sha256:" + digest("a long token")],
+    )
+    max_connections: Annotated[int, Integer(1, 10_000)] = key(
+        ApiSettings, "max_connections", "connections to it at once", NOW
+    )
+
+    def settings(self) -> dict[str, Any]:
+        given = super().settings()
+        if "tokens" in given:
+            given["tokens"] = tuple(map(digest, given["tokens"]))
+        return given
+
+
 class File(Table):
     """The whole file; its own keys stand at the top."""
 
@@ -347,6 +383,7 @@ class File(Table):
     egress: EgressTable = tables()
     worker: WorkerTable = tables()
     capture: CaptureTable = tables()
+    api: ApiTable = tables()
     templates: dict[Annotated[str, Name()], TemplateTable] = tables(
         at_least=1, schema={"propertyNames": Name().schema()}
     )
@@ -384,4 +421,5 @@ SECTIONS: dict[str, type[Any]] = {
     "egress": EgressSettings,
     "worker": WorkerSettings,
     "capture": CaptureSettings,
+    "api": ApiSettings,
 }

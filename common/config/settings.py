@@ -109,6 +109,16 @@ class Calibration:
     cores: float = 0.0  # of the host, in the unit of `software.capacity`
 
 
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The HTTP API with its page."""
+
+    is_enabled: bool = True
+    listen: Listen = field(default_factory=lambda: Listen(port=9180))
+    tokens: tuple[str, ...] = ()  # SHA-256 hex digests; empty: nothing can be changed by HTTP
+    max_connections: int = 200
+
+
 DEFAULT_RENDITIONS = (
     Rendition("720p", 1280, 720, 2_500_000, Fraction(30)),
     Rendition("480p", 854, 480, 1_200_000, Fraction(30)),
@@ -133,6 +143,7 @@ class Settings:
     capture: CaptureSettings = field(default_factory=CaptureSettings)
     has_sandbox: bool = True  # for the kinds that decode what strangers send
     stream_keys: dict[str, StreamKeys] = field(default_factory=dict)  # by APP/KEY
+    api: ApiSettings = field(default_factory=ApiSettings)
 
     def template_of(self, stream_id: str) -> Template | None:
         """The template of a stream, with the limits that are its own; it lets nobody in.
@@ -158,6 +169,13 @@ class Settings:
                 if own.limits is not None
             },
         )
+
+    def is_key_secret(self, stream_id: str) -> bool:
+        """Whether who knows this stream's key may publish it: nothing else is asked for."""
+        template, own = self.template(stream_id.partition("/")[0]), self.stream_keys.get(stream_id)
+        if own is not None and own.publish:
+            return False
+        return template is None or not (template.publish_keys or template.needs_stream_key)
 
     def template(self, app: str) -> Template | None:
         for template in self.templates:

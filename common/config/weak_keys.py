@@ -3,7 +3,7 @@
 They are warnings of `tfarm check`: a farm takes them. Only the file's form has keys in clear.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from common.config.key_values import DIGEST, digest
 from common.config.model import File
@@ -11,11 +11,27 @@ from common.config.model_templates import TemplateTable
 from common.errors import ConfigFault
 
 LEAST_CHARS = 8
+LEAST_TOKEN_CHARS = 16  # of the API: who has one may do what an operator may
 
 
 def weak_keys(file: File) -> list[ConfigFault]:
     """The keys to be warned of, by their paths."""
     tables = file.templates or {}
+    return [
+        *_short_tokens(file),
+        *_of_templates(tables),
+    ]
+
+
+def _short_tokens(file: File) -> Iterator[ConfigFault]:
+    tokens = file.api.tokens if file.api is not None else None
+    for index, token in enumerate(tokens or ()):
+        if len(token) < LEAST_TOKEN_CHARS and not token.startswith(DIGEST):
+            problem = f"can be guessed: take {LEAST_TOKEN_CHARS} characters or more"
+            yield ConfigFault(f"api.tokens[{index}]", problem)
+
+
+def _of_templates(tables: Mapping[str, TemplateTable]) -> list[ConfigFault]:
     return [
         ConfigFault(f"templates.{app}.{path}", problem)
         for app, table in tables.items()

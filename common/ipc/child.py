@@ -139,6 +139,11 @@ class ChildProcess:
         return self._link.unreadable
 
     @property
+    def supervisor_silent_s(self) -> float:
+        """How long no supervisor has sent anything; beats come once a second."""
+        return self._link.silent_s
+
+    @property
     def run_dir(self) -> Path:
         """The farm's run directory."""
         return self._run_dir

@@ -97,6 +97,11 @@ class ControlLink:
             self._on_frames,
         )
 
+    @property
+    def silent_s(self) -> float:
+        """How long no supervisor has sent anything; beats come once a second."""
+        return self._clock() - self._last_message_s
+
     def send(self, message: object, payloads: Sequence[bytes] = ()) -> bool:
         """Send to the supervisor; False when its queue is full or it is away."""
         return self._dealer.send([encode(message), *payloads])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from common.config.settings import Settings
+from common.config.settings import Listen, Settings
 
 HEARTBEAT_S: Final = 1.0
 
@@ -27,11 +27,19 @@ class ChildKind:
     count: Callable[[Settings], int] | None
     is_vital: bool = False  # a farm whose first one cannot start had better not start
     listens: str = ""  # the key of `[listen]` that says where
+    address: Callable[[Settings], Listen] | None = None  # that it listens at, if one of its own
+    protocol: str = ""  # of what it listens for, as status has it
+    commands: frozenset[str] = frozenset()  # that it may give to the supervisor for an operator
     heartbeat_s: float = HEARTBEAT_S
     memory_is_limited: bool = False  # by `worker.max_memory`
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
 
+
+# What an operator may do by HTTP; who does it is checked in the child (`api/access.py`).
+API_COMMANDS: Final = frozenset(
+    ("status", "kick", "ban", "unban", "drain", "undrain", "rebalance", "reload")
+)
 
 # In the order of a clean end: who only looks, then publishers, so that workers and players get all
 # that was taken; last who passes on what players are told.
@@ -39,6 +47,17 @@ class ChildKind:
 KINDS: Final[dict[str, ChildKind]] = {
     kind.name: kind
     for kind in (
+        ChildKind(
+            "api",
+            module="api",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="the API and the page do not answer for a second; streams notice nothing",
+            count=lambda settings: int(settings.api.is_enabled),
+            address=lambda settings: settings.api.listen,
+            protocol="http",
+            commands=API_COMMANDS,
+        ),
         ChildKind(
             "audio",
             module="worker.audio",

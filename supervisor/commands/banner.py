@@ -12,12 +12,13 @@ from supervisor.commands.room import room_lines
 from supervisor.placement.fleet import Fleet
 
 RTMP_PORT = 1935
+ANY_ADDRESS = ("0.0.0.0", "[::]", "::")
 
 
 def url_base(address: str) -> str:
     """`rtmp://…` of a listen address; the port only where it is not RTMP's own."""
     host, _, port = address.rpartition(":")
-    if host in ("0.0.0.0", "[::]", "::"):
+    if host in ANY_ADDRESS:
         host = "HOST"  # any address of this host
     return f"rtmp://{host}" if port == str(RTMP_PORT) else f"rtmp://{host}:{port}"
 
@@ -37,10 +38,13 @@ def banner(
     devices: Sequence[DeviceInfo],
     command: str = "tfarm",
     warning: str = "",
+    *,
+    pages: Sequence[str] = (),
 ) -> str:
     """A few lines: where to publish, where to play, what it runs on.
 
-    `command` is how a shell calls this tfarm; `warning` is what an operator had better change.
+    `command` is how a shell calls this tfarm; `warning` is what an operator had better change;
+    `pages` are the addresses of its page.
     """
     lines = [f"tfarm {version} is running."]
     base = url_base(listen[0]) if listen else "rtmp://…"
@@ -53,6 +57,7 @@ def banner(
         lines.append(f"  play      {base}/{template.name}/KEY/{first}{query}    ({names})")
     lines += _device_lines(settings, fleet, devices)
     lines.append(f"  status    {command} status --run-dir {run_dir}")
+    lines += [f"  page      http://{_shown_host(address)}/" for address in pages]
     if warning:
         lines += ["", f"WARNING: {warning}."]
     return "\n".join(lines)
@@ -63,6 +68,11 @@ def _query(rules: Rules) -> str:
     names = {Way.KEY: "key=…", Way.SIGNED: "token=…"}
     needed = [names[way] for way in rules[0] if way in names]
     return f"?{'&'.join(needed)}" if needed else ""
+
+
+def _shown_host(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    return f"{'HOST' if host in ANY_ADDRESS else host}:{port}"
 
 
 def _device_lines(settings: Settings, fleet: Fleet, devices: Sequence[DeviceInfo]) -> list[str]:

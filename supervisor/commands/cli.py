@@ -17,10 +17,10 @@ from typing import Annotated  # noqa: E402
 
 import typer  # noqa: E402
 
+from common.version import VERSION  # noqa: E402
 from supervisor.commands.help import explained  # noqa: E402
 from supervisor.commands.options import asks_the_farm  # noqa: E402
 from supervisor.commands.table import COMMANDS  # noqa: E402
-from supervisor.commands.version import VERSION  # noqa: E402
 
 app = typer.Typer(
     name="tfarm",

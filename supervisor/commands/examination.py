@@ -20,10 +20,10 @@ from common.access.exposure import exposure
 from common.config.settings import Settings
 from common.ipc.identity import CPU
 from common.process import sandbox
+from common.version import VERSION
 from supervisor.commands.banner import address_text
 from supervisor.commands.diagnosis import GPU_PACKAGES, DeviceFinding, Findings
 from supervisor.commands.room import PlannedGpu, streams_here
-from supervisor.commands.version import VERSION
 from supervisor.hardware.device_ids import is_called
 from supervisor.hardware.gpus import Driver, Gpu, look_up_driver, names, pci_gpus
 from supervisor.placement.cost import FULL_HD30

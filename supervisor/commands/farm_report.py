@@ -9,10 +9,10 @@ from common.access.exposure import exposure
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import ChildId
 from common.ipc.kinds import KINDS
+from common.version import VERSION
 from supervisor.commands.banner import address_text, banner
 from supervisor.commands.invocation import tfarm_command
 from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot
-from supervisor.commands.version import VERSION
 from supervisor.farm.farm import Farm
 from supervisor.processes.children import Child, Children
 from supervisor.processes.launcher import Launcher
@@ -58,6 +58,7 @@ class FarmReport:
             devices,
             tfarm_command(),
             self._exposure(),
+            pages=self._listening()["http"],
         )
 
     def warn(self) -> None:
@@ -86,12 +87,12 @@ class FarmReport:
 
     def _listening(self) -> dict[str, list[str]]:
         """The real addresses, by protocol."""
-        found: dict[str, dict[str, None]] = {"rtmp": {}}
+        found: dict[str, dict[str, None]] = {"rtmp": {}, "http": {}}
         for hello in self._farm.hellos.values():
             if hello.listen:
-                found.setdefault(KINDS[hello.child.kind].listens, {}).update(
-                    dict.fromkeys(hello.listen)
-                )
+                kind = KINDS[hello.child.kind]
+                known = found.setdefault(kind.protocol or kind.listens, {})
+                known.update(dict.fromkeys(hello.listen))
         return {protocol: list(addresses) for protocol, addresses in found.items()}
 
     def _child_facts(self, child: Child) -> ChildFacts:

@@ -23,10 +23,10 @@ from common.config.load import load
 from common.config.settings import Calibration, Settings
 from common.errors import TfarmError
 from common.ipc.identity import CPU, cpu_worker
+from common.version import VERSION
 from supervisor.commands.client import status as ask_status
 from supervisor.commands.client import understanding
 from supervisor.commands.examination import ask_child, visible_gpu
-from supervisor.commands.version import VERSION
 from supervisor.hardware.device_ids import is_called
 from supervisor.hardware.gpus import find_gpus, names
 from supervisor.placement.calibration import (

@@ -17,6 +17,7 @@ from common.ipc.status_messages import AudioLevels, RenditionStatus
 from supervisor.farm.audio_levels import levels
 from supervisor.farm.ban_list import ban_documents
 from supervisor.farm.farm import Farm
+from supervisor.farm.readiness import why_no_room
 from supervisor.farm.stream import Present, Stream
 from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource
 from supervisor.placement.fleet import Device
@@ -90,6 +91,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "waiting": state.waiting(),
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,
+        "no_room": why_no_room(farm.state, facts.now_s),
         "kicked": [
             {"app": split_stream_id(s)[0], "key": split_stream_id(s)[1], "for_s": round(left_s, 1)}
             for s, left_s in state.kicks.left(facts.now_s).items()

@@ -16,6 +16,7 @@ from supervisor.processes.worker_counts import hybrid_workers, software_workers
 
 # Of what a larger number holds at once: how many a farm has with these settings on so many cores.
 COUNTS: dict[str, Callable[[Settings, int], int]] = {
+    "api.enabled": lambda settings, _: int(settings.api.is_enabled),
     "software.workers": software_workers,
     "devices.hybrid_workers": partial(hybrid_workers, gpus=1),
 }

@@ -2,8 +2,9 @@
 
 A child's ZeroMQ identity is made of its name, its boot id and a secret, so that nothing for one
 incarnation reaches another. Who may say what depends on the process that says it, which the kernel
-tells (`Receiver.peer_pid`): a child speaks for itself alone, and never as an operator. So a worker
-that a stranger's bitstream has taken over commands nobody. A child that talks without this
+tells (`Receiver.peer_pid`): a child speaks for itself alone, and gives no command but those that
+its kind may give (`common/ipc/kinds.py`). So a worker that a stranger's bitstream has taken over
+commands nobody. A child that talks without this
 supervisor knowing it (it was started by an earlier one) is sent our beat: its boot id is new to it,
 so it sends a hello.
 """
@@ -29,7 +30,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
-from common.ipc.kinds import settings_for
+from common.ipc.kinds import KINDS, settings_for
 from common.ipc.peer_credentials import is_trusted
 from common.process.log import PeerLines, more
 from supervisor.processes.hellos import endpoint_of
@@ -76,6 +77,7 @@ class Control:
         self._addresses: dict[ChildId, bytes] = {}  # ZeroMQ identities
         self._peers: dict[bytes, ChildId] = {}  # the same the other way round
         self._saying_hello = b""  # whose hello is being handled
+        self._asking: ChildId | None = None  # whose command is being handled, if a child's
         self._address = control_address(run_dir)
         self._router: Receiver = bus.router(self._address, self._on_frames)
 
@@ -138,7 +140,12 @@ class Control:
         self._router.listen_again(self._address)
 
     def asked_by(self) -> str:
-        """Who sent the message that is being handled, as the kernel has it: `uid 1000`."""
+        """Who sent the message that is being handled, as the kernel has it: `uid 1000`.
+
+        A child that asks for an operator is named instead: it knows whom it asks for.
+        """
+        if self._asking is not None:
+            return str(self._asking)
         uid = self._router.peer_uid
         return f"uid {uid}" if uid is not None else "unknown"
 
@@ -160,11 +167,12 @@ class Control:
             return
         owner = self._children.child_of(pid)
         if isinstance(message, Command):
-            if owner is not None:
+            if owner is not None and message.name not in KINDS[owner.kind].commands:
                 self._deny(pid, f"command {message.name[:40]!r}")
                 self.answer(peer, Answer(message.request_id, False, NOT_A_CHILD))
-            else:
-                self._on_command(peer, message)
+                return
+            self._asking = owner
+            self._on_command(peer, message)
         elif isinstance(message, Hello):
             is_its_own = message.pid == pid and owner in (None, message.child)
             if not is_its_own or not peer.startswith(_beginning(message)):

@@ -69,6 +69,8 @@ def child_command(
         argv += ["--listen", address_text(listen)]
         if kind.count is not None and kind.count(settings) > 1:
             argv.append("--share-port")
+    if kind.address is not None:
+        argv += ["--listen", address_text(kind.address(settings))]
     if child.device:
         argv += ["--share", str(share), "--threads", str(settings.software.encoder_threads)]
     return argv

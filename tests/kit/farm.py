@@ -53,6 +53,9 @@ rtmp = "127.0.0.1:0"
 [devices]
 use_gpus = false
 
+[api]
+enabled = false
+
 [software]
 workers = 1
 
@@ -98,6 +101,8 @@ class Farm:
         self.run_dir = self.dir / "run"
         self.config = self.dir / "farm.toml"
         self.log_path = self.dir / "log"
+        if "[api]" not in config:  # most tests ask on the command line
+            config += "\n[api]\nenabled = false\n"
         self.config.write_text(config)
         self.port = 0
         self._log_may_hold_traceback = log_may_hold_traceback

@@ -152,6 +152,7 @@ def farm_document(streams: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         "waiting": 0,
         "queued": 0,
         "closed": "",
+        "no_room": "",
         "kicked": [],
         "bans": [],
         "refused": {},

@@ -167,7 +167,7 @@ def test_a_killed_supervisors_children_are_adopted_as_they_run(farm: ToyFarm) ->
     after = farm.children()
     assert {name: child["pid"] for name, child in after.items()} == before
     assert all(len(farm.boots(name)) == 1 for name in NAMES)
-    assert client.status(farm.run_dir)["listen"] == {"rtmp": ["127.0.0.1:4711"]}
+    assert client.status(farm.run_dir)["listen"]["rtmp"] == ["127.0.0.1:4711"]
     # and an adopted one is watched as any other
     os.kill(after["egress:0"]["pid"], signal.SIGKILL)
     farm.until(lambda: len(farm.boots("egress:0")) == 2)

@@ -6,7 +6,14 @@ import pytest
 
 from common.config.conflicts import conflicts
 from common.config.ladder import RateControl, Takeover, Template
-from common.config.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
+from common.config.settings import (
+    DEFAULT_RENDITIONS,
+    ApiSettings,
+    Devices,
+    Listen,
+    Settings,
+    Software,
+)
 from common.config.stream_keys import StreamKeys
 
 LIVE = Template("live", DEFAULT_RENDITIONS)
@@ -49,6 +56,23 @@ def test_what_comes_of_a_key_with_a_fault_of_its_own_is_not_told(
 ) -> None:
     template = replace(LIVE, takeover=Takeover.ALWAYS)
     assert found(template, faulty) == (["templates.live.takeover"] if is_told else [])
+
+
+@pytest.mark.parametrize(
+    ("api", "is_fault"),
+    [
+        (ApiSettings(), False),
+        (ApiSettings(listen=Listen("localhost", 1)), False),
+        (ApiSettings(listen=Listen("::1", 1)), False),
+        (ApiSettings(listen=Listen("0.0.0.0", 1)), True),
+        (ApiSettings(listen=Listen("::", 1)), True),
+        (ApiSettings(listen=Listen("farm.example", 1)), True),
+        (ApiSettings(listen=Listen("0.0.0.0", 1), tokens=("1" * 64,)), False),
+        (ApiSettings(listen=Listen("0.0.0.0", 1), is_enabled=False), False),
+    ],
+)
+def test_an_api_that_others_can_reach_needs_tokens(api: ApiSettings, is_fault: bool) -> None:
+    assert [fault.path for fault in conflicts(Settings(api=api))] == ["api.listen"] * is_fault
 
 
 def test_a_key_for_each_stream_is_a_key_where_one_is_needed() -> None:

@@ -75,6 +75,11 @@ directory = "/var/captures"
 max_files = 5
 max_bytes = "100MiB"
 pictures = false
+[api]
+enabled = false
+listen = "192.0.2.1:9181"
+tokens = ["a token of some length"]
+max_connections = 20
 [templates.live]
 gop = "1s"
 hold = "0s"
@@ -182,6 +187,13 @@ def test_every_key_reaches_its_setting() -> None:
     assert (capture.memory_bytes, capture.seconds) == (64 * 1024**2, 30.0)
     assert (capture.directory, capture.pictures) == ("/var/captures", False)
     assert (capture.kept_files, capture.kept_bytes) == (5, 100 * 1024**2)
+    api = found.api
+    assert (api.is_enabled, api.listen, api.max_connections) == (
+        False,
+        Listen("192.0.2.1", 9181),
+        20,
+    )
+    assert api.tokens == (sha256("a token of some length"),)
 
 
 def test_every_key_of_a_template_reaches_its_setting() -> None:
@@ -255,6 +267,11 @@ FAULTS = [
     ('[capture]\nmax_bytes = "1KiB"', "capture.max_bytes", "between 1MiB"),
     ("[capture]\nmax_files = 0", "capture.max_files", "between 1"),
     ("[capture]\npictures = 1", "capture.pictures", "true or false"),
+    ("[api]\nenabled = 1", "api.enabled", "true or false"),
+    ('[api]\nlisten = "9180"', "api.listen", "HOST:PORT"),
+    ('[api]\nlisten = "0.0.0.0:9180"', "api.listen", "needs api.tokens"),
+    ("[api]\ntokens = []", "api.tokens", "at least one key"),
+    ("[api]\nmax_connections = 0", "api.max_connections", "between 1"),
     ('log_level = "LOUD"', "log_level", '"INFO"'),
     ('[templates.live]\nidle_timeout = "2d"', "templates.live.idle_timeout", "unit"),
     ('[templates.live]\nidle_timeout = "25h"', "templates.live.idle_timeout", "between 100ms and"),

@@ -18,6 +18,7 @@ SCHEMA = Draft202012Validator(json_schema())
 # Faults of FAULTS that JSON Schema has no words for: limits of durations and sizes written as
 # texts, and what several keys say together.
 BEYOND_A_SCHEMA = (
+    "needs api.tokens",
     "between 100ms and 1m",
     "250",
     "between 16k",

@@ -50,3 +50,12 @@ def test_short_keys_and_keys_of_two_streams_are_told_by_their_paths(
         f"templates.live.{path}": problem for path, problem in faults.items()
     }
     assert LONG not in str(found)
+
+
+def test_a_short_token_of_the_api_is_told_by_its_path() -> None:
+    tokens = ["a-token-that-is-long", "short", f"sha256:{digest('x')}"]
+    (found,) = weak_keys(File.model_validate({"api": {"tokens": tokens}}))
+    assert (found.path, found.problem) == (
+        "api.tokens[1]",
+        "can be guessed: take 16 characters or more",
+    )

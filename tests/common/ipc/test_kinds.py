@@ -46,7 +46,7 @@ def test_the_linter_holds_which_libraries_a_kind_imports(kind: ChildKind) -> Non
 
 def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
     counts = {name: kind.count(Settings()) for name, kind in KINDS.items() if kind.count}
-    assert counts == {"audio": 0, "ingest": 1, "egress": 1}
+    assert counts == {"api": 1, "audio": 0, "ingest": 1, "egress": 1}
     assert [name for name in KINDS if has_devices(name)] == ["worker"]
 
 
@@ -80,7 +80,12 @@ def test_a_streams_template_travels_without_keys() -> None:
 
 
 def test_publishers_end_first_and_players_last() -> None:
-    assert list(KINDS) == ["audio", "ingest", "worker", "egress"]
+    assert list(KINDS) == ["api", "audio", "ingest", "worker", "egress"]
+
+
+def test_only_the_api_gives_commands_for_an_operator_and_none_that_ends_the_farm() -> None:
+    assert [kind.name for kind in KINDS.values() if kind.commands] == ["api"]
+    assert "stop" not in KINDS["api"].commands
 
 
 def test_what_decodes_strangers_bitstreams_is_in_a_sandbox() -> None:

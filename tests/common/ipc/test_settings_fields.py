@@ -8,6 +8,7 @@ from common.config.access import Signing
 from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
 from common.config.settings import (
+    ApiSettings,
     Calibration,
     CaptureSettings,
     Devices,
@@ -24,9 +25,10 @@ from common.config.stream_keys import StreamKeys
 FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
-        "calibration capture has_sandbox stream_keys"
+        "calibration capture has_sandbox stream_keys api"
     ),
     Listen: "host port",
+    ApiSettings: "is_enabled listen tokens max_connections",
     Software: "workers capacity encoder_threads",
     Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity hybrid_workers",
     IngestSettings: (

@@ -89,3 +89,13 @@ def test_a_gpu_with_several_workers_is_told_once() -> None:
     text = banner("0.1.0", "/r", [], Settings(), fleet, told)
     assert text.count("GPU-1") == 1
     assert "GPU-1: NVIDIA H100 (hybrid, 2 workers)" in text
+
+
+def test_it_says_where_the_page_is_once_there_is_one() -> None:
+    def last(*pages: str) -> str:
+        found = banner("1", "/run", ["127.0.0.1:1935"], Settings(), Fleet(), [], pages=pages)
+        return found.splitlines()[-1]
+
+    assert last("127.0.0.1:9180") == "  page      http://127.0.0.1:9180/"
+    assert last("0.0.0.0:80") == "  page      http://HOST:80/"
+    assert "page" not in last()

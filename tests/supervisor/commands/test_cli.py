@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import typer
 
+from common.version import VERSION
 from supervisor.commands.cli import app
 from supervisor.commands.table import COMMANDS
-from supervisor.commands.version import VERSION
 
 pytestmark = pytest.mark.e2e
 

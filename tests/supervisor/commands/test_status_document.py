@@ -32,7 +32,7 @@ def facts(rig: Rig) -> FarmFacts:
         [child],
         now_s=rig.now,
         now_unix=2_000.0,
-        listen={"rtmp": ["127.0.0.1:1935"]},
+        listen={"rtmp": ["127.0.0.1:1935"], "http": []},
     )
 
 
@@ -73,7 +73,7 @@ def streaming(rig: Rig) -> dict[str, Any]:
 
 def test_an_idle_farm(rig: Rig) -> None:
     found = document(rig)
-    assert found["listen"] == {"rtmp": ["127.0.0.1:1935"]}
+    assert found["listen"] == {"rtmp": ["127.0.0.1:1935"], "http": []}
     assert found["warnings"] == []
     assert found["apps"] == {"live": ["720p", "480p", "360p", "source"]}
     assert found["streams"] == []

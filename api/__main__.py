@@ -1,0 +1,29 @@
+"""The API process, started by the supervisor: `python -P -m api --index 0 --listen HOST:PORT …`."""
+
+from common.process.signals import hold_signals
+
+hold_signals()
+
+import argparse  # noqa: E402
+
+from common.config.values import listen_address  # noqa: E402
+from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
+from common.ipc.kinds import KINDS  # noqa: E402
+
+KIND = KINDS["api"]
+
+
+def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
+    from api.run import Api
+
+    return Api(process, listen_address(arguments.listen))
+
+
+def arguments() -> argparse.Namespace:
+    parser = child_parser(KIND, __doc__)
+    parser.add_argument("--listen", required=True, help="HOST:PORT")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_child(KIND, arguments(), build)

@@ -1,0 +1,195 @@
+"""What can be asked of the API: one table, of which the routes and the description come. Pure.
+
+To add an operation: an entry here, and what answers it, in `reads.py` or `changes.py`.
+`openapi.py` describes the table, `server.py` serves it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from api import schemas
+from api.access import Access
+from api.schemas import Json
+
+PREFIX: Final = "/api/v1"
+JSON: Final = "application/json"
+MAX_BODY_BYTES: Final = 64 * 1024
+
+
+class ApiError(Exception):
+    """A request that is not answered with what it asks for."""
+
+    def __init__(self, status: int, code: str, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+        self.code = code
+        self.words = words
+
+    def document(self) -> Json:
+        return {"error": self.code, "message": self.words}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One that stands in the path or behind the question mark."""
+
+    name: str
+    schema: Json
+    words: str
+    is_needed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that can be asked."""
+
+    name: str  # `operationId`; what answers it is found by it
+    method: str
+    path: str  # as OpenAPI writes it
+    words: str
+    access: Access
+    answer: Json  # the schema of what comes with 200
+    in_path: tuple[Parameter, ...] = ()
+    query: tuple[Parameter, ...] = ()
+    body: Json | None = None  # the schema of a JSON object; every key may be left out
+    failures: Mapping[int, str] = field(default_factory=dict)  # beside those of its access
+    content_type: str = JSON  # of the answer
+
+
+_STREAM: Final = (
+    Parameter("app", schemas.NAME, "the app of the stream"),
+    Parameter("key", schemas.NAME, "its key, or the label of that: what follows the slash in `id`"),
+)
+_APP: Final = Parameter("app", schemas.NAME, "of this app alone")
+_DEVICE: Final = Parameter("device", schemas.NAME, "its `name`; a GPU's also by PCI id")
+_NO_SUCH: Final = "nothing has this name"
+_NO_SUPERVISOR: Final = {503: "no supervisor answers; try again in a second"}
+
+
+def _read(name: str, path: str, words: str, answer: Json, **more: Any) -> Operation:
+    failures = _NO_SUPERVISOR | more.pop("failures", {})
+    return Operation(
+        name, "GET", PREFIX + path, words, Access.READ, answer, failures=failures, **more
+    )
+
+
+def _change(name: str, method: str, path: str, words: str, **more: Any) -> Operation:
+    failures = _NO_SUPERVISOR | more.pop("failures", {})
+    answer = more.pop("answer", schemas.DONE)
+    return Operation(
+        name, method, PREFIX + path, words, Access.CHANGE, answer, failures=failures, **more
+    )
+
+
+PROBES: Final = (
+    Operation(
+        "healthz",
+        "GET",
+        "/healthz",
+        "Whether this process works; it does, if it answers.",
+        Access.OPEN,
+        schemas.HEALTH,
+    ),
+    Operation(
+        "readyz",
+        "GET",
+        "/readyz",
+        "Whether another publisher would be let in.",
+        Access.OPEN,
+        schemas.READINESS,
+        failures={503: "none would: the farm drains, is full, or has no supervisor"},
+    ),
+)
+
+READS: Final = (
+    _read("status", "/status", "The farm as a whole.", schemas.STATUS),
+    _read(
+        "streams",
+        "/streams",
+        "All streams.",
+        schemas.listing("streams", schemas.STREAM),
+        query=(_APP,),
+    ),
+    _read(
+        "stream",
+        "/streams/{app}/{key}",
+        "One stream.",
+        schemas.entry("stream", schemas.STREAM),
+        in_path=_STREAM,
+        failures={404: _NO_SUCH},
+    ),
+    _read(
+        "renditions",
+        "/renditions",
+        "The renditions of all streams, `source` among them.",
+        schemas.listing("renditions", schemas.RENDITION_OF_STREAM),
+        query=(_APP,),
+    ),
+    _read("devices", "/devices", "All devices.", schemas.listing("devices", schemas.DEVICE)),
+    _read(
+        "device",
+        "/devices/{device}",
+        "One device.",
+        schemas.entry("device", schemas.DEVICE),
+        in_path=(_DEVICE,),
+        failures={404: _NO_SUCH},
+    ),
+    _read(
+        "children",
+        "/children",
+        "The processes, the supervisor first.",
+        schemas.listing("children", schemas.CHILD),
+    ),
+    _read(
+        "refusals",
+        "/refusals",
+        "Who was refused lately, and why.",
+        schemas.listing("refusals", schemas.REFUSAL),
+    ),
+    _read("bans", "/bans", "Who is kept out.", schemas.listing("bans", schemas.BAN)),
+    _read(
+        "kicks",
+        "/kicks",
+        "Streams that are kept out for a while.",
+        schemas.listing("kicks", schemas.KICK),
+    ),
+)
+
+DESCRIPTION: Final = Operation(
+    "openapi",
+    "GET",
+    f"{PREFIX}/openapi.json",
+    "This description.",
+    Access.OPEN,
+    {"type": "object"},
+)
+
+OPERATIONS: Final = (*PROBES, *READS, DESCRIPTION)
+
+
+def read_query(operation: Operation, given: Mapping[str, list[str]]) -> dict[str, str]:
+    """The query's parameters, checked. Raises ApiError."""
+    known = {parameter.name: parameter for parameter in operation.query}
+    found: dict[str, str] = {}
+    for name, values in given.items():
+        parameter = known.get(name)
+        if parameter is None:
+            raise ApiError(400, "bad-request", f"there is no parameter {name[:64]!r} here")
+        if len(values) > 1:
+            raise ApiError(400, "bad-request", f"{name} is there twice")
+        found[name] = values[0]
+        if why := schemas.why_not(values[0], parameter.schema):
+            raise ApiError(400, "bad-request", f"{name} {why}")
+    for parameter in operation.query:
+        if parameter.is_needed and parameter.name not in found:
+            raise ApiError(400, "bad-request", f"{parameter.name} is missing")
+    return found
+
+
+def read_path(operation: Operation, given: Mapping[str, str]) -> dict[str, str]:
+    """The path's parameters, checked. Raises ApiError."""
+    for parameter in operation.in_path:
+        if why := schemas.why_not(given[parameter.name], parameter.schema):
+            raise ApiError(400, "bad-request", f"{parameter.name} {why}")
+    return dict(given)

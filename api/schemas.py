@@ -1,0 +1,259 @@
+"""The forms of what the API answers and takes, as JSON Schema. Pure.
+
+Fields may be added in later versions, so objects may hold more than what is said here.
+docs/status-json.md says what the fields of the status document mean.
+"""
+
+import re
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+TEXT: Final[Json] = {"type": "string"}
+NUMBER: Final[Json] = {"type": "number"}
+COUNT: Final[Json] = {"type": "integer", "minimum": 0}
+WHOLE: Final[Json] = {"type": "integer"}
+TRUTH: Final[Json] = {"type": "boolean"}
+NAME: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 256}
+
+
+def nullable(schema: Json) -> Json:
+    """What may be null, too."""
+    return schema | {"type": [schema["type"], "null"]}
+
+
+def array(items: Json) -> Json:
+    return {"type": "array", "items": items}
+
+
+def named(values: Json) -> Json:
+    """An object whose names are data."""
+    return {"type": "object", "additionalProperties": values}
+
+
+def form(words: str = "", /, **fields: Json) -> Json:
+    """An object that has these fields."""
+    schema: Json = {"type": "object", "properties": fields, "required": list(fields)}
+    return {"description": words} | schema if words else schema
+
+
+def body(words: str = "", /, *, needed: tuple[str, ...] = (), **fields: Json) -> Json:
+    """A request's object: these fields and no others."""
+    schema: Json = {"type": "object", "properties": fields, "additionalProperties": False}
+    if needed:
+        schema["required"] = list(needed)
+    return {"description": words} | schema if words else schema
+
+
+_AGE: Final[Json] = {
+    "as_of_unix": NUMBER,  # when the supervisor said so
+    "is_current": TRUTH,  # false: no supervisor answers, this is what was known last
+}
+
+
+def listing(name: str, items: Json) -> Json:
+    """The answer that lists entries."""
+    return form("", **_AGE, **{name: array(items)})
+
+
+def entry(name: str, item: Json) -> Json:
+    """The answer that has one entry."""
+    return form("", **_AGE, **{name: item})
+
+
+ERROR: Final = form("Why there is no other answer.", error=TEXT, message=TEXT)
+DONE: Final = form("What was done.", message=TEXT)
+HEALTH: Final = form("This process works.", status=TEXT, is_supervised=TRUTH, version=TEXT)
+READINESS: Final = form(
+    "Whether another publisher would be let in, and why not.", is_ready=TRUTH, reasons=array(TEXT)
+)
+
+NOTICE: Final = form(
+    "What is wrong with a source.", code=TEXT, words=TEXT, since_unix=NUMBER, is_fault=TRUTH
+)
+RENDITION: Final = form(
+    "One rendition of a stream.",
+    name=TEXT,
+    width=COUNT,
+    height=COUNT,
+    fps=NUMBER,
+    bitrate_bps=NUMBER,
+    frames=COUNT,
+    dropped=COUNT,
+    players=COUNT,
+    dropped_to_players=COUNT,
+    last_pts_ms=nullable(WHOLE),
+)
+RENDITION_OF_STREAM: Final = RENDITION | {
+    "properties": {"stream": TEXT, **RENDITION["properties"]},
+    "required": ["stream", *RENDITION["required"]],
+}
+STREAM: Final = form(
+    "One stream.",
+    id=TEXT,  # its label: APP/ and a hash of its key, as logs have it
+    app=TEXT,
+    key=nullable(TEXT),  # null: it is a credential, and no token was given
+    state=TEXT,
+    is_live=TRUTH,
+    away_s=nullable(NUMBER),
+    publisher=TEXT,
+    ingest=TEXT,
+    since_unix=NUMBER,
+    generation=COUNT,
+    worker=nullable(TEXT),
+    device=TEXT,
+    reason=TEXT,
+    width=COUNT,
+    height=COUNT,
+    fps=NUMBER,
+    bitrate_bps=NUMBER,
+    codec=TEXT,
+    audio=TEXT,
+    gop_ms=COUNT,
+    frames=COUNT,
+    frames_in=COUNT,
+    frames_decoded=COUNT,
+    decode_errors=COUNT,
+    dropped=named(COUNT),
+    dropped_by_worker=COUNT,
+    dropped_by_renditions=COUNT,
+    queue_ms=NUMBER,
+    waiting_players=COUNT,
+    notices=array(NOTICE),
+    omitted=array(form("", name=TEXT, reason=TEXT)),
+    renditions=array(RENDITION),
+    stages_ms=named(array(NUMBER)),
+)
+DEVICE: Final = form(
+    "One worker's device.",
+    name=TEXT,
+    device=TEXT,
+    worker=TEXT,
+    workers=COUNT,
+    kind=TEXT,
+    label=TEXT,
+    state=TEXT,
+    reason=TEXT,
+    capacity=NUMBER,
+    used=NUMBER,
+    is_capacity_shared=TRUTH,
+    memory_bytes=NUMBER,
+    memory_used=NUMBER,
+    engines=named(NUMBER),
+    streams=COUNT,
+    fps_in=NUMBER,
+    fps_out=NUMBER,
+    queue_ms=NUMBER,
+    notes=array(TEXT),
+)
+CHILD: Final = form(
+    "One process.",
+    name=TEXT,
+    kind=TEXT,
+    state=TEXT,
+    state_s=NUMBER,
+    pid=COUNT,
+    restarts=COUNT,
+    reason=TEXT,
+    memory_bytes=COUNT,
+    cpu_percent=NUMBER,
+)
+REFUSAL: Final = form(
+    "Refusals of one kind.",
+    what=TEXT,
+    reason=TEXT,
+    words=TEXT,
+    address=TEXT,
+    at_unix=NUMBER,
+    stream=TEXT,
+    name=TEXT,
+    count=COUNT,
+)
+BAN: Final = form(
+    "Who is kept out.",
+    target=TEXT,
+    until_unix=nullable(NUMBER),
+    since_unix=NUMBER,
+    reason=TEXT,
+    by=TEXT,
+)
+KICK: Final = form(
+    "A stream that is kept out.", id=TEXT, app=TEXT, key=nullable(TEXT), for_s=NUMBER
+)
+STATUS: Final = form(
+    "The farm as a whole.",
+    **_AGE,
+    version=TEXT,
+    since_unix=NUMBER,
+    listen=named(array(TEXT)),
+    apps=named(array(TEXT)),
+    totals=form("", streams=COUNT, players=COUNT, in_bps=NUMBER, out_bps=NUMBER),
+    host=named(form("", capacity=nullable(NUMBER), used=NUMBER)),
+    refused=named(COUNT),
+    waiting=COUNT,
+    queued=COUNT,
+    closed=TEXT,
+    no_room=TEXT,
+    may_change=TRUTH,  # a token was given
+)
+
+
+def why_not(value: Any, schema: Json) -> str:
+    """What a value lacks, in words: "must be …"; "" where it is as the schema wants it.
+
+    Knows the schemas of parameters and bodies here: plain values, and objects of these. A parameter
+    of the path or the query is text, also where it stands for a number.
+    """
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if value is None:
+        return "" if "null" in kinds else "must not be null"
+    match kinds[0]:
+        case "string":
+            return _why_no_text(value, schema)
+        case "integer" | "number":
+            return _why_no_number(value, schema, kinds[0])
+        case "boolean":
+            return "" if isinstance(value, bool) else "must be true or false"
+        case "object":
+            return _why_no_object(value, schema)
+    raise AssertionError(f"no check for {schema}")
+
+
+def _why_no_text(value: Any, schema: Json) -> str:
+    if not isinstance(value, str):
+        return "must be text"
+    low, high = schema.get("minLength", 0), schema.get("maxLength", 1_000_000)
+    if not low <= len(value) <= high:
+        return f"must have {low} to {high} characters"
+    if (pattern := schema.get("pattern")) and not re.search(pattern, value):
+        return f"must match {pattern}"
+    if (allowed := schema.get("enum")) and value not in allowed:
+        return f"must be one of {', '.join(allowed)}"
+    return ""
+
+
+def _why_no_number(value: Any, schema: Json, kind: str) -> str:
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "must be a number"
+    if kind == "integer" and not is_whole:
+        return "must be a whole number"
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        return f"must be between {low} and {high}"
+    return ""
+
+
+def _why_no_object(value: Any, schema: Json) -> str:
+    if not isinstance(value, dict):
+        return "must be an object"
+    fields = schema["properties"]
+    for name in schema.get("required", ()):
+        if name not in value:
+            return f"must have {name}"
+    for name, item in value.items():
+        if name not in fields:
+            return f"must not have {name[:64]!r}"
+        if why := why_not(item, fields[name]):
+            return f"has {name}, which {why}"
+    return ""

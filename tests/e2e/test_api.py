@@ -1,0 +1,72 @@
+"""The API of a real farm."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.kit.api_process import request
+from tests.kit.clients import Publisher
+from tests.kit.clips import ClipSpec
+from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+TOKEN = "a-token-of-some-length"
+CONFIG = DEFAULT_CONFIG.replace(
+    "[api]\nenabled = false\n", f'[api]\nlisten = "127.0.0.1:0"\ntokens = ["{TOKEN}"]\n'
+)
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+MakeClip = Callable[[ClipSpec], Path]
+LONG = ClipSpec(seconds=30.0)
+
+
+def port_of(farm: Farm) -> int:
+    (address,) = farm.status()["listen"]["http"]
+    return int(address.rpartition(":")[2])
+
+
+def test_it_shows_what_the_farm_does_over_a_restart_of_its_supervisor(clip: MakeClip) -> None:
+    with Farm(CONFIG) as farm, Publisher(farm.url("cam"), clip(LONG)):
+        farm.wait_stream("cam")
+        port = port_of(farm)
+        (stream,) = request(port, "GET", "/api/v1/streams", headers=BEARER).document["streams"]
+        assert (stream["app"], stream["key"], stream["state"]) == ("live", "cam", "live")
+        (stream,) = request(port, "GET", "/api/v1/streams").document["streams"]
+        assert stream["key"] is None
+        assert request(port, "GET", "/readyz").status == 200
+
+        assert farm.process is not None
+        farm.process.send_signal(signal.SIGKILL)
+        farm.process.wait(10)
+
+        def is_alone() -> bool:
+            return not request(port, "GET", "/healthz").document["is_supervised"]
+
+        until(is_alone, 10, "the API knows that it is alone")
+        found = request(port, "GET", "/api/v1/streams").document
+        assert (found["is_current"], len(found["streams"])) == (False, 1)
+        assert request(port, "GET", "/readyz").status == 503
+
+        farm.start()
+        assert port_of(farm) == port
+
+        def is_current() -> bool:
+            return bool(request(port, "GET", "/api/v1/status").document["is_current"])
+
+        until(is_current, 10, "the API has the new supervisor's word")
+        assert request(port, "GET", "/readyz").status == 200
+
+
+def test_its_death_costs_its_answers_alone() -> None:
+    with Farm(CONFIG) as farm:
+        before = farm.child("api")["pid"]
+        os.kill(before, signal.SIGKILL)
+        until(lambda: farm.child("api")["pid"] not in (0, before), 10, "another one is started")
+        until(lambda: farm.status()["listen"]["http"], 10, "it listens")
+        assert request(port_of(farm), "GET", "/healthz").status == 200
+        assert [c["restarts"] for c in farm.status()["children"]].count(0) == 3

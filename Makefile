@@ -61,7 +61,7 @@ advisories:
 		build/audit/bin/pip-audit --require-hashes --disable-pip -r requirements/$$name.txt || exit 1; \
 	done
 
-# The tables that documents take from the code: configuration keys, notices, how many streams fit.
+# The tables that documents take from the code: configuration keys, metrics, notices, room.
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/write_docs.py
 

@@ -44,7 +44,7 @@ class _Kept:
 
 
 class FarmLink:
-    """Commands and their answers."""
+    """Commands and their answers; `on_status` is called with each new status document."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class FarmLink:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`silent_s` says how long no supervisor has said anything."""
+        self.on_status: Callable[[Mapping[str, Any]], object] = lambda document: None
         self._send = send
         self._silent_s = silent_s
         self._clock = clock
@@ -128,6 +129,7 @@ class FarmLink:
             log.debug("no status reason=%s", error)
             return
         self._kept = _Kept(document, asked_s)
+        self.on_status(document)
 
     def _on_refreshed(self, task: "asyncio.Task[None]") -> None:
         self._refresh = None

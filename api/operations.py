@@ -102,6 +102,17 @@ PROBES: Final = (
     ),
 )
 
+METRICS: Final = Operation(
+    "metrics",
+    "GET",
+    "/metrics",
+    "The farm's figures as Prometheus reads them: docs/metrics.md.",
+    Access.READ,
+    schemas.TEXT,
+    failures=_NO_SUPERVISOR,
+    content_type="text/plain",
+)
+
 READS: Final = (
     _read("status", "/status", "The farm as a whole.", schemas.STATUS),
     _read(
@@ -165,7 +176,7 @@ DESCRIPTION: Final = Operation(
     {"type": "object"},
 )
 
-OPERATIONS: Final = (*PROBES, *READS, DESCRIPTION)
+OPERATIONS: Final = (*PROBES, METRICS, *READS, DESCRIPTION)
 
 
 def read_query(operation: Operation, given: Mapping[str, list[str]]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from api.operations import (
     DESCRIPTION,
     JSON,
     MAX_BODY_BYTES,
+    METRICS,
     OPERATIONS,
     ApiError,
     Operation,
@@ -30,6 +31,7 @@ from api.operations import (
     read_query,
 )
 from api.schemas import Json
+from api.totals import Totals
 from common.config.settings import Settings
 from common.process.log import PeerLines, RateLimit, more
 
@@ -56,12 +58,15 @@ class HttpServer:
         self.settings = Settings()
         self.counters = dict.fromkeys(("requests", "denied", "refused connections"), 0)
         self._link = link
+        self._totals = Totals()
+        link.on_status = self._totals.observe
         self._version = version
         self._lines = PeerLines()
         self._description = _dump(describe(OPERATIONS, version))
         self._answerers: dict[str, Answerer] = {
             "healthz": self._healthz,
             "readyz": self._readyz,
+            METRICS.name: self._metrics,
             DESCRIPTION.name: self._describe,
         }
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
@@ -214,6 +219,22 @@ class HttpServer:
     ) -> web.StreamResponse:
         read_query(operation, _query(request))
         return web.Response(body=self._description, content_type=JSON)
+
+    async def _metrics(
+        self, operation: Operation, request: web.Request, granted: Granted
+    ) -> web.StreamResponse:
+        from api.exposition import expose  # prometheus_client, where nobody scrapes not needed
+
+        read_query(operation, _query(request))
+        status = await self._link.status()
+        body, content_type = expose(
+            status.document,
+            self._totals,
+            request.headers.get("Accept", ""),
+            is_current=status.is_current,
+            has_streams=self.settings.api.has_stream_metrics,
+        )
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _read(
         self, operation: Operation, request: web.Request, granted: Granted

@@ -1,7 +1,8 @@
-"""Writes what documents take from declarations in the code: configuration keys, notices, costs."""
+"""Writes what documents take from declarations: configuration keys, metrics, notices, costs."""
 
 from pathlib import Path
 
+from api.metrics import with_metrics
 from common.config.reference import with_tables
 from common.notices.reference import with_notices
 from ingest.doctor.source_rules import SOURCE_EVENTS, SOURCE_RULES
@@ -11,6 +12,7 @@ from worker.session.picture_rules import PICTURE_RULES
 
 DOCUMENTS = Path(__file__).parent.parent / "docs"
 CONFIGURATION = DOCUMENTS / "configuration.md"
+METRICS = DOCUMENTS / "metrics.md"
 OPERATIONS = DOCUMENTS / "operations.md"
 SIZING = DOCUMENTS / "sizing.md"
 
@@ -18,5 +20,6 @@ RULES = (*SOURCE_RULES, *PICTURE_RULES, *LEVEL_RULES)
 
 if __name__ == "__main__":
     CONFIGURATION.write_text(with_tables(CONFIGURATION.read_text()))
+    METRICS.write_text(with_metrics(METRICS.read_text()))
     OPERATIONS.write_text(with_notices(OPERATIONS.read_text(), RULES, SOURCE_EVENTS))
     SIZING.write_text(with_sizing(SIZING.read_text()))

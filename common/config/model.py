@@ -341,6 +341,12 @@ class ApiTable(Table):
     max_connections: Annotated[int, Integer(1, 10_000)] = key(
         ApiSettings, "max_connections", "connections to it at once", NOW
     )
+    stream_metrics: Annotated[bool, Boolean()] = key(
+        ApiSettings,
+        "has_stream_metrics",
+        "whether `/metrics` has series of single streams, beside those of apps",
+        NOW,
+    )
 
     def settings(self) -> dict[str, Any]:
         given = super().settings()

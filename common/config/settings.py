@@ -117,6 +117,7 @@ class ApiSettings:
     listen: Listen = field(default_factory=lambda: Listen(port=9180))
     tokens: tuple[str, ...] = ()  # SHA-256 hex digests; empty: nothing can be changed by HTTP
     max_connections: int = 200
+    has_stream_metrics: bool = True
 
 
 DEFAULT_RENDITIONS = (

@@ -62,6 +62,8 @@ class PublisherStatus:
     can_move: bool = True  # ingest has its last keyframe, for another worker to begin from
     omitted: tuple[str, ...] = ()  # what it sends and nobody is given: "video track 1 (H.264, …)"
     owner: Credentials = UNTOLD  # of the publisher, or of the last one
+    bytes: int = 0  # of pictures and sound
+    av_skew_ms: float = 0.0  # how much later sound comes than pictures; 0: nothing is known
 
 
 @dataclass(frozen=True, slots=True)

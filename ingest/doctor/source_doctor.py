@@ -24,6 +24,7 @@ class SourceDoctor:
         self._history = SourceHistory()
         self.counts = self._history.counts
         self._doctor = Doctor(SOURCE_RULES, notices)
+        self.sound_behind_ms = 0.0  # of the last second; below 0: ahead; 0: nothing is known
         self._looked_s: float | None = None
         self._parted_s: float | None = None
 
@@ -36,6 +37,7 @@ class SourceDoctor:
         self._history.restart()
         self._doctor.restart()
         self._notices.clear_all()
+        self.sound_behind_ms = 0.0
         self._looked_s = self._parted_s = None
 
     def is_due(self, now: float) -> bool:
@@ -45,7 +47,9 @@ class SourceDoctor:
     def look(self, facts: StreamFacts, now: float) -> None:
         """Judge the second that is over."""
         self._looked_s = now
-        self._doctor.look(self._history.second(facts, now), now)
+        figures = self._history.second(facts, now)
+        self.sound_behind_ms = figures.sound_behind_ms
+        self._doctor.look(figures, now)
         if self._parted_s is not None and now - self._parted_s >= PARTED_S:
             self._parted_s = None
             self._notices.clear("sound-parted")

@@ -300,6 +300,8 @@ class Stream:
             stages_ms=media.egress.stages.reported(now),
             can_move=media.gop.is_lasting,
             owner=self.owner,
+            bytes=media.throughput.bytes,
+            av_skew_ms=round(self.doctor.sound_behind_ms, 1),
         )
 
     # ---- inside -------------------------------------------------------------------------------

@@ -245,6 +245,8 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
         "fps": round(publisher.fps, 2) if publisher else 0.0,
         "bitrate_bps": round(publisher.bitrate_bps) if publisher else 0,
         "codec": publisher.codec if publisher else "",
+        "bytes": publisher.bytes if publisher else 0,
+        "av_skew_ms": publisher.av_skew_ms if publisher else 0.0,
         "gop_ms": publisher.gop_ms if publisher else 0,
         "audio": publisher.audio if publisher else "",
         "source_clock": publisher.source_clock if publisher else "",

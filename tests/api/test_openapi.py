@@ -1,6 +1,8 @@
 """The OpenAPI document has every operation of the table."""
 
 import json
+import re
+from pathlib import Path
 
 from api.openapi import describe
 from api.operations import OPERATIONS
@@ -31,3 +33,10 @@ def test_reading_may_need_no_token_and_probes_need_none() -> None:
 def test_a_farm_that_is_not_ready_says_why_in_the_same_form() -> None:
     responses = DOCUMENT["paths"]["/readyz"]["get"]["responses"]
     assert responses["503"]["content"] == responses["200"]["content"]
+
+
+def test_the_page_of_the_api_has_every_path_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    documented = set(re.findall(r"`(?:(?:GET|POST|DELETE) )?(/(?:[a-zA-Z0-9_.]+/?)+)", page))
+    named = {re.sub(r"\{(\w+)\}", lambda m: m[1].upper(), o.path) for o in OPERATIONS}
+    assert {path.rstrip("/") for path in documented if path.count("/") > 1 or path in named} == named

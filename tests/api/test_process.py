@@ -190,9 +190,10 @@ def test_who_sends_no_request_is_closed(api: ApiProcess) -> None:
         socket.create_connection(("127.0.0.1", api.port), timeout=15) as slow,
     ):
         began = time.monotonic()
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ")
         while time.monotonic() - began < 15:
             try:
-                slow.sendall(b"G")
+                slow.sendall(b"y")
                 time.sleep(0.5)
             except OSError:
                 break

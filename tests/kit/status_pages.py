@@ -48,6 +48,8 @@ def stream_row(
         "fps": 29.94,
         "bitrate_bps": 2_510_000,
         "codec": "avc1.64001f",
+        "bytes": 9_000_000 + index,
+        "av_skew_ms": 0.0,
         "gop_ms": 2000,
         "audio": "AAC-LC 48 kHz 2ch",
         "source_clock": "",

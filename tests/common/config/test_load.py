@@ -80,6 +80,7 @@ enabled = false
 listen = "192.0.2.1:9181"
 tokens = ["a token of some length"]
 max_connections = 20
+stream_metrics = false
 [templates.live]
 gop = "1s"
 hold = "0s"
@@ -193,6 +194,7 @@ def test_every_key_reaches_its_setting() -> None:
         Listen("192.0.2.1", 9181),
         20,
     )
+    assert not api.has_stream_metrics
     assert api.tokens == (sha256("a token of some length"),)
 
 
@@ -270,6 +272,7 @@ FAULTS = [
     ("[api]\nenabled = 1", "api.enabled", "true or false"),
     ('[api]\nlisten = "9180"', "api.listen", "HOST:PORT"),
     ('[api]\nlisten = "0.0.0.0:9180"', "api.listen", "needs api.tokens"),
+    ("[api]\nstream_metrics = 2", "api.stream_metrics", "true or false"),
     ("[api]\ntokens = []", "api.tokens", "at least one key"),
     ("[api]\nmax_connections = 0", "api.max_connections", "between 1"),
     ('log_level = "LOUD"', "log_level", '"INFO"'),

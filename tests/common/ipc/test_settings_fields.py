@@ -28,7 +28,7 @@ FIELDS = {
         "calibration capture has_sandbox stream_keys api"
     ),
     Listen: "host port",
-    ApiSettings: "is_enabled listen tokens max_connections",
+    ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics",
     Software: "workers capacity encoder_threads",
     Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity hybrid_workers",
     IngestSettings: (

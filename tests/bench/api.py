@@ -1,0 +1,148 @@
+"""What the API costs: a scrape of 200 streams, the page with 50, and a farm where nobody asks.
+
+The supervisor's part is measured on a farm of pure parts with as many streams: its document, and
+the JSON of it. The API is a real process, asked by HTTP, whose supervisor is the test.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import psutil
+
+from common.config.settings import Settings, Software
+from common.ipc.status_messages import RenditionStatus, ServedStatus
+from tests.bench.report import Bench, Figure
+from tests.kit.api_process import ApiProcess
+from tests.kit.children import EGRESS0, INGEST0
+from tests.kit.farm import Farm
+from tests.kit.farm_rig import SMALL, Rig
+from tests.supervisor.commands.test_status_document import facts
+from supervisor.commands.status_document import snapshot
+
+SCRAPED, SHOWN = 200, 50
+SCRAPE_S, PAGE_S = 15.0, 2.0  # how often
+SNAPSHOT_S = 10.0  # a picture of each stream so often
+STAGES = ("transit", "queue", "decode")
+IDLE_S = 20.0
+IDLE = '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n[api]\nlisten = "127.0.0.1:0"\n'
+
+
+def farm_of(streams: int) -> Rig:
+    """A farm whose streams have all that heartbeats say."""
+    rig = Rig(replace(Settings(), software=Software(capacity=1e6)))
+    names = [f"live/cam{number}" for number in range(streams)]
+    for name in names:
+        rig.publish(name, SMALL)
+    ladder = [r.name for r in rig.farm.state.settings.templates[0].renditions]
+    times = {stage: (1.5, 3.25) for stage in STAGES}
+    publishers = tuple(rig.publisher(name, fps=30.0, bitrate_bps=1e6, frames=9) for name in names)
+    rig.beat(INGEST0, publishers=publishers)
+    by_worker: dict[Any, list[Any]] = {}
+    for name in names:
+        made = tuple(RenditionStatus(r, 640, 360, 900, fps=30.0, bitrate_bps=5e5) for r in ladder)
+        stages = times | {f"{what}:{r}": (2.0, 4.0) for r in ladder for what in ("encode", "mux")}
+        worker = rig.farm.state.device_of(rig.stream(name))
+        transcode = rig.transcode(name, frames_in=900, renditions=made, stages_ms=stages)
+        by_worker.setdefault(worker, []).append(transcode)
+    for worker, transcodes in by_worker.items():
+        rig.beat(worker, transcodes=tuple(transcodes))
+    served = tuple(
+        ServedStatus(
+            rig.stream(name).stream_id,
+            rig.stream(name).generation,
+            tuple(RenditionStatus(r, players=3) for r in (*ladder, "source")),
+            stages_ms={f"total:{r}": (30.0, 60.0) for r in ladder},
+        )
+        for name in names
+    )
+    rig.beat(EGRESS0, served=served)
+    return rig
+
+
+def document_s(rig: Rig, runs: int) -> tuple[float, dict[str, Any]]:
+    """CPU seconds of the supervisor for one document, and the document."""
+    found = snapshot(facts(rig), rig.farm)
+    taken = []
+    for _ in range(runs):
+        began = time.thread_time()
+        json.dumps(snapshot(facts(rig), rig.farm))
+        taken.append(time.thread_time() - began)
+    return statistics.median(taken), found
+
+
+def spent(api: ApiProcess, times: int, ask: Callable[[], None], pause_s: float) -> float:
+    """CPU seconds of the API's process for each round of questions."""
+    assert api.process is not None
+    process = psutil.Process(api.process.pid)
+    ask()
+    before = _cpu_s(process)
+    for _ in range(times):
+        time.sleep(pause_s)  # so that each round asks the supervisor anew
+        ask()
+    return (_cpu_s(process) - before) / times
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return float(used.user + used.system)
+
+
+def run(bench: Bench) -> None:
+    _scrape(bench)
+    _page(bench)
+    _idle(bench)
+
+
+def _scrape(bench: Bench) -> None:
+    supervisor_s, document = document_s(farm_of(SCRAPED), bench.runs)
+    with ApiProcess(Settings(), document) as api:
+        taken: list[float] = []
+        samples = 0
+
+        def scrape() -> None:
+            nonlocal samples
+            began = time.monotonic()
+            body = api.get("/metrics").body
+            taken.append(time.monotonic() - began)
+            samples = sum(not line.startswith(b"#") for line in body.splitlines())
+
+        api_s = spent(api, 4 * bench.runs, scrape, 1.1)
+    title = f"/metrics with {SCRAPED} streams"
+    ms = statistics.median(taken) * 1000 + supervisor_s * 1000
+    bench.add(Figure(title, ms, "ms", 100.0, note=f"{samples} samples"))
+    percent = 100 * (supervisor_s + api_s) / SCRAPE_S
+    note = f"API {api_s * 1000:.0f} ms, supervisor {supervisor_s * 1000:.0f} ms a scrape"
+    bench.add(Figure(f"scraped every {SCRAPE_S:g} s", percent, "% of a core", 1.0, note=note))
+
+
+def _page(bench: Bench) -> None:
+    supervisor_s, document = document_s(farm_of(SHOWN), bench.runs)
+    with ApiProcess(Settings(), document) as api:
+
+        def look() -> None:
+            for path in ("/api/v1/overview", "/api/v1/events?after=0"):
+                assert api.get(path).status == 200
+
+        api_s = spent(api, 4 * bench.runs, look, PAGE_S)
+    percent = 100 * (supervisor_s + api_s) / PAGE_S
+    note = f"API {api_s * 1000:.1f} ms, supervisor {supervisor_s * 1000:.1f} ms a look"
+    title = f"the page with {SHOWN} streams, without pictures"
+    bench.add(Figure(title, percent, "% of a core", 5.0, note=note))
+
+
+def _idle(bench: Bench) -> None:
+    with Farm(IDLE) as farm:
+        names = {child["pid"]: child["name"] for child in farm.status()["children"]}
+        time.sleep(5.0)  # what a start leaves to be done
+        processes = list(farm.processes())
+        before = {p.pid: _cpu_s(p) for p in processes}
+        time.sleep(IDLE_S)
+        used = {p.pid: (_cpu_s(p) - before[p.pid]) / IDLE_S for p in processes}
+    note = ", ".join(
+        f"{names.get(pid, 'supervisor')} {1000 * s:.1f}" for pid, s in sorted(used.items())
+    )
+    bench.add(Figure("an idle farm", 1000 * sum(used.values()), "ms of CPU a second", 6.0, note=note))

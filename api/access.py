@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from common.access.keys import is_key_allowed
-from common.access.peer_address import is_loopback
+from common.access.exposure import is_local
+from common.access.keys import OWN, entry_of
 
 MAX_TOKEN_CHARS: Final = 256
 SCHEME: Final = "bearer"
@@ -70,7 +70,7 @@ def judge(access: Access, asker: Asker, tokens: Sequence[str]) -> Granted | Deni
         return Granted()
     if asker.authorization is not None:
         token = _token(asker.authorization)
-        if token and tokens and is_key_allowed(tokens, token):
+        if token and tokens and entry_of({OWN: tokens}, token) is not None:
             return Granted(has_token=True)
         return Denied(401, "wrong-token", f"this is no good token; {_NEEDED}")
     if access is Access.CHANGE:
@@ -94,10 +94,10 @@ def _token(authorization: str) -> str:
 
 def _why_not_local(asker: Asker) -> str:
     """What tells that somebody else than a user of this host may be asking; "": nothing."""
-    if not (is_loopback(asker.server) and is_loopback(asker.address)):
+    if not (is_local(asker.server) and is_local(asker.address)):
         return "this is no address of the loopback"
     if asker.is_forwarded:
         return "a proxy asks for somebody else"
-    if not is_loopback(asker.host):
+    if not is_local(asker.host):
         return f"{asker.host[:64]!r} is no name of the loopback"
     return "another site's page asks" if asker.is_cross_site else ""

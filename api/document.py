@@ -8,24 +8,23 @@ gave a token; others see null. A stream is found by its key or by the label of i
 from collections.abc import Mapping
 from typing import Any
 
-from common.config.settings import Settings
 from common.process.log import key_hash, stream_label
 
 Json = dict[str, Any]
 
 
-def published(document: Mapping[str, Any], settings: Settings, *, shows_keys: bool) -> Json:
+def published(document: Mapping[str, Any], *, shows_keys: bool) -> Json:
     """The document as one reader sees it."""
     hidden: dict[str, str] = {}  # APP/KEY, by what stands in its place
     if not shows_keys:
         for part in ("streams", "decisions", "kicked"):
             for entry in document.get(part, ()):
                 name = f"{entry['app']}/{entry['key']}"
-                if settings.is_key_secret(name):
+                if entry.get("is_key_secret", True):
                     hidden[name] = stream_label(name)
         for ban in document.get("bans", ()):
             target = ban["target"]
-            if _is_stream(target) and settings.is_key_secret(target):
+            if _is_stream(target) and ban.get("is_key_secret", True):
                 hidden[target] = stream_label(target)
     return {
         **document,
@@ -66,6 +65,16 @@ def real_name(document: Mapping[str, Any], app: str, key: str) -> tuple[str, str
     if key in names:
         return app, key
     return app, next((name for name in names if key_hash(name) == key), key)
+
+
+def real_target(document: Mapping[str, Any], target: str) -> str:
+    """What a ban is of, as the farm has it: a stream may be named by its label."""
+    app, slash, key = target.partition("/")
+    for ban in document["bans"]:
+        if target in (ban["target"], stream_label(ban["target"])):
+            found: str = ban["target"]
+            return found
+    return "/".join(real_name(document, app, key)) if slash else target
 
 
 def _is_stream(target: str) -> bool:

@@ -101,6 +101,10 @@ class FarmLink:
         is_current = self.is_supervised and self._clock() - self._kept.asked_s < 2 * ANSWER_S
         return KnownStatus(self._kept.document, is_current)
 
+    def expire(self) -> None:
+        """Ask anew for the next who wants the status."""
+        self._kept.asked_s = float("-inf")
+
     def on_answer(self, answer: Answer) -> None:
         """Take an answer of the supervisor's."""
         future = self._waiting.get(answer.request_id)

@@ -1,7 +1,7 @@
 """The farm's figures as Prometheus reads them. Pure.
 
 Names and units are as its conventions ask: base units, `_total` for what only grows. No label names
-a connection; a stream's label is what logs call it, never its key. `FAMILIES` is all there is,
+a connection; a stream's label is what logs call it, never its key. `METRICS` is all there is,
 docs/metrics.md has the same table, and a test compares them.
 """
 
@@ -21,7 +21,7 @@ MAX_STREAMS: Final = 1_000  # with series of their own
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricSpec:
     """One metric: its name without prefix, what it says, and its labels."""
 
     name: str
@@ -30,35 +30,35 @@ class Family:
     is_counter: bool = False
 
 
-def _family(name: str, words: str, *labels: str) -> Family:
-    return Family(name.removesuffix("_total"), words, labels, name.endswith("_total"))
+def _metric(name: str, words: str, *labels: str) -> MetricSpec:
+    return MetricSpec(name.removesuffix("_total"), words, labels, name.endswith("_total"))
 
 
-FAMILIES: Final = (
-    _family("build_info", "The version of tfarm; always 1.", "version"),
-    _family("supervised", "1: a supervisor answers; 0: all figures are those that it gave last."),
-    _family("ready", "1: another publisher would be let in, as /readyz says."),
-    _family("start_time_seconds", "When the supervisor started, in seconds since 1970."),
+METRICS: Final = (
+    _metric("build_info", "The version of tfarm; always 1.", "version"),
+    _metric("supervised", "1: a supervisor answers; 0: all figures are those that it gave last."),
+    _metric("ready", "1: another publisher would be let in, as /readyz says."),
+    _metric("start_time_seconds", "When the supervisor started, in seconds since 1970."),
     # streams, by app
-    _family("streams", "Streams, by state.", "app", "state"),
-    _family("players", "Players.", "app", "protocol", "rendition"),
-    _family("waiting_players", "Players that wait for a publisher.", "app"),
-    _family("queued_publishers", "Publish requests that wait for an answer."),
-    _family("ingest_bytes_total", "Bytes of pictures and sound that publishers sent.", "app"),
-    _family("frames_received_total", "Coded pictures that publishers sent.", "app"),
-    _family("frames_decoded_total", "Pictures that were decoded.", "app"),
-    _family(
+    _metric("streams", "Streams, by state.", "app", "state"),
+    _metric("players", "Players.", "app", "protocol", "rendition"),
+    _metric("waiting_players", "Players that wait for a publisher.", "app"),
+    _metric("queued_publishers", "Publish requests that wait for an answer."),
+    _metric("ingest_bytes_total", "Bytes of pictures and sound that publishers sent.", "app"),
+    _metric("frames_received_total", "Coded pictures that publishers sent.", "app"),
+    _metric("frames_decoded_total", "Pictures that were decoded.", "app"),
+    _metric(
         "frames_encoded_total", "Pictures of renditions that were encoded.", "app", "rendition"
     ),
-    _family(
+    _metric(
         "frames_dropped_total",
         "Pictures that were dropped: on the way from ingest to a worker or an egress, before the "
         "decoder (worker), before an encoder (rendition), or for a player that was slow (player).",
         "app",
         "place",
     ),
-    _family("decode_errors_total", "Coded pictures that did not decode.", "app"),
-    _family(
+    _metric("decode_errors_total", "Coded pictures that did not decode.", "app"),
+    _metric(
         "stage_delay_seconds",
         "How long a stage of the frame path takes, of the slowest "
         "stream: quantiles over the last 10 to 20 s.",
@@ -66,30 +66,30 @@ FAMILIES: Final = (
         "quantile",
     ),
     # who was refused, and the processes
-    _family("refusals_total", "Publishers and players that were refused or cut off.", "reason"),
-    _family("bans", "Addresses, networks and streams that are banned."),
-    _family("child_restarts_total", "Processes that were started again.", "kind"),
-    _family("child_up", "1: the process is ready.", "child"),
-    _family("child_memory_bytes", "Proportional memory of a process (PSS).", "child"),
-    _family("child_cpu_ratio", "Cores that a process used over the last second.", "child"),
+    _metric("refusals_total", "Publishers and players that were refused or cut off.", "reason"),
+    _metric("bans", "Addresses, networks and streams that are banned."),
+    _metric("child_restarts_total", "Processes that were started again.", "kind"),
+    _metric("child_up", "1: the process is ready.", "child"),
+    _metric("child_memory_bytes", "Proportional memory of a process (PSS).", "child"),
+    _metric("child_cpu_ratio", "Cores that a process used over the last second.", "child"),
     # devices
-    _family("device_up", "1: the device takes streams.", "device"),
-    _family("device_streams", "Streams on a device.", "device"),
-    _family("device_load", "What its streams have booked of a device, in units.", "device"),
-    _family("device_capacity", "How much a device can do, in units.", "device"),
-    _family("device_memory_bytes", "Memory of a GPU.", "device"),
-    _family("device_memory_booked_bytes", "What of it is booked.", "device"),
-    _family(
+    _metric("device_up", "1: the device takes streams.", "device"),
+    _metric("device_streams", "Streams on a device.", "device"),
+    _metric("device_load", "What its streams have booked of a device, in units.", "device"),
+    _metric("device_capacity", "How much a device can do, in units.", "device"),
+    _metric("device_memory_bytes", "Memory of a GPU.", "device"),
+    _metric("device_memory_booked_bytes", "What of it is booked.", "device"),
+    _metric(
         "device_engine_ratio",
         "The share of an engine of a calibrated GPU that is booked.",
         "device",
         "engine",
     ),
-    _family("device_queue_seconds", "The longest queue of media before its decoders.", "device"),
-    _family("host_used", "What is booked of what devices share, in units.", "resource"),
-    _family("host_capacity", "How much of it there is.", "resource"),
+    _metric("device_queue_seconds", "The longest queue of media before its decoders.", "device"),
+    _metric("host_used", "What is booked of what devices share, in units.", "resource"),
+    _metric("host_capacity", "How much of it there is.", "resource"),
     # one stream
-    _family(
+    _metric(
         "stream_info",
         "A stream and its source; always 1.",
         "app",
@@ -100,20 +100,20 @@ FAMILIES: Final = (
         "height",
         "codec",
     ),
-    _family("stream_source_bytes_per_second", "What its publisher sends.", "app", "stream"),
-    _family("stream_source_frames_per_second", "Pictures that it sends.", "app", "stream"),
-    _family("stream_queue_seconds", "Media that waits for its decoder.", "app", "stream"),
-    _family("stream_notices", "What is wrong with its source: so many notices.", "app", "stream"),
-    _family(
+    _metric("stream_source_bytes_per_second", "What its publisher sends.", "app", "stream"),
+    _metric("stream_source_frames_per_second", "Pictures that it sends.", "app", "stream"),
+    _metric("stream_queue_seconds", "Media that waits for its decoder.", "app", "stream"),
+    _metric("stream_notices", "What is wrong with its source: so many notices.", "app", "stream"),
+    _metric(
         "stream_av_skew_seconds",
         "How much later its sound comes than its pictures; below 0: earlier.",
         "app",
         "stream",
     ),
-    _family("stream_players", "Players of a rendition.", "app", "stream", "rendition"),
-    _family("stream_frames_per_second", "Pictures of a rendition.", "app", "stream", "rendition"),
-    _family("stream_bytes_per_second", "Bytes of a rendition.", "app", "stream", "rendition"),
-    _family(
+    _metric("stream_players", "Players of a rendition.", "app", "stream", "rendition"),
+    _metric("stream_frames_per_second", "Pictures of a rendition.", "app", "stream", "rendition"),
+    _metric("stream_bytes_per_second", "Bytes of a rendition.", "app", "stream", "rendition"),
+    _metric(
         "stream_delay_seconds",
         "From a picture's last byte to the end of the last player's "
         "send call: quantiles over the last 10 to 20 s.",
@@ -130,7 +130,7 @@ _TABLE: Final = re.compile(r"(?<=<!-- metrics -->\n).*?(?=<!-- end -->)", re.DOT
 def with_metrics(text: str) -> str:
     """The document with its table of metrics written anew."""
     lines = ["| metric | kind | labels | says |", "|---|---|---|---|"]
-    for family in FAMILIES:
+    for family in METRICS:
         name = PREFIX + family.name + ("_total" if family.is_counter else "")
         kind = "counter" if family.is_counter else "gauge"
         labels = ", ".join(f"`{label}`" for label in family.labels)
@@ -170,7 +170,7 @@ class FarmCollector:
         for part in parts:
             for name, labels, value in part:
                 rows[name].append(([str(label) for label in labels], value))
-        for family in FAMILIES:
+        for family in METRICS:
             if found := rows.get(family.name):
                 make = CounterMetricFamily if family.is_counter else GaugeMetricFamily
                 metric = make(PREFIX + family.name, family.words, labels=family.labels)

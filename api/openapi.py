@@ -94,7 +94,11 @@ def _responses(operation: Operation) -> Json:
     if operation.access is Access.CHANGE:
         failures[403] = "no token is configured, so nothing can be changed by HTTP"
     if operation.body is not None:
-        failures |= {413: "the body is too large", 415: "the body is no JSON"}
+        failures |= {
+            408: "the body did not come in time",
+            413: "the body is too large",
+            415: "the body is no JSON",
+        }
     for status, words in sorted(failures.items()):
         is_probe = operation.access is Access.OPEN and status == 503
         schema = operation.answer if is_probe else {"$ref": "#/components/schemas/Error"}

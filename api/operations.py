@@ -102,6 +102,10 @@ PROBES: Final = (
     ),
 )
 
+PAGE: Final = Operation(
+    "page", "GET", "/", "The page.", Access.OPEN, schemas.TEXT, content_type="text/html"
+)
+
 METRICS: Final = Operation(
     "metrics",
     "GET",
@@ -115,6 +119,17 @@ METRICS: Final = Operation(
 
 READS: Final = (
     _read("status", "/status", "The farm as a whole.", schemas.STATUS),
+    _read("overview", "/overview", "All of it at once, as the page shows it.", schemas.OVERVIEW),
+    _read(
+        "events",
+        "/events",
+        "The last events with their reasons, oldest first.",
+        schemas.listing("events", schemas.EVENT),
+        query=(
+            Parameter("after", schemas.DIGITS, "the `id` of an event: those behind it"),
+            Parameter("limit", schemas.DIGITS, "so many at most, the newest"),
+        ),
+    ),
     _read(
         "streams",
         "/streams",
@@ -167,6 +182,120 @@ READS: Final = (
     ),
 )
 
+_FOR_S: Final = {"type": "integer", "minimum": 1}
+SNAPSHOT: Final = _read(
+    "snapshot",
+    "/streams/{app}/{key}/snapshot.jpg",
+    "A small picture of what is decoded just now.",
+    {"type": "string", "contentEncoding": "binary"},
+    in_path=_STREAM,
+    content_type="image/jpeg",
+    failures={404: _NO_SUCH, 503: "there is no picture, or no supervisor answers"},
+)
+PLAYERS: Final = _read(
+    "players",
+    "/players",
+    "The players, of one stream perhaps.",
+    schemas.listing("players", schemas.PLAYER),
+    query=(Parameter("stream", schemas.NAME, "APP/KEY, or the stream's `id`"),),
+)
+KICK_PLAYER: Final = _change(
+    "kickPlayer",
+    "POST",
+    "/players/{player}/kick",
+    "End a player; it may come again.",
+    in_path=(Parameter("player", schemas.NAME, "its `id`"),),
+    body=schemas.body(),
+    failures={404: "it does not play any more"},
+)
+
+CHANGES: Final = (
+    _change(
+        "kickStream",
+        "POST",
+        "/streams/{app}/{key}/kick",
+        "End a stream, and keep its publisher out for a while.",
+        in_path=_STREAM,
+        body=schemas.body(for_s=_FOR_S | {"maximum": 86_400}),
+        failures={404: _NO_SUCH},
+    ),
+    _change(
+        "unkickStream",
+        "DELETE",
+        "/streams/{app}/{key}/kick",
+        "Let a stream in again that was kicked, or that took workers down.",
+        in_path=_STREAM,
+        failures={404: "it is not kept out"},
+    ),
+    _change(
+        "ban",
+        "POST",
+        "/bans",
+        "Keep an address, a network or a stream out, and cut it off.",
+        body=schemas.body(
+            needed=("target",),
+            target=schemas.NAME,
+            for_s={"type": "integer", "minimum": 0, "maximum": 315_360_000},
+            reason={"type": "string", "maxLength": 200},
+        ),
+    ),
+    _change(
+        "unban",
+        "DELETE",
+        "/bans",
+        "Let it in again.",
+        query=(Parameter("target", schemas.NAME, "as in the list of bans", is_needed=True),),
+        failures={404: "it is not banned"},
+    ),
+    _change(
+        "drainDevice",
+        "POST",
+        "/devices/{device}/drain",
+        "Move all streams off a device; asked again, it answers what is left.",
+        in_path=(_DEVICE,),
+        body=schemas.body(),
+        answer=schemas.DRAIN_OF_DEVICE,
+        failures={404: _NO_SUCH},
+    ),
+    _change(
+        "undrainDevice",
+        "POST",
+        "/devices/{device}/undrain",
+        "Let a device take streams again.",
+        in_path=(_DEVICE,),
+        body=schemas.body(),
+        failures={404: _NO_SUCH},
+    ),
+    _change(
+        "drain",
+        "POST",
+        "/drain",
+        "Take no new streams; asked again, it answers how many are left.",
+        body=schemas.body(
+            timeout_s=schemas.nullable({"type": "number", "minimum": 0, "maximum": 31_536_000})
+        ),
+        answer=schemas.DRAIN,
+    ),
+    _change(
+        "undrain", "POST", "/undrain", "Take streams again, on all devices.", body=schemas.body()
+    ),
+    _change(
+        "rebalance",
+        "POST",
+        "/rebalance",
+        "Even out the load of the devices by moving streams.",
+        body=schemas.body(),
+    ),
+    _change(
+        "reload",
+        "POST",
+        "/reload",
+        "Read the configuration again; the answer says which keys changed.",
+        body=schemas.body(),
+        failures={409: "the configuration has faults, or there is none; nothing was changed"},
+    ),
+)
+
 DESCRIPTION: Final = Operation(
     "openapi",
     "GET",
@@ -176,7 +305,17 @@ DESCRIPTION: Final = Operation(
     {"type": "object"},
 )
 
-OPERATIONS: Final = (*PROBES, METRICS, *READS, DESCRIPTION)
+OPERATIONS: Final = (
+    *PROBES,
+    PAGE,
+    METRICS,
+    *READS,
+    SNAPSHOT,
+    PLAYERS,
+    *CHANGES,
+    KICK_PLAYER,
+    DESCRIPTION,
+)
 
 
 def read_query(operation: Operation, given: Mapping[str, list[str]]) -> dict[str, str]:

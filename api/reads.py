@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.document import find_stream
+from api.events import MAX_EVENTS, EventLog
 from api.operations import ApiError
 from api.schemas import Json
+from common.ipc.api_messages import PlayerStatus
+from common.process.log import stream_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,7 @@ class Reading:
     published: Mapping[str, Any]  # of `document.published`
     is_current: bool  # False: no supervisor answers, it is what was known last
     may_change: bool = False
+    events: EventLog | None = None
 
     def age(self) -> Json:
         return {"as_of_unix": self.published["now_unix"], "is_current": self.is_current}
@@ -43,6 +47,19 @@ def readiness(document: Mapping[str, Any] | None, *, is_current: bool) -> Json:
     return {"is_ready": not reasons, "reasons": reasons}
 
 
+def player(found: PlayerStatus) -> Json:
+    """One player, whose stream is named by its label."""
+    return {
+        "id": found.id,
+        "stream": stream_label(found.stream_id),
+        "rendition": found.rendition,
+        "protocol": found.protocol,
+        "address": found.address,
+        "seconds": found.seconds,
+        "dropped": found.dropped,
+    }
+
+
 # The lists of the status document that have paths of their own.
 _LISTS: Final = {
     "streams",
@@ -61,6 +78,18 @@ def _status(reading: Reading, _: Parameters) -> Json:
     found = {name: value for name, value in reading.published.items() if name not in _LISTS}
     found["totals"] = found["totals"] | {"streams": len(reading.published["streams"])}
     return found | {"may_change": reading.may_change}
+
+
+def _overview(reading: Reading, parameters: Parameters) -> Json:
+    names = ("streams", "devices", "supervisor", "children", "refusals", "bans")
+    lists = {name: reading.published[name] for name in names}
+    return _status(reading, parameters) | lists | {"kicks": reading.published["kicked"]}
+
+
+def _events(reading: Reading, parameters: Parameters) -> Json:
+    log = reading.events
+    after, limit = int(parameters.get("after", 0)), int(parameters.get("limit", MAX_EVENTS))
+    return {"events": list(log.after(after, limit)) if log is not None else []}
 
 
 def _streams(reading: Reading, parameters: Parameters) -> Json:
@@ -109,6 +138,8 @@ def _part(of: str, name: str = "") -> Callable[[Reading, Parameters], Json]:
 
 _ANSWERS: Final[dict[str, Callable[[Reading, Parameters], Json]]] = {
     "status": _status,
+    "overview": _overview,
+    "events": _events,
     "streams": _streams,
     "stream": _stream,
     "renditions": _renditions,

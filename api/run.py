@@ -13,13 +13,17 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
+from api.answers import Answers
 from api.farm_link import FarmLink
+from api.questions import Questions
 from api.server import HttpServer
 from common.config.settings import Listen, Settings
 from common.config.values import ListenAddress
+from common.ipc.api_messages import PlayerList, Snapshot
 from common.ipc.child import ChildProcess
 from common.ipc.command_messages import Answer
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello
+from common.ipc.identity import ChildId
 from common.version import VERSION
 
 log = logging.getLogger("tfarm.api.run")
@@ -34,7 +38,9 @@ class Api:
         self._process = process
         self._listen = listen
         self._link = FarmLink(process.send, lambda: process.supervisor_silent_s)
-        self._server = HttpServer(self._link, VERSION)
+        self._egresses: set[ChildId] = set()
+        self._questions = Questions(process.child, process.send, lambda: self._egresses)
+        self._server = HttpServer(Answers(self._link, self._questions, VERSION))
         self._endpoint = Endpoint(process.child, process.boot_id)
         self._listener: socket.socket | None = None
         self._try_to_listen(is_first=True)
@@ -47,9 +53,10 @@ class Api:
         return self._process.new_heartbeat(counters=dict(self._server.counters))
 
     def configure(self, settings: Settings) -> None:
-        self._server.settings = settings
+        self._server.configure(settings)
 
-    def on_topology(self, endpoints: Sequence[Endpoint]) -> None: ...
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        self._egresses = {each.child for each in endpoints if each.child.kind == "egress"}
 
     def on_welcome(self) -> None:
         self._link.on_new_supervisor()
@@ -58,6 +65,10 @@ class Api:
         match message:
             case Answer():
                 self._link.on_answer(message)
+            case PlayerList():
+                self._questions.on_players(message)
+            case Snapshot():
+                self._questions.on_snapshot(message, payloads[0] if payloads else b"")
             case _:
                 pass  # whatever a newer supervisor says: nothing to do here
 

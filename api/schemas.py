@@ -14,6 +14,7 @@ NUMBER: Final[Json] = {"type": "number"}
 COUNT: Final[Json] = {"type": "integer", "minimum": 0}
 WHOLE: Final[Json] = {"type": "integer"}
 TRUTH: Final[Json] = {"type": "boolean"}
+DIGITS: Final[Json] = {"type": "string", "pattern": "^[0-9]{1,16}$"}
 NAME: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 256}
 
 
@@ -61,7 +62,23 @@ def entry(name: str, item: Json) -> Json:
     return form("", **_AGE, **{name: item})
 
 
+EVENT_KINDS: Final = (
+    "stream",  # what the supervisor decided about one
+    "notice",  # what is wrong with its source
+    "refusal",
+    "ban",
+    "process",
+    "device",
+    "farm",
+)
 ERROR: Final = form("Why there is no other answer.", error=TEXT, message=TEXT)
+DRAIN: Final = form("How many streams are left.", message=TEXT, streams=COUNT)
+DRAIN_OF_DEVICE: Final = form(
+    "What is left on the device.",
+    message=TEXT,
+    streams=array(form("", id=TEXT, reason=TEXT, migrates_later=TRUTH)),
+    sessions=COUNT,
+)
 DONE: Final = form("What was done.", message=TEXT)
 HEALTH: Final = form("This process works.", status=TEXT, is_supervised=TRUTH, version=TEXT)
 READINESS: Final = form(
@@ -93,6 +110,8 @@ STREAM: Final = form(
     id=TEXT,  # its label: APP/ and a hash of its key, as logs have it
     app=TEXT,
     key=nullable(TEXT),  # null: it is a credential, and no token was given
+    is_key_secret=TRUTH,
+    is_open_to_players=TRUTH,
     state=TEXT,
     is_live=TRUTH,
     away_s=nullable(NUMBER),
@@ -198,6 +217,44 @@ STATUS: Final = form(
     no_room=TEXT,
     may_change=TRUTH,  # a token was given
 )
+
+
+PLAYER: Final = form(
+    "One player.",
+    id=TEXT,
+    stream=TEXT,  # the stream's `id`
+    rendition=TEXT,
+    protocol=TEXT,
+    address=TEXT,
+    seconds=NUMBER,
+    dropped=COUNT,
+)
+EVENT: Final = form(
+    "Something that happened.",
+    id=COUNT,  # grows, over restarts of the API, too
+    at_unix=NUMBER,
+    kind={"type": "string", "enum": [*EVENT_KINDS]},
+    subject=TEXT,  # a stream's label, a process, a device, an address
+    text=TEXT,
+    is_problem=TRUTH,
+)
+OVERVIEW: Final = STATUS | {
+    "description": "The farm with all that it has.",
+    "properties": {
+        **STATUS["properties"],
+        "streams": array(STREAM),
+        "devices": array(DEVICE),
+        "supervisor": CHILD,
+        "children": array(CHILD),
+        "refusals": array(REFUSAL),
+        "bans": array(BAN),
+        "kicks": array(KICK),
+    },
+    "required": [
+        *STATUS["required"],
+        *("streams", "devices", "supervisor", "children", "refusals", "bans", "kicks"),
+    ],
+}
 
 
 def why_not(value: Any, schema: Json) -> str:

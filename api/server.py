@@ -1,74 +1,45 @@
-"""The HTTP server (IO: aiohttp, sockets): requests to the operations of the table, and back.
+"""The HTTP server (IO: aiohttp, sockets): connections, and requests to who answers them.
 
-What may be asked by whom is `access.py`'s, the answers are those of `reads.py` and `changes.py`.
-Connections are bounded, and one that sends no whole request in time is closed.
+What may be asked by whom is `access.py`'s, what is answered `answers.py`'s. Connections are
+bounded, and one that sends no request in time is closed.
 """
 
 import asyncio
-import json
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from aiohttp import web
 
-from api import reads
-from api.access import Access, Asker, Denied, Granted, host_name, judge
-from api.document import published
-from api.farm_link import FarmLink, SupervisorAway
-from api.openapi import describe
-from api.operations import (
-    DESCRIPTION,
-    JSON,
-    MAX_BODY_BYTES,
-    METRICS,
-    OPERATIONS,
-    ApiError,
-    Operation,
-    read_path,
-    read_query,
-)
-from api.schemas import Json
-from api.totals import Totals
+from api.access import Access, Denied, Granted, judge
+from api.answers import Answers
+from api.farm_link import SupervisorAway
+from api.http_messages import REQUEST_S, asker_of, http_error, json_response
+from api.operations import MAX_BODY_BYTES, OPERATIONS, ApiError, Operation
 from common.config.settings import Settings
 from common.process.log import PeerLines, RateLimit, more
 
 log = logging.getLogger("tfarm.api.server")
 
 KEEPALIVE_S: Final = 30.0
-REQUEST_S: Final = 5.0  # for a new connection's first request to be there
 CLOSE_S: Final = 0.5  # for answers under way when the process ends
-# Where a request comes by way of a proxy, one of these says so.
-_FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
 
-Answerer = Callable[[Operation, web.Request, Granted], Awaitable[web.StreamResponse]]
-
 
 class HttpServer:
-    """Answers requests; it is told the settings, and asks the farm by its link."""
+    """Answers requests."""
 
-    def __init__(self, link: FarmLink, version: str) -> None:
-        self.settings = Settings()
+    def __init__(self, answers: Answers) -> None:
         self.counters = dict.fromkeys(("requests", "denied", "refused connections"), 0)
-        self._link = link
-        self._totals = Totals()
-        link.on_status = self._totals.observe
-        self._version = version
+        self._settings = Settings()
+        self._answers = answers
         self._lines = PeerLines()
-        self._description = _dump(describe(OPERATIONS, version))
-        self._answerers: dict[str, Answerer] = {
-            "healthz": self._healthz,
-            "readyz": self._readyz,
-            METRICS.name: self._metrics,
-            DESCRIPTION.name: self._describe,
-        }
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         for operation in OPERATIONS:
             app.router.add_route(operation.method, operation.path, self._route(operation))
@@ -115,13 +86,17 @@ class HttpServer:
         found.filters[:] = [in_one_line]
         return found
 
+    def configure(self, settings: Settings) -> None:
+        """Use other settings from now on."""
+        self._settings = self._answers.settings = settings
+
     # ---- connections --------------------------------------------------------------------------
 
     def _connection(self) -> asyncio.BaseProtocol:
         """Make the protocol of a new connection."""
         server = self._runner.server
         assert server is not None
-        if len(server.connections) >= self.settings.api.max_connections:
+        if len(server.connections) >= self._settings.api.max_connections:
             self.counters["refused connections"] += 1
             return _Refusing()
         protocol: asyncio.BaseProtocol = server()
@@ -139,7 +114,7 @@ class HttpServer:
     # ---- requests -----------------------------------------------------------------------------
 
     def _route(self, operation: Operation) -> Callable[[web.Request], Awaitable[Any]]:
-        answer = self._answerers.get(operation.name, self._read)
+        answer = self._answers.to(operation)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             granted = self._judge(operation.access, request)
@@ -158,14 +133,14 @@ class HttpServer:
         try:
             response = await handler(request)
         except ApiError as error:
-            response = _json(error.document(), error.status)
+            response = json_response(error.document(), error.status)
             if error.status == 401:
                 response.headers["WWW-Authenticate"] = 'Bearer realm="tfarm"'
         except SupervisorAway as error:
-            response = _json(ApiError(503, "no-supervisor", str(error)).document(), 503)
+            response = json_response(ApiError(503, "no-supervisor", str(error)).document(), 503)
             response.headers["Retry-After"] = "1"
         except web.HTTPException as error:
-            response = _json(_http_error(error).document(), error.status)
+            response = json_response(http_error(error).document(), error.status)
             for name in ("Allow", "Location"):
                 if name in error.headers:
                     response.headers[name] = error.headers[name]
@@ -173,13 +148,15 @@ class HttpServer:
             raise
         except Exception:
             log.exception("request failed path=%s", request.path[:200])
-            response = _json(ApiError(500, "failed", "this is a fault of tfarm").document(), 500)
+            response = json_response(
+                ApiError(500, "failed", "this is a fault of tfarm").document(), 500
+            )
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 
     def _judge(self, access: Access, request: web.Request) -> Granted:
-        verdict = judge(access, asker_of(request), self.settings.api.tokens)
+        verdict = judge(access, asker_of(request), self._settings.api.tokens)
         if isinstance(verdict, Denied):
             self._on_denied(verdict, request)
             raise ApiError(verdict.status, verdict.code, verdict.words)
@@ -193,59 +170,6 @@ class HttpServer:
             path = request.path.partition("?")[0][:100]
             log.warning(words, address, request.method, path, denied.code, more(held))
 
-    # ---- answers ------------------------------------------------------------------------------
-
-    async def _healthz(
-        self, operation: Operation, request: web.Request, granted: Granted
-    ) -> web.StreamResponse:
-        read_query(operation, _query(request))
-        supervised = self._link.is_supervised
-        return _json(reads.health(is_supervised=supervised, version=self._version))
-
-    async def _readyz(
-        self, operation: Operation, request: web.Request, granted: Granted
-    ) -> web.StreamResponse:
-        read_query(operation, _query(request))
-        try:
-            status = await self._link.status()
-        except SupervisorAway:
-            found = reads.readiness(None, is_current=False)
-        else:
-            found = reads.readiness(status.document, is_current=status.is_current)
-        return _json(found, 200 if found["is_ready"] else 503)
-
-    async def _describe(
-        self, operation: Operation, request: web.Request, granted: Granted
-    ) -> web.StreamResponse:
-        read_query(operation, _query(request))
-        return web.Response(body=self._description, content_type=JSON)
-
-    async def _metrics(
-        self, operation: Operation, request: web.Request, granted: Granted
-    ) -> web.StreamResponse:
-        from api.exposition import expose  # prometheus_client, where nobody scrapes not needed
-
-        read_query(operation, _query(request))
-        status = await self._link.status()
-        body, content_type = expose(
-            status.document,
-            self._totals,
-            request.headers.get("Accept", ""),
-            is_current=status.is_current,
-            has_streams=self.settings.api.has_stream_metrics,
-        )
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-    async def _read(
-        self, operation: Operation, request: web.Request, granted: Granted
-    ) -> web.StreamResponse:
-        parameters = read_query(operation, _query(request))
-        parameters |= read_path(operation, request.match_info)
-        status = await self._link.status()
-        document = published(status.document, self.settings, shows_keys=granted.has_token)
-        reading = reads.Reading(document, status.is_current, granted.has_token)
-        return _json(reads.answer(operation.name, reading, parameters))
-
 
 class _Refusing(asyncio.Protocol):
     """Says that there are too many connections, and closes."""
@@ -257,41 +181,3 @@ class _Refusing(asyncio.Protocol):
             b"Connection: close\r\n\r\n"
         )
         peer.close()
-
-
-def asker_of(request: web.Request) -> Asker:
-    """What is known of who sent a request."""
-    transport = request.transport
-    server = transport.get_extra_info("sockname") if transport is not None else None
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    return Asker(
-        address=request.remote or "",
-        server=server[0] if server else "",
-        host=host_name(request.headers.get("Host", "")),
-        authorization=request.headers.get("Authorization"),
-        is_forwarded=any(name in request.headers for name in _FORWARDED),
-        is_cross_site=site not in ("none", "same-origin"),
-    )
-
-
-def _query(request: web.Request) -> Mapping[str, list[str]]:
-    return {name: request.query.getall(name) for name in request.query}
-
-
-def _http_error(error: web.HTTPException) -> ApiError:
-    match error.status:
-        case 404:
-            return ApiError(404, "no-such-path", "there is nothing at this path")
-        case 405:
-            return ApiError(405, "method-not-allowed", "this path does not take that method")
-        case 413:
-            return ApiError(413, "too-large", f"a body has at most {MAX_BODY_BYTES} bytes")
-    return ApiError(error.status, "refused", error.reason)
-
-
-def _dump(document: Json) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _json(document: Json, status: int = 200) -> web.Response:
-    return web.Response(body=_dump(document), status=status, content_type=JSON)

@@ -4,7 +4,7 @@ An output lets viewers in by its protocol, and subscribes to what they ask for. 
 renditions; they know no output. `egress.run` has the table of all of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,6 +45,19 @@ class Audience:
     dropped: int  # tags that they missed because they were slow
 
 
+@dataclass(frozen=True, slots=True)
+class ViewerStatus:
+    """One who takes a rendition."""
+
+    number: int  # of this output's, never used again
+    stream_id: StreamId
+    rendition: str
+    protocol: str
+    address: str
+    seconds: float  # since the connection came
+    dropped: int
+
+
 class Output(Protocol):
     """One way out. It is made with an `OutputContext`, on the running loop."""
 
@@ -58,6 +71,12 @@ class Output(Protocol):
 
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
         """Who takes a stream's renditions now; a recording counts no players."""
+
+    def viewers(self) -> Iterable[ViewerStatus]:
+        """Each of those, for the operator; nobody where it is none that could be ended."""
+
+    def end_viewer(self, number: int, reason: str) -> None:
+        """End one of them; nothing, where there is none of this number."""
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on; who is served goes on.

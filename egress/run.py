@@ -20,6 +20,7 @@ from common.access.peer_address import Networks
 from common.access.refusals import RefusalTable
 from common.config.settings import Settings
 from common.errors import EnvelopeError
+from common.ipc.api_messages import PlayersWanted
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import (
     AddressUsage,
@@ -40,6 +41,7 @@ from common.ipc.status_messages import ServedStatus
 from common.process.log import RateLimit, more, stream_label
 from egress import status
 from egress.output import Output, OutputContext
+from egress.player_list import player_list
 from egress.rtmp.output import RtmpOutput
 from egress.streams.demand import DemandReports, demanded
 from egress.streams.flush_scheduler import FlushScheduler
@@ -321,6 +323,9 @@ class EgressServer:
                 stream = self._streams.get(stream_id)
                 last_pts_ms = stream.revoke(generation) if stream is not None else None
                 self._process.send(Positions(request_id, stream_id, last_pts_ms))
+            case PlayersWanted():
+                ends = "ended by the operator"
+                self._process.send(player_list(message, self.endpoint, self._outputs, ends))
             case BanList(bans):
                 self._bans.replace(bans)  # who is here and banned is ended by the next check
             case AddressUsage(usage):

@@ -39,6 +39,8 @@ SOURCES = [
 
 # Pure modules without a test file of their own, and where they are tested instead.
 TESTED_ELSEWHERE = {
+    "api/exposition.py": "tests/api/test_metrics.py",
+    "common/ipc/api_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/capture_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "ingest/streams/captures.py": "a protocol; tests/ingest/capture has who keeps to it",
     "common/ipc/command_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
@@ -242,7 +244,7 @@ def test_the_kits_readme_names_every_module_of_it() -> None:
 
 
 def test_every_message_kind_is_documented() -> None:
-    for name in ("capture", "command", "control", "media"):
+    for name in ("api", "capture", "command", "control", "media"):
         module = f"common.ipc.{name}_messages"
         importlib.import_module(module)  # registers its kinds
     text = (ROOT / "docs/wire.md").read_text()

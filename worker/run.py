@@ -15,6 +15,7 @@ from typing import Any
 
 from common.config.settings import Settings
 from common.errors import EnvelopeError, ExitCode
+from common.ipc.api_messages import SnapshotWanted
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import (
     Degrade,
@@ -43,6 +44,7 @@ from common.process.log import RateLimit
 from worker.devices.table import OpenDevice
 from worker.session.registry import Sessions
 from worker.session.session import Session
+from worker.session.snapshots import Snapshots
 
 log = logging.getLogger("tfarm.worker.run")
 
@@ -58,6 +60,7 @@ class Worker:
         self.settings = Settings()
         self._device = device
         self._sessions = Sessions(process.child, device, process.bus, self._report, self._on_fatal)
+        self._snapshots = Snapshots(self._sessions.newest, process.send)
         self._counters = dict.fromkeys(("unreadable", "stray"), 0)
         self._lines = RateLimit()
         media = process.address("media")
@@ -129,6 +132,7 @@ class Worker:
         awake_s = self._awake.tick(time.monotonic())
         for session in self._sessions:
             session.watch(awake_s)
+        self._snapshots.send_made(time.monotonic())
         counters = self._counters | {
             "sessions": self._sessions.started,
             "troubles": self._sessions.troubles,
@@ -156,6 +160,8 @@ class Worker:
                 degraded = self._sessions.get(message.stream_id, message.generation)
                 if degraded is not None:
                     degraded.degrade(message.top_rate_divisor, message.dropped_renditions)
+            case SnapshotWanted():
+                self._snapshots.want(message, time.monotonic())
             case IngestLost():
                 self._sessions.end_up_to(message.stream_id, message.generation, message.reason)
             case _:

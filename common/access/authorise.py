@@ -16,6 +16,7 @@ from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.signed_url import Direction, Grant, Request, TokenFault, check
 from common.config.access import Rules, Signing, Way, effective_rules, is_open
 from common.config.ladder import Template
+from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
 
 SIGNED = "signed"  # the entry of those whose URL is signed, by whichever key
@@ -144,6 +145,20 @@ def play_rules(template: Template, own: StreamKeys | None = None) -> Rules:
         has_keys=bool(play_digests(template, own)),
         is_signed=bool(template.signing.keys),
     )
+
+
+def is_key_secret(settings: Settings, stream_id: str) -> bool:
+    """Whether who knows a stream's key may publish it: nothing else is asked for."""
+    template = settings.template(stream_id.partition("/")[0])
+    own = settings.stream_keys.get(stream_id)
+    return template is None or is_open(publish_rules(template, own))
+
+
+def is_open_to_players(settings: Settings, stream_id: str) -> bool:
+    """Whether everybody may play a stream who knows its name."""
+    template = settings.template(stream_id.partition("/")[0])
+    own = settings.stream_keys.get(stream_id)
+    return template is not None and is_open(play_rules(template, own))
 
 
 def publish_entry_names(template: Template, own: StreamKeys | None) -> Collection[str]:

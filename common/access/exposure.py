@@ -4,7 +4,7 @@ A farm listens on loopback unless it is told otherwise. Who lets others reach it
 publish; an operator for whom everybody may says so by `publish_rules = ["open"]`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from common.access.authorise import publish_rules
 from common.access.peer_address import host_of, parse
@@ -15,7 +15,12 @@ from common.config.settings import Settings
 def is_local(host: str) -> bool:
     """Whether only this host reaches an address."""
     address = parse(host)
-    return host == "localhost" if address is None else address.is_loopback
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def publishers_addresses(listening: Mapping[str, Iterable[str]]) -> list[str]:
+    """The addresses that a farm listens at for publishers, of all by protocol."""
+    return [where for protocol, found in listening.items() if protocol != "http" for where in found]
 
 
 def exposed_apps(settings: Settings) -> list[str]:

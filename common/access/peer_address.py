@@ -19,12 +19,6 @@ def parse(host: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this one by its own name for itself: 127.0.0.0/8, ::1, localhost."""
-    address = parse(host)
-    return address.is_loopback if address is not None else host.lower() == "localhost"
-
-
 def subscriber(host: str) -> str:
     """What stands for all addresses of the same holder."""
     address = parse(host)

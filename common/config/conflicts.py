@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from common.access.peer_address import is_loopback
+from common.access.exposure import is_local
 from common.config.access import Rules, Way
 from common.config.ladder import SOURCE, RateControl, Rendition, Takeover, Template
 from common.config.policy import never_tried, unserved
@@ -54,7 +54,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
 
 
 def _of_api(api: ApiSettings) -> Iterator[Conflict]:
-    if api.is_enabled and not api.tokens and not is_loopback(api.listen.host):
+    if api.is_enabled and not api.tokens and not is_local(api.listen.host):
         yield Conflict(
             "api.listen", "needs api.tokens: else anyone reads what goes on here", ("api.tokens",)
         )

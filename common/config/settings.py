@@ -169,14 +169,8 @@ class Settings:
                 for stream, own in self.stream_keys.items()
                 if own.limits is not None
             },
+            api=replace(self.api, tokens=()),
         )
-
-    def is_key_secret(self, stream_id: str) -> bool:
-        """Whether who knows this stream's key may publish it: nothing else is asked for."""
-        template, own = self.template(stream_id.partition("/")[0]), self.stream_keys.get(stream_id)
-        if own is not None and own.publish:
-            return False
-        return template is None or not (template.publish_keys or template.needs_stream_key)
 
     def template(self, app: str) -> Template | None:
         for template in self.templates:

@@ -5,7 +5,7 @@ entry in `KINDS`. The supervisor launches, watches and shows it by that entry.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from common.config.settings import Listen, Settings
@@ -106,7 +106,12 @@ KINDS: Final[dict[str, ChildKind]] = {
 def settings_for(kind: str, settings: Settings) -> Settings:
     """What a child of a kind is told: keys only where it admits somebody by them."""
     found = KINDS.get(kind)
-    return settings if found is not None and found.admits else settings.without_access()
+    closed = settings.without_access()
+    if found is None:
+        return closed
+    if found.commands:
+        return replace(closed, api=settings.api)
+    return replace(settings, api=closed.api) if found.admits else closed
 
 
 def has_devices(kind: str) -> bool:

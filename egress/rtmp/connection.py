@@ -100,6 +100,7 @@ class Connection:
         "asked",
         "channel",
         "host",
+        "number",
         "opened_s",
         "peer",
         "place",
@@ -125,6 +126,7 @@ class Connection:
         self.asked: PlayRequested | None = None  # its last request
         self.wanted: object = None  # kept for the host while it plays or asks
         self.peer = tcp
+        self.number = 0  # among all that there ever were here
         self.opened_s = host.now()
         self.address = peer or _peer_name(tcp)
         self.host = host_of(self.address)

@@ -1,14 +1,14 @@
 """RTMP play as an output of the egress (IO): players come by handover from ingest."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
 from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.identity import StreamId
 from common.ipc.kinds import KINDS
-from egress.output import Audience, OutputContext
+from egress.output import Audience, OutputContext, ViewerStatus
 from egress.rtmp.handover import HandoverServer
 from egress.rtmp.players import Players
 from egress.streams.stream import Stream
@@ -29,6 +29,12 @@ class RtmpOutput:
 
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
         return self._players.channels.audience(stream_id)
+
+    def viewers(self) -> Iterable[ViewerStatus]:
+        return self._players.viewers()
+
+    def end_viewer(self, number: int, reason: str) -> None:
+        self._players.end_viewer(number, reason)
 
     def configure(self, settings: Settings) -> None:
         self._players.configure(settings)

@@ -29,7 +29,7 @@ from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
 from egress.access import PlayWanted, Viewer, look_up, not_there
-from egress.output import OutputContext
+from egress.output import OutputContext, ViewerStatus
 from egress.rtmp.connection import Connection, ConnectionState
 from egress.rtmp.fanout import Channels
 from egress.rtmp.from_units import CHUNK_SIZE
@@ -70,6 +70,7 @@ class Players:
         each = Budget(PLAYER_CPU_S, PLAYER_BYTES)
         self.reading = FairReading(self._loop, PLAYERS_SHARE, each, self.now)
         self._connections: set[Connection] = set()
+        self._last_number = 0
         self._max_descriptors = raise_limit()
         self._lines = PeerLines()
         self._is_stopping = False
@@ -129,6 +130,8 @@ class Players:
             return f"the connection is lost: {error.strerror}"
         queue_ms = limits.queue_ms
         connection = Connection(tcp, session, self, queue_ms, self._loop, peer=found.peer)
+        self._last_number += 1
+        connection.number = self._last_number
         self._connections.add(connection)
         self._by_address.here.add(connection.host)
         connection.start()
@@ -160,6 +163,29 @@ class Players:
             self._end_banned()
         for connection in tuple(self._connections):
             connection.check(now, self._settings.egress.stall_timeout_s)
+
+    def viewers(self) -> list[ViewerStatus]:
+        """Those who play."""
+        now = self.now()
+        return [
+            ViewerStatus(
+                connection.number,
+                connection.wanted.stream_id,
+                connection.wanted.rendition,
+                "rtmp",
+                connection.address,
+                now - connection.opened_s,
+                connection.player.dropped,
+            )
+            for connection in self._connections
+            if connection.state is ConnectionState.PLAYING
+            and isinstance(connection.wanted, PlayWanted)
+        ]
+
+    def end_viewer(self, number: int, reason: str) -> None:
+        for connection in tuple(self._connections):
+            if connection.number == number:
+                connection.finish(reason)
 
     def _end_banned(self) -> None:
         for connection in tuple(self._connections):

@@ -276,8 +276,6 @@ class Stream:
     def status(self, now: float) -> PublisherStatus:
         """The stream for status, and for a supervisor that must learn everything anew."""
         media = self.media
-        reference = self.timeline.clock_reference or ClockReference(0, now)
-        config = media.gop.video_config
         return PublisherStatus(
             stream_id=self.stream_id,
             generation=self.generation,
@@ -285,9 +283,9 @@ class Stream:
             address=self._address,
             since_unix=self._since_unix,
             is_live=self.state in (StreamState.WAITING, StreamState.LIVE),
-            reference=reference,
+            reference=self.timeline.clock_reference or ClockReference(0, now),
             format=self._format.format,
-            codec=codec_string(config) if config else "",
+            codec=codec_string(config) if (config := media.gop.video_config) else "",
             audio=media.audio,
             source_clock=media.source_clock,
             omitted=media.omitted.descriptions(now),

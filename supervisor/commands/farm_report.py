@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from common.access.exposure import exposure
+from common.access.exposure import exposure, publishers_addresses
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.identity import ChildId
 from common.ipc.kinds import KINDS
@@ -67,7 +67,7 @@ class FarmReport:
             log.warning("open to everybody: %s", words)
 
     def _exposure(self) -> str:
-        listening = [where for addresses in self._listening().values() for where in addresses]
+        listening = publishers_addresses(self._listening())
         return exposure(self._launcher.settings, listening)
 
     def status(self) -> Json:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from common.access.exposure import exposure
+from common.access.authorise import is_key_secret, is_open_to_players
+from common.access.exposure import exposure, publishers_addresses
 from common.access.refusals import RefusalTable
 from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
 from common.ipc.identity import ChildId, split_stream_id
@@ -59,7 +60,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
     state = farm.state
     fleet = state.fleet
     sound = levels(state)
-    listening = [address for addresses in facts.listen.values() for address in addresses]
+    listening = publishers_addresses(facts.listen)
     return {
         "version": facts.version,
         "run_dir": facts.run_dir,
@@ -92,21 +93,9 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "queued": farm.admission.queued,
         "closed": farm.admission.closed,
         "no_room": why_no_room(farm.state, facts.now_s),
-        "kicked": [
-            {"app": split_stream_id(s)[0], "key": split_stream_id(s)[1], "for_s": round(left_s, 1)}
-            for s, left_s in state.kicks.left(facts.now_s).items()
-        ],
-        "bans": ban_documents(state.bans.current(facts.now_unix)),
+        **_kept_out(farm, facts),
         **_refusals(state.refusals),
-        "decisions": [
-            {
-                "at_unix": facts.now_unix - (facts.now_s - note.at_s),
-                "app": split_stream_id(note.stream_id)[0],
-                "key": split_stream_id(note.stream_id)[1],
-                "text": note.text,
-            }
-            for note in state.history
-        ],
+        "decisions": _decisions(farm, facts),
     }
 
 
@@ -123,6 +112,41 @@ def _refusals(refusals: RefusalTable) -> Json:
             for entry in refusals.entries()
         ],
     }
+
+
+def _kept_out(farm: Farm, facts: FarmFacts) -> Json:
+    """Streams that were kicked, and who is banned."""
+    state = farm.state
+    return {
+        "kicked": [
+            {
+                "app": split_stream_id(s)[0],
+                "key": split_stream_id(s)[1],
+                "is_key_secret": is_key_secret(state.settings, s),
+                "for_s": round(left_s, 1),
+            }
+            for s, left_s in state.kicks.left(facts.now_s).items()
+        ],
+        "bans": [
+            ban | {"is_key_secret": is_key_secret(state.settings, ban["target"])}
+            for ban in ban_documents(state.bans.current(facts.now_unix))
+        ],
+    }
+
+
+def _decisions(farm: Farm, facts: FarmFacts) -> list[Json]:
+    """The last decisions about streams, the oldest first."""
+    return [
+        {
+            "at_unix": facts.now_unix - (facts.now_s - note.at_s),
+            "app": split_stream_id(note.stream_id)[0],
+            "key": split_stream_id(note.stream_id)[1],
+            "is_key_secret": is_key_secret(farm.state.settings, note.stream_id),
+            "text": note.text,
+            "number": note.number,
+        }
+        for note in farm.state.history
+    ]
 
 
 def summary(farm: Farm) -> str:
@@ -224,6 +248,8 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
     return {
         "app": app,
         "key": key,
+        "is_key_secret": is_key_secret(farm.state.settings, stream.stream_id),
+        "is_open_to_players": is_open_to_players(farm.state.settings, stream.stream_id),
         "state": stream.state.value if stream.is_live else "held",
         "placement": stream.state.value,
         "is_live": stream.is_live,

@@ -13,6 +13,7 @@ from typing import Any
 
 from common.config.ladder import Pipeline
 from common.config.settings import Settings
+from common.ipc.api_messages import PlayerList, PlayersWanted, Snapshot, SnapshotWanted
 from common.ipc.capture_messages import CaptureWritten
 from common.ipc.control_messages import (
     BanList,
@@ -34,6 +35,7 @@ from common.ipc.identity import ChildId
 from supervisor.farm.actions import Action, FailChild, Machine, Send
 from supervisor.farm.address_usage import AddressTotals
 from supervisor.farm.admission import Admission
+from supervisor.farm.api_requests import ApiRequests
 from supervisor.farm.audio_levels import AudioMeasuring
 from supervisor.farm.captures import Captures
 from supervisor.farm.degradation import Degradation
@@ -71,6 +73,7 @@ class Farm:
         self._session_audit = SessionAudit(self.state, self.recovery, self.migration)
         self._routing = Routing()
         self._audio = AudioMeasuring(self.state)
+        self._api = ApiRequests(self.state)
         self._address_totals = {"ingest": AddressTotals(), "egress": AddressTotals()}
         self.drain = FarmDrain(self.state, self.admission)
         self._machines: tuple[Machine, ...] = (
@@ -96,6 +99,9 @@ class Farm:
             StreamRevoked: self._then_retry(self.admission.revoked),
             Positions: self._on_positions,
             CaptureWritten: self.captures.on_written,
+            PlayersWanted: self._api.players_wanted,
+            PlayerList: self._api.player_list,
+            SnapshotWanted: self._api.snapshot_wanted,
         }
 
     @property
@@ -244,6 +250,8 @@ class Farm:
         """A message of a child that is up."""
         if isinstance(message, GopTransfer):
             return self._ingests.pass_on(child, message, payloads)
+        if isinstance(message, Snapshot):
+            return self._api.snapshot(child, message, payloads)
         handler = self._handlers.get(type(message))
         return handler(child, message, now) if handler is not None else []
 

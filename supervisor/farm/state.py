@@ -60,6 +60,7 @@ class Note:
     at_s: float
     stream_id: StreamId
     text: str
+    number: int  # from 1 on
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,12 @@ class FarmState:
         self.is_adopting = False  # what runs is not known yet: nothing may be placed
         self.session_limit: SessionLimit | None = None  # met lately
         self._last_generation = 0
+        self._notes = 0
 
     def note(self, stream_id: StreamId, text: str, now: float) -> None:
         """Keep a decision and its reason, for status."""
-        self.history.append(Note(now, stream_id, text))
+        self._notes += 1
+        self.history.append(Note(now, stream_id, text, self._notes))
 
     def see_generation(self, generation: Generation) -> None:
         """New ones grow beyond any that some child still has."""

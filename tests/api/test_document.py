@@ -6,46 +6,40 @@ from typing import Any
 import pytest
 
 from api.document import find_stream, published, real_name
-from common.access.keys import digest_of
-from common.config.ladder import Template
-from common.config.settings import DEFAULT_RENDITIONS, Settings
-from common.config.stream_keys import StreamKeys
 from common.process.log import key_hash, stream_label
 from tests.kit.status_pages import farm_document, stream_row
 
 SECRET = "s3cret-cam"
-LIVE = Template("live", DEFAULT_RENDITIONS)  # anyone may publish: who knows the key
-TV = Template("tv", DEFAULT_RENDITIONS, publish_keys=(digest_of("key"),))
-SETTINGS = Settings(
-    templates=(LIVE, TV), stream_keys={"live/own": StreamKeys(publish=(digest_of("own-key"),))}
-)
 NAMES = [("live", SECRET), ("live", "own"), ("tv", "news")]
 
 
+def row(app: str, key: str) -> dict[str, Any]:
+    return stream_row(app, key) | {"is_key_secret": key == SECRET}
+
+
 def document() -> dict[str, Any]:
-    found = farm_document([stream_row(app, key) for app, key in NAMES])
+    found = farm_document([row(app, key) for app, key in NAMES])
     found["streams"][0]["reason"] = f"made way by live/{SECRET} for tv/news"
     found["decisions"] = [
-        {"at_unix": 1.0, "app": app, "key": key, "text": f"ended for live/{SECRET}"}
-        for app, key in NAMES
+        row(app, key) | {"at_unix": 1.0, "text": f"ended for live/{SECRET}"} for app, key in NAMES
     ]
-    found["kicked"] = [{"app": app, "key": key, "for_s": 3.0} for app, key in NAMES]
+    found["kicked"] = [row(app, key) | {"for_s": 3.0} for app, key in NAMES]
     targets = [f"live/{SECRET}", "tv/news", "203.0.113.0/24", "2001:db8::/64"]
     found["bans"] = [
-        {"target": t, "until_unix": None, "since_unix": 1.0, "reason": "", "by": "uid 0"}
+        {"target": t, "is_key_secret": SECRET in t, "since_unix": 1.0, "reason": "", "by": "uid 0"}
         for t in targets
     ]
     return found
 
 
 def test_with_a_token_keys_are_there() -> None:
-    found = published(document(), SETTINGS, shows_keys=True)
+    found = published(document(), shows_keys=True)
     assert [(s["app"], s["key"]) for s in found["streams"]] == NAMES
     assert [s["id"] for s in found["streams"]] == [stream_label(f"{a}/{k}") for a, k in NAMES]
 
 
 def test_without_one_a_key_that_lets_publish_is_nowhere() -> None:
-    found = published(document(), SETTINGS, shows_keys=False)
+    found = published(document(), shows_keys=False)
     assert SECRET not in json.dumps(found)
     assert [s["key"] for s in found["streams"]] == [None, "own", "news"]
     label = stream_label(f"live/{SECRET}")
@@ -59,26 +53,28 @@ def test_the_documents_own_lists_stay_as_they_were() -> None:
     """It is kept, for other readers."""
     whole = document()
     before = json.dumps(whole)
-    published(whole, SETTINGS, shows_keys=False)
+    published(whole, shows_keys=False)
     assert json.dumps(whole) == before
 
 
-def test_an_app_that_the_settings_do_not_know_any_more_hides_its_keys() -> None:
-    found = published(farm_document([stream_row("old", SECRET)]), SETTINGS, shows_keys=False)
+def test_a_supervisor_that_does_not_say_hides_its_keys() -> None:
+    old = stream_row("old", SECRET)
+    del old["is_key_secret"]
+    found = published(farm_document([old]), shows_keys=False)
     assert SECRET not in json.dumps(found)
 
 
 @pytest.mark.parametrize("shows_keys", [True, False])
 def test_a_stream_is_found_by_its_label(shows_keys: bool) -> None:
-    found = published(document(), SETTINGS, shows_keys=shows_keys)
+    found = published(document(), shows_keys=shows_keys)
     stream = find_stream(found, "live", key_hash(SECRET))
     assert stream is not None
     assert stream["id"] == stream_label(f"live/{SECRET}")
 
 
 def test_a_stream_is_found_by_its_key_by_those_who_see_it() -> None:
-    assert find_stream(published(document(), SETTINGS, shows_keys=True), "live", SECRET)
-    hidden = published(document(), SETTINGS, shows_keys=False)
+    assert find_stream(published(document(), shows_keys=True), "live", SECRET)
+    hidden = published(document(), shows_keys=False)
     assert find_stream(hidden, "live", SECRET) is None, "else keys could be tried out"
     assert find_stream(hidden, "tv", "news")
     assert find_stream(hidden, "tv", SECRET) is None
@@ -86,8 +82,8 @@ def test_a_stream_is_found_by_its_key_by_those_who_see_it() -> None:
 
 def test_a_key_that_looks_like_the_label_of_another_is_itself() -> None:
     names = [("tv", "news"), ("tv", key_hash("news"))]
-    whole = farm_document([stream_row(app, key) for app, key in names])
-    found = find_stream(published(whole, SETTINGS, shows_keys=True), "tv", key_hash("news"))
+    whole = farm_document([row(app, key) for app, key in names])
+    found = find_stream(published(whole, shows_keys=True), "tv", key_hash("news"))
     assert found is not None
     assert found["key"] == key_hash("news")
     assert real_name(whole, "tv", key_hash("news")) == ("tv", key_hash("news"))

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.exposition import expose
-from api.metrics import FAMILIES, PREFIX, with_metrics
+from api.metrics import METRICS, PREFIX, with_metrics
 from api.totals import Totals
 from common.process.log import key_hash
 from tests.api.test_reads import whole
@@ -23,7 +23,9 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 def samples(document: Any, **options: Any) -> Samples:
     totals = Totals()
     totals.observe(document)
-    body, kind = expose(document, totals, "", **({"is_current": True, "has_streams": True} | options))
+    body, kind = expose(
+        document, totals, "", **({"is_current": True, "has_streams": True} | options)
+    )
     assert kind.startswith("text/plain")
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -39,14 +41,16 @@ def value(found: Samples, name: str, **labels: str) -> float:
 def test_the_page_has_the_metrics_of_the_code() -> None:
     """`make docs` writes them."""
     assert with_metrics(PAGE.read_text()) == PAGE.read_text()
-    for family in FAMILIES:
+    for family in METRICS:
         assert f"`{PREFIX}{family.name}" in PAGE.read_text()
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", METRICS, ids=lambda family: family.name)
 def test_names_and_labels_are_as_the_conventions_ask(family: Any) -> None:
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", family.name)
-    assert not re.search(r"_(ms|mb|mib|kbps|bps|percent|milliseconds|count|total)(_|$)", family.name)
+    assert not re.search(
+        r"_(ms|mb|mib|kbps|bps|percent|milliseconds|count|total)(_|$)", family.name
+    )
     assert all(re.fullmatch(r"[a-z]+", label) for label in family.labels)
     assert not {"address", "connection", "key", "id"} & set(family.labels)
     assert family.words.endswith(".")
@@ -63,7 +67,7 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
         for device in document["devices"]
     ]
     given = {name for name, _ in samples(document)}
-    wanted = {PREFIX + f.name + ("_total" if f.is_counter else "") for f in FAMILIES}
+    wanted = {PREFIX + f.name + ("_total" if f.is_counter else "") for f in METRICS}
     assert given == wanted
 
 

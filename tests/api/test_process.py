@@ -1,18 +1,22 @@
 """The API as a process, asked by HTTP, under a supervisor that the test plays."""
 
 import http.client
+import re
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
 from common.access.keys import digest_of
 from common.config.settings import ApiSettings, Settings
+from common.ipc.command_messages import Answer
 from common.process.log import stream_label
-from tests.kit.api_process import ApiProcess
+from tests.kit.api_process import ApiProcess, Response
 from tests.kit.status_pages import farm_document, stream_row
 from tests.kit.waiting import until
 
@@ -225,3 +229,101 @@ def test_an_address_in_use_is_said_and_ends_nothing() -> None:
             assert api.addresses == ()
     assert f"no API at address={where} reason=Address already in use" in api.log
     assert "api.listen" in api.log
+
+
+def post(
+    api: ApiProcess, path: str, body: bytes = b"", token: str = TOKEN, **more: str
+) -> Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers |= {"Content-Type": "application/json"} | more
+    return api.request("POST", path, headers=headers, body=body)
+
+
+def test_a_change_is_a_command_of_the_supervisors(api: ApiProcess) -> None:
+    api.commands.clear()
+    done = post(api, f"/api/v1/streams/{stream_label('live/cam0')}/kick", b'{"for_s": 60}')
+    assert (done.status, done.document) == (200, {"message": "done"})
+    (command,) = api.commands
+    assert (command.name, command.arguments) == (
+        "kick",
+        {"app": "live", "key": "cam0", "for_s": "60"},
+    )
+
+
+def test_a_change_without_a_good_token_never_reaches_the_supervisor(api: ApiProcess) -> None:
+    api.commands.clear()
+    for token in ("", "wrong-token-of-some-length"):
+        assert post(api, "/api/v1/reload", token=token).status == 401
+    assert api.commands == []
+
+
+def test_a_refusal_of_the_supervisors_is_answered_with_its_words(api: ApiProcess) -> None:
+    answer = api.answer
+    api.answer = lambda command: Answer(command.request_id, False, "there is no device cpu:9")
+    try:
+        found = post(api, "/api/v1/devices/cpu:9/drain")
+    finally:
+        api.answer = answer
+    assert (found.status, found.document["message"]) == (404, "there is no device cpu:9")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{}", "text/plain", 415),
+        (b'{"target": 5}', "application/json", 400),
+        (b'{"target": "' + b"x" * 70_000 + b'"}', "application/json", 413),
+    ],
+)
+def test_a_wrong_body_is_refused(api: ApiProcess, body: bytes, kind: str, status: int) -> None:
+    api.commands.clear()
+    found = post(api, "/api/v1/bans", body, **{"Content-Type": kind})
+    assert found.status == status
+    assert found.document["message"]
+    assert api.commands == []
+
+
+def test_nothing_is_done_while_no_supervisor_is_there(api: ApiProcess) -> None:
+    """Nor later, when there is another one."""
+    api.is_there = False
+    api.commands.clear()
+    try:
+        until(lambda: not api.get("/healthz").document["is_supervised"], 10, "it is alone")
+        found = post(api, "/api/v1/reload")
+        assert (found.status, found.document["error"]) == (503, "no-supervisor")
+    finally:
+        api.is_there = True
+    until(lambda: api.get("/api/v1/streams").document["is_current"], 10, "it is supervised again")
+    assert api.commands == []
+
+
+def test_metrics_are_given(api: ApiProcess) -> None:
+    found = api.get("/metrics")
+    assert found.status == 200
+    assert found.headers["Content-Type"].startswith("text/plain")
+    assert b'tfarm_streams{app="live",state="live"} 2.0' in found.body
+    assert b"cam0" not in found.body
+
+
+def test_the_page_may_run_its_own_script_and_nothing_else(api: ApiProcess) -> None:
+    found = api.get("/")
+    assert found.status == 200
+    assert found.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = found.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    (script,) = re.findall(rb'<script type="module">(.*?)</script>', found.body, re.DOTALL)
+    assert f"script-src 'sha256-{b64encode(sha256(script).digest()).decode()}';" in policy
+
+
+def test_the_page_has_nothing_from_outside(api: ApiProcess) -> None:
+    body = api.get("/").body.decode()
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)""", body)
+    assert not re.findall(r"https?://", body)
+    assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", body)
+
+
+def test_events_are_given_to_who_asks_again(api: ApiProcess) -> None:
+    found = api.get("/api/v1/events?after=0&limit=5")
+    assert found.status == 200
+    assert api.get("/api/v1/events?after=x").status == 400

@@ -7,12 +7,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from api.document import published
+from api.events import EventLog
 from api.operations import OPERATIONS, READS, ApiError, Operation
 from api.reads import Reading, answer, health, readiness
 from common.access.bans import Ban
 from common.access.refusal import RefusalReason
 from common.access.refusals import Attempted, RefusalStatus
-from common.config.settings import Settings
 from common.ipc.identity import StreamId
 from common.ipc.status_messages import Notice
 from common.process.log import key_hash, stream_label
@@ -39,7 +39,9 @@ def whole(rig: Rig) -> Mapping[str, Any]:
 
 
 def reading(whole: Mapping[str, Any], *, shows_keys: bool = True) -> Reading:
-    return Reading(published(whole, Settings(), shows_keys=shows_keys), True, shows_keys)
+    log = EventLog(1_000.0)
+    log.observe(published(whole, shows_keys=False))
+    return Reading(published(whole, shows_keys=shows_keys), True, shows_keys, log)
 
 
 @pytest.mark.parametrize("shows_keys", [True, False])
@@ -60,7 +62,8 @@ def test_each_answer_is_as_it_is_described(
 
 def test_every_list_has_something_in_it(whole: Mapping[str, Any]) -> None:
     """So that the test above says something."""
-    for name in ("streams", "renditions", "devices", "children", "refusals", "bans", "kicks"):
+    lists = ("streams", "renditions", "devices", "children", "refusals", "bans", "kicks", "events")
+    for name in lists:
         assert answer(name, reading(whole), {})[name], name
 
 
@@ -97,7 +100,7 @@ def test_what_is_not_there_is_not_found(
 
 
 def test_what_was_known_last_says_that_it_is_old(whole: Mapping[str, Any]) -> None:
-    old = Reading(published(whole, Settings(), shows_keys=True), is_current=False)
+    old = Reading(published(whole, shows_keys=True), is_current=False)
     found = answer("status", old, {})
     assert not found["is_current"]
     assert found["as_of_unix"] == whole["now_unix"]

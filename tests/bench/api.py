@@ -15,20 +15,22 @@ import psutil
 
 from common.config.settings import Settings, Software
 from common.ipc.status_messages import RenditionStatus, ServedStatus
+from supervisor.commands.status_document import snapshot
 from tests.bench.report import Bench, Figure
 from tests.kit.api_process import ApiProcess
 from tests.kit.children import EGRESS0, INGEST0
 from tests.kit.farm import Farm
 from tests.kit.farm_rig import SMALL, Rig
 from tests.supervisor.commands.test_status_document import facts
-from supervisor.commands.status_document import snapshot
 
 SCRAPED, SHOWN = 200, 50
 SCRAPE_S, PAGE_S = 15.0, 2.0  # how often
 SNAPSHOT_S = 10.0  # a picture of each stream so often
 STAGES = ("transit", "queue", "decode")
 IDLE_S = 20.0
-IDLE = '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n[api]\nlisten = "127.0.0.1:0"\n'
+IDLE = (
+    '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n[api]\nlisten = "127.0.0.1:0"\n'
+)
 
 
 def farm_of(streams: int) -> Rig:
@@ -145,4 +147,6 @@ def _idle(bench: Bench) -> None:
     note = ", ".join(
         f"{names.get(pid, 'supervisor')} {1000 * s:.1f}" for pid, s in sorted(used.items())
     )
-    bench.add(Figure("an idle farm", 1000 * sum(used.values()), "ms of CPU a second", 6.0, note=note))
+    bench.add(
+        Figure("an idle farm", 1000 * sum(used.values()), "ms of CPU a second", 6.0, note=note)
+    )

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from common.process.log import stream_label
 from tests.kit.api_process import request
-from tests.kit.clients import Publisher
+from tests.kit.clients import Player, Publisher
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.waiting import until
@@ -70,3 +71,41 @@ def test_its_death_costs_its_answers_alone() -> None:
         until(lambda: farm.status()["listen"]["http"], 10, "it listens")
         assert request(port_of(farm), "GET", "/healthz").status == 200
         assert [c["restarts"] for c in farm.status()["children"]].count(0) == 3
+
+
+def test_a_picture_of_a_stream_and_its_players(clip: MakeClip) -> None:
+    with Farm(CONFIG) as farm, Publisher(farm.url("cam"), clip(LONG)):
+        farm.wait_stream("cam")
+        port = port_of(farm)
+        label = stream_label("live/cam")
+        picture = request(port, "GET", f"/api/v1/streams/{label}/snapshot.jpg")
+        assert picture.status == 200, picture.body
+        assert picture.headers["Content-Type"] == "image/jpeg"
+        assert picture.body.startswith(b"\xff\xd8")
+        assert int(picture.headers["Age"]) <= 1
+        with Player(farm.url("cam", "240p")) as player:
+            assert player.opened.wait(10)
+            (found,) = request(port, "GET", f"/api/v1/players?stream={label}").document["players"]
+            assert (found["stream"], found["rendition"], found["protocol"]) == (
+                label,
+                "240p",
+                "rtmp",
+            )
+            path = f"/api/v1/players/{found['id']}/kick"
+            assert request(port, "POST", path).status == 401
+            done = request(port, "POST", path, headers=BEARER)
+            assert done.status == 200, done.body
+            player.join(10)
+        assert request(port, "POST", path, headers=BEARER).status == 404
+
+
+def test_a_kick_by_http_is_the_operators(clip: MakeClip) -> None:
+    with Farm(CONFIG) as farm, Publisher(farm.url("cam"), clip(LONG)):
+        farm.wait_stream("cam")
+        path = f"/api/v1/streams/{stream_label('live/cam')}/kick"
+        done = request(port_of(farm), "POST", path, headers=BEARER)
+        assert done.status == 200, done.body
+        assert "live/cam is being ended" in done.document["message"]
+        farm.wait_gone("cam")
+        farm.wait_log("by=api:0")
+        farm.wait_log("operator's request=kickStream address=127.0.0.1 done=yes")

@@ -15,7 +15,7 @@ from common.ipc.child import child_parser, run_child
 from common.ipc.control_messages import Endpoint
 from common.ipc.identity import StreamId
 from egress.__main__ import KIND, build
-from egress.output import Audience, OutputContext
+from egress.output import Audience, OutputContext, ViewerStatus
 from egress.streams.stream import Stream
 from egress.streams.subscribers import Start
 from tests.kit.unit_recorder import UnitRecorder
@@ -76,6 +76,12 @@ class RecorderOutput:
                 # A real recording has no players; here a test looks at the sum.
                 found[rendition] = Audience(before.players + 1, before.dropped + recorder.dropped)
         return found
+
+    def viewers(self) -> Sequence[ViewerStatus]:
+        return ()
+
+    def end_viewer(self, number: int, reason: str) -> None:
+        pass
 
     def configure(self, settings: Settings) -> None:
         pass

@@ -27,6 +27,8 @@ def stream_row(
     return {
         "app": app,
         "key": key,
+        "is_key_secret": True,
+        "is_open_to_players": True,
         "state": "live",
         "placement": "live",
         "is_live": True,

@@ -78,6 +78,7 @@ class _MeteredDecoder:
         self.reconfigure = decoder.reconfigure
         self.flush = decoder.flush
         self.look = decoder.look
+        self.snapshot = decoder.snapshot
         self.close = decoder.close
 
     def decode(self, data: bytes, dts_ms: int, pts_ms: int) -> Any:

@@ -114,6 +114,13 @@ class Decoder(Protocol):
         """
         ...
 
+    def snapshot(self, picture: Picture) -> bytes | None:
+        """A small JPEG of a picture that this decoder gave last; None where none is to be had.
+
+        Called when somebody looks at the stream, every few seconds at most.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

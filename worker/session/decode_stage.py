@@ -138,6 +138,8 @@ class DecodeStage:
         if counts.content.is_due(pts_ms):
             counts.content.look(self._decoder.look(picture), pts_ms)
             counts.has_guessed_times = self._display_times.is_guessing
+        if counts.snapshot.is_wanted and not picture.is_damaged:
+            counts.snapshot.put(self._decoder.snapshot(picture))
         counts.pictures += 1
         counts.progress_s = self._clock()
         if picture.is_damaged:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from common.media.rates import Throughput
 from common.process.stage_times import StageTimes
 from worker.frames.picture_content import PictureContent
+from worker.frames.snapshot import SnapshotSlot
 
 # Drivers take seconds to open and close sessions, and many may wait for their turn.
 OPENING_S = 10.0
@@ -57,6 +58,7 @@ class SessionCounts:
     progress_s: float = 0.0
     has_guessed_times: bool = False  # lately: there were B-frames without composition times
     content: PictureContent = field(default_factory=PictureContent)
+    snapshot: SnapshotSlot = field(default_factory=SnapshotSlot)
 
 
 class Stall:

@@ -102,6 +102,11 @@ class Sessions:
         entry = self._entries.get((stream_id, generation))
         return entry.session if entry is not None else None
 
+    def newest(self, stream_id: StreamId) -> Session | None:
+        """The session of this stream's latest generation."""
+        found = [key for key in self._entries if key[0] == stream_id]
+        return self._entries[max(found, key=lambda key: key[1])].session if found else None
+
     def start(self, start: StreamStart, record: bytes, queue_ms: int) -> None:
         """Open a session, unless there is one of this generation or a later one."""
         key = (start.stream_id, start.generation)

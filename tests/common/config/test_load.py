@@ -1,3 +1,4 @@
+# long: one table of every key and of every fault
 """TOML → Settings: the values, and every fault with its path."""
 
 import contextlib

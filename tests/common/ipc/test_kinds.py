@@ -2,6 +2,7 @@
 
 import importlib.util
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from common.config.access import Signing
 from common.config.ladder import Template
 from common.config.limits import StreamLimits
-from common.config.settings import Settings
+from common.config.settings import ApiSettings, Settings
 from common.config.stream_keys import StreamKeys
 from common.ipc.kinds import KINDS, ChildKind, has_devices, settings_for
 
@@ -60,15 +61,20 @@ def test_keys_are_told_to_those_who_let_somebody_in_and_to_nobody_else() -> None
         signing=Signing((("k1", "c"),)),
     )
     limited = StreamKeys(("d",), ("e",), StreamLimits(fps=30))
-    settings = Settings(templates=(live,), stream_keys={"live/a": limited, "live/b": limited})
+    settings = Settings(
+        templates=(live,),
+        stream_keys={"live/a": limited, "live/b": limited},
+        api=ApiSettings(tokens=("f",)),
+    )
     for kind in (*KINDS.values(), None):
         told = settings_for(kind.name if kind else "unheard-of", settings)
         if kind is not None and kind.admits:
-            assert told == settings
+            assert told == replace(settings, api=ApiSettings())
             assert not kind.is_sandboxed
         else:
             assert told.templates == (live.without_access(),)
             assert told.stream_keys["live/a"] == StreamKeys(limits=StreamLimits(fps=30))
+            assert told.api.tokens == (("f",) if kind is not None and kind.commands else ())
     assert [name for name, kind in KINDS.items() if kind.admits] == ["ingest", "egress"]
 
 

@@ -26,6 +26,7 @@ from worker.devices.gpu.caps import DecoderCaps, refusal
 from worker.devices.gpu.context import GpuContext, Stream
 from worker.devices.gpu.luma_rows import LumaRows
 from worker.devices.gpu.nvdec_errors import damaged_pictures
+from worker.devices.gpu.snapshot import gpu_jpeg
 
 # H.264 lets 16 pictures wait for reordering; more units without a picture are a decoder that hangs
 # on what it was fed.
@@ -153,6 +154,16 @@ class GpuDecoder:
             )
         except Exception as error:
             failure = self._context.failure(error, DecodeFailed(f"looking: {error}"))
+            if isinstance(failure, DecodeFailed):
+                return None
+            raise failure from error
+
+    def snapshot(self, picture: Picture) -> bytes | None:
+        assert isinstance(picture, GpuPicture)
+        try:
+            return gpu_jpeg(picture)
+        except Exception as error:
+            failure = self._context.failure(error, DecodeFailed(f"a snapshot: {error}"))
             if isinstance(failure, DecodeFailed):
                 return None
             raise failure from error

@@ -19,7 +19,9 @@ from av.video.frame import VideoFrame
 from common.codecs.h264 import AvcConfig, SpsInfo
 from common.errors import DecodeFailed, DeviceLost
 from worker.devices.backend import Picture
+from worker.devices.software.snapshot import jpeg_of
 from worker.frames.picture_content import grid_of
+from worker.frames.snapshot import snapshot_size
 
 MILLISECONDS = Fraction(1, 1000)  # the time base of every frame in a worker
 _PROGRESSIVE_AGAIN = 50  # progressive pictures in a row that end deinterlacing
@@ -120,6 +122,14 @@ class SoftDecoder:
             return None
         plane = frame.planes[0]
         return grid_of(memoryview(plane), plane.line_size, frame.width, frame.height)
+
+    def snapshot(self, picture: Picture) -> bytes | None:
+        assert isinstance(picture, SoftPicture)
+        size = snapshot_size(picture.width, picture.height, float(picture.sar))
+        try:
+            return jpeg_of(picture.frame, *size)
+        except DecodeFailed:
+            return None
 
     def close(self) -> None:
         self._deinterlacer = None

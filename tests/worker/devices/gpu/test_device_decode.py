@@ -1,9 +1,12 @@
 """NVDEC behind the decoder protocol: compared with libavcodec, bit by bit."""
 
 from dataclasses import replace
+from io import BytesIO
 
+import av
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from common.codecs.h264 import join_avcc, nal_spans
 from common.errors import DecodeFailed
@@ -277,4 +280,24 @@ def test_a_look_gives_the_luma_of_the_picture_before(
         rows = luma[step // 2 :: step][:ROWS]
         right = np.stack([row[across // 2 :: across][:COLUMNS] for row in rows])
         assert grid == right.tobytes()
+    decoder.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (640, 360), (1366, 768), (360, 640)])
+def test_a_snapshot_is_the_picture_made_small(device: GpuBackend, width: int, height: int) -> None:
+    coded = code(width, height, 4)
+    decoder = device.open_decoder(coded.config, coded.sps)
+    right = wanted(coded)
+    for index, unit in enumerate(coded.units):
+        for picture in decoder.decode(unit.data, unit.dts_ms, unit.pts_ms):
+            jpeg = decoder.snapshot(picture)
+            assert jpeg is not None
+            with av.open(BytesIO(jpeg), "r", format="mjpeg") as container:
+                shown = next(container.decode(video=0))
+            assert max(shown.width, shown.height) == 320
+            source = VideoFrame.from_ndarray(right[index][1], format="nv12")
+            small = source.reformat(shown.width, shown.height, format="rgb24").to_ndarray()
+            found = shown.to_ndarray(format="rgb24")
+            assert np.abs(found.astype(int) - small.astype(int)).mean() < 12
+            assert (fetch(picture) == right[index][1]).all(), "the picture itself is as it was"
     decoder.close()

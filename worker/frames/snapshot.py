@@ -1,0 +1,34 @@
+"""A small picture of a stream that somebody looks at: whether one is due, and the last. Pure.
+
+The worker's loop asks for one and takes it; the decode thread makes it of the next good picture. So
+a stream that nobody looks at costs a comparison a picture.
+"""
+
+from typing import Final
+
+LARGEST: Final = 320  # samples, of the longer side
+
+
+def snapshot_size(width: int, height: int, sar: float) -> tuple[int, int]:
+    """The size of a picture's snapshot, with square samples: even, and no larger than it is."""
+    shown = max(1.0, width * sar)
+    scale = min(1.0, LARGEST / max(shown, height))
+    return max(2, 2 * round(shown * scale / 2)), max(2, 2 * round(height * scale / 2))
+
+
+class SnapshotSlot:
+    """That of one session."""
+
+    def __init__(self) -> None:
+        self.is_wanted = False  # set by the loop, reset by the decode thread
+        self._made: bytes | None = None
+
+    def put(self, jpeg: bytes | None) -> None:
+        """Give what was asked for; None: it could not be made."""
+        self._made = jpeg or b""
+        self.is_wanted = False
+
+    def take(self) -> bytes | None:
+        """What was made since the last call, once; empty: it could not be made; None: nothing."""
+        made, self._made = self._made, None
+        return made

@@ -240,7 +240,8 @@ def reconnects() -> Result:
                 looks.append(vitals(scene.farm))
         row = scene.judge(f"{count} reconnects", KEYS[:1], at)
         files = sorted(path.name for path in scene.farm.run_dir.rglob("*") if path.is_socket())
-        expected = 1 + 2 + 2  # control; egress tags and handover; two workers' media
+        # control; egress tags and handover; what TLS is taken off, ingest; two workers' media
+        expected = 1 + 2 + 1 + 2
 
     def grown(what: str, names: Iterable[str]) -> int:
         """By how much at least, in the process where it is most."""

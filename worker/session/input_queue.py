@@ -7,7 +7,8 @@ Units and the markers between them (new parameter sets, a splice point, the end)
    next keyframe is dropped and counted, so that what is queued stays decodable and the lag bounded.
 2. A burst: as much came at once, after a publisher's stall, as a relay's cached GOP, or while the
    session opened. All of it is kept, within the bounds on bytes and units, as long as it is decoded
-   at `CATCH_UP_PACE` times real time or faster; so nothing waits for a next keyframe. What is too
+   at `CATCH_UP_PACE` times real time or faster, in the last `PACE_S` to `2 * PACE_S`: what was fast
+   before lets nothing wait now. So nothing waits for a next keyframe. What is too
    old to be shown is decoded alone (`worker/frames/timing.py`, `late_frames.py`), and not even that
    where an IDR picture waits behind it (`skip_ahead`).
 
@@ -31,6 +32,8 @@ _SLOW = 0.75
 _BATCH_MS = 200
 # Of real time: what is decoded no faster than this does not catch up.
 CATCH_UP_PACE = 1.5
+# Over how much of the clock that is looked at: a session's units are decoded in turns.
+PACE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,18 @@ class QueueState:
 
 @dataclass(slots=True)
 class _CatchUp:
-    """A burst is being decoded."""
+    """A burst is being decoded; how much was, is known of two moments."""
 
-    began_s: float
-    began_ms: int | None  # the DTS of the unit that was taken last then; None: the session opens
+    since_s: float
+    since_ms: int | None  # the DTS of the unit that was taken last then; None: the session opens
+    later_s: float
+    later_ms: int
+
+    def look(self, now_s: float, taken_ms: int) -> None:
+        """Go on to a later moment once `PACE_S` have passed since the last one."""
+        if now_s - self.later_s >= PACE_S:
+            self.since_s, self.since_ms = self.later_s, self.later_ms
+            self.later_s, self.later_ms = now_s, taken_ms
 
 
 class StreamQueue:
@@ -236,10 +247,14 @@ class StreamQueue:
         catch_up, taken_ms = self._catch_up, self._taken_ms
         if catch_up is None and taken_ms is not None and self._is_slow(now_s):
             return True
-        if catch_up is None or catch_up.began_ms is None:
-            self._catch_up = _CatchUp(now_s, taken_ms)
+        if catch_up is None or catch_up.since_ms is None:
+            self._catch_up = _CatchUp(now_s, taken_ms, now_s, taken_ms or 0)
             return False
-        return self._is_slow(now_s) and not self._gains(catch_up.began_s, catch_up.began_ms, now_s)
+        taken_ms = catch_up.since_ms if taken_ms is None else taken_ms
+        catch_up.look(now_s, taken_ms)
+        gained_ms = taken_ms - catch_up.since_ms
+        is_gaining = gained_ms >= CATCH_UP_PACE * 1000 * (now_s - catch_up.since_s)
+        return self._is_slow(now_s) and not is_gaining
 
     def _is_slow(self, now_s: float) -> bool:
         """Return whether what waits has waited for so long that no burst filled the queue."""
@@ -248,8 +263,3 @@ class StreamQueue:
         limit_ms = self.limit_ms
         long_ms = max(limit_ms / 2, min(_SLOW * limit_ms, limit_ms - _BATCH_MS))
         return (now_s - self._live[0].put_s) * 1000 >= long_ms
-
-    def _gains(self, began_s: float, began_ms: int, now_s: float) -> bool:
-        """Return whether a burst is decoded faster than as much comes behind it."""
-        taken_ms = began_ms if self._taken_ms is None else self._taken_ms
-        return taken_ms - began_ms >= CATCH_UP_PACE * 1000 * (now_s - began_s)

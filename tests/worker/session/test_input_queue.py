@@ -374,3 +374,21 @@ def test_whatever_is_skipped_nothing_changes_its_order_and_all_of_it_is_counted(
     assert got_markers == [b"%d" % index for index in range(markers)]
     assert len(got) + queue.dropped == len(steps)
     assert (queue.span_ms, len(queue), queue.is_catching_up) == (0, 0, False)
+
+
+def test_a_decoder_that_was_fast_and_is_slow_now_is_slow_within_a_second() -> None:
+    """A burst's first part went fast; then other processes took the cores."""
+    queue = running()
+    for number in range(800):
+        assert put(queue, number, number * 10, is_key=number % 100 == 0, now_s=2.0)
+    for _ in range(600):
+        queue.take()
+    full_s = None
+    for turn in range(400):  # from 0.6 s after the burst on, as much is decoded as comes
+        now_s, number = 2.6 + turn * 0.01, 800 + turn
+        if not put(queue, number, number * 10, is_key=number % 100 == 0, now_s=now_s):
+            full_s = now_s
+            break
+        queue.take()
+    assert full_s is not None
+    assert full_s <= 2.6 + 2 * stream_queue.PACE_S

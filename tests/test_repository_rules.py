@@ -22,7 +22,7 @@ from tests.repository.sizes import complex_without_reason, too_long
 from tests.repository.words import ALLOWED, identifiers, private_words
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("common", "ingest", "egress", "supervisor", "worker", "api")
+PACKAGES = ("tfarm", "common", "ingest", "egress", "supervisor", "worker", "api")
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/README.md")]
 )
@@ -34,7 +34,7 @@ SOURCES = [
         for path in sorted((ROOT / top).rglob("*.py"))
     ),
     *(ROOT / name for name in ("Makefile", "pyproject.toml", "worker/devices/gpu/scale.cu")),
-    *sorted((ROOT / "deploy").iterdir()),
+    *sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file()),
 ]
 
 # Pure modules without a test file of their own, and where they are tested instead.

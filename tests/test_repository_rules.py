@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = {
     "common/ipc/control_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/status_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/media_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
+    "common/ipc/encoder_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/errors.py": "exceptions without behaviour",
     "common/config/model_templates.py": "tests/common/config/test_model.py",
     "common/config/settings.py": "values; tests/common/config/test_load.py",
@@ -244,7 +245,7 @@ def test_the_kits_readme_names_every_module_of_it() -> None:
 
 
 def test_every_message_kind_is_documented() -> None:
-    for name in ("api", "capture", "command", "control", "media"):
+    for name in ("api", "capture", "command", "control", "encoder", "media"):
         module = f"common.ipc.{name}_messages"
         importlib.import_module(module)  # registers its kinds
     text = (ROOT / "docs/wire.md").read_text()

@@ -18,7 +18,12 @@ NICENESS = 10  # of a worker of streams that may hold others up: these go first
 
 def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of an x264 encoder")
-    parser.add_argument("--share", type=int, default=1, help="workers that the cores are for")
+    parser.add_argument(
+        "--pictures",
+        choices=("own", "shared"),
+        default="own",
+        help="shared: with encoder processes, where the host encodes",
+    )
     return parser.parse_args()
 
 
@@ -27,8 +32,13 @@ def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
     from worker.run import Worker
 
     child = process.child
-    threads, share = max(1, arguments.threads), max(1, arguments.share)
-    return Worker(process, open_device(child.device, threads, share, name=child.device_name))
+    device = open_device(
+        child.device,
+        max(1, arguments.threads),
+        name=child.device_name,
+        shares_pictures=arguments.pictures == "shared",
+    )
+    return Worker(process, device)
 
 
 def main() -> None:

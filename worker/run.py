@@ -133,6 +133,8 @@ class Worker:
         for session in self._sessions:
             session.watch(awake_s)
         self._snapshots.send_made(time.monotonic())
+        if self._sessions.encoders is not None:
+            self._sessions.encoders.watch(time.monotonic())
         counters = self._counters | {
             "sessions": self._sessions.started,
             "troubles": self._sessions.troubles,
@@ -146,6 +148,8 @@ class Worker:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._sessions.egresses.update(endpoints)
+        if self._sessions.encoders is not None:
+            self._sessions.encoders.update(endpoints)
 
     def on_welcome(self) -> None:
         self._sessions.on_new_supervisor()
@@ -183,6 +187,8 @@ class Worker:
         is_device_free = self._sessions.close()
         self._device.threads.close()
         self._sessions.egresses.close()
+        if self._sessions.encoders is not None:
+            self._sessions.encoders.close()
         self._listener.close()
         if is_device_free:
             self._device.backend.close()

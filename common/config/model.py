@@ -92,6 +92,13 @@ class SoftwareTable(Table):
     encoder_threads: Annotated[int, Integer(1, 64)] = key(
         Software, "encoder_threads", "threads of one encoder", NEW_PROCESSES
     )
+    encoder_processes: Annotated[bool, Boolean()] = key(
+        Software,
+        "encoder_processes",
+        "whether these workers decode and scale alone, and encoder processes encode, as for GPUs "
+        "without NVENC",
+        RESTART,
+    )
 
 
 class DevicesTable(Table):
@@ -133,13 +140,13 @@ class DevicesTable(Table):
         default="all of it",
         example=400,
     )
-    hybrid_workers: Processes = key(
+    encoder_processes: Processes = key(
         Devices,
-        "hybrid_workers",
-        "processes of each GPU without NVENC; they share its capacity. A GPU with NVENC has one",
+        "encoder_processes",
+        "processes that encode on the host's cores for all GPUs without NVENC",
         MORE_NOW,
-        default="one for 4 cores, shared among these GPUs, at least 1",
-        example=2,
+        default="one for 4 cores, at least 2",
+        example=4,
     )
 
     def settings(self) -> dict[str, Any]:

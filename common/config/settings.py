@@ -25,6 +25,7 @@ class Software:
     workers: int | None = None  # processes cpu:0, cpu:1, …; None: by the host's cores
     capacity: float | None = None  # of the host; None: from its cores
     encoder_threads: int = 1  # an encoder
+    encoder_processes: bool = False  # encode for its workers too
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Devices:
     capacity: tuple[tuple[str, float], ...] = ()  # by UUID or PCI id
     max_encoder_sessions: int | None = None  # host-wide; None: found out
     hybrid_capacity: float | None = None  # of the host's cores, for encoding beside GPUs; None: all
-    hybrid_workers: int | None = None  # processes a GPU without NVENC; None: by the host's cores
+    encoder_processes: int | None = None  # for GPUs without NVENC; None: by the host's cores
 
 
 @dataclass(frozen=True, slots=True)

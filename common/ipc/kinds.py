@@ -90,6 +90,18 @@ KINDS: Final[dict[str, ChildKind]] = {
             is_sandboxed=True,
         ),
         ChildKind(
+            "encoder",
+            module="worker.encoder",
+            libraries=("av", "numpy"),
+            parses_strangers=False,  # it gets pictures alone, from those who do
+            death_costs="an IDR of its renditions, made by another one",
+            # as workers say that they want them (`supervisor/processes/worker_counts.py`)
+            count=lambda settings: 0,
+            heartbeat_s=0.25,
+            memory_is_limited=True,
+            is_sandboxed=True,
+        ),
+        ChildKind(
             "egress",
             module="egress",
             libraries=(),

@@ -195,6 +195,17 @@ class MediaSender:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def is_there(self) -> bool:
+        """True while the listener is there, or expected: what is sent may get there."""
+        return self._is_up or self._is_expected
+
+    def on_up(self) -> None:
+        """Called when the listener is there; for who wants to know."""
+
+    def on_down(self) -> None:
+        """Called when the listener is gone, or was expected in vain."""
+
     def send(self, frames: Frames, batched: bool = False) -> bool:
         """Send now, or what follows in the same millisecond together; False: full, or not there.
 
@@ -202,7 +213,7 @@ class MediaSender:
         """
         size = sum(map(len, frames))
         if (
-            not (self._is_up or self._is_expected)
+            not self.is_there
             or self._posted_bytes + self._sent_bytes > KEPT_BYTES
             or size > MAX_PAYLOAD_BYTES
         ):
@@ -247,10 +258,12 @@ class MediaSender:
         self._again = self._loop.call_later(patience_s, self._retry)
 
     def _retry(self) -> None:
-        if self._is_expected:
-            log.info("media link not up address=%s", self._address)
+        was_expected = self._is_expected
         self._disconnect()
         self._connect()
+        if was_expected:
+            log.info("media link not up address=%s", self._address)
+            self._loop.call_soon(self.on_down)
 
     def _disconnect(self) -> None:
         self._is_up = self._is_expected = False
@@ -269,6 +282,7 @@ class MediaSender:
         log.info("media link broken address=%s", self._address)
         self._disconnect()
         self._again = self._loop.call_later(RETRY_S, self._connect)
+        self._loop.call_soon(self.on_down)
 
     def _on_turn(self) -> None:
         """Something has happened to the socket: look whether its peer came or went."""
@@ -283,6 +297,7 @@ class MediaSender:
             self._again = None
         if self._is_due:
             self._write()
+        self.on_up()
 
     def _read(self, frames: list[bytes]) -> None:
         try:

@@ -134,7 +134,10 @@ def why(device: DeviceFinding) -> str:
         case Pipeline.GPU_ONLY:
             words = ["decodes, scales and encodes on the GPU", *notes]
         case Pipeline.HYBRID:
-            words = ["decodes and scales on the GPU, libx264 on the host's cores encodes", *notes]
+            words = [
+                "decodes and scales on the GPU, encoder processes use the host's cores",
+                *notes,
+            ]
         case _:
             words = ["libavcodec, libswscale and libx264 on the host's cores", *notes]
     return "; ".join(words)

@@ -40,7 +40,7 @@ from supervisor.placement.calibration import (
 )
 from supervisor.placement.cost import CAPACITY_PER_CORE
 from supervisor.processes.run_dir import is_served
-from supervisor.processes.worker_counts import hybrid_workers, software_workers
+from supervisor.processes.worker_counts import software_workers, trial_processes
 
 # Without a line of a child: one trial, its sessions' opening and closing, a GPU's first kernels.
 NO_LINE_S = 150.0
@@ -73,17 +73,17 @@ def devices_for(settings: Settings, wanted: str | None) -> list[str]:
 
 
 def workers_for(settings: Settings, device: str) -> int:
-    """Processes that the farm would have there, should it be a GPU that is hybrid."""
+    """Processes of a trial there, should it be a GPU that is hybrid."""
     cores = len(os.sched_getaffinity(0))
     if device == CPU:
         return max(1, software_workers(settings, cores))
-    return hybrid_workers(settings, cores, _sharing_cores(settings))
+    return trial_processes(settings, cores, _sharing_cores(settings))
 
 
 def _sharing_cores(settings: Settings) -> int:
     """Count the GPUs that share the cores for their encoders: others encode themselves."""
     gpus = find_gpus(settings.devices)
-    if len(gpus) == 1 or settings.devices.hybrid_workers is not None:
+    if len(gpus) == 1 or settings.devices.encoder_processes is not None:
         return len(gpus)  # which kind they are makes no difference
     return sum(_may_be_hybrid(gpu.uuid) for gpu in gpus)
 

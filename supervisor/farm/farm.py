@@ -50,7 +50,7 @@ from supervisor.farm.migration import Migration
 from supervisor.farm.recovery import Recovery
 from supervisor.farm.session_audit import SessionAudit
 from supervisor.farm.source_formats import RefusedSources, SourceFormats
-from supervisor.farm.state import Child, FarmState
+from supervisor.farm.state import SENDERS, Child, FarmState
 
 Handler = Callable[[ChildId, Any, float], list[Action]]
 
@@ -177,6 +177,8 @@ class Farm:
                 self._egress_up(hello, egresses, now)
                 bans = self._bans_for(hello.child)
                 return [*bans, *self._route(now), *self.room_came(now)]
+            case "encoder":
+                return self._routes_for(hello.child)
             case "audio":
                 return self._audio.child_up(hello.child)
             case _:
@@ -348,9 +350,8 @@ class Farm:
         return [Send(child, reported)] if is_any else []
 
     def _route(self, now: float) -> list[Action]:
-        """Tell ingests and workers when streams go to other children than before."""
+        """Tell who sends tags when streams go to other children than before."""
         routes = self._routing.update(self.state.children, now)
         if routes is None:
             return []
-        children = [child for child in self.state.children if child.kind in ("ingest", "worker")]
-        return [Send(child, routes) for child in children]
+        return [Send(child, routes) for child in self.state.children if child.kind in SENDERS]

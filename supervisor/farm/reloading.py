@@ -6,19 +6,18 @@ read, since it needs pydantic.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 from common.config.changes import changes, in_words, put_back
 from common.config.keys import Holds
 from common.config.settings import Settings
 from common.ipc.identity import ChildId, cpu_worker
-from supervisor.processes.worker_counts import hybrid_workers, software_workers
+from supervisor.processes.worker_counts import encoder_processes, software_workers
 
 # Of what a larger number holds at once: how many a farm has with these settings on so many cores.
 COUNTS: dict[str, Callable[[Settings, int], int]] = {
     "api.enabled": lambda settings, _: int(settings.api.is_enabled),
     "software.workers": software_workers,
-    "devices.hybrid_workers": partial(hybrid_workers, gpus=1),
+    "devices.encoder_processes": encoder_processes,
 }
 
 
@@ -35,7 +34,8 @@ class Reloaded:
 def reloaded(before: Settings, loaded: Settings, cores: int) -> Reloaded:
     """`loaded`, but for what is decided at the start.
 
-    `new_workers` are those on the host's cores; hybrid GPUs' come of the settings as at the start.
+    `new_workers` are those on the host's cores; encoder processes come of the settings as at the
+    start.
     """
     changed = changes(before, loaded)
     for index, change in enumerate(changed):

@@ -43,6 +43,7 @@ from supervisor.placement.fleet import (
 )
 
 HISTORY = 200  # reasons kept for status
+SENDERS = ("ingest", "worker", "encoder")  # kinds of children that send tags, and take none
 
 
 @dataclass(slots=True)
@@ -122,7 +123,7 @@ class FarmState:
     @property
     def tag_receivers(self) -> list[ChildId]:
         """Every child that may get tags, whatever its kind."""
-        return [child for child in self.children if child.kind not in ("ingest", "worker")]
+        return [child for child in self.children if child.kind not in SENDERS]
 
     # ---- where streams are ------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ UNKNOWN_REFERENCES = 4  # where only the size is known
 ENCODER_BYTES = 3 * 1024**2
 ENCODER_BYTES_PER_PIXEL = 28
 THREAD_BYTES_PER_PIXEL = 4  # a further thread of an encoder
+POOL_BYTES_PER_PIXEL = 12  # eight pictures for an encoder process (worker/pool/layout.py)
 # What a source counts as until more is known of it: hardly more than the smallest that are
 # published, so that a herd of these is let in at once; not nothing, so that a full farm refuses
 # before Publish.Start, and that unknown ones are bounded.
@@ -95,8 +96,8 @@ class StreamCost:
         match pipeline:
             case Pipeline.SOFTWARE:
                 return HOST_SESSION_BYTES + self.decoder_bytes + encoders
-            case Pipeline.HYBRID:
-                return HOST_SESSION_BYTES + encoders
+            case Pipeline.HYBRID:  # its encoders are other processes'
+                return HOST_SESSION_BYTES + self.encoder_pixels * POOL_BYTES_PER_PIXEL
             case Pipeline.GPU_ONLY:
                 return HOST_SESSION_BYTES
             case Pipeline.PASSTHROUGH | Pipeline.REFUSE:

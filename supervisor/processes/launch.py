@@ -31,7 +31,7 @@ def python_module(kind: str) -> Sequence[str]:
 
 
 def child_ids(settings: Settings, gpu_uuids: Iterable[str], cores: int) -> list[ChildId]:
-    """List what a farm has from its start; hybrid GPUs get more workers (`worker_counts.py`)."""
+    """List what a farm has from its start; encoder processes come later (`worker_counts.py`)."""
     children: list[ChildId] = []
     for kind in reversed(KINDS.values()):
         if kind.count is not None:
@@ -58,7 +58,7 @@ def child_command(
 ) -> list[str]:
     """Make the command line; `listen` is the real address, once the port is known.
 
-    `share`: so many workers, itself included, a worker shares the host's cores with.
+    `share`: so many encoder processes, itself included, one shares the host's cores with.
     """
     kind = KINDS[child.kind]
     argv = [*program(kind.name), *identity_arguments(child), "--run-dir", str(run_dir)]
@@ -71,8 +71,12 @@ def child_command(
             argv.append("--share-port")
     if kind.address is not None:
         argv += ["--listen", address_text(kind.address(settings))]
-    if child.device:
-        argv += ["--share", str(share), "--threads", str(settings.software.encoder_threads)]
+    if child.device or child.kind == "encoder":
+        argv += ["--threads", str(settings.software.encoder_threads)]
+    if child.kind == "encoder":
+        argv += ["--share", str(share)]
+    elif child.device and (not child.is_software or settings.software.encoder_processes):
+        argv += ["--pictures", "shared"]
     return argv
 
 

@@ -20,7 +20,7 @@ from supervisor.processes.launch import (
     gpu_uuids,
 )
 from supervisor.processes.shared_port import find_port
-from supervisor.processes.worker_counts import further_workers, share_of
+from supervisor.processes.worker_counts import encoder_processes, encoders
 
 
 class Launcher:
@@ -49,9 +49,7 @@ class Launcher:
         """Say how to start a child, by the settings and the port at that time."""
 
         def command() -> Sequence[str]:
-            share = 1
-            if child.device:
-                share = share_of(child, self.settings, self._cores, self.gpus, self._hellos())
+            share = encoder_processes(self.settings, self._cores)
             return child_command(
                 child, self._program, self._run_dir, self.settings, self.listen, share
             )
@@ -61,11 +59,11 @@ class Launcher:
     def further(self, running: Iterable[ChildId]) -> list[ChildId]:
         """Add what a hello or a reload brought; those that are new.
 
-        They are the workers that hybrid GPUs want beside their first, and the children of a kind
-        that only the settings of now ask for.
+        They are the encoder processes that workers want, and the children of a kind that only the
+        settings of now ask for.
         """
         known = set(running)
-        wanted = further_workers(self.settings, self._cores, self.gpus, self._hellos())
+        wanted = encoders(self.settings, self._cores, self._hellos())
         wanted += [
             ChildId(kind.name, index=index)
             for kind in KINDS.values()
@@ -100,6 +98,4 @@ class Launcher:
 
 def expected_pipeline(worker: ChildId) -> Pipeline:
     """Guess what a worker's device is, until its hello."""
-    if worker.is_software:
-        return Pipeline.SOFTWARE
-    return Pipeline.HYBRID if worker.index else Pipeline.GPU_ONLY
+    return Pipeline.SOFTWARE if worker.is_software else Pipeline.GPU_ONLY

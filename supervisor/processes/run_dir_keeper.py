@@ -122,5 +122,11 @@ class RunDirKeeper:
 
 def _is_cut_off(hello: Hello) -> bool:
     endpoint = hello.endpoint
-    addresses = (endpoint.media, endpoint.tags, endpoint.handover)
+    addresses = (
+        endpoint.media,
+        endpoint.tags,
+        endpoint.handover,
+        endpoint.pictures,
+        endpoint.pools,
+    )
     return any(a and not os.path.lexists(socket_path(a)) for a in addresses)

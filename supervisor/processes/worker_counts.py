@@ -1,21 +1,22 @@
-"""How many worker processes each device has. Pure.
+"""How many worker processes each device has, and how many encoder processes the farm. Pure.
 
-One process has one GIL, which ends before the cores do where it encodes on many of them: software,
-and GPUs without NVENC. These have several workers, by the host's cores unless set; a GPU that
-encodes itself has one. What a GPU is used as is known from its first worker's hello, so that is
-started alone, and the others after it.
+One process has one GIL, which ends before the cores do where it encodes on many of them. In
+software there are several workers, by the host's cores unless set. A GPU has one worker, and one
+CUDA context; where it has no NVENC, encoder processes encode, which all such GPUs of the host
+share. What a GPU is used as is known from its worker's hello, so these are started after it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.ipc.control_messages import Hello
-from common.ipc.identity import ChildId, gpu_worker
+from common.ipc.identity import ChildId
 
 CORES_A_WORKER = 8  # in software
-CORES_A_HYBRID_WORKER = 4  # where threads wait for the GPU, too, and come back for the GIL
+CORES_AN_ENCODER = 4  # few enough that one that is lost costs few streams a keyframe
 LEAST_SOFTWARE = 2  # one takes over what the other loses
+LEAST_ENCODERS = 2  # likewise
 
 
 def software_workers(settings: Settings, cores: int) -> int:
@@ -24,40 +25,26 @@ def software_workers(settings: Settings, cores: int) -> int:
     return max(LEAST_SOFTWARE, cores // CORES_A_WORKER) if given is None else given
 
 
-def hybrid_workers(settings: Settings, cores: int, gpus: int) -> int:
-    """Processes of each hybrid GPU, where `gpus` of them share the cores."""
-    given = settings.devices.hybrid_workers
-    return max(1, cores // CORES_A_HYBRID_WORKER // max(1, gpus)) if given is None else given
+def encoder_processes(settings: Settings, cores: int) -> int:
+    """Encoder processes of a farm that has any."""
+    given = settings.devices.encoder_processes
+    return max(LEAST_ENCODERS, cores // CORES_AN_ENCODER) if given is None else given
 
 
-def further_workers(
-    settings: Settings, cores: int, gpus: Sequence[str], hellos: Iterable[Hello]
-) -> list[ChildId]:
-    """The workers that GPUs known to be hybrid want beside their first.
+def trial_processes(settings: Settings, cores: int, gpus: int) -> int:
+    """Processes of a GPU's calibration, where `gpus` of them share the cores.
 
-    `gpus` are the UUIDs of all GPUs of the farm; one that no worker has reported yet may be hybrid.
+    Its trials decode and encode in one process, so that cores are used as by workers with encoder
+    processes only with several.
     """
-    is_hybrid = _is_hybrid(hellos)
-    count = hybrid_workers(settings, cores, sum(is_hybrid.get(gpu, True) for gpu in gpus))
-    known = [gpu for gpu in gpus if is_hybrid.get(gpu, False)]
-    return [gpu_worker(gpu, index) for gpu in known for index in range(1, count)]
+    given = settings.devices.encoder_processes
+    return max(1, cores // CORES_AN_ENCODER // max(1, gpus)) if given is None else given
 
 
-def share_of(
-    worker: ChildId, settings: Settings, cores: int, gpus: Sequence[str], hellos: Iterable[Hello]
-) -> int:
-    """Among how many hybrid workers, itself included, one shares the turns to encode."""
-    if worker.is_software:
-        return 1
-    is_hybrid = _is_hybrid(hellos)
-    may_be = [gpu for gpu in gpus if is_hybrid.get(gpu, True)]
-    return max(1, len(may_be) * hybrid_workers(settings, cores, len(may_be)))
-
-
-def _is_hybrid(hellos: Iterable[Hello]) -> dict[str, bool]:
-    """Tell it of each GPU that a worker of its own has reported."""
-    return {
-        hello.child.device: hello.device.path is Pipeline.HYBRID
-        for hello in hellos
-        if hello.device is not None
-    }
+def encoders(settings: Settings, cores: int, hellos: Iterable[Hello]) -> list[ChildId]:
+    """The encoder processes that the workers which are up want: none unless the host encodes."""
+    pipelines = {hello.device.path for hello in hellos if hello.device is not None}
+    shares = settings.software.encoder_processes and Pipeline.SOFTWARE in pipelines
+    if not (shares or Pipeline.HYBRID in pipelines):
+        return []
+    return [ChildId("encoder", index=i) for i in range(encoder_processes(settings, cores))]

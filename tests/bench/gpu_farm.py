@@ -5,6 +5,7 @@
 Scenes, each with a time limit of its own; one that fails leaves the others alone:
 
 balance  two GPUs: equal streams spread evenly, one worker killed, its return
+encoders any GPUs without NVENC: contexts, encoder processes killed, many openings, kill -9 of all
 hybrid   one GPU, half the cores or all (--together): streams in real time, libx264 alone beside it
 nvenc    one GPU and the driver simulator: every picture, IDRs, PSNR, parameters, session cap
 faults   two GPUs and the simulator: an encoder that crashes, one that fails, one that hangs
@@ -25,12 +26,24 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from supervisor.hardware.gpus import look_up_driver
-from tests.bench import gpu_farm_balance, gpu_farm_faults, gpu_farm_hybrid, gpu_farm_nvenc
+from tests.bench import (
+    gpu_farm_balance,
+    gpu_farm_encoders,
+    gpu_farm_faults,
+    gpu_farm_hybrid,
+    gpu_farm_nvenc,
+)
 from tests.bench.gpu_clip import Clip, make_clip
 from tests.bench.gpu_fleet import deadline
 from tests.bench.gpu_scene import FULL, SHORT, TINY, Scene, Table
 
-LIMITS_S = {"balance": 100.0, "hybrid": 300.0, "nvenc": 75.0, "faults": 80.0}
+LIMITS_S = {
+    "balance": 100.0,
+    "encoders": 280.0,
+    "hybrid": 300.0,
+    "nvenc": 75.0,
+    "faults": 80.0,
+}
 
 
 @dataclass
@@ -71,6 +84,7 @@ class Memory:
 
 SCENES: dict[str, Callable[[Scene, Table], None]] = {
     "balance": gpu_farm_balance.balance,
+    "encoders": gpu_farm_encoders.encoders,
     "hybrid": gpu_farm_hybrid.hybrid,
     "nvenc": gpu_farm_nvenc.nvenc,
     "faults": gpu_farm_faults.faults,
@@ -87,7 +101,7 @@ def main() -> int:
     parser.add_argument("--tiny", action="store_true", help="few small streams: tries the bench")
     parser.add_argument("--short", action="store_true", help="fewer loads, shorter")
     parser.add_argument("--streams", help="12,13: of hybrid, in place of shares of the ceiling")
-    parser.add_argument("--hybrid-workers", type=int, help="of the GPU in hybrid; automatic")
+    parser.add_argument("--encoder-processes", type=int, help="in hybrid; automatic")
     parser.add_argument(
         "--together", action="store_true", help="hybrid: farm and clients on all cores"
     )
@@ -107,7 +121,7 @@ def main() -> int:
     gpus = tuple(gpu.uuid for gpu in driver.gpus)
     cores = tuple(sorted(os.sched_getaffinity(0)))
     streams = tuple(map(int, (arguments.streams or "").split(","))) if arguments.streams else ()
-    workers = arguments.hybrid_workers
+    workers = arguments.encoder_processes
     together = arguments.together
     scene = Scene(gpus, cores, clip, size, out, simulator, streams, workers, together)
     tables: dict[str, Table] = {}

@@ -5,7 +5,6 @@ import subprocess
 import time
 from collections.abc import Container, Mapping, Set
 from contextlib import ExitStack
-from dataclasses import replace
 
 import psutil
 
@@ -22,9 +21,7 @@ def balance(scene: Scene, table: Table) -> None:
     log = scene.out / "farm-balance.log"
     renditions = [name for name, *_ in size.renditions]
     with ExitStack() as stack:
-        # one each: what is looked at is how two devices share, and one of them lost
-        config = replace(scene, hybrid_workers=1).config()
-        farm = stack.enter_context(RunningFarm(config, log))
+        farm = stack.enter_context(RunningFarm(scene.config(), log))
         _check_devices(farm, table)
         publishers = stack.enter_context(Fleet(scene.clip.tags, scene.clip.length_ms))
         players = stack.enter_context(Fleet())

@@ -274,7 +274,7 @@ class RunningFarm:
         return {stream["key"]: stream for stream in self.status()["streams"]}
 
     def workers(self) -> dict[str, dict[str, Any]]:
-        """The workers' children entries, by device; a hybrid GPU's further ones by number too."""
+        """The workers' children entries, by device."""
         return {
             child["name"].partition(":")[2]: child
             for child in self.status()["children"]
@@ -330,9 +330,11 @@ class RunningFarm:
         return spent
 
     def starved_seconds(self) -> float:
-        """What the workers' threads have waited for a core so far."""
+        """What the threads of workers and encoder processes have waited for a core so far."""
         waited_ns = 0
-        for child in self.workers().values():
+        for child in self.status()["children"]:
+            if child["kind"] not in ("worker", "encoder"):
+                continue
             for path in Path(f"/proc/{child['pid']}/task").glob("*/schedstat"):
                 with contextlib.suppress(OSError, IndexError, ValueError):
                     waited_ns += int(path.read_text().split()[1])

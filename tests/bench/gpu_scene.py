@@ -88,7 +88,7 @@ class Scene:
     out: Path
     nvenc_sim: Path | None
     streams: tuple[int, ...] = ()  # loads of `hybrid` by number
-    hybrid_workers: int | None = None  # of each hybrid GPU; None: as the farm chooses
+    encoder_processes: int | None = None  # None: as the farm chooses
     together: bool = False  # `hybrid`: the clients are on the farm's cores, their CPU is subtracted
     until_s: float = float("inf")  # CLOCK_MONOTONIC by which it must be over
 
@@ -107,8 +107,8 @@ class Scene:
         """
         width, height, *_ = self.size.source
         excluded = ", ".join(f'"{name}"' for name in exclude)
-        several = self.hybrid_workers is not None
-        workers = f"hybrid_workers = {self.hybrid_workers}\n" if several else ""
+        given = self.encoder_processes
+        workers = f"encoder_processes = {given}\n" if given is not None else ""
         text = "sandbox = false\n" if is_simulated else ""
         text += (
             f'[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nexclude = [{excluded}]\n{workers}'

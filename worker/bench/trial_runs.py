@@ -23,6 +23,7 @@ from common.media.units import VideoCodec
 from worker.bench.capacity_search import Part
 from worker.bench.clip import LoopClip
 from worker.devices.backend import Backend, Decoder, EncodedUnit, Encoder, Scaler, Surface
+from worker.pool.memory import PicturePool
 from worker.session.context import SessionContext, SessionKey
 from worker.session.events import DeviceGone, Ended, Event, RenditionCoded
 from worker.session.load import StreamLoad
@@ -121,6 +122,9 @@ class MeteredBackend:
 
     def open_scaler(self, ladder: Ladder, sps: Any) -> Scaler:
         return self._backend.open_scaler(ladder, sps)
+
+    def open_shared_scaler(self, ladder: Ladder, sps: Any, pool: PicturePool) -> Scaler:
+        return self._backend.open_shared_scaler(ladder, sps, pool)
 
     def open_encoder(self, rendition: RenditionFormat, sps: Any, fps: Fraction) -> Encoder:
         return _MeteredEncoder(self._backend.open_encoder(rendition, sps, fps), self.meter)

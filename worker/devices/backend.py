@@ -20,6 +20,7 @@ from typing import Protocol
 from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder, RenditionFormat
 from common.ipc.control_messages import DeviceInfo
+from worker.pool.memory import PicturePool
 
 
 class Picture(Protocol):
@@ -74,6 +75,19 @@ class Surface(Protocol):
         Software scales here; on a GPU the launch is under way already and there is nothing to do.
         Raises EncodeFailed, DeviceLost.
         """
+        ...
+
+
+class SharedSurface(Surface, Protocol):
+    """One rendition's frame in a pool that an encoder process maps too.
+
+    `prepare` is called in the decoder's thread: behind it the frame is whole. The place is the
+    surface's for as long as it is kept.
+    """
+
+    @property
+    def slot(self) -> int:
+        """Its place among the rendition's."""
         ...
 
 
@@ -176,6 +190,10 @@ class Backend(Protocol):
 
     def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> Scaler:
         """`sps` tells the size that the ladder was fitted to, and the colour of what comes out."""
+        ...
+
+    def open_shared_scaler(self, ladder: Ladder, sps: SpsInfo, pool: PicturePool) -> Scaler:
+        """As `open_scaler`; its surfaces are `SharedSurface`s in a pool of the same renditions."""
         ...
 
     def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> Encoder:

@@ -35,6 +35,7 @@ class OpenDevice:
 
     backend: Backend
     threads: SessionThreads
+    shares_pictures: bool = False  # with encoder processes, which encode them
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,20 @@ class DeviceKind:
     """A kind of device: how it is recognised and opened."""
 
     device: str  # as a `ChildId` has it; "": every one that no other kind is
-    open: Callable[[str, int, int], OpenDevice]  # name, threads of an x264 encoder, share
+    # name, threads of an x264 encoder, share, whether pictures may go to encoder processes
+    open: Callable[[str, int, int, bool], OpenDevice]
     prepare: Callable[[str], None]  # before any of its modules is imported
     modules: tuple[str, ...]  # to be imported before the sandbox closes
     paths: Callable[[], SandboxPaths]  # what it needs in the sandbox
 
 
-def _open_software(name: str, encoder_threads: int, share: int) -> OpenDevice:
+def _open_software(
+    name: str, encoder_threads: int, share: int, shares_pictures: bool
+) -> OpenDevice:
     from worker.devices.software.device import SoftBackend
 
-    return OpenDevice(SoftBackend(name, encoder_threads), OwnThreads())
+    threads = OwnThreads()
+    return OpenDevice(SoftBackend(name, encoder_threads), threads, shares_pictures=shares_pictures)
 
 
 def _prepare_software(name: str) -> None:
@@ -62,11 +67,13 @@ def _no_paths() -> SandboxPaths:
     return SandboxPaths()
 
 
-def _open_gpu(name: str, encoder_threads: int, share: int) -> OpenDevice:
+def _open_gpu(name: str, encoder_threads: int, share: int, shares_pictures: bool) -> OpenDevice:
     from worker.devices.gpu.device import GpuBackend
 
     backend = GpuBackend(name, encoder_threads=encoder_threads, share=share)
     if backend.info.path is Pipeline.HYBRID:
+        if shares_pictures:
+            return OpenDevice(backend, SharedThreads(GPU_DECODE_THREADS, 0), shares_pictures=True)
         return OpenDevice(backend, OwnThreads(groups_small_encoders=True))
     return OpenDevice(backend, SharedThreads(GPU_DECODE_THREADS, GPU_ENCODE_THREADS))
 
@@ -118,11 +125,19 @@ def device_sandbox(device: str) -> Sandbox:
     return Sandbox(kind.paths(), ("worker.run", *kind.modules))
 
 
-def open_device(device: str, encoder_threads: int, share: int = 1, *, name: str = "") -> OpenDevice:
+def open_device(
+    device: str,
+    encoder_threads: int,
+    share: int = 1,
+    *,
+    name: str = "",
+    shares_pictures: bool = False,
+) -> OpenDevice:
     """Open the device, under another name if one is given.
 
-    `share` workers, this one included, encode on the host's cores.
+    `share` processes, this one included, encode on the host's cores. `shares_pictures`: what the
+    host is to encode goes to encoder processes.
 
     Raises BootFailed, DeviceLost.
     """
-    return device_kind(device).open(name or device, encoder_threads, share)
+    return device_kind(device).open(name or device, encoder_threads, share, shares_pictures)

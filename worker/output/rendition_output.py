@@ -35,14 +35,16 @@ MAX_GOP_MS = 21_000
 class RenditionOutput:
     """Makes the bus messages of one rendition, in order."""
 
-    def __init__(self, stream_id: StreamId, generation: Generation, name: str) -> None:
+    def __init__(
+        self, stream_id: StreamId, generation: Generation, name: str, first_number: int = 0
+    ) -> None:
         self.name = name
         self._stream_id = stream_id
         self._generation = generation
         self._video = RenditionVideo("", 0, 0)
         self._metadata = b""
         self._header = b""
-        self._next_number = 0
+        self._next_number = first_number
         self._gop = GopBuffer[CodedTag](max_ms=MAX_GOP_MS)
 
     @property

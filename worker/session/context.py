@@ -25,6 +25,7 @@ class SessionContext:
     load: StreamLoad
     post: Callable[[SessionKey, Event], None]  # from any thread
     has_players: Callable[[StreamId], bool]  # from any thread: whether somebody plays any of it
+    shares_pictures: bool = False  # encoder processes encode them
     device_lock: threading.Lock = field(default_factory=threading.Lock)  # while something opens
     encoder_limit: EncoderLimit = field(default_factory=EncoderLimit)
     clock: Callable[[], float] = time.monotonic

@@ -1,10 +1,15 @@
 """What a session reports to its worker, and its pipeline to it, from any thread. Pure values."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
+from common.config.ladder import RenditionFormat
 from common.ipc.media_messages import RenditionVideo
+from worker.devices.source import Source
+from worker.encoders.encoded_stream import HandedOver
 from worker.output.rendition_output import CodedTag
+from worker.pool.memory import PicturePool
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,29 @@ class RenditionCoded:
     tag: CodedTag
     is_replay: bool
     coded_s: float = 0.0  # when the encoder had it
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingWanted:
+    """A session's pictures are to be encoded by an encoder process."""
+
+    pool: PicturePool
+    source: Source  # its colour
+    renditions: tuple[RenditionFormat, ...]
+    fps: tuple[Fraction, ...]  # of each, that rate control goes by
+    queue_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PicturesScaled:
+    """A picture lies in the session's pool, scaled, for an encoder process."""
+
+    pts_ms: int
+    is_key: bool
+    is_replay: bool
+    received_s: float
+    scaled_s: float
+    pictures: tuple[HandedOver, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +80,15 @@ class EncoderLimitHit:
     is_again: bool = False  # by another try for a rendition that was lost before
 
 
-Event = RenditionBegan | RenditionCoded | Ended | DeviceGone | EncoderLimitHit
+Event = (
+    RenditionBegan
+    | RenditionCoded
+    | EncodingWanted
+    | PicturesScaled
+    | Ended
+    | DeviceGone
+    | EncoderLimitHit
+)
 
 
 class SessionLife(Protocol):

@@ -5,7 +5,8 @@ Top to bottom, in two threads or one:
 1. `follow`: `decode_stage.py` has decoded it; which renditions take the picture, and as what?
 2. `_make`: those that can take it are chosen, and the decode stage scales it for them.
 3. `_submit`: each rendition's job goes to that rendition's thread, or is deferred: then the decode
-   thread encodes it, inline (`inline_encoding.py`), when it is done with the picture.
+   thread encodes it, inline (`inline_encoding.py`), when it is done with the picture. Where
+   encoder processes encode (`worker/encoders/`), `picture_handover.py` posts it for these instead.
 4. `_encode`: `rendition_encoder.py` encodes it and makes the tag.
 5. `_post_batched`: the tag's event goes to the loop, at once or with those of others.
 
@@ -13,9 +14,7 @@ Top to bottom, in two threads or one:
 """
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from common.errors import DeviceLost, EncodeFailed
@@ -27,12 +26,12 @@ from worker.session.context import SessionContext, SessionKey
 from worker.session.decode_stage import DecodeStage, PlannedPicture
 from worker.session.events import Ended, Event, SessionLife
 from worker.session.inline_encoding import DEFAULT_INTERVAL_S, choose_inline, inline_share
-from worker.session.input_queue import (
-    StreamQueue,
-)
+from worker.session.picture_handover import MOST_SHARED, PictureHandover
 from worker.session.progress import Degradation, SessionCounts
+from worker.session.rendition import SessionRendition
 from worker.session.rendition_encoder import DeferredJob, EncodeJob, RenditionEncoder
 from worker.session.resources import SessionResources
+from worker.session.shared import Shared
 
 log = logging.getLogger("tfarm.worker.session.picture_path")
 
@@ -42,15 +41,6 @@ MAX_BATCHED_EVENTS = 32
 _UNPLAYED_QUEUE_MS = 450
 # The shallowest backlog at which a rendition drops pictures: one place is left for a keyframe.
 _DROP_BACKLOG = SURFACE_BACKLOG - 1
-
-
-@dataclass(slots=True)
-class Shared:
-    """What a pipeline's threads share; `lock` is held to change it."""
-
-    queue: StreamQueue
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    is_running: bool = False
 
 
 class PicturePath:
@@ -88,6 +78,10 @@ class PicturePath:
         self._deferred: list[DeferredJob] = []  # guarded by the lock
         self._inline_left = 0  # deferred jobs that are not encoded yet
         self._batched_events: list[Event] = []  # of those that are
+        self._must_be_key = False  # the next picture: another encoder process has the stream
+        self.handover = PictureHandover(
+            context.clock, life, resources, counts, shared, schedule, self.on_rendition_lost
+        )
 
     # ---- 1. which renditions take the picture, and as what ------------------------------------
 
@@ -98,15 +92,26 @@ class PicturePath:
                 return
             if self._applied is not self.degradation:
                 self._apply(self.degradation, stage)
+            self.force_key_if_due(stage)
             self.follow_one(stage, stage.plan(picture))
+
+    def need_key(self) -> None:
+        """From any thread: make the next picture a keyframe."""
+        self._must_be_key = True
+
+    def force_key_if_due(self, stage: DecodeStage) -> None:
+        """Before a picture is planned: make it a keyframe, if `need_key` was called."""
+        if self._must_be_key:
+            self._must_be_key = False
+            stage.timer.grid.force_next()
 
     def follow_one(self, stage: DecodeStage, planned: PlannedPicture) -> None:
         """Do what was planned for a picture."""
         match planned.plan.verdict:
             case Verdict.ENCODE:
-                for encoder in self._resources.encoders:
-                    if not encoder.is_paused:
-                        encoder.captions.add(planned.facts.captions)
+                for rendition in self._resources.renditions:
+                    if not rendition.is_paused:
+                        rendition.captions.add(planned.facts.captions)
                 self._make(stage, planned)
             case Verdict.PAST_END:
                 self._life.wind_down(Ended("moved", trouble=False), flush=True)
@@ -117,11 +122,16 @@ class PicturePath:
 
     def _make(self, stage: DecodeStage, planned: PlannedPicture) -> None:
         """Have the picture scaled and encoded for each rendition that can take it."""
+        if self._resources.pool is not None:
+            self.handover.wait_for_places(planned.plan.renditions)
         chosen = self._choose(planned)
         if not chosen:
             return
         surfaces = stage.scale(planned, chosen)
         if not surfaces:
+            return
+        if self._resources.pool is not None:
+            self.handover.hand_over(stage, planned, chosen, surfaces)
             return
         picture, plan, facts = planned.picture, planned.plan, planned.facts
         scaled_s = self._clock()
@@ -152,10 +162,11 @@ class PicturePath:
         )
         chosen = []
         for index in plan.renditions:
-            encoder = self._resources.encoders[index]
-            if not encoder.takes(planned.picture.pts_ms, is_key=plan.is_key):
+            rendition = self._resources.renditions[index]
+            if not rendition.takes(planned.picture.pts_ms, is_key=plan.is_key):
                 continue
-            if is_late and encoder.waiting >= _DROP_BACKLOG:
+            is_full = self._resources.pool is not None and rendition.waiting >= MOST_SHARED
+            if is_full or (is_late and rendition.waiting >= _DROP_BACKLOG):
                 self._counts.renditions[index].dropped_unscaled += 1
             else:
                 chosen.append(index)
@@ -244,13 +255,13 @@ class PicturePath:
                     else:
                         self._life.post(event)
         except EncodeFailed as error:
-            self._on_rendition_lost(encoder, job, str(error))
+            self.on_rendition_lost(encoder, job.surface.pts_ms, str(error))
         except (DeviceLost, MemoryError) as error:
             self._life.on_device_lost(error)
         except Exception as error:
             name = encoder.rendition.name
             log.exception("encoding failed stream=%s rendition=%s", self._label, name)
-            self._on_rendition_lost(encoder, job, f"failed: {error}")
+            self.on_rendition_lost(encoder, job.surface.pts_ms, f"failed: {error}")
         if is_inline:
             self._inline_left -= 1
             if not self._inline_left:
@@ -295,11 +306,13 @@ class PicturePath:
         for event in batched:
             self._life.post(event)
 
-    def _on_rendition_lost(self, encoder: RenditionEncoder, job: EncodeJob, reason: str) -> None:
-        level = logging.DEBUG if encoder.lost else logging.ERROR  # another try is not worth a line
-        encoder.fail(reason, job.surface.pts_ms)
+    def on_rendition_lost(self, rendition: SessionRendition, pts_ms: int, reason: str) -> None:
+        """Go on without a rendition whose encoder has failed; end with the last."""
+        # another try is not worth a line
+        level = logging.DEBUG if rendition.lost else logging.ERROR
+        rendition.fail(reason, pts_ms)
         log.log(level, "rendition lost stream=%s reason=%s", self._label, reason)
-        if all(other.lost for other in self._resources.encoders):
+        if all(other.lost for other in self._resources.renditions):
             self._life.wind_down(Ended(reason, trouble=True), flush=False)
 
     # ---- beside a picture's way ---------------------------------------------------------------
@@ -307,12 +320,12 @@ class PicturePath:
     def _apply(self, degradation: Degradation, stage: DecodeStage) -> None:
         self._applied = degradation
         stage.timer.divide(0, degradation.top_rate_divisor)
-        for encoder in self._resources.encoders:
-            if encoder.index < degradation.dropped_renditions:
-                encoder.pause()
-            elif (began := encoder.resume()) is not None:
+        for rendition in self._resources.renditions:
+            if rendition.index < degradation.dropped_renditions:
+                rendition.pause()
+            elif rendition.resume() and isinstance(rendition, RenditionEncoder):
                 self.post_all()  # before it
-                self._life.post(began)
+                self._life.post(rendition.began())
         log.warning(
             "stream degraded stream=%s top_rate_divisor=%d dropped_renditions=%d",
             self._label,

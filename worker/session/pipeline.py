@@ -33,10 +33,11 @@ from worker.session.input_queue import (
     StreamQueue,
     Unit,
 )
-from worker.session.picture_path import PicturePath, Shared
+from worker.session.picture_path import PicturePath
 from worker.session.progress import OPENING_S, Degradation, SessionCounts, Stall
 from worker.session.rendition_encoder import RenditionEncoder
 from worker.session.resources import SessionResources
+from worker.session.shared import Shared
 from worker.threads import JobThread
 
 log = logging.getLogger("tfarm.worker.session.pipeline")
@@ -186,6 +187,7 @@ class Pipeline:
         if not stage.is_frozen(frames):
             return  # the publisher is back
         try:
+            self._path.force_key_if_due(stage)
             planned = stage.repeat(frames, is_backed_up=is_backed_up)
             if planned is not None:
                 self._path.follow_one(stage, planned)
@@ -214,7 +216,7 @@ class Pipeline:
     def start(self, stage: DecodeStage) -> None:
         """Take what is queued, and what comes."""
         with self._shared.lock:
-            for encoder in self._resources.encoders:
+            for encoder in self._resources.encoders:  # of others their process says it
                 self._life.post(encoder.began())
             self._stage = stage
             self._path.lateness.opened_s = self._clock()
@@ -229,6 +231,7 @@ class Pipeline:
         last_jobs: list[tuple[JobThread, RenditionEncoder | None]] = []
         with self._shared.lock:
             was_running, self._shared.is_running = self._shared.is_running, False
+            self._shared.place_freed.notify_all()
             self._shared.queue.clear()
             self._path.post_deferred()
             decode_thread = self._resources.decode_thread
@@ -254,6 +257,22 @@ class Pipeline:
             is_last = self._threads_left == 0
         if is_last:
             self._life.on_stopped()
+
+    # ---- from the loop: what an encoder process says ------------------------------------------
+
+    def on_place_freed(self, rendition: int) -> None:
+        """A picture is encoded elsewhere, or never will be."""
+        self._path.handover.on_place_freed(rendition)
+
+    def on_rendition_lost(self, rendition: int, pts_ms: int, reason: str) -> None:
+        """The encoder of a rendition has failed elsewhere."""
+        remote = self._resources.remote
+        if rendition < len(remote):
+            self._path.on_rendition_lost(remote[rendition], pts_ms, reason)
+
+    def need_key(self) -> None:
+        """Make the next picture a keyframe."""
+        self._path.need_key()
 
     def close(self) -> None:
         """Forget the decode stage, and the pictures that it keeps."""

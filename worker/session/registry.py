@@ -25,14 +25,17 @@ from common.ipc.status_messages import TranscodeStatus
 from common.ipc.tag_link import TagLink
 from common.process.log import stream_label
 from worker.devices.table import OpenDevice
+from worker.encoders.processes import EncoderProcesses
 from worker.output.egresses import Egresses, Frames, Rendition
 from worker.output.rendition_output import RenditionOutput
 from worker.session.context import SessionContext, SessionKey
 from worker.session.events import (
     DeviceGone,
     EncoderLimitHit,
+    EncodingWanted,
     Ended,
     Event,
+    PicturesScaled,
     RenditionBegan,
     RenditionCoded,
 )
@@ -74,6 +77,7 @@ class Sessions:
         self.started = 0
         self.troubles = 0
         self.egresses = Egresses(self.catch_up, partial(TagLink, bus))
+        self.encoders = EncoderProcesses(bus, child) if device.shares_pictures else None
         self.load = StreamLoad(len(os.sched_getaffinity(0)))
         self._child = child
         self._report = report
@@ -88,6 +92,7 @@ class Sessions:
             self.load,
             self._post,
             self.egresses.has_players,
+            device.shares_pictures,
         )
         self._entries: dict[SessionKey, _Entry] = {}
         self._events: deque[tuple[SessionKey, Event]] = deque()
@@ -206,9 +211,16 @@ class Sessions:
     def _on_event(
         self,
         key: SessionKey,
-        event: RenditionBegan | Ended | DeviceGone | EncoderLimitHit,
+        event: Event,
     ) -> None:
         match event:
+            case PicturesScaled():
+                if self.encoders is not None:
+                    self.encoders.hand_over(key, event)
+            case EncodingWanted():
+                entry = self._entries.get(key)
+                if entry is not None and self.encoders is not None:
+                    self.encoders.open(key, event, entry.session)
             case RenditionBegan():
                 entry = self._entries.get(key)
                 if entry is None:
@@ -258,8 +270,11 @@ class Sessions:
             key[1],
             event.reason,
         )
-        frames = [encode(GenerationEnd(*key, event.reason))]
-        self.egresses.send((*key, SHARED), frames)
+        # who encodes the last of it says so
+        if self.encoders is None or not self.encoders.end(key, event.reason):
+            frames = [encode(GenerationEnd(*key, event.reason))]
+            self.egresses.send((*key, SHARED), frames)
+        self.egresses.forget(*key)
         self.egresses.forget(*key)
         if event.trouble:
             self.troubles += 1

@@ -5,17 +5,21 @@ An opening that fails half-way leaves what is open by then to `close`.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
+from uuid import uuid4
 
 from common.config.ladder import Ladder, RenditionFormat
 from common.errors import EncoderLimitReached
 from worker.devices.backend import SURFACE_BACKLOG, Decoder, Encoder, Scaler
 from worker.devices.source import Source
 from worker.frames.timing import rendition_rate
+from worker.pool.layout import lay_out
+from worker.pool.memory import PicturePool
 from worker.session.context import SessionContext
-from worker.session.events import EncoderLimitHit
+from worker.session.events import EncoderLimitHit, EncodingWanted
+from worker.session.rendition import RemoteRendition, SessionRendition
 from worker.session.rendition_encoder import RenditionEncoder
 from worker.threads import JobThread
 
@@ -31,7 +35,9 @@ class SessionResources:
         self.decoder: Decoder | None = None
         self.scaler: Scaler | None = None
         self.decode_thread: JobThread | None = None
-        self.encoders: list[RenditionEncoder] = []
+        self.encoders: list[RenditionEncoder] = []  # none where an encoder process encodes …
+        self.remote: list[RemoteRendition] = []  # … and these there
+        self.pool: PicturePool | None = None
         self.can_encode_inline = context.threads.can_encode_inline
         self.groups_small_encoders = context.threads.groups_small_encoders
         self._context = context
@@ -42,11 +48,24 @@ class SessionResources:
     def open(self, source: Source, ladder: Ladder) -> None:
         """Raises DecodeFailed, EncodeFailed, DeviceLost."""
         context = self._context
+        if context.shares_pictures:
+            sizes = [(rendition.width, rendition.height) for rendition in ladder.renditions]
+            self.pool = PicturePool(uuid4().hex, lay_out(sizes))
         with context.device_lock:
             self.decoder = context.backend.open_decoder(source.config, source.sps)
-            self.scaler = context.backend.open_scaler(ladder, source.sps)
+            self.scaler = (
+                context.backend.open_scaler(ladder, source.sps)
+                if self.pool is None
+                else context.backend.open_shared_scaler(ladder, source.sps, self.pool)
+            )
         self.decode_thread = context.threads.for_decoding()
         self._threads_taken.append(self.decode_thread)
+        if context.shares_pictures:
+            self.remote = [
+                RemoteRendition(index, rendition, rendition_rate(source.fps, rendition.fps))
+                for index, rendition in enumerate(ladder.renditions)
+            ]
+            return
         threads = context.threads.for_encoding(
             [rendition.width * rendition.height for rendition in ladder.renditions]
         )
@@ -71,7 +90,22 @@ class SessionResources:
             self._context.threads.release(thread)
         self._threads_taken = []
         self.encoders = []
+        self.remote = []
+        self.pool = None
         self.decoder = self.scaler = self.decode_thread = None
+
+    @property
+    def renditions(self) -> Sequence[SessionRendition]:
+        """All renditions of the ladder, wherever they are encoded."""
+        return self.remote or self.encoders
+
+    def wanted(self, source: Source, queue_ms: int) -> EncodingWanted | None:
+        """What an encoder process is to make; None: this one encodes."""
+        if self.pool is None:
+            return None
+        formats = tuple(remote.rendition for remote in self.remote)
+        fps = tuple(remote.fps for remote in self.remote)
+        return EncodingWanted(self.pool, source, formats, fps, queue_ms)
 
     def encode_thread(self, encoder: RenditionEncoder, *, is_saturated: bool) -> JobThread:
         """The thread that encodes a rendition which is not encoded inline."""
@@ -81,7 +115,7 @@ class SessionResources:
 
     def is_backed_up(self) -> bool:
         """Return whether a rendition has all the pictures waiting that it may."""
-        return any(encoder.waiting >= SURFACE_BACKLOG for encoder in self.encoders)
+        return any(rendition.waiting >= SURFACE_BACKLOG for rendition in self.renditions)
 
     def _parts(self) -> Iterator[RenditionEncoder | Scaler | Decoder]:
         yield from self.encoders

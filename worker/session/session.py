@@ -13,6 +13,7 @@ from enum import Enum
 
 from common.config.ladder import Ladder, OmittedRendition, fit_ladder
 from common.errors import AvcError, DecodeFailed, DeviceLost, EncodeFailed
+from common.ipc.encoder_messages import EncodedPicture
 from common.ipc.media_messages import AccessUnit, StreamStart
 from common.ipc.status_messages import RenditionStatus, TranscodeStatus
 from common.media.clock import ClockReference
@@ -22,7 +23,7 @@ from worker.devices.source import Source, read_source
 from worker.frames.timing import FrameTimer, PtsWindow
 from worker.session.context import SessionContext
 from worker.session.decode_stage import DecodeStage
-from worker.session.events import DeviceGone, Ended, Event
+from worker.session.events import DeviceGone, EncodingWanted, Ended, Event
 from worker.session.input_queue import End, Freeze, NewHeader, Splice
 from worker.session.picture_doctor import PictureDoctor
 from worker.session.pipeline import Pipeline
@@ -83,6 +84,8 @@ class Session:
         self._pipeline = Pipeline(
             context, self.key, self.label, self, self._resources, self.counts, queue_ms
         )
+        self._queue_ms = queue_ms
+        self._wanted: EncodingWanted | None = None  # of an encoder process; the opener's
         self._stall = Stall()  # of the opening and of the end; the loop's
         self._stalled_s = 0.0
         self._doctor = PictureDoctor()  # the loop's
@@ -148,9 +151,9 @@ class Session:
         counts, queue = self.counts, self._pipeline.queue_state()
         degradation = self._pipeline.degradation
         lost = [
-            OmittedRendition(encoder.rendition.name, encoder.lost)
-            for encoder in self._resources.encoders
-            if encoder.lost
+            OmittedRendition(each.rendition.name, each.lost)
+            for each in self._resources.renditions
+            if each.lost
         ]
         stream_id, generation = self.key
         for change in self._doctor.look(counts, now_s):
@@ -198,6 +201,37 @@ class Session:
             last_pts_ms=counts.last_pts_ms,
         )
 
+    # ---- the loop's thread: what an encoder process says ---------------------------------------
+
+    def on_picture_done(self, rendition: int, done: EncodedPicture | None) -> None:
+        """A picture has its place free again; None, or no size: it is not encoded."""
+        counts, now_s = self.counts, time.monotonic()
+        if rendition < len(counts.renditions):
+            of_rendition = counts.renditions[rendition]
+            if done is None or not done.size:
+                of_rendition.dropped_waiting += 1
+            else:
+                of_rendition.sent(done.size, now_s)
+                of_rendition.last_pts_ms = done.pts_ms
+                if done.encode_s:
+                    name = self.ladder.renditions[rendition].name
+                    counts.stages.add(f"handover:{name}", done.handover_s)
+                    counts.stages.add(f"encode:{name}", done.encode_s)
+                    counts.stages.add(f"mux:{name}", done.mux_s)
+        self._pipeline.on_place_freed(rendition)
+
+    def on_rendition_lost(self, rendition: int, pts_ms: int, reason: str) -> None:
+        """The encoder of a rendition has failed in its process."""
+        self._pipeline.on_rendition_lost(rendition, pts_ms, reason)
+
+    def on_encoder_changed(self) -> None:
+        """Another process encodes: it begins with a keyframe."""
+        self._pipeline.need_key()
+
+    def on_no_encoder(self, reason: str) -> None:
+        """Nobody encodes."""
+        self.wind_down(Ended(reason, trouble=True, is_workers_own=True), flush=False)
+
     # ---- the opener thread: a session's beginning and its last step ---------------------------
 
     def _open(self) -> None:
@@ -216,6 +250,8 @@ class Session:
                 self._move(LifeEvent.OPENED)
             is_running = self._state is SessionState.RUNNING
             if is_running and stage is not None:
+                if self._wanted is not None:
+                    self.post(self._wanted)
                 self._pipeline.start(stage)
         if not is_running:
             # it failed, or `abandon` came meanwhile
@@ -232,6 +268,7 @@ class Session:
         if not ladder.renditions:
             raise EncodeFailed("the template has no rendition for this source")
         self._resources.open(source, ladder)
+        self._wanted = self._resources.wanted(source, self._queue_ms)
         stage = self._decode_stage(source, ladder)
         self.counts.renditions = [RenditionCounts() for _ in ladder.renditions]
         self.ladder = ladder
@@ -265,6 +302,7 @@ class Session:
         )
 
     def _close(self) -> None:
+        self._wanted = None
         self._resources.close()
         self._pipeline.close()
         with self._lock:

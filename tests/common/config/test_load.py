@@ -37,12 +37,13 @@ rtmp = "[::]:1936"
 workers = 3
 capacity = 250.5
 encoder_threads = 2
+encoder_processes = true
 [devices]
 use_gpus = false
 exclude = ["GPU-1", "0000:65:00.0"]
 max_encoder_sessions = 8
 hybrid_capacity = 300
-hybrid_workers = 4
+encoder_processes = 4
 [devices.capacity]
 "GPU-2" = 900
 [ingest]
@@ -163,12 +164,12 @@ def test_every_key_reaches_its_setting() -> None:
     assert (found.log_level, found.orphan_timeout_s) == ("DEBUG", 45.0)
     assert not found.has_sandbox
     assert (found.software.workers, found.software.capacity) == (3, 250.5)
-    assert found.software.encoder_threads == 2
+    assert (found.software.encoder_threads, found.software.encoder_processes) == (2, True)
     assert not found.devices.use_gpus
     assert found.devices.exclude == ("GPU-1", "0000:65:00.0")
     assert found.devices.capacity == (("GPU-2", 900.0),)
     assert found.devices.max_encoder_sessions == 8
-    assert (found.devices.hybrid_capacity, found.devices.hybrid_workers) == (300.0, 4)
+    assert (found.devices.hybrid_capacity, found.devices.encoder_processes) == (300.0, 4)
     ingest = found.ingest
     assert ingest.processes == 2
     assert (ingest.handshake_timeout_s, ingest.first_video_timeout_s) == (4.0, 5.0)

@@ -29,8 +29,8 @@ FIELDS = {
     ),
     Listen: "host port",
     ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics",
-    Software: "workers capacity encoder_threads",
-    Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity hybrid_workers",
+    Software: "workers capacity encoder_threads encoder_processes",
+    Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity encoder_processes",
     IngestSettings: (
         "processes handshake_timeout_s first_video_timeout_s idle_timeout_s max_connections "
         "max_connections_per_address max_handshakes_per_address max_publishes_per_address "

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from typer.testing import CliRunner
 
-from common.config.ladder import Pipeline, Template
+from common.config.ladder import Template
 from common.config.settings import DEFAULT_RENDITIONS, Devices, Settings, Software
 from common.errors import ConfigError
 from supervisor.commands import measuring
@@ -30,9 +30,7 @@ from supervisor.commands.measuring import (
 )
 from supervisor.hardware.gpus import Gpu
 from supervisor.placement.calibration import Calibrated, Measured
-from supervisor.processes.worker_counts import further_workers
 from tests.supervisor.placement.test_calibration import entry, measured
-from tests.supervisor.processes.test_worker_counts import hello
 
 TRIAL = {"streams": 2, "p50_ms": 4.0, "p99_ms": 9.0, "missing": 0, "cores": 0.5, "frame_ms": 33.3}
 GPUS = (Gpu("GPU-a", "00000000:65:00.0", "NVIDIA L4", 1),)
@@ -95,9 +93,9 @@ def test_devices_are_called_as_people_call_them(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("other", "workers"),
-    [("hybrid", 6), ("gpu-only", 12), (None, 6)],  # of what cannot tell, the farm expects the same
+    [("hybrid", 6), ("gpu-only", 12), (None, 6)],  # what cannot tell may be hybrid
 )
-def test_as_many_processes_measure_as_the_farm_would_have(
+def test_a_trial_has_a_process_for_a_gpus_part_of_the_cores(
     other: str | None, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(command: list[str], environ: dict[str, str], timeout_s: float) -> dict[str, str]:
@@ -113,12 +111,8 @@ def test_as_many_processes_measure_as_the_farm_would_have(
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(48))
     assert workers_for(Settings(), "cpu") == 6
     assert workers_for(Settings(), "GPU-a") == workers
-    paths = {"GPU-a": Pipeline.HYBRID, "GPU-b": Pipeline(other) if other else None}
-    hellos = [hello(uuid, path) for uuid, path in paths.items() if path is not None]
-    names = further_workers(Settings(), 48, list(paths), hellos)
-    assert 1 + sum(name.device_name == "GPU-a" for name in names) == workers
     measuring._may_be_hybrid.cache_clear()
-    assert workers_for(Settings(devices=Devices(hybrid_workers=4)), "GPU-a") == 4
+    assert workers_for(Settings(devices=Devices(encoder_processes=4)), "GPU-a") == 4
     assert workers_for(Settings(software=Software(workers=0)), "cpu") == 1
 
 

@@ -71,18 +71,18 @@ def test_workers_by_the_cores_are_compared_as_numbers() -> None:
     assert reloaded(by_cores, BEFORE, 24).kept == ("software.workers",)
 
 
-def test_fewer_workers_of_hybrid_gpus_wait_for_a_restart_too() -> None:
-    more = replace(BEFORE, devices=replace(BEFORE.devices, hybrid_workers=3))
+def test_fewer_encoder_processes_wait_for_a_restart_too() -> None:
+    more = replace(BEFORE, devices=replace(BEFORE.devices, encoder_processes=3))
     assert reloaded(BEFORE, more, 8).kept == ()
     assert reloaded(more, BEFORE, 12).kept == ()
-    assert reloaded(more, BEFORE, 8).kept == ("devices.hybrid_workers",)
+    assert reloaded(more, BEFORE, 8).kept == ("devices.encoder_processes",)
 
 
 def test_what_waits_for_a_restart_is_said_at_every_reload_until_then() -> None:
     before = replace(BEFORE, software=replace(BEFORE.software, workers=3))
-    before = replace(before, devices=replace(before.devices, hybrid_workers=3))
+    before = replace(before, devices=replace(before.devices, encoder_processes=3))
     exclude = ("GPU-1",)
-    devices = replace(before.devices, use_gpus=False, exclude=exclude, hybrid_workers=1)
+    devices = replace(before.devices, use_gpus=False, exclude=exclude, encoder_processes=1)
     loaded = replace(
         before,
         listen=Listen(port=1999),
@@ -96,7 +96,7 @@ def test_what_waits_for_a_restart_is_said_at_every_reload_until_then() -> None:
         "software.workers",
         "devices.use_gpus",
         "devices.exclude",
-        "devices.hybrid_workers",
+        "devices.encoder_processes",
         "ingest.processes",
     )
     assert first.words.startswith("at once: software.capacity, devices.max_encoder_sessions; ")

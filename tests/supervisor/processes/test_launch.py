@@ -72,7 +72,18 @@ def test_ingests_are_told_where_to_listen_and_whether_they_share_the_port() -> N
 def test_workers_are_told_their_device_and_their_threads(child: ChildId, device: str) -> None:
     argv = command(child, share=2)
     assert argv[argv.index("--device") + 1] == device
-    assert argv[-4:] == ["--share", "2", "--threads", "3"]
+    shared = [] if child.is_software else ["--pictures", "shared"]
+    assert argv[-2 - len(shared) :] == ["--threads", "3", *shared]
+
+
+def test_encoder_processes_are_told_with_how_many_they_share_the_cores() -> None:
+    argv = command(ChildId("encoder", index=1), share=2)
+    assert argv[-4:] == ["--threads", "3", "--share", "2"]
+
+
+def test_software_workers_share_pictures_where_it_is_set() -> None:
+    shared = replace(SEVERAL, software=replace(SEVERAL.software, encoder_processes=True))
+    assert command(CPU0, shared)[-2:] == ["--pictures", "shared"]
 
 
 def test_further_workers_of_a_gpu_are_told_the_gpu_and_their_number() -> None:

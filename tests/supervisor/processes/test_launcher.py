@@ -9,14 +9,14 @@ import pytest
 from common.config.ladder import Pipeline
 from common.config.settings import Listen, Settings
 from common.ipc.control_messages import DeviceInfo, Endpoint, Hello
-from common.ipc.identity import BootId, ChildId, gpu_worker
+from common.ipc.identity import BootId, ChildId
 from supervisor.processes.launch import python_module
 from supervisor.processes.launcher import Launcher, expected_pipeline
 from tests.kit.children import CPU0, GPU1, INGEST0
 
 SETTINGS = replace(Settings(), listen=Listen("127.0.0.1", 0))
 SHARED = replace(SETTINGS, ingest=replace(SETTINGS.ingest, processes=2))
-HYBRID = replace(SETTINGS, devices=replace(SETTINGS.devices, hybrid_workers=3))
+HYBRID = replace(SETTINGS, devices=replace(SETTINGS.devices, encoder_processes=3))
 
 
 def launcher(settings: Settings, *hellos: Hello, gpus: tuple[str, ...] = ()) -> Launcher:
@@ -28,14 +28,14 @@ def hello(child: ChildId, device: DeviceInfo | None = None) -> Hello:
     return Hello(child, boot_id, 1, 1, Endpoint(child, boot_id), device=device)
 
 
-def test_a_gpu_that_turns_out_to_be_hybrid_gets_its_further_workers_once() -> None:
+def test_a_gpu_that_turns_out_to_be_hybrid_brings_encoder_processes_once() -> None:
     farm = launcher(
         HYBRID, hello(GPU1, DeviceInfo("GPU-1", "gpu", "", Pipeline.HYBRID)), gpus=("GPU-1",)
     )
     assert farm.gpus == ["GPU-1"]
     running = [*farm.children]
     new = farm.further(running)
-    assert new == [gpu_worker("GPU-1", 1), gpu_worker("GPU-1", 2)]
+    assert new == [ChildId("encoder", index=index) for index in range(3)]
     assert farm.children == running + new
     assert farm.further(farm.children) == []
 
@@ -72,7 +72,6 @@ def test_one_that_listens_alone_binds_by_itself_and_its_successor_where_it_did()
 def test_what_a_device_is_taken_for_until_its_worker_says_hello() -> None:
     assert expected_pipeline(CPU0) is Pipeline.SOFTWARE
     assert expected_pipeline(GPU1) is Pipeline.GPU_ONLY
-    assert expected_pipeline(gpu_worker("GPU-1", 1)) is Pipeline.HYBRID
 
 
 def test_a_reload_brings_the_child_that_only_its_settings_ask_for() -> None:

@@ -130,6 +130,28 @@ def launch_kernel(
     _check(status, "cuLaunchKernel")
 
 
+class HostRegistration:
+    """Host memory that copies from the device go to at full speed, as long as this is kept.
+
+    It must be given back before the memory is unmapped, and when no copy is under way.
+    """
+
+    def __init__(self, context: GpuContext, address: int, size: int) -> None:
+        """Raises CudaError."""
+        self._context = context
+        self._address = address
+        context.enter()
+        status = _driver().cuMemHostRegister_v2(address, size, 0)
+        _check(status, "cuMemHostRegister")
+
+    def close(self) -> None:
+        """May be called again."""
+        address, self._address = self._address, 0
+        if address:
+            self._context.enter()
+            _check(_driver().cuMemHostUnregister(address), "cuMemHostUnregister")
+
+
 def copy_to_host(target: int, source: int, size: int, stream: Stream) -> None:
     """Queue a copy from device memory to pinned host memory."""
     status = _driver().cuMemcpyDtoHAsync_v2(target, source, size, stream.pointer)
@@ -145,6 +167,8 @@ def _driver() -> ctypes.PyDLL:
     library.cuEventQuery.argtypes = (pointer,)
     library.cuStreamWaitEvent.argtypes = (pointer, pointer, unsigned)
     library.cuMemcpyDtoHAsync_v2.argtypes = (pointer, pointer, ctypes.c_size_t, pointer)
+    library.cuMemHostRegister_v2.argtypes = (pointer, ctypes.c_size_t, unsigned)
+    library.cuMemHostUnregister.argtypes = (pointer,)
     return library
 
 

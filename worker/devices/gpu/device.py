@@ -1,8 +1,9 @@
 """One GPU as a `worker.devices.backend.Backend`: NVDEC, the scale kernel, and NVENC or x264 (IO).
 
 What the GPU is used as is found out at boot by a real test encode: `gpu-only` where NVENC opens,
-`hybrid` where there is none (A100, H100, H200): then the scaled renditions come down through pinned
-memory to libx264, the source never does.
+`hybrid` where there is none (A100, H100, H200): then the scaled renditions come down to memory that
+encoder processes map, the source never does. `open_encoder` is for calibration and doctor there:
+libx264 in this process.
 """
 
 import logging
@@ -33,6 +34,7 @@ from worker.devices.gpu.nvenc import Failure, Refusal
 from worker.devices.gpu.scale import GpuScaler, compile_kernels
 from worker.devices.software.encode import X264Encoder
 from worker.devices.turns import Turns
+from worker.pool.memory import PicturePool
 
 log = logging.getLogger("tfarm.worker.devices.gpu")
 
@@ -126,6 +128,10 @@ class GpuBackend:
     def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> GpuScaler:
         with self._lock, self._refusing(DecodeFailed, "scaler"):
             return GpuScaler(self._context, ladder, sps, hybrid=self._info.path is Pipeline.HYBRID)
+
+    def open_shared_scaler(self, ladder: Ladder, sps: SpsInfo, pool: PicturePool) -> GpuScaler:
+        with self._lock, self._refusing(DecodeFailed, "scaler"):
+            return GpuScaler(self._context, ladder, sps, hybrid=True, pool=pool)
 
     def open_encoder(
         self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction

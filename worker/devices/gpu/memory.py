@@ -5,13 +5,15 @@ made once and used again and again. A frame is taken for a `GpuSurface` and come
 dropped, encoded or not, from whichever thread.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from av.video.frame import VideoFrame
 
-from common.errors import UsageError
+from common.errors import DecodeFailed, UsageError
 from worker.devices.gpu.context import Event, Stream, copy_to_host
 from worker.devices.gpu.plan import target_pitch
+from worker.pool.memory import PicturePool
 
 MAX_FRAMES = 48  # of one rendition; FFmpeg's NVENC wrapper can register 64
 _FIRST_FRAMES = 3
@@ -67,7 +69,23 @@ class HostFrame:
         copy_to_host(self.pointer, source.pointer, self.size, stream)
 
 
-Frame = DeviceFrame | HostFrame
+class PoolFrame:
+    """An NV12 frame in a pool that an encoder process maps, laid out as a `DeviceFrame`."""
+
+    def __init__(self, pool: PicturePool, rendition: int, slot: int) -> None:
+        places = pool.layout.renditions[rendition]
+        self.width, self.height, self.pitch = places.width, places.height, places.pitch
+        self.size = places.size
+        self.slot = slot
+        self.pointer = pool.address + places.at(slot)
+        self._pool = pool  # mapped for as long
+
+    def download(self, source: DeviceFrame, stream: Stream) -> None:
+        """Queue the copy of a frame of the same size."""
+        copy_to_host(self.pointer, source.pointer, self.size, stream)
+
+
+Frame = DeviceFrame | HostFrame | PoolFrame
 
 
 def cupy_view(array: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
@@ -80,20 +98,31 @@ def cupy_view(array: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> A
 class FramePool:
     """The frames of one rendition. `take` on the scaler's thread, `give_back` on any."""
 
-    def __init__(self, kind: type[DeviceFrame] | type[HostFrame], width: int, height: int) -> None:
+    def __init__(
+        self,
+        kind: type[DeviceFrame] | type[HostFrame],
+        width: int,
+        height: int,
+        given: Sequence[PoolFrame] = (),
+    ) -> None:
+        """`given`: all the frames that there are; else they are made as they are needed."""
         self._kind = kind
         self._size = width, height
         # A list's append and pop are atomic, and only one thread pops.
-        self._free: list[Frame] = [kind(width, height) for _ in range(_FIRST_FRAMES)]
-        self._made = _FIRST_FRAMES
+        self._free: list[Frame] = list(given) or [kind(width, height) for _ in range(_FIRST_FRAMES)]
+        self._made = MAX_FRAMES if given else _FIRST_FRAMES
+        self._is_given = bool(given)
 
     def take(self) -> Frame:
         """A free frame, the one used last first, so that it is still in the cache.
 
-        Raises UsageError when all are out: surfaces are kept that nobody encodes.
+        Raises UsageError when all are out: surfaces are kept that nobody encodes; of a pool's
+        frames DecodeFailed, as those that encode them are another process.
         """
         if self._free:
             return self._free.pop()
+        if self._is_given:
+            raise DecodeFailed("every place of the pool is taken")
         if self._made >= MAX_FRAMES:
             raise UsageError(f"{MAX_FRAMES} frames of a rendition are out, none came back")
         self._made += 1
@@ -101,6 +130,13 @@ class FramePool:
 
     def give_back(self, frame: Frame) -> None:
         self._free.append(frame)
+
+
+def pool_frames(pool: PicturePool | None, rendition: int) -> list[PoolFrame]:
+    """All the frames of a rendition in a pool; none without one."""
+    if pool is None:
+        return []
+    return [PoolFrame(pool, rendition, slot) for slot in range(pool.layout.pictures)]
 
 
 class Written:
@@ -133,8 +169,15 @@ class GpuSurface:
 
     def prepare(self) -> None:
         """On the device nothing is left to do; a frame in host memory is waited for."""
-        if isinstance(self.frame, HostFrame):
+        if not isinstance(self.frame, DeviceFrame):
             self._written.event.synchronize()
+
+    @property
+    def slot(self) -> int:
+        """Its place in the pool. Raises UsageError for a frame that is in none."""
+        if not isinstance(self.frame, PoolFrame):
+            raise UsageError("this frame is in no pool")
+        return self.frame.slot
 
     def video_frame(self) -> VideoFrame:
         """The frame in host memory: what `soft_encode.HostSurface` asks, after `prepare`.

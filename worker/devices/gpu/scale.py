@@ -2,7 +2,7 @@
 
 No allocation a frame: plans are kept by picture size and wanted renditions, frames come from pools.
 On a GPU without NVENC the frames are staged on the device and copied down to pinned memory, queued
-on the same stream, for the software encoder.
+on the same stream: to a pool, for an encoder process, or for an encoder of this one (calibration).
 """
 
 import ctypes
@@ -17,11 +17,25 @@ from common.codecs.h264 import SpsInfo
 from common.config.ladder import Ladder, RenditionFormat, SourceFormat
 from common.errors import DecodeFailed
 from worker.devices.backend import Picture
-from worker.devices.gpu.context import Event, GpuContext, Stream, launch_kernel
+from worker.devices.gpu.context import (
+    Event,
+    GpuContext,
+    HostRegistration,
+    Stream,
+    launch_kernel,
+)
 from worker.devices.gpu.decode import GpuPicture
-from worker.devices.gpu.memory import DeviceFrame, FramePool, GpuSurface, HostFrame, Written
+from worker.devices.gpu.memory import (
+    DeviceFrame,
+    FramePool,
+    GpuSurface,
+    HostFrame,
+    Written,
+    pool_frames,
+)
 from worker.devices.gpu.plan import MAX_RENDITIONS, THREADS, Fit, PicturePlan, plan_picture
 from worker.devices.letterbox import fit_picture, rendition_picture
+from worker.pool.memory import PicturePool
 
 _KERNEL_SOURCE = Path(__file__).with_name("scale.cu")
 _MAX_PLANS = 16
@@ -49,11 +63,18 @@ class _Loaded:
 
 
 class GpuScaler:
-    """The scaler of one session. `hybrid` brings the frames down to the host."""
+    """The scaler of one session. `hybrid` brings the frames down to the host, to `pool` if any."""
 
     def __init__(
-        self, context: GpuContext, ladder: Ladder, sps: SpsInfo, *, hybrid: bool = False
+        self,
+        context: GpuContext,
+        ladder: Ladder,
+        sps: SpsInfo,
+        *,
+        hybrid: bool = False,
+        pool: PicturePool | None = None,
     ) -> None:
+        """Raises DecodeFailed, CudaError."""
         if len(ladder.renditions) > MAX_RENDITIONS:
             raise DecodeFailed(
                 f"{len(ladder.renditions)} renditions, the GPU scales to {MAX_RENDITIONS} at most"
@@ -67,9 +88,13 @@ class GpuScaler:
         self._events: list[Event] = []  # free ones
         self._plans: OrderedDict[tuple[Any, ...], _Loaded] = OrderedDict()
         self._last: tuple[tuple[Any, ...], Fraction, _Loaded] | None = None
+        self._registration = (
+            HostRegistration(context, pool.address, pool.layout.size) if pool is not None else None
+        )
         kind = HostFrame if hybrid else DeviceFrame
         self._pools = [
-            FramePool(kind, rendition.width, rendition.height) for rendition in ladder.renditions
+            FramePool(kind, rendition.width, rendition.height, pool_frames(pool, index))
+            for index, rendition in enumerate(ladder.renditions)
         ]
         # One staging frame a rendition is enough: the next launch is queued behind the copy.
         self._staging = (
@@ -112,7 +137,7 @@ class GpuScaler:
                 _kernel(unaligned), plan.blocks, THREADS, plan.shared_bytes, stream, plan.pointer
             )
             for surface, rendition in zip(surfaces, wanted, strict=True):
-                if isinstance(surface.frame, HostFrame):
+                if not isinstance(surface.frame, DeviceFrame):
                     surface.frame.download(self._staging[rendition], stream)
             written.event.record(stream)
         except ValueError as error:
@@ -130,6 +155,8 @@ class GpuScaler:
         self._pools.clear()
         self._staging.clear()
         self._stream = None
+        if self._registration is not None:
+            self._registration.close()
 
     def _plan(self, picture: GpuPicture, wanted: tuple[int, ...], stream: Stream) -> _Loaded:
         key = (picture.width, picture.height, picture.pitch, wanted)

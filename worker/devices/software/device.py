@@ -13,6 +13,8 @@ from common.ipc.control_messages import DeviceInfo
 from worker.devices.software.decode import SoftDecoder
 from worker.devices.software.encode import X264Encoder
 from worker.devices.software.scale import SoftScaler, pixel_format
+from worker.devices.software.shared import SharedSoftScaler
+from worker.pool.memory import PicturePool
 
 
 class SoftBackend:
@@ -44,6 +46,11 @@ class SoftBackend:
 
     def open_scaler(self, ladder: Ladder, sps: SpsInfo) -> SoftScaler:
         return SoftScaler(ladder, sps)
+
+    def open_shared_scaler(
+        self, ladder: Ladder, sps: SpsInfo, pool: PicturePool
+    ) -> SharedSoftScaler:
+        return SharedSoftScaler(ladder, sps, pool)
 
     def open_encoder(self, rendition: RenditionFormat, sps: SpsInfo, fps: Fraction) -> X264Encoder:
         return X264Encoder(

@@ -76,8 +76,12 @@ class SoftSurface:
 class SoftScaler:
     """A `worker.devices.backend.Scaler`."""
 
-    def __init__(self, ladder: Ladder, sps: SpsInfo) -> None:
-        self._renditions = [_RenditionScaler(rendition, sps) for rendition in ladder.renditions]
+    def __init__(self, ladder: Ladder, sps: SpsInfo, format_name: str = "") -> None:
+        """`format_name`: of the frames, if not `pixel_format`."""
+        self._renditions = [
+            _RenditionScaler(rendition, sps, format_name or pixel_format(sps))
+            for rendition in ladder.renditions
+        ]
         self._larger = larger_renditions(ladder, sps)
 
     def scale(self, picture: Picture, wanted: Sequence[int]) -> list[SoftSurface]:
@@ -96,10 +100,10 @@ class SoftScaler:
 class _RenditionScaler:
     """Scales for one rendition; its graphs are made anew when the pictures change their form."""
 
-    def __init__(self, rendition: RenditionFormat, sps: SpsInfo) -> None:
+    def __init__(self, rendition: RenditionFormat, sps: SpsInfo, format_name: str) -> None:
         self._rendition = rendition
         self._fitted_to = (sps.width, sps.height, sps.sar)
-        self._format = pixel_format(sps)
+        self._format = format_name
         self._range = ColorRange.JPEG if sps.full_range else ColorRange.MPEG
         # by the form of the pictures that it is for; None: they are left as they are
         self._graphs: dict[tuple[object, ...], av.filter.Graph | None] = {}

@@ -9,7 +9,7 @@ import pytest
 
 from common.config.ladder import Ladder, RenditionFit, SourceFormat, Template, fit_ladder
 from common.config.settings import DEFAULT_RENDITIONS
-from common.errors import UsageError
+from common.errors import DecodeFailed, UsageError
 from tests.kit.gpu_units import Nv12, moving_picture
 from tests.kit.scale_reference import psnr, scale_nv12
 from worker.devices.gpu.context import Stream
@@ -18,6 +18,8 @@ from worker.devices.gpu.device import PLAIN_SPS, GpuBackend
 from worker.devices.gpu.memory import MAX_FRAMES, DeviceFrame, GpuSurface
 from worker.devices.gpu.plan import Fit
 from worker.devices.letterbox import fit_picture, rendition_picture
+from worker.pool.layout import lay_out
+from worker.pool.memory import MappedPool, PicturePool
 
 pytestmark = pytest.mark.gpu
 
@@ -143,6 +145,45 @@ def test_frames_go_round_and_are_bounded(device: GpuBackend) -> None:
     kept.clear()
     assert len(scaler.scale(picture, [0, 2])) == 2
     scaler.close()
+
+
+def test_frames_come_down_into_a_pool_whole_each_to_its_place(device: GpuBackend) -> None:
+    ladder = ladder_for(1920, 1080)
+    pool = PicturePool("a", lay_out([(one.width, one.height) for one in ladder.renditions]))
+    other = MappedPool(pool.fd)
+    on_device = device.open_scaler(ladder, PLAIN_SPS)
+    shared = device.open_shared_scaler(ladder, PLAIN_SPS, pool)
+    stream = Stream()
+    kept: list[GpuSurface] = []
+    for index in range(3):
+        picture = upload(moving_picture(index, 1920, 1080), stream)
+        whole = on_device.scale(picture, [0, 1, 2])
+        surfaces = shared.scale(picture, [0, 1, 2])
+        for rendition, (a, b) in enumerate(zip(whole, surfaces, strict=True)):
+            b.prepare()
+            places = pool.layout.renditions[rendition]
+            rows = other.bytes[places.at(b.slot) :][: places.size].reshape(-1, places.pitch)
+            assert (rows[:, : places.width] == download(a)).all()
+        assert [surface.slot for surface in surfaces] != [one.slot for one in kept[-3:]]
+        kept += surfaces
+        del whole, surfaces, a, b
+    shared.close()
+    on_device.close()
+
+
+def test_a_pool_without_a_free_place_costs_the_picture_alone(device: GpuBackend) -> None:
+    ladder = ladder_for(640, 360)
+    pool = PicturePool("a", lay_out([(one.width, one.height) for one in ladder.renditions]))
+    shared = device.open_shared_scaler(ladder, PLAIN_SPS, pool)
+    picture = upload(moving_picture(0, 640, 360), Stream())
+    kept = [shared.scale(picture, [0]) for _ in range(pool.layout.pictures)]
+    with pytest.raises(DecodeFailed, match="every place of the pool is taken"):
+        shared.scale(picture, [0])
+    kept.pop()
+    assert len(shared.scale(picture, [0])) == 1
+    kept.clear()
+    shared.close()
+    shared.close()
 
 
 def test_hybrid_frames_come_down_whole(device: GpuBackend, hybrid: GpuBackend) -> None:

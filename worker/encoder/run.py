@@ -1,0 +1,334 @@
+"""The encoder process put together (IO): pictures in from workers, tags out to egress.
+
+A worker passes the memory of a stream's pictures (`worker/pool/passing.py`), opens the stream and
+sends where its pictures lie; it hears which places are free again. The loop's thread only moves
+messages; threads encode. What a worker had here goes with it. A thread in which a picture hangs
+ends the process: its streams are encoded by others, from a keyframe on.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from common.config.settings import Settings
+from common.errors import EncodeFailed, EnvelopeError, ExitCode
+from common.ipc.child import ChildProcess
+from common.ipc.control_messages import EgressRoutes, Endpoint, Heartbeat, Hello
+from common.ipc.encoder_messages import (
+    EncodedPicture,
+    EncoderClose,
+    EncoderDone,
+    EncoderLost,
+    EncoderOpen,
+    EncoderPictures,
+)
+from common.ipc.endpoint import UNIX
+from common.ipc.envelope import decode_frames, encode
+from common.ipc.identity import Generation, StreamId
+from common.ipc.kinds import KINDS
+from common.ipc.media_link import MediaListener, Sender
+from common.ipc.media_messages import SHARED, GenerationEnd
+from common.ipc.tag_link import TagLink
+from common.process.awake_clock import AwakeClock
+from common.process.log import RateLimit, more, stream_label
+from worker.devices.turns import Turns
+from worker.encoder.stream import EncodingContext, PictureEvent, StreamEncoders, places_of
+from worker.output.egresses import Egresses, Frames, Rendition
+from worker.output.rendition_output import RenditionOutput
+from worker.pool.layout import problem
+from worker.pool.memory import MappedPool, PoolRefused
+from worker.pool.passing import PoolListener
+from worker.session.events import RenditionBegan, RenditionCoded
+from worker.threads import OwnThreads
+
+log = logging.getLogger("tfarm.worker.encoder.run")
+
+STOP_S: Final = 1.0  # for the pictures that came
+FLUSH_S: Final = 0.05  # for the last messages to leave
+WAITING_TURNS: Final = 2  # beyond its part of the cores: those that wait for the GIL, done
+MAX_STREAMS: Final = 512
+
+StreamKey = tuple[StreamId, Generation, int]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A stream that a worker has opened here."""
+
+    key: StreamKey  # with the number of the opening
+    encoders: StreamEncoders
+    sender: Sender
+    outputs: dict[int, RenditionOutput] = field(default_factory=dict)
+    end: EncoderClose | None = None
+    done: list[EncodedPicture] = field(default_factory=list)  # of this turn
+
+
+class EncoderService:
+    """A `ChildService`."""
+
+    def __init__(self, process: ChildProcess, encoder_threads: int, share: int) -> None:
+        """`share` processes, this one included, encode on the host's cores."""
+        self._process = process
+        self._settings = Settings()
+        self._counters = dict.fromkeys(("streams", "unreadable", "pictures", "lost"), 0)
+        self._lines = RateLimit()
+        self._loop = asyncio.get_running_loop()
+        self._streams: dict[StreamKey, _Stream] = {}
+        self._events: deque[tuple[StreamEncoders, PictureEvent | None]] = deque()
+        self._of: dict[StreamEncoders, _Stream] = {}
+        self._is_woken = False
+        self._all_ended = asyncio.Event()
+        cores = max(1, len(os.sched_getaffinity(0)) // share)
+        self._threads = OwnThreads(groups_small_encoders=True)
+        self._context = EncodingContext(
+            self._threads,
+            Turns(max(1, cores // encoder_threads) + WAITING_TURNS),
+            encoder_threads,
+            lambda: len(self._streams) >= cores,
+            self._post,
+        )
+        self.egresses = Egresses(self._catch_up, partial(TagLink, process.bus))
+        pictures = process.address("pictures")
+        pools = process.address("pools", UNIX)
+        self._endpoint = Endpoint(process.child, process.boot_id, pictures=pictures, pools=pools)
+        self._pools = PoolListener(pools, self._on_worker_lost)
+        self._listener = MediaListener(process.bus, pictures, self._on_frames)
+        self._awake = AwakeClock(2 * KINDS["encoder"].heartbeat_s)
+
+    # ---- the supervisor -----------------------------------------------------------------------
+
+    def hello(self) -> Hello:
+        return self._process.new_hello(self._endpoint)
+
+    def heartbeat(self) -> Heartbeat:
+        self._watch(self._awake.tick(time.monotonic()))
+        counters = self._counters | {
+            "streams": len(self._streams),
+            "tags_dropped": self.egresses.dropped,
+            "unreadable": self._counters["unreadable"] + self._listener.unreadable,
+        }
+        return self._process.new_heartbeat(counters=counters)
+
+    def configure(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        self.egresses.update(endpoints)
+
+    def on_welcome(self) -> None: ...
+
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
+        match message:
+            case EgressRoutes():
+                self.egresses.route(message)
+            case _:
+                log.warning("unexpected control message kind=%s", type(message).__name__)
+
+    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return ()
+
+    async def end(self) -> None:
+        """Encode what came."""
+        for stream in self._streams.values():
+            stream.encoders.close()
+        if self._streams:
+            try:
+                async with asyncio.timeout(STOP_S):
+                    await self._all_ended.wait()
+            except TimeoutError:
+                log.warning("pictures not encoded streams=%d", len(self._streams))
+        await asyncio.sleep(FLUSH_S)
+
+    def close(self) -> None:
+        self._threads.close()
+        self.egresses.close()
+        self._listener.close()
+        self._pools.close()
+
+    def _watch(self, awake_s: float) -> None:
+        limit_s = self._settings.worker.hang_timeout_s
+        for stream in self._streams.values():
+            stalled_s = stream.encoders.stalled_s(awake_s)
+            if stalled_s > limit_s:
+                label = stream_label(stream.key[0])
+                reason = f"a picture of {label} has been encoded for {stalled_s:.1f} s"
+                self._process.fail(reason, ExitCode.FAILED)
+                return
+
+    # ---- from workers -------------------------------------------------------------------------
+
+    def _on_frames(self, frames: list[bytes], sender: Sender) -> None:
+        try:
+            message, payloads = decode_frames(frames)
+            match message:
+                case EncoderPictures():
+                    self._on_pictures(message, payloads)
+                case EncoderOpen():
+                    self._open(message, sender)
+                case EncoderClose():
+                    stream = self._streams.get(_key(message))
+                    if stream is not None and stream.end is None:
+                        stream.end = message
+                        stream.encoders.close()
+                case _:
+                    raise EnvelopeError(f"a {type(message).__name__} is not for an encoder")
+        except EnvelopeError as error:
+            self._counters["unreadable"] += 1
+            if (held := self._lines.allow(self._loop.time())) is not None:
+                log.warning("unreadable message error=%s%s", error, more(held))
+
+    def _on_pictures(self, message: EncoderPictures, payloads: Sequence[bytes]) -> None:
+        stream = self._streams.get(_key(message))
+        if stream is None:
+            return  # it has failed, or its worker is gone
+        if len(payloads) != len(message.pictures):
+            raise EnvelopeError(f"{len(payloads)} payloads for {len(message.pictures)} pictures")
+        if not all(map(stream.encoders.can_take, message.pictures)):
+            raise EnvelopeError("a picture whose place is not there")
+        self._counters["pictures"] += len(message.pictures)
+        stream.encoders.put(message, payloads)
+
+    def _open(self, message: EncoderOpen, sender: Sender) -> None:
+        """Open a stream. One that cannot be opened is lost, rendition by rendition."""
+        key = _key(message)
+        descriptor = self._pools.take(message.pool)
+        try:
+            if descriptor is None:
+                raise EncodeFailed("the memory of its pictures never came")
+            pool = MappedPool(descriptor)
+            places = [places_of(rendition) for rendition in message.renditions]
+            wrong = problem(places, message.pictures, pool.size)
+            if wrong or not places or len(self._streams) >= MAX_STREAMS or key in self._streams:
+                raise EncodeFailed(wrong or "it is not to be had here")
+            encoders = StreamEncoders(message, pool, self._context)
+        except (EncodeFailed, PoolRefused) as error:
+            log.warning(
+                "stream not opened stream=%s reason=%s", stream_label(message.stream_id), error
+            )
+            self._pools.forget(message.pool)
+            for rendition in range(len(message.renditions)):
+                sender.answer([encode(EncoderLost(*key, rendition, 0, str(error)))])
+            return
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+        self._streams[key] = self._of[encoders] = _Stream(key, encoders, sender)
+        self._all_ended.clear()
+
+    def _on_worker_lost(self, pools: set[str]) -> None:
+        """Drop what a worker had here: another one makes it anew."""
+        lost = [stream for stream in self._streams.values() if stream.encoders.pool in pools]
+        for stream in lost:
+            if not stream.encoders.is_closing:
+                log.info("worker gone stream=%s", stream_label(stream.key[0]))
+                stream.encoders.close(drop=True)
+
+    # ---- from the threads ---------------------------------------------------------------------
+
+    def _post(self, encoders: StreamEncoders, event: PictureEvent | None) -> None:
+        """From any thread."""
+        self._events.append((encoders, event))
+        if not self._is_woken:
+            self._is_woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._take_events)
+            except RuntimeError:
+                log.debug("an event after the end")
+
+    def _take_events(self) -> None:
+        self._is_woken = False
+        touched: dict[StreamKey, _Stream] = {}
+        while self._events:
+            encoders, event = self._events.popleft()
+            stream = self._of.get(encoders)
+            if stream is None:
+                continue
+            if event is None:
+                self._answer(stream)
+                self._on_closed(stream)
+                continue
+            self._on_picture(stream, event)
+            touched[stream.key] = stream
+        for stream in touched.values():
+            self._answer(stream)
+
+    def _on_picture(self, stream: _Stream, event: PictureEvent) -> None:
+        """Send what came of a picture, then note that its place is free."""
+        size, coded_s = 0, 0.0
+        now_s = time.monotonic()
+        for result in event.results:
+            match result:
+                case RenditionBegan():
+                    self._begin(stream, result)
+                case RenditionCoded(tag=tag):
+                    output = stream.outputs[event.rendition]
+                    frames = output.append([tag], now_s)
+                    rendition = (*stream.key[:2], output.name)
+                    self.egresses.send_tags(rendition, frames, is_start=tag.is_key)
+                    size += len(tag.body)
+                    coded_s = result.coded_s
+        if event.lost:
+            self._counters["lost"] += 1
+            lost = EncoderLost(*stream.key, event.rendition, event.pts_ms, event.lost)
+            stream.sender.answer([encode(lost)])
+        mux_s = max(0.0, now_s - coded_s) if coded_s else 0.0
+        stream.done.append(
+            EncodedPicture(
+                event.rendition,
+                event.slot,
+                event.pts_ms,
+                size,
+                event.handover_s,
+                event.encode_s,
+                mux_s,
+            )
+        )
+
+    def _begin(self, stream: _Stream, began: RenditionBegan) -> None:
+        output = stream.outputs.get(began.rendition)
+        if output is None:
+            given = stream.encoders.renditions[began.rendition].given
+            output = stream.outputs[began.rendition] = RenditionOutput(
+                *stream.key[:2], given.format.name, given.first_number
+            )
+        frames = output.begin(began.video, began.metadata, began.header)
+        self.egresses.send((*stream.key[:2], output.name), frames)
+
+    def _answer(self, stream: _Stream) -> None:
+        """Tell the worker which places are free."""
+        done, stream.done = stream.done, []
+        if done:
+            stream.sender.answer([encode(EncoderDone(*stream.key, tuple(done)))])
+
+    def _on_closed(self, stream: _Stream) -> None:
+        """The last thread is done with it."""
+        end, key = stream.end, stream.key
+        if end is not None and end.is_end:
+            frames = [encode(GenerationEnd(*key[:2], end.reason))]
+            self.egresses.send((*key[:2], SHARED), frames)
+        del self._streams[key], self._of[stream.encoders]
+        if not any(other[:2] == key[:2] for other in self._streams):
+            self.egresses.forget(*key[:2])
+        self._pools.forget(stream.encoders.pool)
+        stream.encoders.release()
+        if not self._streams:
+            self._all_ended.set()
+
+    def _catch_up(self) -> list[tuple[Rendition, Frames]]:
+        """Return what an egress that knows nothing must be sent first."""
+        return [
+            ((*stream.key[:2], output.name), frames)
+            for stream in self._streams.values()
+            for output in stream.outputs.values()
+            for frames in output.catch_up()
+        ]
+
+
+def _key(message: EncoderOpen | EncoderPictures | EncoderClose) -> StreamKey:
+    return message.stream_id, message.generation, message.opening

@@ -182,11 +182,15 @@ class EgressServer:
         if (held := self._stream_lines.allow(now)) is not None:
             label = stream_label(message.stream_id)
             if message.hold_ms > 0:
-                words = "stream held stream=%s hold_ms=%d reason=%s%s"
-                log.info(words, label, message.hold_ms, message.reason, more(held))
+                log.info(
+                    "stream held stream=%s hold_ms=%d reason=%s%s",
+                    label,
+                    message.hold_ms,
+                    message.reason,
+                    more(held),
+                )
             else:
-                words = "stream closed stream=%s reason=%s%s"
-                log.info(words, label, message.reason, more(held))
+                log.info("stream closed stream=%s reason=%s%s", label, message.reason, more(held))
         return self._streams.close(message, now)
 
     def _follow(self, stream: Stream, gone: Sequence[Rendition], now: float) -> None:
@@ -214,7 +218,8 @@ class EgressServer:
             except Exception:
                 name = type(output).__name__
                 if (held := self._output_faults.allow(time.monotonic())) is not None:
-                    log.exception("an output failed output=%s call=%s held=%d", name, call, held)
+                    words = "an output failed output=%s call=%s%s"
+                    log.exception(words, name, call, more(held))
 
     # ---- time ---------------------------------------------------------------------------------
 

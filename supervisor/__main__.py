@@ -22,6 +22,7 @@ from common.config.settings import Settings  # noqa: E402
 from common.config.values import listen_address  # noqa: E402
 from common.errors import ConfigError, ExitCode  # noqa: E402
 from common.process.descriptors import raise_limit  # noqa: E402
+from common.process.log_lines import LogFormat  # noqa: E402
 from common.process.log_output import set_up  # noqa: E402
 from supervisor.placement.calibration import without_template  # noqa: E402
 from supervisor.processes.aside import call_aside  # noqa: E402
@@ -48,6 +49,9 @@ def main(argv: list[str], program: Program = python_module) -> int:
     parser.add_argument("config", nargs="?", type=Path, help="TOML file; built-in defaults without")
     parser.add_argument("--run-dir", type=Path)
     parser.add_argument("--listen", help="HOST:PORT, in place of the configuration's")
+    parser.add_argument(
+        "--log-format", type=LogFormat, default=LogFormat.AUTO, choices=list(LogFormat)
+    )
     arguments = parser.parse_args(argv)
     path: Path | None = arguments.config
     try:
@@ -61,13 +65,14 @@ def main(argv: list[str], program: Program = python_module) -> int:
     except ValueError as error:
         print(f"--listen: {error}", file=sys.stderr)
         return ExitCode.USAGE
-    set_up("supervisor", settings.log_level)
+    log_format: LogFormat = arguments.log_format
+    set_up("supervisor", settings.log_level, log_format)
     for unused in without_template(settings):
         log.warning("setting without effect key=%s why=%s", unused.path, unused.problem)
     raise_limit()
     run_dir = arguments.run_dir or default_run_dir(os.environ, os.geteuid())
     try:
-        return serve(settings, run_dir, config_path=path, program=program)
+        return serve(settings, run_dir, config_path=path, program=program, log_format=log_format)
     except RunDirError as error:
         print(f"tfarm: {error}", file=sys.stderr)
         return ExitCode.FAILED

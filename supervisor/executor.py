@@ -37,7 +37,9 @@ class Executor:
                     pass
                 case Send(child, message, payloads):
                     if not self._control.send(child, message, payloads):
-                        log.warning("not sent child=%s kind=%s", child, type(message).__name__)
+                        log.warning(
+                            "message not sent child=%s kind=%s", child, type(message).__name__
+                        )
                 case FailChild(child, reason):
                     self._children.fail_and_restart(child, reason)
                 case StartWorker(child):

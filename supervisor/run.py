@@ -12,8 +12,7 @@ import contextlib
 import logging
 import os
 import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildId
 from common.ipc.kinds import HEARTBEAT_S, KINDS
+from common.process.log_lines import LogFormat
 from common.process.unblocked import unblock
 from supervisor.commands.farm_report import FarmReport
 from supervisor.commands.reload import ReloadRefused, read_again
@@ -74,6 +74,7 @@ class Supervisor:
         config_path: Path | None = None,
         program: Program = python_module,
         announce: Callable[[str], object] = print,
+        log_format: LogFormat = LogFormat.AUTO,
     ) -> None:
         """`run_dir` is prepared by the caller (`serve`)."""
         self.settings = settings
@@ -91,13 +92,9 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._cores = len(os.sched_getaffinity(0))
         self.farm = Farm(settings, self._cores)
+        gpus = [gpu.uuid for gpu in find_gpus(settings.devices)]
         self._launcher = Launcher(
-            settings,
-            run_dir,
-            program,
-            [gpu.uuid for gpu in find_gpus(settings.devices)],
-            self._cores,
-            lambda: self.farm.hellos.values(),
+            settings, run_dir, program, gpus, self._cores, self._hellos, log_format
         )
         self._systemd = Systemd(lambda: summary(self.farm))
         self._bus = Bus()
@@ -116,6 +113,9 @@ class Supervisor:
         self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure)
         operator = BanFile(run_dir), self._control.asked_by
         self.operations = Operations(self.farm, self._executor.execute, self._loop.time, *operator)
+
+    def _hellos(self) -> Iterable[Hello]:
+        return self.farm.hellos.values()
 
     # ---- life -------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class Supervisor:
             self._bus.close()
         self._keeper.clear()
         if self._failure:
-            print(f"tfarm: {self._failure}", file=sys.stderr)
+            log.critical("farm cannot go on reason=%s", self._failure)
             return ExitCode.FAILED
         return ExitCode.OK
 
@@ -238,7 +238,7 @@ class Supervisor:
                 kill_stranger(hello.pid, hello.start_ticks, signal.SIGTERM)
                 return
             case HelloMeaning.ADOPT:
-                log.info("adopting child=%s pid=%d", hello.child, hello.pid)
+                log.info("child adopted child=%s pid=%d", hello.child, hello.pid)
                 self._control.add(hello.child)
         if not self._is_adopting:
             self._welcome(hello)
@@ -272,7 +272,7 @@ class Supervisor:
 
     def _on_message(self, child: ChildId, message: Any, payloads: Sequence[bytes]) -> None:
         if isinstance(message, Fatal):
-            log.error("fatal child=%s reason=%s", child, message.reason)
+            log.error("child cannot go on child=%s reason=%s", child, message.reason)
             if message.exit_code == ExitCode.DEVICE_LOST:
                 self.farm.devices.lost(child, message.reason)
             self.children.on_fatal(child, message.reason)
@@ -370,6 +370,7 @@ def serve(
     *,
     config_path: Path | None = None,
     program: Program = python_module,
+    log_format: LogFormat = LogFormat.AUTO,
 ) -> int:
     """Run a farm in a run directory until it is told to stop; the exit code.
 
@@ -380,6 +381,12 @@ def serve(
     lock = RunDirLock(run_dir)
     stdout = unblock(1)
 
+    def announce(text: str) -> None:
+        if log_format is LogFormat.JSON:  # stdout may go where the log goes
+            log.info("farm runs banner=%s", text)
+        else:
+            stdout.write(f"{text}\n")
+
     async def main() -> int:
         supervisor = Supervisor(
             settings,
@@ -387,7 +394,8 @@ def serve(
             lock,
             config_path=config_path,
             program=program,
-            announce=lambda text: stdout.write(f"{text}\n"),
+            announce=announce,
+            log_format=log_format,
         )
         return await supervisor.run()
 

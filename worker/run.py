@@ -40,7 +40,7 @@ from common.ipc.media_messages import (
 from common.ipc.status_messages import TranscodeStatus
 from common.media.units import VideoCodec
 from common.process.awake_clock import AwakeClock
-from common.process.log import RateLimit
+from common.process.log import RateLimit, more
 from worker.devices.table import OpenDevice
 from worker.session.registry import Sessions
 from worker.session.session import Session
@@ -85,7 +85,7 @@ class Worker:
         except EnvelopeError as error:
             self._counters["unreadable"] += 1
             if (suppressed := self._lines.allow(time.monotonic())) is not None:
-                log.warning("unreadable media message error=%s like=%d", error, suppressed)
+                log.warning("unreadable media message error=%s%s", error, more(suppressed))
             return
         match message:
             case AccessUnit():

@@ -41,6 +41,7 @@ from common.ipc.identity import ChildId
 from common.ipc.kinds import ChildKind
 from common.process import sandbox, time_slice
 from common.process.descriptors import raise_limit
+from common.process.log_lines import LogFormat
 from common.process.log_output import set_up
 
 log = logging.getLogger("tfarm.common.ipc.child")
@@ -258,6 +259,9 @@ def child_parser(kind: ChildKind, description: str | None) -> argparse.ArgumentP
     parser.add_argument(
         "--orphan-timeout", type=float, default=30.0, help="seconds without a supervisor"
     )
+    parser.add_argument(
+        "--log-format", type=LogFormat, default=LogFormat.AUTO, choices=list(LogFormat)
+    )
     if kind.is_sandboxed:
         parser.add_argument("--no-sandbox", action="store_true", help="with all rights of its user")
     return parser
@@ -288,7 +292,7 @@ def run_child(
     import uvloop
 
     child = identity_of(kind.name, arguments)
-    set_up(str(child))
+    set_up(str(child), log_format=arguments.log_format)
     raise_limit()
     time_slice.shorten()
     if confinement is not None and arguments.no_sandbox:

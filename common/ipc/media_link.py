@@ -27,7 +27,7 @@ from common.ipc.bus import HIGH_WATER_MARK, TAKEN, Bus, Receiver
 from common.ipc.endpoint import socket_path
 from common.ipc.envelope import MAX_PAYLOAD_BYTES, decode_frames, encode
 from common.ipc.media_messages import Acknowledgement
-from common.process.log import RateLimit
+from common.process.log import RateLimit, more
 
 log = logging.getLogger("tfarm.common.ipc.media_link")
 
@@ -140,7 +140,7 @@ class MediaListener:
         except EnvelopeError as error:
             self.unreadable += 1
             if (held := self._lines.allow(self._loop.time())) is not None:
-                log.warning("unreadable message on a media link error=%s held=%d", error, held)
+                log.warning("unreadable message on a media link error=%s%s", error, more(held))
             messages = ()
         for message in messages:
             try:

@@ -30,8 +30,12 @@ class Change:
     def line(self) -> tuple[str, str, tuple[object, ...]]:
         """The log's line: the event, its fields, and their values."""
         if self.begins:
-            return "source notice", "code=%s %s", (self.code, self.text)
-        return "source notice over", "code=%s after=%.0fs %s", (self.code, self.lasted_s, self.text)
+            return "source notice", "code=%s words=%s", (self.code, self.text)
+        return (
+            "source notice over",
+            "code=%s seconds=%.0f words=%s",
+            (self.code, self.lasted_s, self.text),
+        )
 
 
 @dataclass(slots=True)

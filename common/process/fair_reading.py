@@ -201,7 +201,7 @@ class FairReading:
         held_back = self._lines.allow(now)
         if held_back is not None:
             log.warning(
-                "address refused for a while address=%s connections ended=%d reason=%s%s",
+                "address refused for a while address=%s ended=%d reason=%s%s",
                 peer,
                 ended,
                 FLOODING,

@@ -1,23 +1,11 @@
-"""What a log line is: one an event, hashes in place of stream keys, and not too many of them. Pure.
+"""What the log may say: hashes in place of stream keys, and not too many lines. Pure.
 
-Loggers are named `tfarm.<package>.<module>`. Where the lines go is `log_output.py`'s concern.
+Loggers are named `tfarm.<package>.<module>`. `log_lines.py` has how an event is written,
+`log_output.py` where it goes.
 """
 
 import hashlib
-import logging
-import os
 from collections import OrderedDict
-
-from common.words import printable
-
-_FORMAT = "%(levelname)-7s {process:<10} %(message)s"
-_PRIORITIES = {
-    logging.DEBUG: 7,
-    logging.INFO: 6,
-    logging.WARNING: 4,
-    logging.ERROR: 3,
-    logging.CRITICAL: 2,
-}
 
 PEER_BURST = 20  # lines of one peer at once …
 PEER_INTERVAL_S = 5.0  # … then one each so often
@@ -120,45 +108,14 @@ class PeerLines:
         return held + (limit.allow(now) or 0)
 
 
-def more(held_back: int) -> str:
+class More(str):
+    """What the end of a line says of those like it that were held back, and how many they were."""
+
+    held = 0
+
+
+def more(held_back: int) -> More:
     """What the end of a line says of the lines like it that a `RateLimit` held back before it."""
-    return f" ({held_back} more like it)" if held_back else ""
-
-
-class LineFormatter(logging.Formatter):
-    """Formats an event as one line, with the time; what would steer a terminal is written out."""
-
-    def __init__(self, process: str) -> None:
-        super().__init__(f"%(asctime)s {_FORMAT.format(process=process)}", "%H:%M:%S")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = _one_line(record.message)
-        return super().formatMessage(record)
-
-
-class JournalFormatter(logging.Formatter):
-    """Formats for systemd's journal: every line of a record has its priority, a traceback's too."""
-
-    def __init__(self, process: str) -> None:
-        super().__init__(_FORMAT.format(process=process))
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = _one_line(record.message)
-        return super().formatMessage(record)
-
-    def format(self, record: logging.LogRecord) -> str:
-        mark = f"<{_PRIORITIES.get(record.levelno, 5)}>"
-        return "\n".join(mark + line for line in super().format(record).splitlines())
-
-
-def _one_line(message: str) -> str:
-    return printable(message).replace("\n", "\\n")
-
-
-def is_journal(descriptor: int, journal_stream: str) -> bool:
-    """Tell if a descriptor is the one that $JOURNAL_STREAM names, as "device:inode"."""
-    try:
-        found = os.fstat(descriptor)
-    except OSError:
-        return False
-    return journal_stream == f"{found.st_dev}:{found.st_ino}"
+    words = More(f" ({held_back} more like it)" if held_back else "")
+    words.held = held_back
+    return words

@@ -41,7 +41,7 @@ class StreamLog:
     def notices(self, stream: StreamId, peer: str, notices: list[str]) -> None:
         """Log what is to be known of a publisher, and empty the list."""
         for text in notices:
-            self.warning("publisher", stream, "peer=%s %s", peer, text)
+            self.warning("publisher sends something odd", stream, "peer=%s what=%s", peer, text)
         notices.clear()
 
     def changes(self, stream: StreamId, changes: Sequence[Change]) -> None:

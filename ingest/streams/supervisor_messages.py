@@ -167,7 +167,9 @@ class SupervisorMessages:
         try:
             gop = unpack(message, payloads)
         except EnvelopeError as error:
-            self._streams.log.warning("gop transfer not taken", stream.stream_id, "error=%s", error)
+            self._streams.log.warning(
+                "stream goes on without its last pictures", stream.stream_id, "error=%s", error
+            )
             return
         if stream.go_on_from(gop, message.format):
             self._streams.log.info("stream goes on", stream.stream_id, "bytes=%d", gop.size_bytes)

@@ -64,7 +64,7 @@ class FarmReport:
     def warn(self) -> None:
         """Log what an operator had better change."""
         if words := self._exposure():
-            log.warning("open to everybody: %s", words)
+            log.warning("open to everybody what=%s", words)
 
     def _exposure(self) -> str:
         listening = publishers_addresses(self._listening())

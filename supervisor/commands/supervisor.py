@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from common.process.log_lines import LogFormat
 from supervisor.commands.command import CommandSpec
 from supervisor.commands.options import ConfigFile, RunDir
 
@@ -17,6 +18,10 @@ def run(
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="In place of the configuration's.")
     ] = None,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(help="Of the log: auto is journal under systemd, else text."),
+    ] = LogFormat.AUTO,
 ) -> None:
     """Run the farm, until Ctrl-C or SIGTERM."""
     argv = [sys.executable, "-P", "-m", "supervisor"]
@@ -26,6 +31,8 @@ def run(
         argv += ["--run-dir", str(run_dir)]
     if listen is not None:
         argv += ["--listen", listen]
+    if log_format is not LogFormat.AUTO:
+        argv += ["--log-format", log_format]
     # None is lost on the way to the supervisor, which lets them in (supervisor/__main__.py).
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     os.execv(sys.executable, argv)

@@ -111,7 +111,7 @@ class Degradation:
     ) -> list[Action]:
         state = self._state
         log.warning(
-            "overload device=%s stream=%s now=%s",
+            "stream adapted to the load of its device device=%s stream=%s now=%s",
             worker,
             stream_label(stream.stream_id),
             _WORDS[degradation],

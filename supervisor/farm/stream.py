@@ -189,7 +189,7 @@ class Stream:
         """Go on to a phase, if the table says so."""
         if NEXT.get((self.state, event)) is not phase.state:
             log.error(
-                "impossible event, ignored stream=%s state=%s event=%s",
+                "impossible event, ignored stream=%s state=%s what=%s",
                 stream_label(self.stream_id),
                 self.state.name,
                 event.name,

@@ -235,14 +235,14 @@ class Children:
                     log.error("killing child=%s reason=%s", child.spec.child, reason)
                     self._signal(child, signal.SIGKILL)
                 case CameUp():
-                    log.info("ready child=%s pid=%d", child.spec.child, self._pid(child))
+                    log.info("child ready child=%s pid=%d", child.spec.child, self._pid(child))
                     self._listeners.on_up(child.spec.child)
                 case WentDown(reason, crashed):
                     level = logging.ERROR if child.machine.wanted else logging.DEBUG
-                    log.log(level, "down child=%s reason=%s", child.spec.child, reason)
+                    log.log(level, "child down child=%s reason=%s", child.spec.child, reason)
                     self._listeners.on_down(child.spec.child, reason, crashed)
                 case Warn(text):
-                    log.warning("slow child=%s reason=%s", child.spec.child, text)
+                    log.warning("child slow child=%s reason=%s", child.spec.child, text)
         state = child.machine.state
         if state is not before:
             self._log_end(child, state)
@@ -256,13 +256,13 @@ class Children:
         if state is ChildState.BACKOFF:
             wait_s = child.machine.next_deadline() - self._loop.time()
             log.warning(
-                "restart later child=%s seconds=%.1f reason=%s",
+                "child is started again later child=%s seconds=%.1f reason=%s",
                 child.spec.child,
                 wait_s,
                 child.machine.reason,
             )
         elif state is ChildState.FATAL:
-            log.error("given up child=%s reason=%s", child.spec.child, child.machine.reason)
+            log.error("child given up child=%s reason=%s", child.spec.child, child.machine.reason)
 
     def _spawn(self, child: Child) -> None:
         spec = child.spec
@@ -275,7 +275,7 @@ class Children:
             self._loop.call_soon(self._handle, child, SpawnFailed(reason))
             return
         child.pid = child.process.pid
-        log.debug("started child=%s pid=%d", spec.child, child.pid)
+        log.debug("child started child=%s pid=%d", spec.child, child.pid)
         self.record()
 
     def _exit_of(self, child: Child) -> Callable[[int | None], None]:

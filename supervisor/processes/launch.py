@@ -9,6 +9,7 @@ from common.config.settings import Listen, Settings
 from common.ipc.child_arguments import identity_arguments
 from common.ipc.identity import CPU, ChildId, cpu_worker, gpu_worker
 from common.ipc.kinds import KINDS
+from common.process.log_lines import LogFormat
 from supervisor.commands.banner import address_text
 from supervisor.processes.worker_counts import software_workers
 
@@ -55,6 +56,7 @@ def child_command(
     settings: Settings,
     listen: Listen,
     share: int = 1,
+    log_format: LogFormat = LogFormat.AUTO,
 ) -> list[str]:
     """Make the command line; `listen` is the real address, once the port is known.
 
@@ -63,6 +65,8 @@ def child_command(
     kind = KINDS[child.kind]
     argv = [*program(kind.name), *identity_arguments(child), "--run-dir", str(run_dir)]
     argv += ["--orphan-timeout", str(settings.orphan_timeout_s)]
+    if log_format is not LogFormat.AUTO:
+        argv += ["--log-format", log_format]
     if kind.is_sandboxed and not settings.has_sandbox:
         argv.append("--no-sandbox")
     if kind.listens:

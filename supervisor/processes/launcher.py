@@ -11,6 +11,7 @@ from common.config.values import listen_address
 from common.ipc.control_messages import Hello
 from common.ipc.identity import ChildId
 from common.ipc.kinds import KINDS
+from common.process.log_lines import LogFormat
 from supervisor.processes.launch import (
     LaunchSpec,
     Program,
@@ -34,6 +35,7 @@ class Launcher:
         gpus: Iterable[str],
         cores: int,
         hellos: Callable[[], Iterable[Hello]],
+        log_format: LogFormat = LogFormat.AUTO,
     ) -> None:
         """`hellos` gives those of the children that are up."""
         self.settings = settings
@@ -44,6 +46,7 @@ class Launcher:
         self._program = program
         self._cores = cores
         self._hellos = hellos
+        self._log_format = log_format
 
     def spec(self, child: ChildId) -> LaunchSpec:
         """Say how to start a child, by the settings and the port at that time."""
@@ -51,7 +54,13 @@ class Launcher:
         def command() -> Sequence[str]:
             share = encoder_processes(self.settings, self._cores)
             return child_command(
-                child, self._program, self._run_dir, self.settings, self.listen, share
+                child,
+                self._program,
+                self._run_dir,
+                self.settings,
+                self.listen,
+                share,
+                self._log_format,
             )
 
         return LaunchSpec(child, command, child_environ(child))

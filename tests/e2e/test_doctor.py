@@ -71,6 +71,6 @@ def test_keyframes_too_far_apart_and_silence(farm: Farm, clip: MakeClip) -> None
         assert "set the keyframe interval to 1 s" in words["long-gop"], "as the template has it"
         assert "the sound has been silent for" in words["silence"]
     farm.wait_log("source notice stream=")
-    assert "code=long-gop keyframes are" in farm.log()
-    assert "code=silence the sound has been silent" in farm.log()
+    assert "code=long-gop words=keyframes are" in farm.log()
+    assert "code=silence words=the sound has been silent" in farm.log()
     assert "live/bad" not in farm.log(), "a key is a credential"

@@ -111,7 +111,10 @@ def test_an_ingest_that_cannot_listen_at_the_first_start_ends_the_farm(farm: Toy
     assert farm.process is not None
     assert farm.process.wait(DEADLINE_S) == 1
     farm.process = None
-    assert "tfarm: ingest:0 cannot start: the toy has no device" in farm.log.read_text()
+    assert (
+        "farm cannot go on reason=ingest:0 cannot start: the toy has no device"
+        in farm.log.read_text()
+    )
     assert sockets(farm.run_dir) == []
 
 
@@ -357,7 +360,7 @@ def test_a_pipe_that_nobody_reads_holds_up_no_process(farm: ToyFarm) -> None:
     farm.until(lambda: farm.is_ready() and farm.children()["worker:cpu:1"]["restarts"] == 1)
     said = os.read(reader, 1 << 20).decode()
     assert re.search(r"supervisor log lines lost count=\d+ reason=nobody read them", said)
-    assert "down child=worker:cpu:1" in said
+    assert "child down child=worker:cpu:1" in said
     assert farm.end() == 0
     os.close(reader)
     os.close(writer)

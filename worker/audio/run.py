@@ -104,7 +104,7 @@ class AudioMeter:
         try:
             loudness = measure(sample)
         except Undecodable as error:
-            self._complain(f"sound not decoded stream={stream_label(stream_id)}", error)
+            self._complain("sound not decoded stream=%s", error, stream_label(stream_id))
             return
         changes = self._levels.measured(stream_id, _figures(loudness), time.monotonic())
         for change in changes:
@@ -123,11 +123,11 @@ class AudioMeter:
                 more(held),
             )
 
-    def _complain(self, what: str, error: Exception) -> None:
+    def _complain(self, what: str, error: Exception, *values: object) -> None:
         self._counters["samples not decoded"] += 1
         held = self._lines.allow(time.monotonic())
         if held is not None:
-            log.warning("%s reason=%s%s", what, error, more(held))
+            log.warning(f"{what} reason=%s%s", *values, error, more(held))
 
 
 def _figures(loudness: Loudness) -> LevelFigures:

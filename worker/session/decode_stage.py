@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.errors import AvcError, DecodeFailed
-from common.process.log import RateLimit
+from common.process.log import RateLimit, more
 from worker.devices.backend import Decoder, Picture, Scaler, Surface
 from worker.devices.source import Source, read_source
 from worker.frames.captions import caption_data
@@ -207,7 +207,7 @@ class DecodeStage:
         self.timer.new_source(source.fps)
         if (suppressed := self._changes.allow(self._clock())) is not None:
             log.info(
-                "source changed stream=%s size=%s like=%d", self._label, source.size, suppressed
+                "source changed stream=%s size=%s%s", self._label, source.size, more(suppressed)
             )
 
     # ---- while the publisher is away ----------------------------------------------------------
@@ -241,7 +241,7 @@ class DecodeStage:
             return None
         self._freeze = FreezeFrames(freeze.reference, self.timer.last_ms, fps)
         level = logging.DEBUG if freeze.may_go_on else logging.INFO
-        log.log(level, "no pictures stream=%s: the last one is repeated", self._label)
+        log.log(level, "no pictures come, the last one is repeated stream=%s", self._label)
         return self._freeze
 
     def is_frozen(self, frames: FreezeFrames) -> bool:
@@ -269,4 +269,4 @@ class DecodeStage:
     def _complain(self, event: str, reason: str) -> None:
         suppressed = self._complaints.allow(self._clock())
         if suppressed is not None:
-            log.warning("%s stream=%s reason=%s like=%d", event, self._label, reason, suppressed)
+            log.warning(f"{event} stream=%s reason=%s%s", self._label, reason, more(suppressed))

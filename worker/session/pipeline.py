@@ -133,7 +133,7 @@ class Pipeline:
         try:
             rest_s = self._take(stage, entry)
         except Exception as error:
-            self._on_failure(error, "session")
+            self._on_failure(error, "a picture")
         self._path.end_entry()
         is_batch = self._path.has_deferred and not self._path.has_players()
         with self._shared.lock:
@@ -192,7 +192,7 @@ class Pipeline:
             if planned is not None:
                 self._path.follow_one(stage, planned)
         except Exception as error:
-            self._on_failure(error, "freeze frame")
+            self._on_failure(error, "a freeze frame")
             return
         with self._shared.lock:
             self._path.post_deferred()
@@ -208,7 +208,7 @@ class Pipeline:
             case Unusable():
                 self._life.wind_down(Ended(str(error), trouble=True), flush=True)
             case _:
-                log.exception("%s failed stream=%s", what, self._label)
+                log.exception("a session failed stream=%s at=%s", self._label, what)
                 self._life.wind_down(Ended(f"failed: {error}", trouble=True), flush=False)
 
     # ---- start, stop, and a look from outside -------------------------------------------------

@@ -174,7 +174,7 @@ class Sessions:
             try:
                 self._loop.call_soon_threadsafe(self._take_events)
             except RuntimeError:
-                log.debug("an event after the end event=%s", type(event).__name__)
+                log.debug("an event after the end what=%s", type(event).__name__)
 
     def _take_events(self) -> None:
         self._is_woken = False

@@ -346,6 +346,11 @@ class Session:
         """With the lock held: go on to the next state of the table."""
         after = TRANSITIONS.get((self._state, event))
         if after is None:
-            log.error("bug: %s in state %s stream=%s", event.value, self._state.value, self.label)
+            log.error(
+                "bug: impossible step of a session step=%s state=%s stream=%s",
+                event.value,
+                self._state.value,
+                self.label,
+            )
             return
         self._state = after

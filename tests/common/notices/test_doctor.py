@@ -83,8 +83,12 @@ def test_another_source_begins_without_notices_and_what_was_logged_stays_known()
 
 def test_the_lines_of_the_log():
     begin, end = Change("hot", True, "13 degrees", True), Change("hot", False, "too hot", True, 7)
-    assert begin.line() == ("source notice", "code=%s %s", ("hot", "13 degrees"))
-    assert end.line() == ("source notice over", "code=%s after=%.0fs %s", ("hot", 7, "too hot"))
+    assert begin.line() == ("source notice", "code=%s words=%s", ("hot", "13 degrees"))
+    assert end.line() == (
+        "source notice over",
+        "code=%s seconds=%.0f words=%s",
+        ("hot", 7, "too hot"),
+    )
 
 
 @settings(max_examples=60, deadline=None)

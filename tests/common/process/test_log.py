@@ -1,21 +1,13 @@
 """common/process/log.py: keys stay out of the log, and a flood of lines is held back."""
 
-import logging
-import os
-import sys
-from pathlib import Path
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.process.log import (
     MAX_PEERS,
     PEER_BURST,
-    JournalFormatter,
-    LineFormatter,
     PeerLines,
     RateLimit,
-    is_journal,
     key_hash,
     more,
     stream_label,
@@ -36,38 +28,8 @@ def test_a_burst_passes_then_lines_are_held_back_and_counted() -> None:
     assert limit.allow(60.0) == 0
 
 
-def test_what_comes_from_peers_neither_steers_the_terminal_nor_makes_lines_of_its_own() -> None:
-    record = logging.LogRecord("tfarm.x", logging.INFO, "", 0, "key=%s", ("\x1b[2J\na",), None)
-    for formatter in (LineFormatter("ingest:0"), JournalFormatter("ingest:0")):
-        assert formatter.format(record).endswith(r"INFO    ingest:0   key=\x1b[2J\na")
-
-
 def test_a_line_says_how_many_like_it_were_held_back() -> None:
     assert (more(0), more(3)) == ("", " (3 more like it)")
-
-
-def test_the_journal_gets_a_priority_before_every_line() -> None:
-    try:
-        raise ValueError("why")
-    except ValueError:
-        record = logging.LogRecord(
-            "tfarm.x", logging.ERROR, "", 0, "failed %d", (1,), sys.exc_info()
-        )
-    lines = JournalFormatter("ingest:0").format(record).splitlines()
-    assert lines[0] == "<3>ERROR   ingest:0   failed 1"
-    assert len(lines) > 2
-    assert all(line.startswith("<3>") for line in lines)
-    record = logging.LogRecord("tfarm.x", logging.WARNING, "", 0, "odd", (), None)
-    assert JournalFormatter("ingest:0").format(record).startswith("<4>")
-
-
-def test_only_the_very_file_that_systemd_names_is_the_journal(tmp_path: Path) -> None:
-    with (tmp_path / "log").open("w") as file:
-        found = os.fstat(file.fileno())
-        assert is_journal(file.fileno(), f"{found.st_dev}:{found.st_ino}")
-        assert not is_journal(file.fileno(), f"{found.st_dev}:{found.st_ino + 1}")
-        assert not is_journal(file.fileno(), "")
-    assert not is_journal(-1, "1:2")
 
 
 def test_one_noisy_peer_hides_nobody_elses_lines() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from common.process import unblocked
-from common.process.log import LineFormatter
+from common.process.log_lines import LineFormatter
 from common.process.log_output import LineHandler
 from common.process.unblocked import MAX_TEXT_BYTES, Unblocked, unblock
 

@@ -43,7 +43,7 @@ def test_notices_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     notices = ["sends faster", "Opus audio is omitted"]
     StreamLog(lambda: 0.0).notices(STREAM, "192.0.2.1:5000", notices)
     assert notices == []
-    assert [text.partition(" peer=192.0.2.1:5000 ")[2] for text in caplog.messages] == [
+    assert [text.partition(" peer=192.0.2.1:5000 what=")[2] for text in caplog.messages] == [
         "sends faster",
         "Opus audio is omitted",
     ]
@@ -65,6 +65,6 @@ def test_a_notice_has_a_line_when_it_begins_and_one_when_it_ends(
     log.changes(STREAM, [Change("long-gop", False, "keyframes too far apart", True, 35.2)])
     levels = [record.levelname for record in caplog.records]
     assert levels == ["WARNING", "INFO", "INFO"], "a fact is no warning, nor is an end"
-    assert f" code=long-gop {words}" in caplog.messages[0]
+    assert f" code=long-gop words={words}" in caplog.messages[0]
     assert caplog.messages[0].startswith("source notice stream=")
-    assert caplog.messages[2].endswith("code=long-gop after=35s keyframes too far apart")
+    assert caplog.messages[2].endswith("code=long-gop seconds=35 words=keyframes too far apart")

@@ -25,7 +25,7 @@ def test_what_is_not_in_the_table_is_a_bug_and_changes_nothing(
     assert after is TRANSITIONS.get((state, event), state)
     assert sum("bug:" in line for line in caplog.messages) == is_bug
     if is_bug:
-        assert f"{event.value} in state {state.value}" in caplog.text
+        assert f"step={event.value} state={state.value}" in caplog.text
 
 
 def test_a_session_only_goes_forward() -> None:

@@ -107,7 +107,9 @@ class GpuBackend:
             memory_bytes=total,
             notes=(f"{self._caps.engines} NVDEC engines", *notes),
         )
-        log.info("GPU open name=%s path=%s %s", self._context.name, path.value, "; ".join(notes))
+        log.info(
+            "GPU open name=%s path=%s notes=%s", self._context.name, path.value, "; ".join(notes)
+        )
 
     @property
     def info(self) -> DeviceInfo:

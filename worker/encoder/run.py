@@ -35,6 +35,7 @@ from common.ipc.kinds import KINDS
 from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import SHARED, GenerationEnd
 from common.ipc.tag_link import TagLink
+from common.process import heap
 from common.process.awake_clock import AwakeClock
 from common.process.log import RateLimit, more, stream_label
 from worker.devices.turns import Turns
@@ -319,6 +320,11 @@ class EncoderService:
         stream.encoders.release()
         if not self._streams:
             self._all_ended.set()
+            self._loop.call_later(heap.IDLE_S, self._give_memory_back)
+
+    def _give_memory_back(self) -> None:
+        if not self._streams:
+            heap.give_back()
 
     def _catch_up(self) -> list[tuple[Rendition, Frames]]:
         """Return what an egress that knows nothing must be sent first."""

@@ -6,7 +6,6 @@ wake-up. What is coded goes to the egresses before anything is noted about it.
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import time
@@ -23,6 +22,7 @@ from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED, GenerationEnd, StreamStart
 from common.ipc.status_messages import TranscodeStatus
 from common.ipc.tag_link import TagLink
+from common.process import heap
 from common.process.log import stream_label
 from worker.devices.table import OpenDevice
 from worker.encoders.processes import EncoderProcesses
@@ -44,14 +44,6 @@ from worker.session.session import Session, SessionState
 from worker.threads import JobThread
 
 log = logging.getLogger("tfarm.worker.session.registry")
-
-IDLE_S = 1.0  # without a stream, until memory is given back
-
-
-def _return_memory() -> None:
-    """Give the pages that codecs have freed back to the system; glibc keeps most of them."""
-    with contextlib.suppress(AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Entry:
@@ -261,7 +253,7 @@ class Sessions:
         self.load.own = len(self._entries)
         if not self._entries:
             self._all_ended.set()
-            self._opener.post_later(_return_memory, IDLE_S)
+            self._opener.post_later(heap.give_back, heap.IDLE_S)
         level = logging.WARNING if event.trouble else logging.INFO
         log.log(
             level,

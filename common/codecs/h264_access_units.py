@@ -137,6 +137,7 @@ class AccessUnitAssembler:
     """One publisher's video messages, in order, to access units."""
 
     def __init__(self) -> None:
+        self.has_nals = False  # the last message held any
         self._length_size = 4
         self._slices = SliceReader()
         self._ahead: list[bytes] = []  # NAL units that wait for the picture behind them
@@ -161,6 +162,7 @@ class AccessUnitAssembler:
             AvcError: the data are no NAL units. What came before is not lost by it.
         """
         nals, is_clean = clean_nals(data, self._length_size)
+        self.has_nals = bool(nals)
         if self._draft is None and not self._ahead and self._is_whole(nals):
             unit = self._whole(data if is_clean else None, nals, message)
             return [unit]
@@ -171,11 +173,6 @@ class AccessUnitAssembler:
         done = self._end_draft()
         self._is_flushed = self._is_flushed or bool(done)
         return done
-
-    @property
-    def is_ahead(self) -> bool:
-        """Whether anything waits for its picture."""
-        return bool(self._ahead)
 
     @property
     def parameter_sets_ahead(self) -> tuple[bytes, ...]:

@@ -141,7 +141,9 @@ class H264Input:
             results += self._in_band(assembler.parameter_sets_ahead)
             if any(isinstance(result, Dropped) for result in results):
                 assembler.drop_parameter_sets_ahead()
-            if not assembler.is_ahead:  # what goes with the next picture is not lost
+            if (
+                not assembler.has_nals
+            ):  # filler is nothing lost, nor what goes with the next picture
                 results.append(_dropped("video tag without a picture"))
         return results
 

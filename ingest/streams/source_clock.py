@@ -7,8 +7,10 @@ itself (`stamp_pace.py`), and this machine decides:
 1. Stamps that keep up with the clock, give or take half a second, are taken as they are.
 2. So are those that fit the media where more of it comes than the clock allows: a file sent fast, a
    relay's cached GOP, what a stall held up. `reading_pace.py` decides how fast that is read.
-3. So is a single jump: `timeline.py` has the rules for it. Only in a publisher's first `YOUNG_S` is
-   it held back that long: at another unit each step is one, and players get none of these.
+3. A single jump is a clock that was set: where frames come as ever, their times go on as before.
+   Steps back by `STEP_BACK_MS` are left to `timeline.py`; smaller ones show by `BACK_FRAMES` that
+   stay behind. In a publisher's first `YOUNG_S` jumps are held back that long, and followed if no
+   more come: at another unit each step is one, and players get none of these.
 4. Media in real time whose stamps are in another unit, run at another pace, stand, or jump from
    frame to frame get times of arrival, at the measured cadence (`arrival_times.py`). Where the
    stamps of the other kind are good, these times are on its clock.
@@ -28,133 +30,21 @@ the paces these are only counted, as this runs for every frame of every publishe
 Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
-import math
-from dataclasses import dataclass
-
 from common.flv.clock32 import Unwrapper
 from ingest.streams.arrival_times import ArrivalTimes
-from ingest.streams.stamp_pace import STANDING, FaultKind, StampFault, StampPace
+from ingest.streams.source_kind import LEAD_WINDOW_S, TRUST_S, SourceKind, SourceTime
+from ingest.streams.stamp_pace import STANDING, FaultKind, StampFault
 
-BELOW_ZERO_MS = 5_000  # a first stamp so little below 2^32 is one below zero: priming, edit lists
-START_S = 10.0  # … and later stamps below zero are a start's
+START_S = 10.0  # stamps below zero are a start's
 YOUNG_S = 0.6
-TRUST_S = 10.0
 PARTED_MS = 750
 PARTED_AT_START_MS = 3_000  # less than this is how a publisher is made
 _STEADY_MS = 300  # how much the distance of sound and picture varies, at most, once they parted
-_LEAD_WINDOW_S = 0.8
 _LEAD_WINDOWS = 3
-DEFAULT_INTERVAL_MS = 40.0
 PLAIN_STEP_MS = 400  # less than any jump
-_OFTEN_MS = 200
 _FOLLOWED_MS = 10  # a window: how fast times of arrival follow a good clock
 _SETTLING_S = 4.0
 _AHEAD_MS = 100  # of the good clock, which is moved up beyond it: times never go back
-_CADENCE_S = 4.0  # over which arrivals are counted
-_OWN_CADENCE = 0.05  # frames so near to their own length come at it: less than `MOST` corrects
-
-
-@dataclass(slots=True)  # one a frame: frozen, it costs half a microsecond more
-class SourceTime:
-    """A frame's time by its publisher, in ms; it grows beyond 32 bits. Nobody changes one."""
-
-    ms: int
-    is_set_anew: bool = False  # it does not follow the one before
-
-
-class _Kind:
-    """Sound or pictures."""
-
-    def __init__(self, name: str, *, is_sound: bool) -> None:
-        self.name = name
-        self.plain_until_s = 0.0  # frames that go on by a little are only counted until then …
-        self.timestamp = 0  # … the last one's stamp on the wire …
-        self._plain = 0  # … how many came …
-        self._plain_media_ms = 0.0  # … what they amount to …
-        self._plain_lead_ms = -math.inf  # … and the most that a time given was ahead of the clock
-        self.pace = StampPace(is_sound=is_sound)
-        self.fault: StampFault | None = None
-        self.trust_s = TRUST_S  # for so long they must be right
-        self.right_since_s = 0.0  # while there is a fault
-        self.arrival: ArrivalTimes | None = None  # while there is a fault
-        self.shift_ms = 0.0  # what is added to stamps that are believed
-        self.held_back_ms = 0.0  # by how much jumps ahead were not followed
-        self.filled_ms = 0.0  # what passed since the first frame of those with one stamp
-        self.interval_ms: float | None = None  # the cadence of arrivals, when it was even
-        self.interval_s = 0.0  # when that was looked at
-        self.given_ms: int | None = None
-        self.given_s = 0.0  # when that was
-        self.is_moved = False  # the next time does not follow the last one
-        self._clock = Unwrapper()
-        # Time given minus clock of the frame that came earliest for its time, by window.
-        self.lead_ms: float | None = None
-        self.latest_lead_ms: float | None = None  # of the window before
-
-    def unwrap(self, timestamp: int, beside: "_Kind") -> int:
-        """The stamp as a time near this kind's last one, else near the other kind's."""
-        if self._clock.last is None:
-            near = beside._clock.last
-            if near is None:
-                near = 0 if timestamp >= (1 << 32) - BELOW_ZERO_MS else timestamp
-            self._clock = Unwrapper(near)
-        return self._clock.unwrap(timestamp)
-
-    def go_on(self, timestamp: int, step_ms: int, now: float, frame_ms: float | None) -> SourceTime:
-        """The time of a plain frame."""
-        assert self.given_ms is not None
-        self.timestamp = timestamp
-        self.given_ms = time_ms = self.given_ms + step_ms
-        self.given_s = now
-        self._plain += 1
-        if frame_ms is not None:
-            self._plain_media_ms += frame_ms
-        lead_ms = time_ms - now * 1000
-        if lead_ms > self._plain_lead_ms:
-            self._plain_lead_ms = lead_ms
-        return SourceTime(time_ms)
-
-    def look_back(self) -> None:
-        """Take plain frames into account, before anything else is decided."""
-        if not self._plain:
-            return
-        assert self.given_ms is not None
-        stamp_ms = self._clock.unwrap(self.timestamp)
-        most_ms = stamp_ms + self._plain_lead_ms - self.given_ms
-        self.pace.pass_over(self._plain, stamp_ms, self.given_s, self._plain_media_ms, most_ms)
-        self.follow(self._plain_lead_ms)
-        self._plain, self._plain_media_ms, self._plain_lead_ms = 0, 0.0, -math.inf
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the last stamp was taken as it is, and nothing is known to be odd."""
-        is_believed = self.arrival is None and not self.is_moved
-        return is_believed and not (self.held_back_ms or self.filled_ms or self.pace.jumped)
-
-    def follow(self, lead_ms: float) -> None:
-        if self.lead_ms is None or lead_ms > self.lead_ms:
-            self.lead_ms = lead_ms
-
-    @property
-    def best_lead_ms(self) -> float | None:
-        """Of this window and the one before."""
-        leads = [lead for lead in (self.lead_ms, self.latest_lead_ms) if lead is not None]
-        return max(leads, default=None)
-
-    def now_ms(self, now: float) -> float:
-        """The time that it is by its last frame, if they come often, be it in lumps."""
-        interval_ms = self.pace.interval_ms()
-        if self.given_ms is not None and interval_ms is not None and interval_ms <= _OFTEN_MS:
-            return self.given_ms
-        return now * 1000 + (self.best_lead_ms or 0.0)
-
-    def move_up(self, by_ms: float) -> None:
-        self.plain_until_s = 0.0
-        self.shift_ms += by_ms
-        self.is_moved = True
-        if self.latest_lead_ms is not None:
-            self.latest_lead_ms += by_ms
-        if self.lead_ms is not None:
-            self.lead_ms += by_ms
 
 
 class SourceClock:
@@ -163,8 +53,8 @@ class SourceClock:
     def __init__(self) -> None:
         self.notices: list[str] = []  # for the log; who reads them empties it
         self.parted = ""  # the one that sound and picture parted; who reads it empties it
-        self._picture = _Kind("picture", is_sound=False)
-        self._sound = _Kind("sound", is_sound=True)
+        self._picture = SourceKind("picture", is_sound=False)
+        self._sound = SourceKind("sound", is_sound=True)
         self._started_s: float | None = None
         self._lead_ms = 0.0  # of times of arrival: what it is now, minus the clock
         self._given_up_s = 0.0  # when stamps were given up last
@@ -222,75 +112,54 @@ class SourceClock:
     # ---- inside -------------------------------------------------------------------------------
 
     def _take(
-        self, kind: _Kind, other: _Kind, timestamp: int, now: float, frame_ms: float | None
+        self,
+        kind: SourceKind,
+        other: SourceKind,
+        timestamp: int,
+        now: float,
+        frame_ms: float | None,
     ) -> SourceTime:
         if self._started_s is None:
             self._started_s = self._window_s = now
         kind.look_back()
         other.look_back()
         kind.timestamp = timestamp
+        if kind.given_ms is None and other.given_ms is not None and other.arrival is None:
+            kind.shift_ms = other.shift_ms + other.held_back_ms
         stamp_ms = kind.unwrap(timestamp, other)
         if kind.pace.observe(stamp_ms, now, frame_ms, self._sound.pace.media_ms):
             self._judge(kind, other, now)
-        if now - self._window_s >= _LEAD_WINDOW_S:
+        if now - self._window_s >= LEAD_WINDOW_S:
             self._end_window(now)
         if kind.arrival is not None:
-            interval_ms = self._interval_ms(kind, frame_ms, now)
+            interval_ms = kind.cadence_ms(frame_ms, now)
             time_ms = round(kind.arrival.take(now, self._lead_ms, interval_ms))
             is_set_anew = kind.arrival.is_set_anew
             kind.shift_ms = time_ms - stamp_ms
+            kind.back = 0
         else:
             below_ms = -stamp_ms - kind.shift_ms - kind.held_back_ms
             if below_ms > 0 and now - self._started_s <= START_S:
                 self._move_above_zero(below_ms)
-            time_ms = round(self._believed_ms(kind, stamp_ms, now))
+            is_young = now - self._started_s <= YOUNG_S
+            time_ms = kind.believe(stamp_ms, now, frame_ms, is_young=is_young)
             is_set_anew = False
+            if kind.set_words:
+                self.notices.append(
+                    f"{kind.name} times were set {kind.set_words}: they go on as before"
+                )
+                kind.set_words = ""
         is_set_anew, kind.is_moved = is_set_anew or kind.is_moved, False
-        kind.given_ms, kind.given_s = time_ms, now
-        kind.follow(time_ms - now * 1000)
+        kind.give(time_ms, now)
         if now - self._started_s > YOUNG_S and kind.is_plain:
-            kind.plain_until_s = min(kind.pace.due_s, self._window_s + _LEAD_WINDOW_S)
+            kind.plain_until_s = min(kind.pace.due_s, self._window_s + LEAD_WINDOW_S)
         else:
             kind.plain_until_s = 0.0
         return SourceTime(time_ms, is_set_anew)
 
-    def _believed_ms(self, kind: _Kind, stamp_ms: int, now: float) -> float:
-        """A stamp's time; a publisher's first jumps count if no more of them come."""
-        assert self._started_s is not None
-        if now - self._started_s > YOUNG_S:
-            kind.shift_ms += kind.held_back_ms
-            kind.held_back_ms = 0.0
-        elif kind.pace.jumped and kind.given_ms is not None:
-            following_ms = kind.given_ms + (now - kind.given_s) * 1000
-            beyond_ms = stamp_ms + kind.shift_ms - following_ms
-            kind.shift_ms -= beyond_ms
-            kind.held_back_ms += beyond_ms
-        repeated_s = kind.pace.repeated_s
-        if repeated_s:
-            kind.filled_ms += repeated_s * 1000
-        elif kind.filled_ms and not kind.pace.is_repeated:
-            kind.filled_ms = 0.0
-        time_ms = stamp_ms + kind.shift_ms + kind.filled_ms
-        return max(0.0, time_ms) if kind.held_back_ms else time_ms
-
-    def _interval_ms(self, kind: _Kind, frame_ms: float | None, now: float) -> float:
-        """The cadence; what a stall held up and comes at once says nothing of it."""
-        if kind.interval_ms is None or now - kind.interval_s >= _LEAD_WINDOW_S:
-            kind.interval_s = now
-            is_long = kind.pace.measured_s >= _CADENCE_S / 2
-            is_all = kind.interval_ms is None and frame_ms is None  # that is known
-            if is_all or (is_long and kind.pace.is_even(_CADENCE_S)):
-                kind.interval_ms = kind.pace.interval_ms(_CADENCE_S) or kind.interval_ms
-        measured_ms = kind.interval_ms
-        if measured_ms is None:
-            return frame_ms or DEFAULT_INTERVAL_MS
-        if frame_ms is not None and abs(measured_ms - frame_ms) <= _OWN_CADENCE * frame_ms:
-            return frame_ms
-        return measured_ms
-
     # ---- stamps that cannot be believed -------------------------------------------------------
 
-    def _judge(self, kind: _Kind, other: _Kind, now: float) -> None:
+    def _judge(self, kind: SourceKind, other: SourceKind, now: float) -> None:
         fault = kind.pace.judge()
         if kind.fault is None:
             if fault is not None:
@@ -303,7 +172,7 @@ class SourceClock:
             kind.trust_s *= 4
             self.notices.append(f"{kind.name} times are right again, and are taken again")
 
-    def _share_a_fault(self, kind: _Kind, other: _Kind, fault: StampFault) -> bool:
+    def _share_a_fault(self, kind: SourceKind, other: SourceKind, fault: StampFault) -> bool:
         """Whether the other kind's stamps run along: they come from the same clock."""
         window_s = max(0.3, min(kind.pace.measured_s, other.pace.measured_s, 4.0))
         mine, its = kind.pace.ratio(window_s), other.pace.ratio(window_s)
@@ -313,7 +182,7 @@ class SourceClock:
             return its < STANDING
         return abs(mine - its) < abs(its - 1)
 
-    def _give_up(self, kinds: list[_Kind], fault: StampFault, now: float) -> None:
+    def _give_up(self, kinds: list[SourceKind], fault: StampFault, now: float) -> None:
         """Go by arrival from here on, never behind what was given."""
         both = (self._picture, self._sound)
         good = [

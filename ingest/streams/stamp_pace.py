@@ -132,7 +132,8 @@ class StampPace:
         self._last_ms: int | None = None
         self._stamps_ms = self._raw_ms = self._sound_ms = 0.0
         self.media_ms = 0.0  # what the frames amount to, since the start
-        self.jumped = False  # the last stamp, ahead, and its frame did not come with another
+        self.jumped = False  # the last stamp, ahead, and its frame did not come with another …
+        self.is_set_ahead = False  # … and beyond what stamps were ahead so far
         self.repeated_s = 0.0  # since the frame before, which had the same stamp and came alone
         self._peak_ms = 0.0  # the most that stamps were ahead of the clock, since they jumped back
         self._held_up_s = -math.inf  # when a frame came that had been
@@ -174,7 +175,7 @@ class StampPace:
         ):
             self._jump(step_ms, passed_s, lead_ms)
         else:
-            self.jumped = False
+            self.jumped = self.is_set_ahead = False
             self._stamps_ms += step_ms
         if lead_ms > self._peak_ms:
             self._peak_ms = lead_ms
@@ -206,7 +207,7 @@ class StampPace:
         self._frames += frames
         self.media_ms += media_ms
         self._same, self._same_since_s, self.repeated_s = 0, now, 0.0
-        self.jumped = False
+        self.jumped = self.is_set_ahead = False
 
     @property
     def due_s(self) -> float:
@@ -276,6 +277,7 @@ class StampPace:
     def _jump(self, step_ms: int, passed_s: float, lead_ms: float) -> None:
         """Note a step that is not what passed, unless stamps only catch up by it."""
         self.jumped = step_ms > 0 and passed_s >= TOGETHER_S
+        self.is_set_ahead = self.jumped and lead_ms > self._peak_ms + BEYOND_MS
         if step_ms > 0 and lead_ms <= self._peak_ms + BEYOND_MS:
             self._stamps_ms += step_ms
             return
@@ -344,9 +346,10 @@ class StampPace:
             # a picture each two milliseconds comes from no camera
             is_fault = is_standing and stamps_ms < 2 * frames
         else:
-            is_real_time = abs(media.ms - clock_ms) <= JITTER_MS + 0.25 * clock_ms
-            is_fault = is_real_time and not media.fits(stamps_ms)
             off_ms = stamps_ms - clock_ms
+            media_off_ms = abs(media.ms - clock_ms)
+            is_real_time = media_off_ms <= min(abs(off_ms), JITTER_MS + 0.25 * clock_ms)
+            is_fault = is_real_time and not media.fits(stamps_ms)
             is_little = not self._is_sound and abs(off_ms) <= JITTER_MS
             if not is_fault and media.is_declared and clock_ms >= LONG_MS:
                 slack_ms = OWN_SLACK_MS + LONG_SHARE * clock_ms

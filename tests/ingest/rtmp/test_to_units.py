@@ -292,7 +292,6 @@ DROPPED = [
     ("empty", b"", "unreadable video tag"),
     ("no NAL units", avc_nalus(b"", 0, True), "video tag without a picture"),
     ("empty NAL units", avc_nalus(bytes(8), 0, True), "video tag without a picture"),
-    ("only filler", avc_nalus(avcc(b"\x0c\xff\x80"), 0, True), "video tag without a picture"),
     ("length beyond the tag", avc_nalus(IDR[:-1], 0, True), "NAL units beyond their tag"),
     ("empty sequence header", avc_sequence_header(b""), "empty sequence header"),
     ("cut sequence header", avc_sequence_header(RECORD[:9]), "unreadable sequence header"),

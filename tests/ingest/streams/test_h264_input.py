@@ -92,13 +92,22 @@ def test_parameter_sets_of_no_use_reach_nobody() -> None:
     source = made()
     results = source.message(join_avcc([b"\x67\x64"]), facts(0))
     assert [result.reason for result in results if isinstance(result, Dropped)] == [
-        "unreadable parameter sets in band",
-        "video tag without a picture",
+        "unreadable parameter sets in band"
     ]
     assert units(source.message(join_avcc(IDR), facts(0))) == [(0, True, IDR)]
 
 
 AUD, SEI = b"\x09\x10", b"\x06\x05\x01\x00\x80"
+
+
+def test_filler_is_nothing_lost() -> None:
+    source = made()
+    for _ in range(3):
+        assert source.message(join_avcc([b"\x0c\xff\x80"]), facts(0)) == []
+        assert len(units(source.message(join_avcc(IDR), facts(0)))) == 1
+    (dropped,) = source.message(b"", facts(0))
+    assert isinstance(dropped, Dropped)
+    assert dropped.reason == "video tag without a picture"
 
 
 @pytest.mark.parametrize("ahead", [[AUD], [SEI], [AUD, SEI], [*CONFIG.sps, *CONFIG.pps], [b"\x6d"]])

@@ -1,5 +1,6 @@
 """A whole farm on the GPUs: one CUDA context each, whoever encodes."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,8 @@ def test_a_farm_has_one_context_on_each_gpu_while_streams_run(
     before = contexts()
     excluded = [uuid for uuid in before if uuid not in all_gpus]
     config = CONFIG.replace("[devices]", f"[devices]\nexclude = {excluded}")
-    with Farm(config) as farm:
+    # not the script: a GPU host may have the packages without an installation
+    with Farm(config, supervisor=(sys.executable, "-P", "-m", "supervisor")) as farm:
         paths = {device["name"]: device["path"] for device in farm.status()["devices"]}
         assert set(paths) == set(all_gpus)
         keys = [f"s{number}" for number in range(4)]

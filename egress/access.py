@@ -3,17 +3,25 @@
 No text that comes from here holds a key.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.access.authorise import Shown, authorise_play
+from common.access.authorise import Shown, authorise_play, play_rules
 from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.signed_url import Direction
+from common.config.access import Way
+from common.config.hooks import HookEvent
 from common.config.ladder import SOURCE
+from common.config.overrides import NO_OVERRIDES
 from common.config.settings import Settings
+from common.config.stream_keys import StreamKeys
+from common.ipc.hook_messages import HookSubject
 from common.ipc.identity import StreamId, split_stream_id, stream_id
 from egress.streams.stream import Stream, StreamState
 from egress.streams.subscribers import Start
+
+SESSION_BYTES = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,8 @@ class PlayWanted:
     wait_ms: int
     use: str = field(default="", repr=False)  # the name of its single-use URL's use; "": none
     until_unix: float = 0.0  # that URL is good
+    needs_hook: bool = False  # and if the app's hook says so
+    play_keys: tuple[str, ...] = field(default=(), repr=False)  # of the stream, it was judged by
 
     @property
     def app(self) -> str:
@@ -40,38 +50,68 @@ class Viewer:
     now_unix: float
 
 
-def judge(
-    settings: Settings,
-    app: str,
-    key: str,
-    rendition: str | None,
-    query: Mapping[str, str],
-    viewer: Viewer,
-) -> PlayWanted | Refusal:
-    """Grant a request for APP/KEY/RENDITION?QUERY, or refuse it.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a viewer asks for: APP/KEY/RENDITION?QUERY."""
 
-    Who is granted something with a `use` has it if that is the first (`OutputContext.used_urls`).
+    app: str
+    key: str = field(repr=False)
+    rendition: str  # "": the source
+    query: Mapping[str, str] = field(repr=False)
+
+    @property
+    def stream_id(self) -> StreamId:
+        return stream_id(self.app, self.key)
+
+
+def judge(
+    settings: Settings, wish: Wish, viewer: Viewer, stream: Stream | None = None
+) -> PlayWanted | Refusal:
+    """Grant what a viewer asks for, or refuse it; `stream` is that stream, if it is here.
+
+    Who is granted something with a `use` has it if that is the first (`OutputContext.claims`).
     """
-    template = settings.template(app)
+    template = settings.template(wish.app)
     if template is None:
-        words = f"there is no app {app}"
+        words = f"there is no app {wish.app}"
         return Refusal(RefusalReason.NOT_FOUND, words, cause=Cause.NO_APP)
-    stream, rendition = stream_id(app, key), rendition or SOURCE
+    rendition, query = wish.rendition or SOURCE, wish.query
     shown = Shown(viewer.host, query.get("key"), query.get("token"))
-    own = settings.stream_keys.get(stream)
-    found = authorise_play(template, own, key, rendition, shown, viewer.now_unix)
+    overrides = stream.overrides if stream is not None else NO_OVERRIDES
+    own = settings.stream_keys.get(wish.stream_id)
+    if overrides.play_keys:
+        own = StreamKeys(play=overrides.play_keys)
+    found = authorise_play(template, own, wish.key, rendition, shown, viewer.now_unix)
     if isinstance(found, Refusal):
         return found
-    names = template.rendition_names()
-    if rendition not in names:
-        return Refusal(
-            RefusalReason.NOT_FOUND,
-            f"there is no rendition {rendition}; there are {', '.join(names)}",
-            cause=Cause.NO_RENDITION,
-        )
+    ladder = settings.template(overrides.template) or template
+    # A hook may name another ladder as its publisher comes.
+    is_known = stream is not None or not template.hooks.takes(HookEvent.ON_PUBLISH)
+    if is_known and rendition not in ladder.rendition_names():
+        return _no_rendition(rendition, ladder.rendition_names())
     start = Start.LIVE if query.get("start") == Start.LIVE.value else Start.GOP
-    use, until_unix = found.single_use(Direction.PLAY, stream, template.signing)
-    return PlayWanted(stream, rendition, start, template.wait_ms, use, until_unix)
+    use, until_unix = found.single_use(Direction.PLAY, wish.stream_id, template.signing)
+    return PlayWanted(
+        wish.stream_id,
+        rendition,
+        start,
+        template.wait_ms,
+        use,
+        until_unix,
+        found.needs_hook,
+        overrides.play_keys,
+    )
+
+
+def hook_subject(settings: Settings, wish: Wish, address: str, protocol: str) -> HookSubject:
+    """Whom a hook is asked about; keys that tfarm checks itself are not passed on."""
+    template = settings.template(wish.app)
+    rules = play_rules(template) if template is not None else ()
+    own = {"token", "key"} if any(Way.KEY in rule for rule in rules) else {"token"}
+    query = {name: value for name, value in wish.query.items() if name not in own}
+    name = secrets.token_urlsafe(SESSION_BYTES)
+    rendition = wish.rendition or SOURCE
+    return HookSubject(wish.app, wish.key, rendition, address, name, protocol, query)
 
 
 def look_up(stream: Stream | None, wanted: PlayWanted) -> Refusal | bool:
@@ -80,6 +120,9 @@ def look_up(stream: Stream | None, wanted: PlayWanted) -> Refusal | bool:
         return False
     rendition = stream.renditions.get(wanted.rendition)
     if rendition is None:
+        names = stream.template.rendition_names()
+        if wanted.rendition not in names:
+            return _no_rendition(wanted.rendition, names)
         words = _omitted(wanted.rendition, stream.transcoded)
         return Refusal(RefusalReason.NOT_FOUND, words, cause=Cause.NO_RENDITION)
     return rendition.has_start
@@ -90,6 +133,11 @@ def not_there(stream: Stream | None, wanted: PlayWanted) -> Refusal:
     if stream is None:
         return Refusal(RefusalReason.NOT_FOUND, "nobody publishes this stream, or it has no video")
     return Refusal(RefusalReason.NOT_FOUND, f"the rendition {wanted.rendition} has no picture yet")
+
+
+def _no_rendition(rendition: str, names: Sequence[str]) -> Refusal:
+    words = f"there is no rendition {rendition}; there are {', '.join(names)}"
+    return Refusal(RefusalReason.NOT_FOUND, words, cause=Cause.NO_RENDITION)
 
 
 def _omitted(rendition: str, renditions: Sequence[str]) -> str:

@@ -11,13 +11,14 @@ from typing import Protocol
 from common.access.address_limits import AddressLimit
 from common.access.bans import Bans
 from common.access.refusals import RefusalTable
-from common.access.used_urls import UsedUrls
+from common.access.used_urls import Claims
 from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
 from common.ipc.identity import ChildId, StreamId
 from egress.streams.registry import Streams
 from egress.streams.stream import Stream
 from egress.streams.waiting import WaitingViewers
+from egress.viewer_hooks import ViewerHooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class OutputContext:
     request_stream: Callable[[StreamId], object]  # have it sent here too, if another egress has it
     refusals: RefusalTable = field(default_factory=RefusalTable)  # of viewers, for status
     bans: Bans = field(default_factory=lambda: Bans(float))  # whom the operator keeps out
-    used_urls: UsedUrls = field(default_factory=UsedUrls)  # signed for one use
+    # the uses of URLs that are signed for one
+    claims: Claims = field(default_factory=lambda: Claims(lambda _: None))
+    hooks: ViewerHooks = field(default_factory=lambda: ViewerHooks(lambda _: True, float, float))
 
 
 @dataclass(frozen=True, slots=True)

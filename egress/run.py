@@ -18,6 +18,7 @@ from common.access.address_limits import AddressBook
 from common.access.bans import Bans
 from common.access.peer_address import Networks
 from common.access.refusals import RefusalTable
+from common.access.used_urls import Claims
 from common.config.settings import Settings
 from common.errors import EnvelopeError
 from common.ipc.api_messages import PlayersWanted
@@ -32,8 +33,10 @@ from common.ipc.control_messages import (
     Positions,
     StreamWanted,
     SwitchGeneration,
+    UrlsUsed,
 )
 from common.ipc.envelope import decode_frames
+from common.ipc.hook_messages import HookAnswer
 from common.ipc.identity import StreamId
 from common.ipc.media_link import MediaListener, Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
@@ -50,6 +53,7 @@ from egress.streams.registry import Streams
 from egress.streams.rendition import Rendition
 from egress.streams.stream import Stream, StreamState
 from egress.streams.waiting import WaitingViewers
+from egress.viewer_hooks import ViewerHooks
 
 log = logging.getLogger("tfarm.egress.run")
 
@@ -71,6 +75,8 @@ class EgressServer:
         self._by_address = AddressBook()
         self._refusals = RefusalTable()
         self._bans = Bans(time.time)
+        self._claims = Claims(lambda uses: process.send(UrlsUsed(uses, time.time())))
+        self._hooks = ViewerHooks(process.send, time.monotonic, time.time)
         self._demand = DemandReports()
         self._scheduler = FlushScheduler(self._loop, time.monotonic, self._waiting)
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
@@ -96,6 +102,8 @@ class EgressServer:
             request_stream=self._request_stream,
             refusals=self._refusals,
             bans=self._bans,
+            hooks=self._hooks,
+            claims=self._claims,
         )
         self._outputs = [make(context) for make in OUTPUTS]
         sockets = ChainMap(*[dict(output.endpoints) for output in self._outputs])
@@ -310,6 +318,7 @@ class EgressServer:
     def configure(self, settings: Settings) -> None:
         self.settings = settings
         exempt = Networks(settings.ingest.exempt_networks)
+        self._hooks.configure(settings)
         self._by_address.configure(settings.egress.max_players_per_address, 0, exempt)
         for output in self._outputs:
             output.configure(settings)
@@ -335,6 +344,10 @@ class EgressServer:
                 self._bans.replace(bans)  # who is here and banned is ended by the next check
             case AddressUsage(usage):
                 self._by_address.set_elsewhere(usage)
+            case UrlsUsed(uses):
+                self._claims.add(uses, time.time())
+            case HookAnswer(_, request_id, verdict):
+                self._hooks.answered(request_id, verdict)
             case IngestLost(stream_id, generation, reason, hold_ms):
                 closed = StreamClosed(stream_id, generation, reason, hold_ms)
                 stream = self._streams.close(closed, time.monotonic())

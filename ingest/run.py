@@ -29,7 +29,9 @@ from common.ipc.control_messages import (
     Refused,
     RequestQueued,
     StreamRevoke,
+    UrlsUsed,
 )
+from common.ipc.hook_messages import HookAnswer
 from common.process.descriptors import raise_limit
 from ingest.capture.files import CaptureFiles
 from ingest.capture.recorder import Recorder
@@ -207,6 +209,10 @@ class Ingest:
                 self._streams.peers_changed(now)
             case AddressUsage(usage):
                 self._admission.set_usage_elsewhere(usage)
+            case UrlsUsed(uses):
+                self._streams.entrance.used(uses)
+            case HookAnswer():
+                self._from_supervisor.hook_answered(message, now)
             case CaptureStream():
                 self._from_supervisor.capture(message)
             case StreamRevoke():

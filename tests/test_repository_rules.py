@@ -42,6 +42,7 @@ TESTED_ELSEWHERE = {
     "api/exposition.py": "tests/api/test_metrics.py",
     "common/ipc/api_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/capture_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
+    "common/ipc/hook_messages.py": "likewise",
     "ingest/streams/captures.py": "a protocol; tests/ingest/capture has who keeps to it",
     "common/ipc/command_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",
     "common/ipc/control_messages.py": "values; tests/common/ipc/test_envelope.py takes every kind",

@@ -15,11 +15,13 @@ from common.access.keys import OWN, entry_of, play_digests, publish_entries
 from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.signed_url import Direction, Grant, Request, TokenFault, check
 from common.config.access import Rules, Signing, Way, effective_rules, is_open
+from common.config.hooks import HookEvent
 from common.config.ladder import Template
 from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
 
 SIGNED = "signed"  # the entry of those whose URL is signed, by whichever key
+HOOK = "hook"  # the entry of those whom a hook alone lets in
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Admitted:
 
     entry: str = ""
     grant: Grant | None = None  # of the URL's signature
+    needs_hook: bool = False  # and if the app's hook says so
 
     def single_use(self, direction: Direction, stream: str, signing: Signing) -> tuple[str, float]:
         """The name of a single-use URL's use, and until when (Unix time) it is good.
@@ -51,6 +54,7 @@ class Admitted:
 
 
 _Proof = Admitted | Refusal
+_ENTRIES = {Way.OPEN: "", Way.SIGNED: SIGNED, Way.HOOK: HOOK}
 
 
 class _Judge:
@@ -61,7 +65,8 @@ class _Judge:
     ) -> None:
         self._template, self._own = template, own
         self._request, self._shown, self._now_unix = request, shown, now
-        self._proofs: dict[Way, _Proof] = {Way.OPEN: Admitted()}
+        hook = Admitted(HOOK, needs_hook=True)
+        self._proofs: dict[Way, _Proof] = {Way.OPEN: Admitted(), Way.HOOK: hook}
 
     def proof(self, way: Way) -> _Proof:
         """That a way is fulfilled, or why not."""
@@ -135,6 +140,7 @@ def publish_rules(template: Template, own: StreamKeys | None = None) -> Rules:
         template.publish_rules,
         has_keys=has_keys or template.needs_stream_key,
         is_signed=bool(template.signing.keys),
+        has_hook=template.hooks.takes(HookEvent.ON_PUBLISH),
     )
 
 
@@ -144,14 +150,15 @@ def play_rules(template: Template, own: StreamKeys | None = None) -> Rules:
         template.play_rules,
         has_keys=bool(play_digests(template, own)),
         is_signed=bool(template.signing.keys),
+        has_hook=template.hooks.takes(HookEvent.ON_PLAY),
     )
 
 
 def is_key_secret(settings: Settings, stream_id: str) -> bool:
-    """Whether who knows a stream's key may publish it: nothing else is asked for."""
+    """Whether who knows a stream's key may publish it: no other credential is asked for."""
     template = settings.template(stream_id.partition("/")[0])
     own = settings.stream_keys.get(stream_id)
-    return template is None or is_open(publish_rules(template, own))
+    return template is None or not is_key_a_name(template, own)
 
 
 def is_open_to_players(settings: Settings, stream_id: str) -> bool:
@@ -169,29 +176,38 @@ def publish_entry_names(template: Template, own: StreamKeys | None) -> Collectio
             keys = publish_entries(template, own)
             found += [name for name, digests in keys.items() if digests]
         else:
-            found.append(SIGNED if Way.SIGNED in rule else "")
+            found.append(_ENTRIES[rule[0]])
     return found
 
 
 def is_key_a_name(template: Template, own: StreamKeys | None) -> bool:
-    """Whether a stream key is no credential: who publishes has to show another one."""
-    return not is_open(publish_rules(template, own))
+    """Whether a stream key is no credential: who publishes has to show another one.
+
+    What a hook takes for one is not known.
+    """
+    return all(Way.KEY in rule or Way.SIGNED in rule for rule in publish_rules(template, own))
 
 
 def _apply(rules: Rules, judge: _Judge) -> Admitted | Refusal:
     missed: list[list[Way]] = []
+    found: Admitted | None = None
     for rule in rules:
         proofs = [judge.proof(way) for way in rule]
-        if all(isinstance(proof, Admitted) for proof in proofs):
-            return _joined([proof for proof in proofs if isinstance(proof, Admitted)])
-        missed.append([way for way in rule if isinstance(judge.proof(way), Refusal)])
-    return _why_not(missed, judge)
+        good = [proof for proof in proofs if isinstance(proof, Admitted)]
+        if len(good) < len(rule):
+            missed.append([way for way in rule if isinstance(judge.proof(way), Refusal)])
+        elif not (joined := _joined(good)).needs_hook:
+            return joined
+        else:
+            found = found or joined
+    return found or _why_not(missed, judge)
 
 
 def _joined(proofs: Sequence[Admitted]) -> Admitted:
-    """All proofs of a rule: its entry is that of the first way, a key before a signature."""
+    """All proofs of a rule: its entry is that of the first way: key, signature, hook."""
     grants = [proof.grant for proof in proofs if proof.grant is not None]
-    return Admitted(proofs[0].entry, grants[0] if grants else None)
+    needs_hook = any(proof.needs_hook for proof in proofs)
+    return Admitted(proofs[0].entry, grants[0] if grants else None, needs_hook)
 
 
 def _why_not(missed: Sequence[Sequence[Way]], judge: _Judge) -> Refusal:

@@ -20,7 +20,9 @@ class Credentials:
     """Those of one publisher."""
 
     address: str = ""  # of its subscriber; "": not told
-    entry: str = ""  # of `common.access.keys`; "": no key was asked for
+    # Of `common.access.authorise`; "": nothing was asked for. Behind a colon may stand who a hook
+    # says it is.
+    entry: str = ""
 
 
 UNTOLD = Credentials()  # those of one of whom nothing was said
@@ -36,7 +38,7 @@ def may_succeed(owner: Credentials, newcomer: Credentials, entries: Collection[s
 
     `entries` are those that let a publisher in today.
     """
-    if not (owner.address and newcomer.address) or owner.entry not in entries:
+    if not (owner.address and newcomer.address) or owner.entry.partition(":")[0] not in entries:
         return True  # of one of them an ingest of an earlier version said nothing
     if owner.entry or newcomer.entry:
         return owner.entry == newcomer.entry

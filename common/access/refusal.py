@@ -34,6 +34,8 @@ class Cause(StrEnum):
     EXPIRED = "expired"  # a signed URL
     OTHER_SCOPE = "other-scope"  # a URL signed for another direction, network or rendition
     USED = "used"  # a signed URL that was for one use
+    HOOK_DENIED = "hook-denied"  # the app's hook says no
+    HOOK_FAILED = "hook-failed"  # it has no answer
     NO_APP = "no-app"
     NO_RENDITION = "no-rendition"
     BAD_ADDRESS = "bad-address"  # it names no stream, or has characters that none has

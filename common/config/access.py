@@ -15,6 +15,7 @@ class Way(StrEnum):
     OPEN = "open"  # nothing is asked for
     KEY = "key"  # one of the configured keys, as ?key=
     SIGNED = "signed"  # a signature of the URL, as ?token=
+    HOOK = "hook"  # what the app's hook answers
 
 
 # A rule lets in who fulfils all its ways; one of a list of rules is enough.
@@ -33,12 +34,18 @@ class Signing:
     clock_skew_s: float = 30.0  # that the clock of who signs may be off
 
 
-def effective_rules(given: Rules, *, has_keys: bool, is_signed: bool) -> Rules:
-    """The rules that hold: those given, else one for each way that is configured."""
+def effective_rules(given: Rules, *, has_keys: bool, is_signed: bool, has_hook: bool) -> Rules:
+    """The rules that hold: those given, else one for each of keys and signatures.
+
+    A hook is asked about whoever fulfils one of these.
+    """
     if given:
         return given
     ways = [way for way, is_there in ((Way.KEY, has_keys), (Way.SIGNED, is_signed)) if is_there]
-    return tuple((way,) for way in ways) or EVERYBODY
+    hook = (Way.HOOK,) if has_hook else ()
+    if not ways:
+        return (hook,) if hook else EVERYBODY
+    return tuple((way, *hook) for way in ways)
 
 
 def is_open(rules: Sequence[Rule]) -> bool:

@@ -2,13 +2,16 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from common.config.access import Rule, Way
-from common.config.values import Json, Kind
+from common.config.values import Json, Kind, whole
 
 MIN_SECRET_CHARS = 16
 MAX_SECRET_CHARS = 256
 _WAY = "|".join(way.value for way in Way if way is not Way.OPEN)
+MAX_URL_CHARS = 1024
+_URL = re.compile(r"https?://[^\s/?#@\\]+(?:[/?][^\s#\\]*)?")
 _RULE = re.compile(rf"open|(?:{_WAY})(?:\+(?:{_WAY}))*")
 
 
@@ -32,8 +35,33 @@ class AccessRule(Kind):
         return {"type": "string", "pattern": f"^(?:{_RULE.pattern})$"}
 
 
+class HookUrl(Kind):
+    """The address of a hook."""
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or not _URL.fullmatch(value) or len(value) > MAX_URL_CHARS:
+            raise ValueError(
+                "must be http://HOST or https://HOST, with a port, a path and a query if need be, "
+                "and without user and password"
+            )
+        try:
+            parts = urlsplit(value)
+            is_good = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_good = False
+        if not is_good:
+            raise ValueError("must have a host, and a port from 1 to 65535 if any")
+        return value
+
+    def range(self) -> str:
+        return "`http://…` or `https://…`"
+
+    def schema(self) -> Json:
+        return {"type": "string", "pattern": whole(_URL), "maxLength": MAX_URL_CHARS}
+
+
 class SigningSecret(Kind):
-    """The secret of a signing key. The problem never shows it."""
+    """The secret of a signing key or of a hook. The problem never shows it."""
 
     def read(self, value: Any) -> str:
         if not isinstance(value, str) or not MIN_SECRET_CHARS <= len(value) <= MAX_SECRET_CHARS:

@@ -10,10 +10,17 @@ from typing import Any
 from common.config.keys import Holds, Table
 from common.config.ladder import Template
 from common.config.model import SECTIONS, File, Reading
-from common.config.model_access import LimitsTable, SigningTable
+from common.config.model_access import HooksTable, LimitsTable, SigningTable
 from common.config.model_templates import TemplateTable
 from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
+
+# The tables of a template that give one dataclass each, by their name here and there.
+_TABLES: dict[str, type[Table]] = {
+    "limits": LimitsTable,
+    "signing": SigningTable,
+    "hooks": HooksTable,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +114,9 @@ def _of_template(old: Template, new: Template, path: str) -> Iterator[Change]:
         if setting not in seen and getattr(old, setting) != getattr(new, setting):
             yield Change(f"{path}.{declared.name}", declared.key.holds)
         seen.add(setting)  # keys in clear and as digests are one setting
-    for declared in LimitsTable.declared():
-        setting = declared.key.setting
-        if getattr(old.limits, setting) != getattr(new.limits, setting):
-            yield Change(f"{path}.limits.{declared.name}", declared.key.holds)
-    for declared in SigningTable.declared():
-        setting = declared.key.setting
-        if getattr(old.signing, setting) != getattr(new.signing, setting):
-            yield Change(f"{path}.signing.{declared.name}", declared.key.holds)
+    for name, table in _TABLES.items():
+        before, after = getattr(old, name), getattr(new, name)
+        for declared in table.declared():
+            setting = declared.key.setting
+            if getattr(before, setting) != getattr(after, setting):
+                yield Change(f"{path}.{name}.{declared.name}", declared.key.holds)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from common.access.exposure import is_local
 from common.config.access import Rules, Way
+from common.config.hooks import HookEvent
 from common.config.ladder import SOURCE, RateControl, Rendition, Takeover, Template
 from common.config.policy import never_tried, unserved
 from common.config.settings import ApiSettings, Settings
@@ -81,12 +82,14 @@ def _of_template(template: Template, path: str) -> Iterator[Conflict]:
     elif useless := never_tried(template.policy):
         yield Conflict(f"{path}.policy[{useless[0]}]", useless[1])
     has_keys = template.publish_keys or template.needs_stream_key or template.signing.keys
-    is_open = (Way.OPEN,) in template.publish_rules or not has_keys
+    is_closed = has_keys or template.hooks.takes(HookEvent.ON_PUBLISH)
+    is_open = (Way.OPEN,) in template.publish_rules or not is_closed
     if template.takeover is Takeover.ALWAYS and is_open:
-        keys = ("publish_keys", "publish_keys_sha256", "stream_keys", "signing", "publish_rules")
+        names = ("publish_keys", "publish_keys_sha256", "stream_keys")
+        keys = (*names, "signing", "hooks", "publish_rules")
         yield Conflict(
             f"{path}.takeover",
-            '"always" needs publish_keys or signing: else anyone takes over anyone',
+            '"always" needs publish_keys, signing or hooks: else anyone takes over anyone',
             tuple(f"{path}.{key}" for key in keys),
         )
 
@@ -118,6 +121,9 @@ def _of_rules(template: Template, own: Mapping[str, StreamKeys]) -> Iterator[Con
         ),
     )
     path = f"templates.{template.name}"
+    if template.hooks.url and not template.hooks.secret:
+        problem = "is needed where there is a url: by it the hook knows that tfarm asks"
+        yield Conflict(f"{path}.hooks.secret", problem, (f"{path}.hooks.url",))
     for side, rules, has_keys in sides:
         if not rules:
             continue
@@ -131,6 +137,10 @@ def _of_rules(template: Template, own: Mapping[str, StreamKeys]) -> Iterator[Con
             yield Conflict(at, f'"key" lets nobody in: there are no {side}_keys', keys)
         elif has_keys and Way.KEY not in ways:
             yield Conflict(at, f'no rule names "key": {side}_keys would let nobody in', keys)
+        event = HookEvent(f"on_{side}")
+        if Way.HOOK in ways and not template.hooks.takes(event):
+            problem = f'"hook" lets nobody in: hooks has no url, or events without {event.value}'
+            yield Conflict(at, problem, (f"{path}.hooks.url", f"{path}.hooks"))
         if Way.SIGNED in ways and not template.signing.keys:
             problem = '"signed" lets nobody in: signing has no keys'
             yield Conflict(at, problem, (f"{signing}.keys", signing))

@@ -11,6 +11,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from common.config.access import NOBODY, Rules, Signing
+from common.config.hooks import Hooks
 from common.config.limits import StreamLimits
 
 SOURCE = "source"  # the rendition that is the stream as published, not transcoded
@@ -101,6 +102,7 @@ class Template:
     signing: Signing = field(default_factory=Signing)
     publish_rules: Rules = ()  # empty: one for each way that is configured
     play_rules: Rules = ()  # likewise
+    hooks: Hooks = field(default_factory=Hooks)
 
     def rendition_names(self) -> tuple[str, ...]:
         return (*(rendition.name for rendition in self.renditions), SOURCE)
@@ -113,6 +115,7 @@ class Template:
             play_keys=(),
             needs_stream_key=False,
             signing=Signing(),
+            hooks=Hooks(),
             publish_rules=NOBODY,
             play_rules=NOBODY,
         )

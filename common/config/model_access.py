@@ -1,4 +1,4 @@
-"""The keys of templates that say who may publish and play, and at most what. Pure.
+"""The keys of templates that say who may publish and play, at most what, and who is asked. Pure.
 
 The rest of a template is in `common/config/model_templates.py`.
 """
@@ -9,13 +9,14 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import model_validator
 
 from common.config.access import Signing
-from common.config.access_values import SigningSecret
+from common.config.access_values import HookUrl, SigningSecret
+from common.config.hooks import HookEvent, Hooks, OnError
 from common.config.key_values import KeyTexts, digest
 from common.config.keys import Holds, Table, key, tables
 from common.config.limits import MAX_REFERENCE_FRAMES, StreamLimits
 from common.config.picture_values import FrameSize
 from common.config.stream_keys import StreamKeys
-from common.config.values import Bitrate, Integer, Json, Name, Seconds
+from common.config.values import Bitrate, Choice, Integer, Json, Name, Seconds, Text
 
 NOW, NEW_STREAMS = Holds.NOW, Holds.NEW_STREAMS
 
@@ -96,6 +97,68 @@ class SigningTable(Table):
         if "keys" in given:
             given["keys"] = tuple(given["keys"].items())
         return Signing(**given)
+
+
+class HooksTable(Table):
+    """`[templates.APP.hooks]`."""
+
+    title: ClassVar[str] = "an HTTP server that decides and is told"
+
+    url: Annotated[str, HookUrl()] = key(
+        Hooks,
+        "url",
+        "where events are sent to, as JSON by POST",
+        NOW,
+        default="none",
+        example="https://hooks.example.com/tfarm",
+    )
+    secret: Annotated[str, SigningSecret()] = key(
+        Hooks,
+        "secret",
+        "what is sent is signed with it (HMAC-SHA256); needed with `url`",
+        NOW,
+        default="none",
+        example="the output of `openssl rand -hex 32`",
+    )
+    events: tuple[Annotated[HookEvent, Choice(HookEvent)], ...] = key(
+        Hooks,
+        "events",
+        "those that are sent. `on_publish` and `on_play` are asked, where the rules say so; the "
+        "others are told",
+        NOW,
+        schema={"uniqueItems": True},
+    )
+    deadline: Annotated[float, Seconds(0.1, 30)] = key(
+        Hooks, "deadline_s", "who asks waits so long for the answer", NOW
+    )
+    on_error: Annotated[OnError, Choice(OnError)] = key(
+        Hooks, "on_error", "what becomes of one who asks when there is no answer", NOW
+    )
+    cache: Annotated[float, Seconds(0, 86_400)] = key(
+        Hooks,
+        "cache_s",
+        "an answer is good so long for the same question: stream, rendition, address and query. An "
+        "answer may say its own time. 0: each is asked",
+        NOW,
+    )
+    retry: Annotated[float, Seconds(0, 86_400)] = key(
+        Hooks, "retry_s", "for how long `on_unpublish` and `on_stop` are tried", NOW
+    )
+    parallel: Annotated[int, Integer(1, 100)] = key(
+        Hooks,
+        "parallel",
+        "requests of one stream at a time. With 1 they arrive in order; with more, `sequence` says "
+        "the order",
+        NOW,
+    )
+    ca_file: Annotated[str, Text()] = key(
+        Hooks,
+        "ca_file",
+        "PEM file of the certificates that are trusted, an absolute path",
+        NOW,
+        default="the system's",
+        example="/etc/tfarm/hooks-ca.pem",
+    )
 
 
 class StreamKeysTable(Table):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from common.config.access_values import AccessRule
 from common.config.conflicts import MAX_RENDITIONS
+from common.config.hooks import Hooks
 from common.config.key_values import StreamKey, digest
 from common.config.keys import Holds, Table, key, needed, tables
 from common.config.ladder import (
@@ -20,7 +21,12 @@ from common.config.ladder import (
     Template,
 )
 from common.config.limits import StreamLimits
-from common.config.model_access import LimitsTable, SigningTable, StreamKeysTable
+from common.config.model_access import (
+    HooksTable,
+    LimitsTable,
+    SigningTable,
+    StreamKeysTable,
+)
 from common.config.settings import DEFAULT_RENDITIONS, Calibration
 from common.config.stream_keys import StreamKeys
 from common.config.values import (
@@ -270,7 +276,7 @@ class TemplateTable(Table):
         "who may publish: each rule names what must be shown, and one rule is enough. "
         '`["key+signed"]` needs both, `["key", "signed"]` either, `["open"]` nothing',
         NOW,
-        default="each of `publish_keys` and `signing` that is configured, else open",
+        default="each of `publish_keys` and `signing` that is configured, with `hooks`",
         example=["key", "signed"],
         schema={"uniqueItems": True},
     )
@@ -279,12 +285,13 @@ class TemplateTable(Table):
         "play_rules",
         "the same for players",
         NOW,
-        default="each of `play_keys` and `signing` that is configured, else open",
+        default="each of `play_keys` and `signing` that is configured, with `hooks`",
         example=["signed", "key"],
         schema={"uniqueItems": True},
     )
     limits: LimitsTable = tables()
     signing: SigningTable = tables()
+    hooks: HooksTable = tables()
     stream_keys: dict[Annotated[str, StreamKey()], StreamKeysTable] = tables(
         schema={"propertyNames": StreamKey().schema()}
     )
@@ -313,6 +320,8 @@ class TemplateTable(Table):
             given["limits"] = StreamLimits(**self.limits.settings())
         if self.signing is not None:
             given["signing"] = self.signing.signing()
+        if self.hooks is not None:
+            given["hooks"] = Hooks(**self.hooks.settings())
         return Template(name=app, **(given | {"renditions": renditions}))
 
     def own_keys(self) -> dict[str, StreamKeys]:

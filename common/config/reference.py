@@ -15,7 +15,12 @@ from pydantic.json_schema import GenerateJsonSchema
 from common.config.keys import HOLDS_MEAN, Declared, Table, Tables, facts, sentence
 from common.config.ladder import Rendition
 from common.config.model import File
-from common.config.model_access import LimitsTable, SigningTable, StreamKeysTable
+from common.config.model_access import (
+    HooksTable,
+    LimitsTable,
+    SigningTable,
+    StreamKeysTable,
+)
 from common.config.model_templates import CalibrationTable, RenditionTable, TemplateTable
 from common.config.settings import DEFAULT_RENDITIONS
 from common.config.values import Json
@@ -36,6 +41,7 @@ def tables() -> dict[str, type[Table]]:
         "[templates.APP]": TemplateTable,
         "[templates.APP.limits]": LimitsTable,
         "[templates.APP.signing]": SigningTable,
+        "[templates.APP.hooks]": HooksTable,
         "[templates.APP.stream_keys.KEY]": StreamKeysTable,
         "[[templates.APP.renditions]]": RenditionTable,
         "[[calibration]]": CalibrationTable,

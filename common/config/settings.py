@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from common.config.ladder import Pipeline, Rendition, Template
+from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.config.stream_keys import StreamKeys
 
 
@@ -147,24 +148,42 @@ class Settings:
     stream_keys: dict[str, StreamKeys] = field(default_factory=dict)  # by APP/KEY
     api: ApiSettings = field(default_factory=ApiSettings)
 
-    def template_of(self, stream_id: str) -> Template | None:
+    def template_of(
+        self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES
+    ) -> Template | None:
         """The template of a stream, with the limits that are its own; it lets nobody in.
 
         It travels with the stream, also to processes that are to know no keys.
         """
-        template, own = self.template(stream_id.partition("/")[0]), self.stream_keys.get(stream_id)
+        app = stream_id.partition("/")[0]
+        template, own = self.template(overrides.template or app), self.stream_keys.get(stream_id)
+        template = template or self.template(app)  # it may have gone since it was named
         if template is None:
             return None
         closed = template.without_access()
-        if own is None or own.limits is None:
-            return closed
-        return replace(closed, limits=own.limits)
+        limits = overrides.limits or (own.limits if own is not None else None)
+        return closed if limits is None else replace(closed, limits=limits)
 
-    def without_access(self) -> "Settings":
+    def without_hook_secrets(self) -> "Settings":
+        """The same for processes that send nothing to hooks."""
+        return replace(
+            self,
+            templates=tuple(
+                replace(template, hooks=replace(template.hooks, secret=""))
+                for template in self.templates
+            ),
+        )
+
+    def without_access(self, *, has_hooks: bool = False) -> "Settings":
         """The same for processes that let nobody in: they learn no keys."""
         return replace(
             self,
-            templates=tuple(template.without_access() for template in self.templates),
+            templates=tuple(
+                replace(template.without_access(), hooks=template.hooks)
+                if has_hooks
+                else template.without_access()
+                for template in self.templates
+            ),
             stream_keys={
                 stream: StreamKeys(limits=own.limits)
                 for stream, own in self.stream_keys.items()

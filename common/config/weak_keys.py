@@ -1,9 +1,11 @@
-"""Keys that keep few out: short ones, and one for two streams. Pure.
+"""Keys that keep few out: short ones, one for two streams; and hooks in clear. Pure.
 
 They are warnings of `tfarm check`: a farm takes them. Only the file's form has keys in clear.
 """
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from common.config.key_values import DIGEST, digest
 from common.config.model import File
@@ -35,8 +37,22 @@ def _of_templates(tables: Mapping[str, TemplateTable]) -> list[ConfigFault]:
     return [
         ConfigFault(f"templates.{app}.{path}", problem)
         for app, table in tables.items()
-        for path, problem in (*_short(table), *_shared(table))
+        for path, problem in (*_short(table), *_shared(table), *_unencrypted(table))
     ]
+
+
+def _unencrypted(table: TemplateTable) -> Iterator[tuple[str, str]]:
+    """Hooks that are asked over a network, in clear."""
+    parts = urlsplit(table.hooks.url or "") if table.hooks is not None else urlsplit("")
+    if parts.scheme == "http" and not _is_here(parts.hostname or ""):
+        yield "hooks.url", "is not encrypted: who is on the way can answer in its place; take https"
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _keys(table: TemplateTable) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -14,6 +14,7 @@ from common.access.credentials import UNTOLD, Credentials
 from common.access.refusal import Refusal
 from common.access.refusals import RefusalStatus
 from common.config.ladder import Pipeline, SourceFormat, Template
+from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.config.settings import Settings
 from common.ipc.envelope import message
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
@@ -122,6 +123,7 @@ class PublishRequest:
     address: str
     is_at_limit: bool = False
     credentials: Credentials = UNTOLD
+    overrides: StreamOverrides = NO_OVERRIDES
 
 
 @message("source-estimate")
@@ -258,6 +260,15 @@ class StreamWanted:
     child: ChildId
     stream_id: StreamId
     renditions: tuple[str, ...] = ()  # none named: all
+
+
+@message("urls-used")
+@dataclass(frozen=True, slots=True)
+class UrlsUsed:
+    """Ingest or egress has let somebody in by single-use URLs; the supervisor tells the others."""
+
+    uses: tuple[tuple[str, float], ...]  # of `common.access.used_urls`: digest, until (Unix time)
+    at_unix: float = 0.0
 
 
 @message("positions")

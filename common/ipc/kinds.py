@@ -34,6 +34,7 @@ class ChildKind:
     memory_is_limited: bool = False  # by `worker.max_memory`
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
+    calls_hooks: bool = False  # and is told the secrets that sign what it sends
 
 
 # What an operator may do by HTTP; who does it is checked in the child (`api/access.py`).
@@ -111,19 +112,28 @@ KINDS: Final[dict[str, ChildKind]] = {
             is_vital=True,
             admits=True,
         ),
+        ChildKind(
+            "hooks",
+            module="hooks",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="who asks a hook meanwhile gets what `on_error` says; no stream notices",
+            count=lambda settings: int(any(t.hooks.url for t in settings.templates)),
+            calls_hooks=True,
+        ),
     )
 }
 
 
 def settings_for(kind: str, settings: Settings) -> Settings:
-    """What a child of a kind is told: keys only where it admits somebody by them."""
+    """What a child of a kind is told: keys only where it has a use for them."""
     found = KINDS.get(kind)
-    closed = settings.without_access()
+    closed = settings.without_access(has_hooks=found is not None and found.calls_hooks)
     if found is None:
         return closed
     if found.commands:
         return replace(closed, api=settings.api)
-    return replace(settings, api=closed.api) if found.admits else closed
+    return replace(settings.without_hook_secrets(), api=closed.api) if found.admits else closed
 
 
 def has_devices(kind: str) -> bool:

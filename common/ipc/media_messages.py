@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from common.config.ladder import Template
+from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.ipc.envelope import message
 from common.ipc.identity import Generation, StreamId
 from common.media.clock import ClockReference
@@ -125,6 +126,7 @@ class StreamOpen:
     template: Template
     renditions: tuple[str, ...]  # the transcoded renditions to expect; known before their first tag
     splice_ms: int | None = None
+    overrides: StreamOverrides = NO_OVERRIDES  # of what its app has
 
 
 @message("stream-closed")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from common.access.credentials import UNTOLD, Credentials
 from common.config.ladder import OmittedRendition, SourceFormat
+from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.media.clock import ClockReference
 
@@ -64,6 +65,7 @@ class PublisherStatus:
     owner: Credentials = UNTOLD  # of the publisher, or of the last one
     bytes: int = 0  # of pictures and sound
     av_skew_ms: float = 0.0  # how much later sound comes than pictures; 0: nothing is known
+    overrides: StreamOverrides = NO_OVERRIDES  # of what its app has
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,12 @@ import contextlib
 import fcntl
 import socket
 import struct
+import sys
 import termios
 from array import array
 
+_INFO_BYTES = 256
+_TAKEN = slice(120, 128)  # tcpi_bytes_acked of struct tcp_info (linux/tcp.h), since Linux 4.1
 _RESET = struct.pack("ii", 1, 0)  # linger for no time: RST in place of FIN
 
 
@@ -23,6 +26,15 @@ def unsent_bytes(sock: socket.socket) -> int:
     except (OSError, ValueError):  # it is closed
         return 0
     return count[0]
+
+
+def taken_bytes(sock: socket.socket) -> int:
+    """How many bytes the peer of a TCP connection has acknowledged since its start."""
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+    except OSError:  # it is closed, or no TCP
+        return 0
+    return int.from_bytes(info[_TAKEN], sys.byteorder) if len(info) >= _TAKEN.stop else 0
 
 
 def close_now(sock: socket.socket) -> None:

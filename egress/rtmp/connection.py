@@ -72,7 +72,7 @@ class Host(Protocol):
 
     def on_play(self, connection: "Connection", request: PlayRequested) -> None: ...
 
-    def on_play_ended(self, connection: "Connection") -> None:
+    def on_play_ended(self, connection: "Connection", reason: str) -> None:
         """It plays or asks for nothing any more."""
 
     def on_closed(self, connection: "Connection", reason: str) -> None: ...
@@ -174,7 +174,7 @@ class Connection:
         """Refuse the play request that was raised last, and close once the text has arrived."""
         self._timer.cancel()
         self._session.reject(self._request_id, play_code(refusal.reason), refusal.words)
-        self._leave_channel(discard=True)
+        self._leave_channel(refusal.words, discard=True)
         self._end(f"refused: {refusal.reason}: {refusal.words}")
         self.player.control(self._session.data_to_send())
         self.pump()
@@ -184,7 +184,7 @@ class Connection:
         match self.state:
             case ConnectionState.PLAYING:
                 self._session.end_play(self._message_stream_id, reason)
-                self._leave_channel(discard=False)
+                self._leave_channel(reason, discard=False)
                 self._hears_until_s = self._host.now() + AFTER_S
                 self._end(reason)
                 self.player.finish(self._session.data_to_send())
@@ -224,7 +224,7 @@ class Connection:
         """
         if self.state is ConnectionState.CLOSED:
             return
-        self._leave_channel(discard=True)
+        self._leave_channel(self._reason or reason, discard=True)
         self.state = ConnectionState.CLOSED
         self._timer.cancel()
         self._reader.stop()
@@ -315,12 +315,12 @@ class Connection:
         else:
             self.close(self._reason)
 
-    def _leave_channel(self, *, discard: bool) -> None:
+    def _leave_channel(self, reason: str, *, discard: bool) -> None:
         channel, self.channel = self.channel, None
         if channel is not None:
             channel.remove(self)
         self.player.leave(discard=discard)
-        self._host.on_play_ended(self)
+        self._host.on_play_ended(self, reason)
 
     # ---- bytes in -----------------------------------------------------------------------------
 
@@ -351,7 +351,7 @@ class Connection:
                 self._on_play(event)
             case PlayEnded(stream_id):
                 if stream_id == self._message_stream_id and self.channel is not None:
-                    self._leave_channel(discard=True)
+                    self._leave_channel("the player stopped", discard=True)
                     self.state = ConnectionState.IDLE
                     self._idle_s = self._host.now()
             case PlayPauseRequested(stream_id, paused):
@@ -377,8 +377,9 @@ class Connection:
     def _on_play(self, request: PlayRequested) -> None:
         if self.channel is not None:
             # One stream a connection: a play on another message stream replaces this one.
-            self._session.end_play(self._message_stream_id, "another play on this connection")
-            self._leave_channel(discard=True)
+            reason = "another play on this connection"
+            self._session.end_play(self._message_stream_id, reason)
+            self._leave_channel(reason, discard=True)
         self.state = ConnectionState.IDLE
         self._request_id = request.request_id
         self._message_stream_id = request.message_stream_id

@@ -6,18 +6,16 @@ from common.errors import AddressError
 from common.ipc.identity import stream_id
 from common.process.log import key_hash, stream_label
 from common.rtmp.address import parse_play
-from egress.access import PlayWanted, Viewer, judge
+from egress.access import Wish
 
 
-def judge_address(
-    settings: Settings, app: str, tc_url: str, name: str, viewer: Viewer
-) -> PlayWanted | Refusal:
-    """Grant a play request what its address asks for, or refuse it."""
+def wish_of(app: str, tc_url: str, name: str) -> Wish | Refusal:
+    """What the address of a play request asks for, or why it cannot be served."""
     try:
         address = parse_play(app, tc_url, name)
     except AddressError as error:
         return Refusal(RefusalReason.NOT_FOUND, str(error), cause=Cause.BAD_ADDRESS)
-    return judge(settings, address.app, address.key, address.rendition, address.query, viewer)
+    return Wish(address.app, address.key, address.rendition or "", address.query)
 
 
 def label_of(settings: Settings, app: str, tc_url: str, name: str) -> str:

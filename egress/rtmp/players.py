@@ -9,32 +9,23 @@ import asyncio
 import contextlib
 import logging
 import socket
-import time
-from functools import partial
 
-from common.access.authorise import used_before
 from common.access.fair_turns import Budget
-from common.access.peer_address import Networks, host_of, subscriber
-from common.access.refusal import Cause, Refusal, RefusalReason
-from common.access.refusals import Attempted, RefusalStatus
-from common.access.wrong_keys import WrongKeys
-from common.config.limits import too_many_players
+from common.access.peer_address import Networks
 from common.config.settings import Settings
 from common.errors import EnvelopeError
-from common.ipc.identity import StreamId
 from common.process.descriptors import raise_limit
 from common.process.fair_reading import FairReading
-from common.process.log import PeerLines, more, stream_label
+from common.process.log import more
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
-from egress.access import PlayWanted, Viewer, look_up, not_there
+from egress.access import PlayWanted
 from egress.output import OutputContext, ViewerStatus
 from egress.rtmp.connection import Connection, ConnectionState
 from egress.rtmp.fanout import Channels
 from egress.rtmp.from_units import CHUNK_SIZE
-from egress.rtmp.play_address import judge_address, label_of
-from egress.streams.stream import StreamState
+from egress.rtmp.play_requests import PlayRequests
 
 log = logging.getLogger("tfarm.egress.rtmp.players")
 
@@ -62,8 +53,6 @@ class Players:
             ("adopted", "declined", "refused", "played", "closed", "stalled"), 0
         )
         self._context = context
-        self._streams = context.streams
-        self._waiting = context.waiting
         self._by_address = context.by_address
         self._loop = asyncio.get_running_loop()
         self._settings = Settings()
@@ -72,9 +61,7 @@ class Players:
         self._connections: set[Connection] = set()
         self._last_number = 0
         self._max_descriptors = raise_limit()
-        self._lines = PeerLines()
-        self._is_stopping = False
-        self._wrong_keys = WrongKeys()
+        self.requests = PlayRequests(context, self._connections, self.channels, self.counters)
         self._bans_seen = 0  # the version of the list
         self._all_closed = asyncio.Event()
 
@@ -89,7 +76,7 @@ class Players:
             Budget(players * PLAYER_CPU_S, players * PLAYER_BYTES),
             Networks(settings.ingest.exempt_networks),
         )
-        self._wrong_keys.configure(Networks(settings.ingest.exempt_networks))
+        self.requests.configure(settings)
 
     # ---- connections --------------------------------------------------------------------------
 
@@ -101,7 +88,7 @@ class Players:
 
     def _adopt(self, tcp: socket.socket, snapshot: bytes) -> str | None:
         limits = self._settings.egress
-        if self._is_stopping:
+        if self.requests.is_stopping:
             return "this egress is stopping"
         if limits.processes > 1 and len(self._connections) >= limits.max_players:
             return (
@@ -144,10 +131,10 @@ class Players:
             self._all_closed.set()
         self.counters["closed"] += 1
         self.counters["stalled"] += reason == "took no byte for too long"
-        if (held := self._may_log(connection)) is not None:
+        if (held := self.requests.may_log(connection)) is not None:
             log.info(
                 "player closed stream=%s address=%s seconds=%.1f dropped=%d reason=%s%s",
-                self._label(connection) or "?",
+                self.requests.label(connection) or "?",
                 connection.address,
                 self.now() - connection.opened_s,
                 connection.player.dropped,
@@ -189,13 +176,13 @@ class Players:
 
     def _end_banned(self) -> None:
         for connection in tuple(self._connections):
-            banned = self._banned(connection, connection.wanted)
+            banned = self.requests.banned(connection, connection.wanted)
             if banned is not None:
                 connection.finish(banned.words)
 
     async def stop(self, reason: str) -> None:
         """Take no more; tell all players that it is over, and let their last bytes go out."""
-        self._is_stopping = True
+        self.requests.is_stopping = True
         log.info("stopping players=%d", len(self._connections))
         for connection in tuple(self._connections):
             connection.finish(reason)
@@ -215,136 +202,8 @@ class Players:
 
     def on_play(self, connection: Connection, request: PlayRequested) -> None:
         """A player asks for a stream."""
-        connection.asked = request
-        limits = self._settings.egress
-        viewer = Viewer(connection.host, time.time())
-        wanted = judge_address(self._settings, request.app, request.tc_url, request.name, viewer)
-        if self._is_stopping:
-            self._refuse(connection, Refusal(RefusalReason.UNAVAILABLE, "the server is stopping"))
-        elif banned := self._banned(connection, wanted):
-            self._refuse(connection, banned)
-        elif len(self._connections) > limits.max_players:
-            text = f"the server has all the {limits.max_players} players that it takes"
-            self._refuse(connection, Refusal(RefusalReason.FULL, f"{text}; try again later"))
-        elif self._by_address.is_exceeded(connection.host):
-            limit = limits.max_players_per_address
-            text = f"{limit} players are here from this address, as many as one may"
-            self._refuse(connection, Refusal(RefusalReason.DENIED, text, cause=Cause.LIMIT))
-        elif isinstance(wanted, Refusal):
-            self._refuse_in_time(connection, wanted)
-        elif why := self._beyond_template(connection, wanted):
-            self._refuse(connection, Refusal(RefusalReason.FULL, f"{why}; try again later"))
-        elif not self._context.used_urls.use(wanted.use, wanted.until_unix, viewer.now_unix):
-            self._refuse(connection, used_before())
-        else:
-            connection.wanted = wanted
-            stream = self._streams.get(wanted.stream_id)
-            if stream is None or stream.state is not StreamState.LIVE:
-                # it may be one that goes to another egress
-                self._request_stream(wanted.stream_id)
-            if not self._try_attach(connection, wanted):
-                self._waiting.add(
-                    wanted.stream_id,
-                    wanted.rendition,
-                    connection,
-                    partial(self._try_attach, connection, wanted),
-                )
-                self._context.report_demand(wanted.stream_id)
-                connection.wait(wanted.wait_ms / 1000, self._on_waited)
+        self.requests.on_play(connection, request)
 
-    def _beyond_template(self, connection: Connection, wanted: PlayWanted) -> str:
-        """Why its stream or its app takes no further player here; "": they do."""
-        own = self._settings.stream_keys.get(wanted.stream_id)
-        most = own.limits.players if own is not None and own.limits is not None else 0
-        template = self._settings.template(wanted.app)
-        if template is None or not (most or template.limits.players):
-            return ""
-        others = [
-            other.wanted
-            for other in self._connections
-            if other is not connection and isinstance(other.wanted, PlayWanted)
-        ]
-        if most and sum(one.stream_id == wanted.stream_id for one in others) >= most:
-            return f"this stream has the {most} players that it takes (max_players)"
-        players = sum(one.app == wanted.app for one in others)
-        is_full = 0 < template.limits.players <= players
-        return too_many_players(template.limits) if is_full else ""
-
-    def _banned(self, connection: Connection, wanted: object) -> Refusal | None:
-        stream = wanted.stream_id if isinstance(wanted, PlayWanted) else ""
-        return self._context.bans.refusal(connection.host, stream)
-
-    def on_play_ended(self, connection: Connection) -> None:
-        wanted, connection.wanted = connection.wanted, None
-        if isinstance(wanted, PlayWanted):
-            self._waiting.remove(wanted.stream_id, connection)
-
-    def _request_stream(self, stream_id: StreamId) -> None:
-        """Have a stream's tags sent here too, if it is there; not for every player."""
-        if self._settings.egress.processes > 1 and stream_id not in self._waiting:
-            self._context.request_stream(stream_id)
-
-    def _try_attach(self, connection: Connection, wanted: PlayWanted) -> bool:
-        """Grant or refuse a request, if that can be decided now."""
-        stream = self._streams.get(wanted.stream_id)
-        found = look_up(stream, wanted)
-        if isinstance(found, Refusal):
-            self._refuse(connection, found)
-            return True
-        if stream is None or not found:
-            return False
-        self._waiting.remove(wanted.stream_id, connection)
-        self.counters["played"] += 1
-        if (held := self._may_log(connection)) is not None:
-            log.info(
-                "player open address=%s stream=%s rendition=%s start=%s%s",
-                connection.address,
-                stream_label(wanted.stream_id),
-                wanted.rendition,
-                wanted.start.value,
-                more(held),
-            )
-        channel = self.channels.get(stream.renditions[wanted.rendition])
-        connection.accept(channel, wanted.start)
-        return True
-
-    def _refuse_in_time(self, connection: Connection, refusal: Refusal) -> None:
-        """Refuse at once, or later one that may be guessing keys."""
-        delay_s = 0.0
-        if refusal.is_wrong_key:
-            delay_s = self._wrong_keys.delay(connection.host, self.now())
-        if delay_s:
-            connection.wait(delay_s, lambda waited: self._refuse(waited, refusal))
-        else:
-            self._refuse(connection, refusal)
-
-    def _refuse(self, connection: Connection, refusal: Refusal) -> None:
-        self.counters["refused"] += 1
-        self._context.refusals.add(
-            RefusalStatus(
-                Attempted.PLAY,
-                refusal.reason,
-                refusal.for_log,
-                connection.address,
-                time.time(),
-                self._label(connection),
-                cause=refusal.cause.value,
-            )
-        )
-        connection.refuse(refusal)
-
-    def _may_log(self, connection: Connection) -> int | None:
-        """Whether its address may have a line, as `PeerLines.allow` says it."""
-        return self._lines.allow(subscriber(host_of(connection.address)), self.now())
-
-    def _label(self, connection: Connection) -> str:
-        """What the log calls the stream that it asked for last."""
-        asked = connection.asked
-        if asked is None:
-            return ""
-        return label_of(self._settings, asked.app, asked.tc_url, asked.name)
-
-    def _on_waited(self, connection: Connection) -> None:
-        wanted = connection.wanted
-        if connection.state is ConnectionState.ASKING and isinstance(wanted, PlayWanted):
-            self._refuse(connection, not_there(self._streams.get(wanted.stream_id), wanted))
+    def on_play_ended(self, connection: Connection, reason: str) -> None:
+        """A player plays or asks for nothing any more."""
+        self.requests.on_play_ended(connection, reason)

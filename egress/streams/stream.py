@@ -117,6 +117,7 @@ class Stream:
         self.generation: Generation = message.generation
         self.template: Template = message.template
         self.transcoded: tuple[str, ...] = message.renditions
+        self.overrides = message.overrides  # of what its app has
         self.state = StreamState.LIVE
         self.reason = ""  # of the end
         self.renditions: dict[str, Rendition] = {}
@@ -152,6 +153,7 @@ class Stream:
         if message.generation < self.generation or self.state is StreamState.ENDED:
             return ()
         was_away = self.state is not StreamState.LIVE
+        self.overrides = message.overrides
         self.state = StreamState.LIVE
         self._deadline = None
         self._is_silent = False

@@ -15,5 +15,5 @@ def attempt_of(request: PublishRequested) -> PublishAttempt | Refusal:
         return Refusal(RefusalReason.NOT_FOUND, str(error), cause=Cause.BAD_ADDRESS)
     query = address.query
     return PublishAttempt(
-        request.request_id, address.app, address.key, query.get("key"), query.get("token")
+        request.request_id, address.app, address.key, query.get("key"), query.get("token"), query
     )

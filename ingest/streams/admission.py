@@ -9,7 +9,7 @@ spreads connections evenly.
 Pure: `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from common.access.address_limits import AddressBook, AddressUsageByPeer, too_many_publishes
@@ -18,15 +18,14 @@ from common.access.authorise import (
     authorise_publish,
     is_key_a_name,
     publish_entry_names,
-    used_before,
 )
 from common.access.bans import Bans
 from common.access.credentials import Credentials, credentials
 from common.access.peer_address import Networks, subscriber
 from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.signed_url import Direction
-from common.access.used_urls import UsedUrls
 from common.access.wrong_keys import WrongKeys
+from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.config.settings import IngestSettings, Settings
 from common.ipc.identity import StreamId, split_stream_id, stream_id
 from common.process.log import key_hash, stream_label
@@ -46,7 +45,6 @@ class Admission:
         self._open = 0
         self._addresses = AddressBook()
         self._wrong_keys = WrongKeys()
-        self._used_urls = UsedUrls()
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
         self.configure(settings)
 
@@ -119,24 +117,6 @@ class Admission:
         publishers.here.add(host)
         return None
 
-    def admit_with(
-        self,
-        checked: "PublishAdmitted",
-        host: str,
-        instead_of: str | None,
-        *,
-        is_new: bool,
-        now_unix: float,
-    ) -> Refusal | None:
-        """Count a publisher in as `admit_publish` does, and use up a URL that is for one use."""
-        why = self.admit_publish(host, instead_of, is_new=is_new)
-        if why is not None:
-            return Refusal(RefusalReason.DENIED, why, cause=Cause.LIMIT)
-        if not self._used_urls.use(checked.use, checked.until_unix, now_unix):
-            self.release_publish(host)
-            return used_before()
-        return None
-
     def is_beyond_limit(self, host: str) -> bool:
         """Whether its last publisher was one too many by what the other ingests hold."""
         return self._addresses.publishers.is_exceeded(host)
@@ -187,6 +167,7 @@ class PublishAttempt:
     key: str = field(repr=False)  # the stream's name; a credential, as the next one
     publish_key: str | None = field(default=None, repr=False)  # None: it gave none
     token: str | None = field(default=None, repr=False)  # of a signed URL; likewise
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)  # all of it, for a hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +178,8 @@ class PublishAdmitted:
     credentials: Credentials
     use: str = ""  # the name of its single-use URL's use
     until_unix: float = 0.0  # that URL is good
+    needs_hook: bool = False
+    overrides: StreamOverrides = NO_OVERRIDES  # by its hook
 
 
 def check_attempt(
@@ -217,7 +200,8 @@ def check_attempt(
     if isinstance(found, Refusal):
         return found
     use, until_unix = found.single_use(Direction.PUBLISH, stream, template.signing)
-    return PublishAdmitted(stream, credentials(host, found.entry), use, until_unix)
+    who = credentials(host, found.entry)
+    return PublishAdmitted(stream, who, use, until_unix, found.needs_hook)
 
 
 def entries_of(stream: StreamId, settings: Settings) -> Collection[str]:

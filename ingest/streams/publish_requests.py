@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from common.access.credentials import Credentials
+from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.ipc.control_messages import PublishEnd, PublishRequest
 from common.ipc.identity import Generation, StreamId
-from ingest.streams.admission import PublishAttempt
+from ingest.streams.admission import PublishAdmitted, PublishAttempt
 from ingest.streams.publisher import PublishingConnection
 
 ASK_TIMEOUT_S = 3.0
@@ -29,6 +30,7 @@ class QueuedRequest:
     stream_id: StreamId
     until_s: float  # CLOCK_MONOTONIC
     credentials: Credentials
+    overrides: StreamOverrides = NO_OVERRIDES
 
 
 class PublishRequests:
@@ -43,17 +45,18 @@ class PublishRequests:
         request_id: int,
         connection: PublishingConnection,
         attempt: PublishAttempt,
-        stream: StreamId,
+        checked: PublishAdmitted,
         now: float,
-        credentials: Credentials,
         *,
         is_at_limit: bool,
     ) -> None:
         """Ask for room; `is_at_limit`: the address may have this one if it is its own already."""
+        stream, credentials, overrides = checked.stream, checked.credentials, checked.overrides
+        until_s, peer = now + ASK_TIMEOUT_S, connection.peer
         self._queued[request_id] = QueuedRequest(
-            request_id, connection, attempt, stream, now + ASK_TIMEOUT_S, credentials
+            request_id, connection, attempt, stream, until_s, credentials, overrides
         )
-        self._report(PublishRequest(request_id, stream, connection.peer, is_at_limit, credentials))
+        self._report(PublishRequest(request_id, stream, peer, is_at_limit, credentials, overrides))
 
     def queued(self, request_id: int, wait_s: float, now: float) -> None:
         """The supervisor answers this one later, within `wait_s`."""

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from common.access.bans import Bans
 from common.access.credentials import IN_USE, Credentials
 from common.access.refusal import Refusal, RefusalReason
+from common.config.overrides import StreamOverrides
 from common.config.settings import Settings
-from common.ipc.control_messages import Placement, PublisherBack
+from common.ipc.control_messages import Placement
 from common.ipc.identity import StreamId
 from common.ipc.status_messages import PublisherStatus
 from ingest.outputs.outbox import Peers
@@ -20,11 +21,11 @@ from ingest.streams.admission import (
     Admission,
     PublishAttempt,
     RefusalMemory,
-    check_attempt,
     entries_of,
     label_of,
 )
 from ingest.streams.captures import Captures, NoCaptures
+from ingest.streams.entrance import Entrance
 from ingest.streams.media_events import MediaEvent
 from ingest.streams.publish_requests import PublishRequests, QueuedRequest, Report
 from ingest.streams.publisher import Publisher, PublishingConnection
@@ -54,7 +55,7 @@ class Streams:
         self._admission = admission
         self._report = report
         self._unix_time = unix_time
-        self._context = StreamContext(peers, report, self._next_request, clock, unix_time)
+        self._context = StreamContext(peers, report, self.next_request, clock, unix_time)
         self._last_request = 0
         self.requests = PublishRequests(report)
         self._streams: dict[StreamId, Stream] = {}
@@ -67,6 +68,7 @@ class Streams:
         self.bans = Bans(unix_time)
         self.captures: Captures = NoCaptures()
         self.log = StreamLog(clock, unix_time)
+        self.entrance = Entrance(self, admission, report, unix_time)
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -77,33 +79,7 @@ class Streams:
         self, connection: PublishingConnection, attempt: PublishAttempt, now: float
     ) -> None:
         """A connection asks to publish: refuse it, let it go on with a stream, or ask for room."""
-        unix = self._unix_time()
-        checked = check_attempt(attempt, self.settings, self.bans, connection.host, unix)
-        if isinstance(checked, Refusal):
-            self.refuse(connection, attempt.request_id, checked, now, attempt)
-            return
-        stream, credentials = checked.stream, checked.credentials
-        refusal = self.memory.recall(stream, now, connection.host)
-        refusal = refusal or self.is_in_use(stream, credentials, now)
-        if refusal is None:
-            before, is_new = self._connections.get(stream), stream not in self._streams
-            instead_of = before.host if before else None
-            admit = self._admission.admit_with
-            refusal = admit(checked, connection.host, instead_of, is_new=is_new, now_unix=unix)
-        if refusal is not None:
-            self.refuse(connection, attempt.request_id, refusal, now, attempt)
-            return
-        self.make_way(stream, connection.peer, now)
-        if stream in self._streams:
-            known = self._streams[stream]
-            self.begin(connection, attempt, known, credentials, now)
-            if self.is_publishing(connection):  # it may be found broken as it is answered
-                # before its room is given away
-                self._report(PublisherBack(stream, known.generation, connection.peer, credentials))
-            return
-        at_limit, number = self._admission.is_beyond_limit(connection.host), self._next_request()
-        ask = self.requests.ask
-        ask(number, connection, attempt, stream, now, credentials, is_at_limit=at_limit)
+        self.entrance.publish(connection, attempt, now)
 
     def media(
         self, connection: PublishingConnection, events: Iterable[MediaEvent], now: float
@@ -134,6 +110,7 @@ class Streams:
     ) -> None:
         """Refuse a connection that asks to publish, and say so in log and status."""
         self.refused += 1
+        self.entrance.forget(connection)
         label, name = label_of(attempt, self.settings) if attempt is not None else ("", "")
         self.log.refused(label, connection.peer, refusal, now, name)
         after_s = self._admission.answer_delay(connection.host, refusal, now)
@@ -142,14 +119,15 @@ class Streams:
     def ended(self, connection: PublishingConnection, how: str) -> None:
         """The publisher said that it stops, or took its request back."""
         if not self._withdraw(connection):
-            publisher = self._take(connection)
+            reason = f"its publisher stopped ({how})"
+            publisher = self._take(connection, reason)
             if publisher is not None:
-                self._end(publisher.stream, f"its publisher stopped ({how})")
+                self._end(publisher.stream, reason)
 
     def lost(self, connection: PublishingConnection, reason: str, now: float) -> None:
         """The connection is gone, whatever it was."""
         if not self._withdraw(connection):
-            publisher = self._take(connection)
+            publisher = self._take(connection, reason)
             if publisher is not None:
                 stream = publisher.stream
                 self.log.info("publisher lost", stream.stream_id, "reason=%s", reason)
@@ -170,9 +148,14 @@ class Streams:
         """The stream of this name, if it is here."""
         return self._streams.get(stream_id)
 
-    def add(self, placed: Placement) -> Stream:
+    def publisher_of(self, stream_id: StreamId) -> PublishingConnection | None:
+        """Who publishes the stream of this name here."""
+        return self._connections.get(stream_id)
+
+    def add(self, placed: Placement, overrides: StreamOverrides) -> Stream:
         """Make the stream that a queued request was for."""
         stream = Stream(placed, self._context, self._unix_time())
+        stream.overrides = overrides
         self._streams[placed.stream_id] = stream
         return stream
 
@@ -191,6 +174,7 @@ class Streams:
         """Deadlines; every half of `BATCH_S`, with `read_batching` behind it."""
         for queued in self.requests.overdue(now):
             self.refuse_queued(queued, NO_ANSWER, now)
+        self.entrance.tick(now)
         self.read_batching.tick()
         for connection, publisher in list(self._publishers.items()):
             if (overdue := publisher.overdue(now)) is not None:
@@ -212,15 +196,17 @@ class Streams:
         """End everything: publishers get the reason, players too, by egress."""
         for queued in self.requests.all():
             self.refuse_queued(queued, Refusal(RefusalReason.UNAVAILABLE, reason), now)
+        self.entrance.close(reason, now)
         for connection in list(self._publishers):
-            self._take(connection)
+            self._take(connection, reason)
             connection.finish_publish(reason)
         for stream in list(self._streams.values()):
             self._end(stream, reason)
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _next_request(self) -> int:
+    def next_request(self) -> int:
+        """A number for a request to the supervisor."""
         self._last_request += 1
         return self._last_request
 
@@ -240,9 +226,9 @@ class Streams:
         if connection is None:
             return
         publisher = self._publishers[connection]
-        self._take(connection)
         silent_s = now - publisher.last_media_s
         reason = f"another publisher took over after {silent_s:.1f} s of silence"
+        self._take(connection, reason)
         fields = "peer=%s by=%s reason=%s"
         stream_id = publisher.stream.stream_id
         self.log.info("publisher replaced", stream_id, fields, connection.peer, newcomer, reason)
@@ -264,15 +250,20 @@ class Streams:
         self._publishers[connection] = Publisher(stream, connection, settings, now, is_odd)
         self._connections[stream.stream_id] = connection
         self.captures.begin(connection, stream.stream_id)
+        self.entrance.begin(connection, stream.stream_id, now)
         stream.arrive(connection.peer, now, credentials)
         connection.accept_publish(attempt.request_id, stream.timeline, now, stream.audio_before)
         self.log.info("publish started", stream.stream_id, "peer=%s", connection.peer)
 
-    def _take(self, connection: PublishingConnection) -> Publisher | None:
-        """Take a connection out of the books."""
+    def _take(self, connection: PublishingConnection, reason: str) -> Publisher | None:
+        """Take a connection out of the books, for this reason."""
         publisher = self._publishers.pop(connection, None)
+        self.entrance.sessions.forget(connection)
         if publisher is not None:
             publisher.flush()
+            now = self._context.clock()
+            findings = publisher.stream.notices.as_tuple(now, self._unix_time())
+            self.entrance.sessions.end(connection, self.settings, reason, findings, now)
             del self._connections[publisher.stream.stream_id]
             self.captures.end(connection)
             self._admission.release_publish(connection.host)
@@ -280,6 +271,8 @@ class Streams:
 
     def _withdraw(self, connection: PublishingConnection) -> bool:
         """Forget a request that waits; the supervisor's answer to it is then given back."""
+        if self.entrance.forget(connection):
+            return True
         queued = self.requests.by(connection)
         if queued is None:
             return False
@@ -309,7 +302,7 @@ class Streams:
     def _remove(self, connection: PublishingConnection, refusal: Refusal) -> Stream | None:
         """Close a publisher, with the reason; gives the stream that was its."""
         self.captures.refused(connection, refusal)
-        publisher = self._take(connection)
+        publisher = self._take(connection, refusal.words)
         if publisher is None:
             return None
         self.log.closed(publisher.stream.stream_id, connection.peer, refusal)

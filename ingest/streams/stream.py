@@ -15,6 +15,7 @@ from enum import Enum, auto
 from common.access.credentials import UNTOLD, Credentials
 from common.codecs.table import codec_string
 from common.config.ladder import AwayPicture, SourceFormat
+from common.config.overrides import NO_OVERRIDES
 from common.ipc.control_messages import (
     GopTransfer,
     Placement,
@@ -68,6 +69,7 @@ class Stream:
     def __init__(self, placed: Placement, context: StreamContext, since_unix: float) -> None:
         self.stream_id: StreamId = placed.stream_id
         self.template = placed.template
+        self.overrides = NO_OVERRIDES  # of what its app has
         self.state = StreamState.WAITING
         self.timeline = Timeline()
         self.notices = Notices()  # about the source
@@ -78,8 +80,7 @@ class Stream:
             self.timeline = Timeline.continuing(resume.reference, resume.end_ms)
         self._placed = placed
         self._report = context.report
-        self._since_unix = since_unix
-        self._unix_time = context.unix_time
+        self._since_unix, self._unix_time = since_unix, context.unix_time
         self._address = ""
         self.owner = Credentials()  # of the publisher, or of the last one
         self._was_open = False  # egress knows it
@@ -300,6 +301,7 @@ class Stream:
             owner=self.owner,
             bytes=media.throughput.bytes,
             av_skew_ms=round(self.doctor.sound_behind_ms, 1),
+            overrides=self.overrides,
         )
 
     # ---- inside -------------------------------------------------------------------------------
@@ -349,9 +351,8 @@ class Stream:
 
     def _stream_open(self, splice_ms: int | None = None) -> StreamOpen:
         placed = self._placed
-        return StreamOpen(
-            self.stream_id, placed.generation, self.template, placed.renditions, splice_ms
-        )
+        what = placed.generation, self.template, placed.renditions
+        return StreamOpen(self.stream_id, *what, splice_ms, self.overrides)
 
     def _held(self, absence: Absence, now: float) -> StreamClosed:
         reason, left_ms = "its publisher is away", absence.left_ms(now)

@@ -21,6 +21,7 @@ from common.ipc.control_messages import (
     StreamRevoke,
     StreamRevoked,
 )
+from common.ipc.hook_messages import HookAnswer
 from ingest.streams.captures import CaptureResult
 from ingest.streams.gop_transfer import unpack
 from ingest.streams.publish_requests import Report
@@ -37,7 +38,7 @@ class SupervisorMessages:
     def placed(self, message: Placement, now: float) -> None:
         queued = self._streams.requests.answered(message.request_id)
         if queued is not None:
-            stream = self._streams.add(message)
+            stream = self._streams.add(message, queued.overrides)
             self._streams.log.info(
                 "stream placed",
                 stream.stream_id,
@@ -112,6 +113,10 @@ class SupervisorMessages:
             refusal = bans.refusal(queued.connection.host, queued.stream_id)
             if refusal is not None:
                 streams.refuse_queued(queued, refusal, now)
+
+    def hook_answered(self, message: HookAnswer, now: float) -> None:
+        """A hook says what becomes of one who asked to publish."""
+        self._streams.entrance.answered(message.request_id, message.verdict, now)
 
     def readmit(self, message: Readmit) -> None:
         """The operator lets a stream in again that was refused."""

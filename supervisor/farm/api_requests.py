@@ -3,7 +3,8 @@
 Only children of the kind that a message is for are let send it; an answer goes to the API alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from common.ipc.api_messages import (
     MAX_JPEG_BYTES,
@@ -24,6 +25,15 @@ class ApiRequests:
 
     def __init__(self, state: FarmState) -> None:
         self._state = state
+
+    @property
+    def handlers(self) -> dict[type, Callable[[ChildId, Any, float], list[Action]]]:
+        """Which messages come here."""
+        return {
+            PlayersWanted: self.players_wanted,
+            PlayerList: self.player_list,
+            SnapshotWanted: self.snapshot_wanted,
+        }
 
     def players_wanted(self, child: ChildId, wanted: PlayersWanted, _: float) -> list[Action]:
         """Ask every egress."""

@@ -111,7 +111,7 @@ def look(
     `remembered`: how the last attempt ended; `queued`: so many wait already.
     """
     request = requested.request
-    template = state.settings.template_of(request.stream_id)
+    template = state.settings.template_of(request.stream_id, request.overrides)
     if template is None:
         return Refuse(
             Refusal(RefusalReason.NOT_FOUND, "there is no such app here", cause=Cause.NO_APP)

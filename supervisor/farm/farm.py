@@ -13,7 +13,7 @@ from typing import Any
 
 from common.config.ladder import Pipeline
 from common.config.settings import Settings
-from common.ipc.api_messages import PlayerList, PlayersWanted, Snapshot, SnapshotWanted
+from common.ipc.api_messages import Snapshot
 from common.ipc.capture_messages import CaptureWritten
 from common.ipc.control_messages import (
     BanList,
@@ -30,6 +30,7 @@ from common.ipc.control_messages import (
     StreamRevoked,
     StreamTrouble,
     StreamWanted,
+    UrlsUsed,
 )
 from common.ipc.identity import ChildId
 from supervisor.farm.actions import Action, FailChild, Machine, Send
@@ -43,6 +44,7 @@ from supervisor.farm.devices import Devices
 from supervisor.farm.egress_routing import Routing
 from supervisor.farm.farm_drain import FarmDrain
 from supervisor.farm.hang import find_hang
+from supervisor.farm.hook_forwarding import HookForwarding
 from supervisor.farm.host_load import host_load
 from supervisor.farm.ingests import Ingests
 from supervisor.farm.isolation import Isolation
@@ -51,6 +53,7 @@ from supervisor.farm.recovery import Recovery
 from supervisor.farm.session_audit import SessionAudit
 from supervisor.farm.source_formats import RefusedSources, SourceFormats
 from supervisor.farm.state import SENDERS, Child, FarmState
+from supervisor.farm.url_uses import UrlUses
 
 Handler = Callable[[ChildId, Any, float], list[Action]]
 
@@ -71,9 +74,9 @@ class Farm:
         self.captures = Captures(self.state)
         self._ingests = Ingests(self.state)
         self._session_audit = SessionAudit(self.state, self.recovery, self.migration)
-        self._routing = Routing()
-        self._audio = AudioMeasuring(self.state)
+        self._routing, self._audio = Routing(), AudioMeasuring(self.state)
         self._api = ApiRequests(self.state)
+        self._hooks, self._url_uses = HookForwarding(self.state), UrlUses(self.state)
         self._address_totals = {"ingest": AddressTotals(), "egress": AddressTotals()}
         self.drain = FarmDrain(self.state, self.admission)
         self._machines: tuple[Machine, ...] = (
@@ -99,9 +102,9 @@ class Farm:
             StreamRevoked: self._then_retry(self.admission.revoked),
             Positions: self._on_positions,
             CaptureWritten: self.captures.on_written,
-            PlayersWanted: self._api.players_wanted,
-            PlayerList: self._api.player_list,
-            SnapshotWanted: self._api.snapshot_wanted,
+            **self._api.handlers,
+            **self._hooks.handlers,
+            UrlsUsed: self._url_uses.on_used,
         }
 
     @property
@@ -168,21 +171,21 @@ class Farm:
         self.state.children[hello.child] = Child(hello)
         match hello.child.kind:
             case "ingest":
-                routes = [*self._bans_for(hello.child), *self._routes_for(hello.child)]
+                routes = [*self._access_for(hello.child), *self._routes_for(hello.child)]
                 return [*routes, *self._ingests.up(hello, now), *self.room_came(now)]
             case "worker":
                 self._worker_up(hello, now)
                 return [*self._routes_for(hello.child), *self.room_came(now)]
             case "egress":
                 self._egress_up(hello, egresses, now)
-                bans = self._bans_for(hello.child)
-                return [*bans, *self._route(now), *self.room_came(now)]
+                access = self._access_for(hello.child)
+                return [*access, *self._route(now), *self.room_came(now)]
             case "encoder":
                 return self._routes_for(hello.child)
             case "audio":
                 return self._audio.child_up(hello.child)
             case _:
-                return []
+                return self._hooks.child_up(hello.child)
 
     def _worker_up(self, hello: Hello, now: float) -> None:
         self._device_up(hello)
@@ -336,10 +339,10 @@ class Farm:
         elsewhere = self._address_totals[child.kind].on_usage(child, beat.address_usage)
         return [Send(child, elsewhere)] if elsewhere is not None else []
 
-    def _bans_for(self, child: ChildId) -> list[Action]:
-        """Whom a child that just came must not let in."""
+    def _access_for(self, child: ChildId) -> list[Action]:
+        """Whom a child that just came must not let in, and by what not any more."""
         bans = self.state.bans.all()
-        return [Send(child, BanList(bans))] if bans else []
+        return [*([Send(child, BanList(bans))] if bans else []), *self._url_uses.child_up(child)]
 
     # ---- routes to egresses -----------------------------------------------------------------
 

@@ -325,7 +325,8 @@ class FarmState:
     def adopt(self, ingest: ChildId, status: PublisherStatus, now: float) -> None:
         """A stream that runs already, from its ingest's hello; its room is taken as it is."""
         app, _ = split_stream_id(status.stream_id)
-        template = self.settings.template_of(status.stream_id) or Template(app, ())
+        template = self.settings.template_of(status.stream_id, status.overrides)
+        template = template or Template(app, ())
         self.see_generation(status.generation)
         stream = Stream.adopted(status, template, ingest, now)
         known = self.fleet.devices.get(status.worker) if status.worker is not None else None

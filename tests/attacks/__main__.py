@@ -23,6 +23,7 @@ ATTACKS: Mapping[str, Callable[[], Result]] = {
     "chunk_50": partial(rtmp.chunk_size_one, 50),
     "play_1": partial(rtmp.play_flood, 1),
     "play_50": partial(rtmp.play_flood, 50),
+    "forged_urls": rtmp.forged_urls,
     "stalled_players": rtmp.stalled_players,
     "huge_refused": sources.huge_refused,
     "huge_allowed": sources.huge_allowed,

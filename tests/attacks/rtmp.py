@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Sequence
+from ipaddress import ip_network
 
+from common.access.signed_url import Direction, Grant, sign
 from common.flv import amf0
 from common.rtmp.chunks import encode_message
 from common.rtmp.messages import MessageType, encode_command, set_chunk_size
@@ -11,6 +13,7 @@ from tests.attacks.sender import Plan
 from tests.attacks.stage import (
     EXEMPT_NOBODY,
     FIN_WAIT_1,
+    NEWCOMER_S,
     KernelSockets,
     Result,
     Stage,
@@ -26,6 +29,7 @@ MBIT = 1e6 / 8
 STALL_TIMEOUT_S = 4
 AFTER_S = 5.0
 MAX_KERNEL_MIB = 10
+MOST_ADDED_S = 0.1  # to the undisturbed gap, by publishers who are refused
 MIB = 1 << 20
 
 
@@ -42,6 +46,12 @@ def connect(app: str = "live") -> bytes:
         "tcUrl": url,
     }
     return encode_command(3, 0, CHUNK, "connect", 1.0, members)
+
+
+def publish(name: str) -> bytes:
+    return encode_command(3, 0, CHUNK, "createStream", 2.0, None) + encode_command(
+        4, 1, CHUNK, "publish", 0.0, None, name, "live"
+    )
 
 
 def play(name: str, chunk_size: int = CHUNK) -> bytes:
@@ -116,6 +126,37 @@ def play_flood(count: int) -> Result:
             lasts_s=1.0,
         )
         return stage.attack(plan)
+
+
+def forged_urls() -> Result:
+    """Publishers whose URLs are signed by somebody else: the check, the words, the wait."""
+    secret = "0123456789abcdef"
+    more = f'''{EXEMPT_NOBODY}
+[templates.guarded]
+renditions = []
+[templates.guarded.signing.keys]
+k1 = "{secret}"
+'''
+    grant = Grant("k1", 2**31, ("720p", "source"), ip_network("127.0.0.0/8"), "abcdefgh")
+    token = sign(secret[::-1], Direction.PUBLISH, "guarded", "cam1", grant)
+    with Stage("200 publishers a second with forged URLs, from 50 addresses", more=more) as stage:
+        first = HANDSHAKE + connect("guarded") + publish(f"cam1?token={token}")
+        plan = Plan(
+            port=stage.port,
+            addresses=addresses(50),
+            first=stage.file("first", first),
+            then=stage.file("then", b""),
+            connections=400,
+            connects_per_s=200,
+            bytes_per_s=20 * MBIT,
+            seconds=SECONDS,
+            most_bytes=0,
+            lasts_s=1.5,
+        )
+        result = stage.attack(plan)
+    result.limit = f"gap ≤ undisturbed + {MOST_ADDED_S:g} s, newcomers < {NEWCOMER_S:g} s"
+    result.ok = result.ok and result.gap_s <= result.gap_before_s + MOST_ADDED_S
+    return result
 
 
 def stalled_players() -> Result:

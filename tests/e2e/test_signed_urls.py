@@ -18,6 +18,8 @@ pytestmark = pytest.mark.e2e
 MakeClip = Callable[[ClipSpec], Path]
 SECRET = "a-secret-of-the-tests-0123456789"
 CONFIG = f"""
+log_level = "DEBUG"
+
 [listen]
 rtmp = "127.0.0.1:0"
 
@@ -43,6 +45,7 @@ def farm() -> Iterator[Farm]:
     with Farm(CONFIG) as running:
         yield running
         shown = running.log() + str(running.status())
+        shown += " ".join(word for process in running.processes() for word in process.cmdline())
         causes = {entry["cause"] for entry in running.status()["refused_causes"]}
     assert causes >= {"forged", "other-scope", "not-signed", "used"}
     for credential in ("let-me-in", SECRET, "token=k1", "token=old"):
@@ -86,7 +89,7 @@ def test_a_signed_url_publishes_and_plays_and_nothing_else_does(
     publish = sign("publish", "live/cam1")
     assert "not signed for publishing" in refusal(sign("play", "live/cam1"), "w"), "as ffmpeg says"
     assert "another stream" in refusal(publish.replace("cam1", "cam2"), "w")
-    with Publisher(publish, clip(ClipSpec(seconds=8.0))):
+    with Publisher(publish, clip(ClipSpec(seconds=30.0))):
         until(lambda: "cam1" in farm.streams(), 10, "cam1 is live")
         assert why(sign("play", "live/cam1")) == ""
         assert why(sign("play", "live/cam1", "--key-id", "old")) == "", "both keys are good"

@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from common.access.authorise import (
+    HOOK,
     SIGNED,
     Admitted,
     Shown,
@@ -23,6 +24,7 @@ from common.access.keys import OWN, digest_of
 from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.signed_url import Direction, Grant, sign
 from common.config.access import EVERYBODY, Rules, Signing, Way
+from common.config.hooks import HookEvent, Hooks
 from common.config.ladder import Template
 from common.config.stream_keys import StreamKeys
 
@@ -255,3 +257,38 @@ def test_a_url_for_one_use_has_a_name_of_its_use_by_direction_and_stream() -> No
 
 def test_no_credential_stands_in_a_repr() -> None:
     assert "sesame" not in repr(Shown(HOST, "sesame", "sesame"))
+
+
+HOOKED = replace(BOTH, hooks=Hooks(url="http://127.0.0.1:1/", secret=SECRET))
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_a_hook_is_asked_about_those_alone_who_fulfil_the_rest(direction: Direction) -> None:
+    assert isinstance(asked(direction, HOOKED), Refusal)
+    found = asked(direction, HOOKED, key=KEYS[direction])
+    assert isinstance(found, Admitted)
+    assert found.needs_hook
+    assert found.entry not in ("", HOOK)
+    alone = asked(direction, replace(HOOKED, publish_keys=(), play_keys=(), signing=Signing()))
+    assert alone == Admitted(HOOK, needs_hook=True)
+
+
+def test_who_fulfils_a_rule_without_the_hook_is_not_asked_about() -> None:
+    rules: Rules = ((Way.KEY, Way.HOOK), (Way.SIGNED,))
+    template = replace(HOOKED, play_rules=rules)
+    by_key = asked(Direction.PLAY, template, "out")
+    by_both = asked(Direction.PLAY, template, "out", GOOD[Direction.PLAY])
+    assert isinstance(by_key, Admitted)
+    assert by_key.needs_hook
+    assert by_both == Admitted(SIGNED, GRANT)
+
+
+def test_only_the_events_of_the_hook_are_asked() -> None:
+    template = replace(OPEN, hooks=replace(HOOKED.hooks, events=(HookEvent.ON_STOP,)))
+    assert asked(Direction.PLAY, template) == Admitted()
+
+
+def test_where_a_hook_alone_decides_the_streams_key_may_be_the_credential() -> None:
+    template = replace(OPEN, hooks=HOOKED.hooks)
+    assert not is_key_a_name(template, None)
+    assert set(publish_entry_names(template, None)) == {HOOK}

@@ -43,6 +43,10 @@ def changed(document: dict[str, object], before: Settings = BEFORE) -> str:
             "at once: templates.live.signing.keys, templates.live.signing.clock_skew",
         ),
         (
+            {"templates": {"live": {"hooks": {"url": "http://a/", "secret": "x" * 16}}}},
+            "at once: templates.live.hooks.url, templates.live.hooks.secret",
+        ),
+        (
             {"templates": {"live": {"limits": {"max_players": 3, "max_fps": 30}}}},
             "at once: templates.live.limits.max_players; "
             "for new streams: templates.live.limits.max_fps",

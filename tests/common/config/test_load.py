@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from common.config import load as config
 from common.config.access import Signing, Way
+from common.config.hooks import HookEvent, Hooks, OnError
 from common.config.ladder import (
     AwayPicture,
     Pipeline,
@@ -26,122 +27,7 @@ from common.config.limits import StreamLimits
 from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigError
-
-FULL = """
-log_level = "DEBUG"
-orphan_timeout = "45s"
-sandbox = false
-[listen]
-rtmp = "[::]:1936"
-[software]
-workers = 3
-capacity = 250.5
-encoder_threads = 2
-encoder_processes = true
-[devices]
-use_gpus = false
-exclude = ["GPU-1", "0000:65:00.0"]
-max_encoder_sessions = 8
-hybrid_capacity = 300
-encoder_processes = 4
-[devices.capacity]
-"GPU-2" = 900
-[ingest]
-processes = 2
-handshake_timeout = "4s"
-first_video_timeout = "5s"
-idle_timeout = "1m"
-max_connections = 10
-max_connections_per_address = 11
-max_handshakes_per_address = 2.5
-max_publishes_per_address = 12
-max_message = "2MiB"
-exempt_networks = ["192.0.2.0/24"]
-takeover_idle = "1500ms"
-trusted_proxies = ["198.51.100.0/24", "2001:db8::/64"]
-[egress]
-max_players = 13
-processes = 3
-max_players_per_address = 12
-queue = "2s"
-stall_timeout = "7s"
-send_buffer = "64KiB"
-[worker]
-queue = "900ms"
-max_memory = "2GiB"
-hang_timeout = "3s"
-[capture]
-memory = "64MiB"
-seconds = "30s"
-directory = "/var/captures"
-max_files = 5
-max_bytes = "100MiB"
-pictures = false
-[api]
-enabled = false
-listen = "192.0.2.1:9181"
-tokens = ["a token of some length"]
-max_connections = 20
-stream_metrics = false
-[templates.live]
-gop = "1s"
-hold = "0s"
-wait = "2.5s"
-max_source = "1280x720@30"
-publish_keys = ["abc"]
-publish_keys_sha256 = ["{}"]
-play_keys = ["def"]
-play_keys_sha256 = ["{}"]
-takeover = "always"
-filler = "none"
-policy = ["software", "passthrough"]
-cost = 12
-flush = "20ms"
-audio_hold = "30ms"
-fit = "box"
-audio_levels = true
-idle_timeout = "10m"
-publish_rules = ["key+signed", "key"]
-play_rules = ["signed", "key"]
-[templates.live.signing]
-clock_skew = "5s"
-[templates.live.signing.keys]
-k1 = "0123456789abcdef"
-[templates.live.limits]
-max_size = "3840x2160"
-max_fps = 60
-max_bitrate = "50M"
-max_reference_frames = 5
-max_duration = "12h"
-max_publishers = 3
-max_players = 200
-[templates.live.stream_keys]
-cam2 = "ghi"
-[templates.live.stream_keys.cam1]
-publish = ["jkl", "sha256:{}"]
-play = "mno"
-[[templates.live.renditions]]
-name = "720p"
-width = 1280
-height = 720
-fps = 29.97
-bitrate = "2.5M"
-profile = "high"
-preset = "p1"
-vbv = "500ms"
-cost = 28
-rc = "vbr"
-maxrate = "4M"
-fit = "short-side"
-[[templates.live.renditions]]
-name = "small"
-width = 320
-height = 180
-fps = "source"
-bitrate = 200000
-[templates.relay]
-renditions = []
-""".format("0" * 64, "1" * 64, "2" * 64)
+from tests.kit.full_config import FULL
 
 
 def faults_of(text: str) -> dict[str, str]:
@@ -237,6 +123,18 @@ def test_every_key_of_a_template_reaches_its_setting() -> None:
     assert live.publish_rules == ((Way.KEY, Way.SIGNED), (Way.KEY,))
     assert live.play_rules == ((Way.SIGNED,), (Way.KEY,))
     assert (relay.signing, relay.publish_rules, relay.play_rules) == (Signing(), (), ())
+    assert live.hooks == Hooks(
+        "https://hooks.example/a",
+        "fedcba9876543210",
+        (HookEvent.ON_PLAY, HookEvent.ON_STOP),
+        1.5,
+        OnError.ALLOW,
+        60.0,
+        120.0,
+        4,
+        "/etc/ca.pem",
+    )
+    assert relay.hooks == Hooks()
 
 
 def test_a_template_without_renditions_keeps_the_built_in_ladder() -> None:
@@ -309,6 +207,16 @@ FAULTS = [
         "between 0s and 1h",
     ),
     ('[templates.live.signing.keys]\nk1 = "a"', "templates.live.signing.keys.k1", "16 to 256"),
+    ('[templates.live.hooks]\nurl = "ftp://a"', "templates.live.hooks.url", "http://HOST"),
+    ('[templates.live.hooks]\nurl = "http://a:b@c/"', "templates.live.hooks.url", "http://HOST"),
+    ('[templates.live.hooks]\nsecret = "a"', "templates.live.hooks.secret", "16 to 256"),
+    ('[templates.live.hooks]\nevents = ["play"]', "templates.live.hooks.events[0]", '"on_play"'),
+    ('[templates.live.hooks]\ndeadline = "1h"', "templates.live.hooks.deadline", "between 100ms"),
+    ('[templates.live.hooks]\non_error = "ask"', "templates.live.hooks.on_error", '"deny"'),
+    ('[templates.live.hooks]\ncache = "2d"', "templates.live.hooks.cache", "unit"),
+    ("[templates.live.hooks]\nretry = 5", "templates.live.hooks.retry", "unit"),
+    ("[templates.live.hooks]\nparallel = 0", "templates.live.hooks.parallel", "between 1 and"),
+    ("[templates.live.hooks]\nca_file = 3", "templates.live.hooks.ca_file", "a text"),
     ('[templates.live]\nmax_source = "1080p"', "templates.live.max_source", '"1920x1080@60"'),
     ('[templates.live.limits]\nmax_size = "4K"', "templates.live.limits.max_size", '"3840x2160"'),
     (

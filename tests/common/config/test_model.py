@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from common.config.access import Signing
+from common.config.hooks import Hooks
 from common.config.keys import Declared, Tables
 from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
@@ -30,6 +31,7 @@ WITHOUT_A_KEY = {
     (Template, "name"),
     (Template, "limits"),  # a table
     (Template, "signing"),  # likewise
+    (Template, "hooks"),  # likewise
     (StreamKeys, "limits"),  # likewise
     (Template, "needs_stream_key"),  # comes of the streams' keys
     *((Settings, name) for name in (*SECTIONS, "templates", "calibration", "stream_keys")),
@@ -50,6 +52,7 @@ def test_every_setting_has_its_key_and_no_key_is_for_nothing() -> None:
         Rendition,
         StreamLimits,
         Signing,
+        Hooks,
         StreamKeys,
         Calibration,
         Reading,

@@ -12,7 +12,8 @@ from common.config.ladder import RateControl
 from common.config.model_templates import CalibrationTable
 from common.config.reference import json_schema, sample, tables, toml, with_tables
 from common.config.settings import Settings
-from tests.common.config.test_load import CALIBRATION, FAULTS, FULL, faults_of
+from tests.common.config.test_load import CALIBRATION, FAULTS, faults_of
+from tests.kit.full_config import FULL
 
 SCHEMA = Draft202012Validator(json_schema())
 # Faults of FAULTS that JSON Schema has no words for: limits of durations and sizes written as
@@ -67,6 +68,7 @@ def test_the_full_file_of_the_tests_has_every_key_with_a_value_that_is_not_its_d
         "[templates.APP]": live,
         "[templates.APP.limits]": live["limits"],
         "[templates.APP.signing]": live["signing"],
+        "[templates.APP.hooks]": live["hooks"],
         "[[templates.APP.renditions]]": live["renditions"][0],
         "[templates.APP.stream_keys.KEY]": live["stream_keys"]["cam1"],
     }

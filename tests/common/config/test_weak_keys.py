@@ -10,6 +10,8 @@ from common.config.weak_keys import weak_keys
 
 SHORT = "is a key that can be guessed: take 8 characters or more"
 LONG = "long-enough"
+SECRET = "0123456789abcdef"
+IN_CLEAR = "is not encrypted: who is on the way can answer in its place; take https"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,9 @@ LONG = "long-enough"
             },
         ),
         ({"stream_keys": {"a": {"publish": LONG, "play": LONG}}}, {}),
+        ({"hooks": {"url": "http://127.0.0.1:9/", "secret": SECRET}}, {}),
+        ({"hooks": {"url": "https://hooks.example/", "secret": SECRET}}, {}),
+        ({"hooks": {"url": "http://hooks.example/", "secret": SECRET}}, {"hooks.url": IN_CLEAR}),
     ],
 )
 def test_short_keys_and_keys_of_two_streams_are_told_by_their_paths(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.config.access import Signing
+from common.config.hooks import Hooks
 from common.config.ladder import Template
 from common.config.limits import StreamLimits
 from common.config.settings import ApiSettings, Settings
@@ -47,18 +48,20 @@ def test_the_linter_holds_which_libraries_a_kind_imports(kind: ChildKind) -> Non
 
 def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
     counts = {name: kind.count(Settings()) for name, kind in KINDS.items() if kind.count}
-    assert counts == {"api": 1, "audio": 0, "ingest": 1, "encoder": 0, "egress": 1}
+    assert counts == {"api": 1, "audio": 0, "ingest": 1, "encoder": 0, "egress": 1, "hooks": 0}
     assert [name for name in KINDS if has_devices(name)] == ["worker"]
 
 
-def test_keys_are_told_to_those_who_let_somebody_in_and_to_nobody_else() -> None:
+def test_keys_are_told_to_those_who_have_a_use_for_them_and_to_nobody_else() -> None:
     """A decoder's bug must not reach what signs URLs."""
+    hooks = Hooks(url="http://h/", secret="f")
     live = Template(
         "live",
         (),
         publish_keys=("a",),
         play_keys=("b",),
         signing=Signing((("k1", "c"),)),
+        hooks=hooks,
     )
     limited = StreamKeys(("d",), ("e",), StreamLimits(fps=30))
     settings = Settings(
@@ -66,16 +69,19 @@ def test_keys_are_told_to_those_who_let_somebody_in_and_to_nobody_else() -> None
         stream_keys={"live/a": limited, "live/b": limited},
         api=ApiSettings(tokens=("f",)),
     )
-    for kind in (*KINDS.values(), None):
-        told = settings_for(kind.name if kind else "unheard-of", settings)
-        if kind is not None and kind.admits:
-            assert told == replace(settings, api=ApiSettings())
-            assert not kind.is_sandboxed
+    for name in (*KINDS, "unheard-of"):
+        suited = settings_for(name, settings)
+        (template,) = suited.templates
+        if name in ("ingest", "egress"):
+            assert template == replace(live, hooks=replace(hooks, secret=""))
+            assert suited.stream_keys == settings.stream_keys
         else:
-            assert told.templates == (live.without_access(),)
-            assert told.stream_keys["live/a"] == StreamKeys(limits=StreamLimits(fps=30))
-            assert told.api.tokens == (("f",) if kind is not None and kind.commands else ())
-    assert [name for name, kind in KINDS.items() if kind.admits] == ["ingest", "egress"]
+            expected = hooks if name == "hooks" else Hooks()
+            assert template == replace(live.without_access(), hooks=expected)
+            assert suited.stream_keys["live/a"] == StreamKeys(limits=StreamLimits(fps=30))
+        assert suited.api.tokens == (("f",) if name == "api" else ())
+    for kind in KINDS.values():
+        assert not (kind.is_sandboxed and (kind.admits or kind.calls_hooks))
 
 
 def test_a_streams_template_travels_without_keys() -> None:
@@ -86,7 +92,7 @@ def test_a_streams_template_travels_without_keys() -> None:
 
 
 def test_publishers_end_first_and_players_last() -> None:
-    assert list(KINDS) == ["api", "audio", "ingest", "worker", "encoder", "egress"]
+    assert list(KINDS) == ["api", "audio", "ingest", "worker", "encoder", "egress", "hooks"]
 
 
 def test_only_the_api_gives_commands_for_an_operator_and_none_that_ends_the_farm() -> None:

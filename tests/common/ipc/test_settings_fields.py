@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from common.config.access import Signing
+from common.config.hooks import Hooks
 from common.config.ladder import Rendition, Template
 from common.config.limits import StreamLimits
 from common.config.settings import (
@@ -47,9 +48,10 @@ FIELDS = {
     Template: (
         "name renditions gop_ms hold_ms wait_ms max_source publish_keys play_keys takeover "
         "away_picture policy cost flush_ms audio_hold_ms fit audio_levels idle_timeout_s limits "
-        "needs_stream_key signing publish_rules play_rules"
+        "needs_stream_key signing publish_rules play_rules hooks"
     ),
     Signing: "keys clock_skew_s",
+    Hooks: "url secret events deadline_s on_error cache_s retry_s parallel ca_file",
     StreamLimits: "size fps bitrate_bps reference_frames duration_s publishers players",
     StreamKeys: "publish play limits",
     Rendition: (

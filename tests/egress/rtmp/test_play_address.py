@@ -7,8 +7,8 @@ import pytest
 
 from common.access.refusal import Refusal, RefusalReason
 from common.config.settings import Settings
-from egress.access import PlayWanted, Viewer
-from egress.rtmp.play_address import judge_address
+from egress.access import PlayWanted, Viewer, judge
+from egress.rtmp.play_address import wish_of
 from egress.streams.subscribers import Start
 from tests.kit.egress import STREAM, TEMPLATE
 
@@ -16,6 +16,11 @@ VIEWER = Viewer("203.0.113.7", 1_800_000_000.0)
 OPEN = Settings(templates=(TEMPLATE,))
 DIGESTS = tuple(hashlib.sha256(key).hexdigest() for key in (b"first", b"s3cret"))
 KEYED = Settings(templates=(replace(TEMPLATE, play_keys=DIGESTS),))
+
+
+def judged(settings: Settings, app: str, name: str) -> PlayWanted | Refusal:
+    wish = wish_of(app, "", name)
+    return wish if isinstance(wish, Refusal) else judge(settings, wish, VIEWER)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +37,7 @@ KEYED = Settings(templates=(replace(TEMPLATE, play_keys=DIGESTS),))
 def test_an_address_names_stream_rendition_and_start(
     app: str, name: str, rendition: str, start: Start
 ) -> None:
-    wanted = judge_address(OPEN, app, "", name, VIEWER)
-    assert wanted == PlayWanted(STREAM, rendition, start, TEMPLATE.wait_ms)
+    assert judged(OPEN, app, name) == PlayWanted(STREAM, rendition, start, TEMPLATE.wait_ms)
 
 
 @pytest.mark.parametrize(
@@ -44,10 +48,14 @@ def test_an_address_names_stream_rendition_and_start(
         ("live", "cam1/720p/x", "parts"),
         ("live", "cam1/1080p", "720p, 360p, source"),
         ("live", "../etc", "letters"),
+        ("live", "cam\x001", "letters"),
+        ("li\x1bve", "cam1", "letters"),
+        ("live", "cam1\r\nX: y", "letters"),
+        ("live", "cam\u202e1", "letters"),
     ],
 )
 def test_what_is_not_there_is_refused_in_words(app: str, name: str, says: str) -> None:
-    refused = judge_address(OPEN, app, "", name, VIEWER)
+    refused = judged(OPEN, app, name)
     assert isinstance(refused, Refusal)
     assert refused.reason is RefusalReason.NOT_FOUND
     assert says in refused.words
@@ -55,7 +63,7 @@ def test_what_is_not_there_is_refused_in_words(app: str, name: str, says: str) -
 
 @pytest.mark.parametrize("query", ["", "?key=", "?key=S3cret", "?key=first%20", "?token=s3cret"])
 def test_a_wrong_or_missing_play_key_is_refused(query: str) -> None:
-    refused = judge_address(KEYED, "live", "", f"cam1/720p{query}", VIEWER)
+    refused = judged(KEYED, "live", f"cam1/720p{query}")
     assert isinstance(refused, Refusal)
     assert refused.reason is RefusalReason.DENIED
     assert "s3cret" not in refused.words.lower()
@@ -63,4 +71,9 @@ def test_a_wrong_or_missing_play_key_is_refused(query: str) -> None:
 
 @pytest.mark.parametrize("key", ["first", "s3cret"])
 def test_any_of_the_play_keys_opens(key: str) -> None:
-    assert isinstance(judge_address(KEYED, "live", "", f"cam1?key={key}", VIEWER), PlayWanted)
+    assert isinstance(judged(KEYED, "live", f"cam1?key={key}"), PlayWanted)
+
+
+def test_keys_stand_in_no_repr() -> None:
+    assert "s3cret" not in repr(wish_of("live", "", "cam1?key=s3cret&token=s3cret"))
+    assert "cam1" not in repr(wish_of("live", "", "cam1"))

@@ -17,9 +17,9 @@ def request(app: str, name: str) -> PublishRequested:
     [
         ("live", "cam", PublishAttempt(7, "live", "cam")),
         ("live/cam", "", PublishAttempt(7, "live", "cam")),
-        ("live", "cam?key=sesame", PublishAttempt(7, "live", "cam", "sesame")),
-        ("live", "cam?key=", PublishAttempt(7, "live", "cam", "")),
-        ("live", "cam?token=k1.2.x", PublishAttempt(7, "live", "cam", None, "k1.2.x")),
+        ("live", "cam?key=s", PublishAttempt(7, "live", "cam", "s", query={"key": "s"})),
+        ("live", "cam?key=", PublishAttempt(7, "live", "cam", "", query={"key": ""})),
+        ("live", "cam?token=k1", PublishAttempt(7, "live", "cam", None, "k1", {"token": "k1"})),
     ],
 )
 def test_an_address_is_app_and_key_wherever_they_stand(

@@ -251,6 +251,9 @@ def test_a_url_for_one_use_publishes_once_and_a_refusal_for_another_reason_is_no
     assert "as many as one may" in around.publish(once).told[0][1], "the address has its limit"
     elsewhere = FakeConnection("203.0.113.8", "203.0.113.8:1")
     assert not around.publish(once, peer=elsewhere).told
+    around.streams.lost(elsewhere, "left before it was let in", 100.5)
+    assert not around.publish(once, peer=elsewhere).told, "so it was no use"
+    around.place()
     around.streams.lost(elsewhere, "connection reset", 101.0)
     again = FakeConnection("203.0.113.9", "203.0.113.9:1")
     around.publish(once, peer=again)

@@ -3,7 +3,7 @@
 from common.access.credentials import Credentials
 from common.ipc.control_messages import PublishEnd, PublishRequest
 from common.ipc.identity import Generation, StreamId
-from ingest.streams.admission import PublishAttempt
+from ingest.streams.admission import PublishAdmitted, PublishAttempt
 from ingest.streams.publish_requests import ASK_TIMEOUT_S, PublishRequests
 from tests.kit.ingest_ports import STREAM
 from tests.kit.registry_rig import FakeConnection
@@ -17,8 +17,8 @@ def asked(told: list[object]) -> tuple[PublishRequests, FakeConnection, FakeConn
     """Two that wait, one for each stream, since 100 and 101 s."""
     asks = PublishRequests(lambda message, payloads=(), /: told.append(message))
     first, second = FakeConnection(), FakeConnection()
-    asks.ask(1, first, REQUEST, STREAM, 100.0, WHO, is_at_limit=False)
-    asks.ask(2, second, REQUEST, OTHER, 101.0, WHO, is_at_limit=True)
+    asks.ask(1, first, REQUEST, PublishAdmitted(STREAM, WHO), 100.0, is_at_limit=False)
+    asks.ask(2, second, REQUEST, PublishAdmitted(OTHER, WHO), 101.0, is_at_limit=True)
     return asks, first, second
 
 

@@ -1,0 +1,127 @@
+"""A configuration file with every key, each with a value that is not its default."""
+
+FULL = """
+log_level = "DEBUG"
+orphan_timeout = "45s"
+sandbox = false
+[listen]
+rtmp = "[::]:1936"
+[software]
+workers = 3
+capacity = 250.5
+encoder_threads = 2
+encoder_processes = true
+[devices]
+use_gpus = false
+exclude = ["GPU-1", "0000:65:00.0"]
+max_encoder_sessions = 8
+hybrid_capacity = 300
+encoder_processes = 4
+[devices.capacity]
+"GPU-2" = 900
+[ingest]
+processes = 2
+handshake_timeout = "4s"
+first_video_timeout = "5s"
+idle_timeout = "1m"
+max_connections = 10
+max_connections_per_address = 11
+max_handshakes_per_address = 2.5
+max_publishes_per_address = 12
+max_message = "2MiB"
+exempt_networks = ["192.0.2.0/24"]
+takeover_idle = "1500ms"
+trusted_proxies = ["198.51.100.0/24", "2001:db8::/64"]
+[egress]
+max_players = 13
+processes = 3
+max_players_per_address = 12
+queue = "2s"
+stall_timeout = "7s"
+send_buffer = "64KiB"
+[worker]
+queue = "900ms"
+max_memory = "2GiB"
+hang_timeout = "3s"
+[capture]
+memory = "64MiB"
+seconds = "30s"
+directory = "/var/captures"
+max_files = 5
+max_bytes = "100MiB"
+pictures = false
+[api]
+enabled = false
+listen = "192.0.2.1:9181"
+tokens = ["a token of some length"]
+max_connections = 20
+stream_metrics = false
+[templates.live]
+gop = "1s"
+hold = "0s"
+wait = "2.5s"
+max_source = "1280x720@30"
+publish_keys = ["abc"]
+publish_keys_sha256 = ["{}"]
+play_keys = ["def"]
+play_keys_sha256 = ["{}"]
+takeover = "always"
+filler = "none"
+policy = ["software", "passthrough"]
+cost = 12
+flush = "20ms"
+audio_hold = "30ms"
+fit = "box"
+audio_levels = true
+idle_timeout = "10m"
+publish_rules = ["key+signed", "key"]
+play_rules = ["signed", "key"]
+[templates.live.signing]
+clock_skew = "5s"
+[templates.live.signing.keys]
+k1 = "0123456789abcdef"
+[templates.live.hooks]
+url = "https://hooks.example/a"
+secret = "fedcba9876543210"
+events = ["on_play", "on_stop"]
+deadline = "1500ms"
+on_error = "allow"
+cache = "1m"
+retry = "2m"
+parallel = 4
+ca_file = "/etc/ca.pem"
+[templates.live.limits]
+max_size = "3840x2160"
+max_fps = 60
+max_bitrate = "50M"
+max_reference_frames = 5
+max_duration = "12h"
+max_publishers = 3
+max_players = 200
+[templates.live.stream_keys]
+cam2 = "ghi"
+[templates.live.stream_keys.cam1]
+publish = ["jkl", "sha256:{}"]
+play = "mno"
+[[templates.live.renditions]]
+name = "720p"
+width = 1280
+height = 720
+fps = 29.97
+bitrate = "2.5M"
+profile = "high"
+preset = "p1"
+vbv = "500ms"
+cost = 28
+rc = "vbr"
+maxrate = "4M"
+fit = "short-side"
+[[templates.live.renditions]]
+name = "small"
+width = 320
+height = 180
+fps = "source"
+bitrate = 200000
+[templates.relay]
+renditions = []
+""".format("0" * 64, "1" * 64, "2" * 64)

@@ -7,17 +7,10 @@ hold_signals()
 import argparse  # noqa: E402
 
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
+from common.ipc.child_arguments import listen_address  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
 
 KIND = KINDS["ingest"]
-
-
-def listen_address(text: str) -> tuple[str, int]:
-    """HOST:PORT or [HOST]:PORT; port 0 is any free one."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -247,7 +247,7 @@ class Supervisor:
             spec = self._launcher.spec(hello.child)
             self.children.adopt(spec, hello.pid, hello.start_ticks, hello.boot_id)
         if hello.listen and KINDS[hello.child.kind].listens:
-            self._launcher.keep_port(hello.listen[0])
+            self._launcher.keep_port(hello.child, hello.listen[0])
         # Before its welcome a child sends hellos alone: each is as good as a heartbeat.
         self._watchdog.on_message(hello.child)
         self.children.on_hello(hello, self._control.address(hello.child))

@@ -33,20 +33,14 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
     `faulty` are paths with a fault of their own, in whose place the settings have something else:
     nothing is said of these, nor of what comes of them.
     """
-    all_of_them = [
-        *_of_api(settings.api),
-        *(
-            conflict
-            for template in settings.templates
-            for conflict in (
-                *_of_template(template, f"templates.{template.name}"),
-                *_of_stream_keys(template, settings.stream_keys),
-            )
-        ),
-    ]
+    every = [*_of_api(settings.api), *_of_tls(settings)]
+    for template in settings.templates:
+        every += _of_template(template, f"templates.{template.name}")
+        every += _of_stream_keys(template, settings.stream_keys)
+        every += _of_rules(template, settings.stream_keys)
     found = [
         ConfigFault(conflict.path, conflict.problem)
-        for conflict in all_of_them
+        for conflict in every
         if not any(_meet(path, one) for path in (conflict.path, *conflict.others) for one in faulty)
     ]
     if not found and not faulty:
@@ -59,6 +53,17 @@ def _of_api(api: ApiSettings) -> Iterator[Conflict]:
         yield Conflict(
             "api.listen", "needs api.tokens: else anyone reads what goes on here", ("api.tokens",)
         )
+
+
+def _of_tls(settings: Settings) -> Iterator[Conflict]:
+    where = settings.listen_tls
+    if where is None:
+        return
+    if not settings.tls.certificate:
+        problem = "must be there: listen.rtmps takes TLS"
+        yield Conflict("tls.certificate", problem, ("listen.rtmps",))
+    if where.port and where == settings.listen:
+        yield Conflict("listen.rtmps", "is the address of listen.rtmp", ("listen.rtmp",))
 
 
 def _of_template(template: Template, path: str) -> Iterator[Conflict]:

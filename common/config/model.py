@@ -23,6 +23,7 @@ from common.config.settings import (
     IngestSettings,
     Settings,
     Software,
+    TlsSettings,
     WorkerSettings,
 )
 from common.config.values import (
@@ -65,6 +66,14 @@ class ListenTable(Table):
         "where publishers and players connect; with port 0 on any free port, which "
         "`tfarm status --json` tells",
         RESTART,
+    )
+    rtmps: Annotated[Any, ListenAddress()] = key(
+        Settings,
+        "listen_tls",
+        "where they connect with TLS (`rtmps://`); needs `tls.certificate`",
+        RESTART,
+        default="nowhere",
+        example="127.0.0.1:1936",
     )
 
 
@@ -286,6 +295,34 @@ class WorkerTable(Table):
     )
 
 
+class TlsTable(Table):
+    """`[tls]`."""
+
+    title: ClassVar[str] = "the process that takes TLS off, where `listen.rtmps` says"
+
+    certificate: Annotated[str, Text()] = key(
+        TlsSettings,
+        "certificate",
+        "a PEM file with the certificate, and behind it those that lead to its root; an absolute "
+        "path. What is in the file is used from `tfarm reload` on, or within two seconds of a "
+        "change",
+        NEW_PROCESSES,
+        default="none",
+        example="/etc/tfarm/tls/fullchain.pem",
+    )
+    max_connections: Annotated[int, Integer(1, 1_000_000)] = key(
+        TlsSettings, "max_connections", "connections with TLS at once", NOW
+    )
+    key: Annotated[str, Text()] = key(
+        TlsSettings,
+        "key",
+        "a PEM file with its private key, without a password; an absolute path",
+        NEW_PROCESSES,
+        default="in the file of the certificate",
+        example="/etc/tfarm/tls/privkey.pem",
+    )
+
+
 class CaptureTable(Table):
     """`[capture]`."""
 
@@ -377,8 +414,8 @@ class File(Table):
     sandbox: Annotated[bool, Boolean()] = key(
         Settings,
         "has_sandbox",
-        "workers open no file, no network and no program but what they need (Landlock, seccomp). "
-        "`tfarm doctor` says what the kernel lacks for it",
+        "workers, and who takes TLS, open no file, no network and no program but what they need "
+        "(Landlock, seccomp). `tfarm doctor` says what the kernel lacks for it",
         NEW_PROCESSES,
     )
     include: tuple[Annotated[str, Text()], ...] = key(
@@ -395,6 +432,7 @@ class File(Table):
     ingest: IngestTable = tables()
     egress: EgressTable = tables()
     worker: WorkerTable = tables()
+    tls: TlsTable = tables()
     capture: CaptureTable = tables()
     api: ApiTable = tables()
     templates: dict[Annotated[str, Name()], TemplateTable] = tables(
@@ -433,6 +471,7 @@ SECTIONS: dict[str, type[Any]] = {
     "ingest": IngestSettings,
     "egress": EgressSettings,
     "worker": WorkerSettings,
+    "tls": TlsSettings,
     "capture": CaptureSettings,
     "api": ApiSettings,
 }

@@ -94,6 +94,15 @@ class CaptureSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """The process that ends TLS before ingest; `Settings.listen_tls` says where."""
+
+    certificate: str = ""  # a PEM file, with the chain
+    key: str = ""  # a PEM file; "": it stands in the certificate's
+    max_connections: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What one stream of a template takes on a device, as `tfarm calibrate` measured it."""
 
@@ -147,6 +156,8 @@ class Settings:
     has_sandbox: bool = True  # for the kinds that decode what strangers send
     stream_keys: dict[str, StreamKeys] = field(default_factory=dict)  # by APP/KEY
     api: ApiSettings = field(default_factory=ApiSettings)
+    listen_tls: Listen | None = None  # for RTMPS; None: nowhere
+    tls: TlsSettings = field(default_factory=TlsSettings)
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

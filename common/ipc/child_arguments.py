@@ -25,3 +25,11 @@ def add_identity(parser: argparse.ArgumentParser) -> None:
 def identity_of(kind: str, arguments: argparse.Namespace) -> ChildId:
     """The child that the parsed arguments name."""
     return ChildId(kind, arguments.device, arguments.index, arguments.role)
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """HOST:PORT or [HOST]:PORT; port 0 is any free one."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -121,6 +121,17 @@ KINDS: Final[dict[str, ChildKind]] = {
             count=lambda settings: int(any(t.hooks.url for t in settings.templates)),
             calls_hooks=True,
         ),
+        ChildKind(
+            "tls",
+            module="ingest.tls",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="publishers and players with TLS connect anew; nobody else notices",
+            count=lambda settings: int(settings.listen_tls is not None),
+            is_vital=True,
+            listens="rtmps",
+            is_sandboxed=True,
+        ),
     )
 }
 

@@ -33,7 +33,7 @@ _ON_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 
 # the highest access to files that an ABI knows, plus 1
 _HANDLED: Final = {1: 1 << 13, 2: 1 << 14, 3: 1 << 15, 4: 1 << 15, 5: 1 << 16}
-_NET: Final = 0b11  # bind and connect of TCP, ABI 4
+_BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1  # ABI 4
 _SCOPED: Final = 0b11  # abstract Unix sockets and signals, ABI 6
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -54,10 +54,11 @@ def forbid_new_privileges() -> None:
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 
-def restrict(allowed: Iterable[tuple[Path, int]]) -> None:
+def restrict(allowed: Iterable[tuple[Path, int]], *, may_bind: bool = False) -> None:
     """Leave the calling thread these paths, each with what may be done beneath it.
 
-    A path that does not exist is skipped. `forbid_new_privileges` comes first.
+    A path that does not exist is skipped. `forbid_new_privileges` comes first. `may_bind`: it may
+    still bind a TCP address.
 
     Raises:
         OSError: the kernel has no Landlock, or refused.
@@ -67,7 +68,8 @@ def restrict(allowed: Iterable[tuple[Path, int]]) -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     handled = _HANDLED[min(version, max(_HANDLED))] - 1
     size = next(size for since, size in _ATTRIBUTE_BYTES if version >= since)
-    attribute = struct.pack("=QQQ", handled, _NET, _SCOPED)[:size]
+    net = _CONNECT_TCP if may_bind else _CONNECT_TCP | _BIND_TCP
+    attribute = struct.pack("=QQQ", handled, net, _SCOPED)[:size]
     ruleset = _check(
         _libc.syscall(_CREATE_RULESET, attribute, ctypes.c_size_t(size), ctypes.c_uint32(0))
     )

@@ -51,6 +51,7 @@ class SandboxPaths:
 
     read: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()  # read, written, ioctl
+    listens: bool = False  # it binds a TCP address before `close_calls`
 
 
 def missing() -> list[str]:
@@ -73,7 +74,7 @@ def close_files(run_dir: Path, paths: SandboxPaths, packages: Iterable[Path] = (
     """
     try:
         landlock.forbid_new_privileges()
-        landlock.restrict(_allowed(run_dir, paths, packages))
+        landlock.restrict(_allowed(run_dir, paths, packages), may_bind=paths.listens)
     except OSError as error:
         log.warning("no sandbox for files reason=%s", error.strerror)
         return False

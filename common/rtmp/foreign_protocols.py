@@ -18,7 +18,10 @@ PROXY_V2: Final = f"a PROXY protocol header (version 2), {_PROXY}"
 HTTP: Final = "HTTP: this port takes RTMP alone (rtmp://)"
 RTMPT: Final = "RTMPT, RTMP inside HTTP: use rtmp://"
 RTSP: Final = "RTSP: use rtmp://"
-TLS: Final = "TLS, as rtmps:// and https:// have it: use rtmp://, or a proxy that takes TLS off"
+TLS: Final = (
+    "TLS, as rtmps:// and https:// have it: use rtmp:// here; rtmps:// is for the port of"
+    " listen.rtmps"
+)
 
 # How it begins, and what it is; the longest that fits counts.
 _OPENINGS: Final = {

@@ -29,6 +29,11 @@ def address_text(listen: Listen) -> str:
     return f"{host}:{listen.port}"
 
 
+def configured_addresses(settings: Settings) -> list[str]:
+    """Where a farm with these settings listens, with TLS and without."""
+    return [address_text(one) for one in (settings.listen, settings.listen_tls) if one is not None]
+
+
 def banner(
     version: str,
     run_dir: str,

@@ -21,7 +21,7 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
 
     from common.access.exposure import exposure
     from common.config.load import load_with_warnings
-    from supervisor.commands.banner import address_text
+    from supervisor.commands.banner import configured_addresses
     from supervisor.commands.room import PlannedGpu, check_lines
     from supervisor.hardware.gpus import Driver, chosen, look_up_driver, unused_names
     from supervisor.placement.calibration import without_template
@@ -34,7 +34,7 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     unused = without_template(settings)
     if settings.devices.capacity or settings.devices.exclude:
         unused += unused_names(settings.devices, look_up_driver().gpus)
-    exposed = exposure(settings, [address_text(settings.listen)])
+    exposed = exposure(settings, configured_addresses(settings))
     for fault in [*map(str, weak), *unused, *([exposed] if exposed else [])]:
         typer.echo(f"warning: {fault}", err=True)
     apps = ", ".join(

@@ -64,6 +64,8 @@ class Findings:
     sandbox_lacks: tuple[str, ...] = ()  # what the kernel does not have for it
     uses_sandbox: bool = True  # so configured
     exposure: str = ""  # that strangers may publish, in words
+    certificate: str = ""  # its file, where TLS is taken
+    certificate_problem: str = ""
 
     @property
     def is_usable(self) -> bool:
@@ -88,6 +90,7 @@ def document(found: Findings) -> Json:
             "cuda": cuda_text(found.cuda) if found.cuda else "",
             "problem": found.driver_problem,
         },
+        "tls": {"certificate": found.certificate, "problem": found.certificate_problem},
         "sandbox": {"used": found.uses_sandbox, "lacks": list(found.sandbox_lacks)},
         "devices": [
             {
@@ -114,6 +117,9 @@ def text(found: Findings) -> str:
     else:
         lines.append(f"NVIDIA driver: none ({found.driver_problem or 'not looked for'})")
     lines.append(f"Sandbox of the workers: {_sandbox(found)}")
+    if found.certificate:
+        problem = found.certificate_problem
+        lines.append(f"TLS: {problem or f'the certificate {found.certificate} is good'}")
     for device in found.devices:
         lines += ["", *_device_lines(device, found.cores)]
     given = list(advice(found))
@@ -167,6 +173,11 @@ def advice(found: Findings) -> Iterator[str]:
                 "install --require-hashes --only-binary :all: "
                 f"-r requirements/{extra}.txt"
             )
+    if found.certificate_problem:
+        yield (
+            f"TLS: {found.certificate_problem}: put a certificate and its key where "
+            "tls.certificate and tls.key say"
+        )
     for device in found.devices:
         if device.name == CPU and device.problem:
             yield f"software codecs do not work: {found.pip} install --force-reinstall av"

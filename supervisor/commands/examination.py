@@ -11,6 +11,7 @@ import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from common.access.exposure import exposure
 from common.config.settings import Settings
 from common.ipc.identity import CPU
 from common.process import sandbox
+from common.process.certificate_files import dates, new_context, why_not
 from common.version import VERSION
-from supervisor.commands.banner import address_text
+from supervisor.commands.banner import configured_addresses
 from supervisor.commands.diagnosis import GPU_PACKAGES, DeviceFinding, Findings
 from supervisor.commands.room import PlannedGpu, streams_here
 from supervisor.hardware.device_ids import is_called
@@ -68,10 +70,26 @@ def examine(
         uses_gpus=settings.devices.use_gpus,
         sandbox_lacks=tuple(sandbox.missing()),
         uses_sandbox=settings.has_sandbox,
-        exposure=exposure(settings, [address_text(settings.listen)]),
+        exposure=exposure(settings, configured_addresses(settings)),
+        certificate=settings.tls.certificate if settings.listen_tls is not None else "",
+        certificate_problem=certificate_problem(settings, time.time()),
         devices=tuple(devices),
         pip=f"{sys.executable} -m pip",
     )
+
+
+def certificate_problem(settings: Settings, now_unix: float) -> str:
+    """What is wrong with the certificate or its key, or will be in two weeks; "": nothing."""
+    if settings.listen_tls is None:
+        return ""
+    certificate = Path(settings.tls.certificate)
+    key = Path(settings.tls.key) if settings.tls.key else certificate
+    try:
+        new_context(certificate, key)
+        complaint = dates(certificate).complaint(now_unix)
+    except (OSError, ValueError) as error:
+        return why_not(error, certificate, key)
+    return f"the certificate {certificate} {complaint}" if complaint else ""
 
 
 def _streams(device: DeviceFinding, settings: Settings, cores: int) -> dict[str, int]:

@@ -58,7 +58,7 @@ def child_command(
     share: int = 1,
     log_format: LogFormat = LogFormat.AUTO,
 ) -> list[str]:
-    """Make the command line; `listen` is the real address, once the port is known.
+    """Make the command line; `listen` is where its kind listens, once the port is known.
 
     `share`: so many encoder processes, itself included, one shares the host's cores with.
     """
@@ -71,6 +71,9 @@ def child_command(
         argv.append("--no-sandbox")
     if kind.listens:
         argv += ["--listen", address_text(listen)]
+        if kind.listens == "rtmps":
+            argv += ["--certificate", settings.tls.certificate]
+            argv += ["--key", settings.tls.key or settings.tls.certificate]
         if kind.count is not None and kind.count(settings) > 1:
             argv.append("--share-port")
     if kind.address is not None:

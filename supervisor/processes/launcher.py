@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.config.ladder import Pipeline
-from common.config.settings import Settings
+from common.config.settings import Listen, Settings
 from common.config.values import listen_address
 from common.ipc.control_messages import Hello
 from common.ipc.identity import ChildId
@@ -40,6 +40,7 @@ class Launcher:
         """`hellos` gives those of the children that are up."""
         self.settings = settings
         self.listen = settings.listen
+        self.listen_tls = settings.listen_tls or Listen()
         self.children = child_ids(settings, gpus, cores)
         self.gpus = gpu_uuids(self.children)
         self._run_dir = run_dir
@@ -53,12 +54,13 @@ class Launcher:
 
         def command() -> Sequence[str]:
             share = encoder_processes(self.settings, self._cores)
+            is_tls = KINDS[child.kind].listens == "rtmps"
             return child_command(
                 child,
                 self._program,
                 self._run_dir,
                 self.settings,
-                self.listen,
+                self.listen_tls if is_tls else self.listen,
                 share,
                 self._log_format,
             )
@@ -89,20 +91,24 @@ class Launcher:
         Raises:
             OSError: somebody else listens there.
         """
-        is_there = any(KINDS[hello.child.kind].listens for hello in self._hellos())
+        is_there = any(KINDS[hello.child.kind].listens == "rtmp" for hello in self._hellos())
         shares = any(
             kind.count is not None and kind.count(self.settings) > 1
             for kind in KINDS.values()
-            if kind.listens
+            if kind.listens == "rtmp"
         )
         if shares and not is_there:
             port = find_port(self.listen.host, self.listen.port)
             self.listen = replace(self.listen, port=port)
 
-    def keep_port(self, address: str) -> None:
+    def keep_port(self, child: ChildId, address: str) -> None:
         """Have a restarted child listen where its predecessor did, also if any port was asked."""
         with contextlib.suppress(ValueError):
-            self.listen = replace(self.listen, port=listen_address(address).port)
+            port = listen_address(address).port
+            if KINDS[child.kind].listens == "rtmps":
+                self.listen_tls = replace(self.listen_tls, port=port)
+            else:
+                self.listen = replace(self.listen, port=port)
 
 
 def expected_pipeline(worker: ChildId) -> Pipeline:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from tests.attacks import local, rtmp, sources
+from tests.attacks import local, rtmp, sources, tls
 from tests.attacks.stage import Result
 from tests.faults.scene import log_everything
 from tests.kit.measured_table import MeasuredTable, holds, with_note
@@ -28,6 +28,7 @@ ATTACKS: Mapping[str, Callable[[], Result]] = {
     "huge_refused": sources.huge_refused,
     "huge_allowed": sources.huge_allowed,
     "idle_handovers": local.idle_handovers,
+    "tls_100": tls.handshakes,
 }
 
 HEADINGS = (

@@ -65,10 +65,14 @@ class Stage:
     more: str = EXEMPT_NOBODY  # tables of the configuration
     players_a_stream: int = 10
     newcomers: bool = True
+    listen: str = ""  # more of `[listen]`
+    added_s: float = ADDED_S
     scene: Scene = field(init=False)
 
     def __enter__(self) -> Self:
-        self.scene = Scene(more=self.more, players_a_stream=self.players_a_stream).__enter__()
+        self.scene = Scene(
+            more=self.more, players_a_stream=self.players_a_stream, listen=self.listen
+        ).__enter__()
         self._began_s = time.monotonic()
         self._tags = flv_tags(clip(CLIP))
         self._served_s: list[tuple[float, float]] = []  # publishers and players
@@ -144,7 +148,7 @@ class Stage:
         result.gap_s = self._gap_s(at, watched.until_s)
         publish_s, play_s = self._slowest()
         result.newcomer_s = max(publish_s, play_s)
-        result.limit = f"gap ≤ undisturbed + {ADDED_S:g} s, newcomers < {NEWCOMER_S:g} s"
+        result.limit = f"gap ≤ undisturbed + {self.added_s:g} s, newcomers < {NEWCOMER_S:g} s"
         losses = sum(player.losses for player in self.scene.load.players)
         served = (
             f"publishers {publish_s:.2f} s and players {play_s:.2f} s; "
@@ -152,7 +156,7 @@ class Stage:
         )
         result.note = ", ".join([*self._failures, served, *([f"{losses} cut"] if losses else [])])
         result.ok = (
-            result.gap_s <= result.gap_before_s + ADDED_S
+            result.gap_s <= result.gap_before_s + self.added_s
             and result.newcomer_s < NEWCOMER_S
             and not self._failures
             and not losses

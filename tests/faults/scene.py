@@ -44,6 +44,7 @@ orphan_timeout = "{orphan_timeout}"
 
 [listen]
 rtmp = "127.0.0.1:0"
+{listen}
 
 [devices]
 use_gpus = false
@@ -84,8 +85,10 @@ def config(
     template: str = "",
     orphan_timeout: str = "30s",
     renditions: str = "",
+    listen: str = "",
 ) -> str:
     document = CONFIG.format(
+        listen=listen,
         log_level=LOG_LEVEL,
         workers=workers,
         hold=hold,
@@ -181,6 +184,7 @@ class Scene:
     keep_of: str = ""  # the stream one of whose players keeps the pictures
     start_ms: int = 0  # the publishers' first timestamp
     renditions: str = ""  # more of the template's renditions
+    listen: str = ""  # more of `[listen]`
     stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -207,6 +211,7 @@ class Scene:
             template=self.template,
             orphan_timeout=self.orphan_timeout,
             renditions=self.renditions,
+            listen=self.listen,
         )
         self.farm = self.stack.enter_context(Farm(document))
         self.load = self.stack.enter_context(Load())

@@ -251,6 +251,11 @@ class Farm:
         path = "/".join(part for part in (app, key, rendition) if part)
         return f"rtmp://127.0.0.1:{self.port}/{path}" + (f"?{query}" if query else "")
 
+    @property
+    def tls_port(self) -> int:
+        """Where it takes TLS."""
+        return int(self.status()["listen"]["rtmps"][0].rpartition(":")[2])
+
     def processes(self) -> set[psutil.Process]:
         """The supervisor and every process that names this farm's run directory."""
         found = set()

@@ -6,6 +6,7 @@ orphan_timeout = "45s"
 sandbox = false
 [listen]
 rtmp = "[::]:1936"
+rtmps = "0.0.0.0:1937"
 [software]
 workers = 3
 capacity = 250.5
@@ -43,6 +44,10 @@ send_buffer = "64KiB"
 queue = "900ms"
 max_memory = "2GiB"
 hang_timeout = "3s"
+[tls]
+certificate = "/tls/chain.pem"
+key = "/tls/key.pem"
+max_connections = 14
 [capture]
 memory = "64MiB"
 seconds = "30s"

@@ -24,7 +24,7 @@ from common.config.ladder import (
     Takeover,
 )
 from common.config.limits import StreamLimits
-from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings
+from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings, TlsSettings
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigError
 from tests.kit.full_config import FULL
@@ -47,6 +47,8 @@ def test_a_template_that_says_nothing_is_the_built_in_one() -> None:
 def test_every_key_reaches_its_setting() -> None:
     found = config.parse(tomllib.loads(FULL))
     assert found.listen == Listen("::", 1936)
+    assert found.listen_tls == Listen("0.0.0.0", 1937)
+    assert found.tls == TlsSettings("/tls/chain.pem", "/tls/key.pem", 14)
     assert (found.log_level, found.orphan_timeout_s) == ("DEBUG", 45.0)
     assert not found.has_sandbox
     assert (found.software.workers, found.software.capacity) == (3, 250.5)
@@ -149,6 +151,16 @@ FAULTS = [
     ('[listen]\nrtmp = "127.0.0.1:70000"', "listen.rtmp", "HOST:PORT"),
     ('[listen]\nrtmpp = "127.0.0.1:1935"', "listen.rtmpp", 'did you mean "rtmp"?'),
     ("listen = 3", "listen", "a table"),
+    ('[listen]\nrtmps = "1936"', "listen.rtmps", "HOST:PORT"),
+    ('[listen]\nrtmps = "127.0.0.1:1936"', "tls.certificate", "listen.rtmps takes TLS"),
+    (
+        '[listen]\nrtmps = "127.0.0.1:1935"\n[tls]\ncertificate = "/c"',
+        "listen.rtmps",
+        "is the address of listen.rtmp",
+    ),
+    ("[tls]\ncertificate = 3", "tls.certificate", "a text"),
+    ("[tls]\nkey = true", "tls.key", "a text"),
+    ("[tls]\nmax_connections = 0", "tls.max_connections", "between 1"),
     ('[ingest]\ntrusted_proxies = ["lb"]', "ingest.trusted_proxies[0]", "a network"),
     ('[egress]\nqueue = "3"', "egress.queue", "unit"),
     ("[egress]\nqueue = 3", "egress.queue", "unit"),

@@ -33,6 +33,7 @@ BEYOND_A_SCHEMA = (
     "twice",
     "at least",
     "between",
+    "listen.rtmp",
 )
 
 

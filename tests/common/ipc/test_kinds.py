@@ -48,7 +48,15 @@ def test_the_linter_holds_which_libraries_a_kind_imports(kind: ChildKind) -> Non
 
 def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
     counts = {name: kind.count(Settings()) for name, kind in KINDS.items() if kind.count}
-    assert counts == {"api": 1, "audio": 0, "ingest": 1, "encoder": 0, "egress": 1, "hooks": 0}
+    assert counts == {
+        "api": 1,
+        "audio": 0,
+        "ingest": 1,
+        "encoder": 0,
+        "egress": 1,
+        "hooks": 0,
+        "tls": 0,
+    }
     assert [name for name in KINDS if has_devices(name)] == ["worker"]
 
 
@@ -91,8 +99,8 @@ def test_a_streams_template_travels_without_keys() -> None:
     assert settings.template_of("tv/cam1") is None
 
 
-def test_publishers_end_first_and_players_last() -> None:
-    assert list(KINDS) == ["api", "audio", "ingest", "worker", "encoder", "egress", "hooks"]
+def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_told() -> None:
+    assert list(KINDS) == ["api", "audio", "ingest", "worker", "encoder", "egress", "hooks", "tls"]
 
 
 def test_only_the_api_gives_commands_for_an_operator_and_none_that_ends_the_farm() -> None:
@@ -100,7 +108,7 @@ def test_only_the_api_gives_commands_for_an_operator_and_none_that_ends_the_farm
     assert "stop" not in KINDS["api"].commands
 
 
-def test_who_has_a_codec_is_in_a_sandbox() -> None:
+def test_who_has_a_codec_or_ends_tls_is_in_a_sandbox() -> None:
     for kind in KINDS.values():
-        assert kind.is_sandboxed == bool(kind.libraries), kind.name
+        assert kind.is_sandboxed == (bool(kind.libraries) or kind.listens == "rtmps"), kind.name
         assert kind.parses_strangers or kind.name == "encoder"

@@ -18,6 +18,7 @@ from common.config.settings import (
     Listen,
     Settings,
     Software,
+    TlsSettings,
     WorkerSettings,
 )
 from common.config.stream_keys import StreamKeys
@@ -26,7 +27,7 @@ from common.config.stream_keys import StreamKeys
 FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
-        "calibration capture has_sandbox stream_keys api"
+        "calibration capture has_sandbox stream_keys api listen_tls tls"
     ),
     Listen: "host port",
     ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics",
@@ -42,6 +43,7 @@ FIELDS = {
     ),
     CaptureSettings: "memory_bytes seconds directory kept_files kept_bytes pictures",
     WorkerSettings: "queue_ms max_memory_bytes hang_timeout_s",
+    TlsSettings: "certificate key max_connections",
     Calibration: (
         "device template path source streams units load decode scale encode memory_bytes cores"
     ),

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from common.process import sandbox
+from common.process import landlock, sandbox
 
 # Each attempt is a line of its own: what it is called, and an expression that raises where the
 # sandbox holds.
 PROGRAM = """
 import ctypes, importlib, json, mmap, os, signal, socket, sys, threading
 from pathlib import Path
-from common.process import sandbox
+from common.process import landlock, sandbox
 from common.process.unblocked import Unblocked, unblock
 
 run_dir, secret, listener, parent = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -126,6 +126,43 @@ def test_what_a_process_in_the_sandbox_can_do_and_cannot(tmp_path: Path) -> None
     assert set(seen.values()) == {"done", "PermissionError"}
     assert (run_dir / "own").exists()
     assert not (run_dir / "new").exists()
+
+
+BINDS = """
+import socket, sys
+from pathlib import Path
+from common.process.sandbox import SandboxPaths, close_calls, close_files
+
+def bind():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+
+assert close_files(Path(sys.argv[1]), SandboxPaths(listens=sys.argv[2] == "listens"))
+bind()
+assert close_calls()
+try:
+    bind()
+except PermissionError:
+    print("closed")
+"""
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("what", ["listens", "does not"])
+def test_who_listens_binds_its_address_before_calls_are_closed_and_never_again(
+    tmp_path: Path, what: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-Wignore", "-c", BINDS, tmp_path, what],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[3],
+    )
+    if what == "listens":
+        assert ended.stdout == "closed\n", ended.stderr
+    elif landlock.abi() >= 4:
+        assert "PermissionError" in ended.stderr
 
 
 def test_a_machine_that_is_not_known_goes_without_and_says_so(

@@ -202,3 +202,15 @@ def test_the_sandbox_is_whole_or_what_it_lacks_is_named_or_it_is_off() -> None:
     assert document(old)["sandbox"] == {"used": True, "lacks": ["Landlock (Linux 5.13)"]}
     off = replace(old, uses_sandbox=False)
     assert "Sandbox of the workers: off by the configuration (sandbox = false)" in text(off)
+
+
+def test_a_certificate_is_named_with_what_is_wrong_with_it_where_tls_is_taken() -> None:
+    assert "TLS" not in text(HOST)
+    good = replace(HOST, certificate="/c.pem")
+    assert "TLS: the certificate /c.pem is good" in text(good)
+    assert not list(advice(good))
+    bad = replace(good, certificate_problem="the key /k.pem does not fit the certificate /c.pem")
+    assert "TLS: the key /k.pem does not fit the certificate /c.pem\n" in text(bad)
+    (line,) = advice(bad)
+    assert line.endswith("where tls.certificate and tls.key say")
+    assert document(bad)["tls"]["certificate"] == "/c.pem"

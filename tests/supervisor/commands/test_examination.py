@@ -5,15 +5,17 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from common.config.settings import Devices, Settings, Software
+from common.config.settings import Devices, Listen, Settings, Software, TlsSettings
 from supervisor.commands import examination
 from supervisor.commands.diagnosis import text
-from supervisor.commands.examination import ask_child, examine
+from supervisor.commands.examination import ask_child, certificate_problem, examine
 from supervisor.hardware.gpus import Driver, Gpu
+from tests.kit.certificates import make
 
 ROOT = Path(__file__).parents[3]
 
@@ -112,3 +114,19 @@ def test_tfarm_doctor_tries_the_cores_for_real(tmp_path: Path) -> None:
     )
     assert bad.returncode == 2
     assert "devices.use_gpu: is no known key" in bad.stderr
+
+
+def test_a_certificate_is_looked_at_where_tls_is_taken(tmp_path: Path) -> None:
+    one, two = make(tmp_path, "one", days=20), make(tmp_path, "two")
+
+    def problem(certificate: Path, key: Path, days: float = 0.0) -> str:
+        tls = TlsSettings(str(certificate), str(key))
+        settings = replace(Settings(), listen_tls=Listen(), tls=tls)
+        return certificate_problem(settings, time.time() + days * 86_400)
+
+    assert certificate_problem(Settings(), time.time()) == ""
+    assert problem(one.certificate, one.key) == ""
+    assert "in 12 days" in problem(one.certificate, one.key, days=7.5)
+    assert "ended on" in problem(one.certificate, one.key, days=21)
+    assert "does not fit the certificate" in problem(one.certificate, two.key)
+    assert "No such file" in problem(one.certificate, tmp_path / "none")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.config.ladder import Pipeline
-from common.config.settings import Listen, Settings
+from common.config.settings import Listen, Settings, TlsSettings
 from common.ipc.control_messages import DeviceInfo, Endpoint, Hello
 from common.ipc.identity import BootId, ChildId
 from supervisor.processes.launch import python_module
@@ -63,10 +63,23 @@ def test_one_that_listens_alone_binds_by_itself_and_its_successor_where_it_did()
     farm = launcher(SETTINGS)
     farm.choose_port()
     assert farm.listen.port == 0
-    farm.keep_port("127.0.0.1:4711")
+    farm.keep_port(INGEST0, "127.0.0.1:4711")
     assert farm.spec(INGEST0).command()[-2:] == ["--listen", "127.0.0.1:4711"]
-    farm.keep_port("nonsense")
+    farm.keep_port(INGEST0, "nonsense")
     assert farm.listen.port == 4711
+
+
+def test_who_takes_tls_listens_elsewhere_with_a_certificate_and_keeps_its_own_port() -> None:
+    tls = TlsSettings("/etc/chain.pem")
+    farm = launcher(replace(SETTINGS, listen_tls=Listen("::1", 0), tls=tls))
+    front = ChildId("tls", index=0)
+    assert front in farm.children
+    files = ["--certificate", "/etc/chain.pem", "--key", "/etc/chain.pem"]
+    assert farm.spec(front).command()[-6:] == ["--listen", "[::1]:0", *files]
+    farm.keep_port(front, "[::1]:4712")
+    assert "[::1]:4712" in farm.spec(front).command()
+    assert farm.listen.port == 0
+    assert front not in launcher(SETTINGS).children
 
 
 def test_what_a_device_is_taken_for_until_its_worker_says_hello() -> None:

@@ -1,0 +1,65 @@
+"""The process that ends TLS: `python -P -m ingest.tls --listen HOST:PORT --certificate FILE …`."""
+
+from common.process.signals import hold_signals
+
+hold_signals()
+
+import argparse  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from common.ipc.child import (  # noqa: E402
+    ChildProcess,
+    ChildService,
+    Sandbox,
+    child_parser,
+    run_child,
+)
+from common.ipc.child_arguments import listen_address  # noqa: E402
+from common.ipc.kinds import KINDS  # noqa: E402
+from common.process.sandbox import SandboxPaths  # noqa: E402
+
+KIND = KINDS["tls"]
+# What the name of a host to listen on is looked up in.
+NAMES = tuple(
+    Path("/etc") / name
+    for name in ("hosts", "nsswitch.conf", "host.conf", "resolv.conf", "gai.conf")
+)
+
+
+def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    parser.add_argument(
+        "--listen",
+        required=True,
+        type=listen_address,
+        metavar="HOST:PORT",
+        help="where clients connect",
+    )
+    parser.add_argument("--certificate", required=True, type=Path, help="a PEM file")
+    parser.add_argument("--key", required=True, type=Path, help="a PEM file")
+    return parser.parse_args()
+
+
+def directories(*files: Path) -> tuple[Path, ...]:
+    """Return where the files are, and where those are that they are links to.
+
+    A file that is replaced is another one for the sandbox, its directory is not.
+    """
+    found = [path for file in files for path in (file.absolute().parent, file.resolve().parent)]
+    return tuple(dict.fromkeys(found))
+
+
+def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
+    from ingest.tls.run import TlsFront
+
+    return TlsFront(process, arguments.listen, arguments.certificate, arguments.key)
+
+
+if __name__ == "__main__":
+    ARGUMENTS = arguments_of(child_parser(KIND, __doc__))
+    SANDBOX = Sandbox(
+        SandboxPaths(
+            read=(*directories(ARGUMENTS.certificate, ARGUMENTS.key), *NAMES), listens=True
+        ),
+        modules=("ingest.tls.run",),
+    )
+    run_child(KIND, ARGUMENTS, build, confinement=SANDBOX, collects_rarely=True)

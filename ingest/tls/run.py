@@ -1,0 +1,98 @@
+"""The `tls` child put together (IO): its listener, its certificate, and the way to the ingests.
+
+Its death ends its own connections and nothing else. It runs in a sandbox: it reads the directories
+of its certificate, and makes Unix sockets alone.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from common.config.settings import Settings
+from common.ipc.child import ChildProcess
+from common.ipc.control_messages import Endpoint, Heartbeat, Hello
+from common.process.descriptors import raise_limit
+from common.process.listening import bind, join_address
+from ingest.tls.certificate import Certificate
+from ingest.tls.front import Front
+
+log = logging.getLogger("tfarm.ingest.tls.run")
+
+CHECK_S: Final = 1.0
+RESERVED_DESCRIPTORS: Final = 64
+
+
+class TlsFront:
+    """A `ChildService`."""
+
+    def __init__(
+        self, process: ChildProcess, listen: tuple[str, int], certificate: Path, key: Path
+    ) -> None:
+        """Bind the listener.
+
+        Raises:
+            OSError: somebody else listens there, or nobody can.
+            BootFailed: the certificate cannot be used.
+        """
+        self._process = process
+        self._is_welcome = False
+        self._certificate = Certificate(certificate, key)
+        listeners = bind(*listen)
+        self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
+        self._front = Front(listeners, Settings(), lambda: self._certificate.context, _room())
+
+    def hello(self) -> Hello:
+        return self._process.new_hello(
+            Endpoint(self._process.child, self._process.boot_id), listen=self._listen
+        )
+
+    def heartbeat(self) -> Heartbeat:
+        return self._process.new_heartbeat(
+            counters={**self._front.counters, "bad messages": self._process.unreadable},
+            refusals=self._front.refusals.take(),
+        )
+
+    def configure(self, settings: Settings) -> None:
+        self._front.configure(settings)
+        if self._is_welcome:  # not at the start, when it was read a moment ago
+            self._certificate.load()
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        self._front.follow([end.decrypted for end in endpoints if end.decrypted])
+
+    def on_welcome(self) -> None:
+        if not self._is_welcome:
+            self._is_welcome = True
+            self._front.start()
+            log.info("tls listens address=%s", ", ".join(self._listen))
+
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
+        log.warning("unexpected control message kind=%s", type(message).__name__)
+
+    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return (self._check(),)
+
+    async def _check(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_S)
+            try:
+                self._certificate.check(time.time())
+                self._front.check()
+            except Exception:
+                log.exception("a look at all connections failed")
+
+    async def end(self) -> None:
+        log.info("tls ends connections=%d", self._front.counters["connections"])
+        await self._front.stop()
+
+    def close(self) -> None:
+        self._front.close()
+
+
+def _room() -> int:
+    """How many clients there may be: each has a descriptor here, and one to its ingest."""
+    limit = raise_limit()
+    return max(1, (limit - min(RESERVED_DESCRIPTORS, limit // 2)) // 2)

@@ -71,7 +71,8 @@ class RtmpInput:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._players.follow(handovers_of(endpoints))
-        self._decrypted.follow({e.pid for e in endpoints if KINDS[e.child.kind].listens == "rtmps"})
+        take_tls = {kind.name for kind in KINDS.values() if kind.listens == "rtmps"}
+        self._decrypted.follow({e.pid for e in endpoints if e.child.kind in take_tls})
 
     def check(self) -> None:
         self._server.look_again()

@@ -219,7 +219,7 @@ class Answers:
     def _log_change(self, operation: Operation, request: web.Request, *, is_done: bool) -> None:
         """Say who had something changed."""
         log.info(
-            "operator's request=%s address=%s done=%s",
+            "operator asked request=%s address=%s done=%s",
             operation.name,
             request.remote or "?",
             "yes" if is_done else "no",

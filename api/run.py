@@ -98,13 +98,8 @@ class Api:
         except OSError as error:
             if is_first:
                 reason = os.strerror(error.errno) if error.errno else str(error)
-                log.warning(
-                    "no API at address=%s reason=%s: give another one as api.listen; "
-                    "tried again every %.0f s",
-                    where,
-                    reason,
-                    RETRY_S,
-                )
+                reason += ": give another address as api.listen"
+                log.warning("no API yet address=%s again_s=%.0f reason=%s", where, RETRY_S, reason)
             return False
         log.info("API listens address=%s", self._addresses()[0])
         return True

@@ -118,7 +118,7 @@ class HookCaller:
         held_back = self._lines.allow(event.subject.app, time.monotonic())
         if held_back is not None:
             log.warning(
-                "hook failed event=%s stream=%s reason=%s%s",
+                "hook failed what=%s stream=%s reason=%s%s",
                 event.event.value,
                 stream_label(event.subject.stream),
                 why,

@@ -182,7 +182,7 @@ class Supervisor:
     def stop(self) -> None:
         """End the farm; when called again, at once."""
         if self._stop.is_set():
-            log.warning("killing all children: asked to stop twice")
+            log.warning("killing all children, stopped twice")
             self.children.kill_all()
         self._stop.set()
 

@@ -16,8 +16,10 @@ import pytest
 from common.config.reference import with_tables
 from common.errors import ExitCode
 from common.ipc.envelope import kinds
+from common.process.log_lines import LIBRARY
 from supervisor.farm.stream import Stream
 from tests.repository.citations import missing
+from tests.repository.log_events import log_events
 from tests.repository.sizes import complex_without_reason, too_long
 from tests.repository.words import ALLOWED, identifiers, private_words
 
@@ -72,6 +74,12 @@ def modules() -> list[str]:
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
     return [name for name in found if not name.endswith(("__init__.py", "__main__.py"))]
+
+
+def modules_that_log() -> list[str]:
+    """Every module of every package, its entry points too."""
+    tops = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
+    return sorted(path.relative_to(ROOT).as_posix() for top in tops for path in top.rglob("*.py"))
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -264,6 +272,36 @@ def test_every_exit_code_is_documented() -> None:
     text = (ROOT / "docs/operations.md").read_text()
     for code in ExitCode:
         assert f"| {code.value} | `{code.name}` |" in text
+    rows = re.findall(r"^\| (\d+) \| `([A-Z_]+)` \|", text, re.MULTILINE)
+    assert {(int(number), name) for number, name in rows} == {(c.value, c.name) for c in ExitCode}
+
+
+# What a log has beside the events of calls: lines that nobody took, and what libraries say.
+OTHER_EVENTS = {"log lines lost": {"count"}, LIBRARY: {"logger"}}
+
+
+def test_every_log_event_is_documented_with_its_values() -> None:
+    """A new one is a row of docs/log.md. Its format string has fixed words, then `name=%s` each."""
+    logged, hidden = dict(OTHER_EVENTS), list[str]()
+    for module in modules_that_log():
+        events, without_words = log_events(ROOT, module)
+        hidden += without_words
+        for event, values in events.items():
+            logged[event] = logged.get(event, set()) | values
+    assert hidden == []
+    text = (ROOT / "docs/log.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| (.*?) ?\| (.+) \|$", text, re.MULTILINE)
+    documented = {event: set(re.findall(r"`(\w+)`", values)) for event, values, _ in rows}
+    assert len(rows) == len(documented)
+    assert documented.keys() ^ logged.keys() == set()
+    assert {event for event in logged if logged[event] != documented[event]} == set()
+
+
+def test_values_of_log_events_do_not_hide_what_every_line_has() -> None:
+    reserved = {"time", "level", "process", "event", "logger", "message", "traceback", "more"}
+    for module in modules_that_log():
+        for event, values in log_events(ROOT, module)[0].items():
+            assert not values & reserved, event
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -47,6 +47,7 @@ _PRIORITIES = {
 }
 # `name=%s`, or a bare one: of `more`
 _PLACEHOLDER = re.compile(r"(?:\b([a-z][a-z0-9_]*)=)?%(?:[-+ #0-9.]*[a-zA-Z]|%)")
+_FIXED = re.compile(r" [a-z][a-z0-9_]*=")  # of a value that the format string has itself
 
 Value = str | int | float
 
@@ -63,7 +64,8 @@ def event_of(text: str) -> Event:
     """Read the event and the names of its values from a format string."""
     places = [place for place in _PLACEHOLDER.finditer(text) if place.group() != "%%"]
     end = places[0].start() if places else len(text)
-    return Event(text[:end].strip(" :,").replace("%%", "%"), tuple(p[1] or "" for p in places))
+    words = _FIXED.split(text[:end])[0].strip(" :,").replace("%%", "%")
+    return Event(words, tuple(place[1] or "" for place in places))
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Value]:

@@ -90,7 +90,8 @@ def close_calls(forbidden: Sequence[Forbidden] = FORBIDDEN) -> bool:
     try:
         architecture = ARCHITECTURES[uname.machine]
     except KeyError:
-        log.warning("no sandbox for system calls reason=unknown machine %s", uname.machine)
+        reason = f"unknown machine {uname.machine}"
+        log.warning("no sandbox for system calls reason=%s", reason)
         return False
     program = filter_program(uname.machine, os.getpid(), forbidden)
     code = ctypes.create_string_buffer(b"".join(each.pack() for each in program))

@@ -183,7 +183,7 @@ class Players:
     async def stop(self, reason: str) -> None:
         """Take no more; tell all players that it is over, and let their last bytes go out."""
         self.requests.is_stopping = True
-        log.info("stopping players=%d", len(self._connections))
+        log.info("egress ends players=%d", len(self._connections))
         for connection in tuple(self._connections):
             connection.finish(reason)
         if self._connections:

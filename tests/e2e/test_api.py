@@ -108,4 +108,4 @@ def test_a_kick_by_http_is_the_operators(clip: MakeClip) -> None:
         assert "live/cam is being ended" in done.document["message"]
         farm.wait_gone("cam")
         farm.wait_log("by=api:0")
-        farm.wait_log("operator's request=kickStream address=127.0.0.1 done=yes")
+        farm.wait_log("operator asked request=kickStream address=127.0.0.1 done=yes")

@@ -68,7 +68,7 @@ def entries(datagram: bytes) -> dict[str, str]:
         ("handling a message failed%s", "handling a message failed", ("",)),
         ("device is behind, it takes no new streams device=%s", None, ("device",)),
         ("100%% of it is used of=%s", "100% of it is used", ("of",)),
-        ("killing all children: asked to stop twice", None, ()),
+        ("listening again reason=the socket was removed path=%s", "listening again", ("path",)),
     ],
 )
 def test_a_format_string_names_the_event_and_its_values(

@@ -59,12 +59,12 @@ def watch_damage() -> bool:
         set_locking = library["__fsetlocking"]
         set_locking.argtypes = (ctypes.c_void_p, ctypes.c_int)
     except (AttributeError, ValueError) as error:
-        log.warning("concealed damage is not seen: no such C library error=%s", error)
+        log.warning("concealed damage is not seen reason=%s", error)
         return False
     functions = _CookieFunctions(write=_Write(_on_write))
     stream = library.fopencookie(None, b"w", functions)
     if not stream:
-        log.warning("concealed damage is not seen: no stream")
+        log.warning("concealed damage is not seen reason=%s", "the C library makes no stream")
         return False
     library.setvbuf(stream, None, _UNBUFFERED, 0)
     set_locking(stream, _NO_LOCKING)

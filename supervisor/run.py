@@ -110,7 +110,8 @@ class Supervisor:
         self._keeper = RunDirKeeper(run_dir, lock, *parts)
         self._executor = Executor(self.farm, self._control, self.children, self._launcher)
         measure = self._executor.measure
-        self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure)
+        is_idle = self.farm.is_idle
+        self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure, is_idle)
         operator = BanFile(run_dir), self._control.asked_by
         self.operations = Operations(self.farm, self._executor.execute, self._loop.time, *operator)
 

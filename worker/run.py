@@ -59,6 +59,7 @@ class Worker:
         self._process = process
         self.settings = Settings()
         self._device = device
+        process.is_idle = self._has_nothing_to_do
         self._sessions = Sessions(process.child, device, process.bus, self._report, self._on_fatal)
         self._snapshots = Snapshots(self._sessions.newest, process.send)
         self._counters = dict.fromkeys(("unreadable", "stray"), 0)
@@ -67,6 +68,9 @@ class Worker:
         self.endpoint = Endpoint(process.child, process.boot_id, media=media)
         self._listener = MediaListener(process.bus, media, self._on_frames)
         self._awake = AwakeClock(2 * KINDS["worker"].heartbeat_s)
+
+    def _has_nothing_to_do(self) -> bool:
+        return not any(True for _ in self._sessions)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
         return ()

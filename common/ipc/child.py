@@ -91,6 +91,8 @@ class ChildProcess:
         self.boot_id = new_boot_id()
         self.bus = Bus()
         self.exit_code = ExitCode.OK
+        # The service's to set: True while it has nothing to do. Heartbeats come once a second then.
+        self.is_idle: Callable[[], bool] = lambda: False
         self._run_dir = run_dir
         self._stopped = asyncio.Event()
         self._service: ChildService | None = None
@@ -104,6 +106,7 @@ class ChildProcess:
             self,
             orphan_timeout_s=orphan_timeout_s,
             heartbeat_s=kind.heartbeat_s,
+            is_idle=lambda: self.is_idle(),
         )
 
     async def run(self, build: Callable[["ChildProcess"], ChildService]) -> ExitCode:

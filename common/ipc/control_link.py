@@ -78,8 +78,10 @@ class ControlLink:
         *,
         orphan_timeout_s: float = 30.0,
         heartbeat_s: float = HEARTBEAT_S,
+        is_idle: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`heartbeat_s` is between two heartbeats, of a child that has something to do."""
         self.unreadable = 0
         self._child = child
         self._boot_id = boot_id
@@ -87,6 +89,7 @@ class ControlLink:
         self._clock = clock
         self._orphan_timeout_s = orphan_timeout_s
         self._heartbeat_s = heartbeat_s
+        self._is_idle = is_idle
         self._supervisor: BootId | None = None
         self._lines = RateLimit()
         self._last_message_s = clock()
@@ -114,7 +117,7 @@ class ControlLink:
         """Send hello and heartbeats, and watch for the supervisor, until cancelled."""
         self.send(self._owner.hello())
         while True:
-            await asyncio.sleep(self._heartbeat_s)
+            await asyncio.sleep(HEARTBEAT_S if self._is_idle() else self._heartbeat_s)
             silent_s = self._clock() - self._last_message_s
             if silent_s > self._orphan_timeout_s:
                 log.error("no supervisor seconds=%.0f", silent_s)

@@ -83,7 +83,7 @@ class Hello:
 @message("heartbeat")
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Alive, and what it counts: once a second, from workers four times."""
+    """Alive, and what it counts: once a second, from workers with streams four times."""
 
     child: ChildId
     boot_id: BootId

@@ -30,7 +30,7 @@ class ChildKind:
     address: Callable[[Settings], Listen] | None = None  # that it listens at, if one of its own
     protocol: str = ""  # of what it listens for, as status has it
     commands: frozenset[str] = frozenset()  # that it may give to the supervisor for an operator
-    heartbeat_s: float = HEARTBEAT_S
+    heartbeat_s: float = HEARTBEAT_S  # of one that has something to do
     memory_is_limited: bool = False  # by `worker.max_memory`
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that

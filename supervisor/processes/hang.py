@@ -23,27 +23,31 @@ class ThreadState:
 class MissedHeartbeats:
     """Counts how long one incarnation of a child has sent nothing; fed a few times a second."""
 
-    def __init__(self, interval_s: float, timeout_s: float) -> None:
-        """`interval_s`: between two heartbeats; `timeout_s`: without one while it sleeps."""
-        self._interval_s = interval_s
-        self._timeout_s = max(timeout_s, 2 * interval_s)
+    def __init__(self, timeout_s: float) -> None:
+        """`timeout_s`: without a heartbeat while it sleeps."""
+        self._timeout_s = timeout_s
         self._messages = -1
         self._missed_s = 0.0
         self._first: ThreadState | None = None
 
     def observe(
-        self, messages: int, awake_s: float, read: Callable[[], ThreadState | None]
+        self,
+        messages: int,
+        awake_s: float,
+        interval_s: float,
+        read: Callable[[], ThreadState | None],
     ) -> str | None:
         """Why it must be killed, or None.
 
         `messages` counts all that came from it, `awake_s` is how long the caller was awake since
-        the last call, `read` is called only when a heartbeat is overdue.
+        the last call, `interval_s` is between two heartbeats by what it has to do now, `read` is
+        called only when a heartbeat is overdue.
         """
         if messages != self._messages:
             self._messages, self._missed_s, self._first = messages, 0.0, None
             return None
         self._missed_s += awake_s
-        if self._missed_s < self._interval_s + MISSED_S / 2:
+        if self._missed_s < interval_s + MISSED_S / 2:
             return None
         seen = read()
         if seen is None:
@@ -52,10 +56,10 @@ class MissedHeartbeats:
             self._first = seen
         missed = f"no heartbeat for {self._missed_s:.1f} s"
         if seen.state in ("T", "t"):
-            is_due = self._missed_s >= self._interval_s + MISSED_S
+            is_due = self._missed_s >= interval_s + MISSED_S
             return f"stopped: {missed}" if is_due else None
         if seen.state == "S" and seen.slices == self._first.slices:
-            return f"blocked: {missed}" if self._missed_s >= self._timeout_s else None
-        if seen.state == "S" and self._missed_s >= BUSY_S + self._interval_s:
+            return f"blocked: {missed}" if self._missed_s >= max(self._timeout_s, 2 * interval_s) else None
+        if seen.state == "S" and self._missed_s >= BUSY_S + interval_s:
             return f"wedged: {missed}"
         return None

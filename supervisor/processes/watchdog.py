@@ -11,7 +11,7 @@ from functools import partial
 
 from common.config.settings import WorkerSettings
 from common.ipc.identity import ChildId
-from common.ipc.kinds import KINDS
+from common.ipc.kinds import HEARTBEAT_S, KINDS
 from common.process.awake_clock import AwakeClock
 from supervisor.processes.children import Children
 from supervisor.processes.hang import MissedHeartbeats
@@ -30,8 +30,13 @@ class Watchdog:
         children: Children,
         settings: Callable[[], WorkerSettings],
         on_memory: Callable[[ChildId, int], object],
+        is_idle: Callable[[ChildId], bool] = lambda child: False,
     ) -> None:
-        """`on_memory` gets the bytes of each child whose memory is limited, once a second."""
+        """`on_memory` gets the bytes of each child whose memory is limited, once a second.
+
+        `is_idle` says of a child that it has nothing to do: its heartbeats are seldom.
+        """
+        self._is_idle = is_idle
         self._children = children
         self._on_memory = on_memory
         self._settings = settings
@@ -40,8 +45,7 @@ class Watchdog:
 
     def add(self, child: ChildId) -> None:
         """Watch a child that came up."""
-        interval_s = KINDS[child.kind].heartbeat_s
-        self._missed[child] = MissedHeartbeats(interval_s, self._settings().hang_timeout_s)
+        self._missed[child] = MissedHeartbeats(self._settings().hang_timeout_s)
 
     def remove(self, child: ChildId) -> None:
         """Watch a child no more."""
@@ -77,9 +81,9 @@ class Watchdog:
             process = child.process if child is not None else None
             if process is None:
                 continue
-            reason = missed.observe(
-                self._messages[name], awake_s, partial(read_thread_state, process.pid)
-            )
+            interval_s = HEARTBEAT_S if self._is_idle(name) else KINDS[name.kind].heartbeat_s
+            state = partial(read_thread_state, process.pid)
+            reason = missed.observe(self._messages[name], awake_s, interval_s, state)
             if reason is not None:
                 self._children.fail_and_restart(name, reason)
 

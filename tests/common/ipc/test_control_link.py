@@ -137,3 +137,31 @@ def test_garbage_on_the_control_socket_is_counted_and_dropped(tmp_path: Path) ->
 def test_start_ticks_tell_a_process_from_its_successor() -> None:
     assert start_ticks(os.getpid()) > 0
     assert start_ticks(2**22 + 1) == 0
+
+
+def test_a_child_with_nothing_to_do_beats_once_a_second(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bus = Bus()
+        supervisor, state, idle = Supervisor(bus, tmp_path), State(), [True]
+        link = ControlLink(
+            bus, tmp_path, CHILD, BOOT, state, heartbeat_s=0.05, is_idle=lambda: idle[0]
+        )
+        task = asyncio.create_task(link.run())
+        try:
+            async with asyncio.timeout(10):
+                await supervisor.until_got(Hello)
+                supervisor.say(Welcome(BootId("one"), Settings(), ()))
+                began = asyncio.get_running_loop().time()
+                await supervisor.until_got(Heartbeat)
+                assert asyncio.get_running_loop().time() - began > 0.5
+                idle[0] = False
+                await supervisor.until_got(Heartbeat)  # the last of those that come seldom
+                began = asyncio.get_running_loop().time()
+                for _ in range(3):
+                    await supervisor.until_got(Heartbeat)
+                assert asyncio.get_running_loop().time() - began < 0.8
+        finally:
+            task.cancel()
+            bus.close()
+
+    asyncio.run(scenario())

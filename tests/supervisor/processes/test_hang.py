@@ -12,15 +12,15 @@ def silence(
 
     The last look goes on for ever.
     """
-    watch = MissedHeartbeats(beat_s, timeout_s)
+    watch = MissedHeartbeats(timeout_s)
     left = list(looks)
 
     def look() -> ThreadState | None:
         return left.pop(0) if len(left) > 1 else left[0]
 
-    assert watch.observe(1, awake_s, look) is None
+    assert watch.observe(1, awake_s, beat_s, look) is None
     for turn in range(1, 400):
-        reason = watch.observe(1, awake_s, look)
+        reason = watch.observe(1, awake_s, beat_s, look)
         if reason is not None:
             return turn * awake_s, reason
     return None
@@ -54,13 +54,24 @@ def test_one_that_cannot_be_looked_at_is_left_alone() -> None:
 
 
 def test_a_heartbeat_begins_it_anew() -> None:
-    watch = MissedHeartbeats(0.25, 1.5)
+    watch = MissedHeartbeats(1.5)
     for beats in range(100):
         for _ in range(4):
-            assert watch.observe(beats, 0.25, lambda: ThreadState("S", 1)) is None
+            assert watch.observe(beats, 0.25, 0.25, lambda: ThreadState("S", 1)) is None
 
 
 def test_processes_that_beat_slowly_are_given_their_time() -> None:
     given_up = silence(ThreadState("T", 7), beat_s=1.0)
     assert given_up is not None
     assert given_up[0] == 2.0
+
+
+def test_one_that_is_given_something_to_do_is_judged_by_its_quick_beats_from_then_on() -> None:
+    """It beats once a second while it is idle, and may be in the middle of that."""
+    watch = MissedHeartbeats(1.5)
+    sleeping = ThreadState("S", 1)
+    assert watch.observe(1, 0.25, 1.0, lambda: sleeping) is None
+    for _ in range(3):
+        assert watch.observe(1, 0.25, 1.0, lambda: sleeping) is None
+    assert watch.observe(1, 0.25, 0.25, lambda: sleeping) is None  # after a second
+    assert watch.observe(2, 0.25, 0.25, lambda: sleeping) is None

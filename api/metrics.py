@@ -85,6 +85,14 @@ METRICS: Final = (
         "device",
         "engine",
     ),
+    _metric(
+        "device_use_ratio",
+        "The share of time that a GPU's kernels (compute), decoders and encoders worked, as NVML "
+        "counts it: of all programs on it.",
+        "device",
+        "engine",
+    ),
+    _metric("device_memory_used_bytes", "Memory of a GPU that is in use, likewise.", "device"),
     _metric("device_queue_seconds", "The longest queue of media before its decoders.", "device"),
     _metric("host_used", "What is booked of what devices share, in units.", "resource"),
     _metric("host_capacity", "How much of it there is.", "resource"),
@@ -241,6 +249,10 @@ class FarmCollector:
             if device.get("memory_bytes"):
                 yield "device_memory_bytes", name, device["memory_bytes"]
                 yield "device_memory_booked_bytes", name, device["memory_used"]
+            if use := device.get("use"):
+                for engine in ("compute", "decode", "encode"):
+                    yield "device_use_ratio", (*name, engine), use[engine]
+                yield "device_memory_used_bytes", name, use["memory_bytes"]
             for engine, share in device.get("engines", {}).items():
                 yield "device_engine_ratio", (*name, engine), share
         for resource, amounts in document["host"].items():

@@ -161,6 +161,7 @@ DEVICE: Final = form(
     memory_bytes=NUMBER,
     memory_used=NUMBER,
     engines=named(NUMBER),
+    use=nullable(form("", compute=NUMBER, decode=NUMBER, encode=NUMBER, memory_bytes=NUMBER)),
     streams=COUNT,
     fps_in=NUMBER,
     fps_out=NUMBER,

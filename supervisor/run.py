@@ -138,6 +138,7 @@ class Supervisor:
                 await self._begin()
                 late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._announce_farm)
                 gpus = watch_gpus(self._launcher.gpus, self._on_gpu_lost)
+                self._report.gpu_watch = gpus
                 await self._stop.wait()
                 late.cancel()
                 if gpus is not None:

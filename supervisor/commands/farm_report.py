@@ -14,6 +14,7 @@ from supervisor.commands.banner import address_text, banner
 from supervisor.commands.invocation import tfarm_command
 from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.farm.farm import Farm
+from supervisor.hardware.gpu_watch import GpuWatch
 from supervisor.processes.children import Child, Children
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.proc_stat import CpuMeter, pss_bytes
@@ -36,6 +37,7 @@ class FarmReport:
         self._children = children
         self._launcher = launcher
         self._run_dir = run_dir
+        self.gpu_watch: GpuWatch | None = None  # where GPUs are watched
         self._config_path = config_path
         self._started_unix = time.time()
         self._started_s = time.monotonic()
@@ -82,8 +84,13 @@ class FarmReport:
             now_s=time.monotonic(),
             now_unix=time.time(),
             listen=self._listening(),
+            gpus=self._gpus(),
         )
         return snapshot(facts, self._farm)
+
+    def _gpus(self) -> dict[str, Json]:
+        watch = self.gpu_watch
+        return {uuid: use._asdict() for uuid, use in watch.use.items()} if watch else {}
 
     def _listening(self) -> dict[str, list[str]]:
         """The real addresses, by protocol."""

@@ -53,6 +53,7 @@ class FarmFacts:
     now_s: float
     now_unix: float
     listen: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by protocol
+    gpus: Mapping[str, Json] = field(default_factory=dict)  # how busy they are, by UUID
 
 
 def snapshot(facts: FarmFacts, farm: Farm) -> Json:
@@ -84,7 +85,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         },
         "encoder_session_limit": _encoder_session_limit(farm, facts.now_s),
         "totals": _totals(farm),
-        "devices": [_device(farm, device) for device in fleet.devices.values()],
+        "devices": [_device(farm, device, facts) for device in fleet.devices.values()],
         "streams": [
             _stream(farm, stream, facts, sound.get(stream.stream_id))
             for stream in state.streams.values()
@@ -190,7 +191,7 @@ def _counters(farm: Farm, name: ChildId) -> dict[str, int]:
     return dict(beat.counters) if beat is not None else {}
 
 
-def _device(farm: Farm, device: Device) -> Json:
+def _device(farm: Farm, device: Device, facts: FarmFacts) -> Json:
     fleet = farm.state.fleet
     child = farm.state.children.get(device.name)
     info = child.hello.device if child else None
@@ -227,6 +228,7 @@ def _device(farm: Farm, device: Device) -> Json:
             for resource in ENGINES
             if resource in device.limits
         },
+        "use": facts.gpus.get(info.name) if info else None,
         "calibrated": sorted(device.measured),
         "streams": len(streams),
         "fps_in": round(sum(fps_in for fps_in, _ in made), 1),

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 log = logging.getLogger("tfarm.supervisor.hardware.gpu_watch")
 
@@ -33,12 +33,22 @@ _LOST = ("NVML_ERROR_GPU_IS_LOST", "NVML_ERROR_RESET_REQUIRED", "NVML_ERROR_NOT_
 OnLost = Callable[[str, str], None]
 
 
+class GpuUse(NamedTuple):
+    """How busy a GPU is, as NVML counts it: of all programs on it."""
+
+    compute: float  # the share of time that kernels ran
+    decode: float  # of its decoders, likewise
+    encode: float
+    memory_bytes: int
+
+
 class GpuWatch:
     """Looks at GPUs until `stop`; `on_lost(uuid, reason)` is called on its thread, once a loss."""
 
     def __init__(self, nvml: ModuleType, uuids: Sequence[str], on_lost: OnLost) -> None:
         self._nvml = nvml
         self._on_lost = on_lost
+        self.use: dict[str, GpuUse] = {}  # by UUID, as of the last look; another thread reads it
         self._lost: dict[str, str] = {}
         self._uuids = tuple(uuids)
         self._codes = {getattr(nvml, name, None) for name in _LOST} - {None}
@@ -58,12 +68,30 @@ class GpuWatch:
         for uuid in self._uuids:
             try:
                 handle = self._nvml.nvmlDeviceGetHandleByUUID(uuid)
-                self._nvml.nvmlDeviceGetMemoryInfo(handle)
+                memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
+                self.use[uuid] = self._use(handle, int(memory.used))
             except self._nvml.NVMLError as error:
+                self.use.pop(uuid, None)
                 if getattr(error, "value", None) in self._codes:
                     self._report(uuid, f"NVML: {error}")
             else:
                 self._lost.pop(uuid, None)  # back, after a reset
+
+    def _use(self, handle: Any, memory_bytes: int) -> GpuUse:
+        nvml = self._nvml
+        shares = []
+        for ask in (
+            lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu,
+            lambda: nvml.nvmlDeviceGetDecoderUtilization(handle)[0],
+            lambda: nvml.nvmlDeviceGetEncoderUtilization(handle)[0],
+        ):
+            try:
+                shares.append(float(ask()) / 100)
+            except nvml.NVMLError as error:
+                if getattr(error, "value", None) in self._codes:
+                    raise
+                shares.append(0.0)  # not counted on this GPU
+        return GpuUse(*shares, memory_bytes)
 
     def take_event(self, wait_ms: int = EVENT_WAIT_MS) -> None:
         """Wait for one Xid, not for long."""

@@ -63,7 +63,9 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
         stream | {"stages_ms": {"decode": [1.0, 2.0], "total:480p": [30.0, 60.0]}, "av_skew_ms": 5}
     ]
     document["devices"] = [
-        device | {"memory_bytes": 1 << 30, "memory_used": 1 << 20, "engines": {"decode": 0.5}}
+        device
+        | {"memory_bytes": 1 << 30, "memory_used": 1 << 20, "engines": {"decode": 0.5}}
+        | {"use": {"compute": 0.25, "decode": 0.5, "encode": 0.0, "memory_bytes": 1 << 21}}
         for device in document["devices"]
     ]
     given = {name for name, _ in samples(document)}

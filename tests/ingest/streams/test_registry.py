@@ -436,7 +436,7 @@ def test_an_ingest_is_idle_while_nobody_publishes_or_wants_to() -> None:
     around = RegistryRig()
     peer = around.live()
     assert not around.streams.is_idle
-    around.streams.ended(peer, 101.0)
+    around.streams.ended(peer, "deleteStream")
     for now in (102.0, 110.0, 200.0):
         around.streams.tick(now)
     assert around.streams.is_idle

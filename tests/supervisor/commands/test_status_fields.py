@@ -28,6 +28,7 @@ BY_NAME = {
     "streams[].stages_ms",
 }
 
+USE = {"compute": 0.25, "decode": 0.5, "encode": 0.0, "memory_bytes": 1 << 30}
 LEVELS = {"peak_dbfs": -3.0, "rms_dbfs": -20.0}
 
 
@@ -60,6 +61,7 @@ def test_every_field_is_on_the_page_and_no_other(rig: Rig) -> None:
     rig.beat(INGEST0, publishers=(publisher,), refusals=(refused,))
     found = document(rig)
     found["devices"][0]["engines"] = {"decode": 0.1}
+    found["devices"][0]["use"] = USE
     found["children"][0]["counters"] = {"players": 1}
     found["streams"][0]["levels"] = LEVELS
     said = set(re.findall(r"`([a-z_.\[\]*]+)`", PAGE.read_text()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.hardware.gpu_watch import GpuWatch, watch_gpus
+from supervisor.hardware.gpu_watch import GpuUse, GpuWatch, watch_gpus
 
 
 class NVMLError(Exception):
@@ -32,6 +32,7 @@ class Nvml(ModuleType):
         super().__init__("pynvml")
         self.wrong: dict[str, int] = {}
         self.xids: list[tuple[str, int]] = []
+        self.has_no_encoder = ""
         self.gives_events = True
         self.waits_end_with = TIMEOUT
         self.waits = 0
@@ -48,9 +49,21 @@ class Nvml(ModuleType):
     def nvmlDeviceGetUUID(self, handle: str) -> bytes:
         return handle.encode()
 
-    def nvmlDeviceGetMemoryInfo(self, handle: str) -> None:
+    def nvmlDeviceGetMemoryInfo(self, handle: str) -> Any:
         if handle in self.wrong:
             raise NVMLError(self.wrong[handle])
+        return SimpleNamespace(used=3 << 20)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: str) -> Any:
+        return SimpleNamespace(gpu=25)
+
+    def nvmlDeviceGetDecoderUtilization(self, handle: str) -> list[int]:
+        return [50, 166_000]
+
+    def nvmlDeviceGetEncoderUtilization(self, handle: str) -> list[int]:
+        if handle == self.has_no_encoder:
+            raise NVMLError(UNSUPPORTED)
+        return [75, 166_000]
 
     def nvmlEventSetCreate(self) -> str:
         if not self.gives_events:
@@ -147,3 +160,17 @@ def test_a_wait_that_fails_at_once_is_not_repeated_at_once() -> None:
 
 def test_nothing_is_watched_without_gpus() -> None:
     assert watch_gpus((), lambda uuid, reason: None) is None
+
+
+def test_how_busy_each_gpu_is_is_known_until_it_is_lost(told: list[tuple[str, str]]) -> None:
+    nvml = Nvml()
+    nvml.has_no_encoder = "b"
+    watch = watch_of(nvml, told)
+    watch.look()
+    assert watch.use == {
+        "a": GpuUse(0.25, 0.5, 0.75, 3 << 20),
+        "b": GpuUse(0.25, 0.5, 0.0, 3 << 20),
+    }
+    nvml.wrong["a"] = LOST
+    watch.look()
+    assert [*watch.use] == ["b"]

@@ -1,0 +1,43 @@
+"""The running API does what its OpenAPI document says, by requests that schemathesis makes of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from common.access.keys import digest_of
+from common.config.settings import ApiSettings, Settings
+from common.ipc.command_messages import Answer, Command
+from tests.kit.api_process import ApiProcess
+from tests.kit.status_pages import farm_document, stream_row
+
+TOKEN = "a-token-of-some-length"
+SETTINGS = Settings(api=ApiSettings(tokens=(digest_of(TOKEN),)))
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+
+
+def everything_can_be_done(command: Command) -> Answer:
+    document = ""
+    if command.name == "drain":
+        of_device = "device" in command.arguments
+        document = '{"streams": [], "sessions": 0}' if of_device else '{"streams": 0}'
+    return Answer(command.request_id, True, "done", document)
+
+
+def test_it_does_what_its_description_says(tmp_path: Path) -> None:
+    rows = [stream_row("live", f"cam{number}", number) for number in range(3)]
+    with ApiProcess(SETTINGS, farm_document(rows)) as api:
+        api.answer = everything_can_be_done
+        root = f"http://127.0.0.1:{api.port}"
+        found = subprocess.run(
+            [
+                *(SCHEMATHESIS, "run", f"{root}/api/v1/openapi.json"),
+                *("--header", f"Authorization: Bearer {TOKEN}"),
+                *("--max-examples", "15", "--seed", "1", "--no-color"),
+            ],
+            cwd=tmp_path,  # it keeps what it found beside itself
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+    assert found.returncode == 0, found.stdout[-8000:] + found.stderr[-2000:]

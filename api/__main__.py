@@ -5,6 +5,10 @@ from common.process.signals import hold_signals
 hold_signals()
 
 import argparse  # noqa: E402
+import os  # noqa: E402
+
+# Whoever moves media goes first: while it starts, too, when publishers are let in already.
+os.nice(5)
 
 from common.config.values import listen_address  # noqa: E402
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402

@@ -198,6 +198,7 @@ PLAYERS: Final = _read(
     "The players, of one stream perhaps.",
     schemas.listing("players", schemas.PLAYER),
     query=(Parameter("stream", schemas.NAME, "APP/KEY, or the stream's `id`"),),
+    failures={404: _NO_SUCH},
 )
 KICK_PLAYER: Final = _change(
     "kickPlayer",

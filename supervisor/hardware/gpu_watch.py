@@ -78,20 +78,22 @@ class GpuWatch:
                 self._lost.pop(uuid, None)  # back, after a reset
 
     def _use(self, handle: Any, memory_bytes: int) -> GpuUse:
-        nvml = self._nvml
-        shares = []
-        for ask in (
-            lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu,
-            lambda: nvml.nvmlDeviceGetDecoderUtilization(handle)[0],
-            lambda: nvml.nvmlDeviceGetEncoderUtilization(handle)[0],
-        ):
+        nvml: Any = self._nvml
+
+        def share(ask: Callable[[], Any]) -> float:
             try:
-                shares.append(float(ask()) / 100)
+                return float(ask()) / 100
             except nvml.NVMLError as error:
                 if getattr(error, "value", None) in self._codes:
                     raise
-                shares.append(0.0)  # not counted on this GPU
-        return GpuUse(*shares, memory_bytes)
+                return 0.0  # it is not counted on this GPU
+
+        return GpuUse(
+            share(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+            share(lambda: nvml.nvmlDeviceGetDecoderUtilization(handle)[0]),
+            share(lambda: nvml.nvmlDeviceGetEncoderUtilization(handle)[0]),
+            memory_bytes,
+        )
 
     def take_event(self, wait_ms: int = EVENT_WAIT_MS) -> None:
         """Wait for one Xid, not for long."""

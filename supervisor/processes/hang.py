@@ -59,7 +59,8 @@ class MissedHeartbeats:
             is_due = self._missed_s >= interval_s + MISSED_S
             return f"stopped: {missed}" if is_due else None
         if seen.state == "S" and seen.slices == self._first.slices:
-            return f"blocked: {missed}" if self._missed_s >= max(self._timeout_s, 2 * interval_s) else None
+            is_due = self._missed_s >= max(self._timeout_s, 2 * interval_s)
+            return f"blocked: {missed}" if is_due else None
         if seen.state == "S" and self._missed_s >= BUSY_S + interval_s:
             return f"wedged: {missed}"
         return None

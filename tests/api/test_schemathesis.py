@@ -1,11 +1,13 @@
-"""The running API does what its OpenAPI document says, by requests that schemathesis makes of it."""
+"""The running API does what its OpenAPI document says, asked by schemathesis."""
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from common.access.keys import digest_of
 from common.config.settings import ApiSettings, Settings
+from common.ipc.api_messages import Snapshot, SnapshotWanted
 from common.ipc.command_messages import Answer, Command
 from tests.kit.api_process import ApiProcess
 from tests.kit.status_pages import farm_document, stream_row
@@ -23,10 +25,17 @@ def everything_can_be_done(command: Command) -> Answer:
     return Answer(command.request_id, True, "done", document)
 
 
+def a_picture(message: Any) -> tuple[Snapshot, bytes] | None:
+    """What a worker answers."""
+    if not isinstance(message, SnapshotWanted):
+        return None
+    return Snapshot(message.request_id, message.asker, message.stream_id), b"\xff\xd8 a JPEG"
+
+
 def test_it_does_what_its_description_says(tmp_path: Path) -> None:
     rows = [stream_row("live", f"cam{number}", number) for number in range(3)]
     with ApiProcess(SETTINGS, farm_document(rows)) as api:
-        api.answer = everything_can_be_done
+        api.answer, api.on_message = everything_can_be_done, a_picture
         root = f"http://127.0.0.1:{api.port}"
         found = subprocess.run(
             [

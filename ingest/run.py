@@ -48,7 +48,7 @@ log = logging.getLogger("tfarm.ingest.run")
 # Every way into an ingest: another one is a folder and a line here.
 INPUTS: Sequence[Callable[[InputContext], Input]] = (RtmpInput,)
 
-IDLE_TICK_S = 0.5  # while nobody publishes
+IDLE_TICK_S = 0.5  # without a stream
 LOOK_S = 1.0  # between looks for connections that were reset unseen
 STOP_S = 1.0  # for publishers to be answered, and for the last messages to leave
 FATAL_S = 0.3  # for the reason to reach the supervisor
@@ -108,7 +108,7 @@ class Ingest:
     async def _tick(self) -> None:
         looked_s = now = 0.0
         while True:
-            tick_s = IDLE_TICK_S if self._streams.is_idle else TICK_S
+            tick_s = TICK_S if len(self._streams) else IDLE_TICK_S
             await asyncio.sleep(max(0.0, now + tick_s - time.monotonic()))
             now = time.monotonic()
             try:

@@ -109,8 +109,7 @@ class Supervisor:
         parts = self._control, self.children, self.farm, self._fail
         self._keeper = RunDirKeeper(run_dir, lock, *parts)
         self._executor = Executor(self.farm, self._control, self.children, self._launcher)
-        measure = self._executor.measure
-        is_idle = self.farm.is_idle
+        measure, is_idle = self._executor.measure, self.farm.state.is_idle
         self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure, is_idle)
         operator = BanFile(run_dir), self._control.asked_by
         self.operations = Operations(self.farm, self._executor.execute, self._loop.time, *operator)
@@ -137,8 +136,7 @@ class Supervisor:
                 )
                 await self._begin()
                 late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._announce_farm)
-                gpus = watch_gpus(self._launcher.gpus, self._on_gpu_lost)
-                self._report.gpu_watch = gpus
+                gpus = self._report.gpu_watch = watch_gpus(self._launcher.gpus, self._on_gpu_lost)
                 await self._stop.wait()
                 late.cancel()
                 if gpus is not None:

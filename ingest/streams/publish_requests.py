@@ -40,11 +40,6 @@ class PublishRequests:
         self._report = report
         self._queued: dict[int, QueuedRequest] = {}
 
-    @property
-    def is_waiting(self) -> bool:
-        """True where one has no answer yet."""
-        return bool(self._queued)
-
     def ask(
         self,
         request_id: int,

@@ -170,11 +170,6 @@ class Streams:
 
     # ---- time ---------------------------------------------------------------------------------
 
-    @property
-    def is_idle(self) -> bool:
-        """True where nobody publishes, has published lately, or wants to."""
-        return not (self._publishers or self._streams or self._ended or self.requests.is_waiting)
-
     def tick(self, now: float) -> None:
         """Deadlines; every half of `BATCH_S`, with `read_batching` behind it."""
         for queued in self.requests.overdue(now):

@@ -112,10 +112,6 @@ class Farm:
         """The last hello of each child that is up."""
         return {name: child.hello for name, child in self.state.children.items()}
 
-    def is_idle(self, child: ChildId) -> bool:
-        """Whether a worker has no stream, and so beats more seldom; others beat seldom anyway."""
-        return not self.state.sessions(child) and not self.state.on_device(child)
-
     # ---- time -------------------------------------------------------------------------------
 
     def next_deadline(self) -> float:

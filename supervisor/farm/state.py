@@ -153,6 +153,11 @@ class FarmState:
         beat = child.heartbeat if child is not None else None
         return len(beat.transcodes) if beat is not None else 0
 
+    def is_idle(self, worker: ChildId) -> bool:
+        """Whether a worker has no stream, and so beats more seldom."""
+        has_streams = self.sessions(worker) or self.on_device(worker)
+        return worker in self.workers and not has_streams
+
     def waiting(self) -> int:
         """How many streams wait for room."""
         states = [stream.state for stream in self.streams.values()]

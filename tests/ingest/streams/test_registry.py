@@ -426,17 +426,3 @@ def test_the_last_of_pictures_in_slices_is_handed_on_when_no_more_comes(end: str
         case _:
             rig.publish(now=104.0, peer=FakeConnection())
     assert throughput.frames == before + 1
-
-
-def test_an_ingest_is_idle_while_nobody_publishes_or_wants_to() -> None:
-    around = RegistryRig()
-    assert around.streams.is_idle
-    peer = around.publish()
-    assert not around.streams.is_idle, "it waits for the supervisor's answer"
-    around = RegistryRig()
-    peer = around.live()
-    assert not around.streams.is_idle
-    around.streams.ended(peer, "deleteStream")
-    for now in (102.0, 110.0, 200.0):
-        around.streams.tick(now)
-    assert around.streams.is_idle

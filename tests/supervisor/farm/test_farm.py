@@ -103,12 +103,12 @@ def test_an_end_makes_room_for_those_who_wait(make_rig: MakeRig) -> None:
 def test_a_worker_is_idle_until_it_is_given_a_stream_and_when_its_last_session_has_ended(
     rig: Rig,
 ) -> None:
-    assert rig.farm.is_idle(CPU0)
+    assert rig.farm.state.is_idle(CPU0)
     placed = rig.publish()
     assert placed.worker is not None
-    assert not rig.farm.is_idle(placed.worker)
+    assert not rig.farm.state.is_idle(placed.worker)
     rig.beat(placed.worker, transcodes=(rig.transcode(),))
     rig.end()
-    assert not rig.farm.is_idle(placed.worker), "its session ends"
+    assert not rig.farm.state.is_idle(placed.worker), "its session ends"
     rig.beat(placed.worker)
-    assert rig.farm.is_idle(placed.worker)
+    assert rig.farm.state.is_idle(placed.worker)

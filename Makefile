@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench faults attacks fuzz sbom \
+.PHONY: run demo test test-gpu lint format bench faults attacks systemd fuzz sbom \
 	advisories docs requirements clean
 
 run: $(VENV)/.runtime
@@ -44,6 +44,10 @@ faults: $(VENV)/.dev
 # Attacks running farms from other addresses of the loopback: make attacks ARGS="--only nulls_1"
 attacks: $(VENV)/.dev
 	$(BIN)/python -m tests.attacks $(ARGS)
+
+# deploy/tfarm.service under a systemd of its own, as root: apt-get install debootstrap systemd-container
+systemd: $(VENV)/.dev
+	$(BIN)/python -m tests.systemd $(ARGS)
 
 # Each target of tests/fuzz for 20 s: make fuzz ARGS="sps --seconds 600", ARGS="all --minimise"
 fuzz: $(VENV)/.fuzz

@@ -1,6 +1,7 @@
-"""The systemd unit says what the code means; that systemd takes it was seen, not tested here."""
+"""What deploy/ says is what the code means. `make systemd` runs the unit under a systemd."""
 
 import configparser
+import re
 from pathlib import Path
 
 from common.config.settings import Settings
@@ -8,11 +9,12 @@ from common.errors import ExitCode
 from common.ipc.kinds import HEARTBEAT_S
 from supervisor.processes.run_dir import SERVICE
 
-UNIT = Path(__file__).parents[1] / "deploy" / "tfarm.service"
+DEPLOY = Path(__file__).parents[1] / "deploy"
+UNIT = DEPLOY / "tfarm.service"
 
 
 def unit() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None)
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment, method-assign]  # as configparser's docs do
     parser.read(UNIT)
     return parser
@@ -43,3 +45,35 @@ def test_what_a_restart_cannot_mend_is_not_restarted() -> None:
 
 def test_commands_look_for_the_farm_where_the_unit_has_it() -> None:
     assert Path("/run", unit()["Service"]["RuntimeDirectory"]) == SERVICE
+
+
+def test_the_unit_lets_the_workers_sandbox_be_made() -> None:
+    """A filter that kills in place of an error would end a process that asks what there is."""
+    lines = [line for line in UNIT.read_text().splitlines() if line.startswith("SystemCallFilter=")]
+    allowed = set(lines[0].partition("=")[2].split())
+    asked = {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"}
+    assert asked <= allowed
+    assert "@system-service" in allowed  # with sched_setattr
+    assert all(line.partition("=")[2].startswith("~") for line in lines[1:])
+    assert unit()["Service"]["SystemCallErrorNumber"] == "EPERM"
+
+
+def test_the_unit_hides_no_gpu() -> None:
+    names = {line.partition("=")[0] for line in UNIT.read_text().splitlines()}
+    hiding = {"PrivateDevices", "DevicePolicy", "ProtectClock", "MemoryDenyWriteExecute"}
+    assert names & hiding == set()
+
+
+def test_the_units_user_and_files_are_made() -> None:
+    service = unit()["Service"]
+    sysusers = (DEPLOY / "sysusers.conf").read_text()
+    assert re.search(rf"^u {service['User']} - ", sysusers, re.MULTILINE)
+    assert service["User"] == service["Group"]  # sysusers makes a group of the same name
+    config = Path(service["ExecStart"].split()[-1])
+    entries = [
+        line.split()
+        for line in (DEPLOY / "tmpfiles.conf").read_text().splitlines()
+        if line[0] != "#"
+    ]
+    assert ["d", str(config.parent), "0750", "root", service["Group"]] in entries
+    assert ["z", f"{config.parent}/*.toml", "0640", "root", service["Group"]] in entries

@@ -8,6 +8,7 @@ import argparse  # noqa: E402
 
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
+from common.process.standby import wait_for_order  # noqa: E402
 
 KIND = KINDS["egress"]
 
@@ -19,4 +20,5 @@ def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
 
 
 if __name__ == "__main__":
+    wait_for_order(("uvloop", "egress.run"))
     run_child(KIND, child_parser(KIND, __doc__).parse_args(), build, collects_rarely=True)

@@ -38,19 +38,21 @@ from common.ipc.control_messages import (
 from common.ipc.envelope import decode_frames
 from common.ipc.hook_messages import HookAnswer
 from common.ipc.identity import StreamId
-from common.ipc.media_link import MediaListener, Sender
+from common.ipc.media_link import Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.ipc.status_messages import ServedStatus
-from common.process.log import RateLimit, more, stream_label
+from common.process.log import PeerLines, RateLimit, more, stream_label
 from egress import status
 from egress.output import Output, OutputContext
 from egress.player_list import player_list
 from egress.rtmp.output import RtmpOutput
+from egress.streams import registry
 from egress.streams.demand import DemandReports, demanded
 from egress.streams.flush_scheduler import FlushScheduler
 from egress.streams.opening_lines import OpeningLines
 from egress.streams.registry import Streams
 from egress.streams.rendition import Rendition
+from egress.streams.senders import StreamMessage
 from egress.streams.stream import Stream, StreamState
 from egress.streams.waiting import WaitingViewers
 from egress.viewer_hooks import ViewerHooks
@@ -70,27 +72,25 @@ class EgressServer:
     def __init__(self, process: ChildProcess) -> None:
         self._process = process
         self._loop = asyncio.get_running_loop()
-        self._streams = Streams(self._report_demand)
+        self._demand = DemandReports()
+        self._streams = Streams(self._report_demand, self._demand.add_sender, self._on_denied)
         self._waiting = WaitingViewers()
         self._by_address = AddressBook()
         self._refusals = RefusalTable()
         self._bans = Bans(time.time)
         self._claims = Claims(lambda uses: process.send(UrlsUsed(uses, time.time())))
         self._hooks = ViewerHooks(process.send, time.monotonic, time.time)
-        self._demand = DemandReports()
         self._scheduler = FlushScheduler(self._loop, time.monotonic, self._waiting)
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
         self._unreadable = 0
         self._lines = RateLimit()
+        self._denials = PeerLines()
         self._output_faults = RateLimit(burst=1, interval_s=60.0)  # a look is due every second
         # A publisher may come and go in a loop; a farm that starts has many at once.
         self._stream_lines = RateLimit(burst=200, interval_s=0.2)
         self._openings = OpeningLines()
         self._checked_s = 0.0
-        tags = process.address("tags")
-        self._listener = MediaListener(
-            process.bus, tags, self._on_frames, self._scheduler.flush_due
-        )
+        self._listener = process.listener("tags", self._on_frames, self._scheduler.flush_due)
         context = OutputContext(
             child=process.child,
             streams=self._streams,
@@ -110,7 +110,7 @@ class EgressServer:
         self.endpoint = Endpoint(
             process.child,
             process.boot_id,
-            tags=tags,
+            tags=self._listener.address,
             **sockets,  # type: ignore[arg-type]  # of its fields these are addresses alone
         )
         self.configure(Settings())
@@ -136,12 +136,14 @@ class EgressServer:
             return
         now = time.monotonic()
         if isinstance(message, Tags):
-            self._take_tags(message, payloads, now)
+            self._take_tags(message, payloads, sender, now)
         else:
             self._take_change(message, payloads, sender, now)
 
-    def _take_tags(self, message: Tags, payloads: Sequence[bytes], now: float) -> None:
-        stream, gone = self._streams.take(message, payloads, now)
+    def _take_tags(
+        self, message: Tags, payloads: Sequence[bytes], sender: Sender, now: float
+    ) -> None:
+        stream, gone = self._streams.take(message, payloads, now, sender)
         if stream is not None:
             self._follow(stream, gone, now)
             if stream.is_changing:
@@ -151,28 +153,31 @@ class EgressServer:
         self, message: Any, payloads: Sequence[bytes], sender: Sender, now: float
     ) -> None:
         """Take what opens, changes or ends a stream or a rendition."""
-        is_opening = isinstance(message, StreamOpen | RenditionOpen)
-        if is_opening:
-            self._demand.add_sender(message.stream_id, sender)
         match message:
             case RenditionOpen() | GenerationEnd():
-                stream, gone = self._streams.take(message, payloads, now)
+                stream, gone = self._streams.take(message, payloads, now, sender)
             case StreamOpen():
-                stream, gone = self._open_stream(message, now)
+                stream, gone = self._streams.open(message, now, sender)
+                if stream is not None:
+                    self._openings.opened(message, now)
             case StreamClosed():
-                stream, gone = self._close_stream(message, now), ()
+                stream, gone = self._streams.close(message, now, sender), ()
+                if stream is not None:
+                    self._log_closing(message, now)
             case _:
                 self._unreadable += 1
                 return
         if stream is not None:
             self._follow(stream, gone, now)
-            if is_opening:
+            if isinstance(message, StreamOpen | RenditionOpen):
                 self._report_demand(stream.stream_id)
             self._tick_stream(stream, now)
 
-    def _open_stream(self, message: StreamOpen, now: float) -> tuple[Stream, tuple[Rendition, ...]]:
-        self._openings.opened(message, now)
-        return self._streams.open(message, now)
+    def _on_denied(self, message: StreamMessage, sender: registry.Sender) -> None:
+        """A child has sent what is another's."""
+        if (held := self._denials.allow(sender.child, time.monotonic())) is not None:
+            what, label = type(message).__name__, stream_label(message.stream_id)
+            log.error("denied child=%s what=%s stream=%s%s", sender.child, what, label, more(held))
 
     def _log_openings(self, openings: Sequence[StreamOpen], now: float) -> None:
         for message in openings:
@@ -185,7 +190,7 @@ class EgressServer:
                     more(held),
                 )
 
-    def _close_stream(self, message: StreamClosed, now: float) -> Stream | None:
+    def _log_closing(self, message: StreamClosed, now: float) -> None:
         self._log_openings(self._openings.closed(message.stream_id), now)
         if (held := self._stream_lines.allow(now)) is not None:
             label = stream_label(message.stream_id)
@@ -199,7 +204,6 @@ class EgressServer:
                 )
             else:
                 log.info("stream closed stream=%s reason=%s%s", label, message.reason, more(held))
-        return self._streams.close(message, now)
 
     def _follow(self, stream: Stream, gone: Sequence[Rendition], now: float) -> None:
         """End the renditions that are gone, report new ones, and look at those that have tags."""
@@ -304,6 +308,7 @@ class EgressServer:
             "unreadable": self._unreadable + self._listener.unreadable,
             "waiting": len(self._waiting),
             "unplaced": self._streams.unplaced,
+            "denied": self._listener.denied + self._streams.denied,
             "queued": self._streams.queued,
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }

@@ -9,6 +9,7 @@ import argparse  # noqa: E402
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
 from common.ipc.child_arguments import listen_address  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
+from common.process.standby import wait_for_order  # noqa: E402
 
 KIND = KINDS["ingest"]
 
@@ -35,4 +36,5 @@ def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
 
 
 if __name__ == "__main__":
+    wait_for_order(("uvloop", "ingest.run"))
     run_child(KIND, arguments_of(child_parser(KIND, __doc__)), build, collects_rarely=True)

@@ -12,7 +12,8 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,12 @@ from supervisor.processes.adoption import adopt_children
 from supervisor.processes.ban_file import BanFile
 from supervisor.processes.children import Children, Listeners
 from supervisor.processes.control import Control
-from supervisor.processes.hellos import HelloMeaning, endpoint_of, meaning_of_hello
+from supervisor.processes.hellos import HelloMeaning, meaning_of_hello
 from supervisor.processes.launch import Program, python_module
 from supervisor.processes.launcher import Launcher, expected_pipeline
 from supervisor.processes.lifecycle import ChildState
 from supervisor.processes.process import is_alive, kill_stranger
+from supervisor.processes.rights import known_to, own_endpoint
 from supervisor.processes.run_dir import RunDirLock
 from supervisor.processes.run_dir_keeper import RunDirKeeper
 from supervisor.processes.systemd import Systemd
@@ -240,6 +242,7 @@ class Supervisor:
             case HelloMeaning.ADOPT:
                 log.info("child adopted child=%s pid=%d", hello.child, hello.pid)
                 self._control.add(hello.child)
+        hello = replace(hello, endpoint=own_endpoint(hello, self._run_dir))
         if not self._is_adopting:
             self._welcome(hello)
         if meaning is HelloMeaning.ADOPT:
@@ -253,7 +256,7 @@ class Supervisor:
         self.children.on_hello(hello, self._control.address(hello.child))
         self._executor.execute(self.farm.child_up(hello, self._loop.time()))
         if not self._is_adopting:
-            self._control.broadcast(Topology(self._endpoints()))
+            self._control.broadcast_by_kind(_topology(self.farm.hellos))
         self._start_further()
         if set(self._launcher.children) <= set(self.farm.hellos):
             self._announce_farm()
@@ -268,7 +271,7 @@ class Supervisor:
 
     def _welcome(self, hello: Hello) -> None:
         self._control.add(hello.child)
-        self._control.welcome(hello, self.settings, self._endpoints())
+        self._control.welcome(hello, self.settings, _endpoints(self.farm.hellos))
 
     def _on_message(self, child: ChildId, message: Any, payloads: Sequence[bytes]) -> None:
         if isinstance(message, Fatal):
@@ -315,9 +318,11 @@ class Supervisor:
         if self._is_stopping:
             return
         now = self._loop.time()
-        self._executor.execute(self.farm.child_down(child, reason, now, crashed=crashed))
+        thread = self.children.crashed_thread(child) if crashed else 0
+        down = self.farm.child_down(child, reason, now, crashed=crashed, thread=thread)
+        self._executor.execute(down)
         if not self._is_adopting:
-            self._control.broadcast(Topology(self._endpoints()))
+            self._control.broadcast_by_kind(_topology(self.farm.hellos))
 
     def _on_change(self, child: ChildId) -> None:
         """End a farm that cannot listen or serve from its very start."""
@@ -326,9 +331,6 @@ class Supervisor:
         is_first = child not in self._ever_ready and not self._is_announced
         if KINDS[child.kind].is_vital and has_failed and is_first:
             self._fail(f"{child} cannot start: {machine.reason}")
-
-    def _endpoints(self) -> tuple[Endpoint, ...]:
-        return tuple(map(endpoint_of, self.farm.hellos.values()))
 
     # ---- for people -------------------------------------------------------------------------
 
@@ -362,6 +364,16 @@ class Supervisor:
     def status(self) -> Json:
         """The document of `tfarm status --json`."""
         return self._report.status()
+
+
+def _endpoints(hellos: Mapping[ChildId, Hello]) -> tuple[Endpoint, ...]:
+    return tuple(hello.endpoint for hello in hellos.values())
+
+
+def _topology(hellos: Mapping[ChildId, Hello]) -> Callable[[str], Topology]:
+    """Return what each kind of child is to know of those that run."""
+    endpoints = _endpoints(hellos)
+    return lambda kind: Topology(known_to(kind, endpoints))
 
 
 def serve(

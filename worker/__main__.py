@@ -9,8 +9,10 @@ import os  # noqa: E402
 
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
 from common.ipc.child_arguments import identity_of  # noqa: E402
+from common.ipc.identity import CPU  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
-from worker.devices.table import device_sandbox, prepare_device  # noqa: E402
+from common.process.standby import wait_for_order  # noqa: E402
+from worker.devices.table import device_kind, device_sandbox, prepare_device  # noqa: E402
 
 KIND = KINDS["worker"]
 NICENESS = 10  # of a worker of streams that may hold others up: these go first
@@ -42,6 +44,7 @@ def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
 
 
 def main() -> None:
+    wait_for_order(("uvloop", "worker.run", *device_kind(CPU).modules))
     arguments = arguments_of(child_parser(KIND, __doc__))
     prepare_device(arguments.device)
     if identity_of(KIND.name, arguments).is_dedicated:

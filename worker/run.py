@@ -28,7 +28,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.envelope import decode_frames
 from common.ipc.kinds import KINDS
-from common.ipc.media_link import MediaListener, Sender
+from common.ipc.media_link import Sender
 from common.ipc.media_messages import (
     AccessUnit,
     StreamEnd,
@@ -64,9 +64,8 @@ class Worker:
         self._snapshots = Snapshots(self._sessions.newest, process.send)
         self._counters = dict.fromkeys(("unreadable", "stray"), 0)
         self._lines = RateLimit()
-        media = process.address("media")
-        self.endpoint = Endpoint(process.child, process.boot_id, media=media)
-        self._listener = MediaListener(process.bus, media, self._on_frames)
+        self._listener = process.listener("media", self._on_frames)
+        self.endpoint = Endpoint(process.child, process.boot_id, media=self._listener.address)
         self._awake = AwakeClock(2 * KINDS["worker"].heartbeat_s)
 
     def _has_nothing_to_do(self) -> bool:
@@ -144,6 +143,7 @@ class Worker:
             "troubles": self._sessions.troubles,
             "tags_dropped": self._sessions.egresses.dropped,
             "unreadable": self._counters["unreadable"] + self._listener.unreadable,
+            "denied": self._listener.denied,
         }
         return self._process.new_heartbeat(transcodes=self._status(), counters=counters)
 

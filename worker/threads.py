@@ -44,6 +44,11 @@ class JobThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def ident(self) -> int:
+        """Return what a report of a crash would call it."""
+        return self._thread.ident or 0
+
     def post(self, job: Job) -> None:
         """Run `job` after those that wait already."""
         self._jobs.put((0.0, job))

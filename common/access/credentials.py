@@ -40,9 +40,16 @@ def may_succeed(owner: Credentials, newcomer: Credentials, entries: Collection[s
     """
     if not (owner.address and newcomer.address) or owner.entry.partition(":")[0] not in entries:
         return True  # of one of them an ingest of an earlier version said nothing
-    if owner.entry or newcomer.entry:
-        return owner.entry == newcomer.entry
-    return owner.address == newcomer.address
+    return is_same_publisher(owner, newcomer)
+
+
+def is_same_publisher(one: Credentials, other: Credentials) -> bool:
+    """Whether both are one publisher, as far as anybody can tell; of the untold nobody can."""
+    if not (one.address and other.address):
+        return True
+    if one.entry or other.entry:
+        return one.entry == other.entry
+    return one.address == other.address
 
 
 IN_USE = Refusal(RefusalReason.NAME_IN_USE, "the stream key is in use")

@@ -6,7 +6,8 @@ and the socket is emptied in one go into a plain callback. The descriptor is edg
 `Receiver` does.
 
 Control speaks through a `Receiver` as it is; media and tags have `common.ipc.media_link` over it.
-Sends never block. Only `ipc://` addresses are bound: nothing here authenticates anybody.
+Sends never block. Only `ipc://` addresses are bound, where the kernel names the process of whoever
+has connected; what that may say is for the reader to judge (`common/ipc/socket_peers.py`).
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from errno import EADDRINUSE
+from functools import lru_cache
 from typing import Final, cast
 
 import zmq
@@ -52,16 +54,14 @@ class Bus:
     def router(
         self, address: str, on_frames: OnFrames, on_turn: OnTurn | None = None
     ) -> "Receiver":
-        """Bind a ROUTER that others name themselves to; it knows which process a message is of.
+        """Bind a ROUTER that others name themselves to.
 
         Messages come with, and are sent with, the peer's identity as first frame.
         """
         socket = self._socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         socket.bind(address)
-        receiver = self._receiver(socket, on_frames, on_turn)
-        receiver.knows_peers = True
-        return receiver
+        return self._receiver(socket, on_frames, on_turn, knows_peers=True)
 
     def listener(
         self, address: str, on_frames: OnFrames, on_turn: OnTurn | None = None
@@ -81,7 +81,7 @@ class Bus:
         except zmq.ZMQError as error:
             socket.close()
             raise OSError(error.errno, error.strerror, path) from error
-        return self._receiver(socket, on_frames, on_turn, MEDIA_BATCH)
+        return self._receiver(socket, on_frames, on_turn, MEDIA_BATCH, knows_peers=True)
 
     def dealer(
         self, address: str, identity: bytes, on_frames: OnFrames, on_turn: OnTurn | None = None
@@ -123,8 +123,11 @@ class Bus:
         on_frames: OnFrames,
         on_turn: OnTurn | None,
         batch: int = BATCH,
+        *,
+        knows_peers: bool = False,
     ) -> "Receiver":
         receiver = Receiver(socket, on_frames, on_turn, self._receivers.discard, batch)
+        receiver.knows_peers = knows_peers
         self._receivers.add(receiver)
         return receiver
 
@@ -141,7 +144,7 @@ class Receiver:
         batch: int,
     ) -> None:
         """`on_turn` is called behind the messages of a turn, and when a peer came or went."""
-        self.knows_peers = False
+        self.knows_peers = False  # which process a message is of
         # Of the message that is being handled, if it knows peers.
         self.peer_pid = 0  # 0: unknown
         self.peer_uid: int | None = None
@@ -249,13 +252,19 @@ class Receiver:
 def _peer_of(frame: zmq.Frame) -> tuple[int | None, int]:
     """User and process that connected, as the kernel has them (SO_PEERCRED).
 
-    None and 0 where libzmq does not say.
-
-    Its "Peer-Address" of a Unix socket is ":UID:GID:PID", behind a name that means nothing
-    (libzmq 4.3, stream_engine_base.cpp).
+    None and 0 where libzmq does not say: of a peer that speaks a protocol older than ZMTP 3.
     """
     try:
-        *_, uid, _, pid = str(frame.get("Peer-Address")).split(":")
-        return int(uid), int(pid)
+        return _credentials(str(frame.get("Peer-Address")))
     except (zmq.ZMQError, ValueError):
         return None, 0
+
+
+@lru_cache(maxsize=256)  # one entry a peer; on media this is asked for each message
+def _credentials(peer_address: str) -> tuple[int, int]:
+    """Read libzmq's "Peer-Address" of a Unix socket. Raises ValueError.
+
+    It is ":UID:GID:PID", behind a name that means nothing (libzmq 4.3, stream_engine_base.cpp).
+    """
+    *_, uid, _, pid = peer_address.split(":")
+    return int(uid), int(pid)

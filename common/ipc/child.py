@@ -39,7 +39,9 @@ from common.ipc.control_messages import Configure, Endpoint, Heartbeat, Hello, T
 from common.ipc.endpoint import endpoint
 from common.ipc.identity import ChildId
 from common.ipc.kinds import ChildKind
-from common.process import sandbox, time_slice
+from common.ipc.media_link import MediaListener, OnFrames
+from common.ipc.socket_peers import SocketPeers
+from common.process import crash_report, sandbox, time_slice
 from common.process.descriptors import raise_limit
 from common.process.log_lines import LogFormat
 from common.process.log_output import set_up
@@ -98,6 +100,7 @@ class ChildProcess:
         self._service: ChildService | None = None
         self._spawned: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None  # of a spawned task
+        self._listeners: list[MediaListener] = []
         self._link = ControlLink(
             self.bus,
             run_dir,
@@ -167,6 +170,21 @@ class ChildProcess:
         """A fresh address for a socket of this incarnation. Raises ValueError."""
         return endpoint(self._run_dir, self.child, self.boot_id, name, *scheme)
 
+    def listener(
+        self, name: str, on_frames: OnFrames, on_read: Callable[[], None] | None = None
+    ) -> MediaListener:
+        """Bind the socket `name` for media or tags; it hears the children that may send there.
+
+        Raises:
+            OSError: it cannot be bound.
+            ValueError: the run directory's path is too long.
+        """
+        listener = MediaListener(
+            self.bus, self.address(name), on_frames, on_read, peers=SocketPeers(name)
+        )
+        self._listeners.append(listener)
+        return listener
+
     def new_hello(self, endpoint: Endpoint, **state: Any) -> Hello:
         """A hello with this process in it."""
         pid = os.getpid()
@@ -194,12 +212,12 @@ class ChildProcess:
         match message:
             case Welcome(_, settings, endpoints):
                 self._configure(service, settings)
-                service.on_topology(endpoints)
+                self._follow(service, endpoints)
                 service.on_welcome()
             case Configure(settings):
                 self._configure(service, settings)
             case Topology(endpoints):
-                service.on_topology(endpoints)
+                self._follow(service, endpoints)
             case _:
                 service.on_message(message, payloads)
 
@@ -221,6 +239,11 @@ class ChildProcess:
     def _configure(self, service: ChildService, settings: Settings) -> None:
         logging.getLogger("tfarm").setLevel(settings.log_level)
         service.configure(settings)
+
+    def _follow(self, service: ChildService, endpoints: Sequence[Endpoint]) -> None:
+        for listener in self._listeners:
+            listener.follow(endpoints)
+        service.on_topology(endpoints)
 
     async def _serve(self, service: ChildService) -> None:
         own: tuple[Coroutine[Any, Any, None], ...] = (self._link.run(), *service.tasks())
@@ -298,6 +321,8 @@ def run_child(
     set_up(str(child), log_format=arguments.log_format)
     raise_limit()
     time_slice.shorten()
+    if kind.is_sandboxed:  # it decodes what may take it down
+        crash_report.begin(arguments.run_dir)
     if confinement is not None and arguments.no_sandbox:
         confinement = None
     if confinement is not None:

@@ -35,6 +35,10 @@ class ChildKind:
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
+    # A process with all imports done waits to be its next child (`common/process/standby.py`).
+    has_standby: bool = False
+    # That others connect to: names of `common.ipc.socket_peers.SENDERS`, fields of its `Endpoint`.
+    sockets: tuple[str, ...] = ()
 
 
 # What an operator may do by HTTP; who does it is checked in the child (`api/access.py`).
@@ -67,6 +71,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             death_costs="nothing but the levels of the sound, until it measures again",
             count=lambda settings: int(any(t.audio_levels for t in settings.templates)),
             is_sandboxed=True,
+            sockets=("tags",),
         ),
         ChildKind(
             "ingest",
@@ -78,6 +83,8 @@ KINDS: Final[dict[str, ChildKind]] = {
             is_vital=True,
             listens="rtmp",
             admits=True,
+            has_standby=True,
+            sockets=("decrypted",),
         ),
         ChildKind(
             "worker",
@@ -89,6 +96,8 @@ KINDS: Final[dict[str, ChildKind]] = {
             heartbeat_s=0.25,  # one that hangs must be seen within two seconds
             memory_is_limited=True,
             is_sandboxed=True,
+            has_standby=True,
+            sockets=("media",),
         ),
         ChildKind(
             "encoder",
@@ -101,6 +110,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             heartbeat_s=0.25,
             memory_is_limited=True,
             is_sandboxed=True,
+            sockets=("pictures", "pools"),
         ),
         ChildKind(
             "egress",
@@ -111,6 +121,8 @@ KINDS: Final[dict[str, ChildKind]] = {
             count=lambda settings: settings.egress.processes,
             is_vital=True,
             admits=True,
+            has_standby=True,
+            sockets=("tags", "handover"),
         ),
         ChildKind(
             "hooks",

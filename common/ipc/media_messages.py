@@ -13,7 +13,7 @@ from typing import NamedTuple
 from common.config.ladder import Template
 from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.ipc.envelope import message
-from common.ipc.identity import Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from common.media.clock import ClockReference
 from common.media.units import VideoCodec
 
@@ -23,6 +23,8 @@ SHARED = ""  # the rendition name of what crosses once a stream: audio, data mes
 KEY = 1  # a player can start here (IDR on transcoded renditions)
 HEADER = 2  # a sequence header: kept for joiners, never dropped; its time says nothing
 REPLAY = 4  # from a GOP buffer: fills a new one, not counted as live
+
+UNTOLD_WORKER = ChildId("")  # of an ingest that does not say
 
 
 # ---- ingest → worker --------------------------------------------------------------------------
@@ -127,6 +129,7 @@ class StreamOpen:
     renditions: tuple[str, ...]  # the transcoded renditions to expect; known before their first tag
     splice_ms: int | None = None
     overrides: StreamOverrides = NO_OVERRIDES  # of what its app has
+    worker: ChildId | None = UNTOLD_WORKER  # that alone may send these; None: nobody does
 
 
 @message("stream-closed")
@@ -173,6 +176,7 @@ class RenditionOpen:
     rendition: str
     first_number: int  # of the next tag
     video: RenditionVideo
+    worker: ChildId | None = None  # for which an encoder process sends it
 
 
 class TagHeader(NamedTuple):

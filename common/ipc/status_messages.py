@@ -90,6 +90,7 @@ class TranscodeStatus:
     top_rate_divisor: int = 1  # what is taken from it: see `Degrade`
     dropped_renditions: int = 0
     notices: tuple[Notice, ...] = ()  # what its pictures show
+    threads: tuple[int, ...] = ()  # that work for it alone, as a crash would name them
 
 
 @dataclass(frozen=True, slots=True)

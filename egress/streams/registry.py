@@ -1,21 +1,46 @@
 """All streams of this egress, and media that came before its stream was opened. Pure.
 
 A worker's first tags may overtake ingest's `StreamOpen`, which comes on another connection. Such
-media is queued: some of it, for a second.
+media is queued: some of it, for a second. What a child may not send (`senders.py`) is dropped.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from itertools import chain
+from typing import Final, NamedTuple, Protocol
 
-from common.ipc.identity import StreamId
-from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
+from common.ipc.identity import ChildId, StreamId
+from common.ipc.media_messages import RenditionOpen, StreamClosed, StreamOpen
+from egress.streams import demand
 from egress.streams.rendition import Rendition
+from egress.streams.senders import Senders, StreamMessage
 from egress.streams.stream import MediaMessage, Stream
 
 QUEUED_S = 1.0
 MAX_QUEUED = 1_000  # messages, of all streams together
 MAX_QUEUED_BYTES = 32 * 1024 * 1024
+
+
+class Sender(demand.Sender, Protocol):
+    """One who sends media here."""
+
+    @property
+    def child(self) -> ChildId | None:
+        """Which child it is; None: it is not known."""
+        ...
+
+
+class _Anybody:
+    """A sender that is not known, and takes no answers."""
+
+    child = None
+    closed = True
+
+    def answer(self, frames: Sequence[bytes], /) -> bool:
+        return False
+
+
+ANYBODY: Final = _Anybody()
 
 
 class _Queued(NamedTuple):
@@ -24,17 +49,31 @@ class _Queued(NamedTuple):
     since_s: float
     message: MediaMessage
     payloads: Sequence[bytes]
+    sender: Sender
 
 
 class Streams:
     """Streams by id. What `take` changed is in the stream's own state."""
 
-    def __init__(self, on_demand: Callable[[StreamId], object] = lambda _: None) -> None:
-        """`on_demand` is called when a rendition of a stream has its first subscriber."""
+    def __init__(
+        self,
+        on_demand: Callable[[StreamId], object] = lambda _: None,
+        on_sender: Callable[[StreamId, Sender], object] = lambda _, __: None,
+        on_denied: Callable[[StreamMessage, Sender], object] = lambda _, __: None,
+    ) -> None:
+        """`on_demand` is called when a rendition of a stream has its first subscriber.
+
+        `on_sender`: whenever one who may send a stream opens it, or a rendition of it. `on_denied`:
+        when somebody has sent what he may not.
+        """
         self.by_id: dict[StreamId, Stream] = {}
         self.unplaced = 0  # messages that found no stream in time
+        self.denied = 0  # messages of children that may not send them
         self._on_demand = on_demand
-        self._queued: deque[_Queued] = deque()
+        self._on_sender = on_sender
+        self._on_denied = on_denied
+        self._senders = Senders()
+        self._queues: dict[ChildId | None, deque[_Queued]] = {}  # by who sent it, none empty
         self._queued_bytes = 0
 
     def get(self, stream_id: StreamId) -> Stream | None:
@@ -42,9 +81,19 @@ class Streams:
 
     def remove(self, stream_id: StreamId) -> None:
         self.by_id.pop(stream_id, None)
+        self._senders.forget(stream_id)
 
-    def open(self, message: StreamOpen, now: float) -> tuple[Stream, tuple[Rendition, ...]]:
-        """Open a stream, or open it anew; returns it and the renditions that are gone by it."""
+    def open(
+        self, message: StreamOpen, now: float, sender: Sender = ANYBODY
+    ) -> tuple[Stream | None, tuple[Rendition, ...]]:
+        """Open a stream, or open it anew; returns it and the renditions that are gone by it.
+
+        None where the sender may not.
+        """
+        if not self._may_send(sender, message):
+            return None, ()
+        self._senders.opened(message)
+        self._on_sender(message.stream_id, sender)
         stream = self.by_id.get(message.stream_id)
         gone: tuple[Rendition, ...] = ()
         if stream is None:
@@ -54,55 +103,77 @@ class Streams:
         gone += self._take_queued(stream, now)
         return stream, gone
 
-    def close(self, message: StreamClosed, now: float) -> Stream | None:
+    def close(self, message: StreamClosed, now: float, sender: Sender = ANYBODY) -> Stream | None:
+        """End a stream, or hold it; None: there is none, or the sender may not."""
+        if not self._may_send(sender, message):
+            return None
         stream = self.by_id.get(message.stream_id)
         if stream is not None:
             stream.close(message, now)
         return stream
 
     def take(
-        self, message: RenditionOpen | Tags | GenerationEnd, payloads: Sequence[bytes], now: float
+        self,
+        message: MediaMessage,
+        payloads: Sequence[bytes],
+        now: float,
+        sender: Sender = ANYBODY,
     ) -> tuple[Stream | None, tuple[Rendition, ...]]:
         """Media; returns its stream, if there is one yet, and the renditions gone by it."""
         stream = self.by_id.get(message.stream_id)
         if stream is None or not stream.knows(message.generation):
-            self._queue(message, payloads, now)
+            self._queue(_Queued(now, message, payloads, sender))
             return None, ()
+        if not self._may_send(sender, message):
+            return None, ()
+        if isinstance(message, RenditionOpen):
+            self._on_sender(message.stream_id, sender)
         return stream, stream.take(message, payloads, now)
 
     def expire(self, now: float) -> None:
         """Drop what was queued too long."""
-        while self._queued and self._queued[0].since_s + QUEUED_S <= now:
-            self._forget_oldest()
+        for child, queue in tuple(self._queues.items()):
+            while queue and queue[0].since_s + QUEUED_S <= now:
+                self._forget_oldest(child)
 
     @property
     def queued(self) -> int:
-        return len(self._queued)
+        return sum(map(len, self._queues.values()))
 
-    def _queue(self, message: MediaMessage, payloads: Sequence[bytes], now: float) -> None:
-        self._queued.append(_Queued(now, message, payloads))
-        self._queued_bytes += _size(payloads)
-        while len(self._queued) > MAX_QUEUED or self._queued_bytes > MAX_QUEUED_BYTES:
-            self._forget_oldest()
+    def _may_send(self, sender: Sender, message: StreamMessage) -> bool:
+        if self._senders.may_send(sender.child, message):
+            return True
+        self.denied += 1
+        self._on_denied(message, sender)
+        return False
 
-    def _forget_oldest(self) -> None:
-        self._queued_bytes -= _size(self._queued.popleft().payloads)
+    def _queue(self, entry: _Queued) -> None:
+        self._queues.setdefault(entry.sender.child, deque()).append(entry)
+        self._queued_bytes += _size(entry.payloads)
+        while self.queued > MAX_QUEUED or self._queued_bytes > MAX_QUEUED_BYTES:
+            # of the one who has the most: a noisy one drives nobody else's out
+            self._forget_oldest(max(self._queues, key=lambda child: len(self._queues[child])))
+
+    def _forget_oldest(self, child: ChildId | None) -> None:
+        queue = self._queues[child]
+        self._queued_bytes -= _size(queue.popleft().payloads)
         self.unplaced += 1
+        if not queue:
+            del self._queues[child]
 
     def _take_queued(self, stream: Stream, now: float) -> tuple[Rendition, ...]:
-        if not self._queued:
+        if not self._queues:
             return ()
         self.expire(now)
         gone: tuple[Rendition, ...] = ()
-        rest: deque[_Queued] = deque()
-        for queued in self._queued:
-            message = queued.message
+        queues, self._queues, self._queued_bytes = self._queues, {}, 0
+        for entry in chain.from_iterable(queues.values()):
+            message = entry.message
             if message.stream_id == stream.stream_id and stream.knows(message.generation):
-                gone += stream.take(message, queued.payloads, now)
+                _, without = self.take(message, entry.payloads, now, entry.sender)
+                gone += without
             else:
-                rest.append(queued)
-        self._queued = rest
-        self._queued_bytes = sum(_size(queued.payloads) for queued in rest)
+                self._queue(entry)
         return gone
 
 

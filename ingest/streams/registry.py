@@ -311,9 +311,11 @@ class Streams:
 
     def end_for(self, stream: Stream, refusal: Refusal, now: float) -> None:
         """End a stream and its publisher, if it has one, for the same reason."""
-        if refusal.is_lasting:
-            self.memory.remember(stream.stream_id, refusal, now)
         connection = self._connections.get(stream.stream_id)
+        if refusal.is_lasting:
+            # what goes wrong with what one sends is no other's who has the stream's name
+            own = connection if refusal.reason is RefusalReason.FAILED else None
+            self.memory.remember(stream.stream_id, refusal, now, own.host if own else None)
         if connection is not None:
             self._remove(connection, refusal)
         self._end(stream, refusal.words)

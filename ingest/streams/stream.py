@@ -24,7 +24,7 @@ from common.ipc.control_messages import (
     SourceEstimate,
     SourceFormatReport,
 )
-from common.ipc.identity import Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.ipc.status_messages import PublisherStatus
 from common.media.clock import ClockReference
@@ -229,7 +229,7 @@ class Stream:
         if not self._was_open:
             return
         media = self.media
-        if (placed.generation, placed.renditions) != (before.generation, before.renditions):
+        if _announced(placed) != _announced(before):
             # Egress learns of a generation before its first tag can come.
             media.egress.open(self._stream_open(placed.splice_ms))
             if placed.generation != before.generation:
@@ -350,9 +350,9 @@ class Stream:
             self.media.worker.pause(newest, may_go_on=True)
 
     def _stream_open(self, splice_ms: int | None = None) -> StreamOpen:
-        placed = self._placed
-        what = placed.generation, self.template, placed.renditions
-        return StreamOpen(self.stream_id, *what, splice_ms, self.overrides)
+        generation, renditions, worker = _announced(self._placed)
+        what = generation, self.template, renditions
+        return StreamOpen(self.stream_id, *what, splice_ms, self.overrides, worker)
 
     def _held(self, absence: Absence, now: float) -> StreamClosed:
         reason, left_ms = "its publisher is away", absence.left_ms(now)
@@ -363,3 +363,8 @@ class Stream:
 
     def _report_format(self, request_id: int, source: SourceFormat, codec: str) -> None:
         self._report(SourceFormatReport(request_id, self.stream_id, self.generation, source, codec))
+
+
+def _announced(placed: Placement) -> tuple[Generation, tuple[str, ...], ChildId | None]:
+    """What egress must know of a placement."""
+    return placed.generation, placed.renditions, placed.worker

@@ -150,7 +150,8 @@ class Admission:
 
     def _is_poison(self, requested: RequestedStream, now: float) -> bool:
         """Whether it waits for a worker of its own, not for room among the others."""
-        state = self._state.quarantine.state(requested.request.stream_id, now)
+        request = requested.request
+        state = self._state.quarantine.state(request.stream_id, now, request.credentials)
         return state is not QuarantineState.CLEAR
 
     def withdraw(self, ingest: ChildId, stream_id: StreamId) -> None:
@@ -192,7 +193,7 @@ class Admission:
     def _decide(self, requested: RequestedStream, now: float) -> list[Action]:
         """Look what can be done with a request, and do the best of it."""
         state, request = self._state, requested.request
-        remembered = self._refused_sources.recall(request.stream_id)
+        remembered = self._refused_sources.recall(request.stream_id, request.credentials)
         found = look(state, self._isolation, requested, remembered, len(self._queued), now)
         if isinstance(found, Refuse):
             return [_refuse(requested, found.refusal)]

@@ -5,8 +5,9 @@ A template asks for it (`audio_levels`). What a child was told is forgotten with
 
 from collections.abc import Mapping
 
-from common.ipc.control_messages import AudioStreams
+from common.ipc.control_messages import AudioStreams, StreamWanted
 from common.ipc.identity import ChildId, StreamId
+from common.ipc.media_messages import SHARED
 from common.ipc.status_messages import AudioLevels
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.state import FarmState
@@ -39,6 +40,11 @@ class AudioMeasuring:
             return []
         self._reported[child] = streams
         return [Send(child, AudioStreams(streams))]
+
+    def may_want(self, child: ChildId, wanted: StreamWanted) -> bool:
+        """Tell if a child wants the sound of a stream that it was told to measure."""
+        its_own = self._reported.get(child, ())
+        return wanted.renditions == (SHARED,) and wanted.stream_id in its_own
 
     def forget(self, child: ChildId) -> None:
         """It is gone."""

@@ -12,6 +12,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from common.access.credentials import UNTOLD, Credentials
 from common.access.refusal import Cause, Refusal, RefusalReason
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import PublishRequest
@@ -46,6 +47,7 @@ class Remembered:
     words: str
     format: SourceFormat
     detail: str = ""  # for the operator
+    owner: Credentials = UNTOLD  # who was refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ def look(
     stream = Stream(
         request.stream_id, template, presence, request.address, now, owner=request.credentials
     )
-    if state.quarantine.state(request.stream_id, now) is QuarantineState.REFUSED:
+    found_state = state.quarantine.state(request.stream_id, now, request.credentials)
+    if found_state is QuarantineState.REFUSED:
         return Refuse(full(state.quarantine.reason(request.stream_id, now)))
     if words := state.peers.refusal(state.peer_of(request.address), now):
         return Refuse(full(words))

@@ -87,7 +87,9 @@ class Captures:
 
     # ---- by themselves ------------------------------------------------------------------------
 
-    def observe(self, transcodes: Sequence[TranscodeStatus], now: float) -> list[Action]:
+    def observe(
+        self, worker: ChildId, transcodes: Sequence[TranscodeStatus], now: float
+    ) -> list[Action]:
         """Look at what a worker counts; from its heartbeats."""
         actions: list[Action] = []
         for transcode in transcodes:
@@ -96,6 +98,8 @@ class Captures:
             name, count = transcode.stream_id, transcode.decode_errors
             stream = self._state.streams.get(name)
             if stream is None or stream.generation != transcode.generation:
+                continue
+            if self._state.device_of(stream) != worker:
                 continue
             before = self._errors.get(name)
             if before is None or before.generation != transcode.generation:

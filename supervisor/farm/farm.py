@@ -33,11 +33,13 @@ from common.ipc.control_messages import (
     UrlsUsed,
 )
 from common.ipc.identity import ChildId
+from common.ipc.kinds import has_devices
 from supervisor.farm.actions import Action, FailChild, Machine, Send
 from supervisor.farm.address_usage import AddressTotals
 from supervisor.farm.admission import Admission
 from supervisor.farm.api_requests import ApiRequests
 from supervisor.farm.audio_levels import AudioMeasuring
+from supervisor.farm.blame import session_of
 from supervisor.farm.captures import Captures
 from supervisor.farm.degradation import Degradation
 from supervisor.farm.devices import Devices
@@ -50,6 +52,7 @@ from supervisor.farm.ingests import Ingests
 from supervisor.farm.isolation import Isolation
 from supervisor.farm.migration import Migration
 from supervisor.farm.recovery import Recovery
+from supervisor.farm.reports import take_over
 from supervisor.farm.session_audit import SessionAudit
 from supervisor.farm.source_formats import RefusedSources, SourceFormats
 from supervisor.farm.state import SENDERS, Child, FarmState
@@ -146,7 +149,7 @@ class Farm:
         """New settings: for new streams, and more room perhaps."""
         self.devices.configure(settings)
         for child in self.state.children.values():
-            if child.hello.device is not None:
+            if child.hello.device is not None and has_devices(child.hello.child.kind):
                 self._device_up(child.hello)
         return self.room_came(now)
 
@@ -193,7 +196,7 @@ class Farm:
             self.isolation.worker_up(hello.child)
         for transcode in hello.transcodes:
             self.state.see_generation(transcode.generation)
-            self.state.update_transcode(transcode, now)
+            self.state.update_transcode(hello.child, transcode, now)
 
     def _device_up(self, hello: Hello) -> None:
         device = hello.device
@@ -210,9 +213,12 @@ class Farm:
             self.state.update_served(hello.child, served)
         self._routing.on_served(hello.child, hello.served, now)
 
-    def child_down(self, child: ChildId, reason: str, now: float, *, crashed: bool) -> list[Action]:
-        """A child serves nobody any more."""
-        if self.state.children.pop(child, None) is None:
+    def child_down(
+        self, child: ChildId, reason: str, now: float, *, crashed: bool, thread: int = 0
+    ) -> list[Action]:
+        """A child serves nobody any more; `thread`: what it died in, 0: that is not known."""
+        known = self.state.children.pop(child, None)
+        if known is None:
             return self.room_came(now)
         actions: list[Action] = []
         match child.kind:
@@ -221,7 +227,7 @@ class Farm:
                 self._address_totals["ingest"].remove(child)
                 actions = self._ingests.down(child, reason, now)
             case "worker":
-                actions = self._worker_down(child, reason, now, crashed=crashed)
+                actions = self._worker_down(known, reason, now, crashed=crashed, thread=thread)
             case "egress":
                 # The routes stay until the next heartbeat: one that they name, and that is a
                 # stream's home by now, is none yet for those that know the old topology.
@@ -237,15 +243,17 @@ class Farm:
         return [*actions, *self.room_came(now)]
 
     def _worker_down(
-        self, child: ChildId, reason: str, now: float, *, crashed: bool
+        self, known: Child, reason: str, now: float, *, crashed: bool, thread: int
     ) -> list[Action]:
+        child, crashed_in = known.hello.child, session_of(known.heartbeat, thread)
         worker = self.state.workers.get(child)
         cause = worker.hangs_with if worker is not None else None
-        is_lost = worker is not None and bool(worker.lost)  # killed for that, perhaps
+        is_crash = crashed and not (worker is not None and worker.lost)  # killed for that, perhaps
         self.devices.down(child, now)
         self.degradation.worker_lost(child)
-        crashed = crashed and not is_lost
-        return self.recovery.worker_lost(child, reason, now, crashed=crashed, cause=cause)
+        return self.recovery.worker_lost(
+            child, reason, now, crashed=is_crash, cause=cause, crashed_in=crashed_in
+        )
 
     # ---- messages ---------------------------------------------------------------------------
 
@@ -272,8 +280,8 @@ class Farm:
         self.admission.withdraw(child, end.stream_id)
         return self.room_came(now) if self._ingests.publish_end(child, end, now) else []
 
-    def _on_trouble(self, _: ChildId, trouble: StreamTrouble, now: float) -> list[Action]:
-        return self.recovery.trouble(trouble, now)
+    def _on_trouble(self, child: ChildId, trouble: StreamTrouble, now: float) -> list[Action]:
+        return self.recovery.trouble(child, trouble, now)
 
     def _on_encoder_limit(
         self, child: ChildId, report: EncoderLimitReport, now: float
@@ -282,6 +290,8 @@ class Farm:
         return []
 
     def _on_stream_wanted(self, child: ChildId, wanted: StreamWanted, now: float) -> list[Action]:
+        if child.kind == "audio" and not self._audio.may_want(child, wanted):
+            return []
         self._routing.on_wanted(child, wanted, now)
         return self._route(now)
 
@@ -291,14 +301,7 @@ class Farm:
     # ---- heartbeats -------------------------------------------------------------------------
 
     def _on_heartbeat(self, child: ChildId, beat: Heartbeat, now: float) -> list[Action]:
-        self.state.children[child].heartbeat = beat
-        self.state.refusals.merge(beat.refusals)
-        for publisher in beat.publishers:
-            self.state.update_publisher(child, publisher, now)
-        for transcode in beat.transcodes:
-            self.state.update_transcode(transcode, now)
-        for served in beat.served:
-            self.state.update_served(child, served)
+        take_over(self.state, child, beat, now)
         match child.kind:
             case "worker":
                 return self._on_worker_heartbeat(child, beat, now)
@@ -326,7 +329,7 @@ class Farm:
         was_behind = worker.is_overloaded
         actions = self._session_audit.observe(worker, beat.transcodes, now)
         actions += self.degradation.observe(worker, beat.transcodes, now)
-        actions += self.captures.observe(beat.transcodes, now)
+        actions += self.captures.observe(child, beat.transcodes, now)
         if was_behind and not worker.is_overloaded:
             actions += self.room_came(now)
         load = host_load(worker, self.state.fleet)

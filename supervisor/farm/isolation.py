@@ -64,7 +64,8 @@ class Isolation:
         """What is to be done with a stream; None: nothing. Changes nothing."""
         quarantine = self._state.quarantine
         group = self._group(stream, now)
-        is_poison = quarantine.state(stream.stream_id, now) is QuarantineState.POISON
+        found = quarantine.state(stream.stream_id, now, stream.owner)
+        is_poison = found is QuarantineState.POISON
         if not is_poison and not group:
             return None
         if is_poison and quarantine.worker(stream.stream_id) is None:

@@ -5,8 +5,13 @@ it, hangs with it, losses of a device that its session was the first to meet, un
 had reported by then that the device itself is gone. It goes alone to a dedicated software worker,
 if the host's cores have room for that. When that dies too the stream is refused, whoever publishes
 it, for `REFUSED_S` or until it is cleared by hand (`tfarm kick`). One that stays alone for
-`PROBATION_S` without a crash is cleared. Keyed by stream, not by publisher: a publisher that leaves
-and comes back brings the same pictures. Who is moved where is decided in `isolation.py`.
+`PROBATION_S` without a crash is cleared. A publisher that leaves and comes back brings the same
+pictures; who publishes under the name of another's stream brings his own, and neither pays for the
+other's (`common.access.credentials`). Who is moved where is decided in `isolation.py`.
+
+Whoever publishes may have others pay: he waits until one has just come, and then takes the worker
+down. So nobody is refused for what he is only suspected of, however likely it is: only for the
+death of a worker that had him alone, or of one that hung with him.
 
 Streams of a group share a worker of their own: those of a poison address (`poison_addresses.py`),
 newcomers whose sources are out of the usual, and for good those whose pictures are so large that
@@ -18,6 +23,7 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from common.access.credentials import UNTOLD, Credentials, is_same_publisher
 from common.ipc.identity import ChildId, Role, StreamId, cpu_worker
 
 CRASHES = 2
@@ -42,6 +48,7 @@ class QuarantineState(Enum):
 @dataclass(slots=True)
 class _Record:
     crashes_s: list[float] = field(default_factory=list)  # the last ones
+    published_by: Credentials = UNTOLD  # then
     cause: str = ""  # how the last worker ended
     refused_until_s: float = 0.0
 
@@ -68,9 +75,12 @@ class Quarantine:
         self._workers: dict[StreamId, _DedicatedWorker] = {}
         self._last_number = 0
 
-    def state(self, stream_id: StreamId, now: float) -> QuarantineState:
+    def state(
+        self, stream_id: StreamId, now: float, owner: Credentials = UNTOLD
+    ) -> QuarantineState:
+        """What is done with a stream that this one publishes."""
         record = self._records.get(stream_id)
-        if record is None:
+        if record is None or not is_same_publisher(record.published_by, owner):
             return QuarantineState.CLEAR
         if now < record.refused_until_s:
             return QuarantineState.REFUSED
@@ -89,21 +99,29 @@ class Quarantine:
         )
 
     def crashed(
-        self, stream_id: StreamId, reason: str, now: float, *, is_sole: bool = False
+        self,
+        stream_id: StreamId,
+        reason: str,
+        now: float,
+        owner: Credentials = UNTOLD,
+        *,
+        is_certain: bool = False,
     ) -> QuarantineState:
         """Note that a worker died with this stream; the stream's state from now on.
 
-        `is_sole`: of it, and of no other. One of a group that is not known to be the cause gets a
-        worker of its own.
+        `is_certain`: of it, and of no other. One of a group that is not known to be the cause gets
+        a worker of its own.
         """
-        record = self._records.pop(stream_id, None) or _Record()
+        record = self._records.pop(stream_id, None)
+        if record is None or not is_same_publisher(record.published_by, owner):
+            record = _Record()
         while len(self._records) >= MAX_KNOWN:
             del self._records[next(iter(self._records))]
         self._records[stream_id] = record
-        record.cause = reason
+        record.cause, record.published_by = reason, owner
         record.crashes_s = [*record.crashes_s[-CRASHES + 1 :], now]
         given = self._workers.get(stream_id)
-        if given is not None and given.group and not is_sole:
+        if given is not None and given.group and not is_certain:
             del self._workers[stream_id]
             record.crashes_s = [now] * CRASHES
         elif given is not None:

@@ -63,6 +63,15 @@ class Wait:
 Candidate = GoOn | End | Wait
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for it that a worker died of a stream."""
+
+    is_sole: bool = False  # no other is suspected
+    is_known: bool = False  # no other can have been the cause
+    is_known_address: bool = False  # nor a stream of another address
+
+
 class Recovery:
     """Re-places streams; the facts are the farm state's."""
 
@@ -92,8 +101,12 @@ class Recovery:
         *,
         crashed: bool,
         cause: StreamId | None = None,
+        crashed_in: StreamId | None = None,
     ) -> list[Action]:
-        """Switch every stream that was on it; a known `cause` takes the blame alone."""
+        """Switch every stream that was on it; a known `cause` takes the blame alone.
+
+        So does the `crashed_in` in whose thread it died, but that is no proof.
+        """
         actions: list[Action] = []
         streams = self._state.served_by(worker)
         blamed: frozenset[StreamId] = frozenset()
@@ -103,12 +116,19 @@ class Recovery:
             aboard = [self._aboard(stream) for stream in streams]
             limit = self._state.settings.worker.max_memory_bytes
             had = self._state.workers[worker].memory_bytes if worker in self._state.workers else 0
-            blamed = possible_causes(aboard, now, took_too_much_memory=had > limit)
+            blamed = possible_causes(
+                aboard, now, took_too_much_memory=had > limit, crashed_in=crashed_in
+            )
+        peers = {self._state.peer_of(stream.address) for stream in streams}
+        evidence = Evidence(
+            is_sole=len(blamed) == 1,
+            is_known=cause is not None or len(streams) == 1,
+            is_known_address=cause is not None or len(peers) == 1,
+        )
         for stream in streams:
             self._state.note(stream.stream_id, f"lost {worker}: {reason}", now)
             if stream.stream_id in blamed:
-                is_sole = len(blamed) == 1
-                actions += self._blame(stream, reason, now, is_sole=is_sole)
+                actions += self._blame(stream, reason, now, evidence)
             else:
                 actions += self._begin(stream, now)
         return actions
@@ -118,10 +138,12 @@ class Recovery:
         memory_bytes = amounts.get(Resource.WORKER_MEMORY, 0.0)
         return Aboard(stream.stream_id, stream.began_s, memory_bytes)
 
-    def trouble(self, trouble: StreamTrouble, now: float) -> list[Action]:
+    def trouble(self, child: ChildId, trouble: StreamTrouble, now: float) -> list[Action]:
         """One stream that its worker cannot serve: another device, or none is left to try."""
         stream = self._state.streams.get(trouble.stream_id)
         if stream is None or stream.generation != trouble.generation or not stream.is_on_worker:
+            return []
+        if not child == trouble.child == self._state.device_of(stream):
             return []
         # Another worker of that device would say the same.
         unfit = str(trouble.child) if trouble.is_workers_own else trouble.child.device_name
@@ -132,7 +154,7 @@ class Recovery:
             if trouble.is_bystander or (worker is not None and worker.is_lost_for_sure):
                 return self._begin(stream, now)
             # It met the fault first that takes the worker down: it alone may be the cause.
-            return self._blame(stream, trouble.reason, now)
+            return self._blame(stream, trouble.reason, now, Evidence())
         if self._state.has_device_left(stream):
             return self._begin(stream, now)
         return self._give_up(stream, trouble.reason, now)
@@ -190,18 +212,21 @@ class Recovery:
 
     # ---- whose fault it was -----------------------------------------------------------------
 
-    def _blame(
-        self, stream: Stream, reason: str, now: float, *, is_sole: bool = False
-    ) -> list[Action]:
+    def _blame(self, stream: Stream, reason: str, now: float, evidence: Evidence) -> list[Action]:
         """Its worker died, perhaps of it: go on by what is known of it by now."""
         stream.count_crash()
         state, stream_id = self._state, stream.stream_id
         was_apart = stream.dedicated_worker is not None
-        peer = state.peer_of(stream.address) if is_sole else ""
-        if is_sole:
+        peer = state.peer_of(stream.address) if evidence.is_sole else ""
+        if evidence.is_sole:
             self._isolation.absolve(stream_id, now)
-        found_state = state.quarantine.crashed(stream_id, reason, now, is_sole=is_sole)
-        if peer and state.peers.blame(peer, stream_id, reason, now, was_apart=was_apart):
+        found_state = state.quarantine.crashed(
+            stream_id, reason, now, stream.owner, is_certain=evidence.is_known
+        )
+        is_certain = evidence.is_known_address
+        if peer and state.peers.blame(
+            peer, stream_id, reason, now, was_apart=was_apart, is_certain=is_certain
+        ):
             log.warning("address refused peer=%s stream=%s", peer, stream_label(stream_id))
             state.note(stream_id, f"{peer}: {state.peers.refusal(peer, now)}", now)
         if found_state is QuarantineState.REFUSED:

@@ -12,6 +12,7 @@ key: the next attempt within 30 s is refused before Start, unless there is room 
 
 from dataclasses import replace
 
+from common.access.credentials import Credentials, is_same_publisher
 from common.access.refusal import Refusal, RefusalReason
 from common.ipc.control_messages import EndStream, Refused, SourceEstimate, SourceFormatReport
 from common.ipc.identity import ChildId, StreamId
@@ -42,9 +43,11 @@ class RefusedSources:
             del self._refused[next(iter(self._refused))]
         self._refused[stream_id] = refusal
 
-    def recall(self, stream_id: StreamId) -> Remembered | None:
-        """How its last attempt ended, if that is not long ago."""
-        return self._refused.get(stream_id)
+    def recall(self, stream_id: StreamId, owner: Credentials) -> Remembered | None:
+        """How the last attempt of this publisher ended, if that is not long ago."""
+        refused = self._refused.get(stream_id)
+        is_its_own = refused is not None and is_same_publisher(refused.owner, owner)
+        return refused if is_its_own else None
 
     def forget_old(self, now: float) -> None:
         self._refused = {k: r for k, r in self._refused.items() if r.until_s > now}
@@ -188,7 +191,7 @@ class SourceFormats:
                 f"; its rate is not known, so it counts at the {stream.template.max_source[2]} fps "
                 "of max_source: have the encoder declare its rate, or lower max_source"
             )
-        remembered = Remembered(now + REMEMBER_S, words, source, detail)
+        remembered = Remembered(now + REMEMBER_S, words, source, detail, stream.owner)
         self._refused.remember(report.stream_id, remembered)
         state.note(report.stream_id, f"refused: no room for {source.described}: {detail}", now)
         return Send(ingest, Refused(report.request_id, report.stream_id, full(words, detail)))

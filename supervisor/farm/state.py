@@ -44,6 +44,7 @@ from supervisor.placement.fleet import (
 
 HISTORY = 200  # reasons kept for status
 SENDERS = ("ingest", "worker", "encoder")  # kinds of children that send tags, and take none
+MAX_GENERATION = 1 << 53  # that a child may report: there are numbers left beyond it
 
 
 @dataclass(slots=True)
@@ -102,8 +103,9 @@ class FarmState:
         self.history.append(Note(now, stream_id, text, self._notes))
 
     def see_generation(self, generation: Generation) -> None:
-        """New ones grow beyond any that some child still has."""
-        self._last_generation = max(self._last_generation, generation)
+        """New ones grow beyond any that some child still has, but for one that cannot be."""
+        if generation < MAX_GENERATION:
+            self._last_generation = max(self._last_generation, generation)
 
     def peer_of(self, address: str) -> str:
         """The holder of a publisher's address; "" of one that is exempt, which stands for many."""
@@ -357,10 +359,10 @@ class FarmState:
         if stream is not None and stream.ingest == ingest:
             stream.report_publisher(status, now)
 
-    def update_transcode(self, status: TranscodeStatus, now: float) -> None:
-        """Take over a worker's report of a stream."""
+    def update_transcode(self, worker: ChildId, status: TranscodeStatus, now: float) -> None:
+        """Take over a worker's report of a stream, if that is placed on it."""
         stream = self.streams.get(status.stream_id)
-        if stream is not None:
+        if stream is not None and self.device_of(stream) == worker:
             stream.report_transcode(status, now)
 
     def update_served(self, egress: ChildId, status: ServedStatus) -> None:

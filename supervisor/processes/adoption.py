@@ -30,6 +30,7 @@ async def adopt_children(run_dir: Path, control: Control, children: Children) ->
         for record in run_directory.read_children(run_dir)
         if is_alive(record.pid, record.start_ticks)
     ]
+    children.left = records
     run_directory.remove_sockets(run_dir, [record.boot_id for record in records])
     deadline = loop.time() + ADOPT_TIMEOUT_S
     while (missing := _not_adopted(records, children)) and loop.time() < deadline:

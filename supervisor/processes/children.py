@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from common.errors import ExitCode
 from common.ipc.control_messages import Hello
 from common.ipc.identity import BootId, ChildId
 from common.ipc.kinds import KINDS
+from common.process import crash_report
+from common.process.crash_report import CrashReport
 from supervisor.processes import run_dir as run_directory
 from supervisor.processes.launch import LaunchSpec
 from supervisor.processes.lifecycle import (
@@ -46,6 +48,7 @@ from supervisor.processes.lifecycle import (
 from supervisor.processes.proc_stat import OutOfMemory
 from supervisor.processes.process import Process
 from supervisor.processes.run_dir import ChildRecord
+from supervisor.processes.standbys import Standbys
 
 log = logging.getLogger("tfarm.supervisor.processes.children")
 
@@ -66,6 +69,7 @@ class Child:
     address: str = ""  # its ZeroMQ identity at the control socket
     pid: int = 0  # of its process, or of the last one
     fatal: str = ""  # the reason it reported itself before its end
+    crash: CrashReport | None = None  # of its last process, if a signal ended that
     is_removed: bool = False  # to be forgotten when it has ended
 
     @property
@@ -76,6 +80,11 @@ class Child:
 def _machine(child: ChildId) -> ChildMachine:
     is_vital = KINDS[child.kind].is_vital
     return ChildMachine(max_backoff_s=VITAL_BACKOFF_S if is_vital else MAX_BACKOFF_S)
+
+
+def _environ(spec: LaunchSpec) -> dict[str, str]:
+    """What a child's environment has over the supervisor's own."""
+    return {"PYTHONSAFEPATH": "1", **spec.environ}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +101,14 @@ class Children:
 
     def __init__(self, run_dir: Path, listeners: Listeners) -> None:
         self.by_id: dict[ChildId, Child] = {}
+        self.left: Sequence[ChildRecord] = ()  # by an earlier supervisor, to be adopted
         self._run_dir = run_dir
         self._listeners = listeners
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self._memory = OutOfMemory()
+        self._standbys = Standbys()
 
     # ---- the owner's calls ----------------------------------------------------------------
 
@@ -153,6 +164,7 @@ class Children:
 
     async def stop_all(self) -> None:
         """End all, kind by kind; returns when nothing runs any more."""
+        self._standbys.close()
         for kind in KINDS:
             children = [child for child in self.by_id.values() if child.kind == kind]
             for child in children:
@@ -171,6 +183,7 @@ class Children:
 
     def leave(self) -> None:
         """Watch no child any more, and let them run."""
+        self._standbys.close()
         if self._timer is not None:
             self._timer.cancel()
         for child in list(self.by_id.values()):
@@ -195,6 +208,23 @@ class Children:
         """Return the child's process, also after its end, until the next; 0: it had none."""
         child = self.by_id.get(name)
         return child.pid if child is not None else 0
+
+    def crashed_thread(self, name: ChildId) -> int:
+        """Return the thread that the child's last process died in; 0: it is not known."""
+        report = self.by_id[name].crash if name in self.by_id else None
+        return report.thread if report is not None else 0
+
+    def may_be(self, hello: Hello) -> bool:
+        """Tell if this may be a hello of the process that it names.
+
+        A process is one child all its life, under one boot id. Which one those are that an earlier
+        supervisor started, its list tells.
+        """
+        owner = self.child_of(hello.pid)
+        if owner is not None:
+            return owner == hello.child and self.by_id[owner].boot_id in (NO_BOOT_ID, hello.boot_id)
+        records = [record for record in self.left if record.pid == hello.pid]
+        return all((r.child, r.start_ticks) == (hello.child, hello.start_ticks) for r in records)
 
     def record(self) -> None:
         """Write the list that a next supervisor adopts from."""
@@ -237,6 +267,8 @@ class Children:
                 case CameUp():
                     log.info("child ready child=%s pid=%d", child.spec.child, self._pid(child))
                     self._listeners.on_up(child.spec.child)
+                    if child.spec.standby:
+                        self._standbys.prepare(child.spec.standby, _environ(child.spec))
                 case WentDown(reason, crashed):
                     level = logging.ERROR if child.machine.wanted else logging.DEBUG
                     log.log(level, "child down child=%s reason=%s", child.spec.child, reason)
@@ -266,10 +298,15 @@ class Children:
 
     def _spawn(self, child: Child) -> None:
         spec = child.spec
-        environ = {**os.environ, "PYTHONSAFEPATH": "1", **spec.environ}
+        environ = _environ(spec)
         child.boot_id, child.address, child.fatal = NO_BOOT_ID, "", ""
         try:
-            child.process = Process.spawn(spec.command(), environ, self._exit_of(child))
+            command, on_exit = spec.command(), self._exit_of(child)
+            ahead = self._standbys.take(command, spec.standby, environ) if spec.standby else None
+            if ahead is not None:
+                child.process = Process.watch(ahead, on_exit)
+            else:
+                child.process = Process.spawn(command, {**os.environ, **environ}, on_exit)
         except OSError as error:
             reason = error.strerror or str(error)
             self._loop.call_soon(self._handle, child, SpawnFailed(reason))
@@ -290,12 +327,22 @@ class Children:
             child.process = None
             if child.boot_id:
                 run_directory.remove_sockets_of(self._run_dir, child.boot_id)
+            child.crash = self._crash_of(child, code)
             is_killed = code == -signal.SIGKILL
             by_hand = is_killed and not self._memory.may_have_killed(self._loop.time())
             self._handle(child, Exited(code, child.fatal, by_hand))
             self.record()
 
         return on_exit
+
+    def _crash_of(self, child: Child, code: int | None) -> CrashReport | None:
+        """Read what a process left that is gone."""
+        report = crash_report.take(self._run_dir, child.pid)
+        if report is None or code is None or code >= 0:
+            return None
+        name, where = child.spec.child, report.where or "no Python function"
+        log.error("crashed child=%s thread=%#x where=%s", name, report.thread, where)
+        return report
 
     def _signal(self, child: Child, number: int) -> None:
         if child.process is not None:

@@ -2,16 +2,17 @@
 
 A child's ZeroMQ identity is made of its name, its boot id and a secret, so that nothing for one
 incarnation reaches another. Who may say what depends on the process that says it, which the kernel
-tells (`Receiver.peer_pid`): a child speaks for itself alone, and gives no command but those that
-its kind may give (`common/ipc/kinds.py`). So a worker that a stranger's bitstream has taken over
-commands nobody. A child that talks without this
-supervisor knowing it (it was started by an earlier one) is sent our beat: its boot id is new to it,
-so it sends a hello.
+tells (`Receiver.peer_pid`): a child speaks for itself alone, says what its kind may say
+(`rights.py`), and gives no command but those that its kind may give (`common/ipc/kinds.py`). So a
+worker that a stranger's bitstream has taken over commands nobody. Of whom the kernel says nothing,
+nothing is taken. A child that talks without this supervisor knowing it (it was started by an
+earlier one) is sent our beat: its boot id is new to it, so it sends a hello.
 """
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +34,7 @@ from common.ipc.identity import BootId, ChildId
 from common.ipc.kinds import KINDS, settings_for
 from common.ipc.peer_credentials import is_trusted
 from common.process.log import PeerLines, more
-from supervisor.processes.hellos import endpoint_of
+from supervisor.processes.rights import known_to, may_say
 
 log = logging.getLogger("tfarm.supervisor.processes.control")
 
@@ -51,6 +52,9 @@ class KnownProcesses(Protocol):
 
     def pid_of(self, child: ChildId) -> int:
         """Return the child's process, also after its end, until the next; 0: it had none."""
+
+    def may_be(self, hello: Hello) -> bool:
+        """Tell if this may be a hello of the process that it names."""
 
 
 class Control:
@@ -112,9 +116,10 @@ class Control:
 
     def welcome(self, hello: Hello, settings: Settings, endpoints: Sequence[Endpoint]) -> None:
         """Answer a hello: the settings that are for it, and who else runs."""
+        kind = hello.child.kind
         others = [endpoint for endpoint in endpoints if endpoint.child != hello.child]
-        suited = settings_for(hello.child.kind, settings)
-        self.send(hello.child, Welcome(self._boot_id, suited, (*others, endpoint_of(hello))))
+        known = known_to(kind, (*others, hello.endpoint))
+        self.send(hello.child, Welcome(self._boot_id, settings_for(kind, settings), known))
 
     def configure(self, settings: Settings) -> None:
         """Send all children the settings that are for them."""
@@ -126,6 +131,13 @@ class Control:
         envelope = encode(message)
         for address in self._addresses.values():
             self._router.send([address, envelope])
+
+    def broadcast_by_kind(self, message_for: Callable[[str], object]) -> None:
+        """Send to all children, to each what is meant for its kind."""
+        for kind, children in groupby(sorted(self._addresses), key=lambda child: child.kind):
+            envelope = encode(message_for(kind))
+            for child in children:
+                self._router.send([self._addresses[child], envelope])
 
     def ask_for_hello(self, address: bytes) -> None:
         """Ask an incarnation that an earlier supervisor knew to say hello."""
@@ -162,8 +174,9 @@ class Control:
                 log.warning("unreadable control message pid=%d error=%s%s", pid, error, more(held))
             return
         uid = self._router.peer_uid
-        if uid is not None and not is_trusted(uid):  # whoever let him into the directory
-            self._deny(pid, f"{type(message).__name__} of user {uid}")
+        if uid is None or not is_trusted(uid):  # whoever let him into the directory
+            of_whom = "nobody that the kernel names" if uid is None else f"user {uid}"
+            self._deny(pid, f"{type(message).__name__} of {of_whom}")
             return
         owner = self._children.child_of(pid)
         if isinstance(message, Command):
@@ -174,7 +187,8 @@ class Control:
             self._asking = owner
             self._on_command(peer, message)
         elif isinstance(message, Hello):
-            is_its_own = message.pid == pid and owner in (None, message.child)
+            is_its_own = message.pid == pid and message.child.kind in KINDS
+            is_its_own = is_its_own and self._children.may_be(message)
             if not is_its_own or not peer.startswith(_beginning(message)):
                 self._deny(pid, f"hello of {message.child}")
                 return
@@ -190,7 +204,7 @@ class Control:
             self._on_message(message.child, message, payloads)
         elif (child := self._peers.get(peer)) is None:
             self._router.send([peer, encode(SupervisorBeat(self._boot_id))])
-        elif self._children.pid_of(child) != pid:
+        elif self._children.pid_of(child) != pid or not may_say(child.kind, message):
             self._deny(pid, f"{type(message).__name__} of {child}")
         else:
             self._on_message(child, message, payloads)

@@ -1,9 +1,7 @@
 """What a hello means to the supervisor. Pure."""
 
-from dataclasses import replace
 from enum import Enum, auto
 
-from common.ipc.control_messages import Endpoint, Hello
 from supervisor.processes.lifecycle import RUNNING, ChildState
 
 
@@ -33,8 +31,3 @@ def meaning_of_hello(
     if known_pid != hello_pid:
         return HelloMeaning.SECOND
     return HelloMeaning.IGNORE if state is ChildState.STOPPING else HelloMeaning.KNOWN
-
-
-def endpoint_of(hello: Hello) -> Endpoint:
-    """What the others are told of it: its sockets, and which process they are of."""
-    return replace(hello.endpoint, pid=hello.pid)

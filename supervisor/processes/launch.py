@@ -24,11 +24,22 @@ class LaunchSpec:
     child: ChildId
     command: Callable[[], Sequence[str]]
     environ: Mapping[str, str] = field(default_factory=dict)  # over the supervisor's own
+    standby: Sequence[str] = ()  # how one begins that waits to be this child; (): none does
 
 
 def python_module(kind: str) -> Sequence[str]:
     """Start a child as a Python of its own: never forked, never imported here."""
     return (sys.executable, "-P", "-m", KINDS[kind].module)
+
+
+def standby_program(child: ChildId, program: Program) -> Sequence[str]:
+    """Say how a process is started that waits to be this child; () where none is to wait.
+
+    A GPU's worker cannot: its driver is set up for its GPU before all imports. A dedicated worker
+    has a process of another worker of the host's cores.
+    """
+    is_software = not child.device or child.is_software
+    return program(child.kind) if KINDS[child.kind].has_standby and is_software else ()
 
 
 def child_ids(settings: Settings, gpu_uuids: Iterable[str], cores: int) -> list[ChildId]:

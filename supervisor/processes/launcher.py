@@ -19,6 +19,8 @@ from supervisor.processes.launch import (
     child_environ,
     child_ids,
     gpu_uuids,
+    python_module,
+    standby_program,
 )
 from supervisor.processes.shared_port import find_port
 from supervisor.processes.worker_counts import encoder_processes, encoders
@@ -45,6 +47,7 @@ class Launcher:
         self.gpus = gpu_uuids(self.children)
         self._run_dir = run_dir
         self._program = program
+        self._has_standbys = program is python_module  # toys of tests know nothing of it
         self._cores = cores
         self._hellos = hellos
         self._log_format = log_format
@@ -65,7 +68,8 @@ class Launcher:
                 self._log_format,
             )
 
-        return LaunchSpec(child, command, child_environ(child))
+        standby = standby_program(child, self._program) if self._has_standbys else ()
+        return LaunchSpec(child, command, child_environ(child), standby)
 
     def further(self, running: Iterable[ChildId]) -> list[ChildId]:
         """Add what a hello or a reload brought; those that are new.

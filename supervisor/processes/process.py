@@ -56,6 +56,11 @@ class Process:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
+        return cls.watch(popen, on_exit)
+
+    @classmethod
+    def watch(cls, popen: "subprocess.Popen[bytes]", on_exit: OnExit) -> "Process":
+        """Watch a child that has just been started."""
         return cls(popen.pid, start_ticks(popen.pid), popen, on_exit)
 
     @classmethod

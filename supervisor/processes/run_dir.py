@@ -317,6 +317,8 @@ def remove_sockets_of(run_dir: Path, boot_id: BootId) -> None:
 def clear(run_dir: Path) -> None:
     """After a clean end: nothing is left but the lock file, which others may be waiting on."""
     remove_sockets(run_dir)
+    for path in run_dir.glob("crash-*"):
+        path.unlink(missing_ok=True)
     for name in (CONTROL_SOCKET, CHILDREN):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             (run_dir / name).unlink()

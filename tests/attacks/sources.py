@@ -116,9 +116,11 @@ def _run(name: str, more: str, sources: list[Still]) -> Result:
     sent = sum(one.sent for one in attackers)
     result.attacker = f"{len(sources)} publishers, {sent} pictures taken, {refused} refusals"
     result.limit += f", no shared worker killed, none above {MAX_MEMORY_MIB} MiB"
+    result.limit += ", no picture lost where none was before"
     found = [result.note] if result.note else []
     result.note = ", ".join([*found, f"{kills} kills", f"workers up to {peak >> 20} MiB"])
-    result.ok = result.ok and not kills and peak >> 20 <= MAX_MEMORY_MIB
+    is_whole = not result.lost or bool(result.lost_before)
+    result.ok = result.ok and not kills and peak >> 20 <= MAX_MEMORY_MIB and is_whole
     return result
 
 

@@ -6,6 +6,7 @@ gives undisturbed, so an attack is judged by what it adds. The attacker is a pro
 (`sender.py`).
 """
 
+import contextlib
 import itertools
 import json
 import subprocess
@@ -23,6 +24,7 @@ import psutil
 
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
 from tests.attacks.sender import Plan, write_plan
+from tests.faults.load import FRAME_MS
 from tests.faults.scene import CLIP, KEYS, RENDITION, Scene, clip, seen_by
 from tests.kit.clients import flv_tags, send_tag
 
@@ -42,6 +44,8 @@ class Result:
     gap_before_s: float = 0.0
     gap_s: float = 0.0
     newcomer_s: float = 0.0  # the slowest
+    lost_before: int = 0  # pictures, of the stream that lost the most
+    lost: int = 0
     attacker: str = ""  # what it did, and its CPU
     farm: str = ""  # the CPU of the farm's processes meanwhile
     limit: str = ""
@@ -146,6 +150,8 @@ class Stage:
         )
         result.gap_before_s = self._gap_s(self._began_s, at)
         result.gap_s = self._gap_s(at, watched.until_s)
+        result.lost_before = self._lost(self._began_s, at)
+        result.lost = self._lost(at, watched.until_s)
         publish_s, play_s = self._slowest()
         result.newcomer_s = max(publish_s, play_s)
         result.limit = f"gap ≤ undisturbed + {self.added_s:g} s, newcomers < {NEWCOMER_S:g} s"
@@ -170,6 +176,22 @@ class Stage:
             times = [since_s, *(t for t in times if since_s < t < until_s), until_s]
             gaps += [after - before for before, after in itertools.pairwise(times)]
         return max(gaps)
+
+    def _lost(self, since_s: float, until_s: float) -> int:
+        """How many pictures of its rendition a player missed meanwhile; of all, the worst.
+
+        Stream time steps by one picture's time, so each that is missing shows, whenever it came.
+        """
+        worst = 0
+        for player in self.scene.load.players:
+            pictures = [p for p in list(player.pictures) if not p.is_header]
+            came = [p.dts_ms for p in pictures if since_s < p.came_s < until_s]
+            if not came:
+                continue
+            first, last = min(came), max(came)
+            there = {round(p.dts_ms / FRAME_MS) for p in pictures if first <= p.dts_ms <= last}
+            worst = max(worst, round((last - first) / FRAME_MS) + 1 - len(there))
+        return worst
 
     def _slowest(self) -> tuple[float, float]:
         """The slowest of the newcomers: publisher and player."""
@@ -205,13 +227,10 @@ class Stage:
 def cpu_s(scene: Scene) -> dict[str, float]:
     """What each child has used so far, and the supervisor."""
     found: dict[str, float] = {}
-    names = {child["pid"]: child["name"] for child in scene.farm.status()["children"]}
-    for process in scene.farm.processes():
-        try:
+    for process, name in scene.farm.named_processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        found[names.get(process.pid, "supervisor")] = times.user + times.system
+            found[name] = times.user + times.system
     return found
 
 

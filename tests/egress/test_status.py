@@ -31,6 +31,7 @@ class OtherOutput:
 def test_a_stream_is_told_with_its_renditions_players_and_who_waits() -> None:
     streams = Streams()
     stream, _ = streams.open(stream_open(generation=3), 0.0)
+    assert stream is not None
     streams.take(*rendition_open(SOURCE, generation=3), 0.0)
     streams.take(*tags(0, key_tag(0), inter_tag(40), generation=3), 0.0)
     stream.renditions[SOURCE].flush()
@@ -57,6 +58,7 @@ def test_a_stream_is_told_with_its_renditions_players_and_who_waits() -> None:
 def test_viewers_of_all_outputs_are_counted_together() -> None:
     streams, channels = Streams(), Channels()
     stream, _ = streams.open(stream_open(), 0.0)
+    assert stream is not None
     MemorySink().join(channels.get(stream.renditions[SOURCE]))
     outputs = [cast(Output, channels), cast(Output, OtherOutput())]
     [told] = status.served(streams.by_id, outputs, WaitingViewers(), 1.0)
@@ -67,6 +69,7 @@ def test_viewers_of_all_outputs_are_counted_together() -> None:
 def test_drops_of_players_who_left_are_still_counted_when_nobody_plays_any_more() -> None:
     streams, channels = Streams(), Channels()
     stream, _ = streams.open(stream_open(), 0.0)
+    assert stream is not None
     rendition = stream.renditions[SOURCE]
     channel = channels.get(rendition)
     sink = MemorySink()

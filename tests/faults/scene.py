@@ -322,13 +322,12 @@ def clip(spec: ClipSpec) -> Path:
 
 def vitals(farm: Farm) -> dict[str, dict[str, int]]:
     """Memory of its own, descriptors and threads of each process of the farm, by child name."""
-    names = {child["pid"]: child["name"] for child in farm.status()["children"]}
     found = {}
-    for process in farm.processes():
+    for process, name in farm.named_processes():
         try:
-            if process.status() == psutil.STATUS_ZOMBIE or "status" in process.cmdline():
+            if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            found[names.get(process.pid, "supervisor")] = {
+            found[name] = {
                 "memory": int(process.memory_full_info().uss),
                 "descriptors": process.num_fds(),
                 "threads": process.num_threads(),

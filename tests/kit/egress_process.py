@@ -22,7 +22,14 @@ import zmq
 
 from common.config.settings import Settings
 from common.ipc.control_link import control_address
-from common.ipc.control_messages import Endpoint, Heartbeat, Hello, SupervisorBeat, Welcome
+from common.ipc.control_messages import (
+    Endpoint,
+    Heartbeat,
+    Hello,
+    SupervisorBeat,
+    Topology,
+    Welcome,
+)
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
 from common.ipc.socket_handover import HandoverAck, HandoverClient
@@ -32,6 +39,7 @@ from tests.kit.media_link import BlockingSender
 
 TIMEOUT_S = 15.0
 SUPERVISOR = BootId("00000000cafecafe")
+INGEST = ChildId("ingest")
 
 
 class EgressProcess:
@@ -77,9 +85,8 @@ class EgressProcess:
         if self._beats:
             self.send(SupervisorBeat(SUPERVISOR))
         self.receive(Hello)
-        ingest = ChildId("ingest")  # which is this process, too
-        here = Endpoint(ingest, SUPERVISOR, pid=os.getpid())
-        self.send(Welcome(SUPERVISOR, self.settings, (here,)))
+        # This process is all of them; tests of who may send what say which it is (`be`).
+        self.send(Welcome(SUPERVISOR, self.settings, (Endpoint(INGEST, SUPERVISOR),)))
         self._tags = BlockingSender(self.endpoint.tags)
         return self
 
@@ -126,6 +133,10 @@ class EgressProcess:
 
     def send(self, message: object) -> None:
         self._router.send_multipart([self._peer, encode(message)])
+
+    def be(self, child: ChildId) -> None:
+        """Have this process be one child, and no other, for the egress."""
+        self.send(Topology((Endpoint(child, SUPERVISOR, pid=os.getpid()),)))
 
     def receive(self, wanted: type[Any], until: Callable[[Any], bool] = lambda _: True) -> Any:
         """The next message of a kind that `until` is true of; others are forgotten."""

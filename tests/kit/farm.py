@@ -4,6 +4,7 @@ Leaving the `with` block ends it with SIGTERM and asserts what every clean end o
 no process left, no socket file left, no traceback in the log.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -171,7 +172,7 @@ class Farm:
     def stop(self) -> None:
         """End the farm as an operator does, and assert that it ended well."""
         assert self.process is not None
-        processes = self.processes()
+        processes = self.processes() | set(psutil.Process(self.process.pid).children())
         assert self.process.poll() is None, f"the farm ended by itself:\n{self.log()[-4000:]}"
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(STOP_TIMEOUT_S)
@@ -188,7 +189,7 @@ class Farm:
 
     def kill(self) -> None:
         """End whatever is left, for a test that failed."""
-        for process in self._seen | self.processes():
+        for process in self._seen | self._by_command_line():
             if _is_alive(process):
                 process.kill()
         if self.process is not None:
@@ -257,7 +258,28 @@ class Farm:
         return int(self.status()["listen"]["rtmps"][0].rpartition(":")[2])
 
     def processes(self) -> set[psutil.Process]:
-        """The supervisor and every process that names this farm's run directory."""
+        """The supervisor, its children, and every process that names this farm's run directory.
+
+        Not those that only wait to be a child (`common/process/standby.py`).
+        """
+        found = self._by_command_line()
+        status = self.try_status() or {"children": ()}
+        for pid in filter(None, (child["pid"] for child in status["children"])):
+            with contextlib.suppress(psutil.Error):
+                found.add(psutil.Process(pid))
+        self._seen |= found
+        return found
+
+    def named_processes(self) -> list[tuple[psutil.Process, str]]:
+        """The supervisor and its children, with their names."""
+        names = {child["pid"]: child["name"] for child in self.status()["children"]}
+        assert self.process is not None
+        names[self.process.pid] = "supervisor"
+        return [
+            (process, names[process.pid]) for process in self.processes() if process.pid in names
+        ]
+
+    def _by_command_line(self) -> set[psutil.Process]:
         found = set()
         for process in psutil.process_iter():
             try:
@@ -265,7 +287,6 @@ class Farm:
                     found.add(process)
             except psutil.Error:
                 continue
-        self._seen |= found
         return found
 
     def memory_bytes(self) -> int:

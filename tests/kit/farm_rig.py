@@ -61,9 +61,10 @@ class Rig:
         hello = Hello(name, boot_id, 1, 1, Endpoint(name, boot_id), device=device, **fields)
         return self._keep(self.farm.child_up(hello, self.now))
 
-    def down(self, child: ChildId | None, *, crashed: bool = True) -> list[Action]:
+    def down(self, child: ChildId | None, *, crashed: bool = True, thread: int = 0) -> list[Action]:
         assert child is not None
-        return self._keep(self.farm.child_down(child, "killed", self.now, crashed=crashed))
+        down = self.farm.child_down(child, "killed", self.now, crashed=crashed, thread=thread)
+        return self._keep(down)
 
     def say(self, child: ChildId | None, message: object) -> list[Action]:
         assert child is not None

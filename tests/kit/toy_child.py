@@ -12,8 +12,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +25,30 @@ import zmq
 from common.config.ladder import Pipeline
 from common.ipc.bus import Bus
 from common.ipc.command_messages import Command
-from common.ipc.control_link import ControlLink, control_address, new_boot_id, start_ticks
+from common.ipc.control_link import (
+    CONTROL_SOCKET,
+    ControlLink,
+    control_address,
+    new_boot_id,
+    start_ticks,
+)
 from common.ipc.control_messages import (
     DeviceInfo,
     Endpoint,
     Fatal,
     Heartbeat,
     Hello,
+    Positions,
+    PublishEnd,
+    PublishRequest,
+    StreamWanted,
     Topology,
     Welcome,
 )
 from common.ipc.endpoint import endpoint
 from common.ipc.envelope import decode_frames, encode
-from common.ipc.identity import ChildId, Role
+from common.ipc.identity import ChildId, Generation, Role, StreamId
+from common.ipc.kinds import KINDS
 from common.ipc.media_link import MediaListener
 
 
@@ -56,9 +70,11 @@ class Toy:
         if self.listen.endswith(":0"):
             self.listen = f"{self.listen[:-1]}4711"
         self.pid = os.getpid()
-        address = endpoint(self.run_dir, self.name, self.boot_id, "media")
+        name = KINDS[kind].sockets[0]
+        address = endpoint(self.run_dir, self.name, self.boot_id, name)
         self.listener = MediaListener(self.bus, address, lambda frames, sender: None)
-        self.endpoint = Endpoint(self.name, self.boot_id, media=address)
+        sockets: dict[str, Any] = {name: address}
+        self.endpoint = Endpoint(self.name, self.boot_id, **sockets)
         with (self.run_dir / "toy-boots").open("a") as file:
             file.write(f"{self.name} {self.pid} {' '.join(sys.argv[1:])}\n")
 
@@ -121,6 +137,29 @@ def rebel(toy: Toy) -> None:
                     answer, _ = decode_frames(peer.recv_multipart())
                     with (toy.run_dir / "toy-answers").open("a") as file:
                         file.write(f"{answer}\n")
+        again = replace(toy.hello(), boot_id=boot_id)
+        with context.socket(zmq.DEALER) as peer:
+            peer.setsockopt(zmq.LINGER, 0)
+            peer.setsockopt(zmq.IDENTITY, f"{toy.name}/{boot_id}/rebel".encode())
+            peer.connect(control_address(toy.run_dir))
+            peer.send(encode(again))
+            peer.poll(200)
+    stop = encode(Command(2, "stop"))
+    with socket.socket(socket.AF_UNIX) as peer:  # ZMTP 1
+        peer.connect(str(toy.run_dir / CONTROL_SOCKET))
+        peer.send(b"\x01\x00" + bytes((len(stop) + 1, 0)) + stop)
+        time.sleep(0.2)
+
+
+def claims() -> list[object]:
+    """What other kinds say."""
+    stream, generation = StreamId("live/cam"), Generation(1)
+    return [
+        PublishRequest(1, stream, "192.0.2.1"),
+        PublishEnd(stream, generation, "so it is told"),
+        Positions(1, stream, 1000),
+        StreamWanted(ChildId("worker", "cpu"), stream),
+    ]
 
 
 async def main() -> int:
@@ -138,6 +177,8 @@ async def main() -> int:
     task = asyncio.create_task(link.run())
     if toy.is_mode("rebel"):
         await asyncio.to_thread(rebel, toy)
+        for claim in claims():
+            link.send(claim)
     ballast = b"\1" * (300 << 20) if toy.is_mode("fat") else b""
     if toy.is_mode("stall"):
         await asyncio.sleep(0.3)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -61,6 +62,7 @@ pytestmark = pytest.mark.e2e
 
 DEADLINE_S = 20.0
 NAME = CPU0
+HERE = Endpoint(ChildId("ingest"), BootId("1" * 16), pid=os.getpid())
 
 
 class Egress:
@@ -168,7 +170,7 @@ class WorkerProcess:
     def welcome(self, *egresses: Egress) -> Hello:
         hello: Hello = self.hear(Hello)
         endpoints = tuple(egress.endpoint for egress in egresses)
-        self.say(Welcome(BootId("f" * 16), Settings(), endpoints))
+        self.say(Welcome(BootId("f" * 16), Settings(), (*endpoints, HERE)))
         self.sender = BlockingSender(hello.endpoint.media)
         return hello
 
@@ -200,7 +202,8 @@ class WorkerProcess:
         return self.process.wait(DEADLINE_S)
 
     def sockets(self) -> set[str]:
-        return {path.name for path in self.run_dir.iterdir()} - {CONTROL_SOCKET}
+        names = {path.name for path in self.run_dir.iterdir() if path.is_socket()}
+        return names - {CONTROL_SOCKET}
 
     def own_socket(self) -> str:
         """Its own, which the sandbox leaves it no right to remove: the supervisor does."""
@@ -242,6 +245,20 @@ def test_units_in_tags_out_and_a_clean_end(worker: WorkerProcess) -> None:
     assert first.output("big").keys_ms == first.output("small").keys_ms == [0, 1000]
     assert worker.stop() == ExitCode.OK
     assert worker.sockets() == {"0.tags", worker.own_socket()}
+
+
+def test_a_worker_hears_no_other_worker(worker: WorkerProcess) -> None:
+    hello: Hello = worker.hear(Hello)
+    other = replace(HERE, child=ChildId("worker", "cpu", 1))
+    worker.say(Welcome(BootId("f" * 16), Settings(), (other,)))
+    worker.sender = BlockingSender(hello.endpoint.media)
+    source = make_source(SourceSpec(frames=5))
+    worker.start(source)
+    worker.feed(source)
+    beat: Heartbeat = worker.hear(Heartbeat)
+    while not beat.counters["denied"]:
+        beat = worker.hear(Heartbeat)
+    assert beat.transcodes == ()
 
 
 def test_an_egress_that_comes_late_gets_headers_and_the_gop_and_then_the_live_tags(

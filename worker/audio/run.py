@@ -18,7 +18,7 @@ from common.ipc.child import ChildProcess
 from common.ipc.control_messages import AudioStreams, Endpoint, Heartbeat, Hello, StreamWanted
 from common.ipc.envelope import decode_frames
 from common.ipc.identity import StreamId
-from common.ipc.media_link import MediaListener, Sender
+from common.ipc.media_link import Sender
 from common.ipc.media_messages import SHARED, Tags
 from common.notices.doctor import Change
 from common.process.log import RateLimit, more, stream_label
@@ -40,9 +40,8 @@ class AudioMeter:
         self._levels = Levels()
         self._counters: Counter[str] = Counter()
         self._lines = RateLimit()
-        tags = process.address("tags")
-        self._endpoint = Endpoint(process.child, process.boot_id, tags=tags)
-        self._listener = MediaListener(process.bus, tags, self._on_frames)
+        self._listener = process.listener("tags", self._on_frames)
+        self._endpoint = Endpoint(process.child, process.boot_id, tags=self._listener.address)
 
     def hello(self) -> Hello:
         return self._process.new_hello(self._endpoint)

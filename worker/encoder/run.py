@@ -32,7 +32,7 @@ from common.ipc.endpoint import UNIX
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import Generation, StreamId
 from common.ipc.kinds import KINDS
-from common.ipc.media_link import MediaListener, Sender
+from common.ipc.media_link import Sender
 from common.ipc.media_messages import SHARED, GenerationEnd
 from common.ipc.tag_link import TagLink
 from common.process import heap
@@ -95,11 +95,10 @@ class EncoderService:
             self._post,
         )
         self.egresses = Egresses(self._catch_up, partial(TagLink, process.bus))
-        pictures = process.address("pictures")
-        pools = process.address("pools", UNIX)
+        self._listener = process.listener("pictures", self._on_frames)
+        pictures, pools = self._listener.address, process.address("pools", UNIX)
         self._endpoint = Endpoint(process.child, process.boot_id, pictures=pictures, pools=pools)
         self._pools = PoolListener(pools, self._on_worker_lost)
-        self._listener = MediaListener(process.bus, pictures, self._on_frames)
         self._awake = AwakeClock(2 * KINDS["encoder"].heartbeat_s)
 
     # ---- the supervisor -----------------------------------------------------------------------
@@ -112,6 +111,7 @@ class EncoderService:
         counters = self._counters | {
             "streams": len(self._streams),
             "tags_dropped": self.egresses.dropped,
+            "denied": self._listener.denied,
             "unreadable": self._counters["unreadable"] + self._listener.unreadable,
         }
         return self._process.new_heartbeat(counters=counters)
@@ -296,7 +296,10 @@ class EncoderService:
         if output is None:
             given = stream.encoders.renditions[began.rendition].given
             output = stream.outputs[began.rendition] = RenditionOutput(
-                *stream.key[:2], given.format.name, given.first_number
+                *stream.key[:2],
+                given.format.name,
+                given.first_number,
+                for_worker=stream.sender.child,
             )
         frames = output.begin(began.video, began.metadata, began.header)
         self.egresses.send((*stream.key[:2], output.name), frames)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from common.flv.tag import TagType
 from common.ipc.envelope import encode
-from common.ipc.identity import Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import KEY, REPLAY, RenditionOpen, RenditionVideo, TagHeader, Tags
 from common.media.gop_buffer import GopBuffer
 
@@ -36,9 +36,17 @@ class RenditionOutput:
     """Makes the bus messages of one rendition, in order."""
 
     def __init__(
-        self, stream_id: StreamId, generation: Generation, name: str, first_number: int = 0
+        self,
+        stream_id: StreamId,
+        generation: Generation,
+        name: str,
+        first_number: int = 0,
+        *,
+        for_worker: ChildId | None = None,
     ) -> None:
+        """`for_worker`: whose placement it is, where an encoder process makes it."""
         self.name = name
+        self._for_worker = for_worker
         self._stream_id = stream_id
         self._generation = generation
         self._video = RenditionVideo("", 0, 0)
@@ -87,7 +95,12 @@ class RenditionOutput:
 
     def _open(self, first_number: int) -> Frames:
         message = RenditionOpen(
-            self._stream_id, self._generation, self.name, first_number, self._video
+            self._stream_id,
+            self._generation,
+            self.name,
+            first_number,
+            self._video,
+            self._for_worker,
         )
         return [encode(message), self._metadata, self._header]
 

@@ -107,6 +107,12 @@ class SessionResources:
         fps = tuple(remote.fps for remote in self.remote)
         return EncodingWanted(self.pool, source, formats, fps, queue_ms)
 
+    @property
+    def own_threads(self) -> tuple[int, ...]:
+        """Return the threads that work for this session alone, by their idents."""
+        own = set(self._threads_taken) if self.can_encode_inline else ()
+        return tuple(sorted(thread.ident for thread in own))
+
     def encode_thread(self, encoder: RenditionEncoder, *, is_saturated: bool) -> JobThread:
         """The thread that encodes a rendition which is not encoded inline."""
         if is_saturated and self.groups_small_encoders:

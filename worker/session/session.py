@@ -179,6 +179,7 @@ class Session:
             top_rate_divisor=degradation.top_rate_divisor,
             dropped_renditions=degradation.dropped_renditions,
             notices=self._doctor.notices(now_s, time.time()),
+            threads=self._resources.own_threads,
         )
 
     def _log(self, change: Change) -> None:

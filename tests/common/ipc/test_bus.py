@@ -1,8 +1,11 @@
 """common/ipc/bus.py: ZeroMQ sockets on the loop."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,5 +89,58 @@ def test_a_peer_that_is_away_gives_false_in_the_end_and_never_blocks(tmp_path: P
         assert not results[-1]
         dealer.close()
         assert not dealer.send([b"x"])
+
+    run(scenario)
+
+
+# What a peer says before its first message, in the protocols before ZMTP 3; and how that begins.
+OLDER = {
+    "ZMTP 1": (b"\x01\x00", lambda body: bytes((len(body) + 1, 0)) + body),
+    "ZMTP 2": (
+        b"\xff" + bytes(7) + b"\x01\x7f" + b"\x01\x05" + b"\x00\x00",
+        lambda body: bytes((0, len(body))) + body,
+    ),
+}
+
+
+@pytest.mark.parametrize("protocol", OLDER)
+def test_nobody_hides_from_the_kernel_behind_an_older_protocol(
+    tmp_path: Path, protocol: str
+) -> None:
+    """libzmq speaks those too, and leaves out who the peer is in some; 0 is nobody, then."""
+    greeting, frame = OLDER[protocol]
+
+    async def scenario(bus: Bus) -> None:
+        seen: list[tuple[bytes, int, int | None]] = []
+        router: list[Receiver] = []
+
+        def take(frames: list[bytes]) -> None:
+            seen.append((frames[-1], router[0].peer_pid, router[0].peer_uid))
+
+        router.append(bus.router(f"ipc://{tmp_path}/control", take))
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(tmp_path / "control"))
+            peer.send(greeting + frame(b"stop"))
+            await until_async(lambda: bool(seen))
+        assert seen[0] in {(b"stop", os.getpid(), os.getuid()), (b"stop", 0, None)}
+
+    run(scenario)
+
+
+def test_the_kernel_names_the_process_of_each_message(tmp_path: Path) -> None:
+    async def scenario(bus: Bus) -> None:
+        for bind in (bus.router, bus.listener):
+            seen: list[tuple[int, int | None]] = []
+            bound: list[Receiver] = []
+
+            def take(frames: list[bytes], seen: Any = seen, bound: list[Receiver] = bound) -> None:
+                seen.append((bound[0].peer_pid, bound[0].peer_uid))
+
+            address = f"ipc://{tmp_path}/{bind.__name__}"
+            bound.append(bind(address, take))
+            dealer = bus.dealer(address, b"child", lambda frames: None)
+            assert dealer.send([b"hello"])
+            await until_async(lambda seen=seen: bool(seen))  # type: ignore[misc]  # bound here
+            assert seen == [(os.getpid(), os.getuid())]
 
     run(scenario)

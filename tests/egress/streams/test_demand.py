@@ -94,6 +94,7 @@ def test_a_first_subscriber_is_reported_once_whatever_kind_it_is() -> None:
     asked: list[StreamId] = []
     streams = Streams(asked.append)
     stream, _ = streams.open(stream_open(), 0.0)
+    assert stream is not None
     stream.renditions["720p"].subscribe(UnitRecorder())
     assert asked == [STREAM]
     demanded(stream.renditions, set(), 1.0)

@@ -9,4 +9,5 @@ TAP = ChildKind(
     parses_strangers=False,
     death_costs="nothing that streams",
     count=lambda settings: 1,
+    sockets=("tags",),
 )

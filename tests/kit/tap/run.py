@@ -11,7 +11,7 @@ from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello, StreamWanted
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import StreamId
-from common.ipc.media_link import MediaListener, Sender
+from common.ipc.media_link import Sender
 from common.ipc.media_messages import KEY, SHARED, Demand, RenditionOpen, Tags
 
 STREAM, RENDITION = StreamId(os.environ["TAP_STREAM"]), os.environ["TAP_RENDITION"]
@@ -24,9 +24,8 @@ class Tap:
     def __init__(self, process: ChildProcess) -> None:
         self._process = process
         self._counters: Counter[str] = Counter()
-        tags = process.address("tags")
-        self._endpoint = Endpoint(process.child, process.boot_id, tags=tags)
-        self._listener = MediaListener(process.bus, tags, self._on_frames)
+        self._listener = process.listener("tags", self._on_frames)
+        self._endpoint = Endpoint(process.child, process.boot_id, tags=self._listener.address)
 
     def hello(self) -> Hello:
         return self._process.new_hello(self._endpoint)

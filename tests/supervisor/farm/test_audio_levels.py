@@ -48,6 +48,13 @@ def test_it_gets_what_every_rendition_shares_and_nothing_when_it_is_gone(make_ri
     rig = make_rig(settings())
     rig.up(AUDIO)
     rig.publish("live/a")
+    rig.beat(AUDIO)
+    for other in (
+        StreamWanted(AUDIO, A, ("720p",)),  # pictures
+        StreamWanted(AUDIO, A),
+        StreamWanted(AUDIO, StreamId("quiet/b"), (SHARED,)),  # what it was not told to measure
+    ):
+        assert not rig.messages(rig.say(AUDIO, other))
     routes = [
         found
         for found in rig.messages(rig.say(AUDIO, StreamWanted(AUDIO, A, (SHARED,))))

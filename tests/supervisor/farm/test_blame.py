@@ -52,3 +52,15 @@ def test_somebody_is_blamed_whatever_the_order_and_nobody_old_beside_a_newcomer(
     assert bool(found) == bool(streams)
     newcomers = {one.stream_id for one in streams if NOW - one.began_s < NEWCOMER_S}
     assert not newcomers or found <= newcomers
+
+
+@given(STREAMS, st.booleans(), st.text("abcdefgh", min_size=1))
+def test_the_one_whose_thread_it_was_is_blamed_alone_if_it_was_there(
+    streams: list[Aboard], memory: bool, key: str
+) -> None:
+    crashed_in = StreamId(f"live/{key}")
+    found = possible_causes(streams, NOW, took_too_much_memory=memory, crashed_in=crashed_in)
+    if crashed_in in {one.stream_id for one in streams}:
+        assert found == {crashed_in}
+    else:
+        assert found == possible_causes(streams, NOW, took_too_much_memory=memory)

@@ -4,7 +4,11 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from common.access.credentials import credentials
+from common.access.peer_address import host_of
 from common.config.ladder import SourceFormat
 from common.config.settings import Settings, WorkerSettings
 from common.ipc.control_messages import EndStream, Placement, Refused
@@ -306,3 +310,131 @@ def test_an_operator_lets_an_address_in_again_by_its_stream(farm: Rig) -> None:
     assert not refusals(publish(farm, "x", ATTACKER))
     assert StreamId("live/x") in farm.farm.state.streams
     assert any(isinstance(m, Placement) for m in farm.messages(farm.format("live/x", SMALL)))
+
+
+# ---- attackers who have others pay --------------------------------------------------------------
+
+
+def test_who_lies_in_wait_for_a_newcomer_gets_nobody_refused(farm: Rig) -> None:
+    """He is there for long, and takes the worker down whenever somebody has just come."""
+    for turn in range(3):
+        waiting = f"203.0.113.{turn}:5000"
+        publish(farm, f"x{turn}", waiting)
+        farm.tick(2 * NEWCOMER_S)
+        assert not refusals(publish(farm, f"new{turn}", "198.51.100.77:5000"))
+        for name in started(crash(farm, worker_of(farm, f"x{turn}"))):
+            farm.up(name)
+        report(farm)
+        farm.tick(5.0)
+        assert farm.stream(f"live/new{turn}").state is StreamState.LIVE
+    assert not refusals(publish(farm, "again", "198.51.100.77:5000"))
+
+
+def test_nor_does_he_among_sources_out_of_the_usual(farm: Rig) -> None:
+    publish(farm, "x", ATTACKER, ODD)
+    farm.up(OWN)
+    farm.tick(NEWCOMER_S + 1)
+    publish(farm, "odd", "198.51.100.77:5000", ODD)
+    assert worker_of(farm, "odd") == worker_of(farm, "x") == OWN
+    actions = crash(farm, OWN)
+    assert not refusals(actions)
+    for name in started(actions):
+        farm.up(name)
+    assert farm.stream("live/odd").state is StreamState.LIVE
+    assert not refusals(publish(farm, "more", "198.51.100.77:5000"))
+
+
+def publish_as(rig: Rig, key: str, address: str, source: SourceFormat = SMALL) -> list[Action]:
+    """As `publish`, with what ingest says of who it is."""
+    who = credentials(host_of(address), "")
+    actions = rig.ask(f"live/{key}", address=address, credentials=who)
+    if f"live/{key}" in rig.farm.state.streams:
+        actions += rig.format(f"live/{key}", source)
+    return actions
+
+
+def test_a_name_that_somebody_else_took_workers_down_with_is_no_reason_to_refuse_its_owner(
+    farm: Rig,
+) -> None:
+    publish_as(farm, "cam1", ATTACKER, ODD)
+    farm.up(OWN)
+    assert refusals(crash(farm, OWN))
+    assert refusals(publish_as(farm, "cam1", ATTACKER))
+    assert not refusals(publish_as(farm, "cam1", "198.51.100.77:5000"))
+    stream = farm.stream("live/cam1")
+    assert (stream.dedicated_worker, stream.state) == (None, StreamState.LIVE)
+
+
+def test_nor_is_a_source_that_was_too_large_under_that_name(make_rig: MakeRig) -> None:
+    rig = make_rig(cores=1)
+    dear = SourceFormat(3840, 2160, fps=Fraction(60), reference_frames=4)
+    assert refusals(publish_as(rig, "cam1", ATTACKER, dear))
+    again = rig.ask("live/cam1", address=ATTACKER, credentials=credentials("203.0.113.9", ""))
+    assert refusals(again), "its own next attempt is refused before it starts"
+    other = rig.ask("live/cam1", address=INNOCENT, credentials=credentials("198.51.100.3", ""))
+    assert not refusals(other)
+
+
+STEPS = st.tuples(st.sampled_from(["attack", "wait", "crash", "newcomer"]), st.integers(0, 49))
+
+
+@given(st.lists(STEPS, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_whatever_fifty_addresses_do_no_innocent_is_refused(
+    steps: list[tuple[str, int]],
+) -> None:
+    """Every crash is an attacker's: of a worker that has one of his streams."""
+    rig = Rig(cores=16)
+    mine: set[str] = set()
+    innocents: set[str] = set()
+    for number, (what, which) in enumerate(steps):
+        rig.tick(1.0)
+        match what:
+            case "attack":
+                key = f"x{number}"
+                publish_as(rig, key, f"203.0.113.{which}:1", ODD if which % 2 else SMALL)
+                mine.add(key)
+            case "newcomer":
+                key = f"new{number}"
+                source = ODD if which % 5 == 0 else SMALL
+                assert not refusals(publish_as(rig, key, f"198.51.100.{which}:1", source))
+                innocents.add(key)
+            case "wait":
+                rig.tick(float(which))
+            case "crash":
+                his = [k for k in sorted(mine) if f"live/{k}" in rig.farm.state.streams]
+                where = [w for k in his if (w := worker_of(rig, k)) is not None]
+                up = [w for w in where if w in rig.farm.state.children]
+                if up:
+                    crash(rig, up[which % len(up)])
+        for action in rig.actions:
+            if isinstance(action, StartWorker) and action.child not in rig.farm.state.children:
+                rig.up(action.child)
+        rig.actions.clear()
+        report(rig)
+        for key in innocents:
+            assert f"live/{key}" in rig.farm.state.streams, f"{key} is off the air"
+
+
+def test_the_stream_in_whose_thread_a_worker_died_is_suspected_alone(farm: Rig) -> None:
+    """He lay in wait, but the report names his thread: the newcomer pays nothing."""
+    publish(farm, "x", ATTACKER)
+    farm.tick(2 * NEWCOMER_S)
+    publish(farm, "new", "198.51.100.77:5000")
+    here = worker_of(farm, "x")
+    assert here is not None
+    aboard = [s for s in farm.farm.state.streams.values() if farm.farm.state.device_of(s) == here]
+    farm.beat(
+        here,
+        transcodes=tuple(
+            farm.transcode(s.stream_id, threads=(n * 2 + 100, n * 2 + 101))
+            for n, s in enumerate(aboard)
+        ),
+    )
+    number = [s.stream_id for s in aboard].index(StreamId("live/x"))
+    farm.down(here, thread=number * 2 + 101)
+    farm.tick(POSITIONS_TIMEOUT_S)
+    blamed = {s.stream_id for s in farm.farm.state.streams.values() if s.crashes}
+    assert blamed == {"live/x"}
+    assert farm.stream("live/new").dedicated_worker is None
+    assert_innocents_are_well(farm)

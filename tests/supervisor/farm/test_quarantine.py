@@ -1,5 +1,6 @@
 """Streams that take workers down with them: alone, then refused, then forgotten."""
 
+from common.access.credentials import credentials
 from common.ipc.identity import StreamId
 from supervisor.farm.quarantine import (
     MAX_KNOWN,
@@ -89,3 +90,22 @@ def test_records_are_bounded() -> None:
         quarantine.crashed(StreamId(f"live/{index}"), "killed", 0.0)
     assert not quarantine.clear(StreamId("live/0"))
     assert quarantine.clear(StreamId(f"live/{MAX_KNOWN + 9}"))
+
+
+def test_a_crash_is_the_publishers_who_was_there_not_the_names() -> None:
+    one, other = credentials("192.0.2.1", ""), credentials("192.0.2.2", "")
+    quarantine = Quarantine()
+    for at_s in (0.0, 1.0):
+        quarantine.crashed(A, "killed", at_s, one)
+    assert quarantine.state(A, 1.0, one) is QuarantineState.POISON
+    assert quarantine.state(A, 1.0, other) is QuarantineState.CLEAR
+    assert quarantine.state(A, 1.0) is QuarantineState.POISON, "nobody says who it is"
+    assert quarantine.crashed(A, "killed", 2.0, other) is QuarantineState.CLEAR
+    assert quarantine.state(A, 2.0, one) is QuarantineState.CLEAR, "one record a name"
+
+
+def test_with_the_same_key_a_publisher_is_the_same_wherever_it_comes_from() -> None:
+    quarantine = Quarantine()
+    for host in ("192.0.2.1", "192.0.2.2"):
+        found = quarantine.crashed(A, "killed", 0.0, credentials(host, "a key"))
+    assert found is QuarantineState.POISON

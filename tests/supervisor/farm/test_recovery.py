@@ -396,3 +396,34 @@ def test_losing_every_worker_in_turn_never_loses_room_or_a_stream(rig: Rig) -> N
     generations = [m.generation for m in sent if isinstance(m, Placement) and m.request_id == 0]
     assert len(set(generations)) == len(generations)
     assert StreamId("live/a") in rig.farm.state.streams
+
+
+def test_a_worker_reports_trouble_of_its_own_streams_alone(rig: Rig) -> None:
+    rig.publish("live/a")
+    stream = rig.stream("live/a")
+    here = rig.farm.state.device_of(stream)
+    elsewhere = other(here)
+    assert here is not None
+    for says, of_whom in ((elsewhere, elsewhere), (elsewhere, here), (here, elsewhere)):
+        message = StreamTrouble(of_whom, stream.stream_id, stream.generation, "says who?")
+        assert rig.say(says, message) == []
+        assert rig.stream("live/a") is stream
+        assert (stream.is_on_worker, rig.farm.state.device_of(stream)) == (True, here)
+
+
+def test_a_worker_reports_sessions_of_its_own_streams_alone(rig: Rig) -> None:
+    rig.publish("live/a")
+    stream = rig.stream("live/a")
+    before = stream.last_transcode
+    elsewhere = other(rig.farm.state.device_of(stream))
+    rig.beat(elsewhere, transcodes=(rig.transcode("live/a", frames_in=7),))
+    assert stream.last_transcode is before
+
+
+def test_a_generation_that_cannot_be_takes_no_numbers_away(rig: Rig) -> None:
+    rig.publish("live/a")
+    stream = rig.stream("live/a")
+    worker = rig.farm.state.device_of(stream)
+    lie = replace(rig.transcode("live/a"), generation=Generation(2**63))
+    rig.up(worker or CPU0, transcodes=(lie,))
+    assert rig.farm.state.need(stream).generation == stream.generation + 1

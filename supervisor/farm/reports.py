@@ -1,0 +1,27 @@
+"""What children report of streams, taken over where it is theirs to report. Pure.
+
+A child reports of its own streams, and what its kind knows: nobody else's word counts.
+"""
+
+from common.ipc.control_messages import Heartbeat
+from common.ipc.identity import ChildId
+from supervisor.farm.state import FarmState
+
+
+def take_over(state: FarmState, child: ChildId, beat: Heartbeat, now: float) -> None:
+    """Take over a heartbeat of a child that is up."""
+    state.children[child].heartbeat = beat
+    match child.kind:
+        case "worker":
+            for transcode in beat.transcodes:
+                state.update_transcode(child, transcode, now)
+        case "ingest":
+            state.refusals.merge(beat.refusals)
+            for publisher in beat.publishers:
+                state.update_publisher(child, publisher, now)
+        case "egress":
+            state.refusals.merge(beat.refusals)
+            for served in beat.served:
+                state.update_served(child, served)
+        case _:
+            pass

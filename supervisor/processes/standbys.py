@@ -1,0 +1,110 @@
+"""Processes that wait to be the next child of a kind (IO: processes).
+
+What they do is in `common/process/standby.py`. There is one for each command that begins a child
+whose absence is noticed. It is started when such a child is up, so that it takes no time from a
+start, and replaced when it was used.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from common.process.standby import OPTION, order
+
+log = logging.getLogger("tfarm.supervisor.processes.standbys")
+
+FIRST_S = 3.0  # from the first child's start to that of the one that waits
+AGAIN_S = 0.2  # from that of one which was needed
+END_S = 2.0  # for one that was killed
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyKey:
+    """What a process ahead of its time is started with, and what it can therefore become."""
+
+    program: tuple[str, ...]
+    environ: tuple[tuple[str, str], ...]  # over the supervisor's own
+
+    @classmethod
+    def of(cls, program: Sequence[str], environ: Mapping[str, str]) -> "StandbyKey":
+        """Return the one of a command that begins with this program."""
+        return cls(tuple(program), tuple(sorted(environ.items())))
+
+
+class Standbys:
+    """Those of one supervisor, on the running loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[StandbyKey, subprocess.Popen[bytes]] = {}
+        self._due: dict[StandbyKey, asyncio.TimerHandle] = {}
+        self._known: set[StandbyKey] = set()  # one has waited before
+        self._is_closed = False
+
+    def prepare(self, program: Sequence[str], environ: Mapping[str, str]) -> None:
+        """Have one wait soon, if none does; called when a child that it can be is up."""
+        key = StandbyKey.of(program, environ)
+        if self._is_closed or key in self._due or self._is_waiting(key):
+            return
+        # a farm that starts has better things to do
+        delay_s = AGAIN_S if key in self._known else FIRST_S
+        self._known.add(key)
+        self._due[key] = self._loop.call_later(delay_s, self._start, key)
+
+    def take(
+        self, command: Sequence[str], program: Sequence[str], environ: Mapping[str, str]
+    ) -> "subprocess.Popen[bytes] | None":
+        """Have the one that waits run this command, which begins with its program; None: none."""
+        key = StandbyKey.of(program, environ)
+        popen = self._waiting.pop(key, None)
+        if popen is None or popen.stdin is None:
+            return None
+        try:
+            popen.stdin.write(order(command[len(program) :]))
+            popen.stdin.close()
+        except OSError:  # it has ended, or is about to
+            self._end(popen)
+            return None
+        return popen
+
+    def close(self) -> None:
+        """End all that wait."""
+        self._is_closed = True
+        for timer in self._due.values():
+            timer.cancel()
+        for popen in self._waiting.values():
+            self._end(popen)
+        self._due.clear()
+        self._waiting.clear()
+
+    def _is_waiting(self, key: StandbyKey) -> bool:
+        popen = self._waiting.get(key)
+        return popen is not None and popen.poll() is None
+
+    def _start(self, key: StandbyKey) -> None:
+        del self._due[key]
+        if (before := self._waiting.pop(key, None)) is not None:
+            self._end(before)
+        try:
+            self._waiting[key] = subprocess.Popen(
+                [*key.program, OPTION],
+                env={**os.environ, **dict(key.environ)},
+                stdin=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            program, reason = " ".join(key.program), error.strerror
+            log.warning("no process waits program=%s reason=%s", program, reason)
+
+    @staticmethod
+    def _end(popen: "subprocess.Popen[bytes]") -> None:
+        if popen.stdin is not None:
+            popen.stdin.close()
+        popen.kill()  # it has nothing to lose
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            popen.wait(END_S)

@@ -47,3 +47,8 @@ def exposure(settings: Settings, listen: Iterable[str]) -> str:
         f"anybody who reaches {', '.join(reached)} may publish to {which} {', '.join(apps)}: give "
         f'{it} publish_keys or signing, or publish_rules = ["open"] where that is meant'
     )
+
+
+def has_secrets(settings: Settings) -> bool:
+    """Whether the configuration has to hold secrets in clear: who reads them can sign."""
+    return any(template.signing.keys or template.hooks.secret for template in settings.templates)

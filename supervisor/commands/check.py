@@ -18,8 +18,9 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     a stream of each app costs, and how many fit this host.
     """
     import os
+    import stat
 
-    from common.access.exposure import exposure
+    from common.access.exposure import exposure, has_secrets
     from common.config.load import load_with_warnings
     from supervisor.commands.banner import configured_addresses
     from supervisor.commands.room import PlannedGpu, check_lines
@@ -35,7 +36,10 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     if settings.devices.capacity or settings.devices.exclude:
         unused += unused_names(settings.devices, look_up_driver().gpus)
     exposed = exposure(settings, configured_addresses(settings))
-    for fault in [*map(str, weak), *unused, *([exposed] if exposed else [])]:
+    readable = ""
+    if has_secrets(settings) and config.stat().st_mode & stat.S_IROTH:
+        readable = f"everybody on this host can read {config}, which has secrets: chmod o= it"
+    for fault in filter(None, [*map(str, weak), *unused, exposed, readable]):
         typer.echo(f"warning: {fault}", err=True)
     apps = ", ".join(
         f"{template.name} ({counted(len(template.renditions), 'rendition')})"

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from common.access.exposure import exposed_apps, exposure, is_local
+from common.access.exposure import exposed_apps, exposure, has_secrets, is_local
 from common.config.access import EVERYBODY, Signing
+from common.config.hooks import Hooks
 from common.config.ladder import Template
 from common.config.settings import Settings
 
@@ -73,3 +74,16 @@ def test_nothing_is_said_where_nobody_comes_or_rules_hold(settings, listen) -> N
 
 def test_the_farm_that_nobody_configured_is_reached_from_its_host_alone() -> None:
     assert is_local(Settings().listen.host)
+
+
+@pytest.mark.parametrize(
+    ("template", "has_any"),
+    [
+        (OPEN, False),
+        (KEYED, False),
+        (replace(OPEN, signing=Signing((("k1", "x" * 16),))), True),
+        (replace(OPEN, hooks=Hooks("http://h/", "x" * 16)), True),
+    ],
+)
+def test_what_signs_stands_in_clear(template: Template, has_any: bool) -> None:
+    assert has_secrets(Settings(templates=(template,))) == has_any

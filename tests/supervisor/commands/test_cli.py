@@ -109,6 +109,22 @@ def test_without_a_farm_it_says_so_and_exits_1(arguments: tuple[str, ...], tmp_p
     assert answer.stderr.startswith(f"tfarm: farm not running (there is no {tmp_path / 'none'})")
 
 
+def test_check_warns_of_what_everybody_may_do_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "farm.toml"
+    path.write_text(
+        '[listen]\nrtmp = "0.0.0.0:1935"\n[templates.live.signing.keys]\nk1 = "'
+        + "x" * 16
+        + '"\n[templates.tv]\n'
+    )
+    path.chmod(0o644)
+    answer = tfarm("check", path)
+    assert answer.returncode == 0
+    assert "warning: anybody who reaches 0.0.0.0:1935 may publish to the app tv" in answer.stderr
+    assert f"warning: everybody on this host can read {path}, which has secrets" in answer.stderr
+    path.chmod(0o640)
+    assert "can read" not in tfarm("check", path).stderr
+
+
 def test_check_names_each_fault_by_its_path(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
     good.write_text('[templates.tv]\nhold = "1s"\n')

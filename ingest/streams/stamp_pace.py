@@ -170,7 +170,7 @@ class StampPace:
             self._all_same += 1
             self.repeated_s = passed_s if passed_s >= TOGETHER_S else 0.0
         lead_ms = self._raw_ms - now * 1000
-        if step_ms - passed_ms > JUMP_AHEAD_MS or (
+        if (step_ms - passed_ms > JUMP_AHEAD_MS and not _is_own_step(step_ms, frame_ms)) or (
             step_ms < -STEP_BACK_MS and step_ms < -_most_back_ms(frame_ms)
         ):
             self._jump(step_ms, passed_s, lead_ms)
@@ -411,12 +411,20 @@ class StampPace:
                 return None
             clock_ms = (self._now_s - since.s) * 1000
             stamps_ms = self._stamps_ms - since.stamps_ms
-            if abs(stamps_ms - clock_ms) <= JITTER_MS + DRIFT * clock_ms:
+            least_ms, off_ms = JITTER_MS + DRIFT * clock_ms, stamps_ms - clock_ms
+            if abs(off_ms) <= least_ms:
+                continue
+            if window_s > EVEN_S and not self._drifts(since, off_ms, least_ms):
                 continue
             frames = self._frames - since.frames
             if frames >= 2 * LEAST_FRAMES and self.is_even(window_s):
                 return StampFault(FaultKind.PACE, stamps_ms / clock_ms)
         return None
+
+
+def _is_own_step(step_ms: int, frame_ms: float | None) -> bool:
+    """Whether that is how far apart such frames are."""
+    return frame_ms is not None and step_ms <= 1.5 * frame_ms
 
 
 def _most_back_ms(frame_ms: float | None) -> float:

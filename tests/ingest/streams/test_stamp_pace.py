@@ -61,6 +61,9 @@ def test_stamps_that_cannot_be_believed_are_found(
         stamped(NORMAL, lambda ms: ms + ms // 33 % 2 * 40),
         stamped(NORMAL, lambda ms: ms * 0.985),
         publisher(30, fps=0.5),
+        arriving(publisher(30, fps=1), lambda s: max(s / 20, s - 8)),
+        arriving(publisher(30, fps=2), lambda s: max(s, 4 + s / 3)),
+        arriving(PICTURES, lambda s: s + 0.4 * (s * 1.7 % 1)),
     ],
 )
 def test_stamps_that_can_be_believed_are_not_doubted(frames: list[Frame]) -> None:

@@ -7,12 +7,19 @@ nothing else, so a program sees all that a person sees. Times ending in `_unix` 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from common.access.authorise import is_key_secret, is_open_to_players
 from common.access.exposure import exposure, publishers_addresses
 from common.access.refusals import RefusalTable
-from common.config.ladder import SOURCE, OmittedRendition, fit_ladder
+from common.config.ladder import (
+    SOURCE,
+    OmittedRendition,
+    SourceFormat,
+    Template,
+    fit_ladder,
+)
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import AudioLevels, RenditionStatus
 from supervisor.farm.audio_levels import levels
@@ -322,7 +329,7 @@ def _totals(farm: Farm) -> Json:
 
 def _omitted(stream: Stream) -> Sequence[OmittedRendition]:
     """Renditions that are not made: not fitting the source, or lost at the worker."""
-    found = fit_ladder(stream.template, stream.format).omitted if stream.format else ()
+    found = _not_fitting(stream.template, stream.format) if stream.format else ()
     transcode = stream.transcode
     if transcode is None:
         return found
@@ -330,6 +337,12 @@ def _omitted(stream: Stream) -> Sequence[OmittedRendition]:
     reported = {entry.name for entry in transcode.omitted}
     reported |= {rendition.name for rendition in transcode.renditions}
     return (*(entry for entry in found if entry.name not in reported), *transcode.omitted)
+
+
+@lru_cache(maxsize=1024)
+def _not_fitting(template: Template, source: SourceFormat) -> tuple[OmittedRendition, ...]:
+    """Of many streams the same, and of each at every look."""
+    return fit_ladder(template, source).omitted
 
 
 def _stages(stream: Stream) -> dict[str, list[float]]:

@@ -13,6 +13,7 @@ from api.operations import ApiError, Operation
 from api.schemas import Json, why_not
 from common.ipc.command_messages import Answer
 from common.process.log import stream_label
+from common.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,17 @@ def answer_to(change: Change, answer: Answer) -> Json:
             }
             for entry in left
         ]
-    return {"message": answer.text} | found
+    return {"message": answer.text or _what_is_left(change, found)} | found
+
+
+def _what_is_left(change: Change, found: Json) -> str:
+    """A drain in words, which the command line says itself."""
+    if change.command != "drain":
+        return ""
+    device = change.arguments.get("device", "")
+    left = found.get("sessions", 0) if device else found.get("streams", 0)
+    where = f"{device} takes" if device else "the farm takes"
+    return f"{where} no new streams, and {counted(left, 'stream', 'is left')}"
 
 
 def _no_number(text: str) -> float:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from api.schemas import Json
 
 MAX_EVENTS: Final = 500
+_WANTED: Final = frozenset({"kicked", "banned"})  # refusals that the operator asked for
 _UP: Final = frozenset({"ready", "starting"})
 
 
@@ -73,7 +74,8 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Json
             who = entry["stream"] or entry["address"]
             times = f" ({more} times)" if more > 1 else ""
             text = f"refused to {entry['what']}: {entry['words']}{times}"
-            yield _event(entry["at_unix"], "refusal", who, text, is_problem=True)
+            is_problem = entry["reason"] not in _WANTED
+            yield _event(entry["at_unix"], "refusal", who, text, is_problem=is_problem)
     banned = {ban["target"] for ban in before["bans"]}
     for ban in now["bans"]:
         if ban["target"] not in banned:

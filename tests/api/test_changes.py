@@ -134,6 +134,12 @@ def test_what_was_done_is_answered_as_it_is_described(name: str, answer: Answer)
     found = answer_to(change_of(name, path, {}, DOCUMENT), answer)
     assert [e.message for e in Draft202012Validator(operation.answer).iter_errors(found)] == []
     assert "cam0" not in str({**found, "message": ""})
+    assert found["message"] in (
+        answer.text,
+        "the farm takes no new streams, and 3 streams are left",
+        "cpu:0 takes no new streams, and 1 stream is left",
+    )
+    assert found["message"]
 
 
 def test_what_was_not_done_is_said_with_its_reason() -> None:

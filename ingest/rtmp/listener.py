@@ -207,11 +207,7 @@ class Server:
 
     def take_decrypted(self, sock: socket.socket) -> None:
         """Take a connection of the `tls` child, which says whose it is."""
-        self._headers.read(
-            sock,
-            partial(self._take_for, sock, "tls"),
-            partial(self._refuse_header, "tls"),
-        )
+        self._headers.read(sock, partial(self._take_for, sock, "tls"), self._refuse_decrypted)
 
     def _take(self, sock: socket.socket, host: str, peer: str) -> None:
         if host in self._trusted_proxies:
@@ -232,6 +228,9 @@ class Server:
         if reason:
             words = f"{reason}; it is in ingest.trusted_proxies, and must send one"
             self._log_refused(proxy, Refusal(RefusalReason.DENIED, words, cause=Cause.NO_HEADER))
+
+    def _refuse_decrypted(self, reason: str) -> None:
+        log.error("connection of the tls child refused reason=%s", reason or "it said nothing")
 
     def _admit(self, sock: socket.socket, host: str, peer: str) -> None:
         now = self.now()

@@ -63,7 +63,9 @@ class Certificate:
         with contextlib.suppress(OSError, ValueError):  # of files that are not used yet
             complaint = dates(self._files[0]).complaint(now_unix)
             if complaint:
-                log.warning("certificate %s file=%s", complaint, self._files[0])
+                log.warning(
+                    "certificate to be renewed file=%s reason=%s", self._files[0], f"it {complaint}"
+                )
 
     def _signature(self) -> Signature:
         found = []

@@ -188,6 +188,8 @@ class Forwarding:
             if not count:
                 return self._on_farm_end()
             self._send_client(self._buffer[:count])
+            if count < READ_BYTES:
+                return  # the loop says when there is more
 
     def _on_farm_end(self) -> None:
         self._has_farm_ended = True

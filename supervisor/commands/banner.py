@@ -45,11 +45,12 @@ def banner(
     warning: str = "",
     *,
     pages: Sequence[str] = (),
+    with_tls: Sequence[str] = (),
 ) -> str:
     """A few lines: where to publish, where to play, what it runs on.
 
     `command` is how a shell calls this tfarm; `warning` is what an operator had better change;
-    `pages` are the addresses of its page.
+    `pages` are the addresses of its page, `with_tls` those that take TLS.
     """
     lines = [f"tfarm {version} is running."]
     base = url_base(listen[0]) if listen else "rtmp://…"
@@ -60,6 +61,7 @@ def banner(
         lines.append(f"  publish   {base}/{template.name}/KEY{query}")
         query = _query(play_rules(template))
         lines.append(f"  play      {base}/{template.name}/KEY/{first}{query}    ({names})")
+    lines += [f"  with TLS  rtmps://{_shown_host(address)}/…" for address in with_tls]
     lines += _device_lines(settings, fleet, devices)
     lines.append(f"  status    {command} status --run-dir {run_dir}")
     lines += [f"  page      http://{_shown_host(address)}/" for address in pages]

@@ -61,6 +61,7 @@ class FarmReport:
             tfarm_command(),
             self._exposure(),
             pages=self._listening()["http"],
+            with_tls=self._listening().get("rtmps", ()),
         )
 
     def warn(self) -> None:

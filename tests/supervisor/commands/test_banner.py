@@ -99,3 +99,10 @@ def test_it_says_where_the_page_is_once_there_is_one() -> None:
     assert last("127.0.0.1:9180") == "  page      http://127.0.0.1:9180/"
     assert last("0.0.0.0:80") == "  page      http://HOST:80/"
     assert "page" not in last()
+
+
+def test_where_it_takes_tls_has_a_line() -> None:
+    fleet = Fleet()
+    assert "rtmps" not in banner("1", "/run", ["127.0.0.1:1935"], Settings(), fleet, [])
+    found = banner("1", "/run", [":1935"], Settings(), fleet, [], with_tls=["0.0.0.0:1936"])
+    assert "\n  with TLS  rtmps://HOST:1936/…\n" in found

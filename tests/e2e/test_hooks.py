@@ -178,3 +178,21 @@ def test_the_hooks_process_may_die(farm: Farm, hook: HookServer, tags: list[FlvT
     assert "cam3" in farm.streams()
     live.close()
     until(lambda: hook.events("on_unpublish"), 10, "what ended is told")
+
+
+def test_a_hook_that_a_reload_brings_is_asked_and_one_that_it_takes_away_is_not(
+    hook: HookServer,
+) -> None:
+    table = f'\n[templates.open.hooks]\nurl = "{hook.url}hook"\nsecret = "{SECRET}"\n'
+    before = CONFIG.partition("[templates.live]")[0] + "[templates.open]\nrenditions = []\n"
+    before += "[api]\nenabled = false\n"
+    with Farm(before) as farm:
+        url = farm.url("cam1", app="open")
+        assert why(url) == ""
+        farm.config.write_text(before + table)
+        assert "templates.open.hooks.url" in farm.cli("reload").stdout
+        hook.answer = 403, b'{"reason": "pay first"}'
+        until(lambda: why(url) == "pay first", 10, "the process is there, and asks")
+        farm.config.write_text(before)
+        assert farm.cli("reload").returncode == 0
+        assert why(url) == ""

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from common.access.signed_url import Direction, Grant
+from common.access.signed_url import sign as sign_token
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from tests.kit.clients import Publisher, refusal
 from tests.kit.clips import ClipSpec
@@ -102,3 +105,17 @@ def test_a_signed_url_publishes_and_plays_and_nothing_else_does(
         assert why(sign("play", "live/cam1")[:-5]) == "the URL's token is cut off, or none"
     with RtmpPublisher(farm.url("cam3", query="key=let-me-in"), 10):
         pass
+
+
+def test_a_url_for_one_use_is_used_once_whichever_process_one_comes_to() -> None:
+    several = CONFIG + "[ingest]\nprocesses = 2\n[egress]\nprocesses = 2\n"
+    with Farm(several) as farm:
+        grant = Grant("k1", int(time.time()) + 600, once="abcdefgh")
+        token = sign_token(SECRET, Direction.PUBLISH, "live", "cam9", grant)
+        url = farm.url("cam9", query=f"token={token}")
+        with RtmpPublisher(url, 10):
+            pass
+        time.sleep(0.2)  # for the others to be told
+        for _ in range(8):  # the kernel spreads connections over both
+            with pytest.raises(RtmpRefused, match="was used"), RtmpPublisher(url, 10):
+                pass

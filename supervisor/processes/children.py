@@ -55,6 +55,7 @@ log = logging.getLogger("tfarm.supervisor.processes.children")
 NO_BOOT_ID = BootId("")  # before the hello
 LAST_WORDS_S = 0.05
 STAGE_S = 2.0  # after this the next stage begins anyway
+MAX_WAITING = 2  # processes that wait to be the next child of a kind
 LATE_S = 0.5  # a timer that fires so late: messages that came meanwhile are not read yet
 
 
@@ -268,7 +269,7 @@ class Children:
                     log.info("child ready child=%s pid=%d", child.spec.child, self._pid(child))
                     self._listeners.on_up(child.spec.child)
                     if child.spec.standby:
-                        self._standbys.prepare(child.spec.standby, _environ(child.spec))
+                        self._prepare_next(child.spec)
                 case WentDown(reason, crashed):
                     level = logging.ERROR if child.machine.wanted else logging.DEBUG
                     log.log(level, "child down child=%s reason=%s", child.spec.child, reason)
@@ -334,6 +335,11 @@ class Children:
             self.record()
 
         return on_exit
+
+    def _prepare_next(self, spec: LaunchSpec) -> None:
+        """Have one wait for each child of this kind, two at most."""
+        alike = sum(child.spec.standby == spec.standby for child in self.by_id.values())
+        self._standbys.prepare(spec.standby, _environ(spec), min(alike, MAX_WAITING))
 
     def _crash_of(self, child: Child, code: int | None) -> CrashReport | None:
         """Read what a process left that is gone."""

@@ -40,57 +40,60 @@ class Standbys:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[StandbyKey, subprocess.Popen[bytes]] = {}
+        self._waiting: dict[StandbyKey, list[subprocess.Popen[bytes]]] = {}  # the oldest first
         self._due: dict[StandbyKey, asyncio.TimerHandle] = {}
         self._known: set[StandbyKey] = set()  # one has waited before
         self._is_closed = False
 
-    def prepare(self, program: Sequence[str], environ: Mapping[str, str]) -> None:
-        """Have one wait soon, if none does; called when a child that it can be is up."""
+    def prepare(self, program: Sequence[str], environ: Mapping[str, str], count: int = 1) -> None:
+        """Have so many wait soon; called when a child that they can be is up."""
         key = StandbyKey.of(program, environ)
-        if self._is_closed or key in self._due or self._is_waiting(key):
+        if self._is_closed or key in self._due or len(self._alive(key)) >= count:
             return
         # a farm that starts has better things to do
         delay_s = AGAIN_S if key in self._known else FIRST_S
         self._known.add(key)
-        self._due[key] = self._loop.call_later(delay_s, self._start, key)
+        self._due[key] = self._loop.call_later(delay_s, self._start, key, count)
 
     def take(
         self, command: Sequence[str], program: Sequence[str], environ: Mapping[str, str]
     ) -> "subprocess.Popen[bytes] | None":
-        """Have the one that waits run this command, which begins with its program; None: none."""
-        key = StandbyKey.of(program, environ)
-        popen = self._waiting.pop(key, None)
-        if popen is None or popen.stdin is None:
-            return None
-        try:
-            popen.stdin.write(order(command[len(program) :]))
-            popen.stdin.close()
-        except OSError:  # it has ended, or is about to
-            self._end(popen)
-            return None
-        return popen
+        """Have one that waits run this command, which begins with its program; None: none."""
+        for popen in tuple(waiting := self._waiting.get(StandbyKey.of(program, environ), [])):
+            waiting.remove(popen)
+            assert popen.stdin is not None
+            try:
+                popen.stdin.write(order(command[len(program) :]))
+                popen.stdin.close()
+            except OSError:  # it has ended, or is about to
+                self._end(popen)
+            else:
+                return popen
+        return None
 
     def close(self) -> None:
         """End all that wait."""
         self._is_closed = True
         for timer in self._due.values():
             timer.cancel()
-        for popen in self._waiting.values():
-            self._end(popen)
+        for waiting in self._waiting.values():
+            for popen in waiting:
+                self._end(popen)
         self._due.clear()
         self._waiting.clear()
 
-    def _is_waiting(self, key: StandbyKey) -> bool:
-        popen = self._waiting.get(key)
-        return popen is not None and popen.poll() is None
+    def _alive(self, key: StandbyKey) -> "list[subprocess.Popen[bytes]]":
+        """Return those that still wait; others are forgotten."""
+        for popen in tuple(waiting := self._waiting.setdefault(key, [])):
+            if popen.poll() is not None:
+                waiting.remove(popen)
+                self._end(popen)
+        return waiting
 
-    def _start(self, key: StandbyKey) -> None:
+    def _start(self, key: StandbyKey, count: int) -> None:
         del self._due[key]
-        if (before := self._waiting.pop(key, None)) is not None:
-            self._end(before)
         try:
-            self._waiting[key] = subprocess.Popen(
+            popen = subprocess.Popen(
                 [*key.program, OPTION],
                 env={**os.environ, **dict(key.environ)},
                 stdin=subprocess.PIPE,
@@ -100,6 +103,9 @@ class Standbys:
         except OSError as error:
             program, reason = " ".join(key.program), error.strerror
             log.warning("no process waits program=%s reason=%s", program, reason)
+            return
+        self._alive(key).append(popen)
+        self.prepare(key.program, dict(key.environ), count)
 
     @staticmethod
     def _end(popen: "subprocess.Popen[bytes]") -> None:

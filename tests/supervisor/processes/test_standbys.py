@@ -89,7 +89,7 @@ def test_it_ends_with_who_started_it() -> None:
         "async def main():\n"
         "    standbys.FIRST_S = 0.0; ahead = standbys.Standbys()\n"
         f"    ahead.prepare({PROGRAM!r}, {ENVIRON!r}); await asyncio.sleep(0.05)\n"
-        "    (popen,) = ahead._waiting.values(); print(popen.pid, flush=True); os._exit(0)\n"
+        "    ((popen,),) = ahead._waiting.values(); print(popen.pid, flush=True); os._exit(0)\n"
         "asyncio.run(main())"
     )
     done = subprocess.run(
@@ -109,3 +109,18 @@ def test_a_program_that_is_not_there_costs_a_line(caplog: pytest.LogCaptureFixtu
         await until_async(lambda: "no process waits program=/no/such/program" in caplog.text)
 
     run(scenario)
+
+
+def test_several_wait_and_each_is_one_child(tmp_path: Path) -> None:
+    async def scenario(ahead: Standbys) -> None:
+        ahead.prepare(PROGRAM, ENVIRON, 2)
+        await until_async(lambda: len(waiting()) == 2)
+        ahead.prepare(PROGRAM, ENVIRON, 2)
+        taken = [ahead.take((*PROGRAM, str(tmp_path / n)), PROGRAM, ENVIRON) for n in "abc"]
+        assert [popen is None for popen in taken] == [False, False, True]
+        for popen in taken[:2]:
+            assert popen is not None
+            assert popen.wait(20) == 0
+
+    run(scenario)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hooks.http_client import Answer, HookFailed, HttpClient
+from tests.kit.certificates import make
 from tests.kit.hook_server import HookServer
 
 
@@ -85,3 +87,12 @@ def test_a_plain_server_where_tls_was_configured_is_said_so(server: HookServer) 
 def test_certificates_that_cannot_be_read_are_said_so(server: HookServer) -> None:
     words = why(server.url.replace("http:", "https:"), ca_file="/nowhere.pem")
     assert "No such file" in words
+
+
+def test_over_tls_the_certificate_must_be_one_that_is_trusted(tmp_path: Path) -> None:
+    own, other = make(tmp_path / "own"), make(tmp_path / "other")
+    with HookServer(own) as server:
+        assert post(server.url, ca_file=str(own.certificate)) == Answer(204, b"")
+        for ca_file in ("", str(other.certificate)):
+            assert why(server.url, ca_file=ca_file).startswith("its certificate: ")
+        assert len(server.requests) == 1, "nothing was sent to the others"

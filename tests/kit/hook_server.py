@@ -1,12 +1,15 @@
 """A hook on the loopback that answers as a test says: well, slowly, wrongly or not at all."""
 
 import json
+import ssl
 import threading
 import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from tests.kit.certificates import Files
 
 
 @dataclass
@@ -26,7 +29,8 @@ class Received:
 class HookServer:
     """Runs in threads of its own, between `__enter__` and `__exit__`."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Files | None = None) -> None:
+        """With a certificate it speaks HTTPS."""
         self.answer: tuple[int, bytes] = 204, b""
         self.by_event: dict[str, tuple[int, bytes]] = {}  # in place of `answer`
         self.headers: dict[str, str] = {}
@@ -37,11 +41,19 @@ class HookServer:
         self._over = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        self._scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate.certificate, certificate.key)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self._scheme = "https"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/"
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """The documents of one event, in the order in which they came."""

@@ -3,9 +3,7 @@
 import os
 import subprocess
 import sys
-import sysconfig
 import tomllib
-import venv
 import zipfile
 from pathlib import Path
 
@@ -13,8 +11,8 @@ import pytest
 
 import tfarm
 from tests.kit.farm import Farm
+from tests.kit.installed import ROOT, install, make_environment, make_wheel, site_of
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 WHEEL_RULES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
 # what another distribution may well have: PyPI's supervisor is one
@@ -24,38 +22,18 @@ FOREIGN = 'raise SystemExit("a package of another program was imported")\n'
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    command = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    pip(*command, "--wheel-dir", str(out), str(ROOT))
-    (found,) = out.glob("tfarm-*.whl")
-    return found
-
-
-def pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    assert done.returncode == 0, done.stderr + done.stdout
+    return make_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with packages of the same names, in which tfarm is installed afterwards."""
-    root = tmp_path_factory.mktemp("environment")
-    venv.create(root, with_pip=False, symlinks=True)
-    site = site_of(root)
+    root = make_environment(tmp_path_factory.mktemp("environment"))
     for name in NAMES:
-        (site / name).mkdir()
-        (site / name / "__init__.py").write_text(FOREIGN)
-    # tfarm's dependencies; its own .pth file there is not read, since this is no site directory
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    command = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    pip("--python", str(root / "bin" / "python"), *command)
+        (site_of(root) / name).mkdir()
+        (site_of(root) / name / "__init__.py").write_text(FOREIGN)
+    install(root, wheel)
     return root
-
-
-def site_of(root: Path) -> Path:
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return root / "lib" / version / "site-packages"
 
 
 def run(environment: Path, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from common.access.refusal import Cause, RefusalReason
 from common.config.reference import with_tables
 from common.errors import ExitCode
 from common.ipc.envelope import kinds
@@ -295,6 +296,20 @@ def test_every_log_event_is_documented_with_its_values() -> None:
     assert len(rows) == len(documented)
     assert documented.keys() ^ logged.keys() == set()
     assert {event for event in logged if logged[event] != documented[event]} == set()
+
+
+def test_what_troubleshooting_tells_to_look_for_exists() -> None:
+    """Log events, as docs/log.md has them; and codes of notices and refusals."""
+    text = (ROOT / "docs/troubleshooting.md").read_text()
+    spans = {span.partition(" …")[0] for span in re.findall(r"`([^`\n]+)`", text)}
+    events = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/log.md").read_text(), re.MULTILINE))
+    operations = (ROOT / "docs/operations.md").read_text()
+    notices = set(re.findall(r"^\| `([a-z]+-[a-z-]+)` \|", operations, re.MULTILINE))
+    phrases = {span for span in spans if re.fullmatch(r"[A-Za-z]+( [a-z,]+)+", span)}
+    phrases = {phrase for phrase in phrases if not phrase.startswith("tfarm ")}
+    assert phrases - events - {"source only", "there is no app"} == set()
+    codes = {span for span in spans if re.fullmatch(r"[a-z]+(-[a-z]+)+", span)}
+    assert codes - notices - {reason.value for reason in (*RefusalReason, *Cause)} == set()
 
 
 def test_values_of_log_events_do_not_hide_what_every_line_has() -> None:

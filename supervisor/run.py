@@ -409,7 +409,9 @@ def serve(
             announce=announce,
             log_format=log_format,
         )
-        return await supervisor.run()
+        code = await supervisor.run()
+        supervisor.farm.state.summaries.write_all("the farm ended")
+        return code
 
     try:
         return asyncio.run(main())

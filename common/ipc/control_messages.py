@@ -174,6 +174,16 @@ class PublishEnd:
     stream_id: StreamId
     generation: Generation
     reason: str
+    last: PublisherStatus | None = None  # its last counts; None: it never began
+
+
+@message("session-end")
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """A worker has ended its session of a stream: its last counts."""
+
+    child: ChildId
+    last: TranscodeStatus
 
 
 @message("stream-trouble")

@@ -108,6 +108,13 @@ class PeerLines:
         return held + (limit.allow(now) or 0)
 
 
+class Counts(dict[str, int]):
+    """Numbers by name, as one value of a line: `720p:9360,480p:9358`; in JSON an object."""
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}:{number}" for name, number in self.items()) or "-"
+
+
 class More(str):
     """What the end of a line says of those like it that were held back, and how many they were."""
 

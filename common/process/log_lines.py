@@ -19,7 +19,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from common.process.log import More
+from common.process.log import Counts, More
 from common.words import printable
 
 
@@ -49,7 +49,7 @@ _PRIORITIES = {
 _PLACEHOLDER = re.compile(r"(?:\b([a-z][a-z0-9_]*)=)?%(?:[-+ #0-9.]*[a-zA-Z]|%)")
 _FIXED = re.compile(r" [a-z][a-z0-9_]*=")  # of a value that the format string has itself
 
-Value = str | int | float
+Value = str | int | float | dict[str, int]
 
 
 class Event(NamedTuple):
@@ -74,7 +74,8 @@ def fields_of(record: logging.LogRecord) -> dict[str, Value]:
         return {"event": LIBRARY, "logger": record.name}
     event = event_of(str(record.msg))
     found: dict[str, Value] = {"event": event.name}
-    values = record.args if isinstance(record.args, tuple) else ()
+    # `logging` unpacks a mapping that is the only value
+    values = record.args if isinstance(record.args, tuple) else (record.args,)
     for name, value in zip(event.fields, values, strict=False):
         if name:
             found[name] = _plain(value)
@@ -84,7 +85,9 @@ def fields_of(record: logging.LogRecord) -> dict[str, Value]:
 
 
 def _plain(value: object) -> Value:
-    """Return a value as JSON has it: a number, or text."""
+    """Return a value as JSON has it: a number, text, or numbers by name."""
+    if isinstance(value, Counts):
+        return value
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return value
     return str(value)[:MAX_VALUE]

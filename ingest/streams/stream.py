@@ -79,7 +79,7 @@ class Stream:
         if resume is not None:
             self.timeline = Timeline.continuing(resume.reference, resume.end_ms)
         self._placed = placed
-        self._report = context.report
+        self._report, self._clock = context.report, context.clock
         self._since_unix, self._unix_time = since_unix, context.unix_time
         self._address = ""
         self.owner = Credentials()  # of the publisher, or of the last one
@@ -161,13 +161,13 @@ class Stream:
         """End the stream for all: the worker, the players, the reservation."""
         if self.state is StreamState.ENDED:
             return
-        self.state = StreamState.ENDED
-        self.absence = None
+        last = self.status(self._clock())
+        self.state, self.absence = StreamState.ENDED, None
         self.media.leave()
         self.media.worker.end(reason)
         if self._was_open:
             self.media.egress.close(StreamClosed(self.stream_id, self.generation, reason, 0))
-        self._report(PublishEnd(self.stream_id, self.generation, reason))
+        self._report(PublishEnd(self.stream_id, self.generation, reason, last))
 
     # ---- another ingest -----------------------------------------------------------------------
 

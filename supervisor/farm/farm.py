@@ -25,6 +25,7 @@ from common.ipc.control_messages import (
     PublishEnd,
     PublisherBack,
     PublishRequest,
+    SessionEnd,
     SourceEstimate,
     SourceFormatReport,
     StreamRevoked,
@@ -68,17 +69,16 @@ class Farm:
         self.state = FarmState(settings, cores)
         self.devices = Devices(self.state)
         self.isolation = Isolation(self.state, self.devices)
-        refused_sources = RefusedSources()
-        self.admission = Admission(self.state, self.isolation, refused_sources)
-        self.source_formats = SourceFormats(self.state, self.isolation, refused_sources)
+        refused = RefusedSources()
+        self.admission = Admission(self.state, self.isolation, refused)
+        self.source_formats = SourceFormats(self.state, self.isolation, refused)
         self.recovery = Recovery(self.state, self.isolation)
         self.migration = Migration(self.state, self.devices)
         self.degradation = Degradation(self.state, self.devices)
-        self.captures = Captures(self.state)
-        self._ingests = Ingests(self.state)
+        self.captures, self._ingests = Captures(self.state), Ingests(self.state)
         self._session_audit = SessionAudit(self.state, self.recovery, self.migration)
         self._routing, self._audio = Routing(), AudioMeasuring(self.state)
-        self._api = ApiRequests(self.state)
+        summaries, self._api = self.state.summaries, ApiRequests(self.state)
         self._hooks, self._url_uses = HookForwarding(self.state), UrlUses(self.state)
         self._address_totals = {"ingest": AddressTotals(), "egress": AddressTotals()}
         self.drain = FarmDrain(self.state, self.admission)
@@ -90,6 +90,7 @@ class Farm:
             self.migration,
             self.devices,
             self.drain,
+            summaries,
         )
         # Which messages of a child go where. Hellos go to `child_up`.
         self._handlers: dict[type, Handler] = {
@@ -99,6 +100,7 @@ class Farm:
             SourceFormatReport: self._then_retry(self.source_formats.on_format),
             PublisherBack: self._on_publisher_back,
             PublishEnd: self._on_publish_end,
+            SessionEnd: summaries.on_session_end,
             StreamTrouble: self._then_retry(self._on_trouble),
             EncoderLimitReport: self._on_encoder_limit,
             StreamWanted: self._on_stream_wanted,
@@ -126,8 +128,8 @@ class Farm:
     def tick(self, now: float) -> list[Action]:
         if self.state.is_adopting:
             return []
-        actions = [action for machine in self._machines for action in machine.tick(now)]
-        return actions + self._use_freed(now)
+        ticked = [action for machine in self._machines for action in machine.tick(now)]
+        return ticked + self._use_freed(now)
 
     def room_came(self, now: float) -> list[Action]:
         """Look again at all that waits for room."""
@@ -181,8 +183,7 @@ class Farm:
                 return [*self._routes_for(hello.child), *self.room_came(now)]
             case "egress":
                 self._egress_up(hello, egresses, now)
-                access = self._access_for(hello.child)
-                return [*access, *self._route(now), *self.room_came(now)]
+                return [*self._access_for(hello.child), *self._route(now), *self.room_came(now)]
             case "encoder":
                 return self._routes_for(hello.child)
             case "audio":
@@ -284,9 +285,9 @@ class Farm:
         return self.recovery.trouble(child, trouble, now)
 
     def _on_encoder_limit(
-        self, child: ChildId, report: EncoderLimitReport, now: float
+        self, child: ChildId, met: EncoderLimitReport, now: float
     ) -> list[Action]:
-        self.devices.refuse_session(child, report.open_sessions, report.reason, now)
+        self.devices.refuse_session(child, met.open_sessions, met.reason, now)
         return []
 
     def _on_stream_wanted(self, child: ChildId, wanted: StreamWanted, now: float) -> list[Action]:

@@ -37,7 +37,7 @@ class Ingests:
         ]
         for stream in gone:
             self._state.note(stream.stream_id, "ended: its publisher did not come back", now)
-            self._state.close(stream)
+            self._state.close(stream, "its ingest was lost, and its publisher did not come back")
             self._state.has_freed = True
         return []
 
@@ -77,7 +77,7 @@ class Ingests:
         if hold_ms:
             stream.lose_ingest(now)
         else:
-            state.close(stream)
+            state.close(stream, text)
         return [Send(peer, message) for peer in peers]
 
     def close_unlisted(
@@ -94,12 +94,13 @@ class Ingests:
         ]
         for stream in gone:
             state.note(stream.stream_id, "closed: its ingest does not know it", now)
-            state.close(stream)
+            state.close(stream, "its ingest does not know it")
         return bool(gone)
 
     def publish_end(self, ingest: ChildId, end: PublishEnd, now: float) -> bool:
         """An ingest gives a stream up; whether it was its."""
         state = self._state
+        state.summaries.on_end(ingest, end, now)
         stream = state.streams.get(end.stream_id)
         # An end may cross a new placement on its way: what ended is the stream, not the placement.
         if stream is None or stream.ingest != ingest or end.generation > stream.generation:

@@ -15,13 +15,16 @@ def take_over(state: FarmState, child: ChildId, beat: Heartbeat, now: float) -> 
         case "worker":
             for transcode in beat.transcodes:
                 state.update_transcode(child, transcode, now)
+            state.summaries.observe(child, (), beat.transcodes, (), now)
         case "ingest":
             state.refusals.merge(beat.refusals)
             for publisher in beat.publishers:
                 state.update_publisher(child, publisher, now)
+            state.summaries.observe(child, beat.publishers, (), (), now)
         case "egress":
             state.refusals.merge(beat.refusals)
             for served in beat.served:
                 state.update_served(child, served)
+            state.summaries.observe(child, (), (), beat.served, now)
         case _:
             pass

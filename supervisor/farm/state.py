@@ -26,6 +26,7 @@ from supervisor.farm.poison_addresses import PoisonAddresses
 from supervisor.farm.quarantine import Quarantine
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
+from supervisor.farm.stream_summary import StreamSummaries
 from supervisor.farm.worker import Worker
 from supervisor.placement.cost import amounts
 from supervisor.placement.fleet import (
@@ -89,6 +90,7 @@ class FarmState:
         self.quarantine = Quarantine()
         self.peers = PoisonAddresses()
         self.to_move: set[StreamId] = set()  # from where they are by what is suspected, or was
+        self.summaries = StreamSummaries()
         self.kicks = Kicks()
         self.bans = BanList()
         self.has_freed = False  # room, for all that waits: it has to be looked at again
@@ -245,6 +247,7 @@ class FarmState:
         self.to_move.discard(stream.stream_id)
         self.see_generation(allocation.generation)
         self.streams[stream.stream_id] = stream
+        self.summaries.place(allocation, now)
         where = allocation.device or "no device"
         self.note(stream.stream_id, f"placed on {where}: {stream.reason}", now)
 
@@ -285,12 +288,13 @@ class FarmState:
         if before in self.fleet.allocations:
             self.fleet, _ = stay(self.fleet, before, need)
 
-    def close(self, stream: Stream) -> None:
-        """End a stream and free its room."""
+    def close(self, stream: Stream, reason: str = "the farm ended it") -> None:
+        """End a stream and free its room; `reason` is for where its ingest gives none."""
         if self.streams.get(stream.stream_id) is not stream:
             return
         stream.end()
         del self.streams[stream.stream_id]
+        self.summaries.close(stream.stream_id, reason)
         self.quarantine.take_worker(stream.stream_id)
         self.to_move.discard(stream.stream_id)
         self.give_up_room(stream)
@@ -352,6 +356,7 @@ class FarmState:
         self.fleet = self.fleet.with_allocation(allocation)
         stream.admit(stream.cost())
         self.streams[stream.stream_id] = stream
+        self.summaries.place(allocation, now)
 
     def update_publisher(self, ingest: ChildId, status: PublisherStatus, now: float) -> None:
         """Take over an ingest's report of a stream, if that is its."""

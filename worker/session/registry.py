@@ -16,7 +16,7 @@ from typing import Any
 
 from common.errors import ExitCode
 from common.ipc.bus import Bus
-from common.ipc.control_messages import EncoderLimitReport, StreamTrouble
+from common.ipc.control_messages import EncoderLimitReport, SessionEnd, StreamTrouble
 from common.ipc.envelope import encode
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.media_messages import SHARED, GenerationEnd, StreamStart
@@ -248,7 +248,8 @@ class Sessions:
             self._report(EncoderLimitReport(self._child, event.open_sessions, event.reason))
 
     def _on_ended(self, key: SessionKey, event: Ended) -> None:
-        if self._entries.pop(key, None) is None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
             return
         self.load.own = len(self._entries)
         if not self._entries:
@@ -262,6 +263,7 @@ class Sessions:
             key[1],
             event.reason,
         )
+        self._report(SessionEnd(self._child, entry.session.status(time.monotonic())))
         # who encodes the last of it says so
         if self.encoders is None or not self.encoders.end(key, event.reason):
             frames = [encode(GenerationEnd(*key, event.reason))]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.process.log import more
+from common.process.log import Counts, more
 from common.process.log_lines import (
     MAX_VALUE,
     JournalFields,
@@ -90,6 +90,8 @@ def test_values_have_their_names_and_numbers_stay_numbers() -> None:
     }
     assert "more" not in fields_of(record(PLAYER, "a", "b", 1, more(0)))
     assert fields_of(record("x y=%s", float("nan"))) == {"event": "x", "y": "nan"}
+    assert fields_of(record("x y=%s", Counts(a=1))) == {"event": "x", "y": {"a": 1}}
+    assert record("x y=%s z=%s", Counts(a=1, b=2), Counts()).getMessage() == "x y=a:1,b:2 z=-"
     assert fields_of(record("x y=%s", True)) == {"event": "x", "y": "True"}
 
 

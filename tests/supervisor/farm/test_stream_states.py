@@ -76,7 +76,7 @@ def test_an_event_does_what_the_table_says_or_nothing(
     assert (stream.state, stream.generation, stream.placed_s) == (state, Generation(3), 100.0)
     (line,) = caplog.messages
     assert f"state={state.name}" in line
-    assert f"event={event.name}" in line
+    assert f"what={event.name}" in line
     assert "cam" not in line, "the key is a credential"
 
 

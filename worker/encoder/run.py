@@ -209,12 +209,13 @@ class EncoderService:
                 raise EncodeFailed(wrong or "it is not to be had here")
             encoders = StreamEncoders(message, pool, self._context)
         except (EncodeFailed, PoolRefused) as error:
+            reason = str(error)  # not the error, which keeps the memory in its frames
             log.warning(
-                "stream not opened stream=%s reason=%s", stream_label(message.stream_id), error
+                "stream not opened stream=%s reason=%s", stream_label(message.stream_id), reason
             )
             self._pools.forget(message.pool)
             for rendition in range(len(message.renditions)):
-                sender.answer([encode(EncoderLost(*key, rendition, 0, str(error)))])
+                sender.answer([encode(EncoderLost(*key, rendition, 0, reason))])
             return
         finally:
             if descriptor is not None:

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.e2e
 HYBRID, NVENC = "GPU-hybrid", "GPU-nvenc"
 WORKERS = {f"worker:{HYBRID}", f"worker:{NVENC}"}
 ALL = WORKERS | {"encoder:0", "encoder:1", "encoder:2"}
-USED = CONFIG.replace("use_gpus = false", "use_gpus = true")
-SETTINGS = USED + "encoder_processes = {}\n[software]\nworkers = 0\n"
+USED = CONFIG.replace("use_gpus = false", "use_gpus = true\nencoder_processes = {}")
+SETTINGS = USED + "[software]\nworkers = 0\n"
 
 
 class GpuFarm(ToyFarm):

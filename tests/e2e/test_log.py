@@ -34,6 +34,7 @@ def test_a_stream_is_followed_from_publish_to_its_closing_line(clip: MakeClip) -
     assert summary["process"] == "supervisor"
     assert summary["frames_in"] > 25
     made = summary["frames_out"]
-    assert summary["frames_in"] / 2 < made["240p"] <= summary["frames_in"]  # a busy host drops some
+    assert made["240p"] > summary["frames_in"] / 2, "a busy host drops some"
     assert 0 < made["144p"] < made["240p"]
+    assert "denied" not in [line["event"] for line in lines], "each process says what it may"
     assert "followed" not in json.dumps(lines), "a key is a credential"

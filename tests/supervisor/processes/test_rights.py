@@ -20,6 +20,7 @@ from common.ipc.control_messages import (
     Positions,
     PublishEnd,
     PublishRequest,
+    SessionEnd,
     StreamTrouble,
     StreamWanted,
 )
@@ -27,6 +28,7 @@ from common.ipc.endpoint import UNIX, endpoint
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.kinds import KINDS
 from common.ipc.socket_peers import SENDERS
+from common.ipc.status_messages import TranscodeStatus
 from supervisor.processes.rights import known_to, may_say, own_endpoint
 from tests.kit.children import CPU0, CPU1, EGRESS0, INGEST0
 
@@ -59,6 +61,7 @@ RUNNING = tuple(
         (PublishEnd(STREAM, ONE, ""), {"ingest"}),
         (CaptureWritten(1, STREAM), {"ingest"}),
         (StreamTrouble(CPU0, STREAM, ONE, ""), {"worker"}),
+        (SessionEnd(CPU0, TranscodeStatus(STREAM, ONE, 0, 0, 0.0, 0, ())), {"worker"}),
         (Positions(1, STREAM, None), {"egress"}),
         (StreamWanted(EGRESS0, STREAM), {"egress", "audio"}),
         (Heartbeat(CPU0, BOOT), set(KINDS)),

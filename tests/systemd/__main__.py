@@ -24,7 +24,7 @@ PUBLISH = (
     *("ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi"),
     *("-i", f"testsrc2=size=320x180:rate={FPS}", "-f", "lavfi", "-i", "sine=frequency=440"),
     *("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", str(FPS)),
-    *("-pix_fmt", "yuv420p", "-c:a", "aac", "-f", "flv", URL),
+    *("-pix_fmt", "yuv420p", "-c:a", "aac", "-f", "flv"),
 )
 PLAY = ("ffmpeg", "-nostdin", "-v", "error", "-i", URL, "-map", "0:v", "-c", "copy")
 CRC = ("-f", "framecrc", "-")
@@ -92,7 +92,9 @@ def install(case: Try) -> None:
 
 @contextlib.contextmanager
 def published(case: Try) -> Iterator[None]:
-    publisher = case.container.start(*PUBLISH)
+    config = case.container.path("/etc/tfarm/tfarm.toml").read_text()
+    key = re.search(r'^publish_keys = \["(\w+)"\]', config, re.MULTILINE)
+    publisher = case.container.start(*PUBLISH, f"{URL}?key={key[1]}" if key else URL)
     time.sleep(1.0)
     try:
         yield
@@ -151,10 +153,10 @@ def slice_ns(case: Try, pid: int) -> int:
 def reloads(case: Try) -> None:
     config = case.container.path("/etc/tfarm/tfarm.toml")
     text = config.read_text()
-    config.write_text(text + "\n[templates.live]\nhold = 7\n")
+    config.write_text(text + "\n[templates.other]\nhold = 7\n")
     refused = case.run("systemctl", "reload", "tfarm", ok=(1,))
     assert case.unit("ActiveState") == "active", refused
-    config.write_text(text + '\n[templates.live]\nhold = "7s"\n')
+    config.write_text(text + '\n[templates.other]\nhold = "7s"\n')
     case.run("systemctl", "reload", "tfarm")
     until(lambda: "configuration reloaded" in case.journal(), 5, "the log says so")
     case.saw("systemctl reload: a faulty file is refused and changes nothing, a right one holds")

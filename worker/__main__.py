@@ -7,9 +7,6 @@ hold_signals()
 import argparse  # noqa: E402
 import os  # noqa: E402
 
-# numpy would start threads at its import, and those would stay outside the sandbox
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
 from common.ipc.child_arguments import identity_of  # noqa: E402
 from common.ipc.identity import CPU  # noqa: E402

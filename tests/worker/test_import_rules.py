@@ -1,9 +1,13 @@
 """Who in the worker may know a codec, and who may call FFmpeg."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from common.ipc.kinds import KINDS, ChildKind
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "worker").rglob("*.py"))
@@ -44,3 +48,16 @@ def test_only_devices_call_ffmpeg(module: str) -> None:
 def test_devices_know_nothing_of_sessions(module: str) -> None:
     if module.startswith(("worker/devices/", "worker/frames/", "worker/output/")):
         assert {name for name in imported(module) if name.startswith("worker.session")} == set()
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS.values() if kind.is_sandboxed], ids=lambda kind: kind.name
+)
+def test_a_child_starts_no_thread_before_its_sandbox(kind: ChildKind) -> None:
+    """The kernel restricts the thread that asks alone: one of numpy's would keep all rights."""
+    look = f"import {kind.module}.__main__, os; print(len(os.listdir('/proc/self/task')))"
+    environ = {"OPENBLAS_NUM_THREADS": "4", "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, env=environ, capture_output=True, text=True
+    )
+    assert done.stdout == "1\n", done.stderr

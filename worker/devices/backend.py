@@ -15,12 +15,14 @@ own.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from common.codecs.h264 import AvcConfig, SpsInfo
 from common.config.ladder import Ladder, RenditionFormat
 from common.ipc.control_messages import DeviceInfo
-from worker.pool.memory import PicturePool
+
+if TYPE_CHECKING:  # it brings numpy, whose threads must not be there before the sandbox is
+    from worker.pool.memory import PicturePool
 
 
 class Picture(Protocol):
@@ -192,7 +194,7 @@ class Backend(Protocol):
         """`sps` tells the size that the ladder was fitted to, and the colour of what comes out."""
         ...
 
-    def open_shared_scaler(self, ladder: Ladder, sps: SpsInfo, pool: PicturePool) -> Scaler:
+    def open_shared_scaler(self, ladder: Ladder, sps: SpsInfo, pool: "PicturePool") -> Scaler:
         """As `open_scaler`; its surfaces are `SharedSurface`s in a pool of the same renditions."""
         ...
 

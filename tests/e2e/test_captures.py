@@ -130,4 +130,7 @@ def test_a_capture_in_virtual_time_decides_as_the_farm_did(
         begin, end = max(shown[0], ours[3]), min(shown[-1], ours[-3])
         within = [pts for pts in ours if begin <= pts <= end]
         assert len(within) > 20
-        assert [pts for pts in shown if begin <= pts <= end] == within, name
+        seen = [pts for pts in shown if begin <= pts <= end]
+        assert len(seen) == len(within), name
+        # a file's times of arrival are rounded, and times that follow them with it
+        assert all(abs(a - b) <= 1 for a, b in zip(seen, within, strict=True)), name

@@ -21,6 +21,15 @@ ROUNDS = 10
 MIB = 1024**2
 
 
+def limit(command: list[str]) -> int:
+    """In bytes. A worker's pages that glibc keeps of what codecs freed go up and down by 8 MiB.
+
+    tests/worker/session/test_leaks.py counts the bytes in use there, and five hundred rounds of
+    `make faults` hold the slope.
+    """
+    return (12 if "worker" in command else 4) * MIB
+
+
 def test_rounds_of_publishing_add_nothing_that_stays(
     farm: Farm, clip: Callable[[ClipSpec], Path]
 ) -> None:
@@ -42,8 +51,8 @@ def test_rounds_of_publishing_add_nothing_that_stays(
     for pid, (files, threads, unique) in after.items():
         assert files <= before[pid][0] + 1, "open files stay"
         assert threads <= before[pid][1], "threads stay"
-        grown = unique - before[pid][2]
-        assert grown < 8 * MIB, f"{psutil.Process(pid).cmdline()} grew by {grown / MIB:.1f} MiB"
+        grown, command = unique - before[pid][2], psutil.Process(pid).cmdline()
+        assert grown < limit(command), f"{command} grew by {grown / MIB:.1f} MiB"
 
 
 def test_the_idle_farm_is_small(farm: Farm) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingest.streams.source_clock import SourceClock
@@ -204,6 +204,8 @@ def test_normal_times_are_the_stamps_and_their_constant_offset() -> None:
     knows_rate=st.booleans(),
     start_ms=st.sampled_from([0, 1, 100_000, 2**31, 2**32 - 20_000]),
 )
+@example(1.01171875, 25, 51335, 0.5, True, False, 0)
+@example(1.012, 25, 8, 0.5, True, False, 0)
 def test_a_normal_publisher_is_never_touched(
     pace: float,
     fps: int,

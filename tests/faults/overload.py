@@ -160,7 +160,7 @@ def overload() -> Result:
         taken == _steps_down()[: len(taken)]
         and given == _undone(taken)
         and at < course.closed_s <= down[0][0]
-        and "takes no new streams" in refusal
+        and "the farm is full" in refusal  # what is behind, the log and status say
         and all("is behind" in reason for reason in course.reasons)
         and patience_s >= WELL_S - 1.0
         and lag_ms < MOST_LAG_MS

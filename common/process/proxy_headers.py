@@ -10,8 +10,10 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from common.access.peer_address import host_of
 from common.access.proxy_protocol import MAX_HEADER_BYTES, ProxyHeader, read_header
 from common.errors import ProxyHeaderError
+from common.process.listening import join_address
 
 HEADER_S: Final = 3.0  # the specification asks for so long, section 3
 MAX_WAITING: Final = 200  # each holds a descriptor that nobody has counted yet
@@ -42,6 +44,26 @@ class ProxyHeaders:
             failed(f"{MAX_WAITING} connections wait for their PROXY protocol header")
         else:
             self._waiting.add(_Waiting(sock, self._loop, then, failed, self._waiting))
+
+    def take(
+        self,
+        sock: socket.socket,
+        proxy: str,
+        admit: Callable[[socket.socket, str, str], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Give `admit` a connection of `proxy`'s, with the host and peer whose it is; or as `read`.
+
+        It is the proxy's own where the header names nobody.
+        """
+
+        def then(header: ProxyHeader) -> None:
+            if header.source is None:
+                admit(sock, host_of(proxy), proxy)
+            else:
+                admit(sock, header.source[0], join_address(*header.source))
+
+        self.read(sock, then, failed)
 
     def close(self) -> None:
         """Close all that wait."""

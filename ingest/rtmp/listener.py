@@ -16,12 +16,11 @@ from functools import partial
 
 from common.access.fair_turns import Budget
 from common.access.peer_address import Networks, host_of, subscriber
-from common.access.proxy_protocol import ProxyHeader
 from common.access.refusal import Cause, Refusal, RefusalReason
 from common.access.refusals import Attempted
 from common.config.settings import Settings
 from common.process.fair_reading import FairReading
-from common.process.listening import Acceptor, join_address
+from common.process.listening import Acceptor
 from common.process.log import PeerLines, key_hash, more
 from common.process.proxy_headers import ProxyHeaders
 from common.rtmp.address import connect_app
@@ -207,22 +206,13 @@ class Server:
 
     def take_decrypted(self, sock: socket.socket) -> None:
         """Take a connection of the `tls` child, which says whose it is."""
-        self._headers.read(sock, partial(self._take_for, sock, "tls"), self._refuse_decrypted)
+        self._headers.take(sock, "tls", self._admit, self._refuse_decrypted)
 
     def _take(self, sock: socket.socket, host: str, peer: str) -> None:
         if host in self._trusted_proxies:
-            self._headers.read(
-                sock, partial(self._take_for, sock, peer), partial(self._refuse_header, peer)
-            )
+            self._headers.take(sock, peer, self._admit, partial(self._refuse_header, peer))
         else:
             self._admit(sock, host, peer)
-
-    def _take_for(self, sock: socket.socket, proxy: str, header: ProxyHeader) -> None:
-        """Take a connection that `proxy` passes on, or its own."""
-        if header.source is None:
-            self._admit(sock, host_of(proxy), proxy)
-        else:
-            self._admit(sock, header.source[0], join_address(*header.source))
 
     def _refuse_header(self, proxy: str, reason: str) -> None:
         if reason:

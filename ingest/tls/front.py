@@ -16,13 +16,13 @@ from functools import partial
 
 from common.access.fair_turns import Budget
 from common.access.peer_address import Networks, host_of, parse, subscriber
-from common.access.proxy_protocol import ProxyHeader, header_v2
+from common.access.proxy_protocol import header_v2
 from common.access.refusal import Cause, RefusalReason
 from common.access.refusals import Attempted, RefusalStatus, RefusalTable
 from common.config.settings import IngestSettings, Settings
 from common.ipc.endpoint import socket_path
 from common.process.fair_reading import FairReading
-from common.process.listening import Acceptor, join_address
+from common.process.listening import Acceptor
 from common.process.log import PeerLines, more
 from common.process.proxy_headers import ProxyHeaders
 from ingest.streams.admission import Admission
@@ -132,17 +132,9 @@ class Front:
 
     def _take(self, sock: socket.socket, host: str, peer: str) -> None:
         if host in self._trusted_proxies:
-            self._headers.read(
-                sock, partial(self._take_for, sock, peer), partial(self._refuse_header, peer)
-            )
+            self._headers.take(sock, peer, self._admit, partial(self._refuse_header, peer))
         else:
             self._admit(sock, host, peer)
-
-    def _take_for(self, sock: socket.socket, proxy: str, header: ProxyHeader) -> None:
-        if header.source is None:
-            self._admit(sock, host_of(proxy), proxy)
-        else:
-            self._admit(sock, header.source[0], join_address(*header.source))
 
     def _refuse_header(self, proxy: str, reason: str) -> None:
         if reason:

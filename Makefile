@@ -7,7 +7,7 @@ COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .PHONY: run demo test test-gpu lint format bench faults attacks systemd manifests fuzz sbom \
-	advisories docs requirements clean
+	advisories docs site requirements clean
 
 run: $(VENV)/.runtime
 	@exec $(BIN)/tfarm supervisor $(ARGS)
@@ -74,9 +74,13 @@ advisories:
 		build/audit/bin/pip-audit --require-hashes --disable-pip -r requirements/$$name.txt || exit 1; \
 	done
 
-# The tables that documents take from the code: configuration keys, metrics, notices, room.
+# The tables that documents take from the code: keys, commands, metrics, notices, room.
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/write_docs.py
+
+# All documents as a site, in build/site/html. A link or an anchor that leads nowhere is a failure.
+site: $(VENV)/.docs
+	@$(BIN)/python scripts/build_site.py
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -102,6 +106,12 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/.docs: requirements/docs.txt | $(VENV)/.made
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/docs.txt || { \
+		echo "make site needs the packages of requirements/docs.txt: see pip's words above" >&2; \
+		exit 1; }
+	@touch $@
+
 $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.dev
 	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/fuzz.txt
 	touch $@
@@ -110,10 +120,10 @@ $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.dev
 requirements:
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/pip install --quiet pip-tools
-	for name in runtime dev fuzz gpu12 gpu13; do \
+	for name in runtime dev docs fuzz gpu12 gpu13; do \
 		case $$name in \
 			runtime) sources="pyproject.toml requirements/build.in" ;; \
-			dev|fuzz) sources="requirements/$$name.in" ;; \
+			dev|docs|fuzz) sources="requirements/$$name.in" ;; \
 			gpu*) sources="--extra $$name --constraint requirements/runtime.txt pyproject.toml" ;; \
 		esac; \
 		CUSTOM_COMPILE_COMMAND="make requirements" build/pins/bin/$(COMPILE) --upgrade \

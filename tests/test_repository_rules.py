@@ -21,6 +21,8 @@ from common.process.log_lines import LIBRARY
 from supervisor.farm.stream import Stream
 from tests.repository.citations import missing
 from tests.repository.log_events import log_events
+from tests.repository.markdown import odd_lines
+from tests.repository.shell_lines import commands, make_targets, unknown_commands
 from tests.repository.sizes import complex_without_reason, too_long
 from tests.repository.words import ALLOWED, identifiers, private_words
 
@@ -215,6 +217,20 @@ def _anchor(heading: str) -> str:
     return kept.replace(" ", "-")
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_is_shown_as_meant(document: Path) -> None:
+    assert list(odd_lines(document.read_text())) == []
+
+
+def test_commands_and_targets_that_documents_tell_to_type_exist() -> None:
+    known = commands()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in DOCUMENTS:
+        text = document.read_text()
+        assert unknown_commands(text, known) == [], document.name
+        assert make_targets(text) - targets == set(), document.name
+
+
 def test_files_that_documents_name_exist() -> None:
     """`folder/file.py` in a document is a promise; so is `file.py` in the module map."""
     for document in DOCUMENTS:
@@ -270,7 +286,7 @@ def test_the_tables_of_configuration_keys_are_those_of_their_declarations() -> N
 
 
 def test_every_exit_code_is_documented() -> None:
-    text = (ROOT / "docs/operations.md").read_text()
+    text = (ROOT / "docs/commands.md").read_text()
     for code in ExitCode:
         assert f"| {code.value} | `{code.name}` |" in text
     rows = re.findall(r"^\| (\d+) \| `([A-Z_]+)` \|", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""From one installed version to the next, as docs/operations.md says, while streams run."""
+"""From one installed version to the next, as docs/upgrade.md says, while streams run."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
 """`python -m tests.systemd [--rebuild]`: deploy/tfarm.service under a real systemd.
 
-Installs tfarm as docs/operations.md says in a container of its own, and does there what an operator
+Installs tfarm as docs/systemd.md says in a container of its own, and does there what an operator
 does. Prints what it saw; exit code 1 when something did not hold, 2 where no container can be had.
 """
 
@@ -73,9 +73,9 @@ class Try:
 
 
 def install(case: Try) -> None:
-    """The commands of docs/operations.md, as they stand there."""
-    text = (ROOT / "docs" / "operations.md").read_text()
-    section = text.partition("\n## systemd\n")[2]
+    """The commands of docs/systemd.md, as they stand there."""
+    text = (ROOT / "docs" / "systemd.md").read_text()
+    section = text.partition("\n## Install the service\n")[2]
     script = section.partition("```sh\n")[2].partition("```")[0]
     assert "systemctl enable --now tfarm" in script
     # no network in here: the packages, the same by their hashes, come from a folder

@@ -38,7 +38,7 @@ def judged(token: str, request: Request = VIEWER, now: float = NOW) -> Grant | T
 
 
 def test_a_token_is_what_the_documents_say() -> None:
-    """Others make tokens too: docs/security.md has the lines that are signed."""
+    """Others make tokens too: docs/access.md has the lines that are signed."""
     # printf 'tfarm-url-1\nplay\nlive/cam1\nk1.1800000060' |
     #   openssl dgst -sha256 -hmac 0123456789abcdef -binary | basenc --base64url | tr -d =
     assert token_of(PLAIN) == "k1.1800000060.0pi4W4V_PgubauMGag4qxT1WLe4awRhshQJE-dYto_M"

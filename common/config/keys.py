@@ -28,9 +28,9 @@ class Holds(StrEnum):
 
 # What the words above mean, for whoever reads a sample file or the documents.
 HOLDS_MEAN = {
-    Holds.NOW: "for what runs, too; what is looked at as a connection begins, from the next one",
+    Holds.NOW: "also for what runs; what is checked as a connection begins, from the next one on",
     Holds.MORE_NOW: "a larger number at once, a smaller one at the farm's next start",
-    Holds.NEW_STREAMS: "for streams that are published from then on, or placed anew",
+    Holds.NEW_STREAMS: "for streams that are published, or placed anew, from then on",
     Holds.NEW_PROCESSES: "for each process that is started from then on",
     Holds.RESTART: "at the farm's next start",
 }

@@ -93,7 +93,7 @@ class SoftwareTable(Table):
     capacity: Amount = key(
         Software,
         "capacity",
-        "what the whole host can do",
+        "how much the whole host can do, in units",
         NOW,
         default="100 for each core",
         example=800,
@@ -104,7 +104,7 @@ class SoftwareTable(Table):
     encoder_processes: Annotated[bool, Boolean()] = key(
         Software,
         "encoder_processes",
-        "whether these workers decode and scale alone, and encoder processes encode, as for GPUs "
+        "whether these workers only decode and scale, and encoder processes encode, as for GPUs "
         "without NVENC",
         RESTART,
     )
@@ -173,8 +173,8 @@ class IngestTable(Table):
     processes: Processes = key(
         IngestSettings,
         "processes",
-        "processes that share the address to listen on. The limits per address are those of all "
-        "together; what an address has at the others is known a second or two later",
+        "processes that share the address to listen on. The limits per address count all of them "
+        "together, with a delay of a second or two",
         RESTART,
     )
     handshake_timeout: Timeout = key(
@@ -303,9 +303,8 @@ class TlsTable(Table):
     certificate: Annotated[str, Text()] = key(
         TlsSettings,
         "certificate",
-        "a PEM file with the certificate, and behind it those that lead to its root; an absolute "
-        "path. What is in the file is used from `tfarm reload` on, or within two seconds of a "
-        "change",
+        "a PEM file with the certificate and, behind it, its chain; an absolute path. A changed "
+        "file is used within two seconds, or at `tfarm reload`",
         NEW_PROCESSES,
         default="none",
         example="/etc/tfarm/tls/fullchain.pem",
@@ -354,7 +353,7 @@ class CaptureTable(Table):
     pictures: Annotated[bool, Boolean()] = key(
         CaptureSettings,
         "pictures",
-        "whether captures that are written by themselves hold pictures and sound",
+        "whether captures that are written automatically contain pictures and sound",
         NOW,
     )
 
@@ -370,14 +369,14 @@ class ApiTable(Table):
     listen: Annotated[Any, ListenAddress()] = key(
         ApiSettings,
         "listen",
-        "where it is; another address than one of the loopback needs `tokens`",
+        "where the API listens; an address outside loopback needs `tokens`",
         NEW_PROCESSES,
     )
     tokens: Annotated[Any, KeyTexts()] = key(
         ApiSettings,
         "tokens",
-        "who changes anything, or reads at another address than one of the loopback, must give one "
-        "of them (`Authorization: Bearer TOKEN`)",
+        "clients that change anything, or that read from an address outside loopback, must give "
+        "one of them (`Authorization: Bearer TOKEN`)",
         NOW,
         default="none",
         example=["sha256:" + digest("a long token")],
@@ -403,7 +402,7 @@ class File(Table):
     """The whole file; its own keys stand at the top."""
 
     log_level: Annotated[str, Word(("DEBUG", "INFO", "WARNING", "ERROR"))] = key(
-        Settings, "log_level", "the least level that is logged", NOW
+        Settings, "log_level", "lines below this level are not logged", NOW
     )
     orphan_timeout: Annotated[float, Seconds(3, 3600)] = key(
         Settings,
@@ -414,15 +413,15 @@ class File(Table):
     sandbox: Annotated[bool, Boolean()] = key(
         Settings,
         "has_sandbox",
-        "workers, and who takes TLS, open no file, no network and no program but what they need "
-        "(Landlock, seccomp). `tfarm doctor` says what the kernel lacks for it",
+        "whether workers and the `tls` process may use only the files, network and programs that "
+        "they need (Landlock, seccomp). `tfarm doctor` says what the kernel lacks for it",
         NEW_PROCESSES,
     )
     include: tuple[Annotated[str, Text()], ...] = key(
         Reading,
         "include",
-        "further files, beside this one; they give what this one does not say. `tfarm calibrate` "
-        "writes such a file",
+        "further files, relative to this one; they give keys that this file does not have. "
+        "`tfarm calibrate` writes such a file",
         NOW,
         schema={"maxItems": MAX_INCLUDES},
     )

@@ -87,7 +87,7 @@ class SigningTable(Table):
     clock_skew: Annotated[float, Seconds(0, 3600)] = key(
         Signing,
         "clock_skew_s",
-        "URLs are good for so much longer, since the clock of who signs them may be off",
+        "URLs are valid for this much longer, since the signer's clock may be off",
         NOW,
     )
 
@@ -123,26 +123,26 @@ class HooksTable(Table):
     events: tuple[Annotated[HookEvent, Choice(HookEvent)], ...] = key(
         Hooks,
         "events",
-        "those that are sent. `on_publish` and `on_play` are asked, where the rules say so; the "
-        "others are told",
+        "which events are sent. `on_publish` and `on_play` ask for a decision, where the rules say "
+        "so; the others are notices",
         NOW,
         schema={"uniqueItems": True},
     )
     deadline: Annotated[float, Seconds(0.1, 30)] = key(
-        Hooks, "deadline_s", "who asks waits so long for the answer", NOW
+        Hooks, "deadline_s", "how long a publisher or a player waits for the answer", NOW
     )
     on_error: Annotated[OnError, Choice(OnError)] = key(
-        Hooks, "on_error", "what becomes of one who asks when there is no answer", NOW
+        Hooks, "on_error", "what happens to publishers and players when there is no answer", NOW
     )
     cache: Annotated[float, Seconds(0, 86_400)] = key(
         Hooks,
         "cache_s",
-        "an answer is good so long for the same question: stream, rendition, address and query. An "
-        "answer may say its own time. 0: each is asked",
+        "for how long an answer is valid for the same stream, rendition, address and query. An "
+        "answer may say its own time. 0: the hook is asked each time",
         NOW,
     )
     retry: Annotated[float, Seconds(0, 86_400)] = key(
-        Hooks, "retry_s", "for how long `on_unpublish` and `on_stop` are tried", NOW
+        Hooks, "retry_s", "for how long `on_unpublish` and `on_stop` are sent again", NOW
     )
     parallel: Annotated[int, Integer(1, 100)] = key(
         Hooks,

@@ -205,7 +205,7 @@ class TemplateTable(Table):
     takeover: Annotated[Takeover, Choice(Takeover)] = key(
         Template,
         "takeover",
-        'what becomes of a second publisher on a key in use: `"always"` takes it over (needs '
+        'what happens to a second publisher on a key in use: `"always"` takes it over (needs '
         'publish keys), `"idle"` does when the first has gone silent, `"never"` is refused',
         NEW_STREAMS,
     )

@@ -170,7 +170,7 @@ def with_tables(document: str) -> str:
         ValueError: a table is missing there, or one is there that does not exist.
     """
     known = {f"keys of {name}": _rows(table) for name, table in tables().items()}
-    known["when a key holds"] = [("holds", "means"), *HOLDS_MEAN.items()]
+    known["when a key holds"] = [("takes effect", "means"), *HOLDS_MEAN.items()]
     named = _TABLES.findall(document)
     if sorted(named) != sorted(known):
         raise ValueError(f"the tables {named} in place of {list(known)}")
@@ -182,7 +182,7 @@ def with_tables(document: str) -> str:
 
 
 def _rows(table: type[Table]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("key", "default", "range", "says", "holds")]
+    rows: list[tuple[str, ...]] = [("key", "default", "range", "meaning", "takes effect")]
     for declared in table.declared():
         name, key = f"`{declared.name}`", declared.key
         rows.append(

@@ -9,9 +9,8 @@ read.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Generic
+from typing import Generic, NamedTuple
 
 from common.codecs.mpeg_audio import mpeg_audio_ms
 from common.codecs.table import AUDIO_CODECS
@@ -100,6 +99,11 @@ class AudioPacket(IntEnum):
     MULTICHANNEL_CONFIG = 4
 
 
+# Looked up for every message: a dict is four times as fast as the enum's call.
+_FORMATS = {int(format): format for format in AudioFormat}
+_AAC_PACKETS = {int(packet): packet for packet in (AudioPacket.SEQUENCE_HEADER, AudioPacket.FRAME)}
+
+
 class _ExtendedPacket(IntEnum):
     SEQUENCE_START = 0
     CODED_FRAMES = 1
@@ -109,9 +113,8 @@ class _ExtendedPacket(IntEnum):
     MOD_EX = 7
 
 
-@dataclass(frozen=True, slots=True)
-class AudioBody(Generic[D]):
-    """An audio tag body, taken apart."""
+class AudioBody(NamedTuple, Generic[D]):
+    """An audio tag body, taken apart. A tuple: one is made of every message."""
 
     format: AudioFormat
     rate_hz: int  # by the tag's bits; means nothing for AAC; 0 in E-RTMP
@@ -144,18 +147,17 @@ def parse_audio(payload: D) -> AudioBody[D]:
     first = payload[0]
     if first >> 4 == _EXTENDED:
         return _parse_extended(payload)
-    try:
-        format = AudioFormat(first >> 4)
-    except ValueError:
-        raise FlvError(f"audio format {first >> 4}") from None
+    format = _FORMATS.get(first >> 4)
+    if format is None:
+        raise FlvError(f"audio format {first >> 4}")
     packet: AudioPacket | None = None
     data = payload[1:]
     if format is AudioFormat.AAC:
         if len(payload) < 2:
             raise FlvError("AAC tag of 1 byte, 2 at least are needed")
-        if payload[1] > AudioPacket.FRAME:
+        packet = _AAC_PACKETS.get(payload[1])
+        if packet is None:
             raise FlvError(f"AAC packet type {payload[1]}")
-        packet = AudioPacket(payload[1])
         data = payload[2:]
     rate_hz = _RATES_HZ[first >> 2 & 3]
     return AudioBody(format, rate_hz, 16 if first & 2 else 8, 2 if first & 1 else 1, packet, data)

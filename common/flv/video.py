@@ -9,9 +9,8 @@ Pure; FlvError for what cannot be read.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Generic
+from typing import Generic, NamedTuple
 
 from common.codecs.table import VIDEO_CODECS
 from common.errors import FlvError
@@ -47,9 +46,11 @@ class VideoPacket(IntEnum):
     END_OF_SEQUENCE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class VideoBody(Generic[D]):
-    """A video tag body, taken apart."""
+_PACKETS = {int(packet): packet for packet in VideoPacket}
+
+
+class VideoBody(NamedTuple, Generic[D]):
+    """A video tag body, taken apart. A tuple: one is made of every message."""
 
     codec: VideoCodec | None  # None: a command frame of E-RTMP, or one unknown of another track
     frame_type: FrameType
@@ -113,9 +114,9 @@ def parse_video(payload: D) -> VideoBody[D]:
         return VideoBody(codec, frame_type, None, 0, payload[1:])
     if len(payload) < 5:
         raise FlvError(f"{codec.label} tag of {len(payload)} bytes, 5 at least are needed")
-    if payload[1] > VideoPacket.END_OF_SEQUENCE:
+    packet = _PACKETS.get(payload[1])
+    if packet is None:
         raise FlvError(f"AVC packet type {payload[1]}")
-    packet = VideoPacket(payload[1])
     return VideoBody(codec, frame_type, packet, _signed24(payload, 2), payload[5:])
 
 

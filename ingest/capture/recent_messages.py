@@ -40,6 +40,7 @@ _TYPES: Final[dict[type, int]] = {
 }
 _AAC: Final = 10
 _EXTENDED_AUDIO: Final = 9
+_EXTENDED_HEADER: Final = 0x80  # by these bits, of video and of audio; AAC begins with 0xAF
 _WITH_RECORD: Final = frozenset((7, 12, 13))  # H.264, and two that FLV was given later
 
 Message = tuple[int, int, bytes]  # type, timestamp, payload
@@ -152,7 +153,9 @@ class RecentMessages:
             _pack_head(data, at, now, event.timestamp, size, _TYPES[kind])
             data[at + _HEAD_BYTES : end] = payload
             at = end
-            if kind is MetadataReceived or (size > 1 and (payload[1] == 0 or payload[0] > 0x7F)):
+            if kind is MetadataReceived or (
+                size > 1 and (payload[1] == 0 or payload[0] & 0x8F == _EXTENDED_HEADER)
+            ):
                 self._note_header(block, event)
         block.used, block.last_s = at, now
         self.last_s = now

@@ -7,7 +7,6 @@ to. `now` is CLOCK_MONOTONIC in seconds.
 from dataclasses import dataclass
 from fractions import Fraction
 
-from common.media.clock import ClockReference
 from ingest.streams.silent_audio import Silence
 
 SILENT_S = 1.0  # without a picture: the last one stands in, as if the publisher were away
@@ -31,7 +30,9 @@ class Absence:
         return max(1, round((self.until_s - now) * 1000))
 
 
-def is_silent(newest: ClockReference, fps: Fraction | None, now: float) -> bool:
-    """Whether the publisher's pictures have stopped, `newest` being the last one."""
-    silent_s = max(SILENT_S, float(SILENT_FRAMES / fps)) if fps else SILENT_S
-    return now - newest.monotonic_s >= silent_s
+def is_silent(newest_s: float, fps: Fraction | None, now: float) -> bool:
+    """Whether the publisher's pictures have stopped, the last one being of that time."""
+    quiet_s = now - newest_s
+    if quiet_s < SILENT_S:  # asked of every stream ten times a second
+        return False
+    return fps is None or quiet_s >= float(SILENT_FRAMES / fps)

@@ -143,6 +143,8 @@ class Publisher:
         self._watch = LimitWatch(stream.template.limits, connection.received_bytes, now)
         self._received = Throughput()
         self._received_before = connection.received_bytes
+        self._rate_bps = 0.0  # for `batch_s`, as it was …
+        self._rate_of = -1  # … in this second of the clock
         self._unsupported: VideoCodec | None = None  # that came since the last picture …
         self._unsupported_s = 0.0  # … and when it did
         self._last_trouble = ""  # the latest reason for which video was dropped
@@ -226,9 +228,15 @@ class Publisher:
             or self.stream.has_players
         ):
             return 0.0
-        # What waits unread is everything, further tracks too, and not what is served alone.
-        rate_bps = max(self.stream.bits_per_second(now), self._received.bits_per_second(now))
-        return next((s for s in (BATCH_S, BATCH_S / 2) if rate_bps * s <= BATCHED_BITS), 0.0)
+        if int(now) != self._rate_of:  # both are rates of whole seconds
+            self._rate_of = int(now)
+            # What waits unread is everything, further tracks too, and not what is served alone.
+            received_bps = self._received.bits_per_second(now)
+            self._rate_bps = max(self.stream.bits_per_second(now), received_bps)
+        rate_bps = self._rate_bps
+        if rate_bps * BATCH_S <= BATCHED_BITS:
+            return BATCH_S
+        return BATCH_S / 2 if rate_bps * BATCH_S / 2 <= BATCHED_BITS else 0.0
 
     def makes_way(self, now: float) -> bool:
         """Whether another publisher may take its stream over, by the template's rule."""

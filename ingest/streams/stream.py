@@ -342,12 +342,12 @@ class Stream:
         Time is taken from that picture: what was held up on its way comes late, but up to now.
         From a publisher that is not read meanwhile, nothing is missing before it is read again.
         """
-        newest = replace(newest, monotonic_s=newest.monotonic_s + self.media.held_s)
+        newest_s = newest.monotonic_s + self.media.held_s
         if self.template.away_picture is AwayPicture.FREEZE and is_silent(
-            newest, self._format.fps, now
+            newest_s, self._format.fps, now
         ):
             self.media.newest = None
-            self.media.worker.pause(newest, may_go_on=True)
+            self.media.worker.pause(replace(newest, monotonic_s=newest_s), may_go_on=True)
 
     def _stream_open(self, splice_ms: int | None = None) -> StreamOpen:
         generation, renditions, worker = _announced(self._placed)

@@ -68,6 +68,7 @@ class EncoderPictures:
     received_s: float  # when the last byte of its access unit came in
     scaled_s: float
     pictures: tuple[ScaledPicture, ...]
+    is_saturated: bool = False  # every core of the host has a stream: one thread encodes all of it
 
 
 @message("encoder-close")

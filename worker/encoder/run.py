@@ -91,7 +91,6 @@ class EncoderService:
             self._threads,
             Turns(max(1, cores // encoder_threads) + WAITING_TURNS),
             encoder_threads,
-            lambda: len(self._streams) >= cores,
             self._post,
         )
         self.egresses = Egresses(self._catch_up, partial(TagLink, process.bus))

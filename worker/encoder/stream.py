@@ -60,7 +60,6 @@ class EncodingContext:
     threads: SessionThreads
     turns: Turns
     encoder_threads: int
-    is_saturated: Callable[[], bool]
     post: Callable[["StreamEncoders", PictureEvent | None], None]  # from any thread; None: closed
 
 
@@ -153,7 +152,7 @@ class StreamEncoders:
                 message.scaled_s,
                 fps,
             )
-            thread = self._thread_for(rendition)
+            thread = self._thread_for(rendition, is_saturated=message.is_saturated)
             rendition.posted += 1
             thread.post(partial(self._encode, rendition, picture.slot, job, picture.begins))
 
@@ -182,10 +181,13 @@ class StreamEncoders:
             for rendition in self.renditions
         )
 
-    def _thread_for(self, rendition: _Rendition) -> JobThread:
-        """Its own, or where every core has a stream the first one's; the same while it waits."""
+    def _thread_for(self, rendition: _Rendition, *, is_saturated: bool) -> JobThread:
+        """Its own, or where every core has a stream the first one's; the same while it waits.
+
+        Every core of the host, not of this process's part: one thread may be too slow for a stream,
+        and processes do not have the same number of them.
+        """
         if not rendition.waiting:
-            is_saturated = self._context.is_saturated()
             index = 0 if is_saturated else rendition.index
             self._thread_of[rendition.index] = self._threads[index]
         return self._thread_of[rendition.index]

@@ -264,6 +264,7 @@ class EncoderProcesses:
             scaled.received_s,
             scaled.scaled_s,
             tuple(map(_as_sent, scaled.pictures)),
+            scaled.is_saturated,
         )
         frames = [encode(message), *(picture.sei for picture in scaled.pictures)]
         if process is None or not process.link.send(frames):

@@ -53,6 +53,7 @@ class PicturesScaled:
     received_s: float
     scaled_s: float
     pictures: tuple[HandedOver, ...]
+    is_saturated: bool = False  # there is a stream for every core of the host
 
 
 @dataclass(frozen=True, slots=True)

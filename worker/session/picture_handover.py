@@ -11,6 +11,7 @@ from common.errors import EncodeFailed
 from worker.devices.backend import SharedSurface, Surface
 from worker.encoders.encoded_stream import HandedOver
 from worker.pool.layout import PICTURES
+from worker.session.context import SessionContext
 from worker.session.decode_stage import DecodeStage, PlannedPicture
 from worker.session.events import PicturesScaled, SessionLife
 from worker.session.progress import SessionCounts
@@ -28,7 +29,7 @@ class PictureHandover:
 
     def __init__(
         self,
-        clock: Callable[[], float],
+        context: SessionContext,
         life: SessionLife,
         resources: SessionResources,
         counts: SessionCounts,
@@ -37,7 +38,8 @@ class PictureHandover:
         on_rendition_lost: Callable[[SessionRendition, int, str], None],
     ) -> None:
         """`schedule` is called with the lock held when a place is free again."""
-        self._clock = clock
+        self._clock = context.clock
+        self._load = context.load
         self._life = life
         self._resources = resources
         self._counts = counts
@@ -97,6 +99,7 @@ class PictureHandover:
                 facts.received_s,
                 scaled_s,
                 tuple(pictures),
+                self._load.is_saturated,
             )
         )
 

@@ -80,7 +80,7 @@ class PicturePath:
         self._batched_events: list[Event] = []  # of those that are
         self._must_be_key = False  # the next picture: another encoder process has the stream
         self.handover = PictureHandover(
-            context.clock, life, resources, counts, shared, schedule, self.on_rendition_lost
+            context, life, resources, counts, shared, schedule, self.on_rendition_lost
         )
 
     # ---- 1. which renditions take the picture, and as what ------------------------------------

@@ -34,6 +34,7 @@ class Rig:
     """A stream's encoders, its pool, and what they post."""
 
     def __init__(self, *, is_saturated: bool = False, queue_ms: int = 1000) -> None:
+        self.is_saturated = is_saturated
         self.events: queue.SimpleQueue[PictureEvent | None] = queue.SimpleQueue()
         self.layout: PoolLayout = lay_out(SIZES)
         self.pool = PicturePool("a", self.layout)
@@ -42,7 +43,6 @@ class Rig:
             self.threads,
             Turns(4),
             1,
-            lambda: is_saturated,
             lambda encoders, event: self.events.put(event),
         )
         formats = [
@@ -81,7 +81,16 @@ class Rig:
             chroma[:] = 128
         now_s = time.monotonic()
         message = EncoderPictures(
-            STREAM, GENERATION, 1, 33 * number, is_key, False, now_s - age_s, now_s, pictures
+            STREAM,
+            GENERATION,
+            1,
+            33 * number,
+            is_key,
+            False,
+            now_s - age_s,
+            now_s,
+            pictures,
+            self.is_saturated,
         )
         self.encoders.put(message, [b""] * len(pictures))
 
@@ -105,6 +114,16 @@ def is_idr(body: bytes) -> bool:
 
 def both(slot: int) -> tuple[ScaledPicture, ScaledPicture]:
     return ScaledPicture(0, slot), ScaledPicture(1, slot)
+
+
+def test_renditions_share_a_thread_only_while_every_core_of_the_host_has_a_stream() -> None:
+    rig = Rig()
+    for number, (is_saturated, threads) in enumerate([(False, 2), (True, 1), (False, 2)]):
+        rig.is_saturated = is_saturated
+        rig.put(number, *both(number), is_key=number == 0)
+        rig.take(2)
+        assert len(set(map(id, rig.encoders._thread_of))) == threads
+    rig.close()
 
 
 @pytest.mark.parametrize("is_saturated", [False, True])

@@ -52,6 +52,7 @@ log = logging.getLogger("tfarm.worker.encoder.run")
 
 STOP_S: Final = 1.0  # for the pictures that came
 FLUSH_S: Final = 0.05  # for the last messages to leave
+ANSWER_S: Final = 0.02  # that free places wait for those of other renditions, for one message
 WAITING_TURNS: Final = 2  # beyond its part of the cores: those that wait for the GIL, done
 MAX_STREAMS: Final = 512
 
@@ -67,7 +68,8 @@ class _Stream:
     sender: Sender
     outputs: dict[int, RenditionOutput] = field(default_factory=dict)
     end: EncoderClose | None = None
-    done: list[EncodedPicture] = field(default_factory=list)  # of this turn
+    done: list[EncodedPicture] = field(default_factory=list)  # that the worker has not heard of
+    answer: asyncio.TimerHandle | None = None  # when it will at the latest
 
 
 class EncoderService:
@@ -257,7 +259,11 @@ class EncoderService:
             self._on_picture(stream, event)
             touched[stream.key] = stream
         for stream in touched.values():
-            self._answer(stream)
+            encoders = stream.encoders
+            if encoders.is_idle or len(stream.done) >= len(encoders.renditions):
+                self._answer(stream)
+            elif stream.answer is None:
+                stream.answer = self._loop.call_later(ANSWER_S, self._answer, stream)
 
     def _on_picture(self, stream: _Stream, event: PictureEvent) -> None:
         """Send what came of a picture, then note that its place is free."""
@@ -305,7 +311,14 @@ class EncoderService:
         self.egresses.send((*stream.key[:2], output.name), frames)
 
     def _answer(self, stream: _Stream) -> None:
-        """Tell the worker which places are free."""
+        """Tell the worker which places are free.
+
+        An answer wakes three threads, here and there, so those of a picture's renditions go
+        together: at once where nothing of the stream is left to do.
+        """
+        if stream.answer is not None:
+            stream.answer.cancel()
+            stream.answer = None
         done, stream.done = stream.done, []
         if done:
             stream.sender.answer([encode(EncoderDone(*stream.key, tuple(done)))])

@@ -129,6 +129,11 @@ class StreamEncoders:
         """Return whether it was told to close, and does what came before."""
         return self._is_closed
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether every picture that came is encoded, or dropped."""
+        return not any(rendition.waiting for rendition in self.renditions)
+
     def can_take(self, picture: ScaledPicture) -> bool:
         """Return whether a picture's rendition and place are there."""
         is_known = 0 <= picture.rendition < len(self.renditions)

@@ -41,6 +41,7 @@ from worker.session.events import EncodingWanted, PicturesScaled
 
 KEY = (StreamId("live/a"), Generation(1))
 FORMAT = RenditionFormat("90p", 160, 90, 0, 0, 160, 90, None, 100_000, 1000, 2000, "main", "p1")
+SMALL = RenditionFormat("72p", 128, 72, 0, 0, 128, 72, None, 100_000, 1000, 2000, "main", "p1")
 
 
 class Session:
@@ -83,18 +84,26 @@ class Rig:
         self.processes.update([self.service.hello().endpoint])
         self.pool = PicturePool("a", lay_out([(160, 90)]))
         self.session = Session()
+        self.renditions: Sequence[RenditionFormat] = (FORMAT,)
 
-    def open(self) -> None:
+    def open(self, *renditions: RenditionFormat) -> None:
+        """Open a stream of these renditions, if it is not of one alone."""
+        if renditions:
+            self.renditions = renditions
+            self.pool = PicturePool("b", lay_out([(one.width, one.height) for one in renditions]))
         config = AvcConfig.from_parameter_sets([PLAIN_SPS], [PLAIN_PPS])
         source = Source(config.encode(), config, parse_sps(PLAIN_SPS))
-        wanted = EncodingWanted(self.pool, source, (FORMAT,), (Fraction(30),), 1000)
+        fps = (Fraction(30),) * len(self.renditions)
+        wanted = EncodingWanted(self.pool, source, tuple(self.renditions), fps, 1000)
         self.processes.open(KEY, wanted, self.session)
 
     def put(self, number: int) -> None:
-        self.pool.picture(0, number % 8)[0][:] = 16 + number
-        picture = HandedOver(0, number % 8, object(), b"", None, False)
+        pictures = []
+        for index in range(len(self.renditions)):
+            self.pool.picture(index, number % 8)[0][:] = 16 + number
+            pictures.append(HandedOver(index, number % 8, object(), b"", None, False))
         now_s = asyncio.get_running_loop().time()
-        scaled = PicturesScaled(33 * number, number == 0, False, now_s, now_s, (picture,))
+        scaled = PicturesScaled(33 * number, number == 0, False, now_s, now_s, tuple(pictures))
         self.processes.hand_over(KEY, scaled)
 
     @property
@@ -139,6 +148,27 @@ def test_pictures_are_encoded_and_their_places_come_back_with_the_tags_sizes() -
         assert rig.streams == 1
         assert rig.processes.end(KEY, "over")
         await until(lambda: rig.streams == 0)
+
+    run(test)
+
+
+def test_a_pictures_places_come_back_in_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[int] = []
+    take = EncoderProcesses._on_answer
+
+    def count(self: EncoderProcesses, message: Any) -> None:
+        if isinstance(message, EncoderDone):
+            answers.append(len(message.pictures))
+        take(self, message)
+
+    monkeypatch.setattr(EncoderProcesses, "_on_answer", count)
+
+    async def test(rig: Rig) -> None:
+        rig.open(FORMAT, SMALL)
+        for number in range(5):
+            rig.put(number)
+            await until(lambda number=number: len(rig.session.done) == 2 * (number + 1))  # type: ignore[misc]
+        assert answers == [2] * 5
 
     run(test)
 

@@ -40,7 +40,11 @@ from supervisor.placement.calibration import (
 )
 from supervisor.placement.cost import CAPACITY_PER_CORE
 from supervisor.processes.run_dir import is_served
-from supervisor.processes.worker_counts import software_workers, trial_processes
+from supervisor.processes.worker_counts import (
+    encoder_processes,
+    software_workers,
+    trial_processes,
+)
 
 # Without a line of a child: one trial, its sessions' opening and closing, a GPU's first kernels.
 NO_LINE_S = 150.0
@@ -73,8 +77,10 @@ def devices_for(settings: Settings, wanted: str | None) -> list[str]:
 
 
 def workers_for(settings: Settings, device: str) -> int:
-    """Processes of a trial there, should it be a GPU that is hybrid."""
+    """Processes of a trial there: those that encode, where a GPU's worker hands pictures over."""
     cores = len(os.sched_getaffinity(0))
+    if device == CPU and settings.software.encoder_processes:
+        return encoder_processes(settings, cores)
     if device == CPU:
         return max(1, software_workers(settings, cores))
     return trial_processes(settings, cores, _sharing_cores(settings))

@@ -32,11 +32,7 @@ def encoder_processes(settings: Settings, cores: int) -> int:
 
 
 def trial_processes(settings: Settings, cores: int, gpus: int) -> int:
-    """Processes of a GPU's calibration, where `gpus` of them share the cores.
-
-    Its trials decode and encode in one process, so that cores are used as by workers with encoder
-    processes only with several.
-    """
+    """Encoder processes of a GPU's calibration, where `gpus` of them share the cores."""
     given = settings.devices.encoder_processes
     return max(1, cores // CORES_AN_ENCODER // max(1, gpus)) if given is None else given
 

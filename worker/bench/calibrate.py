@@ -2,7 +2,8 @@
 
 `python -P -m worker.bench.calibrate --device cpu|UUID --template APP [--config FILE] [--clip FILE]
 [--seconds S] [--workers N]` runs real sessions (`trial_runs.py`), in as many processes as a farm
-would have workers (`trial_processes.py`). On stdout a JSON object a line: `{"trial": …}` for each
+would have workers (`trial_processes.py`); where encoder processes encode, in one, and N of those.
+On stdout a JSON object a line: `{"trial": …}` for each
 trial, `{"result": …}` or `{"error": why}` at the end. `capacity_search.py` has the search.
 """
 
@@ -10,17 +11,23 @@ import argparse
 import logging
 import os
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Final, TypeVar
 
 from common.config.ladder import Pipeline
 from common.config.settings import Settings
 from common.errors import ConfigError, ExitCode, WorkerError
+from common.ipc.identity import CPU
 from worker.bench.capacity_search import CapacitySearch, Trial, confirmations
 from worker.bench.clip import generated, read_clip
-from worker.bench.trial_processes import Mate, Team, follow, say
+from worker.bench.trial_processes import EncoderMate, Mate, Team, follow, say
 from worker.bench.trial_runs import Bench
+
+PYTHON: Final = (sys.executable, "-P", "-m")
+MateT = TypeVar("MateT", bound=Mate)
 
 SEARCH_SHARE = 6  # a trial of the search takes this part of a confirming one …
 SEARCH_RANGE_S = (2.0, 10.0)  # … between these, and never more than the whole
@@ -54,22 +61,32 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"no template with renditions is called {arguments.template}")
     clip = read_clip(arguments.clip) if arguments.clip is not None else generated(template)
     workers = max(1, arguments.workers)
-    device = open_device(arguments.device, settings.software.encoder_threads, workers)
+    shares_pictures = arguments.device != CPU or settings.software.encoder_processes
+    device = open_device(
+        arguments.device,
+        settings.software.encoder_threads,
+        workers,
+        shares_pictures=shares_pictures,
+    )
     backend = device.backend
+    if arguments.follow:
+        follow(Bench(backend, device.threads, template, clip), sys.stdin)
+        return {}
     if backend.info.path is Pipeline.GPU_ONLY:
         workers = 1
-    bench = Bench(backend, device.threads, template, clip)
-    if arguments.follow:
-        follow(bench, sys.stdin)
-        return {}
     host_cores = len(os.sched_getaffinity(0))
-    command = [sys.executable, "-P", "-m", "worker.bench.calibrate", *sys.argv[1:], "--follow"]
-    mates = [Mate(command) for _ in range(workers - 1)]
-    try:
-        trial = calibrate(Team(bench, mates), host_cores, arguments.seconds)
-    finally:
-        for mate in mates:
-            mate.end()
+    with ExitStack() as stack:
+        if device.shares_pictures:
+            mates = _encoders(stack, workers, settings.software.encoder_threads)
+            endpoints = [mate.endpoint() for mate in mates]
+            bench = Bench(backend, device.threads, template, clip, endpoints)
+            team = Team(bench, mates, encoders=True)
+        else:
+            command = [*PYTHON, "worker.bench.calibrate", *sys.argv[1:], "--follow"]
+            bench = Bench(backend, device.threads, template, clip)
+            team = Team(bench, [_mate(stack, Mate(command)) for _ in range(workers - 1)])
+        stack.callback(bench.end)
+        trial = calibrate(team, host_cores, arguments.seconds)
     result = {
         "path": backend.info.path.value,
         "label": backend.info.label,
@@ -78,6 +95,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "trial": asdict(trial) if trial is not None else None,
     }
     return {"result": result}
+
+
+def _encoders(stack: ExitStack, count: int, threads: int) -> list[EncoderMate]:
+    """Start encoder processes; they share the host's cores."""
+    run_dir = Path(stack.enter_context(TemporaryDirectory(prefix="tfarm-")))
+    options = ["--threads", str(threads), "--share", str(count)]
+    return [_mate(stack, EncoderMate(PYTHON, options, run_dir, index)) for index in range(count)]
+
+
+def _mate(stack: ExitStack, mate: MateT) -> MateT:
+    stack.callback(mate.end)
+    return mate
 
 
 def main() -> int:

@@ -2,7 +2,8 @@
 
 Runs real sessions, as a worker would, fed at the clip's pace by one thread, their frames spread
 over a frame interval and their keyframes over a GOP. Where a device has several workers, each
-process has its part of a trial's streams; `trial_processes.py` holds them together.
+process has its part of a trial's streams; `trial_processes.py` holds them together. Where encoder
+processes encode, this one has all of them, and hands pictures over (`trial_encoders.py`).
 """
 
 import os
@@ -15,13 +16,14 @@ from typing import Any
 
 from common.config.ladder import Ladder, Pipeline, RenditionFormat, Template
 from common.errors import WorkerError
-from common.ipc.control_messages import DeviceInfo
+from common.ipc.control_messages import DeviceInfo, Endpoint
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import AccessUnit, StreamStart
 from common.media.clock import ClockReference
 from common.media.units import VideoCodec
 from worker.bench.capacity_search import Part
 from worker.bench.clip import LoopClip
+from worker.bench.trial_encoders import TrialEncoders
 from worker.devices.backend import Backend, Decoder, EncodedUnit, Encoder, Scaler, Surface
 from worker.pool.memory import PicturePool
 from worker.session.context import SessionContext, SessionKey
@@ -56,14 +58,18 @@ class Meter:
                 self.decode_s += decode_s
                 self.encode_s += encode_s
 
+    def coded(self, rendition: int, received_s: float) -> None:
+        """Note a coded picture whose access unit was due then."""
+        delay_ms = (time.monotonic() - received_s) * 1000
+        if self.is_open:
+            with self._lock:
+                self.delays_ms.setdefault(rendition, []).append(delay_ms)
+
     def take(self, key: SessionKey, event: Event) -> None:
         """Note what a session posts."""
         match event:
             case RenditionCoded(rendition=rendition, tag=tag):
-                delay_ms = (time.monotonic() - tag.received_s) * 1000
-                if self.is_open:
-                    with self._lock:
-                        self.delays_ms.setdefault(rendition, []).append(delay_ms)
+                self.coded(rendition, tag.received_s)
             case Ended(reason, trouble) if trouble:
                 self.troubles.append(reason)
             case DeviceGone(reason):
@@ -137,8 +143,17 @@ class Bench:
     """The streams of this process, on one device: opened, fed, closed, again and again."""
 
     def __init__(
-        self, backend: Backend, threads: SessionThreads, template: Template, clip: LoopClip
+        self,
+        backend: Backend,
+        threads: SessionThreads,
+        template: Template,
+        clip: LoopClip,
+        encoders: Sequence[Endpoint] = (),
     ) -> None:
+        """`encoders`: the processes that encode; none: this one does.
+
+        Raises WorkerError.
+        """
         self._backend = MeteredBackend(backend)
         self._threads = threads
         self._template = template
@@ -149,6 +164,7 @@ class Bench:
         self._indices: Sequence[int] = ()
         self._total = 0
         self._sessions: list[Session] = []
+        self._encoders = TrialEncoders(encoders, self._find, self._on_coded) if encoders else None
 
     @property
     def frame_s(self) -> float:
@@ -169,7 +185,13 @@ class Bench:
         load = StreamLoad(self._cores)
         load.own, load.elsewhere = len(indices), total - len(indices)
         context = SessionContext(
-            self._backend, self._threads, self._opener, load, meter.take, lambda _: True
+            self._backend,
+            self._threads,
+            self._opener,
+            load,
+            self._post,
+            lambda _: True,
+            shares_pictures=self._encoders is not None,
         )
         self._sessions = [self._session(index, context) for index in indices]
         if not _in_time(lambda: all(s.state is not SessionState.OPENING for s in self._sessions)):
@@ -187,12 +209,16 @@ class Bench:
         if "cupy" in sys.modules:
             sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
 
+    def end(self) -> None:
+        """Let go of the encoder processes."""
+        if self._encoders is not None:
+            self._encoders.close()
+
     def feed(self, begin: float, seconds: float, usage: Any = None) -> Part:
         """The clip from `begin` (CLOCK_MONOTONIC) on; `seconds` of it count, once it is warm."""
         meter, sessions, frame_s = self._backend.meter, self._sessions, self.frame_s
-        stagger_s = min(MOST_STAGGER_S, STAGGER_S * (self._total - 1))
-        warm = begin + stagger_s + min(WARM_UP_S, seconds)
-        end = warm + seconds
+        stagger_s = _stagger_s(self._total)
+        warm, end = counted_time(begin, seconds, self._total)
         cpu = wall = 0.0
         counts = [0, 0]
         k = 0
@@ -235,6 +261,18 @@ class Bench:
         )
         return Session(start, self._clip.record, context, QUEUE_MS)
 
+    def _post(self, key: SessionKey, event: Event) -> None:
+        """Take what a session posts; from any thread."""
+        self._backend.meter.take(key, event)
+        if self._encoders is not None:
+            self._encoders.post(key, event)
+
+    def _find(self, key: SessionKey) -> Session | None:
+        return next((session for session in self._sessions if session.key == key), None)
+
+    def _on_coded(self, key: SessionKey, rendition: int, received_s: float) -> None:
+        self._backend.meter.coded(rendition, received_s)
+
     def _counts(self) -> list[int]:
         """Units fed so far, and frames lost of all."""
         now = time.monotonic()
@@ -262,6 +300,17 @@ class Bench:
             due_s,
         )
         session.put(header, unit.data, time.monotonic())
+
+
+def counted_time(begin: float, seconds: float, streams: int) -> tuple[float, float]:
+    """When what a trial does begins and ends to count: once its last stream is warm."""
+    warm = begin + _stagger_s(streams) + min(WARM_UP_S, seconds)
+    return warm, warm + seconds
+
+
+def _stagger_s(streams: int) -> float:
+    """From the first stream's beginning to the last one's."""
+    return min(MOST_STAGGER_S, STAGGER_S * (streams - 1))
 
 
 def _in_time(is_so: Callable[[], bool]) -> bool:

@@ -19,12 +19,10 @@ from common.process.sandbox import SandboxPaths  # noqa: E402
 
 KIND = KINDS["encoder"]
 SANDBOX = Sandbox(SandboxPaths(), modules=("worker.encoder.run",))
-# A thread that waits for the GIL has a picture done, and its place in the pool is waited for.
-SWITCH_INTERVAL_S = 0.0005
 
 
 def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
-    from worker.encoder.run import EncoderService
+    from worker.encoder.run import SWITCH_INTERVAL_S, EncoderService
 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     return EncoderService(process, max(1, arguments.threads), max(1, arguments.share))

@@ -50,6 +50,8 @@ from worker.threads import OwnThreads
 
 log = logging.getLogger("tfarm.worker.encoder.run")
 
+# A thread that waits for the GIL has a picture done, and its place in the pool is waited for.
+SWITCH_INTERVAL_S: Final = 0.0005
 STOP_S: Final = 1.0  # for the pictures that came
 FLUSH_S: Final = 0.05  # for the last messages to leave
 ANSWER_S: Final = 0.02  # that free places wait for those of other renditions, for one message
@@ -101,6 +103,11 @@ class EncoderService:
         self._endpoint = Endpoint(process.child, process.boot_id, pictures=pictures, pools=pools)
         self._pools = PoolListener(pools, self._on_worker_lost)
         self._awake = AwakeClock(2 * KINDS["encoder"].heartbeat_s)
+
+    @property
+    def streams(self) -> int:
+        """Return how many are open."""
+        return len(self._streams)
 
     # ---- the supervisor -----------------------------------------------------------------------
 

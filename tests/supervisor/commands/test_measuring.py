@@ -114,6 +114,7 @@ def test_a_trial_has_a_process_for_a_gpus_part_of_the_cores(
     measuring._may_be_hybrid.cache_clear()
     assert workers_for(Settings(devices=Devices(encoder_processes=4)), "GPU-a") == 4
     assert workers_for(Settings(software=Software(workers=0)), "cpu") == 1
+    assert workers_for(Settings(software=Software(encoder_processes=True)), "cpu") == 12
 
 
 def test_templates_without_renditions_are_passed_by() -> None:

@@ -2,8 +2,7 @@
 
 What the GPU is used as is found out at boot by a real test encode: `gpu-only` where NVENC opens,
 `hybrid` where there is none (A100, H100, H200): then the scaled renditions come down to memory that
-encoder processes map, the source never does. `open_encoder` is for calibration and doctor there:
-libx264 in this process.
+encoder processes map, the source never does. `open_encoder` is for the doctor there: libx264 here.
 """
 
 import logging

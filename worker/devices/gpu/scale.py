@@ -2,7 +2,7 @@
 
 No allocation a frame: plans are kept by picture size and wanted renditions, frames come from pools.
 On a GPU without NVENC the frames are staged on the device and copied down to pinned memory, queued
-on the same stream: to a pool, for an encoder process, or for an encoder of this one (calibration).
+on the same stream: to a pool, for an encoder process, or for an encoder of this one (the doctor).
 """
 
 import ctypes

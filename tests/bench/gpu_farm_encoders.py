@@ -8,13 +8,13 @@ import os
 import signal
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 import psutil
 
 from tests.bench.gpu_fleet import Fleet, RunningFarm
 from tests.bench.gpu_scene import Scene, Table, first_new_s, missing
 from tests.bench.report import percentile
+from tests.kit.process_facts import pools
 
 KILLS = 20
 OPENINGS = 200
@@ -103,20 +103,13 @@ def _pids(farm: RunningFarm) -> dict[str, int]:
     }
 
 
-def _pools(pid: int) -> int:
-    try:
-        return Path(f"/proc/{pid}/maps").read_text().count("memfd:tfarm-pictures")
-    except OSError:
-        return 0
-
-
 def _kill_one(
     scene: Scene, farm: RunningFarm, table: Table, publishers: Fleet, players: Fleet
 ) -> None:
     """One encoder process that has streams, while all are played."""
     count = len(_pids(farm))
-    name, pid = max(_pids(farm).items(), key=lambda entry: _pools(entry[1]))
-    had = _pools(pid)
+    name, pid = max(_pids(farm).items(), key=lambda entry: pools(entry[1]))
+    had = pools(pid)
     killed_s = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     # the farm sees it a moment later
@@ -151,7 +144,7 @@ def _many_kills(farm: RunningFarm, table: Table) -> None:
     count = len(_pids(farm))
     before = _facts(workers)
     for _ in range(KILLS):
-        pid = max(_pids(farm).values(), key=_pools)
+        pid = max(_pids(farm).values(), key=pools)
         os.kill(pid, signal.SIGKILL)
         # the farm sees it a moment later
         farm.wait(lambda pid=pid: pid not in _pids(farm).values(), 10, "it is seen")  # type: ignore[misc]
@@ -163,13 +156,13 @@ def _many_kills(farm: RunningFarm, table: Table) -> None:
         f"{before} → {after}",
         abs(after[0] - before[0]) <= 2 * len(workers) and after[1] == before[1],
     )
-    pools = [_pools(pid) for pid in _pids(farm).values()]
-    table.check("pools of each encoder process then", str(pools), sum(pools) == before[1])
+    mapped = [pools(pid) for pid in _pids(farm).values()]
+    table.check("pools of each encoder process then", str(mapped), sum(mapped) == before[1])
 
 
 def _facts(pids: list[int]) -> tuple[int, int]:
     """Descriptors and pools of processes, all together."""
-    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids), sum(map(_pools, pids))
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids), sum(map(pools, pids))
 
 
 def _openings(scene: Scene, table: Table) -> None:
@@ -194,10 +187,10 @@ def _openings(scene: Scene, table: Table) -> None:
                 for child in farm.status()["children"]
                 if child["kind"] in ("worker", "encoder")
             ]
-            descriptors, pools = _facts(pids)
+            descriptors, maps = _facts(pids)
             threads = sum(psutil.Process(pid).num_threads() for pid in pids)
             rss = sum(psutil.Process(pid).memory_info().rss for pid in pids)
-            return descriptors, pools, threads, _memory_used(), rss
+            return descriptors, maps, threads, _memory_used(), rss
 
         rounds(2, "w")
         first = facts()
@@ -233,7 +226,7 @@ def _kill_all(scene: Scene, table: Table) -> None:
         psutil.wait_procs(processes, 10)
     left = sorted(name for name in os.listdir("/dev/shm") if "tfarm" in name)
     table.check("in /dev/shm after kill -9 of everything", str(left), not left)
-    mapped = sum("memfd:tfarm-pictures" in _maps(pid) for pid in psutil.pids())
+    mapped = sum(pools(pid) > 0 for pid in psutil.pids())
     table.check("processes that map a pool then", str(mapped), not mapped)
     before = contexts()
     with RunningFarm(config, log) as farm, Fleet(scene.clip.tags, scene.clip.length_ms) as fleet:
@@ -242,10 +235,3 @@ def _kill_all(scene: Scene, table: Table) -> None:
         mine = {uuid: count - before[uuid] for uuid, count in contexts().items()}
         wanted = {uuid: int(uuid in scene.gpus) for uuid in mine}
         table.check("contexts then", str(list(mine.values())), mine == wanted)
-
-
-def _maps(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/maps").read_text()
-    except OSError:
-        return ""

@@ -16,7 +16,7 @@ from tests.e2e.test_recovery import longest_silence, pid_of, started
 from tests.kit.clients import Player, Publisher
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
-from tests.kit.process_facts import descriptors
+from tests.kit.process_facts import descriptors, pools
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -41,11 +41,6 @@ def wait_for_encoders(farm: Farm, *, beside: int = 0) -> dict[str, int]:
 
     until(are_up, 15, "two encoder processes")
     return encoders(farm)
-
-
-def pools(pid: int) -> int:
-    """Mapped pools of a process."""
-    return Path(f"/proc/{pid}/maps").read_text().count("memfd:tfarm-pictures")
 
 
 def assert_in_order(player: Player, *, most_lost_ms: float) -> None:

@@ -8,7 +8,7 @@ than its limit allows. Each fault is a function of a module beside this one that
 import sys
 from collections.abc import Callable
 
-from tests.faults import connections, kills, media, overload, processes, scene
+from tests.faults import connections, encoders, kills, media, overload, processes, scene
 from tests.faults.scene import Result
 from tests.kit.measured_table import MeasuredTable, holds, with_note
 
@@ -25,6 +25,9 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     processes.kill_one_egress,
     processes.kill_one_ingest,
     kills.kill_at_random,
+    encoders.kill_encoder,
+    encoders.stop_encoder,
+    encoders.encoders_come_and_go,
     processes.drain_device,
     overload.overload,
     media.publisher_vanishes,

@@ -12,7 +12,7 @@ from tests.faults.scene import KEYS, PLAYERS_A_STREAM, Result, Scene, seen_by
 from tests.kit.waiting import until
 
 
-def _await_pictures(scene: Scene, keys: list[str], since_s: float, timeout: float = 15.0) -> None:
+def await_pictures(scene: Scene, keys: list[str], since_s: float, timeout: float = 15.0) -> None:
     """Until every player of these streams has had a picture a second after the fault or later."""
 
     def all_go_on() -> bool:
@@ -32,7 +32,7 @@ def _worker_with_streams(scene: Scene) -> tuple[str, list[str]]:
     return worker, by_worker[worker]
 
 
-def _usual_wait_s(scene: Scene, keys: list[str], since_s: float) -> float:
+def usual_wait_s(scene: Scene, keys: list[str], since_s: float) -> float:
     """The longest time without a picture, the median of the players.
 
     No player can have waited longer for its first new one, whatever that is told by.
@@ -46,9 +46,9 @@ def kill_worker() -> Result:
         pid = scene.pid(worker)
         at = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        _await_pictures(scene, hit, at)
+        await_pictures(scene, hit, at)
         row = scene.judge("kill -9 a worker", hit, at, is_new_session=True)
-        wait_s = _usual_wait_s(scene, hit, at)
+        wait_s = usual_wait_s(scene, hit, at)
     row.limit = "0 players disconnected, first new frame and wait ≤ 1.0 s, others lose 0"
     row.note = f"the median player waited {wait_s:.2f} s for a picture"
     row.ok = (
@@ -70,9 +70,9 @@ def stop_worker() -> Result:
         process.suspend()
         until(lambda: not process.is_running(), 8, "the stopped worker is killed", every=0.01)
         found_s = time.monotonic() - at
-        _await_pictures(scene, hit, at)
+        await_pictures(scene, hit, at)
         row = scene.judge("SIGSTOP a worker", hit, at, is_new_session=True)
-        wait_s = _usual_wait_s(scene, hit, at)
+        wait_s = usual_wait_s(scene, hit, at)
     row.limit = "seen ≤ 2 s, then first new frame ≤ 1.0 s, 0 disconnected, others lose 0"
     row.note = f"seen after {found_s:.2f} s, the median player waited {wait_s:.2f} s for a picture"
     row.ok = (
@@ -93,7 +93,7 @@ def kill_worker_twice() -> Result:
         worker, hit = _worker_with_streams(scene)
         first = time.monotonic()
         os.kill(scene.pid(worker), signal.SIGKILL)
-        _await_pictures(scene, hit, first)
+        await_pictures(scene, hit, first)
         streams = scene.farm.streams()
         workers = {str(streams[key]["worker"]) for key in hit}
         pids = [scene.pid(name) for name in workers]
@@ -101,7 +101,7 @@ def kill_worker_twice() -> Result:
         at = time.monotonic()
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        _await_pictures(scene, hit, at, 25)
+        await_pictures(scene, hit, at, 25)
         row = scene.judge("kill -9 the worker of its streams again", hit, at, is_new_session=True)
         row.note = "then on " + ", ".join(sorted(scene.by_worker()))
     row.limit = "0 disconnected, others lose 0"
@@ -120,7 +120,7 @@ def kill_worker_of_the_absent() -> Result:
         aboard = scene.by_worker()[worker]
         at = time.monotonic()
         os.kill(scene.pid(worker), signal.SIGKILL)
-        _await_pictures(scene, aboard, at)
+        await_pictures(scene, aboard, at)
         row = scene.judge("kill -9 a worker while a publisher is away", aboard, at)
         waits = [s.longest_wait_s for s in scene.seen([hit], at)]
         firsts = [s.first_new for s in scene.seen([hit], at)]
@@ -149,7 +149,7 @@ def kill_supervisor() -> Result:
         supervisor.wait()
         time.sleep(2.0)
         scene.farm.start()
-        _await_pictures(scene, list(KEYS), at)
+        await_pictures(scene, list(KEYS), at)
         row = scene.judge("kill -9 the supervisor, start anew", KEYS, at)
         after = {p.pid for p in scene.farm.processes()}
         row.note = "all children adopted" if before <= after else "CHILDREN LOST"
@@ -198,7 +198,7 @@ def kill_egress() -> Result:
         sent = {key: p.losses for key, p in scene.load.publishers.items()}
         at = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        _await_pictures(scene, list(KEYS), at)
+        await_pictures(scene, list(KEYS), at)
         row = scene.judge("kill -9 egress; players reconnect", KEYS, at)
         splice = [key for key, p in scene.load.publishers.items() if p.losses != sent[key]]
     row.limit = "publishers untouched, a player has picture ≤ 1.5 s after the kill"
@@ -217,7 +217,7 @@ def kill_one_egress() -> Result:
         ports = {name: _peer_ports(pid) for name, pid in pids.items()}
         at = time.monotonic()
         os.kill(pids[names[0]], signal.SIGKILL)
-        _await_pictures(scene, list(KEYS), at)
+        await_pictures(scene, list(KEYS), at)
         theirs = [p for p in scene.load.players if p.ports[0] in ports[names[0]]]
         others = [p for p in scene.load.players if p.ports[0] in ports[names[1]]]
         assert theirs, "players of the egress that is killed"
@@ -254,7 +254,7 @@ def kill_one_ingest() -> Result:
         hit = by_ingest[ingest]
         at = time.monotonic()
         os.kill(scene.pid(ingest), signal.SIGKILL)
-        _await_pictures(scene, list(KEYS), at)
+        await_pictures(scene, list(KEYS), at)
         row = scene.judge("kill -9 one of two ingests; its publishers reconnect", hit, at)
         waits = []
         for key in hit:
@@ -288,7 +288,7 @@ def kill_ingest() -> Result:
         pid = scene.pid("ingest")
         at = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        _await_pictures(scene, list(KEYS), at)
+        await_pictures(scene, list(KEYS), at)
         row = scene.judge("kill -9 ingest; publishers reconnect", KEYS, at)
         waits = []
         for key in KEYS:

@@ -1,4 +1,4 @@
-"""What Linux says of a process: its open files and its memory."""
+"""What Linux says of a process: its open files, its memory, the pictures' pools that it maps."""
 
 from pathlib import Path
 
@@ -14,3 +14,11 @@ def pss_bytes(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     raise AssertionError("no Pss in smaps_rollup")
+
+
+def pools(pid: int) -> int:
+    """How many pools of scaled pictures it maps; 0 of one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/maps").read_text().count("memfd:tfarm-pictures")
+    except OSError:
+        return 0

@@ -18,8 +18,10 @@ from api import changes, reads
 from api.access import Access, Granted
 from api.document import find_stream, published, real_name
 from api.events import EventLog
+from api.exposition import expose
 from api.farm_link import FarmLink, SupervisorAway
 from api.http_messages import body_of, dump, json_response, query_of
+from api.metrics import samples
 from api.openapi import describe
 from api.operations import (
     DESCRIPTION,
@@ -56,9 +58,9 @@ class Answers:
         self.settings = Settings()
         self._link = link
         self._questions = questions
-        self._totals = Totals()
+        self._totals = Totals(time.time())
         self._events = EventLog(time.time())
-        link.on_status = self._on_status
+        link.listen(self._on_status, self._totals.observe)
         self._page = _Page(PAGE_FILE.read_bytes())
         self._version = version
         self._description = dump(describe(OPERATIONS, version))
@@ -79,7 +81,6 @@ class Answers:
         return self._answerers.get(operation.name, default)
 
     def _on_status(self, document: Mapping[str, Any]) -> None:
-        self._totals.observe(document)
         self._events.observe(published(document, shows_keys=False))
 
     async def _healthz(
@@ -118,17 +119,15 @@ class Answers:
     async def _metrics(
         self, operation: Operation, request: web.Request, granted: Granted
     ) -> web.StreamResponse:
-        from api.exposition import expose  # prometheus_client, where nobody scrapes not needed
-
         read_query(operation, query_of(request))
-        status = await self._link.status()
-        body, content_type = expose(
-            status.document,
+        known = await self._link.figures()
+        found = samples(
+            known.document,
             self._totals,
-            request.headers.get("Accept", ""),
-            is_current=status.is_current,
+            is_current=known.is_current,
             has_streams=self.settings.api.has_stream_metrics,
         )
+        body, content_type = expose(found, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _read(

@@ -1,9 +1,9 @@
 """The API's questions to the supervisor (IO: asyncio), over the child's control link.
 
 The status document is asked for when somebody wants it, at most once a second, and one question at
-a time whoever waits for the answer. It is kept: while a supervisor is replaced, what was known last
-is there, marked as old. Nothing is sent while no supervisor can be heard, so that no command waits
-for one that comes later.
+a time whoever waits for the answer; so are the figures for metrics. Both are kept: while a
+supervisor is replaced, what was known last is there, marked as old. Nothing is sent while no
+supervisor can be heard, so that no command waits for one that comes later.
 """
 
 import asyncio
@@ -11,13 +11,17 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
 from common.errors import TfarmError
 from common.ipc.command_messages import Answer, Command
+from common.ipc.figures import AS, FIGURES, FarmFigures, read_figures
 
 log = logging.getLogger("tfarm.api.farm_link")
+
+T = TypeVar("T")
 
 FRESH_S: Final = 1.0  # a document of this age is given out again
 ANSWER_S: Final = 5.0
@@ -30,21 +34,28 @@ class SupervisorAway(TfarmError):
 
 
 @dataclass(frozen=True, slots=True)
-class KnownStatus:
-    """The status document that is known."""
+class Known(Generic[T]):
+    """What is known of the farm: its status document, or its figures."""
 
-    document: Mapping[str, Any]
+    document: T
     is_current: bool
 
 
-@dataclass(slots=True)
-class _Kept:
-    document: Mapping[str, Any] = field(default_factory=dict)
-    asked_s: float = float("-inf")
+class _Kept(Generic[T]):
+    """What a question was answered last."""
+
+    def __init__(self, arguments: Mapping[str, str], read: Callable[[Any], T]) -> None:
+        """`read` gets the JSON document, and may raise TypeError."""
+        self.arguments = arguments
+        self.read = read
+        self.on_new: Callable[[T], object] = lambda document: None
+        self.document: T | None = None
+        self.asked_s = float("-inf")
+        self.refresh: asyncio.Task[None] | None = None
 
 
 class FarmLink:
-    """Commands and their answers; `on_status` is called with each new status document."""
+    """Commands and their answers."""
 
     def __init__(
         self,
@@ -53,14 +64,21 @@ class FarmLink:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`silent_s` says how long no supervisor has said anything."""
-        self.on_status: Callable[[Mapping[str, Any]], object] = lambda document: None
         self._send = send
         self._silent_s = silent_s
         self._clock = clock
         self._last_request = 0
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
-        self._kept = _Kept()
-        self._refresh: asyncio.Task[None] | None = None
+        self._status = _Kept[Mapping[str, Any]]({}, lambda document: document)
+        self._figures = _Kept({AS: FIGURES}, read_figures)
+
+    def listen(
+        self,
+        on_status: Callable[[Mapping[str, Any]], object],
+        on_figures: Callable[[FarmFigures], object],
+    ) -> None:
+        """Have these called with each new status document, and with new figures."""
+        self._status.on_new, self._figures.on_new = on_status, on_figures
 
     @property
     def is_supervised(self) -> bool:
@@ -89,21 +107,17 @@ class FarmLink:
         finally:
             del self._waiting[request_id]
 
-    async def status(self) -> KnownStatus:
+    async def status(self) -> Known[Mapping[str, Any]]:
         """The status document. Raises SupervisorAway where none was ever known."""
-        if self._clock() - self._kept.asked_s >= FRESH_S and self.is_supervised:
-            if self._refresh is None:
-                self._refresh = asyncio.get_running_loop().create_task(self._ask())
-                self._refresh.add_done_callback(self._on_refreshed)
-            await asyncio.wait({self._refresh})
-        if not self._kept.document:
-            raise SupervisorAway("no supervisor answers, and nothing is known yet")
-        is_current = self.is_supervised and self._clock() - self._kept.asked_s < 2 * ANSWER_S
-        return KnownStatus(self._kept.document, is_current)
+        return await self._known(self._status)
+
+    async def figures(self) -> Known[FarmFigures]:
+        """The figures for metrics. Raises SupervisorAway where none were ever known."""
+        return await self._known(self._figures)
 
     def expire(self) -> None:
-        """Ask anew for the next who wants the status."""
-        self._kept.asked_s = float("-inf")
+        """Ask anew for the next who wants to know something."""
+        self._status.asked_s = self._figures.asked_s = float("-inf")
 
     def on_answer(self, answer: Answer) -> None:
         """Take an answer of the supervisor's."""
@@ -113,7 +127,7 @@ class FarmLink:
 
     def on_new_supervisor(self) -> None:
         """Give up what an earlier supervisor was asked."""
-        self._kept.asked_s = float("-inf")
+        self.expire()
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(
@@ -121,21 +135,33 @@ class FarmLink:
                 )
 
     def close(self) -> None:
-        if self._refresh is not None:
-            self._refresh.cancel()
+        for refresh in (self._status.refresh, self._figures.refresh):
+            if refresh is not None:
+                refresh.cancel()
 
-    async def _ask(self) -> None:
+    async def _known(self, kept: "_Kept[T]") -> Known[T]:
+        if self._clock() - kept.asked_s >= FRESH_S and self.is_supervised:
+            if kept.refresh is None:
+                kept.refresh = asyncio.get_running_loop().create_task(self._ask(kept))
+                kept.refresh.add_done_callback(partial(self._on_refreshed, kept))
+            await asyncio.wait({kept.refresh})
+        if kept.document is None:
+            raise SupervisorAway("no supervisor answers, and nothing is known yet")
+        is_current = self.is_supervised and self._clock() - kept.asked_s < 2 * ANSWER_S
+        return Known(kept.document, is_current)
+
+    async def _ask(self, kept: "_Kept[T]") -> None:
         asked_s = self._clock()
         try:
-            answer = await self.command("status")
-            document = json.loads(answer.json)
-        except (SupervisorAway, ValueError) as error:
+            answer = await self.command("status", kept.arguments)
+            document = kept.read(json.loads(answer.json))
+        except (SupervisorAway, ValueError, TypeError) as error:
             log.debug("no status reason=%s", error)
             return
-        self._kept = _Kept(document, asked_s)
-        self.on_status(document)
+        kept.document, kept.asked_s = document, asked_s
+        kept.on_new(document)
 
-    def _on_refreshed(self, task: "asyncio.Task[None]") -> None:
-        self._refresh = None
+    def _on_refreshed(self, kept: "_Kept[T]", task: "asyncio.Task[None]") -> None:
+        kept.refresh = None
         if not task.cancelled() and task.exception() is not None:
             log.error("status not read", exc_info=task.exception())

@@ -1,4 +1,4 @@
-"""The farm's figures as Prometheus reads them. Pure.
+"""The farm's figures as Prometheus reads them, by family of samples. Pure.
 
 Names and units are as its conventions ask: base units, `_total` for what only grows. No label names
 a connection; a stream's label is what logs call it, never its key. `METRICS` is all there is,
@@ -7,17 +7,27 @@ docs/metrics.md has the same table, and a test compares them.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from enum import StrEnum
+from itertools import accumulate
+from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
-from api.totals import Totals
-from common.process.log import stream_label
+from api.totals import SUM, Totals
+from common.ipc.figures import FarmFigures
+from common.process.stage_times import DELAY_BOUNDS_S
 
 PREFIX: Final = "tfarm_"
 MAX_STREAMS: Final = 1_000  # with series of their own
+
+
+class Kind(StrEnum):
+    """What a metric's samples mean, as Prometheus has it."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"  # its samples end in `_total`
+    HISTOGRAM = "histogram"
+    SUMMARY = "summary"  # of quantiles alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +37,21 @@ class MetricSpec:
     name: str
     words: str
     labels: tuple[str, ...] = ()
-    is_counter: bool = False
+    kind: Kind = Kind.GAUGE
+
+    @property
+    def shown_name(self) -> str:
+        """As it is asked for; a histogram's samples have endings of their own."""
+        return PREFIX + self.name + ("_total" if self.kind is Kind.COUNTER else "")
 
 
 def _metric(name: str, words: str, *labels: str) -> MetricSpec:
-    return MetricSpec(name.removesuffix("_total"), words, labels, name.endswith("_total"))
+    kind = Kind.COUNTER if name.endswith("_total") else Kind.GAUGE
+    if "quantile" in labels:
+        kind = Kind.SUMMARY
+    elif "le" in labels:
+        kind = Kind.HISTOGRAM
+    return MetricSpec(name.removesuffix("_total"), words, labels, kind)
 
 
 METRICS: Final = (
@@ -58,17 +78,36 @@ METRICS: Final = (
         "place",
     ),
     _metric("decode_errors_total", "Coded pictures that did not decode.", "app"),
+    _metric("egress_bytes_total", "Bytes that players took.", "app", "rendition"),
     _metric(
         "stage_delay_seconds",
-        "How long a stage of the frame path takes, of the slowest "
-        "stream: quantiles over the last 10 to 20 s.",
+        "How long a stage of the frame path took, of all streams and processes.",
+        "stage",
+        "rendition",
+        "le",
+    ),
+    _metric(
+        "stage_delay_slowest_seconds",
+        "The same of the slowest stream: quantiles over the last 10 to 20 s.",
         "stage",
         "quantile",
     ),
     # who was refused, and the processes
-    _metric("refusals_total", "Publishers and players that were refused or cut off.", "reason"),
+    _metric(
+        "refusals_total",
+        "Publishers and players that were refused or cut off.",
+        "what",
+        "reason",
+        "cause",
+    ),
     _metric("bans", "Addresses, networks and streams that are banned."),
     _metric("child_restarts_total", "Processes that were started again.", "kind"),
+    _metric("hook_answers_total", "What hooks said of who asked; none: no answer.", "answer"),
+    _metric(
+        "hook_notices_total",
+        "What became of notices to hooks: taken, retried (sent again), lost.",
+        "outcome",
+    ),
     _metric("child_up", "1: the process is ready.", "child"),
     _metric("child_memory_bytes", "Proportional memory of a process (PSS).", "child"),
     _metric("child_cpu_ratio", "Cores that a process used over the last second.", "child"),
@@ -139,9 +178,8 @@ def with_metrics(text: str) -> str:
     """The document with its table of metrics written anew."""
     lines = ["| metric | kind | labels | says |", "|---|---|---|---|"]
     for family in METRICS:
-        name = PREFIX + family.name + ("_total" if family.is_counter else "")
-        kind = "counter" if family.is_counter else "gauge"
         labels = ", ".join(f"`{label}`" for label in family.labels)
+        name, kind = family.shown_name, family.kind.value
         lines.append(f"| `{name}` | {kind} | {labels} | {family.words} |")
     table = "\n".join(lines) + "\n"
     return _TABLE.sub(lambda _: table, text)
@@ -149,137 +187,153 @@ def with_metrics(text: str) -> str:
 
 _QUANTILES: Final = ("0.5", "0.99")
 _UP: Final = frozenset({"ready", "overloaded"})
-Row = tuple[str, Sequence[object], float]  # a family's name, labels, the value
+_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_INFINITE: Final = "+Inf"
+_BUCKETS: Final = (*map(repr, DELAY_BOUNDS_S), _INFINITE)
+
+# Of each family what follows its name: `{app="live"} 5`.
+Samples = Mapping[str, Iterable[str]]
 
 
-class FarmCollector:
-    """A collector of `prometheus_client`, of one document."""
+def samples(
+    figures: FarmFigures, totals: Totals, *, is_current: bool, has_streams: bool = True
+) -> Samples:
+    """All samples of a farm; `has_streams`: single streams have series of their own."""
+    found = _Samples()
+    _add_farm(found, figures, is_current=is_current)
+    _add_totals(found, totals)
+    _add_parts(found, figures)
+    if has_streams:
+        _add_streams(found, figures)
+    return found.lines
 
-    def __init__(
-        self,
-        document: Mapping[str, Any],
-        totals: Totals,
-        *,
-        is_current: bool,
-        has_streams: bool = True,
-    ) -> None:
-        """`has_streams`: single streams have series of their own."""
-        self._document = document
-        self._totals = totals
-        self._is_current = is_current
-        self._has_streams = has_streams
 
-    def collect(self) -> Iterable[Metric]:
-        """All metrics with their samples, those without any left out."""
-        rows: dict[str, list[tuple[list[str], float]]] = defaultdict(list)
-        parts = [self._farm(), self._totals_rows(), self._stages(), self._parts()]
-        if self._has_streams:
-            parts.append(self._streams())
-        for part in parts:
-            for name, labels, value in part:
-                rows[name].append(([str(label) for label in labels], value))
-        for family in METRICS:
-            if found := rows.get(family.name):
-                make = CounterMetricFamily if family.is_counter else GaugeMetricFamily
-                metric = make(PREFIX + family.name, family.words, labels=family.labels)
-                for labels, value in found:
-                    metric.add_metric(labels, value)
-                yield metric
+class _Samples:
+    """Those that were found so far."""
 
-    def _farm(self) -> Iterator[Row]:
-        document = self._document
-        is_ready = self._is_current and not (document["closed"] or document["no_room"])
-        yield "build_info", (document["version"],), 1
-        yield "supervised", (), self._is_current
-        yield "ready", (), is_ready
-        yield "start_time_seconds", (), document["since_unix"]
-        yield "queued_publishers", (), document["queued"]
-        yield "bans", (), len(document["bans"])
-        states = Counter((stream["app"], stream["state"]) for stream in document["streams"])
-        for app in document["apps"]:
-            states.setdefault((app, "live"), 0)
-        for labels, count in states.items():
-            yield "streams", labels, count
-        waiting: Counter[str] = Counter()
-        players: Counter[tuple[str, str, str]] = Counter()
-        for app, names in document["apps"].items():
-            waiting[app] += 0
-            for name in names:
-                players[app, "rtmp", name] += 0
-        for stream in document["streams"]:
-            waiting[stream["app"]] += stream["waiting_players"]
-            for rendition in stream["renditions"]:
-                players[stream["app"], "rtmp", rendition["name"]] += rendition["players"]
-        for app, count in waiting.items():
-            yield "waiting_players", (app,), count
-        for labels3, count in players.items():
-            yield "players", labels3, count
+    def __init__(self) -> None:
+        self.lines: defaultdict[str, list[str]] = defaultdict(list)
 
-    def _totals_rows(self) -> Iterator[Row]:
-        names = {"restarts": "child_restarts"}
-        for (total, *labels), count in self._totals.sums.items():
-            yield names.get(total, total), labels, count
+    def add(self, name: str, value: float, **labels: object) -> None:
+        self.lines[name].append(f"{_braced(labels)} {float(value)}")
 
-    def _stages(self) -> Iterator[Row]:
-        """Of a stage of all renditions, the slowest stream's slowest rendition."""
-        slowest: dict[str, list[float]] = {}
-        for stream in self._document["streams"]:
-            for stage, times in stream["stages_ms"].items():
-                name = stage.partition(":")[0]
-                known = slowest.setdefault(name, [0.0] * len(times))
-                slowest[name] = [max(pair) for pair in zip(known, times, strict=False)]
-        for stage, times in slowest.items():
-            for quantile, ms in zip(_QUANTILES, times, strict=False):
-                yield "stage_delay_seconds", (stage, quantile), ms / 1000
 
-    def _parts(self) -> Iterator[Row]:
-        document = self._document
-        for child in (document["supervisor"], *document["children"]):
-            name = (child["name"],)
-            yield "child_up", name, child["state"] == "ready"
-            yield "child_memory_bytes", name, child["memory_bytes"]
-            yield "child_cpu_ratio", name, child["cpu_percent"] / 100
-        for device in document["devices"]:
-            name = (device["name"],)
-            yield "device_up", name, device["state"] in _UP
-            yield "device_streams", name, device["streams"]
-            yield "device_load", name, device["used"]
-            yield "device_capacity", name, device["capacity"]
-            yield "device_queue_seconds", name, device["queue_ms"] / 1000
-            if device.get("memory_bytes"):
-                yield "device_memory_bytes", name, device["memory_bytes"]
-                yield "device_memory_booked_bytes", name, device["memory_used"]
-            if use := device.get("use"):
-                for engine in ("compute", "decode", "encode"):
-                    yield "device_use_ratio", (*name, engine), use[engine]
-                yield "device_memory_used_bytes", name, use["memory_bytes"]
-            for engine, share in device.get("engines", {}).items():
-                yield "device_engine_ratio", (*name, engine), share
-        for resource, amounts in document["host"].items():
-            yield "host_used", (resource,), amounts["used"]
-            if amounts["capacity"] is not None:
-                yield "host_capacity", (resource,), amounts["capacity"]
+def _braced(labels: Mapping[str, object]) -> str:
+    return f"{{{_pairs(labels)}}}" if labels else ""
 
-    def _streams(self) -> Iterator[Row]:
-        for stream in self._document["streams"][:MAX_STREAMS]:
-            app = stream["app"]
-            label = stream_label(f"{app}/{stream['key']}")
-            names = (app, label)
-            facts = (stream[name] for name in ("state", "device", "width", "height", "codec"))
-            yield "stream_info", (*names, *facts), 1
-            yield "stream_source_bytes_per_second", names, stream["bitrate_bps"] / 8
-            yield "stream_source_frames_per_second", names, stream["fps"]
-            yield "stream_queue_seconds", names, stream["queue_ms"] / 1000
-            yield "stream_notices", names, len(stream["notices"])
-            if (skew_ms := stream.get("av_skew_ms")) is not None:
-                yield "stream_av_skew_seconds", names, skew_ms / 1000
-            for rendition in stream["renditions"]:
-                of = (*names, rendition["name"])
-                yield "stream_players", of, rendition["players"]
-                yield "stream_frames_per_second", of, rendition["fps"]
-                yield "stream_bytes_per_second", of, rendition["bitrate_bps"] / 8
-            for stage, times in stream["stages_ms"].items():
-                what, _, rendition_name = stage.partition(":")
-                if what == "total" and rendition_name:
-                    for quantile, ms in zip(_QUANTILES, times, strict=False):
-                        yield "stream_delay_seconds", (*names, rendition_name, quantile), ms / 1000
+
+def _pairs(labels: Mapping[str, object]) -> str:
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+
+
+def _escaped(value: object) -> str:
+    return str(value).translate(_ESCAPES)
+
+
+def _add_farm(found: _Samples, figures: FarmFigures, *, is_current: bool) -> None:
+    found.add("build_info", 1, version=figures.version)
+    found.add("supervised", is_current)
+    found.add("ready", is_current and figures.is_ready)
+    found.add("start_time_seconds", figures.since_unix)
+    found.add("queued_publishers", figures.queued)
+    found.add("bans", figures.bans)
+    states = Counter((stream.app, stream.state) for stream in figures.streams)
+    waiting: Counter[str] = Counter()
+    players: Counter[tuple[str, str]] = Counter()
+    for app, names in figures.apps.items():
+        states[app, "live"] += 0
+        waiting[app] += 0
+        for name in names:
+            players[app, name] += 0
+    for stream in figures.streams:
+        waiting[stream.app] += stream.waiting_players
+        for rendition in stream.renditions:
+            players[stream.app, rendition.name] += rendition.players
+    for (app, state), count in states.items():
+        found.add("streams", count, app=app, state=state)
+    for app, count in waiting.items():
+        found.add("waiting_players", count, app=app)
+    for (app, name), count in players.items():
+        found.add("players", count, app=app, protocol="rtmp", rendition=name)
+    for stage, times in figures.stages_ms.items():
+        for quantile, ms in zip(_QUANTILES, times, strict=False):
+            found.add("stage_delay_slowest_seconds", ms / 1000, stage=stage, quantile=quantile)
+
+
+def _add_totals(found: _Samples, totals: Totals) -> None:
+    histograms: defaultdict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
+    for (name, *labels), count in totals.sums.items():
+        if name == "stage_delay":
+            histograms[tuple(labels[:-1])][labels[-1]] = count
+        else:
+            named = dict(zip(_COUNTED[name], labels, strict=True))
+            found.add(name, count, **named)
+    for (stage, rendition), counts in histograms.items():
+        pairs = _pairs({"stage": stage, "rendition": rendition})
+        lines = found.lines["stage_delay_seconds"]
+        summed = list(accumulate(counts.get(str(i), 0) for i in range(len(_BUCKETS))))
+        for bound, count in zip(_BUCKETS, summed, strict=True):
+            lines.append(f'_bucket{{{pairs},le="{bound}"}} {count:.0f}')
+        lines.append(f"_count{{{pairs}}} {summed[-1]:.0f}")
+        lines.append(f"_sum{{{pairs}}} {counts.get(SUM, 0)}")
+
+
+_COUNTED: Final = {family.name: family.labels for family in METRICS if family.kind is Kind.COUNTER}
+
+
+def _add_parts(found: _Samples, figures: FarmFigures) -> None:
+    """Processes and devices."""
+    for child in figures.children:
+        found.add("child_up", child.is_ready, child=child.name)
+        found.add("child_memory_bytes", child.memory_bytes, child=child.name)
+        found.add("child_cpu_ratio", child.cpu_percent / 100, child=child.name)
+    for device in figures.devices:
+        name = device["name"]
+        found.add("device_up", device["state"] in _UP, device=name)
+        found.add("device_streams", device["streams"], device=name)
+        found.add("device_load", device["used"], device=name)
+        found.add("device_capacity", device["capacity"], device=name)
+        found.add("device_queue_seconds", device["queue_ms"] / 1000, device=name)
+        if device["memory_bytes"]:
+            found.add("device_memory_bytes", device["memory_bytes"], device=name)
+            found.add("device_memory_booked_bytes", device["memory_used"], device=name)
+        if use := device["use"]:
+            for engine in ("compute", "decode", "encode"):
+                found.add("device_use_ratio", use[engine], device=name, engine=engine)
+            found.add("device_memory_used_bytes", use["memory_bytes"], device=name)
+        for engine, share in device["engines"].items():
+            found.add("device_engine_ratio", share, device=name, engine=engine)
+    for resource, amounts in figures.host.items():
+        if (used := amounts["used"]) is not None:
+            found.add("host_used", used, resource=resource)
+        if (capacity := amounts["capacity"]) is not None:
+            found.add("host_capacity", capacity, resource=resource)
+
+
+def _add_streams(found: _Samples, figures: FarmFigures) -> None:
+    """Single streams, by far the most samples: written in one go each."""
+    lines = found.lines
+    infos, notices = lines["stream_info"], lines["stream_notices"]
+    sent, rates = lines["stream_source_bytes_per_second"], lines["stream_source_frames_per_second"]
+    queues, skews = lines["stream_queue_seconds"], lines["stream_av_skew_seconds"]
+    players, delays = lines["stream_players"], lines["stream_delay_seconds"]
+    made, sizes = lines["stream_frames_per_second"], lines["stream_bytes_per_second"]
+    for stream in figures.streams[:MAX_STREAMS]:
+        pairs = _pairs({"app": stream.app, "stream": stream.label})
+        facts = {name: getattr(stream, name) for name in _FACTS}
+        infos.append(f"{{{pairs},{_pairs(facts)}}} 1")
+        sent.append(f"{{{pairs}}} {stream.bitrate_bps / 8:.0f}")
+        rates.append(f"{{{pairs}}} {stream.fps:.2f}")
+        queues.append(f"{{{pairs}}} {stream.queue_ms / 1000:.4f}")
+        notices.append(f"{{{pairs}}} {stream.notices}")
+        skews.append(f"{{{pairs}}} {stream.av_skew_ms / 1000:.3f}")
+        for name, playing, fps, bitrate_bps, delays_ms in stream.renditions:
+            of = f'{{{pairs},rendition="{_escaped(name)}"'
+            players.append(f"{of}}} {playing}")
+            made.append(f"{of}}} {fps:.2f}")
+            sizes.append(f"{of}}} {bitrate_bps / 8:.0f}")
+            for quantile, ms in zip(_QUANTILES, delays_ms, strict=False):
+                delays.append(f'{of},quantile="{quantile}"}} {ms / 1000:.5f}')
+
+
+_FACTS: Final = ("state", "device", "width", "height", "codec")

@@ -1,67 +1,127 @@
-"""Counters that only grow, of streams that come and go. Pure.
+"""Counters that only grow, of streams and processes that come and go. Pure.
 
-The status document counts since each stream's start at each process, so its figures end with the
-stream, and begin anew where it is placed anew. Here they are summed: what a figure grew by since
-the last document is added to what its app has. What a stream counts between the last look and its
-end is not seen.
+The farm's figures count since each stream's start at each process, so they end with the stream, and
+begin anew where it is placed anew. Here they are summed: what a source's count grew by since the
+last look is added to what its app has. What a stream counts between the last look and its end is
+not seen.
+
+A source that is missing for a while, as all are while a supervisor is replaced, goes on where it
+was. A process that was started later than its farm begins at 0 with its first look: else all that
+was counted so far would seem to have come in one moment.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
+
+from common.ipc.figures import ChildFigures, FarmFigures, StreamFigures
 
 # Which total, and its labels: ("frames_encoded", "live", "720p").
 Total = tuple[str, ...]
-_Key = tuple[Hashable, ...]
+Counts = Mapping[Total, float]
+SUM: Final = "sum"  # of a histogram, beside its buckets
+LATER_S: Final = 30.0  # than its farm
+KEPT_LOOKS: Final = 40  # at least half as many a source that is missing is remembered
 
 
 class Totals:
     """The sums of one farm, as far as this process has seen it."""
 
-    def __init__(self) -> None:
-        self.sums: Counter[Total] = Counter()
-        self._last: dict[_Key, int] = {}
+    def __init__(self, began_unix: float = float("-inf")) -> None:
+        """`began_unix` is when this process was started."""
+        self.sums: defaultdict[Total, float] = defaultdict(float)
+        self._began_unix = began_unix
+        self._last: dict[Hashable, Counts] = {}
+        self._missing: dict[Hashable, Counts] = {}  # since the last time that it was turned over …
+        self._missing_before: dict[Hashable, Counts] = {}  # … and since the time before that
+        self._looks = 0
 
-    def observe(self, document: Mapping[str, Any]) -> None:
-        """Take a newer document in."""
-        last, found = self._last, {}
-        for total, key, count in _counts(document):
-            found[key] = count
-            before = last.get(key, 0)
-            # Less than before: whoever counts began anew.
-            self.sums[total] += count - before if count >= before else count
+    def observe(self, figures: FarmFigures) -> None:
+        """Take newer figures in."""
+        self._looks += 1
+        if self._looks % (KEPT_LOOKS // 2) == 0:
+            self._missing_before, self._missing = self._missing, {}
+        found: dict[Hashable, Counts] = {}
+        for source, counts in _sources(figures):
+            before = self._last.pop(source, None)
+            if before is None:
+                before = self._missing.pop(source, None) or self._missing_before.pop(source, {})
+            found[source] = counts
+            if self._looks == 1 and self._began_unix - figures.since_unix > LATER_S:
+                before = counts
+            if counts != before:
+                self._add(counts, before)
+        self._missing |= self._last
         self._last = found
 
+    def _add(self, counts: Counts, before: Counts) -> None:
+        sums = self.sums
+        for total, count in counts.items():
+            known = before.get(total, 0)
+            # Less than before: whoever counts began anew.
+            sums[total] += count - known if count >= known else count
 
-# What a stream's publisher counts, and what its worker does.
-_OF_PUBLISHER: Final = {"frames": "frames_received", "bytes": "ingest_bytes"}
-_OF_WORKER: Final = {"frames_decoded": "frames_decoded", "decode_errors": "decode_errors"}
-_DROPPED: Final = {"dropped_by_worker": "worker", "dropped_by_renditions": "rendition"}
+
+def _sources(figures: FarmFigures) -> Iterator[tuple[Hashable, Counts]]:
+    """Everyone who counts, and what."""
+    for stream in figures.streams:
+        yield from _of_stream(stream)
+    for child in figures.children:
+        yield from _of_child(child)
+    refused: dict[Total, float] = {
+        ("refusals", what, why, cause): times for what, why, cause, times in figures.refused
+    }
+    yield "refused", refused
 
 
-def _counts(document: Mapping[str, Any]) -> Iterator[tuple[Total, _Key, int]]:
-    """Every count with the total that it belongs to, and who counts it."""
-    for stream in document["streams"]:
-        app, name = stream["app"], (stream["app"], stream["key"])
-        at_ingest = (*name, stream["since_unix"])
-        at_worker = (*name, stream["worker"], stream["generation"])
-        for field, total in _OF_PUBLISHER.items():
-            yield (total, app), (total, *at_ingest), stream.get(field, 0)
-        for place, count in stream["dropped"].items():
-            yield ("frames_dropped", app, place), ("dropped", place, *at_ingest), count
-        for field, total in _OF_WORKER.items():
-            yield (total, app), (total, *at_worker), stream[field]
-        for field, place in _DROPPED.items():
-            total = "frames_dropped"
-            yield (total, app, place), (total, place, *at_worker), stream[field]
-        for rendition in stream["renditions"]:
-            made = rendition["name"]
-            if made != "source":
-                key = ("encoded", made, *at_worker)
-                yield ("frames_encoded", app, made), key, rendition["frames"]
-            missed = rendition["dropped_to_players"]
-            yield ("frames_dropped", app, "player"), ("missed", made, *name), missed
-    for reason, count in document["refused"].items():
-        yield ("refusals", reason), ("refused", reason), count
-    for child in document["children"]:
-        yield ("restarts", child["kind"]), ("restarts", child["name"]), child["restarts"]
+def _of_stream(stream: StreamFigures) -> Iterator[tuple[Hashable, Counts]]:
+    app, label = stream.app, stream.label
+    if (received := stream.received) is not None:
+        counts: dict[Total, float] = {
+            ("frames_received", app): received.frames,
+            ("ingest_bytes", app): received.bytes,
+        }
+        for place, count in received.dropped.items():
+            counts["frames_dropped", app, place] = count
+        yield (label, received.since), counts
+    if (made := stream.made) is not None:
+        counts = {
+            ("frames_decoded", app): made.frames_decoded,
+            ("decode_errors", app): made.decode_errors,
+            ("frames_dropped", app, "worker"): made.dropped,
+            ("frames_dropped", app, "rendition"): made.dropped_by_renditions,
+        }
+        for rendition, count in made.frames.items():
+            counts["frames_encoded", app, rendition] = count
+        yield (label, made.since), counts
+    for since, rendition, dropped, sent_bytes in stream.served:
+        counts = {
+            ("frames_dropped", app, "player"): dropped,
+            ("egress_bytes", app, rendition): sent_bytes,
+        }
+        yield (label, since, rendition), counts
+
+
+_HOOKS: Final[Mapping[str, Total]] = {
+    "allowed": ("hook_answers", "allowed"),
+    "denied": ("hook_answers", "denied"),
+    "without an answer": ("hook_answers", "none"),
+    "notices taken": ("hook_notices", "taken"),
+    "notices sent again": ("hook_notices", "retried"),
+    "notices lost": ("hook_notices", "lost"),
+}
+
+
+def _of_child(child: ChildFigures) -> Iterator[tuple[Hashable, Counts]]:
+    if child.kind == "hooks":
+        found = {total: child.counters.get(name, 0) for name, total in _HOOKS.items()}
+        yield (child.name, "hooks", child.since), found
+    # of the supervisor's own count: it has none of itself
+    yield (child.name, "restarts"), {("child_restarts", child.kind): child.restarts}
+    if child.delays:
+        counts: dict[Total, float] = {}
+        for stage, rendition, buckets, seconds in child.delays:
+            for index, count in enumerate(buckets):
+                counts["stage_delay", stage, rendition, str(index)] = count
+            counts["stage_delay", stage, rendition, SUM] = seconds
+        yield (child.name, "delays", child.since), counts

@@ -46,6 +46,7 @@ class Audience:
 
     players: int
     dropped: int  # tags that they missed because they were slow
+    sent_bytes: int = 0  # to them, and to those who left; as the protocol has it
 
 
 @dataclass(frozen=True, slots=True)

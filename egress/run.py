@@ -62,7 +62,8 @@ log = logging.getLogger("tfarm.egress.run")
 # Every way out of an egress: another one is a folder and a line here.
 OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (RtmpOutput,)
 
-TICK_S = 0.5  # what is due sooner has a timer of its own
+TICK_S = 0.5
+QUIET_TICK_S = 1.0  # without a stream; what is due sooner has a timer of its own
 CHECK_S = 1.0  # between looks for viewers who take nothing
 
 
@@ -82,14 +83,13 @@ class EgressServer:
         self._hooks = ViewerHooks(process.send, time.monotonic, time.time)
         self._scheduler = FlushScheduler(self._loop, time.monotonic, self._waiting)
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
-        self._unreadable = 0
+        self._unreadable, self._checked_s = 0, 0.0
         self._lines = RateLimit()
         self._denials = PeerLines()
         self._output_faults = RateLimit(burst=1, interval_s=60.0)  # a look is due every second
         # A publisher may come and go in a loop; a farm that starts has many at once.
         self._stream_lines = RateLimit(burst=200, interval_s=0.2)
         self._openings = OpeningLines()
-        self._checked_s = 0.0
         self._listener = process.listener("tags", self._on_frames, self._scheduler.flush_due)
         context = OutputContext(
             child=process.child,
@@ -114,6 +114,7 @@ class EgressServer:
             **sockets,  # type: ignore[arg-type]  # of its fields these are addresses alone
         )
         self.configure(Settings())
+        process.is_idle = lambda: self._streams.are_none
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._tick_forever(),)
@@ -237,7 +238,7 @@ class EgressServer:
 
     async def _tick_forever(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(QUIET_TICK_S if self._streams.are_none else TICK_S)
             now = time.monotonic()
             self._streams.expire(now)
             self._log_openings(self._openings.due(now), now)
@@ -263,7 +264,7 @@ class EgressServer:
         if self._waiting:
             self._waiting.on_stream(stream.stream_id)
         due = stream.due_at()
-        if due is not None and due < now + TICK_S and self._soon.get(stream.stream_id) != due:
+        if due is not None and due < now + QUIET_TICK_S and self._soon.get(stream.stream_id) != due:
             self._soon[stream.stream_id] = due
             self._loop.call_later(max(0.001, due - now), self._tick_again, stream)
 
@@ -312,12 +313,12 @@ class EgressServer:
             "queued": self._streams.queued,
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }
-        is_one_of_several = self.settings.egress.processes > 1
         return self._process.new_heartbeat(
             served=self._served(),
             counters=counters,
-            address_usage=self._by_address.usage() if is_one_of_several else {},
+            address_usage=self._by_address.usage() if self.settings.egress.processes > 1 else {},
             refusals=self._refusals.take(),
+            delays=self._streams.delays.reported(time.monotonic()),
         )
 
     def configure(self, settings: Settings) -> None:

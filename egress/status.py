@@ -55,4 +55,5 @@ def _rendition_status(
         players=sum(audience.players for audience in audiences),
         dropped=rendition.dropped + sum(audience.dropped for audience in audiences),
         last_pts_ms=rendition.last_pts_ms,
+        sent_bytes=rendition.sent_bytes + sum(audience.sent_bytes for audience in audiences),
     )

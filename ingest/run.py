@@ -49,6 +49,7 @@ log = logging.getLogger("tfarm.ingest.run")
 INPUTS: Sequence[Callable[[InputContext], Input]] = (RtmpInput,)
 
 IDLE_TICK_S = 0.5  # without a stream
+QUIET_TICK_S = 1.0  # without a connection
 LOOK_S = 1.0  # between looks for connections that were reset unseen
 STOP_S = 1.0  # for publishers to be answered, and for the last messages to leave
 FATAL_S = 0.3  # for the reason to reach the supervisor
@@ -101,14 +102,19 @@ class Ingest:
         for way_in in self._inputs:
             endpoints |= way_in.endpoints
         self._endpoint = Endpoint(process.child, process.boot_id, **endpoints)
+        process.is_idle = self._has_nothing_to_do
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._tick(),)
 
+    def _has_nothing_to_do(self) -> bool:
+        return not len(self._streams) and not any(way_in.connections for way_in in self._inputs)
+
     async def _tick(self) -> None:
         looked_s = now = 0.0
         while True:
-            tick_s = TICK_S if len(self._streams) else IDLE_TICK_S
+            tick_s = QUIET_TICK_S if self._has_nothing_to_do() else IDLE_TICK_S
+            tick_s = TICK_S if len(self._streams) else tick_s
             await asyncio.sleep(max(0.0, now + tick_s - time.monotonic()))
             now = time.monotonic()
             try:
@@ -165,6 +171,7 @@ class Ingest:
             },
             address_usage=self._admission.address_usage() if self._is_shared else {},
             refusals=self._streams.log.refusals.take(),
+            delays=self._streams.delays(time.monotonic()),
         )
 
     def configure(self, settings: Settings) -> None:

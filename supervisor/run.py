@@ -35,7 +35,7 @@ from common.process.unblocked import unblock
 from supervisor.commands.farm_report import FarmReport
 from supervisor.commands.reload import ReloadRefused, read_again
 from supervisor.commands.server import CommandServer
-from supervisor.commands.status_document import Json, summary
+from supervisor.commands.status_document import summary
 from supervisor.commands.table import COMMANDS
 from supervisor.executor import Executor
 from supervisor.farm.farm import Farm
@@ -103,7 +103,7 @@ class Supervisor:
         self.children = Children(
             run_dir, Listeners(self._on_up, self._on_down, lambda child: self._on_change(child))
         )
-        self._report = FarmReport(self.farm, self.children, self._launcher, run_dir, config_path)
+        self.report = FarmReport(self.farm, self.children, self._launcher, run_dir, config_path)
         commands = CommandServer(COMMANDS, self)
         handlers = self._on_hello, self._on_message, commands.handle
         self._control = Control(self._bus, run_dir, self._boot_id, self.children, *handlers)
@@ -111,8 +111,9 @@ class Supervisor:
         parts = self._control, self.children, self.farm, self._fail
         self._keeper = RunDirKeeper(run_dir, lock, *parts)
         self._executor = Executor(self.farm, self._control, self.children, self._launcher)
-        measure, is_idle = self._executor.measure, self.farm.state.is_idle
-        self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure, is_idle)
+        measure = self._executor.measure
+        idle = self.farm.state.is_idle, lambda: bool(self.farm.state.streams)
+        self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure, *idle)
         operator = BanFile(run_dir), self._control.asked_by
         self.operations = Operations(self.farm, self._executor.execute, self._loop.time, *operator)
 
@@ -138,7 +139,7 @@ class Supervisor:
                 )
                 await self._begin()
                 late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._announce_farm)
-                gpus = self._report.gpu_watch = watch_gpus(self._launcher.gpus, self._on_gpu_lost)
+                gpus = self.report.gpu_watch = watch_gpus(self._launcher.gpus, self._on_gpu_lost)
                 await self._stop.wait()
                 late.cancel()
                 if gpus is not None:
@@ -197,7 +198,7 @@ class Supervisor:
         while True:
             self._control.broadcast(SupervisorBeat(self._boot_id))
             self._systemd.beat()
-            self._report.sample()
+            self.report.sample()
             self._watchdog.check_memory()
             self._keeper.check(self._loop.time())
             self.operations.keep_bans()
@@ -339,8 +340,8 @@ class Supervisor:
         if self._is_announced or self._stop.is_set():
             return
         self._is_announced = True
-        self._announce(self._report.banner())
-        self._report.warn()
+        self._announce(self.report.banner())
+        self.report.warn()
         self._systemd.ready()
 
     def reload(self) -> tuple[bool, str]:
@@ -358,12 +359,8 @@ class Supervisor:
         self._start_further()
         self._executor.execute(self.farm.configure(self.settings, self._loop.time()))
         log.info("configuration reloaded file=%s changes=%s", self.config_path, result.words)
-        self._report.warn()
+        self.report.warn()
         return True, f"{self.config_path} is loaded; {result.words}"
-
-    def status(self) -> Json:
-        """The document of `tfarm status --json`."""
-        return self._report.status()
 
 
 def _endpoints(hellos: Mapping[ChildId, Hello]) -> tuple[Endpoint, ...]:

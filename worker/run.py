@@ -145,7 +145,11 @@ class Worker:
             "unreadable": self._counters["unreadable"] + self._listener.unreadable,
             "denied": self._listener.denied,
         }
-        return self._process.new_heartbeat(transcodes=self._status(), counters=counters)
+        return self._process.new_heartbeat(
+            transcodes=self._status(),
+            counters=counters,
+            delays=self._sessions.delays(time.monotonic()),
+        )
 
     def configure(self, settings: Settings) -> None:
         self.settings = settings

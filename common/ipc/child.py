@@ -93,7 +93,8 @@ class ChildProcess:
         self.boot_id = new_boot_id()
         self.bus = Bus()
         self.exit_code = ExitCode.OK
-        # The service's to set: True while it has nothing to do. Heartbeats come once a second then.
+        # The service's to set: True while it has nothing to do. Heartbeats answer the supervisor's
+        # then, once a second.
         self.is_idle: Callable[[], bool] = lambda: False
         self._run_dir = run_dir
         self._stopped = asyncio.Event()

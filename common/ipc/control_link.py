@@ -4,6 +4,9 @@ The child gives a `LinkOwner` (what it is, and its state as messages); the link 
 once and again whenever another supervisor answers, sends a `Heartbeat` every `heartbeat_s`, hands
 every other message to `on_message`, and calls `on_orphaned` when no supervisor has sent anything
 for `orphan_timeout_s`.
+
+A child with nothing to do answers the supervisor's beat with its own, so that both wake up once for
+the two; by itself it beats where no beat comes.
 """
 
 import asyncio
@@ -24,6 +27,7 @@ from common.process.log import RateLimit, more
 
 log = logging.getLogger("tfarm.common.ipc.control_link")
 
+UNANSWERED = 1.5  # beats of the supervisor after which an idle child beats by itself
 CONTROL_SOCKET = "control"  # file name in the run directory
 
 
@@ -94,6 +98,9 @@ class ControlLink:
         self._lines = RateLimit()
         self._last_message_s = clock()
         # The identity names the incarnation: a successor's messages never reach the dead one.
+        self._timer: asyncio.TimerHandle | None = None  # to the next heartbeat, while it runs
+        self._sent_s = clock()  # the last hello or heartbeat
+        self._over: asyncio.Future[None] | None = None  # done: `run` ends
         self._dealer: Receiver = bus.dealer(
             control_address(run_dir),
             peer_identity(child, boot_id, os.urandom(8).hex()),
@@ -115,18 +122,50 @@ class ControlLink:
 
     async def run(self) -> None:
         """Send hello and heartbeats, and watch for the supervisor, until cancelled."""
-        self.send(self._owner.hello())
-        while True:
-            await asyncio.sleep(HEARTBEAT_S if self._is_idle() else self._heartbeat_s)
-            silent_s = self._clock() - self._last_message_s
-            if silent_s > self._orphan_timeout_s:
-                log.error("no supervisor seconds=%.0f", silent_s)
-                self._owner.on_orphaned()
-                return
-            if self._supervisor is None:
-                self.send(self._owner.hello())
-            else:
-                self.send(self._owner.heartbeat())
+        self._over = asyncio.get_running_loop().create_future()
+        try:
+            self._say()
+            await self._over
+        finally:
+            self._over = None
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _say(self) -> None:
+        """Send a hello, or a heartbeat to who knows this child; the next one is due later."""
+        over = self._over
+        if over is None or over.done():
+            return
+        try:
+            is_known = self._supervisor is not None
+            self.send(self._owner.heartbeat() if is_known else self._owner.hello())
+        except Exception as error:  # it ends the process, whoever called
+            over.set_exception(error)
+            return
+        self._sent_s = self._clock()
+        wait_s = self._heartbeat_s
+        if self._is_idle():
+            wait_s = HEARTBEAT_S * UNANSWERED if is_known else HEARTBEAT_S
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = over.get_loop().call_later(wait_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        silent_s = self._clock() - self._last_message_s
+        if silent_s > self._orphan_timeout_s and self._over is not None:
+            log.error("no supervisor seconds=%.0f", silent_s)
+            self._owner.on_orphaned()
+            self._over.set_result(None)
+        else:
+            self._say()
+
+    def _on_beat(self, boot_id: BootId) -> None:
+        if boot_id != self._supervisor:
+            # a new supervisor: it knows nothing of us
+            self._supervisor = None
+            self.send(self._owner.hello())
+        elif self._is_idle() and self._clock() - self._sent_s >= HEARTBEAT_S / 2:
+            self._say()
 
     def _on_frames(self, frames: list[bytes]) -> None:
         try:
@@ -139,10 +178,7 @@ class ControlLink:
         self._last_message_s = self._clock()
         match message:
             case SupervisorBeat(boot_id):
-                if boot_id != self._supervisor:
-                    # a new supervisor: it knows nothing of us
-                    self._supervisor = None
-                    self.send(self._owner.hello())
+                self._on_beat(boot_id)
             case Welcome(boot_id):
                 self._supervisor = boot_id
                 self._owner.on_message(message, payloads)

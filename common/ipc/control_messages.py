@@ -20,6 +20,7 @@ from common.ipc.envelope import message
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.status_messages import AudioLevels, PublisherStatus, ServedStatus, TranscodeStatus
 from common.media.clock import ClockReference
+from common.process.stage_times import DelayCounts
 
 # ---- parts ------------------------------------------------------------------------------------
 
@@ -95,6 +96,9 @@ class Heartbeat:
     address_usage: dict[str, tuple[int, int]] = field(default_factory=dict)
     levels: tuple[AudioLevels, ...] = ()  # the audio child
     refusals: tuple[RefusalStatus, ...] = ()  # ingest and egress: since the last one
+    # How long the stages of the frame path took since the process began, by stage; "encode:720p"
+    # is of one rendition. Empty: as the last time.
+    delays: dict[str, DelayCounts] = field(default_factory=dict)
 
 
 @message("fatal")

@@ -46,6 +46,7 @@ WINDOW: Final = HIGH_WATER_MARK // 4  # ZeroMQ messages on the way: it counts wh
 TURN_BYTES: Final = 256 * 1024  # in one ZeroMQ message, but for a single larger one
 ACKNOWLEDGED_BYTES: Final = 1024 * 1024  # taken, and not acknowledged yet
 LOOK_S: Final = 1.0  # until the rest is acknowledged, and who has gone is seen
+QUIET_LOOK_S: Final = 10.0  # the same where nothing comes
 CONNECT_S: Final = 1.0  # that an announced peer is waited for
 RETRY_S: Final = 0.2  # until a link that broke is tried again; meanwhile every stream hears of it
 BATCH_S: Final = 0.2  # that a message sent batched waits at most
@@ -71,6 +72,11 @@ class Sender:
     @property
     def closed(self) -> bool:
         return self._closed
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """True if all that was taken has been acknowledged, and nothing waits."""
+        return not (self._messages or self.waiting)
 
     def answer(self, frames: Frames) -> bool:
         """Send it a small message; False: it takes none, now or any more. Answers are seldom."""
@@ -128,7 +134,8 @@ class MediaListener:
         self._senders: dict[bytes, Sender] = {}
         self._has_read = False
         self._receiver = bus.listener(address, self._take, self._on_turn)
-        self._timer = self._loop.call_later(LOOK_S, self._look)
+        self._is_quiet = True  # nothing has come since the last look
+        self._timer = self._loop.call_later(QUIET_LOOK_S, self._look)
 
     def listen_again(self) -> None:
         """Bind the socket once more if its file was removed. Raises OSError."""
@@ -160,6 +167,10 @@ class MediaListener:
 
     def _take(self, frames: list[bytes]) -> None:
         """One ZeroMQ message: who sends it, and its messages."""
+        if self._is_quiet:
+            self._is_quiet = False
+            self._timer.cancel()
+            self._timer = self._loop.call_later(LOOK_S, self._look)
         identity, pid = frames.pop(0), self._receiver.peer_pid
         sender = self._senders.get(identity)
         if sender is None or sender.pid != pid:  # a name is free again when its holder is gone
@@ -232,8 +243,14 @@ class MediaListener:
                 self._on_read()
 
     def _look(self) -> None:
-        """Acknowledge what there is; who takes no acknowledgement is gone."""
-        self._timer = self._loop.call_later(LOOK_S, self._look)
+        """Acknowledge what there is; who takes no acknowledgement is gone.
+
+        Where nothing has come, nobody is woken to be told so, but now and then.
+        """
+        senders = self._senders.values()
+        self._is_quiet = all(sender.is_acknowledged for sender in senders)
+        look_s = QUIET_LOOK_S if self._is_quiet else LOOK_S
+        self._timer = self._loop.call_later(look_s, self._look)
         until_s = self._loop.time() - UNKNOWN_S
         for identity, sender in tuple(self._senders.items()):
             if sender.waiting and sender.since_s < until_s:

@@ -36,6 +36,7 @@ class RenditionStatus:
     players: int = 0
     dropped: int = 0
     last_pts_ms: int | None = None
+    sent_bytes: int = 0  # to viewers, by who serves it
 
 
 @dataclass(frozen=True, slots=True)

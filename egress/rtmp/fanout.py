@@ -109,6 +109,7 @@ class Channel:
         self._on_empty = on_empty
         self._is_subscribed = False
         self._dropped = 0
+        self._sent_bytes = 0
         self._groups: dict[tuple[int, int], Group] = {}
         self._group_of: dict[Sink, tuple[int, int]] = {}
 
@@ -119,6 +120,10 @@ class Channel:
     def dropped(self) -> int:
         """Tags that players missed because they were slow, those who left included."""
         return self._dropped + sum(sink.player.dropped for sink in self.sinks())
+
+    def sent_bytes(self) -> int:
+        """What sockets of players have taken, of those who left too."""
+        return self._sent_bytes + sum(sink.player.sent_bytes for sink in self.sinks())
 
     def sinks(self) -> Sequence[Sink]:
         return (*self._group_of, *self.behind)
@@ -138,6 +143,7 @@ class Channel:
         """The player is gone or plays nothing more."""
         if sink in self.behind or sink in self._group_of:
             self._dropped += sink.player.dropped
+            self._sent_bytes += sink.player.sent_bytes
         self.behind.discard(sink)
         self._leave_group(sink)
         if not self.players:
@@ -227,12 +233,16 @@ class Channel:
             self.buffer.keep_still(kept.last_dts_ms.get(VIDEO))
 
     def _send(self, group: Group, data: bytes, entries: Sequence[Entry]) -> None:
+        size = len(data)
+        self._sent_bytes += size * len(group.peers)
         for sink, sent in group.send(data):
+            self._sent_bytes -= size
             self.step_out(sink)
             if isinstance(sent, OSError):
                 sink.player.leave(discard=True)
                 sink.on_broken(sent)
             else:
+                self._sent_bytes += sent
                 sink.player.fall_behind(data, sent, entries)
                 sink.on_queued()
 
@@ -264,7 +274,7 @@ class Channels:
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
         """The players of a stream's renditions."""
         return {
-            name: Audience(channel.players, channel.dropped())
+            name: Audience(channel.players, channel.dropped(), channel.sent_bytes())
             for name, channel in self._by_stream.get(stream_id, {}).items()
         }
 
@@ -273,6 +283,7 @@ class Channels:
         channels = self._by_stream.get(stream_id, {})
         if channels.get(name) is channel:
             channel.rendition.dropped += channel.dropped()
+            channel.rendition.sent_bytes += channel.sent_bytes()
             del channels[name]
             if not channels:
                 del self._by_stream[stream_id]

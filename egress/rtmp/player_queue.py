@@ -54,11 +54,12 @@ class Phase(Enum):
 class SendQueue:
     """References to bytes that wait for one socket, and how far the first of them are sent."""
 
-    __slots__ = ("_control_bytes", "_offset", "_queue", "_slack_ms", "_times")
+    __slots__ = ("_control_bytes", "_offset", "_queue", "_slack_ms", "_times", "sent_bytes")
 
     def __init__(self) -> None:
         self._queue: deque[_Item] = deque()
         self._offset = 0  # bytes of the first item that are sent
+        self.sent_bytes = 0  # out of this queue, since it began to play
         self._times: dict[int, deque[int]] = {VIDEO: deque(), AUDIO: deque()}  # of what is queued
         self._control_bytes = 0
         self._slack_ms = 0  # the GOP that a joiner was given at once is no lag
@@ -107,6 +108,7 @@ class SendQueue:
 
     def sent(self, count: int) -> None:
         """The socket took `count` bytes of `buffers`."""
+        self.sent_bytes += count
         count += self._offset
         queue = self._queue
         while queue and count >= len(queue[0].data):
@@ -181,7 +183,7 @@ class Player(SendQueue):
         with the sound.
         """
         self.kinds = EVERYTHING
-        self.dropped = 0
+        self.dropped = self.sent_bytes = 0
         self._gap = 0
         self._start = start
         self._message_stream_id = message_stream_id

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_messages import RenditionOpen, StreamClosed, StreamOpen
+from common.process.stage_times import StageDelays
 from egress.streams import demand
 from egress.streams.rendition import Rendition
 from egress.streams.senders import Senders, StreamMessage
@@ -68,6 +69,7 @@ class Streams:
         """
         self.by_id: dict[StreamId, Stream] = {}
         self.unplaced = 0  # messages that found no stream in time
+        self.delays = StageDelays()  # of all streams, also of those that have ended
         self.denied = 0  # messages of children that may not send them
         self._on_demand = on_demand
         self._on_sender = on_sender
@@ -97,7 +99,8 @@ class Streams:
         stream = self.by_id.get(message.stream_id)
         gone: tuple[Rendition, ...] = ()
         if stream is None:
-            stream = self.by_id[message.stream_id] = Stream(message, now, self._on_demand)
+            stream = Stream(message, now, self._on_demand, self.delays)
+            self.by_id[message.stream_id] = stream
         else:
             gone = stream.open(message, now)
         gone += self._take_queued(stream, now)
@@ -135,6 +138,11 @@ class Streams:
         for child, queue in tuple(self._queues.items()):
             while queue and queue[0].since_s + QUEUED_S <= now:
                 self._forget_oldest(child)
+
+    @property
+    def are_none(self) -> bool:
+        """True without a stream, and without media that waits for one."""
+        return not (self.by_id or self._queues)
 
     @property
     def queued(self) -> int:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from common.ipc.identity import StreamId
 from common.ipc.media_messages import HEADER, KEY, REPLAY
 from common.media.rates import Throughput
-from common.process.stage_times import StageTimes
+from common.process.stage_times import StageDelays, StageTimes
 from egress.streams.gop_buffer import GopBuffer
 from egress.streams.subscribers import Start, Subscriber, Subscribers
 from egress.streams.tag import AUDIO, DATA, VIDEO, Change, Config, PublisherInfo, Tag
@@ -92,8 +92,8 @@ class _Unflushed:
 class _Times:
     """How long pictures take on their way; those that nobody waits for are not counted."""
 
-    def __init__(self, name: str) -> None:
-        self.stages = StageTimes()
+    def __init__(self, name: str, delays: StageDelays | None) -> None:
+        self.stages = StageTimes(delays)
         self._transit_stage = f"transit:{name}"
         self._egress_stage = f"egress:{name}"
         self._total_stage = f"total:{name}"
@@ -131,8 +131,12 @@ class Rendition:
         audio_hold_s: float,
         flush_s: float,
         on_demand: Callable[[StreamId], object] = lambda _: None,
+        delays: StageDelays | None = None,
     ) -> None:
-        """`on_demand` is called when a first subscriber comes that nobody had waited for."""
+        """`on_demand` is called when a first subscriber comes that nobody had waited for.
+
+        `delays` are the process's.
+        """
         self.stream_id = stream_id
         self.name = name
         self.gop_buffer = GopBuffer()
@@ -141,11 +145,12 @@ class Rendition:
         self.frames = 0
         self.bytes = 0
         self.dropped = 0  # tags that no subscriber got
+        self.sent_bytes = 0  # to viewers who have left
         self.last_pts_ms: int | None = None
         self.demanded_since_s = inf  # tags sent before may have waited: they are not timed
         self.audio_hold_s = audio_hold_s
         self.flush_s = flush_s
-        self._times = _Times(name)
+        self._times = _Times(name, delays)
         self._is_transcoded = is_transcoded
         self._on_demand = on_demand
         self._subscribers = Subscribers(name)

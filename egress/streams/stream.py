@@ -26,6 +26,7 @@ from common.ipc.media_messages import (
     StreamOpen,
     Tags,
 )
+from common.process.stage_times import StageDelays
 from egress.streams.rendition import Rendition
 from egress.streams.source_time import SourceTime
 from egress.streams.tag import AUDIO, DATA, VIDEO, PublisherInfo, Tag, read_tags
@@ -111,8 +112,9 @@ class Stream:
         message: StreamOpen,
         now: float,
         on_demand: Callable[[StreamId], object] = lambda _: None,
+        delays: StageDelays | None = None,
     ) -> None:
-        """`on_demand` is passed on to each `Rendition`."""
+        """`on_demand` and `delays` are passed on to each `Rendition`."""
         self.stream_id: StreamId = message.stream_id
         self.generation: Generation = message.generation
         self.template: Template = message.template
@@ -134,7 +136,7 @@ class Stream:
         self._time = SourceTime(now)
         self._quiet_since = now  # since the last tag, or since it was opened
         self._publisher = PublisherInfo()
-        self._on_demand = on_demand
+        self._on_demand, self._delays = on_demand, delays
         self._make_renditions()
 
     def knows(self, generation: Generation) -> bool:
@@ -316,6 +318,7 @@ class Stream:
             audio_hold_s=0.0,
             flush_s=0.0,
             on_demand=self._on_demand,
+            delays=self._delays,
         )
         self.has_new_renditions = True
         rendition.begin(self._publisher)

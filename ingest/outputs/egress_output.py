@@ -25,7 +25,7 @@ from common.ipc.media_messages import (
     TagHeader,
 )
 from common.media.units import AudioUnit, DataUnit, VideoConfig, VideoUnit
-from common.process.stage_times import StageTimes
+from common.process.stage_times import StageDelays, StageTimes
 from ingest.outputs.outbox import EgressFeed, Peers
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_gop import GopItem, SourceGop
@@ -52,10 +52,11 @@ class EgressOutput:
         generation: Generation,
         peers: Peers,
         clock: Callable[[], float],
+        delays: StageDelays | None = None,
     ) -> None:
-        """`clock` is that of the times tags came at, CLOCK_MONOTONIC."""
+        """`clock` is that of the times tags came at, CLOCK_MONOTONIC. `delays`: of all streams."""
         self.generation = generation
-        self.stages = StageTimes()
+        self.stages = StageTimes(delays)
         self._clock = clock
         self._stream_id = stream_id
         self._peers = peers

@@ -16,6 +16,7 @@ from common.config.settings import Settings
 from common.ipc.control_messages import Placement
 from common.ipc.identity import StreamId
 from common.ipc.status_messages import PublisherStatus
+from common.process.stage_times import DelayCounts
 from ingest.outputs.outbox import Peers
 from ingest.streams.admission import (
     Admission,
@@ -191,6 +192,10 @@ class Streams:
 
     def statuses(self, now: float) -> tuple[PublisherStatus, ...]:
         return tuple(stream.status(now) for stream in self._streams.values())
+
+    def delays(self, now: float) -> dict[str, DelayCounts]:
+        """How long stages here took, of all streams; empty: as the last time."""
+        return self._context.delays.reported(now)
 
     def close(self, reason: str, now: float) -> None:
         """End everything: publishers get the reason, players too, by egress."""

@@ -15,6 +15,7 @@ from common.media.clock import ClockReference
 from common.media.gop_buffer import Kept
 from common.media.rates import Throughput
 from common.media.units import AudioConfig, AudioUnit, DataUnit, VideoConfig, VideoUnit
+from common.process.stage_times import StageDelays
 from ingest.doctor.source_counts import SourceCounts
 from ingest.outputs.egress_output import EgressOutput
 from ingest.outputs.outbox import Peers
@@ -40,11 +41,12 @@ class SourceMedia:
         timeline: Timeline,
         format: SourceFormatReporter,
         counts: SourceCounts,
+        delays: StageDelays | None = None,
     ) -> None:
-        """`clock` is CLOCK_MONOTONIC, to measure the time that is spent here."""
+        """`clock` is CLOCK_MONOTONIC, to measure the time that is spent here; `delays` has it."""
         self.gop = SourceGop()
         self.worker = WorkerOutput(stream_id, peers)
-        self.egress = EgressOutput(stream_id, generation, peers, clock)
+        self.egress = EgressOutput(stream_id, generation, peers, clock, delays)
         self.throughput = Throughput()
         self.counts = counts  # for the doctor
         self.omitted = OmittedTracks()

@@ -9,7 +9,7 @@ Pure but for the senders it is given: no sockets, no clock (`now` is CLOCK_MONOT
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from common.access.credentials import UNTOLD, Credentials
@@ -31,6 +31,7 @@ from common.media.clock import ClockReference
 from common.media.units import AudioConfig, VideoConfig
 from common.notices.doctor import Change
 from common.notices.notices import Notices
+from common.process.stage_times import StageDelays
 from ingest.doctor.source_doctor import SourceDoctor
 from ingest.doctor.source_figures import StreamFacts
 from ingest.outputs.outbox import Peers
@@ -61,6 +62,7 @@ class StreamContext:
     next_request: Callable[[], int]
     clock: Callable[[], float]  # CLOCK_MONOTONIC, to measure the time that is spent here
     unix_time: Callable[[], float]
+    delays: StageDelays = field(default_factory=StageDelays)  # of all streams
 
 
 class Stream:
@@ -81,9 +83,8 @@ class Stream:
         self._placed = placed
         self._report, self._clock = context.report, context.clock
         self._since_unix, self._unix_time = since_unix, context.unix_time
-        self._address = ""
         self.owner = Credentials()  # of the publisher, or of the last one
-        self._was_open = False  # egress knows it
+        self._address, self._was_open = "", False  # of the publisher; whether egress knows it
         self.absence: Absence | None = None  # while the stream is held
         self._format = SourceFormatReporter(
             self._report_format, context.next_request, self._report_estimate
@@ -96,6 +97,7 @@ class Stream:
             self.timeline,
             self._format,
             self.doctor.counts,
+            context.delays,
         )
 
     @property

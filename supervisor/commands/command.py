@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from common.ipc.figures import FarmFigures
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -16,7 +18,7 @@ class Reply:
 
     ok: bool
     text: str = ""
-    document: Mapping[str, Any] | None = None
+    document: Mapping[str, Any] | FarmFigures | None = None
 
 
 class Operated(Protocol):
@@ -49,13 +51,22 @@ class Operated(Protocol):
     def rebalance(self) -> str: ...
 
 
+class Reported(Protocol):
+    """What may be known of a farm."""
+
+    def status(self) -> dict[str, Any]: ...
+
+    def figures(self) -> FarmFigures: ...
+
+
 class RunningFarm(Protocol):
     """The supervisor, as commands see it."""
 
     @property
     def operations(self) -> Operated: ...
 
-    def status(self) -> dict[str, Any]: ...
+    @property
+    def report(self) -> Reported: ...
 
     def stop(self) -> None: ...
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from common.access.exposure import exposure, publishers_addresses
 from common.ipc.control_messages import DeviceInfo
+from common.ipc.figures import FarmFigures
 from common.ipc.identity import ChildId
 from common.ipc.kinds import KINDS
 from common.version import VERSION
 from supervisor.commands.banner import address_text, banner
+from supervisor.commands.figures import figures
 from supervisor.commands.invocation import tfarm_command
 from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.farm.farm import Farm
@@ -75,7 +77,14 @@ class FarmReport:
 
     def status(self) -> Json:
         """The document of `tfarm status --json`."""
-        facts = FarmFacts(
+        return snapshot(self._facts(), self._farm)
+
+    def figures(self) -> FarmFigures:
+        """The figures for the API's metrics."""
+        return figures(self._facts(), self._farm)
+
+    def _facts(self) -> FarmFacts:
+        return FarmFacts(
             version=VERSION,
             run_dir=str(self._run_dir),
             config=str(self._config_path or ""),
@@ -87,7 +96,6 @@ class FarmReport:
             listen=self._listening(),
             gpus=self._gpus(),
         )
-        return snapshot(facts, self._farm)
 
     def _gpus(self) -> dict[str, Json]:
         watch = self.gpu_watch

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.ipc.figures import AS, FIGURES
 from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
 from supervisor.commands.options import RunDir, fail, farm_dir
 
@@ -94,7 +95,9 @@ def _show(where: Path, selection: "Selection", renditions: bool | None, *, laten
 
 
 def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
-    return Reply(True, document=farm.status())
+    if arguments.get(AS) == FIGURES:
+        return Reply(True, document=farm.report.figures())
+    return Reply(True, document=farm.report.status())
 
 
 COMMAND = CommandSpec("status", run, answer, example="tfarm status --watch 'live/cam*'")

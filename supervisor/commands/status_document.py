@@ -20,6 +20,7 @@ from common.config.ladder import (
     Template,
     fit_ladder,
 )
+from common.config.settings import Settings
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import AudioLevels, RenditionStatus
 from supervisor.farm.audio_levels import levels
@@ -28,7 +29,7 @@ from supervisor.farm.farm import Farm
 from supervisor.farm.readiness import why_no_room
 from supervisor.farm.stream import Present, Stream
 from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource
-from supervisor.placement.fleet import Device
+from supervisor.placement.fleet import Device, Fleet
 
 Json = dict[str, Any]
 
@@ -77,22 +78,16 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "now_unix": facts.now_unix,
         "listen": {protocol: list(where) for protocol, where in facts.listen.items()},
         "warnings": list(filter(None, [exposure(state.settings, listening)])),
-        "apps": {t.name: list(t.rendition_names()) for t in state.settings.templates},
+        "apps": renditions_by_app(state.settings),
         "supervisor": _child(facts.supervisor, facts.now_s),
         "children": [
             _child(child, facts.now_s) | {"counters": _counters(farm, child.name)}
             for child in facts.children
         ],
-        "host": {
-            resource.value.replace(" ", "_"): {
-                "capacity": fleet.host.get(resource),
-                "used": round(fleet.used(resource), 2),
-            }
-            for resource in HOST_WIDE
-        },
+        "host": host_rows(fleet),
         "encoder_session_limit": _encoder_session_limit(farm, facts.now_s),
         "totals": _totals(farm),
-        "devices": [_device(farm, device, facts) for device in fleet.devices.values()],
+        "devices": [device_row(farm, device, facts) for device in fleet.devices.values()],
         "streams": [
             _stream(farm, stream, facts, sound.get(stream.stream_id))
             for stream in state.streams.values()
@@ -104,6 +99,22 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         **_kept_out(farm, facts),
         **_refusals(state.refusals),
         "decisions": _decisions(farm, facts),
+    }
+
+
+def renditions_by_app(settings: Settings) -> dict[str, list[str]]:
+    """The renditions of each app, with the source."""
+    return {template.name: list(template.rendition_names()) for template in settings.templates}
+
+
+def host_rows(fleet: Fleet) -> dict[str, dict[str, float | None]]:
+    """What devices share, by resource."""
+    return {
+        resource.value.replace(" ", "_"): {
+            "capacity": fleet.host.get(resource),
+            "used": round(fleet.used(resource), 2),
+        }
+        for resource in HOST_WIDE
     }
 
 
@@ -198,7 +209,8 @@ def _counters(farm: Farm, name: ChildId) -> dict[str, int]:
     return dict(beat.counters) if beat is not None else {}
 
 
-def _device(farm: Farm, device: Device, facts: FarmFacts) -> Json:
+def device_row(farm: Farm, device: Device, facts: FarmFacts) -> Json:
+    """A device, and what of it is booked."""
     fleet = farm.state.fleet
     child = farm.state.children.get(device.name)
     info = child.hello.device if child else None
@@ -298,7 +310,7 @@ def _stream(farm: Farm, stream: Stream, facts: FarmFacts, sound: AudioLevels | N
         "waiting_players": sum(s.waiting_players for s in stream.served.values()),
         "omitted": [{"name": entry.name, "reason": entry.reason} for entry in _omitted(stream)],
         "renditions": [_rendition(stream, name, served_as) for name, served_as in served.items()],
-        "stages_ms": _stages(stream),
+        "stages_ms": stage_quantiles(stream),
     }
 
 
@@ -345,7 +357,7 @@ def _not_fitting(template: Template, source: SourceFormat) -> tuple[OmittedRendi
     return fit_ladder(template, source).omitted
 
 
-def _stages(stream: Stream) -> dict[str, list[float]]:
+def stage_quantiles(stream: Stream) -> dict[str, list[float]]:
     """p50 and p99 of the frame path's stages; of several egresses, those of the slowest."""
     found: dict[str, list[float]] = {}
     for status in (stream.publisher, stream.transcode, *stream.served.values()):

@@ -173,7 +173,7 @@ class Farm:
     def child_up(self, hello: Hello, now: float) -> list[Action]:
         """A child's hello: of a new one, an adopted one, or one that says it again."""
         egresses = self.state.egresses  # before
-        self.state.children[hello.child] = Child(hello)
+        self.state.children[hello.child] = Child.of(hello, self.state.children.get(hello.child))
         match hello.child.kind:
             case "ingest":
                 routes = [*self._access_for(hello.child), *self._routes_for(hello.child)]

@@ -10,7 +10,10 @@ from supervisor.farm.state import FarmState
 
 def take_over(state: FarmState, child: ChildId, beat: Heartbeat, now: float) -> None:
     """Take over a heartbeat of a child that is up."""
-    state.children[child].heartbeat = beat
+    known = state.children[child]
+    known.heartbeat = beat
+    if beat.delays:
+        known.delays = beat.delays
     match child.kind:
         case "worker":
             for transcode in beat.transcodes:

@@ -9,7 +9,8 @@ Everything here can be made anew from the children's hellos.
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from common.access.peer_address import Networks, host_of, subscriber
 from common.access.refusals import MAX_KEPT, RefusalTable
@@ -18,6 +19,7 @@ from common.config.settings import Settings
 from common.ipc.control_messages import Heartbeat, Hello, Placement, ResumeTime
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
+from common.process.stage_times import DelayCounts
 from supervisor.farm.actions import Send
 from supervisor.farm.ban_list import BanList
 from supervisor.farm.kicks import Kicks
@@ -54,6 +56,13 @@ class Child:
 
     hello: Hello  # the last one
     heartbeat: Heartbeat | None = None  # likewise
+    delays: Mapping[str, DelayCounts] = field(default_factory=dict)  # the last that were reported
+
+    @classmethod
+    def of(cls, hello: Hello, known: "Child | None") -> "Child":
+        """The child of a hello, which the same incarnation may say again."""
+        is_again = known is not None and known.hello.boot_id == hello.boot_id
+        return cls(hello, delays=known.delays if known is not None and is_again else {})
 
 
 @dataclass(frozen=True, slots=True)

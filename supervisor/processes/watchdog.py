@@ -19,7 +19,8 @@ from supervisor.processes.proc_stat import read_thread_state, rss_bytes
 
 log = logging.getLogger("tfarm.supervisor.processes.watchdog")
 
-CHECK_S = 0.25  # between two checks of heartbeats
+CHECK_S = 0.25  # between two checks of heartbeats …
+IDLE_CHECK_S = 1.0  # … of a farm without streams
 
 
 class Watchdog:
@@ -31,11 +32,13 @@ class Watchdog:
         settings: Callable[[], WorkerSettings],
         on_memory: Callable[[ChildId, int], object],
         is_idle: Callable[[ChildId], bool] = lambda child: False,
+        has_streams: Callable[[], bool] = lambda: True,
     ) -> None:
         """`on_memory` gets the bytes of each child whose memory is limited, once a second.
 
         `is_idle` says of a child that it has nothing to do: its heartbeats are seldom.
         """
+        self._has_streams = has_streams
         self._is_idle = is_idle
         self._children = children
         self._on_memory = on_memory
@@ -60,8 +63,9 @@ class Watchdog:
         loop = asyncio.get_running_loop()
         clock = AwakeClock(2 * CHECK_S)
         while True:
-            await asyncio.sleep(CHECK_S)
-            awake_s = clock.tick(loop.time())
+            check_s = CHECK_S if self._has_streams() else IDLE_CHECK_S
+            await asyncio.sleep(check_s)
+            awake_s = clock.tick(loop.time(), 2 * check_s)
             try:
                 self._check_heartbeats(awake_s)
             except Exception:

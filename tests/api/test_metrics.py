@@ -5,31 +5,55 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics_families,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.exposition import expose
-from api.metrics import METRICS, PREFIX, with_metrics
+import api.metrics
+from api.exposition import asks_for_open_metrics, expose
+from api.metrics import METRICS, PREFIX, Kind, with_metrics
 from api.totals import Totals
+from common.ipc.figures import ChildFigures, Delays, FarmFigures
 from common.process.log import key_hash
+from common.process.stage_times import DELAY_BOUNDS_S
 from tests.api.test_reads import whole
+from tests.kit.farm_figures import figures_of
 from tests.kit.status_pages import farm_document, stream_row
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 __all__ = ["whole"]
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+COUNTS = (1, 2, *[0] * (len(DELAY_BOUNDS_S) - 2), 4)
 
 
-def samples(document: Any, **options: Any) -> Samples:
+def with_delays(figures: FarmFigures, counters: dict[str, int] | None = None) -> FarmFigures:
+    """These figures, with a worker that has delays, and with hooks."""
+    delays = [Delays("encode", "720p", COUNTS, 2.5)]
+    worker = ChildFigures("worker:cpu:7", "worker", "b1", True, 0, 1, 0.0, {}, delays)
+    hooks = ChildFigures("hooks:0", "hooks", "b2", True, 0, 1, 0.0, counters or {}, [])
+    return figures._replace(children=[*figures.children, worker, hooks])
+
+
+def exposed(figures: FarmFigures, accept: str = "", **options: Any) -> tuple[str, str]:
     totals = Totals()
-    totals.observe(document)
+    totals.observe(figures)
     body, kind = expose(
-        document, totals, "", **({"is_current": True, "has_streams": True} | options)
+        api.metrics.samples(figures, totals, **({"is_current": True} | options)), accept
     )
+    return body.decode(), kind
+
+
+def samples(found: Any, **options: Any) -> Samples:
+    figures = found if isinstance(found, FarmFigures) else figures_of(found)
+    body, kind = exposed(figures, **options)
     assert kind.startswith("text/plain")
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(body.decode())
+        for family in text_string_to_metric_families(body)
         for sample in family.samples
     }
 
@@ -54,6 +78,7 @@ def test_names_and_labels_are_as_the_conventions_ask(family: Any) -> None:
     assert all(re.fullmatch(r"[a-z]+", label) for label in family.labels)
     assert not {"address", "connection", "key", "id"} & set(family.labels)
     assert family.words.endswith(".")
+    assert not {'"', "\\", "\n"} & set(family.words)  # which would have to be escaped
 
 
 def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> None:
@@ -68,9 +93,29 @@ def test_every_metric_is_given_where_there_is_something_to_say(whole: Any) -> No
         | {"use": {"compute": 0.25, "decode": 0.5, "encode": 0.0, "memory_bytes": 1 << 21}}
         for device in document["devices"]
     ]
-    given = {name for name, _ in samples(document)}
-    wanted = {PREFIX + f.name + ("_total" if f.is_counter else "") for f in METRICS}
-    assert given == wanted
+    given = {name for name, _ in samples(with_delays(figures_of(document)))}
+    histogram = PREFIX + "stage_delay_seconds"
+    parts = {histogram + end for end in ("_bucket", "_count", "_sum")}
+    assert parts < given
+    assert given - parts | {histogram} == {family.shown_name for family in METRICS}
+
+
+def test_a_histogram_is_summed_up_to_its_last_bucket() -> None:
+    found = samples(with_delays(figures_of(farm_document())))
+    of = {"stage": "encode", "rendition": "720p"}
+    bounds = [*map(str, DELAY_BOUNDS_S), "+Inf"]
+    summed = [value(found, "stage_delay_seconds_bucket", le=bound, **of) for bound in bounds]
+    assert summed == [1, *[3] * (len(bounds) - 2), 7]
+    assert value(found, "stage_delay_seconds_count", **of) == 7
+    assert value(found, "stage_delay_seconds_sum", **of) == 2.5
+
+
+def test_what_hooks_count_is_told_by_what_came_of_it() -> None:
+    counters = {"allowed": 5, "without an answer": 2, "notices lost": 1, "sent": 9}
+    found = samples(with_delays(figures_of(farm_document()), counters))
+    assert value(found, "hook_answers_total", answer="allowed") == 5
+    assert value(found, "hook_answers_total", answer="none") == 2
+    assert value(found, "hook_notices_total", outcome="lost") == 1
 
 
 def test_figures_are_in_base_units() -> None:
@@ -81,7 +126,7 @@ def test_figures_are_in_base_units() -> None:
     assert value(found, "stream_source_bytes_per_second", **names) == 2_510_000 / 8
     assert value(found, "stream_queue_seconds", **names) == pytest.approx(0.0123)
     assert value(found, "stream_delay_seconds", rendition="720p", quantile="0.99", **names) == 0.06
-    assert value(found, "stage_delay_seconds", stage="total", quantile="0.5") == 0.03
+    assert value(found, "stage_delay_slowest_seconds", stage="total", quantile="0.5") == 0.03
     assert value(found, "child_cpu_ratio", child="ingest:0") == pytest.approx(0.123)
     assert value(found, "players", app="live", protocol="rtmp", rendition="source") == 1000
     assert value(found, "players", app="live", protocol="rtmp", rendition="480p") == 0
@@ -118,10 +163,77 @@ def test_readiness_is_that_of_the_probe(change: dict[str, str], is_current: bool
     assert value(found, "supervised") == is_current
 
 
-def test_open_metrics_is_given_to_who_asks_for_it() -> None:
-    document, totals = farm_document([stream_row()]), Totals()
-    totals.observe(document)
-    accept = "application/openmetrics-text; version=1.0.0"
-    body, kind = expose(document, totals, accept, is_current=True, has_streams=True)
+def test_bytes_to_players_are_counted_by_rendition() -> None:
+    found = samples(farm_document([stream_row("live", "cam0")]))
+    assert value(found, "egress_bytes_total", app="live", rendition="source") == 1_000_000
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
+
+
+@given(TEXT, TEXT, st.floats(allow_nan=False), st.integers(0, 10**15))
+def test_both_forms_say_the_same_whatever_labels_are(
+    device: str, codec: str, number: float, count: int
+) -> None:
+    """As prometheus_client reads them, which is strict about OpenMetrics."""
+    figures = with_delays(figures_of(farm_document([stream_row()])))
+    (stream,) = figures.streams
+    assert stream.received is not None
+    received = stream.received._replace(bytes=count)
+    figures = figures._replace(
+        since_unix=number,
+        streams=[stream._replace(device=device, codec=codec, received=received)],
+    )
+    plain, _ = exposed(figures)
+    strict, kind = exposed(figures, "application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
-    assert body.endswith(b"# EOF\n")
+
+    def read(families: Any) -> Samples:
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    found = read(text_string_to_metric_families(plain))
+    assert found == read(openmetrics_families(strict))
+    (info,) = [dict(labels) for name, labels in found if name == PREFIX + "stream_info"]
+    assert (info["device"], info["codec"]) == (device, codec)
+    assert value(found, "start_time_seconds") == number
+    assert value(found, "ingest_bytes_total", app="live") == count
+
+
+def test_families_are_of_the_kind_that_the_page_says() -> None:
+    body, _ = exposed(with_delays(figures_of(farm_document([stream_row()]))))
+    kinds = {family.name: family.type for family in text_string_to_metric_families(body)}
+    assert {name.removesuffix("_total") for name in kinds} <= {PREFIX + f.name for f in METRICS}
+    for family in METRICS:
+        assert kinds.get(PREFIX + family.name, family.kind.value) == family.kind.value
+        assert ("quantile" in family.labels) == (family.kind is Kind.SUMMARY)
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_open"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=x,text/plain", False),
+        (
+            "text/plain;version=0.0.4;q=0.5, Application/OpenMetrics-Text; version=0.0.1; q=0.75",
+            True,
+        ),
+        ("application/openmetrics-text;q=0.2,text/plain;q=0.5,*/*;q=0.1", False),
+        # Prometheus 2.42
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
+            "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            True,
+        ),
+        (";;,=;q", False),
+    ],
+)
+def test_open_metrics_is_given_to_who_asks_for_it(accept: str, is_open: bool) -> None:
+    assert asks_for_open_metrics(accept) is is_open

@@ -1,4 +1,4 @@
-"""What the API costs: a scrape of 200 streams, the page with 50, and a farm where nobody asks.
+"""What the API costs: a scrape of 200 streams, and the page with 50.
 
 The supervisor's part is measured on a farm of pure parts with as many streams: its document, and
 the JSON of it. The API is a real process, asked by HTTP, whose supervisor is the test.
@@ -15,11 +15,12 @@ import psutil
 
 from common.config.settings import Settings, Software
 from common.ipc.status_messages import RenditionStatus, ServedStatus
-from supervisor.commands.status_document import snapshot
+from supervisor.commands.figures import figures
+from supervisor.commands.status_document import FarmFacts, snapshot
+from supervisor.farm.farm import Farm
 from tests.bench.report import Bench, Figure
 from tests.kit.api_process import ApiProcess
 from tests.kit.children import EGRESS0, INGEST0
-from tests.kit.farm import Farm
 from tests.kit.farm_rig import SMALL, Rig
 from tests.supervisor.commands.test_status_document import facts
 
@@ -27,10 +28,6 @@ SCRAPED, SHOWN = 200, 50
 SCRAPE_S, PAGE_S = 15.0, 2.0  # how often
 SNAPSHOT_S = 10.0  # a picture of each stream so often
 STAGES = ("transit", "queue", "decode")
-IDLE_S = 20.0
-IDLE = (
-    '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n[api]\nlisten = "127.0.0.1:0"\n'
-)
 
 
 def farm_of(streams: int) -> Rig:
@@ -65,15 +62,14 @@ def farm_of(streams: int) -> Rig:
     return rig
 
 
-def document_s(rig: Rig, runs: int) -> tuple[float, dict[str, Any]]:
-    """CPU seconds of the supervisor for one document, and the document."""
-    found = snapshot(facts(rig), rig.farm)
+def seconds_of(make: Callable[[FarmFacts, Farm], object], rig: Rig, runs: int) -> float:
+    """CPU seconds of the supervisor for one answer."""
     taken = []
     for _ in range(runs):
         began = time.thread_time()
-        json.dumps(snapshot(facts(rig), rig.farm))
+        json.dumps(make(facts(rig), rig.farm))
         taken.append(time.thread_time() - began)
-    return statistics.median(taken), found
+    return statistics.median(taken)
 
 
 def spent(api: ApiProcess, times: int, ask: Callable[[], None], pause_s: float) -> float:
@@ -96,11 +92,11 @@ def _cpu_s(process: psutil.Process) -> float:
 def run(bench: Bench) -> None:
     _scrape(bench)
     _page(bench)
-    _idle(bench)
 
 
 def _scrape(bench: Bench) -> None:
-    supervisor_s, document = document_s(farm_of(SCRAPED), bench.runs)
+    rig = farm_of(SCRAPED)
+    supervisor_s, document = seconds_of(figures, rig, bench.runs), snapshot(facts(rig), rig.farm)
     with ApiProcess(Settings(), document) as api:
         taken: list[float] = []
         samples = 0
@@ -122,7 +118,8 @@ def _scrape(bench: Bench) -> None:
 
 
 def _page(bench: Bench) -> None:
-    supervisor_s, document = document_s(farm_of(SHOWN), bench.runs)
+    rig = farm_of(SHOWN)
+    supervisor_s, document = seconds_of(snapshot, rig, bench.runs), snapshot(facts(rig), rig.farm)
     with ApiProcess(Settings(), document) as api:
 
         def look() -> None:
@@ -134,19 +131,3 @@ def _page(bench: Bench) -> None:
     note = f"API {api_s * 1000:.1f} ms, supervisor {supervisor_s * 1000:.1f} ms a look"
     title = f"the page with {SHOWN} streams, without pictures"
     bench.add(Figure(title, percent, "% of a core", 5.0, note=note))
-
-
-def _idle(bench: Bench) -> None:
-    with Farm(IDLE) as farm:
-        names = {child["pid"]: child["name"] for child in farm.status()["children"]}
-        time.sleep(5.0)  # what a start leaves to be done
-        processes = list(farm.processes())
-        before = {p.pid: _cpu_s(p) for p in processes}
-        time.sleep(IDLE_S)
-        used = {p.pid: (_cpu_s(p) - before[p.pid]) / IDLE_S for p in processes}
-    note = ", ".join(
-        f"{names.get(pid, 'supervisor')} {1000 * s:.1f}" for pid, s in sorted(used.items())
-    )
-    bench.add(
-        Figure("an idle farm", 1000 * sum(used.values()), "ms of CPU a second", 6.0, note=note)
-    )

@@ -74,11 +74,12 @@ def test_drops_of_players_who_left_are_still_counted_when_nobody_plays_any_more(
     channel = channels.get(rendition)
     sink = MemorySink()
     sink.join(channel)
-    sink.player.dropped = 5
+    sink.player.dropped, sink.player.sent_bytes = 5, 7_000
     channel.remove(sink)
     assert channels.audience(STREAM) == {}
     [told] = status.served(streams.by_id, [cast(Output, channels)], WaitingViewers(), 1.0)
     assert [r.dropped for r in told.renditions if r.name == SOURCE] == [5]
+    assert [r.sent_bytes for r in told.renditions if r.name == SOURCE] == [7_000]
     assert not rendition.is_subscribed
 
 

@@ -23,6 +23,7 @@ from common.ipc.command_messages import Answer, Command
 from common.ipc.control_link import control_address, new_boot_id
 from common.ipc.control_messages import Configure, Hello, SupervisorBeat, Welcome
 from common.ipc.envelope import decode_frames, encode
+from tests.kit.farm_figures import figures_of
 from tests.kit.waiting import until
 
 TIMEOUT_S = 15.0
@@ -182,6 +183,9 @@ class ApiProcess:
             case Hello():
                 self.addresses = message.listen
                 self._say(router, Welcome(self._boot_id, self.settings, ()))
+            case Command(request_id, "status", {"as": "figures"}):
+                figures = json.dumps(figures_of(self.document))
+                self._say(router, Answer(request_id, True, json=figures))
             case Command(request_id, "status"):
                 self.asked += 1
                 self._say(router, Answer(request_id, True, json=json.dumps(self.document)))

@@ -91,7 +91,6 @@ ALLOWED = {
         "_read_members",
         "_write_members",
     },
-    "metrics of prometheus_client": {"CounterMetricFamily", "GaugeMetricFamily"},
     "the position of msgpack's Unpacker": {"tell"},
     "a key of the configuration": {
         "filler",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from common.ipc.identity import Generation, StreamId
+from common.process.stage_times import StageDelays
 from worker.devices.backend import Backend
 from worker.session.encoder_limit import EncoderLimit
 from worker.session.events import Event
@@ -30,3 +31,4 @@ class SessionContext:
     encoder_limit: EncoderLimit = field(default_factory=EncoderLimit)
     clock: Callable[[], float] = time.monotonic
     cpu_clock: Callable[[], float] = time.thread_time
+    delays: StageDelays = field(default_factory=StageDelays)  # of all sessions

@@ -24,6 +24,7 @@ from common.ipc.status_messages import TranscodeStatus
 from common.ipc.tag_link import TagLink
 from common.process import heap
 from common.process.log import stream_label
+from common.process.stage_times import DelayCounts
 from worker.devices.table import OpenDevice
 from worker.encoders.processes import EncoderProcesses
 from worker.output.egresses import Egresses, Frames, Rendition
@@ -123,6 +124,10 @@ class Sessions:
         for (other, number), entry in self._entries.items():
             if other == stream_id and number <= generation:
                 entry.session.end(reason)
+
+    def delays(self, now_s: float) -> dict[str, DelayCounts]:
+        """How long the stages took, of all sessions; empty: as the last time."""
+        return self._context.delays.reported(now_s)
 
     def status(self, now_s: float) -> tuple[TranscodeStatus, ...]:
         return tuple(session.status(now_s) for session in self)

@@ -19,6 +19,7 @@ from common.ipc.status_messages import RenditionStatus, TranscodeStatus
 from common.media.clock import ClockReference
 from common.notices.doctor import Change
 from common.process.log import stream_label
+from common.process.stage_times import StageTimes
 from worker.devices.source import Source, read_source
 from worker.frames.timing import FrameTimer, PtsWindow
 from worker.session.context import SessionContext
@@ -76,7 +77,7 @@ class Session:
         self.key = (start.stream_id, start.generation)
         self.label = stream_label(start.stream_id)
         self.ladder = Ladder(())
-        self.counts = SessionCounts()
+        self.counts = SessionCounts(StageTimes(context.delays))
         self._start = start
         self._record = record
         self._context = context

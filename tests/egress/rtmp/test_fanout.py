@@ -255,7 +255,7 @@ def test_every_player_gets_a_valid_stream_whatever_happens(
 ) -> None:
     feed = Feed()
     sinks: list[MemorySink] = []
-    now_ms = 0
+    now_ms = taken_by_leavers = 0
     feed.video(0, True)
     feed.flush()
     for _ in range(2):
@@ -284,10 +284,14 @@ def test_every_player_gets_a_valid_stream_whatever_happens(
                 sinks[which].room = room
                 sinks[which].pump()
             case ("leave", int(which)) if which < len(sinks):
+                if sinks[which].channel is not None:
+                    taken_by_leavers += len(sinks[which].got)
                 feed.channel.remove(sinks[which])
                 sinks[which].channel = None
                 sinks[which].player.leave(discard=False)
     feed.flush()
+    taken = sum(len(sink.got) for sink in sinks if sink.channel is not None)
+    assert feed.channel.sent_bytes() == taken + taken_by_leavers
     for sink in sinks:
         sink.room = 1 << 30
         sink.pump()

@@ -16,10 +16,13 @@ class Fake:
 
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.operations = self
+        self.operations = self.report = self
 
     def status(self) -> dict[str, Any]:
         return {"streams": []}
+
+    def figures(self) -> Any:
+        return ["0.1.0", 1_000.0]
 
     def stop(self) -> None:
         self.told.append("stop")

@@ -20,7 +20,7 @@ def run(
         str,
         typer.Option("--for", metavar="DURATION", help="30s, 10m, 2h, 7d. Without: for good."),
     ] = "",
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="For you, not for the peer.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="For log and list alone.")] = "",
     list_all: Annotated[bool, typer.Option("--list", help="Print who is banned.")] = False,
     run_dir: RunDir = None,
 ) -> None:

@@ -27,7 +27,7 @@ def run(
     ] = None,
     template: Annotated[str | None, typer.Option(help="An app; all by default.")] = None,
     seconds: Annotated[
-        float, typer.Option(min=1, max=3600, help="Of the trial that confirms a number.")
+        float, typer.Option(min=1, max=3600, help="Of the trial that confirms the result.")
     ] = 60.0,
     clip: Annotated[
         Path | None, typer.Option(help="A file with H.264, in place of a generated picture.")

@@ -14,8 +14,8 @@ from supervisor.commands.options import bad_config
 def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     """Check a configuration file. Every fault is named by its key's path.
 
-    GPUs and templates that are not there are warnings, and so are weak keys. A good file gets what
-    a stream of each app costs, and how many fit this host.
+    It warns about GPUs and templates that do not exist, and about weak keys. For a good file it
+    prints what a stream of each app costs, and how many fit this host.
     """
     import os
     import stat

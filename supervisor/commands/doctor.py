@@ -20,8 +20,8 @@ def run(
 ) -> None:
     """Try every device of this host, and say what it is good for.
 
-    What it does, what it will be used as and why, what is missing. Exit code 0 when tfarm can
-    run here, on the host's cores alone too; else 1.
+    It says how each device will be used and why, and what is missing. The exit code is 0 if tfarm
+    can run here, even on the host's cores alone; else 1.
     """
     import json
 

@@ -56,7 +56,7 @@ def explained(example: str) -> type[ExplainedCommand]:
 def run(
     context: typer.Context,
     command: Annotated[
-        str | None, typer.Argument(metavar="COMMAND", help="All commands without it.")
+        str | None, typer.Argument(metavar="COMMAND", help="Without one: all commands.")
     ] = None,
 ) -> None:
     """Show what tfarm can do, or what one command does."""

@@ -23,7 +23,7 @@ ONCE_BYTES = 12  # of chance, which tell a single-use URL from all others
 
 def run(
     config: Annotated[Path, typer.Argument(help="TOML file; its signing keys are used.")],
-    direction: Annotated[Direction, typer.Argument(help="What it is for.")],
+    direction: Annotated[Direction, typer.Argument(help="publish or play.")],
     address: Annotated[
         str, typer.Argument(metavar=ADDRESS, help="With a rendition, that one is played.")
     ],

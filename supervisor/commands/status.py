@@ -25,9 +25,9 @@ def run(  # one parameter each: typer reads them
     ] = None,
     run_dir: RunDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every second.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Anew every second.")] = False,
     renditions: Annotated[
-        bool, typer.Option("--renditions", "-v", help="Every stream with all that is known of it.")
+        bool, typer.Option("--renditions", "-v", help="Streams with renditions and details.")
     ] = False,
     latency: Annotated[
         bool, typer.Option("--latency", help="Where the milliseconds of a frame go.")

@@ -16,11 +16,11 @@ def run(
     config: ConfigFile = None,
     run_dir: RunDir = None,
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="In place of the configuration's.")
+        str | None, typer.Option(metavar="HOST:PORT", help="In place of the address in CONFIG.")
     ] = None,
     log_format: Annotated[
         LogFormat,
-        typer.Option(help="Of the log: auto is journal under systemd, else text."),
+        typer.Option(help="How the log is written. auto: journal under systemd, else text."),
     ] = LogFormat.AUTO,
 ) -> None:
     """Run the farm, until Ctrl-C or SIGTERM."""

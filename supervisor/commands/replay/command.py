@@ -20,7 +20,7 @@ def run(
         ),
     ] = None,
     speed: Annotated[
-        float, typer.Option(min=0.1, max=100.0, help="So many times as fast as it came.")
+        float, typer.Option(min=0.1, max=100.0, help="How many times as fast as it came.")
     ] = 1.0,
     run_dir: RunDir = None,
 ) -> None:

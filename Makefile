@@ -19,7 +19,7 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
 
-# Needs an NVIDIA GPU; docs/gpu.md says what ran where.
+# Needs an NVIDIA GPU; docs/gpu-internals.md says what ran where.
 test-gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 

@@ -8,7 +8,7 @@ Where a GPU decodes and the host encodes, one process has the encoders of many c
 are busy its threads wait for nothing longer than for the GIL. So there, renditions that are small
 beside the largest share a thread, and all of them where the host is saturated; and threads that
 encode are of the scheduler's batch class: when they wake they take no core away from a thread that
-may have the GIL (docs/gpu.md has what that gives).
+may have the GIL (docs/gpu-internals.md has what that gives).
 """
 
 import heapq

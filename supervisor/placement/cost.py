@@ -26,7 +26,7 @@ from common.config.settings import Calibration
 DECODE_WEIGHT = 0.15
 CAPACITY_PER_CORE = 100.0
 # Beside a GPU without an encoder a unit takes more of the host: 16 cores of a server, with a worker
-# for 8 of them, kept 16 of the streams of docs/gpu.md, 46.8 units each, in 4 runs of 5; so 15.
+# for 8 of them, kept 16 streams, 46.8 units each, in 4 runs of 5 (docs/gpu-internals.md); so 15.
 HYBRID_WEIGHT = 2.2
 # Without calibration: about 85 % of the decode ceiling seen on an H100 (3,500 frames/s of 1080p).
 GPU_CAPACITY = 900.0

@@ -25,7 +25,7 @@ GPU_DECODE_THREADS = 16
 GPU_ENCODE_THREADS = 32
 # Of a software worker, whose threads are few: one that waits for the GIL must not wait for 5 ms, a
 # good part of a frame's delay. Of a GPU's dozens most wait at any time: all would wake so often,
-# and make whoever has the GIL give it up. Python's own 5 ms gives less delay there (docs/gpu.md).
+# and make whoever has the GIL give it up. Python's own 5 ms gives less delay there.
 SOFTWARE_SWITCH_INTERVAL_S = 0.0005
 
 

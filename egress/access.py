@@ -114,6 +114,24 @@ def hook_subject(settings: Settings, wish: Wish, address: str, protocol: str) ->
     return HookSubject(wish.app, wish.key, rendition, address, name, protocol, query)
 
 
+def most_players(settings: Settings, stream_id: StreamId, stream: Stream | None) -> int:
+    """How many may play a stream at once here, beside its app's limit; 0: no limit of its own.
+
+    Its publisher's hook says it, else what the operator says of this stream.
+    """
+    by_hook = stream.overrides.limits if stream is not None else None
+    if by_hook is not None and by_hook.players:
+        return by_hook.players
+    own = settings.stream_keys.get(stream_id)
+    return own.limits.players if own is not None and own.limits is not None else 0
+
+
+def stream_is_full(most: int) -> Refusal:
+    """The refusal for one more player of a stream than it takes."""
+    words = f"this stream has the {most} players that it takes (max_players); try again later"
+    return Refusal(RefusalReason.FULL, words)
+
+
 def look_up(stream: Stream | None, wanted: PlayWanted) -> Refusal | bool:
     """Say whether the rendition can be played now; False: not yet."""
     if stream is None or stream.state in (StreamState.ENDING, StreamState.ENDED):

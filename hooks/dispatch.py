@@ -79,7 +79,7 @@ class _Item:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Queue:
     """The events of one stream, the oldest first."""
 
     app: str
@@ -109,10 +109,10 @@ class Dispatcher:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._hooks: dict[str, Hooks] = {}
-        self._lanes: dict[str, _Lane] = {}  # by stream
+        self._queues: dict[str, _Queue] = {}  # by stream
         self._open: dict[int, tuple[str, _Item]] = {}  # by number: its stream, and what it is
         self._open_of: Counter[str] = Counter()  # by app
-        self._held: dict[str, OrderedDict[str, None]] = {}  # by app: lanes that wait for others
+        self._held: dict[str, OrderedDict[str, None]] = {}  # by app: streams that wait for others
         self._waiting = 0
         self._last_number = 0
         self._sequences: OrderedDict[str, int] = OrderedDict()
@@ -186,8 +186,8 @@ class Dispatcher:
     def tick(self, now: float) -> list[Action]:
         """Answer what is late, and send what is due; some times a second."""
         actions: list[Action] = []
-        for stream, lane in list(self._lanes.items()):
-            for item in [one for one in lane.items if self._is_late(one, now)]:
+        for stream, queue in list(self._queues.items()):
+            for item in [one for one in queue.items if self._is_late(one, now)]:
                 self._remove(stream, item)
                 assert isinstance(item.event, HookQuestion)
                 actions.append(self._reply(item.event, no_answer(LATE).verdict))
@@ -200,50 +200,50 @@ class Dispatcher:
         return isinstance(item.event, HookQuestion) and not item.number and now >= item.until_s
 
     def _has_room(self, stream: str) -> bool:
-        lane = self._lanes.get(stream)
-        of_stream = len(lane.items) if lane is not None else 0
+        queue = self._queues.get(stream)
+        of_stream = len(queue.items) if queue is not None else 0
         return self._waiting < MAX_WAITING and of_stream < MAX_OF_STREAM
 
     def _put(self, event: Event, at_unix: float, until_s: float) -> None:
         subject = event.subject
-        lane = self._lanes.setdefault(subject.stream, _Lane(subject.app))
+        queue = self._queues.setdefault(subject.stream, _Queue(subject.app))
         sequence = self._sequences.pop(subject.stream, 0) + 1
         self._sequences[subject.stream] = sequence
         if len(self._sequences) > MAX_NUMBERED:
             self._sequences.popitem(last=False)
-        lane.items.append(_Item(event, sequence, at_unix, until_s))
+        queue.items.append(_Item(event, sequence, at_unix, until_s))
         self._waiting += 1
 
     def _remove(self, stream: str, item: _Item) -> None:
-        lane = self._lanes[stream]
-        lane.items.remove(item)
+        queue = self._queues[stream]
+        queue.items.remove(item)
         self._waiting -= 1
-        if not lane.items:
-            del self._lanes[stream]
-            self._held.get(lane.app, OrderedDict()).pop(stream, None)
+        if not queue.items:
+            del self._queues[stream]
+            self._held.get(queue.app, OrderedDict()).pop(stream, None)
 
     def _pump(self, stream: str, now: float) -> list[Action]:
         """Send of a stream what may be sent."""
-        lane = self._lanes.get(stream)
-        hooks = self._hooks.get(lane.app) if lane is not None else None
-        if lane is None:
+        queue = self._queues.get(stream)
+        hooks = self._hooks.get(queue.app) if queue is not None else None
+        if queue is None:
             return []
         if hooks is None:
-            return list(self._abandon(stream, lane))
+            return list(self._abandon(stream, queue))
         actions: list[Action] = []
-        while lane.open < hooks.parallel and (item := lane.next(now)) is not None:
-            if self._open_of[lane.app] >= MAX_OPEN:
-                self._held.setdefault(lane.app, OrderedDict())[stream] = None
+        while queue.open < hooks.parallel and (item := queue.next(now)) is not None:
+            if self._open_of[queue.app] >= MAX_OPEN:
+                self._held.setdefault(queue.app, OrderedDict())[stream] = None
                 break
-            actions.append(self._send(stream, lane, item, hooks, now))
+            actions.append(self._send(stream, queue, item, hooks, now))
         return actions
 
-    def _send(self, stream: str, lane: _Lane, item: _Item, hooks: Hooks, now: float) -> Deliver:
+    def _send(self, stream: str, queue: _Queue, item: _Item, hooks: Hooks, now: float) -> Deliver:
         self._last_number += 1
         item.number = self._last_number
-        lane.open += 1
+        queue.open += 1
         self._open[item.number] = stream, item
-        self._open_of[lane.app] += 1
+        self._open_of[queue.app] += 1
         self.counts["sent"] += 1
         is_question = isinstance(item.event, HookQuestion)
         timeout_s = item.until_s - now if is_question else hooks.deadline_s
@@ -251,9 +251,9 @@ class Dispatcher:
             item.number, item.event, hooks, item.sequence, item.at_unix, max(0.01, timeout_s)
         )
 
-    def _abandon(self, stream: str, lane: _Lane) -> Iterator[Action]:
+    def _abandon(self, stream: str, queue: _Queue) -> Iterator[Action]:
         """Its app has no hook any more: nothing else is sent."""
-        for item in [one for one in lane.items if not one.number]:
+        for item in [one for one in queue.items if not one.number]:
             self._remove(stream, item)
             if isinstance(item.event, HookQuestion):
                 yield self._reply(item.event, no_answer(NO_HOOK).verdict)
@@ -263,9 +263,9 @@ class Dispatcher:
     def _close(self, number: int) -> tuple[str, _Item]:
         stream, item = self._open.pop(number)
         item.number = 0
-        lane = self._lanes[stream]
-        lane.open -= 1
-        self._open_of[lane.app] -= 1
+        queue = self._queues[stream]
+        queue.open -= 1
+        self._open_of[queue.app] -= 1
         return stream, item
 
     def _go_on(self, stream: str, event: Event, now: float) -> list[Action]:

@@ -10,7 +10,10 @@ from common.config.limits import StreamLimits
 
 
 def limits_of(value: Any, limits: StreamLimits) -> StreamLimits:
-    """A template's limits with those of an answer.
+    """A template's limits with those of an answer, for one stream.
+
+    `max_players` is that of the answer alone: the template's is of all streams of its app
+    together, and holds beside it.
 
     Raises:
         ValueError: they are none.
@@ -27,4 +30,4 @@ def limits_of(value: Any, limits: StreamLimits) -> StreamLimits:
         raise ValueError(f"{place}: {first['msg']}") from None
     if "publishers" in given:
         raise ValueError("limits.max_publishers is for an app, and this is one stream")
-    return replace(limits, **given)
+    return replace(limits, **{"players": 0, **given})

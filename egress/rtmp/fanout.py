@@ -278,6 +278,10 @@ class Channels:
             for name, channel in self._by_stream.get(stream_id, {}).items()
         }
 
+    def players(self, stream_id: StreamId) -> int:
+        """How many play any rendition of a stream."""
+        return sum(channel.players for channel in self._by_stream.get(stream_id, {}).values())
+
     def _forget(self, channel: Channel) -> None:
         stream_id, name = channel.rendition.stream_id, channel.rendition.name
         channels = self._by_stream.get(stream_id, {})

@@ -24,7 +24,17 @@ from common.ipc.identity import StreamId, stream_id
 from common.process.log import PeerLines, more, stream_label
 from common.process.socket_end import taken_bytes
 from common.rtmp.events import PlayRequested
-from egress.access import PlayWanted, Viewer, Wish, hook_subject, judge, look_up, not_there
+from egress.access import (
+    PlayWanted,
+    Viewer,
+    Wish,
+    hook_subject,
+    judge,
+    look_up,
+    most_players,
+    not_there,
+    stream_is_full,
+)
 from egress.output import OutputContext
 from egress.rtmp.connection import Connection, ConnectionState
 from egress.rtmp.fanout import Channels
@@ -86,8 +96,8 @@ class PlayRequests:
         elif isinstance(wanted, Refusal) or isinstance(wish, Refusal):
             assert isinstance(wanted, Refusal)
             self._refuse_in_time(connection, wanted)
-        elif why := self._beyond_template(connection, wanted):
-            self._refuse(connection, Refusal(RefusalReason.FULL, f"{why}; try again later"))
+        elif full := self._beyond_limits(connection, wanted):
+            self._refuse(connection, full)
         elif not self._claims.claim(connection, wanted.use, wanted.until_unix, now_unix):
             self._refuse(connection, used_before())
         elif wanted.needs_hook:
@@ -110,8 +120,7 @@ class PlayRequests:
         if refusal is None and verdict.key:
             wanted = replace(wanted, stream_id=stream_id(wanted.app, verdict.key))
         refusal = refusal or self.banned(connection, wanted)
-        if refusal is None and (why := self._beyond_template(connection, wanted)):
-            refusal = Refusal(RefusalReason.FULL, f"{why}; try again later")
+        refusal = refusal or self._beyond_limits(connection, wanted)
         if refusal is not None:
             self._refuse(connection, refusal)
         else:
@@ -134,23 +143,23 @@ class PlayRequests:
             self._context.report_demand(wanted.stream_id)
             connection.wait(wanted.wait_ms / 1000, self._on_waited)
 
-    def _beyond_template(self, connection: Connection, wanted: PlayWanted) -> str:
-        """Why its stream or its app takes no further player here; "": they do."""
-        own = self._settings.stream_keys.get(wanted.stream_id)
-        most = own.limits.players if own is not None and own.limits is not None else 0
+    def _beyond_limits(self, connection: Connection, wanted: PlayWanted) -> Refusal | None:
+        """Why its stream or its app takes no further player here; None: they do."""
+        most = most_players(self._settings, wanted.stream_id, self._streams.get(wanted.stream_id))
         template = self._settings.template(wanted.app)
         if template is None or not (most or template.limits.players):
-            return ""
+            return None
         others = [
             other.wanted
             for other in self._connections
             if other is not connection and isinstance(other.wanted, PlayWanted)
         ]
         if most and sum(one.stream_id == wanted.stream_id for one in others) >= most:
-            return f"this stream has the {most} players that it takes (max_players)"
+            return stream_is_full(most)
         players = sum(one.app == wanted.app for one in others)
-        is_full = 0 < template.limits.players <= players
-        return too_many_players(template.limits) if is_full else ""
+        if not 0 < template.limits.players <= players:
+            return None
+        return Refusal(RefusalReason.FULL, f"{too_many_players(template.limits)}; try again later")
 
     def banned(self, connection: Connection, wanted: object) -> Refusal | None:
         """Why the operator keeps it out, or the stream that it plays."""
@@ -182,6 +191,11 @@ class PlayRequests:
             return False
         self._waiting.remove(wanted.stream_id, connection)
         if stream.overrides.play_keys != wanted.play_keys and not self._is_let_in(connection):
+            return True
+        # A hook may have said it after this one had begun to wait.
+        most = most_players(self._settings, wanted.stream_id, stream)
+        if 0 < most <= self.channels.players(wanted.stream_id):
+            self._refuse(connection, stream_is_full(most))
             return True
         self.counters["played"] += 1
         self._claims.keep(connection)

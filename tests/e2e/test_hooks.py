@@ -92,17 +92,20 @@ def why(url: str) -> str:
 def test_a_hook_is_asked_told_and_its_answers_are_done(
     farm: Farm, hook: HookServer, tags: list[FlvTag]
 ) -> None:
-    hook.by_event = {"on_publish": (200, b'{"allow": true, "stream": "cam7"}')}
+    answer = b'{"allow": true, "stream": "cam7", "limits": {"max_players": 1}}'
+    hook.by_event = {"on_publish": (200, answer)}
     live = publish(farm, tags, "hunter2", "user=a")
     until(lambda: "cam7" in farm.streams(), 10, "it is live under the name that the hook gave")
     with RtmpPlayer(farm.url("cam7"), 10) as player:
         assert any(isinstance(event, VideoReceived) for event in player)
+        with pytest.raises(RtmpRefused, match="max_players"), RtmpPlayer(farm.url("cam7"), 10):
+            pass
+    until(lambda: hook.events("on_stop"), 10, "it has left")
     hook.by_event["on_play"] = 403, b'{"reason": "pay first"}'
     with pytest.raises(RtmpRefused, match="pay first"), RtmpPlayer(farm.url("cam7"), 10):
         pass
     live.close()
     until(lambda: hook.events("on_unpublish"), 10, "its end is told")
-    until(lambda: hook.events("on_stop"), 10, "and that of its player")
 
     (asked,) = hook.events("on_publish")
     (ended,) = hook.events("on_unpublish")

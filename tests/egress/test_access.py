@@ -12,6 +12,7 @@ from common.access.keys import digest_of
 from common.access.refusal import Refusal, RefusalReason
 from common.access.signed_url import Direction, Grant, sign
 from common.config.access import Signing
+from common.config.limits import StreamLimits
 from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
@@ -22,6 +23,7 @@ from egress.access import (
     hook_subject,
     judge,
     look_up,
+    most_players,
     not_there,
 )
 from egress.streams.stream import Stream
@@ -115,6 +117,30 @@ def test_after_the_wait_the_reason_is_told() -> None:
     # egress hears of a stream with its first video: it may be that only sound is published
     assert not_there(None, wanted).words == "nobody publishes this stream, or it has no video"
     assert "no picture" in not_there(Stream(stream_open(), 0.0), wanted).words
+
+
+@pytest.mark.parametrize(
+    ("by_hook", "by_operator", "most"),
+    [
+        (None, None, 0),
+        (None, 5, 5),
+        (20, 5, 20),
+        (3, None, 3),
+        (0, 5, 5),  # the hook has said other limits
+        (0, None, 0),
+    ],
+)
+def test_a_streams_own_number_of_players_is_its_hooks_or_else_its_operators(
+    by_hook: int | None, by_operator: int | None, most: int
+) -> None:
+    settings, overrides = OPEN, NO_OVERRIDES
+    if by_operator is not None:
+        own = StreamKeys(limits=StreamLimits(players=by_operator))
+        settings = replace(OPEN, stream_keys={STREAM: own})
+    if by_hook is not None:
+        overrides = StreamOverrides(limits=StreamLimits(players=by_hook))
+    assert most_players(settings, STREAM, Stream(stream_open(overrides=overrides), 0.0)) == most
+    assert most_players(settings, STREAM, None) == (by_operator or 0)
 
 
 SIGNING = Signing((("k1", "0123456789abcdef"),))

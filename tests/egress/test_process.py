@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from common.config.ladder import SOURCE
+from common.config.overrides import NO_OVERRIDES
 from common.config.settings import EgressSettings, Settings
 from common.errors import ExitCode
 from common.ipc.control_messages import Positions, SwitchGeneration
@@ -74,6 +75,7 @@ class Publisher:
     """The source and one rendition of the stream, as ingest and a worker send them."""
 
     generation = 0  # a class's: each publisher of a module has one above the last
+    overrides = NO_OVERRIDES  # what its app has does not hold for it
 
     def __init__(self, egress: EgressProcess, start_ms: int = 0) -> None:
         Publisher.generation += 1
@@ -81,7 +83,7 @@ class Publisher:
         self.generation = Publisher.generation
         self.number = 0
         self.now_ms = start_ms
-        egress.push(stream_open(generation=self.generation, renditions=("360p",)))
+        egress.push(stream_open(self.generation, ("360p",), overrides=self.overrides))
         for name in (SOURCE, "360p"):
             egress.push(*rendition_open(name, generation=self.generation))
         egress.push(*shared(audio_header_tag(start_ms), generation=self.generation))

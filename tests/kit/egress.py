@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from common.config.ladder import SOURCE, Rendition, Template
+from common.config.overrides import NO_OVERRIDES, StreamOverrides
 from common.flv import amf0
 from common.flv.audio import aac_frame, aac_sequence_header
 from common.flv.video import avc_nalus, avc_sequence_header
@@ -202,8 +203,9 @@ def stream_open(
     generation: int = 1,
     renditions: tuple[str, ...] = ("720p", "360p"),
     splice_ms: int | None = None,
+    overrides: StreamOverrides = NO_OVERRIDES,
 ) -> StreamOpen:
-    return StreamOpen(STREAM, Generation(generation), TEMPLATE, renditions, splice_ms)
+    return StreamOpen(STREAM, Generation(generation), TEMPLATE, renditions, splice_ms, overrides)
 
 
 def messages(data: bytes, chunk_size: int = CHUNK_SIZE) -> list[Message]:

@@ -1,4 +1,4 @@
-"""How a configuration file writes the rules by which one is let in, and signing keys. Pure."""
+"""How a configuration file writes who is let in, signing keys, and names of hosts. Pure."""
 
 import re
 from typing import Any
@@ -12,6 +12,7 @@ MAX_SECRET_CHARS = 256
 _WAY = "|".join(way.value for way in Way if way is not Way.OPEN)
 MAX_URL_CHARS = 1024
 _URL = re.compile(r"https?://[^\s/?#@\\]+(?:[/?][^\s#\\]*)?")
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,9}")
 _RULE = re.compile(rf"open|(?:{_WAY})(?:\+(?:{_WAY}))*")
 
 
@@ -76,3 +77,18 @@ class SigningSecret(Kind):
 
     def schema(self) -> Json:
         return {"type": "string", "minLength": MIN_SECRET_CHARS, "maxLength": MAX_SECRET_CHARS}
+
+
+class HostName(Kind):
+    """A name of a host as clients ask for it, or `*.` and a domain."""
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or not _HOST.fullmatch(value):
+            raise ValueError('must be a name in lower case: "live.example.org", "*.example.org"')
+        return value
+
+    def range(self) -> str:
+        return '"live.example.org" or "*.example.org", in lower case'
+
+    def schema(self) -> Json:
+        return {"type": "string", "pattern": whole(_HOST)}

@@ -11,6 +11,7 @@ Importing this takes a tenth of a second, so only what reads a file does, inside
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
+from common.config.access_values import HostName
 from common.config.key_values import KeyTexts, digest
 from common.config.keys import Holds, Table, key, tables
 from common.config.model_templates import Amount, CalibrationTable, TemplateTable
@@ -312,6 +313,17 @@ class TlsTable(Table):
     max_connections: Annotated[int, Integer(1, 1_000_000)] = key(
         TlsSettings, "max_connections", "connections with TLS at once", NOW
     )
+    names: dict[Annotated[str, HostName()], Annotated[str, Text()]] = key(
+        TlsSettings,
+        "named",
+        "a table for other names: the name that clients ask for (SNI) = a PEM file with its "
+        "certificate, those behind it and its key. `*.example.org` is for all names of one more "
+        "part. Who asks for none of them is shown `certificate`",
+        NEW_PROCESSES,
+        default="none",
+        example={"live.example.com": "/etc/tfarm/tls/live.example.com.pem"},
+        schema={"propertyNames": HostName().schema()},
+    )
     key: Annotated[str, Text()] = key(
         TlsSettings,
         "key",
@@ -320,6 +332,12 @@ class TlsTable(Table):
         default="in the file of the certificate",
         example="/etc/tfarm/tls/privkey.pem",
     )
+
+    def settings(self) -> dict[str, Any]:
+        given = super().settings()
+        if "named" in given:
+            given["named"] = tuple(given["named"].items())
+        return given
 
 
 class CaptureTable(Table):

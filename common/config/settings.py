@@ -100,6 +100,8 @@ class TlsSettings:
     certificate: str = ""  # a PEM file, with the chain
     key: str = ""  # a PEM file; "": it stands in the certificate's
     max_connections: int = 1000
+    # for clients that ask for another name: that, or *.REST, and a PEM file with both
+    named: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class Settings:
         return replace(
             self,
             templates=tuple(
-                replace(template, hooks=replace(template.hooks, secret=""))
+                replace(template, hooks=template.hooks.without_secret())
                 for template in self.templates
             ),
         )

@@ -36,7 +36,23 @@ def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     )
     parser.add_argument("--certificate", required=True, type=Path, help="a PEM file")
     parser.add_argument("--key", required=True, type=Path, help="a PEM file")
+    parser.add_argument(
+        "--named",
+        action="append",
+        default=[],
+        type=named,
+        metavar="NAME=FILE",
+        help="for clients that ask for this name: a PEM file with certificate and key",
+    )
     return parser.parse_args()
+
+
+def named(text: str) -> tuple[str, Path]:
+    """Read NAME=FILE."""
+    name, equals, file = text.partition("=")
+    if not (name and equals and file):
+        raise argparse.ArgumentTypeError(f"no NAME=FILE: {text}")
+    return name, Path(file)
 
 
 def directories(*files: Path) -> tuple[Path, ...]:
@@ -49,17 +65,18 @@ def directories(*files: Path) -> tuple[Path, ...]:
 
 
 def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
+    from ingest.tls.certificate import Certificates
     from ingest.tls.run import TlsFront
 
-    return TlsFront(process, arguments.listen, arguments.certificate, arguments.key)
+    certificates = Certificates(arguments.certificate, arguments.key, dict(arguments.named))
+    return TlsFront(process, arguments.listen, certificates)
 
 
 if __name__ == "__main__":
     ARGUMENTS = arguments_of(child_parser(KIND, __doc__))
+    FILES = (ARGUMENTS.certificate, ARGUMENTS.key, *dict(ARGUMENTS.named).values())
     SANDBOX = Sandbox(
-        SandboxPaths(
-            read=(*directories(ARGUMENTS.certificate, ARGUMENTS.key), *NAMES), listens=True
-        ),
+        SandboxPaths(read=(*directories(*FILES), *NAMES), listens=True),
         modules=("ingest.tls.run",),
     )
     run_child(KIND, ARGUMENTS, build, confinement=SANDBOX, collects_rarely=True)

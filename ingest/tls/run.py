@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from common.config.settings import Settings
@@ -16,7 +15,7 @@ from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello
 from common.process.descriptors import raise_limit
 from common.process.listening import bind, join_address
-from ingest.tls.certificate import Certificate
+from ingest.tls.certificate import Certificates
 from ingest.tls.front import Front
 
 log = logging.getLogger("tfarm.ingest.tls.run")
@@ -29,20 +28,15 @@ class TlsFront:
     """A `ChildService`."""
 
     def __init__(
-        self, process: ChildProcess, listen: tuple[str, int], certificate: Path, key: Path
+        self, process: ChildProcess, listen: tuple[str, int], certificates: Certificates
     ) -> None:
-        """Bind the listener.
-
-        Raises:
-            OSError: somebody else listens there, or nobody can.
-            BootFailed: the certificate cannot be used.
-        """
+        """Bind the listener. Raises OSError: somebody else listens there, or nobody can."""
         self._process = process
         self._is_welcome = False
-        self._certificate = Certificate(certificate, key)
+        self._certificates = certificates
         listeners = bind(*listen)
         self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
-        self._front = Front(listeners, Settings(), lambda: self._certificate.context, _room())
+        self._front = Front(listeners, Settings(), lambda: self._certificates.context, _room())
 
     def hello(self) -> Hello:
         return self._process.new_hello(
@@ -58,7 +52,7 @@ class TlsFront:
     def configure(self, settings: Settings) -> None:
         self._front.configure(settings)
         if self._is_welcome:  # not at the start, when it was read a moment ago
-            self._certificate.load()
+            self._certificates.load()
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._front.follow([end.decrypted for end in endpoints if end.decrypted])
@@ -79,7 +73,7 @@ class TlsFront:
         while True:
             await asyncio.sleep(CHECK_S)
             try:
-                self._certificate.check(time.time())
+                self._certificates.check(time.time())
                 self._front.check()
             except Exception:
                 log.exception("a look at all connections failed")

@@ -79,11 +79,18 @@ def examine(
 
 
 def certificate_problem(settings: Settings, now_unix: float) -> str:
-    """What is wrong with the certificate or its key, or will be in two weeks; "": nothing."""
+    """What is wrong with a certificate or its key, or will be in two weeks; "": nothing."""
     if settings.listen_tls is None:
         return ""
-    certificate = Path(settings.tls.certificate)
-    key = Path(settings.tls.key) if settings.tls.key else certificate
+    pairs = [(settings.tls.certificate, settings.tls.key or settings.tls.certificate)]
+    pairs += [(file, file) for _, file in settings.tls.named]
+    return next(
+        filter(None, (_problem(Path(file), Path(key), now_unix) for file, key in pairs)), ""
+    )
+
+
+def _problem(certificate: Path, key: Path, now_unix: float) -> str:
+    """The same of one certificate."""
     try:
         new_context(certificate, key)
         complaint = dates(certificate).complaint(now_unix)

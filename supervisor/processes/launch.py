@@ -85,6 +85,8 @@ def child_command(
         if kind.listens == "rtmps":
             argv += ["--certificate", settings.tls.certificate]
             argv += ["--key", settings.tls.key or settings.tls.certificate]
+            for name, file in settings.tls.named:
+                argv += ["--named", f"{name}={file}"]
         if kind.count is not None and kind.count(settings) > 1:
             argv.append("--share-port")
     if kind.address is not None:

@@ -23,6 +23,7 @@ from tests.kit.certificates import Files, make, shown, tls, trusting
 from tests.kit.clients import FlvTag, Player, Publisher, flv_tags, frames, record, send_tag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm, tfarm
+from tests.kit.ffmpeg_commands import ffmpeg_publishes
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -41,6 +42,9 @@ def config(files: Files) -> str:
 certificate = "{files.certificate}"
 key = "{files.key}"
 
+[tls.names]
+"*.other.example" = "{files.certificate.with_name("both.pem")}"
+
 [ingest]
 exempt_networks = ["127.0.0.1/32"]
 max_publishes_per_address = 1
@@ -55,7 +59,11 @@ max_players_per_address = 1
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return make(tmp_path_factory.mktemp("tls"))
+    files = make(tmp_path_factory.mktemp("tls"))
+    other = make(files.key.parent, "other")
+    both = files.certificate.with_name("both.pem")
+    both.write_bytes(other.certificate.read_bytes() + other.key.read_bytes())
+    return files
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +90,6 @@ def send_until_ended(peer: RtmpPublisher, tag: FlvTag) -> None:
     for _ in range(250):
         send_tag(peer, tag)
         time.sleep(0.02)
-
-
-@contextlib.contextmanager
-def ffmpeg_publishes(clip: Path, to: str) -> Iterator["subprocess.Popen[bytes]"]:
-    options = ["-v", "error", "-re", "-stream_loop", "-1", "-i", str(clip), "-c", "copy"]
-    process = subprocess.Popen(["ffmpeg", *options, "-f", "flv", to], stdin=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def test_ffmpeg_publishes_and_plays_with_tls(farm: Farm, clip: MakeClip, tmp_path: Path) -> None:
@@ -130,6 +127,8 @@ def test_a_client_that_trusts_the_certificate_is_shown_it_and_no_other(
     farm: Farm, files: Files, tmp_path: Path
 ) -> None:
     assert shown(farm.tls_port, trusting(files)) == files.der()
+    other = Files(files.certificate.with_name("other.pem"), files.key)
+    assert shown(farm.tls_port, name="cam.other.example") == other.der()
     with pytest.raises(ssl.SSLCertVerificationError):
         shown(farm.tls_port, trusting(make(tmp_path, "another")))
     farm.wait_log("the client does not trust the certificate")

@@ -72,10 +72,10 @@ def tls(context: ssl.SSLContext, before: bytes = b"") -> Prepare:
     return prepare
 
 
-def shown(port: int, context: ssl.SSLContext | None = None) -> bytes:
-    """The certificate that a server shows now, as DER. Raises OSError, also where TLS failed."""
+def shown(port: int, context: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> bytes:
+    """The certificate that a server shows for a name, as DER; OSError also where TLS failed."""
     with (
         socket.create_connection(("127.0.0.1", port), 5) as sock,
-        (context or trusting()).wrap_socket(sock, server_hostname="127.0.0.1") as client,
+        (context or trusting()).wrap_socket(sock, server_hostname=name) as client,
     ):
         return client.getpeercert(binary_form=True) or b""

@@ -48,6 +48,8 @@ hang_timeout = "3s"
 certificate = "/tls/chain.pem"
 key = "/tls/key.pem"
 max_connections = 14
+[tls.names]
+"*.example.org" = "/tls/other.pem"
 [capture]
 memory = "64MiB"
 seconds = "30s"

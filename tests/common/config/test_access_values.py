@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from common.config.access import Way
-from common.config.access_values import AccessRule, SigningSecret
+from common.config.access_values import AccessRule, HostName, SigningSecret
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,18 @@ def test_a_secret_is_long_and_stands_in_no_problem(value: Any) -> None:
         SigningSecret().read(value)
     assert "hunter2" not in str(caught.value)
     assert SigningSecret().read("x" * 16) == "x" * 16
+
+
+@pytest.mark.parametrize("name", ["localhost", "live.example.org", "*.example.org", "a-1._b.c"])
+def test_a_host_has_a_name_or_a_domain_of_names(name: str) -> None:
+    assert HostName().write(HostName().read(name)) == name
+    assert Draft202012Validator(HostName().schema()).is_valid(name)
+
+
+@pytest.mark.parametrize(
+    "value", ["Live.example.org", "a.*.org", "*", "*.", ".a", "a..b", "a b", "x" * 64, "", 5, None]
+)
+def test_anything_else_is_no_host(value: Any) -> None:
+    with pytest.raises(ValueError, match="must be a name in lower case"):
+        HostName().read(value)
+    assert not Draft202012Validator(HostName().schema()).is_valid(value)

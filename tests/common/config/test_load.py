@@ -48,7 +48,9 @@ def test_every_key_reaches_its_setting() -> None:
     found = config.parse(tomllib.loads(FULL))
     assert found.listen == Listen("::", 1936)
     assert found.listen_tls == Listen("0.0.0.0", 1937)
-    assert found.tls == TlsSettings("/tls/chain.pem", "/tls/key.pem", 14)
+    assert found.tls == TlsSettings(
+        "/tls/chain.pem", "/tls/key.pem", 14, (("*.example.org", "/tls/other.pem"),)
+    )
     assert (found.log_level, found.orphan_timeout_s) == ("DEBUG", 45.0)
     assert not found.has_sandbox
     assert (found.software.workers, found.software.capacity) == (3, 250.5)
@@ -160,6 +162,8 @@ FAULTS = [
     ),
     ("[tls]\ncertificate = 3", "tls.certificate", "a text"),
     ("[tls]\nkey = true", "tls.key", "a text"),
+    ('[tls.names]\n"a b" = "/x"', "tls.names.a b", "lower case"),
+    ('[tls.names]\n"a.b" = 3', "tls.names.a.b", "a text"),
     ("[tls]\nmax_connections = 0", "tls.max_connections", "between 1"),
     ('[ingest]\ntrusted_proxies = ["lb"]', "ingest.trusted_proxies[0]", "a network"),
     ('[egress]\nqueue = "3"', "egress.queue", "unit"),

@@ -43,7 +43,7 @@ FIELDS = {
     ),
     CaptureSettings: "memory_bytes seconds directory kept_files kept_bytes pictures",
     WorkerSettings: "queue_ms max_memory_bytes hang_timeout_s",
-    TlsSettings: "certificate key max_connections",
+    TlsSettings: "certificate key max_connections named",
     Calibration: (
         "device template path source streams units load decode scale encode memory_bytes cores"
     ),

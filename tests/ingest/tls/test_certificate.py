@@ -1,5 +1,6 @@
 """The certificate's files: used when they change, kept when they cannot be used."""
 
+import contextlib
 import logging
 import os
 import ssl
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import BootFailed
-from ingest.tls.certificate import Certificate
-from tests.kit.certificates import Files, make
+from ingest.tls.certificate import Certificate, Certificates, for_name
+from tests.kit.certificates import Files, make, trusting
 
 NOW = time.time() + 60
 
@@ -118,3 +119,69 @@ def test_what_cannot_be_used_is_named_at_the_start(
         subprocess.run(["openssl", "pkey", *options], check=True, capture_output=True)
     with pytest.raises(BootFailed, match=words):
         Certificate(directory / certificate, directory / key)
+
+
+NAMED = {"a.example": "a", "*.example": "any", "*.b.example": "b", "localhost": "local"}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.example", "a"),
+        ("A.Example", "a"),
+        ("a.example.", "a"),
+        ("c.example", "any"),
+        ("x.b.example", "b"),
+        ("x.y.b.example", None),
+        ("b.example", "any"),
+        ("example", None),
+        ("localhost", "local"),
+        ("", None),
+        (".", None),
+        ("*.example", "any"),
+    ],
+)
+def test_a_name_has_its_own_certificate_or_that_of_its_domain(name: str, found: str | None) -> None:
+    assert for_name(NAMED, name) == found
+
+
+def both(directory: Path, of: Files) -> Path:
+    """One file with certificate and key."""
+    file = directory / f"both-{of.certificate.name}"
+    file.write_bytes(of.certificate.read_bytes() + of.key.read_bytes())
+    return file
+
+
+def shown_for(certificates: Certificates, name: str | None) -> bytes:
+    """The certificate that a client gets which asks for a name; without a socket."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting().wrap_bio(to_client, to_server, server_hostname=name)
+    server = certificates.context.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(4):
+        for side in (client, server):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    return client.getpeercert(binary_form=True) or b""
+
+
+def test_clients_are_shown_the_certificate_of_the_name_that_they_ask_for(
+    files: Files, made: tuple[Files, Files], tmp_path: Path
+) -> None:
+    other = both(tmp_path, made[1])
+    certificates = Certificates(files.certificate, files.key, {"*.other.example": other})
+    assert shown_for(certificates, "cam.other.example") == made[1].der()
+    for name in ("first.example", None):
+        assert shown_for(certificates, name) == made[0].der()
+    other.write_bytes(both(tmp_path, made[0]).read_bytes())
+    files.replace(made[1])
+    for _ in range(3):
+        certificates.check(NOW)
+    assert shown_for(certificates, "cam.other.example") == made[0].der()
+    assert shown_for(certificates, None) == made[1].der()
+
+
+def test_one_that_cannot_be_used_for_another_name_is_named_at_the_start(
+    files: Files, tmp_path: Path
+) -> None:
+    with pytest.raises(BootFailed, match=r"none\.pem: No such file"):
+        Certificates(files.certificate, files.key, {"a.example": tmp_path / "none.pem"})

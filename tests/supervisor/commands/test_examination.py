@@ -130,3 +130,7 @@ def test_a_certificate_is_looked_at_where_tls_is_taken(tmp_path: Path) -> None:
     assert "ended on" in problem(one.certificate, one.key, days=21)
     assert "does not fit the certificate" in problem(one.certificate, two.key)
     assert "No such file" in problem(one.certificate, tmp_path / "none")
+    named = (("a.example", str(tmp_path / "a.pem")),)
+    tls = TlsSettings(str(two.certificate), str(two.key), named=named)
+    settings = replace(Settings(), listen_tls=Listen(), tls=tls)
+    assert "a.pem: No such file" in certificate_problem(settings, time.time())

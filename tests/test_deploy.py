@@ -2,11 +2,15 @@
 
 import configparser
 import re
+import textwrap
 from pathlib import Path
 
+import pytest
+
+from common.access.exposure import exposure
 from common.config.load import load
 from common.config.settings import Settings
-from common.errors import ExitCode
+from common.errors import ConfigError, ExitCode
 from common.ipc.kinds import HEARTBEAT_S
 from supervisor.processes.run_dir import SERVICE, default_run_dir
 from tfarm import PACKAGES
@@ -111,5 +115,26 @@ def test_a_pod_has_longer_than_its_drain_takes() -> None:
     assert int(grace_s) >= int(drain_s) + 30
 
 
-def test_the_images_configuration_is_one() -> None:
-    assert load(DEPLOY / "container.toml").listen.host == "0.0.0.0"
+def configurations() -> dict[str, str]:
+    """Those that come with the image and with the manifest."""
+    manifest = (DEPLOY / "kubernetes.yaml").read_text()
+    (block,) = re.findall(r"^  tfarm\.toml: \|\n((?:    .*\n|\n)+)", manifest, re.MULTILINE)
+    return {
+        "container.toml": (DEPLOY / "container.toml").read_text(),
+        "kubernetes.yaml": textwrap.dedent(block),
+    }
+
+
+@pytest.mark.parametrize("name", configurations())
+def test_nobody_publishes_before_a_key_is_given_and_the_words_say_which(
+    name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "tfarm.toml"
+    file.write_text(configurations()[name])
+    with pytest.raises(ConfigError, match="publish_keys"):
+        load(file)
+    # … and what stands there as a comment is all that is missing
+    file.write_text(re.sub(r"^# (?=publish_keys)", "", file.read_text(), flags=re.MULTILINE))
+    settings = load(file)
+    assert settings.listen.host == "0.0.0.0"
+    assert exposure(settings, [f"0.0.0.0:{settings.listen.port}"]) == ""

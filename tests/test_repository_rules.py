@@ -27,7 +27,7 @@ from tests.repository.sizes import complex_without_reason, too_long
 from tests.repository.words import ALLOWED, identifiers, private_words
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("tfarm", "common", "ingest", "egress", "supervisor", "worker", "api")
+PACKAGES = ("tfarm", "common", "ingest", "egress", "supervisor", "worker", "api", "hooks")
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/README.md")]
 )
@@ -346,18 +346,34 @@ def test_our_packages_are_ours_alone(package: str) -> None:
     assert [name for name in providers if name != "tfarm"] == []
 
 
-def test_no_file_names_a_machine_or_a_registry() -> None:
-    """Paths of the machine that a file was written on, and hosts of package registries."""
+def tracked() -> list[Path]:
+    """The files of the repository that are here."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode != 0:
-        pytest.skip("no git checkout")
+        pytest.skip("this is no git checkout")
+    names = filter(None, listed.stdout.decode().split("\0"))
+    return [path for path in map(ROOT.joinpath, names) if path.is_file()]
+
+
+def test_what_linters_are_given_is_all_that_there_is() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    given = dict(re.findall(r"^(PACKAGES|SHELL_SCRIPTS) := (.+)$", makefile, re.MULTILINE))
+    assert set(given["PACKAGES"].split()) == {
+        *PROJECT["tool"]["importlinter"]["root_packages"],
+        "scripts",
+    }
+    shell = re.compile(rb"#!.*\b(ba|da|)sh\b")
+    scripts = {path for path in tracked() if path.suffix == ".sh" or shell.match(path.read_bytes())}
+    assert set(map(ROOT.joinpath, given["SHELL_SCRIPTS"].split())) == scripts
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    """Paths of the machine that a file was written on, and hosts of package registries."""
     hosts = ("pypi" + ".org", "pythonhosted" + ".org", "registry." + "npmjs", "/" + "opt/pypi")
     homes = tuple("/" + name + "/" for name in ("work/main", "home/runner", "root"))
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        path = ROOT / name
-        if path.is_file():
-            text = path.read_text(errors="replace")
-            assert not [word for word in (*hosts, *homes) if word in text], name
+    for path in tracked():
+        text = path.read_text(errors="replace")
+        assert not [word for word in (*hosts, *homes) if word in text], path
 
 
 def test_requirements_are_pinned_with_hashes() -> None:

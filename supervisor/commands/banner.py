@@ -12,7 +12,8 @@ from supervisor.commands.room import room_lines
 from supervisor.placement.fleet import Fleet
 
 RTMP_PORT = 1935
-ANY_ADDRESS = ("0.0.0.0", "[::]", "::")
+ANY_IPV4 = "0.0.0.0"  # nosec B104 # to compare with: nothing binds here
+ANY_ADDRESS = (ANY_IPV4, "[::]", "::")
 
 
 def url_base(address: str) -> str:

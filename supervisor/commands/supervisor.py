@@ -35,7 +35,7 @@ def run(
         argv += ["--log-format", log_format]
     # None is lost on the way to the supervisor, which lets them in (supervisor/__main__.py).
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    os.execv(sys.executable, argv)
+    os.execv(sys.executable, argv)  # nosec B606 # this Python, with our own options
 
 
 COMMAND = CommandSpec(

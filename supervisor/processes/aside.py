@@ -4,7 +4,7 @@ What reads a configuration file takes ten megabytes that a supervisor would hold
 """
 
 import os
-import pickle
+import pickle  # nosec B403 # see below
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ def call_aside(function: Callable[..., T], *arguments: Any) -> T:
     if status != 0:
         code = os.waitstatus_to_exitcode(status)
         raise ChildProcessError(f"{function.__qualname__} ended its process with {code}")
-    result = pickle.loads(answer)
+    result = pickle.loads(answer)  # nosec B301 # a fork of this process wrote it, by a pipe
     if isinstance(result, TfarmError):
         raise result
     returned: T = result

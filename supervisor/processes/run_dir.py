@@ -59,7 +59,9 @@ def default_run_dir(environ: Mapping[str, str], uid: int) -> Path:
     if under_systemd:
         return Path(under_systemd)
     session = environ.get("XDG_RUNTIME_DIR", "")
-    return Path(session) / "tfarm" if session else Path(f"/tmp/tfarm-{uid}")
+    if session:
+        return Path(session) / "tfarm"
+    return Path(f"/tmp/tfarm-{uid}")  # nosec B108 # `prepare` takes no directory of another user
 
 
 def find_run_dir(environ: Mapping[str, str], uid: int) -> Path:

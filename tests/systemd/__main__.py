@@ -15,19 +15,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests.kit.debian_root import ROOT
+from tests.kit.ffmpeg_commands import CRC, FPS, PUBLISH, play, times
 from tests.kit.waiting import until
-from tests.systemd.container import BUILD, ROOT, SOURCE, WHEELS, Container, booted, prepare, why_not
+from tests.systemd.container import BUILD, SOURCE, WHEELS, Container, booted, prepare, why_not
 
 URL = "rtmp://127.0.0.1/live/cam"
-FPS = 15
-PUBLISH = (
-    *("ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi"),
-    *("-i", f"testsrc2=size=320x180:rate={FPS}", "-f", "lavfi", "-i", "sine=frequency=440"),
-    *("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", str(FPS)),
-    *("-pix_fmt", "yuv420p", "-c:a", "aac", "-f", "flv"),
-)
-PLAY = ("ffmpeg", "-nostdin", "-v", "error", "-i", URL, "-map", "0:v", "-c", "copy")
-CRC = ("-f", "framecrc", "-")
+PLAY = play(URL)
 # Of `systemd-analyze security`, from 10 (exposed) to 0; what the unit is held to.
 EXPOSURE = 1.9
 EXPOSURE_HARDENED = 1.4
@@ -116,11 +110,6 @@ def serves(case: Try) -> None:
     case.saw(f"a stream is published and played; status: {case.unit('StatusText')}")
 
 
-def times(crcs: str) -> list[int]:
-    """Return the decoding times that ffmpeg's framecrc prints, in ms."""
-    return [int(found) for found in re.findall(r"^0,\s*(-?\d+),", crcs, re.MULTILINE)]
-
-
 def confined(case: Try) -> None:
     """The unit's limits, and within them the workers' own sandbox."""
     main, children = int(case.unit("MainPID")), case.children()
@@ -148,6 +137,36 @@ def proc(case: Try, pid: int) -> dict[str, str]:
 def slice_ns(case: Try, pid: int) -> int:
     found = re.search(r"^se\.slice\s*:\s*(\d+)", case.run("cat", f"/proc/{pid}/sched"), re.M)
     return int(found[1]) if found else 0
+
+
+def journaled(case: Try) -> None:
+    """What the journal has of each event: its words, its values by name, and whose it is."""
+    entries = events(case)
+    by_event = {entry["TFARM_EVENT"]: entry for entry in entries if "TFARM_EVENT" in entry}
+    label = case.run("tfarm", "label", "live/cam").strip()
+    (opened,) = events(case, "TFARM_EVENT=publish started", f"TFARM_STREAM={label}")
+    played = by_event["player open"]
+    assert played["TFARM_STREAM"] == label, played
+    assert played["TFARM_RENDITION"] == "source", played
+    assert (opened["TFARM_PROCESS"], played["TFARM_PROCESS"]) == ("ingest:0", "egress:0")
+    children = case.children()
+    for entry in (opened, played):
+        assert int(entry["_PID"]) == children[entry["TFARM_PROCESS"]], entry
+        assert entry["_SYSTEMD_UNIT"] == "tfarm.service", entry
+        assert entry["PRIORITY"] == "6", entry
+        begins = f"{entry['TFARM_PROCESS']}: {entry['TFARM_EVENT']} "
+        assert entry["MESSAGE"].startswith(begins), entry
+    of_us = [entry for entry in entries if entry.get("_SYSTEMD_UNIT") == "tfarm.service"]
+    bare = [entry["MESSAGE"] for entry in of_us if "TFARM_EVENT" not in entry]
+    assert bare == [], "lines without their fields"
+    told = [field for field in played if field.startswith("TFARM_")]
+    case.saw(f"the journal has {len(by_event)} kinds of events with their fields: {sorted(told)}")
+
+
+def events(case: Try, *matches: str) -> list[dict[str, str]]:
+    """The entries of the unit, each with all its fields."""
+    command = ("journalctl", "--unit=tfarm", "--output=json", "--all", "--no-pager")
+    return [json.loads(line) for line in case.run(*command, *matches).splitlines()]
 
 
 def reloads(case: Try) -> None:
@@ -245,6 +264,9 @@ def stops(case: Try) -> None:
     case.saw("tfarm stop: it stays stopped; with a faulty file it fails at once and stays so")
 
 
+WHILE_PUBLISHED = (serves, journaled, confined, reloads, outlives, replaces)
+
+
 def traced(case: Try, check: Callable[[Try], None]) -> bool:
     """Run a check; say what broke and what the log had."""
     try:
@@ -270,7 +292,7 @@ def main(arguments: list[str]) -> int:
         if not traced(case, install):
             return 1
         with published(case):
-            held = [traced(case, each) for each in (serves, confined, reloads, outlives, replaces)]
+            held = [traced(case, each) for each in WHILE_PUBLISHED]
         held += [traced(case, check) for check in (exposed, stops)]
     return 0 if all(held) else 1
 

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import psutil
 
+from tests.kit.debian_root import PYTHON, ROOT, fetch_wheels, make_root
 from tests.kit.waiting import until
 
-ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "systemd"
-SUITE = "bookworm"
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3-venv", "ffmpeg", "procps")
 SOURCE = "/usr/src/tfarm"  # the checkout, in the container
 WHEELS = "/usr/src/wheels"
@@ -28,7 +27,6 @@ TOOLS = ("debootstrap", "systemd-nspawn", "nsenter")
 BOOT_S = 60.0
 # What nspawn of systemd 252 keeps from a container, and a host lets every unit ask for.
 SANDBOX = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self")
-PYTHON = (3, 11)  # Debian 12's: wheels are fetched here, for there
 
 
 def why_not() -> str:
@@ -45,30 +43,9 @@ def why_not() -> str:
 
 def prepare() -> None:
     """Make the container's root and fetch what tfarm installs, unless both are there."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    root = BUILD / "root"
-    if not (root / "made").exists():
-        shutil.rmtree(root, ignore_errors=True)
-        print("debootstrap: some minutes, once", flush=True)
-        packages = f"--include={','.join(PACKAGES)}"
-        command = ["debootstrap", "--variant=minbase", packages, SUITE, str(root), *mirror()]
-        with (BUILD / "debootstrap.log").open("wb") as log:
-            subprocess.run(command, check=True, stdout=log, stderr=log)
-        (root / "made").touch()
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:"]
-    wanted = ["--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt")]
-    subprocess.run([*pip, "-d", str(BUILD / "wheels"), *wanted], check=True)
-
-
-def mirror() -> list[str]:
-    """Return this host's mirror of the suite; without apt, debootstrap's own."""
-    query = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    found = [line.split() for line in answer.splitlines()]
-    return [uri for uri, release in found if release == SUITE][:1]
+    print("debootstrap: some minutes, once", flush=True)
+    make_root(BUILD / "root", PACKAGES)
+    fetch_wheels(BUILD / "wheels")
 
 
 @dataclass

@@ -87,7 +87,8 @@ def _gpu_paths() -> SandboxPaths:
     """The driver's devices and facts; CUDA and NVDEC were tried with them on H200s."""
     if not Path("/dev/nvidia-uvm").exists():  # libcuda would have it made, and no longer can
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(["nvidia-modprobe", "-c0", "-u"], timeout=10, check=False)
+            command = ["nvidia-modprobe", "-c0", "-u"]  # wherever the driver has put it
+            subprocess.run(command, timeout=10, check=False)
     devices = [path for path in Path("/dev").glob("nvidia*") if path != Path("/dev/nvidia")]
     read = map(Path, ("/proc/driver", "/proc/devices", "/proc/modules", "/sys", "/etc/nvidia"))
     return SandboxPaths(tuple(read), tuple(devices))

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,13 @@ CONFIG = DEFAULT_CONFIG.replace(
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 MakeClip = Callable[[ClipSpec], Path]
-LONG = ClipSpec(seconds=30.0)
+SPEC = ClipSpec(seconds=8.0)
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    with Farm(CONFIG) as running:
+        yield running
 
 
 def port_of(farm: Farm) -> int:
@@ -31,8 +37,10 @@ def port_of(farm: Farm) -> int:
     return int(address.rpartition(":")[2])
 
 
-def test_it_shows_what_the_farm_does_over_a_restart_of_its_supervisor(clip: MakeClip) -> None:
-    with Farm(CONFIG) as farm, Publisher(farm.url("cam"), clip(LONG)):
+def test_it_shows_what_the_farm_does_over_a_restart_of_its_supervisor(
+    farm: Farm, clip: MakeClip
+) -> None:
+    with Publisher(farm.url("cam"), clip(SPEC), loop=True):
         farm.wait_stream("cam")
         port = port_of(farm)
         (stream,) = request(port, "GET", "/api/v1/streams", headers=BEARER).document["streams"]
@@ -63,27 +71,26 @@ def test_it_shows_what_the_farm_does_over_a_restart_of_its_supervisor(clip: Make
         assert request(port, "GET", "/readyz").status == 200
 
 
-def test_its_death_costs_its_answers_alone() -> None:
-    with Farm(CONFIG) as farm:
-        before = farm.child("api")["pid"]
-        os.kill(before, signal.SIGKILL)
-        until(lambda: farm.child("api")["pid"] not in (0, before), 10, "another one is started")
-        until(lambda: farm.status()["listen"]["http"], 10, "it listens")
-        assert request(port_of(farm), "GET", "/healthz").status == 200
-        assert [c["restarts"] for c in farm.status()["children"]].count(0) == 3
+def test_its_death_costs_its_answers_alone(farm: Farm) -> None:
+    before = farm.child("api")["pid"]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: farm.child("api")["pid"] not in (0, before), 10, "another one is started")
+    until(lambda: farm.status()["listen"]["http"], 10, "it listens")
+    assert request(port_of(farm), "GET", "/healthz").status == 200
+    assert [c["restarts"] for c in farm.status()["children"]].count(0) == 3
 
 
-def test_a_picture_of_a_stream_and_its_players(clip: MakeClip) -> None:
-    with Farm(CONFIG) as farm, Publisher(farm.url("cam"), clip(LONG)):
-        farm.wait_stream("cam")
+def test_a_picture_of_a_stream_and_its_players(farm: Farm, clip: MakeClip) -> None:
+    with Publisher(farm.url("shown"), clip(SPEC), loop=True):
+        farm.wait_stream("shown")
         port = port_of(farm)
-        label = stream_label("live/cam")
+        label = stream_label("live/shown")
         picture = request(port, "GET", f"/api/v1/streams/{label}/snapshot.jpg")
         assert picture.status == 200, picture.body
         assert picture.headers["Content-Type"] == "image/jpeg"
         assert picture.body.startswith(b"\xff\xd8")
         assert int(picture.headers["Age"]) <= 1
-        with Player(farm.url("cam", "240p")) as player:
+        with Player(farm.url("shown", "240p")) as player:
             assert player.opened.wait(10)
             (found,) = request(port, "GET", f"/api/v1/players?stream={label}").document["players"]
             assert (found["stream"], found["rendition"], found["protocol"]) == (
@@ -99,13 +106,13 @@ def test_a_picture_of_a_stream_and_its_players(clip: MakeClip) -> None:
         assert request(port, "POST", path, headers=BEARER).status == 404
 
 
-def test_a_kick_by_http_is_the_operators(clip: MakeClip) -> None:
-    with Farm(CONFIG) as farm, Publisher(farm.url("cam"), clip(LONG)):
-        farm.wait_stream("cam")
-        path = f"/api/v1/streams/{stream_label('live/cam')}/kick"
+def test_a_kick_by_http_is_the_operators(farm: Farm, clip: MakeClip) -> None:
+    with Publisher(farm.url("kicked"), clip(SPEC), loop=True):
+        farm.wait_stream("kicked")
+        path = f"/api/v1/streams/{stream_label('live/kicked')}/kick"
         done = request(port_of(farm), "POST", path, headers=BEARER)
         assert done.status == 200, done.body
-        assert "live/cam is being ended" in done.document["message"]
-        farm.wait_gone("cam")
+        assert "live/kicked is being ended" in done.document["message"]
+        farm.wait_gone("kicked")
         farm.wait_log("by=api:0")
         farm.wait_log("operator asked request=kickStream address=127.0.0.1 done=yes")

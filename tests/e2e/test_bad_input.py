@@ -5,7 +5,6 @@ One good stream is published and played all the while; at the end it must have l
 
 import contextlib
 import itertools
-import os
 import random
 import socket
 import time
@@ -19,6 +18,7 @@ from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from tests.kit.clients import FlvTag, Player, Publisher, TagPublisher, flv_tags, send_tag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.needs import needs_root
 from tests.kit.process_facts import descriptors, pss_bytes
 from tests.kit.waiting import until
 
@@ -292,7 +292,7 @@ def test_a_publisher_that_sends_nothing_any_more_is_given_up(farm: Farm, clip: M
         publisher.stop()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a network namespace of its own")
+@needs_root("it has a socket vanish without a word (TCP_REPAIR)")
 def test_a_publisher_that_vanishes_without_fin_is_given_up(farm: Farm, clip: MakeClip) -> None:
     """As when its machine loses power: the socket is closed by RST-less repair mode."""
     tags = [tag for tag in flv_tags(clip(ClipSpec(seconds=2.0))) if tag.dts_ms < 1000]
@@ -306,7 +306,7 @@ def test_a_publisher_that_vanishes_without_fin_is_given_up(farm: Farm, clip: Mak
         raw.setsockopt(socket.IPPROTO_TCP, 19, 1)  # TCP_REPAIR: close says nothing to the peer
     except OSError as error:
         peer.abort()
-        pytest.skip(f"TCP_REPAIR is not to be had here: {error}")
+        pytest.skip(f"this kernel has no TCP_REPAIR: {error}")
     peer.abort()
     farm.wait_gone("gone", 8)
 

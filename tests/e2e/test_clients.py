@@ -19,6 +19,7 @@ import pytest
 from tests.kit.clients import FlvTag, Player, TagPublisher, flv_tags, record, shifted
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
+from tests.kit.needs import lacks
 
 pytestmark = pytest.mark.e2e
 
@@ -43,12 +44,13 @@ PLAYERS = {
 def need(name: str) -> None:
     """Skip where the program or the GStreamer element is not installed."""
     if name == "rtmpdump":
-        found = shutil.which(name) is not None
+        found, packages = shutil.which(name) is not None, name
     else:
         inspect = shutil.which("gst-inspect-1.0")
         found = inspect is not None and not subprocess.call([inspect, "--exists", name])
+        packages = "gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
     if not found:
-        pytest.skip(f"{name} is not installed")
+        lacks(name, packages)
 
 
 @contextmanager

@@ -48,29 +48,34 @@ def test_a_good_source_has_no_notice_and_its_sound_has_a_level(farm: Farm, clip:
         until(lambda: stream(farm, "good")["levels"], 15, "… and measures again", every=0.3)
 
 
-def test_a_black_picture(farm: Farm, clip: MakeClip) -> None:
+@pytest.fixture(scope="module")
+def faulty(farm: Farm, clip: MakeClip) -> Iterator[Farm]:
+    """Two sources with something wrong, which takes its time to be seen, at once."""
     black = ClipSpec(seconds=8.0, is_black=True, bitrate_bps=100_000)
-    with Publisher(farm.url("black"), clip(black), loop=True):
-        farm.wait_stream("black")
-        until(lambda: codes(farm, "black") == ["black-picture"], 25, "it is seen", every=0.5)
-        page = farm.cli("status", "live/black").stdout
-        assert "the picture has been black for" in page
-        unknown = farm.cli("status", "live/blakc")
-        assert unknown.returncode == 1
-        assert "no such stream: live/blakc; did you mean live/black?" in unknown.stderr
-
-
-def test_keyframes_too_far_apart_and_silence(farm: Farm, clip: MakeClip) -> None:
     bad = ClipSpec(seconds=8.0, gop_frames=240, volume=0.0, bitrate_bps=200_000)
-    with Publisher(farm.url("bad"), clip(bad), loop=True):
-        farm.wait_stream("bad")
-        until(
-            lambda: {"long-gop", "silence"} <= set(codes(farm, "bad")), 30, "both found", every=0.5
-        )
-        words = {notice["code"]: notice["words"] for notice in stream(farm, "bad")["notices"]}
-        assert "set the keyframe interval to 1 s" in words["long-gop"], "as the template has it"
-        assert "the sound has been silent for" in words["silence"]
-    farm.wait_log("source notice stream=")
-    assert "code=long-gop words=keyframes are" in farm.log()
-    assert "code=silence words=the sound has been silent" in farm.log()
-    assert "live/bad" not in farm.log(), "a key is a credential"
+    with (
+        Publisher(farm.url("black"), clip(black), loop=True),
+        Publisher(farm.url("silent"), clip(bad), loop=True),
+    ):
+        farm.wait_stream("black", "silent")
+        yield farm
+
+
+def test_a_black_picture(faulty: Farm) -> None:
+    until(lambda: codes(faulty, "black") == ["black-picture"], 25, "it is seen", every=0.5)
+    page = faulty.cli("status", "live/black").stdout
+    assert "the picture has been black for" in page
+    unknown = faulty.cli("status", "live/blakc")
+    assert unknown.returncode == 1
+    assert "no such stream: live/blakc; did you mean live/black?" in unknown.stderr
+
+
+def test_keyframes_too_far_apart_and_silence(faulty: Farm) -> None:
+    until(lambda: {"long-gop", "silence"} <= set(codes(faulty, "silent")), 30, "both", every=0.5)
+    words = {notice["code"]: notice["words"] for notice in stream(faulty, "silent")["notices"]}
+    assert "set the keyframe interval to 1 s" in words["long-gop"], "as the template has it"
+    assert "the sound has been silent for" in words["silence"]
+    faulty.wait_log("source notice stream=")
+    assert "code=long-gop words=keyframes are" in faulty.log()
+    assert "code=silence words=the sound has been silent" in faulty.log()
+    assert "live/silent" not in faulty.log(), "a key is a credential"

@@ -1,7 +1,6 @@
 """What is played is what was published: every rendition, picture by picture, to the millisecond."""
 
 import itertools
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -15,6 +14,7 @@ from common.rtmp.events import MetadataReceived
 from tests.kit.clients import Player, Publisher, Recording, record
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
+from tests.kit.needs import needs_program
 
 pytestmark = pytest.mark.e2e
 
@@ -138,7 +138,7 @@ def test_each_rendition_has_metadata_of_its_own(
             assert (values[1]["width"], values[1]["height"]) == size
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg command is not installed")
+@needs_program("ffmpeg")
 def test_the_ffmpeg_command_publishes_and_plays(
     farm: Farm, clip: Callable[[ClipSpec], Path], tmp_path: Path
 ) -> None:

@@ -197,25 +197,25 @@ def test_players_outlive_ingest_and_their_stream_goes_on(clip: MakeClip) -> None
 
 @pytest.mark.parametrize("name", ["ingest:0", "egress:0", "worker:cpu:0"])
 def test_a_killed_child_comes_back_as_the_process_that_waited_for_that(
-    name: str, clip: MakeClip
+    farm: Farm, name: str, clip: MakeClip
 ) -> None:
-    with Farm() as farm:
-        assert farm.process is not None
-        supervisor, module = psutil.Process(farm.process.pid), name.partition(":")[0]
+    assert farm.process is not None
+    supervisor, module = psutil.Process(farm.process.pid), name.partition(":")[0]
 
-        def ahead() -> list[int]:
-            lines = {child.pid: child.cmdline() for child in supervisor.children()}
-            return [pid for pid, line in lines.items() if line[-2:] == [module, "--standby"]]
+    def ahead() -> list[int]:
+        lines = {child.pid: child.cmdline() for child in supervisor.children()}
+        return [pid for pid, line in lines.items() if line[-2:] == [module, "--standby"]]
 
-        until(ahead, 20, "one waits", every=0.1)
-        (waiting,) = ahead()
-        os.kill(pid_of(farm, name), signal.SIGKILL)
-        until(lambda: farm.child(name)["pid"] == waiting, 10, "it has begun", every=0.05)
-        until(lambda: farm.child(name)["state"] == "ready", 10, "it is ready", every=0.05)
-        with (
-            Publisher(farm.url("a"), clip(ClipSpec(seconds=8.0)), loop=True),
-            Player(farm.url("a", "240p")) as player,
-        ):
-            started([player])
-        assert "no sandbox" not in farm.log()
-        until(lambda: set(ahead()) - {waiting}, 20, "the next one waits", every=0.1)
+    until(ahead, 20, "one waits", every=0.1)
+    (waiting,) = ahead()
+    os.kill(pid_of(farm, name), signal.SIGKILL)
+    until(lambda: farm.child(name)["pid"] == waiting, 10, "it has begun", every=0.05)
+    until(lambda: farm.child(name)["state"] == "ready", 10, "it is ready", every=0.05)
+    farm.port = int(farm.status()["listen"]["rtmp"][0].rpartition(":")[2])
+    with (
+        Publisher(farm.url("a"), clip(ClipSpec(seconds=8.0)), loop=True),
+        Player(farm.url("a", "240p")) as player,
+    ):
+        started([player])
+    assert "no sandbox" not in farm.log()
+    until(lambda: set(ahead()) - {waiting}, 20, "the next one waits", every=0.1)

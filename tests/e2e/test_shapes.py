@@ -1,7 +1,9 @@
 """Sources of every shape: other rates, aspects and sizes than the ladder's, and changes midway."""
 
+import contextlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tests.kit.farm import Farm
 pytestmark = pytest.mark.e2e
 
 MakeClip = Callable[[ClipSpec], Path]
+Played = dict[str, Recording]
 SPEC = ClipSpec(seconds=3.0, b_frames=0)
 LONG = SPEC.but(seconds=5.0)  # five of them begin at once
 
@@ -131,22 +134,50 @@ def test_a_source_below_every_rendition_gives_one_rendition_of_its_own_size(
     assert "240p" in LEFT_OUT["tiny"]
 
 
+@pytest.fixture(scope="module")
+def changes(farm: Farm, clip: MakeClip) -> Mapping[str, Recording]:
+    """Sources that change midway, two at once: what players of `KEY/RENDITION` got."""
+    first, upright = flv_tags(clip(SPEC)), flv_tags(clip(SPEC.but(width=270, height=480)))
+    wide = SPEC.but(width=480, height=270, first_number=500)
+    jumped = shifted(flv_tags(clip(SPEC.but(first_number=500))), 3_600_000)
+    jump = [*first, *(tag for tag in jumped if tag.type != 18 and not tag.is_header)]
+    due_ms = [tag.dts_ms if tag.dts_ms < 3_600_000 else tag.dts_ms - 3_597_000 for tag in jump]
+    wrap = shifted(first, 2**32 - 1500)  # before the end of the 49 days that RTMP's clock holds
+
+    def play(key: str, tags: Sequence[FlvTag], due_ms: Sequence[float] | None = None) -> Played:
+        names = [f"{key}/{name}" for name in ("240p", "source")]
+        players = [Player(farm.url(*name.split("/"))) for name in names]
+        publisher = TagPublisher(farm.url(key), tags, due_ms=due_ms)
+        with contextlib.ExitStack() as stack:
+            for each in (*players, publisher):
+                stack.enter_context(each)
+            publisher.join(30)
+            assert publisher.error is None
+            for player in players:
+                player.join(20)
+                assert player.error is None
+        return {name: player.recording for name, player in zip(names, players, strict=True)}
+
+    with ThreadPoolExecutor(2) as threads:
+        runs = [
+            threads.submit(play, "phone", followed(upright, clip(wide.but(seconds=7.0)))),
+            threads.submit(play, "turn", followed(first, clip(wide))),
+            threads.submit(play, "jump", jump, due_ms),
+            threads.submit(play, "wrap", wrap),
+        ]
+    return {name: recording for run in runs for name, recording in run.result().items()}
+
+
+def followed(first: Sequence[FlvTag], clip: Path) -> list[FlvTag]:
+    """Tags, and those of a clip behind them."""
+    second = shifted(flv_tags(clip), end_ms(first))
+    return [*first, *(tag for tag in second if tag.type != 18)]
+
+
 def test_the_outputs_keep_their_size_when_the_source_changes_its(
-    farm: Farm, clip: MakeClip
+    changes: Mapping[str, Recording],
 ) -> None:
-    first = flv_tags(clip(SPEC))
-    second = shifted(
-        flv_tags(clip(SPEC.but(width=480, height=270, first_number=500))), end_ms(first)
-    )
-    tags = [*first, *(tag for tag in second if tag.type != 18)]
-    with (
-        Player(farm.url("turn", "240p")) as player,
-        TagPublisher(farm.url("turn"), tags) as publisher,
-    ):
-        publisher.join(20)
-        assert publisher.error is None
-        player.join(20)
-    recording = player.recording
+    recording = changes["turn/240p"]
     assert recording.decode_error == ""
     assert recording.sizes() == {(426, 240)}
     numbers = [shown.number for shown in recording.shown]
@@ -154,25 +185,10 @@ def test_the_outputs_keep_their_size_when_the_source_changes_its(
 
 
 def test_a_phone_that_is_turned_gets_renditions_of_its_new_shape(
-    farm: Farm, clip: MakeClip
+    changes: Mapping[str, Recording],
 ) -> None:
-    upright = SPEC.but(width=270, height=480)
-    first = flv_tags(clip(upright))
-    second = shifted(
-        flv_tags(clip(SPEC.but(width=480, height=270, seconds=7.0, first_number=500))),
-        end_ms(first),
-    )
-    tags = [*first, *(tag for tag in second if tag.type != 18)]
-    with (
-        Player(farm.url("phone", "240p")) as player,
-        TagPublisher(farm.url("phone"), tags) as publisher,
-    ):
-        publisher.join(30)
-        assert publisher.error is None
-        player.join(30)
-    recording = player.recording
+    recording = changes["phone/240p"]
     assert recording.decode_error == ""
-    assert player.error is None
     sizes = [(shown.width, shown.height) for shown in recording.shown]
     turned_at = sizes.index((426, 240))
     assert set(sizes[:turned_at]) == {(240, 426)}
@@ -186,38 +202,19 @@ def test_a_phone_that_is_turned_gets_renditions_of_its_new_shape(
     assert numbers[turned_at:] == list(range(410 + turned_at, 710))
 
 
-def test_timestamps_that_jump_leave_every_rendition_in_step(farm: Farm, clip: MakeClip) -> None:
+def test_timestamps_that_jump_leave_every_rendition_in_step(
+    changes: Mapping[str, Recording],
+) -> None:
     """The publisher's clock jumps by an hour: players see time go on, the same everywhere."""
-    first = flv_tags(clip(SPEC))
-    second = flv_tags(clip(SPEC.but(first_number=500)))
-    jumped = [tag for tag in shifted(second, 3_600_000) if tag.type != 18 and not tag.is_header]
-    tags: list[FlvTag] = [*first, *jumped]
-    due_ms = [tag.dts_ms if tag.dts_ms < 3_600_000 else tag.dts_ms - 3_597_000 for tag in tags]
-    with (
-        Player(farm.url("jump", "source")) as source,
-        Player(farm.url("jump", "240p")) as rendition,
-        TagPublisher(farm.url("jump"), tags, due_ms=due_ms) as publisher,
-    ):
-        publisher.join(20)
-        assert publisher.error is None
-        source.join(20)
-        rendition.join(20)
-    assert source.recording.pts_of() == rendition.recording.pts_of()
-    times = [shown.pts_ms for shown in rendition.recording.shown]
+    source, rendition = changes["jump/source"], changes["jump/240p"]
+    assert source.pts_of() == rendition.pts_of()
+    times = [shown.pts_ms for shown in rendition.shown]
     assert times == sorted(times)
     assert times[-1] - times[0] < 8000, "an hour's jump is no hour for players"
 
 
-def test_timestamps_wrap_at_32_bits(farm: Farm, clip: MakeClip) -> None:
-    """2 s before the end of the 49 days that RTMP's clock holds."""
-    tags = shifted(flv_tags(clip(SPEC)), 2**32 - 1500)
-    with (
-        Player(farm.url("wrap", "240p")) as rendition,
-        TagPublisher(farm.url("wrap"), tags) as publisher,
-    ):
-        publisher.join(20)
-        assert publisher.error is None
-        rendition.join(20)
-    numbers = [shown.number for shown in rendition.recording.shown]
-    assert rendition.recording.decode_error == ""
+def test_timestamps_wrap_at_32_bits(changes: Mapping[str, Recording]) -> None:
+    recording = changes["wrap/240p"]
+    numbers = [shown.number for shown in recording.shown]
+    assert recording.decode_error == ""
     assert numbers == list(range(numbers[0] or 0, 90))

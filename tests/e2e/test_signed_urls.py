@@ -14,6 +14,8 @@ from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from tests.kit.clients import Publisher, refusal
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
+from tests.kit.ffmpeg_commands import ffmpeg_publishes, play
+from tests.kit.needs import needs_program
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -92,7 +94,7 @@ def test_a_signed_url_publishes_and_plays_and_nothing_else_does(
     publish = sign("publish", "live/cam1")
     assert "not signed for publishing" in refusal(sign("play", "live/cam1"), "w"), "as ffmpeg says"
     assert "another stream" in refusal(publish.replace("cam1", "cam2"), "w")
-    with Publisher(publish, clip(ClipSpec(seconds=30.0))):
+    with Publisher(publish, clip(ClipSpec(seconds=8.0)), loop=True):
         until(lambda: "cam1" in farm.streams(), 10, "cam1 is live")
         assert why(sign("play", "live/cam1")) == ""
         assert why(sign("play", "live/cam1", "--key-id", "old")) == "", "both keys are good"
@@ -105,6 +107,22 @@ def test_a_signed_url_publishes_and_plays_and_nothing_else_does(
         assert why(sign("play", "live/cam1")[:-5]) == "the URL's token is cut off, or none"
     with RtmpPublisher(farm.url("cam3", query="key=let-me-in"), 10):
         pass
+
+
+@needs_program("ffmpeg")
+def test_ffmpeg_publishes_and_plays_with_signed_urls(
+    farm: Farm, sign: Callable[..., str], clip: MakeClip
+) -> None:
+    path = clip(ClipSpec(seconds=8.0))
+    with ffmpeg_publishes(path, sign("publish", "live/cam5")):
+        until(lambda: "cam5" in farm.streams(), 10, "cam5 is live")
+        for url, words in ((sign("play", "live/cam5"), ""), (farm.url("cam5"), "not signed")):
+            command = (*play(url), "-frames:v", "5", "-f", "null", "-")
+            played = subprocess.run(
+                command, capture_output=True, text=True, timeout=30, check=False
+            )
+            assert (played.returncode == 0) == (not words), played.stderr
+            assert words in played.stderr
 
 
 def test_a_url_for_one_use_is_used_once_whichever_process_one_comes_to() -> None:

@@ -1,13 +1,14 @@
 """Which GPU packages `make run` installs."""
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.kit.needs import needs_program
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "gpu_extra.py"
 
@@ -49,7 +50,7 @@ def test_a_host_without_a_driver_gets_none(script: ModuleType) -> None:
     assert script.driver_cuda("libm.so.6") == 0  # no driver either
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@needs_program("gcc")
 @pytest.mark.parametrize(
     ("init", "count", "version", "cuda"), [(0, 1, 12080, 12080), (0, 0, 13000, 0), (100, 1, 1, 0)]
 )

@@ -30,6 +30,7 @@ from supervisor.commands.client import CommandFailed, NotRunning
 from supervisor.processes.run_dir import RunDirLock
 from supervisor.run import Supervisor
 from tests.kit.children import INGEST0
+from tests.kit.needs import needs_root
 from tests.kit.toy_supervisor import (
     CONFIG,
     DEADLINE_S,
@@ -367,7 +368,7 @@ def test_a_pipe_that_nobody_reads_holds_up_no_process(farm: ToyFarm) -> None:
     os.close(writer)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user, too")
+@needs_root("it is another user, too")
 def test_another_user_commands_nobody_even_where_he_may_connect(farm: ToyFarm) -> None:
     import zmq
 

@@ -25,9 +25,10 @@ from supervisor.commands import client
 from supervisor.commands.client import CommandFailed, NotRunning, ask, understanding
 from supervisor.processes.run_dir import served_by
 from tests.kit.farm import TFARM
+from tests.kit.needs import needs_root
 from tests.kit.status_pages import farm_document, stream_row
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user, too")
+is_two_users = needs_root("it is another user, too")
 MALLORY = 12345
 CLEAR = "\x1b[2J\x9b31m\u202e"
 
@@ -125,7 +126,7 @@ def test_a_directory_in_which_others_may_write_is_refused(run_dir: Path, mode: i
     run_dir.chmod(0o700)
 
 
-@needs_root
+@is_two_users
 def test_a_socket_that_another_user_serves_is_refused(run_dir: Path) -> None:
     """Root's own directory, made open for a moment: somebody else put his socket there."""
     said: list[Command] = []

@@ -1,5 +1,6 @@
 """The run directory: where, whose, held by one, cleaned of the dead."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -36,6 +37,7 @@ from supervisor.processes.run_dir import (
     write_children,
 )
 from tests.kit.children import INGEST0
+from tests.kit.needs import needs_root
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_files_links_and_long_paths_are_refused(short: Path) -> None:
         prepare(short / ("x" * 48))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's directory")
+@needs_root("it makes another user's directory")
 def test_another_users_directory_is_refused(short: Path) -> None:
     other = short / "other"
     other.mkdir(mode=0o700)
@@ -114,7 +116,7 @@ def test_another_users_directory_is_refused(short: Path) -> None:
         prepare(other)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's directory")
+@needs_root("it makes another user's directory")
 @pytest.mark.parametrize(
     ("owner", "mode", "uid", "is_named", "words"),
     [
@@ -152,7 +154,7 @@ def test_a_directory_that_was_found_is_no_link_and_one_that_is_not_there_is_nobo
     assert why_untrusted(short / "none", os.geteuid()) == ""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's directory")
+@needs_root("it makes another user's directory")
 def test_root_believes_the_services_directory_and_no_other_that_is_only_found(
     short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,10 +232,23 @@ def test_what_is_no_run_directory_is_said_to_be_none(short: Path) -> None:
     assert why_unserved(short) == f"nothing listens in {short}"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+@contextlib.contextmanager
+def another_user() -> Iterator[None]:
+    """Root, who may enter every directory, is nobody meanwhile."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(65_534, 65_534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
 def test_a_closed_run_directory_is_told_from_none(short: Path) -> None:
     short.chmod(0)
-    assert why_unserved(short) == f"{short} is closed to this user"
+    with another_user():
+        assert why_unserved(short) == f"{short} is closed to this user"
     short.chmod(0o700)
 
 

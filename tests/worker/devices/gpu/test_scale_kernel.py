@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.kit.needs import lacks
 from tests.kit.scale_reference import psnr, scale_nv12
 from worker.devices.gpu import plan as plan_module
 from worker.devices.gpu.plan import Fit, PicturePlan, plan_picture, target_pitch
@@ -21,7 +22,7 @@ POISON = 0xA5
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     compiler = shutil.which("g++")
     if compiler is None:
-        pytest.skip("no g++")
+        lacks("g++", "g++")
     library = tmp_path_factory.mktemp("kernel") / "kernel.so"
     source = Path(__file__).parent / "kernel_on_cpu.cpp"
     flags = ["-std=c++20", "-O1", "-shared", "-fPIC", "-w", "-mf16c", "-pthread", f"-I{KERNEL}"]

@@ -222,6 +222,14 @@ def test_a_document_is_shown_as_meant(document: Path) -> None:
     assert list(odd_lines(document.read_text())) == []
 
 
+def test_every_document_stands_in_the_navigation_of_the_site() -> None:
+    """Notes are linked from what they are notes on; `make site` fails where a page is nowhere."""
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    at_the_top = {"changelog.md", "security-policy.md"}  # scripts/build_site.py
+    assert sorted(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == sorted(pages | at_the_top)
+
+
 def test_commands_and_targets_that_documents_tell_to_type_exist() -> None:
     known = commands()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -1,14 +1,12 @@
 """What pages are made of documents, and what is found wrong in what came out."""
 
 import importlib.util
-import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "scripts" / "build_site.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "build_site.py"
 PLACES = {
     "docs/a.md": "a.md",
     "docs/notes/b.md": "notes/b.md",
@@ -74,11 +72,3 @@ def test_what_is_loaded_from_outside_is_named(
     site: ModuleType, html: str, is_outside: bool
 ) -> None:
     assert bool(site.faults("a.md", html, "")) == is_outside
-
-
-def test_every_document_stands_in_the_navigation(site: ModuleType) -> None:
-    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
-    named = re.findall(r": ([\w/-]+\.md)$", nav, re.MULTILINE)
-    pages = {place for place in site.documents(ROOT).values() if place.endswith(".md")}
-    hidden = {page for page in pages if page.startswith("notes/")} | {"readme.md"}
-    assert sorted(named) == sorted(pages - hidden)

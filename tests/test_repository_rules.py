@@ -301,6 +301,16 @@ def test_every_exit_code_is_documented() -> None:
     assert {(int(number), name) for number, name in rows} == {(c.value, c.name) for c in ExitCode}
 
 
+def test_every_environment_variable_is_documented() -> None:
+    """That the code reads; those of libraries are theirs."""
+    text = (ROOT / "docs/commands.md").read_text()
+    read = re.compile(r"environ(?:\.get)?[\[(]\"([A-Z_]+)\"")
+    named = {
+        name for module in modules_that_log() for name in read.findall((ROOT / module).read_text())
+    }
+    assert {name for name in named if f"`{name}`" not in text} - {"OPENBLAS_NUM_THREADS"} == set()
+
+
 # What a log has beside the events of calls: lines that nobody took, and what libraries say.
 OTHER_EVENTS = {"log lines lost": {"count"}, LIBRARY: {"logger"}}
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from api import changes, reads
 from api.access import Access, Granted
@@ -20,13 +20,15 @@ from api.document import find_stream, published, real_name
 from api.events import EventLog
 from api.exposition import expose
 from api.farm_link import FarmLink, SupervisorAway
-from api.http_messages import body_of, dump, json_response, query_of
+from api.http_messages import body_of, dump, json_response, peer_of, query_of
+from api.live import LiveStreams
 from api.metrics import samples
 from api.openapi import describe
 from api.operations import (
     DESCRIPTION,
     JSON,
     KICK_PLAYER,
+    LIVE,
     METRICS,
     OPERATIONS,
     PAGE,
@@ -40,7 +42,9 @@ from api.operations import (
 from api.questions import Questions
 from api.schemas import Json
 from api.totals import Totals
+from common.config.ladder import SOURCE
 from common.config.settings import Settings
+from common.ipc.api_messages import WatchRequest
 from common.ipc.identity import StreamId, stream_id
 from common.process.log import stream_label
 
@@ -54,10 +58,13 @@ Answerer = Callable[[Operation, web.Request, Granted], Awaitable[web.StreamRespo
 class Answers:
     """Those of one farm; `settings` are those of now."""
 
-    def __init__(self, link: FarmLink, questions: Questions, version: str) -> None:
+    def __init__(
+        self, link: FarmLink, questions: Questions, live: LiveStreams, version: str
+    ) -> None:
         self.settings = Settings()
         self._link = link
         self._questions = questions
+        self._live = live
         self._totals = Totals(time.time())
         self._events = EventLog(time.time())
         link.listen(self._on_status, self._totals.observe)
@@ -70,6 +77,7 @@ class Answers:
             PAGE.name: self._show_page,
             METRICS.name: self._metrics,
             SNAPSHOT.name: self._snapshot,
+            LIVE.name: self._watch,
             PLAYERS.name: self._list_players,
             KICK_PLAYER.name: self._kick_player,
             DESCRIPTION.name: self._describe,
@@ -162,17 +170,41 @@ class Answers:
             raise ApiError(404, "no-such-stream", f"there is no stream {app}/{key}")
         return found
 
+    async def _find_shown(self, app: str, key: str, granted: Granted) -> tuple[StreamId, Json]:
+        """A stream that this reader may see pictures of. Raises ApiError."""
+        found = await self._find(app, key, granted)
+        if not (granted.has_token or found.get("is_open_to_players", False)):
+            words = "players need a key there: to see it needs a token"
+            raise ApiError(401, "token-needed", words)
+        status = await self._link.status()
+        return stream_id(*real_name(status.document, app, key)), found
+
+    async def _watch(
+        self, operation: Operation, request: web.Request, granted: Granted
+    ) -> web.StreamResponse:
+        query = read_query(operation, query_of(request))
+        path = read_path(operation, request.match_info)
+        stream, found = await self._find_shown(path["app"], path["key"], granted)
+        rendition = query.get("rendition", SOURCE)
+        names = [each["name"] for each in found["renditions"]]
+        if rendition not in names:
+            words = f"this stream has no rendition {rendition}; it has {', '.join(names)}"
+            raise ApiError(404, "no-such-rendition", words)
+        wanted = WatchRequest(
+            stream,
+            rendition,
+            peer_of(request),
+            has_sound=query.get("sound") != "no",
+            is_chunked=request.version >= HttpVersion11,
+        )
+        return await self._live.hand_over(request, wanted)
+
     async def _snapshot(
         self, operation: Operation, request: web.Request, granted: Granted
     ) -> web.StreamResponse:
         read_query(operation, query_of(request))
         path = read_path(operation, request.match_info)
-        found = await self._find(path["app"], path["key"], granted)
-        if not (granted.has_token or found.get("is_open_to_players", False)):
-            words = "players need a key there: a picture needs a token"
-            raise ApiError(401, "token-needed", words)
-        status = await self._link.status()
-        stream = stream_id(*real_name(status.document, path["app"], path["key"]))
+        stream, _ = await self._find_shown(path["app"], path["key"], granted)
         picture = await self._questions.picture(stream)
         age_s = max(0, round(time.monotonic() - picture.at_s))
         return web.Response(
@@ -239,6 +271,6 @@ class _Page:
         )
         self.policy = (
             f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
-            "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
+            "img-src 'self' blob: data:; media-src blob:; base-uri 'none'; form-action 'none'; "
             "frame-ancestors 'none'"
         )

@@ -31,6 +31,13 @@ def asker_of(request: web.Request) -> Asker:
     )
 
 
+def peer_of(request: web.Request) -> str:
+    """Who sent it, HOST:PORT."""
+    transport = request.transport
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return f"{peer[0]}:{peer[1]}" if peer else "?"
+
+
 async def body_of(operation: Operation, request: web.Request) -> bytes:
     """The body, if the operation takes one. Raises ApiError."""
     if operation.body is None or not request.can_read_body:

@@ -188,6 +188,7 @@ def with_metrics(text: str) -> str:
 _QUANTILES: Final = ("0.5", "0.99")
 _UP: Final = frozenset({"ready", "overloaded"})
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_RTMP: Final = "rtmp"
 _INFINITE: Final = "+Inf"
 _BUCKETS: Final = (*map(repr, DELAY_BOUNDS_S), _INFINITE)
 
@@ -239,22 +240,26 @@ def _add_farm(found: _Samples, figures: FarmFigures, *, is_current: bool) -> Non
     found.add("bans", figures.bans)
     states = Counter((stream.app, stream.state) for stream in figures.streams)
     waiting: Counter[str] = Counter()
-    players: Counter[tuple[str, str]] = Counter()
+    players: Counter[tuple[str, str, str]] = Counter()
     for app, names in figures.apps.items():
         states[app, "live"] += 0
         waiting[app] += 0
         for name in names:
-            players[app, name] += 0
+            players[app, _RTMP, name] += 0
     for stream in figures.streams:
         waiting[stream.app] += stream.waiting_players
         for rendition in stream.renditions:
-            players[stream.app, rendition.name] += rendition.players
+            others = {by: n for by, n in rendition.players_by.items() if by != _RTMP}
+            for protocol, count in others.items():
+                players[stream.app, protocol, rendition.name] += count
+            rtmp = rendition.players - sum(others.values())
+            players[stream.app, _RTMP, rendition.name] += rtmp
     for (app, state), count in states.items():
         found.add("streams", count, app=app, state=state)
     for app, count in waiting.items():
         found.add("waiting_players", count, app=app)
-    for (app, name), count in players.items():
-        found.add("players", count, app=app, protocol="rtmp", rendition=name)
+    for (app, protocol, name), count in players.items():
+        found.add("players", count, app=app, protocol=protocol, rendition=name)
     for stage, times in figures.stages_ms.items():
         for quantile, ms in zip(_QUANTILES, times, strict=False):
             found.add("stage_delay_slowest_seconds", ms / 1000, stage=stage, quantile=quantile)
@@ -327,7 +332,7 @@ def _add_streams(found: _Samples, figures: FarmFigures) -> None:
         queues.append(f"{{{pairs}}} {stream.queue_ms / 1000:.4f}")
         notices.append(f"{{{pairs}}} {stream.notices}")
         skews.append(f"{{{pairs}}} {stream.av_skew_ms / 1000:.3f}")
-        for name, playing, fps, bitrate_bps, delays_ms in stream.renditions:
+        for name, playing, fps, bitrate_bps, delays_ms, _ in stream.renditions:
             of = f'{{{pairs},rendition="{_escaped(name)}"'
             players.append(f"{of}}} {playing}")
             made.append(f"{of}}} {fps:.2f}")

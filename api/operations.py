@@ -186,11 +186,25 @@ _FOR_S: Final = {"type": "integer", "minimum": 1}
 SNAPSHOT: Final = _read(
     "snapshot",
     "/streams/{app}/{key}/snapshot.jpg",
-    "A small picture of what is decoded just now.",
+    "A small picture of a keyframe that was decoded just now.",
     {"type": "string", "contentEncoding": "binary"},
     in_path=_STREAM,
     content_type="image/jpeg",
     failures={404: _NO_SUCH, 503: "there is no picture, or no supervisor answers"},
+)
+LIVE: Final = _read(
+    "live",
+    "/streams/{app}/{key}/live.mp4",
+    "A rendition as it comes: fragmented MP4 (H.264, AAC) from the last keyframe on, until the "
+    "stream ends or the viewer leaves.",
+    {"type": "string", "contentEncoding": "binary"},
+    in_path=_STREAM,
+    query=(
+        Parameter("rendition", schemas.NAME, "its name; without one, `source`"),
+        Parameter("sound", {"type": "string", "enum": ["yes", "no"]}, "no: pictures alone"),
+    ),
+    content_type="video/mp4",
+    failures={404: _NO_SUCH, 503: "it cannot be sent just now, or no supervisor answers"},
 )
 PLAYERS: Final = _read(
     "players",
@@ -312,6 +326,7 @@ OPERATIONS: Final = (
     METRICS,
     *READS,
     SNAPSHOT,
+    LIVE,
     PLAYERS,
     *CHANGES,
     KICK_PLAYER,

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from api.answers import Answers
 from api.farm_link import FarmLink
+from api.live import LiveStreams
 from api.questions import Questions
 from api.server import HttpServer
 from common.config.settings import Listen, Settings
@@ -40,7 +41,9 @@ class Api:
         self._link = FarmLink(process.send, lambda: process.supervisor_silent_s)
         self._egresses: set[ChildId] = set()
         self._questions = Questions(process.child, process.send, lambda: self._egresses)
-        self._server = HttpServer(Answers(self._link, self._questions, VERSION))
+        self._live = LiveStreams()
+        answers = Answers(self._link, self._questions, self._live, VERSION)
+        self._server = HttpServer(answers)
         self._endpoint = Endpoint(process.child, process.boot_id)
         self._listener: socket.socket | None = None
         self._try_to_listen(is_first=True)
@@ -58,6 +61,7 @@ class Api:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._egresses = {each.child for each in endpoints if each.child.kind == "egress"}
+        self._live.follow(endpoints)
 
     def on_welcome(self) -> None:
         self._link.on_new_supervisor()

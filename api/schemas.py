@@ -98,6 +98,7 @@ RENDITION: Final = form(
     frames=COUNT,
     dropped=COUNT,
     players=COUNT,
+    players_by_protocol=named(COUNT),
     dropped_to_players=COUNT,
     last_pts_ms=nullable(WHOLE),
 )

@@ -66,6 +66,10 @@ class Output(Protocol):
     """One way out. It is made with an `OutputContext`, on the running loop."""
 
     @property
+    def protocol(self) -> str:
+        """What its viewers speak, as status has it."""
+
+    @property
     def endpoints(self) -> Mapping[str, str]:
         """Its sockets that other processes connect to, by their field of `Endpoint`."""
 

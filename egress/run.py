@@ -43,6 +43,7 @@ from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed
 from common.ipc.status_messages import ServedStatus
 from common.process.log import PeerLines, RateLimit, more, stream_label
 from egress import status
+from egress.http.output import HttpOutput
 from egress.output import Output, OutputContext
 from egress.player_list import player_list
 from egress.rtmp.output import RtmpOutput
@@ -60,7 +61,7 @@ from egress.viewer_hooks import ViewerHooks
 log = logging.getLogger("tfarm.egress.run")
 
 # Every way out of an egress: another one is a folder and a line here.
-OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (RtmpOutput,)
+OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (RtmpOutput, HttpOutput)
 
 TICK_S = 0.5
 QUIET_TICK_S = 1.0  # without a stream; what is due sooner has a timer of its own

@@ -26,12 +26,14 @@ def served(
 def _stream_status(
     stream: Stream, outputs: Sequence[Output], waiting: int, now: float
 ) -> ServedStatus:
-    audiences = [output.audience(stream.stream_id) for output in outputs]
+    audiences = [(output.protocol, output.audience(stream.stream_id)) for output in outputs]
     return ServedStatus(
         stream.stream_id,
         stream.generation,
         tuple(
-            _rendition_status(rendition, [one[name] for one in audiences if name in one], now)
+            _rendition_status(
+                rendition, [(by, found[name]) for by, found in audiences if name in found], now
+            )
             for name, rendition in stream.renditions.items()
         ),
         waiting,
@@ -44,7 +46,7 @@ def _stream_status(
 
 
 def _rendition_status(
-    rendition: Rendition, audiences: Sequence[Audience], now: float
+    rendition: Rendition, audiences: Sequence[tuple[str, Audience]], now: float
 ) -> RenditionStatus:
     return RenditionStatus(
         rendition.name,
@@ -52,8 +54,9 @@ def _rendition_status(
         bytes=rendition.bytes,
         fps=rendition.throughput.frames_per_second(now),
         bitrate_bps=rendition.throughput.bits_per_second(now),
-        players=sum(audience.players for audience in audiences),
-        dropped=rendition.dropped + sum(audience.dropped for audience in audiences),
+        players=sum(audience.players for _, audience in audiences),
+        dropped=rendition.dropped + sum(audience.dropped for _, audience in audiences),
         last_pts_ms=rendition.last_pts_ms,
-        sent_bytes=rendition.sent_bytes + sum(audience.sent_bytes for audience in audiences),
+        sent_bytes=rendition.sent_bytes + sum(audience.sent_bytes for _, audience in audiences),
+        players_by={by: audience.players for by, audience in audiences if audience.players},
     )

@@ -408,6 +408,12 @@ class ApiTable(Table):
         "whether `/metrics` has series of single streams, beside those of apps",
         NOW,
     )
+    max_viewers: Annotated[int, Integer(0, 10_000)] = key(
+        ApiSettings,
+        "max_viewers",
+        "who may watch streams by HTTP at once, as the page does, of each egress",
+        NOW,
+    )
 
     def settings(self) -> dict[str, Any]:
         given = super().settings()

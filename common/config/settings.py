@@ -131,6 +131,7 @@ class ApiSettings:
     tokens: tuple[str, ...] = ()  # SHA-256 hex digests; empty: nothing can be changed by HTTP
     max_connections: int = 200
     has_stream_metrics: bool = True
+    max_viewers: int = 50  # of the page's player and whoever else, of each egress
 
 
 DEFAULT_RENDITIONS = (

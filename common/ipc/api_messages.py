@@ -1,7 +1,7 @@
 """Messages between the API and those that know players and pictures. Pure values.
 
-All go by way of the supervisor, which lets them pass from and to the kinds that they are for
-(`supervisor/farm/api_requests.py`). `asker` is the child that gets the answer.
+All but `WatchRequest` go by way of the supervisor, which lets them pass from and to the kinds that
+they are for (`supervisor/farm/api_requests.py`). `asker` is the child that gets the answer.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class PlayerStatus:
     id: str  # for whoever wants it ended; no other ever has it
     stream_id: StreamId
     rendition: str
-    protocol: str  # "rtmp"
+    protocol: str  # "rtmp", "http"
     address: str
     seconds: float  # since its connection came
     dropped: int  # pictures that it missed because it read too slowly
@@ -52,7 +52,7 @@ class PlayerList:
 @message("snapshot-wanted")
 @dataclass(frozen=True, slots=True)
 class SnapshotWanted:
-    """To a stream's worker: make a small picture of what it decodes next."""
+    """To a stream's worker: make a small picture of a keyframe, if one comes soon."""
 
     request_id: int
     asker: ChildId
@@ -68,3 +68,15 @@ class Snapshot:
     asker: ChildId
     stream_id: StreamId
     problem: str = ""  # why there is no picture
+
+
+@message("watch-request")
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """To an egress, with a viewer's connection: send this, from an HTTP answer's first byte on."""
+
+    stream_id: StreamId
+    rendition: str
+    address: str  # HOST:PORT
+    has_sound: bool = True
+    is_chunked: bool = True  # False: the end of the connection is the end of the body (HTTP/1.0)

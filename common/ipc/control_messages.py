@@ -51,6 +51,7 @@ class Endpoint:
     decrypted: str = ""  # an ingest's Unix socket for connections that TLS was taken off
     pictures: str = ""  # an encoder process's Unix socket for scaled pictures' places
     pools: str = ""  # … and for the memory that they lie in
+    viewers: str = ""  # an egress's Unix socket for viewers by HTTP
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Addresses of the sockets that children bind in the run directory: media, tags, handover. Pure.
+"""Addresses of the sockets that children bind in the run directory: media, tags, handovers. Pure.
 
 Each incarnation of a child binds names of its own (child and boot id), which are never bound again:
 what was meant for it can't reach its successor. Others learn them from the supervisor alone.

@@ -10,6 +10,7 @@ is known for another one.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 AS: Final = "as"  # the argument of the command `status`, and …
@@ -53,6 +54,7 @@ class RenditionFigures(NamedTuple):
     fps: float
     bitrate_bps: float
     delays_ms: Sequence[float]  # p50 and p99 of the whole way; empty: not known
+    players_by: Mapping[str, int] = MappingProxyType({})  # protocol; of `players`
 
 
 class StreamFigures(NamedTuple):
@@ -144,7 +146,7 @@ def _child(row: Sequence[Any]) -> ChildFigures:
 def _stream(row: Sequence[Any]) -> StreamFigures:
     stream = StreamFigures(*row[: len(StreamFigures._fields)])
     return stream._replace(
-        renditions=[RenditionFigures(*one[:5]) for one in stream.renditions],
+        renditions=[RenditionFigures(*one[:6]) for one in stream.renditions],
         received=Received(*stream.received[:4]) if stream.received else None,
         made=Made(*stream.made[:6]) if stream.made else None,
         served=[Served(*one[:4]) for one in stream.served],

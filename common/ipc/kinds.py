@@ -122,7 +122,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             is_vital=True,
             admits=True,
             has_standby=True,
-            sockets=("tags", "handover"),
+            sockets=("tags", "handover", "viewers"),
         ),
         ChildKind(
             "hooks",

@@ -1,10 +1,11 @@
-"""The handover of a player's connection: ingest's half (IO), and the form both halves agree on.
+"""The handover of a viewer's connection: the sender's half (IO), and the form both agree on.
 
 One Unix SEQPACKET connection a handover. First packet: `HEADER` (magic, length of the snapshot),
 the snapshot's first piece, and the TCP socket as SCM_RIGHTS; more packets until the snapshot is
-whole. The answer is one packet: `ADOPTED`, or `DECLINED` and a reason. The sender keeps its copy of
-the socket, neither reads nor writes it meanwhile, and closes it once it is adopted; an end without
-an answer means that it was not.
+whole. The snapshot says what the receiver must know: of a player from ingest, its RTMP session; of
+one from the API, what it asks for. The answer is one packet: `ADOPTED`, or `DECLINED` and a reason.
+The sender keeps its copy of the socket, neither reads nor writes it meanwhile, and closes it once
+it is adopted; an end without an answer means that it was not.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ MAGIC: Final = b"TFH1"
 PIECE_BYTES: Final = 32 * 1024  # of the snapshot a packet; the kernel takes some 200 KiB
 ADOPTED: Final = b"\x01"
 DECLINED: Final = b"\x00"  # a reason in UTF-8 follows
+MAX_STATE_BYTES: Final = MAX_SNAPSHOT_BYTES
 MAX_ANSWER_BYTES: Final = 512
 RETRY_S: Final = 0.005
 
@@ -32,6 +34,7 @@ class HandoverAck:
 
     adopted: bool
     reason: str = ""
+    is_declined: bool = False  # by the receiver; else it may have taken it all the same
 
 
 def packets(snapshot: bytes) -> list[bytes]:
@@ -40,8 +43,8 @@ def packets(snapshot: bytes) -> list[bytes]:
     Raises:
         ValueError: it is empty, or longer than a snapshot may be.
     """
-    if not 0 < len(snapshot) <= MAX_SNAPSHOT_BYTES:
-        raise ValueError(f"snapshot of {len(snapshot)} bytes, 1 to {MAX_SNAPSHOT_BYTES} can go")
+    if not 0 < len(snapshot) <= MAX_STATE_BYTES:
+        raise ValueError(f"snapshot of {len(snapshot)} bytes, 1 to {MAX_STATE_BYTES} can go")
     pieces = [snapshot[i : i + PIECE_BYTES] for i in range(0, len(snapshot), PIECE_BYTES)]
     pieces[0] = HEADER.pack(MAGIC, len(snapshot)) + pieces[0]
     return pieces
@@ -97,7 +100,7 @@ class HandoverClient:
             return HandoverAck(False, "egress closed without an answer")
         if answer[:1] == ADOPTED:
             return HandoverAck(True)
-        return HandoverAck(False, answer[1:].decode(errors="replace"))
+        return HandoverAck(False, answer[1:].decode(errors="replace"), is_declined=True)
 
     async def _connect(self, link: socket.socket) -> None:
         while True:

@@ -20,6 +20,7 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "pictures": frozenset({"worker"}),
     "pools": frozenset({"worker"}),
     "handover": frozenset({"ingest"}),
+    "viewers": frozenset({"api"}),
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.listens == "rtmps"),
 }
 

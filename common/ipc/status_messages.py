@@ -37,6 +37,7 @@ class RenditionStatus:
     dropped: int = 0
     last_pts_ms: int | None = None
     sent_bytes: int = 0  # to viewers, by who serves it
+    players_by: dict[str, int] = field(default_factory=dict)  # protocol; of `players`
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,10 @@ from common.rtmp.session import ServerSession
 from common.rtmp.status_codes import TOO_LATE, play_code
 from egress.rtmp.fanout import Channel
 from egress.rtmp.player_queue import Player
-from egress.rtmp.queue_writer import QueueWriter, Timer
 from egress.rtmp.quiet import SilenceTimer
-from egress.rtmp.socket_reader import SocketReader, lost
 from egress.rtmp.untaken import Untaken
+from egress.sockets.queue_writer import QueueWriter, Timer
+from egress.sockets.socket_reader import SocketReader, lost
 from egress.streams.subscribers import Start
 
 log = logging.getLogger("tfarm.egress.rtmp.connection")

@@ -9,13 +9,15 @@ from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.identity import StreamId
 from common.ipc.kinds import KINDS
 from egress.output import Audience, OutputContext, ViewerStatus
-from egress.rtmp.handover import HandoverServer
 from egress.rtmp.players import Players
+from egress.sockets.handover import HandoverServer
 from egress.streams.stream import Stream
 
 
 class RtmpOutput:
     """An `Output`: the handover socket and the players that came by it."""
+
+    protocol = "rtmp"
 
     def __init__(self, context: OutputContext) -> None:
         handover = context.endpoint("handover", UNIX)

@@ -3,6 +3,7 @@
 What is said of a stream is what its row of the status document says, in a fifth of the time.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -169,10 +170,12 @@ def _made(stream: Stream, worker: ChildId | None) -> Made | None:
 
 def _renditions(stream: Stream, quantiles: Mapping[str, list[float]]) -> list[RenditionFigures]:
     players: dict[str, int] = dict.fromkeys((SOURCE, *stream.renditions()), 0)
+    by: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for status in stream.served.values():
         for served in status.renditions:
             if served.name in players:
                 players[served.name] += served.players
+                by[served.name].update(served.players_by)
     rates: dict[str, RenditionStatus] = {}
     if stream.transcode is not None:
         rates = {made.name: made for made in stream.transcode.renditions}
@@ -181,7 +184,7 @@ def _renditions(stream: Stream, quantiles: Mapping[str, list[float]]) -> list[Re
         rated = stream.publisher if name == SOURCE else rates.get(name)
         fps, bitrate_bps = (rated.fps, rated.bitrate_bps) if rated is not None else (0.0, 0.0)
         delays_ms = quantiles.get(TOTAL + name, ())
-        found.append(RenditionFigures(name, count, fps, bitrate_bps, delays_ms))
+        found.append(RenditionFigures(name, count, fps, bitrate_bps, delays_ms, by[name]))
     return found
 
 

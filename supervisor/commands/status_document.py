@@ -5,6 +5,7 @@ that the children report. `status_table.py` makes the terminal's tables from thi
 nothing else, so a program sees all that a person sees. Times ending in `_unix` are wall-clock.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -382,6 +383,9 @@ def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> 
         )
     elif stream.transcode is not None:
         made = next((r for r in stream.transcode.renditions if r.name == name), made)
+    players_by: Counter[str] = Counter()
+    for rendition in served:
+        players_by.update(rendition.players_by)
     return {
         "name": name,
         "width": made.width,
@@ -391,6 +395,7 @@ def _rendition(stream: Stream, name: str, served: Sequence[RenditionStatus]) -> 
         "frames": made.frames,
         "dropped": made.dropped,
         "players": sum(r.players for r in served),
+        "players_by_protocol": dict(players_by),
         "dropped_to_players": sum(r.dropped for r in served),
         "last_pts_ms": made.last_pts_ms,
     }

@@ -11,6 +11,7 @@ from common.ipc.api_messages import Snapshot, SnapshotWanted
 from common.ipc.command_messages import Answer, Command
 from tests.kit.api_process import ApiProcess
 from tests.kit.status_pages import farm_document, stream_row
+from tests.kit.viewer_egress import ViewerEgress
 
 TOKEN = "a-token-of-some-length"
 SETTINGS = Settings(api=ApiSettings(tokens=(digest_of(TOKEN),)))
@@ -32,9 +33,15 @@ def a_picture(message: Any) -> tuple[Snapshot, bytes] | None:
     return Snapshot(message.request_id, message.asker, message.stream_id), b"\xff\xd8 a JPEG"
 
 
+def an_api(rows: list[dict[str, Any]], egress: ViewerEgress) -> ApiProcess:
+    api = ApiProcess(SETTINGS, farm_document(rows))
+    api.endpoints = (egress.endpoint,)
+    return api
+
+
 def test_it_does_what_its_description_says(tmp_path: Path) -> None:
     rows = [stream_row("live", f"cam{number}", number) for number in range(3)]
-    with ApiProcess(SETTINGS, farm_document(rows)) as api:
+    with ViewerEgress() as egress, an_api(rows, egress) as api:
         api.answer, api.on_message = everything_can_be_done, a_picture
         root = f"http://127.0.0.1:{api.port}"
         found = subprocess.run(

@@ -1,6 +1,7 @@
 """egress/status.py: what the supervisor hears of each stream and rendition."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import cast
 
 from common.config.ladder import SOURCE
@@ -24,8 +25,15 @@ from tests.kit.egress import (
 class OtherOutput:
     """Has one viewer of the source."""
 
+    protocol = "file"
+
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
         return {SOURCE: Audience(1, 7)} if stream_id == STREAM else {}
+
+
+def rtmp(channels: Channels) -> Output:
+    """These channels as an output."""
+    return cast(Output, SimpleNamespace(protocol="rtmp", audience=channels.audience))
 
 
 def test_a_stream_is_told_with_its_renditions_players_and_who_waits() -> None:
@@ -39,7 +47,7 @@ def test_a_stream_is_told_with_its_renditions_players_and_who_waits() -> None:
     MemorySink().join(channels.get(stream.renditions[SOURCE]))
     waiting.add(STREAM, SOURCE, "a", lambda: None)
     waiting.add(STREAM, "720p", "b", lambda: None)
-    outputs = [cast(Output, channels)]
+    outputs = [rtmp(channels)]
 
     [told] = status.served(streams.by_id, outputs, waiting, 1.0)
     assert (told.stream_id, told.generation, told.waiting_players) == (STREAM, 3, 2)
@@ -60,7 +68,7 @@ def test_viewers_of_all_outputs_are_counted_together() -> None:
     stream, _ = streams.open(stream_open(), 0.0)
     assert stream is not None
     MemorySink().join(channels.get(stream.renditions[SOURCE]))
-    outputs = [cast(Output, channels), cast(Output, OtherOutput())]
+    outputs = [rtmp(channels), cast(Output, OtherOutput())]
     [told] = status.served(streams.by_id, outputs, WaitingViewers(), 1.0)
     counted = {r.name: (r.players, r.dropped) for r in told.renditions}
     assert counted == {SOURCE: (2, 7), "720p": (0, 0), "360p": (0, 0)}
@@ -77,7 +85,7 @@ def test_drops_of_players_who_left_are_still_counted_when_nobody_plays_any_more(
     sink.player.dropped, sink.player.sent_bytes = 5, 7_000
     channel.remove(sink)
     assert channels.audience(STREAM) == {}
-    [told] = status.served(streams.by_id, [cast(Output, channels)], WaitingViewers(), 1.0)
+    [told] = status.served(streams.by_id, [rtmp(channels)], WaitingViewers(), 1.0)
     assert [r.dropped for r in told.renditions if r.name == SOURCE] == [5]
     assert [r.sent_bytes for r in told.renditions if r.name == SOURCE] == [7_000]
     assert not rendition.is_subscribed

@@ -21,7 +21,7 @@ import zmq
 from common.config.settings import Settings
 from common.ipc.command_messages import Answer, Command
 from common.ipc.control_link import control_address, new_boot_id
-from common.ipc.control_messages import Configure, Hello, SupervisorBeat, Welcome
+from common.ipc.control_messages import Configure, Endpoint, Hello, SupervisorBeat, Welcome
 from common.ipc.envelope import decode_frames, encode
 from tests.kit.farm_figures import figures_of
 from tests.kit.waiting import until
@@ -75,6 +75,7 @@ class ApiProcess:
         self.is_there = True
         self.answer: Callable[[Command], Answer] = lambda c: Answer(c.request_id, True, "done")
         self.on_message: Callable[[Any], tuple[Any, bytes] | None] = lambda message: None
+        self.endpoints: tuple[Endpoint, ...] = ()  # of the children that run beside it
         self.addresses: tuple[str, ...] | None = None  # None: no hello yet
         self.process: subprocess.Popen[str] | None = None
         self.log = ""
@@ -182,7 +183,7 @@ class ApiProcess:
         match message:
             case Hello():
                 self.addresses = message.listen
-                self._say(router, Welcome(self._boot_id, self.settings, ()))
+                self._say(router, Welcome(self._boot_id, self.settings, self.endpoints))
             case Command(request_id, "status", {"as": "figures"}):
                 figures = json.dumps(figures_of(self.document))
                 self._say(router, Answer(request_id, True, json=figures))

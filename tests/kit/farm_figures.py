@@ -79,6 +79,7 @@ def _stream(row: Mapping[str, Any]) -> StreamFigures:
                 rendition["fps"],
                 rendition["bitrate_bps"],
                 row["stages_ms"].get(f"total:{rendition['name']}", ()),
+                rendition["players_by_protocol"],
             )
             for rendition in renditions
         ],

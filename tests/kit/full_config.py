@@ -63,6 +63,7 @@ listen = "192.0.2.1:9181"
 tokens = ["a token of some length"]
 max_connections = 20
 stream_metrics = false
+max_viewers = 21
 [templates.live]
 gop = "1s"
 hold = "0s"

@@ -41,6 +41,8 @@ class BrokenRecorder(UnitRecorder):
 class RecorderOutput:
     """Subscribes to what `RECORD` says when the stream opens: quick, slow or broken recorders."""
 
+    protocol = "file"
+
     def __init__(self, context: OutputContext) -> None:
         self.endpoints: Mapping[str, str] = {}
         self._child = context.child

@@ -14,6 +14,7 @@ def rendition_row(name: str, width: int, height: int, **fields: Any) -> dict[str
         "frames": 900,
         "dropped": 0,
         "players": 0,
+        "players_by_protocol": {"rtmp": fields["players"]} if fields.get("players") else {},
         "dropped_to_players": 0,
         "last_pts_ms": 30_000,
     }

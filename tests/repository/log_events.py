@@ -20,7 +20,7 @@ FORWARDERS: dict[str, dict[str, tuple[str, ...]]] = {
     "worker/session/decode_stage.py": {"_complain": ("stream", "reason")},
     "worker/session/session.py": {"_log": ("stream",)},  # `Change.line`
     "worker/audio/run.py": {"_log": ("stream",), "_complain": ("reason",)},
-    "egress/rtmp/handover.py": {"_warn": (), "warn": ()},
+    "egress/sockets/handover.py": {"_warn": (), "warn": ()},
     "common/notices/doctor.py": {"line": ("stream",)},
 }
 

@@ -12,6 +12,7 @@ class UnitFacts:
     received_s: float  # 0: not known
     is_replay: bool
     captions: bytes
+    is_key: bool = False
 
 
 UNKNOWN = UnitFacts(0.0, False, b"")

@@ -1,12 +1,15 @@
 """A small picture of a stream that somebody looks at: whether one is due, and the last. Pure.
 
-The worker's loop asks for one and takes it; the decode thread makes it of the next good picture. So
-a stream that nobody looks at costs a comparison a picture.
+The worker's loop asks for one and takes it; the decode thread makes it of the next keyframe, whose
+picture is the best of its GOP and owes nothing to what was lost before; or, where keyframes are
+far apart, of the first good picture behind `KEY_WAIT_S`. So a stream that nobody looks at costs a
+comparison a picture.
 """
 
 from typing import Final
 
 LARGEST: Final = 320  # samples, of the longer side
+KEY_WAIT_S: Final = 2.0  # for a keyframe
 
 
 def snapshot_size(width: int, height: int, sar: float) -> tuple[int, int]:
@@ -22,6 +25,17 @@ class SnapshotSlot:
     def __init__(self) -> None:
         self.is_wanted = False  # set by the loop, reset by the decode thread
         self._made: bytes | None = None
+        self._wanted_s = 0.0  # since when
+
+    def want(self, now_s: float) -> None:
+        """Ask for one, also while one is on its way."""
+        if not self.is_wanted:
+            self._wanted_s = now_s
+            self.is_wanted = True
+
+    def takes(self, *, is_key: bool, now_s: float) -> bool:
+        """Whether to make it of this picture."""
+        return is_key or now_s - self._wanted_s >= KEY_WAIT_S
 
     def put(self, jpeg: bytes | None) -> None:
         """Give what was asked for; None: it could not be made."""

@@ -104,7 +104,8 @@ class DecodeStage:
             self._gate.keyframe_in(pts_ms)
         captions = caption_data(unit.data, self._source.length_size)
         self._display_times.put(header.dts_ms, pts_ms)
-        self._in_flight.put(pts_ms, UnitFacts(header.received_s, header.replay, captions))
+        facts = UnitFacts(header.received_s, header.replay, captions, header.is_key)
+        self._in_flight.put(pts_ms, facts)
         began_cpu_s = self._cpu_clock()
         try:
             pictures = self._decoder.decode(unit.data, header.dts_ms, pts_ms)
@@ -127,6 +128,11 @@ class DecodeStage:
         """Return whether a unit is an IDR picture: nothing before it need be decoded."""
         return self._source.can_start_at(data)
 
+    def _look_at(self, picture: Picture, facts: UnitFacts) -> None:
+        """Make a small picture, if this is one to be made small."""
+        if self._counts.snapshot.takes(is_key=facts.is_key, now_s=self._clock()):
+            self._counts.snapshot.put(self._decoder.snapshot(picture))
+
     def plan(self, picture: Picture) -> PlannedPicture:
         """Return what becomes of a picture that the last call gave; each one, in its order."""
         counts = self._counts
@@ -139,7 +145,7 @@ class DecodeStage:
             counts.content.look(self._decoder.look(picture), pts_ms)
             counts.has_guessed_times = self._display_times.is_guessing
         if counts.snapshot.is_wanted and not picture.is_damaged:
-            counts.snapshot.put(self._decoder.snapshot(picture))
+            self._look_at(picture, facts)
         counts.pictures += 1
         counts.progress_s = self._clock()
         if picture.is_damaged:

@@ -44,7 +44,7 @@ class Snapshots:
         elif len(self._wanted) >= MAX_WANTED:
             self._answer(request, problem="too many are wanted at once")
         else:
-            session.counts.snapshot.is_wanted = True
+            session.counts.snapshot.want(now_s)
             self._wanted.append(_Wanted(request, session, now_s + WAIT_S))
 
     def send_made(self, now_s: float) -> None:

@@ -87,6 +87,7 @@ def test_every_key_reaches_its_setting() -> None:
         20,
     )
     assert not api.has_stream_metrics
+    assert api.max_viewers == 21
     assert api.tokens == (sha256("a token of some length"),)
 
 
@@ -190,6 +191,7 @@ FAULTS = [
     ('[api]\nlisten = "0.0.0.0:9180"', "api.listen", "needs api.tokens"),
     ("[api]\nstream_metrics = 2", "api.stream_metrics", "true or false"),
     ("[api]\ntokens = []", "api.tokens", "at least one key"),
+    ("[api]\nmax_viewers = -1", "api.max_viewers", "between 0"),
     ("[api]\nmax_connections = 0", "api.max_connections", "between 1"),
     ('log_level = "LOUD"', "log_level", '"INFO"'),
     ('[templates.live]\nidle_timeout = "2d"', "templates.live.idle_timeout", "unit"),

@@ -30,7 +30,7 @@ FIELDS = {
         "calibration capture has_sandbox stream_keys api listen_tls tls"
     ),
     Listen: "host port",
-    ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics",
+    ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics max_viewers",
     Software: "workers capacity encoder_threads encoder_processes",
     Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity encoder_processes",
     IngestSettings: (

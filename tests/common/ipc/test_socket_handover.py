@@ -96,7 +96,9 @@ def test_a_reason_for_declining_is_told(
         link.send(DECLINED + b"no room")
 
     peer = Peer(tmp_path, decline)
-    assert hand_over(peer.path, pair[0].fileno(), b"x") == HandoverAck(False, "no room")
+    assert hand_over(peer.path, pair[0].fileno(), b"x") == HandoverAck(
+        False, "no room", is_declined=True
+    )
     peer.join()
 
 

@@ -23,6 +23,7 @@ RUNNING = tuple(Endpoint(child, BOOT, pid=pid) for child, pid in PIDS.items())
         ("media", {INGEST0}),
         ("tags", {INGEST0, CPU0, ENCODER}),
         ("handover", {INGEST0}),
+        ("viewers", set()),
         ("pictures", {CPU0}),
         ("pools", {CPU0}),
         ("decrypted", set()),

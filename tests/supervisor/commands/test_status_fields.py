@@ -25,6 +25,7 @@ BY_NAME = {
     "children[].counters",
     "devices[].engines",
     "streams[].dropped",
+    "streams[].renditions[].players_by_protocol",
     "streams[].stages_ms",
 }
 
@@ -64,6 +65,7 @@ def test_every_field_is_on_the_page_and_no_other(rig: Rig) -> None:
     found["devices"][0]["use"] = USE
     found["children"][0]["counters"] = {"players": 1}
     found["streams"][0]["levels"] = LEVELS
+    found["streams"][0]["renditions"][0]["players_by_protocol"] = {"rtmp": 1}
     said = set(re.findall(r"`([a-z_.\[\]*]+)`", PAGE.read_text()))
     shown = {field for field in fields(found) if not field.startswith("supervisor.")}
     assert shown - said == set(), "are not on the page"

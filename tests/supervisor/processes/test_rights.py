@@ -39,7 +39,7 @@ AUDIO = ChildId("audio")
 
 
 def address(child: ChildId, name: str, boot_id: BootId = BOOT) -> str:
-    scheme = (UNIX,) if name in ("handover", "decrypted", "pools") else ()
+    scheme = (UNIX,) if name in ("handover", "viewers", "decrypted", "pools") else ()
     return endpoint(RUN_DIR, child, boot_id, name, *scheme)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.frames.snapshot import LARGEST, SnapshotSlot, snapshot_size
+from worker.frames.snapshot import KEY_WAIT_S, LARGEST, SnapshotSlot, snapshot_size
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_every_size_is_even_and_bounded(width: int, height: int, sar: float) -> 
 def test_a_slot_gives_what_was_made_once() -> None:
     slot = SnapshotSlot()
     assert slot.take() is None
-    slot.is_wanted = True
+    slot.want(1.0)
     slot.put(b"jpeg")
     assert not slot.is_wanted
     assert slot.take() == b"jpeg"
@@ -45,3 +45,16 @@ def test_what_could_not_be_made_is_an_answer_too() -> None:
     slot = SnapshotSlot()
     slot.put(None)
     assert slot.take() == b""
+
+
+@pytest.mark.parametrize(
+    ("is_key", "after_s", "takes"),
+    [(True, 0.0, True), (False, 0.0, False), (False, 1.9, False), (False, KEY_WAIT_S, True)],
+)
+def test_it_is_made_of_a_keyframe_unless_none_comes(
+    is_key: bool, after_s: float, takes: bool
+) -> None:
+    slot = SnapshotSlot()
+    slot.want(5.0)
+    slot.want(6.0)  # somebody else, who waits for the same one
+    assert slot.takes(is_key=is_key, now_s=5.0 + after_s) is takes

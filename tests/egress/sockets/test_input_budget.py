@@ -1,6 +1,6 @@
-"""egress/rtmp/input_budget.py: a player's bytes against time."""
+"""egress/sockets/input_budget.py: a player's bytes against time."""
 
-from egress.rtmp.input_budget import BURST_BYTES, BYTES_PER_S, InputBudget
+from egress.sockets.input_budget import BURST_BYTES, BYTES_PER_S, InputBudget
 
 
 def test_a_burst_is_allowed_and_then_the_rate() -> None:

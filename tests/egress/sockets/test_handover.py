@@ -1,4 +1,4 @@
-"""egress/rtmp/handover.py: the receiver's half, with the real sender and with bad ones."""
+"""egress/sockets/handover.py: the receiver's half, with the real sender and with bad ones."""
 
 import asyncio
 import os
@@ -17,8 +17,8 @@ from common.ipc.socket_handover import (
     HandoverAck,
     HandoverClient,
 )
-from egress.rtmp import handover
-from egress.rtmp.handover import MAX_UNKNOWN, HandoverServer
+from egress.sockets import handover
+from egress.sockets.handover import MAX_UNKNOWN, HandoverServer
 
 Adopted = list[tuple[socket.socket, bytes]]
 
@@ -99,7 +99,7 @@ def test_a_refused_adoption_closes_the_copy_and_says_why(
 
     async def scenario(path: str, adopted: Adopted) -> None:
         ack = await HandoverClient(path).send(ours.fileno(), b"x", time.monotonic() + 5)
-        assert ack == HandoverAck(False, "not today")
+        assert ack == HandoverAck(False, "not today", is_declined=True)
 
     run(tmp_path, scenario, refusal="not today")
     ours.sendall(b"alive")

@@ -1,10 +1,22 @@
-"""From a player's queue into its socket (IO), and one timer of a connection."""
+"""From a viewer's queue into its socket (IO), and one timer of a connection."""
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from egress.rtmp.player_queue import SendQueue
+
+class SendQueue(Protocol):
+    """What waits for one socket."""
+
+    @property
+    def has_queue(self) -> bool: ...
+
+    def buffers(self) -> Sequence[bytes | bytearray | memoryview]:
+        """The bytes to send next."""
+
+    def sent(self, count: int, /) -> None:
+        """The socket took so many of them."""
 
 
 class QueueWriter:

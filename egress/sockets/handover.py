@@ -1,9 +1,9 @@
-"""Takes players' connections over from ingest (IO); the form is in `common.ipc.socket_handover`.
+"""Takes viewers' connections over (IO); the form is in `common.ipc.socket_handover`.
 
 Each handover is a short connection on a Unix SEQPACKET socket in the run directory. A malformed one
-is answered and closed, its descriptors with it. Only the farm's ingests hand players over: others
-are closed, unless the topology that names them is still on its way. Who connects and says nothing
-makes room for the next.
+is answered and closed, its descriptors with it. Only the farm's own processes hand viewers over, of
+the kind that lets them in: others are closed, unless the topology that names them is still on its
+way. Who connects and says nothing makes room for the next.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from common.ipc.socket_handover import (
     HEADER,
     MAGIC,
     MAX_ANSWER_BYTES,
+    MAX_STATE_BYTES,
     PIECE_BYTES,
 )
 from common.process.log import PeerLines, more
-from common.rtmp.snapshot import MAX_SNAPSHOT_BYTES
 
-log = logging.getLogger("tfarm.egress.rtmp.handover")
+log = logging.getLogger("tfarm.egress.sockets.handover")
 
 BACKLOG = 1024
 DEADLINE_S = 5.0  # for one handover
@@ -36,9 +36,9 @@ MAX_DESCRIPTORS = 2  # one is wanted, and what is too much must be seen
 FULL_WAIT_S = 0.01
 EXHAUSTED_WAIT_S = 0.1  # without accepting, when there are no descriptors left
 ACCEPTS = 64  # a turn of the loop
-# An ingest says all at once, as soon as it is connected.
+# Who hands over says all at once, as soon as it is connected.
 IDLE_S = 0.05
-# An ingest that has just started may be here before the topology that names it.
+# One that has just started may be here before the topology that names it.
 UNKNOWN_S = 1.0
 MAX_UNKNOWN = 16
 
@@ -49,21 +49,23 @@ Adopt = Callable[[socket.socket, bytes], str | None]
 class HandoverServer:
     """Listens until closed."""
 
-    def __init__(self, path: str, adopt: Adopt) -> None:
+    def __init__(self, path: str, adopt: Adopt, kind: str = "ingest") -> None:
+        """`kind`: of the children who hand over, for the log."""
         self._path = path
         self._adopt = adopt
+        self._kind = kind
         self._loop = asyncio.get_running_loop()
-        self._ingests: Set[int] = frozenset()  # their processes
+        self._senders: Set[int] = frozenset()  # their processes
         self._unknown: dict[socket.socket, int] = {}  # the process that connected; oldest first
         self._incoming: dict[_Incoming, float] = {}  # since when; oldest first
         self._lines = PeerLines()
         self._listener = self._listen()
 
-    def follow(self, ingests: Set[int]) -> None:
-        """Take players from these processes; 0 among them stands for any."""
-        self._ingests = ingests
+    def follow(self, senders: Set[int]) -> None:
+        """Take viewers from these processes; 0 among them stands for any."""
+        self._senders = senders
         for link, pid in tuple(self._unknown.items()):
-            if self._is_ingest(pid):
+            if self._is_sender(pid):
                 del self._unknown[link]
                 self._take(link, pid)
 
@@ -131,7 +133,7 @@ class HandoverServer:
             return
         if not is_trusted(peer.uid):
             self._turn_away(link, peer.pid)
-        elif self._is_ingest(peer.pid):
+        elif self._is_sender(peer.pid):
             self._take(link, peer.pid)
         else:
             if len(self._unknown) >= MAX_UNKNOWN:
@@ -145,11 +147,12 @@ class HandoverServer:
             self._turn_away(link, pid)
 
     def _turn_away(self, link: socket.socket, pid: int) -> None:
-        self._warn("declined a handover reason=%s", f"process {pid} is no ingest of this farm", pid)
+        reason = f"process {pid} is no {self._kind} of this farm"
+        self._warn("declined a handover reason=%s", reason, pid)
         link.close()
 
-    def _is_ingest(self, pid: int) -> bool:
-        return pid in self._ingests or 0 in self._ingests
+    def _is_sender(self, pid: int) -> bool:
+        return pid in self._senders or 0 in self._senders
 
     def _take(self, link: socket.socket, pid: int) -> None:
         def warn(what: str, reason: object) -> None:
@@ -260,7 +263,7 @@ class _Incoming:
         magic, length = HEADER.unpack_from(data)
         if magic != MAGIC:
             self.decline("another version of the handover")
-        elif not 0 < length <= MAX_SNAPSHOT_BYTES:
+        elif not 0 < length <= MAX_STATE_BYTES:
             self.decline(f"a snapshot of {length} bytes")
         elif self._socket.type != socket.SOCK_STREAM:
             self.decline("the descriptor is no stream socket")

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 from common.process.fair_reading import READ_BYTES, FairReading, Reading
-from egress.rtmp.input_budget import InputBudget
+from egress.sockets.input_budget import InputBudget
 
 LEFT = "left"
 

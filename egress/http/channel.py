@@ -1,0 +1,189 @@
+"""A rendition's viewers as one subscriber of it, who gives each what is flushed. Pure.
+
+The pieces since the last keyframe are kept while somebody watches: what the next viewer begins
+with. Who only waits for a keyframe is queued nothing until then.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from common.ipc.identity import StreamId
+from egress.http.from_units import Piece, Pieces
+from egress.http.responses import head
+from egress.http.viewer_queue import ViewerQueue
+from egress.output import Audience
+from egress.streams.rendition import Rendition
+from egress.streams.tag import Config, Tag
+
+
+class Sink(Protocol):
+    """A viewer's connection."""
+
+    queue: ViewerQueue
+
+    @property
+    def is_chunked(self) -> bool: ...
+
+    def on_queued(self) -> None:
+        """There is something in the queue: send it, now or when the socket takes it."""
+
+    def finish(self, reason: str, *, is_over: bool) -> None:
+        """Nothing follows. The viewer leaves the channel by `remove`, now or later."""
+
+
+class Channel:
+    """One rendition and its viewers: a `Subscriber` of the rendition while it has any."""
+
+    def __init__(
+        self,
+        rendition: Rendition,
+        *,
+        has_sound: bool = True,
+        on_empty: Callable[["Channel"], object] = lambda _: None,
+    ) -> None:
+        """`on_empty` is called when the last viewer has left."""
+        self.rendition = rendition
+        self.has_sound = has_sound
+        self.viewers: set[Sink] = set()
+        self._on_empty = on_empty
+        self._pieces = Pieces(has_sound=has_sound)
+        self._gop: list[Piece] = []  # since the last keyframe
+        self._is_subscribed = False
+        self._has_ended = False
+        self._config = Config()
+        self._dropped = self._sent_bytes = 0  # of viewers who have left
+
+    @property
+    def is_open(self) -> bool:
+        """Whether another viewer can join."""
+        return not self._pieces.problem and not self._has_ended
+
+    def dropped(self) -> int:
+        """Pictures that viewers missed because they were slow, those who left included."""
+        return self._dropped + sum(viewer.queue.dropped for viewer in self.viewers)
+
+    def sent_bytes(self) -> int:
+        """What viewers took, those who left included."""
+        return self._sent_bytes + sum(viewer.queue.sent_bytes for viewer in self.viewers)
+
+    # ---- viewers ------------------------------------------------------------------------------
+
+    def join(self, viewer: Sink) -> None:
+        """Let a viewer in; what it begins with, if that is there, is in its queue then."""
+        if not self._is_subscribed:
+            self._is_subscribed = True
+            self.rendition.subscribe(self)
+        self.viewers.add(viewer)
+        if not self.is_open:  # it failed, or ended, in this call
+            viewer.finish(self._pieces.problem or "this server failed", is_over=False)
+        elif self._gop:
+            self._begin(viewer)
+            viewer.queue.join(self._gop)
+            viewer.on_queued()
+
+    def remove(self, viewer: Sink) -> None:
+        """The viewer is gone."""
+        if viewer in self.viewers:
+            self.viewers.discard(viewer)
+            self._dropped += viewer.queue.dropped
+            self._sent_bytes += viewer.queue.sent_bytes
+        if not self.viewers:
+            if self._is_subscribed:
+                self._is_subscribed = False
+                self.rendition.unsubscribe(self)
+            self._gop = []
+            self._pieces = Pieces(has_sound=self.has_sound)
+            self._on_empty(self)
+
+    # ---- the subscriber -----------------------------------------------------------------------
+
+    def on_config(self, config: Config, /) -> None:
+        self._config = config
+        self._pieces.configure(config)
+
+    def on_units(self, tags: Sequence[Tag], /) -> None:
+        """Give everything that is complete by these."""
+        self._give(self._pieces.append(tags))
+        if self._pieces.problem:
+            self._end_begun()
+            if self._pieces.can_go_on:
+                self._gop = []
+                self._pieces = Pieces(has_sound=self.has_sound)
+                self._pieces.configure(self._config)
+                self._give(self._pieces.append(tags))
+        if not self.rendition.gop_buffer.tags:
+            self._gop = []  # it outgrew its limits
+
+    def on_end(self, reason: str, /) -> None:
+        self._is_subscribed, self._has_ended = False, True
+        for viewer in tuple(self.viewers):
+            viewer.finish(reason, is_over=True)
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _give(self, made: Sequence[Piece]) -> None:
+        for piece in made:
+            if piece.is_key:
+                self._gop = [piece]
+            elif self._gop:
+                self._gop.append(piece)
+        first_key = next((at for at, piece in enumerate(made) if piece.is_key), len(made))
+        for viewer in tuple(self.viewers):
+            start = 0 if viewer.queue.is_begun else first_key
+            if start == len(made):
+                continue
+            if not viewer.queue.is_begun:
+                self._begin(viewer)
+            for piece in made[start:]:
+                viewer.queue.offer(piece)
+            viewer.on_queued()
+
+    def _begin(self, viewer: Sink) -> None:
+        viewer.queue.begin(head(self._pieces.codecs, is_chunked=viewer.is_chunked))
+
+    def _end_begun(self) -> None:
+        """End those whose body cannot go on as it began."""
+        problem, can_go_on = self._pieces.problem, self._pieces.can_go_on
+        for viewer in tuple(self.viewers):
+            if viewer.queue.is_begun or not can_go_on:
+                viewer.finish(problem, is_over=not can_go_on)
+
+
+class Channels:
+    """The channels of all renditions that are watched."""
+
+    def __init__(self) -> None:
+        self._by_stream: dict[StreamId, list[Channel]] = {}
+
+    def get(self, rendition: Rendition, *, has_sound: bool) -> Channel:
+        """The rendition's channel, made for its first viewer, and anew where it can't go on."""
+        channels = self._by_stream.setdefault(rendition.stream_id, [])
+        for channel in channels:
+            is_same = channel.rendition is rendition and channel.has_sound == has_sound
+            if is_same and channel.is_open:
+                return channel
+        channels.append(Channel(rendition, has_sound=has_sound, on_empty=self._forget))
+        return channels[-1]
+
+    def audience(self, stream_id: StreamId) -> dict[str, Audience]:
+        """The viewers of a stream's renditions."""
+        found: dict[str, Audience] = {}
+        for channel in self._by_stream.get(stream_id, ()):
+            name = channel.rendition.name
+            before = found.get(name, Audience(0, 0))
+            found[name] = Audience(
+                before.players + len(channel.viewers),
+                before.dropped + channel.dropped(),
+                before.sent_bytes + channel.sent_bytes(),
+            )
+        return found
+
+    def _forget(self, channel: Channel) -> None:
+        stream_id = channel.rendition.stream_id
+        channels = self._by_stream.get(stream_id, [])
+        if channel in channels:
+            channel.rendition.dropped += channel.dropped()
+            channel.rendition.sent_bytes += channel.sent_bytes()
+            channels.remove(channel)
+            if not channels:
+                del self._by_stream[stream_id]

@@ -1,0 +1,64 @@
+"""Live streams over HTTP as an output of the egress (IO): viewers come by handover from the API."""
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from common.config.settings import Settings
+from common.ipc.control_messages import Endpoint
+from common.ipc.endpoint import UNIX, socket_path
+from common.ipc.identity import StreamId
+from common.ipc.socket_peers import SENDERS
+from egress.http.viewers import PROTOCOL, Viewers
+from egress.output import Audience, OutputContext, ViewerStatus
+from egress.sockets.handover import HandoverServer
+from egress.streams.stream import Stream
+
+SOCKET = "viewers"
+
+
+class HttpOutput:
+    """An `Output`: the socket for handovers and the viewers that came by it."""
+
+    protocol = PROTOCOL
+
+    def __init__(self, context: OutputContext) -> None:
+        handover = context.endpoint(SOCKET, UNIX)
+        self.endpoints: Mapping[str, str] = {SOCKET: handover}
+        self._viewers = Viewers(context)
+        self._handover = HandoverServer(socket_path(handover), self._viewers.adopt, "api")
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        return {**self._viewers.counters, "http viewers": len(self._viewers)}
+
+    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
+        return self._viewers.channels.audience(stream_id)
+
+    def viewers(self) -> Iterable[ViewerStatus]:
+        return self._viewers.viewers()
+
+    def end_viewer(self, number: int, reason: str) -> None:
+        self._viewers.end_viewer(number, reason)
+
+    def configure(self, settings: Settings) -> None:
+        self._viewers.configure(settings)
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        kinds = SENDERS[SOCKET]
+        self._handover.follow({e.pid for e in endpoints if e.child.kind in kinds})
+
+    def on_stream(self, stream: Stream) -> None:
+        """Nothing: viewers ask for what they watch."""
+
+    def check(self, now: float) -> None:
+        self._viewers.check(now)
+        with contextlib.suppress(OSError):  # the run directory is not there yet
+            self._handover.listen_again()
+
+    async def stop(self, reason: str) -> None:
+        self._handover.close()
+        await self._viewers.stop(reason)
+
+    def close(self, reason: str) -> None:
+        self._viewers.close(reason)
+        self._handover.close()

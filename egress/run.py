@@ -38,7 +38,7 @@ from common.ipc.control_messages import (
 from common.ipc.envelope import decode_frames
 from common.ipc.hook_messages import HookAnswer
 from common.ipc.identity import StreamId
-from common.ipc.media_link import Sender
+from common.ipc.media_listener import Sender
 from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed, StreamOpen, Tags
 from common.ipc.status_messages import ServedStatus
 from common.process.log import PeerLines, RateLimit, more, stream_label
@@ -221,9 +221,6 @@ class EgressServer:
         if gone:
             self._waiting.on_stream(stream.stream_id)
 
-    def _check_outputs(self, now: float) -> None:
-        self._ask_outputs("check", lambda output: output.check(now))
-
     def _ask_outputs(self, call: str, ask: Callable[[Output], object]) -> None:
         """Call each output; the fault of one is logged, and costs the others nothing."""
         for output in self._outputs:
@@ -250,7 +247,7 @@ class EgressServer:
                 for stream_id in self._streams.by_id:
                     self._report_demand(stream_id)
                 self._demand.prune(self._streams.by_id.keys())
-                self._check_outputs(now)
+                self._ask_outputs("check", lambda output: output.check(self._checked_s))
                 with contextlib.suppress(OSError):  # the run directory is not there yet
                     self._listener.listen_again()
 
@@ -311,6 +308,7 @@ class EgressServer:
             "waiting": len(self._waiting),
             "unplaced": self._streams.unplaced,
             "denied": self._listener.denied + self._streams.denied,
+            "flooded": self._listener.flooded,
             "queued": self._streams.queued,
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }

@@ -28,7 +28,7 @@ from common.ipc.control_messages import (
 )
 from common.ipc.envelope import decode_frames
 from common.ipc.kinds import KINDS
-from common.ipc.media_link import Sender
+from common.ipc.media_listener import Sender
 from common.ipc.media_messages import (
     AccessUnit,
     StreamEnd,

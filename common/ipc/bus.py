@@ -6,6 +6,9 @@ and the socket is emptied in one go into a plain callback. The descriptor is edg
 `Receiver` does.
 
 Control speaks through a `Receiver` as it is; media and tags have `common.ipc.media_link` over it.
+What is read waits in an inbox that has turns for each process (`common.ipc.fair_inbox`): one that
+floods makes no other one wait for long.
+
 Sends never block. Only `ipc://` addresses are bound, where the kernel names the process of whoever
 has connected; what that may say is for the reader to judge (`common/ipc/socket_peers.py`).
 """
@@ -13,27 +16,36 @@ has connected; what that may say is for the reader to judge (`common/ipc/socket_
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from errno import EADDRINUSE
 from functools import lru_cache
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import zmq
 
+from common.ipc import doorkeeper
+from common.ipc.doorkeeper import Admit, Doorkeeper, credentials
 from common.ipc.endpoint import socket_path
-from common.ipc.envelope import MAX_PAYLOAD_BYTES
+from common.ipc.envelope import MAX_FRAMES, MAX_PAYLOAD_BYTES
+from common.ipc.fair_inbox import FairInbox, weight
 from common.media.units import Data
-from common.process.log import RateLimit, more
+from common.process.log import PeerLines, RateLimit, more
 
 log = logging.getLogger("tfarm.common.ipc.bus")
 
 Frames = Sequence[Data]
 OnFrames = Callable[[list[bytes]], None]
+OnReceived = Callable[["Received"], bool]
 OnTurn = Callable[[], None]
 
 HIGH_WATER_MARK: Final = 4000  # messages; only a stop for memory
 BATCH: Final = 256  # messages taken before the loop gets a turn …
-MEDIA_BATCH: Final = 16  # … of media, where each may have hundreds in it
+MEDIA_BATCH: Final = 16  # … of media, and of answers, where each may have hundreds in it
+TURN_BYTES: Final = 1024 * 1024  # … or so many bytes, but for a single larger message
+TURN_PARTS: Final = 4096  # … or so many frames
+MAX_PARTS: Final = 3 + MAX_FRAMES  # of one ZeroMQ message: of a larger one nothing is read
+MAX_BYTES: Final = MAX_PAYLOAD_BYTES + 8 * 1024 * 1024  # … likewise
 TAKEN: Final = 0  # what `Receiver.push` gives for a message that is on its way
 
 # Plain integers, and the methods of the compiled class: in the hot path enums and the Python
@@ -44,12 +56,25 @@ _get = cast("Callable[[zmq.Socket[bytes], int], int]", zmq.backend.Socket.get)
 _send, _recv = zmq.backend.Socket.send, zmq.backend.Socket.recv
 
 
+class Received:
+    """A ZeroMQ message that has been read."""
+
+    __slots__ = ("frames", "pid", "rest", "uid")
+
+    def __init__(self, frames: list[bytes], uid: int | None, pid: int) -> None:
+        self.frames = frames
+        self.uid = uid  # of who sent it; None: unknown
+        self.pid = pid  # 0: unknown
+        self.rest: Any = None  # its handler's, which takes it in several steps
+
+
 class Bus:
     """One ZeroMQ context with one IO thread for a process; closes all that was opened on it."""
 
     def __init__(self) -> None:
         self._context = zmq.Context(io_threads=1)
         self._receivers: set[Receiver] = set()
+        self._doorkeeper: Doorkeeper | None = None
 
     def router(
         self, address: str, on_frames: OnFrames, on_turn: OnTurn | None = None
@@ -61,12 +86,19 @@ class Bus:
         socket = self._socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         socket.bind(address)
-        return self._receiver(socket, on_frames, on_turn, knows_peers=True)
+        return self._receiver(socket, _whole(on_frames), on_turn, knows_peers=True)
 
     def listener(
-        self, address: str, on_frames: OnFrames, on_turn: OnTurn | None = None
+        self,
+        address: str,
+        on_received: OnReceived,
+        on_turn: OnTurn | None = None,
+        admit: Admit = lambda uid, pid: True,
     ) -> "Receiver":
         """Bind a ROUTER at an address of one incarnation; sending to who is gone is EHOSTUNREACH.
+
+        `on_received` does some of a message's work at a time; True when that was the last of it.
+        `admit`: who may connect.
 
         Raises:
             OSError: the address is taken, or cannot be bound.
@@ -76,12 +108,13 @@ class Bus:
             raise OSError(EADDRINUSE, os.strerror(EADDRINUSE), path)
         socket = self._socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.ZAP_DOMAIN, self._named(admit))
         try:
             socket.bind(address)
         except zmq.ZMQError as error:
             socket.close()
             raise OSError(error.errno, error.strerror, path) from error
-        return self._receiver(socket, on_frames, on_turn, MEDIA_BATCH, knows_peers=True)
+        return self._receiver(socket, on_received, on_turn, MEDIA_BATCH, knows_peers=True)
 
     def dealer(
         self, address: str, identity: bytes, on_frames: OnFrames, on_turn: OnTurn | None = None
@@ -92,7 +125,7 @@ class Bus:
         socket.setsockopt(zmq.RECONNECT_IVL, 50)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         socket.connect(address)
-        return self._receiver(socket, on_frames, on_turn)
+        return self._receiver(socket, _whole(on_frames), on_turn)
 
     def sender(
         self, address: str, on_frames: OnFrames, on_turn: OnTurn | None = None
@@ -102,12 +135,25 @@ class Bus:
         socket.setsockopt(zmq.IMMEDIATE, 1)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)
         socket.connect(address)
-        return self._receiver(socket, on_frames, on_turn)
+        return self._receiver(socket, _whole(on_frames), on_turn, MEDIA_BATCH)
 
     def close(self) -> None:
         for receiver in tuple(self._receivers):
             receiver.close()
         self._context.destroy(linger=0)
+
+    def _named(self, admit: Admit) -> bytes:
+        """The name of a socket that has a say in who connects."""
+        if self._doorkeeper is None:
+            self._doorkeeper = keeper = Doorkeeper()
+            socket = self._socket(zmq.ROUTER)
+            socket.bind(doorkeeper.ADDRESS)
+
+            def answer(request: list[bytes]) -> None:
+                receiver.send(keeper.answer(request))
+
+            receiver = self._receiver(socket, _whole(answer), None)
+        return self._doorkeeper.add(admit)
 
     def _socket(self, kind: int) -> "zmq.Socket[bytes]":
         socket: zmq.Socket[bytes] = self._context.socket(kind)
@@ -120,13 +166,13 @@ class Bus:
     def _receiver(
         self,
         socket: "zmq.Socket[bytes]",
-        on_frames: OnFrames,
+        on_received: OnReceived,
         on_turn: OnTurn | None,
         batch: int = BATCH,
         *,
         knows_peers: bool = False,
     ) -> "Receiver":
-        receiver = Receiver(socket, on_frames, on_turn, self._receivers.discard, batch)
+        receiver = Receiver(socket, on_received, on_turn, self._receivers.discard, batch)
         receiver.knows_peers = knows_peers
         self._receivers.add(receiver)
         return receiver
@@ -138,18 +184,25 @@ class Receiver:
     def __init__(
         self,
         socket: "zmq.Socket[bytes]",
-        on_frames: OnFrames,
+        on_received: OnReceived,
         on_turn: OnTurn | None,
         on_close: "Callable[[Receiver], None]",
         batch: int,
     ) -> None:
         """`on_turn` is called behind the messages of a turn, and when a peer came or went."""
         self.knows_peers = False  # which process a message is of
+        self.flooded = 0  # messages that were dropped unread: more than may wait of one process
+        # Called with a process that has sent what no child of this farm sends, and what it was.
+        self.on_flood: Callable[[int, str], None] = lambda pid, what: None
         # Of the message that is being handled, if it knows peers.
         self.peer_pid = 0  # 0: unknown
         self.peer_uid: int | None = None
         self._socket = socket
-        self._on_frames = on_frames
+        self._on_received = on_received
+        self._inbox = FairInbox(self._handle, time.monotonic)
+        self._parts: list[zmq.Frame] = []  # of a message that is not read to its end
+        self._late: asyncio.TimerHandle | None = None  # the next turn, of who sends too much
+        self._floods = PeerLines()
         self._on_turn = on_turn
         self._on_close = on_close
         self._batch = batch
@@ -208,8 +261,10 @@ class Receiver:
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._fd)
-            if self._again is not None:
-                self._again.cancel()
+            for handle in (self._again, self._late):
+                if handle is not None:
+                    handle.cancel()
+            self._inbox.clear()
             self._socket.close(linger=0)
             self._on_close(self)
 
@@ -222,31 +277,92 @@ class Receiver:
         self._drain()
 
     def _drain(self) -> None:
-        socket, on_frames = self._socket, self._on_frames
-        for _ in range(self._batch):
+        """Read for a turn, then handle for a turn."""
+        if self._read():
+            self._look_again()
+        if self._closed:
+            return
+        self._turn()
+
+    def _read(self) -> bool:
+        """Read messages into the inbox; True if there may be more."""
+        socket, left = self._socket, TURN_BYTES
+        parts, messages, frames = self._parts, 0, 0
+        while messages < self._batch and left > 0 and frames < TURN_PARTS:
             # asked first: to be told by an exception that nothing is there costs more
-            if self._closed or not _get(socket, _EVENTS) & _IN:
-                break
+            if self._closed or not (parts or _get(socket, _EVENTS) & _IN):
+                return False
             try:
                 frame = _recv(socket, _LAST, False)
-                frames = [frame.bytes]
-                while frame.more:
-                    frame = _recv(socket, _LAST, False)
-                    frames.append(frame.bytes)
             except zmq.Again:
-                break
-            if self.knows_peers:
-                self.peer_uid, self.peer_pid = _peer_of(frame)
-            try:
-                on_frames(frames)
-            except Exception:
-                # One bad message must not stop the reading of the socket: that would end everyone.
-                if (held := self._lines.allow(self._loop.time())) is not None:
-                    log.exception("handling a message failed%s", more(held))
-        else:
-            self._look_again()
+                return False
+            frames += 1
+            if len(parts) <= MAX_PARTS:
+                parts.append(frame)
+            if not frame.more:
+                messages += 1
+                self._parts = []
+                left -= self._put(parts, frame)
+                parts = self._parts
+        return True
+
+    def _put(self, parts: "list[zmq.Frame]", last: "zmq.Frame") -> int:
+        """Have a message handled; return its bytes, which are copied for that."""
+        uid, pid = _peer_of(last) if self.knows_peers else (None, 0)
+        if not self._inbox.has_room(pid):
+            self._flood(pid, "more than may wait")
+            return 0
+        size = sum(map(len, parts))
+        if len(parts) > MAX_PARTS or size > MAX_BYTES:
+            self._flood(pid, f"a message of {size} bytes and more than {len(parts) - 1} frames")
+            return 0
+        content = [part.bytes for part in parts]
+        self._inbox.put(pid, Received(content, uid, pid), weight(size, len(content)))
+        return size
+
+    def _turn(self) -> None:
+        """Handle what was read, for a while."""
+        again_s = self._inbox.turn()
         if self._on_turn is not None and not self._closed:
             self._on_turn()
+        if again_s is None or self._closed:
+            return
+        if not again_s:
+            self._look_again()
+        elif self._late is None:
+            self._late = self._loop.call_later(again_s, self._turn_late)
+
+    def _turn_late(self) -> None:
+        self._late = None
+        self._turn()
+
+    def _handle(self, received: Received) -> bool:
+        """Do some of a message's work; True when it is done."""
+        self.peer_uid, self.peer_pid = received.uid, received.pid
+        try:
+            return self._on_received(received)
+        except Exception:
+            # One bad message must not stop the reading of the socket: that would end everyone.
+            if (held := self._lines.allow(self._loop.time())) is not None:
+                log.exception("handling a message failed%s", more(held))
+            return True
+
+    def _flood(self, pid: int, what: str) -> None:
+        """Drop a message unread: no honest process sends it."""
+        self.flooded += 1
+        if (held := self._floods.allow(pid, self._loop.time())) is not None:
+            log.error("flooded pid=%d what=%s%s", pid, what, more(held))
+            self.on_flood(pid, what)
+
+
+def _whole(on_frames: OnFrames) -> OnReceived:
+    """A handler that takes each message in one step."""
+
+    def take(received: Received) -> bool:
+        on_frames(received.frames)
+        return True
+
+    return take
 
 
 def _peer_of(frame: zmq.Frame) -> tuple[int | None, int]:
@@ -260,11 +376,5 @@ def _peer_of(frame: zmq.Frame) -> tuple[int | None, int]:
         return None, 0
 
 
-@lru_cache(maxsize=256)  # one entry a peer; on media this is asked for each message
-def _credentials(peer_address: str) -> tuple[int, int]:
-    """Read libzmq's "Peer-Address" of a Unix socket. Raises ValueError.
-
-    It is ":UID:GID:PID", behind a name that means nothing (libzmq 4.3, stream_engine_base.cpp).
-    """
-    *_, uid, _, pid = peer_address.split(":")
-    return int(uid), int(pid)
+# One entry a peer; on media this is asked for each message.
+_credentials = lru_cache(maxsize=256)(credentials)

@@ -35,12 +35,22 @@ from common.errors import BootFailed, DeviceLost, ExitCode
 from common.ipc.bus import Bus
 from common.ipc.child_arguments import add_identity, identity_of
 from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
-from common.ipc.control_messages import Configure, Endpoint, Heartbeat, Hello, Topology, Welcome
+from common.ipc.control_messages import (
+    OFF,
+    WHOLE,
+    Configure,
+    Endpoint,
+    Heartbeat,
+    Hello,
+    Topology,
+    Welcome,
+)
 from common.ipc.endpoint import endpoint
 from common.ipc.identity import ChildId
 from common.ipc.kinds import ChildKind
-from common.ipc.media_link import MediaListener, OnFrames
+from common.ipc.media_listener import MediaListener, OnFrames
 from common.ipc.socket_peers import SocketPeers
+from common.ipc.status_messages import ChildFloods
 from common.process import crash_report, sandbox, time_slice
 from common.process.descriptors import raise_limit
 from common.process.log_lines import LogFormat
@@ -96,6 +106,7 @@ class ChildProcess:
         # The service's to set: True while it has nothing to do. Heartbeats answer the supervisor's
         # then, once a second.
         self.is_idle: Callable[[], bool] = lambda: False
+        self.sandbox = ""  # as `Hello` has it
         self._run_dir = run_dir
         self._stopped = asyncio.Event()
         self._service: ChildService | None = None
@@ -181,7 +192,12 @@ class ChildProcess:
             ValueError: the run directory's path is too long.
         """
         listener = MediaListener(
-            self.bus, self.address(name), on_frames, on_read, peers=SocketPeers(name)
+            self.bus,
+            self.address(name),
+            on_frames,
+            on_read,
+            peers=SocketPeers(name),
+            on_flood=self._on_flood,
         )
         self._listeners.append(listener)
         return listener
@@ -189,7 +205,8 @@ class ChildProcess:
     def new_hello(self, endpoint: Endpoint, **state: Any) -> Hello:
         """A hello with this process in it."""
         pid = os.getpid()
-        return Hello(self.child, self.boot_id, pid, start_ticks(pid), endpoint, **state)
+        ticks, closed = start_ticks(pid), self.sandbox
+        return Hello(self.child, self.boot_id, pid, ticks, endpoint, sandbox=closed, **state)
 
     def new_heartbeat(self, **state: Any) -> Heartbeat:
         """A heartbeat with this process in it."""
@@ -226,6 +243,9 @@ class ChildProcess:
         self.exit_code = ExitCode.ORPHANED
         self.stop()
 
+    def _on_flood(self, child: ChildId, what: str) -> None:
+        self.send(ChildFloods(child, what))  # of one in a sandbox itself that counts for nothing
+
     # ---- inside -------------------------------------------------------------------------------
 
     async def _wait_for_stop(self) -> None:
@@ -242,9 +262,9 @@ class ChildProcess:
         service.configure(settings)
 
     def _follow(self, service: ChildService, endpoints: Sequence[Endpoint]) -> None:
+        service.on_topology(endpoints)  # before it hears those that waited to be known
         for listener in self._listeners:
             listener.follow(endpoints)
-        service.on_topology(endpoints)
 
     async def _serve(self, service: ChildService) -> None:
         own: tuple[Coroutine[Any, Any, None], ...] = (self._link.run(), *service.tasks())
@@ -320,7 +340,7 @@ def run_child(
 
     child = identity_of(kind.name, arguments)
     set_up(str(child), log_format=arguments.log_format)
-    raise_limit()
+    raise_limit(kind.max_descriptors)
     time_slice.shorten()
     if kind.is_sandboxed:  # it decodes what may take it down
         crash_report.begin(arguments.run_dir)
@@ -333,6 +353,9 @@ def run_child(
         service = build(process, arguments)
         if confinement is not None:
             sandbox.close_calls()
+            process.sandbox = sandbox.problems() or WHOLE
+        elif kind.is_sandboxed:
+            process.sandbox = OFF
         gc.freeze()  # what is here by now stays
         if collects_rarely:
             gc.set_threshold(10_000, 20, 100)

@@ -65,6 +65,9 @@ class ResumeTime:
 # ---- child → supervisor -----------------------------------------------------------------------
 
 
+WHOLE, OFF = "whole", "off"  # sandboxes: as they should be, and switched off
+
+
 @message("hello")
 @dataclass(frozen=True, slots=True)
 class Hello:
@@ -80,6 +83,7 @@ class Hello:
     publishers: tuple[PublisherStatus, ...] = ()  # ingest
     transcodes: tuple[TranscodeStatus, ...] = ()  # worker
     served: tuple[ServedStatus, ...] = ()  # egress
+    sandbox: str = ""  # of a kind that has one: WHOLE, OFF, or what is not closed, in words
 
 
 @message("heartbeat")
@@ -451,7 +455,10 @@ class Subscription:
 @message("egress-routes")
 @dataclass(frozen=True, slots=True)
 class EgressRoutes:
-    """To ingests and workers: where tags go besides the streams' homes; whole."""
+    """To ingests and workers: where tags go besides the streams' homes; whole.
+
+    To a worker, or an encoder process, of its own streams alone.
+    """
 
     extra: tuple[tuple[StreamId, tuple[ChildId, ...]], ...]  # to egresses, all renditions
     subscriptions: tuple[Subscription, ...] = ()  # of all other kinds

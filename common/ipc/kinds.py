@@ -32,6 +32,8 @@ class ChildKind:
     commands: frozenset[str] = frozenset()  # that it may give to the supervisor for an operator
     heartbeat_s: float = HEARTBEAT_S  # of one that has something to do
     memory_is_limited: bool = False  # by `worker.max_memory`
+    # So many connections can it make to others, should it be taken over. None: as many as it may
+    max_descriptors: int | None = None
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
@@ -71,6 +73,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             death_costs="nothing but the levels of the sound, until it measures again",
             count=lambda settings: int(any(t.audio_levels for t in settings.templates)),
             is_sandboxed=True,
+            max_descriptors=512,
             sockets=("tags",),
         ),
         ChildKind(
@@ -96,6 +99,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             heartbeat_s=0.25,  # one that hangs must be seen within two seconds
             memory_is_limited=True,
             is_sandboxed=True,
+            max_descriptors=2048,  # a driver opens some for each session
             has_standby=True,
             sockets=("media",),
         ),
@@ -110,6 +114,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             heartbeat_s=0.25,
             memory_is_limited=True,
             is_sandboxed=True,
+            max_descriptors=2048,
             sockets=("pictures", "pools"),
         ),
         ChildKind(
@@ -157,6 +162,11 @@ def settings_for(kind: str, settings: Settings) -> Settings:
     if found.commands:
         return replace(closed, api=settings.api)
     return replace(settings.without_hook_secrets(), api=closed.api) if found.admits else closed
+
+
+def is_sandboxed(kind: str) -> bool:
+    """True of a kind that decodes what strangers send, and may be taken over by it."""
+    return kind in KINDS and KINDS[kind].is_sandboxed
 
 
 def has_devices(kind: str) -> bool:

@@ -63,3 +63,9 @@ class SocketPeers:
     def child(self, pid: int) -> ChildId | None:
         """Return the child that an admitted process is; None: it is not known which."""
         return self._children.get(pid)
+
+    def why_not(self, pid: int) -> str:
+        """Say why a process is not heard, for the log."""
+        child = self._children.get(pid)
+        who = f"process {pid}" + (f", {child}," if child is not None else "")
+        return f"{who} is no {' or '.join(sorted(self._kinds))} of this farm"

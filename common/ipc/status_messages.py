@@ -1,4 +1,4 @@
-"""What children count, in every heartbeat: publishers, transcodes, what is served. Pure values.
+"""What children count, in every heartbeat, and what they say of one another. Pure values.
 
 Counters run since the stream's start at that child, unless a line says otherwise.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from common.access.credentials import UNTOLD, Credentials
 from common.config.ladder import OmittedRendition, SourceFormat
 from common.config.overrides import NO_OVERRIDES, StreamOverrides
+from common.ipc.envelope import message
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.media.clock import ClockReference
 
@@ -114,3 +115,12 @@ class ServedStatus:
     renditions: tuple[RenditionStatus, ...]
     waiting_players: int = 0
     stages_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@message("child-floods")
+@dataclass(frozen=True, slots=True)
+class ChildFloods:
+    """Another child sends what none sends that is well: it had better be ended."""
+
+    child: ChildId
+    what: str

@@ -6,12 +6,14 @@ they are there, 0.2 s old at most, for who joins, and from then on come at once 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from common.ipc.bus import Bus
 from common.ipc.identity import StreamId
 from common.ipc.media_link import MediaSender
 from common.ipc.media_messages import SHARED, Demand
+
+MAX_DEMANDED: Final = 16_384  # streams at one egress: it says of each once that it has players
 
 
 class TagLink(MediaSender):
@@ -34,6 +36,8 @@ class TagLink(MediaSender):
         if not isinstance(message, Demand):
             return
         had_players = message.stream_id in self._demanded
+        if not had_players and len(self._demanded) >= MAX_DEMANDED:
+            return
         if message.renditions:
             self._demanded[message.stream_id] = frozenset(message.renditions)
         else:

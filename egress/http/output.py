@@ -7,7 +7,6 @@ from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
 from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.identity import StreamId
-from common.ipc.socket_peers import SENDERS
 from egress.http.viewers import PROTOCOL, Viewers
 from egress.output import Audience, OutputContext, ViewerStatus
 from egress.sockets.handover import HandoverServer
@@ -25,7 +24,7 @@ class HttpOutput:
         handover = context.endpoint(SOCKET, UNIX)
         self.endpoints: Mapping[str, str] = {SOCKET: handover}
         self._viewers = Viewers(context)
-        self._handover = HandoverServer(socket_path(handover), self._viewers.adopt, "api")
+        self._handover = HandoverServer(socket_path(handover), self._viewers.adopt, SOCKET)
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -44,8 +43,7 @@ class HttpOutput:
         self._viewers.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        kinds = SENDERS[SOCKET]
-        self._handover.follow({e.pid for e in endpoints if e.child.kind in kinds})
+        self._handover.follow(endpoints)
 
     def on_stream(self, stream: Stream) -> None:
         """Nothing: viewers ask for what they watch."""

@@ -7,7 +7,6 @@ from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
 from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.identity import StreamId
-from common.ipc.kinds import KINDS
 from egress.output import Audience, OutputContext, ViewerStatus
 from egress.rtmp.players import Players
 from egress.sockets.handover import HandoverServer
@@ -23,7 +22,7 @@ class RtmpOutput:
         handover = context.endpoint("handover", UNIX)
         self.endpoints: Mapping[str, str] = {"handover": handover}
         self._players = Players(context)
-        self._handover = HandoverServer(socket_path(handover), self._players.adopt)
+        self._handover = HandoverServer(socket_path(handover), self._players.adopt, "handover")
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -42,8 +41,7 @@ class RtmpOutput:
         self._players.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        listeners = {kind.name for kind in KINDS.values() if kind.listens == "rtmp"}
-        self._handover.follow({e.pid for e in endpoints if e.child.kind in listeners})
+        self._handover.follow(endpoints)
 
     def on_stream(self, stream: Stream) -> None:
         """Nothing: players ask for what they play."""

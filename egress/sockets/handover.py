@@ -2,20 +2,20 @@
 
 Each handover is a short connection on a Unix SEQPACKET socket in the run directory. A malformed one
 is answered and closed, its descriptors with it. Only the farm's own processes hand viewers over, of
-the kind that lets them in: others are closed, unless the topology that names them is still on its
-way. Who connects and says nothing makes room for the next.
+the kind that lets them in (`common.ipc.farm_socket`). Who connects and says nothing makes room for
+the next.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable
 
-from common.ipc.peer_credentials import is_trusted, peer_credentials
+from common.ipc.control_messages import Endpoint
+from common.ipc.farm_socket import FarmSocket
 from common.ipc.socket_handover import (
     ADOPTED,
     DECLINED,
@@ -25,22 +25,16 @@ from common.ipc.socket_handover import (
     MAX_STATE_BYTES,
     PIECE_BYTES,
 )
+from common.ipc.socket_peers import SocketPeers
 from common.process.log import PeerLines, more
 
 log = logging.getLogger("tfarm.egress.sockets.handover")
 
-BACKLOG = 1024
 DEADLINE_S = 5.0  # for one handover
 MAX_AT_ONCE = 32  # each takes up to three descriptors
 MAX_DESCRIPTORS = 2  # one is wanted, and what is too much must be seen
-FULL_WAIT_S = 0.01
-EXHAUSTED_WAIT_S = 0.1  # without accepting, when there are no descriptors left
-ACCEPTS = 64  # a turn of the loop
 # Who hands over says all at once, as soon as it is connected.
 IDLE_S = 0.05
-# One that has just started may be here before the topology that names it.
-UNKNOWN_S = 1.0
-MAX_UNKNOWN = 16
 
 # Adopts the socket and returns None, or returns why not; then the socket is closed here.
 Adopt = Callable[[socket.socket, bytes], str | None]
@@ -49,110 +43,40 @@ Adopt = Callable[[socket.socket, bytes], str | None]
 class HandoverServer:
     """Listens until closed."""
 
-    def __init__(self, path: str, adopt: Adopt, kind: str = "ingest") -> None:
-        """`kind`: of the children who hand over, for the log."""
-        self._path = path
+    def __init__(self, path: str, adopt: Adopt, name: str) -> None:
+        """`name`: the socket's in `common.ipc.socket_peers.SENDERS`, which has who hands over."""
         self._adopt = adopt
-        self._kind = kind
         self._loop = asyncio.get_running_loop()
-        self._senders: Set[int] = frozenset()  # their processes
-        self._unknown: dict[socket.socket, int] = {}  # the process that connected; oldest first
         self._incoming: dict[_Incoming, float] = {}  # since when; oldest first
         self._lines = PeerLines()
-        self._listener = self._listen()
+        self._socket = FarmSocket(
+            path,
+            SocketPeers(name),
+            self._take,
+            kind=socket.SOCK_SEQPACKET,
+            may_accept=self._has_room,
+            on_refused=self._on_refused,
+        )
 
-    def follow(self, senders: Set[int]) -> None:
-        """Take viewers from these processes; 0 among them stands for any."""
-        self._senders = senders
-        for link, pid in tuple(self._unknown.items()):
-            if self._is_sender(pid):
-                del self._unknown[link]
-                self._take(link, pid)
+    def follow(self, endpoints: Iterable[Endpoint]) -> None:
+        """Take viewers from those of the children that run now that hand them over."""
+        self._socket.follow(endpoints)
 
     def listen_again(self) -> None:
         """Listen at the same path again if the socket's file is gone. Raises OSError."""
-        if self._listener.fileno() < 0 or os.path.lexists(self._path):
-            return
-        before, self._listener = self._listener, self._listen()
-        self._loop.remove_reader(before.fileno())
-        before.close()
-        log.warning("listening again path=%s reason=the socket was removed", self._path)
+        self._socket.listen_again()
 
     def close(self) -> None:
         """Stop listening and remove the socket file."""
-        if self._listener.fileno() < 0:
-            return
-        self._loop.remove_reader(self._listener.fileno())
-        self._listener.close()
+        self._socket.close()
         for incoming in tuple(self._incoming):
             incoming.close()
-        for link in self._unknown:
-            link.close()
-        self._unknown.clear()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
 
-    def _listen(self) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            listener.setblocking(False)
-            listener.bind(self._path)
-            listener.listen(BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-        self._loop.add_reader(listener.fileno(), self._on_connections)
-        return listener
-
-    def _resume(self) -> None:
-        if self._listener.fileno() >= 0:
-            self._loop.add_reader(self._listener.fileno(), self._on_connections)
-
-    def _on_connections(self) -> None:
-        for _ in range(ACCEPTS):
-            if len(self._incoming) >= MAX_AT_ONCE and not self._end_idle():
-                # The rest waits in the backlog.
-                self._pause(FULL_WAIT_S)
-                return
-            try:
-                link, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._warn("accepting a handover failed reason=%s", error, 0)
-                self._pause(EXHAUSTED_WAIT_S)
-                return
-            link.setblocking(False)
-            self._on_connection(link)
-
-    def _on_connection(self, link: socket.socket) -> None:
-        try:
-            peer = peer_credentials(link)
-        except OSError:
-            link.close()
-            return
-        if not is_trusted(peer.uid):
-            self._turn_away(link, peer.pid)
-        elif self._is_sender(peer.pid):
-            self._take(link, peer.pid)
+    def _on_refused(self, pid: int, reason: str) -> None:
+        if pid:
+            self._warn("declined a handover reason=%s", reason, pid)
         else:
-            if len(self._unknown) >= MAX_UNKNOWN:
-                oldest = next(iter(self._unknown))
-                self._turn_away(oldest, self._unknown.pop(oldest))
-            self._unknown[link] = peer.pid
-            self._loop.call_later(UNKNOWN_S, self._on_unknown_late, link)
-
-    def _on_unknown_late(self, link: socket.socket) -> None:
-        if (pid := self._unknown.pop(link, None)) is not None:
-            self._turn_away(link, pid)
-
-    def _turn_away(self, link: socket.socket, pid: int) -> None:
-        reason = f"process {pid} is no {self._kind} of this farm"
-        self._warn("declined a handover reason=%s", reason, pid)
-        link.close()
-
-    def _is_sender(self, pid: int) -> bool:
-        return pid in self._senders or 0 in self._senders
+            self._warn("accepting a handover failed reason=%s", reason, pid)
 
     def _take(self, link: socket.socket, pid: int) -> None:
         def warn(what: str, reason: object) -> None:
@@ -160,6 +84,10 @@ class HandoverServer:
 
         incoming = _Incoming(link, self._loop, self._adopt, self._incoming, warn)
         self._incoming[incoming] = self._loop.time()
+
+    def _has_room(self) -> bool:
+        """Tell if another one may be read; who has said nothing for too long makes room."""
+        return len(self._incoming) < MAX_AT_ONCE or self._end_idle()
 
     def _end_idle(self) -> bool:
         """End the one that has said nothing for the longest time, if it is too long."""
@@ -171,10 +99,6 @@ class HandoverServer:
                 incoming.decline("it said nothing")
                 return True
         return False
-
-    def _pause(self, seconds: float) -> None:
-        self._loop.remove_reader(self._listener.fileno())
-        self._loop.call_later(seconds, self._resume)
 
     def _warn(self, what: str, reason: object, pid: int) -> None:
         """Log a warning, at a limited rate: what went wrong with one often does with many."""

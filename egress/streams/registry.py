@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_messages import RenditionOpen, StreamClosed, StreamOpen
 from common.process.stage_times import StageDelays
-from egress.streams import demand
+from egress.streams import demand, senders
 from egress.streams.rendition import Rendition
 from egress.streams.senders import Senders, StreamMessage
 from egress.streams.stream import MediaMessage, Stream
@@ -22,19 +22,15 @@ MAX_QUEUED = 1_000  # messages, of all streams together
 MAX_QUEUED_BYTES = 32 * 1024 * 1024
 
 
-class Sender(demand.Sender, Protocol):
+class Sender(demand.Sender, senders.Sender, Protocol):
     """One who sends media here."""
-
-    @property
-    def child(self) -> ChildId | None:
-        """Which child it is; None: it is not known."""
-        ...
 
 
 class _Anybody:
     """A sender that is not known, and takes no answers."""
 
     child = None
+    worker: ChildId | None = None
     closed = True
 
     def answer(self, frames: Sequence[bytes], /) -> bool:
@@ -149,7 +145,7 @@ class Streams:
         return sum(map(len, self._queues.values()))
 
     def _may_send(self, sender: Sender, message: StreamMessage) -> bool:
-        if self._senders.may_send(sender.child, message):
+        if self._senders.may_send(sender, message):
             return True
         self.denied += 1
         self._on_denied(message, sender)

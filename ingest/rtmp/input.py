@@ -11,7 +11,7 @@ from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
 from common.ipc.endpoint import UNIX, socket_path
 from common.ipc.farm_socket import FarmSocket
-from common.ipc.kinds import KINDS
+from common.ipc.socket_peers import SocketPeers
 from common.process.listening import bind, join_address
 from ingest.input import InputContext
 from ingest.rtmp.listener import Server
@@ -44,7 +44,11 @@ class RtmpInput:
         )
         decrypted = context.endpoint("decrypted", UNIX)
         self.endpoints: Mapping[str, str] = {"decrypted": decrypted}
-        self._decrypted = FarmSocket(socket_path(decrypted), self._server.take_decrypted)
+        self._decrypted = FarmSocket(
+            socket_path(decrypted),
+            SocketPeers("decrypted"),
+            lambda link, _: self._server.take_decrypted(link),
+        )
 
     @property
     def connections(self) -> int:
@@ -71,8 +75,7 @@ class RtmpInput:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._players.follow(handovers_of(endpoints))
-        take_tls = {kind.name for kind in KINDS.values() if kind.listens == "rtmps"}
-        self._decrypted.follow({e.pid for e in endpoints if e.child.kind in take_tls})
+        self._decrypted.follow(endpoints)
 
     def check(self) -> None:
         self._server.look_again()

@@ -5,7 +5,7 @@ player requests one that it has not. A child of another kind wants what it asked
 after it asked last.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from common.ipc.control_messages import EgressRoutes, StreamWanted, Subscription
 from common.ipc.egress_homes import home
@@ -14,6 +14,14 @@ from common.ipc.status_messages import ServedStatus
 
 KEEP_S = 10.0  # after the last player
 MAX_WANTED = 4000  # names come from players: those of no stream count too
+
+
+def restricted(routes: EgressRoutes, is_own: Callable[[StreamId], bool]) -> EgressRoutes:
+    """Return what the routes say of some streams."""
+    return EgressRoutes(
+        tuple(entry for entry in routes.extra if is_own(entry[0])),
+        tuple(entry for entry in routes.subscriptions if is_own(entry.stream_id)),
+    )
 
 
 class Routing:

@@ -34,7 +34,8 @@ from common.ipc.control_messages import (
     UrlsUsed,
 )
 from common.ipc.identity import ChildId
-from common.ipc.kinds import has_devices
+from common.ipc.kinds import has_devices, is_sandboxed
+from common.ipc.status_messages import ChildFloods
 from supervisor.farm.actions import Action, FailChild, Machine, Send
 from supervisor.farm.address_usage import AddressTotals
 from supervisor.farm.admission import Admission
@@ -44,7 +45,6 @@ from supervisor.farm.blame import session_of
 from supervisor.farm.captures import Captures
 from supervisor.farm.degradation import Degradation
 from supervisor.farm.devices import Devices
-from supervisor.farm.egress_routing import Routing
 from supervisor.farm.farm_drain import FarmDrain
 from supervisor.farm.hang import find_hang
 from supervisor.farm.hook_forwarding import HookForwarding
@@ -54,9 +54,10 @@ from supervisor.farm.isolation import Isolation
 from supervisor.farm.migration import Migration
 from supervisor.farm.recovery import Recovery
 from supervisor.farm.reports import take_over
+from supervisor.farm.route_reports import RouteReports
 from supervisor.farm.session_audit import SessionAudit
 from supervisor.farm.source_formats import RefusedSources, SourceFormats
-from supervisor.farm.state import SENDERS, Child, FarmState
+from supervisor.farm.state import Child, FarmState
 from supervisor.farm.url_uses import UrlUses
 
 Handler = Callable[[ChildId, Any, float], list[Action]]
@@ -77,7 +78,7 @@ class Farm:
         self.degradation = Degradation(self.state, self.devices)
         self.captures, self._ingests = Captures(self.state), Ingests(self.state)
         self._session_audit = SessionAudit(self.state, self.recovery, self.migration)
-        self._routing, self._audio = Routing(), AudioMeasuring(self.state)
+        self._routes, self._audio = RouteReports(self.state), AudioMeasuring(self.state)
         summaries, self._api = self.state.summaries, ApiRequests(self.state)
         self._hooks, self._url_uses = HookForwarding(self.state), UrlUses(self.state)
         self._address_totals = {"ingest": AddressTotals(), "egress": AddressTotals()}
@@ -91,6 +92,7 @@ class Farm:
             self.devices,
             self.drain,
             summaries,
+            self._routes,
         )
         # Which messages of a child go where. Hellos go to `child_up`.
         self._handlers: dict[type, Handler] = {
@@ -107,6 +109,7 @@ class Farm:
             StreamRevoked: self._then_retry(self.admission.revoked),
             Positions: self._on_positions,
             CaptureWritten: self.captures.on_written,
+            ChildFloods: self._on_floods,
             **self._api.handlers,
             **self._hooks.handlers,
             UrlsUsed: self._url_uses.on_used,
@@ -176,16 +179,17 @@ class Farm:
         self.state.children[hello.child] = Child.of(hello, self.state.children.get(hello.child))
         match hello.child.kind:
             case "ingest":
-                routes = [*self._access_for(hello.child), *self._routes_for(hello.child)]
+                routes = [*self._access_for(hello.child), *self._routes.child_up(hello.child)]
                 return [*routes, *self._ingests.up(hello, now), *self.room_came(now)]
             case "worker":
                 self._worker_up(hello, now)
-                return [*self._routes_for(hello.child), *self.room_came(now)]
+                return [*self._routes.child_up(hello.child), *self.room_came(now)]
             case "egress":
                 self._egress_up(hello, egresses, now)
-                return [*self._access_for(hello.child), *self._route(now), *self.room_came(now)]
+                routes = [*self._access_for(hello.child), *self._routes.update(now)]
+                return [*routes, *self.room_came(now)]
             case "encoder":
-                return self._routes_for(hello.child)
+                return self._routes.child_up(hello.child)
             case "audio":
                 return self._audio.child_up(hello.child)
             case _:
@@ -208,11 +212,10 @@ class Farm:
         self.devices.up(hello.child, device.path, aliases, device.memory_bytes)
 
     def _egress_up(self, hello: Hello, before: set[ChildId], now: float) -> None:
-        self._routing.joined(self.state.streams, before, self.state.egresses, now)
         for served in hello.served:
             self.state.see_generation(served.generation)
             self.state.update_served(hello.child, served)
-        self._routing.on_served(hello.child, hello.served, now)
+        self._routes.egress_up(hello, before, now)
 
     def child_down(
         self, child: ChildId, reason: str, now: float, *, crashed: bool, thread: int = 0
@@ -222,6 +225,9 @@ class Farm:
         if known is None:
             return self.room_came(now)
         actions: list[Action] = []
+        # The others' routes stay until the next heartbeat: an egress that they name, and that is a
+        # stream's home by now, is none yet for those that know the old topology.
+        self._routes.remove(child)
         match child.kind:
             case "ingest":
                 self.admission.forget_ingest(child)
@@ -230,17 +236,13 @@ class Farm:
             case "worker":
                 actions = self._worker_down(known, reason, now, crashed=crashed, thread=thread)
             case "egress":
-                # The routes stay until the next heartbeat: one that they name, and that is a
-                # stream's home by now, is none yet for those that know the old topology.
-                self._routing.remove(child)
                 self._address_totals["egress"].remove(child)
                 for stream in self.state.streams.values():
                     stream.forget_egress(child)
                 actions = self.recovery.egress_lost(child, now)
             case _:
                 self._audio.forget(child)
-                self._routing.remove(child)
-                actions = self._route(now)
+                actions = self._routes.update(now)
         return [*actions, *self.room_came(now)]
 
     def _worker_down(
@@ -293,11 +295,16 @@ class Farm:
     def _on_stream_wanted(self, child: ChildId, wanted: StreamWanted, now: float) -> list[Action]:
         if child.kind == "audio" and not self._audio.may_want(child, wanted):
             return []
-        self._routing.on_wanted(child, wanted, now)
-        return self._route(now)
+        return self._routes.on_wanted(child, wanted, now)
 
     def _on_positions(self, child: ChildId, positions: Positions, now: float) -> list[Action]:
         return [*self.recovery.positions(child, positions, now), *self._use_freed(now)]
+
+    def _on_floods(self, child: ChildId, found: ChildFloods, _: float) -> list[Action]:
+        """End a child that is out of hand, if strangers' media may have taken it over."""
+        if not is_sandboxed(found.child.kind) or found.child not in self.state.children:
+            return []
+        return [FailChild(found.child, f"it floods: {found.what}")]
 
     # ---- heartbeats -------------------------------------------------------------------------
 
@@ -312,10 +319,10 @@ class Farm:
                     actions += self.room_came(now)
                 return actions
             case "egress":
-                self._routing.on_served(child, beat.served, now)
-                return [*self._on_address_usage(child, beat), *self._route(now)]
+                routes = self._routes.on_served(child, beat.served, now)
+                return [*self._on_address_usage(child, beat), *routes]
             case "audio":
-                return [*self._audio.report(child), *self._route(now)]
+                return [*self._audio.report(child), *self._routes.update(now)]
             case _:
                 return []
 
@@ -347,18 +354,3 @@ class Farm:
         """Whom a child that just came must not let in, and by what not any more."""
         bans = self.state.bans.all()
         return [*([Send(child, BanList(bans))] if bans else []), *self._url_uses.child_up(child)]
-
-    # ---- routes to egresses -----------------------------------------------------------------
-
-    def _routes_for(self, child: ChildId) -> list[Action]:
-        """What a child that just came has to know of them."""
-        reported = self._routing.reported
-        is_any = reported.extra or reported.subscriptions
-        return [Send(child, reported)] if is_any else []
-
-    def _route(self, now: float) -> list[Action]:
-        """Tell who sends tags when streams go to other children than before."""
-        routes = self._routing.update(self.state.children, now)
-        if routes is None:
-            return []
-        return [Send(child, routes) for child in self.state.children if child.kind in SENDERS]

@@ -33,6 +33,7 @@ from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId
 from common.ipc.kinds import KINDS, settings_for
 from common.ipc.peer_credentials import is_trusted
+from common.ipc.status_messages import ChildFloods
 from common.process.log import PeerLines, more
 from supervisor.processes.rights import known_to, may_say
 
@@ -84,6 +85,7 @@ class Control:
         self._asking: ChildId | None = None  # whose command is being handled, if a child's
         self._address = control_address(run_dir)
         self._router: Receiver = bus.router(self._address, self._on_frames)
+        self._router.on_flood = self._on_flood
 
     def add(self, child: ChildId) -> None:
         """Take the incarnation whose hello is being handled for the child from now on.
@@ -163,6 +165,12 @@ class Control:
 
     def close(self) -> None:
         self._router.close()
+
+    def _on_flood(self, pid: int, what: str) -> None:
+        """Have a child ended that floods this socket."""
+        child = self._children.child_of(pid)
+        if child is not None:
+            self._on_message(child, ChildFloods(child, what), ())
 
     def _on_frames(self, frames: list[bytes]) -> None:
         peer, pid = frames[0], self._router.peer_pid

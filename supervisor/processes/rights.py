@@ -35,6 +35,7 @@ from common.ipc.hook_messages import HookAnswer, HookNotice, HookQuestion
 from common.ipc.identity import BootId
 from common.ipc.kinds import KINDS
 from common.ipc.socket_peers import SENDERS
+from common.ipc.status_messages import ChildFloods
 
 NO_BOOT_ID: Final = BootId("")  # of one that nobody connects to: it would be in its sockets' names
 
@@ -67,6 +68,8 @@ def may_say(kind: str, message: Any) -> bool:
     """Tell if a child of this kind may send that to the supervisor."""
     if isinstance(message, StreamWanted):
         return "tags" in KINDS[kind].sockets
+    if isinstance(message, ChildFloods):  # of who listens; what is taken over accuses nobody
+        return "tags" in KINDS[kind].sockets and not KINDS[kind].is_sandboxed
     senders = _SENT_BY.get(type(message))
     if senders is not None:
         return kind in senders

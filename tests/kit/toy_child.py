@@ -49,7 +49,7 @@ from common.ipc.endpoint import endpoint
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import ChildId, Generation, Role, StreamId
 from common.ipc.kinds import KINDS
-from common.ipc.media_link import MediaListener
+from common.ipc.media_listener import MediaListener
 
 
 class Toy:

@@ -18,7 +18,7 @@ from common.ipc.child import ChildProcess
 from common.ipc.control_messages import AudioStreams, Endpoint, Heartbeat, Hello, StreamWanted
 from common.ipc.envelope import decode_frames
 from common.ipc.identity import StreamId
-from common.ipc.media_link import Sender
+from common.ipc.media_listener import Sender
 from common.ipc.media_messages import SHARED, Tags
 from common.notices.doctor import Change
 from common.process.log import RateLimit, more, stream_label

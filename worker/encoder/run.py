@@ -30,15 +30,16 @@ from common.ipc.encoder_messages import (
 )
 from common.ipc.endpoint import UNIX
 from common.ipc.envelope import decode_frames, encode
-from common.ipc.identity import Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.kinds import KINDS
-from common.ipc.media_link import Sender
+from common.ipc.media_listener import Sender
 from common.ipc.media_messages import SHARED, GenerationEnd
 from common.ipc.tag_link import TagLink
 from common.process import heap
 from common.process.awake_clock import AwakeClock
 from common.process.log import RateLimit, more, stream_label
 from worker.devices.turns import Turns
+from worker.encoder.egress_links import EgressLinks
 from worker.encoder.stream import EncodingContext, PictureEvent, StreamEncoders, places_of
 from worker.output.egresses import Egresses, Frames, Rendition
 from worker.output.rendition_output import RenditionOutput
@@ -59,6 +60,7 @@ WAITING_TURNS: Final = 2  # beyond its part of the cores: those that wait for th
 MAX_STREAMS: Final = 512
 
 StreamKey = tuple[StreamId, Generation, int]
+OwnedKey = tuple[int, StreamKey]  # with the process of the worker that has opened it
 
 
 @dataclass(slots=True)
@@ -68,10 +70,16 @@ class _Stream:
     key: StreamKey  # with the number of the opening
     encoders: StreamEncoders
     sender: Sender
+    egresses: Egresses  # that its worker's tags go to
     outputs: dict[int, RenditionOutput] = field(default_factory=dict)
     end: EncoderClose | None = None
     done: list[EncodedPicture] = field(default_factory=list)  # that the worker has not heard of
     answer: asyncio.TimerHandle | None = None  # when it will at the latest
+
+    @property
+    def owned_key(self) -> OwnedKey:
+        """Its key among those of all workers: none speaks of another one's stream."""
+        return self.sender.pid, self.key
 
 
 class EncoderService:
@@ -84,7 +92,7 @@ class EncoderService:
         self._counters = dict.fromkeys(("streams", "unreadable", "pictures", "lost"), 0)
         self._lines = RateLimit()
         self._loop = asyncio.get_running_loop()
-        self._streams: dict[StreamKey, _Stream] = {}
+        self._streams: dict[OwnedKey, _Stream] = {}
         self._events: deque[tuple[StreamEncoders, PictureEvent | None]] = deque()
         self._of: dict[StreamEncoders, _Stream] = {}
         self._is_woken = False
@@ -97,7 +105,7 @@ class EncoderService:
             encoder_threads,
             self._post,
         )
-        self.egresses = Egresses(self._catch_up, partial(TagLink, process.bus))
+        self._links = EgressLinks(partial(TagLink, process.bus), self._catch_up)
         self._listener = process.listener("pictures", self._on_frames)
         pictures, pools = self._listener.address, process.address("pools", UNIX)
         self._endpoint = Endpoint(process.child, process.boot_id, pictures=pictures, pools=pools)
@@ -118,7 +126,7 @@ class EncoderService:
         self._watch(self._awake.tick(time.monotonic()))
         counters = self._counters | {
             "streams": len(self._streams),
-            "tags_dropped": self.egresses.dropped,
+            "tags_dropped": self._links.dropped,
             "denied": self._listener.denied,
             "unreadable": self._counters["unreadable"] + self._listener.unreadable,
         }
@@ -128,14 +136,15 @@ class EncoderService:
         self._settings = settings
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        self.egresses.update(endpoints)
+        self._pools.follow(endpoints)
+        self._links.update(endpoints)
 
     def on_welcome(self) -> None: ...
 
     def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
         match message:
             case EgressRoutes():
-                self.egresses.route(message)
+                self._links.route(message)
             case _:
                 log.warning("unexpected control message kind=%s", type(message).__name__)
 
@@ -156,7 +165,7 @@ class EncoderService:
 
     def close(self) -> None:
         self._threads.close()
-        self.egresses.close()
+        self._links.close()
         self._listener.close()
         self._pools.close()
 
@@ -177,11 +186,11 @@ class EncoderService:
             message, payloads = decode_frames(frames)
             match message:
                 case EncoderPictures():
-                    self._on_pictures(message, payloads)
+                    self._on_pictures(message, payloads, sender)
                 case EncoderOpen():
                     self._open(message, sender)
                 case EncoderClose():
-                    stream = self._streams.get(_key(message))
+                    stream = self._streams.get((sender.pid, _key(message)))
                     if stream is not None and stream.end is None:
                         stream.end = message
                         stream.encoders.close()
@@ -192,8 +201,10 @@ class EncoderService:
             if (held := self._lines.allow(self._loop.time())) is not None:
                 log.warning("unreadable message error=%s%s", error, more(held))
 
-    def _on_pictures(self, message: EncoderPictures, payloads: Sequence[bytes]) -> None:
-        stream = self._streams.get(_key(message))
+    def _on_pictures(
+        self, message: EncoderPictures, payloads: Sequence[bytes], sender: Sender
+    ) -> None:
+        stream = self._streams.get((sender.pid, _key(message)))
         if stream is None:
             return  # it has failed, or its worker is gone
         if len(payloads) != len(message.pictures):
@@ -206,14 +217,15 @@ class EncoderService:
     def _open(self, message: EncoderOpen, sender: Sender) -> None:
         """Open a stream. One that cannot be opened is lost, rendition by rendition."""
         key = _key(message)
-        descriptor = self._pools.take(message.pool)
+        descriptor = self._pools.take(sender.pid, message.pool)
         try:
             if descriptor is None:
                 raise EncodeFailed("the memory of its pictures never came")
             pool = MappedPool(descriptor)
             places = [places_of(rendition) for rendition in message.renditions]
             wrong = problem(places, message.pictures, pool.size)
-            if wrong or not places or len(self._streams) >= MAX_STREAMS or key in self._streams:
+            is_taken = (sender.pid, key) in self._streams
+            if wrong or not places or len(self._streams) >= MAX_STREAMS or is_taken:
                 raise EncodeFailed(wrong or "it is not to be had here")
             encoders = StreamEncoders(message, pool, self._context)
         except (EncodeFailed, PoolRefused) as error:
@@ -221,19 +233,24 @@ class EncoderService:
             log.warning(
                 "stream not opened stream=%s reason=%s", stream_label(message.stream_id), reason
             )
-            self._pools.forget(message.pool)
+            self._pools.forget(sender.pid, message.pool)
             for rendition in range(len(message.renditions)):
                 sender.answer([encode(EncoderLost(*key, rendition, 0, reason))])
             return
         finally:
             if descriptor is not None:
                 os.close(descriptor)
-        self._streams[key] = self._of[encoders] = _Stream(key, encoders, sender)
+        stream = _Stream(key, encoders, sender, self._links.of(sender.child))
+        self._streams[stream.owned_key] = self._of[encoders] = stream
         self._all_ended.clear()
 
-    def _on_worker_lost(self, pools: set[str]) -> None:
+    def _on_worker_lost(self, pid: int, pools: set[str]) -> None:
         """Drop what a worker had here: another one makes it anew."""
-        lost = [stream for stream in self._streams.values() if stream.encoders.pool in pools]
+        lost = [
+            stream
+            for stream in self._streams.values()
+            if stream.sender.pid == pid and stream.encoders.pool in pools
+        ]
         for stream in lost:
             if not stream.encoders.is_closing:
                 log.info("worker gone stream=%s", stream_label(stream.key[0]))
@@ -253,7 +270,7 @@ class EncoderService:
 
     def _take_events(self) -> None:
         self._is_woken = False
-        touched: dict[StreamKey, _Stream] = {}
+        touched: dict[OwnedKey, _Stream] = {}
         while self._events:
             encoders, event = self._events.popleft()
             stream = self._of.get(encoders)
@@ -264,7 +281,7 @@ class EncoderService:
                 self._on_closed(stream)
                 continue
             self._on_picture(stream, event)
-            touched[stream.key] = stream
+            touched[stream.owned_key] = stream
         for stream in touched.values():
             encoders = stream.encoders
             if encoders.is_idle or len(stream.done) >= len(encoders.renditions):
@@ -284,7 +301,7 @@ class EncoderService:
                     output = stream.outputs[event.rendition]
                     frames = output.append([tag], now_s)
                     rendition = (*stream.key[:2], output.name)
-                    self.egresses.send_tags(rendition, frames, is_start=tag.is_key)
+                    stream.egresses.send_tags(rendition, frames, is_start=tag.is_key)
                     size += len(tag.body)
                     coded_s = result.coded_s
         if event.lost:
@@ -315,7 +332,7 @@ class EncoderService:
                 for_worker=stream.sender.child,
             )
         frames = output.begin(began.video, began.metadata, began.header)
-        self.egresses.send((*stream.key[:2], output.name), frames)
+        stream.egresses.send((*stream.key[:2], output.name), frames)
 
     def _answer(self, stream: _Stream) -> None:
         """Tell the worker which places are free.
@@ -335,11 +352,12 @@ class EncoderService:
         end, key = stream.end, stream.key
         if end is not None and end.is_end:
             frames = [encode(GenerationEnd(*key[:2], end.reason))]
-            self.egresses.send((*key[:2], SHARED), frames)
-        del self._streams[key], self._of[stream.encoders]
-        if not any(other[:2] == key[:2] for other in self._streams):
-            self.egresses.forget(*key[:2])
-        self._pools.forget(stream.encoders.pool)
+            stream.egresses.send((*key[:2], SHARED), frames)
+        del self._streams[stream.owned_key], self._of[stream.encoders]
+        pid = stream.sender.pid
+        if not any(owner == pid and other[:2] == key[:2] for owner, other in self._streams):
+            stream.egresses.forget(*key[:2])
+        self._pools.forget(pid, stream.encoders.pool)
         stream.encoders.release()
         if not self._streams:
             self._all_ended.set()
@@ -349,11 +367,12 @@ class EncoderService:
         if not self._streams:
             heap.give_back()
 
-    def _catch_up(self) -> list[tuple[Rendition, Frames]]:
-        """Return what an egress that knows nothing must be sent first."""
+    def _catch_up(self, worker: ChildId | None) -> list[tuple[Rendition, Frames]]:
+        """Return what an egress that knows nothing must be sent first of a worker's streams."""
         return [
             ((*stream.key[:2], output.name), frames)
             for stream in self._streams.values()
+            if stream.sender.child == worker
             for output in stream.outputs.values()
             for frames in output.catch_up()
         ]

@@ -5,25 +5,30 @@ descriptor as SCM_RIGHTS. It is sent before the message that names the pool (`En
 lies in the socket when that message is handled: `take` finds it without a wait.
 
 The connection's end is the worker's: what it passed is reported, as nothing will come for it.
+Only the farm's workers connect (`common.ipc.farm_socket`). A pool is known by who passed it and its
+name, so no worker reaches what another one has passed.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+from common.ipc.control_messages import Endpoint
 from common.ipc.endpoint import socket_path
-from common.process.log import RateLimit, more
+from common.ipc.farm_socket import FarmSocket
+from common.ipc.socket_peers import SocketPeers
+from common.process.log import PeerLines, more
 
 log = logging.getLogger("tfarm.worker.pool.passing")
 
 MAGIC: Final = b"TFP1"
 MAX_NAME_BYTES: Final = 64
 MAX_POOLS: Final = 512  # that wait to be taken, of one worker
-_BACKLOG: Final = 128
+MAX_CONNECTIONS: Final = 8  # of one worker, which has one; those that it has left may be unread yet
 
 
 class PoolSender:
@@ -54,104 +59,121 @@ class PoolSender:
             self._socket = None
 
 
-class PoolListener:
-    """An encoder process's socket, and what workers have passed by it."""
+@dataclass(slots=True)
+class _Connection:
+    """One worker's connection, and what it has passed."""
 
-    def __init__(self, address: str, on_lost: Callable[[set[str]], None]) -> None:
-        """`on_lost` gets the names of all that a worker had passed when it has ended.
+    pid: int
+    names: set[str] = field(default_factory=set)  # of pools that are in use, or wait
+    waiting: dict[str, int] = field(default_factory=dict)  # descriptors that nobody has taken yet
+
+
+class PoolListener:
+    """An encoder process's socket, and what workers have passed by it, each for itself."""
+
+    def __init__(self, address: str, on_lost: Callable[[int, set[str]], None]) -> None:
+        """`on_lost` gets a worker's process, and the names of all that it had passed, at its end.
 
         Raises OSError: the address cannot be bound.
         """
         self._on_lost = on_lost
-        self._path = socket_path(address)
         self._loop = asyncio.get_running_loop()
-        self._lines = RateLimit()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.setblocking(False)
-        try:
-            self._socket.bind(self._path)
-            self._socket.listen(_BACKLOG)
-        except OSError:
-            self._socket.close()
-            raise
-        self._names: dict[socket.socket, set[str]] = {}  # by connection
-        self._waiting: dict[str, int] = {}  # descriptors that nobody has taken yet
-        self._loop.add_reader(self._socket, self._accept)
+        self._lines = PeerLines()
+        self._connections: dict[socket.socket, _Connection] = {}
+        self._socket = FarmSocket(
+            socket_path(address), SocketPeers("pools"), self._add, kind=socket.SOCK_SEQPACKET
+        )
 
-    def take(self, name: str) -> int | None:
-        """The descriptor of a pool, which is the caller's from now on; None: it never came."""
-        if name not in self._waiting:
-            self._accept()
-            for connection in list(self._names):
-                self._read(connection)
-        return self._waiting.pop(name, None)
+    def follow(self, endpoints: Sequence[Endpoint]) -> None:
+        """Take pools from the workers among the children that run now."""
+        self._socket.follow(endpoints)
 
-    def forget(self, name: str) -> None:
+    def take(self, pid: int, name: str) -> int | None:
+        """Return the descriptor of a pool that this process has passed; None: it never came.
+
+        It is the caller's from now on.
+        """
+        found = self._pop(pid, name)
+        if found is None:
+            self._socket.accept()
+            for link, connection in tuple(self._connections.items()):
+                if connection.pid == pid:
+                    self._read(link)
+            found = self._pop(pid, name)
+        return found
+
+    def forget(self, pid: int, name: str) -> None:
         """A pool is not used any more."""
-        for names in self._names.values():
-            names.discard(name)
-        self._close_waiting(name)
+        for connection in self._of(pid):
+            connection.names.discard(name)
+        fd = self._pop(pid, name)
+        if fd is not None:
+            os.close(fd)
 
     def close(self) -> None:
-        self._loop.remove_reader(self._socket)
         self._socket.close()
-        for connection in list(self._names):
-            self._close(connection)
-        # a sandbox leaves no right to remove it; the supervisor removes what a dead child leaves
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            os.unlink(self._path)
+        for link in tuple(self._connections):
+            self._close(link)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:  # nobody else
-                return
-            connection.setblocking(False)
-            self._names[connection] = set()
-            self._loop.add_reader(connection, self._read, connection)
+    def _of(self, pid: int) -> list[_Connection]:
+        return [connection for connection in self._connections.values() if connection.pid == pid]
 
-    def _read(self, connection: socket.socket) -> None:
-        while connection in self._names:
+    def _pop(self, pid: int, name: str) -> int | None:
+        for connection in self._of(pid):
+            if name in connection.waiting:
+                return connection.waiting.pop(name)
+        return None
+
+    def _add(self, link: socket.socket, pid: int) -> None:
+        if len(self._of(pid)) >= MAX_CONNECTIONS:
+            link.close()
+            self._warn(pid, "too many of one worker")
+            return
+        self._connections[link] = _Connection(pid)
+        self._loop.add_reader(link, self._read, link)
+
+    def _read(self, link: socket.socket) -> None:
+        while (connection := self._connections.get(link)) is not None:
             try:
                 packet, fds, flags, _ = socket.recv_fds(
-                    connection, len(MAGIC) + MAX_NAME_BYTES, 1, socket.MSG_CMSG_CLOEXEC
+                    link, len(MAGIC) + MAX_NAME_BYTES, 1, socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
                 return
             except OSError:
                 packet, fds, flags = b"", [], 0
             if not packet:
-                self._lose(connection)
+                self._lose(link)
                 return
-            waiting = self._waiting.keys() & self._names[connection]
+            count = sum(len(other.waiting) for other in self._of(connection.pid))
             is_whole = not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) and len(fds) == 1
-            if is_whole and packet.startswith(MAGIC) and len(waiting) < MAX_POOLS:
+            if is_whole and packet.startswith(MAGIC) and count < MAX_POOLS:
                 name = packet[len(MAGIC) :].decode(errors="replace")
-                self._close_waiting(name)
-                self._names[connection].add(name)
-                self._waiting[name] = fds[0]
+                before = self._pop(connection.pid, name)
+                if before is not None:
+                    os.close(before)
+                connection.names.add(name)
+                connection.waiting[name] = fds[0]
                 continue
             for fd in fds:
                 os.close(fd)
-            if (held := self._lines.allow(self._loop.time())) is not None:
-                log.warning("a worker's connection closed reason=no pool it is%s", more(held))
-            self._lose(connection)
+            self._warn(connection.pid, "no pool it is")
+            self._lose(link)
 
-    def _lose(self, connection: socket.socket) -> None:
-        names = self._close(connection)
-        if names:
-            self._on_lost(names)
+    def _lose(self, link: socket.socket) -> None:
+        connection = self._close(link)
+        if connection.names:
+            self._on_lost(connection.pid, connection.names)
 
-    def _close(self, connection: socket.socket) -> set[str]:
-        self._loop.remove_reader(connection)
-        connection.close()
-        names = self._names.pop(connection)
-        for name in names:
-            self._close_waiting(name)
-        return names
-
-    def _close_waiting(self, name: str) -> None:
-        fd = self._waiting.pop(name, None)
-        if fd is not None:
+    def _close(self, link: socket.socket) -> _Connection:
+        self._loop.remove_reader(link)
+        link.close()
+        connection = self._connections.pop(link)
+        for fd in connection.waiting.values():
             os.close(fd)
+        connection.waiting.clear()
+        return connection
+
+    def _warn(self, pid: int, reason: str) -> None:
+        if (held := self._lines.allow(pid, self._loop.time())) is not None:
+            log.warning("a worker's connection closed reason=%s%s", reason, more(held))

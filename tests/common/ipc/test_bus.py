@@ -3,13 +3,23 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.ipc.bus import BATCH, HIGH_WATER_MARK, Bus, Receiver
+from common.ipc import fair_inbox
+from common.ipc.bus import (
+    BATCH,
+    HIGH_WATER_MARK,
+    MAX_PARTS,
+    TURN_PARTS,
+    Bus,
+    Received,
+    Receiver,
+)
 from tests.kit.waiting import until_async
 
 
@@ -129,12 +139,14 @@ def test_nobody_hides_from_the_kernel_behind_an_older_protocol(
 
 def test_the_kernel_names_the_process_of_each_message(tmp_path: Path) -> None:
     async def scenario(bus: Bus) -> None:
-        for bind in (bus.router, bus.listener):
+        binds: tuple[Callable[[str, Any], Receiver], ...] = (bus.router, bus.listener)
+        for bind in binds:
             seen: list[tuple[int, int | None]] = []
             bound: list[Receiver] = []
 
-            def take(frames: list[bytes], seen: Any = seen, bound: list[Receiver] = bound) -> None:
+            def take(_: Any, seen: Any = seen, bound: list[Receiver] = bound) -> bool:
                 seen.append((bound[0].peer_pid, bound[0].peer_uid))
+                return True
 
             address = f"ipc://{tmp_path}/{bind.__name__}"
             bound.append(bind(address, take))
@@ -144,3 +156,60 @@ def test_the_kernel_names_the_process_of_each_message(tmp_path: Path) -> None:
             assert seen == [(os.getpid(), os.getuid())]
 
     run(scenario)
+
+
+def test_a_message_of_more_frames_than_a_turn_takes_is_read_in_several(tmp_path: Path) -> None:
+    async def scenario(bus: Bus) -> None:
+        sizes: list[int] = []
+        address = f"ipc://{tmp_path}/a"
+        receiver = bus.router(address, lambda frames: sizes.append(len(frames)))
+        dealer = bus.dealer(address, b"child", lambda frames: None)
+        floods: list[str] = []
+        receiver.on_flood = lambda _, what: floods.append(what)
+        for count in (MAX_PARTS - 1, 1, 3 * TURN_PARTS, 3):
+            assert dealer.send([b"x"] * count)
+        await until_async(lambda: len(sizes) == 3)
+        assert sizes == [MAX_PARTS, 2, 4], "with who sent it"
+        assert receiver.flooded == 1
+        assert floods[0].endswith(f"more than {MAX_PARTS} frames")
+
+    run(scenario)
+
+
+def test_a_process_that_floods_makes_nobody_wait_for_long_and_keeps_no_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fair_inbox, "MAX_WAITING", 100_000)
+
+    async def scenario(bus: Bus) -> None:
+        address = f"ipc://{tmp_path}/a"
+        taken: list[bytes] = []
+        late: list[float] = []
+
+        def take(received: Received) -> bool:
+            received.rest = (received.rest or 0) + 1
+            time.sleep(0.0005)
+            if received.rest < 20:
+                return False
+            taken.append(received.frames[-1])
+            return True
+
+        async def look() -> None:
+            while True:
+                began = time.monotonic()
+                await asyncio.sleep(0)
+                late.append(time.monotonic() - began)
+
+        receiver = bus.listener(address, take)
+        dealer = bus.dealer(address, b"flood", lambda frames: None)
+        looking = asyncio.create_task(look())
+        for number in range(300):
+            assert dealer.send([b"%d" % number, bytes(2000)])
+        await until_async(lambda: receiver.flooded > 0)
+        await until_async(lambda: len(taken) > 5)
+        looking.cancel()
+        assert receiver.flooded + len(taken) <= 300
+        assert max(late) < 0.25  # a turn has 8 ms of work; the rest is the test machine's
+
+    run(scenario)
+    assert f"flooded pid={os.getpid()}" in caplog.text

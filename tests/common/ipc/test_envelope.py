@@ -31,7 +31,7 @@ from common.ipc.media_messages import (
     TagHeader,
     Tags,
 )
-from common.ipc.status_messages import PublisherStatus
+from common.ipc.status_messages import ChildFloods, PublisherStatus
 from common.media.clock import ClockReference
 from common.media.units import VideoCodec
 from tests.kit.children import CPU0, EGRESS0, EGRESS1, dedicated
@@ -58,6 +58,7 @@ CASES = [
     Welcome(BootId("b" * 16), Settings(), ()),
     Placement(3, STREAM, GENERATION, TEMPLATE, None, ("720p",), "no device has room"),
     Placement(3, STREAM, GENERATION, TEMPLATE, dedicated(1), ("720p",), "alone"),
+    ChildFloods(CPU0, "more than may wait"),
     EgressRoutes(((STREAM, (EGRESS0, EGRESS1)),)),
 ]
 

@@ -12,7 +12,10 @@ from typing import Any, ParamSpec
 import pytest
 
 from common.ipc import farm_socket
+from common.ipc.control_messages import Endpoint
 from common.ipc.farm_socket import MAX_UNKNOWN, FarmSocket
+from common.ipc.identity import BootId, ChildId
+from common.ipc.socket_peers import SocketPeers
 from tests.kit.waiting import until_async
 
 ME = os.getpid()
@@ -20,11 +23,15 @@ P = ParamSpec("P")
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[tuple[FarmSocket, list[socket.socket], str]]:
+async def listening(
+    **options: Any,
+) -> AsyncIterator[tuple[FarmSocket, list[socket.socket], str]]:
     taken: list[socket.socket] = []
     with tempfile.TemporaryDirectory(prefix="tfarm-") as directory:
         path = f"{directory}/decrypted"
-        server = FarmSocket(path, taken.append)
+        server = FarmSocket(
+            path, SocketPeers("decrypted"), lambda link, _: taken.append(link), **options
+        )
         try:
             yield server, taken, path
         finally:
@@ -40,6 +47,10 @@ def on_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]
         asyncio.run(test(*args, **kwargs))
 
     return run
+
+
+def tls(pid: int, kind: str = "tls") -> Endpoint:
+    return Endpoint(ChildId(kind), BootId("b"), pid=pid)
 
 
 def connect(path: str) -> socket.socket:
@@ -59,7 +70,7 @@ def is_closed(link: socket.socket) -> bool:
 @on_a_loop
 async def test_a_known_process_is_taken_at_once_and_its_bytes_are_left_alone() -> None:
     async with listening() as (server, taken, path):
-        server.follow({ME})
+        server.follow([tls(ME)])
         with connect(path) as link:
             link.send(b"PROXY")
             await until_async(lambda: taken)
@@ -70,11 +81,11 @@ async def test_a_known_process_is_taken_at_once_and_its_bytes_are_left_alone() -
 @on_a_loop
 async def test_one_that_the_topology_names_a_moment_later_is_waited_for() -> None:
     async with listening() as (server, taken, path):
-        server.follow({1})
+        server.follow([tls(1)])
         with connect(path) as link:
             await asyncio.sleep(0.05)
             assert not taken
-            server.follow({1, ME})
+            server.follow([tls(1), tls(ME)])
             assert len(taken) == 1
             assert not is_closed(link)
 
@@ -85,7 +96,7 @@ async def test_a_stranger_is_turned_away_and_so_is_the_oldest_of_many(
 ) -> None:
     monkeypatch.setattr(farm_socket, "UNKNOWN_S", 0.2)
     async with listening() as (server, taken, path):
-        server.follow({1})
+        server.follow([tls(1)])
         links = [connect(path) for _ in range(MAX_UNKNOWN + 1)]
         await until_async(lambda: is_closed(links[0]))
         assert not is_closed(links[-1])
@@ -93,15 +104,59 @@ async def test_a_stranger_is_turned_away_and_so_is_the_oldest_of_many(
         assert not taken
         for link in links:
             link.close()
-    assert f"process {ME} is none of this farm that connects here" in caplog.text
+    assert f"process {ME} is no tls of this farm" in caplog.text
 
 
 @on_a_loop
 async def test_a_socket_whose_file_was_removed_is_made_again() -> None:
     async with listening() as (server, taken, path):
-        server.follow({0})  # any
+        server.follow([tls(0)])  # any
         os.unlink(path)
         server.listen_again()
         server.listen_again()
         with connect(path):
             await until_async(lambda: taken)
+
+
+@on_a_loop
+async def test_a_child_that_has_no_business_here_is_turned_away_at_once_and_nobody_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused: list[tuple[int, str]] = []
+    async with listening(on_refused=lambda pid, why: refused.append((pid, why))) as (
+        server,
+        taken,
+        path,
+    ):
+        server.follow([tls(ME, "worker")])
+        with connect(path) as link:
+            await until_async(lambda: is_closed(link))
+        assert not taken
+        assert server.waiting == 0
+        assert refused == [(ME, f"process {ME}, worker:0, is no tls of this farm")]
+    assert caplog.text == "", "who is told of it says it"
+
+
+@on_a_loop
+async def test_nobody_is_accepted_while_no_more_may_be_and_all_are_later() -> None:
+    may = False
+    async with listening(may_accept=lambda: may) as (server, taken, path):
+        server.follow([tls(ME)])
+        links = [connect(path) for _ in range(3)]
+        await asyncio.sleep(0.03)
+        assert not taken
+        may = True
+        await until_async(lambda: len(taken) == 3)
+        for link in links:
+            link.close()
+
+
+@on_a_loop
+async def test_what_has_connected_may_be_taken_without_a_wait() -> None:
+    async with listening(kind=socket.SOCK_SEQPACKET) as (server, taken, path):
+        server.follow([tls(ME)])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+            link.connect(path)
+            server.accept()
+            assert len(taken) == 1
+    server.accept()  # it is closed: nothing

@@ -1,7 +1,6 @@
 """common/ipc/media_link.py: ZeroMQ links between processes, on the loop."""
 
 import asyncio
-import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,14 +9,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from common.ipc import media_link
 from common.ipc.bus import HIGH_WATER_MARK, Bus
-from common.ipc.control_messages import Endpoint
-from common.ipc.envelope import MAX_PAYLOAD_BYTES
-from common.ipc.identity import BootId, ChildId
-from common.ipc.media_link import CONNECT_S, KEPT_BYTES, MediaListener, MediaSender, Sender
-from common.ipc.socket_peers import SocketPeers
-from common.process.log import PEER_BURST
+from common.ipc.envelope import MAX_FRAMES, MAX_PAYLOAD_BYTES
+from common.ipc.media_link import CONNECT_S, KEPT_BYTES, MediaSender
+from common.ipc.media_listener import MediaListener, Sender
 from tests.kit.media_link import BlockingListener
 from tests.kit.waiting import until_async
 
@@ -326,85 +321,21 @@ def test_what_is_gathered_leaves_in_one_write(tmp_path: Path) -> None:
     run(scenario)
 
 
-# ---- who may send -------------------------------------------------------------------------------
-
-
-def endpoint_here(kind: str) -> Endpoint:
-    return Endpoint(ChildId(kind), BootId("b"), pid=os.getpid())
-
-
-def test_who_is_not_known_yet_waits_until_the_topology_names_it(tmp_path: Path) -> None:
+def test_a_turns_messages_have_no_more_frames_than_a_listener_takes(tmp_path: Path) -> None:
     async def scenario(bus: Bus) -> None:
-        got: list[bytes] = []
-        children: list[ChildId | None] = []
-
-        def take(frames: list[bytes], sender: Sender) -> None:
-            got.append(frames[0])
-            children.append(sender.child)
-
-        listener = MediaListener(bus, f"ipc://{tmp_path}/a", take, peers=SocketPeers("media"))
-        sender = MediaSender(bus, f"ipc://{tmp_path}/a")
-        for number in range(20):
-            sender.send([b"%d" % number])
-            await asyncio.sleep(0.005)
-        assert got == []
-        listener.follow([endpoint_here("ingest")])
-        sender.send([b"last"])
-        await until_async(lambda: got[-1:] == [b"last"])
-        assert got == [*(b"%d" % number for number in range(20)), b"last"]
-        assert set(children) == {ChildId("ingest")}
-        listener.follow([])  # it has ended, for the supervisor; its last words are still to come
-        sender.send([b"goodbye"])
-        await until_async(lambda: got[-1:] == [b"goodbye"])
-        assert listener.denied == 0
-
-    run(scenario)
-
-
-def test_who_may_not_send_is_not_heard_and_gets_no_answer_but_acknowledgements(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def scenario(bus: Bus) -> None:
-        got: list[list[bytes]] = []
-        answers: list[object] = []
+        got: list[int] = []
         listener = MediaListener(
-            bus,
-            f"ipc://{tmp_path}/a",
-            lambda frames, _: got.append(frames),
-            peers=SocketPeers("media"),
-        )
-        listener.follow([endpoint_here("worker")])
-        sender = MediaSender(bus, f"ipc://{tmp_path}/a", answers.append)
-        for _ in range(50):
-            await until_async(lambda: sender.send([MIB]))  # more than a link keeps unacknowledged
-        await until_async(lambda: listener.denied >= 50)
-        assert (got, answers) == ([], [])
-
-    run(scenario)
-    assert f"denied pid={os.getpid()} socket=a" in caplog.text
-    assert caplog.text.count("denied pid") <= PEER_BURST
-
-
-def test_what_waits_of_processes_that_nobody_names_is_bounded_in_time_and_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(media_link, "UNKNOWN_S", 0.2)
-    monkeypatch.setattr(media_link, "LOOK_S", 0.1)
-
-    async def scenario(bus: Bus) -> None:
-        got: list[bytes] = []
-        listener = MediaListener(
-            bus,
-            f"ipc://{tmp_path}/a",
-            lambda frames, _: got.append(frames[0]),
-            peers=SocketPeers("media"),
+            bus, f"ipc://{tmp_path}/a", lambda frames, _: got.append(len(frames))
         )
         sender = MediaSender(bus, f"ipc://{tmp_path}/a")
-        for _ in range(2 * media_link.UNKNOWN_BYTES // len(MIB)):
-            assert sender.send([MIB])
-        await until_async(lambda: listener.denied == 2 * media_link.UNKNOWN_BYTES // len(MIB))
-        listener.follow([endpoint_here("ingest")])  # at last
-        assert sender.send([b"late"])
-        await until_async(lambda: got == [b"late"])
+        assert not sender.send([b""] * (MAX_FRAMES + 1))
+        sizes = [1000, 3000, 1, MAX_FRAMES, MAX_FRAMES - 1, 2, 5]
+        sender.gather()
+        for size in sizes:
+            assert sender.send([b"x"] * size)
+        sender.flush()
+        await until_async(lambda: len(got) == len(sizes))
+        assert got == sizes
+        assert listener.flooded == 0
 
     run(scenario)

@@ -1,5 +1,8 @@
 """common/ipc/socket_peers.py: which processes a socket hears."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,3 +72,22 @@ def test_every_socket_of_a_kind_is_in_the_table() -> None:
     assert {kind for kinds in SENDERS.values() for kind in kinds} <= set(KINDS)
     fields = set(Endpoint.__dataclass_fields__)
     assert set(SENDERS) == fields - {"child", "boot_id", "pid"}
+
+
+def test_the_table_of_docs_security_has_every_socket_and_who_is_heard_there() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "security.md").read_text()
+    section = text.partition("## Sockets between processes")[2].partition("\n## ")[0]
+    rows = [row.strip("|").split("|") for row in re.findall(r"^\| `.*", section, re.MULTILINE)]
+    found = {row[0].strip().strip("`"): tuple(map(str.strip, row[1:3])) for row in rows}
+    assert found.pop("control")[0] == "supervisor"
+    assert found == {
+        name: (
+            ", ".join(sorted(kind.name for kind in KINDS.values() if name in kind.sockets)),
+            ", ".join(sorted(kinds)),
+        )
+        for name, kinds in SENDERS.items()
+    }
+    table = section.partition("| kind | can |")[2]
+    kinds_there = re.findall(r"^\| ([a-z, ]+) \|", table, re.MULTILINE)
+    named = {kind for kinds in kinds_there for kind in kinds.split(", ")}
+    assert named == set(KINDS), "what each of them can still do"

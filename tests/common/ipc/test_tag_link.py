@@ -10,7 +10,8 @@ import pytest
 from common.ipc.bus import Bus
 from common.ipc.envelope import encode
 from common.ipc.identity import StreamId
-from common.ipc.media_link import BATCH_S, MediaListener, Sender
+from common.ipc.media_link import BATCH_S
+from common.ipc.media_listener import MediaListener, Sender
 from common.ipc.media_messages import SHARED, Demand
 from common.ipc.tag_link import TagLink
 from tests.kit.waiting import until_async

@@ -12,15 +12,22 @@ PROGRAM = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
 from common.process.descriptors import raise_limit
-print(raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
+print(raise_limit({most}), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
 
 @pytest.mark.parametrize(("soft", "hard"), [(64, 200), (200, 200)])
 def test_the_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int) -> None:
-    program = PROGRAM.format(soft=soft, hard=hard)
+    program = PROGRAM.format(soft=soft, hard=hard, most="")
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert answer.stdout.split() == [b"200", b"200", b"200"]
+
+
+@pytest.mark.parametrize(("most", "limit"), [(100, b"100"), (64, b"64"), (300, b"200")])
+def test_who_needs_few_gets_no_more_for_good(most: int, limit: bytes) -> None:
+    program = PROGRAM.format(soft=64, hard=200, most=most)
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert answer.stdout.split() == [limit] * 3
 
 
 def test_unlimited_is_a_number_too(monkeypatch: pytest.MonkeyPatch) -> None:

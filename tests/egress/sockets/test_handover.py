@@ -4,11 +4,15 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Set
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from common.ipc import farm_socket
+from common.ipc.control_messages import Endpoint
+from common.ipc.farm_socket import MAX_UNKNOWN
+from common.ipc.identity import BootId, ChildId
 from common.ipc.socket_handover import (
     DECLINED,
     HEADER,
@@ -17,8 +21,7 @@ from common.ipc.socket_handover import (
     HandoverAck,
     HandoverClient,
 )
-from egress.sockets import handover
-from egress.sockets.handover import MAX_UNKNOWN, HandoverServer
+from egress.sockets.handover import HandoverServer
 
 Adopted = list[tuple[socket.socket, bytes]]
 
@@ -33,11 +36,17 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
+def running(*ingests: int) -> Sequence[Endpoint]:
+    """Ingests with these processes, and a worker."""
+    worker = Endpoint(ChildId("worker"), BootId("b"), pid=2)
+    return [*(Endpoint(ChildId("ingest"), BootId("b"), pid=pid) for pid in ingests), worker]
+
+
 def run(
     path: Path,
     scenario: Callable[[str, Adopted], Awaitable[None]],
     refusal: str | None = None,
-    ingests: Set[int] = frozenset({os.getpid()}),
+    ingest: int = os.getpid(),
 ) -> Adopted:
     adopted: Adopted = []
 
@@ -47,8 +56,8 @@ def run(
         return refusal
 
     async def main() -> None:
-        server = HandoverServer(str(path / "handover"), adopt)
-        server.follow(ingests)
+        server = HandoverServer(str(path / "handover"), adopt, "handover")
+        server.follow(running(ingest))
         try:
             async with asyncio.timeout(10):
                 await scenario(str(path / "handover"), adopted)
@@ -198,9 +207,12 @@ def test_idle_connections_stop_no_player(
 
 
 def test_who_is_no_ingest_hands_nothing_over_and_keeps_nobody_waiting(
-    tmp_path: Path, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    pair: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(handover, "UNKNOWN_S", 0.05)
+    monkeypatch.setattr(farm_socket, "UNKNOWN_S", 0.05)
 
     async def scenario(path: str, adopted: Adopted) -> None:
         strangers = [await connect(path) for _ in range(IDLE)]
@@ -209,7 +221,10 @@ def test_who_is_no_ingest_hands_nothing_over_and_keeps_nobody_waiting(
         for link in strangers:
             link.close()
 
-    assert run(tmp_path, scenario, ingests=frozenset({1})) == []
+    assert run(tmp_path, scenario, ingest=1) == []
+    assert f"declined a handover reason=process {os.getpid()} is no ingest of this farm" in (
+        caplog.text
+    )
 
 
 def test_an_ingest_that_is_faster_than_the_topology_is_waited_for(
@@ -218,17 +233,17 @@ def test_an_ingest_that_is_faster_than_the_topology_is_waited_for(
     async def main() -> None:
         path = str(tmp_path / "handover")
         taken = []
-        server = HandoverServer(path, lambda tcp, snapshot: taken.append(tcp))
-        server.follow(frozenset({1}))
+        server = HandoverServer(path, lambda tcp, snapshot: taken.append(tcp), "handover")
+        server.follow(running(1))
         clients = [
             asyncio.create_task(
                 HandoverClient(path).send(pair[0].fileno(), b"x", time.monotonic() + 5)
             )
             for _ in range(MAX_UNKNOWN + 3)
         ]
-        while len(server._unknown) < MAX_UNKNOWN:
+        while server._socket.waiting < MAX_UNKNOWN:
             await asyncio.sleep(0.001)
-        server.follow(frozenset({1, os.getpid()}))
+        server.follow(running(1, os.getpid()))
         acks = await asyncio.gather(*clients)
         server.close()
         assert sum(ack.adopted for ack in acks) >= MAX_UNKNOWN
@@ -244,8 +259,8 @@ def test_a_removed_socket_is_bound_again(
     async def main() -> None:
         path = tmp_path / "handover"
         taken = []
-        server = HandoverServer(str(path), lambda tcp, snapshot: taken.append(tcp))
-        server.follow(frozenset({os.getpid()}))
+        server = HandoverServer(str(path), lambda tcp, snapshot: taken.append(tcp), "handover")
+        server.follow(running(os.getpid()))
         path.unlink()
         server.listen_again()
         server.listen_again()  # it is there: nothing

@@ -91,6 +91,7 @@ class From:
 
     def __init__(self, child: ChildId | None) -> None:
         self.child = child
+        self.worker: ChildId | None = None
 
     def answer(self, frames: Sequence[bytes], /) -> bool:
         return True

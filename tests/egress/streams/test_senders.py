@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from common.config.ladder import SOURCE, Template
-from common.ipc.identity import ChildId, Generation, StreamId
+from common.ipc.identity import ChildId, Generation, StreamId, gpu_worker
 from common.ipc.media_messages import (
     SHARED,
     GenerationEnd,
@@ -22,6 +22,16 @@ STREAM = StreamId("live/cam")
 OTHER = StreamId("live/other")
 ONE, TWO = Generation(1), Generation(2)
 AUDIO = ChildId("audio")
+ENCODER = ChildId("encoder")
+GPU, OTHER_GPU = gpu_worker("GPU-1"), gpu_worker("GPU-2")
+
+
+class By:
+    """A connection of a child."""
+
+    def __init__(self, child: ChildId | None) -> None:
+        self.child = child
+        self.worker: ChildId | None = None
 
 
 def opened(generation: int, worker: ChildId | None, stream: StreamId = STREAM) -> StreamOpen:
@@ -63,49 +73,67 @@ def test_an_ingest_opens_a_stream_and_its_worker_fills_it(
     senders.opened(opened(2, CPU1))
     senders.opened(opened(2, None, OTHER))
     everybody = (INGEST0, INGEST1, CPU0, CPU1, EGRESS0, AUDIO)
-    assert {child for child in everybody if senders.may_send(child, message)} == who
-    assert senders.may_send(None, message)
+    assert {child for child in everybody if senders.may_send(By(child), message)} == who
+    assert senders.may_send(By(None), message)
 
 
 def test_a_placement_that_changes_its_worker_is_the_new_ones() -> None:
     senders = Senders()
     senders.opened(opened(1, None))
-    assert not senders.may_send(CPU0, tags("720p"))
+    assert not senders.may_send(By(CPU0), tags("720p"))
     senders.opened(opened(1, CPU0))
-    assert senders.may_send(CPU0, tags("720p"))
+    assert senders.may_send(By(CPU0), tags("720p"))
     senders.opened(opened(1, CPU1))
-    assert not senders.may_send(CPU0, tags("720p"))
+    assert not senders.may_send(By(CPU0), tags("720p"))
 
 
 def test_an_ingest_that_does_not_say_lets_any_worker_send_and_nobody_else() -> None:
     senders = Senders()
     senders.opened(StreamOpen(STREAM, ONE, Template("live", ()), ("720p",)))
-    assert senders.may_send(CPU1, tags("720p"))
-    assert not senders.may_send(AUDIO, tags("720p"))
+    assert senders.may_send(By(CPU1), tags("720p"))
+    assert not senders.may_send(By(AUDIO), tags("720p"))
 
 
 def test_what_is_remembered_of_a_stream_is_bounded_and_ends_with_it() -> None:
     senders = Senders()
     for generation in range(1, 3 + MAX_GENERATIONS):
         senders.opened(opened(generation, CPU0))
-    kept = [n for n in range(20) if senders.may_send(CPU0, tags("720p", Generation(n)))]
+    kept = [n for n in range(20) if senders.may_send(By(CPU0), tags("720p", Generation(n)))]
     assert kept == list(range(3, 3 + MAX_GENERATIONS))
     senders.forget(STREAM)
-    assert not senders.may_send(CPU0, tags("720p", Generation(kept[-1])))
+    assert not senders.may_send(By(CPU0), tags("720p", Generation(kept[-1])))
 
 
-def test_an_encoder_process_fills_what_it_opened_for_the_worker_of_the_placement() -> None:
-    encoder, other = ChildId("encoder"), ChildId("encoder", index=1)
+def test_an_encoder_process_fills_by_each_connection_what_one_worker_may_fill() -> None:
+    senders = Senders()
+    senders.opened(opened(1, GPU))
+    senders.opened(opened(2, OTHER_GPU, OTHER))
+    ours, theirs = By(ENCODER), By(ENCODER)
+    assert not senders.may_send(ours, tags("720p")), "it has not said for whom"
+    assert not senders.may_send(ours, headers("720p"))
+    assert senders.may_send(ours, replace(headers("720p"), worker=GPU))
+    assert senders.may_send(ours, tags("720p"))
+    assert senders.may_send(ours, GenerationEnd(STREAM, ONE, "over"))
+    assert not senders.may_send(ours, tags("720p", TWO))
+    assert not senders.may_send(ours, tags(SOURCE))
+    # of another worker it is another connection
+    assert not senders.may_send(theirs, replace(headers("720p"), worker=OTHER_GPU))
+    assert not senders.may_send(theirs, tags("720p"))
+    assert senders.may_send(theirs, tags("720p", TWO, OTHER))
+    assert not senders.may_send(theirs, replace(headers("720p"), worker=GPU)), "one is enough"
+    assert not senders.may_send(ours, tags("720p", TWO, OTHER))
+    senders.forget(STREAM)
+    assert not senders.may_send(ours, tags("720p"))
+
+
+def test_an_encoder_process_sends_for_workers_alone() -> None:
     senders = Senders()
     senders.opened(opened(1, CPU0))
-    assert not senders.may_send(encoder, tags("720p"))
-    assert not senders.may_send(encoder, headers("720p"))
-    assert not senders.may_send(encoder, replace(headers("720p"), worker=CPU1))
-    assert senders.may_send(encoder, replace(headers("720p"), worker=CPU0))
-    assert senders.may_send(encoder, tags("720p"))
-    assert senders.may_send(encoder, GenerationEnd(STREAM, ONE, "over"))
-    assert not senders.may_send(other, tags("720p"))
-    assert not senders.may_send(encoder, tags("720p", TWO))
-    assert not senders.may_send(encoder, tags(SOURCE))
-    senders.forget(STREAM)
-    assert not senders.may_send(encoder, tags("720p"))
+    for whom in (CPU1, INGEST0, ENCODER, None):
+        sender = By(ENCODER)
+        assert not senders.may_send(sender, replace(headers("720p"), worker=whom))
+        assert not senders.may_send(sender, tags("720p"))
+    senders.opened(StreamOpen(STREAM, TWO, Template("live", ()), ("720p",)))  # of an older ingest
+    sender = By(ENCODER)
+    assert senders.may_send(sender, replace(headers("720p", TWO), worker=GPU))
+    assert senders.may_send(sender, tags("720p", TWO))

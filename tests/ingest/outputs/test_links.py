@@ -8,7 +8,7 @@ from common.ipc.bus import Bus
 from common.ipc.control_messages import Endpoint
 from common.ipc.envelope import decode
 from common.ipc.identity import BootId, Generation, StreamId
-from common.ipc.media_link import MediaListener, OnFrames
+from common.ipc.media_listener import MediaListener, OnFrames
 from common.ipc.media_messages import StreamEnd
 from ingest.outputs.links import Links
 from tests.kit.children import CPU0, EGRESS0, INGEST0

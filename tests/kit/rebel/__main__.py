@@ -19,13 +19,16 @@ import socket  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable, Iterator, Sequence  # noqa: E402
+from contextlib import suppress  # noqa: E402
 from functools import partial  # noqa: E402
+from itertools import count, cycle  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import zmq  # noqa: E402
 
 from common.config.ladder import Template  # noqa: E402
+from common.ipc.batch import pack  # noqa: E402
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
 from common.ipc.command_messages import Command  # noqa: E402
 from common.ipc.control_link import CONTROL_SOCKET, control_address  # noqa: E402
@@ -59,6 +62,9 @@ log = logging.getLogger("tfarm.tests.rebel")
 STREAM = StreamId(os.environ["REBEL_STREAM"])
 NAME = os.environ["REBEL_NAME"]
 CRASHES = os.environ.get("REBEL_CRASHES", "")  # a width of sources
+FLOODS = int(os.environ.get("REBEL_FLOODS", "0"))  # connections to each egress
+FLOODS_AFTER_S = 1.0
+FLOOD = os.environ.get("REBEL_FLOOD", "")  # the number of one of `_floods`; "": all of them
 GENERATIONS = [Generation(number) for number in range(1, 6)]
 LISTEN_MS = 150  # for an answer to each attempt
 ROUND_S = 0.3
@@ -79,7 +85,23 @@ class Rebel:
             heard(message, payloads)
 
         process.on_message = on_message  # type: ignore[method-assign]  # it listens in
-        threading.Thread(target=self._rebel, daemon=True).start()
+        threading.Thread(target=self._flood if FLOODS else self._rebel, daemon=True).start()
+
+    def _flood(self) -> None:
+        """Send to each egress as much as it takes, on several connections."""
+        time.sleep(FLOODS_AFTER_S)
+        while not (paths := [p for p in _sockets(self._process.run_dir) if p.suffix == ".tags"]):
+            time.sleep(ROUND_S)
+        context = zmq.Context()
+        links = [context.socket(zmq.DEALER) for _ in range(FLOODS * len(paths))]
+        for link, path in zip(links, cycle(paths), strict=False):
+            link.setsockopt(zmq.LINGER, 0)
+            link.connect(f"ipc://{path}")
+        kinds = _floods()[int(FLOOD) :][:1] if FLOOD else _floods()
+        for number in count():
+            with suppress(zmq.Again):
+                for link in links:
+                    link.send_multipart(kinds[number % len(kinds)], zmq.NOBLOCK)
 
     def _rebel(self) -> None:
         self._context = zmq.Context()
@@ -149,6 +171,25 @@ def _media() -> list[tuple[Any, ...]]:
             (StreamEnd(STREAM, generation, "the rebel"),),
         ]
     return [*found, (StreamOpen(STREAM, Generation(99), Template("live", ()), ()),)]
+
+
+def _floods() -> list[list[bytes]]:
+    """What costs whoever takes it most: many messages in one, large ones, many empty frames."""
+    head = TagHeader(9, "h264", 10_000_000, 0, KEY, 0.0)
+    own, other = StreamId("live/own"), STREAM
+    video = RenditionVideo("h264", 2, 2)
+    many = [
+        [encode(RenditionOpen(own, generation, "240p", 0, video)), b"rebel", b"rebel"]
+        for generation in GENERATIONS
+    ] * 400
+    tags = [[encode(Tags(one, GENERATIONS[0], "240p", 0, (head,) * 500))] for one in (own, other)]
+    return [
+        [*map(bytes, pack(many))],
+        [*map(bytes, pack([[*frames, *([b"x"] * 500)] for frames in tags * 8]))],
+        [encode(Tags(own, GENERATIONS[0], "240p", 0, (head,))), bytes(4 * 1024 * 1024)],
+        [b""] * 60_000,
+        [os.urandom(400_000)],
+    ]
 
 
 def _sockets(run_dir: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello, StreamWanted
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import StreamId
-from common.ipc.media_link import Sender
+from common.ipc.media_listener import Sender
 from common.ipc.media_messages import KEY, SHARED, Demand, RenditionOpen, Tags
 
 STREAM, RENDITION = StreamId(os.environ["TAP_STREAM"]), os.environ["TAP_RENDITION"]

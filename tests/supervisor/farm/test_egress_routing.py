@@ -2,17 +2,14 @@
 
 from common.ipc.control_messages import (
     EgressRoutes,
-    IngestLost,
     StreamWanted,
     Subscription,
 )
 from common.ipc.egress_homes import home
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.ipc.status_messages import RenditionStatus, ServedStatus
-from supervisor.farm.actions import Send
-from supervisor.farm.egress_routing import KEEP_S, MAX_WANTED, Routing
-from tests.kit.children import CPU0, CPU1, EGRESS0, EGRESS1, INGEST0, INGEST1
-from tests.kit.farm_rig import Rig
+from supervisor.farm.egress_routing import KEEP_S, MAX_WANTED, Routing, restricted
+from tests.kit.children import EGRESS0, EGRESS1
 
 STREAM = StreamId("live/a")
 EGRESSES = [EGRESS0, EGRESS1]
@@ -59,50 +56,6 @@ def test_names_that_players_make_up_take_no_more_than_a_bounded_memory() -> None
     assert 0 < len(told.extra) <= MAX_WANTED
 
 
-def test_ingests_and_workers_are_told_and_who_comes_later_too(rig: Rig) -> None:
-    rig.up(EGRESS1)
-    actions = rig.say(OTHER, StreamWanted(OTHER, STREAM))
-    told = EgressRoutes(((STREAM, (OTHER,)),))
-    assert {action.child for action in actions if isinstance(action, Send)} == {
-        INGEST0,
-        CPU0,
-        CPU1,
-    }
-    assert rig.messages(actions) == [told] * 3
-    assert rig.say(OTHER, StreamWanted(OTHER, STREAM)) == []
-    assert told in rig.messages(rig.up(INGEST1))
-
-
-def both_up(rig: Rig) -> None:
-    """Both egresses, and nothing told that is not so by itself."""
-    rig.publish(STREAM)
-    for egress in EGRESSES:
-        rig.up(egress)
-    rig.tick(KEEP_S)
-    rig.beat(OTHER)
-    assert rig.beat(OTHER) == []
-
-
-def test_who_was_the_home_keeps_a_stream_for_a_while_when_another_egress_comes(rig: Rig) -> None:
-    both_up(rig)
-    rig.down(HOME)
-    # a player may come to the other one and not be heard of before the first is back
-    assert HOME is not None
-    told = rig.messages(rig.up(HOME))
-    assert told == [EgressRoutes(((STREAM, (OTHER,)),))] * 3, "before the topology that moves it"
-    rig.tick(KEEP_S)
-    assert rig.messages(rig.beat(HOME)) == [EgressRoutes(())] * 3
-
-
-def test_an_egress_is_not_left_out_between_the_routes_and_the_topology_of_a_loss(rig: Rig) -> None:
-    both_up(rig)
-    rig.say(OTHER, StreamWanted(OTHER, STREAM))
-    lost = rig.messages(rig.down(HOME))
-    assert not any(isinstance(message, EgressRoutes) for message in lost)
-    told = rig.messages(rig.beat(OTHER))
-    assert told == [EgressRoutes(())] * 3, "it is the home, as everyone has heard by now"
-
-
 def test_a_child_of_another_kind_has_what_it_asked_for_as_long_as_it_asks() -> None:
     routing, tap = Routing(), ChildId("tap")
     running = [*EGRESSES, tap]
@@ -124,23 +77,10 @@ def test_a_child_of_another_kind_has_what_it_asked_for_as_long_as_it_asks() -> N
     assert routing.update(EGRESSES, 2 * KEEP_S) == EgressRoutes(())
 
 
-def test_what_a_lost_child_of_another_kind_wanted_goes_there_no_more(rig: Rig) -> None:
-    tap = ChildId("tap")
-    rig.up(tap)
-    told = rig.messages(rig.say(tap, StreamWanted(tap, STREAM, ("360p",))))
-    expected = EgressRoutes((), (Subscription(tap, STREAM, ("360p",)),))
-    assert told == [expected] * 3, "an ingest and two workers"
-    assert rig.messages(rig.up(INGEST1))[0] == expected, "whoever comes later, too"
-    assert rig.messages(rig.down(tap)) == [EgressRoutes(())] * 4
-
-
-def test_a_child_of_another_kind_learns_that_a_streams_ingest_is_lost(rig: Rig) -> None:
-    rig.up(ChildId("tap"))
-    rig.publish("live/a")
-    lost = {
-        action.child
-        for action in rig.down(INGEST0)
-        if isinstance(action, Send) and isinstance(action.message, IngestLost)
-    }
-    assert lost >= {ChildId("tap"), EGRESS0}
-    assert len(lost) == 3, "and the stream's worker"
+def test_the_routes_of_some_streams_say_nothing_of_others() -> None:
+    other = StreamId("live/b")
+    subscriptions = (Subscription(OTHER, STREAM, ()), Subscription(OTHER, other, ("360p",)))
+    routes = EgressRoutes(((STREAM, (OTHER,)), (other, (OTHER,))), subscriptions)
+    own = restricted(routes, lambda stream_id: stream_id == other)
+    assert own == EgressRoutes(((other, (OTHER,)),), subscriptions[1:])
+    assert restricted(routes, lambda _: False) == EgressRoutes(())

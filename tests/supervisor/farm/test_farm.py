@@ -2,11 +2,12 @@
 
 from common.config.settings import Settings, Software
 from common.ipc.control_messages import Placement, PublishEnd
-from common.ipc.identity import Generation
+from common.ipc.identity import ChildId, Generation
+from common.ipc.status_messages import ChildFloods
 from supervisor.farm.actions import FailChild
 from supervisor.farm.ingests import UNLISTED_GRACE_S
 from supervisor.placement.cost import Resource
-from tests.kit.children import CPU0, CPU1, EGRESS0, INGEST0, INGEST1
+from tests.kit.children import CPU0, CPU1, CPU2, EGRESS0, INGEST0, INGEST1
 from tests.kit.farm_rig import MakeRig, Rig
 
 
@@ -112,3 +113,15 @@ def test_a_worker_is_idle_until_it_is_given_a_stream_and_when_its_last_session_h
     assert not rig.farm.state.is_idle(placed.worker), "its session ends"
     rig.beat(placed.worker)
     assert rig.farm.state.is_idle(placed.worker)
+
+
+def test_a_child_that_floods_is_ended_if_it_is_one_that_strangers_media_may_have_taken_over(
+    rig: Rig,
+) -> None:
+    encoder = ChildId("encoder")
+    rig.up(encoder)
+    for child in (CPU0, encoder):
+        (action,) = rig.say(EGRESS0, ChildFloods(child, "more than may wait"))
+        assert action == FailChild(child, "it floods: more than may wait")
+    for child in (INGEST0, EGRESS0, CPU2):  # trusted, or not there
+        assert rig.say(EGRESS0, ChildFloods(child, "more than may wait")) == []

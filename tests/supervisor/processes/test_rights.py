@@ -28,7 +28,7 @@ from common.ipc.endpoint import UNIX, endpoint
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.kinds import KINDS
 from common.ipc.socket_peers import SENDERS
-from common.ipc.status_messages import TranscodeStatus
+from common.ipc.status_messages import ChildFloods, TranscodeStatus
 from supervisor.processes.rights import known_to, may_say, own_endpoint
 from tests.kit.children import CPU0, CPU1, EGRESS0, INGEST0
 
@@ -64,6 +64,7 @@ RUNNING = tuple(
         (SessionEnd(CPU0, TranscodeStatus(STREAM, ONE, 0, 0, 0.0, 0, ())), {"worker"}),
         (Positions(1, STREAM, None), {"egress"}),
         (StreamWanted(EGRESS0, STREAM), {"egress", "audio"}),
+        (ChildFloods(CPU0, "more than may wait"), {"egress"}),
         (Heartbeat(CPU0, BOOT), set(KINDS)),
         (Settings(), {name for name, kind in KINDS.items() if not kind.is_sandboxed}),
     ],

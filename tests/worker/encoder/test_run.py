@@ -20,6 +20,7 @@ from common.ipc.control_messages import Endpoint
 from common.ipc.encoder_messages import (
     EncodedPicture,
     EncodedRendition,
+    EncoderClose,
     EncoderDone,
     EncoderLost,
     EncoderOpen,
@@ -65,7 +66,10 @@ class Session:
 class Sink:
     """A sender who keeps the answers."""
 
-    def __init__(self) -> None:
+    child = gpu_worker("GPU-1")
+
+    def __init__(self, pid: int = os.getpid()) -> None:
+        self.pid = pid
         self.answers: list[Sequence[bytes]] = []
 
     def answer(self, frames: Sequence[bytes]) -> bool:
@@ -79,6 +83,7 @@ class Rig:
         self.service = EncoderService(self.process, 1, 2)
         worker = gpu_worker("GPU-1")
         known = Endpoint(worker, BootId("0" * 16), pid=os.getpid())
+        self.service.on_topology([known])
         self.service._listener.follow([known])
         self.processes = EncoderProcesses(self.process.bus, worker)
         self.processes.update([self.service.hello().endpoint])
@@ -246,6 +251,31 @@ def test_what_is_no_message_for_it_is_counted_and_ends_nothing() -> None:
         assert rig.service.heartbeat().counters["unreadable"] == 5
         rig.put(1)
         await until(lambda: len(rig.session.done) == 2)
+
+    run(test)
+
+
+def test_a_worker_reaches_no_stream_and_no_memory_of_another_one() -> None:
+    async def test(rig: Rig) -> None:
+        rig.open()
+        rig.put(0)
+        await until(lambda: rig.session.done)
+        other: Any = Sink(pid=1)
+        place = (ScaledPicture(0, 1),)
+        for message in (
+            EncoderPictures(*KEY, 1, 33, False, False, 0.0, 0.0, place),
+            EncoderClose(*KEY, 1, "the rebel", True),
+            opening(opening=2),
+            opening(),
+        ):
+            rig.service._on_frames([encode(message), b""], other)
+        assert len(other.answers) == 2
+        assert all(b"never came" in frames[0] for frames in other.answers)
+        assert rig.streams == 1
+        rig.put(1)
+        await until(lambda: len(rig.session.done) == 2)
+        assert rig.service.heartbeat().counters["pictures"] == 2
+        assert not rig.session.lost
 
     run(test)
 

@@ -22,7 +22,7 @@ from common.ipc.encoder_messages import (
 )
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import BootId, ChildId, Generation, StreamId, gpu_worker
-from common.ipc.media_link import MediaListener, Sender
+from common.ipc.media_listener import MediaListener, Sender
 from tests.kit.h264_bits import PLAIN_PPS, PLAIN_SPS
 from worker.devices.source import Source
 from worker.encoders import processes
@@ -51,7 +51,10 @@ class FakeProcess:
         self.memory: list[bool] = []  # whether it was there, by opening
         self.workers_lost: list[set[str]] = []
         self.senders: list[Sender] = []
-        self._pools = PoolListener(self.endpoint.pools, self.workers_lost.append)
+        self._pools = PoolListener(
+            self.endpoint.pools, lambda _, names: self.workers_lost.append(names)
+        )
+        self._pools.follow([Endpoint(gpu_worker("GPU-1"), BootId("w"), pid=os.getpid())])
         self._listener = MediaListener(bus, self.endpoint.pictures, self._take)
 
     def _take(self, frames: list[bytes], sender: Sender) -> None:
@@ -59,7 +62,7 @@ class FakeProcess:
         self.senders.append(sender)
         self.messages.append(message)
         if isinstance(message, EncoderOpen):
-            fd = self._pools.take(message.pool)
+            fd = self._pools.take(sender.pid, message.pool)
             self.memory.append(fd is not None)
             if fd is not None:
                 os.close(fd)

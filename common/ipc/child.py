@@ -36,8 +36,6 @@ from common.ipc.bus import Bus
 from common.ipc.child_arguments import add_identity, identity_of
 from common.ipc.control_link import ControlLink, new_boot_id, start_ticks
 from common.ipc.control_messages import (
-    OFF,
-    WHOLE,
     Configure,
     Endpoint,
     Heartbeat,
@@ -50,7 +48,7 @@ from common.ipc.identity import ChildId
 from common.ipc.kinds import ChildKind
 from common.ipc.media_listener import MediaListener, OnFrames
 from common.ipc.socket_peers import SocketPeers
-from common.ipc.status_messages import ChildFloods
+from common.ipc.status_messages import OFF, WHOLE, ChildFloods
 from common.process import crash_report, sandbox, time_slice
 from common.process.descriptors import raise_limit
 from common.process.log_lines import LogFormat

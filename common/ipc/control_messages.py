@@ -65,9 +65,6 @@ class ResumeTime:
 # ---- child → supervisor -----------------------------------------------------------------------
 
 
-WHOLE, OFF = "whole", "off"  # sandboxes: as they should be, and switched off
-
-
 @message("hello")
 @dataclass(frozen=True, slots=True)
 class Hello:
@@ -455,10 +452,7 @@ class Subscription:
 @message("egress-routes")
 @dataclass(frozen=True, slots=True)
 class EgressRoutes:
-    """To ingests and workers: where tags go besides the streams' homes; whole.
-
-    To a worker, or an encoder process, of its own streams alone.
-    """
+    """To ingests, and to workers of their own streams: where tags go besides homes; whole."""
 
     extra: tuple[tuple[StreamId, tuple[ChildId, ...]], ...]  # to egresses, all renditions
     subscriptions: tuple[Subscription, ...] = ()  # of all other kinds

@@ -12,6 +12,8 @@ from common.ipc.envelope import message
 from common.ipc.identity import ChildId, Generation, StreamId
 from common.media.clock import ClockReference
 
+WHOLE, OFF = "whole", "off"  # sandboxes: as they should be, and switched off
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:

@@ -27,6 +27,9 @@ log = logging.getLogger("tfarm.common.process.sandbox")
 _SET_MODE_FILTER: Final = 1
 _THREAD_SYNC: Final = 1  # SECCOMP_FILTER_FLAG_TSYNC
 
+# What could not be closed to this process, in words; each once.
+_problems: dict[str, None] = {}
+
 IO_URING: Final = tuple(call for call in FORBIDDEN if call.name.startswith("io_uring"))
 _SYSTEM: Final = (
     "/usr",
@@ -66,6 +69,11 @@ def missing() -> list[str]:
     return lacks
 
 
+def problems() -> str:
+    """Say what could not be closed to this process; "": nothing."""
+    return "; ".join(_problems)
+
+
 def close_files(run_dir: Path, paths: SandboxPaths, packages: Iterable[Path] = ()) -> bool:
     """Leave this process the files that it needs; False, with a line in the log, where it cannot.
 
@@ -77,10 +85,13 @@ def close_files(run_dir: Path, paths: SandboxPaths, packages: Iterable[Path] = (
         landlock.restrict(_allowed(run_dir, paths, packages), may_bind=paths.listens)
     except OSError as error:
         log.warning("no sandbox for files reason=%s", error.strerror)
+        _problems[f"its files are not closed ({error.strerror})"] = None
         return False
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:  # they keep all rights: the kernel restricts the calling thread alone
         log.warning("the sandbox for files leaves out threads count=%d", threads - 1)
+        words = f"its files are not closed to {threads - 1} threads that a library had started"
+        _problems[words] = None
     return True
 
 
@@ -92,6 +103,7 @@ def close_calls(forbidden: Sequence[Forbidden] = FORBIDDEN) -> bool:
     except KeyError:
         reason = f"unknown machine {uname.machine}"
         log.warning("no sandbox for system calls reason=%s", reason)
+        _problems[f"its system calls are not filtered ({reason})"] = None
         return False
     program = filter_program(uname.machine, os.getpid(), forbidden)
     code = ctypes.create_string_buffer(b"".join(each.pack() for each in program))
@@ -112,6 +124,7 @@ def close_calls(forbidden: Sequence[Forbidden] = FORBIDDEN) -> bool:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     except OSError as error:
         log.warning("no sandbox for system calls reason=%s", error.strerror)
+        _problems[f"its system calls are not filtered ({error.strerror})"] = None
         return False
     return True
 

@@ -62,6 +62,7 @@ class Findings:
     devices: tuple[DeviceFinding, ...]
     pip: str = "pip"  # of tfarm's environment
     sandbox_lacks: tuple[str, ...] = ()  # what the kernel does not have for it
+    sandbox_problems: str = ""  # what a process could not close that tried
     uses_sandbox: bool = True  # so configured
     exposure: str = ""  # that strangers may publish, in words
     certificate: str = ""  # its file, where TLS is taken
@@ -91,7 +92,11 @@ def document(found: Findings) -> Json:
             "problem": found.driver_problem,
         },
         "tls": {"certificate": found.certificate, "problem": found.certificate_problem},
-        "sandbox": {"used": found.uses_sandbox, "lacks": list(found.sandbox_lacks)},
+        "sandbox": {
+            "used": found.uses_sandbox,
+            "lacks": list(found.sandbox_lacks),
+            "problems": found.sandbox_problems,
+        },
         "devices": [
             {
                 "name": device.name,
@@ -153,6 +158,11 @@ def advice(found: Findings) -> Iterator[str]:
     """Name what is missing, and how to get it."""
     if found.exposure:
         yield f"WARNING: {found.exposure}"
+    if found.uses_sandbox and found.sandbox_problems and not found.sandbox_lacks:
+        yield (
+            f"the workers' sandbox is not whole, {found.sandbox_problems}: let the container or "
+            "the unit allow Landlock and seccomp (docs/deploy.md)"
+        )
     has_gpus = any(device.pci_id for device in found.devices)
     if found.uses_gpus and not found.driver and found.bus_gpus:
         yield (
@@ -193,6 +203,8 @@ def _sandbox(found: Findings) -> str:
         return "off by the configuration (sandbox = false)"
     if found.sandbox_lacks:
         return f"not whole, this kernel lacks {'; '.join(found.sandbox_lacks)}"
+    if found.sandbox_problems:
+        return f"not whole, of a process that tried: {found.sandbox_problems}"
     return "files, network and programs are closed (Landlock, seccomp)"
 
 

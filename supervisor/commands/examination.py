@@ -69,6 +69,7 @@ def examine(
         missing_packages=missing,
         uses_gpus=settings.devices.use_gpus,
         sandbox_lacks=tuple(sandbox.missing()),
+        sandbox_problems=_sandbox_problems(timeout_s) if settings.has_sandbox else "",
         uses_sandbox=settings.has_sandbox,
         exposure=exposure(settings, configured_addresses(settings)),
         certificate=settings.tls.certificate if settings.listen_tls is not None else "",
@@ -76,6 +77,13 @@ def examine(
         devices=tuple(devices),
         pip=f"{sys.executable} -m pip",
     )
+
+
+def _sandbox_problems(timeout_s: float) -> str:
+    """What a process cannot close to itself here, though the kernel could; "": nothing."""
+    command = [sys.executable, "-P", "-m", "common.process.sandbox_trial"]
+    answer = ask_child(command, visible_gpu(""), timeout_s)
+    return str(answer.get("problems", "")) or str(answer.get("error", ""))
 
 
 def certificate_problem(settings: Settings, now_unix: float) -> str:

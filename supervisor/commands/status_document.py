@@ -23,7 +23,7 @@ from common.config.ladder import (
 )
 from common.config.settings import Settings
 from common.ipc.identity import ChildId, split_stream_id
-from common.ipc.status_messages import AudioLevels, RenditionStatus
+from common.ipc.status_messages import OFF, WHOLE, AudioLevels, RenditionStatus
 from supervisor.farm.audio_levels import levels
 from supervisor.farm.ban_list import ban_documents
 from supervisor.farm.farm import Farm
@@ -78,11 +78,12 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "since_unix": facts.started_unix,
         "now_unix": facts.now_unix,
         "listen": {protocol: list(where) for protocol, where in facts.listen.items()},
-        "warnings": list(filter(None, [exposure(state.settings, listening)])),
+        "warnings": [*filter(None, [exposure(state.settings, listening)]), *_unconfined(farm)],
         "apps": renditions_by_app(state.settings),
         "supervisor": _child(facts.supervisor, facts.now_s),
         "children": [
-            _child(child, facts.now_s) | {"counters": _counters(farm, child.name)}
+            _child(child, facts.now_s)
+            | {"sandbox": _sandbox(farm, child.name), "counters": _counters(farm, child.name)}
             for child in facts.children
         ],
         "host": host_rows(fleet),
@@ -202,6 +203,20 @@ def _encoder_session_limit(farm: Farm, now_s: float) -> Json | None:
         "for_s": round(max(0.0, cap.until_s - now_s), 1),
         "reason": cap.reason,
     }
+
+
+def _sandbox(farm: Farm, name: ChildId) -> str:
+    child = farm.state.children.get(name)
+    return child.hello.sandbox if child is not None else ""
+
+
+def _unconfined(farm: Farm) -> list[str]:
+    """What each child says that has a sandbox, and not all of it."""
+    return [
+        f"{name} runs without its whole sandbox: {found}. `tfarm doctor` says what is missing"
+        for name, child in farm.state.children.items()
+        if (found := child.hello.sandbox) not in ("", WHOLE, OFF)
+    ]
 
 
 def _counters(farm: Farm, name: ChildId) -> dict[str, int]:

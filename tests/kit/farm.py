@@ -1,7 +1,7 @@
 """A real farm for tests: `tfarm supervisor` as a process of its own, on a free port.
 
 Leaving the `with` block ends it with SIGTERM and asserts what every clean end owes: exit code 0,
-no process left, no socket file left, no traceback in the log.
+no process left, no socket file left, no traceback in the log, every sandbox whole.
 """
 
 import contextlib
@@ -20,9 +20,13 @@ from typing import Any, Self
 import psutil
 
 from common.errors import TfarmError
+from common.ipc.kinds import KINDS
+from common.ipc.status_messages import WHOLE
+from common.process import sandbox
 from supervisor.commands import client
 from tests.kit.waiting import until
 
+UNCONFINED = ("leaves out threads", "no sandbox for")  # what the log says of such children
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 TFARM = str(Path(sys.executable).with_name("tfarm"))
@@ -172,6 +176,7 @@ class Farm:
     def stop(self) -> None:
         """End the farm as an operator does, and assert that it ended well."""
         assert self.process is not None
+        self._look_at_sandboxes()
         processes = self.processes() | set(psutil.Process(self.process.pid).children())
         assert self.process.poll() is None, f"the farm ended by itself:\n{self.log()[-4000:]}"
         self.process.send_signal(signal.SIGTERM)
@@ -183,9 +188,23 @@ class Farm:
         assert code == 0, f"exit code {code}:\n{log[-4000:]}"
         assert not left, f"left behind: {[p.cmdline() for p in left]}"
         assert not sockets, f"socket files left behind: {sockets}"
+        if not sandbox.missing():
+            for words in UNCONFINED:
+                assert words not in log, log[log.index(words) - 500 :][:2000]
         if not self._log_may_hold_traceback:
             assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:4000]
             assert "ResourceWarning" not in log, log
+
+    def _look_at_sandboxes(self) -> None:
+        """Assert that each child of a kind that has a sandbox is in it, if the kernel has one."""
+        is_off = "sandbox = false" in self.config.read_text()
+        if is_off or sandbox.missing():
+            return
+        status = self.try_status() or {"children": ()}
+        for child in status["children"]:
+            kind = KINDS.get(child["kind"])  # None: of a test
+            if child["state"] == "ready" and kind is not None and kind.is_sandboxed:
+                assert child["sandbox"] == WHOLE, f"{child['name']}: {child['sandbox']}"
 
     def kill(self) -> None:
         """End whatever is left, for a test that failed."""

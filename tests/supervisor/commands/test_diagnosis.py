@@ -199,7 +199,12 @@ def test_the_sandbox_is_whole_or_what_it_lacks_is_named_or_it_is_off() -> None:
     assert "Sandbox of the workers: files, network and programs are closed" in text(HOST)
     old = replace(HOST, sandbox_lacks=("Landlock (Linux 5.13)",))
     assert "Sandbox of the workers: not whole, this kernel lacks Landlock (Linux 5.13)" in text(old)
-    assert document(old)["sandbox"] == {"used": True, "lacks": ["Landlock (Linux 5.13)"]}
+    lacks = ["Landlock (Linux 5.13)"]
+    assert document(old)["sandbox"] == {"used": True, "lacks": lacks, "problems": ""}
+    refused = replace(HOST, sandbox_problems="its system calls are not filtered (EPERM)")
+    assert "not whole, of a process that tried: its system calls are not filtered" in text(refused)
+    assert "let the container or the unit allow" in "".join(advice(refused))
+    assert not list(advice(replace(refused, uses_sandbox=False)))
     off = replace(old, uses_sandbox=False)
     assert "Sandbox of the workers: off by the configuration (sandbox = false)" in text(off)
 

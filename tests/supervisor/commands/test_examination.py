@@ -64,7 +64,8 @@ def test_gpus_are_tried_only_if_wanted_and_only_with_their_packages(
     asked: list[list[str]] = []
 
     def answers(command: list[str], environ: dict[str, str], timeout_s: float) -> dict[str, str]:
-        asked.append([*command[4:6], environ["CUDA_VISIBLE_DEVICES"]])
+        if "--device" in command:
+            asked.append([*command[4:6], environ["CUDA_VISIBLE_DEVICES"]])
         return {"error": "not today"}
 
     monkeypatch.setattr(examination, "ask_child", answers)
@@ -100,6 +101,7 @@ def test_tfarm_doctor_tries_the_cores_for_real(tmp_path: Path) -> None:
     found = json.loads(answer.stdout)
     (cpu,) = found["devices"]
     assert found["usable"]
+    assert found["sandbox"] == {"used": True, "lacks": [], "problems": ""}
     assert (cpu["name"], cpu["used_as"]) == ("cpu", "software")
     assert cpu["report"]["round_fps"] > 0
     assert cpu["report"]["versions"]["libx264"].isdecimal()

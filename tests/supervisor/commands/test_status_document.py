@@ -9,7 +9,14 @@ from common.access.refusals import Attempted, RefusalStatus
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import StreamTrouble
 from common.ipc.identity import ChildId, StreamId
-from common.ipc.status_messages import AudioLevels, Notice, RenditionStatus, ServedStatus
+from common.ipc.status_messages import (
+    OFF,
+    WHOLE,
+    AudioLevels,
+    Notice,
+    RenditionStatus,
+    ServedStatus,
+)
 from supervisor.commands.latency_table import latency_lines
 from supervisor.commands.layout import plain
 from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot, summary
@@ -316,3 +323,19 @@ def test_notices_of_all_who_look_at_a_source_stand_in_the_order_in_which_they_be
         "is_fault": True,
     }
     assert stream["levels"] == {"peak_dbfs": -91.0, "rms_dbfs": -99.0}
+
+
+def test_a_child_whose_sandbox_is_not_whole_is_named_and_what_the_operator_switched_off_is_not(
+    rig: Rig,
+) -> None:
+    rig.up(INGEST0)
+    rig.up(CPU0, sandbox="its system calls are not filtered (Operation not permitted)")
+    rig.up(CPU1, sandbox=OFF)
+    (warning,) = document(rig)["warnings"]
+    assert warning.startswith("worker:cpu:0 runs without its whole sandbox: its system calls")
+    assert "tfarm doctor" in warning
+    assert "WARNING: worker:cpu:0 runs without" in text(document(rig))
+    rig.up(CPU0, sandbox=WHOLE)
+    found = document(rig)
+    assert found["warnings"] == []
+    assert found["children"][0]["sandbox"] == "", "an ingest has none"

@@ -54,8 +54,8 @@ class ViewerEgress:
         self._loop.close()
 
     def _listen(self) -> None:
-        self._server = HandoverServer(str(self._path), self._adopt, "api")
-        self._server.follow({0})
+        self._server = HandoverServer(str(self._path), self._adopt, "viewers")
+        self._server.follow([Endpoint(ChildId("api"), BootId("b"))])  # any process of that kind
         self._is_there.set()
 
     def _adopt(self, tcp: socket.socket, data: bytes) -> str | None:

@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench faults attacks systemd image-check manifests fuzz \
-	sbom advisories docs site requirements clean
+.PHONY: run demo test test-gpu lint format bench faults attacks systemd image-check manifests monitoring \
+	fuzz sbom advisories docs site requirements clean
 
 # What is read line by line by linters: the packages and the scripts of people and CI.
 PACKAGES := tfarm common ingest egress supervisor worker api hooks scripts
@@ -66,6 +66,10 @@ manifests: build/manifests/.made
 	build/manifests/bin/kubernetes-validate --strict --quiet deploy/kubernetes.yaml
 	build/manifests/bin/python -c "import sys, compose_spec; \
 		compose_spec.PyCompose.from_yaml(sys.stdin.read())" < deploy/compose.yaml
+
+# Alerts and dashboard of deploy/ under a real Prometheus: apt-get install prometheus
+monitoring: $(VENV)/.dev
+	$(BIN)/python -m tests.monitoring $(ARGS)
 
 # Each target of tests/fuzz for 20 s: make fuzz ARGS="sps --seconds 600", ARGS="all --minimise"
 fuzz: $(VENV)/.fuzz

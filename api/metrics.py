@@ -109,7 +109,11 @@ METRICS: Final = (
         "outcome",
     ),
     _metric("child_up", "1: the process is ready.", "child"),
-    _metric("child_memory_bytes", "Proportional memory of a process (PSS).", "child"),
+    _metric(
+        "child_memory_bytes",
+        "Proportional memory of a process (PSS), at most a minute old.",
+        "child",
+    ),
     _metric("child_cpu_ratio", "Cores that a process used over the last second.", "child"),
     # devices
     _metric("device_up", "1: the device takes streams.", "device"),

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from common.access.exposure import exposure, publishers_addresses
@@ -19,9 +20,11 @@ from supervisor.farm.farm import Farm
 from supervisor.hardware.gpu_watch import GpuWatch
 from supervisor.processes.children import Child, Children
 from supervisor.processes.launcher import Launcher
-from supervisor.processes.proc_stat import CpuMeter, pss_bytes
+from supervisor.processes.proc_stat import CpuMeter, MemoryMeter
 
 log = logging.getLogger("tfarm.supervisor.commands.farm_report")
+
+MEMORY_S = 60.0  # how old it may be in metrics, which are asked for all day
 
 
 class FarmReport:
@@ -43,7 +46,7 @@ class FarmReport:
         self._config_path = config_path
         self._started_unix = time.time()
         self._started_s = time.monotonic()
-        self._cpu = CpuMeter()
+        self._cpu, self._memory = CpuMeter(), MemoryMeter()
 
     def sample(self) -> None:
         """Measure the CPU time of all processes; called once a second."""
@@ -77,21 +80,24 @@ class FarmReport:
 
     def status(self) -> Json:
         """The document of `tfarm status --json`."""
-        return snapshot(self._facts(), self._farm)
+        return snapshot(self._facts(0.0), self._farm)
 
     def figures(self) -> FarmFigures:
         """The figures for the API's metrics."""
-        return figures(self._facts(), self._farm)
+        return figures(self._facts(MEMORY_S), self._farm)
 
-    def _facts(self) -> FarmFacts:
+    def _facts(self, oldest_s: float) -> FarmFacts:
+        """`oldest_s`: how old the figures of memory may be."""
+        now_s, pids = time.monotonic(), [os.getpid(), *self._children.pids()]
+        memory = self._memory.bytes(pids, now_s, oldest_s)
         return FarmFacts(
             version=VERSION,
             run_dir=str(self._run_dir),
             config=str(self._config_path or ""),
             started_unix=self._started_unix,
-            supervisor=self._own_facts(),
-            children=[self._child_facts(child) for child in self._children.by_id.values()],
-            now_s=time.monotonic(),
+            supervisor=self._own_facts(memory),
+            children=[self._child_facts(child, memory) for child in self._children.by_id.values()],
+            now_s=now_s,
             now_unix=time.time(),
             listen=self._listening(),
             gpus=self._gpus(),
@@ -111,7 +117,7 @@ class FarmReport:
                 known.update(dict.fromkeys(hello.listen))
         return {protocol: list(addresses) for protocol, addresses in found.items()}
 
-    def _child_facts(self, child: Child) -> ChildFacts:
+    def _child_facts(self, child: Child, memory: Mapping[int, int]) -> ChildFacts:
         pid = child.process.pid if child.process else 0
         return ChildFacts(
             child.spec.child,
@@ -120,11 +126,11 @@ class FarmReport:
             child.machine.restarts,
             child.machine.reason,
             child.machine.since(),
-            pss_bytes(pid) if pid else 0,
+            memory.get(pid, 0),
             self._cpu.percent.get(pid, 0.0),
         )
 
-    def _own_facts(self) -> ChildFacts:
+    def _own_facts(self, memory: Mapping[int, int]) -> ChildFacts:
         pid = os.getpid()
         return ChildFacts(
             ChildId("supervisor"),
@@ -133,6 +139,6 @@ class FarmReport:
             0,
             "",
             self._started_s,
-            pss_bytes(pid),
+            memory[pid],
             self._cpu.percent.get(pid, 0.0),
         )

@@ -3,7 +3,6 @@
 What is said of a stream is what its row of the status document says, in a fifth of the time.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -20,7 +19,7 @@ from common.ipc.figures import (
     StreamFigures,
 )
 from common.ipc.identity import ChildId, split_stream_id
-from common.ipc.status_messages import AudioLevels, RenditionStatus
+from common.ipc.status_messages import AudioLevels, TranscodeStatus
 from common.process.log import stream_label
 from common.process.stage_times import DELAY_BOUNDS_S, DelayCounts
 from supervisor.commands.status_document import (
@@ -135,9 +134,9 @@ def _stream(
         notices=sum(len(status.notices) for status in by if status is not None),
         av_skew_ms=publisher.av_skew_ms if publisher else 0.0,
         waiting_players=sum(served.waiting_players for served in stream.served.values()),
-        renditions=_renditions(stream, quantiles),
+        renditions=_renditions(stream, transcode, quantiles),
         received=_received(stream),
-        made=_made(stream, worker),
+        made=_made(transcode, worker),
         served=[
             Served(f"{egress}/{incarnations.get(str(egress), '')}", r.name, r.dropped, r.sent_bytes)
             for egress, status in stream.served.items()
@@ -154,8 +153,7 @@ def _received(stream: Stream) -> Received | None:
     return Received(since, status.frames, status.bytes, status.dropped)
 
 
-def _made(stream: Stream, worker: ChildId | None) -> Made | None:
-    status = stream.transcode
+def _made(status: TranscodeStatus | None, worker: ChildId | None) -> Made | None:
     if status is None:
         return None
     return Made(
@@ -168,35 +166,45 @@ def _made(stream: Stream, worker: ChildId | None) -> Made | None:
     )
 
 
-def _renditions(stream: Stream, quantiles: Mapping[str, list[float]]) -> list[RenditionFigures]:
+def _renditions(
+    stream: Stream, transcode: TranscodeStatus | None, quantiles: Mapping[str, list[float]]
+) -> list[RenditionFigures]:
     players: dict[str, int] = dict.fromkeys((SOURCE, *stream.renditions()), 0)
-    by: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    by: dict[str, dict[str, int]] = {name: {} for name in players}
     for status in stream.served.values():
         for served in status.renditions:
             if served.name in players:
                 players[served.name] += served.players
-                by[served.name].update(served.players_by)
-    rates: dict[str, RenditionStatus] = {}
-    if stream.transcode is not None:
-        rates = {made.name: made for made in stream.transcode.renditions}
-    found = []
-    for name, count in players.items():
-        rated = stream.publisher if name == SOURCE else rates.get(name)
-        fps, bitrate_bps = (rated.fps, rated.bitrate_bps) if rated is not None else (0.0, 0.0)
-        delays_ms = quantiles.get(TOTAL + name, ())
-        found.append(RenditionFigures(name, count, fps, bitrate_bps, delays_ms, by[name]))
-    return found
+                for protocol, count in served.players_by.items():
+                    known = by[served.name]
+                    known[protocol] = known.get(protocol, 0) + count
+    made = transcode.renditions if transcode is not None else ()
+    rates = {one.name: (one.fps, one.bitrate_bps) for one in made}
+    if (publisher := stream.publisher) is not None:
+        rates[SOURCE] = publisher.fps, publisher.bitrate_bps
+    return [
+        RenditionFigures(
+            name, count, *rates.get(name, _STILL), quantiles.get(TOTAL + name, ()), by[name]
+        )
+        for name, count in players.items()
+    ]
+
+
+_STILL: Final = (0.0, 0.0)
 
 
 def _slowest(streams: Iterable[Mapping[str, list[float]]]) -> dict[str, list[float]]:
     """Of a stage of all renditions, the slowest stream's slowest rendition."""
-    slowest: dict[str, list[float]] = {}
+    by_key: dict[str, list[list[float]]] = {}
     for stages in streams:
         for stage, times in stages.items():
-            name = stage.partition(":")[0]
-            known = slowest.get(name)
-            if known is None:
-                slowest[name] = list(times)
-            elif len(known) == len(times):
-                slowest[name] = list(map(max, known, times))
-    return {stage: times for stage, times in slowest.items() if stage in STAGES}
+            if len(times) == 2:
+                by_key.setdefault(stage, []).append(times)
+    slowest: dict[str, list[float]] = {}
+    for key, found in by_key.items():
+        stage = key.partition(":")[0]
+        if stage in STAGES:
+            found.append(slowest.get(stage, [0.0, 0.0]))
+            medians, p99s = zip(*found, strict=True)
+            slowest[stage] = [max(medians), max(p99s)]
+    return slowest

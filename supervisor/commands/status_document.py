@@ -378,8 +378,8 @@ def stage_quantiles(stream: Stream) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for status in (stream.publisher, stream.transcode, *stream.served.values()):
         for stage, times in status.stages_ms.items() if status is not None else ():
-            known = found.get(stage, (0.0,) * len(times))
-            found[stage] = [max(pair) for pair in zip(known, times, strict=False)]
+            known = found.get(stage)
+            found[stage] = list(times if known is None else map(max, known, times))
     return found
 
 

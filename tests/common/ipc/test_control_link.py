@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from common.config.settings import Settings
 from common.ipc.bus import Bus, Receiver
 from common.ipc.control_link import ControlLink, control_address, new_boot_id, start_ticks
@@ -162,6 +164,77 @@ def test_a_child_with_nothing_to_do_beats_once_a_second(tmp_path: Path) -> None:
                 assert asyncio.get_running_loop().time() - began < 0.8
         finally:
             task.cancel()
+            bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_child_with_nothing_to_do_answers_the_supervisors_beat(tmp_path: Path) -> None:
+    """Both wake up once for the two; a busy one has a clock of its own."""
+
+    async def scenario() -> None:
+        bus = Bus()
+        supervisor, state, idle, now = Supervisor(bus, tmp_path), State(), [True], [0.0]
+        link = ControlLink(
+            bus,
+            tmp_path,
+            CHILD,
+            BOOT,
+            state,
+            heartbeat_s=30.0,  # none comes by itself within the test, but the first
+            is_idle=lambda: idle[0],
+            clock=lambda: now[0],
+        )
+        task = asyncio.create_task(link.run())
+
+        async def beats_answered(count: int, step_s: float) -> int:
+            supervisor.got.clear()
+            for _ in range(count):
+                now[0] += step_s
+                supervisor.say(SupervisorBeat(BootId("one")))
+                await asyncio.sleep(0.02)
+            return sum(isinstance(message, Heartbeat) for message in supervisor.got)
+
+        try:
+            async with asyncio.timeout(10):
+                await supervisor.until_got(Hello)
+                idle[0] = False
+                supervisor.say(Welcome(BootId("one"), Settings(), ()))
+                await supervisor.until_got(Heartbeat)  # a second behind the hello
+                assert await beats_answered(5, 1.0) == 0
+                idle[0] = True
+                assert await beats_answered(5, 1.0) == 5
+                assert await beats_answered(4, 0.3) == 2  # one that has just been sent is enough
+        finally:
+            task.cancel()
+            bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_child_whose_beat_fails_ends(tmp_path: Path) -> None:
+    """Whether it was its clock or the supervisor that asked for it."""
+
+    class Broken(State):
+        def heartbeat(self) -> Heartbeat:
+            raise RuntimeError("broken")
+
+    async def scenario() -> None:
+        bus = Bus()
+        supervisor, now = Supervisor(bus, tmp_path), [0.0]
+        link = ControlLink(
+            bus, tmp_path, CHILD, BOOT, Broken(), is_idle=lambda: True, clock=lambda: now[0]
+        )
+        task = asyncio.create_task(link.run())
+        try:
+            async with asyncio.timeout(10):
+                await supervisor.until_got(Hello)
+                supervisor.say(Welcome(BootId("one"), Settings(), ()))
+                now[0] = 1.0
+                supervisor.say(SupervisorBeat(BootId("one")))
+                with pytest.raises(RuntimeError, match="broken"):
+                    await task
+        finally:
             bus.close()
 
     asyncio.run(scenario())

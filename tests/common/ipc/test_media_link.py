@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from common.ipc import media_listener
 from common.ipc.bus import HIGH_WATER_MARK, Bus
 from common.ipc.envelope import MAX_FRAMES, MAX_PAYLOAD_BYTES
 from common.ipc.media_link import CONNECT_S, KEPT_BYTES, MediaSender
@@ -337,5 +338,33 @@ def test_a_turns_messages_have_no_more_frames_than_a_listener_takes(tmp_path: Pa
         await until_async(lambda: len(got) == len(sizes))
         assert got == sizes
         assert listener.flooded == 0
+
+    run(scenario)
+
+
+def test_where_nothing_comes_nobody_is_woken_to_be_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media_listener, "LOOK_S", 0.02)
+    monkeypatch.setattr(media_listener, "QUIET_LOOK_S", 30.0)
+    acknowledged: list[int] = []
+    acknowledge = media_listener.Sender.acknowledge
+
+    def counted(sender: media_listener.Sender) -> None:
+        acknowledged.append(sender._messages)
+        acknowledge(sender)
+
+    monkeypatch.setattr(media_listener.Sender, "acknowledge", counted)
+
+    async def scenario(bus: Bus) -> None:
+        listener = MediaListener(bus, f"ipc://{tmp_path}/a", lambda frames, _: None)
+        sender = MediaSender(bus, f"ipc://{tmp_path}/a")
+        for number in range(1, 4):
+            assert sender.send([b"one"])
+            await until_async(lambda number=number: len(acknowledged) >= number)  # type: ignore[misc]  # bound at once
+            await asyncio.sleep(0.1)
+        assert [count for count in acknowledged if count] == [1, 1, 1]
+        assert len(acknowledged) <= 6  # one more look may find nothing, then all is quiet
+        listener.close()
 
     run(scenario)

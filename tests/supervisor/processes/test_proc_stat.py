@@ -5,6 +5,7 @@ import os
 from supervisor.processes.proc_stat import (
     SAME_S,
     CpuMeter,
+    MemoryMeter,
     OutOfMemory,
     cpu_seconds,
     oom_kills,
@@ -32,6 +33,21 @@ def test_percent_is_taken_between_samples_and_the_gone_are_forgotten() -> None:
     assert meter.percent[os.getpid()] > 0
     meter.sample([], 2.0)
     assert meter.percent == {}
+
+
+def test_memory_is_measured_anew_when_it_is_too_old() -> None:
+    measured: list[int] = []
+
+    def measure(pid: int) -> int:
+        measured.append(pid)
+        return 1000 * len(measured) + pid
+
+    meter = MemoryMeter(measure)
+    assert meter.bytes([1, 2], 0.0, 60.0) == {1: 1001, 2: 2002}
+    assert meter.bytes([2, 3], 30.0, 60.0) == {2: 2002, 3: 3003}
+    assert meter.bytes([1, 2], 59.0, 60.0) == {1: 4001, 2: 2002}  # 1 was forgotten meanwhile
+    assert meter.bytes([2], 60.0, 60.0) == {2: 5002}
+    assert meter.bytes([2], 60.0, 0.0) == {2: 6002}
 
 
 def test_the_kernel_says_how_many_it_killed_for_memory() -> None:

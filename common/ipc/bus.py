@@ -43,7 +43,8 @@ HIGH_WATER_MARK: Final = 4000  # messages; only a stop for memory
 BATCH: Final = 256  # messages taken before the loop gets a turn …
 MEDIA_BATCH: Final = 16  # … of media, and of answers, where each may have hundreds in it
 TURN_BYTES: Final = 1024 * 1024  # … or so many bytes, but for a single larger message
-TURN_PARTS: Final = 4096  # … or so many frames
+TURN_PARTS: Final = 4096  # … or so many frames of one message
+FRAME_BYTES: Final = 256  # that a frame counts for beside its bytes: reading it takes time, too
 MAX_PARTS: Final = 3 + MAX_FRAMES  # of one ZeroMQ message: of a larger one nothing is read
 MAX_BYTES: Final = MAX_PAYLOAD_BYTES + 8 * 1024 * 1024  # … likewise
 TAKEN: Final = 0  # what `Receiver.push` gives for a message that is on its way
@@ -59,10 +60,11 @@ _send, _recv = zmq.backend.Socket.send, zmq.backend.Socket.recv
 class Received:
     """A ZeroMQ message that has been read."""
 
-    __slots__ = ("frames", "pid", "rest", "uid")
+    __slots__ = ("frames", "pid", "rest", "size", "uid")
 
-    def __init__(self, frames: list[bytes], uid: int | None, pid: int) -> None:
+    def __init__(self, frames: list[bytes], size: int, uid: int | None, pid: int) -> None:
         self.frames = frames
+        self.size = size  # bytes of them all
         self.uid = uid  # of who sent it; None: unknown
         self.pid = pid  # 0: unknown
         self.rest: Any = None  # its handler's, which takes it in several steps
@@ -286,25 +288,37 @@ class Receiver:
 
     def _read(self) -> bool:
         """Read messages into the inbox; True if there may be more."""
-        socket, left = self._socket, TURN_BYTES
-        parts, messages, frames = self._parts, 0, 0
-        while messages < self._batch and left > 0 and frames < TURN_PARTS:
+        left = TURN_BYTES
+        for _ in range(self._batch):
+            parts = self._parts
             # asked first: to be told by an exception that nothing is there costs more
-            if self._closed or not (parts or _get(socket, _EVENTS) & _IN):
+            if not (parts or _get(self._socket, _EVENTS) & _IN):
                 return False
             try:
-                frame = _recv(socket, _LAST, False)
+                last = self._read_message(parts)
             except zmq.Again:
                 return False
-            frames += 1
+            if last is None:
+                return True
+            self._parts = []
+            left -= self._put(parts, last) + FRAME_BYTES * len(parts)
+            if left <= 0:
+                return True
+        return True
+
+    def _read_message(self, parts: "list[zmq.Frame]") -> "zmq.Frame | None":
+        """Read the rest of a message; return its last frame; None: a turn's frames, and no end.
+
+        Of one that has too many no more than that is kept.
+        """
+        socket = self._socket
+        for _ in range(TURN_PARTS):
+            frame = _recv(socket, _LAST, False)
             if len(parts) <= MAX_PARTS:
                 parts.append(frame)
             if not frame.more:
-                messages += 1
-                self._parts = []
-                left -= self._put(parts, frame)
-                parts = self._parts
-        return True
+                return frame
+        return None
 
     def _put(self, parts: "list[zmq.Frame]", last: "zmq.Frame") -> int:
         """Have a message handled; return its bytes, which are copied for that."""
@@ -317,7 +331,8 @@ class Receiver:
             self._flood(pid, f"a message of {size} bytes and more than {len(parts) - 1} frames")
             return 0
         content = [part.bytes for part in parts]
-        self._inbox.put(pid, Received(content, uid, pid), weight(size, len(content)))
+        received = Received(content, size, uid, pid)
+        self._inbox.put(pid, received, weight(size, len(content)))
         return size
 
     def _turn(self) -> None:

@@ -38,6 +38,8 @@ QUIET_LOOK_S: Final = 10.0  # the same where nothing comes
 UNKNOWN_S: Final = 1.0  # that a process is waited for which no topology has named yet
 UNKNOWN_BYTES: Final = 8 * 1024 * 1024  # kept of all such processes together
 MAX_ENVELOPE_BYTES: Final = 512 * 1024  # of one message, which says little beside its payloads
+STEP_FRAMES: Final = 32  # of messages that are handled before another process may have its turn …
+STEP_BYTES: Final = 1024  # … and so many bytes of an envelope count as one
 MAX_SENDERS: Final = 16  # of one process, which has one link, or one for each worker it serves
 
 
@@ -178,21 +180,22 @@ class MediaListener:
             self._on_flood(child, what)
 
     def _take(self, received: Received) -> bool:
-        """Take a ZeroMQ message: who sends it, then its messages one by one."""
+        """Take a ZeroMQ message: who sends it, then its messages some at a time."""
         if self._is_quiet:
             self._is_quiet = False
             self._timer.cancel()
             self._timer = self._loop.call_later(LOOK_S, self._look)
         if received.rest is None:
             frames = received.frames
-            sender = self._sender(frames.pop(0), received.pid)
+            identity = frames.pop(0)
+            sender = self._sender(identity, received.pid)
             if sender is None:
                 self._count_denied(received.pid)
                 return True
             if sender.state is not PeerState.ADMITTED:
                 self._keep(frames, sender)
                 return True
-            received.rest = self._messages_of(frames, sender)
+            received.rest = self._messages_of(frames, received.size - len(identity), sender)
         return next(received.rest, True)
 
     def _sender(self, identity: bytes, pid: int) -> Sender | None:
@@ -229,7 +232,7 @@ class MediaListener:
         for frames in waiting:
             self._waiting_bytes -= sum(map(len, frames))
             if sender.state is PeerState.ADMITTED:
-                for _ in self._messages_of(frames, sender):
+                for _ in self._messages_of(frames, sum(map(len, frames)), sender):
                     pass
             else:
                 self._deny(frames, sender)
@@ -256,9 +259,8 @@ class MediaListener:
             name = os.path.basename(self._path)
             log.error("denied pid=%d socket=%s%s", pid, name, more(held))
 
-    def _messages_of(self, frames: list[bytes], sender: Sender) -> Iterator[bool]:
-        """Handle the messages of a ZeroMQ message, one a step; True is given with the last."""
-        size = sum(map(len, frames))
+    def _messages_of(self, frames: list[bytes], size: int, sender: Sender) -> Iterator[bool]:
+        """Handle the messages of a ZeroMQ message, some a step; True is given with the last."""
         self._has_read = True
         try:
             messages = unpack(frames)
@@ -267,18 +269,21 @@ class MediaListener:
             if (held := self._lines.allow(self._loop.time())) is not None:
                 log.warning("unreadable message on a media link error=%s%s", error, more(held))
             messages = ()
-        left = len(messages)
+        left, work = len(messages), 0
         for message in messages:
             left -= 1
+            envelope = len(message[0])
             try:
-                if len(message[0]) > MAX_ENVELOPE_BYTES:
+                if envelope > MAX_ENVELOPE_BYTES:
                     self.unreadable += 1
                 else:
                     self._on_frames(message, sender)
             except Exception:
                 # The others of the same turn are another stream's.
                 log.exception("handling a media message failed")
-            if left:
+            work += len(message) + envelope // STEP_BYTES
+            if work >= STEP_FRAMES and left:
+                work = 0
                 yield False
         sender.took(size)
         yield True

@@ -33,6 +33,8 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import ChildId, StreamId, split_stream_id
 from supervisor.farm.actions import Action, Send
+from supervisor.farm.blame.isolation import Isolation, NotIsolated
+from supervisor.farm.blame.quarantine import QuarantineState
 from supervisor.farm.candidates import (
     Evict,
     Found,
@@ -44,8 +46,6 @@ from supervisor.farm.candidates import (
     full,
     look,
 )
-from supervisor.farm.isolation import Isolation, NotIsolated
-from supervisor.farm.quarantine import QuarantineState
 from supervisor.farm.source_formats import RefusedSources, evict
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import NO_INGEST, Stream, WithoutIngest

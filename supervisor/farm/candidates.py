@@ -17,8 +17,8 @@ from common.access.refusal import Cause, Refusal, RefusalReason
 from common.config.ladder import SourceFormat
 from common.ipc.control_messages import PublishRequest
 from common.ipc.identity import ChildId
-from supervisor.farm.isolation import Isolate, Isolation, NotIsolated
-from supervisor.farm.quarantine import QuarantineState
+from supervisor.farm.blame.isolation import Isolate, Isolation, NotIsolated
+from supervisor.farm.blame.quarantine import QuarantineState
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Present, Stream
 from supervisor.placement.fleet import Fleet, NoRoom, Room, move, place, release

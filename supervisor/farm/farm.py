@@ -41,7 +41,8 @@ from supervisor.farm.address_usage import AddressTotals
 from supervisor.farm.admission import Admission
 from supervisor.farm.api_requests import ApiRequests
 from supervisor.farm.audio_levels import AudioMeasuring
-from supervisor.farm.blame import session_of
+from supervisor.farm.blame.crash_cause import session_of
+from supervisor.farm.blame.isolation import Isolation
 from supervisor.farm.captures import Captures
 from supervisor.farm.degradation import Degradation
 from supervisor.farm.devices import Devices
@@ -50,7 +51,6 @@ from supervisor.farm.hang import find_hang
 from supervisor.farm.hook_forwarding import HookForwarding
 from supervisor.farm.host_load import host_load
 from supervisor.farm.ingests import Ingests
-from supervisor.farm.isolation import Isolation
 from supervisor.farm.migration import Migration
 from supervisor.farm.recovery import Recovery
 from supervisor.farm.reports import take_over

@@ -22,10 +22,10 @@ from common.ipc.control_messages import Positions, StreamTrouble, SwitchGenerati
 from common.ipc.identity import ChildId, StreamId
 from common.process.log import stream_label
 from supervisor.farm.actions import Action, Send, end_stream
-from supervisor.farm.blame import Aboard, possible_causes
+from supervisor.farm.blame.crash_cause import Aboard, possible_causes
+from supervisor.farm.blame.isolation import Isolation
+from supervisor.farm.blame.quarantine import QuarantineState
 from supervisor.farm.captures import capture_by_itself
-from supervisor.farm.isolation import Isolation
-from supervisor.farm.quarantine import QuarantineState
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState, Switching, Waiting

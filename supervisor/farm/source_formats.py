@@ -17,12 +17,12 @@ from common.access.refusal import Refusal, RefusalReason
 from common.ipc.control_messages import EndStream, Refused, SourceEstimate, SourceFormatReport
 from common.ipc.identity import ChildId, StreamId
 from supervisor.farm.actions import Action, Send
+from supervisor.farm.blame.isolation import Isolate, Isolation
+from supervisor.farm.blame.unusual_sources import is_large
 from supervisor.farm.candidates import Remembered, evict_for, full
-from supervisor.farm.isolation import Isolate, Isolation
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
-from supervisor.farm.unusual_sources import is_large
 from supervisor.placement.fleet import NoRoom, Room, move
 
 _UNKNOWN = Refusal(RefusalReason.FAILED, "the stream is not known here any more; publish again")

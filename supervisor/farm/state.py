@@ -22,10 +22,10 @@ from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeS
 from common.process.stage_times import DelayCounts
 from supervisor.farm.actions import Send
 from supervisor.farm.ban_list import BanList
+from supervisor.farm.blame.poison_addresses import PoisonAddresses
+from supervisor.farm.blame.quarantine import Quarantine
 from supervisor.farm.kicks import Kicks
 from supervisor.farm.overload import DegradationLevel
-from supervisor.farm.poison_addresses import PoisonAddresses
-from supervisor.farm.quarantine import Quarantine
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
 from supervisor.farm.stream_summary import StreamSummaries

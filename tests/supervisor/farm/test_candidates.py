@@ -4,6 +4,7 @@ from common.access.refusal import RefusalReason
 from common.config.settings import Settings, Software
 from common.ipc.control_messages import PublishRequest
 from common.ipc.identity import StreamId
+from supervisor.farm.blame.isolation import Isolate
 from supervisor.farm.candidates import (
     QUEUE_S,
     QUEUE_STARTING_S,
@@ -17,7 +18,6 @@ from supervisor.farm.candidates import (
     RequestedStream,
     look,
 )
-from supervisor.farm.isolation import Isolate
 from supervisor.farm.stream import Stream
 from tests.kit.children import CPU0, INGEST0, dedicated
 from tests.kit.farm_rig import HD, SMALL, MakeRig, Rig

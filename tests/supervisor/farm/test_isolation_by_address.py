@@ -14,9 +14,9 @@ from common.config.settings import Settings, WorkerSettings
 from common.ipc.control_messages import EndStream, Placement, Refused
 from common.ipc.identity import ChildId, StreamId
 from supervisor.farm.actions import Action, Send, StartWorker, StopWorker
-from supervisor.farm.blame import NEWCOMER_S
-from supervisor.farm.quarantine import NEWCOMER_S as TRIED_S
-from supervisor.farm.quarantine import PROBATION_S
+from supervisor.farm.blame.crash_cause import NEWCOMER_S
+from supervisor.farm.blame.quarantine import NEWCOMER_S as TRIED_S
+from supervisor.farm.blame.quarantine import PROBATION_S
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream_states import StreamState
 from tests.kit.children import CPU0, CPU1, INGEST0, dedicated

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.ipc.identity import StreamId
-from supervisor.farm.blame import NEWCOMER_S, Aboard, possible_causes
+from supervisor.farm.blame.crash_cause import NEWCOMER_S, Aboard, possible_causes
 
 NOW = 1000.0
 OLD_S, NEW_S = NOW - NEWCOMER_S, NOW - 1

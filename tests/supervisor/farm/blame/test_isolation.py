@@ -18,8 +18,8 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import stream_id
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
+from supervisor.farm.blame.quarantine import PROBATION_S, REFUSED_S
 from supervisor.farm.candidates import QUEUE_STARTING_S
-from supervisor.farm.quarantine import PROBATION_S, REFUSED_S
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.source_formats import REMEMBER_S
 from supervisor.farm.stream_states import StreamState

@@ -1,7 +1,7 @@
 """Addresses whose streams take workers down: apart, then refused, then forgotten."""
 
 from common.ipc.identity import StreamId
-from supervisor.farm.poison_addresses import (
+from supervisor.farm.blame.poison_addresses import (
     MAX_KNOWN,
     MEMORY_S,
     REFUSED_S,

@@ -14,12 +14,12 @@ from common.config.ladder import Pipeline
 from common.ipc.control_messages import Heartbeat
 from common.ipc.identity import ChildId, Role, StreamId, cpu_worker
 from supervisor.farm.actions import Action, StartWorker, StopWorker
+from supervisor.farm.blame.quarantine import LARGE, NEWCOMERS, QuarantineState
+from supervisor.farm.blame.unusual_sources import is_large, why_unusual
 from supervisor.farm.devices import Devices, expected
-from supervisor.farm.quarantine import LARGE, NEWCOMERS, QuarantineState
 from supervisor.farm.state import FarmState
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
-from supervisor.farm.unusual_sources import is_large, why_unusual
 from supervisor.placement.fleet import Device, Fleet, NoRoom, place, release
 
 _NO_WORKER = ChildId("")

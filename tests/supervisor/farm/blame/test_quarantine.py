@@ -2,7 +2,7 @@
 
 from common.access.credentials import credentials
 from common.ipc.identity import StreamId
-from supervisor.farm.quarantine import (
+from supervisor.farm.blame.quarantine import (
     MAX_KNOWN,
     MAX_WORKERS,
     MEMORY_S,

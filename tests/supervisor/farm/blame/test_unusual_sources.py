@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from common.config.ladder import SourceFormat
-from supervisor.farm.unusual_sources import why_unusual
+from supervisor.farm.blame.unusual_sources import why_unusual
 
 HD = SourceFormat(1920, 1080, reference_frames=4)
 

@@ -204,7 +204,7 @@ def facts(declared: Declared) -> str:
         parts.append("Needed.")
     if declared.key.default_words:
         parts.append(f"Default: {declared.key.default_words}.")
-    return " ".join([*parts, f"Holds: {declared.key.holds.value}."])
+    return " ".join([*parts, f"Takes effect: {declared.key.holds.value}."])
 
 
 def sentence(words: str) -> str:

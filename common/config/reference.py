@@ -57,7 +57,7 @@ def sample() -> str:
         "tfarm's configuration: every key with its default. A key without one to show is commented "
         "out, with an example. `tfarm check FILE` names every fault."
     )
-    lines += ["#", *_comment("`Holds` says from when a changed key holds after `tfarm reload`:")]
+    lines += ["#", *_comment("`Takes effect` says when a changed key does, after `tfarm reload`:")]
     for holds, meaning in HOLDS_MEAN.items():
         lines += _comment(f"- {holds.value}: {meaning}.")
     for name, table in tables().items():

@@ -66,10 +66,10 @@ def test_only_what_the_file_says_becomes_a_setting() -> None:
 
 def test_a_key_is_described_in_sentences() -> None:
     name, wait, sizes, count = (description(one) for one in ShelfTable.declared())
-    assert name == "How long its name is. Range: 0 to 9. Needed. Holds: after a restart."
-    assert wait == "How long it waits. Range: 0s to 9s. Holds: at once."
-    assert sizes == "The sizes it has. Each range: 0 to 9. Holds: at once."
-    assert count == "How many. Range: 0 to 9. Default: by the cores. Holds: for new streams."
+    assert name == "How long its name is. Range: 0 to 9. Needed. Takes effect: after a restart."
+    assert wait == "How long it waits. Range: 0s to 9s. Takes effect: at once."
+    assert sizes == "The sizes it has. Each range: 0 to 9. Takes effect: at once."
+    assert count == "How many. Range: 0 to 9. Default: by the cores. Takes effect: for new streams."
 
 
 def test_a_table_is_found_by_its_place() -> None:

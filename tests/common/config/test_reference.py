@@ -149,7 +149,7 @@ def test_the_schema_tells_an_editor_what_a_key_says_and_its_default() -> None:
     queue = json_schema()["$defs"]["EgressTable"]["properties"]["queue"]
     assert queue["default"] == "1s"
     assert queue["description"].startswith("Media that may wait for one player")
-    assert "Range: 100ms to 1m. Holds: at once." in queue["description"]
+    assert "Range: 100ms to 1m. Takes effect: at once." in queue["description"]
 
 
 def test_a_document_without_a_table_or_with_a_strange_one_is_told() -> None:

@@ -12,7 +12,7 @@ from api.schemas import Json
 
 MAX_EVENTS: Final = 500
 _WANTED: Final = frozenset({"kicked", "banned"})  # refusals that the operator asked for
-_UP: Final = frozenset({"ready", "starting"})
+_UP: Final = frozenset({"ready", "starting", "retiring"})
 
 
 class EventLog:

@@ -37,8 +37,9 @@ class LiveStreams:
         self._egresses: Mapping[ChildId, str] = {}  # their sockets for viewers
 
     def follow(self, endpoints: Sequence[Endpoint]) -> None:
-        """These children run."""
-        self._egresses = {end.child: end.viewers for end in endpoints if end.viewers}
+        """These children run; those that retire take nobody new."""
+        taking = [end for end in endpoints if end.viewers and not end.is_retiring]
+        self._egresses = {end.child: end.viewers for end in taking}
 
     async def hand_over(self, request: web.Request, wanted: WatchRequest) -> web.StreamResponse:
         """Let the stream's egress answer. Raises ApiError where it does not."""

@@ -86,6 +86,9 @@ class Output(Protocol):
     def end_viewer(self, number: int, reason: str) -> None:
         """End one of them; nothing, where there is none of this number."""
 
+    def serves(self) -> bool:
+        """Tell if it serves somebody who would lose by the end of this process."""
+
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on; who is served goes on.
 

@@ -78,15 +78,13 @@ class EgressServer:
         self._streams = Streams(self._report_demand, self._demand.add_sender, self._on_denied)
         self._waiting = WaitingViewers()
         self._by_address = AddressBook()
-        self._refusals = RefusalTable()
-        self._bans = Bans(time.time)
+        self._refusals, self._bans = RefusalTable(), Bans(time.time)
         self._claims = Claims(lambda uses: process.send(UrlsUsed(uses, time.time())))
         self._hooks = ViewerHooks(process.send, time.monotonic, time.time)
         self._scheduler = FlushScheduler(self._loop, time.monotonic, self._waiting)
         self._soon: dict[StreamId, float] = {}  # streams that are due before the next tick
         self._unreadable, self._checked_s = 0, 0.0
-        self._lines = RateLimit()
-        self._denials = PeerLines()
+        self._lines, self._denials = RateLimit(), PeerLines()
         self._output_faults = RateLimit(burst=1, interval_s=60.0)  # a look is due every second
         # A publisher may come and go in a loop; a farm that starts has many at once.
         self._stream_lines = RateLimit(burst=200, interval_s=0.2)
@@ -114,6 +112,7 @@ class EgressServer:
             tags=self._listener.address,
             **sockets,  # type: ignore[arg-type]  # of its fields these are addresses alone
         )
+        process.retires(lambda: None, lambda: not any(one.serves() for one in self._outputs))
         self.configure(Settings())
         process.is_idle = lambda: self._streams.are_none
 
@@ -312,10 +311,11 @@ class EgressServer:
             "queued": self._streams.queued,
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }
+        has_others = self.settings.egress.processes > 1 or self._process.is_retiring
         return self._process.new_heartbeat(
             served=self._served(),
             counters=counters,
-            address_usage=self._by_address.usage() if self.settings.egress.processes > 1 else {},
+            address_usage=self._by_address.usage() if has_others else {},
             refusals=self._refusals.take(),
             delays=self._streams.delays.reported(time.monotonic()),
         )

@@ -9,6 +9,7 @@ import argparse  # noqa: E402
 from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
 from common.ipc.child_arguments import listen_address  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
+from common.ipc.listener_transfer import add_listeners, inherited  # noqa: E402
 from common.process.standby import wait_for_order  # noqa: E402
 
 KIND = KINDS["ingest"]
@@ -26,13 +27,19 @@ def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument(
         "--share-port", action="store_true", help="other ingest processes listen there too"
     )
+    add_listeners(parser)
     return parser.parse_args()
 
 
 def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
     from ingest.run import Ingest
 
-    return Ingest(process, arguments.listen, is_shared=arguments.share_port)
+    return Ingest(
+        process,
+        arguments.listen,
+        is_shared=arguments.share_port,
+        inherited=inherited(arguments),
+    )
 
 
 if __name__ == "__main__":

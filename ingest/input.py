@@ -26,6 +26,8 @@ class InputContext:
     is_shared: bool  # other ingest processes listen there too
     recorder: Recorder  # is given all media that come, for captures
     endpoint: Callable[[str, str], str]  # of this incarnation, by name and scheme
+    # Listening sockets of the process before this one, in place of new ones at `addresses`.
+    inherited: Sequence[Any] = ()
 
 
 class Input(Protocol):
@@ -37,6 +39,10 @@ class Input(Protocol):
     @property
     def listen(self) -> Sequence[str]:
         """Its addresses, as people write them."""
+
+    @property
+    def listeners(self) -> Sequence[Any]:
+        """Its listening sockets, for a successor of this process."""
 
     @property
     def endpoints(self) -> Mapping[str, str]:
@@ -61,6 +67,9 @@ class Input(Protocol):
 
     def check(self) -> None:
         """Look for connections that are gone unseen; once a second."""
+
+    def retire(self) -> None:
+        """Accept no more, and serve what is open."""
 
     def stop(self, reason: str) -> None:
         """Accept no more, and close what is open; who is being told why takes a moment."""

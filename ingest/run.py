@@ -7,6 +7,7 @@ for too long, then end all streams in order.
 
 import asyncio
 import logging
+import socket
 import time
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Sequence
@@ -67,9 +68,14 @@ class Ingest:
     """The composition root, and what the control link asks of this process."""
 
     def __init__(
-        self, process: ChildProcess, addresses: Sequence[tuple[str, int]], *, is_shared: bool
+        self,
+        process: ChildProcess,
+        addresses: Sequence[tuple[str, int]],
+        *,
+        is_shared: bool,
+        inherited: Sequence[socket.socket] = (),
     ) -> None:
-        """Bind the listeners.
+        """Bind the listeners, or use those of a process before.
 
         Raises:
             OSError: somebody else listens there, or nobody can.
@@ -95,12 +101,16 @@ class Ingest:
             is_shared=is_shared,
             recorder=self._recorder,
             endpoint=process.address,
+            inherited=inherited,
         )
         self._inputs = [make(context) for make in INPUTS]
         self._listen = tuple(address for way_in in self._inputs for address in way_in.listen)
         endpoints: dict[str, Any] = {}
         for way_in in self._inputs:
             endpoints |= way_in.endpoints
+        listeners = [sock for way_in in self._inputs for sock in way_in.listeners]
+        endpoints["listeners"] = process.share_listeners(listeners)
+        process.retires(self._retire, self._is_empty)
         self._endpoint = Endpoint(process.child, process.boot_id, **endpoints)
         process.is_idle = self._has_nothing_to_do
 
@@ -130,6 +140,15 @@ class Ingest:
                         way_in.check()
             except Exception:
                 log.exception("reading failed")
+
+    def _retire(self) -> None:
+        self._is_shared = True  # its addresses' connections count at its successor
+        for way_in in self._inputs:
+            way_in.retire()
+
+    def _is_empty(self) -> bool:
+        """Tell if no connection is open, and no stream is held."""
+        return not len(self._streams) and not any(one.connections for one in self._inputs)
 
     async def end(self) -> None:
         """End all that is open, in order, within about a second."""

@@ -29,6 +29,7 @@ from supervisor.processes.aside import call_aside  # noqa: E402
 from supervisor.processes.launch import Program, python_module  # noqa: E402
 from supervisor.processes.run_dir import RunDirError, default_run_dir  # noqa: E402
 from supervisor.run import serve  # noqa: E402
+from supervisor.upgrade import OPTION, PROBE, introduction  # noqa: E402
 
 log = logging.getLogger("tfarm.supervisor.main")
 
@@ -52,6 +53,8 @@ def main(argv: list[str], program: Program = python_module) -> int:
     parser.add_argument(
         "--log-format", type=LogFormat, default=LogFormat.AUTO, choices=list(LogFormat)
     )
+    parser.add_argument(PROBE, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(OPTION, type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     path: Path | None = arguments.config
     try:
@@ -65,6 +68,9 @@ def main(argv: list[str], program: Program = python_module) -> int:
     except ValueError as error:
         print(f"--listen: {error}", file=sys.stderr)
         return ExitCode.USAGE
+    if arguments.probe:
+        print(introduction())
+        return ExitCode.OK
     log_format: LogFormat = arguments.log_format
     set_up("supervisor", settings.log_level, log_format)
     for unused in without_template(settings):
@@ -72,7 +78,14 @@ def main(argv: list[str], program: Program = python_module) -> int:
     raise_limit()
     run_dir = arguments.run_dir or default_run_dir(os.environ, os.geteuid())
     try:
-        return serve(settings, run_dir, config_path=path, program=program, log_format=log_format)
+        return serve(
+            settings,
+            run_dir,
+            config_path=path,
+            program=program,
+            log_format=log_format,
+            upgrade_deadline_s=arguments.upgrade,
+        )
     except RunDirError as error:
         print(f"tfarm: {error}", file=sys.stderr)
         return ExitCode.FAILED

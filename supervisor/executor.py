@@ -1,6 +1,7 @@
 """Carries out the farm's actions, and wakes the farm at its deadlines (IO: asyncio)."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -55,6 +56,20 @@ class Executor:
         self._farm.devices.measure(worker, used_bytes)
         if self._farm.state.has_freed:
             self.execute(self._farm.tick(self._loop.time()))
+
+    def on_gpu_lost(self, uuid: str, reason: str) -> None:
+        """A GPU is lost; called from the watch's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._fail_gpu, uuid, reason)
+
+    def _fail_gpu(self, uuid: str, reason: str) -> None:
+        """Fail a GPU's workers, which may not see it: what is on the bus no more cannot fail."""
+        log.error("GPU lost uuid=%s reason=%s", uuid, reason)
+        workers = [worker for worker in self._farm.state.fleet.devices if worker.device == uuid]
+        for worker in workers:  # all, before the first one's streams look for room
+            self._farm.devices.lost(worker, reason, for_sure=True)
+        for worker in workers:
+            self._children.fail_and_restart(worker, reason)
 
     def close(self) -> None:
         """Wake the farm no more."""

@@ -8,7 +8,6 @@ supervisor adopts them.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -51,12 +50,13 @@ from supervisor.processes.hellos import HelloMeaning, meaning_of_hello
 from supervisor.processes.launch import Program, python_module
 from supervisor.processes.launcher import Launcher, expected_pipeline
 from supervisor.processes.lifecycle import ChildState
-from supervisor.processes.process import is_alive, kill_stranger
+from supervisor.processes.process import is_alive, kill_stranger, reap
 from supervisor.processes.rights import known_to, own_endpoint
 from supervisor.processes.run_dir import RunDirLock
 from supervisor.processes.run_dir_keeper import RunDirKeeper
 from supervisor.processes.systemd import Systemd
 from supervisor.processes.watchdog import Watchdog
+from supervisor.upgrade import Upgrade
 
 log = logging.getLogger("tfarm.supervisor.run")
 
@@ -77,8 +77,12 @@ class Supervisor:
         program: Program = python_module,
         announce: Callable[[str], object] = print,
         log_format: LogFormat = LogFormat.AUTO,
+        upgrade_deadline_s: float | None = None,
     ) -> None:
-        """`run_dir` is prepared by the caller (`serve`)."""
+        """`run_dir` is prepared by the caller (`serve`).
+
+        `upgrade_deadline_s`: replace the children that run (`supervisor/upgrade.py`).
+        """
         self.settings = settings
         self.config_path = config_path
         self._run_dir = run_dir
@@ -112,6 +116,8 @@ class Supervisor:
         self._keeper = RunDirKeeper(run_dir, lock, *parts)
         self._executor = Executor(self.farm, self._control, self.children, self._launcher)
         measure = self._executor.measure
+        acting = self._launcher, self._executor, self._start, self._report_topology
+        self.upgrade = Upgrade(self.farm, self.children, self._control, *acting, upgrade_deadline_s)
         idle = self.farm.state.is_idle, lambda: bool(self.farm.state.streams)
         self._watchdog = Watchdog(self.children, lambda: self.settings.worker, measure, *idle)
         operator = BanFile(run_dir), self._control.asked_by
@@ -139,12 +145,14 @@ class Supervisor:
                 )
                 await self._begin()
                 late = self._loop.call_later(ANNOUNCE_TIMEOUT_S, self._announce_farm)
-                gpus = self.report.gpu_watch = watch_gpus(self._launcher.gpus, self._on_gpu_lost)
+                on_lost = self._executor.on_gpu_lost
+                gpus = self.report.gpu_watch = watch_gpus(self._launcher.gpus, on_lost)
                 await self._stop.wait()
                 late.cancel()
                 if gpus is not None:
                     gpus.stop()
                 self._is_stopping = True
+                self.upgrade.close()
                 self._executor.close()
                 self._systemd.stopping()
                 await self.children.stop_all()
@@ -165,7 +173,8 @@ class Supervisor:
 
     async def _begin(self) -> None:
         """Adopt the children that run, and start the others."""
-        for child in self._launcher.children:
+        before = {r.child for r in run_directory.read_children(self._run_dir) if not r.child.role}
+        for child in {*self._launcher.children, *before}:
             self._expect(child)
         self.farm.adopt()
         await adopt_children(self._run_dir, self._control, self.children)
@@ -176,8 +185,10 @@ class Supervisor:
         except OSError as error:
             self._fail(error.strerror or str(error))
         else:
-            for child in self._launcher.children:
-                self.children.start(self._launcher.spec(child))
+            running = self.children.current()
+            for child in self._launcher.adopted(running, self.children.by_id, before):
+                self._start(child)
+        self.farm.devices.forget_unused(self.children.by_id)
         self._start_further()
         self._executor.execute(self.farm.settle(self._loop.time()))
         self._handle_early()
@@ -218,7 +229,7 @@ class Supervisor:
         """Start what a hello or a reload asks for beside the children of the start."""
         if self._is_adopting or self._is_stopping or self._failure:
             return
-        for child in self._launcher.further(self.children.by_id):
+        for child in self._launcher.further(self.children.current(), self.children.by_id):
             log.info("starting a further child child=%s", child)
             self._start(child)
 
@@ -250,14 +261,15 @@ class Supervisor:
             self._expect(hello.child)
             spec = self._launcher.spec(hello.child)
             self.children.adopt(spec, hello.pid, hello.start_ticks, hello.boot_id)
+            if hello.is_retiring:
+                self.children.retire(hello.child)
         if hello.listen and KINDS[hello.child.kind].listens:
             self._launcher.keep_port(hello.child, hello.listen[0])
         # Before its welcome a child sends hellos alone: each is as good as a heartbeat.
         self._watchdog.on_message(hello.child)
         self.children.on_hello(hello, self._control.address(hello.child))
         self._executor.execute(self.farm.child_up(hello, self._loop.time()))
-        if not self._is_adopting:
-            self._control.broadcast_by_kind(_topology(self.farm.hellos))
+        self._report_topology()
         self._start_further()
         if set(self._launcher.children) <= set(self.farm.hellos):
             self._announce_farm()
@@ -295,20 +307,6 @@ class Supervisor:
         for entry in early:  # one each: what is wrong with one must not end this process
             self._loop.call_soon(self._on_message, *entry)
 
-    def _on_gpu_lost(self, uuid: str, reason: str) -> None:
-        """Called from the watch's thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._fail_gpu, uuid, reason)
-
-    def _fail_gpu(self, uuid: str, reason: str) -> None:
-        """Fail a GPU's workers, which may not see it: what is on the bus no more cannot fail."""
-        log.error("GPU lost uuid=%s reason=%s", uuid, reason)
-        workers = [worker for worker in self.farm.state.fleet.devices if worker.device == uuid]
-        for worker in workers:  # all, before the first one's streams look for room
-            self.farm.devices.lost(worker, reason, for_sure=True)
-        for worker in workers:
-            self.children.fail_and_restart(worker, reason)
-
     def _on_up(self, child: ChildId) -> None:
         self._ever_ready.add(child)
         self._watchdog.add(child)
@@ -322,6 +320,9 @@ class Supervisor:
         thread = self.children.crashed_thread(child) if crashed else 0
         down = self.farm.child_down(child, reason, now, crashed=crashed, thread=thread)
         self._executor.execute(down)
+        self._report_topology()
+
+    def _report_topology(self) -> None:
         if not self._is_adopting:
             self._control.broadcast_by_kind(_topology(self.farm.hellos))
 
@@ -343,6 +344,7 @@ class Supervisor:
         self._announce(self.report.banner())
         self.report.warn()
         self._systemd.ready()
+        self.upgrade.begin()
 
     def reload(self) -> tuple[bool, str]:
         """Read the configuration again; what became of it, in words."""
@@ -354,8 +356,6 @@ class Supervisor:
         self.settings = self._launcher.settings = result.settings
         logging.getLogger("tfarm").setLevel(self.settings.log_level)
         self._control.configure(self.settings)
-        for child in result.new_workers:
-            self._start(child)
         self._start_further()
         self._executor.execute(self.farm.configure(self.settings, self._loop.time()))
         log.info("configuration reloaded file=%s changes=%s", self.config_path, result.words)
@@ -380,6 +380,7 @@ def serve(
     config_path: Path | None = None,
     program: Program = python_module,
     log_format: LogFormat = LogFormat.AUTO,
+    upgrade_deadline_s: float | None = None,
 ) -> int:
     """Run a farm in a run directory until it is told to stop; the exit code.
 
@@ -405,11 +406,14 @@ def serve(
             program=program,
             announce=announce,
             log_format=log_format,
+            upgrade_deadline_s=upgrade_deadline_s,
         )
         code = await supervisor.run()
         supervisor.farm.state.summaries.write_all("the farm ended")
         return code
 
+    if upgrade_deadline_s is not None:
+        reap()
     try:
         return asyncio.run(main())
     finally:

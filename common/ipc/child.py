@@ -24,6 +24,7 @@ import importlib
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -43,16 +44,20 @@ from common.ipc.control_messages import (
     Topology,
     Welcome,
 )
-from common.ipc.endpoint import endpoint
+from common.ipc.endpoint import UNIX, endpoint, socket_path
 from common.ipc.identity import ChildId
 from common.ipc.kinds import ChildKind
+from common.ipc.listener_transfer import ListenerShare
 from common.ipc.media_listener import MediaListener, OnFrames
+from common.ipc.retirement import Retirement
 from common.ipc.socket_peers import SocketPeers
 from common.ipc.status_messages import OFF, WHOLE, ChildFloods
+from common.ipc.succession_messages import Retire, Successor
 from common.process import crash_report, sandbox, time_slice
 from common.process.descriptors import raise_limit
 from common.process.log_lines import LogFormat
 from common.process.log_output import set_up
+from common.version import VERSION
 
 log = logging.getLogger("tfarm.common.ipc.child")
 
@@ -111,6 +116,9 @@ class ChildProcess:
         self._spawned: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None  # of a spawned task
         self._listeners: list[MediaListener] = []
+        self._share: ListenerShare | None = None
+        self._retirement: Retirement | None = None
+        self._retiring: asyncio.Task[None] | None = None
         self._link = ControlLink(
             self.bus,
             run_dir,
@@ -134,6 +142,7 @@ class ChildProcess:
         try:
             await self._serve(self._service)
         finally:
+            self._close_share()
             self._service.close()
             self.bus.close()
         return self.exit_code
@@ -200,11 +209,35 @@ class ChildProcess:
         self._listeners.append(listener)
         return listener
 
+    def share_listeners(self, listeners: Sequence[socket.socket]) -> str:
+        """Give these listening sockets to a successor when there is one; its address for that.
+
+        Raises:
+            OSError: it cannot be bound.
+            ValueError: the run directory's path is too long.
+        """
+        address = self.address("listeners", UNIX)
+        self._share = ListenerShare(self.child, socket_path(address), listeners)
+        return address
+
+    def retires(self, retire: Callable[[], None], is_empty: Callable[[], bool]) -> None:
+        """Have this process retire when it is told to.
+
+        `retire` takes nobody new from then on; it ends once `is_empty` stays true.
+        """
+        self._retirement = Retirement(retire, is_empty, self.stop)
+
+    @property
+    def is_retiring(self) -> bool:
+        """Tell if it takes nobody new, and ends when nobody is left."""
+        return self._retirement is not None and self._retirement.has_begun
+
     def new_hello(self, endpoint: Endpoint, **state: Any) -> Hello:
         """A hello with this process in it."""
         pid = os.getpid()
-        ticks, closed = start_ticks(pid), self.sandbox
-        return Hello(self.child, self.boot_id, pid, ticks, endpoint, sandbox=closed, **state)
+        who = self.child, self.boot_id, pid, start_ticks(pid), endpoint
+        state |= {"sandbox": self.sandbox, "version": VERSION, "is_retiring": self.is_retiring}
+        return Hello(*who, **state)
 
     def new_heartbeat(self, **state: Any) -> Heartbeat:
         """A heartbeat with this process in it."""
@@ -218,6 +251,9 @@ class ChildProcess:
 
     def heartbeat(self) -> Heartbeat:
         assert self._service is not None
+        if self._share is not None:
+            with contextlib.suppress(OSError):  # the run directory is not there yet
+                self._share.listen_again()
         return self._service.heartbeat()
 
     def on_message(self, message: Any, payloads: Sequence[bytes] = ()) -> None:
@@ -234,6 +270,11 @@ class ChildProcess:
                 self._configure(service, settings)
             case Topology(endpoints):
                 self._follow(service, endpoints)
+            case Successor(pid):
+                if self._share is not None:
+                    self._share.allow(pid)
+            case Retire(deadline_s):
+                self._retire(deadline_s)
             case _:
                 service.on_message(message, payloads)
 
@@ -245,6 +286,16 @@ class ChildProcess:
         self.send(ChildFloods(child, what))  # of one in a sandbox itself that counts for nothing
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _retire(self, deadline_s: float) -> None:
+        if self._retirement is not None and not self._retirement.has_begun:
+            self._close_share()
+            self._retiring = self.spawn(self._retirement.run(deadline_s))
+
+    def _close_share(self) -> None:
+        if self._share is not None:
+            self._share.close()
+            self._share = None
 
     async def _wait_for_stop(self) -> None:
         await self._stopped.wait()
@@ -275,6 +326,8 @@ class ChildProcess:
                     await task  # it has failed, or seen that nobody supervises any more
             if self._failure is not None:
                 raise self._failure
+            if self._retiring is not None:
+                self._retiring.cancel()
             await service.end()
             if self._spawned:
                 await asyncio.wait(self._spawned, timeout=SPAWNED_S)

@@ -2,8 +2,7 @@
 
 Children hold a DEALER to the supervisor's ROUTER. `Hello` carries a child's whole state, so that
 a new supervisor rebuilds its state from hellos; it is answered by `Welcome`. `Heartbeat`s
-follow. Times named `_s` are the host's CLOCK_MONOTONIC; `_unix` is wall-clock time for
-people.
+follow. Times named `_s` are the host's CLOCK_MONOTONIC; `_unix` is wall-clock, for people.
 """
 
 from dataclasses import dataclass, field
@@ -52,6 +51,8 @@ class Endpoint:
     pictures: str = ""  # an encoder process's Unix socket for scaled pictures' places
     pools: str = ""  # … and for the memory that they lie in
     viewers: str = ""  # an egress's Unix socket for viewers by HTTP
+    listeners: str = ""  # an ingest's or tls child's Unix socket for its successor
+    is_retiring: bool = False  # it serves whom it has, and takes nobody new
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Hello:
     transcodes: tuple[TranscodeStatus, ...] = ()  # worker
     served: tuple[ServedStatus, ...] = ()  # egress
     sandbox: str = ""  # of a kind that has one: WHOLE, OFF, or what is not closed, in words
+    version: str = ""  # of tfarm, as the child was started; "": from one that does not say
+    is_retiring: bool = False  # it was told `Retire`
 
 
 @message("heartbeat")
@@ -119,9 +122,8 @@ class Fatal:
 class PublishRequest:
     """Ingest asks for a reservation before Publish.Start. Answered by `Placement` or `Refused`.
 
-    `RequestQueued` may come before the answer.
-    `is_at_limit`: by what ingest knows of the others, its address publishes as much as it may.
-    It may be this very stream that is counted there; the supervisor knows.
+    `RequestQueued` may come before the answer. `is_at_limit`: by what ingest knows of the others,
+    its address publishes as much as it may. It may be this very stream that is counted there.
     """
 
     request_id: int

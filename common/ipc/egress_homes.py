@@ -2,14 +2,15 @@
 
 Only egresses are homes: a home keeps the stream's last GOP and takes its players first. It is found
 by everyone alike from the stream's name and the egresses that run, so that it needs nobody to
-report it. Who else wants the stream, or some renditions of it, the supervisor reports
-(`EgressRoutes`): egresses with players of it, and children of any other kind.
+report it. One that retires is no home any more: its players stay, new ones go to another. Who else
+wants the stream, or some renditions of it, the supervisor reports (`EgressRoutes`): egresses with
+players of it, and children of any other kind.
 """
 
 import zlib
 from collections.abc import Iterable, Mapping
 
-from common.ipc.control_messages import EgressRoutes
+from common.ipc.control_messages import EgressRoutes, Endpoint
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.media_messages import SHARED
 
@@ -31,6 +32,11 @@ class Routes:
     def __init__(self) -> None:
         self._extra: Mapping[StreamId, tuple[ChildId, ...]] = {}
         self._subscribers: dict[StreamId, dict[ChildId, tuple[str, ...]]] = {}
+        self._retiring: frozenset[ChildId] = frozenset()
+
+    def follow(self, endpoints: Iterable[Endpoint]) -> None:
+        """Note which children retire."""
+        self._retiring = frozenset(end.child for end in endpoints if end.is_retiring)
 
     def update(self, message: EgressRoutes) -> None:
         self._extra = dict(message.extra)
@@ -50,7 +56,7 @@ class Routes:
         for child, names in self._subscribers.get(stream_id, {}).items():
             if child in children and (rendition == SHARED or not names or rendition in names):
                 wanted.add(child)
-        first = home(stream_id, children)
+        first = home(stream_id, children - self._retiring)
         if first is not None:
             wanted.add(first)
         return wanted

@@ -91,7 +91,7 @@ class FarmSocket:
         log.warning("listening again path=%s reason=the socket was removed", self._path)
 
     def close(self) -> None:
-        """Stop listening and remove the socket's file."""
+        """Stop listening and remove the socket's file, where this process may."""
         if self._listener.fileno() < 0:
             return
         self._loop.remove_reader(self._listener.fileno())

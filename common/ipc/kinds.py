@@ -6,11 +6,24 @@ entry in `KINDS`. The supervisor launches, watches and shows it by that entry.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Final
 
 from common.config.settings import Listen, Settings
 
 HEARTBEAT_S: Final = 1.0
+
+
+class Replacing(Enum):
+    """How a process gives way to one of the next version (`supervisor/processes/succession.py`).
+
+    In all but the first its successor is up before it does.
+    """
+
+    RESTART = auto()  # it ends, and is started again
+    END = auto()  # it ends
+    MOVE = auto()  # its streams go to others of its kind, then it ends
+    RETIRE = auto()  # it serves whom it has until they leave, and takes nobody new
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,7 @@ class ChildKind:
     has_standby: bool = False
     # That others connect to: names of `common.ipc.socket_peers.SENDERS`, fields of its `Endpoint`.
     sockets: tuple[str, ...] = ()
+    replacing: Replacing = Replacing.RESTART
 
 
 # What an operator may do by HTTP; who does it is checked in the child (`api/access.py`).
@@ -75,6 +89,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             is_sandboxed=True,
             max_descriptors=512,
             sockets=("tags",),
+            replacing=Replacing.END,
         ),
         ChildKind(
             "ingest",
@@ -87,7 +102,8 @@ KINDS: Final[dict[str, ChildKind]] = {
             listens="rtmp",
             admits=True,
             has_standby=True,
-            sockets=("decrypted",),
+            sockets=("decrypted", "listeners"),
+            replacing=Replacing.RETIRE,
         ),
         ChildKind(
             "worker",
@@ -102,6 +118,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             max_descriptors=2048,  # a driver opens some for each session
             has_standby=True,
             sockets=("media",),
+            replacing=Replacing.MOVE,
         ),
         ChildKind(
             "encoder",
@@ -116,6 +133,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             is_sandboxed=True,
             max_descriptors=2048,
             sockets=("pictures", "pools"),
+            replacing=Replacing.END,
         ),
         ChildKind(
             "egress",
@@ -128,6 +146,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             admits=True,
             has_standby=True,
             sockets=("tags", "handover", "viewers"),
+            replacing=Replacing.RETIRE,
         ),
         ChildKind(
             "hooks",
@@ -137,6 +156,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             death_costs="who asks a hook meanwhile gets what `on_error` says; no stream notices",
             count=lambda settings: int(any(t.hooks.url for t in settings.templates)),
             calls_hooks=True,
+            replacing=Replacing.END,
         ),
         ChildKind(
             "tls",
@@ -148,6 +168,8 @@ KINDS: Final[dict[str, ChildKind]] = {
             is_vital=True,
             listens="rtmps",
             is_sandboxed=True,
+            sockets=("listeners",),
+            replacing=Replacing.RETIRE,
         ),
     )
 }

@@ -22,7 +22,10 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "handover": frozenset({"ingest"}),
     "viewers": frozenset({"api"}),
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.listens == "rtmps"),
+    "listeners": frozenset(kind.name for kind in KINDS.values() if "listeners" in kind.sockets),
 }
+# Of these the topology tells nothing: the supervisor names one process that may connect.
+BY_ORDER: Final = frozenset({"listeners"})
 
 
 class PeerState(Enum):

@@ -19,14 +19,18 @@ def wait_for_order(modules: Iterable[str]) -> None:
     """Return when this process is to begin, its command line in `sys.argv`.
 
     At once where it was started as a child; else `modules` are imported first. A child calls it
-    before it looks at its command line.
+    before it looks at its command line. Where one cannot be imported, perhaps since another version
+    is being installed just now, the process ends: a child that is started will say why.
     """
     if sys.argv[1:] != [OPTION]:
         return
     # numpy would start a thread for each core at its import, and sandboxes want one thread
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    for module in modules:
-        importlib.import_module(module)
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    except Exception:
+        os._exit(1)
     with open(0, "rb", buffering=0, closefd=False) as stdin:
         line = stdin.readline()
     if not line.endswith(b"\n"):

@@ -39,6 +39,9 @@ class HttpOutput:
     def end_viewer(self, number: int, reason: str) -> None:
         self._viewers.end_viewer(number, reason)
 
+    def serves(self) -> bool:
+        return bool(len(self._viewers))
+
     def configure(self, settings: Settings) -> None:
         self._viewers.configure(settings)
 

@@ -37,6 +37,9 @@ class RtmpOutput:
     def end_viewer(self, number: int, reason: str) -> None:
         self._players.end_viewer(number, reason)
 
+    def serves(self) -> bool:
+        return bool(len(self._players))
+
     def configure(self, settings: Settings) -> None:
         self._players.configure(settings)
 

@@ -80,6 +80,7 @@ class Links:
 
     def follow(self, endpoints: Sequence[Endpoint]) -> None:
         """Connect to who is new, close who is gone."""
+        self._routes.follow(endpoints)
         workers = {e.child: e for e in endpoints if e.media}
         self._workers = _follow(
             self._workers,

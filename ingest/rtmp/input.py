@@ -22,14 +22,8 @@ class RtmpInput:
     """An `Input`. Publishers and players come to one port, and are told apart by what they ask."""
 
     def __init__(self, context: InputContext) -> None:
-        listeners: list[socket.socket] = []
-        try:
-            for host, port in context.addresses:
-                listeners += bind(host, port, is_shared=context.is_shared)
-        except OSError:
-            for listener in listeners:
-                listener.close()
-            raise
+        listeners = list(context.inherited) or _bind(context)
+        self.listeners: Sequence[socket.socket] = tuple(listeners)
         self.listen: Sequence[str] = tuple(
             join_address(*sock.getsockname()[:2]) for sock in listeners
         )
@@ -74,13 +68,17 @@ class RtmpInput:
         self._server.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        self._players.follow(handovers_of(endpoints))
+        retiring = {end.child for end in endpoints if end.is_retiring}
+        self._players.follow(handovers_of(endpoints), retiring)
         self._decrypted.follow(endpoints)
 
     def check(self) -> None:
         self._server.look_again()
         with contextlib.suppress(OSError):  # the run directory is not there yet
             self._decrypted.listen_again()
+
+    def retire(self) -> None:
+        self._server.retire()
 
     def stop(self, reason: str) -> None:
         self._decrypted.close()
@@ -93,3 +91,15 @@ class RtmpInput:
     def close(self) -> None:
         self._decrypted.close()
         self._server.close()
+
+
+def _bind(context: InputContext) -> list[socket.socket]:
+    listeners: list[socket.socket] = []
+    try:
+        for host, port in context.addresses:
+            listeners += bind(host, port, is_shared=context.is_shared)
+    except OSError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners

@@ -70,6 +70,7 @@ class Server:
         self._recorder = recorder
         self._connections: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
+        self._is_stopping = False
         self._emptied: asyncio.Future[None] = self._loop.create_future()  # after `stop`
         self._log_refusals = PeerLines()
         self._log_ends = PeerLines()
@@ -97,8 +98,13 @@ class Server:
         """Accept connections."""
         self._acceptor.start()
 
+    def retire(self) -> None:
+        """Accept no more; what is open, and what the `tls` child still brings, is served."""
+        self._acceptor.close()
+
     def stop(self, reason: str) -> None:
         """Accept no more, and close what is open; publishers being answered take a moment."""
+        self._is_stopping = True
         self._acceptor.close()
         self._headers.close()
         for connection in list(self._connections):
@@ -181,7 +187,7 @@ class Server:
 
     def closed(self, connection: Connection, reason: str, is_fault: bool) -> None:
         self._connections.discard(connection)
-        if not self._connections and not self._acceptor.is_open and not self._emptied.done():
+        if not self._connections and self._is_stopping and not self._emptied.done():
             self._emptied.set_result(None)
         self._admission.release(connection.host)
         now = self.now()

@@ -7,7 +7,7 @@ some seconds and so many of them; an attempt ends at once when its egress is gon
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Set
 from typing import Any
 
 from common.access.refusal import Refusal, RefusalReason
@@ -41,6 +41,7 @@ class Players:
         self.refused = 0
         self._spawn = spawn
         self._handovers: Handovers = ()
+        self._retiring: Set[ChildId] = frozenset()
         self._changed = _future()  # done, and replaced, with each topology
         self._log_refusals = RateLimit()
         self._waiting: dict[Connection, PlayRequested] = {}
@@ -49,9 +50,10 @@ class Players:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def follow(self, handovers: Handovers) -> None:
-        """The egresses that run now."""
+    def follow(self, handovers: Handovers, retiring: Set[ChildId] = frozenset()) -> None:
+        """The egresses that run now; those that retire take no new players."""
         self._handovers = handovers
+        self._retiring = retiring
         self._changed.set_result(None)
         self._changed = _future()
 
@@ -96,7 +98,10 @@ class Players:
                 topology = self._changed
                 reason, until = "no egress is running; try again", deadline
                 declined.clear()
-            egress = choose([e for e in self._handovers if e not in declined], request)
+            egress = choose(
+                [e for e in self._handovers if e not in declined and e[0] not in self._retiring],
+                request,
+            )
             if egress is None:
                 if await self._topology_changes(until):
                     continue

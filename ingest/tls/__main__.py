@@ -16,6 +16,7 @@ from common.ipc.child import (  # noqa: E402
 )
 from common.ipc.child_arguments import listen_address  # noqa: E402
 from common.ipc.kinds import KINDS  # noqa: E402
+from common.ipc.listener_transfer import add_listeners, inherited  # noqa: E402
 from common.process.sandbox import SandboxPaths  # noqa: E402
 
 KIND = KINDS["tls"]
@@ -44,6 +45,7 @@ def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
         metavar="NAME=FILE",
         help="for clients that ask for this name: a PEM file with certificate and key",
     )
+    add_listeners(parser)
     return parser.parse_args()
 
 
@@ -69,7 +71,7 @@ def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
     from ingest.tls.run import TlsFront
 
     certificates = Certificates(arguments.certificate, arguments.key, dict(arguments.named))
-    return TlsFront(process, arguments.listen, certificates)
+    return TlsFront(process, arguments.listen, certificates, inherited(arguments))
 
 
 if __name__ == "__main__":

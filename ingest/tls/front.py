@@ -107,6 +107,15 @@ class Front:
         for forwarding in tuple(self._forwardings):
             forwarding.look_again()
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell if nobody is connected."""
+        return not self._forwardings and not self._handshakes
+
+    def retire(self) -> None:
+        """Accept no more, and serve who is connected."""
+        self._acceptor.close()
+
     async def stop(self) -> None:
         """Accept no more; who is still told something gets a moment, then all are closed."""
         self._is_ending = True

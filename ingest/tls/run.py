@@ -6,6 +6,7 @@ of its certificate, and makes Unix sockets alone.
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
@@ -28,19 +29,30 @@ class TlsFront:
     """A `ChildService`."""
 
     def __init__(
-        self, process: ChildProcess, listen: tuple[str, int], certificates: Certificates
+        self,
+        process: ChildProcess,
+        listen: tuple[str, int],
+        certificates: Certificates,
+        inherited: Sequence[socket.socket] = (),
     ) -> None:
-        """Bind the listener. Raises OSError: somebody else listens there, or nobody can."""
+        """Bind the listener, or use that of a process before.
+
+        Raises:
+            OSError: somebody else listens there, or nobody can.
+        """
         self._process = process
         self._is_welcome = False
         self._certificates = certificates
-        listeners = bind(*listen)
+        listeners = list(inherited) or bind(*listen)
+        self._share = process.share_listeners(listeners)
         self._listen = tuple(join_address(*sock.getsockname()[:2]) for sock in listeners)
         self._front = Front(listeners, Settings(), lambda: self._certificates.context, _room())
+        process.retires(self._front.retire, lambda: self._front.is_empty)
 
     def hello(self) -> Hello:
         return self._process.new_hello(
-            Endpoint(self._process.child, self._process.boot_id), listen=self._listen
+            Endpoint(self._process.child, self._process.boot_id, listeners=self._share),
+            listen=self._listen,
         )
 
     def heartbeat(self) -> Heartbeat:
@@ -55,7 +67,8 @@ class TlsFront:
             self._certificates.load()
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        self._front.follow([end.decrypted for end in endpoints if end.decrypted])
+        taking = [end.decrypted for end in endpoints if end.decrypted and not end.is_retiring]
+        self._front.follow(taking)
 
     def on_welcome(self) -> None:
         if not self._is_welcome:

@@ -59,6 +59,14 @@ class Reported(Protocol):
     def figures(self) -> FarmFigures: ...
 
 
+class Upgradable(Protocol):
+    """What may be asked of an upgrade (`supervisor.upgrade`)."""
+
+    def request(self, executable: str, deadline_s: float) -> tuple[bool, str]: ...
+
+    def document(self) -> dict[str, Any]: ...
+
+
 class RunningFarm(Protocol):
     """The supervisor, as commands see it."""
 
@@ -67,6 +75,9 @@ class RunningFarm(Protocol):
 
     @property
     def report(self) -> Reported: ...
+
+    @property
+    def upgrade(self) -> Upgradable: ...
 
     def stop(self) -> None: ...
 

@@ -12,11 +12,13 @@ from common.ipc.figures import FarmFigures
 from common.ipc.identity import ChildId
 from common.ipc.kinds import KINDS
 from common.version import VERSION
+from common.words import counted
 from supervisor.commands.banner import address_text, banner
 from supervisor.commands.figures import figures
 from supervisor.commands.invocation import tfarm_command
 from supervisor.commands.status_document import ChildFacts, FarmFacts, Json, snapshot
 from supervisor.farm.farm import Farm
+from supervisor.farm.retiring import RETIRING, left
 from supervisor.hardware.gpu_watch import GpuWatch
 from supervisor.processes.children import Child, Children
 from supervisor.processes.launcher import Launcher
@@ -118,16 +120,22 @@ class FarmReport:
         return {protocol: list(addresses) for protocol, addresses in found.items()}
 
     def _child_facts(self, child: Child, memory: Mapping[int, int]) -> ChildFacts:
-        pid = child.process.pid if child.process else 0
+        pid, name = child.process.pid if child.process else 0, child.spec.child
+        hello = self._farm.hellos.get(name)
+        state, reason = child.machine.state.value, child.machine.reason
+        if hello is not None and hello.is_retiring:
+            state = RETIRING
+            reason = counted(left(self._farm.state, name), "connection", "is left")
         return ChildFacts(
-            child.spec.child,
-            child.machine.state.value,
+            name,
+            state,
             pid,
             child.machine.restarts,
-            child.machine.reason,
+            reason,
             child.machine.since(),
             memory.get(pid, 0),
             self._cpu.percent.get(pid, 0.0),
+            hello.version if hello else "",
         )
 
     def _own_facts(self, memory: Mapping[int, int]) -> ChildFacts:
@@ -141,4 +149,5 @@ class FarmReport:
             self._started_s,
             memory[pid],
             self._cpu.percent.get(pid, 0.0),
+            VERSION,
         )

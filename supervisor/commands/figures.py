@@ -33,6 +33,7 @@ from supervisor.commands.status_document import (
 from supervisor.farm.audio_levels import levels
 from supervisor.farm.farm import Farm
 from supervisor.farm.readiness import why_no_room
+from supervisor.farm.retiring import RETIRING
 from supervisor.farm.state import Child
 from supervisor.farm.stream import Stream
 
@@ -92,7 +93,7 @@ def _child(facts: ChildFacts, known: Child | None, names: set[str]) -> ChildFigu
         name=str(facts.name),
         kind=facts.name.kind,
         since=known.hello.boot_id if known is not None else "",
-        is_ready=facts.state == "ready",
+        is_ready=facts.state in ("ready", RETIRING),
         restarts=facts.restarts,
         memory_bytes=facts.memory_bytes,
         cpu_percent=round(facts.cpu_percent, 1),

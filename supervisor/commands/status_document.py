@@ -47,6 +47,7 @@ class ChildFacts:
     since_s: float
     memory_bytes: int
     cpu_percent: float
+    version: str = ""  # of tfarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,7 @@ def _child(child: ChildFacts, now_s: float) -> Json:
         "name": str(child.name),
         "kind": child.name.kind,
         "state": child.state,
+        "version": child.version,
         "pid": child.pid,
         "restarts": child.restarts,
         "reason": child.reason,

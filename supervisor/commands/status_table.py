@@ -48,6 +48,7 @@ _STATE_STYLES = {
     "stopping": "yellow",
     "source only": "yellow",
     "draining": "yellow",
+    "retiring": "yellow",
     "drained": "yellow",
     "overloaded": "red",
     "waiting": "red",

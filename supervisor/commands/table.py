@@ -19,6 +19,7 @@ from supervisor.commands import (
     supervisor,
     unban,
     undrain,
+    upgrade,
 )
 from supervisor.commands.demo import command as demo
 from supervisor.commands.replay import command as replay
@@ -33,6 +34,7 @@ COMMANDS = {
         demo,
         stop,
         reload,
+        upgrade,
         kick,
         ban,
         unban,

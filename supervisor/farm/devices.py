@@ -5,6 +5,7 @@ Keeps each `Worker` of the farm's state in step with its device in the fleet.
 
 import logging
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 from common.config.ladder import Pipeline
@@ -153,6 +154,12 @@ class Devices:
         """A worker is not wanted any more."""
         self._state.fleet = self._state.fleet.without_device(name)
         self._state.workers.pop(name, None)
+
+    def forget_unused(self, wanted: Collection[ChildId]) -> None:
+        """Remove the workers that are not wanted and have no stream."""
+        for name in [name for name in self._state.workers if name not in wanted]:
+            if not self._state.on_device(name):
+                self.remove(name)
 
     def drain(self, name: ChildId, *, is_drained: bool = True) -> None:
         """Let a device take nothing more, or again."""

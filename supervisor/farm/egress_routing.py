@@ -5,7 +5,7 @@ player requests one that it has not. A child of another kind wants what it asked
 after it asked last.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 from common.ipc.control_messages import EgressRoutes, StreamWanted, Subscription
 from common.ipc.egress_homes import home
@@ -50,30 +50,36 @@ class Routing:
             if status.waiting_players or any(r.players for r in status.renditions):
                 self.want(egress, status.stream_id, now)
 
-    def joined(
+    def homes_changed(
         self,
         streams: Iterable[StreamId],
         before: Iterable[ChildId],
-        egresses: Iterable[ChildId],
+        homes: Iterable[ChildId],
         now: float,
     ) -> None:
-        """There are other egresses than `before`: whose homes move, their old ones keep, too.
+        """There are other homes than `before`: whose homes move, their old ones keep, too.
 
         For a while: players may have come to them that are not reported yet.
         """
-        old, new = sorted(before), sorted(egresses)
+        old, new = sorted(before), sorted(homes)
         for stream_id in streams:
             was = home(stream_id, old)
-            if was is not None and was in new and was != home(stream_id, new):
+            if was is not None and was != home(stream_id, new):
                 self.want(was, stream_id, now)
 
     def remove(self, child: ChildId) -> None:
         """Forget what a child wanted that is gone."""
         self._until_s = {key: until for key, until in self._until_s.items() if key[0] != child}
 
-    def update(self, children: Iterable[ChildId], now: float) -> EgressRoutes | None:
-        """The routes to these children that run, if they are others than those reported last."""
+    def update(
+        self, children: Iterable[ChildId], now: float, retiring: Set[ChildId] = frozenset()
+    ) -> EgressRoutes | None:
+        """The routes to these children that run, if they are others than those reported last.
+
+        Those that retire are no stream's home.
+        """
         running = sorted(children)
+        homes = [child for child in running if child not in retiring]
         self._until_s = {key: until for key, until in self._until_s.items() if until > now}
         self._renditions = {
             key: names for key, names in self._renditions.items() if key in self._until_s
@@ -86,7 +92,7 @@ class Routing:
             names = self._renditions.get((child, stream_id))
             if names is not None:
                 subscriptions.append(Subscription(child, stream_id, names))
-            elif child != home(stream_id, running):
+            elif child != home(stream_id, homes):
                 extra.setdefault(stream_id, []).append(child)
         routes = EgressRoutes(
             tuple((key, tuple(sorted(extra[key]))) for key in sorted(extra)),

@@ -54,6 +54,7 @@ from supervisor.farm.ingests import Ingests
 from supervisor.farm.migration import Migration
 from supervisor.farm.recovery import Recovery
 from supervisor.farm.reports import take_over
+from supervisor.farm.retiring import homes
 from supervisor.farm.route_reports import RouteReports
 from supervisor.farm.session_audit import SessionAudit
 from supervisor.farm.source_formats import RefusedSources, SourceFormats
@@ -175,7 +176,7 @@ class Farm:
 
     def child_up(self, hello: Hello, now: float) -> list[Action]:
         """A child's hello: of a new one, an adopted one, or one that says it again."""
-        egresses = self.state.egresses  # before
+        before = homes(self.state)
         self.state.children[hello.child] = Child.of(hello, self.state.children.get(hello.child))
         match hello.child.kind:
             case "ingest":
@@ -185,7 +186,7 @@ class Farm:
                 self._worker_up(hello, now)
                 return [*self._routes.child_up(hello.child), *self.room_came(now)]
             case "egress":
-                self._egress_up(hello, egresses, now)
+                self._egress_up(hello, before, now)
                 routes = [*self._access_for(hello.child), *self._routes.update(now)]
                 return [*routes, *self.room_came(now)]
             case "encoder":
@@ -354,3 +355,7 @@ class Farm:
         """Whom a child that just came must not let in, and by what not any more."""
         bans = self.state.bans.all()
         return [*([Send(child, BanList(bans))] if bans else []), *self._url_uses.child_up(child)]
+
+    def retire(self, child: ChildId, now: float) -> list[Action]:
+        """A child takes nobody new from now on; who it has keeps what it gets."""
+        return self._routes.retire(child, now)

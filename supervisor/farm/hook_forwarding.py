@@ -72,7 +72,7 @@ class HookForwarding:
         return []
 
     def _hooks_child(self) -> ChildId | None:
-        return next((child for child in self._state.children if child.kind == HOOKS), None)
+        return next(reversed(self._state.of_kind(HOOKS)), None)  # a successor before who goes
 
 
 def _admits(child: ChildId) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from common.config.changes import changes, in_words, put_back
 from common.config.keys import Holds
 from common.config.settings import Settings
-from common.ipc.identity import ChildId, cpu_worker
 from supervisor.processes.worker_counts import encoder_processes, software_workers
 
 # Of what a larger number holds at once: how many a farm has with these settings on so many cores.
@@ -28,15 +27,10 @@ class Reloaded:
     settings: Settings
     words: str  # which keys have changed, and from when they hold
     kept: tuple[str, ...]  # the keys among them that hold only after a restart
-    new_workers: tuple[ChildId, ...]
 
 
 def reloaded(before: Settings, loaded: Settings, cores: int) -> Reloaded:
-    """`loaded`, but for what is decided at the start.
-
-    `new_workers` are those on the host's cores; encoder processes come of the settings as at the
-    start.
-    """
+    """`loaded`, but for what is decided at the start."""
     changed = changes(before, loaded)
     for index, change in enumerate(changed):
         if change.holds is Holds.MORE_NOW:
@@ -51,8 +45,4 @@ def reloaded(before: Settings, loaded: Settings, cores: int) -> Reloaded:
         settings,
         in_words(changed),
         tuple(change.path for change in waiting),
-        tuple(
-            cpu_worker(i)
-            for i in range(software_workers(before, cores), software_workers(loaded, cores))
-        ),
     )

@@ -15,6 +15,7 @@ from common.ipc.identity import ChildId, StreamId
 from common.ipc.status_messages import ServedStatus
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.egress_routing import Routing, restricted
+from supervisor.farm.retiring import homes, mark, retiring
 from supervisor.farm.state import SENDERS, FarmState
 
 NOTHING = EgressRoutes(())
@@ -32,9 +33,18 @@ class RouteReports:
     # ---- what children want -------------------------------------------------------------------
 
     def egress_up(self, hello: Hello, before: Set[ChildId], now: float) -> None:
-        """Note an egress that there was not `before`, and what it serves already."""
-        self._routing.joined(self._state.streams, before, self._state.egresses, now)
+        """Note an egress that was no home `before`, and what it serves already."""
+        self._routing.homes_changed(self._state.streams, before, homes(self._state), now)
         self._routing.on_served(hello.child, hello.served, now)
+
+    def retire(self, child: ChildId, now: float) -> list[Action]:
+        """A child takes nobody new from now on; tags go to its players as before."""
+        if child not in self._state.children:
+            return []
+        before = homes(self._state)
+        mark(self._state, child)
+        self._routing.homes_changed(self._state.streams, before, homes(self._state), now)
+        return self.update(now)
 
     def on_wanted(self, child: ChildId, wanted: StreamWanted, now: float) -> list[Action]:
         """Take a child's own word for what it wants."""
@@ -62,7 +72,7 @@ class RouteReports:
 
     def update(self, now: float) -> list[Action]:
         """Tell who sends tags when streams go to other children than before."""
-        self._routing.update(self._state.children, now)
+        self._routing.update(self._state.children, now, retiring(self._state))
         return self._report(self._state.children)
 
     def next_deadline(self) -> float:

@@ -36,6 +36,7 @@ from supervisor.processes.lifecycle import (
     HelloReceived,
     Kill,
     MessageReceived,
+    Retire,
     Spawn,
     SpawnFailed,
     Start,
@@ -148,6 +149,19 @@ class Children:
             child.is_removed = True
             self._handle(child, Stop())
 
+    def retire(self, name: ChildId) -> None:
+        """Forget a child when it has ended, as it will by itself."""
+        child = self.by_id.get(name)
+        if child is not None:
+            child.is_removed = True
+            self._handle(child, Retire())
+
+    def restart(self, name: ChildId) -> None:
+        """Have a child end in order, to be started again at once."""
+        child = self.by_id.get(name)
+        if child is not None:
+            self._signal(child, signal.SIGTERM)
+
     def reset(self) -> None:
         """Count no heartbeat as missed up to now: this process itself was starved."""
         for child in list(self.by_id.values()):
@@ -190,6 +204,10 @@ class Children:
         for child in list(self.by_id.values()):
             if child.process is not None:
                 child.process.forget()
+
+    def current(self) -> list[ChildId]:
+        """Return those that are to stay."""
+        return [name for name, child in self.by_id.items() if not child.is_removed]
 
     def pids(self) -> list[int]:
         return [child.process.pid for child in self.by_id.values() if child.process is not None]

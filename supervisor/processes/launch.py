@@ -68,8 +68,11 @@ def child_command(
     listen: Listen,
     share: int = 1,
     log_format: LogFormat = LogFormat.AUTO,
+    listeners: str = "",
 ) -> list[str]:
     """Make the command line; `listen` is where its kind listens, once the port is known.
+
+    `listeners`: the path where the process before it gives its listening sockets away.
 
     `share`: so many encoder processes, itself included, one shares the host's cores with.
     """
@@ -89,6 +92,8 @@ def child_command(
                 argv += ["--named", f"{name}={file}"]
         if kind.count is not None and kind.count(settings) > 1:
             argv.append("--share-port")
+        if listeners:
+            argv += ["--listeners", listeners]
     if kind.address is not None:
         argv += ["--listen", address_text(kind.address(settings))]
     if child.device or child.kind == "encoder":

@@ -1,7 +1,7 @@
 """Which children the farm has by now, and where it listens (IO: a port, once)."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from common.ipc.control_messages import Hello
 from common.ipc.identity import ChildId
 from common.ipc.kinds import KINDS
 from common.process.log_lines import LogFormat
+from supervisor.processes.child_numbers import group_of, missing, unused
 from supervisor.processes.launch import (
     LaunchSpec,
     Program,
@@ -51,6 +52,7 @@ class Launcher:
         self._cores = cores
         self._hellos = hellos
         self._log_format = log_format
+        self._inherits: dict[ChildId, str] = {}  # paths of listening sockets, of successors
 
     def spec(self, child: ChildId) -> LaunchSpec:
         """Say how to start a child, by the settings and the port at that time."""
@@ -66,28 +68,62 @@ class Launcher:
                 self.listen_tls if is_tls else self.listen,
                 share,
                 self._log_format,
+                self._inherits.get(child, ""),
             )
 
         standby = standby_program(child, self._program) if self._has_standbys else ()
         return LaunchSpec(child, command, child_environ(child), standby)
 
-    def further(self, running: Iterable[ChildId]) -> list[ChildId]:
+    def adopted(
+        self, running: Collection[ChildId], taken: Collection[ChildId], before: Collection[ChildId]
+    ) -> list[ChildId]:
+        """Take the children that run for those of the start; those that are to be started still.
+
+        `before`: all that an earlier supervisor had.
+        """
+        new = missing(self.children, running, taken, before)
+        self.children = [*running, *new]
+        return new
+
+    def further(
+        self, running: Collection[ChildId], taken: Collection[ChildId] = ()
+    ) -> list[ChildId]:
         """Add what a hello or a reload brought; those that are new.
 
-        They are the encoder processes that workers want, and the children of a kind that only the
-        settings of now ask for.
+        They are the encoder processes that workers want, and what only the settings of now ask for.
+        `taken` are the names in use, of those that retire too.
         """
-        known = set(running)
-        wanted = encoders(self.settings, self._cores, self._hellos())
-        wanted += [
-            ChildId(kind.name, index=index)
-            for kind in KINDS.values()
-            if kind.count is not None
-            for index in range(kind.count(self.settings))
-        ]
-        new = [child for child in wanted if child not in known]
+        new = missing(self._wanted(), running, taken)
         self.children += new
         return new
+
+    def successor(
+        self, old: ChildId, running: Collection[ChildId], taken: Collection[ChildId]
+    ) -> ChildId | None:
+        """Name the one that takes a child's place; None: there are more than are wanted."""
+        others = [child for child in running if child != old]
+        lacks = missing(self._wanted(), others, taken)
+        return unused(old, taken) if group_of(old) in map(group_of, lacks) else None
+
+    def _wanted(self) -> list[ChildId]:
+        """As many children as the settings and the workers ask for, by any numbers."""
+        start = child_ids(self.settings, self.gpus, self._cores)
+        return start + encoders(self.settings, self._cores, self._hellos())
+
+    def replace(self, old: ChildId, new: ChildId, listeners: str) -> None:
+        """Have `new` in the place of `old`, whose listening sockets are given away at that path."""
+        self.children = [new if child == old else child for child in self.children]
+        if listeners:
+            self._inherits[new] = listeners
+
+    def keep(self, old: ChildId, new: ChildId) -> None:
+        """Have `old` in its place again."""
+        self.children = [old if child == new else child for child in self.children]
+        self._inherits.pop(new, None)
+
+    def settle(self, new: ChildId) -> None:
+        """A successor listens by itself from now on, when it is started again."""
+        self._inherits.pop(new, None)
 
     def choose_port(self) -> None:
         """Find the port that several processes will share, unless one listens there already.

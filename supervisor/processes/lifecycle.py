@@ -90,6 +90,11 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Retire:
+    """It has a successor: it ends by itself, and is not started again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fail:
     """It runs but does not work: kill it and start it anew."""
 
@@ -101,7 +106,18 @@ class Tick:
     pass
 
 
-Event = Start | Adopt | SpawnFailed | HelloReceived | MessageReceived | Exited | Stop | Fail | Tick
+Event = (
+    Start
+    | Adopt
+    | SpawnFailed
+    | HelloReceived
+    | MessageReceived
+    | Exited
+    | Stop
+    | Retire
+    | Fail
+    | Tick
+)
 
 # ---- actions ----------------------------------------------------------------------------------
 
@@ -239,6 +255,9 @@ class ChildMachine:
                 self.wanted = False
                 self.reason = "told to stop"
                 return self._transition(_Trigger.STOP, now)
+            case Retire():
+                self.wanted = False
+                return []
             case Fail(reason):
                 return self._fail_and_restart(reason, now)
             case SpawnFailed(reason):

@@ -101,7 +101,7 @@ class Process:
                 self._finish(code)
                 return
         elif self._pidfd is not None or start_ticks(self.pid) != self.start_ticks:
-            self._finish(None)
+            self._finish(_status_of(self.pid))
             return
         if self._pidfd is None:
             self._poll = self._loop.call_later(POLL_S, self._look)
@@ -110,6 +110,25 @@ class Process:
         if not self._is_over:
             self.forget()
             self._on_exit(code)
+
+
+def _status_of(pid: int) -> int | None:
+    """Return the exit code of an adopted process that has ended.
+
+    It is known of one that this very process started, before it became another version by exec.
+    """
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except OSError:
+        return None
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def reap() -> None:
+    """Take the exit statuses of children that ended before this program began, by exec."""
+    with contextlib.suppress(OSError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def is_alive(pid: int, ticks: int) -> bool:

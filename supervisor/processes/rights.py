@@ -34,7 +34,7 @@ from common.ipc.endpoint import IPC, UNIX, socket_path
 from common.ipc.hook_messages import HookAnswer, HookNotice, HookQuestion
 from common.ipc.identity import BootId
 from common.ipc.kinds import KINDS
-from common.ipc.socket_peers import SENDERS
+from common.ipc.socket_peers import BY_ORDER, SENDERS
 from common.ipc.status_messages import ChildFloods
 
 NO_BOOT_ID: Final = BootId("")  # of one that nobody connects to: it would be in its sockets' names
@@ -86,7 +86,9 @@ def own_endpoint(hello: Hello, run_dir: Path) -> Endpoint:
         for name in KINDS[hello.child.kind].sockets
         if (address := _own_address(getattr(hello.endpoint, name), run_dir, hello, name))
     }
-    return Endpoint(hello.child, hello.boot_id, pid=hello.pid, **sockets)
+    return Endpoint(
+        hello.child, hello.boot_id, pid=hello.pid, **sockets, is_retiring=hello.is_retiring
+    )
 
 
 def _own_address(address: str, run_dir: Path, hello: Hello, name: str) -> str:
@@ -104,16 +106,24 @@ def known_to(kind: str, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
     Where it may connect, and which processes may connect to it. A kind that commands for an
     operator knows which there are.
     """
-    own, sees_all = KINDS[kind].sockets, bool(KINDS[kind].commands)
+    own, sees_all = set(KINDS[kind].sockets) - BY_ORDER, bool(KINDS[kind].commands)
     known = []
     for endpoint in endpoints:
         reached = {
             name: address
             for name, kinds in SENDERS.items()
-            if kind in kinds and (address := getattr(endpoint, name))
+            if kind in kinds and name not in BY_ORDER and (address := getattr(endpoint, name))
         }
         if reached:
-            known.append(Endpoint(endpoint.child, endpoint.boot_id, pid=endpoint.pid, **reached))
+            known.append(
+                Endpoint(
+                    endpoint.child,
+                    endpoint.boot_id,
+                    pid=endpoint.pid,
+                    **reached,
+                    is_retiring=endpoint.is_retiring,
+                )
+            )
         elif sees_all or any(endpoint.child.kind in SENDERS[name] for name in own):
             known.append(Endpoint(endpoint.child, NO_BOOT_ID, pid=endpoint.pid))
     return tuple(known)

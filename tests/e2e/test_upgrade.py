@@ -1,16 +1,21 @@
-"""From one installed version to the next, as docs/upgrade.md says, while streams run."""
+"""From one installed version to the next, as docs/upgrade.md says, while streams run.
 
-import os
+Nobody is disconnected; each player gets each picture once, by its number.
+"""
+
 import shutil
-import signal
+import socket
 import subprocess
+import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from common.version import VERSION
-from tests.e2e.test_recovery import TWO_WORKERS, assert_whole, pid_of, started
+from tests.e2e.test_recovery import TWO_WORKERS, assert_whole, started
+from tests.kit.certificates import make
 from tests.kit.clients import Player, Publisher
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
@@ -20,79 +25,156 @@ from tests.kit.waiting import until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]  # two wheels are built and installed
 
 NEXT = "99.0.0"
+CLIP = ClipSpec(seconds=16.0)
+RETIRE = ("egress:0", "ingest:0", "tls:0")
+API = '\n[api]\nlisten = "127.0.0.1:0"\n'
 
 
 def next_version(folder: Path) -> Path:
-    """A checkout of this code that calls itself a later version."""
+    """A checkout of this code that calls itself a later version, and says more in its messages."""
     ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "tests", "docs")
     shutil.copytree(ROOT, folder, ignore=ignored)
     for name in ("pyproject.toml", "common/version.py"):
-        text = (folder / name).read_text()
-        assert f'"{VERSION}"' in text
-        (folder / name).write_text(text.replace(f'"{VERSION}"', f'"{NEXT}"', 1))
+        replace_in(folder / name, f'"{VERSION}"', f'"{NEXT}"')
+    for what in ("serves", "was told"):  # `Endpoint` and `Hello`
+        last = f"    is_retiring: bool = False  # it {what}"
+        replace_in(
+            folder / "common/ipc/control_messages.py",
+            last,
+            f"    is_retiring: bool = False\n    later: str = 'so'  # it {what}",
+        )
     return folder
+
+
+def replace_in(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
 
 
 def children(farm: Farm) -> dict[str, int]:
     return {child["name"]: child["pid"] for child in farm.status()["children"]}
 
 
-def replace_supervisor(farm: Farm) -> None:
-    """As `systemctl kill --kill-whom=main --signal=KILL` does, and the unit's Restart."""
-    assert farm.process is not None
-    farm.process.kill()
-    farm.process.wait()
-    farm.start()
+def assert_every_number(player: Player, step: int) -> None:
+    """The pictures' numbers go up by `step`, over the clip's end too."""
+    numbers = [shown.number for shown in player.recording.shown]
+    assert None not in numbers
+    steps = {
+        (after - before) % CLIP.frames
+        for before, after in pairwise(numbers)
+        if before is not None and after is not None
+    }
+    assert steps == {step}, (numbers, steps)
 
 
-def replace_worker(farm: Farm, device: str) -> None:
-    name = f"worker:{device}"
-    before = pid_of(farm, name)
-    drained = farm.cli("drain", device, "--timeout", "20")
-    assert drained.returncode == 0, drained.stderr + drained.stdout
-    os.kill(before, signal.SIGTERM)
+class Knocking:
+    """Somebody connects all the time; each connection must be taken."""
 
-    def is_back() -> bool:
-        child = farm.child(name)
-        return bool(child["state"] == "ready" and child["pid"] not in (0, before))
+    def __init__(self, port: int) -> None:
+        self.count = 0
+        self.refused: list[str] = []
+        self._port = port
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
 
-    until(is_back, 20, f"{name} runs again", every=0.1)
-    undrained = farm.cli("undrain", device)
-    assert undrained.returncode == 0, undrained.stderr
+    def __enter__(self) -> "Knocking":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            self.count += 1
+            try:
+                with socket.create_connection(("127.0.0.1", self._port), 5) as sock:
+                    sock.settimeout(5)
+                    sock.sendall(b"\3" + bytes(1536))  # C0 and C1
+                    if not sock.recv(1):  # S0
+                        self.refused.append("closed")
+            except OSError as error:
+                self.refused.append(str(error))
 
 
-def test_supervisor_and_workers_are_replaced_by_the_next_version_and_no_picture_is_lost(
+def test_nobody_is_disconnected_by_an_upgrade_and_no_picture_is_lost(  # long: one farm for all
     clip: Callable[[ClipSpec], Path], tmp_path: Path
 ) -> None:
     environment = make_environment(tmp_path / "environment")
     install(environment, make_wheel(tmp_path / "now"))
     later = make_wheel(tmp_path / "later", next_version(tmp_path / "checkout"))
     tfarm = str(environment / "bin" / "tfarm")
-    with Farm(TWO_WORKERS, supervisor=(tfarm, "supervisor")) as farm:
-        path = clip(ClipSpec(seconds=16.0))
-        publisher = Publisher(farm.url("cam"), path, loop=True)
-        player = Player(farm.url("cam", "240p"))
-        with publisher, player:
-            farm.wait_stream("cam")
-            started([player])
-            before = children(farm)
-            assert farm.status()["version"] == VERSION
-            install(environment, later)
-            said = subprocess.run([tfarm, "--version"], capture_output=True, text=True, check=True)
-            assert said.stdout.strip() == f"tfarm {NEXT}"
-            replace_supervisor(farm)
-            assert farm.status()["version"] == NEXT
-            assert children(farm) == before  # adopted
-            for device in ("cpu:0", "cpu:1"):
-                replace_worker(farm, device)
-            after = children(farm)
-            assert not set(after.values()) & {
-                pid for name, pid in before.items() if name.startswith("worker")
-            }
-            assert {name: after[name] for name in ("ingest:0", "egress:0")} == {
-                name: before[name] for name in ("ingest:0", "egress:0")
-            }
-            assert publisher.is_running
-            assert player.is_running
-            player.stop()
-        assert_whole(player, 1000 / 30)
+    files = make(tmp_path / "tls")
+    tls = (
+        f'rtmps = "127.0.0.1:0"\n[tls]\ncertificate = "{files.certificate}"\nkey = "{files.key}"\n'
+    )
+    config = TWO_WORKERS.replace("[devices]", f"{tls}[devices]", 1)
+    config = config.replace("enabled = false", 'listen = "127.0.0.1:0"')  # the API's
+    path = clip(CLIP)
+    with Farm(config, supervisor=(tfarm, "supervisor")) as farm:
+
+        def by_tls(url: str) -> str:
+            return url.replace("rtmp://", "rtmps://").replace(str(farm.port), str(farm.tls_port))
+
+        publishers = [
+            Publisher(farm.url("a"), path, loop=True),
+            Publisher(by_tls(farm.url("b")), path, loop=True),
+        ]
+        for publisher in publishers:
+            publisher.__enter__()
+        farm.wait_stream("a", "b")
+        players = {
+            farm.url(key, name): Player(wrap(farm.url(key, name)))
+            for key, name, wrap in (
+                ("a", "240p", str),
+                ("a", "source", by_tls),
+                ("b", "144p", by_tls),
+            )
+        }
+        for player in players.values():
+            player.__enter__()
+        started(list(players.values()))
+        before = children(farm)
+        assert farm.status()["version"] == VERSION
+        install(environment, later)
+        with Knocking(farm.port) as knocking:
+            said = subprocess.run(
+                [tfarm, "upgrade", "--run-dir", str(farm.run_dir)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert said.returncode == 0, said.stderr + said.stdout
+            assert f"the farm runs tfarm {NEXT}\n" in said.stdout
+        assert knocking.refused == []
+        assert knocking.count > 100
+        status = farm.status()
+        versions = {child["name"]: child["version"] for child in status["children"]}
+        assert status["version"] == NEXT
+        assert {name for name, version in versions.items() if version != NEXT} == set(RETIRE)
+        now = children(farm)
+        kept = set(before.values()) & set(now.values())
+        assert kept == {before[name] for name in RETIRE}
+        assert all(peer.is_running for peer in (*publishers, *players.values()))
+
+        # newcomers are served by the new processes, from old ones' streams too
+        latecomer = Publisher(farm.url("late"), path, loop=True)
+        late = Player(by_tls(farm.url("a", "240p"))), Player(farm.url("late", "240p"))
+        with latecomer:
+            farm.wait_stream("late")
+            for player in late:
+                player.__enter__()
+            started(late)
+            until(lambda: all(len(one.recording.video) > 60 for one in late), 10, "pictures")
+            for player in (*late, *players.values()):
+                player.stop()
+            for publisher in publishers:
+                publisher.stop()
+            until(lambda: not children(farm).keys() & set(RETIRE), 15, "the old ones end")
+            assert set(children(farm).values()) == set(now.values()) - kept
+        for url, player in (*players.items(), *((one._url, one) for one in late)):
+            is_half = url.endswith("144p")
+            assert_whole(player, 1000 / 15 if is_half else 1000 / 30)
+            assert_every_number(player, 2 if is_half else 1)

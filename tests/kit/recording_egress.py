@@ -85,6 +85,9 @@ class RecorderOutput:
     def end_viewer(self, number: int, reason: str) -> None:
         pass
 
+    def serves(self) -> bool:
+        return False
+
     def configure(self, settings: Settings) -> None:
         pass
 

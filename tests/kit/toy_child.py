@@ -5,7 +5,8 @@
 The file `toy-MODE-NAME` in the run directory (`toy-deaf-ingest-0`) is looked for: so a test changes
 what the next incarnation does. Modes: `exit3` (a fatal reason and exit code 3), `fat` (takes
 300 MiB), `deaf` (ignores SIGTERM), `stall` (stops beating after its hello), `nvenc` (its GPU
-encodes; it is hybrid without). Each boot is appended to `toy-boots`.
+encodes; it is hybrid without), `busy` (stays when it is to retire). Each boot is appended to
+`toy-boots`.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,13 @@ from common.ipc.control_messages import (
     Topology,
     Welcome,
 )
-from common.ipc.endpoint import endpoint
+from common.ipc.endpoint import UNIX, endpoint
 from common.ipc.envelope import decode_frames, encode
 from common.ipc.identity import ChildId, Generation, Role, StreamId
 from common.ipc.kinds import KINDS
 from common.ipc.media_listener import MediaListener
+from common.ipc.succession_messages import Retire
+from common.version import VERSION
 
 
 class Toy:
@@ -74,6 +77,11 @@ class Toy:
         address = endpoint(self.run_dir, self.name, self.boot_id, name)
         self.listener = MediaListener(self.bus, address, lambda frames, sender: None)
         sockets: dict[str, Any] = {name: address}
+        if "listeners" in KINDS[kind].sockets:
+            where = endpoint(self.run_dir, self.name, self.boot_id, "listeners", UNIX)
+            sockets["listeners"] = where
+        self.is_retiring = False
+        self.end: Callable[[], object] = lambda: None
         self.endpoint = Endpoint(self.name, self.boot_id, **sockets)
         with (self.run_dir / "toy-boots").open("a") as file:
             file.write(f"{self.name} {self.pid} {' '.join(sys.argv[1:])}\n")
@@ -96,12 +104,18 @@ class Toy:
             self.endpoint,
             listen=(self.listen,) if self.listen else (),
             device=self.device() if self.kind == "worker" else None,
+            version=VERSION,
+            is_retiring=self.is_retiring,
         )
 
     def heartbeat(self) -> Heartbeat:
         return Heartbeat(self.name, self.boot_id)
 
     def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
+        if isinstance(message, Retire):
+            self.is_retiring = True
+            if not self.is_mode("busy"):
+                self.end()
         peers = len(message.endpoints) if isinstance(message, Welcome | Topology) else 0
         with (
             contextlib.suppress(FileNotFoundError),  # the run directory was removed
@@ -165,6 +179,7 @@ def claims() -> list[object]:
 async def main() -> int:
     toy = Toy(sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True)))
     ended = asyncio.Event()
+    toy.end = ended.set
     asyncio.get_running_loop().add_signal_handler(
         signal.SIGTERM, (lambda: None) if toy.is_mode("deaf") else ended.set
     )

@@ -52,6 +52,7 @@ class Egresses:
             if name not in self._egresses:
                 self._egresses[name] = _Egress(self._connect(address))
                 log.info("egress found child=%s", name[0])
+        self._routes.follow(endpoints)
         self._follow_routes()
 
     def route(self, message: EgressRoutes) -> None:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from common.ipc.control_messages import EgressRoutes, Subscription
+from common.ipc.control_messages import EgressRoutes, Endpoint, Subscription
 from common.ipc.egress_homes import Routes, home
-from common.ipc.identity import ChildId, StreamId
+from common.ipc.identity import BootId, ChildId, StreamId
 
 EGRESSES = [ChildId("egress", index=index) for index in range(4)]
 STREAM = StreamId("live/a")
@@ -46,3 +46,16 @@ def test_a_child_of_another_kind_gets_the_renditions_it_asked_for_and_is_no_home
     assert routes.subscribed(STREAM, running, "360p") == {first, every}
     assert routes.subscribed(STREAM, EGRESSES, "720p") == {first}, "they do not run"
     assert routes.subscribed(StreamId("live/b"), running, "720p").isdisjoint({tap, every})
+
+
+def test_one_that_retires_is_no_home_and_keeps_the_streams_of_its_players() -> None:
+    routes = Routes()
+    first = home(STREAM, EGRESSES)
+    assert first is not None
+    routes.follow([Endpoint(one, BootId(""), is_retiring=one == first) for one in EGRESSES])
+    second = home(STREAM, [egress for egress in EGRESSES if egress != first])
+    assert routes.subscribed(STREAM, EGRESSES) == {second}
+    routes.update(EgressRoutes(((STREAM, (first,)),)))
+    assert routes.subscribed(STREAM, EGRESSES) == {first, second}
+    routes.follow([Endpoint(one, BootId(""), is_retiring=True) for one in EGRESSES])
+    assert routes.subscribed(STREAM, EGRESSES) == {first}

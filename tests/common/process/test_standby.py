@@ -47,6 +47,13 @@ def test_one_that_nobody_needs_ends_without_a_word() -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+def test_one_whose_modules_are_being_replaced_just_now_ends_without_a_word() -> None:
+    program = PROGRAM.replace("colorsys", "no_such_module")
+    command = [sys.executable, "-c", program, OPTION]
+    done = subprocess.run(command, input=b"", capture_output=True, timeout=30, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+
+
 @given(st.lists(st.text()))
 def test_a_command_line_is_one_line(arguments: Sequence[str]) -> None:
     assert order(arguments).count(b"\n") == 1

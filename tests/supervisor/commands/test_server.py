@@ -16,7 +16,7 @@ class Fake:
 
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.operations = self.report = self
+        self.operations = self.report = self.upgrade = self
 
     def status(self) -> dict[str, Any]:
         return {"streams": []}
@@ -29,6 +29,13 @@ class Fake:
 
     def reload(self) -> tuple[bool, str]:
         return False, "listen.rtmp: must be HOST:PORT"
+
+    def request(self, executable: str, deadline_s: float) -> tuple[bool, str]:
+        self.told.append(f"upgrade {executable} {deadline_s:g}")
+        return executable != "/no", "no such program"
+
+    def document(self) -> dict[str, Any]:
+        return {"state": "none"}
 
     def kick(self, app: str, key: str, for_s: float) -> str:
         self.told.append(f"kick {app}/{key} {for_s:g}")

@@ -6,7 +6,6 @@ from common.config.keys import Holds
 from common.config.reference import tables
 from common.config.settings import Listen, Settings
 from supervisor.farm.reloading import COUNTS, reloaded
-from tests.kit.children import CPU1, CPU2
 
 BEFORE = Settings(software=replace(Settings().software, workers=1))
 
@@ -17,7 +16,6 @@ def test_what_may_change_changes() -> None:
     assert result.settings == after
     assert result.words == "for new processes: orphan_timeout"
     assert result.kept == ()
-    assert result.new_workers == ()
 
 
 def test_a_file_that_says_the_same_changes_nothing() -> None:
@@ -54,20 +52,15 @@ def test_the_number_of_servers_waits_and_their_other_settings_do_not() -> None:
 def test_software_workers_come_at_once_and_go_with_a_restart() -> None:
     more = replace(BEFORE, software=replace(BEFORE.software, workers=3))
     result = reloaded(BEFORE, more, 4)
-    assert result.new_workers == (CPU1, CPU2)
     assert result.words == "at once: software.workers"
     fewer = reloaded(more, BEFORE, 4)
-    assert fewer.new_workers == ()
     assert fewer.kept == ("software.workers",)
     assert fewer.words == "after a restart: software.workers"
 
 
 def test_workers_by_the_cores_are_compared_as_numbers() -> None:
     by_cores = replace(BEFORE, software=replace(BEFORE.software, workers=None))
-    assert reloaded(BEFORE, by_cores, 24).new_workers == (
-        CPU1,
-        CPU2,
-    )
+    assert reloaded(BEFORE, by_cores, 24).words == "at once: software.workers"
     assert reloaded(by_cores, BEFORE, 24).kept == ("software.workers",)
 
 

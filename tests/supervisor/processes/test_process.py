@@ -65,7 +65,7 @@ def test_an_adopted_process_is_watched_and_signalled() -> None:
         ticks = start_ticks(child.pid)
         process = Process.adopt(child.pid, ticks, codes.put_nowait)
         process.send_signal(signal.SIGTERM)
-        assert await codes.get() is None
+        assert await codes.get() == -signal.SIGTERM, "it is this process's own child"
 
     run(scenario())
     end(child)

@@ -1,0 +1,38 @@
+"""Children that have a successor, and serve whom they have until these leave. Pure.
+
+Who retires says so in its hello, so a next supervisor knows it.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from common.ipc.identity import ChildId
+from supervisor.farm.state import FarmState
+
+RETIRING: Final = "retiring"  # the state of such a child, for people
+
+
+def retiring(state: FarmState) -> set[ChildId]:
+    """Return the children that take nobody new."""
+    return {name for name, child in state.children.items() if child.hello.is_retiring}
+
+
+def homes(state: FarmState) -> set[ChildId]:
+    """Return the egresses that take new players."""
+    return state.egresses - retiring(state)
+
+
+def left(state: FarmState, child: ChildId) -> int:
+    """Return how many connections a child has still that retires, as it reported last."""
+    known = state.children.get(child)
+    counters = known.heartbeat.counters if known is not None and known.heartbeat else {}
+    if child.kind == "egress":
+        return counters.get("players", 0) + counters.get("http viewers", 0)
+    return counters.get("connections", 0)
+
+
+def mark(state: FarmState, child: ChildId) -> None:
+    """Note that a child takes nobody new from now on: its endpoint tells all."""
+    known = state.children[child]
+    endpoint = replace(known.hello.endpoint, is_retiring=True)
+    known.hello = replace(known.hello, endpoint=endpoint, is_retiring=True)

@@ -1,8 +1,9 @@
 """`python -m tests.monitoring [--seconds N] [--rules]`: the rules and the dashboard of deploy/.
 
-Tests every alert by promtool; then has a real Prometheus scrape a farm with streams, players,
-refusals and a hook, and asks it all that the dashboard asks. Prints what it saw; exit code 1 when
-something did not hold, 2 where Prometheus is not there. `--rules`: without a farm.
+Tests every alert by promtool, and the dashboard by Grafana's types; then has a real Prometheus
+scrape a farm with streams, players, refusals and a hook, and asks it all that the dashboard asks.
+Prints what it saw; exit code 1 when something did not hold, 2 where Prometheus is not there.
+`--rules`: without a farm.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from tests.kit.farm import Farm
 from tests.kit.hook_server import HookServer
 from tests.kit.waiting import until
 from tests.monitoring.dashboard import asked, dashboard, label_values
+from tests.monitoring.dashboard_types import check_types, why_not
 from tests.monitoring.prometheus import Prometheus, missing, promtool
 from tests.monitoring.rule_cases import CASES, RULES, promtool_document
 
@@ -70,6 +72,14 @@ def check_rules() -> None:
         document.write_text(json.dumps(promtool_document()))
         promtool("test", "rules", str(document))
     say(f"promtool: the configuration is good, {len(CASES)} alerts come and stay as they should")
+
+
+def look_at_types() -> None:
+    if reason := why_not():
+        say(f"the dashboard's types are not checked: {reason}")
+        return
+    check_types()
+    say("dashboard: it is as Grafana's types want it")
 
 
 @contextlib.contextmanager
@@ -164,6 +174,7 @@ def main() -> int:
         return 2
     try:
         check_rules()
+        look_at_types()
         if not arguments.rules:
             check_farm(arguments.seconds)
     except AssertionError as error:

@@ -2,7 +2,7 @@
 
 A timestamp wraps after 49.7 days (RTMP 1.0 section 3: arithmetic modulo 2^32, compared by signed
 difference). Inside tfarm times are plain integers that never wrap; these two meet at the edges.
-Pure; `ingest.streams.timeline` decides what a jump means.
+Pure; `ingest.streams.clock.timeline` decides what a jump means.
 """
 
 _SPAN = 1 << 32

@@ -28,8 +28,8 @@ from common.flv.audio import (
 from common.flv.extended import FurtherTrack
 from common.media.units import AudioCodec, AudioConfig, AudioUnit, Data, MediaKind
 from ingest.rtmp.missing_header import MissingHeader
+from ingest.streams.clock.source_times import SourceTimes
 from ingest.streams.media_events import AudioHeaderMade, AudioOmitted, Dropped, TrackOmitted
-from ingest.streams.source_times import SourceTimes
 
 MAX_AAC_CONFIG_BYTES = 1024  # sent to every player; a program config element and comment have 300
 

@@ -39,8 +39,8 @@ from ingest.rtmp.bounded_output import BoundedOutput
 from ingest.rtmp.deadline import Deadline
 from ingest.rtmp.socket_reader import SocketReader
 from ingest.rtmp.to_units import Demuxer
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import MediaEvent
-from ingest.streams.timeline import Timeline
 
 log = logging.getLogger("tfarm.ingest.rtmp.connection")
 

@@ -26,6 +26,8 @@ from common.media.rates import declared_rate
 from common.media.units import AudioConfig, DataUnit, MediaKind, VideoCodec
 from common.rtmp.events import AudioReceived, DataReceived, Event, MetadataReceived, VideoReceived
 from ingest.rtmp.audio_input import AudioInput, AudioResult
+from ingest.streams.clock.source_times import SourceTimes
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.h264_input import H264Input, H264Result
 from ingest.streams.media_events import (
     Dropped,
@@ -34,8 +36,6 @@ from ingest.streams.media_events import (
     TrackOmitted,
     UnsupportedVideo,
 )
-from ingest.streams.source_times import SourceTimes
-from ingest.streams.timeline import Timeline
 
 VideoResult = H264Result | UnsupportedVideo | TrackOmitted
 

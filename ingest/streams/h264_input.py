@@ -33,9 +33,9 @@ from common.codecs.h264_access_units import (
 from common.errors import AvcError
 from common.media.rates import declared_rate
 from common.media.units import Data, MediaKind, VideoCodec, VideoConfig, VideoUnit
+from ingest.streams.clock.source_times import SourceTimes
+from ingest.streams.clock.timeline import Stamp
 from ingest.streams.media_events import Dropped
-from ingest.streams.source_times import SourceTimes
-from ingest.streams.timeline import Stamp
 
 # Beyond it a composition time is garbage (read unsigned, -1 is 4.6 hours; some are in 1/90000 s):
 # taken as 0. A picture is shown 16 pictures after its decoding at the latest (H.264 A.3.1), and all

@@ -24,6 +24,7 @@ from common.media.units import (
     VideoConfig,
     VideoUnit,
 )
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.limit_watch import LimitWatch
 from ingest.streams.media_events import (
     AudioHeaderMade,
@@ -37,7 +38,6 @@ from ingest.streams.media_events import (
 )
 from ingest.streams.reading_pace import ReadingPace, ReadingState
 from ingest.streams.stream import Stream
-from ingest.streams.timeline import Timeline
 
 WHICH_AUDIO = "one track of AAC, MP3 or another legacy FLV format is passed on"
 WHICH_TRACKS = "of video and of audio the first track is served"

@@ -20,11 +20,11 @@ from ingest.doctor.source_counts import SourceCounts
 from ingest.outputs.egress_output import EgressOutput
 from ingest.outputs.outbox import Peers
 from ingest.outputs.worker_output import WorkerOutput
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import Metadata
 from ingest.streams.omitted_tracks import OmittedTracks
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import GopItem, SourceGop
-from ingest.streams.timeline import Timeline
 
 _OMITTED = "omitted: "
 

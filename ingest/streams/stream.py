@@ -36,12 +36,12 @@ from ingest.doctor.source_doctor import SourceDoctor
 from ingest.doctor.source_figures import StreamFacts
 from ingest.outputs.outbox import Peers
 from ingest.streams.absence import Absence, is_silent
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.gop_transfer import pack
 from ingest.streams.silent_audio import Silence, can_be_silent
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import SourceGop
 from ingest.streams.source_media import SourceMedia
-from ingest.streams.timeline import Timeline
 
 
 class StreamState(Enum):

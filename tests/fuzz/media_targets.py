@@ -32,8 +32,8 @@ from common.media.units import (
     VideoUnit,
 )
 from ingest.rtmp.to_units import Demuxer
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import Dropped
-from ingest.streams.timeline import Timeline
 from tests.fuzz.recipes import Recipe, cuts, outcome
 
 

@@ -23,7 +23,7 @@ from common.rtmp.messages import encode_command, set_chunk_size, split_aggregate
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
 from ingest.rtmp.to_units import Demuxer
-from ingest.streams.timeline import Timeline
+from ingest.streams.clock.timeline import Timeline
 
 MB = 1024 * 1024
 

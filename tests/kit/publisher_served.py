@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
-from ingest.streams.source_times import SourceTimes
-from ingest.streams.timeline import Timeline
+from ingest.streams.clock.source_times import SourceTimes
+from ingest.streams.clock.timeline import Timeline
 from tests.kit.publisher_times import PICTURE, SOUND, Frame
 from worker.frames.display_times import DisplayTimes
 from worker.frames.timing import FrameTimer, PtsWindow, Verdict

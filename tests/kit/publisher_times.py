@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ingest.streams.source_clock import SourceClock
+from ingest.streams.clock.source_clock import SourceClock
 
 PICTURE, SOUND = "picture", "sound"
 SOUND_MS = 1024 / 48

@@ -16,10 +16,10 @@ from common.rtmp.status_codes import PUBLISH_DONE, publish_code
 from ingest.rtmp.publish_address import attempt_of
 from ingest.rtmp.to_units import Demuxer
 from ingest.streams.admission import Admission
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import MediaEvent
 from ingest.streams.registry import Streams
 from ingest.streams.supervisor_messages import SupervisorMessages
-from ingest.streams.timeline import Timeline
 from tests.kit.ingest_ports import ANSWER, TEMPLATE, FakePeers, header, picture
 
 LOCKED = replace(TEMPLATE, name="locked", publish_keys=(hashlib.sha256(b"sesame").hexdigest(),))

@@ -15,8 +15,8 @@ seconds, since a measured rate is never quite the real one. Before the source's 
 all, pictures are taken by the rendition's rate, one too early at most. Keyframes are always taken.
 
 Stamps of a clock that runs slow make pictures look more frequent than they are, until ingest finds
-it (`ingest/streams/source_clock.py`). So a source is believed to have the rate that it declares
-until `SPARE_S` of the rendition's pictures went beyond its rate; that grows back slowly.
+it (`ingest/streams/clock/source_clock.py`). So a source is believed to have the rate that it
+declares until `SPARE_S` of the rendition's pictures went beyond its rate; that grows back slowly.
 """
 
 import math

@@ -11,8 +11,8 @@ from common.media.units import AudioCodec, AudioConfig, AudioUnit, MediaKind
 from common.rtmp.events import AudioReceived, MetadataReceived
 from ingest.rtmp.audio_input import MAX_EARLY_BYTES, MAX_EARLY_FRAMES
 from ingest.rtmp.to_units import Demuxer
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import AudioHeaderMade, AudioOmitted, Dropped, TrackOmitted
-from ingest.streams.timeline import Timeline
 from tests.kit.ingest_ports import audio_unit
 
 NOW = 100.0

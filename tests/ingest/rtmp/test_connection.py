@@ -27,7 +27,7 @@ from common.rtmp.messages import encode_command
 from common.rtmp.session import ServerSession
 from ingest.rtmp.bounded_output import QUIET_S
 from ingest.rtmp.connection import Connection, Phase
-from ingest.streams.timeline import Timeline
+from ingest.streams.clock.timeline import Timeline
 from tests.kit.waiting import until_async
 
 CHUNK_SIZE = 4096

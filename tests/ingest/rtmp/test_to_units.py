@@ -37,6 +37,7 @@ from common.media.units import (
 from common.rtmp.events import AudioReceived, DataReceived, MetadataReceived, VideoReceived
 from ingest.rtmp.audio_input import AudioResult
 from ingest.rtmp.to_units import Demuxer, VideoResult
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import (
     AudioOmitted,
     Dropped,
@@ -44,7 +45,6 @@ from ingest.streams.media_events import (
     TrackOmitted,
     UnsupportedVideo,
 )
-from ingest.streams.timeline import Timeline
 from tests.kit.ingest_ports import video_unit
 
 NOW = 100.0

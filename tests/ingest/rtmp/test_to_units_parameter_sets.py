@@ -7,8 +7,8 @@ from common.codecs.h264 import AvcConfig, join_avcc, parse_sps, split_avcc
 from common.flv.video import avc_nalus, avc_sequence_header
 from common.media.units import MediaKind, VideoConfig, VideoUnit
 from ingest.rtmp.to_units import Demuxer
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import Dropped
-from ingest.streams.timeline import Timeline
 from tests.ingest.rtmp.test_to_units import (
     CONFIG,
     IDR,

@@ -8,10 +8,10 @@ import pytest
 from common.codecs.h264 import AvcConfig, join_avcc, split_avcc
 from common.codecs.h264_access_units import MessageFacts
 from common.media.units import MediaKind, VideoConfig, VideoUnit
+from ingest.streams.clock.source_times import SourceTimes
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.h264_input import H264Input
 from ingest.streams.media_events import Dropped
-from ingest.streams.source_times import SourceTimes
-from ingest.streams.timeline import Timeline
 from tests.kit.h264_bits import PLAIN_PPS, POC_SPS, Picture, make_sps, slice_nal
 
 SC = b"\x00\x00\x00\x01"

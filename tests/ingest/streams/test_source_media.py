@@ -5,11 +5,11 @@ from common.ipc.identity import Generation
 from common.ipc.media_messages import SHARED, Tags
 from common.media.units import AudioCodec, AudioConfig, DataUnit
 from ingest.doctor.source_counts import SourceCounts
+from ingest.streams.clock.timeline import Timeline
 from ingest.streams.media_events import Metadata
 from ingest.streams.source_format import SourceFormatReporter
 from ingest.streams.source_gop import MAX_GOP_MS
 from ingest.streams.source_media import SourceMedia
-from ingest.streams.timeline import Timeline
 from tests.kit.ingest_ports import (
     STREAM,
     FakePeers,

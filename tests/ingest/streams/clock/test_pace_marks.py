@@ -1,8 +1,8 @@
-"""ingest/streams/pace_marks.py: what had come by some moments, to be looked back at."""
+"""ingest/streams/clock/pace_marks.py: what had come by some moments, to be looked back at."""
 
 import pytest
 
-from ingest.streams.pace_marks import FINE_S, KEPT_S, OLD_MARK_S, Mark, PaceMarks
+from ingest.streams.clock.pace_marks import FINE_S, KEPT_S, OLD_MARK_S, Mark, PaceMarks
 
 
 def marked(seconds: float, pace: float = 1.0, step_s: float = 0.1) -> PaceMarks:

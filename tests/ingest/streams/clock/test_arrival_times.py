@@ -1,11 +1,11 @@
-"""ingest/streams/arrival_times.py: even times for frames that come in clumps."""
+"""ingest/streams/clock/arrival_times.py: even times for frames that come in clumps."""
 
 import random
 from itertools import pairwise
 
 import pytest
 
-from ingest.streams.arrival_times import ArrivalTimes
+from ingest.streams.clock.arrival_times import ArrivalTimes
 
 LEAD_MS = 5_000.0
 

@@ -1,4 +1,4 @@
-"""ingest/streams/source_clock.py: publishers' stamps and arrivals to times, kind by kind."""
+"""ingest/streams/clock/source_clock.py: publishers' stamps and arrivals to times, kind by kind."""
 
 import random
 import statistics
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingest.streams.source_clock import SourceClock
+from ingest.streams.clock.source_clock import SourceClock
 from tests.kit.publisher_times import (
     PICTURE,
     SOUND,

@@ -1,8 +1,8 @@
-"""ingest/streams/source_kind.py: one kind of media, whose stamps are believed."""
+"""ingest/streams/clock/source_kind.py: one kind of media, whose stamps are believed."""
 
 import pytest
 
-from ingest.streams.source_kind import (
+from ingest.streams.clock.source_kind import (
     BACK_FRAMES,
     BACK_MS,
     STEP_BACK_MS,

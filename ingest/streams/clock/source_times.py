@@ -3,10 +3,10 @@
 Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
-from ingest.streams.frame_spread import FrameSpread
+from ingest.streams.clock.frame_spread import FrameSpread
+from ingest.streams.clock.source_clock import SourceClock
+from ingest.streams.clock.timeline import Stamp, Timeline
 from ingest.streams.media_events import ClockDecision
-from ingest.streams.source_clock import SourceClock
-from ingest.streams.timeline import Stamp, Timeline
 
 
 class SourceTimes:

@@ -1,8 +1,8 @@
-"""ingest/streams/stamp_pace.py: which stamps can be believed."""
+"""ingest/streams/clock/stamp_pace.py: which stamps can be believed."""
 
 import pytest
 
-from ingest.streams.stamp_pace import FaultKind, StampFault, StampPace
+from ingest.streams.clock.stamp_pace import FaultKind, StampFault, StampPace
 from tests.kit.publisher_times import PICTURE, SOUND, Frame, arriving, publisher, stamped
 
 SECONDS = 10

@@ -27,7 +27,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from ingest.streams.pace_marks import MARK_S, Mark, PaceMarks
+from ingest.streams.clock.pace_marks import MARK_S, Mark, PaceMarks
 
 JITTER_MS = 600.0  # arrivals against stamps
 JITTER_BESIDE_MS = 250.0  # … where the sound beside pictures tells that their stamps are wrong

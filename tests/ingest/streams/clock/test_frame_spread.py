@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.streams.frame_spread import FrameSpread
+from ingest.streams.clock.frame_spread import FrameSpread
 
 FRAME_MS = 1024 * 1000 / 44_100
 

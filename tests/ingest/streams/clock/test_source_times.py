@@ -1,9 +1,9 @@
-"""ingest/streams/source_times.py: a publisher's stamps to stream time."""
+"""ingest/streams/clock/source_times.py: a publisher's stamps to stream time."""
 
 from collections.abc import Callable
 
-from ingest.streams.source_times import SourceTimes
-from ingest.streams.timeline import Timeline
+from ingest.streams.clock.source_times import SourceTimes
+from ingest.streams.clock.timeline import Timeline
 from tests.kit.publisher_times import PICTURE, SOUND, Frame, publisher, stamped
 
 

@@ -31,9 +31,9 @@ Pure; `now` is CLOCK_MONOTONIC in seconds, given by the caller.
 """
 
 from common.flv.clock32 import Unwrapper
-from ingest.streams.arrival_times import ArrivalTimes
-from ingest.streams.source_kind import LEAD_WINDOW_S, TRUST_S, SourceKind, SourceTime
-from ingest.streams.stamp_pace import STANDING, FaultKind, StampFault
+from ingest.streams.clock.arrival_times import ArrivalTimes
+from ingest.streams.clock.source_kind import LEAD_WINDOW_S, TRUST_S, SourceKind, SourceTime
+from ingest.streams.clock.stamp_pace import STANDING, FaultKind, StampFault
 
 START_S = 10.0  # stamps below zero are a start's
 YOUNG_S = 0.6

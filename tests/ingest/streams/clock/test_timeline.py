@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from common.flv.clock32 import wrap
 from common.media.clock import ClockReference
-from ingest.streams.timeline import MAX_STEP_AHEAD_MS, Stamp, Timeline
+from ingest.streams.clock.timeline import MAX_STEP_AHEAD_MS, Stamp, Timeline
 
 FRAME_MS = 40
 HOUR_MS = 3_600_000

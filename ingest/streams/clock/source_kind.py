@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 
 from common.flv.clock32 import Unwrapper
-from ingest.streams.arrival_times import ArrivalTimes
-from ingest.streams.stamp_pace import StampFault, StampPace
+from ingest.streams.clock.arrival_times import ArrivalTimes
+from ingest.streams.clock.stamp_pace import StampFault, StampPace
 
 BELOW_ZERO_MS = 5_000  # a first stamp so little below 2^32 is one below zero: priming, edit lists
 TRUST_S = 10.0

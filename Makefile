@@ -7,7 +7,7 @@ COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .PHONY: run demo test test-gpu lint format bench faults attacks systemd image-check manifests monitoring \
-	fuzz sbom advisories docs site requirements clean
+	fuzz sbom advisories docs site screenshots requirements clean
 
 # What is read line by line by linters: the packages and the scripts of people and CI.
 PACKAGES := tfarm common ingest egress supervisor worker api hooks scripts
@@ -94,6 +94,10 @@ docs: $(VENV)/.dev
 # All documents as a site, in build/site/html. A link or an anchor that leads nowhere is a failure.
 site: $(VENV)/.docs
 	@$(BIN)/python scripts/build_site.py
+
+# docs/images anew, of a farm with some streams: apt-get install chromium ffmpeg xterm xvfb imagemagick
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m tests.screenshots $(ARGS)
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

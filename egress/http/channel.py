@@ -2,18 +2,23 @@
 
 The pieces since the last keyframe are kept while somebody watches: what the next viewer begins
 with. Who only waits for a keyframe is queued nothing until then.
+
+Browsers wait for every track of a movie. So sound is one only while it comes: when it stops for
+`SILENT_MS` of pictures, or comes again, bodies end, and who asks again gets another kind.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from common.ipc.identity import StreamId
-from egress.http.from_units import Piece, Pieces
+from egress.http.from_units import OTHER_TRACKS, Piece, Pieces
 from egress.http.responses import head
 from egress.http.viewer_queue import ViewerQueue
 from egress.output import Audience
 from egress.streams.rendition import Rendition
-from egress.streams.tag import Config, Tag
+from egress.streams.tag import AUDIO, VIDEO, Config, Tag
+
+SILENT_MS: Final = 1_500
 
 
 class Sink(Protocol):
@@ -46,6 +51,7 @@ class Channel:
         self.has_sound = has_sound
         self.viewers: set[Sink] = set()
         self._on_empty = on_empty
+        self._is_silent = False
         self._pieces = Pieces(has_sound=has_sound)
         self._gop: list[Piece] = []  # since the last keyframe
         self._is_subscribed = False
@@ -72,6 +78,7 @@ class Channel:
         """Let a viewer in; what it begins with, if that is there, is in its queue then."""
         if not self._is_subscribed:
             self._is_subscribed = True
+            self._begin_anew()
             self.rendition.subscribe(self)
         self.viewers.add(viewer)
         if not self.is_open:  # it failed, or ended, in this call
@@ -92,7 +99,6 @@ class Channel:
                 self._is_subscribed = False
                 self.rendition.unsubscribe(self)
             self._gop = []
-            self._pieces = Pieces(has_sound=self.has_sound)
             self._on_empty(self)
 
     # ---- the subscriber -----------------------------------------------------------------------
@@ -103,13 +109,15 @@ class Channel:
 
     def on_units(self, tags: Sequence[Tag], /) -> None:
         """Give everything that is complete by these."""
+        if self.has_sound and self._is_silent != self._lacks_sound():
+            self._end_begun(OTHER_TRACKS, is_over=False)
+            self._begin_anew()
         self._give(self._pieces.append(tags))
-        if self._pieces.problem:
-            self._end_begun()
-            if self._pieces.can_go_on:
-                self._gop = []
-                self._pieces = Pieces(has_sound=self.has_sound)
-                self._pieces.configure(self._config)
+        problem, can_go_on = self._pieces.problem, self._pieces.can_go_on
+        if problem:
+            self._end_begun(problem, is_over=not can_go_on)
+            if can_go_on:
+                self._begin_anew()
                 self._give(self._pieces.append(tags))
         if not self.rendition.gop_buffer.tags:
             self._gop = []  # it outgrew its limits
@@ -141,12 +149,24 @@ class Channel:
     def _begin(self, viewer: Sink) -> None:
         viewer.queue.begin(head(self._pieces.codecs, is_chunked=viewer.is_chunked))
 
-    def _end_begun(self) -> None:
-        """End those whose body cannot go on as it began."""
-        problem, can_go_on = self._pieces.problem, self._pieces.can_go_on
+    def _begin_anew(self) -> None:
+        """Make pieces for bodies that begin at the next keyframe."""
+        self._is_silent = self._lacks_sound()
+        self._gop = []
+        self._pieces = Pieces(has_sound=self.has_sound and not self._is_silent)
+        self._pieces.configure(self._config)
+
+    def _lacks_sound(self) -> bool:
+        """Whether the last sound is long ago, as pictures go."""
+        last_ms = self.rendition.gop_buffer.last_dts_ms
+        sound_ms, picture_ms = last_ms.get(AUDIO), last_ms.get(VIDEO)
+        return sound_ms is None or (picture_ms is not None and picture_ms - sound_ms > SILENT_MS)
+
+    def _end_begun(self, reason: str, *, is_over: bool) -> None:
+        """End those whose body cannot go on as it began; all, where asking again is of no use."""
         for viewer in tuple(self.viewers):
-            if viewer.queue.is_begun or not can_go_on:
-                viewer.finish(problem, is_over=not can_go_on)
+            if viewer.queue.is_begun or is_over:
+                viewer.finish(reason, is_over=is_over)
 
 
 class Channels:

@@ -48,13 +48,14 @@ class Feed:
         if audio:
             self.rendition.shared(made_tag(AUDIO, 0, HEADER, audio), 0.0)
 
-    def next(self, count: int = 1) -> None:
+    def next(self, count: int = 1, *, is_silent: bool = False) -> None:
         for _ in range(count):
             at_ms = self.number * self.step_ms
             is_key = self.number % self.gop == 0
             tag = picture_tag(at_ms, key=is_key, size=self.size)
             self.rendition.tags(self.number, [tag], 0.0)
-            self.rendition.shared(sound_tag(at_ms), 0.0)
+            if not is_silent:
+                self.rendition.shared(sound_tag(at_ms), 0.0)
             self.rendition.flush()
             self.number += 1
 

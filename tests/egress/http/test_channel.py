@@ -2,7 +2,7 @@
 
 import itertools
 
-from egress.http.channel import Channel, Channels
+from egress.http.channel import SILENT_MS, Channel, Channels
 from egress.http.from_units import OTHER_TRACKS
 from tests.kit.http_viewer import Feed, MemoryViewer, audio_header, video_header
 from tests.kit.ingest_ports import SPS_720
@@ -88,7 +88,7 @@ def test_sound_that_begins_later_asks_for_another_body_and_the_next_has_it() -> 
     silent = Feed(gop=5, audio=b"")
     channel, viewer, waiting = Channel(silent.rendition), MemoryViewer(), MemoryViewer()
     viewer.join(channel)
-    silent.next(7)
+    silent.next(7, is_silent=True)
     assert "mp4a" not in viewer.head
     silent.configure(b"", audio_header())
     silent.next(1)
@@ -98,6 +98,28 @@ def test_sound_that_begins_later_asks_for_another_body_and_the_next_has_it() -> 
     silent.next(4)
     assert "mp4a" in waiting.head
     assert waiting.shown_ms == [400]
+
+
+def test_sound_that_stops_is_no_track_any_more_until_it_comes_again() -> None:
+    """Browsers would wait for it for ever."""
+    feed = Feed(gop=5)
+    feed.next(5)
+    channel, first, second, third = Channel(feed.rendition), *(MemoryViewer() for _ in range(3))
+    first.join(channel)
+    feed.next(SILENT_MS // feed.step_ms - 1, is_silent=True)
+    assert first.ended is None
+    feed.next(2, is_silent=True)
+    assert first.ended == (OTHER_TRACKS, False)
+    second.join(channel)
+    feed.next(10, is_silent=True)
+    assert "mp4a" not in second.head
+    assert second.ended is None
+    feed.next(1)
+    assert second.ended == (OTHER_TRACKS, False)
+    third.join(channel)
+    feed.next(10)
+    assert "mp4a" in third.head
+    assert len(third.movie.of(2)) > 0
 
 
 def test_a_rendition_that_is_over_ends_its_viewers_with_the_reason() -> None:

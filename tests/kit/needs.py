@@ -1,6 +1,6 @@
 """What a test needs and a machine may lack: it is skipped there, and the reason says what to do.
 
-In CI nothing is: `.ci/run` installs it all, as root, so a test that lacks something fails there.
+In CI no program is missing: `.ci/run` installs them all, so a test that lacks one fails there.
 """
 
 import os
@@ -20,7 +20,7 @@ def needs_program(name: str, package: str = "") -> pytest.MarkDecorator:
 
 def needs_root(why: str) -> pytest.MarkDecorator:
     """Mark what only root can do."""
-    return pytest.mark.skipif(os.geteuid() != 0 and not IS_CI, reason=f"not root: {why}")
+    return pytest.mark.skipif(os.geteuid() != 0, reason=f"not root: {why}")
 
 
 def lacks(name: str, package: str) -> NoReturn:

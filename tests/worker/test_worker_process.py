@@ -251,10 +251,7 @@ def test_a_worker_hears_no_other_worker(worker: WorkerProcess) -> None:
     hello: Hello = worker.hear(Hello)
     other = replace(HERE, child=ChildId("worker", "cpu", 1))
     worker.say(Welcome(BootId("f" * 16), Settings(), (other,)))
-    worker.sender = BlockingSender(hello.endpoint.media)
-    source = make_source(SourceSpec(frames=5))
-    worker.start(source)
-    worker.feed(source)
+    worker.sender = BlockingSender(hello.endpoint.media)  # which is refused as it connects
     beat: Heartbeat = worker.hear(Heartbeat)
     while not beat.counters["denied"]:
         beat = worker.hear(Heartbeat)

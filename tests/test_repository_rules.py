@@ -278,6 +278,18 @@ def test_the_kits_readme_names_every_module_of_it() -> None:
     assert set(re.findall(r"`(\w+\.py)`", text)) == modules
 
 
+def test_what_is_unreleased_is_ordered_for_who_upgrades() -> None:
+    """By what changed for whom, in short parts: a merge may bring a pile back."""
+    text = (
+        (ROOT / "CHANGELOG.md").read_text().partition("\n## Unreleased\n")[2].partition("\n## ")[0]
+    )
+    head, *parts = text.split("\n### ")
+    assert "\n- " not in head
+    for part in parts:
+        assert part.startswith(("Added", "Changed", "Fixed")), part.partition("\n")[0]
+        assert part.count("\n- ") <= 20, part.partition("\n")[0]
+
+
 def test_every_message_kind_is_documented() -> None:
     for name in ("api", "capture", "command", "control", "encoder", "media"):
         module = f"common.ipc.{name}_messages"

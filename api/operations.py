@@ -11,6 +11,7 @@ from typing import Any, Final
 from api import schemas
 from api.access import Access
 from api.schemas import Json
+from common.access.bans import MAX_BAN_S, MAX_KICK_S, MAX_REASON_CHARS
 
 PREFIX: Final = "/api/v1"
 JSON: Final = "application/json"
@@ -231,7 +232,7 @@ CHANGES: Final = (
         "/streams/{app}/{key}/kick",
         "End a stream, and keep its publisher out for a while.",
         in_path=_STREAM,
-        body=schemas.body(for_s=_FOR_S | {"maximum": 86_400}),
+        body=schemas.body(for_s=_FOR_S | {"maximum": MAX_KICK_S}),
         failures={404: _NO_SUCH},
     ),
     _change(
@@ -250,8 +251,8 @@ CHANGES: Final = (
         body=schemas.body(
             needed=("target",),
             target=schemas.NAME,
-            for_s={"type": "integer", "minimum": 0, "maximum": 315_360_000},
-            reason={"type": "string", "maxLength": 200},
+            for_s={"type": "integer", "minimum": 0, "maximum": MAX_BAN_S},
+            reason={"type": "string", "maxLength": MAX_REASON_CHARS},
         ),
     ),
     _change(

@@ -7,10 +7,16 @@ it whenever it changes, and look up here. Times are wall-clock, since a ban outl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final
 
 from common.access.peer_address import parse
 from common.access.refusal import Refusal, RefusalReason
 from common.words import time_left
+
+# What an operator may ask for, on the command line and by HTTP.
+MAX_BAN_S: Final = 3_650 * 86_400
+MAX_REASON_CHARS: Final = 200
+MAX_KICK_S: Final = 86_400  # that a stream stays out which was kicked
 
 
 @dataclass(frozen=True, slots=True)

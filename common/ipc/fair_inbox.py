@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 TURN_S: Final = 0.008  # of all sources, or one message longer
 SLICE_S: Final = 0.002  # of one source before the next, or one message longer
-MAX_WAITING: Final = 128 * 1024 * 1024  # of one source; see `weight`
+MAX_WAITING: Final = 256 * 1024 * 1024  # of one source; see `weight`
 MAX_MESSAGES: Final = 16_384  # likewise; a link has 1,000 on the way at most
 PART_BYTES: Final = 100  # that each part of a message costs beside its bytes
 THROTTLED_S: Final = 1.0  # after the last message that was dropped

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
+from common.access.bans import MAX_BAN_S, MAX_REASON_CHARS
 from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
 from supervisor.commands.durations import seconds_of
 from supervisor.commands.options import RunDir, ask_and_print, ask_for
-from supervisor.farm.ban_list import MAX_REASON_CHARS, MAX_S
 
 TARGET = "ADDRESS|NETWORK|APP/KEY"
 
@@ -34,7 +34,7 @@ def run(
         _print_list(run_dir)
         return
     seconds = seconds_of(how_long) if how_long else 0
-    if seconds is None or not 0 <= seconds <= MAX_S or (how_long and not seconds):
+    if seconds is None or not 0 <= seconds <= MAX_BAN_S or (how_long and not seconds):
         raise typer.BadParameter(
             "must be a duration such as 30s, 10m, 2h or 7d", param_hint="--for"
         )
@@ -62,7 +62,7 @@ def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     if arguments.get("list"):
         return Reply(True, "", {"bans": farm.operations.bans()})
     for_s = arguments.get("for_s", "0")
-    if not for_s.isdecimal() or not int(for_s[:12]) <= MAX_S:
+    if not for_s.isdecimal() or not int(for_s[:12]) <= MAX_BAN_S:
         return Reply(False, "the time is no number of seconds up to ten years")
     reason = arguments.get("reason", "")[:MAX_REASON_CHARS]
     return Reply(*farm.operations.ban(arguments.get("target", ""), float(for_s), reason))

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from common.access.bans import MAX_KICK_S
 from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
 from supervisor.commands.durations import seconds_of
 from supervisor.commands.options import RunDir, ask_and_print
-from supervisor.farm.kicks import DEFAULT_S, MAX_S
+from supervisor.farm.kicks import DEFAULT_S
 
 
 def run(
@@ -29,7 +30,7 @@ def run(
         ask_and_print(run_dir, "kick", app=app_name, key=key, undo="yes")
         return
     seconds = seconds_of(how_long) or 0
-    if not 0 < seconds <= MAX_S:
+    if not 0 < seconds <= MAX_KICK_S:
         raise typer.BadParameter("must be a duration such as 30s, 10m or 2h", param_hint="--for")
     ask_and_print(run_dir, "kick", **{"app": app_name, "key": key, "for_s": str(seconds)})
 
@@ -40,7 +41,7 @@ def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
         done = farm.operations.unkick(app, key)
         return Reply(True, done) if done else Reply(False, f"{app}/{key} is not kept out")
     for_s = arguments.get("for_s", f"{DEFAULT_S:g}")
-    if not for_s.isdecimal() or not 0 < int(for_s[:9]) <= MAX_S:
+    if not for_s.isdecimal() or not 0 < int(for_s[:9]) <= MAX_KICK_S:
         return Reply(False, "the time is no number of seconds up to a day")
     done = farm.operations.kick(app, key, float(for_s))
     return Reply(True, done) if done else Reply(False, f"no such stream: {app}/{key}")

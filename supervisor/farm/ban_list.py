@@ -10,8 +10,6 @@ from typing import Any
 from common.access.bans import Ban
 
 MAX_BANS = 1_000
-MAX_S = 3_650 * 86_400.0
-MAX_REASON_CHARS = 200
 
 
 class BanList:

@@ -15,7 +15,6 @@ from common.ipc.identity import StreamId
 from common.words import time_left
 
 DEFAULT_S = 30.0
-MAX_S = 24 * 3600.0
 MAX_KICKED = 1_000  # streams
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from common.rtmp.events import VideoReceived
-from tests.kit.clients import FlvTag, flv_tags, send_tag
+from tests.kit.clients import FlvTag, flv_tags, refusal_of, send_tag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
 from tests.kit.hook_server import HookServer
@@ -82,11 +82,8 @@ def publish(farm: Farm, tags: list[FlvTag], key: str, query: str = "") -> RtmpPu
 
 
 def why(url: str) -> str:
-    try:
-        with RtmpPublisher(url, 10):
-            return ""
-    except RtmpRefused as refused:
-        return refused.description
+    """How a publisher is refused; "": it is not."""
+    return refusal_of(RtmpPublisher(url, 10))[1]
 
 
 def test_a_hook_is_asked_told_and_its_answers_are_done(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
-from tests.kit.clients import FlvTag, Publisher, flv_tags, refusal, send_tag
+from tests.kit.clients import FlvTag, Publisher, flv_tags, refusal, refusal_of, send_tag
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
 from tests.kit.waiting import until
@@ -72,11 +72,7 @@ class Live:
 
 def told(url: str, source: str = HERE) -> tuple[str, str]:
     """How a publisher is refused; nothing if it is let in."""
-    try:
-        with RtmpPublisher(url, 10, source=source):
-            return "", ""
-    except RtmpRefused as refused:
-        return refused.code, refused.description
+    return refusal_of(RtmpPublisher(url, 10, source=source))
 
 
 def wait_live(farm: Farm, key: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from common.access.signed_url import Direction, Grant
 from common.access.signed_url import sign as sign_token
 from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
-from tests.kit.clients import Publisher, refusal
+from tests.kit.clients import Publisher, refusal, refusal_of
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
 from tests.kit.ffmpeg_commands import ffmpeg_publishes, play
@@ -81,11 +81,7 @@ def sign(farm: Farm, tmp_path: Path) -> Callable[..., str]:
 
 def why(url: str) -> str:
     """How a player is refused; "": it is not."""
-    try:
-        with RtmpPlayer(url, 10):
-            return ""
-    except RtmpRefused as refused:
-        return refused.description
+    return refusal_of(RtmpPlayer(url, 10))[1]
 
 
 def test_a_signed_url_publishes_and_plays_and_nothing_else_does(

@@ -21,7 +21,7 @@ import av
 import av.error
 
 from common.errors import TfarmError
-from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher
+from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from common.rtmp.events import VideoReceived
 from tests.kit.clips import Plane, luma_of, read_number
 from tests.kit.coded import CodedUnit
@@ -296,6 +296,15 @@ class Player(_Threaded):
 def frames(count: int) -> Callable[[Recording], bool]:
     """Enough: so many video packets."""
     return lambda recording: len(recording.video) >= count
+
+
+def refusal_of(peer: RtmpPublisher | RtmpPlayer) -> tuple[str, str]:
+    """Have it ask; code and words of its refusal, both empty where it is let in. It is closed."""
+    try:
+        with peer:
+            return "", ""
+    except RtmpRefused as refused:
+        return refused.code, refused.description
 
 
 def refusal(url: str, mode: str) -> str:

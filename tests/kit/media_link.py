@@ -24,6 +24,11 @@ class BlockingSender:
         self._socket.connect(address)
         self._answers: deque[list[bytes]] = deque(maxlen=100)
 
+    @property
+    def is_connected(self) -> bool:
+        """True while the listener takes what is sent."""
+        return bool(self._socket.poll(0, zmq.POLLOUT))
+
     def send(self, frames: Sequence[bytes]) -> None:
         while self._socket.poll(0):
             self._answers.append(self._socket.recv_multipart())

@@ -251,11 +251,12 @@ def test_a_worker_hears_no_other_worker(worker: WorkerProcess) -> None:
     hello: Hello = worker.hear(Hello)
     other = replace(HERE, child=ChildId("worker", "cpu", 1))
     worker.say(Welcome(BootId("f" * 16), Settings(), (other,)))
-    worker.sender = BlockingSender(hello.endpoint.media)  # which is refused as it connects
+    worker.sender = BlockingSender(hello.endpoint.media)  # it is refused at the handshake
     beat: Heartbeat = worker.hear(Heartbeat)
     while not beat.counters["denied"]:
         beat = worker.hear(Heartbeat)
     assert beat.transcodes == ()
+    assert not worker.sender.is_connected
 
 
 def test_an_egress_that_comes_late_gets_headers_and_the_gop_and_then_the_live_tags(

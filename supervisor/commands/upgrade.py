@@ -29,7 +29,7 @@ def run(
     ] = "",
     run_dir: RunDir = None,
 ) -> None:
-    """Have the running farm go over to this version, while all streams go on.
+    """Have the running farm go over to this version of tfarm.
 
     Run the `tfarm` of the new version. Publishers and players that are connected keep the old
     version's processes until they leave; all else is of the new version when this ends.

@@ -258,8 +258,11 @@ class Receiver:
         except zmq.ZMQError as error:
             raise OSError(error.errno, error.strerror, socket_path(address)) from error
 
-    def close(self) -> None:
-        """Close the socket; what has not left is dropped."""
+    def close(self, linger_ms: int = 0) -> None:
+        """Close the socket; what has not left is dropped, or may leave for so long.
+
+        The context's end waits for that.
+        """
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._fd)
@@ -267,7 +270,7 @@ class Receiver:
                 if handle is not None:
                     handle.cancel()
             self._inbox.clear()
-            self._socket.close(linger=0)
+            self._socket.close(linger=linger_ms)
             self._on_close(self)
 
     def _look_again(self) -> None:

@@ -144,6 +144,7 @@ class ChildProcess:
         finally:
             self._close_share()
             self._service.close()
+            self._link.close()
             self.bus.close()
         return self.exit_code
 

@@ -29,6 +29,8 @@ log = logging.getLogger("tfarm.common.ipc.control_link")
 
 UNANSWERED = 1.5  # beats of the supervisor after which an idle child beats by itself
 CONTROL_SOCKET = "control"  # file name in the run directory
+LAST_WORDS_MS = 1000  # at most, for the last messages to leave
+HEARD_S = 3.0  # a supervisor that sent something so lately is there
 
 
 def new_boot_id() -> BootId:
@@ -108,6 +110,11 @@ class ControlLink:
         )
 
     @property
+    def is_welcome(self) -> bool:
+        """Tell if a supervisor has answered the last hello."""
+        return self._supervisor is not None
+
+    @property
     def silent_s(self) -> float:
         """How long no supervisor has sent anything; beats come once a second."""
         return self._clock() - self._last_message_s
@@ -119,6 +126,11 @@ class ControlLink:
     def fatal(self, reason: str, exit_code: int) -> None:
         """Report why this process is about to exit."""
         self.send(Fatal(self._child, self._boot_id, reason, exit_code))
+
+    def close(self) -> None:
+        """Let the last messages leave, if a supervisor is there to take them."""
+        is_heard = self._supervisor is not None and self.silent_s < HEARD_S
+        self._dealer.close(LAST_WORDS_MS if is_heard else 0)
 
     async def run(self) -> None:
         """Send hello and heartbeats, and watch for the supervisor, until cancelled."""

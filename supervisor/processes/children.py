@@ -336,7 +336,8 @@ class Children:
 
     def _exit_of(self, child: Child) -> Callable[[int | None], None]:
         def on_exit(code: int | None) -> None:
-            if code in (ExitCode.BOOT_FAILED, ExitCode.DEVICE_LOST) and not child.fatal:
+            has_words = code in (ExitCode.BOOT_FAILED, ExitCode.DEVICE_LOST) and not child.fatal
+            if has_words or code == ExitCode.OK:
                 # its last words may still be on their way: they say more than the code does
                 self._loop.call_later(LAST_WORDS_S, settle, code)
             else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ import pytest
 
 from common.config.settings import Settings
 from common.ipc.bus import Bus, Receiver
-from common.ipc.control_link import ControlLink, control_address, new_boot_id, start_ticks
+from common.ipc.control_link import (
+    LAST_WORDS_MS,
+    ControlLink,
+    control_address,
+    new_boot_id,
+    start_ticks,
+)
 from common.ipc.control_messages import (
     Configure,
     Endpoint,
@@ -236,5 +243,45 @@ def test_a_child_whose_beat_fails_ends(tmp_path: Path) -> None:
                     await task
         finally:
             bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_a_child_says_last_arrives_though_it_ends_at_once(tmp_path: Path) -> None:
+    """A stream's closing line lacked its reason: ingest's last message went with the socket."""
+
+    async def scenario() -> None:
+        there, here = Bus(), Bus()
+        supervisor = Supervisor(there, tmp_path)
+        link = ControlLink(here, tmp_path, CHILD, BOOT, State())
+        task = asyncio.create_task(link.run())
+        async with asyncio.timeout(20):
+            await supervisor.until_got(Hello)
+            supervisor.say(Welcome(BootId("one"), Settings(), ()))
+            while not link.is_welcome:
+                await asyncio.sleep(0.002)
+            task.cancel()
+            words = ["x" * 10_000 + str(number) for number in range(1000)]
+            for reason in words:
+                assert link.send(Fatal(CHILD, BOOT, reason, 0))
+            link.close()
+            here.close()
+            while len(supervisor.got) < len(words):
+                await asyncio.sleep(0.002)
+        assert [message.reason for message in supervisor.got] == words
+        there.close()
+
+    asyncio.run(scenario())
+
+
+def test_without_a_supervisor_an_end_waits_for_nobody(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bus = Bus()
+        link = ControlLink(bus, tmp_path, CHILD, BOOT, State())
+        link.fatal("nobody hears it", 3)
+        began_s = time.monotonic()
+        link.close()
+        bus.close()
+        assert time.monotonic() - began_s < LAST_WORDS_MS / 2000
 
     asyncio.run(scenario())

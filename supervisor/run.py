@@ -299,7 +299,8 @@ class Supervisor:
             if len(self._early) < MAX_EARLY:
                 self._early.append((child, message, payloads))
         elif child in self.farm.state.children:
-            self._executor.execute(self.farm.message(child, message, self._loop.time(), payloads))
+            actions = self.farm.message(child, message, self._loop.time(), payloads)
+            self._executor.execute(actions if not self._is_stopping else ())
 
     def _handle_early(self) -> None:
         """Handle what adopted children sent before all of them were known."""
@@ -312,10 +313,10 @@ class Supervisor:
         self._watchdog.add(child)
 
     def _on_down(self, child: ChildId, reason: str, crashed: bool) -> None:
-        self._control.remove(child)
         self._watchdog.remove(child)
-        if self._is_stopping:
+        if self._is_stopping:  # what it says at its end is for the closing lines of its streams
             return
+        self._control.remove(child)
         now = self._loop.time()
         thread = self.children.crashed_thread(child) if crashed else 0
         down = self.farm.child_down(child, reason, now, crashed=crashed, thread=thread)

@@ -27,7 +27,7 @@ from common.words import counted
 from supervisor.executor import Executor
 from supervisor.farm.farm import Farm
 from supervisor.farm.operator_commands import OperatorCommands
-from supervisor.farm.retiring import left
+from supervisor.farm.retiring import asked, left
 from supervisor.processes.children import Children
 from supervisor.processes.control import Control
 from supervisor.processes.launcher import Launcher
@@ -231,11 +231,15 @@ class Upgrade:
         state = self._farm.state
         machine, hello = child.machine, self._farm.hellos.get(name)
         is_worker = name in state.workers
+        if is_worker:
+            at_work = max(state.sessions(name), len(state.served_by(name)))
+        else:
+            at_work = asked(state, name)
         return Facts(
             machine.state,
             child.process.pid if child.process is not None else 0,
             self._loop.time() - machine.since(),
-            max(state.sessions(name), len(state.served_by(name))) if is_worker else 0,
+            at_work,
             "; ".join(sorted(set(self._farm.migration.stuck.values()))) if is_worker else "",
             machine.reason,
             hello is not None and bool(hello.version),

@@ -9,6 +9,7 @@ from typing import Final
 from common.ipc.identity import ChildId
 from supervisor.farm.state import FarmState
 
+HOOKS: Final = "hooks"
 RETIRING: Final = "retiring"  # the state of such a child, for people
 
 
@@ -20,6 +21,14 @@ def retiring(state: FarmState) -> set[ChildId]:
 def homes(state: FarmState) -> set[ChildId]:
     """Return the egresses that take new players."""
     return state.egresses - retiring(state)
+
+
+def asked(state: FarmState, child: ChildId) -> int:
+    """Return how many questions and events a hooks child has still, as it reported last."""
+    known = state.children.get(child)
+    if child.kind != HOOKS or known is None or known.heartbeat is None:
+        return 0
+    return known.heartbeat.counters.get("waiting", 0)
 
 
 def left(state: FarmState, child: ChildId) -> int:

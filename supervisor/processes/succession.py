@@ -33,7 +33,7 @@ class Facts:
     state: ChildState | None  # None: there is no such child (any more)
     pid: int = 0
     ready_s: float = 0.0  # how long it has been READY
-    left: int = 0  # sessions that it has still
+    left: int = 0  # sessions or questions that it has still
     stuck: str = ""  # why they do not move, if that tells
     reason: str = ""  # of its last end
     can_retire: bool = True  # it is of a version that knows how to
@@ -95,7 +95,7 @@ class Awaited(Enum):
     """What is awaited in a step."""
 
     STARTING = auto()  # the successor
-    MOVING = auto()  # the streams of the one before
+    MOVING = auto()  # what the one before has still
     ENDING = auto()  # its exit
     RESTARTING = auto()  # the same child, as another process
 
@@ -158,7 +158,7 @@ class Succession:
         if step.awaits is Awaited.STARTING:
             return f"{step.new} is started, to replace {step.old.child}"
         if step.awaits is Awaited.MOVING:
-            return f"streams of {step.old.child} move"
+            return f"what {step.old.child} has moves"
         return f"{step.old.child} ends"
 
     def tick(self, facts: Callable[[ChildId], Facts], now: float) -> list[Action]:
@@ -203,6 +203,8 @@ class Succession:
                 return self._await_start(step, facts(step.new), waited_s, now)
             case Awaited.MOVING if is_gone or not known.left:
                 return self._enter(step, Awaited.ENDING, now, [End(step.old.child)])
+            case Awaited.MOVING if waited_s >= MOVE_S and way_of(step.old.child) is Replacing.END:
+                return self._enter(step, Awaited.ENDING, now, [End(step.old.child)])
             case Awaited.MOVING if waited_s >= MOVE_S:
                 why = f": {known.stuck}" if known.stuck else ""
                 self._fail(f"{known.left} streams do not move off {step.old.child}{why}")
@@ -239,7 +241,7 @@ class Succession:
             case Replacing.MOVE:
                 return self._enter(step, Awaited.MOVING, now, [Move(old)])
             case _:
-                return self._enter(step, Awaited.ENDING, now, [End(old)])
+                return self._enter(step, Awaited.MOVING, now, [])
 
     def _enter(
         self, step: _Step, awaits: Awaited, now: float, actions: list[Action]

@@ -25,7 +25,16 @@ def test_a_stream_is_followed_from_publish_to_its_closing_line(clip: MakeClip) -
             farm.wait_stream("followed")
             until(lambda: farm.streams()["followed"]["frames"] > 25, 15, "a second", every=0.2)
         farm.wait_log("stream summary")
+        last = Publisher(farm.url("last"), clip(ClipSpec(seconds=8.0)), loop=True)
+        last.__enter__()
+        farm.wait_stream("last")
+        log = farm.log_path.open()
         lines: list[dict[str, Any]] = [json.loads(line) for line in farm.log().splitlines()]
+    last.stop()
+    with log:
+        closing = [json.loads(line) for line in log if "stream summary" in line]
+    reasons = {line["stream"]: line["reason"] for line in closing}
+    assert reasons[stream_label("live/last")] == "the server is stopping", "ingest's last words"
     own = [line for line in lines if line.get("stream") == LABEL]
     events = [line["event"] for line in own]  # of several processes: in no strict order
     assert events[:2] == ["stream placed", "publish started"]

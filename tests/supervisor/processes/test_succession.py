@@ -97,7 +97,7 @@ def test_a_workers_streams_move_before_it_ends_and_the_next_one_waits_for_that()
     made.facts[new] = NEW
     made.facts[WORKER] = replace(READY, left=2)
     assert made.tick(1.0) == [Move(WORKER)]
-    assert made.succession.current == "streams of worker:cpu:0 move"
+    assert made.succession.current == "what worker:cpu:0 has moves"
     assert made.tick(5.0) == []
     made.facts[WORKER] = READY
     assert made.tick(5.0) == [End(WORKER)]
@@ -113,6 +113,19 @@ def test_one_that_does_not_end_holds_nobody_up_for_ever() -> None:
     assert made.tick(1.0) == [End(HOOKS)]
     assert made.tick(END_S - 0.1) == []
     assert made.tick(0.1) == [Begin(EGRESS, next_of(EGRESS))]
+
+
+def test_a_hooks_child_ends_when_what_it_was_asked_is_answered_or_late() -> None:
+    for after_s in (5.0, MOVE_S):
+        made = rig(HOOKS)
+        made.tick()
+        made.facts[next_of(HOOKS)] = NEW
+        made.facts[HOOKS] = replace(READY, left=3)
+        assert made.tick(1.0) == []
+        assert made.tick(after_s - 0.1) == []
+        if after_s < MOVE_S:
+            made.facts[HOOKS] = READY
+        assert made.tick(0.1) == [End(HOOKS)]
 
 
 def test_streams_that_do_not_move_stay_where_they_are_and_nothing_more_is_replaced() -> None:

@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from common.ipc.endpoint import socket_path
@@ -121,8 +121,11 @@ class Upgrade:
 
     # ---- to become the next version -------------------------------------------------------------
 
-    def request(self, executable: str, deadline_s: float) -> tuple[bool, str]:
-        """Become the version that this Python runs, if it starts; whether that is begun."""
+    def request(self, executable: str, path: str, deadline_s: float) -> tuple[bool, str]:
+        """Become the version that this Python runs, if it starts; whether that is begun.
+
+        `path` is its PYTHONPATH, which has tfarm's packages (`tfarm/__init__.py`).
+        """
         if self._probe is not None and not self._probe.done():
             return False, "an upgrade has begun already"
         if self._succession is not None and not self._succession.is_over:
@@ -130,13 +133,14 @@ class Upgrade:
         if not os.path.isabs(executable) or not os.access(executable, os.X_OK):
             return False, f"{executable[:200]!r} is no program that the farm's user can run"
         self._problem = ""
-        self._probe = self._loop.create_task(self._become(executable, deadline_s))
+        environ = os.environ | ({"PYTHONPATH": path} if path else {})
+        self._probe = self._loop.create_task(self._become(executable, environ, deadline_s))
         return True, ""
 
-    async def _become(self, executable: str, deadline_s: float) -> None:
+    async def _become(self, executable: str, environ: Mapping[str, str], deadline_s: float) -> None:
         command = command_of(executable, sys.orig_argv, PROBE)
         try:
-            probe = await asyncio.to_thread(_run, command)
+            probe = await asyncio.to_thread(_run, command, environ)
         except (OSError, subprocess.SubprocessError) as error:
             self._refuse(f"the new version does not start: {error}")
             return
@@ -153,7 +157,7 @@ class Upgrade:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             # the farm's own user names it, and no shell reads it
-            os.execv(executable, command)  # nosec B606 # see above
+            os.execve(executable, command, environ)  # nosec B606 # see above
         except OSError as error:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
             self._refuse(f"the new version does not start: {error.strerror}")
@@ -292,11 +296,12 @@ class Upgrade:
                 self._farm.devices.remove(name)
 
 
-def _run(command: Sequence[str]) -> tuple[int, str, str]:
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a probe."""
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
+        env=environ,
         capture_output=True,
         text=True,
         errors="replace",

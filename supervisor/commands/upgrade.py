@@ -1,5 +1,6 @@
 """`tfarm upgrade`: have a running farm go over to this version (IO)."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -38,7 +39,8 @@ def run(
     if seconds is None or seconds > MAX_S:
         words = "must be a duration such as 10m, 2h or 7d"
         raise typer.BadParameter(words, param_hint="--deadline")
-    ask_for(run_dir, "upgrade", executable=sys.executable, deadline=str(seconds))
+    version = {"executable": sys.executable, "path": os.environ.get("PYTHONPATH", "")}
+    ask_for(run_dir, "upgrade", **version, deadline=str(seconds))
     _follow(farm_dir(run_dir))
 
 
@@ -90,7 +92,9 @@ def answer(farm: RunningFarm, arguments: Arguments) -> Reply:
     deadline = arguments.get("deadline", "0")
     if not deadline.isdecimal() or int(deadline[:9]) > MAX_S:
         return Reply(False, "the deadline is no number of seconds up to 30 days")
-    has_begun, problem = farm.upgrade.request(executable, float(deadline))
+    has_begun, problem = farm.upgrade.request(
+        executable, arguments.get("path", ""), float(deadline)
+    )
     return Reply(has_begun, problem, farm.upgrade.document() if has_begun else None)
 
 

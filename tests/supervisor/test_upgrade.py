@@ -100,6 +100,9 @@ def test_every_process_is_replaced_by_the_next_one_and_who_is_busy_stays(farm: T
     assert "ingest:0 of the old version serves 0 connections until they end" in said.stdout
     assert farm.process.poll() is None, "the same process is another program"
     assert client.status(farm.run_dir)["supervisor"]["pid"] == supervisor
+    environ = Path(f"/proc/{supervisor}/environ").read_bytes().split(b"\0")
+    (path,) = (value for value in environ if value.startswith(b"PYTHONPATH="))
+    assert path.startswith(f"PYTHONPATH={ROOT}".encode()), "its packages are the command's"
     after = farm.children()
     assert set(after) == {"ingest:0", "ingest:1", "egress:1", "worker:cpu:0", "worker:cpu:2"}
     assert {c["pid"] for c in after.values()} & {c["pid"] for c in before.values()} == {
@@ -163,7 +166,7 @@ def test_a_version_that_cannot_begin_changes_nothing(farm: ToyFarm) -> None:
             client.ask(farm.run_dir, "upgrade", {"executable": executable})
     with pytest.raises(CommandFailed, match="no number of seconds"):
         client.ask(farm.run_dir, "upgrade", {"executable": sys.executable, "deadline": "-1"})
-    client.ask(farm.run_dir, "upgrade", {"executable": "/bin/false"})
+    client.ask(farm.run_dir, "upgrade", {"executable": "/bin/false", "path": ""})
     farm.until(lambda: document(farm)["state"] == "refused")
     assert document(farm)["problem"] == f"{NEW_WORDS}exit code 1"
     farm.config.write_text("nonsense = 1\n")

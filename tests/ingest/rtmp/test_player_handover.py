@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from common.access.refusal import Refusal
 from common.ipc.control_messages import Endpoint
 from common.ipc.identity import BootId
+from common.ipc.socket_handover import ADOPTED
 from common.rtmp.events import PlayRequested
 from ingest.rtmp.connection import Connection
 from ingest.rtmp.player_handover import DECLINED_WAIT_S, Players, handovers_of
@@ -35,6 +38,9 @@ class Player:
 
     def close(self, reason: str) -> None:
         raise AssertionError(reason)
+
+    def given_away(self) -> None:
+        self.refusals.append("given away")
 
     def refuse_play(self, request_id: int, refusal: Refusal) -> None:
         self.refusals.append(refusal.words)
@@ -112,6 +118,33 @@ def test_one_that_every_egress_declines_is_refused_soon(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         assert time.monotonic() - began_s < 10 * DECLINED_WAIT_S
         assert player.refusals == ["No such file or directory"]
+
+    run(scenario)
+
+
+def test_who_retires_is_given_no_player_and_keeps_one_that_is_on_its_way(tmp_path: Path) -> None:
+    async def scenario(players: Players, player: Player) -> None:
+        path = tmp_path / "retiring"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as egress:
+            egress.bind(str(path))
+            egress.listen()
+            old = OLD, f"unix://{path}"
+            players.follow([old])
+            take(players, player)
+            await asyncio.sleep(DECLINED_WAIT_S)
+            players.follow([old, (OTHER, dead(tmp_path))], {OLD})
+            await asyncio.sleep(DECLINED_WAIT_S)
+            assert player.refusals == [], "it may have the player: nobody else is asked"
+            link, _ = egress.accept()
+            with link:
+                link.send(ADOPTED)
+                await asyncio.sleep(DECLINED_WAIT_S)
+            assert (player.refusals, players.handed_over) == (["given away"], 1)
+            egress.setblocking(False)
+            take(players, Player())
+            await asyncio.sleep(DECLINED_WAIT_S)
+            with pytest.raises(BlockingIOError):
+                egress.accept()
 
     run(scenario)
 

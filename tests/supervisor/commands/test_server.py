@@ -30,8 +30,8 @@ class Fake:
     def reload(self) -> tuple[bool, str]:
         return False, "listen.rtmp: must be HOST:PORT"
 
-    def request(self, executable: str, deadline_s: float) -> tuple[bool, str]:
-        self.told.append(f"upgrade {executable} {deadline_s:g}")
+    def request(self, executable: str, path: str, deadline_s: float) -> tuple[bool, str]:
+        self.told.append(f"upgrade {executable} {path} {deadline_s:g}")
         return executable != "/no", "no such program"
 
     def document(self) -> dict[str, Any]:
@@ -168,3 +168,15 @@ def test_an_unknown_command_is_answered(name: str) -> None:
     answer, _ = ask(name)
     assert not answer.ok
     assert len(answer.text) < 100
+
+
+def test_an_upgrade_is_begun_with_a_program_and_looked_at_without() -> None:
+    answer, told = ask("upgrade", executable="/new/python", path="/new", deadline="60")
+    assert (answer.ok, told) == (True, ["upgrade /new/python /new 60"])
+    answer, told = ask("upgrade", executable="/no")
+    assert (answer.ok, answer.text, answer.json) == (False, "no such program", "")
+    answer, told = ask("upgrade")
+    assert (json.loads(answer.json), told) == ({"state": "none"}, [])
+    for deadline in ("-1", "1h", "99999999"):
+        answer, told = ask("upgrade", executable="/new/python", deadline=deadline)
+        assert (answer.ok, told) == (False, [])

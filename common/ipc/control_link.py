@@ -30,7 +30,7 @@ log = logging.getLogger("tfarm.common.ipc.control_link")
 UNANSWERED = 1.5  # beats of the supervisor after which an idle child beats by itself
 CONTROL_SOCKET = "control"  # file name in the run directory
 LAST_WORDS_MS = 1000  # at most, for the last messages to leave
-HEARD_S = 3.0  # a supervisor that sent something so lately is there
+PRESENT_S = 3.0  # a supervisor that sent something so lately is there
 
 
 def new_boot_id() -> BootId:
@@ -129,8 +129,8 @@ class ControlLink:
 
     def close(self) -> None:
         """Let the last messages leave, if a supervisor is there to take them."""
-        is_heard = self._supervisor is not None and self.silent_s < HEARD_S
-        self._dealer.close(LAST_WORDS_MS if is_heard else 0)
+        is_there = self._supervisor is not None and self.silent_s < PRESENT_S
+        self._dealer.close(LAST_WORDS_MS if is_there else 0)
 
     async def run(self) -> None:
         """Send hello and heartbeats, and watch for the supervisor, until cancelled."""

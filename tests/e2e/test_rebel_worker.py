@@ -105,6 +105,7 @@ def test_a_worker_that_floods_is_ended_and_other_workers_streams_lose_nothing(
     ):
         farm.wait_stream("cam")
         until(lambda: farm.streams()["cam"]["worker"] == "worker:cpu:0", 20, "it is there")
+        crashes = farm.streams()["cam"]["crashes"]  # it may have been with the other one first
         with Player(farm.url("cam", "240p")) as player, Player(farm.url("cam")) as source:
             for one in (player, source):
                 assert one.opened.wait(15)
@@ -115,7 +116,7 @@ def test_a_worker_that_floods_is_ended_and_other_workers_streams_lose_nothing(
             until(lambda: len(player.recording.video) > count + 30, 10, "it goes on", every=0.1)
         for one in (player, source):
             assert lost_pictures(one) == 0
-        assert farm.streams()["cam"]["crashes"] == 0
+        assert farm.streams()["cam"]["crashes"] == crashes
         assert counter(farm, "egress", "flooded") > 0
 
 

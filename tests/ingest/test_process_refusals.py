@@ -123,6 +123,7 @@ def test_a_kicked_publisher_is_told_and_kept_out(farm: FarmAround) -> None:
 
 def test_new_settings_hold_for_new_publishers(farm: FarmAround) -> None:
     farm.wait(lambda: farm.port, "the port")
+    farm.wait(lambda: not is_refused(farm.url()), "the first templates")
     farm.send(Configure(replace(SETTINGS, templates=(replace(TEMPLATE, name="other"),))))
     farm.wait(lambda: is_refused(farm.url()), "the new templates")
     with RtmpPublisher(farm.url("other/cam"), 5):

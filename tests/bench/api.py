@@ -1,4 +1,4 @@
-"""What the API costs: a scrape of 200 streams, and the page with 50.
+"""What the API costs: a scrape of 200 streams, and the page with 50 and their pictures.
 
 The supervisor's part is measured on a farm of pure parts with as many streams: its document, and
 the JSON of it. The API is a real process, asked by HTTP, whose supervisor is the test.
@@ -13,7 +13,10 @@ from typing import Any
 
 import psutil
 
-from common.config.settings import Settings, Software
+from api.pictures import FRESH_S
+from common.access.keys import digest_of
+from common.config.settings import ApiSettings, Settings, Software
+from common.ipc.api_messages import Snapshot, SnapshotWanted
 from common.ipc.status_messages import RenditionStatus, ServedStatus
 from supervisor.commands.figures import figures
 from supervisor.commands.status_document import FarmFacts, snapshot
@@ -21,12 +24,15 @@ from supervisor.farm.farm import Farm
 from tests.bench.report import Bench, Figure
 from tests.kit.api_process import ApiProcess
 from tests.kit.children import EGRESS0, INGEST0
+from tests.kit.clips import video_frame
 from tests.kit.farm_rig import SMALL, Rig
 from tests.supervisor.commands.test_status_document import facts
+from worker.devices.software.snapshot import jpeg_of
+from worker.frames.snapshot import snapshot_size
 
 SCRAPED, SHOWN = 200, 50
 SCRAPE_S, PAGE_S = 15.0, 2.0  # how often
-SNAPSHOT_S = 10.0  # a picture of each stream so often
+SNAPSHOT_S = 10.0  # a picture of each stream in view so often
 STAGES = ("transit", "queue", "decode")
 
 
@@ -131,3 +137,47 @@ def _page(bench: Bench) -> None:
     note = f"API {api_s * 1000:.1f} ms, supervisor {supervisor_s * 1000:.1f} ms a look"
     title = f"the page with {SHOWN} streams, without pictures"
     bench.add(Figure(title, percent, "% of a core", 5.0, note=note))
+    _pictures(bench, document, percent)
+
+
+def _pictures(bench: Bench, document: dict[str, Any], percent: float) -> None:
+    """What a picture of each stream costs beside that, as often as the page asks for one."""
+    jpeg, worker_s = _jpeg(bench.runs)
+
+    def a_worker(message: Any) -> tuple[Any, bytes] | None:
+        if not isinstance(message, SnapshotWanted):
+            return None
+        return Snapshot(message.request_id, message.asker, message.stream_id), jpeg
+
+    paths = [f"/api/v1/streams/{s['app']}/{s['key']}/snapshot.jpg" for s in document["streams"]]
+    token = "a-token-of-some-length"
+    settings = replace(Settings(), api=ApiSettings(tokens=(digest_of(token),)))
+    with ApiProcess(settings, document) as api:
+        api.on_message = a_worker
+
+        def look() -> None:
+            for path in paths:
+                assert api.get(path, token).body == jpeg
+
+        api_s = spent(api, bench.runs, look, FRESH_S + 0.5) / len(paths)
+    each_s = SNAPSHOT_S / len(paths)
+    percent += 100 * (api_s + worker_s) / each_s
+    note = (
+        f"of a picture of {len(jpeg) / 1000:.0f} kB, each {SNAPSHOT_S:g} s of each stream: "
+        f"API {api_s * 1000:.1f} ms, worker {worker_s * 1000:.1f} ms"
+    )
+    title = f"the page with {len(paths)} streams, with pictures"
+    bench.add(Figure(title, percent, "% of a core", 5.0, note=note))
+    title = "their pictures, of a worker that has all of the streams"
+    bench.add(Figure(title, 100 * worker_s / each_s, "% of a core", 1.0))
+
+
+def _jpeg(runs: int) -> tuple[bytes, float]:
+    """A picture of 1080p made small, and the CPU seconds of that."""
+    frame = video_frame(77, 1920, 1080)
+    taken = []
+    for _ in range(10 * runs):
+        began = time.thread_time()
+        jpeg = jpeg_of(frame, *snapshot_size(1920, 1080, 1.0))
+        taken.append(time.thread_time() - began)
+    return jpeg, statistics.median(taken)

@@ -19,9 +19,10 @@ run: $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	@exec $(BIN)/tfarm demo $(ARGS)
 
-# All of it by two processes, a file's tests in one of them: those with real farms mostly wait.
+# All of it by three processes, a file's tests in one of them: those with real farms mostly wait.
+TEST_PROCESSES ?= 3
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
+	$(BIN)/python -m pytest $(or $(ARGS),-n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder)
 
 # Needs an NVIDIA GPU; docs/gpu-internals.md says what ran where.
 test-gpu: $(VENV)/.dev

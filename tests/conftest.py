@@ -1,11 +1,22 @@
 """What comes before any test module: a GPU for this process, and the order of tests."""
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.kit.gpu_choice import choose_for_this_process
 
+# How long an example takes says how busy the machine is. In CI hypothesis has the same by itself,
+# and the same examples each time.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
 
 def pytest_configure() -> None:
+    if not os.environ.get("CI"):
+        settings.load_profile("any machine")
     choose_for_this_process()
 
 

@@ -6,6 +6,7 @@ configuration. What it asks a running farm goes through `client.py`; `tfarm supe
 """
 
 import signal
+import sys
 
 # Ctrl-C during the imports ends the command at once, without a traceback; one that is ignored, as
 # in a background job, stays so.
@@ -35,8 +36,11 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
-    signal.signal(signal.SIGINT, _ON_CTRL_C)
-    app()
+    try:
+        signal.signal(signal.SIGINT, _ON_CTRL_C)
+        app()
+    except KeyboardInterrupt:  # before click looks for it: typer makes the commands first
+        sys.exit(128 + signal.SIGINT)
 
 
 @app.callback(invoke_without_command=True)

@@ -10,7 +10,16 @@ import pytest
 from common.capture.capture_file import read_whole
 from common.rtmp.blocking_client import RtmpPublisher
 from tests.e2e.conftest import MakeClip
-from tests.kit.clients import FlvTag, Player, Publisher, TagPublisher, flv_tags, send_tag
+from tests.kit.clients import (
+    FlvTag,
+    Player,
+    Publisher,
+    TagPublisher,
+    end_ms,
+    flv_tags,
+    send_tag,
+    shifted,
+)
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import Farm
 from tests.kit.replay import load, replay
@@ -38,7 +47,8 @@ def test_what_a_publisher_sent_is_written_on_demand(
     info, reads = read_whole([output.read_bytes()])
     assert (info.app, info.reason, info.starts_late) == ("live", "asked for", False)
     assert info.encoder
-    sent = [tag.body for tag in flv_tags(clip(SPEC)) if tag.type != 18]
+    # where the clip begins again, what its last messages overlap is left out
+    sent = [tag.body for tag in flv_tags(clip(SPEC)) if tag.type != 18][:-10]
     captured = [m.payload() for read in reads for m in read.messages if m.type_id != 18]
     assert len(captured) > 20
     assert captured[: len(sent)] == sent[: len(captured)]
@@ -101,7 +111,10 @@ def test_a_capture_in_virtual_time_decides_as_the_farm_did(
     Without B-frames: composition times of another clock are made up by the decoder's delay, which
     virtual time does not have.
     """
-    tags = flv_tags(clip(ClipSpec(seconds=14, b_frames=0)))
+    tags = flv_tags(clip(ClipSpec(seconds=7, b_frames=0)))
+    again = [tag for tag in tags if tag.type != 18 and not tag.is_header]
+    for _ in range(5):  # more than a busy machine needs for all of this; it is stopped before
+        tags = [*tags, *shifted(again, end_ms(tags))]
     fast = [FlvTag(tag.type, round(tag.dts_ms * 1.8), tag.body) for tag in tags]
     due = [float(tag.dts_ms) for tag in tags]
     files = [tmp_path / "whole.tfcap", tmp_path / "headers.tfcap"]

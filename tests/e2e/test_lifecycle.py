@@ -116,7 +116,7 @@ def test_status_without_a_farm_says_so_and_exits_1(tmp_path: Path) -> None:
 
 def test_status_shows_devices_streams_and_children(farm: Farm, clip: MakeClip) -> None:
     until(lambda: not farm.streams(), 10, "the streams of other tests are gone")
-    with Publisher(farm.url("cam"), clip(LONG)):
+    with Publisher(farm.url("cam"), clip(LONG), loop=True):
         farm.wait_stream("cam")
         with Player(farm.url("cam", "240p")) as player:
             assert player.opened.wait(15)

@@ -137,6 +137,7 @@ def test_publishing_in_a_loop_on_one_connection_is_stopped(farm: Farm) -> None:
     """Each one is a question to the supervisor; without this, thousands a second."""
     peer = Peer(farm.url("loop"), "publish", "127.0.0.7")
     with peer.socket:
+        began = time.monotonic()
         assert peer.ask() == ""
         again = 0
         with contextlib.suppress(OSError):
@@ -156,7 +157,8 @@ def test_publishing_in_a_loop_on_one_connection_is_stopped(farm: Farm) -> None:
                         peer.socket.sendall(out)
                     answered = b"NetStream.Publish" in data
                 again += 1
-        assert 10 <= again <= 25, f"{again} publishes on one connection"
+        most = 21 + 10 * (time.monotonic() - began)  # two seconds' worth, then ten a second
+        assert 10 <= again <= most, f"{again} publishes on one connection"
     farm.wait_log("max_handshakes_per_address = 10")
 
 

@@ -145,17 +145,21 @@ def test_a_drain_moves_streams_without_losing_or_repeating_a_picture(clip: MakeC
 
 
 def test_another_supervisor_takes_over_and_no_picture_is_lost(clip: MakeClip) -> None:
-    with Farm() as farm, Publisher(farm.url("a"), clip(LONG)):
+    def children() -> dict[str, int]:
+        return {c["name"]: c["pid"] for c in farm.status()["children"]}
+
+    with Farm() as farm, Publisher(farm.url("a"), clip(LONG), loop=True):
         farm.wait_stream("a")
         with Player(farm.url("a", "240p")) as player:
             started([player])
-            children = {c["name"]: c["pid"] for c in farm.status()["children"]}
+            before = children()
             assert farm.process is not None
             farm.process.kill()
             farm.process.wait()
             time.sleep(1)
             farm.start()
-            assert {c["name"]: c["pid"] for c in farm.status()["children"]} == children
+            until(lambda: len(children()) == len(before), 10, "it knows all of them")
+            assert children() == before
             time.sleep(2)
             assert farm.streams()["a"]["generation"] == 1
             player.stop()

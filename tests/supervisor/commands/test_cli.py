@@ -83,6 +83,22 @@ def test_every_command_explains_itself_by_h_and_by_help_with_an_example_that_is_
     assert "Did you mean 'status'?" in unknown.stderr
 
 
+def test_ctrl_c_before_the_commands_are_put_together_leaves_no_traceback() -> None:
+    """Seen on a busy machine: typer makes them outside of what click catches."""
+    code = (
+        "import signal, typer.main, supervisor.commands.cli as cli;"
+        "typer.main.get_command = lambda _: signal.raise_signal(signal.SIGINT); cli.main()"
+    )
+    answer = subprocess.run(
+        ["env", "--default-signal=INT", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert (answer.returncode, answer.stderr) == (130, "")
+
+
 def test_version() -> None:
     assert tfarm("--version").stdout == f"tfarm {VERSION}\n"
 

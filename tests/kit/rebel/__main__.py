@@ -194,9 +194,11 @@ def _floods() -> list[list[bytes]]:
 
 def _sockets(run_dir: Path) -> Iterator[Path]:
     """The files of all sockets in the run directory, which it need not be told."""
+    found = set()  # connections have the name of who listens, too
     for line in Path(f"/proc/{os.getpid()}/net/unix").read_text().splitlines():
         path = Path(line.split()[-1])
-        if path.parent == run_dir:
+        if path.parent == run_dir and path not in found:
+            found.add(path)
             yield path
 
 

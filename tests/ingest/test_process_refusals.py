@@ -33,6 +33,7 @@ from tests.kit.ingest_process import (
     source_times,
     stream_id,
 )
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -123,9 +124,9 @@ def test_a_kicked_publisher_is_told_and_kept_out(farm: FarmAround) -> None:
 
 def test_new_settings_hold_for_new_publishers(farm: FarmAround) -> None:
     farm.wait(lambda: farm.port, "the port")
-    farm.wait(lambda: not is_refused(farm.url()), "the first templates")
+    until(lambda: not is_refused(farm.url()), 5, "the first templates")
     farm.send(Configure(replace(SETTINGS, templates=(replace(TEMPLATE, name="other"),))))
-    farm.wait(lambda: is_refused(farm.url()), "the new templates")
+    until(lambda: is_refused(farm.url()), 5, "the new templates")
     with RtmpPublisher(farm.url("other/cam"), 5):
         pass
 

@@ -42,6 +42,15 @@ def all_sockets_are_there(farm: ToyFarm) -> bool:
     return len(records) == len(NAMES) and all(any(b and b in s for s in there) for b in boots)
 
 
+def remove(run_dir: Path) -> None:
+    """Remove a directory at one moment: a farm in it may be about to make files there."""
+    aside = run_dir.with_name("gone")
+    run_dir.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+    if aside.exists():
+        shutil.rmtree(aside)
+
+
 def second(farm: ToyFarm) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, str(TOY_FARM), str(farm.config), "--run-dir", str(farm.run_dir)],
@@ -70,7 +79,7 @@ def test_without_its_lock_a_second_supervisor_is_refused_all_the_same(farm: ToyF
 def test_a_removed_directory_is_made_again_with_all_that_was_in_it(farm: ToyFarm, how: str) -> None:
     farm.start()
     if how == "removed":
-        shutil.rmtree(farm.run_dir)
+        remove(farm.run_dir)
     else:
         farm.run_dir.rename(farm.run_dir.with_name("away"))
     farm.until(lambda: farm.is_ready() and all_sockets_are_there(farm))
@@ -96,7 +105,7 @@ def test_a_single_file_is_made_again(farm: ToyFarm, name: str) -> None:
 def test_asked_to_stop_without_its_directory_it_ends_in_order(farm: ToyFarm) -> None:
     farm.start()
     pids = [child["pid"] for child in farm.children().values()]
-    shutil.rmtree(farm.run_dir)
+    remove(farm.run_dir)
     assert farm.end() == 0
     assert not any(map(runs, pids))
     assert "Traceback" not in farm.log.read_text()
@@ -105,7 +114,7 @@ def test_asked_to_stop_without_its_directory_it_ends_in_order(farm: ToyFarm) -> 
 def test_where_the_place_is_taken_the_farm_ends_for_a_restart(farm: ToyFarm) -> None:
     farm.start()
     pids = [child["pid"] for child in farm.children().values()]
-    shutil.rmtree(farm.run_dir)
+    remove(farm.run_dir)
     farm.run_dir.write_text("somebody's file")
     assert farm.process is not None
     assert farm.process.wait(DEADLINE_S) == 1
@@ -120,7 +129,7 @@ def test_where_another_farm_has_begun_in_it_the_first_ends_and_leaves_it_alone(
     farm: ToyFarm,
 ) -> None:
     farm.start()
-    shutil.rmtree(farm.run_dir)
+    remove(farm.run_dir)
     farm.run_dir.mkdir(mode=0o700)
     theirs = farm.run_dir / "control"
     with (farm.run_dir / LOCK).open("a+") as lock:

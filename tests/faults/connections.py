@@ -233,15 +233,14 @@ def reconnects() -> Result:
         tags = flv_tags(clip(CLIP))
         at = time.monotonic()
         looks: list[dict[str, dict[str, int]]] = []
+        before = _socket_files(scene)
         for index in range(1, count + 1):
             _cycle(scene, index, tags, 12)
             if index in looks_at:
                 _settle(scene)
                 looks.append(vitals(scene.farm))
         row = scene.judge(f"{count} reconnects", KEYS[:1], at)
-        files = sorted(path.name for path in scene.farm.run_dir.rglob("*") if path.is_socket())
-        # control; egress tags and handover; what TLS is taken off, ingest; two workers' media
-        expected = 1 + 2 + 1 + 2
+        files = _socket_files(scene)
 
     def grown(what: str, names: Iterable[str]) -> int:
         """By how much at least, in the process where it is most."""
@@ -271,13 +270,17 @@ def reconnects() -> Result:
         and in_workers < 10 * MIB
         and descriptors <= 0
         and threads <= 0
-        and len(files) == expected
+        and files == before
         and row.disconnected == 0
         and row.lost == 0
     )
     if not row.ok:
-        print(*looks, files, sep="\n")
+        print(*looks, before, files, sep="\n")
     return row
+
+
+def _socket_files(scene: Scene) -> list[str]:
+    return sorted(path.name for path in scene.farm.run_dir.rglob("*") if path.is_socket())
 
 
 def _settle(scene: Scene) -> None:

@@ -238,7 +238,11 @@ def main(arguments: list[str]) -> int:
         os.execvpe(again[0], again, os.environ | {IN_NAMESPACE: "1"})
     if options.rebuild:
         shutil.rmtree(BUILD, ignore_errors=True)
-    prepare(say)
+    try:
+        prepare(say)
+    except subprocess.CalledProcessError as error:
+        print(f"no image can be made: {error.cmd[0]} failed, see {BUILD}", file=sys.stderr)
+        return 2
     stages = read((DEPLOY / "Containerfile").read_text(), {"GPU": "none"})
     image = Image(build(stages, {"GPU": "none"}, say), stages[-1])
     with tempfile.TemporaryDirectory(prefix="tfarm-image-") as folder:

@@ -35,6 +35,13 @@ def rounds(farm: Farm) -> list[dict[str, Any]]:
     return [json.loads(found) for found in re.findall(r"rebel (\{.*\})", farm.log())]
 
 
+def rebel(monkeypatch: pytest.MonkeyPatch, stream: str, name: str, **more: str) -> None:
+    """Have the next farm's child of that name rebel, against a stream."""
+    for key, value in {"stream": stream, "name": name, **more}.items():
+        monkeypatch.setenv(f"REBEL_{key.upper()}", value)
+    monkeypatch.setenv("PYTHONPATH", str(ENTRY.parents[2]))
+
+
 def counter(farm: Farm, child: str, name: str) -> int:
     return int(farm.child(child)["counters"].get(name, 0))
 
@@ -57,9 +64,7 @@ def lost_pictures(player: Player) -> int:
 def test_a_worker_out_of_hand_reaches_no_other_child_and_no_stream_but_its_own(
     clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REBEL_STREAM", "live/cam")
-    monkeypatch.setenv("REBEL_NAME", "worker:cpu:1")
-    monkeypatch.setenv("PYTHONPATH", str(ENTRY.parents[2]))
+    rebel(monkeypatch, "live/cam", "worker:cpu:1")
     path = clip(ClipSpec(seconds=16.0))
     with (
         Farm(CONFIG, supervisor=(sys.executable, str(ENTRY))) as farm,
@@ -103,10 +108,7 @@ def test_a_worker_out_of_hand_reaches_no_other_child_and_no_stream_but_its_own(
 def test_a_worker_that_floods_is_ended_and_other_workers_streams_lose_nothing(
     clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REBEL_STREAM", "live/cam")
-    monkeypatch.setenv("REBEL_NAME", "worker:cpu:1")
-    monkeypatch.setenv("REBEL_FLOODS", "8")
-    monkeypatch.setenv("PYTHONPATH", str(ENTRY.parents[2]))
+    rebel(monkeypatch, "live/cam", "worker:cpu:1", floods="8")
     path = clip(ClipSpec(seconds=16.0))
     with (
         Farm(CONFIG, supervisor=(sys.executable, str(ENTRY))) as farm,
@@ -133,10 +135,7 @@ def test_a_worker_that_floods_is_ended_and_other_workers_streams_lose_nothing(
 def test_of_the_streams_of_a_worker_that_died_the_one_is_suspected_whose_thread_it_was(
     clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REBEL_STREAM", "live/nobody")
-    monkeypatch.setenv("REBEL_NAME", "nobody")
-    monkeypatch.setenv("REBEL_CRASHES", "480")
-    monkeypatch.setenv("PYTHONPATH", str(ENTRY.parents[2]))
+    rebel(monkeypatch, "live/nobody", "nobody", crashes="480")
     path, fatal = clip(ClipSpec(seconds=16.0)), clip(ClipSpec(seconds=8.0, width=480, height=270))
     with (
         Farm(DEFAULT_CONFIG, supervisor=(sys.executable, str(ENTRY))) as farm,

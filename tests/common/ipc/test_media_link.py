@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,22 +14,11 @@ from common.ipc.bus import HIGH_WATER_MARK, Bus
 from common.ipc.envelope import MAX_FRAMES, MAX_PAYLOAD_BYTES
 from common.ipc.media_link import CONNECT_S, KEPT_BYTES, MediaSender
 from common.ipc.media_listener import MediaListener, Sender
+from tests.kit.bus_loop import run
 from tests.kit.media_link import BlockingListener
 from tests.kit.waiting import until_async
 
 MIB = b"m" * (1 << 20)
-
-
-def run(scenario: Callable[[Bus], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        bus = Bus()
-        try:
-            async with asyncio.timeout(20):
-                await scenario(bus)
-        finally:
-            bus.close()
-
-    asyncio.run(bounded())
 
 
 def test_every_message_of_a_long_burst_arrives_in_order(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,10 @@ from common.ipc.media_link import MediaSender
 from common.ipc.media_listener import MediaListener, Sender
 from common.ipc.socket_peers import SocketPeers
 from common.process.log import PEER_BURST
+from tests.kit.bus_loop import run
 from tests.kit.waiting import until_async
 
 MIB = b"m" * (1 << 20)
-
-
-def run(scenario: Callable[[Bus], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        bus = Bus()
-        try:
-            async with asyncio.timeout(20):
-                await scenario(bus)
-        finally:
-            bus.close()
-
-    asyncio.run(bounded())
 
 
 def endpoint_here(kind: str) -> Endpoint:

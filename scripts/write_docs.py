@@ -6,7 +6,7 @@ from api.metrics import with_metrics
 from common.config.reference import with_tables
 from common.notices.reference import with_notices
 from ingest.doctor.source_rules import SOURCE_EVENTS, SOURCE_RULES
-from supervisor.commands.reference import with_commands
+from supervisor.commands.line.reference import with_commands
 from supervisor.placement.sizing_table import with_sizing
 from worker.audio.level_rules import LEVEL_RULES
 from worker.session.picture_rules import PICTURE_RULES

@@ -31,10 +31,10 @@ from common.ipc.identity import ChildId
 from common.ipc.kinds import HEARTBEAT_S, KINDS
 from common.process.log_lines import LogFormat
 from common.process.unblocked import unblock
-from supervisor.commands.farm_report import FarmReport
+from supervisor.commands.line.server import CommandServer
 from supervisor.commands.reload import ReloadRefused, read_again
-from supervisor.commands.server import CommandServer
-from supervisor.commands.status_document import summary
+from supervisor.commands.status.document import summary
+from supervisor.commands.status.farm_report import FarmReport
 from supervisor.commands.table import COMMANDS
 from supervisor.executor import Executor
 from supervisor.farm.farm import Farm

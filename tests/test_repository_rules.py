@@ -63,7 +63,7 @@ TESTED_ELSEWHERE = {
     "egress/output.py": "protocols and values; tests of the outputs",
     "ingest/input.py": "protocols and values; tests of ingest",
     "ingest/streams/media_events.py": "values; tests/ingest/rtmp/test_to_units.py",
-    "supervisor/commands/command.py": "values; tests/supervisor/commands/test_server.py",
+    "supervisor/commands/line/command.py": "values; tests/supervisor/commands/line/test_server.py",
     "supervisor/farm/actions.py": "values; tests of those who give them",
     "worker/devices/backend.py": "protocols; tests of the devices",
     "worker/session/events.py": "values; tests of the session",

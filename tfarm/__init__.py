@@ -58,6 +58,6 @@ def main() -> None:
     fault = enter(packages_root())
     if fault:
         sys.exit(f"tfarm: {fault}")
-    from supervisor.commands.cli import main as command_line
+    from supervisor.commands.line.cli import main as command_line
 
     command_line()

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from common.access.bans import MAX_BAN_S, MAX_REASON_CHARS
-from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
-from supervisor.commands.durations import seconds_of
-from supervisor.commands.options import RunDir, ask_and_print, ask_for
+from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.line.durations import seconds_of
+from supervisor.commands.line.options import RunDir, ask_and_print, ask_for
 
 TARGET = "ADDRESS|NETWORK|APP/KEY"
 
@@ -48,8 +48,8 @@ def run(
 def _print_list(run_dir: RunDir) -> None:
     import time
 
-    from supervisor.commands.client import for_terminal
-    from supervisor.commands.status_table import ban_words
+    from supervisor.commands.line.client import for_terminal
+    from supervisor.commands.status.table import ban_words
 
     bans = ask_for(run_dir, "ban", list="yes")["bans"]
     for ban in for_terminal(bans):

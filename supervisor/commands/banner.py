@@ -8,7 +8,7 @@ from common.config.access import Rules, Way
 from common.config.ladder import Pipeline
 from common.config.settings import Listen, Settings
 from common.ipc.control_messages import DeviceInfo
-from supervisor.commands.room import room_lines
+from supervisor.commands.doctor.room import room_lines
 from supervisor.placement.fleet import Fleet
 
 RTMP_PORT = 1935

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
-from supervisor.commands.options import RunDir, ask_for, fail, farm_dir
+from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.line.options import RunDir, ask_for, fail, farm_dir
 
 POLL_S = 0.1
 TIMEOUT_S = 60.0  # to write a file

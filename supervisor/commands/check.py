@@ -7,8 +7,8 @@ import typer
 
 from common.errors import ConfigError
 from common.words import counted
-from supervisor.commands.command import CommandSpec
-from supervisor.commands.options import bad_config
+from supervisor.commands.line.command import CommandSpec
+from supervisor.commands.line.options import bad_config
 
 
 def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
@@ -23,7 +23,7 @@ def run(config: Annotated[Path, typer.Argument(help="TOML file.")]) -> None:
     from common.access.exposure import exposure, has_secrets
     from common.config.load import load_with_warnings
     from supervisor.commands.banner import configured_addresses
-    from supervisor.commands.room import PlannedGpu, check_lines
+    from supervisor.commands.doctor.room import PlannedGpu, check_lines
     from supervisor.hardware.gpus import Driver, chosen, look_up_driver, unused_names
     from supervisor.placement.calibration import without_template
 

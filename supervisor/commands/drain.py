@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from common.words import counted
-from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
-from supervisor.commands.invocation import tfarm_command
-from supervisor.commands.options import Device, RunDir, ask_for, fail
+from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.line.invocation import tfarm_command
+from supervisor.commands.line.options import Device, RunDir, ask_for, fail
 
 DRAIN_TIMEOUT_S = 60.0  # a move takes as long as the next keyframe and a second
 POLL_S = 0.25

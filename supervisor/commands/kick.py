@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from common.access.bans import MAX_KICK_S
-from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
-from supervisor.commands.durations import seconds_of
-from supervisor.commands.options import RunDir, ask_and_print
+from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.line.durations import seconds_of
+from supervisor.commands.line.options import RunDir, ask_and_print
 from supervisor.farm.kicks import DEFAULT_S
 
 

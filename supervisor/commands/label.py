@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from supervisor.commands.command import CommandSpec
+from supervisor.commands.line.command import CommandSpec
 
 
 def run(

@@ -1,7 +1,7 @@
 """`tfarm rebalance`: even out the load of the devices (IO)."""
 
-from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
-from supervisor.commands.options import RunDir, ask_and_print
+from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.line.options import RunDir, ask_and_print
 
 
 def run(run_dir: RunDir = None) -> None:

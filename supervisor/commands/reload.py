@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ConfigError, TfarmError
-from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
-from supervisor.commands.options import RunDir, ask_and_print
+from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.line.options import RunDir, ask_and_print
 
 if TYPE_CHECKING:
     from common.config.settings import Settings

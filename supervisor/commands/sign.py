@@ -9,8 +9,8 @@ import typer
 from common.access.bans import target_of
 from common.access.signed_url import Direction, Grant, Network, sign
 from common.config.key_values import StreamKey
-from supervisor.commands.command import CommandSpec
-from supervisor.commands.durations import seconds_of
+from supervisor.commands.line.command import CommandSpec
+from supervisor.commands.line.durations import seconds_of
 
 if TYPE_CHECKING:
     from common.config.ladder import Template
@@ -81,7 +81,7 @@ def run(
 def _settings(config: Path) -> "Settings":
     from common.config.load import load
     from common.errors import ConfigError
-    from supervisor.commands.options import bad_config
+    from supervisor.commands.line.options import bad_config
 
     try:
         return load(config)

@@ -4,8 +4,8 @@ import os
 
 import typer
 
-from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
-from supervisor.commands.options import RunDir, ask_for, fail
+from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.line.options import RunDir, ask_for, fail
 
 STOP_TIMEOUT_S = 30.0
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from common.process.log_lines import LogFormat
-from supervisor.commands.command import CommandSpec
-from supervisor.commands.options import ConfigFile, RunDir
+from supervisor.commands.line.command import CommandSpec
+from supervisor.commands.line.options import ConfigFile, RunDir
 
 
 def run(

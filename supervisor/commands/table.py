@@ -2,27 +2,27 @@
 
 from supervisor.commands import (
     ban,
-    calibrate,
     capture,
     check,
     config,
-    doctor,
     drain,
-    help,
     kick,
     label,
     rebalance,
     reload,
     sign,
-    status,
     stop,
     supervisor,
     unban,
     undrain,
     upgrade,
 )
+from supervisor.commands.calibrate import command as calibrate
 from supervisor.commands.demo import command as demo
+from supervisor.commands.doctor import command as doctor
+from supervisor.commands.line import help
 from supervisor.commands.replay import command as replay
+from supervisor.commands.status import command as status
 
 COMMANDS = {
     module.COMMAND.name: module.COMMAND

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
-from supervisor.commands.options import Device, RunDir, ask_and_print
+from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.line.options import Device, RunDir, ask_and_print
 
 
 def run(

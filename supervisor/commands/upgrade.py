@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from common.words import counted
-from supervisor.commands.command import Arguments, CommandSpec, Reply, RunningFarm
-from supervisor.commands.durations import seconds_of
-from supervisor.commands.options import RunDir, ask_for, fail, farm_dir
+from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
+from supervisor.commands.line.durations import seconds_of
+from supervisor.commands.line.options import RunDir, ask_for, fail, farm_dir
 
 AWAY_S = 30.0  # without a supervisor: it is a second while it becomes another program
 POLL_S = 0.2
@@ -72,7 +72,7 @@ def _follow(run_dir: Path) -> None:
 
 def _look(run_dir: Path) -> dict[str, Any]:
     """How far it is; waits for a supervisor that is being replaced."""
-    from supervisor.commands.client import NotRunning
+    from supervisor.commands.line.client import NotRunning
 
     until_s = time.monotonic() + AWAY_S
     while True:

@@ -10,7 +10,7 @@ from api.operations import CHANGES, OPERATIONS, ApiError, Operation
 from common.ipc.command_messages import Answer
 from common.ipc.kinds import API_COMMANDS
 from common.process.log import key_hash, stream_label
-from supervisor.commands.server import CommandServer
+from supervisor.commands.line.server import CommandServer
 from supervisor.commands.table import COMMANDS
 from tests.kit.status_pages import farm_document, stream_row
 

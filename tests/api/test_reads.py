@@ -18,7 +18,7 @@ from common.ipc.status_messages import Notice
 from common.process.log import key_hash, stream_label
 from tests.kit.children import INGEST0
 from tests.kit.farm_rig import Rig
-from tests.supervisor.commands.test_status_document import document, streaming
+from tests.supervisor.commands.status.test_document import document, streaming
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 

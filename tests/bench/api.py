@@ -18,15 +18,15 @@ from common.access.keys import digest_of
 from common.config.settings import ApiSettings, Settings, Software
 from common.ipc.api_messages import Snapshot, SnapshotWanted
 from common.ipc.status_messages import RenditionStatus, ServedStatus
-from supervisor.commands.figures import figures
-from supervisor.commands.status_document import FarmFacts, snapshot
+from supervisor.commands.status.document import FarmFacts, snapshot
+from supervisor.commands.status.figures import figures
 from supervisor.farm.farm import Farm
 from tests.bench.report import Bench, Figure
 from tests.kit.api_process import ApiProcess
 from tests.kit.children import EGRESS0, INGEST0
 from tests.kit.clips import video_frame
 from tests.kit.farm_rig import SMALL, Rig
-from tests.supervisor.commands.test_status_document import facts
+from tests.supervisor.commands.status.test_document import facts
 from worker.devices.software.snapshot import jpeg_of
 from worker.frames.snapshot import snapshot_size
 

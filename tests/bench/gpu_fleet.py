@@ -24,7 +24,7 @@ from typing import Any, Self
 
 import psutil
 
-from supervisor.commands import client
+from supervisor.commands.line import client
 from tests.faults.load import Load, LoadPublisher, Picture, Script
 from tests.kit.clients import FlvTag
 

@@ -65,7 +65,7 @@ def sign(farm: Farm, tmp_path: Path) -> Callable[..., str]:
 
     def run(direction: str, address: str, *options: str) -> str:
         base = farm.url("x").partition("/live")[0]
-        code = "from supervisor.commands.cli import main; main()"
+        code = "from supervisor.commands.line.cli import main; main()"
         command = [sys.executable, "-c", code, "sign", str(config), direction, address]
         done = subprocess.run(
             [*command, "--base", base, *options],

@@ -23,7 +23,7 @@ from common.errors import TfarmError
 from common.ipc.kinds import KINDS
 from common.ipc.status_messages import WHOLE
 from common.process import sandbox
-from supervisor.commands import client
+from supervisor.commands.line import client
 from tests.kit.waiting import until
 
 UNCONFINED = ("leaves out threads", "no sandbox for")  # what the log says of such children

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from common.ipc.control_link import start_ticks
-from supervisor.commands import client
-from supervisor.commands.client import NotRunning
+from supervisor.commands.line import client
+from supervisor.commands.line.client import NotRunning
 from supervisor.processes.process import is_alive
 from supervisor.processes.run_dir import read_children
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from supervisor.commands.cli import app
+from supervisor.commands.line.cli import app
 
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")

@@ -25,8 +25,8 @@ from common.ipc.control_messages import Readmit
 from common.ipc.envelope import encode
 from common.ipc.identity import ChildId, StreamId
 from common.process.log import PEER_BURST
-from supervisor.commands import client
-from supervisor.commands.client import CommandFailed, NotRunning
+from supervisor.commands.line import client
+from supervisor.commands.line.client import CommandFailed, NotRunning
 from supervisor.processes.run_dir import RunDirLock
 from supervisor.run import Supervisor
 from tests.kit.children import INGEST0

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from supervisor.commands import client
+from supervisor.commands.line import client
 from tests.kit.toy_supervisor import CONFIG, ToyFarm
 
 pytestmark = pytest.mark.e2e

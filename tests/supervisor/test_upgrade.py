@@ -14,8 +14,8 @@ import pytest
 
 from common.ipc.envelope import VERSION as WIRE_VERSION
 from common.version import VERSION
-from supervisor.commands import client
-from supervisor.commands.client import CommandFailed, NotRunning
+from supervisor.commands.line import client
+from supervisor.commands.line.client import CommandFailed, NotRunning
 from supervisor.upgrade import OPTION, PROBE, command_of, introduction, refusal
 from tests.kit.farm import TFARM
 from tests.kit.toy_supervisor import ROOT, ToyFarm

@@ -30,14 +30,14 @@ from common.flv.audio import aac_frame, aac_sequence_header
 from common.flv.video import avc_nalus, avc_sequence_header
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from common.words import printable
-from supervisor.commands.client import (
+from supervisor.commands.demo.picture import DemoPicture, tone
+from supervisor.commands.line.client import (
     CommandFailed,
     NotRunning,
     for_terminal,
     status,
     understanding,
 )
-from supervisor.commands.demo.picture import DemoPicture, tone
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0

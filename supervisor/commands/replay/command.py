@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from supervisor.commands.command import CommandSpec
-from supervisor.commands.options import RunDir, fail, farm_dir
+from supervisor.commands.line.command import CommandSpec
+from supervisor.commands.line.options import RunDir, fail, farm_dir
 
 
 def run(

@@ -17,7 +17,7 @@ from common.rtmp.address import parse_publish
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from common.rtmp.client import split_url
 from common.words import printable
-from supervisor.commands.client import CommandFailed, NotRunning, status, understanding
+from supervisor.commands.line.client import CommandFailed, NotRunning, status, understanding
 from supervisor.commands.replay.verdict import Sent, heading, sent_lines, stream_lines
 
 PIECE_BYTES = 64 * 1024

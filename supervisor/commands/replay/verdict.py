@@ -7,7 +7,7 @@ from typing import Any
 
 from common.capture.capture_file import CaptureInfo
 from common.capture.headers_only import AUDIO, VIDEO
-from supervisor.commands.stream_selection import problems
+from supervisor.commands.status.stream_selection import problems
 
 LONG_SEND_S = 0.1  # a publisher's send that waits for so long is worth a word
 

@@ -98,9 +98,9 @@ def test_a_form_without_anything_is_the_built_in_farm() -> None:
         "worker.run",
         "supervisor.run",
         "supervisor.__main__",
-        "supervisor.commands.cli",
-        "supervisor.commands.client",
-        "supervisor.commands.status_table",
+        "supervisor.commands.line.cli",
+        "supervisor.commands.line.client",
+        "supervisor.commands.status.table",
     ],
 )
 def test_only_what_reads_a_file_loads_pydantic(modules: str) -> None:

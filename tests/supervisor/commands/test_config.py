@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.supervisor.commands.test_cli import tfarm
+from tests.supervisor.commands.line.test_cli import tfarm
 
 pytestmark = pytest.mark.e2e
 

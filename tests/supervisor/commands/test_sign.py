@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from common.access.signed_url import Direction, Grant, Request, check, read
-from supervisor.commands.cli import app
+from supervisor.commands.line.cli import app
 
 OLD, NEW = "the-old-secret-01", "the-new-secret-02"
 CONFIG = f"""

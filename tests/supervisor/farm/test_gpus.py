@@ -17,7 +17,7 @@ from common.ipc.control_messages import (
     SwitchGeneration,
 )
 from common.ipc.identity import ChildId, gpu_worker
-from supervisor.commands.status_document import ChildFacts, FarmFacts, snapshot
+from supervisor.commands.status.document import ChildFacts, FarmFacts, snapshot
 from supervisor.farm.devices import SESSION_LIMIT_S
 from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream_states import StreamState

@@ -1,0 +1,1 @@
+"""Text on a terminal: lines that fit a width, keys, the console. It knows no farm."""

@@ -1,0 +1,182 @@
+"""What the CLI may ask."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from common.ipc.command_messages import Answer, Command
+from supervisor.commands.line.server import CommandServer
+from supervisor.commands.table import COMMANDS
+
+
+class Fake:
+    """A supervisor that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.operations = self.report = self.upgrade = self
+
+    def status(self) -> dict[str, Any]:
+        return {"streams": []}
+
+    def figures(self) -> Any:
+        return ["0.1.0", 1_000.0]
+
+    def stop(self) -> None:
+        self.told.append("stop")
+
+    def reload(self) -> tuple[bool, str]:
+        return False, "listen.rtmp: must be HOST:PORT"
+
+    def request(self, executable: str, path: str, deadline_s: float) -> tuple[bool, str]:
+        self.told.append(f"upgrade {executable} {path} {deadline_s:g}")
+        return executable != "/no", "no such program"
+
+    def document(self) -> dict[str, Any]:
+        return {"state": "none"}
+
+    def kick(self, app: str, key: str, for_s: float) -> str:
+        self.told.append(f"kick {app}/{key} {for_s:g}")
+        return "it ends" if key == "cam" else ""
+
+    def unkick(self, app: str, key: str) -> str:
+        self.told.append(f"unkick {app}/{key}")
+        return "it may" if key == "cam" else ""
+
+    def ban(self, target: str, for_s: float, reason: str) -> tuple[bool, str]:
+        self.told.append(f"ban {target} {for_s:g} {reason}")
+        return target != "nonsense", "done"
+
+    def unban(self, target: str) -> tuple[bool, str]:
+        self.told.append(f"unban {target}")
+        return True, "done"
+
+    def bans(self) -> list[dict[str, Any]]:
+        return [{"target": "203.0.113.7/32"}]
+
+    def capture(
+        self, app: str, key: str, *, headers_only: bool
+    ) -> tuple[bool, str, dict[str, Any]]:
+        self.told.append(f"capture {app}/{key} {headers_only}")
+        return key == "cam", "no such stream", {"request": 3}
+
+    def capture_result(self, request_id: int) -> tuple[bool, str, dict[str, Any]]:
+        return True, "", {"is_waiting": request_id == 3}
+
+    def drain(self, device: str) -> tuple[bool, str, dict[str, Any]]:
+        self.told.append(f"drain {device}")
+        return device == "cpu:0", "", {"streams": []}
+
+    def undrain(self, device: str) -> tuple[bool, str]:
+        return device == "cpu:0", f"no device {device}"
+
+    def drain_all(self, timeout_s: float | None) -> dict[str, Any]:
+        self.told.append(f"drain all {timeout_s}")
+        return {"streams": 3}
+
+    def undrain_all(self) -> str:
+        return "again"
+
+    def rebalance(self) -> str:
+        return "2 streams move"
+
+
+def ask(name: str, **arguments: str) -> tuple[Answer, list[str]]:
+    fake = Fake()
+    commands = CommandServer(COMMANDS, fake)
+    answers: list[tuple[bytes, Answer]] = []
+    commands.answer = lambda peer, answer: answers.append((peer, answer))
+    commands.handle(b"cli/1", Command(7, name, arguments))
+    ((peer, answer),) = answers
+    assert (peer, answer.request_id) == (b"cli/1", 7)
+    return answer, fake.told
+
+
+def test_status_is_json() -> None:
+    answer, _ = ask("status")
+    assert (answer.ok, json.loads(answer.json)) == (True, {"streams": []})
+
+
+def test_stop_tells_whom_to_wait_for() -> None:
+    answer, told = ask("stop")
+    assert (json.loads(answer.json), told) == ({"pid": os.getpid()}, ["stop"])
+
+
+def test_a_failed_reload_says_why() -> None:
+    answer, _ = ask("reload")
+    assert (answer.ok, answer.text) == (False, "listen.rtmp: must be HOST:PORT")
+
+
+def test_ban_and_unban() -> None:
+    answer, told = ask("ban", target="203.0.113.7", for_s="60", reason="x" * 300)
+    assert (answer.ok, told) == (True, [f"ban 203.0.113.7 60 {'x' * 200}"])
+    answer, _ = ask("ban", target="nonsense")
+    assert not answer.ok
+    for wrong in ("-1", "1.5", "9999999999", "x"):
+        answer, told = ask("ban", target="203.0.113.7", for_s=wrong)
+        assert (answer.ok, told) == (False, [])
+    answer, told = ask("ban", list="yes")
+    assert json.loads(answer.json) == {"bans": [{"target": "203.0.113.7/32"}]}
+    answer, told = ask("unban", target="live/cam")
+    assert (answer.ok, told) == (True, ["unban live/cam"])
+
+
+def test_kick() -> None:
+    answer, told = ask("kick", app="live", key="cam")
+    assert (answer.ok, told) == (True, ["kick live/cam 30"])
+    answer, told = ask("kick", app="live", key="cam", for_s="600")
+    assert (answer.ok, told) == (True, ["kick live/cam 600"])
+    for wrong in ("", "0", "-1", "x", "9" * 400, "86401"):
+        answer, told = ask("kick", app="live", key="cam", for_s=wrong)
+        assert (answer.ok, told) == (False, [])
+    answer, told = ask("kick", app="live", key="cam", undo="yes")
+    assert (answer.ok, told) == (True, ["unkick live/cam"])
+    answer, _ = ask("kick", app="live", key="other", undo="yes")
+    assert (answer.ok, answer.text) == (False, "live/other is not kept out")
+    answer, _ = ask("kick", app="live", key="other")
+    assert (answer.ok, answer.text) == (False, "no such stream: live/other")
+
+
+def test_drains() -> None:
+    answer, told = ask("drain", device="cpu:0")
+    assert (answer.ok, json.loads(answer.json), told) == (True, {"streams": []}, ["drain cpu:0"])
+    assert not ask("drain", device="cpu:9")[0].ok
+    answer, told = ask("drain", timeout="2.5")
+    assert (json.loads(answer.json), told) == ({"streams": 3}, ["drain all 2.5"])
+    assert ask("drain")[1] == ["drain all None"]
+    assert not ask("drain", timeout="soon")[0].ok
+    assert ask("undrain")[0].text == "again"
+    assert not ask("undrain", device="cpu:9")[0].ok
+    assert ask("rebalance")[0].text == "2 streams move"
+
+
+def test_captures() -> None:
+    answer, told = ask("capture", app="live", key="cam", headers_only="yes")
+    assert (answer.ok, json.loads(answer.json)) == (True, {"request": 3})
+    assert told == ["capture live/cam True"]
+    assert ask("capture", app="live", key="cam")[1] == ["capture live/cam False"]
+    assert not ask("capture", app="live", key="other")[0].ok
+    assert json.loads(ask("capture", request="3")[0].json) == {"is_waiting": True}
+    assert not ask("capture", request="three")[0].ok
+    assert ask("capture", request="9" * 1000)[0].ok
+
+
+@pytest.mark.parametrize("name", ["", "drown", "x" * 1000])
+def test_an_unknown_command_is_answered(name: str) -> None:
+    answer, _ = ask(name)
+    assert not answer.ok
+    assert len(answer.text) < 100
+
+
+def test_an_upgrade_is_begun_with_a_program_and_looked_at_without() -> None:
+    answer, told = ask("upgrade", executable="/new/python", path="/new", deadline="60")
+    assert (answer.ok, told) == (True, ["upgrade /new/python /new 60"])
+    answer, told = ask("upgrade", executable="/no")
+    assert (answer.ok, answer.text, answer.json) == (False, "no such program", "")
+    answer, told = ask("upgrade")
+    assert (json.loads(answer.json), told) == ({"state": "none"}, [])
+    for deadline in ("-1", "1h", "99999999"):
+        answer, told = ask("upgrade", executable="/new/python", deadline=deadline)
+        assert (answer.ok, told) == (False, [])

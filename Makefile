@@ -100,6 +100,11 @@ site: $(VENV)/.docs
 screenshots: $(VENV)/.dev
 	$(BIN)/python -m tests.screenshots $(ARGS)
 
+# Players that tests compare ours with, by npm: apt-get install npm
+build/players/.made: tests/browsers/vendored.json
+	@$(PYTHON) scripts/vendor_player.py tests/browsers --into build/players
+	@touch $@
+
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "tfarm needs Python 3.11 or later: make PYTHON=python3.11 …" >&2; exit 1; }

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Print a software bill of materials of what tfarm installs, as CycloneDX 1.6 (`make sbom`).
 
-Packages and hashes come from requirements/*.txt, licences from the installed packages. Wheels bring
+Packages and hashes come from requirements/*.txt, licences from the installed packages; JavaScript
+of npm's from egress/web/player/vendored.json, with the libraries inside it. Wheels bring
 shared libraries of their own, which no package index tells of: those of the installed wheels are
 listed inside their package, with the licences of `BUNDLED`. A library that is not in that table is
 an error, so that none comes in unseen.
 """
 
 import argparse
+import base64
 import json
 import re
 import sys
@@ -18,6 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SETS = ("runtime", "gpu12", "gpu13")
+VENDORED = ROOT / "egress/web/player/vendored.json"
 
 # What wheels bring: the beginning of a file's name, the licence of its project (SPDX).
 BUNDLED: Mapping[str, str] = {
@@ -126,6 +129,34 @@ def component(name: str, version: str, hashes: Sequence[str]) -> Json:
     return found
 
 
+def vendored(manifest: Json) -> list[Json]:
+    """Describe the packages of npm whose files are in the tree."""
+    components = []
+    for package in manifest["packages"]:
+        purl = _npm_purl(package)
+        content = base64.b64decode(package["integrity"].removeprefix("sha512-")).hex()
+        components.append(
+            {
+                "type": "library",
+                "bom-ref": purl,
+                **_named(package),
+                "purl": purl,
+                "externalReferences": [
+                    {
+                        "type": "distribution",
+                        "url": purl,
+                        "hashes": [{"alg": "SHA-512", "content": content}],
+                    }
+                ],
+                "components": [
+                    {"type": "library", **_named(inner), "purl": _npm_purl(inner)}
+                    for inner in package["holds"]
+                ],
+            }
+        )
+    return components
+
+
 def document(sets: Sequence[str]) -> Json:
     """Make the whole document; a package that stands in several sets is listed once."""
     packages: dict[tuple[str, str], list[str]] = {}
@@ -145,8 +176,20 @@ def document(sets: Sequence[str]) -> Json:
                 "licenses": [{"license": {"id": "Apache-2.0"}}],
             }
         },
-        "components": [component(*key, hashes) for key, hashes in sorted(packages.items())],
+        "components": [
+            *(component(*key, hashes) for key, hashes in sorted(packages.items())),
+            *vendored(json.loads(VENDORED.read_text())),
+        ],
     }
+
+
+def _named(package: Json) -> Json:
+    licences = [{"license": {"id": package["licence"]}}]
+    return {"name": package["name"], "version": package["version"], "licenses": licences}
+
+
+def _npm_purl(package: Json) -> str:
+    return f"pkg:npm/{package['name'].replace('@', '%40')}@{package['version']}"
 
 
 def _licence(installed: Distribution) -> Json | None:

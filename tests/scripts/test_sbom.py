@@ -63,3 +63,16 @@ def test_a_library_that_nobody_knows_is_an_error_that_names_it() -> None:
 def test_a_pin_is_read_with_an_extra_and_a_marker() -> None:
     text = 'a[b]==1.2 ; python_version < "3.12" \\\n    --hash=sha256:' + "0" * 64 + "\n"
     assert list(sbom.pins(text)) == [("a", "1.2", ["0" * 64])]
+
+
+def test_vendored_javascript_is_listed_with_what_it_holds() -> None:
+    manifest = json.loads(sbom.VENDORED.read_text())
+    listed = {each["name"]: each for each in sbom.vendored(manifest)}
+    assert set(listed) == {"hls.js", "mpegts.js"}
+    for each in listed.values():
+        (reference,) = each["externalReferences"]
+        assert len(reference["hashes"][0]["content"]) == 128
+        assert each["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+        assert all(
+            inner["licenses"] and "@" not in inner["purl"][:12] for inner in each["components"]
+        )

@@ -7,7 +7,10 @@ TfarmError
 │   ├── ChunkError         an illegal chunk sequence, or a length over its limit
 │   ├── Amf0Error          an unreadable AMF0 value
 │   ├── FlvError           an unreadable FLV tag body
-│   └── AvcError           an unreadable AVC record, NAL unit or parameter set
+│   ├── AvcError           an unreadable AVC record, NAL unit or parameter set
+│   ├── HevcError          an unreadable HEVC record
+│   ├── Av1Error           an unreadable AV1 record
+│   └── OpusError          an unreadable Opus header or packet
 ├── AddressError           an app, key or rendition that cannot be served: refuse the request
 ├── UsageError             our code called a machine in the wrong state: a bug
 ├── EnvelopeError          a bus message we cannot read (version, kind, size): count it, drop it
@@ -59,6 +62,18 @@ class FlvError(ProtocolError):
 
 class AvcError(ProtocolError):
     """An AVC decoder configuration, NAL unit list or parameter set that cannot be read."""
+
+
+class HevcError(ProtocolError):
+    """An HEVC decoder configuration that cannot be read."""
+
+
+class Av1Error(ProtocolError):
+    """An AV1 codec configuration that cannot be read."""
+
+
+class OpusError(ProtocolError):
+    """An Opus identification header or packet that cannot be read."""
 
 
 class AddressError(TfarmError):

@@ -6,7 +6,7 @@ A codec that is not here can still pass as far as its name: inputs refuse it by 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from common.codecs import aac, h264
+from common.codecs import aac, av1, h264, h265, opus
 from common.media.units import AudioCodec, AudioConfig, Data, VideoCodec, VideoConfig
 
 
@@ -26,6 +26,9 @@ class AudioFormat:
     parse_config: Callable[[bytes], AudioConfig]  # of a configuration record
     codec_string: Callable[[bytes], str]  # RFC 6381, of a record
     describe: Callable[[bytes], str]  # for people, of a record
+    # Samples, at the configuration's rate, that a frame makes of each channel: of a record the
+    # function that says it of a frame's data. Both raise ProtocolErrors.
+    frame_samples: Callable[[bytes], Callable[[Data], int]]
 
 
 VIDEO_CODECS: Mapping[VideoCodec, VideoFormat] = {
@@ -34,18 +37,39 @@ VIDEO_CODECS: Mapping[VideoCodec, VideoFormat] = {
     ),
 }
 AUDIO_CODECS: Mapping[AudioCodec, AudioFormat] = {
-    AudioCodec.AAC: AudioFormat(aac.parse_config, aac.codec_string_of_record, aac.describe_record),
+    AudioCodec.AAC: AudioFormat(
+        aac.parse_config,
+        aac.codec_string_of_record,
+        aac.describe_record,
+        lambda record: _always(aac.frame_samples(aac.AudioSpecificConfig.parse(record))),
+    ),
+    AudioCodec.OPUS: AudioFormat(
+        opus.parse_config,
+        opus.codec_string_of_record,
+        opus.describe_record,
+        lambda record: opus.packet_samples,
+    ),
 }
+# Codecs that containers can hold although no input takes them: RFC 6381, of a record.
+_NAMED_ALONE: Mapping[VideoCodec, Callable[[bytes], str]] = {
+    VideoCodec.H265: h265.codec_string_of_record,
+    VideoCodec.AV1: av1.codec_string_of_record,
+}
+
+
+def _always(samples: int) -> Callable[[Data], int]:
+    return lambda data: samples
 
 
 def codec_string(config: VideoConfig | AudioConfig) -> str:
     """The RFC 6381 codec string, such as "avc1.64001f"; empty for codecs that have none here."""
-    known: VideoFormat | AudioFormat | None
     if isinstance(config, VideoConfig):
-        known = VIDEO_CODECS.get(config.codec)
+        video = VIDEO_CODECS.get(config.codec)
+        name = video.codec_string if video is not None else _NAMED_ALONE.get(config.codec)
     else:
-        known = AUDIO_CODECS.get(config.codec)
-    return known.codec_string(config.record) if known is not None else ""
+        audio = AUDIO_CODECS.get(config.codec)
+        name = audio.codec_string if audio is not None else None
+    return name(config.record) if name is not None else ""
 
 
 def describe_audio(config: AudioConfig) -> str:

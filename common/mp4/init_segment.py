@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from common.codecs import h265
+from common.codecs.opus import RATE as OPUS_RATE
+from common.codecs.opus import OpusHead
 from common.media.units import AudioCodec, AudioConfig, Config, VideoCodec, VideoConfig
 from common.mp4.boxes import box, full_box
 
@@ -29,6 +32,7 @@ class Track:
 
     config: Config
     timescale: int  # units a second
+    is_reordered: bool = True  # PTS may differ from DTS
 
     @property
     def number(self) -> int:
@@ -36,15 +40,32 @@ class Track:
 
 
 def init_segment(tracks: Sequence[Track]) -> bytes:
-    """`ftyp` and `moov`. Raises KeyError for a codec that is in neither table below."""
+    """`ftyp` and `moov`; of one track, the header of a CMAF track (ISO/IEC 23000-19, 7.3.2.1).
+
+    Raises KeyError for a codec that is in neither table below, and a ProtocolError for a record
+    that its sample entry cannot be made of.
+    """
     movie = struct.pack(">IIIIIHxx8x", 0, 0, 1000, 0, 0x10000, 0x100)
     last = max(track.number for track in tracks) + 1
-    return box(b"ftyp", b"iso6", bytes(4), b"iso6", b"mp41") + box(
+    return box(b"ftyp", b"iso6", bytes(4), *_brands(tracks)) + box(
         b"moov",
         full_box(b"mvhd", 0, 0, movie, _MATRIX, bytes(24), struct.pack(">I", last)),
         *(_track(track) for track in tracks),
         box(b"mvex", *(_defaults(track) for track in tracks)),
     )
+
+
+def _brands(tracks: Sequence[Track]) -> Sequence[bytes]:
+    """What these tracks keep to: CMAF has one track a file.
+
+    `cmf2` has no edit list, and each fragment's first picture is shown at the fragment's own time:
+    so it is where nothing is reordered.
+    """
+    if len(tracks) != 1:
+        return (b"iso6", b"mp41")
+    (track,) = tracks
+    in_order = track.number == AUDIO_TRACK or not track.is_reordered
+    return (b"iso6", b"mp41", b"cmfc", *((b"cmf2",) if in_order else ()))
 
 
 def is_known(config: Config) -> bool:
@@ -103,25 +124,54 @@ def _aspect(config: VideoConfig) -> Fraction:
 
 
 def _avc1(config: VideoConfig) -> bytes:
-    """ISO/IEC 14496-15, 5.4.2.1; the picture's fields are 12.1.3."""
+    """ISO/IEC 14496-15, 5.4.2.1."""
+    return _picture(b"avc1", config, box(b"avcC", config.record))
+
+
+def _hvc1(config: VideoConfig) -> bytes:
+    """ISO/IEC 14496-15, 8.4.1.1; raises HevcError."""
+    return _picture(b"hvc1", config, box(b"hvcC", h265.with_complete_arrays(config.record)))
+
+
+def _av01(config: VideoConfig) -> bytes:
+    """AV1 Codec ISO Media File Format Binding, 2.2."""
+    return _picture(b"av01", config, box(b"av1C", config.record))
+
+
+def _picture(kind: bytes, config: VideoConfig, record: bytes) -> bytes:
+    """The fields are 12.1.3, the shape of a sample is 12.1.4."""
     aspect = _aspect(config)
     fields = struct.pack(
         ">6xH16xHHII4xH32xHh", 1, config.width, config.height, 0x480000, 0x480000, 1, 24, -1
     )
     shape = struct.pack(">II", aspect.numerator, aspect.denominator)
-    boxes = [box(b"avcC", config.record)]
+    boxes = [record]
     if aspect != 1:
         boxes.append(box(b"pasp", shape))
-    return box(b"avc1", fields, *boxes)
+    return box(kind, fields, *boxes)
 
 
 def _mp4a(config: AudioConfig) -> bytes:
-    """ISO/IEC 14496-14, 5.6; the sound's fields are 12.2.3."""
+    """ISO/IEC 14496-14, 5.6."""
     rate = config.sample_rate if config.sample_rate <= _MAX_ENTRY_RATE else 0
-    fields = struct.pack(">6xH8xHH4xI", 1, config.channels, 16, rate << 16)
     decoder = struct.pack(">BB3xII", _AAC, _AUDIO_STREAM, 0, 0) + _descriptor(5, config.record)
     stream = struct.pack(">HB", 0, 0) + _descriptor(4, decoder) + _descriptor(6, b"\x02")
-    return box(b"mp4a", fields, full_box(b"esds", 0, 0, _descriptor(3, stream)))
+    record = full_box(b"esds", 0, 0, _descriptor(3, stream))
+    return box(b"mp4a", _sound(config.channels, rate), record)
+
+
+def _opus(config: AudioConfig) -> bytes:
+    """Encapsulation of Opus in ISO Base Media File Format, 4.3; raises OpusError."""
+    head = OpusHead.parse(config.record)
+    record = struct.pack(
+        ">BBHIhB", 0, head.channels, head.pre_skip, head.input_rate, head.gain, head.family
+    )
+    return box(b"Opus", _sound(head.channels, OPUS_RATE), box(b"dOps", record, head.mapping))
+
+
+def _sound(channels: int, rate: int) -> bytes:
+    """The fields of a sample entry of sound, 12.2.3."""
+    return struct.pack(">6xH8xHH4xI", 1, channels, 16, rate << 16)
 
 
 def _descriptor(tag: int, content: bytes) -> bytes:
@@ -134,7 +184,10 @@ def _descriptor(tag: int, content: bytes) -> bytes:
 # A line for each codec that a track can be of: its sample entry.
 VIDEO_ENTRIES: Final[Mapping[VideoCodec, Callable[[VideoConfig], bytes]]] = {
     VideoCodec.H264: _avc1,
+    VideoCodec.H265: _hvc1,
+    VideoCodec.AV1: _av01,
 }
 AUDIO_ENTRIES: Final[Mapping[AudioCodec, Callable[[AudioConfig], bytes]]] = {
     AudioCodec.AAC: _mp4a,
+    AudioCodec.OPUS: _opus,
 }

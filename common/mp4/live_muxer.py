@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 from common.codecs import aac
 from common.codecs.table import codec_string
-from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
+from common.media.units import AudioCodec, AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mp4.fragments import Run, Sample, fragment
-from common.mp4.init_segment import AUDIO_TRACK, VIDEO_TRACK, Track, init_segment, is_known
+from common.mp4.init_segment import AUDIO_TRACK, VIDEO_TRACK, Track, init_segment
 
 MAX_DRIFT_MS: Final = 40  # between counted sound and its times
 MAX_SOUND_MS: Final = 100  # that waits for a picture to go out with
@@ -40,11 +40,12 @@ class LiveMuxer:
     def __init__(self, video: VideoConfig, audio: AudioConfig | None, number: int = 0) -> None:
         """`number`: of the last fragment before, where another configuration goes before this one.
 
-        Sound of a codec that MP4 does not take here is left out. Raises ProtocolError for a record
+        Sound of another codec than AAC is left out. Raises ProtocolError for a record
         that cannot be read.
         """
         self.number = number
-        self._sound = _Sound(audio) if audio is not None and is_known(audio) else None
+        is_aac = audio is not None and audio.codec is AudioCodec.AAC
+        self._sound = _Sound(audio) if audio is not None and is_aac else None
         self._pictures = _Pictures()
         tracks = [Track(video, VIDEO_SCALE)]
         names = [codec_string(video)]

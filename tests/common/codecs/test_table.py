@@ -10,6 +10,7 @@ from common.codecs.aac import AudioSpecificConfig
 from common.codecs.table import AUDIO_CODECS, VIDEO_CODECS, codec_string, describe_audio
 from common.errors import ProtocolError
 from common.media.units import AudioCodec, AudioConfig, Colour, VideoCodec, VideoConfig
+from tests.kit.coded_tracks import coded_track
 from tests.kit.ingest_ports import ASC, record
 
 
@@ -57,7 +58,32 @@ def test_aac_is_described_for_people(config: AudioSpecificConfig, description: s
 def test_what_is_in_no_table_has_a_name_and_no_string() -> None:
     speex = AudioConfig(AudioCodec.SPEEX)
     assert (codec_string(speex), describe_audio(speex)) == ("", "Speex")
-    assert codec_string(VideoConfig(VideoCodec.AV1, b"", 64, 64)) == ""
+    assert codec_string(VideoConfig(VideoCodec.VP6, b"", 64, 64)) == ""
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "description"),
+    [
+        (VideoCodec.H264, "avc1.42c00d", ""),
+        (VideoCodec.H265, "hvc1.1.6.L60.90", ""),  # no input takes it: a name alone
+        (VideoCodec.AV1, "av01.0.00M.08", ""),
+        (AudioCodec.AAC, "mp4a.40.2", "AAC-LC 48 kHz 2ch"),
+        (AudioCodec.OPUS, "opus", "Opus 48 kHz 2ch"),
+    ],
+)
+def test_what_encoders_write_has_a_name(
+    codec: VideoCodec | AudioCodec, name: str, description: str
+) -> None:
+    config = coded_track(codec).config
+    assert codec_string(config) == name
+    assert not isinstance(config, AudioConfig) or describe_audio(config) == description
+
+
+@pytest.mark.parametrize("codec", AUDIO_CODECS)
+def test_frames_are_as_long_as_the_encoder_made_them(codec: AudioCodec) -> None:
+    track = coded_track(codec)
+    samples = AUDIO_CODECS[codec].frame_samples(track.config.record)
+    assert all(samples(one.data) == one.duration for one in track.samples)
 
 
 def unit(*nals: bytes) -> bytes:
@@ -73,7 +99,7 @@ def test_an_idr_is_where_a_decoder_can_start() -> None:
 
 @given(st.sampled_from([*VIDEO_CODECS.values(), *AUDIO_CODECS.values()]), st.binary(max_size=40))
 def test_any_bytes_are_a_configuration_or_an_error_of_the_tree(codec: object, data: bytes) -> None:
-    for name in ("parse_config", "codec_string", "describe"):
+    for name in ("parse_config", "codec_string", "describe", "frame_samples"):
         look = getattr(codec, name, None)
         if look is not None:
             try:

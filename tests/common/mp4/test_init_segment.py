@@ -1,15 +1,26 @@
 """common/mp4/init_segment.py: tracks and their sample entries, read by a reader of our own."""
 
+import io
 import struct
+import subprocess
 from fractions import Fraction
+from pathlib import Path
 
+import av
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.codecs import aac
 from common.codecs.aac import AudioSpecificConfig
+from common.codecs.h265 import with_complete_arrays
+from common.codecs.opus import OpusHead
 from common.media.units import AudioCodec, AudioConfig, VideoCodec, VideoConfig
-from common.mp4.init_segment import Track, init_segment, is_known
+from common.mp4.fragments import Run, fragment
+from common.mp4.init_segment import AUDIO_ENTRIES, VIDEO_ENTRIES, Track, init_segment, is_known
+from tests.kit.coded_tracks import FPS, coded_track
 from tests.kit.mp4_reader import boxes, kinds, read_movie
+from tests.kit.needs import needs_program
 
 RECORD = b"\1\x64\0\x1f\xff\xe0\0"
 VIDEO = VideoConfig(VideoCodec.H264, RECORD, 1280, 720)
@@ -77,3 +88,111 @@ def test_what_no_track_can_be_of_is_said() -> None:
     assert is_known(aac.parse_config(STEREO))
     assert not is_known(AudioConfig(AudioCodec.SPEEX))
     assert not is_known(VideoConfig(VideoCodec.VP6, b"", 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("tracks", "brands"),
+    [
+        ([Track(VIDEO, 90_000)], [b"iso6", b"mp41", b"cmfc"]),
+        ([Track(VIDEO, 90_000, is_reordered=False)], [b"iso6", b"mp41", b"cmfc", b"cmf2"]),
+        ([Track(aac.parse_config(STEREO), 48_000)], [b"iso6", b"mp41", b"cmfc", b"cmf2"]),
+        ([Track(VIDEO, 1_000), Track(aac.parse_config(STEREO), 48_000)], [b"iso6", b"mp41"]),
+    ],
+)
+def test_one_track_alone_is_cmaf(tracks: list[Track], brands: list[bytes]) -> None:
+    ftyp = boxes(init_segment(tracks))[0].content
+    assert ftyp == b"iso6" + bytes(4) + b"".join(brands)
+
+
+VIDEO_RECORDS = {
+    VideoCodec.H264: (b"avc1", b"avcC", RECORD),
+    VideoCodec.H265: (b"hvc1", b"hvcC", coded_track(VideoCodec.H265).config.record),
+    VideoCodec.AV1: (b"av01", b"av1C", coded_track(VideoCodec.AV1).config.record),
+}
+
+
+@given(
+    st.sampled_from(sorted(VIDEO_ENTRIES)),
+    st.integers(1, 0xFFFF),
+    st.integers(1, 0xFFFF),
+    st.builds(Fraction, st.integers(1, 70_000), st.integers(1, 70_000)),
+    st.integers(1, 2**32 - 1),
+)
+def test_pictures_of_any_codec_and_size_are_read_back(
+    codec: VideoCodec, width: int, height: int, aspect: Fraction, timescale: int
+) -> None:
+    kind, record_kind, record = VIDEO_RECORDS[codec]
+    config = VideoConfig(codec, record, width, height, sample_aspect=aspect)
+    movie = read_movie(init_segment([Track(config, timescale)]))
+    assert movie.timescales == {1: timescale}
+    entry = movie.entries[1]
+    assert entry.kind == kind
+    assert struct.unpack_from(">HH", entry.content, 24) == (width, height)
+    inside = {box.kind: box.content for box in boxes(entry.content[78:])}
+    is_hevc = codec is VideoCodec.H265
+    assert inside[record_kind] == (with_complete_arrays(record) if is_hevc else record)
+    is_told = aspect != 1 and max(aspect.numerator, aspect.denominator) < 1 << 16
+    assert (b"pasp" in inside) == is_told
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        OpusHead(2, 312, 48_000, 0, 0),
+        OpusHead(1, 3_840, 16_000, -512, 0),
+        OpusHead(6, 312, 0, 1, 1, bytes((4, 2, 0, 4, 1, 2, 3, 5))),
+    ],
+)
+def test_an_opus_entry_is_its_header_in_the_order_of_a_network(head: OpusHead) -> None:
+    config = AudioConfig(AudioCodec.OPUS, head.encode(), channels=head.channels)
+    entry = read_movie(init_segment([Track(config, 48_000)])).entries[2]
+    assert entry.kind == b"Opus"
+    assert struct.unpack_from(">H", entry.content, 16) == (head.channels,)
+    assert struct.unpack_from(">I", entry.content, 24) == (48_000 << 16,)
+    (record,) = boxes(entry.content[28:])
+    assert record.kind == b"dOps"
+    fields = struct.unpack_from(">BBHIhB", record.content)
+    assert fields == (
+        0, head.channels, head.pre_skip, head.input_rate, head.gain, head.family
+    )  # fmt: skip
+    assert record.content[11:] == head.mapping
+
+
+FORMS = [*VIDEO_ENTRIES, *AUDIO_ENTRIES]
+
+
+def cmaf_file(codec: VideoCodec | AudioCodec, parts: int) -> bytes:
+    """A header and so many fragments of a track that encoders made."""
+    coded = coded_track(codec)
+    track = Track(coded.config, coded.timescale, is_reordered=False)
+    made = [init_segment([track])]
+    begin, step = coded.begin, -(-len(coded.samples) // parts)
+    for number, at in enumerate(range(0, len(coded.samples), step), 1):
+        samples = coded.samples[at : at + step]
+        made.append(fragment(number, [Run(track.number, begin, samples)]))
+        begin += sum(one.duration for one in samples)
+    return b"".join(made)
+
+
+@pytest.mark.parametrize("codec", FORMS)
+def test_a_decoder_that_forgives_nothing_finds_all_of_a_track(
+    codec: VideoCodec | AudioCodec,
+) -> None:
+    coded = coded_track(codec)
+    options = {"err_detect": "explode"}
+    with av.open(io.BytesIO(cmaf_file(codec, 4)), "r", "mp4", options) as movie:
+        if isinstance(codec, VideoCodec):
+            shown = [round((frame.time or 0) * FPS) for frame in movie.decode(video=0)]
+            assert shown == list(range(coded.decoded))
+        else:
+            assert sum(frame.samples for frame in movie.decode(audio=0)) >= coded.decoded - 312
+
+
+@needs_program("ffmpeg")
+@pytest.mark.parametrize("codec", FORMS)
+def test_ffmpeg_ends_at_no_error(codec: VideoCodec | AudioCodec, tmp_path: Path) -> None:
+    path = tmp_path / "track.mp4"
+    path.write_bytes(cmaf_file(codec, 3))
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", str(path), "-f", "null", "-"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")

@@ -45,7 +45,8 @@ def muxed(
 def test_it_names_its_codecs() -> None:
     assert LiveMuxer(config(), SOUND).codecs == ("avc1.640028", "mp4a.40.2")
     assert LiveMuxer(config(), None).codecs == ("avc1.640028",)
-    assert LiveMuxer(config(), AudioConfig(AudioCodec.MP3)).codecs == ("avc1.640028",)
+    for codec in (AudioCodec.MP3, AudioCodec.OPUS):
+        assert LiveMuxer(config(), AudioConfig(codec)).codecs == ("avc1.640028",)
 
 
 def test_a_picture_lasts_until_the_next_one() -> None:

@@ -18,7 +18,6 @@ from common.config.ladder import SOURCE, Template
 from common.ipc.identity import Generation, StreamId
 from common.ipc.media_messages import (
     HEADER,
-    REPLAY,
     SHARED,
     GenerationEnd,
     RenditionOpen,
@@ -29,7 +28,7 @@ from common.ipc.media_messages import (
 from common.process.stage_times import StageDelays
 from egress.streams.rendition import Rendition
 from egress.streams.source_time import SourceTime
-from egress.streams.tag import AUDIO, DATA, VIDEO, PublisherInfo, Tag, read_tags
+from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tags
 
 SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point
 END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends
@@ -40,8 +39,6 @@ SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever s
 LATE_S = 0.5
 MAX_DEFERRED = 2_000  # messages of the next generation
 MAX_ABSENT = 32  # renditions whose headers are kept while they are not announced
-
-_TIMED = (VIDEO, AUDIO)  # whose times are the stream's
 
 MediaMessage = RenditionOpen | Tags | GenerationEnd
 
@@ -332,9 +329,9 @@ class Stream:
             script, header = (*payloads, b"", b"")[:2]
             self._open_rendition(message, script, header)
             return
-        begin_ms = _first_ms(message)
-        if begin_ms is not None:
-            self._time.on_tags(begin_ms, self._sent_ms(), now)
+        if not self._time.take(message, self._sent_ms(), now):
+            self.stale += 1
+            return
         self._quiet_since = now
         if self._is_silent:
             self._is_silent = False
@@ -399,15 +396,3 @@ class Stream:
         for name, rendition in self.renditions.items():
             if name != SOURCE:
                 rendition.set_publisher(publisher)
-
-
-def _first_ms(message: Tags) -> int | None:
-    """The time that these tags begin at; None where they have none.
-
-    A replay repeats what was sent, by whomever, a header has no time, and a data message that comes
-    before its publisher's first picture has that of the last one's.
-    """
-    for header in message.tags:
-        if header.type in _TIMED and not header.flags & (HEADER | REPLAY):
-            return header.dts_ms
-    return None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from egress.streams.source_time import MIN_STEP_MS, SourceTime
+from egress.streams.source_time import MAX_AHEAD_MS, MIN_STEP_MS, SourceTime
 
 
 def restarted(at_s: float = 10.0) -> SourceTime:
@@ -54,3 +54,23 @@ def test_it_is_known_through_another_placement_before_the_first_tag() -> None:
     time.on_headers(goes_on=True)
     time.on_tags(0, [5040], 10.0)
     assert time.offset_ms == 5040 + MIN_STEP_MS
+
+
+@pytest.mark.parametrize(
+    ("end_ms", "now_s", "is_ahead"),
+    [
+        (5000, 10.0, False),
+        (5000 + MAX_AHEAD_MS, 10.0, False),
+        (5001 + MAX_AHEAD_MS, 10.0, True),
+        (5001 + MAX_AHEAD_MS, 10.1, False),  # the publisher is away, and its picture stands
+        (3_600_000, 10.0, True),
+        (0, 10.0, False),  # a replay
+    ],
+)
+def test_a_worker_is_no_further_ahead_of_ingest_than_a_publisher_may_jump(
+    end_ms: int, now_s: float, is_ahead: bool
+) -> None:
+    time = SourceTime(0.0)
+    assert not time.is_ahead(end_ms, now_s), "ingest has not said what the time is"
+    time.on_ingest(5000, 10.0)
+    assert time.is_ahead(end_ms, now_s) is is_ahead

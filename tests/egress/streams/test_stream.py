@@ -111,6 +111,24 @@ def test_the_position_told_is_the_last_of_the_rendition_that_came_furthest() -> 
     assert output.stream.revoke(Generation(1)) == 80
 
 
+def test_a_worker_cannot_put_the_time_where_the_next_ones_pictures_are_old() -> None:
+    output = Output()
+    output.take(
+        rendition_open(SOURCE),
+        rendition_open("720p"),
+        tags(0, key_tag(0)),
+        tags(0, key_tag(0), rendition="720p"),
+        tags(1, key_tag(36_000_000), rendition="720p"),
+    )
+    assert output.stream.stale == 1
+    output.stream.open(stream_open(generation=2), 0.0)
+    output.take(
+        rendition_open("720p", generation=2),
+        tags(0, key_tag(40), rendition="720p", generation=2),
+    )
+    assert output.words("720p")[-1] == "v40"
+
+
 def test_at_a_splice_the_new_renditions_wait_for_the_old_ones_end() -> None:
     output = Output()
     output.take(rendition_open("720p"), tags(0, key_tag(0), rendition="720p"))

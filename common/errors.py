@@ -10,7 +10,11 @@ TfarmError
 │   ├── AvcError           an unreadable AVC record, NAL unit or parameter set
 │   ├── HevcError          an unreadable HEVC record
 │   ├── Av1Error           an unreadable AV1 record
-│   └── OpusError          an unreadable Opus header or packet
+│   ├── OpusError          an unreadable Opus header or packet
+│   ├── RtpError           an unreadable RTP or RTCP packet, or payload
+│   ├── StunError          an unreadable STUN message, or one that its sender may not send
+│   └── SdpError           an unreadable session description
+│       └── OfferUnfit     one that can be read, and offers nothing that can be sent
 ├── AddressError           an app, key or rendition that cannot be served: refuse the request
 ├── UsageError             our code called a machine in the wrong state: a bug
 ├── EnvelopeError          a bus message we cannot read (version, kind, size): count it, drop it
@@ -74,6 +78,22 @@ class Av1Error(ProtocolError):
 
 class OpusError(ProtocolError):
     """An Opus identification header or packet that cannot be read."""
+
+
+class RtpError(ProtocolError):
+    """An RTP or RTCP packet, or a payload, that cannot be read."""
+
+
+class StunError(ProtocolError):
+    """A STUN message that cannot be read, or that its sender may not send."""
+
+
+class SdpError(ProtocolError):
+    """A session description that cannot be read."""
+
+
+class OfferUnfit(SdpError):
+    """A session description that offers nothing that can be sent."""
 
 
 class AddressError(TfarmError):

@@ -38,7 +38,7 @@ from supervisor.commands.status.farm_report import FarmReport
 from supervisor.commands.table import COMMANDS
 from supervisor.executor import Executor
 from supervisor.farm.farm import Farm
-from supervisor.farm.operations import Operations
+from supervisor.farm.operators.operations import Operations
 from supervisor.hardware.gpu_watch import watch_gpus
 from supervisor.hardware.gpus import find_gpus
 from supervisor.processes import run_dir as run_directory

@@ -26,7 +26,7 @@ from common.version import VERSION
 from common.words import counted
 from supervisor.executor import Executor
 from supervisor.farm.farm import Farm
-from supervisor.farm.operator_commands import OperatorCommands
+from supervisor.farm.operators.operator_commands import OperatorCommands
 from supervisor.farm.retiring import asked, left
 from supervisor.processes.children import Children
 from supervisor.processes.control import Control

@@ -1,7 +1,8 @@
 """Whom an operator keeps out: addresses, networks and streams, for a time or for good. Pure.
 
-The supervisor has the list (`supervisor/farm/ban_list.py`); ingests and egresses are given all of
-it whenever it changes, and look up here. Times are wall-clock, since a ban outlives processes.
+The supervisor has the list (`supervisor/farm/operators/ban_list.py`); ingests and egresses are
+given all of it whenever it changes, and look up here. Times are wall-clock, since a ban outlives
+processes.
 """
 
 from collections.abc import Callable, Sequence

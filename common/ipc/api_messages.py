@@ -1,7 +1,8 @@
 """Messages between the API and those that know players and pictures. Pure values.
 
 All but `WatchRequest` go by way of the supervisor, which lets them pass from and to the kinds that
-they are for (`supervisor/farm/api_requests.py`). `asker` is the child that gets the answer.
+they are for (`supervisor/farm/forwarding/api_requests.py`). `asker` is the child that gets the
+answer.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Messages about hooks: ingest or egress → supervisor → the hooks child, and back. Pure values.
 
-The supervisor only passes them on (`supervisor/farm/hook_forwarding.py`). What they say of a peer
-may be a credential: none of it stands in a repr.
+The supervisor only passes them on (`supervisor/farm/forwarding/hook_forwarding.py`). What they say
+of a peer may be a credential: none of it stands in a repr.
 """
 
 from dataclasses import dataclass, field

@@ -8,7 +8,7 @@ from common.access.bans import MAX_KICK_S
 from supervisor.commands.line.command import Arguments, CommandSpec, Reply, RunningFarm
 from supervisor.commands.line.durations import seconds_of
 from supervisor.commands.line.options import RunDir, ask_and_print
-from supervisor.farm.kicks import DEFAULT_S
+from supervisor.farm.operators.kicks import DEFAULT_S
 
 
 def run(

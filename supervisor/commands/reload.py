@@ -9,7 +9,7 @@ from supervisor.commands.line.options import RunDir, ask_and_print
 
 if TYPE_CHECKING:
     from common.config.settings import Settings
-    from supervisor.farm.reloading import Reloaded
+    from supervisor.farm.operators.reloading import Reloaded
 
 
 class ReloadRefused(TfarmError):
@@ -23,7 +23,7 @@ def read_again(path: Path | None, before: "Settings", cores: int) -> "Reloaded":
         ReloadRefused: there is no file, or it has faults.
     """
     from common.config.load import load
-    from supervisor.farm.reloading import reloaded
+    from supervisor.farm.operators.reloading import reloaded
 
     if path is None:
         raise ReloadRefused("the farm runs without a configuration file: nothing to reload")

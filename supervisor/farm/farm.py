@@ -37,29 +37,29 @@ from common.ipc.identity import ChildId
 from common.ipc.kinds import has_devices, is_sandboxed
 from common.ipc.status_messages import ChildFloods
 from supervisor.farm.actions import Action, FailChild, Machine, Send
-from supervisor.farm.address_usage import AddressTotals
-from supervisor.farm.admission import Admission
-from supervisor.farm.api_requests import ApiRequests
-from supervisor.farm.audio_levels import AudioMeasuring
+from supervisor.farm.admission.publish_requests import Admission
+from supervisor.farm.admission.source_formats import RefusedSources, SourceFormats
 from supervisor.farm.blame.crash_cause import session_of
 from supervisor.farm.blame.isolation import Isolation
-from supervisor.farm.captures import Captures
-from supervisor.farm.degradation import Degradation
 from supervisor.farm.devices import Devices
-from supervisor.farm.farm_drain import FarmDrain
-from supervisor.farm.hang import find_hang
-from supervisor.farm.hook_forwarding import HookForwarding
+from supervisor.farm.forwarding.address_usage import AddressTotals
+from supervisor.farm.forwarding.api_requests import ApiRequests
+from supervisor.farm.forwarding.audio_levels import AudioMeasuring
+from supervisor.farm.forwarding.captures import Captures
+from supervisor.farm.forwarding.hook_forwarding import HookForwarding
+from supervisor.farm.forwarding.route_reports import RouteReports
+from supervisor.farm.forwarding.url_uses import UrlUses
 from supervisor.farm.host_load import host_load
 from supervisor.farm.ingests import Ingests
-from supervisor.farm.migration import Migration
-from supervisor.farm.recovery import Recovery
+from supervisor.farm.operators.farm_drain import FarmDrain
+from supervisor.farm.recovery.degradation import Degradation
+from supervisor.farm.recovery.hang import find_hang
+from supervisor.farm.recovery.lost_workers import Recovery
+from supervisor.farm.recovery.migration import Migration
+from supervisor.farm.recovery.session_audit import SessionAudit
 from supervisor.farm.reports import take_over
 from supervisor.farm.retiring import homes
-from supervisor.farm.route_reports import RouteReports
-from supervisor.farm.session_audit import SessionAudit
-from supervisor.farm.source_formats import RefusedSources, SourceFormats
 from supervisor.farm.state import Child, FarmState
-from supervisor.farm.url_uses import UrlUses
 
 Handler = Callable[[ChildId, Any, float], list[Action]]
 

@@ -2,8 +2,8 @@
 
 `FarmState` has the few operations on them that must not be split: a stream is placed, moved and
 closed together with its allocation, so that load and streams never disagree. Workers and their
-devices change in `devices.py`. What is decided stands in `admission.py` (publish requests),
-`recovery.py` (losses), `migration.py` and `degradation.py`; `farm.py` ties it to messages.
+devices change in `devices.py`. What is decided stands in `admission/` (publish requests) and
+`recovery/` (losses, moves, overload); `farm.py` ties it to messages.
 
 Everything here can be made anew from the children's hellos.
 """
@@ -21,11 +21,11 @@ from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.process.stage_times import DelayCounts
 from supervisor.farm.actions import Send
-from supervisor.farm.ban_list import BanList
 from supervisor.farm.blame.poison_addresses import PoisonAddresses
 from supervisor.farm.blame.quarantine import Quarantine
-from supervisor.farm.kicks import Kicks
-from supervisor.farm.overload import DegradationLevel
+from supervisor.farm.operators.ban_list import BanList
+from supervisor.farm.operators.kicks import Kicks
+from supervisor.farm.recovery.overload import DegradationLevel
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState
 from supervisor.farm.stream_summary import StreamSummaries

@@ -14,7 +14,8 @@ from common.config.ladder import Pipeline, SourceFormat, Template, fit_ladder
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.process.log import stream_label
-from supervisor.farm.overload import DegradationLevel
+from supervisor.farm.recovery.overload import DegradationLevel
+from supervisor.farm.recovery.unfit_devices import UnfitDevices
 from supervisor.farm.stream_states import (
     NEXT,
     Phase,
@@ -25,7 +26,6 @@ from supervisor.farm.stream_states import (
     Switching,
     Waiting,
 )
-from supervisor.farm.unfit_devices import UnfitDevices
 from supervisor.placement.cost import StreamCost, newcomer_cost, stream_cost
 from supervisor.placement.fleet import Allocation
 

@@ -8,7 +8,7 @@ process of the worker goes with that (`end_process`).
 from dataclasses import dataclass, field
 
 from common.ipc.identity import ChildId, StreamId
-from supervisor.farm.overload import Overload
+from supervisor.farm.recovery.overload import Overload
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 That may be the fault of the host. A process that is stopped, or sleeps all the time, is at fault
 itself; one that runs, or waits for a core or for the disk, gets longer. A worker that hangs though
-its heartbeats come is found in `supervisor/farm/hang.py`.
+its heartbeats come is found in `supervisor/farm/recovery/hang.py`.
 """
 
 from collections.abc import Callable

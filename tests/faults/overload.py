@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self
 
-from supervisor.farm.overload import WELL_S, DegradationLevel
+from supervisor.farm.recovery.overload import WELL_S, DegradationLevel
 from tests.faults.load import LoadPlayer
 from tests.faults.scene import CLIP, KEYS, RENDITION, Result, Scene, clip, seen_by
 from tests.kit.waiting import until

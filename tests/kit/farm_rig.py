@@ -24,7 +24,7 @@ from common.ipc.status_messages import PublisherStatus, TranscodeStatus
 from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
 from supervisor.farm.farm import Farm
-from supervisor.farm.operator_commands import OperatorCommands
+from supervisor.farm.operators.operator_commands import OperatorCommands
 from supervisor.farm.stream import Stream
 from tests.kit.children import EGRESS0, INGEST0
 

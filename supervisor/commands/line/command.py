@@ -22,7 +22,7 @@ class Reply:
 
 
 class Operated(Protocol):
-    """Everything that may be asked of streams and devices (`supervisor.farm.operations`)."""
+    """What may be asked of streams and devices (`supervisor.farm.operators.operations`)."""
 
     def kick(self, app: str, key: str, for_s: float) -> str: ...
 

@@ -24,10 +24,10 @@ from common.config.ladder import (
 from common.config.settings import Settings
 from common.ipc.identity import ChildId, split_stream_id
 from common.ipc.status_messages import OFF, WHOLE, AudioLevels, RenditionStatus
-from supervisor.farm.audio_levels import levels
-from supervisor.farm.ban_list import ban_documents
+from supervisor.farm.admission.readiness import why_no_room
 from supervisor.farm.farm import Farm
-from supervisor.farm.readiness import why_no_room
+from supervisor.farm.forwarding.audio_levels import levels
+from supervisor.farm.operators.ban_list import ban_documents
 from supervisor.farm.stream import Present, Stream
 from supervisor.placement.cost import ENGINES, HOST_WIDE, Resource
 from supervisor.placement.fleet import Device, Fleet

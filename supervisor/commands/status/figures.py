@@ -30,9 +30,9 @@ from supervisor.commands.status.document import (
     renditions_by_app,
     stage_quantiles,
 )
-from supervisor.farm.audio_levels import levels
+from supervisor.farm.admission.readiness import why_no_room
 from supervisor.farm.farm import Farm
-from supervisor.farm.readiness import why_no_room
+from supervisor.farm.forwarding.audio_levels import levels
 from supervisor.farm.retiring import RETIRING
 from supervisor.farm.state import Child
 from supervisor.farm.stream import Stream

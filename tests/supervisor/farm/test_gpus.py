@@ -19,7 +19,7 @@ from common.ipc.control_messages import (
 from common.ipc.identity import ChildId, gpu_worker
 from supervisor.commands.status.document import ChildFacts, FarmFacts, snapshot
 from supervisor.farm.devices import SESSION_LIMIT_S
-from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
+from supervisor.farm.recovery.lost_workers import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream_states import StreamState
 from supervisor.placement.cost import GPU_CAPACITY, Resource
 from tests.kit.children import CPU0, INGEST0

@@ -17,7 +17,7 @@ from supervisor.farm.actions import Action, Send, StartWorker, StopWorker
 from supervisor.farm.blame.crash_cause import NEWCOMER_S
 from supervisor.farm.blame.quarantine import NEWCOMER_S as TRIED_S
 from supervisor.farm.blame.quarantine import PROBATION_S
-from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
+from supervisor.farm.recovery.lost_workers import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream_states import StreamState
 from tests.kit.children import CPU0, CPU1, INGEST0, dedicated
 from tests.kit.farm_rig import SMALL, MakeRig, Rig

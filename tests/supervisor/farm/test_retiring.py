@@ -4,8 +4,8 @@ from common.ipc.control_messages import EgressRoutes
 from common.ipc.identity import ChildId, StreamId
 from common.ipc.status_messages import RenditionStatus, ServedStatus
 from supervisor.farm.actions import Send
-from supervisor.farm.egress_routing import KEEP_S
-from supervisor.farm.hook_forwarding import HookForwarding
+from supervisor.farm.forwarding.egress_routing import KEEP_S
+from supervisor.farm.forwarding.hook_forwarding import HookForwarding
 from supervisor.farm.retiring import homes, retiring
 from tests.kit.children import EGRESS0, EGRESS1, INGEST0, INGEST1
 from tests.kit.farm_rig import Rig

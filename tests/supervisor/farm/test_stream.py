@@ -8,7 +8,7 @@ from common.config.ladder import Pipeline, SourceFormat, Template
 from common.config.settings import DEFAULT_RENDITIONS
 from common.ipc.identity import Generation
 from common.ipc.status_messages import TranscodeStatus
-from supervisor.farm.overload import DegradationLevel
+from supervisor.farm.recovery.overload import DegradationLevel
 from supervisor.farm.stream import NO_INGEST, Stream
 from supervisor.farm.stream_states import StreamState
 from tests.kit.children import dedicated

@@ -21,7 +21,7 @@ from supervisor.commands.status.document import ChildFacts, FarmFacts, snapshot,
 from supervisor.commands.status.latency_table import latency_lines
 from supervisor.commands.status.table import Shown, page
 from supervisor.commands.terminal.layout import plain
-from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
+from supervisor.farm.recovery.lost_workers import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream_states import StreamState
 from tests.kit.children import CPU0, CPU1, EGRESS0, EGRESS1, INGEST0
 from tests.kit.farm_rig import MakeRig, Rig

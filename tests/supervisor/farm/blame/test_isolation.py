@@ -18,10 +18,10 @@ from common.ipc.control_messages import (
 )
 from common.ipc.identity import stream_id
 from supervisor.farm.actions import Action, FailChild, Send, StartWorker, StopWorker
+from supervisor.farm.admission.candidates import QUEUE_STARTING_S
+from supervisor.farm.admission.source_formats import REMEMBER_S
 from supervisor.farm.blame.quarantine import PROBATION_S, REFUSED_S
-from supervisor.farm.candidates import QUEUE_STARTING_S
-from supervisor.farm.recovery import POSITIONS_TIMEOUT_S
-from supervisor.farm.source_formats import REMEMBER_S
+from supervisor.farm.recovery.lost_workers import POSITIONS_TIMEOUT_S
 from supervisor.farm.stream_states import StreamState
 from tests.kit.children import CPU0, CPU1, GPU1, INGEST0, INGEST1, dedicated
 from tests.kit.farm_rig import SMALL, MakeRig, Rig

@@ -10,8 +10,8 @@ from aiohttp import web
 from api.access import Asker, host_name
 from api.operations import JSON, MAX_BODY_BYTES, ApiError, Operation
 from api.schemas import Json
+from common.http.connections import REQUEST_S
 
-REQUEST_S: Final = 5.0  # for a request to be there, and for its body
 # Where a request comes by way of a proxy, one of these says so.
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 

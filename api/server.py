@@ -1,7 +1,7 @@
-"""The HTTP server (IO: aiohttp, sockets): connections, and requests to who answers them.
+"""The HTTP server (IO: aiohttp): requests to who answers them.
 
 What may be asked by whom is `access.py`'s, what is answered `answers.py`'s. Connections are
-bounded, and one that sends no request in time is closed.
+`common/http/connections.py`'s.
 """
 
 import asyncio
@@ -9,22 +9,21 @@ import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from aiohttp import web
 
 from api.access import Access, Denied, Granted, judge
 from api.answers import Answers
 from api.farm_link import SupervisorAway
-from api.http_messages import REQUEST_S, asker_of, http_error, json_response
+from api.http_messages import asker_of, http_error, json_response
 from api.operations import MAX_BODY_BYTES, OPERATIONS, ApiError, Operation
 from common.config.settings import Settings
-from common.process.log import PeerLines, RateLimit, more
+from common.http.connections import HttpConnections
+from common.process.log import PeerLines, more
 
 log = logging.getLogger("tfarm.api.server")
 
-KEEPALIVE_S: Final = 30.0
-CLOSE_S: Final = 0.5  # for answers under way when the process ends
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -36,80 +35,36 @@ class HttpServer:
     """Answers requests."""
 
     def __init__(self, answers: Answers) -> None:
-        self.counters = dict.fromkeys(("requests", "denied", "refused connections"), 0)
+        self._counts = dict.fromkeys(("requests", "denied"), 0)
         self._settings = Settings()
         self._answers = answers
         self._lines = PeerLines()
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         for operation in OPERATIONS:
             app.router.add_route(operation.method, operation.path, self._route(operation))
-        self._runner = web.AppRunner(
-            app,
-            handle_signals=False,
-            access_log=None,
-            logger=self._protocol_log(),
-            keepalive_timeout=KEEPALIVE_S,
-            shutdown_timeout=CLOSE_S,
-        )
-        self._server: asyncio.Server | None = None
-        # When a connection was first seen without a request; None: it has sent one.
-        self._since: dict[object, float | None] = {}
+        log_of_requests = logging.getLogger("tfarm.api.http")
+        self._connections = HttpConnections(app, log_of_requests)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return {**self._counts, "refused connections": self._connections.refused}
 
     async def serve(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
-        await self._runner.setup()
-        self._server = await asyncio.get_running_loop().create_server(
-            self._connection, sock=listener, backlog=128
-        )
+        await self._connections.serve(listener)
 
     async def end(self) -> None:
         """Accept no more, and let answers under way go out."""
-        if self._server is not None:
-            self._server.close()
-        await self._runner.cleanup()
+        await self._connections.end()
 
-    def _protocol_log(self) -> logging.Logger:
-        """The log of requests that could not be read: one line each, without a traceback."""
-        found = logging.getLogger("tfarm.api.http")
-        limit = RateLimit()
-
-        def in_one_line(record: logging.LogRecord) -> bool:
-            held = limit.allow(time.monotonic())
-            if held is None or record.levelno < logging.WARNING:
-                return False
-            error = record.exc_info[1] if record.exc_info else None
-            why = " ".join(str(error).split()) if error is not None else "?"
-            record.msg, record.args = f"{record.getMessage()} reason={why[:200]}{more(held)}", ()
-            record.exc_info, record.levelname = None, "WARNING"
-            return True
-
-        found.filters[:] = [in_one_line]
-        return found
+    def check(self, now: float) -> None:
+        """Close connections that send no request; due once a second."""
+        self._connections.check(now)
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on."""
         self._settings = self._answers.settings = settings
-
-    # ---- connections --------------------------------------------------------------------------
-
-    def _connection(self) -> asyncio.BaseProtocol:
-        """Make the protocol of a new connection."""
-        server = self._runner.server
-        assert server is not None
-        if len(server.connections) >= self._settings.api.max_connections:
-            self.counters["refused connections"] += 1
-            return _Refusing()
-        protocol: asyncio.BaseProtocol = server()
-        return protocol
-
-    def check(self, now: float) -> None:
-        """Close connections that send no request; due once a second."""
-        server = self._runner.server
-        since, self._since = self._since, {}
-        for connection in server.connections if server is not None else ():
-            seen_s = self._since[connection] = since.get(connection, now)
-            if seen_s is not None and now - seen_s >= REQUEST_S:
-                connection.force_close()
+        self._connections.max_connections = settings.api.max_connections
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -127,8 +82,8 @@ class HttpServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[Any]]
     ) -> web.StreamResponse:
         """Turn whatever goes wrong into a JSON answer; nothing here ends the process."""
-        self.counters["requests"] += 1
-        self._since[request.protocol] = None
+        self._counts["requests"] += 1
+        self._connections.on_request(request)
         response: web.StreamResponse
         try:
             response = await handler(request)
@@ -163,21 +118,9 @@ class HttpServer:
         return verdict
 
     def _on_denied(self, denied: Denied, request: web.Request) -> None:
-        self.counters["denied"] += 1
+        self._counts["denied"] += 1
         address = request.remote or "?"
         if (held := self._lines.allow(address, time.monotonic())) is not None:
             words = "request denied address=%s method=%s path=%s reason=%s%s"
             path = request.path.partition("?")[0][:100]
             log.warning(words, address, request.method, path, denied.code, more(held))
-
-
-class _Refusing(asyncio.Protocol):
-    """Says that there are too many connections, and closes."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = cast(asyncio.Transport, transport)
-        peer.write(
-            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
-            b"Connection: close\r\n\r\n"
-        )
-        peer.close()

@@ -21,6 +21,13 @@ from egress.streams.waiting import WaitingViewers
 from egress.viewer_hooks import ViewerHooks
 
 
+class RequestStream(Protocol):
+    """Have a stream sent here."""
+
+    def __call__(self, stream_id: StreamId, /, *renditions: str) -> object:
+        """These renditions, none named: all."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutputContext:
     """The egress, as its outputs see it."""
@@ -32,7 +39,8 @@ class OutputContext:
     clock: Callable[[], float]
     endpoint: Callable[[str, str], str]  # of this incarnation, by name and scheme
     report_demand: Callable[[StreamId], object]  # somebody waits for a rendition from now on
-    request_stream: Callable[[StreamId], object]  # have it sent here too, if another egress has it
+    # Where the stream is not at home; the egress does it by itself for what has subscribers here.
+    request_stream: "RequestStream"
     refusals: RefusalTable = field(default_factory=RefusalTable)  # of viewers, for status
     bans: Bans = field(default_factory=lambda: Bans(float))  # whom the operator keeps out
     # the uses of URLs that are signed for one

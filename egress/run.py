@@ -1,4 +1,8 @@
-"""The egress process's shell (IO): tags in from media links, the streams' clock, the supervisor.
+"""The shell of an egress (IO): tags in from media links, the streams' clock, the supervisor.
+
+It is the whole of the process `egress`, with the outputs of `OUTPUTS`, and the part of other
+processes with viewers that has to do with streams (`egress/web/`). Those are no stream's home: a
+stream comes to them while somebody watches it there.
 
 Everything that decides is elsewhere: streams and generations in `streams.stream`, order and timing
 in `streams.rendition`, when a rendition is flushed in `streams.flush_scheduler`; who takes it by
@@ -47,15 +51,16 @@ from egress.http.output import HttpOutput
 from egress.output import Output, OutputContext
 from egress.player_list import player_list
 from egress.rtmp.output import RtmpOutput
+from egress.stream_lines import StreamLines
 from egress.streams import registry
 from egress.streams.demand import DemandReports, demanded
 from egress.streams.flush_scheduler import FlushScheduler
-from egress.streams.opening_lines import OpeningLines
 from egress.streams.registry import Streams
 from egress.streams.rendition import Rendition
 from egress.streams.senders import StreamMessage
 from egress.streams.stream import Stream, StreamState
 from egress.streams.waiting import WaitingViewers
+from egress.streams.wanted import WantedStreams
 from egress.viewer_hooks import ViewerHooks
 
 log = logging.getLogger("tfarm.egress.run")
@@ -69,10 +74,21 @@ CHECK_S = 1.0  # between looks for viewers who take nothing
 
 
 class EgressServer:
-    """All of one egress process, on the running loop."""
+    """All of one egress process, on the running loop; a `ChildService`."""
 
-    def __init__(self, process: ChildProcess) -> None:
+    def __init__(
+        self,
+        process: ChildProcess,
+        outputs: Sequence[Callable[[OutputContext], Output]] = OUTPUTS,
+        *,
+        is_home: bool = True,
+    ) -> None:
+        """`is_home`: streams come here without being asked for."""
         self._process = process
+        self._is_home = is_home
+        self._wanted = WantedStreams(
+            lambda stream, names: process.send(StreamWanted(process.child, stream, names))
+        )
         self._loop = asyncio.get_running_loop()
         self._demand = DemandReports()
         self._streams = Streams(self._report_demand, self._demand.add_sender, self._on_denied)
@@ -86,11 +102,9 @@ class EgressServer:
         self._unreadable, self._checked_s = 0, 0.0
         self._lines, self._denials = RateLimit(), PeerLines()
         self._output_faults = RateLimit(burst=1, interval_s=60.0)  # a look is due every second
-        # A publisher may come and go in a loop; a farm that starts has many at once.
-        self._stream_lines = RateLimit(burst=200, interval_s=0.2)
-        self._openings = OpeningLines()
+        self._stream_lines = StreamLines()
         self._listener = process.listener("tags", self._on_frames, self._scheduler.flush_due)
-        context = OutputContext(
+        self.context = OutputContext(
             child=process.child,
             streams=self._streams,
             waiting=self._waiting,
@@ -104,17 +118,21 @@ class EgressServer:
             hooks=self._hooks,
             claims=self._claims,
         )
-        self._outputs = [make(context) for make in OUTPUTS]
-        sockets = ChainMap(*[dict(output.endpoints) for output in self._outputs])
+        self.outputs: Sequence[Output] = [make(self.context) for make in outputs]
+        sockets = ChainMap(*[dict(output.endpoints) for output in self.outputs])
         self.endpoint = Endpoint(
             process.child,
             process.boot_id,
             tags=self._listener.address,
             **sockets,  # type: ignore[arg-type]  # of its fields these are addresses alone
         )
-        process.retires(lambda: None, lambda: not any(one.serves() for one in self._outputs))
+        process.retires(lambda: None, lambda: not self.serves())
         self.configure(Settings())
         process.is_idle = lambda: self._streams.are_none
+
+    def serves(self) -> bool:
+        """Tell if somebody would lose by the end of this process."""
+        return any(output.serves() for output in self.outputs)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._tick_forever(),)
@@ -122,7 +140,7 @@ class EgressServer:
     async def end(self) -> None:
         """End all viewers."""
         reason = "the server is stopping"
-        await asyncio.gather(*(output.stop(reason) for output in self._outputs))
+        await asyncio.gather(*(output.stop(reason) for output in self.outputs))
 
     # ---- tags ---------------------------------------------------------------------------------
 
@@ -160,11 +178,11 @@ class EgressServer:
             case StreamOpen():
                 stream, gone = self._streams.open(message, now, sender)
                 if stream is not None:
-                    self._openings.opened(message, now)
+                    self._stream_lines.opened(message, now)
             case StreamClosed():
                 stream, gone = self._streams.close(message, now, sender), ()
                 if stream is not None:
-                    self._log_closing(message, now)
+                    self._stream_lines.closed(message, now)
             case _:
                 self._unreadable += 1
                 return
@@ -179,32 +197,6 @@ class EgressServer:
         if (held := self._denials.allow(sender.child, time.monotonic())) is not None:
             what, label = type(message).__name__, stream_label(message.stream_id)
             log.error("denied child=%s what=%s stream=%s%s", sender.child, what, label, more(held))
-
-    def _log_openings(self, openings: Sequence[StreamOpen], now: float) -> None:
-        for message in openings:
-            if (held := self._stream_lines.allow(now)) is not None:
-                log.info(
-                    "stream open stream=%s generation=%d renditions=%s%s",
-                    stream_label(message.stream_id),
-                    message.generation,
-                    ",".join(message.renditions),
-                    more(held),
-                )
-
-    def _log_closing(self, message: StreamClosed, now: float) -> None:
-        self._log_openings(self._openings.closed(message.stream_id), now)
-        if (held := self._stream_lines.allow(now)) is not None:
-            label = stream_label(message.stream_id)
-            if message.hold_ms > 0:
-                log.info(
-                    "stream held stream=%s hold_ms=%d reason=%s%s",
-                    label,
-                    message.hold_ms,
-                    message.reason,
-                    more(held),
-                )
-            else:
-                log.info("stream closed stream=%s reason=%s%s", label, message.reason, more(held))
 
     def _follow(self, stream: Stream, gone: Sequence[Rendition], now: float) -> None:
         """End the renditions that are gone, report new ones, and look at those that have tags."""
@@ -222,7 +214,7 @@ class EgressServer:
 
     def _ask_outputs(self, call: str, ask: Callable[[Output], object]) -> None:
         """Call each output; the fault of one is logged, and costs the others nothing."""
-        for output in self._outputs:
+        for output in self.outputs:
             try:
                 ask(output)
             except Exception:
@@ -238,13 +230,14 @@ class EgressServer:
             await asyncio.sleep(QUIET_TICK_S if self._streams.are_none else TICK_S)
             now = time.monotonic()
             self._streams.expire(now)
-            self._log_openings(self._openings.due(now), now)
+            self._stream_lines.check(now)
             for stream in tuple(self._streams.by_id.values()):
                 self._tick_stream(stream, now)
             if now - self._checked_s >= CHECK_S:
                 self._checked_s = now
-                for stream_id in self._streams.by_id:
+                for stream_id in {*self._streams.by_id, *self._waiting.streams}:
                     self._report_demand(stream_id)
+                self._wanted.repeat(now)
                 self._demand.prune(self._streams.by_id.keys())
                 self._ask_outputs("check", lambda output: output.check(self._checked_s))
                 with contextlib.suppress(OSError):  # the run directory is not there yet
@@ -271,7 +264,7 @@ class EgressServer:
             self._tick_stream(stream, time.monotonic())
 
     def _end_stream(self, stream: Stream) -> None:
-        self._log_openings(self._openings.closed(stream.stream_id), time.monotonic())
+        self._stream_lines.ended(stream.stream_id, time.monotonic())
         self._streams.remove(stream.stream_id)
         self._demand.forget(stream.stream_id)
         for rendition in stream.renditions.values():
@@ -285,10 +278,12 @@ class EgressServer:
     def _report_demand(self, stream_id: StreamId) -> None:
         """Let those who send the stream know what of it must come at once."""
         stream = self._streams.get(stream_id)
+        names = self._waiting.renditions(stream_id)
         if stream is not None:
-            awaited = self._waiting.renditions(stream_id)
-            names = demanded(stream.renditions, awaited, time.monotonic())
+            names = demanded(stream.renditions, names, time.monotonic())
             self._demand.report(stream_id, names)
+        if names and not self._is_home:
+            self._request_stream(stream_id, *names)
 
     def close(self) -> None:
         self._ask_outputs("close", lambda output: output.close("the server is stopping"))
@@ -302,7 +297,7 @@ class EgressServer:
 
     def heartbeat(self) -> Heartbeat:
         counters = {
-            **ChainMap(*[dict(output.counters) for output in self._outputs]),
+            **ChainMap(*[dict(output.counters) for output in self.outputs]),
             "unreadable": self._unreadable + self._listener.unreadable,
             "waiting": len(self._waiting),
             "unplaced": self._streams.unplaced,
@@ -311,11 +306,14 @@ class EgressServer:
             "queued": self._streams.queued,
             "stale": sum(stream.stale for stream in self._streams.by_id.values()),
         }
-        has_others = self.settings.egress.processes > 1 or self._process.is_retiring
+        settings = self.settings
+        has_others = settings.egress.processes > 1 or settings.web.is_enabled
         return self._process.new_heartbeat(
             served=self._served(),
             counters=counters,
-            address_usage=self._by_address.usage() if has_others else {},
+            address_usage=(
+                self._by_address.usage() if has_others or self._process.is_retiring else {}
+            ),
             refusals=self._refusals.take(),
             delays=self._streams.delays.reported(time.monotonic()),
         )
@@ -325,26 +323,29 @@ class EgressServer:
         exempt = Networks(settings.ingest.exempt_networks)
         self._hooks.configure(settings)
         self._by_address.configure(settings.egress.max_players_per_address, 0, exempt)
-        for output in self._outputs:
+        for output in self.outputs:
             output.configure(settings)
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         """Let the outputs know who may hand viewers over; an egress connects to nobody."""
-        for output in self._outputs:
+        for output in self.outputs:
             output.on_topology(endpoints)
 
     def on_welcome(self) -> None:
         self._by_address.set_elsewhere({})  # this supervisor has reported nothing yet
+        self._wanted.on_new_supervisor(time.monotonic())
 
     def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
         match message:
             case SwitchGeneration(request_id, stream_id, generation):
                 stream = self._streams.get(stream_id)
                 last_pts_ms = stream.revoke(generation) if stream is not None else None
+                if not self._is_home and stream is not None and stream.state is StreamState.HELD:
+                    last_pts_ms = None  # nobody watches it here: it has not come for a while
                 self._process.send(Positions(request_id, stream_id, last_pts_ms))
             case PlayersWanted():
                 ends = "ended by the operator"
-                self._process.send(player_list(message, self.endpoint, self._outputs, ends))
+                self._process.send(player_list(message, self.endpoint, self.outputs, ends))
             case BanList(bans):
                 self._bans.replace(bans)  # who is here and banned is ended by the next check
             case AddressUsage(usage):
@@ -361,8 +362,12 @@ class EgressServer:
             case _:
                 pass  # whatever a newer supervisor says: nothing to do here
 
-    def _request_stream(self, stream_id: StreamId) -> None:
-        self._process.send(StreamWanted(self._process.child, stream_id))
+    def _request_stream(self, stream_id: StreamId, *renditions: str) -> None:
+        """Have a stream sent here: these renditions, none named: all."""
+        if self._is_home:
+            self._process.send(StreamWanted(self._process.child, stream_id))
+        else:
+            self._wanted.want(stream_id, renditions, time.monotonic())
 
     def _served(self) -> tuple[ServedStatus, ...]:
-        return status.served(self._streams.by_id, self._outputs, self._waiting, time.monotonic())
+        return status.served(self._streams.by_id, self.outputs, self._waiting, time.monotonic())

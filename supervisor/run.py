@@ -263,7 +263,7 @@ class Supervisor:
             self.children.adopt(spec, hello.pid, hello.start_ticks, hello.boot_id)
             if hello.is_retiring:
                 self.children.retire(hello.child)
-        if hello.listen and KINDS[hello.child.kind].listens:
+        if hello.listen:
             self._launcher.keep_port(hello.child, hello.listen[0])
         # Before its welcome a child sends hellos alone: each is as good as a heartbeat.
         self._watchdog.on_message(hello.child)

@@ -3,6 +3,7 @@
 `common/config/model.py` declares what one key may be; these are the rules over several.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from common.config.stream_keys import StreamKeys
 from common.errors import ConfigFault
 
 MAX_RENDITIONS = 16
+PAGES = ("play", "player")  # no apps: first words of addresses where viewers' pages are
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
     `faulty` are paths with a fault of their own, in whose place the settings have something else:
     nothing is said of these, nor of what comes of them.
     """
-    every = [*_of_api(settings.api), *_of_tls(settings)]
+    every = [*_of_api(settings.api), *_of_tls(settings), *_of_web(settings)]
     for template in settings.templates:
         every += _of_template(template, f"templates.{template.name}")
         every += _of_stream_keys(template, settings.stream_keys)
@@ -64,6 +68,26 @@ def _of_tls(settings: Settings) -> Iterator[Conflict]:
         yield Conflict("tls.certificate", problem, ("listen.rtmps",))
     if where.port and where == settings.listen:
         yield Conflict("listen.rtmps", "is the address of listen.rtmp", ("listen.rtmp",))
+
+
+def _of_web(settings: Settings) -> Iterator[Conflict]:
+    if not settings.web.is_enabled:
+        return
+    where = settings.listen_http
+    others = {"listen.rtmp": settings.listen, "listen.rtmps": settings.listen_tls}
+    if settings.api.is_enabled:
+        others["api.listen"] = settings.api.listen
+    for key, other in others.items():
+        if other == where and where.port:
+            yield Conflict("listen.http", f"is the address of {key}", (key,))
+    for index, origin in enumerate(settings.web.cors_origins):
+        if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
+            problem = 'must be a site, as "https://example.org", or "*"'
+            yield Conflict(f"web.cors_origins[{index}]", problem)
+    for template in settings.templates:
+        if template.name in PAGES:
+            problem = f"/{template.name}/ is where viewers' pages are (web.enabled)"
+            yield Conflict(f"templates.{template.name}", problem, ("web.enabled",))
 
 
 def _of_template(template: Template, path: str) -> Iterator[Conflict]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from common.config.access_values import HostName
-from common.config.key_values import KeyTexts, digest
 from common.config.keys import Holds, Table, key, tables
+from common.config.model_http import ApiTable, WebTable
 from common.config.model_templates import Amount, CalibrationTable, TemplateTable
 from common.config.settings import (
     ApiSettings,
@@ -25,6 +25,7 @@ from common.config.settings import (
     Settings,
     Software,
     TlsSettings,
+    WebSettings,
     WorkerSettings,
 )
 from common.config.values import (
@@ -75,6 +76,12 @@ class ListenTable(Table):
         RESTART,
         default="nowhere",
         example="127.0.0.1:1936",
+    )
+    http: Annotated[Any, ListenAddress()] = key(
+        Settings,
+        "listen_http",
+        "where viewers connect by HTTP; with port 0 on any free port",
+        NEW_PROCESSES,
     )
 
 
@@ -376,52 +383,6 @@ class CaptureTable(Table):
     )
 
 
-class ApiTable(Table):
-    """`[api]`."""
-
-    title: ClassVar[str] = "the HTTP API, its metrics and its page"
-
-    enabled: Annotated[bool, Boolean()] = key(
-        ApiSettings, "is_enabled", "whether there is an API", MORE_NOW
-    )
-    listen: Annotated[Any, ListenAddress()] = key(
-        ApiSettings,
-        "listen",
-        "where the API listens; an address outside loopback needs `tokens`",
-        NEW_PROCESSES,
-    )
-    tokens: Annotated[Any, KeyTexts()] = key(
-        ApiSettings,
-        "tokens",
-        "clients that change anything, or that read from an address outside loopback, must give "
-        "one of them (`Authorization: Bearer TOKEN`)",
-        NOW,
-        default="none",
-        example=["sha256:" + digest("a long token")],
-    )
-    max_connections: Annotated[int, Integer(1, 10_000)] = key(
-        ApiSettings, "max_connections", "connections to it at once", NOW
-    )
-    stream_metrics: Annotated[bool, Boolean()] = key(
-        ApiSettings,
-        "has_stream_metrics",
-        "whether `/metrics` has series of single streams, beside those of apps",
-        NOW,
-    )
-    max_viewers: Annotated[int, Integer(0, 10_000)] = key(
-        ApiSettings,
-        "max_viewers",
-        "who may watch streams by HTTP at once, as the page does, of each egress",
-        NOW,
-    )
-
-    def settings(self) -> dict[str, Any]:
-        given = super().settings()
-        if "tokens" in given:
-            given["tokens"] = tuple(map(digest, given["tokens"]))
-        return given
-
-
 class File(Table):
     """The whole file; its own keys stand at the top."""
 
@@ -458,6 +419,7 @@ class File(Table):
     tls: TlsTable = tables()
     capture: CaptureTable = tables()
     api: ApiTable = tables()
+    web: WebTable = tables()
     templates: dict[Annotated[str, Name()], TemplateTable] = tables(
         at_least=1, schema={"propertyNames": Name().schema()}
     )
@@ -497,4 +459,5 @@ SECTIONS: dict[str, type[Any]] = {
     "tls": TlsSettings,
     "capture": CaptureSettings,
     "api": ApiSettings,
+    "web": WebSettings,
 }

@@ -134,6 +134,18 @@ class ApiSettings:
     max_viewers: int = 50  # of the page's player and whoever else, of each egress
 
 
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Viewers by HTTP; `Settings.listen_http` says where."""
+
+    is_enabled: bool = True
+    max_connections: int = 4000
+    max_viewers: int = 2000  # at once here, whatever they are sent
+    cors_origins: tuple[str, ...] = ("*",)  # pages of which sites may play streams of this farm
+    # whose X-Forwarded-For says whose request it is
+    trusted_proxies: tuple[str, ...] = ()
+
+
 DEFAULT_RENDITIONS = (
     Rendition("720p", 1280, 720, 2_500_000, Fraction(30)),
     Rendition("480p", 854, 480, 1_200_000, Fraction(30)),
@@ -161,6 +173,8 @@ class Settings:
     api: ApiSettings = field(default_factory=ApiSettings)
     listen_tls: Listen | None = None  # for RTMPS; None: nowhere
     tls: TlsSettings = field(default_factory=TlsSettings)
+    listen_http: Listen = field(default_factory=lambda: Listen(port=8080))  # for viewers
+    web: WebSettings = field(default_factory=WebSettings)
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

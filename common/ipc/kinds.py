@@ -49,6 +49,7 @@ class ChildKind:
     max_descriptors: int | None = None
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
+    has_viewers: bool = False  # sends renditions to viewers, and reports them by stream
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
     # A process with all imports done waits to be its next child (`common/process/standby.py`).
     has_standby: bool = False
@@ -136,6 +137,20 @@ KINDS: Final[dict[str, ChildKind]] = {
             replacing=Replacing.END,
         ),
         ChildKind(
+            "web",
+            module="egress.web",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="viewers by HTTP ask again; those of HTTP-FLV notice nothing",
+            count=lambda settings: int(settings.web.is_enabled),
+            address=lambda settings: settings.listen_http,
+            protocol="web",
+            admits=True,
+            has_viewers=True,
+            sockets=("tags", "listeners"),
+            replacing=Replacing.RETIRE,
+        ),
+        ChildKind(
             "egress",
             module="egress",
             libraries=(),
@@ -144,6 +159,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             count=lambda settings: settings.egress.processes,
             is_vital=True,
             admits=True,
+            has_viewers=True,
             has_standby=True,
             sockets=("tags", "handover", "viewers"),
             replacing=Replacing.RETIRE,
@@ -189,6 +205,16 @@ def settings_for(kind: str, settings: Settings) -> Settings:
 def is_sandboxed(kind: str) -> bool:
     """True of a kind that decodes what strangers send, and may be taken over by it."""
     return kind in KINDS and KINDS[kind].is_sandboxed
+
+
+def has_viewers(kind: str) -> bool:
+    """True of a kind that sends renditions to viewers."""
+    return kind in KINDS and KINDS[kind].has_viewers
+
+
+def admits(kind: str) -> bool:
+    """True of a kind that lets publishers or viewers in."""
+    return kind in KINDS and KINDS[kind].admits
 
 
 def has_devices(kind: str) -> bool:

@@ -20,7 +20,7 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "pictures": frozenset({"worker"}),
     "pools": frozenset({"worker"}),
     "handover": frozenset({"ingest"}),
-    "viewers": frozenset({"api"}),
+    "viewers": frozenset({"api", "web"}),
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.listens == "rtmps"),
     "listeners": frozenset(kind.name for kind in KINDS.values() if "listeners" in kind.sockets),
 }

@@ -4,7 +4,7 @@ An output adds one who asks for what cannot be given yet, and takes it out when 
 up or leaves. In between it is called whenever the answer may be another one.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, KeysView
 from dataclasses import dataclass
 
 from common.ipc.identity import StreamId
@@ -51,6 +51,11 @@ class WaitingViewers:
             waiting.pop(viewer, None)
             if not waiting:
                 del self._by_stream[stream_id]
+
+    @property
+    def streams(self) -> KeysView[StreamId]:
+        """The streams that somebody waits for."""
+        return self._by_stream.keys()
 
     def count(self, stream_id: StreamId) -> int:
         return len(self._by_stream.get(stream_id, ()))

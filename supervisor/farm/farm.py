@@ -34,7 +34,7 @@ from common.ipc.control_messages import (
     UrlsUsed,
 )
 from common.ipc.identity import ChildId
-from common.ipc.kinds import has_devices, is_sandboxed
+from common.ipc.kinds import has_devices, has_viewers, is_sandboxed
 from common.ipc.status_messages import ChildFloods
 from supervisor.farm.actions import Action, FailChild, Machine, Send
 from supervisor.farm.admission.publish_requests import Admission
@@ -82,7 +82,7 @@ class Farm:
         self._routes, self._audio = RouteReports(self.state), AudioMeasuring(self.state)
         summaries, self._api = self.state.summaries, ApiRequests(self.state)
         self._hooks, self._url_uses = HookForwarding(self.state), UrlUses(self.state)
-        self._address_totals = {"ingest": AddressTotals(), "egress": AddressTotals()}
+        self._address_totals = {"ingest": AddressTotals(), "viewers": AddressTotals()}
         self.drain = FarmDrain(self.state, self.admission)
         self._machines: tuple[Machine, ...] = (
             self.recovery,
@@ -185,10 +185,8 @@ class Farm:
             case "worker":
                 self._worker_up(hello, now)
                 return [*self._routes.child_up(hello.child), *self.room_came(now)]
-            case "egress":
-                self._egress_up(hello, before, now)
-                routes = [*self._access_for(hello.child), *self._routes.update(now)]
-                return [*routes, *self.room_came(now)]
+            case kind if has_viewers(kind):
+                return self._serving_up(hello, before, now)
             case "encoder":
                 return self._routes.child_up(hello.child)
             case "audio":
@@ -212,11 +210,14 @@ class Farm:
         aliases = (device.name, device.pci_id)
         self.devices.up(hello.child, device.path, aliases, device.memory_bytes)
 
-    def _egress_up(self, hello: Hello, before: set[ChildId], now: float) -> None:
+    def _serving_up(self, hello: Hello, before: set[ChildId], now: float) -> list[Action]:
         for served in hello.served:
             self.state.see_generation(served.generation)
             self.state.update_served(hello.child, served)
-        self._routes.egress_up(hello, before, now)
+        if hello.child.kind == "egress":
+            self._routes.egress_up(hello, before, now)
+        routes = [*self._access_for(hello.child), *self._routes.update(now)]
+        return [*routes, *self.room_came(now)]
 
     def child_down(
         self, child: ChildId, reason: str, now: float, *, crashed: bool, thread: int = 0
@@ -236,11 +237,13 @@ class Farm:
                 actions = self._ingests.down(child, reason, now)
             case "worker":
                 actions = self._worker_down(known, reason, now, crashed=crashed, thread=thread)
-            case "egress":
-                self._address_totals["egress"].remove(child)
+            case kind if has_viewers(kind):
+                self._address_totals["viewers"].remove(child)
                 for stream in self.state.streams.values():
                     stream.forget_egress(child)
                 actions = self.recovery.egress_lost(child, now)
+                if kind != "egress":
+                    actions += self._routes.update(now)
             case _:
                 self._audio.forget(child)
                 actions = self._routes.update(now)
@@ -319,8 +322,9 @@ class Farm:
                 if self._ingests.close_unlisted(child, beat.publishers, now):
                     actions += self.room_came(now)
                 return actions
-            case "egress":
-                routes = self._routes.on_served(child, beat.served, now)
+            case kind if has_viewers(kind):
+                served = beat.served if kind == "egress" else ()  # others say what they want
+                routes = self._routes.on_served(child, served, now)
                 return [*self._on_address_usage(child, beat), *routes]
             case "audio":
                 return [*self._audio.report(child), *self._routes.update(now)]
@@ -347,8 +351,9 @@ class Farm:
         return [*actions, *self.isolation.remove_if_idle(child, beat)]
 
     def _on_address_usage(self, child: ChildId, beat: Heartbeat) -> list[Action]:
-        """Tell a child what addresses have at the others of its kind, if that is new."""
-        elsewhere = self._address_totals[child.kind].on_usage(child, beat.address_usage)
+        """Tell a child what addresses have at the others like it, if that is new."""
+        like_it = "viewers" if has_viewers(child.kind) else child.kind
+        elsewhere = self._address_totals[like_it].on_usage(child, beat.address_usage)
         return [Send(child, elsewhere)] if elsewhere is not None else []
 
     def _access_for(self, child: ChildId) -> list[Action]:

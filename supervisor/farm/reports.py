@@ -5,6 +5,7 @@ A child reports of its own streams, and what its kind knows: nobody else's word 
 
 from common.ipc.control_messages import Heartbeat
 from common.ipc.identity import ChildId
+from common.ipc.kinds import has_viewers
 from supervisor.farm.state import FarmState
 
 
@@ -14,6 +15,11 @@ def take_over(state: FarmState, child: ChildId, beat: Heartbeat, now: float) -> 
     known.heartbeat = beat
     if beat.delays:
         known.delays = beat.delays
+    if has_viewers(child.kind):
+        state.refusals.merge(beat.refusals)
+        for served in beat.served:
+            state.update_served(child, served)
+        state.summaries.observe(child, (), (), beat.served, now)
     match child.kind:
         case "worker":
             for transcode in beat.transcodes:
@@ -24,10 +30,5 @@ def take_over(state: FarmState, child: ChildId, beat: Heartbeat, now: float) -> 
             for publisher in beat.publishers:
                 state.update_publisher(child, publisher, now)
             state.summaries.observe(child, beat.publishers, (), (), now)
-        case "egress":
-            state.refusals.merge(beat.refusals)
-            for served in beat.served:
-                state.update_served(child, served)
-            state.summaries.observe(child, (), (), beat.served, now)
         case _:
             pass

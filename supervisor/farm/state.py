@@ -18,6 +18,7 @@ from common.config.ladder import Pipeline, Template
 from common.config.settings import Settings
 from common.ipc.control_messages import Heartbeat, Hello, Placement, ResumeTime
 from common.ipc.identity import ChildId, Generation, StreamId, split_stream_id
+from common.ipc.kinds import admits, has_viewers
 from common.ipc.status_messages import PublisherStatus, ServedStatus, TranscodeStatus
 from common.process.stage_times import DelayCounts
 from supervisor.farm.actions import Send
@@ -130,7 +131,7 @@ class FarmState:
 
     @property
     def egresses(self) -> set[ChildId]:
-        """Those that are up."""
+        """Those that are up, which are streams' homes."""
         return set(self.of_kind("egress"))
 
     @property
@@ -384,6 +385,16 @@ class FarmState:
         stream = self.streams.get(status.stream_id)
         if stream is not None:
             stream.report_served(egress, status)
+
+
+def serving(state: FarmState) -> set[ChildId]:
+    """Return the children that send renditions to viewers, whatever their kind."""
+    return {child for child in state.children if has_viewers(child.kind)}
+
+
+def admitting(state: FarmState) -> set[ChildId]:
+    """Return the children that let publishers or viewers in."""
+    return {child for child in state.children if admits(child.kind)}
 
 
 def _found(result: Room | NoRoom) -> Room:

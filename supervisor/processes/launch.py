@@ -92,10 +92,10 @@ def child_command(
                 argv += ["--named", f"{name}={file}"]
         if kind.count is not None and kind.count(settings) > 1:
             argv.append("--share-port")
-        if listeners:
-            argv += ["--listeners", listeners]
     if kind.address is not None:
-        argv += ["--listen", address_text(kind.address(settings))]
+        argv += ["--listen", address_text(listen)]
+    if listeners:
+        argv += ["--listeners", listeners]
     if child.device or child.kind == "encoder":
         argv += ["--threads", str(settings.software.encoder_threads)]
     if child.kind == "encoder":

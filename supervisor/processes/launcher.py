@@ -53,19 +53,19 @@ class Launcher:
         self._hellos = hellos
         self._log_format = log_format
         self._inherits: dict[ChildId, str] = {}  # paths of listening sockets, of successors
+        self._found_ports: dict[str, int] = {}  # by kind, of those that chose one
 
     def spec(self, child: ChildId) -> LaunchSpec:
         """Say how to start a child, by the settings and the port at that time."""
 
         def command() -> Sequence[str]:
             share = encoder_processes(self.settings, self._cores)
-            is_tls = KINDS[child.kind].listens == "rtmps"
             return child_command(
                 child,
                 self._program,
                 self._run_dir,
                 self.settings,
-                self.listen_tls if is_tls else self.listen,
+                self._address(child),
                 share,
                 self._log_format,
                 self._inherits.get(child, ""),
@@ -73,6 +73,14 @@ class Launcher:
 
         standby = standby_program(child, self._program) if self._has_standbys else ()
         return LaunchSpec(child, command, child_environ(child), standby)
+
+    def _address(self, child: ChildId) -> Listen:
+        """Where a child listens, if it is one that does."""
+        kind = KINDS[child.kind]
+        if kind.address is None:
+            return self.listen_tls if kind.listens == "rtmps" else self.listen
+        listen = kind.address(self.settings)
+        return replace(listen, port=listen.port or self._found_ports.get(kind.name, 0))
 
     def adopted(
         self, running: Collection[ChildId], taken: Collection[ChildId], before: Collection[ChildId]
@@ -145,7 +153,9 @@ class Launcher:
         """Have a restarted child listen where its predecessor did, also if any port was asked."""
         with contextlib.suppress(ValueError):
             port = listen_address(address).port
-            if KINDS[child.kind].listens == "rtmps":
+            if KINDS[child.kind].address is not None:
+                self._found_ports[child.kind] = port
+            elif KINDS[child.kind].listens == "rtmps":
                 self.listen_tls = replace(self.listen_tls, port=port)
             else:
                 self.listen = replace(self.listen, port=port)

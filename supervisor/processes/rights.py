@@ -41,7 +41,8 @@ NO_BOOT_ID: Final = BootId("")  # of one that nobody connects to: it would be in
 
 _INGEST: Final = frozenset({"ingest"})
 _WORKER: Final = frozenset({"worker"})
-_ADMITTING: Final = frozenset({"ingest", "egress"})
+_ADMITTING: Final = frozenset(kind.name for kind in KINDS.values() if kind.admits)
+_SERVING: Final = frozenset(kind.name for kind in KINDS.values() if kind.has_viewers)
 # Which kinds send a message. What is not here, those do that are in no sandbox.
 _SENT_BY: Final[Mapping[type, Set[str]]] = {
     PublishRequest: _INGEST,
@@ -56,7 +57,7 @@ _SENT_BY: Final[Mapping[type, Set[str]]] = {
     StreamTrouble: _WORKER,
     EncoderLimitReport: _WORKER,
     Snapshot: _WORKER,
-    Positions: frozenset({"egress"}),
+    Positions: _SERVING,
     UrlsUsed: _ADMITTING,
     HookQuestion: _ADMITTING,
     HookNotice: _ADMITTING,

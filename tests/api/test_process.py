@@ -227,7 +227,7 @@ def test_an_address_in_use_is_said_and_ends_nothing() -> None:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
         with ApiProcess(SETTINGS, DOCUMENT, where) as api:
             assert api.addresses == ()
-    assert f"no API yet address={where} again_s=10 reason=Address already in use" in api.log
+    assert f"no HTTP yet address={where} again_s=10 reason=Address already in use" in api.log
     assert "api.listen" in api.log
 
 

@@ -57,6 +57,7 @@ class EgressProcess:
         self.settings = settings
         self.run_dir = Path(tempfile.mkdtemp(prefix="tfarm-egress-"))
         self.endpoint = Endpoint("", BootId(""))  # type: ignore[arg-type]  # until it says hello
+        self.listen: tuple[str, ...] = ()  # HOST:PORT, of a kind that listens
         self._arguments = arguments
         self._beats = beats
         self._module = module
@@ -81,7 +82,7 @@ class EgressProcess:
             text=True,
         )
         hello = self.receive(Hello)
-        self.endpoint = hello.endpoint
+        self.endpoint, self.listen = hello.endpoint, hello.listen
         if self._beats:
             self.send(SupervisorBeat(SUPERVISOR))
         self.receive(Hello)

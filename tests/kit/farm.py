@@ -108,6 +108,8 @@ class Farm:
         self.log_path = self.dir / "log"
         if "[api]" not in config:  # most tests ask on the command line
             config += "\n[api]\nenabled = false\n"
+        if "[web]" not in config:
+            config += "\n[web]\nenabled = false\n"
         self.config.write_text(config)
         self.port = 0
         self._log_may_hold_traceback = log_may_hold_traceback

@@ -7,6 +7,7 @@ sandbox = false
 [listen]
 rtmp = "[::]:1936"
 rtmps = "0.0.0.0:1937"
+http = "0.0.0.0:8081"
 [software]
 workers = 3
 capacity = 250.5
@@ -64,6 +65,12 @@ tokens = ["a token of some length"]
 max_connections = 20
 stream_metrics = false
 max_viewers = 21
+[web]
+enabled = false
+max_connections = 22
+max_viewers = 23
+cors_origins = ["https://example.org"]
+trusted_proxies = ["203.0.113.0/24"]
 [templates.live]
 gop = "1s"
 hold = "0s"

@@ -20,7 +20,16 @@ TOY_FARM = Path(__file__).with_name("toy_farm.py")
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20.0
 NAMES = {"ingest:0", "egress:0", "worker:cpu:0", "worker:cpu:1"}
-CONFIG = '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n[api]\nenabled = false\n'
+CONFIG = """
+[listen]
+rtmp = "127.0.0.1:0"
+[devices]
+use_gpus = false
+[api]
+enabled = false
+[web]
+enabled = false
+"""
 
 
 class ToyFarm:

@@ -48,6 +48,8 @@ _TROUBLES = (
     "gave its room",
 )
 
+SCHEMES = {"web": "http"}  # of addresses whose protocol is not their scheme
+
 _STATE_STYLES = {
     "ready": "green",
     "live": "green",
@@ -134,7 +136,7 @@ def _page(status: Json, now_unix: float, width: int, shown: Shown) -> Page:
 
 def _head(status: Json, now_unix: float, width: int) -> list[Line]:
     listen = ", ".join(
-        f"{protocol}://{address}"
+        f"{SCHEMES.get(protocol, protocol)}://{address}"
         for protocol, addresses in status["listen"].items()
         for address in addresses
     )

@@ -14,8 +14,9 @@ from common.ipc.api_messages import (
     SnapshotWanted,
 )
 from common.ipc.identity import ChildId
+from common.ipc.kinds import has_viewers
 from supervisor.farm.actions import Action, Send
-from supervisor.farm.state import FarmState
+from supervisor.farm.state import FarmState, serving
 
 KIND = "api"
 
@@ -36,14 +37,14 @@ class ApiRequests:
         }
 
     def players_wanted(self, child: ChildId, wanted: PlayersWanted, _: float) -> list[Action]:
-        """Ask every egress."""
+        """Ask everyone who has some."""
         if child.kind != KIND or wanted.asker != child:
             return []
-        return [Send(egress, wanted) for egress in sorted(self._state.egresses)]
+        return [Send(egress, wanted) for egress in sorted(serving(self._state))]
 
     def player_list(self, child: ChildId, found: PlayerList, _: float) -> list[Action]:
-        """An egress's answer."""
-        if child.kind != "egress" or found.egress != child:
+        """The answer of one who has players."""
+        if not has_viewers(child.kind) or found.egress != child:
             return []
         return self._back(found.asker, found)
 

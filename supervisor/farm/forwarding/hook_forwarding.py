@@ -12,7 +12,7 @@ from typing import Any
 
 from common.ipc.hook_messages import HookAnswer, HookNotice, HookQuestion, HookVerdict
 from common.ipc.identity import ChildId
-from common.ipc.kinds import KINDS
+from common.ipc.kinds import admits
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.state import FarmState
 
@@ -47,7 +47,7 @@ class HookForwarding:
 
     def on_question(self, child: ChildId, question: HookQuestion, _: float) -> list[Action]:
         """A child asks."""
-        if not _admits(child):
+        if not admits(child.kind):
             return []
         hooks = self._hooks_child()
         if hooks is not None:
@@ -63,7 +63,7 @@ class HookForwarding:
 
     def on_notice(self, child: ChildId, notice: HookNotice, _: float) -> list[Action]:
         """A child reports an end."""
-        if not _admits(child):
+        if not admits(child.kind):
             return []
         hooks = self._hooks_child()
         if hooks is not None:
@@ -73,7 +73,3 @@ class HookForwarding:
 
     def _hooks_child(self) -> ChildId | None:
         return next(reversed(self._state.of_kind(HOOKS)), None)  # a successor before who goes
-
-
-def _admits(child: ChildId) -> bool:
-    return child.kind in KINDS and KINDS[child.kind].admits

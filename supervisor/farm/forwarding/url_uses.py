@@ -7,6 +7,7 @@ knows none, but the children do.
 from common.access.used_urls import UsedUrls
 from common.ipc.control_messages import UrlsUsed
 from common.ipc.identity import ChildId
+from common.ipc.kinds import admits
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.state import FarmState
 
@@ -23,21 +24,17 @@ class UrlUses:
 
     def child_up(self, child: ChildId) -> list[Action]:
         """A child has come: what others have let in holds for it too."""
-        uses = self._used.all() if _admits(child) else ()
+        uses = self._used.all() if admits(child.kind) else ()
         return [
             Send(child, UrlsUsed(uses[at : at + AT_ONCE])) for at in range(0, len(uses), AT_ONCE)
         ]
 
     def on_used(self, child: ChildId, used: UrlsUsed, _: float) -> list[Action]:
         """A child has let somebody in."""
-        if not _admits(child):
+        if not admits(child.kind):
             return []
         now_unix = used.at_unix
         for digest, until_unix in used.uses:
             self._used.use(digest, until_unix, now_unix)
-        others = [other for other in self._state.children if _admits(other) and other != child]
+        others = [other for other in self._state.children if admits(other.kind) and other != child]
         return [Send(other, used) for other in others]
-
-
-def _admits(child: ChildId) -> bool:
-    return child.kind in ("ingest", "egress")

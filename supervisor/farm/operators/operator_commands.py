@@ -12,6 +12,7 @@ from common.ipc.control_messages import BanList, EndStream, Readmit
 from common.ipc.identity import ChildId, stream_id
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.farm import Farm
+from supervisor.farm.state import admitting
 from supervisor.farm.stream import NO_INGEST
 
 _KICKED = Refusal(RefusalReason.KICKED, "ended by the operator")
@@ -48,8 +49,7 @@ class OperatorCommands:
     def report_bans(self, now_unix: float) -> list[Action]:
         """Give those that let peers in the list as it is now."""
         message = BanList(self._state.bans.current(now_unix))
-        children = [*self._state.of_kind("ingest"), *self._state.of_kind("egress")]
-        return [Send(child, message) for child in sorted(children)]
+        return [Send(child, message) for child in sorted(admitting(self._state))]
 
     def unkick(self, app: str, key: str, now: float) -> bool:
         """Let a stream in again; whether it was kept out."""

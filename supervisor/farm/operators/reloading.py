@@ -15,6 +15,7 @@ from supervisor.processes.worker_counts import encoder_processes, software_worke
 # Of what a larger number holds at once: how many a farm has with these settings on so many cores.
 COUNTS: dict[str, Callable[[Settings, int], int]] = {
     "api.enabled": lambda settings, _: int(settings.api.is_enabled),
+    "web.enabled": lambda settings, _: int(settings.web.is_enabled),
     "software.workers": software_workers,
     "devices.encoder_processes": encoder_processes,
 }

@@ -26,7 +26,7 @@ from supervisor.farm.blame.crash_cause import Aboard, possible_causes
 from supervisor.farm.blame.isolation import Isolation
 from supervisor.farm.blame.quarantine import QuarantineState
 from supervisor.farm.forwarding.captures import capture_by_itself
-from supervisor.farm.state import FarmState
+from supervisor.farm.state import FarmState, serving
 from supervisor.farm.stream import Stream
 from supervisor.farm.stream_states import StreamState, Switching, Waiting
 from supervisor.placement.cost import Resource
@@ -260,7 +260,7 @@ class Recovery:
         return found
 
     def _begin(self, stream: Stream, now: float, *, keeps_worker: bool = False) -> list[Action]:
-        egresses = set(self._state.egresses)
+        egresses = serving(self._state)
         self._last_request += 1
         deadline_s = now + POSITIONS_TIMEOUT_S
         switching = Switching(self._last_request, deadline_s, egresses, keeps_worker)

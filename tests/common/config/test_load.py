@@ -24,7 +24,7 @@ from common.config.ladder import (
     Takeover,
 )
 from common.config.limits import StreamLimits
-from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings, TlsSettings
+from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings, TlsSettings, WebSettings
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigError
 from tests.kit.full_config import FULL
@@ -88,6 +88,8 @@ def test_every_key_reaches_its_setting() -> None:
     )
     assert not api.has_stream_metrics
     assert api.max_viewers == 21
+    assert found.listen_http == Listen("0.0.0.0", 8081)
+    assert found.web == WebSettings(False, 22, 23, ("https://example.org",), ("203.0.113.0/24",))
     assert api.tokens == (sha256("a token of some length"),)
 
 
@@ -193,6 +195,15 @@ FAULTS = [
     ("[api]\ntokens = []", "api.tokens", "at least one key"),
     ("[api]\nmax_viewers = -1", "api.max_viewers", "between 0"),
     ("[api]\nmax_connections = 0", "api.max_connections", "between 1"),
+    ('[listen]\nhttp = "8080"', "listen.http", "HOST:PORT"),
+    ('[listen]\nhttp = "127.0.0.1:9180"', "listen.http", "is the address of api.listen"),
+    ('[listen]\nhttp = "127.0.0.1:1935"', "listen.http", "is the address of listen.rtmp"),
+    ("[web]\nenabled = 1", "web.enabled", "true or false"),
+    ("[web]\nmax_connections = 0", "web.max_connections", "between 1"),
+    ("[web]\nmax_viewers = -1", "web.max_viewers", "between 0"),
+    ('[web]\ncors_origins = ["example.org"]', "web.cors_origins[0]", "must be a site"),
+    ('[web]\ntrusted_proxies = ["lb"]', "web.trusted_proxies[0]", "a network"),
+    ("[templates.player]", "templates.player", "where viewers' pages are"),
     ('log_level = "LOUD"', "log_level", '"INFO"'),
     ('[templates.live]\nidle_timeout = "2d"', "templates.live.idle_timeout", "unit"),
     ('[templates.live]\nidle_timeout = "25h"', "templates.live.idle_timeout", "between 100ms and"),

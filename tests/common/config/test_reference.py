@@ -20,6 +20,9 @@ SCHEMA = Draft202012Validator(json_schema())
 # texts, and what several keys say together.
 BEYOND_A_SCHEMA = (
     "needs api.tokens",
+    "is the address of",
+    "must be a site",
+    "where viewers' pages are",
     "between 100ms and 1m",
     "250",
     "between 16k",

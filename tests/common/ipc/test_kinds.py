@@ -56,6 +56,7 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
         "egress": 1,
         "hooks": 0,
         "tls": 0,
+        "web": 1,
     }
     assert [name for name in KINDS if has_devices(name)] == ["worker"]
 
@@ -80,7 +81,7 @@ def test_keys_are_told_to_those_who_have_a_use_for_them_and_to_nobody_else() -> 
     for name in (*KINDS, "unheard-of"):
         suited = settings_for(name, settings)
         (template,) = suited.templates
-        if name in ("ingest", "egress"):
+        if name in ("ingest", "egress", "web"):
             assert template == replace(live, hooks=replace(hooks, secret=""))
             assert suited.stream_keys == settings.stream_keys
         else:
@@ -100,7 +101,17 @@ def test_a_streams_template_travels_without_keys() -> None:
 
 
 def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_told() -> None:
-    assert list(KINDS) == ["api", "audio", "ingest", "worker", "encoder", "egress", "hooks", "tls"]
+    assert list(KINDS) == [
+        "api",
+        "audio",
+        "ingest",
+        "worker",
+        "encoder",
+        "web",
+        "egress",
+        "hooks",
+        "tls",
+    ]
 
 
 def test_only_the_api_gives_commands_for_an_operator_and_none_that_ends_the_farm() -> None:

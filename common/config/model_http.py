@@ -1,0 +1,88 @@
+"""The configuration file's tables of what is served by HTTP: `[api]` and `[web]`. Pure."""
+
+from typing import Annotated, Any, ClassVar
+
+from common.config.key_values import KeyTexts, digest
+from common.config.keys import Holds, Table, key
+from common.config.settings import ApiSettings, WebSettings
+from common.config.values import Boolean, Integer, ListenAddress, Network, Text
+
+NOW, MORE_NOW, NEW_PROCESSES = Holds.NOW, Holds.MORE_NOW, Holds.NEW_PROCESSES
+
+
+class ApiTable(Table):
+    """`[api]`."""
+
+    title: ClassVar[str] = "the HTTP API, its metrics and its page"
+
+    enabled: Annotated[bool, Boolean()] = key(
+        ApiSettings, "is_enabled", "whether there is an API", MORE_NOW
+    )
+    listen: Annotated[Any, ListenAddress()] = key(
+        ApiSettings,
+        "listen",
+        "where the API listens; an address outside loopback needs `tokens`",
+        NEW_PROCESSES,
+    )
+    tokens: Annotated[Any, KeyTexts()] = key(
+        ApiSettings,
+        "tokens",
+        "clients that change anything, or that read from an address outside loopback, must give "
+        "one of them (`Authorization: Bearer TOKEN`)",
+        NOW,
+        default="none",
+        example=["sha256:" + digest("a long token")],
+    )
+    max_connections: Annotated[int, Integer(1, 10_000)] = key(
+        ApiSettings, "max_connections", "connections to it at once", NOW
+    )
+    stream_metrics: Annotated[bool, Boolean()] = key(
+        ApiSettings,
+        "has_stream_metrics",
+        "whether `/metrics` has series of single streams, beside those of apps",
+        NOW,
+    )
+    max_viewers: Annotated[int, Integer(0, 10_000)] = key(
+        ApiSettings,
+        "max_viewers",
+        "who may watch streams by HTTP at once, as the page does, of each egress",
+        NOW,
+    )
+
+    def settings(self) -> dict[str, Any]:
+        given = super().settings()
+        if "tokens" in given:
+            given["tokens"] = tuple(map(digest, given["tokens"]))
+        return given
+
+
+class WebTable(Table):
+    """`[web]`."""
+
+    title: ClassVar[str] = "viewers by HTTP; `listen.http` says where they connect"
+
+    enabled: Annotated[bool, Boolean()] = key(
+        WebSettings, "is_enabled", "whether streams can be watched by HTTP", MORE_NOW
+    )
+    max_connections: Annotated[int, Integer(1, 100_000)] = key(
+        WebSettings,
+        "max_connections",
+        "connections at once; those of HTTP-FLV count only until they are sent the stream",
+        NOW,
+    )
+    max_viewers: Annotated[int, Integer(0, 1_000_000)] = key(
+        WebSettings, "max_viewers", "viewers at once whom this process sends a stream itself", NOW
+    )
+    cors_origins: tuple[Annotated[str, Text()], ...] = key(
+        WebSettings,
+        "cors_origins",
+        'pages of these sites may play streams from here, as `https://example.org`; `"*"`: of all',
+        NOW,
+    )
+    trusted_proxies: tuple[Annotated[str, Network()], ...] = key(
+        WebSettings,
+        "trusted_proxies",
+        "networks of proxies before this server, such as nginx: a request of theirs comes from "
+        "whom their `X-Forwarded-For` names",
+        NOW,
+    )

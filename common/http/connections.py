@@ -1,0 +1,122 @@
+"""Connections of an HTTP server (IO: aiohttp, sockets): how many, how slow, and what is logged.
+
+Connections are bounded: one more is told so and closed. One that sends no whole request in time is
+closed too. What a request brings is the application's.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from typing import Any, Final, cast
+
+from aiohttp import web
+
+from common.process.log import RateLimit, more
+
+KEEPALIVE_S: Final = 30.0
+REQUEST_S: Final = 5.0  # for a first request to be there, and for the body of one
+CLOSE_S: Final = 0.5  # for answers under way when the process ends
+BACKLOG: Final = 1024
+
+
+class HttpConnections:
+    """Those of one application."""
+
+    def __init__(self, app: web.Application, log: logging.Logger) -> None:
+        """`log` gets a line for what could not be read; its filters are replaced."""
+        self.refused = 0
+        self.max_connections = 100
+        self.is_retiring = False
+        self._runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            access_log=None,
+            logger=_in_lines(log),
+            keepalive_timeout=KEEPALIVE_S,
+            shutdown_timeout=CLOSE_S,
+        )
+        self._server: asyncio.Server | None = None
+        # When a connection was first seen without a request; None: it has sent one.
+        self._since: dict[object, float | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Accept connections from now on."""
+        await self._runner.setup()
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connection, sock=listener, backlog=BACKLOG
+        )
+
+    def retire(self) -> None:
+        """Accept no more; who is connected is served, and those that ask nothing are closed."""
+        self.is_retiring = True
+        self._stop_accepting()
+
+    def _stop_accepting(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def end(self) -> None:
+        """Accept no more, and let answers under way go out."""
+        self._stop_accepting()
+        await self._runner.cleanup()
+
+    def on_request(self, request: web.BaseRequest) -> None:
+        """A connection has sent a request."""
+        self._since[request.protocol] = None
+
+    def check(self, now: float) -> None:
+        """Close connections that send no request; due once a second."""
+        since, self._since = self._since, {}
+        for connection in self._open:
+            seen_s = self._since[connection] = since.get(connection, now)
+            if seen_s is not None and now - seen_s >= REQUEST_S:
+                connection.force_close()
+
+    @property
+    def _open(self) -> list[Any]:
+        server = self._runner.server
+        return server.connections if server is not None else []
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        """Make the protocol of a new connection."""
+        server = self._runner.server
+        assert server is not None
+        if len(server.connections) >= self.max_connections:
+            self.refused += 1
+            return _Refusing()
+        protocol: asyncio.BaseProtocol = server()
+        return protocol
+
+
+def _in_lines(found: logging.Logger) -> logging.Logger:
+    """Have a log of requests that could not be read: one line each, without a traceback."""
+    limit = RateLimit()
+
+    def in_one_line(record: logging.LogRecord) -> bool:
+        held = limit.allow(time.monotonic())
+        if held is None or record.levelno < logging.WARNING:
+            return False
+        error = record.exc_info[1] if record.exc_info else None
+        why = " ".join(str(error).split()) if error is not None else "?"
+        record.msg, record.args = f"{record.getMessage()} reason={why[:200]}{more(held)}", ()
+        record.exc_info, record.levelname = None, "WARNING"
+        return True
+
+    found.filters[:] = [in_one_line]
+    return found
+
+
+class _Refusing(asyncio.Protocol):
+    """Says that there are too many connections, and closes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = cast(asyncio.Transport, transport)
+        peer.write(
+            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        peer.close()

@@ -1,0 +1,91 @@
+"""The `web` child's shell (IO): an egress that is no home, its HTTP listener, and its routes.
+
+Where the address is in use it says its hello anew as soon as it listens.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from common.config.settings import Listen, Settings
+from common.http.listener import HttpListener
+from common.ipc.child import ChildProcess
+from common.ipc.control_messages import Endpoint, Heartbeat, Hello
+from egress.run import EgressServer
+from egress.web.routes import WEB_OUTPUTS, WebContext, all_routes
+from egress.web.server import HttpServer
+
+KEY = "listen.http"
+
+
+class WebService:
+    """A `ChildService`."""
+
+    def __init__(
+        self, process: ChildProcess, listen: Listen, inherited: Sequence[socket.socket] = ()
+    ) -> None:
+        """`inherited` are the listening sockets of a process before."""
+        self._process = process
+        self._settings = Settings()
+        self._listener = HttpListener(listen, KEY, inherited)
+        self._egress = EgressServer(process, WEB_OUTPUTS, is_home=False)
+        context = WebContext(self._egress.context, self._egress.outputs, lambda: self._settings)
+        self._server = HttpServer(all_routes(context))
+        self._share = self._share_listener()
+        process.retires(self._server.retire, self._is_empty)
+
+    def hello(self) -> Hello:
+        hello = self._egress.hello()
+        endpoint = replace(hello.endpoint, listeners=self._share)
+        return replace(hello, endpoint=endpoint, listen=self._listener.addresses)
+
+    def heartbeat(self) -> Heartbeat:
+        self._server.check(time.monotonic())
+        beat = self._egress.heartbeat()
+        return replace(beat, counters={**beat.counters, **self._server.counters})
+
+    def configure(self, settings: Settings) -> None:
+        self._settings = settings
+        self._egress.configure(settings)
+        self._server.configure(settings)
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        self._egress.on_topology(endpoints)
+
+    def on_welcome(self) -> None:
+        self._egress.on_welcome()
+
+    def on_message(self, message: Any, payloads: Sequence[bytes]) -> None:
+        self._egress.on_message(message, payloads)
+
+    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return (*self._egress.tasks(), self._serve())
+
+    async def end(self) -> None:
+        await self._egress.end()
+        await self._server.end()
+
+    def close(self) -> None:
+        self._egress.close()
+        self._listener.close()
+
+    async def _serve(self) -> None:
+        had_none = not self._listener.addresses
+        sock = await self._listener.wait()
+        if had_none:
+            self._share = self._share_listener()
+            self._process.send(self.hello())
+        await self._server.serve(sock)
+        await asyncio.Event().wait()
+
+    def _share_listener(self) -> str:
+        """Have a successor listen by the same socket."""
+        sock = self._listener.socket
+        return self._process.share_listeners((sock,)) if sock is not None else ""
+
+    def _is_empty(self) -> bool:
+        """Tell if nobody is connected, and nobody would lose by the end of this process."""
+        return not self._server.counters["connections"] and not self._egress.serves()

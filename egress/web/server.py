@@ -1,0 +1,118 @@
+"""The HTTP server of viewers (IO: aiohttp): what every request and every answer has in common.
+
+Its connections are `common/http/connections.py`'s, what can be asked stands in `routes.py`.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from aiohttp import web
+
+from common.config.settings import Settings
+from common.http.connections import HttpConnections
+from common.process.log import PeerLines, RateLimit, more
+from egress.web.answers import HEADERS, Refused, cors, http_error, preflight, refused
+
+log = logging.getLogger("tfarm.egress.web.server")
+
+MAX_BODY_BYTES: Final = 64 * 1024  # an SDP offer has some kilobytes
+MAX_TARGET_BYTES: Final = 2048  # path and query: a signed URL has some hundred
+
+
+class HttpServer:
+    """Answers viewers."""
+
+    def __init__(self, routes: Sequence[Any]) -> None:
+        self._counts = dict.fromkeys(("requests", "refused requests"), 0)
+        self._settings = Settings()
+        self._faults = RateLimit(burst=5, interval_s=10.0)
+        self._lines = PeerLines()
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
+        app.router.add_routes(routes)
+        self._connections = HttpConnections(app, logging.getLogger("tfarm.egress.web.http"))
+
+    @property
+    def counters(self) -> dict[str, int]:
+        counts = {**self._counts, "refused connections": self._connections.refused}
+        return {"connections": len(self._connections), **counts}
+
+    def configure(self, settings: Settings) -> None:
+        """Use other settings from now on."""
+        self._settings = settings
+        self._connections.max_connections = settings.web.max_connections
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Accept connections from now on."""
+        await self._connections.serve(listener)
+
+    def retire(self) -> None:
+        """Accept no more; who is connected is served, and asked to connect anew."""
+        self._connections.retire()
+
+    async def end(self) -> None:
+        """Accept no more, and let answers under way go out."""
+        await self._connections.end()
+
+    def check(self, now: float) -> None:
+        """Close connections that send no request; due once a second."""
+        self._connections.check(now)
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[Any]]
+    ) -> web.StreamResponse:
+        """Turn whatever goes wrong into an answer; nothing here ends the process."""
+        self._counts["requests"] += 1
+        self._connections.on_request(request)
+        response = await self._answer(request, handler)
+        if response.prepared:
+            return response
+        if response.status >= 400:
+            self._on_refused(request, response)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        origins = self._settings.web.cors_origins
+        response.headers.update(cors(origins, request.headers.get("Origin")))
+        if self._connections.is_retiring:
+            response.force_close()
+        return response
+
+    async def _answer(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[Any]]
+    ) -> web.StreamResponse:
+        response: web.StreamResponse
+        try:
+            if len(request.raw_path) > MAX_TARGET_BYTES:
+                raise Refused(414, f"an address has at most {MAX_TARGET_BYTES} bytes here")
+            if request.method == "OPTIONS":
+                return preflight()
+            response = await handler(request)
+        except Refused as error:
+            response = refused(error)
+        except web.HTTPException as error:
+            response = http_error(error)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            if (held := self._faults.allow(time.monotonic())) is not None:
+                log.exception("request failed route=%s%s", _route(request), more(held))
+            response = refused(Refused(500, "this is a fault of tfarm"))
+        return response
+
+    def _on_refused(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Count it, and log it: the address without what may be a credential."""
+        self._counts["refused requests"] += 1
+        address = request.remote or "?"
+        if (held := self._lines.allow(address, time.monotonic())) is not None:
+            words = "request refused address=%s method=%s route=%s status=%d%s"
+            log.info(words, address, request.method, _route(request), response.status, more(held))
+
+
+def _route(request: web.Request) -> str:
+    """The pattern of what was asked for: a path may hold a stream's key, which is a credential."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"

@@ -1,0 +1,79 @@
+"""The `web` child as a process: what is asked by HTTP that no stream has to do with."""
+
+import http.client
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from common.config.settings import Settings, WebSettings
+from tests.kit.egress import TEMPLATE
+from tests.kit.egress_process import EgressProcess
+
+pytestmark = pytest.mark.e2e
+
+SITE = "https://site.example"
+SETTINGS = Settings(templates=(TEMPLATE,), web=WebSettings(cors_origins=(SITE,)))
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[EgressProcess]:
+    with EgressProcess(SETTINGS, "--listen", "127.0.0.1:0", module="egress.web") as running:
+        yield running
+
+
+def ask(
+    web: EgressProcess, method: str, target: str, **headers: str
+) -> tuple[http.client.HTTPResponse, str]:
+    client = http.client.HTTPConnection(web.listen[0], timeout=10)
+    client.request(method, target, headers=headers)
+    response = client.getresponse()
+    body = response.read().decode()
+    client.close()
+    return response, body
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "words"),
+    [
+        ("GET", "/", 404, "nothing at this address"),
+        ("GET", "/live/cam/720p.avi", 404, "nothing at this address"),
+        ("GET", "/../../etc/passwd", 404, "nothing at this address"),
+        ("GET", "/%2e%2e/%2e%2e/etc/passwd", 404, "nothing at this address"),
+        ("GET", "/" + "a" * 3000, 414, "at most 2048 bytes"),
+        ("GET", "/live/cam?key=" + "a" * 3000, 414, "at most 2048 bytes"),
+        ("OPTIONS", "/live/cam/whatever", 204, ""),
+    ],
+)
+def test_what_is_not_granted_gets_a_status_and_words(
+    web: EgressProcess, method: str, target: str, status: int, words: str
+) -> None:
+    response, body = ask(web, method, target, Origin=SITE)
+    assert (response.status, words in body) == (status, True), body
+    assert response.headers["Access-Control-Allow-Origin"] == SITE
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Server" not in response.headers or "aiohttp" not in response.headers["Server"]
+
+
+def test_pages_of_other_sites_read_nothing(web: EgressProcess) -> None:
+    response, _ = ask(web, "GET", "/", Origin="https://other.example")
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert response.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),  # TLS
+        b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"\x03" + bytes(1536),  # RTMP
+    ],
+    ids=["tls", "long header", "bad length", "rtmp"],
+)
+def test_what_is_no_request_is_told_so_and_closed(web: EgressProcess, request_bytes: bytes) -> None:
+    host, _, port = web.listen[0].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(request_bytes)
+        answer = client.recv(65536)
+        assert answer.split(b" ")[1] == b"400", answer

@@ -1,0 +1,116 @@
+"""Samples of one track to parts and segments, on a grid of stream time. Pure.
+
+A segment's number is the stream time of its first sample divided by the template's `gop`: keyframes
+stand on that grid in every rendition. A part is some whole samples, of `target` at most; one more
+would be too long. So all but a segment's last lie within 85 and 100 % of it, whatever a steady
+source's stamps do; the target belongs to a track for good (draft-pantos-hls-rfc8216bis, 4.4.3.8).
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from common.mp4.fragments import Run, Sample, fragment
+
+DEFAULT_FPS: Final = Fraction(30)
+_ROOM: Final = Fraction(1, 20)  # of a target of pictures: their stamps jitter …
+_ROOM_FRAMES: Final = Fraction(1, 4)  # … by less than a frame
+_NUMBERS_A_SEGMENT: Final = 256  # of fragments, so that they grow whoever counts them
+
+
+class Part(NamedTuple):
+    """Some samples of one track; times in units of its timescale."""
+
+    msn: int  # the number of the segment that it belongs to
+    part_index: int  # in that segment
+    begin: int
+    end: int
+    is_independent: bool  # a player can begin here
+    is_last: bool  # of its segment
+    data: bytes
+
+
+def picture_target(fps: Fraction | None, part_s: float) -> int:
+    """The target of a rendition's parts in ms: as many whole pictures as are nearest to `part_s`.
+
+    Of few pictures one less would be too short, so there is some room for jitter.
+    """
+    frame_ms = 1000 / (fps if fps is not None and fps > 0 else DEFAULT_FPS)
+    count = max(1, round(part_s * 1000 / frame_ms))
+    room = min(count * frame_ms * _ROOM, frame_ms * _ROOM_FRAMES)
+    return -int(-(count * frame_ms + room) // 1)
+
+
+def sound_target(rate: int, frame: int, part_s: float) -> int:
+    """The target of parts of sound, in samples: whole frames of `frame` samples."""
+    return frame * max(1, round(part_s * rate / frame))
+
+
+class PartCutter:
+    """Cuts the samples of one configuration of a track."""
+
+    def __init__(self, scale: int, gop_ms: int, target: int, first_msn: int = 0) -> None:
+        """`scale`: units a second; `target` in these. No segment is numbered below `first_msn`."""
+        self.scale = scale
+        self.target = target
+        self._gop = scale * gop_ms  # in 1/1000 of a unit, so that it is whole
+        self._msn = first_msn
+        self._index = 0
+        self._begin = self._end = 0
+        self._track = 0
+        self._samples: list[Sample] = []
+
+    @property
+    def begun_msn(self) -> int:
+        """The number of the segment that samples came for last; -1 before the first sample."""
+        return self._msn if self._end else -1
+
+    def msn_at(self, at: int) -> int:
+        """The number of the segment that begins at this time, or before it."""
+        return at * 1000 // self._gop
+
+    def add(self, run: Run | None) -> list[Part]:
+        """Take complete samples; the next one begins where they end."""
+        parts: list[Part] = []
+        if run is not None:
+            self._track = run.track
+            at = run.begin
+            for sample in run.samples:
+                self._add(at, sample, parts)
+                at += sample.duration
+        return parts
+
+    def finish(self) -> list[Part]:
+        """What is left, as the last part of its segment."""
+        return [self._cut(is_last=True)] if self._samples else []
+
+    def _add(self, at: int, sample: Sample, parts: list[Part]) -> None:
+        end = at + sample.duration
+        msn = self.msn_at(at)
+        if msn > self._msn:
+            self._msn, self._index = msn, 0
+        if self._samples and end - self._begin > self.target:
+            parts.append(self._cut(is_last=False))
+        if not self._samples:
+            self._begin = at
+        self._samples.append(sample)
+        self._end = end
+        is_last = self.msn_at(end) > self._msn
+        if is_last or end - self._begin + sample.duration // 2 > self.target:
+            parts.append(self._cut(is_last=is_last))
+
+    def _cut(self, *, is_last: bool) -> Part:
+        samples: Sequence[Sample]
+        samples, self._samples = self._samples, []
+        number = self._msn * _NUMBERS_A_SEGMENT + min(self._index, _NUMBERS_A_SEGMENT - 1)
+        part = Part(
+            self._msn,
+            self._index,
+            self._begin,
+            self._end,
+            samples[0].is_key,
+            is_last,
+            fragment(number, [Run(self._track, self._begin, samples)]),
+        )
+        self._index += 1
+        return part

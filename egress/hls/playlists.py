@@ -1,0 +1,178 @@
+"""Playlists as text: multivariant ones, and those of a track. Pure.
+
+Section numbers are of draft-pantos-hls-rfc8216bis. Every URI is relative and ends with `QUERY`, for
+which `for_viewer` puts what a viewer's requests carry: so a text is made once for all viewers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from math import ceil
+from typing import Final
+
+from egress.hls.window import Segment, Window
+
+QUERY: Final = "\0"
+CONTENT_TYPE: Final = "application/vnd.apple.mpegurl"
+SOUND: Final = "sound"  # the name of the sound's folder, beside the renditions'
+_VERSION: Final = 9  # EXT-X-SKIP needs it (8)
+_HOLD_BACK_PARTS: Final = 3  # 4.4.3.8: at least; Apple's authoring specification asks for it
+_LISTED_TARGETS: Final = 3  # 6.2.2: parts further from the end need not be listed
+_SKIP_TARGETS: Final = 6  # 4.4.3.8: at least
+_LONG_WINDOW_S: Final = 60.0  # from here on updates may leave out what is known
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How far another playlist of the stream is (4.4.5.4)."""
+
+    name: str
+    last_msn: int
+    last_part: int  # -1: the segment is complete
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One rendition in a multivariant playlist (4.4.6.2)."""
+
+    name: str
+    codecs: Sequence[str]
+    width: int
+    height: int
+    fps: Fraction | None
+    peak_bps: int  # sound included
+    average_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The sound of all renditions (4.4.6.1)."""
+
+    channels: int
+    language: str = ""
+
+
+def for_viewer(text: str, query: str) -> str:
+    """The text with a viewer's own query, without "?", in every URI."""
+    return text.replace(QUERY, f"?{query}" if query else "")
+
+
+def multivariant(
+    variants: Sequence[Variant], sound: Sound | None, *, is_independent: bool, folder: str = ""
+) -> str:
+    """The playlist of all renditions. `is_independent`: each segment begins with a keyframe."""
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{_VERSION}"]
+    if is_independent:
+        lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
+    if sound is not None:
+        language = f',LANGUAGE="{sound.language}"' if sound.language else ""
+        lines.append(
+            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{SOUND}",NAME="{SOUND}"{language},DEFAULT=YES,'
+            f'AUTOSELECT=YES,CHANNELS="{sound.channels}",URI="{folder}{SOUND}/index.m3u8{QUERY}"'
+        )
+    for one in variants:
+        rate = f",FRAME-RATE={float(one.fps):.3f}" if one.fps is not None else ""
+        group = f',AUDIO="{SOUND}"' if sound is not None else ""
+        lines.append(
+            f"#EXT-X-STREAM-INF:BANDWIDTH={one.peak_bps},AVERAGE-BANDWIDTH={one.average_bps},"
+            f'CODECS="{",".join(one.codecs)}",RESOLUTION={one.width}x{one.height}{rate}{group}'
+        )
+        lines.append(f"{folder}{one.name}/index.m3u8{QUERY}")
+    return "\n".join((*lines, ""))
+
+
+def media(
+    window: Window, unix_offset_s: float, reports: Sequence[Report] = (), *, skips: bool = False
+) -> str:
+    """The playlist of one track. `unix_offset_s`: from stream time to Unix time.
+
+    `skips`: the viewer has an earlier one, and takes an update of it where that is allowed.
+    """
+    segments = list(window.segments)
+    first_msn = segments[0].msn if segments else 0
+    target, whole = window.target, window.target_duration
+    control = f"CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={_up(_HOLD_BACK_PARTS * target)}"
+    can_skip = window.limits.seconds >= _LONG_WINDOW_S
+    if can_skip:
+        control += f",CAN-SKIP-UNTIL={_SKIP_TARGETS * whole}.0"
+    lines = [
+        "#EXTM3U",
+        f"#EXT-X-VERSION:{_VERSION}",
+        f"#EXT-X-TARGETDURATION:{whole}",
+        f"#EXT-X-SERVER-CONTROL:{control}",
+        f"#EXT-X-PART-INF:PART-TARGET={_up(target)}",
+        f"#EXT-X-MEDIA-SEQUENCE:{first_msn}",
+    ]
+    discontinuities = window.discontinuities.before(first_msn)
+    if discontinuities:
+        lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}")
+    end_s = segments[-1].end_s if segments else 0.0
+    skipped = 0
+    if skips and can_skip:
+        known_s = end_s - _SKIP_TARGETS * whole
+        skipped = sum(segment.end_s <= known_s for segment in segments)
+        if skipped:
+            lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
+    init_id = ""
+    for segment in segments[:skipped]:
+        init_id = segment.init_id or init_id
+    parts_from_s = end_s - _LISTED_TARGETS * whole
+    for segment in segments[skipped:]:
+        init_id = _list_segment(lines, segment, window, init_id, unix_offset_s, parts_from_s)
+    if window.has_ended:
+        lines.append("#EXT-X-ENDLIST")
+    else:
+        msn, index = window.next_part
+        lines.append(f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{msn}.{index}.m4s{QUERY}"')
+    for report in reports:
+        part = f",LAST-PART={report.last_part}" if report.last_part >= 0 else ""
+        uri = f"../{report.name}/index.m3u8{QUERY}"
+        lines.append(f'#EXT-X-RENDITION-REPORT:URI="{uri}",LAST-MSN={report.last_msn}{part}')
+    return "\n".join((*lines, ""))
+
+
+def report(name: str, window: Window) -> Report:
+    """How far a track is, for the playlists of the others."""
+    segments = window.segments
+    if not segments:
+        return Report(name, 0, -1)
+    return Report(name, segments[-1].msn, len(segments[-1].parts) - 1)
+
+
+def _list_segment(
+    lines: list[str],
+    segment: Segment,
+    window: Window,
+    init_id: str,
+    unix_offset_s: float,
+    parts_from_s: float,
+) -> str:
+    """Append one segment; returns the initialisation segment that is in force behind it."""
+    if segment.msn in window.discontinuities:
+        lines.append("#EXT-X-DISCONTINUITY")
+    if segment.init_id and segment.init_id != init_id:
+        init_id = segment.init_id
+        lines.append(f'#EXT-X-MAP:URI="init-{init_id}.mp4{QUERY}"')
+    lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(segment.begin_s + unix_offset_s)}")
+    if segment.is_gap:
+        lines.append("#EXT-X-GAP")
+    elif segment.end_s > parts_from_s or not segment.is_complete:
+        for index, part in enumerate(segment.parts):
+            independent = ",INDEPENDENT=YES" if part.is_independent else ""
+            uri = f"{segment.msn}.{index}.m4s{QUERY}"
+            lines.append(f'#EXT-X-PART:DURATION={part.seconds:.5f},URI="{uri}"{independent}')
+    if segment.is_complete:
+        lines.append(f"#EXTINF:{segment.seconds:.5f},")
+        lines.append(f"{segment.msn}.m4s{QUERY}")
+    return init_id
+
+
+def _up(seconds: float) -> str:
+    """Seconds with five decimals, rounded up: parts last no longer than their target."""
+    return f"{ceil(seconds * 100_000 - 1e-6) / 100_000:.5f}"
+
+
+def _date(unix_s: float) -> str:
+    moment = datetime.fromtimestamp(unix_s, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,357 @@
+"""A stream's tracks while somebody watches: each rendition's pictures, and the sound once. Pure.
+
+Every rendition is subscribed to. The sound comes with each of them, and what came already is
+dropped. Another configuration begins another segment, behind a discontinuity that all tracks have
+at the same number, since players line tracks up by them (draft-pantos-hls-rfc8216bis, 6.2.4).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final, Generic, TypeVar
+
+from common.config.ladder import SOURCE
+from common.errors import ProtocolError
+from common.media.units import AudioConfig, AudioUnit, VideoConfig, VideoUnit
+from common.mp4.init_segment import is_known
+from egress.hls import playlists
+from egress.hls.parts import Part
+from egress.hls.reload import BlockedRequests
+from egress.hls.tracks import PictureTrack, SoundTrack
+from egress.hls.window import Discontinuities, Window, WindowLimits
+from egress.streams.rendition import Rendition
+from egress.streams.stream import Stream
+from egress.streams.subscribers import Start
+from egress.streams.tag import AUDIO, VIDEO, Config, Tag
+
+SOUND: Final = playlists.SOUND
+DEFAULT_SOUND_BPS: Final = 160_000  # before any is measured
+_OVER_TARGET: Final = 1.25  # a segment's rate to the encoder's, before any is measured
+GRACE_S: Final = 1.0  # for the other tracks, once one can be played
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class HlsLimits:
+    """What an operator says of the parts and segments."""
+
+    part_s: float = 1 / 3
+    window: WindowLimits = field(default_factory=lambda: WindowLimits(14.0, 64 * 1024 * 1024))
+
+
+class TrackState(Generic[R]):
+    """One track as it is asked for: its window, and who waits."""
+
+    def __init__(self, name: str, window: Window) -> None:
+        self.name = name
+        self.window = window
+        self.blocked: BlockedRequests[R] = BlockedRequests()
+        self.cutting: PictureTrack | SoundTrack | None = None
+        self._text: dict[bool, tuple[int, str]] = {}  # by whether it skips; of which version
+
+    def take(self, parts: Sequence[Part]) -> bool:
+        """Keep what was cut; whether there was any."""
+        if self.cutting is None:
+            return False
+        for part in parts:
+            self.window.add(part, self.cutting.cutter.scale)
+        return bool(parts)
+
+    def playlist(
+        self, unix_offset_s: float, reports: Callable[[], list[playlists.Report]], *, skips: bool
+    ) -> str:
+        """The track's playlist, made once for each version of its window."""
+        version, text = self._text.get(skips, (-1, ""))
+        if version != self.window.version:
+            text = playlists.media(self.window, unix_offset_s, reports(), skips=skips)
+            self._text[skips] = self.window.version, text
+        return text
+
+
+class RenditionFeed(Generic[R]):
+    """A `Subscriber` of one rendition: it gives what comes to its `HlsStream`."""
+
+    def __init__(self, hls: "HlsStream[R]", rendition: Rendition) -> None:
+        self.hls = hls
+        self.rendition = rendition
+
+    def on_config(self, config: Config, /) -> None:
+        self.hls.configure(self.rendition.name, config)
+
+    def on_units(self, tags: Sequence[Tag], /) -> None:
+        self.hls.take(self.rendition.name, tags)
+
+    def on_end(self, reason: str, /) -> None:
+        self.hls.rendition_ended(self.rendition.name)
+
+
+class HlsStream(Generic[R]):
+    """One stream; `R` is what the caller lets wait in `TrackState.blocked`."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        limits: HlsLimits,
+        unix_offset_s: float,
+        on_change: Callable[["HlsStream[R]", str], object] = lambda *_: None,
+    ) -> None:
+        """`unix_offset_s`: from CLOCK_MONOTONIC to Unix time. `on_change`: of the track's name."""
+        self.stream = stream
+        self.gop_ms = stream.template.gop_ms
+        self.limits = limits
+        self.tracks: dict[str, TrackState[R]] = {}
+        self.unreadable = 0  # units
+        self.problems: dict[str, str] = {}  # renditions that have no track, and why
+        self._feeds: dict[str, RenditionFeed[R]] = {}
+        self._on_change = on_change
+        self._discontinuities = Discontinuities()
+        self._last_discontinuity = -1
+        self._headers: dict[str, bytes] = {}  # in force, by track
+        self._unix_offset_s = unix_offset_s
+        self._stream_offset_s: float | None = None  # from stream time to Unix time
+        self._first_msn: int | None = None
+
+    # ---- the stream ---------------------------------------------------------------------------
+
+    def follow(self, *, with_source: bool = False) -> None:
+        """Subscribe to every rendition that is there now and was not."""
+        for name, rendition in tuple(self.stream.renditions.items()):
+            feed = self._feeds.get(name)
+            if feed is not None and feed.rendition is rendition:
+                continue
+            if name == SOURCE and not with_source and self.stream.transcoded:
+                continue
+            if feed is not None:
+                self.rendition_ended(name)
+                self._headers.pop(name, None)
+                self.tracks.pop(name, None)
+            feed = self._feeds[name] = RenditionFeed(self, rendition)
+            rendition.subscribe(feed, Start.GOP)
+
+    def leave(self) -> None:
+        """Subscribe to nothing any more: nobody watches, or it is over."""
+        feeds, self._feeds = self._feeds, {}
+        for feed in feeds.values():
+            feed.rendition.unsubscribe(feed)
+        for name, track in self.tracks.items():
+            if not track.window.has_ended:
+                track.window.end()
+                self._on_change(self, name)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing follows in any track."""
+        return all(track.window.has_ended for track in self.tracks.values())
+
+    def rendition_ended(self, name: str) -> None:
+        """A rendition is over; with the last of them the sound is."""
+        self._feeds.pop(name, None)
+        names = [name] if self._feeds else [name, SOUND]
+        for each in names:
+            track = self.tracks.get(each)
+            if track is not None and not track.window.has_ended:
+                if track.cutting is not None:
+                    track.take(track.cutting.finish())
+                track.window.end()
+                self._on_change(self, each)
+
+    # ---- media --------------------------------------------------------------------------------
+
+    def configure(self, name: str, config: Config) -> None:
+        """Another configuration of a rendition from the next tag on."""
+        for each, header in ((name, config.video), (SOUND, config.audio)):
+            if header is None or self._headers.get(each) == header.body:
+                continue
+            self._headers[each] = header.body
+            try:
+                found = header.media_config()
+                if found is not None and is_known(found):
+                    self._reconfigure(each, found)
+                else:
+                    self.problems[each] = f"{header.codec} is no codec of fragmented MP4 here"
+            except ProtocolError as error:
+                self.problems[each] = f"it cannot be read: {error}"
+
+    def take(self, name: str, tags: Sequence[Tag]) -> None:
+        """The next tags of a rendition, with the sound."""
+        track, sound = self.tracks.get(name), self.tracks.get(SOUND)
+        pictures: list[Part] = []
+        sounds: list[Part] = []
+        last_ms: int | None = None
+        for tag in tags:
+            if tag.type not in (VIDEO, AUDIO):
+                continue
+            try:
+                unit = tag.unit()
+                if isinstance(unit, VideoUnit):
+                    last_ms = unit.dts_ms
+                    if track is not None and isinstance(track.cutting, PictureTrack):
+                        self._note_clock(unit)
+                        pictures += track.cutting.add(unit)
+                elif isinstance(unit, AudioUnit) and unit.data:
+                    sounds += self._sound(unit)
+            except ProtocolError:
+                self.unreadable += 1
+        if last_ms is not None and sound is not None and isinstance(sound.cutting, SoundTrack):
+            sounds += sound.cutting.picture_at(last_ms)
+        if track is not None and track.take(pictures):
+            self._on_change(self, name)
+        if sound is not None and sound.take(sounds):
+            self._on_change(self, SOUND)
+
+    # ---- what is asked for --------------------------------------------------------------------
+
+    @property
+    def listed(self) -> list[str]:
+        """The renditions of the multivariant playlist: the transcoded ones, where there are any."""
+        names = self.stream.transcoded or (SOURCE,)
+        return [name for name in names if name in self._feeds and name not in self.problems]
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether the stream has sound that can be listed."""
+        sound = self.tracks.get(SOUND)
+        return sound is not None and sound.window.has_media
+
+    def is_playable(self, name: str) -> bool:
+        """Whether a track's playlist has something to play."""
+        track = self.tracks.get(name)
+        if track is None:
+            return False
+        return track.window.has_ended or (track.window.has_media and track.window.has_segment)
+
+    def lacks(self, names: Sequence[str]) -> bool:
+        """Whether some of these tracks, or the sound, are still to come."""
+        wanted = [*names, SOUND] if SOUND in self.tracks else names
+        return not all(self.is_playable(name) for name in wanted)
+
+    def multivariant(self, names: Sequence[str], folder: str = "") -> str:
+        """The playlist of these renditions, as far as they can be played, and the sound."""
+        sound = self.tracks.get(SOUND) if self.has_sound else None
+        variants, sound_peak, sound_average = [], 0.0, 0.0
+        if sound is not None:
+            sound_peak, sound_average = sound.window.bitrates()
+            sound_peak = sound_peak or DEFAULT_SOUND_BPS
+            sound_average = sound_average or DEFAULT_SOUND_BPS
+        for name in names:
+            track = self.tracks.get(name)
+            if track is None or not isinstance(track.cutting, PictureTrack):
+                continue
+            codecs = [track.cutting.codec]
+            if sound is not None and isinstance(sound.cutting, SoundTrack):
+                codecs.append(sound.cutting.codec)
+            peak, average = track.window.bitrates()
+            declared = self._declared_bps(name)
+            peak = max(peak, declared * _OVER_TARGET if not average else 0.0)
+            config = track.cutting.config
+            variants.append(
+                playlists.Variant(
+                    name,
+                    codecs,
+                    config.width,
+                    config.height,
+                    track.cutting.fps,
+                    max(1, round(peak + sound_peak)),
+                    max(1, round((average or declared) + sound_average)),
+                )
+            )
+        listed = None
+        if sound is not None and isinstance(sound.cutting, SoundTrack):
+            listed = playlists.Sound(sound.cutting.config.channels, sound.cutting.config.language)
+        is_independent = SOURCE not in names
+        return playlists.multivariant(
+            variants, listed, is_independent=is_independent, folder=folder
+        )
+
+    def media(self, name: str, *, skips: bool = False) -> str:
+        """The playlist of a track; it has to be there."""
+        return self.tracks[name].playlist(
+            self._stream_offset_s or 0.0, lambda: list(self._reports(name)), skips=skips
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tracks."""
+        return sum(track.window.size for track in self.tracks.values())
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _sound(self, unit: AudioUnit) -> list[Part]:
+        """Take a frame of sound, unless it is before the first segment of all."""
+        sound = self.tracks.get(SOUND)
+        if sound is None or not isinstance(sound.cutting, SoundTrack) or self._first_msn is None:
+            return []
+        is_early = unit.dts_ms < self._first_msn * self.gop_ms
+        return [] if is_early else sound.cutting.add(unit)
+
+    def _reconfigure(self, name: str, config: VideoConfig | AudioConfig) -> None:
+        self.problems.pop(name, None)
+        track = self.tracks.get(name)
+        before = track.cutting if track is not None else None
+        first_msn = target = 0
+        if track is not None and before is not None:
+            target = before.cutter.target
+            if track.take(before.finish()):
+                self._on_change(self, name)
+            track.window.end_segment()
+            first_msn = self._next_discontinuity()
+        made: PictureTrack | SoundTrack
+        if isinstance(config, VideoConfig):
+            made = PictureTrack(
+                config,
+                self.gop_ms,
+                self.limits.part_s,
+                target=target,
+                first_msn=first_msn,
+                fps=self._usual_fps(name),
+            )
+        else:
+            if isinstance(before, SoundTrack) and before.cutter.scale != config.sample_rate:
+                target = target * config.sample_rate // before.cutter.scale
+            made = SoundTrack(
+                config, self.gop_ms, self.limits.part_s, target=target, first_msn=first_msn
+            )
+        if track is None:
+            seconds = made.cutter.target / made.cutter.scale
+            window = Window(self.gop_ms, seconds, self.limits.window, self._discontinuities)
+            track = self.tracks[name] = TrackState(name, window)
+        track.cutting = made
+        track.window.configure(made.init_id, made.init)
+
+    def _next_discontinuity(self) -> int:
+        """The first segment that no track has begun: all of them have a discontinuity there."""
+        begun = [
+            max(track.cutting.cutter.begun_msn, track.window.next_part[0] - 1)
+            for track in self.tracks.values()
+            if track.cutting is not None
+        ]
+        msn = max(max(begun, default=-1) + 1, self._last_discontinuity)
+        self._last_discontinuity = msn
+        self._discontinuities.add(msn)
+        return msn
+
+    def _note_clock(self, unit: VideoUnit) -> None:
+        """Note where the stream begins here, and which Unix time its time is."""
+        if self._first_msn is None:
+            self._first_msn = unit.dts_ms // self.gop_ms
+        if self._stream_offset_s is None:
+            self._stream_offset_s = self._unix_offset_s + unit.received_s - unit.dts_ms / 1000
+
+    def _usual_fps(self, name: str) -> Fraction | None:
+        """What the template says of a rendition's rate."""
+        for rendition in self.stream.template.renditions:
+            if rendition.name == name:
+                return rendition.fps
+        return None
+
+    def _declared_bps(self, name: str) -> int:
+        for rendition in self.stream.template.renditions:
+            if rendition.name == name:
+                return rendition.maxrate_bps or rendition.bitrate_bps
+        return 0
+
+    def _reports(self, name: str) -> Iterator[playlists.Report]:
+        for other, track in self.tracks.items():
+            if other != name and track.window.has_media and not track.window.has_ended:
+                yield playlists.report(other, track.window)

@@ -1,0 +1,262 @@
+"""The segments of one track that can be asked for: bounded in time and in bytes. Pure.
+
+Numbers have no holes: what has no samples is a gap, which players don't ask for. A segment lasts
+until the next one begins, or to the grid where that is too late, so that what a playlist says adds
+up to stream time. Times here are stream time in seconds.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from common.media.units import Data
+from egress.hls.parts import Part
+
+MIN_SEGMENTS: Final = 3  # that stay, whatever they weigh: less is no window
+MAX_DISCONTINUITIES: Final = 1_000  # that are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLimits:
+    """How much a window holds."""
+
+    seconds: float
+    max_bytes: int
+
+
+class ListedPart(NamedTuple):
+    """One part as a playlist has it."""
+
+    seconds: float
+    is_independent: bool
+    data: Data
+
+
+@dataclass(slots=True)
+class Segment:
+    """One segment; its parts are whole once they are here."""
+
+    msn: int
+    begin_s: float
+    seconds: float = 0.0
+    init_id: str = ""  # "": it is a gap
+    is_complete: bool = False
+    parts: list[ListedPart] = field(default_factory=list)
+    data: bytes = b""  # of a complete one; its parts are views of it
+    size: int = 0
+
+    @property
+    def is_gap(self) -> bool:
+        return not self.init_id
+
+    @property
+    def end_s(self) -> float:
+        return self.begin_s + self.seconds
+
+
+class Discontinuities:
+    """The segments that begin with one: the same in all tracks of a stream."""
+
+    def __init__(self) -> None:
+        self._msns: list[int] = []
+        self._dropped = 0
+
+    def add(self, msn: int) -> None:
+        """Say that the segments of this number, the highest so far, do not go on from before."""
+        if not self._msns or msn > self._msns[-1]:
+            self._msns.append(msn)
+            if len(self._msns) > MAX_DISCONTINUITIES:
+                del self._msns[0]
+                self._dropped += 1
+
+    def __contains__(self, msn: object) -> bool:
+        return msn in self._msns
+
+    def before(self, msn: int) -> int:
+        """How many were in front of a segment: the discontinuity sequence of who begins there."""
+        return self._dropped + bisect_left(self._msns, msn)
+
+
+class Window:
+    """One track's."""
+
+    def __init__(
+        self, gop_ms: int, target: float, limits: WindowLimits, discontinuities: Discontinuities
+    ) -> None:
+        """`target`: of its parts, in seconds."""
+        self.gop_s = gop_ms / 1000
+        self.target = target
+        self.target_duration = max(1, -(-gop_ms // 1000))  # the playlists': it never changes
+        self.limits = limits
+        self.discontinuities = discontinuities
+        self.version = 0  # it grows with whatever changes
+        self.has_ended = False
+        self.size = 0  # bytes
+        self.inits: dict[str, bytes] = {}
+        self._init_id = ""
+        self._segments: deque[Segment] = deque()
+
+    # ---- what comes ---------------------------------------------------------------------------
+
+    def configure(self, init_id: str, init: bytes) -> None:
+        """Say what a decoder needs for the segments that begin from now on."""
+        self._init_id = init_id
+        self.inits[init_id] = init
+        self.size += len(init)
+
+    def add(self, part: Part, scale: int) -> None:
+        """Take the next part; `scale`: its units a second."""
+        begin_s, end_s = part.begin / scale, part.end / scale
+        segment = self._open(part.msn, begin_s)
+        if segment is None:
+            return
+        seconds = min(end_s - begin_s, self.target)
+        segment.parts.append(ListedPart(seconds, part.is_independent, part.data))
+        segment.size += len(part.data)
+        segment.seconds = end_s - segment.begin_s
+        self.size += len(part.data)
+        self.version += 1
+        if part.is_last:
+            self._complete(segment)
+        self._forget()
+
+    def end_segment(self) -> None:
+        """Nothing follows in the segment that is open."""
+        if self._segments and not self._segments[-1].is_complete:
+            self._complete(self._segments[-1])
+            self.version += 1
+
+    def end(self) -> None:
+        """Nothing follows at all."""
+        self.end_segment()
+        self.has_ended = True
+        self.version += 1
+
+    # ---- what is there ------------------------------------------------------------------------
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """From the oldest one on."""
+        return self._segments
+
+    @property
+    def has_media(self) -> bool:
+        """Whether there is something to play."""
+        return any(segment.parts for segment in reversed(self._segments))
+
+    @property
+    def has_segment(self) -> bool:
+        """Whether a playlist would have one: players take it for empty otherwise (hls.js 1.7)."""
+        return any(segment.is_complete for segment in self._segments)
+
+    @property
+    def last_complete(self) -> int:
+        """The number of the last complete segment; that before the first one, where there is none.
+
+        A window without segments says -1.
+        """
+        if not self._segments:
+            return -1
+        last = self._segments[-1]
+        return last.msn if last.is_complete else last.msn - 1
+
+    @property
+    def next_part(self) -> tuple[int, int]:
+        """Segment and index of the part that comes next, if the segment is not over before."""
+        if not self._segments:
+            return 0, 0
+        last = self._segments[-1]
+        return (last.msn + 1, 0) if last.is_complete else (last.msn, len(last.parts))
+
+    def segment(self, msn: int) -> Segment | None:
+        """The segment of this number; None: it is not there, or not any more."""
+        if not self._segments:
+            return None
+        at = msn - self._segments[0].msn
+        return self._segments[at] if 0 <= at < len(self._segments) else None
+
+    def bitrates(self) -> tuple[float, float]:
+        """Bits a second of complete segments: the most in one, and on average; 0: there is none."""
+        whole = [one for one in self._segments if one.is_complete and one.size and one.seconds > 0]
+        seconds = sum(one.seconds for one in whole)
+        if not whole:
+            return 0.0, 0.0
+        peak = max(one.size * 8 / max(one.seconds, self.gop_s / 2) for one in whole)
+        return peak, sum(one.size for one in whole) * 8 / seconds
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _open(self, msn: int, begin_s: float) -> Segment | None:
+        """The segment that a part belongs to; None: its time is over."""
+        last = self._segments[-1] if self._segments else None
+        if last is not None and msn == last.msn and not last.is_complete:
+            return last
+        if last is not None and msn <= last.msn:
+            return None
+        self.end_segment()
+        if last is None:
+            # A playlist of parts alone is taken for an empty one: what was before is a gap.
+            if msn > 0:
+                self._append_gap(msn - 1, begin_s - self.gop_s)
+        else:
+            self._fill(last, msn)
+        if last is not None and msn not in self.discontinuities:
+            begin_s = max(self._segments[-1].end_s, msn * self.gop_s)
+        segment = Segment(msn, begin_s, init_id=self._init_id)
+        self._segments.append(segment)
+        return segment
+
+    def _fill(self, last: Segment, msn: int) -> None:
+        """Put gaps for the numbers that have no samples; as many as there is room for."""
+        grid_s = (last.msn + 1) * self.gop_s
+        is_late = last.end_s > grid_s + self.gop_s or msn > last.msn + 1
+        if is_late or round(last.seconds) > self.target_duration:
+            last.seconds = max(0.001, min(last.end_s, grid_s) - last.begin_s)
+        most = max(MIN_SEGMENTS, int(self.limits.seconds / self.gop_s) + 1)
+        first = max(last.msn + 1, msn - most)
+        if first > last.msn + 1:
+            self._drop_all()
+        for missing in range(first, msn):
+            self._append_gap(missing, missing * self.gop_s)
+
+    def _append_gap(self, msn: int, begin_s: float) -> None:
+        self._segments.append(Segment(msn, begin_s, self.gop_s, is_complete=True))
+
+    def _complete(self, segment: Segment) -> None:
+        """Join the parts: each is a view of the segment from now on."""
+        segment.is_complete = True
+        segment.data = b"".join([part.data for part in segment.parts])
+        view, at, parts = memoryview(segment.data), 0, []
+        for part in segment.parts:
+            parts.append(part._replace(data=view[at : at + len(part.data)]))
+            at += len(part.data)
+        segment.parts = parts
+        if round(segment.seconds) > self.target_duration:
+            grid_s = (segment.msn + 1) * self.gop_s
+            segment.seconds = max(0.001, min(segment.end_s, grid_s) - segment.begin_s)
+
+    def _forget(self) -> None:
+        """Drop what is beyond the limits, oldest first."""
+        segments = self._segments
+        while len(segments) > MIN_SEGMENTS + 1:
+            is_old = segments[-1].end_s - segments[1].begin_s >= self.limits.seconds
+            if not is_old and self.size <= self.limits.max_bytes:
+                break
+            self._drop()
+
+    def _drop(self) -> None:
+        gone = self._segments.popleft()
+        self.size -= gone.size
+        if gone.init_id and gone.init_id != self._init_id:
+            is_used = any(segment.init_id == gone.init_id for segment in self._segments)
+            if not is_used:
+                self.size -= len(self.inits.pop(gone.init_id, b""))
+
+    def _drop_all(self) -> None:
+        while self._segments:
+            self._drop()
+
+    def __iter__(self) -> Iterator[Segment]:
+        return iter(self._segments)

@@ -1,0 +1,242 @@
+"""egress/hls/stream.py: all tracks of a stream on one grid, whatever happens to it."""
+
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.config.ladder import SOURCE
+from egress.hls.stream import SOUND
+from tests.kit.egress import STREAM
+from tests.kit.hls_rig import NAMES, HlsRig
+from tests.kit.hls_text import read_media
+from tests.kit.mp4_reader import read_movie
+
+
+def playing(begin_ms: int = 4_000, end_ms: int = 9_000, *, has_sound: bool = True) -> HlsRig:
+    rig = HlsRig()
+    rig.headers()
+    if has_sound:
+        rig.sound_header()
+    rig.play(begin_ms, end_ms, has_sound=has_sound)
+    return rig
+
+
+def test_each_rendition_and_the_sound_are_tracks_of_the_same_segments() -> None:
+    rig = playing()
+    assert set(rig.hls.tracks) == {*NAMES, SOUND}
+    for track in rig.hls.tracks.values():
+        assert [(s.msn, s.is_gap) for s in track.window.segments] == [
+            (1, True),
+            (2, False),
+            (3, False),
+            (4, False),
+        ]
+    assert not rig.hls.lacks(rig.hls.listed)
+    assert rig.hls.listed == list(NAMES)
+
+
+def test_the_first_part_makes_a_playlist() -> None:
+    rig = playing(4_000, 4_400)
+    assert not rig.hls.lacks(NAMES)
+    text = rig.hls.media("720p")
+    assert "#EXT-X-GAP" in text
+    assert '#EXT-X-PART:DURATION=0.32000,URI="2.0.m4s\0",INDEPENDENT=YES' in text
+    assert '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="2.1.m4s\0"' in text
+
+
+def test_the_multivariant_playlist_says_what_there_is() -> None:
+    lines = playing().hls.multivariant(NAMES).splitlines()
+    assert "#EXT-X-INDEPENDENT-SEGMENTS" in lines
+    [sound] = [line for line in lines if line.startswith("#EXT-X-MEDIA:")]
+    assert 'CHANNELS="2",URI="sound/index.m3u8\0"' in sound
+    found = [line for line in lines if line.startswith("#EXT-X-STREAM-INF:")]
+    assert len(found) == 2
+    assert 'CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=25.000' in found[0]
+    assert lines[-1] == "360p/index.m3u8\0"
+
+
+def test_without_sound_there_is_none_listed() -> None:
+    rig = playing(has_sound=False)
+    assert set(rig.hls.tracks) == set(NAMES)
+    assert "AUDIO" not in rig.hls.multivariant(NAMES)
+
+
+def test_a_segment_can_be_played_after_its_init() -> None:
+    rig = playing()
+    for name, track in rig.hls.tracks.items():
+        segment = track.window.segment(3)
+        assert segment is not None
+        movie = read_movie(track.window.inits[segment.init_id] + segment.data)
+        samples = movie.samples
+        scale = next(iter(movie.timescales.values()))
+        assert abs(samples[0].dts / scale - 6.0) < 0.05
+        assert samples[0].is_key
+        assert len(samples) == (50 if name != SOUND else 93)
+
+
+def test_another_configuration_is_a_discontinuity_in_every_track_at_one_number() -> None:
+    rig = playing(4_000, 9_000)
+    rig.lose_worker()
+    rig.headers("b")
+    rig.play(9_000, 14_000)
+    for name, track in rig.hls.tracks.items():
+        text = rig.hls.media(name)
+        assert text.count("#EXT-X-DISCONTINUITY\n") == 1
+        before = text.partition("#EXT-X-DISCONTINUITY\n")[0]
+        assert before.rstrip().endswith("4.m4s\0"), name
+        assert len(track.window.inits) == (1 if name == SOUND else 2)
+        assert [s.msn for s in track.window.segments] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_same_configuration_goes_on_after_the_loss_of_a_worker() -> None:
+    rig = playing(4_000, 9_000)
+    rig.lose_worker()
+    rig.headers()
+    rig.play(9_500, 14_000)
+    for name in rig.hls.tracks:
+        assert "DISCONTINUITY" not in rig.hls.media(name)
+        assert "GAP" not in rig.hls.media(name).partition("2.m4s")[2]
+
+
+def test_a_rendition_that_is_gone_ends_and_the_others_go_on() -> None:
+    rig = playing()
+    rig.change_ladder(("720p",))
+    rig.play(9_000, 10_000)
+    assert rig.hls.media("360p").splitlines()[-1].startswith("#EXT-X-RENDITION-REPORT") is True
+    assert "#EXT-X-ENDLIST" in rig.hls.media("360p")
+    assert "#EXT-X-ENDLIST" not in rig.hls.media("720p")
+    assert rig.hls.listed == ["720p"]
+
+
+def test_the_end_of_a_stream_ends_every_track_and_tells_of_each() -> None:
+    rig = playing()
+    rig.changed.clear()
+    rig.end()
+    assert rig.hls.has_ended
+    assert set(rig.changed) >= {*NAMES, SOUND}
+    assert all("#EXT-X-ENDLIST" in rig.hls.media(name) for name in rig.hls.tracks)
+
+
+def test_who_leaves_is_no_subscriber_any_more() -> None:
+    rig = playing()
+    assert rig.stream.renditions["720p"].is_subscribed
+    rig.hls.leave()
+    assert not any(one.is_subscribed for one in rig.stream.renditions.values())
+    assert rig.hls.has_ended
+
+
+def test_the_source_comes_when_it_is_asked_for() -> None:
+    rig = playing()
+    assert SOURCE not in rig.hls.tracks
+    rig.hls.follow(with_source=True)
+    rig.headers(names=(SOURCE,))
+    rig.play(9_000, 12_000, names=(SOURCE,))
+    assert rig.hls.is_playable(SOURCE)
+    assert SOURCE not in rig.hls.listed
+    assert "INDEPENDENT-SEGMENTS" not in rig.hls.multivariant([SOURCE])
+
+
+def test_a_stream_without_renditions_lists_its_source() -> None:
+    rig = HlsRig(names=())
+    rig.headers(names=(SOURCE,))
+    rig.play(4_000, 6_500, names=(SOURCE,), has_sound=False)
+    assert rig.hls.listed == [SOURCE]
+    assert not rig.hls.lacks(rig.hls.listed)
+
+
+def test_a_picture_has_the_unix_time_at_which_it_came() -> None:
+    rig = playing()
+    assert "#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:24.000Z" in rig.hls.media("720p")
+    assert STREAM not in rig.hls.media("720p")
+
+
+Step = tuple[str, int]
+STEPS: dict[str, Callable[[HlsRig, int, int], int]] = {}
+
+
+def step(call: Callable[[HlsRig, int, int], int]) -> Callable[[HlsRig, int, int], int]:
+    STEPS[call.__name__] = call
+    return call
+
+
+@step
+def goes_on(rig: HlsRig, at: int, more_ms: int) -> int:
+    rig.play(at, at + more_ms)
+    return at + more_ms
+
+
+@step
+def lacks_sound(rig: HlsRig, at: int, more_ms: int) -> int:
+    rig.play(at, at + more_ms, has_sound=False)
+    return at + more_ms
+
+
+@step
+def has_a_gap(rig: HlsRig, at: int, more_ms: int) -> int:
+    return at + more_ms
+
+
+@step
+def loses_its_worker(rig: HlsRig, at: int, more_ms: int) -> int:
+    rig.lose_worker()
+    rig.headers()
+    return at + 200
+
+
+@step
+def gets_another_worker(rig: HlsRig, at: int, more_ms: int) -> int:
+    rig.lose_worker()
+    rig.headers("b" if more_ms % 2 else "a")
+    return at + 200
+
+
+@step
+def has_its_publisher_back(rig: HlsRig, at: int, more_ms: int) -> int:
+    rig.away()
+    return at + more_ms
+
+
+@step
+def changes_its_rate(rig: HlsRig, at: int, more_ms: int) -> int:
+    rig.play(at, at + more_ms, fps=30)
+    return at + more_ms
+
+
+@step
+def loses_a_rendition_and_has_it_back(rig: HlsRig, at: int, more_ms: int) -> int:
+    rig.change_ladder(NAMES[:1])
+    rig.play(at, at + 500)
+    rig.change_ladder(NAMES)
+    rig.headers()
+    return at + 500
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(100, 5_000)), max_size=10))
+def test_whatever_happens_playlists_hold(steps: list[Step]) -> None:
+    rig, at = playing(4_000, 5_000), 5_000
+    seen: dict[str, tuple[int, int, str]] = {}
+    for name, more_ms in [*steps, ("goes_on", 3_000)]:
+        if name == "loses_a_rendition_and_has_it_back":
+            seen.pop(NAMES[1], None)
+        at = STEPS[name](rig, at, more_ms)
+        for track in rig.hls.tracks:
+            text = rig.hls.media(track)
+            playlist = read_media(text)
+            playlist.check()
+            first, discontinuities, head = seen.get(track, (0, 0, playlist.head))
+            assert playlist.first_msn >= first
+            assert playlist.discontinuities_before >= discontinuities
+            assert playlist.head == head  # TARGETDURATION, PART-TARGET and the rest
+            seen[track] = playlist.first_msn, playlist.discontinuities_before, playlist.head
+    marked = {
+        track: {msn for msn in read_media(rig.hls.media(track)).discontinuities if msn > 0}
+        for track in rig.hls.tracks
+    }
+    last = {track: read_media(rig.hls.media(track)).last_msn for track in marked}
+    for track, found in marked.items():
+        for other, there in marked.items():
+            first = max(read_media(rig.hls.media(one)).first_msn for one in (track, other))
+            common = range(first, min(last[track], last[other]) + 1)
+            assert found & set(common) == there & set(common)

@@ -1,0 +1,129 @@
+"""egress/hls/window.py: numbers without holes, times that add up, bounds in time and bytes."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from egress.hls.parts import Part
+from egress.hls.window import MIN_SEGMENTS, Discontinuities, Window, WindowLimits
+from tests.egress.hls.test_parts import GOP_MS, cut
+
+LIMITS = WindowLimits(10.0, 1 << 30)
+
+
+def window(limits: WindowLimits = LIMITS, discontinuities: Discontinuities | None = None) -> Window:
+    made = Window(GOP_MS, 0.342, limits, discontinuities or Discontinuities())
+    made.configure("one", b"init")
+    return made
+
+
+def filled(parts: list[Part], limits: WindowLimits = LIMITS) -> Window:
+    made = window(limits)
+    for part in parts:
+        made.add(part, 1000)
+    return made
+
+
+def steady(begin_ms: int, end_ms: int) -> list[Part]:
+    return cut([*range(begin_ms, end_ms, 40)], 330, is_over=False)
+
+
+def test_the_first_segment_follows_a_gap_so_that_a_playlist_is_none_of_parts_alone() -> None:
+    found = filled(steady(4_000, 5_000))
+    assert [(s.msn, s.is_gap, s.is_complete) for s in found.segments] == [
+        (1, True, True),
+        (2, False, False),
+    ]
+    assert found.segments[0].begin_s == 2.0
+    assert found.has_media
+    assert found.has_segment
+    assert found.next_part == (2, 3)
+
+
+def test_a_streams_first_segment_has_none_before_it() -> None:
+    found = filled(steady(0, 1_000))
+    assert [s.msn for s in found.segments] == [0]
+    assert not found.has_segment
+    assert found.last_complete == -1
+
+
+def test_a_complete_segment_is_its_parts_in_a_row() -> None:
+    parts = steady(4_000, 6_100)
+    found = filled(parts)
+    segment = found.segment(2)
+    assert segment is not None
+    assert segment.data == b"".join(part.data for part in parts if part.msn == 2)
+    assert b"".join(bytes(part.data) for part in segment.parts) == segment.data
+    assert segment.seconds == 2.0
+    assert found.last_complete == 2
+
+
+def test_what_is_missing_is_listed_as_a_gap() -> None:
+    found = filled(cut([*range(4_000, 5_000, 40), *range(10_500, 11_000, 40)], 330))
+    listed = [(s.msn, s.is_gap, round(s.begin_s, 3), round(s.end_s, 3)) for s in found.segments]
+    assert listed[1:] == [
+        (2, False, 4.0, 6.0),
+        (3, True, 6.0, 8.0),
+        (4, True, 8.0, 10.0),
+        (5, False, 10.0, 10.98),
+    ]
+
+
+def test_old_segments_go_by_time_and_by_bytes_and_some_stay() -> None:
+    long = steady(0, 60_000)
+    by_time = filled(long)
+    assert [s.msn for s in by_time.segments] == [24, 25, 26, 27, 28, 29]
+    assert by_time.segment(23) is None
+    by_bytes = filled(long, WindowLimits(1e9, 1))
+    assert len(by_bytes.segments) == MIN_SEGMENTS + 1
+    assert by_bytes.size == sum(s.size for s in by_bytes.segments) + len(b"init")
+
+
+def test_an_init_that_no_segment_needs_any_more_goes() -> None:
+    found = filled(steady(0, 4_100))
+    found.end_segment()
+    found.configure("two", b"another")
+    for part in steady(6_000, 30_000):
+        found.add(part, 1000)
+    assert found.inits == {"two": b"another"}
+
+
+def test_discontinuities_are_counted_in_front_of_a_segment() -> None:
+    found = Discontinuities()
+    found.add(5)
+    found.add(9)
+    assert [found.before(msn) for msn in (0, 5, 6, 9, 10)] == [0, 0, 1, 1, 2]
+    assert 5 in found
+    assert 6 not in found
+
+
+def test_a_part_whose_time_is_over_is_dropped() -> None:
+    found = filled(steady(4_000, 8_100))
+    version = found.version
+    found.add(steady(4_000, 4_400)[0], 1000)
+    assert found.version == version
+
+
+@given(st.lists(st.integers(1, 5_000) | st.just(40), min_size=2, max_size=120))
+def test_whatever_comes_a_playlist_holds(steps: list[int]) -> None:
+    times = [10_000]
+    for step in steps:
+        times.append(times[-1] + step)
+    made, last_first, targets = window(), -1, set()
+    for part in cut(times, 330):
+        made.add(part, 1000)
+        segments = list(made.segments)
+        numbers = [segment.msn for segment in segments]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert numbers[0] >= last_first
+        last_first = numbers[0]
+        targets.add(made.target_duration)
+        for before, after in pairwise(segments):
+            assert before.is_complete
+            assert abs(before.end_s - after.begin_s) < 0.01
+        for segment in segments:
+            assert segment.seconds > 0
+            assert not segment.is_complete or round(segment.seconds) <= made.target_duration
+            assert all(one.seconds <= made.target for one in segment.parts)
+    assert targets == {2}

@@ -1,0 +1,140 @@
+"""A stream of egress whose renditions are cut for HLS: tags in, windows and playlists out."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from common.config.ladder import SOURCE, Rendition, Template
+from common.flv.audio import aac_frame, aac_sequence_header
+from common.flv.video import avc_nalus, avc_sequence_header
+from common.ipc.identity import Generation
+from common.ipc.media_messages import (
+    HEADER,
+    KEY,
+    SHARED,
+    RenditionOpen,
+    StreamClosed,
+    StreamOpen,
+    TagHeader,
+    Tags,
+)
+from egress.hls.stream import HlsLimits, HlsStream
+from egress.hls.window import WindowLimits
+from egress.streams.stream import Stream
+from tests.kit.egress import RENDITION_VIDEO, STREAM, head
+from tests.kit.ingest_ports import ASC, SPS_720, SPS_1080, record
+
+TEMPLATE = Template(
+    "live",
+    (Rendition("720p", 1280, 720, 2_000_000), Rendition("360p", 640, 360, 600_000)),
+    hold_ms=2_000,
+)
+NAMES = ("720p", "360p")
+LIMITS = HlsLimits(1 / 3, WindowLimits(14.0, 1 << 26))
+UNIX_S = 1_700_000_000.0  # when CLOCK_MONOTONIC was 0
+HEADERS = {"a": avc_sequence_header(record(SPS_720)), "b": avc_sequence_header(record(SPS_1080))}
+FRAME_MS = 1024 / 48  # of sound
+_SLICE = (5).to_bytes(4, "big") + b"\x65\x88\x88\x88\x88"
+
+
+class HlsRig:
+    """One stream with its renditions, and what HLS makes of them."""
+
+    def __init__(self, names: Sequence[str] = NAMES, limits: HlsLimits = LIMITS) -> None:
+        self.names = tuple(names)
+        self.generation = 1
+        self.stream = Stream(self._open(), 0.0)
+        self.changed: list[str] = []
+        self.hls: HlsStream[str] = HlsStream(
+            self.stream, limits, UNIX_S, lambda _, name: self.changed.append(name)
+        )
+        self._numbers = dict.fromkeys((*names, SOURCE), 0)
+        self._sound_ms = 0.0
+        self.hls.follow()
+
+    def headers(self, which: str = "a", names: Sequence[str] | None = None) -> None:
+        """The configurations of the renditions' pictures."""
+        for name in names or self.names:
+            message = RenditionOpen(
+                STREAM, Generation(self.generation), name, self._numbers[name], RENDITION_VIDEO
+            )
+            self.stream.take(message, (b"", HEADERS[which]), 0.0)
+
+    def sound_header(self, config: bytes = ASC) -> None:
+        self._shared([(head(8, 0, HEADER), aac_sequence_header(config))])
+
+    def play(
+        self,
+        begin_ms: int,
+        end_ms: int,
+        *,
+        fps: Fraction | int = 25,
+        names: Sequence[str] | None = None,
+        has_sound: bool = True,
+        keys: bool = True,
+    ) -> None:
+        """Pictures of a steady rate in all renditions, keyframes on the grid, and sound."""
+        gop_ms, number, cell = TEMPLATE.gop_ms, 0, -1
+        while (ms := begin_ms + round(number * 1000 / fps)) < end_ms:
+            is_key = keys and ms // gop_ms != cell
+            cell = ms // gop_ms
+            if has_sound:
+                self._sound_until(ms)
+            for name in names or self.names:
+                self.picture(name, ms, is_key=is_key)
+            self.flush()
+            number += 1
+        self._sound_ms = max(self._sound_ms, end_ms)
+
+    def picture(self, name: str, ms: int, *, is_key: bool) -> None:
+        header = TagHeader(9, "h264", ms, 0, KEY if is_key else 0, ms / 1000)
+        body = avc_nalus(_SLICE, 0, is_key)
+        message = Tags(STREAM, Generation(self.generation), name, self._numbers[name], (header,))
+        self._numbers[name] += 1
+        self.stream.take(message, [body], ms / 1000)
+
+    def flush(self) -> None:
+        for rendition in self.stream.renditions.values():
+            rendition.flush()
+
+    def lose_worker(self) -> None:
+        """Another generation of the same renditions; its headers are to come."""
+        self.generation += 1
+        self.stream.open(self._open(), 0.0)
+        self._numbers = dict.fromkeys(self._numbers, 0)
+        self.hls.follow()
+
+    def change_ladder(self, names: Sequence[str]) -> None:
+        """Other renditions of the same publisher."""
+        self.names = tuple(names)
+        for name in names:
+            self._numbers.setdefault(name, 0)
+        for rendition in self.stream.open(self._open(), 0.0):
+            rendition.end("it is gone")
+        self.hls.follow()
+
+    def away(self) -> None:
+        """The publisher is away, and comes back under the same generation."""
+        closed = StreamClosed(STREAM, Generation(self.generation), "it left", 10_000)
+        self.stream.close(closed, 0.0)
+        self.stream.open(self._open(), 0.0)
+
+    def end(self) -> None:
+        for rendition in self.stream.renditions.values():
+            rendition.flush()
+            rendition.end("it is over")
+
+    def _open(self) -> StreamOpen:
+        return StreamOpen(STREAM, Generation(self.generation), TEMPLATE, self.names)
+
+    def _sound_until(self, ms: int) -> None:
+        self._sound_ms = max(self._sound_ms, ms - 500.0)
+        items = []
+        while self._sound_ms <= ms:
+            items.append((head(8, round(self._sound_ms), 0), aac_frame(b"\x21" + bytes(9))))
+            self._sound_ms += FRAME_MS
+        self._shared(items)
+
+    def _shared(self, items: Sequence[tuple[TagHeader, bytes]]) -> None:
+        headers = tuple(header for header, _ in items)
+        message = Tags(STREAM, Generation(self.generation), SHARED, 0, headers)
+        self.stream.take(message, [body for _, body in items], 0.0)

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: run demo test test-gpu lint format bench faults attacks systemd image-check manifests monitoring \
+.PHONY: run demo test test-gpu lint format bench browsers faults attacks systemd image-check manifests monitoring \
 	fuzz sbom advisories docs site screenshots requirements clean
 
 # What is read line by line by linters: the packages and the scripts of people and CI.
@@ -43,6 +43,12 @@ format: $(VENV)/.dev
 # The peers that the benches run beside tfarm: apt-get install ffmpeg nginx libnginx-mod-rtmp
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench $(ARGS)
+
+# Delays in a real browser, by each way: make browsers ARGS="flv hls --seconds 600". Needs chromium,
+# and npm for the players that are not ours.
+browsers: $(VENV)/.dev
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory build/players/.made; fi
+	$(BIN)/python -m tests.browsers $(ARGS)
 
 # Kills, stops and misleads running farms: make faults ARGS="--only kill_worker", ARGS=--write
 faults: $(VENV)/.dev

@@ -2,5 +2,5 @@
 
 It judges no stream's media: what is sent as one long answer goes on at an egress, to which the
 connection is handed over; segments, pages and WebRTC's requests belong to other folders, whose
-routes stand in `routes.py`.
+routes stand in `table.py`.
 """

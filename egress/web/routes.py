@@ -1,11 +1,8 @@
-"""What can be asked of the `web` child: a table that each way to viewers adds a line to.
-
-A line is a function that gives routes; it is called once, when the process starts.
-"""
+"""What a route of the `web` child is, and what it is made with; `table.py` has all of them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -36,19 +33,3 @@ class WebContext:
     def output(self, kind: type[Kind]) -> Kind:
         """The output of a kind, whose requests a route answers."""
         return next(output for output in self.outputs if isinstance(output, kind))
-
-
-# Outputs of this process: what it sends viewers itself. One line each.
-WEB_OUTPUTS: Sequence[Callable[[OutputContext], Output]] = ()
-
-# What can be asked. One line each; of two that fit, the first counts.
-ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = ()
-
-
-def all_routes(context: WebContext) -> list[Any]:
-    """Those of the whole table, for aiohttp."""
-    return [
-        web.route(route.method, route.path, route.handler)
-        for make in ROUTES
-        for route in make(context)
-    ]

@@ -15,8 +15,9 @@ from common.http.listener import HttpListener
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello
 from egress.run import EgressServer
-from egress.web.routes import WEB_OUTPUTS, WebContext, all_routes
+from egress.web.routes import WebContext
 from egress.web.server import HttpServer
+from egress.web.table import WEB_OUTPUTS, all_routes
 
 KEY = "listen.http"
 

@@ -1,6 +1,6 @@
 """The HTTP server of viewers (IO: aiohttp): what every request and every answer has in common.
 
-Its connections are `common/http/connections.py`'s, what can be asked stands in `routes.py`.
+Its connections are `common/http/connections.py`'s, what can be asked stands in `table.py`.
 """
 
 import asyncio

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 NUMBER_BITS = 16
 ROW_FRACTION = 1 / 12  # of the picture's height, each of the two rows
 AUDIO_RATE = 48_000
+PULSE_S = 0.05
 
 Plane = NDArray[np.uint8]
 
@@ -40,6 +41,7 @@ class ClipSpec:
     annexb: bool = False
     is_black: bool = False  # no number, no movement
     volume: float = 0.3  # of the sound, the loudest is 1; 0: silence
+    pulses: bool = False  # the sound is there for the first 50 ms of each second alone
 
     @property
     def frames(self) -> int:
@@ -176,6 +178,8 @@ def _tone(spec: ClipSpec) -> Iterator[av.AudioFrame]:
         at = (start + np.arange(1024)) / AUDIO_RATE
         # the pitch rises, so that no two frames of sound are the same bytes
         wave = spec.volume * np.sin(2 * np.pi * (300 + 40 * at) * at)
+        if spec.pulses:
+            wave *= at % 1.0 < PULSE_S
         frame = av.AudioFrame.from_ndarray(
             np.stack([wave, wave]).astype(np.float32), format="fltp", layout="stereo"
         )

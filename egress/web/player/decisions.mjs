@@ -22,7 +22,7 @@ const UNSTEADY = 3;  // losses without being steady in between: the next way
 export const Failure = {
   REFUSED: "refused",  // by rule: it ends here until somebody asks for it again
   ABSENT: "absent",  // there is no such stream now
-  BUSY: "busy",  // there is no room, or nobody to answer: later
+  BUSY: "busy",  // there is no room, or nobody to answer: later, and another way perhaps now
   UNSUPPORTED: "unsupported",  // this way and this rendition do not fit here: never again
   BROKEN: "broken",  // it came and could not be shown
   LOST: "lost",  // the connection, or the server
@@ -154,12 +154,12 @@ export class Decisions {
       this.#unfit.add(this.#pair(way));
       return [close, ...this.#another(now, failure)];
     }
-    if (failure.kind === Failure.ABSENT || failure.kind === Failure.BUSY) {
-      this.#tried.clear();  // the stream's or the server's state says nothing of the way
+    if (failure.kind === Failure.ABSENT) {
+      this.#tried.clear();  // the stream's state says nothing of the way
       this.#wait(now, failure);
       return [close];
     }
-    if (!this.hasShown || failure.kind === Failure.BROKEN) {
+    if (!this.hasShown || failure.kind === Failure.BROKEN || failure.kind === Failure.BUSY) {
       this.#tried.add(way);
       return [close, ...this.#another(now, failure)];
     }

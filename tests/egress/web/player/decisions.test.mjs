@@ -140,6 +140,14 @@ test("a server that asks for patience gets it, up to a limit", () => {
   assert.equal(machine.dueAt, 7000 + MAX_WAIT_MS);
 });
 
+test("a way that has no room gives way to the next; where none has any it waits as it is told", () => {
+  const [machine] = started({ ways: ["whep", "flv"] });
+  const full = { kind: Failure.BUSY, afterMs: 3000 };
+  assert.deepEqual(opened(machine.failed(10, full)), ["flv"]);
+  assert.deepEqual(opened(machine.failed(20, full)), []);
+  assert.deepEqual([machine.phase, machine.dueAt], ["waiting", 3020]);
+});
+
 test("what was playing and is lost is played again by the same way, soon", () => {
   const machine = playing();
   machine.shown(STEADY_MS);

@@ -1,0 +1,28 @@
+"""What can be asked of the `web` child: a table that each way to viewers adds a line to.
+
+A line is a function that gives routes; it is called once, when the process starts.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from egress.output import Output, OutputContext
+from egress.web.page import page_routes
+from egress.web.routes import Route, WebContext
+
+# Outputs of this process: what it sends viewers itself. One line each.
+WEB_OUTPUTS: Sequence[Callable[[OutputContext], Output]] = ()
+
+# What can be asked. One line each; of two that fit, the first counts.
+ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = (page_routes,)
+
+
+def all_routes(context: WebContext) -> list[Any]:
+    """Those of the whole table, for aiohttp."""
+    return [
+        web.route(route.method, route.path, route.handler)
+        for make in ROUTES
+        for route in make(context)
+    ]

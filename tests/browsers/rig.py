@@ -1,0 +1,226 @@
+"""A farm, a publisher whose pictures carry their number, and a viewer in Chromium who is measured.
+
+The viewer is the page of `/play/APP/KEY`, by the way that is asked for; or a player that npm has,
+on an empty page of the same server (`make build/players/.made` fetches those).
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.browsers.figures import Figures, figures
+from tests.kit.browser import Browser
+from tests.kit.clips import ClipSpec, make_clip
+from tests.kit.clock_publisher import HD, PULSES, SMALL, ClockPublisher
+from tests.kit.farm import Farm
+
+ROOT: Final = Path(__file__).parents[2]
+MEASURE: Final = (Path(__file__).parent / "measure.js").read_text().strip()
+PLAYERS: Final = ROOT / "build" / "players"
+KEY: Final = "clock"
+WARM_UP_S: Final = 4.0  # while a player finds its place
+START_S: Final = 40.0  # for the first picture, on a busy machine
+OPTIONS: Final = (
+    "--autoplay-policy=no-user-gesture-required",
+    # one tab that nobody looks at is neither slowed down nor put behind
+    *("--disable-background-timer-throttling", "--disable-renderer-backgrounding"),
+    "--disable-backgrounding-occluded-windows",
+)
+CONFIG: Final = """
+[listen]
+rtmp = "127.0.0.1:0"
+http = "127.0.0.1:0"
+[devices]
+use_gpus = false
+[software]
+workers = 1
+[worker]
+queue = "10s"
+[api]
+enabled = false
+[web]
+enabled = true
+{more}
+[templates.live]
+gop = "{gop}"
+hold = "{hold}"
+[[templates.live.renditions]]
+name = "{name}"
+width = {width}
+height = {height}
+bitrate = "{bitrate}"
+"""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is published, and the one rendition that is made of it."""
+
+    spec: ClipSpec
+    rendition: str
+    bitrate: str
+
+    def config(self, *, hold: str = "10s", more: str = "") -> str:
+        gop = f"{self.spec.gop_frames / self.spec.fps}s".replace("/1", "")
+        return CONFIG.format(
+            more=more,
+            gop=gop,
+            hold=hold,
+            name=self.rendition,
+            width=self.spec.width,
+            height=self.spec.height,
+            bitrate=self.bitrate,
+        )
+
+
+SIZES: Final = {"720p": Size(HD, "720p", "2500k"), "360p": Size(SMALL, "360p", "800k")}
+
+# The element that a player of npm's plays in, in a page that is empty.
+_BARE: Final = (
+    "document.body.replaceChildren(); document.title = 'bare';"
+    "const video = document.createElement('video'); video.autoplay = true; video.id = 'bare';"
+    "video.style.width = '100%'; document.body.append(video); true"
+)
+_SHAKA: Final = """(async () => {
+  shaka.polyfill.installAll();
+  const player = new shaka.Player();
+  await player.attach(document.querySelector('video'));
+  player.configure({ streaming: { lowLatencyMode: true, rebufferingGoal: 0.01,
+    liveSync: { enabled: true, maxPlaybackRate: 1.1, minPlaybackRate: 0.95 } } });
+  globalThis.errors = [];
+  player.addEventListener('error', ({ detail }) => globalThis.errors.push(`shaka ${detail.code}`));
+  await player.load(URL);
+})()"""
+_DASHJS: Final = """(() => {
+  const player = dashjs.MediaPlayer().create();
+  globalThis.errors = [];
+  player.on('error', ({ error }) => globalThis.errors.push(`dash.js ${error?.message}`));
+  player.updateSettings({ streaming: { delay: { liveDelay: 1.5 },
+    liveCatchup: { enabled: true } } });
+  player.initialize(document.querySelector('video'), URL, true);
+  return true;
+})()"""
+
+
+class NotMeasured(Exception):
+    """The viewer has seen nothing, or the way is not served."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One viewer."""
+
+    way: str
+    figures: Figures
+    dropped: int  # pictures that the browser decoded and did not show
+    faults: tuple[str, ...]  # decode errors, and what the page and its libraries complained of
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A farm with its publisher."""
+
+    farm: Farm
+    publisher: ClockPublisher
+    base: str  # of the viewers' server, with a slash at the end
+    size: Size
+
+
+@contextmanager
+def stage(folder: Path, size: Size, **config: str) -> Iterator[Stage]:
+    """Let a farm run, with its publisher in."""
+    clip = folder / f"{size.rendition}.flv"
+    if not clip.exists():
+        make_clip(clip, size.spec)
+    with Farm(size.config(**config)) as farm, ClockPublisher(farm.url(KEY), clip) as publisher:
+        farm.wait_stream(KEY, timeout=START_S)
+        yield Stage(farm, publisher, base_of(farm), size)
+
+
+def base_of(farm: Farm) -> str:
+    """Return where viewers of a farm connect."""
+    (address,) = farm.status()["listen"]["web"]
+    return f"http://{address}/"
+
+
+def open_page(way: str) -> Callable[[Browser, Stage], None]:
+    """Open the page by one way."""
+
+    def opens(browser: Browser, on: Stage) -> None:
+        browser.open(f"{on.base}play/live/{KEY}/{on.size.rendition}?way={way}")
+        state = "JSON.stringify(document.querySelector('main').dataset)"
+        try:
+            browser.wait("document.querySelector('main').dataset.phase === 'playing'", START_S, way)
+        except AssertionError as error:
+            words = browser.evaluate("document.getElementById('words').textContent")
+            raise NotMeasured(f"{error}: {browser.evaluate(state)} {words}") from None
+
+    return opens
+
+
+def open_player(name: str, script: str, rest: str) -> Callable[[Browser, Stage], None]:
+    """Open a player that npm has, and have it play an address of the stream."""
+
+    def opens(browser: Browser, on: Stage) -> None:
+        library = PLAYERS / f"{name}.js"
+        if not library.exists():
+            raise NotMeasured(f"{library.name} is not there: make build/players/.made")
+        browser.open(f"{on.base}player/0/hls.LICENSE.txt")
+        browser.evaluate(_BARE)
+        browser.evaluate(library.read_text() + "; true")
+        url = json.dumps(f"{on.base}live/{KEY}/{rest}")
+        browser.evaluate(script.replace("URL", url))
+        plays = "document.querySelector('video').currentTime > 0"
+        try:
+            browser.wait(plays, START_S, name)
+        except AssertionError as error:
+            raise NotMeasured(f"{error}: {browser.evaluate('String(globalThis.errors)')}") from None
+
+    return opens
+
+
+WAYS: Final = {
+    "whep": open_page("whep"),
+    "hls": open_page("hls"),
+    "flv": open_page("flv"),
+    "shaka": open_player("shaka-player", _SHAKA, "index.m3u8"),
+    "shaka-dash": open_player("shaka-player", _SHAKA, "index.mpd"),
+    "dashjs": open_player("dash", _DASHJS, "index.mpd"),
+}
+
+
+def watch(browser: Browser, way: str, on: Stage, seconds: float) -> Measured:
+    """Watch for some seconds.
+
+    Raises:
+        NotMeasured: nothing was seen.
+    """
+    WAYS[way](browser, on)
+    browser.console.clear()
+    video = "document.querySelector('video')"
+    options = json.dumps({"hears": True})
+    browser.evaluate(f"({MEASURE})({video}, {options})")
+    time.sleep(WARM_UP_S)
+    first = browser.evaluate("measured.take()")
+    parts: list[dict[str, Any]] = []
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(5.0, left))
+        parts.append(browser.evaluate("measured.take()"))
+    shown = [(int(number), float(at_ms)) for part in parts for number, at_ms in part["pictures"]]
+    pulses = [float(at_ms) for part in parts for at_ms in part["pulses"]]
+    errors = browser.evaluate("globalThis.errors ?? []")
+    try:
+        found = figures(list(on.publisher.sent), shown, pulses, PULSES)
+    except ValueError as error:
+        raise NotMeasured(str(error)) from None
+    return Measured(
+        way,
+        found,
+        int(parts[-1]["dropped"] - first["dropped"]),
+        (*parts[-1]["faults"], *errors, *browser.console),
+    )

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiohttp import HttpVersion11, web
 
@@ -19,7 +19,7 @@ from api.access import Access, Granted
 from api.document import find_stream, published, real_name
 from api.events import EventLog
 from api.exposition import expose
-from api.farm_link import FarmLink, SupervisorAway
+from api.farm_link import FarmLink, Known, SupervisorAway
 from api.http_messages import body_of, dump, json_response, peer_of, query_of
 from api.live import LiveStreams
 from api.metrics import samples
@@ -51,7 +51,10 @@ from common.process.log import stream_label
 log = logging.getLogger("tfarm.api.answers")
 
 PAGE_FILE: Final = Path(__file__).with_name("page.html")
+SPACING_S: Final = 0.25  # of the status that is asked for since somebody without a token missed
 
+T = TypeVar("T")
+Status = Known[Mapping[str, Any]]
 Answerer = Callable[[Operation, web.Request, Granted], Awaitable[web.StreamResponse]]
 
 
@@ -143,53 +146,59 @@ class Answers:
     ) -> web.StreamResponse:
         parameters = read_query(operation, query_of(request))
         parameters |= read_path(operation, request.match_info)
-        status = await self._link.status()
-        document = published(status.document, shows_keys=granted.has_token)
-        reading = reads.Reading(document, status.is_current, granted.has_token, self._events)
-        return json_response(reads.answer(operation.name, reading, parameters))
+
+        def answer(status: Status) -> Json:
+            document = published(status.document, shows_keys=granted.has_token)
+            reading = reads.Reading(document, status.is_current, granted.has_token, self._events)
+            return reads.answer(operation.name, reading, parameters)
+
+        return json_response(await self._by_status(granted, answer))
 
     async def _change(
         self, operation: Operation, request: web.Request, granted: Granted
     ) -> web.StreamResponse:
-        """Have the supervisor do it; who asked stands in the log."""
+        """Have the supervisor do it; who asked stands in the log.
+
+        What a label names is looked up in a status of now: a stream may have begun this second.
+        """
         path = read_path(operation, request.match_info) | read_query(operation, query_of(request))
         body = changes.read_body(operation, await body_of(operation, request))
-        status = await self._link.status()
+        status = await self._link.status_of_now(spacing_s=0.0)
         change = changes.change_of(operation.name, path, body, status.document)
         answer = await self._link.command(change.command, change.arguments)
         self._log_change(operation, request, is_done=answer.ok)
         self._link.expire()  # whoever reads next sees it
         return json_response(changes.answer_to(change, answer))
 
-    async def _find(self, app: str, key: str, granted: Granted) -> Json:
-        """A stream by its key or label. Raises ApiError where this reader sees none."""
-        status = await self._link.status()
-        seen = published(status.document, shows_keys=granted.has_token)
-        found = find_stream(seen, app, key)
-        if found is None:
-            raise ApiError(404, "no-such-stream", f"there is no stream {app}/{key}")
-        return found
+    async def _by_status(self, granted: Granted, read: Callable[[Status], T]) -> T:
+        """What is read of the status; what is not there is looked for again in a status of now.
 
-    async def _find_shown(self, app: str, key: str, granted: Granted) -> tuple[StreamId, Json]:
-        """A stream that this reader may see pictures of. Raises ApiError."""
-        found = await self._find(app, key, granted)
-        if not (granted.has_token or found.get("is_open_to_players", False)):
-            words = "players need a key there: to see it needs a token"
-            raise ApiError(401, "token-needed", words)
-        status = await self._link.status()
-        return stream_id(*real_name(status.document, app, key)), found
+        Raises ApiError.
+        """
+        try:
+            return read(await self._link.status())
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        spacing_s = 0.0 if granted.has_token else SPACING_S
+        return read(await self._link.status_of_now(spacing_s=spacing_s))
 
     async def _watch(
         self, operation: Operation, request: web.Request, granted: Granted
     ) -> web.StreamResponse:
         query = read_query(operation, query_of(request))
         path = read_path(operation, request.match_info)
-        stream, found = await self._find_shown(path["app"], path["key"], granted)
         rendition = query.get("rendition", SOURCE)
-        names = [each["name"] for each in found["renditions"]]
-        if rendition not in names:
-            words = f"this stream has no rendition {rendition}; it has {', '.join(names)}"
-            raise ApiError(404, "no-such-rendition", words)
+
+        def find(status: Status) -> StreamId:
+            found, stream = _shown(status, path["app"], path["key"], granted)
+            names = [each["name"] for each in found["renditions"]]
+            if rendition not in names:
+                words = f"this stream has no rendition {rendition}; it has {', '.join(names)}"
+                raise ApiError(404, "no-such-rendition", words)
+            return stream
+
+        stream = await self._by_status(granted, find)
         wanted = WatchRequest(
             stream,
             rendition,
@@ -204,7 +213,9 @@ class Answers:
     ) -> web.StreamResponse:
         read_query(operation, query_of(request))
         path = read_path(operation, request.match_info)
-        stream, _ = await self._find_shown(path["app"], path["key"], granted)
+        _, stream = await self._by_status(
+            granted, lambda status: _shown(status, path["app"], path["key"], granted)
+        )
         picture = await self._questions.picture(stream)
         age_s = max(0, round(time.monotonic() - picture.at_s))
         return web.Response(
@@ -215,13 +226,14 @@ class Answers:
         self, operation: Operation, request: web.Request, granted: Granted
     ) -> web.StreamResponse:
         query = read_query(operation, query_of(request))
-        stream = StreamId("")
-        if "stream" in query:
+
+        def find(status: Status) -> tuple[Status, StreamId]:
+            if "stream" not in query:
+                return status, StreamId("")
             app, _, key = query["stream"].partition("/")
-            await self._find(app, key, granted)
-        status = await self._link.status()
-        if "stream" in query:
-            stream = stream_id(*real_name(status.document, app, key))
+            return status, _seen(status, app, key, granted)[1]
+
+        status, stream = await self._by_status(granted, find)
         found = await self._questions.players(stream)
         return json_response(
             {
@@ -255,6 +267,23 @@ class Answers:
             request.remote or "?",
             "yes" if is_done else "no",
         )
+
+
+def _seen(status: Status, app: str, key: str, granted: Granted) -> tuple[Json, StreamId]:
+    """A stream by its key or label. Raises ApiError where this reader sees none."""
+    found = find_stream(published(status.document, shows_keys=granted.has_token), app, key)
+    if found is None:
+        raise ApiError(404, "no-such-stream", f"there is no stream {app}/{key}")
+    return found, stream_id(*real_name(status.document, app, key))
+
+
+def _shown(status: Status, app: str, key: str, granted: Granted) -> tuple[Json, StreamId]:
+    """The same, one that this reader may see pictures of. Raises ApiError."""
+    found, stream = _seen(status, app, key, granted)
+    if not (granted.has_token or found.get("is_open_to_players", False)):
+        words = "players need a key there: to see it needs a token"
+        raise ApiError(401, "token-needed", words)
+    return found, stream
 
 
 class _Page:

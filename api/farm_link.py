@@ -1,9 +1,10 @@
 """The API's questions to the supervisor (IO: asyncio), over the child's control link.
 
 The status document is asked for when somebody wants it, at most once a second, and one question at
-a time whoever waits for the answer; so are the figures for metrics. Both are kept: while a
-supervisor is replaced, what was known last is there, marked as old. Nothing is sent while no
-supervisor can be heard, so that no command waits for one that comes later.
+a time whoever waits for the answer; so are the figures for metrics. Who needs one that is no older
+than the request can have it. Both are kept: while a supervisor is replaced, what was known last is
+there, marked as old. Nothing is sent while no supervisor can be heard, so that no command waits for
+one that comes later.
 """
 
 import asyncio
@@ -50,7 +51,9 @@ class _Kept(Generic[T]):
         self.read = read
         self.on_new: Callable[[T], object] = lambda document: None
         self.document: T | None = None
-        self.asked_s = float("-inf")
+        self.asked_s = float("-inf")  # when, for the document
+        self.began_s = float("-inf")  # when, last
+        self.needed_s = float("-inf")  # of an answer to an earlier question nothing more is known
         self.refresh: asyncio.Task[None] | None = None
 
 
@@ -111,13 +114,20 @@ class FarmLink:
         """The status document. Raises SupervisorAway where none was ever known."""
         return await self._known(self._status)
 
+    async def status_of_now(self, *, spacing_s: float) -> Known[Mapping[str, Any]]:
+        """One that was asked for after this call, and so long after the one before.
+
+        Raises as `status`.
+        """
+        return await self._known(self._status, self._clock(), spacing_s)
+
     async def figures(self) -> Known[FarmFigures]:
         """The figures for metrics. Raises SupervisorAway where none were ever known."""
         return await self._known(self._figures)
 
     def expire(self) -> None:
         """Ask anew for the next who wants to know something."""
-        self._status.asked_s = self._figures.asked_s = float("-inf")
+        self._status.needed_s = self._figures.needed_s = self._clock()
 
     def on_answer(self, answer: Answer) -> None:
         """Take an answer of the supervisor's."""
@@ -139,19 +149,33 @@ class FarmLink:
             if refresh is not None:
                 refresh.cancel()
 
-    async def _known(self, kept: "_Kept[T]") -> Known[T]:
-        if self._clock() - kept.asked_s >= FRESH_S and self.is_supervised:
+    async def _known(
+        self, kept: "_Kept[T]", since_s: float = float("-inf"), spacing_s: float = 0.0
+    ) -> Known[T]:
+        since_s = max(since_s, kept.needed_s)
+        while self.is_supervised and not self._is_good(kept, since_s):
             if kept.refresh is None:
+                if (pause_s := kept.began_s + spacing_s - self._clock()) > 0:
+                    await asyncio.sleep(pause_s)
+                    continue  # somebody else may have asked meanwhile
+                kept.began_s = self._clock()
                 kept.refresh = asyncio.get_running_loop().create_task(self._ask(kept))
                 kept.refresh.add_done_callback(partial(self._on_refreshed, kept))
+            began_s = kept.began_s
             await asyncio.wait({kept.refresh})
+            if began_s >= since_s:  # else it was under way before
+                break
         if kept.document is None:
             raise SupervisorAway("no supervisor answers, and nothing is known yet")
-        is_current = self.is_supervised and self._clock() - kept.asked_s < 2 * ANSWER_S
-        return Known(kept.document, is_current)
+        is_current = kept.asked_s >= max(kept.needed_s, self._clock() - 2 * ANSWER_S)
+        return Known(kept.document, is_current and self.is_supervised)
+
+    def _is_good(self, kept: "_Kept[T]", since_s: float) -> bool:
+        """Whether what is kept was asked for lately, and no earlier than it must have been."""
+        return kept.asked_s >= since_s and self._clock() - kept.asked_s < FRESH_S
 
     async def _ask(self, kept: "_Kept[T]") -> None:
-        asked_s = self._clock()
+        asked_s = kept.began_s
         try:
             answer = await self.command("status", kept.arguments)
             document = kept.read(json.loads(answer.json))

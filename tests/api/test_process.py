@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -248,6 +249,51 @@ def test_a_change_is_a_command_of_the_supervisors(api: ApiProcess) -> None:
         "kick",
         {"app": "live", "key": "cam0", "for_s": "60"},
     )
+
+
+NEW = stream_label("live/new")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "command"),
+    [
+        ("POST", f"/api/v1/streams/{NEW}/kick", b"", ("kick", {"app": "live", "key": "new"})),
+        (
+            "POST",
+            "/api/v1/bans",
+            b'{"target": "%s"}' % NEW.encode(),
+            ("ban", {"target": "live/new", "for_s": "0", "reason": ""}),
+        ),
+        ("GET", f"/api/v1/streams/{NEW}", b"", None),
+        ("GET", f"/api/v1/players?stream={NEW}", b"", None),
+        ("GET", "/api/v1/devices/cpu:7", b"", None),
+    ],
+)
+def test_what_is_there_since_a_moment_ago_can_be_named(
+    api: ApiProcess, method: str, path: str, body: bytes, command: tuple[str, Any] | None
+) -> None:
+    """What was known before, and is given out for a second, has nothing of it."""
+    before = api.document
+    devices = list(before["devices"])
+    later = farm_document([stream_row("live", "new")])
+    api.commands.clear()
+    assert post(api, "/api/v1/undrain").status == 200  # what is known is of now
+    assert api.get("/api/v1/streams").status == 200
+    api.document = later | {"devices": [*devices, devices[0] | {"name": "cpu:7"}]}
+    try:
+        found = api.request(
+            method,
+            path,
+            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+            body=body,
+        )
+        assert found.status == 200, found.body
+        if command is not None:
+            asked = api.commands[-1]
+            assert (asked.name, asked.arguments) == command
+    finally:
+        api.document = before
+        assert post(api, "/api/v1/undrain").status == 200
 
 
 def test_a_change_without_a_good_token_never_reaches_the_supervisor(api: ApiProcess) -> None:

@@ -7,14 +7,22 @@ from typing import Any
 
 from common.access.keys import digest_of
 from common.config.settings import ApiSettings, Settings
-from common.ipc.api_messages import Snapshot, SnapshotWanted
+from common.ipc.api_messages import (
+    PlayerList,
+    PlayerStatus,
+    PlayersWanted,
+    Snapshot,
+    SnapshotWanted,
+)
 from common.ipc.command_messages import Answer, Command
+from common.ipc.identity import ChildId, StreamId
 from tests.kit.api_process import ApiProcess
 from tests.kit.status_pages import farm_document, stream_row
 from tests.kit.viewer_egress import ViewerEgress
 
 TOKEN = "a-token-of-some-length"
 SETTINGS = Settings(api=ApiSettings(tokens=(digest_of(TOKEN),)))
+PLAYER = PlayerStatus("p1", StreamId("live/cam0"), "720p", "rtmp", "203.0.113.7:50200", 1.5, 0)
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
@@ -26,11 +34,18 @@ def everything_can_be_done(command: Command) -> Answer:
     return Answer(command.request_id, True, "done", document)
 
 
-def a_picture(message: Any) -> tuple[Snapshot, bytes] | None:
-    """What a worker answers."""
-    if not isinstance(message, SnapshotWanted):
-        return None
-    return Snapshot(message.request_id, message.asker, message.stream_id), b"\xff\xd8 a JPEG"
+def of_a_child(message: Any) -> tuple[Snapshot | PlayerList, bytes] | None:
+    """What a worker and an egress answer."""
+    match message:
+        case SnapshotWanted():
+            picture = Snapshot(message.request_id, message.asker, message.stream_id)
+            return picture, b"\xff\xd8 a JPEG"
+        case PlayersWanted(request_id, asker):
+            players = (PLAYER,) if message.ends in ("", PLAYER.id) else ()
+            egress = ChildId("egress")
+            return PlayerList(request_id, asker, egress, players, len(players)), b""
+        case _:
+            return None
 
 
 def an_api(rows: list[dict[str, Any]], egress: ViewerEgress) -> ApiProcess:
@@ -42,7 +57,7 @@ def an_api(rows: list[dict[str, Any]], egress: ViewerEgress) -> ApiProcess:
 def test_it_does_what_its_description_says(tmp_path: Path) -> None:
     rows = [stream_row("live", f"cam{number}", number) for number in range(3)]
     with ViewerEgress() as egress, an_api(rows, egress) as api:
-        api.answer, api.on_message = everything_can_be_done, a_picture
+        api.answer, api.on_message = everything_can_be_done, of_a_child
         root = f"http://127.0.0.1:{api.port}"
         found = subprocess.run(
             [

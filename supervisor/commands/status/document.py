@@ -90,7 +90,7 @@ def snapshot(facts: FarmFacts, farm: Farm) -> Json:
         "host": host_rows(fleet),
         "encoder_session_limit": _encoder_session_limit(farm, facts.now_s),
         "totals": _totals(farm),
-        "devices": [device_row(farm, device, facts) for device in fleet.devices.values()],
+        "devices": [device_row(farm, fleet.devices[name], facts) for name in sorted(fleet.devices)],
         "streams": [
             _stream(farm, stream, facts, sound.get(stream.stream_id))
             for stream in state.streams.values()

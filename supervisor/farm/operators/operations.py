@@ -220,5 +220,5 @@ class Operations:
         return "no move would even the load out"
 
     def _no_device(self, device: str) -> str:
-        known = ", ".join(name.place for name in self._farm.state.fleet.devices)
+        known = ", ".join(name.place for name in sorted(self._farm.state.fleet.devices))
         return f"there is no device {device}; there are: {known}"

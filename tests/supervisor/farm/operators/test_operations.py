@@ -7,6 +7,7 @@ import pytest
 from common.access.bans import Ban
 from common.access.credentials import Credentials
 from common.ipc.control_messages import BanList, EndStream, Placement
+from common.ipc.identity import CPU, ChildId
 from common.media.clock import ClockReference
 from supervisor.farm.actions import Action, Send
 from supervisor.farm.operators.operations import Operations
@@ -115,6 +116,13 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(desk: Desk) -> 
     assert desk.operations.drain("gpu7") == (False, said, {})
     assert desk.operations.undrain("gpu7") == (False, said)
     assert desk.done == []
+
+
+def test_devices_are_named_in_order_whichever_was_ready_first(desk: Desk) -> None:
+    for index in (3, 2):
+        desk.rig.up(ChildId("worker", CPU, index))
+    said = "there is no device gpu7; there are: cpu:0, cpu:1, cpu:2, cpu:3"
+    assert desk.operations.undrain("gpu7") == (False, said)
 
 
 def test_a_drain_of_all_has_the_new_deadline_looked_at(desk: Desk) -> None:

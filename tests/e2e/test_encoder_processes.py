@@ -5,15 +5,14 @@ Without a GPU, software workers share their pictures as a GPU's worker does.
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_recovery import longest_silence, pid_of, started
-from tests.kit.clients import Player, Publisher
+from tests.e2e.test_recovery import pid_of, started
+from tests.kit.clients import Player, Publisher, play_on
 from tests.kit.clips import ClipSpec
 from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.process_facts import descriptors, pools
@@ -49,13 +48,25 @@ def wait_for_encoders(farm: Farm, *, beside: int = 0) -> dict[str, int]:
     return encoders(farm)
 
 
-def assert_in_order(player: Player, *, most_lost_ms: float) -> None:
-    """Pictures in order, each once, decodable; `most_lost_ms` at one place."""
+def assert_in_order(*players: Player) -> None:
+    """Pictures in order, each once, decodable."""
+    for player in players:
+        times = [unit.pts_ms for unit in player.recording.video]
+        assert times == sorted(set(times))
+        assert player.recording.decode_error == ""
+        assert player.error is None
+
+
+def gaps(player: Player, step_ms: float) -> int:
+    """The places where one or more pictures are missing."""
     times = [unit.pts_ms for unit in player.recording.video]
-    assert times == sorted(set(times))
-    assert max((after - before for before, after in pairwise(times)), default=0) <= most_lost_ms
-    assert player.recording.decode_error == ""
-    assert player.error is None
+    return sum(after - before > step_ms * 1.25 for before, after in pairwise(times))
+
+
+def placed(farm: Farm, key: str) -> tuple[str, int]:
+    """Where a stream is transcoded, and as which of all placements."""
+    stream = farm.streams()[key]
+    return stream["worker"], stream["generation"]
 
 
 def test_pictures_go_through_an_encoder_process_whole_and_in_order(
@@ -73,13 +84,16 @@ def test_pictures_go_through_an_encoder_process_whole_and_in_order(
     assert status["worker"] == "worker:cpu:0"
     until(lambda: not any(map(pools, found.values())), 5, "no pool mapped")
     assert pools(pid_of(farm, "worker:cpu:0")) == 0
-    assert_in_order(big, most_lost_ms=40)
-    assert_in_order(small, most_lost_ms=80)
+    assert_in_order(big, small)
     assert big.recording.sizes() == {(426, 240)}
     assert small.recording.sizes() == {(256, 144)}
+    # a busy host may drop pictures; where one is missing, it was counted
+    dropped = farm.dropped("a")
+    assert gaps(big, 1000 / 30) + gaps(small, 1000 / 15) <= dropped
     # the rest of a GOP may be missing where a player came late, nothing at the end
     numbers = sorted(big.recording.pts_of())
-    assert numbers == list(range(numbers[0], 120))
+    assert len(numbers) >= 120 - numbers[0] - dropped
+    assert numbers[-1] == 119 or dropped
     assert len(numbers) > 30
     for key_ms in big.recording.keyframes_ms[1:]:
         assert key_ms // 1000 != (key_ms - 34) // 1000, "keyframes are on the grid of 1 s"
@@ -92,13 +106,14 @@ def test_a_killed_encoder_process_costs_a_moment_and_a_keyframe(farm: Farm, clip
         player = Player(farm.url("killed", "240p"))
         with player:
             started([player])
+            before = placed(farm, "killed")
             for _ in range(3):
                 busy = next(pid for pid in encoders(farm).values() if pools(pid))
                 os.kill(busy, signal.SIGKILL)
-                assert longest_silence(player, 1.5) < 1.0
                 wait_for_encoders(farm, beside=busy)
-            assert farm.streams()["killed"]["worker"] == "worker:cpu:0"
-    assert_in_order(player, most_lost_ms=500)
+                play_on(player)
+            assert placed(farm, "killed") == before, "the worker goes on"
+    assert_in_order(player)
 
 
 def test_openings_and_kills_leave_no_descriptor_and_no_memory(farm: Farm, clip: MakeClip) -> None:
@@ -114,19 +129,22 @@ def test_openings_and_kills_leave_no_descriptor_and_no_memory(farm: Farm, clip: 
     def counts() -> list[int]:
         pids = [worker, *encoders(farm).values()]
         until(lambda: not any(map(pools, pids)), 10, "no pool mapped")
-        time.sleep(0.3)
         return list(map(descriptors, pids))
+
+    def are_as_before(names: slice = slice(None)) -> bool:
+        found = zip(counts()[names], before[names], strict=True)
+        return all(now <= then + 2 for now, then in found)
 
     rounds(3)
     before = counts()
     rounds(10)
-    assert counts() == pytest.approx(before, abs=2)
+    until(are_as_before, 10, "no descriptor is left")
     for _ in range(3):
         victim = next(iter(encoders(farm).values()))
         os.kill(victim, signal.SIGKILL)
         wait_for_encoders(farm, beside=victim)
     rounds(2)
-    assert counts()[0] == pytest.approx(before[0], abs=2)
+    until(lambda: are_as_before(slice(1)), 10, "none is left with the worker")
     shm = [name for name in os.listdir("/dev/shm") if "tfarm" in name]
     assert shm == []
 
@@ -138,11 +156,13 @@ def test_a_stopped_encoder_process_is_replaced(farm: Farm, clip: MakeClip) -> No
         player = Player(farm.url("stopped", "240p"))
         with player:
             started([player])
+            before = placed(farm, "stopped")
             busy = next(pid for pid in encoders(farm).values() if pools(pid))
             os.kill(busy, signal.SIGSTOP)
-            assert longest_silence(player, 5) < 4
             wait_for_encoders(farm, beside=busy)
-    assert_in_order(player, most_lost_ms=4000)
+            play_on(player)
+            assert placed(farm, "stopped") == before, "the worker goes on"
+    assert_in_order(player)
 
 
 def test_a_killed_worker_leaves_nothing_with_the_encoder_processes(clip: MakeClip) -> None:
@@ -156,7 +176,7 @@ def test_a_killed_worker_leaves_nothing_with_the_encoder_processes(clip: MakeCli
                 started([player])
                 before = sum(map(pools, found.values()))
                 os.kill(pid_of(farm, farm.streams()["a"]["worker"]), signal.SIGKILL)
-                assert longest_silence(player, 3) < 1.5
+                play_on(player)
                 until(lambda: sum(map(pools, found.values())) == before, 5, "one stream's pools")
                 assert encoders(farm) == found
-    assert_in_order(player, most_lost_ms=1500)
+    assert_in_order(player)

@@ -208,19 +208,31 @@ def test_a_process_refuses_in_order_before_its_descriptors_run_out(clip: MakeCli
         assert len(farm.log().splitlines()) < 400, "log lines are limited"
 
 
+def refused_publishers(farm: Farm) -> list[int]:
+    """How many each ingest has refused, as its last heartbeat said."""
+    children = farm.status()["children"]
+    return [c["counters"].get("refused publishers", 0) for c in children if c["kind"] == "ingest"]
+
+
 def test_limits_per_address_are_the_farms_where_ingests_share_a_port() -> None:
     config = LIMITS.replace("[ingest]", "[ingest]\nprocesses = 2") + DEFAULT_CONFIG
+    words = "2 streams are published from this address"
     with Farm(config) as farm, contextlib.ExitStack() as stack:
         for i in range(2):
             assert asks(farm, stack, "publish", "127.0.0.5", f"a{i}") == ""
-        time.sleep(2.5)  # two heartbeats: one tells, the other one is answered
+
+        def all_have_refused() -> bool:
+            with contextlib.ExitStack() as tried:
+                asks(farm, tried, "publish", "127.0.0.5", "b")
+            return len(refused := refused_publishers(farm)) == 2 and min(refused) > 0
+
+        until(all_have_refused, 30, "each ingest is told of the other one's", every=0.2)
         said = [asks(farm, stack, "publish", "127.0.0.5", f"b{i}") for i in range(8)]
-        assert all("2 streams are published from this address" in text for text in said)
+        assert all(words in text for text in said), said
         assert asks(farm, stack, "publish", "127.0.0.6", "c") == ""
-        time.sleep(1.1)
-        ingests = [c for c in farm.status()["children"] if c["kind"] == "ingest"]
-        assert sum(child["counters"]["refused publishers"] for child in ingests) == 8
-        assert len(ingests) == 2
+        counted = farm.log().count(words)
+        until(lambda: sum(refused_publishers(farm)) == counted, 10, "each refusal is counted")
+        assert counted >= 10
 
 
 def test_players_per_address_are_the_farms_where_there_are_several_egresses(clip: MakeClip) -> None:
@@ -247,15 +259,22 @@ def test_players_per_address_are_the_farms_where_there_are_several_egresses(clip
 
 def test_a_publisher_at_its_limit_takes_its_own_stream_over_at_every_ingest() -> None:
     limits = LIMITS.replace("per_address = 2", "per_address = 1")
-    limits = limits.replace("[ingest]", '[ingest]\nprocesses = 2\ntakeover_idle = "1500ms"')
+    limits = limits.replace("[ingest]", '[ingest]\nprocesses = 2\ntakeover_idle = "500ms"')
     owners = []
     with Farm(limits + DEFAULT_CONFIG) as farm, contextlib.ExitStack() as stack:
-        for _ in range(12):
-            assert asks(farm, stack, "publish", "127.0.0.2", "own") == ""
+
+        def takes_over() -> bool:
+            return asks(farm, stack, "publish", "127.0.0.2", "own") == ""
+
+        def is_at_its_limit() -> bool:
+            with contextlib.ExitStack() as tried:
+                said = asks(farm, tried, "publish", "127.0.0.2", "other")
+            return "1 streams are published from this address" in said
+
+        for _ in range(20):
+            until(takes_over, 15, "its own stream is silent for long enough", every=0.25)
             owners.append(farm.streams()["own"]["ingest"])
-            time.sleep(3.0)  # its silence, and the ingests hear of one another
-            said = asks(farm, stack, "publish", "127.0.0.2", "other")
-            assert "1 streams are published from this address" in said
+            until(is_at_its_limit, 15, "the ingests hear of one another", every=0.25)
             if len(set(owners)) == 2:
                 break
         assert set(owners) == {"ingest:0", "ingest:1"}

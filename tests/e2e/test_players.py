@@ -1,10 +1,9 @@
 """Many players on many streams: none feels another one come, go, or stall."""
 
-import itertools
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,9 +12,9 @@ import pytest
 from common.rtmp.blocking_client import RtmpPlayer, RtmpRefused
 from common.rtmp.client import ClientSession, Ended
 from common.rtmp.events import VideoReceived
-from tests.kit.clients import Player, Publisher, Recording, frames
+from tests.kit.clients import Player, Publisher, frames, play_on
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import Farm
+from tests.kit.farm import DEFAULT_CONFIG, Farm
 from tests.kit.process_facts import descriptors
 from tests.kit.waiting import until
 
@@ -26,11 +25,13 @@ SPEC = ClipSpec(seconds=6.0)
 KEYS = ("one", "two", "three")
 
 
-def steps(recording: Recording) -> set[int]:
-    numbers = [shown.number for shown in recording.shown]
-    assert None not in numbers
-    known = [number for number in numbers if number is not None]
-    return {after - before for before, after in itertools.pairwise(known)}
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    # an app whose players wait for a publisher as long as a busy machine may take to start one
+    patient = DEFAULT_CONFIG.replace('wait = "5s"', 'wait = "60s"').replace(".live", ".patient")
+    hasty = DEFAULT_CONFIG.replace('wait = "5s"', 'wait = "1s"')
+    with Farm(hasty + patient[patient.index("[templates.") :]) as running:
+        yield running
 
 
 def test_three_publishers_and_ten_players_each_do_not_disturb_one_another(
@@ -39,7 +40,8 @@ def test_three_publishers_and_ten_players_each_do_not_disturb_one_another(
     path = clip(SPEC)
     renditions = ("source", "240p", "144p")
     with ExitStack() as stack:
-        publishers = [stack.enter_context(Publisher(farm.url(key), path)) for key in KEYS]
+        for key in KEYS:
+            stack.enter_context(Publisher(farm.url(key), path, loop=True))
         for key in KEYS:
             farm.wait_stream(key)
         steady = [
@@ -54,33 +56,37 @@ def test_three_publishers_and_ten_players_each_do_not_disturb_one_another(
             for _ in range(2)
         ]
         for player in early:
-            player.join(20)
+            player.join(40)
         late = [
-            stack.enter_context(Player(farm.url(key, "144p"))) for key in KEYS for _ in range(2)
+            stack.enter_context(Player(farm.url(key, "144p"), enough=frames(30)))
+            for key in KEYS
+            for _ in range(2)
         ]
-        for publisher in publishers:
-            publisher.join(20)
-            assert publisher.error is None
-        for player in (*steady, *late):
-            player.join(20)
+        for player in late:
+            player.join(40)
+        play_on(*steady)
+        for player in steady:
+            assert player.is_running
+            player.stop()
     for player in (*steady, *early, *late):
         assert player.error is None
         assert player.recording.decode_error == ""
     for player in steady:
-        assert steps(player.recording) in ({1}, {2})
-        last = player.recording.shown[-1].number
-        assert last is not None
-        assert last >= SPEC.frames - 2
+        assert player.recording.number_steps(SPEC.frames) in ({1}, {2})
+        assert len(player.recording.shown) > 30
     for player in late:
-        assert steps(player.recording) == {2}
+        assert player.recording.number_steps(SPEC.frames) == {2}
 
 
 def test_a_player_may_come_before_its_publisher(farm: Farm, clip: MakeClip) -> None:
-    with Player(farm.url("soon", "240p"), enough=frames(30)) as player:
-        time.sleep(1.0)  # surely waiting: a farm that refused would have done so by now
+    def are_there() -> int:
+        return int(farm.child("egress")["counters"].get("players", 0))
+
+    with Player(farm.url("soon", "240p", app="patient"), enough=frames(30)) as player:
+        until(lambda: are_there() == 1, 30, "egress has it")
         assert player.is_running
-        with Publisher(farm.url("soon"), clip(SPEC.but(seconds=3.0))) as publisher:
-            player.join(20)
+        with Publisher(farm.url("soon", app="patient"), clip(SPEC.but(seconds=3.0))) as publisher:
+            player.join(40)
             publisher.stop()
     assert player.error is None
     assert player.recording.shown[0].number == 0
@@ -88,35 +94,34 @@ def test_a_player_may_come_before_its_publisher(farm: Farm, clip: MakeClip) -> N
 
 
 def test_a_player_that_waits_in_vain_is_told(farm: Farm) -> None:
-    """The template's `wait` is 5 s."""
     began = time.monotonic()
     with pytest.raises(RtmpRefused) as refused, RtmpPlayer(farm.url("never", "240p"), 15):
         pass
     assert refused.value.code == "NetStream.Play.StreamNotFound"
-    assert 4 < time.monotonic() - began < 9
+    assert time.monotonic() - began >= 1, "the app's `wait`"
 
 
 def test_start_gop_gives_a_keyframe_at_once_and_start_live_the_next_one(
     farm: Farm, clip: MakeClip
 ) -> None:
+    """By stream time: what had been sent, at most, when each of them was let in."""
     with Publisher(farm.url("start"), clip(SPEC), loop=True) as publisher:
         farm.wait_stream("start")
-        for _ in range(10):  # a busy machine may need several until both come within one GOP
-            until(lambda: publisher.sent_frames % 30 == 6, 5, "early in a GOP", every=0.005)
-            gop = publisher.sent_frames // 30
-            with (
-                RtmpPlayer(farm.url("start", "240p")) as from_gop,
-                RtmpPlayer(farm.url("start", "240p", "start=live")) as from_live,
-            ):
-                first_gop = _first_picture(from_gop)
-                is_within = divmod(publisher.sent_frames, 30) < (gop, 24)
+
+        def sent_ms() -> float:
+            """With one that may just be going, and be reordered."""
+            return publisher.sent_frames * 1000 / 30 + 100
+
+        with RtmpPlayer(farm.url("start", "240p")) as from_gop:
+            most_ms = sent_ms()
+            first_gop = _first_picture(from_gop)
+            assert first_gop.timestamp <= most_ms, "it waits for nothing"
+            with RtmpPlayer(farm.url("start", "240p", "start=live")) as from_live:
+                next_ms = (sent_ms() // 1000 + 1) * 1000
                 first_live = _first_picture(from_live)
-            if is_within:
-                break
-        assert is_within, "both within one GOP"
     assert first_gop.payload[0] == 0x17
     assert first_live.payload[0] == 0x17
-    assert first_live.timestamp - first_gop.timestamp in range(900, 1100)
+    assert first_gop.timestamp < first_live.timestamp <= next_ms
 
 
 def _first_picture(player: RtmpPlayer) -> VideoReceived:
@@ -176,7 +181,7 @@ renditions = []
             well.stop()
         assert well.recording.decode_error == ""
         assert len(well.recording.shown) > 60
-        assert steps(well.recording) == {1}
+        assert well.recording.number_steps(1000) == {1}
 
 
 def _play_and_stop_reading(lazy: socket.socket, url: str) -> None:

@@ -32,6 +32,7 @@ from tests.kit.ingest_process import (
     send_gop,
     source_times,
 )
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -88,7 +89,7 @@ def test_a_silent_publisher_makes_way_for_a_new_one(farm: FarmAround) -> None:
     with RtmpPublisher(farm.url(), 5) as half_open:
         send_gop(half_open)
         assert refusal(farm.url()).code == "NetStream.Publish.BadName"
-        farm.wait(lambda: not is_refused(farm.url()), "the takeover")
+        until(lambda: not is_refused(farm.url()), what="the takeover")
 
 
 def test_a_new_placement_gets_the_last_gop_and_egress_hears_of_it_first(farm: FarmAround) -> None:

@@ -25,6 +25,7 @@ from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from common.rtmp.events import VideoReceived
 from tests.kit.clips import Plane, luma_of, read_number
 from tests.kit.coded import CodedUnit
+from tests.kit.waiting import until
 
 IO_TIMEOUT_S = 15.0
 AV_ERRORS = (av.error.FFmpegError, OSError)
@@ -62,6 +63,16 @@ class Recording:
 
     def sizes(self) -> set[tuple[int, int]]:
         return {(shown.width, shown.height) for shown in self.shown}
+
+    def number_steps(self, per_clip: int) -> set[int]:
+        """From each picture's number to the next one's, over the end of a clip of so many too.
+
+        Without the last ones: where a player stops, B-frames may be missing between them.
+        """
+        numbers = [shown.number for shown in self.shown[:-4]]
+        assert None not in numbers
+        known = [number for number in numbers if number is not None]
+        return {(after - before) % per_clip for before, after in itertools.pairwise(known)}
 
     def fps(self) -> float:
         times = sorted(shown.pts_ms for shown in self.shown)
@@ -291,6 +302,20 @@ class Player(_Threaded):
             into=self.recording,
             opened=self.opened,
         )
+
+
+def play_on(*players: Player, ms: float = 1000.0, timeout: float = 30.0) -> None:
+    """Until each has so much more of its stream than now, by the stream's time."""
+
+    def at_ms(player: Player) -> float:
+        return player.recording.video[-1].pts_ms if player.recording.video else -1
+
+    wanted = [(player, at_ms(player) + ms) for player in players]
+    until(
+        lambda: all(at_ms(player) >= end_ms for player, end_ms in wanted),
+        timeout,
+        f"{ms:.0f} ms more for each of {len(players)} players",
+    )
 
 
 def frames(count: int) -> Callable[[Recording], bool]:

@@ -6,6 +6,7 @@ no process left, no socket file left, no traceback in the log, every sandbox who
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import stat
@@ -23,6 +24,7 @@ from common.errors import TfarmError
 from common.ipc.kinds import KINDS
 from common.ipc.status_messages import WHOLE
 from common.process import sandbox
+from common.process.log import stream_label
 from supervisor.commands.line import client
 from tests.kit.waiting import until
 
@@ -266,6 +268,14 @@ class Farm:
 
     def wait_gone(self, key: str, timeout: float = 10.0) -> None:
         until(lambda: key not in self.streams(), timeout, f"stream {key} is gone", every=0.2)
+
+    def dropped(self, key: str, timeout: float = 10.0) -> int:
+        """How many pictures of a stream that is over were dropped, as its closing line says."""
+        begin = f"stream summary stream={stream_label(f'live/{key}')} "
+        self.wait_log(begin, timeout)
+        (line,) = (line for line in self.log().splitlines() if begin in line)
+        said = line.partition(" dropped=")[2].partition(" ")[0]
+        return sum(int(count) for count in re.findall(r":(\d+)", said))
 
     # ---- where it is ------------------------------------------------------------------------
 

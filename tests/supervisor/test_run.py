@@ -46,11 +46,9 @@ pytestmark = pytest.mark.e2e
 
 
 def test_it_starts_its_children_says_where_and_ends_them_all(farm: ToyFarm) -> None:
-    began = time.monotonic()
     farm.start()
     said = farm.log.read_text()
     assert "rtmp://127.0.0.1:4711/live/KEY" in said
-    assert time.monotonic() - began < 5
     pids = [child["pid"] for child in farm.children().values()]
     for pid in pids:
         assert os.getsid(pid) == pid

@@ -8,13 +8,16 @@ source's stamps do; the target belongs to a track for good (draft-pantos-hls-rfc
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import ceil
 from typing import Final, NamedTuple
 
 from common.mp4.fragments import Run, Sample, fragment
 
 DEFAULT_FPS: Final = Fraction(30)
-_ROOM: Final = Fraction(1, 20)  # of a target of pictures: their stamps jitter …
-_ROOM_FRAMES: Final = Fraction(1, 4)  # … by less than a frame
+_SHARED: Final = 1.03  # of `part_s`: a target that suits nearly every rate above 15
+_LEAST: Final = 0.86  # of a target, that a whole number of pictures must last: 85 %, and rounding
+_ROOM: Final = 0.05  # of a target of pictures: their stamps jitter …
+_ROOM_FRAMES: Final = 0.25  # … by less than a frame
 _NUMBERS_A_SEGMENT: Final = 256  # of fragments, so that they grow whoever counts them
 
 
@@ -31,14 +34,18 @@ class Part(NamedTuple):
 
 
 def picture_target(fps: Fraction | None, part_s: float) -> int:
-    """The target of a rendition's parts in ms: as many whole pictures as are nearest to `part_s`.
+    """The target of a rendition's parts in ms: some whole pictures lie within 85 and 100 % of it.
 
-    Of few pictures one less would be too short, so there is some room for jitter.
+    It is the same for nearly all rates: what a record says of the rate may be wrong, and a camera's
+    changes with the light.
     """
-    frame_ms = 1000 / (fps if fps is not None and fps > 0 else DEFAULT_FPS)
+    frame_ms = 1000 / float(fps if fps is not None and fps > 0 else DEFAULT_FPS)
+    shared = ceil(part_s * 1000 * _SHARED)
+    most = int((shared - frame_ms * _ROOM_FRAMES) / frame_ms)
+    if most * frame_ms >= shared * _LEAST:
+        return shared
     count = max(1, round(part_s * 1000 / frame_ms))
-    room = min(count * frame_ms * _ROOM, frame_ms * _ROOM_FRAMES)
-    return -int(-(count * frame_ms + room) // 1)
+    return ceil(count * frame_ms + min(count * frame_ms * _ROOM, frame_ms * _ROOM_FRAMES))
 
 
 def sound_target(rate: int, frame: int, part_s: float) -> int:
@@ -96,7 +103,8 @@ class PartCutter:
         self._samples.append(sample)
         self._end = end
         is_last = self.msn_at(end) > self._msn
-        if is_last or end - self._begin + sample.duration // 2 > self.target:
+        # the next one will be as long, or a little shorter: what can't take it goes out at once
+        if is_last or end - self._begin + sample.duration * 3 // 4 > self.target:
             parts.append(self._cut(is_last=is_last))
 
     def _cut(self, *, is_last: bool) -> Part:

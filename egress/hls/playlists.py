@@ -17,7 +17,8 @@ QUERY: Final = "\0"
 CONTENT_TYPE: Final = "application/vnd.apple.mpegurl"
 SOUND: Final = "sound"  # the name of the sound's folder, beside the renditions'
 _VERSION: Final = 9  # EXT-X-SKIP needs it (8)
-_HOLD_BACK_PARTS: Final = 3  # 4.4.3.8: at least; Apple's authoring specification asks for it
+_HOLD_BACK_PARTS: Final = 3  # 4.4.3.8: it should be; Apple's authoring specification asks for it
+_LEAST_HOLD_BACK_PARTS: Final = 2  # 4.4.3.8
 _LISTED_TARGETS: Final = 3  # 6.2.2: parts further from the end need not be listed
 _SKIP_TARGETS: Final = 6  # 4.4.3.8: at least
 _LONG_WINDOW_S: Final = 60.0  # from here on updates may leave out what is known
@@ -82,8 +83,23 @@ def multivariant(
     return "\n".join((*lines, ""))
 
 
+def hold_back_s(targets_s: Sequence[float], before_s: float = 0.0) -> float:
+    """How far from the end players keep, by the part targets of all tracks of a stream.
+
+    It is the same in all their playlists (6.2.4) and stays what it was before (6.2.1), as long as
+    it is allowed.
+    """
+    longest_s = max(targets_s, default=0.0)
+    return max(before_s or _HOLD_BACK_PARTS * longest_s, _LEAST_HOLD_BACK_PARTS * longest_s)
+
+
 def media(
-    window: Window, unix_offset_s: float, reports: Sequence[Report] = (), *, skips: bool = False
+    window: Window,
+    unix_offset_s: float,
+    hold_back_s: float,
+    reports: Sequence[Report] = (),
+    *,
+    skips: bool = False,
 ) -> str:
     """The playlist of one track. `unix_offset_s`: from stream time to Unix time.
 
@@ -92,7 +108,7 @@ def media(
     segments = list(window.segments)
     first_msn = segments[0].msn if segments else 0
     target, whole = window.target, window.target_duration
-    control = f"CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={_up(_HOLD_BACK_PARTS * target)}"
+    control = f"CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={_up(hold_back_s)}"
     can_skip = window.limits.seconds >= _LONG_WINDOW_S
     if can_skip:
         control += f",CAN-SKIP-UNTIL={_SKIP_TARGETS * whole}.0"

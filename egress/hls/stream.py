@@ -59,12 +59,17 @@ class TrackState(Generic[R]):
         return bool(parts)
 
     def playlist(
-        self, unix_offset_s: float, reports: Callable[[], list[playlists.Report]], *, skips: bool
+        self,
+        unix_offset_s: float,
+        hold_back_s: float,
+        reports: Callable[[], list[playlists.Report]],
+        *,
+        skips: bool,
     ) -> str:
         """The track's playlist, made once for each version of its window."""
         version, text = self._text.get(skips, (-1, ""))
         if version != self.window.version:
-            text = playlists.media(self.window, unix_offset_s, reports(), skips=skips)
+            text = playlists.media(self.window, unix_offset_s, hold_back_s, reports(), skips=skips)
             self._text[skips] = self.window.version, text
         return text
 
@@ -111,6 +116,7 @@ class HlsStream(Generic[R]):
         self._unix_offset_s = unix_offset_s
         self._stream_offset_s: float | None = None  # from stream time to Unix time
         self._first_msn: int | None = None
+        self._hold_back_s = 0.0  # of all playlists, once there is one
 
     # ---- the stream ---------------------------------------------------------------------------
 
@@ -266,8 +272,13 @@ class HlsStream(Generic[R]):
 
     def media(self, name: str, *, skips: bool = False) -> str:
         """The playlist of a track; it has to be there."""
+        targets_s = [track.window.target for track in self.tracks.values()]
+        self._hold_back_s = playlists.hold_back_s(targets_s, self._hold_back_s)
         return self.tracks[name].playlist(
-            self._stream_offset_s or 0.0, lambda: list(self._reports(name)), skips=skips
+            self._stream_offset_s or 0.0,
+            self._hold_back_s,
+            lambda: list(self._reports(name)),
+            skips=skips,
         )
 
     @property

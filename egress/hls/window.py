@@ -1,5 +1,8 @@
 """The segments of one track that can be asked for: bounded in time and in bytes. Pure.
 
+A segment that is listed no longer can still be asked for, for as long as rfc8216bis wants (6.2.2):
+players have a playlist that lists it.
+
 Numbers have no holes: what has no samples is a gap, which players don't ask for. A segment lasts
 until the next one begins, or to the grid where that is too late, so that what a playlist says adds
 up to stream time. Times here are stream time in seconds.
@@ -97,6 +100,8 @@ class Window:
         self.inits: dict[str, bytes] = {}
         self._init_id = ""
         self._segments: deque[Segment] = deque()
+        self._unlisted: deque[tuple[Segment, float]] = deque()  # and until which stream time
+        self._longest_s = 0.0  # that was ever listed
 
     # ---- what comes ---------------------------------------------------------------------------
 
@@ -138,7 +143,7 @@ class Window:
 
     @property
     def segments(self) -> Sequence[Segment]:
-        """From the oldest one on."""
+        """Those that are listed, from the oldest one on."""
         return self._segments
 
     @property
@@ -175,7 +180,9 @@ class Window:
         if not self._segments:
             return None
         at = msn - self._segments[0].msn
-        return self._segments[at] if 0 <= at < len(self._segments) else None
+        if at < 0:
+            return next((one for one, _ in self._unlisted if one.msn == msn), None)
+        return self._segments[at] if at < len(self._segments) else None
 
     def bitrates(self) -> tuple[float, float]:
         """Bits a second of complete segments: the most in one, and on average; 0: there is none."""
@@ -239,24 +246,38 @@ class Window:
 
     def _forget(self) -> None:
         """Drop what is beyond the limits, oldest first."""
-        segments = self._segments
+        segments, now_s = self._segments, self._segments[-1].end_s
+        self._longest_s = max(self._longest_s, now_s - segments[0].begin_s)
+        while self._unlisted and (self._unlisted[0][1] <= now_s or self._is_too_large):
+            self._drop(self._unlisted.popleft()[0])
         while len(segments) > MIN_SEGMENTS + 1:
-            is_old = segments[-1].end_s - segments[1].begin_s >= self.limits.seconds
-            if not is_old and self.size <= self.limits.max_bytes:
+            is_old = now_s - segments[1].begin_s >= self.limits.seconds
+            whole = segments[-1] if segments[-1].is_complete else segments[-2]
+            is_needed = whole.end_s - segments[1].begin_s < MIN_SEGMENTS * self.target_duration
+            if is_needed or not (is_old or self._is_too_large):
                 break
-            self._drop()
+            gone = segments.popleft()
+            if self._is_too_large:
+                self._drop(gone)
+            else:
+                self._unlisted.append((gone, gone.end_s + gone.seconds + self._longest_s))
 
-    def _drop(self) -> None:
-        gone = self._segments.popleft()
+    @property
+    def _is_too_large(self) -> bool:
+        return self.size > self.limits.max_bytes
+
+    def _drop(self, gone: Segment) -> None:
         self.size -= gone.size
         if gone.init_id and gone.init_id != self._init_id:
-            is_used = any(segment.init_id == gone.init_id for segment in self._segments)
-            if not is_used:
+            kept = [*self._segments, *(one for one, _ in self._unlisted)]
+            if not any(segment.init_id == gone.init_id for segment in kept):
                 self.size -= len(self.inits.pop(gone.init_id, b""))
 
     def _drop_all(self) -> None:
+        while self._unlisted:
+            self._drop(self._unlisted.popleft()[0])
         while self._segments:
-            self._drop()
+            self._drop(self._segments.popleft())
 
     def __iter__(self) -> Iterator[Segment]:
         return iter(self._segments)

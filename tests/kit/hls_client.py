@@ -272,7 +272,8 @@ class StrictClient:
 
     def _ask_media(self, one: Rendition, new: MediaPlaylist) -> None:
         for segment in new.segments:
-            self._ask(What.HEADER, one, segment.map_uri)
+            if segment.map_uri:
+                self._ask(What.HEADER, one, segment.map_uri)
             for part in segment.parts:
                 if not part.is_gap:
                     self._ask(What.PART, one, part.uri)
@@ -290,8 +291,10 @@ class StrictClient:
             self._to_ask.append(Request(what, url, one.url))
 
     def _check_codec(self, one: Rendition, header: Header) -> None:
-        """Whether CODECS names what the initialisation segment has (6.2.4)."""
+        """Whether CODECS names what the first initialisation segment has (6.2.4)."""
         assert self.multivariant is not None
+        if len(one.headers) > 1:
+            return  # a configuration that came later; nobody reads multivariant playlists again
         for variant in self.multivariant.variants:
             codecs = variant.attributes.get("CODECS")
             is_of_it = urljoin(self.url, variant.uri) == one.url or not header.is_video

@@ -85,6 +85,13 @@ class HlsRig:
             number += 1
         self._sound_ms = max(self._sound_ms, end_ms)
 
+    def frame(self, ms: int, *, is_key: bool) -> None:
+        """One picture in all renditions, behind the sound up to it."""
+        self._sound_until(ms)
+        for name in self.names:
+            self.picture(name, ms, is_key=is_key)
+        self.flush()
+
     def picture(self, name: str, ms: int, *, is_key: bool) -> None:
         header = TagHeader(9, "h264", ms, 0, KEY if is_key else 0, ms / 1000)
         body = avc_nalus(_SLICE, 0, is_key)

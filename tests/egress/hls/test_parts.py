@@ -43,6 +43,18 @@ def test_parts_of_a_steady_rate_are_within_85_and_100_percent(fps: Fraction, par
     assert abs(target - 1000 * part_s) <= max(frame_ms / 2 + 50 * part_s, 1.05 * frame_ms)
 
 
+@pytest.mark.parametrize("told", [Fraction(25), Fraction(30), Fraction(60), None], ids=str)
+@pytest.mark.parametrize("fps", [15, 18, 20, 24, 25, Fraction(30_000, 1001), 30, 50, 60], ids=str)
+def test_parts_are_so_too_where_the_record_is_wrong_about_the_rate(
+    told: Fraction | None, fps: Fraction
+) -> None:
+    """A camera sends less in the dark."""
+    target = picture_target(told, 1 / 3)
+    for part in cut([round(1000 * n / fps) for n in range(int(6 * fps))], target):
+        assert part.end - part.begin <= target
+        assert part.is_last or part.end - part.begin >= 0.85 * target
+
+
 @given(
     st.sampled_from([Fraction(25), Fraction(30), Fraction(60), Fraction(30_000, 1001)]),
     st.lists(st.integers(-5, 5), min_size=100, max_size=100),

@@ -8,6 +8,8 @@ from egress.hls.window import Discontinuities, Window, WindowLimits
 from tests.egress.hls.test_window import filled, steady
 from tests.kit.hls_text import read_media
 
+HOLD_BACK_S = 3 * 0.342
+
 
 def test_a_multivariant_playlist() -> None:
     variant = Variant(
@@ -34,7 +36,9 @@ def test_a_multivariant_playlist() -> None:
 
 def test_a_media_playlist() -> None:
     found = filled(steady(4_000, 6_400))
-    text = for_viewer(playlists.media(found, 1_700_000_000.0, [Report("sound", 3, 0)]), "")
+    text = for_viewer(
+        playlists.media(found, 1_700_000_000.0, HOLD_BACK_S, [Report("sound", 3, 0)]), ""
+    )
     assert text.splitlines() == [
         "#EXTM3U",
         "#EXT-X-VERSION:9",
@@ -61,7 +65,7 @@ def test_a_media_playlist() -> None:
 
 
 def test_parts_are_listed_near_the_end_alone() -> None:
-    found = read_media(playlists.media(filled(steady(0, 15_000)), 0.0))
+    found = read_media(playlists.media(filled(steady(0, 15_000)), 0.0, HOLD_BACK_S))
     found.check()
     assert [segment.msn for segment in found.segments if segment.parts] == [4, 5, 6, 7]
 
@@ -69,7 +73,7 @@ def test_parts_are_listed_near_the_end_alone() -> None:
 def test_at_the_end_nothing_is_hinted_at() -> None:
     made = filled(steady(4_000, 7_000))
     made.end()
-    text = playlists.media(made, 0.0)
+    text = playlists.media(made, 0.0, HOLD_BACK_S)
     assert "PRELOAD-HINT" not in text
     assert text.endswith("#EXT-X-ENDLIST\n")
     assert read_media(text).segments[-1].seconds is not None
@@ -78,14 +82,17 @@ def test_at_the_end_nothing_is_hinted_at() -> None:
 def test_a_viewer_of_a_long_window_may_leave_out_what_he_knows() -> None:
     limits = WindowLimits(3_600.0, 1 << 30)
     made = filled(steady(0, 120_100), limits)
-    whole, update = playlists.media(made, 0.0), playlists.media(made, 0.0, skips=True)
+    whole, update = (
+        playlists.media(made, 0.0, HOLD_BACK_S),
+        playlists.media(made, 0.0, HOLD_BACK_S, skips=True),
+    )
     assert "CAN-SKIP-UNTIL=12.0" in whole
     assert "SKIP:" not in whole
     skipped = int(update.partition("SKIPPED-SEGMENTS=")[2].partition("\n")[0])
     assert update.count("#EXTINF") == whole.count("#EXTINF") - skipped
     assert update.splitlines()[-1] == whole.splitlines()[-1]
     assert "#EXT-X-MAP" not in update
-    short = playlists.media(filled(steady(0, 30_000)), 0.0, skips=True)
+    short = playlists.media(filled(steady(0, 30_000)), 0.0, HOLD_BACK_S, skips=True)
     assert "SKIP" not in short
 
 
@@ -100,17 +107,24 @@ def test_a_discontinuity_has_its_number_when_it_is_gone() -> None:
     made.configure("two", b"2")
     for part in steady(10_000, 14_500):
         made.add(part, 1000)
-    text = playlists.media(made, 0.0)
+    text = playlists.media(made, 0.0, HOLD_BACK_S)
     assert "DISCONTINUITY-SEQUENCE" not in text
     at = text.index("#EXT-X-DISCONTINUITY\n")
     assert text[at:].startswith('#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="init-two.mp4\0"')
     for part in steady(14_500, 30_000):
         made.add(part, 1000)
-    assert "#EXT-X-DISCONTINUITY-SEQUENCE:1" in playlists.media(made, 0.0)
+    assert "#EXT-X-DISCONTINUITY-SEQUENCE:1" in playlists.media(made, 0.0, HOLD_BACK_S)
 
 
 def test_every_address_takes_the_viewers_query() -> None:
-    text = playlists.media(filled(steady(4_000, 6_400)), 0.0, [Report("sound", 3, 0)])
+    text = playlists.media(filled(steady(4_000, 6_400)), 0.0, HOLD_BACK_S, [Report("sound", 3, 0)])
     names = text.count(".m4s") + text.count(".mp4") + text.count(".m3u8")
     assert text.count(QUERY) == names
     assert for_viewer(text, "a=1&b=2").count("?a=1&b=2") == names
+
+
+def test_players_keep_as_far_from_the_end_in_every_track() -> None:
+    assert playlists.hold_back_s([0.344, 0.342]) == 3 * 0.344
+    assert playlists.hold_back_s([0.344, 0.350], 3 * 0.344) == 3 * 0.344, "it stays"
+    assert playlists.hold_back_s([0.344, 1.0], 3 * 0.344) == 2.0, "as long as it is allowed"
+    assert playlists.hold_back_s([]) == 0.0

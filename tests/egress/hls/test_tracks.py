@@ -43,7 +43,7 @@ def test_a_track_says_what_a_decoder_needs() -> None:
     assert read_movie(track.init).timescales == {1: 1000}
     assert len(track.init_id) == 8
     assert track.fps == 25
-    assert track.cutter.target == 330  # eight pictures, and room for jitter
+    assert track.cutter.target == 344  # eight pictures, and room for other rates
     assert sound_track().cutter.target == 16 * 1024
 
 

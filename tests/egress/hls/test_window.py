@@ -74,10 +74,42 @@ def test_old_segments_go_by_time_and_by_bytes_and_some_stay() -> None:
     long = steady(0, 60_000)
     by_time = filled(long)
     assert [s.msn for s in by_time.segments] == [24, 25, 26, 27, 28, 29]
-    assert by_time.segment(23) is None
+    assert by_time.segment(17) is None
     by_bytes = filled(long, WindowLimits(1e9, 1))
     assert len(by_bytes.segments) == MIN_SEGMENTS + 1
+    assert by_bytes.segment(by_bytes.segments[0].msn - 1) is None, "memory is bounded"
     assert by_bytes.size == sum(s.size for s in by_bytes.segments) + len(b"init")
+
+
+def test_what_is_listed_no_longer_can_be_asked_for_by_those_who_know_it() -> None:
+    """Until it appeared, plus its own duration, plus the longest playlist's (6.2.2)."""
+    made = window()
+    gone_s: dict[int, float] = {}
+    for part in steady(0, 60_000):
+        made.add(part, 1000)
+        now_s = part.end / 1000
+        for msn in range(made.segments[0].msn):
+            if made.segment(msn) is None:
+                gone_s.setdefault(msn, now_s)
+    assert gone_s
+    for msn, at_s in gone_s.items():
+        first_s = 2.0 * (msn + 1)
+        assert first_s + 2.0 + 10.0 <= at_s <= first_s + 2.0 + 14.0
+    unlisted = sum(made.segment(msn) is not None for msn in range(made.segments[0].msn))
+    assert made.size == len(b"init") + sum(
+        one.size for msn in range(30) if (one := made.segment(msn)) is not None
+    )
+    assert 1 <= unlisted <= 3
+
+
+def test_no_less_than_three_target_durations_stay_listed() -> None:
+    """Segments may be shorter than their target."""
+    made = Window(1_500, 0.342, WindowLimits(1.0, 1), Discontinuities())
+    made.configure("one", b"init")
+    for part in cut([*range(0, 30_000, 40)], 330, 1_500):
+        made.add(part, 1000)
+        whole = [segment for segment in made.segments if segment.is_complete]
+        assert made.segments[0].msn == 0 or sum(segment.seconds for segment in whole) >= 3 * 2
 
 
 def test_an_init_that_no_segment_needs_any_more_goes() -> None:

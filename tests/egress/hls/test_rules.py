@@ -1,0 +1,89 @@
+"""egress/hls as a strict player sees it: every rule of rfc8216bis for servers, in virtual time."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+
+from tests.kit.hls_client import StrictClient
+from tests.kit.hls_rig import HlsRig
+from tests.kit.hls_rig_server import BEGIN_MS, RigServer
+from tests.kit.ideal_hls import watch
+
+LATE_S = 0.12  # a picture is held back until the next one, and time has steps
+
+
+def watched(
+    server: RigServer, seconds: float, *, slack_s: float = LATE_S, step_s: float = 0.02
+) -> StrictClient:
+    """A client that has watched, and has asked what a player does not ask."""
+    client = StrictClient("/index.m3u8", slack_s=slack_s)
+    watch(client, server.answer, seconds, step_s)
+    for probe in client.probes(seconds):
+        found = server.answer(probe.url, seconds)
+        if found is not None:
+            client.take(probe, found, seconds)
+    return client
+
+
+def rig(*, has_sound: bool = True) -> HlsRig:
+    made = HlsRig()
+    made.headers()
+    if has_sound:
+        made.sound_header()
+    return made
+
+
+@pytest.mark.parametrize("fps", [15, 20, 24, 25, Fraction(30_000, 1001), 30, 50], ids=str)
+def test_a_steady_source_keeps_every_rule(fps: Fraction) -> None:
+    client = watched(RigServer(rig(), fps=fps), 21.0)
+    assert len(client.renditions) == 3
+    for one in client.renditions.values():
+        assert sum(found.whole is not None for found in one.found.values()) >= 9
+        assert not one.bodies
+        assert one.gone, "and of what has left the playlist"
+
+
+def test_pictures_without_sound_do_too() -> None:
+    assert len(watched(RigServer(rig(has_sound=False)), 9.0).renditions) == 2
+
+
+def at(ms: int, do: Callable[[HlsRig], None]) -> Callable[[HlsRig, int], None]:
+    """Do something once, at a time of the source."""
+    done: list[int] = []
+
+    def before(found: HlsRig, now_ms: int) -> None:
+        if now_ms >= BEGIN_MS + ms and not done:
+            done.append(now_ms)
+            do(found)
+
+    return before
+
+
+def lose_worker(found: HlsRig) -> None:
+    found.lose_worker()
+    found.headers()
+
+
+def change_size(found: HlsRig) -> None:
+    found.lose_worker()
+    found.headers("b")
+
+
+@pytest.mark.parametrize(
+    ("do", "at_ms"),
+    [
+        (lose_worker, 6_000),  # a keyframe comes at once
+        (change_size, 6_000),
+        (change_size, 6_760),
+        (HlsRig.sound_header, 6_760),
+    ],
+)
+def test_what_becomes_of_workers_and_configurations_keeps_every_rule(
+    do: Callable[[HlsRig], None], at_ms: int
+) -> None:
+    """But for the pace, where there are no pictures until the next keyframe."""
+    client = watched(RigServer(rig(), before=at(at_ms, do)), 14.0, slack_s=2.5)
+    for one in client.renditions.values():
+        assert one.playlist is not None
+        assert one.playlist.last >= (8, 0)

@@ -14,7 +14,9 @@ from typing import Final
 
 from aiohttp import web
 
+from common.access.peer_address import Networks
 from common.access.refusal import Refusal
+from common.access.wrong_keys import WrongKeys
 from egress.access import Viewer, Wish
 from egress.streams.stream import Stream
 from egress.web import about
@@ -47,6 +49,7 @@ class PlayerPage:
     def __init__(self, context: WebContext) -> None:
         self._context = context
         self._files = PlayerFiles()
+        self._wrong_keys = WrongKeys()
 
     async def page(self, request: web.Request) -> web.Response:
         depth = request.path.count("/") - 1
@@ -72,12 +75,15 @@ class PlayerPage:
         )
 
     async def about(self, request: web.Request) -> web.Response:
-        settings = self._context.settings()
+        settings, context = self._context.settings(), self._context.context
         names = request.match_info
         wish = Wish(names["app"], names["key"], "", dict(request.query))
         viewer = Viewer(request.remote or "", time.time())
         granted = about.granted(settings, wish, viewer)
         if isinstance(granted, Refusal):
+            if granted.is_wrong_key:
+                self._wrong_keys.configure(Networks(settings.ingest.exempt_networks))
+                await asyncio.sleep(self._wrong_keys.delay(viewer.host, context.clock()))
             raise Refused.by(granted)
         stream = await self._stream(wish)
         if stream is None:

@@ -1,7 +1,7 @@
 """`python -m tests.browsers [WAY …] [--seconds N] [--size 360p]`: delays in a real browser.
 
-For each way to a viewer, from a picture's last byte at ingest to its presentation in Chromium: the
-median, the 95th percentile and the longest; stalls, what went wrong, and the drift of the sound.
+For each way that is served, from a picture's last byte at ingest to its presentation in Chromium:
+the median, the 95th percentile and the longest; stalls, faults, and the drift of the sound.
 `--write` puts the table into docs/browsers.md. Exit code 1 where a limit is missed. The limits of
 delays are those of an idle machine: `--smoke` asks only that pictures come, and no decoder fails.
 """
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.browsers.rig import OPTIONS, SIZES, WAYS, Measured, NotMeasured, stage, watch
+from tests.browsers.rig import OPTIONS, SIZES, WAYS, Measured, NotMeasured, served, stage, watch
 from tests.kit.browser import Browser
 
 LIMITS_MS = {"whep": 150, "flv": 400, "shaka": 1500, "hls": 2000}
@@ -77,7 +77,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="tfarm-browsers-") as folder,
         stage(Path(folder), SIZES[options.size]) as on,
     ):
-        for way in options.ways or WAYS:
+        for way in options.ways or served(on):
             try:
                 with Browser(*OPTIONS) as browser:
                     seen = watch(browser, way, on, options.seconds)

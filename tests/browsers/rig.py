@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.request import urlopen
 
 from tests.browsers.figures import Figures, figures
 from tests.kit.browser import Browser
@@ -193,6 +194,15 @@ WAYS: Final = {
 }
 
 
+def served(on: Stage) -> list[str]:
+    """Return the ways that can be watched: those of the page, and what `build/players` has."""
+    with urlopen(f"{on.base}play/live/{KEY}/stream.json", timeout=10) as response:
+        ways = [str(way) for way in json.load(response)["ways"]]
+    if "hls" in ways and (PLAYERS / "shaka-player.js").exists():
+        ways.append("shaka")
+    return ways
+
+
 def watch(browser: Browser, way: str, on: Stage, seconds: float) -> Measured:
     """Watch for some seconds.
 
@@ -200,12 +210,12 @@ def watch(browser: Browser, way: str, on: Stage, seconds: float) -> Measured:
         NotMeasured: nothing was seen.
     """
     WAYS[way](browser, on)
-    browser.console.clear()
     video = "document.querySelector('video')"
     options = json.dumps({"hears": True})
     browser.evaluate(f"({MEASURE})({video}, {options})")
     time.sleep(WARM_UP_S)
     first = browser.evaluate("measured.take()")
+    browser.console.clear()  # of the time when it began
     parts: list[dict[str, Any]] = []
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:

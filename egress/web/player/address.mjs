@@ -31,9 +31,12 @@ export function decoded(text) {
   try { return decodeURIComponent(text); } catch { return text; }
 }
 
-// The address of something of this stream: `rest` is "720p.flv", "index.m3u8", …
-export function streamUrl(root, address, rest) {
-  return withQuery(new URL(`${address.app}/${address.key}/${rest}`, root), address.query);
+// The address of something of this stream: `rest` is "720p.flv", "index.m3u8", …; `more` is added
+// to the query.
+export function streamUrl(root, address, rest, more = {}) {
+  const query = new URLSearchParams(address.query);
+  for (const [name, value] of Object.entries(more)) if (value) query.set(name, value);
+  return withQuery(new URL(`${address.app}/${address.key}/${rest}`, root), query.toString());
 }
 
 // What the server says about it to the page.

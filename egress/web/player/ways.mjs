@@ -50,7 +50,7 @@ class Way {
     this.isClosed = false;
   }
 
-  url(rest) { return streamUrl(this.root, this.address, rest); }
+  url(rest, more) { return streamUrl(this.root, this.address, rest, more); }
 
   fail(kind, words = "", afterMs = 0) {
     if (!this.isClosed) this.onFailed({ kind, words, afterMs });
@@ -172,19 +172,8 @@ class HlsJs extends Way {
       liveSyncOnStallIncrease: 0.3,
     });
     hls.on(Hls.Events.ERROR, (_, error) => this.#onError(Hls, error));
-    hls.on(Hls.Events.MANIFEST_PARSED, () => this.#choose());
-    hls.loadSource(this.url("index.m3u8"));
+    hls.loadSource(this.url("index.m3u8", { rendition: this.rendition }));
     hls.attachMedia(this.video);
-  }
-
-  // Levels have no names in playlists; their addresses have.
-  #choose() {
-    if (!this.rendition) return;
-    const level = this.hls.levels.findIndex((one) =>
-      new URL(one.uri ?? one.url[0], this.url("index.m3u8")).pathname.split("/").includes(this.rendition));
-    if (level < 0) {
-      this.fail(Failure.UNSUPPORTED, `HLS has no rendition ${this.rendition} of this stream.`);
-    } else this.hls.currentLevel = level;
   }
 
   #onError(Hls, error) {
@@ -316,7 +305,7 @@ class NativeHls extends Way {
   }
 
   async open() {
-    const url = this.url("index.m3u8");
+    const url = this.url("index.m3u8", { rendition: this.rendition });
     this.onError = () => this.fail(Failure.LOST, this.video.error?.message ?? "");
     this.video.addEventListener("error", this.onError);
     this.video.addEventListener("ended", this.onError);

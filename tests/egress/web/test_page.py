@@ -4,9 +4,11 @@ import gzip
 import http.client
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from common.access.keys import digest_of
 from common.config.settings import Settings
 from egress.web.player_files import FOREVER, PlayerFiles
 from tests.kit.egress import TEMPLATE
@@ -14,7 +16,9 @@ from tests.kit.egress_process import EgressProcess
 
 pytestmark = pytest.mark.e2e
 
-SETTINGS = Settings(templates=(TEMPLATE,))
+SETTINGS = Settings(
+    templates=(TEMPLATE, replace(TEMPLATE, name="keyed", play_keys=(digest_of("s3cret"),))),
+)
 VERSION = PlayerFiles().version
 
 
@@ -82,15 +86,20 @@ def test_there_is_nothing_else(web: EgressProcess, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "words"),
+    ("target", "status", "words"),
     [
-        ("/play/live/cam1/stream.json", "nobody publishes this stream"),
-        ("/play/other/cam1/stream.json", "there is no app other"),
+        ("/play/live/cam1/stream.json", 404, "nobody publishes this stream"),
+        ("/play/other/cam1/stream.json", 404, "there is no app other"),
+        ("/play/keyed/cam1/stream.json", 403, "key"),
+        ("/play/keyed/cam1/stream.json?key=wrong", 403, "key"),
+        ("/play/keyed/cam1/stream.json?key=s3cret", 404, "nobody publishes this stream"),
     ],
 )
-def test_what_is_not_there_is_said_in_words(web: EgressProcess, target: str, words: str) -> None:
+def test_what_is_not_to_be_had_is_said_in_words(
+    web: EgressProcess, target: str, status: int, words: str
+) -> None:
     response, body = ask(web, target)
-    assert response.status == 404
+    assert response.status == status
     assert words in body.decode()
     with pytest.raises(json.JSONDecodeError):
         json.loads(body)

@@ -29,6 +29,8 @@ for (const [root, rest, wanted] of [
 test("a stream's files are below the same root, with the keys that let in", () => {
   const address = pageAddress("https://host/video/play/live/cam?key=k%3D&way=hls", "https://host/video/");
   assert.equal(streamUrl("https://host/video/", address, "720p.flv"), "https://host/video/live/cam/720p.flv?key=k%3D");
+  assert.equal(streamUrl("https://host/video/", address, "index.m3u8", { rendition: "a b", other: "" }),
+    "https://host/video/live/cam/index.m3u8?key=k%3D&rendition=a+b");
   assert.equal(aboutUrl("https://host/video/", address), "https://host/video/play/live/cam/stream.json?key=k%3D");
 });
 

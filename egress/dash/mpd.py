@@ -77,8 +77,11 @@ class Presentation:
     ended_ms: int | None = None  # stream time; None: it goes on
 
 
-def description(found: Presentation, now_unix_s: float, query: str = "") -> str:
-    """The MPD for a viewer, with his own query (without "?") in each address."""
+def description(found: Presentation, now_unix_s: float, query: str = "", location: str = "") -> str:
+    """The MPD for a viewer, with his own query (without "?") in each address.
+
+    `location`: where he asks for it again.
+    """
     gop_s = found.gop_ms / 1000
     latency_ms = round(1000 * (LATENCY_PARTS * found.part_s + LATENCY_S))
     attributes = {
@@ -99,6 +102,7 @@ def description(found: Presentation, now_unix_s: float, query: str = "") -> str:
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         _tag("MPD", attributes, is_open=True),
+        *([f"<Location>{escape(location)}</Location>"] if location else []),
         '<ServiceDescription id="0">',
         _tag(
             "Latency",

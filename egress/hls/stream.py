@@ -48,6 +48,7 @@ class TrackState(Generic[R]):
         self.window = window
         self.blocked: BlockedRequests[R] = BlockedRequests()
         self.cutting: PictureTrack | SoundTrack | None = None
+        self.configs: dict[str, PictureTrack | SoundTrack] = {}  # of the window's `inits`
         self._text: dict[bool, tuple[int, str]] = {}  # by whether it skips; of which version
 
     def take(self, parts: Sequence[Part]) -> bool:
@@ -209,6 +210,29 @@ class HlsStream(Generic[R]):
     # ---- what is asked for --------------------------------------------------------------------
 
     @property
+    def first_msn(self) -> int | None:
+        """The segment that it began with; None before any picture."""
+        return self._first_msn
+
+    @property
+    def unix_offset_s(self) -> float:
+        """From stream time to Unix time."""
+        return self._stream_offset_s or 0.0
+
+    @property
+    def discontinuities(self) -> Discontinuities:
+        """The segments that begin with one, in all tracks."""
+        return self._discontinuities
+
+    def peak_bps(self, name: str) -> int:
+        """The most bits a second of a track's segments; what is declared, before any is there."""
+        peak, average = self.tracks[name].window.bitrates()
+        if name == SOUND:
+            return max(1, round(peak or DEFAULT_SOUND_BPS))
+        declared = self._declared_bps(name) * _OVER_TARGET if not average else 0.0
+        return max(1, round(max(peak, declared)))
+
+    @property
     def listed(self) -> list[str]:
         """The renditions of the multivariant playlist: the transcoded ones, where there are any."""
         names = self.stream.transcoded or (SOURCE,)
@@ -235,11 +259,10 @@ class HlsStream(Generic[R]):
     def multivariant(self, names: Sequence[str], folder: str = "") -> str:
         """The playlist of these renditions, as far as they can be played, and the sound."""
         sound = self.tracks.get(SOUND) if self.has_sound else None
-        variants, sound_peak, sound_average = [], 0.0, 0.0
+        variants, sound_peak, sound_average = [], 0, 0.0
         if sound is not None:
-            sound_peak, sound_average = sound.window.bitrates()
-            sound_peak = sound_peak or DEFAULT_SOUND_BPS
-            sound_average = sound_average or DEFAULT_SOUND_BPS
+            sound_peak = self.peak_bps(SOUND)
+            sound_average = sound.window.bitrates()[1] or DEFAULT_SOUND_BPS
         for name in names:
             track = self.tracks.get(name)
             if track is None or not isinstance(track.cutting, PictureTrack):
@@ -247,9 +270,7 @@ class HlsStream(Generic[R]):
             codecs = [track.cutting.codec]
             if sound is not None and isinstance(sound.cutting, SoundTrack):
                 codecs.append(sound.cutting.codec)
-            peak, average = track.window.bitrates()
-            declared = self._declared_bps(name)
-            peak = max(peak, declared * _OVER_TARGET if not average else 0.0)
+            average = track.window.bitrates()[1] or self._declared_bps(name)
             config = track.cutting.config
             variants.append(
                 playlists.Variant(
@@ -258,8 +279,8 @@ class HlsStream(Generic[R]):
                     config.width,
                     config.height,
                     track.cutting.fps,
-                    max(1, round(peak + sound_peak)),
-                    max(1, round((average or declared) + sound_average)),
+                    self.peak_bps(name) + sound_peak,
+                    max(1, round(average + sound_average)),
                 )
             )
         listed = None
@@ -329,6 +350,9 @@ class HlsStream(Generic[R]):
             track = self.tracks[name] = TrackState(name, window)
         track.cutting = made
         track.window.configure(made.init_id, made.init)
+        track.configs[made.init_id] = made
+        for gone in track.configs.keys() - track.window.inits.keys():
+            del track.configs[gone]
 
     def _next_discontinuity(self) -> int:
         """The first segment that no track has begun: all of them have a discontinuity there."""

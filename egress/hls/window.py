@@ -77,6 +77,9 @@ class Discontinuities:
     def __contains__(self, msn: object) -> bool:
         return msn in self._msns
 
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._msns)
+
     def before(self, msn: int) -> int:
         """How many were in front of a segment: the discontinuity sequence of who begins there."""
         return self._dropped + bisect_left(self._msns, msn)

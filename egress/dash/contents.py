@@ -1,0 +1,100 @@
+"""What of a stream that is cut for HLS stands in its description for DASH. Pure.
+
+A period begins with the stream and with each discontinuity, at the segment that all tracks have it
+at; it stays described for as long as one of its segments is listed.
+"""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from typing import TypeVar
+
+from egress.dash.mpd import Period, Pictures, Presentation, Sound
+from egress.hls.playlists import SOUND
+from egress.hls.stream import HlsStream, TrackState
+from egress.hls.tracks import PictureTrack, SoundTrack
+from egress.hls.window import Window
+
+R = TypeVar("R")
+
+
+def presentation(hls: HlsStream[R], names: Sequence[str]) -> Presentation:
+    """These renditions and the sound, as far as they can be played now."""
+    tracks = {name: hls.tracks[name] for name in (*names, SOUND) if hls.is_playable(name)}
+    windows = [track.window for track in tracks.values()]
+    first = min((_first(window) for window in windows), default=0)
+    begin = hls.first_msn if hls.first_msn is not None else first
+    begins = [begin, *(msn for msn in hls.discontinuities if msn > begin)]
+    periods = [
+        _period(hls, tracks, first_msn, end_msn)
+        for first_msn, end_msn in pairwise([*begins, None])
+        if first_msn is not None and (end_msn is None or end_msn > first)
+    ]
+    end_s = max((_end_s(window) for window in windows), default=0.0)
+    return Presentation(
+        hls.gop_ms,
+        hls.unix_offset_s,
+        _seconds(windows, is_whole=first <= begin) or hls.limits.window.seconds,
+        max((window.target for window in windows), default=hls.limits.part_s),
+        [period for period in periods if period.pictures or period.sound is not None],
+        round(1000 * end_s) if hls.has_ended else None,
+    )
+
+
+def _period(
+    hls: HlsStream[R], tracks: dict[str, TrackState[R]], first_msn: int, end_msn: int | None
+) -> Period:
+    pictures, sound = [], None
+    for name, track in tracks.items():
+        init_id = _init_id(track, first_msn, end_msn)
+        made = track.configs.get(init_id)
+        if isinstance(made, PictureTrack):
+            config = made.config
+            pictures.append(
+                Pictures(
+                    name,
+                    init_id,
+                    made.codec,
+                    hls.peak_bps(name),
+                    config.width,
+                    config.height,
+                    config.sample_aspect if config.sample_aspect > 0 else Fraction(1),
+                    made.fps,
+                )
+            )
+        elif isinstance(made, SoundTrack):
+            rate, channels = made.config.sample_rate, made.config.channels
+            language = made.config.language
+            sound = Sound(name, init_id, made.codec, hls.peak_bps(name), rate, channels, language)
+    return Period(first_msn, end_msn, pictures, sound)
+
+
+def _init_id(track: TrackState[R], first_msn: int, end_msn: int | None) -> str:
+    """What a decoder needs for a track's segments in a period; "": there are none."""
+    for segment in reversed(track.window.segments):
+        is_behind = end_msn is not None and segment.msn >= end_msn
+        if not is_behind and segment.msn >= first_msn and segment.init_id:
+            return segment.init_id
+    is_current = end_msn is None and track.cutting is not None
+    return track.cutting.init_id if is_current and track.cutting is not None else ""
+
+
+def _media(window: Window) -> Iterator[int]:
+    return (segment.msn for segment in window.segments if not segment.is_gap)
+
+
+def _first(window: Window) -> int:
+    """The first segment that has media."""
+    return next(_media(window), 0)
+
+
+def _end_s(window: Window) -> float:
+    return window.segments[-1].end_s if window.segments else 0.0
+
+
+def _seconds(windows: Sequence[Window], *, is_whole: bool) -> float:
+    """How far back all tracks reach, where they have dropped something; 0: they have not."""
+    if is_whole:
+        return 0.0
+    reach = [w.segments[-1].end_s - w.segments[0].end_s for w in windows if w.segments]
+    return max(0.0, min(reach, default=0.0))

@@ -1,0 +1,115 @@
+"""egress/dash/contents.py: a stream as HLS has it, described for DASH."""
+
+from fractions import Fraction
+from xml.etree import ElementTree
+
+import pytest
+
+from egress.dash.contents import presentation
+from egress.dash.mpd import description
+from egress.hls.stream import HlsLimits
+from egress.hls.window import WindowLimits
+from tests.kit.hls_rig import NAMES, UNIX_S, HlsRig
+from tests.kit.mp4_reader import read_movie
+
+NAMESPACE = "{urn:mpeg:dash:schema:mpd:2011}"
+
+
+def rig(end_ms: int = 9_000, *, has_sound: bool = True, limits: HlsLimits | None = None) -> HlsRig:
+    made = HlsRig(limits=limits) if limits is not None else HlsRig()
+    made.headers()
+    if has_sound:
+        made.sound_header()
+    made.play(4_000, end_ms, has_sound=has_sound)
+    return made
+
+
+def test_all_renditions_and_the_sound_are_described() -> None:
+    found = presentation(rig().hls, NAMES)
+    (period,) = found.periods
+    assert (period.first_msn, period.end_msn) == (2, None)
+    assert [(one.name, one.width, one.height) for one in period.pictures] == [
+        ("720p", 1280, 720),
+        ("360p", 1280, 720),  # by the record, which the rig gives both
+    ]
+    assert period.pictures[0].codec == "avc1.64001f"
+    assert period.pictures[0].fps == Fraction(25)
+    assert period.sound is not None
+    assert (period.sound.codec, period.sound.sample_rate) == ("mp4a.40.2", 48_000)
+    assert found.ended_ms is None
+    assert found.part_s == pytest.approx(0.344)
+    assert found.window_s == 14.0
+    assert found.unix_offset_s == pytest.approx(UNIX_S)
+
+
+def test_some_renditions_alone_and_no_sound() -> None:
+    (period,) = presentation(rig(has_sound=False).hls, ["360p"]).periods
+    assert [one.name for one in period.pictures] == ["360p"]
+    assert period.sound is None
+
+
+def test_each_number_is_the_segment_that_begins_then_in_all_tracks() -> None:
+    """What a player computes of the description is what it gets: seamless switching rests on it."""
+    made = rig(23_000)
+    found = presentation(made.hls, NAMES)
+    root = ElementTree.fromstring(description(found, UNIX_S + 23.0))
+    (period,) = root.iter(NAMESPACE + "Period")
+    start_s = float((period.get("start") or "").strip("PTS"))
+    begins: dict[int, list[float]] = {}
+    for shown in root.iter(NAMESPACE + "Representation"):
+        (template,) = shown.iter(NAMESPACE + "SegmentTemplate")
+        length_s = int(template.get("duration") or 0) / int(template.get("timescale") or 1)
+        first = int(template.get("startNumber") or 0)
+        track = made.hls.tracks[shown.get("id") or ""]
+        init_id = (template.get("initialization") or "").rpartition("init-")[2][:-4]
+        for number in range(6, 11):
+            segment = track.window.segment(number)
+            assert segment is not None
+            movie = read_movie(track.window.inits[init_id] + segment.data)
+            (scale,) = movie.timescales.values()
+            begins.setdefault(number, []).append(movie.samples[0].dts / scale)
+            expected_s = start_s + (number - first) * length_s
+            assert 0 <= begins[number][-1] - expected_s < 0.043, "a frame at most"
+    for number, (high, low, sound) in begins.items():
+        assert high == low == 2.0 * number
+        assert abs(sound - high) < 1024 / 48_000
+
+
+def test_another_configuration_begins_another_period() -> None:
+    made = rig(9_000)
+    made.lose_worker()
+    made.headers("b")
+    made.play(10_000, 13_000)
+    found = presentation(made.hls, NAMES)
+    first, second = found.periods
+    assert (first.first_msn, first.end_msn, second.first_msn) == (2, 5, 5)
+    assert second.end_msn is None
+    assert [one.codec for one in first.pictures] == ["avc1.64001f"] * 2
+    assert [one.codec for one in second.pictures] == ["avc1.640028"] * 2
+    assert first.pictures[0].init_id != second.pictures[0].init_id
+    assert first.sound == second.sound
+
+
+def test_a_period_goes_when_its_last_segment_does() -> None:
+    made = rig(9_000)
+    made.lose_worker()
+    made.headers("b")
+    made.play(10_000, 40_000)
+    (period,) = presentation(made.hls, NAMES).periods
+    assert period.first_msn == 5
+
+
+def test_what_weighs_too_much_reaches_less_far_back() -> None:
+    found = presentation(rig(40_000, limits=HlsLimits(1 / 3, WindowLimits(60.0, 1))).hls, NAMES)
+    assert 4.0 <= found.window_s <= 8.0
+
+
+def test_the_end_is_told() -> None:
+    made = rig(9_000)
+    made.end()
+    found = presentation(made.hls, NAMES)
+    assert found.ended_ms == pytest.approx(9_000, abs=50)
+
+
+def test_nothing_yet_is_nothing_described() -> None:
+    assert presentation(HlsRig().hls, NAMES).periods == []

@@ -14,9 +14,17 @@ from tests.kit.farm import Farm
 SETTLE_S = 6.0  # what a start leaves to be done: processes that wait are started after 3 s
 MEASURED_S = 30.0
 MOST_MS = 6.0  # of CPU a second, all processes together
-FARM = (
-    '[listen]\nrtmp = "127.0.0.1:0"\n[devices]\nuse_gpus = false\n[api]\nlisten = "127.0.0.1:0"\n'
-)
+FARM = """
+[listen]
+rtmp = "127.0.0.1:0"
+http = "127.0.0.1:0"
+[devices]
+use_gpus = false
+[api]
+listen = "127.0.0.1:0"
+[web]
+enabled = true
+"""
 
 
 @dataclass(frozen=True)

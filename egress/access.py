@@ -18,6 +18,7 @@ from common.config.settings import Settings
 from common.config.stream_keys import StreamKeys
 from common.ipc.hook_messages import HookSubject
 from common.ipc.identity import StreamId, split_stream_id, stream_id
+from common.process.log import key_hash, stream_label
 from egress.streams.stream import Stream, StreamState
 from egress.streams.subscribers import Start
 
@@ -101,6 +102,16 @@ def judge(
         found.needs_hook,
         overrides.play_keys,
     )
+
+
+def label_of(settings: Settings, wish: Wish) -> str:
+    """What the log calls the stream of a request.
+
+    What stands in the place of an app that is not there may be a key: people leave the app out.
+    """
+    if settings.template(wish.app) is None:
+        return f"{key_hash(wish.app)}/{key_hash(wish.key)}"
+    return stream_label(wish.stream_id)
 
 
 def hook_subject(settings: Settings, wish: Wish, address: str, protocol: str) -> HookSubject:

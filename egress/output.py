@@ -6,7 +6,7 @@ renditions; they know no output. `egress.run` has the table of all of them.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from common.access.address_limits import AddressLimit
 from common.access.bans import Bans
@@ -19,6 +19,13 @@ from egress.streams.registry import Streams
 from egress.streams.stream import Stream
 from egress.streams.waiting import WaitingViewers
 from egress.viewer_hooks import ViewerHooks
+
+if TYPE_CHECKING:
+    from egress.entrance import Entrance
+
+
+def _none() -> Any:
+    raise LookupError("this egress has none")
 
 
 class RequestStream(Protocol):
@@ -45,6 +52,9 @@ class OutputContext:
     bans: Bans = field(default_factory=lambda: Bans(float))  # whom the operator keeps out
     # the uses of URLs that are signed for one
     claims: Claims = field(default_factory=lambda: Claims(lambda _: None))
+    # who is let in, and the groups of those who get tags as they are; both of all outputs together
+    entrance: "Callable[[], Entrance]" = _none
+    channels: Callable[[], Any] = _none  # a `egress.fanout.channel.Channels`
     hooks: ViewerHooks = field(default_factory=lambda: ViewerHooks(lambda _: True, float, float))
 
 

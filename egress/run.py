@@ -47,6 +47,9 @@ from common.ipc.media_messages import GenerationEnd, RenditionOpen, StreamClosed
 from common.ipc.status_messages import ServedStatus
 from common.process.log import PeerLines, RateLimit, more, stream_label
 from egress import status
+from egress.entrance import Entrance, MostViewers
+from egress.fanout.channel import Channels
+from egress.flv.output import FlvOutput
 from egress.http.output import HttpOutput
 from egress.output import Output, OutputContext
 from egress.player_list import player_list
@@ -66,24 +69,34 @@ from egress.viewer_hooks import ViewerHooks
 log = logging.getLogger("tfarm.egress.run")
 
 # Every way out of an egress: another one is a folder and a line here.
-OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (RtmpOutput, HttpOutput)
+OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (
+    RtmpOutput,
+    FlvOutput,
+    HttpOutput,
+)
 
 TICK_S = 0.5
 QUIET_TICK_S = 1.0  # without a stream; what is due sooner has a timer of its own
 CHECK_S = 1.0  # between looks for viewers who take nothing
 
 
+# long: the shell, where every message and every tick come in
 class EgressServer:
     """All of one egress process, on the running loop; a `ChildService`."""
 
+    # long: all parts are built and joined here
     def __init__(
         self,
         process: ChildProcess,
-        outputs: Sequence[Callable[[OutputContext], Output]] = OUTPUTS,
+        outputs: Sequence[Callable[[OutputContext], Output]] | None = None,
         *,
         is_home: bool = True,
+        most_viewers: MostViewers = lambda settings: settings.egress.max_players,
     ) -> None:
-        """`is_home`: streams come here without being asked for."""
+        """`outputs`: in place of `OUTPUTS`. `is_home`: streams come here without being asked for.
+
+        `most_viewers`: how many may be here at once by the settings.
+        """
         self._process = process
         self._is_home = is_home
         self._wanted = WantedStreams(
@@ -117,8 +130,14 @@ class EgressServer:
             bans=self._bans,
             hooks=self._hooks,
             claims=self._claims,
+            entrance=lambda: self._entrance,
+            channels=lambda: self._channels,
         )
-        self.outputs: Sequence[Output] = [make(self.context) for make in outputs]
+        self._channels = Channels()
+        self._entrance = Entrance(self.context, time.time, most_viewers)
+        self.outputs: Sequence[Output] = [
+            make(self.context) for make in (OUTPUTS if outputs is None else outputs)
+        ]
         sockets = ChainMap(*[dict(output.endpoints) for output in self.outputs])
         self.endpoint = Endpoint(
             process.child,
@@ -139,6 +158,7 @@ class EgressServer:
 
     async def end(self) -> None:
         """End all viewers."""
+        self._entrance.is_stopping = True
         reason = "the server is stopping"
         await asyncio.gather(*(output.stop(reason) for output in self.outputs))
 
@@ -239,6 +259,7 @@ class EgressServer:
                     self._report_demand(stream_id)
                 self._wanted.repeat(now)
                 self._demand.prune(self._streams.by_id.keys())
+                self._entrance.check()
                 self._ask_outputs("check", lambda output: output.check(self._checked_s))
                 with contextlib.suppress(OSError):  # the run directory is not there yet
                     self._listener.listen_again()
@@ -297,6 +318,7 @@ class EgressServer:
 
     def heartbeat(self) -> Heartbeat:
         counters = {
+            **self._entrance.counters,
             **ChainMap(*[dict(output.counters) for output in self.outputs]),
             "unreadable": self._unreadable + self._listener.unreadable,
             "waiting": len(self._waiting),
@@ -322,6 +344,7 @@ class EgressServer:
         self.settings = settings
         exempt = Networks(settings.ingest.exempt_networks)
         self._hooks.configure(settings)
+        self._entrance.configure(settings)
         self._by_address.configure(settings.egress.max_players_per_address, 0, exempt)
         for output in self.outputs:
             output.configure(settings)

@@ -14,7 +14,7 @@ from common.ipc.control_messages import Placement, ResumeTime
 from common.ipc.identity import BootId, ChildId, Generation, StreamId
 from common.ipc.media_messages import StreamClosed, StreamOpen
 from common.rtmp.events import AudioReceived, VideoReceived
-from egress.rtmp.from_units import AUDIO, VIDEO, Entry
+from egress.fanout.entries import AUDIO, VIDEO, Entry
 from egress.streams.registry import Streams
 from egress.streams.stream import Stream as EgressStream
 from egress.streams.stream import StreamState

@@ -1,11 +1,11 @@
 """Messages between the API and those that know players and pictures. Pure values.
 
-All but `WatchRequest` go by way of the supervisor, which lets them pass from and to the kinds that
-they are for (`supervisor/farm/forwarding/api_requests.py`). `asker` is the child that gets the
-answer.
+All but `WatchRequest` and `ViewRequest` go by way of the supervisor, which lets them pass from and
+to the kinds that they are for (`supervisor/farm/forwarding/api_requests.py`). `asker` is the child
+that gets the answer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.ipc.envelope import message
 from common.ipc.identity import ChildId, StreamId
@@ -69,6 +69,20 @@ class Snapshot:
     asker: ChildId
     stream_id: StreamId
     problem: str = ""  # why there is no picture
+
+
+@message("view-request")
+@dataclass(frozen=True, slots=True)
+class ViewRequest:
+    """To an egress, with a viewer's connection: judge this, and answer from the first byte on."""
+
+    app: str
+    key: str = field(repr=False)
+    rendition: str  # "": the source
+    query: dict[str, str] = field(repr=False)
+    address: str  # HOST:PORT
+    is_chunked: bool = True  # False: the end of the connection is the end of the body (HTTP/1.0)
+    headers: dict[str, str] = field(default_factory=dict)  # of the answer, besides its own
 
 
 @message("watch-request")

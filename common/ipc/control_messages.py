@@ -1,8 +1,7 @@
 """Messages of the control plane: children ↔ supervisor. Pure values.
 
-Children hold a DEALER to the supervisor's ROUTER. `Hello` carries a child's whole state, so that
-a new supervisor rebuilds its state from hellos; it is answered by `Welcome`. `Heartbeat`s
-follow. Times named `_s` are the host's CLOCK_MONOTONIC; `_unix` is wall-clock, for people.
+Children hold a DEALER to the supervisor's ROUTER. `Hello` carries a child's whole state; `Welcome`
+answers it. Times named `_s` are the host's CLOCK_MONOTONIC; `_unix` is wall-clock, for people.
 """
 
 from dataclasses import dataclass, field
@@ -53,6 +52,7 @@ class Endpoint:
     viewers: str = ""  # an egress's Unix socket for viewers by HTTP
     listeners: str = ""  # an ingest's or tls child's Unix socket for its successor
     is_retiring: bool = False  # it serves whom it has, and takes nobody new
+    flv: str = ""  # an egress's Unix socket for viewers by HTTP, who are to be judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             admits=True,
             has_viewers=True,
             has_standby=True,
-            sockets=("tags", "handover", "viewers"),
+            sockets=("tags", "handover", "viewers", "flv"),
             replacing=Replacing.RETIRE,
         ),
         ChildKind(

@@ -20,7 +20,8 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "pictures": frozenset({"worker"}),
     "pools": frozenset({"worker"}),
     "handover": frozenset({"ingest"}),
-    "viewers": frozenset({"api", "web"}),
+    "viewers": frozenset({"api"}),
+    "flv": frozenset({"web"}),
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.listens == "rtmps"),
     "listeners": frozenset(kind.name for kind in KINDS.values() if "listeners" in kind.sockets),
 }

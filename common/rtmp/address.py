@@ -14,17 +14,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from urllib.parse import unquote
 
+from common.access.stream_address import problem_of, query_fields
 from common.errors import AddressError
 
-MAX_PART_CHARS = 128
 MAX_INPUT_CHARS = 4096
-MAX_QUERY_FIELDS = 64
 SOURCE_RENDITION = "source"
 
-# RFC 3986 unreserved characters, and a few more that nothing on the way gives a meaning.
-_PART = re.compile(r"[A-Za-z0-9._~+@=,!-]+")
 _NAME_PREFIX = re.compile(r"(?:mp4|flv|mp3):", re.IGNORECASE)
 
 
@@ -82,26 +78,13 @@ def _split(app: str, tc_url: str, name: str) -> tuple[list[str], Mapping[str, st
         raise AddressError("the address names no app; use APP/KEY after the host")
     if len(parts) == 1:
         raise AddressError("the address names no stream key; use APP/KEY after the host")
-    for part, what in zip(parts, ("app", "stream key", "rendition"), strict=False):
-        if len(part) > MAX_PART_CHARS:
-            raise AddressError(f"the {what} is longer than {MAX_PART_CHARS} characters")
-        if part.strip(".") == "" or not _PART.fullmatch(part):
-            raise AddressError(f"the {what} may hold only letters, digits and . _ ~ - + @ = , !")
+    if problem := problem_of(parts):
+        raise AddressError(problem)
     query: dict[str, str] = {}
     for text in (tc_url.partition("?")[2], app_query, name_query):  # the later one wins
-        query.update(_query_fields(text))
+        query.update(query_fields(text))
     return parts, MappingProxyType(query)
 
 
 def _path_parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part and part != "_definst_"]
-
-
-def _query_fields(text: str) -> dict[str, str]:
-    """Split at & and =, then percent-decode once; "+" stays as it is (it is no form)."""
-    fields: dict[str, str] = {}
-    for item in text.split("&", MAX_QUERY_FIELDS)[:MAX_QUERY_FIELDS]:
-        key, _, value = item.partition("=")
-        if key:
-            fields[unquote(key)] = unquote(value)
-    return fields

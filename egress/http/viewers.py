@@ -16,6 +16,7 @@ from common.ipc.envelope import decode_frames
 from common.process.fair_reading import FairReading
 from common.process.log import PeerLines, more, stream_label
 from egress.http.channel import Channels
+from egress.http.connection import STALLED, prepare
 from egress.http.viewer import Viewer
 from egress.output import OutputContext, ViewerStatus
 from egress.streams.rendition import Rendition
@@ -73,13 +74,9 @@ class Viewers:
         found = self._find(request)
         if isinstance(found, str):
             return found
-        tcp.setblocking(False)
-        try:
-            limits = self._settings.egress
-            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
-            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            return f"the connection is lost: {error.strerror}"
+        limits = self._settings.egress
+        if problem := prepare(tcp, limits.send_buffer_bytes):
+            return problem
         self._last_number += 1
         number, queue_ms = self._last_number, limits.queue_ms
         viewer = Viewer(tcp, request, number, self, self._loop, queue_ms)
@@ -114,7 +111,7 @@ class Viewers:
 
     def on_closed(self, viewer: Viewer, reason: str) -> None:
         self._viewers.discard(viewer)
-        self.counters["http stalled"] += reason == "took no byte for too long"
+        self.counters["http stalled"] += reason == STALLED
         if (held := self._lines.allow(viewer.host, time.monotonic())) is not None:
             log.info(
                 "viewer closed stream=%s address=%s seconds=%.1f dropped=%d reason=%s%s",

@@ -16,7 +16,7 @@ from common.access.peer_address import host_of
 from common.access.refusal import Refusal, RefusalReason
 from common.errors import ProtocolError
 from common.process.fair_reading import FairReading
-from common.process.socket_end import close_now, unsent_bytes
+from common.process.socket_end import close_now, taken_bytes, unsent_bytes
 from common.rtmp.events import (
     AudioReceived,
     ConnectRequested,
@@ -33,12 +33,16 @@ from common.rtmp.events import (
 )
 from common.rtmp.session import ServerSession
 from common.rtmp.status_codes import TOO_LATE, play_code
-from egress.rtmp.fanout import Channel
-from egress.rtmp.player_queue import Player
+from egress.access import PlayWanted, Wish
+from egress.entrance import Asker
+from egress.fanout.channel import Channel, Channels
+from egress.fanout.player_queue import Player
+from egress.rtmp.from_units import RtmpForm
 from egress.rtmp.quiet import SilenceTimer
 from egress.rtmp.untaken import Untaken
 from egress.sockets.queue_writer import QueueWriter, Timer
 from egress.sockets.socket_reader import SocketReader, lost
+from egress.streams.rendition import Rendition
 from egress.streams.subscribers import Start
 
 log = logging.getLogger("tfarm.egress.rtmp.connection")
@@ -68,6 +72,9 @@ class Host(Protocol):
         """What reads all players, in turn."""
         ...
 
+    @property
+    def channels(self) -> Channels: ...
+
     def now(self) -> float: ...
 
     def on_play(self, connection: "Connection", request: PlayRequested) -> None: ...
@@ -80,7 +87,7 @@ class Host(Protocol):
 
 # long: one socket with all its ways in, out and away
 class Connection:
-    """A player's connection. It is a `fanout.Sink`."""
+    """A player's connection: a `Sink` of its channel, and an `Asker`."""
 
     __slots__ = (
         "_hears_until_s",
@@ -97,7 +104,6 @@ class Connection:
         "_untaken",
         "_writer",
         "address",
-        "asked",
         "channel",
         "host",
         "number",
@@ -107,6 +113,7 @@ class Connection:
         "player",
         "state",
         "wanted",
+        "wish",
     )
 
     def __init__(
@@ -123,8 +130,8 @@ class Connection:
         self.player = Player(queue_ms)
         self.place = 0
         self.channel: Channel | None = None
-        self.asked: PlayRequested | None = None  # its last request
-        self.wanted: object = None  # kept for the host while it plays or asks
+        self.wish: Wish | Refusal | None = None  # its last request
+        self.wanted: PlayWanted | None = None  # kept for the entrance while it plays or asks
         self.peer = tcp
         self.number = 0  # among all that there ever were here
         self.opened_s = host.now()
@@ -149,28 +156,40 @@ class Connection:
         self._handle_events()
         self._send_control()
 
+    @property
+    def protocol(self) -> str:
+        return "rtmp"
+
+    @property
+    def is_asking(self) -> bool:
+        return self.state is ConnectionState.ASKING
+
+    @property
+    def taken_bytes(self) -> int:
+        return taken_bytes(self.peer)
+
     # ---- what the host decides ----------------------------------------------------------------
 
-    def accept(self, channel: Channel, start: Start) -> None:
+    def accept(self, rendition: Rendition, start: Start, /) -> None:
         """Grant the play request that was raised last."""
         self._timer.cancel()
         self.state = ConnectionState.PLAYING
-        self.channel = channel
+        channel = self.channel = self._host.channels.get(rendition)
         self._session.accept(self._request_id)
         # Play.Start is queued first: nothing of the media may come before it.
         self.player.control(self._session.data_to_send())
-        channel.join(self, start, self._message_stream_id)
+        channel.join(self, start, RtmpForm(self._message_stream_id))
         self.pump()
         if self._session.unread_bytes:
             # What waited behind the request; not from here: it may hold the next one, and so on.
             self._reader.go_on()
 
-    def wait(self, seconds: float, on_timeout: Callable[["Connection"], None]) -> None:
+    def wait(self, seconds: float, on_timeout: Callable[[Asker], None], /) -> None:
         """Leave the play request unanswered for now."""
         self.state = ConnectionState.ASKING
         self._timer.set(seconds, on_timeout, self)
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal, /) -> None:
         """Refuse the play request that was raised last, and close once the text has arrived."""
         self._timer.cancel()
         self._session.reject(self._request_id, play_code(refusal.reason), refusal.words)
@@ -179,7 +198,7 @@ class Connection:
         self.player.control(self._session.data_to_send())
         self.pump()
 
-    def finish(self, reason: str) -> None:
+    def finish(self, reason: str, /) -> None:
         """Tell the player that it is over, and close once that has arrived."""
         match self.state:
             case ConnectionState.PLAYING:

@@ -29,7 +29,7 @@ class RtmpOutput:
         return {**self._players.counters, "players": len(self._players)}
 
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
-        return self._players.channels.audience(stream_id)
+        return self._players.channels.audience(stream_id, self.protocol)
 
     def viewers(self) -> Iterable[ViewerStatus]:
         return self._players.viewers()

@@ -1,8 +1,7 @@
 """All RTMP players here (IO): adopted with their sockets, granted what they ask for, ended.
 
-A play request is judged by `egress.access`; one that cannot be granted yet waits for its stream or
-its rendition's start. A connection reads and writes its own socket; what a player gets is decided
-by its channel.
+Who may play is the entrance's to say. A connection reads and writes its own socket; what a player
+gets is decided by its channel.
 """
 
 import asyncio
@@ -20,12 +19,11 @@ from common.process.log import more
 from common.rtmp.events import PlayRequested
 from common.rtmp.session import ServerSession
 from common.rtmp.snapshot import SessionSnapshot
-from egress.access import PlayWanted
+from egress.fanout.channel import Channels
 from egress.output import OutputContext, ViewerStatus
 from egress.rtmp.connection import Connection, ConnectionState
-from egress.rtmp.fanout import Channels
 from egress.rtmp.from_units import CHUNK_SIZE
-from egress.rtmp.play_requests import PlayRequests
+from egress.rtmp.play_address import wish_of
 
 log = logging.getLogger("tfarm.egress.rtmp.players")
 
@@ -47,13 +45,10 @@ class Players:
     """Every connection here; they call it back as their `Host`."""
 
     def __init__(self, context: OutputContext) -> None:
-        self.channels = Channels()
+        self.channels: Channels = context.channels()
         self.now = context.clock
-        self.counters = dict.fromkeys(
-            ("adopted", "declined", "refused", "played", "closed", "stalled"), 0
-        )
-        self._context = context
-        self._by_address = context.by_address
+        self.counters = dict.fromkeys(("adopted", "declined", "closed", "stalled"), 0)
+        self._entrance = context.entrance()
         self._loop = asyncio.get_running_loop()
         self._settings = Settings()
         each = Budget(PLAYER_CPU_S, PLAYER_BYTES)
@@ -61,8 +56,6 @@ class Players:
         self._connections: set[Connection] = set()
         self._last_number = 0
         self._max_descriptors = raise_limit()
-        self.requests = PlayRequests(context, self._connections, self.channels, self.counters)
-        self._bans_seen = 0  # the version of the list
         self._all_closed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -76,7 +69,6 @@ class Players:
             Budget(players * PLAYER_CPU_S, players * PLAYER_BYTES),
             Networks(settings.ingest.exempt_networks),
         )
-        self.requests.configure(settings)
 
     # ---- connections --------------------------------------------------------------------------
 
@@ -88,9 +80,9 @@ class Players:
 
     def _adopt(self, tcp: socket.socket, snapshot: bytes) -> str | None:
         limits = self._settings.egress
-        if self.requests.is_stopping:
+        if self._entrance.is_stopping:
             return "this egress is stopping"
-        if limits.processes > 1 and len(self._connections) >= limits.max_players:
+        if limits.processes > 1 and len(self._entrance) >= limits.max_players:
             return (
                 f"all egresses have the {limits.max_players} players that they take; "
                 "try again later"
@@ -120,21 +112,21 @@ class Players:
         self._last_number += 1
         connection.number = self._last_number
         self._connections.add(connection)
-        self._by_address.here.add(connection.host)
+        self._entrance.arrived(connection)
         connection.start()
         return None
 
     def on_closed(self, connection: Connection, reason: str) -> None:
         self._connections.discard(connection)
-        self._by_address.here.remove(connection.host)
+        self._entrance.left(connection)
         if not self._connections:
             self._all_closed.set()
         self.counters["closed"] += 1
         self.counters["stalled"] += reason == "took no byte for too long"
-        if (held := self.requests.may_log(connection)) is not None:
+        if (held := self._entrance.may_log(connection)) is not None:
             log.info(
                 "player closed stream=%s address=%s seconds=%.1f dropped=%d reason=%s%s",
-                self.requests.label(connection) or "?",
+                self._entrance.label(connection) or "?",
                 connection.address,
                 self.now() - connection.opened_s,
                 connection.player.dropped,
@@ -143,11 +135,8 @@ class Players:
             )
 
     def check(self, now: float) -> None:
-        """Look for players who take nothing or are banned, and for floods; once a second."""
+        """Look for players who take nothing, and for floods; once a second."""
         self.reading.check()
-        if self._bans_seen != self._context.bans.version:
-            self._bans_seen = self._context.bans.version
-            self._end_banned()
         for connection in tuple(self._connections):
             connection.check(now, self._settings.egress.stall_timeout_s)
 
@@ -165,8 +154,7 @@ class Players:
                 connection.player.dropped,
             )
             for connection in self._connections
-            if connection.state is ConnectionState.PLAYING
-            and isinstance(connection.wanted, PlayWanted)
+            if connection.state is ConnectionState.PLAYING and connection.wanted is not None
         ]
 
     def end_viewer(self, number: int, reason: str) -> None:
@@ -174,15 +162,9 @@ class Players:
             if connection.number == number:
                 connection.finish(reason)
 
-    def _end_banned(self) -> None:
-        for connection in tuple(self._connections):
-            banned = self.requests.banned(connection, connection.wanted)
-            if banned is not None:
-                connection.finish(banned.words)
-
     async def stop(self, reason: str) -> None:
         """Take no more; tell all players that it is over, and let their last bytes go out."""
-        self.requests.is_stopping = True
+        self._entrance.is_stopping = True
         log.info("egress ends players=%d", len(self._connections))
         for connection in tuple(self._connections):
             connection.finish(reason)
@@ -202,8 +184,8 @@ class Players:
 
     def on_play(self, connection: Connection, request: PlayRequested) -> None:
         """A player asks for a stream."""
-        self.requests.on_play(connection, request)
+        self._entrance.ask(connection, wish_of(request.app, request.tc_url, request.name))
 
     def on_play_ended(self, connection: Connection, reason: str) -> None:
         """A player plays or asks for nothing any more."""
-        self.requests.on_play_ended(connection, reason)
+        self._entrance.ended(connection, reason)

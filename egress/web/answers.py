@@ -3,33 +3,15 @@
 A refusal is a status with its words in the body, and the same as a document for programs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
 
-from common.access.refusal import Refusal, RefusalReason
+from common.access.refusal import Refusal
 from common.config.conflicts import ANY_ORIGIN
+from common.http.statuses import RETRY_S, STATUS
 
-# A refusal's HTTP status.
-STATUS: Final[Mapping[RefusalReason, int]] = {
-    RefusalReason.NOT_FOUND: 404,
-    RefusalReason.NAME_IN_USE: 409,
-    RefusalReason.DENIED: 403,
-    RefusalReason.FULL: 503,
-    RefusalReason.UNSUPPORTED: 415,
-    RefusalReason.FAILED: 500,
-    RefusalReason.KICKED: 403,
-    RefusalReason.BANNED: 403,
-    RefusalReason.IDLE: 408,
-    RefusalReason.UNAVAILABLE: 503,
-}
-HEADERS: Final = {
-    "Server": "tfarm",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",  # of what says nothing else
-}
 METHODS: Final = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 PREFLIGHT_S: Final = 86_400  # that a browser remembers what it may ask
 
@@ -52,7 +34,7 @@ def refused(error: Refused) -> web.Response:
     """The answer to who is refused."""
     response = web.Response(status=error.status, text=error.words + "\n")
     if error.status == 503:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(RETRY_S)
     return response
 
 

@@ -6,7 +6,7 @@ Where the address is in use it says its hello anew as soon as it listens.
 import asyncio
 import socket
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,8 +32,19 @@ class WebService:
         self._process = process
         self._settings = Settings()
         self._listener = HttpListener(listen, KEY, inherited)
-        self._egress = EgressServer(process, WEB_OUTPUTS, is_home=False)
-        context = WebContext(self._egress.context, self._egress.outputs, lambda: self._settings)
+        self._egress = EgressServer(
+            process,
+            WEB_OUTPUTS,
+            is_home=False,
+            most_viewers=lambda settings: settings.web.max_viewers,
+        )
+        self._followers: list[Callable[[Sequence[Endpoint]], object]] = []
+        context = WebContext(
+            self._egress.context,
+            self._egress.outputs,
+            lambda: self._settings,
+            self._followers.append,
+        )
         self._server = HttpServer(all_routes(context))
         self._share = self._share_listener()
         process.retires(self._server.retire, self._is_empty)
@@ -55,6 +66,8 @@ class WebService:
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
         self._egress.on_topology(endpoints)
+        for follow in self._followers:
+            follow(endpoints)
 
     def on_welcome(self) -> None:
         self._egress.on_welcome()

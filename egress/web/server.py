@@ -14,8 +14,10 @@ from aiohttp import web
 
 from common.config.settings import Settings
 from common.http.connections import HttpConnections
+from common.http.handover import HandedOver
+from common.http.statuses import HEADERS
 from common.process.log import PeerLines, RateLimit, more
-from egress.web.answers import HEADERS, Refused, cors, http_error, preflight, refused
+from egress.web.answers import Refused, cors, http_error, preflight, refused
 
 log = logging.getLogger("tfarm.egress.web.server")
 
@@ -69,7 +71,7 @@ class HttpServer:
         self._counts["requests"] += 1
         self._connections.on_request(request)
         response = await self._answer(request, handler)
-        if response.prepared:
+        if response.prepared or isinstance(response, HandedOver):
             return response
         if response.status >= 400:
             self._on_refused(request, response)

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from egress.output import Output, OutputContext
+from egress.web.flv import flv_routes
 from egress.web.page import page_routes
 from egress.web.routes import Route, WebContext
 
@@ -16,7 +17,10 @@ from egress.web.routes import Route, WebContext
 WEB_OUTPUTS: Sequence[Callable[[OutputContext], Output]] = ()
 
 # What can be asked. One line each; of two that fit, the first counts.
-ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = (page_routes,)
+ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = (
+    page_routes,
+    flv_routes,
+)
 
 
 def all_routes(context: WebContext) -> list[Any]:

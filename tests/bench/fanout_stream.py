@@ -9,6 +9,7 @@ from common.config.ladder import SOURCE
 from common.ipc.media_messages import KEY
 from tests.kit.egress import (
     METADATA,
+    RTMP_FORM,
     VIDEO_HEADER,
     FlushReader,
     egress_rendition,
@@ -70,7 +71,7 @@ def flushes(made: Sequence[Sequence[Piece]]) -> list[bytes]:
             else:
                 give(rendition, number, item)
                 number += 1
-        out.append(b"".join(e.shared(1) for e in reader.take()))
+        out.append(b"".join(e.shared(RTMP_FORM) for e in reader.take()))
     return out
 
 

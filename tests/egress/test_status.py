@@ -7,8 +7,8 @@ from typing import cast
 from common.config.ladder import SOURCE
 from common.ipc.identity import StreamId
 from egress import status
+from egress.fanout.channel import Channels
 from egress.output import Audience, Output
-from egress.rtmp.fanout import Channels
 from egress.streams.registry import Streams
 from egress.streams.waiting import WaitingViewers
 from tests.kit.egress import (
@@ -33,7 +33,10 @@ class OtherOutput:
 
 def rtmp(channels: Channels) -> Output:
     """These channels as an output."""
-    return cast(Output, SimpleNamespace(protocol="rtmp", audience=channels.audience))
+    return cast(
+        Output,
+        SimpleNamespace(protocol="rtmp", audience=lambda stream: channels.audience(stream, "rtmp")),
+    )
 
 
 def test_a_stream_is_told_with_its_renditions_players_and_who_waits() -> None:
@@ -84,7 +87,7 @@ def test_drops_of_players_who_left_are_still_counted_when_nobody_plays_any_more(
     sink.join(channel)
     sink.player.dropped, sink.player.sent_bytes = 5, 7_000
     channel.remove(sink)
-    assert channels.audience(STREAM) == {}
+    assert channels.audience(STREAM, "rtmp") == {}
     [told] = status.served(streams.by_id, [rtmp(channels)], WaitingViewers(), 1.0)
     assert [r.dropped for r in told.renditions if r.name == SOURCE] == [5]
     assert [r.sent_bytes for r in told.renditions if r.name == SOURCE] == [7_000]

@@ -19,19 +19,11 @@ from common.ipc.media_messages import (
     Tags,
 )
 from common.rtmp.chunks import ChunkReader, Message
-from egress.rtmp.fanout import Channel, Peer
-from egress.rtmp.from_units import (
-    AUDIO,
-    CHUNK_SIZE,
-    DATA,
-    VIDEO,
-    Entry,
-    EntryBuffer,
-)
-from egress.rtmp.from_units import (
-    METADATA as METADATA_KIND,
-)
-from egress.rtmp.player_queue import Player
+from egress.fanout.channel import Channel, Peer
+from egress.fanout.entries import AUDIO, DATA, VIDEO, Entry, EntryBuffer, WireForm
+from egress.fanout.entries import METADATA as METADATA_KIND
+from egress.fanout.player_queue import Player
+from egress.rtmp.from_units import CHUNK_SIZE, RtmpForm
 from egress.streams.rendition import Rendition as EgressRendition
 from egress.streams.subscribers import Start
 from egress.streams.tag import Config, Tag, read_tags
@@ -48,6 +40,7 @@ TEMPLATE = Template(
 )
 
 RENDITION_VIDEO = RenditionVideo("h264", 640, 360, 600_000, 30)
+RTMP_FORM = RtmpForm(1)
 CODECS = {9: "h264", 8: "aac"}
 FLV_TYPE = {VIDEO: 9, AUDIO: 8, DATA: 18, METADATA_KIND: 18}
 
@@ -287,9 +280,9 @@ class MemorySink:
         self.ended: str | None = None
         self.peer: Peer = self
 
-    def join(self, channel: Channel, start: Start = Start.GOP, message_stream_id: int = 1) -> None:
+    def join(self, channel: Channel, start: Start = Start.GOP, form: WireForm = RTMP_FORM) -> None:
         self.channel = channel
-        channel.join(self, start, message_stream_id)
+        channel.join(self, start, form)
         self.pump()
 
     def on_queued(self) -> None:

@@ -9,6 +9,7 @@ from egress.streams.stream import (
     StreamState,
 )
 from tests.kit.egress import (
+    RTMP_FORM,
     STREAM,
     FlushReader,
     Screen,
@@ -37,7 +38,7 @@ class Output:
         rendition = self.stream.renditions[name]
         rendition.advance(now)
         reader = self._readers.setdefault(name, FlushReader(rendition))
-        wire = b"".join(entry.shared(1) for entry in reader.take())
+        wire = b"".join(entry.shared(RTMP_FORM) for entry in reader.take())
         return self._screens.setdefault(name, Screen()).words(wire)
 
 

@@ -6,7 +6,7 @@ from math import inf
 from common.ipc.envelope import decode
 from common.ipc.identity import StreamId
 from common.ipc.media_messages import Demand
-from egress.rtmp.fanout import Channel
+from egress.fanout.channel import Channel
 from egress.streams.demand import DemandReports, demanded
 from egress.streams.registry import Streams
 from tests.kit.egress import STREAM, MemorySink, egress_rendition, stream_open

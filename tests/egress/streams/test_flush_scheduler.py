@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from egress.rtmp.fanout import Channel
+from egress.fanout.channel import Channel
 from egress.streams.flush_scheduler import SLICE_S, FlushScheduler
 from egress.streams.rendition import Rendition
 from egress.streams.waiting import WaitingViewers

@@ -11,6 +11,7 @@ from egress.streams.registry import QUEUED_S, Streams
 from egress.streams.stream import StreamState
 from tests.kit.children import CPU0, CPU1, INGEST0
 from tests.kit.egress import (
+    RTMP_FORM,
     STREAM,
     FlushReader,
     inter_tag,
@@ -32,7 +33,9 @@ def test_tags_before_their_stream_are_queued_and_taken_when_it_opens() -> None:
         assert streams.take(message, payloads, 0.0) == (None, ())
     stream, _ = streams.open(stream_open(), 0.5)
     assert stream is not None
-    wire = b"".join(entry.shared(1) for entry in FlushReader(stream.renditions["720p"]).take())
+    wire = b"".join(
+        entry.shared(RTMP_FORM) for entry in FlushReader(stream.renditions["720p"]).take()
+    )
     assert texts(wire) == ["M", "H", "v0", "v40"]
     assert stream.touched == {"720p"}
     assert streams.queued == 0

@@ -6,12 +6,13 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from common.ipc.media_messages import HEADER, REPLAY
-from egress.rtmp import from_units
-from egress.rtmp.from_units import Entry
+from egress.fanout import entries as kinds
+from egress.fanout.entries import Entry
 from egress.streams.rendition import VIDEO_WAIT_S, Rendition
 from tests.kit.egress import (
     AUDIO_HEADER,
     METADATA,
+    RTMP_FORM,
     VIDEO_HEADER,
     FlushReader,
     audio_header_tag,
@@ -50,7 +51,7 @@ def take(rendition: Rendition) -> list[Entry]:
 
 
 def words(entries: Sequence[Entry]) -> list[str]:
-    return texts(b"".join(entry.absolute(1) for entry in entries))
+    return texts(b"".join(entry.absolute(RTMP_FORM) for entry in entries))
 
 
 def test_metadata_and_header_go_ahead_of_the_first_keyframe() -> None:
@@ -64,7 +65,7 @@ def test_data_is_nobodys_metadata_whatever_its_name_is() -> None:
     give(rendition, 0, key_tag(0))
     give_shared(rendition, (head(18, 0, 0, 0.0), b"\x02\x00\x0aonMetaData\x08"))
     assert rendition.script == METADATA
-    assert take(rendition)[-1].kind == from_units.DATA
+    assert take(rendition)[-1].kind == kinds.DATA
 
 
 def test_nothing_goes_out_before_a_keyframe() -> None:
@@ -240,7 +241,7 @@ def test_data_messages_wait_like_audio() -> None:
     take(rendition)
     give_shared(rendition, data_tag(30))
     give(rendition, 1, inter_tag(40))
-    assert [entry.kind for entry in take(rendition)] == [from_units.DATA, 1]
+    assert [entry.kind for entry in take(rendition)] == [kinds.DATA, 1]
 
 
 def test_a_flush_is_due_at_once_with_video_and_after_a_hold_without() -> None:
@@ -335,7 +336,7 @@ def test_an_audio_header_has_no_time_and_drops_nothing_of_the_audio_behind_it(
     give_audio(rendition, 5070)
     give(rendition, 2, inter_tag(5080))
     entries = take(rendition)
-    read = messages(b"".join(entry.shared(1) for entry in entries))
+    read = messages(b"".join(entry.shared(RTMP_FORM) for entry in entries))
     heard = [(m.payload, m.timestamp) for m in read if m.type_id == 8]
     assert [payload for payload, _ in heard] == [
         AUDIO_HEADER,

@@ -3,7 +3,7 @@
 from common.config.ladder import SOURCE
 from common.flv import amf0
 from common.ipc.identity import Generation
-from egress.rtmp.from_units import metadata_of
+from egress.fanout.entries import metadata_of
 from egress.streams.stream import (
     MAX_ABSENT,
     SILENT_S,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from egress.rtmp.fanout import Channel
+from egress.fanout.channel import Channel
 from egress.streams.rendition import Rendition
 from egress.streams.subscribers import MAX_BATCH, Start
 from tests.kit.egress import (

@@ -2,20 +2,21 @@
 
 Players in step form groups that get the same bytes: one `send` a player and flush, a plain loop,
 nothing made per player. Who takes less than all of a flush leaves its group and is served from its
-own queue (`egress.rtmp.player_queue`) until it has caught up.
+own queue (`egress.fanout.player_queue`) until it has caught up.
 
 No event loop here. A `Sink` has a non-blocking socket, and is called when it has something queued;
 tests give socket pairs.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from operator import length_hint
 from typing import Protocol
 
 from common.ipc.identity import StreamId
+from egress.fanout.entries import Entry, EntryBuffer, WireForm
+from egress.fanout.player_queue import Player
 from egress.output import Audience
-from egress.rtmp.from_units import Entry, EntryBuffer
-from egress.rtmp.player_queue import Player
 from egress.streams.rendition import Rendition
 from egress.streams.subscribers import Start
 from egress.streams.tag import VIDEO, Config, Tag
@@ -108,10 +109,10 @@ class Channel:
         self.behind: set[Sink] = set()
         self._on_empty = on_empty
         self._is_subscribed = False
-        self._dropped = 0
-        self._sent_bytes = 0
-        self._groups: dict[tuple[int, int], Group] = {}
-        self._group_of: dict[Sink, tuple[int, int]] = {}
+        self._dropped: Counter[str] = Counter()  # by family of wire forms, of those who left
+        self._sent_bytes: Counter[str] = Counter()  # likewise, and what groups were sent
+        self._groups: dict[tuple[WireForm, int], Group] = {}
+        self._group_of: dict[Sink, tuple[WireForm, int]] = {}
 
     @property
     def players(self) -> int:
@@ -119,22 +120,31 @@ class Channel:
 
     def dropped(self) -> int:
         """Tags that players missed because they were slow, those who left included."""
-        return self._dropped + sum(sink.player.dropped for sink in self.sinks())
+        return self._dropped.total() + sum(sink.player.dropped for sink in self.sinks())
 
     def sent_bytes(self) -> int:
         """What sockets of players have taken, of those who left too."""
-        return self._sent_bytes + sum(sink.player.sent_bytes for sink in self.sinks())
+        return self._sent_bytes.total() + sum(sink.player.sent_bytes for sink in self.sinks())
+
+    def audience(self, family: str) -> Audience:
+        """Those whose wire form is of one family."""
+        players = [sink.player for sink in self.sinks() if sink.player.form.family == family]
+        return Audience(
+            len(players),
+            self._dropped[family] + sum(player.dropped for player in players),
+            self._sent_bytes[family] + sum(player.sent_bytes for player in players),
+        )
 
     def sinks(self) -> Sequence[Sink]:
         return (*self._group_of, *self.behind)
 
     # ---- players ------------------------------------------------------------------------------
 
-    def join(self, sink: Sink, start: Start, message_stream_id: int) -> None:
+    def join(self, sink: Sink, start: Start, form: WireForm) -> None:
         """Let a player in; what it starts with is in its queue then."""
         self._subscribe()
         self._keep_still()
-        sink.player.join(self.buffer, start, message_stream_id, self._flushed)
+        sink.player.join(self.buffer, start, form, self._flushed)
         self.behind.add(sink)
         if not self._is_subscribed:
             sink.finish("it failed")
@@ -142,8 +152,9 @@ class Channel:
     def remove(self, sink: Sink) -> None:
         """The player is gone or plays nothing more."""
         if sink in self.behind or sink in self._group_of:
-            self._dropped += sink.player.dropped
-            self._sent_bytes += sink.player.sent_bytes
+            family = sink.player.form.family
+            self._dropped[family] += sink.player.dropped
+            self._sent_bytes[family] += sink.player.sent_bytes
         self.behind.discard(sink)
         self._leave_group(sink)
         if not self.players:
@@ -190,10 +201,10 @@ class Channel:
         """Send everything that came."""
         entries = self.buffer.append(tags)
         behind = tuple(self.behind)
-        for (message_stream_id, kinds), group in tuple(self._groups.items()):
-            data = b"".join([e.shared(message_stream_id) for e in entries if e.kind & kinds])
+        for (form, kinds), group in tuple(self._groups.items()):
+            data = b"".join([e.shared(form) for e in entries if e.kind & kinds])
             if data:
-                self._send(group, data, entries)
+                self._send(group, data, entries, form.family)
         for sink in behind:
             had_queue = sink.player.has_queue
             sink.player.offer(entries)
@@ -232,19 +243,20 @@ class Channel:
         if not kept.tags:
             self.buffer.keep_still(kept.last_dts_ms.get(VIDEO))
 
-    def _send(self, group: Group, data: bytes, entries: Sequence[Entry]) -> None:
+    def _send(self, group: Group, data: bytes, entries: Sequence[Entry], family: str) -> None:
         size = len(data)
-        self._sent_bytes += size * len(group.peers)
+        sent_bytes = size * len(group.peers)
         for sink, sent in group.send(data):
-            self._sent_bytes -= size
+            sent_bytes -= size
             self.step_out(sink)
             if isinstance(sent, OSError):
                 sink.player.leave(discard=True)
                 sink.on_broken(sent)
             else:
-                self._sent_bytes += sent
+                sent_bytes += sent
                 sink.player.fall_behind(data, sent, entries)
                 sink.on_queued()
+        self._sent_bytes[family] += sent_bytes
 
     def _leave_group(self, sink: Sink) -> bool:
         key = self._group_of.pop(sink, None)
@@ -271,16 +283,12 @@ class Channels:
             channel = channels[rendition.name] = Channel(rendition, self._forget)
         return channel
 
-    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
-        """The players of a stream's renditions."""
+    def audience(self, stream_id: StreamId, family: str) -> Mapping[str, Audience]:
+        """The players of a stream's renditions whose wire form is of one family."""
         return {
-            name: Audience(channel.players, channel.dropped(), channel.sent_bytes())
+            name: channel.audience(family)
             for name, channel in self._by_stream.get(stream_id, {}).items()
         }
-
-    def players(self, stream_id: StreamId) -> int:
-        """How many play any rendition of a stream."""
-        return sum(channel.players for channel in self._by_stream.get(stream_id, {}).values())
 
     def _forget(self, channel: Channel) -> None:
         stream_id, name = channel.rendition.stream_id, channel.rendition.name

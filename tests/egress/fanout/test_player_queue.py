@@ -1,16 +1,17 @@
-"""egress/rtmp/player_queue.py: joining, lagging, dropping, resuming."""
+"""egress/fanout/player_queue.py: joining, lagging, dropping, resuming."""
 
 import pytest
 
 from common.config.settings import EgressSettings
 from common.ipc.media_messages import HEADER, KEY
-from egress.rtmp import from_units
-from egress.rtmp.from_units import AUDIO, VIDEO, Entry
-from egress.rtmp.player_queue import MAX_CONTROL_BYTES, Phase, Player
+from egress.fanout import entries as kinds
+from egress.fanout.entries import AUDIO, VIDEO, Entry
+from egress.fanout.player_queue import MAX_CONTROL_BYTES, Phase, Player
 from egress.streams.subscribers import Start
 from tests.kit.egress import (
     AUDIO_HEADER,
     METADATA,
+    RTMP_FORM,
     VIDEO_HEADER,
     EntryFeed,
     Screen,
@@ -29,7 +30,7 @@ class Source:
         self.gop = gop
         self.lead_ms = lead_ms
         self.frames = 0
-        self.buffer.add(from_units.METADATA, 0, 0, METADATA)
+        self.buffer.add(kinds.METADATA, 0, 0, METADATA)
         self.buffer.add(VIDEO, 0, HEADER, VIDEO_HEADER)
         self.buffer.add(AUDIO, 0, HEADER, AUDIO_HEADER)
 
@@ -49,7 +50,7 @@ class Source:
 
 def joined(source: Source, start: Start = Start.GOP, queue_ms: int = 1000) -> Player:
     player = Player(queue_ms)
-    player.join(source.buffer, start, 1, len(source.buffer.gop))
+    player.join(source.buffer, start, RTMP_FORM, len(source.buffer.gop))
     return player
 
 
@@ -110,7 +111,7 @@ def test_a_partly_sent_flush_is_finished_before_anything_else() -> None:
     player = joined(source)
     got = drain(player)
     entries = source.next(1)
-    data = b"".join(entry.shared(1) for entry in entries)
+    data = b"".join(entry.shared(RTMP_FORM) for entry in entries)
     player.fall_behind(data, 5, entries)
     got += data[:5]
     player.control(b"")
@@ -207,7 +208,7 @@ def test_a_player_of_another_stream_with_an_earlier_time_is_not_behind() -> None
     player.leave(discard=True)
     other = Source()
     other.next(1)
-    player.join(other.buffer, Start.GOP, 1, len(other.buffer.gop))
+    player.join(other.buffer, Start.GOP, RTMP_FORM, len(other.buffer.gop))
     player.offer(other.next(5))
     assert player.dropped == 0
 
@@ -224,7 +225,7 @@ def test_a_message_under_way_of_an_earlier_stream_is_no_lag_in_a_later_one() -> 
     other = Source()
     other.frames = 100_000
     other.next(1)
-    player.join(other.buffer, Start.GOP, 1, len(other.buffer.gop))
+    player.join(other.buffer, Start.GOP, RTMP_FORM, len(other.buffer.gop))
     player.offer(other.next(1))
     assert player.dropped == 0
     assert player.lag_ms == 40
@@ -237,7 +238,7 @@ def test_audio_that_begins_late_and_behind_the_video_is_heard_by_all() -> None:
     buffer.add(VIDEO, 0, HEADER, VIDEO_HEADER)
     buffer.add(VIDEO, 5000, KEY, picture("v5000", True))
     early = Player(1000)
-    early.join(buffer, Start.GOP, 1, len(buffer.gop))
+    early.join(buffer, Start.GOP, RTMP_FORM, len(buffer.gop))
     screen = Screen()
     screen.words(drain(early))
     assert early.is_in_step(buffer)
@@ -247,9 +248,9 @@ def test_audio_that_begins_late_and_behind_the_video_is_heard_by_all() -> None:
         buffer.add(AUDIO, 4020, 0, sound("a4020")),
     ]
     joiner = Player(1000)
-    joiner.join(buffer, Start.GOP, 1, len(buffer.gop))
+    joiner.join(buffer, Start.GOP, RTMP_FORM, len(buffer.gop))
     heard = ["h", "a4000", "a4020"]
-    assert screen.words(b"".join(entry.shared(1) for entry in late)) == heard
+    assert screen.words(b"".join(entry.shared(RTMP_FORM) for entry in late)) == heard
     assert texts(drain(joiner)) == ["H", "v5000", *heard]
 
 

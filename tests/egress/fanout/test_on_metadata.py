@@ -1,7 +1,7 @@
-"""egress/rtmp/on_metadata.py: a rendition's onMetaData with the source's audio."""
+"""egress/fanout/on_metadata.py: a rendition's onMetaData with the source's audio."""
 
 from common.flv import amf0
-from egress.rtmp.on_metadata import audio_members, with_audio
+from egress.fanout.on_metadata import audio_members, with_audio
 from tests.kit.egress import AUDIO_HEADER, METADATA
 
 SOURCE = amf0.encode(

@@ -1,12 +1,13 @@
-"""egress/rtmp/fanout.py: groups in step, and what each player gets whatever its socket takes."""
+"""egress/fanout/channel.py: groups in step, and what each player gets whatever its socket takes."""
 
 import socket
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from egress.rtmp.fanout import Channel
-from egress.rtmp.player_queue import Phase
+from egress.fanout.channel import Channel
+from egress.fanout.player_queue import Phase
+from egress.rtmp.from_units import RtmpForm
 from egress.streams.subscribers import Start
 from tests.kit.egress import (
     METADATA,
@@ -183,7 +184,7 @@ def test_other_message_streams_are_other_groups() -> None:
     feed = begun()
     first, second = MemorySink(), MemorySink()
     first.join(feed.channel)
-    second.join(feed.channel, Start.GOP, message_stream_id=5)
+    second.join(feed.channel, Start.GOP, RtmpForm(5))
     feed.video(40, False)
     feed.flush()
     assert {m.message_stream_id for m in Screen().messages(bytes(first.got))} == {1}

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from egress.rtmp.from_units import (
+from egress.fanout.entries import (
     AUDIO,
     DATA,
     EVERYTHING,
@@ -24,7 +24,7 @@ from egress.rtmp.from_units import (
     VIDEO,
     Entry,
     EntryBuffer,
-    absolute,
+    WireForm,
 )
 from egress.streams.subscribers import Start
 
@@ -140,8 +140,8 @@ class Player(SendQueue):
 
     __slots__ = (
         "_audio_header",
+        "_form",
         "_gap",
-        "_message_stream_id",
         "_paused_at_ms",
         "_queue_ms",
         "_ready",
@@ -157,7 +157,7 @@ class Player(SendQueue):
         self.kinds = EVERYTHING  # what it wants to receive
         self.dropped = 0
         self._start = Start.GOP
-        self._message_stream_id = 1
+        self._form: WireForm | None = None  # since it joined
         self._queue_ms = queue_ms
         self._ready = 0  # kinds whose next entry it can take in its shared form
         self._gap = 0  # kinds that wait for their next start because of a drop
@@ -165,9 +165,15 @@ class Player(SendQueue):
         self._paused_at_ms: int | None = None
 
     @property
-    def group(self) -> tuple[int, int]:
+    def form(self) -> WireForm:
+        """How what it gets is wrapped."""
+        assert self._form is not None
+        return self._form
+
+    @property
+    def group(self) -> tuple[WireForm, int]:
         """Players in step with the same of these get the same bytes."""
-        return self._message_stream_id, self.kinds
+        return self.form, self.kinds
 
     def is_in_step(self, buffer: EntryBuffer) -> bool:
         """True if what `buffer` gives next can be sent as the others in step get it."""
@@ -176,7 +182,7 @@ class Player(SendQueue):
 
     # ---- what the player asks for -------------------------------------------------------------
 
-    def join(self, buffer: EntryBuffer, start: Start, message_stream_id: int, flushed: int) -> None:
+    def join(self, buffer: EntryBuffer, start: Start, form: WireForm, flushed: int) -> None:
         """Begin to play: from the GOP's first `flushed` entries, or at the next keyframe.
 
         Behind a GOP that is too long to be kept it begins with the keyframe as a still, and goes on
@@ -186,7 +192,7 @@ class Player(SendQueue):
         self.dropped = self.sent_bytes = 0
         self._gap = 0
         self._start = start
-        self._message_stream_id = message_stream_id
+        self._form = form
         self._restart(buffer, start, flushed)
 
     def leave(self, *, discard: bool) -> None:
@@ -268,7 +274,7 @@ class Player(SendQueue):
             elif not kind & self.kinds:
                 self._ready &= ~kind
             elif self._ready & kind:
-                self._push(entry.shared(self._message_stream_id), entry)
+                self._push(entry.shared(self.form), entry)
             elif kind == VIDEO:
                 if entry.is_key:
                     self._push_key(entry)
@@ -277,7 +283,7 @@ class Player(SendQueue):
             elif kind == AUDIO:
                 self._push_first_audio(entry)
             else:
-                self._push(entry.absolute(self._message_stream_id), entry)
+                self._push(entry.absolute(self.form), entry)
 
     def _begin(self, key: Entry) -> None:
         """Headers, then the keyframe: what a decoder needs to start here."""
@@ -291,7 +297,7 @@ class Player(SendQueue):
         self._push_key(key)
         if headers.audio and self.kinds & AUDIO:
             # between the video header and the keyframe: all headers come before all media
-            wire = absolute(AUDIO, key.dts_ms, self._message_stream_id, headers.audio)
+            wire = self.form.absolute(AUDIO, key.dts_ms, headers.audio)
             self._queue.insert(at + 1 if headers.video else at, _Item(wire, None, False))
             self._audio_header = headers.audio
 
@@ -306,11 +312,11 @@ class Player(SendQueue):
         if header and not entry.is_header and header is not self._audio_header:
             self._push_header(AUDIO, entry.dts_ms, header)
         self._audio_header = header
-        self._push(entry.absolute(self._message_stream_id), entry)
+        self._push(entry.absolute(self.form), entry)
         self._ready |= AUDIO
 
     def _push_header(self, kind: int, dts_ms: int, payload: bytes) -> None:
-        wire = absolute(kind, dts_ms, self._message_stream_id, payload)
+        wire = self.form.absolute(kind, dts_ms, payload)
         self._queue.append(_Item(wire, None, False))
 
     def _push(self, wire: bytes, entry: Entry) -> None:
@@ -375,11 +381,11 @@ class Player(SendQueue):
         kind = entry.kind
         header = entry.headers.video if kind == VIDEO else entry.headers.audio
         if header and not entry.is_header:
-            wire = absolute(kind, entry.dts_ms, self._message_stream_id, header)
+            wire = self.form.absolute(kind, entry.dts_ms, header)
             queue.append(_Item(wire, entry, False))
-            queue.append(_Item(entry.restart(), entry, True))
+            queue.append(_Item(entry.restart(self.form), entry, True))
         else:
-            queue.append(_Item(entry.absolute(self._message_stream_id), entry, True))
+            queue.append(_Item(entry.absolute(self.form), entry, True))
 
 
 def _span_ms(times: Sequence[int]) -> int:

@@ -1,0 +1,81 @@
+"""Viewers' connections on their way to an egress (IO: aiohttp, sockets).
+
+What follows on a connection that was handed over is the egress's, from the answer's first byte on.
+So media comes through no process but that one, and goes on when this one ends.
+"""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aiohttp import web
+
+from common.ipc.control_messages import Endpoint
+from common.ipc.egress_homes import weight
+from common.ipc.envelope import encode
+from common.ipc.identity import ChildId
+from common.ipc.socket_handover import HandoverClient
+
+log = logging.getLogger("tfarm.common.http.handover")
+
+HANDOVER_S: Final = 3.0
+NO_EGRESS: Final = "no egress runs just now: try again in a second"
+
+
+class HandedOver(web.Response):
+    """Nothing is answered here: whoever has the connection now does."""
+
+
+class NotHandedOver(Exception):
+    """Nobody took it: why, in words for the viewer."""
+
+
+class ViewerHandover:
+    """The egresses, and who is handed over to them."""
+
+    def __init__(self, socket: str, *, tries: int = 1) -> None:
+        """`socket`: the egresses' for this, a field of `Endpoint`; `tries`: of how many at most."""
+        self._socket = socket
+        self._tries = tries
+        self._egresses: Mapping[ChildId, str] = {}
+
+    def follow(self, endpoints: Sequence[Endpoint]) -> None:
+        """These children run; those that retire take nobody new."""
+        taking = [end for end in endpoints if getattr(end, self._socket) and not end.is_retiring]
+        self._egresses = {end.child: getattr(end, self._socket) for end in taking}
+
+    async def hand_over(
+        self, request: web.Request, stream_id: str, message: object
+    ) -> web.StreamResponse:
+        """Let an egress answer, the stream's home first. Raises NotHandedOver."""
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        snapshot, reason = encode(message), NO_EGRESS
+        deadline_s = time.monotonic() + HANDOVER_S
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
+        try:
+            for egress in self._in_order(stream_id):
+                ack = await HandoverClient(self._egresses[egress]).send(
+                    descriptor, snapshot, deadline_s
+                )
+                if not ack.is_declined:
+                    break
+                reason = ack.reason
+            else:
+                raise NotHandedOver(reason)
+        finally:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        if not ack.adopted:
+            log.warning("a viewer was not handed over reason=%s", ack.reason)
+        # Where nobody knows who has it, nothing more may be said on it.
+        request.protocol.force_close()
+        return HandedOver()
+
+    def _in_order(self, stream_id: str) -> list[ChildId]:
+        found = sorted(self._egresses, key=lambda egress: weight(stream_id, egress), reverse=True)
+        return found[: self._tries]

@@ -90,7 +90,7 @@ sbom: $(VENV)/.dev
 advisories:
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv --clear build/audit && \
 		build/audit/bin/pip install --quiet pip-audit; }
-	@for name in runtime gpu12 gpu13; do \
+	@for name in runtime webrtc gpu12 gpu13; do \
 		build/audit/bin/pip-audit --require-hashes --disable-pip -r requirements/$$name.txt || exit 1; \
 	done
 
@@ -131,7 +131,8 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/gpu12.txt requirements/g
 	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
+$(VENV)/.dev: requirements/dev.txt requirements/webrtc.txt | $(VENV)/.runtime
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/webrtc.txt
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
@@ -154,11 +155,11 @@ build/manifests/.made: requirements/manifests.txt
 requirements:
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/pip install --quiet pip-tools
-	for name in runtime dev docs fuzz manifests gpu12 gpu13; do \
+	for name in runtime webrtc dev docs fuzz manifests gpu12 gpu13; do \
 		case $$name in \
 			runtime) sources="pyproject.toml requirements/build.in" ;; \
 			dev|docs|fuzz|manifests) sources="requirements/$$name.in" ;; \
-			gpu*) sources="--extra $$name --constraint requirements/runtime.txt pyproject.toml" ;; \
+			gpu*|webrtc) sources="--extra $$name --constraint requirements/runtime.txt pyproject.toml" ;; \
 		esac; \
 		CUSTOM_COMPILE_COMMAND="make requirements" build/pins/bin/$(COMPILE) --upgrade \
 			--output-file requirements/$$name.txt $$sources || exit 1; \

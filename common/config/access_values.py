@@ -1,5 +1,6 @@
 """How a configuration file writes who is let in, signing keys, and names of hosts. Pure."""
 
+import ipaddress
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,3 +93,16 @@ class HostName(Kind):
 
     def schema(self) -> Json:
         return {"type": "string", "pattern": whole(_HOST)}
+
+
+class IpAddress(Kind):
+    """An address of IPv4 or IPv6."""
+
+    def read(self, value: Any) -> str:
+        try:
+            return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
+        except ValueError:
+            raise ValueError('must be an address, such as "203.0.113.7"') from None
+
+    def schema(self) -> Json:
+        return {"type": "string"}

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from common.config.access_values import HostName
 from common.config.keys import Holds, Table, key, tables
-from common.config.model_http import ApiTable, WebTable
+from common.config.model_http import ApiTable, WebrtcTable, WebTable
 from common.config.model_templates import Amount, CalibrationTable, TemplateTable
 from common.config.settings import (
     ApiSettings,
@@ -25,6 +25,7 @@ from common.config.settings import (
     Settings,
     Software,
     TlsSettings,
+    WebrtcSettings,
     WebSettings,
     WorkerSettings,
 )
@@ -420,6 +421,7 @@ class File(Table):
     capture: CaptureTable = tables()
     api: ApiTable = tables()
     web: WebTable = tables()
+    webrtc: WebrtcTable = tables()
     templates: dict[Annotated[str, Name()], TemplateTable] = tables(
         at_least=1, schema={"propertyNames": Name().schema()}
     )
@@ -460,4 +462,5 @@ SECTIONS: dict[str, type[Any]] = {
     "capture": CaptureSettings,
     "api": ApiSettings,
     "web": WebSettings,
+    "webrtc": WebrtcSettings,
 }

@@ -1,10 +1,11 @@
-"""The configuration file's tables of what is served by HTTP: `[api]` and `[web]`. Pure."""
+"""The configuration file's tables of what is asked for by HTTP: API, viewers, WebRTC. Pure."""
 
 from typing import Annotated, Any, ClassVar
 
+from common.config.access_values import IpAddress
 from common.config.key_values import KeyTexts, digest
 from common.config.keys import Holds, Table, key
-from common.config.settings import ApiSettings, WebSettings
+from common.config.settings import ApiSettings, WebrtcSettings, WebSettings
 from common.config.values import Boolean, Integer, ListenAddress, Network, Text
 
 NOW, MORE_NOW, NEW_PROCESSES = Holds.NOW, Holds.MORE_NOW, Holds.NEW_PROCESSES
@@ -85,4 +86,33 @@ class WebTable(Table):
         "networks of proxies before this server, such as nginx: a request of theirs comes from "
         "whom their `X-Forwarded-For` names",
         NOW,
+    )
+
+
+class WebrtcTable(Table):
+    """`[webrtc]`."""
+
+    title: ClassVar[str] = "viewers by WebRTC (WHEP), where `tfarm[webrtc]` is installed"
+
+    enabled: Annotated[bool, Boolean()] = key(
+        WebrtcSettings,
+        "is_enabled",
+        "whether streams can be watched by WebRTC; it needs `web.enabled`, too",
+        MORE_NOW,
+    )
+    listen: Annotated[Any, ListenAddress()] = key(
+        WebrtcSettings,
+        "listen",
+        "the UDP port of all viewers' media; `0.0.0.0` or `[::]` for those of other hosts",
+        NEW_PROCESSES,
+    )
+    addresses: tuple[Annotated[str, IpAddress()], ...] = key(
+        WebrtcSettings,
+        "addresses",
+        "the addresses at which viewers reach that port, where the host does not know them itself, "
+        "as behind NAT",
+        NOW,
+    )
+    max_viewers: Annotated[int, Integer(0, 100_000)] = key(
+        WebrtcSettings, "max_viewers", "viewers at once", NOW
     )

@@ -146,6 +146,16 @@ class WebSettings:
     trusted_proxies: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class WebrtcSettings:
+    """Viewers by WebRTC, who ask for it by HTTP."""
+
+    is_enabled: bool = True  # where its packages are installed
+    listen: Listen = field(default_factory=lambda: Listen(port=8189))  # of UDP
+    addresses: tuple[str, ...] = ()  # that viewers are told; empty: those of this host
+    max_viewers: int = 500
+
+
 DEFAULT_RENDITIONS = (
     Rendition("720p", 1280, 720, 2_500_000, Fraction(30)),
     Rendition("480p", 854, 480, 1_200_000, Fraction(30)),
@@ -175,6 +185,7 @@ class Settings:
     tls: TlsSettings = field(default_factory=TlsSettings)
     listen_http: Listen = field(default_factory=lambda: Listen(port=8080))  # for viewers
     web: WebSettings = field(default_factory=WebSettings)
+    webrtc: WebrtcSettings = field(default_factory=WebrtcSettings)
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

@@ -20,8 +20,6 @@ from common.ipc.status_messages import AudioLevels, PublisherStatus, ServedStatu
 from common.media.clock import ClockReference
 from common.process.stage_times import DelayCounts
 
-# ---- parts ------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
@@ -53,6 +51,8 @@ class Endpoint:
     listeners: str = ""  # an ingest's or tls child's Unix socket for its successor
     is_retiring: bool = False  # it serves whom it has, and takes nobody new
     flv: str = ""  # an egress's Unix socket for viewers by HTTP, who are to be judged
+    whep: str = ""  # the rtc child's Unix socket for requests of viewers by WebRTC
+    sound: str = ""  # the opus child's Unix socket for sound to be coded
 
 
 @dataclass(frozen=True, slots=True)

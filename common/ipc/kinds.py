@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Final
 
 from common.config.settings import Listen, Settings
+from common.extras import WEBRTC, is_installed
 
 HEARTBEAT_S: Final = 1.0
 
@@ -62,6 +63,13 @@ class ChildKind:
 API_COMMANDS: Final = frozenset(
     ("status", "kick", "ban", "unban", "drain", "undrain", "rebalance", "reload")
 )
+
+
+def _webrtc_count(settings: Settings) -> int:
+    """One where it can be: its viewers come by way of `web`."""
+    is_wanted = settings.webrtc.is_enabled and settings.web.is_enabled
+    return int(is_wanted and is_installed(WEBRTC))
+
 
 # In the order of a clean end: who only looks, then publishers, so that workers and players get all
 # that was taken; last who passes on what players are told.
@@ -149,6 +157,31 @@ KINDS: Final[dict[str, ChildKind]] = {
             has_viewers=True,
             sockets=("tags", "listeners"),
             replacing=Replacing.RETIRE,
+        ),
+        ChildKind(
+            "rtc",
+            module="egress.rtc",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="viewers by WebRTC connect anew",
+            count=_webrtc_count,
+            address=lambda settings: settings.webrtc.listen,
+            protocol="webrtc",
+            admits=True,
+            has_viewers=True,
+            sockets=("tags", "whep"),
+        ),
+        ChildKind(
+            "opus",
+            module="worker.opus",
+            libraries=("av", "numpy"),
+            parses_strangers=True,
+            death_costs="viewers by WebRTC hear nothing for a second",
+            count=_webrtc_count,
+            is_sandboxed=True,
+            max_descriptors=512,
+            sockets=("sound",),
+            replacing=Replacing.END,
         ),
         ChildKind(
             "egress",

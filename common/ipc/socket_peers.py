@@ -22,6 +22,8 @@ SENDERS: Final[Mapping[str, Set[str]]] = {
     "handover": frozenset({"ingest"}),
     "viewers": frozenset({"api"}),
     "flv": frozenset({"web"}),
+    "whep": frozenset({"web"}),
+    "sound": frozenset({"rtc"}),
     "decrypted": frozenset(kind.name for kind in KINDS.values() if kind.listens == "rtmps"),
     "listeners": frozenset(kind.name for kind in KINDS.values() if "listeners" in kind.sockets),
 }

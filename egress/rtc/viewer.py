@@ -23,6 +23,7 @@ HOLD_S: Final = 0.15
 NO_REPLAY_MS: Final = 100.0  # so little is sent at once
 MAX_REPLAY_MS: Final = 6_000.0  # who is farther behind waits for the next keyframe
 KEYFRAME_S: Final = 1.0  # between beginnings anew
+OLD_SOUND_MS: Final = 300.0  # behind the pictures: a browser would wait for the like for good
 ANEW_MS: Final = 20.0  # of timestamps, between the last picture and the beginning anew
 
 
@@ -155,8 +156,10 @@ class Viewer:
                 self._begin(self._clock())
 
     def on_sound(self, history: History, frame: Frame) -> None:
-        """Send sound; what is replayed has none."""
-        if self.audio is not None and self.state in (State.LIVE, State.SWITCHING):
+        """Send sound; what is replayed has none, nor has what came before it."""
+        if self.audio is None or self.state not in (State.LIVE, State.SWITCHING):
+            return
+        if frame.time_ms >= self.video.last_ms - OLD_SOUND_MS:
             self.audio.send(history, frame)
 
     # ---- what the viewer says -----------------------------------------------------------------

@@ -12,6 +12,7 @@ from egress.output import Output, OutputContext
 from egress.web.flv import flv_routes
 from egress.web.page import page_routes
 from egress.web.routes import Route, WebContext
+from egress.web.whep import whep_routes
 
 # Outputs of this process: what it sends viewers itself. One line each.
 WEB_OUTPUTS: Sequence[Callable[[OutputContext], Output]] = ()
@@ -20,6 +21,7 @@ WEB_OUTPUTS: Sequence[Callable[[OutputContext], Output]] = ()
 ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = (
     page_routes,
     flv_routes,
+    whep_routes,
 )
 
 

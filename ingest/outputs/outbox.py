@@ -235,7 +235,8 @@ class EgressFeed:
     ) -> None:
         """Offer tags of one rendition, in order, as one message; `sent_s` 0: a replay.
 
-        `is_piggybacked`: more follows at once, and takes these along.
+        `is_piggybacked`: a picture of the source follows at once, and takes these along; to who
+        gets no source they go at once.
         """
         first = self._numbers.get(rendition, 0)
         self._numbers[rendition] = first + len(entries)
@@ -251,6 +252,7 @@ class EgressFeed:
             self._waits_for_key = False
         message = Tags(self.stream_id, generation, rendition, first, tuple(entries), sent_s)
         link = self.link
+        is_piggybacked = is_piggybacked and self.takes_source
         # The sound is every rendition's: it goes with a source picture that nobody plays.
         is_urgent = self._carries or link.has_players(self.stream_id, rendition)
         self._carries = is_urgent and is_piggybacked

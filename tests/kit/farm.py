@@ -112,6 +112,8 @@ class Farm:
             config += "\n[api]\nenabled = false\n"
         if "[web]" not in config:
             config += "\n[web]\nenabled = false\n"
+        if "[webrtc]" not in config:
+            config += "\n[webrtc]\nenabled = false\n"
         self.config.write_text(config)
         self.port = 0
         self._log_may_hold_traceback = log_may_hold_traceback

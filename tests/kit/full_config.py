@@ -71,6 +71,11 @@ max_connections = 22
 max_viewers = 23
 cors_origins = ["https://example.org"]
 trusted_proxies = ["203.0.113.0/24"]
+[webrtc]
+enabled = false
+listen = "0.0.0.0:8190"
+addresses = ["203.0.113.7", "2001:db8::7"]
+max_viewers = 24
 [templates.live]
 gop = "1s"
 hold = "0s"

@@ -29,6 +29,8 @@ use_gpus = false
 enabled = false
 [web]
 enabled = false
+[webrtc]
+enabled = false
 """
 
 

@@ -16,6 +16,7 @@ from supervisor.processes.worker_counts import encoder_processes, software_worke
 COUNTS: dict[str, Callable[[Settings, int], int]] = {
     "api.enabled": lambda settings, _: int(settings.api.is_enabled),
     "web.enabled": lambda settings, _: int(settings.web.is_enabled),
+    "webrtc.enabled": lambda settings, _: int(settings.webrtc.is_enabled),
     "software.workers": software_workers,
     "devices.encoder_processes": encoder_processes,
 }

@@ -24,7 +24,14 @@ from common.config.ladder import (
     Takeover,
 )
 from common.config.limits import StreamLimits
-from common.config.settings import DEFAULT_RENDITIONS, Listen, Settings, TlsSettings, WebSettings
+from common.config.settings import (
+    DEFAULT_RENDITIONS,
+    Listen,
+    Settings,
+    TlsSettings,
+    WebrtcSettings,
+    WebSettings,
+)
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigError
 from tests.kit.full_config import FULL
@@ -90,6 +97,9 @@ def test_every_key_reaches_its_setting() -> None:
     assert api.max_viewers == 21
     assert found.listen_http == Listen("0.0.0.0", 8081)
     assert found.web == WebSettings(False, 22, 23, ("https://example.org",), ("203.0.113.0/24",))
+    assert found.webrtc == WebrtcSettings(
+        False, Listen("0.0.0.0", 8190), ("203.0.113.7", "2001:db8::7"), 24
+    )
     assert api.tokens == (sha256("a token of some length"),)
 
 
@@ -203,6 +213,10 @@ FAULTS = [
     ("[web]\nmax_viewers = -1", "web.max_viewers", "between 0"),
     ('[web]\ncors_origins = ["example.org"]', "web.cors_origins[0]", "must be a site"),
     ('[web]\ntrusted_proxies = ["lb"]', "web.trusted_proxies[0]", "a network"),
+    ("[webrtc]\nenabled = 1", "webrtc.enabled", "true or false"),
+    ('[webrtc]\nlisten = "8189"', "webrtc.listen", "HOST:PORT"),
+    ('[webrtc]\naddresses = ["example.org"]', "webrtc.addresses[0]", "must be an address"),
+    ("[webrtc]\nmax_viewers = -1", "webrtc.max_viewers", "between 0"),
     ("[templates.player]", "templates.player", "where viewers' pages are"),
     ('log_level = "LOUD"', "log_level", '"INFO"'),
     ('[templates.live]\nidle_timeout = "2d"', "templates.live.idle_timeout", "unit"),

@@ -22,6 +22,7 @@ BEYOND_A_SCHEMA = (
     "needs api.tokens",
     "is the address of",
     "must be a site",
+    "must be an address",
     "where viewers' pages are",
     "between 100ms and 1m",
     "250",

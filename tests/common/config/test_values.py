@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from common.config.access_values import IpAddress
 from common.config.ladder import RateControl
 from common.config.settings import Listen
 from common.config.values import (
@@ -68,6 +69,7 @@ READ: list[tuple[Kind, Any, Any, Any]] = [
     (Secret(), "x", "x", "x"),
     (Sha256(), "0" * 64, "0" * 64, "0" * 64),
     (Network(), "192.0.2.0/24", "192.0.2.0/24", "192.0.2.0/24"),
+    (IpAddress(), "2001:DB8::7", "2001:db8::7", "2001:db8::7"),
     (ListenAddress(), "0.0.0.0:1935", Listen("0.0.0.0", 1935), "0.0.0.0:1935"),
     (ListenAddress(), "[::1]:0", Listen("::1", 0), "[::1]:0"),
 ]
@@ -101,6 +103,7 @@ REFUSED: list[tuple[Kind, Any, str, bool]] = [
     (Secret(), "x" * 257, "1 to 256", True),
     (Sha256(), "A" * 64, "64 hex digits", True),
     (Network(), "192.0.2.1/24", "a network", False),
+    (IpAddress(), "example.org", "an address", False),
     (ListenAddress(), "::1:1935", "brackets", True),
     (ListenAddress(), "host:70000", "HOST:PORT", False),
 ]

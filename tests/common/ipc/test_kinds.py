@@ -13,6 +13,7 @@ from common.config.ladder import Template
 from common.config.limits import StreamLimits
 from common.config.settings import ApiSettings, Settings
 from common.config.stream_keys import StreamKeys
+from common.extras import WEBRTC, is_installed
 from common.ipc.kinds import KINDS, ChildKind, has_devices, settings_for
 
 ROOT = Path(__file__).parents[3]
@@ -57,6 +58,8 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
         "hooks": 0,
         "tls": 0,
         "web": 1,
+        "rtc": int(is_installed(WEBRTC)),
+        "opus": int(is_installed(WEBRTC)),
     }
     assert [name for name in KINDS if has_devices(name)] == ["worker"]
 
@@ -81,7 +84,7 @@ def test_keys_are_told_to_those_who_have_a_use_for_them_and_to_nobody_else() -> 
     for name in (*KINDS, "unheard-of"):
         suited = settings_for(name, settings)
         (template,) = suited.templates
-        if name in ("ingest", "egress", "web"):
+        if name in ("ingest", "egress", "web", "rtc"):
             assert template == replace(live, hooks=replace(hooks, secret=""))
             assert suited.stream_keys == settings.stream_keys
         else:
@@ -108,6 +111,8 @@ def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_
         "worker",
         "encoder",
         "web",
+        "rtc",
+        "opus",
         "egress",
         "hooks",
         "tls",

@@ -19,6 +19,7 @@ from common.config.settings import (
     Settings,
     Software,
     TlsSettings,
+    WebrtcSettings,
     WebSettings,
     WorkerSettings,
 )
@@ -29,11 +30,12 @@ FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
         "calibration capture has_sandbox stream_keys api listen_tls tls "
-        "listen_http web"
+        "listen_http web webrtc"
     ),
     Listen: "host port",
     ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics max_viewers",
     WebSettings: "is_enabled max_connections max_viewers cors_origins trusted_proxies",
+    WebrtcSettings: "is_enabled listen addresses max_viewers",
     Software: "workers capacity encoder_threads encoder_processes",
     Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity encoder_processes",
     IngestSettings: (

@@ -272,3 +272,15 @@ def test_audio_that_somebody_waits_for_takes_the_picture_along_that_nobody_plays
     put(feed, tag(120, 0))
     at_once = [tags.tags[0].dts_ms for tags in port.of(Tags) if tags not in port.lazy]
     assert at_once == [40], "with what was sent lazily before it"
+
+
+def test_audio_goes_at_once_to_who_gets_no_source() -> None:
+    """There is no picture to take it along: it came 0.2 s late to viewers by WebRTC."""
+    feed, port = egress_feed()
+    feed.takes_source = False
+    feed.open_source(ONE, SOURCE_VIDEO, b"metadata", b"header")
+    port.watched = {SHARED}
+    put(feed, tag(0, KEY))
+    put(feed, sound(20), rendition=SHARED, is_piggybacked=True)
+    put(feed, tag(40, 0))
+    assert [tags.rendition for tags in port.of(Tags) if tags not in port.lazy] == [SHARED]

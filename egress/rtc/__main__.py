@@ -1,0 +1,29 @@
+"""The process for viewers by WebRTC: `python -P -m egress.rtc --index 0 --listen HOST:PORT …`."""
+
+from common.process.signals import hold_signals
+
+hold_signals()
+
+import argparse  # noqa: E402
+
+from common.config.values import listen_address  # noqa: E402
+from common.ipc.child import ChildProcess, ChildService, child_parser, run_child  # noqa: E402
+from common.ipc.kinds import KINDS  # noqa: E402
+
+KIND = KINDS["rtc"]
+
+
+def build(process: ChildProcess, arguments: argparse.Namespace) -> ChildService:
+    from egress.rtc.run import RtcService
+
+    return RtcService(process, listen_address(arguments.listen))
+
+
+def arguments() -> argparse.Namespace:
+    parser = child_parser(KIND, __doc__)
+    parser.add_argument("--listen", required=True, help="HOST:PORT, of UDP")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_child(KIND, arguments(), build, collects_rarely=True)

@@ -1,0 +1,174 @@
+"""WebRTC as an output of an egress (IO): its sessions, its requests, its sounds."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from common.access.peer_address import host_of
+from common.config.settings import Settings
+from common.ipc.control_messages import Endpoint
+from common.ipc.endpoint import UNIX, socket_path
+from common.ipc.identity import StreamId
+from common.rtp.history import Frame, History
+from egress.output import Audience, OutputContext, ViewerStatus
+from egress.rtc.channel import Channels
+from egress.rtc.request_socket import RequestSocket
+from egress.rtc.requests import PROTOCOL, WhepRequests, steps_of
+from egress.rtc.session import Session
+from egress.rtc.sessions import Sessions
+from egress.rtc.sound import Sound
+from egress.rtc.sound_link import SoundLink
+from egress.streams.stream import Stream
+from egress.streams.tag import Config, Tag
+
+SOCKET: Final = "whep"
+STOP_S: Final = 0.2  # for the last datagrams
+
+
+class WhepOutput:
+    """An `Output`."""
+
+    protocol = PROTOCOL
+
+    def __init__(self, context: OutputContext) -> None:
+        self._context = context
+        self.channels = Channels(self._on_sound)
+        self.sessions = Sessions(context.clock, lambda session: None, self._on_end)
+        self._requests = WhepRequests(context, self.sessions, self.channels)
+        self._sounds: dict[StreamId, Sound] = {}
+        self._sound_link = SoundLink(self._on_coded)
+        self._bans_seen = 0
+        address = context.endpoint(SOCKET, UNIX)
+        self.endpoints: Mapping[str, str] = {SOCKET: address}
+        self._socket = RequestSocket(socket_path(address), SOCKET, self._requests.answer)
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        port = self.sessions.port
+        return {
+            **self.sessions.counters,
+            **self._sound_link.counters,
+            "rtc viewers": len(self.sessions),
+            "rtc datagrams dropped": port.dropped if port is not None else 0,
+        }
+
+    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
+        found: dict[str, Audience] = {}
+        for session in self.sessions:
+            if session.stream_id == stream_id and session.is_playing:
+                name = session.viewer.rendition
+                before = found.get(name, Audience(0, 0))
+                sent = before.sent_bytes + session.octets
+                found[name] = Audience(before.players + 1, 0, sent)
+        return found
+
+    def viewers(self) -> Iterable[ViewerStatus]:
+        now = self._context.clock()
+        return [
+            ViewerStatus(
+                session.number,
+                session.stream_id,
+                session.viewer.rendition,
+                PROTOCOL,
+                session.address,
+                now - session.opened_s,
+                0,
+            )
+            for session in self.sessions
+            if session.is_playing
+        ]
+
+    def end_viewer(self, number: int, reason: str) -> None:
+        for session in self.sessions:
+            if session.number == number:
+                session.end(reason)
+
+    def serves(self) -> bool:
+        return bool(len(self.sessions))
+
+    def configure(self, settings: Settings) -> None:
+        self._requests.configure(settings)
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        self._socket.follow(endpoints)
+        self._sound_link.follow(endpoints)
+
+    def on_stream(self, stream: Stream) -> None:
+        """Let those who have no rendition of their own choose between those that are there now."""
+        steps = steps_of(stream)
+        for session in self.sessions:
+            if session.stream_id == stream.stream_id and session.estimate is not None and steps:
+                session.estimate.replace(steps, self._context.clock())
+
+    def check(self, now: float) -> None:
+        self._end_banned()
+        self.sessions.check(now)
+        for session in self.sessions:
+            self._follow_estimate(session)
+        live = set(self.channels)
+        for stream_id in tuple(self._sounds):
+            if stream_id not in live:
+                del self._sounds[stream_id]
+        self._sound_link.check(now)
+        with contextlib.suppress(OSError):  # the run directory is not there yet
+            self._socket.listen_again()
+
+    async def stop(self, reason: str) -> None:
+        self._requests.is_stopping = True
+        self.sessions.end_all(reason)
+        await asyncio.sleep(STOP_S)
+
+    def close(self, reason: str) -> None:
+        self.sessions.end_all(reason)
+        self._socket.close()
+        self._sound_link.close()
+        self.sessions.close()
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _follow_estimate(self, session: Session) -> None:
+        """Have a viewer take the rendition that its line takes."""
+        estimate = session.estimate
+        stream = self._context.streams.get(session.stream_id)
+        if estimate is None or stream is None or not session.is_playing:
+            return
+        rendition = stream.renditions.get(estimate.rendition)
+        if rendition is not None:
+            session.viewer.prefer(self.channels.get(rendition))
+
+    def _end_banned(self) -> None:
+        bans = self._context.bans
+        if self._bans_seen == bans.version:
+            return
+        self._bans_seen = bans.version
+        for session in self.sessions:
+            banned = bans.refusal(host_of(session.address), session.stream_id)
+            if banned is not None:
+                session.end(banned.words)
+
+    def _on_sound(self, stream_id: StreamId, config: Config, tags: Sequence[Tag]) -> None:
+        sound = self._sounds.get(stream_id)
+        if sound is None:
+
+            def on_frame(history: History, frame: Frame) -> None:
+                for session in self.sessions:
+                    if session.stream_id == stream_id:
+                        session.viewer.on_sound(history, frame)
+
+            sound = self._sounds[stream_id] = Sound(stream_id, on_frame, self._sound_link.encode)
+        sound.take(config, tags)
+
+    def _on_coded(self, stream: str, time_samples: int, packet: bytes) -> None:
+        sound = self._sounds.get(StreamId(stream))
+        if sound is not None:
+            sound.coded(time_samples, packet)
+
+    def _on_end(self, session: Session, reason: str) -> None:
+        self._context.by_address.here.remove(host_of(session.address))
+        if self._context.hooks.is_playing(session.holder):
+            self._context.hooks.end(session.holder, session.octets, reason)
+        self._context.claims.release(session.holder)
+        channel = session.viewer.channel
+        if channel is not None:
+            channel.rendition.sent_bytes += session.octets

@@ -1,0 +1,197 @@
+"""All sessions of viewers (IO): whose a datagram is, when each is looked at, and their counts.
+
+Datagrams are cheap to make and have any sender they like. What proves nothing costs a look-up; what
+knows a session's name costs a digest; only its password costs more.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from common.access.peer_address import host_of
+from common.errors import StunError
+from common.process.log import PeerLines, more, stream_label
+from egress.rtc import stun
+from egress.rtc.dtls import Certificate
+from egress.rtc.session import Session
+from egress.rtc.udp import Address, UdpPort
+
+log = logging.getLogger("tfarm.egress.rtc.sessions")
+
+TICK_S: Final = 0.005  # of those that are sent what was
+COUNTERS: Final = ("rtc sessions begun", "rtc played", "rtc not connected", "rtc foreign datagrams")
+PORT_S: Final = 2.0  # between attempts to have the port
+
+
+class Sessions:
+    """Those of this process; they call it back as their `Host`."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        on_begin: Callable[[Session], object],
+        on_end: Callable[[Session, str], object],
+    ) -> None:
+        """`on_begin`: it plays from now on; `on_end` comes for each that was added."""
+        self.now = clock
+        self.certificate = Certificate()
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self._on_begin, self._on_end = on_begin, on_end
+        self._loop = asyncio.get_running_loop()
+        self._port: UdpPort | None = None
+        self._by_ufrag: dict[str, Session] = {}
+        self._by_name: dict[str, Session] = {}
+        self._by_address: dict[Address, Session] = {}
+        self._timed: set[Session] = set()
+        self._last_number = 0
+        self._lines = PeerLines()
+
+    def __len__(self) -> int:
+        return len(self._by_ufrag)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._by_ufrag.values()))
+
+    @property
+    def connecting(self) -> int:
+        """Count of those that are not sent anything yet."""
+        return sum(not session.is_playing for session in self)
+
+    @property
+    def port(self) -> UdpPort | None:
+        """The port of all; None: another process has it."""
+        return self._port
+
+    async def listen(self, host: str, port: int) -> None:
+        """Have the UDP port, be it that another process has it yet; returns when it is there."""
+        has_waited = False
+        while self._port is None:
+            try:
+                self._port = UdpPort(host, port, self._on_datagram)
+            except OSError as error:
+                if not has_waited:
+                    has_waited = True
+                    reason = error.strerror or error
+                    words = "the UDP port of WebRTC is not there address=%s reason=%s"
+                    log.error(words, _text(host, port), reason)
+                await asyncio.sleep(PORT_S)
+        log.info("WebRTC listens address=%s", _text(*self._port.address))
+
+    def add(self, session: Session) -> None:
+        """Take a session, whose viewer connects soon."""
+        self._last_number += 1
+        session.number = self._last_number
+        self._by_ufrag[session.ufrag] = session
+        self._by_name[session.name] = session
+        self.counters["rtc sessions begun"] += 1
+
+    def named(self, name: str) -> Session | None:
+        """A session by its secret name."""
+        return self._by_name.get(name)
+
+    def check(self, now: float) -> None:
+        """Look at each; once a second."""
+        for session in self:
+            session.check(now)
+            if session.viewer.is_timed:
+                self.on_timed(session)
+
+    def end_all(self, reason: str) -> None:
+        for session in self:
+            session.end(reason)
+
+    def close(self) -> None:
+        """Let go of the port."""
+        if self._port is not None:
+            self._port.close()
+
+    # ---- a session's calls --------------------------------------------------------------------
+
+    def send(self, datagram: bytes, address: Address) -> None:
+        if self._port is not None:
+            self._port.send(datagram, address)
+
+    def on_playing(self, session: Session) -> None:
+        self.counters["rtc played"] += 1
+        self._on_begin(session)
+
+    def on_timed(self, session: Session) -> None:
+        if not self._timed:
+            self._loop.call_later(TICK_S, self._tick)
+        self._timed.add(session)
+
+    def on_session_end(self, session: Session, reason: str) -> None:
+        self._by_ufrag.pop(session.ufrag, None)
+        self._by_name.pop(session.name, None)
+        self._timed.discard(session)
+        for address in session.addresses:
+            if self._by_address.get(address) is session:
+                del self._by_address[address]
+        self.counters["rtc not connected"] += not session.is_playing
+        channel = session.viewer.channel
+        if (held := self._lines.allow(host_of(session.address), time.monotonic())) is not None:
+            log.info(
+                "viewer closed stream=%s rendition=%s address=%s seconds=%.1f repeated=%d "
+                "reason=%s%s",
+                stream_label(channel.rendition.stream_id) if channel is not None else "",
+                session.viewer.rendition,
+                session.address,
+                self.now() - session.opened_s,
+                session.viewer.video.repeated,
+                reason,
+                more(held),
+            )
+        self._on_end(session, reason)
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = self.now()
+        self._timed = {session for session in self._timed if session.tick(now)}
+        if self._timed:
+            self._loop.call_later(TICK_S, self._tick)
+
+    def _on_datagram(self, datagram: bytes, address: Address) -> None:
+        if stun.looks_like_stun(datagram):
+            self._on_stun(datagram, address)
+            return
+        session = self._by_address.get(address)
+        if session is None or not datagram:
+            self.counters["rtc foreign datagrams"] += 1
+        else:
+            session.on_datagram(datagram)
+
+    def _on_stun(self, datagram: bytes, address: Address) -> None:
+        try:
+            request = stun.parse(datagram)
+        except StunError:
+            self.counters["rtc foreign datagrams"] += 1
+            return
+        if request is None:
+            return
+        session = self._by_ufrag.get(request.to)
+        if session is None or not stun.has_integrity(request, session.password):
+            self.counters["rtc foreign datagrams"] += 1
+            return
+        if request.is_controlled:
+            self.send(stun.conflict(request, session.password), address)
+            return
+        other = self._by_address.get(address)
+        if other is not None and other is not session:
+            other.end("its address is another session's now")
+        self._by_address[address] = session
+        self.send(stun.success(request, session.password, plain(address)), address)
+        for given_up in session.on_binding(request, address):
+            self._by_address.pop(given_up, None)
+
+
+def plain(address: Address) -> tuple[str, int]:
+    """The address as IPv4 where a socket of both kinds has it in IPv6's form."""
+    host = str(address[0])
+    return host.removeprefix("::ffff:") if "." in host else host, int(address[1])
+
+
+def _text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

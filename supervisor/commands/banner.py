@@ -45,16 +45,22 @@ def banner(
     command: str = "tfarm",
     warning: str = "",
     *,
+    viewers: Sequence[str] = (),
     pages: Sequence[str] = (),
     with_tls: Sequence[str] = (),
 ) -> str:
-    """A few lines: where to publish, where to play, what it runs on.
+    """A few lines: where to watch, to publish and to play, and what it runs on.
 
     `command` is how a shell calls this tfarm; `warning` is what an operator had better change;
-    `pages` are the addresses of its page, `with_tls` those that take TLS.
+    `viewers` are the addresses for browsers, `pages` those of the API's page, `with_tls` those
+    that take TLS.
     """
     lines = [f"tfarm {version} is running."]
     base = url_base(listen[0]) if listen else "rtmp://…"
+    for address in viewers[:1]:
+        for template in settings.templates:
+            query = _query(play_rules(template))
+            lines.append(f"  watch     {page_url(address, template.name, f'KEY{query}')}")
     for template in settings.templates:
         names = ", ".join(template.rendition_names())
         first = template.rendition_names()[0]
@@ -69,6 +75,11 @@ def banner(
     if warning:
         lines += ["", f"WARNING: {warning}."]
     return "\n".join(lines)
+
+
+def page_url(address: str, app: str, key: str) -> str:
+    """The page that plays a stream, of the server for viewers at this address."""
+    return f"http://{_shown_host(address)}/play/{app}/{key}"
 
 
 def _query(rules: Rules) -> str:

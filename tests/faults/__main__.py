@@ -8,7 +8,7 @@ than its limit allows. Each fault is a function of a module beside this one that
 import sys
 from collections.abc import Callable
 
-from tests.faults import connections, encoders, kills, media, overload, processes, scene
+from tests.faults import browsers, connections, encoders, kills, media, overload, processes, scene
 from tests.faults.scene import Result
 from tests.kit.measured_table import MeasuredTable, holds, with_note
 
@@ -43,6 +43,10 @@ FAULTS: tuple[Callable[[], Result], ...] = (
     connections.half_handshakes,
     connections.one_address_floods,
     connections.reconnects,
+    browsers.browsers_worker,
+    browsers.browsers_egress,
+    browsers.browsers_web,
+    browsers.browsers_publisher,
 )
 
 HEADINGS = (
@@ -51,6 +55,7 @@ HEADINGS = (
     "frames lost a stream",
     "first new frame",
     "players disconnected",
+    "longest wait in a browser",
     "limit",
     "holds",
 )
@@ -65,7 +70,8 @@ def cells(row: Result) -> tuple[str, ...]:
     first = "-" if row.first_frame_s is None else f"{row.first_frame_s:.2f} s"
     limit = with_note(row.limit, row.note)
     players = str(row.disconnected)
-    return row.fault, str(row.affected), lost, first, players, limit, holds(row.ok)
+    seen = row.browsers or "-"
+    return row.fault, str(row.affected), lost, first, players, seen, limit, holds(row.ok)
 
 
 TABLE = MeasuredTable("faults", HEADINGS, cells, lambda name, note: Result(name, 0, note=note))

@@ -110,6 +110,7 @@ class Result:
     first_frame_s: float | None = None  # from the fault to the first new picture, the median
     disconnected: int = 0  # players
     others_lost: int = 0  # pictures, the worst of the other streams'
+    browsers: str = ""  # the longest wait for a picture by each way to a browser; "": not watched
     limit: str = ""
     ok: bool = False
     note: str = ""

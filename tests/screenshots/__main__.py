@@ -1,6 +1,6 @@
 """`python -m tests.screenshots [FOLDER]`: draws docs/images anew, from a farm with some streams.
 
-The page in Chromium, with a stream playing in one of them, and `tfarm status` in an xterm. Needs
+The API's page and the one for viewers in Chromium, and `tfarm status` in an xterm. Needs
 chromium, ffmpeg, xterm, xvfb and ImageMagick, and takes about a minute.
 """
 
@@ -41,8 +41,11 @@ PLAYERS = (
 CONFIG = f"""
 [listen]
 rtmp = "127.0.0.1:0"
+http = "127.0.0.1:0"
 [devices]
 use_gpus = false
+[web]
+enabled = true
 [api]
 listen = "127.0.0.1:0"
 [templates.live]
@@ -73,6 +76,7 @@ def main() -> int:
                 stack.enter_context(running("-i", played, "-c", "copy", "-f", "null", "-"))
         time.sleep(12.0)  # rates are over some seconds
         draw_page(farm, folder)
+        draw_player(farm, folder)
         draw_status(farm, folder / "status.png")
     for drawn in sorted(folder.glob("*.png")):
         shrink(drawn)
@@ -131,6 +135,21 @@ def draw_page(farm: Farm, folder: Path) -> None:
         browser.look_like(width=390, height=844, scheme="dark", is_phone=True)
         time.sleep(2.5)
         browser.draw(folder / "page-phone.png")
+
+
+def draw_player(farm: Farm, folder: Path) -> None:
+    """The page for viewers, light, and dark on a phone."""
+    (address,) = farm.status()["listen"]["web"]
+    looks = (("player", "stage", 1280, 780, False), ("player-phone", "arena", 390, 844, True))
+    with Browser("--autoplay-policy=no-user-gesture-required", size=(1280, 900)) as browser:
+        for name, key, width, height, is_phone in looks:
+            scheme = "dark" if is_phone else "light"
+            browser.look_like(width=width, height=height, scheme=scheme, is_phone=is_phone)
+            browser.open(f"http://{address}/play/live/{key}")
+            state = "document.querySelector('main').dataset"
+            browser.wait(f"{state}.phase === 'playing' && {state}.delay !== ''", 30, "it plays")
+            time.sleep(3.0)
+            browser.draw(folder / f"{name}.png")
 
 
 def draw_status(farm: Farm, path: Path) -> None:

@@ -154,11 +154,12 @@ export class Decisions {
       this.#unfit.add(this.#pair(way));
       return [close, ...this.#another(now, failure)];
     }
-    if (failure.kind === Failure.ABSENT) {
-      this.#tried.clear();  // the stream's state says nothing of the way
+    if (failure.kind === Failure.ABSENT && this.hasShown) {
+      this.#tried.clear();  // that it has ended says nothing of the way
       this.#wait(now, failure);
       return [close];
     }
+    // The server has just said that the stream is there, and this way served: another one may work.
     if (!this.hasShown || failure.kind === Failure.BROKEN || failure.kind === Failure.BUSY) {
       this.#tried.add(way);
       return [close, ...this.#another(now, failure)];

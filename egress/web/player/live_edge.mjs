@@ -11,8 +11,8 @@ export const FAST_RATE = 1.08;  // nobody hears it
 export const JUMP_S = 1.5;  // beyond the margin: too far to be caught up with
 export const START_MS = 2000;  // while the first pictures still come, it jumps sooner: nobody minds
 const START_JUMP_S = 0.5;
-const CALM_MS = 20000;
-const STEP_S = 0.05;
+const CALM_MS = 10000;
+const STEP_S = 0.1;
 
 export class LiveEdge {
   margin = MARGIN_S;

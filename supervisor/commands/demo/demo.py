@@ -30,6 +30,7 @@ from common.flv.audio import aac_frame, aac_sequence_header
 from common.flv.video import avc_nalus, avc_sequence_header
 from common.rtmp.blocking_client import RtmpPublisher, RtmpRefused
 from common.words import printable
+from supervisor.commands.banner import page_url
 from supervisor.commands.demo.picture import DemoPicture, tone
 from supervisor.commands.line.client import (
     CommandFailed,
@@ -219,6 +220,8 @@ def _publish(
         if publisher.publishing.is_set():
             name = key.partition("?")[0]
             print(f"Publishing a clock and a tone to {base}/{name}. Play it, for example:")
+            for address in document["listen"].get("web", ())[:1]:
+                print(f"  {page_url(address, app, name)}    (in a browser)")
             for rendition in renditions:
                 print(f"  ffplay -fflags nobuffer {base}/{name}/{rendition}")
             print(

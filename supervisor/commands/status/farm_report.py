@@ -67,6 +67,7 @@ class FarmReport:
             devices,
             tfarm_command(),
             self._exposure(),
+            viewers=self._listening().get("web", ()),
             pages=self._listening()["http"],
             with_tls=self._listening().get("rtmps", ()),
         )

@@ -106,3 +106,18 @@ def test_where_it_takes_tls_has_a_line() -> None:
     assert "rtmps" not in banner("1", "/run", ["127.0.0.1:1935"], Settings(), fleet, [])
     found = banner("1", "/run", [":1935"], Settings(), fleet, [], with_tls=["0.0.0.0:1936"])
     assert "\n  with TLS  rtmps://HOST:1936/…\n" in found
+
+
+def test_what_to_open_in_a_browser_stands_first() -> None:
+    keyed = Template("tv", DEFAULT_RENDITIONS[:1], play_keys=("0" * 64,))
+    settings = Settings()
+    settings = replace(settings, templates=(*settings.templates, keyed))
+    text = banner(
+        "0.1.0", "/r", ["127.0.0.1:1935"], settings, Fleet(), (), viewers=["0.0.0.0:8080"]
+    )
+    lines = text.splitlines()
+    assert lines[1:3] == [
+        "  watch     http://HOST:8080/play/live/KEY",
+        "  watch     http://HOST:8080/play/tv/KEY?key=…",
+    ]
+    assert "watch " not in banner("0.1.0", "/r", ["127.0.0.1:1935"], settings, Fleet(), ())

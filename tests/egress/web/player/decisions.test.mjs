@@ -148,6 +148,24 @@ test("a way that has no room gives way to the next; where none has any it waits 
   assert.deepEqual([machine.phase, machine.dueAt], ["waiting", 3020]);
 });
 
+test("a way that says the stream is not there, though the server said it is, gives way to the next", () => {
+  const [machine] = started({ ways: ["whep", "flv"] });
+  const absent = { kind: Failure.ABSENT, words: "nobody publishes it" };
+  assert.deepEqual(opened(machine.failed(10, absent)), ["flv"]);
+  assert.deepEqual(opened(machine.failed(20, absent)), []);
+  assert.deepEqual([machine.phase, machine.words], ["waiting", "nobody publishes it"]);
+  assert.equal(machine.dueAt, 20 + ABSENT_MS);
+});
+
+test("a stream that ends while it plays is waited for, by the same way", () => {
+  const machine = playing();
+  machine.shown(STEADY_MS);
+  machine.failed(20000, { kind: Failure.ABSENT, words: "it has ended" });
+  assert.deepEqual([machine.phase, machine.dueAt], ["waiting", 20000 + ABSENT_MS]);
+  machine.tick(machine.dueAt);
+  assert.deepEqual(opened(machine.known(23000, ALL)), ["whep"]);
+});
+
 test("what was playing and is lost is played again by the same way, soon", () => {
   const machine = playing();
   machine.shown(STEADY_MS);

@@ -6,9 +6,18 @@ from common.config.access_values import IpAddress
 from common.config.key_values import KeyTexts, digest
 from common.config.keys import Holds, Table, key
 from common.config.settings import ApiSettings, WebrtcSettings, WebSettings
-from common.config.values import Boolean, Integer, ListenAddress, Network, Text
+from common.config.values import (
+    Boolean,
+    ByteCount,
+    Integer,
+    ListenAddress,
+    Network,
+    Seconds,
+    Text,
+)
 
 NOW, MORE_NOW, NEW_PROCESSES = Holds.NOW, Holds.MORE_NOW, Holds.NEW_PROCESSES
+NEW_STREAMS = Holds.NEW_STREAMS
 
 
 class ApiTable(Table):
@@ -86,6 +95,25 @@ class WebTable(Table):
         "networks of proxies before this server, such as nginx: a request of theirs comes from "
         "whom their `X-Forwarded-For` names",
         NOW,
+    )
+    part: Annotated[float, Seconds(0.1, 2)] = key(
+        WebSettings,
+        "part_s",
+        "the parts of low-latency HLS last about so long: as many whole pictures as come nearest",
+        NEW_STREAMS,
+    )
+    window: Annotated[float, Seconds(6, 86_400)] = key(
+        WebSettings,
+        "window_s",
+        "how far back viewers of HLS may go; a longer one takes memory, of each stream that is "
+        "watched",
+        NEW_STREAMS,
+    )
+    window_size: Annotated[int, ByteCount(1024**2, 1024**4)] = key(
+        WebSettings,
+        "window_bytes",
+        "what each rendition's window of HLS takes at most, whatever `window` says",
+        NEW_STREAMS,
     )
 
 

@@ -144,6 +144,9 @@ class WebSettings:
     cors_origins: tuple[str, ...] = ("*",)  # pages of which sites may play streams of this farm
     # whose X-Forwarded-For says whose request it is
     trusted_proxies: tuple[str, ...] = ()
+    part_s: float = 0.333  # what low-latency HLS is cut into, about
+    window_s: float = 12.0  # how far back HLS can be asked for
+    window_bytes: int = 64 * 1024 * 1024  # of one rendition, at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def presentation(hls: HlsStream[R], names: Sequence[str]) -> Presentation:
     return Presentation(
         hls.gop_ms,
         hls.unix_offset_s,
-        _seconds(windows, is_whole=first <= begin) or hls.limits.window.seconds,
+        _seconds(windows, is_whole=first <= begin) or hls.limits.seconds,
         max((window.target for window in windows), default=hls.limits.part_s),
         [period for period in periods if period.pictures or period.sound is not None],
         round(1000 * end_s) if hls.has_ended else None,

@@ -2,5 +2,5 @@
 
 Segments stand on the grid of stream time that keyframes stand on, so that a number says the same
 in every rendition, after a restart and on another host. Nothing is made where nobody watches. Pure
-but for `output.py`; no HTTP server and no bytes of a connection may come in here.
+but for `output.py`, `live.py`, `entrance.py` and `routes.py`, which alone knows HTTP.
 """

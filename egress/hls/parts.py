@@ -2,8 +2,9 @@
 
 A segment's number is the stream time of its first sample divided by the template's `gop`: keyframes
 stand on that grid in every rendition. A part is some whole samples, of `target` at most; one more
-would be too long. So all but a segment's last lie within 85 and 100 % of it, whatever a steady
-source's stamps do; the target belongs to a track for good (draft-pantos-hls-rfc8216bis, 4.4.3.8).
+would be too long. So all but a segment's last lie within 85 and 100 % of it, however a steady
+source's stamps jitter; the target belongs to a track for good (draft-pantos-hls-rfc8216bis,
+4.4.3.8).
 """
 
 from collections.abc import Sequence
@@ -66,6 +67,7 @@ class PartCutter:
         self._begin = self._end = 0
         self._track = 0
         self._samples: list[Sample] = []
+        self._usual = 0  # the shortest sample of the part before
 
     @property
     def begun_msn(self) -> int:
@@ -103,13 +105,16 @@ class PartCutter:
         self._samples.append(sample)
         self._end = end
         is_last = self.msn_at(end) > self._msn
-        # the next one will be as long, or a little shorter: what can't take it goes out at once
-        if is_last or end - self._begin + sample.duration * 3 // 4 > self.target:
+        # The next one will be as long as others, or a little shorter: what can't take it goes out.
+        usual = min(sample.duration, self._usual or sample.duration)
+        if is_last or end - self._begin + usual * 3 // 4 > self.target:
             parts.append(self._cut(is_last=is_last))
 
     def _cut(self, *, is_last: bool) -> Part:
         samples: Sequence[Sample]
         samples, self._samples = self._samples, []
+        if len(samples) > 1 or not self._usual:
+            self._usual = min(sample.duration for sample in samples)
         number = self._msn * _NUMBERS_A_SEGMENT + min(self._index, _NUMBERS_A_SEGMENT - 1)
         part = Part(
             self._msn,

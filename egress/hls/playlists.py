@@ -167,17 +167,18 @@ def _list_segment(
     """Append one segment; returns the initialisation segment that is in force behind it."""
     if segment.msn in window.discontinuities:
         lines.append("#EXT-X-DISCONTINUITY")
-    if segment.init_id and segment.init_id != init_id:
-        init_id = segment.init_id
+    wanted = segment.init_id or init_id or window.first_init_id  # a gap is of its neighbours' kind
+    if wanted and wanted != init_id:
+        init_id = wanted
         lines.append(f'#EXT-X-MAP:URI="init-{init_id}.mp4{QUERY}"')
     lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(segment.begin_s + unix_offset_s)}")
     if segment.is_gap:
         lines.append("#EXT-X-GAP")
     elif segment.end_s > parts_from_s or not segment.is_complete:
         for index, part in enumerate(segment.parts):
-            independent = ",INDEPENDENT=YES" if part.is_independent else ""
+            what = ",INDEPENDENT=YES" if part.is_independent else ",GAP=YES" if part.is_gap else ""
             uri = f"{segment.msn}.{index}.m4s{QUERY}"
-            lines.append(f'#EXT-X-PART:DURATION={part.seconds:.5f},URI="{uri}"{independent}')
+            lines.append(f'#EXT-X-PART:DURATION={part.seconds:.5f},URI="{uri}"{what}')
     if segment.is_complete:
         lines.append(f"#EXTINF:{segment.seconds:.5f},")
         lines.append(f"{segment.msn}.m4s{QUERY}")

@@ -74,7 +74,7 @@ def judge_part(window: Window, msn: int, index: int) -> Verdict:
     """Say what becomes of a request for a part: the one that is hinted at is waited for."""
     segment = window.segment(msn)
     if segment is not None and index < len(segment.parts):
-        return Verdict.READY
+        return Verdict.OVER if segment.parts[index].is_gap else Verdict.READY
     if window.has_ended or (msn, index) != window.next_part:
         return Verdict.OVER
     return Verdict.WAIT

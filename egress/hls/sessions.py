@@ -6,7 +6,7 @@ its address does not change: they are known by where they come from and what the
 """
 
 import secrets
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,7 +27,11 @@ class Session:
     since_s: float
     seen_s: float
     rendition: str  # the one that was asked for last
+    asked: StreamId = field(default=StreamId(""), repr=False)  # a hook may have named another
     sent_bytes: int = 0
+    query: str = field(default="", repr=False)  # that his requests carry
+    renditions: frozenset[str] = frozenset()  # that he may watch; empty: all
+    place: object = None  # who he is for hooks
     waiting: int = 0  # requests of his that wait just now
     origin: Hashable = None  # of one who has no token
 
@@ -46,7 +50,7 @@ class Sessions:
         self._new_token = new_token
         self._by_token: dict[str, Session] = {}
         self._by_origin: dict[Hashable, Session] = {}
-        self._count: dict[StreamId, int] = {}
+        self._by_stream: dict[StreamId, set[Session]] = {}
         self._last_number = 0
 
     def __len__(self) -> int:
@@ -57,12 +61,16 @@ class Sessions:
 
     def count(self, stream_id: StreamId) -> int:
         """How many watch a stream."""
-        return self._count.get(stream_id, 0)
+        return len(self._by_stream.get(stream_id, ()))
+
+    def of_stream(self, stream_id: StreamId) -> Iterable[Session]:
+        """Those who watch a stream."""
+        return self._by_stream.get(stream_id, ())
 
     def find(self, token: str, stream_id: StreamId) -> Session | None:
-        """The session of a token, if it is one of this stream."""
+        """The session of a token, if it is one for what was asked for by this name."""
         session = self._by_token.get(token)
-        return session if session is not None and session.stream_id == stream_id else None
+        return session if session is not None and session.asked == stream_id else None
 
     def find_by_origin(self, origin: Hashable, stream_id: StreamId) -> Session | None:
         """The session of one who has no token."""
@@ -78,30 +86,34 @@ class Sessions:
         *,
         token: str = "",
         origin: Hashable = None,
+        asked: StreamId | None = None,
     ) -> Session:
-        """Let a viewer in; `token`: one that he has, of a process before this one."""
+        """Let a viewer in; `token`: one that he has, of a process before this one.
+
+        `asked`: the stream that he asked for, where a hook has named another.
+        """
         if not token or token in self._by_token:
             token = self._new_token()
         self._last_number += 1
         session = Session(self._last_number, token, stream_id, address, now, now, rendition)
-        session.origin = origin
+        session.origin, session.asked = origin, asked if asked is not None else stream_id
         self._by_token[token] = session
-        self._count[stream_id] = self._count.get(stream_id, 0) + 1
+        self._by_stream.setdefault(stream_id, set()).add(session)
         if origin is not None:
-            self._by_origin[origin, stream_id] = session
+            self._by_origin[origin, session.asked] = session
         return session
 
-    def end(self, session: Session) -> None:
-        """The viewer has left, or is ended."""
+    def end(self, session: Session) -> bool:
+        """The viewer has left, or is ended; False: he had before."""
         if self._by_token.pop(session.token, None) is None:
-            return
-        left = self._count[session.stream_id] - 1
-        if left:
-            self._count[session.stream_id] = left
-        else:
-            del self._count[session.stream_id]
+            return False
+        others = self._by_stream[session.stream_id]
+        others.discard(session)
+        if not others:
+            del self._by_stream[session.stream_id]
         if session.origin is not None:
-            self._by_origin.pop((session.origin, session.stream_id), None)
+            self._by_origin.pop((session.origin, session.asked), None)
+        return True
 
     def expire(self, now: float, idle_s: Callable[[Session], float]) -> list[Session]:
         """End those who have not asked for their idle time; returns them."""

@@ -6,7 +6,6 @@ at the same number, since players line tracks up by them (draft-pantos-hls-rfc82
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final, Generic, TypeVar
 
@@ -17,7 +16,7 @@ from common.mp4.init_segment import is_known
 from egress.hls import playlists
 from egress.hls.parts import Part
 from egress.hls.reload import BlockedRequests
-from egress.hls.tracks import PictureTrack, SoundTrack
+from egress.hls.tracks import MAX_FILLED_MS, PictureTrack, SoundTrack
 from egress.hls.window import Discontinuities, Window, WindowLimits
 from egress.streams.rendition import Rendition
 from egress.streams.stream import Stream
@@ -27,17 +26,10 @@ from egress.streams.tag import AUDIO, VIDEO, Config, Tag
 SOUND: Final = playlists.SOUND
 DEFAULT_SOUND_BPS: Final = 160_000  # before any is measured
 _OVER_TARGET: Final = 1.25  # a segment's rate to the encoder's, before any is measured
+SOUND_GRACE_S: Final = 0.3  # for the first word of sound: it comes from elsewhere
 GRACE_S: Final = 1.0  # for the other tracks, once one can be played
 
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class HlsLimits:
-    """What an operator says of the parts and segments."""
-
-    part_s: float = 1 / 3
-    window: WindowLimits = field(default_factory=lambda: WindowLimits(14.0, 64 * 1024 * 1024))
 
 
 class TrackState(Generic[R]):
@@ -98,14 +90,16 @@ class HlsStream(Generic[R]):
     def __init__(
         self,
         stream: Stream,
-        limits: HlsLimits,
+        limits: WindowLimits,
         unix_offset_s: float,
         on_change: Callable[["HlsStream[R]", str], object] = lambda *_: None,
+        opened_s: float = 0.0,
     ) -> None:
         """`unix_offset_s`: from CLOCK_MONOTONIC to Unix time. `on_change`: of the track's name."""
         self.stream = stream
         self.gop_ms = stream.template.gop_ms
         self.limits = limits
+        self.opened_s = opened_s
         self.tracks: dict[str, TrackState[R]] = {}
         self.unreadable = 0  # units
         self.problems: dict[str, str] = {}  # renditions that have no track, and why
@@ -116,7 +110,8 @@ class HlsStream(Generic[R]):
         self._headers: dict[str, bytes] = {}  # in force, by track
         self._unix_offset_s = unix_offset_s
         self._stream_offset_s: float | None = None  # from stream time to Unix time
-        self._first_msn: int | None = None
+        self._first_ms: int | None = None  # of all pictures
+        self._last_ms: int | None = None
         self._hold_back_s = 0.0  # of all playlists, once there is one
 
     # ---- the stream ---------------------------------------------------------------------------
@@ -212,7 +207,7 @@ class HlsStream(Generic[R]):
     @property
     def first_msn(self) -> int | None:
         """The segment that it began with; None before any picture."""
-        return self._first_msn
+        return self._first_ms // self.gop_ms if self._first_ms is not None else None
 
     @property
     def unix_offset_s(self) -> float:
@@ -229,7 +224,7 @@ class HlsStream(Generic[R]):
         peak, average = self.tracks[name].window.bitrates()
         if name == SOUND:
             return max(1, round(peak or DEFAULT_SOUND_BPS))
-        declared = self._declared_bps(name) * _OVER_TARGET if not average else 0.0
+        declared = self.declared_bps(name) * _OVER_TARGET if not average else 0.0
         return max(1, round(max(peak, declared)))
 
     @property
@@ -251,45 +246,11 @@ class HlsStream(Generic[R]):
             return False
         return track.window.has_ended or (track.window.has_media and track.window.has_segment)
 
-    def lacks(self, names: Sequence[str]) -> bool:
+    def lacks(self, names: Sequence[str], now: float) -> bool:
         """Whether some of these tracks, or the sound, are still to come."""
-        wanted = [*names, SOUND] if SOUND in self.tracks else names
-        return not all(self.is_playable(name) for name in wanted)
-
-    def multivariant(self, names: Sequence[str], folder: str = "") -> str:
-        """The playlist of these renditions, as far as they can be played, and the sound."""
-        sound = self.tracks.get(SOUND) if self.has_sound else None
-        variants, sound_peak, sound_average = [], 0, 0.0
-        if sound is not None:
-            sound_peak = self.peak_bps(SOUND)
-            sound_average = sound.window.bitrates()[1] or DEFAULT_SOUND_BPS
-        for name in names:
-            track = self.tracks.get(name)
-            if track is None or not isinstance(track.cutting, PictureTrack):
-                continue
-            codecs = [track.cutting.codec]
-            if sound is not None and isinstance(sound.cutting, SoundTrack):
-                codecs.append(sound.cutting.codec)
-            average = track.window.bitrates()[1] or self._declared_bps(name)
-            config = track.cutting.config
-            variants.append(
-                playlists.Variant(
-                    name,
-                    codecs,
-                    config.width,
-                    config.height,
-                    track.cutting.fps,
-                    self.peak_bps(name) + sound_peak,
-                    max(1, round(average + sound_average)),
-                )
-            )
-        listed = None
-        if sound is not None and isinstance(sound.cutting, SoundTrack):
-            listed = playlists.Sound(sound.cutting.config.channels, sound.cutting.config.language)
-        is_independent = SOURCE not in names
-        return playlists.multivariant(
-            variants, listed, is_independent=is_independent, folder=folder
-        )
+        if not self.has_sound and (SOUND in self.tracks or now < self.opened_s + SOUND_GRACE_S):
+            return True
+        return not all(self.is_playable(name) for name in names)
 
     def media(self, name: str, *, skips: bool = False) -> str:
         """The playlist of a track; it has to be there."""
@@ -312,9 +273,9 @@ class HlsStream(Generic[R]):
     def _sound(self, unit: AudioUnit) -> list[Part]:
         """Take a frame of sound, unless it is before the first segment of all."""
         sound = self.tracks.get(SOUND)
-        if sound is None or not isinstance(sound.cutting, SoundTrack) or self._first_msn is None:
+        if sound is None or not isinstance(sound.cutting, SoundTrack) or self._first_ms is None:
             return []
-        is_early = unit.dts_ms < self._first_msn * self.gop_ms
+        is_early = unit.dts_ms < self._first_ms // self.gop_ms * self.gop_ms
         return [] if is_early else sound.cutting.add(unit)
 
     def _reconfigure(self, name: str, config: VideoConfig | AudioConfig) -> None:
@@ -342,17 +303,28 @@ class HlsStream(Generic[R]):
             if isinstance(before, SoundTrack) and before.cutter.scale != config.sample_rate:
                 target = target * config.sample_rate // before.cutter.scale
             made = SoundTrack(
-                config, self.gop_ms, self.limits.part_s, target=target, first_msn=first_msn
+                config,
+                self.gop_ms,
+                self.limits.part_s,
+                target=target,
+                first_msn=first_msn,
+                begin_ms=self._sound_from_ms(),
             )
         if track is None:
             seconds = made.cutter.target / made.cutter.scale
-            window = Window(self.gop_ms, seconds, self.limits.window, self._discontinuities)
+            window = Window(self.gop_ms, seconds, self.limits, self._discontinuities)
             track = self.tracks[name] = TrackState(name, window)
         track.cutting = made
         track.window.configure(made.init_id, made.init)
         track.configs[made.init_id] = made
         for gone in track.configs.keys() - track.window.inits.keys():
             del track.configs[gone]
+
+    def _sound_from_ms(self) -> int | None:
+        """Where the first sound has to begin: with the pictures, unless these are far ahead."""
+        if SOUND in self.tracks or self._first_ms is None or self._last_ms is None:
+            return None
+        return self._first_ms if self._last_ms - self._first_ms < MAX_FILLED_MS else None
 
     def _next_discontinuity(self) -> int:
         """The first segment that no track has begun: all of them have a discontinuity there."""
@@ -367,9 +339,13 @@ class HlsStream(Generic[R]):
         return msn
 
     def _note_clock(self, unit: VideoUnit) -> None:
-        """Note where the stream begins here, and which Unix time its time is."""
-        if self._first_msn is None:
-            self._first_msn = unit.dts_ms // self.gop_ms
+        """Note where the stream is here, and which Unix time its time is."""
+        if self._first_ms is None:
+            self._first_ms = unit.dts_ms
+            sound = self.tracks.get(SOUND)
+            if sound is not None and isinstance(sound.cutting, SoundTrack):
+                sound.cutting.begin_ms = unit.dts_ms
+        self._last_ms = unit.dts_ms
         if self._stream_offset_s is None:
             self._stream_offset_s = self._unix_offset_s + unit.received_s - unit.dts_ms / 1000
 
@@ -380,7 +356,8 @@ class HlsStream(Generic[R]):
                 return rendition.fps
         return None
 
-    def _declared_bps(self, name: str) -> int:
+    def declared_bps(self, name: str) -> int:
+        """What the template says of a rendition's rate of bits; 0 of the source's."""
         for rendition in self.stream.template.renditions:
             if rendition.name == name:
                 return rendition.maxrate_bps or rendition.bitrate_bps

@@ -1,6 +1,7 @@
 """A configuration of pictures, or of sound: units in, parts out, and what a decoder needs. Pure."""
 
 import zlib
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
@@ -74,8 +75,9 @@ class SoundTrack:
         *,
         target: int = 0,
         first_msn: int = 0,
+        begin_ms: int | None = None,
     ) -> None:
-        """As of pictures."""
+        """As of pictures. `begin_ms`: where there is to be sound from on, be it silence."""
         self.config = config
         self.codec = codec_string(config)
         self._sound = Sound(config)
@@ -89,6 +91,7 @@ class SoundTrack:
         )
         self._frame = frame
         self._first_msn = first_msn
+        self.begin_ms = begin_ms
         self._last_ms: int | None = None
         self._filled_ms: int | None = None  # up to here silence stands for what did not come
         self._patience_ms = SILENT_MS
@@ -107,7 +110,20 @@ class SoundTrack:
         self._filled_ms = None
         if self.cutter.msn_at(unit.dts_ms * self.cutter.scale // 1000) < self._first_msn:
             return []
-        parts = self._fill(unit.dts_ms - MAX_DRIFT_MS)
+        counted, rate = self._counted, self.cutter.scale
+        at, half = unit.dts_ms * rate // 1000, self._frame // 2
+        parts: list[Part] = []
+        begin_ms = self.begin_ms
+        if counted is not None and begin_ms is not None and self._sound.counted is None:
+            # The first of all: where the pictures begin, to the sample.
+            if at < counted - half:
+                return []
+            if at <= counted + half:
+                unit = replace(unit, dts_ms=begin_ms)
+            else:
+                parts = self._fill(at + half)
+        elif counted is not None and at - counted > MAX_DRIFT_MS * rate // 1000:
+            parts = self._fill(at + half)
         self._sound.add(unit)
         self._last_ms = unit.dts_ms
         return parts + self.cutter.add(self._sound.take())
@@ -115,7 +131,7 @@ class SoundTrack:
     def picture_at(self, dts_ms: int) -> list[Part]:
         """There are pictures up to this time: sound that is far behind does not come any more."""
         before_ms = self._last_ms
-        parts = self._fill(dts_ms - self._patience_ms)
+        parts = self._fill((dts_ms - self._patience_ms) * self.cutter.scale // 1000)
         if self._last_ms != before_ms and self._filled_ms is None:
             self._filled_ms = before_ms
         return parts
@@ -125,13 +141,20 @@ class SoundTrack:
         self._sound.finish()
         return [*self.cutter.add(self._sound.take()), *self.cutter.finish()]
 
-    def _fill(self, until_ms: int) -> list[Part]:
-        """Let silence stand for what has not come before this time."""
-        parts: list[Part] = []
+    @property
+    def _counted(self) -> int | None:
+        """Where the next frame is expected; None: wherever it comes."""
         counted = self._sound.counted
+        if counted is None and self.begin_ms is not None:
+            return self.begin_ms * self.cutter.scale // 1000
+        return counted
+
+    def _fill(self, until: int) -> list[Part]:
+        """Let silence stand for what has not come before this time, in samples."""
+        parts: list[Part] = []
+        counted = self._counted
         if counted is None or not self._silence:
             return parts
-        until = until_ms * self.cutter.scale // 1000
         if until - counted > MAX_FILLED_MS * self.cutter.scale // 1000:
             return parts
         while counted + self._frame <= until:

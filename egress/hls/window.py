@@ -5,19 +5,21 @@ players have a playlist that lists it.
 
 Numbers have no holes: what has no samples is a gap, which players don't ask for. A segment lasts
 until the next one begins, or to the grid where that is too late, so that what a playlist says adds
-up to stream time. Times here are stream time in seconds.
+up to stream time; so do its parts. Times here are stream time in seconds.
 """
 
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Final, NamedTuple
 
 from common.media.units import Data
 from egress.hls.parts import Part
 
 MIN_SEGMENTS: Final = 3  # that stay, whatever they weigh: less is no window
+_EXACT_S: Final = 1e-6
 MAX_DISCONTINUITIES: Final = 1_000  # that are remembered
 
 
@@ -25,8 +27,9 @@ MAX_DISCONTINUITIES: Final = 1_000  # that are remembered
 class WindowLimits:
     """How much a window holds."""
 
-    seconds: float
-    max_bytes: int
+    seconds: float  # that are listed
+    max_bytes: int  # of all that is kept
+    part_s: float = 1 / 3  # that parts are near to
 
 
 class ListedPart(NamedTuple):
@@ -34,7 +37,11 @@ class ListedPart(NamedTuple):
 
     seconds: float
     is_independent: bool
-    data: Data
+    data: Data  # empty: it is a gap
+
+    @property
+    def is_gap(self) -> bool:
+        return not self.data
 
 
 @dataclass(slots=True)
@@ -120,9 +127,13 @@ class Window:
         segment = self._open(part.msn, begin_s)
         if segment is None:
             return
+        grid_s = (part.msn + 1) * self.gop_s
+        if end_s >= grid_s + self.gop_s or round(end_s - segment.begin_s) > self.target_duration:
+            end_s = max(begin_s + _EXACT_S, min(end_s, grid_s))
         seconds = min(end_s - begin_s, self.target)
         segment.parts.append(ListedPart(seconds, part.is_independent, part.data))
         segment.size += len(part.data)
+        self._list_gap(segment, begin_s + seconds, end_s)
         segment.seconds = end_s - segment.begin_s
         self.size += len(part.data)
         self.version += 1
@@ -148,6 +159,11 @@ class Window:
     def segments(self) -> Sequence[Segment]:
         """Those that are listed, from the oldest one on."""
         return self._segments
+
+    @property
+    def first_init_id(self) -> str:
+        """What the first listed segment that is no gap needs."""
+        return next((one.init_id for one in self._segments if one.init_id), self._init_id)
 
     @property
     def has_media(self) -> bool:
@@ -198,7 +214,7 @@ class Window:
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _open(self, msn: int, begin_s: float) -> Segment | None:
+    def _open(self, msn: int, first_s: float) -> Segment | None:
         """The segment that a part belongs to; None: its time is over."""
         last = self._segments[-1] if self._segments else None
         if last is not None and msn == last.msn and not last.is_complete:
@@ -209,21 +225,19 @@ class Window:
         if last is None:
             # A playlist of parts alone is taken for an empty one: what was before is a gap.
             if msn > 0:
-                self._append_gap(msn - 1, begin_s - self.gop_s)
+                self._append_gap(msn - 1, first_s - self.gop_s)
         else:
             self._fill(last, msn)
+        begin_s = first_s
         if last is not None and msn not in self.discontinuities:
             begin_s = max(self._segments[-1].end_s, msn * self.gop_s)
         segment = Segment(msn, begin_s, init_id=self._init_id)
-        self._segments.append(segment)
+        self._append(segment)
+        self._list_gap(segment, segment.begin_s, first_s)
         return segment
 
     def _fill(self, last: Segment, msn: int) -> None:
         """Put gaps for the numbers that have no samples; as many as there is room for."""
-        grid_s = (last.msn + 1) * self.gop_s
-        is_late = last.end_s > grid_s + self.gop_s or msn > last.msn + 1
-        if is_late or round(last.seconds) > self.target_duration:
-            last.seconds = max(0.001, min(last.end_s, grid_s) - last.begin_s)
         most = max(MIN_SEGMENTS, int(self.limits.seconds / self.gop_s) + 1)
         first = max(last.msn + 1, msn - most)
         if first > last.msn + 1:
@@ -232,7 +246,10 @@ class Window:
             self._append_gap(missing, missing * self.gop_s)
 
     def _append_gap(self, msn: int, begin_s: float) -> None:
-        self._segments.append(Segment(msn, begin_s, self.gop_s, is_complete=True))
+        self._append(Segment(msn, begin_s, self.gop_s, is_complete=True))
+
+    def _append(self, segment: Segment) -> None:
+        self._segments.append(segment)
 
     def _complete(self, segment: Segment) -> None:
         """Join the parts: each is a view of the segment from now on."""
@@ -243,9 +260,13 @@ class Window:
             parts.append(part._replace(data=view[at : at + len(part.data)]))
             at += len(part.data)
         segment.parts = parts
-        if round(segment.seconds) > self.target_duration:
-            grid_s = (segment.msn + 1) * self.gop_s
-            segment.seconds = max(0.001, min(segment.end_s, grid_s) - segment.begin_s)
+
+    def _list_gap(self, segment: Segment, begin_s: float, end_s: float) -> None:
+        """List that there is nothing new for a while, in parts that are not too long."""
+        missing_s = end_s - begin_s
+        if missing_s > _EXACT_S:
+            count = ceil(missing_s / self.target - _EXACT_S)
+            segment.parts += [ListedPart(missing_s / count, False, b"")] * count
 
     def _forget(self) -> None:
         """Drop what is beyond the limits, oldest first."""
@@ -281,6 +302,3 @@ class Window:
             self._drop(self._unlisted.popleft()[0])
         while self._segments:
             self._drop(self._segments.popleft())
-
-    def __iter__(self) -> Iterator[Segment]:
-        return iter(self._segments)

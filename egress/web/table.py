@@ -8,6 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
+from egress.hls.output import HlsOutput
+from egress.hls.routes import hls_routes
 from egress.output import Output, OutputContext
 from egress.web.flv import flv_routes
 from egress.web.page import page_routes
@@ -15,13 +17,14 @@ from egress.web.routes import Route, WebContext
 from egress.web.whep import whep_routes
 
 # Outputs of this process: what it sends viewers itself. One line each.
-WEB_OUTPUTS: Sequence[Callable[[OutputContext], Output]] = ()
+WEB_OUTPUTS: Sequence[Callable[[OutputContext], Output]] = (HlsOutput,)
 
 # What can be asked. One line each; of two that fit, the first counts.
 ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = (
     page_routes,
     flv_routes,
     whep_routes,
+    hls_routes,
 )
 
 

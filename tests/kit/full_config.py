@@ -71,6 +71,9 @@ max_connections = 22
 max_viewers = 23
 cors_origins = ["https://example.org"]
 trusted_proxies = ["203.0.113.0/24"]
+part = "250ms"
+window = "1m"
+window_size = "8MiB"
 [webrtc]
 enabled = false
 listen = "0.0.0.0:8190"

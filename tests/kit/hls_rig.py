@@ -17,7 +17,7 @@ from common.ipc.media_messages import (
     TagHeader,
     Tags,
 )
-from egress.hls.stream import HlsLimits, HlsStream
+from egress.hls.stream import HlsStream
 from egress.hls.window import WindowLimits
 from egress.streams.stream import Stream
 from tests.kit.egress import RENDITION_VIDEO, STREAM, head
@@ -29,7 +29,7 @@ TEMPLATE = Template(
     hold_ms=2_000,
 )
 NAMES = ("720p", "360p")
-LIMITS = HlsLimits(1 / 3, WindowLimits(14.0, 1 << 26))
+LIMITS = WindowLimits(12.0, 1 << 26)
 UNIX_S = 1_700_000_000.0  # when CLOCK_MONOTONIC was 0
 HEADERS = {"a": avc_sequence_header(record(SPS_720)), "b": avc_sequence_header(record(SPS_1080))}
 FRAME_MS = 1024 / 48  # of sound
@@ -39,7 +39,7 @@ _SLICE = (5).to_bytes(4, "big") + b"\x65\x88\x88\x88\x88"
 class HlsRig:
     """One stream with its renditions, and what HLS makes of them."""
 
-    def __init__(self, names: Sequence[str] = NAMES, limits: HlsLimits = LIMITS) -> None:
+    def __init__(self, names: Sequence[str] = NAMES, limits: WindowLimits = LIMITS) -> None:
         self.names = tuple(names)
         self.generation = 1
         self.stream = Stream(self._open(), 0.0)

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 from egress.hls import playlists
 from egress.hls.playlists import CONTENT_TYPE
 from egress.hls.reload import Verdict, judge, judge_part, parse_wanted
+from egress.hls.variants import multivariant
 from egress.hls.window import Window
 from tests.kit.hls_client import Response
 from tests.kit.hls_rig import TEMPLATE, HlsRig
@@ -38,7 +39,7 @@ class RigServer:
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         name, _, file = parts.path.strip("/").rpartition("/")
         if file == "index.m3u8":
-            return self._playlist(name, query)
+            return self._playlist(name, query, now)
         track = self.rig.hls.tracks[name]
         if file.startswith("init-"):
             found = track.window.inits.get(file[5:-4])
@@ -46,12 +47,12 @@ class RigServer:
         number, *index = (int(one) for one in file.removesuffix(".m4s").split("."))
         return _media(track.window, number, index[0] if index else None)
 
-    def _playlist(self, name: str, query: dict[str, str]) -> Response | None:
+    def _playlist(self, name: str, query: dict[str, str], now: float) -> Response | None:
         hls = self.rig.hls
         if not name:
-            if hls.lacks(hls.listed):
+            if hls.lacks(hls.listed, now):
                 return None
-            return _text(hls.multivariant(hls.listed))
+            return _text(multivariant(hls, hls.listed))
         wanted = parse_wanted(query.get("_HLS_msn"), query.get("_HLS_part"))
         if isinstance(wanted, str):
             return Response(400, {}, wanted.encode())

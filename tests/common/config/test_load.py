@@ -96,7 +96,9 @@ def test_every_key_reaches_its_setting() -> None:
     assert not api.has_stream_metrics
     assert api.max_viewers == 21
     assert found.listen_http == Listen("0.0.0.0", 8081)
-    assert found.web == WebSettings(False, 22, 23, ("https://example.org",), ("203.0.113.0/24",))
+    assert found.web == WebSettings(
+        False, 22, 23, ("https://example.org",), ("203.0.113.0/24",), 0.25, 60.0, 8 * 1024**2
+    )
     assert found.webrtc == WebrtcSettings(
         False, Listen("0.0.0.0", 8190), ("203.0.113.7", "2001:db8::7"), 24
     )
@@ -213,6 +215,9 @@ FAULTS = [
     ("[web]\nmax_viewers = -1", "web.max_viewers", "between 0"),
     ('[web]\ncors_origins = ["example.org"]', "web.cors_origins[0]", "must be a site"),
     ('[web]\ntrusted_proxies = ["lb"]', "web.trusted_proxies[0]", "a network"),
+    ('[web]\npart = "10ms"', "web.part", "between 100ms"),
+    ('[web]\nwindow = "1s"', "web.window", "between 6s"),
+    ('[web]\nwindow_size = "1B"', "web.window_size", "between 1MiB"),
     ("[webrtc]\nenabled = 1", "webrtc.enabled", "true or false"),
     ('[webrtc]\nlisten = "8189"', "webrtc.listen", "HOST:PORT"),
     ('[webrtc]\naddresses = ["example.org"]', "webrtc.addresses[0]", "must be an address"),

@@ -7,7 +7,6 @@ import pytest
 
 from egress.dash.contents import presentation
 from egress.dash.mpd import description
-from egress.hls.stream import HlsLimits
 from egress.hls.window import WindowLimits
 from tests.kit.hls_rig import NAMES, UNIX_S, HlsRig
 from tests.kit.mp4_reader import read_movie
@@ -15,7 +14,9 @@ from tests.kit.mp4_reader import read_movie
 NAMESPACE = "{urn:mpeg:dash:schema:mpd:2011}"
 
 
-def rig(end_ms: int = 9_000, *, has_sound: bool = True, limits: HlsLimits | None = None) -> HlsRig:
+def rig(
+    end_ms: int = 9_000, *, has_sound: bool = True, limits: WindowLimits | None = None
+) -> HlsRig:
     made = HlsRig(limits=limits) if limits is not None else HlsRig()
     made.headers()
     if has_sound:
@@ -38,7 +39,7 @@ def test_all_renditions_and_the_sound_are_described() -> None:
     assert (period.sound.codec, period.sound.sample_rate) == ("mp4a.40.2", 48_000)
     assert found.ended_ms is None
     assert found.part_s == pytest.approx(0.344)
-    assert found.window_s == 14.0
+    assert found.window_s == 12.0
     assert found.unix_offset_s == pytest.approx(UNIX_S)
 
 
@@ -100,7 +101,7 @@ def test_a_period_goes_when_its_last_segment_does() -> None:
 
 
 def test_what_weighs_too_much_reaches_less_far_back() -> None:
-    found = presentation(rig(40_000, limits=HlsLimits(1 / 3, WindowLimits(60.0, 1))).hls, NAMES)
+    found = presentation(rig(40_000, limits=WindowLimits(60.0, 1)).hls, NAMES)
     assert 4.0 <= found.window_s <= 8.0
 
 

@@ -20,7 +20,11 @@ RATES = [Fraction(r) for r in (5, 8, 10, 12, 15, 20, 24, 25, 30, 50, 60)] + [
 
 
 def cut(
-    times_ms: list[int], target: int, gop_ms: int = GOP_MS, *, is_over: bool = True
+    times_ms: list[int],
+    target: int,
+    gop_ms: int = GOP_MS,
+    *,
+    is_over: bool = True,
 ) -> list[Part]:
     """The parts of pictures at these times; those that begin a GOP are keyframes."""
     cutter, parts = PartCutter(1000, gop_ms, target), []

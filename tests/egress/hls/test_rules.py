@@ -44,6 +44,12 @@ def test_a_steady_source_keeps_every_rule(fps: Fraction) -> None:
         assert one.gone, "and of what has left the playlist"
 
 
+@pytest.mark.parametrize("begin_ms", [4_520, 5_960, 123_456_000])
+def test_it_does_wherever_in_a_segment_its_first_picture_is(begin_ms: int) -> None:
+    client = watched(RigServer(rig(), begin_ms=begin_ms), 14.0)
+    assert all(len(one.found) > 5 for one in client.renditions.values())
+
+
 def test_pictures_without_sound_do_too() -> None:
     assert len(watched(RigServer(rig(has_sound=False)), 9.0).renditions) == 2
 

@@ -1,0 +1,218 @@
+"""HLS as an output of the `web` child (IO: the loop): streams that are cut while somebody watches.
+
+Its viewers are sessions. What is asked by HTTP is `routes.py`'s, which waits here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from math import ceil
+from typing import Final
+
+from common.access.peer_address import subscriber
+from common.config.settings import Settings
+from common.ipc.control_messages import Endpoint
+from common.ipc.identity import StreamId
+from common.process.log import PeerLines, more, stream_label
+from egress.hls.entrance import Entrance, LetIn
+from egress.hls.live import LiveStreams
+from egress.hls.sessions import Session, Sessions
+from egress.hls.stream import HlsStream, TrackState
+from egress.output import Audience, OutputContext, ViewerStatus
+from egress.streams.stream import Stream
+
+log = logging.getLogger("tfarm.egress.hls.output")
+
+PROTOCOL: Final = "hls"
+IDLE_TARGETS: Final = 2  # target durations without a request: a viewer has left
+MIN_IDLE_S: Final = 3.0
+UNWATCHED_S: Final = 10.0  # that a stream is cut for nobody: he may come back
+ENDED_S: Final = 30.0  # that the end of a stream can be asked for
+LOOK_S: Final = 0.1  # between looks whether enough of a stream is there
+ASK_AGAIN_S: Final = 2.0
+MAX_ENDED: Final = 10_000  # tokens of those whom the operator has ended
+
+Waiting = asyncio.Future[bool]  # False: it has waited for long enough
+Hls = HlsStream[Waiting]
+Track = TrackState[Waiting]
+
+
+class NotThere(Exception):
+    """A stream, or a track of it, that has not come in time; the words say what."""
+
+
+class HlsOutput:
+    """An `Output`."""
+
+    protocol = PROTOCOL
+
+    def __init__(self, context: OutputContext) -> None:
+        self.endpoints: Mapping[str, str] = {}
+        self.sessions = Sessions()
+        self.entrance = Entrance(PROTOCOL, context, self.sessions)
+        self.streams = LiveStreams(context)
+        self._context = context
+        self._ended_tokens: dict[str, str] = {}  # and why
+        self._sent: dict[tuple[StreamId, str], int] = {}  # bytes to those who have left
+        self._bans_seen = 0
+        self._lines = PeerLines()
+
+    # ---- an output ----------------------------------------------------------------------------
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        return {
+            "hls viewers": len(self.sessions),
+            "hls refused": self.entrance.refused,
+            "hls streams": len(self.streams),
+            "hls kilobytes": self.streams.size // 1000,
+            "hls waiting": self.streams.blocked,
+            "hls expired": self.streams.expired,
+        }
+
+    def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
+        found: dict[str, Audience] = {}
+        if not self.sessions.count(stream_id) and stream_id not in self.streams:
+            return found
+        for (stream, name), sent in self._sent.items():
+            if stream == stream_id:
+                found[name] = Audience(0, 0, sent)
+        for session in self.sessions.of_stream(stream_id):
+            players, _, sent = _values(found.get(session.rendition))
+            found[session.rendition] = Audience(players + 1, 0, sent + session.sent_bytes)
+        return found
+
+    def viewers(self) -> Iterable[ViewerStatus]:
+        now = self._context.clock()
+        return [
+            ViewerStatus(
+                one.number,
+                one.stream_id,
+                one.rendition,
+                PROTOCOL,
+                one.address,
+                now - one.since_s,
+                0,
+            )
+            for one in self.sessions
+        ]
+
+    def end_viewer(self, number: int, reason: str) -> None:
+        for session in self.sessions:
+            if session.number == number:
+                self._turn_out(session, reason)
+
+    def serves(self) -> bool:
+        return bool(len(self.sessions))
+
+    def configure(self, settings: Settings) -> None:
+        self.streams.settings = settings.web
+        self.entrance.configure(settings)
+
+    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
+        pass
+
+    def on_stream(self, stream: Stream) -> None:
+        is_used = self.sessions.count(stream.stream_id) > 0
+        self.streams.on_stream(stream, is_used=is_used)
+
+    def check(self, now: float) -> None:
+        """Look for requests that have waited for too long, and for who has left."""
+        for session in self.sessions.expire(now, self._idle_s):
+            self._on_left(session, "it does not ask any more")
+        bans = self._context.bans
+        if bans.version != self._bans_seen:
+            self._bans_seen = bans.version
+            for session in self.sessions:
+                banned = bans.refusal(session.address, session.stream_id)
+                if banned is not None:
+                    self._turn_out(session, banned.words)
+        self.streams.check(now, self.sessions.count)
+        for key in [key for key in self._sent if key[0] not in self.streams]:
+            del self._sent[key]
+
+    async def stop(self, reason: str) -> None:
+        self.close(reason)
+        await asyncio.sleep(0)
+
+    def close(self, reason: str) -> None:
+        self.streams.stop()
+        for session in self.sessions:
+            self.leave(session, reason)
+
+    # ---- viewers ------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        let_in: LetIn,
+        host: str,
+        rendition: str,
+        token: str,
+        *,
+        origin: Hashable = None,
+        asked: StreamId | None = None,
+    ) -> Session:
+        """Let a viewer in who was granted that."""
+        now = self._context.clock()
+        session = self.sessions.begin(
+            let_in.stream_id, rendition, host, now, token=token, origin=origin, asked=asked
+        )
+        session.place = let_in.place
+        self._context.by_address.here.add(host)
+        self._context.hooks.begin(let_in.place, let_in.stream_id, rendition, host, 0)
+        if (held := self._lines.allow(subscriber(host), now)) is not None:
+            log.info(
+                "viewer open address=%s stream=%s rendition=%s%s",
+                host,
+                stream_label(let_in.stream_id),
+                rendition,
+                more(held),
+            )
+        return session
+
+    def now(self) -> float:
+        """CLOCK_MONOTONIC."""
+        return self._context.clock()
+
+    def leave(self, session: Session, reason: str) -> None:
+        """A viewer is gone, or was never sent anything."""
+        if self.sessions.end(session):
+            self._on_left(session, reason)
+
+    def why_ended(self, token: str) -> str:
+        """Why the operator has ended who has this token; "" where he has not."""
+        return self._ended_tokens.get(token, "")
+
+    def _turn_out(self, session: Session, reason: str) -> None:
+        while len(self._ended_tokens) >= MAX_ENDED:
+            del self._ended_tokens[next(iter(self._ended_tokens))]
+        self._ended_tokens[session.token] = reason
+        self.leave(session, reason)
+
+    def _on_left(self, session: Session, reason: str) -> None:
+        self._context.by_address.here.remove(session.address)
+        self._context.hooks.end(session.place, session.sent_bytes, reason)
+        if session.stream_id in self.streams:
+            key = session.stream_id, session.rendition
+            self._sent[key] = self._sent.get(key, 0) + session.sent_bytes
+        now = self._context.clock()
+        if (held := self._lines.allow(subscriber(session.address), now)) is not None:
+            log.info(
+                "viewer closed address=%s stream=%s seconds=%.1f reason=%s%s",
+                session.address,
+                stream_label(session.stream_id),
+                now - session.since_s,
+                reason,
+                more(held),
+            )
+
+    def _idle_s(self, session: Session) -> float:
+        hls = self.streams.find(session.stream_id)
+        target_s = ceil(hls.gop_ms / 1000) if hls is not None else 1
+        return max(MIN_IDLE_S, IDLE_TARGETS * target_s + 1)
+
+
+def _values(audience: Audience | None) -> tuple[int, int, int]:
+    if audience is None:
+        return 0, 0, 0
+    return audience.players, audience.dropped, audience.sent_bytes

@@ -1,0 +1,220 @@
+"""HLS by HTTP (IO: aiohttp).
+
+    GET /APP/KEY/index.m3u8[?rendition=NAME]    the renditions, or this one, and the sound
+    GET /APP/KEY/TRACK/index.m3u8               a rendition's playlist, or the sound's (`sound`)
+    GET /APP/KEY/TRACK/init-ID.mp4              what a decoder needs
+    GET /APP/KEY/TRACK/MSN.m4s                  a segment
+    GET /APP/KEY/TRACK/MSN.PART.m4s             a part of one; that which is hinted at is waited for
+
+A viewer is judged at his first playlist. All that he is sent there carries a token and the query
+that he came with: a process that does not know the token judges by that.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from aiohttp import web
+
+from common.access.peer_address import host_of
+from common.ipc.identity import StreamId, stream_id
+from common.media.units import Data
+from egress.hls.entrance import Denied
+from egress.hls.live import Hls, NotThere, Track
+from egress.hls.output import HlsOutput
+from egress.hls.playlists import CONTENT_TYPE, SOUND, for_viewer
+from egress.hls.reload import Verdict, judge, judge_part, parse_wanted
+from egress.hls.sessions import Session, is_token
+from egress.hls.variants import multivariant
+from egress.web.answers import Refused
+from egress.web.requests import wish_of
+from egress.web.routes import Route, WebContext
+
+TOKEN: Final = "session"
+_OWN: Final = (TOKEN, "rendition", "start")  # of the query; players' own begin with _HLS_
+_TOO_LONG: Final = "what was asked for has not come in time; ask again"
+_INIT_AGE_S: Final = 86_400  # its name is made of its contents
+
+
+def hls_routes(context: WebContext) -> Sequence[Route]:
+    requests = HlsRequests(context)
+    track = "/{app}/{key}/{track}"
+    return [
+        Route("GET", path, handler)
+        for path, handler in (
+            ("/{app}/{key}/index.m3u8", requests.multivariant),
+            (track + "/index.m3u8", requests.playlist),
+            (track + r"/{msn:\d{1,15}}.{part:\d{1,15}}.m4s", requests.part),
+            (track + r"/{msn:\d{1,15}}.m4s", requests.segment),
+            (track + "/init-{init:[0-9a-f]+}.mp4", requests.init),
+        )
+    ]
+
+
+class HlsRequests:
+    """Answers what viewers of HLS ask."""
+
+    def __init__(self, context: WebContext) -> None:
+        self._context = context
+        self._output = context.output(HlsOutput)
+
+    async def multivariant(self, request: web.Request) -> web.Response:
+        name = request.query.get("rendition", "")
+        names = (name,) if name else ()
+        session, hls = await self._let_in(request, names, "", None)
+        listed = [one for one in names or hls.listed if one in session.renditions]
+        return self._text(session, multivariant(hls, listed))
+
+    async def playlist(self, request: web.Request) -> web.Response:
+        query = request.query
+        wanted = parse_wanted(query.get("_HLS_msn"), query.get("_HLS_part"))
+        if isinstance(wanted, str):
+            raise Refused(400, wanted)
+        session, hls, track = await self._find(request)
+        if wanted is not None:
+            verdict = judge(track.window, wanted)
+            if verdict is Verdict.BAD:
+                raise Refused(400, "_HLS_msn or _HLS_part is too far ahead")
+            if verdict is Verdict.WAIT and not await self._output.streams.wait(
+                track, wanted, session
+            ):
+                raise Refused(503, _TOO_LONG)
+        skips = query.get("_HLS_skip") in ("YES", "v2")
+        return self._text(session, hls.media(track.name, skips=skips))
+
+    async def part(self, request: web.Request) -> web.Response:
+        session, _, track = await self._find(request)
+        msn, index = int(request.match_info["msn"]), int(request.match_info["part"])
+        verdict = judge_part(track.window, msn, index)
+        if verdict is Verdict.WAIT:
+            if not await self._output.streams.wait_for_part(track, msn, index, session):
+                raise Refused(503, _TOO_LONG)
+            verdict = judge_part(track.window, msn, index)
+        segment = track.window.segment(msn)
+        if verdict is not Verdict.READY or segment is None:
+            raise Refused(404, "there is no such part, or not any more")
+        return self._media(session, track, segment.parts[index].data)
+
+    async def segment(self, request: web.Request) -> web.Response:
+        session, _, track = await self._find(request)
+        segment = track.window.segment(int(request.match_info["msn"]))
+        if segment is None or segment.is_gap or not segment.is_complete:
+            raise Refused(404, "there is no such segment, or not any more")
+        return self._media(session, track, segment.data)
+
+    async def init(self, request: web.Request) -> web.Response:
+        session, _, track = await self._find(request)
+        data = track.window.inits.get(request.match_info["init"])
+        if data is None:
+            raise Refused(404, "there is no such initialisation segment, or not any more")
+        return self._media(session, track, data, age_s=_INIT_AGE_S)
+
+    # ---- who asks -----------------------------------------------------------------------------
+
+    async def _find(self, request: web.Request) -> tuple[Session, Hls, Track]:
+        """The viewer who asks, and the track that is asked for."""
+        name, token = request.match_info["track"], request.query.get(TOKEN, "")
+        asked, output = _asked(request), self._output
+        origin = None if token else (*_origin(self._host(request), request), name)
+        sessions = output.sessions
+        session = sessions.find(token, asked) if token else sessions.find_by_origin(origin, asked)
+        if session is None:
+            names = (name,) if name != SOUND else ()
+            session, hls = await self._let_in(request, names, token, origin)
+        else:
+            found = output.streams.find(session.stream_id)
+            if found is None or not found.is_playable(name):
+                found = await self._open(session, (name,), 1.0)
+            hls = found
+            if name != SOUND and name not in session.renditions:
+                self._let_see(request, session, name)
+        session.seen_s = output.now()
+        if name != SOUND:
+            session.rendition = name
+        track = hls.tracks.get(name)
+        if track is None:
+            raise Refused(404, f"this stream has no {name}")
+        return session, hls, track
+
+    async def _let_in(
+        self, request: web.Request, names: tuple[str, ...], token: str, origin: Hashable
+    ) -> tuple[Session, Hls]:
+        """Judge one who has no session, and wait for what he may watch."""
+        output = self._output
+        why = output.why_ended(token)
+        if why:
+            raise Refused(403, why)
+        wish = wish_of(request)
+        try:
+            let_in = await output.entrance.let_in(wish, names, self._host(request))
+        except Denied as error:
+            raise Refused.by(error.refusal) from error
+        session = output.begin(
+            let_in,
+            self._host(request),
+            names[0] if names else let_in.renditions[0],
+            token if is_token(token) else "",
+            origin=origin,
+            asked=wish.stream_id,
+        )
+        copied = [
+            (name, value)
+            for name, value in wish.query.items()
+            if name not in _OWN and not name.startswith("_HLS_")
+        ]
+        session.query = urlencode([(TOKEN, session.token), *copied], quote_via=quote)
+        session.renditions = frozenset(let_in.renditions)
+        try:
+            return session, await self._open(session, names, let_in.wait_s)
+        except BaseException:
+            output.leave(session, "what it asked for is not there")
+            raise
+
+    def _host(self, request: web.Request) -> str:
+        return host_of(self._context.client(request))
+
+    def _let_see(self, request: web.Request, session: Session, name: str) -> None:
+        """Judge a viewer for a further rendition."""
+        wish = wish_of(request)
+        refusal = self._output.entrance.refuses(wish, name, self._host(request))
+        if refusal is not None:
+            raise Refused.by(refusal)
+        session.renditions |= {name}
+
+    async def _open(self, session: Session, names: tuple[str, ...], wait_s: float) -> Hls:
+        session.waiting += 1
+        try:
+            return await self._output.streams.open(session.stream_id, names, wait_s)
+        except NotThere as error:
+            raise Refused(404, str(error)) from error
+        finally:
+            session.waiting -= 1
+
+    # ---- answers ------------------------------------------------------------------------------
+
+    def _text(self, session: Session, text: str) -> web.Response:
+        body = for_viewer(text, session.query).encode()
+        session.sent_bytes += len(body)
+        return web.Response(
+            body=body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-cache"}
+        )
+
+    def _media(
+        self, session: Session, track: Track, data: Data, age_s: float | None = None
+    ) -> web.Response:
+        body = data if isinstance(data, bytes) else bytes(data)
+        session.sent_bytes += len(body)
+        kind = "audio/mp4" if track.name == SOUND else "video/mp4"
+        age_s = track.window.limits.seconds if age_s is None else age_s
+        cache = f"public, max-age={int(age_s)}"
+        return web.Response(body=body, headers={"Content-Type": kind, "Cache-Control": cache})
+
+
+def _asked(request: web.Request) -> StreamId:
+    """The stream that is asked for; whether it can be one is seen when he is let in."""
+    return stream_id(request.match_info["app"], request.match_info["key"])
+
+
+def _origin(host: str, request: web.Request) -> tuple[str, ...]:
+    """What a player without a token is known by."""
+    return (host, request.headers.get("User-Agent", ""), request.query.get("key", ""))

@@ -1,0 +1,45 @@
+"""The multivariant playlist of a stream: what can be played, and at which rates. Pure."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from common.config.ladder import SOURCE
+from egress.hls import playlists
+from egress.hls.stream import DEFAULT_SOUND_BPS, SOUND, HlsStream
+from egress.hls.tracks import PictureTrack, SoundTrack
+
+R = TypeVar("R")
+
+
+def multivariant(hls: HlsStream[R], names: Sequence[str], folder: str = "") -> str:
+    """The playlist of these renditions, as far as they can be played, and the sound."""
+    sound = hls.tracks.get(SOUND) if hls.has_sound else None
+    variants, sound_peak, sound_average = [], 0, 0.0
+    if sound is not None:
+        sound_peak = hls.peak_bps(SOUND)
+        sound_average = sound.window.bitrates()[1] or DEFAULT_SOUND_BPS
+    for name in names:
+        track = hls.tracks.get(name)
+        if track is None or not isinstance(track.cutting, PictureTrack):
+            continue
+        codecs = [track.cutting.codec]
+        if sound is not None and isinstance(sound.cutting, SoundTrack):
+            codecs.append(sound.cutting.codec)
+        average = track.window.bitrates()[1] or hls.declared_bps(name)
+        config = track.cutting.config
+        variants.append(
+            playlists.Variant(
+                name,
+                codecs,
+                config.width,
+                config.height,
+                track.cutting.fps,
+                hls.peak_bps(name) + sound_peak,
+                max(1, round(average + sound_average)),
+            )
+        )
+    listed = None
+    if sound is not None and isinstance(sound.cutting, SoundTrack):
+        listed = playlists.Sound(sound.cutting.config.channels, sound.cutting.config.language)
+    is_independent = SOURCE not in names
+    return playlists.multivariant(variants, listed, is_independent=is_independent, folder=folder)

@@ -1,0 +1,174 @@
+"""HLS at a `web` process: who watches, what waits, what is refused; the test is its supervisor."""
+
+import http.client
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from common.config.settings import Settings, WebSettings
+from common.ipc.control_messages import Configure, StreamWanted
+from common.ipc.media_messages import HEADER
+from egress.streams.tag import AUDIO
+from tests.kit.egress import (
+    STREAM,
+    TEMPLATE,
+    audio_tag,
+    head,
+    inter_tag,
+    key_tag,
+    rendition_open,
+    shared,
+    stream_open,
+    tags,
+)
+from tests.kit.egress_process import EgressProcess
+from tests.kit.http_viewer import audio_header, video_header
+
+pytestmark = pytest.mark.e2e
+
+SETTINGS = Settings(templates=(TEMPLATE,), web=WebSettings(max_viewers=3))
+INDEX = "/live/cam1/index.m3u8"
+NAMES = ("720p", "360p")
+
+
+class Source:
+    """Pictures of 25 fps in both renditions, with sound; a keyframe every 2 s."""
+
+    def __init__(self, web: EgressProcess) -> None:
+        self.web = web
+        self._number = 100  # from 4 s on
+        self._sent = 0
+
+    def begin(self) -> None:
+        self.web.push(stream_open(renditions=NAMES))
+        for name in NAMES:
+            self.web.push(*rendition_open(name, header=video_header()))
+        self.web.push(*shared((head(AUDIO, 0, HEADER), audio_header())))
+
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            ms = 40 * self._number
+            made = key_tag(ms) if self._number % 50 == 0 else inter_tag(ms)
+            for name in NAMES:
+                self.web.push(*tags(self._sent, made, rendition=name))
+            self.web.push(*shared(audio_tag(ms)))
+            self._number += 1
+            self._sent += 1
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[EgressProcess]:
+    with EgressProcess(SETTINGS, "--listen", "127.0.0.1:0", module="egress.web") as running:
+        yield running
+
+
+def counted(web: EgressProcess, name: str, count: int) -> None:
+    web.served(lambda beat: beat.counters[name] == count)
+
+
+class Viewer:
+    """One connection, over which one thing is asked after the other."""
+
+    def __init__(self, web: EgressProcess) -> None:
+        self._client = http.client.HTTPConnection(web.listen[0], timeout=15)
+        self.folder = ""
+
+    def close(self) -> None:
+        self._client.close()
+
+    def send(self, target: str) -> None:
+        self._client.request("GET", target, headers={"User-Agent": "test"})
+
+    def answer(self) -> tuple[int, bytes]:
+        response = self._client.getresponse()
+        return response.status, response.read()
+
+    def ask(self, target: str, status: int = 200) -> bytes:
+        self.send(target)
+        found, body = self.answer()
+        assert found == status, body
+        return body
+
+    def text(self, target: str) -> str:
+        return self.ask(target).decode()
+
+
+@pytest.fixture
+def viewers(web: EgressProcess) -> Iterator[list[Viewer]]:
+    made = [Viewer(web) for _ in range(4)]
+    yield made
+    for one in made:
+        one.close()
+
+
+def test_a_viewer_from_the_first_playlist_on(web: EgressProcess, viewers: list[Viewer]) -> None:
+    source, (viewer, *others) = Source(web), viewers
+    viewer.send(INDEX + "?key=a%26b&_HLS_msn=3")  # it waits for the stream
+    assert web.receive(StreamWanted).stream_id == STREAM
+    source.begin()
+    source.send(20)
+    status, body = viewer.answer()
+    assert status == 200, body
+    index = body.decode()
+    query = re.search(r"720p/index\.m3u8\?(\S+)", index)
+    assert query is not None
+    assert query[1].endswith("&key=a%26b"), "what lets him in is carried on"
+    assert "_HLS" not in index
+    assert 'URI="sound/index.m3u8' in index
+
+    def at(file: str) -> str:
+        return f"/live/cam1/{file}?{query[1]}" if query else ""
+
+    text = viewer.text(at("720p/index.m3u8"))
+    assert "2.0.m4s" in text
+    assert f'URI="2.2.m4s?{query[1]}"' in text.splitlines()[-3]  # the hint
+    init = re.search(r"init-\w+\.mp4", text)
+    assert init is not None
+    assert viewer.ask(at(f"720p/{init[0]}"))[4:8] == b"ftyp"
+    assert viewer.ask(at("720p/2.0.m4s"))[4:8] == b"moof"
+    # three who wait for the same part, each in his own way
+    others[0].send(at("720p/index.m3u8") + "&_HLS_msn=2&_HLS_part=2")
+    others[1].send(at("720p/2.2.m4s"))
+    others[2].send(at("720p/index.m3u8") + "&_HLS_msn=2")
+    counted(web, "hls waiting", 3)
+    source.send(40)
+    statuses, bodies = zip(*(other.answer() for other in others), strict=True)
+    assert statuses == (200, 200, 200)
+    assert b"2.2.m4s" in bodies[0]
+    assert bodies[1][4:8] == b"moof"
+    assert b"#EXTINF:2.00000,\n2.m4s" in bodies[2]
+    assert viewer.ask(at("720p/2.m4s")).startswith(viewer.ask(at("720p/2.0.m4s")))
+    assert viewer.ask(at("sound/2.m4s"))[4:8] == b"moof"
+    # what is refused, each with words
+    for file, query_more, status, words in (
+        ("720p/index.m3u8", "&_HLS_msn=99", 400, b"too far ahead"),
+        ("720p/index.m3u8", "&_HLS_msn=" + "9" * 30, 400, b"no number"),
+        ("720p/index.m3u8", "&_HLS_part=0", 400, b"needs _HLS_msn"),
+        ("720p/1.m4s", "", 404, b"no such segment"),
+        ("720p/99.m4s", "", 404, b"no such segment"),
+        ("720p/99.5.m4s", "", 404, b"no such part"),
+        ("720p/init-00000000.mp4", "", 404, b"no such init"),
+        ("4k/index.m3u8", "", 404, b"this stream has no 4k"),
+        ("../../etc/passwd", "", 404, b""),
+    ):
+        assert words in viewer.ask(at(file) + query_more, status)
+
+
+def test_viewers_are_sessions_and_there_are_so_many_at_most(
+    web: EgressProcess, viewers: list[Viewer]
+) -> None:
+    viewers[0].ask(INDEX)
+    # a player of a rendition's own playlist, which has no token, is one however often it asks
+    for _ in range(3):
+        viewers[1].ask("/live/cam1/360p/index.m3u8")
+    counted(web, "hls viewers", 3)
+    assert b"3 watch already" in viewers[2].ask(INDEX, 503)
+    beat = web.served(lambda beat: any(stream.renditions for stream in beat.served))
+    players = {r.name: r.players for s in beat.served for r in s.renditions}
+    assert sum(players.values()) == 3
+    # who has a token of a process before this one is let in by his query, and keeps it
+    web.send(Configure(Settings(templates=(TEMPLATE,), web=WebSettings(max_viewers=4))))
+    text = viewers[2].text("/live/cam1/360p/index.m3u8?session=from-before")
+    assert "2.0.m4s?session=from-before" in text
+    assert b"no app none" in viewers[2].ask("/none/cam1/index.m3u8", 404)

@@ -1,0 +1,32 @@
+"""egress/hls/variants.py: the playlist of what can be played."""
+
+from common.config.ladder import SOURCE
+from egress.hls.variants import multivariant
+from tests.egress.hls.test_stream import playing
+from tests.kit.hls_rig import NAMES, HlsRig
+
+
+def test_the_multivariant_playlist_says_what_there_is() -> None:
+    lines = multivariant(playing().hls, NAMES).splitlines()
+    assert "#EXT-X-INDEPENDENT-SEGMENTS" in lines
+    [sound] = [line for line in lines if line.startswith("#EXT-X-MEDIA:")]
+    assert 'CHANNELS="2",URI="sound/index.m3u8\0"' in sound
+    found = [line for line in lines if line.startswith("#EXT-X-STREAM-INF:")]
+    assert len(found) == 2
+    assert 'CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=25.000' in found[0]
+    assert lines[-1] == "360p/index.m3u8\0"
+
+
+def test_without_sound_there_is_none_listed() -> None:
+    rig = playing(has_sound=False)
+    assert set(rig.hls.tracks) == set(NAMES)
+    assert "AUDIO" not in multivariant(rig.hls, NAMES)
+
+
+def test_segments_of_the_source_begin_with_anything() -> None:
+    rig = HlsRig(names=())
+    rig.headers(names=(SOURCE,))
+    rig.play(4_000, 6_500, names=(SOURCE,), has_sound=False)
+    text = multivariant(rig.hls, [SOURCE])
+    assert "RESOLUTION=1280x720" in text
+    assert "INDEPENDENT-SEGMENTS" not in text

@@ -403,6 +403,14 @@ class File(Table):
         "they need (Landlock, seccomp). `tfarm doctor` says what the kernel lacks for it",
         NEW_PROCESSES,
     )
+    standbys: Annotated[bool, Boolean()] = key(
+        Settings,
+        "has_standbys",
+        "whether processes wait, their imports done, to take the place of an ingest, an egress or "
+        "a software worker that dies. Each takes 20 to 40 MB; without them the next one comes a "
+        "second or two later",
+        RESTART,
+    )
     include: tuple[Annotated[str, Text()], ...] = key(
         Reading,
         "include",

@@ -189,6 +189,7 @@ class Settings:
     listen_http: Listen = field(default_factory=lambda: Listen(port=8080))  # for viewers
     web: WebSettings = field(default_factory=WebSettings)
     webrtc: WebrtcSettings = field(default_factory=WebrtcSettings)
+    has_standbys: bool = True  # for the kinds whose absence is noticed
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

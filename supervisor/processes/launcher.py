@@ -48,7 +48,8 @@ class Launcher:
         self.gpus = gpu_uuids(self.children)
         self._run_dir = run_dir
         self._program = program
-        self._has_standbys = program is python_module  # toys of tests know nothing of it
+        # toys of tests know nothing of it
+        self._has_standbys = settings.has_standbys and program is python_module
         self._cores = cores
         self._hellos = hellos
         self._log_format = log_format

@@ -22,7 +22,7 @@ TOP = SMALL_LADDER[0][0]
 
 def company_run(tags: Sequence[FlvTag], others: int, *, are_played: bool) -> Run:
     seconds = footage.seconds_of(tags)
-    with Farm(config(SMALL_LADDER)) as farm, peers.pool(2 * others + 1) as pool:
+    with Farm(config(SMALL_LADDER), standbys=True) as farm, peers.pool(2 * others + 1) as pool:
         peers.start_all(pool, 2 * others)
         start_s = time.monotonic() + 2.0
         names = [f"other{number}" for number in range(others)]

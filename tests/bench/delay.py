@@ -121,7 +121,7 @@ def chain(ladder_options: str, *, tuned: bool) -> str:
 
 
 def farm_run(tags: Sequence[FlvTag], ladder: Ladder) -> Run:
-    with Farm(config(ladder)) as farm:
+    with Farm(config(ladder), standbys=True) as farm:
         processes = list(farm.processes())
         names = [name for name, _, _, _ in ladder] or ["source"]
         urls = {name: farm.url("cam", name) for name in names}

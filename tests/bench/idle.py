@@ -52,7 +52,7 @@ def threads_of(pid: int) -> dict[tuple[int, str], Spent]:
 
 
 def run(bench: Bench) -> None:
-    with Farm(FARM) as farm:
+    with Farm(FARM, standbys=True) as farm:
         time.sleep(SETTLE_S)
         processes = sorted(farm.named_processes(), key=lambda entry: entry[1])
         before = {name: threads_of(process.pid) for process, name in processes}

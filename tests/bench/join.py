@@ -49,7 +49,10 @@ def run(bench: Bench) -> None:
     with footage.workspace() as folder:
         clip = footage.numbered(folder, footage.HD)
         ours: dict[str, list[list[float]]] = {}
-        with Farm(config(HD_LADDER)) as farm, Publisher(farm.url("cam"), clip, loop=True):
+        with (
+            Farm(config(HD_LADDER), standbys=True) as farm,
+            Publisher(farm.url("cam"), clip, loop=True),
+        ):
             farm.wait_stream("cam")
             time.sleep(3)
             for name in ("source", "360p"):

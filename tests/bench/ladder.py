@@ -100,7 +100,7 @@ def _wait_cost(process: "subprocess.Popen[bytes]") -> float:
 def farm_cost(clip: Path, ladder: Ladder, streams: int, frames: int) -> float:
     tags = footage.tags_of(clip)
     keys = [f"cam{n}" for n in range(streams)]
-    with Farm(config(ladder)) as farm, peers.pool(streams) as pool:
+    with Farm(config(ladder), standbys=True) as farm, peers.pool(streams) as pool:
         counted: dict[str, dict[str, int]] = {}
 
         def look() -> bool:

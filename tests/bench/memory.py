@@ -31,13 +31,13 @@ def run(bench: Bench) -> None:
 
 
 def _idle() -> int:
-    with Farm(BUILT_IN) as farm:
+    with Farm(BUILT_IN, standbys=True) as farm:
         return farm.memory_bytes()
 
 
 def _added(clip: Path) -> int:
     """By one stream, under way."""
-    with Farm(BUILT_IN + LIVE) as farm:
+    with Farm(BUILT_IN + LIVE, standbys=True) as farm:
         before = farm.memory_bytes()
         with Publisher(farm.url("cam"), clip, loop=True):
             farm.wait_stream("cam")
@@ -53,7 +53,7 @@ def _frames(farm: Farm) -> int:
 def _grown(clip: Path, times: int) -> list[int]:
     """By so many rounds, again and again on one farm."""
     tags = [tag for tag in footage.tags_of(clip) if tag.dts_ms < 800]
-    with Farm(BUILT_IN + LIVE) as farm:
+    with Farm(BUILT_IN + LIVE, standbys=True) as farm:
 
         def publish_once(number: int) -> None:
             with TagPublisher(farm.url(f"cam{number % 3}"), tags) as publisher:

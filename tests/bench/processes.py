@@ -25,7 +25,7 @@ SHAPES: dict[str, tuple[ClipSpec, Ladder, int]] = {
 
 def spent(tags: Sequence[FlvTag], ladder: Ladder, streams: int, threads: int) -> dict[str, float]:
     """User and system time of every process while the streams run."""
-    with Farm(config(ladder, threads=threads)) as farm, peers.pool(streams) as pool:
+    with Farm(config(ladder, threads=threads), standbys=True) as farm, peers.pool(streams) as pool:
         names = {child["pid"]: child["name"] for child in farm.status()["children"]}
         processes = {names.get(p.pid, "supervisor"): p for p in farm.processes()}
         before = {name: peers.cpu_seconds([p]) for name, p in processes.items()}

@@ -80,7 +80,7 @@ def record(
     """Run a farm under load with this program on each media process; their names."""
     with ExitStack() as stack:
         tags = footage.tags_of(footage.numbered(folder, footage.HD))
-        farm = stack.enter_context(Farm(config(HD_LADDER)))
+        farm = stack.enter_context(Farm(config(HD_LADDER), standbys=True))
         pool = stack.enter_context(peers.pool(2))
         start_s = time.monotonic() + 1.0
         sent = pool.submit(peers.publish, farm.url("cam"), tags, start_s)

@@ -107,7 +107,7 @@ def run(bench: Bench) -> None:
         ours, theirs, notes = [], [], set()
         for number in range(bench.runs):
             bench.say(f"publishers: run {number + 1} of {bench.runs}")
-            with Farm(PASSTHROUGH) as farm:
+            with Farm(PASSTHROUGH, standbys=True) as farm:
                 ingest = psutil.Process(farm.child("ingest")["pid"])
                 urls = [farm.url(f"cam{n}") for n in range(STREAMS)]
                 cores, note = load(urls, tags, [ingest])

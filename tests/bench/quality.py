@@ -70,7 +70,7 @@ def run(bench: Bench) -> None:
         named = os.environ.get("TFARM_FOOTAGE")
         clip = Path(named) if named else footage.numbered(folder, footage.HD)
         names = ("source", *(name for name, _, _, _ in HD_LADDER))
-        with Farm(config(HD_LADDER)) as farm:
+        with Farm(config(HD_LADDER), standbys=True) as farm:
             publisher = _ffmpeg(
                 *("-re", "-stream_loop", "-1", "-i", clip, "-t", str(SECONDS), "-c", "copy"),
                 *("-f", "flv", farm.url("cam")),

@@ -53,7 +53,8 @@ def test_sighup_reloads_templates_for_new_streams(clip: MakeClip) -> None:
     with Farm() as farm, Publisher(farm.url("old"), clip(LONG)) as old:
         farm.wait_stream("old")
         added = '\n[templates.extra]\nhold = "0s"\nrenditions = []\n'
-        farm.config.write_text(DEFAULT_CONFIG + added)
+        before = farm.config.read_text()
+        farm.config.write_text(before + added)
         assert farm.process is not None
         farm.process.send_signal(signal.SIGHUP)
 
@@ -66,7 +67,7 @@ def test_sighup_reloads_templates_for_new_streams(clip: MakeClip) -> None:
 
         until(extra_is_known, 10, "the new template is known", every=0.3)
         # A fault in the file changes nothing, and is named.
-        farm.config.write_text(DEFAULT_CONFIG + "\n[templates.extra]\ngop = 7\n")
+        farm.config.write_text(before + "\n[templates.extra]\ngop = 7\n")
         answer = farm.cli("reload")
         assert answer.returncode != 0
         assert "templates.extra.gop" in answer.stdout + answer.stderr

@@ -6,7 +6,7 @@ clips are sent once, so that every PTS at a player can be held against them.
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -185,10 +185,17 @@ def test_players_outlive_ingest_and_their_stream_goes_on(clip: MakeClip) -> None
         assert player.recording.decode_error == ""
 
 
+@pytest.fixture(scope="module")
+def farm_with_standbys() -> Iterator[Farm]:
+    with Farm(standbys=True) as running:
+        yield running
+
+
 @pytest.mark.parametrize("name", ["ingest:0", "egress:0", "worker:cpu:0"])
 def test_a_killed_child_comes_back_as_the_process_that_waited_for_that(
-    farm: Farm, name: str, clip: MakeClip
+    farm_with_standbys: Farm, name: str, clip: MakeClip
 ) -> None:
+    farm = farm_with_standbys
     assert farm.process is not None
     supervisor, module = psutil.Process(farm.process.pid), name.partition(":")[0]
 

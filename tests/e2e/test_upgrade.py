@@ -100,7 +100,7 @@ def test_nobody_is_disconnected_by_an_upgrade_and_no_picture_is_lost(  # long: o
     config = TWO_WORKERS.replace("[devices]", f"{tls}[devices]", 1)
     config = config.replace("enabled = false", 'listen = "127.0.0.1:0"')  # the API's
     path = clip(CLIP)
-    with Farm(config, supervisor=(tfarm, "supervisor")) as farm:
+    with Farm(config, supervisor=(tfarm, "supervisor"), standbys=True) as farm:
 
         def by_tls(url: str) -> str:
             return url.replace("rtmp://", "rtmps://").replace(str(farm.port), str(farm.tls_port))

@@ -214,7 +214,7 @@ class Scene:
             renditions=self.renditions,
             listen=self.listen,
         )
-        self.farm = self.stack.enter_context(Farm(document))
+        self.farm = self.stack.enter_context(Farm(document, standbys=True))
         self.load = self.stack.enter_context(Load())
         script = self.script(CLIP)
         for key in self.keys:

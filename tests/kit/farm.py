@@ -101,13 +101,20 @@ class Farm:
         config: str = DEFAULT_CONFIG,
         *,
         log_may_hold_traceback: bool = False,
+        standbys: bool = False,
         supervisor: Sequence[str] = (TFARM, "supervisor"),
     ) -> None:
-        """`supervisor` is the command that starts the farm."""
+        """`supervisor` is the command that starts the farm.
+
+        `standbys`: with processes that wait, as a farm has them by default; each costs half a
+        second of a core.
+        """
         self.dir = Path(tempfile.mkdtemp(prefix="tfarm-test-"))
         self.run_dir = self.dir / "run"
         self.config = self.dir / "farm.toml"
         self.log_path = self.dir / "log"
+        if not standbys:
+            config = f"standbys = false\n{config}"
         if "[api]" not in config:  # most tests ask on the command line
             config += "\n[api]\nenabled = false\n"
         if "[web]" not in config:

@@ -4,6 +4,7 @@ FULL = """
 log_level = "DEBUG"
 orphan_timeout = "45s"
 sandbox = false
+standbys = false
 [listen]
 rtmp = "[::]:1936"
 rtmps = "0.0.0.0:1937"

@@ -89,7 +89,7 @@ def busy_farm(folder: Path) -> Iterator[int]:
     tags = [tag for turn in range(TURNS) for tag in shifted(tags, turn * end_ms(tags))]
     with contextlib.ExitStack() as stack:
         hook = stack.enter_context(HookServer())
-        farm = stack.enter_context(Farm(CONFIG.format(ladder=LADDER, hook=hook.url)))
+        farm = stack.enter_context(Farm(CONFIG.format(ladder=LADDER, hook=hook.url), standbys=True))
         for app, key in (("asked", "cam1"), ("live", "cam0")):
             # libavformat would keep the GIL, and the hook is in this process
             stack.enter_context(TagPublisher(farm.url(key, app=app), tags))

@@ -63,7 +63,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         clips = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfarm-clips-")))
         made = {key: clip(clips / f"{key}.flv", drawn) for _, key, drawn in FOOTAGE}
-        farm = stack.enter_context(Farm(CONFIG))
+        farm = stack.enter_context(Farm(CONFIG, standbys=True))
         for app, key, _ in FOOTAGE:
             url = farm.url(key, query=f"key=screenshots-{app}", app=app)
             source = ("-re", "-stream_loop", "-1", "-i", str(made[key]))

@@ -60,6 +60,7 @@ def test_every_key_reaches_its_setting() -> None:
     )
     assert (found.log_level, found.orphan_timeout_s) == ("DEBUG", 45.0)
     assert not found.has_sandbox
+    assert not found.has_standbys
     assert (found.software.workers, found.software.capacity) == (3, 250.5)
     assert (found.software.encoder_threads, found.software.encoder_processes) == (2, True)
     assert not found.devices.use_gpus
@@ -163,6 +164,7 @@ def test_a_template_without_renditions_keeps_the_built_in_ladder() -> None:
 
 RENDITION = '[[templates.live.renditions]]\nname="a"\nwidth=640\nheight=360\nbitrate="1M"\n'
 FAULTS = [
+    ('standbys = "no"', "standbys", "true or false"),
     ("[listen]\nrtmp = 1935", "listen.rtmp", "HOST:PORT"),
     ('[listen]\nrtmp = "::1:1935"', "listen.rtmp", "brackets"),
     ('[listen]\nrtmp = "127.0.0.1:70000"', "listen.rtmp", "HOST:PORT"),

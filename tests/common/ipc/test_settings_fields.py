@@ -30,7 +30,7 @@ FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
         "calibration capture has_sandbox stream_keys api listen_tls tls "
-        "listen_http web webrtc"
+        "listen_http web webrtc has_standbys"
     ),
     Listen: "host port",
     ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics max_viewers",

@@ -12,7 +12,7 @@ from common.ipc.control_messages import DeviceInfo, Endpoint, Hello
 from common.ipc.identity import BootId, ChildId
 from supervisor.processes.launch import python_module
 from supervisor.processes.launcher import Launcher, expected_pipeline
-from tests.kit.children import CPU0, GPU1, INGEST0
+from tests.kit.children import CPU0, EGRESS0, GPU1, INGEST0
 
 SETTINGS = replace(Settings(), listen=Listen("127.0.0.1", 0))
 SHARED = replace(SETTINGS, ingest=replace(SETTINGS.ingest, processes=2))
@@ -38,6 +38,17 @@ def test_a_gpu_that_turns_out_to_be_hybrid_brings_encoder_processes_once() -> No
     assert new == [ChildId("encoder", index=index) for index in range(3)]
     assert farm.children == running + new
     assert farm.further(farm.children) == []
+
+
+@pytest.mark.parametrize(
+    ("child", "waits"),
+    [(INGEST0, True), (EGRESS0, True), (CPU0, True), (GPU1, False), (ChildId("api"), False)],
+)
+def test_who_has_a_process_that_waits_for_its_place_unless_nobody_wants_that(
+    child: ChildId, *, waits: bool
+) -> None:
+    assert bool(launcher(SETTINGS).spec(child).standby) is waits
+    assert not launcher(replace(SETTINGS, has_standbys=False)).spec(child).standby
 
 
 def test_several_that_listen_share_a_port_that_is_free() -> None:

@@ -75,7 +75,8 @@ def feed(process: "subprocess.Popen[bytes]", tags: Sequence[FlvTag]) -> None:
     process.stdin.write(FLV_HEADER)
     begin = time.monotonic() - tags[0].dts_ms / 1000
     for tag in tags:
-        time.sleep(max(0.0, begin + tag.dts_ms / 1000 - time.monotonic()))
+        wait_s = begin + tag.dts_ms / 1000 - time.monotonic()
+        time.sleep(max(0.0, wait_s))  # sleep: the pace of what is sent
         dts = (tag.dts_ms & 0xFFFFFF).to_bytes(3, "big") + bytes((tag.dts_ms >> 24,))
         head = bytes((tag.type,)) + len(tag.body).to_bytes(3, "big") + dts + bytes(3)
         process.stdin.write(head + tag.body + (len(tag.body) + 11).to_bytes(4, "big"))

@@ -1,7 +1,6 @@
 """Keys of single streams, takeovers, kicks and bans on a real farm, by address and by key."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,9 +93,9 @@ def test_a_stream_with_its_own_play_key_is_played_with_that_alone(
 ) -> None:
     live = Live(farm.url("cam2", query="key=of-cam2"), tags)
     wait_live(farm, "cam2")
-    with pytest.raises(RtmpRefused), RtmpPlayer(farm.url("cam2"), 10):
+    with pytest.raises(RtmpRefused), RtmpPlayer(farm.url("cam2"), 30):
         pass
-    with RtmpPlayer(farm.url("cam2", query="key=watch-cam2"), 10):
+    with RtmpPlayer(farm.url("cam2", query="key=watch-cam2"), 30):
         pass
     live.peer.close()
     farm.wait_gone("cam2")
@@ -209,12 +208,12 @@ def test_twenty_guesses_a_second_get_few_answers_and_a_right_key_is_let_in_at_on
     threads = [threading.Thread(target=guess, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(4.0)
-    before = time.monotonic()
+    until(lambda: len(answers) >= 4, 30, "some are answered, the last one late")
+    began_at = len(answers)
     assert told(farm.url("cam1", query="key=of-cam1-alone"), source) == ("", "")
-    assert time.monotonic() - before < 1.0
+    late = len(answers) - began_at
     stop.set()
-    assert 3 <= len(answers) <= 6, answers
+    assert late <= 2, "it did not wait as long as guesses do"
     assert set(answers) == {DENIED}
     for peer in peers:
         peer.abort()

@@ -36,7 +36,7 @@ def test_rounds_of_publishing_add_nothing_that_stays(
     tags = [tag for tag in flv_tags(clip(ClipSpec(seconds=2.0))) if tag.dts_ms <= 700]
 
     def publish_once() -> None:
-        with RtmpPublisher(farm.url("round"), 10) as publisher:
+        with RtmpPublisher(farm.url("round"), 30) as publisher:
             for tag in tags:
                 send_tag(publisher, tag)
             farm.wait_stream("round")
@@ -64,7 +64,7 @@ def _settled(farm: Farm) -> dict[int, tuple[int, int, int]]:
     """What the processes hold once it no longer changes: freed memory goes back with a delay."""
     last = _held(farm)
     for _ in range(20):
-        time.sleep(0.5)
+        time.sleep(0.5)  # sleep: between two looks at what is given back late
         now = _held(farm)
         if all(abs(now[pid][2] - last[pid][2]) < MIB // 4 for pid in now):
             return now

@@ -95,7 +95,7 @@ def test_a_player_may_come_before_its_publisher(farm: Farm, clip: MakeClip) -> N
 
 def test_a_player_that_waits_in_vain_is_told(farm: Farm) -> None:
     began = time.monotonic()
-    with pytest.raises(RtmpRefused) as refused, RtmpPlayer(farm.url("never", "240p"), 15):
+    with pytest.raises(RtmpRefused) as refused, RtmpPlayer(farm.url("never", "240p"), 30):
         pass
     assert refused.value.code == "NetStream.Play.StreamNotFound"
     assert time.monotonic() - began >= 1, "the app's `wait`"

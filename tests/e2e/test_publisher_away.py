@@ -47,7 +47,7 @@ def test_another_encoder_goes_on_where_the_first_was_lost(
         if filler == "freeze":
             until(lambda: len(player.recording.video) > seen + 20, 10, "pictures meanwhile")
         else:
-            time.sleep(1.0)
+            time.sleep(1.0)  # sleep: nothing comes, which no state shows
         with TagPublisher(farm.url("cam", app=app), other) as publisher:
             until(lambda: publisher.sent == len(other), 15, "the other clip is sent")
             until(

@@ -42,13 +42,13 @@ def farm() -> Iterator[Farm]:
 
 
 def publish_refusal(url: str) -> RtmpRefused:
-    with pytest.raises(RtmpRefused) as refused, RtmpPublisher(url, 10):
+    with pytest.raises(RtmpRefused) as refused, RtmpPublisher(url, 30):
         pass
     return refused.value
 
 
 def play_refusal(url: str) -> RtmpRefused:
-    with pytest.raises(RtmpRefused) as refused, RtmpPlayer(url, 10):
+    with pytest.raises(RtmpRefused) as refused, RtmpPlayer(url, 30):
         pass
     return refused.value
 
@@ -167,6 +167,6 @@ def test_a_full_farm_refuses_before_start_and_has_room_again_after(clip: MakeCli
             first.stop()
         farm.wait_gone("first")
         accepted = threading.Event()
-        with RtmpPublisher(farm.url("second"), 10):
+        with RtmpPublisher(farm.url("second"), 30):
             accepted.set()
         assert accepted.is_set()

@@ -89,7 +89,7 @@ def send_until_ended(peer: RtmpPublisher, tag: FlvTag) -> None:
     """The same for five seconds; raises ConnectionError as soon as the server ends it."""
     for _ in range(250):
         send_tag(peer, tag)
-        time.sleep(0.02)
+        time.sleep(0.02)  # sleep: the pace of what is sent
 
 
 def test_ffmpeg_publishes_and_plays_with_tls(farm: Farm, clip: MakeClip, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -37,8 +36,8 @@ def test_after_a_stall_and_a_burst_nothing_waits_for_the_next_keyframe(clip: Mak
     with Farm(config) as farm, Player(farm.url("cam", "240p"), seconds=30) as player:
         with TagPublisher(farm.url("cam"), tags, due_ms=due_ms, vanish=True) as publisher:
             until(lambda: publisher.sent == len(tags), 20, "all is sent")
+            until(lambda: player.recording.video[-1].pts_ms > 8_300, 20, "the last pictures")
             status = farm.streams()["cam"]
-            time.sleep(0.5)
         player.stop()
     seen = numbers(player)
     assert seen == sorted(seen)
@@ -79,7 +78,7 @@ def test_a_worker_that_takes_over_within_a_gop_that_is_too_long_repeats_its_keyf
         worker = farm.streams()["cam"]["worker"]
         os.kill(next(c["pid"] for c in status["children"] if c["name"] == worker), signal.SIGKILL)
         until(lambda: publisher.sent == len(tags), 20, "all is sent")
-        time.sleep(0.5)
+        until(lambda: not player.is_running, 20, "the end")
         player.stop()
     seen = numbers(player)
     at = next(i for i, (a, b) in enumerate(pairwise(seen), 1) if b < a)

@@ -61,7 +61,7 @@ def played(url: str) -> Callable[[], str]:
 
     def play() -> None:
         try:
-            with RtmpPlayer(url, 8) as player:
+            with RtmpPlayer(url, 30) as player:
                 words.extend(type(event).__name__ for event in player)
         except (RtmpRefused, OSError) as error:
             words.append(str(error))

@@ -59,13 +59,13 @@ def test_what_cannot_be_published_is_told_and_logged(
 
 
 def test_the_right_key_opens(farm: FarmAround) -> None:
-    with RtmpPublisher(farm.url("locked/cam?key=sesame"), 5) as publisher:
+    with RtmpPublisher(farm.url("locked/cam?key=sesame"), 30) as publisher:
         send_gop(publisher)
         farm.wait(lambda: farm.last(StreamOpen), "the stream")
 
 
 def test_the_same_key_twice_is_refused_and_the_first_goes_on(farm: FarmAround) -> None:
-    with RtmpPublisher(farm.url(), 5) as first:
+    with RtmpPublisher(farm.url(), 30) as first:
         send_gop(first)
         assert refusal(farm.url()).code == "NetStream.Publish.BadName"
         first.send_video(200, picture(200).payload)
@@ -91,7 +91,7 @@ def test_a_supervisor_that_does_not_answer_is_not_waited_for(farm: FarmAround) -
 def test_another_codec_is_closed_with_its_name_and_refused_before_start_the_next_time(
     farm: FarmAround,
 ) -> None:
-    with RtmpPublisher(farm.url(), 5) as publisher, pytest.raises(ConnectionError):
+    with RtmpPublisher(farm.url(), 30) as publisher, pytest.raises(ConnectionError):
         send_until_closed(publisher, b"\x90hvc1" + bytes(50))
     farm.wait_log("HEVC")
     told = refusal(farm.url())
@@ -100,18 +100,18 @@ def test_another_codec_is_closed_with_its_name_and_refused_before_start_the_next
 
 
 def test_no_video_in_time_and_silence_close_a_publisher(farm: FarmAround) -> None:
-    with RtmpPublisher(farm.url(), 5) as publisher:
+    with RtmpPublisher(farm.url(), 30) as publisher:
         publisher.send_audio(0, sound_header().payload)
         farm.wait_log("no video within 1.5 s")
         farm.wait(lambda: farm.last(PublishEnd), "the end")
-    with RtmpPublisher(farm.url(), 5) as publisher:
+    with RtmpPublisher(farm.url(), 30) as publisher:
         send_gop(publisher)
         farm.wait_log("no media for 2 s")
         farm.wait(lambda: farm.last(StreamClosed), "the hold")
 
 
 def test_a_kicked_publisher_is_told_and_kept_out(farm: FarmAround) -> None:
-    with RtmpPublisher(farm.url(), 5) as publisher:
+    with RtmpPublisher(farm.url(), 30) as publisher:
         send_gop(publisher)
         farm.wait(lambda: farm.last(StreamStart), "the stream")
         farm.send(EndStream(stream_id(), Refusal(RefusalReason.DENIED, "kicked", is_lasting=True)))
@@ -127,7 +127,7 @@ def test_new_settings_hold_for_new_publishers(farm: FarmAround) -> None:
     until(lambda: not is_refused(farm.url()), 5, "the first templates")
     farm.send(Configure(replace(SETTINGS, templates=(replace(TEMPLATE, name="other"),))))
     until(lambda: is_refused(farm.url()), 5, "the new templates")
-    with RtmpPublisher(farm.url("other/cam"), 5):
+    with RtmpPublisher(farm.url("other/cam"), 30):
         pass
 
 

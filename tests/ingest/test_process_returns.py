@@ -38,14 +38,14 @@ pytestmark = pytest.mark.e2e
 
 
 def test_a_publisher_that_drops_returns_into_its_stream(farm: FarmAround) -> None:
-    first = RtmpPublisher(farm.url(), 5)
+    first = RtmpPublisher(farm.url(), 30)
     first.connect()
     send_gop(first)
     farm.wait(lambda: len(farm.units()) == 5, "units")
     first.abort()
     held = farm.wait(lambda: farm.last(StreamClosed), "the hold")
     assert held.hold_ms == TEMPLATE.hold_ms
-    with RtmpPublisher(farm.url(), 5) as second:
+    with RtmpPublisher(farm.url(), 30) as second:
         send_gop(second)
         farm.wait(lambda: len(farm.units()) == 10, "more units")
     units = farm.units()
@@ -59,7 +59,7 @@ def test_a_reset_seen_together_with_the_last_bytes_loses_the_publisher_in_the_en
     farm: FarmAround,
 ) -> None:
     """libuv stops watching a socket whose reset it saw, however much of it was read by then."""
-    with RtmpPublisher(farm.url(), 5) as publisher:
+    with RtmpPublisher(farm.url(), 30) as publisher:
         send_gop(publisher)
         farm.wait(lambda: len(farm.units()) == 5, "units")
         assert farm.process is not None
@@ -75,7 +75,7 @@ def test_a_reset_seen_together_with_the_last_bytes_loses_the_publisher_in_the_en
 
 
 def test_a_held_stream_ends_when_its_publisher_stays_away(farm: FarmAround) -> None:
-    publisher = RtmpPublisher(farm.url(), 5)
+    publisher = RtmpPublisher(farm.url(), 30)
     publisher.connect()
     send_gop(publisher)
     farm.wait(lambda: len(farm.units()) == 5, "units")
@@ -86,14 +86,14 @@ def test_a_held_stream_ends_when_its_publisher_stays_away(farm: FarmAround) -> N
 
 
 def test_a_silent_publisher_makes_way_for_a_new_one(farm: FarmAround) -> None:
-    with RtmpPublisher(farm.url(), 5) as half_open:
+    with RtmpPublisher(farm.url(), 30) as half_open:
         send_gop(half_open)
         assert refusal(farm.url()).code == "NetStream.Publish.BadName"
         until(lambda: not is_refused(farm.url()), what="the takeover")
 
 
 def test_a_new_placement_gets_the_last_gop_and_egress_hears_of_it_first(farm: FarmAround) -> None:
-    with RtmpPublisher(farm.url(), 5) as publisher:
+    with RtmpPublisher(farm.url(), 30) as publisher:
         send_gop(publisher)
         farm.wait(lambda: len(farm.units()) == 5, "units")
         ask = farm.of(SourceFormatReport)[0]
@@ -112,7 +112,7 @@ def test_a_new_placement_gets_the_last_gop_and_egress_hears_of_it_first(farm: Fa
 
 
 def test_a_new_egress_gets_headers_and_the_last_gop(farm: FarmAround) -> None:
-    with RtmpPublisher(farm.url(), 5) as publisher:
+    with RtmpPublisher(farm.url(), 30) as publisher:
         send_gop(publisher)
         farm.wait(lambda: len(source_times(farm)) == 5, "tags")
         before = len(farm.received)

@@ -24,9 +24,9 @@ from common.ipc.control_link import control_address, new_boot_id
 from common.ipc.control_messages import Configure, Endpoint, Hello, SupervisorBeat, Welcome
 from common.ipc.envelope import decode_frames, encode
 from tests.kit.farm_figures import figures_of
-from tests.kit.waiting import until
+from tests.kit.waiting import patient, until
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = patient(15.0)
 BEAT_S = 0.25
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.kit.waiting import until
+from tests.kit.waiting import patient, until
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = patient(30.0)
 
 
 class PageFailed(AssertionError):

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from common.ipc.bus import Bus
+from tests.kit.waiting import patient
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = patient(20.0)
 
 
 def run(scenario: Callable[[Bus], Awaitable[None]]) -> None:

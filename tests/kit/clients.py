@@ -25,9 +25,9 @@ from common.rtmp.blocking_client import RtmpPlayer, RtmpPublisher, RtmpRefused
 from common.rtmp.events import VideoReceived
 from tests.kit.clips import Plane, luma_of, read_number
 from tests.kit.coded import CodedUnit
-from tests.kit.waiting import until
+from tests.kit.waiting import patient, until
 
-IO_TIMEOUT_S = 15.0
+IO_TIMEOUT_S = patient(15.0)
 AV_ERRORS = (av.error.FFmpegError, OSError)
 
 
@@ -180,12 +180,14 @@ class _Threaded(ABC):
     ) -> None:
         self.stop()
 
-    def stop(self, timeout: float = IO_TIMEOUT_S + 10) -> None:
+    def stop(self, timeout: float = 25.0) -> None:
         """Ask the thread to end and wait for it."""
         self._stop.set()
         self.join(timeout)
 
     def join(self, timeout: float) -> None:
+        """Wait for its end, `timeout` on a quiet machine."""
+        timeout = patient(timeout)
         self._thread.join(timeout)
         assert not self._thread.is_alive(), f"{self!r} did not end within {timeout} s"
 

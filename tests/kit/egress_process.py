@@ -36,8 +36,9 @@ from common.ipc.socket_handover import HandoverAck, HandoverClient
 from common.rtmp.events import ConnectRequested, PlayRequested
 from common.rtmp.session import ServerSession
 from tests.kit.media_link import BlockingSender
+from tests.kit.waiting import patient
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = patient(15.0)
 SUPERVISOR = BootId("00000000cafecafe")
 INGEST = ChildId("ingest")
 

@@ -26,7 +26,7 @@ from common.ipc.status_messages import WHOLE
 from common.process import sandbox
 from common.process.log import stream_label
 from supervisor.commands.line import client
-from tests.kit.waiting import until
+from tests.kit.waiting import patient, until
 
 UNCONFINED = ("leaves out threads", "no sandbox for")  # what the log says of such children
 START_TIMEOUT_S = 30.0
@@ -87,7 +87,7 @@ def tfarm(
         ["nice", "-n", str(niceness), TFARM, *arguments],
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=patient(timeout),
         check=False,
         stdin=subprocess.DEVNULL,
     )
@@ -193,7 +193,7 @@ class Farm:
         processes = self.processes() | set(psutil.Process(self.process.pid).children())
         assert self.process.poll() is None, f"the farm ended by itself:\n{self.log()[-4000:]}"
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(STOP_TIMEOUT_S)
+        code = self.process.wait(patient(STOP_TIMEOUT_S))
         self.process = None
         left = [p for p in processes | self._seen if _is_alive(p)]
         sockets = [path for path in self.run_dir.rglob("*") if stat.S_ISSOCK(path.stat().st_mode)]

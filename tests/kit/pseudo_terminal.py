@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-DEADLINE_S = 20.0
+from tests.kit.waiting import patient
+
+DEADLINE_S = patient(20.0)
 _SIZE = ("COLUMNS", "LINES")
 _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -27,6 +27,7 @@ from common.ipc.media_messages import AccessUnit, StreamStart
 from common.media.clock import ClockReference
 from common.media.units import VideoCodec
 from tests.kit.coded import CodedUnit
+from tests.kit.waiting import patient
 from worker.devices.backend import Backend
 from worker.devices.software.decode import MILLISECONDS
 from worker.devices.software.device import SoftBackend
@@ -37,7 +38,7 @@ from worker.session.session import Session
 from worker.threads import JobThread, OwnThreads
 
 STREAM = StreamId("live/test")
-DEADLINE_S = 30.0
+DEADLINE_S = patient(30.0)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 
 from common.process import time_slice
+from tests.kit.waiting import patient
 from worker.threads import Job, JobThread, OwnThreads
 
-DEADLINE_S = 30.0
+DEADLINE_S = patient(30.0)
 
 
 class WatchedThread(JobThread):

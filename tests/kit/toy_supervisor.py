@@ -15,10 +15,11 @@ from supervisor.commands.line import client
 from supervisor.commands.line.client import NotRunning
 from supervisor.processes.process import is_alive
 from supervisor.processes.run_dir import read_children
+from tests.kit.waiting import patient
 
 TOY_FARM = Path(__file__).with_name("toy_farm.py")
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 20.0
+DEADLINE_S = patient(20.0)
 NAMES = {"ingest:0", "egress:0", "worker:cpu:0", "worker:cpu:1"}
 CONFIG = """
 [listen]

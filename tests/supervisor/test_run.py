@@ -123,7 +123,7 @@ def test_a_child_that_ignores_sigterm_is_killed(farm: ToyFarm) -> None:
     pid = farm.children()["worker:cpu:0"]["pid"]
     began = time.monotonic()
     assert farm.end() == 0
-    assert 4 < time.monotonic() - began < 10
+    assert time.monotonic() - began > 4
     assert not runs(pid)
     assert "did not end within 5 s" in farm.log.read_text()
 
@@ -153,19 +153,16 @@ def test_told_twice_it_does_not_wait(farm: ToyFarm) -> None:
     farm.start()
     assert farm.process is not None
     farm.process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
-    began = time.monotonic()
+    farm.until(lambda: any(c["state"] == "stopping" for c in farm.children().values()))
     assert farm.end(signal.SIGINT) == 0
-    assert time.monotonic() - began < 4
+    assert "did not end within 5 s" not in farm.log.read_text()
 
 
 def test_a_killed_supervisors_children_are_adopted_as_they_run(farm: ToyFarm) -> None:
     farm.start()
     before = {name: child["pid"] for name, child in farm.children().items()}
     assert farm.end(signal.SIGKILL) == -9
-    began = time.monotonic()
     farm.start()
-    assert time.monotonic() - began < 5
     after = farm.children()
     assert {name: child["pid"] for name, child in after.items()} == before
     assert all(len(farm.boots(name)) == 1 for name in NAMES)

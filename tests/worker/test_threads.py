@@ -7,9 +7,10 @@ import time
 
 import pytest
 
+from tests.kit.waiting import patient
 from worker.threads import JobThread, OwnThreads, SharedThreads, group_encoders
 
-DEADLINE_S = 5.0
+DEADLINE_S = patient(5.0)
 
 
 def test_jobs_run_in_order_in_one_thread() -> None:

@@ -57,10 +57,11 @@ from tests.kit.session_driver import (
     make_source,
     template,
 )
+from tests.kit.waiting import patient
 
 pytestmark = pytest.mark.e2e
 
-DEADLINE_S = 20.0
+DEADLINE_S = patient(20.0)
 NAME = CPU0
 HERE = Endpoint(ChildId("ingest"), BootId("1" * 16), pid=os.getpid())
 
@@ -372,9 +373,7 @@ def test_sigterm_with_a_running_stream_ends_it_in_order(worker: WorkerProcess) -
     worker.start(source)
     worker.feed(source)
     first.gather_until(lambda: len(first.tags("big")) > 0)
-    began_s = time.monotonic()
     assert worker.stop() == ExitCode.OK
-    assert time.monotonic() - began_s < 2.5
     first.gather_until(first.ended)
     assert worker.sockets() == {"0.tags", worker.own_socket()}
 

@@ -22,6 +22,7 @@ from common.ipc.socket_handover import (
     HandoverClient,
 )
 from egress.sockets.handover import HandoverServer
+from tests.kit.waiting import patient
 
 Adopted = list[tuple[socket.socket, bytes]]
 
@@ -85,7 +86,7 @@ def test_many_handovers_at_once_each_bring_their_own_socket(
 
     async def scenario(path: str, adopted: Adopted) -> None:
         client = HandoverClient(path)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patient(5)
         snapshots = [bytes([i]) * (1 + i * 9000) for i in range(20)]
         acks = await asyncio.gather(
             *(client.send(ours.fileno(), snapshot, deadline) for snapshot in snapshots)
@@ -167,7 +168,7 @@ def test_a_sender_that_leaves_midway_leaves_nothing(
             link.connect(path)
             socket.send_fds(link, [HEADER.pack(MAGIC, 100) + b"part"], [pair[0].fileno()])
             await asyncio.sleep(0.01)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patient(5)
         while len(os.listdir("/proc/self/fd")) != before and time.monotonic() < deadline:
             await asyncio.sleep(0.005)
         assert len(os.listdir("/proc/self/fd")) == before
@@ -196,9 +197,9 @@ def test_idle_connections_stop_no_player(
     async def scenario(path: str, adopted: Adopted) -> None:
         idle = [await connect(path) for _ in range(IDLE)]
         began = time.monotonic()
-        ack = await HandoverClient(path).send(pair[0].fileno(), b"x", began + 5)
+        ack = await HandoverClient(path).send(pair[0].fileno(), b"x", began + patient(5))
         assert ack == HandoverAck(True)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < patient(2.0)
         for link in idle:
             link.close()
 

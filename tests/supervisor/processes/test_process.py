@@ -10,9 +10,10 @@ from typing import Any
 
 from common.ipc.control_link import start_ticks
 from supervisor.processes.process import Process, is_alive, kill_stranger
+from tests.kit.waiting import patient
 
 SLEEP = (sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()")
-DEADLINE_S = 10.0
+DEADLINE_S = patient(10.0)
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:

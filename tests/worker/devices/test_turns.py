@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
+from tests.kit.waiting import patient
 from worker.devices.turns import Turns
 
-DEADLINE_S = 5.0
+DEADLINE_S = patient(5.0)
 
 
 def test_no_more_than_so_many_are_inside_and_all_get_their_turn() -> None:

@@ -16,6 +16,7 @@ from supervisor.commands.doctor.diagnosis import text
 from supervisor.commands.doctor.examination import ask_child, certificate_problem, examine
 from supervisor.hardware.gpus import Driver, Gpu
 from tests.kit.certificates import make
+from tests.kit.waiting import patient
 
 ROOT = Path(__file__).parents[4]
 
@@ -52,7 +53,7 @@ def test_a_probe_that_hangs_is_killed_with_its_children() -> None:
     )
     begin = time.monotonic()
     assert ask_child(python(code), dict(os.environ), 0.5) == {"error": "no answer within 0.5 s"}
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < patient(10)
 
 
 def test_gpus_are_tried_only_if_wanted_and_only_with_their_packages(

@@ -31,7 +31,8 @@ from egress.streams.source_time import SourceTime
 from egress.streams.tag import AUDIO, DATA, PublisherInfo, Tag, read_tags
 
 SPLICE_WAIT_S = 0.3  # for the end of the generation before a splice point
-END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends
+END_WAIT_S = 0.3  # for what is still in a worker when the publisher ends, after each tag of it
+END_MOST_S = 2.0  # in all: a worker that is behind has as much at most
 SILENT_S = 20.0  # ingest says every 5 s that a publisher is there, be it ever so silent
 # Ingest reports the end of a hold itself, at a tick, and takes its publisher back up to then:
 # workers send a generation's headers once, so that renditions of a stream that ended here too early
@@ -129,6 +130,7 @@ class Stream:
         self._absent: dict[str, _Headers] = {}  # of this generation's renditions
         self._generation_ended = False
         self._deadline: float | None = None  # of HELD and ENDING
+        self._end_by_s = 0.0  # of ENDING: no tag puts the deadline off beyond
         self._is_silent = False  # held because nothing came, not because its end was reported
         self._time = SourceTime(now)
         self._quiet_since = now  # since the last tag, or since it was opened
@@ -194,6 +196,7 @@ class Stream:
             self.transcoded and not self._generation_ended and self._revoked < self.generation
         )
         self._deadline = now + END_WAIT_S if has_tail else now
+        self._end_by_s = now + END_MOST_S if has_tail else now
 
     def revoke(self, generation: Generation) -> int | None:
         """Take no more of a lost generation; returns the last PTS that any rendition got."""
@@ -254,6 +257,8 @@ class Stream:
         elif generation == self.generation:
             if self._next is None or not self._next.has_taken_over(message):
                 self._apply(message, payloads, now)
+                if self.state is StreamState.ENDING and self._deadline is not None:
+                    self._deadline = max(self._deadline, min(now + END_WAIT_S, self._end_by_s))
         elif self._next is not None:
             self._next.defer(message, payloads, now)
         return ()

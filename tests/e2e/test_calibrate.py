@@ -34,7 +34,6 @@ def calibrate(*arguments: object, timeout: float = 110.0) -> "subprocess.Complet
     return tfarm("calibrate", *map(str, arguments), timeout=timeout, niceness=10)
 
 
-@pytest.mark.timeout(180)
 def test_the_cores_are_measured_and_the_file_is_a_configuration(tmp_path: Path) -> None:
     farm, out = tmp_path / "farm.toml", tmp_path / "calibration.toml"
     farm.write_text(f'include = ["calibration.toml"]\n[devices]\nuse_gpus = false\n{TEMPLATE}')

@@ -233,7 +233,9 @@ def test_a_signal_at_any_moment_of_the_start_ends_the_farm_without_a_traceback(
     """
     with tempfile.TemporaryDirectory(prefix="tfarm-") as folder:
         run_dir = Path(folder) / "run"
-        command = [TFARM, "supervisor", "--run-dir", str(run_dir), "--listen", "127.0.0.1:0"]
+        config = Path(folder) / "farm.toml"
+        config.write_text(f"standbys = false\n{DEFAULT_CONFIG}[web]\nenabled = false\n")
+        command = [TFARM, "supervisor", str(config), "--run-dir", str(run_dir)]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:

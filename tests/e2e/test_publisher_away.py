@@ -10,7 +10,7 @@ import pytest
 
 from tests.kit.clients import Player, TagPublisher, flv_tags
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.farm import DEFAULT_CONFIG, Farm, held
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -27,9 +27,9 @@ def is_live(farm: Farm, app: str) -> bool:
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
     """An app for each kind of filler."""
-    held = DEFAULT_CONFIG.replace('hold = "0s"', 'hold = "10s"\nfiller = "freeze"')
-    template = held[held.index("[templates.live]") :].replace("freeze", "none")
-    with Farm(held + template.replace("templates.live", "templates.none")) as running:
+    freezes = held(DEFAULT_CONFIG, "10s")
+    template = freezes[freezes.index("[templates.live]") :].replace("freeze", "none")
+    with Farm(freezes + template.replace("templates.live", "templates.none")) as running:
         yield running
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.kit.clients import Player, Publisher, play_on
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm, wait_dead
+from tests.kit.farm import DEFAULT_CONFIG, Farm, held, wait_dead
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -24,7 +24,7 @@ MakeClip = Callable[[ClipSpec], Path]
 LONG = ClipSpec(seconds=16.0)
 
 TWO_WORKERS = DEFAULT_CONFIG.replace("workers = 1", "workers = 2")
-HELD = TWO_WORKERS.replace('hold = "0s"', 'hold = "10s"')
+HELD = held(TWO_WORKERS, "10s")
 
 
 def worker_of(farm: Farm, key: str) -> str:

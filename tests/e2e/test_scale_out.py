@@ -25,7 +25,7 @@ from tests.kit.clients import (
     send_tag,
 )
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm, wait_dead
+from tests.kit.farm import DEFAULT_CONFIG, Farm, held, wait_dead
 from tests.kit.waiting import patient, until
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.e2e
 MakeClip = Callable[[ClipSpec], Path]
 KEYS = ("one", "two", "three")
 LOST = ("source", "240p", "144p", "144p")
-CONFIG = DEFAULT_CONFIG.replace('hold = "0s"', 'hold = "5s"') + (
+CONFIG = held(DEFAULT_CONFIG, "5s") + (
     '\n[ingest]\nprocesses = 2\nfirst_video_timeout = "40s"\n'
     '\n[egress]\nprocesses = 2\nmax_players = 4\nqueue = "10s"\n'
 )

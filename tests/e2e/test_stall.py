@@ -12,7 +12,7 @@ import pytest
 
 from tests.kit.clients import Player, TagPublisher, flv_tags
 from tests.kit.clips import ClipSpec
-from tests.kit.farm import DEFAULT_CONFIG, Farm
+from tests.kit.farm import DEFAULT_CONFIG, Farm, held
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -32,7 +32,7 @@ def test_after_a_stall_and_a_burst_nothing_waits_for_the_next_keyframe(clip: Mak
     """Keyframes at 0 and 8 s; nothing comes from 2.5 s to 5.5 s."""
     tags = flv_tags(clip(CLIP))
     due_ms = [5_500 if 2_500 <= tag.dts_ms < 5_500 else tag.dts_ms for tag in tags]
-    config = DEFAULT_CONFIG.replace('queue = "10s"', 'queue = "1s"')
+    config = held(DEFAULT_CONFIG, "0s").replace('queue = "10s"', 'queue = "1s"')
     with Farm(config) as farm, Player(farm.url("cam", "240p"), seconds=30) as player:
         with TagPublisher(farm.url("cam"), tags, due_ms=due_ms, vanish=True) as publisher:
             until(lambda: publisher.sent == len(tags), 20, "all is sent")
@@ -63,7 +63,7 @@ def test_a_worker_that_takes_over_within_a_gop_that_is_too_long_repeats_its_keyf
         for tag in flv_tags(clip(CLIP.but(seconds=9.5)))
     ]
     with (
-        Farm(DEFAULT_CONFIG.replace("workers = 1", "workers = 2")) as farm,
+        Farm(held(DEFAULT_CONFIG, "0s").replace("workers = 1", "workers = 2")) as farm,
         Player(farm.url("cam", "240p"), seconds=30) as player,
         TagPublisher(farm.url("cam"), tags) as publisher,
     ):

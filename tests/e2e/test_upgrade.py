@@ -21,7 +21,7 @@ from tests.kit.farm import Farm
 from tests.kit.installed import ROOT, install, make_environment, make_wheel
 from tests.kit.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]  # two wheels are built and installed
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]  # two wheels are built and installed
 
 NEXT = "99.0.0"
 CLIP = ClipSpec(seconds=16.0)

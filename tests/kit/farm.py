@@ -51,7 +51,8 @@ profile = "baseline"
 """
 
 # The worker's queue is long: a rendition drops pictures when half of it is late, and how soon
-# that is on a busy machine says nothing of what is tested with whole farms.
+# that is on a busy machine says nothing of what is tested with whole farms. Nor does a second
+# without pictures, which a freeze frame would fill: tests of it ask for it by `held`.
 DEFAULT_CONFIG = (
     """
 [listen]
@@ -72,11 +73,19 @@ queue = "10s"
 [templates.live]
 gop = "1s"
 hold = "0s"
+filler = "none"
 wait = "5s"
 max_source = "640x360@60"
 """
     + SMALL_LADDER
 )
+
+
+def held(config: str, hold: str) -> str:
+    """Return the configuration with streams that are held, and freeze frames meanwhile."""
+    without = 'hold = "0s"\nfiller = "none"'
+    assert without in config
+    return config.replace(without, f'hold = "{hold}"\nfiller = "freeze"')
 
 
 def tfarm(

@@ -9,7 +9,6 @@ import importlib.util
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ from tests.repository.log_events import log_events
 from tests.repository.markdown import odd_lines
 from tests.repository.shell_lines import commands, make_targets, unknown_commands
 from tests.repository.sizes import complex_without_reason, too_long
-from tests.repository.waits import durations, unreasoned_sleeps
 from tests.repository.words import ALLOWED, identifiers, private_words
 
 ROOT = Path(__file__).parent.parent
@@ -458,16 +456,6 @@ def test_what_is_long_or_complex_gives_its_reason() -> None:
         found |= too_long(path, path.relative_to(ROOT).as_posix())
     assert sorted(found) == []
     assert [line for path in python for line in complex_without_reason(path)] == []
-
-
-def test_tests_with_real_processes_wait_for_states_and_hold_nothing_against_the_clock() -> None:
-    def lines(folder: str, find: Callable[[str], list[int]]) -> list[str]:
-        found = sorted((ROOT / "tests" / folder).rglob("test_*.py"))
-        return [f"{path.name}:{number}" for path in found for number in find(path.read_text())]
-
-    assert lines("e2e", unreasoned_sleeps) == []
-    folders = ("e2e", "ingest", "egress", "supervisor", "worker", "api", "hooks")
-    assert [line for folder in folders for line in lines(folder, durations)] == []
 
 
 def _assigned_attributes(module: str) -> list[str]:

@@ -132,8 +132,7 @@ class Stream:
         self._deadline: float | None = None  # of HELD and ENDING
         self._end_by_s = 0.0  # of ENDING: no tag puts the deadline off beyond
         self._is_silent = False  # held because nothing came, not because its end was reported
-        self._time = SourceTime(now)
-        self._quiet_since = now  # since the last tag, or since it was opened
+        self._time, self._quiet_since = SourceTime(now), now  # since the last tag, or the opening
         self._publisher = PublisherInfo()
         self._on_demand, self._delays = on_demand, delays
         self._make_renditions()
@@ -195,19 +194,16 @@ class Stream:
         has_tail = (
             self.transcoded and not self._generation_ended and self._revoked < self.generation
         )
-        self._deadline = now + END_WAIT_S if has_tail else now
-        self._end_by_s = now + END_MOST_S if has_tail else now
+        wait_s, most_s = (END_WAIT_S, END_MOST_S) if has_tail else (0.0, 0.0)
+        self._deadline, self._end_by_s = now + wait_s, now + most_s
 
     def revoke(self, generation: Generation) -> int | None:
         """Take no more of a lost generation; returns the last PTS that any rendition got."""
         self._revoked = max(self._revoked, generation)
         if self._next is not None and self._next.message.generation <= generation:
             self._next.deferred.clear()
-        times = [
-            rendition.last_pts_ms
-            for name, rendition in self.renditions.items()
-            if name != SOURCE and rendition.last_pts_ms is not None
-        ]
+        renditions = [found for name, found in self.renditions.items() if name != SOURCE]
+        times = [found.last_pts_ms for found in renditions if found.last_pts_ms is not None]
         return max(times) - self._time.offset_ms if times else None
 
     def due_at(self) -> float | None:
@@ -257,8 +253,8 @@ class Stream:
         elif generation == self.generation:
             if self._next is None or not self._next.has_taken_over(message):
                 self._apply(message, payloads, now)
-                if self.state is StreamState.ENDING and self._deadline is not None:
-                    self._deadline = max(self._deadline, min(now + END_WAIT_S, self._end_by_s))
+                if self.state is StreamState.ENDING and not self._generation_ended:
+                    self._deadline = min(now + END_WAIT_S, self._end_by_s)
         elif self._next is not None:
             self._next.defer(message, payloads, now)
         return ()

@@ -1,8 +1,23 @@
 """What counts as waiting for a time, and as holding a state against the clock."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from tests.repository.waits import durations, unreasoned_sleeps
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_tests_with_real_processes_wait_for_states_and_hold_nothing_against_the_clock() -> None:
+    def lines(folder: str, find: Callable[[str], list[int]]) -> list[str]:
+        found = sorted((TESTS / folder).rglob("test_*.py"))
+        return [f"{path.name}:{number}" for path in found for number in find(path.read_text())]
+
+    assert lines("e2e", unreasoned_sleeps) == []
+    folders = ("e2e", "ingest", "egress", "supervisor", "worker", "api", "hooks")
+    assert [line for folder in folders for line in lines(folder, durations)] == []
 
 
 @pytest.mark.parametrize(

@@ -211,9 +211,11 @@ def test_no_adopted_child_is_ever_told_of_half_the_farm(farm: ToyFarm) -> None:
 def test_nor_when_one_of_them_dies_before_all_are_known(farm: ToyFarm) -> None:
     farm.start()
     pids = {name: child["pid"] for name, child in farm.children().items()}
+    heard = [farm.run_dir / f"toy-heard-{pids[name]}" for name in ("ingest:0", "egress:0")]
+    # all that the first supervisor has to say of the others: the two workers and one more
+    farm.until(lambda: all(file.read_text().split()[-1] == "3" for file in heard))
     farm.end(signal.SIGKILL)
     os.kill(pids["worker:cpu:0"], signal.SIGSTOP)  # it is waited for meanwhile
-    heard = [farm.run_dir / f"toy-heard-{pids[name]}" for name in ("ingest:0", "egress:0")]
     for file in heard:
         file.write_text("")
     farm.start(wait=False)

@@ -51,7 +51,6 @@ class HttpServer:
 
     async def serve(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
-        await self._connections.start()
         await self._connections.serve(listener)
 
     async def end(self) -> None:

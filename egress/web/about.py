@@ -18,10 +18,14 @@ from egress.streams.stream import Stream
 WAYS: Final[Mapping[str, str]] = {"whep": "/whep", "hls": "/index.m3u8", "flv": ".flv"}
 
 
-def served_ways(paths: Iterable[str]) -> list[str]:
-    """Return the ways that some addresses serve, in the order in which the page tries them."""
+def served_ways(paths: Iterable[str], *, has_webrtc: bool) -> list[str]:
+    """Return the ways that some addresses serve, in the order in which the page tries them.
+
+    `has_webrtc`: the child that serves WebRTC runs.
+    """
     known = tuple(paths)
-    return [way for way, end in WAYS.items() if any(path.endswith(end) for path in known)]
+    served = (way for way, end in WAYS.items() if any(path.endswith(end) for path in known))
+    return [way for way in served if way != "whep" or has_webrtc]
 
 
 def granted(

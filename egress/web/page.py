@@ -14,9 +14,10 @@ from typing import Final
 
 from aiohttp import web
 
-from common.access.peer_address import Networks
+from common.access.peer_address import Networks, host_of
 from common.access.refusal import Refusal
 from common.access.wrong_keys import WrongKeys
+from common.ipc.control_messages import Endpoint
 from egress.access import Viewer, Wish
 from egress.streams.stream import Stream
 from egress.web import about
@@ -50,6 +51,11 @@ class PlayerPage:
         self._context = context
         self._files = PlayerFiles()
         self._wrong_keys = WrongKeys()
+        self._has_webrtc = False
+        context.follow(self._follow)
+
+    def _follow(self, endpoints: Sequence[Endpoint]) -> None:
+        self._has_webrtc = any(endpoint.whep for endpoint in endpoints)
 
     async def page(self, request: web.Request) -> web.Response:
         depth = request.path.count("/") - 1
@@ -78,7 +84,7 @@ class PlayerPage:
         settings, context = self._context.settings(), self._context.context
         names = request.match_info
         wish = Wish(names["app"], names["key"], "", dict(request.query))
-        viewer = Viewer(request.remote or "", time.time())
+        viewer = Viewer(host_of(self._context.client(request)), time.time())
         granted = about.granted(settings, wish, viewer)
         if isinstance(granted, Refusal):
             if granted.is_wrong_key:
@@ -91,7 +97,8 @@ class PlayerPage:
         granted = about.granted(settings, wish, viewer, stream)
         if isinstance(granted, Refusal):
             raise Refused.by(granted)
-        ways = about.served_ways(one.canonical for one in request.app.router.resources())
+        paths = [one.canonical for one in request.app.router.resources()]
+        ways = about.served_ways(paths, has_webrtc=self._has_webrtc)
         return web.json_response(about.about(settings, wish, granted, ways, time.time(), stream))
 
     async def _stream(self, wish: Wish) -> Stream | None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from common.access.peer_address import host_of
 from common.config.settings import Settings
 from common.http.connections import HttpConnections
 from common.http.handover import HandedOver
@@ -29,13 +28,14 @@ MAX_TARGET_BYTES: Final = 2048  # path and query: a signed URL has some hundred
 class HttpServer:
     """Answers viewers."""
 
-    def __init__(self) -> None:
+    def __init__(self, routes: Sequence[Any]) -> None:
         self._counts = dict.fromkeys(("requests", "refused requests"), 0)
         self._settings = Settings()
         self._faults = RateLimit(burst=5, interval_s=10.0)
         self._lines = PeerLines()
-        self._app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
-        self._connections = HttpConnections(self._app, logging.getLogger("tfarm.egress.web.http"))
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
+        app.router.add_routes(routes)
+        self._connections = HttpConnections(app, logging.getLogger("tfarm.egress.web.http"))
 
     @property
     def counters(self) -> dict[str, int]:
@@ -46,11 +46,6 @@ class HttpServer:
         """Use other settings from now on."""
         self._settings = settings
         self._connections.max_connections = settings.web.max_connections
-
-    async def start(self, routes: Sequence[Any]) -> None:
-        """Answer by these routes from now on."""
-        self._app.router.add_routes(routes)
-        await self._connections.start()
 
     async def serve(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
@@ -63,14 +58,6 @@ class HttpServer:
     async def end(self) -> None:
         """Accept no more, and let answers under way go out."""
         await self._connections.end()
-
-    def adopt(self, sock: socket.socket, peer: str) -> None:
-        """Serve a connection that TLS was taken off; `peer`, HOST:PORT, is whose it is."""
-        self._connections.adopt(sock, peer)
-
-    def peer_of(self, request: web.Request) -> str:
-        """HOST:PORT of who sent a request."""
-        return self._connections.peer_of(request)
 
     def check(self, now: float) -> None:
         """Close connections that send no request; due once a second."""
@@ -91,7 +78,9 @@ class HttpServer:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         origins = self._settings.web.cors_origins
-        response.headers.update(cors(origins, request.headers.get("Origin")))
+        for name, value in cors(origins, request.headers.get("Origin")).items():
+            own = response.headers.get(name) if name == "Vary" else None
+            response.headers[name] = f"{own}, {value}" if own else value
         if self._connections.is_retiring:
             response.force_close()
         return response
@@ -121,7 +110,7 @@ class HttpServer:
     def _on_refused(self, request: web.Request, response: web.StreamResponse) -> None:
         """Count it, and log it: the address without what may be a credential."""
         self._counts["refused requests"] += 1
-        address = host_of(self.peer_of(request))
+        address = request.remote or "?"
         if (held := self._lines.allow(address, time.monotonic())) is not None:
             words = "request refused address=%s method=%s route=%s status=%d%s"
             log.info(words, address, request.method, _route(request), response.status, more(held))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.request import urlopen
 
+from common.extras import WEBRTC, is_installed
 from tests.browsers.figures import Figures, figures
 from tests.kit.browser import Browser
 from tests.kit.clips import ClipSpec, make_clip
@@ -45,6 +46,9 @@ queue = "10s"
 enabled = false
 [web]
 enabled = true
+[webrtc]
+enabled = {webrtc}
+listen = "127.0.0.1:0"
 {more}
 [templates.live]
 gop = "{gop}"
@@ -69,6 +73,7 @@ class Size:
         gop = f"{self.spec.gop_frames / self.spec.fps}s".replace("/1", "")
         return CONFIG.format(
             more=more,
+            webrtc=str(is_installed(WEBRTC)).lower(),
             gop=gop,
             hold=hold,
             name=self.rendition,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.request import urlopen
 
+from common.extras import WEBRTC, is_installed
 from tests.faults.scene import Result, Scene
 from tests.kit.browser import Browser
 from tests.kit.waiting import until
@@ -81,6 +82,8 @@ def watched(seen: dict[str, Any], at_ms: float, now_ms: float) -> Watched:
 def _seen(fault: str, strike: Callable[[Scene], object]) -> Result:
     """Have browsers watch a fault."""
     web = "\n[web]\nenabled = true\n"
+    if is_installed(WEBRTC):
+        web += '[webrtc]\nenabled = true\nlisten = "127.0.0.1:0"\n'
     scene = Scene(more=web, listen='http = "127.0.0.1:0"', keys=(KEY,), players_a_stream=1)
     with scene, Browser(*OPTIONS) as browser:
         (address,) = scene.farm.status()["listen"]["web"]

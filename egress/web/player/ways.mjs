@@ -95,8 +95,9 @@ class Whep extends Way {
     const response = await ask(this.url(rest), {
       method: "POST", headers: { "Content-Type": "application/sdp" }, body: peer.localDescription.sdp,
     });
-    const location = response.headers.get("Location");
-    this.session = location ? new URL(location, response.url).href : "";
+    // Below the address that was asked: a proxy may have the server in a folder that it does not know.
+    const session = response.headers.get("Location")?.split("?")[0].split("/").pop();
+    this.session = session ? `${response.url.split("?")[0]}/${session}` : "";
     const answer = await response.text();
     if (this.isClosed) {
       this.#leave();

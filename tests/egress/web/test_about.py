@@ -34,7 +34,12 @@ KEYED = Settings(templates=(replace(TEMPLATE, play_keys=(digest_of("s3cret"),)),
 def test_the_ways_are_those_whose_addresses_are_served(
     paths: tuple[str, ...], ways: list[str]
 ) -> None:
-    assert served_ways(paths) == ways
+    assert served_ways(paths, has_webrtc=True) == ways
+
+
+def test_webrtc_is_a_way_only_while_its_process_runs() -> None:
+    paths = ("/{app}/{key}/whep", "/{app}/{key}/{rendition}.flv")
+    assert served_ways(paths, has_webrtc=False) == ["flv"]
 
 
 def test_the_whole_ladder_is_granted_where_everybody_may() -> None:

@@ -66,6 +66,7 @@ def test_its_files_may_be_kept_for_good_and_come_compressed(web: EgressProcess) 
     response, packed = ask(web, target, **{"Accept-Encoding": "gzip, deflate"})
     assert response.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed) == plain
+    assert response.headers["Vary"].startswith("Accept-Encoding")  # and Origin
     response, _ = ask(web, "/player/0000000000000000/page.mjs")
     assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
 

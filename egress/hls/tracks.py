@@ -8,6 +8,7 @@ from typing import Final
 from common.codecs import aac
 from common.codecs.table import codec_string
 from common.errors import ProtocolError
+from common.media.rates import MAX_FPS
 from common.media.units import AudioCodec, AudioConfig, AudioUnit, VideoConfig, VideoUnit
 from common.mp4.init_segment import Track, init_segment
 from common.mp4.tracks import MAX_DRIFT_MS, VIDEO_SCALE, Pictures, Sound
@@ -39,7 +40,9 @@ class PictureTrack:
         take here.
         """
         self.config = config
-        self.fps = config.fps or fps
+        # what some records say of the rate is none of pictures
+        is_rate = config.fps is not None and 0 < config.fps <= MAX_FPS
+        self.fps = config.fps if is_rate else fps
         self.codec = codec_string(config)
         self.init = init_segment([Track(config, VIDEO_SCALE)])
         self.init_id = _init_id(self.init)

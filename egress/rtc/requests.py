@@ -158,6 +158,7 @@ class WhepRequests:
             self._sessions,
             request.address,
             is_live_start=admitted.wanted.start is Start.LIVE,
+            is_careful=not request.rendition,
         )
         session.stream_id = admitted.stream.stream_id
         viewer = session.viewer

@@ -20,7 +20,7 @@ from egress.rtc.dtls import Certificate, Dtls
 from egress.rtc.estimate import Estimate
 from egress.rtc.offer import Offer
 from egress.rtc.stun import Binding
-from egress.rtc.track import Numbers
+from egress.rtc.track import CAREFUL_SPEED, REPLAY_SPEED, Numbers
 from egress.rtc.udp import Address
 from egress.rtc.viewer import Viewer
 
@@ -59,8 +59,12 @@ class Session:
         address: str,
         *,
         is_live_start: bool,
+        is_careful: bool = False,
     ) -> None:
-        """`address`: whom the request came from, for people."""
+        """`address`: whom the request came from, for people.
+
+        `is_careful`: it begins slowly, since nothing is known of its line.
+        """
         self.name = secrets.token_urlsafe(18)
         self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(16)
         self.address = address
@@ -107,6 +111,7 @@ class Session:
             self._send,
             host.now,
             is_live_start=is_live_start,
+            replay_speed=CAREFUL_SPEED if is_careful else REPLAY_SPEED,
         )
 
     def ours(self, addresses: list[tuple[str, int]]) -> Ours:

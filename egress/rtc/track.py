@@ -15,8 +15,13 @@ from common.rtp.history import Frame, History
 from common.rtp.rtcp import Sent
 
 MAX_SPANS: Final = 16
-MAX_REPEATS: Final = 500  # in a burst: a keyframe of 600 KB that was lost whole
+# Repeats that may be sent: some from the begin on, and a share of what was sent, gathered up to a
+# large keyframe that was lost whole. More would fill a line that is too thin already.
+FIRST_REPEATS: Final = 50
+REPEATS_SHARE: Final = 0.35
+MAX_REPEATS: Final = 200
 REPLAY_SPEED: Final = 4.0  # of what is sent to catch up
+CAREFUL_SPEED: Final = 2.0  # likewise, where nobody knows what the line takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,13 @@ class _Span:
 class Track:
     """One stream of packets to one viewer."""
 
-    def __init__(self, numbers: Numbers, send: Callable[[bytes], object]) -> None:
-        """`send` takes each packet, yet without encryption."""
+    def __init__(
+        self, numbers: Numbers, send: Callable[[bytes], object], speed: float = REPLAY_SPEED
+    ) -> None:
+        """`send` takes each packet, yet without encryption; `speed`: of what is replayed."""
         assert numbers.first_sequence < FIRST_SEQUENCE_END
         self.numbers = numbers
+        self.speed = speed
         self.packets = self.octets = 0
         self.repeated = 0
         self.until_ms = 0.0  # frames before this time of the media are sent faster
@@ -57,7 +65,7 @@ class Track:
         self._sequence = numbers.first_sequence
         self._rtx_sequence = numbers.first_sequence
         self._spans: deque[_Span] = deque(maxlen=MAX_SPANS)
-        self._repeats = 0.0  # that may be sent
+        self._repeats = float(FIRST_REPEATS)
 
     def send(self, history: History, frame: Frame) -> None:
         """Send a frame of a history."""
@@ -83,7 +91,7 @@ class Track:
         self.packets += len(payloads)
         self.octets += frame.octets
         self.last_ms = frame.time_ms
-        self._repeats = min(MAX_REPEATS, self._repeats + len(payloads))
+        self._repeats = min(MAX_REPEATS, self._repeats + REPEATS_SHARE * len(payloads))
 
     def repeat(self, sequence: int) -> bool:
         """Send a packet again; False: it is not kept, or more were asked for than were sent."""
@@ -113,7 +121,7 @@ class Track:
     def timestamp(self, time_ms: float, until_ms: float = 0.0) -> int:
         """The timestamp of a time of the media."""
         if time_ms < until_ms:
-            time_ms = until_ms - (until_ms - time_ms) / REPLAY_SPEED
+            time_ms = until_ms - (until_ms - time_ms) / self.speed
         return (self.numbers.first_timestamp + round(time_ms * self.numbers.per_ms)) % TIMESTAMPS
 
     def sent(self, media_ms: float) -> Sent:

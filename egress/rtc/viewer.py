@@ -48,11 +48,12 @@ class Viewer:
         clock: Callable[[], float],
         *,
         is_live_start: bool = False,
+        replay_speed: float = REPLAY_SPEED,
     ) -> None:
         """`is_live_start`: it begins at the next keyframe."""
         self.state = State.CONNECTING
         self.channel: Channel | None = None
-        self.video = Track(video, send)
+        self.video = Track(video, send, replay_speed)
         self.audio = Track(audio, send) if audio is not None else None
         self.ended = ""  # why nothing follows
         self.switched = 0  # to another rendition
@@ -184,7 +185,7 @@ class Viewer:
         behind_ms = frames[-1].time_ms - frames[0].time_ms
         if behind_ms <= NO_REPLAY_MS:
             return  # one was sent just now
-        if behind_ms + behind_ms / (REPLAY_SPEED - 1) < channel.gop_ms or not channel.gop_ms:
+        if behind_ms + behind_ms / (self.video.speed - 1) < channel.gop_ms or not channel.gop_ms:
             self._anew_s = now
             self._begin(now)
 
@@ -211,7 +212,7 @@ class Viewer:
         if channel is None or not frames:
             self.state = State.WAITING
             return
-        first_ms, newest_ms = frames[0].time_ms, frames[-1].time_ms
+        first_ms, newest_ms, speed = frames[0].time_ms, frames[-1].time_ms, self.video.speed
         behind_ms = newest_ms - first_ms
         is_repeated = self.video.packets > 0 and first_ms <= self.video.last_ms
         if is_repeated:  # its timestamps are to be behind all that was sent
@@ -223,14 +224,14 @@ class Viewer:
         else:
             self.state = State.REPLAYING
             self._replay_ms, self._replay_s = first_ms, now
-            self.video.until_ms = first_ms + behind_ms * REPLAY_SPEED / (REPLAY_SPEED - 1)
+            self.video.until_ms = first_ms + behind_ms * speed / (speed - 1)
             self._pending = deque(frames)
             self._replay(now)
 
     def _replay(self, now: float) -> None:
         channel, pending = self.channel, self._pending
         assert channel is not None
-        until_ms = self._replay_ms + (now - self._replay_s) * 1000 * REPLAY_SPEED
+        until_ms = self._replay_ms + (now - self._replay_s) * 1000 * self.video.speed
         has_caught_up = until_ms >= self.video.until_ms
         while pending and (has_caught_up or pending[0].time_ms <= until_ms):
             self._send(channel.history, pending.popleft())

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from common.access.peer_address import host_of
 from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
 from common.ipc.endpoint import UNIX, socket_path
@@ -38,7 +37,6 @@ class WhepOutput:
         self._requests = WhepRequests(context, self.sessions, self.channels)
         self._sounds: dict[StreamId, Sound] = {}
         self._sound_link = SoundLink(self._on_coded)
-        self._bans_seen = 0
         address = context.endpoint(SOCKET, UNIX)
         self.endpoints: Mapping[str, str] = {SOCKET: address}
         self._socket = RequestSocket(socket_path(address), SOCKET, self._requests.answer)
@@ -49,6 +47,7 @@ class WhepOutput:
         return {
             **self.sessions.counters,
             **self._sound_link.counters,
+            **self._requests.entrance.counters,
             "rtc viewers": len(self.sessions),
             "rtc datagrams dropped": port.dropped if port is not None else 0,
         }
@@ -102,7 +101,7 @@ class WhepOutput:
                 session.estimate.replace(steps, self._context.clock())
 
     def check(self, now: float) -> None:
-        self._end_banned()
+        self._requests.entrance.check()
         self.sessions.check(now)
         for session in self.sessions:
             self._follow_estimate(session)
@@ -115,7 +114,7 @@ class WhepOutput:
             self._socket.listen_again()
 
     async def stop(self, reason: str) -> None:
-        self._requests.is_stopping = True
+        self._requests.entrance.is_stopping = True
         self.sessions.end_all(reason)
         await asyncio.sleep(STOP_S)
 
@@ -137,16 +136,6 @@ class WhepOutput:
         if rendition is not None:
             session.viewer.prefer(self.channels.get(rendition))
 
-    def _end_banned(self) -> None:
-        bans = self._context.bans
-        if self._bans_seen == bans.version:
-            return
-        self._bans_seen = bans.version
-        for session in self.sessions:
-            banned = bans.refusal(host_of(session.address), session.stream_id)
-            if banned is not None:
-                session.end(banned.words)
-
     def _on_sound(self, stream_id: StreamId, config: Config, tags: Sequence[Tag]) -> None:
         sound = self._sounds.get(stream_id)
         if sound is None:
@@ -165,10 +154,7 @@ class WhepOutput:
             sound.coded(time_samples, packet)
 
     def _on_end(self, session: Session, reason: str) -> None:
-        self._context.by_address.here.remove(host_of(session.address))
-        if self._context.hooks.is_playing(session.holder):
-            self._context.hooks.end(session.holder, session.octets, reason)
-        self._context.claims.release(session.holder)
+        session.on_end(reason)
         channel = session.viewer.channel
         if channel is not None:
             channel.rendition.sent_bytes += session.octets

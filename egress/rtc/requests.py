@@ -8,7 +8,6 @@ every stream can be sent.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from common.access.peer_address import host_of, subscriber
@@ -16,14 +15,15 @@ from common.access.refusal import Refusal, RefusalReason
 from common.config.ladder import SOURCE, Template
 from common.config.settings import Settings
 from common.errors import OfferUnfit, SdpError
-from common.ipc.identity import StreamId, split_stream_id
+from common.ipc.identity import stream_id
 from common.ipc.whep_messages import WhepAnswer, WhepEnd, WhepOffer
-from common.process.log import PeerLines, more, stream_label
+from common.process.log import PeerLines, more
 from egress.access import Wish
+from egress.entrance import Entrance
 from egress.output import OutputContext
 from egress.rtc import answer, offer
 from egress.rtc.addresses import candidate_addresses
-from egress.rtc.admission import Admission, Admitted, NotAdmitted, Places
+from egress.rtc.admission import Admitted, NotAdmitted, WhepAsker
 from egress.rtc.channel import Channels
 from egress.rtc.estimate import Estimate, Step
 from egress.rtc.session import Session
@@ -45,29 +45,17 @@ class WhepRequests:
     """Those of all viewers."""
 
     def __init__(self, context: OutputContext, sessions: Sessions, channels: Channels) -> None:
-        self.is_stopping = False
         self._context = context
         self._sessions = sessions
         self._channels = channels
         self._settings = Settings()
         self._lines = PeerLines()
-        self._admission = Admission(
-            context,
-            PROTOCOL,
-            Places(
-                here=lambda: len(sessions),
-                most=lambda settings: settings.webrtc.max_viewers,
-                key="webrtc.max_viewers",
-                of_stream=lambda stream: sum(one == stream for one in self._streams()),
-                of_app=lambda app: sum(split_stream_id(one)[0] == app for one in self._streams()),
-                is_stopping=lambda: self.is_stopping,
-            ),
-        )
+        self.entrance = Entrance(context, time.time, lambda settings: settings.webrtc.max_viewers)
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on."""
         self._settings = settings
-        self._admission.configure(settings)
+        self.entrance.configure(settings)
 
     async def answer(self, request: WhepOffer | WhepEnd) -> WhepAnswer:
         """Do what is asked."""
@@ -98,22 +86,16 @@ class WhepRequests:
             raise NotAdmitted(_unavailable("the UDP port of WebRTC is not there (webrtc.listen)"))
         if self._sessions.connecting >= MAX_CONNECTING:
             raise NotAdmitted(_unavailable("too many viewers connect just now: try again"))
-        holder = object()
-        wish = self._wish(request)
-        admitted = await self._admission.admit(
-            holder, wish, request.address, lambda name, stream: self._choose(request, name, stream)
-        )
+        asker = WhepAsker(self.entrance, request.address)
         try:
+            admitted = await asker.admit(self._wish(request))
             session = await self._session(request, read, admitted)
         except BaseException:
-            self._admission.release(holder)
+            asker.leave("it was not let in")
             raise
-        session.holder = holder
-        self._context.by_address.here.add(host_of(session.address))
+        asker.octets, asker.on_finish = lambda: session.octets, session.end
+        session.on_end = asker.leave
         self._sessions.add(session)
-        self._context.hooks.begin(
-            holder, admitted.stream.stream_id, session.viewer.rendition, session.address, 0
-        )
         return self._created(request, read, session)
 
     def _created(self, request: WhepOffer, read: offer.Offer, session: Session) -> WhepAnswer:
@@ -123,30 +105,17 @@ class WhepRequests:
         chosen = answer.choose(
             read, session.viewer.channel.profile if session.viewer.channel else ""
         )
-        if (held := self._may_log(request)) is not None:
-            log.info(
-                "viewer open stream=%s rendition=%s address=%s%s",
-                stream_label(session.stream_id),
-                session.viewer.rendition,
-                request.address,
-                more(held),
-            )
         text = answer.write(read, chosen, session.ours(addresses))
         return WhepAnswer(CREATED, text, session.name)
 
     def _wish(self, request: WhepOffer) -> Wish:
         """What is asked for; of who names no rendition the one that it would begin with."""
-        rendition = request.rendition
-        if not rendition:
-            template = self._settings.template(request.app)
-            rendition = _first_of(_steps(template)) if template is not None else ""
-        return Wish(request.app, request.key, rendition, dict(request.query))
-
-    def _choose(self, request: WhepOffer, name: str, stream: Stream) -> str:
-        if request.rendition:
-            return name
-        steps = steps_of(stream)
-        return _first_of(steps) if steps else SOURCE
+        rendition, template = request.rendition, self._settings.template(request.app)
+        if not rendition and template is not None:
+            stream = self._context.streams.get(stream_id(request.app, request.key))
+            steps = steps_of(stream) if stream is not None else _steps(template)
+            rendition = Estimate(steps, 0.0).rendition if steps else SOURCE
+        return Wish(request.app, request.key, rendition, request.query)
 
     async def _session(self, request: WhepOffer, read: offer.Offer, admitted: Admitted) -> Session:
         """The session, whose viewer takes its rendition already. Raises NotAdmitted."""
@@ -157,10 +126,10 @@ class WhepRequests:
             self._sessions.certificate,
             self._sessions,
             request.address,
-            is_live_start=admitted.wanted.start is Start.LIVE,
+            is_live_start=admitted.start is Start.LIVE,
             is_careful=not request.rendition,
         )
-        session.stream_id = admitted.stream.stream_id
+        session.stream_id = admitted.rendition.stream_id
         viewer = session.viewer
         viewer.watch(channel)
         try:
@@ -177,13 +146,11 @@ class WhepRequests:
         except BaseException:
             viewer.leave()
             raise
-        steps = steps_of(admitted.stream)
+        stream = self._context.streams.get(session.stream_id)
+        steps = steps_of(stream) if stream is not None else []
         if not request.rendition and steps:
             session.estimate = Estimate(steps, self._context.clock())
         return session
-
-    def _streams(self) -> list[StreamId]:
-        return [session.stream_id for session in self._sessions]
 
     def _may_log(self, request: WhepOffer) -> int | None:
         return self._lines.allow(subscriber(host_of(request.address)), time.monotonic())
@@ -205,10 +172,6 @@ def steps_of(stream: Stream) -> list[Step]:
 
 def _steps(template: Template) -> list[Step]:
     return [Step(one.name, one.bitrate_bps) for one in template.renditions]
-
-
-def _first_of(steps: Sequence[Step]) -> str:
-    return Estimate(steps, 0.0).rendition if steps else ""
 
 
 def _unavailable(words: str) -> Refusal:

@@ -70,7 +70,7 @@ class Session:
         self.address = address
         self.opened_s = host.now()
         self.number = 0
-        self.holder: object = None  # of what it was admitted by: claims and the hook's session
+        self.on_end: Callable[[str], object] = lambda reason: None  # where it was let in
         self.stream_id = StreamId("")
         self.estimate: Estimate | None = None  # of who has no rendition of its own
         self.round_trip_s: float | None = None

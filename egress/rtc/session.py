@@ -87,27 +87,8 @@ class Session:
         self._is_closed = False
         self._sent = (0, self.opened_s)  # octets, and when
         self.sent_bps = 0.0
-        video_ssrc, rtx_ssrc, audio_ssrc = _ssrcs(3)
-        video, audio = chosen.video, chosen.audio
         self.viewer = Viewer(
-            Numbers(
-                video_ssrc,
-                video.payload_type,
-                90,
-                secrets.randbelow(FIRST_SEQUENCE_END),
-                secrets.randbits(32),
-                rtx_ssrc,
-                video.rtx.payload_type if video.rtx is not None else 0,
-            ),
-            Numbers(
-                audio_ssrc,
-                audio.payload_type,
-                OPUS_CLOCK_HZ // 1000,
-                secrets.randbelow(FIRST_SEQUENCE_END),
-                secrets.randbits(32),
-            )
-            if audio is not None
-            else None,
+            *_numbers(chosen),
             self._send,
             host.now,
             is_live_start=is_live_start,
@@ -271,9 +252,19 @@ class Session:
             self._host.send(datagram, self._peer)
 
 
-def _ssrcs(count: int) -> list[int]:
-    """Numbers that differ, none of them 0."""
-    found: set[int] = set()
-    while len(found) < count:
-        found.add(1 + secrets.randbelow(0xFFFF_FFFF))
-    return list(found)
+def _numbers(chosen: Chosen) -> tuple[Numbers, Numbers | None]:
+    """The numbers of what a viewer is sent: nobody else can tell them beforehand."""
+    ssrcs: set[int] = set()
+    while len(ssrcs) < 3:
+        ssrcs.add(1 + secrets.randbelow(0xFFFF_FFFF))
+    video_ssrc, rtx_ssrc, audio_ssrc = ssrcs
+
+    def begin() -> tuple[int, int]:
+        return secrets.randbelow(FIRST_SEQUENCE_END), secrets.randbits(32)
+
+    video, audio = chosen.video, chosen.audio
+    rtx = video.rtx.payload_type if video.rtx is not None else 0
+    pictures = Numbers(video_ssrc, video.payload_type, 90, *begin(), rtx_ssrc, rtx)
+    if audio is None:
+        return pictures, None
+    return pictures, Numbers(audio_ssrc, audio.payload_type, OPUS_CLOCK_HZ // 1000, *begin())

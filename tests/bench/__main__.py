@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.bench.report import Bench, machine
 
 NO_BENCHES = {"__main__", "report", "footage", "peers", "fanout_stream", "fanout_viewers"}
+NO_BENCHES |= {"stock_aiortc"}
 
 
 def main() -> int:

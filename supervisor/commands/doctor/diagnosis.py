@@ -10,6 +10,7 @@ from typing import Any
 
 from common.config.ladder import Pipeline, Template
 from common.config.settings import DEFAULT_RENDITIONS
+from common.extras import WEBRTC, install_words
 from common.ipc.identity import CPU
 from common.words import counted
 from supervisor.placement.cost import CAPACITY_PER_CORE, FULL_HD30, stream_cost
@@ -67,6 +68,7 @@ class Findings:
     exposure: str = ""  # that strangers may publish, in words
     certificate: str = ""  # its file, where TLS is taken
     certificate_problem: str = ""
+    lacks_webrtc: bool = False  # it is configured, and its packages are not installed
 
     @property
     def is_usable(self) -> bool:
@@ -183,6 +185,12 @@ def advice(found: Findings) -> Iterator[str]:
                 "install --require-hashes --only-binary :all: "
                 f"-r requirements/{extra}.txt"
             )
+    if found.lacks_webrtc:
+        yield (
+            "viewers by WebRTC, with the least delay, need its packages: in tfarm's checkout, "
+            f"{found.pip} install --require-hashes --only-binary :all: -r requirements/webrtc.txt; "
+            f"elsewhere {install_words(WEBRTC)}"
+        )
     if found.certificate_problem:
         yield (
             f"TLS: {found.certificate_problem}: put a certificate and its key where "

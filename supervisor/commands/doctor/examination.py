@@ -19,6 +19,7 @@ from typing import Any
 
 from common.access.exposure import exposure
 from common.config.settings import Settings
+from common.extras import WEBRTC, is_installed
 from common.ipc.identity import CPU
 from common.process import sandbox
 from common.process.certificate_files import dates, new_context, why_not
@@ -75,6 +76,7 @@ def examine(
         certificate=settings.tls.certificate if settings.listen_tls is not None else "",
         certificate_problem=certificate_problem(settings, time.time()),
         devices=tuple(devices),
+        lacks_webrtc=settings.webrtc.is_enabled and not is_installed(WEBRTC),
         pip=f"{sys.executable} -m pip",
     )
 

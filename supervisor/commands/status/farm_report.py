@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.access.exposure import exposure, publishers_addresses
+from common.extras import WEBRTC, install_words, is_installed
 from common.ipc.control_messages import DeviceInfo
 from common.ipc.figures import FarmFigures
 from common.ipc.identity import ChildId
@@ -76,6 +77,8 @@ class FarmReport:
         """Log what an operator had better change."""
         if words := self._exposure():
             log.warning("open to everybody what=%s", words)
+        if self._launcher.settings.webrtc.is_enabled and not is_installed(WEBRTC):
+            log.info("no viewers by WebRTC install=%s", install_words(WEBRTC))
 
     def _exposure(self) -> str:
         listening = publishers_addresses(self._listening())

@@ -219,3 +219,10 @@ def test_a_certificate_is_named_with_what_is_wrong_with_it_where_tls_is_taken() 
     (line,) = advice(bad)
     assert line.endswith("where tls.certificate and tls.key say")
     assert document(bad)["tls"]["certificate"] == "/c.pem"
+
+
+def test_what_viewers_by_webrtc_need_is_said_where_it_is_missing() -> None:
+    assert not any("webrtc" in line for line in advice(HOST))
+    (line,) = (one for one in advice(replace(HOST, lacks_webrtc=True)) if "WebRTC" in one)
+    assert "requirements/webrtc.txt" in line
+    assert 'pip install "tfarm[webrtc]"' in line

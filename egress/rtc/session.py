@@ -15,6 +15,7 @@ from common.rtp import rtcp
 from common.rtp.header import FIRST_SEQUENCE_END, OPUS_CLOCK_HZ, is_rtcp
 from common.rtp.rtcp import Estimate as LineEstimate
 from common.rtp.rtcp import KeyframeWanted, Left, Lost, Report
+from egress.rtc import stun
 from egress.rtc.answer import CNAME, Chosen, Ours
 from egress.rtc.dtls import Certificate, Dtls
 from egress.rtc.estimate import Estimate
@@ -27,6 +28,8 @@ from egress.rtc.viewer import Viewer
 CONNECT_S: Final = 15.0  # from the answer to media
 SILENT_S: Final = 15.0  # without anything that is surely the viewer's
 MAX_ADDRESSES: Final = 8  # that a viewer may prove to be its own
+HERE_S: Final = 5.0
+ASK_S: Final = 1.0  # between questions whether it is at another address
 MAX_REPORTS: Final = 200  # datagrams of RTCP a second
 NAME: Final = CNAME.encode()
 
@@ -85,6 +88,8 @@ class Session:
         self._came_s = self.opened_s
         self._reports = 0
         self._is_closed = False
+        self._asked: tuple[bytes, Address] = (b"", ())
+        self._asked_s = -ASK_S
         self._sent = (0, self.opened_s)  # octets, and when
         self.sent_bps = 0.0
         self.viewer = Viewer(
@@ -121,8 +126,10 @@ class Session:
         """The viewer has proved that an address is its own; returns those that it has no more."""
         self._came_s = self._host.now()
         self._addresses[address] = self._addresses.pop(address, None)
-        if self._peer is None or request.nominates:
+        if self._peer is None or (request.nominates and not self.is_playing):
             self._peer = address
+        elif request.nominates and address != self._peer:
+            self._ask_address(address)
         if self._dtls is None:
             self._dtls = Dtls(
                 self._certificate,
@@ -137,6 +144,29 @@ class Session:
         for one in given_up:
             del self._addresses[one]
         return given_up
+
+    def _ask_address(self, address: Address) -> None:
+        """Ask whether the viewer is there, before what it watches is sent there.
+
+        Requests have any sender they like: else a viewer could have a stranger flooded.
+        """
+        if self._came_s - self._asked_s < ASK_S:
+            return
+        self._asked_s, self._asked = self._came_s, (secrets.token_bytes(12), address)
+        offer, attributes = self._offer, [stun.PRIORITY, (stun.CONTROLLED, secrets.token_bytes(8))]
+        user = f"{offer.ufrag}:{self.ufrag}"
+        request = stun.binding_request(user, offer.password, self._asked[0], attributes)
+        self._host.send(request, address)
+
+    def on_answer(self, datagram: bytes, address: Address) -> None:
+        """Take an answer of STUN: the viewer is where it was asked for."""
+        transaction, asked = self._asked
+        if asked == address and stun.is_answer(datagram, transaction, self._offer.password):
+            self._peer = address
+
+    def is_here(self, now: float) -> bool:
+        """Whether something came from it lately."""
+        return now - self._came_s < HERE_S
 
     def on_datagram(self, datagram: bytes) -> None:
         """Take DTLS or RTCP from an address of the viewer's."""

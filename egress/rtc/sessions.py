@@ -166,10 +166,12 @@ class Sessions:
     def _on_stun(self, datagram: bytes, address: Address) -> None:
         try:
             request = stun.parse(datagram)
+            if request is None:
+                if (known := self._by_address.get(address)) is not None:
+                    known.on_answer(datagram, address)
+                return
         except StunError:
             self.counters["rtc foreign datagrams"] += 1
-            return
-        if request is None:
             return
         session = self._by_ufrag.get(request.to)
         if session is None or not stun.has_integrity(request, session.password):
@@ -180,6 +182,8 @@ class Sessions:
             return
         other = self._by_address.get(address)
         if other is not None and other is not session:
+            if other.is_here(self.now()):
+                return  # a request with a forged sender would end another's session
             other.end("its address is another session's now")
         self._by_address[address] = session
         self.send(stun.success(request, session.password, plain(address)), address)

@@ -123,16 +123,28 @@ def conflict(request: Binding, password: str) -> bytes:
     return _message(BINDING_ERROR, request.transaction, body, password)
 
 
+def is_answer(datagram: bytes, transaction: bytes, password: str) -> bool:
+    """Whether it answers a request of ours, by one who knows the password. Raises StunError."""
+    if datagram[:2] != BINDING_SUCCESS.to_bytes(2, "big") or datagram[8:20] != transaction:
+        return False
+    for at, name, value in _attributes(datagram):
+        if name == _INTEGRITY:
+            signature = hmac.digest(password.encode(), _signed_part(datagram, at), "sha1")
+            return hmac.compare_digest(signature, value)
+    return False
+
+
 def binding_request(
     user: str, password: str, transaction: bytes, attributes: Sequence[tuple[int, bytes]] = ()
 ) -> bytes:
-    """A request, as a viewer sends it; for clients of ours."""
+    """A request: as viewers send it, and to ask one whether a new address is its own."""
     body = _attribute(_USERNAME, user.encode())
     body += b"".join(_attribute(name, value) for name, value in attributes)
     return _message(BINDING_REQUEST, transaction, body, password)
 
 
 NOMINATE: Final = (_USE_CANDIDATE, b"")
+PRIORITY: Final = (0x0024, bytes((0x7E, 0xFF, 0xFF, 0xFF)))
 
 
 def mapped_address(answer: bytes) -> Address:

@@ -4,6 +4,7 @@ A WHEP server whose track gives coded pictures of a clip in real time, each conn
 """
 
 import asyncio
+import socket
 import sys
 import time
 from fractions import Fraction
@@ -17,6 +18,7 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
+from av.stream import Stream
 
 
 class CodedClip(MediaStreamTrack):
@@ -29,7 +31,7 @@ class CodedClip(MediaStreamTrack):
         self._pictures, self._fps = pictures, fps
         self._number, self._began_s = 0, time.monotonic()
 
-    async def recv(self) -> av.Packet:  # type: ignore[override]  # it says frames alone
+    async def recv(self) -> "av.Packet[Stream]":
         number, self._number = self._number, self._number + 1
         due_s = self._began_s + number / self._fps
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
@@ -67,12 +69,10 @@ async def main() -> None:
     app.add_routes([web.post("/whep", whep)])
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None
-    assert site._server.sockets
-    print(site._server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.Event().wait()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await web.SockSite(runner, listener).start()
+        print(listener.getsockname()[1], flush=True)
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

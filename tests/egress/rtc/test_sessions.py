@@ -1,0 +1,179 @@
+"""Sessions and strangers: what a datagram costs that proves nothing, and what one changes."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from egress.rtc import answer, offer, stun
+from egress.rtc.session import CONNECT_S, MAX_ADDRESSES, Session
+from egress.rtc.sessions import Sessions
+from tests.kit.sdp import SMALL
+
+VIEWER, OTHER = ("192.0.2.1", 5000), ("192.0.2.2", 6000)
+
+
+class Rig:
+    """Sessions without a socket."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.ended: list[str] = []
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.sessions = Sessions(
+            lambda: self.now, lambda session: None, lambda session, why: self.ended.append(why)
+        )
+        self.sessions.send = self._send  # type: ignore[method-assign]  # in place of a socket
+
+    def _send(self, datagram: bytes, address: tuple[str, int]) -> None:
+        self.sent.append((datagram, address))
+
+    def session(self) -> Session:
+        read = offer.parse(SMALL)
+        made = Session(
+            read,
+            answer.choose(read),
+            self.sessions.certificate,
+            self.sessions,
+            "192.0.2.1:80",
+            is_live_start=False,
+        )
+        self.sessions.add(made)
+        return made
+
+    def come(self, datagram: bytes, address: tuple[str, int] = VIEWER) -> None:
+        self.sessions._on_datagram(datagram, address)
+
+
+def request(session: Session, password: str | None = None, *attributes: tuple[int, bytes]) -> bytes:
+    user = f"{session.ufrag}:theirs"
+    secret = password or session.password
+    return stun.binding_request(user, secret, secrets.token_bytes(12), attributes)
+
+
+def in_loop(scenario: Callable[[Rig], Awaitable[None]]) -> None:
+    async def run() -> None:
+        await scenario(Rig())
+
+    asyncio.run(run())
+
+
+def test_who_knows_the_password_is_answered_with_its_address() -> None:
+    async def scenario(rig: Rig) -> None:
+        session = rig.session()
+        rig.come(request(session, None, stun.NOMINATE))
+        ((answered, to),) = rig.sent
+        assert (stun.mapped_address(answered), to) == (VIEWER, VIEWER)
+        session.end("enough")
+        assert rig.ended == ["enough"]
+        assert len(rig.sessions) == 0
+        await asyncio.sleep(0)
+
+    in_loop(scenario)
+
+
+def test_a_flood_of_what_proves_nothing_is_given_no_answer_and_no_memory() -> None:
+    async def scenario(rig: Rig) -> None:
+        session = rig.session()
+        for number in range(2000):
+            address = (f"198.51.100.{number % 250}", number)
+            rig.come(request(session, "wrong" * 6), address)
+            rig.come(stun.binding_request("nobody:x", "p" * 24, bytes(12)), address)
+            rig.come(secrets.token_bytes(40), address)
+            rig.come(b"", address)
+            rig.come(b"\x16" + bytes(60), address)  # DTLS of nobody
+            rig.come(b"\x80\xc8" + bytes(60), address)  # RTCP of nobody
+        assert not rig.sent
+        assert not rig.sessions._by_address
+        assert session._dtls is None, "no handshake has begun"
+        assert rig.sessions.counters["rtc foreign datagrams"] >= 8000
+
+    in_loop(scenario)
+
+
+def test_a_viewer_has_so_many_addresses_and_no_more() -> None:
+    async def scenario(rig: Rig) -> None:
+        session = rig.session()
+        for port in range(1, 200):
+            rig.come(request(session), ("192.0.2.1", port))
+        assert len(session.addresses) <= MAX_ADDRESSES + 1
+        assert len(rig.sessions._by_address) <= MAX_ADDRESSES + 1
+        session.end("enough")
+        assert not rig.sessions._by_address
+        await asyncio.sleep(0)
+
+    in_loop(scenario)
+
+
+def test_nobody_takes_over_the_address_of_another_who_is_there() -> None:
+    async def scenario(rig: Rig) -> None:
+        victim, attacker = rig.session(), rig.session()
+        rig.come(request(victim), VIEWER)
+        rig.come(request(attacker), VIEWER)
+        assert not rig.ended
+        assert rig.sessions._by_address[VIEWER] is victim
+        rig.now += 10  # it is gone: its address may be given anew
+        rig.come(request(attacker), VIEWER)
+        assert rig.sessions._by_address[VIEWER] is attacker
+        rig.sessions.end_all("enough")
+        await asyncio.sleep(0)
+
+    in_loop(scenario)
+
+
+def test_media_go_to_another_address_only_when_the_viewer_answers_from_there() -> None:
+    """Else a viewer could have its stream sent to a stranger, by requests with his address."""
+
+    async def scenario(rig: Rig) -> None:
+        session = rig.session()
+        rig.come(request(session, None, stun.NOMINATE), VIEWER)
+        rig.come(request(session, None, stun.NOMINATE), OTHER)
+        assert session._peer == OTHER, "until media flow it is the viewer's choice"
+        session.is_playing = True
+        rig.sent.clear()
+        for _ in range(20):
+            rig.come(request(session, None, stun.NOMINATE), VIEWER)
+        assert session._peer == OTHER
+        (asked,) = (one for one, to in rig.sent if to == VIEWER and one[:2] == b"\x00\x01")
+        question = stun.parse(asked)
+        assert question is not None
+        assert (question.to, question.by) == ("Frag", session.ufrag)
+        password = "password" * 3
+        rig.come(stun.success(question, "wrong" * 5, VIEWER), VIEWER)
+        rig.come(stun.success(question, password, VIEWER)[:-5], VIEWER)
+        rig.come(stun.success(question, password, OTHER), OTHER)
+        assert session._peer == OTHER
+        rig.come(stun.success(question, password, VIEWER), VIEWER)
+        assert session._peer == VIEWER
+        rig.sessions.end_all("enough")
+        await asyncio.sleep(0)
+
+    in_loop(scenario)
+
+
+@pytest.mark.parametrize("has_handshake", [True, False])
+def test_who_does_not_connect_in_time_is_ended(has_handshake: bool) -> None:
+    async def scenario(rig: Rig) -> None:
+        session = rig.session()
+        if has_handshake:
+            rig.come(request(session))
+        rig.sessions.check(rig.now + CONNECT_S - 1)
+        assert not rig.ended
+        rig.sessions.check(rig.now + CONNECT_S + 1)
+        assert len(rig.ended) == 1
+        assert len(rig.sessions) == rig.sessions.connecting == 0
+        await asyncio.sleep(0)
+
+    in_loop(scenario)
+
+
+def test_a_conflict_of_roles_is_said_to_who_knows_the_password() -> None:
+    async def scenario(rig: Rig) -> None:
+        session = rig.session()
+        rig.come(request(session, None, (stun.CONTROLLED, bytes(8))))
+        ((answered, _),) = rig.sent
+        assert b"Role Conflict" in answered
+        assert session._dtls is None
+
+    in_loop(scenario)

@@ -1,66 +1,81 @@
-"""FLV by HTTP as an output of the egress (IO): viewers come by handover from the `web` child."""
+"""FLV by HTTP as an output of the egress (IO): viewers of the `web` child, judged here."""
 
-import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+import socket
+from collections.abc import Mapping
+from typing import Final
 
-from common.config.settings import Settings
-from common.ipc.control_messages import Endpoint
-from common.ipc.endpoint import UNIX, socket_path
+from common.ipc.api_messages import ViewRequest
 from common.ipc.identity import StreamId
+from common.process.log import more
+from egress.access import Wish
+from egress.fanout.channel import Channels
 from egress.flv.from_units import PROTOCOL
-from egress.flv.viewers import FlvViewers
+from egress.flv.viewer import FlvViewer
+from egress.http.connection import prepare
+from egress.http.handover_output import HandoverOutput
 from egress.output import Audience, OutputContext, ViewerStatus
-from egress.sockets.handover import HandoverServer
-from egress.streams.stream import Stream
 
-SOCKET = "flv"
+log = logging.getLogger("tfarm.egress.flv.output")
+
+SOCKET: Final = "flv"
 
 
-class FlvOutput:
-    """An `Output`: the socket for handovers and the viewers that came by it."""
-
-    protocol = PROTOCOL
+class FlvOutput(HandoverOutput[FlvViewer]):
+    """An `Output`."""
 
     def __init__(self, context: OutputContext) -> None:
-        handover = context.endpoint(SOCKET, UNIX)
-        self.endpoints: Mapping[str, str] = {SOCKET: handover}
-        self._viewers = FlvViewers(context)
-        self._handover = HandoverServer(socket_path(handover), self._viewers.adopt, SOCKET)
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        return {**self._viewers.counters, "flv viewers": len(self._viewers)}
+        super().__init__(context, PROTOCOL, SOCKET)
+        self.channels: Channels = context.channels()
+        self._entrance = context.entrance()
 
     def audience(self, stream_id: StreamId) -> Mapping[str, Audience]:
-        return self._viewers.channels.audience(stream_id, PROTOCOL)
+        return self.channels.audience(stream_id, PROTOCOL)
 
-    def viewers(self) -> Iterable[ViewerStatus]:
-        return self._viewers.viewers()
+    def let_in(self, tcp: socket.socket, request: object) -> str:
+        if not isinstance(request, ViewRequest):
+            return f"{type(request).__name__} is no request to view"
+        limits = self.settings.egress
+        if self._entrance.is_stopping:
+            return "this egress is stopping"
+        if limits.processes > 1 and len(self._entrance) >= limits.max_players:
+            return f"this egress has the {limits.max_players} players that it takes"
+        if problem := prepare(tcp, limits.send_buffer_bytes):
+            return problem
+        number, headers = self.new_number(), request.headers
+        viewer = FlvViewer(tcp, request.address, headers, number, self, self.loop, limits.queue_ms)
+        self.add(viewer)
+        self._entrance.arrived(viewer)
+        viewer.watch()
+        wish = Wish(request.app, request.key, request.rendition, request.query)
+        self._entrance.ask(viewer, wish)
+        return ""
 
-    def end_viewer(self, number: int, reason: str) -> None:
-        self._viewers.end_viewer(number, reason)
+    def on_ended(self, viewer: FlvViewer, reason: str, /) -> None:
+        self._entrance.ended(viewer, reason)
 
-    def serves(self) -> bool:
-        return bool(len(self._viewers))
+    def on_left(self, viewer: FlvViewer, reason: str) -> None:
+        self._entrance.left(viewer)
+        if (held := self._entrance.may_log(viewer)) is not None:
+            log.info(
+                "player closed stream=%s address=%s seconds=%.1f dropped=%d reason=%s%s",
+                self._entrance.label(viewer) or "?",
+                viewer.address,
+                self.now() - viewer.opened_s,
+                viewer.player.dropped,
+                reason,
+                more(held),
+            )
 
-    def configure(self, settings: Settings) -> None:
-        self._viewers.configure(settings)
-
-    def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        self._handover.follow(endpoints)
-
-    def on_stream(self, stream: Stream) -> None:
-        """Nothing: viewers ask for what they watch."""
-
-    def check(self, now: float) -> None:
-        self._viewers.check(now)
-        with contextlib.suppress(OSError):  # the run directory is not there yet
-            self._handover.listen_again()
-
-    async def stop(self, reason: str) -> None:
-        self._handover.close()
-        await self._viewers.stop(reason)
-
-    def close(self, reason: str) -> None:
-        self._viewers.close(reason)
-        self._handover.close()
+    def status_of(self, viewer: FlvViewer) -> ViewerStatus | None:
+        if viewer.channel is None or viewer.wanted is None:
+            return None
+        return ViewerStatus(
+            viewer.number,
+            viewer.wanted.stream_id,
+            viewer.wanted.rendition,
+            PROTOCOL,
+            viewer.address,
+            self.now() - viewer.opened_s,
+            viewer.player.dropped,
+        )

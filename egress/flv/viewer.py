@@ -89,7 +89,7 @@ class FlvViewer(ViewerConnection):
         self.player.finish(refusal_answer(refusal, self._headers))
         self.end(f"refused: {refusal.reason}: {refusal.words}")
 
-    def finish(self, reason: str, /) -> None:
+    def finish(self, reason: str, /, *, is_over: bool = True) -> None:
         if self.is_ending:
             return
         if self.is_asking:

@@ -36,7 +36,7 @@ def left(state: FarmState, child: ChildId) -> int:
     known = state.children.get(child)
     counters = known.heartbeat.counters if known is not None and known.heartbeat else {}
     if child.kind == "egress":
-        return counters.get("players", 0) + counters.get("http viewers", 0)
+        return sum(counters.get(name, 0) for name in ("players", "http viewers", "flv viewers"))
     return counters.get("connections", 0)
 
 

@@ -6,7 +6,7 @@ from common.ipc.status_messages import RenditionStatus, ServedStatus
 from supervisor.farm.actions import Send
 from supervisor.farm.forwarding.egress_routing import KEEP_S
 from supervisor.farm.forwarding.hook_forwarding import HookForwarding
-from supervisor.farm.retiring import homes, retiring
+from supervisor.farm.retiring import homes, left, retiring
 from tests.kit.children import EGRESS0, EGRESS1, INGEST0, INGEST1
 from tests.kit.farm_rig import Rig
 from tests.kit.hook_events import notice
@@ -55,6 +55,12 @@ def test_all_are_told_who_retires() -> None:
     assert rig.farm.hellos[INGEST0].endpoint.is_retiring
     assert not rig.farm.hellos[EGRESS0].endpoint.is_retiring
     assert rig.farm.retire(EGRESS1, rig.now) == [], "there is none"
+
+
+def test_whoever_is_connected_is_waited_for_by_whatever_protocol(rig: Rig) -> None:
+    rig.beat(EGRESS0, counters={"players": 1, "http viewers": 2, "flv viewers": 4, "queued": 8})
+    assert left(rig.farm.state, EGRESS0) == 7
+    assert left(rig.farm.state, EGRESS1) == 0, "there is none"
 
 
 def test_what_is_for_the_hooks_child_goes_to_the_one_that_came_last() -> None:

@@ -108,6 +108,8 @@ class LiveStreams:
             now = self._context.clock()
             hls = self._current(stream_id)
             if hls is not None:
+                # of a stream's very first segment nothing is listed before it is whole
+                until_s = max(until_s, hls.opened_s + hls.gop_ms / 1000 + GRACE_S)
                 hls.follow(with_source=SOURCE in names)
                 if any(name != SOUND and name not in hls.stream.renditions for name in names):
                     raise NotThere(_what_lacks(hls, names))

@@ -109,7 +109,7 @@ def description(found: Presentation, now_unix_s: float, query: str = "", locatio
             {
                 "referenceId": "0",
                 "target": str(latency_ms),
-                "min": str(latency_ms // 2),
+                # no "min": shaka 5.2 counts from where it may seek to, and would slow down
                 "max": str(3 * latency_ms),
             },
         ),

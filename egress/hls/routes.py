@@ -95,7 +95,7 @@ class HlsRequests:
             raise Refused(404, "there is no such part, or not any more")
         return self._media(session, track, segment.parts[index].data)
 
-    async def segment(self, request: web.Request) -> web.Response:
+    async def segment(self, request: web.Request) -> web.StreamResponse:
         session, _, track = await self._find(request)
         segment = track.window.segment(int(request.match_info["msn"]))
         if segment is None or segment.is_gap or not segment.is_complete:
@@ -113,11 +113,8 @@ class HlsRequests:
 
     async def _find(self, request: web.Request) -> tuple[Session, Hls, Track]:
         """The viewer who asks, and the track that is asked for."""
-        name, token = request.match_info["track"], request.query.get(TOKEN, "")
-        asked, output = _asked(request), self._output
-        origin = None if token else (*_origin(self._host(request), request), name)
-        sessions = output.sessions
-        session = sessions.find(token, asked) if token else sessions.find_by_origin(origin, asked)
+        name, output = request.match_info["track"], self._output
+        session, token, origin = self._session(request, name)
         if session is None:
             names = (name,) if name != SOUND else ()
             session, hls = await self._let_in(request, names, token, origin)
@@ -135,6 +132,18 @@ class HlsRequests:
         if track is None:
             raise Refused(404, f"this stream has no {name}")
         return session, hls, track
+
+    def _session(self, request: web.Request, name: str) -> tuple[Session | None, str, Hashable]:
+        """The session of who asks for a track, if there is one, his token, or what he is known by.
+
+        `name` may be whatever his player asks for again and again, without a token.
+        """
+        token, sessions = request.query.get(TOKEN, ""), self._output.sessions
+        asked = _asked(request)
+        if token:
+            return sessions.find(token, asked), token, None
+        origin = (*_origin(self._host(request), request), name)
+        return sessions.find_by_origin(origin, asked), "", origin
 
     async def _let_in(
         self, request: web.Request, names: tuple[str, ...], token: str, origin: Hashable

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from egress.dash.routes import dash_routes
 from egress.hls.output import HlsOutput
 from egress.hls.routes import hls_routes
 from egress.output import Output, OutputContext
@@ -24,6 +25,7 @@ ROUTES: Sequence[Callable[[WebContext], Sequence[Route]]] = (
     page_routes,
     flv_routes,
     whep_routes,
+    dash_routes,  # before those of HLS: a segment may be one that is being made
     hls_routes,
 )
 

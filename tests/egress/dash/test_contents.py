@@ -8,7 +8,7 @@ import pytest
 from egress.dash.contents import presentation
 from egress.dash.mpd import description
 from egress.hls.window import WindowLimits
-from tests.kit.hls_rig import NAMES, UNIX_S, HlsRig
+from tests.kit.hls_rig import LIMITS, NAMES, UNIX_S, HlsRig
 from tests.kit.mp4_reader import read_movie
 
 NAMESPACE = "{urn:mpeg:dash:schema:mpd:2011}"
@@ -39,7 +39,7 @@ def test_all_renditions_and_the_sound_are_described() -> None:
     assert (period.sound.codec, period.sound.sample_rate) == ("mp4a.40.2", 48_000)
     assert found.ended_ms is None
     assert found.part_s == pytest.approx(0.344)
-    assert found.window_s == 12.0
+    assert found.window_s == LIMITS.seconds
     assert found.unix_offset_s == pytest.approx(UNIX_S)
 
 
@@ -85,8 +85,6 @@ def test_another_configuration_begins_another_period() -> None:
     first, second = found.periods
     assert (first.first_msn, first.end_msn, second.first_msn) == (2, 5, 5)
     assert second.end_msn is None
-    assert [one.codec for one in first.pictures] == ["avc1.64001f"] * 2
-    assert [one.codec for one in second.pictures] == ["avc1.640028"] * 2
     assert first.pictures[0].init_id != second.pictures[0].init_id
     assert first.sound == second.sound
 

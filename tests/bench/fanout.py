@@ -23,7 +23,8 @@ from typing import Protocol
 
 from common.config.ladder import SOURCE
 from common.config.settings import EgressSettings, Settings
-from common.ipc.identity import Generation
+from common.ipc.control_messages import Endpoint, Topology
+from common.ipc.identity import ChildId, Generation
 from common.ipc.media_messages import HEADER, SHARED, StreamClosed, StreamOpen
 from common.rtmp.blocking_client import RtmpPublisher
 from tests.bench import peers
@@ -40,7 +41,7 @@ from tests.kit.egress import (
     rendition_open,
     tags,
 )
-from tests.kit.egress_process import EgressProcess
+from tests.kit.egress_process import INGEST, SUPERVISOR, EgressProcess
 from tests.kit.process_facts import pss_bytes
 
 SEND_BUFFER = EgressSettings().send_buffer_bytes
@@ -125,9 +126,20 @@ class Bare:
 class Egress:
     """An egress process, with one stream that goes on and on."""
 
-    def __init__(self, stack: ExitStack, players: int, kbps: int, flush_ms: int = 0) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        players: int,
+        kbps: int,
+        flush_ms: int = 0,
+        *,
+        is_flv: bool = False,
+    ) -> None:
+        """`is_flv`: they watch by HTTP-FLV, not by RTMP."""
         self._egress = stack.enter_context(EgressProcess(SETTINGS, "--orphan-timeout", "3600"))
         self.pid = self._egress.pid
+        here = Endpoint(ChildId("web"), SUPERVISOR)  # this process is every child
+        self._egress.send(Topology((Endpoint(INGEST, SUPERVISOR), here)))
         self._turn = turn(kbps)
         self._number = 0
         self._now_ms = 0
@@ -138,10 +150,13 @@ class Egress:
         self.play()
         memory = pss_bytes(self.pid) // 1024
         with door() as (port, let_in):
-            self.viewers = Viewers(port, players, "rtmp")
+            self.viewers = Viewers(port, players, "raw" if is_flv else "rtmp")
             stack.callback(self.viewers.close)
             for _ in range(players):
-                let_in(self._egress.endpoint.handover)
+                if is_flv:
+                    let_in.view(self._egress.endpoint.flv)
+                else:
+                    let_in(self._egress.endpoint.handover)
         self.viewers.wait_ready()
         self.play()
         self.kib_a_player = (pss_bytes(self.pid) // 1024 - memory) / max(1, players)
@@ -284,9 +299,24 @@ def measure(bench: Bench, players: int, kbps: int, turns: int, *, alone: bool) -
     bench.add(Figure(f"fanout memory, {what}", egress.kib_a_player, "KiB a player", 40.0))
 
 
+def measure_flv(bench: Bench, players: int, kbps: int, turns: int) -> None:
+    """Viewers of HTTP-FLV beside players of RTMP, of as many bytes."""
+    with ExitStack() as stack:
+        contestants: dict[str, Contestant] = {
+            "rtmp": Egress(stack, players, kbps),
+            "http-flv": Egress(stack, players, kbps, is_flv=True),
+        }
+        scores = compete(contestants, players, turns)
+    costs = {name: statistics.median(score.costs_us) for name, score in scores.items()}
+    note = f"{scores['http-flv'].delivered / scores['rtmp'].delivered:.3f} of the bytes"
+    what = f"fanout http-flv, {players} x {kbps} kbit/s"
+    bench.add(Figure(what, costs["http-flv"], "us", 1.25, "rtmp", costs["rtmp"], note))
+
+
 def run(bench: Bench) -> None:
     measure(bench, 500, 2000, 2 * bench.runs, alone=False)
     measure(bench, 2000, 600, bench.runs, alone=True)
+    measure_flv(bench, 500, 2000, bench.runs)
     delays = delays_ms(2000, 3)
     bench.add(Figure("fanout delay of egress alone, median", statistics.median(delays), "ms", 0.6))
     bench.add(Figure("fanout delay of egress alone, p99", percentile(delays, 0.99), "ms", 3.0))
@@ -298,8 +328,12 @@ def main() -> None:
     parser.add_argument("--kbps", type=int, default=2000)
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--alone", action="store_true", help="against the bare loop only")
+    parser.add_argument("--flv", action="store_true", help="HTTP-FLV against RTMP only")
     options = parser.parse_args()
-    measure(Bench(), options.players, options.kbps, options.turns, alone=options.alone)
+    if options.flv:
+        measure_flv(Bench(), options.players, options.kbps, options.turns)
+    else:
+        measure(Bench(), options.players, options.kbps, options.turns, alone=options.alone)
 
 
 PROGRAM = (sys.executable, "-m", "tests.bench.fanout")

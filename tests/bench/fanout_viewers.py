@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from common.ipc.api_messages import ViewRequest
+from common.ipc.envelope import encode
 from common.ipc.socket_handover import HandoverClient
 from common.rtmp.blocking_client import RtmpPlayer
 from common.rtmp.client import ClientSession, Playing
@@ -120,6 +122,13 @@ class LetIn:
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
 
+    def view(self, handover: str) -> None:
+        """Hand over who connects as a viewer of HTTP-FLV."""
+        viewer, peer = self._listener.accept()
+        request = ViewRequest("live", "cam1", "", {}, f"{peer[0]}:{peer[1]}")
+        with viewer:
+            self._hand_over(viewer, handover, encode(request))
+
     def __call__(self, handover: str) -> None:
         viewer, _ = self._listener.accept()
         session = ServerSession()
@@ -131,9 +140,11 @@ class LetIn:
                     if isinstance(event, ConnectRequested):
                         session.accept(event.request_id)
                 viewer.sendall(session.data_to_send())
-            snapshot = session.snapshot().to_bytes()
-            client = HandoverClient(handover)
-            ack = asyncio.run(client.send(viewer.fileno(), snapshot, time.monotonic() + 30))
+            self._hand_over(viewer, handover, session.snapshot().to_bytes())
+
+    def _hand_over(self, viewer: socket.socket, handover: str, snapshot: bytes) -> None:
+        client = HandoverClient(handover)
+        ack = asyncio.run(client.send(viewer.fileno(), snapshot, time.monotonic() + 30))
         if not ack.adopted:
             raise RuntimeError(f"a player was not adopted: {ack.reason}")
 

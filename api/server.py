@@ -51,6 +51,7 @@ class HttpServer:
 
     async def serve(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
+        await self._connections.start()
         await self._connections.serve(listener)
 
     async def end(self) -> None:

@@ -12,7 +12,7 @@ from common.config.access import Rules, Way
 from common.config.hooks import HookEvent
 from common.config.ladder import SOURCE, RateControl, Rendition, Takeover, Template
 from common.config.policy import never_tried, unserved
-from common.config.settings import ApiSettings, Settings
+from common.config.settings import ApiSettings, Listen, Settings
 from common.config.stream_keys import StreamKeys
 from common.errors import ConfigFault
 
@@ -37,7 +37,12 @@ def conflicts(settings: Settings, faulty: Sequence[str] = ()) -> list[ConfigFaul
     `faulty` are paths with a fault of their own, in whose place the settings have something else:
     nothing is said of these, nor of what comes of them.
     """
-    every = [*_of_api(settings.api), *_of_tls(settings), *_of_web(settings)]
+    every = [
+        *_of_api(settings.api),
+        *_of_tls(settings),
+        *_same_addresses(settings),
+        *_of_web(settings),
+    ]
     for template in settings.templates:
         every += _of_template(template, f"templates.{template.name}")
         every += _of_stream_keys(template, settings.stream_keys)
@@ -60,26 +65,33 @@ def _of_api(api: ApiSettings) -> Iterator[Conflict]:
 
 
 def _of_tls(settings: Settings) -> Iterator[Conflict]:
-    where = settings.listen_tls
-    if where is None:
-        return
-    if not settings.tls.certificate:
-        problem = "must be there: listen.rtmps takes TLS"
-        yield Conflict("tls.certificate", problem, ("listen.rtmps",))
-    if where.port and where == settings.listen:
-        yield Conflict("listen.rtmps", "is the address of listen.rtmp", ("listen.rtmp",))
+    https = settings.listen_https if settings.web.is_enabled else None
+    takers = {"listen.rtmps": settings.listen_tls, "listen.https": https}
+    users = [key for key, where in takers.items() if where is not None]
+    if users and not settings.tls.certificate:
+        yield Conflict("tls.certificate", f"must be there: {users[0]} takes TLS", tuple(users))
+
+
+def _same_addresses(settings: Settings) -> Iterator[Conflict]:
+    """Two listeners at one address, those that the farm has."""
+    found: dict[str, Listen | None] = {
+        "listen.rtmp": settings.listen,
+        "listen.rtmps": settings.listen_tls,
+        "api.listen": settings.api.listen if settings.api.is_enabled else None,
+    }
+    if settings.web.is_enabled:
+        found |= {"listen.http": settings.listen_http, "listen.https": settings.listen_https}
+    seen: dict[Listen, str] = {}
+    for key, where in found.items():
+        if where is not None and where.port:
+            if where in seen:
+                yield Conflict(key, f"is the address of {seen[where]}", (seen[where],))
+            seen.setdefault(where, key)
 
 
 def _of_web(settings: Settings) -> Iterator[Conflict]:
     if not settings.web.is_enabled:
         return
-    where = settings.listen_http
-    others = {"listen.rtmp": settings.listen, "listen.rtmps": settings.listen_tls}
-    if settings.api.is_enabled:
-        others["api.listen"] = settings.api.listen
-    for key, other in others.items():
-        if other == where and where.port:
-            yield Conflict("listen.http", f"is the address of {key}", (key,))
     for index, origin in enumerate(settings.web.cors_origins):
         if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
             problem = 'must be a site, as "https://example.org", or "*"'

@@ -84,6 +84,14 @@ class ListenTable(Table):
         "where viewers connect by HTTP; with port 0 on any free port",
         NEW_PROCESSES,
     )
+    https: Annotated[Any, ListenAddress()] = key(
+        Settings,
+        "listen_https",
+        "where viewers connect by HTTPS; needs `tls.certificate`",
+        RESTART,
+        default="nowhere",
+        example="0.0.0.0:8443",
+    )
 
 
 class SoftwareTable(Table):

@@ -190,6 +190,7 @@ class Settings:
     web: WebSettings = field(default_factory=WebSettings)
     webrtc: WebrtcSettings = field(default_factory=WebrtcSettings)
     has_standbys: bool = True  # for the kinds whose absence is noticed
+    listen_https: Listen | None = None  # for viewers with TLS; None: nowhere
 
     def template_of(
         self, stream_id: str, overrides: StreamOverrides = NO_OVERRIDES

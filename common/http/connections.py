@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 
+from common.process.listening import join_address
 from common.process.log import RateLimit, more
 
 KEEPALIVE_S: Final = 30.0
@@ -37,15 +38,21 @@ class HttpConnections:
             shutdown_timeout=CLOSE_S,
         )
         self._server: asyncio.Server | None = None
+        self._peers: dict[object, str] = {}  # of those adopted
+        self._fresh: set[object] = set()  # adopted since the last look
+        self._adopting: set[asyncio.Future[Any]] = set()
         # When a connection was first seen without a request; None: it has sent one.
         self._since: dict[object, float | None] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    async def serve(self, listener: socket.socket) -> None:
-        """Accept connections from now on."""
+    async def start(self) -> None:
+        """Answer from now on."""
         await self._runner.setup()
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Accept connections from now on, after `start`."""
         self._server = await asyncio.get_running_loop().create_server(
             self._connection, sock=listener, backlog=BACKLOG
         )
@@ -64,12 +71,40 @@ class HttpConnections:
         self._stop_accepting()
         await self._runner.cleanup()
 
+    def adopt(self, sock: socket.socket, peer: str) -> None:
+        """Serve a connection that came another way; `peer`, HOST:PORT, is whose it is."""
+        protocol = self._connection()
+        self._peers[protocol] = peer
+        self._fresh.add(protocol)
+        connecting = asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
+        task = asyncio.ensure_future(connecting)
+        self._adopting.add(task)
+        task.add_done_callback(self._on_adopted)
+
+    def _on_adopted(self, task: "asyncio.Future[Any]") -> None:
+        self._adopting.discard(task)
+        if not task.cancelled():
+            task.exception()  # the connection is lost: nothing to do
+
+    def peer_of(self, request: web.BaseRequest) -> str:
+        """HOST:PORT of who sent a request."""
+        known = self._peers.get(request.protocol)
+        if known is not None:
+            return known
+        transport = request.transport
+        peer = transport.get_extra_info("peername") if transport is not None else None
+        return join_address(*peer[:2]) if peer else "?:0"
+
     def on_request(self, request: web.BaseRequest) -> None:
         """A connection has sent a request."""
         self._since[request.protocol] = None
 
     def check(self, now: float) -> None:
         """Close connections that send no request; due once a second."""
+        fresh, self._fresh = self._fresh, set()
+        if self._peers:
+            known = fresh.union(self._open)
+            self._peers = {one: peer for one, peer in self._peers.items() if one in known}
         since, self._since = self._since, {}
         for connection in self._open:
             seen_s = self._since[connection] = since.get(connection, now)

@@ -44,7 +44,7 @@ class Endpoint:
     tags: str = ""  # an egress's Unix socket for tags
     handover: str = ""  # an egress's Unix socket for players
     pid: int = 0  # its process, as the supervisor has it; 0: from one that does not say
-    decrypted: str = ""  # an ingest's Unix socket for connections that TLS was taken off
+    decrypted: str = ""  # an ingest's or web's, for connections that TLS was taken off
     pictures: str = ""  # an encoder process's Unix socket for scaled pictures' places
     pools: str = ""  # … and for the memory that they lie in
     viewers: str = ""  # an egress's Unix socket for viewers by HTTP

@@ -49,6 +49,7 @@ class ChildKind:
     # So many connections can it make to others, should it be taken over. None: as many as it may
     max_descriptors: int | None = None
     is_sandboxed: bool = False  # its `__main__` gives `run_child` a `Sandbox`
+    ends_tls: bool = False  # it is given the certificates of `[tls]`, and makes connections
     admits: bool = False  # lets publishers or viewers in, and is told the keys for that
     has_viewers: bool = False  # sends renditions to viewers, and reports them by stream
     calls_hooks: bool = False  # and is told the secrets that sign what it sends
@@ -155,7 +156,7 @@ KINDS: Final[dict[str, ChildKind]] = {
             protocol="web",
             admits=True,
             has_viewers=True,
-            sockets=("tags", "listeners"),
+            sockets=("tags", "decrypted", "listeners"),
             replacing=Replacing.RETIRE,
         ),
         ChildKind(
@@ -216,6 +217,23 @@ KINDS: Final[dict[str, ChildKind]] = {
             count=lambda settings: int(settings.listen_tls is not None),
             is_vital=True,
             listens="rtmps",
+            ends_tls=True,
+            is_sandboxed=True,
+            sockets=("listeners",),
+            replacing=Replacing.RETIRE,
+        ),
+        ChildKind(
+            "https",
+            module="ingest.https",
+            libraries=(),
+            parses_strangers=True,
+            death_costs="viewers by HTTP with TLS ask anew; nobody else notices",
+            count=lambda settings: int(
+                settings.web.is_enabled and settings.listen_https is not None
+            ),
+            address=lambda settings: settings.listen_https or Listen(),
+            protocol="https",
+            ends_tls=True,
             is_sandboxed=True,
             sockets=("listeners",),
             replacing=Replacing.RETIRE,

@@ -9,7 +9,6 @@ from aiohttp import web
 from common.access.peer_address import Networks
 from common.config.settings import Settings
 from common.ipc.control_messages import Endpoint
-from common.process.listening import join_address
 from egress.output import Output, OutputContext
 from egress.web.answers import cors
 from egress.web.peers import client_of
@@ -34,16 +33,15 @@ class WebContext:
     context: OutputContext
     outputs: Sequence[Output]  # of this process, by `WEB_OUTPUTS`
     settings: Callable[[], Settings]  # those in force
+    peer: Callable[[web.Request], str] = lambda _: "?:0"  # HOST:PORT of a request's connection
     # Call this with the children that run, now and whenever they are others.
     follow: Callable[[Callable[[Sequence[Endpoint]], object]], object] = lambda _: None
 
     def client(self, request: web.Request) -> str:
         """HOST:PORT of who asks: the peer, or whom a trusted proxy names."""
-        transport = request.transport
-        peer = transport.get_extra_info("peername") if transport is not None else None
         trusted = Networks(self.settings().web.trusted_proxies)
         forwarded = request.headers.getall("X-Forwarded-For", [])
-        return client_of(join_address(*peer[:2]) if peer else "?:0", forwarded, trusted)
+        return client_of(self.peer(request), forwarded, trusted)
 
     def cors(self, request: web.Request) -> dict[str, str]:
         """The headers that let pages of other sites read what the server does not answer."""

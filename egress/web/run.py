@@ -4,6 +4,7 @@ Where the address is in use it says its hello anew as soon as it listens.
 """
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,7 +15,9 @@ from common.config.settings import Listen, Settings
 from common.http.listener import HttpListener
 from common.ipc.child import ChildProcess
 from common.ipc.control_messages import Endpoint, Heartbeat, Hello
+from common.ipc.endpoint import UNIX
 from egress.run import EgressServer
+from egress.web.decrypted import SOCKET, DecryptedClients
 from egress.web.routes import WebContext
 from egress.web.server import HttpServer
 from egress.web.table import WEB_OUTPUTS, all_routes
@@ -43,19 +46,26 @@ class WebService:
             self._egress.context,
             self._egress.outputs,
             lambda: self._settings,
-            self._followers.append,
+            peer=lambda request: self._server.peer_of(request),
+            follow=self._followers.append,
         )
-        self._server = HttpServer(all_routes(context))
+        self._routes = all_routes(context)
+        self._server = HttpServer()
+        self._decrypted_at = process.address(SOCKET, UNIX)
+        self._decrypted = DecryptedClients(self._decrypted_at, self._server.adopt)
+        self._followers.append(self._decrypted.follow)
         self._share = self._share_listener()
         process.retires(self._server.retire, self._is_empty)
 
     def hello(self) -> Hello:
         hello = self._egress.hello()
-        endpoint = replace(hello.endpoint, listeners=self._share)
+        endpoint = replace(hello.endpoint, listeners=self._share, decrypted=self._decrypted_at)
         return replace(hello, endpoint=endpoint, listen=self._listener.addresses)
 
     def heartbeat(self) -> Heartbeat:
         self._server.check(time.monotonic())
+        with contextlib.suppress(OSError):  # the run directory is not there yet
+            self._decrypted.listen_again()
         beat = self._egress.heartbeat()
         return replace(beat, counters={**beat.counters, **self._server.counters})
 
@@ -79,14 +89,17 @@ class WebService:
         return (*self._egress.tasks(), self._serve())
 
     async def end(self) -> None:
+        self._decrypted.close()
         await self._egress.end()
         await self._server.end()
 
     def close(self) -> None:
         self._egress.close()
         self._listener.close()
+        self._decrypted.close()
 
     async def _serve(self) -> None:
+        await self._server.start(self._routes)
         had_none = not self._listener.addresses
         sock = await self._listener.wait()
         if had_none:

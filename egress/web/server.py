@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from common.access.peer_address import host_of
 from common.config.settings import Settings
 from common.http.connections import HttpConnections
 from common.http.handover import HandedOver
@@ -28,14 +29,13 @@ MAX_TARGET_BYTES: Final = 2048  # path and query: a signed URL has some hundred
 class HttpServer:
     """Answers viewers."""
 
-    def __init__(self, routes: Sequence[Any]) -> None:
+    def __init__(self) -> None:
         self._counts = dict.fromkeys(("requests", "refused requests"), 0)
         self._settings = Settings()
         self._faults = RateLimit(burst=5, interval_s=10.0)
         self._lines = PeerLines()
-        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
-        app.router.add_routes(routes)
-        self._connections = HttpConnections(app, logging.getLogger("tfarm.egress.web.http"))
+        self._app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
+        self._connections = HttpConnections(self._app, logging.getLogger("tfarm.egress.web.http"))
 
     @property
     def counters(self) -> dict[str, int]:
@@ -46,6 +46,11 @@ class HttpServer:
         """Use other settings from now on."""
         self._settings = settings
         self._connections.max_connections = settings.web.max_connections
+
+    async def start(self, routes: Sequence[Any]) -> None:
+        """Answer by these routes from now on."""
+        self._app.router.add_routes(routes)
+        await self._connections.start()
 
     async def serve(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
@@ -58,6 +63,14 @@ class HttpServer:
     async def end(self) -> None:
         """Accept no more, and let answers under way go out."""
         await self._connections.end()
+
+    def adopt(self, sock: socket.socket, peer: str) -> None:
+        """Serve a connection that TLS was taken off; `peer`, HOST:PORT, is whose it is."""
+        self._connections.adopt(sock, peer)
+
+    def peer_of(self, request: web.Request) -> str:
+        """HOST:PORT of who sent a request."""
+        return self._connections.peer_of(request)
 
     def check(self, now: float) -> None:
         """Close connections that send no request; due once a second."""
@@ -110,7 +123,7 @@ class HttpServer:
     def _on_refused(self, request: web.Request, response: web.StreamResponse) -> None:
         """Count it, and log it: the address without what may be a credential."""
         self._counts["refused requests"] += 1
-        address = request.remote or "?"
+        address = host_of(self.peer_of(request))
         if (held := self._lines.allow(address, time.monotonic())) is not None:
             words = "request refused address=%s method=%s route=%s status=%d%s"
             log.info(words, address, request.method, _route(request), response.status, more(held))

@@ -205,7 +205,7 @@ class Front:
             tls.close()
             self._admission.release(client.host)
             if not self._is_ending:
-                self._log_closed(client.peer, f"no ingest took it within {NO_INGEST_S:g} s")
+                self._log_closed(client.peer, f"nobody took it within {NO_INGEST_S:g} s")
         else:
             self._loop.call_later(RETRY_S, self._enter, client, tls, until_s)
 

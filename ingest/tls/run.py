@@ -1,4 +1,4 @@
-"""The `tls` child put together (IO): its listener, its certificate, and the way to the ingests.
+"""The `tls` child put together (IO): its listener, its certificate, and the way to those it serves.
 
 Its death ends its own connections and nothing else. It runs in a sandbox: it reads the directories
 of its certificate, and makes Unix sockets alone.
@@ -34,14 +34,16 @@ class TlsFront:
         listen: tuple[str, int],
         certificates: Certificates,
         inherited: Sequence[socket.socket] = (),
+        serves: str = "ingest",
     ) -> None:
-        """Bind the listener, or use that of a process before.
+        """Bind the listener, or use that of a process before; clients go to the kind it `serves`.
 
         Raises:
             OSError: somebody else listens there, or nobody can.
         """
         self._process = process
         self._is_welcome = False
+        self._serves = serves
         self._certificates = certificates
         listeners = list(inherited) or bind(*listen)
         self._share = process.share_listeners(listeners)
@@ -67,8 +69,10 @@ class TlsFront:
             self._certificates.load()
 
     def on_topology(self, endpoints: Sequence[Endpoint]) -> None:
-        taking = [end.decrypted for end in endpoints if end.decrypted and not end.is_retiring]
-        self._front.follow(taking)
+        taking = [end for end in endpoints if end.child.kind == self._serves]
+        self._front.follow(
+            [end.decrypted for end in taking if end.decrypted and not end.is_retiring]
+        )
 
     def on_welcome(self) -> None:
         if not self._is_welcome:

@@ -85,15 +85,15 @@ def child_command(
         argv.append("--no-sandbox")
     if kind.listens:
         argv += ["--listen", address_text(listen)]
-        if kind.listens == "rtmps":
-            argv += ["--certificate", settings.tls.certificate]
-            argv += ["--key", settings.tls.key or settings.tls.certificate]
-            for name, file in settings.tls.named:
-                argv += ["--named", f"{name}={file}"]
         if kind.count is not None and kind.count(settings) > 1:
             argv.append("--share-port")
     if kind.address is not None:
         argv += ["--listen", address_text(listen)]
+    if kind.ends_tls:
+        argv += ["--certificate", settings.tls.certificate]
+        argv += ["--key", settings.tls.key or settings.tls.certificate]
+        for name, file in settings.tls.named:
+            argv += ["--named", f"{name}={file}"]
     if listeners:
         argv += ["--listeners", listeners]
     if child.device or child.kind == "encoder":

@@ -9,6 +9,7 @@ standbys = false
 rtmp = "[::]:1936"
 rtmps = "0.0.0.0:1937"
 http = "0.0.0.0:8081"
+https = "0.0.0.0:8444"
 [software]
 workers = 3
 capacity = 250.5

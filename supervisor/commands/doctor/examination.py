@@ -73,7 +73,7 @@ def examine(
         sandbox_problems=_sandbox_problems(timeout_s) if settings.has_sandbox else "",
         uses_sandbox=settings.has_sandbox,
         exposure=exposure(settings, configured_addresses(settings)),
-        certificate=settings.tls.certificate if settings.listen_tls is not None else "",
+        certificate=settings.tls.certificate if takes_tls(settings) else "",
         certificate_problem=certificate_problem(settings, time.time()),
         devices=tuple(devices),
         lacks_webrtc=settings.webrtc.is_enabled and not is_installed(WEBRTC),
@@ -88,9 +88,15 @@ def _sandbox_problems(timeout_s: float) -> str:
     return str(answer.get("problems", "")) or str(answer.get("error", ""))
 
 
+def takes_tls(settings: Settings) -> bool:
+    """Tell if any listener does."""
+    has_https = settings.web.is_enabled and settings.listen_https is not None
+    return settings.listen_tls is not None or has_https
+
+
 def certificate_problem(settings: Settings, now_unix: float) -> str:
     """What is wrong with a certificate or its key, or will be in two weeks; "": nothing."""
-    if settings.listen_tls is None:
+    if not takes_tls(settings):
         return ""
     pairs = [(settings.tls.certificate, settings.tls.key or settings.tls.certificate)]
     pairs += [(file, file) for _, file in settings.tls.named]

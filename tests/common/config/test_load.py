@@ -97,6 +97,7 @@ def test_every_key_reaches_its_setting() -> None:
     assert not api.has_stream_metrics
     assert api.max_viewers == 21
     assert found.listen_http == Listen("0.0.0.0", 8081)
+    assert found.listen_https == Listen("0.0.0.0", 8444)
     assert found.web == WebSettings(
         False, 22, 23, ("https://example.org",), ("203.0.113.0/24",), 0.25, 60.0, 8 * 1024**2
     )
@@ -210,6 +211,7 @@ FAULTS = [
     ("[api]\nmax_viewers = -1", "api.max_viewers", "between 0"),
     ("[api]\nmax_connections = 0", "api.max_connections", "between 1"),
     ('[listen]\nhttp = "8080"', "listen.http", "HOST:PORT"),
+    ('[listen]\nhttps = "127.0.0.1:8443"', "tls.certificate", "listen.https takes TLS"),
     ('[listen]\nhttp = "127.0.0.1:9180"', "listen.http", "is the address of api.listen"),
     ('[listen]\nhttp = "127.0.0.1:1935"', "listen.http", "is the address of listen.rtmp"),
     ("[web]\nenabled = 1", "web.enabled", "true or false"),

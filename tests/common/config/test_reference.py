@@ -21,6 +21,7 @@ SCHEMA = Draft202012Validator(json_schema())
 BEYOND_A_SCHEMA = (
     "needs api.tokens",
     "is the address of",
+    "listen.https takes TLS",
     "must be a site",
     "must be an address",
     "where viewers' pages are",

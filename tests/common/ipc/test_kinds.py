@@ -57,6 +57,7 @@ def test_a_farm_has_each_server_and_workers_by_its_devices() -> None:
         "egress": 1,
         "hooks": 0,
         "tls": 0,
+        "https": 0,
         "web": 1,
         "rtc": int(is_installed(WEBRTC)),
         "opus": int(is_installed(WEBRTC)),
@@ -116,6 +117,7 @@ def test_publishers_end_first_then_players_and_last_who_passes_on_what_they_are_
         "egress",
         "hooks",
         "tls",
+        "https",
     ]
 
 
@@ -126,5 +128,5 @@ def test_only_the_api_gives_commands_for_an_operator_and_none_that_ends_the_farm
 
 def test_who_has_a_codec_or_ends_tls_is_in_a_sandbox() -> None:
     for kind in KINDS.values():
-        assert kind.is_sandboxed == (bool(kind.libraries) or kind.listens == "rtmps"), kind.name
+        assert kind.is_sandboxed == (bool(kind.libraries) or kind.ends_tls), kind.name
         assert kind.parses_strangers or kind.name == "encoder"

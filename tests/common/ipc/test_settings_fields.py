@@ -30,11 +30,14 @@ FIELDS = {
     Settings: (
         "listen software devices ingest egress worker log_level orphan_timeout_s templates "
         "calibration capture has_sandbox stream_keys api listen_tls tls "
-        "listen_http web webrtc has_standbys"
+        "listen_http web webrtc has_standbys listen_https"
     ),
     Listen: "host port",
     ApiSettings: "is_enabled listen tokens max_connections has_stream_metrics max_viewers",
-    WebSettings: "is_enabled max_connections max_viewers cors_origins trusted_proxies",
+    WebSettings: (
+        "is_enabled max_connections max_viewers cors_origins "
+        "trusted_proxies part_s window_s window_bytes"
+    ),
     WebrtcSettings: "is_enabled listen addresses max_viewers",
     Software: "workers capacity encoder_threads encoder_processes",
     Devices: "use_gpus exclude capacity max_encoder_sessions hybrid_capacity encoder_processes",

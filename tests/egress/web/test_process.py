@@ -3,12 +3,15 @@
 import http.client
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from common.config.settings import Settings, WebSettings
+from common.ipc.control_messages import Configure
 from tests.kit.egress import TEMPLATE
 from tests.kit.egress_process import EgressProcess
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -77,3 +80,39 @@ def test_what_is_no_request_is_told_so_and_closed(web: EgressProcess, request_by
         client.sendall(request_bytes)
         answer = client.recv(65536)
         assert answer.split(b" ")[1] == b"400", answer
+
+
+def test_more_connections_than_there_may_be_are_told_so_and_others_go_on(
+    web: EgressProcess,
+) -> None:
+    """Those that ask nothing hold their place for seconds only; memory is bounded by the limit."""
+    host, _, port = web.listen[0].rpartition(":")
+    few = replace(SETTINGS, web=replace(SETTINGS.web, max_connections=20))
+    web.send(Configure(few))
+    clients: list[socket.socket] = []
+    try:
+
+        def has_refused() -> bool:
+            clients.append(socket.create_connection((host, int(port)), timeout=0.2))
+            try:
+                answer = clients[-1].recv(65536)
+            except TimeoutError:
+                return False
+            assert answer.startswith(b"HTTP/1.1 503 "), answer
+            assert b"Retry-After: " in answer
+            return True
+
+        until(has_refused, 30, "one too many is told so", every=0.0)
+        assert len(clients) <= 60
+        until(lambda: ask_again(web), 30, "those who ask nothing are closed", every=0.3)
+    finally:
+        web.send(Configure(SETTINGS))
+        for client in clients:
+            client.close()
+
+
+def ask_again(web: EgressProcess) -> bool:
+    try:
+        return ask(web, "GET", "/")[0].status == 404
+    except (http.client.HTTPException, OSError):
+        return False

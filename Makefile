@@ -122,12 +122,15 @@ $(VENV)/.made:
 
 # With an NVIDIA driver, the GPU packages for its CUDA too. TFARM_GPU_EXTRA=none leaves them out.
 $(VENV)/.runtime: requirements/runtime.txt requirements/gpu12.txt requirements/gpu13.txt \
-		pyproject.toml | $(VENV)/.made
+		requirements/webrtc.txt pyproject.toml | $(VENV)/.made
 	@echo "Installing into $(VENV): half a minute, once."
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/runtime.txt
 	@extra=$$($(PYTHON) scripts/gpu_extra.py) || exit 1; test -z "$$extra" || \
 		$(PIP) install --quiet --require-hashes --only-binary :all: \
 			-r requirements/$$extra.txt
+	@# The page's first way. Where it cannot be installed, the farm and the page do without.
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/webrtc.txt \
+		|| echo "Viewers by WebRTC are left out: see pip's words above" >&2
 	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-SETS = ("runtime", "gpu12", "gpu13")
+SETS = ("runtime", "webrtc", "gpu12", "gpu13")
 VENDORED = ROOT / "egress/web/player/vendored.json"
 
 # What wheels bring: the beginning of a file's name, the licence of its project (SPDX).
@@ -34,6 +34,7 @@ BUNDLED: Mapping[str, str] = {
     "libavutil": "GPL-3.0-or-later",
     "libswresample": "GPL-3.0-or-later",
     "libswscale": "GPL-3.0-or-later",
+    "libcrc32c": "BSD-3-Clause",  # Google's crc32c, in google-crc32c
     "libdav1d": "BSD-2-Clause",
     "libdrm": "MIT",
     "libgfortran": "GPL-3.0-or-later WITH GCC-exception-3.1",

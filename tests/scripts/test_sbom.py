@@ -32,7 +32,7 @@ def test_every_pinned_package_is_listed_with_its_hashes() -> None:
     found = json.loads(ended.stdout)
     assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.6")
     listed = {(each["name"], each["version"]): each for each in found["components"]}
-    for name in ("runtime", "gpu12", "gpu13"):
+    for name in ("runtime", "webrtc", "gpu12", "gpu13"):
         lines = (ROOT / f"requirements/{name}.txt").read_text().splitlines()
         pinned = [line.split(" ")[0].split("==") for line in lines if "==" in line.split(" ")[0]]
         assert len(pinned) > 5
